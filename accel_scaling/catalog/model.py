@@ -1,0 +1,67 @@
+"""What the catalog knows: chips, machine types, and look-ups over both. Values only; files are read in load.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One accelerator product as a booted node shows it; an entry of ``catalogs/accelerators.yaml``.
+
+    Attributes:
+        name: the catalog's own key, e.g. ``A100-80G``; a machine type's row refers to it.
+        family: who makes the driver: ``nvidia``, ``amd``, ``neuron``, ``gaudi``, ``tpu``, ``fpga``, ...
+        resource: the Ray resource a node announces for it (``GPU``, ``neuron_cores``, ``TPU``, ...).
+        detected_type: the ``accelerator_type`` that Ray 2.60 detects on the node; None where Ray has none.
+        variant: the exact product as a second type (``A100-80G``), None where ``detected_type`` is exact.
+        units_per_device: how many units of ``resource`` one device is (Neuron: cores that neuron-ls shows).
+        memory_mib: device memory that the driver reports, None where unknown.
+        driver_names: product names as the driver reports them.
+        pci_ids: ``vendor:device`` in lower-case hex, empty where unknown.
+        api_names: cloud -> the names that the cloud's API uses for it.
+        partition_of: for a slice of a device (vGPU): the whole chip's name.
+    """
+
+    name: str
+    family: str
+    resource: str
+    detected_type: str | None
+    variant: str | None = None
+    units_per_device: int = 1
+    memory_mib: int | None = None
+    driver_names: tuple[str, ...] = ()
+    pci_ids: tuple[str, ...] = ()
+    api_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    partition_of: str | None = None
+    because: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class MachineType:
+    """One machine type of one cloud; a row of ``catalogs/<cloud>.csv``.
+
+    Attributes:
+        cloud: ``aws`` or ``gcp``.
+        name: the cloud's name for it, e.g. ``p4d.24xlarge``.
+        vcpus: default virtual CPUs.
+        memory_mib: main memory in MiB.
+        arch: ``x86_64``, ``arm64`` or ``i386``.
+        chip: the accelerator in it, None for a plain machine.
+        count: how many devices of that chip; a partition counts as one whole logical device.
+        layer: the file that the answer came from, e.g. ``aws.csv`` (shipped) or a user's path.
+    """
+
+    cloud: str
+    name: str
+    vcpus: int
+    memory_mib: int
+    arch: str
+    chip: Chip | None
+    count: int
+    layer: str

@@ -1,0 +1,27 @@
+"""Errors whose text is meant for the person at the keyboard: what, where, and what to do about it."""
+
+
+class AccelScalingError(Exception):
+    """A user's mistake or a fact of the world, in one sentence. Commands print it and exit with 2."""
+
+    exit_code = 2
+
+
+class UnknownInstanceTypeError(AccelScalingError):
+    """An instance type that no layer of the catalog has."""
+
+
+class UnknownAcceleratorError(AccelScalingError):
+    """An accelerator name that the catalog does not have."""
+
+
+class CatalogFileError(AccelScalingError):
+    """A catalog file with a wrong row: the text names the file and the line."""
+
+
+class ClusterConfigError(AccelScalingError):
+    """A cluster file that is not one, or that lacks something: the text names the key."""
+
+
+class RehearsalError(AccelScalingError):
+    """The local cloud could not be started or used on this machine."""
