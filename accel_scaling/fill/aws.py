@@ -1,0 +1,41 @@
+"""How an AWS node type names its machine: InstanceType, market and place in `node_config` and `provider`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accel_scaling.errors import ClusterConfigError
+from accel_scaling.fill.promise import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
+
+CLOUD = "aws"
+
+
+def machine_type_name(where: str, node_config: dict[str, Any]) -> str:
+    """Return the EC2 instance type of a node type.
+
+    Args:
+        where: the key's place in the cluster file, for the error.
+        node_config: the node type's ``node_config``.
+
+    Raises:
+        ClusterConfigError: there is no ``InstanceType``.
+    """
+    name = node_config.get("InstanceType")
+    if not isinstance(name, str) or not name.strip():
+        raise ClusterConfigError(
+            f"{where}.node_config.InstanceType is missing; name an EC2 instance type there, such as g5.xlarge"
+        )
+    return name.strip()
+
+
+def place_labels(provider: dict[str, Any], node_config: dict[str, Any]) -> dict[str, str]:
+    """Return the labels that the config fixes: market type, region, and the zone where there is only one."""
+    market = (node_config.get("InstanceMarketOptions") or {}).get("MarketType")
+    labels = {LABEL_MARKET_TYPE: "spot" if market == "spot" else "on-demand"}
+    region = provider.get("region")
+    if region:
+        labels[LABEL_REGION] = str(region)
+    zones = [zone.strip() for zone in str(provider.get("availability_zone") or "").split(",") if zone.strip()]
+    if len(zones) == 1:
+        labels[LABEL_ZONE] = zones[0]
+    return labels

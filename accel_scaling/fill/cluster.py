@@ -1,0 +1,109 @@
+"""The fill of a whole cluster config: every node type's `resources` and `labels`, from the catalog. No network."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.fill import aws
+from accel_scaling.fill.promise import Promise, promise_for, with_users_own
+
+if TYPE_CHECKING:
+    from accel_scaling.catalog.load import Catalog
+
+MODULES = {"accel_scaling.providers.aws.AWSAcceleratorNodeProvider": aws}
+STOCK_TYPES = {"aws": aws}
+
+
+def check_shape(config: Any) -> dict[str, Any]:
+    """Return the config if it is a cluster config with node types.
+
+    Raises:
+        ClusterConfigError: names the key that is missing or of the wrong kind.
+    """
+    if not isinstance(config, dict):
+        raise ClusterConfigError(f"this is not a cluster config: expected keys and values, found {_kind(config)}")
+    for key in ("provider", "available_node_types"):
+        if not isinstance(config.get(key), dict) or not config[key]:
+            raise ClusterConfigError(
+                f"this is not a cluster config: `{key}` is missing or empty; see example_clusters/ for complete ones"
+            )
+    head = config.get("head_node_type")
+    if head not in config["available_node_types"]:
+        raise ClusterConfigError(f"head_node_type is {head!r}, which is not one of available_node_types")
+    for name, node_type in config["available_node_types"].items():
+        if not isinstance(node_type, dict) or not isinstance(node_type.get("node_config") or {}, dict):
+            raise ClusterConfigError(f"available_node_types.{name} must hold keys, among them node_config")
+    return config
+
+
+def promises(config: dict[str, Any], catalog: Catalog) -> dict[str, Promise]:
+    """Return the promise of each node type of a cluster config.
+
+    Raises:
+        AccelScalingError: the first node type that cannot be filled, named with its key.
+    """
+    cloud = _cloud_of(config["provider"])
+    result = {}
+    for name, node_type in config["available_node_types"].items():
+        where = f"available_node_types.{name}"
+        node_config = node_type.get("node_config") or {}
+        machine_name = cloud.machine_type_name(where, node_config)
+        try:
+            machine = catalog.machine_type(cloud.CLOUD, machine_name)
+        except AccelScalingError as error:
+            raise type(error)(f"{where}: {error}") from error
+        promised = promise_for(machine, head=name == config["head_node_type"])
+        placed = Promise(promised.resources, {**promised.labels, **cloud.place_labels(config["provider"], node_config)})
+        own = _users_own(where, node_type)
+        result[name] = with_users_own(placed, f"{where} ({machine_name})", *own)
+    return result
+
+
+def fill(config: dict[str, Any], catalog: Catalog) -> tuple[dict[str, Any], list[str]]:
+    """Return a copy of the cluster config with every node type's resources and labels filled, and the notes.
+
+    Raises:
+        AccelScalingError: a node type that cannot be filled; nothing is half-filled.
+    """
+    promised = promises(check_shape(config), catalog)
+    filled = copy.deepcopy(config)
+    for name, promise in promised.items():
+        filled["available_node_types"][name]["resources"] = promise.resources
+        filled["available_node_types"][name]["labels"] = promise.labels
+    return filled, [note for promise in promised.values() for note in promise.notes]
+
+
+def user_catalogs(provider: dict[str, Any]) -> list[Path]:
+    """Return the files that `provider.catalog` names: one path or a list of them, strongest first."""
+    named = provider.get("catalog") or []
+    return [Path(path).expanduser() for path in ([named] if isinstance(named, str) else named)]
+
+
+def _cloud_of(provider: dict[str, Any]) -> Any:
+    kind, module = provider.get("type"), provider.get("module")
+    found = MODULES.get(str(module)) if kind == "external" else STOCK_TYPES.get(str(kind))
+    if found is None:
+        raise ClusterConfigError(
+            f"provider.type is {kind!r}" + (f" with module {module!r}" if module else "") + "; this fill knows "
+            "`type: external` with `module: " + ", ".join(MODULES) + "`, and `type: aws`"
+        )
+    return found
+
+
+def _users_own(where: str, node_type: dict[str, Any]) -> tuple[dict[str, int], dict[str, str]]:
+    resources, labels = node_type.get("resources") or {}, node_type.get("labels") or {}
+    if not isinstance(resources, dict) or not isinstance(labels, dict):
+        raise ClusterConfigError(f"{where}: resources and labels must hold names and values")
+    for name, value in resources.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise ClusterConfigError(
+                f"{where}.resources.{name} is {value!r}; Ray's cluster files take whole numbers of 0 or more there"
+            )
+    return resources, labels
+
+
+def _kind(value: Any) -> str:
+    return {str: "text", list: "a list", type(None): "nothing"}.get(type(value), type(value).__name__)

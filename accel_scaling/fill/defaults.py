@@ -1,0 +1,61 @@
+"""What `type: external` lacks: the defaults that Ray merges for `type: aws`, read from Ray's own file."""
+
+from __future__ import annotations
+
+import copy
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+# Ray reads these before it imports our class, and crashes without them: a file must carry them itself.
+NEEDED_BY_RAY = ("setup_commands", "head_setup_commands", "worker_setup_commands", "max_workers")
+
+# Per cluster, not per cloud: a default here would launch something that nobody asked for.
+NEVER_DEFAULTED = ("cluster_name", "provider", "available_node_types", "head_node_type", *NEEDED_BY_RAY)
+
+DEFAULT_MAX_WORKERS = 2  # Ray's own, in aws/defaults.yaml
+
+
+def ray_defaults(cloud: str) -> dict[str, Any]:
+    """Return Ray's own `<cloud>/defaults.yaml`, found without importing ray.
+
+    Raises:
+        ModuleNotFoundError: Ray is not installed.
+    """
+    spec = importlib.util.find_spec("ray")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("ray is not installed; install it with `pip install 'accel_scaling[aws]'`")
+    path = Path(spec.origin).parent / "autoscaler" / cloud / "defaults.yaml"
+    defaults: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return defaults
+
+
+def with_defaults(config: dict[str, Any], cloud: str) -> dict[str, Any]:
+    """Return a copy of the config with each key that it lacks, from Ray's defaults for that cloud."""
+    filled = copy.deepcopy(config)
+    for key, value in ray_defaults(cloud).items():
+        if key not in NEVER_DEFAULTED and not filled.get(key):
+            filled[key] = value
+    return filled
+
+
+def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of the config with the four keys without which `ray up` crashes for `type: external`.
+
+    The set-up commands install the Ray version of this machine where the image has none; Ray's own defaults
+    would install a nightly build.
+    """
+    try:
+        requirement = f"ray[default]=={importlib.metadata.version('ray')}"
+    except importlib.metadata.PackageNotFoundError:
+        requirement = "ray[default]"
+    wanted = {
+        "max_workers": DEFAULT_MAX_WORKERS,
+        "setup_commands": [f"command -v ray >/dev/null || pip install '{requirement}'"],
+        "head_setup_commands": ["python3 -c 'import boto3' || pip install boto3"],
+        "worker_setup_commands": [],
+    }
+    return {**copy.deepcopy(config), **{key: value for key, value in wanted.items() if key not in config}}

@@ -1,0 +1,99 @@
+"""The promise: what Ray is told about a node before any machine exists. Pure functions of (catalog row, node type)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from accel_scaling.catalog.model import Chip, MachineType
+
+# What Ray keeps for the object store of a node's memory (ray_constants.DEFAULT_OBJECT_STORE_MEMORY_PROPORTION);
+# its AWS provider promises the rest as `memory`. A contract test holds this equal to the installed Ray's.
+OBJECT_STORE_PROPORTION = 0.3
+
+BYTES_PER_MIB = 1024 * 1024
+ACCELERATOR_TYPE_PREFIX = "accelerator_type:"
+
+LABEL_ACCELERATOR_TYPE = "ray.io/accelerator-type"
+LABEL_MARKET_TYPE = "ray.io/market-type"
+LABEL_REGION = "ray.io/availability-region"
+LABEL_ZONE = "ray.io/availability-zone"
+LABEL_VARIANT = "accel-scaling.io/accelerator-variant"
+LABEL_INSTANCE_TYPE = "accel-scaling.io/instance-type"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What one node type will announce.
+
+    Attributes:
+        resources: Ray's resource names to whole numbers; ``memory`` is in bytes.
+        labels: Ray node labels.
+        notes: sentences for the user, e.g. where their own ``resources:`` contradict the catalog.
+    """
+
+    resources: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def accelerator_types(chip: Chip) -> tuple[str, ...]:
+    """Return the types that a node with this chip announces: what Ray detects, then the exact variant.
+
+    A partition announces its variant only: a task that asks for ``L4`` must not be given an eighth of one.
+    """
+    names = (None if chip.partition_of else chip.detected_type, chip.variant)
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def promise_for(machine: MachineType, *, head: bool = False) -> Promise:
+    """Return what a node of this machine type announces.
+
+    Args:
+        machine: a row of the catalog.
+        head: the head node; Ray leaves its memory to detection on the node, and so do we.
+    """
+    resources = {"CPU": machine.vcpus}
+    if not head:
+        resources["memory"] = int(machine.memory_mib * BYTES_PER_MIB * (1 - OBJECT_STORE_PROPORTION))
+    labels = {LABEL_INSTANCE_TYPE: machine.name}
+    chip = machine.chip
+    if chip is not None:
+        types = accelerator_types(chip)
+        resources[chip.resource] = machine.count * chip.units_per_device
+        resources |= {ACCELERATOR_TYPE_PREFIX + name: 1 for name in types}
+        if types:
+            labels[LABEL_ACCELERATOR_TYPE] = types[0]
+        if chip.variant:
+            labels[LABEL_VARIANT] = chip.variant
+    return Promise(resources, labels)
+
+
+def with_users_own(promised: Promise, where: str, resources: dict[str, int], labels: dict[str, str]) -> Promise:
+    """Return the promise with what the user wrote on top, and a note for each contradiction.
+
+    Args:
+        promised: the catalog's promise.
+        where: names the node type and its machine type in the notes.
+        resources: the user's ``resources:`` of the node type.
+        labels: the user's ``labels:`` of the node type.
+    """
+    notes = [
+        f"{where}: your resources say {name}: {value}, the catalog says {promised.resources[name]}; yours is used"
+        for name, value in resources.items()
+        if name in promised.resources and promised.resources[name] != value
+    ]
+    own_types = {name for name in resources if name.startswith(ACCELERATOR_TYPE_PREFIX)}
+    known_types = {name for name in promised.resources if name.startswith(ACCELERATOR_TYPE_PREFIX)}
+    notes += [
+        f"{where}: your resources promise {name}, the catalog knows "
+        f"{', '.join(sorted(known_types)) or 'no accelerator'} there; yours is used, and a node that does not hold "
+        "it will be refused on boot"
+        for name in sorted(own_types - known_types)
+    ]
+    return Promise(
+        {**promised.resources, **resources},
+        {**promised.labels, **labels},
+        (*promised.notes, *notes),
+    )

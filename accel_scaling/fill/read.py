@@ -1,0 +1,59 @@
+"""Reading a cluster file: YAML in, a dict out, and the line of a key for the errors that are about it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from accel_scaling.errors import AccelScalingError, ClusterConfigError
+
+_KEY_PATH = re.compile(r"available_node_types\.([^\s:(]+?)(?=[:\s(]|\.node_config|\.resources|$)")
+
+
+def read_cluster(path: Path) -> dict[str, Any]:
+    """Return the cluster file as a dict.
+
+    Raises:
+        ClusterConfigError: the file is missing, is no YAML (with the line), or holds no mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ClusterConfigError(f"{path} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ClusterConfigError(f"{path} cannot be read: {error}") from None
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ClusterConfigError(_yaml_sentence(path, error)) from None
+    if not isinstance(config, dict):
+        raise ClusterConfigError(f"{path} is not a cluster config: expected keys and values at the top level")
+    return config
+
+
+def at_its_line(error: AccelScalingError, path: Path) -> AccelScalingError:
+    """Return the error with the file, and with the line of the node type that it names."""
+    match = _KEY_PATH.search(str(error))
+    line = _line_of(path, match.group(1)) if match else None
+    return type(error)(f"{path}:{line}: {error}" if line else f"{path}: {error}")
+
+
+def _line_of(path: Path, node_type: str) -> int | None:
+    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    for key in ("available_node_types", node_type):
+        for key_node, value_node in getattr(root, "value", []):
+            if key_node.value == key:
+                line, root = key_node.start_mark.line + 1, value_node
+                break
+        else:
+            return None
+    return line
+
+
+def _yaml_sentence(path: Path, error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+    return f"{place}: this is no valid YAML: {getattr(error, 'problem', None) or error}"

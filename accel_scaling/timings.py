@@ -1,0 +1,1 @@
+"""Every timeout and threshold of the package, each with its reason."""
