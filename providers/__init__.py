@@ -1,0 +1,1 @@
+"""One thin wrapper per cloud round Ray's own node providers."""

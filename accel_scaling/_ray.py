@@ -1,0 +1,73 @@
+"""Every private name of Ray that this package uses, in one place; tests/test_ray_contract.py holds each to its meaning.
+
+Nothing is imported before it is asked for: nodes have no boto3, and commands that do not need Ray do not load it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RAY_MINOR = "2.60"
+
+
+def aws_node_provider() -> Any:
+    """Return Ray's own AWS node provider class, which ours extends."""
+    from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
+
+    return AWSNodeProvider
+
+
+def cli_logger() -> Any:
+    """Return the logger behind `ray up`'s output and the autoscaler's log."""
+    from ray.autoscaler._private.cli_logger import cli_logger as logger
+
+    return logger
+
+
+def node_launch_exception() -> Any:
+    """Return the exception that tells both autoscalers why a launch failed."""
+    from ray.autoscaler.node_launch_exception import NodeLaunchException
+
+    return NodeLaunchException
+
+
+def is_head(tags: dict[str, str]) -> bool:
+    """Say whether these node tags are a head node's."""
+    from ray.autoscaler.tags import NODE_KIND_HEAD, TAG_RAY_NODE_KIND
+
+    return tags.get(TAG_RAY_NODE_KIND) == NODE_KIND_HEAD
+
+
+def node_type_of(tags: dict[str, str]) -> str:
+    """Return the node type's name in the cluster file, from a node's tags."""
+    from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
+
+    return str(tags.get(TAG_RAY_USER_NODE_TYPE, "?"))
+
+
+def ec2_client(region: str, credentials: dict[str, Any] | None) -> Any:
+    """Return the cached EC2 client that Ray's provider uses for this region."""
+    from ray.autoscaler._private.aws.utils import client_cache
+
+    return client_cache("ec2", region, **(credentials or {}))
+
+
+def announce_accelerator_type(name: str) -> None:
+    """Make Ray, in this process, announce ``name`` for the NVIDIA GPUs of this node instead of what it reads.
+
+    For partitions: Ray reads `NVIDIA L4-3Q` as L4, and a task that asks for L4 must not be given an eighth of one.
+    """
+    from ray._private.accelerators import NvidiaGPUAcceleratorManager
+
+    NvidiaGPUAcceleratorManager.get_current_node_accelerator_type = staticmethod(lambda: name)
+
+
+def nvidia_type_reader() -> Callable[[str], str | None]:
+    """Return Ray's own rule from a driver's product name to an accelerator_type."""
+    from ray._private.accelerators import NvidiaGPUAcceleratorManager
+
+    reader: Callable[[str], str | None] = NvidiaGPUAcceleratorManager._gpu_name_to_accelerator_type  # noqa: SLF001
+    return reader

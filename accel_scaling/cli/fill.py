@@ -1,0 +1,51 @@
+"""`accel-scaling fill`: the cluster file with every node type's resources and labels; no network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from accel_scaling.catalog.load import load_catalog
+from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.fill.cluster import fill, user_catalogs
+from accel_scaling.fill.defaults import with_keys_needed_by_ray
+from accel_scaling.fill.read import at_its_line, read_cluster
+
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "print a cluster file with every node type's resources and labels filled from the catalog; no network"
+EXAMPLES = """examples:
+  accel-scaling fill cluster.yaml
+  accel-scaling fill cluster.yaml -o filled.yaml && ray up filled.yaml
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("cluster", metavar="CLUSTER.yaml", type=Path, help="a Ray cluster file")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of printing")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fill the file; contradictions between it and the catalog are said on standard error."""
+    config = read_cluster(args.cluster)
+    try:
+        filled, notes = fill(config, load_catalog(user_catalogs(config.get("provider") or {})))
+    except AccelScalingError as error:
+        raise at_its_line(error, args.cluster) from None
+    for note in notes:
+        sys.stderr.write(f"note: {note}\n")
+    text = yaml.safe_dump(with_keys_needed_by_ray(filled), sort_keys=False, width=110, allow_unicode=True)
+    if args.output is None:
+        sys.stdout.write(text)
+        return 0
+    try:
+        args.output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ClusterConfigError(f"{args.output} cannot be written: {error.strerror}") from None
+    sys.stderr.write(f"wrote {args.output}\n")
+    return 0

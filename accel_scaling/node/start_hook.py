@@ -1,0 +1,59 @@
+"""Runs inside `ray start` (RAY_START_HOOK), before Ray detects anything: a node that lies never joins."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling import __version__, _ray
+from accel_scaling.confirm.compare import compare
+from accel_scaling.confirm.expected import promised_from_environment
+from accel_scaling.detect import detect
+from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
+from accel_scaling.node.wiring import EXIT_REFUSED, LABEL_VERDICT, VERDICT_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from accel_scaling.confirm.verdict import Verdict
+    from accel_scaling.detect import Found
+
+
+def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
+    """Confirm this node against its promise, or stop `ray start`.
+
+    Args:
+        ray_params: Ray's start parameters; the verdict is added to its labels.
+        head: whether this is the head node; both kinds are confirmed alike.
+
+    Raises:
+        SystemExit: with 3, when the node does not hold what was promised.
+    """
+    promised = promised_from_environment() or {}
+    found = detect()
+    verdict = compare(promised, found)
+    record(verdict, Path.home() / VERDICT_FILE, kind="head" if head else "worker")
+    sys.stderr.write(f"accel_scaling {__version__}: {verdict.word.value}: {verdict.message}\n")
+    if not verdict.confirmed:
+        raise SystemExit(EXIT_REFUSED)
+    announce_partition(promised, found)
+    ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
+
+
+def announce_partition(promised: Mapping[str, float], found: Sequence[Found]) -> None:
+    """Where the promise names only the exact variant, make Ray announce that instead of the whole chip's type."""
+    for accelerator in found:
+        types = (accelerator.accelerator_type, accelerator.variant)
+        whole, exact = (ACCELERATOR_TYPE_PREFIX + str(name) in promised for name in types)
+        if exact and not whole and accelerator.family == "nvidia" and accelerator.variant:
+            _ray.announce_accelerator_type(accelerator.variant)
+
+
+def record(verdict: Verdict, path: Path, *, kind: str) -> None:
+    """Write the verdict where the provider reads it, as data."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {**verdict.to_json(), "version": __version__, "kind": kind, "time_s": time.time()}
+    path.write_text(json.dumps(content) + "\n", encoding="utf-8")

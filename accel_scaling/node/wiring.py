@@ -1,0 +1,36 @@
+"""How the package is wired into a cluster config: mounts, start commands, and the names both sides agree on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accel_scaling.node.bundle import REMOTE_FOLDER, SCRIPT
+
+VERDICT_FILE = ".accel_scaling/verdict.json"  # under the home of the account that starts ray
+EXIT_REFUSED = 3
+LABEL_VERDICT = "accel-scaling.io/verdict"
+
+# A missing script must stop the node: without it Ray would start unconfirmed.
+PREFIX = f". {SCRIPT} || exit {EXIT_REFUSED}; "
+
+
+def wire(config: dict[str, Any], bundle: str) -> None:
+    """Add the package and the boot check to a complete cluster config, in place; doing it twice changes nothing.
+
+    Args:
+        config: a cluster config with its start commands.
+        bundle: the folder on this machine that node.bundle.build() made.
+    """
+    config["file_mounts"] = {**(config.get("file_mounts") or {}), REMOTE_FOLDER: bundle}
+    for key in ("head_start_ray_commands", "worker_start_ray_commands"):
+        config[key] = [confirmed(command) for command in config.get(key) or []]
+
+
+def confirmed(command: str) -> str:
+    """Return a start command that confirms the node first, if it starts Ray."""
+    return PREFIX + command if "ray start" in command and not is_confirmed_start(command) else command
+
+
+def is_confirmed_start(command: str) -> bool:
+    """Say whether this command starts Ray behind the boot check."""
+    return SCRIPT in command

@@ -1,0 +1,116 @@
+"""Ray's AWS node provider, with promises from the catalog and machines that are confirmed before they join.
+
+Use it in a cluster file with
+
+    provider:
+      type: external
+      module: accel_scaling.providers.aws.AWSAcceleratorNodeProvider
+      region: us-west-2
+
+What happens, in the order of a node's life: `fillout_available_node_types_resources` writes the promise;
+`bootstrap_config` checks it against the region, then does what Ray's does; `create_node` launches, and says why if it
+cannot; `get_command_runner` watches the boot check; a machine that it refuses is terminated for real.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+
+from accel_scaling import _ray
+from accel_scaling.catalog.load import load_catalog
+from accel_scaling.errors import AccelScalingError
+from accel_scaling.fill.cluster import fill, user_catalogs
+from accel_scaling.fill.defaults import with_defaults
+from accel_scaling.node import bundle, wiring
+from accel_scaling.providers import aws_checks, aws_launch
+from accel_scaling.providers.refusing import RefusingCommandRunner
+
+logger = logging.getLogger(__name__)
+
+# An Any base: Ray ships no types for it.
+_RayAWSNodeProvider: Any = _ray.aws_node_provider()
+
+
+class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
+    """A node provider for EC2 that both autoscalers, `ray up` and `ray down` use as they use Ray's own."""
+
+    def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
+        super().__init__(provider_config, cluster_name)
+        _forget_cached_config(provider_config)
+
+    @staticmethod
+    def fillout_available_node_types_resources(cluster_config: dict[str, Any]) -> dict[str, Any]:
+        """Return the config with every node type's promise, Ray's defaults, and the boot check.
+
+        Raises:
+            AccelScalingError: a node type that cannot be filled. Ray only warns of it, so the config that was passed
+                in is made complete enough to reach `bootstrap_config`, which raises it again.
+        """
+        complete = with_defaults(cluster_config, "aws")
+        try:
+            filled, notes = _fill(complete)
+        except AccelScalingError:
+            cluster_config.update(complete)
+            for node_type in (cluster_config.get("available_node_types") or {}).values():
+                node_type.setdefault("resources", {})
+                node_type.setdefault("node_config", {})
+            raise
+        for note in notes:
+            _ray.cli_logger().warning("{}", note)
+        wiring.wire(filled, str(bundle.build()))
+        return filled
+
+    @staticmethod
+    def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
+        """Return the config with IAM role, key pair, subnets and security group, as Ray's provider makes them.
+
+        Raises:
+            click.ClickException: one sentence: an unfillable node type, no credentials, a region without the type.
+        """
+        try:
+            _fill(cluster_config)
+            aws_checks.check(cluster_config)
+            with aws_checks.one_sentence():
+                resolved: dict[str, Any] = _RayAWSNodeProvider.bootstrap_config(cluster_config)
+        except AccelScalingError as error:
+            raise click.ClickException(str(error)) from None
+        # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
+        resolved["setup_commands"] = []
+        return resolved
+
+    def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
+        """Launch all of ``count`` machines, or raise; machines that came are kept.
+
+        Raises:
+            NodeLaunchException: fewer came than asked for; with AWS's code and reason.
+            click.ClickException: the head node could not be launched.
+        """
+        return aws_launch.launch_all(super().create_node, node_config, tags, count)
+
+    def get_command_runner(self, log_prefix: str, node_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Return Ray's command runner for a node, watching for a refused boot check."""
+        runner = super().get_command_runner(log_prefix, node_id, *args, **kwargs)
+        return RefusingCommandRunner(runner, lambda sentence: self.refuse(node_id, sentence))
+
+    def refuse(self, node_id: str, sentence: str) -> None:
+        """Terminate a machine that does not hold what was promised; never stop it to use it again."""
+        tags = self.node_tags(node_id)
+        kind = "head node" if _ray.is_head(tags) else "node"
+        logger.error("%s %s of type %s refused: %s", kind, node_id, _ray.node_type_of(tags), sentence)
+        self.ec2.meta.client.terminate_instances(InstanceIds=[node_id])
+        logger.error("%s %s is terminated; nothing was scheduled on it", kind, node_id)
+
+
+def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    return fill(config, load_catalog(user_catalogs(config.get("provider") or {})))
+
+
+def _forget_cached_config(provider_config: dict[str, Any]) -> None:
+    """Remove Ray's cached copy of this config: it is keyed before the fill, so a new catalog would change nothing."""
+    path = provider_config.get("_config_cache_path")
+    if path:
+        Path(path).unlink(missing_ok=True)

@@ -1,0 +1,89 @@
+"""What is asked of AWS before anything is launched: credentials, the region, and whether it has the types."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import botocore.exceptions
+
+from accel_scaling import _ray
+from accel_scaling.errors import AccelScalingError, ClusterConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# botocore's errors about who is calling and where; everything else is passed on as AWS says it.
+_CREDENTIALS = (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError)
+_REFUSED = {"AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId", "ExpiredToken", "RequestExpired"}
+_NOT_ALLOWED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
+
+
+class AWSRefusedError(AccelScalingError):
+    """AWS could not be asked, or did not let us."""
+
+
+def check(config: dict[str, Any]) -> None:
+    """Refuse a config that EC2 would refuse later, after something was paid for.
+
+    Raises:
+        ClusterConfigError: no region, or an instance type that the region does not have.
+        AWSRefusedError: no credentials, or AWS cannot be reached.
+    """
+    provider = config["provider"]
+    region = provider.get("region")
+    if not region:
+        raise ClusterConfigError("provider.region is missing; name an AWS region there, such as us-west-2")
+    places: dict[str, list[str]] = {}
+    for name, node_type in config["available_node_types"].items():
+        places.setdefault(node_type["node_config"]["InstanceType"], []).append(name)
+    offered = _offered(region, provider.get("aws_credentials"), list(places))
+    if offered is None:
+        return
+    for machine, names in places.items():
+        if machine not in offered:
+            raise ClusterConfigError(
+                f"available_node_types.{names[0]}: EC2 does not offer {machine} in {region}; choose another region or "
+                f"type (`aws ec2 describe-instance-type-offerings --filters Name=instance-type,Values={machine} "
+                "--region ...` lists where it is)"
+            )
+
+
+def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str]) -> set[str] | None:
+    """Return which of the types the region offers; None where this account may not ask."""
+    with one_sentence():
+        client = _ray.ec2_client(region, credentials)
+        pages = client.get_paginator("describe_instance_type_offerings").paginate(
+            LocationType="region", Filters=[{"Name": "instance-type", "Values": machines}]
+        )
+        try:
+            return {offer["InstanceType"] for page in pages for offer in page["InstanceTypeOfferings"]}
+        except botocore.exceptions.ClientError as error:
+            if error.response.get("Error", {}).get("Code") in _NOT_ALLOWED:
+                return None
+            raise
+
+
+@contextlib.contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turn botocore's errors about credentials and places into one sentence each.
+
+    Raises:
+        AWSRefusedError: in their place.
+    """
+    try:
+        yield
+    except _CREDENTIALS as error:
+        raise AWSRefusedError(
+            f"no AWS credentials ({error}); set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or run `aws configure`"
+        ) from None
+    except botocore.exceptions.ClientError as error:
+        details = error.response.get("Error", {})
+        if details.get("Code") in _REFUSED:
+            raise AWSRefusedError(
+                f"AWS refused the credentials ({details.get('Code')}: {details.get('Message')}); renew them"
+            ) from None
+        raise
+    except botocore.exceptions.EndpointConnectionError as error:
+        raise AWSRefusedError(f"{error}; is provider.region spelt right, and the network up?") from None

@@ -1,0 +1,68 @@
+"""A command runner that notices a refused boot check and hands its sentence to the provider."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from accel_scaling.node import wiring
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class NodeRefusedError(click.ClickException):
+    """The start command of a node that was not confirmed.
+
+    Ray's updater prints ``cmd``, ``returncode`` and ``stderr`` of an error that has them, and a traceback otherwise.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.cmd = "ray start"
+        self.returncode = wiring.EXIT_REFUSED
+        self.stderr = sentence
+
+
+class RefusingCommandRunner:
+    """Passes everything to Ray's command runner; a start command that fails is asked for its verdict."""
+
+    def __init__(self, runner: Any, on_refused: Callable[[str], None]) -> None:
+        self._runner = runner
+        self._on_refused = on_refused
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
+
+    def run(self, cmd: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Run a command on the node.
+
+        Raises:
+            NodeRefusedError: it was a start command, and the node's verdict is not Confirmed.
+        """
+        try:
+            return self._runner.run(cmd, *args, **kwargs)
+        except click.ClickException:
+            sentence = self._verdict() if cmd and wiring.is_confirmed_start(cmd) else None
+            if sentence is None:
+                raise
+            self._on_refused(sentence)
+            raise NodeRefusedError(sentence) from None
+
+    def _verdict(self) -> str | None:
+        """Return the sentence of a verdict that is not Confirmed, None where there is none to read."""
+        try:
+            output = self._runner.run(f"cat ~/{wiring.VERDICT_FILE}", with_output=True)
+        except click.ClickException:
+            return None
+        text = output.decode(errors="replace") if isinstance(output, bytes) else str(output)
+        try:
+            # A login shell may print around it.
+            verdict = json.loads(text[text.index("{") : text.rindex("}") + 1])
+        except ValueError:
+            return None
+        if verdict.get("verdict") == "Confirmed":
+            return None
+        return f"{verdict.get('verdict')}: {verdict.get('message')}"
