@@ -1,0 +1,65 @@
+"""`accel-scaling rehearse`: the whole loop on this machine; real Ray, the cloud emulated, nothing paid for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accel_scaling import timings
+from accel_scaling.catalog.load import load_catalog
+from accel_scaling.errors import AccelScalingError, RehearsalError
+from accel_scaling.fill.cluster import check_shape, promises, user_catalogs
+from accel_scaling.fill.read import at_its_line, read_cluster
+
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "run a cluster file's whole loop on this machine: real Ray and autoscaler, the cloud emulated, nothing paid for"
+EXAMPLES = """examples:
+  accel-scaling rehearse example_clusters/aws-gpu.yaml
+  accel-scaling rehearse cluster.yaml -- python3 -c 'import ray; ray.init(); print(ray.cluster_resources())'
+  accel-scaling rehearse cluster.yaml --fault no-capacity:g4dn.xlarge --fault no-driver:g5.xlarge
+
+faults, each for an EC2 instance type:
+  no-capacity:TYPE      EC2 refuses to launch it (InsufficientInstanceCapacity)
+  capacity:TYPE=N       EC2 launches at most N at a time
+  fewer:TYPE=N          its machines boot with N devices only
+  other:TYPE=NAME       their driver names another product, e.g. other:g5.xlarge='NVIDIA L4'
+  no-driver:TYPE        the devices are on the bus, the driver is not loaded
+  no-devices:TYPE       there are no devices
+
+exit codes: 0 every task ran (or COMMAND's own), 1 a task stayed pending, 2 bad input, 130 interrupted
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("cluster", metavar="CLUSTER.yaml", type=Path, help="a Ray cluster file")
+    parser.add_argument("command", metavar="COMMAND", nargs="*", help="run this on the head instead of sample tasks")
+    parser.add_argument("--fault", metavar="FAULT", action="append", default=[], help="switch a fault on; see below")
+    parser.add_argument("--hosts", choices=("isolated", "processes"), help="the kind of host; by default the best")
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", type=float, default=timings.REHEARSAL_TASK_TIMEOUT_S,
+        help="how long a sample task may stay pending (default: %(default)g)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Rehearse the file; everything that it starts is gone when it returns."""
+    config = read_cluster(args.cluster)
+    try:
+        catalog = load_catalog(user_catalogs(config.get("provider") or {}))
+        promises(check_shape(config), catalog)
+    except AccelScalingError as error:
+        raise at_its_line(error, args.cluster) from None
+    try:
+        from accel_scaling.rehearse.faults_option import parse_faults
+        from accel_scaling.rehearse.local_ec2 import Kind
+        from accel_scaling.rehearse.run import Rehearsal
+    except ModuleNotFoundError as error:
+        raise RehearsalError(
+            f"a rehearsal needs {error.name}; install it with `pip install 'accel_scaling[rehearse]'`"
+        ) from None
+    kind = Kind(args.hosts) if args.hosts else None
+    faults = parse_faults(args.fault)
+    return Rehearsal(config, catalog, args.command, faults, kind, timeout_s=args.timeout).run()

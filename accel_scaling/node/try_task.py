@@ -1,0 +1,70 @@
+"""One task per accelerator type, run on the head of a cluster: does each land on a machine that holds it?
+
+`python -m accel_scaling.node.try_task DEMANDS`, where DEMANDS is a JSON list of {"node_type", "resource", "count",
+"accelerator_type"}. Prints one JSON line per task as it finishes, and exits with 1 when one did not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "NEURON_RT_VISIBLE_CORES", "HIP_VISIBLE_DEVICES", "HABANA_VISIBLE_MODULES")
+
+
+def where_am_i() -> dict[str, Any]:
+    """Return what a task sees of the node that it runs on."""
+    import ray
+
+    context = ray.get_runtime_context()
+    node = next(node for node in ray.nodes() if node["NodeID"] == context.get_node_id())
+    shown = {
+        name: amount
+        for name, amount in node["Resources"].items()
+        if not name.startswith(("node:", "memory", "object_store_memory"))
+    }
+    return {
+        "instance_id": os.environ.get("RAY_CLOUD_INSTANCE_ID"),
+        "address": node["NodeManagerAddress"],
+        "ids": {name: ids for name, ids in context.get_accelerator_ids().items() if ids},
+        "visible": {name: os.environ[name] for name in VISIBLE_DEVICES if os.environ.get(name)},
+        "resources": shown,
+        "labels": node["Labels"],
+        "time_s": time.time(),
+    }
+
+
+def main(demands: list[dict[str, Any]], timeout_s: float) -> int:
+    """Submit a task for each demand, print each result, and return how many failed."""
+    import ray
+
+    ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
+    started_s = time.time()
+    pending = {}
+    for demand in demands:
+        options: dict[str, Any] = {"num_cpus": 0.01, "max_retries": 0}
+        if demand.get("resource") == "GPU":
+            options["num_gpus"] = demand["count"]
+        elif demand.get("resource"):
+            options["resources"] = {demand["resource"]: demand["count"]}
+        if demand.get("accelerator_type"):
+            options["accelerator_type"] = demand["accelerator_type"]
+        pending[ray.remote(**options)(where_am_i).remote()] = demand
+    while pending and (left_s := started_s + timeout_s - time.time()) > 0:
+        for done in ray.wait(list(pending), timeout=left_s)[0]:
+            _say({**pending.pop(done), "ran": ray.get(done), "asked_s": started_s})
+    for demand in pending.values():
+        _say({**demand, "ran": None, "reason": f"still pending after {timeout_s:.0f} s", "asked_s": started_s})
+    return len(pending)
+
+
+def _say(result: dict[str, Any]) -> None:
+    sys.stdout.write("TASK " + json.dumps(result) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(json.loads(sys.argv[1]), float(sys.argv[2])) else 0)

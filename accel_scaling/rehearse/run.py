@@ -1,0 +1,184 @@
+"""A rehearsal: real Ray, real `ray up`, the cloud emulated; told as a timeline, and torn down whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import yaml
+
+from accel_scaling import timings
+from accel_scaling.errors import RehearsalError
+from accel_scaling.fill.cluster import fill
+from accel_scaling.rehearse.config import demands_of, for_local_ec2
+from accel_scaling.rehearse.faults import Faults
+from accel_scaling.rehearse.local_ec2 import LocalEC2
+from accel_scaling.rehearse.timeline import Timeline, shown
+from accel_scaling.rehearse.watch import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from accel_scaling.catalog.load import Catalog
+    from accel_scaling.rehearse.local_ec2 import Kind
+
+USER = "ubuntu"  # the account on the local hosts
+RAY = ("ray",)
+
+
+@dataclass
+class Rehearsal:
+    """One run of the whole loop for a cluster config.
+
+    Attributes:
+        config: the user's cluster config.
+        catalog: what the promises come from.
+        command: what to run on the cluster's head; empty for a task per accelerator type.
+        faults: what goes wrong from the start.
+        kind: isolated hosts or plain processes; None chooses.
+        timeout_s: how long tasks may stay pending.
+        out: where the story goes.
+    """
+
+    config: dict[str, Any]
+    catalog: Catalog
+    command: Sequence[str] = ()
+    faults: Faults = field(default_factory=Faults)
+    kind: Kind | None = None
+    timeout_s: float = timings.REHEARSAL_TASK_TIMEOUT_S
+    out: IO[str] = sys.stdout
+
+    def run(self) -> int:
+        """Bring the cluster up, run the command, tear everything down; return the command's exit code."""
+        local_config, skipped = for_local_ec2(self.config, user=USER)
+        filled, _ = fill(local_config, self.catalog)
+        with tempfile.TemporaryDirectory(prefix="accel-rehearsal-") as folder:
+            with self._cloud(Path(folder)) as local:
+                self._introduce(local, skipped)
+                path = Path(folder) / "cluster.yaml"
+                path.write_text(yaml.safe_dump(local_config, sort_keys=False), encoding="utf-8")
+                return _Act(self, local, path, filled).play()
+
+    @contextlib.contextmanager
+    def _cloud(self, folder: Path) -> Iterator[LocalEC2]:
+        with LocalEC2(folder, kind=self.kind, region=self.config["provider"]["region"]) as local:
+            local.set_faults(self.faults)
+            yield local
+
+    def _introduce(self, local: LocalEC2, skipped: list[str]) -> None:
+        name = self.config.get("cluster_name", "cluster")
+        self.out.write(f"rehearsal of {name}: real Ray on {local.reason}; EC2 and its devices are emulated\n")
+        if skipped:
+            self.out.write(f"not rehearsed: {', '.join(skipped)}\n")
+        self.out.write(f"faults can be changed while it runs, in {local.faults_file}\n\n")
+        self.out.flush()
+
+
+class _Act:
+    """The commands of a rehearsal in their order, on a local EC2 that is up."""
+
+    def __init__(self, rehearsal: Rehearsal, local: LocalEC2, cluster: Path, filled: dict[str, Any]) -> None:
+        self._rehearsal = rehearsal
+        self._local = local
+        self._cluster = str(cluster)
+        self._log = cluster.with_name("ray-up.log")
+        self._filled = filled["available_node_types"]
+        self._timeline = Timeline(time.time(), rehearsal.out)
+        self._node_types = _node_types_by_machine(self._filled)
+
+    def play(self) -> int:
+        watcher = Watcher(self._local, self._timeline, self._node_types)
+        watcher.start()
+        try:
+            self._up()
+            code = self._command() if self._rehearsal.command else self._tasks()
+            self._timeline.say(time.time(), "down", "ray down")
+            self._ray("down", "-y", self._cluster)
+        finally:
+            watcher.stop()
+        promised = {name: node_type["resources"] for name, node_type in self._filled.items()}
+        self._rehearsal.out.write("\n" + self._timeline.closing_table(promised) + "\n")
+        return code
+
+    def _up(self) -> None:
+        if self._ray("up", "-y", "--no-config-cache", self._cluster) != 0:
+            text = self._log.read_text(encoding="utf-8", errors="replace")
+            raise RehearsalError(f"`ray up` failed; its output ends with:\n{_tail(text)}")
+        self._timeline.say(time.time(), "up", "ray up is done; the head runs the autoscaler")
+
+    def _ray(self, *arguments: str) -> int:
+        with self._log.open("a", encoding="utf-8") as log:
+            done = self._local.run([*RAY, *arguments], stdout=log, stderr=subprocess.STDOUT, check=False)
+        return done.returncode
+
+    def _command(self) -> int:
+        line = shlex.join(self._rehearsal.command)
+        self._timeline.say(time.time(), "command", line)
+        return self._local.run([*RAY, "exec", self._cluster, line], check=False).returncode
+
+    def _tasks(self) -> int:
+        demands = demands_of(self._rehearsal.config, self._rehearsal.catalog)
+        if not demands:
+            self._timeline.say(time.time(), "no tasks", "no worker type of the file has an accelerator")
+            return 0
+        for demand in demands:
+            text = f"a task with accelerator_type={demand['accelerator_type']!r}, {demand['resource']}: 1"
+            self._timeline.say(time.time(), "submitted", text)
+        line = shlex.join(
+            ["python3", "-m", "accel_scaling.node.try_task", json.dumps(demands), str(self._rehearsal.timeout_s)]
+        )
+        process = self._local.popen(
+            [*RAY, "exec", self._cluster, line], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        return self._read_results(process)
+
+    def _read_results(self, process: subprocess.Popen[str]) -> int:
+        results, rest = [], []
+        for output in process.stdout or ():
+            marker = output.find("TASK {")
+            if marker < 0:
+                rest.append(output)
+                continue
+            results.append(json.loads(output[marker + 5 : output.rindex("}") + 1]))
+            self._tell(results[-1])
+        if process.wait() != 0 and not results:
+            raise RehearsalError(f"the tasks could not be submitted:\n{_tail(''.join(rest))}")
+        return 0 if results and all(result["ran"] for result in results) else 1
+
+    def _tell(self, result: dict[str, Any]) -> None:
+        ran = result["ran"]
+        name = f"accelerator_type={result['accelerator_type']!r}"
+        if not ran:
+            self._timeline.say(time.time(), "pending", f"{name}: {result['reason']}")
+            return
+        ids = ", ".join(f"{family} {' '.join(ids)}" for family, ids in ran["ids"].items())
+        took_s = ran["time_s"] - result["asked_s"]
+        text = f"{name} on {ran['instance_id']}, {took_s:.1f} s after it was asked for; its ids: {ids}"
+        self._timeline.say(ran["time_s"], "running", text)
+        machine = self._timeline.machines.get(ran["instance_id"])
+        if machine is not None:
+            machine.node_type = result["node_type"]
+            machine.running_s = ran["time_s"] - self._timeline.started_s
+            machine.resources = ran["resources"]
+
+
+def _node_types_by_machine(filled: dict[str, Any]) -> dict[str, str]:
+    names: dict[str, list[str]] = {}
+    for name, node_type in filled.items():
+        names.setdefault(node_type["node_config"]["InstanceType"], []).append(name)
+    return {machine: " or ".join(found) for machine, found in names.items()}
+
+
+def _tail(text: str, lines: int = 25) -> str:
+    return "\n".join("  | " + line for line in text.splitlines()[-lines:])
+
+
+__all__ = ["Rehearsal", "shown"]
