@@ -1,0 +1,1 @@
+"""Machine types and accelerators: files, their checks, look-ups."""

@@ -1,0 +1,79 @@
+"""Catalog files as text, and what is wrong with them as lines: shared by the two parsers (chips, rows)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from accel_scaling.errors import CatalogFileError
+
+T = TypeVar("T")
+
+SHIPPED_FOLDER = Path(__file__).parent.parent / "catalogs"
+CHIPS_FILE = "accelerators.yaml"
+CORRECTIONS = "_corrections"
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong in a file."""
+
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A catalog file that has been read.
+
+    Attributes:
+        path: the file.
+        label: how answers name it as their layer: the bare name for a shipped file, else the path.
+        text: its content, without a byte-order mark.
+    """
+
+    path: Path
+    label: str
+    text: str
+
+    @property
+    def is_chips(self) -> bool:
+        """Whether the file describes accelerators (YAML) rather than machine types (CSV)."""
+        return self.path.suffix.lower() in {".yaml", ".yml"}
+
+    def accept(self, parsed: tuple[T, list[Problem]]) -> T:
+        """Return what was parsed from this file, or refuse the file whole.
+
+        Raises:
+            CatalogFileError: the file has a problem; the text names the first one, and how to see the rest.
+        """
+        value, problems = parsed
+        if problems:
+            first = describe(self.path, min(problems))
+            more = len(problems) - 1
+            rest = f" (and {more} more: `accel-scaling catalog check {self.path}`)" if more else ""
+            raise CatalogFileError(first + rest)
+        return value
+
+
+def describe(path: Path, problem: Problem) -> str:
+    """Return ``file:line: what is wrong``."""
+    return f"{path}:{problem.line}: {problem.text}"
+
+
+def read(path: Path, *, label: str | None = None) -> Source:
+    """Read a catalog file.
+
+    Raises:
+        CatalogFileError: there is no such file, it cannot be read, or it is not UTF-8.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CatalogFileError(f"{path}: cannot be read as a catalog file: {error.strerror}") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise CatalogFileError(f"{path}:{line}: is not UTF-8; save the file as UTF-8") from error
+    return Source(path, label or str(path), text)

@@ -1,0 +1,165 @@
+"""Look-ups over a loaded catalog: a machine type, an accelerator, every machine type that has one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog.near import hint
+from accel_scaling.errors import UnknownAcceleratorError, UnknownInstanceTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from accel_scaling.catalog.model import Chip, MachineType
+
+
+class Catalog:
+    """What is known about machine types and accelerators; made by ``load_catalog``.
+
+    Attributes:
+        version: the package's version and a check sum over every layer's content, ``0.1.0+1a2b3c4d``.
+        chips: the accelerators by name.
+    """
+
+    def __init__(
+        self,
+        version: str,
+        chips: Mapping[str, Chip],
+        tables: Mapping[str, Callable[[], Mapping[str, MachineType]]],
+    ) -> None:
+        self.version = version
+        self.chips = chips
+        self._tables = tables  # by cloud; a cloud's rows are parsed when somebody first asks for them
+        self._read: dict[str, Mapping[str, MachineType]] = {}
+        self._names: tuple[dict[str, list[Chip]], dict[str, list[Chip]]] | None = None
+
+    @property
+    def clouds(self) -> tuple[str, ...]:
+        """Every cloud that the catalog has rows for."""
+        return tuple(self._tables)
+
+    def machine_types(self, cloud: str) -> Mapping[str, MachineType]:
+        """Return every machine type of a cloud by name.
+
+        Raises:
+            UnknownInstanceTypeError: the catalog has no such cloud.
+            CatalogFileError: a file of this cloud has a wrong row.
+        """
+        if cloud not in self._tables:
+            known = ", ".join(self.clouds)
+            raise UnknownInstanceTypeError(
+                f"cloud {cloud!r} has no rows in the catalog {self.version}; expected {known}"
+            )
+        if cloud not in self._read:
+            self._read[cloud] = self._tables[cloud]()
+        return self._read[cloud]
+
+    def machine_type(self, cloud: str, name: str) -> MachineType:
+        """Return one machine type.
+
+        Raises:
+            UnknownInstanceTypeError: no layer has it; the text names the nearest names and the way out.
+            CatalogFileError: a file of this cloud has a wrong row.
+        """
+        types = self.machine_types(cloud)
+        if name in types:
+            return types[name]
+        raise UnknownInstanceTypeError(
+            f"instance type {name!r} of {cloud} is not in the catalog {self.version}{hint(name, types)}; "
+            f"correct the name, add a row for it to a user catalog (`provider.catalog: FILE` or "
+            f"~/.accel_scaling/*.csv), or run `accel-scaling catalog refresh {cloud}`"
+        )
+
+    def chip(self, name: str) -> Chip:
+        """Return one accelerator by its key, detected type, variant, or a cloud's or driver's name for it.
+
+        Raises:
+            UnknownAcceleratorError: nothing has that name, or several accelerators do.
+        """
+        if name in self.chips:
+            return self.chips[name]
+        found = self._chips_named(name)
+        if len(found) > 1:
+            names = ", ".join(chip.name for chip in found)
+            raise UnknownAcceleratorError(f"accelerator {name!r} may be any of {names}; name one of them")
+        return found[0]
+
+    def find(
+        self, accelerator: str | None = None, min_count: int = 1, cloud: str | None = None
+    ) -> list[MachineType]:
+        """Return the machine types that have an accelerator, in an order that people read well.
+
+        Args:
+            accelerator: any name that ``chip`` takes; a name of several chips (``A100``) finds them all, the
+                name of a whole chip never finds its partitions. None finds every machine type.
+            min_count: devices that the machine has at least; 1 or less also finds plain machines, where no
+                accelerator is named.
+            cloud: search this cloud only.
+
+        Raises:
+            UnknownAcceleratorError: nothing has that name; the text names the nearest names.
+            UnknownInstanceTypeError: the catalog has no such cloud.
+        """
+        wanted = None if accelerator is None else {chip.name for chip in self._chips_named(accelerator)}
+        least = max(min_count, 1) if wanted is not None else (min_count if min_count > 1 else 0)
+        clouds = self.clouds if cloud is None else (cloud,)
+        return sorted(
+            (
+                machine
+                for each in clouds
+                for machine in self.machine_types(each).values()
+                if machine.count >= least and (wanted is None or (machine.chip and machine.chip.name in wanted))
+            ),
+            key=_reading_order,
+        )
+
+    def _chips_named(self, name: str) -> list[Chip]:
+        """Return every chip that a name may mean; a type's name goes before a cloud's name for something else.
+
+        EC2 calls a GB200 ``B200``: asking for B200 must not find it, asking for ``RTX PRO Server 6000`` must
+        find the RTX-PRO-6000.
+        """
+        if self._names is None:
+            self._names = _index(self.chips.values())
+        fold = _fold(name)
+        found = self._names[0].get(fold) or self._names[1].get(fold)
+        if not found:
+            words = {word for chip in self.chips.values() for word in (*_types(chip), *_aliases(chip))}
+            raise UnknownAcceleratorError(
+                f"accelerator {name!r} is not in the catalog {self.version}{hint(name, words)}; "
+                f"`accel-scaling catalog find` lists what is"
+            )
+        return found
+
+
+def _index(chips: Iterable[Chip]) -> tuple[dict[str, list[Chip]], dict[str, list[Chip]]]:
+    types: dict[str, list[Chip]] = {}
+    aliases: dict[str, list[Chip]] = {}
+    for chip in chips:
+        for fold in {_fold(name) for name in _types(chip)}:
+            types.setdefault(fold, []).append(chip)
+        for fold in {_fold(name) for name in _aliases(chip)}:
+            aliases.setdefault(fold, []).append(chip)
+    return types, aliases
+
+
+def _types(chip: Chip) -> list[str]:
+    return [name for name in (chip.name, chip.detected_type, chip.variant) if name]
+
+
+def _aliases(chip: Chip) -> list[str]:
+    """Names of the driver and of the clouds; a cloud names a partition like the whole, which must not match."""
+    names = [*chip.driver_names, *(name.removeprefix("NVIDIA ") for name in chip.driver_names)]
+    if chip.partition_of is None:
+        names += [name for of_cloud in chip.api_names.values() for name in of_cloud]
+    return names
+
+
+def _fold(name: str) -> str:
+    return name.strip().casefold().replace(" ", "-")
+
+
+def _reading_order(machine: MachineType) -> tuple[str, str, int, int, str]:
+    """Cloud, then the family (``g5`` of ``g5.xlarge``, ``a2-highgpu`` of ``a2-highgpu-1g``), then by size."""
+    family = machine.name.partition(".")[0] if "." in machine.name else machine.name.rpartition("-")[0]
+    return (machine.cloud, family, machine.vcpus, machine.memory_mib, machine.name)

@@ -1,0 +1,23 @@
+"""The names that somebody may have meant: the tail of every "unknown name" error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def nearest(word: str, names: Iterable[str], *, at_most: int = 3) -> list[str]:
+    """Return up to ``at_most`` of ``names`` that look like ``word``, best first; case does not matter."""
+    import difflib  # only errors need it, and a third of a fast command's start-up is imports
+
+    by_fold = {name.casefold(): name for name in names}
+    found = difflib.get_close_matches(word.casefold(), by_fold, n=at_most, cutoff=0.5)
+    return [by_fold[fold] for fold in found]
+
+
+def hint(word: str, names: Iterable[str]) -> str:
+    """Return ``; nearest: a, b, c``, or an empty string where nothing is near."""
+    found = nearest(word, names)
+    return f"; nearest: {', '.join(found)}" if found else ""
