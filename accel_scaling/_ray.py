@@ -38,7 +38,7 @@ def is_head(tags: dict[str, str]) -> bool:
     """Say whether these node tags are a head node's."""
     from ray.autoscaler.tags import NODE_KIND_HEAD, TAG_RAY_NODE_KIND
 
-    return tags.get(TAG_RAY_NODE_KIND) == NODE_KIND_HEAD
+    return bool(tags.get(TAG_RAY_NODE_KIND) == NODE_KIND_HEAD)
 
 
 def node_type_of(tags: dict[str, str]) -> str:

@@ -49,7 +49,7 @@ def _failure(error: Exception, node_config: dict[str, Any], tags: dict[str, str]
 
 def _category_and_reason(error: Exception) -> tuple[str, str]:
     if isinstance(error, _ray.node_launch_exception()):
-        return error.category, error.description  # type: ignore[attr-defined]
+        return error.category, error.description
     response = getattr(error, "response", None) or {}
     details = response.get("Error", {}) if isinstance(response, dict) else {}
     return details.get("Code") or type(error).__name__, details.get("Message") or str(error)

@@ -1,0 +1,1 @@
+"""The `accel-scaling` command, one module per sub-command."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _KEY_PATH = re.compile(r"available_node_types\.([^\s:(]+?)(?=[:\s(]|\.node_config|\.resources|$)")
 
@@ -42,6 +44,7 @@ def at_its_line(error: AccelScalingError, path: Path) -> AccelScalingError:
 
 
 def _line_of(path: Path, node_type: str) -> int | None:
+    line: int | None = None
     root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     for key in ("available_node_types", node_type):
         for key_node, value_node in getattr(root, "value", []):

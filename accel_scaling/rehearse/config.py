@@ -13,12 +13,29 @@ if TYPE_CHECKING:
 
 # They name things in the user's account or on their disk, which the local EC2 does not have.
 _ACCOUNT_KEYS = (
-    "ImageId", "KeyName", "SubnetId", "SubnetIds", "SecurityGroupIds", "IamInstanceProfile", "NetworkInterfaces",
-    "LaunchTemplate", "BlockDeviceMappings", "Placement", "UserData", "CapacityReservationSpecification",
+    "ImageId",
+    "KeyName",
+    "SubnetId",
+    "SubnetIds",
+    "SecurityGroupIds",
+    "IamInstanceProfile",
+    "NetworkInterfaces",
+    "LaunchTemplate",
+    "BlockDeviceMappings",
+    "Placement",
+    "UserData",
+    "CapacityReservationSpecification",
 )
 # They install software, which the local hosts share with this machine and must not change.
-_SKIPPED = ("docker", "file_mounts", "initialization_commands", "cluster_synced_files", "setup_commands",
-            "head_setup_commands", "worker_setup_commands")
+_SKIPPED = (
+    "docker",
+    "file_mounts",
+    "initialization_commands",
+    "cluster_synced_files",
+    "setup_commands",
+    "head_setup_commands",
+    "worker_setup_commands",
+)
 _NEEDED_EMPTY = ("setup_commands", "head_setup_commands", "worker_setup_commands")
 
 IMAGE = "ami-0123456789abcdef0"  # any: the local hosts have one image
@@ -46,9 +63,7 @@ def for_local_ec2(config: dict[str, Any], *, user: str) -> tuple[dict[str, Any],
     for name, node_type in local["available_node_types"].items():
         node_config = node_type["node_config"]
         skipped += [f"{name}.node_config.{key}" for key in _ACCOUNT_KEYS if node_config.pop(key, None) is not None]
-        for key in ("initialization_commands", "worker_setup_commands", "docker"):
-            if node_type.pop(key, None):
-                skipped.append(f"{name}.{key}")
+        skipped += [f"{name}.{key}" for key in _SKIPPED if node_type.pop(key, None)]
         node_config["ImageId"] = IMAGE
     return local, skipped
 

@@ -60,12 +60,11 @@ class Rehearsal:
         """Bring the cluster up, run the command, tear everything down; return the command's exit code."""
         local_config, skipped = for_local_ec2(self.config, user=USER)
         filled, _ = fill(local_config, self.catalog)
-        with tempfile.TemporaryDirectory(prefix="accel-rehearsal-") as folder:
-            with self._cloud(Path(folder)) as local:
-                self._introduce(local, skipped)
-                path = Path(folder) / "cluster.yaml"
-                path.write_text(yaml.safe_dump(local_config, sort_keys=False), encoding="utf-8")
-                return _Act(self, local, path, filled).play()
+        with tempfile.TemporaryDirectory(prefix="accel-") as folder, self._cloud(Path(folder)) as local:
+            self._introduce(local, skipped)
+            path = Path(folder) / "cluster.yaml"
+            path.write_text(yaml.safe_dump(local_config, sort_keys=False), encoding="utf-8")
+            return _Act(self, local, path, filled).play()
 
     @contextlib.contextmanager
     def _cloud(self, folder: Path) -> Iterator[LocalEC2]:
