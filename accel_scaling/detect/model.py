@@ -1,0 +1,92 @@
+"""What a probe says about one family of accelerators on this machine. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+
+class DriverState(Enum):
+    """How the family's driver answered."""
+
+    OK = "ok"
+    MISSING = "missing"  # not installed, or not loaded
+    UNHEALTHY = "unhealthy"  # it answered with an error, or with less than it should
+    NOT_YET = "not yet"  # it did not answer in time: it may still be starting
+    NOT_PROBED = "not probed"  # this version has no probe for the family
+
+
+@dataclass(frozen=True)
+class Device:
+    """One device; what is not known is None.
+
+    Attributes:
+        index: the driver's number for it; the bus order where no driver answers.
+        name: the product as the driver reports it.
+        pci_address: e.g. ``0000:10:1c.0``.
+        pci_id: ``vendor:device`` in lower-case hex.
+        memory_mib: device memory that the driver reports.
+    """
+
+    index: int
+    name: str | None = None
+    pci_address: str | None = None
+    pci_id: str | None = None
+    memory_mib: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """One family of accelerators on this machine, by the bus and by its driver.
+
+    Attributes:
+        family: ``nvidia``, ``neuron``, ...: as in the catalog's chips.
+        resource: the Ray resource that a node announces for it.
+        count: devices that can be used: those the driver answers for (on the bus, where there is no probe).
+        units: units of ``resource``: Neuron cores; equal to ``count`` for GPUs.
+        accelerator_type: what Ray 2.60 announces on this node, None where Ray has no type for it.
+        variant: the exact product, where the catalog knows the driver's name or the PCI id: ``A100-80G``, ``L4-3Q``.
+        answers_to: every accelerator type that a promise may name for these devices. A slice of a device answers
+            to its own name only, never to the whole chip's.
+        devices: one entry a device.
+        bus_count: devices on the PCI bus.
+        driver_count: devices that the driver answers for.
+        state: how the driver answered.
+        trouble: why ``state`` is not OK, as the middle of a sentence.
+        evidence: what each witness said, one short sentence each.
+    """
+
+    family: str
+    resource: str
+    count: int = 0
+    units: int = 0
+    accelerator_type: str | None = None
+    variant: str | None = None
+    answers_to: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    bus_count: int = 0
+    driver_count: int = 0
+    state: DriverState = DriverState.OK
+    trouble: str = ""
+    evidence: tuple[str, ...] = ()
+
+    @property
+    def present(self) -> bool:
+        """Whether any witness saw a device."""
+        return bool(self.bus_count or self.driver_count)
+
+    @property
+    def driver_name(self) -> str | None:
+        """The first device's name as the driver reports it; Ray, too, asks the first."""
+        return next((device.name for device in self.devices if device.name), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the documented form of ``detect --json``."""
+        return {
+            **asdict(self),
+            "answers_to": list(self.answers_to),
+            "devices": [asdict(device) for device in self.devices],
+            "evidence": list(self.evidence),
+            "state": self.state.value,
+        }

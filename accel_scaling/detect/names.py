@@ -1,0 +1,65 @@
+"""From a driver's product name to accelerator types: Ray's own rule, and the catalog's."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from accel_scaling.catalog.model import Chip
+
+# Ray 2.60's rule, ray/_private/accelerators/nvidia_gpu.py (NVIDIA_GPU_NAME_PATTERN): the leading all-capitals words
+# up to the first one with a digit. A copy, because this package must not import Ray to look at a machine; a
+# contract test drives Ray's real function and holds both equal.
+_MODEL = re.compile(r"\w+\s+((?:[A-Z]+\s+)*[A-Z0-9]*\d[A-Z0-9]*)")
+_MAKER = re.compile(r"^NVIDIA\s+")
+
+# A vGPU profile: framebuffer in GB and a licence letter, e.g. "L4-3Q", "A100-4-20C" (NVIDIA vGPU user guide).
+_VGPU = re.compile(r"-\d+[ABCQV]$")
+
+
+def ray_nvidia_type(driver_name: str) -> str | None:
+    """Return the ``accelerator_type`` that Ray 2.60 announces for an NVIDIA product name."""
+    match = _MODEL.match(driver_name)
+    model = match.group(1).replace(" ", "-") if match else ""
+    if len(model) > 1:
+        return model
+    return _MAKER.sub("", driver_name).strip().replace(" ", "-") or None
+
+
+def partition_name(driver_name: str) -> str | None:
+    """Return the name of a slice of a GPU (``NVIDIA L4-3Q`` is ``L4-3Q``), None for a whole one."""
+    if not _VGPU.search(driver_name.strip()):
+        return None
+    return re.sub(r"^(NVIDIA|GRID|Tesla)\s+", "", driver_name.strip()).replace(" ", "-")
+
+
+def chips_named(driver_name: str, chips: Iterable[Chip]) -> list[Chip]:
+    """Return the chips with this product name; drivers older than 450 write it without ``NVIDIA ``."""
+    wanted = _folded(driver_name)
+    return [chip for chip in chips if wanted in map(_folded, chip.driver_names)]
+
+
+def chips_on_bus(pci_id: str, chips: Iterable[Chip]) -> list[Chip]:
+    """Return the whole chips with this PCI id; a slice shows its whole chip's."""
+    return [chip for chip in chips if pci_id in chip.pci_ids and chip.partition_of is None]
+
+
+def exact_name(chips: Iterable[Chip]) -> str | None:
+    """Return the exact product that these candidates agree on, None where they differ or have none."""
+    variants = {chip.variant or chip.detected_type for chip in chips}
+    return variants.pop() if len(variants) == 1 else None
+
+
+def types_of(chips: Iterable[Chip]) -> tuple[str, ...]:
+    """Return every accelerator type that a promise may name for these chips; a slice has its own name only."""
+    names = (
+        name for chip in chips for name in ((None if chip.partition_of else chip.detected_type), chip.variant)
+    )
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _folded(driver_name: str) -> str:
+    return " ".join(_MAKER.sub("", driver_name.strip()).casefold().split())

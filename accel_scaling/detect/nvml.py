@@ -1,0 +1,130 @@
+"""NVML, NVIDIA's management library, through ctypes. Names and codes: NVIDIA's NVML API reference."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from pathlib import Path
+
+from accel_scaling.detect.model import Device, DriverState
+
+LIBRARY = "libnvidia-ml.so.1"
+# Where a root that is not this process's own keeps it: Debian's folders, Red Hat's, others'.
+LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu", "usr/lib64", "usr/lib")
+
+SUCCESS = 0
+DRIVER_NOT_LOADED = 9
+TIMEOUT = 10
+NAME_BYTES = 96  # NVML_DEVICE_NAME_V2_BUFFER_SIZE
+BYTES_PER_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What NVML said.
+
+    Attributes:
+        state: how the driver answered.
+        trouble: why not OK, as the middle of a sentence.
+        note: the same as evidence, e.g. ``NVML: libnvidia-ml.so.1 not found``.
+        devices: the devices that it answers for.
+    """
+
+    state: DriverState
+    trouble: str = ""
+    note: str = ""
+    devices: tuple[Device, ...] = ()
+
+
+class _Memory(ctypes.Structure):
+    """nvmlMemory_t."""
+
+    _fields_ = [(name, ctypes.c_ulonglong) for name in ("total", "free", "used")]  # noqa: RUF012 - ctypes reads it
+
+
+def ask(root: Path) -> Answer:
+    """Load the library under ``root`` and ask it for its devices."""
+    path = _path(root)
+    if path is None:
+        return _not_found()
+    try:
+        library = ctypes.CDLL(path)
+        library.nvmlErrorString.restype = ctypes.c_char_p
+    except OSError:
+        return _not_found()
+    except AttributeError:
+        return Answer(DriverState.UNHEALTHY, f"{LIBRARY} is not NVML", f"NVML: {LIBRARY} is not NVML")
+    code = library.nvmlInit_v2()
+    if code != SUCCESS:
+        return _failed(library, code)
+    try:
+        return _devices(library)
+    finally:
+        library.nvmlShutdown()
+
+
+def _path(root: Path) -> str | None:
+    if root == Path("/"):
+        return LIBRARY  # the dynamic linker's own search, as Ray's
+    found = (path for folder in LIBRARY_FOLDERS for path in sorted(root.glob(f"{folder}/{LIBRARY}")))
+    return next((str(path) for path in found), None)
+
+
+def _not_found() -> Answer:
+    return Answer(
+        DriverState.MISSING,
+        f"the NVIDIA driver is not loaded ({LIBRARY} not found)",
+        f"NVML: {LIBRARY} not found",
+    )
+
+
+def _failed(library: ctypes.CDLL, code: int) -> Answer:
+    words = _words(library, code)
+    note = f"NVML: nvmlInit failed: {words}"
+    if code == DRIVER_NOT_LOADED:
+        return Answer(DriverState.MISSING, "the NVIDIA driver is not loaded", note)
+    if code == TIMEOUT:
+        return Answer(DriverState.NOT_YET, f"NVML does not answer yet: {words}", note)
+    return Answer(DriverState.UNHEALTHY, f"NVML says: {words}", note)
+
+
+def _words(library: ctypes.CDLL, code: int) -> str:
+    return f"{(library.nvmlErrorString(code) or b'').decode(errors='replace')} (NVML error {code})"
+
+
+def _devices(library: ctypes.CDLL) -> Answer:
+    count = ctypes.c_uint()
+    code = library.nvmlDeviceGetCount_v2(ctypes.byref(count))
+    if code != SUCCESS:
+        return _failed(library, code)
+    devices: list[Device] = []
+    lost: list[str] = []
+    for index in range(count.value):
+        device = _device(library, index)
+        if isinstance(device, Device):
+            devices.append(device)
+        else:
+            lost.append(f"device {index}: {_words(library, device)}")
+    if lost:
+        words = "; ".join(lost)
+        return Answer(DriverState.UNHEALTHY, f"NVML says: {words}", f"NVML: {words}", tuple(devices))
+    return Answer(DriverState.OK, devices=tuple(devices))
+
+
+def _device(library: ctypes.CDLL, index: int) -> Device | int:
+    """Return one device, or NVML's error code for it."""
+    handle = ctypes.c_void_p()
+    code: int = library.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(handle))
+    if code != SUCCESS:
+        return code
+    name = ctypes.create_string_buffer(NAME_BYTES)
+    code = library.nvmlDeviceGetName(handle, name, ctypes.c_uint(NAME_BYTES))
+    if code != SUCCESS:
+        return code
+    memory = _Memory()
+    known = library.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory)) == SUCCESS  # not on every vGPU
+    return Device(
+        index,
+        name.value.decode(errors="replace"),
+        memory_mib=int(memory.total) // BYTES_PER_MIB if known else None,
+    )

@@ -1,0 +1,174 @@
+"""Emulated accelerators: the files that make a folder look like a machine with them, faults included.
+
+What a rehearsed host shows is read by Ray's own detection and by ours through the same doors as on a real machine:
+the PCI bus in sysfs, the driver's library (``nvml.c``, prebuilt beside this file), the driver's tool.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from accel_scaling.detect import SYSROOT
+from accel_scaling.detect.neuron import DRIVER_DEVICES, NEURON_LS
+from accel_scaling.detect.nvml import LIBRARY
+from accel_scaling.detect.pci import DEVICES
+from accel_scaling.errors import RehearsalError
+from accel_scaling.rehearse.hardware import Hardware, hardware_of
+
+NVML_CONFIG = "etc/accel-emulated-nvml"
+NVML_CONFIG_VARIABLE = "ACCEL_EMULATED_NVML"
+MASK = "opt/accel-no-driver"  # a library folder for hosts without a driver, on rehearsing machines that have one
+BYTES_PER_MIB = 1024 * 1024
+
+FAULTS = """\
+fewer[:N]          N devices (default: one less) on the bus and in the driver
+driver-fewer[:N]   all devices on the bus, the driver sees N (default: one less)
+other-type:TYPE    the accelerators of another EC2 type, e.g. other-type:g6.xlarge, in the same number
+no-driver          the bus shows the devices, the driver is absent
+no-device          nothing on the bus, nothing in the driver
+unhealthy          the driver answers with an error for one device
+not-yet            the driver does not answer in time"""
+
+
+def with_fault(hardware: Hardware, fault: str) -> Hardware:
+    """Return the hardware with something wrong with it.
+
+    Args:
+        hardware: what a good machine of the type has.
+        fault: a line of ``FAULTS``, e.g. ``fewer:7`` or ``no-driver``.
+
+    Raises:
+        RehearsalError: there is no such fault, or its argument makes no sense.
+    """
+    name, _, argument = fault.partition(":")
+    if name in ("fewer", "driver-fewer"):
+        left = _number(fault, argument, hardware.count - 1)
+        return replace(hardware, driver_count=left) if name == "driver-fewer" else replace(hardware, count=left)
+    if name == "other-type" and argument:
+        other = hardware_of(argument)
+        if other.kind == "none":
+            raise RehearsalError(f"fault {fault!r}: {argument} has no accelerator; for none at all use no-device")
+        return replace(other, count=hardware.count)
+    if argument or name not in ("no-driver", "no-device", "unhealthy", "not-yet"):
+        raise RehearsalError(f"there is no fault {fault!r}; the faults are:\n{FAULTS}")
+    return {
+        "no-driver": replace(hardware, kind="pci-only"),
+        "no-device": Hardware(kind="none", family=hardware.family, source="fault: no-device"),
+        "unhealthy": replace(hardware, lost_index=max(hardware.count - 1, 0)),
+        "not-yet": replace(hardware, hangs=True),
+    }[name]
+
+
+def install(root: Path, hardware: Hardware) -> dict[str, str]:
+    """Make the folder look like a machine with this hardware.
+
+    Args:
+        root: the host's root folder, or a folder that stands for it.
+        hardware: what the machine has.
+
+    Returns:
+        The environment of a host that is a plain process, without a root file system of its own. Such a host's
+        Ray finds NVIDIA devices by it, but not Neuron ones: Ray hard-codes ``/opt/aws/neuron/bin``.
+
+    Raises:
+        RehearsalError: there is no driver library for this machine's processor.
+    """
+    addresses = _write_bus(root, hardware)
+    if hardware.kind == "nvml":
+        folder = _write_nvml(root, hardware)
+    else:
+        folder = _write_library(root / MASK)
+    if hardware.kind == "neuron":
+        _write_neuron(root, hardware, addresses)
+    inherited = os.environ.get("LD_LIBRARY_PATH")
+    return {
+        SYSROOT: str(root),
+        # Without a driver this points at a library without a configuration, whose nvmlInit says "not loaded": so
+        # that a rehearsing machine's real GPUs stay out of it.
+        "LD_LIBRARY_PATH": f"{folder}:{inherited}" if inherited else str(folder),
+        NVML_CONFIG_VARIABLE: str(root / NVML_CONFIG),
+    }
+
+
+def _number(fault: str, argument: str, default: int) -> int:
+    if argument and not argument.isdecimal():
+        raise RehearsalError(f"fault {fault!r}: {argument!r} is not a number of devices")
+    return int(argument) if argument else max(default, 0)
+
+
+def _write_bus(root: Path, hardware: Hardware) -> list[str]:
+    """Write the PCI functions and return their addresses; nothing where the id is not known."""
+    bus = root / DEVICES
+    bus.mkdir(parents=True, exist_ok=True)
+    if not hardware.pci_id:
+        return []
+    vendor, device = hardware.pci_id.split(":")
+    addresses = [f"0000:{0x10 + index:02x}:1c.0" for index in range(hardware.count)]
+    for address in addresses:
+        folder = bus / address
+        folder.mkdir(exist_ok=True)
+        for name, value in (("vendor", f"0x{vendor}"), ("device", f"0x{device}"), ("class", hardware.pci_class)):
+            (folder / name).write_text(value + "\n", encoding="ascii")
+    return addresses
+
+
+def _write_nvml(root: Path, hardware: Hardware) -> Path:
+    """Write the driver library and what it answers; return the library's folder."""
+    lines = [f"{hardware.seen_by_driver} {hardware.memory_mib} {hardware.driver_name}"]
+    if hardware.lost_index is not None:
+        lines.append(f"lost {hardware.lost_index}")
+    init_code = 10 if hardware.hangs else hardware.init_code  # NVML_ERROR_TIMEOUT
+    if init_code:
+        lines.append(f"init {init_code}")
+    config = root / NVML_CONFIG
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    triple = f"usr/lib/{platform.machine()}-linux-gnu"
+    # A folder that the dynamic linker of a host with this machine's files searches by default.
+    return _write_library(root / (triple if (Path("/") / triple).is_dir() else "usr/lib64"))
+
+
+def _write_library(folder: Path) -> Path:
+    prebuilt = Path(__file__).with_name(f"libnvidia-ml-{platform.machine()}.so")
+    if not prebuilt.exists():
+        raise RehearsalError(
+            f"there is no emulated driver library for this processor ({platform.machine()}): build one as"
+            f" {prebuilt.with_name('nvml.c')} says"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(prebuilt, folder / LIBRARY)
+    return folder
+
+
+def _write_neuron(root: Path, hardware: Hardware, addresses: list[str]) -> None:
+    """Write neuron-ls and the driver's sysfs folders."""
+    records = [
+        {
+            "neuron_device": index,
+            "bdf": address.removeprefix("0000:"),
+            "connected_to": None,
+            "nc_count": hardware.cores_per_device,
+            "memory_size": hardware.memory_mib * BYTES_PER_MIB,
+            "neuron_processes": [],
+        }
+        for index, address in enumerate(addresses[: hardware.seen_by_driver])
+    ]
+    for index in range(len(records)):
+        folder = root / DRIVER_DEVICES / f"neuron{index}" / "info" / "architecture"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "device_name").write_text(hardware.driver_name + "\n", encoding="ascii")
+    answer = f"printf '%s\\n' {shlex.quote(json.dumps(records))}"
+    if hardware.hangs:
+        answer = "exec sleep 3600"
+    elif hardware.lost_index is not None:
+        answer = f"echo 'neuron-ls: device {hardware.lost_index} does not respond' >&2; exit 1"
+    tool = root / NEURON_LS
+    tool.parent.mkdir(parents=True, exist_ok=True)
+    tool.write_text(f"#!/bin/sh\n# The emulated neuron-ls of a rehearsed host.\n{answer}\n", encoding="utf-8")
+    tool.chmod(0o755)
