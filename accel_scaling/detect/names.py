@@ -55,9 +55,7 @@ def exact_name(chips: Iterable[Chip]) -> str | None:
 
 def types_of(chips: Iterable[Chip]) -> tuple[str, ...]:
     """Return every accelerator type that a promise may name for these chips; a slice has its own name only."""
-    names = (
-        name for chip in chips for name in ((None if chip.partition_of else chip.detected_type), chip.variant)
-    )
+    names = (name for chip in chips for name in ((None if chip.partition_of else chip.detected_type), chip.variant))
     return tuple(dict.fromkeys(name for name in names if name))
 
 

@@ -63,9 +63,7 @@ def _sentence(answer: Answer) -> str:
     return "; ".join(part for part in (f"NVML: {seen}" if seen else "", answer.note) if part) or "NVML: 0 devices"
 
 
-def _types(
-    on_bus: Sequence[pci.PciDevice], answer: Answer
-) -> tuple[str | None, str | None, tuple[str, ...]]:
+def _types(on_bus: Sequence[pci.PciDevice], answer: Answer) -> tuple[str | None, str | None, tuple[str, ...]]:
     """Return Ray's type, the exact product, and every type these devices answer to."""
     if not on_bus and not answer.devices:
         return None, None, ()  # most machines: do not even read the catalog

@@ -39,7 +39,7 @@ class Answer:
 class _Memory(ctypes.Structure):
     """nvmlMemory_t."""
 
-    _fields_ = [(name, ctypes.c_ulonglong) for name in ("total", "free", "used")]  # noqa: RUF012 - ctypes reads it
+    _fields_ = [(name, ctypes.c_ulonglong) for name in ("total", "free", "used")]
 
 
 def ask(root: Path) -> Answer:

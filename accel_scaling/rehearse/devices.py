@@ -13,6 +13,7 @@ import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from accel_scaling.detect import SYSROOT
 from accel_scaling.detect.neuron import DRIVER_DEVICES, NEURON_LS
@@ -80,10 +81,7 @@ def install(root: Path, hardware: Hardware) -> dict[str, str]:
         RehearsalError: there is no driver library for this machine's processor.
     """
     addresses = _write_bus(root, hardware)
-    if hardware.kind == "nvml":
-        folder = _write_nvml(root, hardware)
-    else:
-        folder = _write_library(root / MASK)
+    folder = _write_nvml(root, hardware) if hardware.kind == "nvml" else _write_library(root / MASK)
     if hardware.kind == "neuron":
         _write_neuron(root, hardware, addresses)
     inherited = os.environ.get("LD_LIBRARY_PATH")
@@ -148,7 +146,7 @@ def _write_library(folder: Path) -> Path:
 
 def _write_neuron(root: Path, hardware: Hardware, addresses: list[str]) -> None:
     """Write neuron-ls and the driver's sysfs folders."""
-    records = [
+    records: list[dict[str, Any]] = [
         {
             "neuron_device": index,
             "bdf": address.removeprefix("0000:"),

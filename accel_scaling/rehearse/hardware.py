@@ -117,7 +117,7 @@ def _devices(record: dict[str, Any]) -> tuple[int, int]:
 def _unknown(instance_type: str) -> str:
     near = difflib.get_close_matches(instance_type, [*_recording(), *_table()], n=3)
     return (
-        f"no machine of type {instance_type!r} can be rehearsed: neither moto's recording of EC2 nor {TABLE.name} has it"
+        f"no machine of type {instance_type!r} can be rehearsed: neither moto's recording nor {TABLE.name} has it"
         + (f"; near names: {', '.join(near)}" if near else "")
     )
 
