@@ -5,6 +5,7 @@ Nothing is imported before it is asked for: nodes have no boto3, and commands th
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,6 +40,16 @@ def is_head(tags: dict[str, str]) -> bool:
     from ray.autoscaler.tags import NODE_KIND_HEAD, TAG_RAY_NODE_KIND
 
     return bool(tags.get(TAG_RAY_NODE_KIND) == NODE_KIND_HEAD)
+
+
+def called_by_ray_up() -> bool:
+    """Say whether the caller's caller is Ray's `_bootstrap_config`, which swallows what the fill raises.
+
+    It prints a warning, or off a terminal a traceback, and goes on with a config that was not filled.
+    """
+    from ray.autoscaler._private.commands import _bootstrap_config
+
+    return sys._getframe(2).f_code is _bootstrap_config.__code__  # noqa: SLF001 - the caller is the question
 
 
 def node_type_of(tags: dict[str, str]) -> str:

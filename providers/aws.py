@@ -47,18 +47,16 @@ class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
         """Return the config with every node type's promise, Ray's defaults, and the boot check.
 
         Raises:
-            AccelScalingError: a node type that cannot be filled. Ray only warns of it, so the config that was passed
-                in is made complete enough to reach `bootstrap_config`, which raises it again.
+            AccelScalingError: a node type that cannot be filled. `ray up` swallows it and goes on: there it gets the
+                config back, complete enough to reach `bootstrap_config`, which raises it.
         """
         complete = with_defaults(cluster_config, "aws")
         try:
             filled, notes = _fill(complete)
         except AccelScalingError:
-            cluster_config.update(complete)
-            for node_type in (cluster_config.get("available_node_types") or {}).values():
-                node_type.setdefault("resources", {})
-                node_type.setdefault("node_config", {})
-            raise
+            if not _ray.called_by_ray_up():
+                raise
+            return _passable(complete)
         for note in notes:
             _ray.cli_logger().warning("{}", note)
         wiring.wire(filled, str(bundle.build()))
@@ -107,6 +105,14 @@ class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return fill(config, load_catalog(user_catalogs(config.get("provider") or {})))
+
+
+def _passable(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config that passes Ray's schema though it could not be filled: `bootstrap_config` has the last word."""
+    for node_type in (config.get("available_node_types") or {}).values():
+        if isinstance(node_type, dict):
+            node_type |= {key: node_type.get(key) or {} for key in ("resources", "node_config")}
+    return config
 
 
 def _forget_cached_config(provider_config: dict[str, Any]) -> None:

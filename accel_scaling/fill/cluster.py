@@ -54,7 +54,7 @@ def promises(config: dict[str, Any], catalog: Catalog) -> dict[str, Promise]:
         try:
             machine = catalog.machine_type(cloud.CLOUD, machine_name)
         except AccelScalingError as error:
-            raise type(error)(f"{where}: {error}") from error
+            raise type(error)(f"{where}: {error}") from None
         promised = promise_for(machine, head=name == config["head_node_type"])
         placed = Promise(promised.resources, {**promised.labels, **cloud.place_labels(config["provider"], node_config)})
         own = _users_own(where, node_type)
