@@ -79,7 +79,8 @@ def _types(on_bus: Sequence[pci.PciDevice], answer: Answer) -> tuple[str | None,
         return ray_type, names.exact_name(named), names.types_of(named)
     if part:
         return ray_type, part, (part,)
-    known = named or by_bus
+    # A name that the catalog lacks: the bus tells the exact product, unless Ray's reading of the name contradicts it.
+    known = named or [chip for chip in by_bus if chip.detected_type == ray_type]
     types = (*names.types_of(known), *((ray_type,) if ray_type else ()))
     return ray_type, names.exact_name(known), tuple(dict.fromkeys(types))
 

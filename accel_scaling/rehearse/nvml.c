@@ -189,7 +189,7 @@ nvml_return nvmlDeviceGetMemoryInfo_v2(nvml_device device, memory_v2 *memory)
     return SUCCESS;
 }
 
-/* Idle: Ray's dashboard asks every few seconds, and logs a line for each error. */
+/* Idle: Ray's dashboard asks every few seconds, and shows no device without these three. */
 nvml_return nvmlDeviceGetUtilizationRates(nvml_device device, utilization *rates)
 {
     nvml_return code = check(device);
@@ -197,6 +197,21 @@ nvml_return nvmlDeviceGetUtilizationRates(nvml_device device, utilization *rates
     if (code == SUCCESS)
         rates->gpu = rates->memory = 0;
     return code;
+}
+
+nvml_return nvmlDeviceGetComputeRunningProcesses_v3(nvml_device device, unsigned *count, void *processes)
+{
+    nvml_return code = check(device);
+
+    (void)processes;
+    if (code == SUCCESS)
+        *count = 0;
+    return code;
+}
+
+nvml_return nvmlDeviceGetGraphicsRunningProcesses_v3(nvml_device device, unsigned *count, void *processes)
+{
+    return nvmlDeviceGetComputeRunningProcesses_v3(device, count, processes);
 }
 
 nvml_return nvmlSystemGetDriverVersion(char *version, unsigned length)
