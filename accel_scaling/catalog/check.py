@@ -63,10 +63,13 @@ def _beside(paths: Sequence[Path]) -> list[Path]:
 
 
 def _read_all(paths: Sequence[Path], report: Report) -> list[Source]:
-    sources = []
-    for path in paths:
-        try:
-            sources.append(read(path))
-        except CatalogFileError as error:
-            report.problems.append(str(error))
-    return sources
+    tried = [_tried(path) for path in paths]
+    report.problems += [each for each in tried if isinstance(each, str)]
+    return [each for each in tried if isinstance(each, Source)]
+
+
+def _tried(path: Path) -> Source | str:
+    try:
+        return read(path)
+    except CatalogFileError as error:
+        return str(error)

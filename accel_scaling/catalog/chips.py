@@ -54,19 +54,27 @@ def parse_chips(text: str, known: Mapping[str, Chip]) -> tuple[dict[str, Chip], 
     if not isinstance(root, yaml.MappingNode):
         return {}, [Problem(1, "is not a mapping; expected `NAME: {family: ..., resource: ..., ...}` entries")]
     chips: dict[str, Chip] = {}
-    lines: dict[str, yaml.Node] = {}
+    lines: dict[str, int] = {}
     problems: list[Problem] = []
     for key, value in root.value:
-        try:
-            name = _word("accelerator", key)
-            if name in lines:
-                raise _ChipError(key, f"{name} is already in line {_line(lines[name])}; keep one of the two")
-            lines[name] = key
-            chips[name] = _chip(name, key, value)
-        except _ChipError as error:
-            problems.append(Problem(_line(error.node), str(error)))
+        chip = _tried(key, value)
+        if isinstance(chip, Problem):
+            problems.append(chip)
+            continue
+        if chip.name in lines:
+            text = f"{chip.name} is already in line {lines[chip.name]}; keep one of the two"
+            problems.append(Problem(_line(key), text))
+        chips[chip.name] = chip
+        lines[chip.name] = _line(key)
     problems += _wrong_partitions(chips, lines, {**known, **chips})
     return chips, problems
+
+
+def _tried(key: yaml.Node, value: yaml.Node) -> Chip | Problem:
+    try:
+        return _chip(_word("accelerator", key), key, value)
+    except _ChipError as error:
+        return Problem(_line(error.node), str(error))
 
 
 def _yaml_problem(error: yaml.YAMLError) -> Problem:
@@ -99,15 +107,13 @@ def _chip(name: str, key: yaml.Node, value: yaml.Node) -> Chip:
     return Chip(name=name, **fields)
 
 
-def _wrong_partitions(
-    chips: Mapping[str, Chip], lines: Mapping[str, yaml.Node], known: Mapping[str, Chip]
-) -> list[Problem]:
+def _wrong_partitions(chips: Mapping[str, Chip], lines: Mapping[str, int], known: Mapping[str, Chip]) -> list[Problem]:
     problems = []
     for chip in chips.values():
         if chip.partition_of is None:
             continue
         whole = known.get(chip.partition_of)
-        at = _line(lines[chip.name])
+        at = lines[chip.name]
         if whole is None or whole.partition_of:
             text = f"{chip.name}: partition_of is {chip.partition_of}; expected a whole accelerator's name"
             problems.append(Problem(at, text + hint(chip.partition_of, known)))

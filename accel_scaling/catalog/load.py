@@ -64,9 +64,7 @@ def known_clouds() -> tuple[str, ...]:
 def shipped_sources(cloud: str) -> list[Source]:
     """Return a cloud's shipped files: the rows, then the corrections, which are stronger."""
     names = (f"{cloud}.csv", f"{cloud}{CORRECTIONS}.csv")
-    return [
-        read(SHIPPED_FOLDER / name, label=name) for name in names if (SHIPPED_FOLDER / name).exists()
-    ]
+    return [read(SHIPPED_FOLDER / name, label=name) for name in names if (SHIPPED_FOLDER / name).exists()]
 
 
 def merged_chips(sources: Iterable[Source]) -> dict[str, Chip]:

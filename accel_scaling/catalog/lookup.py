@@ -84,9 +84,7 @@ class Catalog:
             raise UnknownAcceleratorError(f"accelerator {name!r} may be any of {names}; name one of them")
         return found[0]
 
-    def find(
-        self, accelerator: str | None = None, min_count: int = 1, cloud: str | None = None
-    ) -> list[MachineType]:
+    def find(self, accelerator: str | None = None, min_count: int = 1, cloud: str | None = None) -> list[MachineType]:
         """Return the machine types that have an accelerator, in an order that people read well.
 
         Args:

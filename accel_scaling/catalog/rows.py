@@ -29,9 +29,7 @@ class _RowError(Exception):
     """What is wrong with one row."""
 
 
-def parse_rows(
-    source: Source, chips: Mapping[str, Chip], clouds: Collection[str]
-) -> tuple[Rows, list[Problem]]:
+def parse_rows(source: Source, chips: Mapping[str, Chip], clouds: Collection[str]) -> tuple[Rows, list[Problem]]:
     """Read the machine types of a CSV file.
 
     Args:
@@ -52,16 +50,16 @@ def parse_rows(
         return {}, [*problems, Problem(header_line, wrong_header)]
     read_row = _row_reader(header, source, chips, clouds)
     for line, cells in records:
-        try:
-            row = read_row(cells)
-            key = (row.cloud, row.name)
-            if key in lines:
-                raise _RowError(f"instance type {row.name} is already in line {lines[key]}; keep one of the two")
-        except _RowError as error:
-            problems.append(Problem(line, str(error)))
-        else:
-            rows[key] = row
-            lines[key] = line
+        row = read_row(line, cells)
+        if isinstance(row, Problem):
+            problems.append(row)
+            continue
+        key = (row.cloud, row.name)
+        if key in lines:
+            text = f"instance type {row.name} is already in line {lines[key]}; keep one of the two"
+            problems.append(Problem(line, text))
+        rows[key] = row
+        lines[key] = line
     return rows, problems
 
 
@@ -108,8 +106,8 @@ def _is_corrections(source: Source) -> bool:
 
 def _row_reader(
     header: list[str], source: Source, chips: Mapping[str, Chip], clouds: Collection[str]
-) -> Callable[[list[str]], MachineType]:
-    """Return the function that makes a machine type of a row's cells; it raises _RowError."""
+) -> Callable[[int, list[str]], MachineType | Problem]:
+    """Return the function that makes a machine type of a line's cells, or says what is wrong with them."""
     at = {name.strip(): position for position, name in enumerate(header)}
     name_at, vcpus_at, memory_at, arch_at, chip_at, count_at = (at[name] for name in REQUIRED)
     cloud_at = at.get("cloud")
@@ -117,7 +115,7 @@ def _row_reader(
     file_cloud = cloud_of_file(source.path.name, clouds)
     width, layer = len(header), source.label
 
-    def read_row(cells: list[str]) -> MachineType:
+    def machine_of(cells: list[str]) -> MachineType:
         if len(cells) != width:
             raise _RowError(f"has {len(cells)} cells; expected {width}, one for each column")
         cells = [cell.strip() for cell in cells]
@@ -135,6 +133,12 @@ def _row_reader(
             count=count,
             layer=layer,
         )
+
+    def read_row(line: int, cells: list[str]) -> MachineType | Problem:
+        try:
+            return machine_of(cells)
+        except _RowError as error:
+            return Problem(line, str(error))
 
     return read_row
 
