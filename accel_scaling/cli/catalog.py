@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.table import bold, render
+from accel_scaling.table import bold, render
 
 if TYPE_CHECKING:
     import argparse
@@ -37,10 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     find.add_argument("--min-count", metavar="N", type=_count, default=1, help="devices at least (default: 1)")
     for command in (show, find):
         command.add_argument("--cloud", metavar="CLOUD", help="aws or gcp (default: every cloud)")
-        command.add_argument(
-            "--catalog", metavar="FILE", type=Path, action="append", default=[], help="a user catalog, as provider.catalog"
-        )
-        command.add_argument("--json", action="store_true", help="print JSON, the same for show (one) and find (a list)")
+        user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first is strongest"
+        command.add_argument("--catalog", metavar="FILE", type=Path, action="append", default=[], help=user_catalog)
+        command.add_argument("--json", action="store_true", help="print JSON: one object (show), a list of them (find)")
     check = commands.add_parser("check", help="validate catalog files: file, line, what is wrong")
     check.add_argument("files", metavar="FILE", type=Path, nargs="*", help="CSV or YAML (default: the files that ship)")
 

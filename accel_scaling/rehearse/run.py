@@ -60,7 +60,7 @@ class Rehearsal:
         """Bring the cluster up, run the command, tear everything down; return the command's exit code."""
         local_config, skipped = for_local_ec2(self.config, user=USER)
         filled, _ = fill(local_config, self.catalog)
-        with tempfile.TemporaryDirectory(prefix="accel-") as folder, self._cloud(Path(folder)) as local:
+        with tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder, self._cloud(Path(folder)) as local:
             self._introduce(local, skipped)
             path = Path(folder) / "cluster.yaml"
             path.write_text(yaml.safe_dump(local_config, sort_keys=False), encoding="utf-8")
@@ -68,7 +68,7 @@ class Rehearsal:
 
     @contextlib.contextmanager
     def _cloud(self, folder: Path) -> Iterator[LocalEC2]:
-        with LocalEC2(folder, kind=self.kind, region=self.config["provider"]["region"]) as local:
+        with LocalEC2(folder, kind=self.kind, region=self.config["provider"]["region"], ssh_user=USER) as local:
             local.set_faults(self.faults)
             yield local
 
@@ -77,7 +77,7 @@ class Rehearsal:
         self.out.write(f"rehearsal of {name}: real Ray on {local.reason}; EC2 and its devices are emulated\n")
         if skipped:
             self.out.write(f"not rehearsed: {', '.join(skipped)}\n")
-        self.out.write(f"faults can be changed while it runs, in {local.faults_file}\n\n")
+        self.out.write("\n")
         self.out.flush()
 
 

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from accel_scaling.cli.table import render
+from accel_scaling.table import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,8 +63,15 @@ class Timeline:
         """
         headers = ("node type", "machine", "asked", "launched", "confirmed", "running", "verdict")
         rows = [
-            (m.node_type, m.instance_type, _s(m.asked_s), _s(m.launched_s), _s(m.confirmed_s), _s(m.running_s),
-             m.verdict or "-")
+            (
+                m.node_type,
+                m.instance_type,
+                _s(m.asked_s),
+                _s(m.launched_s),
+                _s(m.confirmed_s),
+                _s(m.running_s),
+                m.verdict or "-",
+            )
             for m in self.machines.values()
         ]
         text = render(headers, rows, right={2, 3, 4, 5})

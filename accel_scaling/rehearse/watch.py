@@ -96,7 +96,7 @@ class Watcher(threading.Thread):
 
     def _verdict(self, instance_id: str) -> dict[str, Any] | None:
         try:
-            text = self._local.home_file(instance_id, VERDICT_FILE).read_text(encoding="utf-8")
+            text = self._local.host_file(instance_id, VERDICT_FILE).read_text(encoding="utf-8")
             verdict: dict[str, Any] = json.loads(text)
         except (OSError, ValueError):  # not there yet, half written, or the machine is gone
             return None
