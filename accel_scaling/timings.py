@@ -9,3 +9,20 @@ REHEARSAL_TASK_TIMEOUT_S = 180.0
 # neuron-ls on sixteen devices answers in one or two seconds; right after boot, while the driver sets its devices up,
 # it can take longer. A node that is silent for this long is better replaced than waited for.
 NEURON_LS_TIMEOUT_S = 20
+
+# --- the local EC2 (rehearse) ---
+
+LOCAL_EC2_RECONCILE_S = 0.2
+"""Between two looks at the instances: below what a person notices, above what a look costs (1 ms)."""
+
+LOCAL_EC2_POLL_S = 0.02
+"""Between two looks at something that the kernel is about to do (a process ends, a link appears)."""
+
+LOCAL_EC2_KILL_S = 10.0
+"""For killed processes to be gone: one in an uninterruptible read of a slow disk takes seconds."""
+
+LOCAL_EC2_PROBE_S = 10.0
+"""For a trial of namespaces and mounts, which takes 0.05 s where it works."""
+
+LOCAL_EC2_CLOSE_S = 60.0
+"""For the cloud to halt all hosts and to copy their logs: 0.3 s a host, and a rehearsal may have a hundred."""

@@ -1,0 +1,42 @@
+"""The emulated devices of a machine that boots: what its type has, or what a fault makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from accel_scaling.rehearse.devices import install, with_fault
+from accel_scaling.rehearse.faults import HardwareFaultKind, read_faults
+from accel_scaling.rehearse.hardware import hardware_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from accel_scaling.rehearse.faults import HardwareFault
+    from accel_scaling.rehearse.hardware import Hardware
+
+_IN_WORDS = {
+    HardwareFaultKind.FEWER: "fewer",
+    HardwareFaultKind.NO_DRIVER: "no-driver",
+    HardwareFaultKind.NONE: "no-device",
+    HardwareFaultKind.UNHEALTHY: "unhealthy",
+    HardwareFaultKind.NOT_YET: "not-yet",
+}
+
+
+def install_devices(root: Path, instance_type: str, faults_file: Path) -> dict[str, str]:
+    """Puts the devices of ``instance_type`` below ``root``; returns the environment that plain processes need.
+
+    Raises:
+        RehearsalError: nobody knows what is in a machine of this type.
+    """
+    fault = read_faults(faults_file).hardware.get(instance_type)
+    hardware = hardware_of(instance_type)
+    return install(root, hardware if fault is None else _faulty(hardware, fault))
+
+
+def _faulty(hardware: Hardware, fault: HardwareFault) -> Hardware:
+    if fault.kind is HardwareFaultKind.OTHER:
+        return replace(hardware, driver_name=fault.driver_name or "")
+    words = _IN_WORDS[fault.kind]
+    return with_fault(hardware, words if fault.count is None else f"{words}:{fault.count}")

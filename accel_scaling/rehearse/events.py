@@ -1,0 +1,86 @@
+"""What happened on the local EC2, one JSON line each: the cloud process appends, anyone reads."""
+
+from __future__ import annotations
+
+import enum
+import json
+import threading
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class EventKind(str, enum.Enum):
+    """The steps of an instance's life that a rehearsal can watch."""
+
+    ASKED = "asked"
+    LAUNCHED = "launched"
+    BOOTED = "booted"
+    BOOT_FAILED = "boot_failed"
+    STOPPED = "stopped"
+    TERMINATED = "terminated"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        time: seconds since the epoch.
+        kind: what happened.
+        instance_type: EC2's name of the machine type.
+        instance_id: the instance; None for ``ASKED``.
+        address: its private address; None for ``ASKED``.
+        count: for ``ASKED``, how many machines were asked for (MaxCount).
+        granted: for ``ASKED``, how many were launched.
+        subnet: for ``ASKED``, the subnet of the request.
+        error: EC2's error code, or why a boot failed.
+    """
+
+    time: float
+    kind: EventKind
+    instance_type: str
+    instance_id: str | None = None
+    address: str | None = None
+    count: int | None = None
+    granted: int | None = None
+    subnet: str | None = None
+    error: str | None = None
+
+
+class EventLog:
+    """Appends events to a file; safe to use from several threads of one process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+
+    def instance(
+        self, kind: EventKind, instance_id: str, instance_type: str, address: str, *, error: str | None = None
+    ) -> None:
+        """Records a step of one instance."""
+        self._append(Event(time.time(), kind, instance_type, instance_id, address, error=error))
+
+    def asked(
+        self, instance_type: str, count: int, granted: int, subnet: str | None, *, error: str | None
+    ) -> None:
+        """Records one RunInstances request."""
+        kind = EventKind.ASKED
+        event = Event(time.time(), kind, instance_type, None, None, count, granted, subnet, error)
+        self._append(event)
+
+    def _append(self, event: Event) -> None:
+        with self._lock, self._path.open("a") as file:
+            file.write(json.dumps(asdict(event)) + "\n")
+
+
+def read_events(path: Path) -> list[Event]:
+    """All events in ``path``, oldest first; a line that is still being written is left for the next read."""
+    if not path.exists():
+        return []
+    lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    rows = [json.loads(line) for line in lines]
+    return [Event(**{**row, "kind": EventKind(row["kind"])}) for row in rows]

@@ -1,0 +1,57 @@
+"""The words that the cloud process and its two kinds of hosts share."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a host needs to know of its EC2 instance.
+
+    Attributes:
+        instance_id: EC2's id.
+        instance_type: decides the emulated devices.
+        address: the private address that EC2 reports.
+        public_keys: OpenSSH public keys that may log in.
+    """
+
+    instance_id: str
+    instance_type: str
+    address: str
+    public_keys: tuple[str, ...]
+
+    @property
+    def hostname(self) -> str:
+        """As EC2 names hosts: ``ip-172-31-0-4``."""
+        return "ip-" + self.address.replace(".", "-")
+
+
+class Hosts(Protocol):
+    """All hosts of one local EC2; errors are OSError, CalledProcessError or RehearsalError."""
+
+    def boot(self, launch: Launch) -> None:
+        """Brings a host up, for the first time or after a stop; its files survive a stop."""
+
+    def halt(self, instance_id: str, *, destroy: bool) -> None:
+        """Cuts the power; with ``destroy`` the disk goes too, its Ray logs into the post-mortem folder."""
+
+    def close(self) -> None:
+        """Halts whatever is left and leaves nothing behind."""
+
+
+def keep_ray_logs(ray_folder: Path, postmortem: Path) -> None:
+    """Copies the logs of every Ray session below ``ray_folder``; devices, sockets and dead links are left."""
+    for logs in sorted(ray_folder.glob("session_2*/logs")):
+        shutil.copytree(logs, postmortem / logs.parent.name, ignore=_odd_files, dirs_exist_ok=True)
+
+
+def _odd_files(folder: str, names: list[str]) -> set[str]:
+    from pathlib import Path
+
+    return {name for name in names if not ((one := Path(folder, name)).is_file() or one.is_dir())}
