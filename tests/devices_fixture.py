@@ -50,8 +50,8 @@ class Machine:
         return json.loads(done.stdout)
 
 
-@pytest.fixture
-def boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
+@pytest.fixture(name="boot")
+def boot_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Machine]:
     """Boot a machine of an EC2 type, or of given hardware, and make this very process look at it."""
 
     def boot_one(what: str | Hardware, fault: str | None = None) -> Machine:

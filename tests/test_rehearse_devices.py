@@ -18,7 +18,7 @@ from accel_scaling.errors import RehearsalError
 from accel_scaling.rehearse import devices, hardware
 from accel_scaling.rehearse.devices import install, with_fault
 from accel_scaling.rehearse.hardware import ec2_api_record, hardware_of
-from tests.devices_fixture import boot, neuron, nvidia  # noqa: F401 - a fixture
+from tests.devices_fixture import boot_fixture, neuron, nvidia  # noqa: F401 - a fixture
 
 REHEARSE = Path(hardware.__file__).parent
 SOURCE = REHEARSE / "nvml.c"
@@ -32,7 +32,8 @@ print(json.dumps([manager.get_current_node_num_accelerators(), manager.get_curre
 RAY_DASHBOARD_SEES = """
 import json
 from ray.dashboard.modules.reporter.gpu_providers import NvidiaGpuProvider
-print(json.dumps([[gpu["name"], gpu["memory_total"], gpu["uuid"]] for gpu in NvidiaGpuProvider().get_gpu_utilization()]))
+shown = NvidiaGpuProvider().get_gpu_utilization()
+print(json.dumps([[gpu["name"], gpu["memory_total"], gpu["uuid"]] for gpu in shown]))
 """
 
 

@@ -34,7 +34,7 @@ def parse_expected(text: str, where: str) -> dict[str, float]:
     except ValueError as error:
         raise AccelScalingError(f"{where} is not JSON ({error}): give an object such as {EXAMPLE}") from error
     if not isinstance(promised, dict):
-        raise AccelScalingError(f"{where} is a JSON {type(promised).__name__}: give an object such as {EXAMPLE}")
+        raise AccelScalingError(f"{where} is JSON but not an object of resources: give one such as {EXAMPLE}")
     for name, amount in promised.items():
         if isinstance(amount, bool) or not isinstance(amount, int | float) or not math.isfinite(amount):
             raise AccelScalingError(f"{where}: {name} is {json.dumps(amount)}, not a number: write for example 8")

@@ -50,8 +50,10 @@ def ask(root: Path) -> Answer:
     try:
         library = ctypes.CDLL(path)
         library.nvmlErrorString.restype = ctypes.c_char_p
-    except OSError:
-        return _not_found()
+    except OSError as error:
+        if "No such file" in str(error):  # dlopen sets no errno
+            return _not_found()
+        return Answer(DriverState.UNHEALTHY, f"{LIBRARY} cannot be loaded ({error})", f"NVML: {error}")
     except AttributeError:
         return Answer(DriverState.UNHEALTHY, f"{LIBRARY} is not NVML", f"NVML: {LIBRARY} is not NVML")
     code = library.nvmlInit_v2()
