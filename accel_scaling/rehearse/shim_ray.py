@@ -9,15 +9,14 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from pathlib import Path
 
 from accel_scaling.rehearse.marked import kill_marked, marked_processes
-from accel_scaling.rehearse.registry import ADDRESS_VARIABLE
+from accel_scaling.rehearse.registry import ADDRESS_VARIABLE, SCRATCH_VARIABLE
 from accel_scaling.rehearse.settings import MARKER_VARIABLE
+from accel_scaling.rehearse.shim_ports import for_head, for_worker, without
 
-HEAD_PORT = 6379
 _OWN = ("--node-ip-address", "--object-manager-port", "--min-worker-port", "--max-worker-port")
 _OWN_ON_HEAD = ("--dashboard-host", "--ray-client-server-port")
 
@@ -28,11 +27,9 @@ def main(argv: list[str]) -> int:
     if command == "stop":
         return _stop()
     if command == "start":
-        head = "--head" in argv
-        if head and (taken := _taken(os.environ[ADDRESS_VARIABLE], _port(argv))):
-            sys.stderr.write(taken + "\n")
-            return 1
-        argv = start_arguments(argv, os.environ[ADDRESS_VARIABLE], os.environ["RAY_TMPDIR"])
+        scratch, address = Path(os.environ[SCRATCH_VARIABLE]), os.environ[ADDRESS_VARIABLE]
+        argv = for_head(argv, scratch, address) if "--head" in argv else for_worker(argv, scratch)
+        argv = start_arguments(argv, address, os.environ["RAY_TMPDIR"])
     real = Path(sys.executable).parent / "ray"
     os.execv(real, [str(real), *argv])  # noqa: S606 - no shell; the process becomes Ray's own
 
@@ -40,7 +37,7 @@ def main(argv: list[str]) -> int:
 def start_arguments(argv: list[str], address: str, ray_tmpdir: str) -> list[str]:
     """The arguments of ``ray start``, with what a host among others on one machine must change."""
     head = "--head" in argv
-    kept = _without(argv, _OWN + _OWN_ON_HEAD)
+    kept = without(argv, _OWN + _OWN_ON_HEAD)
     kept += [f"--node-ip-address={address}", "--object-manager-port=0", "--min-worker-port=0", "--max-worker-port=0"]
     if not _has(argv, "--dashboard-agent-listen-port"):
         kept.append("--dashboard-agent-listen-port=0")
@@ -70,36 +67,6 @@ def _is_ray(pid: int) -> bool:
     return b"/ray/" in line or line.startswith((b"ray::", b"ray-", b"raylet"))
 
 
-def _taken(address: str, port: int) -> str | None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            return f"ray start: port {port} of {address} is taken on this machine ({error}); end what listens there"
-    return None
-
-
-def _port(argv: list[str]) -> int:
-    for index, word in enumerate(argv):
-        if word.startswith("--port="):
-            return int(word.partition("=")[2])
-        if word == "--port":
-            return int(argv[index + 1])
-    return HEAD_PORT
-
-
 def _has(argv: list[str], option: str) -> bool:
     return any(word == option or word.startswith(option + "=") for word in argv)
 
-
-def _without(argv: list[str], options: tuple[str, ...]) -> list[str]:
-    kept, skip = [], False
-    for word in argv:
-        if skip:
-            skip = False
-        elif word in options:
-            skip = True
-        elif word.partition("=")[0] not in options:
-            kept.append(word)
-    return kept
