@@ -18,7 +18,7 @@ RAY_AND_WE = """
 import json
 from ray._private.accelerators import NeuronAcceleratorManager, NvidiaGPUAcceleratorManager
 from accel_scaling.detect import detect
-ours = [[found.units, found.accelerator_type] for found in detect()]
+ours = [[found.ray_units, found.accelerator_type] for found in detect()]
 rays = [
     [manager.get_current_node_num_accelerators(), manager.get_current_node_accelerator_type()]
     for manager in (NvidiaGPUAcceleratorManager, NeuronAcceleratorManager)
@@ -64,6 +64,7 @@ def test_a_machine_is_detected_as_what_it_is(boot, instance_type, expected):
     (found,) = detect()
     assert (found.resource, found.count, found.units, found.accelerator_type, found.variant) == expected
     assert found.bus_count == found.driver_count == len(found.devices) == found.count
+    assert found.ray_units == found.units
     assert found.state is DriverState.OK
     assert all(device.pci_address and device.pci_id and device.name for device in found.devices)
 
@@ -142,6 +143,11 @@ def test_a_lost_device_is_named(boot):
     assert "device 7: GPU is lost (NVML error 15)" in found.trouble
 
 
+def test_ray_counts_a_lost_device_and_we_say_that_it_does(boot):
+    ours, rays = boot("p4d.24xlarge", "unhealthy").answer(RAY_AND_WE)
+    assert ours == rays == [[8, "A100"]]
+
+
 @pytest.mark.parametrize(
     ("script", "state", "words"),
     [
@@ -178,6 +184,15 @@ def test_a_neuron_tool_that_fails_without_a_driver_means_that_the_driver_is_miss
     _neuron_ls(machine, "exit 1")
     (found,) = detect()
     assert found.state is DriverState.MISSING
+
+
+def test_a_newer_neuron_tool_that_refuses_rays_option_still_counts_and_says_what_ray_cannot(boot):
+    machine = boot("trn2.48xlarge")
+    answer = json.dumps({"instance": {"type": "trn2.48xlarge"}, "list": [{"neuron_device": 0, "nc_count": 4}] * 16})
+    _neuron_ls(machine, f"[ \"$1\" = --output-format ] || exit 2; echo '{answer}'")
+    (found,) = detect()
+    assert (found.state, found.count, found.units, found.ray_units) == (DriverState.OK, 16, 64, 0)
+    assert any("Ray 2.60 cannot read this neuron-ls" in sentence for sentence in found.evidence)
 
 
 def test_a_neuron_tool_that_hangs_is_given_up(boot, monkeypatch):

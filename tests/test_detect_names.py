@@ -31,6 +31,7 @@ def ray_rule():
 @example("A100-SXM4-40GB")
 @example("NVIDIA GeForce RTX 5090")
 @example("NVIDIA X 5")
+@example("NVIDIA 5 Ti")
 def test_any_product_name_becomes_the_type_that_rays_own_function_makes_of_it(ray_rule, name):
     assert names.ray_nvidia_type(name) == ray_rule(name)
 

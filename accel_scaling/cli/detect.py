@@ -53,7 +53,7 @@ def _announced(found: Found) -> str:
     """Say what Ray 2.60 detects on this machine, by our copy of its rule."""
     if found.state is DriverState.NOT_PROBED:
         return "not known, as the driver was not asked"
-    if not found.units:
+    if not found.ray_units:
         return f"announces no {found.resource}"
     kind = f", accelerator_type:{found.accelerator_type}" if found.accelerator_type else ", no accelerator_type"
-    return f"announces {found.resource}: {found.units}{kind}"
+    return f"announces {found.resource}: {found.ray_units}{kind}"

@@ -45,6 +45,7 @@ class Found:
         resource: the Ray resource that a node announces for it.
         count: devices that can be used: those the driver answers for (on the bus, where there is no probe).
         units: units of ``resource``: Neuron cores; equal to ``count`` for GPUs.
+        ray_units: units that Ray 2.60 counts on this node: it may count a device that is lost.
         accelerator_type: what Ray 2.60 announces on this node, None where Ray has no type for it.
         variant: the exact product, where the catalog knows the driver's name or the PCI id: ``A100-80G``, ``L4-3Q``.
         answers_to: every accelerator type that a promise may name for these devices. A slice of a device answers
@@ -61,6 +62,7 @@ class Found:
     resource: str
     count: int = 0
     units: int = 0
+    ray_units: int = 0
     accelerator_type: str | None = None
     variant: str | None = None
     answers_to: tuple[str, ...] = ()

@@ -37,6 +37,7 @@ def probe(bus: Sequence[pci.PciDevice], root: Path) -> Found:
         resource=RESOURCE,
         count=len(answer.devices),
         units=len(answer.devices),
+        ray_units=answer.counted,
         accelerator_type=ray_type,
         variant=variant,
         answers_to=answers_to,

@@ -28,12 +28,14 @@ class Answer:
         trouble: why not OK, as the middle of a sentence.
         note: the same as evidence, e.g. ``NVML: libnvidia-ml.so.1 not found``.
         devices: the devices that it answers for.
+        counted: how many it says there are, the lost ones too: Ray's number.
     """
 
     state: DriverState
     trouble: str = ""
     note: str = ""
     devices: tuple[Device, ...] = ()
+    counted: int = 0
 
 
 class _Memory(ctypes.Structure):
@@ -109,8 +111,8 @@ def _devices(library: ctypes.CDLL) -> Answer:
             lost.append(f"device {index}: {_words(library, device)}")
     if lost:
         words = "; ".join(lost)
-        return Answer(DriverState.UNHEALTHY, f"NVML says: {words}", f"NVML: {words}", tuple(devices))
-    return Answer(DriverState.OK, devices=tuple(devices))
+        return Answer(DriverState.UNHEALTHY, f"NVML says: {words}", f"NVML: {words}", tuple(devices), count.value)
+    return Answer(DriverState.OK, devices=tuple(devices), counted=count.value)
 
 
 def _device(library: ctypes.CDLL, index: int) -> Device | int:

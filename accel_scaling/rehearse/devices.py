@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from accel_scaling.detect import SYSROOT
-from accel_scaling.detect.neuron import DRIVER_DEVICES, NEURON_LS
+from accel_scaling.detect.neuron_ls import DRIVER_DEVICES, NEURON_LS
 from accel_scaling.detect.nvml import LIBRARY
 from accel_scaling.detect.pci import DEVICES
 from accel_scaling.errors import RehearsalError
