@@ -1,6 +1,6 @@
 """Promised against detected, for every accelerated EC2 type: stock Ray beside accel_scaling.
 
-`python benchmarks/promises.py [--json]`. Detected: Ray's own detection code, run over emulated devices made from
+Detected: Ray's own detection code, run over emulated devices made from
 EC2's recorded API answers and the drivers' names, which share nothing with our catalog. Stock: Ray's AWS provider
 against moto's server. A promise is right when the node's truth is exactly what was promised; an exact variant that
 we promise beside Ray's type (A100-80G) is checked against the driver's name by the boot check's own rule.
@@ -8,11 +8,15 @@ we promise beside Ray's type (A100-80G) is checked against the driver's name by 
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
+import logging
 import os
+import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +68,7 @@ def stock_promises(types: list[str]) -> dict[str, dict[str, float]]:
     """Return what Ray's own AWS provider fills, asking moto's server as it would ask EC2."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -168,16 +173,34 @@ def show(table: list[Row]) -> str:
         for row in table
     ]
     head = ("EC2 type", "detected on the node", "stock promises", "we promise")
-    right = f"right: stock {sum(r.stock_right for r in table)}, ours {sum(r.ours_right for r in table)}, of {len(table)}"
+    right = (
+        f"right: stock {sum(r.stock_right for r in table)}, ours {sum(r.ours_right for r in table)}, of {len(table)}"
+    )
     return render(head, lines) + "\n" + right
 
 
-if __name__ == "__main__":
-    if "LD_LIBRARY_PATH" not in os.environ:  # the dynamic linker reads it at the start only
-        folder = Path(tempfile.mkdtemp(prefix="accel-nvml-"))
-        from accel_scaling.rehearse.devices import install as _install
-        from accel_scaling.rehearse.hardware import hardware_of as _hardware_of
+def _with_emulated_driver() -> None:
+    """Start this script again with the emulated driver's library: the linker looks for it only at the start."""
+    from accel_scaling.rehearse.devices import NVML_CONFIG_VARIABLE, install
+    from accel_scaling.rehearse.hardware import hardware_of
 
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **_install(folder, _hardware_of("p4d.24xlarge"))})
-    table_of_all = rows()
-    print(json.dumps([row.__dict__ for row in table_of_all]) if "--json" in sys.argv else show(table_of_all))
+    if NVML_CONFIG_VARIABLE in os.environ:
+        return
+    with tempfile.TemporaryDirectory(prefix="accel-nvml-") as folder:
+        environment = {**os.environ, **install(Path(folder), hardware_of("p4d.24xlarge"))}
+        raise SystemExit(subprocess.run([sys.executable, *sys.argv], env=environment, check=False).returncode)
+
+
+def main() -> None:
+    """Print the table, or its rows as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print the rows as a JSON list")
+    as_json = parser.parse_args().json
+    _with_emulated_driver()
+    with contextlib.redirect_stdout(sys.stderr):  # Ray says there what it creates
+        table = rows()
+    print(json.dumps([asdict(row) for row in table]) if as_json else show(table))
+
+
+if __name__ == "__main__":
+    main()
