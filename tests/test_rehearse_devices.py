@@ -7,6 +7,7 @@ import ctypes
 import hashlib
 import json
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -156,6 +157,7 @@ def test_each_prebuilt_library_is_small_and_for_its_processor(machine, elf_machi
     assert content.startswith(b"\x7fELF")
     assert int.from_bytes(content[18:20], "little") == elf_machine
     assert len(content) < 40_000
+    assert [name for name in sorted(_source_names()) if name.encode() + b"\0" not in content] == []
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler here: nothing to compare the prebuilt library with")
@@ -173,15 +175,17 @@ def test_a_fresh_build_exports_and_answers_what_the_prebuilt_library_does(tmp_pa
 
 
 def _exports(library: Path) -> set[str]:
-    source = SOURCE.read_text(encoding="ascii")
-    names = {
-        line.split("(")[0].split()[-1].lstrip("*") for line in source.splitlines() if "nvml" in line and "(" in line
-    }
-    names = {name for name in names if name.startswith("nvml") and name.isidentifier()}
-    assert "nvmlInitWithFlags" in names
-    assert "nvmlDeviceGetMemoryInfo_v2" in names
     loaded = ctypes.CDLL(str(library))
-    return {name for name in names if hasattr(loaded, name)}
+    return {name for name in _source_names() if hasattr(loaded, name)}
+
+
+def _source_names() -> set[str]:
+    """Every NVML function that the source defines."""
+    found = set(
+        re.findall(r"^(?:nvml_return |const char \*)(nvml\w+)\(", SOURCE.read_text(encoding="ascii"), re.MULTILINE)
+    )
+    assert {"nvmlInitWithFlags", "nvmlDeviceGetMemoryInfo_v2", "nvmlErrorString"} <= found
+    return found
 
 
 def _answers(library: Path) -> list[object]:
