@@ -1,7 +1,8 @@
 """One task per accelerator type, run on the head of a cluster: does each land on a machine that holds it?
 
 `python -m accel_scaling.node.try_task DEMANDS`, where DEMANDS is a JSON list of {"node_type", "resource", "count",
-"accelerator_type"}. Prints one JSON line per task as it finishes, and exits with 1 when one did not.
+"accelerator_type"}. Prints one JSON line per task as it finishes, then one per node of the cluster, and exits with 1
+when a task did not run.
 """
 
 from __future__ import annotations
@@ -19,22 +20,24 @@ def where_am_i() -> dict[str, Any]:
     """Return what a task sees of the node that it runs on."""
     import ray
 
-    context = ray.get_runtime_context()
-    node = next(node for node in ray.nodes() if node["NodeID"] == context.get_node_id())
-    shown = {
-        name: amount
-        for name, amount in node["Resources"].items()
-        if not name.startswith(("node:", "memory", "object_store_memory"))
-    }
+    accelerators = ray.get_runtime_context().get_accelerator_ids()
     return {
         "instance_id": os.environ.get("RAY_CLOUD_INSTANCE_ID"),
-        "address": node["NodeManagerAddress"],
-        "ids": {name: ids for name, ids in context.get_accelerator_ids().items() if ids},
+        "ids": {name: ids for name, ids in accelerators.items() if ids},
         "visible": {name: os.environ[name] for name in VISIBLE_DEVICES if os.environ.get(name)},
-        "resources": shown,
-        "labels": node["Labels"],
         "time_s": time.time(),
     }
+
+
+def nodes() -> list[dict[str, Any]]:
+    """Return what each living node announces."""
+    import ray
+
+    return [
+        {"address": node["NodeManagerAddress"], "resources": node["Resources"], "labels": node["Labels"]}
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
 
 
 def main(demands: list[dict[str, Any]], timeout_s: float) -> int:
@@ -55,14 +58,16 @@ def main(demands: list[dict[str, Any]], timeout_s: float) -> int:
         pending[ray.remote(**options)(where_am_i).remote()] = demand
     while pending and (left_s := started_s + timeout_s - time.time()) > 0:
         for done in ray.wait(list(pending), timeout=left_s)[0]:
-            _say({**pending.pop(done), "ran": ray.get(done), "asked_s": started_s})
+            _say("TASK", {**pending.pop(done), "ran": ray.get(done), "asked_s": started_s})
     for demand in pending.values():
-        _say({**demand, "ran": None, "reason": f"still pending after {timeout_s:.0f} s", "asked_s": started_s})
+        _say("TASK", {**demand, "ran": None, "reason": f"still pending after {timeout_s:.0f} s", "asked_s": started_s})
+    for node in nodes():
+        _say("NODE", node)
     return len(pending)
 
 
-def _say(result: dict[str, Any]) -> None:
-    sys.stdout.write("TASK " + json.dumps(result) + "\n")
+def _say(word: str, what: dict[str, Any]) -> None:
+    sys.stdout.write(f"{word} {json.dumps(what)}\n")
     sys.stdout.flush()
 
 

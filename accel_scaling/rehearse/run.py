@@ -74,7 +74,8 @@ class Rehearsal:
 
     def _introduce(self, local: LocalEC2, skipped: list[str]) -> None:
         name = self.config.get("cluster_name", "cluster")
-        self.out.write(f"rehearsal of {name}: real Ray on {local.reason}; EC2 and its devices are emulated\n")
+        self.out.write(f"rehearsal of {name}: real Ray and its autoscaler; EC2 and the devices are emulated\n")
+        self.out.write(f"hosts: {local.reason}\n")
         if skipped:
             self.out.write(f"not rehearsed: {', '.join(skipped)}\n")
         self.out.write("\n")
@@ -142,12 +143,14 @@ class _Act:
     def _read_results(self, process: subprocess.Popen[str]) -> int:
         results, rest = [], []
         for output in process.stdout or ():
-            marker = output.find("TASK {")
-            if marker < 0:
+            word, said = _said(output)
+            if word == "TASK":
+                results.append(said)
+                self._tell(said)
+            elif word == "NODE":
+                self._timeline.announced(said["address"], said["resources"])
+            else:
                 rest.append(output)
-                continue
-            results.append(json.loads(output[marker + 5 : output.rindex("}") + 1]))
-            self._tell(results[-1])
         if process.wait() != 0 and not results:
             raise RehearsalError(f"the tasks could not be submitted:\n{_tail(''.join(rest))}")
         return 0 if results and all(result["ran"] for result in results) else 1
@@ -166,7 +169,6 @@ class _Act:
         if machine is not None:
             machine.node_type = result["node_type"]
             machine.running_s = ran["time_s"] - self._timeline.started_s
-            machine.resources = ran["resources"]
 
 
 def _node_types_by_machine(filled: dict[str, Any]) -> dict[str, str]:
@@ -174,6 +176,15 @@ def _node_types_by_machine(filled: dict[str, Any]) -> dict[str, str]:
     for name, node_type in filled.items():
         names.setdefault(node_type["node_config"]["InstanceType"], []).append(name)
     return {machine: " or ".join(found) for machine, found in names.items()}
+
+
+def _said(output: str) -> tuple[str, dict[str, Any]]:
+    """Return a line of try_task's as its word and what it says; ("", {}) for any other, such as a login shell's."""
+    for word in ("TASK", "NODE"):
+        start = output.find(word + " {")
+        if start >= 0:
+            return word, json.loads(output[start + len(word) : output.rindex("}") + 1])
+    return "", {}
 
 
 def _tail(text: str, lines: int = 25) -> str:

@@ -23,6 +23,7 @@ class Machine:
     instance_id: str
     instance_type: str
     node_type: str = ""
+    address: str = ""
     asked_s: float | None = None
     launched_s: float | None = None
     confirmed_s: float | None = None
@@ -54,6 +55,12 @@ class Timeline:
     def machine(self, instance_id: str, instance_type: str) -> Machine:
         """Return the record of an instance, new or known."""
         return self.machines.setdefault(instance_id, Machine(instance_id, instance_type))
+
+    def announced(self, address: str, resources: Mapping[str, float]) -> None:
+        """Remember what the node at this address announces to Ray."""
+        for machine in self.machines.values():
+            if machine.address == address and machine.gone_s is None:
+                machine.resources = resources
 
     def closing_table(self, promised: Mapping[str, Mapping[str, float]]) -> str:
         """Return the machines with their times, and the resources promised beside those announced.

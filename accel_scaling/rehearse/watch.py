@@ -66,6 +66,7 @@ class Watcher(threading.Thread):
     def _step(self, event: Event, instance_id: str) -> None:
         machine = self._timeline.machine(instance_id, event.instance_type)
         machine.node_type = machine.node_type or self._node_types.get(event.instance_type, "?")
+        machine.address = event.address or machine.address
         since = event.time - self._timeline.started_s
         where = f"{event.instance_type} {instance_id}"
         if event.kind is EventKind.BOOTED and machine.launched_s is None:
