@@ -26,3 +26,6 @@ LOCAL_EC2_PROBE_S = 10.0
 
 LOCAL_EC2_CLOSE_S = 60.0
 """For the cloud to halt all hosts and to copy their logs: 0.3 s a host, and a rehearsal may have a hundred."""
+
+LOCAL_EC2_SSHD_S = 20.0
+"""For an isolated host to answer on port 22: 0.2 s where the machine is idle."""

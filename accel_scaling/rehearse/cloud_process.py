@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from accel_scaling.rehearse.settings import Settings
 
 # The first process of the cloud's process namespace: collects orphans, and takes the namespace with it when it ends.
-_FIRST_PROCESS = ("bash", "-c", 'exec 3<&0; "$@" <&3 3<&- & exec 3<&- 0</dev/null; wait $!', "bash")
+_FIRST_PROCESS = ("bash", "-c", 'exec {told}<&0; "$@" <&$told {told}<&- & exec {told}<&- 0</dev/null; wait $!', "bash")
 
 
 class CloudProcess:

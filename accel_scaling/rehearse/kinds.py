@@ -24,7 +24,7 @@ _PROBE = """set -e
 mount -t tmpfs probe /mnt
 mkdir /mnt/up /mnt/work /mnt/root
 mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/up,workdir=/mnt/work /mnt/root
-mknod /mnt/root/probe c 0 0
+rm /mnt/root/etc/passwd
 ip link add probe0 type bridge
 ip link add probe1 type veth peer name probe2
 """
