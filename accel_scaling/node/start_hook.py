@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import __version__, _ray
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.confirm.compare import compare
 from accel_scaling.confirm.expected import promised_from_environment
 from accel_scaling.detect import detect
@@ -16,10 +17,9 @@ from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.node.wiring import EXIT_REFUSED, LABEL_VERDICT, VERDICT_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from accel_scaling.confirm.verdict import Verdict
-    from accel_scaling.detect import Found
 
 
 def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
@@ -33,23 +33,20 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
         SystemExit: with 3, when the node does not hold what was promised.
     """
     promised = promised_from_environment() or {}
-    found = detect()
-    verdict = compare(promised, found)
+    verdict = compare(promised, detect())
     record(verdict, Path.home() / VERDICT_FILE, kind="head" if head else "worker")
     sys.stderr.write(f"accel_scaling {__version__}: {verdict.word.value}: {verdict.message}\n")
     if not verdict.confirmed:
         raise SystemExit(EXIT_REFUSED)
-    announce_partition(promised, found)
+    announce_partition(promised)
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
 
 
-def announce_partition(promised: Mapping[str, float], found: Sequence[Found]) -> None:
-    """Where the promise names only the exact variant, make Ray announce that instead of the whole chip's type."""
-    for accelerator in found:
-        types = (accelerator.accelerator_type, accelerator.variant)
-        whole, exact = (ACCELERATOR_TYPE_PREFIX + str(name) in promised for name in types)
-        if exact and not whole and accelerator.family == "nvidia" and accelerator.variant:
-            _ray.announce_accelerator_type(accelerator.variant)
+def announce_partition(promised: Mapping[str, float]) -> None:
+    """Where a partition is promised (L4-3Q), make Ray announce that instead of the whole chip that it reads (L4)."""
+    for chip in shipped_catalog().chips.values():
+        if chip.partition_of and chip.variant and ACCELERATOR_TYPE_PREFIX + chip.variant in promised:
+            _ray.announce_accelerator_type(chip.variant)
 
 
 def record(verdict: Verdict, path: Path, *, kind: str) -> None:
