@@ -76,8 +76,9 @@ def test_the_promised_type_is_what_rays_own_rule_reads_from_the_drivers_name(nam
 
 @pytest.mark.parametrize("name", [name for name in ACCELERATED if hardware_of(name).kind == "neuron"])
 def test_neuron_machines_are_promised_as_rays_own_manager_announces_them(name):
-    from ray._private.accelerators import NeuronAcceleratorManager as manager
+    from ray._private import accelerators
 
+    manager = accelerators.NeuronAcceleratorManager
     machine = shipped_catalog().machine_type("aws", name)
     assert machine.chip.resource == manager.get_resource_name()
     assert manager.get_current_node_accelerator_type() in _types(name)
