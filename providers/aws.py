@@ -31,6 +31,8 @@ from accel_scaling.providers.refusing import RefusingCommandRunner
 
 logger = logging.getLogger(__name__)
 
+_REFUSED = "accel_scaling_refused"  # a key of `provider` that lives from the fill to bootstrap_config
+
 # An Any base: Ray ships no types for it.
 _RayAWSNodeProvider: Any = _ray.aws_node_provider()
 
@@ -47,16 +49,16 @@ class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
         """Return the config with every node type's promise, Ray's defaults, and the boot check.
 
         Raises:
-            AccelScalingError: a node type that cannot be filled. `ray up` swallows it and goes on: there it gets the
-                config back, complete enough to reach `bootstrap_config`, which raises it.
+            AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
+                carries it to `bootstrap_config`, which raises it.
         """
-        complete = with_defaults(cluster_config, "aws")
         try:
-            filled, notes = _fill(complete)
-        except AccelScalingError:
+            aws_checks.region_of(cluster_config)
+            filled, notes = _fill(with_defaults(cluster_config, "aws"))
+        except AccelScalingError as error:
             if not _ray.called_by_ray_up():
                 raise
-            return _passable(complete)
+            return _carrying(error)
         for note in notes:
             _ray.cli_logger().warning("{}", note)
         wiring.wire(filled, str(bundle.build()))
@@ -69,6 +71,8 @@ class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
         Raises:
             click.ClickException: one sentence: an unfillable node type, no credentials, a region without the type.
         """
+        if _REFUSED in cluster_config["provider"]:
+            raise click.ClickException(cluster_config["provider"][_REFUSED])
         try:
             _fill(cluster_config)
             aws_checks.check(cluster_config)
@@ -107,12 +111,16 @@ def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return fill(config, load_catalog(user_catalogs(config.get("provider") or {})))
 
 
-def _passable(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a config that passes Ray's schema though it could not be filled: `bootstrap_config` has the last word."""
-    for node_type in (config.get("available_node_types") or {}).values():
-        if isinstance(node_type, dict):
-            node_type |= {key: node_type.get(key) or {} for key in ("resources", "node_config")}
-    return config
+def _carrying(error: AccelScalingError) -> dict[str, Any]:
+    """Return a config that passes Ray's schema, which stands before `bootstrap_config`, and carries the error there."""
+    return {
+        "cluster_name": "refused",
+        "max_workers": 0,
+        "provider": {"type": "external", "module": "accel_scaling", _REFUSED: str(error)},
+        "head_node_type": "head",
+        "available_node_types": {"head": {"resources": {}, "node_config": {}}},
+        "cluster_synced_files": [],
+    }
 
 
 def _forget_cached_config(provider_config: dict[str, Any]) -> None:

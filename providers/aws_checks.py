@@ -30,10 +30,7 @@ def check(config: dict[str, Any]) -> None:
         ClusterConfigError: no region, or an instance type that the region does not have.
         AWSRefusedError: no credentials, or AWS cannot be reached.
     """
-    provider = config["provider"]
-    region = provider.get("region")
-    if not region:
-        raise ClusterConfigError("provider.region is missing; name an AWS region there, such as us-west-2")
+    provider, region = config["provider"], region_of(config)
     places: dict[str, list[str]] = {}
     for name, node_type in config["available_node_types"].items():
         places.setdefault(node_type["node_config"]["InstanceType"], []).append(name)
@@ -47,6 +44,18 @@ def check(config: dict[str, Any]) -> None:
                 f"type (`aws ec2 describe-instance-type-offerings --filters Name=instance-type,Values={machine} "
                 "--region ...` lists where it is)"
             )
+
+
+def region_of(config: dict[str, Any]) -> str:
+    """Return the cluster's AWS region.
+
+    Raises:
+        ClusterConfigError: there is none.
+    """
+    region = (config.get("provider") or {}).get("region")
+    if not isinstance(region, str) or not region:
+        raise ClusterConfigError("provider.region is missing; name an AWS region there, such as us-west-2")
+    return region
 
 
 def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str]) -> set[str] | None:
