@@ -22,7 +22,7 @@ def where_am_i() -> dict[str, Any]:
 
     accelerators = ray.get_runtime_context().get_accelerator_ids()
     return {
-        "instance_id": os.environ.get("RAY_CLOUD_INSTANCE_ID"),
+        "address": ray.util.get_node_ip_address(),  # autoscaler v1 does not tell a node its instance id
         "ids": {name: ids for name, ids in accelerators.items() if ids},
         "visible": {name: os.environ[name] for name in VISIBLE_DEVICES if os.environ.get(name)},
         "time_s": time.time(),

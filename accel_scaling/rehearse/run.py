@@ -163,9 +163,10 @@ class _Act:
             return
         ids = ", ".join(f"{family} {' '.join(ids)}" for family, ids in ran["ids"].items())
         took_s = ran["time_s"] - result["asked_s"]
-        text = f"{name} on {ran['instance_id']}, {took_s:.1f} s after it was asked for; its ids: {ids}"
+        machine = self._timeline.at(ran["address"])
+        where = f"{machine.instance_type} {machine.instance_id}" if machine else ran["address"]
+        text = f"{name} on {where}, {took_s:.1f} s after it was asked for; its ids: {ids}"
         self._timeline.say(ran["time_s"], "running", text)
-        machine = self._timeline.machines.get(ran["instance_id"])
         if machine is not None:
             machine.node_type = result["node_type"]
             machine.running_s = ran["time_s"] - self._timeline.started_s

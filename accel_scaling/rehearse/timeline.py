@@ -58,9 +58,14 @@ class Timeline:
 
     def announced(self, address: str, resources: Mapping[str, float]) -> None:
         """Remember what the node at this address announces to Ray."""
-        for machine in self.machines.values():
-            if machine.address == address and machine.gone_s is None:
-                machine.resources = resources
+        machine = self.at(address)
+        if machine is not None:
+            machine.resources = resources
+
+    def at(self, address: str) -> Machine | None:
+        """Return the machine that is up at this address."""
+        there = (one for one in self.machines.values() if one.address == address and one.gone_s is None)
+        return next(there, None)
 
     def closing_table(self, promised: Mapping[str, Mapping[str, float]]) -> str:
         """Return the machines with their times, and the resources promised beside those announced.

@@ -1,0 +1,101 @@
+"""A real Ray cluster on the local EC2, with the commands that a user has: ray up, exec, down."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from accel_scaling.rehearse.config import for_local_ec2
+from accel_scaling.rehearse.local_ec2 import Kind, LocalEC2
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULE = "accel_scaling.providers.aws.AWSAcceleratorNodeProvider"
+
+V2: Mapping[str, str] = {}
+V1: Mapping[str, str] = {"RAY_UP_enable_autoscaler_v2": "0"}
+
+
+def config_of(machines: Mapping[str, str], *, head: str = "m5.large", provider: Mapping[str, Any] | None = None) -> Any:
+    """A cluster config with a node type per entry, at most two of each."""
+    node_types = {name: {"max_workers": 2, "node_config": {"InstanceType": one}} for name, one in machines.items()}
+    return {
+        "cluster_name": "loop",
+        "provider": {"type": "external", "module": MODULE, "region": "us-west-2", **(provider or {})},
+        "max_workers": 8,
+        "idle_timeout_minutes": 10,
+        "head_node_type": "head",
+        "available_node_types": {"head": {"node_config": {"InstanceType": head}}, **node_types},
+    }
+
+
+@dataclass
+class Cluster:
+    """A cluster file on a local EC2."""
+
+    local: LocalEC2
+    path: Path
+    autoscaler: Mapping[str, str]
+
+    def ray(self, *arguments: str, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+        """Run a ray command on the laptop."""
+        env = {**self.local.environment(), **self.autoscaler}
+        done = self.local.run(
+            ["ray", *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s
+        )
+        return done
+
+    def up(self) -> None:
+        done = self.ray("up", "-y", str(self.path))
+        assert done.returncode == 0, done.stdout[-3000:]
+        done = self.ray("rsync-up", str(self.path), str(ROOT / "tests" / "cluster_task.py"), "cluster_task.py")
+        assert done.returncode == 0, done.stdout[-3000:]
+
+    def exec(self, command: str) -> str:
+        done = self.ray("exec", str(self.path), command)
+        assert done.returncode == 0, done.stdout[-3000:]
+        return done.stdout
+
+    def task(self, *, timeout_s: float = 120, **options: Any) -> dict[str, Any]:
+        """Run one task with these options of ray.remote; say what it saw and which machines are alive."""
+        text = self.exec(shlex.join(["python3", "cluster_task.py", json.dumps(options), str(timeout_s)]))
+        start = text.index("RESULT {")
+        result: dict[str, Any] = json.loads(text[start + len("RESULT ") : text.rindex("}") + 1])
+        return result
+
+    def log(self) -> str:
+        """The autoscaler's log, from the head."""
+        return self.exec("cat /tmp/ray/session_latest/logs/monitor.log")
+
+    def wait(self, what: str, until: Callable[[], bool], timeout_s: float = 120) -> None:
+        """Wait for something, and say what never happened."""
+        deadline = time.monotonic() + timeout_s
+        while not until():
+            assert time.monotonic() < deadline, f"{what} did not happen within {timeout_s} s"
+            time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def cluster(config: Any, autoscaler: Mapping[str, str] = V2, kind: Kind | None = None) -> Iterator[Cluster]:
+    """A local EC2 with this cluster file, not yet up; everything is gone afterwards."""
+    with (
+        tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
+        LocalEC2(Path(folder), kind=kind, region=config["provider"]["region"]) as local,
+    ):
+        path = Path(folder) / "cluster.yaml"
+        path.write_text(yaml.safe_dump(for_local_ec2(config, user="ubuntu")[0]))
+        yield Cluster(local, path, autoscaler)
+
+
+def machines_of(local: LocalEC2, events: Sequence[str]) -> list[str]:
+    """The instance types of these kinds of events, oldest first."""
+    return [event.instance_type for event in local.events() if event.kind.value in events]

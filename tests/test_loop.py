@@ -1,0 +1,117 @@
+"""The whole loop on real clusters: promise, launch, confirmation; what lies never joins. Over ssh, v2 and v1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from accel_scaling import __version__
+from accel_scaling.rehearse.faults import Faults, fewer, no_driver, other
+from accel_scaling.rehearse.local_ec2 import Kind
+from tests.cluster_fixture import V1, V2, cluster, config_of, machines_of
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+BOTH = pytest.mark.parametrize("autoscaler", [pytest.param(V2, id="v2"), pytest.param(V1, id="v1")])
+
+
+@BOTH
+def test_a_task_launches_the_machine_that_it_asks_for_and_the_package_came_with_ray_up(
+    autoscaler: Mapping[str, str],
+) -> None:
+    config = config_of({"t4": "g4dn.xlarge", "a10g": "g5.xlarge", "part": "g6f.large"})
+    with cluster(config, autoscaler) as one:
+        one.up()
+        ran = one.task(accelerator_type="T4", num_gpus=1)["ran"]
+        assert ran["labels"]["accel-scaling.io/instance-type"] == "g4dn.xlarge"
+        assert ran["labels"]["accel-scaling.io/verdict"] == "Confirmed"
+        assert ran["resources"]["GPU"] == 1
+        assert ran["ids"]["GPU"] == ["0"]
+        assert ran["version"] == __version__
+        assert ran["package"].endswith("/.accel_scaling/bundle/accel_scaling/__init__.py")
+        if autoscaler is V2:
+            ran = one.task(label_selector={"ray.io/accelerator-type": "A10G"}, num_gpus=1)["ran"]
+            assert ran["labels"]["accel-scaling.io/instance-type"] == "g5.xlarge"
+        # A slice of an L4 is announced as that, and never as an L4.
+        ran = one.task(accelerator_type="L4-3Q", num_gpus=1)["ran"]
+        assert ran["resources"]["accelerator_type:L4-3Q"] == 1
+        assert "accelerator_type:L4" not in ran["resources"]
+        assert f"accel-scaling {__version__}" in one.exec("accel-scaling --version")
+        assert "Active:" in one.exec("ray status")
+        asked = [machine for machine in machines_of(one.local, ["booted"]) if machine != "m5.large"]
+        assert asked == ["g4dn.xlarge", "g5.xlarge", "g6f.large"][:: 1 if autoscaler is V2 else 2]
+        assert one.ray("down", "-y", str(one.path)).returncode == 0
+        one.wait(
+            "ray down's end of all machines",
+            lambda: len(machines_of(one.local, ["stopped", "terminated"])) == 1 + len(asked),
+        )
+
+
+LIES = {
+    "p4d.24xlarge": (
+        fewer(7),
+        {"accelerator_type": "A100-40G", "num_gpus": 1},
+        "FewerThanPromised: promised 8 x A100-40G; 7 on the PCI bus, 7 seen by the driver",
+    ),
+    "g6.xlarge": (other("NVIDIA A10G"), {"accelerator_type": "L4", "num_gpus": 1}, "OtherType: promised 1 x L4"),
+    "g5.xlarge": (
+        no_driver(),
+        {"accelerator_type": "A10G", "num_gpus": 1},
+        "DriverMissing: promised 1 x A10G; 1 on the PCI bus, 0 seen by the driver: the NVIDIA driver is not loaded",
+    ),
+    "trn1.2xlarge": (
+        fewer(0),
+        {"accelerator_type": "Trainium", "resources": {"neuron_cores": 1}},
+        "NoDevice: promised 2 neuron_cores of Trainium",
+    ),
+}
+
+
+@BOTH
+def test_a_machine_that_lies_never_joins_the_log_says_why_and_it_is_gone(autoscaler: Mapping[str, str]) -> None:
+    config = config_of({f"w{number}": machine for number, machine in enumerate(LIES)})
+    # One of each at a time: a lying type is launched again and again until the fault is cleared.
+    for node_type in config["available_node_types"].values():
+        node_type["max_workers"] = 1 if node_type["node_config"]["InstanceType"] in LIES else 0
+    with cluster(config, autoscaler) as one:
+        one.local.set_faults(Faults(hardware={machine: fault for machine, (fault, _, _) in LIES.items()}))
+        one.up()
+        for machine, (_, demand, sentence) in LIES.items():
+            result = one.task(**demand, timeout_s=25)
+            assert result == {"ran": None, "alive": ["m5.large"]}, machine
+            one.wait(f"the refusal of {machine} in the autoscaler's log", lambda said=sentence: said in one.log())
+            one.wait(
+                f"the end of {machine}",
+                lambda name=machine: name in machines_of(one.local, ["terminated"]),
+            )
+        # It is not stopped to be used again, though the AWS default is to stop machines.
+        assert machines_of(one.local, ["stopped"]) == []
+        one.local.set_faults(Faults())
+        ran = one.task(accelerator_type="A10G", num_gpus=1)["ran"]
+        assert ran["labels"]["accel-scaling.io/verdict"] == "Confirmed"
+
+
+def test_a_head_that_lies_is_terminated_and_ray_up_says_why() -> None:
+    config = config_of({}, head="g4dn.xlarge")
+    with cluster(config, kind=Kind.PROCESSES) as one:
+        one.local.set_faults(Faults(hardware={"g4dn.xlarge": no_driver()}))
+        done = one.ray("up", "-y", str(one.path))
+        assert done.returncode == 1
+        assert "DriverMissing: promised 1 x T4" in done.stdout
+        assert "Traceback" not in done.stdout
+        one.wait("the head's end", lambda: machines_of(one.local, ["terminated"]) == ["g4dn.xlarge"])
+
+
+def test_fewer_machines_than_asked_for_are_used_and_the_log_has_awss_reason() -> None:
+    with cluster(config_of({"t4": "g4dn.xlarge"}), kind=Kind.PROCESSES) as one:
+        one.local.set_faults(Faults(capacity={"g4dn.xlarge": 1}))
+        one.up()
+        # Two nodes' worth of demand; one machine is to be had.
+        one.exec(
+            "python3 -c \"import ray; from ray.autoscaler.sdk import request_resources; ray.init('auto'); "
+            "request_resources(bundles=[{'GPU': 1}] * 2)\""
+        )
+        reason = "We currently do not have sufficient g4dn.xlarge capacity"
+        one.wait("AWS's reason in the autoscaler's log", lambda: reason in one.log())
+        assert one.task(accelerator_type="T4", num_gpus=1)["alive"] == ["g4dn.xlarge", "m5.large"]

@@ -1,0 +1,144 @@
+"""`accel-scaling rehearse` as a user runs it: each example, an ordinary account, Ctrl-C, and bad input."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from accel_scaling.cli.main import main
+
+ROOT = Path(__file__).resolve().parent.parent
+NOBODY = 65534
+NO_CAPABILITIES = ("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs")
+REHEARSE = [sys.executable, "-m", "accel_scaling", "rehearse"]
+
+cluster = [pytest.mark.cluster, pytest.mark.timeout(400)]
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A short folder (Ray's sockets lie below it) that an ordinary account may use."""
+    folder = Path(tempfile.mkdtemp(prefix="accel-t-", dir="/tmp"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def environment(scratch: Path) -> dict[str, str]:
+    return {**os.environ, "HOME": str(scratch), "TMPDIR": str(scratch), "PYTHONPATH": str(ROOT)}
+
+
+def left_behind(scratch: Path) -> list[str]:
+    """The command lines of processes that still have this rehearsal's folder in their environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if str(scratch).encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+@pytest.mark.parametrize("example", ["aws-mixed", "aws-trainium"])
+@pytest.mark.cluster
+@pytest.mark.timeout(400)
+def test_each_example_runs_a_task_on_every_accelerator_type_of_its_file(example: str, scratch: Path) -> None:
+    done = subprocess.run(
+        [*REHEARSE, ROOT / "example_clusters" / f"{example}.yaml"],
+        capture_output=True, text=True, env=environment(scratch), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    types = {"aws-mixed": ("T4", "A10G", "A100-80G"), "aws-trainium": ("Trainium", "Trainium2")}[example]
+    for name in types:
+        assert f"running    accelerator_type={name!r} on " in done.stdout
+    assert "never joined" not in done.stdout
+    assert left_behind(scratch) == []
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(400)
+def test_an_ordinary_user_without_any_capability_can_rehearse(scratch: Path) -> None:
+    prefix = ["setpriv", *NO_CAPABILITIES] if shutil.which("setpriv") else []
+    if os.geteuid() == 0 and os.access(sys.executable, os.X_OK) and readable_by_others(ROOT):
+        prefix += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    done = subprocess.run(
+        [*prefix, *REHEARSE, ROOT / "example_clusters" / "aws-gpu.yaml"],
+        capture_output=True, text=True, env=environment(scratch), check=False, cwd="/",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "hosts: plain processes on loopback addresses: " in done.stdout
+    for name in ("T4", "A10G"):
+        assert f"running    accelerator_type={name!r} on " in done.stdout
+    assert left_behind(scratch) == []
+
+
+def readable_by_others(path: Path) -> bool:
+    """Whether an ordinary account can reach this folder and the interpreter."""
+    folders = [*path.parents, path, *Path(sys.executable).resolve().parents, *Path(sys.executable).parents]
+    return all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders)
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("hosts", ["processes", "isolated"])
+def test_ctrl_c_leaves_nothing_behind(hosts: str, scratch: Path) -> None:
+    if hosts == "isolated" and os.geteuid() != 0:
+        pytest.skip("isolated hosts need root")
+    process = subprocess.Popen(
+        [*REHEARSE, ROOT / "example_clusters" / "aws-gpu.yaml", "--hosts", hosts],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(scratch),
+        start_new_session=True,
+    )  # fmt: skip
+    said = []
+    for line in process.stdout or ():
+        said.append(line)
+        if " confirmed " in line:  # the head's Ray is starting: the worst moment
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            break
+    rest, _ = process.communicate(timeout=90)
+    assert process.returncode == 130, "".join(said) + rest
+    assert "Traceback" not in rest
+    deadline = time.monotonic() + 20
+    while left_behind(scratch) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert left_behind(scratch) == []
+    assert [entry.name for entry in scratch.iterdir() if entry.name.startswith("accel-")] == []
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(400)
+def test_a_command_runs_on_the_head_and_its_exit_code_is_the_rehearsals(scratch: Path) -> None:
+    done = subprocess.run(
+        [*REHEARSE, ROOT / "example_clusters" / "aws-gpu.yaml", "--hosts", "processes", "--",
+         "python3", "-c", "import ray; ray.init('auto'); print('nodes:', len(ray.nodes())); raise SystemExit(7)"],
+        capture_output=True, text=True, env=environment(scratch), check=False,
+    )  # fmt: skip
+    assert "nodes: 1" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere.yaml"], "nowhere.yaml does not exist"),
+        (["{aws-gpu}", "--fault", "nonsense:g5.xlarge"], "--fault nonsense:g5.xlarge: expected WORD:TYPE"),
+        (["{aws-gpu}", "--fault", "fewer:g5.xlarge"], "--fault fewer:g5.xlarge: expected a whole number after `=`"),
+        (["{aws-gpu}", "--fault", "other:g5.xlarge"], "--fault other:g5.xlarge: say what the driver names"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_starts(
+    arguments: list[str], sentence: str, examples: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [word.replace("{aws-gpu}", str(examples / "aws-gpu.yaml")) for word in arguments]
+    assert main(["rehearse", *words]) == 2
+    assert sentence in capsys.readouterr().err
