@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 # In the order in which a user meets them; each module has HELP, EXAMPLES, add_arguments(parser) and run(args).
 COMMANDS = ("fill", "catalog", "rehearse", "detect", "confirm")
 
+TAKE_A_COMMAND = ("rehearse",)  # what follows `--` is run on the cluster, as it stands
+
 INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
@@ -24,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 bad input, 3 not confirmed, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = next((word for word in arguments if not word.startswith("-")), None)
-    args = _parser(wanted).parse_args(arguments)
+    # Taken off here: argparse loses a `-- COMMAND` that follows options.
+    end = arguments.index("--") if wanted in TAKE_A_COMMAND and "--" in arguments else len(arguments)
+    args = _parser(wanted).parse_args(arguments[:end], argparse.Namespace(command=arguments[end + 1 :]))
     if not hasattr(args, "run"):
         _parser(None).print_help()
         return 2

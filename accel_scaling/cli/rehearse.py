@@ -28,18 +28,23 @@ faults, each for an EC2 instance type:
   no-driver:TYPE        the devices are on the bus, the driver is not loaded
   no-devices:TYPE       there are no devices
 
+COMMAND runs on the cluster's head instead of one small task per accelerator type of the file.
+
 exit codes: 0 every task ran (or COMMAND's own), 1 a task stayed pending, 2 bad input, 130 interrupted
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
+    """Declare the options; the command after `--` comes in ``args.command``."""
+    parser.usage = "accel-scaling rehearse CLUSTER.yaml [options] [-- COMMAND ...]"
     parser.add_argument("cluster", metavar="CLUSTER.yaml", type=Path, help="a Ray cluster file")
-    parser.add_argument("command", metavar="COMMAND", nargs="*", help="run this on the head instead of sample tasks")
     parser.add_argument("--fault", metavar="FAULT", action="append", default=[], help="switch a fault on; see below")
     parser.add_argument("--hosts", choices=("isolated", "processes"), help="the kind of host; by default the best")
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=float, default=timings.REHEARSAL_TASK_TIMEOUT_S,
+        "--timeout",
+        metavar="SECONDS",
+        type=float,
+        default=timings.REHEARSAL_TASK_TIMEOUT_S,
         help="how long a sample task may stay pending (default: %(default)g)",
     )
 

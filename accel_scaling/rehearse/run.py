@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 USER = "ubuntu"  # the account on the local hosts
 RAY = ("ray",)
+EXIT_CODE_FILE = ".accel_scaling/exit_code"
 
 
 @dataclass
@@ -122,7 +123,13 @@ class _Act:
     def _command(self) -> int:
         line = shlex.join(self._rehearsal.command)
         self._timeline.say(time.time(), "command", line)
-        return self._local.run([*RAY, "exec", self._cluster, line], check=False).returncode
+        # `ray exec` turns every failure into 1: the command's own code comes by a file.
+        done = self._local.run([*RAY, "exec", self._cluster, f"{line}; echo $? > ~/{EXIT_CODE_FILE}"], check=False)
+        return done.returncode or self._exit_code()
+
+    def _exit_code(self) -> int:
+        head = next(iter(self._timeline.machines))  # `ray up` launches it first
+        return int(self._local.host_file(head, EXIT_CODE_FILE).read_text(encoding="ascii"))
 
     def _tasks(self) -> int:
         demands = demands_of(self._rehearsal.config, self._rehearsal.catalog)
