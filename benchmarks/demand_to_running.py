@@ -1,0 +1,139 @@
+"""From a task's demand to the task running on a new node: ours (boot check included) beside stock `type: aws`.
+
+Real `ray up` and the real autoscaler, each cluster on a local EC2 of its own; rounds alternate. In each, three tasks
+ask for a T4, an A10G and an L4, one after another, so each waits for a new node. Set-up commands are empty for both.
+Autoscaler v2 looks every 5 s: the wait for that look is shown apart, it is the same for both and varies most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from accel_scaling.rehearse.config import for_local_ec2
+from accel_scaling.rehearse.events import EventKind
+from accel_scaling.rehearse.local_ec2 import Kind, LocalEC2
+from accel_scaling.table import render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROVIDERS = {
+    "ours": {"type": "external", "module": "accel_scaling.providers.aws.AWSAcceleratorNodeProvider"},
+    "stock": {"type": "aws"},
+}
+WORKERS = {"g4dn.xlarge": "T4", "g5.xlarge": "A10G", "g6.xlarge": "L4"}
+USER = "ubuntu"
+
+# Runs on the head: one demand after another, the times of each on the machine's one clock.
+DRIVER = """
+import json, ray, sys, time
+ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
+for name in sys.argv[1:]:
+    asked_s = time.time()
+    task = ray.remote(num_gpus=1, accelerator_type=name)(lambda: time.time())
+    print("SAMPLE " + json.dumps([name, asked_s, ray.get(task.remote(), timeout=300)]), flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One demand: seconds until EC2 was asked for a machine, and from there until the task ran on it."""
+
+    to_asked_s: float
+    to_running_s: float
+
+    @property
+    def total_s(self) -> float:
+        """Seconds from the demand to the running task."""
+        return self.to_asked_s + self.to_running_s
+
+
+def config(provider: dict[str, str]) -> dict[str, Any]:
+    """Return a cluster config with three GPU node types that start with no node."""
+    workers = {name: {"max_workers": 1, "node_config": {"InstanceType": name}} for name in WORKERS}
+    return {
+        "cluster_name": "demand",
+        "provider": {**provider, "region": "us-west-2"},
+        "max_workers": len(workers),
+        "head_node_type": "head",
+        "available_node_types": {"head": {"node_config": {"InstanceType": "m5.large"}}, **workers},
+    }
+
+
+def one_cluster(name: str, hosts: str | None) -> list[Sample]:
+    """Bring a cluster up, submit the demands one after another, and return their times."""
+    with (
+        tempfile.TemporaryDirectory(prefix="demand-", ignore_cleanup_errors=True) as folder,
+        LocalEC2(Path(folder), kind=Kind(hosts) if hosts else None, ssh_user=USER) as local,
+    ):
+        path = Path(folder) / "cluster.yaml"
+        path.write_text(yaml.safe_dump(for_local_ec2(config(PROVIDERS[name]), user=USER)[0]), encoding="utf-8")
+        _ray(local, "up", "-y", "--no-config-cache", str(path))
+        driver = shlex.join(["python3", "-c", DRIVER, *WORKERS.values()])
+        output = _ray(local, "exec", str(path), driver)
+        samples = _samples(local, output)
+        _ray(local, "down", "-y", str(path))
+        return samples
+
+
+def _ray(local: LocalEC2, *arguments: str) -> str:
+    done = local.run(["ray", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise SystemExit(f"ray {arguments[0]} failed:\n{done.stdout[-3000:]}")
+    return str(done.stdout)
+
+
+def _samples(local: LocalEC2, output: str) -> list[Sample]:
+    asked_s = {event.instance_type: event.time for event in local.events() if event.kind is EventKind.ASKED}
+    machines = {accelerator: machine for machine, accelerator in WORKERS.items()}
+    lines = [line.partition("SAMPLE ")[2] for line in output.splitlines() if "SAMPLE [" in line]
+    found = [json.loads(line[: line.rindex("]") + 1]) for line in lines]
+    return [
+        Sample(asked_s[machines[name]] - demanded_s, running_s - asked_s[machines[name]])
+        for name, demanded_s, running_s in found
+    ]
+
+
+def show(samples: dict[str, list[Sample]]) -> str:
+    """Return the medians and their ratio as a table."""
+    parts: dict[str, Callable[[Sample], float]] = {
+        "demand to RunInstances": lambda sample: sample.to_asked_s,
+        "RunInstances to running": lambda sample: sample.to_running_s,
+        "demand to running": lambda sample: sample.total_s,
+    }
+    rows = []
+    for title, part in parts.items():
+        ours, stock = (statistics.median(map(part, samples[name])) for name in ("ours", "stock"))
+        rows.append((title, f"{ours:.2f} s", f"{stock:.2f} s", f"{ours / stock:.3f}"))
+    count = min(map(len, samples.values()))
+    return render((f"median of {count}", "ours", "stock", "ours / stock"), rows, right={1, 2, 3})
+
+
+def main() -> None:
+    """Alternate clusters of both and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="clusters of each (default: 3), 80 s each")
+    parser.add_argument("--hosts", choices=[kind.value for kind in Kind], help="the kind of host; by default the best")
+    arguments = parser.parse_args()
+    samples: dict[str, list[Sample]] = {name: [] for name in PROVIDERS}
+    for turn in range(arguments.rounds):
+        for name in sorted(PROVIDERS, reverse=bool(turn % 2)):
+            new = one_cluster(name, arguments.hosts)
+            samples[name] += new
+            sys.stderr.write(f"{name}: {', '.join(f'{sample.total_s:.1f} s' for sample in new)}\n")
+    print(show(samples))
+
+
+if __name__ == "__main__":
+    main()
