@@ -74,7 +74,7 @@ class Cluster:
 
     def log(self) -> str:
         """The autoscaler's log, from the head."""
-        return self.exec("cat /tmp/ray/session_latest/logs/monitor.log")
+        return self.exec("cat ${RAY_TMPDIR:-/tmp}/ray/session_latest/logs/monitor.log")
 
     def wait(self, what: str, until: Callable[[], bool], timeout_s: float = 120) -> None:
         """Wait for something, and say what never happened."""
