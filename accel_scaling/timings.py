@@ -10,6 +10,13 @@ REHEARSAL_TASK_TIMEOUT_S = 180.0
 # it can take longer. A node that is silent for this long is better replaced than waited for.
 NEURON_LS_TIMEOUT_S = 20
 
+# How long the boot check waits for a driver that is still coming up, before it gives the machine up. A driver that
+# loads at boot is there within seconds of ssh; a machine that idles here costs up to $98 an hour.
+DRIVER_READY_S = 60.0
+
+# Between two looks at such a driver: each look starts it anew, and costs it a second or two.
+DRIVER_READY_POLL_S = 3.0
+
 # --- the local EC2 (rehearse) ---
 
 LOCAL_EC2_RECONCILE_S = 0.2

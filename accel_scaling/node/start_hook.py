@@ -8,16 +8,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling import __version__, _ray
+from accel_scaling import __version__, _ray, timings
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.confirm.compare import compare
 from accel_scaling.confirm.expected import promised_from_environment
+from accel_scaling.confirm.verdict import VerdictWord
 from accel_scaling.detect import detect
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.node.wiring import EXIT_REFUSED, LABEL_VERDICT, VERDICT_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from accel_scaling.confirm.verdict import Verdict
 
@@ -33,13 +34,25 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
         SystemExit: with 3, when the node does not hold what was promised.
     """
     promised = promised_from_environment() or {}
-    verdict = compare(promised, detect())
+    verdict = settled_verdict(lambda: compare(promised, detect()))
     record(verdict, Path.home() / VERDICT_FILE, kind="head" if head else "worker")
     sys.stderr.write(f"accel_scaling {__version__}: {verdict.word.value}: {verdict.message}\n")
     if not verdict.confirmed:
         raise SystemExit(EXIT_REFUSED)
     announce_partition(promised)
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
+
+
+def settled_verdict(
+    judge: Callable[[], Verdict],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Verdict:
+    """Return the verdict once the driver has answered, or the last one when it stays silent for too long."""
+    deadline_s = clock() + timings.DRIVER_READY_S
+    while (verdict := judge()).word is VerdictWord.NOT_YET and clock() < deadline_s:
+        sleep(timings.DRIVER_READY_POLL_S)
+    return verdict
 
 
 def announce_partition(promised: Mapping[str, float]) -> None:
