@@ -21,6 +21,7 @@ from accel_scaling.errors import RehearsalError
 from accel_scaling.rehearse.ec2_patches import patch_moto
 from accel_scaling.rehearse.ec2_server import Ec2Server
 from accel_scaling.rehearse.events import EventLog
+from accel_scaling.rehearse.laptop import remove_ray_ssh_folder
 from accel_scaling.rehearse.reconcile import Reconciler
 from accel_scaling.rehearse.settings import Kind, read_settings
 from accel_scaling.timings import LOCAL_EC2_RECONCILE_S
@@ -55,6 +56,7 @@ def main(argv: list[str]) -> int:
         server.close()
     finally:
         hosts.close()
+        remove_ray_ssh_folder(settings.cloud_id)
     return 0
 
 

@@ -75,6 +75,8 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
             return respond(self)
 
     def backend_run_instances(self: Any, *args: Any, **named: Any) -> Any:
+        if not named.get("subnet_id") and not named.get("nics"):
+            named["subnet_id"] = _default_subnet(self)  # as EC2 does; moto would give an address of no subnet
         reservation = launch(self, *args, **named)
         for instance in reservation.instances:
             set_state(instance, PENDING)
@@ -82,6 +84,11 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
 
     InstanceResponse.run_instances = run_instances
     InstanceBackend.run_instances = backend_run_instances
+
+
+def _default_subnet(backend: Any) -> str | None:
+    found = backend.describe_subnets(filters={"default-for-az": "true"})
+    return next((str(subnet.id) for subnet in found), None)
 
 
 def _patch_start_instances(faults_file: Path) -> None:

@@ -95,7 +95,7 @@ def copy_with_python(source: str, target: str, excludes: tuple[str, ...]) -> int
 
 def _ignore(patterns: tuple[str, ...]) -> Callable[[str, list[str]], set[str]]:
     def ignored(_folder: str, names: list[str]) -> set[str]:
-        return {name for one in patterns for name in fnmatch.filter(names, one.strip("*/") or one)}
+        return {name for one in patterns for name in fnmatch.filter(names, one.removeprefix("**").strip("/"))}
 
     return ignored
 
