@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.cli.main import main
+from accel_scaling.rehearse.faults import Faults, fewer
+from accel_scaling.rehearse.faults_option import FaultSource
 
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
@@ -127,6 +129,17 @@ def test_a_command_runs_on_the_head_and_its_exit_code_is_the_rehearsals(scratch:
     assert done.returncode == 7
 
 
+def test_faults_in_a_file_are_read_again_when_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "faults.txt"
+    path.write_text("# sold out\nno-capacity:g5.xlarge\n")
+    source = FaultSource(["fewer:p4d.24xlarge=7"], path)
+    assert source.now == Faults(frozenset({"g5.xlarge"}), {}, {"p4d.24xlarge": fewer(7)})
+    assert not source.changed()
+    path.write_text("capacity:g5.xlarge=2\n")
+    assert source.changed()
+    assert source.now == Faults(frozenset(), {"g5.xlarge": 2}, {"p4d.24xlarge": fewer(7)})
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -134,6 +147,7 @@ def test_a_command_runs_on_the_head_and_its_exit_code_is_the_rehearsals(scratch:
         (["{aws-gpu}", "--fault", "nonsense:g5.xlarge"], "--fault nonsense:g5.xlarge: expected WORD:TYPE"),
         (["{aws-gpu}", "--fault", "fewer:g5.xlarge"], "--fault fewer:g5.xlarge: expected a whole number after `=`"),
         (["{aws-gpu}", "--fault", "other:g5.xlarge"], "--fault other:g5.xlarge: say what the driver names"),
+        (["{aws-gpu}", "--faults", "nowhere.txt"], "--faults nowhere.txt cannot be read"),
     ],
 )
 def test_bad_input_is_refused_before_anything_starts(

@@ -66,8 +66,8 @@ class Catalog:
             return types[name]
         raise UnknownInstanceTypeError(
             f"instance type {name!r} of {cloud} is not in the catalog {self.version}{hint(name, types)}; "
-            f"correct the name, add a row for it to a user catalog (`provider.catalog: FILE` or "
-            f"~/.accel_scaling/*.csv), or run `accel-scaling catalog refresh {cloud}`"
+            "correct the name, or add a row for it to a catalog of your own (`provider.catalog: FILE` or "
+            "~/.accel_scaling/*.csv)"
         )
 
     def chip(self, name: str) -> Chip:

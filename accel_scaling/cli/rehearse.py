@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   accel-scaling rehearse example_clusters/aws-gpu.yaml
   accel-scaling rehearse cluster.yaml -- python3 -c 'import ray; ray.init(); print(ray.cluster_resources())'
   accel-scaling rehearse cluster.yaml --fault no-capacity:g4dn.xlarge --fault no-driver:g5.xlarge
+  accel-scaling rehearse cluster.yaml --faults faults.txt       # and edit faults.txt while it runs
 
 faults, each for an EC2 instance type:
   no-capacity:TYPE      EC2 refuses to launch it (InsufficientInstanceCapacity)
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "accel-scaling rehearse CLUSTER.yaml [options] [-- COMMAND ...]"
     parser.add_argument("cluster", metavar="CLUSTER.yaml", type=Path, help="a Ray cluster file")
     parser.add_argument("--fault", metavar="FAULT", action="append", default=[], help="switch a fault on; see below")
+    parser.add_argument("--faults", metavar="FILE", type=Path, help="faults, one a line; read again when it changes")
     parser.add_argument("--hosts", choices=("isolated", "processes"), help="the kind of host; by default the best")
     parser.add_argument(
         "--timeout",
@@ -58,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     except AccelScalingError as error:
         raise at_its_line(error, args.cluster) from None
     try:
-        from accel_scaling.rehearse.faults_option import parse_faults
+        from accel_scaling.rehearse.faults_option import FaultSource
         from accel_scaling.rehearse.local_ec2 import Kind
         from accel_scaling.rehearse.run import Rehearsal
     except ModuleNotFoundError as error:
@@ -66,5 +68,5 @@ def run(args: argparse.Namespace) -> int:
             f"a rehearsal needs {error.name}; install it with `pip install 'accel_scaling[rehearse]'`"
         ) from None
     kind = Kind(args.hosts) if args.hosts else None
-    faults = parse_faults(args.fault)
+    faults = FaultSource(args.fault, args.faults)
     return Rehearsal(config, catalog, args.command, faults, kind, timeout_s=args.timeout).run()

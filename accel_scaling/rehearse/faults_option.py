@@ -1,4 +1,4 @@
-"""`--fault WORD:TYPE[=VALUE]` on the command line -> Faults."""
+"""`--fault WORD:TYPE[=VALUE]` on the command line, or a file of such lines that may change while it runs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,43 @@ from accel_scaling.rehearse.faults import Faults, HardwareFault, fewer, no_devic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 WORDS = ("no-capacity", "capacity", "fewer", "other", "no-driver", "no-devices")
+
+
+class FaultSource:
+    """The faults of a rehearsal: those of the command line, and those of a file as it is now."""
+
+    def __init__(self, options: Sequence[str] = (), file: Path | None = None) -> None:
+        """Read both once, so that a mistake is said before anything starts.
+
+        Raises:
+            RehearsalError: as parse_faults(), or the file cannot be read.
+        """
+        self._options = list(options)
+        self._file = file
+        self.now = Faults()
+        self.changed()
+
+    def changed(self) -> bool:
+        """Read the file again; say whether the faults are others now.
+
+        Raises:
+            RehearsalError: as parse_faults(), or the file cannot be read.
+        """
+        before = self.now
+        self.now = parse_faults([*self._options, *self._lines()])
+        return self.now != before
+
+    def _lines(self) -> list[str]:
+        if self._file is None:
+            return []
+        try:
+            lines = self._file.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise RehearsalError(f"--faults {self._file} cannot be read: {error.strerror}") from None
+        return [text for line in lines if (text := line.partition("#")[0].strip())]
 
 
 def parse_faults(options: Sequence[str]) -> Faults:

@@ -19,7 +19,7 @@ from accel_scaling import timings
 from accel_scaling.errors import RehearsalError
 from accel_scaling.fill.cluster import fill
 from accel_scaling.rehearse.config import demands_of, for_local_ec2
-from accel_scaling.rehearse.faults import Faults
+from accel_scaling.rehearse.faults_option import FaultSource
 from accel_scaling.rehearse.local_ec2 import LocalEC2
 from accel_scaling.rehearse.timeline import Timeline, shown
 from accel_scaling.rehearse.watch import Watcher
@@ -43,7 +43,7 @@ class Rehearsal:
         config: the user's cluster config.
         catalog: what the promises come from.
         command: what to run on the cluster's head; empty for a task per accelerator type.
-        faults: what goes wrong from the start.
+        faults: what goes wrong, from the start or later.
         kind: isolated hosts or plain processes; None chooses.
         timeout_s: how long tasks may stay pending.
         out: where the story goes.
@@ -52,7 +52,7 @@ class Rehearsal:
     config: dict[str, Any]
     catalog: Catalog
     command: Sequence[str] = ()
-    faults: Faults = field(default_factory=Faults)
+    faults: FaultSource = field(default_factory=FaultSource)
     kind: Kind | None = None
     timeout_s: float = timings.REHEARSAL_TASK_TIMEOUT_S
     out: IO[str] = sys.stdout
@@ -70,7 +70,7 @@ class Rehearsal:
     @contextlib.contextmanager
     def _cloud(self, folder: Path) -> Iterator[LocalEC2]:
         with LocalEC2(folder, kind=self.kind, region=self.config["provider"]["region"], ssh_user=USER) as local:
-            local.set_faults(self.faults)
+            local.set_faults(self.faults.now)
             yield local
 
     def _introduce(self, local: LocalEC2, skipped: list[str]) -> None:
@@ -96,7 +96,7 @@ class _Act:
         self._node_types = _node_types_by_machine(self._filled)
 
     def play(self) -> int:
-        watcher = Watcher(self._local, self._timeline, self._node_types)
+        watcher = Watcher(self._local, self._timeline, self._node_types, self._rehearsal.faults)
         watcher.start()
         try:
             self._up()

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timings
+from accel_scaling.errors import RehearsalError
 from accel_scaling.node.wiring import VERDICT_FILE
 from accel_scaling.rehearse.events import Event, EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from accel_scaling.rehearse.faults_option import FaultSource
     from accel_scaling.rehearse.local_ec2 import LocalEC2
     from accel_scaling.rehearse.timeline import Timeline
 
@@ -20,14 +23,18 @@ if TYPE_CHECKING:
 class Watcher(threading.Thread):
     """Polls the local EC2's events and the machines' verdicts until told to stop."""
 
-    def __init__(self, local: LocalEC2, timeline: Timeline, node_types: Mapping[str, str]) -> None:
+    def __init__(
+        self, local: LocalEC2, timeline: Timeline, node_types: Mapping[str, str], faults: FaultSource
+    ) -> None:
         """Watch ``local``; ``node_types`` maps an EC2 instance type to the node types that use it."""
         super().__init__(daemon=True, name="rehearsal-watcher")
         self._local = local
         self._timeline = timeline
         self._node_types = node_types
+        self._faults = faults
         self._done = threading.Event()
         self._seen = 0
+        self._fault_error = ""
         self._asked: dict[str, list[float]] = {}
         self._lock = threading.Lock()
 
@@ -45,11 +52,22 @@ class Watcher(threading.Thread):
     def look(self) -> None:
         """Print what is new."""
         with self._lock:
+            self._read_faults()
             events = self._local.events()
             for event in events[self._seen :]:
                 self._tell(event)
             self._seen = len(events)
             self._read_verdicts()
+
+    def _read_faults(self) -> None:
+        try:
+            if self._faults.changed():
+                self._local.set_faults(self._faults.now)
+                self._timeline.say(time.time(), "faults", "changed")
+        except RehearsalError as error:  # half edited: the faults stay as they were
+            if str(error) != self._fault_error:
+                self._timeline.say(time.time(), "faults", f"not changed: {error}")
+            self._fault_error = str(error)
 
     def _tell(self, event: Event) -> None:
         machine_name = event.instance_type
