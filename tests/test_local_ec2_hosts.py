@@ -16,6 +16,7 @@ import boto3
 import botocore.exceptions
 import pytest
 
+from accel_scaling.errors import RehearsalError
 from accel_scaling.rehearse.events import EventKind
 from accel_scaling.rehearse.faults import Faults, fewer, no_devices
 from accel_scaling.rehearse.kinds import isolation_obstacle
@@ -23,12 +24,13 @@ from accel_scaling.rehearse.local_ec2 import Kind, Latencies, LocalEC2
 from accel_scaling.rehearse.marked import marked_processes
 
 FAST = Latencies(boot_s=0.1, stop_s=0.1, terminate_s=0.1)
-SSH = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=3")
+SSH_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=3")
+SSH = tuple(word for option in SSH_OPTIONS for word in ("-o", option))
 REPOSITORY = Path(__file__).parents[1]
 
+NO_ISOLATION = isolation_obstacle(Path(sys.executable))
 isolated = pytest.param(
-    Kind.ISOLATED,
-    marks=[pytest.mark.root, pytest.mark.skipif(bool(isolation_obstacle(Path(sys.executable))), reason="no isolation here")],
+    Kind.ISOLATED, marks=[pytest.mark.root, pytest.mark.skipif(bool(NO_ISOLATION), reason=str(NO_ISOLATION))]
 )
 
 
@@ -147,8 +149,9 @@ def test_a_fresh_host_does_not_hold_this_package_and_takes_one_that_is_put_there
     assert absent.returncode == 1
     assert "No module named 'accel_scaling'" in absent.stderr
     put = "mkdir -p ~/bundle/accel_scaling && touch ~/bundle/accel_scaling/__init__.py"
-    use = "export PYTHONPATH=$HOME/bundle${PYTHONPATH:+:$PYTHONPATH}; python -c 'import accel_scaling as a; print(a.__file__)'"
-    assert "bundle/accel_scaling" in cloud.ssh(address, f"{put}; {use}").stdout
+    use = "export PYTHONPATH=$HOME/bundle${PYTHONPATH:+:$PYTHONPATH}"
+    show = "python -c 'import accel_scaling as a; print(a.__file__)'"
+    assert "bundle/accel_scaling" in cloud.ssh(address, f"{put}; {use}; {show}").stdout
     cloud.end(machine)
 
 
@@ -196,9 +199,10 @@ def test_a_lying_machine_lies_from_its_next_boot(cloud):
 
 def test_neuron_machines_have_the_driver_s_tool(cloud):
     machine, address = cloud.up("inf2.24xlarge")
-    path = cloud.ec2.host_file(machine, "/opt/aws/neuron/bin/neuron-ls")
-    tool = path if cloud.ec2.kind is Kind.ISOLATED else cloud.ec2.host_file(machine, "../devices/opt/aws/neuron/bin/neuron-ls")
-    assert tool.exists()
+    path = "/opt/aws/neuron/bin/neuron-ls"
+    if cloud.ec2.kind is Kind.PROCESSES:  # without a root of its own
+        path = "../devices" + path
+    assert cloud.ec2.host_file(machine, path).exists()
     if cloud.ec2.kind is Kind.ISOLATED:
         assert len(json.loads(cloud.ssh(address, "/opt/aws/neuron/bin/neuron-ls --json-output").stdout)) == 6
     cloud.end(machine)
@@ -297,6 +301,35 @@ with t.LocalEC2(Path({str(folder)!r}) / "cloud", latencies=t.FAST) as ec2:
         assert done.stdout.strip().endswith("| 4 T4"), done.stderr
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("kind", [Kind.PROCESSES, isolated])
+def test_a_package_that_is_installed_here_is_not_on_the_hosts(tmp_path, kind):
+    folder = Path(tempfile.mkdtemp(dir="/srv" if kind is Kind.ISOLATED else tmp_path))
+    try:
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True)
+        python = folder / "env" / "bin" / "python"
+        (site,) = (folder / "env" / "lib").glob("python*/site-packages")
+        (site / "__editable__.accel_scaling-0.1.0.pth").write_text(f"{REPOSITORY}\n")
+        (site / "development.pth").write_text(f"# a comment\n{REPOSITORY}\n/usr/share\n")
+        show = "import accel_scaling"
+        assert subprocess.run([python, "-c", show], cwd="/", check=False).returncode == 0
+        with LocalEC2(tmp_path / "cloud", kind=kind, python=python, latencies=FAST) as ec2:
+            client = Client(ec2)
+            _, address = client.up("m5.large")
+            assert client.ssh(address, "which python").stdout.strip() == str(python)
+            assert "No module named 'accel_scaling'" in client.ssh(address, f"python -c '{show}'").stderr
+        assert subprocess.run([python, "-c", show], cwd="/", check=False).returncode == 0
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("kind", [isolated])
+def test_an_environment_in_tmp_is_none_for_isolated_hosts(kind):
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+        with pytest.raises(RehearsalError, match="each host has its own"):
+            LocalEC2(Path(folder) / "cloud", kind=kind, python=Path(folder) / "bin" / "python")
 
 
 def test_the_reason_for_the_kind_is_one_line(tmp_path):

@@ -79,7 +79,8 @@ def test_ssh_without_a_command_asks_for_a_shell():
 
 
 def test_rsync_is_understood_as_ray_calls_it():
-    argv = ["--rsh", "ssh -i k", "-avz", "--exclude", "*.pyc", "--filter", "dir-merge,- .gitignore", "a/", "u@1.2.3.4:~/b"]
+    rules = ["--exclude", "*.pyc", "--filter", "dir-merge,- .gitignore"]
+    argv = ["--rsh", "ssh -i k", "-avz", *rules, "a/", "u@1.2.3.4:~/b"]
     call = shim_rsync.parse(argv)
     assert (call.source, call.target, call.excludes) == ("a/", "u@1.2.3.4:~/b", ("*.pyc",))
     assert call.rules == ("--exclude", "*.pyc", "--filter", "dir-merge,- .gitignore")
@@ -95,9 +96,9 @@ def test_the_copy_without_rsync_is_the_copy_of_rsync(tmp_path, source):
         (tmp_path / name).mkdir()
     subprocess.run(["rsync", "-a", "--exclude", "*.pyc", f"{tmp_path}/{source}", f"{tmp_path}/real"], check=True)
     assert shim_rsync.copy_with_python(f"{tmp_path}/{source}", f"{tmp_path}/ours", ("*.pyc",)) == 0
-    seen = [sorted(str(one.relative_to(tmp_path / name)) for one in (tmp_path / name).rglob("*")) for name in ("real", "ours")]
-    assert seen[0] == seen[1]
-    assert any(name.endswith("one.txt") for name in seen[1])
+    real, ours = ({one.relative_to(top) for one in top.rglob("*")} for top in (tmp_path / "real", tmp_path / "ours"))
+    assert real == ours
+    assert any(one.name == "one.txt" for one in ours)
 
 
 def test_rsync_refuses_to_write_outside_the_host(tmp_path, monkeypatch, capsys):
@@ -120,7 +121,7 @@ def test_a_struck_host_refuses_connections(tmp_path, monkeypatch, capsys):
 
 
 def test_ray_start_is_kept_to_its_host():
-    asked = "start --address=127.77.0.4:6379 --object-manager-port 8076".split()
+    asked = ["start", "--address=127.77.0.4:6379", "--object-manager-port", "8076"]
     argv = shim_ray.start_arguments(asked, "127.77.0.5", "/tmp/h/tmp")
     assert "8076" not in argv
     assert {"--node-ip-address=127.77.0.5", "--object-manager-port=0", "--temp-dir=/tmp/h/tmp/ray"} <= set(argv)
@@ -133,15 +134,15 @@ def test_a_second_head_on_the_machine_gets_a_port_that_its_workers_find(tmp_path
     head = shim_ports.for_head(["start", "--head", "--port=6379"], tmp_path, "127.77.0.4")
     given = head[-1].removeprefix("--port=")
     assert given != "6379"
-    assert shim_ports.for_worker(["start", "--address=127.77.0.4:6379"], tmp_path)[-1] == f"--address=127.77.0.4:{given}"
+    worker = shim_ports.for_worker(["start", "--address=127.77.0.4:6379"], tmp_path)
+    assert worker[-1] == f"--address=127.77.0.4:{given}"
 
 
 def test_marked_processes_are_found_with_their_descendants_and_killed():
     marker = "test-mark/i-1"
-    code = "import os,subprocess,sys; subprocess.Popen(['sleep','100'],env={}); print('up',flush=True); import time; time.sleep(100)"
-    child = subprocess.Popen(
-        [sys.executable, "-c", code], env={MARKER_VARIABLE: marker, "PATH": "/usr/bin:/bin"}, stdout=subprocess.PIPE, text=True
-    )
+    code = "import subprocess; p = subprocess.Popen(['sleep', '100'], env={}); print('up', flush=True); p.wait()"
+    environment = {MARKER_VARIABLE: marker, "PATH": "/usr/bin:/bin"}
+    child = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "up\n"
     assert len(marked_processes("test-mark/")) == 2
     assert marked_processes("test-mark/i-2") == set()

@@ -1,4 +1,4 @@
-"""What goes wrong on the local EC2: sold-out types and machines that lie. Kept in a file that is re-read at each use."""
+"""What goes wrong on the local EC2: sold-out types and machines that lie. In a file, re-read at each use."""
 
 from __future__ import annotations
 

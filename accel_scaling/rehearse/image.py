@@ -5,7 +5,6 @@ A layer that is put over ``/``; deletions in it are overlayfs whiteouts, so this
 
 from __future__ import annotations
 
-import glob
 import os
 import shlex
 import stat
@@ -77,8 +76,8 @@ def _hide(root: Path, python: Path) -> None:
             kept = [line for line in pth.read_text().splitlines() if not Path(line, "accel_scaling").is_dir()]
             pth.write_text("".join(line + "\n" for line in kept))
     for pattern in _DRIVERS:
-        for name in glob.glob(str(root) + pattern):
-            _remove(Path(name))
+        for name in root.glob(pattern.removeprefix("/")):
+            _remove(name)
 
 
 def _remove(path: Path) -> None:

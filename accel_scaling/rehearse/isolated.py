@@ -6,7 +6,6 @@ Runs inside the cloud's namespaces (``kinds.NAMESPACE``), which the kernel remov
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import socket
 import subprocess
@@ -135,9 +134,9 @@ class IsolatedHosts:
 
 def _plug_in(pid: int, number: int) -> None:
     """Lays a cable from the bridge into the network namespace of ``pid``, once it has one."""
-    ours, theirs = os.readlink("/proc/self/ns/net"), f"/proc/{pid}/ns/net"
+    ours, theirs = Path("/proc/self/ns/net").readlink(), Path(f"/proc/{pid}/ns/net")
     deadline = time.monotonic() + LOCAL_EC2_SSHD_S
-    while os.readlink(theirs) == ours and time.monotonic() < deadline:
+    while theirs.readlink() == ours and time.monotonic() < deadline:
         time.sleep(LOCAL_EC2_POLL_S)
     cable = f"v{number}-{pid}"
     peer = ("peer", "name", "eth0", "netns", str(pid))

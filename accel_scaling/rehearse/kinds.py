@@ -61,9 +61,19 @@ def isolation_obstacle(python: Path) -> str | None:
         missing.append("sshd")
     if missing:
         return f"{', '.join(missing)} not installed"
-    outside = [one for one in _environment_folders(python) if one.stat().st_dev != Path("/").stat().st_dev]
-    if outside:
-        return f"Python's {outside[0]} is on another file system than /, where hosts would not see it"
+    return _environment_obstacle(python) or _trial_obstacle()
+
+
+def _environment_obstacle(python: Path) -> str | None:
+    for one in _environment_folders(python):
+        if one.is_relative_to("/tmp") or one.is_relative_to("/var/tmp"):  # noqa: S108 - fresh on each host
+            return f"Python's {one} is in a folder for temporary files, of which each host has its own"
+        if one.stat().st_dev != Path("/").stat().st_dev:
+            return f"Python's {one} is on another file system than /, where hosts would not see it"
+    return None
+
+
+def _trial_obstacle() -> str | None:
     try:
         done = subprocess.run(
             [*NAMESPACE, "sh", "-c", _PROBE],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import socket
@@ -68,7 +67,7 @@ class LocalEC2:
         self._process: CloudProcess | None = None
         self.endpoint_url = ""
 
-    def __enter__(self) -> LocalEC2:
+    def __enter__(self) -> LocalEC2:  # noqa: PYI034 - Self needs Python 3.11
         for name in ("laptop/tmp", "laptop/.ssh", "postmortem"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         with socket.create_server(("127.0.0.1", 0)) as listening:

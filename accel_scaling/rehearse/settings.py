@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-
 MARKER_VARIABLE = "ACCEL_SCALING_HOST"
 """In the environment of each process of a local EC2 that runs without namespaces: ``<cloud id>/<instance id>``."""
 

@@ -21,7 +21,7 @@ _OWN = ("--node-ip-address", "--object-manager-port", "--min-worker-port", "--ma
 _OWN_ON_HEAD = ("--dashboard-host", "--ray-client-server-port")
 
 
-def main(argv: list[str]) -> int:
+def main(argv: list[str]) -> int:  # noqa: RET503 - execv does not return
     """Runs ``ray`` with these arguments; returns only where the real one is not needed."""
     command = next((word for word in argv if not word.startswith("-")), None)
     if command == "stop":
