@@ -49,10 +49,9 @@ class Cluster:
     def ray(self, *arguments: str, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
         """Run a ray command on the laptop."""
         env = {**self.local.environment(), **self.autoscaler}
-        done = self.local.run(
+        return self.local.run(
             ["ray", *arguments], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s
         )
-        return done
 
     def up(self) -> None:
         done = self.ray("up", "-y", str(self.path))

@@ -14,6 +14,7 @@ from accel_scaling.errors import ClusterConfigError, UnknownInstanceTypeError
 from accel_scaling.fill.cluster import fill
 from accel_scaling.fill.promise import promise_for
 
+AWS_NEURON = "accelerator_type:aws-neuron-core"
 OURS = {
     "type": "external",
     "module": "accel_scaling.providers.aws.AWSAcceleratorNodeProvider",
@@ -49,9 +50,9 @@ def filled(*machines: str, **worker: Any) -> dict[str, Any]:
         ("gr6f.4xlarge", {"GPU": 1, "accelerator_type:L4-12Q": 1}),
         ("g4ad.xlarge", {"GPU": 1, "accelerator_type:AMD-Radeon-Pro-V520": 1}),
         ("dl1.24xlarge", {"HPU": 8, "accelerator_type:Intel-GAUDI": 1}),
-        ("inf1.24xlarge", {"neuron_cores": 64, "accelerator_type:aws-neuron-core": 1, "accelerator_type:Inferentia": 1}),
-        ("trn1.32xlarge", {"neuron_cores": 32, "accelerator_type:aws-neuron-core": 1, "accelerator_type:Trainium": 1}),
-        ("trn2.48xlarge", {"neuron_cores": 64, "accelerator_type:aws-neuron-core": 1, "accelerator_type:Trainium2": 1}),
+        ("inf1.24xlarge", {"neuron_cores": 64, AWS_NEURON: 1, "accelerator_type:Inferentia": 1}),
+        ("trn1.32xlarge", {"neuron_cores": 32, AWS_NEURON: 1, "accelerator_type:Trainium": 1}),
+        ("trn2.48xlarge", {"neuron_cores": 64, AWS_NEURON: 1, "accelerator_type:Trainium2": 1}),
         ("f2.6xlarge", {"FPGA": 1, "accelerator_type:VU47P": 1}),
         ("c5.xlarge", {}),
     ],
@@ -162,11 +163,13 @@ def test_every_promise_is_whole_numbers_and_valid_labels(name: str) -> None:
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["provider", "available_node_types", "head_node_type", "node_config", "type", "a"]),
-            inner,
-            max_size=4,
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["provider", "available_node_types", "head_node_type", "node_config", "type", "a"]),
+                inner,
+                max_size=4,
+            )
         ),
         max_leaves=12,
     )

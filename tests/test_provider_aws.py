@@ -139,7 +139,9 @@ def test_a_sold_out_type_raises_awss_own_reason(account: LocalEC2, resolved: dic
     from ray.autoscaler.node_launch_exception import NodeLaunchException
 
     account.set_faults(Faults(no_capacity=frozenset({"g4dn.xlarge"})))
-    with pytest.raises(NodeLaunchException, match="We currently do not have sufficient g4dn.xlarge capacity") as error:
+    with pytest.raises(
+        NodeLaunchException, match=r"We currently do not have sufficient g4dn\.xlarge capacity"
+    ) as error:
         launch(resolved, "t4", 1)
     assert error.value.category == "InsufficientInstanceCapacity"
 
@@ -148,7 +150,9 @@ def test_a_head_that_cannot_be_launched_is_one_sentence(account: LocalEC2, resol
     account.set_faults(Faults(no_capacity=frozenset({"m5.large"})))
     with pytest.raises(click.ClickException) as error:
         launch(resolved, "head", 1, kind="head")
-    assert error.value.message.startswith("the head node (m5.large) could not be launched: InsufficientInstanceCapacity")
+    assert error.value.message.startswith(
+        "the head node (m5.large) could not be launched: InsufficientInstanceCapacity"
+    )
 
 
 def test_a_refused_machine_is_terminated_though_the_config_would_stop_it(

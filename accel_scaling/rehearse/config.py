@@ -26,6 +26,13 @@ _ACCOUNT_KEYS = (
     "UserData",
     "CapacityReservationSpecification",
 )
+_ACCOUNT_PROVIDER_KEYS = (
+    "availability_zone",
+    "aws_credentials",
+    "cloudwatch",
+    "security_group",
+    "use_external_head_ip",
+)
 # They install software, which the local hosts share with this machine and must not change.
 _SKIPPED = (
     "docker",
@@ -55,9 +62,7 @@ def for_local_ec2(config: dict[str, Any], *, user: str) -> tuple[dict[str, Any],
     provider = local["provider"]
     if provider.get("type") not in {"external", "aws"}:
         raise ClusterConfigError(f"provider.type is {provider.get('type')!r}; a rehearsal knows `external` and `aws`")
-    for key in ("availability_zone", "aws_credentials", "security_group", "cloudwatch", "use_external_head_ip"):
-        if provider.pop(key, None):
-            skipped.append(f"provider.{key}")
+    skipped += [f"provider.{key}" for key in _ACCOUNT_PROVIDER_KEYS if provider.pop(key, None)]
     provider["use_internal_ips"] = True
     local["auth"] = {"ssh_user": user}
     for name, node_type in local["available_node_types"].items():

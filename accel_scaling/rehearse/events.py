@@ -64,9 +64,7 @@ class EventLog:
         """Records a step of one instance."""
         self._append(Event(time.time(), kind, instance_type, instance_id, address, error=error))
 
-    def asked(
-        self, instance_type: str, count: int, granted: int, subnet: str | None, *, error: str | None
-    ) -> None:
+    def asked(self, instance_type: str, count: int, granted: int, subnet: str | None, *, error: str | None) -> None:
         """Records one RunInstances request."""
         kind = EventKind.ASKED
         event = Event(time.time(), kind, instance_type, None, None, count, granted, subnet, error)

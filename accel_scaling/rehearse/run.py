@@ -61,15 +61,19 @@ class Rehearsal:
         """Bring the cluster up, run the command, tear everything down; return the command's exit code."""
         local_config, skipped = for_local_ec2(self.config, user=USER)
         filled, _ = fill(local_config, self.catalog)
-        with tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder, self._cloud(Path(folder)) as local:
+        with self._cloud() as local:
             self._introduce(local, skipped)
-            path = Path(folder) / "cluster.yaml"
+            path = local.directory / "cluster.yaml"
             path.write_text(yaml.safe_dump(local_config, sort_keys=False), encoding="utf-8")
             return _Act(self, local, path, filled).play()
 
     @contextlib.contextmanager
-    def _cloud(self, folder: Path) -> Iterator[LocalEC2]:
-        with LocalEC2(folder, kind=self.kind, region=self.config["provider"]["region"], ssh_user=USER) as local:
+    def _cloud(self) -> Iterator[LocalEC2]:
+        region = self.config["provider"]["region"]
+        with (
+            tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
+            LocalEC2(Path(folder), kind=self.kind, region=region, ssh_user=USER) as local,
+        ):
             local.set_faults(self.faults.now)
             yield local
 

@@ -69,4 +69,3 @@ def _is_ray(pid: int) -> bool:
 
 def _has(argv: list[str], option: str) -> bool:
     return any(word == option or word.startswith(option + "=") for word in argv)
-

@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 class Watcher(threading.Thread):
     """Polls the local EC2's events and the machines' verdicts until told to stop."""
 
-    def __init__(
-        self, local: LocalEC2, timeline: Timeline, node_types: Mapping[str, str], faults: FaultSource
-    ) -> None:
+    def __init__(self, local: LocalEC2, timeline: Timeline, node_types: Mapping[str, str], faults: FaultSource) -> None:
         """Watch ``local``; ``node_types`` maps an EC2 instance type to the node types that use it."""
         super().__init__(daemon=True, name="rehearsal-watcher")
         self._local = local
