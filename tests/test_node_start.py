@@ -113,7 +113,9 @@ def test_a_ray_that_names_no_python_by_path_is_run_by_python3(node, first_line):
 HOOK = """
 import json, sys
 from types import SimpleNamespace
+from accel_scaling import timings
 from accel_scaling.node import start_hook
+timings.DRIVER_READY_S = 0.0  # tests/test_node_waits.py has the wait
 ray_params = SimpleNamespace(labels={"mine": "stays"})
 start_hook.run(ray_params, False)
 print(json.dumps(ray_params.labels))
