@@ -171,6 +171,7 @@ def test_ray_start_itself_ends_with_three_and_leaves_no_session_where_the_node_l
         env={
             **os.environ,
             **machine.environment,
+            "PYTHONPATH": str(bundle.build(tmp_path / "cache")),  # as on a node
             "RAY_START_HOOK": "accel_scaling.node.start_hook.run",
             "RAY_OVERRIDE_RESOURCES": json.dumps(A100S),
         },
