@@ -35,6 +35,14 @@ def node_launch_exception() -> Any:
     return NodeLaunchException
 
 
+def command_failed() -> tuple[type[Exception], ...]:
+    """Return what a command runner raises when a command on a node fails; the second with `--use-normal-shells`."""
+    import click
+    from ray.autoscaler._private.command_runner import ProcessRunnerError
+
+    return click.ClickException, ProcessRunnerError
+
+
 def is_head(tags: dict[str, str]) -> bool:
     """Say whether these node tags are a head node's."""
     from ray.autoscaler.tags import NODE_KIND_HEAD, TAG_RAY_NODE_KIND

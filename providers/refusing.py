@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from accel_scaling import _ray
 from accel_scaling.node import wiring
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class RefusingCommandRunner:
         """
         try:
             return self._runner.run(cmd, *args, **kwargs)
-        except click.ClickException:
+        except _ray.command_failed():
             sentence = self._verdict() if cmd and wiring.is_confirmed_start(cmd) else None
             if sentence is None:
                 raise
@@ -55,7 +56,7 @@ class RefusingCommandRunner:
         """Return the sentence of a verdict that is not Confirmed, None where there is none to read."""
         try:
             output = self._runner.run(f"cat ~/{wiring.VERDICT_FILE}", with_output=True)
-        except click.ClickException:
+        except _ray.command_failed():
             return None
         text = output.decode(errors="replace") if isinstance(output, bytes) else str(output)
         try:

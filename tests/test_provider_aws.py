@@ -170,15 +170,15 @@ def test_a_refused_machine_is_terminated_though_the_config_would_stop_it(
 class FailingRunner:
     """A node whose start command fails, with this verdict file."""
 
-    def __init__(self, verdict: str | None) -> None:
-        self.verdict = verdict
+    def __init__(self, verdict: str | None, error: Exception) -> None:
+        self.verdict, self.error = verdict, error
 
     def run(self, cmd: str, **_: Any) -> bytes:
         if cmd.startswith("cat "):
             if self.verdict is None:
-                raise click.ClickException("no such file")
+                raise self.error
             return f"motd of a login shell\r\n{self.verdict}\r\n".encode()
-        raise click.ClickException("SSH command failed.")
+        raise self.error
 
 
 @pytest.mark.parametrize(
@@ -190,15 +190,22 @@ class FailingRunner:
         (None, []),
     ],
 )
-def test_only_a_failed_start_with_a_verdict_refuses_the_machine(verdict: str | None, refused: list[str]) -> None:
+@pytest.mark.parametrize("login_shells", [True, False])
+def test_only_a_failed_start_with_a_verdict_refuses_the_machine(
+    verdict: str | None, refused: list[str], login_shells: bool
+) -> None:
+    from ray.autoscaler._private.command_runner import ProcessRunnerError
+
     from accel_scaling.node.wiring import confirmed
     from accel_scaling.providers.refusing import RefusingCommandRunner
 
     said: list[str] = []
-    runner = RefusingCommandRunner(FailingRunner(verdict), said.append)
-    with pytest.raises(click.ClickException):
+    normal = ProcessRunnerError("Command failed", "ssh_command_failed", code=3, command="ray start")
+    error = click.ClickException("SSH command failed.") if login_shells else normal
+    runner = RefusingCommandRunner(FailingRunner(verdict, error), said.append)
+    with pytest.raises(click.ClickException if refused else type(error)):
         runner.run(confirmed("ray start --head"))
-    with pytest.raises(click.ClickException):
+    with pytest.raises(type(error)):
         runner.run("pip install x")
     assert said == refused
 

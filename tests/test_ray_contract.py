@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import importlib.metadata
 import inspect
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -270,3 +271,20 @@ def test_rays_log_takes_our_notes_as_arguments(capfd):
     assert "a note with {braces}" in captured.out + captured.err, (
         "cli_logger.warning formats its arguments again: providers/aws.py would crash on notes with braces"
     )
+
+
+@pytest.mark.parametrize("login_shells", [True, False])
+def test_a_command_that_fails_on_a_node_raises_what_the_provider_catches(login_shells, tmp_path, monkeypatch):
+    from ray.autoscaler._private import command_runner
+
+    ssh = tmp_path / "ssh"
+    ssh.write_text("#!/bin/sh\nexit 3\n", encoding="utf-8")
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(command_runner, "is_using_login_shells", lambda: login_shells)
+    provider = SimpleNamespace(internal_ip=lambda _: "127.0.0.1")
+    runner = command_runner.SSHCommandRunner("", "i-1", provider, {"ssh_user": "x"}, "c", subprocess, True)
+    # Fails with a sentence of pytest's own where another exception comes out of Ray:
+    # providers/refusing.py would then neither report nor terminate a machine that was refused.
+    with pytest.raises(_ray.command_failed()):
+        runner.run("ray start")
