@@ -275,8 +275,10 @@ def test_rays_log_takes_our_notes_as_arguments(capfd):
 
 @pytest.mark.parametrize("login_shells", [True, False])
 def test_a_command_that_fails_on_a_node_raises_what_the_provider_catches(login_shells, tmp_path, monkeypatch):
-    from ray.autoscaler._private import command_runner
+    from ray.autoscaler._private import command_runner, subprocess_output_util
 
+    # As `ray up --use-normal-shells` sets it.
+    monkeypatch.setattr(subprocess_output_util, "_allow_interactive", login_shells)
     ssh = tmp_path / "ssh"
     ssh.write_text("#!/bin/sh\nexit 3\n", encoding="utf-8")
     ssh.chmod(0o755)
