@@ -38,7 +38,7 @@ class Row:
 
 def rows() -> list[Row]:
     """Return a row for each accelerated type that moto records."""
-    from accel_scaling.rehearse.hardware import _recording, hardware_of
+    from accel_scaling.emulated.hardware import _recording, hardware_of
 
     types = sorted(name for name in _recording() if hardware_of(name).kind != "none")
     stock = stock_promises(types)
@@ -98,8 +98,8 @@ def truth(name: str, promised: dict[str, float]) -> tuple[dict[str, float], bool
     """Return what Ray detects on such a machine, and whether our boot check confirms the promise there."""
     from accel_scaling.confirm.compare import compare
     from accel_scaling.detect import detect
-    from accel_scaling.rehearse.devices import install
-    from accel_scaling.rehearse.hardware import hardware_of
+    from accel_scaling.emulated.devices import install
+    from accel_scaling.emulated.hardware import hardware_of
 
     with tempfile.TemporaryDirectory() as folder:
         hardware = hardware_of(name)
@@ -181,8 +181,8 @@ def show(table: list[Row]) -> str:
 
 def _with_emulated_driver() -> None:
     """Start this script again with the emulated driver's library: the linker looks for it only at the start."""
-    from accel_scaling.rehearse.devices import NVML_CONFIG_VARIABLE, install
-    from accel_scaling.rehearse.hardware import hardware_of
+    from accel_scaling.emulated.devices import NVML_CONFIG_VARIABLE, install
+    from accel_scaling.emulated.hardware import hardware_of
 
     if NVML_CONFIG_VARIABLE in os.environ:
         return

@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
+from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
 from accel_scaling.rehearse.config import for_local_ec2
-from accel_scaling.rehearse.local_ec2 import Kind, LocalEC2
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULE = "accel_scaling.providers.aws.AWSAcceleratorNodeProvider"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from accel_scaling.rehearse.devices import install, with_fault
-from accel_scaling.rehearse.hardware import Hardware, hardware_of
+from accel_scaling.emulated.devices import install, with_fault
+from accel_scaling.emulated.hardware import Hardware, hardware_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.detect import names
-from accel_scaling.rehearse import hardware
+from accel_scaling.emulated import hardware
 
 CHIPS = shipped_catalog().chips.values()
 NVIDIA_NAMES = sorted({name for chip in CHIPS if chip.family == "nvidia" for name in chip.driver_names})

@@ -17,11 +17,11 @@ import botocore.exceptions
 import pytest
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.rehearse.events import EventKind
-from accel_scaling.rehearse.faults import Faults, fewer, no_devices
-from accel_scaling.rehearse.kinds import isolation_obstacle
-from accel_scaling.rehearse.local_ec2 import Kind, Latencies, LocalEC2
-from accel_scaling.rehearse.marked import marked_processes
+from accel_scaling.local_ec2.ec2 import Kind, Latencies, LocalEC2
+from accel_scaling.local_ec2.events import EventKind
+from accel_scaling.local_ec2.faults import Faults, fewer, no_devices
+from accel_scaling.local_ec2.kinds import isolation_obstacle
+from accel_scaling.local_ec2.marked import marked_processes
 
 FAST = Latencies(boot_s=0.1, stop_s=0.1, terminate_s=0.1)
 SSH_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=3")
@@ -234,7 +234,7 @@ def test_the_end_of_the_block_leaves_nothing(tmp_path):
 PARENT = """
 import sys, time
 from pathlib import Path
-from accel_scaling.rehearse.local_ec2 import LocalEC2, Kind
+from accel_scaling.local_ec2.ec2 import LocalEC2, Kind
 sys.path.insert(0, str(Path({tests!r})))
 with LocalEC2(Path(sys.argv[1]), kind=Kind(sys.argv[2])) as ec2:
     import boto3

@@ -9,13 +9,13 @@ import sys
 import pytest
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.rehearse import shim_ports, shim_ray, shim_rsync, shim_ssh
-from accel_scaling.rehearse.devices_at_boot import install_devices
-from accel_scaling.rehearse.events import EventKind, EventLog, read_events
-from accel_scaling.rehearse.faults import Faults, fewer, no_devices, not_yet, other, read_faults, write_faults
-from accel_scaling.rehearse.marked import kill_marked, marked_processes
-from accel_scaling.rehearse.registry import HostRecord, enter, look_up, strike
-from accel_scaling.rehearse.settings import MARKER_VARIABLE
+from accel_scaling.local_ec2 import shim_ports, shim_ray, shim_rsync, shim_ssh
+from accel_scaling.local_ec2.devices_at_boot import install_devices
+from accel_scaling.local_ec2.events import EventKind, EventLog, read_events
+from accel_scaling.local_ec2.faults import Faults, fewer, no_devices, not_yet, other, read_faults, write_faults
+from accel_scaling.local_ec2.marked import kill_marked, marked_processes
+from accel_scaling.local_ec2.registry import HostRecord, enter, look_up, strike
+from accel_scaling.local_ec2.settings import MARKER_VARIABLE
 
 
 def test_faults_survive_their_file(tmp_path):

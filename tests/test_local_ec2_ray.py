@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from accel_scaling.rehearse.events import EventKind
-from accel_scaling.rehearse.kinds import isolation_obstacle
-from accel_scaling.rehearse.local_ec2 import Kind, LocalEC2
+from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
+from accel_scaling.local_ec2.events import EventKind
+from accel_scaling.local_ec2.kinds import isolation_obstacle
 
 CONFIG = {
     "cluster_name": "stock",

@@ -12,8 +12,8 @@ import pytest
 
 from accel_scaling import _ray
 from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.emulated.hardware import ec2_api_record, hardware_of
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, promise_for
-from accel_scaling.rehearse.hardware import ec2_api_record, hardware_of
 
 ROOT = Path(__file__).resolve().parent.parent
 ACCELERATED = sorted(name for name, machine in shipped_catalog().machine_types("aws").items() if machine.chip)

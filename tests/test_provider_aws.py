@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from accel_scaling.errors import UnknownInstanceTypeError
-from accel_scaling.rehearse.events import EventKind
-from accel_scaling.rehearse.faults import Faults
-from accel_scaling.rehearse.local_ec2 import Kind, LocalEC2
+from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
+from accel_scaling.local_ec2.events import EventKind
+from accel_scaling.local_ec2.faults import Faults
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = yaml.safe_load((ROOT / "example_clusters" / "aws-gpu.yaml").read_text())

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from accel_scaling.emulated import devices, hardware
+from accel_scaling.emulated.devices import install, with_fault
+from accel_scaling.emulated.hardware import ec2_api_record, hardware_of
 from accel_scaling.errors import RehearsalError
-from accel_scaling.rehearse import devices, hardware
-from accel_scaling.rehearse.devices import install, with_fault
-from accel_scaling.rehearse.hardware import ec2_api_record, hardware_of
 from tests.devices_fixture import boot_fixture, neuron, nvidia  # noqa: F401 - a fixture
 
 REHEARSE = Path(hardware.__file__).parent
@@ -109,7 +109,7 @@ def test_each_row_of_the_hardware_table_has_a_source_and_a_known_kind():
 def test_the_emulated_hardware_is_made_without_the_catalog():
     code = """
 import sys
-from accel_scaling.rehearse.hardware import hardware_of
+from accel_scaling.emulated.hardware import hardware_of
 hardware_of("p4d.24xlarge")
 print([name for name in sys.modules if "catalog" in name or name in ("moto", "ray", "boto3")])
 """

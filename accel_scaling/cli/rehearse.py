@@ -60,8 +60,8 @@ def run(args: argparse.Namespace) -> int:
     except AccelScalingError as error:
         raise at_its_line(error, args.cluster) from None
     try:
+        from accel_scaling.local_ec2.ec2 import Kind
         from accel_scaling.rehearse.faults_option import FaultSource
-        from accel_scaling.rehearse.local_ec2 import Kind
         from accel_scaling.rehearse.run import Rehearsal
     except ModuleNotFoundError as error:
         raise RehearsalError(

@@ -1,1 +1,1 @@
-"""The local EC2 and the rehearsals on it: moto's API, a real host per instance, emulated devices."""
+"""Rehearsals: a cluster file's whole loop on the local EC2, told as a timeline."""

@@ -18,9 +18,9 @@ import yaml
 from accel_scaling import timings
 from accel_scaling.errors import RehearsalError
 from accel_scaling.fill.cluster import fill
+from accel_scaling.local_ec2.ec2 import LocalEC2
 from accel_scaling.rehearse.config import demands_of, for_local_ec2
 from accel_scaling.rehearse.faults_option import FaultSource
-from accel_scaling.rehearse.local_ec2 import LocalEC2
 from accel_scaling.rehearse.timeline import Timeline, shown
 from accel_scaling.rehearse.watch import Watcher
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from accel_scaling.catalog.load import Catalog
-    from accel_scaling.rehearse.local_ec2 import Kind
+    from accel_scaling.local_ec2.ec2 import Kind
 
 USER = "ubuntu"  # the account on the local hosts
 RAY = ("ray",)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timings
 from accel_scaling.errors import RehearsalError
+from accel_scaling.local_ec2.events import Event, EventKind
 from accel_scaling.node.wiring import VERDICT_FILE
-from accel_scaling.rehearse.events import Event, EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from accel_scaling.local_ec2.ec2 import LocalEC2
     from accel_scaling.rehearse.faults_option import FaultSource
-    from accel_scaling.rehearse.local_ec2 import LocalEC2
     from accel_scaling.rehearse.timeline import Timeline
 
 

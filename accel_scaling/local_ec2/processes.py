@@ -9,17 +9,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.rehearse import image_site
-from accel_scaling.rehearse.devices_at_boot import install_devices
-from accel_scaling.rehearse.host_paths import host_folder
-from accel_scaling.rehearse.hosts import keep_ray_logs
-from accel_scaling.rehearse.marked import kill_marked
-from accel_scaling.rehearse.registry import ADDRESS_VARIABLE, SCRATCH_VARIABLE, HostRecord, enter, strike
-from accel_scaling.rehearse.settings import MARKER_VARIABLE
+from accel_scaling.local_ec2 import image_site
+from accel_scaling.local_ec2.devices_at_boot import install_devices
+from accel_scaling.local_ec2.host_paths import host_folder
+from accel_scaling.local_ec2.hosts import keep_ray_logs
+from accel_scaling.local_ec2.marked import kill_marked
+from accel_scaling.local_ec2.registry import ADDRESS_VARIABLE, SCRATCH_VARIABLE, HostRecord, enter, strike
+from accel_scaling.local_ec2.settings import MARKER_VARIABLE
 
 if TYPE_CHECKING:
-    from accel_scaling.rehearse.hosts import Launch
-    from accel_scaling.rehearse.settings import Settings
+    from accel_scaling.local_ec2.hosts import Launch
+    from accel_scaling.local_ec2.settings import Settings
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -98,7 +98,7 @@ def write_shims(folder: Path, python: Path, names: tuple[str, ...]) -> None:
     for name in names:
         code = (
             f"import sys; sys.path.insert(0, {package_parent!r}); "
-            f"from accel_scaling.rehearse.shim_{name} import main; sys.exit(main(sys.argv[1:]))"
+            f"from accel_scaling.local_ec2.shim_{name} import main; sys.exit(main(sys.argv[1:]))"
         )
         file = folder / name
         # -I: the host's PYTHONPATH hides this package, and is meant for what the shim starts.

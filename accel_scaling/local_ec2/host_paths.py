@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.rehearse.settings import Kind
+from accel_scaling.local_ec2.settings import Kind
 
 if TYPE_CHECKING:
-    from accel_scaling.rehearse.settings import Settings
+    from accel_scaling.local_ec2.settings import Settings
 
 
 def host_folder(settings: Settings, instance_id: str, address: str) -> Path:

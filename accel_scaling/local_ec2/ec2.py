@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.rehearse.cloud_process import CloudProcess
-from accel_scaling.rehearse.events import Event, read_events
-from accel_scaling.rehearse.faults import Faults, write_faults
-from accel_scaling.rehearse.host_paths import host_path
-from accel_scaling.rehearse.kinds import choose_kind
-from accel_scaling.rehearse.laptop import Laptop, remove_ray_ssh_folder
-from accel_scaling.rehearse.processes import make_scratch
-from accel_scaling.rehearse.settings import Kind, Latencies, Settings
+from accel_scaling.local_ec2.cloud_process import CloudProcess
+from accel_scaling.local_ec2.events import Event, read_events
+from accel_scaling.local_ec2.faults import Faults, write_faults
+from accel_scaling.local_ec2.host_paths import host_path
+from accel_scaling.local_ec2.kinds import choose_kind
+from accel_scaling.local_ec2.laptop import Laptop, remove_ray_ssh_folder
+from accel_scaling.local_ec2.processes import make_scratch
+from accel_scaling.local_ec2.settings import Kind, Latencies, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The cloud process: ``python -m accel_scaling.rehearse.cloud SETTINGS.json``, run by LocalEC2.
+"""The cloud process: ``python -m accel_scaling.local_ec2.cloud SETTINGS.json``, run by LocalEC2.
 
 Prints one JSON line when EC2 answers, then turns instances into hosts until its standard input closes (so that a
 parent that was killed leaves nothing), or until SIGTERM or SIGINT.
@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.rehearse.ec2_patches import patch_moto
-from accel_scaling.rehearse.ec2_server import Ec2Server
-from accel_scaling.rehearse.events import EventLog
-from accel_scaling.rehearse.laptop import remove_ray_ssh_folder
-from accel_scaling.rehearse.reconcile import Reconciler
-from accel_scaling.rehearse.settings import Kind, read_settings
+from accel_scaling.local_ec2.ec2_patches import patch_moto
+from accel_scaling.local_ec2.ec2_server import Ec2Server
+from accel_scaling.local_ec2.events import EventLog
+from accel_scaling.local_ec2.laptop import remove_ray_ssh_folder
+from accel_scaling.local_ec2.reconcile import Reconciler
+from accel_scaling.local_ec2.settings import Kind, read_settings
 from accel_scaling.timings import LOCAL_EC2_RECONCILE_S
 
 if TYPE_CHECKING:
-    from accel_scaling.rehearse.hosts import Hosts
-    from accel_scaling.rehearse.settings import Settings
+    from accel_scaling.local_ec2.hosts import Hosts
+    from accel_scaling.local_ec2.settings import Settings
 
 LISTENING_FD_VARIABLE = "ACCEL_SCALING_EC2_FD"
 """Names the listening socket that LocalEC2 opened outside, for clients in its own network namespace."""
@@ -63,10 +63,10 @@ def main(argv: list[str]) -> int:
 def _hosts(settings: Settings) -> tuple[Hosts, list[tuple[str, int]]]:
     """The hosts of the kind that was asked for, and where EC2 must listen for them."""
     if settings.kind is Kind.PROCESSES:
-        from accel_scaling.rehearse.processes import ProcessHosts
+        from accel_scaling.local_ec2.processes import ProcessHosts
 
         return ProcessHosts(settings), []
-    from accel_scaling.rehearse.isolated import EC2_PORT, IsolatedHosts, bridge_address
+    from accel_scaling.local_ec2.isolated import EC2_PORT, IsolatedHosts, bridge_address
 
     return IsolatedHosts(settings), [(bridge_address(settings), EC2_PORT)]
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.rehearse.settings import Kind
+from accel_scaling.local_ec2.settings import Kind
 from accel_scaling.timings import LOCAL_EC2_PROBE_S
 
 NAMESPACE = (

@@ -19,8 +19,8 @@ from accel_scaling.detect import SYSROOT
 from accel_scaling.detect.neuron_ls import DRIVER_DEVICES, NEURON_LS
 from accel_scaling.detect.nvml import LIBRARY
 from accel_scaling.detect.pci import DEVICES
+from accel_scaling.emulated.hardware import Hardware, hardware_of
 from accel_scaling.errors import RehearsalError
-from accel_scaling.rehearse.hardware import Hardware, hardware_of
 
 NVML_CONFIG = "etc/accel-emulated-nvml"
 NVML_CONFIG_VARIABLE = "ACCEL_EMULATED_NVML"

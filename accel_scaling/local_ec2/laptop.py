@@ -9,13 +9,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.rehearse.registry import SCRATCH_VARIABLE
-from accel_scaling.rehearse.settings import MARKER_VARIABLE, Kind
+from accel_scaling.local_ec2.registry import SCRATCH_VARIABLE
+from accel_scaling.local_ec2.settings import MARKER_VARIABLE, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from accel_scaling.rehearse.settings import Settings
+    from accel_scaling.local_ec2.settings import Settings
 
 _FOREIGN = ("AWS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 _FOREIGN_NAMES = ("RAY_ADDRESS", "RAY_TMPDIR", "SSH_AUTH_SOCK", "BASH_ENV", "ENV")

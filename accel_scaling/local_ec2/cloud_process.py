@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.rehearse.cloud import LISTENING_FD_VARIABLE
-from accel_scaling.rehearse.kinds import NAMESPACE
-from accel_scaling.rehearse.marked import parents_of_processes
-from accel_scaling.rehearse.settings import Kind
+from accel_scaling.local_ec2.cloud import LISTENING_FD_VARIABLE
+from accel_scaling.local_ec2.kinds import NAMESPACE
+from accel_scaling.local_ec2.marked import parents_of_processes
+from accel_scaling.local_ec2.settings import Kind
 from accel_scaling.timings import LOCAL_EC2_CLOSE_S
 
 if TYPE_CHECKING:
     import socket
 
-    from accel_scaling.rehearse.settings import Settings
+    from accel_scaling.local_ec2.settings import Settings
 
 # The first process of the cloud's process namespace: collects orphans, and takes the namespace with it when it ends.
 _FIRST_PROCESS = ("bash", "-c", 'exec {told}<&0; "$@" <&$told {told}<&- & exec {told}<&- 0</dev/null; wait $!', "bash")
@@ -40,7 +40,7 @@ class CloudProcess:
     def __init__(self, settings: Settings, listening: socket.socket) -> None:
         self._settings = settings
         self._log = settings.directory / "cloud.log"
-        words = [sys.executable, "-m", "accel_scaling.rehearse.cloud", str(settings.write())]
+        words = [sys.executable, "-m", "accel_scaling.local_ec2.cloud", str(settings.write())]
         isolated = settings.kind is Kind.ISOLATED
         with self._log.open("a") as log:
             self._process = subprocess.Popen(

@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.rehearse.devices_at_boot import install_devices
-from accel_scaling.rehearse.host_paths import host_folder
-from accel_scaling.rehearse.hosts import keep_ray_logs
-from accel_scaling.rehearse.image import command, make_image
-from accel_scaling.rehearse.kinds import sshd
+from accel_scaling.local_ec2.devices_at_boot import install_devices
+from accel_scaling.local_ec2.host_paths import host_folder
+from accel_scaling.local_ec2.hosts import keep_ray_logs
+from accel_scaling.local_ec2.image import command, make_image
+from accel_scaling.local_ec2.kinds import sshd
 from accel_scaling.timings import LOCAL_EC2_POLL_S, LOCAL_EC2_SSHD_S
 
 if TYPE_CHECKING:
-    from accel_scaling.rehearse.hosts import Launch
-    from accel_scaling.rehearse.settings import Settings
+    from accel_scaling.local_ec2.hosts import Launch
+    from accel_scaling.local_ec2.settings import Settings
 
 EC2_PORT = 5000
 BRIDGE = "ec2bridge0"

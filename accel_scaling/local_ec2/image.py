@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.rehearse.kinds import site_folders
+from accel_scaling.local_ec2.kinds import site_folders
 
 if TYPE_CHECKING:
-    from accel_scaling.rehearse.settings import Settings
+    from accel_scaling.local_ec2.settings import Settings
 
 SSHD_CONFIG = """Port 22
 HostKey /etc/ssh/ec2_host_key

@@ -7,15 +7,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.rehearse import ec2_patches as ec2
-from accel_scaling.rehearse.events import EventKind
-from accel_scaling.rehearse.hosts import Launch
+from accel_scaling.local_ec2 import ec2_patches as ec2
+from accel_scaling.local_ec2.events import EventKind
+from accel_scaling.local_ec2.hosts import Launch
 
 if TYPE_CHECKING:
-    from accel_scaling.rehearse.ec2_server import Ec2Server
-    from accel_scaling.rehearse.events import EventLog
-    from accel_scaling.rehearse.hosts import Hosts
-    from accel_scaling.rehearse.settings import Latencies
+    from accel_scaling.local_ec2.ec2_server import Ec2Server
+    from accel_scaling.local_ec2.events import EventLog
+    from accel_scaling.local_ec2.hosts import Hosts
+    from accel_scaling.local_ec2.settings import Latencies
 
 
 class Reconciler:

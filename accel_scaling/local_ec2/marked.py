@@ -12,7 +12,7 @@ import signal
 import time
 from pathlib import Path
 
-from accel_scaling.rehearse.settings import MARKER_VARIABLE
+from accel_scaling.local_ec2.settings import MARKER_VARIABLE
 from accel_scaling.timings import LOCAL_EC2_KILL_S, LOCAL_EC2_POLL_S
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from accel_scaling.rehearse.devices import install, with_fault
-from accel_scaling.rehearse.faults import HardwareFaultKind, read_faults
-from accel_scaling.rehearse.hardware import hardware_of
+from accel_scaling.emulated.devices import install, with_fault
+from accel_scaling.emulated.hardware import hardware_of
+from accel_scaling.local_ec2.faults import HardwareFaultKind, read_faults
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from accel_scaling.rehearse.faults import HardwareFault
-    from accel_scaling.rehearse.hardware import Hardware
+    from accel_scaling.emulated.hardware import Hardware
+    from accel_scaling.local_ec2.faults import HardwareFault
 
 _IN_WORDS = {
     HardwareFaultKind.FEWER: "fewer",
