@@ -45,8 +45,11 @@ isolated = pytest.param(
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("autoscaler", ["v2", "v1"])
-@pytest.mark.parametrize("kind", [Kind.PROCESSES, isolated])
+@pytest.mark.parametrize(
+    ("kind", "autoscaler"),
+    # Each kind and each autoscaler once: tests/test_loop.py has the other pairs, with our provider.
+    [pytest.param(Kind.PROCESSES, "v1"), pytest.param(*isolated.values, "v2", marks=isolated.marks)],
+)
 def test_stock_ray_launches_a_machine_for_a_task_and_takes_it_down(tmp_path, kind, autoscaler):
     cluster, task = tmp_path / "cluster.yaml", tmp_path / "task.py"
     cluster.write_text(yaml.safe_dump(CONFIG))
