@@ -100,6 +100,8 @@ def test_ctrl_c_leaves_nothing_behind(hosts: str, scratch: Path) -> None:
         [*REHEARSE, ROOT / "example_clusters" / "aws-gpu.yaml", "--hosts", hosts],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(scratch),
         start_new_session=True,
+        # A runner in the background may have had it ignored; a terminal has not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )  # fmt: skip
     said = []
     for line in process.stdout or ():
