@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 USER = "ubuntu"  # the account on the local hosts
 RAY = ("ray",)
+EXEC = (*RAY, "exec", "--log-style", "pretty")  # off a terminal Ray would print every step
 EXIT_CODE_FILE = ".accel_scaling/exit_code"
 
 
@@ -128,8 +129,12 @@ class _Act:
         line = shlex.join(self._rehearsal.command)
         self._timeline.say(time.time(), "command", line)
         # `ray exec` turns every failure into 1: the command's own code comes by a file.
-        done = self._local.run([*RAY, "exec", self._cluster, f"{line}; echo $? > ~/{EXIT_CODE_FILE}"], check=False)
-        return done.returncode or self._exit_code()
+        words = [*EXEC, self._cluster, f"{line}; echo $? > ~/{EXIT_CODE_FILE}"]
+        done = self._local.run(words, check=False)
+        if done.returncode:
+            return done.returncode
+        self._try([])  # no task, but what each node announces
+        return self._exit_code()
 
     def _exit_code(self) -> int:
         head = next(iter(self._timeline.machines))  # `ray up` launches it first
@@ -139,19 +144,19 @@ class _Act:
         demands = demands_of(self._rehearsal.config, self._rehearsal.catalog)
         if not demands:
             self._timeline.say(time.time(), "no tasks", "no worker type of the file has an accelerator")
-            return 0
         for demand in demands:
             text = f"a task with accelerator_type={demand['accelerator_type']!r}, {demand['resource']}: 1"
             self._timeline.say(time.time(), "submitted", text)
-        line = shlex.join(
-            ["python3", "-m", "accel_scaling.node.try_task", json.dumps(demands), str(self._rehearsal.timeout_s)]
-        )
-        process = self._local.popen(
-            [*RAY, "exec", self._cluster, line], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        return self._read_results(process)
+        return 0 if all(result["ran"] for result in self._try(demands)) else 1
 
-    def _read_results(self, process: subprocess.Popen[str]) -> int:
+    def _try(self, demands: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Run node.try_task on the head, tell what it says as it says it, and return the tasks' results."""
+        words = ["python3", "-m", "accel_scaling.node.try_task", json.dumps(demands), str(self._rehearsal.timeout_s)]
+        process = self._local.popen(
+            [*EXEC, self._cluster, shlex.join(words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         results, rest = [], []
         for output in process.stdout or ():
             word, said = _said(output)
@@ -162,9 +167,9 @@ class _Act:
                 self._timeline.announced(said["address"], said["resources"])
             else:
                 rest.append(output)
-        if process.wait() != 0 and not results:
+        if process.wait() != 0 and len(results) < len(demands):
             raise RehearsalError(f"the tasks could not be submitted:\n{_tail(''.join(rest))}")
-        return 0 if results and all(result["ran"] for result in results) else 1
+        return results
 
     def _tell(self, result: dict[str, Any]) -> None:
         ran = result["ran"]
