@@ -15,29 +15,7 @@ from accel_scaling.catalog.files import CHIPS_FILE, SHIPPED_FOLDER, Source
 from accel_scaling.catalog.load import load_catalog, shipped_catalog
 from accel_scaling.catalog.rows import parse_rows
 from accel_scaling.errors import CatalogFileError
-
-HEADER = "instance_type,vcpus,memory_mib,arch,accelerator,count\n"
-GOOD = HEADER + "x1.large,2,8192,x86_64,,\nx1.gpu,8,32768,arm64,L4,2\n"
-CHIP = "family: npu, resource: NPU, detected_type: null, variant: N9"
-
-
-@pytest.fixture
-def home(tmp_path):
-    (tmp_path / "home" / ".accel_scaling" / "refresh").mkdir(parents=True)
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def load(tmp_path, home):
-    """Write a file and load the catalog with it."""
-
-    def loading(text, name="mine.csv", **more):
-        for each, content in {name: text, **more}.items():
-            file = tmp_path / each.replace("__", ".")
-            file.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return load_catalog([tmp_path / name], home=home)
-
-    return loading
+from tests.catalog_fixture import CHIP, GOOD, HEADER, home_fixture, load_fixture  # noqa: F401 - fixtures
 
 
 @pytest.mark.parametrize(
