@@ -158,8 +158,8 @@ def test_a_head_that_cannot_be_launched_is_one_sentence(account: LocalEC2, resol
 def test_a_refused_machine_is_terminated_though_the_config_would_stop_it(
     account: LocalEC2, resolved: dict[str, Any]
 ) -> None:
+    resolved["provider"]["cache_stopped_nodes"] = True  # Ray's default
     provider = provider_of(resolved)
-    assert provider.cache_stopped_nodes is True
     node_config = resolved["available_node_types"]["t4"]["node_config"]
     (node_id,) = provider.create_node(node_config, tags("worker", "t4"), 1)
     provider.non_terminated_nodes({})

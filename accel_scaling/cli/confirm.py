@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 HELP = "compare what was promised for this machine with what it has: exit 0 confirmed, 3 not confirmed"
 
-EXAMPLES = """\
-accel-scaling confirm                                                  on a node that `ray up` launched
-accel-scaling confirm --expect '{"GPU": 8, "accelerator_type:A100": 1}'   anywhere
-accel-scaling confirm --json                                           the verdict as data"""
+EXAMPLES = """examples:
+  accel-scaling confirm --expect '{"GPU": 8, "accelerator_type:A100": 1}'
+  accel-scaling confirm --json       the verdict as data; the promise from RAY_OVERRIDE_RESOURCES, as `ray start` has it
+
+exit codes: 0 confirmed, 3 not confirmed, 2 bad usage
+"""
 
 EXIT_CONFIRMED = 0
 EXIT_NOT_CONFIRMED = 3

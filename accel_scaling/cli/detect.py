@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 HELP = "what this machine really has: bus, driver, Ray"
 
-EXAMPLES = """\
-accel-scaling detect           one block for each kind of accelerator
-accel-scaling detect --json    the same as data: a list, empty where there is none"""
+EXAMPLES = """examples:
+  accel-scaling detect           one block for each kind of accelerator
+  accel-scaling detect --json    the same as data: a list, empty where there is none
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,12 @@ NEEDED_BY_RAY = ("setup_commands", "head_setup_commands", "worker_setup_commands
 # Per cluster, not per cloud: a default here would launch something that nobody asked for.
 NEVER_DEFAULTED = ("cluster_name", "provider", "available_node_types", "head_node_type", *NEEDED_BY_RAY)
 
+# The Python of Ray's default image, put on the PATH as Ray's own aws/defaults.yaml does it.
+DEFAULT_IMAGE_PATH = (
+    "(stat ~/anaconda3/envs/tensorflow2_p310 >/dev/null 2>&1 && "
+    """echo 'export PATH="$HOME/anaconda3/envs/tensorflow2_p310/bin:$PATH"' >> ~/.bashrc) || true"""
+)
+
 DEFAULT_MAX_WORKERS = 2  # Ray's own, in aws/defaults.yaml
 
 
@@ -57,8 +63,8 @@ def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
         requirement = "ray[default]"
     wanted = {
         "max_workers": DEFAULT_MAX_WORKERS,
-        "setup_commands": [f"command -v ray >/dev/null || pip install '{requirement}'"],
-        "head_setup_commands": ["python3 -c 'import boto3' || pip install boto3"],
+        "setup_commands": [DEFAULT_IMAGE_PATH, f"command -v ray >/dev/null || python3 -m pip install '{requirement}'"],
+        "head_setup_commands": ["python3 -c 'import boto3' || python3 -m pip install boto3"],
         "worker_setup_commands": [],
     }
     return {**copy.deepcopy(config), **{key: value for key, value in wanted.items() if key not in config}}

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import yaml
 
 from accel_scaling import timings
+from accel_scaling.emulated.hardware import hardware_of
 from accel_scaling.errors import RehearsalError
 from accel_scaling.fill.cluster import fill
 from accel_scaling.local_ec2.ec2 import LocalEC2
@@ -59,7 +60,13 @@ class Rehearsal:
     out: IO[str] = sys.stdout
 
     def run(self) -> int:
-        """Bring the cluster up, run the command, tear everything down; return the command's exit code."""
+        """Bring the cluster up, run the command, tear everything down; return the command's exit code.
+
+        Raises:
+            RehearsalError: a machine type that nobody can emulate, or `ray up` failed.
+        """
+        for node_type in self.config["available_node_types"].values():
+            hardware_of(node_type["node_config"]["InstanceType"])  # refuses what cannot be emulated
         local_config, skipped = for_local_ec2(self.config, user=USER)
         filled, _ = fill(local_config, self.catalog)
         with self._cloud() as local:
