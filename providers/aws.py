@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from accel_scaling import _ray
-from accel_scaling.catalog.load import load_catalog
+from accel_scaling.catalog.load import load_catalog, user_chip_files
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.cluster import fill, user_catalogs
 from accel_scaling.fill.defaults import with_defaults
@@ -61,7 +61,8 @@ class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
             return _carrying(error)
         for note in notes:
             _ray.cli_logger().warning("{}", note)
-        wiring.wire(filled, str(bundle.build()))
+        chips = user_chip_files(user_catalogs(cluster_config["provider"]))
+        wiring.wire(filled, str(bundle.build(chips=chips)))
         return filled
 
     @staticmethod

@@ -26,7 +26,16 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.model import Chip, MachineType
 
-__all__ = ["Catalog", "known_clouds", "load_catalog", "merged_chips", "shipped_catalog", "shipped_sources"]
+__all__ = [
+    "Catalog",
+    "chips_here",
+    "known_clouds",
+    "load_catalog",
+    "merged_chips",
+    "shipped_catalog",
+    "shipped_sources",
+    "user_chip_files",
+]
 
 USER_FOLDER = ".accel_scaling"
 REFRESH_FOLDER = "refresh"
@@ -53,6 +62,27 @@ def load_catalog(user_files: Sequence[Path] = (), *, home: Path | None = None) -
 def shipped_catalog() -> Catalog:
     """Load what ships with the package, and nothing of the user's."""
     return _build([], {})
+
+
+@functools.cache
+def chips_here() -> Mapping[str, Chip]:
+    """Return the accelerators that this machine knows: what ships, and those in ``~/.accel_scaling/*.yaml``.
+
+    On a node the latter are the user's own, which came with the cluster (node.bundle).
+
+    Raises:
+        CatalogFileError: one of the files is wrong.
+    """
+    return merged_chips(read(path) for path in _chips_in(Path.home() / USER_FOLDER))
+
+
+def user_chip_files(user_files: Sequence[Path] = (), *, home: Path | None = None) -> list[Path]:
+    """Return the YAML files with the user's own accelerators, strongest first; arguments as load_catalog()."""
+    found = []
+    for file in user_files:
+        path = file.expanduser()
+        found += [path] if path.suffix.lower() in {".yaml", ".yml"} else chips_beside(path)
+    return [*found, *_chips_in((Path.home() if home is None else home) / USER_FOLDER)]
 
 
 @functools.cache
@@ -97,7 +127,11 @@ def _user_sources(files: Iterable[Path]) -> list[Source]:
 
 
 def _folder_sources(folder: Path) -> list[Source]:
-    return [read(path) for pattern in ("*.csv", "*.yaml") for path in sorted(folder.glob(pattern))]
+    return [read(path) for path in (*sorted(folder.glob("*.csv")), *_chips_in(folder))]
+
+
+def _chips_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.yaml"))
 
 
 def _sources(paths: Iterable[Path]) -> list[Source]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.catalog.load import chips_here
 from accel_scaling.confirm.claims import TYPE_PREFIX, Claim, claims_of
 from accel_scaling.confirm.verdict import Verdict, VerdictWord
 from accel_scaling.detect.families import FAMILIES
@@ -39,12 +39,12 @@ def compare(promised: Mapping[str, float], found: Sequence[Found], chips: Mappin
     Args:
         promised: the Ray resources that the node is to announce, e.g. ``{"GPU": 8, "accelerator_type:A100": 1}``.
         found: what ``detect()`` returned there.
-        chips: the catalog's chips; by default those that ship with the package.
+        chips: the catalog's chips; by default those that this machine knows.
     """
     detected = [accelerator.to_json() for accelerator in found]
     if not any(_may_be_accelerator(name) and amount > 0 for name, amount in promised.items()):
         return Verdict(VerdictWord.CONFIRMED, "no accelerator is promised", dict(promised), detected)
-    claims = claims_of(promised, (shipped_catalog().chips if chips is None else chips).values())
+    claims = claims_of(promised, (chips_here() if chips is None else chips).values())
     judged = [_judge(claim, found) for claim in claims]
     refused = [(word, sentence) for word, sentence in judged if word is not VerdictWord.CONFIRMED]
     word = refused[0][0] if refused else VerdictWord.CONFIRMED

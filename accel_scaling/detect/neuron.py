@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.catalog.load import chips_here
 from accel_scaling.detect import names, pci
 from accel_scaling.detect.model import Device, Found
 from accel_scaling.detect.neuron_ls import DRIVER_DEVICES, Answer, ask, number
@@ -56,7 +56,7 @@ def probe(bus: Sequence[pci.PciDevice], root: Path) -> Found:
 
 
 def _chips() -> list[Chip]:
-    return [chip for chip in shipped_catalog().chips.values() if chip.family == FAMILY]
+    return [chip for chip in chips_here().values() if chip.family == FAMILY]
 
 
 def _neuron_devices(bus: Sequence[pci.PciDevice]) -> list[pci.PciDevice]:

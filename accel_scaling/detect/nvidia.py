@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.catalog.load import chips_here
 from accel_scaling.detect import names, pci
 from accel_scaling.detect.model import Device, DriverState, Found
 from accel_scaling.detect.nvml import Answer, ask
@@ -68,7 +68,7 @@ def _types(on_bus: Sequence[pci.PciDevice], answer: Answer) -> tuple[str | None,
     """Return Ray's type, the exact product, and every type these devices answer to."""
     if not on_bus and not answer.devices:
         return None, None, ()  # most machines: do not even read the catalog
-    chips = shipped_catalog().chips.values()
+    chips = chips_here().values()
     by_bus = names.chips_on_bus(on_bus[0].id, chips) if on_bus else []
     if not answer.devices:
         return None, names.exact_name(by_bus), names.types_of(by_bus)

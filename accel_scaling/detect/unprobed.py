@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.catalog.load import chips_here
 from accel_scaling.detect import names, pci
 from accel_scaling.detect.model import Device, DriverState, Found
 
@@ -24,7 +24,7 @@ def unprobed(bus: Sequence[pci.PciDevice], probed: Collection[str]) -> list[Foun
     if not bus:
         return []
     by_family: dict[str, list[tuple[pci.PciDevice, list[Chip]]]] = {}
-    chips = [chip for chip in shipped_catalog().chips.values() if chip.family not in probed]
+    chips = [chip for chip in chips_here().values() if chip.family not in probed]
     for device in bus:
         if candidates := names.chips_on_bus(device.id, chips):
             by_family.setdefault(candidates[0].family, []).append((device, candidates))

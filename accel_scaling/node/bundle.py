@@ -12,8 +12,12 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import accel_scaling
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 REMOTE_FOLDER = "~/.accel_scaling/bundle"
 SCRIPT = f"{REMOTE_FOLDER}/accel_scaling/node/before_ray_start.sh"
@@ -26,26 +30,29 @@ exec "${ACCEL_SCALING_PYTHON:-python3}" -m accel_scaling "$@"
 """
 
 
-def build(cache: Path | None = None) -> Path:
+def build(cache: Path | None = None, chips: Sequence[Path] = ()) -> Path:
     """Return the folder with this installation's package, building it if it is not there yet.
 
     Args:
         cache: where bundles are kept; ``~/.cache/accel_scaling`` by default.
+        chips: the user's own accelerators (YAML), strongest first; nodes confirm by them too.
     """
     package = Path(accel_scaling.__file__).parent
     cache = cache or Path.home() / ".cache" / "accel_scaling"
-    target = cache / f"bundle-{fingerprint(package)}"
+    target = cache / f"bundle-{fingerprint(package, chips)}"
     if not target.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix="bundle-", dir=cache))
-        _fill(fresh, package)
+        _fill(fresh, package, chips)
         _move_into_place(fresh, target)
     return target
 
 
-def fingerprint(package: Path) -> str:
+def fingerprint(package: Path, chips: Sequence[Path] = ()) -> str:
     """Return twelve hex digits that change with any file of the bundle."""
     digest = hashlib.sha256(accel_scaling.__version__.encode())
+    for path in chips:
+        digest.update(path.read_bytes() + b"\0")
     for path in _files(package):
         digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
@@ -60,11 +67,14 @@ def _files(package: Path) -> list[Path]:
     return found
 
 
-def _fill(folder: Path, package: Path) -> None:
+def _fill(folder: Path, package: Path, chips: Sequence[Path]) -> None:
     for path in _files(package):
         target = folder / "accel_scaling" / path.relative_to(package)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
+    for number, path in enumerate(chips):
+        (folder / "chips").mkdir(exist_ok=True)
+        shutil.copyfile(path, folder / "chips" / f"{number:03d}-{path.stem}.yaml")  # read in this order there
     command = folder / "bin" / "accel-scaling"
     command.parent.mkdir()
     command.write_text(_COMMAND, encoding="utf-8")

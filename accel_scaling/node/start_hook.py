@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import __version__, _ray, timings
-from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.catalog.load import chips_here
 from accel_scaling.confirm.compare import compare
 from accel_scaling.confirm.expected import promised_from_environment
 from accel_scaling.confirm.verdict import VerdictWord
@@ -57,7 +57,7 @@ def settled_verdict(
 
 def announce_partition(promised: Mapping[str, float]) -> None:
     """Where a partition is promised (L4-3Q), make Ray announce that instead of the whole chip that it reads (L4)."""
-    for chip in shipped_catalog().chips.values():
+    for chip in chips_here().values():
         if chip.partition_of and chip.variant and ACCELERATOR_TYPE_PREFIX + chip.variant in promised:
             _ray.announce_accelerator_type(chip.variant)
 
