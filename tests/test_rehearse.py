@@ -131,6 +131,15 @@ def test_a_command_runs_on_the_head_and_its_exit_code_is_the_rehearsals(scratch:
     assert done.returncode == 7
 
 
+def test_a_file_without_a_region_is_refused_in_one_sentence(
+    examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text((examples / "aws-gpu.yaml").read_text().replace("  region: us-west-2\n", ""))
+    assert main(["rehearse", str(path)]) == 2
+    assert capsys.readouterr().err.startswith("accel-scaling: provider.region is missing")
+
+
 def test_faults_in_a_file_are_read_again_when_it_changes(tmp_path: Path) -> None:
     path = tmp_path / "faults.txt"
     path.write_text("# sold out\nno-capacity:g5.xlarge\n")

@@ -62,6 +62,8 @@ def for_local_ec2(config: dict[str, Any], *, user: str) -> tuple[dict[str, Any],
     provider = local["provider"]
     if provider.get("type") not in {"external", "aws"}:
         raise ClusterConfigError(f"provider.type is {provider.get('type')!r}; a rehearsal knows `external` and `aws`")
+    if not provider.get("region"):
+        raise ClusterConfigError("provider.region is missing; name an AWS region there, such as us-west-2")
     skipped += [f"provider.{key}" for key in _ACCOUNT_PROVIDER_KEYS if provider.pop(key, None)]
     provider["use_internal_ips"] = True
     local["auth"] = {"ssh_user": user}
