@@ -21,9 +21,10 @@ from typing import Any
 import click
 
 from accel_scaling import _ray
-from accel_scaling.catalog.load import load_catalog, user_chip_files
+from accel_scaling.catalog.load import user_chip_files
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.fill.cluster import fill, user_catalogs
+from accel_scaling.fill.aws import region_of
+from accel_scaling.fill.cluster import catalog_of, fill, user_catalogs
 from accel_scaling.fill.defaults import with_defaults
 from accel_scaling.node import bundle, wiring
 from accel_scaling.providers import aws_checks, aws_launch
@@ -53,7 +54,7 @@ class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
                 carries it to `bootstrap_config`, which raises it.
         """
         try:
-            aws_checks.region_of(cluster_config)
+            region_of(cluster_config)
             filled, notes = _fill(with_defaults(cluster_config, "aws"))
         except AccelScalingError as error:
             if not _ray.called_by_ray_up():
@@ -109,7 +110,7 @@ class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
 
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    return fill(config, load_catalog(user_catalogs(config.get("provider") or {})))
+    return fill(config, catalog_of(config))
 
 
 def _carrying(error: AccelScalingError) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import botocore.exceptions
 
 from accel_scaling import _ray
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.fill.aws import region_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,18 +45,6 @@ def check(config: dict[str, Any]) -> None:
                 f"type (`aws ec2 describe-instance-type-offerings --filters Name=instance-type,Values={machine} "
                 "--region ...` lists where it is)"
             )
-
-
-def region_of(config: dict[str, Any]) -> str:
-    """Return the cluster's AWS region.
-
-    Raises:
-        ClusterConfigError: there is none.
-    """
-    region = (config.get("provider") or {}).get("region")
-    if not isinstance(region, str) or not region:
-        raise ClusterConfigError("provider.region is missing; name an AWS region there, such as us-west-2")
-    return region
 
 
 def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str]) -> set[str] | None:

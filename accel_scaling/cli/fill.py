@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from accel_scaling.catalog.load import load_catalog
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
-from accel_scaling.fill.cluster import fill, user_catalogs
+from accel_scaling.fill.cluster import catalog_of, fill
 from accel_scaling.fill.defaults import with_keys_needed_by_ray
 from accel_scaling.fill.read import at_its_line, read_cluster
 
@@ -34,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     """Fill the file; contradictions between it and the catalog are said on standard error."""
     config = read_cluster(args.cluster)
     try:
-        filled, notes = fill(config, load_catalog(user_catalogs(config.get("provider") or {})))
+        filled, notes = fill(config, catalog_of(config))
     except AccelScalingError as error:
         raise at_its_line(error, args.cluster) from None
     for note in notes:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling import timings
-from accel_scaling.catalog.load import load_catalog
 from accel_scaling.errors import AccelScalingError, RehearsalError
-from accel_scaling.fill.cluster import check_shape, promises, user_catalogs
+from accel_scaling.fill.cluster import catalog_of, check_shape, promises
 from accel_scaling.fill.read import at_its_line, read_cluster
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Rehearse the file; everything that it starts is gone when it returns."""
     config = read_cluster(args.cluster)
     try:
-        catalog = load_catalog(user_catalogs(config.get("provider") or {}))
+        catalog = catalog_of(config)
         promises(check_shape(config), catalog)
     except AccelScalingError as error:
         raise at_its_line(error, args.cluster) from None

@@ -28,6 +28,18 @@ def machine_type_name(where: str, node_config: dict[str, Any]) -> str:
     return name.strip()
 
 
+def region_of(config: dict[str, Any]) -> str:
+    """Return the cluster's AWS region.
+
+    Raises:
+        ClusterConfigError: there is none.
+    """
+    region = (config.get("provider") or {}).get("region")
+    if not isinstance(region, str) or not region:
+        raise ClusterConfigError("provider.region is missing; name an AWS region there, such as us-west-2")
+    return region
+
+
 def place_labels(provider: dict[str, Any], node_config: dict[str, Any]) -> dict[str, str]:
     """Return the labels that the config fixes: market type, region, and the zone where there is only one."""
     market = (node_config.get("InstanceMarketOptions") or {}).get("MarketType")

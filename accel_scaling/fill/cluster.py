@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.catalog.load import load_catalog
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.fill import aws
 from accel_scaling.fill.promise import Promise, promise_for, with_users_own
@@ -74,6 +75,15 @@ def fill(config: dict[str, Any], catalog: Catalog) -> tuple[dict[str, Any], list
         filled["available_node_types"][name]["resources"] = promise.resources
         filled["available_node_types"][name]["labels"] = promise.labels
     return filled, [note for promise in promised.values() for note in promise.notes]
+
+
+def catalog_of(config: dict[str, Any]) -> Catalog:
+    """Return the catalog that a cluster config's promises come from, its user's files included.
+
+    Raises:
+        CatalogFileError: one of those files is missing or wrong.
+    """
+    return load_catalog(user_catalogs(config.get("provider") or {}))
 
 
 def user_catalogs(provider: dict[str, Any]) -> list[Path]:

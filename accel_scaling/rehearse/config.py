@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.fill.aws import region_of
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, accelerator_types
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ def for_local_ec2(config: dict[str, Any], *, user: str) -> tuple[dict[str, Any],
     provider = local["provider"]
     if provider.get("type") not in {"external", "aws"}:
         raise ClusterConfigError(f"provider.type is {provider.get('type')!r}; a rehearsal knows `external` and `aws`")
-    if not provider.get("region"):
-        raise ClusterConfigError("provider.region is missing; name an AWS region there, such as us-west-2")
+    region_of(local)
     skipped += [f"provider.{key}" for key in _ACCOUNT_PROVIDER_KEYS if provider.pop(key, None)]
     provider["use_internal_ips"] = True
     local["auth"] = {"ssh_user": user}

@@ -22,7 +22,7 @@ from accel_scaling.fill.cluster import fill
 from accel_scaling.local_ec2.ec2 import LocalEC2
 from accel_scaling.rehearse.config import demands_of, for_local_ec2
 from accel_scaling.rehearse.faults_option import FaultSource
-from accel_scaling.rehearse.timeline import Timeline, shown
+from accel_scaling.rehearse.timeline import Timeline
 from accel_scaling.rehearse.watch import Watcher
 
 if TYPE_CHECKING:
@@ -213,6 +213,3 @@ def _said(output: str) -> tuple[str, dict[str, Any]]:
 
 def _tail(text: str, lines: int = 25) -> str:
     return "\n".join("  | " + line for line in text.splitlines()[-lines:])
-
-
-__all__ = ["Rehearsal", "shown"]
