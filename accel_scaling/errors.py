@@ -11,6 +11,10 @@ class UnknownInstanceTypeError(AccelScalingError):
     """An instance type that no layer of the catalog has."""
 
 
+class UnknownTpuError(AccelScalingError):
+    """A TPU slice that Google does not have: an accelerator type or a topology."""
+
+
 class UnknownAcceleratorError(AccelScalingError):
     """An accelerator name that the catalog does not have."""
 
