@@ -17,22 +17,22 @@ DRIVER_READY_S = 60.0
 # Between two looks at such a driver: each look starts it anew, and costs it a second or two.
 DRIVER_READY_POLL_S = 3.0
 
-# --- the local EC2 (rehearse) ---
+# --- the local clouds and their hosts (rehearse) ---
 
-LOCAL_EC2_RECONCILE_S = 0.2
+LOCAL_CLOUD_RECONCILE_S = 0.2
 """Between two looks at the instances: below what a person notices, above what a look costs (1 ms)."""
 
-LOCAL_EC2_POLL_S = 0.02
+LOCAL_CLOUD_POLL_S = 0.02
 """Between two looks at something that the kernel is about to do (a process ends, a link appears)."""
 
-LOCAL_EC2_KILL_S = 10.0
+LOCAL_CLOUD_KILL_S = 10.0
 """For killed processes to be gone: one in an uninterruptible read of a slow disk takes seconds."""
 
-LOCAL_EC2_PROBE_S = 10.0
+LOCAL_CLOUD_PROBE_S = 10.0
 """For a trial of namespaces and mounts, which takes 0.05 s where it works."""
 
-LOCAL_EC2_CLOSE_S = 60.0
+LOCAL_CLOUD_CLOSE_S = 60.0
 """For the cloud to halt all hosts and to copy their logs: 0.3 s a host, and a rehearsal may have a hundred."""
 
-LOCAL_EC2_SSHD_S = 20.0
+LOCAL_CLOUD_SSHD_S = 20.0
 """For an isolated host to answer on port 22: 0.2 s where the machine is idle."""

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
-from accel_scaling.local_ec2.events import EventKind
+from accel_scaling.local_hosts.events import EventKind
 from accel_scaling.rehearse.config import for_local_ec2
 from accel_scaling.table import render
 

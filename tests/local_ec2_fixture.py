@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from accel_scaling.local_ec2.ec2 import Kind, Latencies
-from accel_scaling.local_ec2.kinds import isolation_obstacle
+from accel_scaling.local_hosts.kinds import isolation_obstacle
 
 FAST = Latencies(boot_s=0.1, stop_s=0.1, terminate_s=0.1)
 SSH_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=3")

@@ -14,7 +14,7 @@ import pytest
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
-from accel_scaling.local_ec2.marked import marked_processes
+from accel_scaling.local_hosts.marked import marked_processes
 from tests.local_ec2_fixture import FAST, REPOSITORY, Client, isolated, sleepers, traces, until
 
 

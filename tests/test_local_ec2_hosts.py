@@ -8,8 +8,8 @@ import botocore.exceptions
 import pytest
 
 from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
-from accel_scaling.local_ec2.events import EventKind
-from accel_scaling.local_ec2.faults import Faults, fewer, no_devices
+from accel_scaling.local_hosts.events import EventKind
+from accel_scaling.local_hosts.faults import Faults, fewer, no_devices
 from tests.local_ec2_fixture import FAST, NVML, SSH, Client, isolated, sleepers, until
 
 

@@ -8,14 +8,16 @@ import sys
 
 import pytest
 
+from accel_scaling.emulated.devices import install
+from accel_scaling.emulated.hardware import hardware_of
 from accel_scaling.errors import RehearsalError
-from accel_scaling.local_ec2 import shim_ports, shim_ray, shim_rsync, shim_ssh
-from accel_scaling.local_ec2.devices_at_boot import install_devices
-from accel_scaling.local_ec2.events import EventKind, EventLog, read_events
-from accel_scaling.local_ec2.faults import Faults, fewer, no_devices, not_yet, other, read_faults, write_faults
-from accel_scaling.local_ec2.marked import kill_marked, marked_processes
-from accel_scaling.local_ec2.registry import HostRecord, enter, look_up, strike
-from accel_scaling.local_ec2.settings import MARKER_VARIABLE
+from accel_scaling.local_hosts import shim_ports, shim_ray, shim_rsync, shim_ssh
+from accel_scaling.local_hosts.devices_at_boot import hardware_at_boot
+from accel_scaling.local_hosts.events import EventKind, EventLog, read_events
+from accel_scaling.local_hosts.faults import Faults, fewer, no_devices, not_yet, other, read_faults, write_faults
+from accel_scaling.local_hosts.marked import kill_marked, marked_processes
+from accel_scaling.local_hosts.registry import HostRecord, enter, look_up, strike
+from accel_scaling.local_hosts.settings import MARKER_VARIABLE
 
 
 def test_faults_survive_their_file(tmp_path):
@@ -56,7 +58,7 @@ def test_a_fault_changes_what_the_driver_says_at_boot(tmp_path):
     def driver(fault):
         write_faults(tmp_path / "faults", Faults(hardware={"g4dn.12xlarge": fault} if fault else {}))
         root = tmp_path / str(fault)
-        install_devices(root, "g4dn.12xlarge", tmp_path / "faults")
+        install(root, hardware_at_boot(hardware_of("g4dn.12xlarge"), "g4dn.12xlarge", tmp_path / "faults"))
         config = root / "etc/accel-emulated-nvml"
         return config.read_text().splitlines()[0] if config.exists() else None
 
@@ -153,7 +155,7 @@ def test_marked_processes_are_found_with_their_descendants_and_killed():
 
 def test_a_machine_type_that_nobody_knows_is_an_error_that_names_it(tmp_path):
     with pytest.raises(RehearsalError, match=r"zz9\.large"):
-        install_devices(tmp_path, "zz9.large", tmp_path / "faults")
+        hardware_of("zz9.large")
 
 
 def test_an_interactive_shell_is_not_asked_for_without_a_terminal():

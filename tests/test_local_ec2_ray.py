@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
-from accel_scaling.local_ec2.events import EventKind
-from accel_scaling.local_ec2.kinds import isolation_obstacle
+from accel_scaling.local_hosts.events import EventKind
+from accel_scaling.local_hosts.kinds import isolation_obstacle
 
 CONFIG = {
     "cluster_name": "stock",

@@ -11,7 +11,7 @@ import pytest
 
 from accel_scaling import __version__
 from accel_scaling.local_ec2.ec2 import Kind
-from accel_scaling.local_ec2.faults import Faults, fewer, no_driver, other
+from accel_scaling.local_hosts.faults import Faults, fewer, no_driver, other
 from tests.cluster_fixture import V1, V2, cluster, config_of, machines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]

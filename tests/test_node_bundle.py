@@ -66,7 +66,7 @@ def test_the_bundle_has_real_folders_where_the_checkout_has_links(built):
 
 
 def test_the_rehearsal_stays_at_home(built):
-    assert not [name for name in ("rehearse", "local_ec2", "emulated") if list(built.rglob(name))]
+    assert not [name for name in ("rehearse", "local_ec2", "local_gce", "local_hosts", "emulated") if list(built.rglob(name))]
 
 
 def test_everything_in_the_bundle_is_compiled_so_that_no_node_changes_it(built):

@@ -16,8 +16,8 @@ import yaml
 
 from accel_scaling.errors import UnknownInstanceTypeError
 from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
-from accel_scaling.local_ec2.events import EventKind
-from accel_scaling.local_ec2.faults import Faults
+from accel_scaling.local_hosts.events import EventKind
+from accel_scaling.local_hosts.faults import Faults
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = yaml.safe_load((ROOT / "example_clusters" / "aws-gpu.yaml").read_text())

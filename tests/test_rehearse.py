@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.cli.main import main
-from accel_scaling.local_ec2.faults import Faults, fewer
+from accel_scaling.local_hosts.faults import Faults, fewer
 from accel_scaling.rehearse.faults_option import FaultSource
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -6,12 +6,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.local_ec2.faults import read_faults
+from accel_scaling.local_hosts.faults import read_faults
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from accel_scaling.local_ec2.events import EventLog
+    from accel_scaling.local_hosts.events import EventLog
 
 PENDING, RUNNING = ("pending", 0), ("running", 16)
 STOPPING, STOPPED = ("stopping", 64), ("stopped", 80)

@@ -6,16 +6,18 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.emulated.hardware import hardware_of
 from accel_scaling.errors import RehearsalError
 from accel_scaling.local_ec2 import ec2_patches as ec2
-from accel_scaling.local_ec2.events import EventKind
-from accel_scaling.local_ec2.hosts import Launch
+from accel_scaling.local_hosts.devices_at_boot import hardware_at_boot
+from accel_scaling.local_hosts.events import EventKind
+from accel_scaling.local_hosts.hosts import Launch
 
 if TYPE_CHECKING:
     from accel_scaling.local_ec2.ec2_server import Ec2Server
-    from accel_scaling.local_ec2.events import EventLog
-    from accel_scaling.local_ec2.hosts import Hosts
-    from accel_scaling.local_ec2.settings import Latencies
+    from accel_scaling.local_hosts.events import EventLog
+    from accel_scaling.local_hosts.hosts import Hosts
+    from accel_scaling.local_hosts.settings import Settings
 
 
 class Reconciler:
@@ -25,11 +27,12 @@ class Reconciler:
         server: whose instances.
         hosts: what carries them.
         events: what is told.
-        latencies: how long EC2 takes over each step.
+        settings: how long EC2 takes over each step, and where the faults are.
     """
 
-    def __init__(self, server: Ec2Server, hosts: Hosts, events: EventLog, latencies: Latencies) -> None:
-        self._server, self._hosts, self._events, self._latencies = server, hosts, events, latencies
+    def __init__(self, server: Ec2Server, hosts: Hosts, events: EventLog, settings: Settings) -> None:
+        self._server, self._hosts, self._events = server, hosts, events
+        self._latencies, self._faults_file = settings.latencies, settings.faults_file
         self._launched: set[str] = set()
         self._up: set[str] = set()
         self._have_disk: set[str] = set()
@@ -49,10 +52,11 @@ class Reconciler:
                 self._terminate(instance, waited)
 
     def _boot(self, backend: Any, instance: Any) -> None:
-        launch = Launch(instance.id, instance.instance_type, instance.private_ip, _public_keys(backend, instance))
         self._have_disk.add(instance.id)
         try:
-            self._hosts.boot(launch)
+            hardware = hardware_at_boot(hardware_of(instance.instance_type), instance.instance_type, self._faults_file)
+            keys = _public_keys(backend, instance)
+            self._hosts.boot(Launch(instance.id, instance.instance_type, instance.private_ip, keys, hardware))
         except (OSError, subprocess.SubprocessError, RehearsalError) as error:
             self._tell(EventKind.BOOT_FAILED, instance, error=_in_words(error))
             instance.terminate()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 REMOTE_FOLDER = "~/.accel_scaling/bundle"
 SCRIPT = f"{REMOTE_FOLDER}/accel_scaling/node/before_ray_start.sh"
 
-_LEFT_AT_HOME = {"rehearse", "local_ec2", "emulated", "__pycache__"}
+_LEFT_AT_HOME = {"rehearse", "local_ec2", "local_gce", "local_hosts", "emulated", "__pycache__"}
 
 _COMMAND = """#!/bin/sh
 # accel-scaling, as it came with `ray up`; python3 is the one that runs ray here.

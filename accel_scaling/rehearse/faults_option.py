@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.local_ec2.faults import Faults, HardwareFault, fewer, no_devices, no_driver, other
+from accel_scaling.local_hosts.faults import Faults, HardwareFault, fewer, no_devices, no_driver, other
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timings
 from accel_scaling.errors import RehearsalError
-from accel_scaling.local_ec2.events import Event, EventKind
+from accel_scaling.local_hosts.events import Event, EventKind
 from accel_scaling.node.wiring import VERDICT_FILE
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What goes wrong on the local EC2: sold-out types and machines that lie. In a file, re-read at each use."""
+"""What goes wrong on a local cloud: sold-out types and machines that lie. In a file, re-read at each use."""
 
 from __future__ import annotations
 
@@ -70,10 +70,10 @@ def not_yet() -> HardwareFault:
 
 @dataclass(frozen=True)
 class Faults:
-    """All faults of a local EC2 at one moment.
+    """All faults of a local cloud at one moment.
 
     Attributes:
-        no_capacity: instance types that EC2 refuses with InsufficientInstanceCapacity.
+        no_capacity: instance types that are sold out.
         capacity: instance type -> how many may be pending or running at once.
         hardware: instance type -> what is wrong with the devices of machines that boot from now on.
     """
@@ -83,7 +83,7 @@ class Faults:
     hardware: Mapping[str, HardwareFault] = field(default_factory=dict)
 
     def grants(self, instance_type: str, wanted: int, live: int) -> int:
-        """How many of ``wanted`` machines EC2 can give while ``live`` of the type exist."""
+        """How many of ``wanted`` machines the cloud can give while ``live`` of the type exist."""
         if instance_type in self.no_capacity:
             return 0
         if instance_type not in self.capacity:

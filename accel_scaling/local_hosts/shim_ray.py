@@ -12,10 +12,10 @@ import os
 import sys
 from pathlib import Path
 
-from accel_scaling.local_ec2.marked import kill_marked, marked_processes
-from accel_scaling.local_ec2.registry import ADDRESS_VARIABLE, SCRATCH_VARIABLE
-from accel_scaling.local_ec2.settings import MARKER_VARIABLE
-from accel_scaling.local_ec2.shim_ports import for_head, for_worker, without
+from accel_scaling.local_hosts.marked import kill_marked, marked_processes
+from accel_scaling.local_hosts.registry import ADDRESS_VARIABLE, SCRATCH_VARIABLE
+from accel_scaling.local_hosts.settings import MARKER_VARIABLE
+from accel_scaling.local_hosts.shim_ports import for_head, for_worker, without
 
 _OWN = ("--node-ip-address", "--object-manager-port", "--min-worker-port", "--max-worker-port")
 _OWN_ON_HEAD = ("--dashboard-host", "--ray-client-server-port")

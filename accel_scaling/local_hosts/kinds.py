@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.local_ec2.settings import Kind
-from accel_scaling.timings import LOCAL_EC2_PROBE_S
+from accel_scaling.local_hosts.settings import Kind
+from accel_scaling.timings import LOCAL_CLOUD_PROBE_S
 
 NAMESPACE = (
     *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"),
@@ -77,10 +77,10 @@ def _trial_obstacle() -> str | None:
     try:
         done = subprocess.run(
             [*NAMESPACE, "sh", "-c", _PROBE],
-            capture_output=True, text=True, timeout=LOCAL_EC2_PROBE_S, check=False,
+            capture_output=True, text=True, timeout=LOCAL_CLOUD_PROBE_S, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return f"a trial of namespaces did not end within {LOCAL_EC2_PROBE_S} s"
+        return f"a trial of namespaces did not end within {LOCAL_CLOUD_PROBE_S} s"
     if done.returncode:
         return (done.stderr.strip().splitlines() or ["a trial of namespaces failed"])[-1]
     return None

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.local_ec2.cloud import LISTENING_FD_VARIABLE
-from accel_scaling.local_ec2.kinds import NAMESPACE
-from accel_scaling.local_ec2.marked import parents_of_processes
-from accel_scaling.local_ec2.settings import Kind
-from accel_scaling.timings import LOCAL_EC2_CLOSE_S
+from accel_scaling.local_hosts.cloud_main import LISTENING_FD_VARIABLE
+from accel_scaling.local_hosts.kinds import NAMESPACE
+from accel_scaling.local_hosts.marked import parents_of_processes
+from accel_scaling.local_hosts.settings import Kind
+from accel_scaling.timings import LOCAL_CLOUD_CLOSE_S
 
 if TYPE_CHECKING:
     import socket
 
-    from accel_scaling.local_ec2.settings import Settings
+    from accel_scaling.local_hosts.settings import Settings
 
 # The first process of the cloud's process namespace: collects orphans, and takes the namespace with it when it ends.
 _FIRST_PROCESS = ("bash", "-c", 'exec {told}<&0; "$@" <&$told {told}<&- & exec {told}<&- 0</dev/null; wait $!', "bash")
@@ -31,7 +31,7 @@ class CloudProcess:
 
     Args:
         settings: what it is told.
-        listening: a listening socket of this process's network, for EC2 to answer here too.
+        listening: a listening socket of this process's network, for the cloud to answer here too.
 
     Raises:
         RehearsalError: it did not start; the text says why.
@@ -40,7 +40,7 @@ class CloudProcess:
     def __init__(self, settings: Settings, listening: socket.socket) -> None:
         self._settings = settings
         self._log = settings.directory / "cloud.log"
-        words = [sys.executable, "-m", "accel_scaling.local_ec2.cloud", str(settings.write())]
+        words = [sys.executable, "-m", settings.module, str(settings.write())]
         isolated = settings.kind is Kind.ISOLATED
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
@@ -62,7 +62,7 @@ class CloudProcess:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
         try:
-            self._process.wait(LOCAL_EC2_CLOSE_S)
+            self._process.wait(LOCAL_CLOUD_CLOSE_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -75,7 +75,9 @@ class CloudProcess:
         if told.get("ready"):
             return
         last = (self._log.read_text().strip().splitlines() or ["it said nothing"])[-1]
-        raise RehearsalError(f"the local EC2 did not start: {told.get('error', last)} (log: {self._log})")
+        raise RehearsalError(
+            f"the local {self._settings.cloud} did not start: {told.get('error', last)} (log: {self._log})"
+        )
 
 
 def _environment(listening_fd: int) -> dict[str, str]:
@@ -85,12 +87,11 @@ def _environment(listening_fd: int) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": f"{package_parent}{os.pathsep}{path}" if path else package_parent,
         LISTENING_FD_VARIABLE: str(listening_fd),
-        "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
     }
 
 
 def _first_child(pid: int) -> int:
     children = [child for child, parent in parents_of_processes().items() if parent == pid]
     if not children:
-        raise RehearsalError(f"the local EC2 (process {pid}) has ended at once")
+        raise RehearsalError(f"the local cloud (process {pid}) has ended at once")
     return children[0]

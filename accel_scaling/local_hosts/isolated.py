@@ -14,27 +14,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.emulated.devices import install
 from accel_scaling.errors import RehearsalError
-from accel_scaling.local_ec2.devices_at_boot import install_devices
-from accel_scaling.local_ec2.host_paths import host_folder
-from accel_scaling.local_ec2.hosts import keep_ray_logs
-from accel_scaling.local_ec2.image import command, make_image
-from accel_scaling.local_ec2.kinds import sshd
-from accel_scaling.timings import LOCAL_EC2_POLL_S, LOCAL_EC2_SSHD_S
+from accel_scaling.local_hosts.host_paths import host_folder
+from accel_scaling.local_hosts.hosts import keep_ray_logs
+from accel_scaling.local_hosts.image import command, make_image
+from accel_scaling.local_hosts.kinds import sshd
+from accel_scaling.timings import LOCAL_CLOUD_POLL_S, LOCAL_CLOUD_SSHD_S
 
 if TYPE_CHECKING:
-    from accel_scaling.local_ec2.hosts import Launch
-    from accel_scaling.local_ec2.settings import Settings
+    from accel_scaling.local_hosts.hosts import Launch
+    from accel_scaling.local_hosts.settings import Settings
 
-EC2_PORT = 5000
-BRIDGE = "ec2bridge0"
+BRIDGE = "cloudbridge0"
 # Without a fixed one, a bridge takes the lowest of its ports' and changes it with them: neighbours then stall for 35 s.
 BRIDGE_MAC = "02:00:00:00:00:01"
 INIT = Path(__file__).with_name("isolated_init.sh")
 
 
 def bridge_address(settings: Settings) -> str:
-    """The laptop's and EC2's address: the last one of the VPC, which moto gives to no instance."""
+    """The laptop's and the cloud's address: the network's last one, which no host is given."""
     return f"{settings.network}.255.254"
 
 
@@ -48,13 +47,13 @@ class _Host:
 
 
 class IsolatedHosts:
-    """All isolated hosts of one local EC2; see ``hosts.Hosts``."""
+    """All isolated hosts of one local cloud; see ``hosts.Hosts``."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._scratch = settings, settings.scratch
         self._hosts: dict[str, _Host] = {}
         try:
-            command("mount", "-t", "tmpfs", "-o", "mode=755,size=75%", "ec2", self._scratch)
+            command("mount", "-t", "tmpfs", "-o", "mode=755,size=75%", "cloud", self._scratch)
             command("ip", "link", "set", "lo", "up")
             command("ip", "link", "add", BRIDGE, "address", BRIDGE_MAC, "type", "bridge")
             command("ip", "addr", "add", f"{bridge_address(settings)}/16", "dev", BRIDGE)
@@ -100,7 +99,7 @@ class IsolatedHosts:
             self.halt(instance_id, destroy=True)
         with contextlib.suppress(subprocess.CalledProcessError, OSError):
             command("umount", "--lazy", self._scratch)
-            self._scratch.rmdir()  # LocalEC2 does it too, unless it was killed
+            self._scratch.rmdir()  # LocalCloud does it too, unless it was killed
 
     def _mount_root(self, host: _Host) -> None:
         first = not host.folder.exists()
@@ -118,16 +117,18 @@ class IsolatedHosts:
         keys.write_text("".join(key.strip() + "\n" for key in launch.public_keys))
         command("chroot", root, "chown", f"{user}:", f"/home/{user}/.ssh/authorized_keys")
         names = f"127.0.0.1 localhost\n{launch.address} {launch.hostname}\n"
+        if self._settings.metadata_port:
+            names += f"{bridge_address(self._settings)} metadata.google.internal metadata\n"
         (root / "etc/hosts").write_text(names)
         (root / "etc/hostname").write_text(launch.hostname + "\n")
-        install_devices(root, launch.instance_type, self._settings.faults_file)
+        install(root, launch.hardware)
 
     def _wait_for_sshd(self, host: _Host) -> None:
-        deadline = time.monotonic() + LOCAL_EC2_SSHD_S
+        deadline = time.monotonic() + LOCAL_CLOUD_SSHD_S
         while time.monotonic() < deadline and host.process is not None and host.process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection((host.launch.address, 22), timeout=1):
                 return
-            time.sleep(LOCAL_EC2_POLL_S)
+            time.sleep(LOCAL_CLOUD_POLL_S)
         log = (host.folder / "init.log").read_text(errors="replace").strip().splitlines()[-1:]
         raise RehearsalError(f"the host of {host.launch.instance_id} did not come up: {' '.join(log)}")
 
@@ -135,9 +136,9 @@ class IsolatedHosts:
 def _plug_in(pid: int, number: int) -> None:
     """Lays a cable from the bridge into the network namespace of ``pid``, once it has one."""
     ours, theirs = Path("/proc/self/ns/net").readlink(), Path(f"/proc/{pid}/ns/net")
-    deadline = time.monotonic() + LOCAL_EC2_SSHD_S
+    deadline = time.monotonic() + LOCAL_CLOUD_SSHD_S
     while theirs.readlink() == ours and time.monotonic() < deadline:
-        time.sleep(LOCAL_EC2_POLL_S)
+        time.sleep(LOCAL_CLOUD_POLL_S)
     cable = f"v{number}-{pid}"
     peer = ("peer", "name", "eth0", "netns", str(pid))
     command("ip", "link", "add", cable, "type", "veth", *peer)

@@ -22,7 +22,7 @@ class HostRecord:
     """One host that is up.
 
     Attributes:
-        instance_id: EC2's id.
+        instance_id: the cloud's id.
         address: its loopback address.
         folder: its home, tmp and Ray folders.
         environment: the whole environment of a session on it.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.local_ec2.registry import SCRATCH_VARIABLE, look_up
+from accel_scaling.local_hosts.registry import SCRATCH_VARIABLE, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from accel_scaling.emulated.devices import install, with_fault
-from accel_scaling.emulated.hardware import hardware_of
-from accel_scaling.local_ec2.faults import HardwareFaultKind, read_faults
+from accel_scaling.emulated.devices import with_fault
+from accel_scaling.local_hosts.faults import HardwareFaultKind, read_faults
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from accel_scaling.emulated.hardware import Hardware
-    from accel_scaling.local_ec2.faults import HardwareFault
+    from accel_scaling.local_hosts.faults import HardwareFault
 
 _IN_WORDS = {
     HardwareFaultKind.FEWER: "fewer",
@@ -24,15 +23,10 @@ _IN_WORDS = {
 }
 
 
-def install_devices(root: Path, instance_type: str, faults_file: Path) -> dict[str, str]:
-    """Puts the devices of ``instance_type`` below ``root``; returns the environment that plain processes need.
-
-    Raises:
-        RehearsalError: nobody knows what is in a machine of this type.
-    """
+def hardware_at_boot(hardware: Hardware, instance_type: str, faults_file: Path) -> Hardware:
+    """What a machine of ``instance_type`` that boots now really has: ``hardware``, or what a fault makes of it."""
     fault = read_faults(faults_file).hardware.get(instance_type)
-    hardware = hardware_of(instance_type)
-    return install(root, hardware if fault is None else _faulty(hardware, fault))
+    return hardware if fault is None else _faulty(hardware, fault)
 
 
 def _faulty(hardware: Hardware, fault: HardwareFault) -> Hardware:

@@ -12,8 +12,8 @@ import signal
 import time
 from pathlib import Path
 
-from accel_scaling.local_ec2.settings import MARKER_VARIABLE
-from accel_scaling.timings import LOCAL_EC2_KILL_S, LOCAL_EC2_POLL_S
+from accel_scaling.local_hosts.settings import MARKER_VARIABLE
+from accel_scaling.timings import LOCAL_CLOUD_KILL_S, LOCAL_CLOUD_POLL_S
 
 
 def marked_processes(marker: str, folder: Path | None = None) -> set[int]:
@@ -44,13 +44,13 @@ def parents_of_processes() -> dict[int, int]:
 def kill_marked(marker: str, folder: Path | None = None, *, spare: frozenset[int] = frozenset()) -> int:
     """Kills all of them until none is left, as new ones may be born meanwhile; returns how many it saw."""
     seen: set[int] = set()
-    deadline = time.monotonic() + LOCAL_EC2_KILL_S
+    deadline = time.monotonic() + LOCAL_CLOUD_KILL_S
     while (found := marked_processes(marker, folder) - spare) and time.monotonic() < deadline:
         seen |= found
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        time.sleep(LOCAL_EC2_POLL_S)
+        time.sleep(LOCAL_CLOUD_POLL_S)
     return len(seen)
 
 

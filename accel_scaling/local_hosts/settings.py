@@ -1,4 +1,4 @@
-"""What a local EC2 is told when it starts: one JSON file that the cloud process and the shims read."""
+"""What a local cloud is told when it starts: one JSON file that the cloud process and the shims read."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import enum
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MARKER_VARIABLE = "ACCEL_SCALING_HOST"
-"""In the environment of each process of a local EC2 that runs without namespaces: ``<cloud id>/<instance id>``."""
+"""In the environment of each process of a local cloud that runs without namespaces: ``<cloud id>/<instance id>``."""
 
 
 class Kind(str, enum.Enum):
@@ -23,7 +27,7 @@ class Kind(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Latencies:
-    """How long EC2 takes, in seconds: RunInstances to running, StopInstances to stopped, and so on."""
+    """How long the cloud takes, in seconds: from launch to running, from the call that stops to stopped, and so on."""
 
     boot_s: float = 0.5
     stop_s: float = 1.0
@@ -32,36 +36,39 @@ class Latencies:
 
 @dataclass(frozen=True)
 class Settings:
-    """One local EC2.
+    """One local cloud.
 
     Attributes:
+        cloud: its name in messages, e.g. ``EC2``.
+        module: the Python module that runs it.
         cloud_id: a random word; marks the processes of this cloud.
         kind: what an instance is.
-        region: the region whose default VPC is made beforehand.
+        place: the region, or the zones with commas between them, that exist from the start.
         directory: what stays for the reader: events, logs, post-mortems, the laptop's home.
         scratch: a short path under /tmp for hosts; gone when the cloud is.
         python: the interpreter of the environment that hosts have; Ray is in it.
         ssh_user: the account that Ray logs in to.
-        network: the default VPC's first two bytes, ``172.31`` or ``127.<random>``.
-        endpoint_url: where EC2 answers, as the laptop and the hosts see it.
-        latencies: how long EC2 takes.
+        network: the first two bytes of the hosts' addresses, ``172.31`` or ``127.<random>``.
+        endpoint_url: where the cloud answers, as the laptop and the hosts see it.
+        environment: what makes clients on laptop and hosts speak to this cloud and to no other.
+        latencies: how long the cloud takes.
+        metadata_port: where each host finds its metadata server; 0 where the cloud has none.
     """
 
+    cloud: str
+    module: str
     cloud_id: str
     kind: Kind
-    region: str
+    place: str
     directory: Path
     scratch: Path
     python: Path
     ssh_user: str
     network: str
     endpoint_url: str
+    environment: Mapping[str, str]
     latencies: Latencies
-
-    @property
-    def vpc_cidr(self) -> str:
-        """The default VPC's block; moto cuts it into one /20 per zone."""
-        return f"{self.network}.0.0/16"
+    metadata_port: int = 0
 
     @property
     def faults_file(self) -> Path:
@@ -82,18 +89,6 @@ class Settings:
     def laptop(self) -> Path:
         """The home of the one who runs ``ray up``."""
         return self.directory / "laptop"
-
-    @property
-    def aws_environment(self) -> dict[str, str]:
-        """What makes boto3 speak to this cloud and to no other."""
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_ACCESS_KEY_ID": "rehearsal",
-            "AWS_SECRET_ACCESS_KEY": "rehearsal",
-            "AWS_DEFAULT_REGION": self.region,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "RAY_USAGE_STATS_ENABLED": "0",
-        }
 
     def marker(self, who: str) -> str:
         """The value of ``MARKER_VARIABLE`` for processes of ``who`` (an instance id, or ``laptop``)."""

@@ -56,5 +56,5 @@ pivot_root . .old
 umount -l /.old
 rmdir /.old 2>/dev/null || true
 # Stays as the first process: collects orphans, as every host's must.
-exec /bin/bash -c '"$0" -D -e -f /etc/ssh/sshd_config_ec2 >>/var/log/sshd.log 2>&1 &
+exec /bin/bash -c '"$0" -D -e -f /etc/ssh/sshd_config_cloud >>/var/log/sshd.log 2>&1 &
 while :; do wait -n 2>/dev/null || sleep 0.2; done' "$SSHD"

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from accel_scaling.local_ec2.registry import SCRATCH_VARIABLE, HostRecord, look_up
+from accel_scaling.local_hosts.registry import SCRATCH_VARIABLE, HostRecord, look_up
 
 UNREACHABLE = 255
 """ssh's own exit code."""

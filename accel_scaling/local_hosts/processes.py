@@ -9,23 +9,23 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.local_ec2 import image_site
-from accel_scaling.local_ec2.devices_at_boot import install_devices
-from accel_scaling.local_ec2.host_paths import host_folder
-from accel_scaling.local_ec2.hosts import keep_ray_logs
-from accel_scaling.local_ec2.marked import kill_marked
-from accel_scaling.local_ec2.registry import ADDRESS_VARIABLE, SCRATCH_VARIABLE, HostRecord, enter, strike
-from accel_scaling.local_ec2.settings import MARKER_VARIABLE
+from accel_scaling.emulated.devices import install
+from accel_scaling.local_hosts import image_site
+from accel_scaling.local_hosts.host_paths import host_folder
+from accel_scaling.local_hosts.hosts import keep_ray_logs
+from accel_scaling.local_hosts.marked import kill_marked
+from accel_scaling.local_hosts.registry import ADDRESS_VARIABLE, SCRATCH_VARIABLE, HostRecord, enter, strike
+from accel_scaling.local_hosts.settings import MARKER_VARIABLE
 
 if TYPE_CHECKING:
-    from accel_scaling.local_ec2.hosts import Launch
-    from accel_scaling.local_ec2.settings import Settings
+    from accel_scaling.local_hosts.hosts import Launch
+    from accel_scaling.local_hosts.settings import Settings
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class ProcessHosts:
-    """All plain-process hosts of one local EC2; see ``hosts.Hosts``."""
+    """All plain-process hosts of one local cloud; see ``hosts.Hosts``."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -42,7 +42,7 @@ class ProcessHosts:
         folder = host_folder(self._settings, launch.instance_id, launch.address)
         for name in ("home", "tmp", "devices"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        devices = install_devices(folder / "devices", launch.instance_type, self._settings.faults_file)
+        devices = install(folder / "devices", launch.hardware)
         record = HostRecord(
             launch.instance_id, launch.address, folder, {**self._environment(launch, folder), **devices}
         )
@@ -74,7 +74,7 @@ class ProcessHosts:
         settings = self._settings
         path = f"{self._scratch / 'shims'}:{settings.python.parent}:{SYSTEM_PATH}"
         return {
-            **settings.aws_environment,
+            **settings.environment,
             "PATH": path,
             "HOME": str(folder / "home"),
             "TMPDIR": str(folder / "tmp"),
@@ -98,7 +98,7 @@ def write_shims(folder: Path, python: Path, names: tuple[str, ...]) -> None:
     for name in names:
         code = (
             f"import sys; sys.path.insert(0, {package_parent!r}); "
-            f"from accel_scaling.local_ec2.shim_{name} import main; sys.exit(main(sys.argv[1:]))"
+            f"from accel_scaling.local_hosts.shim_{name} import main; sys.exit(main(sys.argv[1:]))"
         )
         file = folder / name
         # -I: the host's PYTHONPATH hides this package, and is meant for what the shim starts.
@@ -116,4 +116,4 @@ def _write_profile(record: HostRecord) -> None:
 def make_scratch() -> Path:
     """A short private folder; under /tmp whatever TMPDIR says, as paths of sockets below it must stay short."""
     parent = "/tmp" if os.access("/tmp", os.W_OK) else None  # noqa: S108 - made by mkdtemp
-    return Path(tempfile.mkdtemp(prefix="ec2-", dir=parent))
+    return Path(tempfile.mkdtemp(prefix="accel-", dir=parent))

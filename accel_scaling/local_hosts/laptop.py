@@ -9,15 +9,18 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.local_ec2.registry import SCRATCH_VARIABLE
-from accel_scaling.local_ec2.settings import MARKER_VARIABLE, Kind
+from accel_scaling.local_hosts.registry import SCRATCH_VARIABLE
+from accel_scaling.local_hosts.settings import MARKER_VARIABLE, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from accel_scaling.local_ec2.settings import Settings
+    from accel_scaling.local_hosts.settings import Settings
 
-_FOREIGN = ("AWS_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+_FOREIGN = (
+    *("AWS_", "GOOGLE_", "GCE_", "CLOUDSDK_"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
+)
 _FOREIGN_NAMES = ("RAY_ADDRESS", "RAY_TMPDIR", "SSH_AUTH_SOCK", "BASH_ENV", "ENV")
 
 
@@ -25,7 +28,7 @@ class Laptop:
     """Turns a command into one that runs on the laptop.
 
     Args:
-        settings: the local EC2's.
+        settings: the local cloud's.
         inner_pid: a process in the cloud's namespaces, for isolated hosts.
     """
 
@@ -52,7 +55,7 @@ class Laptop:
             own["PATH"] = f"{settings.scratch / 'laptop-shims'}:{path}"
             own[MARKER_VARIABLE] = settings.marker("laptop")
             own[SCRATCH_VARIABLE] = str(settings.scratch)
-        return {**kept, **settings.aws_environment, **own}
+        return {**kept, **settings.environment, **own}
 
     def call(self, argv: Sequence[str | Path], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments of ``subprocess.Popen`` for a command on the laptop."""

@@ -9,31 +9,37 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from accel_scaling.emulated.hardware import Hardware
+
 
 @dataclass(frozen=True)
 class Launch:
-    """What a host needs to know of its EC2 instance.
+    """What a host needs to know of its machine in the cloud.
 
     Attributes:
-        instance_id: EC2's id.
-        instance_type: decides the emulated devices.
-        address: the private address that EC2 reports.
+        instance_id: the cloud's id for it.
+        instance_type: the cloud's name of its machine type.
+        address: the private address that the cloud reports.
         public_keys: OpenSSH public keys that may log in.
+        hardware: what is really in it, faults included.
+        name: its host name; made of the address, as EC2 does, where it is empty.
     """
 
     instance_id: str
     instance_type: str
     address: str
     public_keys: tuple[str, ...]
+    hardware: Hardware
+    name: str = ""
 
     @property
     def hostname(self) -> str:
-        """As EC2 names hosts: ``ip-172-31-0-4``."""
-        return "ip-" + self.address.replace(".", "-")
+        """The host's name; as EC2 names hosts (``ip-172-31-0-4``) where it has no other."""
+        return self.name or "ip-" + self.address.replace(".", "-")
 
 
 class Hosts(Protocol):
-    """All hosts of one local EC2; errors are OSError, CalledProcessError or RehearsalError."""
+    """All hosts of one local cloud; errors are OSError, CalledProcessError or RehearsalError."""
 
     def boot(self, launch: Launch) -> None:
         """Brings a host up, for the first time or after a stop; its files survive a stop."""

@@ -1,14 +1,14 @@
-"""Where a host's files are, seen from the process that holds the LocalEC2."""
+"""Where a host's files are, seen from the process that holds the local cloud."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.local_ec2.settings import Kind
+from accel_scaling.local_hosts.settings import Kind
 
 if TYPE_CHECKING:
-    from accel_scaling.local_ec2.settings import Settings
+    from accel_scaling.local_hosts.settings import Settings
 
 
 def host_folder(settings: Settings, instance_id: str, address: str) -> Path:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.local_ec2.kinds import site_folders
+from accel_scaling.local_hosts.kinds import site_folders
 
 if TYPE_CHECKING:
-    from accel_scaling.local_ec2.settings import Settings
+    from accel_scaling.local_hosts.settings import Settings
 
 SSHD_CONFIG = """Port 22
-HostKey /etc/ssh/ec2_host_key
+HostKey /etc/ssh/cloud_host_key
 PermitRootLogin no
 PasswordAuthentication no
 UsePAM no
@@ -36,7 +36,7 @@ SetEnv {environment}
 # This machine's drivers and their tools: a host shows the emulated ones or none.
 _DRIVERS = ("/usr/lib/*/libnvidia-ml.so*", "/usr/lib*/libnvidia-ml.so*", "/usr/bin/nvidia-smi", "/opt/aws/neuron")
 _PACKAGE = ("accel_scaling", "accel_scaling-*", "__editable__*accel_scaling*", "_accel_scaling*", "accel-scaling*")
-_FRESH = ("/tmp", "/var/tmp", "/dev/shm", "/root/.ssh", "/root/.aws")  # noqa: S108 - emptied in the image only
+_FRESH = ("/tmp", "/var/tmp", "/dev/shm", "/root/.ssh", "/root/.aws", "/root/.config/gcloud")  # noqa: S108 - emptied in the image only
 
 
 def make_image(settings: Settings, upper: Path, work: Path, root: Path) -> None:
@@ -118,19 +118,19 @@ def _add_user(root: Path, user: str) -> None:
     (home / ".ssh").mkdir(parents=True, exist_ok=True)
     command("chroot", root, "chown", "-R", f"{user}:", f"/home/{user}")
     if (sudoers := root / "etc/sudoers.d").is_dir():
-        (sudoers / "90-ec2").write_text(f"{user} ALL=(ALL) NOPASSWD:ALL\n")
-        (sudoers / "90-ec2").chmod(0o440)
+        (sudoers / "90-cloud").write_text(f"{user} ALL=(ALL) NOPASSWD:ALL\n")
+        (sudoers / "90-cloud").chmod(0o440)
 
 
 def _write_sshd(root: Path, settings: Settings) -> None:
     (root / "etc/ssh").mkdir(exist_ok=True)
-    command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", root / "etc/ssh/ec2_host_key")
+    command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", root / "etc/ssh/cloud_host_key")
     path = f"{settings.python.parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-    words = [f'"{name}={value}"' for name, value in {**settings.aws_environment, "PATH": path}.items()]
-    (root / "etc/ssh/sshd_config_ec2").write_text(SSHD_CONFIG.format(environment=" ".join(words)))
+    words = [f'"{name}={value}"' for name, value in {**settings.environment, "PATH": path}.items()]
+    (root / "etc/ssh/sshd_config_cloud").write_text(SSHD_CONFIG.format(environment=" ".join(words)))
     # A login shell reads /etc/profile, which sets PATH anew, and then this.
     (root / "etc/profile.d").mkdir(exist_ok=True)
-    (root / "etc/profile.d/ec2-image.sh").write_text(f"export PATH={shlex.quote(path)}\n")
+    (root / "etc/profile.d/cloud-image.sh").write_text(f"export PATH={shlex.quote(path)}\n")
     (root / "etc/resolv.conf").unlink(missing_ok=True)
     (root / "etc/resolv.conf").write_text("")  # no name servers: nothing outside can be reached
 

@@ -1,4 +1,4 @@
-"""What happened on the local EC2, one JSON line each: the cloud process appends, anyone reads."""
+"""What happened on a local cloud, one JSON line each: the cloud process appends, anyone reads."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class Event:
     Attributes:
         time: seconds since the epoch.
         kind: what happened.
-        instance_type: EC2's name of the machine type.
+        instance_type: the cloud's name of the machine type.
         instance_id: the instance; None for ``ASKED``.
         address: its private address; None for ``ASKED``.
-        count: for ``ASKED``, how many machines were asked for (MaxCount).
+        count: for ``ASKED``, how many machines were asked for (EC2: MaxCount).
         granted: for ``ASKED``, how many were launched.
-        subnet: for ``ASKED``, the subnet of the request.
-        error: EC2's error code, or why a boot failed.
+        subnet: for ``ASKED``, the subnet or zone of the request.
+        error: the cloud's error code, or why a boot failed.
     """
 
     time: float
@@ -65,7 +65,7 @@ class EventLog:
         self._append(Event(time.time(), kind, instance_type, instance_id, address, error=error))
 
     def asked(self, instance_type: str, count: int, granted: int, subnet: str | None, *, error: str | None) -> None:
-        """Records one RunInstances request."""
+        """Records one request for machines."""
         kind = EventKind.ASKED
         event = Event(time.time(), kind, instance_type, None, None, count, granted, subnet, error)
         self._append(event)
