@@ -50,14 +50,17 @@ def is_head(tags: dict[str, str]) -> bool:
     return bool(tags.get(TAG_RAY_NODE_KIND) == NODE_KIND_HEAD)
 
 
-def called_by_ray_up() -> bool:
-    """Say whether the caller's caller is Ray's `_bootstrap_config`, which swallows what the fill raises.
+def called_by_ray_up(above: int = 2) -> bool:
+    """Say whether a caller is Ray's `_bootstrap_config`, which swallows what the fill raises.
 
     It prints a warning, or off a terminal a traceback, and goes on with a config that was not filled.
+
+    Args:
+        above: which caller: 1 is the one that asks, 2 the one that called it.
     """
     from ray.autoscaler._private.commands import _bootstrap_config
 
-    return sys._getframe(2).f_code is _bootstrap_config.__code__  # noqa: SLF001 - the caller is the question
+    return sys._getframe(above).f_code is _bootstrap_config.__code__  # noqa: SLF001 - the caller is the question
 
 
 def node_type_of(tags: dict[str, str]) -> str:
@@ -90,3 +93,52 @@ def nvidia_type_reader() -> Callable[[str], str | None]:
 
     reader: Callable[[str], str | None] = NvidiaGPUAcceleratorManager._gpu_name_to_accelerator_type  # noqa: SLF001
     return reader
+
+
+def gcp_node_provider() -> Any:
+    """Return Ray's own GCP node provider class, which ours extends."""
+    from ray.autoscaler._private.gcp.node_provider import GCPNodeProvider
+
+    return GCPNodeProvider
+
+
+def gcp_resources() -> tuple[Any, Any]:
+    """Return Ray's classes of Compute Engine and of Cloud TPU, which ours extend."""
+    from ray.autoscaler._private.gcp.node import GCPTPU, GCPCompute
+
+    return GCPCompute, GCPTPU
+
+
+def gcp_nodes() -> tuple[Any, Any]:
+    """Return Ray's classes of a Compute Engine instance and of a TPU slice: dicts with addresses and labels."""
+    from ray.autoscaler._private.gcp.node import GCPComputeNode, GCPTPUNode
+
+    return GCPComputeNode, GCPTPUNode
+
+
+def gcp_node_kinds() -> Any:
+    """Return Ray's enum of the two kinds of node, whose values end the nodes' names."""
+    from ray.autoscaler._private.gcp.node import GCPNodeType
+
+    return GCPNodeType
+
+
+def gcp_bootstrap() -> Any:
+    """Return Ray's module with the steps of `bootstrap_gcp`: project, service account, key pair, subnet."""
+    from ray.autoscaler._private.gcp import config
+
+    return config
+
+
+def check_legacy_fields(config: dict[str, Any]) -> None:
+    """Refuse fields that Ray no longer reads, in Ray's words."""
+    from ray.autoscaler._private.util import check_legacy_fields as check
+
+    check(config)
+
+
+def gcp_tags() -> tuple[str, str, str]:
+    """Return the tags of a node that hold its cluster's name, its own name, and its node type."""
+    from ray.autoscaler.tags import TAG_RAY_CLUSTER_NAME, TAG_RAY_NODE_NAME, TAG_RAY_USER_NODE_TYPE
+
+    return TAG_RAY_CLUSTER_NAME, TAG_RAY_NODE_NAME, TAG_RAY_USER_NODE_TYPE

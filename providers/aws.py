@@ -15,24 +15,17 @@ cannot; `get_command_runner` watches the boot check; a machine that it refuses i
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import click
 
 from accel_scaling import _ray
-from accel_scaling.catalog.load import user_chip_files
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.aws import region_of
-from accel_scaling.fill.cluster import catalog_of, fill, user_catalogs
-from accel_scaling.fill.defaults import with_defaults
-from accel_scaling.node import bundle, wiring
-from accel_scaling.providers import aws_checks, aws_launch
+from accel_scaling.providers import aws_checks, aws_launch, promising
 from accel_scaling.providers.refusing import RefusingCommandRunner
 
 logger = logging.getLogger(__name__)
-
-_REFUSED = "accel_scaling_refused"  # a key of `provider` that lives from the fill to bootstrap_config
 
 # An Any base: Ray ships no types for it.
 _RayAWSNodeProvider: Any = _ray.aws_node_provider()
@@ -43,7 +36,7 @@ class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
         super().__init__(provider_config, cluster_name)
-        _forget_cached_config(provider_config)
+        promising.forget_cached_config(provider_config)
 
     @staticmethod
     def fillout_available_node_types_resources(cluster_config: dict[str, Any]) -> dict[str, Any]:
@@ -53,18 +46,7 @@ class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
             AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
                 carries it to `bootstrap_config`, which raises it.
         """
-        try:
-            region_of(cluster_config)
-            filled, notes = _fill(with_defaults(cluster_config, "aws"))
-        except AccelScalingError as error:
-            if not _ray.called_by_ray_up():
-                raise
-            return _carrying(error)
-        for note in notes:
-            _ray.cli_logger().warning("{}", note)
-        chips = user_chip_files(user_catalogs(cluster_config["provider"]))
-        wiring.wire(filled, str(bundle.build(chips=chips)))
-        return filled
+        return promising.promised(cluster_config, "aws", _fill)
 
     @staticmethod
     def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
@@ -73,8 +55,8 @@ class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
         Raises:
             click.ClickException: one sentence: an unfillable node type, no credentials, a region without the type.
         """
-        if _REFUSED in cluster_config["provider"]:
-            raise click.ClickException(cluster_config["provider"][_REFUSED])
+        if refusal := promising.refusal_of(cluster_config):
+            raise click.ClickException(refusal)
         try:
             _fill(cluster_config)
             aws_checks.check(cluster_config)
@@ -110,23 +92,5 @@ class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
 
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    return fill(config, catalog_of(config))
-
-
-def _carrying(error: AccelScalingError) -> dict[str, Any]:
-    """Return a config that passes Ray's schema, which stands before `bootstrap_config`, and carries the error there."""
-    return {
-        "cluster_name": "refused",
-        "max_workers": 0,
-        "provider": {"type": "external", "module": "accel_scaling", _REFUSED: str(error)},
-        "head_node_type": "head",
-        "available_node_types": {"head": {"resources": {}, "node_config": {}}},
-        "cluster_synced_files": [],
-    }
-
-
-def _forget_cached_config(provider_config: dict[str, Any]) -> None:
-    """Remove Ray's cached copy of this config: it is keyed before the fill, so a new catalog would change nothing."""
-    path = provider_config.get("_config_cache_path")
-    if path:
-        Path(path).unlink(missing_ok=True)
+    region_of(config)
+    return promising.fill_from_catalog(config)
