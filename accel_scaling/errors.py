@@ -19,6 +19,10 @@ class UnknownAcceleratorError(AccelScalingError):
     """An accelerator name that the catalog does not have."""
 
 
+class AttachError(AccelScalingError):
+    """An accelerator and a machine type that the cloud does not put together: the text says what goes."""
+
+
 class CatalogFileError(AccelScalingError):
     """A catalog file with a wrong row: the text names the file and the line."""
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from accel_scaling.errors import CatalogFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 T = TypeVar("T")
 
@@ -77,3 +82,20 @@ def read(path: Path, *, label: str | None = None) -> Source:
         line = data.count(b"\n", 0, error.start) + 1
         raise CatalogFileError(f"{path}:{line}: is not UTF-8; save the file as UTF-8") from error
     return Source(path, label or str(path), text)
+
+
+def csv_records(text: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, cells) of each record that is not blank; text that is not CSV becomes a problem."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    line = 1
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problems.append(Problem(max(line, 1), f"is not CSV: {error}"))
+            return
+        if cells:
+            yield line, cells
+        line = reader.line_num + 1

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.files import CORRECTIONS, Problem, Source
+from accel_scaling.catalog.files import CORRECTIONS, Problem, Source, csv_records
 from accel_scaling.catalog.model import Chip, MachineType
 from accel_scaling.catalog.near import hint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     Rows = dict[tuple[str, str], MachineType]
 
@@ -43,7 +41,7 @@ def parse_rows(source: Source, chips: Mapping[str, Chip], clouds: Collection[str
     rows: Rows = {}
     lines: dict[tuple[str, str], int] = {}
     problems: list[Problem] = []
-    records = _records(source.text, problems)
+    records = csv_records(source.text, problems)
     header_line, header = next(records, (1, []))
     wrong_header = _wrong_header(header, source)
     if wrong_header:
@@ -66,23 +64,6 @@ def parse_rows(source: Source, chips: Mapping[str, Chip], clouds: Collection[str
 def cloud_of_file(name: str, clouds: Collection[str]) -> str:
     """Return the cloud that a file's name begins with (``gcp_mine.csv``), ``aws`` where it names none."""
     return next((cloud for cloud in sorted(clouds) if name.startswith(cloud)), DEFAULT_CLOUD)
-
-
-def _records(text: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, cells) of each record that is not blank; text that is not CSV becomes a problem."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    line = 1
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            problems.append(Problem(max(line, 1), f"is not CSV: {error}"))
-            return
-        if cells:
-            yield line, cells
-        line = reader.line_num + 1
 
 
 def _wrong_header(header: list[str], source: Source) -> str | None:

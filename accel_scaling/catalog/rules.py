@@ -1,0 +1,81 @@
+"""Rules about a cloud's machines as CSV files beside the rows: a header, one rule a line, every cell checked.
+
+``gcp_attach.csv``, ``gcp_custom.csv``, ``gcp_tpu.csv`` and ``gcp_tpu_hosts.csv`` are read by the modules that
+apply them (attach, custom, tpu); this module is what those readers share.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from accel_scaling.catalog.files import SHIPPED_FOLDER, Problem, Source, csv_records, read
+from accel_scaling.catalog.near import hint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+T = TypeVar("T")
+
+MAX_DIGITS = 12  # as in rows.py: more digits are a slip of the finger
+
+
+class RuleError(Exception):
+    """What is wrong with one line of a rule file."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of one line, by column."""
+
+    by_column: Mapping[str, str]
+
+    def text(self, column: str) -> str:
+        """Return a cell that must not be empty."""
+        if not self.by_column[column]:
+            raise RuleError(f"{column} is empty")
+        return self.by_column[column]
+
+    def words(self, column: str) -> tuple[str, ...]:
+        """Return the words of a cell; it may be empty."""
+        return tuple(self.by_column[column].split())
+
+    def number(self, column: str, *, at_least: int = 1, empty: int | None = None) -> int:
+        """Return a whole number; ``empty`` stands for an empty cell, which is wrong where it is None."""
+        cell = self.by_column[column]
+        if not cell and empty is not None:
+            return empty
+        if cell.isascii() and cell.isdigit() and len(cell) <= MAX_DIGITS and int(cell) >= at_least:
+            return int(cell)
+        raise RuleError(f"{column} is {cell or 'empty'}; expected a whole number of {at_least} or more")
+
+    def one_of(self, column: str, allowed: Iterable[str]) -> str:
+        """Return a cell that is one of the allowed words."""
+        cell = self.by_column[column]
+        if cell not in (words := tuple(allowed)):
+            raise RuleError(f"{column} is {cell or 'empty'}{hint(cell, words)}; expected {', '.join(words)}")
+        return cell
+
+
+def parse_rules(source: Source, columns: Sequence[str], rule_of: Callable[[Cells], T]) -> tuple[list[T], list[Problem]]:
+    """Return the rules of a file, and everything that is wrong; with a problem, the rules are not complete."""
+    problems: list[Problem] = []
+    records = csv_records(source.text, problems)
+    line, header = next(records, (1, []))
+    if [name.strip() for name in header] != list(columns):
+        return [], [*problems, Problem(line, f"the columns are {', '.join(header)}; expected {', '.join(columns)}")]
+    rules: list[T] = []
+    for line, cells in records:
+        if len(cells) != len(columns):
+            problems.append(Problem(line, f"has {len(cells)} cells; expected {len(columns)}, one for each column"))
+            continue
+        try:
+            rules.append(rule_of(Cells(dict(zip(columns, (cell.strip() for cell in cells), strict=True)))))
+        except RuleError as error:
+            problems.append(Problem(line, str(error)))
+    return rules, problems
+
+
+def shipped_rules(name: str) -> Source:
+    """Return a rule file that ships with the package."""
+    return read(SHIPPED_FOLDER / name, label=name)

@@ -1,0 +1,59 @@
+"""How the chips of a TPU slice are laid out: which topologies a generation has, and which one is the default."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from itertools import product
+
+CUBE_EDGE = 4  # a slice of more than half a cube is made of whole cubes of 4x4x4 chips
+LONGEST_EDGE = 256  # chips; no slice that Google lists has a longer one
+
+_TOPOLOGY = re.compile(r"[1-9][0-9]{0,3}x[1-9][0-9]{0,3}(x[1-9][0-9]{0,3})?")
+
+
+def is_topology(text: str) -> bool:
+    """Return whether a text is written as a topology, ``2x4`` or ``2x2x4``."""
+    return _TOPOLOGY.fullmatch(text) is not None
+
+
+@functools.cache
+def edges(topology: str) -> tuple[int, ...]:
+    """Return the edges of a topology: (2, 2, 4) of ``2x2x4``."""
+    return tuple(int(edge) for edge in topology.split("x"))
+
+
+def chips_in(topology: str) -> int:
+    """Return how many chips a topology has."""
+    return math.prod(edges(topology))
+
+
+@functools.cache
+def of_cubes(most_chips: int, *, any_order: bool) -> tuple[str, ...]:
+    """Return every topology that is made of whole cubes, the smallest first.
+
+    Args:
+        most_chips: chips of the largest slice.
+        any_order: whether an edge may be shorter than the one before it (``8x4x4``).
+    """
+    edge = range(CUBE_EDGE, LONGEST_EDGE + 1, CUBE_EDGE)
+    found = [
+        (x, y, z)
+        for x, y in product(edge, edge)
+        if x * y * CUBE_EDGE <= most_chips and (any_order or x <= y)
+        for z in edge
+        if x * y * z <= most_chips and (any_order or y <= z)
+    ]
+    found.sort(key=lambda each: (math.prod(each), each))
+    return tuple(f"{x}x{y}x{z}" for x, y, z in found)
+
+
+def compact(topologies: list[str]) -> str:
+    """Return the topology that is nearest to a cube: the one with the shortest edges in sum."""
+    return min(topologies, key=lambda each: (sum(edges(each)), edges(each)))
+
+
+def flattest(topologies: list[str]) -> str:
+    """Return the topology that comes first by its edges, ``4x4x36`` before ``4x12x12``."""
+    return min(topologies, key=edges)
