@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from accel_scaling.errors import ClusterConfigError
+from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.fill.machine import Machine
 from accel_scaling.fill.promise import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
 
+if TYPE_CHECKING:
+    from accel_scaling.catalog.load import Catalog
+
 CLOUD = "aws"
+
+
+def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machine:
+    """Return the machine of a node type.
+
+    Args:
+        where: the node type's place in the cluster file, for the error.
+        node_config: the node type's ``node_config``.
+        catalog: what is known about machine types.
+
+    Raises:
+        ClusterConfigError: there is no ``InstanceType``.
+        UnknownInstanceTypeError: the catalog does not have it.
+    """
+    name = machine_type_name(where, node_config)
+    try:
+        return Machine(catalog.machine_type(CLOUD, name))
+    except AccelScalingError as error:
+        raise type(error)(f"{where}: {error}") from None
 
 
 def machine_type_name(where: str, node_config: dict[str, Any]) -> str:
@@ -38,6 +61,10 @@ def region_of(config: dict[str, Any]) -> str:
     if not isinstance(region, str) or not region:
         raise ClusterConfigError("provider.region is missing; name an AWS region there, such as us-west-2")
     return region
+
+
+def check_place(where: str, provider: dict[str, Any], node_config: dict[str, Any]) -> None:
+    """Do nothing: an EC2 instance type names no place that the provider's could contradict."""
 
 
 def place_labels(provider: dict[str, Any], node_config: dict[str, Any]) -> dict[str, str]:

@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.load import load_catalog
-from accel_scaling.errors import AccelScalingError, ClusterConfigError
-from accel_scaling.fill import aws
+from accel_scaling.errors import ClusterConfigError
+from accel_scaling.fill import aws, gcp, tpu
 from accel_scaling.fill.promise import Promise, promise_for, with_users_own
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
+    from accel_scaling.fill.machine import Machine
 
-MODULES = {"accel_scaling.providers.aws.AWSAcceleratorNodeProvider": aws}
-STOCK_TYPES = {"aws": aws}
+# Each reads its cloud's node_config: CLOUD, machine(), check_place(), place_labels().
+MODULES = {
+    "accel_scaling.providers.aws.AWSAcceleratorNodeProvider": aws,
+    "accel_scaling.providers.gcp.GCPAcceleratorNodeProvider": gcp,
+}
+STOCK_TYPES = {"aws": aws, "gcp": gcp}
 
 
 def check_shape(config: Any) -> dict[str, Any]:
@@ -46,21 +51,41 @@ def promises(config: dict[str, Any], catalog: Catalog) -> dict[str, Promise]:
     Raises:
         AccelScalingError: the first node type that cannot be filled, named with its key.
     """
-    cloud = _cloud_of(config["provider"])
+    cloud = reader_of(config["provider"])
     result = {}
     for name, node_type in config["available_node_types"].items():
         where = f"available_node_types.{name}"
         node_config = node_type.get("node_config") or {}
-        machine_name = cloud.machine_type_name(where, node_config)
-        try:
-            machine = catalog.machine_type(cloud.CLOUD, machine_name)
-        except AccelScalingError as error:
-            raise type(error)(f"{where}: {error}") from None
-        promised = promise_for(machine, head=name == config["head_node_type"])
-        placed = Promise(promised.resources, {**promised.labels, **cloud.place_labels(config["provider"], node_config)})
+        found = cloud.machine(where, node_config, catalog)
+        cloud.check_place(where, config["provider"], node_config)
+        promised = promise_of(where, found, head=name == config["head_node_type"])
+        placed = {**promised.labels, **cloud.place_labels(config["provider"], node_config)}
         own = _users_own(where, node_type)
-        result[name] = with_users_own(placed, f"{where} ({machine_name})", *own)
+        result[name] = with_users_own(
+            Promise(promised.resources, placed, promised.notes), f"{where} ({found.name})", *own
+        )
     return result
+
+
+def promise_of(where: str, found: Machine, *, head: bool = False) -> Promise:
+    """Return what each Ray node of a node type announces.
+
+    Args:
+        where: the node type's place in the cluster file, for the error and the notes.
+        found: what the node type names.
+        head: the node type is the head node's.
+
+    Raises:
+        ClusterConfigError: a TPU slice of several hosts cannot be the head node.
+    """
+    promised = promise_for(found.machine, head=head)
+    notes = tuple(f"{where}: {note}" for note in found.notes)
+    if found.slice is None:
+        return Promise(promised.resources, promised.labels, notes)
+    if head:
+        tpu.check_head(where, found.slice)
+    of_slice = tpu.of_slice(promised, found.slice)
+    return Promise(of_slice.resources, of_slice.labels, notes)
 
 
 def fill(config: dict[str, Any], catalog: Catalog) -> tuple[dict[str, Any], list[str]]:
@@ -92,13 +117,19 @@ def user_catalogs(provider: dict[str, Any]) -> list[Path]:
     return [Path(path).expanduser() for path in ([named] if isinstance(named, str) else named)]
 
 
-def _cloud_of(provider: dict[str, Any]) -> Any:
+def reader_of(provider: dict[str, Any]) -> Any:
+    """Return the module that reads the node types of this provider's cloud: ``fill.aws`` or ``fill.gcp``.
+
+    Raises:
+        ClusterConfigError: no such provider is known.
+    """
     kind, module = provider.get("type"), provider.get("module")
     found = MODULES.get(str(module)) if kind == "external" else STOCK_TYPES.get(str(kind))
     if found is None:
         raise ClusterConfigError(
             f"provider.type is {kind!r}" + (f" with module {module!r}" if module else "") + "; this fill knows "
-            "`type: external` with `module: " + ", ".join(MODULES) + "`, and `type: aws`"
+            f"`type: external` with `module: {'` or `module: '.join(MODULES)}`, and "
+            + ", ".join(f"`type: {known}`" for known in STOCK_TYPES)
         )
     return found
 

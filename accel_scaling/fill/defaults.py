@@ -9,19 +9,34 @@ from typing import Any
 
 import yaml
 
+from accel_scaling.fill.cluster import reader_of
+
 # Ray reads these before it imports our class, and crashes without them: a file must carry them itself.
 NEEDED_BY_RAY = ("setup_commands", "head_setup_commands", "worker_setup_commands", "max_workers")
 
 # Per cluster, not per cloud: a default here would launch something that nobody asked for.
 NEVER_DEFAULTED = ("cluster_name", "provider", "available_node_types", "head_node_type", *NEEDED_BY_RAY)
 
-# The Python of Ray's default image, put on the PATH as Ray's own aws/defaults.yaml does it.
+# The Python of Ray's default image, put on the PATH as Ray's own <cloud>/defaults.yaml does it.
 DEFAULT_IMAGE_PATH = (
     "(stat ~/anaconda3/envs/tensorflow2_p310 >/dev/null 2>&1 && "
     """echo 'export PATH="$HOME/anaconda3/envs/tensorflow2_p310/bin:$PATH"' >> ~/.bashrc) || true"""
 )
+GCP_IMAGE_PATH = (
+    """(stat /opt/conda/bin >/dev/null 2>&1 && echo 'export PATH="/opt/conda/bin:$PATH"' >> ~/.bashrc) || true"""
+)
 
-DEFAULT_MAX_WORKERS = 2  # Ray's own, in aws/defaults.yaml
+# Ubuntu's images on GCP, those of TPU hosts too, have a Python without pip; a first boot may hold apt's lock.
+WITH_PIP = (
+    "python3 -m pip --version >/dev/null 2>&1 || (sudo apt-get -o DPkg::Lock::Timeout=300 update -q && "
+    "sudo apt-get -o DPkg::Lock::Timeout=300 install -yq python3-pip)"
+)
+
+# Before Ray is installed, on every node; then what Ray's provider for the cloud imports on the head node.
+BEFORE_RAY = {"aws": (DEFAULT_IMAGE_PATH,), "gcp": (GCP_IMAGE_PATH, WITH_PIP)}
+HEAD_PACKAGE = {"aws": ("boto3", "boto3"), "gcp": ("googleapiclient", "google-api-python-client")}
+
+DEFAULT_MAX_WORKERS = 2  # Ray's own, in aws/defaults.yaml and gcp/defaults.yaml
 
 
 def ray_defaults(cloud: str) -> dict[str, Any]:
@@ -32,7 +47,7 @@ def ray_defaults(cloud: str) -> dict[str, Any]:
     """
     spec = importlib.util.find_spec("ray")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("ray is not installed; install it with `pip install 'accel_scaling[aws]'`")
+        raise ModuleNotFoundError(f"ray is not installed; install it with `pip install 'accel_scaling[{cloud}]'`")
     path = Path(spec.origin).parent / "autoscaler" / cloud / "defaults.yaml"
     # safe_load by its C form where there is one: within `ray up`'s fill it takes 1 ms instead of 10.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(path.read_text(encoding="utf-8"))
@@ -53,7 +68,10 @@ def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
     """Return a copy of the config with the four keys without which `ray up` crashes for `type: external`.
 
     The set-up commands install the Ray version of this machine where the image has none; Ray's own defaults
-    would install a nightly build.
+    would install a nightly build. The head node needs its cloud's client besides.
+
+    Raises:
+        ClusterConfigError: the config's provider is of no cloud that is known.
     """
     import importlib.metadata  # 20 ms that only the `fill` command pays
 
@@ -61,10 +79,13 @@ def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
         requirement = f"ray[default]=={importlib.metadata.version('ray')}"
     except importlib.metadata.PackageNotFoundError:
         requirement = "ray[default]"
+    cloud = reader_of(config["provider"]).CLOUD
+    module, package = HEAD_PACKAGE[cloud]
+    install = f"command -v ray >/dev/null || python3 -m pip install '{requirement}'"
     wanted = {
         "max_workers": DEFAULT_MAX_WORKERS,
-        "setup_commands": [DEFAULT_IMAGE_PATH, f"command -v ray >/dev/null || python3 -m pip install '{requirement}'"],
-        "head_setup_commands": ["python3 -c 'import boto3' || python3 -m pip install boto3"],
+        "setup_commands": [*BEFORE_RAY[cloud], install],
+        "head_setup_commands": [f"python3 -c 'import {module}' || python3 -m pip install {package}"],
         "worker_setup_commands": [],
     }
     return {**copy.deepcopy(config), **{key: value for key, value in wanted.items() if key not in config}}
