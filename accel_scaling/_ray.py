@@ -137,8 +137,15 @@ def check_legacy_fields(config: dict[str, Any]) -> None:
     check(config)
 
 
-def gcp_tags() -> tuple[str, str, str]:
-    """Return the tags of a node that hold its cluster's name, its own name, and its node type."""
-    from ray.autoscaler.tags import TAG_RAY_CLUSTER_NAME, TAG_RAY_NODE_NAME, TAG_RAY_USER_NODE_TYPE
+def gcp_tags() -> tuple[str, str]:
+    """Return the tags of a node that hold its cluster's name and its own."""
+    from ray.autoscaler.tags import TAG_RAY_CLUSTER_NAME, TAG_RAY_NODE_NAME
 
-    return TAG_RAY_CLUSTER_NAME, TAG_RAY_NODE_NAME, TAG_RAY_USER_NODE_TYPE
+    return TAG_RAY_CLUSTER_NAME, TAG_RAY_NODE_NAME
+
+
+def gcp_reuse_tags() -> tuple[str, ...]:
+    """Return the tags by which Ray's GCP provider knows a stopped node that it may start again."""
+    from ray.autoscaler.tags import TAG_RAY_NODE_KIND, TAG_RAY_NODE_NAME, TAG_RAY_USER_NODE_TYPE
+
+    return TAG_RAY_NODE_NAME, TAG_RAY_NODE_KIND, TAG_RAY_USER_NODE_TYPE

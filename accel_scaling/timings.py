@@ -36,3 +36,47 @@ LOCAL_CLOUD_CLOSE_S = 60.0
 
 LOCAL_CLOUD_SSHD_S = 20.0
 """For an isolated host to answer on port 22: 0.2 s where the machine is idle."""
+
+# --- Google Cloud (providers/gcp*.py) ---
+
+GCP_CALL_S = 60.0
+"""For one answer of Google's. Most take 0.1 to 2 s; creating many machines is checked against quota first, some 10 s."""
+
+GCP_LONG_POLL_S = 150.0
+"""For one answer of `operations.wait`, which Google holds back for up to 2 minutes."""
+
+GCP_RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
+"""Before each further try of a call that met a 5xx, a 429 or a broken connection; Google asks for growing waits."""
+
+GCP_RETRY_UNTIL_S = 120.0
+"""After this no further try begins: a silent server costs at most this and one more call, not five times a minute."""
+
+GCP_CONFLICT_TRIES = 8
+"""Of a change that somebody else's change beat (label fingerprint, IAM etag): each loser has read anew."""
+
+GCP_CONFLICT_WAIT_S = 0.2
+"""Times the number of the try, before a change is tried again: two writers must not stay in step."""
+
+GCP_OPERATION_S = 1800.0
+"""For a machine or slice to be created. Large TPU slices take up to 10 minutes; what takes longer is reported."""
+
+GCP_OPERATION_POLL_S = 1.0
+"""Between two looks at an operation of the Cloud TPU API, which has no waiting call; 5 s at most, growing."""
+
+GCP_LABELS_DELAY_S = 0.2
+"""Between a tag and its write: the updater sets up to three within it, and other processes wait no longer than that."""
+
+GCP_LABELS_RETRY_S = 2.0
+"""Before a failed label write is tried again; the calls themselves have retried by then."""
+
+GCP_LABELS_EXIT_S = 30.0
+"""For labels that are still unwritten when the process ends: Google takes 1 or 2 s, a tag that is lost a new node."""
+
+GCP_PARALLEL = 32
+"""Calls at once, of deletes, single inserts and label writes: 100 deletes at 0.3 s take 1.2 s; Google allows 20/s."""
+
+GCP_FRESH_S = 5.0
+"""How old a node's status may be when it is asked for: v2 lists every 5 s, so between two listings nothing is asked."""
+
+GCP_DRY_ZONE_S = 120.0
+"""How long a sold-out zone is tried after the others: stock-outs last minutes, and each try costs a launch 10 s."""

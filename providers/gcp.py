@@ -1,0 +1,201 @@
+"""Ray's GCP node provider, with promises from the catalog and machines that are confirmed before they join.
+
+Use it in a cluster file with
+
+    provider:
+      type: external
+      module: accel_scaling.providers.gcp.GCPAcceleratorNodeProvider
+      project_id: my-project
+      region: us-central1
+      availability_zone: us-central1-a,us-central1-b   # tried in this order
+
+What happens, in the order of a node's life: `fillout_available_node_types_resources` writes the promise;
+`bootstrap_config` checks it and does what Ray's does; `create_node` launches, zone after zone, and says why if it
+cannot; `get_command_runner` watches the boot check; a machine that it refuses is deleted for real. What is known of
+nodes is in gcp_fleet, calls to Compute Engine in gcp_compute, to Cloud TPU in gcp_tpu.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+
+import click
+
+from accel_scaling import _ray
+from accel_scaling.errors import AccelScalingError
+from accel_scaling.fill.gcp import is_tpu, zones_of
+from accel_scaling.providers import gcp_bootstrap, gcp_checks, gcp_launch, promising
+from accel_scaling.providers.gcp_batches import in_large_batches
+from accel_scaling.providers.gcp_clients import client
+from accel_scaling.providers.gcp_compute import Compute
+from accel_scaling.providers.gcp_fleet import Fleet
+from accel_scaling.providers.gcp_tpu import Tpu
+from accel_scaling.providers.refusing import RefusingCommandRunner
+
+logger = logging.getLogger(__name__)
+
+# An Any base: Ray ships no types for it.
+_RayGCPNodeProvider: Any = _ray.gcp_node_provider()
+
+
+class GCPAcceleratorNodeProvider(_RayGCPNodeProvider):  # type: ignore[misc]
+    """A node provider for Compute Engine and Cloud TPU that both autoscalers, `ray up` and `ray down` use."""
+
+    def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
+        super().__init__(provider_config, cluster_name)
+        promising.forget_cached_config(provider_config)
+
+    def _construct_clients(self) -> None:
+        self.resources: dict[Any, Any] = {}
+        self._resource("compute")
+        if self.provider_config.get(_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD):
+            self._resource("tpu")
+        self._fleet = Fleet(
+            lambda: list(self.resources.values()),
+            self._get_resource_depending_on_node_name,
+            keep_stopped=bool(self.provider_config.get("cache_stopped_nodes", False)),
+        )
+
+    def _resource(self, kind: str) -> Any:
+        """Return Compute Engine or Cloud TPU, as Ray keeps them."""
+        key = _ray.gcp_node_kinds()(kind)
+        if key not in self.resources:
+            provider = self.provider_config
+            made = {"compute": Compute, "tpu": Tpu}[kind]
+            self.resources[key] = made(
+                client(provider, kind), provider["project_id"], zones_of(provider), self.cluster_name
+            )
+        return self.resources[key]
+
+    # The promise.
+
+    @staticmethod
+    def fillout_available_node_types_resources(cluster_config: dict[str, Any]) -> dict[str, Any]:
+        """Return the config with every node type's promise, Ray's defaults, and the boot check.
+
+        Raises:
+            AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
+                carries it to `bootstrap_config`, which raises it.
+        """
+        return in_large_batches(promising.promised(cluster_config, "gcp", _fill))
+
+    @staticmethod
+    def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
+        """Return the config with project, service account, key pair and network, as Ray's provider makes them.
+
+        Raises:
+            click.ClickException: one sentence: an unfillable node type, no credentials, a name that Google refuses.
+        """
+        if refusal := promising.refusal_of(cluster_config):
+            raise click.ClickException(refusal)
+        try:
+            _ray.check_legacy_fields(cluster_config)
+            _fill(cluster_config)
+            resolved = gcp_bootstrap.prepared(cluster_config)
+        except AccelScalingError as error:
+            raise click.ClickException(str(error)) from None
+        # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
+        resolved["setup_commands"] = []
+        return resolved
+
+    # The launch.
+
+    def create_node(self, base_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, dict[str, Any]]:
+        """Launch all of ``count`` nodes, or raise; nodes that came are kept.
+
+        Raises:
+            NodeLaunchException: fewer came than asked for; with the kind of failure and Google's reason.
+            click.ClickException: the head node could not be launched.
+        """
+        resource = self._resource("tpu" if is_tpu(base_config) else "compute")
+        launch = self._fleet.create(resource, base_config, tags, count)
+        gcp_launch.raise_if_short(launch, base_config, tags, count)
+        return {name: {} for name in launch.made}
+
+    # What is known of nodes.
+
+    def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
+        """Return the names of all nodes with these tags that exist or are about to, from all zones and pages."""
+        return self._fleet.existing(tag_filters)
+
+    def nodes_for_teardown(self, tag_filters: dict[str, str]) -> list[str]:
+        """Return what `ray down` deletes: stopped and preempted nodes too, unless stopped ones are to be kept."""
+        if self.cache_stopped_nodes:
+            return self._fleet.existing(tag_filters)
+        return self._fleet.with_stopped(tag_filters)
+
+    def is_running(self, node_id: str) -> bool:
+        """Say whether a node runs; False for one that is gone."""
+        return self._fleet.is_running(node_id)
+
+    def is_terminated(self, node_id: str) -> bool:
+        """Say whether a node does not exist any more."""
+        return self._fleet.is_terminated(node_id)
+
+    def node_tags(self, node_id: str) -> dict[str, str]:
+        """Return a node's tags, those that were set a moment ago included."""
+        return self._fleet.tags(node_id)
+
+    def internal_ip(self, node_id: str) -> str | None:
+        """Return a node's address within the network; None while it has none, or when it is gone."""
+        return self._address(node_id, "get_internal_ip")
+
+    def external_ip(self, node_id: str) -> str | None:
+        """Return a node's public address; None where it has none, or when it is gone."""
+        return self._address(node_id, "get_external_ip")
+
+    def _address(self, node_id: str, getter: str) -> str | None:
+        node = self._fleet.node(node_id)
+        address: str | None = getattr(node, getter)() if node is not None else None
+        if address is None and node is not None:
+            node = self._fleet.ask(node_id)
+            address = getattr(node, getter)() if node is not None else None
+        return address
+
+    def _get_node(self, node_id: str) -> Any:
+        return self._fleet.ask(node_id)
+
+    def _get_cached_node(self, node_id: str) -> Any:
+        return self._fleet.node(node_id)
+
+    # What is done to them.
+
+    def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
+        """Set tags: visible here at once, at Google within a second, and in any case before the process ends."""
+        self._fleet.set_tags(node_id, tags)
+
+    def flush_tags(self) -> list[str]:
+        """Write all tags to Google now; return the nodes whose tags could not be written in 30 s."""
+        return self._fleet.flush()
+
+    def get_command_runner(self, log_prefix: str, node_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Return Ray's command runner for a machine or for all hosts of a slice, watching for a refused boot check."""
+        runner = super().get_command_runner(log_prefix, node_id, *args, **kwargs)
+        return RefusingCommandRunner(runner, lambda sentence: self.refuse(node_id, sentence))
+
+    def refuse(self, node_id: str, sentence: str) -> None:
+        """Delete a machine or slice that does not hold what was promised; never stop it to use it again."""
+        tags = self.node_tags(node_id)
+        kind = "head node" if _ray.is_head(tags) else "node"
+        logger.error("%s %s of type %s refused: %s", kind, node_id, _ray.node_type_of(tags), sentence)
+        self._fleet.delete(node_id)
+        logger.error("%s %s is deleted; nothing was scheduled on it", kind, node_id)
+
+    def terminate_node(self, node_id: str) -> None:
+        """Delete a node, or stop it with `cache_stopped_nodes`; one that is gone is no error."""
+        self._fleet.terminate([node_id])
+
+    def terminate_nodes(self, node_ids: list[str]) -> None:
+        """Delete nodes, many at once; a failure of one does not keep the others."""
+        self._fleet.terminate(node_ids)
+
+
+def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Fill a config by what its machines will have, those of instance templates too; its node_configs stay."""
+    gcp_checks.check(config)
+    filled, notes = promising.fill_from_catalog(gcp_bootstrap.with_templates(config))
+    for name, node_type in config["available_node_types"].items():
+        filled["available_node_types"][name]["node_config"] = copy.deepcopy(node_type.get("node_config"))
+    return filled, notes

@@ -1,0 +1,135 @@
+"""What is sent to create a machine or a slice: the node type's config with the defaults that its hardware needs."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.errors import AccelScalingError
+
+# Messages that Ray's own defaults.yaml, and the files made from it, write as lists: `scheduling: [{...}]`.
+_MESSAGES = (
+    "scheduling",
+    "metadata",
+    "tags",
+    "shieldedInstanceConfig",
+    "reservationAffinity",
+    "advancedMachineFeatures",
+)
+
+# InstanceProperties lacks these fields of Instance (discovery document, compute v1): bulkInsert cannot set them.
+INSERT_ONLY = frozenset(
+    {
+        "deletionProtection",
+        "displayDevice",
+        "hostname",
+        "instanceEncryptionKey",
+        "params",
+        "shieldedInstanceIntegrityPolicy",
+        "sourceMachineImage",
+        "sourceMachineImageEncryptionKey",
+    }
+)
+
+
+def instance(node_config: dict[str, Any], labels: dict[str, str], *, delete_preempted: bool) -> dict[str, Any]:
+    """Return the Instance to create, machine type and other types as bare names, the template's path still in it.
+
+    What the config says stays. Where it says nothing: a machine with accelerators, and a spot one, cannot be moved to
+    another host, so maintenance ends it (docs.cloud.google.com/compute/docs/gpus/gpu-host-maintenance); a spot one
+    is not restarted by Google, and deleted rather than stopped, where Ray would not take a stopped one back
+    (docs.cloud.google.com/compute/docs/instances/create-use-spot).
+    """
+    body = copy.deepcopy(node_config)
+    body.pop("networkConfig", None)  # Ray writes a TPU's network into every node type
+    for key in _MESSAGES:
+        value = body.get(key)
+        if isinstance(value, list) and all(isinstance(part, dict) for part in value):
+            body[key] = {name: held for part in value for name, held in part.items()}
+    _to_bare_names(body)
+    scheduling = dict(body.get("scheduling") or {})
+    spot = scheduling.get("provisioningModel") == "SPOT"
+    preemptible = spot or bool(scheduling.get("preemptible"))
+    if preemptible or _has_accelerators(body):
+        scheduling.setdefault("onHostMaintenance", "TERMINATE")
+    if preemptible:
+        scheduling.setdefault("automaticRestart", False)
+    if spot and delete_preempted:
+        scheduling.setdefault("instanceTerminationAction", "DELETE")
+    if scheduling:
+        body["scheduling"] = scheduling
+    body["labels"] = {**(body.get("labels") or {}), **labels}
+    return body
+
+
+def fits_bulk(body: dict[str, Any]) -> bool:
+    """Say whether Google's bulk creation takes all that this Instance asks for.
+
+    It takes no own encryption keys, no boot disk from a snapshot or an existing disk, no machine images and no sole
+    tenancy (docs.cloud.google.com/compute/docs/instances/multiple/about-bulk-creation).
+    """
+    if INSERT_ONLY & set(body) or (body.get("scheduling") or {}).get("nodeAffinities"):
+        return False
+    for disk in body.get("disks") or []:
+        first = disk.get("initializeParams") or {}
+        if disk.get("source") or "diskEncryptionKey" in disk or "sourceSnapshot" in first:
+            return False
+    return True
+
+
+def in_zone(body: dict[str, Any], project: str, zone: str) -> dict[str, Any]:
+    """Return the Instance as `instances.insert` wants it: with the types' paths in the zone."""
+    placed = copy.deepcopy(body)
+    place = f"projects/{project}/zones/{zone}"
+    if "machineType" in placed:
+        placed["machineType"] = f"zones/{zone}/machineTypes/{placed['machineType']}"
+    for accelerator in placed.get("guestAccelerators") or []:
+        accelerator["acceleratorType"] = f"{place}/acceleratorTypes/{accelerator['acceleratorType']}"
+    for disk in placed.get("disks") or []:
+        if "diskType" in (disk.get("initializeParams") or {}):
+            disk["initializeParams"]["diskType"] = f"{place}/diskTypes/{disk['initializeParams']['diskType']}"
+    return placed
+
+
+def slice_node(node_config: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
+    """Return the TPU Node to create; Ray's names for a machine's service account and network become the TPU API's."""
+    body = copy.deepcopy(node_config)
+    body.pop("networkInterfaces", None)
+    if "networkConfigs" not in body:
+        # Without an external address nobody reaches it by ssh (docs.cloud.google.com/tpu/docs/managing-tpus-tpu-vm).
+        body["networkConfig"] = {"enableExternalIps": True, **(body.get("networkConfig") or {})}
+    else:
+        body.pop("networkConfig", None)
+    accounts = body.pop("serviceAccounts", None)
+    if accounts:
+        account = dict(accounts[0])
+        account["scope"] = account.pop("scopes", account.get("scope", []))
+        body["serviceAccount"] = account
+    body["labels"] = {**(body.get("labels") or {}), **labels}
+    return body
+
+
+def _has_accelerators(body: dict[str, Any]) -> bool:
+    if body.get("guestAccelerators"):
+        return True
+    try:
+        return shipped_catalog().machine_type("gcp", body.get("machineType", "")).chip is not None
+    except AccelScalingError:
+        return False  # a type of the user's own catalog; `ray up` has set what it needs
+
+
+def _to_bare_names(body: dict[str, Any]) -> None:
+    """Shorten the paths of zonal types: bulk creation takes bare names, and a path names one zone of several."""
+    if isinstance(body.get("machineType"), str):
+        body["machineType"] = _bare(body["machineType"])
+    for accelerator in body.get("guestAccelerators") or []:
+        accelerator["acceleratorType"] = _bare(str(accelerator.get("acceleratorType", "")))
+    for disk in body.get("disks") or []:
+        first = disk.get("initializeParams") or {}
+        if isinstance(first.get("diskType"), str):
+            first["diskType"] = _bare(first["diskType"])
+
+
+def _bare(path: str) -> str:
+    return path.rsplit("/", 1)[-1]

@@ -1,0 +1,140 @@
+"""What `ray up` prepares in a project, by Ray's own steps with our clients; and the instance templates of a config."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import re
+from typing import TYPE_CHECKING, Any
+
+from google.auth.exceptions import GoogleAuthError
+from googleapiclient.errors import HttpError
+
+from accel_scaling import _ray
+from accel_scaling.errors import ClusterConfigError
+from accel_scaling.fill.gcp import is_tpu, region_of, with_template
+from accel_scaling.providers.gcp_clients import client
+from accel_scaling.providers.gcp_conflicts import until_unbeaten
+from accel_scaling.providers.gcp_failures import BROKEN, GoogleRefusedError, of_exception, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Config = dict[str, Any]
+
+_TEMPLATE = re.compile(
+    r"(?:.*?projects/(?P<project>[^/]+)/)?(?:(?:global|regions/(?P<region>[^/]+))/)?(?:instanceTemplates/)?"
+    r"(?P<name>[^/]+)"
+)
+
+
+def prepared(config: Config) -> Config:
+    """Return the config with its project, service account, key pair and network, which are made where they lack.
+
+    Raises:
+        GoogleRefusedError: no credentials, no permission, or Google cannot be reached.
+        ClusterConfigError: the region has no subnetwork.
+    """
+    config = copy.deepcopy(config)
+    config["head_node"] = {}  # where Ray's steps put the head's service account
+    provider, steps = config["provider"], _ray.gcp_bootstrap()
+    provider["region"] = region_of(config)
+    if any(is_tpu(node_type["node_config"]) for node_type in config["available_node_types"].values()):
+        provider[steps.HAS_TPU_PROVIDER_FIELD] = True
+    own_networks = _networks_of_templates(config)
+    with one_sentence():
+        crm, iam, compute = (client(provider, api) for api in ("cloudresourcemanager", "iam", "compute"))
+        config = steps._configure_project(config, crm)  # noqa: SLF001
+        config = _with_service_account(config, crm, iam)
+        config = steps._configure_key_pair(config, compute)  # noqa: SLF001
+        try:
+            config = steps._configure_subnet(config, compute)  # noqa: SLF001
+        except KeyError:
+            raise ClusterConfigError(
+                f"project {provider['project_id']} has no subnetwork in {provider['region']}; create one, or name "
+                "networkInterfaces in each node_config"
+            ) from None
+    for name in own_networks:
+        config["available_node_types"][name]["node_config"].pop("networkInterfaces", None)
+    return config
+
+
+def with_templates(config: Config) -> Config:
+    """Return a copy of the config whose node_configs hold what their instance templates hold, below their own.
+
+    Raises:
+        GoogleRefusedError: a template cannot be read.
+    """
+    seen = copy.deepcopy(config)
+    for name, node_type in seen["available_node_types"].items():
+        node_config = node_type.get("node_config") or {}
+        if template := node_config.get("sourceInstanceTemplate"):
+            with one_sentence(f"available_node_types.{name}.node_config.sourceInstanceTemplate: "):
+                properties = _properties(seen["provider"], str(template))
+            node_type["node_config"] = with_template(node_config, properties)
+    return seen
+
+
+@contextlib.contextmanager
+def one_sentence(where: str = "") -> Iterator[None]:
+    """Turn what Google and its libraries raise into one sentence.
+
+    Raises:
+        GoogleRefusedError: in their place.
+    """
+    try:
+        yield
+    except HttpError as error:
+        failure = of_exception(error)
+        raise GoogleRefusedError(f"{where}Google refused ({failure.category.value}): {failure}") from None
+    except GoogleAuthError as error:
+        raise GoogleRefusedError(
+            f"{where}Google refused the credentials ({type(error).__name__}: {error}); renew them, "
+            "`gcloud auth application-default login` say"
+        ) from None
+    except BROKEN as error:
+        raise GoogleRefusedError(
+            f"{where}Google cannot be reached ({type(error).__name__}: {error}); is the network up, and are "
+            "provider.api_endpoints, if given, right?"
+        ) from None
+
+
+def _with_service_account(config: Config, crm: Any, iam: Any) -> Config:
+    step = _ray.gcp_bootstrap()._configure_iam_role  # noqa: SLF001
+    made: Config = until_unbeaten(lambda: step(config, crm, iam), _policy_beaten)
+    return made
+
+
+def _policy_beaten(error: Exception) -> bool:
+    """Say whether another's change of the policy came between.
+
+    A service account that was just made may be unknown to the policy for some seconds, a 400 that passes too
+    (docs.cloud.google.com/iam/docs/service-accounts-create).
+    """
+    return status_of(error) == 409 or (status_of(error) == 400 and "does not exist" in str(error))
+
+
+def _networks_of_templates(config: Config) -> list[str]:
+    """Return the node types whose template brings its network, which Ray's default would override."""
+    merged = with_templates(config)["available_node_types"]
+    return [
+        name
+        for name, node_type in config["available_node_types"].items()
+        if "networkInterfaces" not in node_type["node_config"] and "networkInterfaces" in merged[name]["node_config"]
+    ]
+
+
+def _properties(provider: Config, template: str) -> dict[str, Any]:
+    """Return what an instance template holds; its path may be a URL, `global/...`, or the name alone."""
+    found = _TEMPLATE.fullmatch(template)
+    if not found:
+        raise ClusterConfigError(f"{template!r} is no path of an instance template")
+    compute, project = client(provider, "compute"), found["project"] or provider["project_id"]
+    if found["region"]:
+        call = compute.regionInstanceTemplates().get(
+            project=project, region=found["region"], instanceTemplate=found["name"]
+        )
+    else:
+        call = compute.instanceTemplates().get(project=project, instanceTemplate=found["name"])
+    properties: dict[str, Any] = call.execute().get("properties") or {}
+    return properties

@@ -1,0 +1,80 @@
+"""What is asked of a GCP config before anything is launched: names, labels, zones, endpoints, and TPU rules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from accel_scaling.errors import ClusterConfigError
+from accel_scaling.fill.cluster import check_shape
+from accel_scaling.fill.gcp import is_tpu, region_of
+from accel_scaling.providers import gcp_names
+from accel_scaling.providers.gcp_clients import VERSIONS, endpoint
+
+_NODE_NAMES = ("ray-{}-worker", "ray-{}-head")  # what Ray calls nodes, in a tag; commands.py and node_launcher.py
+
+
+def check(config: dict[str, Any]) -> None:
+    """Refuse a config that Google would refuse later, after something was paid for. Nobody is asked.
+
+    Raises:
+        ClusterConfigError: names the key.
+    """
+    check_shape(config)
+    region_of(config)
+    provider = config["provider"]
+    if not isinstance(provider.get("project_id"), str) or not provider["project_id"]:
+        raise ClusterConfigError("provider.project_id is missing; name your Google Cloud project there")
+    for api in VERSIONS:
+        endpoint(provider, api)
+    _check_cluster_name(config.get("cluster_name"))
+    for name, node_type in config["available_node_types"].items():
+        where = f"available_node_types.{name}"
+        _check_fits(f"{where}: the node type's name", str(name), gcp_names.to_label(str(name)))
+        node_config = node_type.get("node_config") or {}
+        _check_labels(f"{where}.node_config.labels", node_config.get("labels"))
+        if is_tpu(node_config):
+            _check_tpu(f"{where}.node_config", node_config)
+
+
+def _check_cluster_name(name: Any) -> None:
+    if not isinstance(name, str) or not name:
+        raise ClusterConfigError("cluster_name is missing")
+    for node_name in _NODE_NAMES:
+        _check_fits("cluster_name", name, gcp_names.to_label(node_name.format(name)))
+
+
+def _check_fits(what: str, name: str, label: str) -> None:
+    """Refuse a name whose label is too long for Google; shortened, it could not be read back."""
+    over = len(label) - gcp_names.MAX_LABEL
+    if over > 0:
+        hint = "" if gcp_names.valid_value(name) else "; upper case, dots and the like count three times"
+        raise ClusterConfigError(
+            f"{what} {name!r} is too long for a label of Google's, by {over} characters; shorten it{hint}"
+        )
+
+
+def _check_labels(where: str, labels: Any) -> None:
+    if labels is None:
+        return
+    if not isinstance(labels, dict):
+        raise ClusterConfigError(f"{where} must hold names and values")
+    for key, value in labels.items():
+        if not gcp_names.valid_key(str(key)) or not isinstance(value, str) or not gcp_names.valid_value(value):
+            raise ClusterConfigError(
+                f"{where}: {key}: {value!r} is no label of Google's: up to {gcp_names.MAX_LABEL} lower-case letters, "
+                "digits, _ and -, and a letter first in the name"
+            )
+
+
+def _check_tpu(where: str, node_config: dict[str, Any]) -> None:
+    if not node_config.get("runtimeVersion"):
+        raise ClusterConfigError(
+            f"{where}.runtimeVersion is missing; name the TPU software there, such as tpu-ubuntu2204-base "
+            "(docs.cloud.google.com/tpu/docs/runtimes)"
+        )
+    for key in ("guestAccelerators", "disks", "scheduling"):
+        if key in node_config:
+            instead = {"scheduling": "schedulingConfig", "disks": "dataDisks"}.get(key)
+            raise ClusterConfigError(
+                f"{where}.{key} is for machines, not for TPU slices" + (f"; write {instead}" if instead else "")
+            )

@@ -1,0 +1,64 @@
+"""What a launch came to, and how both autoscalers and the person at the keyboard are told that it fell short."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from accel_scaling import _ray
+
+if TYPE_CHECKING:
+    from accel_scaling.providers.gcp_failures import Failure
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a launch came to.
+
+    Attributes:
+        made: the nodes that exist now.
+        failure: why there are fewer than asked for; None where all are there.
+        zones: the zones that were tried, in this order.
+    """
+
+    made: list[str]
+    failure: Failure | None
+    zones: list[str]
+
+
+def raise_if_short(launch: Launch, node_config: dict[str, Any], tags: dict[str, str], count: int) -> None:
+    """Say that a launch fell short; the nodes that came are kept, and found by the next listing.
+
+    Raises:
+        NodeLaunchException: with the kind of failure (gcp_failures.Category) and Google's reason.
+        click.ClickException: the same, for the head node, which `ray up` launches.
+    """
+    failure = launch.failure
+    if failure is None:
+        return
+    what, zones = _what(node_config), ", ".join(launch.zones)
+    if _ray.is_head(tags):
+        raise click.ClickException(
+            f"the head node ({what}) could not be launched in {zones}: {failure.category.value}: Google says: {failure}"
+        )
+    came = f"{len(launch.made)} of {count} x {what} created and kept; for the rest " if launch.made else f"{what}: "
+    raise _ray.node_launch_exception()(failure.category.value, f"{came}Google says: {failure} (tried in {zones})", None)
+
+
+def _what(node_config: dict[str, Any]) -> str:
+    """Return the name of what was to be launched, with the GPUs that are attached to it."""
+    shape = node_config.get("acceleratorConfig") or {}
+    name = (
+        node_config.get("machineType")
+        or node_config.get("acceleratorType")
+        or (f"{shape.get('type')} {shape.get('topology')}" if shape else None)
+        or node_config.get("sourceInstanceTemplate")
+        or "?"
+    )
+    attached = [
+        f"{one.get('acceleratorCount', 1)} {str(one.get('acceleratorType')).rsplit('/', 1)[-1]}"
+        for one in node_config.get("guestAccelerators") or []
+    ]
+    return " + ".join([str(name).rsplit("/", 1)[-1], *attached])

@@ -1,0 +1,44 @@
+"""What is the same for machines and slices: they are listed zone by zone, and all zones at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling.providers import gcp_parallel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class OverZones:
+    """The listings of a resource that lives in several zones; `_list_zone` asks one of them for all pages."""
+
+    def _set_zones(self, zones: Sequence[str]) -> None:
+        self.zones = list(zones)
+        # Of their own, and kept: a listing waits for nothing else, and its connections stay open.
+        self._listers = ThreadPoolExecutor(len(self.zones), thread_name_prefix="accel-gcp-list")
+
+    def list_all(self) -> list[Any]:
+        """Return every node of the cluster, stopped ones too."""
+        found, errors = gcp_parallel.each(self._list_zone, self.zones, pool=self._listers)
+        if errors:
+            raise next(iter(errors.values()))
+        return [node for zone in self.zones for node in found[zone]]
+
+    def list_instances(
+        self,
+        label_filters: dict[str, str] | None = None,
+        is_terminated: bool = False,  # noqa: FBT001, FBT002 - as Ray calls it
+    ) -> list[Any]:
+        """Return the nodes with these tags, as Ray's do: those that exist, or those that are stopped."""
+        wanted = (label_filters or {}).items()
+        return [
+            node
+            for node in self.list_all()
+            if (node.is_stopped() if is_terminated else not node.is_terminated())
+            and wanted <= node.get_labels().items()
+        ]
+
+    def _list_zone(self, zone: str) -> list[Any]:
+        raise NotImplementedError
