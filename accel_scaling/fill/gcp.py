@@ -116,7 +116,7 @@ def zones_of(provider: dict[str, Any]) -> tuple[str, ...]:
     for zone in zones:
         if not _ZONE.fullmatch(zone):
             raise ClusterConfigError(
-                f"provider.availability_zone names {zone!r}, which is no zone; write each in full, such as us-central1-a"
+                f"provider.availability_zone names {zone!r}, which is no zone; write each in full: us-central1-a"
             )
     regions = dict.fromkeys(zone.rpartition("-")[0] for zone in zones)
     if len(regions) > 1:
@@ -219,10 +219,11 @@ def _template_notes(name: str, node_config: dict[str, Any]) -> tuple[str, ...]:
     inherits = node_config.get("sourceInstanceTemplate") is not None and "guestAccelerators" not in node_config
     if not inherits or not name.startswith(_TAKES_GPUS):
         return ()
-    return (
+    note = (
         "GPUs that the sourceInstanceTemplate attaches are not in this promise; add them as guestAccelerators, or "
-        "guestAccelerators: [] where it has none",
+        "guestAccelerators: [] where it has none"
     )
+    return (note,)
 
 
 def _scheduling(at: str, node_config: dict[str, Any]) -> dict[str, Any]:
