@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog import custom
 from accel_scaling.catalog.near import hint
 from accel_scaling.errors import UnknownAcceleratorError, UnknownInstanceTypeError
 
@@ -55,20 +56,34 @@ class Catalog:
         return self._read[cloud]
 
     def machine_type(self, cloud: str, name: str) -> MachineType:
-        """Return one machine type.
+        """Return one machine type; a custom one of Compute Engine (``n2-custom-8-32768``) by its rule.
 
         Raises:
-            UnknownInstanceTypeError: no layer has it; the text names the nearest names and the way out.
+            UnknownInstanceTypeError: no layer has it; the text names the nearest names and the way out, or the
+                rule that a custom one breaks.
             CatalogFileError: a file of this cloud has a wrong row.
         """
         types = self.machine_types(cloud)
         if name in types:
             return types[name]
+        if cloud == custom.CLOUD and custom.is_custom(name):
+            return custom.custom_machine_type(name, self.chips)
         raise UnknownInstanceTypeError(
             f"instance type {name!r} of {cloud} is not in the catalog {self.version}{hint(name, types)}; "
-            "correct the name, or add a row for it to a catalog of your own (`provider.catalog: FILE` or "
-            "~/.accel_scaling/*.csv)"
+            f"{self._elsewhere(cloud, name) or 'correct the name, or add a row for it to a catalog of your own'} "
+            "(`provider.catalog: FILE` or ~/.accel_scaling/*.csv)"
         )
+
+    def _elsewhere(self, cloud: str, name: str) -> str | None:
+        """Return what to do about a row that is there, but for another cloud: a file that does not say which."""
+        for other in self.clouds:
+            row = self.machine_types(other).get(name) if other != cloud else None
+            if row is not None:
+                return (
+                    f"{row.layer} has it as a type of {other}: write {cloud} in a column `cloud`, or let the file's "
+                    f"name begin with {cloud}"
+                )
+        return None
 
     def chip(self, name: str) -> Chip:
         """Return one accelerator by its key, detected type, variant, or a cloud's or driver's name for it.
@@ -78,11 +93,32 @@ class Catalog:
         """
         if name in self.chips:
             return self.chips[name]
-        found = self._chips_named(name)
+        found = self.chips_named(name)
         if len(found) > 1:
             names = ", ".join(chip.name for chip in found)
             raise UnknownAcceleratorError(f"accelerator {name!r} may be any of {names}; name one of them")
         return found[0]
+
+    def chips_named(self, name: str) -> list[Chip]:
+        """Return every chip that a name may mean; a type's name goes before a cloud's name for something else.
+
+        EC2 calls a GB200 ``B200``: asking for B200 must not find it, asking for ``RTX PRO Server 6000`` must
+        find the RTX-PRO-6000.
+
+        Raises:
+            UnknownAcceleratorError: nothing has that name; the text names the nearest names.
+        """
+        if self._names is None:
+            self._names = _index(self.chips.values())
+        fold = _fold(name)
+        found = self._names[0].get(fold) or self._names[1].get(fold)
+        if not found:
+            words = {word for chip in self.chips.values() for word in (*_types(chip), *_aliases(chip))}
+            raise UnknownAcceleratorError(
+                f"accelerator {name!r} is not in the catalog {self.version}{hint(name, words)}; "
+                f"`accel-scaling catalog find` lists what is"
+            )
+        return found
 
     def find(self, accelerator: str | None = None, min_count: int = 1, cloud: str | None = None) -> list[MachineType]:
         """Return the machine types that have an accelerator, in an order that people read well.
@@ -98,7 +134,7 @@ class Catalog:
             UnknownAcceleratorError: nothing has that name; the text names the nearest names.
             UnknownInstanceTypeError: the catalog has no such cloud.
         """
-        wanted = None if accelerator is None else {chip.name for chip in self._chips_named(accelerator)}
+        wanted = None if accelerator is None else {chip.name for chip in self.chips_named(accelerator)}
         least = max(min_count, 1) if wanted is not None else (min_count if min_count > 1 else 0)
         clouds = self.clouds if cloud is None else (cloud,)
         return sorted(
@@ -110,24 +146,6 @@ class Catalog:
             ),
             key=_reading_order,
         )
-
-    def _chips_named(self, name: str) -> list[Chip]:
-        """Return every chip that a name may mean; a type's name goes before a cloud's name for something else.
-
-        EC2 calls a GB200 ``B200``: asking for B200 must not find it, asking for ``RTX PRO Server 6000`` must
-        find the RTX-PRO-6000.
-        """
-        if self._names is None:
-            self._names = _index(self.chips.values())
-        fold = _fold(name)
-        found = self._names[0].get(fold) or self._names[1].get(fold)
-        if not found:
-            words = {word for chip in self.chips.values() for word in (*_types(chip), *_aliases(chip))}
-            raise UnknownAcceleratorError(
-                f"accelerator {name!r} is not in the catalog {self.version}{hint(name, words)}; "
-                f"`accel-scaling catalog find` lists what is"
-            )
-        return found
 
 
 def _index(chips: Iterable[Chip]) -> tuple[dict[str, list[Chip]], dict[str, list[Chip]]]:

@@ -14,9 +14,11 @@ from accel_scaling.catalog.near import hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
 T = TypeVar("T")
 
+RULE_FILES = ("gcp_attach.csv", "gcp_custom.csv", "gcp_tpu.csv", "gcp_tpu_hosts.csv")
 MAX_DIGITS = 12  # as in rows.py: more digits are a slip of the finger
 
 
@@ -76,6 +78,11 @@ def parse_rules(source: Source, columns: Sequence[str], rule_of: Callable[[Cells
     return rules, problems
 
 
+def is_rules(path: Path) -> bool:
+    """Return whether a file has the name of a rule file: it holds no machine types."""
+    return path.name in RULE_FILES
+
+
 def shipped_rules(name: str) -> Source:
-    """Return a rule file that ships with the package."""
+    """Return a rule file that ships with the package, one of RULE_FILES."""
     return read(SHIPPED_FOLDER / name, label=name)

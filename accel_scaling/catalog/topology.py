@@ -49,6 +49,13 @@ def of_cubes(most_chips: int, *, any_order: bool) -> tuple[str, ...]:
     return tuple(f"{x}x{y}x{z}" for x, y, z in found)
 
 
+def fits(inner: tuple[int, ...], box: tuple[int, ...]) -> bool:
+    """Return whether a layout made of whole cubes lies within a box, edge by edge."""
+    return len(inner) == len(box) and all(
+        edge % CUBE_EDGE == 0 and edge <= most for edge, most in zip(inner, box, strict=True)
+    )
+
+
 def compact(topologies: list[str]) -> str:
     """Return the topology that is nearest to a cube: the one with the shortest edges in sum."""
     return min(topologies, key=lambda each: (sum(edges(each)), edges(each)))

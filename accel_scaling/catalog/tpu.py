@@ -7,6 +7,7 @@ row for each size of host. What follows from them is checked against Google's ow
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.lookup import Catalog
 
 _NAMED = 8  # topologies that an error names
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+_TYPE = re.compile(r"(v|tpu)[0-9]+[a-z]*-[0-9]+")  # what Ray takes for the name of a slice (tpu.py)
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Slice:
             ``TPU-<pod_type>-head`` and the label ``ray.io/tpu-pod-type`` are made of it.
         config_type: ``acceleratorConfig.type`` of the TPU API (``V5LITE_POD``); empty where the API has none,
             as for tpu7x: such a slice can only be asked for by its accelerator type.
+        in_ray: whether Ray 2.60's own table has the topology. Where it does not, the slice starts, announces and
+            reserves as any other; only ``ray.util.tpu``'s placement groups by topology refuse it.
     """
 
     generation: str
@@ -54,6 +59,7 @@ class Slice:
     machine: MachineType
     pod_type: str
     config_type: str
+    in_ray: bool
 
 
 def slice_of_type(catalog: Catalog, accelerator_type: str) -> Slice:
@@ -64,14 +70,11 @@ def slice_of_type(catalog: Catalog, accelerator_type: str) -> Slice:
     """
     name, _, number = accelerator_type.rpartition("-")
     generation = generations().get(name)
-    if generation and number.isascii() and number.isdigit() and number == str(int(number)):
+    if generation and _NUMBER.fullmatch(number):
         found = _of_chips(generation, int(number) / generation.suffix_per_chip)
         if found:
             return _slice(catalog, generation, _default(generation, found))
-    known = (_type_name(each, count) for each in generations().values() for count in _sizes(each))
-    raise UnknownTpuError(
-        f"TPU accelerator type {accelerator_type!r} is not one that Google has{hint(accelerator_type, known)}"
-    )
+    raise UnknownTpuError(_no_such_type(catalog, accelerator_type, name, number))
 
 
 def slice_of_topology(catalog: Catalog, config_type: str, topology: str) -> Slice:
@@ -92,17 +95,34 @@ def slice_of_topology(catalog: Catalog, config_type: str, topology: str) -> Slic
     return _slice(catalog, generation, topology)
 
 
+def is_type(name: str) -> bool:
+    """Return whether a name is written as an accelerator type of Cloud TPU, right or wrong."""
+    return _TYPE.fullmatch(name) is not None
+
+
 def known_slices(catalog: Catalog) -> list[Slice]:
     """Return every slice in every topology, by generation and size: some 1,700."""
     return [_slice(catalog, each, topology) for each in generations().values() for topology in topologies(each)]
 
 
-def default_slices(catalog: Catalog) -> list[Slice]:
-    """Return each accelerator type's slice in its default topology, by generation and size."""
+def slices_with(catalog: Catalog, accelerator: str, min_chips: int = 1) -> list[Slice]:
+    """Return the slices of an accelerator, in their default topology, by generation and size.
+
+    Args:
+        catalog: where the accelerators come from.
+        accelerator: any name that ``Catalog.chip`` takes.
+        min_chips: chips that the whole slice has at least.
+
+    Raises:
+        UnknownAcceleratorError: nothing has that name.
+    """
+    wanted = {chip.name for chip in catalog.chips_named(accelerator)}
     return [
         _slice(catalog, each, _default(each, _of_chips(each, count)))
         for each in generations().values()
+        if each.chip in wanted
         for count in _sizes(each)
+        if count >= min_chips
     ]
 
 
@@ -161,6 +181,7 @@ def _slice(catalog: Catalog, generation: Generation, topology: str) -> Slice:
         machine=_machine(catalog, host, chip, accelerator_type),
         pod_type=f"{generation.ray_name}-{chips * generation.suffix_per_chip}",
         config_type=generation.config_type,
+        in_ray=generation.in_ray(topology),
     )
 
 
@@ -185,6 +206,20 @@ def _machine(catalog: Catalog, host: Host, chip: Chip, accelerator_type: str) ->
         count=host.chips,
         layer=host.layer,
     )
+
+
+def _no_such_type(catalog: Catalog, accelerator_type: str, name: str, number: str) -> str:
+    """Return the error's sentence: the sizes beside it, the generation's right name, or what looks like it."""
+    start = f"TPU accelerator type {accelerator_type!r} is not one that Google has"
+    generation = generations().get(name)
+    if generation and _NUMBER.fullmatch(number):
+        sizes = sorted(_sizes(generation), key=lambda count: abs(count * generation.suffix_per_chip - int(number)))
+        return f"{start}; nearest: {', '.join(_type_name(generation, count) for count in sorted(sizes[:3]))}"
+    for each in generations().values():
+        if name in (each.ray_name, *catalog.chips[each.chip].api_names.get(CLOUD, ())) and name != each.name:
+            return f"{start}; Cloud TPU writes {each.name}-{number or 'N'}"
+    known = (_type_name(each, count) for each in generations().values() for count in _sizes(each))
+    return start + hint(accelerator_type, known)
 
 
 def _no_such_topology(generation: Generation, topology: str) -> str:

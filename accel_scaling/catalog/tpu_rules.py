@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CLOUD = "gcp"
 GENERATIONS_FILE = "gcp_tpu.csv"
 HOSTS_FILE = "gcp_tpu_hosts.csv"
+AT_MOST = "<="
 
 GENERATION_COLUMNS = (
     "generation",
@@ -27,6 +28,7 @@ GENERATION_COLUMNS = (
     "cube_order",
     "compact_to_chips",
     "default_topologies",
+    "ray_topologies",
     "source",
 )
 HOST_COLUMNS = ("generation", "slice", "chips", "machine_type", "vcpus", "memory_mib", "source")
@@ -48,6 +50,8 @@ class Generation:
         compact_to_chips: up to so many chips, the default topology is the one nearest to a cube; above, the
             one that comes first by its edges.
         default_topologies: defaults that follow neither.
+        ray_topologies: those that Ray's own table has; ``<=12x12x16`` stands for all that are made of cubes and
+            have no longer edge.
     """
 
     name: str
@@ -60,6 +64,15 @@ class Generation:
     any_order: bool
     compact_to_chips: int
     default_topologies: tuple[str, ...]
+    ray_topologies: tuple[str, ...]
+
+    def in_ray(self, topology: str) -> bool:
+        """Return whether Ray's own table has a topology."""
+        for each in self.ray_topologies:
+            box = layout.edges(each.removeprefix(AT_MOST)) if each.startswith(AT_MOST) else ()
+            if topology == each or (box and layout.fits(layout.edges(topology), box)):
+                return True
+        return False
 
 
 @dataclass(frozen=True)
@@ -135,12 +148,13 @@ def _generation(cells: Cells) -> Generation:
         any_order=order == "any",
         compact_to_chips=cells.number("compact_to_chips", empty=0),
         default_topologies=_topologies(cells, "default_topologies"),
+        ray_topologies=_topologies(cells, "ray_topologies"),
     )
 
 
 def _topologies(cells: Cells, column: str) -> tuple[str, ...]:
     for word in cells.words(column):
-        if not layout.is_topology(word):
+        if not layout.is_topology(word.removeprefix(AT_MOST) if column == "ray_topologies" else word):
             raise RuleError(f"{column} has {word}; expected edges, as 2x2x4")
     return cells.words(column)
 
