@@ -40,7 +40,7 @@ LOCAL_CLOUD_SSHD_S = 20.0
 # --- Google Cloud (providers/gcp*.py) ---
 
 GCP_CALL_S = 60.0
-"""For one answer of Google's. Most take 0.1 to 2 s; creating many machines is checked against quota first, some 10 s."""
+"""For one answer of Google's. Most take 0.1 to 2 s; a creation of many is checked against quota first, some 10 s."""
 
 GCP_LONG_POLL_S = 150.0
 """For one answer of `operations.wait`, which Google holds back for up to 2 minutes."""

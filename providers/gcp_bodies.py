@@ -34,33 +34,39 @@ INSERT_ONLY = frozenset(
 
 
 def instance(node_config: dict[str, Any], labels: dict[str, str], *, delete_preempted: bool) -> dict[str, Any]:
-    """Return the Instance to create, machine type and other types as bare names, the template's path still in it.
-
-    What the config says stays. Where it says nothing: a machine with accelerators, and a spot one, cannot be moved to
-    another host, so maintenance ends it (docs.cloud.google.com/compute/docs/gpus/gpu-host-maintenance); a spot one
-    is not restarted by Google, and deleted rather than stopped, where Ray would not take a stopped one back
-    (docs.cloud.google.com/compute/docs/instances/create-use-spot).
-    """
+    """Return the Instance to create, machine type and other types as bare names, the template's path still in it."""
     body = copy.deepcopy(node_config)
     body.pop("networkConfig", None)  # Ray writes a TPU's network into every node type
     for key in _MESSAGES:
-        value = body.get(key)
-        if isinstance(value, list) and all(isinstance(part, dict) for part in value):
-            body[key] = {name: held for part in value for name, held in part.items()}
+        if isinstance(body.get(key), list):
+            body[key] = _one_message(body[key])
     _to_bare_names(body)
-    scheduling = dict(body.get("scheduling") or {})
-    spot = scheduling.get("provisioningModel") == "SPOT"
-    preemptible = spot or bool(scheduling.get("preemptible"))
-    if preemptible or _has_accelerators(body):
-        scheduling.setdefault("onHostMaintenance", "TERMINATE")
-    if preemptible:
-        scheduling.setdefault("automaticRestart", False)
-    if spot and delete_preempted:
-        scheduling.setdefault("instanceTerminationAction", "DELETE")
-    if scheduling:
-        body["scheduling"] = scheduling
+    added = missing_scheduling(body, accelerated=_has_accelerators(body), delete_preempted=delete_preempted)
+    if added:
+        body["scheduling"] = {**(body.get("scheduling") or {}), **added}
     body["labels"] = {**(body.get("labels") or {}), **labels}
     return body
+
+
+def missing_scheduling(node_config: dict[str, Any], *, accelerated: bool, delete_preempted: bool) -> dict[str, Any]:
+    """Return what `scheduling` needs and the config does not say; what it says stays.
+
+    A machine with accelerators, and a spot one, cannot be moved to another host, so maintenance ends it
+    (docs.cloud.google.com/compute/docs/gpus/gpu-host-maintenance). A spot one is not restarted by Google, and deleted
+    rather than stopped where Ray would not take a stopped one back
+    (docs.cloud.google.com/compute/docs/instances/create-use-spot).
+    """
+    given = _one_message(node_config.get("scheduling") or {})
+    spot = given.get("provisioningModel") == "SPOT"
+    preemptible = spot or bool(given.get("preemptible"))
+    needed: dict[str, Any] = {}
+    if preemptible or accelerated:
+        needed["onHostMaintenance"] = "TERMINATE"
+    if preemptible:
+        needed["automaticRestart"] = False
+    if spot and delete_preempted:
+        needed["instanceTerminationAction"] = "DELETE"
+    return {key: value for key, value in needed.items() if key not in given}
 
 
 def fits_bulk(body: dict[str, Any]) -> bool:
@@ -108,6 +114,11 @@ def slice_node(node_config: dict[str, Any], labels: dict[str, str]) -> dict[str,
         body["serviceAccount"] = account
     body["labels"] = {**(body.get("labels") or {}), **labels}
     return body
+
+
+def _one_message(given: Any) -> dict[str, Any]:
+    parts = given if isinstance(given, list) else [given]
+    return {name: held for part in parts if isinstance(part, dict) for name, held in part.items()}
 
 
 def _has_accelerators(body: dict[str, Any]) -> bool:

@@ -12,7 +12,9 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.gcp import is_tpu, region_of, with_template
+from accel_scaling.fill.cluster import catalog_of
+from accel_scaling.fill.gcp import is_tpu, machine, region_of, with_template
+from accel_scaling.providers import gcp_bodies
 from accel_scaling.providers.gcp_clients import client
 from accel_scaling.providers.gcp_conflicts import until_unbeaten
 from accel_scaling.providers.gcp_failures import BROKEN, GoogleRefusedError, of_exception, status_of
@@ -35,13 +37,15 @@ def prepared(config: Config) -> Config:
         GoogleRefusedError: no credentials, no permission, or Google cannot be reached.
         ClusterConfigError: the region has no subnetwork.
     """
+    own = config["available_node_types"]
     config = copy.deepcopy(config)
     config["head_node"] = {}  # where Ray's steps put the head's service account
     provider, steps = config["provider"], _ray.gcp_bootstrap()
     provider["region"] = region_of(config)
     if any(is_tpu(node_type["node_config"]) for node_type in config["available_node_types"].values()):
         provider[steps.HAS_TPU_PROVIDER_FIELD] = True
-    own_networks = _networks_of_templates(config)
+    merged = with_templates(config)["available_node_types"]
+    _add_scheduling(config, merged)
     with one_sentence():
         crm, iam, compute = (client(provider, api) for api in ("cloudresourcemanager", "iam", "compute"))
         config = steps._configure_project(config, crm)  # noqa: SLF001
@@ -54,8 +58,9 @@ def prepared(config: Config) -> Config:
                 f"project {provider['project_id']} has no subnetwork in {provider['region']}; create one, or name "
                 "networkInterfaces in each node_config"
             ) from None
-    for name in own_networks:
-        config["available_node_types"][name]["node_config"].pop("networkInterfaces", None)
+    for name, node_type in own.items():
+        if "networkInterfaces" not in node_type["node_config"] and "networkInterfaces" in merged[name]["node_config"]:
+            config["available_node_types"][name]["node_config"].pop("networkInterfaces", None)  # the template's stays
     return config
 
 
@@ -114,14 +119,19 @@ def _policy_beaten(error: Exception) -> bool:
     return status_of(error) == 409 or (status_of(error) == 400 and "does not exist" in str(error))
 
 
-def _networks_of_templates(config: Config) -> list[str]:
-    """Return the node types whose template brings its network, which Ray's default would override."""
-    merged = with_templates(config)["available_node_types"]
-    return [
-        name
-        for name, node_type in config["available_node_types"].items()
-        if "networkInterfaces" not in node_type["node_config"] and "networkInterfaces" in merged[name]["node_config"]
-    ]
+def _add_scheduling(config: Config, merged: Config) -> None:
+    """Add what accelerators and spot machines need: here the user's own machine types and templates are known."""
+    catalog, keep_stopped = catalog_of(config), bool(config["provider"].get("cache_stopped_nodes"))
+    for name, node_type in config["available_node_types"].items():
+        node_config, seen = node_type["node_config"], merged[name]["node_config"]
+        if is_tpu(node_config):
+            continue
+        has = machine(f"available_node_types.{name}", seen, catalog).machine.chip is not None
+        delete = not keep_stopped and name != config["head_node_type"]
+        added = gcp_bodies.missing_scheduling(seen, accelerated=has, delete_preempted=delete)
+        given = node_config.get("scheduling") or {}
+        if added:
+            node_config["scheduling"] = [*given, added] if isinstance(given, list) else {**given, **added}
 
 
 def _properties(provider: Config, template: str) -> dict[str, Any]:

@@ -8,31 +8,29 @@ from typing import TYPE_CHECKING, Any
 from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray, timings
-from accel_scaling.providers import gcp_bodies, gcp_parallel
+from accel_scaling.providers import gcp_create
 from accel_scaling.providers.gcp_clients import new_request_id
 from accel_scaling.providers.gcp_conflicts import until_unbeaten
 from accel_scaling.providers.gcp_failures import (
     Category,
     Failure,
     OperationFailedError,
-    of_exception,
     of_operation,
     status_of,
 )
-from accel_scaling.providers.gcp_launch import Launch
-from accel_scaling.providers.gcp_names import from_label, from_labels, new_name, to_label
+from accel_scaling.providers.gcp_names import from_labels, to_label
 from accel_scaling.providers.gcp_zones import OverZones
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from accel_scaling.providers.gcp_launch import Launch
+
 # Any bases: Ray ships no types for them.
 _RayCompute: Any = _ray.gcp_resources()[0]
 _RayComputeNode: Any = _ray.gcp_nodes()[0]
 
-_BULK_LIMIT = 1000  # machines in one call
 _PAGE = 500  # the most that Google returns at once
-_ELSEWHERE = frozenset({Category.CAPACITY, Category.NOT_OFFERED})  # what another zone may not have
 
 
 class Machine(_RayComputeNode):  # type: ignore[misc]
@@ -94,26 +92,8 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
         raise AssertionError("unreachable: there is a zone")
 
     def create(self, node_config: dict[str, Any], labels: dict[str, str], count: int, *, keep_stopped: bool) -> Launch:
-        """Create up to ``count`` machines, zone after zone; those that come are kept.
-
-        The zones are tried in the order of the cluster file, those that were sold out a moment ago last: machines of
-        one type stay together where they can.
-        """
-        body = gcp_bodies.instance(node_config, labels, delete_preempted=not keep_stopped)
-        template = body.pop("sourceInstanceTemplate", None)
-        made: list[str] = []
-        tried: list[str] = []
-        failure: Failure | None = None
-        for zone in self._in_order(body.get("machineType", "")):
-            tried.append(zone)
-            came, failure = self._create_in(zone, body, template, count - len(made))
-            made += came
-            if len(made) >= count:
-                return Launch(made, None, tried)
-            if failure.category not in _ELSEWHERE:
-                break
-            self._sold_out[zone, body.get("machineType", "")] = time.monotonic()
-        return Launch(made, failure, tried)
+        """Create up to ``count`` machines, zone after zone; those that come are kept."""
+        return gcp_create.create(self, node_config, labels, count, keep_stopped=keep_stopped)
 
     def delete(self, node_id: str) -> None:
         """Delete a machine, whether it is there or not."""
@@ -126,6 +106,7 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
             except Exception as error:
                 if status_of(error) != 404:
                     raise
+        self._zone_of.pop(node_id, None)
 
     def stop(self, node_id: str) -> None:
         """Stop a machine that is to be started again."""
@@ -145,7 +126,7 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
         call = self.resource.instances().start(
             project=self.project_id, zone=zone, instance=node_id, requestId=new_request_id()
         )
-        self._wait(call.execute(), zone)
+        self.wait(call.execute(), zone)
 
     def write_labels(self, node_id: str, labels: dict[str, str]) -> bool:
         """Add labels to a machine's; False if there is no such machine. A change in between is read and kept."""
@@ -178,7 +159,7 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
         call = self.resource.instances().setLabels(
             project=self.project_id, zone=zone, instance=machine["name"], body=body, requestId=new_request_id()
         )
-        self._wait(call.execute(), zone)
+        self.wait(call.execute(), zone)
 
     def _list_zone(self, zone: str) -> list[Machine]:
         # A TPU's hosts are instances too, without ssh keys of ours: the slice stands for them.
@@ -203,89 +184,26 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
         known = self._zone_of.get(node_id)
         return [known] if known else self.zones
 
-    def _in_order(self, machine_type: str) -> list[str]:
+    def tried_order(self, machine_type: str) -> list[str]:
+        """Return the zones in the order of the cluster file, those that were sold out a moment ago last."""
         since = time.monotonic() - timings.GCP_DRY_ZONE_S
         return sorted(self.zones, key=lambda zone: self._sold_out.get((zone, machine_type), since) > since)
 
-    def _create_in(
-        self, zone: str, body: dict[str, Any], template: str | None, count: int
-    ) -> tuple[list[str], Failure]:
-        """Return the names that exist in this zone now, and why they are not more."""
-        made: list[str] = []
-        silent = False
-        while True:
-            names = [
-                new_name(from_label(body["labels"][_ray.gcp_tags()[1]]), self.KIND) for _ in range(count - len(made))
-            ]
-            bulk = len(names) > 1 and gcp_bodies.fits_bulk(body)
-            create = self._bulk if bulk else self._one_by_one
-            came, failure = create(zone, names[:_BULK_LIMIT], body, template)
-            made += came
-            if failure is not None or len(made) >= count:
-                return made, failure or Failure(Category.UNKNOWN, "none", "")
-            if not came:
-                # Bulk creation ends well with fewer than asked for; the rest, asked for once more, brings the reason.
-                if silent:
-                    return made, Failure(Category.UNKNOWN, "no reason", "Google created fewer than asked for")
-                silent = True
+    def note_sold_out(self, zone: str, machine_type: str) -> None:
+        """Remember that a zone has no machine of this type just now."""
+        self._sold_out[zone, machine_type] = time.monotonic()
 
-    def _bulk(
-        self, zone: str, names: list[str], body: dict[str, Any], template: str | None
-    ) -> tuple[list[str], Failure | None]:
-        request: dict[str, Any] = {
-            "count": str(len(names)),
-            "minCount": "1",
-            "instanceProperties": body,
-            "perInstanceProperties": {name: {} for name in names},
-        }
-        if template:
-            request["sourceInstanceTemplate"] = template
-        call = self.resource.instances().bulkInsert(
-            project=self.project_id, zone=zone, body=request, requestId=new_request_id()
-        )
-        failure = None
-        try:
-            operation = self._wait(call.execute(), zone)
-            if all(not per.get("failedToCreateVmCount") for per in _per_location(operation)):
-                return self._came(zone, names), None
-        except Exception as error:  # noqa: BLE001 - some may exist all the same
-            failure = of_exception(error)
-        return self._existing(zone, names), failure
-
-    def _one_by_one(
-        self, zone: str, names: list[str], body: dict[str, Any], template: str | None
-    ) -> tuple[list[str], Failure | None]:
-        placed = gcp_bodies.in_zone(body, self.project_id, zone)
-
-        def insert(name: str) -> None:
-            call = self.resource.instances().insert(
-                project=self.project_id,
-                zone=zone,
-                body={**placed, "name": name},
-                requestId=new_request_id(),
-                **({"sourceInstanceTemplate": template} if template else {}),
-            )
-            self._wait(call.execute(), zone)
-
-        made, errors = gcp_parallel.each(insert, names)
-        came = self._came(zone, [name for name in names if name in made])
-        if not errors:
-            return came, None
-        return came + self._existing(zone, list(errors)), of_exception(next(iter(errors.values())))
-
-    def _came(self, zone: str, names: list[str]) -> list[str]:
-        self._zone_of.update(dict.fromkeys(names, zone))
-        return names
-
-    def _existing(self, zone: str, names: list[str]) -> list[str]:
-        """Return those of the names that exist: after a failure only Google knows."""
-        try:
-            alive = {machine["name"] for machine in self._list_zone(zone) if not machine.is_terminated()}
-        except Exception:  # noqa: BLE001 - the failure before this one is the one to tell; a listing will find them
-            return []
+    def existing(self, zone: str, names: Sequence[str]) -> list[str]:
+        """Return those of the names that exist in a zone: after a failure only Google knows."""
+        alive = {machine["name"] for machine in self._list_zone(zone) if not machine.is_terminated()}
         return [name for name in names if name in alive]
 
-    def _wait(self, operation: dict[str, Any], zone: str) -> dict[str, Any]:
+    def placed(self, zone: str, names: Sequence[str]) -> list[str]:
+        """Remember which zone these machines are in, and return them."""
+        self._zone_of.update(dict.fromkeys(names, zone))
+        return list(names)
+
+    def wait(self, operation: dict[str, Any], zone: str) -> dict[str, Any]:
         """Wait until an operation is done, by Google's own waiting call.
 
         Raises:
@@ -304,8 +222,3 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
         if "error" in operation:
             raise OperationFailedError(of_operation(operation["error"]))
         return operation
-
-
-def _per_location(operation: dict[str, Any]) -> list[dict[str, Any]]:
-    metadata = operation.get("instancesBulkInsertOperationMetadata") or {}
-    return list((metadata.get("perLocationStatus") or {}).values())

@@ -76,9 +76,12 @@ def of_exception(error: BaseException) -> Failure:
 
 def of_operation(error: dict[str, Any]) -> Failure:
     """Return what the ``error`` of an operation means, of Compute Engine (a list) or of Cloud TPU (a code)."""
-    first = (error.get("errors") or [error])[0]
-    codes = [str(first.get("code", "")), *_reasons(first.get("errorDetails") or first.get("details") or [])]
-    return _classified([code for code in codes if code], str(first.get("message", "")))
+    failures = []
+    for one in error.get("errors") or [error]:
+        codes = [str(one.get("code", "")), *_reasons(one.get("errorDetails") or one.get("details") or [])]
+        failures.append(_classified([code for code in codes if code], str(one.get("message", ""))))
+    # Bulk creation puts "too few were created" beside the reason.
+    return next((failure for failure in failures if failure.category is not Category.UNKNOWN), failures[0])
 
 
 def status_of(error: BaseException) -> int | None:

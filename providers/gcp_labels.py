@@ -80,9 +80,9 @@ class LabelWriter:
         with self._changed:
             self._due = dict.fromkeys(self._due, 0.0)
             self._changed.notify_all()
-        # This thread writes too: when the interpreter ends, no new one can be started.
         while (left := deadline - time.monotonic()) > 0:
-            if self._step():
+            # When the interpreter ends, no thread can be started: this one writes. It might outstay its time there.
+            if not self._threads and self._step():
                 continue
             with self._changed:
                 if not self._unwritten and not self._busy:
