@@ -384,6 +384,17 @@ def test_a_wrong_type_is_refused_with_the_line_of_its_node_type(
     assert f"cluster.yaml:{line}: available_node_types.t4.node_config.guestAccelerators:" in capsys.readouterr().err
 
 
+def test_a_wrong_place_is_refused_with_its_line(
+    tmp_path: Path, examples: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (examples / "gcp-gpu.yaml").read_text(encoding="utf-8").replace("region: us-central1", "region: us-east1")
+    path = tmp_path / "cluster.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert main(["fill", str(path)]) == 2
+    line = text.splitlines().index("  region: us-east1") + 1
+    assert f"cluster.yaml:{line}: provider.region is 'us-east1'" in capsys.readouterr().err
+
+
 ANY = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

@@ -8,7 +8,7 @@ import pytest
 import ray._raylet as raylet
 
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.tpu import default_slices, known_slices
+from accel_scaling.catalog.tpu import known_slices
 from accel_scaling.errors import AccelScalingError, UnknownTpuError
 from accel_scaling.fill import promise, tpu
 from accel_scaling.fill.cluster import fill, promise_of
@@ -124,6 +124,13 @@ def test_a_wrong_slice_is_refused_with_its_key_before_anything_is_paid_for(
     assert text.startswith("available_node_types.w0")
 
 
+def test_a_generation_that_the_cloud_tpu_api_does_not_have_is_filled_and_said() -> None:
+    config, notes = fill(cluster({**RUNTIME, "acceleratorType": "tpu7x-8"}), shipped_catalog())
+    assert config["available_node_types"]["w0"]["resources"]["TPU-v7x-8-head"] == 1
+    assert len(notes) == 1
+    assert "available_node_types.w0: Google says that the Cloud TPU API" in notes[0]
+
+
 def test_an_unknown_slice_is_named_with_the_nearest_names() -> None:
     with pytest.raises(UnknownTpuError) as error:
         fill(cluster({**RUNTIME, "acceleratorType": "v5lite-8"}), shipped_catalog())
@@ -142,7 +149,7 @@ def test_a_slice_of_several_hosts_is_refused_as_the_head_node_and_one_host_is_no
 
 
 def test_every_generation_has_the_software_version_that_its_error_names() -> None:
-    without = {each.generation for each in default_slices(shipped_catalog())} - tpu.RUNTIME_VERSIONS.keys()
+    without = {each.generation for each in known_slices(shipped_catalog())} - tpu.RUNTIME_VERSIONS.keys()
     assert without <= {"tpu7", "tpu7x"}, "Cloud TPU's API, and so its software versions, end with v6e"
 
 

@@ -12,7 +12,8 @@ from accel_scaling.errors import AccelScalingError, ClusterConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_KEY_PATH = re.compile(r"available_node_types\.([^\s:(]+?)(?=[:\s(]|\.node_config|\.resources|$)")
+_NODE_TYPE = re.compile(r"available_node_types\.([^\s:(]+?)(?=[:\s(]|\.node_config|\.resources|$)")
+_OF_PROVIDER = re.compile(r"^provider\.(\w+)")
 
 
 def read_cluster(path: Path) -> dict[str, Any]:
@@ -37,16 +38,20 @@ def read_cluster(path: Path) -> dict[str, Any]:
 
 
 def at_its_line(error: AccelScalingError, path: Path) -> AccelScalingError:
-    """Return the error with the file, and with the line of the node type that it names."""
-    match = _KEY_PATH.search(str(error))
-    line = _line_of(path, match.group(1)) if match else None
+    """Return the error with the file, and with the line of the node type or the key of `provider` that it names."""
+    node_type, of_provider = _NODE_TYPE.search(str(error)), _OF_PROVIDER.match(str(error))
+    line = None
+    if of_provider:
+        line = _line_of(path, "provider", of_provider[1]) or _line_of(path, "provider")
+    elif node_type:
+        line = _line_of(path, "available_node_types", node_type[1])
     return type(error)(f"{path}:{line}: {error}" if line else f"{path}: {error}")
 
 
-def _line_of(path: Path, node_type: str) -> int | None:
+def _line_of(path: Path, *keys: str) -> int | None:
     line: int | None = None
     root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    for key in ("available_node_types", node_type):
+    for key in keys:
         for key_node, value_node in getattr(root, "value", []):
             if key_node.value == key:
                 line, root = key_node.start_mark.line + 1, value_node

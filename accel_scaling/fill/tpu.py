@@ -41,6 +41,13 @@ RUNTIME_VERSIONS = {
 }
 
 
+# cloud.google.com/tpu/docs/runtimes: "The Cloud TPU API is not supported on TPU7x and later TPU versions".
+_NOT_IN_THE_API = (
+    "Google says that the Cloud TPU API, through which Ray creates slices, does not have {}; the promise is what its "
+    "hosts would announce"
+)
+
+
 def head_resource(pod_type: str) -> str:
     """Return the resource that only host 0 of a slice announces; one of it is one whole slice."""
     return f"TPU-{pod_type}-head"
@@ -73,7 +80,7 @@ def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machin
         raise type(error)(f"{at}.{named[0]}: {error}") from None
     _check_runtime(at, node_config, found)
     _check_scheduling(at, node_config)
-    return Machine(found.machine, found)
+    return Machine(found.machine, found, () if found.config_type else (_NOT_IN_THE_API.format(found.generation),))
 
 
 def of_slice(promised: Promise, found: Slice) -> Promise:
