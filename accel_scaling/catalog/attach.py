@@ -15,6 +15,8 @@ from accel_scaling.catalog.rules import Cells, RuleError, parse_rules, shipped_r
 from accel_scaling.errors import AttachError, UnknownAcceleratorError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from accel_scaling.catalog.files import Problem, Source
     from accel_scaling.catalog.lookup import Catalog
     from accel_scaling.catalog.model import Chip, MachineType
@@ -77,7 +79,7 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
         UnknownAcceleratorError: the API has no such accelerator; the text names the nearest.
         AttachError: Compute Engine does not make this combination; the text says what goes.
     """
-    named = _api_names(catalog)
+    named = api_names(catalog.chips.values())
     if accelerator not in named:
         raise UnknownAcceleratorError(
             f"accelerator type {accelerator!r} is not one that Compute Engine has{_near(accelerator, named)}"
@@ -112,15 +114,25 @@ def attach_rules() -> dict[str, list[AttachRule]]:
     return found
 
 
-def parse_attach_rules(source: Source) -> tuple[list[AttachRule], list[Problem]]:
-    """Read the rules, and everything that is wrong with their file."""
-    return parse_rules(source, COLUMNS, _rule)
+def parse_attach_rules(
+    source: Source, api_names: Collection[str] | None = None
+) -> tuple[list[AttachRule], list[Problem]]:
+    """Read the rules, and everything that is wrong with their file; the accelerators too, where they are given."""
+    return parse_rules(
+        source, COLUMNS, lambda cells: _rule(cells, api_names), lambda rule: (rule.accelerator, rule.count)
+    )
 
 
-def _rule(cells: Cells) -> AttachRule:
+def api_names(chips: Iterable[Chip]) -> dict[str, Chip]:
+    """Return the chip behind each of the API's names; a name of a whole and its slices means the whole."""
+    whole_last = sorted(chips, key=lambda chip: chip.partition_of is None)
+    return {name: chip for chip in whole_last for name in chip.api_names.get(CLOUD, ())}
+
+
+def _rule(cells: Cells, names: Collection[str] | None) -> AttachRule:
     cells.text("source")
     rule = AttachRule(
-        cells.text("accelerator"),
+        cells.known("accelerator", names),
         *(cells.number(each) for each in ("count", "min_vcpus", "max_vcpus", "min_memory_mib", "max_memory_mib")),
     )
     for what, least, most in (
@@ -130,12 +142,6 @@ def _rule(cells: Cells) -> AttachRule:
         if least > most:
             raise RuleError(f"min_{what} is {least}, above max_{what}, which is {most}")
     return rule
-
-
-def _api_names(catalog: Catalog) -> dict[str, Chip]:
-    """Return the chip behind each of the API's names; a name of a whole and its slices means the whole."""
-    chips = sorted(catalog.chips.values(), key=lambda chip: chip.partition_of is None)
-    return {name: chip for chip in chips for name in chip.api_names.get(CLOUD, ())}
 
 
 def _near(accelerator: str, named: dict[str, Chip]) -> str:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.attach import ATTACH_FILE, api_names, parse_attach_rules
 from accel_scaling.catalog.chips import parse_chips
-from accel_scaling.catalog.files import CHIPS_FILE, SHIPPED_FOLDER, Source, describe, read
-from accel_scaling.catalog.load import chips_beside, known_clouds, merged_chips, shipped_sources
+from accel_scaling.catalog.custom_rules import CUSTOM_FILE, parse_custom_rules
+from accel_scaling.catalog.files import CHIPS_FILE, SHIPPED_FOLDER, Problem, Source, describe, read
+from accel_scaling.catalog.load import chips_beside, known_clouds, merged_chips, shipped_catalog, shipped_sources
 from accel_scaling.catalog.rows import parse_rows
+from accel_scaling.catalog.rules import RULE_FILES, is_rules, shipped_rules
+from accel_scaling.catalog.tpu_rules import CLOUD, GENERATIONS_FILE, parse_generations, parse_hosts
 from accel_scaling.errors import CatalogFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
+
+    from accel_scaling.catalog.model import Chip
 
 
 @dataclass
@@ -23,16 +29,18 @@ class Report:
     Attributes:
         machine_types: distinct machine types in the files.
         accelerators: distinct accelerators in the files.
+        rules: lines of rule files: what is attached to what, custom machine types, TPU slices.
         problems: one ``file:line: what is wrong`` each; empty where all is well.
     """
 
     machine_types: int = 0
     accelerators: int = 0
+    rules: int = 0
     problems: list[str] = field(default_factory=list)
 
 
 def check_files(paths: Sequence[Path] = ()) -> Report:
-    """Check CSV and YAML files against each other and the shipped accelerators; ours where none is given."""
+    """Check CSV and YAML files against each other and what ships; what ships alone where none is given."""
     report = Report()
     sources = _read_all([*paths, *_beside(paths)], report) if paths else _ours()
     chips = merged_chips([])
@@ -41,19 +49,45 @@ def check_files(paths: Sequence[Path] = ()) -> Report:
         own, problems = parse_chips(source.text, chips)
         chips.update(own)
         accelerators.update(own)
-        report.problems += [describe(source.path, problem) for problem in sorted(problems)]
+        _note(report, source, problems)
     machine_types: set[tuple[str, str]] = set()
-    for source in (each for each in sources if not each.is_chips):
+    for source in (each for each in sources if not each.is_chips and not is_rules(each.path)):
         rows, problems = parse_rows(source, chips, known_clouds())
         machine_types.update(rows)
-        report.problems += [describe(source.path, problem) for problem in sorted(problems)]
+        _note(report, source, problems)
     report.machine_types, report.accelerators = len(machine_types), len(accelerators)
+    for source in (each for each in sources if is_rules(each.path)):
+        rules, problems = _parsed_rules(source, chips, sources, {name for of, name in machine_types if of == CLOUD})
+        report.rules += len(rules)
+        _note(report, source, problems)
     return report
+
+
+def _parsed_rules(
+    source: Source, chips: Mapping[str, Chip], sources: Sequence[Source], machine_types: Collection[str]
+) -> tuple[Sequence[object], list[Problem]]:
+    """Read a rule file with everything that its names may refer to."""
+    if source.path.name == ATTACH_FILE:
+        return parse_attach_rules(source, api_names(chips.values()))
+    if source.path.name == CUSTOM_FILE:
+        return parse_custom_rules(source, chips)
+    if source.path.name == GENERATIONS_FILE:
+        return parse_generations(source, chips)
+    beside = next((each for each in sources if each.path.name == GENERATIONS_FILE), None)
+    generations, _ = parse_generations(beside or shipped_rules(GENERATIONS_FILE))
+    return parse_hosts(
+        source, {each.name for each in generations}, machine_types or shipped_catalog().machine_types(CLOUD)
+    )
+
+
+def _note(report: Report, source: Source, problems: Sequence[Problem]) -> None:
+    report.problems += [describe(source.path, problem) for problem in sorted(problems)]
 
 
 def _ours() -> list[Source]:
     chips = read(SHIPPED_FOLDER / CHIPS_FILE)
-    return [chips, *(source for cloud in known_clouds() for source in shipped_sources(cloud))]
+    rows = [source for cloud in known_clouds() for source in shipped_sources(cloud)]
+    return [chips, *rows, *map(shipped_rules, RULE_FILES)]
 
 
 def _beside(paths: Sequence[Path]) -> list[Path]:

@@ -12,6 +12,8 @@ from accel_scaling.catalog.rows import ARCHITECTURES
 from accel_scaling.catalog.rules import MAX_DIGITS, Cells, RuleError, parse_rules, shipped_rules
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from accel_scaling.catalog.files import Problem, Source
 
 CUSTOM_FILE = "gcp_custom.csv"
@@ -95,12 +97,14 @@ def custom_rules() -> dict[str, list[CustomRule]]:
     return found
 
 
-def parse_custom_rules(source: Source) -> tuple[list[CustomRule], list[Problem]]:
-    """Read the rules, and everything that is wrong with their file."""
-    return parse_rules(source, COLUMNS, lambda cells: _rule(cells, source.label))
+def parse_custom_rules(source: Source, chips: Collection[str] | None = None) -> tuple[list[CustomRule], list[Problem]]:
+    """Read the rules, and everything that is wrong with their file; the accelerators too, where they are given."""
+    return parse_rules(
+        source, COLUMNS, lambda cells: _rule(cells, source.label, chips), lambda rule: (rule.name, rule.spans)
+    )
 
 
-def _rule(cells: Cells, layer: str) -> CustomRule:
+def _rule(cells: Cells, layer: str, chips: Collection[str] | None) -> CustomRule:
     cells.text("source")
     ratios = [_gib(cells, column) for column in ("min_gib_per_vcpu", "max_gib_per_vcpu")]
     least, most, extended = (_gib(cells, column) for column in ("min_gib", "max_gib", "max_gib_extended"))
@@ -108,7 +112,7 @@ def _rule(cells: Cells, layer: str) -> CustomRule:
         raise RuleError("min_gib and max_gib must both be there, the smaller one first")
     if (ratios[0] is None) != (ratios[1] is None):
         raise RuleError("min_gib_per_vcpu and max_gib_per_vcpu go together; fill both, or empty both")
-    accelerator = cells.by_column["accelerator"]
+    accelerator = cells.by_column["accelerator"] and cells.known("accelerator", chips)
     return CustomRule(
         name=cells.text("name"),
         spans=_parsed_spans(cells),

@@ -13,7 +13,7 @@ from accel_scaling.catalog.files import SHIPPED_FOLDER, Problem, Source, csv_rec
 from accel_scaling.catalog.near import hint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
@@ -42,6 +42,13 @@ class Cells:
         """Return the words of a cell; it may be empty."""
         return tuple(self.by_column[column].split())
 
+    def known(self, column: str, names: Collection[str] | None) -> str:
+        """Return a word that must be one of ``names``; any word will do where they are None, not at hand."""
+        cell = self.text(column)
+        if names is not None and cell not in names:
+            raise RuleError(f"{column} {cell!r} is not known{hint(cell, names)}")
+        return cell
+
     def number(self, column: str, *, at_least: int = 1, empty: int | None = None) -> int:
         """Return a whole number; ``empty`` stands for an empty cell, which is wrong where it is None."""
         cell = self.by_column[column]
@@ -59,22 +66,40 @@ class Cells:
         return cell
 
 
-def parse_rules(source: Source, columns: Sequence[str], rule_of: Callable[[Cells], T]) -> tuple[list[T], list[Problem]]:
-    """Return the rules of a file, and everything that is wrong; with a problem, the rules are not complete."""
+def parse_rules(
+    source: Source, columns: Sequence[str], rule_of: Callable[[Cells], T], key_of: Callable[[T], object]
+) -> tuple[list[T], list[Problem]]:
+    """Read the rules of a file.
+
+    Args:
+        source: the file.
+        columns: its columns, in their order.
+        rule_of: makes a rule of a line's cells; raises RuleError.
+        key_of: what no two rules may have in common.
+
+    Returns:
+        The rules, and everything that is wrong; with a problem, the rules are not complete.
+    """
     problems: list[Problem] = []
     records = csv_records(source.text, problems)
     line, header = next(records, (1, []))
     if [name.strip() for name in header] != list(columns):
         return [], [*problems, Problem(line, f"the columns are {', '.join(header)}; expected {', '.join(columns)}")]
     rules: list[T] = []
+    lines: dict[object, int] = {}
     for line, cells in records:
         if len(cells) != len(columns):
             problems.append(Problem(line, f"has {len(cells)} cells; expected {len(columns)}, one for each column"))
             continue
         try:
-            rules.append(rule_of(Cells(dict(zip(columns, (cell.strip() for cell in cells), strict=True)))))
+            rule = rule_of(Cells(dict(zip(columns, (cell.strip() for cell in cells), strict=True))))
         except RuleError as error:
             problems.append(Problem(line, str(error)))
+            continue
+        if key_of(rule) in lines:
+            problems.append(Problem(line, f"is the same rule as line {lines[key_of(rule)]}; keep one of the two"))
+        lines[key_of(rule)] = line
+        rules.append(rule)
     return rules, problems
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog import topology as layout
+from accel_scaling.catalog.files import Problem
 from accel_scaling.catalog.rules import Cells, RuleError, parse_rules, shipped_rules
 
 if TYPE_CHECKING:
-    from accel_scaling.catalog.files import Problem, Source
+    from collections.abc import Collection
+
+    from accel_scaling.catalog.files import Source
 
 CLOUD = "gcp"
 GENERATIONS_FILE = "gcp_tpu.csv"
@@ -123,17 +126,29 @@ def hosts() -> dict[str, list[Host]]:
     return found
 
 
-def parse_generations(source: Source) -> tuple[list[Generation], list[Problem]]:
-    """Read the generations, and everything that is wrong with their file."""
-    return parse_rules(source, GENERATION_COLUMNS, _generation)
+def parse_generations(source: Source, chips: Collection[str] | None = None) -> tuple[list[Generation], list[Problem]]:
+    """Read the generations, and everything that is wrong with their file; the chips too, where they are given."""
+    return parse_rules(
+        source, GENERATION_COLUMNS, lambda cells: _generation(cells, chips), lambda generation: generation.name
+    )
 
 
-def parse_hosts(source: Source) -> tuple[list[Host], list[Problem]]:
-    """Read the hosts, and everything that is wrong with their file."""
-    return parse_rules(source, HOST_COLUMNS, lambda cells: _host(cells, source.label))
+def parse_hosts(
+    source: Source, generations: Collection[str] | None = None, machine_types: Collection[str] | None = None
+) -> tuple[list[Host], list[Problem]]:
+    """Read the hosts, and everything that is wrong with their file; the names in it too, where they are given."""
+    found, problems = parse_rules(
+        source,
+        HOST_COLUMNS,
+        lambda cells: _host(cells, source.label, generations, machine_types),
+        lambda host: (host.generation, host.one_of_many, None if host.one_of_many else host.chips),
+    )
+    lacking = set(generations or ()) - {host.generation for host in found if host.one_of_many}
+    problems += [Problem(1, f"no row says what slices of many hosts are made of for {each}") for each in lacking]
+    return found, problems
 
 
-def _generation(cells: Cells) -> Generation:
+def _generation(cells: Cells, chips: Collection[str] | None) -> Generation:
     cells.text("source")
     cubes = cells.number("cubes_to_chips", empty=0)
     order = cells.one_of("cube_order", ("any", "rising")) if cubes else ""
@@ -141,7 +156,7 @@ def _generation(cells: Cells) -> Generation:
         name=cells.text("generation"),
         config_type=cells.by_column["config_type"],
         ray_name=cells.text("ray_name"),
-        chip=cells.text("chip"),
+        chip=cells.known("chip", chips),
         suffix_per_chip=cells.number("suffix_per_chip"),
         topologies=_topologies(cells, "topologies"),
         cubes_to_chips=cubes,
@@ -159,14 +174,14 @@ def _topologies(cells: Cells, column: str) -> tuple[str, ...]:
     return cells.words(column)
 
 
-def _host(cells: Cells, layer: str) -> Host:
+def _host(cells: Cells, layer: str, generations: Collection[str] | None, machine_types: Collection[str] | None) -> Host:
     cells.text("source")
-    machine_type = cells.by_column["machine_type"]
+    machine_type = cells.by_column["machine_type"] and cells.known("machine_type", machine_types)
     sizes = [cells.number(column, empty=0 if machine_type else None) for column in ("vcpus", "memory_mib")]
     if machine_type and any(sizes):
         raise RuleError("vcpus and memory_mib are those of the machine_type; empty them, or empty machine_type")
     return Host(
-        generation=cells.text("generation"),
+        generation=cells.known("generation", generations),
         one_of_many=cells.one_of("slice", ("one", "many")) == "many",
         chips=cells.number("chips"),
         machine_type=machine_type,
