@@ -131,7 +131,7 @@ def gcp_bootstrap() -> Any:
 
 
 def check_legacy_fields(config: dict[str, Any]) -> None:
-    """Refuse fields that Ray no longer reads, in Ray's words."""
+    """Warn of fields that Ray no longer reads, in Ray's words."""
     from ray.autoscaler._private.util import check_legacy_fields as check
 
     check(config)
