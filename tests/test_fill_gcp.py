@@ -333,6 +333,18 @@ def test_a_stock_gcp_file_is_filled_as_one_of_ours() -> None:
     assert stock["available_node_types"] == ours["available_node_types"]
 
 
+def test_rays_own_default_file_is_filled_its_list_of_scheduling_too() -> None:
+    from accel_scaling.fill.defaults import ray_defaults
+
+    config, notes = fill(ray_defaults("gcp"), shipped_catalog())
+    assert notes == []
+    head, worker = (config["available_node_types"][name] for name in ("ray_head_default", "ray_worker_small"))
+    assert head["resources"] == {"CPU": 2}
+    assert head["labels"]["ray.io/market-type"] == "on-demand"
+    assert worker["resources"] == {"CPU": 2, "memory": int(7680 * 1024 * 1024 * 0.7)}
+    assert worker["labels"]["ray.io/market-type"] == "spot"
+
+
 def test_filling_twice_changes_nothing_and_says_nothing() -> None:
     once, _ = fill(cluster({"machineType": "n1-standard-8", "guestAccelerators": T4}), shipped_catalog())
     assert fill(once, shipped_catalog()) == (once, [])
