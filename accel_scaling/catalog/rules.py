@@ -62,7 +62,7 @@ class Cells:
         """Return a cell that is one of the allowed words."""
         cell = self.by_column[column]
         if cell not in (words := tuple(allowed)):
-            raise RuleError(f"{column} is {cell or 'empty'}{hint(cell, words)}; expected {', '.join(words)}")
+            raise RuleError(f"{column} is {cell or 'empty'}; expected {', '.join(words)}")
         return cell
 
 

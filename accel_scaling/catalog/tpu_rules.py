@@ -143,8 +143,9 @@ def parse_hosts(
         lambda cells: _host(cells, source.label, generations, machine_types),
         lambda host: (host.generation, host.one_of_many, None if host.one_of_many else host.chips),
     )
-    lacking = set(generations or ()) - {host.generation for host in found if host.one_of_many}
-    problems += [Problem(1, f"no row says what slices of many hosts are made of for {each}") for each in lacking]
+    if not problems:
+        lacking = sorted(set(generations or ()) - {host.generation for host in found if host.one_of_many})
+        problems += [Problem(1, f"no row says what slices of many hosts are made of for {each}") for each in lacking]
     return found, problems
 
 
