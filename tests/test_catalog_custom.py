@@ -65,7 +65,7 @@ def test_a_custom_type_is_what_its_name_says(name, vcpus, mib, arch):
         ("e2-custom-4-8192-ext", "e2-custom has no extended memory"),
         ("n1-custom-1-256", "n1-custom with 1 vCPU has 1 to 6.5 GiB"),
         ("n1-custom-3-4096", "1 or 2 to 96 in steps of 2 vCPUs, not 3"),
-        ("n1-custom-1-7168", "or up to 624 GiB with -ext, not 7168 MiB (7 GiB)"),
+        ("n1-custom-1-7168", "(up to 624 GiB with -ext), not 7168 MiB (7 GiB)"),
         ("n1-custom-1-921", "in steps of 256 MiB"),
         (f"n2-custom-2-{865 * GIB}-ext", "to 864 GiB"),
         ("e2-custom-micro-4096", "e2-custom-micro has 1 to 2 GiB"),

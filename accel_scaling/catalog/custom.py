@@ -64,7 +64,7 @@ def _wrong_memory(rule: CustomRule, vcpus: int, memory_mib: int, *, extended: bo
     if memory_mib % rule.step_mib == 0 and least <= memory_mib <= most:
         return None
     with_vcpus = "" if rule.shared_core else f" with {vcpus} vCPU{'' if vcpus == 1 else 's'}"
-    more = f", or up to {_in_gib(rule.extended_mib)} GiB with -ext" if rule.extended_mib and not extended else ""
+    more = f" (up to {_in_gib(rule.extended_mib)} GiB with -ext)" if rule.extended_mib and not extended else ""
     return (
         f"{rule.name}{with_vcpus} has {_in_gib(least)} to {_in_gib(most)} GiB of memory in steps of "
         f"{rule.step_mib} MiB{more}, not {memory_mib} MiB ({_in_gib(memory_mib)} GiB)"
@@ -89,8 +89,8 @@ def _example(rule: CustomRule) -> str:
 
 def _refused(name: str, why: str) -> str:
     return (
-        f"instance type {name!r} of {CLOUD} is not a custom machine type that Compute Engine makes: {why} (a row in a "
-        "catalog of your own, `provider.catalog: FILE`, goes before this rule)"
+        f"instance type {name!r} of {CLOUD} is not a custom machine type that Compute Engine makes: {why}; a row in "
+        "`provider.catalog` overrides this rule"
     )
 
 
