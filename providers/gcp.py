@@ -198,4 +198,5 @@ def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     filled, notes = promising.fill_from_catalog(gcp_bootstrap.with_templates(config))
     for name, node_type in config["available_node_types"].items():
         filled["available_node_types"][name]["node_config"] = copy.deepcopy(node_type.get("node_config"))
+    filled["provider"] = gcp_checks.for_rays_schema(filled["provider"])
     return filled, notes

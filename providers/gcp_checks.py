@@ -6,9 +6,9 @@ from typing import Any
 
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.cluster import check_shape
-from accel_scaling.fill.gcp import is_tpu, region_of
+from accel_scaling.fill.gcp import is_tpu, region_of, zones_of
 from accel_scaling.providers import gcp_names
-from accel_scaling.providers.gcp_clients import VERSIONS, endpoint
+from accel_scaling.providers.gcp_clients import ANONYMOUS, VERSIONS, endpoint
 
 _NODE_NAMES = ("ray-{}-worker", "ray-{}-head")  # what Ray calls nodes, in a tag; commands.py and node_launcher.py
 
@@ -34,6 +34,14 @@ def check(config: dict[str, Any]) -> None:
         _check_labels(f"{where}.node_config.labels", node_config.get("labels"))
         if is_tpu(node_config):
             _check_tpu(f"{where}.node_config", node_config)
+
+
+def for_rays_schema(provider: dict[str, Any]) -> dict[str, Any]:
+    """Return `provider` as Ray's schema takes it, which knows no list of zones and no anonymous credentials."""
+    made = {**provider, "availability_zone": ",".join(zones_of(provider)), "region": region_of({"provider": provider})}
+    if provider.get("gcp_credentials") == {"type": "anonymous"}:
+        made["gcp_credentials"] = ANONYMOUS
+    return made
 
 
 def _check_cluster_name(name: Any) -> None:

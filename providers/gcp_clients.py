@@ -37,6 +37,9 @@ _BASE_PATHS = {"compute": "/compute/v1/"}  # the other APIs have their version i
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 _CREDENTIAL_TYPES = ("service_account", "credentials_token", "anonymous")
 
+# How anonymous credentials pass Ray's schema, which takes its own two types only (gcp_checks.for_rays_schema).
+ANONYMOUS = {"type": "credentials_token", "credentials": "anonymous"}
+
 _connections = threading.local()
 
 
@@ -106,7 +109,7 @@ def _credentials(text: str) -> Any:
         raise ClusterConfigError(
             f"provider.gcp_credentials must hold `type` ({', '.join(_CREDENTIAL_TYPES)}) and `credentials`"
         )
-    if kind == "anonymous":
+    if kind == "anonymous" or given == ANONYMOUS:
         return AnonymousCredentials()
     if kind == "credentials_token":
         return Credentials(given["credentials"])
@@ -123,10 +126,11 @@ class _Request(HttpRequest):  # type: ignore[misc]
 
     def execute(self, http: Any = None, num_retries: int = 0) -> Any:  # noqa: ARG002 - the library's own signature
         long = (self.methodId or "").endswith("Operations.wait")
+        timeout_s = timings.GCP_LONG_POLL_S if long else timings.GCP_CALL_S
         began, waits = time.monotonic(), list(timings.GCP_RETRY_WAITS_S)
         while True:
             try:
-                return super().execute(http=_connection(self.http.credentials, long=long))
+                return super().execute(http=_connection(self.http.credentials, timeout_s))
             except Exception as error:
                 if isinstance(error, BROKEN):
                     _drop_connections()
@@ -137,12 +141,11 @@ class _Request(HttpRequest):  # type: ignore[misc]
             time.sleep(waits.pop(0) * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
 
 
-def _connection(credentials: Any, *, long: bool) -> Any:
+def _connection(credentials: Any, timeout_s: float) -> Any:
     """Return this thread's connection; httplib2 keeps it open, and is not for several threads."""
     kept = _connections.__dict__.setdefault("kept", {})
-    key = (id(credentials), long)
+    key = (id(credentials), timeout_s)
     if key not in kept:
-        timeout_s = timings.GCP_LONG_POLL_S if long else timings.GCP_CALL_S
         kept[key] = google_auth_httplib2.AuthorizedHttp(credentials, http=httplib2.Http(timeout=timeout_s))
     return kept[key]
 

@@ -106,7 +106,9 @@ def _of_http(error: HttpError) -> Failure:
     if not isinstance(content, dict):
         return _classified([status], str(content))
     listed = [str(one.get("reason", "")) for one in content.get("errors") or []]
-    codes = [*listed, *_reasons(content.get("details") or []), str(content.get("status", "")), status]
+    codes = [*listed, *_reasons(content.get("details") or [])]
+    # Behind a 5xx the canonical status says less than the number.
+    codes += [status] if status.startswith("5") else [str(content.get("status", "")), status]
     return _classified([code for code in codes if code], str(content.get("message", "")))
 
 

@@ -120,3 +120,16 @@ def test_ray_up_asks_what_to_tear_down_with_its_own_question():
     from ray.autoscaler._private import commands
 
     assert "provider.nodes_for_teardown(" in inspect.getsource(commands.teardown_cluster)
+
+
+def test_rays_schema_takes_no_anonymous_credentials_and_no_list_of_zones():
+    """If it does, gcp_checks.for_rays_schema() can go."""
+    import json
+    from pathlib import Path
+
+    import ray
+
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+    provider = schema["properties"]["provider"]["properties"]
+    assert provider["gcp_credentials"]["properties"]["type"]["enum"] == ["credentials_token", "service_account"]
+    assert provider["availability_zone"]["type"] == "string"
