@@ -143,6 +143,21 @@ def test_a_gcp_row_in_a_file_that_names_no_cloud_is_found_and_the_error_says_wha
     assert f"{tmp_path / 'mine.csv'} has it as a type of aws: write gcp in a column `cloud`" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("cloud", "name", "meant"),
+    [
+        ("gcp", "p4d.24xlarge", "; it is a type of aws$"),
+        ("gcp", "g6f.large", "; it is a type of aws$"),
+        ("aws", "a2-highgpu-8g", "; it is a type of gcp$"),
+        ("gcp", "v4-16", "; it is written as a TPU slice, which is asked for by `acceleratorType`$"),
+        ("aws", "v4-16", "; correct the name, or add a row for it to a catalog of your own "),
+    ],
+)
+def test_a_name_of_something_else_is_told_what_it_is(cloud, name, meant):
+    with pytest.raises(UnknownInstanceTypeError, match=meant):
+        CATALOG.machine_type(cloud, name)
+
+
 def test_a_users_row_goes_before_a_rule(load):
     catalog = load(HEADER + "n2-custom-3-4096,3,4096,x86_64,,\n", "gcp_mine.csv")
     assert catalog.machine_type("gcp", "n2-custom-3-4096").vcpus == 3

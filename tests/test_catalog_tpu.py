@@ -4,6 +4,8 @@ import csv
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from ray._private.accelerators import tpu as ray_tpu
 from ray._private.accelerators.tpu import TPUAcceleratorManager
 
@@ -154,6 +156,7 @@ def test_a_slice_says_whether_rays_table_has_its_topology():
         ("v4-08", "nearest: v4-8"),
         ("v4-", "nearest: "),
         ("v4-²", "'v4-²'"),
+        ("a2-highgpu-8g", "it is a machine type, which is asked for by `machineType`$"),
         ("v4-" + "9" * 5000, "is not one that Google has$"),
         ("", "''"),
     ],
@@ -162,6 +165,22 @@ def test_an_unknown_type_is_refused_with_the_nearest_names(name, message):
     with pytest.raises(UnknownTpuError, match=message) as error:
         slice_of_type(CATALOG, name)
     assert repr(name) in str(error.value)
+
+
+@given(name=st.text(max_size=20) | st.builds("{}-{}".format, st.sampled_from([*generations()]), st.integers()))
+def test_any_name_is_a_slice_of_that_name_or_refused(name):
+    try:
+        assert slice_of_type(CATALOG, name).accelerator_type == name
+    except UnknownTpuError as error:
+        assert repr(name) in str(error)
+
+
+@given(topology=st.text(max_size=12) | st.from_regex(r"[0-9]{1,3}x[0-9]{1,3}(x[0-9]{1,3})?", fullmatch=True))
+def test_any_topology_is_a_slice_of_that_topology_or_refused(topology):
+    try:
+        assert slice_of_topology(CATALOG, "V4", topology).topology == topology
+    except UnknownTpuError as error:
+        assert repr(topology) in str(error)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.near import hint
-from accel_scaling.catalog.rules import Cells, RuleError, parse_rules, shipped_rules
+from accel_scaling.catalog.rules import CLOUD, Cells, RuleError, parse_rules, shipped_rules
 from accel_scaling.errors import AttachError, UnknownAcceleratorError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.lookup import Catalog
     from accel_scaling.catalog.model import Chip, MachineType
 
-CLOUD = "gcp"
 ATTACH_FILE = "gcp_attach.csv"
 COLUMNS = (
     "accelerator",

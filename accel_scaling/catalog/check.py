@@ -11,8 +11,8 @@ from accel_scaling.catalog.custom_rules import CUSTOM_FILE, parse_custom_rules
 from accel_scaling.catalog.files import CHIPS_FILE, SHIPPED_FOLDER, Problem, Source, describe, read
 from accel_scaling.catalog.load import chips_beside, known_clouds, merged_chips, shipped_catalog, shipped_sources
 from accel_scaling.catalog.rows import parse_rows
-from accel_scaling.catalog.rules import RULE_FILES, is_rules, shipped_rules
-from accel_scaling.catalog.tpu_rules import CLOUD, GENERATIONS_FILE, parse_generations, parse_hosts
+from accel_scaling.catalog.rules import CLOUD, RULE_FILES, is_rules, shipped_rules
+from accel_scaling.catalog.tpu_rules import GENERATIONS_FILE, parse_generations, parse_hosts
 from accel_scaling.errors import CatalogFileError
 
 if TYPE_CHECKING:

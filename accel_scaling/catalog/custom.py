@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog.custom_rules import CustomRule, custom_rules
 from accel_scaling.catalog.model import MachineType
 from accel_scaling.catalog.near import hint
-from accel_scaling.catalog.rules import MAX_DIGITS
+from accel_scaling.catalog.rules import CLOUD, MAX_DIGITS
 from accel_scaling.errors import UnknownInstanceTypeError
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
     from accel_scaling.catalog.model import Chip
-
-CLOUD = "gcp"
 
 _CUSTOM = re.compile(r"(?:[a-z0-9]+-)?custom(?:-.*)?")
 _NUMBER = rf"[1-9][0-9]{{0,{MAX_DIGITS - 1}}}"

@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog import custom
+from accel_scaling.catalog.files import CORRECTIONS
 from accel_scaling.catalog.near import hint
+from accel_scaling.catalog.rules import CLOUD
 from accel_scaling.errors import UnknownAcceleratorError, UnknownInstanceTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from accel_scaling.catalog.model import Chip, MachineType
+
+
+_OWN = "(`provider.catalog: FILE` or ~/.accel_scaling/*.csv)"
 
 
 class Catalog:
@@ -66,18 +71,23 @@ class Catalog:
         types = self.machine_types(cloud)
         if name in types:
             return types[name]
-        if cloud == custom.CLOUD and custom.is_custom(name):
+        if cloud == CLOUD and custom.is_custom(name):
             return custom.custom_machine_type(name, self.chips)
         raise UnknownInstanceTypeError(
             f"instance type {name!r} of {cloud} is not in the catalog {self.version}{hint(name, types)}; "
-            f"{self._elsewhere(cloud, name) or 'correct the name, or add a row for it to a catalog of your own'} "
-            "(`provider.catalog: FILE` or ~/.accel_scaling/*.csv)"
+            + (self._meant(cloud, name) or f"correct the name, or add a row for it to a catalog of your own {_OWN}")
         )
 
-    def _elsewhere(self, cloud: str, name: str) -> str | None:
-        """Return what to do about a row that is there, but for another cloud: a file that does not say which."""
+    def _meant(self, cloud: str, name: str) -> str | None:
+        """Return what a name is that this cloud has no machine type of, where something else has that name."""
+        from accel_scaling.catalog import tpu  # only errors need it
+
+        if cloud == CLOUD and tpu.is_type(name):
+            return "it is written as a TPU slice, which is asked for by `acceleratorType`"
         for other in self.clouds:
             row = self.machine_types(other).get(name) if other != cloud else None
+            if row is not None and row.layer in {f"{other}.csv", f"{other}{CORRECTIONS}.csv"}:
+                return f"it is a type of {other}"
             if row is not None:
                 return (
                     f"{row.layer} has it as a type of {other}: write {cloud} in a column `cloud`, or let the file's "

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+CLOUD = "gcp"  # whose machines the rules are about
 RULE_FILES = ("gcp_attach.csv", "gcp_custom.csv", "gcp_tpu.csv", "gcp_tpu_hosts.csv")
 MAX_DIGITS = 12  # as in rows.py: more digits are a slip of the finger
 

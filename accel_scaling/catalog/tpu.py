@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog import topology as layout
 from accel_scaling.catalog.model import Chip, MachineType
 from accel_scaling.catalog.near import hint
-from accel_scaling.catalog.tpu_rules import CLOUD, Generation, Host, generations, hosts
+from accel_scaling.catalog.rules import CLOUD
+from accel_scaling.catalog.tpu_rules import Generation, Host, generations, hosts
 from accel_scaling.errors import UnknownTpuError
 
 if TYPE_CHECKING:
@@ -211,6 +212,8 @@ def _machine(catalog: Catalog, host: Host, chip: Chip, accelerator_type: str) ->
 def _no_such_type(catalog: Catalog, accelerator_type: str, name: str, number: str) -> str:
     """Return the error's sentence: the sizes beside it, the generation's right name, or what looks like it."""
     start = f"TPU accelerator type {accelerator_type!r} is not one that Google has"
+    if accelerator_type in catalog.machine_types(CLOUD):
+        return f"{start}; it is a machine type, which is asked for by `machineType`"
     generation = generations().get(name)
     if generation and _NUMBER.fullmatch(number):
         sizes = sorted(_sizes(generation), key=lambda count: abs(count * generation.suffix_per_chip - int(number)))

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.files import Source
 
-CLOUD = "gcp"
 GENERATIONS_FILE = "gcp_tpu.csv"
 HOSTS_FILE = "gcp_tpu_hosts.csv"
 AT_MOST = "<="
