@@ -88,6 +88,7 @@ def test_the_market_of_a_slice_is_a_label(scheduling: Any, market: str) -> None:
     [
         ({"acceleratorType": "v4-17"}, "node_config.acceleratorType: TPU accelerator type 'v4-17' is not one"),
         ({"acceleratorType": "v9-8"}, "node_config.acceleratorType: TPU accelerator type 'v9-8'"),
+        ({"acceleratorType": "nvidia-tesla-t4"}, "acceleratorType is 'nvidia-tesla-t4', which is a GPU"),
         ({"acceleratorType": 8}, "node_config.acceleratorType is 8"),
         ({"acceleratorType": "v4-" + "9" * 5000}, "node_config.acceleratorType is 'v4-999"),
         (

@@ -131,6 +131,11 @@ def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> Slice:
         name = node_config["acceleratorType"]
         if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME:
             raise ClusterConfigError(f"{at}.acceleratorType is {name!r}; name a TPU type there, such as v5litepod-8")
+        if name.strip().startswith("nvidia"):
+            raise ClusterConfigError(
+                f"{at}.acceleratorType is {name!r}, which is a GPU; the key makes the node type a TPU, and a GPU is "
+                "attached to a machineType by guestAccelerators"
+            )
         return slice_of_type(catalog, name.strip())
     if not isinstance(config, dict):
         raise ClusterConfigError(
