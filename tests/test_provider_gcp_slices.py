@@ -1,0 +1,106 @@
+"""The GCP provider's TPU slices, against a local Cloud TPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ray.autoscaler.node_launch_exception import NodeLaunchException
+
+from accel_scaling import timings
+from tests.provider_gcp_fixture import CLUSTER, ZONES, Google, google, ours, tags, wait_until
+
+
+@pytest.fixture
+def gce(monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
+    monkeypatch.setattr(timings, "GCP_OPERATION_POLL_S", 0.05)
+    with google() as at:
+        yield at
+
+
+def test_slices_come_at_once_and_are_known_by_their_full_names(gce: Google) -> None:
+    own, configs = ours(gce, slices=True)
+    gce.knobs.operation_latency_s["tpu"] = 0.5
+    began = time.monotonic()
+    made = own.create_node(configs["v4"], tags("v4"), 4)
+    assert time.monotonic() - began < 1.5
+    gce.knobs.operation_latency_s["tpu"] = 0
+    assert set(made) == set(gce.slices()) == set(own.non_terminated_nodes({}))
+    one = gce.slices()[min(made)]
+    assert one["networkConfig"]["enableExternalIps"] is True
+    assert one["labels"].items() >= {**tags("v4"), "ray-cluster-name": CLUSTER}.items()
+    assert own.is_running(min(made))
+    assert own.internal_ip(min(made))
+
+
+def test_a_zone_without_a_slice_is_followed_by_the_next_and_leaves_nothing(gce: Google) -> None:
+    own, configs = ours(gce, slices=True, availability_zone=",".join(ZONES))
+    gce.knobs.dry_zones = {ZONES[0]: ["*"]}
+    made = own.create_node(configs["v4"], tags("v4"), 2)
+    assert all(f"/locations/{ZONES[1]}/" in node_id for node_id in made)
+    assert set(made) == set(gce.slices())
+    gce.knobs.dry_zones = {"*": ["*"]}
+    with pytest.raises(NodeLaunchException, match="no more capacity") as error:
+        own.create_node(configs["v4"], tags("v4"), 2)
+    assert error.value.category == "capacity"
+    assert set(made) == set(gce.slices())
+
+
+def test_a_slice_that_comes_though_its_creation_is_not_answered_is_not_made_twice(
+    gce: Google, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timings, "GCP_RETRY_WAITS_S", (0.01,))
+    own, configs = ours(gce, slices=True)
+    for times in (1, 99):
+        gce.fault("tpu.projects.locations.nodes.create", kind="broken_connection", times=times)
+        (node_id,) = own.create_node(configs["v4"], tags("v4"), 1)
+        gce.knobs.faults.clear()
+        assert set(gce.slices()) == {node_id}
+        own.terminate_node(node_id)
+        wait_until("its end", lambda: not gce.slices())
+
+
+def test_tags_of_a_slice_are_written_and_a_busy_slice_is_waited_for(gce: Google) -> None:
+    own, configs = ours(gce, slices=True)
+    (node_id,) = own.create_node(configs["v4"], tags("v4"), 1)
+    gce.fault("tpu.projects.locations.nodes.patch", status=409, reason="aborted", message="unable to queue", times=2)
+    own.set_node_tags(node_id, {"ray-node-status": "up-to-date"})
+    assert own.node_tags(node_id)["ray-node-status"] == "up-to-date"
+    assert own.flush_tags() == []
+    labels = gce.slices()[node_id]["labels"]
+    assert labels["ray-node-status"] == "up-to-date"
+    assert labels["ray-cluster-name"] == CLUSTER, "what was there stays"
+
+
+def test_deletes_of_slices_and_machines_go_together(gce: Google) -> None:
+    own, configs = ours(gce, slices=True)
+    made = [*own.create_node(configs["v4"], tags("v4"), 2), *own.create_node(configs["cpu"], tags(), 2)]
+    assert set(own.non_terminated_nodes({})) == set(made)
+    own.terminate_nodes([*made, made[0].replace("ray-mine", "ray-gone")])
+    own.terminate_nodes(made)
+    wait_until("their end", lambda: not gce.slices() and not gce.machines())
+
+
+def test_a_slice_of_several_hosts_is_deleted_where_machines_are_stopped(gce: Google) -> None:
+    own, configs = ours(gce, slices=True, cache_stopped_nodes=True)
+    (several,) = own.create_node(configs["v4"], tags("v4"), 1)
+    (single,) = own.create_node({**configs["v4"], "acceleratorType": "v4-8"}, tags("v4"), 1)
+    own.terminate_nodes([several, single])
+    wait_until("their end", lambda: [one["state"] for one in gce.slices().values()] == ["STOPPED"])
+    assert own.non_terminated_nodes({}) == []
+    assert list(own.create_node({**configs["v4"], "acceleratorType": "v4-8"}, tags("v4"), 1)) == [single]
+
+
+def test_commands_reach_every_host_of_a_slice_and_are_watched(gce: Google) -> None:
+    own, configs = ours(gce, slices=True)
+    (slice_,) = own.create_node(configs["v4"], tags("v4"), 1)
+    (machine,) = own.create_node(configs["cpu"], tags(), 1)
+    kinds: dict[str, Any] = {}
+    for node_id in (slice_, machine):
+        auth = {"ssh_user": "ubuntu", "ssh_private_key": "/dev/null"}
+        runner = own.get_command_runner("", node_id, auth, CLUSTER, None, False)
+        kinds[node_id] = (type(runner).__name__, type(runner._runner).__name__)
+    assert kinds[slice_] == ("RefusingCommandRunner", "TPUCommandRunner")
+    assert kinds[machine] == ("RefusingCommandRunner", "SSHCommandRunner")
