@@ -8,7 +8,7 @@ from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.cluster import check_shape
 from accel_scaling.fill.gcp import is_tpu, region_of, zones_of
 from accel_scaling.providers import gcp_names
-from accel_scaling.providers.gcp_clients import ANONYMOUS, VERSIONS, endpoint
+from accel_scaling.providers.gcp_clients import ANONYMOUS, VERSIONS, check_credentials, endpoint
 
 _NODE_NAMES = ("ray-{}-worker", "ray-{}-head")  # what Ray calls nodes, in a tag; commands.py and node_launcher.py
 
@@ -27,6 +27,8 @@ def check(config: dict[str, Any]) -> None:
     for api in VERSIONS:
         endpoint(provider, api)
     _check_cluster_name(config.get("cluster_name"))
+    if provider.get("gcp_credentials") is not None:
+        check_credentials(provider["gcp_credentials"])
     for name, node_type in config["available_node_types"].items():
         where = f"available_node_types.{name}"
         _check_fits(f"{where}: the node type's name", str(name), gcp_names.to_label(str(name)))

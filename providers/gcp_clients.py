@@ -75,6 +75,20 @@ def endpoint(provider: Mapping[str, Any], api: str) -> str | None:
     return root + ("/" if root.endswith(path.rstrip("/")) else path)
 
 
+def check_credentials(given: Any) -> str:
+    """Return the type of the credentials of a cluster file.
+
+    Raises:
+        ClusterConfigError: they are none that we know.
+    """
+    kind = given.get("type") if isinstance(given, dict) else None
+    if kind not in _CREDENTIAL_TYPES or (kind != "anonymous" and not isinstance(given.get("credentials"), str)):
+        raise ClusterConfigError(
+            f"provider.gcp_credentials must hold `type` ({', '.join(_CREDENTIAL_TYPES)}) and `credentials`"
+        )
+    return str(kind)
+
+
 def new_request_id() -> str:
     """Return an id for a change, by which Google knows a repeated request from a new one."""
     return str(uuid.uuid4())
@@ -104,11 +118,7 @@ def _credentials(text: str) -> Any:
                 "no Google credentials; run `gcloud auth application-default login`, set "
                 "GOOGLE_APPLICATION_CREDENTIALS to a key file, or give provider.gcp_credentials"
             ) from None
-    kind = given.get("type") if isinstance(given, dict) else None
-    if kind not in _CREDENTIAL_TYPES or (kind != "anonymous" and "credentials" not in given):
-        raise ClusterConfigError(
-            f"provider.gcp_credentials must hold `type` ({', '.join(_CREDENTIAL_TYPES)}) and `credentials`"
-        )
+    kind = check_credentials(given)
     if kind == "anonymous" or given == ANONYMOUS:
         return AnonymousCredentials()
     if kind == "credentials_token":

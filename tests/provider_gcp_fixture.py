@@ -57,6 +57,10 @@ class Google:
     def fault(self, method: str, *, times: int = 1, **how: Any) -> None:
         self.knobs.faults.append(Fault(method=method, times=times, **how))
 
+    def add_template(self, name: str, properties: dict[str, Any]) -> None:
+        """Put an instance template into the project, as a user has done before."""
+        self.engine.add_instance_template(name, properties)
+
     def machines(self) -> dict[str, dict[str, Any]]:
         return {one["name"]: one for one in self.engine.instances()}
 
