@@ -80,3 +80,8 @@ GCP_FRESH_S = 5.0
 
 GCP_DRY_ZONE_S = 120.0
 """How long a sold-out zone is tried after the others: stock-outs last minutes, and each try costs a launch 10 s."""
+
+# --- the local Compute Engine (rehearse) ---
+
+LOCAL_GCE_SILENT_S = 600.0
+"""How long a silent server keeps a connection: longer than any client of ours waits."""

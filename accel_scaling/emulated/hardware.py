@@ -22,7 +22,7 @@ from accel_scaling.errors import RehearsalError
 
 TABLE = Path(__file__).with_name("hardware.csv")
 
-Kind = Literal["nvml", "neuron", "pci-only", "none"]
+Kind = Literal["nvml", "neuron", "tpu", "pci-only", "none"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Hardware:
     """The accelerators of one machine, as its bus and its driver show them.
 
     Attributes:
-        kind: which driver is there: ``nvml``, ``neuron``, ``pci-only`` (none that we emulate) or ``none`` (no device).
+        kind: which driver is there: ``nvml``, ``neuron``, ``tpu``, ``pci-only`` (none that we emulate) or ``none`` (no
+            device).
         family: who makes the devices (``nvidia``, ``neuron``, ``amd``, ...); empty for a plain machine.
         count: devices on the bus.
         driver_name: what the driver calls each.
@@ -42,6 +43,8 @@ class Hardware:
         lost_index: a device that has fallen off the bus while the driver runs (NVML), or a sick driver (Neuron).
         init_code: what nvmlInit answers; 0 is success.
         hangs: the driver's tool does not answer.
+        subsystem: the PCI subsystem device in lower-case hex, where it tells products apart (TPU v2 and v3).
+        device_nodes: for TPUs, ``accel`` (/dev/accel0) or ``vfio`` (/dev/vfio/0).
         source: where the row is from.
     """
 
@@ -57,6 +60,8 @@ class Hardware:
     lost_index: int | None = None
     init_code: int = 0
     hangs: bool = False
+    subsystem: str = ""
+    device_nodes: str = ""
     source: str = ""
 
     @property

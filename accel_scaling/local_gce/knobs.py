@@ -1,0 +1,98 @@
+"""What can be turned on the local Compute Engine: how long things take, what is sold out, what goes wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FaultKind = Literal["error", "silent", "broken_connection", "lost_request", "operation"]
+
+ANY = "*"
+
+
+@dataclass
+class Fault:
+    """Something that goes wrong with the next calls of a method.
+
+    Attributes:
+        method: e.g. ``compute.instances.insert``; ``*`` for all.
+        times: how often; it is used up call by call.
+        kind: ``error`` answers with ``status`` and ``reason``; ``silent`` takes the request and never answers;
+            ``broken_connection`` carries it out and closes without an answer; ``lost_request`` closes without having
+            carried it out; ``operation`` accepts it, and the operation fails with ``code`` and ``message``.
+        status: the HTTP status of an ``error``.
+        reason: the word in its ``errors[].reason``.
+        code: the error code of a failed ``operation``.
+        message: Google's sentence.
+        skip: how many calls pass unharmed before it begins.
+    """
+
+    method: str
+    times: int = 1
+    kind: FaultKind = "error"
+    status: int = 503
+    reason: str = "backendError"
+    code: str = "INTERNAL_ERROR"
+    message: str = "The service is currently unavailable."
+    skip: int = 0
+
+
+@dataclass
+class Knobs:
+    """All of them, to be changed at any time.
+
+    Attributes:
+        call_latency_s: before each answer.
+        operation_latency_s: how long an operation takes, by its verb (``insert``, ``bulkInsert``, ``setLabels``,
+            ``delete``, ``stop``, ``start``; ``tpu`` for all of Cloud TPU's).
+        dry_zones: zone -> machine types that are sold out there; ``*`` is any type, and any zone.
+        capacity: machine type -> how many may exist at once, over all zones.
+        quota: machine type -> the same, refused as a quota of the project.
+        page_size: the most that one page of a list holds, whatever was asked for; 0 for Google's own.
+        faults: what goes wrong; the first that fits a call is used up first.
+    """
+
+    call_latency_s: float = 0.0
+    operation_latency_s: dict[str, float] = field(default_factory=dict)
+    dry_zones: dict[str, list[str]] = field(default_factory=dict)
+    capacity: dict[str, int] = field(default_factory=dict)
+    quota: dict[str, int] = field(default_factory=dict)
+    page_size: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+    def is_dry(self, zone: str, machine_type: str) -> bool:
+        """Say whether a type is sold out in a zone."""
+        types = {*self.dry_zones.get(zone, ()), *self.dry_zones.get(ANY, ())}
+        return machine_type in types or ANY in types
+
+    def take_fault(self, method: str, kinds: tuple[FaultKind, ...]) -> Fault | None:
+        """Return the fault that this call meets, and use it up by one."""
+        for fault in list(self.faults):
+            if fault.kind not in kinds or fault.method not in (method, ANY) or fault.times <= 0:
+                continue
+            if fault.skip > 0:
+                fault.skip -= 1
+                continue
+            fault.times -= 1
+            if fault.times <= 0:
+                self.faults.remove(fault)
+            return fault
+        return None
+
+    def write(self, path: Path) -> None:
+        """Replace the knobs in a file; a reader sees the old ones or the new ones, never half."""
+        fresh = path.with_name(path.name + ".new")
+        fresh.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        fresh.replace(path)
+
+
+def read_knobs(path: Path) -> Knobs:
+    """Return the knobs in a file; as new where there is none."""
+    if not path.exists():
+        return Knobs()
+    row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return Knobs(**{**row, "faults": [Fault(**one) for one in row.get("faults", [])]})
