@@ -13,8 +13,10 @@ from ray._private.accelerators import tpu as ray_tpu
 from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 
 from accel_scaling import _ray
+from accel_scaling.catalog.attach import attach_rules
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.tpu import Slice, known_slices, slice_of_type
+from accel_scaling.emulated.gcp import hardware_of_gcp, hardware_of_tpu
 from accel_scaling.fill import gcp
 from accel_scaling.fill.cluster import promise_of
 from accel_scaling.fill.machine import Machine
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MANAGER = ray_tpu.TPUAcceleratorManager
+THIN = "tpu7"  # a generation that one source alone names; nothing is known of its hosts' devices
 ADDRESS = "10.0.0.7"
 
 
@@ -237,58 +240,14 @@ def test_rays_chips_of_a_host_are_the_catalogs_wherever_ray_knows_the_topology()
 # --- machines with GPUs ---
 
 
-# What a booted machine shows, by the driver's name for the GPU: Compute Engine's documentation of its GPU machine
-# types (cloud.google.com/compute/docs/accelerator-optimized-machines and /gpus), and NVIDIA's product names.
-GPU_MACHINES = {
-    "NVIDIA A100-SXM4-40GB": {
-        "a2-highgpu-1g": 1,
-        "a2-highgpu-2g": 2,
-        "a2-highgpu-4g": 4,
-        "a2-highgpu-8g": 8,
-        "a2-megagpu-16g": 16,
-    },
-    "NVIDIA A100-SXM4-80GB": {"a2-ultragpu-1g": 1, "a2-ultragpu-2g": 2, "a2-ultragpu-4g": 4, "a2-ultragpu-8g": 8},
-    "NVIDIA H100 80GB HBM3": {
-        "a3-highgpu-1g": 1,
-        "a3-highgpu-2g": 2,
-        "a3-highgpu-4g": 4,
-        "a3-highgpu-8g": 8,
-        "a3-edgegpu-8g": 8,
-        "a3-megagpu-8g": 8,
-    },
-    "NVIDIA H200": {"a3-ultragpu-8g": 8},
-    "NVIDIA B200": {"a4-highgpu-8g": 8},
-    "NVIDIA GB200": {"a4x-highgpu-4g": 4},
-    "NVIDIA GB300": {"a4x-maxgpu-4g-metal": 4},
-    "NVIDIA L4": {
-        "g2-standard-4": 1,
-        "g2-standard-8": 1,
-        "g2-standard-12": 1,
-        "g2-standard-16": 1,
-        "g2-standard-24": 2,
-        "g2-standard-32": 1,
-        "g2-standard-48": 4,
-        "g2-standard-96": 8,
-    },
-    "NVIDIA RTX PRO 6000 Blackwell Server Edition": {
-        "g4-standard-48": 1,
-        "g4-standard-96": 2,
-        "g4-standard-192": 4,
-        "g4-standard-384": 8,
-    },
-}
-GPU_PARTITIONS = {
-    "g4-standard-6": "NVIDIA RTX Pro 6000 Blackwell DC-12Q",
-    "g4-standard-12": "NVIDIA RTX Pro 6000 Blackwell DC-24Q",
-    "g4-standard-24": "NVIDIA RTX Pro 6000 Blackwell DC-48Q",
-}
-ATTACHED = {
-    "nvidia-tesla-k80": "Tesla K80",
-    "nvidia-tesla-p4": "Tesla P4",
-    "nvidia-tesla-p100": "Tesla P100-PCIE-16GB",
-    "nvidia-tesla-t4": "Tesla T4",
-    "nvidia-tesla-v100": "Tesla V100-SXM2-16GB",
-}
+WITH_GPUS = sorted(
+    row.name for row in shipped_catalog().machine_types("gcp").values() if row.chip and row.chip.family == "nvidia"
+)
+ATTACHED = [
+    (rule.accelerator, rule.count, f"n1-custom-{rule.max_vcpus}-{rule.max_memory_mib}")
+    for rules in attach_rules().values()
+    for rule in rules
+]
 
 
 def gpus_of(node_config: dict[str, Any]) -> tuple[int, set[str]]:
@@ -298,38 +257,45 @@ def gpus_of(node_config: dict[str, Any]) -> tuple[int, set[str]]:
     return resources["GPU"], {name.removeprefix(prefix) for name in resources if name.startswith(prefix)}
 
 
-@pytest.mark.parametrize(
-    ("name", "count", "driver_name"),
-    [(name, count, driver) for driver, machines in GPU_MACHINES.items() for name, count in machines.items()],
-)
-def test_a_machine_with_gpus_is_promised_its_count_and_what_ray_reads_from_the_drivers_name(name, count, driver_name):
-    promised_count, types = gpus_of({"machineType": name})
-    assert promised_count == count
-    assert _ray.nvidia_type_reader()(driver_name) in types
-    assert types <= {_ray.nvidia_type_reader()(driver_name), *(chip.variant for chip in _named(driver_name))}
-
-
-@pytest.mark.parametrize(("api_name", "driver_name"), ATTACHED.items())
-def test_an_attached_gpu_is_promised_as_ray_reads_it_from_the_drivers_name(api_name, driver_name):
-    guests = [{"acceleratorType": api_name, "acceleratorCount": 1}]
-    count, types = gpus_of({"machineType": "n1-standard-4", "guestAccelerators": guests})
-    assert count == 1
-    assert _ray.nvidia_type_reader()(driver_name) in types
-
-
-@pytest.mark.parametrize(("name", "driver_name"), GPU_PARTITIONS.items())
-def test_a_part_of_a_gpu_is_promised_by_its_own_name_and_never_as_the_whole(name, driver_name):
+@pytest.mark.parametrize("name", WITH_GPUS)
+def test_a_machine_with_gpus_is_promised_its_count_and_what_ray_reads_from_the_drivers_name(name):
+    hardware = hardware_of_gcp(name.removesuffix("-nolssd"))  # the same machine without its local SSDs
     count, types = gpus_of({"machineType": name})
-    assert count == 1
-    assert types == {chip.variant for chip in _named(driver_name)}
-    assert not types & gpus_of({"machineType": "g4-standard-48"})[1]
+    assert count == hardware.count
+    read, named = _ray.nvidia_type_reader()(hardware.driver_name), _named(hardware.driver_name)
+    if any(chip.partition_of for chip in named):
+        # A part of a GPU is promised by its own name only, though Ray reads the whole one's.
+        assert types == {chip.variant for chip in named}
+        assert read not in types
+    else:
+        assert read in types
+        assert types <= {read, *(chip.variant for chip in named)}
 
 
-def test_every_machine_type_with_gpus_is_held_against_its_hardware():
-    covered = {name for machines in GPU_MACHINES.values() for name in machines} | GPU_PARTITIONS.keys()
-    rows = shipped_catalog().machine_types("gcp").values()
-    with_gpus = {row.name.removesuffix("-nolssd") for row in rows if row.chip and row.chip.family == "nvidia"}
-    assert with_gpus == covered
+@pytest.mark.parametrize(("accelerator", "count", "machine_type"), ATTACHED)
+def test_attached_gpus_are_promised_as_ray_reads_them_from_the_drivers_name(accelerator, count, machine_type):
+    guests = [{"acceleratorType": accelerator, "acceleratorCount": count}]
+    hardware = hardware_of_gcp(machine_type, [(accelerator, count)])
+    promised_count, types = gpus_of({"machineType": machine_type, "guestAccelerators": guests})
+    assert promised_count == hardware.count == count
+    assert _ray.nvidia_type_reader()(hardware.driver_name) in types
+
+
+def test_every_kind_of_machine_was_held_against_its_hardware():
+    families = {name.split("-")[0] for name in WITH_GPUS}
+    assert families == {"a2", "a3", "a4", "a4x", "g2", "g4"}
+    assert len({accelerator for accelerator, _, _ in ATTACHED}) >= 5
+
+
+def test_every_slice_is_promised_the_hosts_and_the_chips_that_its_hardware_has():
+    slices = {each.accelerator_type: each for each in known_slices(shipped_catalog()) if each.generation != THIN}
+    assert len(slices) > 100
+    wrong = []
+    for name, each in slices.items():
+        hardware, hosts = hardware_of_tpu(name)
+        if (promised(each)[0]["TPU"], each.hosts) != (hardware.count, hosts):
+            wrong.append((name, each, hardware))
+    assert wrong == []
 
 
 def _named(driver_name: str) -> list[Any]:
