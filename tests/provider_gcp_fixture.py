@@ -14,6 +14,7 @@ from unittest import mock
 from accel_scaling.local_gce.api import ComputeEngine
 from accel_scaling.local_gce.knobs import Fault, Knobs
 from accel_scaling.local_gce.server import serve
+from accel_scaling.providers.gcp_clients import client
 
 MODULE = "accel_scaling.providers.gcp.GCPAcceleratorNodeProvider"
 PROJECT = "rehearsal"
@@ -59,7 +60,8 @@ class Google:
 
     def add_template(self, name: str, properties: dict[str, Any]) -> None:
         """Put an instance template into the project, as a user has done before."""
-        self.engine.add_instance_template(name, properties)
+        compute = client(config_of(self.url)["provider"], "compute")
+        compute.instanceTemplates().insert(project=PROJECT, body={"name": name, "properties": properties}).execute()
 
     def machines(self) -> dict[str, dict[str, Any]]:
         return {one["name"]: one for one in self.engine.instances()}
