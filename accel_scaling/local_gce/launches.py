@@ -45,7 +45,9 @@ class Launches:
         if not body.get("name"):
             raise wrong_field("resource.name", "", "Must be specified.")
         machine = self._new(zone, body["name"], checked(body, zone, bulk=False))
-        errors = self._refusal("compute.instances.insert", zone, machine["machineType"])
+        fault = self._engine.knobs.take_fault("compute.instances.insert", ("operation",))
+        errors: Errors = [{"code": fault.code, "message": fault.message}] if fault else []
+        errors = errors or self._refusal(zone, machine["machineType"])
         self._instances.add(zone, machine)
         self._tell(zone, machine["machineType"], 1, 0 if errors else 1, errors)
         target = machine["selfLink"].removeprefix(COMPUTE)
@@ -80,7 +82,13 @@ class Launches:
         properties = self._with_template(body.get("sourceInstanceTemplate"), body.get("instanceProperties") or {})
         names = self._names(body)
         least = int(body.get("minCount", len(names)))
-        made, errors = self._place(method, zones, names, checked(properties, zones[0], bulk=True))
+        machine = checked(properties, zones[0], bulk=True)
+        fault = self._engine.knobs.take_fault(method, ("operation",))
+        if fault:
+            made: list[tuple[str, str]] = []
+            errors = [{"code": fault.code, "message": fault.message}]
+        else:
+            made, errors = self._place(zones, names, machine)
         if len(made) < least:
             for name, _zone in made:
                 self._instances.vanish(name)
@@ -113,14 +121,12 @@ class Launches:
         free = (name for name in numbered if name not in taken)
         return [next(free) for _ in range(count)]
 
-    def _place(
-        self, method: str, zones: list[str], names: list[str], machine: Machine
-    ) -> tuple[list[tuple[str, str]], Errors]:
+    def _place(self, zones: list[str], names: list[str], machine: Machine) -> tuple[list[tuple[str, str]], Errors]:
         """Put each machine into the first zone that has one; return where they are, and why others are not."""
         made, errors = [], []
         for name in names:
             for zone in zones:
-                refused = self._refusal(method, zone, machine.machine_type)
+                refused = self._refusal(zone, machine.machine_type)
                 if not refused:
                     self._instances.add(zone, self._new(zone, name, machine))
                     made.append((name, zone))
@@ -128,13 +134,10 @@ class Launches:
                 errors = refused
         return made, errors if len(made) < len(names) else []
 
-    def _refusal(self, method: str, zone: str, machine_type: str) -> Errors:
+    def _refusal(self, zone: str, machine_type: str) -> Errors:
         """Return Google's error for one more machine of this type; empty where it comes."""
         machine_type = machine_type.rpartition("/")[2]
         knobs = self._engine.knobs
-        fault = knobs.take_fault(method, ("operation",))
-        if fault:
-            return [{"code": fault.code, "message": fault.message}]
         live = self._instances.live(machine_type)
         if live >= knobs.quota.get(machine_type, live + 1):
             limit = float(knobs.quota[machine_type])
