@@ -1,7 +1,9 @@
-"""Copied to plain-process hosts as ``sitecustomize.py``: a fresh machine image does not hold accel_scaling.
+"""Copied to plain-process hosts as ``sitecustomize.py``: what a machine of its own would see differently.
 
-The environment that the hosts share with the laptop may have it installed. On a host it may come only from the host's
-own directory, where it must have been put. Stands alone: it is read where the package can't be imported.
+A fresh machine image does not hold accel_scaling, and the environment that the hosts share with the laptop may have it
+installed: on a host it may come only from the host's own directory, where it must have been put. And on Google's
+machines ``metadata.google.internal`` is each machine's own. Stands alone: it is read where the package can't be
+imported.
 """
 
 import importlib.machinery
@@ -9,6 +11,8 @@ import os
 import sys
 
 HOST_FOLDER_VARIABLE = "ACCEL_SCALING_HOST_FOLDER"
+METADATA_VARIABLE = "ACCEL_SCALING_METADATA_SERVER"
+METADATA_NAME = "metadata.google.internal"
 HIDDEN = "accel_scaling"
 
 
@@ -32,5 +36,22 @@ class OnlyFromThisHost:
         return spec
 
 
+def resolve_metadata_name(server: str) -> None:
+    """Make the metadata server's name mean ``server`` (address:port) in this process, as a machine's network does."""
+    import socket
+
+    address, _, port = server.rpartition(":")
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host, *args, **kwargs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN003, ANN202
+        if host in (METADATA_NAME, METADATA_NAME.encode()):
+            return resolve(address, int(port), *args[1:], **{k: v for k, v in kwargs.items() if k != "port"})
+        return resolve(host, *args, **kwargs)
+
+    socket.getaddrinfo = getaddrinfo
+
+
+if __name__ == "sitecustomize" and METADATA_VARIABLE in os.environ:
+    resolve_metadata_name(os.environ[METADATA_VARIABLE])
 if __name__ == "sitecustomize" and HOST_FOLDER_VARIABLE in os.environ:
     sys.meta_path.insert(0, OnlyFromThisHost(os.environ[HOST_FOLDER_VARIABLE]))

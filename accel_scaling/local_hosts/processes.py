@@ -88,6 +88,17 @@ class ProcessHosts:
             MARKER_VARIABLE: settings.marker(launch.instance_id),
             SCRATCH_VARIABLE: str(self._scratch),
             ADDRESS_VARIABLE: launch.address,
+            **self._metadata_server(launch),
+        }
+
+    def _metadata_server(self, launch: Launch) -> dict[str, str]:
+        """Where it is on this host: for Google's own libraries, and for programs that know its name only."""
+        port = self._settings.metadata_port
+        if not port:
+            return {}
+        return {
+            "GCE_METADATA_HOST": f"{launch.address}:{port}",
+            image_site.METADATA_VARIABLE: f"{launch.address}:{port}",
         }
 
 
