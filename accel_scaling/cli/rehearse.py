@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 HELP = "run a cluster file's whole loop on this machine: real Ray and autoscaler, the cloud emulated, nothing paid for"
 EXAMPLES = """examples:
   accel-scaling rehearse example_clusters/aws-gpu.yaml
+  accel-scaling rehearse example_clusters/gcp-gpu.yaml
   accel-scaling rehearse cluster.yaml -- python3 -c 'import ray; ray.init(); print(ray.cluster_resources())'
   accel-scaling rehearse cluster.yaml --fault no-capacity:g4dn.xlarge --fault no-driver:g5.xlarge
   accel-scaling rehearse cluster.yaml --faults faults.txt       # and edit faults.txt while it runs
 
-faults, each for an EC2 instance type:
-  no-capacity:TYPE      EC2 refuses to launch it (InsufficientInstanceCapacity)
-  capacity:TYPE=N       EC2 launches at most N at a time
+faults, each for an instance type, a machine type, or a TPU's accelerator type:
+  no-capacity:TYPE      the cloud refuses to launch it; on GCP also no-capacity:TYPE@ZONE, for one zone
+  capacity:TYPE=N       the cloud launches at most N at a time
   fewer:TYPE=N          its machines boot with N devices only
   other:TYPE=NAME       their driver names another product, e.g. other:g5.xlarge='NVIDIA L4'
   no-driver:TYPE        the devices are on the bus, the driver is not loaded
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     except AccelScalingError as error:
         raise at_its_line(error, args.cluster) from None
     try:
-        from accel_scaling.local_ec2.ec2 import Kind
+        from accel_scaling.local_hosts.settings import Kind
         from accel_scaling.rehearse.faults_option import FaultSource
         from accel_scaling.rehearse.run import Rehearsal
     except ModuleNotFoundError as error:

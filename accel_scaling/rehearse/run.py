@@ -16,11 +16,10 @@ from typing import IO, TYPE_CHECKING, Any
 import yaml
 
 from accel_scaling import timings
-from accel_scaling.emulated.hardware import hardware_of
 from accel_scaling.errors import RehearsalError
 from accel_scaling.fill.cluster import fill
-from accel_scaling.local_ec2.ec2 import LocalEC2
-from accel_scaling.rehearse.config import demands_of, for_local_ec2
+from accel_scaling.rehearse.clouds import cloud_of
+from accel_scaling.rehearse.config import demands_of
 from accel_scaling.rehearse.faults_option import FaultSource
 from accel_scaling.rehearse.timeline import Timeline
 from accel_scaling.rehearse.watch import Watcher
@@ -29,9 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from accel_scaling.catalog.load import Catalog
-    from accel_scaling.local_ec2.ec2 import Kind
+    from accel_scaling.local_hosts.local_cloud import LocalCloud
+    from accel_scaling.local_hosts.settings import Kind
+    from accel_scaling.rehearse.clouds import Rehearsed
 
-USER = "ubuntu"  # the account on the local hosts
 RAY = ("ray",)
 EXEC = (*RAY, "exec", "--log-style", "pretty")  # off a terminal Ray would print every step
 EXIT_CODE_FILE = ".accel_scaling/exit_code"
@@ -65,29 +65,29 @@ class Rehearsal:
         Raises:
             RehearsalError: a machine type that nobody can emulate, or `ray up` failed.
         """
+        cloud = cloud_of(self.config)
         for node_type in self.config["available_node_types"].values():
-            hardware_of(node_type["node_config"]["InstanceType"])  # refuses what cannot be emulated
-        local_config, skipped = for_local_ec2(self.config, user=USER)
-        filled, _ = fill(local_config, self.catalog)
-        with self._cloud() as local:
-            self._introduce(local, skipped)
+            cloud.machine_name(node_type["node_config"])  # refuses what cannot be emulated
+        with self._begun(cloud) as local:
+            local_config, skipped = cloud.aimed(self.config, local)
+            filled, _ = fill(local_config, self.catalog)
+            self._introduce(cloud, local, skipped)
             path = local.directory / "cluster.yaml"
             path.write_text(yaml.safe_dump(local_config, sort_keys=False), encoding="utf-8")
             return _Act(self, local, path, filled).play()
 
     @contextlib.contextmanager
-    def _cloud(self) -> Iterator[LocalEC2]:
-        region = self.config["provider"]["region"]
+    def _begun(self, cloud: Rehearsed) -> Iterator[LocalCloud]:
         with (
             tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
-            LocalEC2(Path(folder), kind=self.kind, region=region, ssh_user=USER) as local,
+            cloud.local(Path(folder), self.kind, self.config) as local,
         ):
             local.set_faults(self.faults.now)
             yield local
 
-    def _introduce(self, local: LocalEC2, skipped: list[str]) -> None:
+    def _introduce(self, cloud: Rehearsed, local: LocalCloud, skipped: list[str]) -> None:
         name = self.config.get("cluster_name", "cluster")
-        self.out.write(f"rehearsal of {name}: real Ray and its autoscaler; EC2 and the devices are emulated\n")
+        self.out.write(f"rehearsal of {name}: real Ray and its autoscaler; {cloud.name} and the devices are emulated\n")
         self.out.write(f"hosts: {local.reason}\n")
         if skipped:
             self.out.write(f"not rehearsed: {', '.join(skipped)}\n")
@@ -96,16 +96,16 @@ class Rehearsal:
 
 
 class _Act:
-    """The commands of a rehearsal in their order, on a local EC2 that is up."""
+    """The commands of a rehearsal in their order, on a local cloud that is up."""
 
-    def __init__(self, rehearsal: Rehearsal, local: LocalEC2, cluster: Path, filled: dict[str, Any]) -> None:
+    def __init__(self, rehearsal: Rehearsal, local: LocalCloud, cluster: Path, filled: dict[str, Any]) -> None:
         self._rehearsal = rehearsal
         self._local = local
         self._cluster = str(cluster)
         self._log = cluster.with_name("ray-up.log")
         self._filled = filled["available_node_types"]
         self._timeline = Timeline(time.time(), rehearsal.out)
-        self._node_types = _node_types_by_machine(self._filled)
+        self._node_types = _node_types_by_machine(cloud_of(rehearsal.config), self._filled)
 
     def play(self) -> int:
         watcher = Watcher(self._local, self._timeline, self._node_types, self._rehearsal.faults)
@@ -195,10 +195,10 @@ class _Act:
             machine.running_s = ran["time_s"] - self._timeline.started_s
 
 
-def _node_types_by_machine(filled: dict[str, Any]) -> dict[str, str]:
+def _node_types_by_machine(cloud: Rehearsed, filled: dict[str, Any]) -> dict[str, str]:
     names: dict[str, list[str]] = {}
     for name, node_type in filled.items():
-        names.setdefault(node_type["node_config"]["InstanceType"], []).append(name)
+        names.setdefault(cloud.machine_name(node_type["node_config"]), []).append(name)
     return {machine: " or ".join(found) for machine, found in names.items()}
 
 

@@ -1,4 +1,4 @@
-"""Follows the local EC2 while a rehearsal runs: each step of each machine goes to the timeline as it happens."""
+"""Follows the local cloud while a rehearsal runs: each step of each machine goes to the timeline as it happens."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from accel_scaling.node.wiring import VERDICT_FILE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from accel_scaling.local_ec2.ec2 import LocalEC2
+    from accel_scaling.local_hosts.local_cloud import LocalCloud
     from accel_scaling.rehearse.faults_option import FaultSource
     from accel_scaling.rehearse.timeline import Timeline
 
 
 class Watcher(threading.Thread):
-    """Polls the local EC2's events and the machines' verdicts until told to stop."""
+    """Polls the local cloud's events and the machines' verdicts until told to stop."""
 
-    def __init__(self, local: LocalEC2, timeline: Timeline, node_types: Mapping[str, str], faults: FaultSource) -> None:
-        """Watch ``local``; ``node_types`` maps an EC2 instance type to the node types that use it."""
+    def __init__(
+        self, local: LocalCloud, timeline: Timeline, node_types: Mapping[str, str], faults: FaultSource
+    ) -> None:
+        """Watch ``local``; ``node_types`` maps a machine type to the node types that use it."""
         super().__init__(daemon=True, name="rehearsal-watcher")
         self._local = local
         self._timeline = timeline

@@ -1,0 +1,111 @@
+"""What a rehearsal needs to know of each cloud: which local one stands for it, and what its cluster files say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from accel_scaling.emulated.gcp import hardware_of_gcp, hardware_of_tpu, slice_of_topology
+from accel_scaling.emulated.hardware import hardware_of
+from accel_scaling.errors import ClusterConfigError
+from accel_scaling.fill.cluster import reader_of
+from accel_scaling.fill.gcp import is_tpu, zones_of
+from accel_scaling.rehearse.config import for_local_ec2, for_local_gce
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from accel_scaling.local_hosts.local_cloud import LocalCloud
+    from accel_scaling.local_hosts.settings import Kind
+
+USER = "ubuntu"  # the account on the local hosts
+
+Config = dict[str, Any]
+
+
+class Rehearsed(Protocol):
+    """One cloud, as a rehearsal sees it."""
+
+    name: str
+
+    def machine_name(self, node_config: Config) -> str:
+        """Return what the local cloud's events call the machines of a node type.
+
+        Raises:
+            RehearsalError: nobody knows what is in such a machine.
+        """
+
+    def local(self, folder: Path, kind: Kind | None, config: Config) -> LocalCloud:
+        """Return the local cloud for a cluster file, not yet begun."""
+
+    def aimed(self, config: Config, local: LocalCloud) -> tuple[Config, list[str]]:
+        """Return the config to launch on it, and the keys that are not rehearsed."""
+
+
+class Aws:
+    """EC2, on the local one."""
+
+    name = "EC2"
+
+    def machine_name(self, node_config: Config) -> str:
+        """Return the instance type."""
+        instance_type: str = node_config["InstanceType"]
+        hardware_of(instance_type)
+        return instance_type
+
+    def local(self, folder: Path, kind: Kind | None, config: Config) -> LocalCloud:
+        """Return a local EC2 in the cluster's region."""
+        from accel_scaling.local_ec2.ec2 import LocalEC2
+
+        return LocalEC2(folder, kind=kind, region=config["provider"]["region"], ssh_user=USER)
+
+    def aimed(self, config: Config, local: LocalCloud) -> tuple[Config, list[str]]:
+        """Return the config; the laptop's environment says where EC2 is."""
+        del local
+        return for_local_ec2(config, user=USER)
+
+
+class Gcp:
+    """Compute Engine and Cloud TPU, on the local one."""
+
+    name = "Compute Engine"
+
+    def machine_name(self, node_config: Config) -> str:
+        """Return the machine type, or a slice's accelerator type."""
+        if is_tpu(node_config):
+            config = node_config.get("acceleratorConfig") or {}
+            kind = node_config.get("acceleratorType")
+            name: str = kind or slice_of_topology(config["type"], config["topology"]).accelerator_type
+            hardware_of_tpu(name)
+            return name
+        machine_type: str = str(node_config["machineType"]).rpartition("/")[2]
+        accelerators = [
+            (str(one["acceleratorType"]).rpartition("/")[2], int(one["acceleratorCount"]))
+            for one in node_config.get("guestAccelerators") or []
+        ]
+        hardware_of_gcp(machine_type, accelerators)
+        return machine_type
+
+    def local(self, folder: Path, kind: Kind | None, config: Config) -> LocalCloud:
+        """Return a local Compute Engine with the cluster's zones."""
+        from accel_scaling.local_gce.gce import LocalGCE
+
+        return LocalGCE(folder, kind=kind, zones=zones_of(config["provider"]), ssh_user=USER)
+
+    def aimed(self, config: Config, local: LocalCloud) -> tuple[Config, list[str]]:
+        """Return the config, which says where the local Compute Engine answers."""
+        from accel_scaling.local_gce.gce import PROJECT
+
+        return for_local_gce(config, user=USER, project=PROJECT, endpoint_url=local.settings.endpoint_url)
+
+
+def cloud_of(config: Config) -> Rehearsed:
+    """Return the cloud that a cluster file is for.
+
+    Raises:
+        ClusterConfigError: it is for none that can be rehearsed.
+    """
+    known: dict[str, Rehearsed] = {"aws": Aws(), "gcp": Gcp()}
+    cloud = reader_of(config["provider"]).CLOUD
+    if cloud not in known:
+        raise ClusterConfigError(f"a rehearsal knows {', '.join(known)}; this file is for {cloud}")
+    return known[cloud]
