@@ -17,6 +17,9 @@ DRIVER_READY_S = 60.0
 # Between two looks at such a driver: each look starts it anew, and costs it a second or two.
 DRIVER_READY_POLL_S = 3.0
 
+METADATA_SERVER_S = 2.0
+"""For Google's metadata server, which is on the machine's own host and answers within milliseconds."""
+
 # --- the local clouds and their hosts (rehearse) ---
 
 LOCAL_CLOUD_RECONCILE_S = 0.2

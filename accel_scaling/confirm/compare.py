@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.load import chips_here
 from accel_scaling.confirm.claims import TYPE_PREFIX, Claim, claims_of
+from accel_scaling.confirm.slices import wrong_slice
 from accel_scaling.confirm.verdict import Verdict, VerdictWord
 from accel_scaling.detect.families import FAMILIES
 from accel_scaling.detect.model import DriverState, Found
@@ -46,6 +47,8 @@ def compare(promised: Mapping[str, float], found: Sequence[Found], chips: Mappin
         return Verdict(VerdictWord.CONFIRMED, "no accelerator is promised", dict(promised), detected)
     claims = claims_of(promised, (chips_here() if chips is None else chips).values())
     judged = [_judge(claim, found) for claim in claims]
+    if other := wrong_slice(promised, found):
+        judged.append((VerdictWord.OTHER_TYPE, f"{other}; {_ADVICE[VerdictWord.OTHER_TYPE]}"))
     refused = [(word, sentence) for word, sentence in judged if word is not VerdictWord.CONFIRMED]
     word = refused[0][0] if refused else VerdictWord.CONFIRMED
     message = "; ".join(sentence for _, sentence in refused or judged) or "no accelerator is promised"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from accel_scaling.detect import neuron, nvidia
+from accel_scaling.detect import neuron, nvidia, tpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,4 +33,5 @@ class Family:
 FAMILIES: tuple[Family, ...] = (
     Family(nvidia.FAMILY, nvidia.RESOURCE, nvidia.probe),
     Family(neuron.FAMILY, neuron.RESOURCE, neuron.probe),
+    Family(tpu.FAMILY, tpu.RESOURCE, tpu.probe),
 )

@@ -55,6 +55,8 @@ class Found:
         driver_count: devices that the driver answers for.
         state: how the driver answered.
         trouble: why ``state`` is not OK, as the middle of a sentence.
+        pod_type: for TPUs, the type of the slice that this host is in, as Ray writes it: ``v4-16``.
+        worker_id: for TPUs, this host's number in it.
         evidence: what each witness said, one short sentence each.
     """
 
@@ -71,6 +73,8 @@ class Found:
     driver_count: int = 0
     state: DriverState = DriverState.OK
     trouble: str = ""
+    pod_type: str = ""
+    worker_id: int | None = None
     evidence: tuple[str, ...] = ()
 
     @property

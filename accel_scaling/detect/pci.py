@@ -21,11 +21,13 @@ class PciDevice:
         address: ``domain:bus:slot.function``.
         id: ``vendor:device`` in lower-case hex, e.g. ``10de:20b0``.
         device_class: base class and sub-class, e.g. ``0302``.
+        subsystem: the subsystem's device id, e.g. ``004e``; empty where the bus shows none.
     """
 
     address: str
     id: str
     device_class: str
+    subsystem: str = ""
 
     @property
     def vendor(self) -> str:
@@ -56,4 +58,11 @@ def _read(entry: Path) -> PciDevice | None:
         )
     except (OSError, UnicodeDecodeError):
         return None  # hot-unplugged while we looked: then it is not there
-    return PciDevice(entry.name, f"{vendor}:{device}", device_class[:4])
+    return PciDevice(entry.name, f"{vendor}:{device}", device_class[:4], _subsystem(entry))
+
+
+def _subsystem(entry: Path) -> str:
+    try:
+        return (entry / "subsystem_device").read_text(encoding="ascii").strip().lower().removeprefix("0x")
+    except (OSError, UnicodeDecodeError):
+        return ""

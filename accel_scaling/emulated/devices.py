@@ -19,6 +19,7 @@ from accel_scaling.detect import SYSROOT
 from accel_scaling.detect.neuron_ls import DRIVER_DEVICES, NEURON_LS
 from accel_scaling.detect.nvml import LIBRARY
 from accel_scaling.detect.pci import DEVICES
+from accel_scaling.detect.tpu_nodes import IOMMU_GROUPS
 from accel_scaling.emulated.hardware import Hardware, hardware_of
 from accel_scaling.errors import RehearsalError
 
@@ -58,6 +59,8 @@ def with_fault(hardware: Hardware, fault: str) -> Hardware:
         return replace(other, count=hardware.count)
     if argument or name not in ("no-driver", "no-device", "unhealthy", "not-yet"):
         raise RehearsalError(f"there is no fault {fault!r}; the faults are:\n{FAULTS}")
+    if hardware.kind == "tpu" and name in ("unhealthy", "not-yet"):
+        raise RehearsalError(f"fault {fault!r}: a TPU's driver says no more than its device nodes; take no-driver")
     return {
         "no-driver": replace(hardware, kind="pci-only"),
         "no-device": Hardware(kind="none", family=hardware.family, source="fault: no-device"),
@@ -84,6 +87,8 @@ def install(root: Path, hardware: Hardware) -> dict[str, str]:
     folder = _write_nvml(root, hardware) if hardware.kind == "nvml" else _write_library(root / MASK)
     if hardware.kind == "neuron":
         _write_neuron(root, hardware, addresses)
+    if hardware.kind == "tpu":
+        _write_tpu(root, hardware, addresses)
     inherited = os.environ.get("LD_LIBRARY_PATH")
     return {
         SYSROOT: str(root),
@@ -111,7 +116,10 @@ def _write_bus(root: Path, hardware: Hardware) -> list[str]:
     for address in addresses:
         folder = bus / address
         folder.mkdir(exist_ok=True)
-        for name, value in (("vendor", f"0x{vendor}"), ("device", f"0x{device}"), ("class", hardware.pci_class)):
+        files = {"vendor": f"0x{vendor}", "device": f"0x{device}", "class": hardware.pci_class}
+        if hardware.subsystem:
+            files |= {"subsystem_vendor": f"0x{vendor}", "subsystem_device": f"0x{hardware.subsystem}"}
+        for name, value in files.items():
             (folder / name).write_text(value + "\n", encoding="ascii")
     return addresses
 
@@ -142,6 +150,23 @@ def _write_library(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(prebuilt, folder / LIBRARY)
     return folder
+
+
+def _write_tpu(root: Path, hardware: Hardware, addresses: list[str]) -> None:
+    """Write the driver's device nodes, as plain files, and for vfio the groups that say whose devices they are.
+
+    /dev/accel0 up to v4, /dev/vfio/0 since v5e: github.com/google/cloud-accelerator-diagnostics, tpu_info/device.py.
+    """
+    folder = root / "dev" / "vfio" if hardware.device_nodes == "vfio" else root / "dev"
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, address in enumerate(addresses[: hardware.seen_by_driver]):
+        if hardware.device_nodes != "vfio":
+            (folder / f"accel{index}").touch()
+            continue
+        (folder / str(index)).touch()
+        group = root / IOMMU_GROUPS / str(index) / "devices" / address
+        group.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / DEVICES / address / "vendor", group / "vendor")
 
 
 def _write_neuron(root: Path, hardware: Hardware, addresses: list[str]) -> None:

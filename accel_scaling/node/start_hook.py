@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,12 +16,14 @@ from accel_scaling.confirm.expected import promised_from_environment
 from accel_scaling.confirm.verdict import VerdictWord
 from accel_scaling.detect import detect
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
+from accel_scaling.node.slice_host import correct_promise
 from accel_scaling.node.wiring import EXIT_REFUSED, LABEL_VERDICT, VERDICT_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from accel_scaling.confirm.verdict import Verdict
+    from accel_scaling.detect import Found
 
 
 def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
@@ -34,12 +37,19 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
         SystemExit: with 3, when the node does not hold what was promised.
     """
     promised = promised_from_environment() or {}
-    verdict = settled_verdict(lambda: compare(promised, detect()))
+    found: list[Found] = []
+
+    def judge() -> Verdict:
+        found[:] = detect()
+        return compare(promised, found)
+
+    verdict = settled_verdict(judge)
     record(verdict, Path.home() / VERDICT_FILE, kind="head" if head else "worker")
     sys.stderr.write(f"accel_scaling {__version__}: {verdict.word.value}: {verdict.message}\n")
     if not verdict.confirmed:
         raise SystemExit(EXIT_REFUSED)
     announce_partition(promised)
+    correct_promise(os.environ, found)
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
 
 

@@ -1,0 +1,28 @@
+"""A promised TPU slice against the one that a host is in."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from accel_scaling.detect.model import Found
+
+# What host 0 of a slice announces: fill.tpu.head_resource().
+_HEAD = re.compile(r"TPU-(.+)-head")
+
+
+def wrong_slice(promised: Mapping[str, float], found: Iterable[Found]) -> str | None:
+    """Return a sentence where this host is in another kind of slice than was promised, None where it may be right.
+
+    Args:
+        promised: Ray resources; ``TPU-v4-16-head`` promises a v4-16.
+        found: what ``detect()`` returned.
+    """
+    here = next((device.pod_type for device in found if device.pod_type), "")
+    wanted = [match[1] for name, amount in promised.items() if amount > 0 and (match := _HEAD.fullmatch(name))]
+    if not here or not wanted or here in wanted:
+        return None
+    return f"promised a host of a {wanted[0]}; the metadata server says that it is one of a {here}"
