@@ -43,6 +43,11 @@ def command_failed() -> tuple[type[Exception], ...]:
     return click.ClickException, ProcessRunnerError
 
 
+def hosts_of(runner: Any) -> list[Any]:
+    """Return the command runners of a node's hosts: several for a TPU slice, else the one given."""
+    return list(getattr(runner, "_command_runners", None) or [runner])
+
+
 def is_head(tags: dict[str, str]) -> bool:
     """Say whether these node tags are a head node's."""
     from ray.autoscaler.tags import NODE_KIND_HEAD, TAG_RAY_NODE_KIND

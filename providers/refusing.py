@@ -28,7 +28,7 @@ class NodeRefusedError(click.ClickException):
 
 
 class RefusingCommandRunner:
-    """Passes everything to Ray's command runner; a start command that fails is asked for its verdict."""
+    """Passes everything to Ray's command runner; after a failed start command the node's hosts are asked for a verdict."""
 
     def __init__(self, runner: Any, on_refused: Callable[[str], None]) -> None:
         self._runner = runner
@@ -53,17 +53,26 @@ class RefusingCommandRunner:
             raise NodeRefusedError(sentence) from None
 
     def _verdict(self) -> str | None:
-        """Return the sentence of a verdict that is not Confirmed, None where there is none to read."""
-        try:
-            output = self._runner.run(f"cat ~/{wiring.VERDICT_FILE}", with_output=True)
-        except _ray.command_failed():
-            return None
-        text = output.decode(errors="replace") if isinstance(output, bytes) else str(output)
-        try:
-            # A login shell may print around it.
-            verdict = json.loads(text[text.index("{") : text.rindex("}") + 1])
-        except ValueError:
-            return None
-        if verdict.get("verdict") == "Confirmed":
-            return None
-        return f"{verdict.get('verdict')}: {verdict.get('message')}"
+        """Return the sentence of the first host whose verdict is not Confirmed, None where there is none to read."""
+        hosts = _ray.hosts_of(self._runner)
+        for number, host in enumerate(hosts):
+            sentence = _verdict_of(host)
+            if sentence is not None:
+                return sentence if len(hosts) == 1 else f"host {number} of {len(hosts)}: {sentence}"
+        return None
+
+
+def _verdict_of(host: Any) -> str | None:
+    try:
+        output = host.run(f"cat ~/{wiring.VERDICT_FILE}", with_output=True)
+    except _ray.command_failed():
+        return None
+    text = output.decode(errors="replace") if isinstance(output, bytes) else str(output)
+    try:
+        # A login shell may print around it.
+        verdict = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    except ValueError:
+        return None
+    if verdict.get("verdict") == "Confirmed":
+        return None
+    return f"{verdict.get('verdict')}: {verdict.get('message')}"

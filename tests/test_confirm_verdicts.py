@@ -140,7 +140,6 @@ def test_where_no_accelerator_is_promised_there_is_nothing_to_refuse(boot, promi
     [
         ("dl1.24xlarge", {"HPU": 8, "accelerator_type:Intel-GAUDI": 1}, "gaudi"),
         ("m5.large", {"HPU": 8}, "HPU"),
-        ("m5.large", {"TPU": 4, "accelerator_type:TPU-V4": 1, "TPU-v4-8-head": 1}, "tpu"),
         ("g4ad.xlarge", gpus(1, "AMD-Radeon-Pro-V520"), "amd"),
         ("g4ad.xlarge", gpus(1), "amd"),
         ("m5.large", gpus(8, "AMD-Instinct-MI300X-OAM"), "amd"),

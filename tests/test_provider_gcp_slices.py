@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import click
 import pytest
 from ray.autoscaler.node_launch_exception import NodeLaunchException
 
@@ -104,3 +105,30 @@ def test_commands_reach_every_host_of_a_slice_and_are_watched(gce: Google) -> No
         kinds[node_id] = (type(runner).__name__, type(runner._runner).__name__)
     assert kinds[slice_] == ("RefusingCommandRunner", "TPUCommandRunner")
     assert kinds[machine] == ("RefusingCommandRunner", "SSHCommandRunner")
+
+
+class FailingHost:
+    """One host of a slice whose start command fails, with its verdict."""
+
+    def __init__(self, verdict: str) -> None:
+        self.verdict = verdict
+
+    def run(self, cmd: str, **_: Any) -> bytes:
+        if cmd.startswith("cat "):
+            return self.verdict.encode()
+        raise click.ClickException("SSH command failed.")
+
+
+def test_the_host_of_a_slice_that_refuses_is_named_and_the_slice_refused_once(gce: Google) -> None:
+    from accel_scaling.node.wiring import confirmed
+
+    own, configs = ours(gce, slices=True)
+    (slice_,) = own.create_node(configs["v4"], tags("v4"), 1)
+    auth = {"ssh_user": "ubuntu", "ssh_private_key": "/dev/null"}
+    runner = own.get_command_runner("", slice_, auth, CLUSTER, None, False)
+    # Ray's own runner of a slice, over two hosts that answer here.
+    lying = '{"verdict": "DriverMissing", "message": "no driver"}'
+    runner._runner._command_runners = [FailingHost('{"verdict": "Confirmed"}'), FailingHost(lying)]
+    with pytest.raises(click.ClickException, match="host 1 of 2: DriverMissing: no driver"):
+        runner.run(confirmed("ray start --address=x"))
+    wait_until("the slice's end", lambda: not gce.slices())

@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import click
 import pytest
 
+from accel_scaling import _ray
 from accel_scaling.confirm import expected
 from accel_scaling.node import bundle
 from tests.devices_fixture import boot_fixture  # noqa: F401 - a fixture
@@ -147,3 +148,27 @@ def test_without_the_announcement_ray_adds_the_whole_chips_type_to_the_promise(b
     assert {"accelerator_type:L4", "accelerator_type:L4-3Q"} <= set(spec["resources"]), (
         "Ray no longer adds what it detects to a promise: _ray.announce_accelerator_type(...) may go"
     )
+
+
+def test_rays_runner_of_a_slice_keeps_the_runners_of_its_hosts():
+    import inspect
+
+    from ray.autoscaler._private.gcp.tpu_command_runner import TPUCommandRunner
+
+    source = inspect.getsource(TPUCommandRunner)
+    assert "self._command_runners = []" in source, (
+        "_ray.hosts_of asks one host of a slice only: its verdict may be lost"
+    )
+    one = object()
+    assert _ray.hosts_of(one) == [one]
+
+
+def test_ray_reads_the_promise_after_the_start_hook_has_run():
+    """Else a host of a slice could not put its own number into it (node.slice_host)."""
+    import inspect
+
+    from ray.scripts import scripts
+
+    source = inspect.getsource(scripts.start.callback)
+    hook, node = source.index("RAY_START_HOOK in os.environ"), source.index("ray._private.node.Node(")
+    assert hook < node, "ray start makes the node before it runs the start hook: the hook comes too late"

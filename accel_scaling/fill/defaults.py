@@ -15,7 +15,10 @@ from accel_scaling.fill.cluster import reader_of
 NEEDED_BY_RAY = ("setup_commands", "head_setup_commands", "worker_setup_commands", "max_workers")
 
 # Per cluster, not per cloud: a default here would launch something that nobody asked for.
-NEVER_DEFAULTED = ("cluster_name", "provider", "available_node_types", "head_node_type", *NEEDED_BY_RAY)
+NEVER_DEFAULTED = (
+    *("cluster_name", "provider", "available_node_types", "head_node_type", *NEEDED_BY_RAY),
+    *("head_node", "worker_nodes"),  # of Ray 1; Ray itself warns of them
+)
 
 # The Python of Ray's default image, put on the PATH as Ray's own <cloud>/defaults.yaml does it.
 DEFAULT_IMAGE_PATH = (

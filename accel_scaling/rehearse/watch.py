@@ -36,6 +36,7 @@ class Watcher(threading.Thread):
         self._seen = 0
         self._fault_error = ""
         self._asked: dict[str, list[float]] = {}
+        self._last_asked: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def run(self) -> None:
@@ -89,7 +90,10 @@ class Watcher(threading.Thread):
         where = f"{event.instance_type} {instance_id}"
         if event.kind is EventKind.BOOTED and machine.launched_s is None:
             asked = self._asked.get(event.instance_type)
-            machine.asked_s = (asked.pop(0) - self._timeline.started_s) if asked else None
+            if asked:  # the other hosts of a slice were asked for with its first
+                self._last_asked[event.instance_type] = asked.pop(0)
+            last = self._last_asked.get(event.instance_type)
+            machine.asked_s = None if last is None else last - self._timeline.started_s
             machine.launched_s = since
             self._timeline.say(event.time, "launched", f"{where} at {event.address}")
         elif event.kind is EventKind.TERMINATED:
