@@ -28,7 +28,7 @@ class NodeRefusedError(click.ClickException):
 
 
 class RefusingCommandRunner:
-    """Passes everything to Ray's command runner; after a failed start command the node's hosts are asked for a verdict."""
+    """Passes everything to Ray's command runner; after a failed start, the node's hosts are asked for a verdict."""
 
     def __init__(self, runner: Any, on_refused: Callable[[str], None]) -> None:
         self._runner = runner

@@ -46,7 +46,7 @@ def test_we_and_ray_find_the_same_on_a_host_of_each_generation(tpu_host, kind, c
     assert Rays.get_current_node_tpu_worker_id() == found.worker_id
 
 
-@pytest.mark.parametrize(("kind", "chips", "ray_type", "pod_type"), SLICES)
+@pytest.mark.parametrize("row", SLICES)
 @pytest.mark.parametrize(
     ("fault", "word", "sentence"),
     [
@@ -55,11 +55,10 @@ def test_we_and_ray_find_the_same_on_a_host_of_each_generation(tpu_host, kind, c
         ("no-driver", VerdictWord.DRIVER_MISSING, "the TPU driver is not loaded"),
     ],
 )
-def test_each_generation_gets_the_verdict_of_what_is_there(
-    tpu_host, kind, chips, ray_type, pod_type, fault, word, sentence
-):
+def test_each_generation_gets_the_verdict_of_what_is_there(tpu_host, row, fault, word, sentence):
+    kind, *promised = row
     tpu_host(kind, fault=fault)
-    verdict = compare(promise(chips, ray_type, pod_type), detect())
+    verdict = compare(promise(*promised), detect())
     assert verdict.word is word
     assert sentence in verdict.message
 

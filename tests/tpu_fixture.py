@@ -68,7 +68,7 @@ class Below:
         self._root = root
 
     def listdir(self, path: str) -> list[str]:
-        return os.listdir(f"{self._root}{path}")
+        return os.listdir(f"{self._root}{path}")  # noqa: PTH208 - stands for it
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
@@ -93,9 +93,10 @@ def tpu_host_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
             url = f"http://{address}{ROOT_OF_METADATA}instance/attributes/"
             monkeypatch.setattr(rays, "GCE_TPU_ACCELERATOR_ENDPOINT", url)
             # Ray's own modules stay as they are: only what this one module of Ray's opens is below the root.
-            monkeypatch.setattr(rays, "glob", SimpleNamespace(glob=lambda pattern: glob.glob(f"{root}{pattern}")))
+            below = SimpleNamespace(glob=lambda pattern: glob.glob(f"{root}{pattern}"))  # noqa: PTH207 - stands for it
+            monkeypatch.setattr(rays, "glob", below)
             monkeypatch.setattr(rays, "os", Below(root))
-            monkeypatch.setattr(rays, "open", lambda path, **how: Path(str(root) + path).open(**how), raising=False)
+            monkeypatch.setattr(rays, "open", lambda path, **how: Path(f"{root}{path}").open(**how), raising=False)  # noqa: SIM115
             rays.TPUAcceleratorManager.get_current_node_num_accelerators.cache_clear()
             return root
 
