@@ -1,4 +1,4 @@
-"""A real Ray cluster on the local EC2, with the commands that a user has: ray up, exec, down."""
+"""A real Ray cluster on a local cloud, with the commands that a user has: ray up, exec, down."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from typing import Any
 
 import yaml
 
-from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
-from accel_scaling.rehearse.config import for_local_ec2
+from accel_scaling.local_hosts.local_cloud import LocalCloud
+from accel_scaling.local_hosts.settings import Kind
+from accel_scaling.rehearse.clouds import cloud_of
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULE = "accel_scaling.providers.aws.AWSAcceleratorNodeProvider"
+GCP_MODULE = "accel_scaling.providers.gcp.GCPAcceleratorNodeProvider"
 
 V2: Mapping[str, str] = {}
 V1: Mapping[str, str] = {"RAY_UP_enable_autoscaler_v2": "0"}
@@ -38,11 +40,25 @@ def config_of(machines: Mapping[str, str], *, head: str = "m5.large", provider: 
     }
 
 
+def gcp_config_of(
+    node_configs: Mapping[str, Any], *, head: str = "n2-standard-2", zones: str = "us-central1-a"
+) -> dict[str, Any]:
+    """A cluster config on Google Cloud, at most two nodes of each type; a word is a machine type."""
+    node_types = {
+        name: {"max_workers": 2, "node_config": {"machineType": one} if isinstance(one, str) else one}
+        for name, one in node_configs.items()
+    }
+    config: dict[str, Any] = config_of({}, provider={"module": GCP_MODULE, "availability_zone": zones})
+    config["provider"] |= {"project_id": "p", "region": zones.partition(",")[0].rpartition("-")[0]}
+    config["available_node_types"] = {"head": {"node_config": {"machineType": head}}, **node_types}
+    return config
+
+
 @dataclass
 class Cluster:
-    """A cluster file on a local EC2."""
+    """A cluster file on a local cloud."""
 
-    local: LocalEC2
+    local: LocalCloud
     path: Path
     autoscaler: Mapping[str, str]
 
@@ -85,16 +101,17 @@ class Cluster:
 
 @contextlib.contextmanager
 def cluster(config: Any, autoscaler: Mapping[str, str] = V2, kind: Kind | None = None) -> Iterator[Cluster]:
-    """A local EC2 with this cluster file, not yet up; everything is gone afterwards."""
+    """A local cloud with this cluster file, not yet up; everything is gone afterwards."""
+    cloud = cloud_of(config)
     with (
         tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
-        LocalEC2(Path(folder), kind=kind, region=config["provider"]["region"]) as local,
+        cloud.local(Path(folder), kind, config) as local,
     ):
         path = Path(folder) / "cluster.yaml"
-        path.write_text(yaml.safe_dump(for_local_ec2(config, user="ubuntu")[0]))
+        path.write_text(yaml.safe_dump(cloud.aimed(config, local)[0]))
         yield Cluster(local, path, autoscaler)
 
 
-def machines_of(local: LocalEC2, events: Sequence[str]) -> list[str]:
+def machines_of(local: LocalCloud, events: Sequence[str]) -> list[str]:
     """The instance types of these kinds of events, oldest first."""
     return [event.instance_type for event in local.events() if event.kind.value in events]
