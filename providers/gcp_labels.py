@@ -74,6 +74,12 @@ class LabelWriter:
         with self._changed:
             self._forget(node_id)
 
+    def abandon(self) -> None:
+        """Drop everything that is unwritten."""
+        with self._changed:
+            for node_id in list(self._tags):
+                self._forget(node_id)
+
     def flush(self, timeout_s: float) -> list[str]:
         """Write everything now; return the nodes whose tags could not be written in time."""
         deadline = time.monotonic() + timeout_s
@@ -148,10 +154,17 @@ class LabelWriter:
 
 
 def flush_all(timeout_s: float | None = None) -> None:
-    """Write what is unwritten in this process, as it ends; a tag that cannot be written is logged."""
+    """Write what is unwritten in this process, as it ends; a tag that cannot be written in this time is logged."""
+    deadline = time.monotonic() + (timings.GCP_LABELS_EXIT_S if timeout_s is None else timeout_s)
     for writer in list(_writers):
-        for node_id in writer.flush(timings.GCP_LABELS_EXIT_S if timeout_s is None else timeout_s):
+        for node_id in writer.flush(max(0.0, deadline - time.monotonic())):
             logger.error("tags of %s could not be written before the process ended", node_id)
+
+
+def abandon_all() -> None:
+    """Give up what is unwritten in this process: for tests, whose cloud is gone."""
+    for writer in list(_writers):
+        writer.abandon()
 
 
 atexit.register(flush_all)

@@ -76,8 +76,13 @@ class Google:
 @contextlib.contextmanager
 def google(**knobs: Any) -> Iterator[Google]:
     engine = ComputeEngine(project=PROJECT, zones=ZONES, knobs=Knobs(**knobs))
-    with serve(engine) as url:
-        yield Google(engine, url)
+    try:
+        with serve(engine) as url:
+            yield Google(engine, url)
+    finally:
+        from accel_scaling.providers.gcp_labels import abandon_all
+
+        abandon_all()  # else the process would try to write them when it ends
 
 
 def config_of(url: str, *, slices: bool = False, **provider: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multiple, rule
 
 from accel_scaling import _ray, timings
 from tests.provider_gcp_fixture import MACHINES, SLICES, ZONES, Google, config_of, google, provider_of, tags, wait_until
@@ -80,8 +80,7 @@ class Sequences(RuleBasedStateMachine):
         config = config_of(self.at.url, availability_zone=",".join(ZONES[:2]))
         provider = {**config["provider"], _ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD: True}
         self.providers = [provider_of({"provider": provider, "cluster_name": self.cluster}) for _ in range(2)]
-        self.asked = 0  # nodes that were asked for
-        self.made: set[str] = set()  # nodes that a provider said it made
+        self.made: set[str] = set()
         self.ended: set[str] = set()  # nodes that were deleted or taken back
         self.labels: dict[str, dict[str, str]] = {}
 
@@ -89,15 +88,16 @@ class Sequences(RuleBasedStateMachine):
 
     @rule(target=nodes, who=st.integers(0, 1), kind=st.sampled_from(sorted(KINDS)), count=st.integers(1, 4))
     def create(self, who: int, kind: str, count: int) -> Any:
-        self.asked += count
+        before = self.everything()
         try:
             made = self.providers[who].create_node(KINDS[kind], tags(kind, cluster=self.cluster), count)
         except _ray.node_launch_exception():
-            return multiple()  # what came is found by listing
-        assert len(made) == count
-        assert not set(made) & self.made, "a name is there twice"
-        self.made |= set(made)
-        return multiple(*made)
+            made = None  # what came is found by listing
+        new = set(self.everything()) - set(before)
+        assert len(new) <= count, "one is there twice"
+        assert made is None or set(made) == new
+        self.made |= new
+        return multiple(*sorted(new))
 
     @rule(who=st.integers(0, 1), node=nodes, key=st.sampled_from("ab"), value=st.integers(0, 9))
     def label(self, who: int, node: str, key: str, value: int) -> None:
@@ -142,7 +142,7 @@ class Sequences(RuleBasedStateMachine):
                 {"kind": "broken_connection"},
             ]
         ),
-        times=st.integers(1, 4),
+        times=st.sampled_from([1, 2, 4, 12]),  # each call is tried three times, each try sent twice
     )
     def fault(self, call: str, how: dict[str, Any], times: int) -> None:
         if how.get("reason") == "quotaExceeded" and call not in CREATES:
@@ -165,19 +165,17 @@ class Sequences(RuleBasedStateMachine):
             return self.labels.get(node, {})
         return found
 
+    def everything(self) -> dict[str, dict[str, Any]]:
+        found = {**self.at.machines(), **self.at.slices()}
+        return {name: one for name, one in found.items() if one["labels"].get("ray-cluster-name") == self.cluster}
+
     def exists(self) -> dict[str, dict[str, Any]]:
-        everything = {**self.at.machines(), **self.at.slices()}
-        mine = {name: one for name, one in everything.items() if one["labels"].get("ray-cluster-name") == self.cluster}
+        mine = self.everything()
         gone = {"STOPPING", "DELETING"}
         return {name: one for name, one in mine.items() if one.get("status", one.get("state")) not in gone}
 
-    @invariant()
-    def none_is_created_that_nobody_asked_for(self) -> None:
-        if hasattr(self, "asked"):
-            assert len({*self.exists(), *self.made}) <= self.asked
-
     def teardown(self) -> None:
-        if not hasattr(self, "asked"):
+        if not hasattr(self, "made"):
             return
         self.at.knobs.faults.clear()
         first, second = self.providers
@@ -204,7 +202,7 @@ class Sequences(RuleBasedStateMachine):
 TestSequences = Sequences.TestCase
 TestSequences.settings = settings(
     max_examples=SEQUENCES,
-    stateful_step_count=12,
+    stateful_step_count=10,
     deadline=None,
     print_blob=True,
     suppress_health_check=list(HealthCheck),

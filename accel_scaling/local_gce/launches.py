@@ -42,6 +42,8 @@ class Launches:
     def _insert(self, parameters: dict[str, str], body: Any) -> dict[str, Any]:
         zone = self._engine.zone(parameters["zone"])
         body = self._with_template(parameters.get("sourceInstanceTemplate"), body)
+        if parameters.get("sourceInstanceTemplate") and "/" not in str(body.get("machineType", "/")):
+            body["machineType"] = f"zones/{zone}/machineTypes/{body['machineType']}"  # a template has no zone
         if not body.get("name"):
             raise wrong_field("resource.name", "", "Must be specified.")
         machine = self._new(zone, body["name"], checked(body, zone, bulk=False))
