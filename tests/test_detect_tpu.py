@@ -114,7 +114,7 @@ def test_a_machine_without_a_tpu_asks_no_metadata_server(tpu_host, monkeypatch):
     monkeypatch.setattr("accel_scaling.detect.tpu_metadata.ask", lambda _attribute: pytest.fail("it was asked"))
     assert detect() == []
     (said,) = [found.evidence for found in survey() if found.family == "tpu"]
-    assert said == ("PCI bus: no TPU", "device nodes: none")
+    assert said == ("PCI bus: no TPU", "driver: no /dev/accel0, no /dev/vfio/0 of Google's")
 
 
 def test_devices_of_others_below_dev_are_no_tpus(tpu_host):

@@ -51,35 +51,54 @@ def left_behind(scratch: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("example", ["aws-mixed", "aws-trainium"])
+# Each example, the accelerator types of its tasks, and what else is asked of its rehearsal. aws-gpu and gcp-gpu run as
+# an ordinary user.
+EXAMPLES = {
+    "aws-mixed": (("T4", "A10G", "A100-80G"), []),
+    "aws-trainium": (("Trainium", "Trainium2"), []),
+    "gcp-a3-multizone": (("H100",), ["--fault", "no-capacity:a3-highgpu-8g@us-central1-a"]),
+    "gcp-tpu-v5e": (("TPU-V5LITEPOD",), ["--hosts", "processes"]),
+    "gcp-tpu-v4-pod": (("TPU-V4",), []),
+}
+
+
+def test_every_example_is_rehearsed_here_or_in_another_test() -> None:
+    there = {path.stem for path in (ROOT / "example_clusters").glob("*.yaml")}
+    assert there == {*EXAMPLES, "aws-gpu", "gcp-gpu"}
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
 @pytest.mark.cluster
 @pytest.mark.timeout(400)
 def test_each_example_runs_a_task_on_every_accelerator_type_of_its_file(example: str, scratch: Path) -> None:
+    types, options = EXAMPLES[example]
     done = subprocess.run(
-        [*REHEARSE, ROOT / "example_clusters" / f"{example}.yaml"],
+        [*REHEARSE, ROOT / "example_clusters" / f"{example}.yaml", *options],
         capture_output=True, text=True, env=environment(scratch), check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    types = {"aws-mixed": ("T4", "A10G", "A100-80G"), "aws-trainium": ("Trainium", "Trainium2")}[example]
     for name in types:
         assert f"running    accelerator_type={name!r} on " in done.stdout
     assert "never joined" not in done.stdout
+    if options[:1] == ["--fault"]:
+        assert "failed     1 x a3-highgpu-8g for h100: ZONE_RESOURCE_POOL_EXHAUSTED" in done.stdout
     assert left_behind(scratch) == []
 
 
+@pytest.mark.parametrize(("example", "types"), [("aws-gpu", ["T4", "A10G"]), ("gcp-gpu", ["L4", "T4"])])
 @pytest.mark.cluster
 @pytest.mark.timeout(400)
-def test_an_ordinary_user_without_any_capability_can_rehearse(scratch: Path) -> None:
+def test_an_ordinary_user_without_any_capability_can_rehearse(example: str, types: list[str], scratch: Path) -> None:
     prefix = ["setpriv", *NO_CAPABILITIES] if shutil.which("setpriv") else []
     if os.geteuid() == 0 and os.access(sys.executable, os.X_OK) and readable_by_others(ROOT):
         prefix += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     done = subprocess.run(
-        [*prefix, *REHEARSE, ROOT / "example_clusters" / "aws-gpu.yaml"],
+        [*prefix, *REHEARSE, ROOT / "example_clusters" / f"{example}.yaml"],
         capture_output=True, text=True, env=environment(scratch), check=False, cwd="/",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "hosts: plain processes on loopback addresses: " in done.stdout
-    for name in ("T4", "A10G"):
+    for name in types:
         assert f"running    accelerator_type={name!r} on " in done.stdout
     assert left_behind(scratch) == []
 

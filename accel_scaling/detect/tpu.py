@@ -34,7 +34,7 @@ def probe(bus: Sequence[pci.PciDevice], root: Path) -> Found:
     on_bus = _on_bus(bus)
     nodes = device_nodes(root)
     if not on_bus and not nodes:
-        return Found(FAMILY, RESOURCE, evidence=(pci.sentence(on_bus, "TPU"), "device nodes: none"))
+        return Found(FAMILY, RESOURCE, evidence=(pci.sentence(on_bus, "TPU"), _nodes_sentence([])))
     who = identity()
     chips = _chips(on_bus)
     ray_type = who.ray_type if nodes else None
@@ -93,7 +93,11 @@ def _devices(on_bus: Sequence[pci.PciDevice], nodes: Sequence[str], chips: Seque
 
 
 def _nodes_sentence(nodes: Sequence[str]) -> str:
-    return "device nodes: " + (f"{len(nodes)}, /dev/{nodes[0]} to /dev/{nodes[-1]}" if nodes else "none")
+    return (
+        f"driver: {len(nodes)} of /dev/{nodes[0]}, ..."
+        if nodes
+        else "driver: no /dev/accel0, no /dev/vfio/0 of Google's"
+    )
 
 
 def _who_sentence(who: Identity) -> str:
