@@ -12,6 +12,7 @@ import pytest
 
 from accel_scaling import timings
 from accel_scaling.providers.gcp_labels import LabelWriter
+from tests.test_provider_gcp_parts import http_error
 
 ROOT = Path(__file__).resolve().parent.parent
 
