@@ -36,6 +36,10 @@ _PAGE = 1000  # the most that Google returns at once
 _ELSEWHERE = frozenset({Category.CAPACITY, Category.NOT_OFFERED, Category.QUOTA})
 
 
+class _UndoneError(Exception):
+    """Another process wrote back the labels that it had read before ours."""
+
+
 class Slice(_RayTPUNode):  # type: ignore[misc]
     """A TPU node as Google describes it, its labels as tags."""
 
@@ -121,21 +125,33 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
         self._wait(self._nodes.start(name=node_id).execute())
 
     def write_labels(self, node_id: str, labels: dict[str, str]) -> bool:
-        """Add labels to a slice's; False if there is no such slice."""
+        """Add labels to a slice's; False if there is no such slice.
+
+        This API replaces all labels at once and has no fingerprint, so another process's write can undo this one. It
+        is looked for once; what another process has read before and writes after that look is not seen. In a cluster,
+        only the head's autoscaler writes labels of slices.
+        """
 
         def add() -> None:
-            found = self._nodes.get(name=node_id).execute()
-            body = {"labels": {**(found.get("labels") or {}), **labels}}
+            before = self._labels(node_id)
+            body = {"labels": {**before, **labels}}
             self._wait(self._nodes.patch(name=node_id, updateMask="labels", body=body).execute())
+            after = self._labels(node_id)
+            if any(after.get(key) == before.get(key) != value for key, value in labels.items()):
+                raise _UndoneError(node_id)
 
         try:
             # A slice takes one operation at a time: "unable to queue the operation", a 400 or a 409.
-            until_unbeaten(add, lambda error: status_of(error) in {400, 409, 412})
+            until_unbeaten(add, lambda error: isinstance(error, _UndoneError) or status_of(error) in {400, 409, 412})
         except HttpError as error:
             if status_of(error) == 404:
                 return False
             raise
         return True
+
+    def _labels(self, node_id: str) -> dict[str, str]:
+        labels: dict[str, str] = self._nodes.get(name=node_id).execute().get("labels") or {}
+        return labels
 
     def _create_one(self, body: dict[str, Any]) -> Launch:
         tried: list[str] = []

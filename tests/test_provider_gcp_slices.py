@@ -75,6 +75,23 @@ def test_tags_of_a_slice_are_written_and_a_busy_slice_is_waited_for(gce: Google)
     assert labels["ray-cluster-name"] == CLUSTER, "what was there stays"
 
 
+def test_tags_that_another_process_undoes_are_written_again(gce: Google) -> None:
+    own, configs = ours(gce, slices=True)
+    (node_id,) = own.create_node(configs["v4"], tags("v4"), 1)
+    tpu = own._resource("tpu")
+    wait, undone = tpu._wait, [{"labels": {**gce.slices()[node_id]["labels"], "theirs": "x"}}]
+
+    def undo(operation: dict[str, Any]) -> None:
+        wait(operation)
+        if undone:  # this API has no fingerprint: whoever has read before writes all labels back
+            wait(tpu._nodes.patch(name=node_id, updateMask="labels", body=undone.pop()).execute())
+
+    tpu._wait = undo
+    own.set_node_tags(node_id, {"ray-node-status": "up-to-date"})
+    assert own.flush_tags() == []
+    assert gce.slices()[node_id]["labels"].items() >= {"ray-node-status": "up-to-date", "theirs": "x"}.items()
+
+
 def test_deletes_of_slices_and_machines_go_together(gce: Google) -> None:
     own, configs = ours(gce, slices=True)
     made = [*own.create_node(configs["v4"], tags("v4"), 2), *own.create_node(configs["cpu"], tags(), 2)]
