@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from accel_scaling.emulated.gcp import hardware_of_gcp, hardware_of_tpu, slice_of_topology
 from accel_scaling.emulated.hardware import hardware_of
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.fill.aws import region_of
 from accel_scaling.fill.cluster import reader_of
 from accel_scaling.fill.gcp import is_tpu, zones_of
 from accel_scaling.rehearse.config import for_local_ec2, for_local_gce
@@ -56,7 +57,7 @@ class Aws:
         """Return a local EC2 in the cluster's region."""
         from accel_scaling.local_ec2.ec2 import LocalEC2
 
-        return LocalEC2(folder, kind=kind, region=config["provider"]["region"], ssh_user=USER)
+        return LocalEC2(folder, kind=kind, region=region_of(config), ssh_user=USER)
 
     def aimed(self, config: Config, local: LocalCloud) -> tuple[Config, list[str]]:
         """Return the config; the laptop's environment says where EC2 is."""
