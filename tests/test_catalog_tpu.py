@@ -10,7 +10,8 @@ from ray._private.accelerators import tpu as ray_tpu
 from ray._private.accelerators.tpu import TPUAcceleratorManager
 
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.tpu import is_type, known_slices, slice_of_topology, slice_of_type, slices_with
+from accel_scaling.catalog.topology import is_type
+from accel_scaling.catalog.tpu import known_slices, slice_of_topology, slice_of_type, slices_with
 from accel_scaling.catalog.tpu_rules import generations
 from accel_scaling.errors import UnknownAcceleratorError, UnknownTpuError
 

@@ -80,9 +80,9 @@ class Catalog:
 
     def _meant(self, cloud: str, name: str) -> str | None:
         """Return what a name is that this cloud has no machine type of, where something else has that name."""
-        from accel_scaling.catalog import tpu  # only errors need it
+        from accel_scaling.catalog import topology  # only errors need it
 
-        if cloud == CLOUD and tpu.is_type(name):
+        if cloud == CLOUD and topology.is_type(name):
             return "it is written as a TPU slice, which is asked for by `acceleratorType`"
         for other in self.clouds:
             row = self.machine_types(other).get(name) if other != cloud else None

@@ -11,6 +11,12 @@ CUBE_EDGE = 4  # a slice of more than half a cube is made of whole cubes of 4x4x
 LONGEST_EDGE = 256  # chips; no slice that Google lists has a longer one
 
 _TOPOLOGY = re.compile(r"[1-9][0-9]{0,3}x[1-9][0-9]{0,3}(x[1-9][0-9]{0,3})?")
+_TYPE = re.compile(r"(v|tpu)[0-9]+[a-z]*-[0-9]+")  # what Ray takes for the name of a slice (tpu.py)
+
+
+def is_type(name: str) -> bool:
+    """Return whether a name is written as an accelerator type of Cloud TPU, right or wrong."""
+    return _TYPE.fullmatch(name) is not None
 
 
 def is_topology(text: str) -> bool:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _NAMED = 8  # topologies that an error names
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
-_TYPE = re.compile(r"(v|tpu)[0-9]+[a-z]*-[0-9]+")  # what Ray takes for the name of a slice (tpu.py)
 
 
 @dataclass(frozen=True)
@@ -94,11 +93,6 @@ def slice_of_topology(catalog: Catalog, config_type: str, topology: str) -> Slic
     if topology not in topologies(generation):
         raise UnknownTpuError(_no_such_topology(generation, topology))
     return _slice(catalog, generation, topology)
-
-
-def is_type(name: str) -> bool:
-    """Return whether a name is written as an accelerator type of Cloud TPU, right or wrong."""
-    return _TYPE.fullmatch(name) is not None
 
 
 def known_slices(catalog: Catalog) -> list[Slice]:

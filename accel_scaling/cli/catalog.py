@@ -94,7 +94,7 @@ def _show(catalog: Catalog, name: str, cloud: str | None, *, as_json: bool) -> i
 
 def _is_slice(catalog: Catalog, name: str, cloud: str | None) -> bool:
     """Return whether a name is a TPU slice's (``v4-16``) and no machine type's."""
-    from accel_scaling.catalog.tpu import is_type
+    from accel_scaling.catalog.topology import is_type
 
     clouds = catalog.clouds if cloud is None else (cloud,)
     return "gcp" in clouds and is_type(name) and not any(name in catalog.machine_types(each) for each in clouds)
