@@ -141,10 +141,10 @@ def test_v1_and_v2_are_told_what_is_missing_and_find_what_came(gce: Google) -> N
 
 def test_what_bulk_creation_cannot_do_is_done_one_by_one_and_all_at_once(gce: Google) -> None:
     own, configs = ours(gce)
-    gce.knobs.call_latency_s = 0.1
+    gce.knobs.call_latency_s = 0.5
     began = time.monotonic()
     made = own.create_node({**configs["cpu"], "deletionProtection": False}, tags(), 12)
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 5.5, "one after another they take 6 s and more"
     gce.knobs.call_latency_s = 0
     assert set(made) == set(gce.machines())
     assert gce.count("compute.instances.insert") == 12
@@ -262,25 +262,27 @@ def test_a_listing_goes_on_while_machines_are_made_and_deleted(gce: Google) -> N
     own, configs = ours(gce)
     gce.knobs.call_latency_s = 0.05
     gce.knobs.operation_latency_s |= {"insert": 1.0, "bulkInsert": 1.0, "delete": 1.0, "setLabels": 1.0}
-    stop, longest = threading.Event(), [0.0]
+    stop, looks = threading.Event(), [0]
 
     def look() -> None:
         while not stop.is_set():
-            began = time.monotonic()
             for node_id in own.non_terminated_nodes({}):
                 own.is_running(node_id)
-            longest[0] = max(longest[0], time.monotonic() - began)
+            looks[0] += 1
 
     looking = threading.Thread(target=look)
     looking.start()
     made = own.create_node(configs["cpu"], tags(), 20)
+    while_created = looks[0]
     for node_id in made:
         own.set_node_tags(node_id, {"ray-node-status": "up-to-date"})
     own.flush_tags()
+    while_labelled = looks[0] - while_created
     own.terminate_nodes(list(made))
     stop.set()
     looking.join()
-    assert longest[0] < 0.9
+    assert while_created > 1, "a listing waited for the launch"
+    assert while_labelled > 1, "a listing waited for the labels"
 
 
 # --- the end ---

@@ -6,7 +6,6 @@ Ray's fixed sleeps of 5 s take 0.05 s here, and so does every wait that is compa
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -96,31 +95,32 @@ def test_1_v2_installs_a_healthy_worker_once(gce: Google) -> None:
 # --- 2: no lock over calls ---
 
 
-def seconds_of_listing_during(work: Callable[[], Any], provider: Any) -> float:
+def listing_ends_first(gce: Google, call: str, work: Callable[[], Any], provider: Any) -> bool:
+    """Say whether a listing that begins when Google has accepted this call ends before the work does."""
+    before = gce.count(call)
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(work)
-        time.sleep(0.1)
-        began = time.monotonic()
+        wait_until("the call", lambda: gce.count(call) > before)
         provider.non_terminated_nodes({})
-        took = time.monotonic() - began
+        first = not working.done()
         working.result()
-    return took
+    return first
 
 
 def test_2_a_listing_does_not_wait_for_labels_or_launches(gce: Google) -> None:
-    gce.knobs.operation_latency_s |= {"setLabels": 1.0, "insert": 1.0, "bulkInsert": 1.0}
+    label, launch = "compute.instances.setLabels", "compute.instances.bulkInsert"
+    gce.knobs.operation_latency_s |= {"setLabels": 2.0, "bulkInsert": 2.0}
     with stock(gce) as (rays, configs):
         (node_id,) = rays.create_node(configs["cpu"], tags(), 1)
-        assert seconds_of_listing_during(lambda: rays.set_node_tags(node_id, {"a": "b"}), rays) > 0.5
+        assert not listing_ends_first(gce, label, lambda: rays.set_node_tags(node_id, {"a": "b"}), rays)
     own, configs = ours(gce)
-    (node_id,) = own.create_node(configs["cpu"], tags(), 1)
-    assert seconds_of_listing_during(lambda: own.create_node(configs["cpu"], tags(), 3), own) < 0.5
+    assert listing_ends_first(gce, launch, lambda: own.create_node(configs["cpu"], tags(), 3), own)
 
-    def label() -> None:
-        own.set_node_tags(node_id, {"a": "b"})
+    def write() -> None:
+        own.set_node_tags(node_id, {"a": "c"})
         own.flush_tags()
 
-    assert seconds_of_listing_during(label, own) < 0.5
+    assert listing_ends_first(gce, label, write, own)
 
 
 # --- 3: many at once ---
@@ -235,7 +235,7 @@ def test_8_preempted_nodes_are_deleted_and_waking_ones_are_counted(gce: Google) 
 # --- 9: deletes ---
 
 
-def test_9_a_delete_of_many_is_one_round_and_none_is_stopped_by_one_that_is_gone(gce: Google) -> None:
+def test_9_a_delete_of_many_is_not_stopped_by_one_that_is_gone(gce: Google) -> None:
     gone = f"ray-{CLUSTER}-worker-deadbeef-compute"
     with stock(gce) as (rays, configs):
         assert isinstance(failed(rays.terminate_node, gone), UnboundLocalError)
@@ -244,12 +244,8 @@ def test_9_a_delete_of_many_is_one_round_and_none_is_stopped_by_one_that_is_gone
         assert set(left) <= set(gce.machines())
     own, _ = ours(gce)
     own.terminate_node(gone)
-    gce.knobs.call_latency_s = 0.1
-    began = time.monotonic()
     own.terminate_nodes([gone, *left])
     own.terminate_nodes([gone, *left])
-    assert time.monotonic() - began < 3
-    gce.knobs.call_latency_s = 0
     assert own.non_terminated_nodes({}) == []
 
 

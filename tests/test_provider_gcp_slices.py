@@ -23,10 +23,10 @@ def gce(monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
 
 def test_slices_come_at_once_and_are_known_by_their_full_names(gce: Google) -> None:
     own, configs = ours(gce, slices=True)
-    gce.knobs.operation_latency_s["tpu"] = 0.5
+    gce.knobs.operation_latency_s["tpu"] = 2.0
     began = time.monotonic()
     made = own.create_node(configs["v4"], tags("v4"), 4)
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 7.5, "one after another they take 8 s and more"
     gce.knobs.operation_latency_s["tpu"] = 0
     assert set(made) == set(gce.slices()) == set(own.non_terminated_nodes({}))
     one = gce.slices()[min(made)]
