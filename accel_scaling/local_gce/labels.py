@@ -1,10 +1,15 @@
-"""Google's rules for labels. Source: docs.cloud.google.com/compute/docs/labeling-resources."""
+"""Google's rules for names and labels.
+
+Sources: the document of compute.instances.insert; docs.cloud.google.com/compute/docs/labeling-resources.
+"""
 
 from __future__ import annotations
 
 import re
 
 from accel_scaling.local_gce.refusals import wrong_field
+
+NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")  # of a machine, and of a slice
 
 _KEY, _VALUE, _MOST = re.compile(r"[a-z][a-z0-9_-]{0,62}"), re.compile(r"[a-z0-9_-]{0,63}"), 64
 

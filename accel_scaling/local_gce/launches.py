@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.local_gce.asked import Asked
 from accel_scaling.local_gce.instances import fingerprint, now_text
+from accel_scaling.local_gce.labels import NAME
 from accel_scaling.local_gce.machine_rules import Machine, checked
 from accel_scaling.local_gce.operations import COMPUTE, Errors
 from accel_scaling.local_gce.refusals import ApiError, invalid, not_found, wrong_field
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from accel_scaling.local_gce.api import ComputeEngine
     from accel_scaling.local_gce.instances import Instances
 
-_NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")  # the document of compute.instances.insert
 _MOST_AT_ONCE = 1000  # docs.cloud.google.com/compute/docs/instances/multiple/about-bulk-creation
 
 
@@ -155,8 +155,8 @@ class Launches:
         return []
 
     def _new(self, zone: str, name: str, machine: Machine) -> dict[str, Any]:
-        if not _NAME.fullmatch(name):
-            raise wrong_field("resource.name", name, f"Must be a match of regex '{_NAME.pattern}'")
+        if not NAME.fullmatch(name):
+            raise wrong_field("resource.name", name, f"Must be a match of regex '{NAME.pattern}'")
         place, address = f"{COMPUTE}projects/{self._engine.project}/zones/{zone}", self._engine.address()
         labels = machine.body.get("labels", {})
         return {

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from accel_scaling.local_hosts.settings import Settings
 
 _BOOTS = {"STAGING", "CREATING", "STARTING"}
-_RUNS = {"RUNNING", "READY"}
 _ENDS = {"STOPPING", "DELETING", "PREEMPTED", "TERMINATED", "STOPPED"}
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.emulated import gcp
 from accel_scaling.errors import RehearsalError
 from accel_scaling.local_gce.asked import Asked
-from accel_scaling.local_gce.labels import check_labels
+from accel_scaling.local_gce.labels import NAME, check_labels
 from accel_scaling.local_gce.refusals import ApiError, invalid, not_found
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from accel_scaling.local_gce.operations import Errors, Operation
 
 PAGE = 100  # docs.cloud.google.com/tpu/docs/reference/rest/v2/projects.locations.nodes/list says no number; not seen
-_NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class Slices:
@@ -108,8 +106,8 @@ class Slices:
         return operation.tpu_view()
 
     def _shape(self, node_id: str, body: Any, zone: str) -> gcp.SliceShape:
-        if not _NAME.fullmatch(node_id):
-            raise invalid(f"The field nodeId '{node_id}' must be a match of regex '{_NAME.pattern}'.")
+        if not NAME.fullmatch(node_id):
+            raise invalid(f"The field nodeId '{node_id}' must be a match of regex '{NAME.pattern}'.")
         if not body.get("runtimeVersion"):
             raise invalid("The field runtime_version must be specified.")
         check_labels(body.get("labels") or {})
