@@ -6,6 +6,9 @@ REHEARSAL_POLL_S = 0.3
 # How long a sample task may stay pending in a rehearsal: a launch takes some 15 s on 2 cores, three at once a minute.
 REHEARSAL_TASK_TIMEOUT_S = 180.0
 
+# How long a rehearsal, its tasks done, lets machines join that are up: a host takes 10 to 20 s on 2 busy cores.
+REHEARSAL_JOIN_S = 60.0
+
 # neuron-ls on sixteen devices answers in one or two seconds; right after boot, while the driver sets its devices up,
 # it can take longer. A node that is silent for this long is better replaced than waited for.
 NEURON_LS_TIMEOUT_S = 20

@@ -14,6 +14,15 @@ settings.load_profile("untimed")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start clusters, or count what hosts leave behind, run one after another; the rest beside them."""
+    machines = "machines"
+    for item in items:
+        alone = item.get_closest_marker("cluster") or item.path.stem == "test_local_ec2_footprint"
+        item.add_marker(pytest.mark.xdist_group(machines if alone else item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0] != machines)  # type: ignore[union-attr]
+
+
 @pytest.fixture(autouse=True)
 def _home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the home, the cloud account or the catalogs of whoever runs it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import pytest
 from accel_scaling.cli.main import main
 from accel_scaling.local_hosts.faults import Faults, fewer
 from accel_scaling.rehearse.faults_option import FaultSource
+from accel_scaling.rehearse.timeline import Timeline
 
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
@@ -186,3 +188,11 @@ def test_bad_input_is_refused_before_anything_starts(
     words = [word.replace("{aws-gpu}", str(examples / "aws-gpu.yaml")) for word in arguments]
     assert main(["rehearse", *words]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_machine_that_is_up_and_was_not_refused_is_waited_for_until_it_announces_something() -> None:
+    timeline = Timeline(0.0, io.StringIO())
+    joined, silent, refused, gone = (timeline.machine(name, "ct4p-hightpu-4t") for name in "abcd")
+    joined.resources = {"TPU": 4}
+    refused.verdict, gone.gone_s = "DriverMissing", 3.0
+    assert [machine.instance_id for machine in timeline.coming()] == [silent.instance_id]

@@ -141,6 +141,7 @@ class _Act:
         if done.returncode:
             return done.returncode
         self._try([])  # no task, but what each node announces
+        self._let_join()
         return self._exit_code()
 
     def _exit_code(self) -> int:
@@ -154,7 +155,16 @@ class _Act:
         for demand in demands:
             text = f"a task with accelerator_type={demand['accelerator_type']!r}, {demand['resource']}: 1"
             self._timeline.say(time.time(), "submitted", text)
-        return 0 if all(result["ran"] for result in self._try(demands)) else 1
+        results = self._try(demands)
+        self._let_join()
+        return 0 if all(result["ran"] for result in results) else 1
+
+    def _let_join(self) -> None:
+        """Wait for the machines that are up now: the other hosts of a slice may join after the task's own."""
+        coming = self._timeline.coming()
+        deadline_s = time.monotonic() + timings.REHEARSAL_JOIN_S
+        while any(machine in coming for machine in self._timeline.coming()) and time.monotonic() < deadline_s:
+            self._try([])
 
     def _try(self, demands: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Run node.try_task on the head, tell what it says as it says it, and return the tasks' results."""

@@ -67,6 +67,11 @@ class Timeline:
         there = (one for one in self.machines.values() if one.address == address and one.gone_s is None)
         return next(there, None)
 
+    def coming(self) -> list[Machine]:
+        """Return the machines that are up, were not refused, and have not announced anything yet."""
+        up = (one for one in self.machines.values() if one.gone_s is None)
+        return [one for one in up if not one.resources and one.verdict in ("", "Confirmed")]
+
     def closing_table(self, promised: Mapping[str, Mapping[str, float]]) -> str:
         """Return the machines with their times, and the resources promised beside those announced.
 
