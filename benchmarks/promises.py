@@ -181,8 +181,9 @@ def show(table: list[Row]) -> str:
 
 def _with_emulated_driver() -> None:
     """Start this script again with the emulated driver's library: the linker looks for it only at the start."""
-    from accel_scaling.emulated.devices import NVML_CONFIG_VARIABLE, install
+    from accel_scaling.emulated.devices import install
     from accel_scaling.emulated.hardware import hardware_of
+    from accel_scaling.emulated.nvml_files import NVML_CONFIG_VARIABLE
 
     if NVML_CONFIG_VARIABLE in os.environ:
         return

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from accel_scaling.emulated import devices, hardware
+from accel_scaling.emulated import hardware, nvml_files
 from accel_scaling.emulated.devices import install, with_fault
 from accel_scaling.emulated.hardware import ec2_api_record, hardware_of
 from accel_scaling.errors import RehearsalError
@@ -139,7 +139,7 @@ def test_a_fault_that_makes_no_sense_is_one_clear_error(fault):
 
 
 def test_a_processor_without_a_prebuilt_library_is_one_clear_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(devices.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(nvml_files.platform, "machine", lambda: "riscv64")
     with pytest.raises(RehearsalError, match=r"riscv64.*nvml\.c"):
         install(tmp_path, nvidia(1))
 

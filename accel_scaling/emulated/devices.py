@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shlex
 import shutil
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accel_scaling.detect import SYSROOT
 from accel_scaling.detect.neuron_ls import DRIVER_DEVICES, NEURON_LS
-from accel_scaling.detect.nvml import LIBRARY
 from accel_scaling.detect.pci import DEVICES
 from accel_scaling.detect.tpu_nodes import IOMMU_GROUPS
 from accel_scaling.emulated.hardware import Hardware, hardware_of
+from accel_scaling.emulated.nvml_files import NVML_CONFIG, NVML_CONFIG_VARIABLE, write_library, write_nvml
 from accel_scaling.errors import RehearsalError
 
-NVML_CONFIG = "etc/accel-emulated-nvml"
-NVML_CONFIG_VARIABLE = "ACCEL_EMULATED_NVML"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 MASK = "opt/accel-no-driver"  # a library folder for hosts without a driver, on rehearsing machines that have one
 BYTES_PER_MIB = 1024 * 1024
 
@@ -84,7 +83,7 @@ def install(root: Path, hardware: Hardware) -> dict[str, str]:
         RehearsalError: there is no driver library for this machine's processor.
     """
     addresses = _write_bus(root, hardware)
-    folder = _write_nvml(root, hardware) if hardware.kind == "nvml" else _write_library(root / MASK)
+    folder = write_nvml(root, hardware) if hardware.kind == "nvml" else write_library(root / MASK)
     if hardware.kind == "neuron":
         _write_neuron(root, hardware, addresses)
     if hardware.kind == "tpu":
@@ -122,34 +121,6 @@ def _write_bus(root: Path, hardware: Hardware) -> list[str]:
         for name, value in files.items():
             (folder / name).write_text(value + "\n", encoding="ascii")
     return addresses
-
-
-def _write_nvml(root: Path, hardware: Hardware) -> Path:
-    """Write the driver library and what it answers; return the library's folder."""
-    lines = [f"{hardware.seen_by_driver} {hardware.memory_mib} {hardware.driver_name}"]
-    if hardware.lost_index is not None:
-        lines.append(f"lost {hardware.lost_index}")
-    init_code = 10 if hardware.hangs else hardware.init_code  # NVML_ERROR_TIMEOUT
-    if init_code:
-        lines.append(f"init {init_code}")
-    config = root / NVML_CONFIG
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    triple = f"usr/lib/{platform.machine()}-linux-gnu"
-    # A folder that the dynamic linker of a host with this machine's files searches by default.
-    return _write_library(root / (triple if (Path("/") / triple).is_dir() else "usr/lib64"))
-
-
-def _write_library(folder: Path) -> Path:
-    prebuilt = Path(__file__).with_name(f"libnvidia-ml-{platform.machine()}.so")
-    if not prebuilt.exists():
-        raise RehearsalError(
-            f"there is no emulated driver library for this processor ({platform.machine()}): build one as"
-            f" {prebuilt.with_name('nvml.c')} says"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(prebuilt, folder / LIBRARY)
-    return folder
 
 
 def _write_tpu(root: Path, hardware: Hardware, addresses: list[str]) -> None:
