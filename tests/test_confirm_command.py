@@ -51,7 +51,7 @@ def test_json_has_the_verdict_the_promise_what_was_detected_and_a_message(boot):
     done = boot("p4d.24xlarge", "no-driver").command("confirm", "--json", "--expect", PROMISE)
     data = json.loads(done.stdout)
     assert done.returncode == 3
-    assert set(data) == {"verdict", "promised", "detected", "message"}
+    assert set(data) == {"verdict", "promised", "detected", "message", "advice", "page"}
     assert data["verdict"] == "DriverMissing"
     assert data["promised"] == json.loads(PROMISE)
     assert data["detected"][0]["bus_count"] == 8

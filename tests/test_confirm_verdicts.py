@@ -118,11 +118,12 @@ def test_a_slice_that_the_catalog_lacks_is_never_the_whole_chip(boot):
     assert compare(gpus(1, "L4-2Q"), detect()).confirmed
 
 
-def test_a_promise_of_fewer_than_there_are_is_confirmed_and_said(boot):
+def test_a_machine_with_more_than_was_promised_joins_and_says_what_is_not_used(boot):
     boot("p4d.24xlarge")
     verdict = compare(gpus(4, "A100"), detect())
     assert verdict.confirmed
-    assert verdict.message.endswith("the 4 not promised will not be used")
+    assert verdict.word is VerdictWord.MORE_THAN_PROMISED
+    assert "the 4 not promised will not be used; " in verdict.message
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def test_the_verdict_as_data_has_the_documented_keys(boot):
     boot("p4d.24xlarge", "fewer")
     promised = gpus(8, "A100")
     data = json.loads(json.dumps(compare(promised, detect()).to_json()))
-    assert set(data) == {"verdict", "promised", "detected", "message"}
+    assert set(data) == {"verdict", "promised", "detected", "message", "advice", "page"}
     assert data["verdict"] == "FewerThanPromised"
     assert data["promised"] == promised
     assert [found["count"] for found in data["detected"]] == [7]
@@ -203,7 +204,8 @@ def test_the_verdict_as_data_has_the_documented_keys(boot):
 
 def test_the_words_are_those_that_users_search_for():
     assert {word.value for word in VerdictWord} == {
-        *("Confirmed", "NoDevice", "DriverMissing", "FewerThanPromised", "OtherType", "Unhealthy", "NotYet")
+        *("Confirmed", "MoreThanPromised", "NoDevice", "DriverMissing", "FewerThanPromised", "OtherType"),
+        *("Unhealthy", "NotYet", "NotVisibleInContainer"),
     }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.load import chips_here
 from accel_scaling.confirm.claims import TYPE_PREFIX, Claim, claims_of
 from accel_scaling.confirm.slices import wrong_slice
-from accel_scaling.confirm.verdict import Verdict, VerdictWord
+from accel_scaling.confirm.verdict import Verdict
+from accel_scaling.confirm.words import EXIT_CONFIRMED, WORDS, VerdictWord, advice_of
 from accel_scaling.detect.families import FAMILIES
 from accel_scaling.detect.model import DriverState, Found
 
@@ -21,17 +23,24 @@ _STATES = {
     DriverState.MISSING: VerdictWord.DRIVER_MISSING,
     DriverState.UNHEALTHY: VerdictWord.UNHEALTHY,
     DriverState.NOT_YET: VerdictWord.NOT_YET,
+    DriverState.HIDDEN: VerdictWord.NOT_VISIBLE_IN_CONTAINER,
 }
 
-# What to do, by verdict: the end of each message.
-_ADVICE = {
-    VerdictWord.NO_DEVICE: "check the node type's instance type",
-    VerdictWord.DRIVER_MISSING: "use an image that has it, or load it before Ray starts",
-    VerdictWord.FEWER_THAN_PROMISED: "replace this machine, or promise fewer in the node type's resources",
-    VerdictWord.OTHER_TYPE: "correct the node type's resources or its instance type",
-    VerdictWord.UNHEALTHY: "replace this machine; if every machine of the type says so, check its image",
-    VerdictWord.NOT_YET: "wait until the driver is up and confirm again, or replace this machine",
-}
+
+@dataclass(frozen=True)
+class _Judgement:
+    """What came of one claim."""
+
+    word: VerdictWord
+    sentence: str
+    advice: str = ""
+
+    @property
+    def joins(self) -> bool:
+        return WORDS[self.word].exit_code == EXIT_CONFIRMED
+
+    def __str__(self) -> str:
+        return f"{self.sentence}; {self.advice}" if self.advice else self.sentence
 
 
 def compare(promised: Mapping[str, float], found: Sequence[Found], chips: Mapping[str, Chip] | None = None) -> Verdict:
@@ -48,11 +57,12 @@ def compare(promised: Mapping[str, float], found: Sequence[Found], chips: Mappin
     claims = claims_of(promised, (chips_here() if chips is None else chips).values())
     judged = [_judge(claim, found) for claim in claims]
     if other := wrong_slice(promised, found):
-        judged.append((VerdictWord.OTHER_TYPE, f"{other}; {_ADVICE[VerdictWord.OTHER_TYPE]}"))
-    refused = [(word, sentence) for word, sentence in judged if word is not VerdictWord.CONFIRMED]
-    word = refused[0][0] if refused else VerdictWord.CONFIRMED
-    message = "; ".join(sentence for _, sentence in refused or judged) or "no accelerator is promised"
-    return Verdict(word, message, dict(promised), detected)
+        judged.append(_Judgement(VerdictWord.OTHER_TYPE, other, advice_of(VerdictWord.OTHER_TYPE)))
+    deciding = [one for one in judged if not one.joins] or judged
+    word = next((one.word for one in deciding if one.word is not VerdictWord.CONFIRMED), VerdictWord.CONFIRMED)
+    message = "; ".join(map(str, deciding)) or "no accelerator is promised"
+    advice = "; ".join(dict.fromkeys(one.advice for one in deciding if one.advice))
+    return Verdict(word, message, dict(promised), detected, advice)
 
 
 def _may_be_accelerator(name: str) -> bool:
@@ -60,26 +70,36 @@ def _may_be_accelerator(name: str) -> bool:
     return name not in ("CPU", "memory", "object_store_memory") and not name.startswith("node:")
 
 
-def _judge(claim: Claim, found: Sequence[Found]) -> tuple[VerdictWord, str]:
+def _judge(claim: Claim, found: Sequence[Found]) -> _Judgement:
     here = [accelerator for accelerator in found if accelerator.resource == claim.resource]
     if unchecked := _unchecked(claim, here):
-        return VerdictWord.CONFIRMED, f"promised {_words(claim)}; NOT checked: {unchecked}"
+        return _Judgement(VerdictWord.CONFIRMED, f"promised {_words(claim)}; NOT checked: {unchecked}")
     if not here:
-        return _refused(VerdictWord.NO_DEVICE, claim, "0 on the PCI bus, 0 seen by a driver", "this machine has none")
+        seen = "0 on the PCI bus, 0 seen by a driver: this machine has none"
+        return _judgement(VerdictWord.NO_DEVICE, claim, seen)
     device = max(here, key=lambda accelerator: (_matches(claim, accelerator), accelerator.units))
     witnesses = _witnesses(device)
-    if device.state in _STATES:
-        return _refused(_STATES[device.state], claim, witnesses, device.trouble)
+    # A container that was given as many as were promised for it holds its promise.
+    enough = device.state is DriverState.HIDDEN and 0 < claim.units <= device.units
+    if device.state in _STATES and not enough:
+        return _judgement(_STATES[device.state], claim, f"{witnesses}: {device.trouble}", device.family)
     if not _matches(claim, device):
-        return _refused(VerdictWord.OTHER_TYPE, claim, witnesses, _other_type(claim, device))
+        return _judgement(VerdictWord.OTHER_TYPE, claim, f"{witnesses}: {_other_type(claim, device)}")
+    return _judge_count(claim, device, witnesses)
+
+
+def _judge_count(claim: Claim, device: Found, witnesses: str) -> _Judgement:
     if device.units < claim.units:
         missing = f"{_amount(claim.units - device.units, claim)} missing"
-        return _refused(VerdictWord.FEWER_THAN_PROMISED, claim, witnesses, missing)
-    more = f": the {_amount(device.units - claim.units, claim)} not promised will not be used"
-    return (
-        VerdictWord.CONFIRMED,
-        f"promised {_words(claim)}; {witnesses}" + (more if 0 < claim.units < device.units else ""),
-    )
+        return _judgement(VerdictWord.FEWER_THAN_PROMISED, claim, f"{witnesses}: {missing}")
+    if 0 < claim.units < device.units:
+        more = f"the {_amount(device.units - claim.units, claim)} not promised will not be used"
+        return _judgement(VerdictWord.MORE_THAN_PROMISED, claim, f"{witnesses}: {more}")
+    return _judgement(VerdictWord.CONFIRMED, claim, witnesses)
+
+
+def _judgement(word: VerdictWord, claim: Claim, seen: str, family: str = "") -> _Judgement:
+    return _Judgement(word, f"promised {_words(claim)}; {seen}", advice_of(word, family))
 
 
 def _unchecked(claim: Claim, here: Sequence[Found]) -> str:
@@ -96,10 +116,6 @@ def _unchecked(claim: Claim, here: Sequence[Found]) -> str:
 
 def _matches(claim: Claim, device: Found) -> bool:
     return all(name in device.answers_to for name in claim.types)
-
-
-def _refused(word: VerdictWord, claim: Claim, witnesses: str, why: str) -> tuple[VerdictWord, str]:
-    return word, f"promised {_words(claim)}; {witnesses}: {why}; {_ADVICE[word]}"
 
 
 def _words(claim: Claim) -> str:

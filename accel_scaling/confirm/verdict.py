@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
+from accel_scaling.confirm.words import EXIT_CONFIRMED, WORDS, VerdictWord, page_of
 
-class VerdictWord(Enum):
-    """The words that a user can search for."""
-
-    CONFIRMED = "Confirmed"
-    NO_DEVICE = "NoDevice"  # neither the bus nor a driver shows any
-    DRIVER_MISSING = "DriverMissing"  # on the bus, but the driver is not installed or not loaded
-    FEWER_THAN_PROMISED = "FewerThanPromised"
-    OTHER_TYPE = "OtherType"
-    UNHEALTHY = "Unhealthy"  # the driver is there and answers with errors
-    NOT_YET = "NotYet"  # the driver did not answer in time
+__all__ = ["Verdict", "VerdictWord"]
 
 
 @dataclass(frozen=True)
@@ -28,17 +19,19 @@ class Verdict:
         message: one sentence: what was promised, what is there, what to do.
         promised: the Ray resources that the node was to announce.
         detected: the accelerators that are there, as ``detect --json`` prints them.
+        advice: what to do, the end of the message; empty where there is nothing to do.
     """
 
     word: VerdictWord
     message: str
     promised: dict[str, float] = field(default_factory=dict)
     detected: list[dict[str, Any]] = field(default_factory=list)
+    advice: str = ""
 
     @property
     def confirmed(self) -> bool:
         """Whether the node may join."""
-        return self.word is VerdictWord.CONFIRMED
+        return WORDS[self.word].exit_code == EXIT_CONFIRMED
 
     def to_json(self) -> dict[str, Any]:
         """Return the documented form of ``confirm --json``."""
@@ -47,4 +40,6 @@ class Verdict:
             "message": self.message,
             "promised": self.promised,
             "detected": self.detected,
+            "advice": self.advice,
+            "page": page_of(self.word),
         }

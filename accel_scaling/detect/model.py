@@ -14,6 +14,7 @@ class DriverState(Enum):
     MISSING = "missing"  # not installed, or not loaded
     UNHEALTHY = "unhealthy"  # it answered with an error, or with less than it should
     NOT_YET = "not yet"  # it did not answer in time: it may still be starting
+    HIDDEN = "hidden"  # on this machine, but not visible in this container
     NOT_PROBED = "not probed"  # this version has no probe for the family
 
 
