@@ -18,13 +18,14 @@ from accel_scaling.detect.neuron_ls import DRIVER_DEVICES, NEURON_LS
 from accel_scaling.detect.pci import DEVICES
 from accel_scaling.detect.tpu_nodes import IOMMU_GROUPS
 from accel_scaling.emulated.hardware import Hardware, hardware_of
-from accel_scaling.emulated.nvml_files import NVML_CONFIG, NVML_CONFIG_VARIABLE, write_library, write_nvml
+from accel_scaling.emulated.health_faults import HEALTH_FAULTS, with_health_fault
+from accel_scaling.emulated.nodes import take, write_container, write_nodes
+from accel_scaling.emulated.nvml_files import MASK, NVML_CONFIG, NVML_CONFIG_VARIABLE, write_library, write_nvml
 from accel_scaling.errors import RehearsalError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MASK = "opt/accel-no-driver"  # a library folder for hosts without a driver, on rehearsing machines that have one
 BYTES_PER_MIB = 1024 * 1024
 
 FAULTS = """\
@@ -34,7 +35,11 @@ other-type:TYPE    the accelerators of another EC2 type, e.g. other-type:g6.xlar
 no-driver          the bus shows the devices, the driver is absent
 no-device          nothing on the bus, nothing in the driver
 unhealthy          the driver answers with an error for one device
-not-yet            the driver does not answer in time"""
+not-yet            the driver does not answer in time
+ecc                one device has memory errors that it cannot repair
+mig[:N]            NVIDIA: one device is cut into N slices (default: 7)
+no-node            one device has no node below /dev
+hidden[:N]         a container that was given N of the machine's devices (default: none)"""
 
 
 def with_fault(hardware: Hardware, fault: str) -> Hardware:
@@ -56,6 +61,8 @@ def with_fault(hardware: Hardware, fault: str) -> Hardware:
         if other.kind == "none":
             raise RehearsalError(f"fault {fault!r}: {argument} has no accelerator; for none at all use no-device")
         return replace(other, count=hardware.count)
+    if name in HEALTH_FAULTS:
+        return with_health_fault(hardware, fault)
     if argument or name not in ("no-driver", "no-device", "unhealthy", "not-yet"):
         raise RehearsalError(f"there is no fault {fault!r}; the faults are:\n{FAULTS}")
     if hardware.kind == "tpu" and name in ("unhealthy", "not-yet"):
@@ -130,7 +137,12 @@ def _write_tpu(root: Path, hardware: Hardware, addresses: list[str]) -> None:
     """
     folder = root / "dev" / "vfio" if hardware.device_nodes == "vfio" else root / "dev"
     folder.mkdir(parents=True, exist_ok=True)
-    for index, address in enumerate(addresses[: hardware.seen_by_driver]):
+    # Of a chip that the driver did not take, the kernel shows neither a link nor a node.
+    taken = addresses[: hardware.seen_by_driver if hardware.node_count is None else hardware.count]
+    take(root, taken, "vfio-pci" if hardware.device_nodes == "vfio" else "accel")
+    if hardware.container:
+        write_container(root)
+    for index, address in enumerate(taken[: hardware.nodes]):
         if hardware.device_nodes != "vfio":
             (folder / f"accel{index}").touch()
             continue
@@ -153,15 +165,26 @@ def _write_neuron(root: Path, hardware: Hardware, addresses: list[str]) -> None:
         }
         for index, address in enumerate(addresses[: hardware.seen_by_driver])
     ]
-    for index in range(len(records)):
-        folder = root / DRIVER_DEVICES / f"neuron{index}" / "info" / "architecture"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "device_name").write_text(hardware.driver_name + "\n", encoding="ascii")
+    take(root, addresses, "neuron")
+    write_nodes(root, (f"neuron{index}" for index in range(hardware.nodes)))
+    if hardware.container:
+        write_container(root)
+    # Its machine's sysfs is what a container sees, too.
+    for index in range(hardware.count if hardware.container else len(records)):
+        folder = root / DRIVER_DEVICES / f"neuron{index}"
+        counted = hardware.facts if index == len(records) - 1 else ()
+        files = {"info/architecture/device_name": hardware.driver_name}
+        files |= {f"stats/hardware/{name}/total": str(value) for name, value in counted}
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(content + "\n", encoding="ascii")
     answer = f"printf '%s\\n' {shlex.quote(json.dumps(records))}"
     if hardware.hangs:
         answer = "exec sleep 3600"
     elif hardware.lost_index is not None:
         answer = f"echo 'neuron-ls: device {hardware.lost_index} does not respond' >&2; exit 1"
+    elif not records:
+        answer = "echo 'neuron-ls: no neuron device available' >&2; exit 1"
     tool = root / NEURON_LS
     tool.parent.mkdir(parents=True, exist_ok=True)
     tool.write_text(f"#!/bin/sh\n# The emulated neuron-ls of a rehearsed host.\n{answer}\n", encoding="utf-8")

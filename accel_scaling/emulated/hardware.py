@@ -46,6 +46,10 @@ class Hardware:
         subsystem: the PCI subsystem device in lower-case hex, where it tells products apart (TPU v2 and v3).
         device_nodes: for TPUs, ``accel`` (/dev/accel0) or ``vfio`` (/dev/vfio/0).
         source: where the row is from.
+        node_count: device nodes below /dev; None for one of each device.
+        container: this is a container on the machine: the bus is the machine's, the rest is what it was given.
+        facts: what the driver says of the last device beside that it is there: words of ``nvml.c``, or names of
+            counters in Neuron's sysfs.
     """
 
     kind: Kind
@@ -63,6 +67,14 @@ class Hardware:
     subsystem: str = ""
     device_nodes: str = ""
     source: str = ""
+    node_count: int | None = None
+    container: bool = False
+    facts: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def nodes(self) -> int:
+        """Device nodes; a device that the driver does not answer for has one, too, as it is on the bus."""
+        return self.count if self.node_count is None else self.node_count
 
     @property
     def seen_by_driver(self) -> int:
