@@ -10,8 +10,9 @@ from accel_scaling.catalog.chips import parse_chips
 from accel_scaling.catalog.custom_rules import CUSTOM_FILE, parse_custom_rules
 from accel_scaling.catalog.files import CHIPS_FILE, SHIPPED_FOLDER, Problem, Source, describe, read
 from accel_scaling.catalog.load import chips_beside, known_clouds, merged_chips, shipped_catalog, shipped_sources
+from accel_scaling.catalog.node_rules import parse_boot_disks, parse_families, parse_images
 from accel_scaling.catalog.rows import parse_rows
-from accel_scaling.catalog.rules import CLOUD, RULE_FILES, is_rules, shipped_rules
+from accel_scaling.catalog.rules import CLOUD, NODE_FILES, RULE_FILES, is_rules, shipped_rules
 from accel_scaling.catalog.tpu_rules import GENERATIONS_FILE, parse_generations, parse_hosts
 from accel_scaling.errors import CatalogFileError
 
@@ -29,7 +30,7 @@ class Report:
     Attributes:
         machine_types: distinct machine types in the files.
         accelerators: distinct accelerators in the files.
-        rules: lines of rule files: what is attached to what, custom machine types, TPU slices.
+        rules: lines of rule files: what is attached to what, custom machine types, TPU slices, images.
         problems: one ``file:line: what is wrong`` each; empty where all is well.
     """
 
@@ -73,11 +74,26 @@ def _parsed_rules(
         return parse_custom_rules(source, chips)
     if source.path.name == GENERATIONS_FILE:
         return parse_generations(source, chips)
+    if source.path.name in NODE_FILES:
+        return _parsed_node_rules(source, chips, sources)
     beside = next((each for each in sources if each.path.name == GENERATIONS_FILE), None)
     generations, _ = parse_generations(beside or shipped_rules(GENERATIONS_FILE))
     return parse_hosts(
         source, {each.name for each in generations}, machine_types or shipped_catalog().machine_types(CLOUD)
     )
+
+
+def _parsed_node_rules(
+    source: Source, chips: Mapping[str, Chip], sources: Sequence[Source]
+) -> tuple[Sequence[object], list[Problem]]:
+    families, images, _ = NODE_FILES
+    if source.path.name == families:
+        return parse_families(source)
+    if source.path.name == images:
+        beside = next((each for each in sources if each.path.name == families), None)
+        known, _ = parse_families(beside or shipped_rules(families))
+        return parse_images(source, {each.family for each in known}, chips)
+    return parse_boot_disks(source)
 
 
 def _note(report: Report, source: Source, problems: Sequence[Problem]) -> None:
@@ -87,7 +103,7 @@ def _note(report: Report, source: Source, problems: Sequence[Problem]) -> None:
 def _ours() -> list[Source]:
     chips = read(SHIPPED_FOLDER / CHIPS_FILE)
     rows = [source for cloud in known_clouds() for source in shipped_sources(cloud)]
-    return [chips, *rows, *map(shipped_rules, RULE_FILES)]
+    return [chips, *rows, *map(shipped_rules, (*RULE_FILES, *NODE_FILES))]
 
 
 def _beside(paths: Sequence[Path]) -> list[Path]:

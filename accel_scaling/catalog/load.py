@@ -20,7 +20,7 @@ from accel_scaling.catalog.chips import parse_chips
 from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, SHIPPED_FOLDER, Source, read
 from accel_scaling.catalog.lookup import Catalog
 from accel_scaling.catalog.rows import parse_rows
-from accel_scaling.catalog.rules import RULE_FILES, shipped_rules
+from accel_scaling.catalog.rules import NODE_FILES, RULE_FILES, shipped_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -148,7 +148,7 @@ def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]]) -
         if not source.is_chips:
             of_users.update(source.accept(parse_rows(source, chips, clouds)))
     tables: dict[str, Callable[[], Mapping[str, MachineType]]] = {}
-    stack = [*users, read(SHIPPED_FOLDER / CHIPS_FILE), *map(shipped_rules, RULE_FILES)]
+    stack = [*users, read(SHIPPED_FOLDER / CHIPS_FILE), *map(shipped_rules, (*RULE_FILES, *NODE_FILES))]
     for cloud in clouds:
         rows, *corrections = shipped_sources(cloud)
         layers = [rows, *refreshes.get(cloud, ()), *corrections]
