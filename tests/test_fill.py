@@ -109,9 +109,9 @@ def test_a_type_that_the_machine_does_not_have_is_said() -> None:
     assert "accelerator_type:A100, the catalog knows accelerator_type:T4 there" in notes[0]
 
 
-def test_filling_twice_changes_nothing_and_says_nothing() -> None:
-    once, _ = fill(cluster("p4d.24xlarge", "g6f.large", "trn2.48xlarge"), shipped_catalog())
-    assert fill(once, shipped_catalog()) == (once, [])
+def test_filling_twice_changes_nothing_and_says_nothing_new() -> None:
+    once, notes = fill(cluster("p4d.24xlarge", "g6f.large", "trn2.48xlarge"), shipped_catalog())
+    assert fill(once, shipped_catalog()) == (once, notes)
 
 
 def test_the_config_that_was_passed_in_is_not_touched() -> None:

@@ -76,7 +76,8 @@ def test_a_machine_type_alone_is_promised_its_built_in_gpus(machine: str, resour
 
 @pytest.mark.parametrize("machine", ["g4-standard-6", "g4-standard-12", "g4-standard-24"])
 def test_a_slice_of_a_gpu_is_promised_by_its_own_name_only(machine: str) -> None:
-    types = [key for key in filled(machine)["resources"] if key.startswith("accelerator_type:")]
+    own_image = [{"boot": True, "initializeParams": {"sourceImage": "projects/p/global/images/with-grid-driver"}}]
+    types = [key for key in filled(machine, disks=own_image)["resources"] if key.startswith("accelerator_type:")]
     assert len(types) == 1
     assert types != ["accelerator_type:RTX-PRO-6000"]
 
@@ -99,7 +100,8 @@ def test_cpu_and_memory_are_the_machines_and_the_head_is_promised_no_memory() ->
     ],
 )
 def test_a_machine_type_may_be_written_as_google_takes_it(spelt: str) -> None:
-    assert filled(spelt) == {**filled("g2-standard-4"), "node_config": {"machineType": spelt}}
+    short = filled("g2-standard-4")
+    assert filled(spelt) == {**short, "node_config": {**short["node_config"], "machineType": spelt}}
 
 
 @pytest.mark.parametrize(

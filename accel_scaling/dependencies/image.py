@@ -42,6 +42,6 @@ def no_image(where: str, machine: MachineType, key: str) -> str:
     chip = machine.chip.name if machine.chip else f"{machine.arch} machines"
     must = image.note if image and image.note else "the accelerator's driver, Python and ssh"
     return (
-        f"{where} ({machine.name}): there is no default image for {chip}; write node_config.{key} with an image of "
-        f"yours that holds what it needs: {must}"
+        f"{where} ({machine.name}): there is no default image for {chip}; write node_config.{key} and name one "
+        f"of your own, which must hold {must}"
     )

@@ -1,4 +1,4 @@
-"""The fill of a whole cluster config: every node type's `resources` and `labels`, from the catalog. No network."""
+"""The fill of a whole cluster config: what each node type promises and what its nodes need. No network."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.catalog.load import load_catalog
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill import aws, gcp, tpu
+from accel_scaling.fill.nodes import with_dependencies
 from accel_scaling.fill.promise import Promise, promise_for, with_users_own
+from accel_scaling.quarantine.policy import confirmation_policy, quarantine_policy
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.fill.machine import Machine
 
@@ -42,7 +46,22 @@ def check_shape(config: Any) -> dict[str, Any]:
     for name, node_type in config["available_node_types"].items():
         if not isinstance(node_type, dict) or not isinstance(node_type.get("node_config") or {}, dict):
             raise ClusterConfigError(f"available_node_types.{name} must hold keys, among them node_config")
+    confirmation_policy(config["provider"])
+    quarantine_policy(config["provider"])
     return config
+
+
+def machines(config: dict[str, Any], catalog: Catalog) -> dict[str, Machine]:
+    """Return the machine of each node type of a cluster config.
+
+    Raises:
+        AccelScalingError: the first node type that names none, or an unknown one, named with its key.
+    """
+    cloud = reader_of(config["provider"])
+    return {
+        name: cloud.machine(f"available_node_types.{name}", node_type.get("node_config") or {}, catalog)
+        for name, node_type in config["available_node_types"].items()
+    }
 
 
 def promises(config: dict[str, Any], catalog: Catalog) -> dict[str, Promise]:
@@ -51,18 +70,21 @@ def promises(config: dict[str, Any], catalog: Catalog) -> dict[str, Promise]:
     Raises:
         AccelScalingError: the first node type that cannot be filled, named with its key.
     """
+    return _promises(config, machines(config, catalog))
+
+
+def _promises(config: dict[str, Any], found: Mapping[str, Machine]) -> dict[str, Promise]:
     cloud = reader_of(config["provider"])
     result = {}
     for name, node_type in config["available_node_types"].items():
         where = f"available_node_types.{name}"
         node_config = node_type.get("node_config") or {}
-        found = cloud.machine(where, node_config, catalog)
         cloud.check_place(where, config["provider"], node_config)
-        promised = promise_of(where, found, head=name == config["head_node_type"])
+        promised = promise_of(where, found[name], head=name == config["head_node_type"])
         placed = {**promised.labels, **cloud.place_labels(config["provider"], node_config)}
         own = _users_own(where, node_type)
         result[name] = with_users_own(
-            Promise(promised.resources, placed, promised.notes), f"{where} ({found.name})", *own
+            Promise(promised.resources, placed, promised.notes), f"{where} ({found[name].name})", *own
         )
     return result
 
@@ -89,17 +111,21 @@ def promise_of(where: str, found: Machine, *, head: bool = False) -> Promise:
 
 
 def fill(config: dict[str, Any], catalog: Catalog) -> tuple[dict[str, Any], list[str]]:
-    """Return a copy of the cluster config with every node type's resources and labels filled, and the notes.
+    """Return a copy of the cluster config, filled, and the notes.
+
+    Every node type has resources and labels, an image with its accelerator's driver where the user named none, and
+    container options that show the devices where the config uses containers.
 
     Raises:
         AccelScalingError: a node type that cannot be filled; nothing is half-filled.
     """
-    promised = promises(check_shape(config), catalog)
-    filled = copy.deepcopy(config)
+    found = machines(check_shape(config), catalog)
+    promised = _promises(config, found)
+    filled, notes = with_dependencies(copy.deepcopy(config), reader_of(config["provider"]).CLOUD, found)
     for name, promise in promised.items():
         filled["available_node_types"][name]["resources"] = promise.resources
         filled["available_node_types"][name]["labels"] = promise.labels
-    return filled, [note for promise in promised.values() for note in promise.notes]
+    return filled, [*(note for promise in promised.values() for note in promise.notes), *notes]
 
 
 def catalog_of(config: dict[str, Any]) -> Catalog:

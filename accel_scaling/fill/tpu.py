@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.tpu import slice_of_topology, slice_of_type
+from accel_scaling.dependencies.image import default_image
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.fill.machine import Machine
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE, Promise
@@ -29,17 +30,6 @@ _NOT_OF_A_TPU = {
     "sourceInstanceTemplate": "a TPU is not made from an instance template; remove it",
     "scheduling": "a TPU takes schedulingConfig, such as schedulingConfig: {spot: true}",
 }
-
-# cloud.google.com/tpu/docs/runtimes: the software version for PyTorch and JAX, by generation.
-RUNTIME_VERSIONS = {
-    "v2": "tpu-ubuntu2204-base",
-    "v3": "tpu-ubuntu2204-base",
-    "v4": "tpu-ubuntu2204-base",
-    "v5litepod": "v2-alpha-tpuv5-lite",
-    "v5p": "v2-alpha-tpuv5",
-    "v6e": "v2-alpha-tpuv6e",
-}
-
 
 # cloud.google.com/tpu/docs/runtimes: "The Cloud TPU API is not supported on TPU7x and later TPU versions".
 _NOT_IN_THE_API = (
@@ -149,12 +139,12 @@ def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> Slice:
 
 def _check_runtime(at: str, node_config: dict[str, Any], found: Slice) -> None:
     version = node_config.get("runtimeVersion")
-    if isinstance(version, str) and version.strip():
+    usual = default_image(found.machine, of_slice=True)
+    if (version is None and usual) or (isinstance(version, str) and version.strip()):
         return
-    usual = RUNTIME_VERSIONS.get(found.generation)
     raise ClusterConfigError(
         f"{at}.runtimeVersion is {'missing' if version is None else repr(version)}; a TPU is not created without the "
-        "software version of its hosts" + (f", for {found.accelerator_type} usually {usual}" if usual else "")
+        "software version of its hosts" + (f", for {found.accelerator_type} usually {usual.name}" if usual else "")
     )
 
 
