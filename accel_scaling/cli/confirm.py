@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import math
 import sys
-from typing import TYPE_CHECKING
 
 from accel_scaling.confirm.compare import compare
 from accel_scaling.confirm.expected import EXAMPLE, VARIABLE, parse_expected, promised_from_environment
+from accel_scaling.confirm.settle import settled_verdict
+from accel_scaling.confirm.words import EXIT_CONFIRMED, EXIT_NOT_CONFIRMED, PAGE, WORDS
 from accel_scaling.detect import detect
 from accel_scaling.errors import AccelScalingError
 
-if TYPE_CHECKING:
-    import argparse
+
+def _words(exit_code: int) -> str:
+    return ", ".join(word.value for word, meaning in WORDS.items() if meaning.exit_code == exit_code)
+
 
 HELP = "compare what was promised for this machine with what it has: exit 0 confirmed, 3 not confirmed"
 
-EXAMPLES = """examples:
-  accel-scaling confirm --expect '{"GPU": 8, "accelerator_type:A100": 1}'
-  accel-scaling confirm --json       the verdict as data; the promise from RAY_OVERRIDE_RESOURCES, as `ray start` has it
+EXAMPLES = f"""examples:
+  accel-scaling confirm --expect '{EXAMPLE}'
+  accel-scaling confirm --json       the verdict as data; the promise from {VARIABLE}, as `ray start` has it
+  accel-scaling confirm --wait 60    a driver that is still coming up has a minute, as on a node's boot
 
-exit codes: 0 confirmed, 3 not confirmed, 2 bad usage
+exit codes, and the verdicts that end with them ({PAGE}):
+  {EXIT_CONFIRMED}  confirmed: {_words(EXIT_CONFIRMED)}
+  {EXIT_NOT_CONFIRMED}  not confirmed: {_words(EXIT_NOT_CONFIRMED)}
+  2  bad usage: there is no promise, or it is none
 """
-
-EXIT_CONFIRMED = 0
-EXIT_NOT_CONFIRMED = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,19 +40,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help=f"the promise: a JSON object of Ray resources; by default ${VARIABLE}, which Ray sets on its nodes",
     )
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=_seconds,
+        default=0.0,
+        help="look again for so long while the driver does not answer yet (default: 0, one look)",
+    )
     parser.add_argument("--json", action="store_true", help="print the verdict as a JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the verdict; 0 where it is Confirmed, 3 where it is not.
+    """Print the verdict; 0 where the machine holds its promise, 3 where it does not.
 
     Raises:
         AccelScalingError: there is no promise, or it is not one.
     """
-    verdict = compare(_promise(args.expect), detect())
+    promised = _promise(args.expect)
+    verdict = settled_verdict(lambda: compare(promised, detect()), wait_s=args.wait)
     text = json.dumps(verdict.to_json(), indent=2) if args.json else f"{verdict.word.value}: {verdict.message}"
     sys.stdout.write(text + "\n")
     return EXIT_CONFIRMED if verdict.confirmed else EXIT_NOT_CONFIRMED
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, as 60")
+    return seconds
 
 
 def _promise(expect: str | None) -> dict[str, float]:

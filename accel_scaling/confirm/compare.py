@@ -82,7 +82,7 @@ def _judge(claim: Claim, found: Sequence[Found]) -> _Judgement:
     # A container that was given as many as were promised for it holds its promise.
     enough = device.state is DriverState.HIDDEN and 0 < claim.units <= device.units
     if device.state in _STATES and not enough:
-        return _judgement(_STATES[device.state], claim, f"{witnesses}: {device.trouble}", device.family)
+        return _judgement(_STATES[device.state], claim, f"{witnesses}: {device.trouble}", device)
     if not _matches(claim, device):
         return _judgement(VerdictWord.OTHER_TYPE, claim, f"{witnesses}: {_other_type(claim, device)}")
     return _judge_count(claim, device, witnesses)
@@ -95,11 +95,13 @@ def _judge_count(claim: Claim, device: Found, witnesses: str) -> _Judgement:
     if 0 < claim.units < device.units:
         more = f"the {_amount(device.units - claim.units, claim)} not promised will not be used"
         return _judgement(VerdictWord.MORE_THAN_PROMISED, claim, f"{witnesses}: {more}")
-    return _judgement(VerdictWord.CONFIRMED, claim, witnesses)
+    note = f": {device.divided}" if device.divided else ""
+    return _judgement(VerdictWord.CONFIRMED, claim, witnesses + note)
 
 
-def _judgement(word: VerdictWord, claim: Claim, seen: str, family: str = "") -> _Judgement:
-    return _Judgement(word, f"promised {_words(claim)}; {seen}", advice_of(word, family))
+def _judgement(word: VerdictWord, claim: Claim, seen: str, device: Found | None = None) -> _Judgement:
+    advice = advice_of(word, device.family, device.bus_count) if device else advice_of(word)
+    return _Judgement(word, f"promised {_words(claim)}; {seen}", advice)
 
 
 def _unchecked(claim: Claim, here: Sequence[Found]) -> str:
@@ -120,11 +122,15 @@ def _matches(claim: Claim, device: Found) -> bool:
 
 def _words(claim: Claim) -> str:
     """Say what is promised, by its most exact name, which claims put last."""
-    exact = claim.types[-1] if claim.types else ""
+    exact = _exact(claim)
     if claim.resource != "GPU":
         amount = f"{claim.units:g} {claim.resource}" if claim.units else claim.resource
         return f"{amount} of {exact}" if exact else amount
     return f"{claim.units:g} x {exact or 'GPU'}" if claim.units else exact
+
+
+def _exact(claim: Claim) -> str:
+    return claim.types[-1] if claim.types else ""
 
 
 def _amount(units: float, claim: Claim) -> str:
@@ -141,6 +147,8 @@ def _witnesses(device: Found) -> str:
 
 
 def _other_type(claim: Claim, device: Found) -> str:
+    if device.divided:
+        return f"{device.divided}: a task that is given a whole {_exact(claim)} would see one slice of it"
     wrong = [name for name in claim.types if name not in device.answers_to]
     types = " or ".join(device.answers_to) or "of no type that this version knows"
     return f"that is {types}, not {TYPE_PREFIX}{', '.join(wrong)}"

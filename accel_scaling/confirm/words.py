@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 PAGE = "docs/verdicts.md"
+_OPTIONS = "{options}"  # of `docker run`, in an advice
 EXIT_CONFIRMED = 0
 EXIT_NOT_CONFIRMED = 3
 
@@ -71,33 +72,39 @@ WORDS = {
     ),
     VerdictWord.NOT_VISIBLE_IN_CONTAINER: Meaning(
         "The machine has the devices, and this container was given fewer of them than are promised.",
-        "start the container with {options}",
+        f"start the container with {_OPTIONS}",
     ),
 }
 
-# What a container must be started with to see its machine's devices, by family; `docker run`'s options.
-# NVIDIA: Container Toolkit, "Specialized Configurations"; Neuron: "Getting started with Neuron DLC"; TPU: Cloud TPU,
-# "Run TPU workloads in a Docker container"; AMD: ROCm, "Running ROCm Docker containers".
-CONTAINER_OPTIONS = {
-    "nvidia": "--gpus all",
-    "neuron": "--device=/dev/neuron0 and so on, one for each device",
-    "tpu": "--privileged --net=host",
-    "amd": "--device=/dev/kfd --device=/dev/dri",
-    "intel": "--device=/dev/dri",
-}
-ANY_CONTAINER_OPTIONS = "--device for each of their device nodes, or --privileged"
+# Where the catalog knows no container options of a family.
+_ANY_OPTIONS = "--device for each of its device nodes, or --privileged"
 
 
-def advice_of(word: VerdictWord, family: str = "") -> str:
+def advice_of(word: VerdictWord, family: str = "", devices: int = 0) -> str:
     """Return what to do.
 
     Args:
         word: the verdict.
         family: whose devices, where that makes a difference.
+        devices: how many of them the machine has.
     """
-    return WORDS[word].advice.format(options=CONTAINER_OPTIONS.get(family, ANY_CONTAINER_OPTIONS))
+    advice = WORDS[word].advice
+    return advice.format(options=_container_options(family, devices)) if _OPTIONS in advice else advice
 
 
 def page_of(word: VerdictWord) -> str:
     """Return where the documents explain it."""
     return f"{PAGE}#{word.value.lower()}"
+
+
+def _container_options(family: str, devices: int) -> str:
+    from accel_scaling.dependencies.load import needs_of  # here: rarely needed, and every confirm would wait for it
+
+    needs = needs_of(family) if family else None
+    if needs is None or not needs.known:
+        return _ANY_OPTIONS
+    options = list(needs.run_options)
+    if needs.each_device:
+        first, last = (needs.each_device.replace("{n}", str(number)) for number in (0, max(devices - 1, 0)))
+        options += [first] if devices <= 1 else [first, "...", last]
+    return " ".join(options)

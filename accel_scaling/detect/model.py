@@ -59,6 +59,7 @@ class Found:
         pod_type: for TPUs, the type of the slice that this host is in, as Ray writes it: ``v4-16``.
         worker_id: for TPUs, this host's number in it.
         evidence: what each witness said, one short sentence each.
+        divided: how devices are cut into slices where a task would be given a whole one; empty where they are not.
     """
 
     family: str
@@ -77,6 +78,7 @@ class Found:
     pod_type: str = ""
     worker_id: int | None = None
     evidence: tuple[str, ...] = ()
+    divided: str = ""
 
     @property
     def present(self) -> bool:

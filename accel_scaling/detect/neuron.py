@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.catalog.load import chips_here
 from accel_scaling.detect import names, pci
 from accel_scaling.detect.model import Device, Found
+from accel_scaling.detect.neuron_health import checked
 from accel_scaling.detect.neuron_ls import DRIVER_DEVICES, Answer, ask, number
 
 if TYPE_CHECKING:
@@ -23,25 +24,26 @@ BYTES_PER_MIB = 1024 * 1024
 
 
 def probe(bus: Sequence[pci.PciDevice], root: Path) -> Found:
-    """Ask the bus and neuron-ls.
+    """Ask the bus, neuron-ls, and the driver's sysfs and device nodes.
 
     Args:
         bus: what ``pci.scan`` returned.
         root: the folder that stands for ``/``.
     """
     on_bus = _neuron_devices(bus)
-    answer = ask(root)
+    answer = checked(ask(root), root)
     name = _sysfs_name(root) if answer.devices else None
     chips = names.chips_named(name, _chips()) if name else []
     chips = chips or (names.chips_on_bus(on_bus[0].id, _chips()) if on_bus else [])
     cores = sum(number(device, "nc_count") for device in answer.devices)
+    usable = [device for device in answer.devices if number(device, "neuron_device") not in answer.unusable]
     present = bool(on_bus or answer.devices)
     types = dict.fromkeys((RAY_TYPE, *names.types_of(chips))) if present else {}
     return Found(
         family=FAMILY,
         resource=RESOURCE,
-        count=len(answer.devices),
-        units=cores,
+        count=len(usable),
+        units=sum(number(device, "nc_count") for device in usable),
         ray_units=cores if answer.for_ray else 0,
         accelerator_type=RAY_TYPE if answer.devices else None,
         variant=names.exact_name(chips),

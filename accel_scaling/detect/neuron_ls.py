@@ -32,6 +32,7 @@ class Answer:
         note: the same as evidence.
         devices: neuron-ls's own records, with ``nc_count``, the cores of each device.
         for_ray: whether the tool answers Ray's way of asking.
+        unusable: numbers of devices that it lists and that cannot be used.
     """
 
     state: DriverState
@@ -39,6 +40,7 @@ class Answer:
     note: str = ""
     devices: tuple[dict[str, Any], ...] = ()
     for_ray: bool = True
+    unusable: frozenset[int] = frozenset()
 
 
 def ask(root: Path) -> Answer:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog.load import chips_here
 from accel_scaling.detect import names, pci
 from accel_scaling.detect.model import Device, DriverState, Found
+from accel_scaling.detect.nvidia_nodes import reachable
 from accel_scaling.detect.nvml import Answer, ask
 
 if TYPE_CHECKING:
@@ -29,24 +30,26 @@ def probe(bus: Sequence[pci.PciDevice], root: Path) -> Found:
         root: the folder that stands for ``/``.
     """
     on_bus = [device for device in bus if device.vendor == VENDOR and device.device_class in DISPLAY_CLASSES]
-    answer = _judged(ask(root), len(on_bus))
-    evidence = [pci.sentence(on_bus, "NVIDIA GPU"), _sentence(answer)]
+    answer = reachable(_judged(ask(root), len(on_bus)), on_bus, root)
     ray_type, variant, answers_to = _types(on_bus, answer)
+    usable = sum(not health.unusable for health in answer.health)
+    divided = _divided(answer)
     return Found(
         family=FAMILY,
         resource=RESOURCE,
-        count=len(answer.devices),
-        units=len(answer.devices),
+        count=usable,
+        units=usable,
         ray_units=answer.counted,
         accelerator_type=ray_type,
         variant=variant,
-        answers_to=answers_to,
+        answers_to=() if divided else answers_to,
         devices=_joined(on_bus, answer.devices),
         bus_count=len(on_bus),
         driver_count=len(answer.devices),
         state=answer.state,
         trouble=answer.trouble,
-        evidence=tuple(evidence),
+        evidence=(pci.sentence(on_bus, "NVIDIA GPU"), _sentence(answer), *([f"MIG: {divided}"] if divided else [])),
+        divided=divided,
     )
 
 
@@ -62,6 +65,18 @@ def _sentence(answer: Answer) -> str:
     counts = Counter(device.name for device in answer.devices)
     seen = ", ".join(f"{count} x {name}" for name, count in counts.items())
     return "; ".join(part for part in (f"NVML: {seen}" if seen else "", answer.note) if part) or "NVML: 0 devices"
+
+
+def _divided(answer: Answer) -> str:
+    """Say that devices are cut by MIG; empty for whole ones, and for a slice that a hypervisor gave this machine.
+
+    Ray counts whole devices and gives a task their numbers; CUDA shows it one slice of a device that is cut (MIG User
+    Guide, "CUDA visible devices"), which no whole device's type stands for.
+    """
+    cut = [health.slices for health in answer.health if health.slices]
+    if not cut or names.partition_name(answer.devices[0].name or ""):
+        return ""
+    return f"{len(cut)} of {len(answer.devices)} in MIG mode, cut into {sum(cut)} slices"
 
 
 def _types(on_bus: Sequence[pci.PciDevice], answer: Answer) -> tuple[str | None, str | None, tuple[str, ...]]:

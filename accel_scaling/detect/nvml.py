@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from accel_scaling.detect.model import Device, DriverState
+from accel_scaling.detect.nvml_health import Health, health_of
 
 LIBRARY = "libnvidia-ml.so.1"
 # Where a root that is not this process's own keeps it: Debian's folders, Red Hat's, others'.
 LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu", "usr/lib64", "usr/lib")
 
 SUCCESS = 0
+NO_PERMISSION = 4  # a container's for a device that it was not given
 DRIVER_NOT_LOADED = 9
 TIMEOUT = 10
+UNUSABLE = (15, 16)  # NVML_ERROR_GPU_IS_LOST, NVML_ERROR_RESET_REQUIRED: any call may say so
 NAME_BYTES = 96  # NVML_DEVICE_NAME_V2_BUFFER_SIZE
 BYTES_PER_MIB = 1024 * 1024
 
@@ -29,6 +32,8 @@ class Answer:
         note: the same as evidence, e.g. ``NVML: libnvidia-ml.so.1 not found``.
         devices: the devices that it answers for.
         counted: how many it says there are, the lost ones too: Ray's number.
+        health: of each of ``devices``.
+        denied: devices that it counts and does not let this process use; no others are lost.
     """
 
     state: DriverState
@@ -36,6 +41,8 @@ class Answer:
     note: str = ""
     devices: tuple[Device, ...] = ()
     counted: int = 0
+    health: tuple[Health, ...] = ()
+    denied: int = 0
 
 
 class _Memory(ctypes.Structure):
@@ -102,20 +109,30 @@ def _devices(library: ctypes.CDLL) -> Answer:
     if code != SUCCESS:
         return _failed(library, code)
     devices: list[Device] = []
-    lost: list[str] = []
+    health: list[Health] = []
+    lost: dict[int, int] = {}
     for index in range(count.value):
-        device = _device(library, index)
-        if isinstance(device, Device):
-            devices.append(device)
+        answer = _device(library, index)
+        if isinstance(answer, int):
+            lost[index] = answer
         else:
-            lost.append(f"device {index}: {_words(library, device)}")
-    if lost:
-        words = "; ".join(lost)
-        return Answer(DriverState.UNHEALTHY, f"NVML says: {words}", f"NVML: {words}", tuple(devices), count.value)
-    return Answer(DriverState.OK, devices=tuple(devices), counted=count.value)
+            devices.append(answer[0])
+            health.append(answer[1])
+    wrong = [f"device {index}: {_words(library, code)}" for index, code in lost.items()]
+    wrong += [f"device {d.index} {h.unusable}" for d, h in zip(devices, health, strict=True) if h.unusable]
+    notes = [f"device {d.index}: {', '.join(h.notes)}" for d, h in zip(devices, health, strict=True) if h.notes]
+    return Answer(
+        DriverState.UNHEALTHY if wrong else DriverState.OK,
+        f"NVML says: {'; '.join(wrong)}" if wrong else "",
+        f"NVML: {'; '.join([*wrong, *notes])}" if wrong or notes else "",
+        tuple(devices),
+        count.value,
+        tuple(health),
+        len(lost) if set(lost.values()) == {NO_PERMISSION} else 0,
+    )
 
 
-def _device(library: ctypes.CDLL, index: int) -> Device | int:
+def _device(library: ctypes.CDLL, index: int) -> tuple[Device, Health] | int:
     """Return one device, or NVML's error code for it."""
     handle = ctypes.c_void_p()
     code: int = library.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(handle))
@@ -126,9 +143,9 @@ def _device(library: ctypes.CDLL, index: int) -> Device | int:
     if code != SUCCESS:
         return code
     memory = _Memory()
-    known = library.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory)) == SUCCESS  # not on every vGPU
-    return Device(
-        index,
-        name.value.decode(errors="replace"),
-        memory_mib=int(memory.total) // BYTES_PER_MIB if known else None,
-    )
+    code = library.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory))
+    if code in UNUSABLE:
+        return code
+    memory_mib = int(memory.total) // BYTES_PER_MIB if code == SUCCESS else None  # not on every vGPU
+    device = Device(index, name.value.decode(errors="replace"), memory_mib=memory_mib)
+    return device, health_of(library, handle)

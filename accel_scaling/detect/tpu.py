@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.load import chips_here
 from accel_scaling.detect import names, pci
+from accel_scaling.detect.container import hidden_trouble, taken
 from accel_scaling.detect.model import Device, DriverState, Found
 from accel_scaling.detect.tpu_metadata import Identity, identity
-from accel_scaling.detect.tpu_nodes import device_nodes
+from accel_scaling.detect.tpu_nodes import device_nodes, expected_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +39,7 @@ def probe(bus: Sequence[pci.PciDevice], root: Path) -> Found:
     who = identity()
     chips = _chips(on_bus)
     ray_type = who.ray_type if nodes else None
-    state, trouble = _state(on_bus, nodes, who)
+    state, trouble = _state(on_bus, nodes, who, root)
     known = [chip for chip in chips if chip.detected_type == ray_type] or chips
     types = dict.fromkeys((*names.types_of(known), *([ray_type] if ray_type and not known else [])))
     return Found(
@@ -77,7 +78,13 @@ def _chips(on_bus: Sequence[pci.PciDevice]) -> list[Chip]:
     return [chip for chip in candidates if chip.detected_type == told] or candidates
 
 
-def _state(on_bus: Sequence[pci.PciDevice], nodes: Sequence[str], who: Identity) -> tuple[DriverState, str]:
+def _state(on_bus: Sequence[pci.PciDevice], nodes: Sequence[str], who: Identity, root: Path) -> tuple[DriverState, str]:
+    expected = expected_nodes(root, [device for device in on_bus if taken(root, [device])])
+    if trouble := hidden_trouble(root, expected, len(nodes), "/dev/accel0, ... or /dev/vfio/0, ..."):
+        return DriverState.HIDDEN, trouble
+    if len(nodes) < expected:
+        missing = expected - len(nodes)
+        return DriverState.UNHEALTHY, f"{missing} of the {expected} that the driver has taken have no node below /dev"
     if on_bus and not nodes:
         return DriverState.MISSING, "the TPU driver is not loaded (no /dev/accel* and no /dev/vfio of Google's)"
     if who.silent:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from accel_scaling.detect.pci import PciDevice
 
 IOMMU_GROUPS = "sys/kernel/iommu_groups"
 VENDOR = "0x1ae0"  # Google's
@@ -22,6 +25,16 @@ def device_nodes(root: Path) -> list[str]:
     folder = root / "dev" / "vfio"
     groups = sorted((path.name for path in folder.glob("*") if path.name.isdigit()), key=int)
     return [f"vfio/{group}" for group in groups if _is_google(root, group)]
+
+
+def expected_nodes(root: Path, taken: Sequence[PciDevice]) -> int:
+    """Count the nodes that these devices must have: one each, or one for each of their vfio groups."""
+    grouped = [
+        {path.parent.parent.name for path in (root / IOMMU_GROUPS).glob(f"*/devices/{device.address}")}
+        for device in taken
+    ]
+    groups = set[str]().union(*grouped)
+    return len(groups) + sum(not each for each in grouped)
 
 
 def _is_google(root: Path, group: str) -> bool:

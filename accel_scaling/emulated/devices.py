@@ -135,18 +135,16 @@ def _write_tpu(root: Path, hardware: Hardware, addresses: list[str]) -> None:
 
     /dev/accel0 up to v4, /dev/vfio/0 since v5e: github.com/google/cloud-accelerator-diagnostics, tpu_info/device.py.
     """
-    folder = root / "dev" / "vfio" if hardware.device_nodes == "vfio" else root / "dev"
-    folder.mkdir(parents=True, exist_ok=True)
     # Of a chip that the driver did not take, the kernel shows neither a link nor a node.
     taken = addresses[: hardware.seen_by_driver if hardware.node_count is None else hardware.count]
-    take(root, taken, "vfio-pci" if hardware.device_nodes == "vfio" else "accel")
+    vfio = hardware.device_nodes == "vfio"
+    take(root, taken, "vfio-pci" if vfio else "accel")
     if hardware.container:
         write_container(root)
-    for index, address in enumerate(taken[: hardware.nodes]):
-        if hardware.device_nodes != "vfio":
-            (folder / f"accel{index}").touch()
-            continue
-        (folder / str(index)).touch()
+    write_nodes(
+        root, (f"vfio/{index}" if vfio else f"accel{index}" for index in range(min(len(taken), hardware.nodes)))
+    )
+    for index, address in enumerate(taken if vfio else ()):
         group = root / IOMMU_GROUPS / str(index) / "devices" / address
         group.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / DEVICES / address / "vendor", group / "vendor")
