@@ -75,11 +75,23 @@ def node_type_of(tags: dict[str, str]) -> str:
     return str(tags.get(TAG_RAY_USER_NODE_TYPE, "?"))
 
 
-def ec2_client(region: str, credentials: dict[str, Any] | None) -> Any:
-    """Return the cached EC2 client that Ray's provider uses for this region."""
+def aws_client(service: str, region: str, credentials: dict[str, Any] | None) -> Any:
+    """Return the cached client of an AWS service that Ray's provider uses for this region."""
     from ray.autoscaler._private.aws.utils import client_cache
 
-    return client_cache("ec2", region, **(credentials or {}))
+    return client_cache(service, region, **(credentials or {}))
+
+
+def ec2_client(region: str, credentials: dict[str, Any] | None) -> Any:
+    """Return the cached EC2 client that Ray's provider uses for this region."""
+    return aws_client("ec2", region, credentials)
+
+
+def cluster_name_tag() -> str:
+    """Return the tag of a node that holds its cluster's name."""
+    from ray.autoscaler.tags import TAG_RAY_CLUSTER_NAME
+
+    return str(TAG_RAY_CLUSTER_NAME)
 
 
 def announce_accelerator_type(name: str) -> None:

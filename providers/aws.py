@@ -22,7 +22,7 @@ import click
 from accel_scaling import _ray
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.aws import region_of
-from accel_scaling.providers import aws_checks, aws_launch, promising
+from accel_scaling.providers import aws_checks, aws_images, aws_launch, promising
 from accel_scaling.providers.refusing import RefusingCommandRunner
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,7 @@ class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
         try:
             _fill(cluster_config)
             aws_checks.check(cluster_config)
+            cluster_config = aws_images.resolved(cluster_config)
             with aws_checks.one_sentence():
                 resolved: dict[str, Any] = _RayAWSNodeProvider.bootstrap_config(cluster_config)
         except AccelScalingError as error:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # botocore's errors about who is calling and where; everything else is passed on as AWS says it.
 _CREDENTIALS = (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError)
 _REFUSED = {"AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId", "ExpiredToken", "RequestExpired"}
-_NOT_ALLOWED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
+NOT_ALLOWED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 
 
 class AWSRefusedError(AccelScalingError):
@@ -57,7 +57,7 @@ def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str
         try:
             return {offer["InstanceType"] for page in pages for offer in page["InstanceTypeOfferings"]}
         except botocore.exceptions.ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _NOT_ALLOWED:
+            if error.response.get("Error", {}).get("Code") in NOT_ALLOWED:
                 return None
             raise
 
