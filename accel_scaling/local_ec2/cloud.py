@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.local_ec2.ec2_patches import patch_moto
 from accel_scaling.local_ec2.ec2_server import Ec2Server
+from accel_scaling.local_ec2.public_parameters import patch_parameters
 from accel_scaling.local_ec2.reconcile import Reconciler
 from accel_scaling.local_hosts.cloud_main import run
 
@@ -24,6 +25,7 @@ class Ec2Cloud:
     ) -> None:
         # moto cuts the default VPC's block into one /20 per zone.
         patch_moto(settings.faults_file, events, f"{settings.network}.0.0/16")
+        patch_parameters()
         self._server = Ec2Server(listen, inherited)
         self._reconciler = Reconciler(self._server, hosts, events, settings)
         self.ports = self._server.ports

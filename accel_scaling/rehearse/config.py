@@ -78,8 +78,9 @@ def for_local_ec2(config: dict[str, Any], *, user: str) -> tuple[dict[str, Any],
     """
     local, skipped = _without(config, _AWS_ACCOUNT_KEYS, _AWS_ACCOUNT_PROVIDER_KEYS, {"external", "aws"}, user)
     region_of(local)
-    for node_type in local["available_node_types"].values():
-        node_type["node_config"]["ImageId"] = IMAGE
+    for name, node_type in local["available_node_types"].items():
+        if (config["available_node_types"][name].get("node_config") or {}).get("ImageId"):
+            node_type["node_config"]["ImageId"] = IMAGE  # else the default image, which this cloud has too
     return local, skipped
 
 
@@ -101,9 +102,10 @@ def for_local_gce(
         "api_endpoints": endpoint_url,
         "gcp_credentials": {"type": "anonymous"},
     }
-    for node_type in local["available_node_types"].values():
-        if "machineType" in node_type["node_config"]:
-            node_type["node_config"]["disks"] = copy.deepcopy(DISKS)
+    for name, node_type in local["available_node_types"].items():
+        own = config["available_node_types"][name].get("node_config") or {}
+        if any(own.get(key) for key in ("disks", "sourceMachineImage", "sourceInstanceTemplate")):
+            node_type["node_config"]["disks"] = copy.deepcopy(DISKS)  # else the default image, which this cloud has too
     return local, skipped
 
 
