@@ -17,7 +17,6 @@ nodes is in gcp_fleet, calls to Compute Engine in gcp_compute, to Cloud TPU in g
 
 from __future__ import annotations
 
-import copy
 import logging
 from typing import Any
 
@@ -26,7 +25,7 @@ import click
 from accel_scaling import _ray
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.gcp import is_tpu, zones_of
-from accel_scaling.providers import gcp_bootstrap, gcp_checks, gcp_launch, promising
+from accel_scaling.providers import gcp_bootstrap, gcp_checks, gcp_images, gcp_launch, promising
 from accel_scaling.providers.gcp_batches import in_large_batches
 from accel_scaling.providers.gcp_clients import client
 from accel_scaling.providers.gcp_compute import Compute
@@ -193,10 +192,12 @@ class GCPAcceleratorNodeProvider(_RayGCPNodeProvider):  # type: ignore[misc]
 
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Fill a config by what its machines will have, those of instance templates too; its node_configs stay."""
+    """Fill a config by what its machines will have, those of instance templates too; its node_configs gain images."""
     gcp_checks.check(config)
-    filled, notes = promising.fill_from_catalog(gcp_bootstrap.with_templates(config))
-    for name, node_type in config["available_node_types"].items():
-        filled["available_node_types"][name]["node_config"] = copy.deepcopy(node_type.get("node_config"))
+    seen = gcp_bootstrap.with_templates(config)
+    filled, notes = promising.fill_from_catalog(seen)
+    for name, node_type in filled["available_node_types"].items():
+        own, whole = (at["available_node_types"][name].get("node_config") for at in (config, seen))
+        node_type["node_config"] = gcp_images.with_added(own, whole, node_type["node_config"])
     filled["provider"] = gcp_checks.for_rays_schema(filled["provider"])
     return filled, notes

@@ -14,7 +14,7 @@ from accel_scaling import _ray
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.cluster import catalog_of
 from accel_scaling.fill.gcp import is_tpu, machine, region_of, with_template
-from accel_scaling.providers import gcp_bodies
+from accel_scaling.providers import gcp_bodies, gcp_images
 from accel_scaling.providers.gcp_clients import client
 from accel_scaling.providers.gcp_conflicts import until_unbeaten
 from accel_scaling.providers.gcp_failures import BROKEN, GoogleRefusedError, of_exception, status_of
@@ -44,7 +44,9 @@ def prepared(config: Config) -> Config:
     provider["region"] = region_of(config)
     if any(is_tpu(node_type["node_config"]) for node_type in config["available_node_types"].values()):
         provider[steps.HAS_TPU_PROVIDER_FIELD] = True
-    merged = with_templates(config)["available_node_types"]
+    seen = with_templates(config)
+    gcp_images.check(seen)
+    merged = seen["available_node_types"]
     _add_scheduling(config, merged)
     with one_sentence():
         crm, iam, compute = (client(provider, api) for api in ("cloudresourcemanager", "iam", "compute"))

@@ -77,11 +77,6 @@ def _check_labels(where: str, labels: Any) -> None:
 
 
 def _check_tpu(where: str, node_config: dict[str, Any]) -> None:
-    if not node_config.get("runtimeVersion"):
-        raise ClusterConfigError(
-            f"{where}.runtimeVersion is missing; name the TPU software there, such as tpu-ubuntu2204-base "
-            "(docs.cloud.google.com/tpu/docs/runtimes)"
-        )
     for key in ("guestAccelerators", "disks", "scheduling"):
         if key in node_config:
             instead = {"scheduling": "schedulingConfig", "disks": "dataDisks"}.get(key)

@@ -33,8 +33,7 @@ def with_image(
     """
     if found.slice is not None:
         return _with_runtime(node_config, found), ()
-    lacks = _lacks_on_aws if cloud == "aws" else _lacks_on_gcp
-    if not lacks(node_config):
+    if not lacks_image(cloud, node_config):
         return node_config, ()
     image = default_image(found.machine)
     if image is None or image.kind is ImageKind.NONE:
@@ -51,8 +50,9 @@ def with_image(
     return {**node_config, "ImageId": RESOLVE_SSM + image.name}, tuple(notes)
 
 
-def _lacks_on_aws(node_config: dict[str, Any]) -> bool:
-    return not node_config.get("ImageId")
+def lacks_image(cloud: str, node_config: dict[str, Any]) -> bool:
+    """Say whether a machine of this ``node_config`` would boot from nothing that the user named."""
+    return not node_config.get("ImageId") if cloud == "aws" else _lacks_on_gcp(node_config)
 
 
 def _lacks_on_gcp(node_config: dict[str, Any]) -> bool:

@@ -8,6 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from accel_scaling.local_gce import images
 from accel_scaling.local_gce.asked import Asked
 from accel_scaling.local_gce.instances import Instances
 from accel_scaling.local_gce.knobs import Fault, Knobs
@@ -85,6 +86,7 @@ class ComputeEngine:
             **self._launches.handlers,
             **self._slices.handlers,
             **self._projects.handlers,
+            **images.handlers(),
             **{f"compute.{scope}Operations.get": self._operation for scope in ("zone", "region", "global")},
             **{f"compute.{scope}Operations.wait": self._operation for scope in ("zone", "region", "global")},
             "tpu.projects.locations.operations.get": self._tpu_operation,

@@ -8,6 +8,7 @@ from typing import Any
 
 from accel_scaling.emulated import gcp
 from accel_scaling.errors import RehearsalError
+from accel_scaling.local_gce import images
 from accel_scaling.local_gce.labels import check_labels
 from accel_scaling.local_gce.refusals import ApiError, invalid, not_found, wrong_field
 
@@ -51,6 +52,7 @@ def checked(body: dict[str, Any], zone: str, *, bulk: bool) -> Machine:
     _check_scheduling(scheduling)
     if not body.get("disks") and not body.get("sourceMachineImage"):
         raise ApiError(400, "Invalid value for field 'resource.disks': ''. No disks are specified.", "required")
+    images.check(body.get("disks") or [])
     if not body.get("networkInterfaces"):
         text = "Invalid value for field 'resource.networkInterfaces': ''. At least one network interface is required."
         raise ApiError(400, text, "required")
