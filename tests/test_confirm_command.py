@@ -6,7 +6,11 @@ import json
 
 import pytest
 
+from accel_scaling import timings
+from accel_scaling.cli.main import main
 from accel_scaling.confirm.expected import parse_expected, promised_from_environment
+from accel_scaling.confirm.words import WORDS
+from accel_scaling.detect import DriverState, Found, detect
 from accel_scaling.errors import AccelScalingError
 from tests.devices_fixture import boot_fixture  # noqa: F401 - a fixture
 
@@ -57,6 +61,54 @@ def test_json_has_the_verdict_the_promise_what_was_detected_and_a_message(boot):
     assert data["detected"][0]["bus_count"] == 8
 
 
+def test_more_than_was_promised_exits_with_0(boot):
+    done = boot("p4d.24xlarge").command("confirm", "--expect", '{"GPU": 4}')
+    assert done.returncode == 0
+    assert done.stdout.startswith("MoreThanPromised: promised 4 x GPU; 8 on the PCI bus")
+
+
+def test_the_advice_and_the_page_of_the_word_are_data_too(boot):
+    done = boot("p4d.24xlarge", "hidden").command("confirm", "--json", "--expect", PROMISE)
+    data = json.loads(done.stdout)
+    assert data["advice"] == "start the container with --gpus=all"
+    assert data["message"].endswith(f"(no /dev/nvidia0, ...); {data['advice']}")
+    assert data["page"] == "docs/verdicts.md#notvisibleincontainer"
+
+
+def test_a_driver_that_comes_up_while_confirm_waits_is_confirmed(boot, monkeypatch, capsys):
+    config = boot("p4d.24xlarge", "not-yet").root / "etc/accel-emulated-nvml"
+    monkeypatch.setattr(timings, "DRIVER_READY_POLL_S", 0.01)
+    looks: list[Found] = []
+
+    def look() -> list[Found]:
+        found = detect()
+        looks.extend(found)
+        config.write_text("8 40960 NVIDIA A100-SXM4-40GB\n", encoding="utf-8")  # up for the next look
+        return found
+
+    monkeypatch.setattr("accel_scaling.cli.confirm.detect", look)
+    assert main(["confirm", "--wait", "30", "--expect", PROMISE]) == 0
+    assert [found.state for found in looks] == [DriverState.NOT_YET, DriverState.OK]
+    assert capsys.readouterr().out.startswith("Confirmed: ")
+
+
+@pytest.mark.parametrize("text", ["-1", "soon", "inf", "nan"])
+def test_a_wait_that_is_no_number_of_seconds_is_bad_usage(text, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["confirm", "--wait", text])
+    assert ended.value.code == 2
+    assert f"argument --wait: {text!r} is not a number of seconds" in capsys.readouterr().err
+
+
+def test_the_help_names_every_verdict_with_its_exit_code(capsys):
+    with pytest.raises(SystemExit):
+        main(["confirm", "--help"])
+    said = capsys.readouterr().out
+    for word, meaning in WORDS.items():
+        (line,) = [line for line in said.splitlines() if line.startswith(f"  {meaning.exit_code}  ")]
+        assert word.value in line
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -87,6 +139,7 @@ def test_a_broken_promise_of_rays_names_the_variable():
 def test_it_imports_neither_ray_nor_a_cloud_sdk(boot):
     code = """
 import sys
+from accel_scaling import timings
 from accel_scaling.cli.main import main
 main(["confirm", "--expect", '{"GPU": 8, "accelerator_type:A100": 1}'])
 print(sorted({"ray", "boto3", "botocore", "moto"} & {name.partition(".")[0] for name in sys.modules}))
