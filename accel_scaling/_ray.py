@@ -5,11 +5,14 @@ Nothing is imported before it is asked for: nodes have no boto3, and commands th
 
 from __future__ import annotations
 
+import logging
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
 RAY_MINOR = "2.60"
 
@@ -73,6 +76,49 @@ def node_type_of(tags: dict[str, str]) -> str:
     from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
 
     return str(tags.get(TAG_RAY_USER_NODE_TYPE, "?"))
+
+
+def autoscaler_config_path() -> Path | None:
+    """Return the cluster config that this process's autoscaler reads again before each round.
+
+    None in any process that is not the autoscaler of a head (ray/autoscaler/v2/monitor.py, _private/monitor.py).
+    """
+    option = "--autoscaling-config="
+    if Path(sys.argv[0]).name != "monitor.py":
+        return None
+    found = next((word.removeprefix(option) for word in sys.argv[1:] if word.startswith(option)), "")
+    return Path(found).expanduser() if found else None
+
+
+def autoscaler_metrics_registry() -> Any | None:
+    """Return the Prometheus registry of the autoscaler that is making its provider just now; None where there is none.
+
+    Ray keeps it in a variable of the monitor that calls us; the monitor serves it at the autoscaler's metrics port.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - there is no other way to it
+    while frame is not None:
+        metrics = frame.f_locals.get("prom_metrics") or getattr(frame.f_locals.get("self"), "prom_metrics", None)
+        registry = getattr(metrics, "registry", None)
+        if registry is not None:
+            return registry
+        frame = frame.f_back
+    return None
+
+
+def tell_drivers(sentence: str) -> None:
+    """Write a line of the autoscaler's log that Ray repeats on every driver's terminal, as ``(autoscaler +5s) ...``."""
+    from ray._private import ray_constants
+
+    logging.getLogger("ray.autoscaler._private.monitor").info(
+        "%s%s", ray_constants.LOG_PREFIX_EVENT_SUMMARY, " ".join(sentence.split())
+    )
+
+
+def aws_tries_each_subnet_once() -> None:
+    """Make Ray's EC2 provider try a launch once in each subnet that it is given, not five times in one."""
+    from ray.autoscaler._private.aws import node_provider
+
+    node_provider.BOTO_CREATE_MAX_RETRIES = 1
 
 
 def aws_client(service: str, region: str, credentials: dict[str, Any] | None) -> Any:

@@ -20,6 +20,12 @@ DRIVER_READY_S = 60.0
 # Between two looks at such a driver: each look starts it anew, and costs it a second or two.
 DRIVER_READY_POLL_S = 3.0
 
+DRIVER_PACKAGE_TIMEOUT_S = 20.0
+"""For a maker's Python package to count its devices: Gaudi's imports torch, some 5 s; most take well below 1 s."""
+
+APPLE_TOOL_S = 5.0
+"""For system_profiler: it takes about 0.2 s; Ray waits as long."""
+
 METADATA_SERVER_S = 2.0
 """For Google's metadata server, which is on the machine's own host and answers within milliseconds."""
 
@@ -91,3 +97,8 @@ GCP_DRY_ZONE_S = 120.0
 
 LOCAL_GCE_SILENT_S = 600.0
 """How long a silent server keeps a connection: longer than any client of ours waits."""
+
+# --- AWS (providers/aws*.py) ---
+
+AWS_LAUNCH_RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0)
+"""Before a launch that EC2 throttled, or could not answer, is asked for again: boto retries launches not at all."""

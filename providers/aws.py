@@ -8,13 +8,12 @@ Use it in a cluster file with
       region: us-west-2
 
 What happens, in the order of a node's life: `fillout_available_node_types_resources` writes the promise;
-`bootstrap_config` checks it against the region, then does what Ray's does; `create_node` launches, and says why if it
-cannot; `get_command_runner` watches the boot check; a machine that it refuses is terminated for real.
+`bootstrap_config` checks it against the region, then does what Ray's does; `create_node` launches, zone after zone, and
+says why if it cannot; the boot check is watched, and a machine that it refuses is terminated for real (guarded).
 """
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import click
@@ -22,20 +21,21 @@ import click
 from accel_scaling import _ray
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.aws import region_of
-from accel_scaling.providers import aws_checks, aws_images, aws_launch, promising
-from accel_scaling.providers.refusing import RefusingCommandRunner
-
-logger = logging.getLogger(__name__)
+from accel_scaling.providers import aws_checks, aws_images, aws_zones, promising
+from accel_scaling.providers.guarded import GuardedProvider
 
 # An Any base: Ray ships no types for it.
 _RayAWSNodeProvider: Any = _ray.aws_node_provider()
 
 
-class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
+class AWSAcceleratorNodeProvider(GuardedProvider, _RayAWSNodeProvider):  # type: ignore[misc]
     """A node provider for EC2 that both autoscalers, `ray up` and `ray down` use as they use Ray's own."""
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
         super().__init__(provider_config, cluster_name)
+        self._zone_of_subnet: dict[str, str] = {}
+        self._guard_with(provider_config)
+        _ray.aws_tries_each_subnet_once()
         promising.forget_cached_config(provider_config)
 
     @staticmethod
@@ -76,20 +76,23 @@ class AWSAcceleratorNodeProvider(_RayAWSNodeProvider):  # type: ignore[misc]
             NodeLaunchException: fewer came than asked for; with AWS's code and reason.
             click.ClickException: the head node could not be launched.
         """
-        return aws_launch.launch_all(super().create_node, node_config, tags, count)
+        launch = aws_zones.Launch(super().create_node, self._zones(node_config), self.guard)
+        return launch.run(node_config, tags, count)
 
-    def get_command_runner(self, log_prefix: str, node_id: str, *args: Any, **kwargs: Any) -> Any:
-        """Return Ray's command runner for a node, watching for a refused boot check."""
-        runner = super().get_command_runner(log_prefix, node_id, *args, **kwargs)
-        return RefusingCommandRunner(runner, lambda sentence: self.refuse(node_id, sentence))
-
-    def refuse(self, node_id: str, sentence: str) -> None:
-        """Terminate a machine that does not hold what was promised; never stop it to use it again."""
-        tags = self.node_tags(node_id)
-        kind = "head node" if _ray.is_head(tags) else "node"
-        logger.error("%s %s of type %s refused: %s", kind, node_id, _ray.node_type_of(tags), sentence)
+    def end_for_good(self, node_id: str) -> None:
+        """Terminate a machine; never stop it to use it again."""
         self.ec2.meta.client.terminate_instances(InstanceIds=[node_id])
-        logger.error("%s %s is terminated; nothing was scheduled on it", kind, node_id)
+
+    def zone_of(self, node_id: str) -> str:
+        """Return the availability zone of a machine; empty where EC2 has not said it."""
+        placement = getattr(self._get_cached_node(node_id), "placement", None) or {}
+        return str(placement.get("AvailabilityZone", ""))
+
+    def _zones(self, node_config: dict[str, Any]) -> dict[str, str]:
+        subnets = list(node_config.get("SubnetIds") or [])
+        if any(subnet not in self._zone_of_subnet for subnet in subnets):
+            self._zone_of_subnet |= aws_zones.zones_of(self.ec2.meta.client, subnets)
+        return self._zone_of_subnet
 
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

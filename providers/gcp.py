@@ -11,13 +11,12 @@ Use it in a cluster file with
 
 What happens, in the order of a node's life: `fillout_available_node_types_resources` writes the promise;
 `bootstrap_config` checks it and does what Ray's does; `create_node` launches, zone after zone, and says why if it
-cannot; `get_command_runner` watches the boot check; a machine that it refuses is deleted for real. What is known of
+cannot; the boot check is watched, and a machine that it refuses is deleted for real (guarded). What is known of
 nodes is in gcp_fleet, calls to Compute Engine in gcp_compute, to Cloud TPU in gcp_tpu.
 """
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import click
@@ -31,19 +30,18 @@ from accel_scaling.providers.gcp_clients import client
 from accel_scaling.providers.gcp_compute import Compute
 from accel_scaling.providers.gcp_fleet import Fleet
 from accel_scaling.providers.gcp_tpu import Tpu
-from accel_scaling.providers.refusing import RefusingCommandRunner
-
-logger = logging.getLogger(__name__)
+from accel_scaling.providers.guarded import GuardedProvider
 
 # An Any base: Ray ships no types for it.
 _RayGCPNodeProvider: Any = _ray.gcp_node_provider()
 
 
-class GCPAcceleratorNodeProvider(_RayGCPNodeProvider):  # type: ignore[misc]
+class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type: ignore[misc]
     """A node provider for Compute Engine and Cloud TPU that both autoscalers, `ray up` and `ray down` use."""
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
         super().__init__(provider_config, cluster_name)
+        self._guard_with(provider_config)
         promising.forget_cached_config(provider_config)
 
     def _construct_clients(self) -> None:
@@ -109,13 +107,22 @@ class GCPAcceleratorNodeProvider(_RayGCPNodeProvider):  # type: ignore[misc]
             click.ClickException: the head node could not be launched.
         """
         resource = self._resource("tpu" if is_tpu(base_config) else "compute")
-        launch = self._fleet.create(resource, base_config, tags, count)
+        if _ray.is_head(tags):
+            launch = self._fleet.create(resource, base_config, tags, count, resource.zones)
+        else:
+            launch = gcp_launch.guarded(
+                self.guard,
+                _ray.node_type_of(tags),
+                count,
+                resource.zones,
+                lambda zones: self._fleet.create(resource, base_config, tags, count, zones),
+            )
         gcp_launch.raise_if_short(launch, base_config, tags, count)
         return {name: {} for name in launch.made}
 
     # What is known of nodes.
 
-    def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
+    def listed_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """Return the names of all nodes with these tags that exist or are about to, from all zones and pages."""
         return self._fleet.existing(tag_filters)
 
@@ -169,18 +176,13 @@ class GCPAcceleratorNodeProvider(_RayGCPNodeProvider):  # type: ignore[misc]
         """Write all tags to Google now; return the nodes whose tags could not be written in 30 s."""
         return self._fleet.flush()
 
-    def get_command_runner(self, log_prefix: str, node_id: str, *args: Any, **kwargs: Any) -> Any:
-        """Return Ray's command runner for a machine or for all hosts of a slice, watching for a refused boot check."""
-        runner = super().get_command_runner(log_prefix, node_id, *args, **kwargs)
-        return RefusingCommandRunner(runner, lambda sentence: self.refuse(node_id, sentence))
-
-    def refuse(self, node_id: str, sentence: str) -> None:
-        """Delete a machine or slice that does not hold what was promised; never stop it to use it again."""
-        tags = self.node_tags(node_id)
-        kind = "head node" if _ray.is_head(tags) else "node"
-        logger.error("%s %s of type %s refused: %s", kind, node_id, _ray.node_type_of(tags), sentence)
+    def end_for_good(self, node_id: str) -> None:
+        """Delete a machine or slice; never stop it to use it again."""
         self._fleet.delete(node_id)
-        logger.error("%s %s is deleted; nothing was scheduled on it", kind, node_id)
+
+    def zone_of(self, node_id: str) -> str:
+        """Return the zone of a machine or slice; empty for one that is gone."""
+        return self._fleet.zone_of(node_id)
 
     def terminate_node(self, node_id: str) -> None:
         """Delete a node, or stop it with `cache_stopped_nodes`; one that is gone is no error."""

@@ -12,17 +12,16 @@ from accel_scaling.providers import gcp_create
 from accel_scaling.providers.gcp_clients import new_request_id
 from accel_scaling.providers.gcp_conflicts import until_unbeaten
 from accel_scaling.providers.gcp_failures import (
-    Category,
-    Failure,
     OperationFailedError,
     of_operation,
     status_of,
 )
 from accel_scaling.providers.gcp_names import from_labels, to_label
 from accel_scaling.providers.gcp_zones import OverZones
+from accel_scaling.providers.launch_errors import Category, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from accel_scaling.providers.gcp_launch import Launch
 
@@ -91,9 +90,17 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
                     raise
         raise AssertionError("unreachable: there is a zone")
 
-    def create(self, node_config: dict[str, Any], labels: dict[str, str], count: int, *, keep_stopped: bool) -> Launch:
+    def create(
+        self,
+        node_config: dict[str, Any],
+        labels: dict[str, str],
+        count: int,
+        *,
+        zones: Collection[str],
+        keep_stopped: bool,
+    ) -> Launch:
         """Create up to ``count`` machines, zone after zone; those that come are kept."""
-        return gcp_create.create(self, node_config, labels, count, keep_stopped=keep_stopped)
+        return gcp_create.create(self, node_config, labels, count, zones=zones, keep_stopped=keep_stopped)
 
     def delete(self, node_id: str) -> None:
         """Delete a machine, whether it is there or not."""

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from accel_scaling import _ray
 from accel_scaling.providers import gcp_bodies, gcp_parallel
 from accel_scaling.providers.gcp_clients import new_request_id
-from accel_scaling.providers.gcp_failures import Category, Failure, of_exception
+from accel_scaling.providers.gcp_failures import of_exception
 from accel_scaling.providers.gcp_launch import Launch
 from accel_scaling.providers.gcp_names import from_label, new_name
+from accel_scaling.providers.launch_errors import ELSEWHERE, Category, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from accel_scaling.providers.gcp_compute import Compute
 
 _BULK_LIMIT = 1000  # machines in one call
-_ELSEWHERE = frozenset({Category.CAPACITY, Category.NOT_OFFERED})  # what one zone lacks, another may have
 
 _NO_REASON = Failure(Category.UNKNOWN, "no reason given", "Google created fewer than asked for")
 
@@ -30,7 +30,13 @@ class _Request(NamedTuple):
 
 
 def create(
-    compute: Compute, node_config: dict[str, Any], labels: dict[str, str], count: int, *, keep_stopped: bool
+    compute: Compute,
+    node_config: dict[str, Any],
+    labels: dict[str, str],
+    count: int,
+    *,
+    zones: Collection[str],
+    keep_stopped: bool,
 ) -> Launch:
     """Create up to ``count`` machines; those that come are kept.
 
@@ -42,6 +48,7 @@ def create(
         node_config: the node type's ``node_config``.
         labels: of the new machines; Ray's name for them gives their names.
         count: how many.
+        zones: those of the cluster's zones that may be tried.
         keep_stopped: a preempted spot machine is stopped, and started again later, rather than deleted.
     """
     delete_preempted = not keep_stopped and not _ray.is_head(labels)
@@ -50,17 +57,18 @@ def create(
     machine_type = str(body.get("machineType", ""))
     made: list[str] = []
     tried: list[str] = []
-    failure: Failure | None = None
-    for zone in compute.tried_order(machine_type):
+    failures: dict[str, Failure] = {}
+    for zone in (zone for zone in compute.tried_order(machine_type) if zone in zones):
         tried.append(zone)
         came, failure = _create_in(compute, zone, request, count - len(made))
         made += came
         if failure is None or len(made) >= count:
-            return Launch(made, None, tried)
-        if failure.category not in _ELSEWHERE:
+            return Launch(made, None, tried, failures)
+        failures[zone] = failure
+        if failure.category not in ELSEWHERE:
             break
         compute.note_sold_out(zone, machine_type)
-    return Launch(made, failure, tried)
+    return Launch(made, next(reversed(failures.values()), None), tried, failures)
 
 
 def _create_in(compute: Compute, zone: str, request: _Request, count: int) -> tuple[list[str], Failure | None]:

@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import functools
 import http.client
 import json
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import httplib2
 from google.auth.exceptions import GoogleAuthError, TransportError
 from googleapiclient.errors import HttpError
 
-from accel_scaling.catalog.files import SHIPPED_FOLDER
 from accel_scaling.errors import AccelScalingError
-
-TABLE = SHIPPED_FOLDER / "gcp_launch_errors.csv"
-
-
-class Category(str, Enum):
-    """Kinds of failure, by what helps: another zone or time, more quota, less haste, a changed file, a role."""
-
-    CAPACITY = "capacity"
-    NOT_OFFERED = "not offered"
-    QUOTA = "quota"
-    THROTTLED = "throttled"
-    BAD_REQUEST = "bad request"
-    PERMISSION = "permission"
-    UNAVAILABLE = "unavailable"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """One failure: its kind, and Google's own code and message."""
-
-    category: Category
-    code: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.message}" if self.message else self.code
+from accel_scaling.providers.launch_errors import Category, Failure, classified
 
 
 class GoogleRefusedError(AccelScalingError):
@@ -79,7 +48,7 @@ def of_operation(error: dict[str, Any]) -> Failure:
     failures = []
     for one in error.get("errors") or [error]:
         codes = [str(one.get("code", "")), *_reasons(one.get("errorDetails") or one.get("details") or [])]
-        failures.append(_classified([code for code in codes if code], str(one.get("message", ""))))
+        failures.append(classified("gcp", [code for code in codes if code], str(one.get("message", ""))))
     # Bulk creation puts "too few were created" beside the reason.
     return next((failure for failure in failures if failure.category is not Category.UNKNOWN), failures[0])
 
@@ -102,33 +71,16 @@ def _of_http(error: HttpError) -> Failure:
     try:
         content = json.loads(error.content)["error"]
     except (ValueError, KeyError, TypeError):
-        return _classified([status], str(error.reason or error))
+        return classified("gcp", [status], str(error.reason or error))
     if not isinstance(content, dict):
-        return _classified([status], str(content))
+        return classified("gcp", [status], str(content))
     listed = [str(one.get("reason", "")) for one in content.get("errors") or []]
     codes = [*listed, *_reasons(content.get("details") or [])]
     # Behind a 5xx the canonical status says less than the number.
     codes += [status] if status.startswith("5") else [str(content.get("status", "")), status]
-    return _classified([code for code in codes if code], str(content.get("message", "")))
+    return classified("gcp", [code for code in codes if code], str(content.get("message", "")))
 
 
 def _reasons(details: list[Any]) -> list[str]:
     found = [one.get("errorInfo", one).get("reason") for one in details if isinstance(one, dict)]
     return [str(reason) for reason in found if reason]
-
-
-def _classified(codes: list[str], message: str) -> Failure:
-    """Return the failure of the most telling code: a row of the table that fits, the first code first."""
-    for code in codes:
-        for wanted, part, category in _table():
-            if code == wanted and part.lower() in message.lower():
-                return Failure(category, codes[0], message)
-    server = any(code.isdigit() and 500 <= int(code) < 600 for code in codes)
-    return Failure(Category.UNAVAILABLE if server else Category.UNKNOWN, (codes or ["unknown"])[0], message)
-
-
-@functools.cache
-def _table() -> list[tuple[str, str, Category]]:
-    with TABLE.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [(row["code"], row["message"], Category(row["category"])) for row in rows]

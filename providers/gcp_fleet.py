@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accel_scaling import _ray, timings
@@ -16,7 +17,7 @@ from accel_scaling.providers.gcp_launch import Launch
 from accel_scaling.providers.gcp_names import to_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -143,14 +144,25 @@ class Fleet:
         """Write all tags now; return the nodes whose tags could not be written in time."""
         return self._writer.flush(timeout_s)
 
-    def create(self, resource: Any, node_config: dict[str, Any], tags: dict[str, str], count: int) -> Launch:
-        """Create nodes, or start stopped ones of the same kind where those are kept."""
+    def zone_of(self, node_id: str) -> str:
+        """Return the zone of a machine or slice; empty for one that is not known."""
+        if node_id.startswith("projects/"):  # a slice's name has it
+            return node_id.split("/")[3]
+        node = self.node(node_id)
+        return str(node.get("zone", "")).rsplit("/", 1)[-1] if node is not None else ""
+
+    def create(
+        self, resource: Any, node_config: dict[str, Any], tags: dict[str, str], count: int, zones: Collection[str]
+    ) -> Launch:
+        """Create nodes in some of the zones, or start stopped ones of the same kind where those are kept."""
         started = self._start_stopped(resource, tags, count) if self._keep_stopped else []
         if len(started) >= count:
             return Launch(started, None, [])
         labels = to_labels({**tags, _ray.gcp_tags()[0]: resource.cluster_name})
-        launch = resource.create(node_config, labels, count - len(started), keep_stopped=self._keep_stopped)
-        return Launch([*started, *launch.made], launch.failure, launch.zones)
+        launch: Launch = resource.create(
+            node_config, labels, count - len(started), zones=zones, keep_stopped=self._keep_stopped
+        )
+        return replace(launch, made=[*started, *launch.made])
 
     def terminate(self, node_ids: Iterable[str]) -> None:
         """Delete nodes, or stop them where stopped ones are kept; a node that is gone is no error.

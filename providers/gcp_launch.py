@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from accel_scaling import _ray
+from accel_scaling.providers.launch_errors import SOLD_OUT
 
 if TYPE_CHECKING:
-    from accel_scaling.providers.gcp_failures import Failure
+    from collections.abc import Callable, Sequence
+
+    from accel_scaling.providers.guard import Guard
+    from accel_scaling.providers.launch_errors import Failure
 
 
 @dataclass(frozen=True)
@@ -21,18 +25,37 @@ class Launch:
         made: the nodes that exist now.
         failure: why there are fewer than asked for; None where all are there.
         zones: the zones that were tried, in this order.
+        failures: of the zones among them that had too few, why.
     """
 
     made: list[str]
     failure: Failure | None
     zones: list[str]
+    failures: dict[str, Failure] = field(default_factory=dict)
+
+
+def guarded(
+    guard: Guard, node_type: str, count: int, zones: Sequence[str], create: Callable[[list[str]], Launch]
+) -> Launch:
+    """Launch where the guard lets it, and tell the guard what came of it.
+
+    Raises:
+        NodeLaunchException: the node type is left alone in every zone.
+    """
+    allowed = guard.check(node_type, zones)
+    with guard.launching(node_type, count):
+        launch = create(allowed)
+        guard.launched(node_type, launch.zones[-1] if launch.zones else allowed[0], launch.made)
+        for zone, failure in launch.failures.items():
+            guard.failed(node_type, zone, failure.code, failure.message, sold_out=failure.category in SOLD_OUT)
+    return launch
 
 
 def raise_if_short(launch: Launch, node_config: dict[str, Any], tags: dict[str, str], count: int) -> None:
     """Say that a launch fell short; the nodes that came are kept, and found by the next listing.
 
     Raises:
-        NodeLaunchException: with the kind of failure (gcp_failures.Category) and Google's reason.
+        NodeLaunchException: with the kind of failure (launch_errors.Category) and Google's reason.
         click.ClickException: the same, for the head node, which `ray up` launches.
     """
     failure = launch.failure

@@ -12,8 +12,6 @@ from accel_scaling.providers import gcp_bodies, gcp_parallel
 from accel_scaling.providers.gcp_conflicts import until_unbeaten
 from accel_scaling.providers.gcp_failures import (
     BROKEN,
-    Category,
-    Failure,
     OperationFailedError,
     of_exception,
     of_operation,
@@ -22,18 +20,16 @@ from accel_scaling.providers.gcp_failures import (
 from accel_scaling.providers.gcp_launch import Launch
 from accel_scaling.providers.gcp_names import from_label, from_labels, new_name
 from accel_scaling.providers.gcp_zones import OverZones
+from accel_scaling.providers.launch_errors import SOLD_OUT, Category, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 # Any bases: Ray ships no types for them.
 _RayTPU: Any = _ray.gcp_resources()[1]
 _RayTPUNode: Any = _ray.gcp_nodes()[1]
 
 _PAGE = 1000  # the most that Google returns at once
-
-# What another zone may not have: TPU quota is per zone too (docs.cloud.google.com/tpu/docs/quota).
-_ELSEWHERE = frozenset({Category.CAPACITY, Category.NOT_OFFERED, Category.QUOTA})
 
 
 class _UndoneError(Exception):
@@ -87,16 +83,25 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
         """
         return self._slice(self._nodes.get(name=node_id).execute())
 
-    def create(self, node_config: dict[str, Any], labels: dict[str, str], count: int, *, keep_stopped: bool) -> Launch:
+    def create(
+        self,
+        node_config: dict[str, Any],
+        labels: dict[str, str],
+        count: int,
+        *,
+        zones: Collection[str],
+        keep_stopped: bool,
+    ) -> Launch:
         """Create up to ``count`` slices at once, each in the first zone that has one; those that come are kept."""
         del keep_stopped  # a preempted slice can only be deleted, whoever asks
         body = gcp_bodies.slice_node(node_config, labels)
-        launches, errors = gcp_parallel.each(lambda _: self._create_one(body), range(count))
+        launches, errors = gcp_parallel.each(lambda _: self._create_one(body, zones), range(count))
         made = [name for launch in launches.values() for name in launch.made]
         failures = [launch.failure for launch in launches.values() if launch.failure is not None]
         failures += [of_exception(error) for error in errors.values()]
         tried = max((launch.zones for launch in launches.values()), key=len, default=[])
-        return Launch(made, next(iter(failures), None), tried)
+        by_zone = {zone: why for launch in launches.values() for zone, why in launch.failures.items()}
+        return Launch(made, next(iter(failures), None), tried, by_zone)
 
     def delete(self, node_id: str) -> None:
         """Delete a slice, whether it is there or not."""
@@ -153,25 +158,25 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
         labels: dict[str, str] = self._nodes.get(name=node_id).execute().get("labels") or {}
         return labels
 
-    def _create_one(self, body: dict[str, Any]) -> Launch:
+    def _create_one(self, body: dict[str, Any], zones: Collection[str]) -> Launch:
         tried: list[str] = []
-        failure: Failure | None = None
-        for zone in self.zones:
+        failures: dict[str, Failure] = {}
+        for zone in (zone for zone in self.zones if zone in zones):
             tried.append(zone)
             name = new_name(from_label(body["labels"][_ray.gcp_tags()[1]]), self.KIND)
             node_id = f"projects/{self.project_id}/locations/{zone}/nodes/{name}"
             try:
                 self._create_named(zone, name, body)
             except Exception as error:  # noqa: BLE001 - the next zone may have what this one lacks
-                failure = of_exception(error)
+                failure = failures[zone] = of_exception(error)
                 if isinstance(error, BROKEN) and self._exists(node_id):
-                    return Launch([node_id], None, tried)
+                    return Launch([node_id], None, tried, failures)
                 self._sweep(node_id)
             else:
-                return Launch([node_id], None, tried)
-            if failure.category not in _ELSEWHERE:
+                return Launch([node_id], None, tried, failures)
+            if failure.category not in SOLD_OUT:  # quota, too, is a zone's: docs.cloud.google.com/tpu/docs/quota
                 break
-        return Launch([], failure, tried)
+        return Launch([], next(reversed(failures.values()), None), tried, failures)
 
     def _create_named(self, zone: str, name: str, body: dict[str, Any]) -> None:
         parent = f"projects/{self.project_id}/locations/{zone}"

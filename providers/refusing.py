@@ -28,11 +28,15 @@ class NodeRefusedError(click.ClickException):
 
 
 class RefusingCommandRunner:
-    """Passes everything to Ray's command runner; after a failed start, the node's hosts are asked for a verdict."""
+    """Passes everything to Ray's command runner; after a start command, the node's hosts are asked for a verdict."""
 
-    def __init__(self, runner: Any, on_refused: Callable[[str], None]) -> None:
+    def __init__(
+        self, runner: Any, on_refused: Callable[[str, str], None], on_joined: Callable[[str, str], None]
+    ) -> None:
+        """Tell ``on_refused`` or ``on_joined`` a verdict's word and sentence."""
         self._runner = runner
         self._on_refused = on_refused
+        self._on_joined = on_joined
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._runner, name)
@@ -41,28 +45,34 @@ class RefusingCommandRunner:
         """Run a command on the node.
 
         Raises:
-            NodeRefusedError: it was a start command, and the node's verdict is not Confirmed.
+            NodeRefusedError: it was a start command, and the node's verdict does not let it join.
         """
+        starts = bool(cmd) and wiring.is_confirmed_start(str(cmd))
         try:
-            return self._runner.run(cmd, *args, **kwargs)
+            output = self._runner.run(cmd, *args, **kwargs)
         except _ray.command_failed():
-            sentence = self._verdict() if cmd and wiring.is_confirmed_start(cmd) else None
-            if sentence is None:
+            refusal = self._refusal() if starts else None
+            if refusal is None:
                 raise
-            self._on_refused(sentence)
-            raise NodeRefusedError(sentence) from None
+            word, sentence = refusal
+            self._on_refused(word, sentence)
+            raise NodeRefusedError(f"{word}: {sentence}") from None
+        if starts and (verdict := _verdict_of(_ray.hosts_of(self._runner)[0])):
+            self._on_joined(str(verdict.get("verdict")), str(verdict.get("message")))
+        return output
 
-    def _verdict(self) -> str | None:
-        """Return the sentence of the first host whose verdict is not Confirmed, None where there is none to read."""
+    def _refusal(self) -> tuple[str, str] | None:
+        """Return word and sentence of the first host that may not join, None where there is none to read."""
         hosts = _ray.hosts_of(self._runner)
         for number, host in enumerate(hosts):
-            sentence = _verdict_of(host)
-            if sentence is not None:
-                return sentence if len(hosts) == 1 else f"host {number} of {len(hosts)}: {sentence}"
+            verdict = _verdict_of(host)
+            if verdict is not None and not verdict.get("joins"):
+                where = "" if len(hosts) == 1 else f"host {number} of {len(hosts)}: "
+                return str(verdict.get("verdict")), f"{where}{verdict.get('message')}"
         return None
 
 
-def _verdict_of(host: Any) -> str | None:
+def _verdict_of(host: Any) -> dict[str, Any] | None:
     try:
         output = host.run(f"cat ~/{wiring.VERDICT_FILE}", with_output=True)
     except _ray.command_failed():
@@ -73,6 +83,4 @@ def _verdict_of(host: Any) -> str | None:
         verdict = json.loads(text[text.index("{") : text.rindex("}") + 1])
     except ValueError:
         return None
-    if verdict.get("verdict") == "Confirmed":
-        return None
-    return f"{verdict.get('verdict')}: {verdict.get('message')}"
+    return verdict if isinstance(verdict, dict) else None

@@ -14,11 +14,13 @@ from httplib2 import Response
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accel_scaling.catalog.files import SHIPPED_FOLDER
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.providers import gcp_bodies, gcp_failures, gcp_names
+from accel_scaling.providers import gcp_bodies, gcp_failures, gcp_names, launch_errors
 from accel_scaling.providers.gcp_batches import in_large_batches
 from accel_scaling.providers.gcp_clients import client, endpoint
-from accel_scaling.providers.gcp_failures import Category, of_exception, of_operation
+from accel_scaling.providers.gcp_failures import of_exception, of_operation
+from accel_scaling.providers.launch_errors import Category
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -114,10 +116,11 @@ def test_each_failed_operation_is_of_its_kind(error: dict[str, Any], category: C
     assert of_operation(error).category is category
 
 
-def test_every_row_of_the_table_of_failures_has_a_kind_and_a_source() -> None:
-    rows = gcp_failures.TABLE.read_text(encoding="utf-8").splitlines()[1:]
-    assert len(gcp_failures._table()) == len(rows)
-    assert len({(code, part) for code, part, _ in gcp_failures._table()}) == len(rows), "a row is there twice"
+@pytest.mark.parametrize("cloud", ["aws", "gcp"])
+def test_every_row_of_the_table_of_failures_has_a_kind_and_a_source(cloud: str) -> None:
+    rows = (SHIPPED_FOLDER / f"{cloud}_launch_errors.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert len(launch_errors._table(cloud)) == len(rows)
+    assert len({(code, part) for code, part, _ in launch_errors._table(cloud)}) == len(rows), "a row is there twice"
     assert all(row.rsplit(",", 1)[1].strip('"') for row in rows)
 
 

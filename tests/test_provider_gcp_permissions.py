@@ -43,8 +43,8 @@ def test_each_call_of_a_clusters_life_is_written_down_and_no_other() -> None:
         wait_until("the stop", lambda: at.machines()[made[0]]["status"] == "TERMINATED")
         assert list(own.create_node(configs["cpu"], tags(), 1)) == made[:1], "it is started again"
         for node_id in made:
-            own.refuse(node_id, "a sentence")
-        own.refuse(slice_, "a sentence")
+            own.refuse(node_id, "DriverMissing", "a sentence")
+        own.refuse(slice_, "DriverMissing", "a sentence")
         wait_until("the end", lambda: not at.machines() and not at.slices())
         called = {call.method for call in at.engine.calls}
     # A template is read while a config with one is filled: tests/test_provider_gcp_up.py.

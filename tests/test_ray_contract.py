@@ -261,7 +261,7 @@ def test_node_tags_say_head_and_node_type():
 def test_a_launch_failure_carries_category_and_description():
     failure = _ray.node_launch_exception()("InsufficientInstanceCapacity", "none left", None)
     assert (failure.category, failure.description) == ("InsufficientInstanceCapacity", "none left"), (
-        "NodeLaunchException keeps its reason elsewhere: providers/aws_launch.py reads and passes it on"
+        "NodeLaunchException keeps its reason elsewhere: providers/aws_zones.py reads and passes it on"
     )
 
 

@@ -194,5 +194,5 @@ def test_a_machine_that_is_up_and_was_not_refused_is_waited_for_until_it_announc
     timeline = Timeline(0.0, io.StringIO())
     joined, silent, refused, gone = (timeline.machine(name, "ct4p-hightpu-4t") for name in "abcd")
     joined.resources = {"TPU": 4}
-    refused.verdict, gone.gone_s = "DriverMissing", 3.0
+    refused.refused, gone.gone_s = True, 3.0
     assert [machine.instance_id for machine in timeline.coming()] == [silent.instance_id]

@@ -9,18 +9,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling import __version__, _ray, timings
+from accel_scaling import __version__, _ray
 from accel_scaling.catalog.load import chips_here
 from accel_scaling.confirm.compare import compare
-from accel_scaling.confirm.expected import promised_from_environment
-from accel_scaling.confirm.verdict import VerdictWord
+from accel_scaling.confirm.expected import VARIABLE, promised_from_environment
+from accel_scaling.confirm.settle import settled_verdict
 from accel_scaling.detect import detect
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
+from accel_scaling.node.joining import joining_with
 from accel_scaling.node.slice_host import correct_promise
 from accel_scaling.node.wiring import EXIT_REFUSED, LABEL_VERDICT, VERDICT_FILE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from accel_scaling.confirm.verdict import Verdict
     from accel_scaling.detect import Found
@@ -44,25 +45,16 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
         return compare(promised, found)
 
     verdict = settled_verdict(judge)
-    record(verdict, Path.home() / VERDICT_FILE, kind="head" if head else "worker")
+    resources = joining_with(verdict, found, os.environ)
+    record(verdict, Path.home() / VERDICT_FILE, kind="head" if head else "worker", joins=resources is not None)
     sys.stderr.write(f"accel_scaling {__version__}: {verdict.word.value}: {verdict.message}\n")
-    if not verdict.confirmed:
+    if resources is None:
         raise SystemExit(EXIT_REFUSED)
+    if resources != promised:
+        os.environ[VARIABLE] = json.dumps(resources)
     announce_partition(promised)
     correct_promise(os.environ, found)
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
-
-
-def settled_verdict(
-    judge: Callable[[], Verdict],
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-) -> Verdict:
-    """Return the verdict once the driver has answered, or the last one when it stays silent for too long."""
-    deadline_s = clock() + timings.DRIVER_READY_S
-    while (verdict := judge()).word is VerdictWord.NOT_YET and clock() < deadline_s:
-        sleep(timings.DRIVER_READY_POLL_S)
-    return verdict
 
 
 def announce_partition(promised: Mapping[str, float]) -> None:
@@ -72,8 +64,8 @@ def announce_partition(promised: Mapping[str, float]) -> None:
             _ray.announce_accelerator_type(chip.variant)
 
 
-def record(verdict: Verdict, path: Path, *, kind: str) -> None:
+def record(verdict: Verdict, path: Path, *, kind: str, joins: bool) -> None:
     """Write the verdict where the provider reads it, as data."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {**verdict.to_json(), "version": __version__, "kind": kind, "time_s": time.time()}
+    content = {**verdict.to_json(), "version": __version__, "kind": kind, "joins": joins, "time_s": time.time()}
     path.write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from accel_scaling.node.bundle import REMOTE_FOLDER, SCRIPT
+from accel_scaling.node.joining import JOIN, ON_MISMATCH
+from accel_scaling.quarantine.policy import OnMismatch, confirmation_policy
 
 VERDICT_FILE = ".accel_scaling/verdict.json"  # under the home of the account that starts ray
 EXIT_REFUSED = 3
@@ -22,13 +24,21 @@ def wire(config: dict[str, Any], bundle: str) -> None:
         bundle: the folder on this machine that node.bundle.build() made.
     """
     config["file_mounts"] = {**(config.get("file_mounts") or {}), REMOTE_FOLDER: bundle}
+    joins = confirmation_policy(config.get("provider") or {}).on_mismatch is OnMismatch.JOIN
     for key in ("head_start_ray_commands", "worker_start_ray_commands"):
-        config[key] = [confirmed(command) for command in config.get(key) or []]
+        config[key] = [confirmed(command, joins=joins) for command in config.get(key) or []]
 
 
-def confirmed(command: str) -> str:
-    """Return a start command that confirms the node first, if it starts Ray."""
-    return PREFIX + command if "ray start" in command and not is_confirmed_start(command) else command
+def confirmed(command: str, *, joins: bool = False) -> str:
+    """Return a start command that confirms the node first, if it starts Ray.
+
+    Args:
+        command: any command of a cluster config.
+        joins: a machine with fewer devices than promised joins with those.
+    """
+    if "ray start" not in command or is_confirmed_start(command):
+        return command
+    return (f"export {ON_MISMATCH}={JOIN}; " if joins else "") + PREFIX + command
 
 
 def is_confirmed_start(command: str) -> bool:

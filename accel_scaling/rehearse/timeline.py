@@ -31,6 +31,7 @@ class Machine:
     gone_s: float | None = None
     verdict: str = ""
     message: str = ""
+    refused: bool = False
     resources: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -70,7 +71,7 @@ class Timeline:
     def coming(self) -> list[Machine]:
         """Return the machines that are up, were not refused, and have not announced anything yet."""
         up = (one for one in self.machines.values() if one.gone_s is None)
-        return [one for one in up if not one.resources and one.verdict in ("", "Confirmed")]
+        return [one for one in up if not one.resources and not one.refused]
 
     def closing_table(self, promised: Mapping[str, Mapping[str, float]]) -> str:
         """Return the machines with their times, and the resources promised beside those announced.

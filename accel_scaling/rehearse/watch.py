@@ -111,9 +111,14 @@ class Watcher(threading.Thread):
                 continue
             machine.verdict, machine.message = verdict["verdict"], verdict["message"]
             where = f"{machine.instance_type} {machine.instance_id}: {machine.message}"
-            if machine.verdict == "Confirmed":
+            machine.refused = not verdict["joins"]
+            if not machine.refused:
                 machine.confirmed_s = verdict["time_s"] - self._timeline.started_s
-                self._timeline.say(verdict["time_s"], "confirmed", where)
+                self._timeline.say(
+                    verdict["time_s"],
+                    "confirmed",
+                    where if machine.verdict == "Confirmed" else f"{machine.verdict}: {where}",
+                )
             else:
                 self._timeline.say(verdict["time_s"], "refused", f"{machine.verdict}: {where}")
 

@@ -1,0 +1,216 @@
+"""What is remembered of node types: their last boots, and where they are left alone. Pure; times are Unix seconds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from accel_scaling.quarantine.policy import QuarantinePolicy
+
+EVERY_ZONE = "*"
+CONFIRMED = "Confirmed"
+
+
+class Kind(Enum):
+    """Why a node type is left alone: its machines were not what was promised, or there are none to be had."""
+
+    REFUSED = "refused"
+    SOLD_OUT = "sold out"
+
+
+class Why(NamedTuple):
+    """A verdict's word and sentence, or a cloud's code and message."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Boot:
+    """One machine that was judged: where, and the verdict's word."""
+
+    zone: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """A node type that is left alone in a zone.
+
+    Attributes:
+        zone: the zone, or ``*`` for every one.
+        kind: whether its machines were refused, or sold out.
+        reason: the verdict's word, or the cloud's code.
+        message: the last machine's verdict, or the cloud's message.
+        since_s: when it began.
+        until_s: when it ends. It is remembered after that, until a machine is confirmed (or to be had) again: one
+            more failure then is enough, and counts for a longer time.
+        times: how many times in a row.
+    """
+
+    zone: str
+    kind: Kind
+    reason: str
+    message: str
+    since_s: float
+    until_s: float
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is remembered of one node type.
+
+    Attributes:
+        zones: where it can be launched, as of its last launch.
+        boots: the last ones, newest last.
+        quarantines: those that last, and those that ended and are on trial.
+    """
+
+    zones: tuple[str, ...] = ()
+    boots: tuple[Boot, ...] = ()
+    quarantines: tuple[Quarantine, ...] = ()
+
+    def active(self, now_s: float) -> list[Quarantine]:
+        """Return the quarantines that last."""
+        return [one for one in self.quarantines if one.until_s > now_s]
+
+    def zones_left(self, zones: Sequence[str], now_s: float) -> list[str]:
+        """Return those of the zones where the type may be launched, in their order."""
+        shut = {one.zone for one in self.active(now_s)}
+        return [] if EVERY_ZONE in shut else [zone for zone in zones if zone not in shut]
+
+    def left_alone(self, now_s: float) -> bool:
+        """Say whether there is no zone left for it."""
+        return bool(self.active(now_s)) and not self.zones_left(self.zones, now_s)
+
+    def on_trial(self, now_s: float) -> bool:
+        """Say whether its machines were refused, and a quarantine for that ended: the next is launched alone."""
+        return any(one.kind is Kind.REFUSED and one.until_s <= now_s for one in self.quarantines)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What is remembered of all node types, and the machine that is kept for inspection."""
+
+    types: Mapping[str, Record] = field(default_factory=dict)
+    kept: Mapping[str, str] = field(default_factory=dict)
+
+    def record(self, node_type: str) -> Record:
+        """Return what is remembered of a node type; an empty record where nothing is."""
+        return self.types.get(node_type, Record())
+
+    def with_record(self, node_type: str, record: Record) -> Ledger:
+        """Return the ledger with this record in the place of the old one."""
+        return replace(self, types={**self.types, node_type: record})
+
+    def without(self, node_types: Sequence[str] = ()) -> Ledger:
+        """Return the ledger with nothing remembered of these node types, or of any."""
+        return replace(
+            self,
+            types={name: one for name, one in self.types.items() if node_types and name not in node_types},
+            kept={} if not node_types else self.kept,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form of the state file."""
+        return {
+            "version": 1,
+            "kept": dict(self.kept),
+            "types": {
+                name: {
+                    "zones": list(record.zones),
+                    "boots": [asdict(boot) for boot in record.boots],
+                    "quarantines": [{**asdict(one), "kind": one.kind.value} for one in record.quarantines],
+                }
+                for name, record in self.types.items()
+            },
+        }
+
+
+def ledger_from(content: Mapping[str, Any]) -> Ledger:
+    """Return the ledger of a state file's content.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none of ours.
+    """
+    if content["version"] != 1:
+        raise ValueError(f"version {content['version']}")
+    return Ledger(
+        {
+            str(name): Record(
+                tuple(record["zones"]),
+                tuple(Boot(**boot) for boot in record["boots"]),
+                tuple(Quarantine(**{**one, "kind": Kind(one["kind"])}) for one in record["quarantines"]),
+            )
+            for name, record in content["types"].items()
+        },
+        {str(name): str(value) for name, value in content["kept"].items()},
+    )
+
+
+def confirmed(record: Record, zone: str) -> Record:
+    """Return the record after a machine held what was promised: what was held against the zone is forgotten."""
+    kept = (
+        one
+        for one in record.quarantines
+        if one.kind is not Kind.REFUSED or (one.zone not in (zone, EVERY_ZONE))
+    )  # fmt: skip
+    return replace(record, boots=(*record.boots, Boot(zone, CONFIRMED))[-_LONGEST:], quarantines=tuple(kept))
+
+
+def refused(record: Record, policy: QuarantinePolicy, zone: str, why: Why, now_s: float) -> Record:
+    """Return the record after a machine was refused; with a quarantine, where that was the last strike.
+
+    A zone is judged by its own boots. A type that was refused in one zone until that was left alone, and then in
+    another, is left alone in every zone: its file or its image is wrong rather than one zone's machines.
+    """
+    record = replace(record, boots=(*record.boots, Boot(zone, why.reason))[-_LONGEST:])
+    before = {one.zone: one for one in record.quarantines if one.kind is Kind.REFUSED}
+    elsewhere = [one for name, one in before.items() if name not in (zone, EVERY_ZONE)]
+    if not (zone in before or EVERY_ZONE in before or elsewhere or _strikes(record, policy, zone)):
+        return record
+    where = EVERY_ZONE if EVERY_ZONE in before or elsewhere else zone
+    times = 1 + max((one.times for one in (before.get(where), before.get(zone)) if one), default=0)
+    until_s = now_s + policy.duration_s(times, sold_out=False)
+    new = Quarantine(where, Kind.REFUSED, why.reason, why.message, now_s, until_s, times)
+    others = (
+        one for one in record.quarantines if one.kind is not Kind.REFUSED or (where != EVERY_ZONE and one.zone != zone)
+    )
+    boots = tuple(boot for boot in record.boots if where != EVERY_ZONE and boot.zone != zone)
+    return replace(record, boots=boots, quarantines=(*others, new))
+
+
+def sold_out(record: Record, policy: QuarantinePolicy, zone: str, why: Why, now_s: float) -> Record:
+    """Return the record after the cloud said that it has none: the zone is left alone at once."""
+    before = next((one for one in record.quarantines if one.kind is Kind.SOLD_OUT and one.zone == zone), None)
+    if before and before.until_s > now_s:
+        return record  # a launch that was on its way: it counts once
+    times = before.times + 1 if before else 1
+    until_s = now_s + policy.duration_s(times, sold_out=True)
+    new = Quarantine(zone, Kind.SOLD_OUT, why.reason, why.message, now_s, until_s, times)
+    others = (one for one in record.quarantines if one is not before)
+    return replace(record, quarantines=(*others, new))
+
+
+def with_zones(record: Record, zones: Sequence[str]) -> Record:
+    """Return the record with the zones where the type can be launched now."""
+    return replace(record, zones=tuple(zones))
+
+
+def launched(record: Record, zone: str) -> Record:
+    """Return the record after machines were to be had in a zone."""
+    kept = (one for one in record.quarantines if one.kind is not Kind.SOLD_OUT or one.zone not in (zone, EVERY_ZONE))
+    return replace(record, quarantines=tuple(kept))
+
+
+_LONGEST = 100  # boots remembered of a type, over all its zones
+
+
+def _strikes(record: Record, policy: QuarantinePolicy, zone: str) -> bool:
+    last = [boot for boot in record.boots if boot.zone == zone][-policy.of_boots :]
+    return sum(boot.verdict != CONFIRMED for boot in last) >= policy.strikes

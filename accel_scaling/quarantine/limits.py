@@ -1,0 +1,77 @@
+"""How a node type is taken out of scheduling: its `max_workers` in the head's config becomes its number of nodes.
+
+Both autoscalers read that file again before each round; v2 has no other way to be told that a type cannot be had, and
+never tries another type by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+# Under `provider`, where Ray's schema lets keys be: what the file said before. It goes when `ray up` writes a new file.
+ORIGINALS = "accel_scaling_limits"
+_KEYS = ("max_workers", "min_workers")
+
+
+def limited(config: dict[str, Any], limits: Mapping[str, int]) -> dict[str, Any]:
+    """Return the config with these node types limited, and every other one as the file had it.
+
+    Args:
+        config: the head's cluster config, limited or not.
+        limits: node type -> the most workers that it may have now.
+    """
+    types = {name: dict(node_type) for name, node_type in config["available_node_types"].items()}
+    before: Mapping[str, Any] = config["provider"].get(ORIGINALS) or {}
+    originals: dict[str, Any] = {}
+    for name, node_type in types.items():
+        if name in before:
+            for key in _KEYS:
+                node_type.pop(key, None)
+            node_type.update(before[name])
+        if name not in limits:
+            continue
+        own = {key: node_type[key] for key in _KEYS if key in node_type}
+        most = min(limits[name], own.get("max_workers", config.get("max_workers", 0)))
+        if most == own.get("max_workers"):
+            continue
+        originals[name] = own
+        node_type["max_workers"] = most
+        if own.get("min_workers", 0) > most:
+            node_type["min_workers"] = most
+    provider = {key: value for key, value in config["provider"].items() if key != ORIGINALS}
+    if originals:
+        provider[ORIGINALS] = originals
+    return {**config, "provider": provider, "available_node_types": types}
+
+
+def apply(path: Path, limits: Mapping[str, int]) -> None:
+    """Limit the node types in the file; written whole or not at all, and only where something changes.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+    text = path.read_text(encoding="utf-8")
+    if not limits and ORIGINALS not in text:
+        return
+    config = yaml.safe_load(text)
+    new = limited(config, limits)
+    if new == config:
+        return
+    written = path.with_name(f".{path.name}.accel-scaling")
+    descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, path.stat().st_mode & 0o777)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            yaml.safe_dump(new, file, sort_keys=False)
+        written.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            written.unlink()
+        raise
