@@ -108,7 +108,7 @@ def truth(name: str, promised: dict[str, float]) -> tuple[dict[str, float], bool
             detected = _ray_detects(hardware, Path(folder))
             verdict = compare(promised, detect())
     count = {key: value for key, value in promised.items() if not key.startswith(TYPE)}
-    if hardware.kind == "pci-only":  # no manager in Ray knows it: the number of devices is what can be right
+    if hardware.kind not in ("nvml", "neuron"):  # Ray names no type: the number of devices is what can be right
         return detected, verdict.confirmed and sum(count.values()) == hardware.count
     same_count = count == {key: value for key, value in detected.items() if not key.startswith(TYPE)}
     # A partition (`NVIDIA L4-3Q`) is announced as such, by the start hook, and never as the whole chip's type.

@@ -19,7 +19,7 @@ from accel_scaling.catalog.load import shipped_catalog
 CATALOG = shipped_catalog()
 AWS = CATALOG.machine_types("aws")
 CHIPS = CATALOG.chips
-RAY_TYPES = {value for name, value in vars(ray_accelerators.accelerators).items() if name.isupper()}
+RAY_TYPES = {value for name, value in vars(ray_accelerators.accelerators).items() if name[0].isupper()}
 
 # instance type: accelerator, devices, units that Ray schedules (written by hand, not derived from the rows)
 EXPECTED = {

@@ -209,18 +209,6 @@ def test_an_old_neuron_driver_without_a_name_is_known_by_the_bus(boot):
     assert (found.state, found.variant, found.units) == (DriverState.OK, "Trainium", 32)
 
 
-@pytest.mark.parametrize(
-    ("instance_type", "family", "count", "resource"),
-    [("g4ad.16xlarge", "amd", 4, "GPU"), ("dl1.24xlarge", "gaudi", 8, "HPU")],
-)
-def test_devices_without_a_probe_are_reported_as_not_asked(boot, instance_type, family, count, resource):
-    boot(instance_type)
-    (found,) = detect()
-    assert (found.family, found.resource, found.count) == (family, resource, count)
-    assert found.state is DriverState.NOT_PROBED
-    assert any("no probe" in sentence for sentence in found.evidence)
-
-
 def test_amazons_network_and_disk_devices_are_no_accelerators(boot):
     machine = boot("m5.large")
     for address, pci_id, device_class in (("0000:00:05.0", "ec20", "0x020000"), ("0000:00:04.0", "8061", "0x010802")):

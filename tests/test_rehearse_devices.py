@@ -11,12 +11,14 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from accel_scaling.emulated import hardware, nvml_files
 from accel_scaling.emulated.devices import install, with_fault
+from accel_scaling.emulated.drivers import DRIVERS
 from accel_scaling.emulated.hardware import ec2_api_record, hardware_of
 from accel_scaling.errors import RehearsalError
 from tests.devices_fixture import boot_fixture, neuron, nvidia  # noqa: F401 - a fixture
@@ -82,8 +84,8 @@ def test_every_recorded_accelerated_type_has_hardware_with_the_recorded_count():
         ("p6e-gb200.36xlarge", "nvml", 4, "NVIDIA GB200"),
         ("trn2u.48xlarge", "neuron", 16, "Trainium2"),
         ("inf2.24xlarge", "neuron", 6, "Inferentia2"),
-        ("g4ad.16xlarge", "pci-only", 4, "Radeon Pro V520"),
-        ("dl1.24xlarge", "pci-only", 8, "HL-205"),
+        ("g4ad.16xlarge", "amd", 4, "Radeon Pro V520"),
+        ("dl1.24xlarge", "gaudi", 8, "HL-205"),
         ("m5.large", "none", 0, ""),
     ],
 )
@@ -103,7 +105,7 @@ def test_each_row_of_the_hardware_table_has_a_source_and_a_known_kind():
     assert len({row["instance"] for row in rows}) == len(rows)
     for row in rows:
         assert row["source"], row
-        assert row["kind"] in {"nvml", "neuron", "pci-only"}, row
+        assert row["kind"] in {"nvml", "neuron", *DRIVERS, "fpga"}, row
 
 
 def test_the_emulated_hardware_is_made_without_the_catalog():
@@ -215,5 +217,5 @@ def test_a_neuron_machine_answers_neuron_ls_as_the_real_tool_does(boot):
 
 
 def test_a_device_whose_pci_id_nobody_publishes_is_not_invented_on_the_bus(tmp_path):
-    install(tmp_path, hardware_of("f2.6xlarge"))
+    install(tmp_path, replace(hardware_of("f2.6xlarge"), pci_id=""))
     assert list((tmp_path / "sys/bus/pci/devices").iterdir()) == []

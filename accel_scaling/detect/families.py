@@ -5,7 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from accel_scaling.detect import neuron, nvidia, tpu
+from accel_scaling.detect import (
+    amd,
+    apple,
+    ascend,
+    cards,
+    furiosa,
+    gaudi,
+    intel,
+    metax,
+    mobilint,
+    neuron,
+    nvidia,
+    rbln,
+    tenstorrent,
+    tpu,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,8 +45,11 @@ class Family:
     probe: Callable[[Sequence[PciDevice], Path], Found]
 
 
+_OF_RAY = (nvidia, neuron, tpu, amd, intel, gaudi, ascend, rbln, metax, furiosa, mobilint, tenstorrent, apple)
+
 FAMILIES: tuple[Family, ...] = (
-    Family(nvidia.FAMILY, nvidia.RESOURCE, nvidia.probe),
-    Family(neuron.FAMILY, neuron.RESOURCE, neuron.probe),
-    Family(tpu.FAMILY, tpu.RESOURCE, tpu.probe),
+    *(Family(module.FAMILY, module.RESOURCE, module.probe) for module in _OF_RAY),
+    Family(cards.FPGA, "FPGA", cards.probe_fpga),
+    Family(cards.MEDIA, "MEDIA", cards.probe_media),
+    Family(cards.QAIC, "QAIC", cards.probe_qaic),
 )

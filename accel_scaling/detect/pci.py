@@ -50,6 +50,12 @@ def sentence(devices: Sequence[PciDevice], none: str) -> str:
     return "PCI bus: " + (", ".join(f"{count} x {name}" for name, count in counts.items()) or f"no {none}")
 
 
+def id_of(entry: Path) -> str:
+    """Return the ``vendor:device`` of a device's folder in sysfs, empty where it has none."""
+    device = _read(entry)
+    return device.id if device else ""
+
+
 def _read(entry: Path) -> PciDevice | None:
     try:
         vendor, device, device_class = (

@@ -17,10 +17,13 @@ from accel_scaling.detect import SYSROOT
 from accel_scaling.detect.neuron_ls import DRIVER_DEVICES, NEURON_LS
 from accel_scaling.detect.pci import DEVICES
 from accel_scaling.detect.tpu_nodes import IOMMU_GROUPS
+from accel_scaling.emulated.drivers import DRIVERS, write_driver
 from accel_scaling.emulated.hardware import Hardware, hardware_of
 from accel_scaling.emulated.health_faults import HEALTH_FAULTS, with_health_fault
+from accel_scaling.emulated.mac import write_mac
 from accel_scaling.emulated.nodes import take, write_container, write_nodes
 from accel_scaling.emulated.nvml_files import MASK, NVML_CONFIG, NVML_CONFIG_VARIABLE, write_library, write_nvml
+from accel_scaling.emulated.packages import write_package
 from accel_scaling.errors import RehearsalError
 
 if TYPE_CHECKING:
@@ -65,8 +68,7 @@ def with_fault(hardware: Hardware, fault: str) -> Hardware:
         return with_health_fault(hardware, fault)
     if argument or name not in ("no-driver", "no-device", "unhealthy", "not-yet"):
         raise RehearsalError(f"there is no fault {fault!r}; the faults are:\n{FAULTS}")
-    if hardware.kind == "tpu" and name in ("unhealthy", "not-yet"):
-        raise RehearsalError(f"fault {fault!r}: a TPU's driver says no more than its device nodes; take no-driver")
+    _refuse_what_cannot_be(hardware, fault)
     return {
         "no-driver": replace(hardware, kind="pci-only"),
         "no-device": Hardware(kind="none", family=hardware.family, source="fault: no-device"),
@@ -95,14 +97,34 @@ def install(root: Path, hardware: Hardware) -> dict[str, str]:
         _write_neuron(root, hardware, addresses)
     if hardware.kind == "tpu":
         _write_tpu(root, hardware, addresses)
-    inherited = os.environ.get("LD_LIBRARY_PATH")
+    if hardware.kind in DRIVERS:
+        write_driver(root, hardware, addresses)
+    # Without a driver LD_LIBRARY_PATH points at a library without a configuration, whose nvmlInit says "not loaded":
+    # so that a rehearsing machine's real GPUs stay out of it.
+    searched = {
+        "LD_LIBRARY_PATH": folder,
+        "PYTHONPATH": write_package(root, hardware),
+        "PATH": write_mac(root, hardware) if hardware.kind == "apple" else None,
+    }
     return {
         SYSROOT: str(root),
-        # Without a driver this points at a library without a configuration, whose nvmlInit says "not loaded": so
-        # that a rehearsing machine's real GPUs stay out of it.
-        "LD_LIBRARY_PATH": f"{folder}:{inherited}" if inherited else str(folder),
         NVML_CONFIG_VARIABLE: str(root / NVML_CONFIG),
+        **{name: _before(name, path) for name, path in searched.items() if path},
     }
+
+
+def _before(name: str, folder: Path) -> str:
+    inherited = os.environ.get(name)
+    return f"{folder}:{inherited}" if inherited else str(folder)
+
+
+def _refuse_what_cannot_be(hardware: Hardware, fault: str) -> None:
+    driver = DRIVERS.get(hardware.kind)
+    if fault in ("unhealthy", "not-yet") and (hardware.kind == "tpu" or (driver and not driver.is_asked)):
+        name = "TPU" if hardware.kind == "tpu" else hardware.driver_name
+        raise RehearsalError(f"fault {fault!r}: a {name}'s driver says no more than its device nodes; take no-driver")
+    if hardware.kind == "fpga" and fault != "no-device":
+        raise RehearsalError(f"fault {fault!r}: an FPGA is used without a driver of the kernel's; take no-device")
 
 
 def _number(fault: str, argument: str, default: int) -> int:
@@ -118,7 +140,7 @@ def _write_bus(root: Path, hardware: Hardware) -> list[str]:
     if not hardware.pci_id:
         return []
     vendor, device = hardware.pci_id.split(":")
-    addresses = [f"0000:{0x10 + index:02x}:1c.0" for index in range(hardware.count)]
+    addresses = [f"0000:{0x10 + index:02x}:1c.0" for index in range(hardware.count * hardware.functions)]
     for address in addresses:
         folder = bus / address
         folder.mkdir(exist_ok=True)

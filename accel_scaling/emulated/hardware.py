@@ -22,7 +22,10 @@ from accel_scaling.errors import RehearsalError
 
 TABLE = Path(__file__).with_name("hardware.csv")
 
-Kind = Literal["nvml", "neuron", "tpu", "pci-only", "none"]
+Kind = (
+    Literal["nvml", "neuron", "tpu", "amd", "intel", "gaudi", "ascend", "rbln", "metax", "furiosa", "mobilint"]  # noqa: PYI030 - one a line otherwise
+    | Literal["tenstorrent", "apple", "fpga", "media", "qaic", "pci-only", "none"]
+)
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Hardware:
     """The accelerators of one machine, as its bus and its driver show them.
 
     Attributes:
-        kind: which driver is there: ``nvml``, ``neuron``, ``tpu``, ``pci-only`` (none that we emulate) or ``none`` (no
-            device).
+        kind: which driver is there, mostly by its family; ``nvml`` is NVIDIA's, ``pci-only`` none that we emulate,
+            ``none`` no device.
         family: who makes the devices (``nvidia``, ``neuron``, ``amd``, ...); empty for a plain machine.
         count: devices on the bus.
         driver_name: what the driver calls each.
@@ -50,6 +53,7 @@ class Hardware:
         container: this is a container on the machine: the bus is the machine's, the rest is what it was given.
         facts: what the driver says of the last device beside that it is there: words of ``nvml.c``, or names of
             counters in Neuron's sysfs.
+        functions: PCI functions that each device shows.
     """
 
     kind: Kind
@@ -70,6 +74,7 @@ class Hardware:
     node_count: int | None = None
     container: bool = False
     facts: tuple[tuple[str, int], ...] = ()
+    functions: int = 1
 
     @property
     def nodes(self) -> int:
@@ -169,4 +174,5 @@ def _hardware(row: dict[str, str]) -> Hardware:
         memory_mib=int(row["memory_mib"] or 0),
         cores_per_device=int(row["cores_per_device"] or 0),
         source=row["source"],
+        functions=2 if row["kind"] == "media" else 1,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from accel_scaling.emulated.drivers import DRIVERS
 from accel_scaling.errors import RehearsalError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _MEMORY_ERRORS = {
     "nvml": (("ecc", 2), ("remap-failed", 1), ("recovery", 1)),
     "neuron": (("sram_ecc_uncorrected", 2),),
 }
-_NODES = ("nvml", "neuron", "tpu")
+_NODES = ("nvml", "neuron", "tpu", *DRIVERS)
 MIG_SLICES = 7
 
 

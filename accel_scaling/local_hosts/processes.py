@@ -43,9 +43,10 @@ class ProcessHosts:
         for name in ("home", "tmp", "devices"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         devices = install(folder / "devices", launch.hardware)
-        record = HostRecord(
-            launch.instance_id, launch.address, folder, {**self._environment(launch, folder), **devices}
-        )
+        environment = self._environment(launch, folder)
+        if "PYTHONPATH" in devices:  # the makers' packages stand before the rest
+            devices["PYTHONPATH"] += f":{environment['PYTHONPATH']}"
+        record = HostRecord(launch.instance_id, launch.address, folder, {**environment, **devices})
         _write_profile(record)
         self._records[launch.instance_id] = record
         enter(self._scratch, record)

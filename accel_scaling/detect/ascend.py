@@ -1,0 +1,53 @@
+"""Huawei Ascend: the bus, the driver's nodes, and AscendCL's Python package, which Ray asks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from accel_scaling.detect import binding, nodes
+from accel_scaling.detect.witnesses import Witnesses, found
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from accel_scaling.detect.model import Found
+    from accel_scaling.detect.pci import PciDevice
+
+FAMILY = "ascend"
+RESOURCE = "NPU"
+VENDOR = "19e5"  # Huawei's, of its network devices too
+PROCESSING_ACCELERATOR = "1200"
+
+# As ray/_private/accelerators/npu.py, which counts the nodes where the package is missing or fails.
+PACKAGE = "acl"
+QUESTION = """
+count, error = acl.rt.get_device_count()
+if error:
+    sys.exit(f"error {error} of aclrtGetDeviceCount")
+say(count, acl.get_soc_name() if count else None)
+"""
+NODES = "davinci[0-9]*"
+
+
+def probe(bus: Sequence[PciDevice], root: Path) -> Found:
+    """Ask the bus, the driver's nodes and, where there are any, AscendCL.
+
+    Args:
+        bus: what ``pci.scan`` returned.
+        root: the folder that stands for ``/``.
+    """
+    huawei = (item for item in bus if item.vendor == VENDOR and item.device_class == PROCESSING_ACCELERATOR)
+    there = nodes.named(root, NODES)
+    seen = Witnesses(
+        FAMILY,
+        RESOURCE,
+        "Ascend NPU",
+        nodes.on_bus(huawei, root),
+        there,
+        "/dev/davinci0, ...",
+        PACKAGE,
+        ray_counts_nodes=True,
+    )
+    return found(replace(seen, reply=binding.ask(PACKAGE, QUESTION)) if there else seen, root)
