@@ -310,7 +310,7 @@ def test_the_readme_is_short_and_gives_the_two_commands_to_set_up() -> None:
 
 @pytest.mark.parametrize("word", VerdictWord)
 def test_each_verdict_is_shown_with_a_sentence(word: VerdictWord) -> None:
-    shown = "\n".join(block.body for block in CONSOLE if block.document.name == "confirmation.md")
+    shown = "\n".join(block.body for block in CONSOLE if block.document.name == "verdicts.md")
     assert f"\n{word.value}: promised" in shown
 
 

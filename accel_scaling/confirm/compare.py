@@ -138,11 +138,12 @@ def _amount(units: float, claim: Claim) -> str:
 
 
 def _witnesses(device: Found) -> str:
-    if device.state is DriverState.NOT_PROBED:
+    if device.state is DriverState.NOT_PROBED or (device.units and not device.driver_count):
         return f"{device.bus_count} x {device.variant or device.family} on the PCI bus, their driver not asked"
     names = Counter(item.name for item in device.devices if item.name)
     name = f" as {', '.join(names)}" if names and device.driver_count else ""
-    units = f" ({device.units} {device.resource})" if device.units != device.driver_count else ""
+    unit = "usable" if device.resource == "GPU" else device.resource
+    units = f" ({device.units} {unit})" if device.units != device.driver_count else ""
     return f"{device.bus_count} on the PCI bus, {device.driver_count} seen by the driver{name}{units}"
 
 
