@@ -106,12 +106,20 @@ def autoscaler_metrics_registry() -> Any | None:
 
 
 def tell_drivers(sentence: str) -> None:
-    """Write a line of the autoscaler's log that Ray repeats on every driver's terminal, as ``(autoscaler +5s) ...``."""
-    from ray._private import ray_constants
+    """Have Ray repeat a sentence on every driver's terminal, as ``(autoscaler +5s) ...``.
 
-    logging.getLogger("ray.autoscaler._private.monitor").info(
-        "%s%s", ray_constants.LOG_PREFIX_EVENT_SUMMARY, " ".join(sentence.split())
-    )
+    v2 keeps a log of events for that; v1 marks lines of its own log.
+    """
+    from ray._private import ray_constants
+    from ray._private.event import event_logger
+
+    text = " ".join(sentence.split())
+    events = event_logger._event_logger.get("AUTOSCALER")  # noqa: SLF001 - the one that v2's monitor made
+    if events is not None:
+        events.error(text)
+    else:
+        log = logging.getLogger("ray.autoscaler._private.monitor")
+        log.info("%s%s", ray_constants.LOG_PREFIX_EVENT_SUMMARY, text)
 
 
 def aws_tries_each_subnet_once() -> None:

@@ -100,7 +100,9 @@ def test_a_machine_that_came_says_nothing_about_lies_and_a_confirmed_one_nothing
     assert [one.kind for one in ledger.confirmed(record, A).quarantines] == [Kind.SOLD_OUT]
 
 
-EVENTS = st.lists(st.tuples(st.sampled_from(["refused", "confirmed", "sold out", "launched"]), st.sampled_from([A, B, C])))
+EVENTS = st.lists(
+    st.tuples(st.sampled_from(["refused", "confirmed", "sold out", "launched"]), st.sampled_from([A, B, C]))
+)
 
 
 @given(EVENTS, st.floats(0, 5000))
@@ -145,9 +147,9 @@ def test_no_number_of_times_is_too_many(times: int, growth: float, sold_out: boo
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused_in_one_sentence(provider: dict[str, Any], words: str) -> None:
+    read = confirmation_policy if "confirmation" in provider else quarantine_policy
     with pytest.raises(ClusterConfigError) as error:
-        confirmation_policy(provider)
-        quarantine_policy(provider)
+        read(provider)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
 

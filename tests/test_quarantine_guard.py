@@ -1,0 +1,209 @@
+"""The guard of a head's autoscaler: what it lets through, what it writes into the config, what it tells."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from ray.autoscaler.node_launch_exception import NodeLaunchException
+
+from accel_scaling.providers.guard import Guard
+from accel_scaling.providers.metrics import Metrics
+from accel_scaling.quarantine import limits
+
+A, B = "us-west-2a", "us-west-2b"
+CONFIG = {
+    "max_workers": 8,
+    "provider": {"type": "external"},
+    "head_node_type": "head",
+    "available_node_types": {
+        "head": {"max_workers": 0, "resources": {"CPU": 2}},
+        "p4d": {"min_workers": 1, "max_workers": 4, "resources": {"GPU": 8}},
+        "g5": {"min_workers": 0, "max_workers": 8, "resources": {"GPU": 1}},
+    },
+}
+
+
+class Head:
+    """A head's autoscaler process, restarted at will; its clock stands still unless it is moved."""
+
+    def __init__(self, folder: Path, **provider: Any) -> None:
+        self.now_s = 1_000_000.0
+        self.path = folder / "ray_bootstrap_config.yaml"
+        self.state = folder / ".accel_scaling" / "quarantine.json"
+        self.path.write_text(yaml.safe_dump(CONFIG))
+        self.provider = provider
+        self.registry = CollectorRegistry()
+        self.restart()
+
+    def restart(self) -> None:
+        self.guard = Guard(self.provider, self.path, self.state, lambda: self.now_s, Metrics(self.registry))
+
+    def most(self, node_type: str) -> int:
+        config = yaml.safe_load(self.path.read_text())
+        return int(config["available_node_types"][node_type]["max_workers"])
+
+    def lies(self, node: str, zone: str = A) -> None:
+        """A machine of p4d is launched, boots, and is refused."""
+        self.guard.check("p4d", [zone])
+        with self.guard.launching("p4d", 1):
+            self.guard.launched("p4d", zone, [node])
+        self.guard.refused(node, "p4d", zone, "DriverMissing", "promised 8; 0 seen")
+        self.guard.gone(node, "p4d")
+
+    def tick(self, **nodes: str) -> None:
+        self.guard.listed(lambda: nodes)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def head(tmp_path: Path) -> Head:
+    return Head(tmp_path)
+
+
+def test_a_type_that_lied_twice_is_limited_to_its_nodes_and_refused_without_asking_the_cloud(
+    head: Head, caplog: pytest.LogCaptureFixture
+) -> None:
+    head.guard.launched("p4d", A, ["good"])
+    with caplog.at_level(logging.INFO):
+        head.lies("one")
+        assert head.most("p4d") == 4
+        head.lies("two")
+    assert head.most("p4d") == 1, "its healthy node stays"
+    assert "node type p4d is left alone in us-west-2a for 5 min" in caplog.text
+    assert ":event_summary:" in caplog.text, "the drivers hear of it"
+    with pytest.raises(NodeLaunchException, match=r"left alone \(refused: DriverMissing in us") as refusal:
+        head.guard.check("p4d", [A])
+    assert refusal.value.category == "left alone"
+    assert head.guard.check("p4d", [A, B]) == [B], "another zone is another matter"
+
+
+def test_min_workers_follow_so_that_ray_takes_the_config(head: Head) -> None:
+    head.lies("one")
+    head.lies("two")
+    assert yaml.safe_load(head.path.read_text())["available_node_types"]["p4d"]["min_workers"] == 0
+
+
+def test_after_its_time_one_machine_is_tried_alone_and_a_confirmed_one_opens_the_type(head: Head) -> None:
+    head.lies("one")
+    head.lies("two")
+    head.now_s += 301
+    head.tick()
+    assert head.most("p4d") == 1, "one, on trial"
+    head.guard.check("p4d", [A])
+    with head.guard.launching("p4d", 1):
+        head.tick()
+        assert head.most("p4d") == 1, "the one that is on its way"
+        head.guard.launched("p4d", A, ["three"])
+    head.tick(three="p4d")
+    assert head.most("p4d") == 1, "it is not judged yet"
+    head.guard.confirmed("three", "p4d", A, "Confirmed")
+    assert yaml.safe_load(head.path.read_text()) == CONFIG, "the file is as the user wrote it"
+
+
+def test_over_ten_minutes_a_lying_type_is_launched_a_few_times_and_a_sold_out_one_is_asked_for_a_few_times(
+    head: Head,
+) -> None:
+    booted = asked = 0
+    for _ in range(120):  # the autoscaler's rounds, 5 s each; there is always a task that wants one
+        head.tick()
+        if head.most("p4d") > 0:
+            head.lies(f"i-{booted}")
+            booted += 1
+        if head.most("g5") > 0:
+            head.guard.check("g5", [A])
+            head.guard.failed("g5", A, "InsufficientInstanceCapacity", "none", sold_out=True)
+            asked += 1
+        head.now_s += 5
+    assert booted == 3
+    assert asked == 4  # after 0, 1, 3 and 7 minutes
+
+
+def test_throttling_and_our_own_errors_leave_nothing_alone(head: Head) -> None:
+    for _ in range(10):
+        head.guard.check("p4d", [A])
+        head.guard.failed("p4d", A, "RequestLimitExceeded", "slow down", sold_out=False)
+    head.tick()
+    assert yaml.safe_load(head.path.read_text()) == CONFIG
+    assert (
+        head.value("accel_scaling_launch_failures_total", node_type="p4d", zone=A, reason="RequestLimitExceeded") == 10
+    )
+
+
+def test_a_restart_of_the_autoscaler_forgets_nothing(head: Head) -> None:
+    head.lies("one")
+    head.restart()
+    head.lies("two")
+    head.restart()
+    head.tick()
+    assert head.most("p4d") == 0
+    with pytest.raises(NodeLaunchException):
+        head.guard.check("p4d", [A])
+
+
+def test_a_new_cluster_file_is_not_undone_by_what_an_older_one_said(head: Head) -> None:
+    head.lies("one")
+    head.lies("two")
+    newer = {**CONFIG, "available_node_types": {**CONFIG["available_node_types"]}}
+    newer["available_node_types"]["p4d"] = {"min_workers": 0, "max_workers": 6, "resources": {"GPU": 8}}
+    head.path.write_text(yaml.safe_dump(newer))  # `ray up` again
+    head.restart()
+    head.tick()
+    assert head.most("p4d") == 0
+    head.now_s += 301
+    head.guard.launched("p4d", A, ["three"])
+    head.guard.confirmed("three", "p4d", A, "Confirmed")
+    assert head.most("p4d") == 6
+
+
+def test_metrics_count_launches_verdicts_and_what_is_left_alone(head: Head) -> None:
+    head.guard.launched("g5", B, ["good"])
+    head.now_s += 42
+    head.guard.confirmed("good", "g5", B, "Confirmed")
+    head.lies("one")
+    head.lies("two")
+    assert head.value("accel_scaling_launches_total", node_type="p4d", zone=A) == 2
+    assert head.value("accel_scaling_confirmations_total", node_type="p4d", zone=A, verdict="DriverMissing") == 2
+    assert head.value("accel_scaling_confirmations_total", node_type="g5", zone=B, verdict="Confirmed") == 1
+    assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, reason="DriverMissing") == 1
+    assert head.value("accel_scaling_confirmed_seconds_sum", node_type="g5") == 42
+    head.now_s += 301
+    head.tick()
+    assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, reason="DriverMissing") is None
+
+
+def test_the_first_broken_machine_is_kept_where_the_file_says_so_and_is_no_part_of_the_cluster(tmp_path: Path) -> None:
+    head = Head(tmp_path, confirmation={"keep_for_inspection": True})
+    assert head.guard.keeps("one", "DriverMissing: ...")
+    assert not head.guard.keeps("two", "DriverMissing: ...")
+    head.restart()
+    assert set(head.guard.hidden()) == {"one"}
+
+
+def test_outside_of_an_autoscaler_nothing_is_counted_and_nothing_stopped(tmp_path: Path) -> None:
+    guard = Guard({}, None, tmp_path / "quarantine.json")
+    for _ in range(5):
+        guard.failed("p4d", A, "InsufficientInstanceCapacity", "none", sold_out=True)
+        guard.refused("i-1", "p4d", A, "DriverMissing", "none")
+    assert guard.check("p4d", [A]) == [A]
+    assert not list(tmp_path.glob("quarantine*"))
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(["head", "p4d", "g5"]), st.integers(0, 9)), max_size=6))
+def test_whatever_limits_come_and_go_the_file_is_in_the_end_as_the_user_wrote_it(rounds: list[dict[str, int]]) -> None:
+    config: dict[str, Any] = CONFIG
+    for given_limits in rounds:
+        config = limits.limited(config, given_limits)
+        for name, node_type in config["available_node_types"].items():
+            own = CONFIG["available_node_types"][name]
+            assert node_type["max_workers"] == min(own["max_workers"], given_limits.get(name, own["max_workers"]))
+            assert node_type.get("min_workers", 0) <= node_type["max_workers"]
+    assert limits.limited(config, {}) == CONFIG
