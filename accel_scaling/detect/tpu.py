@@ -8,7 +8,6 @@ from accel_scaling.catalog.load import chips_here
 from accel_scaling.detect import names, pci
 from accel_scaling.detect.container import hidden_trouble, taken
 from accel_scaling.detect.model import Device, DriverState, Found
-from accel_scaling.detect.tpu_metadata import Identity, identity
 from accel_scaling.detect.tpu_nodes import device_nodes, expected_nodes
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from accel_scaling.catalog.model import Chip
+    from accel_scaling.detect.tpu_metadata import Identity
 
 FAMILY = "tpu"
 RESOURCE = "TPU"
@@ -36,6 +36,8 @@ def probe(bus: Sequence[pci.PciDevice], root: Path) -> Found:
     nodes = device_nodes(root)
     if not on_bus and not nodes:
         return Found(FAMILY, RESOURCE, evidence=(pci.sentence(on_bus, "TPU"), _nodes_sentence([])))
+    from accel_scaling.detect.tpu_metadata import identity  # here: http.client would cost every machine 15 ms
+
     who = identity()
     chips = _chips(on_bus)
     ray_type = who.ray_type if nodes else None
