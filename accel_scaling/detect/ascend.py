@@ -24,9 +24,9 @@ PROCESSING_ACCELERATOR = "1200"
 PACKAGE = "acl"
 QUESTION = """
 count, error = acl.rt.get_device_count()
+say(count, acl.get_soc_name())
 if error:
-    sys.exit(f"error {error} of aclrtGetDeviceCount")
-say(count, acl.get_soc_name() if count else None)
+    sys.exit(f"aclrtGetDeviceCount returned {error}")
 """
 NODES = "davinci[0-9]*"
 

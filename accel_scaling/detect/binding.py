@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from accel_scaling import timings
 from accel_scaling.detect.model import DriverState
@@ -74,10 +74,11 @@ def ask(module: str, question: str) -> Reply:
     finally:
         os.close(writing)
     said = _waiting(reading)
-    if done.returncode != 0 or not said:
-        words = done.stderr.decode(errors="replace").strip().splitlines()
-        return _failed(package, words[-1] if words else f"exit {done.returncode}")
-    return _read(package, said)
+    reply = _read(package, said) if said else Reply()
+    if done.returncode == 0 and said:
+        return reply
+    words = done.stderr.decode(errors="replace").strip().splitlines()
+    return replace(_failed(package, words[-1] if words else f"exit {done.returncode}"), kind=reply.kind)
 
 
 def _waiting(pipe: int) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from accel_scaling.emulated.hardware import Hardware
 
 FIRST_RENDER_NODE = 128
+REGULUS_NODE = "regulus-npu{}"  # Mobilint's other product; the node's name is its type
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def write_driver(root: Path, hardware: Hardware, addresses: list[str]) -> None:
     if hardware.container:
         write_container(root)
     first = FIRST_RENDER_NODE if driver.of_class == "drm" else 0
-    nodes = [driver.node.format(first + index) for index in range(len(taken))]
+    named = REGULUS_NODE if hardware.driver_name == "REGULUS" else driver.node
+    nodes = [named.format(first + index) for index in range(len(taken))]
     visible = nodes[: hardware.nodes * hardware.functions]
     write_nodes(root, (*visible, *(driver.beside if visible else ())))
     for index, (address, node) in enumerate(zip(taken, nodes, strict=True)):
