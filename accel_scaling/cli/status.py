@@ -30,6 +30,8 @@ EXAMPLES = """examples:
 exit codes: 0, 2 for a node type of which nothing is remembered
 """
 
+SECONDS_PER_DAY = 86_400
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
@@ -100,4 +102,6 @@ def _until(quarantine: Quarantine, now_s: float) -> str:
     left_s = quarantine.until_s - now_s
     if left_s <= 0:
         return "ended, on trial"
+    if left_s >= SECONDS_PER_DAY:
+        return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(quarantine.until_s))
     return f"{words.until(quarantine)} (in {left_s / 60:.0f} min)" if left_s >= 60 else words.until(quarantine)
