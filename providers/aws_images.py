@@ -94,7 +94,7 @@ def _looked_up(
 ) -> dict[str, str]:
     if not parameters:
         return {}
-    client, ids = _ray.aws_client("ssm", region, credentials), {}
+    client, ids = _ray.aws_client("ssm", region, credentials), dict[str, str]()
     for start in range(0, len(parameters), _AT_ONCE):
         names = list(parameters[start : start + _AT_ONCE])
         try:

@@ -62,8 +62,10 @@ def _lacks_on_gcp(node_config: dict[str, Any]) -> bool:
     if not disks:
         return True
     boot = _boot_disk(disks)
-    first = (boot or {}).get("initializeParams") or {}
-    return boot is not None and isinstance(first, dict) and not any({**first, **boot}.get(key) for key in _DISK_CONTENT)
+    if boot is None:
+        return False
+    first = boot.get("initializeParams") or {}
+    return isinstance(first, dict) and not any({**first, **boot}.get(key) for key in _DISK_CONTENT)
 
 
 def _boot_disk(disks: Any) -> dict[str, Any] | None:

@@ -7,13 +7,13 @@ found here, as it is not found at AWS.
 from __future__ import annotations
 
 import csv
-import datetime
+import datetime as dt
 import functools
 import hashlib
 from pathlib import Path
 from typing import Any
 
-PUBLISHED = datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc)
+PUBLISHED = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)
 
 
 @functools.cache
@@ -52,3 +52,20 @@ def patch_parameters() -> None:
             dict.__setitem__(self, key, [parameter])
 
     ParameterDict._check_loading_status = with_images  # noqa: SLF001
+    _refuse_in_json()
+
+
+def _refuse_in_json() -> None:
+    """Systems Manager speaks JSON; moto refuses a caller without permission in the XML of EC2."""
+    from moto.core.exceptions import JsonRESTError
+    from moto.iam.access_control import IAMRequest
+
+    refuse = IAMRequest._raise_access_denied  # noqa: SLF001
+
+    def in_json(self: Any) -> None:
+        if self._service != "ssm":
+            refuse(self)
+        text = f"User: {self._access_key.arn} is not authorized to perform: {self._action}"
+        raise JsonRESTError("AccessDeniedException", text)
+
+    IAMRequest._raise_access_denied = in_json  # noqa: SLF001
