@@ -198,6 +198,8 @@ def test_a_container_that_was_given_what_is_promised_holds_its_promise(boot, mon
     assert compare(PROMISES[family](2), detect()).word is VerdictWord.CONFIRMED
     assert compare(PROMISES[family](1), detect()).word is VerdictWord.MORE_THAN_PROMISED
     assert compare(PROMISES[family](3), detect()).word is VerdictWord.NOT_VISIBLE_IN_CONTAINER
+    types_alone = {name: 1.0 for name in PROMISES[family](1) if name.startswith("accelerator_type:")}
+    assert compare(types_alone, detect()).word is VerdictWord.CONFIRMED
 
 
 RAYS_COUNT = """
@@ -205,6 +207,44 @@ import json
 from ray._private.accelerators import NvidiaGPUAcceleratorManager as Rays
 print(json.dumps([Rays.get_current_node_num_accelerators(), Rays.get_current_node_accelerator_type()]))
 """
+
+
+NVIDIAS_BINDING = """
+import json
+import ray._private.thirdparty.pynvml as nvml
+nvml.nvmlInit()
+device = nvml.nvmlDeviceGetHandleByIndex(1)
+(recovery,) = nvml.nvmlDeviceGetFieldValues(device, [nvml.NVML_FI_DEV_GET_GPU_RECOVERY_ACTION])
+def slices():
+    for slot in range(nvml.nvmlDeviceGetMaxMigDeviceCount(device)):
+        try:
+            yield nvml.nvmlDeviceGetMigDeviceHandleByIndex(device, slot)
+        except nvml.NVMLError_NotFound:
+            return
+print(json.dumps({
+    "recovery": recovery.value.uiVal,
+    "rows": nvml.nvmlDeviceGetRemappedRows(device),
+    "errors": nvml.nvmlDeviceGetTotalEccErrors(
+        device, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
+    ),
+    "pages": nvml.nvmlDeviceGetRetiredPagesPendingStatus(device),
+    "mig": nvml.nvmlDeviceGetMigMode(device)[0],
+    "slices": len(list(slices())),
+    "minor": nvml.nvmlDeviceGetMinorNumber(device),
+}))
+"""
+
+
+def test_nvidias_own_binding_reads_the_same_health_from_the_emulated_library(boot):
+    """Our calls and our library have one author: NVIDIA's binding, which Ray carries, is the witness of both."""
+    facts = (("recovery", 2), ("remap-failed", 1), ("remap-pending", 1), ("ecc", 5), ("pages-pending", 1), ("mig", 3))
+    machine = boot(replace(nvidia(2), facts=facts))
+    expected = {"recovery": 2, "rows": [0, 0, 1, 1], "errors": 5, "pages": 1, "mig": 1, "slices": 3, "minor": 1}
+    assert machine.answer(NVIDIAS_BINDING) == expected
+    (found,) = detect()
+    said = " ".join(found.evidence)
+    for words in ("needs a reboot", "failed to remap", "remapped at its next reset", "5 uncorrected", "3 slices"):
+        assert words in said
 
 
 @pytest.mark.parametrize("fault", ["unhealthy", "ecc", "mig", "no-node"])

@@ -80,7 +80,7 @@ def _judge(claim: Claim, found: Sequence[Found]) -> _Judgement:
     device = max(here, key=lambda accelerator: (_matches(claim, accelerator), accelerator.units))
     witnesses = _witnesses(device)
     # A container that was given as many as were promised for it holds its promise.
-    enough = device.state is DriverState.HIDDEN and 0 < claim.units <= device.units
+    enough = device.state is DriverState.HIDDEN and device.units >= max(claim.units, 1)
     if device.state in _STATES and not enough:
         return _judgement(_STATES[device.state], claim, f"{witnesses}: {device.trouble}", device)
     if not _matches(claim, device):

@@ -18,7 +18,8 @@ UNCORRECTED, VOLATILE = 1, 0  # nvmlMemoryErrorType_t, nvmlEccCounterType_t: sin
 FIELD_RECOVERY_ACTION = 230  # NVML_FI_DEV_GET_GPU_RECOVERY_ACTION
 
 # nvmlDeviceGpuRecoveryAction_t: what must be done before new work may start. NVIDIA GPU Memory Error Management,
-# "Error Recovery and Response Flags". 5, "recover the IMEX domain", is about other machines' memory, and is only noted.
+# "Error Recovery and Response Flags". NVIDIA's own bindings differ on 5 (recover the IMEX domain, which is about other
+# machines' memory, or reset the bus): it is only noted.
 _RECOVERY = {
     1: "must be reset",
     2: "needs a reboot of the machine",
