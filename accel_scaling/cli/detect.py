@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 from accel_scaling.detect import DriverState, survey
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from accel_scaling.detect import Found
 
@@ -19,6 +21,11 @@ EXAMPLES = """examples:
   accel-scaling detect           one block for each kind of accelerator
   accel-scaling detect --json    the same as data: a list, empty where there is none
 """
+
+
+IN_FULL = ("nvidia", "neuron", "tpu")
+NOT_ON_BUS = "PCI bus: no "
+WIDTH = 110  # of the lines that say what is not there
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,10 +42,21 @@ def run(args: argparse.Namespace) -> int:
     elif found:
         text = "\n\n".join(_block(accelerator) for accelerator in found)
     else:
-        evidence = [f"  {sentence}" for accelerator in families for sentence in accelerator.evidence]
-        text = "\n".join(["no accelerator found", *evidence])
+        text = _nothing(families)
     sys.stdout.write(text + "\n")
     return 0
+
+
+def _nothing(families: Iterable[Found]) -> str:
+    """Say how it is known that there is nothing: in full for what the clouds sell most, in one line for the others."""
+    shown, others = ["no accelerator found"], []
+    for family in families:
+        if family.family in IN_FULL:
+            shown += [f"  {sentence}" for sentence in family.evidence]
+        else:
+            others += [sentence.removeprefix(NOT_ON_BUS) for sentence in family.evidence if NOT_ON_BUS in sentence]
+    told = f"neither on the bus nor below /dev: {', '.join(others)}"
+    return "\n".join([*shown, textwrap.fill(told, WIDTH, initial_indent="  ", subsequent_indent="    ")])
 
 
 def _block(found: Found) -> str:
