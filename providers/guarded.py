@@ -61,15 +61,15 @@ class GuardedProvider:
         tags = self.node_tags(node_id)
         node_type, head = _ray.node_type_of(tags), _ray.is_head(tags)
         kind = "head node" if head else "node"
-        logger.error("%s %s of type %s refused: %s: %s", kind, node_id, node_type, word, sentence)
+        logger.error("%s %s of type %s refused: %s", kind, node_id, node_type, sentence)
         zone = self.zone_of(node_id)
-        if not head and self.guard.keeps(node_id, f"{word}: {sentence}"):
+        if not head and self.guard.keeps(node_id, sentence):
             logger.error("node %s is kept for inspection, outside of the cluster; `ray down` ends it", node_id)
         else:
             self.end_for_good(node_id)
             logger.error("%s %s is terminated; nothing was scheduled on it", kind, node_id)
         if not head:
-            self.guard.refused(node_id, node_type, zone, word, sentence)
+            self.guard.refused(node_id, node_type, zone, word, sentence.replace(f"{word}: ", "", 1))
             self.guard.gone(node_id, node_type)
 
     def _joined(self, node_id: str, word: str, sentence: str) -> None:

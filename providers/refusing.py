@@ -56,19 +56,20 @@ class RefusingCommandRunner:
                 raise
             word, sentence = refusal
             self._on_refused(word, sentence)
-            raise NodeRefusedError(f"{word}: {sentence}") from None
+            raise NodeRefusedError(sentence) from None
         if starts and (verdict := _verdict_of(_ray.hosts_of(self._runner)[0])):
             self._on_joined(str(verdict.get("verdict")), str(verdict.get("message")))
         return output
 
     def _refusal(self) -> tuple[str, str] | None:
-        """Return word and sentence of the first host that may not join, None where there is none to read."""
+        """Return the word of the first host that may not join, and its sentence; None where there is none to read."""
         hosts = _ray.hosts_of(self._runner)
         for number, host in enumerate(hosts):
             verdict = _verdict_of(host)
             if verdict is not None and not verdict.get("joins"):
                 where = "" if len(hosts) == 1 else f"host {number} of {len(hosts)}: "
-                return str(verdict.get("verdict")), f"{where}{verdict.get('message')}"
+                word = str(verdict.get("verdict"))
+                return word, f"{where}{word}: {verdict.get('message')}"
         return None
 
 

@@ -163,7 +163,7 @@ def test_a_refused_machine_is_terminated_though_the_config_would_stop_it(
     node_config = resolved["available_node_types"]["t4"]["node_config"]
     (node_id,) = provider.create_node(node_config, tags("worker", "t4"), 1)
     provider.non_terminated_nodes({})
-    provider.refuse(node_id, "DriverMissing", "no driver")
+    provider.refuse(node_id, "DriverMissing", "DriverMissing: no driver")
     assert live(account, "g4dn.xlarge") == []
 
 
@@ -203,7 +203,7 @@ def test_only_a_failed_start_with_a_verdict_refuses_the_machine(
     normal = ProcessRunnerError("Command failed", "ssh_command_failed", code=3, command="ray start")
     error = click.ClickException("SSH command failed.") if login_shells else normal
     runner = RefusingCommandRunner(
-        FailingRunner(verdict, error), lambda word, sentence: said.append(f"{word}: {sentence}"), lambda *_: None
+        FailingRunner(verdict, error), lambda word, sentence: said.append(sentence), lambda *_: None
     )
     with pytest.raises(click.ClickException if refused else type(error)):
         runner.run(confirmed("ray start --head"))

@@ -291,7 +291,7 @@ def test_a_listing_goes_on_while_machines_are_made_and_deleted(gce: Google) -> N
 def test_a_refused_machine_is_deleted_though_the_config_would_stop_it(gce: Google) -> None:
     own, configs = ours(gce, cache_stopped_nodes=True)
     (node_id,) = own.create_node(configs["cpu"], tags(), 1)
-    own.refuse(node_id, "DriverMissing", "no driver")
+    own.refuse(node_id, "DriverMissing", "DriverMissing: no driver")
     wait_until("the end", lambda: node_id not in gce.machines())
 
 

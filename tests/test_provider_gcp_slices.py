@@ -146,6 +146,6 @@ def test_the_host_of_a_slice_that_refuses_is_named_and_the_slice_refused_once(gc
     # Ray's own runner of a slice, over two hosts that answer here.
     lying = '{"verdict": "DriverMissing", "message": "no driver"}'
     runner._runner._command_runners = [FailingHost('{"verdict": "Confirmed", "joins": true}'), FailingHost(lying)]
-    with pytest.raises(click.ClickException, match="DriverMissing: host 1 of 2: no driver"):
+    with pytest.raises(click.ClickException, match="host 1 of 2: DriverMissing: no driver"):
         runner.run(confirmed("ray start --address=x"))
     wait_until("the slice's end", lambda: not gce.slices())
