@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_scaling.cli.catalog_needs import describe_needs, shown_needs
 from accel_scaling.table import bold, render
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def describe_slice(found: Slice) -> dict[str, Any]:
     """Return a TPU slice as ``--json`` prints it: the keys of a machine type, for one host, and the slice's own."""
     return {
         **_described(found.machine, _promise_of(found)),
+        "dependencies": describe_needs(found.machine, of_slice=True),
         "instance_type": found.accelerator_type,
         "machine_type": found.machine.name,
         "hosts": found.hosts,
@@ -51,7 +53,8 @@ def shown(machine: MachineType, catalog: Catalog) -> str:
         ("accelerator", f"{machine.count} x {chip.name}" + _part(chip) if chip else "none"),
         ("from", f"{machine.layer} (catalog {catalog.version})"),
     ]
-    return _blocks(machine.name, has, describe(machine), _detected(machine, chip))
+    needs = shown_needs(machine)
+    return _blocks(machine.name, has, describe(machine), _detected(machine, chip), needs)
 
 
 def shown_slice(found: Slice, catalog: Catalog) -> str:
@@ -73,7 +76,8 @@ def shown_slice(found: Slice, catalog: Catalog) -> str:
     if several:
         told["resources"] = _with(told["resources"], f"TPU-{found.pod_type}-head", "1 (host 0 only)")
         told["labels"] = _with(told["labels"], "ray.io/tpu-worker-id", "0 (on each host its own)")
-    return _blocks(found.accelerator_type, [pair for pair in has if pair[1]], told, detected, several=several)
+    needs = shown_needs(found.machine, of_slice=True)
+    return _blocks(found.accelerator_type, [pair for pair in has if pair[1]], told, detected, needs, several=several)
 
 
 def listed(machines: list[MachineType], catalog: Catalog) -> str:
@@ -157,6 +161,7 @@ def _described(machine: MachineType, promise: Promise) -> dict[str, Any]:
         "resources": dict(promise.resources),
         "labels": dict(promise.labels),
         "layer": machine.layer,
+        "dependencies": describe_needs(machine),
     }
 
 
@@ -175,6 +180,7 @@ def _blocks(
     has: list[tuple[str, str]],
     told: dict[str, Any],
     detected: list[tuple[str, str]],
+    needs: list[tuple[str, str]],
     *,
     several: bool = False,
 ) -> str:
@@ -185,6 +191,7 @@ def _blocks(
         (f"{name} has", has),
         (f"Ray will be promised, for {worker}", resources + labels),
         ("each host will detect" if several else "a node will detect", detected),
+        ("on the node", needs),
     ]
     return "\n\n".join(f"{bold(title)}\n{_lines(pairs)}" for title, pairs in blocks)
 
