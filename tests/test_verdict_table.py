@@ -170,9 +170,13 @@ def test_what_an_old_drivers_library_lacks_is_not_known_and_no_fault() -> None:
 
 def test_a_neuron_driver_whose_counters_cannot_be_read_says_nothing(boot):
     machine = boot(replace(neuron(1), facts=(("mem_ecc_uncorrected", 1),)))
-    (counter,) = machine.root.rglob("mem_ecc_uncorrected/total")
+    (counter,) = machine.root.rglob("mem_ecc_uncorrected")
     counter.write_text("soon\n", encoding="ascii")
     assert compare(PROMISES["neuron"](1), detect()).word is VerdictWord.CONFIRMED
+    counter.unlink()
+    counter.mkdir()  # as the driver's other counters are
+    (counter / "total").write_text("1\n", encoding="ascii")
+    assert compare(PROMISES["neuron"](1), detect()).word is VerdictWord.UNHEALTHY
 
 
 def test_a_device_in_mig_mode_is_no_whole_device_and_an_untyped_promise_is_told_so(boot):

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DEVICE = re.compile(r"neuron(\d+)")
-# Neuron sysfs user guide, "stats/hardware". Both count since the driver was loaded, and both are errors for which AWS
-# replaces a machine (EKS node monitoring agent: NeuronHBMUncorrectableError, NeuronSRAMUncorrectableError).
+# Neuron sysfs user guide, "stats/hardware": unrepairable errors of the memory, errors of the SRAM. Both are errors for
+# which AWS replaces a machine (EKS node monitoring agent: NeuronHBMUncorrectableError, NeuronSRAMUncorrectableError).
 _COUNTERS = {
     "mem_ecc_uncorrected": "errors in its memory that cannot be repaired",
     "sram_ecc_uncorrected": "uncorrected errors in its SRAM",
@@ -63,16 +63,19 @@ def checked(answer: Answer, root: Path) -> Answer:
 
 def _counted(root: Path, index: int, counters: dict[str, str]) -> str:
     folder = root / DRIVER_DEVICES / f"neuron{index}" / "stats/hardware"
-    counts = {words: _count(folder / name / "total") for name, words in counters.items()}
+    counts = {words: _count(folder / name) for name, words in counters.items()}
     return " and ".join(f"{count} {words}" for words, count in counts.items() if count)
 
 
-def _count(path: Path) -> int:
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return 0  # not known: older drivers, and newer ones that moved it
-    return int(text) if text.isdecimal() else 0
+def _count(counter: Path) -> int:
+    """Return what it counts: the driver's source makes it a file, the guide a folder as other counters are."""
+    for path in (counter, counter / "total"):
+        try:
+            text = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+        return int(text) if text.isdecimal() else 0
+    return 0  # not known: drivers before 2.14 do not have it, those from 2.31 on have moved parts of the tree
 
 
 def _numbers(folder: Path) -> set[int]:

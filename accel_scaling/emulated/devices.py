@@ -194,7 +194,7 @@ def _write_neuron(root: Path, hardware: Hardware, addresses: list[str]) -> None:
         folder = root / DRIVER_DEVICES / f"neuron{index}"
         counted = hardware.facts if index == len(records) - 1 else ()
         files = {"info/architecture/device_name": hardware.driver_name}
-        files |= {f"stats/hardware/{name}/total": str(value) for name, value in counted}
+        files |= {f"stats/hardware/{name}": str(value) for name, value in counted}
         for name, content in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(content + "\n", encoding="ascii")
