@@ -23,6 +23,7 @@ KEYS = {
     "resources",
     "labels",
     "layer",
+    "dependencies",
 }
 MINE = "instance_type,vcpus,memory_mib,arch,accelerator,count\nx1.gpu,8,32768,arm64,L4,2\n"
 
@@ -72,7 +73,7 @@ def test_show_json_of_a_plain_machine_has_nulls(catalog):
 
 def test_show_for_people_has_what_it_has_what_is_promised_and_what_is_detected(catalog):
     _, out, _ = catalog("show", "g6f.large")
-    has, promised, detected = out.split("\n\n")
+    has, promised, detected, needs = out.split("\n\n")
     assert has.startswith("g6f.large has")
     assert "1 x L4-3Q (a slice of one L4)" in has
     assert "aws_corrections.csv" in has
@@ -80,6 +81,22 @@ def test_show_for_people_has_what_it_has_what_is_promised_and_what_is_detected(c
     assert "accelerator_type:L4 " not in promised
     assert "NVIDIA L4-3Q" in detected
     assert "10de:27b8" in detected
+    assert "GRID driver" in needs
+
+
+def test_show_says_what_the_image_must_have_and_what_the_container_gets(catalog):
+    _, out, _ = catalog("show", "trn1.32xlarge")
+    _, needs = out.split("on the node\n")
+    assert "AWS Neuron driver" in needs
+    assert "--device=/dev/neuron0 ... --device=/dev/neuron15" in needs
+    assert "/aws/service/neuron/dlami/" in needs
+    _, out, _ = catalog("show", "trn1.32xlarge", "--json")
+    told = json.loads(out)["dependencies"]
+    assert told["docker_options"] == [f"--device=/dev/neuron{number}" for number in range(16)]
+    assert (told["image_kind"], told["image_note"]) == ("ssm", None)
+    assert told["default_image"] in needs
+    _, out, _ = catalog("show", "m5.large")
+    assert "docker options   none needed" in out
 
 
 def test_show_says_how_many_units_a_neuron_machine_has(catalog):

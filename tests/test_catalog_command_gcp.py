@@ -71,7 +71,8 @@ def test_show_json_of_a_tpu_slice_has_a_machines_keys_for_one_host_and_its_own(c
 
 def test_show_of_a_slice_for_people_says_what_is_one_hosts_and_what_is_host_0s(catalog):
     _, out, _ = catalog("show", "v4-16")
-    has, promised, detected = out.split("\n\n")
+    has, promised, detected, needs = out.split("\n\n")
+    assert "runtimeVersion tpu-ubuntu2204-base" in needs
     for words in ("2, each a Ray node", "2x2x2, 8 chips", "ct4p-hightpu-4t", "4 x TPU-V4 a host"):
         assert words in has
     assert "1 (host 0 only)" in promised

@@ -20,7 +20,7 @@ NEVER_DEFAULTED = (
     *("head_node", "worker_nodes"),  # of Ray 1; Ray itself warns of them
 )
 
-# The Python of Ray's default image, put on the PATH as Ray's own <cloud>/defaults.yaml does it.
+# The Python of Ray's own default image (`ImageId: latest_dlami`), put on the PATH as Ray's own <cloud>/defaults.yaml does it.
 DEFAULT_IMAGE_PATH = (
     "(stat ~/anaconda3/envs/tensorflow2_p310 >/dev/null 2>&1 && "
     """echo 'export PATH="$HOME/anaconda3/envs/tensorflow2_p310/bin:$PATH"' >> ~/.bashrc) || true"""
@@ -29,14 +29,14 @@ GCP_IMAGE_PATH = (
     """(stat /opt/conda/bin >/dev/null 2>&1 && echo 'export PATH="/opt/conda/bin:$PATH"' >> ~/.bashrc) || true"""
 )
 
-# Ubuntu's images on GCP, those of TPU hosts too, have a Python without pip; a first boot may hold apt's lock.
+# Ubuntu's images, those of TPU and Neuron hosts too, may have a Python without pip; a first boot may hold apt's lock.
 WITH_PIP = (
     "python3 -m pip --version >/dev/null 2>&1 || (sudo apt-get -o DPkg::Lock::Timeout=300 update -q && "
     "sudo apt-get -o DPkg::Lock::Timeout=300 install -yq python3-pip)"
 )
 
 # Before Ray is installed, on every node; then what Ray's provider for the cloud imports on the head node.
-BEFORE_RAY = {"aws": (DEFAULT_IMAGE_PATH,), "gcp": (GCP_IMAGE_PATH, WITH_PIP)}
+BEFORE_RAY = {"aws": (DEFAULT_IMAGE_PATH, WITH_PIP), "gcp": (GCP_IMAGE_PATH, WITH_PIP)}
 HEAD_PACKAGE = {"aws": ("boto3", "boto3"), "gcp": ("googleapiclient", "google-api-python-client")}
 
 DEFAULT_MAX_WORKERS = 2  # Ray's own, in aws/defaults.yaml and gcp/defaults.yaml
