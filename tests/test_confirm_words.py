@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.confirm.words import PAGE, WORDS, VerdictWord, page_of
+from accel_scaling.detect import Found
 
 ROOT = Path(__file__).resolve().parent.parent
 SECTIONS = re.split(r"^## ", (ROOT / PAGE).read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
@@ -41,3 +42,9 @@ def test_the_table_of_exit_codes_links_to_each_verdict_that_joins() -> None:
     (row,) = re.findall(r"^\| 0 \|.*$", text, re.MULTILINE)
     joining = {word.value for word, meaning in WORDS.items() if meaning.exit_code == 0}
     assert set(re.findall(r"\[(\w+)\]\(#\w+\)", row)) == joining
+
+
+def test_every_key_of_what_is_detected_is_documented() -> None:
+    text = (ROOT / "docs" / "confirmation.md").read_text(encoding="utf-8")
+    listed = text[text.index("`detected`, and `detect --json`") :]
+    assert [key for key in Found("nvidia", "GPU").to_json() if f"`{key}`" not in listed] == []
