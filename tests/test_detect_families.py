@@ -73,6 +73,7 @@ def test_without_devices_and_nodes_no_package_is_imported(boot, monkeypatch, fam
         ("raise OSError('libmaker.so: no such file')", DriverState.UNHEALTHY, "OSError: libmaker.so: no such file"),
         ("import not_there", DriverState.UNHEALTHY, "No module named 'not_there'"),
         ("def count(): return 'eight'", DriverState.UNHEALTHY, "counts 'eight' devices"),
+        ("count = lambda: -1", DriverState.UNHEALTHY, "counts -1 devices"),
         ("import time; time.sleep(3600)", DriverState.NOT_YET, "no answer within 0.5 s"),
         ("print('loading'); count = lambda: 3", DriverState.OK, ""),
         ("import sys; sys.stdout.close(); count = lambda: 3", DriverState.OK, ""),
@@ -195,6 +196,18 @@ def test_where_there_is_no_accelerator_the_other_families_take_one_sentence(boot
     shown = boot("m5.large").command("detect").stdout
     assert "\n  neither on the bus nor below /dev: AMD GPU, Intel GPU, Gaudi, " in shown
     assert shown.rstrip().endswith("Cloud AI card")
+
+
+def test_devices_of_a_users_own_family_are_reported_as_not_asked(boot, tmp_path):
+    machine = boot(replace(ONE["qaic"], kind="pci-only", count=2, pci_id="abcd:0001"))
+    (tmp_path / ".accel_scaling").mkdir()
+    chip = '{family: zed, resource: ZPU, detected_type: Z1, pci_ids: ["abcd:0001"]}'
+    (tmp_path / ".accel_scaling/mine.yaml").write_text(f"Z1: {chip}\n", encoding="utf-8")
+    (found,) = json.loads(machine.command("detect", "--json", HOME=str(tmp_path)).stdout)
+    assert (found["family"], found["count"], found["state"]) == ("zed", 2, "not probed")
+    promise = json.dumps({"ZPU": 2, "accelerator_type:Z1": 1})
+    done = machine.command("confirm", "--expect", promise, HOME=str(tmp_path))
+    assert "NOT checked: this version has no probe for zed" in done.stdout
 
 
 def test_the_probes_import_no_package_of_a_maker_into_this_process(boot):

@@ -60,6 +60,11 @@ def test_rays_dashboard_shows_the_emulated_devices_without_an_error(boot):
     assert len({uuid for _, _, uuid in shown}) == 4
 
 
+def test_rays_dashboard_shows_emulated_amd_gpus_too(boot):
+    shown = boot("g4ad.16xlarge").answer(RAY_DASHBOARD_SEES.replace("NvidiaGpuProvider", "AmdGpuProvider"))
+    assert [(name, mib) for name, mib, _ in shown] == [("Radeon Pro V520", 8192)] * 4
+
+
 def test_every_recorded_accelerated_type_has_hardware_with_the_recorded_count():
     for name in hardware._recording():
         record = ec2_api_record(name)

@@ -97,7 +97,7 @@ def _read(package: str, said: str) -> Reply:
     if answer.get("absent"):
         return Reply(absent=True)
     count, kind = answer["count"], answer["kind"]
-    if not isinstance(count, int):
+    if not isinstance(count, int) or count < 0:
         return _failed(package, f"counts {count!r} devices")
     return Reply(count=count, kind=kind if isinstance(kind, str) and kind else None)
 

@@ -1,4 +1,4 @@
-"""Accelerators that the bus shows and that this version has no probe for: said plainly, never passed over."""
+"""Chips of a user's own catalog that the bus shows and whose family nobody probes: said plainly, never passed over."""
 
 from __future__ import annotations
 

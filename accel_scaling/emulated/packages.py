@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 _ALL = """\
 # The emulated package of a rehearsed host.
 import time
-COUNT, NAME, PCI_ID, SICK, HANGS = {count!r}, {name!r}, {pci_id!r}, {sick!r}, {hangs!r}
+COUNT, NAME, PCI_ID, MEMORY_MIB = {count!r}, {name!r}, {pci_id!r}, {memory_mib!r}
+SICK, HANGS = {sick!r}, {hangs!r}
 def answer(good):
     if HANGS:
         time.sleep(3600)
@@ -30,6 +31,14 @@ def amdsmi_init(flags): answer(None)
 def amdsmi_get_processor_handles(): return list(range(COUNT))
 def amdsmi_get_gpu_id(handle): return int(PCI_ID.split(":")[1], 16)
 def amdsmi_shut_down(): pass
+# What Ray's dashboard reads beside.
+def amdsmi_get_gpu_asic_info(handle): return {"market_name": NAME}
+def amdsmi_get_gpu_device_uuid(handle): return "GPU-emulated-" + str(handle)
+def amdsmi_get_gpu_busy_percent(handle): return 0
+def amdsmi_get_gpu_memory_usage(handle, kind): return 0
+def amdsmi_get_gpu_memory_total(handle, kind): return MEMORY_MIB * 1024 * 1024
+def amdsmi_get_gpu_compute_process_info(): return []
+def amdsmi_get_gpu_process_list(handle): return []
 """
 _DPCTL = """
 class SyclContext:
@@ -106,6 +115,7 @@ def write_package(root: Path, hardware: Hardware) -> Path | None:
         "count": hardware.seen_by_driver,
         "name": hardware.driver_name,
         "pci_id": hardware.pci_id,
+        "memory_mib": hardware.memory_mib,
         "sick": f"device {hardware.lost_index} does not respond" if sick else "",
         "hangs": hardware.hangs,
     }
