@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -69,11 +70,12 @@ def answers(module, manager, family, root, environment):
         platform.system, platform.machine = lambda: "Darwin", lambda: "arm64"
     rays = getattr(rays, manager)
     count = rays.get_current_node_num_accelerators()
-    ours = [found for found in detect() if found.family == family]
+    found = detect()
+    ours = [each for each in found if each.family == family]
     return [
         [count, rays.get_current_node_accelerator_type() if count else None],
         [ours[0].ray_units, ours[0].accelerator_type] if ours else [0, None],
-        [found.family for found in detect()],
+        [each.family for each in found],
     ]
 
 for case in json.load(sys.stdin):
@@ -87,6 +89,26 @@ for case in json.load(sys.stdin):
     with os.fdopen(reading) as said:
         print(said.read() or "null", flush=True)
     os.waitpid(child, 0)
+"""
+
+
+# A /dev of its own for one command, with what $1 has below dev: nothing of Ray's is moved then.
+WITH_DEV = """
+set -e
+stage=$1; dev=$2; shift 2
+mount -t tmpfs tmpfs "$stage"
+mkdir "$stage/dev"
+mount --rbind /dev "$stage/dev"
+mount -t tmpfs tmpfs /dev
+for node in null zero random urandom; do touch "/dev/$node"; mount --bind "$stage/dev/$node" "/dev/$node"; done
+mkdir /dev/shm
+cp -a "$dev/." /dev/
+exec "$@"
+"""
+RAY_ALONE = """
+import importlib, json, sys
+manager = getattr(importlib.import_module("ray._private.accelerators." + sys.argv[1]), sys.argv[2])
+print(json.dumps([manager.get_current_node_num_accelerators(), manager.get_current_node_accelerator_type()]))
 """
 
 
@@ -138,6 +160,21 @@ def test_the_faults_of_a_family_change_what_ray_counts(both, family):
     assert both[family, 8, "fewer"][0][0] == 7
     assert both[family, 8, "driver-fewer:3"][0][0] == 3
     assert both[family, 8, "no-driver"][0][0] == 0
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs root to give Ray a /dev")
+@pytest.mark.parametrize("family", ["ascend", "mobilint", "tenstorrent"])
+def test_ray_counts_the_emulated_nodes_in_a_dev_of_its_own(tmp_path, family, both):
+    environment = {**os.environ, **install(tmp_path / "machine", devices(family, 8))}
+    (tmp_path / "stage").mkdir()
+    inside = ["unshare", "-m", "sh", "-c", WITH_DEV, "sh", str(tmp_path / "stage"), str(tmp_path / "machine/dev")]
+    can = subprocess.run([*inside, "true"], env=environment, capture_output=True, check=False)
+    if can.returncode != 0:
+        pytest.skip(f"no private mounts on this machine: {can.stderr.decode()}")
+    rays = [*inside, sys.executable, "-c", RAY_ALONE, *MANAGERS[family]]
+    done = subprocess.run(rays, env=environment, capture_output=True, check=True, timeout=120)
+    assert json.loads(done.stdout) == both[family, 8, ""][1]
 
 
 @given(

@@ -156,5 +156,5 @@ def _package_sentence(seen: Witnesses) -> list[str]:
         rays = "counts the device nodes" if seen.ray_counts_nodes else f"announces no {seen.resource}"
         return [f"{seen.package}: not installed in this Python: by itself, Ray {rays}"]
     if reply.trouble:
-        return [reply.trouble.replace(" ", ": ", 1)]
+        return [reply.trouble]
     return [f"{seen.package}: {reply.count} x {reply.kind or seen.noun}"]
