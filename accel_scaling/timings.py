@@ -17,6 +17,10 @@ NEURON_LS_TIMEOUT_S = 20
 # loads at boot is there within seconds of ssh; a machine that idles here costs up to $98 an hour.
 DRIVER_READY_S = 60.0
 
+# For how long after its boot a machine without a driver may be one whose driver has not loaded yet: modules load before
+# ssh answers, and what is slower (a module that is built or signed on the first boot) is there within two minutes.
+DRIVER_LOADS_S = 120.0
+
 # Between two looks at such a driver: each look starts it anew, and costs it a second or two.
 DRIVER_READY_POLL_S = 3.0
 

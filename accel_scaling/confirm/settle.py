@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling import timings
 from accel_scaling.confirm.words import VerdictWord
+from accel_scaling.detect import uptime_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,16 +20,30 @@ def settled_verdict(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     wait_s: float | None = None,
+    up_s: Callable[[], float | None] = uptime_s,
 ) -> Verdict:
     """Return the verdict once the driver has answered, or the last one when it stays silent for too long.
+
+    A driver that is missing is waited for, too, but only on a machine that has just booted.
 
     Args:
         judge: looks at the machine anew and returns the verdict on it.
         clock: seconds; only differences count.
         sleep: waits so many seconds.
         wait_s: for how long to look again, 0 for one look; by default as long as a node's boot allows.
+        up_s: for how long the machine is up, in seconds; None where that is not known.
     """
     deadline_s = clock() + (timings.DRIVER_READY_S if wait_s is None else wait_s)
-    while (verdict := judge()).word is VerdictWord.NOT_YET and (left_s := deadline_s - clock()) > 0:
+    while (left_s := deadline_s - clock()) > 0:
+        verdict = judge()
+        if not _may_change(verdict.word, up_s):
+            return verdict
         sleep(min(timings.DRIVER_READY_POLL_S, left_s))
-    return verdict
+    return judge()
+
+
+def _may_change(word: VerdictWord, up_s: Callable[[], float | None]) -> bool:
+    if word is not VerdictWord.DRIVER_MISSING:
+        return word is VerdictWord.NOT_YET
+    up = up_s()
+    return up is not None and up < timings.DRIVER_LOADS_S

@@ -10,7 +10,7 @@ from accel_scaling.detect.families import FAMILIES
 from accel_scaling.detect.model import Device, DriverState, Found
 from accel_scaling.detect.unprobed import unprobed
 
-__all__ = ["SYSROOT", "Device", "DriverState", "Found", "detect", "survey"]
+__all__ = ["SYSROOT", "Device", "DriverState", "Found", "detect", "survey", "uptime_s"]
 
 # Rehearsed hosts that are plain processes have no root file system of their own: this names the folder that
 # stands for one. On real machines it is not set.
@@ -26,9 +26,25 @@ def detect(sysroot: Path | None = None) -> list[Found]:
     return [found for found in survey(sysroot) if found.present]
 
 
+def uptime_s(sysroot: Path | None = None) -> float | None:
+    """Return for how long this machine is up, in seconds; None where the kernel does not say.
+
+    Args:
+        sysroot: as for ``detect``.
+    """
+    try:
+        return float((_root(sysroot) / "proc/uptime").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def survey(sysroot: Path | None = None) -> list[Found]:
     """As ``detect``, with the families that are not here too: their evidence says how that is known."""
-    root = sysroot or Path(os.environ.get(SYSROOT) or "/")
+    root = _root(sysroot)
     bus = pci.scan(root)
     probed = [family.probe(bus, root) for family in FAMILIES]
     return probed + unprobed(bus, {family.name for family in FAMILIES})
+
+
+def _root(sysroot: Path | None) -> Path:
+    return sysroot or Path(os.environ.get(SYSROOT) or "/")
