@@ -3,8 +3,8 @@
 An `ImageId` may be `resolve:ssm:PARAMETER`, which EC2 itself takes and looks up at each launch. It is looked up here
 instead, at `ray up`. The head that launches workers is not allowed to, by the role that Ray gives it
 (AmazonEC2FullAccess); Ray's CloudWatch check hands the ImageId to DescribeImages, which takes ids only; and Ray
-replaces machines whose node type changed: the head, at the next `ray up` after AWS published a newer image. So machines that run
-keep their cluster's image: each carries the parameter that its image came from as a tag.
+replaces machines whose node type changed: the head, at the next `ray up` after AWS published a newer image. So
+machines that run keep their cluster's image: each carries the parameter that its image came from as a tag.
 """
 
 from __future__ import annotations
