@@ -145,6 +145,25 @@ def test_a_fault_that_makes_no_sense_is_one_clear_error(fault):
         with_fault(hardware_of("p4d.24xlarge"), fault)
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "fault"),
+    [
+        ("f2.6xlarge", "no-driver"),
+        ("f2.6xlarge", "driver-fewer"),
+        ("dl2q.24xlarge", "unhealthy"),
+        ("vt1.3xlarge", "not-yet"),
+    ],
+)
+def test_a_fault_that_these_devices_cannot_have_is_one_clear_error(instance_type, fault):
+    with pytest.raises(RehearsalError, match=f"'{fault}': an? "):
+        with_fault(hardware_of(instance_type), fault)
+
+
+@pytest.mark.parametrize("instance_type", ["p4d.24xlarge", "trn2.48xlarge", "g4ad.16xlarge", "dl1.24xlarge"])
+def test_a_host_boots_again_on_the_same_disk(tmp_path, instance_type):
+    assert install(tmp_path, hardware_of(instance_type)) == install(tmp_path, hardware_of(instance_type))
+
+
 def test_a_processor_without_a_prebuilt_library_is_one_clear_error(tmp_path, monkeypatch):
     monkeypatch.setattr(nvml_files.platform, "machine", lambda: "riscv64")
     with pytest.raises(RehearsalError, match=r"riscv64.*nvml\.c"):

@@ -56,6 +56,7 @@ def with_fault(hardware: Hardware, fault: str) -> Hardware:
         RehearsalError: there is no such fault, or its argument makes no sense.
     """
     name, _, argument = fault.partition(":")
+    _refuse_what_cannot_be(hardware, fault, name)
     if name in ("fewer", "driver-fewer"):
         left = _number(fault, argument, hardware.count - 1)
         return replace(hardware, driver_count=left) if name == "driver-fewer" else replace(hardware, count=left)
@@ -68,7 +69,6 @@ def with_fault(hardware: Hardware, fault: str) -> Hardware:
         return with_health_fault(hardware, fault)
     if argument or name not in ("no-driver", "no-device", "unhealthy", "not-yet"):
         raise RehearsalError(f"there is no fault {fault!r}; the faults are:\n{FAULTS}")
-    _refuse_what_cannot_be(hardware, fault)
     return {
         "no-driver": replace(hardware, kind="pci-only"),
         "no-device": Hardware(kind="none", family=hardware.family, source="fault: no-device"),
@@ -86,7 +86,8 @@ def install(root: Path, hardware: Hardware) -> dict[str, str]:
 
     Returns:
         The environment of a host that is a plain process, without a root file system of its own. Such a host's
-        Ray finds NVIDIA devices by it, but not Neuron ones: Ray hard-codes ``/opt/aws/neuron/bin``.
+        Ray finds NVIDIA devices by it, and those for which it asks a maker's Python package, but not what it looks
+        for by a fixed path: ``/opt/aws/neuron/bin``, the nodes below ``/dev``.
 
     Raises:
         RehearsalError: there is no driver library for this machine's processor.
@@ -118,13 +119,15 @@ def _before(name: str, folder: Path) -> str:
     return f"{folder}:{inherited}" if inherited else str(folder)
 
 
-def _refuse_what_cannot_be(hardware: Hardware, fault: str) -> None:
+def _refuse_what_cannot_be(hardware: Hardware, fault: str, name: str) -> None:
     driver = DRIVERS.get(hardware.kind)
-    if fault in ("unhealthy", "not-yet") and (hardware.kind == "tpu" or (driver and not driver.is_asked)):
-        name = "TPU" if hardware.kind == "tpu" else hardware.driver_name
-        raise RehearsalError(f"fault {fault!r}: a {name}'s driver says no more than its device nodes; take no-driver")
-    if hardware.kind == "fpga" and fault != "no-device":
-        raise RehearsalError(f"fault {fault!r}: an FPGA is used without a driver of the kernel's; take no-device")
+    if name in ("unhealthy", "not-yet") and (hardware.kind == "tpu" or (driver and not driver.is_asked)):
+        device = "TPU" if hardware.kind == "tpu" else hardware.driver_name
+        raise RehearsalError(f"fault {fault!r}: a {device}'s driver says no more than its device nodes; take no-driver")
+    if hardware.kind == "fpga" and name in ("no-driver", "driver-fewer", "unhealthy", "not-yet"):
+        raise RehearsalError(
+            f"fault {fault!r}: an FPGA is used without a driver of the kernel's; take fewer or no-device"
+        )
 
 
 def _number(fault: str, argument: str, default: int) -> int:

@@ -77,6 +77,7 @@ def write_driver(root: Path, hardware: Hardware, addresses: list[str]) -> None:
         if driver.of_class:
             link = root / "sys/class" / driver.of_class / node.rpartition("/")[2] / "device"
             link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)  # a host that boots again
             link.symlink_to(f"../../../bus/pci/devices/{address}")
         if driver.has_status:
             status = "Malfunction" if index == hardware.lost_index else "Operational"
