@@ -15,12 +15,23 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that start clusters, or count what hosts leave behind, run one after another; the rest beside them."""
-    machines = "machines"
+    """Put the tests into groups that run side by side; those of a group run one after another.
+
+    First what hosts leave behind, which no other cluster must disturb, then the loops; beside them all that starts no
+    cluster, file by file, and then the rehearsals.
+    """
+    order = {"loops": 0, "rehearsals": 2}
+    places = {}
     for item in items:
-        alone = item.get_closest_marker("cluster") or item.path.stem == "test_local_ec2_footprint"
-        item.add_marker(pytest.mark.xdist_group(machines if alone else item.path.stem))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args[0] != machines)  # type: ignore[union-attr]
+        stem = item.path.stem
+        group = stem
+        if stem == "test_local_ec2_footprint" or (item.get_closest_marker("cluster") and "loop" in stem):
+            group = "loops"
+        elif item.get_closest_marker("cluster"):
+            group = "rehearsals"
+        item.add_marker(pytest.mark.xdist_group(group))
+        places[item.nodeid] = (order.get(group, 1), group == "loops" and "loop" in stem)
+    items.sort(key=lambda item: places[item.nodeid])
 
 
 @pytest.fixture(autouse=True)
