@@ -20,7 +20,7 @@ NEVER_DEFAULTED = (
     *("head_node", "worker_nodes"),  # of Ray 1; Ray itself warns of them
 )
 
-# The Python of Ray's own default image (`ImageId: latest_dlami`), put on the PATH as Ray's <cloud>/defaults.yaml does it.
+# The Python of Ray's own default image (`ImageId: latest_dlami`), put on the PATH as Ray's own defaults.yaml does.
 DEFAULT_IMAGE_PATH = (
     "(stat ~/anaconda3/envs/tensorflow2_p310 >/dev/null 2>&1 && "
     """echo 'export PATH="$HOME/anaconda3/envs/tensorflow2_p310/bin:$PATH"' >> ~/.bashrc) || true"""
