@@ -168,6 +168,32 @@ def test_what_an_old_drivers_library_lacks_is_not_known_and_no_fault() -> None:
     assert health_of(ctypes.CDLL(None), ctypes.c_void_p(1)) == Health()
 
 
+@pytest.mark.parametrize(
+    ("init_code", "word"), [(10, "NotYet"), (27, "NotYet"), (9, "DriverMissing"), (18, "Unhealthy"), (999, "Unhealthy")]
+)
+def test_a_driver_that_says_that_it_is_not_ready_is_waited_for_and_one_that_fails_is_not(boot, init_code, word):
+    boot(replace(nvidia(8), init_code=init_code))
+    assert compare(PROMISES["nvidia"](8), detect()).word.value == word
+
+
+@pytest.mark.parametrize(("code", "word"), [(27, "NotYet"), (4, "Unhealthy"), (16, "Unhealthy")])
+def test_a_device_that_is_not_ready_is_waited_for_and_one_that_is_denied_or_must_be_reset_is_not(boot, code, word):
+    boot(replace(nvidia(8), facts=(("handle", code),)))
+    (found,) = detect()
+    assert compare(PROMISES["nvidia"](8), [found]).word.value == word
+    assert (found.count, found.ray_units) == (7, 8)
+    assert "device 7: " in found.trouble
+    assert f"(NVML error {code})" in found.trouble
+
+
+def test_devices_that_nvml_counts_and_denies_in_a_container_are_those_that_it_was_not_given(boot):
+    given = with_fault(nvidia(8), "hidden:7")
+    boot(replace(given, driver_count=8, facts=(("handle", 4),)))
+    (found,) = detect()
+    assert (found.state, found.count) == (DriverState.HIDDEN, 7)
+    assert compare(PROMISES["nvidia"](7), [found]).word is VerdictWord.CONFIRMED
+
+
 def test_a_neuron_driver_whose_counters_cannot_be_read_says_nothing(boot):
     machine = boot(replace(neuron(1), facts=(("mem_ecc_uncorrected", 1),)))
     (counter,) = machine.root.rglob("mem_ecc_uncorrected")

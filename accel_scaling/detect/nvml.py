@@ -16,7 +16,7 @@ LIBRARY_FOLDERS = ("usr/lib/*-linux-gnu", "usr/lib64", "usr/lib")
 SUCCESS = 0
 NO_PERMISSION = 4  # a container's for a device that it was not given
 DRIVER_NOT_LOADED = 9
-TIMEOUT = 10
+NOT_YET = (10, 27)  # NVML_ERROR_TIMEOUT, NVML_ERROR_NOT_READY
 UNUSABLE = (15, 16)  # NVML_ERROR_GPU_IS_LOST, NVML_ERROR_RESET_REQUIRED: any call may say so
 NAME_BYTES = 96  # NVML_DEVICE_NAME_V2_BUFFER_SIZE
 BYTES_PER_MIB = 1024 * 1024
@@ -94,7 +94,7 @@ def _failed(library: ctypes.CDLL, code: int) -> Answer:
     note = f"NVML: nvmlInit failed: {words}"
     if code == DRIVER_NOT_LOADED:
         return Answer(DriverState.MISSING, "the NVIDIA driver is not loaded", note)
-    if code == TIMEOUT:
+    if code in NOT_YET:
         return Answer(DriverState.NOT_YET, f"NVML does not answer yet: {words}", note)
     return Answer(DriverState.UNHEALTHY, f"NVML says: {words}", note)
 
@@ -121,8 +121,9 @@ def _devices(library: ctypes.CDLL) -> Answer:
     wrong = [f"device {index}: {_words(library, code)}" for index, code in lost.items()]
     wrong += [f"device {d.index} {h.unusable}" for d, h in zip(devices, health, strict=True) if h.unusable]
     notes = [f"device {d.index}: {', '.join(h.notes)}" for d, h in zip(devices, health, strict=True) if h.notes]
+    soon = len(wrong) == len(lost) and set(lost.values()) <= set(NOT_YET)
     return Answer(
-        DriverState.UNHEALTHY if wrong else DriverState.OK,
+        DriverState.OK if not wrong else DriverState.NOT_YET if soon else DriverState.UNHEALTHY,
         f"NVML says: {'; '.join(wrong)}" if wrong else "",
         f"NVML: {'; '.join([*wrong, *notes])}" if wrong or notes else "",
         tuple(devices),

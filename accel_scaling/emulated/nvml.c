@@ -13,6 +13,7 @@
  *         remap-known 3 0       whether the device remaps rows: from Ampere on (1)
  *         pages-pending 3 1     a page waits for its retirement (0)
  *         recovery 3 1          nvmlDeviceGpuRecoveryAction_t; -1: the driver cannot tell (0)
+ *         handle 3 4            asking for its handle fails with this nvmlReturn_t (0)
  *         mig 3 7               MIG mode is on, with so many slices; -1: it is off (-1)
  *
  * Without the file nvmlInit answers 9, driver not loaded.
@@ -163,7 +164,7 @@ nvml_return nvmlDeviceGetHandleByIndex_v2(unsigned index, nvml_device *device)
     if ((int)index == lost_index)
         return GPU_IS_LOST;
     *device = (nvml_device)(uintptr_t)(index + 1);
-    return SUCCESS;
+    return fact(*device, "handle", SUCCESS);
 }
 
 nvml_return nvmlDeviceGetHandleByIndex(unsigned index, nvml_device *device)
