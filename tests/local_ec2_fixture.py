@@ -81,10 +81,6 @@ def readable(path):
         return False
 
 
-def traces():
-    return set(Path("/tmp").glob("ray_ssh_*"))
-
-
 def until(done, seconds=20):
     deadline = time.monotonic() + seconds
     while not done():

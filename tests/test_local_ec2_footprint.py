@@ -14,12 +14,12 @@ import pytest
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
+from accel_scaling.local_hosts.laptop import ray_ssh_folder
 from accel_scaling.local_hosts.marked import marked_processes
-from tests.local_ec2_fixture import FAST, REPOSITORY, Client, isolated, sleepers, traces, until
+from tests.local_ec2_fixture import FAST, REPOSITORY, Client, isolated, sleepers, until
 
 
 def test_the_end_of_the_block_leaves_nothing(tmp_path):
-    before = traces()
     with LocalEC2(tmp_path, kind=Kind.PROCESSES, latencies=FAST) as ec2:
         client = Client(ec2)
         _, address = client.up("m5.large")
@@ -29,7 +29,7 @@ def test_the_end_of_the_block_leaves_nothing(tmp_path):
     assert not scratch.exists()
     assert not sleepers("6543")
     assert marked_processes(f"{cloud_id}/") == set()
-    assert traces() <= before
+    assert not ray_ssh_folder(cloud_id).exists()
 
 
 PARENT = """
