@@ -71,6 +71,20 @@ def called_by_ray_up(above: int = 2) -> bool:
     return sys._getframe(above).f_code is _bootstrap_config.__code__  # noqa: SLF001 - the caller is the question
 
 
+def reads_only() -> bool:
+    """Say whether the config is being resolved for a command that launches nothing, as `ray down` and `ray exec`."""
+    from ray.autoscaler._private import commands
+
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the caller is the question
+    while frame is not None and frame.f_code is not commands._bootstrap_config.__code__:  # noqa: SLF001
+        frame = frame.f_back
+    caller = frame.f_back if frame is not None else None
+    if caller is None or caller.f_globals is not vars(commands):
+        return False
+    starts = caller.f_locals.get("start")  # `ray exec --start`
+    return caller.f_code is not commands.create_or_update_cluster.__code__ and not starts
+
+
 def node_type_of(tags: dict[str, str]) -> str:
     """Return the node type's name in the cluster file, from a node's tags."""
     from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE

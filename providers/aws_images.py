@@ -34,12 +34,14 @@ _KEPT_STATES = ["pending", "running", "stopping", "stopped"]
 
 
 def resolved(config: Config) -> Config:
-    """Return a copy of a filled config that names every image by its id.
+    """Return a copy of a filled config that names every image by its id; the same for a command that launches nothing.
 
     Raises:
         ClusterConfigError: a node type has no image, or AWS has no such parameter in the region.
         AWSRefusedError: no credentials, or the look-up is not allowed.
     """
+    if _ray.reads_only():
+        return config  # `ray down` must work for who may not look images up
     config = copy.deepcopy(config)
     for name, found in machines(config, catalog_of(config)).items():
         if not config["available_node_types"][name]["node_config"].get("ImageId"):

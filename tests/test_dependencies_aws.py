@@ -6,12 +6,14 @@ import copy
 import json
 import tempfile
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+import yaml
 
 from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
 from accel_scaling.local_ec2.public_parameters import image_id
@@ -192,13 +194,14 @@ def test_a_parameter_that_names_no_image_is_one_sentence(account: LocalEC2) -> N
 def without_ssm(account: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This process as a user who may do everything with EC2 and IAM, and nothing with Systems Manager."""
     iam = client(account, "iam")
-    iam.create_user(UserName="no-ssm")
+    user = f"no-ssm-{uuid.uuid4()}"
+    iam.create_user(UserName=user)
     policy = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Action": ["ec2:*", "iam:*"], "Resource": "*"}],
     }
-    iam.put_user_policy(UserName="no-ssm", PolicyName="p", PolicyDocument=json.dumps(policy))
-    key = iam.create_access_key(UserName="no-ssm")["AccessKey"]
+    iam.put_user_policy(UserName=user, PolicyName="p", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName=user)["AccessKey"]
     as_user(monkeypatch, key["AccessKeyId"], key["SecretAccessKey"])
     check_permissions_after(account, "0")
     try:
@@ -220,6 +223,22 @@ def test_who_may_not_look_parameters_up_is_told_the_permission_and_the_way_round
     assert "ssm:GetParameters" in text
     assert "available_node_types.head and available_node_types.trn1" in text
     assert "node_config.ImageId" in text
+
+
+def test_ray_down_and_the_like_work_for_who_may_not_look_images_up(without_ssm: None, tmp_path: Path) -> None:
+    from ray.autoscaler._private import commands
+
+    file = tmp_path / "cluster.yaml"
+    file.write_text(yaml.safe_dump(cluster(trn1={"InstanceType": "trn1.2xlarge"})))
+    commands.teardown_cluster(
+        str(file), yes=True, workers_only=False, override_cluster_name=None, keep_min_workers=False
+    )
+    with pytest.raises(RuntimeError, match=r"Head node of cluster .* not found"):
+        commands.exec_cluster(str(file), cmd="true", no_config_cache=True)
+    with pytest.raises(click.ClickException, match="ssm:GetParameters"):
+        commands.exec_cluster(str(file), cmd="true", start=True, no_config_cache=True)
+    with pytest.raises(click.ClickException, match="ssm:GetParameters"):
+        commands.create_or_update_cluster(str(file), None, None, False, False, True, None, True)  # as `ray up -y`
 
 
 def test_nothing_is_looked_up_where_every_image_is_named(account: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> None:
