@@ -31,9 +31,10 @@ V4_POD = {"acceleratorType": "v4-16", "runtimeVersion": "tpu-ubuntu2204-base"}
 def test_a_task_launches_the_machine_that_it_asks_for_wherever_there_is_one_and_a_preempted_one_is_replaced(
     autoscaler: Mapping[str, str],
 ) -> None:
-    config = gcp_config_of(
-        {"t4": T4, "l4": "g2-standard-4", "part": "g4-standard-6"}, zones="us-central1-a,us-central1-b"
-    )
+    # Google has no image with the GRID driver that a part of a GPU needs: a user names one.
+    image = {"sourceImage": "projects/p/global/images/with-grid-driver", "diskSizeGb": 50}
+    part = {"machineType": "g4-standard-6", "disks": [{"boot": True, "autoDelete": True, "initializeParams": image}]}
+    config = gcp_config_of({"t4": T4, "l4": "g2-standard-4", "part": part}, zones="us-central1-a,us-central1-b")
     with cluster(config, autoscaler) as one:
         local = one.local
         assert isinstance(local, LocalGCE)
