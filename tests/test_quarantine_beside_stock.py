@@ -1,0 +1,154 @@
+"""Ten minutes of Ray's own v2 autoscaler, round by round, on the local EC2: stock Ray's provider beside ours.
+
+Real: Ray's reconciler, scheduler, instance manager and adapter; the providers; EC2's API. A round is 5 s of emulated
+time. A machine that is up takes three rounds to boot; its start then fails, as the updater would see it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from accel_scaling.fill.defaults import with_keys_needed_by_ray
+from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
+from accel_scaling.local_hosts.faults import Faults
+from tests.cluster_fixture import config_of, machines_of
+from tests.test_provider_aws import bootstrap, tags
+
+ROUNDS, ROUND_S, BOOT_ROUNDS = 120, 5.0, 3
+LIAR, DRY = "g4dn.xlarge", "g5.xlarge"
+NOT_STOPPED = {"cache_stopped_nodes": False}
+
+
+class Rounds:
+    """v2's autoscaler without its cluster: one demand that nothing serves, for ever pending."""
+
+    def __init__(self, path: Path, provider: Any) -> None:
+        from ray.autoscaler.v2.instance_manager import (
+            config,
+            instance_manager,
+            instance_storage,
+            node_provider,
+            storage,
+        )
+        from ray.autoscaler.v2.instance_manager.subscribers import cloud_instance_updater, cloud_resource_monitor
+        from ray.autoscaler.v2.scheduler import ResourceDemandScheduler
+
+        self.provider = provider
+        self.reader = config.FileConfigReader(str(path))
+        self.adapter = node_provider.NodeProviderAdapter(provider, self.reader)
+        self.monitor = cloud_resource_monitor.CloudResourceMonitor()
+        self.manager = instance_manager.InstanceManager(
+            instance_storage.InstanceStorage("c", storage.InMemoryStorage()),
+            [cloud_instance_updater.CloudInstanceUpdater(self.adapter), self.monitor],
+        )
+        self.scheduler = ResourceDemandScheduler(None)
+        self.age: dict[str, int] = {}
+        node_config = yaml.safe_load(path.read_text())["available_node_types"]["head"]["node_config"]
+        (self.head,) = provider.create_node(node_config, tags("head", "head"), 1)
+
+    def settle(self) -> None:
+        """Let the launches and terminations of a round end: the adapter has threads for them."""
+        self.adapter._main_executor.submit(lambda: None).result()
+        pool = self.adapter._node_launcher_executors
+        for _ in range(pool._max_workers):
+            pool.submit(lambda: None).result()
+
+    def run(self, demand: dict[str, float]) -> None:
+        from ray.autoscaler.v2.instance_manager.reconciler import Reconciler
+        from ray.core.generated import autoscaler_pb2 as pb
+
+        head = pb.NodeState(
+            node_id=b"head",
+            instance_id=self.head,
+            ray_node_type_name="head",
+            status=pb.NodeStatus.RUNNING,
+            total_resources={"node:__internal_head__": 1.0},
+        )
+        state = pb.ClusterResourceState(
+            node_states=[head],
+            pending_resource_requests=[
+                pb.ResourceRequestByCount(request=pb.ResourceRequest(resources_bundle=demand), count=1)
+            ],
+        )
+        self.reader.refresh_cached_autoscaling_config()
+        Reconciler.reconcile(
+            instance_manager=self.manager,
+            scheduler=self.scheduler,
+            cloud_provider=self.adapter,
+            cloud_resource_monitor=self.monitor,
+            ray_cluster_resource_state=state,
+            non_terminated_cloud_instances=self.adapter.get_non_terminated(),
+            cloud_provider_errors=self.adapter.poll_errors(),
+            ray_install_errors=[],
+            ray_stop_errors=[],
+            autoscaling_config=self.reader.get_cached_autoscaling_config(),
+        )
+        self.settle()
+
+    def booted(self) -> list[str]:
+        """The workers that have been up for as long as a boot takes."""
+        nodes = self.provider.non_terminated_nodes({"ray-node-type": "worker"})
+        self.age = {node: self.age.get(node, 0) + 1 for node in nodes}
+        return [node for node in nodes if self.age[node] == BOOT_ROUNDS]
+
+
+@pytest.fixture(name="account")
+def account_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalEC2]:
+    from ray.autoscaler._private.aws import utils
+
+    with LocalEC2(tmp_path / "ec2", kind=Kind.PROCESSES) as local:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "rehearsal")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", local.endpoint_url)
+        utils.resource_cache.cache_clear()
+        utils.client_cache.cache_clear()
+        local.set_faults(Faults(capacity={DRY: 0}))
+        yield local
+
+
+def asked_in_ten_minutes(account: LocalEC2, path: Path, provider: Any, machine: str) -> int:
+    """Return how often EC2 was asked for this machine, with a demand for just that."""
+    before = machines_of(account, ["asked"]).count(machine)
+    now_s = time.time()
+    guard = getattr(provider, "guard", None)
+    rounds = Rounds(path, provider)
+    for number in range(ROUNDS):
+        if guard:
+            guard._clock = lambda after_s=number * ROUND_S: now_s + after_s
+        rounds.run({"GPU": 1, f"accelerator_type:{'T4' if machine == LIAR else 'A10G'}": 0.001})
+        for node in rounds.booted():
+            if guard:
+                provider.refuse(node, "DriverMissing", "DriverMissing: promised 1; 0 seen")
+            else:
+                provider.terminate_node(node)  # what v2 does, after its third failed start
+    provider.terminate_nodes(provider.non_terminated_nodes({}))
+    return machines_of(account, ["asked"]).count(machine) - before
+
+
+@pytest.mark.parametrize(("machine", "ours", "stock"), [(LIAR, 4, 20), (DRY, 16, 60)])
+def test_in_ten_minutes_stock_ray_asks_for_a_bad_type_again_and_again_and_ours_a_few_times(
+    machine: str, ours: int, stock: int, account: LocalEC2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
+
+    from accel_scaling.providers.aws import AWSAcceleratorNodeProvider
+
+    config = bootstrap(with_keys_needed_by_ray(config_of({"liar": LIAR, "dry": DRY}, provider=NOT_STOPPED)))
+    for key in ("head_node", "worker_nodes", "_config_cache_path"):  # as `ray up` takes them out on its way to the head
+        config.pop(key, None)
+    path = account.directory / "ray_bootstrap_config.yaml"
+    monkeypatch.setattr(sys, "argv", ["monitor.py", f"--autoscaling-config={path}"])
+    asked = []
+    for provider in (AWSAcceleratorNodeProvider, AWSNodeProvider):
+        path.write_text(yaml.safe_dump(config))
+        made = provider(config["provider"], config["cluster_name"])
+        asked.append(asked_in_ten_minutes(account, path, made, machine))
+    assert asked[0] <= ours
+    assert asked[1] >= stock
