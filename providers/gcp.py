@@ -106,14 +106,14 @@ class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type:
             NodeLaunchException: fewer came than asked for; with the kind of failure and Google's reason.
             click.ClickException: the head node could not be launched.
         """
-        resource = self._resource("tpu" if is_tpu(base_config) else "compute")
+        slices = is_tpu(base_config)
+        resource = self._resource("tpu" if slices else "compute")
         if _ray.is_head(tags):
             launch = self._fleet.create(resource, base_config, tags, count, resource.zones)
         else:
             launch = gcp_launch.guarded(
                 self.guard,
-                _ray.node_type_of(tags),
-                count,
+                gcp_launch.Asked(_ray.node_type_of(tags), count, slices),
                 resource.zones,
                 lambda zones: self._fleet.create(resource, base_config, tags, count, zones),
             )

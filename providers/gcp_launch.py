@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accel_scaling import _ray
-from accel_scaling.providers.launch_errors import SOLD_OUT
+from accel_scaling.providers.launch_errors import SOLD_OUT, Category
+from accel_scaling.quarantine.ledger import EVERY_ZONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,20 +35,30 @@ class Launch:
     failures: dict[str, Failure] = field(default_factory=dict)
 
 
-def guarded(
-    guard: Guard, node_type: str, count: int, zones: Sequence[str], create: Callable[[list[str]], Launch]
-) -> Launch:
+@dataclass(frozen=True)
+class Asked:
+    """How many nodes of a type, and whether they are TPU slices."""
+
+    node_type: str
+    count: int
+    slices: bool
+
+
+def guarded(guard: Guard, asked: Asked, zones: Sequence[str], create: Callable[[list[str]], Launch]) -> Launch:
     """Launch where the guard lets it, and tell the guard what came of it.
 
     Raises:
         NodeLaunchException: the node type is left alone in every zone.
     """
+    node_type = asked.node_type
     allowed = guard.check(node_type, zones)
-    with guard.launching(node_type, count):
+    with guard.launching(node_type, asked.count):
         launch = create(allowed)
         guard.launched(node_type, launch.zones[-1] if launch.zones else allowed[0], launch.made)
         for zone, failure in launch.failures.items():
-            guard.failed(node_type, zone, failure.code, failure.message, sold_out=failure.category in SOLD_OUT)
+            # Compute Engine's quota is a region's, Cloud TPU's a zone's.
+            where = EVERY_ZONE if failure.category is Category.QUOTA and not asked.slices else zone
+            guard.failed(node_type, where, failure.code, failure.message, sold_out=failure.category in SOLD_OUT)
     return launch
 
 

@@ -65,15 +65,15 @@ class Guard:
     # Before a launch.
 
     def check(self, node_type: str, zones: Sequence[str]) -> list[str]:
-        """Return the zones where the type may be launched now, in the order given.
+        """Return the zones where the type may be launched now, in the order given; those on trial last.
 
         Raises:
             NodeLaunchException: there is none; nothing needs to be asked of the cloud.
         """
         if not self.active:
             return list(zones)
-        record = self._change(node_type, lambda old: ledger.with_zones(old, zones))
         now_s = self._clock()
+        record = self._change(node_type, lambda old: ledger.at_launch(old, self.policy, zones, now_s))
         left = record.zones_left(zones, now_s)
         if not left:
             sentence = words.not_launched(node_type, record.active(now_s))

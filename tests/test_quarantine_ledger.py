@@ -174,3 +174,19 @@ def test_two_processes_that_change_it_at_once_lose_nothing(tmp_path: Path) -> No
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         pool.map(_count, [path, path])
     assert len(Store(path).read().record("p4d").boots) == 40
+
+
+def test_zones_without_a_history_come_before_one_on_trial_and_are_not_held_back_by_it() -> None:
+    record = refused(Record((A, B)), A, A)
+    later_s = POLICY.first_s + 1
+    assert record.zones_left([A, B], later_s) == [B, A]
+    assert not record.on_trial(later_s)
+    assert ledger.sold_out(record, POLICY, B, DRY, later_s).on_trial(later_s), "only the one on trial is left"
+
+
+def test_what_ended_an_hour_before_is_a_new_story() -> None:
+    record = ledger.sold_out(Record((A,)), POLICY, A, DRY, 0.0)
+    long_after_s = POLICY.sold_out_first_s + POLICY.longest_s
+    (one,) = ledger.sold_out(record, POLICY, A, DRY, long_after_s).quarantines
+    assert one.times == 1
+    assert ledger.at_launch(record, POLICY, [A], long_after_s).quarantines == ()

@@ -80,17 +80,23 @@ class Record:
         return [one for one in self.quarantines if one.until_s > now_s]
 
     def zones_left(self, zones: Sequence[str], now_s: float) -> list[str]:
-        """Return those of the zones where the type may be launched, in their order."""
+        """Return those of the zones where the type may be launched, in their order; those on trial come last."""
         shut = {one.zone for one in self.active(now_s)}
-        return [] if EVERY_ZONE in shut else [zone for zone in zones if zone not in shut]
+        tried = self._on_trial(now_s)
+        left = [] if EVERY_ZONE in shut else [zone for zone in zones if zone not in shut]
+        return sorted(left, key=tried.__contains__)
 
     def left_alone(self, now_s: float) -> bool:
         """Say whether there is no zone left for it."""
         return bool(self.active(now_s)) and not self.zones_left(self.zones, now_s)
 
     def on_trial(self, now_s: float) -> bool:
-        """Say whether its machines were refused, and a quarantine for that ended: the next is launched alone."""
-        return any(one.kind is Kind.REFUSED and one.until_s <= now_s for one in self.quarantines)
+        """Say whether it can only be had where its machines were refused until a while ago: one is tried alone."""
+        tried, left = self._on_trial(now_s), self.zones_left(self.zones, now_s)
+        return bool(left) and (EVERY_ZONE in tried or tried.issuperset(left))
+
+    def _on_trial(self, now_s: float) -> set[str]:
+        return {one.zone for one in self.quarantines if one.kind is Kind.REFUSED and one.until_s <= now_s}
 
 
 @dataclass(frozen=True)
@@ -169,6 +175,7 @@ def refused(record: Record, policy: QuarantinePolicy, zone: str, why: Why, now_s
     A zone is judged by its own boots. A type that was refused in one zone until that was left alone, and then in
     another, is left alone in every zone: its file or its image is wrong rather than one zone's machines.
     """
+    record = _lately(record, policy, now_s)
     record = replace(record, boots=(*record.boots, Boot(zone, why.reason))[-_LONGEST:])
     before = {one.zone: one for one in record.quarantines if one.kind is Kind.REFUSED}
     elsewhere = [one for name, one in before.items() if name not in (zone, EVERY_ZONE)]
@@ -187,6 +194,7 @@ def refused(record: Record, policy: QuarantinePolicy, zone: str, why: Why, now_s
 
 def sold_out(record: Record, policy: QuarantinePolicy, zone: str, why: Why, now_s: float) -> Record:
     """Return the record after the cloud said that it has none: the zone is left alone at once."""
+    record = _lately(record, policy, now_s)
     before = next((one for one in record.quarantines if one.kind is Kind.SOLD_OUT and one.zone == zone), None)
     if before and before.until_s > now_s:
         return record  # a launch that was on its way: it counts once
@@ -197,9 +205,15 @@ def sold_out(record: Record, policy: QuarantinePolicy, zone: str, why: Why, now_
     return replace(record, quarantines=(*others, new))
 
 
-def with_zones(record: Record, zones: Sequence[str]) -> Record:
-    """Return the record with the zones where the type can be launched now."""
-    return replace(record, zones=tuple(zones))
+def at_launch(record: Record, policy: QuarantinePolicy, zones: Sequence[str], now_s: float) -> Record:
+    """Return the record with the zones where the type can be launched now, and without what ended long ago."""
+    return replace(_lately(record, policy, now_s), zones=tuple(zones))
+
+
+def _lately(record: Record, policy: QuarantinePolicy, now_s: float) -> Record:
+    """Forget quarantines that ended longer ago than the longest lasts: what comes now is a new story."""
+    kept = (one for one in record.quarantines if one.until_s + policy.longest_s > now_s)
+    return replace(record, quarantines=tuple(kept))
 
 
 def launched(record: Record, zone: str) -> Record:
