@@ -77,10 +77,9 @@ LIES = {
 }
 
 
-@BOTH
-def test_a_machine_that_lies_never_joins_the_log_says_why_and_it_is_gone(autoscaler: Mapping[str, str]) -> None:
+def test_a_machine_that_lies_never_joins_the_log_says_why_and_it_is_gone() -> None:
     config = config_of({f"w{number}": machine for number, machine in enumerate(LIES)})
-    with cluster(config, autoscaler) as one:
+    with cluster(config) as one:
         one.local.set_faults(Faults(hardware={machine: fault for machine, (fault, _, _) in LIES.items()}))
         one.up()
         demands = json.dumps([wanted for _, wanted, _ in LIES.values()])

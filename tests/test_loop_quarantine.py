@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from accel_scaling.local_hosts.faults import Faults, no_driver
 from accel_scaling.local_hosts.settings import Kind
-from tests.cluster_fixture import V1, V2, Cluster, cluster, config_of, gcp_config_of, machines_of
+from tests.cluster_fixture import V1, Cluster, cluster, config_of, gcp_config_of, machines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
@@ -25,39 +24,43 @@ def left_alone(one: Cluster) -> dict[str, dict[str, Any]]:
     return {entry["node_type"]: entry for entry in content["left_alone"]}
 
 
-@pytest.mark.parametrize(
-    ("config", "autoscaler"),
-    [
-        pytest.param(AWS, V2, id="aws-v2"),
-        pytest.param(AWS, V1, id="aws-v1"),
-        pytest.param(GCP, V2, id="gcp-v2"),
-        pytest.param(GCP, V1, id="gcp-v1"),
-    ],
-)
-def test_the_first_type_lies_the_second_is_sold_out_and_the_task_runs_on_the_third(
-    config: Any, autoscaler: Mapping[str, str]
-) -> None:
-    machines = {name: next(iter(one["node_config"].values())) for name, one in config["available_node_types"].items()}
-    with cluster(config, autoscaler, kind=Kind.PROCESSES) as one:
-        one.local.set_faults(Faults(hardware={machines["liar"]: no_driver()}, capacity={machines["dry"]: 0}))
+def test_the_first_type_lies_the_second_is_sold_out_the_task_runs_on_the_third_and_a_restart_forgets_nothing() -> None:
+    with cluster(AWS) as one:
+        lying_and_dry(one, AWS)
         one.up()
-        ran = one.task(accelerator_type="T4" if config is AWS else "L4", num_gpus=1)["ran"]
-        assert ran["labels"]["accel-scaling.io/instance-type"] == machines["good"]
-        assert machines_of(one.local, ["booted"]).count(machines["liar"]) <= 3, "not once more than it takes to know"
-        found = left_alone(one)
-        assert found["liar"]["reason"] == "DriverMissing"
-        assert found["dry"]["kind"] == "sold out"
+        liars = run_on_the_third(one, AWS, "T4")
         metrics = one.exec("curl -s localhost:44217/metrics")
         assert 'accel_scaling_confirmations_total{node_type="good",verdict="Confirmed"' in metrics
-
-
-def test_a_restart_of_the_autoscaler_forgets_nothing() -> None:
-    with cluster(config_of({"liar": "g4dn.xlarge", "good": "g4dn.2xlarge"})) as one:
-        one.local.set_faults(Faults(hardware={"g4dn.xlarge": no_driver()}))
-        one.up()
-        assert one.task(accelerator_type="T4", num_gpus=1)["ran"]
-        booted = machines_of(one.local, ["booted"]).count("g4dn.xlarge")
-        one.up()  # `ray up` again restarts Ray on the head
+        one.up()  # `ray up` again restarts Ray on the head, and so the autoscaler
         assert left_alone(one)["liar"]["reason"] == "DriverMissing"
         assert one.task(accelerator_type="T4", num_gpus=1)["ran"]["labels"]["accel-scaling.io/verdict"] == "Confirmed"
-        assert machines_of(one.local, ["booted"]).count("g4dn.xlarge") == booted
+        assert machines_of(one.local, ["booted"]).count("g4dn.xlarge") == liars
+
+
+def test_it_is_so_on_google_cloud_and_with_autoscaler_v1() -> None:
+    with cluster(GCP, V1, kind=Kind.PROCESSES) as one:
+        lying_and_dry(one, GCP)
+        one.up()
+        run_on_the_third(one, GCP, "L4")
+
+
+def machines(config: Any) -> dict[str, str]:
+    return {name: next(iter(one["node_config"].values())) for name, one in config["available_node_types"].items()}
+
+
+def lying_and_dry(one: Cluster, config: Any) -> None:
+    named = machines(config)
+    one.local.set_faults(Faults(hardware={named["liar"]: no_driver()}, capacity={named["dry"]: 0}))
+
+
+def run_on_the_third(one: Cluster, config: Any, accelerator_type: str) -> int:
+    """Return how many of the liars it took."""
+    named = machines(config)
+    ran = one.task(accelerator_type=accelerator_type, num_gpus=1)["ran"]
+    assert ran["labels"]["accel-scaling.io/instance-type"] == named["good"]
+    liars = machines_of(one.local, ["booted"]).count(named["liar"])
+    assert liars <= 3, "not once more than it takes to know"
+    found = left_alone(one)
+    assert found["liar"]["reason"] == "DriverMissing"
+    assert found["dry"]["kind"] == "sold out"
+    return liars

@@ -167,6 +167,24 @@ def test_a_refused_machine_is_terminated_though_the_config_would_stop_it(
     assert live(account, "g4dn.xlarge") == []
 
 
+def test_the_first_broken_machine_is_kept_for_inspection_where_the_file_says_so_until_ray_down(
+    account: LocalEC2, resolved: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolved["provider"]["confirmation"] = {"keep_for_inspection": True}
+    path = tmp_path / "ray_bootstrap_config.yaml"
+    path.write_text(yaml.safe_dump(resolved))
+    with monkeypatch.context() as autoscaler:
+        autoscaler.setattr(sys, "argv", ["monitor.py", f"--autoscaling-config={path}"])
+        provider = provider_of(resolved)
+        nodes = provider.create_node(resolved["available_node_types"]["t4"]["node_config"], tags("worker", "t4"), 2)
+        provider.non_terminated_nodes({})
+        for node_id in nodes:
+            provider.refuse(node_id, "DriverMissing", "DriverMissing: no driver")
+        assert provider.non_terminated_nodes({}) == [], "the autoscaler does not see it"
+    (kept,) = live(account, "g4dn.xlarge")
+    assert provider_of(resolved).non_terminated_nodes({}) == [kept], "`ray down` does"
+
+
 class FailingRunner:
     """A node whose start command fails, with this verdict file."""
 
