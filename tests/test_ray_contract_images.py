@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
+
+import pytest
+import yaml
 
 from accel_scaling import _ray
+from tests.test_ray_contract import complete
 
 
 def test_rays_clients_of_other_services_are_cached_by_region_and_credentials() -> None:
@@ -63,3 +69,48 @@ def test_rays_cloudwatch_check_takes_the_image_for_an_id() -> None:
     provider = SimpleNamespace(ec2=SimpleNamespace(meta=SimpleNamespace(client=client)))
     _ray.aws_node_provider()._check_ami_cwa_installation(provider, {"ImageId": "ami-1"})
     assert asked == [["ami-1"]]
+
+
+class StoppedError(Exception):
+    """Enough is seen."""
+
+
+class Asking:
+    """A provider that notes whether a command only reads, and goes no further."""
+
+    said: ClassVar[list[bool]] = []
+
+    @staticmethod
+    def fillout_available_node_types_resources(config: dict[str, Any]) -> dict[str, Any]:
+        return config
+
+    @staticmethod
+    def bootstrap_config(config: dict[str, Any]) -> dict[str, Any]:
+        Asking.said.append(_ray.reads_only())
+        raise StoppedError
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "reads"),
+    [
+        ("create_or_update_cluster", {"override_min_workers": None, "override_max_workers": None, "yes": True}, False),
+        ("teardown_cluster", {"yes": True, "workers_only": False, "keep_min_workers": False}, True),
+        ("exec_cluster", {"cmd": "true"}, True),
+        ("exec_cluster", {"cmd": "true", "start": True}, False),
+    ],
+)
+def test_a_command_that_launches_nothing_is_told_from_one_that_does(
+    command: str, options: dict[str, Any], reads: bool, tmp_path: Path
+) -> None:
+    from ray.autoscaler._private import commands
+
+    config = complete()
+    config["provider"]["module"] = f"{__name__}.Asking"
+    path = tmp_path / "cluster.yaml"
+    path.write_text(yaml.safe_dump(config))
+    run = getattr(commands, command)
+    wanted = inspect.signature(run).parameters
+    rest = {"override_cluster_name": None, "no_restart": False, "restart_only": False, "no_config_cache": True}
+    with pytest.raises(StoppedError):
+        run(str(path), **options, **{name: value for name, value in rest.items() if name in wanted})
+    assert Asking.said.pop() is reads, "Ray resolves configs elsewhere: _ray.reads_only is wrong"
