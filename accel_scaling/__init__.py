@@ -1,6 +1,13 @@
 """Ray node providers that launch correctly typed accelerator machines and confirm them on boot.
 
-Importing this package imports neither ray nor a cloud SDK.
+In programs: `import accel_scaling as acc`, then `acc.remote`, `acc.options`, `acc.bundle`, `acc.get_acc_ids`, and a
+constant for each accelerator type, such as `acc.NVIDIA_TESLA_V100`. Importing this package imports neither ray nor a
+cloud SDK.
 """
 
-__version__ = "0.1.0"
+from accel_scaling.accelerators import *  # noqa: F403 - constants only, and every one of them
+from accel_scaling.asking import bundle as bundle
+from accel_scaling.asking import get_acc_ids as get_acc_ids
+from accel_scaling.asking import options as options
+from accel_scaling.asking import remote as remote
+from accel_scaling.version import __version__ as __version__

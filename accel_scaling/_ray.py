@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from ray._private.worker import RemoteDecorator as RemoteDecorator  # noqa: PLC0414 - of `ray.remote(...)`
+
 RAY_MINOR = "2.60"
+KV_NAMESPACE = b"accel_scaling"
 
 
 def aws_node_provider() -> Any:
@@ -104,17 +107,38 @@ def autoscaler_config_path() -> Path | None:
     return Path(found).expanduser() if found else None
 
 
+def autoscaler_version() -> str:
+    """Return which autoscaler this process is: ``v2`` (ray/autoscaler/v2/monitor.py), ``v1`` (_private/monitor.py)."""
+    return "v2" if Path(sys.argv[0]).parent.name == "v2" else "v1"
+
+
 def autoscaler_metrics_registry() -> Any | None:
     """Return the Prometheus registry of the autoscaler that is making its provider just now; None where there is none.
 
     Ray keeps it in a variable of the monitor that calls us; the monitor serves it at the autoscaler's metrics port.
     """
+    return getattr(_of_calling_autoscaler("prom_metrics", "registry"), "registry", None)
+
+
+def autoscaler_kv_put(key: str, value: str) -> None:
+    """Write a value into the cluster's key-value store, in the autoscaler that is making its provider just now.
+
+    Raises:
+        RuntimeError: this process is no autoscaler; whatever gRPC raises where the store does not answer.
+    """
+    client = _of_calling_autoscaler("gcs_client", "internal_kv_put")
+    if client is None:
+        raise RuntimeError("no client of the cluster's key-value store in the callers of the provider")
+    client.internal_kv_put(key.encode(), value.encode(), True, KV_NAMESPACE)  # noqa: FBT003 - Ray's Cython takes no names
+
+
+def _of_calling_autoscaler(name: str, having: str) -> Any | None:
+    """Return a variable, or an attribute of ``self``, of a caller of the provider; the nearest that has ``having``."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - there is no other way to it
     while frame is not None:
-        metrics = frame.f_locals.get("prom_metrics") or getattr(frame.f_locals.get("self"), "prom_metrics", None)
-        registry = getattr(metrics, "registry", None)
-        if registry is not None:
-            return registry
+        for found in (frame.f_locals.get(name), getattr(frame.f_locals.get("self"), name, None)):
+            if hasattr(found, having):
+                return found
         frame = frame.f_back
     return None
 
@@ -234,3 +258,38 @@ def gcp_reuse_tags() -> tuple[str, ...]:
     from ray.autoscaler.tags import TAG_RAY_NODE_KIND, TAG_RAY_NODE_NAME, TAG_RAY_USER_NODE_TYPE
 
     return TAG_RAY_NODE_NAME, TAG_RAY_NODE_KIND, TAG_RAY_USER_NODE_TYPE
+
+
+def connect() -> None:
+    """Connect this process to a cluster where it is not, as Ray does at the first `.remote()`."""
+    from ray._private.auto_init_hook import auto_init_ray
+
+    auto_init_ray()
+
+
+def is_connected() -> bool:
+    """Whether this process is connected to a cluster; imports Ray only where somebody did."""
+    ray = sys.modules.get("ray")
+    return bool(ray and ray.is_initialized())
+
+
+def cluster_and_job() -> Any:
+    """Return what tells one connection of this process from another."""
+    from ray._private.worker import global_worker
+
+    return global_worker.current_cluster_and_job
+
+
+def nodes_resources() -> list[dict[str, float]]:
+    """Return the resources of each living node of the connected cluster."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def kv_get(key: str) -> str | None:
+    """Return a value of the cluster's key-value store, None where nobody wrote it."""
+    from ray.experimental import internal_kv
+
+    found = internal_kv._internal_kv_get(key, namespace=KV_NAMESPACE)  # noqa: SLF001
+    return found.decode() if found is not None else None

@@ -33,3 +33,10 @@ class ClusterConfigError(AccelScalingError):
 
 class RehearsalError(AccelScalingError):
     """The local cloud could not be started or used on this machine."""
+
+
+class AskingError(AccelScalingError, ValueError):
+    """A task or an actor asks for accelerators in a way that cannot be: a number, a type, or two that contradict.
+
+    A ``ValueError`` too, as what Ray raises for a wrong option.
+    """

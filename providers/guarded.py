@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
+from accel_scaling.providers import node_types
 from accel_scaling.providers.guard import Guard, guard_of
 from accel_scaling.providers.refusing import RefusingCommandRunner
 
@@ -37,6 +38,7 @@ class GuardedProvider:
 
     def _guard_with(self, provider_config: Mapping[str, Any]) -> None:
         self.guard: Guard = guard_of(provider_config)
+        node_types.publish(_ray.autoscaler_config_path())
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """Return the names of the cluster's nodes with these tags; without a machine that is kept for inspection."""

@@ -175,7 +175,7 @@ def _table(
 
 def _version(sources: Iterable[Source]) -> str:
     """Return the package's version and 8 hex digits over the content of the layers, in their order."""
-    from accel_scaling import __version__
+    from accel_scaling.version import __version__
 
     check_sum = 0
     for source in sources:

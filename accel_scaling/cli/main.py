@@ -8,8 +8,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from accel_scaling import __version__
 from accel_scaling.errors import AccelScalingError
+from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import accel_scaling
+from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ def build(cache: Path | None = None, chips: Sequence[Path] = ()) -> Path:
         cache: where bundles are kept; ``~/.cache/accel_scaling`` by default.
         chips: the user's own accelerators (YAML), strongest first; nodes confirm by them too.
     """
-    package = Path(accel_scaling.__file__).parent
+    package = Path(__file__).parent.parent
     cache = cache or Path.home() / ".cache" / "accel_scaling"
     target = cache / f"bundle-{fingerprint(package, chips)}"
     if not target.is_dir():
@@ -50,7 +50,7 @@ def build(cache: Path | None = None, chips: Sequence[Path] = ()) -> Path:
 
 def fingerprint(package: Path, chips: Sequence[Path] = ()) -> str:
     """Return twelve hex digits that change with any file of the bundle."""
-    digest = hashlib.sha256(accel_scaling.__version__.encode())
+    digest = hashlib.sha256(__version__.encode())
     for path in chips:
         digest.update(path.read_bytes() + b"\0")
     for path in _files(package):

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling import __version__, _ray
+from accel_scaling import _ray
 from accel_scaling.catalog.load import chips_here
 from accel_scaling.confirm.compare import compare
 from accel_scaling.confirm.expected import VARIABLE, promised_from_environment
@@ -19,6 +19,7 @@ from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.node.joining import joining_with
 from accel_scaling.node.slice_host import correct_promise
 from accel_scaling.node.wiring import EXIT_REFUSED, LABEL_VERDICT, VERDICT_FILE
+from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
