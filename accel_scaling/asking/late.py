@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
+from accel_scaling.asking.resolve import OURS, check, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,10 +40,10 @@ class Late:
 
     def options(self, **changes: Any) -> Any:
         """Return the same with other options, ours among them, for one call."""
-        from accel_scaling.asking.remote import OURS
-
         theirs = {name: value for name, value in changes.items() if name not in OURS}
-        return Late(self._target, self._asked.changed(changes), {**self._others, **theirs})
+        asked, others = self._asked.changed(changes), {**self._others, **theirs}
+        check(asked, others)
+        return Late(self._target, asked, others)
 
     def bind(self, *args: Any, **kwargs: Any) -> Any:
         """Return a node of Ray's DAG."""
@@ -53,8 +54,6 @@ class Late:
 
     def _of_this_cluster(self) -> Any:
         import ray
-
-        from accel_scaling.asking.remote import resolved
 
         _ray.connect()
         here = _ray.cluster_and_job()

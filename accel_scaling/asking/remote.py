@@ -7,7 +7,6 @@ the cluster must be asked first (no accelerator type, or several), something sta
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
 if TYPE_CHECKING:
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from accel_scaling._ray import RemoteDecorator
     from accel_scaling.asking.ray_options import RayOptions
     from accel_scaling.asking.request import Asked
-
-OURS = ("num_accs", "accelerator_type")
 
 
 @overload
@@ -53,6 +50,8 @@ def remote(target: Callable[..., Any] | None = None, /, **given: Any) -> Any:
         return _remote(target, given)
     if not given:
         raise TypeError("acc.remote() needs arguments, such as num_accs=1; or write @acc.remote without parentheses")
+    from accel_scaling.asking.resolve import check, split
+
     asked, others = split(given)
     check(asked, others)  # where it is written, not where it is first used
     return functools.partial(_remote, given=given)
@@ -77,6 +76,8 @@ def options(
         AskingError: a number or a type that cannot be; no type, and the process is not connected to a cluster, or the
             cluster has several families.
     """
+    from accel_scaling.asking.resolve import resolved, split
+
     asked, others = split({"num_accs": num_accs, "accelerator_type": accelerator_type, **ray_options})
     return resolved(asked, others, must_know=True)
 
@@ -93,6 +94,7 @@ def bundle(num_accs: float | None = None, accelerator_type: str | None = None, *
         AskingError: as for ``options``.
     """
     from accel_scaling.asking.request import bundle_of
+    from accel_scaling.asking.resolve import resource_for, split
 
     asked, _ = split({"num_accs": num_accs, "accelerator_type": accelerator_type})
     return bundle_of(asked, resource_for(asked, must_know=True), resources)
@@ -110,83 +112,11 @@ def get_acc_ids() -> list[str]:
     return sorted((name for ids in by_resource.values() for name in ids), key=lambda name: (len(name), name))
 
 
-def split(given: Mapping[str, Any]) -> tuple[Asked, dict[str, Any]]:
-    """Return what is asked of us, and what passes through to Ray.
-
-    Raises:
-        AskingError: `accelerator_type` is no type and no list of types.
-    """
-    from accel_scaling.asking.request import Asked
-
-    return Asked().changed(given), {name: value for name, value in given.items() if name not in OURS}
-
-
-def check(asked: Asked, others: Mapping[str, Any]) -> None:
-    """Refuse what no cluster can give.
-
-    Raises:
-        AskingError: one sentence.
-    """
-    from accel_scaling.asking import quantities, request, types
-
-    if asked.untyped:
-        quantities.check(asked.num_accs or 0, "GPU")  # at least a number; which family it is of, the cluster says
-    else:
-        request.ray_options(asked, resource_for(asked), others, types.known_here())
-
-
-def resolved(asked: Asked, others: Mapping[str, Any], *, must_know: bool = False) -> dict[str, Any]:
-    """Return the options for Ray.
-
-    Args:
-        asked: the accelerators.
-        others: the user's other options.
-        must_know: refuse where the cluster has to be asked and none is connected; else connect to one.
-
-    Raises:
-        AskingError: as for ``options``.
-    """
-    from accel_scaling import _ray
-    from accel_scaling.asking import cluster, types
-    from accel_scaling.asking.request import ray_options
-    from accel_scaling.errors import AskingError
-
-    found = ray_options(asked, resource_for(asked, must_know=must_know), others, types.known_here())
-    if len(asked.types) > 1 and _ray.is_connected() and not cluster.knows_preferences():
-        raise AskingError(
-            f"accelerator_type={list(asked.types)!r}: this cluster's autoscaler is v1, which knows no order of "
-            "preference; name one accelerator_type, or launch the cluster with autoscaler v2"
-        )
-    return found
-
-
-def resource_for(asked: Asked, *, must_know: bool = False) -> str:
-    """Return the Ray resource of what is asked, having checked the number; arguments as ``resolved``."""
-    from accel_scaling import _ray
-    from accel_scaling.asking import cluster, quantities, types
-    from accel_scaling.errors import AskingError
-
-    if asked.num_accs is None and not asked.types:
-        return ""
-    if asked.types:
-        resource = types.known_here().resource_of(asked.types)
-    else:
-        if must_know and not _ray.is_connected():
-            raise AskingError(
-                f"num_accs={asked.num_accs} without accelerator_type: which accelerators the cluster has is known "
-                "after ray.init() only; call it before, or name an accelerator_type"
-            )
-        _ray.connect()
-        resource = cluster.families_here(types.known_here().chips).the_one(asked.num_accs or 0)
-    if asked.num_accs is not None:
-        quantities.check(asked.num_accs, resource)
-    return resource
-
-
 def _remote(target: Callable[..., Any], given: Mapping[str, Any]) -> Any:
     import ray
 
     from accel_scaling.asking.late import Late
+    from accel_scaling.asking.resolve import resolved, split
 
     asked, others = split(given)
     if asked.by_cluster:
@@ -199,7 +129,8 @@ def _remote(target: Callable[..., Any], given: Mapping[str, Any]) -> Any:
 
 def _options(made: Any, asked: Asked, others: Mapping[str, Any], **changes: Any) -> Any:
     """Do what `.options()` of Ray's remote function or actor class does, with our two arguments among them."""
-    from accel_scaling.asking.request import WRITES
+    from accel_scaling.asking.request import WRITES, Asked
+    from accel_scaling.asking.resolve import OURS, resolved
 
     own = type(made).options
     if not {*OURS, *WRITES} & changes.keys():
@@ -207,7 +138,7 @@ def _options(made: Any, asked: Asked, others: Mapping[str, Any], **changes: Any)
     theirs = {name: value for name, value in changes.items() if name not in OURS}
     wanted = asked.changed(changes)
     if "num_accs" not in changes and theirs.keys() & {"num_gpus", "resources"}:
-        wanted = replace(wanted, num_accs=None)  # the user counts in Ray's words here
+        wanted = Asked(types=wanted.types)  # the user counts in Ray's words here
     new = resolved(wanted, {**others, **theirs})
     before = resolved(asked, others)
     taken_back = {name: None for name in WRITES if name in before and name not in new}

@@ -33,8 +33,8 @@ class Asked:
 
     @property
     def untyped(self) -> bool:
-        """Whether the cluster must say which family is meant."""
-        return self.num_accs is not None and not self.types
+        """Whether the cluster must say which family is meant; of none at all, none is."""
+        return bool(self.num_accs) and not self.types
 
     @property
     def by_cluster(self) -> bool:
@@ -76,7 +76,7 @@ def ray_options(asked: Asked, resource: str, others: Mapping[str, Any], known: K
         AskingError: an option that says the same otherwise.
     """
     options = dict(others)
-    if asked.num_accs is not None:
+    if asked.num_accs is not None and resource:
         _count(options, asked.num_accs, resource)
     if len(asked.types) == 1:
         options["accelerator_type"] = asked.types[0]
@@ -96,9 +96,9 @@ def bundle_of(asked: Asked, resource: str, others: Mapping[str, float]) -> dict[
             f"a placement group's bundle takes one accelerator_type, not a list ({', '.join(asked.types)}); Ray has no "
             "fallback for bundles"
         )
-    if resource in others:
+    if resource and resource in others:
         raise AskingError(f"num_accs and {resource} both say how many accelerators; leave one out")
-    counted = {resource: asked.num_accs} if asked.num_accs is not None else {}
+    counted = {resource: asked.num_accs} if asked.num_accs is not None and resource else {}
     return {**others, **counted, **{f"accelerator_type:{name}": SHARE_OF_TYPE for name in asked.types}}
 
 
