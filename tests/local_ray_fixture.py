@@ -1,0 +1,26 @@
+"""Ray on this machine, as one process per test file has it, with what a node with two T4 would announce."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import ray
+
+
+@pytest.fixture(name="two_t4", scope="module")
+def two_t4_fixture() -> Iterator[None]:
+    """A cluster of one node with two T4."""
+    ray.init(
+        num_cpus=8,
+        num_gpus=2,
+        resources={"accelerator_type:T4": 1},
+        labels={"ray.io/accelerator-type": "T4"},
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
