@@ -59,5 +59,5 @@ class Late:
         here = _ray.cluster_and_job()
         if self._made is None or self._made[0] != here:
             found = resolved(self._asked, self._others)
-            self._made = (here, ray.remote(**found)(self._target))
+            self._made = (here, ray.remote(**found)(self._target) if found else ray.remote(self._target))
         return self._made[1]
