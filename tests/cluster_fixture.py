@@ -72,7 +72,11 @@ class Cluster:
     def up(self) -> None:
         done = self.ray("up", "-y", str(self.path))
         assert done.returncode == 0, done.stdout[-3000:]
-        done = self.ray("rsync-up", str(self.path), str(ROOT / "tests" / "cluster_task.py"), "cluster_task.py")
+        self.has("cluster_task.py")
+
+    def has(self, program: str) -> None:
+        """Put one of the tests' programs on the head."""
+        done = self.ray("rsync-up", str(self.path), str(ROOT / "tests" / program), program)
         assert done.returncode == 0, done.stdout[-3000:]
 
     def exec(self, command: str) -> str:
@@ -82,10 +86,17 @@ class Cluster:
 
     def task(self, *, timeout_s: float = 120, **options: Any) -> dict[str, Any]:
         """Run one task with these options of ray.remote; say what it saw and which machines are alive."""
-        text = self.exec(shlex.join(["python3", "cluster_task.py", json.dumps(options), str(timeout_s)]))
-        start = text.index("RESULT {")
-        result: dict[str, Any] = json.loads(text[start + len("RESULT ") : text.rindex("}") + 1])
+        result: dict[str, Any] = self._said("cluster_task.py", json.dumps(options), str(timeout_s))
         return result
+
+    def scenario(self, name: str, argument: Any) -> Any:
+        """What a scenario of cluster_accs.py returns on the head."""
+        return self._said("cluster_accs.py", name, json.dumps(argument))
+
+    def _said(self, *words: str) -> Any:
+        text = self.exec(shlex.join(["python3", *words]))
+        result = next(line for line in text.splitlines() if line.startswith("RESULT "))
+        return json.loads(result.removeprefix("RESULT "))
 
     def log(self) -> str:
         """The autoscaler's log, from the head."""

@@ -37,6 +37,12 @@ def test_a_task_launches_the_machine_that_it_asks_for_and_the_package_came_with_
         if autoscaler is V2:
             ran = one.task(label_selector={"ray.io/accelerator-type": "A10G"}, num_gpus=1)["ran"]
             assert ran["labels"]["accel-scaling.io/instance-type"] == "g5.xlarge"
+        else:
+            one.has("cluster_accs.py")
+            refused = one.scenario("refusal", {"num_accs": 1, "accelerator_type": ["H100", "T4"]})
+            assert "this cluster's autoscaler is v1, which knows no order of preference" in refused
+            (ran,) = one.scenario("each", [{"num_accs": 1}])  # all that it can launch has NVIDIA's GPUs
+            assert ran["variables"] == {"CUDA_VISIBLE_DEVICES": "0"}
         # A slice of an L4 is announced as that, and never as an L4.
         ran = one.task(accelerator_type="L4-3Q", num_gpus=1)["ran"]
         assert ran["resources"]["accelerator_type:L4-3Q"] == 1

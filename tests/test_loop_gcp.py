@@ -103,6 +103,9 @@ def test_a_slice_of_two_hosts_is_reserved_from_nothing_and_each_host_knows_its_n
         one.up()
         assert 'RESERVED [["0", 1.0], ["1", 0]] 1' in one.exec("python3 -c " + shlex.quote(RESERVE))
         assert machines_of(one.local, ["asked"]) == ["n2-standard-2", "v4-16"], "one slice, not one for each host"
+        one.has("cluster_accs.py")
+        (ran,) = one.scenario("each", [{"num_accs": 2, "accelerator_type": "TPU-V4"}])
+        assert (ran["verdict"], ran["ids"], ran["variables"]) == ("Confirmed", ["0", "1"], {"TPU_VISIBLE_CHIPS": "0,1"})
 
 
 def test_a_head_that_lies_is_deleted_and_ray_up_says_why() -> None:
