@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -156,11 +159,37 @@ def test_a_bundle_reserves_devices() -> None:
     ray.util.remove_placement_group(group)
 
 
-def test_a_users_own_runtime_env_and_setup_hook_keep_working(typed: Any) -> None:
-    @ray.remote(num_cpus=0)
-    def own() -> str | None:
-        return os.environ.get("OWN")
+NARROWED = """
+import json, os
+import ray
+import accel_scaling as acc
 
-    with_env = typed.options(runtime_env={"env_vars": {"OWN": "1"}})
-    assert len(ray.get(with_env.remote(), timeout=SOON_S)[0]) == 1
-    assert ray.get(acc.remote(runtime_env={"env_vars": {"OWN": "1"}}, num_cpus=0)(own._function).remote()) == "1"
+def hook():
+    os.environ["HOOKED"] = "1"
+
+ray.init(num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR",
+         runtime_env={"worker_process_setup_hook": hook, "env_vars": {"OWN": "2"}})
+
+@acc.remote(num_accs=1)
+def one():
+    return acc.get_acc_ids(), [os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "HOOKED", "OWN")]
+
+@acc.remote(num_accs=2)
+class Both:
+    def seen(self):
+        return acc.get_acc_ids(), os.environ.get("CUDA_VISIBLE_DEVICES")
+
+print("RESULT", json.dumps([ray.get(one.remote()), ray.get(Both.remote().seen.remote())]))
+"""
+
+
+def test_a_narrowed_variable_a_setup_hook_and_a_runtime_env_keep_working() -> None:
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "5,7"}
+    done = subprocess.run([sys.executable, "-c", NARROWED], env=environment, capture_output=True, text=True, check=True)
+    line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
+    (ids, (visible, hooked, own)), both = json.loads(line.removeprefix("RESULT "))
+    assert (hooked, own) == ("1", "2")
+    assert ids in (["5"], ["7"])
+    assert visible == ids[0]
+    assert sorted(both[0]) == ["5", "7"]
+    assert both[1] == ",".join(both[0]), "the first id is the framework's device 0"

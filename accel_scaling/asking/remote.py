@@ -104,12 +104,12 @@ def get_acc_ids() -> list[str]:
     """Return the ids of the accelerators that this task or actor was given; empty where it asked for none.
 
     A node has accelerators of one family, so the ids need no family beside them. They are what the family's visible
-    devices variable holds, e.g. ``CUDA_VISIBLE_DEVICES``.
+    devices variable holds, e.g. ``CUDA_VISIBLE_DEVICES``, in its order: the first is the framework's device 0.
     """
     import ray
 
     by_resource = ray.get_runtime_context().get_accelerator_ids()
-    return sorted((name for ids in by_resource.values() for name in ids), key=lambda name: (len(name), name))
+    return [name for ids in by_resource.values() for name in ids]
 
 
 def _remote(target: Callable[..., Any], given: Mapping[str, Any]) -> Any:
