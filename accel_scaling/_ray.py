@@ -273,11 +273,11 @@ def is_connected() -> bool:
     return bool(ray and ray.is_initialized())
 
 
-def cluster_and_job() -> Any:
-    """Return what tells one connection of this process from another."""
+def worker() -> Any:
+    """Return this process's end of its connection; its ``node`` is another object with each `ray.init()`."""
     from ray._private.worker import global_worker
 
-    return global_worker.current_cluster_and_job
+    return global_worker
 
 
 def nodes_resources() -> list[dict[str, float]]:

@@ -193,3 +193,24 @@ def test_a_narrowed_variable_a_setup_hook_and_a_runtime_env_keep_working() -> No
     assert visible == ids[0]
     assert sorted(both[0]) == ["5", "7"]
     assert both[1] == ",".join(both[0]), "the first id is the framework's device 0"
+
+
+AGAIN = """
+import ray
+import accel_scaling as acc
+
+@acc.remote(num_accs=1)
+def one():
+    return acc.get_acc_ids()
+
+for resources in ({"num_gpus": 1}, {"num_gpus": 0, "resources": {"neuron_cores": 2}}):
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR", **resources)
+    print("RESULT", ray.get(one.remote()), ray.get(one.remote()))
+    ray.shutdown()
+"""
+
+
+def test_another_cluster_is_asked_anew() -> None:
+    done = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, check=True)
+    said = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    assert said == ["RESULT ['0'] ['0']"] * 2, "a GPU in the first, a Neuron core in the second"

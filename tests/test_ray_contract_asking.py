@@ -113,3 +113,12 @@ def test_type_checkers_find_what_ray_remote_returns() -> None:
     from ray._private.worker import RemoteDecorator
 
     assert callable(RemoteDecorator), "Ray has no RemoteDecorator: the types of acc.remote are gone"
+
+
+def test_each_connection_has_a_node_of_its_own() -> None:
+    from ray._private import worker
+
+    assert "global_worker.node = None" in inspect.getsource(worker.shutdown) or "node = None" in inspect.getsource(
+        worker.disconnect
+    ), "Ray keeps its node over a shutdown: asking.late would take one cluster for another"
+    assert _ray.worker() is worker.global_worker

@@ -21,7 +21,11 @@ class Late:
         self._target = target
         self._asked = asked
         self._others = dict(others)
-        self._made: tuple[Any, Any] | None = None
+        self._worker: Any = (
+            None  # this process's end of its connection, and what it is connected to; None: not asked yet
+        )
+        self._node: Any = None
+        self._made: Any = None
         functools.update_wrapper(self, target, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -36,6 +40,8 @@ class Late:
         Raises:
             AskingError: the cluster has no accelerator, several families, or an autoscaler without preferences.
         """
+        if self._worker is not None and self._worker.node is self._node:  # every call but the first in a cluster
+            return self._made.remote(*args, **kwargs)
         return self._of_this_cluster().remote(*args, **kwargs)
 
     def options(self, **changes: Any) -> Any:
@@ -50,14 +56,15 @@ class Late:
         return self._of_this_cluster().bind(*args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_made": None}  # what was decided here need not hold where it is used next
+        # What was decided here need not hold where it is used next.
+        return {**self.__dict__, "_worker": None, "_node": None, "_made": None}
 
     def _of_this_cluster(self) -> Any:
         import ray
 
         _ray.connect()
-        here = _ray.cluster_and_job()
-        if self._made is None or self._made[0] != here:
-            found = resolved(self._asked, self._others)
-            self._made = (here, ray.remote(**found)(self._target) if found else ray.remote(self._target))
-        return self._made[1]
+        found = resolved(self._asked, self._others)
+        self._made = ray.remote(**found)(self._target) if found else ray.remote(self._target)
+        self._worker = _ray.worker()
+        self._node = self._worker.node
+        return self._made
