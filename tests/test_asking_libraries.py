@@ -1,4 +1,4 @@
-"""Ray's libraries take what we return where they take Ray's own options: Data, Train and Serve, each with a GPU."""
+"""Ray's libraries take what we return where they take Ray's own options: Data and Train, each with a GPU."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import pytest
 import accel_scaling as acc
 from tests.local_ray_fixture import two_t4_fixture  # noqa: F401 - a fixture
 
-# Serve's own use of pydantic is deprecated by pydantic, in a page of warnings.
-pytestmark = [pytest.mark.usefixtures("two_t4"), pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+pytestmark = pytest.mark.usefixtures("two_t4")
 
 
 def test_ray_data_maps_batches_on_accelerators() -> None:
@@ -28,20 +27,6 @@ def test_ray_data_maps_batches_on_accelerators() -> None:
     )
     assert sorted(row["id"] for row in rows) == [0, 1, 2, 3]
     assert {row["device"] for row in rows} <= {"0", "1"}
-
-
-def test_ray_serve_gives_a_replica_half_of_one() -> None:
-    from ray import serve
-
-    @serve.deployment(ray_actor_options=acc.options(num_accs=0.5, accelerator_type="T4"))
-    class Model:
-        def __call__(self) -> list[str]:
-            return acc.get_acc_ids()
-
-    try:
-        assert serve.run(Model.bind(), route_prefix=None).remote().result(timeout_s=60) in (["0"], ["1"])
-    finally:
-        serve.shutdown()
 
 
 def test_ray_train_gives_each_worker_its_own(tmp_path: Path) -> None:

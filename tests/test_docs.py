@@ -248,6 +248,16 @@ def test_a_python_block_runs_up_to_the_cluster(block: Block, monkeypatch: pytest
     exec(compile(submitted, str(block), "exec"), {"__name__": "document"})
 
 
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.key == "python"], ids=str)
+def test_an_error_in_a_document_is_what_its_expression_raises(block: Block) -> None:
+    import accel_scaling
+    from accel_scaling.errors import AskingError
+
+    with pytest.raises(AskingError) as raised:
+        eval(block.value, {"acc": accel_scaling})
+    assert f"{raised.type.__name__}: {raised.value}\n" == block.body
+
+
 def test_each_way_to_ask_for_a_device_is_one_that_ray_takes_and_the_catalog_promises() -> None:
     import ray
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from accel_scaling.local_hosts.faults import Faults
 from tests.cluster_fixture import cluster, config_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
@@ -19,10 +20,11 @@ FAMILIES: list[tuple[dict[str, Any], str, list[str], str]] = [
 
 
 def test_each_family_gets_its_ids_and_gives_them_back_and_no_device_has_two_owners() -> None:
-    config = config_of({name: name for _, name, _, _ in FAMILIES} | {"a100": "p4d.24xlarge"})
+    config = config_of({name: name for _, name, _, _ in FAMILIES} | {"h100": "p5.48xlarge", "a100": "p4d.24xlarge"})
     gaudi = config["available_node_types"]["dl1.24xlarge"]["node_config"]
     gaudi["ImageId"] = "ami-0123456789abcdef0"  # AWS has none with its driver: a user names one
     with cluster(config) as one:
+        one.local.set_faults(Faults(capacity={"p5.48xlarge": 0}))
         one.up()
         one.has("cluster_accs.py")
         # From nothing: each task launches the machine of its family.
@@ -43,11 +45,13 @@ def test_each_family_gets_its_ids_and_gives_them_back_and_no_device_has_two_owne
         told = one.scenario("owners", {"num_accs": 1, "accelerator_type": "T4"})
         assert (told["tasks"], told["two_owners"], told["ids"]) == (500, 0, ["0", "1", "2", "3"])
         assert told["killed"] > 10
-        # The first choice cannot be had here (no type of the file has it): the second one's machine is there.
+        # Of two choices, a free node goes before a launch; and what is sold out gives way to the next.
         (ran,) = one.scenario("each", [{"num_accs": 1, "accelerator_type": ["H100", "T4"]}])
         assert ran["instance_type"] == "g4dn.12xlarge"
-        # Without a type, the families that the file can launch are named, those without a machine too.
+        (ran,) = one.scenario("each", [{"num_accs": 8, "accelerator_type": ["H100", "A100-40G"]}])
+        assert (ran["instance_type"], len(ran["ids"])) == ("p4d.24xlarge", 8)
+        # Without a type, the families that the file can launch are named.
         assert one.scenario("refusal", {"num_accs": 1}) == (
             "num_accs=1 may mean several families of accelerators in this cluster: HPU (Intel-GAUDI), neuron_cores "
-            "(Inferentia2, aws-neuron-core), GPU (A100, A100-40G, T4); name an accelerator_type"
+            "(Inferentia2, aws-neuron-core), GPU (A100, A100-40G, H100, T4); name an accelerator_type"
         )
