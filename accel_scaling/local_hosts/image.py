@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.local_hosts.kinds import site_folders
+from accel_scaling.plugins.entry_points import entry_points, normalized
 
 if TYPE_CHECKING:
     from accel_scaling.local_hosts.settings import Settings
@@ -36,6 +37,8 @@ SetEnv {environment}
 # This machine's drivers and their tools: a host shows the emulated ones or none.
 _DRIVERS = ("/usr/lib/*/libnvidia-ml.so*", "/usr/lib*/libnvidia-ml.so*", "/usr/bin/nvidia-smi", "/opt/aws/neuron")
 _PACKAGE = ("accel_scaling", "accel_scaling-*", "__editable__*accel_scaling*", "_accel_scaling*", "accel-scaling*")
+# A plug-in's: its package or module, and what pip leaves beside it.
+_PLUG_IN = ("{root}", "{root}.py", "{package}-*.dist-info", "{package}.egg-info", "__editable__*{package}*")
 _FRESH = ("/tmp", "/var/tmp", "/dev/shm", "/root/.ssh", "/root/.aws", "/root/.config/gcloud")  # noqa: S108 - emptied in the image only
 
 
@@ -67,13 +70,18 @@ def command(*words: str | Path) -> None:
 
 
 def _hide(root: Path, python: Path) -> None:
+    entries = entry_points()
+    patterns = {*_PACKAGE} | {
+        pattern.format(root=entry.root, package=normalized(entry.package)) for entry in entries for pattern in _PLUG_IN
+    }
+    modules = {"accel_scaling", *(entry.root for entry in entries)}
     for folder in site_folders(python):
         inside = root / folder.relative_to("/")
-        for pattern in _PACKAGE:
-            for found in inside.glob(pattern):
-                _remove(found)
+        for found in {path for pattern in patterns for path in inside.glob(pattern)}:
+            _remove(found)
         for pth in inside.glob("*.pth"):
-            kept = [line for line in pth.read_text().splitlines() if not Path(line, "accel_scaling").is_dir()]
+            lines = pth.read_text().splitlines()
+            kept = [line for line in lines if not any(Path(line, name).is_dir() for name in modules)]
             pth.write_text("".join(line + "\n" for line in kept))
     for pattern in _DRIVERS:
         for name in root.glob(pattern.removeprefix("/")):
