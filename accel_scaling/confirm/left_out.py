@@ -1,4 +1,4 @@
-"""What is promised of a plug-in family that could not be loaded: nobody can ask its driver, so the node must not join."""
+"""What is promised of a plug-in family that could not be loaded: nobody can ask its driver, so the node stays out."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def left_out(promised: Mapping[str, float]) -> list[str]:
         promised: the Ray resources that the node is to announce.
     """
     return [
-        f"promised {promised[resource]:g} {resource}; {broken.entry} is left out ({broken.reason}), so nothing here can "
-        f"ask the driver"
+        f"promised {promised[resource]:g} {resource}; {broken.entry} is left out ({broken.reason}), so that "
+        f"nothing here can ask the driver"
         for resource, broken in loaded().broken.items()
         if promised.get(resource, 0) > 0
     ]

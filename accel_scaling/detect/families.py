@@ -1,4 +1,4 @@
-"""The families that this version can probe. A new one is one module with a ``probe`` and one line here; or a plug-in."""
+"""The families that this version can probe. A new one is a plug-in, or one module with a ``probe`` and a line here."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ def register() -> None:
     """Make Ray know the plug-in families of this Python, as it knows its own; doing it again changes nothing.
 
     From then on, `ray.remote` and `.options` check the quantities asked for, `get_accelerator_ids` has the families,
-    and a node that this process starts (`ray.init()` without an address) detects their devices. Without plug-ins it does
-    nothing, and does not import ray.
+    and a node that this process starts (`ray.init()` without an address) detects their devices. Without plug-ins it
+    does nothing, and does not import ray.
     """
     plug_ins = loaded().plug_ins
     if not plug_ins:

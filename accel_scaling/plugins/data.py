@@ -79,12 +79,8 @@ def _chips_of(source: Source, family: Family) -> tuple[dict[str, Chip], list[Pro
     for chip in chips.values():
         at = lines.get(chip.name, 1)
         if (chip.family, chip.resource) != (family.name, family.resource):
-            own = f"family {family.name} and resource {family.resource}"
-            problems.append(
-                Problem(at, f"{chip.name} has family {chip.family}, resource {chip.resource}; expected {own}")
-            )
+            has = f"{chip.name} has family {chip.family}, resource {chip.resource}"
+            problems.append(Problem(at, f"{has}; expected family {family.name}, resource {family.resource}"))
         if chip.name in shipped:
-            problems.append(
-                Problem(at, f"{chip.name} is a chip that ships with accel_scaling; give yours another name")
-            )
+            problems.append(Problem(at, f"{chip.name} ships with accel_scaling; give your chip another name"))
     return chips, problems

@@ -126,7 +126,5 @@ def _wrong_options(family: Any) -> Iterator[str]:
         if not isinstance(option, str) or not is_option(option):
             yield f"run_options has {option!r}; expected options without spaces, as --device=/dev/ferrum"
     each = family.each_device
-    if each and (not isinstance(each, str) or not is_option(each) or DEVICE_NUMBER not in each):
-        yield f"each_device is {each!r}; expected an option with {DEVICE_NUMBER}, as --device=/dev/ferrum{DEVICE_NUMBER}"
-    if not isinstance(each, str):
-        yield f"each_device is {each!r}; expected text"
+    if not isinstance(each, str) or (each and not (is_option(each) and DEVICE_NUMBER in each)):
+        yield f"each_device is {each!r}; expected an option with {DEVICE_NUMBER}, as --device=/dev/ferrum{{n}}"

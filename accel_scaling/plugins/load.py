@@ -93,7 +93,7 @@ def _load_all(found: Sequence[EntryPoint]) -> tuple[dict[str, PlugIn], list[Brok
     for entry in found:
         try:
             plug_ins[entry.resource] = _load(entry, found, plug_ins)
-        except _BrokenError as error:
+        except _BrokenError as error:  # noqa: PERF203 - one that is broken must not stop the others
             broken.append(Broken(entry, str(error)))
     return plug_ins, broken
 
