@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 _OWN = "(`provider.catalog: FILE` or ~/.accel_scaling/*.csv)"
-_PLUG_IN = "install the package that brings it (a plug-in family: docs/families-of-your-own.md)"
+_PLUG_IN = "install the package that brings it (docs/families-of-your-own.md)"
 
 
 class Catalog:
@@ -78,7 +78,7 @@ class Catalog:
             f"instance type {name!r} of {cloud} is not in the catalog {self.version}{hint(name, types)}; "
             + (
                 self._meant(cloud, name)
-                or f"correct the name, add a row for it to a catalog of your own {_OWN}, or {_PLUG_IN}"
+                or f"correct the name, or add a row for it to a catalog of your own {_OWN} or {_PLUG_IN}"
             )
         )
 
