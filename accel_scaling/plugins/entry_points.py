@@ -104,7 +104,7 @@ def _lines_of_group(text: str) -> list[tuple[str, str]]:
     for line in map(str.strip, text.splitlines()):
         if line.startswith("["):
             inside = line == f"[{GROUP}]"
-        elif inside and "=" in line and not line.startswith(("#", ";")):
+        elif inside and "=" in line and not line.startswith("#"):
             name, _, value = line.partition("=")
             lines.append((name.strip(), value.strip()))
     return lines
