@@ -43,8 +43,13 @@ register()
 ALONE = (
     HEAD
     + """
-import ray._private.worker
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=sys.argv[1])
+def hook():
+    os.environ["OF_THE_HOOK"] = "ran"
+
+ray.init(
+    num_cpus=2, include_dashboard=False, log_to_driver=False, _temp_dir=sys.argv[1],
+    runtime_env={"worker_process_setup_hook": hook},
+)
 answers = {"resources": ray.cluster_resources()}
 one = ray.remote(num_cpus=0, resources={"FERRUM": 1})(ids)
 answers["one"] = ray.get(one.remote())
@@ -63,13 +68,10 @@ answers["two"] = ray.get(two.remote())
 none = ray.remote(num_cpus=0)(ids)
 answers["none"] = ray.get(none.remote())
 
-def hook():
-    os.environ["OF_THE_HOOK"] = "ran"
-
 def both():
     return ids(), os.environ.get("OF_THE_HOOK"), os.environ.get("OF_THE_USER")
 
-theirs = {"worker_process_setup_hook": hook, "env_vars": {"OF_THE_USER": "set"}}
+theirs = {"env_vars": {"OF_THE_USER": "set"}}
 answers["theirs"] = ray.get(ray.remote(num_cpus=0, resources={"FERRUM": 1}, runtime_env=theirs)(both).remote())
 left_alone = {"env_vars": {"RAY_EXPERIMENTAL_NOSET_FERRUM_VISIBLE_DEVICES": "1"}}
 answers["noset"] = ray.get(ray.remote(num_cpus=0, resources={"FERRUM": 1}, runtime_env=left_alone)(ids).remote())
