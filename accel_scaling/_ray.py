@@ -262,8 +262,9 @@ def accelerator_manager(
     def whole(quantity: float) -> tuple[bool, str | None]:
         if float(quantity).is_integer() or (shared and quantity < 1):
             return True, None
-        parts = "parts of one device, or whole devices" if shared else "whole devices only"
-        return False, f"{resource} is given as {parts}; {quantity} is neither: ask for {max(round(quantity), 1)}"
+        given = "as parts of one device or as whole devices" if shared else "as whole devices only"
+        wrong = "neither" if shared else "not a whole number"
+        return False, f"{resource} is given {given}, and {quantity} is {wrong}: ask for {max(round(quantity), 1)}"
 
     def visible() -> list[str] | None:
         ids = os.environ.get(variable)

@@ -208,7 +208,9 @@ def test_a_placement_groups_bundle_gives_ids_too(alone):
 def test_a_wrong_quantity_is_refused_in_the_driver(alone):
     (first, second) = alone["refused"]
     assert first[0] == 1.5
-    assert re.search(r"FERRUM is given as parts of one device, or whole devices; 1\.5 is neither: ask for 2", first[1])
+    assert re.search(
+        r"FERRUM is given as parts of one device or as whole devices, and 1\.5 is neither: ask for 2", first[1]
+    )
     assert second[0] == 0.00001
 
 
