@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 RAY_MINOR = "2.60"
 
-# The resources of Ray's accelerator managers (ray/_private/accelerators).
-RAY_RESOURCES = frozenset({"FURIOSA", "GPU", "HPU", "MBLT", "NPU", "RBLN", "TPU", "TTNPU", "neuron_cores"})
-
 # The raylet gives ids to the units of these resources beside GPUs; its list, which the first variable replaces, is
 # compiled in. The modules of the second are imported by each worker before its first task.
 UNIT_RESOURCES = "RAY_custom_unit_instance_resources"

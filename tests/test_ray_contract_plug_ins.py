@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from accel_scaling import _ray
+from accel_scaling.catalog.model import RAY_RESOURCES
 from accel_scaling.families.register import WORKERS_MODULE, announce
 
 ADD = """
@@ -65,7 +66,7 @@ print(json.dumps([
     accelerators.get_accelerator_manager_for_resource("FERRUM").__name__,
     sorted(manager.__name__ for manager in accelerators.get_all_accelerator_managers()),
 ]))""")
-    assert set(resources) == _ray.RAY_RESOURCES | {"FERRUM"}
+    assert set(resources) == RAY_RESOURCES | {"FERRUM"}
     assert name == "FERRUMAcceleratorManager"
     assert names.count(name) == 1, "registering twice adds a second manager"
 
@@ -112,7 +113,7 @@ def test_the_raylets_own_list_of_resources_with_ids_is_the_one_that_we_add_to():
 
     raylet = (Path(ray.__file__).parent / "core/src/ray/raylet/raylet").read_bytes()
     assert _ray.RAYS_UNIT_RESOURCES.encode() + b"\0" in raylet, "the list has changed: correct _ray.RAYS_UNIT_RESOURCES"
-    assert set(_ray.RAYS_UNIT_RESOURCES.split(",")) == _ray.RAY_RESOURCES - {"GPU"}
+    assert set(_ray.RAYS_UNIT_RESOURCES.split(",")) == RAY_RESOURCES - {"GPU"}
     for variable in (_ray.UNIT_RESOURCES, _ray.PRELOADED_MODULES):
         assert variable.encode() in raylet, f"the raylet no longer reads {variable}"
 

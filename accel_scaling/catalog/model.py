@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# The resources of Ray 2.60's accelerator managers (ray/_private/accelerators); a contract test holds this equal.
+RAY_RESOURCES = frozenset({"FURIOSA", "GPU", "HPU", "MBLT", "NPU", "RBLN", "TPU", "TTNPU", "neuron_cores"})
+
 
 @dataclass(frozen=True)
 class Chip:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from accel_scaling._ray import RAY_RESOURCES
+from accel_scaling.catalog.model import RAY_RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

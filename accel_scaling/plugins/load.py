@@ -1,4 +1,7 @@
-"""The plug-in families of this Python: each loaded and checked once; a broken one is named once and left out."""
+"""The plug-in families of this Python: each loaded and checked once; a broken one is named once and left out.
+
+What loads them is imported where there is one: without plug-ins, commands do not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.node_rules import shipped_families
 from accel_scaling.errors import CatalogFileError
-from accel_scaling.plugins.data import Data, data_of
 from accel_scaling.plugins.entry_points import EntryPoint, entry_points
-from accel_scaling.plugins.family import Family, problem_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from accel_scaling.plugins.data import Data
+    from accel_scaling.plugins.family import Family
 
 REPAIR = "repair it or uninstall the package"
 
@@ -99,6 +102,10 @@ def _load_all(found: Sequence[EntryPoint]) -> tuple[dict[str, PlugIn], list[Brok
 
 
 def _load(entry: EntryPoint, found: Sequence[EntryPoint], others: Mapping[str, PlugIn]) -> PlugIn:
+    from accel_scaling.catalog.node_rules import shipped_families
+    from accel_scaling.plugins.data import data_of
+    from accel_scaling.plugins.family import problem_of
+
     if sum(other.resource == entry.resource for other in found) > 1:
         raise _BrokenError(_claimed_by(entry.resource, found))
     family = _family(entry)
@@ -122,6 +129,8 @@ def _family(entry: EntryPoint) -> Family:
         found = getattr(importlib.import_module(entry.module), entry.attribute)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: whatever it does, the others go on
         raise _BrokenError(f"it cannot be imported ({type(error).__name__}: {error})") from None
+    from accel_scaling.plugins.family import Family
+
     if not isinstance(found, Family):
         raise _BrokenError(f"{entry.value} is {type(found).__name__}; expected an accel_scaling.families.Family")
     return found
