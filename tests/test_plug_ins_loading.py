@@ -101,6 +101,7 @@ WRONG_FIELDS = [
     ("resource='FER RUM'", "resource is 'FER RUM'; expected a word, such as FERRUM"),
     ("resource='IRON'", "its resource is IRON; the entry point must have that name"),
     ("visible_devices='ferrum-devices'", "visible_devices is 'ferrum-devices'; expected an environment variable"),
+    ("visible_devices='CUDA_VISIBLE_DEVICES'", "visible_devices is CUDA_VISIBLE_DEVICES, which Ray sets for another"),
     ("visible_devices=None", "visible_devices is None; expected an environment variable"),
     ("nodes='/dev/ferrum[0-9]*'", "nodes is '/dev/ferrum[0-9]*'; expected a pattern of names below /dev"),
     ("nodes='../etc/[0-9]*'", "nodes is '../etc/[0-9]*'; expected a pattern of names below /dev"),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from accel_scaling.local_hosts import image_site
+from accel_scaling.local_hosts import image, image_site
 from accel_scaling.node import bundle
 from accel_scaling.node.travelling import plug_in_files
 from tests.plug_ins_fixture import (
@@ -114,6 +114,19 @@ def test_any_changed_file_of_a_plug_in_makes_another_bundle(ferrum, tmp_path, ch
     with (ferrum / "ferrum_n1" / changed).open("a", encoding="utf-8") as file:
         file.write("\n")
     assert bundle.build(tmp_path / "cache") != before
+
+
+def test_an_isolated_hosts_image_has_neither_a_plug_in_nor_what_pip_left_of_it(ferrum, tmp_path, monkeypatch):
+    inside = tmp_path / "image" / "site-packages"
+    shutil.copytree(ferrum, inside)
+    (inside / "__editable__.ferrum_n1-1.0.pth").write_text("import __editable___ferrum_n1_1_0_finder\n")
+    (inside / "__editable___ferrum_n1_1_0_finder.py").touch()
+    (inside / "theirs.pth").write_text(f"{ferrum}\n/their/own\n")
+    (inside / "ferrum_tools").mkdir()
+    monkeypatch.setattr(image, "site_folders", lambda python: [Path("/site-packages")])
+    image._hide(tmp_path / "image", Path(sys.executable))
+    assert sorted(path.name for path in inside.iterdir()) == ["ferrum_tools", "theirs.pth"]
+    assert (inside / "theirs.pth").read_text() == "/their/own\n"
 
 
 def test_without_plug_ins_nothing_is_added_to_the_bundle(tmp_path):

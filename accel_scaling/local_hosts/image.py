@@ -46,7 +46,7 @@ def make_image(settings: Settings, upper: Path, work: Path, root: Path) -> None:
     """Fills ``upper``; ``root`` is where the image is mounted meanwhile.
 
     Raises:
-        RehearsalError: the image would still hold accel_scaling, or a command failed.
+        RehearsalError: the image would still hold accel_scaling or a plug-in, or a command failed.
     """
     for folder in (upper, work, root):
         folder.mkdir(parents=True)
@@ -74,7 +74,7 @@ def _hide(root: Path, python: Path) -> None:
     patterns = {*_PACKAGE} | {
         pattern.format(root=entry.root, package=normalized(entry.package)) for entry in entries for pattern in _PLUG_IN
     }
-    modules = {"accel_scaling", *(entry.root for entry in entries)}
+    modules = _hidden_modules()
     for folder in site_folders(python):
         inside = root / folder.relative_to("/")
         for found in {path for pattern in patterns for path in inside.glob(pattern)}:
@@ -86,6 +86,11 @@ def _hide(root: Path, python: Path) -> None:
     for pattern in _DRIVERS:
         for name in root.glob(pattern.removeprefix("/")):
             _remove(name)
+
+
+def _hidden_modules() -> set[str]:
+    """The packages that may be on this machine and must come to a host by themselves."""
+    return {"accel_scaling", *(entry.root for entry in entry_points())}
 
 
 def _remove(path: Path) -> None:
@@ -144,11 +149,14 @@ def _write_sshd(root: Path, settings: Settings) -> None:
 
 
 def _check(root: Path, settings: Settings) -> None:
-    code = "import importlib.util as u, sys; sys.exit(u.find_spec('accel_scaling') is not None)"
+    code = "import importlib.util as u, sys; sys.exit(any(map(u.find_spec, sys.argv[1:])))"
+    names = sorted(_hidden_modules())
     done = subprocess.run(
-        ["chroot", f"--userspec={settings.ssh_user}", root, settings.python, "-c", code],
+        ["chroot", f"--userspec={settings.ssh_user}", root, settings.python, "-c", code, *names],
         capture_output=True, text=True, check=False, cwd="/", env={"PATH": os.environ["PATH"], "HOME": "/"},
     )  # fmt: skip
     if done.returncode:
-        why = done.stderr.strip().splitlines()[-1:] or ["it holds accel_scaling, which must come to it by itself"]
+        why = done.stderr.strip().splitlines()[-1:] or [
+            f"it holds {' or '.join(names)}, which must come to it by itself"
+        ]
         raise RehearsalError(f"the hosts' image is not usable with {settings.python}: {why[0]}")

@@ -13,16 +13,15 @@ import sys
 import time
 from typing import Any
 
+from accel_scaling.catalog.model import RAY_VISIBLE_DEVICES
 from accel_scaling.families import families, register
-
-VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "NEURON_RT_VISIBLE_CORES", "HIP_VISIBLE_DEVICES", "HABANA_VISIBLE_MODULES")
 
 
 def where_am_i() -> dict[str, Any]:
     """Return what a task sees of the node that it runs on."""
     import ray
 
-    variables = (*VISIBLE_DEVICES, *(family.visible_devices for family in families().values()))
+    variables = (*sorted(RAY_VISIBLE_DEVICES), *(family.visible_devices for family in families().values()))
     accelerators = ray.get_runtime_context().get_accelerator_ids()
     return {
         "address": ray.util.get_node_ip_address(),  # autoscaler v1 does not tell a node its instance id

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.catalog.model import RAY_RESOURCES
+from accel_scaling.catalog.model import RAY_RESOURCES, RAY_VISIBLE_DEVICES
 from accel_scaling.catalog.node_rules import Needs, is_option
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ def _problems(family: Any) -> Iterator[str]:
             yield f"{field} is {value!r}; expected {example}"
     if family.resource in _TAKEN:
         yield f"resource is {family.resource}, which Ray or accel_scaling already has; take a name of your own"
+    if family.visible_devices in RAY_VISIBLE_DEVICES:
+        yield f"visible_devices is {family.visible_devices}, which Ray sets for another family; take the family's own"
     if NUMBER not in str(family.nodes):
         yield f"nodes is {family.nodes!r}; expected {NUMBER} where the device's number begins, as in ferrum[0-9]*"
     if not isinstance(family.shared, bool):
