@@ -37,6 +37,9 @@ class Holder:
     def ids(self):
         return ids()
 
+    def killed(self):
+        os.kill(os.getpid(), 9)
+
 register()
 """
 
@@ -57,13 +60,15 @@ four = [Holder.options(resources={"FERRUM": 1}).remote() for _ in range(4)]
 answers["four"] = ray.get([holder.ids.remote() for holder in four])
 ray.kill(four[2])
 answers["again"] = ray.get(one.remote())
-for holder in (four[0], four[1], four[3]):
+four[0].killed.remote()  # SIGKILL: nothing in the worker can give the device back
+two = ray.remote(num_cpus=0, resources={"FERRUM": 2})(ids)
+answers["after_sigkill"] = ray.get(two.remote())  # two are free only when the killed one's is
+for holder in (four[1], four[3]):
     ray.kill(holder)
 halves = [Holder.options(resources={"FERRUM": 0.5}).remote() for _ in range(2)]
 answers["halves"] = ray.get([holder.ids.remote() for holder in halves])
 for holder in halves:
     ray.kill(holder)
-two = ray.remote(num_cpus=0, resources={"FERRUM": 2})(ids)
 answers["two"] = ray.get(two.remote())
 none = ray.remote(num_cpus=0)(ids)
 answers["none"] = ray.get(none.remote())
@@ -174,6 +179,11 @@ def test_four_actors_get_a_device_each(alone):
 
 def test_the_device_of_an_actor_that_died_is_given_to_the_next(alone):
     assert alone["again"] == alone["four"][2]
+
+
+def test_the_device_of_a_worker_that_was_killed_comes_back_and_none_that_is_owned_is_given(alone):
+    free = {*alone["four"][0][0], *alone["four"][2][0]}
+    assert set(alone["after_sigkill"][0]) == free
 
 
 def test_two_halves_share_one_device(alone):
