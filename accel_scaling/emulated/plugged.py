@@ -7,8 +7,6 @@ import re
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.plugins.data import HARDWARE
-from accel_scaling.plugins.family import node_template
 from accel_scaling.plugins.load import loaded
 
 if TYPE_CHECKING:
@@ -42,6 +40,9 @@ def write_what_the_probe_reads(root: Path, hardware: Hardware) -> None:
 
 
 def _rows(plug_in: PlugIn) -> list[dict[str, str]]:
+    from accel_scaling.plugins.data import HARDWARE  # here: what ships is emulated without the catalog's modules
+    from accel_scaling.plugins.family import node_template
+
     family = plug_in.family
     path = family.folder / HARDWARE if family.folder else None
     if path is None or not path.is_file():
