@@ -184,6 +184,21 @@ def test_a_second_family_may_not_have_names_of_the_first(tmp_path, plugged, chan
     assert reason in broken()["IRON"].reason
 
 
+def test_a_package_may_have_several_families_each_with_a_folder_of_its_own(tmp_path, plugged):
+    def of(name: str) -> str:
+        text = FAMILY.replace("ferrum", name).replace("FERRUM", name.upper()).replace("FAMILY =", f"{name.upper()} =")
+        return text.replace("{more}", f", folder=Path(__file__).parent / '{name}'")
+
+    site = write_package(tmp_path / "site", text=f"from pathlib import Path\n{of('ferrum')}{of('iron')}")
+    for name in ("ferrum", "iron"):
+        (site / "ferrum" / name).mkdir()
+        chips = CHIPS.replace("ferrum", name).replace("FERRUM", name.upper()).replace("Ferrum", name.title())
+        (site / "ferrum" / name / "chips.yaml").write_text(chips)
+    plugged(write_metadata(site, "ferrum-x", "FERRUM = ferrum:FERRUM", "IRON = ferrum:IRON"))
+    assert set(families()) == {"FERRUM", "IRON"}, broken()
+    assert {"Ferrum-N1", "Iron-N1"} <= set(chips_here())
+
+
 def test_a_broken_plug_in_stops_no_command_and_none_of_the_others(tmp_path, plugged):
     site = install_example(tmp_path / "site")
     write_package(site, "other_iron", "raise RuntimeError('no licence')")

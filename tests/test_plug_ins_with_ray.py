@@ -74,9 +74,9 @@ none = ray.remote(num_cpus=0)(ids)
 answers["none"] = ray.get(none.remote())
 
 def both():
-    return ids(), os.environ.get("OF_THE_HOOK"), os.environ.get("OF_THE_USER")
+    return ids(), os.environ.get("OF_THE_HOOK"), os.environ.get("OF_THE_USER"), sys.path
 
-theirs = {"env_vars": {"OF_THE_USER": "set"}}
+theirs = {"env_vars": {"OF_THE_USER": "set", "PYTHONPATH": "${PYTHONPATH}:/theirs"}}
 answers["theirs"] = ray.get(ray.remote(num_cpus=0, resources={"FERRUM": 1}, runtime_env=theirs)(both).remote())
 left_alone = {"env_vars": {"RAY_EXPERIMENTAL_NOSET_FERRUM_VISIBLE_DEVICES": "1"}}
 answers["noset"] = ray.get(ray.remote(num_cpus=0, resources={"FERRUM": 1}, runtime_env=left_alone)(ids).remote())
@@ -200,7 +200,8 @@ def test_a_task_may_have_two_devices_and_one_without_any_is_told_of_none(alone):
 
 
 def test_the_users_hook_and_environment_stand_beside_ours(alone):
-    (ids, variable), of_hook, of_user = alone["theirs"]
+    (ids, variable), of_hook, of_user, path = alone["theirs"]
+    assert "/theirs" in path
     assert len(ids) == 1
     assert (variable, of_hook, of_user) == (ids[0], "ran", "set")
 
