@@ -9,8 +9,8 @@ import pytest
 
 from accel_scaling import timings
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.model import Chip
-from accel_scaling.confirm.claims import RAY_RESOURCES, claims_of
+from accel_scaling.catalog.model import RAY_RESOURCES, RAY_VISIBLE_DEVICES, Chip
+from accel_scaling.confirm.claims import claims_of
 from accel_scaling.confirm.compare import compare
 from accel_scaling.confirm.verdict import VerdictWord
 from accel_scaling.detect import detect
@@ -200,9 +200,11 @@ def test_the_words_are_those_that_users_search_for():
 
 
 def test_the_accelerator_resources_are_those_of_rays_own_managers():
-    from ray._private.accelerators import get_all_accelerator_resource_names
+    from ray._private.accelerators import get_all_accelerator_managers, get_all_accelerator_resource_names
 
     assert get_all_accelerator_resource_names() == RAY_RESOURCES
+    variables = {manager.get_visible_accelerator_ids_env_var() for manager in get_all_accelerator_managers()}
+    assert variables - {None} == RAY_VISIBLE_DEVICES
 
 
 def test_a_type_goes_with_the_resource_of_its_chip():

@@ -3,7 +3,7 @@
 Blocks are read as people read them. ```console has `$ commands` with their output, a line `...` standing for any
 lines; ```sh has commands only. A comment before a block gives what it needs: `<!-- file: NAME -->` writes the block to
 a file for the commands after it; `<!-- machine: TYPE [FAULT] -->` runs it on an emulated machine of that EC2 type, with
-that type's promise set as Ray sets it.
+that type's promise set as Ray sets it; `<!-- source: PATH -->` says that the block is that file of the repository.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.catalog.load import load_catalog, shipped_catalog
 from accel_scaling.cli.main import COMMANDS, main
 from accel_scaling.confirm.verdict import VerdictWord
 from accel_scaling.fill.cluster import MODULES, check_shape, fill
@@ -29,11 +29,13 @@ from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_keys_needed_by_ray
 from accel_scaling.fill.promise import promise_for
 from accel_scaling.rehearse.faults_option import WORDS, parse_faults
 from tests.devices_fixture import boot_fixture  # noqa: F401 - a fixture
+from tests.plug_ins_fixture import install_example, plugged_fixture  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
 README_LINES = 150
+WITH_THE_EXAMPLE = {"families-of-your-own.md"}  # its reader has installed docs/ferrum-n1
 
 FENCE = re.compile(
     r"(?:<!-- (?P<key>\w+): (?P<value>.+?) -->\n+)?^(?P<pad> *)```(?P<language>\w*)\n(?P<body>.*?)^ *```$",
@@ -108,7 +110,8 @@ def desk_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     desk, programs = tmp_path / "desk", tmp_path / "programs"
     desk.mkdir()
     programs.mkdir()
-    (desk / "example_clusters").symlink_to(ROOT / "example_clusters")
+    for name in ("example_clusters", "docs"):
+        (desk / name).symlink_to(ROOT / name)
     command = programs / "accel-scaling"
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m accel_scaling "$@"\n', encoding="utf-8")
     command.chmod(0o755)
@@ -126,12 +129,14 @@ def write_files(document: Path, desk: Path) -> None:
 
 
 @pytest.mark.parametrize("block", CONSOLE, ids=str)
-def test_a_command_prints_what_the_document_shows(block: Block, desk: Path, boot, monkeypatch) -> None:
+def test_a_command_prints_what_the_document_shows(block: Block, desk: Path, boot, plugged, monkeypatch) -> None:
     write_files(block.document, desk)
+    if block.document.name in WITH_THE_EXAMPLE:
+        plugged(install_example(desk.parent / "site"))
     if block.key == "machine":
         machine, _, fault = block.value.partition(" ")
         boot(machine, fault or None)
-        promised = promise_for(shipped_catalog().machine_type("aws", machine)).resources
+        promised = promise_for(load_catalog().machine_type("aws", machine)).resources
         monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", json.dumps(promised))
     for command, shown in block.steps:
         assert {words[0] for words in words_of(command)} <= {"accel-scaling", "echo"}, f"{block}: {command}"
@@ -186,6 +191,9 @@ def check_ray(words: list[str], desk: Path) -> None:
 
 
 def check_pip(words: list[str], desk: Path) -> None:
+    if (ROOT / words[-1] / "pyproject.toml").is_file():
+        assert words[1:-1] == ["install"], words
+        return
     extra = re.fullmatch(r"\.\[(\w+)\]", words[-1])
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert words[1] == "install"
@@ -209,6 +217,17 @@ CHECKS = {
     "run": check_run,
     "echo": lambda words, desk: None,
 }
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.key == "source"], ids=str)
+def test_a_block_that_is_a_file_of_the_repository_is_that_file(block: Block) -> None:
+    assert block.body == (ROOT / block.value).read_text(encoding="utf-8")
+
+
+def test_each_file_of_the_example_is_shown_whole() -> None:
+    shown = {block.value for block in BLOCKS if block.key == "source"}
+    files = [path for path in (ROOT / "docs" / "ferrum-n1").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert shown == {str(path.relative_to(ROOT)) for path in files}
 
 
 def cluster_blocks() -> list[Block]:

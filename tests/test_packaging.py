@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import accel_scaling
+from tests.plug_ins_fixture import EXAMPLE, install_example
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = {
@@ -176,3 +177,42 @@ def test_an_editable_install_finds_the_checkout_and_nothing_generic(checkout, to
         assert "No module named" in run(python(tools), "-I", "-c", f"import {name}", cwd=tmp_path).stderr
     answer = must(tools / "bin" / "accel-scaling", "catalog", "find", "--accelerator", "T4", "--json", cwd=tmp_path)
     assert json.loads(answer)
+
+
+@pytest.fixture(name="example")
+def example_fixture(tmp_path) -> Path:
+    """A copy of the plug-in example: builds leave folders beside the source."""
+    return Path(shutil.copytree(EXAMPLE, tmp_path / "ferrum-n1", ignore=shutil.ignore_patterns(*LEFT)))
+
+
+def test_pip_installs_the_example_of_a_plug_in_as_other_tests_take_it_to_be_installed(example, tools, tmp_path):
+    words = ("-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "--target", tmp_path / "by-pip")
+    must(python(tools), *words, example, cwd=tmp_path)
+    ours = install_example(tmp_path / "by-us")
+    files = {path.relative_to(ours) for path in ours.rglob("*") if path.is_file()}
+    entries = Path("ferrum_n1-1.0.dist-info/entry_points.txt")
+    assert entries in files
+    for file in files - {Path("ferrum_n1-1.0.dist-info/METADATA"), entries}:
+        assert (tmp_path / "by-pip" / file).read_bytes() == (ours / file).read_bytes()
+    assert (tmp_path / "by-pip" / entries).read_text().strip() == (ours / entries).read_text().strip()
+
+
+def test_an_editable_install_of_the_example_is_found_and_travels(example, tools, tmp_path):
+    must(python(tools), "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "-e", example, cwd=tmp_path)
+    code = (
+        "from accel_scaling.families import families; from accel_scaling.node.travelling import plug_in_files; "
+        "print(*families(), *sorted(plug_in_files()))"
+    )
+    try:
+        done = run(python(tools), "-c", code, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    finally:
+        must(python(tools), "-m", "pip", "uninstall", "-q", "-y", "ferrum-n1", cwd=tmp_path)
+    assert done.stdout.split() == [
+        "FERRUM",
+        "ferrum_n1-1.0.dist-info/METADATA",
+        "ferrum_n1-1.0.dist-info/entry_points.txt",
+        "ferrum_n1/__init__.py",
+        "ferrum_n1/accelerators.yaml",
+        "ferrum_n1/aws.csv",
+        "ferrum_n1/hardware.csv",
+    ], done.stderr

@@ -12,6 +12,7 @@ import ray
 from accel_scaling import _ray
 from accel_scaling.asking import quantities, ray_options, request
 from accel_scaling.errors import AskingError
+from tests.local_ray_fixture import two_t4_fixture  # noqa: F401 - a fixture
 
 
 def managers() -> dict[str, Any]:
@@ -122,3 +123,16 @@ def test_each_connection_has_a_node_of_its_own() -> None:
         worker.disconnect
     ), "Ray keeps its node over a shutdown: asking.late would take one cluster for another"
     assert _ray.worker() is worker.global_worker
+
+
+@pytest.mark.usefixtures("two_t4")
+def test_a_connected_process_reads_its_clusters_nodes_and_its_store() -> None:
+    from ray.experimental import internal_kv
+
+    _ray.connect()  # it is; Ray's own auto_init_ray does nothing then
+    assert _ray.is_connected()
+    assert [node["GPU"] for node in _ray.nodes_resources()] == [2]
+    assert _ray.kv_get("nobody wrote this") is None
+    client = internal_kv.internal_kv_get_gcs_client()
+    client.internal_kv_put(b"written", b"{}", True, _ray.KV_NAMESPACE)
+    assert _ray.kv_get("written") == "{}", "what the autoscaler's client writes is not what a driver reads"

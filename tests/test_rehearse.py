@@ -66,7 +66,7 @@ EXAMPLES = {
 
 def test_every_example_is_rehearsed_here_or_in_another_test() -> None:
     there = {path.stem for path in (ROOT / "example_clusters").glob("*.yaml")}
-    assert there == {*EXAMPLES, "aws-gpu", "gcp-gpu"}
+    assert there == {*EXAMPLES, "aws-gpu", "gcp-gpu", "aws-ferrum"}  # the last in tests/test_plug_ins_rehearsal.py
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling import _ray
+from accel_scaling import _ray, families
 from accel_scaling.asking import cluster, quantities, types
 from accel_scaling.asking.request import Asked, ray_options
 from accel_scaling.errors import AskingError
@@ -71,5 +71,14 @@ def resource_for(asked: Asked, *, must_know: bool = False) -> str:
         _ray.connect()
         resource = cluster.families_here(types.known_here().chips).the_one(asked.num_accs or 0)
     if asked.num_accs is not None:
-        quantities.check(asked.num_accs, resource)
+        quantities.check(asked.num_accs, resource, shared=_shared(resource))
     return resource
+
+
+def _shared(resource: str) -> bool | None:
+    """Whether a plug-in family's devices are shared, having told Ray of it; None for those that Ray knows."""
+    family = families.families().get(resource)
+    if family is None:
+        return None
+    families.register()
+    return family.shared

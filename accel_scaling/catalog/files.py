@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,12 @@ class Source:
             rest = f" (and {more} more: `accel-scaling catalog check {self.path}`)" if more else ""
             raise CatalogFileError(first + rest)
         return value
+
+
+@functools.cache
+def known_clouds() -> tuple[str, ...]:
+    """Every cloud that rows ship for: ``<cloud>.csv`` in the shipped folder."""
+    return tuple(sorted(path.stem for path in SHIPPED_FOLDER.glob("*.csv") if "_" not in path.name))
 
 
 def describe(path: Path, problem: Problem) -> str:

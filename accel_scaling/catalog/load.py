@@ -2,11 +2,13 @@
 
 1. the user's files (``provider.catalog: FILE``), the first strongest
 2. ``~/.accel_scaling/*.csv``
-3. shipped corrections, ``<cloud>_corrections.csv``: where the cloud's API is wrong
-4. a refresh, ``~/.accel_scaling/refresh/<cloud>.csv``: what the cloud's API said
-5. the shipped rows, ``<cloud>.csv``
+3. plug-in families' machine types: the CSV files of the packages that bring them
+4. shipped corrections, ``<cloud>_corrections.csv``: where the cloud's API is wrong
+5. a refresh, ``~/.accel_scaling/refresh/<cloud>.csv``: what the cloud's API said
+6. the shipped rows, ``<cloud>.csv``
 
-Accelerators come from ``accelerators.yaml``; a YAML file beside a user's CSV adds to it or overrides it.
+Accelerators come from ``accelerators.yaml`` and from plug-ins; a YAML file beside a user's CSV adds to them or
+overrides them.
 """
 
 from __future__ import annotations
@@ -17,15 +19,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.chips import parse_chips
-from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, SHIPPED_FOLDER, Source, read
+from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, SHIPPED_FOLDER, Source, known_clouds, read
 from accel_scaling.catalog.lookup import Catalog
 from accel_scaling.catalog.rows import parse_rows
 from accel_scaling.catalog.rules import NODE_FILES, RULE_FILES, shipped_rules
+from accel_scaling.plugins.load import loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from accel_scaling.catalog.model import Chip, MachineType
+    from accel_scaling.plugins.data import Data
 
 __all__ = [
     "Catalog",
@@ -56,25 +60,26 @@ def load_catalog(user_files: Sequence[Path] = (), *, home: Path | None = None) -
     folder = (Path.home() if home is None else home) / USER_FOLDER
     users = [*_user_sources(user_files), *_folder_sources(folder)]
     refreshes = {cloud: _sources([folder / REFRESH_FOLDER / f"{cloud}.csv"]) for cloud in known_clouds()}
-    return _build(users, refreshes)
+    return _build(users, refreshes, [plug_in.data for plug_in in loaded().plug_ins.values()])
 
 
 @functools.cache
 def shipped_catalog() -> Catalog:
-    """Load what ships with the package, and nothing of the user's."""
-    return _build([], {})
+    """Load what ships with the package: nothing of the user's, nothing of plug-ins."""
+    return _build([], {}, [])
 
 
 @functools.cache
 def chips_here() -> Mapping[str, Chip]:
-    """Return the accelerators that this machine knows: what ships, and those in ``~/.accel_scaling/*.yaml``.
+    """Return the accelerators that this machine knows: what ships, plug-ins' and those in ``~/.accel_scaling/*.yaml``.
 
-    On a node the latter are the user's own, which came with the cluster (node.bundle).
+    On a node the last are the user's own, which came with the cluster (node.bundle).
 
     Raises:
         CatalogFileError: one of the files is wrong.
     """
-    return merged_chips(read(path) for path in _chips_in(Path.home() / USER_FOLDER))
+    own = [read(path) for path in _chips_in(Path.home() / USER_FOLDER)]
+    return merged_chips(own, [plug_in.data for plug_in in loaded().plug_ins.values()])
 
 
 def user_chip_files(user_files: Sequence[Path] = (), *, home: Path | None = None) -> list[Path]:
@@ -86,26 +91,23 @@ def user_chip_files(user_files: Sequence[Path] = (), *, home: Path | None = None
     return [*found, *_chips_in((Path.home() if home is None else home) / USER_FOLDER)]
 
 
-@functools.cache
-def known_clouds() -> tuple[str, ...]:
-    """Every cloud that rows ship for: ``<cloud>.csv`` in the shipped folder."""
-    return tuple(sorted(path.stem for path in SHIPPED_FOLDER.glob("*.csv") if "_" not in path.name))
-
-
 def shipped_sources(cloud: str) -> list[Source]:
     """Return a cloud's shipped files: the rows, then the corrections, which are stronger."""
     names = (f"{cloud}.csv", f"{cloud}{CORRECTIONS}.csv")
     return [read(SHIPPED_FOLDER / name, label=name) for name in names if (SHIPPED_FOLDER / name).exists()]
 
 
-def merged_chips(sources: Iterable[Source]) -> dict[str, Chip]:
-    """Return the accelerators of the YAML files among ``sources`` (strongest first) over the shipped ones.
+def merged_chips(sources: Iterable[Source], plugged: Iterable[Data] = ()) -> dict[str, Chip]:
+    """Return the accelerators of the YAML files among ``sources`` (strongest first) over plug-ins' and shipped ones.
 
     Raises:
         CatalogFileError: one of the files is wrong.
     """
-    chips: dict[str, Chip] = {}
-    for source in (read(SHIPPED_FOLDER / CHIPS_FILE, label=CHIPS_FILE), *reversed(list(sources))):
+    shipped = read(SHIPPED_FOLDER / CHIPS_FILE, label=CHIPS_FILE)
+    chips = dict(shipped.accept(parse_chips(shipped.text, {})))
+    for data in plugged:
+        chips.update(data.chips)
+    for source in reversed(list(sources)):
         if source.is_chips:
             chips.update(source.accept(parse_chips(source.text, chips)))
     return chips
@@ -139,16 +141,21 @@ def _sources(paths: Iterable[Path]) -> list[Source]:
     return [read(path) for path in paths if path.is_file()]
 
 
-def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]]) -> Catalog:
-    """Make a catalog of the users' sources (strongest first) over the clouds' own (weakest first)."""
+def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]], plugged: Sequence[Data]) -> Catalog:
+    """Make a catalog of the users' sources (strongest first) over plug-ins' and the clouds' own (weakest first)."""
     clouds = known_clouds()
-    chips = merged_chips(users)
-    of_users: dict[tuple[str, str], MachineType] = {}
+    chips = merged_chips(users, plugged)
+    of_users = {key: machine for data in plugged for key, machine in data.machine_types.items()}
     for source in reversed(users):
         if not source.is_chips:
             of_users.update(source.accept(parse_rows(source, chips, clouds)))
     tables: dict[str, Callable[[], Mapping[str, MachineType]]] = {}
-    stack = [*users, read(SHIPPED_FOLDER / CHIPS_FILE), *map(shipped_rules, (*RULE_FILES, *NODE_FILES))]
+    stack = [
+        *users,
+        *(source for data in plugged for source in data.sources),
+        read(SHIPPED_FOLDER / CHIPS_FILE),
+        *map(shipped_rules, (*RULE_FILES, *NODE_FILES)),
+    ]
     for cloud in clouds:
         rows, *corrections = shipped_sources(cloud)
         layers = [rows, *refreshes.get(cloud, ()), *corrections]

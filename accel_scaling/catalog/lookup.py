@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 _OWN = "(`provider.catalog: FILE` or ~/.accel_scaling/*.csv)"
+_PLUG_IN = "install the package that brings it (docs/families-of-your-own.md)"
 
 
 class Catalog:
@@ -75,7 +76,10 @@ class Catalog:
             return custom.custom_machine_type(name, self.chips)
         raise UnknownInstanceTypeError(
             f"instance type {name!r} of {cloud} is not in the catalog {self.version}{hint(name, types)}; "
-            + (self._meant(cloud, name) or f"correct the name, or add a row for it to a catalog of your own {_OWN}")
+            + (
+                self._meant(cloud, name)
+                or f"correct the name, or add a row for it to a catalog of your own {_OWN} or {_PLUG_IN}"
+            )
         )
 
     def _meant(self, cloud: str, name: str) -> str | None:

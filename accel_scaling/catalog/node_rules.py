@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.near import hint
-from accel_scaling.catalog.rules import Cells, RuleError, parse_rules
+from accel_scaling.catalog.rules import NODE_FILES, Cells, RuleError, parse_rules, shipped_rules
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -117,6 +118,22 @@ def parse_families(source: Source) -> tuple[list[Needs], list[Problem]]:
     return parse_rules(source, FAMILY_COLUMNS, _needs, lambda each: each.family)
 
 
+@functools.cache
+def shipped_families() -> frozenset[str]:
+    """Return the names of the families that ship.
+
+    Raises:
+        CatalogFileError: the file has a wrong row.
+    """
+    source = shipped_rules(NODE_FILES[0])
+    return frozenset(each.family for each in source.accept(parse_families(source)))
+
+
+def is_option(text: str) -> bool:
+    """Return whether a text is an option of `docker run` that a shell leaves as it is."""
+    return bool(_OPTION.fullmatch(text))
+
+
 def parse_images(
     source: Source, families: Collection[str] | None = None, chips: Collection[str] | None = None
 ) -> tuple[list[Image], list[Problem]]:
@@ -145,7 +162,7 @@ def _needs(cells: Cells) -> Needs:
         raise RuleError(f"each_device is {each_device}; expected an option with {_DEVICE_NUMBER}")
     for column in ("run_options", "each_device", "podman_options"):
         for option in cells.words(column):
-            if not _OPTION.fullmatch(option):
+            if not is_option(option):
                 raise RuleError(f"{column} has {option}; expected options without spaces, as --device=/dev/kfd")
     return Needs(
         family=cells.text("family"),

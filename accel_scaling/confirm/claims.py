@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.model import RAY_RESOURCES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from accel_scaling.catalog.model import Chip
 
 TYPE_PREFIX = "accelerator_type:"
-
-# The resources of Ray 2.60's accelerator managers (ray/_private/accelerators); a contract test holds this equal.
-RAY_RESOURCES = frozenset({"FURIOSA", "GPU", "HPU", "MBLT", "NPU", "RBLN", "TPU", "TTNPU", "neuron_cores"})
 
 # Types under the resource GPU that other makers' Ray managers detect, by how they begin (ray.util.accelerators).
 OTHER_MAKERS = {"AMD-": "amd", "Intel-GPU-": "intel", "MXC": "metax", "Apple-": "apple"}

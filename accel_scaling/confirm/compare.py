@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.load import chips_here
 from accel_scaling.confirm.claims import TYPE_PREFIX, Claim, claims_of
+from accel_scaling.confirm.left_out import ADVICE, left_out
 from accel_scaling.confirm.slices import wrong_slice
 from accel_scaling.confirm.verdict import Verdict
 from accel_scaling.confirm.words import EXIT_CONFIRMED, WORDS, VerdictWord, advice_of
-from accel_scaling.detect.families import FAMILIES
+from accel_scaling.detect.families import all_families
 from accel_scaling.detect.model import DriverState, Found
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def compare(promised: Mapping[str, float], found: Sequence[Found], chips: Mappin
     if not any(_may_be_accelerator(name) and amount > 0 for name, amount in promised.items()):
         return Verdict(VerdictWord.CONFIRMED, "no accelerator is promised", dict(promised), detected)
     claims = claims_of(promised, (chips_here() if chips is None else chips).values())
-    judged = [_judge(claim, found) for claim in claims]
+    judged = [_Judgement(VerdictWord.DRIVER_MISSING, sentence, ADVICE) for sentence in left_out(promised)]
+    judged += [_judge(claim, found) for claim in claims]
     if other := wrong_slice(promised, found):
         judged.append(_Judgement(VerdictWord.OTHER_TYPE, other, advice_of(VerdictWord.OTHER_TYPE)))
     deciding = [one for one in judged if not one.joins] or judged
@@ -106,10 +108,11 @@ def _judgement(word: VerdictWord, claim: Claim, seen: str, device: Found | None 
 
 def _unchecked(claim: Claim, here: Sequence[Found]) -> str:
     """Return why this version cannot speak of the claim; empty where it can."""
-    probed = {family.name for family in FAMILIES}
+    families = all_families()
+    probed = {family.name for family in families}
     if claim.families and not claim.families & probed:
         return f"this version has no probe for {', '.join(sorted(claim.families))}"
-    if claim.resource not in {family.resource for family in FAMILIES}:
+    if claim.resource not in {family.resource for family in families}:
         return f"this version has no probe for {claim.resource}"
     if not claim.families and here and all(a.state is DriverState.NOT_PROBED for a in here):
         return f"this version has no probe for {here[0].family}, which the PCI bus shows"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from accel_scaling.dependencies.load import NO_ACCELERATOR, Image, ImageKind, images
+from accel_scaling.dependencies.load import NO_ACCELERATOR, Image, ImageKind, images, needs_of
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.model import MachineType
@@ -40,7 +40,9 @@ def no_image(where: str, machine: MachineType, key: str) -> str:
     """
     image = default_image(machine)
     chip = machine.chip.name if machine.chip else f"{machine.arch} machines"
-    must = image.note if image and image.note else "the accelerator's driver, Python and ssh"
+    needs = needs_of(machine.chip.family) if machine.chip else None
+    driver = needs.driver if needs else "the accelerator's driver"
+    must = image.note if image and image.note else f"{driver}, Python and ssh"
     return (
         f"{where} ({machine.name}): there is no default image for {chip}; write node_config.{key} and name one "
         f"of your own, which must hold {must}"

@@ -15,6 +15,7 @@ from accel_scaling.catalog.node_rules import (
     parse_images,
 )
 from accel_scaling.catalog.rules import NODE_FILES, shipped_rules
+from accel_scaling.plugins.load import loaded
 
 __all__ = ["NO_ACCELERATOR", "Image", "ImageKind", "Needs", "boot_disk_type", "images", "needs", "needs_of"]
 
@@ -38,7 +39,11 @@ def needs_of(family: str | None) -> Needs | None:
     Args:
         family: as in ``accelerators.yaml``; None for a machine without an accelerator.
     """
-    return needs().get(family or NO_ACCELERATOR)
+    shipped = needs().get(family or NO_ACCELERATOR)
+    if shipped is not None:
+        return shipped
+    plugged = (plug_in.family for plug_in in loaded().plug_ins.values())
+    return next((each.needs for each in plugged if each.name == family), None)
 
 
 @functools.cache

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from accel_scaling.detect import pci
-from accel_scaling.detect.families import FAMILIES
+from accel_scaling.detect.families import all_families
 from accel_scaling.detect.model import Device, DriverState, Found
+from accel_scaling.detect.plugged import probe
 from accel_scaling.detect.unprobed import unprobed
 
-__all__ = ["SYSROOT", "Device", "DriverState", "Found", "detect", "survey", "uptime_s"]
+if TYPE_CHECKING:
+    from accel_scaling.plugins.family import Family
+
+__all__ = ["SYSROOT", "Device", "DriverState", "Found", "detect", "look_for", "survey", "uptime_s"]
 
 # Rehearsed hosts that are plain processes have no root file system of their own: this names the folder that
 # stands for one. On real machines it is not set.
@@ -42,8 +47,15 @@ def survey(sysroot: Path | None = None) -> list[Found]:
     """As ``detect``, with the families that are not here too: their evidence says how that is known."""
     root = _root(sysroot)
     bus = pci.scan(root)
-    probed = [family.probe(bus, root) for family in FAMILIES]
-    return probed + unprobed(bus, {family.name for family in FAMILIES})
+    families = all_families()
+    probed = [family.probe(bus, root) for family in families]
+    return probed + unprobed(bus, {family.name for family in families})
+
+
+def look_for(family: Family, sysroot: Path | None = None) -> Found:
+    """As ``detect``, for one plug-in family alone; what it returns is there where none is, too."""
+    root = _root(sysroot)
+    return probe(family, pci.scan(root), root)
 
 
 def _root(sysroot: Path | None) -> Path:

@@ -51,16 +51,18 @@ class Reply:
     kind: str | None = None
 
 
-def ask(module: str, question: str) -> Reply:
+def ask(module: str, question: str, *, called: str = "") -> Reply:
     """Import a module in another process and run a question there; never raises.
 
     Args:
         module: what Ray imports, e.g. ``amdsmi``.
         question: Python that calls ``say(count, kind)``; ``kind`` may be left out.
+        called: how to speak of what is asked; by default the package's name.
     """
     package = module.partition(".")[0]
     reading, writing = os.pipe()
     program = [sys.executable, "-c", _FRAME.format(module=module, package=package), str(writing), question]
+    package = called or package
     timeout_s = timings.DRIVER_PACKAGE_TIMEOUT_S
     try:
         # The answer has a pipe of its own: packages print what they like to the standard output.

@@ -1,7 +1,8 @@
-"""The families that this version can probe. A new one is one module with a ``probe`` and one line here."""
+"""The families that this version can probe. A new one is a plug-in, or one module with a ``probe`` and a line here."""
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,12 @@ from accel_scaling.detect import (
     mobilint,
     neuron,
     nvidia,
+    plugged,
     rbln,
     tenstorrent,
     tpu,
 )
+from accel_scaling.plugins.load import loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,3 +56,12 @@ FAMILIES: tuple[Family, ...] = (
     Family(cards.MEDIA, "MEDIA", cards.probe_media),
     Family(cards.QAIC, "QAIC", cards.probe_qaic),
 )
+
+
+def all_families() -> tuple[Family, ...]:
+    """Return the families that can be probed in this Python: those that ship, and plug-ins'."""
+    plugged_in = (plug_in.family for plug_in in loaded().plug_ins.values())
+    return (
+        *FAMILIES,
+        *(Family(one.name, one.resource, functools.partial(plugged.probe, one)) for one in plugged_in),
+    )

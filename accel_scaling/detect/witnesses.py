@@ -32,6 +32,7 @@ class Witnesses:
         reply: what that package said; None where it was not asked.
         ray_counts_nodes: Ray counts the nodes where the package is silent or missing.
         kind: Ray's type where the package does not tell it.
+        products: the chips that they may be, where the caller knows better than the bus and Ray's type.
         sick: devices that the driver says cannot be used, one short sentence each.
     """
 
@@ -46,6 +47,7 @@ class Witnesses:
     ray_counts_nodes: bool = False
     kind: str | None = None
     sick: Sequence[str] = ()
+    products: Sequence[Chip] | None = None
 
 
 def found(seen: Witnesses, root: Path) -> Found:
@@ -125,6 +127,8 @@ def _kind(seen: Witnesses) -> str | None:
 
 def _chips(seen: Witnesses, kind: str | None) -> list[Chip]:
     """Return the chips that it may be: by Ray's type where there is one, else by the bus."""
+    if seen.products is not None:
+        return list(seen.products)
     known = chips_of(seen.family)
     by_bus = names.chips_on_bus(seen.on_bus[0].id, known) if seen.on_bus else []
     if not kind:

@@ -17,7 +17,7 @@ from accel_scaling.detect import SYSROOT
 from accel_scaling.detect.neuron_ls import DRIVER_DEVICES, NEURON_LS
 from accel_scaling.detect.pci import DEVICES
 from accel_scaling.detect.tpu_nodes import IOMMU_GROUPS
-from accel_scaling.emulated.drivers import DRIVERS, write_driver
+from accel_scaling.emulated.drivers import driver_of, write_driver
 from accel_scaling.emulated.hardware import Hardware, hardware_of
 from accel_scaling.emulated.health_faults import HEALTH_FAULTS, with_health_fault
 from accel_scaling.emulated.mac import write_mac
@@ -98,7 +98,7 @@ def install(root: Path, hardware: Hardware) -> dict[str, str]:
         _write_neuron(root, hardware, addresses)
     if hardware.kind == "tpu":
         _write_tpu(root, hardware, addresses)
-    if hardware.kind in DRIVERS:
+    if driver_of(hardware):
         write_driver(root, hardware, addresses)
     # Without a driver LD_LIBRARY_PATH points at a library without a configuration, whose nvmlInit says "not loaded":
     # so that a rehearsing machine's real GPUs stay out of it.
@@ -120,7 +120,7 @@ def _before(name: str, folder: Path) -> str:
 
 
 def _refuse_what_cannot_be(hardware: Hardware, fault: str, name: str) -> None:
-    driver = DRIVERS.get(hardware.kind)
+    driver = driver_of(hardware)
     if name in ("unhealthy", "not-yet") and (hardware.kind == "tpu" or (driver and not driver.is_asked)):
         device = "TPU" if hardware.kind == "tpu" else hardware.driver_name
         raise RehearsalError(f"fault {fault!r}: a {device}'s driver says no more than its device nodes; take no-driver")

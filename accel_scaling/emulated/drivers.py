@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.detect.pci import DEVICES
 from accel_scaling.emulated.nodes import take, write_container, write_nodes
+from accel_scaling.emulated.plugged import KIND, write_what_the_probe_reads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,15 +54,24 @@ DRIVERS = {
 }
 
 
+def driver_of(hardware: Hardware) -> Driver | None:
+    """Return how the driver of this hardware shows its devices; None where it shows no device nodes."""
+    if hardware.kind == KIND:
+        return Driver(hardware.family, hardware.device_nodes, is_asked=False)
+    return DRIVERS.get(hardware.kind)
+
+
 def write_driver(root: Path, hardware: Hardware, addresses: list[str]) -> None:
     """Write the links, nodes and files of a loaded driver.
 
     Args:
         root: the folder that stands for ``/``.
-        hardware: what the machine has; its kind is a key of ``DRIVERS``.
+        hardware: what the machine has, with a driver that ``driver_of`` knows.
         addresses: its PCI functions.
     """
-    driver = DRIVERS[hardware.kind]
+    driver = driver_of(hardware)
+    if driver is None:
+        return
     # Of a device that the driver did not take, the kernel shows neither a link nor a node.
     shown = hardware.seen_by_driver if hardware.node_count is None else hardware.count
     taken = addresses[: shown * hardware.functions]
@@ -70,10 +80,11 @@ def write_driver(root: Path, hardware: Hardware, addresses: list[str]) -> None:
         write_container(root)
     first = FIRST_RENDER_NODE if driver.of_class == "drm" else 0
     named = REGULUS_NODE if hardware.driver_name == "REGULUS" else driver.node
-    nodes = [named.format(first + index) for index in range(len(taken))]
+    many = len(taken) if addresses else shown  # a plug-in's devices need not be on the bus
+    nodes = [named.format(first + index) for index in range(many)]
     visible = nodes[: hardware.nodes * hardware.functions]
     write_nodes(root, (*visible, *(driver.beside if visible else ())))
-    for index, (address, node) in enumerate(zip(taken, nodes, strict=True)):
+    for index, (address, node) in enumerate(zip(taken, nodes, strict=False)):
         if driver.of_class:
             link = root / "sys/class" / driver.of_class / node.rpartition("/")[2] / "device"
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -82,3 +93,5 @@ def write_driver(root: Path, hardware: Hardware, addresses: list[str]) -> None:
         if driver.has_status:
             status = "Malfunction" if index == hardware.lost_index else "Operational"
             (root / DEVICES / address / "status").write_text(status + "\n", encoding="ascii")
+    if hardware.kind == KIND:
+        write_what_the_probe_reads(root, hardware)

@@ -3,7 +3,7 @@
 Independent of ``catalogs/`` on purpose: a wrong row there must not be confirmed by hardware made from that same row.
 How many devices: moto's recording of EC2's DescribeInstanceTypes. What the driver calls them and what the bus
 shows: ``hardware.csv`` beside this file, by type or by family, each row with its source; types that the recording
-lacks have whole rows there.
+lacks have whole rows there. Plug-in families bring rows of their own, of the kind ``nodes``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from accel_scaling.emulated.plugged import rows_of_plug_ins
 from accel_scaling.errors import RehearsalError
 
 TABLE = Path(__file__).with_name("hardware.csv")
 
 Kind = (
     Literal["nvml", "neuron", "tpu", "amd", "intel", "gaudi", "ascend", "rbln", "metax", "furiosa", "mobilint"]  # noqa: PYI030 - one a line otherwise
-    | Literal["tenstorrent", "apple", "fpga", "media", "qaic", "pci-only", "none"]
+    | Literal["tenstorrent", "apple", "fpga", "media", "qaic", "nodes", "pci-only", "none"]
 )
 
 
@@ -33,8 +34,8 @@ class Hardware:
     """The accelerators of one machine, as its bus and its driver show them.
 
     Attributes:
-        kind: which driver is there, mostly by its family; ``nvml`` is NVIDIA's, ``pci-only`` none that we emulate,
-            ``none`` no device.
+        kind: which driver is there, mostly by its family; ``nvml`` is NVIDIA's, ``nodes`` that of a plug-in,
+            ``pci-only`` none that we emulate, ``none`` no device.
         family: who makes the devices (``nvidia``, ``neuron``, ``amd``, ...); empty for a plain machine.
         count: devices on the bus.
         driver_name: what the driver calls each.
@@ -47,7 +48,7 @@ class Hardware:
         init_code: what nvmlInit answers; 0 is success.
         hangs: the driver's tool does not answer.
         subsystem: the PCI subsystem device in lower-case hex, where it tells products apart (TPU v2 and v3).
-        device_nodes: for TPUs, ``accel`` (/dev/accel0) or ``vfio`` (/dev/vfio/0).
+        device_nodes: for TPUs, ``accel`` (/dev/accel0) or ``vfio`` (/dev/vfio/0); for plug-ins, ``ferrum{}``.
         source: where the row is from.
         node_count: device nodes below /dev; None for one of each device.
         container: this is a container on the machine: the bus is the machine's, the rest is what it was given.
@@ -97,7 +98,8 @@ def hardware_of(instance_type: str) -> Hardware:
         instance_type: EC2's name, e.g. ``p4d.24xlarge``.
 
     Raises:
-        RehearsalError: neither moto's recording nor ``hardware.csv`` has the type, or has no driver's name for it.
+        RehearsalError: neither moto's recording nor ``hardware.csv`` has the type, or has no driver's name for it; or a
+            plug-in's table is wrong.
     """
     row = _table().get(instance_type) or _table().get(instance_type.partition(".")[0])
     recorded = ec2_api_record(instance_type)
@@ -160,7 +162,8 @@ def _recording() -> dict[str, dict[str, Any]]:
 @functools.cache
 def _table() -> dict[str, Hardware]:
     with TABLE.open(newline="", encoding="utf-8") as file:
-        return {row["instance"]: _hardware(row) for row in csv.DictReader(file)}
+        ours = {row["instance"]: _hardware(row) for row in csv.DictReader(file)}
+    return {**{row["instance"]: _hardware(row) for row in rows_of_plug_ins()}, **ours}
 
 
 def _hardware(row: dict[str, str]) -> Hardware:
@@ -173,6 +176,7 @@ def _hardware(row: dict[str, str]) -> Hardware:
         pci_class=row["pci_class"],
         memory_mib=int(row["memory_mib"] or 0),
         cores_per_device=int(row["cores_per_device"] or 0),
+        device_nodes=row.get("device_nodes", ""),
         source=row["source"],
         functions=2 if row["kind"] == "media" else 1,
     )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accel_scaling.emulated.drivers import DRIVERS
+from accel_scaling.emulated.plugged import KIND
 from accel_scaling.errors import RehearsalError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _MEMORY_ERRORS = {
     "nvml": (("ecc", 2), ("remap-failed", 1), ("recovery", 1)),
     "neuron": (("sram_ecc_uncorrected", 2),),
 }
-_NODES = ("nvml", "neuron", "tpu", *DRIVERS)
+_NODES = ("nvml", "neuron", "tpu", *DRIVERS, KIND)
 MIG_SLICES = 7
 
 

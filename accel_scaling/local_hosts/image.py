@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.local_hosts.kinds import site_folders
+from accel_scaling.plugins.entry_points import entry_points, normalized
 
 if TYPE_CHECKING:
     from accel_scaling.local_hosts.settings import Settings
@@ -36,6 +37,8 @@ SetEnv {environment}
 # This machine's drivers and their tools: a host shows the emulated ones or none.
 _DRIVERS = ("/usr/lib/*/libnvidia-ml.so*", "/usr/lib*/libnvidia-ml.so*", "/usr/bin/nvidia-smi", "/opt/aws/neuron")
 _PACKAGE = ("accel_scaling", "accel_scaling-*", "__editable__*accel_scaling*", "_accel_scaling*", "accel-scaling*")
+# A plug-in's: its package or module, and what pip leaves beside it.
+_PLUG_IN = ("{root}", "{root}.py", "{package}-*.dist-info", "{package}.egg-info", "__editable__*{package}*")
 _FRESH = ("/tmp", "/var/tmp", "/dev/shm", "/root/.ssh", "/root/.aws", "/root/.config/gcloud")  # noqa: S108 - emptied in the image only
 
 
@@ -43,7 +46,7 @@ def make_image(settings: Settings, upper: Path, work: Path, root: Path) -> None:
     """Fills ``upper``; ``root`` is where the image is mounted meanwhile.
 
     Raises:
-        RehearsalError: the image would still hold accel_scaling, or a command failed.
+        RehearsalError: the image would still hold accel_scaling or a plug-in, or a command failed.
     """
     for folder in (upper, work, root):
         folder.mkdir(parents=True)
@@ -67,17 +70,27 @@ def command(*words: str | Path) -> None:
 
 
 def _hide(root: Path, python: Path) -> None:
+    entries = entry_points()
+    patterns = {*_PACKAGE} | {
+        pattern.format(root=entry.root, package=normalized(entry.package)) for entry in entries for pattern in _PLUG_IN
+    }
+    modules = _hidden_modules()
     for folder in site_folders(python):
         inside = root / folder.relative_to("/")
-        for pattern in _PACKAGE:
-            for found in inside.glob(pattern):
-                _remove(found)
+        for found in {path for pattern in patterns for path in inside.glob(pattern)}:
+            _remove(found)
         for pth in inside.glob("*.pth"):
-            kept = [line for line in pth.read_text().splitlines() if not Path(line, "accel_scaling").is_dir()]
+            lines = pth.read_text().splitlines()
+            kept = [line for line in lines if not any(Path(line, name).is_dir() for name in modules)]
             pth.write_text("".join(line + "\n" for line in kept))
     for pattern in _DRIVERS:
         for name in root.glob(pattern.removeprefix("/")):
             _remove(name)
+
+
+def _hidden_modules() -> set[str]:
+    """The packages that may be on this machine and must come to a host by themselves."""
+    return {"accel_scaling", *(entry.root for entry in entry_points())}
 
 
 def _remove(path: Path) -> None:
@@ -136,11 +149,14 @@ def _write_sshd(root: Path, settings: Settings) -> None:
 
 
 def _check(root: Path, settings: Settings) -> None:
-    code = "import importlib.util as u, sys; sys.exit(u.find_spec('accel_scaling') is not None)"
+    code = "import importlib.util as u, sys; sys.exit(any(map(u.find_spec, sys.argv[1:])))"
+    names = sorted(_hidden_modules())
     done = subprocess.run(
-        ["chroot", f"--userspec={settings.ssh_user}", root, settings.python, "-c", code],
+        ["chroot", f"--userspec={settings.ssh_user}", root, settings.python, "-c", code, *names],
         capture_output=True, text=True, check=False, cwd="/", env={"PATH": os.environ["PATH"], "HOME": "/"},
     )  # fmt: skip
     if done.returncode:
-        why = done.stderr.strip().splitlines()[-1:] or ["it holds accel_scaling, which must come to it by itself"]
+        why = done.stderr.strip().splitlines()[-1:] or [
+            f"it holds {' or '.join(names)}, which must come to it by itself"
+        ]
         raise RehearsalError(f"the hosts' image is not usable with {settings.python}: {why[0]}")

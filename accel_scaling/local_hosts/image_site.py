@@ -1,7 +1,8 @@
 """Copied to plain-process hosts as ``sitecustomize.py``: what a machine of its own would see differently.
 
-A fresh machine image does not hold accel_scaling, and the environment that the hosts share with the laptop may have it
-installed: on a host it may come only from the host's own directory, where it must have been put. And on Google's
+A fresh machine image does not hold accel_scaling or the packages of plug-in families, and the environment that the
+hosts share with the laptop may have them installed: on a host they may come only from the host's own directory, where
+they must have been put. And on Google's
 machines ``metadata.google.internal`` is each machine's own. Stands alone: it is read where the package can't be
 imported.
 """
@@ -13,21 +14,23 @@ import sys
 HOST_FOLDER_VARIABLE = "ACCEL_SCALING_HOST_FOLDER"
 METADATA_VARIABLE = "ACCEL_SCALING_METADATA_SERVER"
 METADATA_NAME = "metadata.google.internal"
+HIDDEN_VARIABLE = "ACCEL_SCALING_HIDDEN"
 HIDDEN = "accel_scaling"
 
 
 class OnlyFromThisHost:
-    """A finder, first in ``sys.meta_path``, that sees accel_scaling below one folder only."""
+    """A finder, first in ``sys.meta_path``, that sees accel_scaling and plug-ins below one folder only."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, plug_ins: str = "") -> None:
+        self._hidden = {HIDDEN, *plug_ins.split(",")}
         self._folder = os.path.join(os.path.realpath(folder), "")  # noqa: PTH118 - no import at each start
 
     def find_spec(
         self, name: str, path: object = None, target: object = None
     ) -> "importlib.machinery.ModuleSpec | None":
-        """Answers for the package alone; its modules are found through its own path."""
+        """Answers for the packages alone; their modules are found through their own path."""
         del path, target
-        if name != HIDDEN:
+        if name not in self._hidden:
             return None
         here = [entry for entry in sys.path if os.path.realpath(entry).startswith(self._folder)]
         spec = importlib.machinery.PathFinder.find_spec(name, here)
@@ -54,4 +57,4 @@ def resolve_metadata_name(server: str) -> None:
 if __name__ == "sitecustomize" and METADATA_VARIABLE in os.environ:
     resolve_metadata_name(os.environ[METADATA_VARIABLE])
 if __name__ == "sitecustomize" and HOST_FOLDER_VARIABLE in os.environ:
-    sys.meta_path.insert(0, OnlyFromThisHost(os.environ[HOST_FOLDER_VARIABLE]))
+    sys.meta_path.insert(0, OnlyFromThisHost(os.environ[HOST_FOLDER_VARIABLE], os.environ.get(HIDDEN_VARIABLE, "")))

@@ -16,6 +16,7 @@ from accel_scaling.local_hosts.hosts import keep_ray_logs
 from accel_scaling.local_hosts.marked import kill_marked
 from accel_scaling.local_hosts.registry import ADDRESS_VARIABLE, SCRATCH_VARIABLE, HostRecord, enter, strike
 from accel_scaling.local_hosts.settings import MARKER_VARIABLE
+from accel_scaling.plugins.entry_points import entry_points
 
 if TYPE_CHECKING:
     from accel_scaling.local_hosts.hosts import Launch
@@ -86,6 +87,7 @@ class ProcessHosts:
             "LANG": "C.UTF-8",
             "PYTHONPATH": str(self._scratch / "site"),
             image_site.HOST_FOLDER_VARIABLE: str(folder),
+            image_site.HIDDEN_VARIABLE: ",".join(sorted({entry.root for entry in entry_points()})),
             MARKER_VARIABLE: settings.marker(launch.instance_id),
             SCRATCH_VARIABLE: str(self._scratch),
             ADDRESS_VARIABLE: launch.address,

@@ -1,7 +1,7 @@
 """The package as a folder that travels with the cluster: head and workers run the version that ran `ray up`.
 
 Ray copies it by `file_mounts`; no registry and no pip stand in between. It holds what a wheel would install, less
-the rehearsal, and a `bin/accel-scaling` for people on the node.
+the rehearsal, the plug-in families that are installed here, and a `bin/accel-scaling` for people on the node.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.node.travelling import plug_in_files
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 REMOTE_FOLDER = "~/.accel_scaling/bundle"
 SCRIPT = f"{REMOTE_FOLDER}/accel_scaling/node/before_ray_start.sh"
@@ -39,20 +40,23 @@ def build(cache: Path | None = None, chips: Sequence[Path] = ()) -> Path:
     """
     package = Path(__file__).parent.parent
     cache = cache or Path.home() / ".cache" / "accel_scaling"
-    target = cache / f"bundle-{fingerprint(package, chips)}"
+    plug_ins = plug_in_files()
+    target = cache / f"bundle-{fingerprint(package, chips, plug_ins)}"
     if not target.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix="bundle-", dir=cache))
-        _fill(fresh, package, chips)
+        _fill(fresh, package, chips, plug_ins)
         _move_into_place(fresh, target)
     return target
 
 
-def fingerprint(package: Path, chips: Sequence[Path] = ()) -> str:
+def fingerprint(package: Path, chips: Sequence[Path] = (), plug_ins: Mapping[str, bytes] | None = None) -> str:
     """Return twelve hex digits that change with any file of the bundle."""
     digest = hashlib.sha256(__version__.encode())
     for path in chips:
         digest.update(path.read_bytes() + b"\0")
+    for name, content in sorted((plug_ins or {}).items()):
+        digest.update(name.encode() + b"\0" + content)
     for path in _files(package):
         digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
@@ -67,11 +71,14 @@ def _files(package: Path) -> list[Path]:
     return found
 
 
-def _fill(folder: Path, package: Path, chips: Sequence[Path]) -> None:
+def _fill(folder: Path, package: Path, chips: Sequence[Path], plug_ins: Mapping[str, bytes]) -> None:
     for path in _files(package):
         target = folder / "accel_scaling" / path.relative_to(package)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, target)
+    for name, content in plug_ins.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
     for number, path in enumerate(chips):
         (folder / "chips").mkdir(exist_ok=True)
         shutil.copyfile(path, folder / "chips" / f"{number:03d}-{path.stem}.yaml")  # read in this order there
@@ -80,7 +87,7 @@ def _fill(folder: Path, package: Path, chips: Sequence[Path]) -> None:
     command.write_text(_COMMAND, encoding="utf-8")
     command.chmod(0o755)
     # Compiled here: a .pyc written later on the head would change the mounts' hash, and v1 would sync all workers.
-    compileall.compile_dir(folder, quiet=1)
+    compileall.compile_dir(folder, quiet=2)  # a plug-in that does not compile is named where it is loaded
 
 
 def _move_into_place(fresh: Path, target: Path) -> None:

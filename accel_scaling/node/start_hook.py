@@ -15,6 +15,7 @@ from accel_scaling.confirm.compare import compare
 from accel_scaling.confirm.expected import VARIABLE, promised_from_environment
 from accel_scaling.confirm.settle import settled_verdict
 from accel_scaling.detect import detect
+from accel_scaling.families import register
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.node.joining import joining_with
 from accel_scaling.node.slice_host import correct_promise
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
-    """Confirm this node against its promise, or stop `ray start`.
+    """Tell Ray of the plug-in families, and confirm this node against its promise, or stop `ray start`.
 
     Args:
         ray_params: Ray's start parameters; the verdict is added to its labels.
@@ -38,6 +39,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     Raises:
         SystemExit: with 3, when the node does not hold what was promised.
     """
+    register()
     promised = promised_from_environment() or {}
     found: list[Found] = []
 

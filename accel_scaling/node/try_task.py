@@ -13,18 +13,20 @@ import sys
 import time
 from typing import Any
 
-VISIBLE_DEVICES = ("CUDA_VISIBLE_DEVICES", "NEURON_RT_VISIBLE_CORES", "HIP_VISIBLE_DEVICES", "HABANA_VISIBLE_MODULES")
+from accel_scaling.catalog.model import RAY_VISIBLE_DEVICES
+from accel_scaling.families import families, register
 
 
 def where_am_i() -> dict[str, Any]:
     """Return what a task sees of the node that it runs on."""
     import ray
 
+    variables = (*sorted(RAY_VISIBLE_DEVICES), *(family.visible_devices for family in families().values()))
     accelerators = ray.get_runtime_context().get_accelerator_ids()
     return {
         "address": ray.util.get_node_ip_address(),  # autoscaler v1 does not tell a node its instance id
         "ids": {name: ids for name, ids in accelerators.items() if ids},
-        "visible": {name: os.environ[name] for name in VISIBLE_DEVICES if os.environ.get(name)},
+        "visible": {name: os.environ[name] for name in variables if os.environ.get(name)},
         "time_s": time.time(),
     }
 
@@ -44,6 +46,7 @@ def main(demands: list[dict[str, Any]], timeout_s: float) -> int:
     """Submit a task for each demand, print each result, and return how many failed."""
     import ray
 
+    register()
     ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
     started_s = time.time()
     pending = {}

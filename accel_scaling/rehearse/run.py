@@ -198,7 +198,8 @@ class _Act:
         took_s = ran["time_s"] - result["asked_s"]
         machine = self._timeline.at(ran["address"])
         where = f"{machine.instance_type} {machine.instance_id}" if machine else ran["address"]
-        text = f"{name} on {where}, {took_s:.1f} s after it was asked for; its ids: {ids}"
+        visible = "".join(f", {variable}={value}" for variable, value in ran["visible"].items())
+        text = f"{name} on {where}, {took_s:.1f} s after it was asked for; its ids: {ids}{visible}"
         self._timeline.say(ran["time_s"], "running", text)
         if machine is not None:
             machine.node_type = result["node_type"]
