@@ -90,6 +90,15 @@ for quantity in (1.5, 0.5, 2, 0.00001):
         ray.remote(resources={"FERRUM": quantity})(ids)
     except ValueError as error:
         answers["refused"].append([quantity, str(error)])
+import accel_scaling.errors
+import accel_scaling as acc
+typed = acc.remote(num_accs=2, accelerator_type="Ferrum-N1", num_cpus=0)(acc.get_acc_ids)
+untyped = acc.remote(num_accs=0.5, num_cpus=0)(acc.get_acc_ids)
+answers["acc"] = [len(ray.get(one.remote())) for one in (typed, untyped, typed.options(num_accs=1))]
+try:
+    typed.options(num_accs=1.5)
+except acc.errors.AskingError as error:
+    answers["acc"].append(str(error))
 ray.shutdown()
 print(json.dumps(answers))
 """
@@ -223,6 +232,12 @@ def test_a_wrong_quantity_is_refused_in_the_driver(alone):
         r"FERRUM is given as parts of one device or as whole devices, and 1\.5 is neither: ask for 2", first[1]
     )
     assert second[0] == 0.00001
+
+
+def test_num_accs_asks_for_them_as_for_those_that_ship(alone):
+    *devices, refused = alone["acc"]
+    assert devices == [2, 1, 1], "two by the type, a half without one, one by options"
+    assert refused == "num_accs=1.5: above 1 Ray takes whole numbers only; ask for 1 or 2"
 
 
 def test_a_narrowed_variable_narrows_the_node_and_the_ids(environment, short):
