@@ -97,6 +97,12 @@ GCP_FRESH_S = 5.0
 GCP_DRY_ZONE_S = 120.0
 """How long a sold-out zone is tried after the others: stock-outs last minutes, and each try costs a launch 10 s."""
 
+GCP_SLICE_HOST_ZERO_S = 60.0
+"""For host 0 of a slice to join after its `ray start`, and for two rounds of the autoscaler, of 5 s, to see it."""
+
+GCP_SLICE_POLL_S = 0.5
+"""Between two looks at who has joined, while a slice's other hosts wait for host 0."""
+
 # --- the local Compute Engine (rehearse) ---
 
 LOCAL_GCE_SILENT_S = 600.0

@@ -16,7 +16,7 @@ from accel_scaling.confirm.expected import VARIABLE, promised_from_environment
 from accel_scaling.confirm.settle import settled_verdict
 from accel_scaling.detect import detect
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
-from accel_scaling.node.joining import joining_with
+from accel_scaling.node.joining import CONFIRM_ONLY, joining_with
 from accel_scaling.node.slice_host import correct_promise
 from accel_scaling.node.wiring import EXIT_REFUSED, LABEL_VERDICT, VERDICT_FILE
 
@@ -35,7 +35,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
         head: whether this is the head node; both kinds are confirmed alike.
 
     Raises:
-        SystemExit: with 3, when the node does not hold what was promised.
+        SystemExit: with 3, when the node does not hold what was promised; with 0, when it was only to be confirmed.
     """
     promised = promised_from_environment() or {}
     found: list[Found] = []
@@ -50,6 +50,8 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     sys.stderr.write(f"accel_scaling {__version__}: {verdict.word.value}: {verdict.message}\n")
     if resources is None:
         raise SystemExit(EXIT_REFUSED)
+    if os.environ.get(CONFIRM_ONLY):
+        raise SystemExit(0)
     if resources != promised:
         os.environ[VARIABLE] = json.dumps(resources)
     announce_partition(promised)
