@@ -3,8 +3,8 @@
 Autoscaler v2 knows one Ray node of each of its instances: the first that joins with the instance's id. Where that is
 not host 0, the slice has neither `TPU-<type>-head` nor `ray.io/tpu-worker-id: "0"` for its scheduler, and whoever
 waits for host 0 gets a second slice (Reconciler._handle_ray_status_transition, SchedulingNode.new; tried in
-tests/test_ray_contract_slices.py). Of hosts that join within one round, it takes the last that it is told: so the others wait for a round
-that has seen host 0.
+tests/test_ray_contract_slices.py). Of hosts that join within one round, it takes the last that it is told: so the
+others wait for a round that has seen host 0.
 """
 
 from __future__ import annotations
@@ -87,4 +87,4 @@ def wait_until_seen(node_id: str, rounds: Rounds) -> None:
         time.sleep(timings.GCP_SLICE_POLL_S)
     # A round that has begun may have read who joined before host 0 did: the one after it has not.
     if joined is not None and not rounds.wait(2, timings.GCP_SLICE_HOST_ZERO_S):
-        logger.warning("the autoscaler began no two rounds since host 0 of %s joined; its other hosts join now", node_id)
+        logger.warning("no two rounds of the autoscaler since host 0 of %s joined; its other hosts join now", node_id)

@@ -1,4 +1,4 @@
-"""Why the hosts of a slice join in order: what autoscaler v2 makes of several Ray nodes that are one of its instances."""
+"""Why the hosts of a slice join in order: what autoscaler v2 makes of several Ray nodes of one instance."""
 
 from __future__ import annotations
 
@@ -73,9 +73,7 @@ def bought(*rounds: list[Any], then: Any) -> dict[str, int]:
         max_num_nodes=9,
         gang_resource_requests=[then],
         current_instances=[
-            AutoscalerInstance(
-                cloud_instance_id=SLICE, im_instance=instance, ray_node=nodes.get(instance.node_id)
-            )
+            AutoscalerInstance(cloud_instance_id=SLICE, im_instance=instance, ray_node=nodes.get(instance.node_id))
         ],
     )
     return {one.instance_type: one.count for one in ResourceDemandScheduler(None).schedule(request).to_launch}
