@@ -65,7 +65,7 @@ def tpu_workers_joined(instance_id: str) -> set[str] | None:
     address = next((word.removeprefix(option) for word in sys.argv[1:] if word.startswith(option)), None)
     if not address or Path(sys.argv[0]).parts[-2:] != ("v2", "monitor.py"):
         return None
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # Cython
     from ray.autoscaler.v2.sdk import get_cluster_resource_state
     from ray.core.generated.autoscaler_pb2 import NodeStatus
 

@@ -213,7 +213,12 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
         request = self._nodes.list(parent=parent, pageSize=_PAGE)
         found: list[Slice] = []
         while request is not None:
-            answer = request.execute()
+            try:
+                answer = request.execute()
+            except HttpError as error:
+                if status_of(error) != 404:
+                    raise
+                return []  # Cloud TPU is not in this zone, which has machines all the same
             found += [self._slice(item) for item in answer.get("nodes", [])]
             request = self._nodes.list_next(request, answer)
         # This API cannot filter by label.

@@ -14,8 +14,8 @@ import pytest
 from googleapiclient.errors import HttpError
 
 from accel_scaling.local_gce.api import ComputeEngine
+from accel_scaling.local_gce.documents import DriftError
 from accel_scaling.local_gce.knobs import Fault, Knobs, read_knobs
-from accel_scaling.local_gce.schemas import DriftError
 from accel_scaling.local_gce.server import serve
 from tests.gce_client import GPU, PARENT, PROJECT, ZONE, Client, body, properties
 

@@ -13,6 +13,7 @@ from accel_scaling.local_gce.labels import check_labels
 from accel_scaling.local_gce.refusals import ApiError, invalid, not_found, wrong_field
 
 _MACHINE_URL = re.compile(r"(?:https://[^/]+/compute/v1/)?(?:projects/[^/]+/)?zones/([^/]+)/machineTypes/([^/]+)")
+_ENDS = ("SPOT", "FLEX_START", "RESERVATION_BOUND")  # provisioning models of machines that Google ends by itself
 _SHARED_CORE = ("f1-", "g1-")
 
 
@@ -111,5 +112,6 @@ def _check_scheduling(scheduling: dict[str, Any]) -> None:
         raise invalid("Scheduling must have automaticRestart be false when preemptible is true.")
     if spot and scheduling.get("onHostMaintenance") == "MIGRATE":
         raise invalid("Scheduling must have onHostMaintenance be TERMINATE when preemptible is true.")
-    if scheduling.get("instanceTerminationAction") and scheduling.get("provisioningModel") != "SPOT":
-        raise invalid("instanceTerminationAction can be specified only for instances with provisioningModel SPOT.")
+    ends = scheduling.get("provisioningModel") in _ENDS or scheduling.get("maxRunDuration")
+    if scheduling.get("instanceTerminationAction") and not (ends or scheduling.get("terminationTime")):
+        raise invalid("instanceTerminationAction can be specified only for instances that Compute Engine ends.")
