@@ -1,4 +1,4 @@
-"""Ordinary mistakes in a cluster file for Google Cloud: one sentence each, with the key, before anything is paid for."""
+"""Ordinary mistakes in a cluster file for Google Cloud: one sentence each with its key, before anything is paid for."""
 
 from __future__ import annotations
 
