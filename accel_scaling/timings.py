@@ -88,6 +88,9 @@ GCP_LABELS_RETRY_S = 2.0
 GCP_LABELS_EXIT_S = 30.0
 """For labels that are still unwritten when the process ends: Google takes 1 or 2 s, a tag that is lost a new node."""
 
+GCP_LABELS_SIGTERM_S = 7.0
+"""The same where SIGTERM ends the process: `ray stop` kills what is still there after 10 s."""
+
 GCP_PARALLEL = 32
 """Calls at once, of deletes, single inserts and label writes: 100 deletes at 0.3 s take 1.2 s; Google allows 20/s."""
 

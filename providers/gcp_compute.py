@@ -37,11 +37,15 @@ class Machine(_RayComputeNode):  # type: ignore[misc]
 
     # docs.cloud.google.com/compute/docs/instances/instance-lifecycle; Ray overlooks the first and the last.
     NON_TERMINATED_STATUSES = frozenset({"PENDING", "PROVISIONING", "STAGING", "RUNNING", "REPAIRING"})
-    STOPPED_STATUSES = frozenset({"TERMINATED"})
+    STOPPED_STATUSES = frozenset({"TERMINATED", "STOPPED"})
 
     def is_stopped(self) -> bool:
         """Say whether it can be started again."""
         return self.get("status") in self.STOPPED_STATUSES
+
+    def is_ending(self) -> bool:
+        """Say whether it is on its way out for good, or to a stop: only who has deleted it knows which."""
+        return self.get("status") in {"STOPPING", "DEPROVISIONING"}
 
     def is_preempted(self) -> bool:
         """Say whether it is a spot machine that Google has taken back and stopped."""

@@ -48,6 +48,10 @@ class Slice(_RayTPUNode):  # type: ignore[misc]
         """Say whether it can be started again."""
         return bool(self.get("state") == "STOPPED")
 
+    def is_ending(self) -> bool:
+        """Say whether it is being deleted."""
+        return bool(self.get("state") == "DELETING")
+
     def is_preempted(self) -> bool:
         """Say whether Google has taken it back; it can only be deleted."""
         return self.get("state") in {"PREEMPTED", "TERMINATED"}
