@@ -306,6 +306,11 @@ def test_with_hosts_a_machine_runs_when_its_host_is_up_and_is_gone_when_it_is_of
         engine.boot_failed("b", "no room")
         assert google.wait(failed)["error"]["errors"][0]["message"] == "no room"
         assert engine.instances() == []
+        failed = google.slice("t")
+        engine.boot_failed(engine.tpu_nodes()[0]["name"], "no room")
+        operations = google.tpu.projects().locations().operations()
+        assert operations.get(name=failed["name"]).execute()["error"] == {"code": 13, "message": "no room"}
+        assert engine.tpu_nodes() == []
 
 
 def google_wait(url: str, operation: dict[str, Any]) -> None:
