@@ -9,6 +9,7 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray, timings
 from accel_scaling.providers import gcp_bodies, gcp_parallel
+from accel_scaling.providers.gcp_clients import collection
 from accel_scaling.providers.gcp_conflicts import until_unbeaten
 from accel_scaling.providers.gcp_failures import (
     BROKEN,
@@ -77,7 +78,7 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
     def __init__(self, client: Any, project: str, zones: Sequence[str], cluster_name: str) -> None:
         super().__init__(client, project, zones[0], cluster_name)
         self._set_zones(zones)
-        self._nodes = client.projects().locations().nodes()
+        self._nodes = collection(client, "projects", "locations", "nodes")
 
     def get_instance(self, node_id: str) -> Slice:
         """Return one slice, asked for now.
@@ -238,7 +239,7 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
             OperationFailedError: it failed, or is not done after half an hour.
         """
         deadline, wait_s = time.monotonic() + timings.GCP_OPERATION_S, timings.GCP_OPERATION_POLL_S / 5
-        operations = self.resource.projects().locations().operations()
+        operations = collection(self.resource, "projects", "locations", "operations")
         while not operation.get("done"):
             if time.monotonic() > deadline:
                 text = f"{operation['name']} is not done after {timings.GCP_OPERATION_S:.0f} s"
