@@ -10,7 +10,7 @@ from typing import Any
 
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.gcp import is_tpu
-from accel_scaling.providers.gcp_bodies import MESSAGES, one_message
+from accel_scaling.providers.gcp_bodies import INSERT_ONLY, MESSAGES, one_message
 from accel_scaling.providers.gcp_schemas import SchemaError, Schemas, document
 
 # What Ray adds to Google's keys, or writes into every node type; and what the fill checks, with better words for it.
@@ -46,6 +46,7 @@ def check(where: str, node_config: dict[str, Any]) -> None:
         if isinstance(held.get(key), list) and all(isinstance(one, dict) for one in held[key]):
             held[key] = one_message(held[key])
     if not slices:
+        _check_settable(where, node_config)
         template_of(f"{where}.sourceInstanceTemplate", node_config.get("sourceInstanceTemplate"))
     schemas, name = _schemas("tpu", "v2") if slices else _schemas("compute", "v1"), "Node" if slices else "Instance"
     try:
@@ -54,6 +55,15 @@ def check(where: str, node_config: dict[str, Any]) -> None:
         version = importlib.metadata.version("google-api-python-client")
         by = f" (by google-api-python-client {version})" if "Google" in error.plain else ""
         raise ClusterConfigError(f"{error.path} {error.plain}{by}") from None
+
+
+def _check_settable(where: str, node_config: dict[str, Any]) -> None:
+    """Refuse what Google or Ray sets for each machine, such as its name: bulk creation takes none of it."""
+    found = document("compute", "v1")["schemas"]
+    theirs = set(found["Instance"]["properties"]) - set(found["InstanceProperties"]["properties"]) - INSERT_ONLY
+    for key in node_config:
+        if key in theirs:
+            raise ClusterConfigError(f"{where}.{key} is set for each machine by Ray or by Google; leave it out")
 
 
 def template_of(where: str, path: Any) -> dict[str, str | None]:

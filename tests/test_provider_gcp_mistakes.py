@@ -124,6 +124,7 @@ def test_slices_where_no_zone_has_cloud_tpu_are_refused(gce: Google) -> None:
         (f"{L4}/metadata", {"items": {"a": "b"}}, "node_config.metadata.items is {'a': 'b'}; expected a list"),
         (f"{L4}/metadata", [{"items": [{"key": "a", "value": 5}]}], "metadata.items[0].value is 5; expected text"),
         (f"{L4}/gustAccelerators", [], "node_config.gustAccelerators is no key that Google knows; nearest: guestAcc"),
+        (f"{L4}/name", "hello", "node_config.name is set for each machine by Ray or by Google; leave it out"),
         (f"{L4}/scheduling", {"provisioningModel": "spot"}, "provisioningModel is 'spot', which Google does not know"),
         (f"{L4}/scheduling", [{"preemptable": True}], "scheduling.preemptable is no key that Google knows; nearest: p"),
         ("available_node_types/v4/node_config/schedulingConfig", {"spots": True}, "schedulingConfig.spots is no key"),
