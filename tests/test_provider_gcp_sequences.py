@@ -1,6 +1,6 @@
 """Random sequences of what autoscalers and Google do: no machine is leaked, none forgotten, none created twice.
 
-1,000 sequences by default, some 140 s of CPU; `HYPOTHESIS_SEQUENCES=50` runs as many.
+1,000 sequences by default, some 150 s of CPU on a busy machine; `HYPOTHESIS_SEQUENCES=50` runs as many.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, multi
 
 from accel_scaling import _ray, timings
 from tests.provider_gcp_fixture import MACHINES, SLICES, ZONES, Google, config_of, google, provider_of, tags, wait_until
+
+pytestmark = pytest.mark.timeout(900)  # 150 s of CPU; several times as long beside the clusters' tests
 
 SEQUENCES = int(os.environ.get("HYPOTHESIS_SEQUENCES", "1000"))
 
