@@ -321,46 +321,6 @@ def test_preempted_workers_are_deleted_and_a_preempted_head_waits_for_ray_down(g
     wait_until("the head's end", lambda: not gce.machines())
 
 
-@pytest.mark.parametrize("status", ["SUSPENDED", "SUSPENDING", "PENDING_STOP", "STOPPING", "STOPPED", "TERMINATED"])
-def test_ray_down_deletes_a_machine_that_somebody_has_suspended_or_stopped(gce: Google, status: str) -> None:
-    own, configs = ours(gce)
-    (node_id,) = own.create_node(configs["cpu"], tags(), 1)
-    gce.engine.set_status(node_id, status)
-    assert own.non_terminated_nodes({}) == []
-    assert own.nodes_for_teardown({}) == [node_id]
-    own.terminate_nodes([node_id])
-    wait_until("its end", lambda: not gce.machines())
-
-
-def test_no_call_makes_googles_client_anew(gce: Google, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It takes 15 ms of CPU for each: a hundred deletes would take 1.5 s of it."""
-    from googleapiclient import discovery
-
-    own, configs = ours(gce, slices=True)
-
-    def anew(*_: Any, **__: Any) -> None:
-        raise AssertionError("a collection of the API is made for one call")
-
-    own.non_terminated_nodes({})
-    own.create_node(configs["v4"], tags("v4"), 1)  # the collections that a provider needs are there now
-    own.create_node(configs["cpu"], tags(), 1)
-    monkeypatch.setattr(discovery, "createMethod", anew)
-    made = [*own.create_node(configs["cpu"], tags(), 2), *own.create_node(configs["v4"], tags("v4"), 1)]
-    assert len(own.non_terminated_nodes({})) == 5
-    own.set_node_tags(made[0], {"a": "b"})
-    assert own.flush_tags() == []
-    own.terminate_nodes(made)
-
-
-def test_ray_down_does_not_delete_again_what_it_has_deleted(gce: Google) -> None:
-    own, configs = ours(gce)
-    made = list(own.create_node(configs["cpu"], tags(), 2))
-    gce.knobs.operation_latency_s["delete"] = 60
-    own.terminate_nodes(made[:1])
-    assert gce.machines()[made[0]]["status"] == "STOPPING"
-    assert own.nodes_for_teardown({}) == made[1:]
-
-
 def test_a_preempted_machine_is_kept_where_stopped_ones_are_started_again(gce: Google) -> None:
     own, configs = ours(gce, cache_stopped_nodes=True)
     (node_id,) = own.create_node(configs["l4"], tags("l4"), 1)
