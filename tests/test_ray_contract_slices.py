@@ -119,3 +119,13 @@ def test_only_v2s_monitor_is_asked_who_joined(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(sys, "argv", ["/x/ray/autoscaler/v2/monitor.py", "--gcs-address=127.0.0.1:1"])
     monkeypatch.setattr("ray._raylet.GcsClient", lambda address: address)
     assert _ray.tpu_workers_joined(SLICE) == {"0", "1"}
+
+
+def test_a_runner_of_a_slice_says_to_how_many_hosts_it_talks_at_once() -> None:
+    from ray.autoscaler._private.gcp.tpu_command_runner import TPUCommandRunner
+
+    runner = TPUCommandRunner.__new__(TPUCommandRunner)
+    runner._num_workers = 64
+    assert _ray.connections_of(runner) == 16, "Ray's own limit, RAY_TPU_MAX_CONCURRENT_CONNECTIONS"
+    assert _ray.connections_of(object()) == 1
+    assert "self._command_runners[i].run(" in inspect.getsource(TPUCommandRunner.run), "hosts_of finds no hosts"
