@@ -65,6 +65,31 @@ def hosts_of(runner: Any) -> list[Any]:
     return list(getattr(runner, "_command_runners", None) or [runner])
 
 
+def connections_of(runner: Any) -> int:
+    """Return to how many hosts of a TPU slice Ray's command runner talks at once."""
+    return max(1, int(getattr(runner, "num_connections", 1)))
+
+
+def tpu_workers_joined(instance_id: str) -> set[str] | None:
+    """Return which hosts of a slice have joined this cluster, by their `ray.io/tpu-worker-id`.
+
+    None in any process that is not autoscaler v2: no other takes the first Ray node of an instance for all of it.
+    """
+    option = "--gcs-address="
+    address = next((word.removeprefix(option) for word in sys.argv[1:] if word.startswith(option)), None)
+    if not address or Path(sys.argv[0]).parts[-2:] != ("v2", "monitor.py"):
+        return None
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # Cython
+    from ray.autoscaler.v2.sdk import get_cluster_resource_state
+    from ray.core.generated.autoscaler_pb2 import NodeStatus
+
+    return {
+        node.labels.get("ray.io/tpu-worker-id", "")
+        for node in get_cluster_resource_state(GcsClient(address=address)).node_states
+        if node.instance_id == instance_id and node.status != NodeStatus.DEAD
+    }
+
+
 def is_head(tags: dict[str, str]) -> bool:
     """Say whether these node tags are a head node's."""
     from ray.autoscaler.tags import NODE_KIND_HEAD, TAG_RAY_NODE_KIND

@@ -88,6 +88,9 @@ GCP_LABELS_RETRY_S = 2.0
 GCP_LABELS_EXIT_S = 30.0
 """For labels that are still unwritten when the process ends: Google takes 1 or 2 s, a tag that is lost a new node."""
 
+GCP_LABELS_SIGTERM_S = 7.0
+"""The same where SIGTERM ends the process: `ray stop` kills what is still there after 10 s."""
+
 GCP_PARALLEL = 32
 """Calls at once, of deletes, single inserts and label writes: 100 deletes at 0.3 s take 1.2 s; Google allows 20/s."""
 
@@ -96,6 +99,12 @@ GCP_FRESH_S = 5.0
 
 GCP_DRY_ZONE_S = 120.0
 """How long a sold-out zone is tried after the others: stock-outs last minutes, and each try costs a launch 10 s."""
+
+GCP_SLICE_HOST_ZERO_S = 60.0
+"""For host 0 of a slice to join after its `ray start`, and for two rounds of the autoscaler, of 5 s, to see it."""
+
+GCP_SLICE_POLL_S = 0.5
+"""Between two looks at who has joined, while a slice's other hosts wait for host 0."""
 
 # --- the local Compute Engine (rehearse) ---
 

@@ -17,7 +17,8 @@ nodes is in gcp_fleet, calls to Compute Engine in gcp_compute, to Cloud TPU in g
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,7 +31,11 @@ from accel_scaling.providers.gcp_clients import client
 from accel_scaling.providers.gcp_compute import Compute
 from accel_scaling.providers.gcp_fleet import Fleet
 from accel_scaling.providers.gcp_tpu import Tpu
+from accel_scaling.providers.gcp_zones import ListingFailedError
 from accel_scaling.providers.guarded import GuardedProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # An Any base: Ray ships no types for it.
 _RayGCPNodeProvider: Any = _ray.gcp_node_provider()
@@ -123,14 +128,20 @@ class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type:
     # What is known of nodes.
 
     def listed_nodes(self, tag_filters: dict[str, str]) -> list[str]:
-        """Return the names of all nodes with these tags that exist or are about to, from all zones and pages."""
-        return self._fleet.existing(tag_filters)
+        """Return the names of all nodes with these tags that exist or are about to, from all zones and pages.
+
+        Raises:
+            ListingFailedError: a zone could not be asked; at the keyboard a click.ClickException says so.
+        """
+        with _said_to_a_person():
+            return self._fleet.existing(tag_filters)
 
     def nodes_for_teardown(self, tag_filters: dict[str, str]) -> list[str]:
         """Return what `ray down` deletes: stopped and preempted nodes too, unless stopped ones are to be kept."""
-        if self.cache_stopped_nodes:
-            return self._fleet.existing(tag_filters)
-        return self._fleet.with_stopped(tag_filters)
+        with _said_to_a_person():
+            if self.cache_stopped_nodes:
+                return self._fleet.existing(tag_filters)
+            return self._fleet.with_stopped(tag_filters)
 
     def is_running(self, node_id: str) -> bool:
         """Say whether a node runs; False for one that is gone."""
@@ -191,6 +202,17 @@ class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type:
     def terminate_nodes(self, node_ids: list[str]) -> None:
         """Delete nodes, many at once; a failure of one does not keep the others."""
         self._fleet.terminate(node_ids)
+
+
+@contextlib.contextmanager
+def _said_to_a_person() -> Iterator[None]:
+    """Say in one sentence that nodes could not be listed; the autoscaler logs it, and lists again."""
+    try:
+        yield
+    except ListingFailedError as error:
+        if _ray.autoscaler_config_path() is not None:
+            raise
+        raise click.ClickException(str(error)) from None
 
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -9,7 +9,7 @@ from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.errors import AccelScalingError
 
 # Messages that Ray's own defaults.yaml, and the files made from it, write as lists: `scheduling: [{...}]`.
-_MESSAGES = (
+MESSAGES = (
     "scheduling",
     "metadata",
     "tags",
@@ -37,9 +37,9 @@ def instance(node_config: dict[str, Any], labels: dict[str, str], *, delete_pree
     """Return the Instance to create, machine type and other types as bare names, the template's path still in it."""
     body = copy.deepcopy(node_config)
     body.pop("networkConfig", None)  # Ray writes a TPU's network into every node type
-    for key in _MESSAGES:
+    for key in MESSAGES:
         if isinstance(body.get(key), list):
-            body[key] = _one_message(body[key])
+            body[key] = one_message(body[key])
     _to_bare_names(body)
     added = missing_scheduling(body, accelerated=_has_accelerators(body), delete_preempted=delete_preempted)
     if added:
@@ -56,7 +56,7 @@ def missing_scheduling(node_config: dict[str, Any], *, accelerated: bool, delete
     rather than stopped where Ray would not take a stopped one back
     (docs.cloud.google.com/compute/docs/instances/create-use-spot).
     """
-    given = _one_message(node_config.get("scheduling") or {})
+    given = one_message(node_config.get("scheduling") or {})
     spot = given.get("provisioningModel") == "SPOT"
     preemptible = spot or bool(given.get("preemptible"))
     needed: dict[str, Any] = {}
@@ -116,7 +116,8 @@ def slice_node(node_config: dict[str, Any], labels: dict[str, str]) -> dict[str,
     return body
 
 
-def _one_message(given: Any) -> dict[str, Any]:
+def one_message(given: Any) -> dict[str, Any]:
+    """Return a message that may be written as a list of its parts."""
     parts = given if isinstance(given, list) else [given]
     return {name: held for part in parts if isinstance(part, dict) for name, held in part.items()}
 

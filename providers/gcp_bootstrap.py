@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import re
 from typing import TYPE_CHECKING, Any
 
 from google.auth.exceptions import GoogleAuthError
@@ -13,21 +12,17 @@ from googleapiclient.errors import HttpError
 from accel_scaling import _ray
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.cluster import catalog_of
-from accel_scaling.fill.gcp import is_tpu, machine, region_of, with_template
+from accel_scaling.fill.gcp import is_tpu, machine, region_of, with_template, zones_of
 from accel_scaling.providers import gcp_bodies, gcp_images
 from accel_scaling.providers.gcp_clients import client
 from accel_scaling.providers.gcp_conflicts import until_unbeaten
 from accel_scaling.providers.gcp_failures import BROKEN, GoogleRefusedError, of_exception, status_of
+from accel_scaling.providers.gcp_node_config import check_scheduling, template_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     Config = dict[str, Any]
-
-_TEMPLATE = re.compile(
-    r"(?:.*?projects/(?P<project>[^/]+)/)?(?:(?:global|regions/(?P<region>[^/]+))/)?(?:instanceTemplates/)?"
-    r"(?P<name>[^/]+)"
-)
 
 
 def prepared(config: Config) -> Config:
@@ -35,35 +30,88 @@ def prepared(config: Config) -> Config:
 
     Raises:
         GoogleRefusedError: no credentials, no permission, or Google cannot be reached.
-        ClusterConfigError: the region has no subnetwork.
+        ClusterConfigError: the region has no subnetwork, or scheduling that contradicts itself.
     """
     own = config["available_node_types"]
     config = copy.deepcopy(config)
     config["head_node"] = {}  # where Ray's steps put the head's service account
-    provider, steps = config["provider"], _ray.gcp_bootstrap()
+    provider = config["provider"]
     provider["region"] = region_of(config)
     if any(is_tpu(node_type["node_config"]) for node_type in config["available_node_types"].values()):
-        provider[steps.HAS_TPU_PROVIDER_FIELD] = True
+        provider[_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD] = True
     seen = with_templates(config)
     gcp_images.check(seen)
     merged = seen["available_node_types"]
     _add_scheduling(config, merged)
+    if not _ray.reads_only():  # `ray down` lists anyway, and needs not be told twice
+        _ask_each_zone(provider)
+    config = _with_project(config)
+    for name, node_type in own.items():
+        if "networkInterfaces" not in node_type["node_config"] and "networkInterfaces" in merged[name]["node_config"]:
+            config["available_node_types"][name]["node_config"].pop("networkInterfaces", None)  # the template's stays
+    return config
+
+
+def _with_project(config: Config) -> Config:
+    """Take Ray's own steps in the project: its service account, key pair and network."""
+    provider, steps = config["provider"], _ray.gcp_bootstrap()
+    project = f"provider.project_id {provider['project_id']}: "
     with one_sentence():
         crm, iam, compute = (client(provider, api) for api in ("cloudresourcemanager", "iam", "compute"))
-        config = steps._configure_project(config, crm)  # noqa: SLF001
+        with one_sentence(project, "is it the id of your project, and may these credentials use it?"):
+            config = steps._configure_project(config, crm)  # noqa: SLF001
         config = _with_service_account(config, crm, iam)
-        config = steps._configure_key_pair(config, compute)  # noqa: SLF001
+        config = _with_key_pair(config, compute)
         try:
-            config = steps._configure_subnet(config, compute)  # noqa: SLF001
+            return steps._configure_subnet(config, compute)  # type: ignore[no-any-return]  # noqa: SLF001
         except KeyError:
             raise ClusterConfigError(
                 f"project {provider['project_id']} has no subnetwork in {provider['region']}; create one, or name "
                 "networkInterfaces in each node_config"
             ) from None
-    for name, node_type in own.items():
-        if "networkInterfaces" not in node_type["node_config"] and "networkInterfaces" in merged[name]["node_config"]:
-            config["available_node_types"][name]["node_config"].pop("networkInterfaces", None)  # the template's stays
-    return config
+
+
+def _with_key_pair(config: Config, compute: Any) -> Config:
+    """Return the config with the key pair that Ray makes, or finds, for this computer and project."""
+    try:
+        return _ray.gcp_bootstrap()._configure_key_pair(config, compute)  # type: ignore[no-any-return]  # noqa: SLF001
+    except AssertionError as error:  # it gives up after ten keys that this computer has and the project has not
+        user = config["auth"].get("ssh_user")
+        raise ClusterConfigError(
+            f"auth.ssh_private_key is missing, and Ray could not make a key pair for auth.ssh_user {user!r} ({error}); "
+            "name a private key there whose public half is in the project's metadata, or remove old keys, "
+            "~/.ssh/ray-autoscaler_gcp_*"
+        ) from None
+
+
+def _ask_each_zone(provider: Config) -> None:
+    """Ask each zone for nodes, once: the mistakes in zones and permissions that every listing would meet.
+
+    Raises:
+        GoogleRefusedError: a zone that does not exist, no permission, or a disabled API.
+        ClusterConfigError: the cluster has TPU slices, and Google has no Cloud TPU in any of its zones.
+    """
+    zones, project = zones_of(provider), provider["project_id"]
+    without_tpu = []
+    for zone in zones:
+        where = f"provider.availability_zone {zone}: "
+        with one_sentence(where, "does the zone exist, and may these credentials list machines in it?"):
+            client(provider, "compute").instances().list(project=project, zone=zone, maxResults=1).execute()
+        if not provider.get(_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD):
+            continue
+        with one_sentence(where, "is the Cloud TPU API enabled in the project, and may these credentials use it?"):
+            nodes = client(provider, "tpu").projects().locations().nodes()
+            try:
+                nodes.list(parent=f"projects/{project}/locations/{zone}", pageSize=1).execute()
+            except HttpError as error:
+                if status_of(error) != 404:
+                    raise
+                without_tpu.append(zone)
+    if len(without_tpu) == len(zones):
+        raise ClusterConfigError(
+            f"provider.availability_zone is {','.join(zones)}, where Google has no Cloud TPU; name a zone that has it "
+            "(docs.cloud.google.com/tpu/docs/regions-zones)"
+        )
 
 
 def with_templates(config: Config) -> Config:
@@ -75,16 +123,21 @@ def with_templates(config: Config) -> Config:
     seen = copy.deepcopy(config)
     for name, node_type in seen["available_node_types"].items():
         node_config = node_type.get("node_config") or {}
-        if template := node_config.get("sourceInstanceTemplate"):
-            with one_sentence(f"available_node_types.{name}.node_config.sourceInstanceTemplate: "):
-                properties = _properties(seen["provider"], str(template))
+        where = f"available_node_types.{name}.node_config.sourceInstanceTemplate"
+        if template := template_of(where, node_config.get("sourceInstanceTemplate")):
+            with one_sentence(f"{where}: "):
+                properties = _properties(seen["provider"], template)
             node_type["node_config"] = with_template(node_config, properties)
     return seen
 
 
 @contextlib.contextmanager
-def one_sentence(where: str = "") -> Iterator[None]:
+def one_sentence(where: str = "", advice: str = "") -> Iterator[None]:
     """Turn what Google and its libraries raise into one sentence.
+
+    Args:
+        where: begins it.
+        advice: ends it, where Google refused.
 
     Raises:
         GoogleRefusedError: in their place.
@@ -93,7 +146,8 @@ def one_sentence(where: str = "") -> Iterator[None]:
         yield
     except HttpError as error:
         failure = of_exception(error)
-        raise GoogleRefusedError(f"{where}Google refused ({failure.category.value}): {failure}") from None
+        ending = f"; {advice}" if advice else ""
+        raise GoogleRefusedError(f"{where}Google refused ({failure.category.value}): {failure}{ending}") from None
     except GoogleAuthError as error:
         raise GoogleRefusedError(
             f"{where}Google refused the credentials ({type(error).__name__}: {error}); renew them, "
@@ -129,6 +183,7 @@ def _add_scheduling(config: Config, merged: Config) -> None:
         if is_tpu(node_config):
             continue
         has = machine(f"available_node_types.{name}", seen, catalog).machine.chip is not None
+        check_scheduling(f"available_node_types.{name}.node_config", seen, accelerated=has)
         delete = not keep_stopped and name != config["head_node_type"]
         added = gcp_bodies.missing_scheduling(seen, accelerated=has, delete_preempted=delete)
         given = node_config.get("scheduling") or {}
@@ -136,17 +191,14 @@ def _add_scheduling(config: Config, merged: Config) -> None:
             node_config["scheduling"] = [*given, added] if isinstance(given, list) else {**given, **added}
 
 
-def _properties(provider: Config, template: str) -> dict[str, Any]:
-    """Return what an instance template holds; its path may be a URL, `global/...`, or the name alone."""
-    found = _TEMPLATE.fullmatch(template)
-    if not found:
-        raise ClusterConfigError(f"{template!r} is no path of an instance template")
-    compute, project = client(provider, "compute"), found["project"] or provider["project_id"]
-    if found["region"]:
+def _properties(provider: Config, template: dict[str, str | None]) -> dict[str, Any]:
+    """Return what an instance template holds."""
+    compute, project = client(provider, "compute"), template["project"] or provider["project_id"]
+    if template["region"]:
         call = compute.regionInstanceTemplates().get(
-            project=project, region=found["region"], instanceTemplate=found["name"]
+            project=project, region=template["region"], instanceTemplate=template["name"]
         )
     else:
-        call = compute.instanceTemplates().get(project=project, instanceTemplate=found["name"])
+        call = compute.instanceTemplates().get(project=project, instanceTemplate=template["name"])
     properties: dict[str, Any] = call.execute().get("properties") or {}
     return properties

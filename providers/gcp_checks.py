@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.cluster import check_shape
 from accel_scaling.fill.gcp import is_tpu, region_of, zones_of
-from accel_scaling.providers import gcp_names
+from accel_scaling.providers import gcp_names, gcp_node_config
 from accel_scaling.providers.gcp_clients import ANONYMOUS, VERSIONS, check_credentials, endpoint
 
 _NODE_NAMES = ("ray-{}-worker", "ray-{}-head")  # what Ray calls nodes, in a tag; commands.py and node_launcher.py
+
+
+# The pattern of the parameter `project` in Google's discovery document of Compute Engine.
+_PROJECT = re.compile(
+    r"(?:(?:[-a-z0-9]{1,63}\.)*(?:[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?):)?"
+    r"(?:[0-9]{1,19}|(?:[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?))"
+)
 
 
 def check(config: dict[str, Any]) -> None:
@@ -22,8 +30,7 @@ def check(config: dict[str, Any]) -> None:
     check_shape(config)
     region_of(config)
     provider = config["provider"]
-    if not isinstance(provider.get("project_id"), str) or not provider["project_id"]:
-        raise ClusterConfigError("provider.project_id is missing; name your Google Cloud project there")
+    _check_project(provider.get("project_id"))
     for api in VERSIONS:
         endpoint(provider, api)
     _check_cluster_name(config.get("cluster_name"))
@@ -36,6 +43,7 @@ def check(config: dict[str, Any]) -> None:
         _check_labels(f"{where}.node_config.labels", node_config.get("labels"))
         if is_tpu(node_config):
             _check_tpu(f"{where}.node_config", node_config)
+        gcp_node_config.check(f"{where}.node_config", node_config)
 
 
 def for_rays_schema(provider: dict[str, Any]) -> dict[str, Any]:
@@ -44,6 +52,17 @@ def for_rays_schema(provider: dict[str, Any]) -> dict[str, Any]:
     if provider.get("gcp_credentials") == {"type": "anonymous"}:
         made["gcp_credentials"] = ANONYMOUS
     return made
+
+
+def _check_project(project: Any) -> None:
+    if project is None or project == "":
+        raise ClusterConfigError("provider.project_id is missing; name your Google Cloud project there")
+    if not isinstance(project, str) or not _PROJECT.fullmatch(project):
+        hint = f"; a project's number goes in quotes, '{project}'" if isinstance(project, int) else ""
+        raise ClusterConfigError(
+            f"provider.project_id is {project!r}; expected the id of a Google Cloud project, such as my-project-123"
+            + hint
+        )
 
 
 def _check_cluster_name(name: Any) -> None:
@@ -57,9 +76,10 @@ def _check_fits(what: str, name: str, label: str) -> None:
     """Refuse a name whose label is too long for Google; shortened, it could not be read back."""
     over = len(label) - gcp_names.MAX_LABEL
     if over > 0:
-        hint = "" if gcp_names.valid_value(name) else "; upper case, dots and the like count three times"
+        hint = "" if gcp_names.is_plain(name) else "; upper case, dots and the like count three times"
+        characters = "character" if over == 1 else "characters"
         raise ClusterConfigError(
-            f"{what} {name!r} is too long for a label of Google's, by {over} characters; shorten it{hint}"
+            f"{what} {name!r} is too long for a label of Google's, by {over} {characters}; shorten it{hint}"
         )
 
 

@@ -54,6 +54,17 @@ def client(provider: Mapping[str, Any], api: str) -> Any:
     return _built(api, endpoint(provider, api), credentials)
 
 
+@functools.cache
+def collection(client: Any, *names: str) -> Any:
+    """Return a collection of an API, as ``client.projects().locations()`` does, made once.
+
+    Google's library makes it anew each time, with the docstring of every method: 15 ms for Compute Engine's instances.
+    """
+    for name in names:
+        client = getattr(client, name)()
+    return client
+
+
 def endpoint(provider: Mapping[str, Any], api: str) -> str | None:
     """Return the root URL of an API with its base path, None for Google's public one.
 

@@ -9,7 +9,7 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray, timings
 from accel_scaling.providers import gcp_create
-from accel_scaling.providers.gcp_clients import new_request_id
+from accel_scaling.providers.gcp_clients import collection, new_request_id
 from accel_scaling.providers.gcp_conflicts import until_unbeaten
 from accel_scaling.providers.gcp_failures import (
     OperationFailedError,
@@ -37,11 +37,15 @@ class Machine(_RayComputeNode):  # type: ignore[misc]
 
     # docs.cloud.google.com/compute/docs/instances/instance-lifecycle; Ray overlooks the first and the last.
     NON_TERMINATED_STATUSES = frozenset({"PENDING", "PROVISIONING", "STAGING", "RUNNING", "REPAIRING"})
-    STOPPED_STATUSES = frozenset({"TERMINATED"})
+    STOPPED_STATUSES = frozenset({"TERMINATED", "STOPPED"})
 
     def is_stopped(self) -> bool:
         """Say whether it can be started again."""
         return self.get("status") in self.STOPPED_STATUSES
+
+    def is_ending(self) -> bool:
+        """Say whether it is on its way out for good, or to a stop: only who has deleted it knows which."""
+        return self.get("status") in {"STOPPING", "DEPROVISIONING"}
 
     def is_preempted(self) -> bool:
         """Say whether it is a spot machine that Google has taken back and stopped."""
@@ -71,6 +75,7 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
     def __init__(self, client: Any, project: str, zones: Sequence[str], cluster_name: str) -> None:
         super().__init__(client, project, zones[0], cluster_name)
         self._set_zones(zones)
+        self.instances = collection(client, "instances")
         self._zone_of: dict[str, str] = {}
         self._sold_out: dict[tuple[str, str], float] = {}  # (zone, machine type) -> when
 
@@ -82,7 +87,7 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
         """
         zones = self._zones_of(node_id)
         for zone in zones:
-            call = self.resource.instances().get(project=self.project_id, zone=zone, instance=node_id)
+            call = self.instances.get(project=self.project_id, zone=zone, instance=node_id)
             try:
                 return self._machine(call.execute(), zone)
             except Exception as error:
@@ -105,7 +110,7 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
     def delete(self, node_id: str) -> None:
         """Delete a machine, whether it is there or not."""
         for zone in self._zones_of(node_id):
-            call = self.resource.instances().delete(
+            call = self.instances.delete(
                 project=self.project_id, zone=zone, instance=node_id, requestId=new_request_id()
             )
             try:
@@ -118,9 +123,7 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
     def stop(self, node_id: str) -> None:
         """Stop a machine that is to be started again."""
         zone = self.zone_of(node_id)
-        call = self.resource.instances().stop(
-            project=self.project_id, zone=zone, instance=node_id, requestId=new_request_id()
-        )
+        call = self.instances.stop(project=self.project_id, zone=zone, instance=node_id, requestId=new_request_id())
         call.execute()
 
     def start(self, node_id: str) -> None:
@@ -130,9 +133,7 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
             OperationFailedError: Google could not, a sold-out zone say.
         """
         zone = self.zone_of(node_id)
-        call = self.resource.instances().start(
-            project=self.project_id, zone=zone, instance=node_id, requestId=new_request_id()
-        )
+        call = self.instances.start(project=self.project_id, zone=zone, instance=node_id, requestId=new_request_id())
         self.wait(call.execute(), zone)
 
     def write_labels(self, node_id: str, labels: dict[str, str]) -> bool:
@@ -163,7 +164,7 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
     def _set_labels(self, machine: Machine, labels: dict[str, str]) -> None:
         zone = self._zone_of[machine["name"]]
         body = {"labels": labels, "labelFingerprint": machine["labelFingerprint"]}
-        call = self.resource.instances().setLabels(
+        call = self.instances.setLabels(
             project=self.project_id, zone=zone, instance=machine["name"], body=body, requestId=new_request_id()
         )
         self.wait(call.execute(), zone)
@@ -171,7 +172,7 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
     def _list_zone(self, zone: str) -> list[Machine]:
         # A TPU's hosts are instances too, without ssh keys of ours: the slice stands for them.
         wanted = f"(labels.{_ray.gcp_tags()[0]} = {to_label(self.cluster_name)}) AND (NOT labels.tpu_cores:*)"
-        instances = self.resource.instances()
+        instances = self.instances
         request = instances.list(project=self.project_id, zone=zone, filter=wanted, maxResults=_PAGE)
         found: list[Machine] = []
         while request is not None:
@@ -222,7 +223,9 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
                 text = f"{operation['name']} is not done after {timings.GCP_OPERATION_S:.0f} s"
                 raise OperationFailedError(Failure(Category.UNAVAILABLE, "TIMEOUT", text))
             asked = time.monotonic()
-            call = self.resource.zoneOperations().wait(project=self.project_id, zone=zone, operation=operation["name"])
+            call = collection(self.resource, "zoneOperations").wait(
+                project=self.project_id, zone=zone, operation=operation["name"]
+            )
             operation = call.execute()
             if operation["status"] != "DONE" and time.monotonic() - asked < timings.GCP_OPERATION_POLL_S:
                 time.sleep(timings.GCP_OPERATION_POLL_S)  # an overloaded server answers at once

@@ -100,9 +100,7 @@ def _bulk(compute: Compute, zone: str, names: Sequence[str], request: _Request) 
     }
     if request.template:
         body["sourceInstanceTemplate"] = request.template
-    call = compute.resource.instances().bulkInsert(
-        project=compute.project_id, zone=zone, body=body, requestId=new_request_id()
-    )
+    call = compute.instances.bulkInsert(project=compute.project_id, zone=zone, body=body, requestId=new_request_id())
     failure = None
     try:
         operation = compute.wait(call.execute(), zone)
@@ -121,7 +119,7 @@ def _one_by_one(
     template = {"sourceInstanceTemplate": request.template} if request.template else {}
 
     def insert(name: str) -> None:
-        call = compute.resource.instances().insert(
+        call = compute.instances.insert(
             project=compute.project_id,
             zone=zone,
             body={**placed, "name": name},

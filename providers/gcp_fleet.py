@@ -53,6 +53,7 @@ class Fleet:
         self._listed_at = float("-inf")
         self._sweeping: set[str] = set()
         self._claimed: set[str] = set()
+        self._deleted: set[str] = set()  # by this process, a short name each
         self._listers = ThreadPoolExecutor(2, thread_name_prefix="accel-gcp-list")
 
     # What is known.
@@ -77,12 +78,15 @@ class Fleet:
         return [name for name, known in alive.items() if wanted <= self._merged(known).items()]
 
     def with_stopped(self, tag_filters: Mapping[str, str]) -> list[str]:
-        """Return the nodes with these tags, those that Google has stopped or taken back included."""
+        """Return the nodes with these tags that somebody still pays for: stopped, suspended, taken back, in any state.
+
+        Only those are left out that are ending, and were deleted here.
+        """
         asked_at, wanted = time.monotonic(), dict(tag_filters).items()
         return [
             node["name"]
             for node in self._ask_all()
-            if not node.is_terminated() or node.is_stopped() or node.is_preempted()
+            if not (node.is_ending() and node["name"] in self._deleted)
             if wanted <= self._merged(_Known(node, asked_at)).items()
         ]
 
@@ -180,6 +184,7 @@ class Fleet:
         """Delete a node for good."""
         logger.info("deleting %s", node_id)
         self._resource_of(node_id).delete(node_id)
+        self._deleted.add(node_id)
         self._writer.forget(node_id)
 
     def _stop(self, node_id: str) -> None:

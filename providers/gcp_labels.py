@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
+import signal
 import threading
 import time
 import weakref
@@ -41,6 +43,7 @@ class LabelWriter:
         self._written_at: dict[str, float] = {}
         self._threads = 0
         _writers.add(self)
+        _flush_on_sigterm()
 
     def set(self, node_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a node: merged() has them from now on, Google soon."""
@@ -165,6 +168,22 @@ def abandon_all() -> None:
     """Give up what is unwritten in this process: for tests, whose cloud is gone."""
     for writer in list(_writers):
         writer.abandon()
+
+
+def _flush_on_sigterm() -> None:
+    """Write what is unwritten before SIGTERM ends this process: `ray stop` ends v2's autoscaler so.
+
+    A process that has a handler of its own ends in its own way, and by `atexit` where that is Python's.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_sigterm)
+
+
+def _on_sigterm(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
+    flush_all(timings.GCP_LABELS_SIGTERM_S)
+    os.kill(os.getpid(), number)
 
 
 atexit.register(flush_all)

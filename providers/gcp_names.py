@@ -20,6 +20,7 @@ MAX_NAME = 63  # of an instance, docs.cloud.google.com/compute/docs/naming-resou
 
 _KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _VALUE = re.compile(r"[a-z0-9_-]{0,63}")
+_CHARACTERS = re.compile(r"[a-z0-9_-]*")
 _ENCODED = re.compile(r"x--(?:[a-z0-9-]|_[0-9a-f]{2})*")
 _MARK = "x--"
 
@@ -34,9 +35,14 @@ def valid_value(value: str) -> bool:
     return _VALUE.fullmatch(value) is not None
 
 
+def is_plain(value: str) -> bool:
+    """Say whether a tag's value is a label's as it is, of whatever length."""
+    return _CHARACTERS.fullmatch(value) is not None and not value.startswith(_MARK)
+
+
 def to_label(value: str) -> str:
     """Return a tag's value as a label's; longer than Google takes where the value is long."""
-    if valid_value(value) and not value.startswith(_MARK):
+    if is_plain(value):
         return value
     return _MARK + "".join(
         char if re.fullmatch(r"[a-z0-9-]", char) else "".join(f"_{byte:02x}" for byte in char.encode())

@@ -9,6 +9,7 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray, timings
 from accel_scaling.providers import gcp_bodies, gcp_parallel
+from accel_scaling.providers.gcp_clients import collection
 from accel_scaling.providers.gcp_conflicts import until_unbeaten
 from accel_scaling.providers.gcp_failures import (
     BROKEN,
@@ -48,6 +49,10 @@ class Slice(_RayTPUNode):  # type: ignore[misc]
         """Say whether it can be started again."""
         return bool(self.get("state") == "STOPPED")
 
+    def is_ending(self) -> bool:
+        """Say whether it is being deleted."""
+        return bool(self.get("state") == "DELETING")
+
     def is_preempted(self) -> bool:
         """Say whether Google has taken it back; it can only be deleted."""
         return self.get("state") in {"PREEMPTED", "TERMINATED"}
@@ -73,7 +78,7 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
     def __init__(self, client: Any, project: str, zones: Sequence[str], cluster_name: str) -> None:
         super().__init__(client, project, zones[0], cluster_name)
         self._set_zones(zones)
-        self._nodes = client.projects().locations().nodes()
+        self._nodes = collection(client, "projects", "locations", "nodes")
 
     def get_instance(self, node_id: str) -> Slice:
         """Return one slice, asked for now.
@@ -213,7 +218,12 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
         request = self._nodes.list(parent=parent, pageSize=_PAGE)
         found: list[Slice] = []
         while request is not None:
-            answer = request.execute()
+            try:
+                answer = request.execute()
+            except HttpError as error:
+                if status_of(error) != 404:
+                    raise
+                return []  # Cloud TPU is not in this zone, which has machines all the same
             found += [self._slice(item) for item in answer.get("nodes", [])]
             request = self._nodes.list_next(request, answer)
         # This API cannot filter by label.
@@ -229,7 +239,7 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
             OperationFailedError: it failed, or is not done after half an hour.
         """
         deadline, wait_s = time.monotonic() + timings.GCP_OPERATION_S, timings.GCP_OPERATION_POLL_S / 5
-        operations = self.resource.projects().locations().operations()
+        operations = collection(self.resource, "projects", "locations", "operations")
         while not operation.get("done"):
             if time.monotonic() > deadline:
                 text = f"{operation['name']} is not done after {timings.GCP_OPERATION_S:.0f} s"

@@ -6,13 +6,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.providers import gcp_parallel
+from accel_scaling.providers.gcp_failures import of_exception
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+class ListingFailedError(Exception):
+    """A zone could not be asked for its nodes, so nobody knows all of them."""
+
+
 class OverZones:
     """The listings of a resource that lives in several zones; `_list_zone` asks one of them for all pages."""
+
+    KIND = ""
 
     def _set_zones(self, zones: Sequence[str]) -> None:
         self.zones = list(zones)
@@ -20,10 +27,18 @@ class OverZones:
         self._listers = ThreadPoolExecutor(len(self.zones), thread_name_prefix="accel-gcp-list")
 
     def list_all(self) -> list[Any]:
-        """Return every node of the cluster, stopped ones too."""
+        """Return every node of the cluster, stopped ones too.
+
+        Raises:
+            ListingFailedError: one of the zones could not be asked.
+        """
         found, errors = gcp_parallel.each(self._list_zone, self.zones, pool=self._listers)
-        if errors:
-            raise next(iter(errors.values()))
+        for zone, error in errors.items():
+            failure = of_exception(error)
+            raise ListingFailedError(
+                f"provider.availability_zone {zone}: the cluster's nodes there ({self.KIND}) could not be listed: "
+                f"{failure.category.value}: Google says: {failure}"
+            ) from error
         return [node for zone in self.zones for node in found[zone]]
 
     def list_instances(

@@ -9,6 +9,7 @@ from accel_scaling import _ray
 from accel_scaling.providers import node_types
 from accel_scaling.providers.guard import Guard, guard_of
 from accel_scaling.providers.refusing import RefusingCommandRunner
+from accel_scaling.providers.slice_starts import Rounds, wait_until_seen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,9 +40,12 @@ class GuardedProvider:
     def _guard_with(self, provider_config: Mapping[str, Any]) -> None:
         self.guard: Guard = guard_of(provider_config)
         node_types.publish(_ray.autoscaler_config_path())
+        self._rounds = Rounds()
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """Return the names of the cluster's nodes with these tags; without a machine that is kept for inspection."""
+        if not tag_filters:
+            self._rounds.began()
         nodes = self.listed_nodes(tag_filters)
         hidden = self.guard.hidden()
         nodes = [node for node in nodes if node not in hidden]
@@ -56,6 +60,7 @@ class GuardedProvider:
             runner,
             lambda word, sentence: self.refuse(node_id, word, sentence),
             lambda word, sentence: self._joined(node_id, word, sentence),
+            lambda: wait_until_seen(node_id, self._rounds),
         )
 
     def refuse(self, node_id: str, word: str, sentence: str) -> None:

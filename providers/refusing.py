@@ -9,6 +9,7 @@ import click
 
 from accel_scaling import _ray
 from accel_scaling.node import wiring
+from accel_scaling.providers import slice_starts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,10 +32,22 @@ class RefusingCommandRunner:
     """Passes everything to Ray's command runner; after a start command, the node's hosts are asked for a verdict."""
 
     def __init__(
-        self, runner: Any, on_refused: Callable[[str, str], None], on_joined: Callable[[str, str], None]
+        self,
+        runner: Any,
+        on_refused: Callable[[str, str], None],
+        on_joined: Callable[[str, str], None],
+        host_zero_seen: Callable[[], None] = lambda: None,
     ) -> None:
-        """Tell ``on_refused`` or ``on_joined`` a verdict's word and sentence."""
+        """Tell ``on_refused`` or ``on_joined`` a verdict's word and sentence.
+
+        Args:
+            runner: Ray's.
+            on_refused: the node may not join.
+            on_joined: it may.
+            host_zero_seen: of a slice with several hosts, returns when the autoscaler has seen host 0.
+        """
         self._runner = runner
+        self._host_zero_seen = host_zero_seen
         self._on_refused = on_refused
         self._on_joined = on_joined
 
@@ -45,11 +58,17 @@ class RefusingCommandRunner:
         """Run a command on the node.
 
         Raises:
-            NodeRefusedError: it was a start command, and the node's verdict does not let it join.
+            NodeRefusedError: it was a start command, and the node's verdict does not let it join, or host 0 of a slice
+                did not join.
         """
         starts = bool(cmd) and wiring.is_confirmed_start(str(cmd))
         try:
-            output = self._runner.run(cmd, *args, **kwargs)
+            if starts and len(_ray.hosts_of(self._runner)) > 1:
+                output = slice_starts.start(self._runner, str(cmd), self._host_zero_seen, *args, **kwargs)
+            else:
+                output = self._runner.run(cmd, *args, **kwargs)
+        except slice_starts.HostZeroMissingError as error:
+            raise NodeRefusedError(str(error)) from None
         except _ray.command_failed():
             refusal = self._refusal() if starts else None
             if refusal is None:

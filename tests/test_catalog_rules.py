@@ -36,6 +36,18 @@ def edited_fixture(tmp_path):
         (ATTACH, ",1,48,", ",49,48,", "min_vcpus is 49, above max_vcpus, which is 48"),
         (ATTACH, ",1,48,", ",one,48,", "min_vcpus is one; expected a whole number of 1 or more"),
         (ATTACH, "nvidia-tesla-t4,2,", "nvidia-tesla-t4,1,", "is the same rule as line 2; keep one of the two"),
+        (
+            ATTACH,
+            ",asia-east1-a us-east1-d,",
+            ",asia-east1a us-east1-d,",
+            "not_in has asia-east1a, which is no zone",
+        ),
+        (
+            ATTACH,
+            ",212992,,asia-east1-a",
+            ",212992,us-east1-c,asia-east1-a",
+            "only_in and not_in are both filled",
+        ),
         (CUSTOM, "custom,1 2-96/2,", "custom,1 2-96/,", "vcpus has 2-96/; expected counts and spans, as 1 2-96/2"),
         (CUSTOM, ",0.9,6.5,1,624", ",,6.5,1,624", "go together; fill both, or empty both"),
         (CUSTOM, ",0.9,6.5,1,624", ",0.9,6.5,700,624", "min_gib and max_gib must both be there"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.errors import AttachError
 from accel_scaling.fill.cluster import fill
 from accel_scaling.fill.gcp import place_labels, region_of, with_template, zones_of
 from tests.test_fill_gcp import OURS, T4, cluster, filled, refused
@@ -114,3 +115,49 @@ def test_a_template_with_a_machine_type_over_it_is_filled_and_what_it_may_attach
     assert notes[0].startswith("available_node_types.w0: GPUs that the sourceInstanceTemplate attaches")
     for silent in ({"machineType": "g2-standard-4"}, {"machineType": "n1-standard-8", "guestAccelerators": T4}):
         assert fill(cluster({**template, **silent}), shipped_catalog())[1] == []
+
+
+P100, K80 = "nvidia-tesla-p100", "nvidia-tesla-k80"
+
+
+@pytest.mark.parametrize(
+    ("machine", "kind", "count", "zones", "words"),
+    [
+        (
+            "n1-standard-96",
+            P100,
+            4,
+            "us-east1-c",
+            "us-east1-c: so many go with 1 to 64 vCPUs and 1 to 208 GiB there",
+        ),
+        ("n1-highmem-64", P100, 4, "europe-west1-c,europe-west1-d", "zone europe-west1-d: so many go with 1 to 64"),
+        ("n1-standard-32", K80, 8, "asia-east1-a", "are not to be had in zone asia-east1-a; name"),
+        ("n1-standard-32", K80, 8, "us-east1-c,us-east1-d", "are not to be had in zone us-east1-d"),
+    ],
+)
+def test_gpus_that_one_of_the_zones_does_not_attach_to_this_machine_are_refused(
+    machine: str, kind: str, count: int, zones: str, words: str
+) -> None:
+    guests = [{"acceleratorType": kind, "acceleratorCount": count}]
+    config = cluster({"machineType": machine, "guestAccelerators": guests})
+    config["provider"] = {**OURS, "region": zones.partition(",")[0].rpartition("-")[0], "availability_zone": zones}
+    with pytest.raises(AttachError, match=words) as error:
+        fill(config, shipped_catalog())
+    assert str(error.value).startswith("available_node_types.")
+
+
+@pytest.mark.parametrize(
+    ("machine", "kind", "count", "zone"),
+    [
+        ("n1-standard-96", P100, 4, "us-east1-b"),
+        ("n1-highcpu-64", P100, 4, "us-east1-c"),
+        ("n1-standard-32", K80, 8, "asia-east1-b"),
+        ("n1-standard-32", K80, 4, "asia-east1-a"),
+    ],
+)
+def test_gpus_fill_where_their_zone_attaches_them(machine: str, kind: str, count: int, zone: str) -> None:
+    guests = [{"acceleratorType": kind, "acceleratorCount": count}]
+    config = cluster({"machineType": machine, "guestAccelerators": guests})
+    config["provider"] = {**OURS, "region": zone.rpartition("-")[0], "availability_zone": zone}
+    node_types = fill(config, shipped_catalog())[0]["available_node_types"]
+    assert {one["resources"].get("GPU") for one in node_types.values()} >= {count}

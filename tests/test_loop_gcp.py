@@ -98,8 +98,14 @@ print("RESERVED", json.dumps(sorted(told)), len({node["Labels"]["ray.io/tpu-slic
 """
 
 
+# Two rounds of the autoscaler in which host 1 could have joined without host 0.
+SLOW_HOST_0 = "case $(hostname) in *-w-0) sleep 10;; esac; "
+
+
 def test_a_slice_of_two_hosts_is_reserved_from_nothing_and_each_host_knows_its_number() -> None:
-    with cluster(gcp_config_of({"pod": V4_POD})) as one:
+    config = gcp_config_of({"pod": V4_POD})
+    config["worker_start_ray_commands"] = ["ray stop", SLOW_HOST_0 + "ray start --address=$RAY_HEAD_IP:6379"]
+    with cluster(config) as one:
         one.up()
         assert 'RESERVED [["0", 1.0], ["1", 0]] 1' in one.exec("python3 -c " + shlex.quote(RESERVE))
         assert machines_of(one.local, ["asked"]) == ["n2-standard-2", "v4-16"], "one slice, not one for each host"

@@ -14,7 +14,7 @@ from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.confirm.expected import VARIABLE
 from accel_scaling.fill.promise import promise_for
 from accel_scaling.node import start_hook, wiring
-from accel_scaling.node.joining import JOIN, ON_MISMATCH
+from accel_scaling.node.joining import CONFIRM_ONLY, JOIN, ON_MISMATCH
 from tests.devices_fixture import boot_fixture  # noqa: F401 - a fixture
 
 
@@ -72,3 +72,14 @@ def test_the_cluster_files_word_reaches_the_start_commands() -> None:
     assert config["worker_start_ray_commands"][0] == "ray stop"
     assert config["worker_start_ray_commands"][1].startswith(f"export {ON_MISMATCH}={JOIN}; ")
     assert wiring.is_confirmed_start(config["worker_start_ray_commands"][1])
+
+
+def test_a_host_that_is_only_to_be_confirmed_says_so_and_does_not_start_ray(
+    boot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot("p4d.24xlarge")
+    monkeypatch.setenv(CONFIRM_ONLY, "1")
+    with pytest.raises(SystemExit) as end:
+        start("p4d.24xlarge", monkeypatch, joins=False)
+    assert end.value.code == 0
+    assert (verdict()["verdict"], verdict()["joins"]) == ("Confirmed", True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -132,3 +133,51 @@ def test_what_is_unwritten_when_a_process_ends_is_written(tmp_path: Path) -> Non
         path = tmp_path / how
         subprocess.run([sys.executable, "-c", code, path, how], cwd=ROOT, check=False, capture_output=True, timeout=60)
         assert sorted(path.read_text().splitlines()) == [f"n{i}{{'a': 'b'}}" for i in range(3)]
+
+
+SLOW = """
+import os, signal, sys, threading, time
+from accel_scaling import timings
+from accel_scaling.providers.gcp_labels import LabelWriter
+timings.GCP_LABELS_SIGTERM_S = float(sys.argv[2])
+if sys.argv[3] == "theirs":
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+busy = threading.Event()
+def write(node, tags):
+    busy.set()
+    if float(sys.argv[2]) < 1: threading.Event().wait(60)  # a server that is silent
+    with open(sys.argv[1], 'a') as file: file.write(node)
+    return True
+writer = LabelWriter(write)
+writer.set("n1", {"a": "b"})
+if sys.argv[3] == "later":
+    assert writer.flush(10) == []
+    writer.set("n2", {"a": "b"})
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("deadline", "how", "code", "written"),
+    [
+        ("7", "at once", -signal.SIGTERM, "n1"),
+        ("7", "later", -signal.SIGTERM, "n1n2"),
+        ("0.1", "silent server", -signal.SIGTERM, ""),
+        ("7", "theirs", 7, ""),
+    ],
+)
+def test_what_is_unwritten_when_sigterm_ends_a_process_is_written_and_it_ends_by_that_signal(
+    tmp_path: Path, deadline: str, how: str, code: int, written: str
+) -> None:
+    path = tmp_path / "written"
+    path.touch()
+    done = subprocess.run([sys.executable, "-c", SLOW, path, deadline, how], cwd=ROOT, check=False, timeout=60)
+    assert (done.returncode, path.read_text()) == (code, written)
+
+
+def test_ray_stop_waits_longer_for_a_process_than_we_write() -> None:
+    from ray.scripts.scripts import stop
+
+    (grace,) = [option.default for option in stop.params if option.name == "grace_period"]
+    assert grace > timings.GCP_LABELS_SIGTERM_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,8 @@ import click
 import pytest
 from ray.autoscaler.node_launch_exception import NodeLaunchException
 
-from accel_scaling import timings
+from accel_scaling import _ray, timings
+from accel_scaling.node.joining import CONFIRM_ONLY
 from tests.provider_gcp_fixture import CLUSTER, ZONES, Google, google, ours, tags, wait_until
 
 
@@ -122,6 +124,94 @@ def test_commands_reach_every_host_of_a_slice_and_are_watched(gce: Google) -> No
         kinds[node_id] = (type(runner).__name__, type(runner._runner).__name__)
     assert kinds[slice_] == ("RefusingCommandRunner", "TPUCommandRunner")
     assert kinds[machine] == ("RefusingCommandRunner", "SSHCommandRunner")
+
+
+class Host:
+    """One host of a slice, which notes when it is started, and whether only to be confirmed."""
+
+    def __init__(self, number: int, told: list[str], fails: str = "") -> None:
+        self.number, self.told, self.fails = number, told, fails
+
+    def run(self, cmd: str, **_: Any) -> bytes:
+        if cmd.startswith("cat "):
+            return b'{"verdict": "DriverMissing", "message": "no driver"}' if self.fails else b'{"joins": true}'
+        what = "confirmed" if CONFIRM_ONLY in cmd else "started"
+        self.told.append(f"{self.number} {what}")
+        if self.fails == what:
+            raise click.ClickException("SSH command failed.")
+        return b"out of " + str(self.number).encode()
+
+
+def start_of(own: Any, slice_: str, hosts: list[Host]) -> Any:
+    """Start Ray on a slice whose hosts answer here, behind Ray's own runner of slices."""
+    from accel_scaling.node.wiring import confirmed
+
+    auth = {"ssh_user": "ubuntu", "ssh_private_key": "/dev/null"}
+    runner = own.get_command_runner("", slice_, auth, CLUSTER, None, False)
+    runner._runner._command_runners, runner._runner._num_workers = hosts, len(hosts)
+    return runner.run(confirmed("ray start --address=x"), environment_variables={"RAY_OVERRIDE_RESOURCES": {}})
+
+
+def test_no_host_joins_before_all_are_confirmed_and_none_before_a_round_has_seen_host_0(
+    gce: Google, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, configs = ours(gce, slices=True)
+    (slice_,) = own.create_node(configs["v4"], tags("v4"), 1)
+    told: list[str] = []
+    joined: list[set[str]] = [{"1"}, set(), {"0"}]  # what is left of an earlier try, and then host 0
+
+    def tpu_workers_joined(node_id: str) -> set[str]:
+        assert node_id == slice_
+        seen = joined.pop(0)
+        told.append(f"joined {sorted(seen)}")
+        return seen
+
+    def wait(rounds: int, timeout_s: float) -> bool:
+        told.append(f"{rounds} rounds")
+        return True
+
+    monkeypatch.setattr(timings, "GCP_SLICE_POLL_S", 0.01)
+    monkeypatch.setattr(_ray, "tpu_workers_joined", tpu_workers_joined)
+    monkeypatch.setattr(own._rounds, "wait", wait)
+    assert start_of(own, slice_, [Host(number, told) for number in range(3)]) == b"out of 0"
+    assert sorted(told[:3]) == ["0 confirmed", "1 confirmed", "2 confirmed"]
+    assert told[3:8] == ["0 started", "joined ['1']", "joined []", "joined ['0']", "2 rounds"]
+    assert sorted(told[8:]) == ["1 started", "2 started"]
+
+
+def test_a_host_that_lies_keeps_all_hosts_of_its_slice_out(gce: Google) -> None:
+    own, configs = ours(gce, slices=True)
+    (slice_,) = own.create_node(configs["v4"], tags("v4"), 1)
+    told: list[str] = []
+    with pytest.raises(click.ClickException, match="host 1 of 2: DriverMissing"):
+        start_of(own, slice_, [Host(0, told), Host(1, told, fails="confirmed")])
+    assert sorted(told) == ["0 confirmed", "1 confirmed"]
+
+
+def test_hosts_stay_out_where_host_0_does_not_join(gce: Google, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, configs = ours(gce, slices=True)
+    (slice_,) = own.create_node(configs["v4"], tags("v4"), 1)
+    told: list[str] = []
+    monkeypatch.setattr(timings, "GCP_SLICE_HOST_ZERO_S", 0.01)
+    monkeypatch.setattr(_ray, "tpu_workers_joined", lambda _: {"1"})
+    with pytest.raises(click.ClickException, match=f"host 0 of {slice_} did not join within") as error:
+        start_of(own, slice_, [Host(0, told), Host(1, told)])
+    assert {"cmd", "returncode", "stderr"} <= set(vars(error.value)), "Ray's updater prints a traceback otherwise"
+    assert "1 started" not in told
+
+
+def test_a_listing_of_all_nodes_is_a_round(gce: Google) -> None:
+    own, _ = ours(gce)
+    waits = threading.Thread(target=lambda: done.append(own._rounds.wait(2, 20)))
+    done: list[bool] = []
+    waits.start()
+    while waits.is_alive():
+        own.non_terminated_nodes({"ray-node-type": "worker"})
+        assert not done
+        own.non_terminated_nodes({})
+        waits.join(0.01)
+    assert done == [True]
+    assert own._rounds.wait(1, 0.01) is False
 
 
 class FailingHost:

@@ -7,6 +7,7 @@ may spell them out, in the right count.
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,12 +30,17 @@ COLUMNS = (
     "max_vcpus",
     "min_memory_mib",
     "max_memory_mib",
+    "only_in",
+    "not_in",
     "because",
     "source",
 )
 
 _TAKE_ACCELERATORS = ("n1-", "custom-")  # custom-4-8192 is the old way to write n1-custom-4-8192
 _MIB_PER_GIB = 1024
+
+_NUMBERS = ("count", "min_vcpus", "max_vcpus", "min_memory_mib", "max_memory_mib")
+_ZONE = re.compile(r"[a-z]+(?:-[a-z]+)+[0-9]+-[a-z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,9 @@ class AttachRule:
         min_vcpus: vCPUs that the machine has at least.
         max_vcpus: vCPUs that it has at most.
         min_memory_mib: memory that it has at least, in MiB.
-        max_memory_mib: memory that it has at most, in MiB; of several limits by zone, the largest.
+        max_memory_mib: memory that it has at most, in MiB.
+        only_in: the zones that the row is for; empty for all.
+        not_in: zones that the row is not for.
     """
 
     accelerator: str
@@ -56,6 +64,12 @@ class AttachRule:
     max_vcpus: int
     min_memory_mib: int
     max_memory_mib: int
+    only_in: tuple[str, ...] = ()
+    not_in: tuple[str, ...] = ()
+
+    def holds_in(self, zone: str) -> bool:
+        """Return whether this is a rule of a zone."""
+        return zone not in self.not_in and (not self.only_in or zone in self.only_in)
 
     def allows(self, machine: MachineType) -> bool:
         """Return whether a machine is of a size that takes so many."""
@@ -76,7 +90,7 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
 
     Raises:
         UnknownAcceleratorError: the API has no such accelerator; the text names the nearest.
-        AttachError: Compute Engine does not make this combination; the text says what goes.
+        AttachError: Compute Engine makes this combination in no zone; the text says what goes.
     """
     named = api_names(catalog.chips.values())
     if accelerator not in named:
@@ -99,6 +113,28 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
     return replace(machine, chip=named[accelerator], count=count)
 
 
+def check_zones(machine: MachineType, accelerator: str, count: int, zones: Iterable[str]) -> None:
+    """Refuse what is attached to a machine where one of the zones does not make it.
+
+    Args:
+        machine: with what is attached to it.
+        accelerator: the API's name.
+        count: devices.
+        zones: where machines are to be launched.
+
+    Raises:
+        AttachError: names the first zone that does not, and what goes there.
+    """
+    rules = [rule for rule in attach_rules().get(accelerator, ()) if rule.count == count]
+    for zone in zones:
+        here = [rule for rule in rules if rule.holds_in(zone)]
+        if rules and not here:
+            raise AttachError(f"{count} x {accelerator} are not to be had in zone {zone}; name another zone")
+        if rules and not any(rule.allows(machine) for rule in here):
+            what = f"{count} x {accelerator} cannot be attached to {_sized(machine)} in zone {zone}"
+            raise AttachError(f"{what}: {_goes_with(here[0])} there")
+
+
 @functools.cache
 def attach_rules() -> dict[str, list[AttachRule]]:
     """Return the rules by accelerator.
@@ -118,7 +154,10 @@ def parse_attach_rules(
 ) -> tuple[list[AttachRule], list[Problem]]:
     """Read the rules, and everything that is wrong with their file; the accelerators too, where they are given."""
     return parse_rules(
-        source, COLUMNS, lambda cells: _rule(cells, api_names), lambda rule: (rule.accelerator, rule.count)
+        source,
+        COLUMNS,
+        lambda cells: _rule(cells, api_names),
+        lambda rule: (rule.accelerator, rule.count, rule.only_in),
     )
 
 
@@ -131,8 +170,10 @@ def api_names(chips: Iterable[Chip]) -> dict[str, Chip]:
 def _rule(cells: Cells, names: Collection[str] | None) -> AttachRule:
     cells.text("source")
     rule = AttachRule(
-        cells.known("accelerator", names),
-        *(cells.number(each) for each in ("count", "min_vcpus", "max_vcpus", "min_memory_mib", "max_memory_mib")),
+        accelerator=cells.known("accelerator", names),
+        **{each: cells.number(each) for each in _NUMBERS},
+        only_in=_zones(cells, "only_in"),
+        not_in=_zones(cells, "not_in"),
     )
     for what, least, most in (
         ("vcpus", rule.min_vcpus, rule.max_vcpus),
@@ -140,7 +181,17 @@ def _rule(cells: Cells, names: Collection[str] | None) -> AttachRule:
     ):
         if least > most:
             raise RuleError(f"min_{what} is {least}, above max_{what}, which is {most}")
+    if rule.only_in and rule.not_in:
+        raise RuleError("only_in and not_in are both filled; a row that is for some zones needs no exceptions")
     return rule
+
+
+def _zones(cells: Cells, column: str) -> tuple[str, ...]:
+    zones = cells.words(column)
+    for zone in zones:
+        if not _ZONE.fullmatch(zone):
+            raise RuleError(f"{column} has {zone}, which is no zone; expected full names, as us-east1-c europe-west1-b")
+    return zones
 
 
 def _near(accelerator: str, named: dict[str, Chip]) -> str:
@@ -170,16 +221,24 @@ def _comes_with(catalog: Catalog, chip: Chip) -> str:
 
 
 def _wrong_size(machine: MachineType, accelerator: str, count: int, rules: list[AttachRule]) -> str:
-    has = f"{machine.name} ({machine.vcpus} vCPUs, {_gib(machine.memory_mib)} GiB)"
+    has = _sized(machine)
     rule = next((rule for rule in rules if rule.count == count), None)
     if rule is None:
-        counts = ", ".join(str(each.count) for each in rules)
+        counts = ", ".join(dict.fromkeys(str(each.count) for each in rules))
         return f"{count} x {accelerator} cannot be attached to {has}: it comes in counts of {counts}"
-    fitting = [str(each.count) for each in rules if each.allows(machine)]
+    fitting = dict.fromkeys(str(each.count) for each in rules if each.allows(machine))
     here = f"; this machine takes {', '.join(fitting)}" if fitting else "; this machine takes none"
+    return f"{count} x {accelerator} cannot be attached to {has}: {_goes_with(rule)}{here}"
+
+
+def _sized(machine: MachineType) -> str:
+    return f"{machine.name} ({machine.vcpus} vCPUs, {_gib(machine.memory_mib)} GiB)"
+
+
+def _goes_with(rule: AttachRule) -> str:
     return (
-        f"{count} x {accelerator} cannot be attached to {has}: so many go with {rule.min_vcpus} to {rule.max_vcpus} "
-        f"vCPUs and {_gib(rule.min_memory_mib)} to {_gib(rule.max_memory_mib)} GiB{here}"
+        f"so many go with {rule.min_vcpus} to {rule.max_vcpus} vCPUs and {_gib(rule.min_memory_mib)} to "
+        f"{_gib(rule.max_memory_mib)} GiB"
     )
 
 

@@ -10,6 +10,7 @@ from accel_scaling.table import bold, render
 if TYPE_CHECKING:
     from typing import Any
 
+    from accel_scaling.catalog.attach import AttachRule
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.model import Chip, MachineType
     from accel_scaling.catalog.tpu import Slice
@@ -126,8 +127,8 @@ def attached(catalog: Catalog, accelerator: str | None, min_count: int) -> list[
     if accelerator is None or "gcp" not in catalog.clouds:
         return []
     wanted = {chip.name for chip in catalog.chips_named(accelerator)}
-    lines = [
-        (f"{rule.count} x {name}", f"{rule.max_vcpus} vCPUs", f"{_gib(rule.max_memory_mib)} GiB")
+    lines: list[tuple[str, ...]] = [
+        (f"{rule.count} x {name}", f"{rule.max_vcpus} vCPUs", f"{_gib(rule.max_memory_mib)} GiB", _where(rule))
         for name, chip in sorted(api_names(catalog.chips.values()).items())
         if chip.name in wanted and not name.endswith("-vws")
         for rule in attach_rules().get(name, [])
@@ -135,8 +136,17 @@ def attached(catalog: Catalog, accelerator: str | None, min_count: int) -> list[
     ]
     if not lines:
         return []
-    table = render(("GUEST ACCELERATORS", "UP TO", "AND"), lines, right={1, 2})
+    headers: tuple[str, ...] = ("GUEST ACCELERATORS", "UP TO", "AND", "WHERE")
+    if not any(line[-1] for line in lines):
+        headers, lines = headers[:-1], [line[:-1] for line in lines]
+    table = render(headers, lines, right={1, 2})
     return [f"{table}\nany N1 machine of gcp up to these sizes takes them (guestAccelerators)"]
+
+
+def _where(rule: AttachRule) -> str:
+    if rule.only_in:
+        return f"in {', '.join(rule.only_in)}"
+    return f"not in {', '.join(rule.not_in)}" if rule.not_in else ""
 
 
 def _promise_of(found: Slice) -> Promise:

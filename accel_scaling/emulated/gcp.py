@@ -1,8 +1,8 @@
 """What is really in Google's machines and TPU slices: the truth that a rehearsal shows, whatever anybody promised.
 
 Independent of ``catalogs/`` on purpose: a wrong row there must not be confirmed by hardware made from that same row.
-Four tables beside this file, each row with its source: what machine types have built in, what is attached to N1
-machines, what the driver calls each accelerator, and how TPU slices are cut.
+Tables beside this file, each row with its source: what machine types have built in, what is attached to N1 machines,
+what the driver calls each accelerator, and how TPU slices are cut; which custom machine types there are: gcp_sizes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.emulated import gcp_sizes
 from accel_scaling.emulated.hardware import Hardware
 from accel_scaling.errors import RehearsalError
 
@@ -39,6 +40,15 @@ class Built:
     count: int = 0
     driver_name: str = ""
     memory_mib: int = 0
+
+
+@dataclass(frozen=True)
+class Attachable:
+    """The N1 machines that take so many of an accelerator; a row of ``gcp_attach.csv``."""
+
+    least_vcpus: int
+    most_vcpus: int
+    most_mib: int
 
 
 @dataclass(frozen=True)
@@ -96,14 +106,18 @@ def built_in(machine_type: str) -> Built:
         if found:
             count = found.expand(row["count"]) if row["count"] else "0"
             return Built(row["accelerator"], int(count), row["driver_name"], int(row["memory_mib"] or 0))
+    if gcp_sizes.is_custom(machine_type):
+        return Built()
     raise RehearsalError(f"no machine of type {machine_type!r} can be rehearsed: gcp_machines.csv does not have it")
 
 
-def attachable(accelerator: str) -> dict[int, int]:
-    """Return the counts of an accelerator that an N1 machine takes, each with the most vCPUs; empty for none."""
-    row = next((row for row in _rows("gcp_attach") if row["accelerator"] == accelerator), None)
-    pairs = [pair.split(":") for pair in row["max_vcpus"].split(",")] if row else []
-    return {int(count): int(vcpus) for count, vcpus in pairs}
+def attachable(accelerator: str) -> dict[int, Attachable]:
+    """Return the counts of an accelerator that an N1 machine takes, each with its sizes; empty for none."""
+    return {
+        int(row["count"]): Attachable(int(row["least_vcpus"]), int(row["most_vcpus"]), int(row["most_gib"]) * 1024)
+        for row in _rows("gcp_attach")
+        if row["accelerator"] == accelerator
+    }
 
 
 def is_accelerator(accelerator: str) -> bool:

@@ -63,7 +63,7 @@ def region_of(config: dict[str, Any]) -> str:
     return region
 
 
-def check_place(where: str, provider: dict[str, Any], node_config: dict[str, Any]) -> None:
+def check_place(where: str, provider: dict[str, Any], node_config: dict[str, Any], found: Machine) -> None:
     """Do nothing: an EC2 instance type names no place that the provider's could contradict."""
 
 

@@ -79,7 +79,7 @@ def _promises(config: dict[str, Any], found: Mapping[str, Machine]) -> dict[str,
     for name, node_type in config["available_node_types"].items():
         where = f"available_node_types.{name}"
         node_config = node_type.get("node_config") or {}
-        cloud.check_place(where, config["provider"], node_config)
+        cloud.check_place(where, config["provider"], node_config, found[name])
         promised = promise_of(where, found[name], head=name == config["head_node_type"])
         placed = {**promised.labels, **cloud.place_labels(config["provider"], node_config)}
         own = _users_own(where, node_type)

@@ -6,8 +6,8 @@ import copy
 import re
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.catalog.attach import attach
-from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.catalog.attach import attach, check_zones
+from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError
 from accel_scaling.fill import tpu
 from accel_scaling.fill.machine import Machine
 from accel_scaling.fill.promise import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
@@ -60,23 +60,30 @@ def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machin
         raise type(error)(f"{at}.guestAccelerators: {error}") from None
 
 
-def check_place(where: str, provider: dict[str, Any], node_config: dict[str, Any]) -> None:
-    """Refuse a machine type or a GPU whose URL is of a zone that the cluster does not launch in.
+def check_place(where: str, provider: dict[str, Any], node_config: dict[str, Any], found: Machine) -> None:
+    """Refuse what the cluster's zones do not have: a URL of another zone, GPUs that one of them does not attach.
 
     Raises:
-        ClusterConfigError: it is, or the provider's zones are missing or wrong.
+        ClusterConfigError: it names another zone, or the provider's zones are missing or wrong.
+        AttachError: the GPUs do not go with this machine in one of the zones.
     """
     zones, guests = zones_of(provider), node_config.get("guestAccelerators")
     named = {"machineType": node_config.get("machineType")}
     if isinstance(guests, list) and guests and isinstance(guests[0], dict):
         named["guestAccelerators"] = guests[0].get("acceleratorType")
     for key, value in named.items():
-        found = _ZONE_OF_URL.search(value) if isinstance(value, str) else None
-        if found and found[1] not in zones:
+        url = _ZONE_OF_URL.search(value) if isinstance(value, str) else None
+        if url and url[1] not in zones:
             raise ClusterConfigError(
-                f"{where}.node_config.{key}: {value!r} is in zone {found[1]}, and provider.availability_zone is "
+                f"{where}.node_config.{key}: {value!r} is in zone {url[1]}, and provider.availability_zone is "
                 f"{','.join(zones)}; write the name alone, without a zone"
             )
+    attached = None if is_tpu(node_config) else _guest_accelerators(f"{where}.node_config", node_config)
+    if attached is not None:
+        try:
+            check_zones(found.machine, *attached, zones)
+        except AttachError as error:
+            raise AttachError(f"{where}.node_config.guestAccelerators: {error}") from None
 
 
 def place_labels(provider: dict[str, Any], node_config: dict[str, Any]) -> dict[str, str]:

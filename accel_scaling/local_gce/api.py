@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.local_gce.documents import Call
 
+INTERNAL = 13  # google.rpc.Code, which an operation of Cloud TPU fails with; Compute Engine's fail with words
 LONG_POLL_S = 120.0  # `operations.wait` answers after two minutes at the latest: its document
 
 
@@ -165,7 +166,8 @@ class ComputeEngine:
 
     def boot_failed(self, name: str, why: str) -> None:
         """The hosts of a machine or slice did not come up: it is gone."""
-        self._hosts_done(name, "vanish", [{"code": "INTERNAL_ERROR", "message": why}])
+        code = INTERNAL if self._owner(name) is self._slices else "INTERNAL_ERROR"
+        self._hosts_done(name, "vanish", [{"code": code, "message": why}])
 
     def ended(self, name: str) -> None:
         """The hosts of a machine or slice are off."""

@@ -7,17 +7,14 @@ what Google never says. What Google checks beyond the documents is in ``rules.md
 from __future__ import annotations
 
 import functools
-import importlib.util
-import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.local_gce.refusals import ApiError, invalid, no_such_method
-from accel_scaling.local_gce.schemas import DriftError, SchemaError, Schemas
+from accel_scaling.providers.gcp_schemas import SchemaError, Schemas, document
 
 APIS = (("compute", "v1"), ("cloudresourcemanager", "v1"), ("iam", "v1"), ("tpu", "v2"), ("tpu", "v2alpha1"))
 
@@ -37,6 +34,10 @@ _COMMON = frozenset(
         "upload_protocol",
     ]
 ) | {"$.xgafv", "$prettyPrint", "$alt"}
+
+
+class DriftError(Exception):
+    """An answer that Google's document does not allow."""
 
 
 @dataclass(frozen=True)
@@ -145,23 +146,22 @@ def _methods() -> dict[str, list[Method]]:
     """Return every method by HTTP verb, the most exact paths first."""
     found: dict[str, list[Method]] = {}
     for name, version in APIS:
-        document = _document(name, version)
-        schemas = Schemas(document["schemas"], list_for_message=name == "compute")
-        for spec in _specs(document):
-            found.setdefault(spec["httpMethod"], []).append(_method(spec, document["servicePath"], schemas))
+        held = _document(name, version)
+        schemas = Schemas(held["schemas"], list_for_message=name == "compute")
+        for spec in _specs(held):
+            found.setdefault(spec["httpMethod"], []).append(_method(spec, held["servicePath"], schemas))
     for methods in found.values():
         methods.sort(key=lambda method: -len(re.sub(r"\{.*?\}", "", method.spec["path"])))
     return found
 
 
 def _document(name: str, version: str) -> dict[str, Any]:
-    # Found without importing the client, which takes ten times as long as reading the document.
-    spec = importlib.util.find_spec("googleapiclient")
-    if spec is None or spec.origin is None:
-        raise RehearsalError("a rehearsal on Google Cloud needs its client: pip install 'accel_scaling[rehearse]'")
-    path = Path(spec.origin).parent / "discovery_cache" / "documents" / f"{name}.{version}.json"
-    document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return document
+    try:
+        return document(name, version)
+    except ModuleNotFoundError:
+        raise RehearsalError(
+            "a rehearsal on Google Cloud needs its client: pip install 'accel_scaling[rehearse]'"
+        ) from None
 
 
 def _specs(node: dict[str, Any]) -> list[dict[str, Any]]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from accel_scaling.emulated import gcp
+from accel_scaling.emulated.gcp_sizes import size_of_n1
 from accel_scaling.errors import RehearsalError
 from accel_scaling.local_gce import images
 from accel_scaling.local_gce.labels import check_labels
 from accel_scaling.local_gce.refusals import ApiError, invalid, not_found, wrong_field
 
 _MACHINE_URL = re.compile(r"(?:https://[^/]+/compute/v1/)?(?:projects/[^/]+/)?zones/([^/]+)/machineTypes/([^/]+)")
-_SHARED_CORE = ("f1-", "g1-")
+_ENDS = ("SPOT", "FLEX_START", "RESERVATION_BOUND")  # provisioning models of machines that Google ends by itself
 
 
 @dataclass(frozen=True)
@@ -91,18 +92,22 @@ def _attached(given: list[dict[str, Any]], machine_type: str, built: gcp.Built) 
 
 
 def _check_attachable(name: str, count: int, machine_type: str) -> None:
-    counts = gcp.attachable(name)
-    vcpus = re.search(r"-(\d+)(?:-|$)", machine_type)
-    if not counts or not machine_type.startswith(("n1-", "custom-")) or vcpus is None:
+    counts, size = gcp.attachable(name), size_of_n1(machine_type)
+    if not counts or size is None:
         raise invalid(f"[{name}] features are not compatible for creating instance with machine type {machine_type}.")
     if count not in counts:
         raise invalid(
             f"Number of accelerator cards attached to an instance must be one of {sorted(counts)}, not {count}."
         )
-    if int(vcpus[1]) > counts[count]:
+    takes, (vcpus, mib) = counts[count], size
+    if not takes.least_vcpus <= vcpus <= takes.most_vcpus:
+        large = "large" if vcpus > takes.most_vcpus else "small"
         raise invalid(
-            f"The number of guest CPUs of {machine_type} is too large for {count} x {name}: at most {counts[count]}."
+            f"The number of guest CPUs of {machine_type} is too {large} for {count} x {name}: {takes.least_vcpus} to "
+            f"{takes.most_vcpus}."
         )
+    if mib > takes.most_mib:
+        raise invalid(f"The memory of {machine_type} is too large for {count} x {name}: at most {takes.most_mib} MiB.")
 
 
 def _check_scheduling(scheduling: dict[str, Any]) -> None:
@@ -111,5 +116,6 @@ def _check_scheduling(scheduling: dict[str, Any]) -> None:
         raise invalid("Scheduling must have automaticRestart be false when preemptible is true.")
     if spot and scheduling.get("onHostMaintenance") == "MIGRATE":
         raise invalid("Scheduling must have onHostMaintenance be TERMINATE when preemptible is true.")
-    if scheduling.get("instanceTerminationAction") and scheduling.get("provisioningModel") != "SPOT":
-        raise invalid("instanceTerminationAction can be specified only for instances with provisioningModel SPOT.")
+    ends = scheduling.get("provisioningModel") in _ENDS or scheduling.get("maxRunDuration")
+    if scheduling.get("instanceTerminationAction") and not (ends or scheduling.get("terminationTime")):
+        raise invalid("instanceTerminationAction can be specified only for instances that Compute Engine ends.")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from accel_scaling.local_hosts.hosts import Hosts
     from accel_scaling.local_hosts.settings import Settings
 
+_LONGEST_NAME = 63  # of a host, RFC 1123; a slice's name may be as long, and each host's has a number behind it
 _BOOTS = {"STAGING", "CREATING", "STARTING"}
 _ENDS = {"STOPPING", "DELETING", "PREEMPTED", "TERMINATED", "STOPPED"}
 
@@ -106,7 +107,7 @@ class Reconciler:
         keys = tuple(key.partition(":")[2] for key in host.keys)
         self._up[name].append(host)
         self._metadata.add(host.address, host.metadata)
-        self._hosts.boot(Launch(host.id, host.type, host.address, keys, hardware, name=host.id))
+        self._hosts.boot(Launch(host.id, host.type, host.address, keys, hardware, name=_host_name(host.id)))
         self._tell(EventKind.BOOTED, host)
 
     def _end(self, name: str, machine: dict[str, Any]) -> None:
@@ -159,3 +160,8 @@ class Reconciler:
             )
             for number, endpoint in enumerate(node["networkEndpoints"])
         ]
+
+
+def _host_name(host_id: str) -> str:
+    """Return a name that a kernel takes: of a long one its end, in which machines and hosts differ."""
+    return host_id[-_LONGEST_NAME:].lstrip("-")

@@ -11,9 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from accel_scaling.local_gce.documents import resolve
+from accel_scaling.local_gce.documents import DriftError, resolve
 from accel_scaling.local_gce.refusals import ApiError
-from accel_scaling.local_gce.schemas import DriftError
 from accel_scaling.timings import LOCAL_GCE_SILENT_S
 
 if TYPE_CHECKING:

@@ -75,7 +75,12 @@ class IsolatedHosts:
         ]
         with (folder / "init.log").open("ab") as log:
             host.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        _plug_in(host.process.pid, len(self._hosts))
+        try:
+            _plug_in(host.process, len(self._hosts))
+        except (OSError, subprocess.CalledProcessError):
+            if host.process.poll() is None:
+                raise
+            raise self._not_up(host) from None
         self._wait_for_sshd(host)
 
     def halt(self, instance_id: str, *, destroy: bool) -> None:
@@ -129,15 +134,26 @@ class IsolatedHosts:
             with contextlib.suppress(OSError), socket.create_connection((host.launch.address, 22), timeout=1):
                 return
             time.sleep(LOCAL_CLOUD_POLL_S)
+        raise self._not_up(host)
+
+    def _not_up(self, host: _Host) -> RehearsalError:
+        """Say why a host is not up, by the last line that its first process wrote."""
         log = (host.folder / "init.log").read_text(errors="replace").strip().splitlines()[-1:]
-        raise RehearsalError(f"the host of {host.launch.instance_id} did not come up: {' '.join(log)}")
+        return RehearsalError(f"the host of {host.launch.instance_id} did not come up: {' '.join(log)}")
 
 
-def _plug_in(pid: int, number: int) -> None:
-    """Lays a cable from the bridge into the network namespace of ``pid``, once it has one."""
+def _plug_in(process: subprocess.Popen[bytes], number: int) -> None:
+    """Lays a cable from the bridge into the network namespace of a host, once it has one.
+
+    Raises:
+        OSError, CalledProcessError: it has none, for it has ended.
+    """
+    pid = process.pid
     ours, theirs = Path("/proc/self/ns/net").readlink(), Path(f"/proc/{pid}/ns/net")
     deadline = time.monotonic() + LOCAL_CLOUD_SSHD_S
     while theirs.readlink() == ours and time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ProcessLookupError(pid)
         time.sleep(LOCAL_CLOUD_POLL_S)
     cable = f"v{number}-{pid}"
     peer = ("peer", "name", "eth0", "netns", str(pid))

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 ON_MISMATCH = "ACCEL_SCALING_ON_MISMATCH"
 JOIN = "join"
 
+# Set in a start command that is to confirm the machine and not to start Ray: a slice's hosts are all confirmed first.
+CONFIRM_ONLY = "ACCEL_SCALING_CONFIRM_ONLY"
+
 
 def joining_with(verdict: Verdict, found: Iterable[Found], environment: Mapping[str, str]) -> dict[str, float] | None:
     """Return the resources that this machine joins with; None where it may not join.

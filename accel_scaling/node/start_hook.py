@@ -17,7 +17,7 @@ from accel_scaling.confirm.settle import settled_verdict
 from accel_scaling.detect import detect
 from accel_scaling.families import register
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
-from accel_scaling.node.joining import joining_with
+from accel_scaling.node.joining import CONFIRM_ONLY, joining_with
 from accel_scaling.node.slice_host import correct_promise
 from accel_scaling.node.wiring import EXIT_REFUSED, LABEL_VERDICT, VERDICT_FILE
 from accel_scaling.version import __version__
@@ -37,7 +37,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
         head: whether this is the head node; both kinds are confirmed alike.
 
     Raises:
-        SystemExit: with 3, when the node does not hold what was promised.
+        SystemExit: with 3, when the node does not hold what was promised; with 0, when it was only to be confirmed.
     """
     register()
     promised = promised_from_environment() or {}
@@ -53,6 +53,8 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     sys.stderr.write(f"accel_scaling {__version__}: {verdict.word.value}: {verdict.message}\n")
     if resources is None:
         raise SystemExit(EXIT_REFUSED)
+    if os.environ.get(CONFIRM_ONLY):
+        raise SystemExit(0)
     if resources != promised:
         os.environ[VARIABLE] = json.dumps(resources)
     announce_partition(promised)

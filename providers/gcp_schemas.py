@@ -1,19 +1,49 @@
-"""Values held to the schemas of a discovery document."""
+"""Values held to the schemas of Google's discovery documents, as Google's Python client brings them."""
 
 from __future__ import annotations
 
+import functools
+import importlib.util
+import json
 import re
+from pathlib import Path
 from typing import Any
+
+from accel_scaling.catalog.near import hint, nearest
 
 _INTEGERS = {"int32", "uint32", "int64", "uint64"}
 
 
+_KINDS = {"boolean": "true or false", "integer": "a whole number", "number": "a number", "string": "text"}
+
+
 class SchemaError(Exception):
-    """A value that the schema forbids; the text is Google's sentence for it."""
+    """A value that the schema forbids; the text is Google's sentence for it.
+
+    Attributes:
+        path: where.
+        plain: what is wrong with it, to follow the path: ``is 5; expected text``.
+    """
+
+    def __init__(self, googles: str, path: str, plain: str) -> None:
+        super().__init__(googles)
+        self.path, self.plain = path, plain
 
 
-class DriftError(Exception):
-    """An answer that Google's document does not allow."""
+@functools.cache
+def document(name: str, version: str) -> dict[str, Any]:
+    """Return the discovery document of an API.
+
+    Raises:
+        ModuleNotFoundError: Google's client is not installed.
+    """
+    # Found without importing the client, which takes ten times as long as reading the document.
+    spec = importlib.util.find_spec("googleapiclient")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("google-api-python-client is not installed")
+    path = Path(spec.origin).parent / "discovery_cache" / "documents" / f"{name}.{version}.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 class Schemas:
@@ -41,7 +71,7 @@ class Schemas:
             self._object(schema, value, path, request=request)
         elif kind == "array":
             if not isinstance(value, list):
-                raise SchemaError(f"Invalid value at '{path}' (expected a list): {value!r}")
+                raise _wrong_kind(path, value, "a list")
             for index, item in enumerate(value):
                 self.check(schema["items"], item, f"{path}[{index}]", request=request)
         else:
@@ -49,7 +79,7 @@ class Schemas:
 
     def _object(self, schema: dict[str, Any], value: Any, path: str, *, request: bool) -> None:
         if not isinstance(value, dict):
-            raise SchemaError(f"Invalid value at '{path}' (expected an object): {value!r}")
+            raise _wrong_kind(path, value, "an object")
         properties, others = schema.get("properties", {}), schema.get("additionalProperties")
         for name in list(value):
             if name in properties:
@@ -60,7 +90,9 @@ class Schemas:
                 self.check(others, value[name], f"{path}[{name}]", request=request)
             else:
                 raise SchemaError(
-                    f"Invalid JSON payload received. Unknown name \"{name}\" at '{path}': Cannot find field."
+                    f"Invalid JSON payload received. Unknown name \"{name}\" at '{path}': Cannot find field.",
+                    f"{path}.{name}",
+                    f"is no key that Google knows{hint(str(name), properties)}",
                 )
 
     def _is_message(self, schema: dict[str, Any]) -> bool:
@@ -83,9 +115,20 @@ def _scalar(schema: dict[str, Any], value: Any, path: str, *, request: bool) -> 
     else:
         good = isinstance(value, str)
     if not good:
-        raise SchemaError(f"Invalid value at '{path}' (TYPE_{str(kind).upper()}): {value!r}")
+        wanted = "a whole number" if number else _KINDS.get(str(kind), str(kind))
+        googles = f"Invalid value at '{path}' (TYPE_{str(kind).upper()}): {value!r}"
+        raise SchemaError(googles, path, f"is {value!r}; expected {wanted}")
     if "enum" in schema and value not in schema["enum"]:
-        raise SchemaError(f"Invalid value for field '{path}': '{value}'. Must be one of {schema['enum']}")
+        googles = f"Invalid value for field '{path}': '{value}'. Must be one of {schema['enum']}"
+        words = nearest(value, schema["enum"]) or schema["enum"]
+        raise SchemaError(googles, path, f"is {value!r}, which Google does not know; nearest: {', '.join(words)}")
     pattern = schema.get("pattern")
     if request and pattern and value and not re.fullmatch(pattern, value):
-        raise SchemaError(f"Invalid value for field '{path}': '{value}'. Must be a match of regex '{pattern}'")
+        googles = f"Invalid value for field '{path}': '{value}'. Must be a match of regex '{pattern}'"
+        raise SchemaError(googles, path, f"is {value!r}; expected a match of {pattern}")
+
+
+def _wrong_kind(path: str, value: Any, wanted: str) -> SchemaError:
+    googles = f"Invalid value at '{path}' (expected {wanted}): {value!r}"
+    example = "{key: value}" if wanted == "an object" else "[...]"
+    return SchemaError(googles, path, f"is {value!r}; expected {wanted}, {example}")
