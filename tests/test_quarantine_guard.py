@@ -174,7 +174,7 @@ def test_metrics_count_launches_verdicts_and_what_is_left_alone(head: Head) -> N
     assert head.value("accel_scaling_confirmations_total", node_type="p4d", zone=A, verdict="DriverMissing") == 2
     assert head.value("accel_scaling_confirmations_total", node_type="g5", zone=B, verdict="Confirmed") == 1
     assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, reason="DriverMissing") == 1
-    assert head.value("accel_scaling_confirmed_seconds_sum", node_type="g5") == 42
+    assert head.value("accel_scaling_confirmed_seconds_sum", node_type="g5", zone=B) == 42
     head.now_s += 301
     head.tick()
     assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, reason="DriverMissing") is None
