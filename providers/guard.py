@@ -136,7 +136,7 @@ class Guard:
         if self._change(node_type, lambda old: ledger.refused(old, self.policy, zone, why, now_s), (node_id, verdict)):
             self._metrics.judged(node_type, zone, verdict, None)
 
-    def gone(self, node_id: str, node_type: str) -> None:
+    def gone(self, node_id: str) -> None:
         """Learn that a machine was terminated."""
         with self._lock:
             self._census.gone(node_id)

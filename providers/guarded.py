@@ -76,7 +76,7 @@ class GuardedProvider:
             logger.error("%s %s is terminated; nothing was scheduled on it", kind, node_id)
         if not head:
             self.guard.refused(node_id, node_type, zone, word, sentence.replace(f"{word}: ", "", 1))
-            self.guard.gone(node_id, node_type)
+            self.guard.gone(node_id)
         return True
 
     def _joined(self, node_id: str, word: str, sentence: str) -> None:

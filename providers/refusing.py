@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 NO_VERDICT = "NoVerdict"
 _SSH_FAILED = 255  # ssh's own exit code: the connection broke, and nothing is known of the machine
 
+_NO_END = "before its boot check came to a verdict; the autoscaler's log has its output"
+
 
 class NodeRefusedError(click.ClickException):
     """The start command of a node that was not confirmed.
