@@ -41,7 +41,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     found: list[Found] = []
     verdict = judged(found)
     promised = verdict.promised
-    resources = joining_with(verdict, found, os.environ)
+    resources = joining_with(verdict, os.environ)
     record(verdict, Path.home() / VERDICT_FILE, kind="head" if head else "worker", joins=resources is not None)
     sys.stderr.write(f"accel_scaling {__version__}: {verdict.word.value}: {verdict.message}\n")
     if resources is None:
