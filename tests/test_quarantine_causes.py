@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +14,9 @@ import pytest
 from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray
-from accel_scaling.providers import aws_zones
+from accel_scaling.providers import aws_zones, gcp_launch
 from accel_scaling.providers.gcp_failures import of_exception
-from accel_scaling.providers.launch_errors import SOLD_OUT, Category
+from accel_scaling.providers.launch_errors import SOLD_OUT, Category, Failure
 from tests.test_quarantine_guard import A, B, Head, head_fixture  # noqa: F401 - a fixture
 
 PER_MINUTE = (
@@ -53,6 +56,45 @@ def test_the_error_of_a_launch_names_the_zones_that_were_tried_and_no_other(head
             1,
         )
     assert error.value.description.endswith(f"(tried in {A})")
+
+
+@pytest.mark.parametrize(("slices", "quota_asked"), [(False, 4), (True, 8)])
+def test_over_ten_minutes_of_google_cloud_a_bad_type_is_asked_for_a_few_times(
+    slices: bool, quota_asked: int, head: Head
+) -> None:
+    asked: Counter[str] = Counter()
+
+    def create(zones: list[str], category: Category, what: str) -> gcp_launch.Launch:
+        failures = {zone: Failure(category, what, "no") for zone in zones}
+        if category is Category.QUOTA:  # no further zone is tried
+            failures = {zones[0]: failures[zones[0]]}
+        asked[what] += len(failures)
+        return gcp_launch.Launch([], next(iter(failures.values())), list(failures), failures)
+
+    def lies(zones: list[str]) -> gcp_launch.Launch:
+        asked["lies"] += 1
+        return gcp_launch.Launch([f"node-{asked['lies']}"], None, zones[:1])
+
+    def launch(node_type: str, made: Callable[[list[str]], gcp_launch.Launch]) -> list[str]:
+        if head.most(node_type) == 0:
+            return []
+        with contextlib.suppress(LAUNCH_FAILED):
+            return gcp_launch.guarded(head.guard, gcp_launch.Asked(node_type, 1, slices), [A, B], made).made
+        return []
+
+    for _ in range(120):  # the autoscaler's rounds, 5 s each; there is always a task that wants one of each
+        head.tick()
+        for node in launch("p4d", lies):
+            head.guard.refused(node, "p4d", A if asked["lies"] <= 2 else B, "DriverMissing", "none")
+            head.guard.gone(node)
+        launch("g5", lambda zones: create(zones, Category.CAPACITY, "stockout"))
+        launch("t4", lambda zones: create(zones, Category.QUOTA, "quota"))
+        launch("l4", lambda zones: create(zones, Category.THROTTLED, "throttled"))
+        head.now_s += 5
+    assert asked["lies"] == 4, "three until it is left alone everywhere, one on trial"
+    assert asked["stockout"] == 8, "after 0, 1, 3 and 7 minutes, in each of two zones"
+    assert asked["quota"] == quota_asked, "a region's on Compute Engine, a zone's on Cloud TPU"
+    assert asked["throttled"] == 240
 
 
 def test_a_source_of_each_row_is_given() -> None:

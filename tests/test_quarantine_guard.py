@@ -26,6 +26,8 @@ CONFIG = {
         "head": {"max_workers": 0, "resources": {"CPU": 2}},
         "p4d": {"min_workers": 1, "max_workers": 4, "resources": {"GPU": 8}},
         "g5": {"min_workers": 0, "max_workers": 8, "resources": {"GPU": 1}},
+        "t4": {"max_workers": 8, "resources": {"GPU": 1}},
+        "l4": {"max_workers": 8, "resources": {"GPU": 1}},
     },
 }
 

@@ -129,9 +129,9 @@ def verdict_on_fixture(boot, monkeypatch):
     return verdict_on
 
 
-@pytest.mark.parametrize(("family", "count", "fault", "units", "expected"), ROWS)
-def test_the_table(verdict_on, family, count, fault, units, expected):
-    word, words = expected
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: "-".join(map(str, row[:4])))
+def test_the_table(verdict_on, row):
+    family, count, fault, units, (word, words) = row
     verdict = verdict_on(family, count, fault, units)
     assert verdict.word is word, verdict.message
     assert OWN_WORDS.get((family, fault), words) in verdict.message
