@@ -205,6 +205,16 @@ def test_a_type_of_two_zones_that_is_cleared_while_its_machines_boot_is_left_alo
     assert head.most("p4d") == 4
 
 
+def test_a_type_of_one_zone_that_is_cleared_while_its_machines_boot_is_limited_at_once(head: Head) -> None:
+    head.guard.check("p4d", [A])
+    head.guard.launched("p4d", A, ["one", "two"])
+    assert status(head, "--clear") == 0
+    for node in ("one", "two"):
+        head.guard.refused(node, "p4d", A, "NoDevice", "none")
+        head.guard.gone(node)
+    assert head.most("p4d") == 0
+
+
 def test_a_type_whose_zones_nobody_knows_is_left_alone_nowhere_before_they_are(head: Head) -> None:
     for node in ("one", "two"):
         head.guard.refused(node, "p4d", A, "NoDevice", "none")
