@@ -17,14 +17,12 @@ _NUMBERS = re.compile(r"\d+")
 def named(root: Path, pattern: str) -> list[str]:
     """Return the nodes below /dev whose names match, in the order of their numbers.
 
-    A folder is none: Docker makes one where it is told to mount a node that is not there.
-
     Args:
         root: the folder that stands for ``/``.
         pattern: of ``glob``, e.g. ``davinci[0-9]*``.
     """
     dev = root / "dev"
-    found = (path.relative_to(dev).as_posix() for path in dev.glob(pattern) if not path.is_dir())
+    found = (path.relative_to(dev).as_posix() for path in dev.glob(pattern))
     return sorted(found, key=lambda name: ([int(number) for number in _NUMBERS.findall(name)], name))
 
 
