@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling.providers.guard import Guard, guard_of
-from accel_scaling.providers.refusing import NO_VERDICT, RefusingCommandRunner
+from accel_scaling.providers.refusing import RefusingCommandRunner
+from accel_scaling.quarantine.words import NO_VERDICT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

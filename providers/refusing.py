@@ -9,13 +9,12 @@ import click
 
 from accel_scaling import _ray
 from accel_scaling.node import wiring
+from accel_scaling.quarantine.words import NO_VERDICT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# A reason like a verdict's word, and none of `accel-scaling confirm`: the check has not come to one.
-NO_VERDICT = "NoVerdict"
 _SSH_FAILED = 255  # ssh's own exit code: the connection broke, and nothing is known of the machine
 
 _NO_END = "before its boot check came to a verdict; the autoscaler's log has its output"

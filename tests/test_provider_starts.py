@@ -10,7 +10,8 @@ import pytest
 from ray.autoscaler._private.command_runner import ProcessRunnerError
 
 from accel_scaling.node.wiring import confirmed
-from accel_scaling.providers.refusing import NO_VERDICT, NodeRefusedError, RefusingCommandRunner
+from accel_scaling.providers.refusing import NodeRefusedError, RefusingCommandRunner
+from accel_scaling.quarantine.words import NO_VERDICT
 
 SILENT = "`ray start` ended with 3 before its boot check came to a verdict; the autoscaler's log has its output"
 
