@@ -27,11 +27,34 @@ DRIVER_READY_POLL_S = 3.0
 DRIVER_PACKAGE_TIMEOUT_S = 20.0
 """For a maker's Python package to count its devices: Gaudi's imports torch, some 5 s; most take well below 1 s."""
 
+DRIVER_LIBRARY_TIMEOUT_S = 30.0
+"""For NVML to answer for all GPUs: a driver that nothing keeps loaded sets each up anew, 1 to 2 s a GPU, 16 at most."""
+
+DRIVER_LIBRARY_END_S = 1.0
+"""For the process that has answered, or was killed, to be gone; one that a broken driver holds is never gone."""
+
+DRIVER_LIBRARY_POLL_S = 0.001
+"""Between two looks whether it is gone: it mostly is, and each boot waits for it."""
+
+MOST_DEVICES = 256
+"""That a driver may count on one machine. The most that any has is 16, or 128 slices; what counts more is broken."""
+
 APPLE_TOOL_S = 5.0
 """For system_profiler: it takes about 0.2 s; Ray waits as long."""
 
 METADATA_SERVER_S = 2.0
 """For Google's metadata server, which is on the machine's own host and answers within milliseconds."""
+
+# --- quarantine ---
+
+CLOCK_STEP_S = 60.0
+"""By how much a clock may be put back that is still the same: time services step by seconds; more is another clock."""
+
+MACHINES_REMEMBERED = 1000
+"""Whose verdicts are remembered, by machine: v2 starts one up to three times within minutes; this is a large fleet."""
+
+LISTED_AFTER_S = 60.0
+"""Within which a new machine is in its cloud's listings; EC2's are complete within seconds, mostly."""
 
 # --- the local clouds and their hosts (rehearse) ---
 

@@ -55,8 +55,10 @@ class Launch:
         if not head:
             zones = self.guard.check(node_type, zones)
         failure: Failure | None = None
+        tried: list[str] = []
         with self.guard.launching(node_type, 0 if head else count):
             for zone in zones:
+                tried.append(zone)
                 placed = {**node_config, "SubnetIds": by_zone[zone]} if zone in by_zone else node_config
                 failure = self._in_zone(placed, tags, count, zone)
                 if failure is None:
@@ -67,7 +69,7 @@ class Launch:
                     self.guard.failed(node_type, where, failure.code, failure.message, sold_out=sold_out)
                 if failure.category not in ELSEWHERE:
                     break
-        raise self._exception(failure or Failure(Category.UNKNOWN, "?", ""), node_config, count, zones, head=head)
+        raise self._exception(failure or Failure(Category.UNKNOWN, "?", ""), node_config, count, tried, head=head)
 
     def _in_zone(self, node_config: dict[str, Any], tags: dict[str, str], count: int, zone: str) -> Failure | None:
         waits = iter(timings.AWS_LAUNCH_RETRY_WAITS_S)

@@ -54,7 +54,8 @@ def create(
     delete_preempted = not keep_stopped and not _ray.is_head(labels)
     body = gcp_bodies.instance(node_config, labels, delete_preempted=delete_preempted)
     request = _Request(body, body.pop("sourceInstanceTemplate", None))
-    machine_type = str(body.get("machineType", ""))
+    # Spot machines and those on demand are not sold out together.
+    machine_type = f"{body.get('machineType', '')} {(body.get('scheduling') or {}).get('provisioningModel', '')}"
     made: list[str] = []
     tried: list[str] = []
     failures: dict[str, Failure] = {}

@@ -11,12 +11,15 @@ import contextlib
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accel_scaling import _ray
+from accel_scaling.errors import ClusterConfigError
+from accel_scaling.providers.census import Census
 from accel_scaling.providers.metrics import Metrics
 from accel_scaling.quarantine import ledger, limits, store, words
-from accel_scaling.quarantine.ledger import Why
+from accel_scaling.quarantine.ledger import Record, Why
 from accel_scaling.quarantine.policy import QuarantinePolicy, confirmation_policy, quarantine_policy
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from accel_scaling.quarantine.ledger import Ledger, Record
+    from accel_scaling.quarantine.ledger import Ledger
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +51,14 @@ class Guard:
         self.policy: QuarantinePolicy = quarantine_policy(provider_config)
         self._keep = confirmation_policy(provider_config).keep_for_inspection
         self._config_path = config_path
-        self._store = store.Store(state_path)
+        self._memory = store.Memory(store.Store(state_path))
         self._clock = clock
         self._metrics = metrics or Metrics(None)
         self._lock = threading.RLock()
-        self._live: dict[str, set[str]] = {}
-        self._young: dict[str, tuple[str, float]] = {}  # node -> type and when it was asked for; not judged yet
-        self._in_flight: dict[str, int] = {}
+        self._census = Census()
         self._left_alone: frozenset[str] = frozenset()
+        self._calm = False  # nothing is left alone, and the config has no limits of ours
+        self._told = ""
 
     @property
     def active(self) -> bool:
@@ -73,7 +76,7 @@ class Guard:
         if not self.active:
             return list(zones)
         now_s = self._clock()
-        record = self._change(node_type, lambda old: ledger.at_launch(old, self.policy, zones, now_s))
+        record = self._change(node_type, lambda old: ledger.at_launch(old, self.policy, zones, now_s)) or Record()
         left = record.zones_left(zones, now_s)
         if not left:
             sentence = words.not_launched(node_type, record.active(now_s))
@@ -84,12 +87,14 @@ class Guard:
     def launching(self, node_type: str, count: int) -> Iterator[None]:
         """Count machines that are being asked for: until they are listed, or fail, they are nodes of the type."""
         with self._lock:
-            self._in_flight[node_type] = self._in_flight.get(node_type, 0) + count
+            asking = self._census.asks(node_type, count, self._clock())
         try:
             yield
         finally:
             with self._lock:
-                self._in_flight[node_type] -= count
+                self._census.asked(asking)
+            if not self._calm:
+                self._limit()  # a launch that failed counted its own machines until now
 
     # After it.
 
@@ -97,10 +102,8 @@ class Guard:
         """Learn that machines came."""
         if not self.active or not nodes:
             return
-        now_s = self._clock()
         with self._lock:
-            self._live.setdefault(node_type, set()).update(nodes)
-            self._young |= dict.fromkeys(nodes, (node_type, now_s))
+            self._census.came(node_type, nodes, self._memory.read().judged, self._clock())
         self._metrics.launched(node_type, zone, len(nodes))
         self._change(node_type, lambda old: ledger.launched(old, zone))
 
@@ -118,24 +121,25 @@ class Guard:
         if not self.active:
             return
         with self._lock:
-            _, asked_s = self._young.pop(node_id, (node_type, None))
-        self._metrics.judged(node_type, zone, verdict, None if asked_s is None else self._clock() - asked_s)
-        self._change(node_type, lambda old: ledger.confirmed(old, zone))
+            asked_s = self._census.judged(node_id)
+        judged = (node_id, ledger.CONFIRMED)
+        if self._change(node_type, lambda old: ledger.confirmed(old, zone), judged):
+            self._metrics.judged(node_type, zone, verdict, None if asked_s is None else self._clock() - asked_s)
 
     def refused(self, node_id: str, node_type: str, zone: str, verdict: str, message: str) -> None:
-        """Learn that a machine does not hold what was promised."""
+        """Learn that a machine does not hold what was promised; each machine counts once, however often it starts."""
         if not self.active:
             return
         with self._lock:
-            self._young.pop(node_id, None)
-        now_s = self._clock()
-        self._metrics.judged(node_type, zone, verdict, None)
-        self._change(node_type, lambda old: ledger.refused(old, self.policy, zone, Why(verdict, message), now_s))
+            self._census.judged(node_id)
+        now_s, why = self._clock(), Why(verdict, message)
+        if self._change(node_type, lambda old: ledger.refused(old, self.policy, zone, why, now_s), (node_id, verdict)):
+            self._metrics.judged(node_type, zone, verdict, None)
 
-    def gone(self, node_id: str, node_type: str) -> None:
+    def gone(self, node_id: str) -> None:
         """Learn that a machine was terminated."""
         with self._lock:
-            self._live.get(node_type, set()).discard(node_id)
+            self._census.gone(node_id)
         self._limit()
 
     def keeps(self, node_id: str, sentence: str) -> bool:
@@ -146,14 +150,14 @@ class Guard:
 
         def keep(old: Ledger) -> Ledger:
             kept.update(old.kept or {node_id: sentence})
-            return ledger.Ledger(old.types, kept)
+            return replace(old, kept=dict(kept))
 
-        self._store.change(keep)
+        self._memory.change(keep)
         return node_id in kept
 
     def hidden(self) -> Collection[str]:
         """Return the machines that are kept and no part of the cluster any more; `ray down` finds them all the same."""
-        return self._store.read().kept if self._keep and self.active else ()
+        return self._memory.read().kept if self._keep and self.active else ()
 
     # Between launches.
 
@@ -161,31 +165,41 @@ class Guard:
         """Learn which workers there are, node -> node type; called before each round of the autoscaler."""
         if not self.active:
             return
-        record = self._store.read()
-        if not record.types and not self._left_alone:
-            return  # nothing is remembered: most clusters, most of the time
-        live: dict[str, set[str]] = {}
-        for node, node_type in nodes().items():
-            live.setdefault(node_type, set()).add(node)
         with self._lock:
-            self._live = live
-            self._young = {node: one for node, one in self._young.items() if node in live.get(one[0], ())}
+            self._census.listed(nodes(), self._clock())
+        if self._calm and not _quarantined(self._memory.read()):
+            return  # most clusters, most of the time
         self._limit()
 
-    def _change(self, node_type: str, change: Callable[[Record], Record]) -> Record:
-        before: dict[str, Record] = {}
+    def _change(
+        self, node_type: str, change: Callable[[Record], Record], judged: tuple[str, str] | None = None
+    ) -> Record | None:
+        """Change what is remembered of a type, say what is new, and return it.
+
+        Args:
+            node_type: the type.
+            change: from its record to the new one.
+            judged: the machine and the word that this is about; None is returned where that is no news.
+        """
+        seen: list[Ledger] = []
 
         def of_type(old: Ledger) -> Ledger:
-            before["record"] = old.record(node_type)
-            return old.with_record(node_type, change(before["record"]))
+            seen.append(old)
+            if judged and not old.is_news(*judged):
+                return old
+            new = old.with_record(node_type, change(old.record(node_type)))
+            return new.with_judged(*judged) if judged else new
 
-        record = self._store.change(of_type).record(node_type)
-        new = [one for one in record.quarantines if one not in before["record"].quarantines]
+        record = self._memory.change(of_type).record(node_type)
+        if judged and not seen[-1].is_news(*judged):
+            return None
+        before = seen[-1].record(node_type).quarantines
+        new = [one for one in record.quarantines if one not in before]
         for one in new:
             logger.error("%s", words.begun(node_type, one))
         if new and record.left_alone(self._clock()):  # not each zone: this is what a task waits for
             _ray.tell_drivers(words.begun(node_type, new[-1]))
-        if record.quarantines != before["record"].quarantines:
+        if record.quarantines != before:
             self._limit()
         return record
 
@@ -195,23 +209,37 @@ class Guard:
             return
         with self._lock:
             now_s = self._clock()
-            known = self._store.read()
-            most: dict[str, int] = {}
-            for name, record in known.types.items():
-                here = len(self._live.get(name, ())) + self._in_flight.get(name, 0)
-                if record.left_alone(now_s):
-                    most[name] = here
-                elif record.on_trial(now_s):
-                    judging = self._in_flight.get(name, 0) or any(kind == name for kind, _ in self._young.values())
-                    most[name] = here + (0 if judging else 1)
+            known = self._memory.read()
+            limited = ((name, self._most(name, record, now_s)) for name, record in known.types.items())
+            most = {name: count for name, count in limited if count is not None}
             self._metrics.left_alone(known, now_s)
             for name in self._left_alone - most.keys():
                 logger.info("%s", words.ended(name))
             self._left_alone = frozenset(most)
-            try:
-                limits.apply(self._config_path, most)
-            except OSError as error:
-                logger.error("node types could not be limited in %s: %s", self._config_path, error)  # noqa: TRY400
+            self._calm = self._write(self._config_path, most) and not _quarantined(known)
+
+    def _most(self, node_type: str, record: Record, now_s: float) -> int | None:
+        """Return the most workers that a type may have now; None for as many as its file says."""
+        if record.left_alone(now_s):
+            return self._census.workers(node_type)
+        if record.on_trial(now_s):
+            return self._census.workers(node_type) + (0 if self._census.judging(node_type) else 1)
+        return None
+
+    def _write(self, path: Path, most: Mapping[str, int]) -> bool:
+        try:
+            limits.apply(path, most)
+        except (OSError, ClusterConfigError) as error:
+            if str(error) != self._told:  # once in a row: this is tried every few seconds
+                self._told = str(error)
+                logger.error("node types could not be limited in %s: %s", path, error)  # noqa: TRY400
+            return False
+        self._told = ""
+        return True
+
+
+def _quarantined(known: Ledger) -> bool:
+    return any(record.quarantines for record in known.types.values())
 
 
 def guard_of(provider_config: Mapping[str, Any]) -> Guard:

@@ -10,6 +10,7 @@ from accel_scaling.providers import node_types
 from accel_scaling.providers.guard import Guard, guard_of
 from accel_scaling.providers.refusing import RefusingCommandRunner
 from accel_scaling.providers.slice_starts import Rounds, wait_until_seen
+from accel_scaling.quarantine.words import NO_VERDICT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,10 +64,16 @@ class GuardedProvider:
             lambda: wait_until_seen(node_id, self._rounds),
         )
 
-    def refuse(self, node_id: str, word: str, sentence: str) -> None:
-        """Terminate a machine or slice that does not hold what was promised, and remember it of its node type."""
+    def refuse(self, node_id: str, word: str, sentence: str) -> bool:
+        """Terminate a machine or slice that does not hold what was promised, and remember it of its node type.
+
+        Returns:
+            Whether it is given up; a head whose check came to no verdict is left to the person at `ray up`.
+        """
         tags = self.node_tags(node_id)
         node_type, head = _ray.node_type_of(tags), _ray.is_head(tags)
+        if head and word == NO_VERDICT:
+            return False
         kind = "head node" if head else "node"
         logger.error("%s %s of type %s refused: %s", kind, node_id, node_type, sentence)
         zone = self.zone_of(node_id)
@@ -77,7 +84,8 @@ class GuardedProvider:
             logger.error("%s %s is terminated; nothing was scheduled on it", kind, node_id)
         if not head:
             self.guard.refused(node_id, node_type, zone, word, sentence.replace(f"{word}: ", "", 1))
-            self.guard.gone(node_id, node_type)
+            self.guard.gone(node_id)
+        return True
 
     def _joined(self, node_id: str, word: str, sentence: str) -> None:
         tags = self.node_tags(node_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from accel_scaling.quarantine.ledger import Ledger
 
-# A registry takes a name once, and v1 makes a provider anew when its section changes.
+# A registry takes a name once, however many providers count in it.
 _made: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
 
 # A machine that holds what was promised joins after 20 s (a small image) to 20 minutes (a large TPU slice).
@@ -43,7 +43,7 @@ class Metrics:
             return
         self._metrics["confirmations"].labels(node_type, zone, verdict).inc()
         if took_s is not None:
-            self._metrics["seconds"].labels(node_type).observe(took_s)
+            self._metrics["seconds"].labels(node_type, zone).observe(took_s)
 
     def left_alone(self, ledger: Ledger, now_s: float) -> None:
         """Show which node types are left alone now."""
@@ -82,7 +82,7 @@ def _declared(registry: Any) -> dict[str, Any]:
         "seconds": Histogram(
             "accel_scaling_confirmed_seconds",
             "From asking for a machine to its confirmation.",
-            ("node_type",),
+            ("node_type", "zone"),
             buckets=_SECONDS,
             registry=registry,
         ),

@@ -1,4 +1,4 @@
-"""A command runner that notices a refused boot check and hands its sentence to the provider."""
+"""A command runner that notices a refused boot check, or one without an end, and tells the provider."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ import click
 from accel_scaling import _ray
 from accel_scaling.node import wiring
 from accel_scaling.providers import slice_starts
+from accel_scaling.quarantine.words import NO_VERDICT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_SSH_FAILED = 255  # ssh's own exit code: the connection broke, and nothing is known of the machine
+
+_NO_END = "before its boot check came to a verdict; the autoscaler's log has its output"
 
 
 class NodeRefusedError(click.ClickException):
@@ -34,7 +40,7 @@ class RefusingCommandRunner:
     def __init__(
         self,
         runner: Any,
-        on_refused: Callable[[str, str], None],
+        on_refused: Callable[[str, str], bool],
         on_joined: Callable[[str, str], None],
         host_zero_seen: Callable[[], None] = lambda: None,
     ) -> None:
@@ -42,7 +48,8 @@ class RefusingCommandRunner:
 
         Args:
             runner: Ray's.
-            on_refused: the node may not join.
+            on_refused: the node may not join; says whether the machine is given up. ``NoVerdict`` is its word for a
+                check without an end.
             on_joined: it may.
             host_zero_seen: of a slice with several hosts, returns when the autoscaler has seen host 0.
         """
@@ -58,8 +65,8 @@ class RefusingCommandRunner:
         """Run a command on the node.
 
         Raises:
-            NodeRefusedError: it was a start command, and the node's verdict does not let it join, or host 0 of a slice
-                did not join.
+            NodeRefusedError: it was a start command, and the machine is given up: its verdict does not let it join,
+                or there is none; or host 0 of a slice did not join.
         """
         starts = bool(cmd) and wiring.is_confirmed_start(str(cmd))
         try:
@@ -69,35 +76,63 @@ class RefusingCommandRunner:
                 output = self._runner.run(cmd, *args, **kwargs)
         except slice_starts.HostZeroMissingError as error:
             raise NodeRefusedError(str(error)) from None
-        except _ray.command_failed():
-            refusal = self._refusal() if starts else None
-            if refusal is None:
+        except _ray.command_failed() as error:
+            refusal = self._refusal(_exit_code(error)) if starts else None
+            if refusal is None or not self._on_refused(*refusal):
                 raise
-            word, sentence = refusal
-            self._on_refused(word, sentence)
-            raise NodeRefusedError(sentence) from None
+            raise NodeRefusedError(refusal[1]) from None
         if starts and (verdict := _verdict_of(_ray.hosts_of(self._runner)[0])):
             self._on_joined(str(verdict.get("verdict")), str(verdict.get("message")))
         return output
 
-    def _refusal(self) -> tuple[str, str] | None:
-        """Return the word of the first host that may not join, and its sentence; None where there is none to read."""
+    def _refusal(self, code: int | None) -> tuple[str, str] | None:
+        """Return the word of the first host that may not join, and its sentence; None where nothing speaks against it.
+
+        Args:
+            code: with which the start command ended, where that is known.
+        """
         hosts = _ray.hosts_of(self._runner)
-        for number, host in enumerate(hosts):
-            verdict = _verdict_of(host)
+        said = [_said_by(host) for host in hosts]
+        verdicts = [None if text is None else _verdict_in(text) for text in said]
+        for number, verdict in enumerate(verdicts):
             if verdict is not None and not verdict.get("joins"):
-                where = "" if len(hosts) == 1 else f"host {number} of {len(hosts)}: "
                 word = str(verdict.get("verdict"))
-                return word, f"{where}{word}: {verdict.get('message')}"
+                return word, f"{_where(number, hosts)}{word}: {verdict.get('message')}"
+        if code == _SSH_FAILED:
+            return None
+        for number, verdict in enumerate(verdicts):
+            if verdict is None and said[number] is not None:
+                how = "failed" if code is None else f"ended with {code}"
+                sentence = f"`ray start` {how} {_NO_END}"
+                return NO_VERDICT, f"{_where(number, hosts)}{NO_VERDICT}: {sentence}"
         return None
+
+
+def _where(number: int, hosts: list[Any]) -> str:
+    return "" if len(hosts) == 1 else f"host {number} of {len(hosts)}: "
+
+
+def _exit_code(error: BaseException) -> int | None:
+    """Return the exit code of a failed command; Ray's errors have it, or hide the one that has it."""
+    found = getattr(error, "code", None) or getattr(error.__context__, "returncode", None)
+    return found if isinstance(found, int) else None
 
 
 def _verdict_of(host: Any) -> dict[str, Any] | None:
+    text = _said_by(host)
+    return None if text is None else _verdict_in(text)
+
+
+def _said_by(host: Any) -> str | None:
+    """Return the text of a host's verdict file, empty where there is none; None where the host does not answer."""
     try:
-        output = host.run(f"cat ~/{wiring.VERDICT_FILE}", with_output=True)
+        output = host.run(f"cat ~/{wiring.VERDICT_FILE} || true", with_output=True)
     except _ray.command_failed():
         return None
-    text = output.decode(errors="replace") if isinstance(output, bytes) else str(output)
+    return output.decode(errors="replace") if isinstance(output, bytes) else str(output)
+
+
+def _verdict_in(text: str) -> dict[str, Any] | None:
     try:
         # A login shell may print around it.
         verdict = json.loads(text[text.index("{") : text.rindex("}") + 1])

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.confirm.compare import compare
 from accel_scaling.confirm.expected import VARIABLE
+from accel_scaling.detect import Found
 from accel_scaling.fill.promise import promise_for
 from accel_scaling.node import start_hook, wiring
-from accel_scaling.node.joining import CONFIRM_ONLY, JOIN, ON_MISMATCH
+from accel_scaling.node.joining import CONFIRM_ONLY, JOIN, ON_MISMATCH, joining_with
 from tests.devices_fixture import boot_fixture  # noqa: F401 - a fixture
 
 
@@ -61,6 +63,44 @@ def test_what_is_no_longer_of_the_promised_type_or_cannot_be_used_never_joins(
     boot("p4d.24xlarge", fault)
     with pytest.raises(SystemExit):
         start("p4d.24xlarge", monkeypatch, joins=True)
+
+
+def seen(family: str, resource: str, units: int, *types: str) -> Found:
+    return Found(family, resource, units, units, units, answers_to=types, bus_count=units, driver_count=units)
+
+
+def joins_with(promised: dict[str, float], *found: Found) -> dict[str, float] | None:
+    return joining_with(compare(promised, found), {ON_MISMATCH: JOIN})
+
+
+SEVEN = seen("nvidia", "GPU", 7, "A100", "A100-40G")
+
+
+@pytest.mark.parametrize(
+    "also", [(), (seen("tpu", "TPU", 4, "TPU-V4"),), (seen("tpu", "TPU", 0, "TPU-V6E"),)], ids=["none", "v4", "0"]
+)
+def test_a_promised_accelerator_that_is_absent_or_another_is_never_announced(also: tuple[Found, ...]) -> None:
+    assert joins_with({"GPU": 8, "TPU": 4, "accelerator_type:TPU-V6E": 1}, SEVEN, *also) is None
+    assert joins_with({"GPU": 8, "neuron_cores": 2}, SEVEN) is None
+
+
+def test_a_resource_of_the_users_own_and_each_of_two_accelerators_are_announced_as_they_are() -> None:
+    v6e = seen("tpu", "TPU", 4, "TPU-V6E")
+    assert joins_with({"GPU": 8, "TPU": 4, "MINE": 3, "CPU": 96}, SEVEN, v6e) == {
+        "GPU": 7,
+        "TPU": 4,
+        "MINE": 3,
+        "CPU": 96,
+    }
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_families_with_one_resource_the_promised_one_is_counted(turned: bool) -> None:
+    found = [SEVEN, seen("intel", "GPU", 1, "Intel-GPU-Flex-170")]
+    assert joins_with({"GPU": 8, "accelerator_type:A100": 1}, *(reversed(found) if turned else found)) == {
+        "GPU": 7,
+        "accelerator_type:A100": 1,
+    }
 
 
 def test_the_cluster_files_word_reaches_the_start_commands() -> None:

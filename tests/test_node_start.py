@@ -97,8 +97,11 @@ def test_an_old_verdict_is_gone_before_ray_starts(node, shell):
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
 def test_a_node_without_ray_says_so_and_starts_nothing(node, shell):
     (node[1] / "ray").unlink()
+    verdict = node[0] / wiring.VERDICT_FILE
+    verdict.write_text('{"verdict": "Confirmed", "joins": true}', encoding="utf-8")
     done = source(node, shell, "echo started")
     assert done.returncode == 3
+    assert not verdict.exists(), "an earlier start's"
     assert done.stdout == ""
     assert "there is no 'ray' on this node's PATH; install it in the image or in setup_commands" in done.stderr
 

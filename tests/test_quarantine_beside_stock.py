@@ -1,16 +1,20 @@
-"""Ten minutes of Ray's own v2 autoscaler, round by round, on the local EC2: stock Ray's provider beside ours.
+"""Ten minutes of Ray's own autoscalers, round by round, on the local EC2: stock Ray's provider beside ours.
 
-Real: Ray's reconciler, scheduler, instance manager and adapter; the providers; EC2's API. A round is 5 s of emulated
-time. A machine that is up takes three rounds to boot; its start then fails, as the updater would see it.
+Real: Ray's reconciler, scheduler, instance manager and adapter, or all of v1's autoscaler; the providers; EC2's API. A
+round is 5 s of emulated time. A machine that is up takes three rounds to boot; its start then fails, as the updater
+would see it.
 """
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
@@ -23,10 +27,54 @@ from tests.test_provider_aws import bootstrap, tags
 
 ROUNDS, ROUND_S, BOOT_ROUNDS = 120, 5.0, 3
 LIAR, DRY = "g4dn.xlarge", "g5.xlarge"
-NOT_STOPPED = {"cache_stopped_nodes": False}
+# To the third type: each of three liars is launched in one round and boots; then the sold-out type, then the third.
+MOST_ROUNDS = 3 * (1 + BOOT_ROUNDS) + 2
+# Without updaters and threads, as a round at a time needs it: keys of Ray's for providers that start Ray themselves.
+PROVIDER = {
+    "cache_stopped_nodes": False,
+    "disable_node_updaters": True,
+    "foreground_node_launch": True,
+    "worker_liveness_check": False,
+}
 
 
-class Rounds:
+class Booting:
+    """The workers of a provider, and for how many rounds each has been up."""
+
+    provider: Any
+    age: dict[str, int]
+
+    def booted(self) -> list[str]:
+        """The workers that have been up for as long as a boot takes."""
+        nodes = self.provider.non_terminated_nodes({"ray-node-type": "worker"})
+        self.age = {node: self.age.get(node, 0) + 1 for node in nodes}
+        return [node for node in nodes if self.age[node] == BOOT_ROUNDS]
+
+    def launch_head(self, path: Path) -> str:
+        node_config = yaml.safe_load(path.read_text())["available_node_types"]["head"]["node_config"]
+        (head,) = self.provider.create_node(node_config, tags("head", "head"), 1)
+        return str(head)
+
+
+class V1(Booting):
+    """v1's autoscaler without its cluster: one demand that nothing serves, for ever pending."""
+
+    def __init__(self, path: Path, provider: Any) -> None:
+        from ray.autoscaler._private.autoscaler import StandardAutoscaler
+        from ray.autoscaler._private.load_metrics import LoadMetrics
+
+        self.provider, self.age = provider, {}
+        self.launch_head(path)
+        self.load = LoadMetrics()
+        with mock.patch("ray.autoscaler._private.autoscaler._get_node_provider", return_value=provider):
+            self.autoscaler = StandardAutoscaler(str(path), self.load, mock.Mock(), update_interval_s=0)
+
+    def run(self, demand: dict[str, float]) -> None:
+        self.load.waiting_bundles = [demand]
+        self.autoscaler.update()
+
+
+class V2(Booting):
     """v2's autoscaler without its cluster: one demand that nothing serves, for ever pending."""
 
     def __init__(self, path: Path, provider: Any) -> None:
@@ -49,16 +97,16 @@ class Rounds:
             [cloud_instance_updater.CloudInstanceUpdater(self.adapter), self.monitor],
         )
         self.scheduler = ResourceDemandScheduler(None)
-        self.age: dict[str, int] = {}
-        node_config = yaml.safe_load(path.read_text())["available_node_types"]["head"]["node_config"]
-        (self.head,) = provider.create_node(node_config, tags("head", "head"), 1)
+        self.age = {}
+        self.head = self.launch_head(path)
 
     def settle(self) -> None:
         """Let the launches and terminations of a round end: the adapter has threads for them."""
         self.adapter._main_executor.submit(lambda: None).result()
         pool = self.adapter._node_launcher_executors
-        for _ in range(pool._max_workers):
-            pool.submit(lambda: None).result()
+        idle = threading.Barrier(pool._max_workers)  # reached when no thread is busy with anything else
+        for waiting in [pool.submit(idle.wait) for _ in range(pool._max_workers)]:
+            waiting.result()
 
     def run(self, demand: dict[str, float]) -> None:
         from ray.autoscaler.v2.instance_manager.reconciler import Reconciler
@@ -92,12 +140,6 @@ class Rounds:
         )
         self.settle()
 
-    def booted(self) -> list[str]:
-        """The workers that have been up for as long as a boot takes."""
-        nodes = self.provider.non_terminated_nodes({"ray-node-type": "worker"})
-        self.age = {node: self.age.get(node, 0) + 1 for node in nodes}
-        return [node for node in nodes if self.age[node] == BOOT_ROUNDS]
-
 
 @pytest.fixture(name="account")
 def account_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalEC2]:
@@ -113,12 +155,23 @@ def account_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         yield local
 
 
-def asked_in_ten_minutes(account: LocalEC2, path: Path, provider: Any, machine: str) -> int:
+def on_the_head(account: LocalEC2, machines: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Path]:
+    """Return a cluster config as the head has it, and its file; this process is the head's autoscaler."""
+    config = bootstrap(with_keys_needed_by_ray(config_of(machines, provider=PROVIDER)))
+    for key in ("head_node", "worker_nodes", "_config_cache_path"):  # as `ray up` takes them out on its way to the head
+        config.pop(key, None)
+    path = account.directory / "ray_bootstrap_config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    monkeypatch.setattr(sys, "argv", ["monitor.py", f"--autoscaling-config={path}"])
+    return config, path
+
+
+def asked_in_ten_minutes(account: LocalEC2, path: Path, provider: Any, machine: str, autoscaler: type[V1 | V2]) -> int:
     """Return how often EC2 was asked for this machine, with a demand for just that."""
     before = machines_of(account, ["asked"]).count(machine)
     now_s = time.time()
     guard = getattr(provider, "guard", None)
-    rounds = Rounds(path, provider)
+    rounds = autoscaler(path, provider)
     for number in range(ROUNDS):
         if guard:
             guard._clock = lambda after_s=number * ROUND_S: now_s + after_s
@@ -132,23 +185,58 @@ def asked_in_ten_minutes(account: LocalEC2, path: Path, provider: Any, machine: 
     return machines_of(account, ["asked"]).count(machine) - before
 
 
-@pytest.mark.parametrize(("machine", "ours", "stock"), [(LIAR, 4, 20), (DRY, 16, 60)])
+@pytest.mark.parametrize(
+    ("autoscaler", "machine", "at_most_and_least"),
+    [
+        (V2, LIAR, (4, 20)),
+        (V2, DRY, (16, 60)),
+        (V1, LIAR, (4, 20)),
+        (V1, DRY, (16, 1)),  # v1 leaves a type alone for half an hour that it could not launch
+    ],
+)
 def test_in_ten_minutes_stock_ray_asks_for_a_bad_type_again_and_again_and_ours_a_few_times(
-    machine: str, ours: int, stock: int, account: LocalEC2, monkeypatch: pytest.MonkeyPatch
+    autoscaler: type[V1 | V2],
+    machine: str,
+    at_most_and_least: tuple[int, int],
+    account: LocalEC2,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
 
     from accel_scaling.providers.aws import AWSAcceleratorNodeProvider
 
-    config = bootstrap(with_keys_needed_by_ray(config_of({"liar": LIAR, "dry": DRY}, provider=NOT_STOPPED)))
-    for key in ("head_node", "worker_nodes", "_config_cache_path"):  # as `ray up` takes them out on its way to the head
-        config.pop(key, None)
-    path = account.directory / "ray_bootstrap_config.yaml"
-    monkeypatch.setattr(sys, "argv", ["monitor.py", f"--autoscaling-config={path}"])
+    config, path = on_the_head(account, {"liar": LIAR, "dry": DRY}, monkeypatch)
     asked = []
     for provider in (AWSAcceleratorNodeProvider, AWSNodeProvider):
         path.write_text(yaml.safe_dump(config))
         made = provider(config["provider"], config["cluster_name"])
-        asked.append(asked_in_ten_minutes(account, path, made, machine))
+        asked.append(asked_in_ten_minutes(account, path, made, machine, autoscaler))
+    ours, stock = at_most_and_least
     assert asked[0] <= ours
     assert asked[1] >= stock
+
+
+@pytest.mark.parametrize("autoscaler", [V2, V1])
+def test_the_third_type_is_asked_for_after_three_liars_one_round_of_sold_out_zones_and_no_round_lost(
+    autoscaler: type[V1 | V2], account: LocalEC2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How long that takes on real clusters, benchmarks/quarantine.py measures."""
+    from accel_scaling.providers.aws import AWSAcceleratorNodeProvider
+
+    machines = {"liar": "g4dn.xlarge", "dry": "g4dn.2xlarge", "good": "g4dn.4xlarge"}
+    account.set_faults(Faults(capacity={machines["dry"]: 0}))
+    config, path = on_the_head(account, machines, monkeypatch)
+    provider = AWSAcceleratorNodeProvider(config["provider"], config["cluster_name"])
+    rounds = autoscaler(path, provider)
+    before = len(machines_of(account, ["asked"]))
+    taken = 0
+    while machines["good"] not in machines_of(account, ["asked"])[before:]:
+        taken += 1
+        assert taken <= MOST_ROUNDS, f"asked for: {machines_of(account, ['asked'])[before:]}"
+        rounds.run({"CPU": 1, "GPU": 1, "accelerator_type:T4": 0.001})
+        for node in rounds.booted():
+            provider.refuse(node, "DriverMissing", "DriverMissing: promised 1; 0 seen")
+    asked = Counter(machines_of(account, ["asked"])[before:])
+    assert asked[machines["liar"]] == 3, "two in the first zone, one in the second: then it is not the zone"
+    assert asked[machines["dry"]] == len(config["available_node_types"]["dry"]["node_config"]["SubnetIds"]), "once each"
+    provider.terminate_nodes(provider.non_terminated_nodes({}))

@@ -26,6 +26,8 @@ CONFIG = {
         "head": {"max_workers": 0, "resources": {"CPU": 2}},
         "p4d": {"min_workers": 1, "max_workers": 4, "resources": {"GPU": 8}},
         "g5": {"min_workers": 0, "max_workers": 8, "resources": {"GPU": 1}},
+        "t4": {"max_workers": 8, "resources": {"GPU": 1}},
+        "l4": {"max_workers": 8, "resources": {"GPU": 1}},
     },
 }
 
@@ -55,7 +57,7 @@ class Head:
         with self.guard.launching("p4d", 1):
             self.guard.launched("p4d", zone, [node])
         self.guard.refused(node, "p4d", zone, "DriverMissing", "promised 8; 0 seen")
-        self.guard.gone(node, "p4d")
+        self.guard.gone(node)
 
     def tick(self, **nodes: str) -> None:
         self.guard.listed(lambda: nodes)
@@ -64,8 +66,8 @@ class Head:
         return self.registry.get_sample_value(name, labels)
 
 
-@pytest.fixture
-def head(tmp_path: Path) -> Head:
+@pytest.fixture(name="head")
+def head_fixture(tmp_path: Path) -> Head:
     return Head(tmp_path)
 
 
@@ -174,7 +176,7 @@ def test_metrics_count_launches_verdicts_and_what_is_left_alone(head: Head) -> N
     assert head.value("accel_scaling_confirmations_total", node_type="p4d", zone=A, verdict="DriverMissing") == 2
     assert head.value("accel_scaling_confirmations_total", node_type="g5", zone=B, verdict="Confirmed") == 1
     assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, reason="DriverMissing") == 1
-    assert head.value("accel_scaling_confirmed_seconds_sum", node_type="g5") == 42
+    assert head.value("accel_scaling_confirmed_seconds_sum", node_type="g5", zone=B) == 42
     head.now_s += 301
     head.tick()
     assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, reason="DriverMissing") is None
@@ -186,6 +188,87 @@ def test_the_first_broken_machine_is_kept_where_the_file_says_so_and_is_no_part_
     assert not head.guard.keeps("two", "DriverMissing: ...")
     head.restart()
     assert set(head.guard.hidden()) == {"one"}
+
+
+def test_a_machine_that_is_started_three_times_is_one_strike_and_one_verdict_in_spite_of_a_restart(head: Head) -> None:
+    head.guard.check("p4d", [A])
+    head.guard.launched("p4d", A, ["one"])
+    for _ in range(3):  # so often v2 installs; a machine that is kept for inspection stays up all the while
+        head.guard.refused("one", "p4d", A, "DriverMissing", "promised 8; 0 seen")
+        head.restart()
+    assert head.most("p4d") == 4
+    assert head.value("accel_scaling_confirmations_total", node_type="p4d", zone=A, verdict="DriverMissing") == 1
+    head.lies("two")
+    assert head.most("p4d") == 0
+
+
+def test_a_machine_that_was_confirmed_and_is_refused_later_counts_once_more(head: Head) -> None:
+    head.guard.check("p4d", [A])
+    for node in ("one", "two"):
+        head.guard.confirmed(node, "p4d", A, "Confirmed")
+        head.guard.confirmed(node, "p4d", A, "Confirmed")
+    assert head.value("accel_scaling_confirmations_total", node_type="p4d", zone=A, verdict="Confirmed") == 2
+    for node in ("one", "two"):
+        head.guard.refused(node, "p4d", A, "Unhealthy", "lost")
+        head.guard.refused(node, "p4d", A, "Unhealthy", "lost")
+    assert head.value("accel_scaling_confirmations_total", node_type="p4d", zone=A, verdict="Unhealthy") == 2
+    assert head.most("p4d") == 0
+
+
+def test_a_machine_on_trial_that_is_listed_before_its_launch_returns_is_one_machine(head: Head) -> None:
+    head.lies("one")
+    head.lies("two")
+    head.now_s += 301
+    head.tick()
+    head.guard.check("p4d", [A])
+    with head.guard.launching("p4d", 1):
+        head.tick(three="p4d")  # as Google lists it from its first second
+        assert head.most("p4d") == 1
+        head.guard.launched("p4d", A, ["three"])
+        head.tick(three="p4d")
+        assert head.most("p4d") == 1
+    head.tick(three="p4d")
+    assert head.most("p4d") == 1
+
+
+def test_a_launch_that_failed_leaves_none_of_its_own_machines_in_the_limit(head: Head) -> None:
+    head.guard.check("p4d", [A])
+    with head.guard.launching("p4d", 3):
+        head.guard.failed("p4d", A, "InsufficientInstanceCapacity", "none", sold_out=True)
+    assert head.most("p4d") == 0, "without waiting for the next round"
+
+
+def test_a_restart_counts_the_workers_that_it_finds_before_it_limits_their_type(head: Head) -> None:
+    head.restart()
+    head.tick(one="p4d", two="p4d", three="p4d")
+    head.guard.check("p4d", [A])
+    with head.guard.launching("p4d", 1):
+        head.guard.failed("p4d", A, "InsufficientInstanceCapacity", "none", sold_out=True)
+    assert head.most("p4d") == 3, "Ray would end machines that work"
+
+
+def test_a_listing_that_began_before_a_machine_came_does_not_lose_it(head: Head) -> None:
+    head.guard.check("p4d", [A])
+    head.guard.launched("p4d", A, ["new"])
+    head.tick()
+    head.guard.failed("p4d", A, "InsufficientInstanceCapacity", "none", sold_out=True)
+    assert head.most("p4d") == 1
+    head.now_s += 59
+    head.tick()
+    assert head.most("p4d") == 1
+    head.now_s += 2
+    head.guard.failed("p4d", A, "InsufficientInstanceCapacity", "none", sold_out=True)
+    head.tick()
+    assert head.most("p4d") == 0, "it is gone"
+
+
+def test_the_seconds_to_a_confirmation_begin_when_the_machine_was_asked_for(head: Head) -> None:
+    with head.guard.launching("g5", 1):
+        head.now_s += 600  # a large TPU slice
+        head.guard.launched("g5", B, ["slice"])
+    head.now_s += 20
+    head.guard.confirmed("slice", "g5", B, "Confirmed")
+    assert head.value("accel_scaling_confirmed_seconds_sum", node_type="g5", zone=B) == 620
 
 
 def test_outside_of_an_autoscaler_nothing_is_counted_and_nothing_stopped(tmp_path: Path) -> None:

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accel_scaling.cli.main import main
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.quarantine import ledger
-from accel_scaling.quarantine.ledger import EVERY_ZONE, Kind, Ledger, Record, Why, ledger_from
-from accel_scaling.quarantine.policy import QuarantinePolicy, confirmation_policy, quarantine_policy
-from accel_scaling.quarantine.store import Store
+from accel_scaling.quarantine.form import ledger_from, to_json
+from accel_scaling.quarantine.ledger import EVERY_ZONE, Kind, Ledger, Record, Why
+from accel_scaling.quarantine.policy import QuarantinePolicy, check_names, confirmation_policy, quarantine_policy
+from accel_scaling.quarantine.store import BrokenStateError, Store
 
 POLICY = QuarantinePolicy()
 A, B, C = "us-west-2a", "us-west-2b", "us-west-2c"
@@ -122,7 +125,7 @@ def test_whatever_happens_it_ends_it_can_be_written_and_it_never_outlasts_the_lo
         now_s += step_s
     assert not record.left_alone(now_s + POLICY.longest_s)
     whole = Ledger({"p4d": record}, {"i-1": "DriverMissing"})
-    assert ledger_from(json.loads(json.dumps(whole.to_json()))) == whole
+    assert ledger_from(json.loads(json.dumps(to_json(whole)))) == whole
 
 
 @given(st.integers(1, 10_000), st.floats(1, 1e6), st.booleans())
@@ -154,12 +157,44 @@ def test_a_policy_that_makes_no_sense_is_refused_in_one_sentence(provider: dict[
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("quarantin", "quarantine"),
+        ("quarentine", "quarantine"),
+        ("Quarantine", "quarantine"),
+        ("confirmations", "confirmation"),
+        ("confirm", "confirmation"),
+        ("catalogue", "catalog"),
+    ],
+)
+def test_a_misspelt_section_is_refused_with_the_file_and_the_line(
+    name: str, meant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = (Path(__file__).parent.parent / "example_clusters" / "aws-gpu.yaml").read_text()
+    path = tmp_path / "cluster.yaml"
+    path.write_text(example.replace("\nprovider:\n", f"\nprovider:\n  {name}: {{}}\n"))
+    line = path.read_text().splitlines().index(f"  {name}: {{}}") + 1
+    assert main(["fill", str(path)]) == 2
+    said = capsys.readouterr().err
+    assert said == f"accel-scaling: {path}:{line}: provider.{name} is a key that nothing reads; nearest: {meant}\n"
+
+
+def test_every_key_that_ray_reads_in_a_provider_section_is_one_that_is_let_through() -> None:
+    schema = json.loads((Path(ray.__file__).parent / "autoscaler" / "ray-schema.json").read_text())
+    of_ray = schema["properties"]["provider"]["properties"]
+    check_names({**of_ray, "confirmation": {}, "quarantine": {}, "catalog": [], "accel_scaling_limits": {}, 5: 1})
+
+
 def test_the_state_survives_in_its_file_and_a_torn_one_is_put_aside_not_lost(tmp_path: Path) -> None:
     path = tmp_path / "state" / "quarantine.json"
     Store(path).change(lambda old: old.with_record("p4d", refused(Record((A,)), A, A)))
     assert Store(path).read().record("p4d").left_alone(0)
     path.write_text('{"version": 1, "types"')
-    assert Store(path).read() == Ledger()
+    with pytest.raises(BrokenStateError):
+        Store(path).read()
+    assert path.exists(), "who only reads moves nothing"
+    assert Store(path).change(lambda old: old) == Ledger()
     (aside,) = path.parent.glob("*.broken-*")
     assert aside.read_text() == '{"version": 1, "types"'
 

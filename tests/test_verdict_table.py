@@ -11,7 +11,7 @@ import pytest
 from accel_scaling import timings
 from accel_scaling.confirm.compare import compare
 from accel_scaling.confirm.words import WORDS, VerdictWord
-from accel_scaling.detect import DriverState, detect
+from accel_scaling.detect import DriverState, detect, neuron_ls
 from accel_scaling.detect.nvml_health import Health, health_of
 from accel_scaling.emulated.devices import FAULTS, with_fault
 from accel_scaling.emulated.gcp import hardware_of_tpu
@@ -184,6 +184,24 @@ def test_a_device_that_is_not_ready_is_waited_for_and_one_that_is_denied_or_must
     assert (found.count, found.ray_units) == (7, 8)
     assert "device 7: " in found.trouble
     assert f"(NVML error {code})" in found.trouble
+
+
+@pytest.mark.parametrize(("family", "pattern"), [("nvidia", "nvidia3"), ("neuron", "neuron3")])
+def test_a_folder_in_a_nodes_place_is_no_node(boot, family, pattern):
+    node = boot(MACHINES[family](8)).root / "dev" / pattern
+    node.unlink()
+    node.mkdir()  # as Docker does for a node that is not there
+    verdict = compare(PROMISES[family](8), detect())
+    assert verdict.word is VerdictWord.UNHEALTHY
+    assert "no node below /dev" in verdict.message
+
+
+def test_a_neuron_ls_that_prints_nonsense_without_end_is_unhealthy(boot):
+    tool = boot(neuron(1)).root / neuron_ls.NEURON_LS
+    tool.write_text("#!/bin/sh\nhead -c 200000 /dev/zero | tr '\\0' '['\n", encoding="ascii")
+    verdict = compare(PROMISES["neuron"](1), detect())
+    assert verdict.word is VerdictWord.UNHEALTHY
+    assert "printed no JSON" in verdict.message
 
 
 def test_devices_that_nvml_counts_and_denies_in_a_container_are_those_that_it_was_not_given(boot):

@@ -8,12 +8,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def nearest(word: str, names: Iterable[str], *, at_most: int = 3) -> list[str]:
-    """Return up to ``at_most`` of ``names`` that look like ``word``, best first; case does not matter."""
+def nearest(word: str, names: Iterable[str], *, at_most: int = 3, cutoff: float = 0.5) -> list[str]:
+    """Return up to ``at_most`` of ``names`` that look like ``word``, best first; case does not matter.
+
+    Args:
+        word: what was written.
+        names: what may have been meant.
+        at_most: how many to return.
+        cutoff: how alike they must be, by ``difflib``: 0 to 1.
+    """
     import difflib  # only errors need it, and a third of a fast command's start-up is imports
 
     by_fold = {name.casefold(): name for name in names}
-    found = difflib.get_close_matches(word.casefold(), by_fold, n=at_most, cutoff=0.5)
+    found = difflib.get_close_matches(word.casefold(), by_fold, n=at_most, cutoff=cutoff)
     return [by_fold[fold] for fold in found]
 
 

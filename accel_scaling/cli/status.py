@@ -24,10 +24,10 @@ EXAMPLES = """examples:
   accel-scaling status
   ray exec cluster.yaml 'accel-scaling status'     from the machine that ran `ray up`
   accel-scaling status --clear p4d                 launch this node type again from now on
-  accel-scaling status --clear                     all of them
+  accel-scaling status --clear                     all of them; a machine that is kept for inspection stays kept
   accel-scaling status --json
 
-exit codes: 0, 2 for a node type of which nothing is remembered
+exit codes: 0, 2 for a node type of which nothing is remembered, or a state file that cannot be used
 """
 
 SECONDS_PER_DAY = 86_400
@@ -47,6 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         AccelScalingError: nothing is remembered of a node type that is to be cleared.
+        StateError: the state file cannot be read or written, or is none of ours.
     """
     store = Store(args.state or default_path())
     if args.clear is not None:
@@ -74,7 +75,7 @@ def as_json(ledger: Ledger, now_s: float) -> dict[str, Any]:
                 "since_s": one.since_s,
                 "until_s": one.until_s,
                 "times": one.times,
-                "lasts": one.until_s > now_s,
+                "lasts": one.lasts(now_s),
             }
             for name, record in sorted(ledger.types.items())
             for one in record.quarantines
@@ -100,7 +101,7 @@ def as_text(ledger: Ledger, now_s: float) -> str:
 
 def _until(quarantine: Quarantine, now_s: float) -> str:
     left_s = quarantine.until_s - now_s
-    if left_s <= 0:
+    if not quarantine.lasts(now_s):
         return "ended, on trial"
     if left_s >= SECONDS_PER_DAY:
         return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(quarantine.until_s))

@@ -60,11 +60,14 @@ def compare(promised: Mapping[str, float], found: Sequence[Found], chips: Mappin
     judged += [_judge(claim, found) for claim in claims]
     if other := wrong_slice(promised, found):
         judged.append(_Judgement(VerdictWord.OTHER_TYPE, other, advice_of(VerdictWord.OTHER_TYPE)))
-    deciding = [one for one in judged if not one.joins] or judged
+    wrong = [one for one in judged if not one.joins]
+    deciding = wrong or judged
     word = next((one.word for one in deciding if one.word is not VerdictWord.CONFIRMED), VerdictWord.CONFIRMED)
     message = "; ".join(map(str, deciding)) or "no accelerator is promised"
     advice = "; ".join(dict.fromkeys(one.advice for one in deciding if one.advice))
-    return Verdict(word, message, dict(promised), detected, advice)
+    devices = {claim.resource: device for claim in claims if (device := _device(claim, found))}
+    here = {resource: float(device.units) for resource, device in devices.items()}
+    return Verdict(word, message, dict(promised), detected, advice, tuple(one.word for one in wrong[1:]), here)
 
 
 def _may_be_accelerator(name: str) -> bool:
@@ -73,13 +76,12 @@ def _may_be_accelerator(name: str) -> bool:
 
 
 def _judge(claim: Claim, found: Sequence[Found]) -> _Judgement:
-    here = [accelerator for accelerator in found if accelerator.resource == claim.resource]
-    if unchecked := _unchecked(claim, here):
+    if unchecked := _unchecked(claim, _of_resource(claim, found)):
         return _Judgement(VerdictWord.CONFIRMED, f"promised {_words(claim)}; NOT checked: {unchecked}")
-    if not here:
+    device = _device(claim, found)
+    if device is None:
         seen = "0 on the PCI bus, 0 seen by a driver: this machine has none"
         return _judgement(VerdictWord.NO_DEVICE, claim, seen)
-    device = max(here, key=lambda accelerator: (_matches(claim, accelerator), accelerator.units))
     witnesses = _witnesses(device)
     # A container that was given as many as were promised for it holds its promise.
     enough = device.state is DriverState.HIDDEN and device.units >= max(claim.units, 1)
@@ -88,6 +90,16 @@ def _judge(claim: Claim, found: Sequence[Found]) -> _Judgement:
     if not _matches(claim, device):
         return _judgement(VerdictWord.OTHER_TYPE, claim, f"{witnesses}: {_other_type(claim, device)}")
     return _judge_count(claim, device, witnesses)
+
+
+def _of_resource(claim: Claim, found: Sequence[Found]) -> list[Found]:
+    return [accelerator for accelerator in found if accelerator.resource == claim.resource]
+
+
+def _device(claim: Claim, found: Sequence[Found]) -> Found | None:
+    """Return the devices that a claim is held against: of several families with one resource, the best that fits."""
+    here = _of_resource(claim, found)
+    return max(here, key=lambda accelerator: (_matches(claim, accelerator), accelerator.units), default=None)
 
 
 def _judge_count(claim: Claim, device: Found, witnesses: str) -> _Judgement:

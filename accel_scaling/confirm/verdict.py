@@ -20,6 +20,8 @@ class Verdict:
         promised: the Ray resources that the node was to announce.
         detected: the accelerators that are there, as ``detect --json`` prints them.
         advice: what to do, the end of the message; empty where there is nothing to do.
+        others: the words of the other promised kinds of accelerator that are not there as promised.
+        here: the units that are there of each promised resource, of the devices that the verdict is about.
     """
 
     word: VerdictWord
@@ -27,6 +29,8 @@ class Verdict:
     promised: dict[str, float] = field(default_factory=dict)
     detected: list[dict[str, Any]] = field(default_factory=list)
     advice: str = ""
+    others: tuple[VerdictWord, ...] = ()
+    here: dict[str, float] = field(default_factory=dict)
 
     @property
     def confirmed(self) -> bool:

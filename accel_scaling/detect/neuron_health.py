@@ -34,7 +34,7 @@ def checked(answer: Answer, root: Path) -> Answer:
         root: the folder that stands for ``/``.
     """
     folders = _numbers(root / DRIVER_DEVICES)
-    nodes = _numbers(root / "dev")
+    nodes = _numbers(root / "dev", folders=False)
     listed = {number(device, "neuron_device") for device in answer.devices}
     if answer.state is not DriverState.NOT_YET and (
         trouble := hidden_trouble(root, len(folders), len(nodes), "/dev/neuron0, ...")
@@ -78,8 +78,8 @@ def _count(counter: Path) -> int:
     return 0  # not known: drivers before 2.14 do not have it, those from 2.31 on have moved parts of the tree
 
 
-def _numbers(folder: Path) -> set[int]:
-    found = (_DEVICE.fullmatch(path.name) for path in folder.glob("neuron*"))
+def _numbers(folder: Path, *, folders: bool = True) -> set[int]:
+    found = (_DEVICE.fullmatch(path.name) for path in folder.glob("neuron*") if folders or not path.is_dir())
     return {int(match[1]) for match in found if match}
 
 

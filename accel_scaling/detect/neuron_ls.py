@@ -86,7 +86,7 @@ def _run(tool: Path, arguments: tuple[str, ...]) -> Answer:
 def _read(output: bytes) -> Answer:
     try:
         devices = _records(json.loads(output))
-    except ValueError:
+    except (ValueError, RecursionError):
         return _failed("printed no JSON: " + repr(output[:60].decode(errors="replace")))
     if devices is None:
         return _failed("printed JSON that is not a list of devices")

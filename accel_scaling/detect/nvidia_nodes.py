@@ -71,5 +71,6 @@ def _without_nodes(answer: Answer, indexes: Sequence[int]) -> Answer:
 
 
 def _minors(root: Path) -> set[int]:
-    found = (_NODE.fullmatch(path.name) for path in (root / "dev").glob("nvidia*"))
+    # Docker makes a folder where it is told to mount a node that is not there.
+    found = (_NODE.fullmatch(path.name) for path in (root / "dev").glob("nvidia*") if not path.is_dir())
     return {int(match[1]) for match in found if match}

@@ -1,4 +1,7 @@
-"""NVML, NVIDIA's management library, through ctypes. Names and codes: NVIDIA's NVML API reference."""
+"""NVML, NVIDIA's management library, through ctypes. Names and codes: NVIDIA's NVML API reference.
+
+It is called in a child process: on a broken machine it hangs, or takes its process along.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import ctypes
 from dataclasses import dataclass
 from pathlib import Path
 
+from accel_scaling import timings
+from accel_scaling.detect import aside
 from accel_scaling.detect.model import Device, DriverState
 from accel_scaling.detect.nvml_health import Health, health_of
 
@@ -52,10 +57,19 @@ class _Memory(ctypes.Structure):
 
 
 def ask(root: Path) -> Answer:
-    """Load the library under ``root`` and ask it for its devices."""
+    """Load the library under ``root`` and ask it for its devices; whatever it does becomes an answer."""
     path = _path(root)
     if path is None:
         return _not_found()
+    try:
+        return aside.asked(lambda: _asked(path), timings.DRIVER_LIBRARY_TIMEOUT_S)
+    except aside.SilentError as silence:
+        return Answer(DriverState.NOT_YET, f"NVML gave {silence}", f"NVML: {silence}")
+    except aside.CrashedError as crash:
+        return Answer(DriverState.UNHEALTHY, f"NVML failed: {crash}", f"NVML: {crash}")
+
+
+def _asked(path: str) -> Answer:
     try:
         library = ctypes.CDLL(path)
         library.nvmlErrorString.restype = ctypes.c_char_p
@@ -108,6 +122,9 @@ def _devices(library: ctypes.CDLL) -> Answer:
     code = library.nvmlDeviceGetCount_v2(ctypes.byref(count))
     if code != SUCCESS:
         return _failed(library, code)
+    if count.value > timings.MOST_DEVICES:
+        words = f"counts {count.value} devices, more than any machine has"
+        return Answer(DriverState.UNHEALTHY, f"NVML {words}", f"NVML: {words}")
     devices: list[Device] = []
     health: list[Health] = []
     lost: dict[int, int] = {}

@@ -10,6 +10,8 @@ import ctypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling import timings
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -129,7 +131,7 @@ def _slices(library: Any, handle: ctypes.c_void_p) -> int | None:
     found = ctypes.c_void_p()
     codes = (
         _call(library, "nvmlDeviceGetMigDeviceHandleByIndex", handle, ctypes.c_uint(slot), ctypes.byref(found))
-        for slot in range(slots[0])
+        for slot in range(min(slots[0], timings.MOST_DEVICES))
     )
     return sum(code == SUCCESS for code in codes)
 

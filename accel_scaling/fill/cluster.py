@@ -11,7 +11,7 @@ from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill import aws, gcp, tpu
 from accel_scaling.fill.nodes import with_dependencies
 from accel_scaling.fill.promise import Promise, promise_for, with_users_own
-from accel_scaling.quarantine.policy import confirmation_policy, quarantine_policy
+from accel_scaling.quarantine.policy import check_names, confirmation_policy, quarantine_policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +46,7 @@ def check_shape(config: Any) -> dict[str, Any]:
     for name, node_type in config["available_node_types"].items():
         if not isinstance(node_type, dict) or not isinstance(node_type.get("node_config") or {}, dict):
             raise ClusterConfigError(f"available_node_types.{name} must hold keys, among them node_config")
+    check_names(config["provider"])
     confirmation_policy(config["provider"])
     quarantine_policy(config["provider"])
     return config

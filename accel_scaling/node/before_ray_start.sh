@@ -2,6 +2,7 @@
 # `ray start` then runs accel_scaling.node.start_hook before it detects anything.
 
 _accel_bundle="$HOME/.accel_scaling/bundle"
+rm -f "$HOME/.accel_scaling/verdict.json"
 _accel_ray=$(command -v ray) || {
     echo "accel_scaling: there is no 'ray' on this node's PATH; install it in the image or in setup_commands" >&2
     return 3
@@ -15,7 +16,6 @@ esac
 export ACCEL_SCALING_PYTHON
 export PYTHONPATH="$_accel_bundle${PYTHONPATH:+:$PYTHONPATH}"
 export RAY_START_HOOK=accel_scaling.node.start_hook.run
-rm -f "$HOME/.accel_scaling/verdict.json"
 # The user's own accelerators, where this package looks for them.
 if [ -d "$_accel_bundle/chips" ]; then cp "$_accel_bundle"/chips/*.yaml "$HOME/.accel_scaling/"; fi
 

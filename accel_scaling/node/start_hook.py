@@ -14,6 +14,8 @@ from accel_scaling.catalog.load import chips_here
 from accel_scaling.confirm.compare import compare
 from accel_scaling.confirm.expected import VARIABLE, promised_from_environment
 from accel_scaling.confirm.settle import settled_verdict
+from accel_scaling.confirm.verdict import Verdict, VerdictWord
+from accel_scaling.confirm.words import advice_of
 from accel_scaling.detect import detect
 from accel_scaling.families import register
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
@@ -25,7 +27,6 @@ from accel_scaling.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from accel_scaling.confirm.verdict import Verdict
     from accel_scaling.detect import Found
 
 
@@ -39,16 +40,10 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     Raises:
         SystemExit: with 3, when the node does not hold what was promised; with 0, when it was only to be confirmed.
     """
-    register()
-    promised = promised_from_environment() or {}
     found: list[Found] = []
-
-    def judge() -> Verdict:
-        found[:] = detect()
-        return compare(promised, found)
-
-    verdict = settled_verdict(judge)
-    resources = joining_with(verdict, found, os.environ)
+    verdict = judged(found)
+    promised = verdict.promised
+    resources = joining_with(verdict, os.environ)
     record(verdict, Path.home() / VERDICT_FILE, kind="head" if head else "worker", joins=resources is not None)
     sys.stderr.write(f"accel_scaling {__version__}: {verdict.word.value}: {verdict.message}\n")
     if resources is None:
@@ -60,6 +55,28 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     announce_partition(promised)
     correct_promise(os.environ, found)
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
+
+
+def judged(found: list[Found]) -> Verdict:
+    """Return the verdict on this machine, with its plug-in families told to Ray; what was detected goes to ``found``.
+
+    A check that fails is a verdict too: without one the machine would be started again, and the next one of its type
+    launched, as if nothing were known.
+    """
+    promised: dict[str, float] = {}
+
+    def judge() -> Verdict:
+        found[:] = detect()
+        return compare(promised, found)
+
+    try:
+        register()
+        promised |= promised_from_environment() or {}
+        return settled_verdict(judge)
+    except Exception as error:  # noqa: BLE001 - whatever it is, this machine is not confirmed
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        advice = advice_of(VerdictWord.UNHEALTHY)
+        return Verdict(VerdictWord.UNHEALTHY, f"the check itself failed ({words}); {advice}", promised, advice=advice)
 
 
 def announce_partition(promised: Mapping[str, float]) -> None:

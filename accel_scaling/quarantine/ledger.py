@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from accel_scaling import timings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,6 +62,10 @@ class Quarantine:
     until_s: float
     times: int = 1
 
+    def lasts(self, now_s: float) -> bool:
+        """Say whether it lasts; where the clock was put back to before it began, it has ended."""
+        return self.since_s - timings.CLOCK_STEP_S <= now_s < self.until_s
+
 
 @dataclass(frozen=True)
 class Record:
@@ -77,7 +83,7 @@ class Record:
 
     def active(self, now_s: float) -> list[Quarantine]:
         """Return the quarantines that last."""
-        return [one for one in self.quarantines if one.until_s > now_s]
+        return [one for one in self.quarantines if one.lasts(now_s)]
 
     def zones_left(self, zones: Sequence[str], now_s: float) -> list[str]:
         """Return those of the zones where the type may be launched, in their order; those on trial come last."""
@@ -87,7 +93,9 @@ class Record:
         return sorted(left, key=tried.__contains__)
 
     def left_alone(self, now_s: float) -> bool:
-        """Say whether there is no zone left for it."""
+        """Say whether there is no zone left for it. Where its zones are not known, only what is shut everywhere is."""
+        if not self.zones:
+            return any(one.zone == EVERY_ZONE for one in self.active(now_s))
         return bool(self.active(now_s)) and not self.zones_left(self.zones, now_s)
 
     def on_trial(self, now_s: float) -> bool:
@@ -96,15 +104,22 @@ class Record:
         return bool(left) and (EVERY_ZONE in tried or tried.issuperset(left))
 
     def _on_trial(self, now_s: float) -> set[str]:
-        return {one.zone for one in self.quarantines if one.kind is Kind.REFUSED and one.until_s <= now_s}
+        return {one.zone for one in self.quarantines if one.kind is Kind.REFUSED and not one.lasts(now_s)}
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """What is remembered of all node types, and the machine that is kept for inspection."""
+    """What is remembered of all node types and machines.
+
+    Attributes:
+        types: node type -> what is remembered of it.
+        kept: the machine that is kept for inspection -> its verdict.
+        judged: machine -> its verdict's word, newest last: a machine that is started again is no further boot.
+    """
 
     types: Mapping[str, Record] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
+    judged: Mapping[str, str] = field(default_factory=dict)
 
     def record(self, node_type: str) -> Record:
         """Return what is remembered of a node type; an empty record where nothing is."""
@@ -114,49 +129,27 @@ class Ledger:
         """Return the ledger with this record in the place of the old one."""
         return replace(self, types={**self.types, node_type: record})
 
+    def is_news(self, node_id: str, verdict: str) -> bool:
+        """Say whether a verdict counts: a machine's first one, and a refusal of one that was confirmed before."""
+        before = self.judged.get(node_id)
+        return before is None or (before == CONFIRMED != verdict)
+
+    def with_judged(self, node_id: str, verdict: str) -> Ledger:
+        """Return the ledger with this machine's verdict as the newest."""
+        judged = {**{name: one for name, one in self.judged.items() if name != node_id}, node_id: verdict}
+        return replace(self, judged=dict(list(judged.items())[-timings.MACHINES_REMEMBERED :]))
+
     def without(self, node_types: Sequence[str] = ()) -> Ledger:
-        """Return the ledger with nothing remembered of these node types, or of any."""
-        return replace(
-            self,
-            types={name: one for name, one in self.types.items() if node_types and name not in node_types},
-            kept={} if not node_types else self.kept,
-        )
+        """Return the ledger with nothing held against these node types, or against any.
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the form of the state file."""
-        return {
-            "version": 1,
-            "kept": dict(self.kept),
-            "types": {
-                name: {
-                    "zones": list(record.zones),
-                    "boots": [asdict(boot) for boot in record.boots],
-                    "quarantines": [{**asdict(one), "kind": one.kind.value} for one in record.quarantines],
-                }
-                for name, record in self.types.items()
-            },
+        A machine that is kept for inspection stays so: it would come back as a node of the cluster. Zones stay too:
+        without them the first of several that is left alone would be taken for all.
+        """
+        cleared = {
+            name: Record(record.zones) if name in node_types or not node_types else record
+            for name, record in self.types.items()
         }
-
-
-def ledger_from(content: Mapping[str, Any]) -> Ledger:
-    """Return the ledger of a state file's content.
-
-    Raises:
-        KeyError, TypeError, ValueError: it is none of ours.
-    """
-    if content["version"] != 1:
-        raise ValueError(f"version {content['version']}")
-    return Ledger(
-        {
-            str(name): Record(
-                tuple(record["zones"]),
-                tuple(Boot(**boot) for boot in record["boots"]),
-                tuple(Quarantine(**{**one, "kind": Kind(one["kind"])}) for one in record["quarantines"]),
-            )
-            for name, record in content["types"].items()
-        },
-        {str(name): str(value) for name, value in content["kept"].items()},
-    )
+        return replace(self, types=cleared)
 
 
 def confirmed(record: Record, zone: str) -> Record:
@@ -196,7 +189,7 @@ def sold_out(record: Record, policy: QuarantinePolicy, zone: str, why: Why, now_
     """Return the record after the cloud said that it has none: the zone is left alone at once."""
     record = _lately(record, policy, now_s)
     before = next((one for one in record.quarantines if one.kind is Kind.SOLD_OUT and one.zone == zone), None)
-    if before and before.until_s > now_s:
+    if before and before.lasts(now_s):
         return record  # a launch that was on its way: it counts once
     times = before.times + 1 if before else 1
     until_s = now_s + policy.duration_s(times, sold_out=True)

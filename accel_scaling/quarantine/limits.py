@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from accel_scaling.errors import ClusterConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -57,12 +59,16 @@ def apply(path: Path, limits: Mapping[str, int]) -> None:
 
     Raises:
         OSError: the file cannot be read or written.
+        ClusterConfigError: it is no cluster config, just now.
     """
-    text = path.read_text(encoding="utf-8")
-    if not limits and ORIGINALS not in text:
-        return
-    config = yaml.safe_load(text)
-    new = limited(config, limits)
+    try:
+        text = path.read_text(encoding="utf-8")
+        if not limits and ORIGINALS not in text:
+            return
+        config = yaml.safe_load(text)
+        new = limited(config, limits)
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ClusterConfigError(f"it is no cluster config ({' '.join(str(error).split())})") from error
     if new == config:
         return
     written = path.with_name(f".{path.name}.accel-scaling")

@@ -7,10 +7,15 @@ from dataclasses import dataclass, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.catalog.near import nearest
 from accel_scaling.errors import ClusterConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_OURS = ("confirmation", "quarantine", "catalog")
+# Of difflib: a letter or two may be wrong, or the word be cut short. No key of Ray's is as near, as a test holds.
+_LOOKS_LIKE = 0.7
 
 
 class OnMismatch(Enum):
@@ -61,6 +66,17 @@ class QuarantinePolicy:
         if self.growth > 1 and (times - 1) * math.log(self.growth) > math.log(max(self.longest_s / first_s, 1)):
             return self.longest_s
         return float(min(first_s * self.growth ** (times - 1), self.longest_s))
+
+
+def check_names(provider: Mapping[str, Any]) -> None:
+    """Refuse a key of a provider section that is nearly one of ours: Ray would pass it on, and nobody would read it.
+
+    Raises:
+        ClusterConfigError: it names the key and ours.
+    """
+    for name in provider:
+        if name not in _OURS and (near := nearest(str(name), _OURS, at_most=1, cutoff=_LOOKS_LIKE)):
+            raise ClusterConfigError(f"provider.{name} is a key that nothing reads; nearest: {near[0]}")
 
 
 def confirmation_policy(provider: Mapping[str, Any]) -> ConfirmationPolicy:

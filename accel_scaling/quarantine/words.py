@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from accel_scaling.quarantine.ledger import Quarantine
 
 PAGE = "docs/quarantine.md"
+_VERDICT = "see the verdict {} in docs/verdicts.md"
+
+# A reason like a verdict's word, and none of `accel-scaling confirm`: the check has not come to one.
+NO_VERDICT = "NoVerdict"
 
 
 def where(quarantine: Quarantine) -> str:
@@ -54,4 +58,5 @@ def advice(quarantine: Quarantine) -> str:
     """Return what a person can do about it."""
     if quarantine.kind is Kind.SOLD_OUT:
         return "add zones, a reservation, or another node type that serves the same tasks"
-    return f"see the verdict {quarantine.reason} in docs/verdicts.md; it is tried again by itself after that time"
+    page = f"see {NO_VERDICT} in {PAGE}" if quarantine.reason == NO_VERDICT else _VERDICT.format(quarantine.reason)
+    return f"{page}; it is tried again by itself after that time"
