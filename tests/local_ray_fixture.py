@@ -18,7 +18,7 @@ def two_t4_fixture() -> Iterator[None]:
         labels={"ray.io/accelerator-type": "T4"},
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="ERROR",
+        configure_logging=False,  # it would change the loggers of this process for the tests after it
     )
     try:
         yield

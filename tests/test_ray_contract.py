@@ -39,7 +39,7 @@ def test_every_name_of_ray_that_we_use_has_its_contract_here():
     here = "".join(file.read_text(encoding="utf-8") for file in files)
     functions = [name for name, value in vars(_ray).items() if inspect.isfunction(value) and not name.startswith("_")]
     untested = [name for name in functions if f"_ray.{name}(" not in here]
-    assert untested == [], f"accel_scaling/_ray.py uses private names that no contract test holds: {untested}"
+    assert untested == [], f"accel_scaling/_ray uses private names that no contract test holds: {untested}"
 
 
 def test_the_installed_ray_is_the_minor_that_this_version_was_checked_with():

@@ -1,0 +1,98 @@
+"""The autoscaler on a head, seen from the provider that it made: its config, version, metrics, store and voice."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling._ray.programs import KV_NAMESPACE
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def autoscaler_config_path() -> Path | None:
+    """Return the cluster config that this process's autoscaler reads again before each round.
+
+    None in any process that is not the autoscaler of a head (ray/autoscaler/v2/monitor.py, _private/monitor.py).
+    """
+    option = "--autoscaling-config="
+    if Path(sys.argv[0]).name != "monitor.py":
+        return None
+    found = next((word.removeprefix(option) for word in sys.argv[1:] if word.startswith(option)), "")
+    return Path(found).expanduser() if found else None
+
+
+def autoscaler_version() -> str:
+    """Return which autoscaler this process is: ``v2`` (ray/autoscaler/v2/monitor.py), ``v1`` (_private/monitor.py)."""
+    return "v2" if Path(sys.argv[0]).parent.name == "v2" else "v1"
+
+
+def autoscaler_metrics_registry() -> Any | None:
+    """Return the Prometheus registry of the autoscaler that is making its provider just now; None where there is none.
+
+    Ray keeps it in a variable of the monitor that calls us; the monitor serves it at the autoscaler's metrics port.
+    """
+    return getattr(_of_calling_autoscaler("prom_metrics", "registry"), "registry", None)
+
+
+def autoscaler_kv_put(key: str, value: str) -> None:
+    """Write a value into the cluster's key-value store, in the autoscaler that is making its provider just now.
+
+    Raises:
+        RuntimeError: this process is no autoscaler; whatever gRPC raises where the store does not answer.
+    """
+    client = _of_calling_autoscaler("gcs_client", "internal_kv_put")
+    if client is None:
+        raise RuntimeError("no client of the cluster's key-value store in the callers of the provider")
+    client.internal_kv_put(key.encode(), value.encode(), True, KV_NAMESPACE)  # noqa: FBT003 - Ray's Cython takes no names
+
+
+def _of_calling_autoscaler(name: str, having: str) -> Any | None:
+    """Return a variable, or an attribute of ``self``, of a caller of the provider; the nearest that has ``having``."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - there is no other way to it
+    while frame is not None:
+        for found in (frame.f_locals.get(name), getattr(frame.f_locals.get("self"), name, None)):
+            if hasattr(found, having):
+                return found
+        frame = frame.f_back
+    return None
+
+
+def tell_drivers(sentence: str) -> None:
+    """Have Ray repeat a sentence on every driver's terminal, as ``(autoscaler +5s) ...``.
+
+    v2 keeps a log of events for that; v1 marks lines of its own log.
+    """
+    from ray._private import ray_constants
+    from ray._private.event import event_logger
+
+    text = " ".join(sentence.split())
+    events = event_logger._event_logger.get("AUTOSCALER")  # noqa: SLF001 - the one that v2's monitor made
+    if events is not None:
+        events.error(text)
+    else:
+        log = logging.getLogger("ray.autoscaler._private.monitor")
+        log.info("%s%s", ray_constants.LOG_PREFIX_EVENT_SUMMARY, text)
+
+
+def tpu_workers_joined(instance_id: str) -> set[str] | None:
+    """Return which hosts of a slice have joined this cluster, by their `ray.io/tpu-worker-id`.
+
+    None in any process that is not autoscaler v2: no other takes the first Ray node of an instance for all of it.
+    """
+    option = "--gcs-address="
+    address = next((word.removeprefix(option) for word in sys.argv[1:] if word.startswith(option)), None)
+    if not address or Path(sys.argv[0]).parts[-2:] != ("v2", "monitor.py"):
+        return None
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # Cython
+    from ray.autoscaler.v2.sdk import get_cluster_resource_state
+    from ray.core.generated.autoscaler_pb2 import NodeStatus
+
+    return {
+        node.labels.get("ray.io/tpu-worker-id", "")
+        for node in get_cluster_resource_state(GcsClient(address=address)).node_states
+        if node.instance_id == instance_id and node.status != NodeStatus.DEAD
+    }

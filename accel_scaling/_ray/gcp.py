@@ -1,0 +1,61 @@
+"""Ray's own provider for Google Cloud, its kinds of nodes, and the steps of its bootstrap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def gcp_node_provider() -> Any:
+    """Return Ray's own GCP node provider class, which ours extends."""
+    from ray.autoscaler._private.gcp.node_provider import GCPNodeProvider
+
+    return GCPNodeProvider
+
+
+def gcp_resources() -> tuple[Any, Any]:
+    """Return Ray's classes of Compute Engine and of Cloud TPU, which ours extend."""
+    from ray.autoscaler._private.gcp.node import GCPTPU, GCPCompute
+
+    return GCPCompute, GCPTPU
+
+
+def gcp_nodes() -> tuple[Any, Any]:
+    """Return Ray's classes of a Compute Engine instance and of a TPU slice: dicts with addresses and labels."""
+    from ray.autoscaler._private.gcp.node import GCPComputeNode, GCPTPUNode
+
+    return GCPComputeNode, GCPTPUNode
+
+
+def gcp_node_kinds() -> Any:
+    """Return Ray's enum of the two kinds of node, whose values end the nodes' names."""
+    from ray.autoscaler._private.gcp.node import GCPNodeType
+
+    return GCPNodeType
+
+
+def gcp_bootstrap() -> Any:
+    """Return Ray's module with the steps of `bootstrap_gcp`: project, service account, key pair, subnet."""
+    from ray.autoscaler._private.gcp import config
+
+    return config
+
+
+def check_legacy_fields(config: dict[str, Any]) -> None:
+    """Warn of fields that Ray no longer reads, in Ray's words."""
+    from ray.autoscaler._private.util import check_legacy_fields as check
+
+    check(config)
+
+
+def gcp_tags() -> tuple[str, str]:
+    """Return the tags of a node that hold its cluster's name and its own."""
+    from ray.autoscaler.tags import TAG_RAY_CLUSTER_NAME, TAG_RAY_NODE_NAME
+
+    return TAG_RAY_CLUSTER_NAME, TAG_RAY_NODE_NAME
+
+
+def gcp_reuse_tags() -> tuple[str, ...]:
+    """Return the tags by which Ray's GCP provider knows a stopped node that it may start again."""
+    from ray.autoscaler.tags import TAG_RAY_NODE_KIND, TAG_RAY_NODE_NAME, TAG_RAY_USER_NODE_TYPE
+
+    return TAG_RAY_NODE_NAME, TAG_RAY_NODE_KIND, TAG_RAY_USER_NODE_TYPE

@@ -1,0 +1,93 @@
+"""What `ray up` and both autoscalers launch nodes with: logs, errors, command runners, tags, and who is calling."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def cli_logger() -> Any:
+    """Return the logger behind `ray up`'s output and the autoscaler's log."""
+    from ray.autoscaler._private.cli_logger import cli_logger as logger
+
+    return logger
+
+
+def node_launch_exception() -> Any:
+    """Return the exception that tells both autoscalers why a launch failed."""
+    from ray.autoscaler.node_launch_exception import NodeLaunchException
+
+    return NodeLaunchException
+
+
+def command_failed() -> tuple[type[Exception], ...]:
+    """Return what a command runner raises when a command on a node fails; the others with `--use-normal-shells`.
+
+    The last where Ray asks for the exit code a moment before ssh has ended: it compares None with 0
+    (_run_and_process_output in subprocess_output_util.py polls once, when the output has ended).
+    """
+    import click
+    from ray.autoscaler._private.command_runner import ProcessRunnerError
+
+    return click.ClickException, ProcessRunnerError, TypeError
+
+
+def hosts_of(runner: Any) -> list[Any]:
+    """Return the command runners of a node's hosts: several for a TPU slice, else the one given."""
+    return list(getattr(runner, "_command_runners", None) or [runner])
+
+
+def connections_of(runner: Any) -> int:
+    """Return to how many hosts of a TPU slice Ray's command runner talks at once."""
+    return max(1, int(getattr(runner, "num_connections", 1)))
+
+
+def is_head(tags: dict[str, str]) -> bool:
+    """Say whether these node tags are a head node's."""
+    from ray.autoscaler.tags import NODE_KIND_HEAD, TAG_RAY_NODE_KIND
+
+    return bool(tags.get(TAG_RAY_NODE_KIND) == NODE_KIND_HEAD)
+
+
+def node_type_of(tags: dict[str, str]) -> str:
+    """Return the node type's name in the cluster file, from a node's tags."""
+    from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
+
+    return str(tags.get(TAG_RAY_USER_NODE_TYPE, "?"))
+
+
+def cluster_name_tag() -> str:
+    """Return the tag of a node that holds its cluster's name."""
+    from ray.autoscaler.tags import TAG_RAY_CLUSTER_NAME
+
+    return str(TAG_RAY_CLUSTER_NAME)
+
+
+def called_by_ray_up(above: int = 2) -> bool:
+    """Say whether a caller is Ray's `_bootstrap_config`, which swallows what the fill raises.
+
+    It prints a warning, or off a terminal a traceback, and goes on with a config that was not filled.
+
+    Args:
+        above: which caller: 1 is the one that asks, 2 the one that called it.
+    """
+    from ray.autoscaler._private.commands import _bootstrap_config
+
+    return sys._getframe(above).f_code is _bootstrap_config.__code__  # noqa: SLF001 - the caller is the question
+
+
+def reads_only() -> bool:
+    """Say whether the config is being resolved for a command that launches nothing, as `ray down` and `ray exec`."""
+    from ray.autoscaler._private import commands
+
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the caller is the question
+    while frame is not None and frame.f_code is not commands._bootstrap_config.__code__:  # noqa: SLF001
+        frame = frame.f_back
+    caller = frame.f_back if frame is not None else None
+    if caller is None or caller.f_globals is not vars(commands):
+        return False
+    starts = caller.f_locals.get("start")  # `ray exec --start`
+    return caller.f_code is not commands.create_or_update_cluster.__code__ and not starts
