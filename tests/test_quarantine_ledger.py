@@ -59,7 +59,32 @@ def test_a_zone_that_lies_leaves_the_others_open() -> None:
     assert not record.left_alone(0)
 
 
-def test_what_lies_in_a_second_zone_too_is_left_alone_in_every_one_after_three_machines() -> None:
+def test_what_lies_in_a_second_zone_too_is_left_alone_in_every_one_after_two_machines() -> None:
+    record = refused(Record((A, B, C)), A)
+    assert record.zones_left([A, B, C], 0) == [B, C, A], "the next machine tells whether it is the zone"
+    record = refused(record, B)
+    assert [one.zone for one in record.quarantines] == [EVERY_ZONE]
+    assert record.left_alone(0)
+
+
+def test_a_zone_with_good_machines_keeps_its_place_and_its_type_is_not_left_alone_everywhere_for_two_bad_ones() -> None:
+    record = refused(ledger.confirmed(Record((A, B)), A), A)
+    assert record.zones_left([A, B], 0) == [A, B], "a reservation may be there"
+    record = refused(record, B)
+    assert record.quarantines == (), "its machines are good, and two are not: each zone is judged by its own"
+
+
+def test_three_strikes_in_two_zones_are_three() -> None:
+    three = QuarantinePolicy(strikes=3)
+    record = Record((A, B))
+    for zone in (A, B):
+        record = ledger.refused(record, three, zone, LIES, 0)
+    assert record.quarantines == ()
+    (one,) = ledger.refused(record, three, A, LIES, 0).quarantines
+    assert one.zone == EVERY_ZONE
+
+
+def test_what_lies_in_a_zone_until_it_is_shut_and_then_in_another_is_left_alone_everywhere() -> None:
     record = refused(Record((A, B, C)), A, A, B)
     assert [one.zone for one in record.quarantines] == [EVERY_ZONE]
     assert record.zones_left([A, B, C], 0) == []

@@ -86,11 +86,17 @@ class Record:
         return [one for one in self.quarantines if one.lasts(now_s)]
 
     def zones_left(self, zones: Sequence[str], now_s: float) -> list[str]:
-        """Return those of the zones where the type may be launched, in their order; those on trial come last."""
+        """Return those of the zones where the type may be launched, in their order.
+
+        Those on trial come last; before them those where its machines were refused and none ever held its promise: the
+        next one tells sooner whether the type or the zone is to blame. A zone with good machines keeps its place.
+        """
         shut = {one.zone for one in self.active(now_s)}
         tried = self._on_trial(now_s)
+        proven = {boot.zone for boot in self.boots if boot.verdict == CONFIRMED}
+        doubtful = {boot.zone for boot in self.boots} - proven
         left = [] if EVERY_ZONE in shut else [zone for zone in zones if zone not in shut]
-        return sorted(left, key=tried.__contains__)
+        return sorted(left, key=lambda zone: (zone in tried, zone in doubtful))
 
     def left_alone(self, now_s: float) -> bool:
         """Say whether there is no zone left for it. Where its zones are not known, only what is shut everywhere is."""
@@ -165,16 +171,18 @@ def confirmed(record: Record, zone: str) -> Record:
 def refused(record: Record, policy: QuarantinePolicy, zone: str, why: Why, now_s: float) -> Record:
     """Return the record after a machine was refused; with a quarantine, where that was the last strike.
 
-    A zone is judged by its own boots. A type that was refused in one zone until that was left alone, and then in
-    another, is left alone in every zone: its file or its image is wrong rather than one zone's machines.
+    A zone is judged by its own boots. A type that is refused in several zones and confirmed in none, or in one until
+    that was left alone and then in another, is left alone in every zone: its file or its image is wrong rather than one
+    zone's machines.
     """
     record = _lately(record, policy, now_s)
     record = replace(record, boots=(*record.boots, Boot(zone, why.reason))[-_LONGEST:])
     before = {one.zone: one for one in record.quarantines if one.kind is Kind.REFUSED}
     elsewhere = [one for name, one in before.items() if name not in (zone, EVERY_ZONE)]
-    if not (zone in before or EVERY_ZONE in before or elsewhere or _strikes(record, policy, zone)):
+    everywhere = EVERY_ZONE in before or bool(elsewhere) or _strikes_in_several_zones(record, policy)
+    if not (everywhere or zone in before or _strikes(record, policy, zone)):
         return record
-    where = EVERY_ZONE if EVERY_ZONE in before or elsewhere else zone
+    where = EVERY_ZONE if everywhere else zone
     times = 1 + max((one.times for one in (before.get(where), before.get(zone)) if one), default=0)
     until_s = now_s + policy.duration_s(times, sold_out=False)
     new = Quarantine(where, Kind.REFUSED, why.reason, why.message, now_s, until_s, times)
@@ -221,3 +229,9 @@ _LONGEST = 100  # boots remembered of a type, over all its zones
 def _strikes(record: Record, policy: QuarantinePolicy, zone: str) -> bool:
     last = [boot for boot in record.boots if boot.zone == zone][-policy.of_boots :]
     return sum(boot.verdict != CONFIRMED for boot in last) >= policy.strikes
+
+
+def _strikes_in_several_zones(record: Record, policy: QuarantinePolicy) -> bool:
+    last = record.boots[-policy.of_boots :]
+    refused_only = all(boot.verdict != CONFIRMED for boot in last)
+    return refused_only and len(last) >= policy.strikes and len({boot.zone for boot in last}) > 1
