@@ -132,6 +132,7 @@ def groups_fixture(monkeypatch: pytest.MonkeyPatch) -> list[list[Any]]:
 
     import ray.util.tpu as util_tpu
 
+    monkeypatch.setattr("ray._private.auto_init_hook.enable_auto_connect", False)  # no Ray is needed to be asked
     for module in (ray_tpu, util_tpu):
         monkeypatch.setattr(module, "placement_group", placement_group)
     monkeypatch.setattr(ray, "wait", lambda refs, **_: (refs, []))
