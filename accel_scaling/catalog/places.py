@@ -1,0 +1,201 @@
+"""Where machine types are to be had, as rows: ``aws_places.csv``, ``gcp_places.csv``, a refresh's, and users' own.
+
+One row says what one region has, and in which of its zones::
+
+    region,types,zones,source
+    us-east-1,*,az1 az2 az3,EC2 DescribeInstanceTypeOfferings 2026-10
+    us-east-1,g5,az1 az2,
+    us-east-1,p5.48xlarge,,
+    us-east-1,g5.48xlarge,-,
+
+``types`` is a family, one type (stronger than its family), or ``*``: the file lists all that the region has. ``zones``
+is empty for all of the region's zones (or where nobody knows which), ``-`` for none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from accel_scaling.catalog.files import Problem, Source, csv_records
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
+
+    Zones = tuple[str, ...] | None
+
+COLUMNS = ("region", "types", "zones", "source")
+STEM = "places"
+WHOLE = "*"
+NOWHERE = "-"
+
+# us-west-2 and us-gov-west-1 are AWS's; us-west2 and northamerica-northeast1 are Google's.
+_REGIONS = {"aws": re.compile(r"[a-z]+(?:-[a-z]+)+-[0-9]+"), "gcp": re.compile(r"[a-z]+-[a-z]+[0-9]+")}
+_TYPES = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._-]*")
+_ZONES = re.compile(r"-|[a-z0-9]+(?:-[a-z0-9]+)*(?: [a-z0-9]+(?:-[a-z0-9]+)*)*|")
+_FAMILY_OF_GCP = re.compile(r"(?!nvidia-)([a-z0-9]+-[a-z]+)-[0-9].*")
+
+
+class Place(NamedTuple):
+    """What a region has; a row of a places file.
+
+    Attributes:
+        cloud: whose region it is.
+        region: the cloud's name for it.
+        types: a family, a machine type, or ``*`` for the region itself.
+        zones: the zones that have it, by short_zone(); None for all of the region's, or unknown; empty for none.
+        source: who says so.
+    """
+
+    cloud: str
+    region: str
+    types: str
+    zones: Zones
+    source: str = ""
+
+
+def is_places(path: Path) -> bool:
+    """Return whether a file has the name of a places file: ``aws_places.csv``, ``places.csv``."""
+    return path.suffix.lower() == ".csv" and path.stem.rpartition("_")[2] == STEM
+
+
+def family_of(cloud: str, name: str) -> str | None:
+    """Return the family that a row may name instead of this machine type; None where there is none.
+
+    On AWS what stands before the dot (``g5`` of ``g5.xlarge``), on Google Cloud the first two words
+    (``a2-highgpu`` of ``a2-highgpu-1g``).
+    """
+    if cloud == "aws":
+        return name.partition(".")[0] if "." in name else None
+    found = _FAMILY_OF_GCP.fullmatch(name)
+    return found[1] if found else None
+
+
+def short_zone(cloud: str, region: str, zone: str) -> str:
+    """Return how a places file names a zone.
+
+    Args:
+        cloud: ``aws`` or ``gcp``.
+        region: where the zone is.
+        zone: on AWS the zone's id (``use1-az4`` becomes ``az4``), as its name means another zone in each account; on
+            Google Cloud its name (``us-central1-a`` becomes ``a``).
+    """
+    return zone.partition("-")[2] if cloud == "aws" else zone.removeprefix(f"{region}-")
+
+
+def cloud_of_region(region: str) -> str | None:
+    """Return the cloud whose regions are written like this one; None for no cloud's."""
+    return next((cloud for cloud, form in _REGIONS.items() if form.fullmatch(region)), None)
+
+
+def parse_places(source: Source) -> tuple[list[Place], list[Problem]]:
+    """Read a places file, and everything that is wrong with it."""
+    problems: list[Problem] = []
+    records = csv_records(source.text, problems)
+    line, header = next(records, (1, []))
+    if [name.strip() for name in header] != list(COLUMNS):
+        return [], [*problems, Problem(line, f"the columns are {', '.join(header)}; expected {', '.join(COLUMNS)}")]
+    places: list[Place] = []
+    lines: dict[tuple[str, str], int] = {}
+    clouds: dict[str, str] = {}  # by region, as each has many rows
+    zones: dict[str, Zones] = {"": None, NOWHERE: ()}
+    for line, cells in records:
+        wrong = _wrong(cells, source, clouds, zones)
+        if wrong:
+            problems.append(Problem(line, wrong))
+            continue
+        region, types, where, says = cells
+        if (region, types) in lines:
+            text = f"{types} in {region} is already in line {lines[region, types]}; keep one of the two"
+            problems.append(Problem(line, text))
+        lines[region, types] = line
+        places.append(Place(clouds[region], region, types, zones[where], says))
+    return places, problems
+
+
+def places_of_region(
+    cloud: str,
+    region: str,
+    offered: Mapping[str, Collection[str]],
+    known: Collection[str],
+    source: str,
+    zones: Collection[str] = (),
+) -> list[Place]:
+    """Return the rows of a region of which everything is known: few, as families stand for their types.
+
+    Args:
+        cloud: whose region it is.
+        region: its name.
+        offered: the types that it has, each with its zones by short_zone(); without any where nobody knows which.
+        known: every type that the catalog or any region has; a family's row stands for all of them.
+        source: who says so, and when.
+        zones: the region's zones; those of ``offered`` where they are not given.
+    """
+    every = tuple(sorted({*zones, *(zone for each in offered.values() for zone in each)}))
+    families: dict[str, list[str]] = {}
+    for name in {*known, *offered}:
+        families.setdefault(family_of(cloud, name) or name, []).append(name)
+    rows = [Place(cloud, region, WHOLE, every or None, source)]
+    for family, names in sorted(families.items()):
+        where = {name: _where(offered.get(name), every) for name in names}
+        rows += [Place(cloud, region, types, found) for types, found in _fewest(family, where)]
+    return rows
+
+
+def written(places: Iterable[Place]) -> str:
+    """Return the text of the file with these rows, in the order in which they are kept."""
+    lines = sorted((each.region, each.types != WHOLE, each.types, _cell(each.zones), each.source) for each in places)
+    rows = [(region, types, zones, _quoted(source)) for region, _, types, zones, source in lines]
+    return "".join(",".join(row) + "\n" for row in (COLUMNS, *rows))
+
+
+def _wrong(cells: list[str], source: Source, clouds: dict[str, str], zones: dict[str, Zones]) -> str | None:
+    """Return what is wrong with a row, after tidying its cells; what is new in them is added to what is known."""
+    if len(cells) != len(COLUMNS):
+        return f"has {len(cells)} cells; expected {len(COLUMNS)}, one for each column"
+    cells[:] = [cell.strip() for cell in cells]
+    region, types, where, says = cells
+    if region not in clouds:
+        cloud = cloud_of_region(region)
+        named = next((each for each in _REGIONS if source.path.name.startswith(each)), cloud)
+        if cloud is None or cloud != named:
+            form = "us-west-2" if named == "aws" else "us-west2" if named == "gcp" else "us-west-2 or us-west2"
+            return f"region is {region or 'empty'}; expected a region of {named or 'aws or gcp'}, such as {form}"
+        clouds[region] = cloud
+    if not _TYPES.fullmatch(types):
+        return f"types is {types or 'empty'}; expected a family, a machine type, or * for the region itself"
+    if where not in zones:
+        if not _ZONES.fullmatch(where):
+            return f"zones is {where}; expected words such as az1 az2 (aws) or a b (gcp), - for none, or nothing"
+        zones[where] = tuple(where.split())
+    if types == WHOLE and (not says or where == NOWHERE):
+        return "source is empty; the row of a region says who listed all that it has" if not says else "zones is -"
+    return None
+
+
+def _where(zones: Collection[str] | None, every: tuple[str, ...]) -> Zones:
+    if zones is None:
+        return ()
+    found = tuple(sorted(zones))
+    return None if not found or found == every else found
+
+
+def _fewest(family: str, where: Mapping[str, Zones]) -> list[tuple[str, Zones]]:
+    """Return the rows of a family: one for all of it and its exceptions, or one for each type, whichever are fewer."""
+    offered = sorted((name, zones) for name, zones in where.items() if zones != ())
+    if not offered:
+        return []
+    most = min(Counter(zones for _, zones in offered).items(), key=lambda each: (-each[1], each[0] or ()))[0]
+    exceptions = [(name, zones) for name, zones in sorted(where.items()) if zones != most]
+    by_family = [] if family in where else [(family, most), *exceptions]
+    return by_family if by_family and len(by_family) <= len(offered) else offered
+
+
+def _cell(zones: Zones) -> str:
+    return "" if zones is None else " ".join(zones) or NOWHERE
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if set(cell) & set(',"\n') else cell
