@@ -120,6 +120,7 @@ def places_of_region(
     region: str,
     offered: Mapping[str, Collection[str]],
     known: Collection[str],
+    *,
     source: str,
     zones: Collection[str] = (),
 ) -> list[Place]:
@@ -140,7 +141,7 @@ def places_of_region(
     rows = [Place(cloud, region, WHOLE, every or None, source)]
     for family, names in sorted(families.items()):
         where = {name: _where(offered.get(name), every) for name in names}
-        rows += [Place(cloud, region, types, found) for types, found in _fewest(family, where)]
+        rows += [Place(cloud, region, types, found) for types, found in _rows_of(family, where)]
     return rows
 
 
@@ -182,15 +183,13 @@ def _where(zones: Collection[str] | None, every: tuple[str, ...]) -> Zones:
     return None if not found or found == every else found
 
 
-def _fewest(family: str, where: Mapping[str, Zones]) -> list[tuple[str, Zones]]:
-    """Return the rows of a family: one for all of it and its exceptions, or one for each type, whichever are fewer."""
-    offered = sorted((name, zones) for name, zones in where.items() if zones != ())
-    if not offered:
+def _rows_of(family: str, where: Mapping[str, Zones]) -> list[tuple[str, Zones]]:
+    """Return a row for all of a family, and those of the types that it is not true of; none where it has none."""
+    counted = Counter(zones for zones in where.values() if zones != ())
+    if not counted:
         return []
-    most = min(Counter(zones for _, zones in offered).items(), key=lambda each: (-each[1], each[0] or ()))[0]
-    exceptions = [(name, zones) for name, zones in sorted(where.items()) if zones != most]
-    by_family = [] if family in where else [(family, most), *exceptions]
-    return by_family if by_family and len(by_family) <= len(offered) else offered
+    most = min(counted.items(), key=lambda each: (-each[1], each[0] or ()))[0]
+    return [(family, most), *((name, zones) for name, zones in sorted(where.items()) if zones != most)]
 
 
 def _cell(zones: Zones) -> str:
