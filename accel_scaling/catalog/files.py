@@ -19,6 +19,7 @@ T = TypeVar("T")
 SHIPPED_FOLDER = Path(__file__).parent.parent / "catalogs"
 CHIPS_FILE = "accelerators.yaml"
 CORRECTIONS = "_corrections"
+REFRESH_FOLDER = "refresh"  # below ~/.accel_scaling
 
 
 class Problem(NamedTuple):

@@ -7,6 +7,8 @@
 5. a refresh, ``~/.accel_scaling/refresh/<cloud>.csv``: what the cloud's API said
 6. the shipped rows, ``<cloud>.csv``
 
+Where they are to be had comes from places files (``aws_places.csv``), in the same order.
+
 Accelerators come from ``accelerators.yaml`` and from plug-ins; a YAML file beside a user's CSV adds to them or
 overrides them.
 """
@@ -19,8 +21,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.chips import parse_chips
-from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, SHIPPED_FOLDER, Source, known_clouds, read
+from accel_scaling.catalog.files import (
+    CHIPS_FILE,
+    CORRECTIONS,
+    REFRESH_FOLDER,
+    SHIPPED_FOLDER,
+    Source,
+    known_clouds,
+    read,
+)
 from accel_scaling.catalog.lookup import Catalog
+from accel_scaling.catalog.places import STEM, is_places, parse_places
 from accel_scaling.catalog.rows import parse_rows
 from accel_scaling.catalog.rules import NODE_FILES, RULE_FILES, shipped_rules
 from accel_scaling.plugins.load import loaded
@@ -29,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from accel_scaling.catalog.model import Chip, MachineType
+    from accel_scaling.catalog.offered import Offered
     from accel_scaling.plugins.data import Data
 
 __all__ = [
@@ -43,7 +55,6 @@ __all__ = [
 ]
 
 USER_FOLDER = ".accel_scaling"
-REFRESH_FOLDER = "refresh"
 
 
 def load_catalog(user_files: Sequence[Path] = (), *, home: Path | None = None) -> Catalog:
@@ -58,8 +69,10 @@ def load_catalog(user_files: Sequence[Path] = (), *, home: Path | None = None) -
             the package are parsed when their cloud is first asked for.
     """
     folder = (Path.home() if home is None else home) / USER_FOLDER
-    users = [*_user_sources(user_files), *_folder_sources(folder)]
-    refreshes = {cloud: _sources([folder / REFRESH_FOLDER / f"{cloud}.csv"]) for cloud in known_clouds()}
+    users = [read(path) for path in user_catalog_files(user_files, home=home)]
+    refreshed = folder / REFRESH_FOLDER
+    names = {cloud: (f"{cloud}.csv", f"{cloud}_{STEM}.csv") for cloud in known_clouds()}
+    refreshes = {cloud: _sources(refreshed / name for name in of_cloud) for cloud, of_cloud in names.items()}
     return _build(users, refreshes, [plug_in.data for plug_in in loaded().plug_ins.values()])
 
 
@@ -119,18 +132,22 @@ def chips_beside(path: Path) -> list[Path]:
     return [each for each in beside if each.is_file()]
 
 
-def _user_sources(files: Iterable[Path]) -> list[Source]:
-    sources: list[Source] = []
-    for file in files:
+def user_catalog_files(user_files: Sequence[Path] = (), *, home: Path | None = None) -> list[Path]:
+    """Return every file of the user's own catalog, strongest first; arguments as load_catalog()."""
+    found: list[Path] = []
+    for file in user_files:
         path = file.expanduser()
-        sources.append(read(path))
-        if not sources[-1].is_chips:
-            sources += [read(each) for each in chips_beside(path)]
-    return sources
+        found.append(path)
+        if path.suffix.lower() not in {".yaml", ".yml"}:
+            found += [*places_beside(path), *chips_beside(path)]
+    folder = (Path.home() if home is None else home) / USER_FOLDER
+    return list(dict.fromkeys([*found, *sorted(folder.glob("*.csv")), *_chips_in(folder)]))
 
 
-def _folder_sources(folder: Path) -> list[Source]:
-    return [read(path) for path in (*sorted(folder.glob("*.csv")), *_chips_in(folder))]
+def places_beside(path: Path) -> list[Path]:
+    """Return the places file that belongs to a CSV file: ``mine_places.csv`` to ``mine.csv``."""
+    beside = path.with_name(f"{path.stem}_{STEM}.csv")
+    return [beside] if not is_places(path) and beside.is_file() else []
 
 
 def _chips_in(folder: Path) -> list[Path]:
@@ -145,11 +162,14 @@ def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]], p
     """Make a catalog of the users' sources (strongest first) over plug-ins' and the clouds' own (weakest first)."""
     clouds = known_clouds()
     chips = merged_chips(users, plugged)
-    of_users = {key: machine for data in plugged for key, machine in data.machine_types.items()}
-    for source in reversed(users):
-        if not source.is_chips:
-            of_users.update(source.accept(parse_rows(source, chips, clouds)))
-    tables: dict[str, Callable[[], Mapping[str, MachineType]]] = {}
+    of_users: list[Mapping[tuple[str, str], MachineType]] = [data.machine_types for data in plugged]
+    of_users += [
+        source.accept(parse_rows(source, chips, clouds))
+        for source in reversed(users)
+        if not source.is_chips and not is_places(source.path)
+    ]
+    tables: dict[str, Callable[[], Sequence[Mapping[str, MachineType]]]] = {}
+    places: dict[str, Callable[[], Offered]] = {}
     stack = [
         *users,
         *(source for data in plugged for source in data.sources),
@@ -157,27 +177,38 @@ def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]], p
         *map(shipped_rules, (*RULE_FILES, *NODE_FILES)),
     ]
     for cloud in clouds:
-        rows, *corrections = shipped_sources(cloud)
-        layers = [rows, *refreshes.get(cloud, ()), *corrections]
+        layers = _layers(cloud, refreshes.get(cloud, ()))
         stack += layers
-        own = {name: machine for (of, name), machine in of_users.items() if of == cloud}
-        tables[cloud] = functools.partial(_table, cloud, layers, own, chips, clouds)
-    return Catalog(_version(stack), chips, tables)
+        rows = [source for source in layers if not is_places(source.path)]
+        tables[cloud] = functools.partial(_tables, cloud, rows, of_users, chips, clouds)
+        places[cloud] = functools.partial(_offered, cloud, [*layers, *reversed(users)])
+    return Catalog(_version(stack), chips, tables, places)
 
 
-def _table(
+def _layers(cloud: str, refreshed: Sequence[Source]) -> list[Source]:
+    """Return a cloud's own files, the weakest first: what ships, what a refresh brought, corrections."""
+    rows, *corrections = shipped_sources(cloud)
+    shipped = SHIPPED_FOLDER / f"{cloud}_{STEM}.csv"
+    places = [read(shipped, label=shipped.name)] if shipped.exists() else []
+    return [rows, *places, *refreshed, *corrections]
+
+
+def _tables(
     cloud: str,
-    layers: Sequence[Source],
-    of_users: Mapping[str, MachineType],
+    sources: Sequence[Source],
+    of_users: Sequence[Mapping[tuple[str, str], MachineType]],
     chips: Mapping[str, Chip],
     clouds: Collection[str],
-) -> dict[str, MachineType]:
-    table: dict[str, MachineType] = {}
-    for source in layers:
-        rows = source.accept(parse_rows(source, chips, clouds))
-        table.update((name, machine) for (of, name), machine in rows.items() if of == cloud)
-    table.update(of_users)
-    return table
+) -> list[Mapping[str, MachineType]]:
+    layers = [*(source.accept(parse_rows(source, chips, clouds)) for source in sources), *of_users]
+    return [{name: machine for (of, name), machine in layer.items() if of == cloud} for layer in layers]
+
+
+def _offered(cloud: str, sources: Sequence[Source]) -> Offered:
+    from accel_scaling.catalog.offered import Offered
+
+    found = (source for source in sources if is_places(source.path))
+    return Offered(cloud, [(source.label, source.accept(parse_places(source))) for source in found])
 
 
 def _version(sources: Iterable[Source]) -> str:

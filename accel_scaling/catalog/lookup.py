@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog import custom
-from accel_scaling.catalog.files import CORRECTIONS
+from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER
 from accel_scaling.catalog.near import hint
 from accel_scaling.catalog.rules import CLOUD
 from accel_scaling.errors import UnknownAcceleratorError, UnknownInstanceTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from accel_scaling.catalog.model import Chip, MachineType
+    from accel_scaling.catalog.offered import Offered, Where
 
 
 _OWN = "(`provider.catalog: FILE` or ~/.accel_scaling/*.csv)"
@@ -32,12 +33,16 @@ class Catalog:
         self,
         version: str,
         chips: Mapping[str, Chip],
-        tables: Mapping[str, Callable[[], Mapping[str, MachineType]]],
+        tables: Mapping[str, Callable[[], Sequence[Mapping[str, MachineType]]]],
+        places: Mapping[str, Callable[[], Offered]] | None = None,
     ) -> None:
         self.version = version
         self.chips = chips
-        self._tables = tables  # by cloud; a cloud's rows are parsed when somebody first asks for them
+        self._tables = tables  # by cloud, weakest layer first; a cloud's rows are parsed when somebody first asks
+        self._layers: dict[str, Sequence[Mapping[str, MachineType]]] = {}
         self._read: dict[str, Mapping[str, MachineType]] = {}
+        self._places = places or {}  # parsed when somebody first asks, too
+        self._offered: dict[str, Offered] = {}
         self._names: tuple[dict[str, list[Chip]], dict[str, list[Chip]]] | None = None
 
     @property
@@ -58,7 +63,8 @@ class Catalog:
                 f"cloud {cloud!r} has no rows in the catalog {self.version}; expected {known}"
             )
         if cloud not in self._read:
-            self._read[cloud] = self._tables[cloud]()
+            self._layers[cloud] = self._tables[cloud]()
+            self._read[cloud] = {name: row for layer in self._layers[cloud] for name, row in layer.items()}
         return self._read[cloud]
 
     def machine_type(self, cloud: str, name: str) -> MachineType:
@@ -82,6 +88,40 @@ class Catalog:
             )
         )
 
+    def layers(self, cloud: str, name: str) -> list[MachineType]:
+        """Return a machine type as each layer has it that has a row for it, the strongest first; that one answers.
+
+        Raises:
+            UnknownInstanceTypeError: the catalog has no such cloud.
+            CatalogFileError: a file of this cloud has a wrong row.
+        """
+        self.machine_types(cloud)
+        return [layer[name] for layer in reversed(self._layers[cloud]) if name in layer]
+
+    def where(self, machine: MachineType) -> Where:
+        """Return where a machine type is to be had.
+
+        What is known of its family counts for a type that the cloud itself lists; one that only the user's own
+        catalog has may be anywhere, unless a row of a places file names it.
+
+        Raises:
+            CatalogFileError: a places file has a wrong row.
+        """
+        private = not any(is_clouds_own(each) for each in self.layers(machine.cloud, machine.name) or [machine])
+        return self.places(machine.cloud).where(machine.name, by_family=not private)
+
+    def places(self, cloud: str) -> Offered:
+        """Return which region of a cloud has what.
+
+        Raises:
+            CatalogFileError: a places file has a wrong row.
+        """
+        if cloud not in self._offered:
+            from accel_scaling.catalog.offered import Offered
+
+            self._offered[cloud] = self._places[cloud]() if cloud in self._places else Offered(cloud, ())
+        return self._offered[cloud]
+
     def _meant(self, cloud: str, name: str) -> str | None:
         """Return what a name is that this cloud has no machine type of, where something else has that name."""
         from accel_scaling.catalog import topology  # only errors need it
@@ -90,7 +130,7 @@ class Catalog:
             return "it is written as a TPU slice, which is asked for by `acceleratorType`"
         for other in self.clouds:
             row = self.machine_types(other).get(name) if other != cloud else None
-            if row is not None and row.layer in {f"{other}.csv", f"{other}{CORRECTIONS}.csv"}:
+            if row is not None and is_clouds_own(row):
                 return f"it is a type of {other}"
             if row is not None:
                 return (
@@ -160,6 +200,12 @@ class Catalog:
             ),
             key=_reading_order,
         )
+
+
+def is_clouds_own(machine: MachineType) -> bool:
+    """Return whether the answer is from what ships or from a refresh, not from the user's own files or a plug-in."""
+    shipped = machine.layer in {f"{machine.cloud}.csv", f"{machine.cloud}{CORRECTIONS}.csv"}
+    return shipped or machine.layer.endswith(f"/{REFRESH_FOLDER}/{machine.cloud}.csv")
 
 
 def _index(chips: Iterable[Chip]) -> tuple[dict[str, list[Chip]], dict[str, list[Chip]]]:

@@ -67,6 +67,7 @@ class MachineType:
         chip: the accelerator in it, None for a plain machine.
         count: how many devices of that chip; a partition counts as one whole logical device.
         layer: the file that the answer came from, e.g. ``aws.csv`` (shipped) or a user's path.
+        line: the row's line there; 0 where it is no row (custom types, hosts of TPU slices).
     """
 
     cloud: str
@@ -77,3 +78,4 @@ class MachineType:
     chip: Chip | None
     count: int
     layer: str
+    line: int = field(default=0, compare=False)

@@ -96,7 +96,7 @@ def _row_reader(
     file_cloud = cloud_of_file(source.path.name, clouds)
     width, layer = len(header), source.label
 
-    def machine_of(cells: list[str]) -> MachineType:
+    def machine_of(line: int, cells: list[str]) -> MachineType:
         if len(cells) != width:
             raise _RowError(f"has {len(cells)} cells; expected {width}, one for each column")
         cells = [cell.strip() for cell in cells]
@@ -113,11 +113,12 @@ def _row_reader(
             chip=chip,
             count=count,
             layer=layer,
+            line=line,
         )
 
     def read_row(line: int, cells: list[str]) -> MachineType | Problem:
         try:
-            return machine_of(cells)
+            return machine_of(line, cells)
         except _RowError as error:
             return Problem(line, str(error))
 

@@ -1,0 +1,132 @@
+"""Where a machine type is to be had: the places of every layer put together, and look-ups over them.
+
+What nobody has listed is never said to be missing: a type without any row, a region that no file lists as a whole, a
+zone that is not among its region's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from accel_scaling.catalog.places import WHOLE, family_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from accel_scaling.catalog.places import Place, Zones
+
+# First words of regions' names, by continent: in AWS's names and in Google's.
+_CONTINENTS = (
+    {"us", "ca", "mx", "sa", "northamerica", "southamerica"},
+    {"eu", "eusc", "europe"},
+    {"ap", "cn", "asia", "australia"},
+    {"me", "il", "af", "africa"},
+)
+
+
+class Row(NamedTuple):
+    """What a region has, by the strongest layer that says it.
+
+    Attributes:
+        zones: the zones that have it; None for all of the region's, or unknown; empty for none.
+        source: who says so; empty where only the region's own row does.
+        layer: the file.
+    """
+
+    zones: Zones
+    source: str
+    layer: str
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where one machine type is to be had.
+
+    Attributes:
+        rows: what is said of it, by region: its own row, or its family's.
+        listed: the regions of which a file lists all that they have, each with that file's row.
+    """
+
+    rows: Mapping[str, Row]
+    listed: Mapping[str, Row]
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions that have it, by name; empty where nobody knows any."""
+        return tuple(sorted(region for region, row in self.rows.items() if row.zones != ()))
+
+    def in_region(self, region: str) -> bool | None:
+        """Return whether a region has it; None where nobody knows."""
+        if region in self.rows:
+            return self.rows[region].zones != ()
+        return False if region in self.listed and self.regions else None
+
+    def in_zone(self, region: str, zone: str) -> bool | None:
+        """Return whether a zone has it; None where nobody knows.
+
+        Args:
+            region: where the zone is.
+            zone: as places.short_zone() names it.
+        """
+        row, listed = self.rows.get(region), self.listed.get(region)
+        if row is None or row.zones is None or (listed and zone not in (listed.zones or (zone,))):
+            return False if self.in_region(region) is False else None
+        return zone in row.zones
+
+    def zones(self, region: str) -> tuple[str, ...]:
+        """Return the zones of a region that have it; empty where that is not known, or none has."""
+        row = self.rows.get(region)
+        if row is not None and row.zones is None:
+            row = self.listed.get(region)
+        return (row.zones if row else None) or ()
+
+    def nearest(self, region: str) -> list[str]:
+        """Return the regions that have it, the nearest to a region first, by their names."""
+        return sorted(self.regions, key=lambda each: (_distance(each, region), each))
+
+
+class Offered:
+    """The places of one cloud.
+
+    Args:
+        cloud: whose they are.
+        layers: each a file's label and its rows, the weakest first. A file with a region's own row (``*``) lists all
+            that the region has, and replaces what weaker files say of it.
+    """
+
+    def __init__(self, cloud: str, layers: Iterable[tuple[str, Sequence[Place]]]) -> None:
+        self._cloud = cloud
+        self._regions: dict[str, dict[str, Row]] = {}
+        for label, places in layers:
+            own = [place for place in places if place.cloud == cloud]
+            self._regions.update({place.region: {} for place in own if place.types == WHOLE})
+            for _, region, types, zones, source in own:
+                self._regions.setdefault(region, {})[types] = Row(zones, source, label)
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Every region that a row names."""
+        return tuple(sorted(self._regions))
+
+    def where(self, name: str, *, by_family: bool = True) -> Where:
+        """Return where a machine type is to be had.
+
+        Args:
+            name: the cloud's name for it.
+            by_family: what is said of its family is said of it.
+        """
+        family = (family_of(self._cloud, name) if by_family else None) or name
+        found = ((region, rows.get(name) or rows.get(family)) for region, rows in self._regions.items())
+        listed = {region: rows[WHOLE] for region, rows in self._regions.items() if WHOLE in rows}
+        return Where({region: row for region, row in found if row is not None}, listed)
+
+
+def _distance(one: str, other: str) -> int:
+    """Return how far two regions are apart by their names: 0 the same side of a country, 1 the country, 2, 3 beyond."""
+    words, others = (region.rstrip("0123456789-").split("-") for region in (one, other))
+    if words == others:
+        return 0
+    if words[0] == others[0]:
+        return 1
+    return 2 if any({words[0], others[0]} <= continent for continent in _CONTINENTS) else 3
