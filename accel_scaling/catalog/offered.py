@@ -97,17 +97,18 @@ class Offered:
 
     def __init__(self, cloud: str, layers: Iterable[tuple[str, Sequence[Place]]]) -> None:
         self._cloud = cloud
-        self._regions: dict[str, dict[str, Row]] = {}
+        self._layers: list[tuple[str, dict[str, dict[str, Place]]]] = []
         for label, places in layers:
-            own = [place for place in places if place.cloud == cloud]
-            self._regions.update({place.region: {} for place in own if place.types == WHOLE})
-            for _, region, types, zones, source in own:
-                self._regions.setdefault(region, {})[types] = Row(zones, source, label)
+            regions: dict[str, dict[str, Place]] = {}
+            for place in places:
+                if place.cloud == cloud:
+                    regions.setdefault(place.region, {})[place.types] = place
+            self._layers.append((label, regions))
 
     @property
     def regions(self) -> tuple[str, ...]:
         """Every region that a row names."""
-        return tuple(sorted(self._regions))
+        return tuple(sorted({region for _, regions in self._layers for region in regions}))
 
     def where(self, name: str, *, by_family: bool = True) -> Where:
         """Return where a machine type is to be had.
@@ -117,9 +118,16 @@ class Offered:
             by_family: what is said of its family is said of it.
         """
         family = (family_of(self._cloud, name) if by_family else None) or name
-        found = ((region, rows.get(name) or rows.get(family)) for region, rows in self._regions.items())
-        listed = {region: rows[WHOLE] for region, rows in self._regions.items() if WHOLE in rows}
-        return Where({region: row for region, row in found if row is not None}, listed)
+        found: dict[str, Row] = {}
+        listed: dict[str, Row] = {}
+        for label, regions in self._layers:
+            for region, places in regions.items():
+                if whole := places.get(WHOLE):
+                    listed[region] = Row(whole.zones, whole.source, label)
+                    found.pop(region, None)
+                if place := places.get(name) or places.get(family):
+                    found[region] = Row(place.zones, place.source, label)
+        return Where(found, listed)
 
 
 def _distance(one: str, other: str) -> int:

@@ -33,7 +33,7 @@ NOWHERE = "-"
 
 # us-west-2 and us-gov-west-1 are AWS's; us-west2 and northamerica-northeast1 are Google's.
 _REGIONS = {"aws": re.compile(r"[a-z]+(?:-[a-z]+)+-[0-9]+"), "gcp": re.compile(r"[a-z]+-[a-z]+[0-9]+")}
-_TYPES = re.compile(r"\*|[A-Za-z0-9][A-Za-z0-9._-]*")
+_TYPES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ZONES = re.compile(r"-|[a-z0-9]+(?:-[a-z0-9]+)*(?: [a-z0-9]+(?:-[a-z0-9]+)*)*|")
 _FAMILY_OF_GCP = re.compile(r"(?!nvidia-)([a-z0-9]+-[a-z]+)-[0-9].*")
 
@@ -99,19 +99,17 @@ def parse_places(source: Source) -> tuple[list[Place], list[Problem]]:
         return [], [*problems, Problem(line, f"the columns are {', '.join(header)}; expected {', '.join(COLUMNS)}")]
     places: list[Place] = []
     lines: dict[tuple[str, str], int] = {}
-    clouds: dict[str, str] = {}  # by region, as each has many rows
-    zones: dict[str, Zones] = {"": None, NOWHERE: ()}
+    seen = _Seen(source, {}, {"": None, NOWHERE: ()}, set())
     for line, cells in records:
-        wrong = _wrong(cells, source, clouds, zones)
+        wrong = None if seen.all_of(cells) else seen.wrong(cells)
         if wrong:
             problems.append(Problem(line, wrong))
             continue
         region, types, where, says = cells
-        if (region, types) in lines:
-            text = f"{types} in {region} is already in line {lines[region, types]}; keep one of the two"
-            problems.append(Problem(line, text))
-        lines[region, types] = line
-        places.append(Place(clouds[region], region, types, zones[where], says))
+        first = lines.setdefault((region, types), line)
+        if first != line:
+            problems.append(Problem(line, f"{types} in {region} is already in line {first}; keep one of the two"))
+        places.append(Place(seen.clouds[region], region, types, seen.zones[where], says))
     return places, problems
 
 
@@ -152,28 +150,47 @@ def written(places: Iterable[Place]) -> str:
     return "".join(",".join(row) + "\n" for row in (COLUMNS, *rows))
 
 
-def _wrong(cells: list[str], source: Source, clouds: dict[str, str], zones: dict[str, Zones]) -> str | None:
-    """Return what is wrong with a row, after tidying its cells; what is new in them is added to what is known."""
-    if len(cells) != len(COLUMNS):
-        return f"has {len(cells)} cells; expected {len(COLUMNS)}, one for each column"
-    cells[:] = [cell.strip() for cell in cells]
-    region, types, where, says = cells
-    if region not in clouds:
+class _Seen(NamedTuple):
+    """The cells of a file that have been checked: most of the 3,000 rows have no new ones."""
+
+    source: Source
+    clouds: dict[str, str]  # by region
+    zones: dict[str, Zones]
+    types: set[str]
+
+    def all_of(self, cells: list[str]) -> bool:
+        """Return whether a row has nothing new; the row of a region is looked at each time."""
+        return (
+            len(cells) == len(COLUMNS) and cells[0] in self.clouds and cells[1] in self.types and cells[2] in self.zones
+        )
+
+    def wrong(self, cells: list[str]) -> str | None:
+        """Return what is wrong with a row, after tidying its cells; else remember them."""
+        if len(cells) != len(COLUMNS):
+            return f"has {len(cells)} cells; expected {len(COLUMNS)}, one for each column"
+        cells[:] = [cell.strip() for cell in cells]
+        region, types, where, says = cells
+        if types == WHOLE:
+            if not says or where == NOWHERE:
+                return "the row of a region needs a source, who listed all that it has, and no - in zones"
+        elif not _TYPES.fullmatch(types):
+            return f"types is {types or 'empty'}; expected a family, a machine type, or * for the region itself"
+        else:
+            self.types.add(types)
+        if where not in self.zones:
+            if not _ZONES.fullmatch(where):
+                return f"zones is {where}; expected words such as az1 az2 (aws) or a b (gcp), - for none, or nothing"
+            self.zones[where] = tuple(where.split())
+        return None if region in self.clouds else self._wrong_region(region)
+
+    def _wrong_region(self, region: str) -> str | None:
         cloud = cloud_of_region(region)
-        named = next((each for each in _REGIONS if source.path.name.startswith(each)), cloud)
-        if cloud is None or cloud != named:
-            form = "us-west-2" if named == "aws" else "us-west2" if named == "gcp" else "us-west-2 or us-west2"
-            return f"region is {region or 'empty'}; expected a region of {named or 'aws or gcp'}, such as {form}"
-        clouds[region] = cloud
-    if not _TYPES.fullmatch(types):
-        return f"types is {types or 'empty'}; expected a family, a machine type, or * for the region itself"
-    if where not in zones:
-        if not _ZONES.fullmatch(where):
-            return f"zones is {where}; expected words such as az1 az2 (aws) or a b (gcp), - for none, or nothing"
-        zones[where] = tuple(where.split())
-    if types == WHOLE and (not says or where == NOWHERE):
-        return "source is empty; the row of a region says who listed all that it has" if not says else "zones is -"
-    return None
+        named = next((each for each in _REGIONS if self.source.path.name.startswith(each)), cloud)
+        if cloud is not None and cloud == named:
+            self.clouds[region] = cloud
+            return None
+        form = {"aws": "us-west-2", "gcp": "us-west2"}.get(named or "", "us-west-2 or us-west2")
+        return f"region is {region or 'empty'}; expected a region of {named or 'aws or gcp'}, such as {form}"
 
 
 def _where(zones: Collection[str] | None, every: tuple[str, ...]) -> Zones:
