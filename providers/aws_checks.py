@@ -9,7 +9,9 @@ import botocore.exceptions
 
 from accel_scaling import _ray
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
-from accel_scaling.fill.aws import region_of
+from accel_scaling.fill.aws import CLOUD, region_of
+from accel_scaling.fill.cluster import catalog_of, check_places, machines
+from accel_scaling.fill.places import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,13 +39,16 @@ def check(config: dict[str, Any]) -> None:
         places.setdefault(node_type["node_config"]["InstanceType"], []).append(name)
     offered = _offered(region, provider.get("aws_credentials"), list(places))
     if offered is None:
+        catalog = catalog_of(config)
+        check_places(config, machines(config, catalog), catalog)
         return
     for machine, names in places.items():
         if machine not in offered:
+            catalog = catalog_of(config)
+            regions = nearest(catalog.where(catalog.machine_type(CLOUD, machine)), region)
             raise ClusterConfigError(
-                f"available_node_types.{names[0]}: EC2 does not offer {machine} in {region}; choose another region or "
-                f"type (`aws ec2 describe-instance-type-offerings --filters Name=instance-type,Values={machine} "
-                "--region ...` lists where it is)"
+                f"available_node_types.{names[0]}: EC2 does not offer {machine} in {region}; {regions}"
+                "choose another region or type"
             )
 
 

@@ -21,13 +21,17 @@ if TYPE_CHECKING:
 REFUSED = "accel_scaling_refused"  # a key of `provider` that lives from the fill to bootstrap_config
 
 
-def fill_from_catalog(config: Config) -> tuple[Config, list[str]]:
+def fill_from_catalog(config: Config, *, places: bool = True) -> tuple[Config, list[str]]:
     """Return the config with every node type's promise from its own catalog, and the notes.
+
+    Args:
+        config: a cluster config.
+        places: check that region and zones have the machines; False where the cloud is asked before the launch.
 
     Raises:
         AccelScalingError: a node type that cannot be filled.
     """
-    return fill(config, catalog_of(config))
+    return fill(config, catalog_of(config), places=places)
 
 
 def promised(config: Config, cloud: str, fill_of_cloud: Fill = fill_from_catalog) -> Config:

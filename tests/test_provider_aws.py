@@ -305,7 +305,7 @@ def test_ray_up_stops_at_a_region_without_the_type(tmp_path: Path) -> None:
     finally:
         server.stop()
     assert code == 1
-    assert said.startswith("Error: available_node_types.t4: EC2 does not offer p4de.24xlarge in eu-west-1; choose")
+    assert said.startswith("Error: available_node_types.t4: EC2 does not offer p4de.24xlarge in eu-west-1; the")
 
 
 def test_ray_up_says_in_one_sentence_that_the_head_is_sold_out(account: LocalEC2, tmp_path: Path) -> None:

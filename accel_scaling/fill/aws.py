@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.fill.machine import Machine
+from accel_scaling.fill.places import check_region
 from accel_scaling.fill.promise import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
 
 if TYPE_CHECKING:
@@ -63,8 +64,22 @@ def region_of(config: dict[str, Any]) -> str:
     return region
 
 
-def check_place(where: str, provider: dict[str, Any], node_config: dict[str, Any], found: Machine) -> None:
-    """Do nothing: an EC2 instance type names no place that the provider's could contradict."""
+def check_place(
+    where: str,
+    provider: dict[str, Any],
+    node_config: dict[str, Any],  # noqa: ARG001 - as fill.gcp, whose GPUs are named there
+    found: Machine,
+    catalog: Catalog,
+) -> None:
+    """Refuse an instance type that the cluster's region does not have, as far as the catalog knows.
+
+    Raises:
+        ClusterConfigError: names regions that have it.
+    """
+    region = provider.get("region")
+    if isinstance(region, str):
+        key = f"{where}.node_config.InstanceType"
+        check_region(key, found.name, catalog.where(found.machine), CLOUD, region)
 
 
 def place_labels(provider: dict[str, Any], node_config: dict[str, Any]) -> dict[str, str]:

@@ -71,7 +71,26 @@ def promises(config: dict[str, Any], catalog: Catalog) -> dict[str, Promise]:
     Raises:
         AccelScalingError: the first node type that cannot be filled, named with its key.
     """
-    return _promises(config, machines(config, catalog))
+    found = machines(config, catalog)
+    check_places(config, found, catalog)
+    return _promises(config, found)
+
+
+def check_places(config: dict[str, Any], found: Mapping[str, Machine], catalog: Catalog) -> None:
+    """Refuse machines that the cluster's region or zones do not have, as far as the catalog knows.
+
+    Args:
+        config: a cluster config.
+        found: what each node type names, of machines().
+        catalog: where the machine types come from.
+
+    Raises:
+        AccelScalingError: the first node type with such a machine, named with its key.
+    """
+    cloud = reader_of(config["provider"])
+    for name, node_type in config["available_node_types"].items():
+        where = f"available_node_types.{name}"
+        cloud.check_place(where, config["provider"], node_type.get("node_config") or {}, found[name], catalog)
 
 
 def _promises(config: dict[str, Any], found: Mapping[str, Machine]) -> dict[str, Promise]:
@@ -80,7 +99,6 @@ def _promises(config: dict[str, Any], found: Mapping[str, Machine]) -> dict[str,
     for name, node_type in config["available_node_types"].items():
         where = f"available_node_types.{name}"
         node_config = node_type.get("node_config") or {}
-        cloud.check_place(where, config["provider"], node_config, found[name])
         promised = promise_of(where, found[name], head=name == config["head_node_type"])
         placed = {**promised.labels, **cloud.place_labels(config["provider"], node_config)}
         own = _users_own(where, node_type)
@@ -111,16 +129,23 @@ def promise_of(where: str, found: Machine, *, head: bool = False) -> Promise:
     return Promise(of_slice.resources, of_slice.labels, notes)
 
 
-def fill(config: dict[str, Any], catalog: Catalog) -> tuple[dict[str, Any], list[str]]:
+def fill(config: dict[str, Any], catalog: Catalog, *, places: bool = True) -> tuple[dict[str, Any], list[str]]:
     """Return a copy of the cluster config, filled, and the notes.
 
     Every node type has resources and labels, an image with its accelerator's driver where the user named none, and
     container options that show the devices where the config uses containers.
 
+    Args:
+        config: a cluster config.
+        catalog: what is known about machine types.
+        places: check that region and zones have them; False where the cloud itself is asked next, which knows better.
+
     Raises:
         AccelScalingError: a node type that cannot be filled; nothing is half-filled.
     """
     found = machines(check_shape(config), catalog)
+    if places:
+        check_places(config, found, catalog)
     promised = _promises(config, found)
     filled, notes = with_dependencies(copy.deepcopy(config), reader_of(config["provider"]).CLOUD, found)
     for name, promise in promised.items():

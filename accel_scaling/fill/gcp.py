@@ -10,6 +10,7 @@ from accel_scaling.catalog.attach import attach, check_zones
 from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError
 from accel_scaling.fill import tpu
 from accel_scaling.fill.machine import Machine
+from accel_scaling.fill.places import check_offered, check_region
 from accel_scaling.fill.promise import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
 from accel_scaling.fill.tpu import is_tpu
 
@@ -60,11 +61,14 @@ def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machin
         raise type(error)(f"{at}.guestAccelerators: {error}") from None
 
 
-def check_place(where: str, provider: dict[str, Any], node_config: dict[str, Any], found: Machine) -> None:
+def check_place(
+    where: str, provider: dict[str, Any], node_config: dict[str, Any], found: Machine, catalog: Catalog
+) -> None:
     """Refuse what the cluster's zones do not have: a URL of another zone, GPUs that one of them does not attach.
 
     Raises:
-        ClusterConfigError: it names another zone, or the provider's zones are missing or wrong.
+        ClusterConfigError: it names another zone, the provider's zones are missing or wrong, or neither they nor their
+            region have the machine type or the GPUs, as far as the catalog knows.
         AttachError: the GPUs do not go with this machine in one of the zones.
     """
     zones, guests = zones_of(provider), node_config.get("guestAccelerators")
@@ -78,12 +82,27 @@ def check_place(where: str, provider: dict[str, Any], node_config: dict[str, Any
                 f"{where}.node_config.{key}: {value!r} is in zone {url[1]}, and provider.availability_zone is "
                 f"{','.join(zones)}; write the name alone, without a zone"
             )
-    attached = None if is_tpu(node_config) else _guest_accelerators(f"{where}.node_config", node_config)
+    if is_tpu(node_config):
+        return  # Cloud TPU has zones of its own, which no file lists
+    attached = _guest_accelerators(f"{where}.node_config", node_config)
+    _check_offered(f"{where}.node_config", zones, found, attached, catalog)
     if attached is not None:
         try:
             check_zones(found.machine, *attached, zones)
         except AttachError as error:
             raise AttachError(f"{where}.node_config.guestAccelerators: {error}") from None
+
+
+def _check_offered(
+    at: str, zones: tuple[str, ...], found: Machine, attached: tuple[str, int] | None, catalog: Catalog
+) -> None:
+    region = zones[0].rpartition("-")[0]
+    named = {"machineType": (found.name, catalog.where(found.machine))}
+    if attached is not None:
+        named["guestAccelerators"] = (attached[0], catalog.places(CLOUD).where(attached[0]))
+    for key, (name, where) in named.items():
+        check_region(f"{at}.{key}", name, where, CLOUD, region)
+        check_offered(f"{at}.{key}", name, where, region, zones)
 
 
 def place_labels(provider: dict[str, Any], node_config: dict[str, Any]) -> dict[str, str]:

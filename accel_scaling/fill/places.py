@@ -1,0 +1,66 @@
+"""Whether a cluster's region and zones have its machine types, as far as the catalog's places files know. No network.
+
+The cloud itself knows better: what they say may be old. So the error says how to add what is new.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog.places import short_zone
+from accel_scaling.errors import ClusterConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from accel_scaling.catalog.offered import Where
+
+_NAMED = 3  # regions that an error names
+
+
+def check_region(key: str, name: str, where: Where, cloud: str, region: str) -> None:
+    """Refuse a machine type that other regions have, and the cluster's has not.
+
+    Args:
+        key: the place in the cluster file that names it, for the error.
+        name: the machine type, or an accelerator that is attached.
+        where: what is known of it.
+        cloud: whose it is.
+        region: the cluster's.
+
+    Raises:
+        ClusterConfigError: names the nearest regions that have it, and the row to add where it is new.
+    """
+    if where.in_region(region) is not False:
+        return
+    said = where.rows.get(region) or where.listed[region]
+    by = said.source or (where.listed[region].source if region in where.listed else "")
+    raise ClusterConfigError(
+        f"{key}: {region} does not have {name}, says {said.layer}{f', from {by}' if by else ''}; "
+        f"{nearest(where, region)}where it is new, add a row `{region},{name},,` to ~/.accel_scaling/{cloud}_places.csv"
+        " (docs/catalogs.md, Regions)"
+    )
+
+
+def check_offered(key: str, name: str, where: Where, region: str, zones: Sequence[str]) -> None:
+    """Refuse a machine type that none of the cluster's zones has, while others of the region do.
+
+    Only Google's: a name such as us-east-1a is another zone of EC2 in each account.
+
+    Raises:
+        ClusterConfigError: names the region's zones that have it.
+    """
+    if any(where.in_zone(region, short_zone("gcp", region, zone)) is not False for zone in zones):
+        return
+    has = ", ".join(f"{region}-{zone}" for zone in where.zones(region))
+    raise ClusterConfigError(
+        f"{key}: {' and '.join(zones)} (provider.availability_zone) {'do' if len(zones) > 1 else 'does'} not have {name}, "
+        f"says {where.rows[region].layer}; {has} {'do' if ',' in has else 'does'}"
+    )
+
+
+def nearest(where: Where, region: str) -> str:
+    """Return the words that name the nearest regions which have a type, with a semicolon; empty where none is known."""
+    found = [each for each in where.nearest(region) if each != region]
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return f"the nearest regions that do: {', '.join(found[:_NAMED])}{more}; " if found else ""
