@@ -11,6 +11,10 @@ class UnknownInstanceTypeError(AccelScalingError):
     """An instance type that no layer of the catalog has."""
 
 
+class UnknownRegionError(AccelScalingError):
+    """A region that no places file has."""
+
+
 class UnknownTpuError(AccelScalingError):
     """A TPU slice that Google does not have: an accelerator type or a topology."""
 

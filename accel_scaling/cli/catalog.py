@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
-
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.tpu import Slice
 
@@ -20,6 +19,7 @@ examples:
   accel-scaling catalog show v5litepod-16
   accel-scaling catalog find --accelerator TPU-V4 --min-count 16
   accel-scaling catalog find --cloud gcp --json
+  accel-scaling catalog find --accelerator H100 --region us-east-2
   accel-scaling catalog check my_machines.csv
 """
 
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     find.add_argument("--accelerator", metavar="NAME", help="e.g. A100, A100-80G, Trainium2, nvidia-l4")
     find.add_argument("--min-count", metavar="N", type=_count, default=1, help="devices at least (default: 1)")
     find.add_argument("--all", action="store_true", help=f"every TPU slice, not only the {FEW} smallest of a kind")
+    find.add_argument("--region", metavar="REGION", help="what this region has, e.g. us-west-2 (aws), us-west4 (gcp)")
     for command in (show, find):
         command.add_argument("--cloud", metavar="CLOUD", help="aws or gcp (default: every cloud)")
         user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first is strongest"
@@ -88,7 +89,7 @@ def _show(catalog: Catalog, name: str, cloud: str | None, *, as_json: bool) -> i
         print(json.dumps(text.describe_slice(found), indent=2) if as_json else text.shown_slice(found, catalog))
         return 0
     machine = catalog.machine_type(cloud or _cloud_of(catalog, name), name)
-    print(json.dumps(text.describe(machine), indent=2) if as_json else text.shown(machine, catalog))
+    print(json.dumps(text.describe_whole(machine, catalog), indent=2) if as_json else text.shown(machine, catalog))
     return 0
 
 
@@ -111,7 +112,11 @@ def _cloud_of(catalog: Catalog, name: str) -> str:
 def _find(catalog: Catalog, args: argparse.Namespace) -> int:
     from accel_scaling.cli import catalog_text as text
 
-    machines = catalog.find(args.accelerator, args.min_count, args.cloud)
+    machines, unknown = catalog.find(args.accelerator, args.min_count, args.cloud), 0
+    if args.region is not None:
+        from accel_scaling.cli.catalog_places import in_region
+
+        machines, unknown = in_region(machines, catalog, args.region)
     slices = _slices(catalog, args)
     if args.json:
         found = [*map(text.describe, machines), *map(text.describe_slice, slices)]
@@ -119,8 +124,10 @@ def _find(catalog: Catalog, args: argparse.Namespace) -> int:
         return 0
     few = slices if args.all else _few(slices)
     more = [text.listed_slices(few, len(slices) - len(few), catalog)] if slices else []
-    more += text.attached(catalog, args.accelerator, args.min_count) if args.cloud in {None, "gcp"} else []
-    print("\n\n".join([*([text.listed(machines, catalog)] if machines or not more else []), *more]))
+    if args.cloud in {None, "gcp"} and args.region is None:
+        more += text.attached(catalog, args.accelerator, args.min_count)
+    listed = [text.listed(machines, catalog, args.region, unknown)] if machines or not more else []
+    print("\n\n".join([*listed, *more]))
     return 0
 
 
@@ -128,6 +135,8 @@ def _slices(catalog: Catalog, args: argparse.Namespace) -> list[Slice]:
     """Return the TPU slices that were asked for; without an accelerator, ``find`` lists machine types only."""
     if args.accelerator is None or args.cloud not in {None, "gcp"} or "gcp" not in catalog.clouds:
         return []
+    if args.region is not None:
+        return []  # Cloud TPU has zones of its own, which no places file lists
     from accel_scaling.catalog.tpu import slices_with
 
     return slices_with(catalog, args.accelerator, max(args.min_count, 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling.cli.catalog_needs import describe_needs, shown_needs
+from accel_scaling.cli.catalog_places import describe_places, shown_places
 from accel_scaling.table import bold, render
 
 if TYPE_CHECKING:
@@ -31,6 +32,11 @@ def describe(machine: MachineType) -> dict[str, Any]:
     return _described(machine, promise_for(machine))
 
 
+def describe_whole(machine: MachineType, catalog: Catalog) -> dict[str, Any]:
+    """Return a machine type as ``show --json`` prints it: besides, its row's line, the weaker rows, the regions."""
+    return {**describe(machine), **describe_places(machine, catalog)}
+
+
 def describe_slice(found: Slice) -> dict[str, Any]:
     """Return a TPU slice as ``--json`` prints it: the keys of a machine type, for one host, and the slice's own."""
     return {
@@ -52,7 +58,7 @@ def shown(machine: MachineType, catalog: Catalog) -> str:
         ("cloud", machine.cloud),
         *_size(machine),
         ("accelerator", f"{machine.count} x {chip.name}" + _part(chip) if chip else "none"),
-        ("from", f"{machine.layer} (catalog {catalog.version})"),
+        *shown_places(machine, catalog),
     ]
     needs = shown_needs(machine)
     return _blocks(machine.name, has, describe(machine), _detected(machine, chip), needs)
@@ -81,8 +87,15 @@ def shown_slice(found: Slice, catalog: Catalog) -> str:
     return _blocks(found.accelerator_type, [pair for pair in has if pair[1]], told, detected, needs, several=several)
 
 
-def listed(machines: list[MachineType], catalog: Catalog) -> str:
-    """Return the table that ``find`` prints of machine types, with its closing line."""
+def listed(machines: list[MachineType], catalog: Catalog, region: str | None = None, unknown: int = 0) -> str:
+    """Return the table that ``find`` prints of machine types, with its closing line.
+
+    Args:
+        machines: what to list.
+        catalog: where they come from.
+        region: which region has them, where it was asked for.
+        unknown: how many more there are of which nobody knows whether it does.
+    """
     headers = ("TYPE", "VCPUS", "GIB", "ARCH", "ACCELERATOR", "COUNT", "RAY IS PROMISED")
     rows = [
         (
@@ -96,7 +109,9 @@ def listed(machines: list[MachineType], catalog: Catalog) -> str:
         )
         for machine in machines
     ]
-    closing = f"{_many(len(machines), 'machine type')} (catalog {catalog.version})"
+    where = f" in {region}" if region else ""
+    where += f"; {unknown} more may be, no places file has them" if unknown else ""
+    closing = f"{_many(len(machines), 'machine type')}{where} (catalog {catalog.version})"
     return f"{render(headers, rows, right={1, 2, 5})}\n{closing}"
 
 

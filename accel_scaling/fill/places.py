@@ -54,8 +54,8 @@ def check_offered(key: str, name: str, where: Where, region: str, zones: Sequenc
         return
     has = ", ".join(f"{region}-{zone}" for zone in where.zones(region))
     raise ClusterConfigError(
-        f"{key}: {' and '.join(zones)} (provider.availability_zone) {'do' if len(zones) > 1 else 'does'} not have {name}, "
-        f"says {where.rows[region].layer}; {has} {'do' if ',' in has else 'does'}"
+        f"{key}: {', '.join(zones)} (provider.availability_zone) has no {name}, says {where.rows[region].layer}; "
+        f"in this region it is in {has}"
     )
 
 

@@ -1,0 +1,69 @@
+"""Where a machine type is to be had, and which file says what it has: as ``accel-scaling catalog`` says it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog.places import cloud_of_region
+from accel_scaling.errors import UnknownRegionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from accel_scaling.catalog.load import Catalog
+    from accel_scaling.catalog.model import MachineType
+
+FEW = 5  # regions that `show` names
+
+
+def describe_places(machine: MachineType, catalog: Catalog) -> dict[str, Any]:
+    """Return what ``--json`` prints of the layers that have a machine type, and of its regions, each with its zones.
+
+    A region without zones: nobody knows which of them, or what has no zones of its own.
+    """
+    where = catalog.where(machine)
+    return {
+        "line": machine.line or None,
+        "overrides": [each.layer for each in catalog.layers(machine.cloud, machine.name)[1:]],
+        "regions": {region: list(where.zones(region)) for region in where.regions},
+    }
+
+
+def shown_places(machine: MachineType, catalog: Catalog) -> list[tuple[str, str]]:
+    """Return the lines of ``show`` about the layers and the regions of a machine type."""
+    answered, *weaker = catalog.layers(machine.cloud, machine.name) or [machine]
+    over = f", over {' and '.join(_place(each) for each in weaker)}" if weaker else ""
+    where = catalog.where(machine)
+    regions = where.regions
+    more = f" and {len(regions) - FEW} more (--json lists them)" if len(regions) > FEW else ""
+    has = ", ".join(_few(regions)) + more if regions else "no places file has it"
+    return [("regions", has), ("from", f"{_place(answered)}{over} (catalog {catalog.version})")]
+
+
+def in_region(machines: Iterable[MachineType], catalog: Catalog, region: str) -> tuple[list[MachineType], int]:
+    """Return the machine types that a region has, and of how many nobody knows whether it does.
+
+    Raises:
+        UnknownRegionError: no places file has the region.
+    """
+    cloud = cloud_of_region(region) or ""
+    known = [each for of in catalog.clouds for each in catalog.places(of).regions]
+    if region not in known:
+        from accel_scaling.catalog.near import hint
+
+        raise UnknownRegionError(f"region {region!r} is in no places file{hint(region, known)}")
+    has = [(each, catalog.where(each).in_region(region)) for each in machines if each.cloud == cloud]
+    return [each for each, known in has if known], sum(known is None for _, known in has)
+
+
+def _place(machine: MachineType) -> str:
+    """Return the file; with the line where it is the user's own, or a plug-in's."""
+    from accel_scaling.catalog.lookup import is_clouds_own
+
+    return machine.layer if is_clouds_own(machine) or not machine.line else f"{machine.layer}:{machine.line}"
+
+
+def _few(regions: tuple[str, ...]) -> list[str]:
+    """Return some of the regions; those of the United States first, as most people read their names."""
+    return sorted(regions, key=lambda each: (not each.startswith("us-"), each))[:FEW]
