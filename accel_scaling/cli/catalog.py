@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
+
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.tpu import Slice
 
