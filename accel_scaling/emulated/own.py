@@ -44,4 +44,5 @@ def know_from(directory: Path) -> None:
 
     file = directory / OWN_FILE
     if file.is_file():
-        know({name: Hardware(**row) for name, row in json.loads(file.read_text(encoding="utf-8")).items()})
+        rows = json.loads(file.read_text(encoding="utf-8"))
+        know({name: Hardware(**{**row, "facts": tuple(map(tuple, row["facts"]))}) for name, row in rows.items()})
