@@ -1,7 +1,7 @@
 """How long the catalog takes to load, step by step, in a new process each: what ships, then what is asked of it.
 
-CPU time: nothing here waits, and other work on the machine counts less so. Rows and places are parsed when somebody first asks for a cloud's. Beside it `import ray`, which a program of Ray's pays
-anyway.
+CPU time: nothing here waits, and other work on the machine counts less so. Rows and places are parsed when somebody
+first asks for a cloud's. Beside it `import ray`, which a program of Ray's pays anyway.
 """
 
 from __future__ import annotations
