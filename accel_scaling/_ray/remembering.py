@@ -1,8 +1,8 @@
-"""Ray's v2 scheduler in a module of our own, with nodes that remember: its own code decides, like nodes are tried once.
+"""Ray's v2 scheduler in a module of our own, with nodes that remember: its code decides, like nodes are tried once.
 
-Ray tries each node type for each node that it launches, over all demands that are left. Two nodes in the same state take
-the same from the same demands, and a node goes on taking the same while what it took is still there to be taken: demands
-only become fewer. So a try is remembered by the node's state, together with what it took of each run of like demands:
+Ray tries each node type for each node that it launches, over all demands that are left. Two nodes in the same state
+take the same from the same demands, and a node goes on taking the same while what it took is still there to be taken:
+demands only become fewer. So a try is remembered by the node's state, with what it took of each run of like demands:
 
     takes(run) = min(left(run), fits(run))
 
@@ -16,7 +16,7 @@ import copy
 import functools
 import importlib.util
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -104,7 +104,7 @@ def remembering_scheduler() -> ModuleType:
     sys.modules[_NAME] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     module.__dict__["dataclass"] = _once(module.dataclass)
-    module.__dict__["SchedulingNode"] = _node_class(module.SchedulingNode)
+    module.__dict__["SchedulingNode"] = type("Node", (_Remembering, module.SchedulingNode), {})
     module.__dict__["ResourceDemandScheduler"] = _scheduler_class(module.ResourceDemandScheduler)
     return module
 
@@ -121,87 +121,95 @@ def _once(dataclass: Any) -> Any:
     return once
 
 
-def _node_class(base: Any) -> type:
-    last: list[Any] = [None, None]  # the list that Ray passes for each node of a round, and what was made of it
+class _Remembering:
+    """Before Ray's node among the bases of one: it looks up what a node in its state took before.
 
-    class Node(base):  # type: ignore[misc]
-        """A node of Ray's that looks up what a node in its state took before."""
+    The attributes are Ray's, but for the list that it passes for each node of a round, and what was made of it.
+    """
 
-        def try_schedule(
-            self, requests: Any, resource_request_source: Any, shape_keys: dict[int, bytes] | None = None
-        ) -> tuple[Any, Any]:
-            """Take what fits, as Ray's node does; return what is left, and the score."""
-            if not isinstance(requests, Rest):
-                if last[0] is not requests:
-                    last[:] = requests, Rest.of(requests, shape_keys)
-                requests = last[1]
-            key = self._state(resource_request_source)
-            known = requests.memory.get(key)
-            if known is not None and requests.has(known.taken):
-                self._become(known.node, resource_request_source)
-            else:
-                taken = self._take(requests, resource_request_source)
-                known = Tried(taken, self._compute_score(resource_request_source), copy.deepcopy(self))
-                requests.memory[key] = known
-            return requests.without(known.taken), known.score
+    total_resources: dict[str, float]
+    available_resources_for_sched: dict[Any, dict[str, float]]
+    sched_requests: dict[Any, list[Any]]
+    labels: dict[str, str]
+    get_available_resources: Any
+    get_sched_requests: Any
+    _try_schedule_one: Any
+    _compute_score: Any
+    _last: ClassVar[list[Any]] = [None, None]
 
-        def _take(self, rest: Rest, source: Any) -> tuple[tuple[int, int], ...]:
-            self._own()
-            taken = []
-            for run, (request, _) in enumerate(rest.runs):
-                count, left = 0, rest.counts[run]
-                while count < left and self._try_schedule_one(request, source):
-                    count += 1
-                if count:
-                    taken.append((run, count))
-            return tuple(taken)
+    def try_schedule(
+        self, requests: Any, resource_request_source: Any, shape_keys: dict[int, bytes] | None = None
+    ) -> tuple[Any, Any]:
+        """Take what fits, as Ray's node does; return what is left, and the score."""
+        if not isinstance(requests, Rest):
+            if self._last[0] is not requests:
+                self._last[:] = requests, Rest.of(requests, shape_keys)
+            requests = self._last[1]
+        key = self._state(resource_request_source)
+        known = requests.memory.get(key)
+        if known is not None and requests.has(known.taken):
+            self._become(known.node, resource_request_source)
+        else:
+            taken = self._take(requests, resource_request_source)
+            known = Tried(taken, self._compute_score(resource_request_source), copy.deepcopy(self))
+            requests.memory[key] = known
+        return requests.without(known.taken), known.score
 
-        def _state(self, source: Any) -> tuple[Any, ...]:
-            """Return all that a try and its score depend on; in order, for a score adds up in order."""
-            states = self.__dict__.setdefault("_states", {})
-            if source not in states:
-                states[source] = (
-                    source.value,
-                    tuple(self.total_resources.items()),
-                    tuple(self.get_available_resources(source).items()),
-                    tuple(self.labels.items()),
-                    tuple(each.SerializeToString(deterministic=True) for each in self.get_sched_requests(source)),
-                )
-            found: tuple[Any, ...] = states[source]
-            return found
+    def _take(self, rest: Rest, source: Any) -> tuple[tuple[int, int], ...]:
+        self._own()
+        taken = []
+        for run, (request, _) in enumerate(rest.runs):
+            count, left = 0, rest.counts[run]
+            while count < left and self._try_schedule_one(request, source):
+                count += 1
+            if count:
+                taken.append((run, count))
+        return tuple(taken)
 
-        def _become(self, other: Any, source: Any) -> None:
-            """Be in another's state; what holds it is shared until one of the two changes."""
-            self.available_resources_for_sched = {
-                **self.available_resources_for_sched,
-                source: other.get_available_resources(source),
-            }
-            self.sched_requests = {**self.sched_requests, source: other.get_sched_requests(source)}
-            self.labels = other.labels
-            self._states: dict[Any, Any] = {}
+    def _state(self, source: Any) -> tuple[Any, ...]:
+        """Return all that a try and its score depend on; in order, for a score adds up in order."""
+        states = self.__dict__.setdefault("_states", {})
+        if source not in states:
+            states[source] = (
+                source.value,
+                tuple(self.total_resources.items()),
+                tuple(self.get_available_resources(source).items()),
+                tuple(self.labels.items()),
+                tuple(each.SerializeToString(deterministic=True) for each in self.get_sched_requests(source)),
+            )
+        found: tuple[Any, ...] = states[source]
+        return found
 
-        def _own(self) -> None:
-            """Stop sharing, to change."""
-            self.total_resources = dict(self.total_resources)
-            self.labels = dict(self.labels)
-            self.available_resources_for_sched = {
-                source: dict(amounts) for source, amounts in self.available_resources_for_sched.items()
-            }
-            self.sched_requests = {source: list(requests) for source, requests in self.sched_requests.items()}
-            self._states = {}
+    def _become(self, other: Any, source: Any) -> None:
+        """Be in another's state; what holds it is shared until one of the two changes."""
+        self.available_resources_for_sched = {
+            **self.available_resources_for_sched,
+            source: other.get_available_resources(source),
+        }
+        self.sched_requests = {**self.sched_requests, source: other.get_sched_requests(source)}
+        self.labels = other.labels
+        self._states: dict[Any, Any] = {}
 
-        def update_total_resources(self, new_total_resources: dict[str, float]) -> None:
-            """Change the capacity, as Ray's node does."""
-            self._own()
-            super().update_total_resources(new_total_resources)
+    def _own(self) -> None:
+        """Stop sharing, to change."""
+        self.total_resources = dict(self.total_resources)
+        self.labels = dict(self.labels)
+        self.available_resources_for_sched = {
+            source: dict(amounts) for source, amounts in self.available_resources_for_sched.items()
+        }
+        self.sched_requests = {source: list(requests) for source, requests in self.sched_requests.items()}
+        self._states = {}
 
-        def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-            """Copy when one of the two changes; Ray copies all of a node, its requests too, for each try."""
-            twin = object.__new__(type(self))
-            twin.__dict__.update(self.__dict__)
-            return twin
+    def update_total_resources(self, new_total_resources: dict[str, float]) -> None:
+        """Change the capacity, as Ray's node does."""
+        self._own()
+        super().update_total_resources(new_total_resources)  # type: ignore[misc]
 
-    return Node
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Copy when one of the two changes; Ray copies all of a node, its requests too, for each try."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
 
 
 def _scheduler_class(base: Any) -> type:

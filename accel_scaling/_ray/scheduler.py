@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accel_scaling._ray.remembering import remembering_scheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 # A label selector: for each key whether it is negated, and the values.
 Selector = tuple[tuple[str, bool, tuple[str, ...]], ...]
 
+BY_HAND = "(started by hand)"  # a node that no autoscaler launched has no node type
+_HEAD = "node:__internal_head__"
 _GROUP = "_PG_"  # kPlacementGroupConstraintKeyPrefix, src/ray/common/constants.h
 
 
@@ -30,11 +33,12 @@ class Scheduled(NamedTuple):
     nodes: tuple[NodeOfPlan, ...]
     pending: tuple[Any, ...]
     pending_gangs: tuple[Any, ...]
+    pending_constraints: tuple[Any, ...]
     ended: tuple[str, ...]
 
 
 class ClusterState(NamedTuple):
-    """What a running cluster's autoscaler would be told: demands, and the nodes there and on their way, in Ray's form."""
+    """What a running cluster's autoscaler is told: demands, and the nodes there and on their way, in Ray's form."""
 
     requests: tuple[tuple[Any, int], ...]
     gangs: tuple[Any, ...]
@@ -52,6 +56,9 @@ def node_type_configs(config: dict[str, Any]) -> tuple[dict[str, Any], int]:
     from jsonschema import ValidationError
     from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
 
+    logger = logging.getLogger("ray.autoscaler._private.util")  # it tells of keys of Ray's own defaults
+    before = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         read = AutoscalingConfig(copy.deepcopy(config), skip_content_hash=True)
         return read.get_node_type_configs(), read.get_max_num_nodes()
@@ -60,6 +67,8 @@ def node_type_configs(config: dict[str, Any]) -> tuple[dict[str, Any], int]:
         raise ValueError(f"{where}: {error.message}" if where else error.message) from None
     except AssertionError as error:
         raise ValueError(str(error) or "min_workers of a node type is above its max_workers") from None
+    finally:
+        logger.setLevel(before)
 
 
 def node_type_config(name: str, most: int) -> Any:
@@ -104,8 +113,17 @@ def requests_of_gang(gang: Any) -> list[Any]:
     return list(gang.bundle_selectors[0].resource_requests if gang.bundle_selectors else gang.requests)
 
 
-def read_request(request: Any) -> tuple[dict[str, float], tuple[Selector, ...], str]:
-    """Return a request's resources, label selectors and strict strategy; "" where it has none."""
+class ReadRequest(NamedTuple):
+    """A request's resources and label selectors; the strategy and name of its placement group, where that is strict."""
+
+    resources: dict[str, float]
+    selectors: tuple[Selector, ...]
+    strategy: str
+    group: str
+
+
+def read_request(request: Any) -> ReadRequest:
+    """Return what a request asks for."""
     from ray.core.generated.common_pb2 import LabelSelectorOperator as Operator
 
     selectors = tuple(
@@ -115,11 +133,18 @@ def read_request(request: Any) -> tuple[dict[str, float], tuple[Selector, ...], 
         )
         for selector in request.label_selectors
     )
-    strategies = [
-        "STRICT_SPREAD" if constraint.HasField("anti_affinity") else "STRICT_PACK"
-        for constraint in request.placement_constraints
-    ]
-    return dict(request.resources_bundle), selectors, strategies[0] if strategies else ""
+    strategy = group = ""
+    for constraint in request.placement_constraints:
+        spread = constraint.HasField("anti_affinity")
+        strategy = "STRICT_SPREAD" if spread else "STRICT_PACK"
+        group = (constraint.anti_affinity if spread else constraint.affinity).label_name.removeprefix(_GROUP)
+    return ReadRequest(dict(request.resources_bundle), selectors, strategy, group)
+
+
+def key_of(message: Any) -> bytes:
+    """Return what is equal for equal requests and placement groups."""
+    found: bytes = message.SerializeToString(deterministic=True)
+    return found
 
 
 def label_selector_error(selector: Mapping[str, str]) -> str | None:
@@ -151,8 +176,9 @@ def scheduling_request(
     types: Mapping[str, Any],
     most: int | None,
     requests: Iterable[tuple[Any, int]],
-    gangs: Iterable[Any],
-    instances: Iterable[Any],
+    *,
+    gangs: Iterable[Any] = (),
+    instances: Iterable[Any] = (),
     constraints: Iterable[Any] = (),
 ) -> Any:
     """Return what the scheduler is asked.
@@ -178,14 +204,11 @@ def scheduling_request(
     )
 
 
-def with_most(types: Mapping[str, Any], most: int) -> dict[str, Any]:
-    """Return the node types with another ``max_workers``, where theirs is not 0."""
+def with_most(types: Mapping[str, Any], names: Collection[str], most: int) -> dict[str, Any]:
+    """Return the node types, those of these names with another ``max_workers``."""
     from dataclasses import replace
 
-    return {
-        name: replace(one, max_worker_nodes=max(most, one.min_worker_nodes)) if one.max_worker_nodes > 0 else one
-        for name, one in types.items()
-    }
+    return {name: replace(one, max_worker_nodes=most) if name in names else one for name, one in types.items()}
 
 
 def schedule(request: Any) -> Scheduled:
@@ -196,15 +219,23 @@ def schedule(request: Any) -> Scheduled:
     """
     module = remembering_scheduler()
     reply = module.ResourceDemandScheduler(None).schedule(request)
-    status, source = module.SchedulingNodeStatus, module.ResourceRequestSource.PENDING_DEMAND
+    status, sources = module.SchedulingNodeStatus, module.ResourceRequestSource
     nodes = tuple(
-        NodeOfPlan(node.node_type, node.status == status.TO_LAUNCH, tuple(node.get_sched_requests(source)))
+        NodeOfPlan(
+            node.node_type,
+            node.status == status.TO_LAUNCH,
+            tuple(
+                node.get_sched_requests(sources.PENDING_DEMAND)
+                or node.get_sched_requests(sources.CLUSTER_RESOURCE_CONSTRAINT)
+            ),
+        )
         for node in module.ResourceDemandScheduler.nodes
         if node.status != status.TO_TERMINATE
     )
     ended = tuple(each.instance_type for each in reply.to_terminate)
     pending = tuple(reply.infeasible_resource_requests)
-    return Scheduled(nodes, pending, tuple(reply.infeasible_gang_resource_requests), ended)
+    constraints = tuple(reply.infeasible_cluster_resource_constraints)
+    return Scheduled(nodes, pending, tuple(reply.infeasible_gang_resource_requests), constraints, ended)
 
 
 def fits(node_type: Any, request: Any) -> bool:
@@ -215,11 +246,12 @@ def fits(node_type: Any, request: Any) -> bool:
     return bool(node._try_schedule_one(request, module.ResourceRequestSource.PENDING_DEMAND))  # noqa: SLF001
 
 
-def cluster_state(address: str, timeout_s: float) -> ClusterState:
+def cluster_state(address: str, head_type: str, timeout_s: float) -> ClusterState:
     """Return what a running cluster's autoscaler is told: pending demands and living nodes.
 
     Args:
         address: ``HOST:PORT`` of the head's GCS.
+        head_type: the head's node type, where its node does not say one.
         timeout_s: for each of two calls.
 
     Raises:
@@ -232,17 +264,22 @@ def cluster_state(address: str, timeout_s: float) -> ClusterState:
     try:
         client = GcsClient(address=address)
         reply.ParseFromString(client.get_cluster_status(timeout_s=timeout_s))
-    except Exception as error:  # Ray raises RuntimeError, RpcError and its own, by what is wrong
+    except Exception as error:  # noqa: BLE001 - Ray raises RuntimeError, RpcError and its own, by what is wrong
         raise ConnectionError(str(error).strip().splitlines()[0]) from None
     state, told = reply.cluster_resource_state, reply.autoscaling_state
     alive = [node for node in state.node_states if node.status != pb.NodeStatus.DEAD]
     coming = [one.ray_node_type_name for one in told.pending_instances]
     coming += [one.ray_node_type_name for one in told.pending_instance_requests for _ in range(one.count)]
+    heads = [_HEAD in one.total_resources for one in alive]
+    names = [one.ray_node_type_name or (head_type if head else BY_HAND) for one, head in zip(alive, heads, strict=True)]
     instances = [
-        *(_instance(one.ray_node_type_name, one.node_id.hex(), one, head=_is_head(one)) for one in alive),
+        *(
+            _instance(name, one.node_id.hex(), one, head=head)
+            for name, one, head in zip(names, alive, heads, strict=True)
+        ),
         *(_instance(name, f"pending-{number}", None) for number, name in enumerate(coming)),
     ]
-    names = [instance.im_instance.instance_type for instance in instances]
+    names += coming
     return ClusterState(
         requests=tuple((one.request, one.count) for one in state.pending_resource_requests),
         gangs=tuple(state.pending_gang_resource_requests),
@@ -250,10 +287,6 @@ def cluster_state(address: str, timeout_s: float) -> ClusterState:
         instances=tuple(instances),
         node_types={name: names.count(name) for name in names},
     )
-
-
-def _is_head(node: Any) -> bool:
-    return "node:__internal_head__" in node.total_resources
 
 
 def _instance(name: str, node_id: str, state: Any, *, head: bool = False) -> Any:
