@@ -44,3 +44,7 @@ class AskingError(AccelScalingError, ValueError):
 
     A ``ValueError`` too, as what Ray raises for a wrong option.
     """
+
+
+class PlanError(AccelScalingError):
+    """A demand, a label, a price file or an address that a plan can make nothing of."""

@@ -138,3 +138,8 @@ LOCAL_GCE_SILENT_S = 600.0
 
 AWS_LAUNCH_RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0)
 """Before a launch that EC2 throttled, or could not answer, is asked for again: boto retries launches not at all."""
+
+# --- the plan (plan/running.py) ---
+
+PLAN_ADDRESS_S = 5.0
+"""For the head of a running cluster to answer: a call within a network; a wrong address must not look like work."""

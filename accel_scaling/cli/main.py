@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # In the order in which a user meets them; each module has HELP, EXAMPLES, add_arguments(parser) and run(args).
-COMMANDS = ("fill", "catalog", "rehearse", "detect", "confirm", "status")
+COMMANDS = ("fill", "catalog", "plan", "rehearse", "detect", "confirm", "status")
 
 TAKE_A_COMMAND = ("rehearse",)  # what follows `--` is run on the cluster, as it stands
 
@@ -23,7 +23,7 @@ INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 done, 2 bad input, 3 not confirmed, 130 interrupted."""
+    """Run the command line and return its exit code: 0 done, 2 bad input, 3 not as hoped, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     # Taken off here: argparse loses a `-- COMMAND` that follows options.

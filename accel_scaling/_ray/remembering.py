@@ -1,0 +1,229 @@
+"""Ray's v2 scheduler in a module of our own, with nodes that remember: its code decides, like nodes are tried once.
+
+Ray tries each node type for each node that it launches, over all demands that are left. Two nodes in the same state
+take the same from the same demands, and a node goes on taking the same while what it took is still there to be taken:
+demands only become fewer. So a try is remembered by the node's state, with what it took of each run of like demands:
+
+    takes(run) = min(left(run), fits(run))
+
+With left' <= left for every run and left' >= takes, the minimum is the same, run after run, and so are the state
+afterwards and the score. tests/test_plan_scheduler.py compares with Ray's plain call.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import ModuleType
+
+_NAME = "accel_scaling._ray._scheduler_of_ray"
+
+
+class Tried(NamedTuple):
+    """What came of a try: how many of which runs were taken, the score, and the node afterwards."""
+
+    taken: tuple[tuple[int, int], ...]
+    score: Any
+    node: Any
+
+
+class Rest:
+    """Demands that are left, as counts of runs of like ones; to Ray it is a list of requests.
+
+    Attributes:
+        runs: a request and its key for each run; the same object for all that is left of one list.
+        counts: how many of each run are left.
+        memory: what tries came to, by the node's state; the same object, too.
+    """
+
+    def __init__(
+        self, runs: Sequence[tuple[Any, bytes]], counts: list[int], memory: dict[Any, Tried], left: int
+    ) -> None:
+        self.runs, self.counts, self.memory, self._left = runs, counts, memory, left
+
+    @classmethod
+    def of(cls, requests: Sequence[Any], keys: dict[int, bytes] | None) -> Rest:
+        """Return a list of requests as runs of equal neighbours.
+
+        Args:
+            requests: Ray's requests, sorted.
+            keys: each one's serialized form by its ``id``, where Ray made it already.
+        """
+        runs: list[tuple[Any, bytes]] = []
+        counts: list[int] = []
+        for request in requests:
+            key = (keys or {}).get(id(request)) or request.SerializeToString(deterministic=True)
+            if runs and runs[-1][1] == key:
+                counts[-1] += 1
+            else:
+                runs.append((request, key))
+                counts.append(1)
+        return cls(runs, counts, {}, len(requests))
+
+    def has(self, taken: tuple[tuple[int, int], ...]) -> bool:
+        """Whether so many of these runs are still left."""
+        return all(self.counts[run] >= count for run, count in taken)
+
+    def without(self, taken: tuple[tuple[int, int], ...]) -> Rest:
+        """Return what is left when so many of these runs are taken."""
+        if not taken:
+            return self
+        counts = list(self.counts)
+        for run, count in taken:
+            counts[run] -= count
+        return Rest(self.runs, counts, self.memory, self._left - sum(count for _, count in taken))
+
+    def __len__(self) -> int:
+        return self._left
+
+    def __iter__(self) -> Iterator[Any]:
+        for (request, _), count in zip(self.runs, self.counts, strict=True):
+            for _ in range(count):
+                yield request
+
+
+@functools.cache
+def remembering_scheduler() -> ModuleType:
+    """Return Ray's scheduler module, loaded a second time: its nodes remember, and its scheduler keeps its nodes.
+
+    Ray's own module stays as it is.
+    """
+    origin = importlib.util.find_spec("ray.autoscaler.v2.scheduler")
+    if origin is None or origin.origin is None:
+        raise ModuleNotFoundError("ray.autoscaler.v2.scheduler")
+    spec = importlib.util.spec_from_file_location(_NAME, origin.origin)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(_NAME)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[_NAME] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    module.__dict__["dataclass"] = _once(module.dataclass)
+    module.__dict__["SchedulingNode"] = type("Node", (_Remembering, module.SchedulingNode), {})
+    module.__dict__["ResourceDemandScheduler"] = _scheduler_class(module.ResourceDemandScheduler)
+    return module
+
+
+def _once(dataclass: Any) -> Any:
+    """Return `dataclass` for the class that Ray defines within a function, anew at each call: it is made once."""
+    made: dict[str, Any] = {}
+
+    def once(cls: type) -> Any:
+        if cls.__qualname__ not in made:
+            made[cls.__qualname__] = dataclass(cls)
+        return made[cls.__qualname__]
+
+    return once
+
+
+class _Remembering:
+    """Before Ray's node among the bases of one: it looks up what a node in its state took before.
+
+    The attributes are Ray's, but for the list that it passes for each node of a round, and what was made of it.
+    """
+
+    total_resources: dict[str, float]
+    available_resources_for_sched: dict[Any, dict[str, float]]
+    sched_requests: dict[Any, list[Any]]
+    labels: dict[str, str]
+    get_available_resources: Any
+    get_sched_requests: Any
+    _try_schedule_one: Any
+    _compute_score: Any
+    _last: ClassVar[list[Any]] = [None, None]
+
+    def try_schedule(
+        self, requests: Any, resource_request_source: Any, shape_keys: dict[int, bytes] | None = None
+    ) -> tuple[Any, Any]:
+        """Take what fits, as Ray's node does; return what is left, and the score."""
+        if not isinstance(requests, Rest):
+            if self._last[0] is not requests:
+                self._last[:] = requests, Rest.of(requests, shape_keys)
+            requests = self._last[1]
+        key = self._state(resource_request_source)
+        known = requests.memory.get(key)
+        if known is not None and requests.has(known.taken):
+            self._become(known.node, resource_request_source)
+        else:
+            taken = self._take(requests, resource_request_source)
+            known = Tried(taken, self._compute_score(resource_request_source), copy.deepcopy(self))
+            requests.memory[key] = known
+        return requests.without(known.taken), known.score
+
+    def _take(self, rest: Rest, source: Any) -> tuple[tuple[int, int], ...]:
+        self._own()
+        taken = []
+        for run, (request, _) in enumerate(rest.runs):
+            count, left = 0, rest.counts[run]
+            while count < left and self._try_schedule_one(request, source):
+                count += 1
+            if count:
+                taken.append((run, count))
+        return tuple(taken)
+
+    def _state(self, source: Any) -> tuple[Any, ...]:
+        """Return all that a try and its score depend on; in order, for a score adds up in order."""
+        states = self.__dict__.setdefault("_states", {})
+        if source not in states:
+            states[source] = (
+                source.value,
+                tuple(self.total_resources.items()),
+                tuple(self.get_available_resources(source).items()),
+                tuple(self.labels.items()),
+                tuple(each.SerializeToString(deterministic=True) for each in self.get_sched_requests(source)),
+            )
+        found: tuple[Any, ...] = states[source]
+        return found
+
+    def _become(self, other: Any, source: Any) -> None:
+        """Be in another's state; what holds it is shared until one of the two changes."""
+        self.available_resources_for_sched = {
+            **self.available_resources_for_sched,
+            source: other.get_available_resources(source),
+        }
+        self.sched_requests = {**self.sched_requests, source: other.get_sched_requests(source)}
+        self.labels = other.labels
+        self._states: dict[Any, Any] = {}
+
+    def _own(self) -> None:
+        """Stop sharing, to change."""
+        self.total_resources = dict(self.total_resources)
+        self.labels = dict(self.labels)
+        self.available_resources_for_sched = {
+            source: dict(amounts) for source, amounts in self.available_resources_for_sched.items()
+        }
+        self.sched_requests = {source: list(requests) for source, requests in self.sched_requests.items()}
+        self._states = {}
+
+    def update_total_resources(self, new_total_resources: dict[str, float]) -> None:
+        """Change the capacity, as Ray's node does."""
+        self._own()
+        super().update_total_resources(new_total_resources)  # type: ignore[misc]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Copy when one of the two changes; Ray copies all of a node, its requests too, for each try."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+
+def _scheduler_class(base: Any) -> type:
+    class Scheduler(base):  # type: ignore[misc]
+        """Ray's scheduler; ``nodes`` are those of the last call, with what was put on each."""
+
+        nodes: tuple[Any, ...] = ()
+
+        class ScheduleContext(base.ScheduleContext):  # type: ignore[misc]
+            """Ray's, seen at the end of a call."""
+
+            def get_launch_requests(self) -> Any:
+                """Return Ray's answer, and keep the nodes behind it."""
+                Scheduler.nodes = tuple(self._nodes)
+                return super().get_launch_requests()
+
+    return Scheduler

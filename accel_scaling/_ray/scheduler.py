@@ -1,0 +1,303 @@
+"""Ray's v2 scheduler in process: what the autoscaler would launch for these demands, nothing launched."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from accel_scaling._ray.remembering import remembering_scheduler
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+# A label selector: for each key whether it is negated, and the values.
+Selector = tuple[tuple[str, bool, tuple[str, ...]], ...]
+
+BY_HAND = "(started by hand)"  # a node that no autoscaler launched has no node type
+_HEAD = "node:__internal_head__"
+_GROUP = "_PG_"  # kPlacementGroupConstraintKeyPrefix, src/ray/common/constants.h
+
+
+class NodeOfPlan(NamedTuple):
+    """A node after scheduling: its type, whether it is to be launched, and the requests that are put on it."""
+
+    node_type: str
+    launched: bool
+    requests: tuple[Any, ...]
+
+
+class Scheduled(NamedTuple):
+    """What Ray's scheduler answers."""
+
+    nodes: tuple[NodeOfPlan, ...]
+    pending: tuple[Any, ...]
+    pending_gangs: tuple[Any, ...]
+    pending_constraints: tuple[Any, ...]
+    ended: tuple[str, ...]
+
+
+class ClusterState(NamedTuple):
+    """What a running cluster's autoscaler is told: demands, and the nodes there and on their way, in Ray's form."""
+
+    requests: tuple[tuple[Any, int], ...]
+    gangs: tuple[Any, ...]
+    constraints: tuple[Any, ...]
+    instances: tuple[Any, ...]
+    node_types: Mapping[str, int]
+
+
+def node_type_configs(config: dict[str, Any]) -> tuple[dict[str, Any], int]:
+    """Return what v2 reads of a filled cluster config: its node types, and the most nodes, the head among them.
+
+    Raises:
+        ValueError: Ray refuses the config; its words.
+    """
+    from jsonschema import ValidationError
+    from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
+
+    logger = logging.getLogger("ray.autoscaler._private.util")  # it tells of keys of Ray's own defaults
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        read = AutoscalingConfig(copy.deepcopy(config), skip_content_hash=True)
+        return read.get_node_type_configs(), read.get_max_num_nodes()
+    except ValidationError as error:
+        where = ".".join(str(word) for word in error.absolute_path)
+        raise ValueError(f"{where}: {error.message}" if where else error.message) from None
+    except AssertionError as error:
+        raise ValueError(str(error) or "min_workers of a node type is above its max_workers") from None
+    finally:
+        logger.setLevel(before)
+
+
+def node_type_config(name: str, most: int) -> Any:
+    """Return a node type of which there are nodes, and of which none is launched."""
+    from ray.autoscaler.v2.instance_manager.config import NodeTypeConfig
+
+    return NodeTypeConfig(name=name, min_worker_nodes=0, max_worker_nodes=most)
+
+
+def resource_request(
+    resources: Mapping[str, float], selectors: Sequence[Selector] = (), group: tuple[str, str] | None = None
+) -> Any:
+    """Return a request in Ray's form.
+
+    Args:
+        resources: what it asks for.
+        selectors: label selectors, the best first.
+        group: a placement group's strategy, and its name, where the strategy is a strict one.
+    """
+    from ray.autoscaler.v2.utils import ResourceRequestUtil
+    from ray.core.generated.common_pb2 import LabelSelectorOperator as Operator
+
+    kinds = ResourceRequestUtil.PlacementConstraintType
+    strict = {"STRICT_SPREAD": kinds.ANTI_AFFINITY, "STRICT_PACK": kinds.AFFINITY}
+    constraints = [(strict[group[0]], _GROUP + group[1], "")] if group and group[0] in strict else []
+    operators = (Operator.LABEL_OPERATOR_IN, Operator.LABEL_OPERATOR_NOT_IN)
+    written = [[(key, operators[negated], list(values)) for key, negated, values in each] for each in selectors]
+    return ResourceRequestUtil.make(dict(resources), constraints, written)
+
+
+def gang_request(requests: Iterable[Any]) -> Any:
+    """Return a placement group in Ray's form."""
+    from ray.core.generated.autoscaler_pb2 import GangResourceRequest
+
+    gang = GangResourceRequest()
+    gang.bundle_selectors.add().resource_requests.extend(requests)
+    return gang
+
+
+def requests_of_gang(gang: Any) -> list[Any]:
+    """Return the requests of a placement group."""
+    return list(gang.bundle_selectors[0].resource_requests if gang.bundle_selectors else gang.requests)
+
+
+class ReadRequest(NamedTuple):
+    """A request's resources and label selectors; the strategy and name of its placement group, where that is strict."""
+
+    resources: dict[str, float]
+    selectors: tuple[Selector, ...]
+    strategy: str
+    group: str
+
+
+def read_request(request: Any) -> ReadRequest:
+    """Return what a request asks for."""
+    from ray.core.generated.common_pb2 import LabelSelectorOperator as Operator
+
+    selectors = tuple(
+        tuple(
+            (one.label_key, one.operator == Operator.LABEL_OPERATOR_NOT_IN, tuple(one.label_values))
+            for one in selector.label_constraints
+        )
+        for selector in request.label_selectors
+    )
+    strategy = group = ""
+    for constraint in request.placement_constraints:
+        spread = constraint.HasField("anti_affinity")
+        strategy = "STRICT_SPREAD" if spread else "STRICT_PACK"
+        group = (constraint.anti_affinity if spread else constraint.affinity).label_name.removeprefix(_GROUP)
+    return ReadRequest(dict(request.resources_bundle), selectors, strategy, group)
+
+
+def key_of(message: Any) -> bytes:
+    """Return what is equal for equal requests and placement groups."""
+    found: bytes = message.SerializeToString(deterministic=True)
+    return found
+
+
+def label_selector_error(selector: Mapping[str, str]) -> str | None:
+    """Return Ray's sentence about a label selector that it would refuse."""
+    from ray._private.label_utils import validate_label_selector
+
+    found: str | None = validate_label_selector(dict(selector))
+    return found
+
+
+def running_instance(
+    name: str, number: int, resources: Mapping[str, float], labels: Mapping[str, str], *, head: bool = False
+) -> Any:
+    """Return a node that is up and has everything free, in Ray's form."""
+    from ray.core.generated.autoscaler_pb2 import NodeState, NodeStatus
+
+    state = NodeState(
+        node_id=f"{number}".encode(),
+        ray_node_type_name=name,
+        status=NodeStatus.RUNNING,
+        total_resources=dict(resources),
+        available_resources=dict(resources),
+        labels=dict(labels),
+    )
+    return _instance(name, f"{number}", state, head=head)
+
+
+def scheduling_request(
+    types: Mapping[str, Any],
+    most: int | None,
+    requests: Iterable[tuple[Any, int]],
+    *,
+    gangs: Iterable[Any] = (),
+    instances: Iterable[Any] = (),
+    constraints: Iterable[Any] = (),
+) -> Any:
+    """Return what the scheduler is asked.
+
+    Args:
+        types: node types, as ``node_type_configs`` gives them.
+        most: the most nodes of the cluster, the head among them; None for no limit.
+        requests: requests with their numbers.
+        gangs: placement groups.
+        instances: the nodes that are there or on their way.
+        constraints: what `request_resources` asked for.
+    """
+    from ray.core.generated.autoscaler_pb2 import ResourceRequestByCount
+
+    return remembering_scheduler().SchedulingRequest(
+        disable_launch_config_check=True,
+        node_type_configs=dict(types),
+        max_num_nodes=most,
+        resource_requests=[ResourceRequestByCount(request=request, count=count) for request, count in requests],
+        gang_resource_requests=list(gangs),
+        cluster_resource_constraints=list(constraints),
+        current_instances=list(instances),
+    )
+
+
+def with_most(types: Mapping[str, Any], names: Collection[str], most: int) -> dict[str, Any]:
+    """Return the node types, those of these names with another ``max_workers``."""
+    from dataclasses import replace
+
+    return {name: replace(one, max_worker_nodes=most) if name in names else one for name, one in types.items()}
+
+
+def schedule(request: Any) -> Scheduled:
+    """Ask Ray's scheduler; a node that is put to no use is among the answer's nodes, too.
+
+    Args:
+        request: as ``scheduling_request`` makes it.
+    """
+    module = remembering_scheduler()
+    reply = module.ResourceDemandScheduler(None).schedule(request)
+    status, sources = module.SchedulingNodeStatus, module.ResourceRequestSource
+    nodes = tuple(
+        NodeOfPlan(
+            node.node_type,
+            node.status == status.TO_LAUNCH,
+            tuple(
+                node.get_sched_requests(sources.PENDING_DEMAND)
+                or node.get_sched_requests(sources.CLUSTER_RESOURCE_CONSTRAINT)
+            ),
+        )
+        for node in module.ResourceDemandScheduler.nodes
+        if node.status != status.TO_TERMINATE
+    )
+    ended = tuple(each.instance_type for each in reply.to_terminate)
+    pending = tuple(reply.infeasible_resource_requests)
+    constraints = tuple(reply.infeasible_cluster_resource_constraints)
+    return Scheduled(nodes, pending, tuple(reply.infeasible_gang_resource_requests), constraints, ended)
+
+
+def fits(node_type: Any, request: Any) -> bool:
+    """Whether a new node of a type would take a request, by Ray's own rules of resources and labels."""
+    module = remembering_scheduler()
+    status, kind = module.SchedulingNodeStatus.TO_LAUNCH, module.NodeKind.WORKER
+    node = module.SchedulingNode.from_node_config(node_type, status, kind)
+    return bool(node._try_schedule_one(request, module.ResourceRequestSource.PENDING_DEMAND))  # noqa: SLF001
+
+
+def cluster_state(address: str, head_type: str, timeout_s: float) -> ClusterState:
+    """Return what a running cluster's autoscaler is told: pending demands and living nodes.
+
+    Args:
+        address: ``HOST:PORT`` of the head's GCS.
+        head_type: the head's node type, where its node does not say one.
+        timeout_s: for each of two calls.
+
+    Raises:
+        ConnectionError: nobody answers there.
+    """
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # Cython
+    from ray.core.generated import autoscaler_pb2 as pb
+
+    reply = pb.GetClusterStatusReply()
+    try:
+        client = GcsClient(address=address)
+        reply.ParseFromString(client.get_cluster_status(timeout_s=timeout_s))
+    except Exception as error:  # noqa: BLE001 - Ray raises RuntimeError, RpcError and its own, by what is wrong
+        raise ConnectionError(str(error).strip().splitlines()[0]) from None
+    state, told = reply.cluster_resource_state, reply.autoscaling_state
+    alive = [node for node in state.node_states if node.status != pb.NodeStatus.DEAD]
+    coming = [one.ray_node_type_name for one in told.pending_instances]
+    coming += [one.ray_node_type_name for one in told.pending_instance_requests for _ in range(one.count)]
+    heads = [_HEAD in one.total_resources for one in alive]
+    names = [one.ray_node_type_name or (head_type if head else BY_HAND) for one, head in zip(alive, heads, strict=True)]
+    instances = [
+        *(
+            _instance(name, one.node_id.hex(), one, head=head)
+            for name, one, head in zip(names, alive, heads, strict=True)
+        ),
+        *(_instance(name, f"pending-{number}", None) for number, name in enumerate(coming)),
+    ]
+    names += coming
+    return ClusterState(
+        requests=tuple((one.request, one.count) for one in state.pending_resource_requests),
+        gangs=tuple(state.pending_gang_resource_requests),
+        constraints=tuple(state.cluster_resource_constraints),
+        instances=tuple(instances),
+        node_types={name: names.count(name) for name in names},
+    )
+
+
+def _instance(name: str, node_id: str, state: Any, *, head: bool = False) -> Any:
+    from ray.autoscaler.v2.schema import AutoscalerInstance
+    from ray.core.generated.instance_manager_pb2 import Instance, NodeKind
+
+    instance = Instance(
+        instance_id=node_id,
+        instance_type=name,
+        node_id=node_id if state is not None else "",
+        status=Instance.RAY_RUNNING if state is not None else Instance.ALLOCATED,
+        node_kind=NodeKind.HEAD if head else NodeKind.WORKER,
+    )
+    return AutoscalerInstance(cloud_instance_id=node_id, ray_node=state, im_instance=instance)

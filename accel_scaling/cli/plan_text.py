@@ -1,0 +1,114 @@
+"""A plan for people, as tables and sentences, and for programs, as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling.plan.answer import said_uses
+from accel_scaling.plan.model import counted
+from accel_scaling.table import bold, render
+
+if TYPE_CHECKING:
+    from accel_scaling.plan.cluster import Cluster
+    from accel_scaling.plan.model import Answer, Row
+    from accel_scaling.plan.prices import Prices
+
+
+def as_text(cluster: Cluster, answer: Answer, prices: Prices | None) -> str:
+    """Return the tables of nodes, then what stays pending, the limits and the notes."""
+    launched = [row for row in answer.rows if row.launched]
+    there = [row for row in answer.rows if not row.launched]
+    parts = [_launched(cluster, launched, prices) if launched else bold("nothing to launch")]
+    if prices is not None:
+        parts[0] += f"\n\n{_total(cluster, [*launched, *there], prices)}"
+    if any(row.uses for row in there):
+        heads = ("already there", "instance type", "nodes", "for")
+        rows = [(row.node_type, row.instance_type, f"{row.count}", said_uses(row)) for row in there]
+        parts.append(render(heads, rows, right={2}))
+    for title, sentences in (
+        ("stays pending", [f"{counted(one.text, one.count)}: {one.reason}" for one in answer.pending]),
+        ("limits", answer.limits),
+        ("notes", [*cluster.notes, *answer.notes]),
+    ):
+        if sentences:
+            parts.append("\n".join([bold(title), *(f"  {sentence}" for sentence in sentences)]))
+    return "\n\n".join(parts) + "\n"
+
+
+def as_json(cluster: Cluster, answer: Answer, prices: Prices | None) -> dict[str, Any]:
+    """Return the documented form (docs/plan.md)."""
+    found: dict[str, Any] = {
+        "launch": answer.launch,
+        "pending": [
+            {
+                "demand": one.text,
+                "count": one.count,
+                "gang": one.strategy or None,
+                "resources": dict(one.resources),
+                "kind": one.kind.value,
+                "reason": one.reason,
+            }
+            for one in answer.pending
+        ],
+        "nodes": [_node(cluster, row, prices) for row in answer.rows],
+        "limits": list(answer.limits),
+        "notes": [*cluster.notes, *answer.notes],
+    }
+    if prices is not None:
+        total, unpriced = _sum(cluster, list(answer.rows), prices)
+        found["cost_per_hour"] = None if unpriced else total
+        found["without_price"] = unpriced
+    return found
+
+
+def _node(cluster: Cluster, row: Row, prices: Prices | None) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "node_type": row.node_type,
+        "instance_type": row.instance_type,
+        "count": row.count,
+        "launched": row.launched,
+        "for": [{"demand": text, "count": count} for text, count in row.uses],
+        "for_min_workers": row.for_min_workers,
+    }
+    if prices is not None:
+        found["price_per_hour"] = _price(cluster, row, prices)
+    return found
+
+
+def _launched(cluster: Cluster, rows: list[Row], prices: Prices | None) -> str:
+    heads = ["to launch", "instance type", "nodes", *(["an hour"] if prices is not None else []), "for"]
+    cells = [
+        (
+            row.node_type,
+            row.instance_type,
+            f"{row.count}",
+            *([_cost(cluster, row, prices)] if prices is not None else []),
+            said_uses(row),
+        )
+        for row in rows
+    ]
+    return render(heads, cells, right={2, 3} if prices is not None else {2})
+
+
+def _cost(cluster: Cluster, row: Row, prices: Prices) -> str:
+    price = _price(cluster, row, prices)
+    return "no price" if price is None else f"{price * row.count:.2f}"
+
+
+def _total(cluster: Cluster, rows: list[Row], prices: Prices) -> str:
+    total, unpriced = _sum(cluster, rows, prices)
+    there = ", what is there already among it" if any(not row.launched for row in rows) else ""
+    if not unpriced:
+        return f"in all {total:.2f} an hour{there}, by your price list"
+    return f"in all {total:.2f} an hour{there}, and what your price list has no price for: {', '.join(unpriced)}"
+
+
+def _sum(cluster: Cluster, rows: list[Row], prices: Prices) -> tuple[float, list[str]]:
+    costs = [(row, _price(cluster, row, prices)) for row in rows]
+    unpriced = dict.fromkeys(row.instance_type or row.node_type for row, price in costs if price is None)
+    return round(sum(price * row.count for row, price in costs if price is not None), 6), list(unpriced)
+
+
+def _price(cluster: Cluster, row: Row, prices: Prices) -> float | None:
+    one = cluster.types.get(row.node_type)
+    return prices.of(one) if one is not None else None

@@ -1,0 +1,159 @@
+"""The plan: Ray's answer, told with the reader's words; and why something stays pending."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from accel_scaling import _ray
+from accel_scaling.plan import notes
+from accel_scaling.plan.demands import in_sum
+from accel_scaling.plan.elsewhere import would
+from accel_scaling.plan.limits import Limits
+from accel_scaling.plan.misses import asks, nearest_miss, wanted
+from accel_scaling.plan.model import Answer, Demand, Gang, Kind, Pending, Row, counted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from accel_scaling.plan.asked import Question
+    from accel_scaling.plan.cluster import Cluster
+
+_OFFERED = {Kind.NEVER_LAUNCHED, Kind.NO_SUCH_LABEL, Kind.OVER_SEVERAL_HOSTS}  # no other machine type would help
+
+
+def answer(cluster: Cluster, question: Question) -> Answer:
+    """Return the plan.
+
+    Args:
+        cluster: the cluster file.
+        question: what is asked, as ``asked.question_of`` or ``running.question_of`` makes it.
+    """
+    found = question.answer()
+    limits = Limits(cluster, question)
+    rows = _rows(cluster, question, found)
+    pending = [part for key, count in _keys(found.pending) for part in _pending(cluster, question, limits, key, count)]
+    pending += [_pending_gang(cluster, question, limits, key, count) for key, count in _keys(found.pending_gangs)]
+    chips = {
+        node.node_type
+        for node in found.nodes
+        if any("TPU" in _ray.read_request(each).resources for each in node.requests)
+    }
+    said = [*notes.of_slices(cluster, rows, chips), *notes.of_rounds(cluster, rows), *_ended(found)]
+    kinds = {one.kind for one in pending}
+    return Answer(tuple(rows), tuple(pending), tuple(_limits(cluster, limits, kinds)), tuple(said))
+
+
+def _rows(cluster: Cluster, question: Question, found: _ray.Scheduled) -> list[Row]:
+    rows = []
+    for launched in (True, False):
+        names = dict.fromkeys(node.node_type for node in found.nodes if node.launched == launched)
+        for name in sorted(names, key=lambda each: list(question.types).index(each)):
+            nodes = [node for node in found.nodes if (node.node_type, node.launched) == (name, launched)]
+            uses = Counter(_text(question, request) for node in nodes for request in node.requests)
+            known = cluster.types.get(name)
+            rows.append(
+                Row(
+                    node_type=name,
+                    instance_type=known.instance_type if known else "",
+                    count=len(nodes),
+                    launched=launched,
+                    uses=tuple(uses.items()),
+                    for_min_workers=sum(not node.requests for node in nodes) if launched else 0,
+                )
+            )
+    return rows
+
+
+def _text(question: Question, request: Any) -> str:
+    read = _ray.read_request(request)
+    if read.strategy == "STRICT_PACK":
+        return f"({question.strict[read.group].text})"
+    return question.demands[_ray.key_of(request)].text
+
+
+def _keys(requests: Iterable[Any]) -> list[tuple[bytes, int]]:
+    return list(Counter(_ray.key_of(each) for each in requests).items())
+
+
+def _pending(cluster: Cluster, question: Question, limits: Limits, key: bytes, count: int) -> list[Pending]:
+    """Return what to say of one demand that stays pending: those kept by a limit, and those that fit nowhere."""
+    demand = question.demands[key]
+    bitten = limits.biting(key, count)
+    if bitten is None:
+        kind, reason = _never(cluster, demand)
+        return [Pending(demand.text, count, demand.resources, "", kind, reason)]
+    kind, kept = bitten
+    which = _which(cluster, limits, kind)
+    reason = f"waits until something else is done: {which}"
+    found = [Pending(demand.text, kept, demand.resources, "", kind, reason)]
+    if kept < count:  # another limit, behind the first
+        found.append(Pending(demand.text, count - kept, demand.resources, "", *_never(cluster, demand)))
+    return found
+
+
+def _pending_gang(cluster: Cluster, question: Question, limits: Limits, key: bytes, count: int) -> Pending:
+    gang = question.groups[key]
+    bitten = limits.biting(key, count)
+    if bitten is not None:
+        kind, reason = bitten[0], f"the whole group waits: {_which(cluster, limits, bitten[0])}"
+    else:
+        kind, reason = _never_gang(cluster, question, gang)
+    return Pending(gang.text, count, in_sum(gang.bundles), gang.strategy, kind, reason)
+
+
+def _never_gang(cluster: Cluster, question: Question, gang: Gang) -> tuple[Kind, str]:
+    for bundle in gang.bundles:
+        request = _ray.resource_request(bundle.resources, bundle.selectors)
+        if not any(_ray.fits(one, request) for one in question.types.values()):
+            kind, reason = _never(cluster, bundle)
+            return kind, f"bundle {bundle.text} {reason}"
+    if gang.strategy == "STRICT_PACK":
+        whole = Demand(gang.text, 1, in_sum(gang.bundles), gang.bundles[0].selectors)
+        _, reason = _never(cluster, whole)
+        return Kind.GROUP_TOO_BIG, f"all bundles on one node: {reason}"
+    return Kind.GROUP_TOO_BIG, "each bundle fits a node type, but Ray's scheduler does not place them all together"
+
+
+def _never(cluster: Cluster, demand: Demand) -> tuple[Kind, str]:
+    miss = nearest_miss(demand, list(cluster.types.values()), cluster.known)
+    words = [f"asks {asks(demand, cluster.known)}", miss.said]
+    if miss.kind not in _OFFERED:
+        machines = [one.instance_type for one in cluster.types.values() if not one.is_head]
+        if miss.kind is not Kind.NO_SUCH_ACCELERATOR:
+            words.append("no node type of the file offers it")
+        words.append(would(wanted(demand, cluster.known), cluster.cloud, cluster.catalog, machines))
+    return miss.kind, "; ".join(words)
+
+
+def _which(cluster: Cluster, limits: Limits, kind: Kind, *, wanted_too: bool = False) -> str:
+    """Return which limit it is; with how many would be wanted, where that is asked for."""
+    of_types = limits.exceeded() if kind is Kind.MAX_WORKERS_OF_TYPE else []
+    said = [(f"node type {name}", most, many) for name, many, most in of_types]
+    said = said or [("the cluster", cluster.max_workers, limits.workers_wanted())]
+    return "; ".join(
+        f"max_workers of {what} is {most}" + (f", and {many} would be wanted" if wanted_too else "")
+        for what, most, many in said
+    )
+
+
+def _limits(cluster: Cluster, limits: Limits, kinds: set[Kind]) -> list[str]:
+    return [
+        _which(cluster, limits, kind, wanted_too=True)
+        for kind in (Kind.MAX_WORKERS, Kind.MAX_WORKERS_OF_TYPE)
+        if kind in kinds
+    ]
+
+
+def _ended(found: _ray.Scheduled) -> list[str]:
+    gone = Counter(found.ended)
+    return [f"{count} of {name} would be terminated: there are more than max_workers" for name, count in gone.items()]
+
+
+def said_uses(row: Row) -> str:
+    """Return what a row's nodes are for."""
+    said = [counted(text, count) for text, count in row.uses]
+    if row.for_min_workers:
+        said.append(f"min_workers ({row.for_min_workers} with nothing to do)")
+    return ", ".join(said) or ("nothing" if row.launched else "")

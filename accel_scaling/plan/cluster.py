@@ -1,0 +1,171 @@
+"""A cluster file as the autoscaler sees it: filled, in Ray's form, with its head node up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling import _ray
+from accel_scaling.asking.types import Known
+from accel_scaling.errors import ClusterConfigError
+from accel_scaling.fill.cluster import check_shape, machines, reader_of
+from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
+from accel_scaling.fill.promise import BYTES_PER_MIB, OBJECT_STORE_PROPORTION
+from accel_scaling.plan.demands import types_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from accel_scaling.catalog.load import Catalog
+    from accel_scaling.fill.machine import Machine
+
+
+@dataclass(frozen=True)
+class NodeType:
+    """A node type of the file.
+
+    Attributes:
+        name: its key under available_node_types.
+        machine: what one node is.
+        resources: Ray resources, as promised.
+        labels: Ray labels, as promised.
+        min_workers: nodes that are launched without any demand.
+        max_workers: the most nodes that the autoscaler launches.
+        is_head: the head node's type.
+        attached: Compute Engine's name of the accelerators that are attached to the machine; None for its own.
+    """
+
+    name: str
+    machine: Machine
+    resources: Mapping[str, float]
+    labels: Mapping[str, str]
+    min_workers: int
+    max_workers: int
+    is_head: bool
+    attached: str | None = None
+
+    @property
+    def instance_type(self) -> str:
+        """The cloud's name for it; with what is attached to it: ``n1-standard-4+1xnvidia-tesla-t4``."""
+        machine, attached = self.machine.machine, self.attached
+        if attached is None:
+            return self.machine.name
+        return f"{machine.name}+{machine.count}x{attached}"
+
+    @property
+    def types(self) -> list[str]:
+        """The accelerator types that a node announces."""
+        return types_in(self.resources)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster file, ready to be scheduled on.
+
+    Attributes:
+        cloud: ``aws`` or ``gcp``.
+        types: its node types by name.
+        max_workers: the most workers in all.
+        upscaling_speed: Ray's; how fast it goes from few nodes to many.
+        catalog: where the promises come from.
+        known: the accelerator types of the catalog.
+        in_ray: the node types in Ray's form.
+        notes: what the fill says of the file.
+    """
+
+    cloud: str
+    types: Mapping[str, NodeType]
+    max_workers: int
+    upscaling_speed: float
+    catalog: Catalog
+    known: Known
+    in_ray: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+    @property
+    def head(self) -> NodeType:
+        """The head node's type."""
+        return next(one for one in self.types.values() if one.is_head)
+
+
+def checked(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config if something can be launched from it.
+
+    Raises:
+        ClusterConfigError: as ``check_shape``; or there is no worker type.
+    """
+    types = check_shape(config)["available_node_types"]
+    if set(types) == {config["head_node_type"]} and not types[config["head_node_type"]].get("max_workers"):
+        raise ClusterConfigError(
+            "there is no node type besides the head's, so that nothing would be launched; add one under "
+            "available_node_types"
+        )
+    return config
+
+
+def cluster_of(filled: dict[str, Any], notes: Iterable[str], catalog: Catalog) -> Cluster:
+    """Return a filled cluster config as the autoscaler sees it; no network.
+
+    Args:
+        filled: the config, as ``fill`` returns it.
+        notes: what the fill says of it.
+        catalog: where the promises come from.
+
+    Raises:
+        ClusterConfigError: Ray refuses it; the text names the key.
+    """
+    cloud = reader_of(filled["provider"]).CLOUD
+    complete = with_defaults(with_keys_needed_by_ray(filled), cloud)
+    try:
+        in_ray, most = _ray.node_type_configs(complete)
+    except ValueError as error:
+        raise ClusterConfigError(str(error)) from None
+    found = machines(filled, catalog)
+    head = filled["head_node_type"]
+    types = {
+        name: NodeType(
+            name=name,
+            machine=found[name],
+            resources=dict(one.resources),
+            labels=dict(one.labels),
+            min_workers=one.min_worker_nodes,
+            max_workers=one.max_worker_nodes - (name == head),  # Ray counts the head itself
+            is_head=name == head,
+            attached=_attached(found[name], catalog),
+        )
+        for name, one in in_ray.items()
+    }
+    return Cluster(
+        cloud=cloud,
+        types=types,
+        max_workers=most - 1,
+        upscaling_speed=float(complete.get("upscaling_speed") or 0),
+        catalog=catalog,
+        known=Known(catalog.chips),
+        in_ray=in_ray,
+        notes=tuple(notes),
+    )
+
+
+def head_node(cluster: Cluster) -> Any:
+    """Return the head node, up and with nothing on it, in Ray's form.
+
+    A head's memory is left to detection on the node; here it is what a node of that machine type would find.
+    """
+    head = cluster.head
+    memory = int(head.machine.machine.memory_mib * BYTES_PER_MIB)
+    detected = {
+        "memory": int(memory * (1 - OBJECT_STORE_PROPORTION)),
+        "object_store_memory": int(memory * OBJECT_STORE_PROPORTION),
+        "node:127.0.0.1": 1,
+        "node:__internal_head__": 1,
+    }
+    return _ray.running_instance(head.name, 0, {**detected, **head.resources}, head.labels, head=True)
+
+
+def _attached(found: Machine, catalog: Catalog) -> str | None:
+    chip = found.machine.chip
+    alone = catalog.machine_types(found.machine.cloud).get(found.machine.name)
+    if chip is None or found.slice is not None or alone is None or alone.chip is not None:
+        return None
+    return next(iter(chip.api_names.get(found.machine.cloud, ())), chip.name)
