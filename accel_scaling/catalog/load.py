@@ -22,7 +22,7 @@ from accel_scaling.catalog.chips import parse_chips
 from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, SHIPPED_FOLDER, Source, known_clouds, read
 from accel_scaling.catalog.lookup import Catalog
 from accel_scaling.catalog.rows import parse_rows
-from accel_scaling.catalog.rules import NODE_FILES, RULE_FILES, shipped_rules
+from accel_scaling.catalog.rules import KUBERAY_FILES, NODE_FILES, RULE_FILES, shipped_rules
 from accel_scaling.plugins.load import loaded
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]], p
         *users,
         *(source for data in plugged for source in data.sources),
         read(SHIPPED_FOLDER / CHIPS_FILE),
-        *map(shipped_rules, (*RULE_FILES, *NODE_FILES)),
+        *map(shipped_rules, (*RULE_FILES, *NODE_FILES, *KUBERAY_FILES)),
     ]
     for cloud in clouds:
         rows, *corrections = shipped_sources(cloud)
