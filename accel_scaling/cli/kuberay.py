@@ -56,7 +56,7 @@ def _fill(args: argparse.Namespace) -> int:
     text = _read(args.manifest)
     filled = fill(text, str(args.manifest), load_catalog(), args.kuberay_version)
     for each in filled.added:
-        sys.stderr.write(f"added: {each}\n")
+        sys.stderr.write(f"{each}\n")
     for note in filled.notes:
         sys.stderr.write(f"note: {note}\n")
     if args.kuberay_version is None and filled.added:

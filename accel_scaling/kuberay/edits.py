@@ -101,8 +101,9 @@ def trailing_comment(text: str, value: yaml.Node) -> str:
 
 
 def replace_scalar(value: yaml.Node, text: str) -> Edit:
-    """Return the edit that writes a scalar anew, in double quotes."""
-    return Edit(value.start_mark.index, value.end_mark.index, json.dumps(text))
+    """Return the edit that writes a scalar anew, in quotes."""
+    plain = text.isprintable() and "'" not in text
+    return Edit(value.start_mark.index, value.end_mark.index, f"'{text}'" if plain else json.dumps(text))
 
 
 def _block(column: int, entries: Mapping[str, str]) -> list[str]:

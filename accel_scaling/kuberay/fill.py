@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from accel_scaling.kuberay.edits import Edit
     from accel_scaling.kuberay.promise import Proposal
 
-# What was added is said in these words, in this order.
-_WORDS = {"resources": "resources", "labels": "labels", "rayStartParams": "rayStartParams"}
-
 
 @dataclass(frozen=True)
 class Filled:
@@ -34,7 +31,7 @@ class Filled:
 
     Attributes:
         text: its text; the same as before but for what was added or moved.
-        added: a sentence for each group that changed.
+        added: for each group that changed its place, and below it what was put in (+) and taken out (-).
         notes: sentences with ``file:line`` about what could not be promised, and about contradictions.
     """
 
@@ -75,7 +72,7 @@ def fill(text: str, where: str, catalog: Catalog, kuberay_version: str | None = 
             continue
         if change:
             changes[id(group.node)] = change
-            added.append(f"{place}: {_said(change)}")
+            added.append(f"{place}{_said(change)}")
     result = applied(body, edits)
     _verify(body, result, where, found, changes)
     return Filled(mark + result, tuple(added), tuple(dict.fromkeys(notes)))
@@ -92,14 +89,12 @@ def _change(group: Group, proposal: Proposal, form: Form) -> Change:
 
 
 def _said(change: Change) -> str:
-    """Say what was added, name by name, and what was moved."""
-    parts = []
-    for key, words in _WORDS.items():
-        entries = [f"{name}: {value}" for name, value in change.add.get(key, {}).items()]
-        parts += [f"{words} {', '.join(entries)}"] if entries else []
-    parts += [f"rayStartParams.{name}: {value}" for name, value in change.replace.items()]
-    parts += [f"out of rayStartParams: {', '.join(change.remove)}"] if change.remove else []
-    return "; ".join(parts)
+    """Say what was added and what was moved, a line for each of the group's keys."""
+    lines = [(f"+ {key}", added) for key, added in change.add.items() if added]
+    lines += [("~ rayStartParams", change.replace)] if change.replace else []
+    said = [f"{key}: {', '.join(f'{name}: {value}' for name, value in entries.items())}" for key, entries in lines]
+    said += [f"- rayStartParams: {', '.join(change.remove)}"] if change.remove else []
+    return "".join(f"\n  {line}" for line in said)
 
 
 def _verify(before: str, after: str, where: str, found: Sequence[Group], changes: Mapping[int, Change]) -> None:
