@@ -130,7 +130,9 @@ def test_filling_a_filled_file_changes_nothing(name: str, version: str | None) -
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_filled_file_is_taken_by_the_operator_and_nothing_contradicts_itself_in_it(name: str) -> None:
     text = filled(name)
-    assert [said for document in clusters(text) for group in groups_of(document).values() for said in refusals(group)] == []
+    assert [
+        said for document in clusters(text) for group in groups_of(document).values() for said in refusals(group)
+    ] == []
     assert [each for group in groups(text, name) for each in findings(group, shipped_catalog())] == []
 
 
@@ -151,7 +153,10 @@ def test_types_and_labels_are_those_of_the_same_machine_in_a_cluster_file(
     config = {
         "provider": OURS,
         "head_node_type": "head",
-        "available_node_types": {"head": {"node_config": {"machineType": "n2-standard-2"}}, "w": {"node_config": machine}},
+        "available_node_types": {
+            "head": {"node_config": {"machineType": "n2-standard-2"}},
+            "w": {"node_config": machine},
+        },
     }
     promised = fill_cluster(config, shipped_catalog())[0]["available_node_types"]["w"]
     resources, labels = node_types(filled(name))[group]

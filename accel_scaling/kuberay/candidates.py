@@ -149,11 +149,14 @@ def _on_machines(
 
 def _sold_as(chips: Sequence[Chip], term: Term, devices: Devices, catalog: Catalog) -> list[Chip]:
     """Narrow an EC2 name (A100) by what is sold under it: enough devices, so many of them, with so much memory."""
-    count, memory = term.only(Says.COUNT), term.only(Says.MEMORY_MIB)
+    count, memory, names = term.only(Says.COUNT), term.only(Says.MEMORY_MIB), {chip.name for chip in chips}
     sold = [
         machine
         for machine in catalog.machine_types("aws").values()
-        if machine.chip in chips and _has(machine, devices) and (count is None or str(machine.count) == count)
+        if machine.chip
+        and machine.chip.name in names
+        and _has(machine, devices)
+        and (count is None or str(machine.count) == count)
     ]
     found = _unique(machine.chip for machine in sold if machine.chip)
     if memory and memory.isdecimal():

@@ -54,11 +54,9 @@ def _params(group: Group, mine: Own) -> Iterator[Finding]:
         line = yt.line(params[both[0]][0])
         text = f"rayStartParams has {', '.join(both)} beside the group's `resources`, which KubeRay refuses"
         yield Finding(line, f"{text}; `kuberay fill` moves it", mended=True)
-    if LABELS in params:
+    if LABELS in params and LABELS not in mine.wrong:
         text = "rayStartParams.labels is refused by KubeRay 1.5, and Ray's autoscaler does not read it"
-        yield Finding(
-            yt.line(params[LABELS][0]), f"{text}; `kuberay fill` moves it to the group's `labels`", mended=True
-        )
+        yield Finding(yt.line(params[LABELS][0]), f"{text}; `kuberay fill` moves it to `labels`", mended=True)
     if mine.wrong:
         yield Finding(yt.line(params[CUSTOM if CUSTOM in mine.wrong else LABELS][0]), mine.wrong)
     for name, (key, _) in yt.pairs(yt.at(group.node, "resources")).items():

@@ -11,6 +11,7 @@ from accel_scaling.kuberay.change import Change, as_fields, as_params, edits_of,
 from accel_scaling.kuberay.check import findings
 from accel_scaling.kuberay.edits import CannotEditError, applied
 from accel_scaling.kuberay.manifest import OLD_API, Group, groups
+from accel_scaling.kuberay.own import own
 from accel_scaling.kuberay.promise import propose
 from accel_scaling.kuberay.versions import Form, form_of
 
@@ -79,6 +80,8 @@ def fill(text: str, where: str, catalog: Catalog, kuberay_version: str | None = 
 
 
 def _change(group: Group, proposal: Proposal, form: Form) -> Change:
+    if wrong := own(group).wrong:
+        raise CannotEditError(wrong)
     if form is Form.FIELDS and group.api != OLD_API:
         return as_fields(group, proposal)
     for name in ("resources", "labels"):

@@ -26,7 +26,7 @@ class Own:
         labels: the group's ``labels``.
         params: in rayStartParams: the name under ``resources`` to the quantity.
         param_labels: the labels in rayStartParams.
-        wrong: why rayStartParams.resources or .labels cannot be read; empty where it can.
+        wrong: why rayStartParams.resources or .labels cannot be read; empty where they can.
     """
 
     resources: dict[str, str]

@@ -31,7 +31,7 @@ def documents(text: str, where: str) -> list[yaml.Node]:
         ClusterConfigError: it is no YAML; the text has the line.
     """
     try:
-        return [node for node in yaml.compose_all(text, Loader=_LOADER) if node is not None]
+        found = [node for node in yaml.compose_all(text, Loader=_LOADER) if node is not None]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{where}:{mark.line + 1}" if mark else where
@@ -40,6 +40,10 @@ def documents(text: str, where: str) -> list[yaml.Node]:
         raise ClusterConfigError(f"{place}: is no YAML: {problem}{advice}") from None
     except RecursionError:
         raise ClusterConfigError(f"{where}: is nested too deep to be a manifest") from None
+    for node in found:
+        if (inner := _inside_itself(node)) is not None:
+            raise ClusterConfigError(f"{where}:{line(inner)}: an anchor holds itself; write it out")
+    return found
 
 
 def shared_nodes(root: yaml.Node) -> frozenset[int]:
@@ -51,10 +55,7 @@ def shared_nodes(root: yaml.Node) -> frozenset[int]:
         seen[id(node)] += 1
         if seen[id(node)] > 1:
             continue
-        if isinstance(node, yaml.MappingNode):
-            todo += [part for pair in node.value for part in pair]
-        elif isinstance(node, yaml.SequenceNode):
-            todo += node.value
+        todo += _children(node)
     return frozenset(key for key, count in seen.items() if count > 1)
 
 
@@ -132,6 +133,31 @@ def plain_key(name: str) -> str:
 def plain_text(text: str) -> tuple[str, str]:
     """Return a text as ``plain`` has it."""
     return (_STRING, text)
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return items(node)
+
+
+def _inside_itself(root: yaml.Node) -> yaml.Node | None:
+    """Return a node that is among what it holds, None where there is none."""
+    path: list[tuple[yaml.Node, Iterator[yaml.Node]]] = [(root, iter(_children(root)))]
+    on_path, done = {id(root)}, set()
+    while path:
+        node, rest = path[-1]
+        child = next(rest, None)
+        if child is None:
+            path.pop()
+            on_path.discard(id(node))
+            done.add(id(node))
+        elif id(child) in on_path:
+            return child
+        elif id(child) not in done:
+            on_path.add(id(child))
+            path.append((child, iter(_children(child))))
+    return None
 
 
 def _merged(node: yaml.MappingNode) -> Iterator[yaml.Node]:
