@@ -104,13 +104,18 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
         raise AttachError(
             f"{accelerator} cannot be attached to {machine.name}: {_comes_with(catalog, named[accelerator])}"
         )
-    if not machine.name.startswith(_TAKE_ACCELERATORS):
+    if not takes_accelerators(machine):
         raise AttachError(
             f"{accelerator} cannot be attached to {machine.name}: it goes with N1 machines only, e.g. n1-standard-4"
         )
     if not any(rule.count == count and rule.allows(machine) for rule in rules):
         raise AttachError(_wrong_size(machine, accelerator, count, rules))
     return replace(machine, chip=named[accelerator], count=count)
+
+
+def takes_accelerators(machine: MachineType) -> bool:
+    """Return whether accelerators can be attached to a machine type: it comes without, and is an N1."""
+    return machine.cloud == CLOUD and machine.chip is None and machine.name.startswith(_TAKE_ACCELERATORS)
 
 
 def check_zones(machine: MachineType, accelerator: str, count: int, zones: Iterable[str]) -> None:

@@ -9,10 +9,11 @@ from accel_scaling.catalog.attach import ATTACH_FILE, api_names, parse_attach_ru
 from accel_scaling.catalog.chips import parse_chips
 from accel_scaling.catalog.custom_rules import CUSTOM_FILE, parse_custom_rules
 from accel_scaling.catalog.files import CHIPS_FILE, SHIPPED_FOLDER, Problem, Source, describe, read
+from accel_scaling.catalog.kuberay_rules import parse_kuberay
 from accel_scaling.catalog.load import chips_beside, known_clouds, merged_chips, shipped_catalog, shipped_sources
 from accel_scaling.catalog.node_rules import parse_boot_disks, parse_families, parse_images
 from accel_scaling.catalog.rows import parse_rows
-from accel_scaling.catalog.rules import CLOUD, NODE_FILES, RULE_FILES, is_rules, shipped_rules
+from accel_scaling.catalog.rules import CLOUD, KUBERAY_FILES, NODE_FILES, RULE_FILES, is_rules, shipped_rules
 from accel_scaling.catalog.tpu_rules import GENERATIONS_FILE, parse_generations, parse_hosts
 from accel_scaling.errors import CatalogFileError
 
@@ -74,6 +75,8 @@ def _parsed_rules(
         return parse_custom_rules(source, chips)
     if source.path.name == GENERATIONS_FILE:
         return parse_generations(source, chips)
+    if source.path.name in KUBERAY_FILES:
+        return parse_kuberay(source, chips)
     if source.path.name in NODE_FILES:
         return _parsed_node_rules(source, chips, sources)
     beside = next((each for each in sources if each.path.name == GENERATIONS_FILE), None)
@@ -103,7 +106,7 @@ def _note(report: Report, source: Source, problems: Sequence[Problem]) -> None:
 def _ours() -> list[Source]:
     chips = read(SHIPPED_FOLDER / CHIPS_FILE)
     rows = [source for cloud in known_clouds() for source in shipped_sources(cloud)]
-    return [chips, *rows, *map(shipped_rules, (*RULE_FILES, *NODE_FILES))]
+    return [chips, *rows, *map(shipped_rules, (*RULE_FILES, *NODE_FILES, *KUBERAY_FILES))]
 
 
 def _beside(paths: Sequence[Path]) -> list[Path]:

@@ -31,7 +31,7 @@ from accel_scaling.catalog.files import (
 from accel_scaling.catalog.lookup import Catalog
 from accel_scaling.catalog.places import STEM, is_places, parse_places
 from accel_scaling.catalog.rows import parse_rows
-from accel_scaling.catalog.rules import NODE_FILES, RULE_FILES, shipped_rules
+from accel_scaling.catalog.rules import KUBERAY_FILES, NODE_FILES, RULE_FILES, shipped_rules
 from accel_scaling.catalog.users import chips_beside, refreshed_files, user_catalog_files, user_chip_files
 from accel_scaling.plugins.load import loaded
 
@@ -128,7 +128,7 @@ def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]], p
         *users,
         *(source for data in plugged for source in data.sources),
         read(SHIPPED_FOLDER / CHIPS_FILE),
-        *map(shipped_rules, (*RULE_FILES, *NODE_FILES)),
+        *map(shipped_rules, (*RULE_FILES, *NODE_FILES, *KUBERAY_FILES)),
     ]
     for cloud in clouds:
         layers = _layers(cloud, refreshes.get(cloud, ()))

@@ -1,8 +1,8 @@
 """Rules about a cloud's machines as CSV files beside the rows: a header, one rule a line, every cell checked.
 
 ``gcp_attach.csv``, ``gcp_custom.csv``, ``gcp_tpu.csv`` and ``gcp_tpu_hosts.csv`` are read by the modules that
-apply them (attach, custom, tpu), ``node_*.csv`` and ``gcp_boot_disks.csv`` by node_rules; this module is what those
-readers share.
+apply them (attach, custom, tpu), ``node_*.csv`` and ``gcp_boot_disks.csv`` by node_rules, ``kuberay_*.csv`` by
+kuberay_rules; this module is what those readers share.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ T = TypeVar("T")
 CLOUD = "gcp"  # whose machines the rules are about
 RULE_FILES = ("gcp_attach.csv", "gcp_custom.csv", "gcp_tpu.csv", "gcp_tpu_hosts.csv")
 NODE_FILES = ("node_families.csv", "node_images.csv", "gcp_boot_disks.csv")  # what a node needs besides its machine
+KUBERAY_FILES = ("kuberay_resources.csv", "kuberay_selectors.csv")  # what a manifest says of accelerators
 MAX_DIGITS = 12  # as in rows.py: more digits are a slip of the finger
 
 
@@ -108,9 +109,9 @@ def parse_rules(
 
 def is_rules(path: Path) -> bool:
     """Return whether a file has the name of a rule file: it holds no machine types."""
-    return path.name in (*RULE_FILES, *NODE_FILES)
+    return path.name in (*RULE_FILES, *NODE_FILES, *KUBERAY_FILES)
 
 
 def shipped_rules(name: str) -> Source:
-    """Return a rule file that ships with the package, one of RULE_FILES and NODE_FILES."""
+    """Return a rule file that ships with the package, one of RULE_FILES, NODE_FILES and KUBERAY_FILES."""
     return read(SHIPPED_FOLDER / name, label=name)

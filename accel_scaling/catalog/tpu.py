@@ -95,6 +95,20 @@ def slice_of_topology(catalog: Catalog, config_type: str, topology: str) -> Slic
     return _slice(catalog, generation, topology)
 
 
+def slice_of_chip(catalog: Catalog, chip: str, topology: str) -> Slice:
+    """Return the slice of a chip (``TPU-V4``, a key of accelerators.yaml) in a topology (``2x2x2``).
+
+    Raises:
+        UnknownTpuError: the chip has no such topology; the text names those that exist.
+    """
+    generation = next((each for each in generations().values() if each.chip == chip), None)
+    if generation is None:
+        raise UnknownTpuError(f"of {chip} no topologies are known")
+    if topology not in topologies(generation):
+        raise UnknownTpuError(_no_such_topology(generation, topology))
+    return _slice(catalog, generation, topology)
+
+
 def known_slices(catalog: Catalog) -> list[Slice]:
     """Return every slice in every topology, by generation and size: some 1,700."""
     return [_slice(catalog, each, topology) for each in generations().values() for topology in topologies(each)]
@@ -221,7 +235,7 @@ def _no_such_type(catalog: Catalog, accelerator_type: str, name: str, number: st
 
 def _no_such_topology(generation: Generation, topology: str) -> str:
     """Return the error's sentence: the topologies with as many chips, or the smallest ones and the largest."""
-    start = f"TPU topology {topology!r} of {generation.config_type} is not one that Google has"
+    start = f"TPU topology {topology!r} of {generation.config_type or generation.name} is not one that Google has"
     same = _of_chips(generation, layout.chips_in(topology)) if layout.is_topology(topology) else []
     if same:
         count = layout.chips_in(same[0])

@@ -58,16 +58,25 @@ def promise_for(machine: MachineType, *, head: bool = False) -> Promise:
     if not head:
         resources["memory"] = int(machine.memory_mib * BYTES_PER_MIB * (1 - OBJECT_STORE_PROPORTION))
     labels = {LABEL_INSTANCE_TYPE: machine.name}
-    chip = machine.chip
-    if chip is not None:
-        types = accelerator_types(chip)
-        resources[chip.resource] = machine.count * chip.units_per_device
-        resources |= {ACCELERATOR_TYPE_PREFIX + name: 1 for name in types}
-        if types:
-            labels[LABEL_ACCELERATOR_TYPE] = types[0]
-        if chip.variant:
-            labels[LABEL_VARIANT] = chip.variant
+    if machine.chip is not None:
+        devices = promise_for_devices(machine.chip, machine.count * machine.chip.units_per_device)
+        resources |= devices.resources
+        labels |= devices.labels
     return Promise(resources, labels)
+
+
+def promise_for_devices(chip: Chip, units: int) -> Promise:
+    """Return what a node announces for its accelerators alone.
+
+    Args:
+        chip: the accelerator.
+        units: how many units of its Ray resource the node has.
+    """
+    types = accelerator_types(chip)
+    labels = {LABEL_ACCELERATOR_TYPE: types[0]} if types else {}
+    if chip.variant:
+        labels[LABEL_VARIANT] = chip.variant
+    return Promise({chip.resource: units, **{ACCELERATOR_TYPE_PREFIX + name: 1 for name in types}}, labels)
 
 
 def with_users_own(promised: Promise, where: str, resources: dict[str, int], labels: dict[str, str]) -> Promise:

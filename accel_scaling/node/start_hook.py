@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import _ray
 from accel_scaling.catalog.load import chips_here
 from accel_scaling.confirm.compare import compare
-from accel_scaling.confirm.expected import VARIABLE, promised_from_environment
+from accel_scaling.confirm.expected import VARIABLE
 from accel_scaling.confirm.settle import settled_verdict
 from accel_scaling.confirm.verdict import Verdict, VerdictWord
 from accel_scaling.confirm.words import advice_of
@@ -20,6 +20,7 @@ from accel_scaling.detect import detect
 from accel_scaling.families import register
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.node.joining import CONFIRM_ONLY, joining_with
+from accel_scaling.node.pod import promised_here
 from accel_scaling.node.slice_host import correct_promise
 from accel_scaling.node.wiring import EXIT_REFUSED, LABEL_VERDICT, VERDICT_FILE
 from accel_scaling.version import __version__
@@ -41,7 +42,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
         SystemExit: with 3, when the node does not hold what was promised; with 0, when it was only to be confirmed.
     """
     found: list[Found] = []
-    verdict = judged(found)
+    verdict = judged(found, ray_params)
     promised = verdict.promised
     resources = joining_with(verdict, os.environ)
     record(verdict, Path.home() / VERDICT_FILE, kind="head" if head else "worker", joins=resources is not None)
@@ -57,7 +58,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
 
 
-def judged(found: list[Found]) -> Verdict:
+def judged(found: list[Found], ray_params: Any) -> Verdict:
     """Return the verdict on this machine, with its plug-in families told to Ray; what was detected goes to ``found``.
 
     A check that fails is a verdict too: without one the machine would be started again, and the next one of its type
@@ -71,7 +72,7 @@ def judged(found: list[Found]) -> Verdict:
 
     try:
         register()
-        promised |= promised_from_environment() or {}
+        promised |= promised_here(os.environ, ray_params)
         return settled_verdict(judge)
     except Exception as error:  # noqa: BLE001 - whatever it is, this machine is not confirmed
         words = " ".join(f"{type(error).__name__}: {error}".split())

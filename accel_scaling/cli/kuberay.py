@@ -1,0 +1,103 @@
+"""`accel-scaling kuberay`: fill and check the manifests of Ray on Kubernetes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog.load import load_catalog
+from accel_scaling.errors import ClusterConfigError
+
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "fill what a KubeRay manifest promises per group, and find what contradicts itself in it; no network"
+EXAMPLES = """examples:
+  accel-scaling kuberay fill raycluster.yaml | kubectl apply -f -
+  accel-scaling kuberay fill raycluster.yaml -o filled.yaml
+  accel-scaling kuberay fill raycluster.yaml --kuberay-version 1.4
+  accel-scaling kuberay check *.yaml
+
+exit codes:
+  0  filled; checked, and nothing contradicts itself
+  2  a file that cannot be used; check: something contradicts itself, each with file:line
+"""
+NEWEST = "written for KubeRay 1.5 and later; for an earlier one: --kuberay-version 1.4"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the subcommands to the ``kuberay`` command's parser."""
+    commands = parser.add_subparsers(dest="kuberay_command", metavar="COMMAND", required=True)
+    filling = commands.add_parser(
+        "fill", help="print the file with each group's resources and labels; nothing else in it changes"
+    )
+    filling.add_argument("manifest", metavar="RAYCLUSTER.yaml", type=Path, help="RayCluster, RayJob, RayService")
+    filling.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of printing")
+    filling.add_argument(
+        "--kuberay-version", metavar="V", help="the operator's version; before 1.5 it reads rayStartParams only"
+    )
+    check = commands.add_parser("check", help="find what contradicts itself: file:line, what is wrong")
+    check.add_argument("files", metavar="FILE", type=Path, nargs="+", help="files with Ray manifests")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run ``kuberay SUBCOMMAND``; return the exit code.
+
+    Raises:
+        AccelScalingError: the file cannot be used, or ``--kuberay-version`` is no version.
+    """
+    return _check(args.files) if args.kuberay_command == "check" else _fill(args)
+
+
+def _fill(args: argparse.Namespace) -> int:
+    from accel_scaling.kuberay.fill import fill
+
+    text = _read(args.manifest)
+    filled = fill(text, str(args.manifest), load_catalog(), args.kuberay_version)
+    for each in filled.added:
+        sys.stderr.write(f"{each}\n")
+    for note in filled.notes:
+        sys.stderr.write(f"note: {note}\n")
+    if args.kuberay_version is None and filled.added:
+        sys.stderr.write(f"note: {NEWEST}\n")
+    if not filled.added:
+        sys.stderr.write(f"{args.manifest}: nothing to add\n")
+    if args.output is None:
+        sys.stdout.write(filled.text)
+        return 0
+    try:
+        args.output.write_bytes(filled.text.encode("utf-8"))
+    except OSError as error:
+        raise ClusterConfigError(f"{args.output} cannot be written: {error.strerror}") from None
+    sys.stderr.write(f"wrote {args.output}\n")
+    return 0
+
+
+def _check(files: list[Path]) -> int:
+    from accel_scaling.kuberay.check import findings
+    from accel_scaling.kuberay.manifest import groups
+
+    catalog = load_catalog()
+
+    def checked(file: Path) -> tuple[int, list[str]]:
+        try:
+            here = groups(_read(file), str(file))
+        except ClusterConfigError as error:
+            return 0, [str(error)]
+        return len(here), [f"{file}:{each.line}: {each.text}" for group in here for each in findings(group, catalog)]
+
+    results = [checked(file) for file in files]
+    found, count = [each for _, said in results for each in said], sum(number for number, _ in results)
+    sys.stdout.write("".join(f"{each}\n" for each in found) or f"ok: {count} groups, nothing contradicts itself\n")
+    return 2 if found else 0
+
+
+def _read(path: Path) -> str:
+    """Return a file's text with its line breaks as they are."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise ClusterConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ClusterConfigError(f"{path} is not UTF-8; save it as UTF-8") from None

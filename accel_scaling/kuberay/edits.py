@@ -1,0 +1,207 @@
+"""Edits of a YAML text by place: lines are put in, entries taken out, and nothing else is written anew."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import yaml
+
+from accel_scaling.kuberay import yaml_text as yt
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what libyaml takes for the end of a line
+_INDENT = 2
+
+
+class CannotEditError(Exception):
+    """The YAML is written in a way that cannot be added to in place."""
+
+
+class Edit(NamedTuple):
+    """One change: what stands from ``start`` to ``end`` becomes ``text``."""
+
+    start: int
+    end: int
+    text: str
+
+
+def applied(text: str, edits: Iterable[Edit]) -> str:
+    """Return the text with every edit made."""
+    result, done = [], 0
+    for edit in sorted(edits, key=lambda each: (each.start, each.end)):
+        result += [text[done : edit.start], edit.text]
+        done = max(done, edit.end)
+    return "".join([*result, text[done:]])
+
+
+def add_entries(text: str, key: yaml.Node, mapping: yaml.Node, entries: Mapping[str, str]) -> Edit:
+    """Return the edit that puts entries at the beginning of a mapping that a key holds; both stay as they are.
+
+    Raises:
+        CannotEditError: the mapping is not below its key.
+    """
+    if isinstance(mapping, yaml.MappingNode) and mapping.flow_style:
+        return _into_flow(text, mapping, [(name, _quoted(value)) for name, value in entries.items()])
+    column = mapping.value[0][0].start_mark.column if yt.pairs(mapping) else key.start_mark.column + _INDENT
+    if yt.pairs(mapping) and mapping.value[0][0].start_mark.line == key.start_mark.line:
+        raise CannotEditError
+    return _lines_after(text, key.end_mark.index, _block(column, entries))
+
+
+def add_mapping(text: str, group: yaml.Node, group_key: yaml.Node | None, blocks: Mapping[str, dict[str, str]]) -> Edit:
+    """Return the edit that gives a group new keys, each with a mapping of its own.
+
+    They go below the group's own key, or below its ``groupName`` where it is an item of a list, so that no comment is
+    parted from what it is about.
+
+    Raises:
+        CannotEditError: the group is written in a way that leaves no such place.
+    """
+    if isinstance(group, yaml.MappingNode) and group.flow_style:
+        return _into_flow(text, group, [(name, _flow(entries)) for name, entries in blocks.items()])
+    first = group.value[0][0].start_mark
+    lines = []
+    for name, entries in blocks.items():
+        lines += [" " * first.column + f"{name}:", *_block(first.column + _step(group), entries)]
+    if group_key is not None and first.line > group_key.end_mark.line:
+        return _lines_after(text, group_key.end_mark.index, lines)
+    name_key, name_value = yt.own_pairs(group).get("groupName", (None, None))
+    if name_key is None or name_value is None or name_key.start_mark.line != name_value.end_mark.line:
+        raise CannotEditError
+    return _lines_after(text, name_value.end_mark.index, lines)
+
+
+def remove_entries(text: str, key: yaml.Node, mapping: yaml.Node, names: Collection[str]) -> list[Edit]:
+    """Return the edits that take entries out of the mapping that a key holds.
+
+    Raises:
+        CannotEditError: one of them does not have its lines to itself.
+    """
+    if not isinstance(mapping, yaml.MappingNode):
+        return []
+    if mapping.flow_style:
+        return _from_flow(mapping, names)
+    edits = [_lines_of(text, name, value) for name, value in mapping.value if name.value in names]
+    if len(edits) == len(mapping.value):
+        behind = re.compile(r"\s*:(?:[ \t]+&\S+)?").match(text, key.end_mark.index)
+        if behind is None:
+            raise CannotEditError
+        edits.append(Edit(behind.end(), behind.end(), " {}"))
+    return edits
+
+
+def trailing_comment(text: str, value: yaml.Node) -> str:
+    """Return the comment behind a value on its line, with its ``#``; empty where there is none."""
+    rest = text[value.end_mark.index : _line_end(text, value.end_mark.index)[0]]
+    return rest.strip() if rest.strip().startswith("#") else ""
+
+
+def replace_scalar(value: yaml.Node, text: str) -> Edit:
+    """Return the edit that writes a scalar anew, in quotes."""
+    plain = text.isprintable() and "'" not in text
+    return Edit(value.start_mark.index, value.end_mark.index, f"'{text}'" if plain else json.dumps(text))
+
+
+def _block(column: int, entries: Mapping[str, str]) -> list[str]:
+    return [" " * column + f"{_key(name)}: {_scalar(value)}" for name, value in entries.items()]
+
+
+def _flow(entries: Mapping[str, str]) -> str:
+    return "{" + ", ".join(f"{json.dumps(name)}: {_quoted(value)}" for name, value in entries.items()) + "}"
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z][A-Za-z0-9._/-]*", name) else json.dumps(name)
+
+
+def _scalar(value: str) -> str:
+    """Return a value in quotes; a comment that came with it stays behind it."""
+    comment = value.partition(_COMMENT)[2]
+    return _quoted(value) + (f"  {comment}" if comment else "")
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value.partition(_COMMENT)[0], ensure_ascii=False)
+
+
+_COMMENT = "\0"  # between a moved value and its comment; YAML has no such character
+
+
+def with_comment(value: str, comment: str) -> str:
+    """Return a value for ``add_entries`` and ``add_mapping`` with a comment to stand behind it."""
+    return f"{value}{_COMMENT}{comment}" if comment else value
+
+
+def _step(group: yaml.Node) -> int:
+    """Return how far the group's own mappings are indented."""
+    for key, value in group.value:
+        if isinstance(value, yaml.MappingNode) and value.value and not value.flow_style:
+            step = int(value.value[0][0].start_mark.column - key.start_mark.column)
+            if step > 0:
+                return step
+    return _INDENT
+
+
+def _line_end(text: str, place: int) -> tuple[int, int]:
+    """Return where the line ends, before its line break and behind it."""
+    found = _BREAK.search(text, place)
+    return (found.start(), found.end()) if found else (len(text), len(text))
+
+
+def _newline(text: str, place: int) -> str:
+    found = _BREAK.search(text, place) or _BREAK.search(text)
+    return found.group() if found else "\n"
+
+
+def _lines_after(text: str, place: int, lines: list[str]) -> Edit:
+    before, behind = _line_end(text, place)
+    newline = _newline(text, place)
+    if before == behind:  # the file's last line, without a line break
+        return Edit(behind, behind, "".join(newline + line for line in lines))
+    return Edit(behind, behind, "".join(line + newline for line in lines))
+
+
+def _lines_of(text: str, key: yaml.Node, value: yaml.Node) -> Edit:
+    """Return the edit that removes an entry with its lines."""
+    start = key.start_mark.index - key.start_mark.column
+    last = len(text[: value.end_mark.index].rstrip()) if value.end_mark.index > key.end_mark.index else 0
+    _, end = _line_end(text, max(last, key.end_mark.index))
+    if text[start : key.start_mark.index].strip():
+        raise CannotEditError
+    if end == len(text) and not _BREAK.search(text, max(last, key.end_mark.index)):
+        start = len(text[:start].rstrip("\r\n\x85\u2028\u2029"))
+    return Edit(start, end, "")
+
+
+def _into_flow(text: str, mapping: yaml.Node, entries: list[tuple[str, str]]) -> Edit:
+    """Put entries behind the opening brace; each on a line of its own where the first entry is on one."""
+    inside = text.index("{", mapping.start_mark.index) + 1
+    gap = re.compile(r"\s*").match(text, inside)
+    between = gap.group() if gap and _BREAK.search(gap.group()) and mapping.value else ""
+    written = [f"{json.dumps(name)}: {value}" for name, value in entries]
+    if not mapping.value:
+        return Edit(inside, inside, ", ".join(written))
+    behind = "" if between else " "
+    return Edit(inside, inside, "".join(f"{between}{each},{behind}" for each in written))
+
+
+def _from_flow(mapping: yaml.MappingNode, names: Collection[str]) -> list[Edit]:
+    """Take entries out of a flow mapping, each with the comma that belongs to it."""
+    edits, kept_end = [], None
+    for number, (key, value) in enumerate(mapping.value):
+        if key.value not in names:
+            kept_end = value.end_mark.index
+            continue
+        following = [each for each, _ in mapping.value[number + 1 :] if each.value not in names]
+        if following:
+            end = mapping.value[number + 1][0].start_mark.index
+            edits.append(Edit(key.start_mark.index, end, ""))
+        else:
+            start = key.start_mark.index if kept_end is None else kept_end
+            edits.append(Edit(start, value.end_mark.index, ""))
+            kept_end = value.end_mark.index
+    return edits

@@ -1,0 +1,85 @@
+"""What the user wrote for a group: `resources` and `labels`, and the same in rayStartParams, where it used to be."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from accel_scaling.kuberay import yaml_text as yt
+
+if TYPE_CHECKING:
+    from accel_scaling.kuberay.manifest import Group
+
+# rayStartParams that KubeRay 1.5 refuses beside `resources`, and the name of each there (validation.go).
+PARAMS = {"num-cpus": "CPU", "num-gpus": "GPU", "memory": "memory"}
+CUSTOM = "resources"
+LABELS = "labels"
+
+
+@dataclass(frozen=True)
+class Own:
+    """What the user wrote for a group.
+
+    Attributes:
+        resources: the group's ``resources``: names and quantities.
+        labels: the group's ``labels``.
+        params: in rayStartParams: the name under ``resources`` to the quantity.
+        param_labels: the labels in rayStartParams.
+        wrong: why rayStartParams.resources or .labels cannot be read; empty where they can.
+    """
+
+    resources: dict[str, str]
+    labels: dict[str, str]
+    params: dict[str, str]
+    param_labels: dict[str, str]
+    wrong: str = ""
+
+    @property
+    def all_resources(self) -> dict[str, str]:
+        """What Ray's autoscaler counts with: ``resources`` goes before rayStartParams."""
+        return {**self.params, **self.resources}
+
+    @property
+    def all_labels(self) -> dict[str, str]:
+        """The group's labels, those of rayStartParams included."""
+        return {**self.param_labels, **self.labels}
+
+
+def own(group: Group) -> Own:
+    """Return what the user wrote for a group."""
+    params = group.params
+    custom, wrong = custom_resources(params.get(CUSTOM) or "")
+    labels, wrong_labels = _labels(params.get(LABELS) or "")
+    moved = {name: params[param] for param, name in PARAMS.items() if params.get(param)}
+    return Own(
+        resources=yt.words(yt.at(group.node, "resources")),
+        labels=yt.words(yt.at(group.node, "labels")),
+        params={**moved, **custom},
+        param_labels=labels,
+        wrong=wrong or wrong_labels,
+    )
+
+
+def custom_resources(text: str) -> tuple[dict[str, str], str]:
+    """Return the resources of ``rayStartParams.resources``, and what is wrong with them.
+
+    It is JSON in quotes for a shell, inside or outside escaped: ``'"{\\"a\\": 1}"'``.
+    """
+    if not text:
+        return {}, ""
+    try:
+        found = json.loads(text.strip().strip("'\"`").replace("\\", ""))
+    except ValueError:
+        found = None
+    amounts = found.values() if isinstance(found, dict) else [None]
+    if any(isinstance(amount, bool) or not isinstance(amount, int) for amount in amounts):
+        return {}, f"rayStartParams.resources is {text}, and Ray reads quoted JSON of whole numbers there"
+    return {name: str(amount) for name, amount in found.items()}, ""
+
+
+def _labels(text: str) -> tuple[dict[str, str], str]:
+    parts = [part.partition("=") for part in text.strip("\"'").split(",") if part.strip()]
+    if any(not key.strip() or not sign or "=" in value for key, sign, value in parts):
+        return {}, f"rayStartParams.labels is {text}, and Ray reads KEY=VALUE,KEY=VALUE there"
+    return {key.strip(): value.strip() for key, _, value in parts}, ""

@@ -1,0 +1,186 @@
+"""What a group's pods will announce: from its limits, its selectors and the catalog. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog.kuberay_rules import Counts, Says
+from accel_scaling.catalog.tpu import slice_of_chip
+from accel_scaling.errors import UnknownTpuError
+from accel_scaling.fill.promise import (
+    LABEL_INSTANCE_TYPE,
+    LABEL_MARKET_TYPE,
+    LABEL_REGION,
+    LABEL_ZONE,
+    promise_for_devices,
+)
+from accel_scaling.fill.tpu import LABEL_POD_TYPE, LABEL_TOPOLOGY, LABEL_WORKER_ID, head_resource
+from accel_scaling.kuberay.candidates import Candidates, agreed, candidates, machines_named, mig_profile
+from accel_scaling.kuberay.devices import devices_of
+from accel_scaling.kuberay.selectors import terms_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from accel_scaling.catalog.lookup import Catalog
+    from accel_scaling.catalog.model import Chip
+    from accel_scaling.catalog.tpu import Slice
+    from accel_scaling.kuberay.devices import Devices
+    from accel_scaling.kuberay.manifest import Group
+    from accel_scaling.kuberay.selectors import Term
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a group should promise.
+
+    Attributes:
+        resources: Ray resources that Ray's autoscaler does not make of the group by itself.
+        labels: Ray node labels.
+        derived: Ray resources that it does make by itself.
+        notes: why something is not promised, and what to add, as sentences.
+    """
+
+    resources: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    derived: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def propose(group: Group, catalog: Catalog) -> Proposal:
+    """Return what a group should promise.
+
+    Args:
+        group: a group of a manifest.
+        catalog: what is known about machine types and accelerators.
+    """
+    terms, devices = terms_of(group), devices_of(group)
+    labels = _place(terms, catalog)
+    if len(devices) != 1 or not devices[0].amount:
+        return Proposal(labels=labels, notes=_without_devices(terms, devices))
+    (one,) = devices
+    of_devices = _of_devices(group, terms, one, catalog)
+    return Proposal(of_devices.resources, {**of_devices.labels, **labels}, of_devices.derived, of_devices.notes)
+
+
+def slice_of(terms: Sequence[Term], chips: Sequence[Chip], catalog: Catalog) -> Slice | None:
+    """Return the TPU slice that the selectors name, None where they name none, or one that does not exist.
+
+    Args:
+        terms: the alternatives of the group's selectors.
+        chips: what its devices may be.
+        catalog: where the chip comes from.
+    """
+    topologies = {term.only(Says.TOPOLOGY) for term in terms}
+    topology = next(iter(topologies)) if len(topologies) == 1 else None
+    if topology is None or len(chips) != 1:
+        return None
+    try:
+        return slice_of_chip(catalog, chips[0].name, topology)
+    except UnknownTpuError:
+        return None
+
+
+def _place(terms: Sequence[Term], catalog: Catalog) -> dict[str, str]:
+    """Return the labels that every alternative fixes: market type, region, zone and machine type."""
+    found = {
+        LABEL_MARKET_TYPE: _same([market_of(term) for term in terms]),
+        LABEL_REGION: _same([term.only(Says.REGION) for term in terms]),
+        LABEL_ZONE: _same([term.only(Says.ZONE) for term in terms]),
+        LABEL_INSTANCE_TYPE: _same([_machine_type(term, catalog) for term in terms]),
+    }
+    return {label: value for label, value in found.items() if value}
+
+
+def market_of(term: Term) -> str | None:
+    """Return ``spot`` or ``on-demand`` where a term's labels say it, None where they don't, or contradict."""
+    markets = {each.label.markets.get(value) for each in term.of(Says.MARKET) for value in each.values}
+    return _same(list(markets))
+
+
+def _machine_type(term: Term, catalog: Catalog) -> str | None:
+    named = [machines_named(each, catalog) or [] for each in term.of(Says.MACHINE)]
+    return named[0][0].name if len(named) == 1 and len(named[0]) == 1 else None
+
+
+def _same(values: Sequence[str | None]) -> str | None:
+    return values[0] if len(set(values)) == 1 else None
+
+
+def _without_devices(terms: Sequence[Term], devices: Sequence[Devices]) -> tuple[str, ...]:
+    if len(devices) > 1:
+        names = " and ".join(each.name for each in devices)
+        return (f"its limits have {names}; a Ray node has one kind of accelerator, so nothing is promised for them",)
+    if devices:
+        return (f"its limit {devices[0].name}: {devices[0].text} is no whole number, so nothing is promised",)
+    chip = next((each for term in terms for each in term.of(Says.CHIP)), None)
+    if chip is None:
+        return ()
+    return (f"it selects nodes by {chip}, and its limits ask for no device of theirs: its pods get none",)
+
+
+def _of_devices(group: Group, terms: Sequence[Term], devices: Devices, catalog: Catalog) -> Proposal:
+    kind = devices.kind
+    found = candidates(terms, devices, catalog)
+    if found.trouble:
+        return Proposal(notes=(f"{found.trouble}; nothing is promised for its devices",))
+    profile = mig_profile(terms, devices) if kind.family == "nvidia" else None
+    if profile:
+        return _split(devices, {"GPU": devices.amount}, {f"mig-{profile}": devices.amount})
+    every = [chip for chip in catalog.chips.values() if chip.family == kind.family]
+    considered = found.chips or tuple(every)
+    chip, units = agreed(considered), _units(devices, considered)
+    if chip is None or units is None:
+        known = _split(devices, {kind.resource: units} if units else {}, {})
+        return Proposal(known.resources, {}, known.derived, (_unknown(found, devices, complete=not known.resources),))
+    promised = promise_for_devices(chip, units)
+    types = {name: amount for name, amount in promised.resources.items() if name != kind.resource}
+    whole = _split(devices, {kind.resource: units}, types)
+    if kind.family != "tpu":
+        return Proposal(whole.resources, promised.labels, whole.derived)
+    base = Proposal(whole.resources, promised.labels, whole.derived)
+    tpu = slice_of(terms, found.chips, catalog)
+    fits = tpu is not None and devices.amount * group.hosts == tpu.chips
+    return _of_slice(base, tpu, terms, hosts=group.hosts) if tpu and fits else base
+
+
+def _split(devices: Devices, resources: dict[str, int], types: dict[str, int]) -> Proposal:
+    """Return the device resource as derived where Ray makes it by itself, and what goes with it."""
+    if devices.kind.ray_derives:
+        return Proposal(types, derived=resources)
+    return Proposal({**resources, **types})
+
+
+def _units(devices: Devices, chips: Sequence[Chip]) -> int | None:
+    """Return how many units of the Ray resource the pod gets, None where that depends on which chip it is."""
+    if devices.kind.counts is not Counts.DEVICES:
+        return devices.amount
+    per_device = {chip.units_per_device for chip in chips}
+    return devices.amount * per_device.pop() if len(per_device) == 1 else None
+
+
+def _unknown(found: Candidates, devices: Devices, *, complete: bool) -> str:
+    what = "left alone" if complete else "its accelerator_type is left out"
+    if found.named:
+        names = " or ".join(chip.name for chip in found.chips)
+        return f"{what}: its pods may get {names}, and one group promises one; make a group of each"
+    return (
+        f"{what}: {devices.name}: {devices.text} does not say which accelerator it is; add a nodeSelector, such as "
+        f"{' or '.join(devices.kind.select_by)}"
+    )
+
+
+def _of_slice(base: Proposal, tpu: Slice, terms: Sequence[Term], *, hosts: int) -> Proposal:
+    """Add the labels of a TPU slice; a host's number and the head's resource only where there is one host."""
+    labels = {**base.labels, LABEL_TOPOLOGY: tpu.topology, LABEL_POD_TYPE: tpu.pod_type}
+    if hosts > 1:
+        return replace(base, labels=labels)
+    labels[LABEL_WORKER_ID] = "0"
+    head = {head_resource(tpu.pod_type): 1}
+    if all(each.in_selector for term in terms for each in term.of(*_TPU)):
+        return replace(base, labels=labels, derived={**base.derived, **head})
+    return replace(base, labels=labels, resources={**base.resources, **head})
+
+
+_TPU = (Says.CHIP, Says.TOPOLOGY)  # what Ray reads in the nodeSelector, and only there

@@ -1,0 +1,76 @@
+"""Where the pods of a group may run: their nodeSelector, and the nodeAffinity that is required."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog.kuberay_rules import Says, node_labels
+from accel_scaling.kuberay import yaml_text as yt
+
+if TYPE_CHECKING:
+    import yaml
+
+    from accel_scaling.catalog.kuberay_rules import NodeLabel
+    from accel_scaling.kuberay.manifest import Group
+
+REQUIRED = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One label that a node must have.
+
+    Attributes:
+        label: what is known of its key.
+        values: the values that will do.
+        line: the line of its key.
+        in_selector: whether the nodeSelector says it; else an affinity does.
+    """
+
+    label: NodeLabel
+    values: tuple[str, ...]
+    line: int
+    in_selector: bool
+
+    def __str__(self) -> str:
+        return f"{self.label.key}: {' or '.join(self.values)}"
+
+
+@dataclass(frozen=True)
+class Term:
+    """Labels that a node must have all of; one of several alternatives where an affinity has several terms."""
+
+    wanted: tuple[Wanted, ...] = field(default_factory=tuple)
+
+    def of(self, *says: Says) -> list[Wanted]:
+        """Return the labels that tell one of these."""
+        return [each for each in self.wanted if each.label.says in says]
+
+    def only(self, says: Says) -> str | None:
+        """Return the one value that is told, None where there is none, or several."""
+        values = {each.values for each in self.of(says)}
+        (one,) = values if len(values) == 1 else ((),)
+        return one[0] if len(one) == 1 else None
+
+
+def terms_of(group: Group) -> list[Term]:
+    """Return the alternatives where pods of a group may run; without an affinity there is one."""
+    everywhere = [
+        Wanted(label, (text,), yt.line(key), in_selector=True)
+        for name, (key, value) in yt.pairs(yt.at(group.pod, "nodeSelector")).items()
+        if (label := node_labels().get(name)) and (text := yt.word(value)) is not None
+    ]
+    alternatives = yt.items(yt.at(group.pod, *REQUIRED))
+    return [Term((*everywhere, *_expressions(each))) for each in alternatives] or [Term(tuple(everywhere))]
+
+
+def _expressions(term: yaml.Node) -> list[Wanted]:
+    """Return what a term asks for by ``In``; what it rules out (``NotIn``, ``Exists`` ...) names no accelerator."""
+    found = []
+    for each in yt.items(yt.at(term, "matchExpressions")):
+        label = node_labels().get(yt.word(yt.at(each, "key")) or "")
+        values = tuple(text for item in yt.items(yt.at(each, "values")) if (text := yt.word(item)) is not None)
+        if label and values and yt.word(yt.at(each, "operator")) == "In":
+            found.append(Wanted(label, values, yt.line(each), in_selector=False))
+    return found
