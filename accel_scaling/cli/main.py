@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # In the order in which a user meets them; each module has HELP, EXAMPLES, add_arguments(parser) and run(args).
-COMMANDS = ("fill", "catalog", "rehearse", "detect", "confirm", "status")
+COMMANDS = ("init", "fill", "catalog", "rehearse", "detect", "confirm", "status")
 
 TAKE_A_COMMAND = ("rehearse",)  # what follows `--` is run on the cluster, as it stands
 
