@@ -1,4 +1,4 @@
-"""The tables of options in docs/commands.md, from the commands' own parser: `python -m tests.commands_page` writes them.
+"""The tables of options in docs/commands.md, from the commands' parser: `python -m tests.commands_page` writes them.
 
 What stands around a table is written by hand: what the command is for, its exit codes, the keys of its JSON. A command
 that has no section yet gets one at the end of the page, to be completed.
@@ -58,13 +58,14 @@ def sections(text: str) -> dict[str, str]:
 def rewritten(text: str) -> str:
     """Return the page with every table as it should be."""
     for name, (command, about) in commands().items():
-        body = sections(text).get(name)
+        body, made = sections(text).get(name), table(command)
         if body is None:
-            text = f"{text.rstrip()}\n\n## `{name}`\n\n{about[:1].upper()}{about[1:]}.\n\n{table(command)}\nExit codes: 0, 2.\n"
+            begin = f"{text.rstrip()}\n\n## `{name}`\n\n{about[:1].upper()}{about[1:]}."
+            text = f"{begin}\n\n{made}\nExit codes: 0, 2.\n"
         elif TABLE.search(body):
-            text = text.replace(body, TABLE.sub(lambda _, made=table(command): made, body))
+            text = text.replace(body, made.join(TABLE.split(body, maxsplit=1)))
         else:
-            text = text.replace(body, f"{body.rstrip()}\n\n{table(command)}\n")
+            text = text.replace(body, f"{body.rstrip()}\n\n{made}\n")
     return text
 
 

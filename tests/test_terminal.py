@@ -187,8 +187,13 @@ def test_on_a_terminal_the_line_says_what_is_done_for_how_long_gives_way_to_text
 def test_an_error_while_something_is_done_ends_the_line_too() -> None:
     out = Terminal()
     line = StatusLine(out)
-    with pytest.raises(KeyboardInterrupt), line.doing("ray up"):
-        line.show("ray up ... 1 s")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with line.doing("ray up"):
+            line.show("ray up ... 1 s")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert out.getvalue().endswith("\r\033[K")
     assert [thread.name for thread in threading.enumerate() if thread.name == "status line"] == []
