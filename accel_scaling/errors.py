@@ -35,6 +35,10 @@ class ClusterConfigError(AccelScalingError):
     """A cluster file that is not one, or that lacks something: the text names the key."""
 
 
+class StarterError(AccelScalingError):
+    """A cluster file that `accel-scaling init` is asked for and cannot write: the text names the option."""
+
+
 class RehearsalError(AccelScalingError):
     """The local cloud could not be started or used on this machine."""
 

@@ -1,15 +1,13 @@
-"""Aligned columns for people, and whether a terminal wants colours."""
+"""Aligned columns for people."""
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING
+
+from accel_scaling.paint import Paint, painted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-
-_BOLD, _PLAIN = "\033[1m", "\033[0m"
 
 
 def render(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
@@ -33,6 +31,5 @@ def render(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Coll
 
 
 def bold(text: str) -> str:
-    """Return the text in bold on a terminal that takes it; NO_COLOR (no-color.org) turns it off."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
-    return text if plain else f"{_BOLD}{text}{_PLAIN}"
+    """Return the text in bold where standard output is a terminal that takes it."""
+    return painted(text, Paint.HEAD)

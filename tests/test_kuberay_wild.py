@@ -81,7 +81,7 @@ def test_only_lines_are_put_in_and_a_second_fill_changes_nothing(text: str, vers
 @settings(max_examples=20)
 @given(wild())
 def test_a_fill_is_the_same_with_and_without_comments(text: str) -> None:
-    plain = yaml.dump_all(yaml.load_all(text.removeprefix("\ufeff"), Loader=_Lenient), Dumper=yaml.SafeDumper)  # noqa: S506
+    plain = yaml.dump_all(yaml.load_all(text.removeprefix("\ufeff"), Loader=_Lenient), Dumper=yaml.SafeDumper)
     values = [yaml.load(each, Loader=_Lenient) for each in _documents(fill(plain, "a", shipped_catalog()).text)]
     wanted = [yaml.load(each, Loader=_Lenient) for each in _documents(fill(text, "a", shipped_catalog()).text)]
     assert values == wanted

@@ -13,6 +13,7 @@ from accel_scaling.confirm.settle import settled_verdict
 from accel_scaling.confirm.words import EXIT_CONFIRMED, EXIT_NOT_CONFIRMED, PAGE, WORDS
 from accel_scaling.detect import detect
 from accel_scaling.errors import AccelScalingError
+from accel_scaling.paint import Paint, painted
 
 
 def _words(exit_code: int) -> str:
@@ -58,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
     """
     promised = _promise(args.expect)
     verdict = settled_verdict(lambda: compare(promised, detect()), wait_s=args.wait)
-    text = json.dumps(verdict.to_json(), indent=2) if args.json else f"{verdict.word.value}: {verdict.message}"
+    word = painted(verdict.word.value, Paint.GOOD if verdict.confirmed else Paint.BAD)
+    text = json.dumps(verdict.to_json(), indent=2) if args.json else f"{word}: {verdict.message}"
     sys.stdout.write(text + "\n")
     return EXIT_CONFIRMED if verdict.confirmed else EXIT_NOT_CONFIRMED
 

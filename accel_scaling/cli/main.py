@@ -8,14 +8,16 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from accel_scaling.cli.help import with_examples
 from accel_scaling.errors import AccelScalingError
+from accel_scaling.paint import Paint, painted
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # In the order in which a user meets them; each module has HELP, EXAMPLES, add_arguments(parser) and run(args).
-COMMANDS = ("fill", "catalog", "plan", "kuberay", "rehearse", "detect", "confirm", "status")
+COMMANDS = ("init", "fill", "catalog", "plan", "kuberay", "rehearse", "detect", "confirm", "status", "completion")
 
 TAKE_A_COMMAND = ("rehearse",)  # what follows `--` is run on the cluster, as it stands
 
@@ -28,14 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     # Taken off here: argparse loses a `-- COMMAND` that follows options.
     end = arguments.index("--") if wanted in TAKE_A_COMMAND and "--" in arguments else len(arguments)
-    args = _parser(wanted).parse_args(arguments[:end], argparse.Namespace(command=arguments[end + 1 :]))
+    args = parser(wanted).parse_args(arguments[:end], argparse.Namespace(command=arguments[end + 1 :]))
     if not hasattr(args, "run"):
-        _parser(None).print_help()
+        parser(None).print_help()
         return 2
     try:
         return int(args.run(args))
     except AccelScalingError as error:
-        sys.stderr.write(f"accel-scaling: {error}\n")
+        sys.stderr.write(f"{painted('accel-scaling:', Paint.BAD, sys.stderr)} {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -44,28 +46,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser(wanted: str | None) -> argparse.ArgumentParser:
-    """Return the parser; only the wanted command's module is imported, so that each command starts fast."""
-    parser = argparse.ArgumentParser(
+def parser(wanted: str | None) -> argparse.ArgumentParser:
+    """Return the parser; only the wanted command's module is imported, so that each command starts fast.
+
+    Args:
+        wanted: a command's name; None, and any other word, is for all of them.
+    """
+    made = argparse.ArgumentParser(
         prog="accel-scaling",
         description="Launch accelerator machines with Ray that are what the cluster file promised.",
         epilog="`accel-scaling COMMAND --help` shows each command's options and examples.",
     )
-    parser.add_argument("--version", action="version", version=f"accel-scaling {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    made.add_argument("--version", action="version", version=f"accel-scaling {__version__}")
+    commands = made.add_subparsers(title="commands", metavar="COMMAND")
     names = (wanted,) if wanted in COMMANDS else COMMANDS
     for name in names:
         module = importlib.import_module(f"accel_scaling.cli.{name}")
-        command = commands.add_parser(
-            name,
-            help=module.HELP,
-            description=module.HELP,
-            epilog=module.EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        command = commands.add_parser(name, help=module.HELP, description=module.HELP)
         module.add_arguments(command)
+        with_examples(command, module.EXAMPLES)
         command.set_defaults(run=module.run)
-    return parser
+    return made
 
 
 if __name__ == "__main__":

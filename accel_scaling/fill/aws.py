@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
 
 CLOUD = "aws"
+
+_ZONE = re.compile(r"([a-z]+(?:-[a-z]+)+-[0-9]+)[a-z]")  # us-west-2a: a region and a letter
 
 
 def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machine:
@@ -56,11 +59,16 @@ def region_of(config: dict[str, Any]) -> str:
     """Return the cluster's AWS region.
 
     Raises:
-        ClusterConfigError: there is none.
+        ClusterConfigError: there is none, or it is a zone.
     """
     region = (config.get("provider") or {}).get("region")
     if not isinstance(region, str) or not region:
         raise ClusterConfigError("provider.region is missing; name an AWS region there, such as us-west-2")
+    if zone := _ZONE.fullmatch(region):
+        raise ClusterConfigError(
+            f"provider.region is {region!r}, which is a zone; write region: {zone[1]}, and availability_zone: {region} "
+            "where it is to be that zone only"
+        )
     return region
 
 

@@ -76,15 +76,9 @@ def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ClusterConfigError: the config's provider is of no cloud that is known.
     """
-    import importlib.metadata  # 20 ms that only the `fill` command pays
-
-    try:
-        requirement = f"ray[default]=={importlib.metadata.version('ray')}"
-    except importlib.metadata.PackageNotFoundError:
-        requirement = "ray[default]"
     cloud = reader_of(config["provider"]).CLOUD
     module, package = HEAD_PACKAGE[cloud]
-    install = f"command -v ray >/dev/null || python3 -m pip install '{requirement}'"
+    install = f"command -v ray >/dev/null || python3 -m pip install '{ray_requirement()}'"
     wanted = {
         "max_workers": DEFAULT_MAX_WORKERS,
         "setup_commands": [*BEFORE_RAY[cloud], install],
@@ -92,3 +86,13 @@ def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
         "worker_setup_commands": [],
     }
     return {**copy.deepcopy(config), **{key: value for key, value in wanted.items() if key not in config}}
+
+
+def ray_requirement() -> str:
+    """Return what pip is to install on nodes: the Ray version of this machine, where it has one."""
+    import importlib.metadata  # 20 ms that only the commands that write files pay
+
+    try:
+        return f"ray[default]=={importlib.metadata.version('ray')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "ray[default]"

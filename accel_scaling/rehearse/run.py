@@ -11,7 +11,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -24,6 +24,7 @@ from accel_scaling.rehearse.clouds import cloud_of
 from accel_scaling.rehearse.config import demands_of
 from accel_scaling.rehearse.faults_option import FaultSource
 from accel_scaling.rehearse.own import introduced, own_types
+from accel_scaling.rehearse.status_line import StatusLine
 from accel_scaling.rehearse.timeline import Timeline
 from accel_scaling.rehearse.watch import Watcher
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.local_hosts.local_cloud import LocalCloud
     from accel_scaling.local_hosts.settings import Kind
+    from accel_scaling.paint import Stream
     from accel_scaling.rehearse.clouds import Rehearsed
     from accel_scaling.rehearse.own import Own
 
@@ -61,7 +63,10 @@ class Rehearsal:
     faults: FaultSource = field(default_factory=FaultSource)
     kind: Kind | None = None
     timeout_s: float = timings.REHEARSAL_TASK_TIMEOUT_S
-    out: IO[str] = sys.stdout
+    out: Stream = sys.stdout
+
+    def __post_init__(self) -> None:
+        self.line = StatusLine(self.out)
 
     def run(self) -> int:
         """Bring the cluster up, run the command, tear everything down; return the command's exit code.
@@ -84,21 +89,26 @@ class Rehearsal:
 
     @contextlib.contextmanager
     def _begun(self, cloud: Rehearsed, own: dict[str, Own]) -> Iterator[LocalCloud]:
-        with tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder:
+        with (
+            tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
+            contextlib.ExitStack() as stack,
+        ):
             write_own(Path(folder), {name: each.hardware for name, each in own.items()})
-            with cloud.local(Path(folder), self.kind, self.config) as local:
-                local.set_faults(self.faults.now)
-                yield local
+            with self.line.doing(f"{cloud.name} starts on this machine"):
+                local = stack.enter_context(cloud.local(Path(folder), self.kind, self.config))
+            local.set_faults(self.faults.now)
+            yield local
 
     def _introduce(self, cloud: Rehearsed, local: LocalCloud, skipped: list[str], own: list[str]) -> None:
         name = self.config.get("cluster_name", "cluster")
-        self.out.write(f"rehearsal of {name}: real Ray and its autoscaler; {cloud.name} and the devices are emulated\n")
-        self.out.write(f"hosts: {local.reason}\n")
+        self.line.write(
+            f"rehearsal of {name}: real Ray and its autoscaler; {cloud.name} and the devices are emulated\n"
+        )
+        self.line.write(f"hosts: {local.reason}\n")
         if skipped:
-            self.out.write(f"not rehearsed: {', '.join(skipped)}\n")
-        self.out.writelines(f"{line}\n" for line in own)
-        self.out.write("\n")
-        self.out.flush()
+            self.line.write(f"not rehearsed: {', '.join(skipped)}\n")
+        self.line.write("".join(f"{line}\n" for line in own) + "\n")
+        self.line.flush()
 
 
 class _Act:
@@ -110,21 +120,23 @@ class _Act:
         self._cluster = str(cluster)
         self._log = cluster.with_name("ray-up.log")
         self._filled = filled["available_node_types"]
-        self._timeline = Timeline(time.time(), rehearsal.out)
+        self._timeline = Timeline(time.time(), rehearsal.line)
         self._node_types = _node_types_by_machine(cloud_of(rehearsal.config), self._filled)
 
     def play(self) -> int:
         watcher = Watcher(self._local, self._timeline, self._node_types, self._rehearsal.faults)
         watcher.start()
         try:
-            self._up()
+            with self._rehearsal.line.doing("`ray up`: the head boots, and Ray starts on it"):
+                self._up()
             code = self._command() if self._rehearsal.command else self._tasks()
             self._timeline.say(time.time(), "down", "ray down")
-            self._ray("down", "-y", self._cluster)
+            with self._rehearsal.line.doing("`ray down` terminates the machines"):
+                self._ray("down", "-y", self._cluster)
         finally:
             watcher.stop()
         promised = {name: node_type["resources"] for name, node_type in self._filled.items()}
-        self._rehearsal.out.write("\n" + self._timeline.closing_table(promised) + "\n")
+        self._rehearsal.line.write("\n" + self._timeline.closing_table(promised) + "\n")
         return code
 
     def _up(self) -> None:
@@ -161,8 +173,9 @@ class _Act:
         for demand in demands:
             text = f"a task with accelerator_type={demand['accelerator_type']!r}, {demand['resource']}: 1"
             self._timeline.say(time.time(), "submitted", text)
-        results = self._try(demands)
-        self._let_join()
+        with self._rehearsal.line.doing("tasks wait for their machines"):
+            results = self._try(demands)
+            self._let_join()
         return 0 if all(result["ran"] for result in results) else 1
 
     def _let_join(self) -> None:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
+from accel_scaling.paint import Paint, painted
 from accel_scaling.table import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from accel_scaling.paint import Stream
+
 BYTES_PER_GIB = 1024**3
-_COLOURS = {"confirmed": "32", "running": "32", "refused": "31", "failed": "31", "pending": "33"}
+_PAINTS = {
+    "confirmed": Paint.GOOD,
+    "running": Paint.GOOD,
+    "refused": Paint.BAD,
+    "failed": Paint.BAD,
+    "pending": Paint.WAITS,
+}
 
 
 @dataclass
@@ -38,18 +46,17 @@ class Machine:
 class Timeline:
     """Prints what happens, when it happens, and remembers it for the closing table."""
 
-    def __init__(self, started_s: float, out: IO[str] = sys.stdout) -> None:
+    def __init__(self, started_s: float, out: Stream = sys.stdout) -> None:
         """Start the clock at ``started_s`` (Unix time)."""
         self.started_s = started_s
         self.machines: dict[str, Machine] = {}
         self._out = out
-        self._colours = out.isatty() and "NO_COLOR" not in os.environ
 
     def say(self, at_s: float, word: str, text: str) -> None:
         """Print one line: seconds since the start, what happened, to what."""
         shown = f"{word:<10}"
-        if self._colours and word in _COLOURS:
-            shown = f"\033[{_COLOURS[word]}m{shown}\033[0m"
+        if word in _PAINTS:
+            shown = painted(shown, _PAINTS[word], self._out)
         self._out.write(f"{at_s - self.started_s:7.1f} s  {shown} {text}\n")
         self._out.flush()
 

@@ -1,0 +1,57 @@
+"""`accel-scaling completion`: what a shell needs to complete commands, options and files, from the real parser."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accel_scaling.cli.help import sub_commands
+from accel_scaling.errors import AccelScalingError
+
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "print what your shell needs to complete commands, options and files"
+EXAMPLES = """examples:
+  accel-scaling completion bash > ~/.local/share/bash-completion/completions/accel-scaling
+  accel-scaling completion zsh > ~/.zfunc/_accel-scaling       with fpath+=~/.zfunc before compinit in ~/.zshrc
+  accel-scaling completion fish > ~/.config/fish/completions/accel-scaling.fish
+  accel-scaling completion tcsh > ~/.accel-scaling.tcsh        and source it in ~/.tcshrc
+"""
+
+SHELLS = ("bash", "zsh", "fish", "tcsh")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the shell's script.
+
+    Raises:
+        AccelScalingError: the installed shtab is too old for this shell.
+    """
+    import shtab
+
+    from accel_scaling.cli.main import parser
+
+    if args.shell not in shtab.SUPPORTED_SHELLS:
+        raise AccelScalingError(
+            f"the installed shtab {shtab.__version__} writes nothing for {args.shell}; `pip install --upgrade shtab`"
+        )
+    every = parser(None)
+    _complete_files(every, shtab.FILE)
+    sys.stdout.write(str(shtab.complete(every, shell=args.shell)) + "\n")
+    return 0
+
+
+def _complete_files(parser: argparse.ArgumentParser, how: dict[str, str]) -> None:
+    """Let every argument that is a path be completed as one; shtab looks for the attribute ``complete``."""
+    for action in parser._actions:  # noqa: SLF001 - argparse has no public way to ask
+        if action.type is Path:
+            action.complete = how  # type: ignore[attr-defined]
+    for command, _ in sub_commands(parser).values():
+        _complete_files(command, how)

@@ -1,0 +1,34 @@
+"""What `--help` shows below the options: examples; each sub-command of a command has its own of them."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def with_examples(parser: argparse.ArgumentParser, text: str) -> None:
+    """Show a command's examples below its options, and below those of each sub-command its own ones.
+
+    Args:
+        parser: the command's, complete.
+        text: the command's EXAMPLES: paragraphs, of which the first is ``examples:`` and lines that begin with the
+            whole command; a paragraph of exit codes is every sub-command's too.
+    """
+    parser.epilog, parser.formatter_class = text, argparse.RawDescriptionHelpFormatter
+    paragraphs = text.strip("\n").split("\n\n")
+    exit_codes = [each for each in paragraphs if each.startswith("exit codes")]
+    for name, (command, about) in sub_commands(parser).items():
+        own = [line for line in text.splitlines() if line.lstrip().startswith(f"{parser.prog} {name} ")]
+        command.description = command.description or about
+        command.formatter_class = argparse.RawDescriptionHelpFormatter
+        if command.epilog is None and own:
+            command.epilog = "\n\n".join(["\n".join(["examples:", *own]), *exit_codes])
+
+
+def sub_commands(parser: argparse.ArgumentParser) -> dict[str, tuple[argparse.ArgumentParser, str]]:
+    """Return the sub-commands of a parser by name, each with its parser and the sentence about it; none may be."""
+    found = {}
+    for action in parser._actions:  # noqa: SLF001 - argparse has no public way to ask
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            about = {each.dest: each.help or "" for each in action._get_subactions()}  # noqa: SLF001
+            found.update({name: (each, about.get(name, "")) for name, each in action.choices.items()})
+    return found

@@ -1,0 +1,102 @@
+"""`accel-scaling init`: a complete, commented cluster file for the accelerators that you want; no network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from accel_scaling.errors import ClusterConfigError, StarterError
+
+if TYPE_CHECKING:
+    import argparse
+
+HELP = "write a complete, commented cluster file for the accelerators that you want; no network"
+EXAMPLES = """examples:
+  accel-scaling init aws --accelerator A100-80G:8 --accelerator T4 --spot -o cluster.yaml
+  accel-scaling init aws --accelerator Trainium2 --cpus 16 --region us-east-2
+  accel-scaling init gcp --accelerator L4 --accelerator V100:8 --project my-project --zones us-central1-a,us-central1-b
+  accel-scaling init gcp --accelerator v5litepod-16       a TPU slice by its name
+  accel-scaling init gcp --accelerator TPU-V4:8           the one with 8 chips
+
+An accelerator is written as `accel-scaling catalog find` has it, and COUNT is how many one machine has at least. Of the
+machine types that have so many the smallest is taken, and comments name others.
+
+exit codes: 0, 2 for what no machine has, or a file that is there already
+"""
+
+CLOUDS = ("aws", "gcp")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("cloud", metavar="CLOUD", choices=CLOUDS, help="aws or gcp")
+    what = "what the workers have, e.g. A100-80G:8 or v5litepod-16; may be given more than once"
+    parser.add_argument("--accelerator", metavar="NAME[:COUNT]", action="append", default=[], help=what)
+    plain = "workers without an accelerator, of N vCPUs or more; may be given more than once"
+    parser.add_argument("--cpus", metavar="N", type=_number, action="append", default=[], help=plain)
+    parser.add_argument("--spot", action="store_true", help="workers at the spot price, which the cloud may take back")
+    most = "machines at once, over all node types (default: %(default)s)"
+    parser.add_argument("--max-workers", metavar="N", type=_number, default=2, help=most)
+    parser.add_argument("--name", metavar="NAME", help="the cluster's (default: made of cloud and accelerator)")
+    parser.add_argument("--region", metavar="REGION", help="where it runs (default: the usual one, which is said)")
+    zones = "zones to try in turn, each in full; needed with --region on gcp"
+    parser.add_argument("--zones", metavar="ZONE,...", help=zones)
+    parser.add_argument("--project", metavar="ID", help="gcp: your project (default: to be put into the file)")
+    own = "a user catalog, as in provider.catalog; may be given more than once, the first is strongest"
+    parser.add_argument("--catalog", metavar="FILE", type=Path, action="append", default=[], help=own)
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of printing")
+    parser.add_argument("--force", action="store_true", help="write FILE even where it is there already")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print or write the file; what is to be put into it is said on standard error."""
+    from accel_scaling.catalog.load import load_catalog
+    from accel_scaling.fill.cluster import fill
+    from accel_scaling.starter.asked import Wanted, parse_asked
+    from accel_scaling.starter.write import starter, to_fill_in
+
+    wanted = Wanted(
+        cloud=args.cloud,
+        accelerators=tuple(parse_asked(text) for text in args.accelerator),
+        cpus=tuple(args.cpus),
+        spot=args.spot,
+        max_workers=args.max_workers,
+        name=args.name,
+        region=args.region,
+        zones=tuple(zone.strip() for zone in (args.zones or "").split(",") if zone.strip()),
+        project=args.project,
+        catalogs=tuple(str(path) for path in args.catalog),
+        file=str(args.output or "cluster.yaml"),
+    )
+    catalog = load_catalog(args.catalog)
+    text = starter(wanted, catalog)
+    fill(yaml.safe_load(text), catalog)  # refuses what the launch would refuse
+    if args.output is None:
+        sys.stdout.write(text + "\n")
+    else:
+        _write(args.output, text + "\n", force=args.force)
+        sys.stderr.write(f"wrote {args.output}; next: accel-scaling fill {args.output}\n")
+    for line in to_fill_in(text):
+        sys.stderr.write(f"note: before `ray up`, put yours into {line}\n")
+    return 0
+
+
+def _write(path: Path, text: str, *, force: bool) -> None:
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise StarterError(f"{path} is there already; write another with -o, or over it with --force") from None
+    except OSError as error:
+        raise ClusterConfigError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _number(text: str) -> int:
+    import argparse
+
+    if text.isascii() and text.isdigit() and 0 < len(text) <= 6 and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")

@@ -1,0 +1,117 @@
+"""Where the cluster of a starter file runs: as asked, else where such accelerators usually are."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accel_scaling.errors import ClusterConfigError, StarterError
+from accel_scaling.fill import aws, gcp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from accel_scaling.catalog.model import Chip
+    from accel_scaling.starter.asked import Wanted
+
+_FILE = Path(__file__).parent / "usual_places.csv"
+_REGION_OF_AWS = re.compile(r"[a-z]+(?:-[a-z]+)+-[0-9]+")
+_ZONE_OF_AWS = re.compile(r"([a-z]+(?:-[a-z]+)+-[0-9]+)[a-z]")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A region with zones in it.
+
+    Attributes:
+        region: its name.
+        zones: in the order to try them; none on AWS for all of the region's.
+        head: the machine type of the head there.
+        given: the user said so.
+    """
+
+    region: str
+    zones: tuple[str, ...]
+    head: str
+    given: bool
+
+
+def place(wanted: Wanted, chips: Iterable[Chip]) -> Place:
+    """Return where the cluster runs.
+
+    Args:
+        wanted: with the region and the zones that were asked for, if any.
+        chips: the workers' accelerators.
+
+    Raises:
+        StarterError: region and zones that are none or contradict each other, or accelerators that are usually in
+            different regions.
+    """
+    if not wanted.zones and wanted.region is None:
+        return _usual(wanted.cloud, chips)
+    region = _region_on_aws(wanted) if wanted.cloud == aws.CLOUD else _region_on_gcp(wanted)
+    known = [row for row in _rows() if row["cloud"] == wanted.cloud]
+    head = next((row for row in known if row["region"] == region), known[0])["head"]
+    return Place(region, wanted.zones, head, given=True)
+
+
+def _usual(cloud: str, chips: Iterable[Chip]) -> Place:
+    rows = {row["accelerator"]: row for row in _rows() if row["cloud"] == cloud}
+    found = {name: rows[name] for name in (chip.name for chip in chips) if name in rows}
+    if len({row["region"] for row in found.values()}) > 1:
+        where = " and ".join(f"{name} in {row['zones'] or row['region']}" for name, row in found.items())
+        raise StarterError(f"a cluster runs in one region, and you would usually find {where}; choose with --zones")
+    row = next(iter(found.values()), rows[""])
+    return Place(row["region"], tuple(row["zones"].split()), row["head"], given=False)
+
+
+def _region_on_aws(wanted: Wanted) -> str:
+    if not wanted.zones:
+        return _region_alone(wanted.region)
+    regions = []
+    for zone in wanted.zones:
+        match = _ZONE_OF_AWS.fullmatch(zone)
+        if match is None:
+            raise StarterError(f"--zones: {zone!r} is no zone; write each in full, such as us-west-2a")
+        regions.append(match[1])
+    return _one_region(wanted, regions)
+
+
+def _region_on_gcp(wanted: Wanted) -> str:
+    if not wanted.zones:
+        raise StarterError(
+            f"--region {wanted.region} alone does not say where machines run on Google Cloud; name zones of it with "
+            f"--zones, such as {wanted.region}-b"
+        )
+    try:
+        zones = gcp.zones_of({"availability_zone": list(wanted.zones)})
+    except ClusterConfigError as error:
+        raise StarterError(f"--zones: {error}") from None
+    return _one_region(wanted, [zone.rpartition("-")[0] for zone in zones])
+
+
+def _one_region(wanted: Wanted, regions: list[str]) -> str:
+    different = dict.fromkeys([*([wanted.region] if wanted.region else []), *regions])
+    if len(different) > 1:
+        raise StarterError(f"--region and --zones name {' and '.join(different)}; a cluster runs in one region")
+    return regions[0]
+
+
+def _region_alone(name: str | None) -> str:
+    try:
+        region = aws.region_of({"provider": {"region": name}})
+    except ClusterConfigError as error:
+        raise StarterError(f"--region: {error}") from None
+    if not _REGION_OF_AWS.fullmatch(region):
+        raise StarterError(f"--region: {region!r} is no region of AWS; write one such as us-west-2")
+    return region
+
+
+@functools.cache
+def _rows() -> tuple[dict[str, str], ...]:
+    with _FILE.open(encoding="utf-8", newline="") as file:
+        return tuple(csv.DictReader(file))

@@ -1,0 +1,90 @@
+"""`accel-scaling init` as a user calls it: what it refuses, and where it writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from accel_scaling.cli.main import main
+
+REFUSED = [
+    (["aws", "--accelerator", "A1000"], "accelerator 'A1000' is not in the catalog"),
+    (["aws", "--accelerator", "A1000"], "nearest: A100, "),
+    (["aws", "--accelerator", "A100:32"], "no machine of aws has so many; it comes in 8 (p4d.24xlarge)"),
+    (["gcp", "--accelerator", "T4:8"], "it comes in 1 (n1-standard-4), 2 (n1-standard-8), 4 (n1-standard-16)"),
+    (["aws", "--accelerator", "TPU-V4:8"], "no machine type of aws has it; gcp has it: v4-8, v4-16, v4-32 and more"),
+    (["aws", "--accelerator", "v4-8"], "TPUs are Google's; write `accel-scaling init gcp`"),
+    (["gcp", "--accelerator", "v4-7"], "TPU accelerator type 'v4-7' is not one that Google has; nearest: v4-8"),
+    (["gcp", "--accelerator", "v4-8:3"], "v4-8 is a whole slice, with 4 chips, and takes no count"),
+    (["gcp", "--accelerator", "TPU-V7X"], "the Cloud TPU API does not create this generation"),
+    (["gcp", "--accelerator", "A10G"], "no machine type of gcp has it; aws has it: g5.xlarge"),
+    (["aws", "--accelerator", "K80"], "AWS launches no p2 any more"),
+    (["gcp", "--accelerator", "K80"], "Google attaches no K80 any more"),
+    (["aws", "--accelerator", "T4:0"], "--accelerator 'T4:0': expected NAME or NAME:COUNT"),
+    (["aws"], "name what the workers have: --accelerator NAME[:COUNT], or --cpus N"),
+    (["aws", "--cpus", "999"], "m5.* has up to 96 vCPUs"),
+    (["aws", "--cpus", "2", "--region", "us-west-2a"], "'us-west-2a', which is a zone; write region: us-west-2"),
+    (["aws", "--cpus", "2", "--zones", "us-west-2"], "--zones: 'us-west-2' is no zone; write each in full"),
+    (["aws", "--cpus", "2", "--zones", "us-west-2a", "--region", "us-east-1"], "name us-east-1 and us-west-2"),
+    (["aws", "--cpus", "2", "--project", "p-1"], "--project is for gcp"),
+    (["aws", "--cpus", "2", "--name", "a b"], "--name 'a b': a cluster's name becomes part of"),
+    (["gcp", "--cpus", "2", "--project", "P 1"], "--project 'P 1' is no project's id"),
+    (["gcp", "--cpus", "2", "--region", "us-east1"], "name zones of it with --zones, such as us-east1-b"),
+    (["gcp", "--cpus", "2", "--zones", "us-east1"], "--zones: provider.availability_zone names 'us-east1'"),
+    (["gcp", "--accelerator", "TPU-V4", "--accelerator", "TPU-V6E"], "TPU-V4 in us-central2-b and TPU-V6E in us-east5"),
+    (["aws", "--cpus", "2", "--region", "Frankfurt"], "--region: 'Frankfurt' is no region of AWS; write one such as"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), REFUSED, ids=lambda value: str(value)[:60])
+def test_what_cannot_be_is_one_sentence_that_says_what_can(
+    options: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("accel-scaling: ")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [["--cpus", "0"], ["--max-workers", "x"], ["--cpus", "9999999"]])
+def test_a_number_that_is_none_is_bad_usage(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["init", "aws", *options])
+    assert ended.value.code == 2
+    assert "is not a whole number of 1 or more" in capsys.readouterr().err
+
+
+def test_without_a_file_it_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "aws", "--accelerator", "T4"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["cluster_name"] == "aws-t4"
+
+
+def test_a_file_that_is_there_is_written_over_with_force_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text("mine")
+    words = ["init", "aws", "--accelerator", "T4", "-o", str(path)]
+    assert main(words) == 2
+    assert f"{path} is there already; write another with -o, or over it with --force" in capsys.readouterr().err
+    assert path.read_text() == "mine"
+    assert main([*words, "--force"]) == 0
+    assert yaml.safe_load(path.read_text())["head_node_type"] == "head"
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "aws", "--accelerator", "T4", "-o", str(tmp_path / "no" / "c.yaml")]) == 2
+    assert "cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_accelerators_of_a_users_catalog_can_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mine = tmp_path / "aws_mine.csv"
+    mine.write_text("instance_type,vcpus,memory_mib,arch,accelerator,count\nx9.large,2,8192,x86_64,T4,5\n")
+    assert main(["init", "aws", "--accelerator", "T4:5", "--catalog", str(mine)]) == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["available_node_types"]["t4-x5"]["node_config"]["InstanceType"] == "x9.large"
+    assert config["provider"]["catalog"] == [str(mine)]
