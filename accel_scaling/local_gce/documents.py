@@ -49,6 +49,8 @@ class Method:
         http: the verb.
         pattern: matches a path; its groups are ``names``.
         names: parameters in the path.
+        parts: how many parts, between slashes, its paths have at least.
+        whole: whether a parameter is a whole resource name, so that they may have more.
         spec: the method's part of the document.
         schemas: the API's.
     """
@@ -57,6 +59,8 @@ class Method:
     http: str
     pattern: re.Pattern[str]
     names: tuple[str, ...]
+    parts: int
+    whole: bool
     spec: dict[str, Any]
     schemas: Schemas
 
@@ -94,7 +98,7 @@ def resolve(http: str, path: str, query: dict[str, list[str]], body: Any) -> Cal
     Raises:
         ApiError: 404 where no document has it, 400 where the document forbids a part of it.
     """
-    for method in _methods().get(http, ()):
+    for method in _candidates(http, path.count("/")):
         parameters = method.parameters(path)
         if parameters is None or not _fits(method, parameters):
             continue
@@ -142,6 +146,13 @@ def _query(method: Method, query: dict[str, list[str]]) -> dict[str, str]:
 
 
 @functools.cache
+def _candidates(http: str, parts: int) -> list[Method]:
+    """Return the methods whose paths may have so many parts: to try each of Google's is most of what a call costs."""
+    methods = _methods().get(http, ())
+    return [one for one in methods if one.parts == parts or (one.whole and one.parts < parts)]
+
+
+@functools.cache
 def _methods() -> dict[str, list[Method]]:
     """Return every method by HTTP verb, the most exact paths first."""
     found: dict[str, list[Method]] = {}
@@ -182,4 +193,5 @@ def _method(spec: dict[str, Any], service_path: str, schemas: Schemas) -> Method
         name, _, rest = after.partition("}")
         names.append(name.lstrip("+"))
         pattern += "(.+)" if name.startswith("+") else "([^/:]+)" if rest.startswith(":") else "([^/]+)"
-    return Method(spec["id"], spec["httpMethod"], re.compile(pattern), tuple(names), spec, schemas)
+    parts, whole = f"/{service_path}{spec['path']}".count("/"), "{+" in spec["path"]
+    return Method(spec["id"], spec["httpMethod"], re.compile(pattern), tuple(names), parts, whole, spec, schemas)
