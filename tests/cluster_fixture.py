@@ -31,11 +31,11 @@ GCP_MODULE = "accel_scaling.providers.gcp.GCPAcceleratorNodeProvider"
 # As the shells of `ray exec` begin.
 LOGIN = "source ~/.bashrc; "
 SSH_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=10")
-# Part of a cluster file: Ray without what no test asks it for (on each head 10 s of CPU, most of it the dashboard's), on
+# Part of a cluster file: Ray without what no test asks it for (on each head 10 s of CPU, most of it the dashboard), on
 # machines where there is none to stop, with an autoscaler that looks every 2 s, not every 5 s.
 LEAN_HEAD = (
     "export AUTOSCALER_UPDATE_INTERVAL_S=2; ray start --head --port=6379 --object-manager-port=8076 "
-    "--include-dashboard=false --include-log-monitor=false --ray-client-server-port=0 "
+    "--include-dashboard=false --include-log-monitor=false "
     "--autoscaling-config=~/ray_bootstrap_config.yaml"
 )
 LEAN_WORKER = "ray start --address=$RAY_HEAD_IP:6379 --object-manager-port=8076 --include-log-monitor=false"
@@ -97,7 +97,8 @@ class Cluster:
 
     def exec(self, command: str, content: str = "") -> str:
         """What a command prints on the head, with this content as its input."""
-        (key,) = (self.local.settings.laptop / ".ssh").glob("*.pem")
+        keys = (self.local.settings.laptop / ".ssh").glob("ray-autoscaler*")
+        (key,) = [path for path in keys if path.suffix != ".pub"]
         options = [word for option in SSH_OPTIONS for word in ("-o", option)]
         line = shlex.join(["bash", "--login", "-c", "-i", LOGIN + command])
         words = ["ssh", "-i", key, *options, f"{self.local.settings.ssh_user}@{self.head.address}", line]
