@@ -14,11 +14,18 @@ settings.load_profile("untimed")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(name="bundles", scope="session")
+def bundles_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder where the homes of all tests keep what `ray up` built: half a second of CPU for each build."""
+    return tmp_path_factory.mktemp("bundles")
+
+
 @pytest.fixture(autouse=True)
-def _home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundles: Path) -> None:
     """No test reads or writes the home, the cloud account or the catalogs of whoever runs it."""
     home = tmp_path / "home"
-    home.mkdir()
+    (home / ".cache").mkdir(parents=True)
+    (home / ".cache" / "accel_scaling").symlink_to(bundles)
     monkeypatch.setenv("HOME", str(home))
     for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)

@@ -12,7 +12,7 @@ import pytest
 from accel_scaling import __version__
 from accel_scaling.local_ec2.ec2 import Kind
 from accel_scaling.local_hosts.faults import Faults, fewer, no_driver, other
-from tests.cluster_fixture import V1, V2, cluster, config_of, machines_of
+from tests.cluster_fixture import LEAN, V1, V2, cluster, config_of, machines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -25,7 +25,7 @@ def test_a_task_launches_the_machine_that_it_asks_for_and_the_package_came_with_
 ) -> None:
     config = config_of({"t4": "g4dn.xlarge", "a10g": "g5.xlarge", "part": "g6f.large"})
     config["available_node_types"]["part"]["node_config"]["ImageId"] = "ami-0123456789abcdef0"  # with a GRID driver
-    with cluster(config, autoscaler) as one:
+    with cluster(config if autoscaler is V2 else config | LEAN, autoscaler) as one:
         one.up()
         ran = one.task(accelerator_type="T4", num_gpus=1)["ran"]
         assert ran["labels"]["accel-scaling.io/instance-type"] == "g4dn.xlarge"
@@ -48,7 +48,7 @@ def test_a_task_launches_the_machine_that_it_asks_for_and_the_package_came_with_
         assert ran["resources"]["accelerator_type:L4-3Q"] == 1
         assert "accelerator_type:L4" not in ran["resources"]
         assert f"accel-scaling {__version__}" in one.exec("accel-scaling --version")
-        assert "Active:" in one.exec("ray status")
+        assert "Active:" in one.ray("exec", str(one.path), "ray status").stdout
         asked = [machine for machine in machines_of(one.local, ["booted"]) if machine != "m5.large"]
         assert asked == ["g4dn.xlarge", "g5.xlarge", "g6f.large"][:: 1 if autoscaler is V2 else 2]
         assert one.ray("down", "-y", str(one.path)).returncode == 0
@@ -85,7 +85,7 @@ LIES = {
 
 def test_a_machine_that_lies_never_joins_the_log_says_why_and_it_is_gone() -> None:
     config = config_of({f"w{number}": machine for number, machine in enumerate(LIES)})
-    with cluster(config) as one:
+    with cluster(config | LEAN) as one:
         one.local.set_faults(Faults(hardware={machine: fault for machine, (fault, _, _) in LIES.items()}))
         one.up()
         demands = json.dumps([wanted for _, wanted, _ in LIES.values()])
@@ -109,7 +109,7 @@ def test_a_machine_that_lies_never_joins_the_log_says_why_and_it_is_gone() -> No
 
 def test_a_head_that_lies_is_terminated_and_ray_up_says_why() -> None:
     config = config_of({}, head="g4dn.xlarge")
-    with cluster(config, kind=Kind.PROCESSES) as one:
+    with cluster(config | LEAN, kind=Kind.PROCESSES) as one:
         one.local.set_faults(Faults(hardware={"g4dn.xlarge": no_driver()}))
         done = one.ray("up", "-y", str(one.path))
         assert done.returncode == 1
@@ -119,7 +119,7 @@ def test_a_head_that_lies_is_terminated_and_ray_up_says_why() -> None:
 
 
 def test_fewer_machines_than_asked_for_are_used_and_the_log_has_awss_reason() -> None:
-    with cluster(config_of({"t4": "g4dn.xlarge"}), kind=Kind.PROCESSES) as one:
+    with cluster(config_of({"t4": "g4dn.xlarge"}) | LEAN, kind=Kind.PROCESSES) as one:
         one.local.set_faults(Faults(capacity={"g4dn.xlarge": 1}))
         one.up()
         # Two nodes' worth of demand; one machine is to be had.

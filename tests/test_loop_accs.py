@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from accel_scaling.local_hosts.faults import Faults
-from tests.cluster_fixture import cluster, config_of
+from tests.cluster_fixture import LEAN, cluster, config_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -23,7 +23,7 @@ def test_each_family_gets_its_ids_and_gives_them_back_and_no_device_has_two_owne
     config = config_of({name: name for _, name, _, _ in FAMILIES} | {"h100": "p5.48xlarge", "a100": "p4d.24xlarge"})
     gaudi = config["available_node_types"]["dl1.24xlarge"]["node_config"]
     gaudi["ImageId"] = "ami-0123456789abcdef0"  # AWS has none with its driver: a user names one
-    with cluster(config) as one:
+    with cluster(config | LEAN) as one:
         one.local.set_faults(Faults(capacity={"p5.48xlarge": 0}))
         one.up()
         one.has("cluster_accs.py")

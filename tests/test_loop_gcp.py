@@ -12,7 +12,7 @@ from accel_scaling import __version__
 from accel_scaling.local_gce.gce import LocalGCE
 from accel_scaling.local_hosts.faults import Faults, fewer, no_driver, other
 from accel_scaling.local_hosts.settings import Kind
-from tests.cluster_fixture import V1, V2, cluster, gcp_config_of, machines_of
+from tests.cluster_fixture import LEAN, V1, V2, cluster, gcp_config_of, machines_of
 from tests.test_loop import demand
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
@@ -35,7 +35,7 @@ def test_a_task_launches_the_machine_that_it_asks_for_wherever_there_is_one_and_
     image = {"sourceImage": "projects/p/global/images/with-grid-driver", "diskSizeGb": 50}
     part = {"machineType": "g4-standard-6", "disks": [{"boot": True, "autoDelete": True, "initializeParams": image}]}
     config = gcp_config_of({"t4": T4, "l4": "g2-standard-4", "part": part}, zones="us-central1-a,us-central1-b")
-    with cluster(config, autoscaler) as one:
+    with cluster(config if autoscaler is V2 else config | LEAN, autoscaler) as one:
         local = one.local
         assert isinstance(local, LocalGCE)
         one.up()
@@ -57,7 +57,7 @@ def test_a_task_launches_the_machine_that_it_asks_for_wherever_there_is_one_and_
         one.wait("the end of the preempted machine", lambda: "n1-standard-4" in machines_of(local, ["terminated"]))
         ran = one.task(accelerator_type="T4", num_gpus=1)["ran"]
         assert ran["labels"]["accel-scaling.io/verdict"] == "Confirmed"
-        assert "Active:" in one.exec("ray status")
+        assert "Active:" in one.ray("exec", str(one.path), "ray status").stdout
         assert one.ray("down", "-y", str(one.path)).returncode == 0
         booted = len(machines_of(local, ["booted"]))
         one.wait("ray down's end of all machines", lambda: len(machines_of(local, ["terminated"])) == booted)
@@ -72,7 +72,7 @@ LIES = {
 
 def test_a_machine_or_slice_that_lies_never_joins_the_log_says_why_and_it_is_gone() -> None:
     config = gcp_config_of({"a100": "a2-highgpu-8g", "l4": "g2-standard-4", "pod": V4_POD})
-    with cluster(config) as one:
+    with cluster(config | LEAN) as one:
         one.local.set_faults(Faults(hardware={machine: fault for machine, (fault, _, _) in LIES.items()}))
         one.up()
         demands = [demand(name, kind, "TPU" if "TPU" in kind else "GPU") for name, (_, kind, _) in LIES.items()]
@@ -103,8 +103,8 @@ SLOW_HOST_0 = "case $(hostname) in *-w-0) sleep 10;; esac; "
 
 
 def test_a_slice_of_two_hosts_is_reserved_from_nothing_and_each_host_knows_its_number() -> None:
-    config = gcp_config_of({"pod": V4_POD})
-    config["worker_start_ray_commands"] = ["ray stop", SLOW_HOST_0 + "ray start --address=$RAY_HEAD_IP:6379"]
+    config = gcp_config_of({"pod": V4_POD}) | LEAN
+    config["worker_start_ray_commands"] = [SLOW_HOST_0 + one for one in config["worker_start_ray_commands"]]
     with cluster(config) as one:
         one.up()
         assert 'RESERVED [["0", 1.0], ["1", 0]] 1' in one.exec("python3 -c " + shlex.quote(RESERVE))
@@ -115,7 +115,7 @@ def test_a_slice_of_two_hosts_is_reserved_from_nothing_and_each_host_knows_its_n
 
 
 def test_a_head_that_lies_is_deleted_and_ray_up_says_why() -> None:
-    with cluster(gcp_config_of({}, head="g2-standard-4"), kind=Kind.PROCESSES) as one:
+    with cluster(gcp_config_of({}, head="g2-standard-4") | LEAN, kind=Kind.PROCESSES) as one:
         one.local.set_faults(Faults(hardware={"g2-standard-4": no_driver()}))
         done = one.ray("up", "-y", str(one.path))
         assert done.returncode == 1

@@ -9,7 +9,7 @@ import pytest
 
 from accel_scaling.local_hosts.faults import Faults, no_driver
 from accel_scaling.local_hosts.settings import Kind
-from tests.cluster_fixture import V1, Cluster, cluster, config_of, gcp_config_of, machines_of
+from tests.cluster_fixture import LEAN, V1, Cluster, cluster, config_of, gcp_config_of, machines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
@@ -41,7 +41,7 @@ def test_the_first_type_lies_the_second_is_sold_out_the_task_runs_on_the_third_a
 
 
 def test_it_is_so_on_google_cloud_with_autoscaler_v1_and_a_type_that_lies_no_more_is_used_again_by_itself() -> None:
-    with cluster(GCP, V1, kind=Kind.PROCESSES) as one:
+    with cluster(GCP | LEAN, V1, kind=Kind.PROCESSES) as one:
         lying_and_dry(one, GCP)
         one.up()
         run_on_the_third(one, GCP, "L4")
