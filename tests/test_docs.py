@@ -194,11 +194,12 @@ def check_pip(words: list[str], desk: Path) -> None:
     if (ROOT / words[-1] / "pyproject.toml").is_file():
         assert words[1:-1] == ["install"], words
         return
-    extra = re.fullmatch(r"\.\[(\w+)\]", words[-1])
+    extras = re.fullmatch(r"\.\[([\w,]+)\]", words[-1])
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert words[1] == "install"
-    assert extra
-    assert re.search(rf"^{extra[1]} = \[$", project, re.MULTILINE)  # Python 3.10 has no tomllib
+    assert extras
+    for extra in extras[1].split(","):
+        assert re.search(rf"^{extra} = \[$", project, re.MULTILINE)  # Python 3.10 has no tomllib
 
 
 def check_python(words: list[str], desk: Path) -> None:
@@ -235,6 +236,7 @@ CHECKS = {
     "python3": check_python,
     "run": check_run,
     "echo": lambda words, desk: None,
+    "export": lambda words, desk: None,
 }
 
 
