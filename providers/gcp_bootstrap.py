@@ -161,6 +161,13 @@ def one_sentence(where: str = "", advice: str = "") -> Iterator[None]:
 
 
 def _with_service_account(config: Config, crm: Any, iam: Any) -> Config:
+    """Return the config with the head's service account, made by Ray; as it is where the head names one of its own.
+
+    Ray would make its account all the same, and give it roles in the whole project: that takes a permission which is as
+    much as every other, and what it made would not be used.
+    """
+    if config["available_node_types"][config["head_node_type"]]["node_config"].get("serviceAccounts"):
+        return config
     step = _ray.gcp_bootstrap()._configure_iam_role  # noqa: SLF001
     made: Config = until_unbeaten(lambda: step(config, crm, iam), _policy_beaten)
     return made

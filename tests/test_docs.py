@@ -198,11 +198,12 @@ def check_pip(words: list[str], desk: Path) -> None:
     if (ROOT / words[-1] / "pyproject.toml").is_file():
         assert words[1:-1] == ["install"], words
         return
-    extra = re.fullmatch(r"\.\[(\w+)\]", words[-1])
+    extras = re.fullmatch(r"\.\[([\w,]+)\]", words[-1])
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert words[1] == "install"
-    assert extra
-    assert re.search(rf"^{extra[1]} = \[$", project, re.MULTILINE)  # Python 3.10 has no tomllib
+    assert extras
+    for extra in extras[1].split(","):
+        assert re.search(rf"^{extra} = \[$", project, re.MULTILINE)  # Python 3.10 has no tomllib
 
 
 def check_python(words: list[str], desk: Path) -> None:
@@ -213,13 +214,33 @@ def check_run(words: list[str], desk: Path) -> None:
     assert os.access(ROOT / words[0], os.X_OK), words
 
 
+def check_aws(words: list[str], desk: Path) -> None:
+    """Look the operation and its parameters up in AWS's own description of the service."""
+    import botocore.session
+
+    service = botocore.session.get_session().get_service_model(words[1])
+    operation = service.operation_model("".join(part.capitalize() for part in words[2].split("-")))
+    taken = {"--" + re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower() for name in operation.input_shape.members}
+    assert {word for word in words if word.startswith("--")} <= taken, taken
+
+
+def check_sed(words: list[str], desk: Path) -> None:
+    """Fill a policy in: what comes out is JSON without a placeholder."""
+    done = subprocess.run(words[: words.index(">")], capture_output=True, text=True, cwd=desk, check=True)
+    assert json.loads(done.stdout)["Statement"]
+    assert re.findall(r"\b[A-Z]{4,}\b", done.stdout) == []
+
+
 CHECKS = {
     "accel-scaling": check_ours,
+    "aws": check_aws,
+    "sed": check_sed,
     "ray": check_ray,
     "pip": check_pip,
     "python3": check_python,
     "run": check_run,
     "echo": lambda words, desk: None,
+    "export": lambda words, desk: None,
 }
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+import yaml
 
 from accel_scaling import __version__
 from accel_scaling.local_ec2.ec2 import Kind
 from accel_scaling.local_hosts.faults import Faults, fewer, no_driver, other
-from tests.cluster_fixture import LEAN, V1, V2, cluster, config_of, machines_of
+from tests.cluster_fixture import LEAN, LEAN_HEAD, V1, V2, Cluster, cluster, config_of, machines_of
+from tests.iam_fixture import User, policy
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -118,8 +121,23 @@ def test_a_head_that_lies_is_terminated_and_ray_up_says_why() -> None:
         one.wait("the head's end", lambda: machines_of(one.local, ["terminated"]) == ["g4dn.xlarge"])
 
 
-def test_fewer_machines_than_asked_for_are_used_and_the_log_has_awss_reason() -> None:
-    with cluster(config_of({"t4": "g4dn.xlarge"}) | LEAN, kind=Kind.PROCESSES) as one:
+@contextlib.contextmanager
+def with_just_docs_iam(one: Cluster) -> Iterator[None]:
+    """Who runs `ray up`, and the head, have the policies of docs/iam and no other, which moto enforces from now on."""
+    launcher, head = User(one.local, policy("aws-launcher")), User(one.local, policy("aws-head"))
+    config = yaml.safe_load(one.path.read_text())
+    config["available_node_types"]["head"]["node_config"]["IamInstanceProfile"] = {"Name": "ray-autoscaler-v1"}
+    # A local host has no metadata server that would give the head its role's credentials.
+    exports = "".join(f"export {name}={value}; " for name, value in head.environment.items())
+    config["head_start_ray_commands"] = [exports + LEAN_HEAD]
+    one.path.write_text(yaml.safe_dump(config))
+    one.autoscaler = {**one.autoscaler, **launcher.environment}
+    with launcher:
+        yield
+
+
+def test_fewer_machines_than_asked_for_are_used_and_the_log_has_awss_reason_though_all_have_just_docs_iam() -> None:
+    with cluster(config_of({"t4": "g4dn.xlarge"}) | LEAN, kind=Kind.PROCESSES) as one, with_just_docs_iam(one):
         one.local.set_faults(Faults(capacity={"g4dn.xlarge": 1}))
         one.up()
         # Two nodes' worth of demand; one machine is to be had.
@@ -130,3 +148,5 @@ def test_fewer_machines_than_asked_for_are_used_and_the_log_has_awss_reason() ->
         reason = "We currently do not have sufficient g4dn.xlarge capacity"
         one.wait("AWS's reason in the autoscaler's log", lambda: reason in one.log())
         assert one.task(accelerator_type="T4", num_gpus=1)["alive"] == ["g4dn.xlarge", "m5.large"]
+        assert one.ray("down", "-y", str(one.path)).returncode == 0
+        one.wait("the end of both machines", lambda: len(machines_of(one.local, ["stopped"])) == 2)

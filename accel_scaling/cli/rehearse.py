@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         from accel_scaling.rehearse.run import Rehearsal
     except ModuleNotFoundError as error:
         raise RehearsalError(
-            f"a rehearsal needs {error.name}; install it with `pip install 'accel_scaling[rehearse]'`"
+            f"a rehearsal needs {error.name}; install it, in your clone, with `pip install -e '.[rehearse]'`"
         ) from None
     kind = Kind(args.hosts) if args.hosts else None
     faults = FaultSource(args.fault, args.faults)

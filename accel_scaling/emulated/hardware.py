@@ -159,7 +159,7 @@ def _recording() -> dict[str, dict[str, Any]]:
     # Found without importing moto: its package import alone takes longer than a whole look-up here.
     spec = importlib.util.find_spec("moto")
     if spec is None or spec.origin is None:
-        raise RehearsalError("rehearsals need moto: pip install 'accel_scaling[rehearse]'")
+        raise RehearsalError("a rehearsal needs moto; install it, in your clone, with `pip install -e '.[rehearse]'`")
     path = Path(spec.origin).parent / "ec2" / "resources" / "instance_types.json.gz"
     try:
         return dict(json.loads(gzip.decompress(path.read_bytes())))
