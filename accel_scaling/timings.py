@@ -138,3 +138,17 @@ LOCAL_GCE_SILENT_S = 600.0
 
 AWS_LAUNCH_RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0)
 """Before a launch that EC2 throttled, or could not answer, is asked for again: boto retries launches not at all."""
+
+# --- catalog refresh ---
+
+REFRESH_CONNECT_S = 10.0
+"""For a connection to a cloud's API: it takes 0.3 s from the other side of the world."""
+
+REFRESH_CALL_S = 60.0
+"""For one page of a list: 1 to 5 s of types, of all zones of Google's more."""
+
+REFRESH_RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Before a list that was throttled is asked for again: EC2 refills its bucket for such calls within some 10 s."""
+
+REFRESH_PARALLEL = 8
+"""Regions asked at once: each has a limit of its own, and an account has some 17."""

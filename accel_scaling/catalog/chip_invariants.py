@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.files import SHIPPED_FOLDER
 from accel_scaling.catalog.invariants import Checked, Wrong
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.detect.apple import chip_in
 from accel_scaling.detect.names import ray_nvidia_type
 
@@ -86,13 +86,15 @@ def an_apis_name_can_be_told_apart(checked: Checked) -> Iterator[Wrong]:
         for chip, other, name in _shared(checked, lambda chip: chip.api_names.get(cloud, ())):  # noqa: B023 - used here
             same = chip.memory_mib is None or chip.memory_mib == other.memory_mib
             if same and chip.partition_of == other.partition_of:
-                text = f"api_names has {name!r} of {cloud}, as {other.name}; expected a memory_mib that tells them apart"
+                text = (
+                    f"api_names has {name!r} of {cloud}, as {other.name}; expected a memory_mib that tells them apart"
+                )
                 yield Wrong(chip, "api_names", f"{chip.name}: {text}")
 
 
 def what_is_surprising_says_why(checked: Checked) -> Iterator[Wrong]:
     """A reason names its source; of what ships, a slice, and a chip without a type of Ray's, has a reason."""
-    shipped = _shipped_names(checked)
+    shipped = shipped_catalog().chips
     for chip in _own(checked):
         if chip.because and not chip.source:
             yield Wrong(chip, "source", f"{chip.name}: because is there without source; expected who says so")
@@ -116,7 +118,7 @@ _FAMILIES = ("nvidia", "apple", "intel", "metax")
 
 def _rules() -> dict[str, Callable[[str], str | None]]:
     """Return what Ray makes of a driver's name, by family; for NVIDIA Ray's own function where Ray is installed."""
-    nvidia = ray_nvidia_type
+    nvidia: Callable[[str], str | None] = ray_nvidia_type
     if importlib.util.find_spec("ray"):
         from accel_scaling import _ray
 
@@ -131,13 +133,6 @@ def _rules() -> dict[str, Callable[[str], str | None]]:
 
 def _own(checked: Checked) -> Iterator[Chip]:
     return (checked.chips[name] for name in checked.own)
-
-
-def _shipped_names(checked: Checked) -> set[str]:
-    from accel_scaling.catalog.load import shipped_catalog
-
-    shipped = shipped_catalog().chips
-    return {name for name in checked.own if name in shipped} if SHIPPED_FOLDER.is_dir() else set()
 
 
 def _shared(checked: Checked, values: Callable[[Chip], Iterable[str]]) -> Iterator[tuple[Chip, Chip, str]]:

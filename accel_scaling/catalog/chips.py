@@ -74,6 +74,16 @@ def parse_chips(text: str, known: Mapping[str, Chip]) -> tuple[dict[str, Chip], 
     return chips, problems
 
 
+def lines_of(text: str) -> dict[str, dict[str, int]]:
+    """Return the line of each accelerator of a file that parses, under ``""``, and of each of its fields."""
+    root = yaml.compose(text, Loader=_LOADER)
+    return {
+        key.value: {"": _line(key), **{field.value: _line(field) for field, _ in value.value}}
+        for key, value in (root.value if root else ())
+        if isinstance(value, yaml.MappingNode)
+    }
+
+
 def _yaml_problem(error: yaml.YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or str(error).splitlines()[0]
@@ -97,9 +107,11 @@ def _chip(name: str, key: yaml.Node, value: yaml.Node, problems: list[Problem]) 
         fields.setdefault(field.value, found)
     bad = {problem.column for problem in wrong}
     given = {field: found for field, found in fields.items() if found is not None}
-    for field_name in REQUIRED:
-        if field_name not in bad and field_name not in (fields if field_name == "detected_type" else given):
-            wrong.append(Problem(_line(key), f"{name}: field {field_name} is missing", field_name))
+    wrong += [
+        Problem(_line(key), f"{name}: field {field} is missing", field)
+        for field in REQUIRED
+        if field not in bad and field not in (fields if field == "detected_type" else given)
+    ]
     if not wrong and "detected_type" not in given and "variant" not in given:
         text = f"{name}: detected_type is null, so variant is needed: a node must announce some type"
         wrong.append(Problem(_line(key), text, "variant"))

@@ -6,6 +6,7 @@ contributor's, is held to all of them by being there.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -121,10 +122,11 @@ def the_number_in_a_name_is_the_count(checked: Checked) -> Iterator[Wrong]:
 
 def a_name_is_of_one_cloud(checked: Checked) -> Iterator[Wrong]:
     """No two clouds have a machine type of the same name: a row in the wrong file would be found by nobody."""
+    clouds = sorted({cloud for cloud, _ in checked.base})
     for row in checked.rows:
-        for cloud, name in checked.base:
-            if name == row.name and cloud != row.cloud:
-                text = f"{name} is a row of {row.cloud}; expected {cloud}, which has it: name the cloud in a column"
+        for cloud in clouds:
+            if cloud != row.cloud and (cloud, row.name) in checked.base:
+                text = f"{row.name} is a row of {row.cloud}; expected {cloud}, which has it: name the cloud in a column"
                 yield Wrong(row, "cloud", f"instance_type {text} `cloud`, or let the file's name begin with {cloud}")
 
 
@@ -146,7 +148,7 @@ def rows_are_sorted(checked: Checked) -> Iterator[Wrong]:
         if source.path.stem.removesuffix(CORRECTIONS) not in clouds:
             continue
         names = list(rows.values())
-        for before, row in zip(names, names[1:], strict=False):
+        for before, row in itertools.pairwise(names):
             if row.name < before.name:
                 yield Wrong(row, "instance_type", f"{row.name} comes after {before.name}; expected rows sorted by name")
 
@@ -176,7 +178,7 @@ def _most_contradicted(
 ) -> tuple[MachineType, MachineType] | None:
     """Return the row of ours whose memory contradicts the most others', and one of those; None where none does."""
     ordered = sorted(rows, key=lambda row: (row.vcpus, row.memory_mib))
-    if all(one.memory_mib <= two.memory_mib for one, two in zip(ordered, ordered[1:], strict=False)):
+    if all(one.memory_mib <= two.memory_mib for one, two in itertools.pairwise(ordered)):
         return None
     against: dict[str, list[MachineType]] = {}
     for row in rows:

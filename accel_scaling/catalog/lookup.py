@@ -214,9 +214,7 @@ def _no_accelerator(machine: MachineType, version: str) -> str:
     """Return the error's sentence for a type with an accelerator that no chip of the catalog is."""
     has = f"instance type {machine.name!r} of {machine.cloud} has {machine.unknown} ({machine.layer}:{machine.line})"
     if MIXED in (machine.unknown or ""):
-        return (
-            f"{has}; a node has one kind of accelerator: say in a row of your own {_OWN} which of them tasks may ask for"
-        )
+        return f"{has}; a node has one kind of accelerator: a row of your own {_OWN} says which tasks may ask for"
     name = (machine.unknown or "").partition(" x ")[2] or machine.unknown
     return (
         f"{has}, which the catalog {version} does not know, so nothing can be promised; describe it in "

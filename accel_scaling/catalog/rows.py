@@ -20,8 +20,15 @@ DEFAULT_CLOUD = "aws"
 
 # A value of each column that is never wrong.
 _RIGHT = {
-    **{"instance_type": "x", "vcpus": "1", "memory_mib": "1", "arch": ARCHITECTURES[0], "accelerator": "", "count": "1"},
-    **{"cloud": "", "because": "-", "source": "-"},
+    "instance_type": "x",
+    "vcpus": "1",
+    "memory_mib": "1",
+    "arch": ARCHITECTURES[0],
+    "accelerator": "",
+    "count": "1",
+    "cloud": "",
+    "because": "-",
+    "source": "-",
 }
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
