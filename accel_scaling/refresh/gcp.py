@@ -108,9 +108,7 @@ class _Google:
         """Yield each (zone, item) of ``MachineTypes`` or ``AcceleratorTypes``."""
         client = self._client(what)
         key = {"MachineTypes": "machine_types", "AcceleratorTypes": "accelerator_types"}[what]
-        request = getattr(self._compute, f"AggregatedList{what}Request")(
-            project=self._project, max_results=_PAGE, return_partial_success=True
-        )
+        request = getattr(self._compute, f"AggregatedList{what}Request")(project=self._project, max_results=_PAGE)
         with progress(what, unit="page") as step:
             while True:
                 page = self._page(client, request, what)
