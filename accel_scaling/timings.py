@@ -146,3 +146,17 @@ AWS_LAUNCH_RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0)
 
 PLAN_ADDRESS_S = 5.0
 """For the head of a running cluster to answer: a call within a network; a wrong address must not look like work."""
+
+# --- catalog refresh (refresh/) ---
+
+REFRESH_CONNECT_S = 10.0
+"""For a connection to a cloud's API: it takes 0.3 s from the other side of the world."""
+
+REFRESH_CALL_S = 60.0
+"""For one page of a list: 1 to 5 s of types, of all zones of Google's more."""
+
+REFRESH_RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Before a list that was throttled is asked for again: EC2 refills its bucket for such calls within some 10 s."""
+
+REFRESH_PARALLEL = 8
+"""Regions asked at once: each has a limit of its own, and an account has some 17."""

@@ -6,14 +6,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.attach import ATTACH_FILE, api_names, parse_attach_rules
-from accel_scaling.catalog.chips import parse_chips
+from accel_scaling.catalog.chip_invariants import CHIPS
+from accel_scaling.catalog.chips import lines_of, parse_chips
 from accel_scaling.catalog.custom_rules import CUSTOM_FILE, parse_custom_rules
-from accel_scaling.catalog.files import CHIPS_FILE, SHIPPED_FOLDER, Problem, Source, describe, read
+from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, SHIPPED_FOLDER, Problem, Source, describe, read
+from accel_scaling.catalog.invariants import ROWS, Checked
 from accel_scaling.catalog.kuberay_rules import parse_kuberay
 from accel_scaling.catalog.load import chips_beside, known_clouds, merged_chips, shipped_catalog, shipped_sources
+from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.node_rules import parse_boot_disks, parse_families, parse_images
+from accel_scaling.catalog.places import is_places, parse_places
 from accel_scaling.catalog.rows import parse_rows
 from accel_scaling.catalog.rules import CLOUD, KUBERAY_FILES, NODE_FILES, RULE_FILES, is_rules, shipped_rules
+from accel_scaling.catalog.tpu_invariants import TPU_FILES, tpu_mistakes
 from accel_scaling.catalog.tpu_rules import GENERATIONS_FILE, parse_generations, parse_hosts
 from accel_scaling.errors import CatalogFileError
 
@@ -21,7 +26,28 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
-    from accel_scaling.catalog.model import Chip
+    from accel_scaling.catalog.model import MachineType
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong in a file.
+
+    Attributes:
+        file: the file.
+        line: its line; None where the file could not be read.
+        column: the column, or the accelerator's field; empty where it is the line, or the file.
+        text: what is wrong, and what is expected.
+    """
+
+    file: Path
+    line: int | None
+    column: str
+    text: str
+
+    def __str__(self) -> str:
+        """Return ``file:line: what is wrong``."""
+        return self.text if self.line is None else describe(self.file, Problem(self.line, self.text))
 
 
 @dataclass
@@ -31,44 +57,102 @@ class Report:
     Attributes:
         machine_types: distinct machine types in the files.
         accelerators: distinct accelerators in the files.
-        rules: lines of rule files: what is attached to what, custom machine types, TPU slices, images.
-        problems: one ``file:line: what is wrong`` each; empty where all is well.
+        rules: lines of rule files: what is attached to what, custom machine types, TPU slices, images, places.
+        mistakes: everything that is wrong; empty where all is well.
     """
 
     machine_types: int = 0
     accelerators: int = 0
     rules: int = 0
-    problems: list[str] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[str]:
+        """One ``file:line: what is wrong`` for each mistake."""
+        return [str(each) for each in self.mistakes]
 
 
 def check_files(paths: Sequence[Path] = ()) -> Report:
     """Check CSV and YAML files against each other and what ships; what ships alone where none is given."""
     report = Report()
     sources = _read_all([*paths, *_beside(paths)], report) if paths else _ours()
-    chips = merged_chips([])
-    accelerators: set[str] = set()
-    for source in (each for each in sources if each.is_chips):
-        own, problems = parse_chips(source.text, chips)
-        chips.update(own)
-        accelerators.update(own)
-        _note(report, source, problems)
-    machine_types: set[tuple[str, str]] = set()
-    for source in (each for each in sources if not each.is_chips and not is_rules(each.path)):
-        rows, problems = parse_rows(source, chips, known_clouds())
-        machine_types.update(rows)
-        _note(report, source, problems)
-    report.machine_types, report.accelerators = len(machine_types), len(accelerators)
-    for source in (each for each in sources if is_rules(each.path)):
-        rules, problems = _parsed_rules(source, chips, sources, {name for of, name in machine_types if of == CLOUD})
+    chips, own = _checked_chips(sources, report)
+    files = _checked_rows(sources, chips, report)
+    machine_types = {key for _, rows in files for key in rows}
+    report.machine_types, report.accelerators = len(machine_types), len(own)
+    of_google = {name for of, name in machine_types if of == CLOUD}
+    for source in (each for each in sources if is_rules(each.path) or is_places(each.path)):
+        rules, problems = _parsed_rules(source, chips, sources, of_google)
         report.rules += len(rules)
         _note(report, source, problems)
+    _hold_invariants(report, sources, Checked(files, *_known(files), chips, list(own)), own)
     return report
+
+
+def _checked_chips(sources: Sequence[Source], report: Report) -> tuple[dict[str, Chip], dict[str, Source]]:
+    """Return every accelerator that the files may name, and which file has which of those that are checked."""
+    chips = merged_chips([])
+    own: dict[str, Source] = {}
+    for source in (each for each in sources if each.is_chips):
+        found, problems = parse_chips(source.text, chips)
+        chips.update(found)
+        own.update(dict.fromkeys(found, source))
+        _note(report, source, problems)
+    return chips, own
+
+
+def _checked_rows(
+    sources: Sequence[Source], chips: Mapping[str, Chip], report: Report
+) -> list[tuple[Source, Mapping[tuple[str, str], MachineType]]]:
+    found: list[tuple[Source, Mapping[tuple[str, str], MachineType]]] = []
+    for source in sources:
+        if not (source.is_chips or is_rules(source.path) or is_places(source.path)):
+            rows, problems = parse_rows(source, chips, known_clouds())
+            found.append((source, rows))
+            _note(report, source, problems)
+    return found
+
+
+def _known(
+    files: Sequence[tuple[Source, Mapping[tuple[str, str], MachineType]]],
+) -> tuple[dict[tuple[str, str], MachineType], dict[tuple[str, str], MachineType]]:
+    """Return all machine types that are known, and those of them that corrections stand on."""
+    base = {}
+    for cloud in known_clouds():
+        plain, *_ = shipped_sources(cloud)
+        base.update(plain.accept(parse_rows(plain, shipped_catalog().chips, known_clouds())))
+    for source, rows in files:
+        if not source.path.stem.endswith(CORRECTIONS):
+            base.update(rows)
+    return {**base, **{key: row for _, rows in files for key, row in rows.items()}}, base
+
+
+def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked, own: Mapping[str, Source]) -> None:
+    """Hold what has the right form to what must be true of it."""
+    by_label = {source.label: source for source in sources}
+    lines: dict[str, dict[str, dict[str, int]]] = {}
+    found: dict[str, list[Problem]] = {}
+    for wrong in (each for invariant in (*ROWS, *CHIPS) for each in invariant(checked)):
+        if isinstance(wrong.of, Chip):
+            source = own[wrong.of.name]
+            at = lines.setdefault(source.label, lines_of(source.text))[wrong.of.name]
+            line = at.get(wrong.column, at[""])
+        else:
+            source, line = by_label[wrong.of.layer], wrong.of.line
+        found.setdefault(source.label, []).append(Problem(line, wrong.text, wrong.column))
+    tpu = [each for each in sources if each.path.name in TPU_FILES]
+    for source, problem in tpu_mistakes(tpu, checked.chips, checked.known) if tpu and not report.mistakes else ():
+        found.setdefault(source.label, []).append(problem)
+    for label, problems in found.items():
+        _note(report, by_label[label], problems)
 
 
 def _parsed_rules(
     source: Source, chips: Mapping[str, Chip], sources: Sequence[Source], machine_types: Collection[str]
 ) -> tuple[Sequence[object], list[Problem]]:
-    """Read a rule file with everything that its names may refer to."""
+    """Read a rule file, or one of places, with everything that its names may refer to."""
+    if is_places(source.path):
+        return parse_places(source)
     if source.path.name == ATTACH_FILE:
         return parse_attach_rules(source, api_names(chips.values()))
     if source.path.name == CUSTOM_FILE:
@@ -100,13 +184,14 @@ def _parsed_node_rules(
 
 
 def _note(report: Report, source: Source, problems: Sequence[Problem]) -> None:
-    report.problems += [describe(source.path, problem) for problem in sorted(problems)]
+    report.mistakes += [Mistake(source.path, each.line, each.column, each.text) for each in sorted(problems)]
 
 
 def _ours() -> list[Source]:
     chips = read(SHIPPED_FOLDER / CHIPS_FILE)
     rows = [source for cloud in known_clouds() for source in shipped_sources(cloud)]
-    return [chips, *rows, *map(shipped_rules, (*RULE_FILES, *NODE_FILES, *KUBERAY_FILES))]
+    places = [read(path) for path in sorted(SHIPPED_FOLDER.glob("*.csv")) if is_places(path)]
+    return [chips, *rows, *places, *map(shipped_rules, (*RULE_FILES, *NODE_FILES, *KUBERAY_FILES))]
 
 
 def _beside(paths: Sequence[Path]) -> list[Path]:
@@ -116,9 +201,9 @@ def _beside(paths: Sequence[Path]) -> list[Path]:
 
 
 def _read_all(paths: Sequence[Path], report: Report) -> list[Source]:
-    tried = [_tried(path) for path in paths]
-    report.problems += [each for each in tried if isinstance(each, str)]
-    return [each for each in tried if isinstance(each, Source)]
+    tried = [(path, _tried(path)) for path in paths]
+    report.mistakes += [Mistake(path, None, "", each) for path, each in tried if isinstance(each, str)]
+    return [each for _, each in tried if isinstance(each, Source)]
 
 
 def _tried(path: Path) -> Source | str:

@@ -14,12 +14,13 @@ import yaml
 from accel_scaling.catalog.files import Problem
 from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.near import hint
+from accel_scaling.catalog.schema import CHIP, KINDS, needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-REQUIRED = ("family", "resource", "detected_type")
+REQUIRED = needed(CHIP)
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: ten times faster
 _TAG = "tag:yaml.org,2002:"
@@ -57,9 +58,12 @@ def parse_chips(text: str, known: Mapping[str, Chip]) -> tuple[dict[str, Chip], 
     lines: dict[str, int] = {}
     problems: list[Problem] = []
     for key, value in root.value:
-        chip = _tried(key, value)
-        if isinstance(chip, Problem):
-            problems.append(chip)
+        try:
+            chip = _chip(_word("accelerator", key), key, value, problems)
+        except _ChipError as error:
+            problems.append(Problem(_line(error.node), str(error)))
+            continue
+        if chip is None:
             continue
         if chip.name in lines:
             text = f"{chip.name} is already in line {lines[chip.name]}; keep one of the two"
@@ -70,11 +74,14 @@ def parse_chips(text: str, known: Mapping[str, Chip]) -> tuple[dict[str, Chip], 
     return chips, problems
 
 
-def _tried(key: yaml.Node, value: yaml.Node) -> Chip | Problem:
-    try:
-        return _chip(_word("accelerator", key), key, value)
-    except _ChipError as error:
-        return Problem(_line(error.node), str(error))
+def lines_of(text: str) -> dict[str, dict[str, int]]:
+    """Return the line of each accelerator of a file that parses, under ``""``, and of each of its fields."""
+    root = yaml.compose(text, Loader=_LOADER)
+    return {
+        key.value: {"": _line(key), **{field.value: _line(field) for field, _ in value.value}}
+        for key, value in (root.value if root else ())
+        if isinstance(value, yaml.MappingNode)
+    }
 
 
 def _yaml_problem(error: yaml.YAMLError) -> Problem:
@@ -87,24 +94,37 @@ def _line(node: yaml.Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _chip(name: str, key: yaml.Node, value: yaml.Node) -> Chip:
+def _chip(name: str, key: yaml.Node, value: yaml.Node, problems: list[Problem]) -> Chip | None:
+    """Return the chip; None where there is a problem, which is added to ``problems`` with all others of this chip."""
     fields: dict[str, Any] = {}
+    wrong: list[Problem] = []
     for field, node in _items(name, value):
-        if field.value not in _READERS:
-            raise _ChipError(field, f"{name}: field {field.value!r} is not known{hint(field.value, _READERS)}")
-        if field.value in fields:
-            raise _ChipError(field, f"{name}: field {field.value} is there twice; keep one of the two")
-        read = _READERS[field.value]
-        if not _is_null(node):
-            fields[field.value] = read(f"{name}: {field.value}", node)
-        elif field.value == "detected_type":
-            fields[field.value] = None
-    for field_name in REQUIRED:
-        if field_name not in fields:
-            raise _ChipError(key, f"{name}: field {field_name} is missing")
-    if fields["detected_type"] is None and "variant" not in fields:
-        raise _ChipError(key, f"{name}: detected_type is null, so variant is needed: a node must announce some type")
-    return Chip(name=name, **fields)
+        try:
+            found = _field(name, field, node, fields)
+        except _ChipError as error:
+            found = None
+            wrong.append(Problem(_line(error.node), str(error), field.value))
+        fields.setdefault(field.value, found)
+    bad = {problem.column for problem in wrong}
+    given = {field: found for field, found in fields.items() if found is not None}
+    wrong += [
+        Problem(_line(key), f"{name}: field {field} is missing", field)
+        for field in REQUIRED
+        if field not in bad and field not in (fields if field == "detected_type" else given)
+    ]
+    if not wrong and "detected_type" not in given and "variant" not in given:
+        text = f"{name}: detected_type is null, so variant is needed: a node must announce some type"
+        wrong.append(Problem(_line(key), text, "variant"))
+    problems += wrong
+    return None if wrong else Chip(name=name, **{"detected_type": None, **given})
+
+
+def _field(name: str, field: yaml.ScalarNode, node: yaml.Node, before: Mapping[str, Any]) -> object:
+    if field.value not in _READERS:
+        raise _ChipError(field, f"{name}: field {field.value!r} is not known{hint(field.value, _READERS)}")
+    if field.value in before:
+        raise _ChipError(field, f"{name}: field {field.value} is there twice; keep one of the two")
+    return None if _is_null(node) else _READERS[field.value](f"{name}: {field.value}", node)
 
 
 def _wrong_partitions(chips: Mapping[str, Chip], lines: Mapping[str, int], known: Mapping[str, Chip]) -> list[Problem]:
@@ -116,10 +136,10 @@ def _wrong_partitions(chips: Mapping[str, Chip], lines: Mapping[str, int], known
         at = lines[chip.name]
         if whole is None or whole.partition_of:
             text = f"{chip.name}: partition_of is {chip.partition_of}; expected a whole accelerator's name"
-            problems.append(Problem(at, text + hint(chip.partition_of, known)))
+            problems.append(Problem(at, text + hint(chip.partition_of, known), "partition_of"))
         elif chip.detected_type is not None:
             text = f"{chip.name}: detected_type is {chip.detected_type}; expected null, as for every partition"
-            problems.append(Problem(at, text))
+            problems.append(Problem(at, text, "detected_type"))
     return problems
 
 
@@ -151,19 +171,19 @@ def _text(what: str, node: yaml.Node) -> str:
 def _word(what: str, node: yaml.Node) -> str:
     text = _text(what, node)
     if not _WORD.fullmatch(text):
-        raise _ChipError(node, f"{what} is {text!r}; expected letters, digits, '.', '-' and '_'")
+        raise _ChipError(node, f"{what} is {text!r}; expected {KINDS['name']}")
     return text
 
 
 def _number(what: str, node: yaml.Node) -> int:
     if isinstance(node, yaml.ScalarNode) and re.fullmatch(r"[1-9][0-9]{0,11}", node.value):
         return int(node.value)
-    raise _ChipError(node, f"{what} is {_kind(node)}; expected a whole number of 1 or more")
+    raise _ChipError(node, f"{what} is {_kind(node)}; expected {KINDS['number']}")
 
 
 def _texts(what: str, node: yaml.Node) -> tuple[str, ...]:
     if not isinstance(node, yaml.SequenceNode):
-        raise _ChipError(node, f"{what} is {_kind(node)}; expected a list of names")
+        raise _ChipError(node, f"{what} is {_kind(node)}; expected {KINDS['names']}")
     return tuple(_text(what, item) for item in node.value)
 
 
@@ -179,17 +199,12 @@ def _api_names(what: str, node: yaml.Node) -> dict[str, tuple[str, ...]]:
     return {_word(what, cloud): _texts(f"{what}.{cloud.value}", names) for cloud, names in _items(what, node)}
 
 
-_READERS: dict[str, Callable[[str, yaml.Node], object]] = {
-    "family": _word,
-    "resource": _word,
-    "detected_type": _word,
-    "variant": _word,
-    "units_per_device": _number,
-    "memory_mib": _number,
-    "driver_names": _texts,
-    "pci_ids": _pci_ids,
-    "api_names": _api_names,
-    "partition_of": _word,
-    "because": _text,
-    "source": _text,
+_BY_KIND: dict[str, Callable[[str, yaml.Node], object]] = {
+    "name": _word,
+    "number": _number,
+    "text": _text,
+    "names": _texts,
+    "pci ids": _pci_ids,
+    "names by cloud": _api_names,
 }
+_READERS = {column.name: _BY_KIND[column.kind] for column in CHIP}

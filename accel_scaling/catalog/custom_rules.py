@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.rows import ARCHITECTURES
 from accel_scaling.catalog.rules import MAX_DIGITS, Cells, RuleError, parse_rules, shipped_rules
+from accel_scaling.catalog.schema import ARCHITECTURES
 
 if TYPE_CHECKING:
     from collections.abc import Collection

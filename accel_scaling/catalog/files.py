@@ -23,10 +23,11 @@ REFRESH_FOLDER = "refresh"  # below ~/.accel_scaling
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong in a file."""
+    """One thing that is wrong in a file, and in which column or field; empty where it is the line, or the file."""
 
     line: int
     text: str
+    column: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from accel_scaling.catalog import custom
 from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER
 from accel_scaling.catalog.near import hint
 from accel_scaling.catalog.rules import CLOUD
+from accel_scaling.catalog.schema import MIXED
 from accel_scaling.errors import UnknownAcceleratorError, UnknownInstanceTypeError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Catalog:
         self._tables = tables  # by cloud, weakest layer first; a cloud's rows are parsed when somebody first asks
         self._layers: dict[str, Sequence[Mapping[str, MachineType]]] = {}
         self._read: dict[str, Mapping[str, MachineType]] = {}
+        self._unpromised: dict[str, Mapping[str, MachineType]] = {}  # they have what no accelerator of ours is
         self._places = places or {}  # parsed when somebody first asks, too
         self._offered: dict[str, Offered] = {}
         self._names: tuple[dict[str, list[Chip]], dict[str, list[Chip]]] | None = None
@@ -51,7 +53,7 @@ class Catalog:
         return tuple(self._tables)
 
     def machine_types(self, cloud: str) -> Mapping[str, MachineType]:
-        """Return every machine type of a cloud by name.
+        """Return every machine type of a cloud by name, but for those with an accelerator that is not known.
 
         Raises:
             UnknownInstanceTypeError: the catalog has no such cloud.
@@ -64,7 +66,9 @@ class Catalog:
             )
         if cloud not in self._read:
             self._layers[cloud] = self._tables[cloud]()
-            self._read[cloud] = {name: row for layer in self._layers[cloud] for name, row in layer.items()}
+            rows = {name: row for layer in self._layers[cloud] for name, row in layer.items()}
+            self._unpromised[cloud] = {name: row for name, row in rows.items() if row.unknown}
+            self._read[cloud] = {name: row for name, row in rows.items() if not row.unknown}
         return self._read[cloud]
 
     def machine_type(self, cloud: str, name: str) -> MachineType:
@@ -73,6 +77,7 @@ class Catalog:
         Raises:
             UnknownInstanceTypeError: no layer has it; the text names the nearest names and the way out, or the
                 rule that a custom one breaks.
+            UnknownAcceleratorError: it has an accelerator that the catalog does not know; the text names what to add.
             CatalogFileError: a file of this cloud has a wrong row.
         """
         types = self.machine_types(cloud)
@@ -80,11 +85,14 @@ class Catalog:
             return types[name]
         if cloud == CLOUD and custom.is_custom(name):
             return custom.custom_machine_type(name, self.chips)
+        if name in self._unpromised[cloud]:
+            raise UnknownAcceleratorError(_no_accelerator(self._unpromised[cloud][name], self.version))
         raise UnknownInstanceTypeError(
             f"instance type {name!r} of {cloud} is not in the catalog {self.version}{hint(name, types)}; "
             + (
                 self._meant(cloud, name)
-                or f"correct the name, or add a row for it to a catalog of your own {_OWN} or {_PLUG_IN}"
+                or f"correct the name, run `accel-scaling catalog refresh {cloud}` if it is newer than that, or add a "
+                f"row for it to a catalog of your own {_OWN} or {_PLUG_IN}"
             )
         )
 
@@ -200,6 +208,19 @@ class Catalog:
             ),
             key=_reading_order,
         )
+
+
+def _no_accelerator(machine: MachineType, version: str) -> str:
+    """Return the error's sentence for a type with an accelerator that no chip of the catalog is."""
+    has = f"instance type {machine.name!r} of {machine.cloud} has {machine.unknown} ({machine.layer}:{machine.line})"
+    if MIXED in (machine.unknown or ""):
+        return f"{has}; a node has one kind of accelerator: a row of your own {_OWN} says which tasks may ask for"
+    name = (machine.unknown or "").partition(" x ")[2] or machine.unknown
+    return (
+        f"{has}, which the catalog {version} does not know, so nothing can be promised; describe it in "
+        f"~/.accel_scaling/accelerators.yaml with `api_names: {{{machine.cloud}: [{name}]}}` (`accel-scaling catalog "
+        f"refresh {machine.cloud}` prints the entry), or add a row of your own {_OWN}"
+    )
 
 
 def is_clouds_own(machine: MachineType) -> bool:

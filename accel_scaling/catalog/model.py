@@ -68,6 +68,8 @@ class MachineType:
         count: how many devices of that chip; a partition counts as one whole logical device.
         layer: the file that the answer came from, e.g. ``aws.csv`` (shipped) or a user's path.
         line: the row's line there; 0 where it is no row (custom types, hosts of TPU slices).
+        unknown: what is in it by the API's words, ``4 x L5``, where the catalog has no such accelerator: ``chip`` is
+            None then, and nothing may be promised.
     """
 
     cloud: str
@@ -79,3 +81,4 @@ class MachineType:
     count: int
     layer: str
     line: int = field(default=0, compare=False)
+    unknown: str | None = None

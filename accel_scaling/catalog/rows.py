@@ -8,23 +8,39 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog.files import CORRECTIONS, Problem, Source, csv_records
 from accel_scaling.catalog.model import Chip, MachineType
 from accel_scaling.catalog.near import hint
+from accel_scaling.catalog.schema import ARCHITECTURES, IN_ROW, ROW, UNKNOWN, needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     Rows = dict[tuple[str, str], MachineType]
 
-REQUIRED = ("instance_type", "vcpus", "memory_mib", "arch", "accelerator", "count")
-OPTIONAL = ("cloud", "because", "source")
-ARCHITECTURES = ("x86_64", "arm64", "i386")
+REQUIRED = needed(ROW)
 DEFAULT_CLOUD = "aws"
+
+# A value of each column that is never wrong.
+_RIGHT = {
+    "instance_type": "x",
+    "vcpus": "1",
+    "memory_mib": "1",
+    "arch": ARCHITECTURES[0],
+    "accelerator": "",
+    "count": "1",
+    "cloud": "",
+    "because": "-",
+    "source": "-",
+}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MAX_DIGITS = 12  # 10^12 MiB is an exabyte: more digits are a slip of the finger
 
 
 class _RowError(Exception):
-    """What is wrong with one row."""
+    """What is wrong with one row, and in which column; in none where it is the row's length."""
+
+    def __init__(self, column: str, text: str) -> None:
+        super().__init__(text)
+        self.column = column
 
 
 def parse_rows(source: Source, chips: Mapping[str, Chip], clouds: Collection[str]) -> tuple[Rows, list[Problem]]:
@@ -48,9 +64,10 @@ def parse_rows(source: Source, chips: Mapping[str, Chip], clouds: Collection[str
         return {}, [*problems, Problem(header_line, wrong_header)]
     read_row = _row_reader(header, source, chips, clouds)
     for line, cells in records:
-        row = read_row(line, cells)
-        if isinstance(row, Problem):
-            problems.append(row)
+        try:
+            row = read_row(line, cells)
+        except _RowError:
+            problems += _wrong_cells(read_row, line, cells, header)
             continue
         key = (row.cloud, row.name)
         if key in lines:
@@ -69,12 +86,12 @@ def cloud_of_file(name: str, clouds: Collection[str]) -> str:
 def _wrong_header(header: list[str], source: Source) -> str | None:
     names = [name.strip() for name in header]
     for name in names:
-        if name not in REQUIRED and name not in OPTIONAL:
-            near = hint(name, (*REQUIRED, *OPTIONAL))
+        if name not in IN_ROW:
+            near = hint(name, IN_ROW)
             return f"column {name!r} is not known{near}; expected {', '.join(REQUIRED)}"
         if names.count(name) > 1:
             return f"column {name} is there {names.count(name)} times; keep one"
-    wanted = (*REQUIRED, "because", "source") if _is_corrections(source) else REQUIRED
+    wanted = needed(ROW, correcting=_is_corrections(source))
     missing = [name for name in wanted if name not in names]
     if missing:
         return f"column {', '.join(missing)} is missing; expected {', '.join(wanted)}"
@@ -87,81 +104,115 @@ def _is_corrections(source: Source) -> bool:
 
 def _row_reader(
     header: list[str], source: Source, chips: Mapping[str, Chip], clouds: Collection[str]
-) -> Callable[[int, list[str]], MachineType | Problem]:
-    """Return the function that makes a machine type of a line's cells, or says what is wrong with them."""
+) -> Callable[[int, list[str]], MachineType]:
+    """Return the function that makes a machine type of a line's cells; it raises _RowError."""
     at = {name.strip(): position for position, name in enumerate(header)}
     name_at, vcpus_at, memory_at, arch_at, chip_at, count_at = (at[name] for name in REQUIRED)
     cloud_at = at.get("cloud")
-    reasons = ("because", "source") if _is_corrections(source) else ()
+    reasons = needed(ROW, correcting=_is_corrections(source))[len(REQUIRED) :]
     file_cloud = cloud_of_file(source.path.name, clouds)
     width, layer = len(header), source.label
 
     def machine_of(line: int, cells: list[str]) -> MachineType:
         if len(cells) != width:
-            raise _RowError(f"has {len(cells)} cells; expected {width}, one for each column")
+            raise _RowError("", f"has {len(cells)} cells; expected {width}, one for each column")
         cells = [cell.strip() for cell in cells]
         for column in reasons:
             if not cells[at[column]]:
-                raise _RowError(f"{column} is empty; a correction says why it is one, and who says so")
-        chip, count = _accelerator(cells[chip_at], cells[count_at], chips)
+                raise _RowError(column, f"{column} is empty; a correction says why it is one, and who says so")
+        name, unknown = cells[chip_at], None
+        if name.startswith(UNKNOWN):
+            name, unknown = _resolved(name, cells[count_at], file_cloud, chips)
+        chip, count = (None, 0) if unknown else _accelerator(name, cells[count_at], chips)
         return MachineType(
             cloud=_cloud(cells[cloud_at], clouds) if cloud_at is not None and cells[cloud_at] else file_cloud,
             name=_name(cells[name_at]),
-            vcpus=_number("vcpus", cells[vcpus_at], at_least=1),
-            memory_mib=_number("memory_mib", cells[memory_at], at_least=1),
+            vcpus=_number("vcpus", cells[vcpus_at]),
+            memory_mib=_number("memory_mib", cells[memory_at]),
             arch=_arch(cells[arch_at]),
             chip=chip,
             count=count,
             layer=layer,
             line=line,
+            unknown=unknown,
         )
 
-    def read_row(line: int, cells: list[str]) -> MachineType | Problem:
-        try:
-            return machine_of(line, cells)
-        except _RowError as error:
-            return Problem(line, str(error))
+    return machine_of
 
-    return read_row
+
+def _wrong_cells(
+    read_row: Callable[[int, list[str]], MachineType], line: int, cells: list[str], header: list[str]
+) -> list[Problem]:
+    """Return all that is wrong with a row: what is found is put right, and the row is read again."""
+    columns = [name.strip() for name in header]
+    found: list[Problem] = []
+    while len(found) <= len(columns):
+        try:
+            read_row(line, cells)
+            break
+        except _RowError as error:
+            found.append(Problem(line, str(error), error.column))
+            if not error.column:
+                break
+            right = dict(zip(columns, cells, strict=True))
+            right[error.column] = _RIGHT[error.column]
+            if error.column == "accelerator" or not right["accelerator"].strip():
+                right["count"] = ""
+            cells = [right[column] for column in columns]
+    return found
+
+
+def _resolved(cell: str, count: str, cloud: str, chips: Mapping[str, Chip]) -> tuple[str, str | None]:
+    """Return the chip of an API's name, ``?L5``, once exactly one has it; until then, what is in the machine."""
+    name = cell.removeprefix(UNKNOWN).strip()
+    number = _number("count", count) if count else 0
+    if not name:
+        raise _RowError("accelerator", f"accelerator is {cell}; expected {IN_ROW['accelerator'].expected}")
+    found = [chip.name for chip in chips.values() if name in chip.api_names.get(cloud, ())]
+    if len(found) == 1 and number:
+        return found[0], None
+    return "", f"{number} x {name}" if number else name
 
 
 def _accelerator(name: str, count: str, chips: Mapping[str, Chip]) -> tuple[Chip | None, int]:
-    number = _number("count", count, at_least=0) if count else 0
+    number = _number("count", count) if count else 0
     if not name:
         if number:
-            raise _RowError(f"count is {number} but accelerator is empty; name the accelerator, or empty both")
+            text = f"count is {number} but accelerator is empty; name the accelerator, or empty both"
+            raise _RowError("accelerator", text)
         return None, 0
     chip = chips.get(name)
     if chip is None:
-        raise _RowError(f"accelerator {name!r} is in no accelerators.yaml{hint(name, chips)}")
+        raise _RowError("accelerator", f"accelerator {name!r} is in no accelerators.yaml{hint(name, chips)}")
     if not number:
-        raise _RowError(f"accelerator is {name} but count is {count or 'empty'}; expected how many devices, 1 or more")
+        text = f"accelerator is {name} but count is {count or 'empty'}; expected how many devices, 1 or more"
+        raise _RowError("count", text)
     return chip, number
 
 
-def _number(column: str, cell: str, *, at_least: int) -> int:
+def _number(column: str, cell: str) -> int:
     if cell.isascii() and cell.isdigit() and len(cell) <= _MAX_DIGITS:
         number = int(cell)
-        if number >= at_least:
+        if number or IN_ROW[column].kind == "count":
             return number
-    raise _RowError(f"{column} is {cell or 'empty'}; expected a whole number of {at_least} or more")
+    raise _RowError(column, f"{column} is {cell or 'empty'}; expected {IN_ROW[column].expected}")
 
 
 def _name(cell: str) -> str:
     if not cell:
-        raise _RowError("instance_type is empty; expected the cloud's name for it")
+        raise _RowError("instance_type", "instance_type is empty; expected the cloud's name for it")
     if not _NAME.fullmatch(cell):
-        raise _RowError(f"instance_type is {cell!r}; expected letters, digits, '.', '-' and '_'")
+        raise _RowError("instance_type", f"instance_type is {cell!r}; expected {IN_ROW['instance_type'].expected}")
     return cell
 
 
 def _arch(cell: str) -> str:
     if cell not in ARCHITECTURES:
-        raise _RowError(f"arch is {cell or 'empty'}; expected {', '.join(ARCHITECTURES)}")
+        raise _RowError("arch", f"arch is {cell or 'empty'}; expected {IN_ROW['arch'].expected}")
     return cell
 
 
 def _cloud(cell: str, clouds: Collection[str]) -> str:
     if cell not in clouds:
-        raise _RowError(f"cloud is {cell}; expected {', '.join(sorted(clouds))}")
+        raise _RowError("cloud", f"cloud is {cell}; expected {', '.join(sorted(clouds))}")
     return cell

@@ -98,7 +98,8 @@ def parse_rules(
         try:
             rule = rule_of(Cells(dict(zip(columns, (cell.strip() for cell in cells), strict=True))))
         except RuleError as error:
-            problems.append(Problem(line, str(error)))
+            word = str(error).partition(" ")[0]  # the texts begin with the column, where one cell is wrong
+            problems.append(Problem(line, str(error), word if word in columns else ""))
             continue
         if key_of(rule) in lines:
             problems.append(Problem(line, f"is the same rule as line {lines[key_of(rule)]}; keep one of the two"))

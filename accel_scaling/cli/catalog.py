@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import argparse
+    from types import ModuleType
 
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.tpu import Slice
 
-HELP = "ask what an instance type has, find instance types, check catalog files"
+HELP = "ask what an instance type has, find instance types, check catalog files, refresh them"
 EXAMPLES = """\
 examples:
   accel-scaling catalog show p4d.24xlarge
@@ -22,7 +24,10 @@ examples:
   accel-scaling catalog find --cloud gcp --json
   accel-scaling catalog find --accelerator H100 --region us-east-2
   accel-scaling catalog check my_machines.csv
+  accel-scaling catalog refresh aws --region us-west-2
 """
+
+SUBCOMMANDS = ("check", "refresh")  # each with a module of its own
 
 FEW = 12  # TPU slices of a generation that `find` lists without --all
 
@@ -44,14 +49,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first is strongest"
         command.add_argument("--catalog", metavar="FILE", type=Path, action="append", default=[], help=user_catalog)
         command.add_argument("--json", action="store_true", help="print JSON: one object (show), a list of them (find)")
-    check = commands.add_parser("check", help="validate catalog files: file, line, what is wrong")
-    check.add_argument("files", metavar="FILE", type=Path, nargs="*", help="CSV or YAML (default: the files that ship)")
+    for name in SUBCOMMANDS:
+        module = _module(name)
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP,
+            epilog=module.EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"accel_scaling.cli.catalog_{name}")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run ``catalog SUBCOMMAND``; return the exit code."""
-    if args.catalog_command == "check":
-        return _check(args.files)
+    if args.catalog_command in SUBCOMMANDS:
+        return int(_module(args.catalog_command).run(args))
     from accel_scaling.catalog.load import load_catalog
 
     catalog = load_catalog(args.catalog)
@@ -61,23 +78,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _count(text: str) -> int:
-    import argparse
-
     if text.isascii() and text.isdigit():
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-
-
-def _check(files: list[Path]) -> int:
-    from accel_scaling.catalog.check import check_files
-
-    report = check_files(files)
-    if report.problems:
-        print("\n".join(report.problems))
-        return 2
-    rules = f", {report.rules} rules" if files and report.rules else ""
-    print(f"ok: {report.machine_types} machine types, {report.accelerators} accelerators{rules}")
-    return 0
 
 
 def _show(catalog: Catalog, name: str, cloud: str | None, *, as_json: bool) -> int:

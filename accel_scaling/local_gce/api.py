@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from accel_scaling.local_gce import images
 from accel_scaling.local_gce.asked import Asked
+from accel_scaling.local_gce.for_sale import ForSale, Lists
 from accel_scaling.local_gce.instances import Instances
 from accel_scaling.local_gce.knobs import Fault, Knobs
 from accel_scaling.local_gce.launches import Launches
@@ -54,6 +55,7 @@ class ComputeEngine:
         boots: machines run by themselves. Otherwise they wait, staging, until ``booted()``, and stop at ``ended()``.
         network: the first two bytes of the machines' addresses; private and public ones are the same.
         on_asked: is told of each request for machines.
+        for_sale: the machine and accelerator types that lists over all zones have; none where it is None.
 
     Attributes:
         calls: every call that was answered, oldest first.
@@ -69,6 +71,7 @@ class ComputeEngine:
         boots: bool = True,
         network: str = "10.128",
         on_asked: Hears | None = None,
+        for_sale: ForSale | None = None,
     ) -> None:
         self.project, self.zones, self.region = project, tuple(zones), zones[0].rpartition("-")[0]
         self.knobs = knobs or Knobs()
@@ -88,6 +91,7 @@ class ComputeEngine:
             **self._slices.handlers,
             **self._projects.handlers,
             **images.handlers(),
+            **Lists(self, for_sale or ForSale()).handlers,
             **{f"compute.{scope}Operations.get": self._operation for scope in ("zone", "region", "global")},
             **{f"compute.{scope}Operations.wait": self._operation for scope in ("zone", "region", "global")},
             "tpu.projects.locations.operations.get": self._tpu_operation,

@@ -1,0 +1,56 @@
+"""``accel-scaling catalog check``: every mistake of catalog files, ours or a contributor's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from accel_scaling.catalog.check import Report
+
+HELP = "validate catalog files: file, line, column, what is wrong and what is expected"
+EXAMPLES = """\
+examples:
+  accel-scaling catalog check
+  accel-scaling catalog check my_machines.csv
+  accel-scaling catalog check catalogs/*.csv catalogs/*.yaml --json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "files", metavar="FILE", type=Path, nargs="*", help="CSV or YAML (default: the files that ship)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON: an object with a list of `mistakes`")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check the files; 2 where one has a mistake."""
+    from accel_scaling.catalog.check import check_files
+
+    report = check_files(args.files)
+    if args.json:
+        print(json.dumps(described(report), indent=2))
+    elif report.mistakes:
+        print("\n".join(report.problems))
+    else:
+        rules = f", {report.rules} rules" if args.files and report.rules else ""
+        print(f"ok: {report.machine_types} machine types, {report.accelerators} accelerators{rules}")
+    return 2 if report.mistakes else 0
+
+
+def described(report: Report) -> dict[str, object]:
+    """Return a report as JSON has it; the keys stay."""
+    return {
+        "machine_types": report.machine_types,
+        "accelerators": report.accelerators,
+        "rules": report.rules,
+        "mistakes": [
+            {"file": str(each.file), "line": each.line, "column": each.column, "problem": each.text}
+            for each in report.mistakes
+        ],
+    }

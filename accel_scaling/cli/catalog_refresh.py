@@ -1,0 +1,148 @@
+"""``accel-scaling catalog refresh``: the live API's machine types in our format, and what is different in them."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Sequence
+
+    from accel_scaling.catalog.model import MachineType
+    from accel_scaling.refresh.places import Moved
+    from accel_scaling.refresh.run import Result
+
+HELP = "read a cloud's API and write its machine types in our format; shows what is different"
+EXAMPLES = """\
+examples:
+  accel-scaling catalog refresh aws
+  accel-scaling catalog refresh aws --region us-west-2 eu-central-1
+  accel-scaling catalog refresh gcp --project my-project
+  accel-scaling catalog refresh aws -o catalogs/aws.csv     # for everybody: what ships
+"""
+
+CLOUDS = ("aws", "gcp")
+LISTED = 20  # lines of one kind that are shown; a first refresh may have hundreds
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("cloud", choices=CLOUDS, help="whose API is asked")
+    regions = "only these (default: every region that the account has)"
+    parser.add_argument("--region", metavar="REGION", nargs="+", action="extend", default=[], help=regions)
+    parser.add_argument("--project", metavar="ID", help="gcp: the project that asks (default: that of the credentials)")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: ~/.accel_scaling/refresh/CLOUD.csv")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Refresh one cloud; 0 also where some regions did not answer: what did is written, the others are named."""
+    from accel_scaling.refresh.patience import RefreshError
+    from accel_scaling.refresh.run import default_file, refresh
+
+    if args.cloud == "aws":
+        if args.project:
+            raise RefreshError("--project is Google Cloud's; aws has regions only")
+        from accel_scaling.refresh import aws
+
+        ask = functools.partial(aws.ask, args.region)
+    else:
+        from accel_scaling.refresh import gcp
+
+        ask = functools.partial(gcp.ask, args.region, args.project)
+    print(said(refresh(ask, args.output or default_file(args.cloud))))
+    return 0
+
+
+def said(result: Result) -> str:
+    """Return what people read of a refresh."""
+    answer = result.answer
+    types = f"{len(answer.types):,} machine types in {_counted(len(answer.offered), 'region')}"
+    lines = [f"{answer.cloud}: {types}{'; nothing changed' if result.same else ''}"]
+    lines += _failed(answer.failed)
+    lines += _part("the API says too little of", [f"{name}: {why}" for name, why in sorted(answer.lacking.items())])
+    lines += _part("added", [_row(row) for row in result.added])
+    lines += _part("gone (no region that was asked has it any more; its row stays)", result.gone)
+    lines += _part("changed", [change for pair in result.changed for change in _changes(*pair)])
+    lines += _part("other regions or zones", [_moved(each) for each in result.moved])
+    lines += _part("nothing can be promised for", [_row(row) for row in result.unpromised])
+    lines += _new_chips(result)
+    names = " and ".join(str(path) for path in (result.written or result.files))
+    return "\n".join([*lines, "", f"wrote {names}" if result.written else f"{names} stay as they are"])
+
+
+def _failed(failed: dict[str, str]) -> list[str]:
+    """Name the regions that did not answer, those of one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for region, why in failed.items():
+        by_reason.setdefault(why, []).append(region)
+    kept = "what was known of it stays"
+    return [
+        f"  without {', '.join(regions)}: {why}; {kept if len(regions) == 1 else kept.replace('it', 'them', 1)}"
+        for why, regions in by_reason.items()
+    ]
+
+
+def _part(title: str, lines: Sequence[str]) -> list[str]:
+    if not lines:
+        return []
+    more = [f"  ... and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
+    return ["", f"{title} ({len(lines)})", *(f"  {line}" for line in lines[:LISTED]), *more]
+
+
+def _row(row: MachineType) -> str:
+    return f"{row.name}: {row.vcpus} vCPUs, {_gib(row.memory_mib)} GiB, {row.arch}, {_accelerator(row)}"
+
+
+def _accelerator(row: MachineType) -> str:
+    if row.unknown:
+        return f"{row.unknown} (not known)"
+    return f"{row.count} x {row.chip.name}" if row.chip else "no accelerator"
+
+
+def _changes(before: MachineType, now: MachineType) -> Iterable[str]:
+    for column in ("vcpus", "memory_mib", "arch"):
+        if getattr(before, column) != getattr(now, column):
+            yield f"{now.name}: {column} {getattr(before, column)} -> {getattr(now, column)}"
+    if _accelerator(before) != _accelerator(now):
+        yield f"{now.name}: {_accelerator(before)} -> {_accelerator(now)}"
+
+
+def _moved(moved: Moved) -> str:
+    if moved.new:
+        return f"{moved.region}: {_counted(len(moved.more), 'type')}; not known before"
+    parts = [
+        f"{word} {_some(names)}"
+        for word, names in (("also has", moved.more), ("no longer has", moved.fewer), ("other zones have", moved.zones))
+        if names
+    ]
+    return f"{moved.region}: {'; '.join(parts)}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+
+
+def _new_chips(result: Result) -> list[str]:
+    if not result.new_chips:
+        return []
+    from accel_scaling.catalog.load import chips_here
+    from accel_scaling.refresh.new_chips import entry
+
+    chips, cloud = chips_here(), result.answer.cloud
+    lines = [
+        *("", f"accelerators that the catalog does not know ({len(result.new_chips)}): fill in each <...> and add the entry"),
+        "to ~/.accel_scaling/accelerators.yaml, or to catalogs/accelerators.yaml for everybody",
+    ]
+    for _, device in sorted(result.new_chips.items()):
+        lines += ["", entry(device, cloud, chips)]
+    return lines
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _gib(mib: int) -> str:
+    return f"{mib / 1024:.2f}".rstrip("0").rstrip(".")

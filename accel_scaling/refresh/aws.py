@@ -1,0 +1,188 @@
+"""Asks EC2: which regions there are, what each offers, and what each type is; several regions at once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling import timings
+from accel_scaling.catalog.near import hint
+from accel_scaling.catalog.places import short_zone
+from accel_scaling.providers.launch_errors import Category, Failure, classified
+from accel_scaling.refresh.aws_types import LackingError, told
+from accel_scaling.refresh.patience import RefreshError, RefusedError, patiently
+from accel_scaling.refresh.progress import progress
+from accel_scaling.refresh.told import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    Sleep = Callable[[float], None] | None
+
+CLOUD = "aws"
+SOURCE = "EC2 DescribeInstanceTypeOfferings"
+FIRST_REGION = "us-east-1"  # asked for the list of regions where the environment names none
+
+_NAMES_AT_ONCE = 200  # values of one filter: EC2 takes no more
+_NEEDS = "ec2:DescribeRegions, ec2:DescribeInstanceTypeOfferings and ec2:DescribeInstanceTypes"
+
+
+def ask(regions: Sequence[str] = (), *, sleep: Sleep = None) -> Answer:
+    """Ask EC2, by the environment's credentials and endpoint, for all regions that the account has, or some.
+
+    A region that does not answer is in ``failed``; what the others answered is kept.
+
+    Raises:
+        RefreshError: boto3 or credentials are missing, EC2 refuses, or a region does not exist.
+    """
+    session = _session()
+    every = _regions(session, sleep)
+    for region in regions:
+        if region not in every:
+            raise RefreshError(f"region {region!r} is none that EC2 has{hint(region, every)}")
+    answer = Answer(CLOUD, SOURCE)
+    for region in regions or every:
+        if every[region] == "not-opted-in":
+            answer.failed[region] = "not enabled for this account"
+    wanted = [region for region in regions or every if region not in answer.failed]
+    clients = {region: _client(session, region) for region in wanted}  # boto3 makes clients one after another
+    with progress("offerings", len(wanted)) as step, _pool() as pool:
+        for region, found in zip(
+            wanted, pool.map(lambda each: _offered(clients[each], each, sleep), wanted), strict=True
+        ):
+            step()
+            if isinstance(found, str):
+                answer.failed[region] = found
+            else:
+                answer.offered[region] = found
+    _describe(answer, clients, sleep)
+    return answer
+
+
+def _describe(answer: Answer, clients: Mapping[str, Any], sleep: Sleep) -> None:
+    """Ask for each type once, in a region that offers it; where one does not answer, the next is asked."""
+    regions = dict(answer.offered)
+    asked: set[str] = set()
+    while regions:
+        by_region: dict[str, list[str]] = {}
+        for name in sorted({name for offered in regions.values() for name in offered} - set(answer.types) - asked):
+            by_region.setdefault(next(each for each in regions if name in regions[each]), []).append(name)
+        if not by_region:
+            return
+        pieces = [
+            (region, names[at : at + _NAMES_AT_ONCE])
+            for region, names in by_region.items()
+            for at in range(0, len(names), _NAMES_AT_ONCE)
+        ]
+        with progress("types", len(pieces), "call") as step, _pool() as pool:
+            answers = pool.map(lambda piece: _described(clients[piece[0]], piece[1], sleep), pieces)
+            for (region, names), found in zip(pieces, answers, strict=True):
+                step()
+                if isinstance(found, str):
+                    regions.pop(region, None)
+                    answer.failed[region] = found
+                else:
+                    asked.update(names)
+                    _take(answer, found)
+    for region in answer.failed:
+        answer.offered.pop(region, None)
+
+
+def _take(answer: Answer, records: Sequence[Mapping[str, Any]]) -> None:
+    for record in records:
+        name = str(record.get("InstanceType") or "")
+        try:
+            answer.types[name] = told(record)
+        except LackingError as error:
+            answer.lacking[name] = str(error)
+
+
+def _session() -> Any:
+    try:
+        import boto3
+    except ModuleNotFoundError:
+        raise RefreshError("a refresh of aws needs boto3: pip install 'accel_scaling[refresh]'") from None
+    session = boto3.Session()
+    if session.get_credentials() is None:
+        raise RefreshError(
+            "no AWS credentials; run `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            f"AWS_SECRET_ACCESS_KEY; they need {_NEEDS}"
+        )
+    return session
+
+
+def _client(session: Any, region: str) -> Any:
+    from botocore.config import Config
+
+    config = Config(
+        retries={"total_max_attempts": 1},  # we try again ourselves, one way for every cloud
+        connect_timeout=timings.REFRESH_CONNECT_S,
+        read_timeout=timings.REFRESH_CALL_S,
+        max_pool_connections=timings.REFRESH_PARALLEL,
+    )
+    return session.client("ec2", region_name=region, config=config)
+
+
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(timings.REFRESH_PARALLEL)
+
+
+def _regions(session: Any, sleep: Sleep) -> dict[str, str]:
+    """Return every region with whether the account has it: EC2's own word."""
+    client = _client(session, session.region_name or FIRST_REGION)
+    try:
+        answer = patiently(lambda: client.describe_regions(AllRegions=True), _failure, sleep=sleep)
+    except RefusedError as error:
+        needs = f"; the credentials need {_NEEDS}" if error.failure.category is Category.PERMISSION else ""
+        raise RefreshError(f"EC2 does not list its regions: {_sentence(error)}{needs}") from None
+    return {each["RegionName"]: each.get("OptInStatus", "") for each in answer["Regions"]}
+
+
+def _offered(client: Any, region: str, sleep: Sleep) -> dict[str, set[str]] | str:
+    """Return the types that a region offers with their zones, or why they are not known."""
+    found: dict[str, set[str]] = {}
+    try:
+        for each in _all(client.describe_instance_type_offerings, sleep, LocationType="availability-zone-id"):
+            for row in each["InstanceTypeOfferings"]:
+                found.setdefault(row["InstanceType"], set()).add(short_zone(CLOUD, region, row["Location"]))
+    except RefusedError as error:
+        return _sentence(error)
+    return found or "lists no instance type"
+
+
+def _described(client: Any, names: Collection[str], sleep: Sleep) -> list[Mapping[str, Any]] | str:
+    named = [{"Name": "instance-type", "Values": list(names)}]
+    try:
+        pages = list(_all(client.describe_instance_types, sleep, Filters=named))
+    except RefusedError as error:
+        return _sentence(error)
+    return [record for page in pages for record in page["InstanceTypes"]]
+
+
+def _all(call: Callable[..., Any], sleep: Sleep, **arguments: Any) -> Iterator[Any]:
+    """Yield each page of an answer."""
+    token: dict[str, str] = {}
+    while True:
+        page = patiently(lambda: call(**arguments, **token), _failure, sleep=sleep)  # noqa: B023 - called at once
+        yield page
+        if not page.get("NextToken"):
+            return
+        token = {"NextToken": page["NextToken"]}
+
+
+def _failure(error: Exception) -> Failure | None:
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's
+
+    if isinstance(error, ClientError):
+        told_us = error.response.get("Error", {})
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
+        return classified(CLOUD, [str(told_us.get("Code", "unknown")), str(status)], str(told_us.get("Message", "")))
+    if isinstance(error, (ConnectionError, HTTPClientError)):
+        return Failure(Category.UNAVAILABLE, "no answer", str(error))
+    if isinstance(error, BotoCoreError):
+        return Failure(Category.UNKNOWN, type(error).__name__, str(error))
+    return None
+
+
+def _sentence(error: RefusedError) -> str:
+    return " ".join(str(error).split())

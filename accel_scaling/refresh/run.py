@@ -1,0 +1,139 @@
+"""One refresh from end to end: ask the cloud, write the files, and say what look-ups now answer."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog.attach import api_names
+from accel_scaling.catalog.files import REFRESH_FOLDER, SHIPPED_FOLDER, Source, known_clouds, read
+from accel_scaling.catalog.load import USER_FOLDER, chips_here, shipped_catalog, shipped_sources
+from accel_scaling.catalog.offered import Offered
+from accel_scaling.catalog.places import parse_places
+from accel_scaling.catalog.rows import parse_rows
+from accel_scaling.refresh import places
+from accel_scaling.refresh.rows import kept_rows, rows_of, text_of, write
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from accel_scaling.catalog.model import Chip, MachineType
+    from accel_scaling.catalog.places import Place
+    from accel_scaling.refresh.told import Answer, Device
+
+    Ask = Callable[[], Answer]
+
+
+@dataclass
+class Result:
+    """What a refresh found and wrote.
+
+    Attributes:
+        answer: what the cloud said.
+        added: machine types that the catalog did not have.
+        gone: those that were to be had where the cloud was asked, and now are nowhere there; their rows stay.
+        changed: (before, now) of those that are different.
+        unpromised: those with accelerators that the catalog does not know, or with several kinds: nothing is promised.
+        new_chips: accelerators that the catalog does not know, by their names.
+        moved: how regions differ.
+        written: files that are different now.
+        files: both files, whether different or not.
+    """
+
+    answer: Answer
+    added: list[MachineType] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    changed: list[tuple[MachineType, MachineType]] = field(default_factory=list)
+    unpromised: list[MachineType] = field(default_factory=list)
+    new_chips: dict[str, Device] = field(default_factory=dict)
+    moved: list[places.Moved] = field(default_factory=list)
+    written: list[Path] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+    @property
+    def same(self) -> bool:
+        """Whether a look-up in the catalog answers as before the refresh."""
+        return not (self.added or self.gone or self.changed or self.moved)
+
+
+def default_file(cloud: str) -> Path:
+    """Return where the catalog looks for a refresh: ``~/.accel_scaling/refresh/aws.csv``."""
+    return Path.home() / USER_FOLDER / REFRESH_FOLDER / f"{cloud}.csv"
+
+
+def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
+    """Ask a cloud, write the file of its machine types and the one of its places, and compare.
+
+    Args:
+        ask: asks it; see aws.ask() and gcp.ask().
+        path: the file of machine types; its places go beside it.
+        today: for the places file's source.
+
+    Raises:
+        RefreshError: the cloud could not be asked, or a file not be written; nothing is written then.
+        CatalogFileError: a file that is there has a mistake.
+    """
+    chips = chips_here()
+    answer = ask()
+    cloud, clouds = answer.cloud, known_clouds()
+    old = kept_rows(path, cloud, chips, clouds)
+    before = _catalog(cloud, path, text_of(old, path, cloud, clouds), chips)
+    beside = places.places_file(path)
+    known = [*before, *api_names(shipped_catalog().chips.values())] if cloud == "gcp" else list(before)
+    had = _offered(cloud, beside)
+
+    rows, new_chips = rows_of(answer, chips, before)
+    text = text_of({**old, **rows}, path, cloud, clouds)
+    month = f"{today or dt.datetime.now(dt.timezone.utc).date():%Y-%m}"
+    where = places.places_text(answer, beside, known, month)
+    now = _catalog(cloud, path, text, chips)
+
+    result = Result(answer, new_chips={**new_chips, **_unknown_attachable(answer, chips)}, files=[path, beside])
+    result.added = [row for name, row in sorted(now.items()) if name not in before]
+    result.changed = [
+        (before[name], row) for name, row in sorted(now.items()) if name in before and before[name] != row
+    ]
+    result.unpromised = [row for name, row in sorted(now.items()) if name in rows and row.unknown]
+    result.gone = places.gone(answer, had, known)
+    result.moved = places.moved(answer, had, known)
+    result.written = [file for file, content in ((path, text), (beside, where)) if write(file, content)]
+    return result
+
+
+def _catalog(cloud: str, path: Path, text: str, chips: Mapping[str, Chip]) -> dict[str, MachineType]:
+    """Return a cloud's machine types as they are looked up: what ships, the file's text, corrections on top."""
+    plain, *corrections = shipped_sources(cloud)
+    file = Source(path, "refresh", text)
+    rows = {}
+    for source in (plain, file, *corrections):
+        rows.update(source.accept(parse_rows(source, chips, known_clouds())))
+    return {name: _without_layer(row) for (of, name), row in rows.items() if of == cloud}
+
+
+def _without_layer(row: MachineType) -> MachineType:
+    """Return the same answer whichever file gave it."""
+    return replace(row, layer="", line=0)
+
+
+def _offered(cloud: str, path: Path) -> Offered:
+    """Return what was known of a cloud's regions: what ships, and the file over it."""
+    layers = [(f"{cloud}.csv", _shipped_places(cloud))]
+    if path.exists():
+        source = read(path)
+        layers.append((str(path), source.accept(parse_places(source))))
+    return Offered(cloud, layers)
+
+
+def _shipped_places(cloud: str) -> Sequence[Place]:
+    shipped = places.places_file(SHIPPED_FOLDER / f"{cloud}.csv")
+    if not shipped.exists():
+        return ()
+    source = read(shipped, label=shipped.name)
+    return source.accept(parse_places(source))
+
+
+def _unknown_attachable(answer: Answer, chips: Mapping[str, Chip]) -> dict[str, Device]:
+    known = api_names(chips.values())
+    return {name: device for name, device in answer.attachable.items() if name not in known}

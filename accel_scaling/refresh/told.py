@@ -1,0 +1,74 @@
+"""What a cloud's API has told, in the same words for every cloud."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Device:
+    """One kind of accelerator in a machine.
+
+    Attributes:
+        name: the API's name for it.
+        count: how many; None where the API does not say.
+        share: the part of a whole device that one is, 1 for a whole; None where the API does not say how large.
+        memory_mib: memory of one; None where the API does not say.
+        maker: who makes it; empty where the API does not say.
+        kind: the API's word for its kind: ``gpu``, ``neuron``, ``fpga``, ``media``, ``inference``, ``accelerator``.
+        cores: of one device; None where the API does not say.
+    """
+
+    name: str
+    count: int | None
+    share: float | None = 1.0
+    memory_mib: int | None = None
+    maker: str = ""
+    kind: str = "accelerator"
+    cores: int | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """One machine type.
+
+    Attributes:
+        name: the cloud's name for it.
+        vcpus: virtual CPUs by default.
+        memory_mib: main memory in MiB.
+        arch: as in the catalog; None where the API does not say.
+        devices: its accelerators, each kind once.
+    """
+
+    name: str
+    vcpus: int
+    memory_mib: int
+    arch: str | None
+    devices: tuple[Device, ...] = ()
+
+
+@dataclass
+class Answer:
+    """What came of asking a cloud: everything that was answered, and what was not.
+
+    Attributes:
+        cloud: ``aws`` or ``gcp``.
+        source: which calls, for the places file.
+        types: by name.
+        offered: region -> machine type, or accelerator that is attached -> its zones, by places.short_zone().
+        attachable: accelerators that the API lists by themselves (Google's ``acceleratorTypes``), by name.
+        failed: region -> why nothing is known of it now.
+        lacking: machine type -> what the API did not say of it.
+    """
+
+    cloud: str
+    source: str
+    types: dict[str, Told] = field(default_factory=dict)
+    offered: dict[str, Mapping[str, set[str]]] = field(default_factory=dict)
+    attachable: dict[str, Device] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
