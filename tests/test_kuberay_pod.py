@@ -1,6 +1,6 @@
 """In a pod: KubeRay's own `ray start`, run by a shell as in its container, confirms the pod by what it is given.
 
-The operator is emulated (tests/kuberay_operator.py), and so are the devices; `ray start` and the hook are the real ones.
+The operator is emulated (tests/kuberay_operator.py), and so are the devices; `ray start` and the hook are real.
 No Ray is started: the hook ends the command, or this test does right behind it.
 """
 

@@ -27,9 +27,16 @@ MAY_MOVE = re.compile(r"num-cpus|num-gpus|labels: |resources: '|rayStartParams:|
 
 # What people leave in such files; none of it is in the value of a key.
 DECORATIONS = [
-    "", "   ", "# a comment", "      # deeper: than it looks", "#\ttabs\tin it", "# {{ not a template }}", "# ünïcode 🚀 '\"",
-    "# resources:", "#---", "# ends with a colon:",
-]  # fmt: skip
+    "",
+    "   ",
+    "# a comment",
+    "      # deeper: than it looks",
+    "#\ttabs\tin it",
+    "# {{ not a template }}",
+    "# ünïcode 🚀 '\"",
+    "# resources:",
+    "#---",
+]
 OTHERS = [
     "apiVersion: v1\nkind: ConfigMap\ndata:\n  a.yaml: |\n    kind: RayCluster\n    # no comment\n\n    spec:  {}\n",
     "a: &x {b: [1, 2]}\nc: *x\n<<: *x\n",
@@ -81,7 +88,7 @@ def test_only_lines_are_put_in_and_a_second_fill_changes_nothing(text: str, vers
 @settings(max_examples=20)
 @given(wild())
 def test_a_fill_is_the_same_with_and_without_comments(text: str) -> None:
-    plain = yaml.dump_all(yaml.load_all(text.removeprefix("\ufeff"), Loader=_Lenient), Dumper=yaml.SafeDumper)  # noqa: S506
+    plain = yaml.dump_all(yaml.load_all(text.removeprefix("\ufeff"), Loader=_Lenient), Dumper=yaml.SafeDumper)
     values = [yaml.load(each, Loader=_Lenient) for each in _documents(fill(plain, "a", shipped_catalog()).text)]
     wanted = [yaml.load(each, Loader=_Lenient) for each in _documents(fill(text, "a", shipped_catalog()).text)]
     assert values == wanted
@@ -139,9 +146,9 @@ spec:
 
 def test_what_an_anchor_shares_is_read_and_not_written() -> None:
     done = fill(SHARED, "a.yaml", shipped_catalog())
-    assert done.notes == (
-        "a.yaml:8: RayCluster shared, group a: left alone: rayStartParams is shared through an anchor or a merge key; write "
-        "it out for this group",
+    (note,) = done.notes
+    assert note.startswith(
+        "a.yaml:8: RayCluster shared, group a: left alone: rayStartParams is shared through an anchor"
     )
     first, second = yaml.safe_load(done.text)["spec"]["workerGroupSpecs"]
     assert "resources" not in first
@@ -156,7 +163,7 @@ def test_a_group_with_a_merge_key_is_read_with_it() -> None:
 
 def test_an_anchor_of_its_own_does_not_hang_it() -> None:
     text = SHARED.replace("x-params: &params {num-gpus", "x-params: &params {<<: *params, num-gpus")
-    with pytest.raises(AccelScalingError, match="a.yaml"):
+    with pytest.raises(AccelScalingError, match=r"a\.yaml:4: an anchor holds itself"):
         fill(text, "a.yaml", shipped_catalog())
 
 
