@@ -85,6 +85,18 @@ def test_a_pod_with_a_slice_of_a_gpu_joins(boot, tmp_path: Path) -> None:
     assert 'JOINS [1, {"mig-1g.5gb": 1' in done.stdout
 
 
+def test_a_pod_whose_home_cannot_be_written_joins_all_the_same(boot, tmp_path: Path) -> None:
+    machine = boot("g5.xlarge")
+    (tmp_path / "a file").write_text("", encoding="utf-8")
+    code = (
+        "from types import SimpleNamespace as Given; from accel_scaling.node import start_hook; "
+        "start_hook.run(Given(num_cpus=4, num_gpus=1, memory=None, resources={}, labels={}), False)"
+    )
+    home = str(tmp_path / "a file")
+    assert machine.python(code, HOME=home, **{POD: "1"}).returncode == 0
+    assert "NotADirectoryError" in machine.python(code, HOME=home).stderr
+
+
 def params(**given: Any) -> SimpleNamespace:
     return SimpleNamespace(**{"num_cpus": None, "num_gpus": None, "memory": None, "resources": None, **given})
 
