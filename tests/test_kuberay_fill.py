@@ -211,7 +211,13 @@ def test_parameters_move_with_their_comments_and_the_rest_stays() -> None:
 
 
 @pytest.mark.parametrize(
-    "params", ["{num-gpus: '1', port: '6379', num-cpus: '4'}", "{num-gpus: '1'}", "{port: '1', memory: '9'}"]
+    "params",
+    [
+        "{num-gpus: '1', port: '6379', num-cpus: '4'}",
+        "{num-gpus: '1'}",
+        "{num-gpus: '1',}",
+        "{port: '1', memory: '9',}",
+    ],
 )
 def test_parameters_move_out_of_a_mapping_on_one_line(params: str) -> None:
     before = yaml.safe_load(params)
@@ -221,6 +227,38 @@ def test_parameters_move_out_of_a_mapping_on_one_line(params: str) -> None:
     assert group["resources"] == {
         **{names[name]: text for name, text in before.items() if name in names}, "accelerator_type:L4": "1",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("params", "fields"),
+    [
+        ("", "resources:\nlabels: ~   # none yet"),
+        ("  # none but\n      num-gpus: '1'", ""),
+        ("&mine\n      num-gpus: '1'\n      num-cpus: >-\n        8", "labels: {}"),
+        ("\n      resources: |\n        '{\"GPU\": 1}'\n", "resources: {CPU: '8'}"),
+    ],
+)
+@pytest.mark.parametrize("version", [None, "1.4"])
+def test_keys_without_a_value_and_values_on_lines_of_their_own_are_no_hindrance(
+    params: str, fields: str, version: str | None
+) -> None:
+    fields = fields if version is None else ""
+    done = filled(manifest(limits=GPU, selector=f"{GKE}: nvidia-l4", params=params, fields=fields), version)
+    group = yaml.safe_load(done.text)["spec"]["workerGroupSpecs"][0]
+    said = group["resources"] if version is None else group["rayStartParams"]["resources"]
+    assert "accelerator_type:L4" in said
+    assert filled(done.text, version).text == done.text
+
+
+def test_a_group_that_leaves_no_place_is_left_alone_with_what_to_do() -> None:
+    text = manifest(limits=GPU, selector=f"{GKE}: nvidia-l4").replace(
+        "- groupName: workers", "- groupName:\n      workers"
+    )
+    done = filled(text)
+    assert done.text == text
+    assert done.notes[0].endswith(
+        "left alone: write its keys and those of rayStartParams one a line, each with its value"
+    )
 
 
 def test_resources_in_both_places_are_joined_and_the_groups_own_win() -> None:
