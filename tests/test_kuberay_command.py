@@ -61,7 +61,7 @@ def test_check_reads_each_file_and_ends_with_2(file: Path, capsys: pytest.Captur
     assert main(["kuberay", "check", "b.yaml", str(file), "c.yaml"]) == 2
     assert capsys.readouterr().out.splitlines() == [
         "b.yaml:1: has no RayCluster, RayJob, RayService of ray.io; it has ConfigMap in line 1",
-        "c.yaml:15: RayCluster demo, group workers: GPU: 1 is promised, and the container's limits have no device for it",
+        "c.yaml:15: RayCluster demo, group workers: GPU: 1 is promised, and the container's limits have no device for it",  # noqa: E501 - as it is printed
     ]
 
 

@@ -1,4 +1,4 @@
-"""Manifests of the kinds people write: their demand launched nothing, and does once they are filled, on Ray's own code."""
+"""Manifests of the kinds people write: their demand launched nothing, and does once they are filled."""
 
 from __future__ import annotations
 

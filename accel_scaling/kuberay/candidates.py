@@ -140,7 +140,7 @@ def _on_machines(
     if any(map(takes_accelerators, machines)):
         return Candidates()
     most = max((machine.count for machine in machines if _family(machine) == devices.kind.family), default=0)
-    what = f"{wanted[0]} has {most} of {devices.kind.family}" if most else f"{wanted[0]} has no {devices.kind.family}"
+    what = f"{wanted[0]} has {most or 'no'} {devices.kind.family} device{'s' if most > 1 else ''}"
     if most and chips is not None:
         what = f"{wanted[0]} has another accelerator than the one selected beside it"
     trouble = f"{what}, and the limits ask for {devices.name}: {devices.text}; no node has both"

@@ -103,7 +103,7 @@ def edits_of(text: str, group: Group, change: Change) -> list[Edit]:
     if change.remove:
         made += edits.remove_entries(text, *entries["rayStartParams"], change.remove)
     params = yt.own_pairs(entries["rayStartParams"][1]) if change.replace else {}
-    return made + [edits.replace_scalar(params[name][1], value) for name, value in change.replace.items()]
+    return made + [edits.replace_scalar(text, params[name][1], value) for name, value in change.replace.items()]
 
 
 def expected(before: Any, change: Change) -> Any:

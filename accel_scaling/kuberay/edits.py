@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what libyaml takes for the end of a line
 _INDENT = 2
+_ONE_A_LINE = "write its keys and those of rayStartParams one a line, each with its value"
 
 
 class CannotEditError(Exception):
-    """The YAML is written in a way that cannot be added to in place."""
+    """The YAML is written in a way that cannot be changed in place; the text says why."""
 
 
 class Edit(NamedTuple):
@@ -48,7 +49,7 @@ def add_entries(text: str, key: yaml.Node, mapping: yaml.Node, entries: Mapping[
         return _into_flow(text, mapping, [(name, _quoted(value)) for name, value in entries.items()])
     column = mapping.value[0][0].start_mark.column if yt.pairs(mapping) else key.start_mark.column + _INDENT
     if yt.pairs(mapping) and mapping.value[0][0].start_mark.line == key.start_mark.line:
-        raise CannotEditError
+        raise CannotEditError(_ONE_A_LINE)
     return _lines_after(text, key.end_mark.index, _block(column, entries))
 
 
@@ -71,7 +72,7 @@ def add_mapping(text: str, group: yaml.Node, group_key: yaml.Node | None, blocks
         return _lines_after(text, group_key.end_mark.index, lines)
     name_key, name_value = yt.own_pairs(group).get("groupName", (None, None))
     if name_key is None or name_value is None or name_key.start_mark.line != name_value.end_mark.line:
-        raise CannotEditError
+        raise CannotEditError(_ONE_A_LINE)
     return _lines_after(text, name_value.end_mark.index, lines)
 
 
@@ -84,12 +85,12 @@ def remove_entries(text: str, key: yaml.Node, mapping: yaml.Node, names: Collect
     if not isinstance(mapping, yaml.MappingNode):
         return []
     if mapping.flow_style:
-        return _from_flow(mapping, names)
+        return _from_flow(text, mapping, names)
     edits = [_lines_of(text, name, value) for name, value in mapping.value if name.value in names]
     if len(edits) == len(mapping.value):
         behind = re.compile(r"\s*:(?:[ \t]+&\S+)?").match(text, key.end_mark.index)
         if behind is None:
-            raise CannotEditError
+            raise CannotEditError(_ONE_A_LINE)
         edits.append(Edit(behind.end(), behind.end(), " {}"))
     return edits
 
@@ -100,10 +101,12 @@ def trailing_comment(text: str, value: yaml.Node) -> str:
     return rest.strip() if rest.strip().startswith("#") else ""
 
 
-def replace_scalar(value: yaml.Node, text: str) -> Edit:
+def replace_scalar(text: str, value: yaml.Node, new: str) -> Edit:
     """Return the edit that writes a scalar anew, in quotes."""
-    plain = text.isprintable() and "'" not in text
-    return Edit(value.start_mark.index, value.end_mark.index, f"'{text}'" if plain else json.dumps(text))
+    start, end = value.start_mark.index, value.end_mark.index
+    plain = new.isprintable() and "'" not in new
+    # A block scalar ends behind its line breaks, which stay.
+    return Edit(start, start + len(text[start:end].rstrip()), f"'{new}'" if plain else json.dumps(new))
 
 
 def _block(column: int, entries: Mapping[str, str]) -> list[str]:
@@ -171,7 +174,7 @@ def _lines_of(text: str, key: yaml.Node, value: yaml.Node) -> Edit:
     last = len(text[: value.end_mark.index].rstrip()) if value.end_mark.index > key.end_mark.index else 0
     _, end = _line_end(text, max(last, key.end_mark.index))
     if text[start : key.start_mark.index].strip():
-        raise CannotEditError
+        raise CannotEditError(_ONE_A_LINE)
     if end == len(text) and not _BREAK.search(text, max(last, key.end_mark.index)):
         start = len(text[:start].rstrip("\r\n\x85\u2028\u2029"))
     return Edit(start, end, "")
@@ -189,19 +192,19 @@ def _into_flow(text: str, mapping: yaml.Node, entries: list[tuple[str, str]]) ->
     return Edit(inside, inside, "".join(f"{between}{each},{behind}" for each in written))
 
 
-def _from_flow(mapping: yaml.MappingNode, names: Collection[str]) -> list[Edit]:
+def _from_flow(text: str, mapping: yaml.MappingNode, names: Collection[str]) -> list[Edit]:
     """Take entries out of a flow mapping, each with the comma that belongs to it."""
-    edits, kept_end = [], None
+    if all(key.value in names for key, _ in mapping.value):
+        first, end = mapping.value[0][0].start_mark.index, mapping.value[-1][1].end_mark.index
+        comma = re.compile(r"\s*,").match(text, end)
+        return [Edit(first, comma.end() if comma else end, "")]
+    edits, kept_end = [], mapping.start_mark.index
     for number, (key, value) in enumerate(mapping.value):
         if key.value not in names:
             kept_end = value.end_mark.index
-            continue
-        following = [each for each, _ in mapping.value[number + 1 :] if each.value not in names]
-        if following:
-            end = mapping.value[number + 1][0].start_mark.index
-            edits.append(Edit(key.start_mark.index, end, ""))
+        elif any(each.value not in names for each, _ in mapping.value[number + 1 :]):
+            edits.append(Edit(key.start_mark.index, mapping.value[number + 1][0].start_mark.index, ""))
         else:
-            start = key.start_mark.index if kept_end is None else kept_end
-            edits.append(Edit(start, value.end_mark.index, ""))
+            edits.append(Edit(kept_end, value.end_mark.index, ""))
             kept_end = value.end_mark.index
     return edits

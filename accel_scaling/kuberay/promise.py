@@ -167,7 +167,7 @@ def _unknown(found: Candidates, devices: Devices, *, complete: bool) -> str:
         return f"{what}: its pods may get {names}, and one group promises one; make a group of each"
     return (
         f"{what}: {devices.name}: {devices.text} does not say which accelerator it is; add a nodeSelector, such as "
-        f"{' or '.join(devices.kind.select_by)}"
+        f"{', or '.join(devices.kind.select_by)}"
     )
 
 

@@ -20,7 +20,7 @@ from accel_scaling.detect import detect
 from accel_scaling.families import register
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.node.joining import CONFIRM_ONLY, joining_with
-from accel_scaling.node.pod import promised_here
+from accel_scaling.node.pod import POD, promised_here
 from accel_scaling.node.slice_host import correct_promise
 from accel_scaling.node.wiring import EXIT_REFUSED, LABEL_VERDICT, VERDICT_FILE
 from accel_scaling.version import __version__
@@ -45,7 +45,11 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     verdict = judged(found, ray_params)
     promised = verdict.promised
     resources = joining_with(verdict, os.environ)
-    record(verdict, Path.home() / VERDICT_FILE, kind="head" if head else "worker", joins=resources is not None)
+    try:
+        record(verdict, Path.home() / VERDICT_FILE, kind="head" if head else "worker", joins=resources is not None)
+    except OSError:
+        if POD not in os.environ:  # in a pod no provider reads it, and its file system may be read-only
+            raise
     sys.stderr.write(f"accel_scaling {__version__}: {verdict.word.value}: {verdict.message}\n")
     if resources is None:
         raise SystemExit(EXIT_REFUSED)
