@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import tempfile
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 
 from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
 from accel_scaling.local_ec2.public_parameters import image_id
+from tests.iam_fixture import check_permissions_after
 
 REGION = "us-west-2"
 BASE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
@@ -208,14 +208,6 @@ def without_ssm(account: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         yield
     finally:
         check_permissions_after(account, "inf")
-
-
-def check_permissions_after(account: LocalEC2, requests: str) -> None:
-    """Tell moto after how many requests it is to check permissions; it never does by itself."""
-    url, headers = f"{account.endpoint_url}/moto-api/reset-auth", {"Content-Type": "text/plain"}
-    asked = urllib.request.Request(url, data=requests.encode(), headers=headers)
-    with urllib.request.urlopen(asked, timeout=10) as answer:
-        assert answer.status == 200
 
 
 def test_who_may_not_look_parameters_up_is_told_the_permission_and_the_way_round(without_ssm: None) -> None:

@@ -216,11 +216,12 @@ def check_run(words: list[str], desk: Path) -> None:
 
 def check_aws(words: list[str], desk: Path) -> None:
     """Look the operation and its parameters up in AWS's own description of the service."""
+    import botocore
     import botocore.session
 
     service = botocore.session.get_session().get_service_model(words[1])
     operation = service.operation_model("".join(part.capitalize() for part in words[2].split("-")))
-    taken = {"--" + re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower() for name in operation.input_shape.members}
+    taken = {"--" + botocore.xform_name(name, "-") for name in operation.input_shape.members}
     assert {word for word in words if word.startswith("--")} <= taken, taken
 
 

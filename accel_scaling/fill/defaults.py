@@ -50,7 +50,9 @@ def ray_defaults(cloud: str) -> dict[str, Any]:
     """
     spec = importlib.util.find_spec("ray")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(f"ray is not installed; install it, in your clone, with `pip install -e '.[{cloud}]'`")
+        raise ModuleNotFoundError(
+            f"ray is not installed; install it, in your clone, with `pip install -e '.[{cloud}]'`"
+        )
     path = Path(spec.origin).parent / "autoscaler" / cloud / "defaults.yaml"
     # safe_load by its C form where there is one: within `ray up`'s fill it takes 1 ms instead of 10.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(path.read_text(encoding="utf-8"))

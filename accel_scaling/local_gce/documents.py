@@ -178,7 +178,8 @@ def _document(name: str, version: str) -> dict[str, Any]:
         return document(name, version)
     except ModuleNotFoundError:
         raise RehearsalError(
-            "a rehearsal on Google Cloud needs its client; install it, in your clone, with `pip install -e '.[rehearse]'`"
+            "a rehearsal on Google Cloud needs its client; "
+            "install it, in your clone, with `pip install -e '.[rehearse]'`"
         ) from None
 
 
