@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from accel_scaling import _ray
 from accel_scaling.catalog.load import user_chip_files
+from accel_scaling.disk import disk_sentence
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.cluster import catalog_of, fill, user_catalogs
 from accel_scaling.fill.defaults import with_defaults
+from accel_scaling.installed import check_launcher_tools, check_ray
 from accel_scaling.node import bundle, wiring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Config = dict[str, Any]
     Fill = Callable[[Config], tuple[Config, list[str]]]
@@ -41,15 +46,53 @@ def promised(config: Config, cloud: str, fill_of_cloud: Fill = fill_from_catalog
     """
     try:
         filled, notes = fill_of_cloud(with_defaults(config, cloud))
+        bundled = _bundle(config)
     except AccelScalingError as error:
         if not _ray.called_by_ray_up(above=3):
             raise
         return _carrying(error)
     for note in notes:
         _ray.cli_logger().warning("{}", note)
-    chips = user_chip_files(user_catalogs(config["provider"]))
-    wiring.wire(filled, str(bundle.build(chips=chips)))
+    wiring.wire(filled, str(bundled))
     return filled
+
+
+def _bundle(config: Config) -> Path:
+    try:
+        return bundle.build(chips=user_chip_files(user_catalogs(config["provider"])))
+    except OSError as error:
+        sentence = disk_sentence(error) or f"{error.filename}: {error.strerror}; is HOME a folder that you may write?"
+        raise AccelScalingError(f"what the nodes get of this package cannot be packed: {sentence}") from None
+
+
+def check(config: Config) -> None:
+    """Refuse what makes anything further pointless: a refusal by the fill, another Ray, a machine without ssh.
+
+    Raises:
+        AccelScalingError: one of them.
+    """
+    if refusal := refusal_of(config):
+        raise AccelScalingError(refusal)
+    check_ray()
+    if _ray.launched_by_ray_up():
+        check_launcher_tools()
+
+
+@contextlib.contextmanager
+def said_by_click() -> Iterator[None]:
+    """Turn what a person can do something about into the kind of error that `ray up` prints as one sentence.
+
+    Raises:
+        click.ClickException: in place of an AccelScalingError, and of a disk that is full or may not be written.
+    """
+    try:
+        yield
+    except AccelScalingError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        if sentence := disk_sentence(error):
+            raise click.ClickException(sentence) from None
+        raise
 
 
 def refusal_of(config: Config) -> str | None:

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from accel_scaling.cli.help import with_examples
+from accel_scaling.disk import disk_sentence
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.paint import Paint, painted
 from accel_scaling.version import __version__
@@ -37,13 +38,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except AccelScalingError as error:
-        sys.stderr.write(f"{painted('accel-scaling:', Paint.BAD, sys.stderr)} {error}\n")
-        return error.exit_code
+        return _refused(str(error), error.exit_code)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # `accel-scaling catalog find | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        sentence = disk_sentence(error)
+        if sentence is None:
+            raise
+        return _refused(sentence)
+
+
+def _refused(sentence: str, exit_code: int = AccelScalingError.exit_code) -> int:
+    sys.stderr.write(f"{painted('accel-scaling:', Paint.BAD, sys.stderr)} {sentence}\n")
+    return exit_code
 
 
 def parser(wanted: str | None) -> argparse.ArgumentParser:
