@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
-import shutil
 from typing import TYPE_CHECKING
 
-from accel_scaling._ray import RAY_MINOR
 from accel_scaling.errors import NotInstalledError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+PYTHONS = ((3, 10), (3, 13))  # from, to; pyproject.toml has it for pip
 
 ANY_RAY = "ACCEL_SCALING_ANY_RAY"  # set, it lets another Ray than ours be tried
 
@@ -39,12 +38,30 @@ def check_modules(names: Iterable[str], extra: str) -> None:
             raise missing(name, extra)
 
 
+def check_python(version: tuple[int, int]) -> None:
+    """Refuse a Python that pip would refuse too, where a clone is run without an install.
+
+    Raises:
+        NotInstalledError: it is too old, or too new for Ray.
+    """
+    if not PYTHONS[0] <= version <= PYTHONS[1]:
+        first, last = (".".join(map(str, each)) for each in PYTHONS)
+        raise NotInstalledError(
+            f"this is Python {version[0]}.{version[1]}, and accel_scaling needs {first} to {last}: make an environment "
+            f"with `python{last} -m venv .venv`, and install it there"
+        )
+
+
 def check_ray() -> None:
     """Refuse a Ray whose private names are not those that this version uses; ``ACCEL_SCALING_ANY_RAY=1`` lets it be.
 
     Raises:
         NotInstalledError: there is no Ray, or one of another minor version.
     """
+    import importlib.metadata  # 20 ms that only those pay who launch
+
+    from accel_scaling._ray import RAY_MINOR
+
     try:
         version = importlib.metadata.version("ray")
     except importlib.metadata.PackageNotFoundError:
@@ -64,6 +81,8 @@ def check_launcher_tools() -> None:
     Raises:
         NotInstalledError: names what is missing.
     """
+    import shutil
+
     lacking = [tool for tool in LAUNCHER_TOOLS if shutil.which(tool) is None]
     if lacking:
         raise NotInstalledError(

@@ -14,6 +14,7 @@ from accel_scaling.disk import disk_sentence
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.cluster import catalog_of, fill, user_catalogs
 from accel_scaling.fill.defaults import with_defaults
+from accel_scaling.fill.placeholders import check_filled_in
 from accel_scaling.installed import check_launcher_tools, check_ray
 from accel_scaling.node import bundle, wiring
 
@@ -68,12 +69,17 @@ def _bundle(config: Config) -> Path:
 def check(config: Config) -> None:
     """Refuse what makes anything further pointless: a refusal by the fill, another Ray, a machine without ssh.
 
+    `ray down` and its like are refused for the first only: machines must be ended whatever is installed.
+
     Raises:
         AccelScalingError: one of them.
     """
     if refusal := refusal_of(config):
         raise AccelScalingError(refusal)
+    if _ray.reads_only():
+        return
     check_ray()
+    check_filled_in(config)
     if _ray.launched_by_ray_up():
         check_launcher_tools()
 

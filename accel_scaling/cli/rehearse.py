@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,4 +74,4 @@ def run(args: argparse.Namespace) -> int:
         raise missing(error.name, "rehearse") from None
     kind = Kind(args.hosts) if args.hosts else None
     faults = FaultSource(args.fault, args.faults)
-    return Rehearsal(config, catalog, args.command, faults, kind, timeout_s=args.timeout).run()
+    return Rehearsal(config, catalog, args.command, faults, kind, timeout_s=args.timeout, out=sys.stdout).run()
