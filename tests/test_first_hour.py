@@ -97,8 +97,17 @@ main()
 """
 
 
+@pytest.fixture(name="shared_home", scope="module")
+def shared_home_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for all mistakes: `ray up` packs this package there once."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture(name="desk")
-def desk_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Desk:
+def desk_fixture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shared_home: Path
+) -> Desk:
+    monkeypatch.setenv("HOME", str(shared_home))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.chdir(tmp_path)
