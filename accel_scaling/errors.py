@@ -39,6 +39,10 @@ class StarterError(AccelScalingError):
     """A cluster file that `accel-scaling init` is asked for and cannot write: the text names the option."""
 
 
+class NotInstalledError(AccelScalingError):
+    """Something that must be installed beside this package is not, or in another version: the text has the line."""
+
+
 class RehearsalError(AccelScalingError):
     """The local cloud could not be started or used on this machine."""
 

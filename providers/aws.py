@@ -19,13 +19,18 @@ from typing import Any
 import click
 
 from accel_scaling import _ray
-from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.aws import region_of
-from accel_scaling.providers import aws_checks, aws_images, aws_zones, promising
+from accel_scaling.installed import missing
+from accel_scaling.providers import promising
 from accel_scaling.providers.guarded import GuardedProvider
 
-# An Any base: Ray ships no types for it.
-_RayAWSNodeProvider: Any = _ray.aws_node_provider()
+try:
+    from accel_scaling.providers import aws_checks, aws_images, aws_zones
+
+    # An Any base: Ray ships no types for it.
+    _RayAWSNodeProvider: Any = _ray.aws_node_provider()
+except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of error as a sentence
+    raise click.ClickException(str(missing(error.name, "aws"))) from None
 
 
 class AWSAcceleratorNodeProvider(GuardedProvider, _RayAWSNodeProvider):  # type: ignore[misc]
@@ -55,16 +60,13 @@ class AWSAcceleratorNodeProvider(GuardedProvider, _RayAWSNodeProvider):  # type:
         Raises:
             click.ClickException: one sentence: an unfillable node type, no credentials, a region without the type.
         """
-        if refusal := promising.refusal_of(cluster_config):
-            raise click.ClickException(refusal)
-        try:
+        with promising.said_by_click():
+            promising.check(cluster_config)
             _fill(cluster_config)
             aws_checks.check(cluster_config)
             cluster_config = aws_images.resolved(cluster_config)
             with aws_checks.one_sentence():
                 resolved: dict[str, Any] = _RayAWSNodeProvider.bootstrap_config(cluster_config)
-        except AccelScalingError as error:
-            raise click.ClickException(str(error)) from None
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
         return promising.for_the_head(resolved)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
+import botocore.session
 
 from accel_scaling import _ray
+from accel_scaling.catalog.near import hint
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.fill.aws import CLOUD, region_of
 from accel_scaling.fill.cluster import catalog_of, check_places, machines
@@ -17,7 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # botocore's errors about who is calling and where; everything else is passed on as AWS says it.
-_CREDENTIALS = (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError)
+_CREDENTIALS = (
+    botocore.exceptions.NoCredentialsError,
+    botocore.exceptions.PartialCredentialsError,
+    botocore.exceptions.ProfileNotFound,
+)
 _REFUSED = {"AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId", "ExpiredToken", "RequestExpired"}
 NOT_ALLOWED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 
@@ -34,6 +42,8 @@ def check(config: dict[str, Any]) -> None:
         AWSRefusedError: no credentials, or AWS cannot be reached.
     """
     provider, region = config["provider"], region_of(config)
+    with one_sentence():
+        _refuse_unknown(region)
     places: dict[str, list[str]] = {}
     for name, node_type in config["available_node_types"].items():
         places.setdefault(node_type["node_config"]["InstanceType"], []).append(name)
@@ -67,6 +77,25 @@ def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str
             raise
 
 
+def _refuse_unknown(region: str) -> None:
+    """Refuse a region that nobody knows, at once: boto would look for its endpoint for a minute.
+
+    Raises:
+        ClusterConfigError: boto does not know it, and it has no endpoint.
+    """
+    if any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2")):
+        return
+    with contextlib.suppress(OSError, UnicodeError):
+        socket.getaddrinfo(f"ec2.{region}.amazonaws.com", 443)  # boto may be older than the region
+        return
+    session = botocore.session.Session()
+    partitions = session.get_available_partitions()
+    known = {name for each in partitions for name in session.get_available_regions("ec2", each)}
+    if region in known:
+        return
+    raise ClusterConfigError(f"provider.region is {region!r}, which is no region of AWS{hint(region, known)}")
+
+
 @contextlib.contextmanager
 def one_sentence() -> Iterator[None]:
     """Turn botocore's errors about credentials and places into one sentence each.
@@ -85,7 +114,8 @@ def one_sentence() -> Iterator[None]:
         details = error.response.get("Error", {})
         if details.get("Code") in _REFUSED:
             raise AWSRefusedError(
-                f"AWS refused the credentials ({details.get('Code')}: {details.get('Message')}); renew them"
+                f"AWS refused the credentials ({details.get('Code')}: {details.get('Message')}); renew them, or, where "
+                "they are right elsewhere, enable the region in your account"
             ) from None
         raise
     except botocore.exceptions.EndpointConnectionError as error:

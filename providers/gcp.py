@@ -23,16 +23,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accel_scaling import _ray
-from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.gcp import is_tpu, zones_of
-from accel_scaling.providers import gcp_bootstrap, gcp_checks, gcp_images, gcp_launch, promising
-from accel_scaling.providers.gcp_batches import in_large_batches
-from accel_scaling.providers.gcp_clients import client
-from accel_scaling.providers.gcp_compute import Compute
-from accel_scaling.providers.gcp_fleet import Fleet
-from accel_scaling.providers.gcp_tpu import Tpu
-from accel_scaling.providers.gcp_zones import ListingFailedError
+from accel_scaling.installed import missing
+from accel_scaling.providers import promising
 from accel_scaling.providers.guarded import GuardedProvider
+
+try:
+    from accel_scaling.providers import gcp_bootstrap, gcp_checks, gcp_images, gcp_launch
+    from accel_scaling.providers.gcp_batches import in_large_batches
+    from accel_scaling.providers.gcp_clients import client
+    from accel_scaling.providers.gcp_compute import Compute
+    from accel_scaling.providers.gcp_fleet import Fleet
+    from accel_scaling.providers.gcp_tpu import Tpu
+    from accel_scaling.providers.gcp_zones import ListingFailedError
+except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of error as a sentence
+    raise click.ClickException(str(missing(error.name, "gcp"))) from None
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,14 +95,11 @@ class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type:
         Raises:
             click.ClickException: one sentence: an unfillable node type, no credentials, a name that Google refuses.
         """
-        if refusal := promising.refusal_of(cluster_config):
-            raise click.ClickException(refusal)
-        try:
+        with promising.said_by_click():
+            promising.check(cluster_config)
             _ray.check_legacy_fields(cluster_config)
             _fill(cluster_config)
             resolved = gcp_bootstrap.prepared(cluster_config)
-        except AccelScalingError as error:
-            raise click.ClickException(str(error)) from None
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
         return promising.for_the_head(resolved)

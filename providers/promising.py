@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from accel_scaling import _ray
 from accel_scaling.catalog.files import known_clouds
 from accel_scaling.catalog.users import travelling_files
+from accel_scaling.disk import disk_sentence
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.cluster import catalog_of, fill, user_catalogs
 from accel_scaling.fill.defaults import with_defaults
+from accel_scaling.fill.placeholders import check_filled_in
+from accel_scaling.installed import check_launcher_tools, check_ray
 from accel_scaling.node import bundle, wiring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Config = dict[str, Any]
     Fill = Callable[[Config], tuple[Config, list[str]]]
@@ -46,14 +52,14 @@ def promised(config: Config, cloud: str, fill_of_cloud: Fill = fill_from_catalog
     """
     try:
         filled, notes = fill_of_cloud(with_defaults(config, cloud))
+        bundled = _bundle(config)
     except AccelScalingError as error:
         if not _ray.called_by_ray_up(above=3):
             raise
         return _carrying(error)
     for note in notes:
         _ray.cli_logger().warning("{}", note)
-    catalog = travelling_files(user_catalogs(config["provider"]), known_clouds())
-    wiring.wire(filled, str(bundle.build(catalog=catalog)))
+    wiring.wire(filled, str(bundled))
     return filled
 
 
@@ -63,6 +69,49 @@ def for_the_head(config: Config) -> Config:
     A path of this machine means nothing on the head, and what came with the cluster is asked there anyway.
     """
     return {**config, "provider": {key: value for key, value in config["provider"].items() if key != "catalog"}}
+
+
+def _bundle(config: Config) -> Path:
+    try:
+        return bundle.build(catalog=travelling_files(user_catalogs(config["provider"]), known_clouds()))
+    except OSError as error:
+        sentence = disk_sentence(error) or f"{error.filename}: {error.strerror}; is HOME a folder that you may write?"
+        raise AccelScalingError(f"what the nodes get of this package cannot be packed: {sentence}") from None
+
+
+def check(config: Config) -> None:
+    """Refuse what makes anything further pointless: a refusal by the fill, another Ray, a machine without ssh.
+
+    `ray down` and its like are refused for the first only: machines must be ended whatever is installed.
+
+    Raises:
+        AccelScalingError: one of them.
+    """
+    if refusal := refusal_of(config):
+        raise AccelScalingError(refusal)
+    if _ray.reads_only():
+        return
+    check_ray()
+    check_filled_in(config)
+    if _ray.launched_by_ray_up():
+        check_launcher_tools()
+
+
+@contextlib.contextmanager
+def said_by_click() -> Iterator[None]:
+    """Turn what a person can do something about into the kind of error that `ray up` prints as one sentence.
+
+    Raises:
+        click.ClickException: in place of an AccelScalingError, and of a disk that is full or may not be written.
+    """
+    try:
+        yield
+    except AccelScalingError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        if sentence := disk_sentence(error):
+            raise click.ClickException(sentence) from None
+        raise
 
 
 def refusal_of(config: Config) -> str | None:

@@ -34,6 +34,7 @@ REFUSED = [
     (["gcp", "--cpus", "2", "--region", "us-east1"], "name zones of it with --zones, such as us-east1-b"),
     (["gcp", "--cpus", "2", "--zones", "us-east1"], "--zones: provider.availability_zone names 'us-east1'"),
     (["gcp", "--accelerator", "TPU-V4", "--accelerator", "TPU-V6E"], "TPU-V4 in us-central2-b and TPU-V6E in us-east5"),
+    (["gcp", "--accelerator", "L4", "--accelerator", "TPU-V4"], "find L4 in us-central1-a and TPU-V4 in us-central2-b"),
     (["aws", "--cpus", "2", "--region", "Frankfurt"], "--region: 'Frankfurt' is no region of AWS; write one such as"),
 ]
 

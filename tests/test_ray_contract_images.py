@@ -78,7 +78,7 @@ class StoppedError(Exception):
 class Asking:
     """A provider that notes whether a command only reads, and goes no further."""
 
-    said: ClassVar[list[bool]] = []
+    said: ClassVar[list[tuple[bool, bool]]] = []
 
     @staticmethod
     def fillout_available_node_types_resources(config: dict[str, Any]) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class Asking:
 
     @staticmethod
     def bootstrap_config(config: dict[str, Any]) -> dict[str, Any]:
-        Asking.said.append(_ray.reads_only())
+        Asking.said.append((_ray.reads_only(), _ray.launched_by_ray_up()))
         raise StoppedError
 
 
@@ -113,4 +113,7 @@ def test_a_command_that_launches_nothing_is_told_from_one_that_does(
     rest = {"override_cluster_name": None, "no_restart": False, "restart_only": False, "no_config_cache": True}
     with pytest.raises(StoppedError):
         run(str(path), **options, **{name: value for name, value in rest.items() if name in wanted})
-    assert Asking.said.pop() is reads, "Ray resolves configs elsewhere: _ray.reads_only is wrong"
+    said, by_ray_up = Asking.said.pop()
+    assert said is reads, "Ray resolves configs elsewhere: _ray.reads_only is wrong"
+    up = command == "create_or_update_cluster"
+    assert by_ray_up is up, "Ray resolves configs elsewhere: _ray.launched_by_ray_up is wrong"

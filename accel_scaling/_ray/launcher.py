@@ -83,11 +83,26 @@ def reads_only() -> bool:
     """Say whether the config is being resolved for a command that launches nothing, as `ray down` and `ray exec`."""
     from ray.autoscaler._private import commands
 
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the caller is the question
-    while frame is not None and frame.f_code is not commands._bootstrap_config.__code__:  # noqa: SLF001
-        frame = frame.f_back
-    caller = frame.f_back if frame is not None else None
-    if caller is None or caller.f_globals is not vars(commands):
+    caller = _resolving(sys._getframe(1))  # noqa: SLF001 - the caller is the question
+    if caller is None:
         return False
     starts = caller.f_locals.get("start")  # `ray exec --start`
     return caller.f_code is not commands.create_or_update_cluster.__code__ and not starts
+
+
+def launched_by_ray_up() -> bool:
+    """Say whether the config is being resolved for `ray up` itself, which then launches the head from this machine."""
+    from ray.autoscaler._private import commands
+
+    caller = _resolving(sys._getframe(1))  # noqa: SLF001 - the caller is the question
+    return caller is not None and caller.f_code is commands.create_or_update_cluster.__code__
+
+
+def _resolving(frame: FrameType | None) -> FrameType | None:
+    """Return the frame of Ray's command that resolves a config, where one does further out; None where none does."""
+    from ray.autoscaler._private import commands
+
+    while frame is not None and frame.f_code is not commands._bootstrap_config.__code__:  # noqa: SLF001
+        frame = frame.f_back
+    caller = frame.f_back if frame is not None else None
+    return caller if caller is not None and caller.f_globals is vars(commands) else None

@@ -132,7 +132,10 @@ def _new_chips(result: Result) -> list[str]:
 
     chips, cloud = chips_here(), result.answer.cloud
     lines = [
-        *("", f"accelerators that the catalog does not know ({len(result.new_chips)}): fill in each <...> and add the entry"),
+        *(
+            "",
+            f"accelerators that the catalog does not know ({len(result.new_chips)}): fill in each <...> and add the entry",
+        ),
         "to ~/.accel_scaling/accelerators.yaml, or to catalogs/accelerators.yaml for everybody",
     ]
     for _, device in sorted(result.new_chips.items()):

@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
         filled, notes = fill(config, catalog_of(config))
     except AccelScalingError as error:
         raise at_its_line(error, args.cluster) from None
+    if not filled.get("cluster_name"):
+        raise ClusterConfigError(f"{args.cluster}: cluster_name is missing; `ray up` ends with a KeyError without it")
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
     text = yaml.safe_dump(with_keys_needed_by_ray(filled), sort_keys=False, width=110, allow_unicode=True)

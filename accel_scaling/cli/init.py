@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(text + "\n")
     else:
         _write(args.output, text + "\n", force=args.force)
-        sys.stderr.write(f"wrote {args.output}; next: accel-scaling fill {args.output}\n")
+        sys.stderr.write(f"wrote {args.output}; next: accel-scaling fill {shlex.quote(str(args.output))}\n")
     for line in to_fill_in(text):
         sys.stderr.write(f"note: before `ray up`, put yours into {line}\n")
     return 0

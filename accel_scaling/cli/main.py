@@ -9,7 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from accel_scaling.cli.help import with_examples
+from accel_scaling.disk import disk_sentence
 from accel_scaling.errors import AccelScalingError
+from accel_scaling.installed import check_python
 from accel_scaling.paint import Paint, painted
 from accel_scaling.version import __version__
 
@@ -26,7 +28,24 @@ INTERRUPTED = 130  # what a shell reports for Ctrl-C
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 bad input, 3 not as hoped, 130 interrupted."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        check_python(sys.version_info[:2])
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    except AccelScalingError as error:
+        return _refused(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `accel-scaling catalog find | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        sentence = disk_sentence(error)
+        if sentence is None:
+            raise
+        return _refused(sentence)
+
+
+def _run(arguments: list[str]) -> int:
     wanted = next((word for word in arguments if not word.startswith("-")), None)
     # Taken off here: argparse loses a `-- COMMAND` that follows options.
     end = arguments.index("--") if wanted in TAKE_A_COMMAND and "--" in arguments else len(arguments)
@@ -34,16 +53,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not hasattr(args, "run"):
         parser(None).print_help()
         return 2
-    try:
-        return int(args.run(args))
-    except AccelScalingError as error:
-        sys.stderr.write(f"{painted('accel-scaling:', Paint.BAD, sys.stderr)} {error}\n")
-        return error.exit_code
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except BrokenPipeError:  # `accel-scaling catalog find | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return int(args.run(args))
+
+
+def _refused(sentence: str, exit_code: int = AccelScalingError.exit_code) -> int:
+    sys.stderr.write(f"{painted('accel-scaling:', Paint.BAD, sys.stderr)} {sentence}\n")
+    return exit_code
 
 
 def parser(wanted: str | None) -> argparse.ArgumentParser:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling import timings
-from accel_scaling.errors import AccelScalingError, RehearsalError
-from accel_scaling.fill.cluster import catalog_of, check_shape, promises
+from accel_scaling.errors import AccelScalingError
+from accel_scaling.fill.cluster import catalog_of, check_shape, promises, reader_of
 from accel_scaling.fill.read import at_its_line, read_cluster
+from accel_scaling.installed import check_modules, check_ray, missing
 
 if TYPE_CHECKING:
     import argparse
@@ -33,6 +35,9 @@ COMMAND runs on the cluster's head instead of one small task per accelerator typ
 
 exit codes: 0 every task ran (or COMMAND's own), 1 a task stayed pending, 2 bad input, 130 interrupted
 """
+
+# What each cloud's rehearsal imports, on this machine and on its hosts.
+NEEDS = {"aws": ("ray", "boto3", "moto"), "gcp": ("ray", "googleapiclient", "google_auth_httplib2")}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,14 +64,14 @@ def run(args: argparse.Namespace) -> int:
         promises(check_shape(config), catalog)
     except AccelScalingError as error:
         raise at_its_line(error, args.cluster) from None
+    check_modules(NEEDS[reader_of(config["provider"]).CLOUD], "rehearse")
+    check_ray()
     try:
         from accel_scaling.local_hosts.settings import Kind
         from accel_scaling.rehearse.faults_option import FaultSource
         from accel_scaling.rehearse.run import Rehearsal
     except ModuleNotFoundError as error:
-        raise RehearsalError(
-            f"a rehearsal needs {error.name}; install it, in your clone, with `pip install -e '.[rehearse]'`"
-        ) from None
+        raise missing(error.name, "rehearse") from None
     kind = Kind(args.hosts) if args.hosts else None
     faults = FaultSource(args.fault, args.faults)
-    return Rehearsal(config, catalog, args.command, faults, kind, timeout_s=args.timeout).run()
+    return Rehearsal(config, catalog, args.command, faults, kind, timeout_s=args.timeout, out=sys.stdout).run()

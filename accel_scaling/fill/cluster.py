@@ -177,6 +177,10 @@ def reader_of(provider: dict[str, Any]) -> Any:
     """
     kind, module = provider.get("type"), provider.get("module")
     found = MODULES.get(str(module)) if kind == "external" else STOCK_TYPES.get(str(kind))
+    if kind == "external" and not module:
+        raise ClusterConfigError(
+            f"provider.module is missing; with `type: external` write module: {' or '.join(MODULES)}"
+        )
     if found is None:
         raise ClusterConfigError(
             f"provider.type is {kind!r}" + (f" with module {module!r}" if module else "") + "; this fill knows "

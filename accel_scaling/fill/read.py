@@ -64,4 +64,6 @@ def _line_of(path: Path, *keys: str) -> int | None:
 def _yaml_sentence(path: Path, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-    return f"{place}: this is no valid YAML: {getattr(error, 'problem', None) or error}"
+    problem = str(getattr(error, "problem", None) or error)
+    hint = "; indent with spaces: YAML takes no tabs" if "'\\t'" in problem else ""
+    return f"{place}: this is no valid YAML: {problem}{hint}"

@@ -61,7 +61,7 @@ def place(wanted: Wanted, chips: Iterable[Chip]) -> Place:
 
 def _usual(cloud: str, chips: Iterable[Chip]) -> Place:
     rows = {row["accelerator"]: row for row in _rows() if row["cloud"] == cloud}
-    found = {name: rows[name] for name in (chip.name for chip in chips) if name in rows}
+    found = {chip.name: rows.get(chip.name, rows[""]) for chip in chips}
     if len({row["region"] for row in found.values()}) > 1:
         where = " and ".join(f"{name} in {row['zones'] or row['region']}" for name, row in found.items())
         raise StarterError(f"a cluster runs in one region, and you would usually find {where}; choose with --zones")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.dependencies.image import default_image
 from accel_scaling.dependencies.load import ImageKind, needs_of
 from accel_scaling.fill.defaults import ray_requirement
+from accel_scaling.fill.placeholders import AWS_IMAGE, GCP_IMAGE, PROJECT
 from accel_scaling.fill.promise import accelerator_types
 from accel_scaling.starter.asked import check
 from accel_scaling.starter.choose import Choice, choose, plain
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from accel_scaling.starter.asked import Wanted
     from accel_scaling.starter.places import Place
 
-PROJECT = "your-project-id"  # as in the examples
 _YOURS = "<- "  # begins the comment of a value that the user has to put in
 
 _CLOUD_NAMES = {"aws": ("AWS", "EC2"), "gcp": ("Google Cloud", "Google Cloud")}
@@ -142,7 +142,8 @@ def _image(machine: MachineType) -> str:
     must = image.note if image else needs.driver if needs else "the accelerator's driver"
     company = _CLOUD_NAMES[machine.cloud][0]
     said = comment(f"{company} has no image with its driver. Yours must hold Python, ssh, and {must}.")
-    return part(f"{machine.cloud}_image", needs=said)
+    theirs = AWS_IMAGE if machine.cloud == "aws" else GCP_IMAGE
+    return part(f"{machine.cloud}_image", needs=said, image=scalar(theirs))
 
 
 def _market(choice: Choice, wanted: Wanted) -> str:
