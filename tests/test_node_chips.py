@@ -15,8 +15,11 @@ from accel_scaling.catalog.users import travelling_files
 from accel_scaling.cli.main import main
 from accel_scaling.emulated.devices import install
 from accel_scaling.emulated.hardware import Hardware
+from accel_scaling.errors import CatalogFileError
+from accel_scaling.fill.cluster import catalog_of, fill
 from accel_scaling.node import bundle
 from accel_scaling.providers.promising import for_the_head
+from tests.cluster_fixture import config_of
 
 ROOT = Path(__file__).resolve().parent.parent
 CHIP = (
@@ -89,10 +92,20 @@ def test_a_head_answers_as_home_does_with_the_catalog_that_came_with_the_cluster
     assert on_the_head == at_home
 
 
-def test_the_head_is_given_no_path_of_the_machine_that_ran_ray_up() -> None:
-    config = {"provider": {"region": "us-west-2", "catalog": "mine.csv"}}
-    assert for_the_head(config) == {"provider": {"region": "us-west-2"}}
-    assert "catalog" in config["provider"]
+def test_the_head_is_given_no_path_of_the_machine_that_ran_ray_up_and_can_fill_its_config_again(
+    travelling: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ray teardown` on the head fills the head's own config, in a folder where `mine.csv` is not."""
+    config = config_of({"own": "z1.x"}, provider={"catalog": "mine.csv"})
+    (tmp_path / "node" / ".accel_scaling").mkdir(parents=True)
+    (tmp_path / "node" / ".accel_scaling" / "bundle").symlink_to(bundle.build(tmp_path / "c", travelling))
+    monkeypatch.setenv("HOME", str(tmp_path / "node"))
+    monkeypatch.chdir(tmp_path / "node")
+    with pytest.raises(CatalogFileError, match=r"mine\.csv"):
+        fill(config, catalog_of(config))
+    on_the_head = for_the_head(config)
+    filled, _ = fill(on_the_head, catalog_of(on_the_head))
+    assert filled["available_node_types"]["own"]["resources"]["accelerator_type:Z1-80G"] == 1
 
 
 def test_a_node_confirms_by_the_accelerators_that_came_with_the_package(
