@@ -15,6 +15,7 @@ from accel_scaling.errors import RehearsalError
 from accel_scaling.local_gce.machine_rules import checked
 from accel_scaling.local_gce.refusals import ApiError
 from accel_scaling.rehearse.clouds import cloud_of
+from accel_scaling.rehearse.config import bring_catalog
 from accel_scaling.rehearse.own import introduced, own_types
 from tests.catalog_fixture import HEADER, home_fixture  # noqa: F401 - a fixture
 from tests.cluster_fixture import GCP_MODULE, MODULE
@@ -127,3 +128,18 @@ def test_a_compute_engine_type_of_ones_own_is_made_by_the_local_one(types, known
     made = checked(body, zone, bulk=True)
     assert hardware_of_gcp(made.machine_type, made.accelerators) == has
     assert built_in("z1-standard-4").count == has.count == 2
+
+
+def test_the_one_who_runs_ray_up_has_the_users_whole_catalog_and_no_path_of_this_home(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    refreshed = home / ".accel_scaling" / "refresh" / "aws.csv"
+    for path, name in ((Path("mine.csv"), "m9.a"), (home / ".accel_scaling" / "own.csv", "m9.b"), (refreshed, "m9.c")):
+        path.write_text(f"{HEADER}{name},1,1,x86_64,,\n")
+    config = {"provider": {"region": "us-west-2", "catalog": "mine.csv"}}
+    bring_catalog(config, tmp_path / "laptop")
+    assert config == {"provider": {"region": "us-west-2"}}
+    there = load_catalog(home=tmp_path / "laptop").machine_types("aws")
+    assert {"m9.a", "m9.b", "m9.c"} <= set(there)

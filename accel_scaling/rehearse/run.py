@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from accel_scaling import timings
-from accel_scaling.catalog.users import user_catalog_files
 from accel_scaling.emulated.own import write_own
 from accel_scaling.errors import RehearsalError
-from accel_scaling.fill.cluster import fill, user_catalogs
+from accel_scaling.fill.cluster import fill
 from accel_scaling.rehearse.clouds import cloud_of
-from accel_scaling.rehearse.config import demands_of
+from accel_scaling.rehearse.config import bring_catalog, demands_of
 from accel_scaling.rehearse.faults_option import FaultSource
 from accel_scaling.rehearse.own import introduced, own_types
 from accel_scaling.rehearse.status_line import StatusLine
@@ -78,9 +77,7 @@ class Rehearsal:
         own = own_types(self.config, self.catalog, cloud)  # refuses what cannot be emulated
         with self._begun(cloud, own) as local:
             local_config, skipped = cloud.aimed(self.config, local)
-            # The laptop has a home of its own: the user's files are named, each as it lies here.
-            files = user_catalog_files(user_catalogs(self.config["provider"]))
-            local_config["provider"]["catalog"] = [str(path.absolute()) for path in files]
+            bring_catalog(local_config, local.settings.laptop)
             filled, _ = fill(local_config, self.catalog)
             self._introduce(cloud, local, skipped, introduced(own))
             path = local.directory / "cluster.yaml"
