@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MACHINES = (
     *("g4dn.xlarge", "g4dn.12xlarge", "g5.xlarge", "g5.12xlarge", "g5.48xlarge", "g6.xlarge", "g6.12xlarge"),
     *("g6e.xlarge", "g6e.12xlarge", "g6e.48xlarge", "p4d.24xlarge", "p4de.24xlarge", "p5.48xlarge", "p5en.48xlarge"),
-    *("p6-b200.48xlarge", "inf2.xlarge", "trn1.32xlarge", "trn2.48xlarge", "m5.large", "r5.4xlarge"),
+    *("p6-b200.48xlarge", "inf2.xlarge", "trn1.2xlarge", "trn1.32xlarge", "m5.large", "r5.4xlarge"),
 )
 KINDS = ("ours", "stock", "provider")
 WARM_CALLS = {"ours": 200, "stock": 3, "provider": 20}

@@ -67,7 +67,7 @@ class AWSAcceleratorNodeProvider(GuardedProvider, _RayAWSNodeProvider):  # type:
             raise click.ClickException(str(error)) from None
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
-        return resolved
+        return promising.for_the_head(resolved)
 
     def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         """Launch all of ``count`` machines, or raise; machines that came are kept.

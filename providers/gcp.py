@@ -100,7 +100,7 @@ class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type:
             raise click.ClickException(str(error)) from None
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
-        return resolved
+        return promising.for_the_head(resolved)
 
     # The launch.
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
-from accel_scaling.catalog.load import user_chip_files
+from accel_scaling.catalog.files import known_clouds
+from accel_scaling.catalog.users import travelling_files
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.cluster import catalog_of, fill, user_catalogs
 from accel_scaling.fill.defaults import with_defaults
@@ -51,9 +52,17 @@ def promised(config: Config, cloud: str, fill_of_cloud: Fill = fill_from_catalog
         return _carrying(error)
     for note in notes:
         _ray.cli_logger().warning("{}", note)
-    chips = user_chip_files(user_catalogs(config["provider"]))
-    wiring.wire(filled, str(bundle.build(chips=chips)))
+    catalog = travelling_files(user_catalogs(config["provider"]), known_clouds())
+    wiring.wire(filled, str(bundle.build(catalog=catalog)))
     return filled
+
+
+def for_the_head(config: Config) -> Config:
+    """Return the config as the head gets it: its files of ``provider.catalog`` are in the bundle there.
+
+    A path of this machine means nothing on the head, and what came with the cluster is asked there anyway.
+    """
+    return {**config, "provider": {key: value for key, value in config["provider"].items() if key != "catalog"}}
 
 
 def refusal_of(config: Config) -> str | None:

@@ -3,7 +3,8 @@
 Blocks are read as people read them. ```console has `$ commands` with their output, a line `...` standing for any
 lines; ```sh has commands only. A comment before a block gives what it needs: `<!-- file: NAME -->` writes the block to
 a file for the commands after it; `<!-- machine: TYPE [FAULT] -->` runs it on an emulated machine of that EC2 type, with
-that type's promise set as Ray sets it; `<!-- source: PATH -->` says that the block is that file of the repository.
+that type's promise set as Ray sets it; `<!-- source: PATH -->` says that the block is that file of the repository;
+`<!-- add: PATH -->` adds the block to that file, in a copy of the repository in which the document's commands then run.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ from accel_scaling.fill.cluster import MODULES, check_shape, fill
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_keys_needed_by_ray
 from accel_scaling.fill.promise import promise_for
 from accel_scaling.rehearse.faults_option import WORDS, parse_faults
+from tests.contributing_fixture import GUIDE, contributed_fixture  # noqa: F401 - a fixture
 from tests.devices_fixture import boot_fixture  # noqa: F401 - a fixture
 from tests.plug_ins_fixture import install_example, plugged_fixture  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+DOCUMENTS = [README, GUIDE, *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
 README_LINES = 150
 WITH_THE_EXAMPLE = {"families-of-your-own.md"}  # its reader has installed docs/ferrum-n1
 
@@ -43,6 +45,7 @@ FENCE = re.compile(
 )
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)")
 VERSION = re.compile(r"\b\d+\.\d+\.\d+\+[0-9a-f]{8}\b")
+COUNTS = re.compile(r"\b\d{4} machine types, \d+ accelerators")
 # A path in backticks that begins with a folder of the repository.
 PATH = re.compile(r"`((?:accel_scaling|providers|catalogs|example_clusters|tests|benchmarks|docs)/[\w./-]*)`")
 
@@ -105,8 +108,9 @@ def words_of(command: str) -> list[list[str]]:
 
 
 @pytest.fixture(name="desk")
-def desk_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def desk_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """A folder as the reader has it: the examples are there, and `accel-scaling` is a command."""
+    guided = request.node.callspec.params["block"].document == GUIDE
     desk, programs = tmp_path / "desk", tmp_path / "programs"
     desk.mkdir()
     programs.mkdir()
@@ -116,7 +120,7 @@ def desk_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m accel_scaling "$@"\n', encoding="utf-8")
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", str(request.getfixturevalue("contributed") if guided else ROOT))
     monkeypatch.delenv("RAY_OVERRIDE_RESOURCES", raising=False)
     monkeypatch.chdir(desk)
     return desk
@@ -147,8 +151,8 @@ def test_a_command_prints_what_the_document_shows(block: Block, desk: Path, boot
 
 
 def normal(text: str) -> str:
-    """Return a text with the catalog's version, which changes with each row, made the same."""
-    return VERSION.sub("VERSION", text)
+    """Return a text in which what changes with each row of the catalog is the same: its version, how many it has."""
+    return COUNTS.sub("N machine types, N accelerators", VERSION.sub("VERSION", text))
 
 
 def pattern_of(shown: str) -> str:
@@ -232,7 +236,11 @@ def test_each_file_of_the_example_is_shown_whole() -> None:
 
 def cluster_blocks() -> list[Block]:
     return [
-        block for block in BLOCKS if block.language == "yaml" and re.search(r"^cluster_name:", block.body, re.MULTILINE)
+        block
+        for block in BLOCKS
+        if block.language == "yaml"
+        and re.search(r"^cluster_name:", block.body, re.MULTILINE)
+        and block.document != GUIDE  # its machine type is in a copy only: test_contributing.py
     ]
 
 

@@ -17,14 +17,12 @@ from __future__ import annotations
 
 import functools
 import zlib
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.chips import parse_chips
 from accel_scaling.catalog.files import (
     CHIPS_FILE,
     CORRECTIONS,
-    REFRESH_FOLDER,
     SHIPPED_FOLDER,
     Source,
     known_clouds,
@@ -34,10 +32,12 @@ from accel_scaling.catalog.lookup import Catalog
 from accel_scaling.catalog.places import STEM, is_places, parse_places
 from accel_scaling.catalog.rows import parse_rows
 from accel_scaling.catalog.rules import NODE_FILES, RULE_FILES, shipped_rules
+from accel_scaling.catalog.users import chips_beside, refreshed_files, user_catalog_files, user_chip_files
 from accel_scaling.plugins.load import loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from accel_scaling.catalog.model import Chip, MachineType
     from accel_scaling.catalog.offered import Offered
@@ -45,16 +45,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Catalog",
+    "chips_beside",
     "chips_here",
     "known_clouds",
     "load_catalog",
     "merged_chips",
     "shipped_catalog",
     "shipped_sources",
-    "user_chip_files",
 ]
-
-USER_FOLDER = ".accel_scaling"
 
 
 def load_catalog(user_files: Sequence[Path] = (), *, home: Path | None = None) -> Catalog:
@@ -68,11 +66,8 @@ def load_catalog(user_files: Sequence[Path] = (), *, home: Path | None = None) -
         CatalogFileError: a file cannot be read or has a wrong row; it is refused whole. Files that ship with
             the package are parsed when their cloud is first asked for.
     """
-    folder = (Path.home() if home is None else home) / USER_FOLDER
     users = [read(path) for path in user_catalog_files(user_files, home=home)]
-    refreshed = folder / REFRESH_FOLDER
-    names = {cloud: (f"{cloud}.csv", f"{cloud}_{STEM}.csv") for cloud in known_clouds()}
-    refreshes = {cloud: _sources(refreshed / name for name in of_cloud) for cloud, of_cloud in names.items()}
+    refreshes = {cloud: [read(path) for path in refreshed_files(cloud, home=home)] for cloud in known_clouds()}
     return _build(users, refreshes, [plug_in.data for plug_in in loaded().plug_ins.values()])
 
 
@@ -84,24 +79,15 @@ def shipped_catalog() -> Catalog:
 
 @functools.cache
 def chips_here() -> Mapping[str, Chip]:
-    """Return the accelerators that this machine knows: what ships, plug-ins' and those in ``~/.accel_scaling/*.yaml``.
+    """Return the accelerators that this machine knows: what ships, plug-ins' and the user's own.
 
-    On a node the last are the user's own, which came with the cluster (node.bundle).
+    On a node the last are those that came with the cluster (node.bundle), and ``~/.accel_scaling/*.yaml``.
 
     Raises:
         CatalogFileError: one of the files is wrong.
     """
-    own = [read(path) for path in _chips_in(Path.home() / USER_FOLDER)]
+    own = [read(path) for path in user_chip_files()]
     return merged_chips(own, [plug_in.data for plug_in in loaded().plug_ins.values()])
-
-
-def user_chip_files(user_files: Sequence[Path] = (), *, home: Path | None = None) -> list[Path]:
-    """Return the YAML files with the user's own accelerators, strongest first; arguments as load_catalog()."""
-    found = []
-    for file in user_files:
-        path = file.expanduser()
-        found += [path] if path.suffix.lower() in {".yaml", ".yml"} else chips_beside(path)
-    return [*found, *_chips_in((Path.home() if home is None else home) / USER_FOLDER)]
 
 
 def shipped_sources(cloud: str) -> list[Source]:
@@ -124,38 +110,6 @@ def merged_chips(sources: Iterable[Source], plugged: Iterable[Data] = ()) -> dic
         if source.is_chips:
             chips.update(source.accept(parse_chips(source.text, chips)))
     return chips
-
-
-def chips_beside(path: Path) -> list[Path]:
-    """Return the YAML files that belong to a CSV file: ``accelerators.yaml`` and one of the CSV's own name."""
-    beside = (path.with_suffix(".yaml"), path.with_name(CHIPS_FILE))
-    return [each for each in beside if each.is_file()]
-
-
-def user_catalog_files(user_files: Sequence[Path] = (), *, home: Path | None = None) -> list[Path]:
-    """Return every file of the user's own catalog, strongest first; arguments as load_catalog()."""
-    found: list[Path] = []
-    for file in user_files:
-        path = file.expanduser()
-        found.append(path)
-        if path.suffix.lower() not in {".yaml", ".yml"}:
-            found += [*places_beside(path), *chips_beside(path)]
-    folder = (Path.home() if home is None else home) / USER_FOLDER
-    return list(dict.fromkeys([*found, *sorted(folder.glob("*.csv")), *_chips_in(folder)]))
-
-
-def places_beside(path: Path) -> list[Path]:
-    """Return the places file that belongs to a CSV file: ``mine_places.csv`` to ``mine.csv``."""
-    beside = path.with_name(f"{path.stem}_{STEM}.csv")
-    return [beside] if not is_places(path) and beside.is_file() else []
-
-
-def _chips_in(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.yaml"))
-
-
-def _sources(paths: Iterable[Path]) -> list[Source]:
-    return [read(path) for path in paths if path.is_file()]
 
 
 def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]], plugged: Sequence[Data]) -> Catalog:

@@ -123,7 +123,8 @@ def _find(catalog: Catalog, args: argparse.Namespace) -> int:
         machines, unknown = in_region(machines, catalog, args.region)
     slices = _slices(catalog, args)
     if args.json:
-        found = [*map(text.describe, machines), *map(text.describe_slice, slices)]
+        whole = [text.describe_whole(machine, catalog) for machine in machines]
+        found = [*whole, *map(text.describe_slice, slices)]
         print(json.dumps(found, indent=2))
         return 0
     few = slices if args.all else _few(slices)

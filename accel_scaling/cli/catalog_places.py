@@ -36,8 +36,10 @@ def shown_places(machine: MachineType, catalog: Catalog) -> list[tuple[str, str]
     over = f", over {' and '.join(_place(each) for each in weaker)}" if weaker else ""
     where = catalog.where(machine)
     regions = where.regions
-    more = f" and {len(regions) - FEW} more (--json lists them)" if len(regions) > FEW else ""
-    has = ", ".join(_few(regions)) + more if regions else "no places file has it"
+    named = sorted(regions, key=lambda each: (not each.startswith("us-"), each))  # most people know those
+    if len(named) > FEW + 1:
+        named[FEW:] = [f"{len(named) - FEW} more (--json lists them)"]
+    has = ", ".join(named) or "no places file has it"
     return [("regions", has), ("from", f"{_place(answered)}{over} (catalog {catalog.version})")]
 
 
@@ -62,8 +64,3 @@ def _place(machine: MachineType) -> str:
     from accel_scaling.catalog.lookup import is_clouds_own
 
     return machine.layer if is_clouds_own(machine) or not machine.line else f"{machine.layer}:{machine.line}"
-
-
-def _few(regions: tuple[str, ...]) -> list[str]:
-    """Return some of the regions; those of the United States first, as most people read their names."""
-    return sorted(regions, key=lambda each: (not each.startswith("us-"), each))[:FEW]

@@ -22,7 +22,7 @@ _NOT_IN_RAY = "Ray's own table lacks this topology: ray.util.tpu refuses placeme
 
 
 def describe(machine: MachineType) -> dict[str, Any]:
-    """Return a machine type as ``--json`` prints it; the keys are documented and stay.
+    """Return what a machine type has and is promised, as ``--json`` prints it; the keys are documented and stay.
 
     Null or empty stands for what a machine does not have. ``resources`` and ``labels`` are what Ray is
     promised for a worker of this type.
@@ -33,7 +33,7 @@ def describe(machine: MachineType) -> dict[str, Any]:
 
 
 def describe_whole(machine: MachineType, catalog: Catalog) -> dict[str, Any]:
-    """Return a machine type as ``show --json`` prints it: besides, its row's line, the weaker rows, the regions."""
+    """Return a machine type as ``--json`` prints it: besides describe(), its row's line, weaker rows, regions."""
     return {**describe(machine), **describe_places(machine, catalog)}
 
 

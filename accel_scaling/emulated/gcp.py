@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.emulated import gcp_sizes
 from accel_scaling.emulated.hardware import Hardware
+from accel_scaling.emulated.own import own_hardware
 from accel_scaling.errors import RehearsalError
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ def built_in(machine_type: str) -> Built:
             return Built(row["accelerator"], int(count), row["driver_name"], int(row["memory_mib"] or 0))
     if gcp_sizes.is_custom(machine_type):
         return Built()
+    if own := own_hardware(machine_type):
+        return Built(own.driver_name, own.count, own.driver_name, own.memory_mib)
     raise RehearsalError(f"no machine of type {machine_type!r} can be rehearsed: gcp_machines.csv does not have it")
 
 
@@ -136,6 +139,9 @@ def hardware_of_gcp(machine_type: str, accelerators: Sequence[tuple[str, int]] =
         RehearsalError: nobody knows what is in it.
     """
     built = built_in(machine_type)
+    own = own_hardware(machine_type)
+    if own is not None and built.accelerator == own.driver_name:
+        return own
     attached = [one for one in accelerators if one[1] and not built.count]
     name, count = attached[0] if attached else (built.accelerator, built.count)
     if not count:

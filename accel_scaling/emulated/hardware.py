@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from accel_scaling.emulated.own import own_hardware
 from accel_scaling.emulated.plugged import rows_of_plug_ins
 from accel_scaling.errors import RehearsalError
 
@@ -98,12 +99,14 @@ def hardware_of(instance_type: str) -> Hardware:
         instance_type: EC2's name, e.g. ``p4d.24xlarge``.
 
     Raises:
-        RehearsalError: neither moto's recording nor ``hardware.csv`` has the type, or has no driver's name for it; or a
-            plug-in's table is wrong.
+        RehearsalError: neither moto's recording nor ``hardware.csv`` has the type, nor did the user tell of it; there
+            is no driver's name for it; or a plug-in's table is wrong.
     """
     row = _table().get(instance_type) or _table().get(instance_type.partition(".")[0])
     recorded = ec2_api_record(instance_type)
     if recorded is None and not (row and row.count):
+        if own := own_hardware(instance_type):
+            return own
         raise RehearsalError(_unknown(instance_type))
     if recorded is None:
         return row  # type: ignore[return-value]  # a whole row: checked above
@@ -116,6 +119,11 @@ def hardware_of(instance_type: str) -> Hardware:
             )
         return NOTHING
     return replace(row, count=row.count or count, memory_mib=row.memory_mib or memory_mib)
+
+
+def like_family(family: str) -> Hardware | None:
+    """Return a row of a family, for what its products have in common: driver, PCI vendor and class; None for none."""
+    return next((row for row in _table().values() if row.family == family), None)
 
 
 def ec2_api_record(instance_type: str) -> dict[str, Any] | None:

@@ -47,18 +47,25 @@ def _rows(plug_in: PlugIn) -> list[dict[str, str]]:
     path = family.folder / HARDWARE if family.folder else None
     if path is None or not path.is_file():
         return []
+    of_family = {"kind": KIND, "family": family.name, "device_nodes": node_template(family.nodes)}
+    return [{**row, **of_family, "pci_class": row["pci_class"] or _ACCELERATOR} for _, row in rows_of_file(path)]
+
+
+def rows_of_file(path: Path) -> list[tuple[str, dict[str, str]]]:
+    """Return the rows of a hardware file of a plug-in's or a user's, each with its place (``file:line``).
+
+    Raises:
+        RehearsalError: the file is wrong; the text names file, line and what is expected.
+    """
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         columns = set(reader.fieldnames or ())
         if not columns.issuperset(_NEEDED) or not columns.issubset((*_NEEDED, *_FREE)):
             raise RehearsalError(f"{path}:1: the columns must be {', '.join(_NEEDED)} and may be {', '.join(_FREE)}")
-        return [
-            _checked(row, f"{path}:{line}", family.name) | {"device_nodes": node_template(family.nodes)}
-            for line, row in enumerate(reader, 2)
-        ]
+        return [(f"{path}:{line}", _checked(row, f"{path}:{line}")) for line, row in enumerate(reader, 2)]
 
 
-def _checked(row: dict[str, str], where: str, family: str) -> dict[str, str]:
+def _checked(row: dict[str, str], where: str) -> dict[str, str]:
     if None in row or None in row.values():
         raise RehearsalError(f"{where}: has more or fewer cells than the columns")
     for column, pattern, expected in (
@@ -70,5 +77,4 @@ def _checked(row: dict[str, str], where: str, family: str) -> dict[str, str]:
     ):
         if column in row and not re.fullmatch(pattern, row[column]):
             raise RehearsalError(f"{where}: {column} is {row[column] or 'empty'}; expected {expected}")
-    free = dict.fromkeys((*_FREE, "cores_per_device"), "") | {"pci_class": _ACCELERATOR}
-    return {**free, **row, "kind": KIND, "family": family}
+    return {**dict.fromkeys((*_FREE, "cores_per_device"), ""), **row}

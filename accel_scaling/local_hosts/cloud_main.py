@@ -17,6 +17,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from accel_scaling.emulated.own import know_from
 from accel_scaling.errors import RehearsalError
 from accel_scaling.local_hosts.events import EventLog
 from accel_scaling.local_hosts.laptop import remove_ray_ssh_folder
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 def run(argv: list[str], start: Start) -> int:
     """Runs one local cloud to its end."""
     settings = read_settings(Path(argv[0]))
+    know_from(settings.directory)
     over = _over_when_told()
     events = EventLog(settings.events_file)
     inherited = [int(os.environ[LISTENING_FD_VARIABLE])]

@@ -16,8 +16,6 @@ esac
 export ACCEL_SCALING_PYTHON
 export PYTHONPATH="$_accel_bundle${PYTHONPATH:+:$PYTHONPATH}"
 export RAY_START_HOOK=accel_scaling.node.start_hook.run
-# The user's own accelerators, where this package looks for them.
-if [ -d "$_accel_bundle/chips" ]; then cp "$_accel_bundle"/chips/*.yaml "$HOME/.accel_scaling/"; fi
 
 # For people and `ray exec` on this node: the command, and `import accel_scaling` in their drivers.
 cat > "$HOME/.accel_scaling/env.sh" <<END

@@ -1,7 +1,8 @@
 """The package as a folder that travels with the cluster: head and workers run the version that ran `ray up`.
 
 Ray copies it by `file_mounts`; no registry and no pip stand in between. It holds what a wheel would install, less
-the rehearsal, the plug-in families that are installed here, and a `bin/accel-scaling` for people on the node.
+the rehearsal, the plug-in families that are installed here, the user's own catalog, and a `bin/accel-scaling` for
+people on the node.
 """
 
 from __future__ import annotations
@@ -12,16 +13,19 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from accel_scaling.node.travelling import plug_in_files
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 REMOTE_FOLDER = "~/.accel_scaling/bundle"
 SCRIPT = f"{REMOTE_FOLDER}/accel_scaling/node/before_ray_start.sh"
+
+NOTHING: Mapping[str, Path] = MappingProxyType({})
 
 _LEFT_AT_HOME = {"rehearse", "local_ec2", "local_gce", "local_hosts", "emulated", "__pycache__"}
 
@@ -31,30 +35,32 @@ exec "${ACCEL_SCALING_PYTHON:-python3}" -m accel_scaling "$@"
 """
 
 
-def build(cache: Path | None = None, chips: Sequence[Path] = ()) -> Path:
+def build(cache: Path | None = None, catalog: Mapping[str, Path] = NOTHING) -> Path:
     """Return the folder with this installation's package, building it if it is not there yet.
 
     Args:
         cache: where bundles are kept; ``~/.cache/accel_scaling`` by default.
-        chips: the user's own accelerators (YAML), strongest first; nodes confirm by them too.
+        catalog: the user's own catalog files by their path below ``catalog/``; nodes confirm and answer by them too.
     """
     package = Path(__file__).parent.parent
     cache = cache or Path.home() / ".cache" / "accel_scaling"
     plug_ins = plug_in_files()
-    target = cache / f"bundle-{fingerprint(package, chips, plug_ins)}"
+    target = cache / f"bundle-{fingerprint(package, catalog, plug_ins)}"
     if not target.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix="bundle-", dir=cache))
-        _fill(fresh, package, chips, plug_ins)
+        _fill(fresh, package, catalog, plug_ins)
         _move_into_place(fresh, target)
     return target
 
 
-def fingerprint(package: Path, chips: Sequence[Path] = (), plug_ins: Mapping[str, bytes] | None = None) -> str:
+def fingerprint(
+    package: Path, catalog: Mapping[str, Path] = NOTHING, plug_ins: Mapping[str, bytes] | None = None
+) -> str:
     """Return twelve hex digits that change with any file of the bundle."""
     digest = hashlib.sha256(__version__.encode())
-    for path in chips:
-        digest.update(path.read_bytes() + b"\0")
+    for name, path in sorted(catalog.items()):
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
     for name, content in sorted((plug_ins or {}).items()):
         digest.update(name.encode() + b"\0" + content)
     for path in _files(package):
@@ -71,7 +77,7 @@ def _files(package: Path) -> list[Path]:
     return found
 
 
-def _fill(folder: Path, package: Path, chips: Sequence[Path], plug_ins: Mapping[str, bytes]) -> None:
+def _fill(folder: Path, package: Path, catalog: Mapping[str, Path], plug_ins: Mapping[str, bytes]) -> None:
     for path in _files(package):
         target = folder / "accel_scaling" / path.relative_to(package)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -79,9 +85,9 @@ def _fill(folder: Path, package: Path, chips: Sequence[Path], plug_ins: Mapping[
     for name, content in plug_ins.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    for number, path in enumerate(chips):
-        (folder / "chips").mkdir(exist_ok=True)
-        shutil.copyfile(path, folder / "chips" / f"{number:03d}-{path.stem}.yaml")  # read in this order there
+    for name, path in catalog.items():
+        (folder / "catalog" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / "catalog" / name)
     command = folder / "bin" / "accel-scaling"
     command.parent.mkdir()
     command.write_text(_COMMAND, encoding="utf-8")

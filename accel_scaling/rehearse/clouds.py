@@ -29,7 +29,10 @@ class Rehearsed(Protocol):
     name: str
 
     def machine_name(self, node_config: Config) -> str:
-        """Return what the local cloud's events call the machines of a node type.
+        """Return what the local cloud's events call the machines of a node type."""
+
+    def check(self, node_config: Config) -> None:
+        """Refuse a node type that cannot be emulated.
 
         Raises:
             RehearsalError: nobody knows what is in such a machine.
@@ -49,9 +52,11 @@ class Aws:
 
     def machine_name(self, node_config: Config) -> str:
         """Return the instance type."""
-        instance_type: str = node_config["InstanceType"]
-        hardware_of(instance_type)
-        return instance_type
+        return str(node_config["InstanceType"]).strip()
+
+    def check(self, node_config: Config) -> None:
+        """Refuse an instance type that neither moto's recording nor hardware.csv has."""
+        hardware_of(self.machine_name(node_config))
 
     def local(self, folder: Path, kind: Kind | None, config: Config) -> LocalCloud:
         """Return a local EC2 in the cluster's region."""
@@ -76,15 +81,20 @@ class Gcp:
             config = node_config.get("acceleratorConfig") or {}
             kind = node_config.get("acceleratorType")
             name: str = kind or slice_of_topology(config["type"], config["topology"]).accelerator_type
-            hardware_of_tpu(name)
             return name
-        machine_type: str = str(node_config["machineType"]).rpartition("/")[2]
+        return str(node_config["machineType"]).strip().rpartition("/")[2]
+
+    def check(self, node_config: Config) -> None:
+        """Refuse a machine type or a slice that Google's tables here lack."""
+        name = self.machine_name(node_config)
+        if is_tpu(node_config):
+            hardware_of_tpu(name)
+            return
         accelerators = [
             (str(one["acceleratorType"]).rpartition("/")[2], int(one["acceleratorCount"]))
             for one in node_config.get("guestAccelerators") or []
         ]
-        hardware_of_gcp(machine_type, accelerators)
-        return machine_type
+        hardware_of_gcp(name, accelerators)
 
     def local(self, folder: Path, kind: Kind | None, config: Config) -> LocalCloud:
         """Return a local Compute Engine with the cluster's zones."""

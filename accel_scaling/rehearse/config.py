@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.catalog.files import known_clouds
+from accel_scaling.catalog.users import TRAVELLED, USER_FOLDER, travelling_files
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.aws import region_of
-from accel_scaling.fill.cluster import reader_of
+from accel_scaling.fill.cluster import reader_of, user_catalogs
 from accel_scaling.fill.gcp import zones_of
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, accelerator_types
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from pathlib import Path
 
     from accel_scaling.catalog.load import Catalog
 
@@ -107,6 +111,21 @@ def for_local_gce(
         if any(own.get(key) for key in ("disks", "sourceMachineImage", "sourceInstanceTemplate")):
             node_type["node_config"]["disks"] = copy.deepcopy(DISKS)  # else the default image, which this cloud has too
     return local, skipped
+
+
+def bring_catalog(config: dict[str, Any], home: Path) -> None:
+    """Let the one who runs `ray up` have the user's own catalog, whose files mean nothing in that home.
+
+    Args:
+        config: the cluster config for the local cloud, changed in place.
+        home: the laptop's home.
+    """
+    files = travelling_files(user_catalogs(config["provider"]), known_clouds())
+    config["provider"].pop("catalog", None)
+    for name, path in files.items():
+        target = home / USER_FOLDER / TRAVELLED / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
 
 
 def demands_of(config: dict[str, Any], catalog: Catalog) -> list[dict[str, Any]]:

@@ -16,11 +16,13 @@ from typing import IO, TYPE_CHECKING, Any
 import yaml
 
 from accel_scaling import timings
+from accel_scaling.emulated.own import write_own
 from accel_scaling.errors import RehearsalError
 from accel_scaling.fill.cluster import fill
 from accel_scaling.rehearse.clouds import cloud_of
-from accel_scaling.rehearse.config import demands_of
+from accel_scaling.rehearse.config import bring_catalog, demands_of
 from accel_scaling.rehearse.faults_option import FaultSource
+from accel_scaling.rehearse.own import introduced, own_types
 from accel_scaling.rehearse.timeline import Timeline
 from accel_scaling.rehearse.watch import Watcher
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from accel_scaling.local_hosts.local_cloud import LocalCloud
     from accel_scaling.local_hosts.settings import Kind
     from accel_scaling.rehearse.clouds import Rehearsed
+    from accel_scaling.rehearse.own import Own
 
 RAY = ("ray",)
 EXEC = (*RAY, "exec", "--log-style", "pretty")  # off a terminal Ray would print every step
@@ -66,31 +69,31 @@ class Rehearsal:
             RehearsalError: a machine type that nobody can emulate, or `ray up` failed.
         """
         cloud = cloud_of(self.config)
-        for node_type in self.config["available_node_types"].values():
-            cloud.machine_name(node_type["node_config"])  # refuses what cannot be emulated
-        with self._begun(cloud) as local:
+        own = own_types(self.config, self.catalog, cloud)  # refuses what cannot be emulated
+        with self._begun(cloud, own) as local:
             local_config, skipped = cloud.aimed(self.config, local)
+            bring_catalog(local_config, local.settings.laptop)
             filled, _ = fill(local_config, self.catalog)
-            self._introduce(cloud, local, skipped)
+            self._introduce(cloud, local, skipped, introduced(own))
             path = local.directory / "cluster.yaml"
             path.write_text(yaml.safe_dump(local_config, sort_keys=False), encoding="utf-8")
             return _Act(self, local, path, filled).play()
 
     @contextlib.contextmanager
-    def _begun(self, cloud: Rehearsed) -> Iterator[LocalCloud]:
-        with (
-            tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
-            cloud.local(Path(folder), self.kind, self.config) as local,
-        ):
-            local.set_faults(self.faults.now)
-            yield local
+    def _begun(self, cloud: Rehearsed, own: dict[str, Own]) -> Iterator[LocalCloud]:
+        with tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder:
+            write_own(Path(folder), {name: each.hardware for name, each in own.items()})
+            with cloud.local(Path(folder), self.kind, self.config) as local:
+                local.set_faults(self.faults.now)
+                yield local
 
-    def _introduce(self, cloud: Rehearsed, local: LocalCloud, skipped: list[str]) -> None:
+    def _introduce(self, cloud: Rehearsed, local: LocalCloud, skipped: list[str], own: list[str]) -> None:
         name = self.config.get("cluster_name", "cluster")
         self.out.write(f"rehearsal of {name}: real Ray and its autoscaler; {cloud.name} and the devices are emulated\n")
         self.out.write(f"hosts: {local.reason}\n")
         if skipped:
             self.out.write(f"not rehearsed: {', '.join(skipped)}\n")
+        self.out.writelines(f"{line}\n" for line in own)
         self.out.write("\n")
         self.out.flush()
 
