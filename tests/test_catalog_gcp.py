@@ -154,7 +154,11 @@ def test_a_gcp_row_in_a_file_that_names_no_cloud_is_found_and_the_error_says_wha
         ("gcp", "g6f.large", "; it is a type of aws$"),
         ("aws", "a2-highgpu-8g", "; it is a type of gcp$"),
         ("gcp", "v4-16", "; it is written as a TPU slice, which is asked for by `acceleratorType`$"),
-        ("aws", "v4-16", "; correct the name, or add a row for it to a catalog of your own "),
+        (
+            "aws",
+            "v4-16",
+            "; correct the name, run `accel-scaling catalog refresh aws` if it is newer than that, or add a row for it to ",
+        ),
     ],
 )
 def test_a_name_of_something_else_is_told_what_it_is(cloud, name, meant):

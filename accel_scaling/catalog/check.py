@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from accel_scaling.catalog.custom_rules import CUSTOM_FILE, parse_custom_rules
 from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, SHIPPED_FOLDER, Problem, Source, describe, read
 from accel_scaling.catalog.invariants import ROWS, Checked
 from accel_scaling.catalog.kuberay_rules import parse_kuberay
-from accel_scaling.catalog.load import chips_beside, known_clouds, merged_chips, shipped_catalog, shipped_sources
+from accel_scaling.catalog.load import chips_beside, known_clouds, shipped_catalog, shipped_sources
 from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.node_rules import parse_boot_disks, parse_families, parse_images
 from accel_scaling.catalog.places import is_places, parse_places
@@ -91,7 +92,7 @@ def check_files(paths: Sequence[Path] = ()) -> Report:
 
 def _checked_chips(sources: Sequence[Source], report: Report) -> tuple[dict[str, Chip], dict[str, Source]]:
     """Return every accelerator that the files may name, and which file has which of those that are checked."""
-    chips = merged_chips([])
+    chips = dict(shipped_catalog().chips)
     own: dict[str, Source] = {}
     for source in (each for each in sources if each.is_chips):
         found, problems = parse_chips(source.text, chips)
@@ -117,14 +118,21 @@ def _known(
     files: Sequence[tuple[Source, Mapping[tuple[str, str], MachineType]]],
 ) -> tuple[dict[tuple[str, str], MachineType], dict[tuple[str, str], MachineType]]:
     """Return all machine types that are known, and those of them that corrections stand on."""
-    base = {}
-    for cloud in known_clouds():
-        plain, *_ = shipped_sources(cloud)
-        base.update(plain.accept(parse_rows(plain, shipped_catalog().chips, known_clouds())))
+    base = dict(_shipped_rows(known_clouds()))
     for source, rows in files:
         if not source.path.stem.endswith(CORRECTIONS):
             base.update(rows)
     return {**base, **{key: row for _, rows in files for key, row in rows.items()}}, base
+
+
+@functools.cache
+def _shipped_rows(clouds: tuple[str, ...]) -> Mapping[tuple[str, str], MachineType]:
+    """Return the rows that ship, without corrections."""
+    rows: dict[tuple[str, str], MachineType] = {}
+    for cloud in clouds:
+        plain, *_ = shipped_sources(cloud)
+        rows.update(plain.accept(parse_rows(plain, shipped_catalog().chips, clouds)))
+    return rows
 
 
 def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked, own: Mapping[str, Source]) -> None:
@@ -144,7 +152,8 @@ def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked
     for source, problem in tpu_mistakes(tpu, checked.chips, checked.known) if tpu and not report.mistakes else ():
         found.setdefault(source.label, []).append(problem)
     for label, problems in found.items():
-        _note(report, by_label[label], problems)
+        if label in by_label:  # a slice's other file, which is not checked, may not fit this one either
+            _note(report, by_label[label], problems)
 
 
 def _parsed_rules(

@@ -21,10 +21,10 @@ TO_FILL_IN = "<"  # begins what a refresh leaves to a person
 def nothing_is_left_to_fill_in(checked: Checked) -> Iterator[Wrong]:
     """What `catalog refresh` marks as "<...>" is not known to the cloud's API: a person must write it."""
     for chip in _own(checked):
-        for field in ("driver_names", "pci_ids"):
-            for value in getattr(chip, field):
-                if value.startswith(TO_FILL_IN):
-                    yield Wrong(chip, field, f"{chip.name}: {field} is still {value}; expected what it describes")
+        values = [("driver_names", name) for name in chip.driver_names]
+        for field, value in (*values, ("because", chip.because), ("source", chip.source)):
+            if value and value.startswith(TO_FILL_IN):
+                yield Wrong(chip, field, f"{chip.name}: {field} is still {value}; expected what it describes")
 
 
 def the_type_is_what_ray_detects(checked: Checked) -> Iterator[Wrong]:

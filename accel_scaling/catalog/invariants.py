@@ -6,6 +6,7 @@ contributor's, is held to all of them by being there.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections import Counter
@@ -58,6 +59,16 @@ class Checked:
         """Every row that is checked."""
         return (row for _, rows in self.files for row in rows.values())
 
+    @functools.cached_property
+    def families(self) -> Mapping[tuple[str, str], Sequence[MachineType]]:
+        """Every known machine type by (cloud, family), of the clouds that rows are checked of."""
+        clouds = {row.cloud for row in self.rows}
+        found: dict[tuple[str, str], list[MachineType]] = {}
+        for row in self.known.values():
+            if row.cloud in clouds:
+                found.setdefault(_family(row), []).append(row)
+        return found
+
 
 def no_accelerator_is_unknown(checked: Checked) -> Iterator[Wrong]:
     """An accelerator that only the cloud's API names must be described, before anything can be promised."""
@@ -73,11 +84,8 @@ def no_accelerator_is_unknown(checked: Checked) -> Iterator[Wrong]:
 
 def a_family_has_one_architecture(checked: Checked) -> Iterator[Wrong]:
     """All sizes of a family have the same processor: g5g is arm64, as every Graviton; g5 is x86_64."""
-    families: dict[tuple[str, str], Counter[str]] = {}
-    for row in checked.known.values():
-        families.setdefault(_family(row), Counter())[row.arch] += 1
     for row in checked.rows:
-        (most, _), *others = families[_family(row)].most_common()
+        (most, _), *others = Counter(each.arch for each in checked.families[_family(row)]).most_common()
         if others and row.arch != most:
             yield Wrong(row, "arch", f"arch of {row.name} is {row.arch}; expected {most}, as of its family")
 
@@ -97,13 +105,9 @@ def a_chip_that_is_only_in_arm_machines_stays_there(checked: Checked) -> Iterato
 
 def more_vcpus_never_come_with_less_memory(checked: Checked) -> Iterator[Wrong]:
     """In a family, a size with more vCPUs has at least the memory of the smaller ones."""
-    families: dict[tuple[str, str], list[MachineType]] = {}
     own = {(row.cloud, row.name) for row in checked.rows}
-    touched = {_family(row) for row in checked.rows}
-    for row in checked.known.values():
-        if _family(row) in touched:
-            families.setdefault(_family(row), []).append(row)
-    for rows in families.values():
+    for family in {_family(row) for row in checked.rows}:
+        rows = list(checked.families[family])
         while wrong := _most_contradicted(rows, own):
             row, other = wrong
             size = f"{row.memory_mib} with {row.vcpus} vCPUs"

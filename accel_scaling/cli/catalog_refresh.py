@@ -131,12 +131,11 @@ def _new_chips(result: Result) -> list[str]:
     from accel_scaling.refresh.new_chips import entry
 
     chips, cloud = chips_here(), result.answer.cloud
+    what = f"accelerators that the catalog does not know ({len(result.new_chips)}): fill in each <...>, and add"
     lines = [
-        *(
-            "",
-            f"accelerators that the catalog does not know ({len(result.new_chips)}): fill in each <...> and add the entry",
-        ),
-        "to ~/.accel_scaling/accelerators.yaml, or to catalogs/accelerators.yaml for everybody",
+        "",
+        what,
+        "the entry to ~/.accel_scaling/accelerators.yaml, or to catalogs/accelerators.yaml for everybody",
     ]
     for _, device in sorted(result.new_chips.items()):
         lines += ["", entry(device, cloud, chips)]

@@ -56,6 +56,8 @@ def ask(regions: Sequence[str] = (), *, sleep: Sleep = None) -> Answer:
             else:
                 answer.offered[region] = found
     _describe(answer, clients, sleep)
+    for region in answer.failed:
+        answer.offered.pop(region, None)
     return answer
 
 
@@ -84,8 +86,6 @@ def _describe(answer: Answer, clients: Mapping[str, Any], sleep: Sleep) -> None:
                 else:
                     asked.update(names)
                     _take(answer, found)
-    for region in answer.failed:
-        answer.offered.pop(region, None)
 
 
 def _take(answer: Answer, records: Sequence[Mapping[str, Any]]) -> None:

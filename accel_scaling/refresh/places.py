@@ -8,10 +8,10 @@ from accel_scaling.catalog.files import read
 from accel_scaling.catalog.places import STEM, parse_places, places_of_region, written
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
-    from accel_scaling.catalog.offered import Offered
+    from accel_scaling.catalog.offered import Where
     from accel_scaling.catalog.places import Place
     from accel_scaling.refresh.told import Answer
 
@@ -63,36 +63,34 @@ def places_text(answer: Answer, path: Path, known: Collection[str], month: str) 
     return written(place for rows in before.values() for place in rows)
 
 
-def moved(answer: Answer, before: Offered, known: Iterable[str]) -> list[Moved]:
-    """Return how each region that answered differs from what was known; regions without a difference are left out."""
-    names = sorted({*known, *(name for offered in answer.offered.values() for name in offered)})
-    had = {name: before.where(name) for name in names}
+def moved(answer: Answer, before: Mapping[str, Where], regions: Collection[str]) -> list[Moved]:
+    """Return how each region that answered differs from what was known; regions without a difference are left out.
+
+    Args:
+        answer: what the API said.
+        before: where each machine type and attached accelerator was to be had that was known.
+        regions: those that anything was known of.
+    """
     found = []
     for region, offered in sorted(answer.offered.items()):
-        earlier = {name for name in names if had[name].in_region(region)}
-        more = tuple(name for name in names if name in offered and name not in earlier)
-        fewer = tuple(name for name in names if name in earlier and name not in offered)
-        zones = tuple(
-            name
-            for name in names
-            if name in earlier
-            and name in offered
-            and set(had[name].zones(region) or offered[name]) != set(offered[name])
-        )
-        if more or fewer or zones:
-            found.append(Moved(region, more, fewer, zones, region not in before.regions))
+        earlier = {name for name, where in before.items() if where.in_region(region)}
+        zones = {name: set(before[name].zones(region)) for name in earlier & set(offered)}
+        other = sorted(name for name, known in zones.items() if known and known != set(offered[name]))
+        more, fewer = sorted(set(offered) - earlier), sorted(earlier - set(offered))
+        if more or fewer or other:
+            found.append(Moved(region, tuple(more), tuple(fewer), tuple(other), region not in regions))
     return found
 
 
-def gone(answer: Answer, before: Offered, known: Iterable[str]) -> list[str]:
-    """Return the types that were to be had in a region that answered, and now are in none.
+def gone(answer: Answer, before: Mapping[str, Where]) -> list[str]:
+    """Return the types that were to be had in regions that answered only, and now are in none.
 
     A type that a region had which did not answer, or was not asked, is not gone.
     """
     here = {name for offered in answer.offered.values() for name in offered}
     found = []
-    for name in known:
-        regions = set(before.where(name).regions) if name not in here else set()
+    for name, where in before.items():
+        regions = set(where.regions) if name not in here else set()
         if regions and regions <= set(answer.offered):
             found.append(name)
     return sorted(found)

@@ -83,6 +83,7 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     beside = places.places_file(path)
     known = [*before, *api_names(shipped_catalog().chips.values())] if cloud == "gcp" else list(before)
     had = _offered(cloud, beside)
+    had_where = {name: had.where(name) for name in known}
 
     rows, new_chips = rows_of(answer, chips, before)
     text = text_of({**old, **rows}, path, cloud, clouds)
@@ -96,8 +97,8 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
         (before[name], row) for name, row in sorted(now.items()) if name in before and before[name] != row
     ]
     result.unpromised = [row for name, row in sorted(now.items()) if name in rows and row.unknown]
-    result.gone = places.gone(answer, had, known)
-    result.moved = places.moved(answer, had, known)
+    result.gone = places.gone(answer, had_where)
+    result.moved = places.moved(answer, had_where, had.regions)
     result.written = [file for file, content in ((path, text), (beside, where)) if write(file, content)]
     return result
 
@@ -105,16 +106,11 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
 def _catalog(cloud: str, path: Path, text: str, chips: Mapping[str, Chip]) -> dict[str, MachineType]:
     """Return a cloud's machine types as they are looked up: what ships, the file's text, corrections on top."""
     plain, *corrections = shipped_sources(cloud)
-    file = Source(path, "refresh", text)
     rows = {}
-    for source in (plain, file, *corrections):
-        rows.update(source.accept(parse_rows(source, chips, known_clouds())))
-    return {name: _without_layer(row) for (of, name), row in rows.items() if of == cloud}
-
-
-def _without_layer(row: MachineType) -> MachineType:
-    """Return the same answer whichever file gave it."""
-    return replace(row, layer="", line=0)
+    for source in (plain, Source(path, "", text), *corrections):
+        same_layer = replace(source, label="")  # the same answer is the same, whichever file gives it
+        rows.update(source.accept(parse_rows(same_layer, chips, known_clouds())))
+    return {name: row for (of, name), row in rows.items() if of == cloud}
 
 
 def _offered(cloud: str, path: Path) -> Offered:
