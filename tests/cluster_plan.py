@@ -1,8 +1,8 @@
 """A Ray program that the tests run on a cluster's head: it asks, and tells what autoscaler v2 has made of that.
 
-`python3 cluster_plan.py ASKED_JSON` submits tasks and placement groups, waits until the autoscaler has looked at them in
-several rounds, and prints `RESULT` with what v2 reports: nodes by type, and the demands that it finds infeasible. None
-of them is waited for: machines take their time.
+`python3 cluster_plan.py ASKED_JSON` submits tasks and placement groups, waits until the autoscaler has looked at them
+in several rounds, and prints `RESULT` with what v2 reports: nodes by type, and the demands that it finds infeasible.
+None of them is waited for: machines take their time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ def settled(client: Any, asked: int) -> Any:
     for _ in range(SOON_S * 10):
         told = status(client)
         waiting = told.cluster_resource_state
-        there = sum(one.count for one in waiting.pending_resource_requests) + len(waiting.pending_gang_resource_requests)
+        there = sum(one.count for one in waiting.pending_resource_requests) + len(
+            waiting.pending_gang_resource_requests
+        )
         version = told.autoscaling_state.autoscaler_state_version
         if seen is None and there == asked:
             seen = version

@@ -26,8 +26,10 @@ PROGRAM = (Path(__file__).parent / "cluster_plan.py").read_text(encoding="utf-8"
 HASTE = {
     "head_start_ray_commands": [
         "ray stop",
-        "AUTOSCALER_UPDATE_INTERVAL_S=1 ray start --head --port=6379 --object-manager-port=8076 "
-        "--autoscaling-config=~/ray_bootstrap_config.yaml",
+        (
+            "AUTOSCALER_UPDATE_INTERVAL_S=1 ray start --head --port=6379 --object-manager-port=8076 "
+            "--autoscaling-config=~/ray_bootstrap_config.yaml"
+        ),
     ],
     "worker_setup_commands": ["sleep 120"],
     "upscaling_speed": 100,
