@@ -32,6 +32,7 @@ class NodeType:
         min_workers: nodes that are launched without any demand.
         max_workers: the most nodes that the autoscaler launches.
         is_head: the head node's type.
+        limited: the file gives max_workers for it; else it is the cluster's.
         attached: Compute Engine's name of the accelerators that are attached to the machine; None for its own.
     """
 
@@ -42,6 +43,7 @@ class NodeType:
     min_workers: int
     max_workers: int
     is_head: bool
+    limited: bool = True
     attached: str | None = None
 
     @property
@@ -131,6 +133,7 @@ def cluster_of(filled: dict[str, Any], notes: Iterable[str], catalog: Catalog) -
             min_workers=one.min_worker_nodes,
             max_workers=one.max_worker_nodes - (name == head),  # Ray counts the head itself
             is_head=name == head,
+            limited="max_workers" in filled["available_node_types"][name],
             attached=_attached(found[name], catalog),
         )
         for name, one in in_ray.items()

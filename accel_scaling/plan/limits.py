@@ -30,10 +30,13 @@ class Limits:
         """Return what Ray answers without max_workers of the node types, or of the cluster."""
         key = (of_types, of_cluster)
         if key not in self._answers:
-            types = self._question.types
-            launched = [one.name for one in self._cluster.types.values() if one.max_workers > 0] if of_types else []
+            lifted = [
+                one.name
+                for one in self._cluster.types.values()
+                if one.max_workers > 0 and (of_types or (of_cluster and not one.limited and not one.is_head))
+            ]
             self._answers[key] = self._question.answer(
-                types=_ray.with_most(types, launched, NO_LIMIT),
+                types=_ray.with_most(self._question.types, lifted, NO_LIMIT),
                 most=None if of_cluster else self._question.most,
             )
         found: _ray.Scheduled = self._answers[key]
