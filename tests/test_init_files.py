@@ -162,6 +162,12 @@ def test_place_project_name_and_limits_are_written_as_asked() -> None:
     assert (on_aws["region"], on_aws["availability_zone"]) == ("eu-west-1", "eu-west-1b")
 
 
+def test_one_machine_of_each_node_type_may_run_at_once_without_a_word_about_it() -> None:
+    asked = tuple(parse_asked(text) for text in ("T4", "L4", "A10G"))
+    assert yaml.safe_load(starter(Wanted("aws", asked), CATALOG))["max_workers"] == 3
+    assert yaml.safe_load(starter(Wanted("aws", asked[:1]), CATALOG))["max_workers"] == 2
+
+
 def test_a_region_of_tpus_gets_a_head_that_it_has() -> None:
     config = yaml.safe_load(starter(Wanted("gcp", (parse_asked("v4-8"),)), CATALOG))
     assert config["provider"]["availability_zone"] == "us-central2-b"

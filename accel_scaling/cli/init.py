@@ -39,8 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     plain = "workers without an accelerator, of N vCPUs or more; may be given more than once"
     parser.add_argument("--cpus", metavar="N", type=_number, action="append", default=[], help=plain)
     parser.add_argument("--spot", action="store_true", help="workers at the spot price, which the cloud may take back")
-    most = "machines at once, over all node types (default: %(default)s)"
-    parser.add_argument("--max-workers", metavar="N", type=_number, default=2, help=most)
+    most = "machines at once, over all node types (default: 2, or one of each)"
+    parser.add_argument("--max-workers", metavar="N", type=_number, help=most)
     parser.add_argument("--name", metavar="NAME", help="the cluster's (default: made of cloud and accelerator)")
     parser.add_argument("--region", metavar="REGION", help="where it runs (default: the usual one, which is said)")
     zones = "zones to try in turn, each in full; needed with --region on gcp"

@@ -36,7 +36,7 @@ class Wanted:
         accelerators: each becomes a node type of workers.
         cpus: vCPUs of workers without an accelerator, one node type each.
         spot: workers at the spot price.
-        max_workers: machines at once.
+        max_workers: machines at once; None for 2, or one of each node type where that is more.
         name: the cluster's; None makes one of the cloud and the first accelerator.
         region: None for the usual one.
         zones: none for the usual ones.
@@ -49,7 +49,7 @@ class Wanted:
     accelerators: tuple[Asked, ...] = ()
     cpus: tuple[int, ...] = ()
     spot: bool = False
-    max_workers: int = 2
+    max_workers: int | None = None
     name: str | None = None
     region: str | None = None
     zones: tuple[str, ...] = ()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accel_scaling.dependencies.image import default_image
 from accel_scaling.dependencies.load import ImageKind, needs_of
-from accel_scaling.fill.defaults import ray_requirement
+from accel_scaling.fill.defaults import DEFAULT_MAX_WORKERS, ray_requirement
 from accel_scaling.fill.placeholders import AWS_IMAGE, GCP_IMAGE, PROJECT
 from accel_scaling.fill.promise import accelerator_types
 from accel_scaling.starter.asked import check
@@ -41,6 +42,7 @@ def starter(wanted: Wanted, catalog: Catalog) -> str:
     check(wanted)
     choices = [choose(each, wanted.cloud, catalog) for each in wanted.accelerators]
     choices += [plain(vcpus, wanted.cloud, catalog) for vcpus in wanted.cpus]
+    wanted = replace(wanted, max_workers=wanted.max_workers or max(DEFAULT_MAX_WORKERS, len(choices)))
     where = place(wanted, [each.chip for each in choices if each.chip])
     names = _names(choices)
     workers = "\n".join(_worker(name, each, wanted) for name, each in zip(names, choices, strict=True))
@@ -51,7 +53,7 @@ def starter(wanted: Wanted, catalog: Catalog) -> str:
         name=scalar(wanted.name or f"{wanted.cloud}-{names[0]}"[:35]),
         region=scalar(where.region),
         head=scalar(where.head),
-        max_workers=scalar(wanted.max_workers),
+        max_workers=scalar(wanted.max_workers or DEFAULT_MAX_WORKERS),
         workers=workers,
         ray=ray_requirement(),
         catalog=f"catalog: [{', '.join(map(scalar, wanted.catalogs))}]" if wanted.catalogs else "",
@@ -116,7 +118,7 @@ def _worker(name: str, choice: Choice, wanted: Wanted) -> str:
     common = {
         "name": scalar(name),
         "comments": comment(*_comments(choice)),
-        "max_workers": scalar(wanted.max_workers),
+        "max_workers": scalar(wanted.max_workers or DEFAULT_MAX_WORKERS),
         "machine": scalar(choice.name),
         "has": words(_has(choice)),
     }
