@@ -1,9 +1,9 @@
 """Ray's own v2 scheduler for 1,000 nodes over 24 node types: as it is, and with nodes that remember.
 
-Both are asked the same in one process, in turns, and must answer the same: nodes by type, and what stays pending; CPU
-seconds of the thread, which is all that the scheduler takes. The
-first mix has a demand for each accelerator, the second one small demand that any node type takes, the third placement
-groups first. What is imported is not counted; `accel-scaling plan` as a process needs `import ray` besides.
+Both are asked the same in one process, in turns, and must answer the same: nodes by type, and what stays pending. CPU
+seconds of the thread are compared. The first mix has a demand for each accelerator, the second one small demand that
+many node types take, the third placement groups first. What is imported is not counted; `accel-scaling plan` as a
+process needs `import ray` besides.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def main() -> None:
         launched, pending, groups = answers[0]
         what = f"{sum(launched.values())} nodes of {len(launched)} types, {pending + groups} pending"
         rows.append((title, what, f"{mine:.2f}", f"{theirs:.2f}", f"{theirs / mine:.0f} x"))
-    print(f"median of {arguments.runs}, {len(MACHINES)} node types; the aim is {AIM_S:g} s")
+    print(f"median of {arguments.runs}, {len(MACHINES)} node types, CPU seconds; the aim is {AIM_S:g} s")
     print(render(("demands", "answer, the same of both", "ours, s", "stock, s", "stock / ours"), rows, right={2, 3, 4}))
 
 

@@ -31,7 +31,7 @@ HASTE = {
             "--autoscaling-config=~/ray_bootstrap_config.yaml"
         ),
     ],
-    "worker_setup_commands": ["sleep 120"],
+    "worker_start_ray_commands": ["ray stop", "sleep 120; ray start --address=$RAY_HEAD_IP:6379"],
     "upscaling_speed": 100,
 }
 
