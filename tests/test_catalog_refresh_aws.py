@@ -3,6 +3,7 @@
 import csv
 import re
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -153,6 +154,7 @@ def test_a_type_with_an_unknown_accelerator_is_never_promised_as_a_plain_machine
 def test_the_entry_to_add_is_printed_is_refused_unfilled_and_makes_the_row_good(ec2):
     text = said(refresh_west(ec2, record("g9.xlarge", **L5)))
     entry = text[text.index("L5:\n") : text.index("\n\nwrote")]
+    assert entry in (Path(__file__).parent.parent / "docs" / "catalog-refresh.md").read_text()
     chips = default_file("aws").parent.parent / "accelerators.yaml"
     for field, value in (
         ("detected_type", "L5"),

@@ -17,7 +17,7 @@ from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.node_rules import parse_boot_disks, parse_families, parse_images
 from accel_scaling.catalog.places import is_places, parse_places
 from accel_scaling.catalog.rows import parse_rows
-from accel_scaling.catalog.rules import CLOUD, NODE_FILES, RULE_FILES, is_rules, shipped_rules
+from accel_scaling.catalog.rules import CLOUD, NODE_FILES, RULE_FILES, Cells, is_rules, parse_rules, shipped_rules
 from accel_scaling.catalog.tpu_invariants import TPU_FILES, tpu_mistakes
 from accel_scaling.catalog.tpu_rules import GENERATIONS_FILE, parse_generations, parse_hosts
 from accel_scaling.errors import CatalogFileError
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from accel_scaling.catalog.model import MachineType
+
+
+LAUNCH_ERRORS = "_launch_errors"  # what a cloud's codes mean: read by providers/launch_errors.py
+LAUNCH_ERROR_COLUMNS = ("code", "message", "category", "source")
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def check_files(paths: Sequence[Path] = ()) -> Report:
     machine_types = {key for _, rows in files for key in rows}
     report.machine_types, report.accelerators = len(machine_types), len(own)
     of_google = {name for of, name in machine_types if of == CLOUD}
-    for source in (each for each in sources if is_rules(each.path) or is_places(each.path)):
+    for source in (each for each in sources if not each.is_chips and not _has_rows(each)):
         rules, problems = _parsed_rules(source, chips, sources, of_google)
         report.rules += len(rules)
         _note(report, source, problems)
@@ -101,12 +105,18 @@ def _checked_chips(sources: Sequence[Source], report: Report) -> tuple[dict[str,
     return chips, own
 
 
+def _has_rows(source: Source) -> bool:
+    """Return whether a file holds machine types."""
+    others = (source.is_chips, is_rules(source.path), is_places(source.path), source.path.stem.endswith(LAUNCH_ERRORS))
+    return not any(others)
+
+
 def _checked_rows(
     sources: Sequence[Source], chips: Mapping[str, Chip], report: Report
 ) -> list[tuple[Source, Mapping[tuple[str, str], MachineType]]]:
     found: list[tuple[Source, Mapping[tuple[str, str], MachineType]]] = []
     for source in sources:
-        if not (source.is_chips or is_rules(source.path) or is_places(source.path)):
+        if _has_rows(source):
             rows, problems = parse_rows(source, chips, known_clouds())
             found.append((source, rows))
             _note(report, source, problems)
@@ -161,6 +171,8 @@ def _parsed_rules(
     """Read a rule file, or one of places, with everything that its names may refer to."""
     if is_places(source.path):
         return parse_places(source)
+    if source.path.stem.endswith(LAUNCH_ERRORS):
+        return parse_rules(source, LAUNCH_ERROR_COLUMNS, _launch_error, lambda error: error[:2])
     if source.path.name == ATTACH_FILE:
         return parse_attach_rules(source, api_names(chips.values()))
     if source.path.name == CUSTOM_FILE:
@@ -174,6 +186,10 @@ def _parsed_rules(
     return parse_hosts(
         source, {each.name for each in generations}, machine_types or shipped_catalog().machine_types(CLOUD)
     )
+
+
+def _launch_error(cells: Cells) -> tuple[str, ...]:
+    return cells.text("code"), cells.by_column["message"], cells.text("category"), cells.text("source")
 
 
 def _parsed_node_rules(
@@ -196,8 +212,8 @@ def _note(report: Report, source: Source, problems: Sequence[Problem]) -> None:
 def _ours() -> list[Source]:
     chips = read(SHIPPED_FOLDER / CHIPS_FILE)
     rows = [source for cloud in known_clouds() for source in shipped_sources(cloud)]
-    places = [read(path) for path in sorted(SHIPPED_FOLDER.glob("*.csv")) if is_places(path)]
-    return [chips, *rows, *places, *map(shipped_rules, (*RULE_FILES, *NODE_FILES))]
+    more = [path for path in sorted(SHIPPED_FOLDER.glob("*.csv")) if is_places(path) or LAUNCH_ERRORS in path.name]
+    return [chips, *rows, *map(read, more), *map(shipped_rules, (*RULE_FILES, *NODE_FILES))]
 
 
 def _beside(paths: Sequence[Path]) -> list[Path]:
