@@ -86,7 +86,7 @@ def check_files(paths: Sequence[Path] = ()) -> Report:
     report.machine_types, report.accelerators = len(machine_types), len(own)
     of_google = {name for of, name in machine_types if of == CLOUD}
     for source in (each for each in sources if not each.is_chips and not _has_rows(each)):
-        rules, problems = _parsed_rules(source, chips, sources, of_google)
+        rules, problems = _parsed(source, chips, sources, of_google)
         report.rules += len(rules)
         _note(report, source, problems)
     _hold_invariants(report, sources, Checked(files, *_known(files), chips, list(own)), own)
@@ -165,14 +165,21 @@ def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked
             _note(report, by_label[label], problems)
 
 
-def _parsed_rules(
+def _parsed(
     source: Source, chips: Mapping[str, Chip], sources: Sequence[Source], machine_types: Collection[str]
 ) -> tuple[Sequence[object], list[Problem]]:
-    """Read a rule file, or one of places, with everything that its names may refer to."""
+    """Read a file that has neither machine types nor accelerators."""
     if is_places(source.path):
         return parse_places(source)
     if source.path.stem.endswith(LAUNCH_ERRORS):
         return parse_rules(source, LAUNCH_ERROR_COLUMNS, _launch_error, lambda error: error[:2])
+    return _parsed_rules(source, chips, sources, machine_types)
+
+
+def _parsed_rules(
+    source: Source, chips: Mapping[str, Chip], sources: Sequence[Source], machine_types: Collection[str]
+) -> tuple[Sequence[object], list[Problem]]:
+    """Read a rule file with everything that its names may refer to."""
     if source.path.name == ATTACH_FILE:
         return parse_attach_rules(source, api_names(chips.values()))
     if source.path.name == CUSTOM_FILE:
