@@ -47,6 +47,12 @@ def confirm(home: Path, root: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all tests: bundles of the same files are built once."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
 def travelling(chip_file: Path, tmp_path: Path) -> dict[str, Path]:
     """What travels with a cluster whose file names `mine.csv`, from a home with a catalog and a refresh of its own."""
@@ -64,20 +70,24 @@ def test_everything_of_a_users_catalog_travels_but_what_rehearsals_read(travelli
 
 
 def test_the_bundle_carries_the_users_catalog_and_is_another_one_for_it(
-    chip_file: Path, travelling: dict[str, Path], tmp_path: Path
+    chip_file: Path, travelling: dict[str, Path], tmp_path: Path, cache: Path
 ) -> None:
-    plain, with_own = bundle.build(tmp_path / "c"), bundle.build(tmp_path / "c", travelling)
+    plain, with_own = bundle.build(cache), bundle.build(cache, travelling)
     assert plain != with_own
     assert (with_own / "catalog" / "002" / "mine.yaml").read_text() == CHIP
     chip_file.write_text(CHIP.replace("81920", "40960"))
-    assert bundle.build(tmp_path / "c", travelling) not in {plain, with_own}
+    assert bundle.build(cache, travelling) not in {plain, with_own}
 
 
 def test_a_head_answers_as_home_does_with_the_catalog_that_came_with_the_cluster(
-    travelling: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    travelling: dict[str, Path],
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "node" / ".accel_scaling").mkdir(parents=True)
-    (tmp_path / "node" / ".accel_scaling" / "bundle").symlink_to(bundle.build(tmp_path / "c", travelling))
+    (tmp_path / "node" / ".accel_scaling" / "bundle").symlink_to(bundle.build(cache, travelling))
     answers = []
     for home, catalog in ((tmp_path / "home", ["--catalog", str(tmp_path / "mine.csv")]), (tmp_path / "node", [])):
         monkeypatch.setenv("HOME", str(home))
@@ -93,12 +103,12 @@ def test_a_head_answers_as_home_does_with_the_catalog_that_came_with_the_cluster
 
 
 def test_the_head_is_given_no_path_of_the_machine_that_ran_ray_up_and_can_fill_its_config_again(
-    travelling: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    travelling: dict[str, Path], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`ray teardown` on the head fills the head's own config, in a folder where `mine.csv` is not."""
     config = config_of({"own": "z1.x"}, provider={"catalog": "mine.csv"})
     (tmp_path / "node" / ".accel_scaling").mkdir(parents=True)
-    (tmp_path / "node" / ".accel_scaling" / "bundle").symlink_to(bundle.build(tmp_path / "c", travelling))
+    (tmp_path / "node" / ".accel_scaling" / "bundle").symlink_to(bundle.build(cache, travelling))
     monkeypatch.setenv("HOME", str(tmp_path / "node"))
     monkeypatch.chdir(tmp_path / "node")
     with pytest.raises(CatalogFileError, match=r"mine\.csv"):
@@ -109,13 +119,13 @@ def test_the_head_is_given_no_path_of_the_machine_that_ran_ray_up_and_can_fill_i
 
 
 def test_a_node_confirms_by_the_accelerators_that_came_with_the_package(
-    travelling: dict[str, Path], tmp_path: Path
+    travelling: dict[str, Path], tmp_path: Path, cache: Path
 ) -> None:
     node = tmp_path / "node"
     (node / ".accel_scaling").mkdir(parents=True)
     before = confirm(node, tmp_path / "root")
     assert (before.returncode, before.stdout.split(":")[0]) == (3, "OtherType")
-    (node / ".accel_scaling" / "bundle").symlink_to(bundle.build(tmp_path / "c", travelling))
+    (node / ".accel_scaling" / "bundle").symlink_to(bundle.build(cache, travelling))
     ray = tmp_path / "bin" / "ray"
     ray.parent.mkdir()
     ray.write_text(f"#!{sys.executable}\n")
