@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from accel_scaling.cli.adding import add_command
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.version import __version__
 
@@ -56,14 +57,7 @@ def _parser(wanted: str | None) -> argparse.ArgumentParser:
     names = (wanted,) if wanted in COMMANDS else COMMANDS
     for name in names:
         module = importlib.import_module(f"accel_scaling.cli.{name}")
-        command = commands.add_parser(
-            name,
-            help=module.HELP,
-            description=module.HELP,
-            epilog=module.EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(command)
+        command = add_command(commands, name, module)
         command.set_defaults(run=module.run)
     return parser
 
