@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -128,7 +129,7 @@ def _shipped(cloud):
 @pytest.mark.parametrize(
     ("text", "where", "words"),
     [
-        (f"N9:\n  {{{NVIDIA}, detected_type: N8, driver_names: [NVIDIA N9]}}", (2, "detected_type"), "expected N9, which"),
+        (f"N9:\n  {{{NVIDIA}, detected_type: N8, driver_names: [NVIDIA N9]}}", (2, "detected_type"), "expected N9"),
         (f"S9: {{{NVIDIA}, detected_type: null, variant: L4, partition_of: L4, driver_names: [NVIDIA L4-9Q]}}", (1, "variant"), "expected a name of the slice alone"),  # noqa: E501 - a table
         ("N9: {family: nvidia, resource: NPU, detected_type: N9}", (1, "resource"), "is NPU; expected GPU"),
         ("S9: {family: nvidia, resource: GPU, detected_type: null, variant: S9, partition_of: L4, memory_mib: 99999}", (1, "memory_mib"), "expected less than 22888, that of L4"),  # noqa: E501 - a table
@@ -195,6 +196,16 @@ def test_the_command_prints_mistakes_for_people_and_for_programs(tmp_path, capsy
     assert main(["catalog", "check", str(file), "--json"]) == 2
     (mistake,) = json.loads(capsys.readouterr().out)["mistakes"]
     assert (mistake["file"], mistake["line"], mistake["column"]) == (str(file), 2, "vcpus")
+
+
+def test_the_pre_commit_hook_takes_every_catalog_file_that_ships_and_finds_them_right():
+    root = DOCUMENT.parent.parent
+    (hook,) = yaml.safe_load((root / ".pre-commit-hooks.yaml").read_text())
+    files = [
+        path for path in sorted((root / "catalogs").iterdir()) if re.search(hook["files"], f"catalogs/{path.name}")
+    ]
+    assert {path.suffix for path in files} == {".csv", ".yaml"}
+    assert main([*hook["entry"].split()[1:], *map(str, files)]) == 0
 
 
 def test_places_are_checked_too(check):

@@ -157,7 +157,7 @@ def test_a_gcp_row_in_a_file_that_names_no_cloud_is_found_and_the_error_says_wha
         (
             "aws",
             "v4-16",
-            "; correct the name, run `accel-scaling catalog refresh aws` if it is newer than that, or add a row for it to ",
+            "; correct the name, run `accel-scaling catalog refresh aws` if it is newer",
         ),
     ],
 )

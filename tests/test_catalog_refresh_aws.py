@@ -3,6 +3,7 @@
 import csv
 import re
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from accel_scaling.catalog.load import chips_here, load_catalog
 from accel_scaling.catalog.places import short_zone
 from accel_scaling.cli.catalog_refresh import said
 from accel_scaling.errors import UnknownAcceleratorError
+from accel_scaling.fill import aws as fill_aws
 from accel_scaling.refresh import aws
 from accel_scaling.refresh.aws_types import told
 from accel_scaling.refresh.patience import RefreshError
@@ -146,6 +148,8 @@ def test_a_type_with_an_unknown_accelerator_is_never_promised_as_a_plain_machine
         catalog.machine_type("aws", "g9.xlarge")
     assert "'g9.xlarge' of aws has 4 x L5" in str(error.value)
     assert "`api_names: {aws: [L5]}`" in str(error.value)
+    with pytest.raises(UnknownAcceleratorError, match=r"^available_node_types\.x: instance type 'g9\.xlarge'"):
+        fill_aws.machine("available_node_types.x", {"InstanceType": "g9.xlarge"}, catalog)
     assert "g9.xlarge" not in {machine.name for machine in catalog.find()}
     assert "g9.xlarge: 4 vCPUs, 16 GiB, x86_64, 4 x L5 (not known)" in said(result)
 
@@ -153,6 +157,7 @@ def test_a_type_with_an_unknown_accelerator_is_never_promised_as_a_plain_machine
 def test_the_entry_to_add_is_printed_is_refused_unfilled_and_makes_the_row_good(ec2):
     text = said(refresh_west(ec2, record("g9.xlarge", **L5)))
     entry = text[text.index("L5:\n") : text.index("\n\nwrote")]
+    assert entry in (Path(__file__).parent.parent / "docs" / "catalog-refresh.md").read_text()
     chips = default_file("aws").parent.parent / "accelerators.yaml"
     for field, value in (
         ("detected_type", "L5"),

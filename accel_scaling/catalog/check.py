@@ -18,7 +18,16 @@ from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.node_rules import parse_boot_disks, parse_families, parse_images
 from accel_scaling.catalog.places import is_places, parse_places
 from accel_scaling.catalog.rows import parse_rows
-from accel_scaling.catalog.rules import CLOUD, KUBERAY_FILES, NODE_FILES, RULE_FILES, is_rules, shipped_rules
+from accel_scaling.catalog.rules import (
+    CLOUD,
+    KUBERAY_FILES,
+    NODE_FILES,
+    RULE_FILES,
+    Cells,
+    is_rules,
+    parse_rules,
+    shipped_rules,
+)
 from accel_scaling.catalog.tpu_invariants import TPU_FILES, tpu_mistakes
 from accel_scaling.catalog.tpu_rules import GENERATIONS_FILE, parse_generations, parse_hosts
 from accel_scaling.errors import CatalogFileError
@@ -28,6 +37,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from accel_scaling.catalog.model import MachineType
+
+
+LAUNCH_ERRORS = "_launch_errors"  # what a cloud's codes mean: read by providers/launch_errors.py
+LAUNCH_ERROR_COLUMNS = ("code", "message", "category", "source")
 
 
 @dataclass(frozen=True)
@@ -82,8 +95,8 @@ def check_files(paths: Sequence[Path] = ()) -> Report:
     machine_types = {key for _, rows in files for key in rows}
     report.machine_types, report.accelerators = len(machine_types), len(own)
     of_google = {name for of, name in machine_types if of == CLOUD}
-    for source in (each for each in sources if is_rules(each.path) or is_places(each.path)):
-        rules, problems = _parsed_rules(source, chips, sources, of_google)
+    for source in (each for each in sources if not each.is_chips and not _has_rows(each)):
+        rules, problems = _parsed(source, chips, sources, of_google)
         report.rules += len(rules)
         _note(report, source, problems)
     _hold_invariants(report, sources, Checked(files, *_known(files), chips, list(own)), own)
@@ -102,12 +115,18 @@ def _checked_chips(sources: Sequence[Source], report: Report) -> tuple[dict[str,
     return chips, own
 
 
+def _has_rows(source: Source) -> bool:
+    """Return whether a file holds machine types."""
+    others = (source.is_chips, is_rules(source.path), is_places(source.path), source.path.stem.endswith(LAUNCH_ERRORS))
+    return not any(others)
+
+
 def _checked_rows(
     sources: Sequence[Source], chips: Mapping[str, Chip], report: Report
 ) -> list[tuple[Source, Mapping[tuple[str, str], MachineType]]]:
     found: list[tuple[Source, Mapping[tuple[str, str], MachineType]]] = []
     for source in sources:
-        if not (source.is_chips or is_rules(source.path) or is_places(source.path)):
+        if _has_rows(source):
             rows, problems = parse_rows(source, chips, known_clouds())
             found.append((source, rows))
             _note(report, source, problems)
@@ -156,12 +175,21 @@ def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked
             _note(report, by_label[label], problems)
 
 
+def _parsed(
+    source: Source, chips: Mapping[str, Chip], sources: Sequence[Source], machine_types: Collection[str]
+) -> tuple[Sequence[object], list[Problem]]:
+    """Read a file that has neither machine types nor accelerators."""
+    if is_places(source.path):
+        return parse_places(source)
+    if source.path.stem.endswith(LAUNCH_ERRORS):
+        return parse_rules(source, LAUNCH_ERROR_COLUMNS, _launch_error, lambda error: error[:2])
+    return _parsed_rules(source, chips, sources, machine_types)
+
+
 def _parsed_rules(
     source: Source, chips: Mapping[str, Chip], sources: Sequence[Source], machine_types: Collection[str]
 ) -> tuple[Sequence[object], list[Problem]]:
-    """Read a rule file, or one of places, with everything that its names may refer to."""
-    if is_places(source.path):
-        return parse_places(source)
+    """Read a rule file with everything that its names may refer to."""
     if source.path.name == ATTACH_FILE:
         return parse_attach_rules(source, api_names(chips.values()))
     if source.path.name == CUSTOM_FILE:
@@ -177,6 +205,10 @@ def _parsed_rules(
     return parse_hosts(
         source, {each.name for each in generations}, machine_types or shipped_catalog().machine_types(CLOUD)
     )
+
+
+def _launch_error(cells: Cells) -> tuple[str, ...]:
+    return cells.text("code"), cells.by_column["message"], cells.text("category"), cells.text("source")
 
 
 def _parsed_node_rules(
@@ -199,8 +231,8 @@ def _note(report: Report, source: Source, problems: Sequence[Problem]) -> None:
 def _ours() -> list[Source]:
     chips = read(SHIPPED_FOLDER / CHIPS_FILE)
     rows = [source for cloud in known_clouds() for source in shipped_sources(cloud)]
-    places = [read(path) for path in sorted(SHIPPED_FOLDER.glob("*.csv")) if is_places(path)]
-    return [chips, *rows, *places, *map(shipped_rules, (*RULE_FILES, *NODE_FILES, *KUBERAY_FILES))]
+    more = [path for path in sorted(SHIPPED_FOLDER.glob("*.csv")) if is_places(path) or LAUNCH_ERRORS in path.name]
+    return [chips, *rows, *map(read, more), *map(shipped_rules, (*RULE_FILES, *NODE_FILES, *KUBERAY_FILES))]
 
 
 def _beside(paths: Sequence[Path]) -> list[Path]:

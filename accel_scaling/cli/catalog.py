@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.cli.help import add_command
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -50,15 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--catalog", metavar="FILE", type=Path, action="append", default=[], help=user_catalog)
         command.add_argument("--json", action="store_true", help="print JSON: one object (show), a list of them (find)")
     for name in SUBCOMMANDS:
-        module = _module(name)
-        command = commands.add_parser(
-            name,
-            help=module.HELP,
-            description=module.HELP,
-            epilog=module.EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        module.add_arguments(command)
+        add_command(commands, name, _module(name))
 
 
 def _module(name: str) -> ModuleType:

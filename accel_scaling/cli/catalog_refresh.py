@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 def said(result: Result) -> str:
     """Return what people read of a refresh."""
     answer = result.answer
-    types = f"{len(answer.types):,} machine types in {_counted(len(answer.offered), 'region')}"
+    types = f"{_counted(len(answer.types), 'machine type')} in {_counted(len(answer.offered), 'region')}"
     lines = [f"{answer.cloud}: {types}{'; nothing changed' if result.same else ''}"]
     lines += _failed(answer.failed)
     lines += _part("the API says too little of", [f"{name}: {why}" for name, why in sorted(answer.lacking.items())])

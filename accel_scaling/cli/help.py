@@ -1,8 +1,21 @@
-"""What `--help` shows below the options: examples; each sub-command of a command has its own of them."""
+"""How a command's module becomes a sub-command, and what its `--help` shows below the options: examples."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any
+
+
+def add_command(commands: Any, name: str, module: ModuleType) -> argparse.ArgumentParser:
+    """Add a module's command (HELP, EXAMPLES, its options) to what ``add_subparsers()`` returned; return its parser."""
+    command: argparse.ArgumentParser = commands.add_parser(name, help=module.HELP, description=module.HELP)
+    module.add_arguments(command)
+    with_examples(command, module.EXAMPLES)
+    return command
 
 
 def with_examples(parser: argparse.ArgumentParser, text: str) -> None:

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.help import with_examples
+from accel_scaling.cli.help import add_command
 from accel_scaling.disk import disk_sentence
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.installed import check_python
@@ -77,9 +77,7 @@ def parser(wanted: str | None) -> argparse.ArgumentParser:
     names = (wanted,) if wanted in COMMANDS else COMMANDS
     for name in names:
         module = importlib.import_module(f"accel_scaling.cli.{name}")
-        command = commands.add_parser(name, help=module.HELP, description=module.HELP)
-        module.add_arguments(command)
-        with_examples(command, module.EXAMPLES)
+        command = add_command(commands, name, module)
         command.set_defaults(run=module.run)
     return made
 

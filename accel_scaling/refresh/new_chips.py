@@ -25,7 +25,7 @@ class _Kind(NamedTuple):
 
     family: str
     driver: str
-    detected: str = "<what `accel-scaling detect` shows on such a machine, or null>"
+    detected: str = "<what `accel-scaling detect` shows there, or null>"
     variant: bool = False
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.attach import api_names
 from accel_scaling.catalog.files import REFRESH_FOLDER, SHIPPED_FOLDER, Source, known_clouds, read
-from accel_scaling.catalog.load import USER_FOLDER, chips_here, shipped_catalog, shipped_sources
+from accel_scaling.catalog.load import chips_here, shipped_catalog, shipped_sources
 from accel_scaling.catalog.offered import Offered
 from accel_scaling.catalog.places import parse_places
 from accel_scaling.catalog.rows import parse_rows
+from accel_scaling.catalog.users import USER_FOLDER
 from accel_scaling.refresh import places
 from accel_scaling.refresh.rows import kept_rows, rows_of, text_of, write
 
