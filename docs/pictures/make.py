@@ -2,7 +2,7 @@
 
 With names (`make.py detect`), only those pictures. Needs `pip install -e '.[dev]'`. A picture is an entry of PICTURES:
 its commands run in a terminal of their own, on an emulated machine where it names one, in a folder with
-`example_clusters` and the `cluster.yaml` of quickstart-aws.md. A test holds each picture against what its commands
+`example_clusters` and the FILES that documents show. A test holds each picture against what its commands
 print now; of a rehearsal, which has times and ids of its own, against the words that a rehearsal can say.
 """
 
@@ -71,6 +71,21 @@ PICTURES = (
         ("accel-scaling fill cluster.yaml | grep -A 13 a10g:",),
     ),
     Picture(
+        "plan",
+        "What Ray would launch for these demands, which limit bites, and the nearest miss of what would stay pending",
+        ("accel-scaling plan example_clusters/aws-gpu.yaml --demand A10G:1x2 T4 A100-80G:8",),
+    ),
+    Picture(
+        "init",
+        "A complete cluster file for the accelerators that one wants",
+        ("accel-scaling init aws --accelerator A100-80G:8 --spot | grep -A 14 head_node_type",),
+    ),
+    Picture(
+        "kuberay-fill",
+        "What is added to a manifest for KubeRay, and nothing else in it changes",
+        ("accel-scaling kuberay fill raycluster.yaml -o filled.yaml; diff raycluster.yaml filled.yaml",),
+    ),
+    Picture(
         "detect",
         "What a machine really has: the bus, the driver, and what Ray would announce",
         ("accel-scaling detect",),
@@ -115,15 +130,18 @@ CODE_FORMAT = f"""\
 </svg>
 """
 
+FILES = (("quickstart-aws.md", "cluster.yaml"), ("kuberay.md", "raycluster.yaml"))  # the document that shows each
+
 
 def desk(folder: Path) -> None:
     """Make the folder what the reader of the documents has before them."""
     (folder / "example_clusters").symlink_to(ROOT / "example_clusters")
-    quickstart = (ROOT / "docs" / "quickstart-aws.md").read_text(encoding="utf-8")
-    found = re.search(r"<!-- file: cluster.yaml -->\n```yaml\n(.*?)```", quickstart, re.DOTALL)
-    if found is None:
-        raise SystemExit("docs/quickstart-aws.md has no cluster.yaml")
-    (folder / "cluster.yaml").write_text(found[1], encoding="utf-8")
+    for document, name in FILES:
+        text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+        found = re.search(rf"<!-- file: {name} -->\n```yaml\n(.*?)```", text, re.DOTALL)
+        if found is None:
+            raise SystemExit(f"docs/{document} has no {name}")
+        (folder / name).write_text(found[1], encoding="utf-8")
 
 
 def environment(picture: Picture, folder: Path) -> dict[str, str]:
