@@ -30,10 +30,13 @@ NVIDIA = "family: nvidia, resource: GPU, memory_mib: 1000"
 def check_fixture(tmp_path):
     """Write files and return what is wrong with them: (line, column, text)."""
 
+    folder = tmp_path / "catalogs"
+    folder.mkdir()
+
     def checking(**files):
         paths = []
         for name, text in files.items():
-            paths.append(tmp_path / name.replace("__", "."))
+            paths.append(folder / name.replace("__", "."))
             paths[-1].write_text(text)
         found = check_files(paths).mistakes
         assert all(each.file in paths for each in found)

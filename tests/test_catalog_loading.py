@@ -111,3 +111,12 @@ def test_a_clouds_rows_are_read_when_somebody_asks_for_them(monkeypatch, home):
     assert asked == []
     assert catalog.machine_types("aws") is catalog.machine_types("aws")
     assert asked == ["aws.csv", "aws_corrections.csv"]
+
+
+def test_an_apis_name_in_a_row_means_the_accelerator_that_its_own_cloud_calls_so(load):
+    text = (
+        "cloud," + HEADER + "gcp,q9-standard-4,4,16384,x86_64,?nvidia-l4,1\naws,q9.large,4,16384,x86_64,?nvidia-l4,1\n"
+    )
+    catalog = load(text)
+    assert catalog.machine_type("gcp", "q9-standard-4").chip.name == "L4"
+    assert "q9.large" not in catalog.machine_types("aws")

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from accel_scaling.catalog.files import CORRECTIONS
+from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER, SHIPPED_FOLDER
 from accel_scaling.catalog.places import family_of
 from accel_scaling.catalog.schema import MIXED, UNKNOWN
 
@@ -146,10 +146,11 @@ def a_correction_changes_a_row_that_is_there(checked: Checked) -> Iterator[Wrong
 
 
 def rows_are_sorted(checked: Checked) -> Iterator[Wrong]:
-    """Rows of the clouds' own files are in the order of their names, so that a change is one line."""
+    """Rows of what ships, and of a refresh, are in the order of their names, so that a change is one line."""
     clouds = {cloud for cloud, _ in checked.known}
     for source, rows in checked.files:
-        if source.path.stem.removesuffix(CORRECTIONS) not in clouds:
+        ours = source.path.resolve().parent.name in {SHIPPED_FOLDER.name, REFRESH_FOLDER}
+        if not ours or source.path.stem.removesuffix(CORRECTIONS) not in clouds:
             continue
         names = list(rows.values())
         for before, row in itertools.pairwise(names):

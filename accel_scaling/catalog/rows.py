@@ -120,12 +120,13 @@ def _row_reader(
         for column in reasons:
             if not cells[at[column]]:
                 raise _RowError(column, f"{column} is empty; a correction says why it is one, and who says so")
+        cloud = _cloud(cells[cloud_at], clouds) if cloud_at is not None and cells[cloud_at] else file_cloud
         name, unknown = cells[chip_at], None
         if name.startswith(UNKNOWN):
-            name, unknown = _resolved(name, cells[count_at], file_cloud, chips)
+            name, unknown = _resolved(name, cells[count_at], cloud, chips)
         chip, count = (None, 0) if unknown else _accelerator(name, cells[count_at], chips)
         return MachineType(
-            cloud=_cloud(cells[cloud_at], clouds) if cloud_at is not None and cells[cloud_at] else file_cloud,
+            cloud=cloud,
             name=_name(cells[name_at]),
             vcpus=_number("vcpus", cells[vcpus_at]),
             memory_mib=_number("memory_mib", cells[memory_at]),
