@@ -308,3 +308,21 @@ OUTCOMES = set()
 
 def test_the_mutations_reached_both_ends():
     assert OUTCOMES in (set(), {"loaded", "refused"})  # empty where this test runs alone
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"instance,driver_name,count\nx9.xlarge,NVIDIA Z1,1\n", "ok: 0 machine types, 0 accelerators, 1 rules\n"),
+        (b"instance,driver_name,count\nx9.xlarge,NVIDIA Z1,none\n", "mine_hardware.csv:2: count is none; expected how many"),
+        (b"instance\nx9.xlarge\n", "mine_hardware.csv:1: the columns must be instance, driver_name, count and may be"),
+        (b"\xff\x00", "mine_hardware.csv:1: cannot be read as CSV in UTF-8"),
+    ],
+)
+def test_the_hardware_of_rehearsals_of_ones_own_is_checked_too(
+    content: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine_hardware.csv"
+    file.write_bytes(content)
+    assert main(["catalog", "check", str(file)]) == (0 if said.startswith("ok") else 2)
+    assert capsys.readouterr().out.removeprefix(f"{tmp_path}/").startswith(said)

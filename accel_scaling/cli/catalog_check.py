@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from accel_scaling.catalog.check import Report
 
@@ -30,9 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the files; 2 where one has a mistake."""
-    from accel_scaling.catalog.check import check_files
+    from accel_scaling.catalog.check import Report, check_files
+    from accel_scaling.catalog.users import is_hardware
 
-    report = check_files(args.files)
+    hardware = [path for path in args.files if is_hardware(path)]
+    others = [path for path in args.files if path not in hardware]
+    report = Report() if hardware and not others else check_files(others)
+    _check_hardware(hardware, report)
     if args.json:
         print(json.dumps(described(report), indent=2))
     elif report.mistakes:
@@ -41,6 +46,20 @@ def run(args: argparse.Namespace) -> int:
         rules = f", {report.rules} rules" if args.files and report.rules else ""
         print(f"ok: {report.machine_types} machine types, {report.accelerators} accelerators{rules}")
     return 2 if report.mistakes else 0
+
+
+def _check_hardware(files: Sequence[Path], report: Report) -> None:
+    """Add what is wrong in the files from which rehearsals emulate machines of one's own: the first mistake of each."""
+    from accel_scaling.catalog.check import Mistake
+    from accel_scaling.emulated.plugged import rows_of_file
+    from accel_scaling.errors import RehearsalError
+
+    for path in files:
+        try:
+            report.rules += len(rows_of_file(path))
+        except RehearsalError as error:
+            line, _, text = str(error).removeprefix(f"{path}:").partition(": ")
+            report.mistakes.append(Mistake(path, int(line), "", text))
 
 
 def described(report: Report) -> dict[str, object]:

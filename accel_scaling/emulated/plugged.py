@@ -57,12 +57,15 @@ def rows_of_file(path: Path) -> list[tuple[str, dict[str, str]]]:
     Raises:
         RehearsalError: the file is wrong; the text names file, line and what is expected.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        columns = set(reader.fieldnames or ())
-        if not columns.issuperset(_NEEDED) or not columns.issubset((*_NEEDED, *_FREE)):
-            raise RehearsalError(f"{path}:1: the columns must be {', '.join(_NEEDED)} and may be {', '.join(_FREE)}")
-        return [(f"{path}:{line}", _checked(row, f"{path}:{line}")) for line, row in enumerate(reader, 2)]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns, rows = set(reader.fieldnames or ()), list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise RehearsalError(f"{path}:1: cannot be read as CSV in UTF-8: {error}") from None
+    if not columns.issuperset(_NEEDED) or not columns.issubset((*_NEEDED, *_FREE)):
+        raise RehearsalError(f"{path}:1: the columns must be {', '.join(_NEEDED)} and may be {', '.join(_FREE)}")
+    return [(f"{path}:{line}", _checked(row, f"{path}:{line}")) for line, row in enumerate(rows, 2)]
 
 
 def _checked(row: dict[str, str], where: str) -> dict[str, str]:
