@@ -113,8 +113,10 @@ def readable_by_others(path: Path) -> bool:
 
 @pytest.mark.cluster
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("hosts", ["processes", "isolated"])
-def test_ctrl_c_leaves_nothing_behind(hosts: str, scratch: Path) -> None:
+@pytest.mark.parametrize(
+    ("hosts", "end"), [("processes", signal.SIGINT), ("isolated", signal.SIGINT), ("processes", signal.SIGTERM)]
+)
+def test_ctrl_c_and_a_ci_systems_end_leave_nothing_behind(hosts: str, end: signal.Signals, scratch: Path) -> None:
     if hosts == "isolated" and os.geteuid() != 0:
         pytest.skip("isolated hosts need root")
     process = subprocess.Popen(
@@ -128,7 +130,10 @@ def test_ctrl_c_leaves_nothing_behind(hosts: str, scratch: Path) -> None:
     for line in process.stdout or ():
         said.append(line)
         if " confirmed " in line:  # the head's Ray is starting: the worst moment
-            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            if end == signal.SIGINT:
+                os.killpg(process.pid, end)  # as a terminal does
+            else:
+                process.send_signal(end)
             break
     rest, _ = process.communicate(timeout=90)
     assert process.returncode == 130, "".join(said) + rest

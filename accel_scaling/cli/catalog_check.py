@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
-    from accel_scaling.catalog.check import Report
+    from accel_scaling.catalog.check import Mistake, Report
 
 HELP = "validate catalog files: file, line, column, what is wrong and what is expected"
 EXAMPLES = """\
@@ -37,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     hardware = [path for path in args.files if is_hardware(path)]
     others = [path for path in args.files if path not in hardware]
     report = Report() if hardware and not others else check_files(others)
-    _check_hardware(hardware, report)
+    report.mistakes += [mistake for path in hardware for mistake in _hardware_mistakes(path)]
     if args.json:
         print(json.dumps(described(report), indent=2))
     elif report.mistakes:
@@ -48,18 +47,18 @@ def run(args: argparse.Namespace) -> int:
     return 2 if report.mistakes else 0
 
 
-def _check_hardware(files: Sequence[Path], report: Report) -> None:
-    """Add what is wrong in the files from which rehearsals emulate machines of one's own: the first mistake of each."""
+def _hardware_mistakes(path: Path) -> list[Mistake]:
+    """Return the first mistake of a file from which rehearsals emulate machines of one's own; none may be."""
     from accel_scaling.catalog.check import Mistake
     from accel_scaling.emulated.plugged import rows_of_file
     from accel_scaling.errors import RehearsalError
 
-    for path in files:
-        try:
-            report.rules += len(rows_of_file(path))
-        except RehearsalError as error:
-            line, _, text = str(error).removeprefix(f"{path}:").partition(": ")
-            report.mistakes.append(Mistake(path, int(line), "", text))
+    try:
+        rows_of_file(path)
+    except RehearsalError as error:
+        line, _, text = str(error).removeprefix(f"{path}:").partition(": ")
+        return [Mistake(path, int(line), "", text)]
+    return []
 
 
 def described(report: Report) -> dict[str, object]:

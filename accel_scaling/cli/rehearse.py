@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,7 @@ from accel_scaling.installed import check_modules, check_ray, missing
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
 HELP = "run a cluster file's whole loop on this machine: real Ray and autoscaler, the cloud emulated, nothing paid for"
 EXAMPLES = """examples:
@@ -74,4 +78,18 @@ def run(args: argparse.Namespace) -> int:
         raise missing(error.name, "rehearse") from None
     kind = Kind(args.hosts) if args.hosts else None
     faults = FaultSource(args.fault, args.faults)
-    return Rehearsal(config, catalog, args.command, faults, kind, timeout_s=args.timeout, out=sys.stdout).run()
+    with _ended_like_ctrl_c():
+        return Rehearsal(config, catalog, args.command, faults, kind, timeout_s=args.timeout, out=sys.stdout).run()
+
+
+@contextlib.contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM, which CI systems and `timeout` send, end the block as Ctrl-C does: with everything cleared away."""
+    if threading.current_thread() is not threading.main_thread():  # only there may signals be handled
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
