@@ -246,3 +246,16 @@ def test_the_parts_ship_and_every_row_of_data_says_who_says_so() -> None:
     for row in csv.DictReader((folder / "usual_places.csv").read_text(encoding="utf-8").splitlines()):
         assert row["accelerator"] in {"", *CATALOG.chips}
         assert row["head"] in CATALOG.machine_types(row["cloud"])
+
+
+def test_machines_are_those_of_the_region_and_the_usual_region_gives_way_to_the_nearest_that_has_them() -> None:
+    asked = (Asked("Trainium2", "Trainium2", None),)
+    anywhere = yaml.safe_load(starter(Wanted("aws", asked), CATALOG))
+    assert anywhere["provider"]["region"] in CATALOG.where(CATALOG.machine_type("aws", "trn2.3xlarge")).regions
+    in_ohio = yaml.safe_load(starter(Wanted("aws", asked, region="us-east-2"), CATALOG))
+    (worker,) = workers(in_ohio).values()
+    assert worker["node_config"]["InstanceType"] == "trn2.48xlarge"  # us-east-2 has no smaller one
+    with pytest.raises(
+        AccelScalingError, match=r"us-west-2 does not have trn2\.3xlarge; the nearest regions .* --region"
+    ):
+        starter(Wanted("aws", asked, region="us-west-2"), CATALOG)

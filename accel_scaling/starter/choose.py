@@ -68,8 +68,14 @@ class Choice:
         return self.slice.chip if self.slice else self.machine.chip
 
 
-def choose(asked: Asked, cloud: str, catalog: Catalog) -> Choice:
+def choose(asked: Asked, cloud: str, catalog: Catalog, region: str | None = None) -> Choice:
     """Return the smallest machine, or TPU slice, of a cloud for what was asked.
+
+    Args:
+        asked: the accelerator, and how many of it.
+        cloud: whose machines.
+        catalog: where they are looked up.
+        region: where they must be to be had, as far as the catalog knows; None for anywhere.
 
     Exactly as many devices go before more, then fewer vCPUs before more, then less memory.
 
@@ -90,6 +96,9 @@ def choose(asked: Asked, cloud: str, catalog: Catalog) -> Choice:
     now = [each for each in enough if not _why_not(cloud, each)]
     if not now:
         raise StarterError(f"--accelerator {asked.text}: {_why_not(cloud, enough[0])}")
+    if region is not None:
+        # Where none is there, the first is refused with the regions that have it, by starter.places.
+        now = [each for each in now if each.slice or catalog.where(each.machine).in_region(region) is not False] or now
     best = now[0]
     _refuse_other_system(best)
     return Choice(asked, best.machine, best.guest, best.slice, tuple(now[1 : ALTERNATIVES + 1]))

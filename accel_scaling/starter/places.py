@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,13 @@ from accel_scaling.errors import ClusterConfigError, StarterError
 from accel_scaling.fill import aws, gcp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from accel_scaling.catalog.model import Chip
+    from accel_scaling.catalog.load import Catalog
+    from accel_scaling.catalog.model import Chip, MachineType
     from accel_scaling.starter.asked import Wanted
+
+NAMED = 3  # regions that an error names
 
 _FILE = Path(__file__).parent / "usual_places.csv"
 _REGION_OF_AWS = re.compile(r"[a-z]+(?:-[a-z]+)+-[0-9]+")
@@ -32,12 +35,42 @@ class Place:
         zones: in the order to try them; none on AWS for all of the region's.
         head: the machine type of the head there.
         given: the user said so.
+        instead_of: the usual region, where that does not have the machines and this one is the nearest that does.
     """
 
     region: str
     zones: tuple[str, ...]
     head: str
     given: bool
+    instead_of: str = ""
+
+
+def with_all(where: Place, cloud: str, machines: Sequence[MachineType], catalog: Catalog) -> Place:
+    """Return the place, or, where it is only the usual one, the region nearest to it that has every machine.
+
+    Args:
+        where: the usual place, or the one that was asked for.
+        cloud: whose machines they are.
+        machines: the workers' machine types, as the catalog has them.
+        catalog: with what it knows of regions.
+
+    Raises:
+        StarterError: the region does not have them all, and the user has to choose another.
+    """
+    offered = {machine.name: catalog.where(machine) for machine in machines}
+    missing = [name for name, each in offered.items() if each.in_region(where.region) is False]
+    if not missing:
+        return where
+    near = [
+        region
+        for region in offered[missing[0]].nearest(where.region)
+        if all(each.in_region(region) is not False for each in offered.values())
+    ]
+    if near and cloud == aws.CLOUD and not where.given:
+        return replace(where, region=near[0], instead_of=where.region)
+    option = "--region" if cloud == aws.CLOUD else "--zones"
+    there = f"the nearest regions that have all: {', '.join(near[:NAMED])}" if near else "no region has all of them"
+    raise StarterError(f"{where.region} does not have {' and '.join(missing)}; {there}; choose with {option}")
 
 
 def place(wanted: Wanted, chips: Iterable[Chip]) -> Place:

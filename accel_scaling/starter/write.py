@@ -15,7 +15,7 @@ from accel_scaling.fill.promise import accelerator_types
 from accel_scaling.starter.asked import check
 from accel_scaling.starter.choose import Choice, choose, plain
 from accel_scaling.starter.parts import comment, part, scalar, words
-from accel_scaling.starter.places import place
+from accel_scaling.starter.places import place, with_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,10 +40,12 @@ def starter(wanted: Wanted, catalog: Catalog) -> str:
         UnknownAcceleratorError, UnknownTpuError: nothing has that name.
     """
     check(wanted)
-    choices = [choose(each, wanted.cloud, catalog) for each in wanted.accelerators]
+    asked = place(wanted, ()) if wanted.zones or wanted.region is not None else None
+    choices = [choose(each, wanted.cloud, catalog, asked.region if asked else None) for each in wanted.accelerators]
     choices += [plain(vcpus, wanted.cloud, catalog) for vcpus in wanted.cpus]
     wanted = replace(wanted, max_workers=wanted.max_workers or max(DEFAULT_MAX_WORKERS, len(choices)))
-    where = place(wanted, [each.chip for each in choices if each.chip])
+    usual = asked or place(wanted, [each.chip for each in choices if each.chip])
+    where = with_all(usual, wanted.cloud, [each.machine for each in choices if not each.slice], catalog)
     names = _names(choices)
     workers = "\n".join(_worker(name, each, wanted) for name, each in zip(names, choices, strict=True))
     return part(
@@ -66,11 +68,17 @@ def to_fill_in(text: str) -> list[str]:
     return [f"line {number}: {line.strip()}" for number, line in enumerate(text.splitlines(), 1) if _YOURS in line]
 
 
+def _region_note(where: Place) -> str:
+    if where.instead_of:
+        return f"near {where.instead_of}, which does not have all of these machines"
+    return "as asked" if where.given else "the usual one; yours may be another"
+
+
 def _of_cloud(wanted: Wanted, where: Place) -> dict[str, str]:
     """Return what only one cloud's file has."""
     if wanted.cloud == "aws":
         zones = f"availability_zone: {scalar(','.join(where.zones))} # tried in this order" if where.zones else ""
-        return {"zones": zones, "region_note": "as asked" if where.given else "the usual one; yours may be another"}
+        return {"zones": zones, "region_note": _region_note(where)}
     tried = "tried in this order" if len(where.zones) > 1 else "or several of the region, to try in turn: a,b,c in full"
     return {
         "zones": scalar(",".join(where.zones)),
