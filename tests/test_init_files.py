@@ -255,7 +255,5 @@ def test_machines_are_those_of_the_region_and_the_usual_region_gives_way_to_the_
     in_ohio = yaml.safe_load(starter(Wanted("aws", asked, region="us-east-2"), CATALOG))
     (worker,) = workers(in_ohio).values()
     assert worker["node_config"]["InstanceType"] == "trn2.48xlarge"  # us-east-2 has no smaller one
-    with pytest.raises(
-        AccelScalingError, match=r"us-west-2 does not have trn2\.3xlarge; the nearest regions .* --region"
-    ):
+    with pytest.raises(AccelScalingError, match=r"us-west-2 does not have trn2\.3xlarge; the nearest .* --region"):
         starter(Wanted("aws", asked, region="us-west-2"), CATALOG)
