@@ -22,8 +22,7 @@ LAUNCHER_TOOLS = ("ssh", "rsync")
 def missing(module: str | None, extra: str) -> NotInstalledError:
     """Return the error for a module that an extra brings."""
     return NotInstalledError(
-        f"the Python module {module} is not installed; `pip install 'accel_scaling[{extra}]'` brings it (from a clone: "
-        f"`pip install -e '.[{extra}]'`)"
+        f"the Python module {module} is not installed; `pip install -e '.[{extra}]'`, in your clone, brings it"
     )
 
 

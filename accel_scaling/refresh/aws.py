@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import timings
 from accel_scaling.catalog.near import hint
 from accel_scaling.catalog.places import short_zone
+from accel_scaling.installed import missing
 from accel_scaling.providers.launch_errors import Category, Failure, classified
 from accel_scaling.refresh.aws_types import LackingError, told
 from accel_scaling.refresh.patience import RefreshError, RefusedError, patiently
@@ -101,7 +102,7 @@ def _session() -> Any:
     try:
         import boto3
     except ModuleNotFoundError:
-        raise RefreshError("a refresh of aws needs boto3: pip install 'accel_scaling[refresh]'") from None
+        raise missing("boto3", "refresh") from None
     session = boto3.Session()
     if session.get_credentials() is None:
         raise RefreshError(

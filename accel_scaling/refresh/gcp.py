@@ -14,6 +14,7 @@ from accel_scaling import timings
 from accel_scaling.catalog.custom import is_custom
 from accel_scaling.catalog.near import hint
 from accel_scaling.catalog.places import short_zone
+from accel_scaling.installed import missing
 from accel_scaling.providers.launch_errors import Category, Failure, classified
 from accel_scaling.refresh import gcp_types
 from accel_scaling.refresh.patience import RefreshError, RefusedError, patiently
@@ -94,9 +95,7 @@ class _Google:
         try:
             from google.cloud import compute_v1
         except ImportError:
-            raise RefreshError(
-                "a refresh of gcp needs google-cloud-compute: pip install 'accel_scaling[refresh]'"
-            ) from None
+            raise missing("google.cloud.compute_v1", "refresh") from None
         self._compute, self._sleep = compute_v1, sleep
         self._credentials, default = _credentials()
         self._project = project or default
