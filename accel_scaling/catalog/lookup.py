@@ -66,9 +66,13 @@ class Catalog:
             )
         if cloud not in self._read:
             self._layers[cloud] = self._tables[cloud]()
-            rows = {name: row for layer in self._layers[cloud] for name, row in layer.items()}
+            rows: dict[str, MachineType] = {}
+            for layer in self._layers[cloud]:
+                rows.update(layer)
             self._unpromised[cloud] = {name: row for name, row in rows.items() if row.unknown}
-            self._read[cloud] = {name: row for name, row in rows.items() if not row.unknown}
+            for name in self._unpromised[cloud]:
+                del rows[name]
+            self._read[cloud] = rows
         return self._read[cloud]
 
     def machine_type(self, cloud: str, name: str) -> MachineType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,6 @@ def parse_rows(source: Source, chips: Mapping[str, Chip], clouds: Collection[str
         The rows by (cloud, name), and everything that is wrong; with a problem, the rows are not complete.
     """
     rows: Rows = {}
-    lines: dict[tuple[str, str], int] = {}
     problems: list[Problem] = []
     records = csv_records(source.text, problems)
     header_line, header = next(records, (1, []))
@@ -70,11 +70,10 @@ def parse_rows(source: Source, chips: Mapping[str, Chip], clouds: Collection[str
             problems += _wrong_cells(read_row, line, cells, header)
             continue
         key = (row.cloud, row.name)
-        if key in lines:
-            text = f"instance type {row.name} is already in line {lines[key]}; keep one of the two"
+        if key in rows:
+            text = f"instance type {row.name} is already in line {rows[key].line}; keep one of the two"
             problems.append(Problem(line, text))
         rows[key] = row
-        lines[key] = line
     return rows, problems
 
 
@@ -105,38 +104,42 @@ def _is_corrections(source: Source) -> bool:
 def _row_reader(
     header: list[str], source: Source, chips: Mapping[str, Chip], clouds: Collection[str]
 ) -> Callable[[int, list[str]], MachineType]:
-    """Return the function that makes a machine type of a line's cells; it raises _RowError."""
+    """Return the function that makes a machine type of a line's cells; it raises _RowError.
+
+    What a cell says is worked out once for all rows that have it: two thousand rows have few different numbers.
+    """
     at = {name.strip(): position for position, name in enumerate(header)}
     name_at, vcpus_at, memory_at, arch_at, chip_at, count_at = (at[name] for name in REQUIRED)
     cloud_at = at.get("cloud")
     reasons = needed(ROW, correcting=_is_corrections(source))[len(REQUIRED) :]
     file_cloud = cloud_of_file(source.path.name, clouds)
     width, layer = len(header), source.label
+    number, arch_of = functools.cache(_number), functools.cache(_arch)
+    cloud_of = functools.cache(functools.partial(_cloud, file_cloud=file_cloud, clouds=clouds))
+    accelerator = functools.cache(functools.partial(_accelerator, chips=chips))
 
     def machine_of(line: int, cells: list[str]) -> MachineType:
         if len(cells) != width:
             raise _RowError("", f"has {len(cells)} cells; expected {width}, one for each column")
-        cells = [cell.strip() for cell in cells]
         for column in reasons:
-            if not cells[at[column]]:
+            if not cells[at[column]].strip():
                 raise _RowError(column, f"{column} is empty; a correction says why it is one, and who says so")
-        cloud = _cloud(cells[cloud_at], clouds) if cloud_at is not None and cells[cloud_at] else file_cloud
-        name, unknown = cells[chip_at], None
-        if name.startswith(UNKNOWN):
-            name, unknown = _resolved(name, cells[count_at], cloud, chips)
-        chip, count = (None, 0) if unknown else _accelerator(name, cells[count_at], chips)
-        return MachineType(
+        cloud = file_cloud if cloud_at is None else cloud_of(cells[cloud_at])
+        chip, count, unknown = accelerator(cells[chip_at], cells[count_at], cloud)
+        machine = object.__new__(MachineType)
+        machine.__dict__.update(  # the __init__ of a frozen dataclass takes three times as long
             cloud=cloud,
             name=_name(cells[name_at]),
-            vcpus=_number("vcpus", cells[vcpus_at]),
-            memory_mib=_number("memory_mib", cells[memory_at]),
-            arch=_arch(cells[arch_at]),
+            vcpus=number("vcpus", cells[vcpus_at]),
+            memory_mib=number("memory_mib", cells[memory_at]),
+            arch=arch_of(cells[arch_at]),
             chip=chip,
             count=count,
             layer=layer,
             line=line,
             unknown=unknown,
         )
+        return machine
 
     return machine_of
 
@@ -163,35 +166,42 @@ def _wrong_cells(
     return found
 
 
-def _resolved(cell: str, count: str, cloud: str, chips: Mapping[str, Chip]) -> tuple[str, str | None]:
-    """Return the chip of an API's name, ``?L5``, once exactly one has it; until then, what is in the machine."""
-    name = cell.removeprefix(UNKNOWN).strip()
+def _accelerator(
+    cell: str, count: str, cloud: str, *, chips: Mapping[str, Chip]
+) -> tuple[Chip | None, int, str | None]:
+    """Return the chip and how many; for an API's name that no chip has, what is in the machine by that name."""
+    name, count = cell.strip(), count.strip()
     number = _number("count", count) if count else 0
-    if not name:
-        raise _RowError("accelerator", f"accelerator is {cell}; expected {IN_ROW['accelerator'].expected}")
-    found = [chip.name for chip in chips.values() if name in chip.api_names.get(cloud, ())]
-    if len(found) == 1 and number:
-        return found[0], None
-    return "", f"{number} x {name}" if number else name
-
-
-def _accelerator(name: str, count: str, chips: Mapping[str, Chip]) -> tuple[Chip | None, int]:
-    number = _number("count", count) if count else 0
+    if name.startswith(UNKNOWN):
+        known, unknown = _resolved(name, number, cloud, chips)
+        return known, 0 if known is None else number, unknown
     if not name:
         if number:
             text = f"count is {number} but accelerator is empty; name the accelerator, or empty both"
             raise _RowError("accelerator", text)
-        return None, 0
+        return None, 0, None
     chip = chips.get(name)
     if chip is None:
         raise _RowError("accelerator", f"accelerator {name!r} is in no accelerators.yaml{hint(name, chips)}")
     if not number:
         text = f"accelerator is {name} but count is {count or 'empty'}; expected how many devices, 1 or more"
         raise _RowError("count", text)
-    return chip, number
+    return chip, number, None
+
+
+def _resolved(cell: str, number: int, cloud: str, chips: Mapping[str, Chip]) -> tuple[Chip | None, str | None]:
+    """Return the chip of an API's name, ``?L5``, once exactly one has it; until then, what is in the machine."""
+    name = cell.removeprefix(UNKNOWN).strip()
+    if not name:
+        raise _RowError("accelerator", f"accelerator is {cell}; expected {IN_ROW['accelerator'].expected}")
+    found = [chip for chip in chips.values() if name in chip.api_names.get(cloud, ())]
+    if len(found) == 1 and number:
+        return found[0], None
+    return None, f"{number} x {name}" if number else name
 
 
 def _number(column: str, cell: str) -> int:
+    cell = cell.strip()
     if cell.isascii() and cell.isdigit() and len(cell) <= _MAX_DIGITS:
         number = int(cell)
         if number or IN_ROW[column].kind == "count":
@@ -200,20 +210,23 @@ def _number(column: str, cell: str) -> int:
 
 
 def _name(cell: str) -> str:
+    cell = cell.strip()
+    if _NAME.fullmatch(cell):
+        return cell
     if not cell:
         raise _RowError("instance_type", "instance_type is empty; expected the cloud's name for it")
-    if not _NAME.fullmatch(cell):
-        raise _RowError("instance_type", f"instance_type is {cell!r}; expected {IN_ROW['instance_type'].expected}")
-    return cell
+    raise _RowError("instance_type", f"instance_type is {cell!r}; expected {IN_ROW['instance_type'].expected}")
 
 
 def _arch(cell: str) -> str:
+    cell = cell.strip()
     if cell not in ARCHITECTURES:
         raise _RowError("arch", f"arch is {cell or 'empty'}; expected {IN_ROW['arch'].expected}")
     return cell
 
 
-def _cloud(cell: str, clouds: Collection[str]) -> str:
-    if cell not in clouds:
+def _cloud(cell: str, *, file_cloud: str, clouds: Collection[str]) -> str:
+    cell = cell.strip()
+    if cell and cell not in clouds:
         raise _RowError("cloud", f"cloud is {cell}; expected {', '.join(sorted(clouds))}")
-    return cell
+    return cell or file_cloud

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 GROUP = "accel_scaling.families"
 
+_GROUP_BYTES = GROUP.encode()
 _FILE = "entry_points.txt"
 _METADATA_FILES = ("METADATA", "PKG-INFO")  # of a wheel, of an egg
 _SEPARATORS = re.compile(r"[-_.]+")
@@ -91,10 +92,12 @@ def _texts(path: Iterable[str]) -> Iterator[tuple[Path, str]]:
             if not name.endswith((".dist-info", ".egg-info")):
                 continue
             try:
-                text = Path(folder, name, _FILE).read_text(encoding="utf-8")
+                with open(f"{folder}/{name}/{_FILE}", "rb", buffering=0) as file:  # noqa: PTH123 - as above
+                    data = file.read()
+                text = data.decode() if _GROUP_BYTES in data else ""
             except (OSError, UnicodeDecodeError):
                 continue
-            if GROUP in text:
+            if text:
                 yield Path(folder, name), text
 
 
