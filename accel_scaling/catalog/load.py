@@ -64,8 +64,8 @@ def load_catalog(user_files: Sequence[Path] = (), *, home: Path | None = None) -
         home: the folder that has ``.accel_scaling``; the user's home where it is None.
 
     Raises:
-        CatalogFileError: a file cannot be read or has a wrong row; it is refused whole. Files that ship with
-            the package are parsed when their cloud is first asked for.
+        CatalogFileError: a file cannot be read or has a wrong row; it is refused whole. Of files that ship with
+            the package, the rows and accelerators that are asked for are read (``catalog check`` reads all).
     """
     users = [read(path) for path in user_catalog_files(user_files, home=home)]
     refreshes = {cloud: [read(path) for path in refreshed_files(cloud, home=home)] for cloud in known_clouds()}
