@@ -125,9 +125,9 @@ def test_find_without_a_cloud_finds_in_both():
 def test_asking_one_cloud_reads_no_row_of_the_other(monkeypatch, home):
     asked = []
 
-    def recorded(source, *rest):
+    def recorded(source, *rest, **options):
         asked.append(source.label)
-        return parse_rows(source, *rest)
+        return parse_rows(source, *rest, **options)
 
     monkeypatch.setattr(loading, "parse_rows", recorded)
     catalog = load_catalog(home=home)

@@ -101,9 +101,9 @@ def test_a_clouds_rows_are_read_when_somebody_asks_for_them(monkeypatch, home):
 
     asked = []
 
-    def recorded(source, *rest):
+    def recorded(source, *rest, **options):
         asked.append(source.label)
-        return parse_rows(source, *rest)
+        return parse_rows(source, *rest, **options)
 
     monkeypatch.setattr(load, "parse_rows", recorded)
     catalog = load_catalog(home=home)

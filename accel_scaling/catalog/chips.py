@@ -14,17 +14,22 @@ import yaml
 from accel_scaling.catalog.files import Problem
 from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.near import hint
+from accel_scaling.catalog.on_demand import OnDemand
 from accel_scaling.catalog.schema import CHIP, KINDS, needed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from accel_scaling.catalog.files import Source
+
 REQUIRED = needed(CHIP)
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: ten times faster
 _TAG = "tag:yaml.org,2002:"
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # what may stand in a Ray resource's name
+_ENTRY = re.compile(r"^([A-Za-z][A-Za-z0-9._-]*):(?=[ \n])", re.MULTILINE)
+_OTHER = re.compile(r"^(?![ #\n]|[A-Za-z][A-Za-z0-9._-]*:[ \n])(?=.)", re.MULTILINE)  # no entry begins so
 _PCI_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 
 
@@ -70,8 +75,32 @@ def parse_chips(text: str, known: Mapping[str, Chip]) -> tuple[dict[str, Chip], 
             problems.append(Problem(_line(key), text))
         chips[chip.name] = chip
         lines[chip.name] = _line(key)
-    problems += _wrong_partitions(chips, lines, {**known, **chips})
+    problems += _wrong_partitions(chips, lines, known)
     return chips, problems
+
+
+def chips_on_demand(source: Source) -> Mapping[str, Chip]:
+    """Return the accelerators of a file, each read when it is asked for; the file is refused there where it is wrong.
+
+    An entry begins in the first column and ends where the next one begins: composing only what is asked for is what
+    saves time, libyaml takes longer than all else together. A file of another form is read whole.
+
+    Raises:
+        CatalogFileError: the file is not of that form and has a problem.
+    """
+    begins = [*_ENTRY.finditer(source.text)]
+    spans = [found.start() for found in begins] + [len(source.text)]
+    texts = {found[1]: (found.start(), end) for found, end in zip(begins, spans[1:], strict=True)}
+    if len(texts) != len(begins) or "\r" in source.text or _OTHER.search(source.text):
+        return source.accept(parse_chips(source.text, {}))
+
+    def read(name: str) -> Chip:
+        start, end = texts[name]
+        lines = "\n" * source.text.count("\n", 0, start)  # problems name the line
+        return source.accept(parse_chips(lines + source.text[start:end], chips))[name]
+
+    chips = OnDemand(texts, read)
+    return chips
 
 
 def lines_of(text: str) -> dict[str, dict[str, int]]:
@@ -132,11 +161,11 @@ def _wrong_partitions(chips: Mapping[str, Chip], lines: Mapping[str, int], known
     for chip in chips.values():
         if chip.partition_of is None:
             continue
-        whole = known.get(chip.partition_of)
+        whole = chips.get(chip.partition_of) or known.get(chip.partition_of)
         at = lines[chip.name]
         if whole is None or whole.partition_of:
             text = f"{chip.name}: partition_of is {chip.partition_of}; expected a whole accelerator's name"
-            problems.append(Problem(at, text + hint(chip.partition_of, known), "partition_of"))
+            problems.append(Problem(at, text + hint(chip.partition_of, [*known, *chips]), "partition_of"))
         elif chip.detected_type is not None:
             text = f"{chip.name}: detected_type is {chip.detected_type}; expected null, as for every partition"
             problems.append(Problem(at, text, "detected_type"))

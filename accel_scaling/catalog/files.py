@@ -57,11 +57,15 @@ class Source:
         """
         value, problems = parsed
         if problems:
-            first = describe(self.path, min(problems))
-            more = len(problems) - 1
-            rest = f" (and {more} more: `accel-scaling catalog check {self.path}`)" if more else ""
-            raise CatalogFileError(first + rest)
+            raise refusal(self.path, problems)
         return value
+
+
+def refusal(path: Path, problems: list[Problem]) -> CatalogFileError:
+    """Return the error of a file with problems: the first one, and how to see the rest."""
+    first = describe(path, min(problems))
+    more = len(problems) - 1
+    return CatalogFileError(first + (f" (and {more} more: `accel-scaling catalog check {path}`)" if more else ""))
 
 
 @functools.cache

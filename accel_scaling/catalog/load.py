@@ -19,7 +19,7 @@ import functools
 import zlib
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.chips import parse_chips
+from accel_scaling.catalog.chips import chips_on_demand, parse_chips
 from accel_scaling.catalog.files import (
     CHIPS_FILE,
     CORRECTIONS,
@@ -29,6 +29,7 @@ from accel_scaling.catalog.files import (
     read,
 )
 from accel_scaling.catalog.lookup import Catalog
+from accel_scaling.catalog.on_demand import OnDemand
 from accel_scaling.catalog.places import STEM, is_places, parse_places
 from accel_scaling.catalog.rows import parse_rows
 from accel_scaling.catalog.rules import KUBERAY_FILES, NODE_FILES, RULE_FILES, shipped_rules
@@ -63,8 +64,8 @@ def load_catalog(user_files: Sequence[Path] = (), *, home: Path | None = None) -
         home: the folder that has ``.accel_scaling``; the user's home where it is None.
 
     Raises:
-        CatalogFileError: a file cannot be read or has a wrong row; it is refused whole. Files that ship with
-            the package are parsed when their cloud is first asked for.
+        CatalogFileError: a file cannot be read or has a wrong row; it is refused whole. Of files that ship with
+            the package, the rows and accelerators that are asked for are read (``catalog check`` reads all).
     """
     users = [read(path) for path in user_catalog_files(user_files, home=home)]
     refreshes = {cloud: [read(path) for path in refreshed_files(cloud, home=home)] for cloud in known_clouds()}
@@ -96,19 +97,22 @@ def shipped_sources(cloud: str) -> list[Source]:
     return [read(SHIPPED_FOLDER / name, label=name) for name in names if (SHIPPED_FOLDER / name).exists()]
 
 
-def merged_chips(sources: Iterable[Source], plugged: Iterable[Data] = ()) -> dict[str, Chip]:
+def merged_chips(sources: Iterable[Source], plugged: Iterable[Data] = ()) -> Mapping[str, Chip]:
     """Return the accelerators of the YAML files among ``sources`` (strongest first) over plug-ins' and shipped ones.
 
     Raises:
         CatalogFileError: one of the files is wrong.
     """
-    shipped = read(SHIPPED_FOLDER / CHIPS_FILE, label=CHIPS_FILE)
-    chips = dict(shipped.accept(parse_chips(shipped.text, {})))
-    for data in plugged:
-        chips.update(data.chips)
-    for source in reversed(list(sources)):
-        if source.is_chips:
-            chips.update(source.accept(parse_chips(source.text, chips)))
+    shipped = chips_on_demand(read(SHIPPED_FOLDER / CHIPS_FILE, label=CHIPS_FILE))
+    own = [source for source in reversed(list(sources)) if source.is_chips]
+    added = [data.chips for data in plugged]
+    if not own and not any(added):
+        return shipped
+    chips = dict(shipped)
+    for each in added:
+        chips.update(each)
+    for source in own:
+        chips.update(source.accept(parse_chips(source.text, chips)))
     return chips
 
 
@@ -154,8 +158,17 @@ def _tables(
     chips: Mapping[str, Chip],
     clouds: Collection[str],
 ) -> list[Mapping[str, MachineType]]:
-    layers = [*(source.accept(parse_rows(source, chips, clouds)) for source in sources), *of_users]
-    return [{name: machine for (of, name), machine in layer.items() if of == cloud} for layer in layers]
+    ships, *stronger = sources
+    layers = [ships.accept(parse_rows(ships, chips, clouds, on_demand=True))]
+    layers += [source.accept(parse_rows(source, chips, clouds)) for source in stronger]
+    return [_of_cloud(cloud, layer) for layer in (*layers, *of_users)]
+
+
+def _of_cloud(cloud: str, layer: Mapping[tuple[str, str], MachineType]) -> Mapping[str, MachineType]:
+    names = {name: None for of, name in layer if of == cloud}
+    if isinstance(layer, OnDemand):
+        return OnDemand(names, lambda name: layer[cloud, name])
+    return {name: layer[cloud, name] for name in names}
 
 
 def _offered(cloud: str, sources: Sequence[Source]) -> Offered:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog import custom
 from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER
 from accel_scaling.catalog.near import hint
+from accel_scaling.catalog.on_demand import OnDemand
 from accel_scaling.catalog.rules import CLOUD
 from accel_scaling.catalog.schema import MIXED
 from accel_scaling.errors import UnknownAcceleratorError, UnknownInstanceTypeError
@@ -66,13 +67,7 @@ class Catalog:
             )
         if cloud not in self._read:
             self._layers[cloud] = self._tables[cloud]()
-            rows: dict[str, MachineType] = {}
-            for layer in self._layers[cloud]:
-                rows.update(layer)
-            self._unpromised[cloud] = {name: row for name, row in rows.items() if row.unknown}
-            for name in self._unpromised[cloud]:
-                del rows[name]
-            self._read[cloud] = rows
+            self._unpromised[cloud], self._read[cloud] = _strongest(self._layers[cloud])
         return self._read[cloud]
 
     def machine_type(self, cloud: str, name: str) -> MachineType:
@@ -212,6 +207,23 @@ class Catalog:
             ),
             key=_reading_order,
         )
+
+
+def _strongest(
+    layers: Sequence[Mapping[str, MachineType]],
+) -> tuple[dict[str, MachineType], Mapping[str, MachineType]]:
+    """Return what has an accelerator that is not known, and all else, each from its strongest layer.
+
+    Rows that are read on demand stay unread: none of those has an unknown accelerator (rows.parse_rows).
+    """
+    owner: dict[str, Mapping[str, MachineType]] = {}
+    for layer in layers:
+        owner.update(dict.fromkeys(layer, layer))
+    read = ((name, layer[name]) for name, layer in owner.items() if not isinstance(layer, OnDemand))
+    unpromised = {name: row for name, row in read if row.unknown}
+    for name in unpromised:
+        del owner[name]
+    return unpromised, OnDemand(owner, lambda name: owner[name][name])
 
 
 def _no_accelerator(machine: MachineType, version: str) -> str:

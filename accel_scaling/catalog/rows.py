@@ -6,9 +6,10 @@ import functools
 import re
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.files import CORRECTIONS, Problem, Source, csv_records
+from accel_scaling.catalog.files import CORRECTIONS, Problem, Source, csv_records, refusal
 from accel_scaling.catalog.model import Chip, MachineType
 from accel_scaling.catalog.near import hint
+from accel_scaling.catalog.on_demand import OnDemand
 from accel_scaling.catalog.schema import ARCHITECTURES, IN_ROW, ROW, UNKNOWN, needed
 
 if TYPE_CHECKING:
@@ -44,13 +45,17 @@ class _RowError(Exception):
         self.column = column
 
 
-def parse_rows(source: Source, chips: Mapping[str, Chip], clouds: Collection[str]) -> tuple[Rows, list[Problem]]:
+def parse_rows(
+    source: Source, chips: Mapping[str, Chip], clouds: Collection[str], *, on_demand: bool = False
+) -> tuple[Mapping[tuple[str, str], MachineType], list[Problem]]:
     """Read the machine types of a CSV file.
 
     Args:
         source: the file; its name gives the cloud (``aws.csv``) where rows have no ``cloud`` cell.
         chips: every accelerator that a row may name.
         clouds: every cloud that a row may name.
+        on_demand: read a row when it is asked for, which refuses it where it is wrong; the header, the number of cells
+            and the names are checked at once.
 
     Returns:
         The rows by (cloud, name), and everything that is wrong; with a problem, the rows are not complete.
@@ -63,6 +68,9 @@ def parse_rows(source: Source, chips: Mapping[str, Chip], clouds: Collection[str
     if wrong_header:
         return {}, [*problems, Problem(header_line, wrong_header)]
     read_row = _row_reader(header, source, chips, clouds)
+    table = _on_demand(source, [name.strip() for name in header], read_row, clouds) if on_demand else None
+    if table is not None:
+        return table, []
     for line, cells in records:
         try:
             row = read_row(line, cells)
@@ -75,6 +83,36 @@ def parse_rows(source: Source, chips: Mapping[str, Chip], clouds: Collection[str
             problems.append(Problem(line, text))
         rows[key] = row
     return rows, problems
+
+
+def _on_demand(
+    source: Source, header: list[str], read_row: Callable[[int, list[str]], MachineType], clouds: Collection[str]
+) -> OnDemand[tuple[str, str], MachineType] | None:
+    """Return the rows unread; None where they must be read to know their names, or what is wrong with the file."""
+    text = source.text
+    if any(mark in text for mark in ('"', "\r", "\0", UNKNOWN)) or "cloud" in header:
+        return None
+    name_at, width, cloud = header.index("instance_type"), len(header), cloud_of_file(source.path.name, clouds)
+    lines = text.split("\n")
+    by_key: dict[tuple[str, str], int] = {}
+    for at, line in enumerate(lines):
+        if line and at:
+            cells = line.split(",")
+            if len(cells) != width:
+                return None
+            by_key[cloud, cells[name_at].strip()] = at
+    if not lines[0] or len(by_key) != sum(map(bool, lines)) - 1:  # a name is there twice
+        return None
+
+    def read(key: tuple[str, str]) -> MachineType:
+        at = by_key[key]
+        cells = lines[at].split(",")
+        try:
+            return read_row(at + 1, cells)
+        except _RowError:
+            raise refusal(source.path, _wrong_cells(read_row, at + 1, cells, header)) from None
+
+    return OnDemand(by_key, read)
 
 
 def cloud_of_file(name: str, clouds: Collection[str]) -> str:

@@ -107,7 +107,7 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
 def _catalog(cloud: str, path: Path, text: str, chips: Mapping[str, Chip]) -> dict[str, MachineType]:
     """Return a cloud's machine types as they are looked up: what ships, the file's text, corrections on top."""
     plain, *corrections = shipped_sources(cloud)
-    rows = {}
+    rows: dict[tuple[str, str], MachineType] = {}
     for source in (plain, Source(path, "", text), *corrections):
         same_layer = replace(source, label="")  # the same answer is the same, whichever file gives it
         rows.update(source.accept(parse_rows(same_layer, chips, known_clouds())))
