@@ -30,6 +30,7 @@ from accel_scaling.catalog.rules import (
 )
 from accel_scaling.catalog.tpu_invariants import TPU_FILES, tpu_mistakes
 from accel_scaling.catalog.tpu_rules import GENERATIONS_FILE, parse_generations, parse_hosts
+from accel_scaling.catalog.users import places_beside
 from accel_scaling.errors import CatalogFileError
 
 if TYPE_CHECKING:
@@ -236,8 +237,9 @@ def _ours() -> list[Source]:
 
 
 def _beside(paths: Sequence[Path]) -> list[Path]:
-    """Return the YAML files that belong to the CSV files, each once, without those that were given."""
-    found = (chips for path in paths if path.suffix == ".csv" for chips in chips_beside(path))
+    """Return the YAML and places files that belong to the CSV files, each once, without those that were given."""
+    rows = [path for path in paths if path.suffix == ".csv"]
+    found = (each for path in rows for each in (*chips_beside(path), *places_beside(path)))
     return [path for path in dict.fromkeys(found) if path not in paths]
 
 

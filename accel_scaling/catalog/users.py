@@ -49,7 +49,7 @@ def refreshed_files(cloud: str, *, home: Path | None = None) -> list[Path]:
 def hardware_files(user_files: Sequence[Path] = (), *, home: Path | None = None) -> list[Path]:
     """Return the user's own files of emulated hardware, strongest first; arguments as user_catalog_files()."""
     given = [file.expanduser() for file in user_files]
-    beside = [file.with_name(name) for file in given for name in (f"{file.stem}_{HARDWARE}.csv", f"{HARDWARE}.csv")]
+    beside = [file.parent / name for file in given for name in (f"{file.stem}_{HARDWARE}.csv", f"{HARDWARE}.csv")]
     at_home = (path for path in sorted(_folder(home).glob("*.csv")) if is_hardware(path))
     return [path for path in dict.fromkeys([*beside, *at_home]) if path.is_file()]
 
@@ -70,13 +70,15 @@ def user_chip_files(*, home: Path | None = None) -> list[Path]:
 
 def chips_beside(path: Path) -> list[Path]:
     """Return the YAML files that belong to a CSV file: ``accelerators.yaml`` and one of the CSV's own name."""
+    if not path.name:  # `.`: a folder, which is refused where it is read
+        return []
     beside = (path.with_suffix(".yaml"), path.with_name(CHIPS_FILE))
     return [each for each in beside if each.is_file()]
 
 
 def places_beside(path: Path) -> list[Path]:
     """Return the places file that belongs to a CSV file: ``mine_places.csv`` to ``mine.csv``."""
-    beside = path.with_name(f"{path.stem}_{STEM}.csv")
+    beside = path.parent / f"{path.stem}_{STEM}.csv"
     return [beside] if not is_places(path) and beside.is_file() else []
 
 

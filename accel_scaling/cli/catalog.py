@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.places import cloud_of_region
 from accel_scaling.cli.help import add_command
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
     catalog = load_catalog(args.catalog)
     if args.catalog_command == "show":
-        return _show(catalog, args.type, args.cloud, as_json=args.json)
+        return _show(catalog, args)
     return _find(catalog, args)
 
 
@@ -77,9 +78,11 @@ def _count(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
 
 
-def _show(catalog: Catalog, name: str, cloud: str | None, *, as_json: bool) -> int:
+def _show(catalog: Catalog, args: argparse.Namespace) -> int:
     from accel_scaling.cli import catalog_text as text
+    from accel_scaling.cli.catalog_places import own_chip
 
+    name, cloud, as_json = args.type, args.cloud, args.json
     if _is_slice(catalog, name, cloud):
         from accel_scaling.catalog.tpu import slice_of_type
 
@@ -87,7 +90,10 @@ def _show(catalog: Catalog, name: str, cloud: str | None, *, as_json: bool) -> i
         print(json.dumps(text.describe_slice(found), indent=2) if as_json else text.shown_slice(found, catalog))
         return 0
     machine = catalog.machine_type(cloud or _cloud_of(catalog, name), name)
-    print(json.dumps(text.describe_whole(machine, catalog), indent=2) if as_json else text.shown(machine, catalog))
+    if as_json:
+        print(json.dumps(text.describe_whole(machine, catalog), indent=2))
+    else:
+        print(text.shown(machine, catalog, own_chip(machine, args.catalog)))
     return 0
 
 
@@ -123,8 +129,8 @@ def _find(catalog: Catalog, args: argparse.Namespace) -> int:
         return 0
     few = slices if args.all else _few(slices)
     more = [text.listed_slices(few, len(slices) - len(few), catalog)] if slices else []
-    if args.cloud in {None, "gcp"} and args.region is None:
-        more += text.attached(catalog, args.accelerator, args.min_count)
+    if args.cloud in {None, "gcp"} and (args.region is None or cloud_of_region(args.region) == "gcp"):
+        more += text.attached(catalog, args.accelerator, args.min_count, args.region)
     listed = [text.listed(machines, catalog, args.region, unknown)] if machines or not more else []
     print("\n\n".join([*listed, *more]))
     return 0

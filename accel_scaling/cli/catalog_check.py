@@ -23,7 +23,11 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
-        "files", metavar="FILE", type=Path, nargs="*", help="CSV or YAML (default: the files that ship)"
+        "files",
+        metavar="FILE",
+        type=Path,
+        nargs="*",
+        help="CSV or YAML (default: the files that ship, and yours in ~/.accel_scaling)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON: an object with a list of `mistakes`")
 
@@ -31,19 +35,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check the files; 2 where one has a mistake."""
     from accel_scaling.catalog.check import Report, check_files
-    from accel_scaling.catalog.users import is_hardware
+    from accel_scaling.catalog.users import is_hardware, user_catalog_files
 
     hardware = [path for path in args.files if is_hardware(path)]
     others = [path for path in args.files if path not in hardware]
     report = Report() if hardware and not others else check_files(others)
     report.mistakes += [mistake for path in hardware for mistake in _hardware_mistakes(path)]
+    home = [] if args.files else user_catalog_files()
+    if home:  # every other command reads them
+        report.mistakes += check_files(home).mistakes
     if args.json:
         print(json.dumps(described(report), indent=2))
     elif report.mistakes:
         print("\n".join(report.problems))
     else:
         rules = f", {report.rules} rules" if args.files and report.rules else ""
-        print(f"ok: {report.machine_types} machine types, {report.accelerators} accelerators{rules}")
+        own = f"; {len(home)} files of yours in ~/.accel_scaling" if home else ""
+        print(f"ok: {report.machine_types} machine types, {report.accelerators} accelerators{rules}{own}")
     return 2 if report.mistakes else 0
 
 

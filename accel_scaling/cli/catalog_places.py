@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.chips import lines_of
+from accel_scaling.catalog.files import read
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.places import cloud_of_region
+from accel_scaling.catalog.users import user_catalog_files
 from accel_scaling.errors import UnknownRegionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
     from typing import Any
 
     from accel_scaling.catalog.load import Catalog
@@ -41,6 +46,23 @@ def shown_places(machine: MachineType, catalog: Catalog) -> list[tuple[str, str]
         named[FEW:] = [f"{len(named) - FEW} more (--json lists them)"]
     has = ", ".join(named) or "no places file has it"
     return [("regions", has), ("from", f"{_place(answered)}{over} (catalog {catalog.version})")]
+
+
+def own_chip(machine: MachineType, files: Sequence[Path]) -> str:
+    """Return the place of the user's own entry for a machine's accelerator, and that it stands for a shipped one.
+
+    Args:
+        machine: as the catalog has it.
+        files: those that the command names; ``~/.accel_scaling`` is looked through, too.
+    """
+    if machine.chip is None:
+        return ""
+    for path in user_catalog_files(files):
+        line = lines_of(read(path).text).get(machine.chip.name) if path.suffix.lower() in {".yaml", ".yml"} else None
+        if line:
+            shipped = machine.chip.name in shipped_catalog().chips
+            return f"{path}:{line['']}" + (", which stands for the whole entry of accelerators.yaml" if shipped else "")
+    return ""
 
 
 def in_region(machines: Iterable[MachineType], catalog: Catalog, region: str) -> tuple[list[MachineType], int]:

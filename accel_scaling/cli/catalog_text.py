@@ -51,13 +51,20 @@ def describe_slice(found: Slice) -> dict[str, Any]:
     }
 
 
-def shown(machine: MachineType, catalog: Catalog) -> str:
-    """Return what ``show`` prints of a machine type."""
+def shown(machine: MachineType, catalog: Catalog, own_chip: str = "") -> str:
+    """Return what ``show`` prints of a machine type.
+
+    Args:
+        machine: what is shown.
+        catalog: where it comes from.
+        own_chip: the place of its accelerator's entry in a file of the user's; empty where there is none.
+    """
     chip = machine.chip
     has = [
         ("cloud", machine.cloud),
         *_size(machine),
         ("accelerator", f"{machine.count} x {chip.name}" + _part(chip) if chip else "none"),
+        *([("by", own_chip)] if own_chip else []),
         *shown_places(machine, catalog),
     ]
     needs = shown_needs(machine)
@@ -135,7 +142,7 @@ def listed_slices(slices: list[Slice], more: int, catalog: Catalog) -> str:
     return f"{render(headers, rows, right={2, 3, 4, 5})}\n{closing}"
 
 
-def attached(catalog: Catalog, accelerator: str | None, min_count: int) -> list[str]:
+def attached(catalog: Catalog, accelerator: str | None, min_count: int, region: str | None = None) -> list[str]:
     """Return what ``find`` says of an accelerator that is no part of a machine type: N1 machines take it."""
     from accel_scaling.catalog.attach import api_names, attach_rules
 
@@ -155,7 +162,8 @@ def attached(catalog: Catalog, accelerator: str | None, min_count: int) -> list[
     if not any(line[-1] for line in lines):
         headers, lines = headers[:-1], [line[:-1] for line in lines]
     table = render(headers, lines, right={1, 2})
-    return [f"{table}\nany N1 machine of gcp up to these sizes takes them (guestAccelerators)"]
+    unknown = f"; whether {region} has them is in no places file" if region else ""
+    return [f"{table}\nany N1 machine of gcp up to these sizes takes them (guestAccelerators){unknown}"]
 
 
 def _where(rule: AttachRule) -> str:

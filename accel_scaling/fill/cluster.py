@@ -164,9 +164,16 @@ def catalog_of(config: dict[str, Any]) -> Catalog:
 
 
 def user_catalogs(provider: dict[str, Any]) -> list[Path]:
-    """Return the files that `provider.catalog` names: one path or a list of them, strongest first."""
+    """Return the files that `provider.catalog` names: one path or a list of them, strongest first.
+
+    Raises:
+        ClusterConfigError: it is something else.
+    """
     named = provider.get("catalog") or []
-    return [Path(path).expanduser() for path in ([named] if isinstance(named, str) else named)]
+    paths = [named] if isinstance(named, str) else named
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise ClusterConfigError(f"provider.catalog is {named!r}; expected the path of a file, or a list of them")
+    return [Path(path).expanduser() for path in paths]
 
 
 def reader_of(provider: dict[str, Any]) -> Any:

@@ -5,8 +5,10 @@ The cloud itself knows better: what they say may be old. So the error says how t
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.files import REFRESH_FOLDER
 from accel_scaling.catalog.places import short_zone
 from accel_scaling.errors import ClusterConfigError
 
@@ -34,11 +36,17 @@ def check_region(key: str, name: str, where: Where, cloud: str, region: str) -> 
     if where.in_region(region) is not False:
         return
     said = where.rows.get(region) or where.listed[region]
-    by = said.source or (where.listed[region].source if region in where.listed else "")
+    listed = where.listed.get(region)
+    by = said.source or (listed.source if listed and listed.layer == said.layer else "")
+    ours = said.layer == f"{cloud}_places.csv" or REFRESH_FOLDER in Path(said.layer).parts
+    mend = (
+        f"where it is new, add a row `{region},{name},,` to ~/.accel_scaling/{cloud}_places.csv"
+        if ours
+        else f"where that is not so, write `{region},{name},,` in that file"
+    )
     raise ClusterConfigError(
         f"{key}: {region} does not have {name}, says {said.layer}{f', from {by}' if by else ''}; "
-        f"{nearest(where, region)}where it is new, add a row `{region},{name},,` to ~/.accel_scaling/{cloud}_places.csv"
-        " (docs/catalogs.md, Regions)"
+        f"{nearest(where, region)}{mend} (docs/catalogs.md, Regions)"
     )
 
 

@@ -15,6 +15,7 @@ from accel_scaling.catalog.places import parse_places
 from accel_scaling.catalog.rows import parse_rows
 from accel_scaling.catalog.users import USER_FOLDER
 from accel_scaling.refresh import places
+from accel_scaling.refresh.patience import RefreshError
 from accel_scaling.refresh.rows import kept_rows, rows_of, text_of, write
 
 if TYPE_CHECKING:
@@ -73,11 +74,12 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
         today: for the places file's source.
 
     Raises:
-        RefreshError: the cloud could not be asked, or a file not be written; nothing is written then.
+        RefreshError: the cloud could not be asked, no region answered, or a file not be written; nothing is written.
         CatalogFileError: a file that is there has a mistake.
     """
     chips = chips_here()
     answer = ask()
+    _refuse_silence(answer)
     cloud, clouds = answer.cloud, known_clouds()
     old = kept_rows(path, cloud, chips, clouds)
     before = _catalog(cloud, path, text_of(old, path, cloud, clouds), chips)
@@ -102,6 +104,13 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     result.moved = places.moved(answer, had_where, had.regions)
     result.written = [file for file, content in ((path, text), (beside, where)) if write(file, content)]
     return result
+
+
+def _refuse_silence(answer: Answer) -> None:
+    """Refuse an answer in which no region said anything: a job that refreshes every night must not stay green."""
+    if answer.failed and not answer.offered:
+        why = "; ".join(f"{region}: {reason}" for region, reason in sorted(answer.failed.items()))
+        raise RefreshError(f"no region answered, and nothing was written; {why}")
 
 
 def _catalog(cloud: str, path: Path, text: str, chips: Mapping[str, Chip]) -> dict[str, MachineType]:
