@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import yaml
+
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.kuberay.check import findings
 from accel_scaling.kuberay.fill import fill
@@ -11,6 +13,10 @@ from accel_scaling.kuberay.manifest import groups
 
 if TYPE_CHECKING:
     from accel_scaling.kuberay.fill import Filled
+
+TYPE = "accelerator_type:"
+GPU = "nvidia.com/gpu: 1"
+GKE = "cloud.google.com/gke-accelerator"
 
 HEAD = """\
 apiVersion: ray.io/v1
@@ -70,3 +76,11 @@ def found(text: str) -> list[tuple[int, str]]:
         for group in groups(text, "demo.yaml")
         for each in findings(group, shipped_catalog())
     ]
+
+
+def group_of(text: str) -> dict:
+    return yaml.safe_load(filled(text).text)["spec"]["workerGroupSpecs"][0]
+
+
+def types_of(text: str) -> set[str]:
+    return {name.removeprefix(TYPE) for name in group_of(text).get("resources", {}) if name.startswith(TYPE)}

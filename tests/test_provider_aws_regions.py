@@ -10,13 +10,13 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers import aws_checks
 from accel_scaling.providers.promising import fill_from_catalog
 from tests.catalog_fixture import home_fixture  # noqa: F401 - a fixture
 from tests.cluster_fixture import MODULE
+from tests.refresh_fixture import moto_url_fixture  # noqa: F401 - a fixture
 
 NOT_ALLOWED = (
     b"<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>You are not authorized.</Message></Error>"
@@ -67,19 +67,10 @@ def refusing(account: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     thread.join()
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """moto's EC2, for the whole file: Ray keeps its client of each region, and no test shares one with `refusing`."""
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def ec2(account: None, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+def ec2(account: None, moto_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """moto's EC2. Ray keeps its client of each region: no test shares one with `refusing`."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
 
 
 @pytest.mark.usefixtures("refusing")

@@ -13,7 +13,7 @@ from accel_scaling.catalog.custom_rules import CUSTOM_FILE, parse_custom_rules
 from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, SHIPPED_FOLDER, Problem, Source, describe, read
 from accel_scaling.catalog.invariants import ROWS, Checked
 from accel_scaling.catalog.kuberay_rules import parse_kuberay
-from accel_scaling.catalog.load import chips_beside, known_clouds, shipped_catalog, shipped_sources
+from accel_scaling.catalog.load import known_clouds, shipped_catalog, shipped_sources
 from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.node_rules import parse_boot_disks, parse_families, parse_images
 from accel_scaling.catalog.places import is_places, parse_places
@@ -30,7 +30,7 @@ from accel_scaling.catalog.rules import (
 )
 from accel_scaling.catalog.tpu_invariants import TPU_FILES, tpu_mistakes
 from accel_scaling.catalog.tpu_rules import GENERATIONS_FILE, parse_generations, parse_hosts
-from accel_scaling.catalog.users import places_beside
+from accel_scaling.catalog.users import with_beside
 from accel_scaling.errors import CatalogFileError
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ class Report:
 def check_files(paths: Sequence[Path] = ()) -> Report:
     """Check CSV and YAML files against each other and what ships; what ships alone where none is given."""
     report = Report()
-    sources = _read_all([*paths, *_beside(paths)], report) if paths else _ours()
+    every = dict.fromkeys([*paths, *(each for path in paths for each in with_beside(path))])
+    sources = _read_all(list(every), report) if paths else _ours()
     chips, own = _checked_chips(sources, report)
     files = _checked_rows(sources, chips, report)
     machine_types = {key for _, rows in files for key in rows}
@@ -234,13 +235,6 @@ def _ours() -> list[Source]:
     rows = [source for cloud in known_clouds() for source in shipped_sources(cloud)]
     more = [path for path in sorted(SHIPPED_FOLDER.glob("*.csv")) if is_places(path) or LAUNCH_ERRORS in path.name]
     return [chips, *rows, *map(read, more), *map(shipped_rules, (*RULE_FILES, *NODE_FILES, *KUBERAY_FILES))]
-
-
-def _beside(paths: Sequence[Path]) -> list[Path]:
-    """Return the YAML and places files that belong to the CSV files, each once, without those that were given."""
-    rows = [path for path in paths if path.suffix == ".csv"]
-    found = (each for path in rows for each in (*chips_beside(path), *places_beside(path)))
-    return [path for path in dict.fromkeys(found) if path not in paths]
 
 
 def _read_all(paths: Sequence[Path], report: Report) -> list[Source]:

@@ -80,7 +80,6 @@ CHIP = (
 )
 
 IN_ROW = {column.name: column for column in ROW}
-IN_CHIP = {column.name: column for column in CHIP}
 
 
 def needed(columns: tuple[Column, ...], *, correcting: bool = False) -> tuple[str, ...]:

@@ -28,14 +28,16 @@ def user_catalog_files(user_files: Sequence[Path] = (), *, home: Path | None = N
         user_files: those that the cluster file names; what belongs to them comes right after each.
         home: the folder that has ``.accel_scaling``; the user's home where it is None.
     """
-    found: list[Path] = []
-    for file in user_files:
-        path = file.expanduser()
-        found += [path] if _is_chips(path) else [path, *places_beside(path), *chips_beside(path)]
+    found = [path for file in user_files for path in with_beside(file.expanduser())]
     folder = _folder(home)
     at_home = [*sorted(folder.glob("*.csv")), *sorted(folder.glob("*.yaml"))]
     every = [*found, *sorted(folder.glob(f"{TRAVELLED}/[0-9]*/*")), *at_home]
     return [path for path in dict.fromkeys(every) if not is_hardware(path)]
+
+
+def with_beside(path: Path) -> list[Path]:
+    """Return a file of a user's catalog with what belongs to it: the places and the accelerators beside a CSV file."""
+    return [path] if _is_chips(path) else [path, *places_beside(path), *chips_beside(path)]
 
 
 def refreshed_files(cloud: str, *, home: Path | None = None) -> list[Path]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from accel_scaling.cli.output import give
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.fill.cluster import catalog_of, fill
 from accel_scaling.fill.defaults import with_keys_needed_by_ray
@@ -41,12 +42,5 @@ def run(args: argparse.Namespace) -> int:
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
     text = yaml.safe_dump(with_keys_needed_by_ray(filled), sort_keys=False, width=110, allow_unicode=True)
-    if args.output is None:
-        sys.stdout.write(text)
-        return 0
-    try:
-        args.output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ClusterConfigError(f"{args.output} cannot be written: {error.strerror}") from None
-    sys.stderr.write(f"wrote {args.output}\n")
+    give(text, args.output)
     return 0

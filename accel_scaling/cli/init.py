@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from accel_scaling.errors import ClusterConfigError, StarterError
+from accel_scaling.cli.output import give
+from accel_scaling.errors import StarterError
 
 if TYPE_CHECKING:
     import argparse
@@ -75,24 +76,14 @@ def run(args: argparse.Namespace) -> int:
     catalog = load_catalog(args.catalog)
     text = starter(wanted, catalog)
     fill(yaml.safe_load(text), catalog)  # refuses what the launch would refuse
-    if args.output is None:
-        sys.stdout.write(text + "\n")
-    else:
-        _write(args.output, text + "\n", force=args.force)
-        sys.stderr.write(f"wrote {args.output}; next: accel-scaling fill {shlex.quote(str(args.output))}\n")
+    try:
+        following = f"; next: accel-scaling fill {shlex.quote(str(args.output))}"
+        give(text + "\n", args.output, new=not args.force, then=following)
+    except FileExistsError:
+        raise StarterError(f"{args.output} is there already; write another with -o, or over it with --force") from None
     for line in to_fill_in(text):
         sys.stderr.write(f"note: before `ray up`, put yours into {line}\n")
     return 0
-
-
-def _write(path: Path, text: str, *, force: bool) -> None:
-    try:
-        with path.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise StarterError(f"{path} is there already; write another with -o, or over it with --force") from None
-    except OSError as error:
-        raise ClusterConfigError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _number(text: str) -> int:

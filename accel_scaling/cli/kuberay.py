@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.load import load_catalog
+from accel_scaling.cli.output import give
 from accel_scaling.errors import ClusterConfigError
 
 if TYPE_CHECKING:
@@ -63,14 +64,7 @@ def _fill(args: argparse.Namespace) -> int:
         sys.stderr.write(f"note: {NEWEST}\n")
     if not filled.added:
         sys.stderr.write(f"{args.manifest}: nothing to add\n")
-    if args.output is None:
-        sys.stdout.write(filled.text)
-        return 0
-    try:
-        args.output.write_bytes(filled.text.encode("utf-8"))
-    except OSError as error:
-        raise ClusterConfigError(f"{args.output} cannot be written: {error.strerror}") from None
-    sys.stderr.write(f"wrote {args.output}\n")
+    give(filled.text, args.output)
     return 0
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CLOUD = "aws"
 
-_ZONE = re.compile(r"([a-z]+(?:-[a-z]+)+-[0-9]+)[a-z]")  # us-west-2a: a region and a letter
+ZONE = re.compile(r"([a-z]+(?:-[a-z]+)+-[0-9]+)[a-z]")  # us-west-2a: a region and a letter
 
 
 def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machine:
@@ -64,7 +64,7 @@ def region_of(config: dict[str, Any]) -> str:
     region = (config.get("provider") or {}).get("region")
     if not isinstance(region, str) or not region:
         raise ClusterConfigError("provider.region is missing; name an AWS region there, such as us-west-2")
-    if zone := _ZONE.fullmatch(region):
+    if zone := ZONE.fullmatch(region):
         raise ClusterConfigError(
             f"provider.region is {region!r}, which is a zone; write region: {zone[1]}, and availability_zone: {region} "
             "where it is to be that zone only"

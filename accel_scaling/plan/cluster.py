@@ -29,7 +29,6 @@ class NodeType:
         machine: what one node is.
         resources: Ray resources, as promised.
         labels: Ray labels, as promised.
-        min_workers: nodes that are launched without any demand.
         max_workers: the most nodes that the autoscaler launches.
         is_head: the head node's type.
         limited: the file gives max_workers for it; else it is the cluster's.
@@ -40,7 +39,6 @@ class NodeType:
     machine: Machine
     resources: Mapping[str, float]
     labels: Mapping[str, str]
-    min_workers: int
     max_workers: int
     is_head: bool
     limited: bool = True
@@ -130,7 +128,6 @@ def cluster_of(filled: dict[str, Any], notes: Iterable[str], catalog: Catalog) -
             machine=found[name],
             resources=dict(one.resources),
             labels=dict(one.labels),
-            min_workers=one.min_worker_nodes,
             max_workers=one.max_worker_nodes - (name == head),  # Ray counts the head itself
             is_head=name == head,
             limited="max_workers" in filled["available_node_types"][name],

@@ -18,7 +18,7 @@ from accel_scaling.refresh.told import Answer
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    Sleep = Callable[[float], None] | None
+    from accel_scaling.refresh.patience import Sleep
 
 CLOUD = "aws"
 SOURCE = "EC2 DescribeInstanceTypeOfferings"
@@ -135,7 +135,7 @@ def _regions(session: Any, sleep: Sleep) -> dict[str, str]:
         answer = patiently(lambda: client.describe_regions(AllRegions=True), _failure, sleep=sleep)
     except RefusedError as error:
         needs = f"; the credentials need {_NEEDS}" if error.failure.category is Category.PERMISSION else ""
-        raise RefreshError(f"EC2 does not list its regions: {_sentence(error)}{needs}") from None
+        raise RefreshError(f"EC2 does not list its regions: {error}{needs}") from None
     return {each["RegionName"]: each.get("OptInStatus", "") for each in answer["Regions"]}
 
 
@@ -147,7 +147,7 @@ def _offered(client: Any, region: str, sleep: Sleep) -> dict[str, set[str]] | st
             for row in each["InstanceTypeOfferings"]:
                 found.setdefault(row["InstanceType"], set()).add(short_zone(CLOUD, region, row["Location"]))
     except RefusedError as error:
-        return _sentence(error)
+        return str(error)
     return found or "lists no instance type"
 
 
@@ -156,7 +156,7 @@ def _described(client: Any, names: Collection[str], sleep: Sleep) -> list[Mappin
     try:
         pages = list(_all(client.describe_instance_types, sleep, Filters=named))
     except RefusedError as error:
-        return _sentence(error)
+        return str(error)
     return [record for page in pages for record in page["InstanceTypes"]]
 
 
@@ -183,7 +183,3 @@ def _failure(error: Exception) -> Failure | None:
     if isinstance(error, BotoCoreError):
         return Failure(Category.UNKNOWN, type(error).__name__, str(error))
     return None
-
-
-def _sentence(error: RefusedError) -> str:
-    return " ".join(str(error).split())

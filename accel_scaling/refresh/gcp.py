@@ -22,9 +22,9 @@ from accel_scaling.refresh.progress import progress
 from accel_scaling.refresh.told import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
-    Sleep = Callable[[float], None] | None
+    from accel_scaling.refresh.patience import Sleep
 
 CLOUD = "gcp"
 SOURCE = "Compute Engine machineTypes and acceleratorTypes"
@@ -52,9 +52,8 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
         if gcp_types.is_gone(item) or is_custom(item.name):
             continue
         _offer(offered, zone, item.name)
-        missing = gcp_types.lacks(item)
-        if missing:
-            answer.lacking[item.name] = missing
+        if lacking := gcp_types.lacks(item):
+            answer.lacking[item.name] = lacking
         else:
             answer.types[item.name] = gcp_types.told(item)
     for zone, item in google.items("AcceleratorTypes"):
@@ -132,8 +131,7 @@ class _Google:
         except RefusedError as error:
             denied = error.failure.category is Category.PERMISSION
             needs = "; it takes compute.machineTypes.list and compute.acceleratorTypes.list" if denied else ""
-            said = " ".join(str(error).split())
-            raise RefreshError(f"Google does not list {what} for project {self._project}: {said}{needs}") from None
+            raise RefreshError(f"Google does not list {what} for project {self._project}: {error}{needs}") from None
 
     def _client(self, what: str) -> Any:
         """Return the client of one list, at Google's endpoint or the one that the environment names."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from accel_scaling.providers.launch_errors import Failure
 
+    Sleep = Callable[[float], None] | None
+
 T = TypeVar("T")
 
 
@@ -26,7 +28,7 @@ class RefusedError(Exception):
     """The cloud did not answer a call, in the end; one region's trouble need not be another's."""
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(str(failure))
+        super().__init__(" ".join(str(failure).split()))  # a cloud's sentences may have line breaks
         self.failure = failure
 
 
@@ -34,7 +36,7 @@ def patiently(
     call: Callable[[], T],
     failure_of: Callable[[Exception], Failure | None],
     *,
-    sleep: Callable[[float], None] | None = None,
+    sleep: Sleep = None,
 ) -> T:
     """Return what a call returns, tried again where that may help.
 

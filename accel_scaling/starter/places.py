@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import functools
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.places import cloud_of_region
 from accel_scaling.errors import ClusterConfigError, StarterError
 from accel_scaling.fill import aws, gcp
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 NAMED = 3  # regions that an error names
 
 _FILE = Path(__file__).parent / "usual_places.csv"
-_REGION_OF_AWS = re.compile(r"[a-z]+(?:-[a-z]+)+-[0-9]+")
-_ZONE_OF_AWS = re.compile(r"([a-z]+(?:-[a-z]+)+-[0-9]+)[a-z]")
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def _region_on_aws(wanted: Wanted) -> str:
         return _region_alone(wanted.region)
     regions = []
     for zone in wanted.zones:
-        match = _ZONE_OF_AWS.fullmatch(zone)
+        match = aws.ZONE.fullmatch(zone)
         if match is None:
             raise StarterError(f"--zones: {zone!r} is no zone; write each in full, such as us-west-2a")
         regions.append(match[1])
@@ -139,7 +137,7 @@ def _region_alone(name: str | None) -> str:
         region = aws.region_of({"provider": {"region": name}})
     except ClusterConfigError as error:
         raise StarterError(f"--region: {error}") from None
-    if not _REGION_OF_AWS.fullmatch(region):
+    if cloud_of_region(region) != aws.CLOUD:
         raise StarterError(f"--region: {region!r} is no region of AWS; write one such as us-west-2")
     return region
 
