@@ -248,6 +248,11 @@ def test_the_parts_ship_and_every_row_of_data_says_who_says_so() -> None:
         assert row["head"] in CATALOG.machine_types(row["cloud"])
 
 
+def test_of_machines_alike_the_one_that_more_regions_have_is_taken() -> None:
+    (worker,) = workers(yaml.safe_load(starter(Wanted("gcp", (Asked("H100:8", "H100", 8),)), CATALOG))).values()
+    assert worker["node_config"]["machineType"] == "a3-highgpu-8g"  # as large as a3-edgegpu-8g
+
+
 def test_machines_are_those_of_the_region_and_the_usual_region_gives_way_to_the_nearest_that_has_them() -> None:
     asked = (Asked("Trainium2", "Trainium2", None),)
     anywhere = yaml.safe_load(starter(Wanted("aws", asked), CATALOG))

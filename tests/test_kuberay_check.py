@@ -153,6 +153,11 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
             f"{MACHINE}: trn1.32xlarge has no nvidia device, and the limits ask for nvidia.com/gpu: 1; no node",
         ),
         (
+            {"limits": "nvidia.com/gpu: 8", "selector": f"{MACHINE}: p4d.24xlrge"},
+            20,
+            f"{MACHINE}: p4d.24xlrge is no machine type that the catalog knows; nearest: p4d.24xlarge",
+        ),
+        (
             {"limits": "nvidia.com/gpu: 8", "selector": f"{MACHINE}: g5.xlarge"},
             20,
             f"{MACHINE}: g5.xlarge has 1 nvidia device, and the limits ask for nvidia.com/gpu: 8; no node",

@@ -241,6 +241,41 @@ def test_the_limit_that_bites_is_named_a_types_own_or_the_clusters() -> None:
     assert answer.limits == ("max_workers of the cluster is 3, and 6 would be wanted",)
 
 
+def test_each_limit_is_named_for_what_it_keeps_and_both_where_lifting_one_would_not_do() -> None:
+    config = aws(a100="p4de.24xlarge", t4="g4dn.xlarge", most=2)
+    config["max_workers"] = 2
+    answer = plan(config, "A100-80G:8x2", "T4x3")
+    said = "waits until something else is done: max_workers of "
+    assert [(one.text, one.count, one.reason) for one in answer.pending] == [
+        ("T4", 2, f"{said}the cluster is 2"),
+        ("T4", 1, f"{said}node type t4 is 2"),
+    ]
+    assert answer.limits == (
+        "max_workers of the cluster is 2, and 4 would be wanted",
+        "max_workers of node type t4 is 2, and 3 would be wanted",
+    )
+    (pending,) = plan(config, "A100-80G:8x3").pending
+    assert pending.reason == f"{said}the cluster is 2; max_workers of node type a100 is 2"
+
+
+@pytest.mark.parametrize(
+    ("demand", "said"),
+    [
+        ("TPU:4", "no machine type of aws has TPU; gcp has"),
+        ("A100:8+CPU:200", "no machine type of aws with so many has CPU 200; CPU 96 is the most"),
+        ("T4:9", "no machine type of aws has so much; 8 devices are the most"),
+    ],
+)
+def test_what_no_machine_has_is_said_by_what_it_lacks(demand: str, said: str) -> None:
+    (pending,) = plan(aws(t4="g4dn.xlarge", a100="p4d.24xlarge"), demand).pending
+    assert pending.reason.endswith(said)
+
+
+def test_more_than_ray_would_look_at_in_a_few_seconds_is_refused() -> None:
+    with pytest.raises(AccelScalingError, match=r"--demand 'CPU:1x50001': so many are not planned at once, 50000"):
+        plan(aws(t4="g4dn.xlarge"), "CPU:1x50001")
+
+
 def test_a_slice_that_is_bought_host_by_host_is_said_to_be() -> None:
     answer = plan(gcp(pod=POD), gangs=[["PACK", "TPU-V4:4x2"]])
     assert answer.launch == {"pod": 2}

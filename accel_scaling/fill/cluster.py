@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from accel_scaling.catalog.load import load_catalog
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill import aws, gcp, tpu
 from accel_scaling.fill.nodes import with_dependencies
+from accel_scaling.fill.places import unknown_region
 from accel_scaling.fill.promise import Promise, promise_for, with_users_own
 from accel_scaling.quarantine.policy import check_names, confirmation_policy, quarantine_policy
 
@@ -41,7 +43,12 @@ def check_shape(config: Any) -> dict[str, Any]:
                 f"this is not a cluster config: `{key}` is missing or empty; see example_clusters/ for complete ones"
             )
     head = config.get("head_node_type")
-    if head not in config["available_node_types"]:
+    for name in config["available_node_types"]:
+        if not isinstance(name, str):
+            raise ClusterConfigError(
+                f"available_node_types has a node type {_as_yaml(name)}, which YAML reads as no text; quote it"
+            )
+    if not isinstance(head, str) or head not in config["available_node_types"]:
         raise ClusterConfigError(f"head_node_type is {head!r}, which is not one of available_node_types")
     for name, node_type in config["available_node_types"].items():
         if not isinstance(node_type, dict) or not isinstance(node_type.get("node_config") or {}, dict):
@@ -151,7 +158,17 @@ def fill(config: dict[str, Any], catalog: Catalog, *, places: bool = True) -> tu
     for name, promise in promised.items():
         filled["available_node_types"][name]["resources"] = promise.resources
         filled["available_node_types"][name]["labels"] = promise.labels
-    return filled, [*(note for promise in promised.values() for note in promise.notes), *notes]
+    # Cloud TPU has regions of its own, which no list of machine types names.
+    said = _of_region(config, catalog) if places and not any(one.slice for one in found.values()) else []
+    return filled, [*said, *(note for promise in promised.values() for note in promise.notes), *notes]
+
+
+def _of_region(config: dict[str, Any], catalog: Catalog) -> list[str]:
+    """Return the note about a region that nobody knows."""
+    cloud = reader_of(config["provider"])
+    region = config["provider"].get("region") if cloud is aws else cloud.region_of(config)
+    note = unknown_region(cloud.CLOUD, region, catalog.places(cloud.CLOUD).regions) if region else None
+    return [note] if note else []
 
 
 def catalog_of(config: dict[str, Any]) -> Catalog:
@@ -160,7 +177,8 @@ def catalog_of(config: dict[str, Any]) -> Catalog:
     Raises:
         CatalogFileError: one of those files is missing or wrong.
     """
-    return load_catalog(user_catalogs(config.get("provider") or {}))
+    provider = config.get("provider")
+    return load_catalog(user_catalogs(provider) if isinstance(provider, dict) else [])  # check_shape() refuses it
 
 
 def user_catalogs(provider: dict[str, Any]) -> list[Path]:
@@ -201,12 +219,20 @@ def _users_own(where: str, node_type: dict[str, Any]) -> tuple[dict[str, int], d
     resources, labels = node_type.get("resources") or {}, node_type.get("labels") or {}
     if not isinstance(resources, dict) or not isinstance(labels, dict):
         raise ClusterConfigError(f"{where}: resources and labels must hold names and values")
+    for name in (*resources, *labels):
+        if not isinstance(name, str):
+            raise ClusterConfigError(f"{where}: the name {_as_yaml(name)} is no text for YAML; quote it")
     for name, value in resources.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ClusterConfigError(
                 f"{where}.resources.{name} is {value!r}; Ray's cluster files take whole numbers of 0 or more there"
             )
     return resources, labels
+
+
+def _as_yaml(value: Any) -> str:
+    """Return a value as it stands in the file: ``5``, ``true``, ``null``."""
+    return json.dumps(value, default=str)
 
 
 def _kind(value: Any) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.files import REFRESH_FOLDER
+from accel_scaling.catalog.near import hint
 from accel_scaling.catalog.places import short_zone
 from accel_scaling.errors import ClusterConfigError
 
@@ -18,6 +19,22 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.offered import Where
 
 _NAMED = 3  # regions that an error names
+
+
+def unknown_region(cloud: str, region: str, known: Sequence[str]) -> str | None:
+    """Return the note about a region that no places file has: a new one, or a misspelt one; None for a known one.
+
+    Args:
+        cloud: whose region it is.
+        region: the cluster's.
+        known: every region that a row names; nothing is said where there are none.
+    """
+    if not known or region in known:
+        return None
+    return (
+        f"provider.region: {region} is a region that no places file has{hint(region, known)}; where it is new, "
+        f"~/.accel_scaling/{cloud}_places.csv can have it"
+    )
 
 
 def check_region(key: str, name: str, where: Where, cloud: str, region: str) -> None:

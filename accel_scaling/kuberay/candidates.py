@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog.attach import takes_accelerators
 from accel_scaling.catalog.custom import is_custom
 from accel_scaling.catalog.kuberay_rules import Counts, Says
+from accel_scaling.catalog.near import nearest
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.kuberay.names import chips_of, mig_profile_in
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from accel_scaling.kuberay.devices import Devices
     from accel_scaling.kuberay.selectors import Term, Wanted
 
+_LIKE = 0.8  # a slip of the finger: Azure's Standard_NC24ads_A100_v4 is like none
 _NEAR = 0.1  # a cloud's figure for a device's memory and the driver's differ by less
 
 
@@ -83,8 +85,10 @@ def _of_term(term: Term, devices: Devices, catalog: Catalog) -> Candidates:
     if trouble:
         return trouble
     machines = _machines(by_machine, catalog)
+    if machines is None and not by_chip:
+        return _misspelt(by_machine, catalog)
     if machines is None:
-        return Candidates(tuple(chips), True) if by_chip else Candidates()  # noqa: FBT003 - a field with a name
+        return Candidates(tuple(chips), True)  # noqa: FBT003 - a field with a name
     if by_machine:
         return _on_machines(machines, chips if by_chip else None, by_machine, devices)
     if by_chip and all(each.label.cloud == "aws" for each in by_chip):
@@ -120,6 +124,18 @@ def _machines(wanted: Sequence[Wanted], catalog: Catalog) -> list[MachineType] |
             return None
         found = named if number == 0 else [machine for machine in found if machine in named]
     return found
+
+
+def _misspelt(wanted: Sequence[Wanted], catalog: Catalog) -> Candidates:
+    """Return the trouble with a machine type that nobody knows and that is like one; other clouds' are unlike."""
+    every = [name for cloud in catalog.clouds for name in catalog.machine_types(cloud)]
+    for each in wanted:
+        for value in each.values if each.label.says is Says.MACHINE else ():
+            near = nearest(value, every, cutoff=_LIKE) if _machine(value, catalog) is None else []
+            if near:
+                trouble = f"{each} is no machine type that the catalog knows; nearest: {', '.join(near)}"
+                return Candidates(trouble=trouble, trouble_line=each.line)
+    return Candidates()
 
 
 def _on_machines(

@@ -41,8 +41,7 @@ def answer(cluster: Cluster, question: Question) -> Answer:
         if any("TPU" in _ray.read_request(each).resources for each in node.requests)
     }
     said = [*notes.of_slices(cluster, rows, chips), *notes.of_rounds(cluster, rows), *_ended(found)]
-    kinds = {one.kind for one in pending}
-    return Answer(tuple(rows), tuple(pending), tuple(_limits(cluster, limits, kinds)), tuple(said))
+    return Answer(tuple(rows), tuple(pending), tuple(_limits(cluster, limits)), tuple(said))
 
 
 def _rows(cluster: Cluster, question: Question, found: _ray.Scheduled) -> list[Row]:
@@ -80,24 +79,22 @@ def _keys(requests: Iterable[Any]) -> list[tuple[bytes, int]]:
 def _pending(cluster: Cluster, question: Question, limits: Limits, key: bytes, count: int) -> list[Pending]:
     """Return what to say of one demand that stays pending: those kept by a limit, and those that fit nowhere."""
     demand = question.demands[key]
-    bitten = limits.biting(key, count)
-    if bitten is None:
-        kind, reason = _never(cluster, demand)
-        return [Pending(demand.text, count, demand.resources, "", kind, reason)]
-    kind, kept = bitten
-    which = _which(cluster, limits, kind)
-    reason = f"waits until something else is done: {which}"
-    found = [Pending(demand.text, kept, demand.resources, "", kind, reason)]
-    if kept < count:  # another limit, behind the first
-        found.append(Pending(demand.text, count - kept, demand.resources, "", *_never(cluster, demand)))
+    found = []
+    for kinds, kept in limits.biting(key, count):
+        reason = f"waits until something else is done: {_which(cluster, limits, kinds)}"
+        found.append(Pending(demand.text, kept, demand.resources, "", kinds[0], reason))
+    never = count - sum(one.count for one in found)
+    if never:  # no limit is what keeps them
+        found.append(Pending(demand.text, never, demand.resources, "", *_never(cluster, demand)))
     return found
 
 
 def _pending_gang(cluster: Cluster, question: Question, limits: Limits, key: bytes, count: int) -> Pending:
     gang = question.groups[key]
     bitten = limits.biting(key, count)
-    if bitten is not None:
-        kind, reason = bitten[0], f"the whole group waits: {_which(cluster, limits, bitten[0])}"
+    if bitten:
+        kinds = bitten[0][0]
+        kind, reason = kinds[0], f"the whole group waits: {_which(cluster, limits, kinds)}"
     else:
         kind, reason = _never_gang(cluster, question, gang)
     return Pending(gang.text, count, in_sum(gang.bundles), gang.strategy, kind, reason)
@@ -127,22 +124,23 @@ def _never(cluster: Cluster, demand: Demand) -> tuple[Kind, str]:
     return miss.kind, "; ".join(words)
 
 
-def _which(cluster: Cluster, limits: Limits, kind: Kind, *, wanted_too: bool = False) -> str:
-    """Return which limit it is; with how many would be wanted, where that is asked for."""
-    of_types = limits.exceeded() if kind is Kind.MAX_WORKERS_OF_TYPE else []
+def _which(cluster: Cluster, limits: Limits, kinds: Iterable[Kind], *, wanted_too: bool = False) -> str:
+    """Return which limits these are; with how many would be wanted, where that is asked for."""
+    of_types = limits.exceeded() if Kind.MAX_WORKERS_OF_TYPE in kinds else []
     said = [(f"node type {name}", most, many) for name, many, most in of_types]
-    said = said or [("the cluster", cluster.max_workers, limits.workers_wanted())]
+    if Kind.MAX_WORKERS in kinds or not said:
+        said.insert(0, ("the cluster", cluster.max_workers, limits.workers_wanted()))
     return "; ".join(
         f"max_workers of {what} is {most}" + (f", and {many} would be wanted" if wanted_too else "")
         for what, most, many in said
     )
 
 
-def _limits(cluster: Cluster, limits: Limits, kinds: set[Kind]) -> list[str]:
+def _limits(cluster: Cluster, limits: Limits) -> list[str]:
     return [
-        _which(cluster, limits, kind, wanted_too=True)
+        _which(cluster, limits, (kind,), wanted_too=True)
         for kind in (Kind.MAX_WORKERS, Kind.MAX_WORKERS_OF_TYPE)
-        if kind in kinds
+        if kind in limits.bitten
     ]
 
 

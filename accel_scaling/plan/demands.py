@@ -26,6 +26,7 @@ STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
 TASK_CPUS = 1  # what Ray's tasks and actors ask for where nothing is said (ray/_common/ray_option_utils.py)
 
 _FORM = "expected TYPE[:ACCS][xCOUNT], such as A100:8x16, T4:0.5x4, CPU:4x100 or A100:8+CPU:32"
+MOST = 50_000  # of one demand: Ray's scheduler looks at each of them, some 10,000 a second
 _COUNTED = re.compile(r"(?P<what>.+?)x(?P<count>\d+)")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _MEMORY = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[KMGT]?)(?:i?B)?")
@@ -84,6 +85,10 @@ class Reader:
             return text.strip(), 1
         if int(found["count"]) < 1:
             raise AskingError(f"none of them is no demand; {_FORM}")
+        if len(found["count"]) > len(str(MOST)) or int(found["count"]) > MOST:
+            raise AskingError(
+                f"so many are not planned at once, {MOST} at the most; what is pending beyond tells no more"
+            )
         return found["what"], int(found["count"])
 
     def _term(self, text: str, *, first: bool = False) -> tuple[list[str], float]:

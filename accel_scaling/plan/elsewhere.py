@@ -9,6 +9,7 @@ from accel_scaling.catalog.rules import CLOUD
 from accel_scaling.catalog.tpu import slices_with
 from accel_scaling.fill.promise import accelerator_types, promise_for
 from accel_scaling.fill.tpu import head_resource
+from accel_scaling.plan.misses import said_amount
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,10 +35,27 @@ def would(want: Wanted, cloud: str, catalog: Catalog, like: Iterable[str]) -> st
     found = found or (_attached(want, catalog) if cloud == CLOUD else None)
     if found:
         return f"{found} would"
-    most = max((one.count for one in _with_types(want, cloud, catalog)), default=0)
-    if most and want.resource:
-        return f"no machine type of {cloud} has so much; {most} devices are the most"
-    return f"no machine type of {cloud} would"
+    return _nowhere(want, cloud, catalog)
+
+
+def _nowhere(want: Wanted, cloud: str, catalog: Catalog) -> str:
+    """Return why no machine type of a cloud would: it has no such accelerator, not so many, or not so much beside."""
+    if not want.resource:
+        return f"no machine type of {cloud} would"
+    here = list(_with_types(want, cloud, catalog))
+    if not here:
+        others = [each for each in catalog.clouds if each != cloud and any(_with_types(want, each, catalog))]
+        what = " or ".join(want.types) or want.resource
+        return f"no machine type of {cloud} has {what}" + "".join(f"; {each} has" for each in others)
+    enough = [one for one in here if promise_for(one).resources.get(want.resource, 0) >= want.amounts[want.resource]]
+    if not enough:
+        return f"no machine type of {cloud} has so much; {max(one.count for one in here)} devices are the most"
+    for name, value in want.amounts.items():
+        most = max(promise_for(one).resources.get(name, 0) for one in enough)
+        if most < value:
+            asked, has = said_amount(name, value), said_amount(name, most)
+            return f"no machine type of {cloud} with so many has {asked}; {has} is the most"
+    return f"no machine type of {cloud} has all of it"
 
 
 def _machine(want: Wanted, cloud: str, catalog: Catalog, families: set[str]) -> str | None:
@@ -63,7 +81,9 @@ def _with_types(want: Wanted, cloud: str, catalog: Catalog) -> Iterable[MachineT
         types = accelerator_types(machine.chip) if machine.chip else ()
         if want.types and not set(want.types) & set(types):
             continue
-        if bool(machine.chip) == bool(want.types or want.resource):
+        if bool(machine.chip) != bool(want.types or want.resource):
+            continue
+        if machine.chip is None or not want.resource or machine.chip.resource == want.resource:
             yield machine
 
 

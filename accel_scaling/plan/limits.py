@@ -20,11 +20,15 @@ class Limits:
     Args:
         cluster: the cluster file.
         question: what was asked.
+
+    Attributes:
+        bitten: the limits that were found to keep something pending.
     """
 
     def __init__(self, cluster: Cluster, question: Question) -> None:
         self._cluster, self._question = cluster, question
         self._answers: dict[tuple[bool, bool], Any] = {}
+        self.bitten: set[Kind] = set()
 
     def without(self, *, of_types: bool = False, of_cluster: bool = False) -> _ray.Scheduled:
         """Return what Ray answers without max_workers of the node types, or of the cluster."""
@@ -42,19 +46,28 @@ class Limits:
         found: _ray.Scheduled = self._answers[key]
         return found
 
-    def biting(self, pending: bytes, before: int) -> tuple[Kind, int] | None:
-        """Return the limit that keeps a demand pending, and how many it keeps; None where it is none of them.
+    def biting(self, pending: bytes, before: int) -> list[tuple[tuple[Kind, ...], int]]:
+        """Return the limits that keep a demand pending, each with how many it keeps; none where it is none of them.
+
+        Where lifting one of the two limits alone places nothing more, both keep it.
 
         Args:
             pending: the demand's or the placement group's key.
             before: how many stay pending with all limits.
         """
         kept = before - _count(self.without(of_types=True, of_cluster=True), pending)
+        of_cluster = min(kept, before - _count(self.without(of_cluster=True), pending))
+        of_types = min(kept, before - _count(self.without(of_types=True), pending))
         if kept <= 0:
-            return None
-        if _count(self.without(of_cluster=True), pending) <= before - kept:
-            return Kind.MAX_WORKERS, kept
-        return Kind.MAX_WORKERS_OF_TYPE, kept
+            return []
+        of_cluster, both = max(of_cluster, 0), of_cluster <= 0 and of_types <= 0
+        found: list[tuple[tuple[Kind, ...], int]] = [
+            ((Kind.MAX_WORKERS,), of_cluster),
+            ((Kind.MAX_WORKERS, Kind.MAX_WORKERS_OF_TYPE) if both else (Kind.MAX_WORKERS_OF_TYPE,), kept - of_cluster),
+        ]
+        biting = [(kinds, count) for kinds, count in found if count > 0]
+        self.bitten.update(kind for kinds, _ in biting for kind in kinds)
+        return biting
 
     def exceeded(self) -> list[tuple[str, int, int]]:
         """Return the node types that would be more than their max_workers: name, how many they would be, the limit."""
@@ -69,8 +82,11 @@ class Limits:
         ]
 
     def workers_wanted(self) -> int:
-        """Return how many workers there would be without max_workers of the cluster."""
-        return len(self.without(of_cluster=True).nodes) - 1
+        """Return how many workers there would be without the cluster's max_workers, and the types' if need be."""
+        wanted = len(self.without(of_cluster=True).nodes) - 1
+        if wanted > self._cluster.max_workers:
+            return wanted
+        return len(self.without(of_types=True, of_cluster=True).nodes) - 1
 
 
 def _count(found: _ray.Scheduled, key: bytes) -> int:

@@ -90,7 +90,7 @@ def choose(asked: Asked, cloud: str, catalog: Catalog, region: str | None = None
     if not every:
         raise StarterError(_nowhere(asked, chips, cloud, catalog))
     count = asked.count or min(each.count for each in every)
-    enough = sorted((each for each in every if each.count >= count), key=_smallest_first)
+    enough = sorted((each for each in every if each.count >= count), key=lambda each: _best_first(each, catalog))
     if not enough:
         raise StarterError(_too_many(asked, every, cloud))
     now = [each for each in enough if not _why_not(cloud, each)]
@@ -169,6 +169,12 @@ def _attached(asked: Asked, wanted: set[str], catalog: Catalog) -> list[Choice]:
 def _smallest_first(choice: Choice) -> tuple[int, int, int, int, str]:
     hosts = choice.slice.hosts if choice.slice else 1
     return (choice.count, hosts, choice.machine.vcpus, choice.machine.memory_mib, choice.name)
+
+
+def _best_first(choice: Choice, catalog: Catalog) -> tuple[object, ...]:
+    """Return by what choices are sorted: the smallest first; of machines alike, the one that more regions have."""
+    *size, name = _smallest_first(choice)
+    return (*size, 0 if choice.slice else -len(catalog.where(choice.machine).regions), name)
 
 
 def _why_not(cloud: str, choice: Choice) -> str | None:
