@@ -65,3 +65,16 @@ def test_a_region_that_nobody_knows_is_noted(
     assert main([command[0], str(path), *command[1:]]) == 0
     said = capsys.readouterr()
     assert "no places file" not in said.out + said.err
+
+
+@pytest.mark.parametrize("command", [["fill"], ["plan", "--demand", "A10G"]], ids=["fill", "plan"])
+def test_zones_of_another_region_are_refused(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(FILE.replace("us-west-2", "us-west-2, availability_zone: us-east-1a"), encoding="utf-8")
+    assert main([command[0], str(path), *command[1:]]) == 2
+    said = f"{path}:2: provider.region is 'us-west-2', and provider.availability_zone us-east-1a is in us-east-1; make"
+    assert said in capsys.readouterr().err
+    path.write_text(FILE.replace("us-west-2", 'us-west-2, availability_zone: "us-west-2a, us-west-2-lax-1a"'))
+    assert main([command[0], str(path), *command[1:]]) == 0

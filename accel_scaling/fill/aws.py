@@ -79,15 +79,29 @@ def check_place(
     found: Machine,
     catalog: Catalog,
 ) -> None:
-    """Refuse an instance type that the cluster's region does not have, as far as the catalog knows.
+    """Refuse zones of another region, and an instance type that the region does not have, as far as the catalog knows.
 
     Raises:
-        ClusterConfigError: names regions that have it.
+        ClusterConfigError: names the zone, or regions that have the type.
     """
     region = provider.get("region")
     if isinstance(region, str):
+        _check_zones(provider, region)
         key = f"{where}.node_config.InstanceType"
         check_region(key, found.name, catalog.where(found.machine), CLOUD, region)
+
+
+def _check_zones(provider: dict[str, Any], region: str) -> None:
+    for zone in _zones(provider):
+        of = ZONE.fullmatch(zone)  # a Local Zone's name is another: us-west-2-lax-1a
+        if of and of[1] != region:
+            raise ClusterConfigError(
+                f"provider.region is {region!r}, and provider.availability_zone {zone} is in {of[1]}; make them agree"
+            )
+
+
+def _zones(provider: dict[str, Any]) -> list[str]:
+    return [zone.strip() for zone in str(provider.get("availability_zone") or "").split(",") if zone.strip()]
 
 
 def place_labels(provider: dict[str, Any], node_config: dict[str, Any]) -> dict[str, str]:
@@ -97,7 +111,7 @@ def place_labels(provider: dict[str, Any], node_config: dict[str, Any]) -> dict[
     region = provider.get("region")
     if region:
         labels[LABEL_REGION] = str(region)
-    zones = [zone.strip() for zone in str(provider.get("availability_zone") or "").split(",") if zone.strip()]
+    zones = _zones(provider)
     if len(zones) == 1:
         labels[LABEL_ZONE] = zones[0]
     return labels
