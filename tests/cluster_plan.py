@@ -21,7 +21,7 @@ from ray.util.placement_group import placement_group
 import accel_scaling as acc
 
 SOON_S = 90
-ROUNDS = 4  # one may have begun before; one queues the nodes, one asks for them, and one finds nothing more to do
+ROUNDS = 4  # one queues the nodes, one asks the cloud for them, one finds nothing more to do, and one more
 
 
 def status(client: Any) -> Any:
@@ -31,21 +31,30 @@ def status(client: Any) -> Any:
 
 
 def settled(client: Any, asked: int) -> Any:
-    """What v2 reports after it has looked several times at all that was asked."""
-    seen = None
+    """What v2 reports after it has looked several times at all that was asked.
+
+    Each round asks for the cluster's state, and says which version it was given. (`autoscaler_state_version` is no
+    count of rounds: it stands still while no node changes.)
+    """
+    complete, rounds = None, set[int]()
     for _ in range(SOON_S * 10):
         told = status(client)
         waiting = told.cluster_resource_state
         there = sum(one.count for one in waiting.pending_resource_requests) + len(
             waiting.pending_gang_resource_requests
         )
-        version = told.autoscaling_state.autoscaler_state_version
-        if seen is None and there == asked:
-            seen = version
-        if seen is not None and version >= seen + ROUNDS:
+        if complete is None and there == asked:
+            complete = waiting.cluster_resource_state_version
+        looked_at = told.autoscaling_state.last_seen_cluster_resource_state_version
+        if complete is not None and looked_at > complete:
+            rounds.add(looked_at)
+        if len(rounds) >= ROUNDS:
             return told
         time.sleep(0.1)
-    raise SystemExit(f"of {asked} demands, the autoscaler was not told within {SOON_S} s, or it does not go round")
+    raise SystemExit(
+        f"within {SOON_S} s the autoscaler was told of {there} of {asked} demands (of all at version {complete}) and "
+        f"looked at them {len(rounds)} times:\n{told}"
+    )
 
 
 def main(asked: dict[str, Any]) -> dict[str, Any]:

@@ -140,6 +140,21 @@ def test_a_second_head_on_the_machine_gets_a_port_that_its_workers_find(tmp_path
     assert worker[-1] == f"--address=127.77.0.4:{given}"
 
 
+def test_of_two_heads_that_start_at_once_only_one_gets_a_port_though_nothing_listens_yet():
+    port = shim_ports.free_port()
+    code = (
+        "import os, sys; from accel_scaling.local_hosts.shim_ports import claim; "
+        f"print(claim({port}), flush=True); os.execv('/bin/cat', ['cat'])"
+    )
+    ray_start = [sys.executable, "-c", code]
+    with subprocess.Popen(ray_start, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "True\n"
+        assert shim_ports.is_free(port)
+        assert subprocess.run(ray_start, check=False, input="", capture_output=True, text=True).stdout == "False\n"
+        first.stdin.close()
+    assert subprocess.run(ray_start, check=False, input="", capture_output=True, text=True).stdout == "True\n"
+
+
 def test_marked_processes_are_found_with_their_descendants_and_killed():
     marker = "test-mark/i-1"
     code = "import subprocess; p = subprocess.Popen(['sleep', '100'], env={}); print('up', flush=True); p.wait()"

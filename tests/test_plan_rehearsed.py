@@ -48,7 +48,8 @@ def test_what_is_launched_is_what_was_planned(path: Path) -> None:
     _, answer = planned(config, catalog_of(config), words)
     assert answer.launch == first["launches"], "what a reader of the file expects"
     with cluster(config, kind=Kind.PROCESSES) as one:
-        assert one.ray("up", "-y", "--no-config-cache", str(one.path)).returncode == 0
+        up = one.ray("up", "-y", "--no-config-cache", str(one.path))
+        assert up.returncode == 0, up.stdout[-3000:]
         told: dict[str, Any] = one._said("-c", PROGRAM, json.dumps(first["asked"]))
         head = config["head_node_type"]
         assert Counter(told["nodes"]) - Counter({head: 1}) == answer.launch
