@@ -256,6 +256,12 @@ def test_each_limit_is_named_for_what_it_keeps_and_both_where_lifting_one_would_
     )
     (pending,) = plan(config, "A100-80G:8x3").pending
     assert pending.reason == f"{said}the cluster is 2; max_workers of node type a100 is 2"
+    # of the types whose limit bites, those that the demand fits
+    assert {(one.text, one.reason) for one in plan(config, "A100-80G:8x3", "T4x3").pending} == {
+        ("A100-80G:8", f"{said}the cluster is 2; max_workers of node type a100 is 2"),
+        ("T4", f"{said}the cluster is 2"),
+        ("T4", f"{said}node type t4 is 2"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def _pending(cluster: Cluster, question: Question, limits: Limits, key: bytes, c
     demand = question.demands[key]
     found = []
     for kinds, kept in limits.biting(key, count):
-        reason = f"waits until something else is done: {_which(cluster, limits, kinds)}"
+        reason = f"waits until something else is done: {_which(cluster, limits, kinds, _fitting(question, [demand]))}"
         found.append(Pending(demand.text, kept, demand.resources, "", kinds[0], reason))
     never = count - sum(one.count for one in found)
     if never:  # no limit is what keeps them
@@ -94,7 +94,8 @@ def _pending_gang(cluster: Cluster, question: Question, limits: Limits, key: byt
     bitten = limits.biting(key, count)
     if bitten:
         kinds = bitten[0][0]
-        kind, reason = kinds[0], f"the whole group waits: {_which(cluster, limits, kinds)}"
+        which = _which(cluster, limits, kinds, _fitting(question, gang.bundles))
+        kind, reason = kinds[0], f"the whole group waits: {which}"
     else:
         kind, reason = _never_gang(cluster, question, gang)
     return Pending(gang.text, count, in_sum(gang.bundles), gang.strategy, kind, reason)
@@ -124,21 +125,27 @@ def _never(cluster: Cluster, demand: Demand) -> tuple[Kind, str]:
     return miss.kind, "; ".join(words)
 
 
-def _which(cluster: Cluster, limits: Limits, kinds: Iterable[Kind], *, wanted_too: bool = False) -> str:
-    """Return which limits these are; with how many would be wanted, where that is asked for."""
+def _fitting(question: Question, demands: Iterable[Demand]) -> frozenset[str]:
+    """Return the node types that one of the demands fits: another's max_workers says nothing of them."""
+    requests = [_ray.resource_request(each.resources, each.selectors) for each in demands]
+    return frozenset(name for name, one in question.types.items() if any(_ray.fits(one, each) for each in requests))
+
+
+def _which(cluster: Cluster, limits: Limits, kinds: Iterable[Kind], of: frozenset[str] | None = None) -> str:
+    """Return which limits these are: those of these node types; or of all, with how many would be wanted."""
     of_types = limits.exceeded() if Kind.MAX_WORKERS_OF_TYPE in kinds else []
-    said = [(f"node type {name}", most, many) for name, many, most in of_types]
+    said = [(f"node type {name}", most, many) for name, many, most in of_types if of is None or name in of]
     if Kind.MAX_WORKERS in kinds or not said:
         said.insert(0, ("the cluster", cluster.max_workers, limits.workers_wanted()))
     return "; ".join(
-        f"max_workers of {what} is {most}" + (f", and {many} would be wanted" if wanted_too else "")
+        f"max_workers of {what} is {most}" + (f", and {many} would be wanted" if of is None else "")
         for what, most, many in said
     )
 
 
 def _limits(cluster: Cluster, limits: Limits) -> list[str]:
     return [
-        _which(cluster, limits, (kind,), wanted_too=True)
+        _which(cluster, limits, (kind,))
         for kind in (Kind.MAX_WORKERS, Kind.MAX_WORKERS_OF_TYPE)
         if kind in limits.bitten
     ]
