@@ -21,6 +21,7 @@ from typing import Any, Literal
 from accel_scaling.emulated.own import own_hardware
 from accel_scaling.emulated.plugged import rows_of_plug_ins
 from accel_scaling.errors import RehearsalError
+from accel_scaling.installed import missing
 
 TABLE = Path(__file__).with_name("hardware.csv")
 
@@ -159,7 +160,7 @@ def _recording() -> dict[str, dict[str, Any]]:
     # Found without importing moto: its package import alone takes longer than a whole look-up here.
     spec = importlib.util.find_spec("moto")
     if spec is None or spec.origin is None:
-        raise RehearsalError("a rehearsal needs moto; install it, in your clone, with `pip install -e '.[rehearse]'`")
+        raise missing("moto", "rehearse")
     path = Path(spec.origin).parent / "ec2" / "resources" / "instance_types.json.gz"
     try:
         return dict(json.loads(gzip.decompress(path.read_bytes())))

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from accel_scaling.fill.cluster import reader_of
+from accel_scaling.installed import missing
 
 # Ray reads these before it imports our class, and crashes without them: a file must carry them itself.
 NEEDED_BY_RAY = ("setup_commands", "head_setup_commands", "worker_setup_commands", "max_workers")
@@ -46,13 +47,11 @@ def ray_defaults(cloud: str) -> dict[str, Any]:
     """Return Ray's own `<cloud>/defaults.yaml`, found without importing ray.
 
     Raises:
-        ModuleNotFoundError: Ray is not installed.
+        NotInstalledError: Ray is not installed.
     """
     spec = importlib.util.find_spec("ray")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError(
-            f"ray is not installed; install it, in your clone, with `pip install -e '.[{cloud}]'`"
-        )
+        raise missing("ray", cloud)
     path = Path(spec.origin).parent / "autoscaler" / cloud / "defaults.yaml"
     # safe_load by its C form where there is one: within `ray up`'s fill it takes 1 ms instead of 10.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(path.read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from accel_scaling.errors import RehearsalError
+from accel_scaling.installed import missing
 from accel_scaling.local_gce.refusals import ApiError, invalid, no_such_method
 from accel_scaling.providers.gcp_schemas import SchemaError, Schemas, document
 
@@ -176,11 +176,8 @@ def _methods() -> dict[str, list[Method]]:
 def _document(name: str, version: str) -> dict[str, Any]:
     try:
         return document(name, version)
-    except ModuleNotFoundError:
-        raise RehearsalError(
-            "a rehearsal on Google Cloud needs its client; "
-            "install it, in your clone, with `pip install -e '.[rehearse]'`"
-        ) from None
+    except ModuleNotFoundError as error:
+        raise missing(error.name, "rehearse") from None
 
 
 def _specs(node: dict[str, Any]) -> list[dict[str, Any]]:
