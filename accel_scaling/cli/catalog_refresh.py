@@ -67,7 +67,7 @@ def said(result: Result) -> str:
     """Return what people read of a refresh."""
     answer = result.answer
     types = f"{_counted(len(answer.types), 'machine type')} in {_counted(len(answer.offered), 'region')}"
-    lines = [f"{answer.cloud}: {_interrupted(answer)}{types}{'; nothing changed' if result.same else ''}"]
+    lines = [f"{answer.cloud}: {_interrupted(answer)}{types}{_same(result)}"]
     lines += _failed(answer.failed)
     lines += _part("the API says too little of", [f"{name}: {why}" for name, why in sorted(answer.lacking.items())])
     lines += _part("added", [_row(row) for row in result.added])
@@ -78,6 +78,13 @@ def said(result: Result) -> str:
     lines += _new_chips(result)
     names = " and ".join(str(path) for path in (result.written or result.files))
     return "\n".join([*lines, "", f"wrote {names}" if result.written else f"{names} stay as they are"])
+
+
+def _same(result: Result) -> str:
+    """Say that look-ups answer as before; of a first refresh, whose files only repeat what ships, not "nothing"."""
+    if not result.same:
+        return ""
+    return "; all as the catalog has it" if result.written else "; nothing changed"
 
 
 def _interrupted(answer: Answer) -> str:
