@@ -134,6 +134,8 @@ def _shipped(cloud):
     [
         (f"N9:\n  {{{NVIDIA}, detected_type: N8, driver_names: [NVIDIA N9]}}", (2, "detected_type"), "expected N9"),
         (f"S9: {{{NVIDIA}, detected_type: null, variant: L4, partition_of: L4, driver_names: [NVIDIA L4-9Q]}}", (1, "variant"), "expected a name of the slice alone"),  # noqa: E501 - a table
+        ("N9: {family: nvidea, resource: GPU, detected_type: N9}", (1, "family"), "tpu, or a plug-in's; nearest: nvidia"),  # noqa: E501 - a table
+        ("N9: {family: none, resource: GPU, detected_type: N9}", (1, "family"), "expected amd, apple, ascend, "),
         ("N9: {family: nvidia, resource: NPU, detected_type: N9}", (1, "resource"), "is NPU; expected GPU"),
         ("S9: {family: nvidia, resource: GPU, detected_type: null, variant: S9, partition_of: L4, memory_mib: 99999}", (1, "memory_mib"), "expected less than 22888, that of L4"),  # noqa: E501 - a table
         (f"N9: {{{NVIDIA}, detected_type: L4, driver_names: [NVIDIA L4]}}", (1, "driver_names"), "which L4 has too"),
@@ -150,6 +152,18 @@ def test_an_accelerator_that_cannot_be_is_named_with_its_line_and_field(check, t
         return
     assert found[:2] == where
     assert words in found[2]
+
+
+def test_a_family_that_may_be_a_plug_ins_is_a_note(tmp_path, capsys):
+    chips = tmp_path / "chips.yaml"
+    chips.write_text("N9: {family: ferrum, resource: FERRUM, detected_type: N9}\n")
+    assert main(["catalog", "check", str(chips)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "ok: 0 machine types, 1 accelerators\n"
+    assert shown.err.startswith(f"note: {chips}:1: N9: family is ferrum; expected amd, ")
+    assert main(["catalog", "check", str(chips), "--json"]) == 0
+    (note,) = json.loads(capsys.readouterr().out)["notes"]
+    assert (note["line"], note["column"]) == (1, "family")
 
 
 def test_sharing_a_bus_id_is_right_where_it_is_declared(check):

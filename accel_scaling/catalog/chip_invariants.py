@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.invariants import Checked, Wrong
 from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.catalog.near import hint
 from accel_scaling.detect.apple import chip_in
 from accel_scaling.detect.names import ray_nvidia_type
 
@@ -25,6 +26,16 @@ def nothing_is_left_to_fill_in(checked: Checked) -> Iterator[Wrong]:
         for field, value in (*values, ("because", chip.because), ("source", chip.source)):
             if value and value.startswith(TO_FILL_IN):
                 yield Wrong(chip, field, f"{chip.name}: {field} is still {value}; expected what it describes")
+
+
+def a_family_is_known(checked: Checked) -> Iterator[Wrong]:
+    """Nobody looks for devices of a family that is not known; that of a plug-in has its own resource."""
+    taken = {chip.resource for chip in checked.chips.values() if chip.family in checked.chip_families}
+    for chip in _own(checked):
+        if chip.family not in checked.chip_families:
+            known = sorted(checked.chip_families)
+            text = f"family is {chip.family}; expected {', '.join(known)}, or a plug-in's{hint(chip.family, known)}"
+            yield Wrong(chip, "family", f"{chip.name}: {text}", may_be=chip.resource not in taken)
 
 
 def the_type_is_what_ray_detects(checked: Checked) -> Iterator[Wrong]:
@@ -104,6 +115,7 @@ def what_is_surprising_says_why(checked: Checked) -> Iterator[Wrong]:
 
 CHIPS: tuple[Callable[[Checked], Iterator[Wrong]], ...] = (
     nothing_is_left_to_fill_in,
+    a_family_is_known,
     the_type_is_what_ray_detects,
     a_family_has_one_resource,
     a_slice_has_less_memory_than_its_whole,

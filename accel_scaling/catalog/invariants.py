@@ -18,7 +18,7 @@ from accel_scaling.catalog.places import family_of
 from accel_scaling.catalog.schema import MIXED, UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from accel_scaling.catalog.files import Source
     from accel_scaling.catalog.model import Chip, MachineType
@@ -29,11 +29,15 @@ _COUNT_IN_NAME = re.compile(r"-([0-9]+)[gt](?:-|$)")  # Google's a2-highgpu-8g, 
 
 
 class Wrong(NamedTuple):
-    """One thing that is wrong: with what, in which column or field, and what is expected."""
+    """One thing that is wrong: with what, in which column or field, and what is expected.
+
+    ``may_be``: it may be right, where it is new: a note rather than a mistake.
+    """
 
     of: MachineType | Chip
     column: str
     text: str
+    may_be: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Checked:
         base: the shipped rows and the files' own that are no corrections: what corrections stand on.
         chips: every accelerator that is known.
         own: the names of those that are checked.
+        chip_families: every family of accelerators, those of plug-ins too.
     """
 
     files: Sequence[tuple[Source, Rows]]
@@ -53,6 +58,7 @@ class Checked:
     base: Rows
     chips: Mapping[str, Chip]
     own: Sequence[str]
+    chip_families: Collection[str]
 
     @property
     def rows(self) -> Iterator[MachineType]:
