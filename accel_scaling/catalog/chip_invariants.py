@@ -63,6 +63,14 @@ def a_family_has_one_resource(checked: Checked) -> Iterator[Wrong]:
             yield Wrong(chip, "resource", f"{chip.name}: {text}")
 
 
+def a_tpu_chip_is_one_unit(checked: Checked) -> Iterator[Wrong]:
+    """Ray's resource TPU counts chips, not their cores; the topology of a slice does, too."""
+    for chip in _own(checked):
+        if chip.family == "tpu" and chip.units_per_device != 1:
+            text = f"units_per_device is {chip.units_per_device}; expected 1, as Ray counts the chips of a TPU"
+            yield Wrong(chip, "units_per_device", f"{chip.name}: {text}")
+
+
 def a_slice_has_less_memory_than_its_whole(checked: Checked) -> Iterator[Wrong]:
     """A slice is a part of a device."""
     for chip in _own(checked):
@@ -118,6 +126,7 @@ CHIPS: tuple[Callable[[Checked], Iterator[Wrong]], ...] = (
     a_family_is_known,
     the_type_is_what_ray_detects,
     a_family_has_one_resource,
+    a_tpu_chip_is_one_unit,
     a_slice_has_less_memory_than_its_whole,
     a_drivers_name_means_one_chip,
     a_pci_id_means_one_chip_or_says_why_not,
