@@ -10,13 +10,23 @@ from accel_scaling.catalog.attach import ATTACH_FILE, api_names, parse_attach_ru
 from accel_scaling.catalog.chip_invariants import CHIPS
 from accel_scaling.catalog.chips import lines_of, parse_chips
 from accel_scaling.catalog.custom_rules import CUSTOM_FILE, parse_custom_rules
-from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, SHIPPED_FOLDER, Problem, Source, describe, read
+from accel_scaling.catalog.files import (
+    CHIPS_FILE,
+    CORRECTIONS,
+    REFRESH_FOLDER,
+    SHIPPED_FOLDER,
+    Problem,
+    Source,
+    describe,
+    read,
+)
 from accel_scaling.catalog.invariants import ROWS, Checked
 from accel_scaling.catalog.kuberay_rules import parse_kuberay
 from accel_scaling.catalog.load import known_clouds, shipped_catalog, shipped_sources
 from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.node_rules import NO_ACCELERATOR, Needs, parse_boot_disks, parse_families, parse_images
-from accel_scaling.catalog.places import is_places, parse_places
+from accel_scaling.catalog.places import STEM, is_places, parse_places
+from accel_scaling.catalog.places_rules import Names, names_in, new_regions, unknown_types
 from accel_scaling.catalog.rows import parse_rows
 from accel_scaling.catalog.rules import (
     CLOUD,
@@ -30,7 +40,7 @@ from accel_scaling.catalog.rules import (
 )
 from accel_scaling.catalog.tpu_invariants import TPU_FILES, tpu_mistakes
 from accel_scaling.catalog.tpu_rules import GENERATIONS_FILE, parse_generations, parse_hosts
-from accel_scaling.catalog.users import with_beside
+from accel_scaling.catalog.users import refreshed_files, user_catalog_files, with_beside
 from accel_scaling.errors import CatalogFileError
 from accel_scaling.plugins.load import loaded
 
@@ -105,8 +115,32 @@ def check_files(paths: Sequence[Path] = ()) -> Report:
         report.rules += len(rules)
         _note(report, source, problems)
     checked = Checked(files, *_known(files), chips, list(own), _chip_families(sources))
+    _check_places([each for each in sources if is_places(each.path)], report, checked)
     _hold_invariants(report, sources, checked, own)
     return report
+
+
+def _check_places(sources: Sequence[Source], report: Report, checked: Checked) -> None:
+    """Hold the places to what the catalog has; not while a file is wrong, which may have what seems to lack."""
+
+    def names(cloud: str) -> Names:
+        of_cloud = {name for of, name in checked.known if of == cloud}
+        attached = api_names(checked.chips.values()) if cloud == CLOUD else ()
+        return Names({*of_cloud, *attached}, functools.partial(_more_names, cloud, sources))
+
+    for source in sources if not report.mistakes else ():
+        report.notes += [_mistake(source, each) for each in new_regions(source)]
+        if source.path.resolve().parent.name != REFRESH_FOLDER:  # an API may list a type, and say too little for a row
+            _note(report, source, list(unknown_types(source, names)))
+
+
+def _more_names(cloud: str, places: Sequence[Source]) -> set[str]:
+    """Return the machine types of the files beside places files, of the user's own catalog, and of plug-ins."""
+    beside = [each.path.with_name(f"{each.path.stem.removesuffix(f'_{STEM}')}.csv") for each in places]
+    others = [path for path in user_catalog_files() if path.suffix.lower() == ".csv" and not is_places(path)]
+    files = (path for path in (*beside, *others, *refreshed_files(cloud)) if not is_places(path))
+    plugged = {key for each in loaded().plug_ins.values() for key in each.data.machine_types}
+    return {name for of, name in plugged if of == cloud}.union(*(names_in(path, cloud) for path in files))
 
 
 def _chip_families(sources: Sequence[Source]) -> set[str]:
