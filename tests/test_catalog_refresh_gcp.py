@@ -192,7 +192,7 @@ def test_ctrl_c_while_the_lists_are_read_writes_nothing_and_says_so(cloud, monke
     monkeypatch.setattr(gcp, "patiently", pressed)
     assert main(["catalog", "refresh", "gcp", "--project", PROJECT]) == 130
     assert len(pages) == 1
-    assert capsys.readouterr().err.endswith("interrupted before anything was read to its end: nothing was written\n")
+    assert capsys.readouterr().err.endswith("interrupted before the cloud had answered in full: nothing was written\n")
     assert not default_file("gcp").exists()
 
 

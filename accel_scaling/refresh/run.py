@@ -113,7 +113,9 @@ def _asked(ask: Ask) -> Answer:
     try:
         return ask()
     except KeyboardInterrupt:
-        raise InterruptedRefreshError("interrupted before anything was read to its end: nothing was written") from None
+        raise InterruptedRefreshError(
+            "interrupted before the cloud had answered in full: nothing was written"
+        ) from None
 
 
 def _drop_unread(answer: Answer, before: Mapping[str, MachineType]) -> None:
