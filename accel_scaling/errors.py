@@ -1,5 +1,7 @@
 """Errors whose text is meant for the person at the keyboard: what, where, and what to do about it."""
 
+INTERRUPTED_CODE = 130  # what a shell reports for Ctrl-C
+
 
 class AccelScalingError(Exception):
     """A user's mistake or a fact of the world, in one sentence. Commands print it and exit with 2."""

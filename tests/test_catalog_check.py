@@ -92,6 +92,7 @@ def test_an_invariant_says_in_a_sentence_what_it_is(invariant):
         ("a", "q9.large,12,24576,x86_64,GB200,1", (2, "arch"), "expected arm64, as of every machine with GB200"),
         ("a", "m5.huge,128,8192,x86_64,,", (2, "memory_mib"), "expected memory that grows, where m5."),
         ("gcp_a", "q9-highgpu-8g,96,696320,x86_64,L4,4", (2, "count"), "is 4; expected 8, as its name says"),
+        ("gcp_a", "ct9-x,4,16384,x86_64,TPU-V4,3", (2, "count"), "is 3; expected 1, 2, 4 or 8 chips of TPU-V4"),
         ("a", "n2-standard-4,4,16384,x86_64,,", (2, "cloud"), "is a row of aws; expected gcp, which has it"),
         ("a", "q9.large,2,8192,x86_64,?L5,4", (2, "accelerator"), "is ?L5, which no accelerator's api_names have"),
         ("a", "q9.large,2,8192,x86_64,?L4 + L5,", (2, "accelerator"), "expected the one accelerator that tasks may"),
@@ -134,7 +135,10 @@ def _shipped(cloud):
     [
         (f"N9:\n  {{{NVIDIA}, detected_type: N8, driver_names: [NVIDIA N9]}}", (2, "detected_type"), "expected N9"),
         (f"S9: {{{NVIDIA}, detected_type: null, variant: L4, partition_of: L4, driver_names: [NVIDIA L4-9Q]}}", (1, "variant"), "expected a name of the slice alone"),  # noqa: E501 - a table
+        ("N9: {family: nvidea, resource: GPU, detected_type: N9}", (1, "family"), "tpu, or a plug-in's; nearest: nvidia"),  # noqa: E501 - a table
+        ("N9: {family: none, resource: GPU, detected_type: N9}", (1, "family"), "expected amd, apple, ascend, "),
         ("N9: {family: nvidia, resource: NPU, detected_type: N9}", (1, "resource"), "is NPU; expected GPU"),
+        ("T9: {family: tpu, resource: TPU, detected_type: T9, units_per_device: 2}", (1, "units_per_device"), "expected 1, as Ray counts the chips"),  # noqa: E501 - a table
         ("S9: {family: nvidia, resource: GPU, detected_type: null, variant: S9, partition_of: L4, memory_mib: 99999}", (1, "memory_mib"), "expected less than 22888, that of L4"),  # noqa: E501 - a table
         (f"N9: {{{NVIDIA}, detected_type: L4, driver_names: [NVIDIA L4]}}", (1, "driver_names"), "which L4 has too"),
         (f"N9: {{{NVIDIA}, detected_type: N9, pci_ids: ['10de:27b8']}}", (1, "pci_ids"), "which L4 has too; expected a `because`"),  # noqa: E501 - a table
@@ -152,6 +156,18 @@ def test_an_accelerator_that_cannot_be_is_named_with_its_line_and_field(check, t
     assert words in found[2]
 
 
+def test_a_family_that_may_be_a_plug_ins_is_a_note(tmp_path, capsys):
+    chips = tmp_path / "chips.yaml"
+    chips.write_text("N9: {family: ferrum, resource: FERRUM, detected_type: N9}\n")
+    assert main(["catalog", "check", str(chips)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "ok: 0 machine types, 1 accelerators\n"
+    assert shown.err.startswith(f"note: {chips}:1: N9: family is ferrum; expected amd, ")
+    assert main(["catalog", "check", str(chips), "--json"]) == 0
+    (note,) = json.loads(capsys.readouterr().out)["notes"]
+    assert (note["line"], note["column"]) == (1, "family")
+
+
 def test_sharing_a_bus_id_is_right_where_it_is_declared(check):
     text = f"N9: {{{NVIDIA}, detected_type: N9, pci_ids: ['10de:27b8'], because: as 27b8 of L4, source: pci.ids}}"
     assert check(new__yaml=text) == []
@@ -163,29 +179,6 @@ def test_what_is_promised_is_what_ray_detects_by_rays_own_rule_or_by_ours_where_
     assert chip_invariants._rules()["nvidia"] is ray_nvidia_type
     text = f"N9: {{{NVIDIA}, detected_type: N8, driver_names: [NVIDIA N9]}}"
     assert [found[1] for found in check(new__yaml=text)] == ["detected_type"]
-
-
-# --- the arithmetic of TPU slices ---
-
-
-@pytest.mark.parametrize(
-    ("name", "change", "column", "words"),
-    [
-        ("gcp_tpu.csv", (",TPU-V4,2,", ",TPU-V4,3,"), "suffix_per_chip", "is 3; expected 1 or 2"),
-        ("gcp_tpu.csv", (",TPU-V4,2,", ",L4,2,"), "chip", "is L4, no TPU"),
-        ("gcp_tpu.csv", ("2x2x1 2x2x2 2x2x4 2x4x4,4096", "2x1x3,4096"), "topologies", "has 2x1x3, 6 chips"),
-        ("gcp_tpu.csv", ("8x8x8 8x8x12", "8x8x9"), "default_topologies", "8x8x9, which is no topology of v4"),
-        ("gcp_tpu_hosts.csv", ("v4,many,4,", "v4,many,2,"), "chips", "is 2; expected 4, the count of ct4p-hightpu-4t"),
-        ("gcp_tpu_hosts.csv", ("v4,many,4,ct4p", "v4,many,4,ct5p"), "machine_type", "expected one with TPU-V4"),
-    ],
-)
-def test_slices_that_do_not_add_up_are_named(check, name, change, column, words):
-    text = (SHIPPED_FOLDER / name).read_text()
-    assert change[0] in text
-    found = check(**{name.replace(".", "__"): text.replace(*change, 1)})
-    line = text.partition(change[0])[0].count("\n") + 1
-    assert (line, column) in {each[:2] for each in found}
-    assert any(words in each[2] for each in found)
 
 
 # --- the command ---

@@ -210,7 +210,7 @@ def test_check_takes_rows_and_the_accelerators_that_they_name_together(catalog, 
     mine.write_text(MINE.replace("L4", "N9").replace("x1.", "zz1."))
     assert catalog("check", mine)[0] == 2
     chips = tmp_path / "chips.yaml"
-    chips.write_text("N9: {family: npu, resource: NPU, detected_type: N9}\n")
+    chips.write_text("N9: {family: ascend, resource: NPU, detected_type: N9}\n")
     assert catalog("check", mine, chips)[:2] == (0, "ok: 1 machine types, 1 accelerators\n")
     chips.rename(tmp_path / "accelerators.yaml")
     assert catalog("check", mine)[:2] == (0, "ok: 1 machine types, 1 accelerators\n")

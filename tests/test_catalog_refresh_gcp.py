@@ -7,6 +7,7 @@ import pytest
 from accel_scaling.catalog.check import check_files
 from accel_scaling.catalog.load import chips_here, load_catalog, shipped_catalog
 from accel_scaling.cli.catalog_refresh import said
+from accel_scaling.cli.main import main
 from accel_scaling.errors import UnknownAcceleratorError
 from accel_scaling.local_gce.for_sale import ForSale
 from accel_scaling.local_gce.knobs import Fault
@@ -174,6 +175,24 @@ def test_a_refusal_is_one_sentence_and_writes_nothing(cloud, status, reason, sen
     cloud.engine.knobs.faults = [Fault(LISTS, status=status, reason=reason)]
     with pytest.raises(RefreshError, match=sentence):
         refreshed(lambda: gcp.ask((), PROJECT), "gcp")
+    assert not default_file("gcp").exists()
+
+
+def test_ctrl_c_while_the_lists_are_read_writes_nothing_and_says_so(cloud, monkeypatch, capsys):
+    cloud.engine.knobs.page_size = 1
+    cloud.for_sale.machine_types = {A: [SMALL, {**SMALL, "name": "zz8-standard-2"}]}
+    ask, pages = gcp.patiently, []
+
+    def pressed(*arguments, **named):
+        if pages:
+            raise KeyboardInterrupt
+        pages.append(ask(*arguments, **named))
+        return pages[0]
+
+    monkeypatch.setattr(gcp, "patiently", pressed)
+    assert main(["catalog", "refresh", "gcp", "--project", PROJECT]) == 130
+    assert len(pages) == 1
+    assert capsys.readouterr().err.endswith("interrupted before the cloud had answered in full: nothing was written\n")
     assert not default_file("gcp").exists()
 
 

@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from ray._private.accelerators import tpu as ray_tpu
 from ray._private.accelerators.tpu import TPUAcceleratorManager
 
+from accel_scaling.catalog import invariants, tpu_invariants
+from accel_scaling.catalog.check import check_files
+from accel_scaling.catalog.files import SHIPPED_FOLDER
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.topology import is_type
 from accel_scaling.catalog.tpu import known_slices, slice_of_topology, slice_of_type, slices_with
@@ -231,3 +234,50 @@ def test_a_users_row_for_a_host_is_the_slices_host(tmp_path):
     mine.write_text("instance_type,vcpus,memory_mib,arch,accelerator,count\nct4p-hightpu-4t,200,1024,x86_64,TPU-V4,4\n")
     found = slice_of_type(load_catalog([mine], home=tmp_path), "v4-16")
     assert (found.machine.vcpus, found.machine.memory_mib, found.machine.layer) == (200, 1024, str(mine))
+
+
+# --- the arithmetic of TPU slices ---
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "column", "words"),
+    [
+        ("gcp_tpu.csv", (",TPU-V4,2,", ",TPU-V4,3,"), "suffix_per_chip", "is 3; expected 2"),
+        ("gcp_tpu.csv", (",TPU-V4,2,", ",TPU-V4,1,"), "suffix_per_chip", "of v4 is 1; expected 2"),
+        ("gcp_tpu.csv", (",TPU-V6E,1,", ",TPU-V6E,2,"), "suffix_per_chip", "of v6e is 2; expected 1"),
+        ("gcp_tpu.csv", (",TPU-V4,2,", ",L4,2,"), "chip", "is L4, no TPU"),
+        ("gcp_tpu.csv", (",TPU-V4,2,", ",TPU-V5P,2,"), "chip", "Ray detects as TPU-V5P; expected TPU-V4"),
+        ("gcp_tpu.csv", ("1x1 1x2 2x2", "1x1 2x2 1x2"), "topologies", "1x2 after 2x2; expected the smallest first"),
+        ("gcp_tpu.csv", ("1x1 1x2 2x2", "1x1 1x2 2x2x1"), "topologies", "2x2x1 after 1x2; expected as many edges"),
+        ("gcp_tpu.csv", ("1x1 1x2 2x2", "1x1 1x2 1x2 2x2"), "topologies", "has 1x2 twice"),
+        ("gcp_tpu.csv", (",4096,any,", ",4100,any,"), "cubes_to_chips", "expected a multiple of 64"),
+        ("gcp_tpu.csv", (",4096,any,320,", ",4096,any,5000,"), "compact_to_chips", "expected at most 4096"),
+        ("gcp_tpu.csv", ("8x8x8 8x8x12", "8x8x8 4x8x16"), "default_topologies", "8x8x8 and 4x8x16, each 512 chips"),
+        (
+            "gcp_tpu_hosts.csv",
+            ("v5litepod,one,2,", "v5litepod,one,3,"),
+            "chips",
+            "expected a number that a topology of",
+        ),
+        ("gcp_tpu_hosts.csv", ("v2,many,4,", "v2,many,2,"), "chips", "is 2; expected 4, as a host of v2 alone has"),
+        ("gcp_tpu.csv", ("2x2x1 2x2x2 2x2x4 2x4x4,4096", "2x1x3,4096"), "topologies", "has 2x1x3, 6 chips"),
+        ("gcp_tpu.csv", ("8x8x8 8x8x12", "8x8x9"), "default_topologies", "8x8x9, which is no topology of v4"),
+        ("gcp_tpu_hosts.csv", ("v4,many,4,", "v4,many,2,"), "chips", "is 2; expected 4, the count of ct4p-hightpu-4t"),
+        ("gcp_tpu_hosts.csv", ("v4,many,4,ct4p", "v4,many,4,ct5p"), "machine_type", "expected one with TPU-V4"),
+    ],
+)
+def test_slices_that_do_not_add_up_are_named(tmp_path, name, change, column, words):
+    text = (SHIPPED_FOLDER / name).read_text()
+    assert change[0] in text
+    file = tmp_path / name
+    file.write_text(text.replace(*change, 1))
+    found = check_files([file]).mistakes
+    line = text.partition(change[0])[0].count("\n") + 1
+    assert (line, column) in {(each.line, each.column) for each in found}
+    assert any(words in each.text for each in found)
+
+
+def test_the_number_in_an_accelerator_type_is_held_to_what_ray_counts():
+    for name, cores in tpu_invariants._CORES_OF.items():
+        assert cores == ray_tpu.get_tpu_cores_per_chip(f"{generations()[name].ray_name}-8"), name
+    assert invariants.TPU_CHIPS == ray_tpu.TPU_VALID_CHIP_OPTIONS

@@ -83,6 +83,32 @@ def test_check_reads_what_belongs_to_a_file_and_by_itself_what_lies_at_home(
     assert "bad.csv:1: column 'region' is not known" in capsys.readouterr().out
 
 
+def test_check_of_places_names_unknown_types_and_notes_new_regions(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "us-west-2,g5.xlrage,,\nus-west-2,q9,,\nus-west-2,q9.xlarge,,\nus-west-2,q7.large,,\nus-west-7,g5,,\n"
+    google = "us-central1,nvidia-tesla-t4,a,\nus-central1,n2-custom,,\nus-central1,a2-highgpu,,\n"
+    Path("mine_places.csv").write_text(f"region,types,zones,source\n{rows}{google}", encoding="utf-8")
+    wrong = ["mine_places.csv:2: types is g5.xlrage, which no catalog file has", "mine_places.csv:5: types is q7.large"]
+    for command in (["mine.csv"], ["mine_places.csv"]):  # what lies beside it is found
+        assert main(["catalog", "check", *command]) == 2
+        shown = capsys.readouterr()
+        lines = shown.out.splitlines()
+        assert len(lines) == 2
+        assert all(line.startswith(start) for line, start in zip(lines, wrong, strict=True))
+        assert "nearest: g5.xlarge" in lines[0]
+        assert shown.err.startswith(
+            "note: mine_places.csv:6: region us-west-7 is in no places file that ships; nearest:"
+        )
+        assert shown.err.count("\n") == 1
+    home = Path.home() / ".accel_scaling" / "refresh"
+    home.mkdir(parents=True)
+    (home / "aws.csv").write_text(HEADER + "q7.large,1,1,x86_64,,\n", encoding="utf-8")
+    Path("mine_places.csv").write_text(
+        "region,types,zones,source\nus-west-7,*,,EC2\nus-west-7,q7,,\n", encoding="utf-8"
+    )
+    assert main(["catalog", "check", "mine_places.csv"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_gpus_that_are_attached_are_found_in_a_region_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["catalog", "find", "--accelerator", "T4", "--region", "us-central1", "--cloud", "gcp"]) == 0
     said = capsys.readouterr().out

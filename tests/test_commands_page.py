@@ -18,7 +18,7 @@ from accel_scaling.cli.catalog_text import describe, describe_slice
 from accel_scaling.cli.status import as_json
 from accel_scaling.confirm.verdict import Verdict, VerdictWord
 from accel_scaling.detect.model import Found
-from accel_scaling.errors import AccelScalingError
+from accel_scaling.errors import INTERRUPTED_CODE, AccelScalingError
 from accel_scaling.quarantine.ledger import Ledger
 from tests.commands_page import PAGE, commands, rewritten, sections
 
@@ -85,7 +85,7 @@ def test_every_exit_code_of_a_command_is_in_its_section(name: str) -> None:
 
 def test_the_exit_codes_that_every_command_has_are_in_the_pages_table() -> None:
     table = {int(code) for code in re.findall(r"^\| (\d+) \|", TEXT, re.MULTILINE)}
-    assert {0, AccelScalingError.exit_code, cli.INTERRUPTED} <= table
+    assert {0, AccelScalingError.exit_code, INTERRUPTED_CODE} <= table
     every = [importlib.import_module(f"accel_scaling.cli.{name}") for name in cli.COMMANDS]
     assert set().union(returned_codes(cli), *map(returned_codes, every)) <= table
 

@@ -146,7 +146,7 @@ def test_what_nobody_has_listed_is_not_said_to_be_missing() -> None:
     assert at.where("m5.large").in_region("eu-west-1") is None  # no file lists all of eu-west-1
     assert at.where("q9.large").in_region("us-west-2") is None  # no row anywhere
     assert at.where("g5.large").in_region("mars-1") is None
-    assert at.where("g5.large", by_family=False).in_region("us-west-2") is None
+    assert at.where("g5.large", private=True).in_region("us-west-2") is None
 
 
 def test_a_zone_that_is_not_among_its_regions_is_not_said_to_lack_anything() -> None:
@@ -203,6 +203,26 @@ def test_a_private_type_is_anywhere_unless_a_row_names_it(home: Path, tmp_path: 
     catalog = load_catalog([tmp_path / "mine.csv"], home=home)
     assert catalog.where(mine).in_region("us-west-1") is False
     assert [each.layer for each in catalog.layers("aws", "p4d.24xlarge")] == [str(tmp_path / "mine.csv"), "aws.csv"]
+
+
+def test_a_private_type_is_bound_by_the_rows_of_its_family_and_of_the_region_in_the_users_own_files(
+    home: Path, tmp_path: Path
+) -> None:
+    mine, places = tmp_path / "mine.csv", tmp_path / "mine_places.csv"
+    mine.write_text(HEADER + "p4d.mine,1,1,x86_64,L4,1\n")
+    (home / ".accel_scaling" / "refresh" / "aws_places.csv").write_text(COLUMNS + "eu-west-1,*,,API\neu-west-1,p4d,,\n")
+
+    def where(rows: str):
+        places.write_text(COLUMNS + rows)
+        catalog = load_catalog([mine], home=home)
+        return catalog.where(catalog.machine_type("aws", "p4d.mine"))
+
+    by_family = where("us-east-1,p4d,az4,\nus-west-2,p4d,-,\n")
+    assert (by_family.regions, by_family.zones("us-east-1")) == (("us-east-1",), ("az4",))
+    assert [by_family.in_region(each) for each in ("us-west-2", "eu-west-1", "mars-1")] == [False, False, None]
+    listed = where("us-west-2,*,az1,me\nus-west-2,g5,,\n")
+    assert [listed.in_region(each) for each in ("us-west-2", "eu-west-1", "us-east-1")] == [False, None, None]
+    assert where("us-west-2,*,az1,me\nus-west-2,p4d,,\n").zones("us-west-2") == ("az1",)
 
 
 def test_a_wrong_places_file_is_refused_with_its_line_where_it_is_asked(home: Path) -> None:

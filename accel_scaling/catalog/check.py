@@ -10,13 +10,23 @@ from accel_scaling.catalog.attach import ATTACH_FILE, api_names, parse_attach_ru
 from accel_scaling.catalog.chip_invariants import CHIPS
 from accel_scaling.catalog.chips import lines_of, parse_chips
 from accel_scaling.catalog.custom_rules import CUSTOM_FILE, parse_custom_rules
-from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, SHIPPED_FOLDER, Problem, Source, describe, read
+from accel_scaling.catalog.files import (
+    CHIPS_FILE,
+    CORRECTIONS,
+    REFRESH_FOLDER,
+    SHIPPED_FOLDER,
+    Problem,
+    Source,
+    describe,
+    read,
+)
 from accel_scaling.catalog.invariants import ROWS, Checked
 from accel_scaling.catalog.kuberay_rules import parse_kuberay
 from accel_scaling.catalog.load import known_clouds, shipped_catalog, shipped_sources
 from accel_scaling.catalog.model import Chip
-from accel_scaling.catalog.node_rules import parse_boot_disks, parse_families, parse_images
-from accel_scaling.catalog.places import is_places, parse_places
+from accel_scaling.catalog.node_rules import NO_ACCELERATOR, Needs, parse_boot_disks, parse_families, parse_images
+from accel_scaling.catalog.places import STEM, is_places, parse_places
+from accel_scaling.catalog.places_rules import Names, names_in, new_regions, unknown_types
 from accel_scaling.catalog.rows import parse_rows
 from accel_scaling.catalog.rules import (
     CLOUD,
@@ -30,8 +40,9 @@ from accel_scaling.catalog.rules import (
 )
 from accel_scaling.catalog.tpu_invariants import TPU_FILES, tpu_mistakes
 from accel_scaling.catalog.tpu_rules import GENERATIONS_FILE, parse_generations, parse_hosts
-from accel_scaling.catalog.users import with_beside
+from accel_scaling.catalog.users import refreshed_files, user_catalog_files, with_beside
 from accel_scaling.errors import CatalogFileError
+from accel_scaling.plugins.load import loaded
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -74,12 +85,14 @@ class Report:
         accelerators: distinct accelerators in the files.
         rules: lines of rule files: what is attached to what, custom machine types, TPU slices, images, places.
         mistakes: everything that is wrong; empty where all is well.
+        notes: what may be a slip, or new.
     """
 
     machine_types: int = 0
     accelerators: int = 0
     rules: int = 0
     mistakes: list[Mistake] = field(default_factory=list)
+    notes: list[Mistake] = field(default_factory=list)
 
     @property
     def problems(self) -> list[str]:
@@ -101,13 +114,52 @@ def check_files(paths: Sequence[Path] = ()) -> Report:
         rules, problems = _parsed(source, chips, sources, of_google)
         report.rules += len(rules)
         _note(report, source, problems)
-    _hold_invariants(report, sources, Checked(files, *_known(files), chips, list(own)), own)
+    checked = Checked(files, *_known(files), chips, list(own), _chip_families(sources))
+    _check_places([each for each in sources if is_places(each.path)], report, checked)
+    _hold_invariants(report, sources, checked, own)
     return report
+
+
+def _check_places(sources: Sequence[Source], report: Report, checked: Checked) -> None:
+    """Hold the places to what the catalog has; not while a file is wrong, which may have what seems to lack."""
+
+    def names(cloud: str) -> Names:
+        of_cloud = {name for of, name in checked.known if of == cloud}
+        attached = api_names(checked.chips.values()) if cloud == CLOUD else ()
+        return Names({*of_cloud, *attached}, functools.partial(_more_names, cloud, sources))
+
+    for source in sources if not report.mistakes else ():
+        report.notes += [_mistake(source, each) for each in new_regions(source)]
+        if source.path.resolve().parent.name != REFRESH_FOLDER:  # an API may list a type, and say too little for a row
+            _note(report, source, list(unknown_types(source, names)))
+
+
+def _more_names(cloud: str, places: Sequence[Source]) -> set[str]:
+    """Return the machine types of the files beside places files, of the user's own catalog, and of plug-ins."""
+    beside = [each.path.with_name(f"{each.path.stem.removesuffix(f'_{STEM}')}.csv") for each in places]
+    others = [path for path in user_catalog_files() if path.suffix.lower() == ".csv" and not is_places(path)]
+    files = (path for path in (*beside, *others, *refreshed_files(cloud)) if not is_places(path))
+    plugged = {key for each in loaded().plug_ins.values() for key in each.data.machine_types}
+    return {name for of, name in plugged if of == cloud}.union(*(names_in(path, cloud) for path in files))
+
+
+def _chip_families(sources: Sequence[Source]) -> set[str]:
+    """Return every family of accelerators: those that ship, of the checked file where it is there, and plug-ins'."""
+    ships = {each.family for each in _needs(sources)} - {NO_ACCELERATOR}
+    return ships | {plug_in.family.name for plug_in in loaded().plug_ins.values()}
+
+
+def _needs(sources: Sequence[Source]) -> list[Needs]:
+    name = NODE_FILES[0]
+    beside = next((each for each in sources if each.path.name == name), None)
+    return parse_families(beside or shipped_rules(name))[0]
 
 
 def _checked_chips(sources: Sequence[Source], report: Report) -> tuple[dict[str, Chip], dict[str, Source]]:
     """Return every accelerator that the files may name, and which file has which of those that are checked."""
     chips = dict(shipped_catalog().chips)
+    for plug_in in loaded().plug_ins.values():
+        chips.update(plug_in.data.chips)
     own: dict[str, Source] = {}
     for source in (each for each in sources if each.is_chips):
         found, problems = parse_chips(source.text, chips)
@@ -168,7 +220,11 @@ def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked
             line = at.get(wrong.column, at[""])
         else:
             source, line = by_label[wrong.of.layer], wrong.of.line
-        found.setdefault(source.label, []).append(Problem(line, wrong.text, wrong.column))
+        problem = Problem(line, wrong.text, wrong.column)
+        if wrong.may_be:
+            report.notes.append(_mistake(source, problem))
+        else:
+            found.setdefault(source.label, []).append(problem)
     tpu = [each for each in sources if each.path.name in TPU_FILES]
     for source, problem in tpu_mistakes(tpu, checked.chips, checked.known) if tpu and not report.mistakes else ():
         found.setdefault(source.label, []).append(problem)
@@ -220,14 +276,16 @@ def _parsed_node_rules(
     if source.path.name == families:
         return parse_families(source)
     if source.path.name == images:
-        beside = next((each for each in sources if each.path.name == families), None)
-        known, _ = parse_families(beside or shipped_rules(families))
-        return parse_images(source, {each.family for each in known}, chips)
+        return parse_images(source, {each.family for each in _needs(sources)}, chips)
     return parse_boot_disks(source)
 
 
 def _note(report: Report, source: Source, problems: Sequence[Problem]) -> None:
-    report.mistakes += [Mistake(source.path, each.line, each.column, each.text) for each in sorted(problems)]
+    report.mistakes += [_mistake(source, each) for each in sorted(problems)]
+
+
+def _mistake(source: Source, problem: Problem) -> Mistake:
+    return Mistake(source.path, problem.line, problem.column, problem.text)
 
 
 def _ours() -> list[Source]:

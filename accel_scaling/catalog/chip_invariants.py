@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.invariants import Checked, Wrong
 from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.catalog.near import hint
 from accel_scaling.detect.apple import chip_in
 from accel_scaling.detect.names import ray_nvidia_type
 
@@ -25,6 +26,16 @@ def nothing_is_left_to_fill_in(checked: Checked) -> Iterator[Wrong]:
         for field, value in (*values, ("because", chip.because), ("source", chip.source)):
             if value and value.startswith(TO_FILL_IN):
                 yield Wrong(chip, field, f"{chip.name}: {field} is still {value}; expected what it describes")
+
+
+def a_family_is_known(checked: Checked) -> Iterator[Wrong]:
+    """Nobody looks for devices of a family that is not known; that of a plug-in has its own resource."""
+    taken = {chip.resource for chip in checked.chips.values() if chip.family in checked.chip_families}
+    for chip in _own(checked):
+        if chip.family not in checked.chip_families:
+            known = sorted(checked.chip_families)
+            text = f"family is {chip.family}; expected {', '.join(known)}, or a plug-in's{hint(chip.family, known)}"
+            yield Wrong(chip, "family", f"{chip.name}: {text}", may_be=chip.resource not in taken)
 
 
 def the_type_is_what_ray_detects(checked: Checked) -> Iterator[Wrong]:
@@ -50,6 +61,14 @@ def a_family_has_one_resource(checked: Checked) -> Iterator[Wrong]:
         if other.resource != chip.resource:
             text = f"resource is {chip.resource}; expected {other.resource}, as of {other.name} of the same family"
             yield Wrong(chip, "resource", f"{chip.name}: {text}")
+
+
+def a_tpu_chip_is_one_unit(checked: Checked) -> Iterator[Wrong]:
+    """Ray's resource TPU counts chips, not their cores; the topology of a slice does, too."""
+    for chip in _own(checked):
+        if chip.family == "tpu" and chip.units_per_device != 1:
+            text = f"units_per_device is {chip.units_per_device}; expected 1, as Ray counts the chips of a TPU"
+            yield Wrong(chip, "units_per_device", f"{chip.name}: {text}")
 
 
 def a_slice_has_less_memory_than_its_whole(checked: Checked) -> Iterator[Wrong]:
@@ -104,8 +123,10 @@ def what_is_surprising_says_why(checked: Checked) -> Iterator[Wrong]:
 
 CHIPS: tuple[Callable[[Checked], Iterator[Wrong]], ...] = (
     nothing_is_left_to_fill_in,
+    a_family_is_known,
     the_type_is_what_ray_detects,
     a_family_has_one_resource,
+    a_tpu_chip_is_one_unit,
     a_slice_has_less_memory_than_its_whole,
     a_drivers_name_means_one_chip,
     a_pci_id_means_one_chip_or_says_why_not,

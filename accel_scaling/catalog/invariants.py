@@ -18,22 +18,27 @@ from accel_scaling.catalog.places import family_of
 from accel_scaling.catalog.schema import MIXED, UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from accel_scaling.catalog.files import Source
     from accel_scaling.catalog.model import Chip, MachineType
 
     Rows = Mapping[tuple[str, str], MachineType]
 
+TPU_CHIPS = (1, 2, 4, 8)  # of a host: TPU_VALID_CHIP_OPTIONS of Ray 2.60
 _COUNT_IN_NAME = re.compile(r"-([0-9]+)[gt](?:-|$)")  # Google's a2-highgpu-8g, ct5lp-hightpu-4t
 
 
 class Wrong(NamedTuple):
-    """One thing that is wrong: with what, in which column or field, and what is expected."""
+    """One thing that is wrong: with what, in which column or field, and what is expected.
+
+    ``may_be``: it may be right, where it is new: a note rather than a mistake.
+    """
 
     of: MachineType | Chip
     column: str
     text: str
+    may_be: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Checked:
         base: the shipped rows and the files' own that are no corrections: what corrections stand on.
         chips: every accelerator that is known.
         own: the names of those that are checked.
+        chip_families: every family of accelerators, those of plug-ins too.
     """
 
     files: Sequence[tuple[Source, Rows]]
@@ -53,6 +59,7 @@ class Checked:
     base: Rows
     chips: Mapping[str, Chip]
     own: Sequence[str]
+    chip_families: Collection[str]
 
     @property
     def rows(self) -> Iterator[MachineType]:
@@ -124,6 +131,14 @@ def the_number_in_a_name_is_the_count(checked: Checked) -> Iterator[Wrong]:
             yield Wrong(row, "count", f"count of {row.name} is {row.count}; expected {found[1]}, as its name says")
 
 
+def a_tpu_machine_has_as_many_chips_as_ray_takes(checked: Checked) -> Iterator[Wrong]:
+    """A host of TPU chips has one, two, four or eight: a task of Ray's can ask for no other number."""
+    for row in checked.rows:
+        if row.chip and row.chip.family == "tpu" and row.count not in TPU_CHIPS:
+            text = f"count of {row.name} is {row.count}; expected 1, 2, 4 or 8 chips of {row.chip.name}"
+            yield Wrong(row, "count", text)
+
+
 def a_name_is_of_one_cloud(checked: Checked) -> Iterator[Wrong]:
     """No two clouds have a machine type of the same name: a row in the wrong file would be found by nobody."""
     clouds = sorted({cloud for cloud, _ in checked.base})
@@ -164,6 +179,7 @@ ROWS: tuple[Callable[[Checked], Iterator[Wrong]], ...] = (
     a_chip_that_is_only_in_arm_machines_stays_there,
     more_vcpus_never_come_with_less_memory,
     the_number_in_a_name_is_the_count,
+    a_tpu_machine_has_as_many_chips_as_ray_takes,
     a_name_is_of_one_cloud,
     a_correction_changes_a_row_that_is_there,
     rows_are_sorted,

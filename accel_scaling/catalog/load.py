@@ -139,7 +139,7 @@ def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]], p
         stack += layers
         rows = [source for source in layers if not is_places(source.path)]
         tables[cloud] = functools.partial(_tables, cloud, rows, of_users, chips, clouds)
-        places[cloud] = functools.partial(_offered, cloud, [*layers, *reversed(users)])
+        places[cloud] = functools.partial(_offered, cloud, [*layers, *reversed(users)], {each.label for each in users})
     return Catalog(_version(stack), chips, tables, places)
 
 
@@ -171,11 +171,11 @@ def _of_cloud(cloud: str, layer: Mapping[tuple[str, str], MachineType]) -> Mappi
     return {name: layer[cloud, name] for name in names}
 
 
-def _offered(cloud: str, sources: Sequence[Source]) -> Offered:
+def _offered(cloud: str, sources: Sequence[Source], own: Collection[str]) -> Offered:
     from accel_scaling.catalog.offered import Offered
 
     found = (source for source in sources if is_places(source.path))
-    return Offered(cloud, [(source.label, source.accept(parse_places(source))) for source in found])
+    return Offered(cloud, [(source.label, source.accept(parse_places(source))) for source in found], own)
 
 
 def _version(sources: Iterable[Source]) -> str:

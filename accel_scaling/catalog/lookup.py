@@ -109,13 +109,13 @@ class Catalog:
         """Return where a machine type is to be had.
 
         What is known of its family counts for a type that the cloud itself lists; one that only the user's own
-        catalog has may be anywhere, unless a row of a places file names it.
+        catalog has may be anywhere, unless a row names it, or one of the user's own places files its family or region.
 
         Raises:
             CatalogFileError: a places file has a wrong row.
         """
         private = not any(is_clouds_own(each) for each in self.layers(machine.cloud, machine.name) or [machine])
-        return self.places(machine.cloud).where(machine.name, by_family=not private)
+        return self.places(machine.cloud).where(machine.name, private=private)
 
     def places(self, cloud: str) -> Offered:
         """Return which region of a cloud has what.

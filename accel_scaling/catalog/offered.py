@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from accel_scaling.catalog.places import WHOLE, family_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from accel_scaling.catalog.places import Place, Zones
 
@@ -46,10 +46,13 @@ class Where:
     Attributes:
         rows: what is said of it, by region: its own row, or its family's.
         listed: the regions of which a file lists all that they have, each with that file's row.
+        of_users: for a type that only the user's own catalog has: those of them that the user's own files list, which
+            would have it; elsewhere it may be, until a row says where it is.
     """
 
     rows: Mapping[str, Row]
     listed: Mapping[str, Row]
+    of_users: frozenset[str] = frozenset()
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -60,7 +63,7 @@ class Where:
         """Return whether a region has it; None where nobody knows."""
         if region in self.rows:
             return self.rows[region].zones != ()
-        return False if region in self.listed and self.regions else None
+        return False if region in self.of_users or (region in self.listed and self.regions) else None
 
     def in_zone(self, region: str, zone: str) -> bool | None:
         """Return whether a zone has it; None where nobody knows.
@@ -93,10 +96,12 @@ class Offered:
         cloud: whose they are.
         layers: each a file's label and its rows, the weakest first. A file with a region's own row (``*``) lists all
             that the region has, and replaces what weaker files say of it.
+        own: the labels of the user's own files: what they say of a family counts for the user's own types, too.
     """
 
-    def __init__(self, cloud: str, layers: Iterable[tuple[str, Sequence[Place]]]) -> None:
+    def __init__(self, cloud: str, layers: Iterable[tuple[str, Sequence[Place]]], own: Collection[str] = ()) -> None:
         self._cloud = cloud
+        self._own = frozenset(own)
         self._layers: list[tuple[str, dict[str, dict[str, Place]]]] = []
         for label, places in layers:
             regions: dict[str, dict[str, Place]] = {}
@@ -110,24 +115,28 @@ class Offered:
         """Every region that a row names."""
         return tuple(sorted({region for _, regions in self._layers for region in regions}))
 
-    def where(self, name: str, *, by_family: bool = True) -> Where:
+    def where(self, name: str, *, private: bool = False) -> Where:
         """Return where a machine type is to be had.
 
         Args:
             name: the cloud's name for it.
-            by_family: what is said of its family is said of it.
+            private: only the user's own catalog has it: what the cloud's own files say of its family, or list of a
+                region, does not mean it.
         """
-        family = (family_of(self._cloud, name) if by_family else None) or name
+        family = family_of(self._cloud, name) or name
         found: dict[str, Row] = {}
         listed: dict[str, Row] = {}
         for label, regions in self._layers:
+            by_family = not private or label in self._own
             for region, places in regions.items():
                 if whole := places.get(WHOLE):
                     listed[region] = Row(whole.zones, whole.source, label)
                     found.pop(region, None)
-                if place := places.get(name) or places.get(family):
+                place = places.get(name) or (places.get(family) if by_family else None)
+                if place:
                     found[region] = Row(place.zones, place.source, label)
-        return Where(found, listed)
+        of_users = (region for region, row in listed.items() if private and row.layer in self._own)
+        return Where(found, listed, frozenset(of_users))
 
 
 def _distance(one: str, other: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         help="CSV or YAML (default: the files that ship, and yours in ~/.accel_scaling)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON: an object with a list of `mistakes`")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON: an object with lists of `mistakes` and `notes`"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
     report.mistakes += [mistake for path in hardware for mistake in _hardware_mistakes(path)]
     home = [] if args.files else user_catalog_files()
     if home:  # every other command reads them
-        report.mistakes += check_files(home).mistakes
+        of_home = check_files(home)
+        report.mistakes += of_home.mistakes
+        report.notes += of_home.notes
     if args.json:
         print(json.dumps(described(report), indent=2))
     elif report.mistakes:
@@ -52,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         rules = f", {report.rules} rules" if args.files and report.rules else ""
         own = f"; {len(home)} files of yours in ~/.accel_scaling" if home else ""
         print(f"ok: {report.machine_types} machine types, {report.accelerators} accelerators{rules}{own}")
+    for note in () if args.json else report.notes:
+        sys.stderr.write(f"note: {note}\n")
     return 2 if report.mistakes else 0
 
 
@@ -75,8 +82,12 @@ def described(report: Report) -> dict[str, object]:
         "machine_types": report.machine_types,
         "accelerators": report.accelerators,
         "rules": report.rules,
-        "mistakes": [
-            {"file": str(each.file), "line": each.line, "column": each.column, "problem": each.text}
-            for each in report.mistakes
-        ],
+        "mistakes": _listed(report.mistakes),
+        "notes": _listed(report.notes),
     }
+
+
+def _listed(mistakes: list[Mistake]) -> list[dict[str, object]]:
+    return [
+        {"file": str(each.file), "line": each.line, "column": each.column, "problem": each.text} for each in mistakes
+    ]

@@ -6,6 +6,8 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.refresh.told import INTERRUPTED
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import MachineType
     from accel_scaling.refresh.places import Moved
     from accel_scaling.refresh.run import Result
+    from accel_scaling.refresh.told import Answer
 
 HELP = "read a cloud's API and write its machine types in our format; shows what is different"
 EXAMPLES = """\
@@ -37,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Refresh one cloud; 0 also where some regions did not answer: what did is written, the others are named."""
+    """Refresh one cloud; 0 also where some regions did not answer: what did is written, the others are named.
+
+    130 after Ctrl-C, where the same is done.
+    """
+    from accel_scaling.errors import INTERRUPTED_CODE
     from accel_scaling.refresh.patience import RefreshError
     from accel_scaling.refresh.run import default_file, refresh
 
@@ -51,15 +58,16 @@ def run(args: argparse.Namespace) -> int:
         from accel_scaling.refresh import gcp
 
         ask = functools.partial(gcp.ask, args.region, args.project)
-    print(said(refresh(ask, args.output or default_file(args.cloud))))
-    return 0
+    result = refresh(ask, args.output or default_file(args.cloud))
+    print(said(result))
+    return INTERRUPTED_CODE if result.answer.interrupted else 0
 
 
 def said(result: Result) -> str:
     """Return what people read of a refresh."""
     answer = result.answer
     types = f"{_counted(len(answer.types), 'machine type')} in {_counted(len(answer.offered), 'region')}"
-    lines = [f"{answer.cloud}: {types}{'; nothing changed' if result.same else ''}"]
+    lines = [f"{answer.cloud}: {_interrupted(answer)}{types}{_same(result)}"]
     lines += _failed(answer.failed)
     lines += _part("the API says too little of", [f"{name}: {why}" for name, why in sorted(answer.lacking.items())])
     lines += _part("added", [_row(row) for row in result.added])
@@ -70,6 +78,20 @@ def said(result: Result) -> str:
     lines += _new_chips(result)
     names = " and ".join(str(path) for path in (result.written or result.files))
     return "\n".join([*lines, "", f"wrote {names}" if result.written else f"{names} stay as they are"])
+
+
+def _same(result: Result) -> str:
+    """Say that look-ups answer as before; of a first refresh, whose files only repeat what ships, not "nothing"."""
+    if not result.same:
+        return ""
+    return "; all as the catalog has it" if result.written else "; nothing changed"
+
+
+def _interrupted(answer: Answer) -> str:
+    if not answer.interrupted:
+        return ""
+    missing = sum(reason == INTERRUPTED for reason in answer.failed.values())
+    return f"interrupted after {len(answer.offered)} of {len(answer.offered) + missing} regions, which are kept; "
 
 
 def _failed(failed: dict[str, str]) -> list[str]:

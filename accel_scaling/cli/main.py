@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.cli.help import add_command
 from accel_scaling.disk import disk_sentence
-from accel_scaling.errors import AccelScalingError
+from accel_scaling.errors import INTERRUPTED_CODE, AccelScalingError
 from accel_scaling.installed import check_python
 from accel_scaling.paint import Paint, painted
 from accel_scaling.version import __version__
@@ -23,8 +23,6 @@ COMMANDS = ("init", "fill", "catalog", "plan", "kuberay", "rehearse", "detect", 
 
 TAKE_A_COMMAND = ("rehearse",)  # what follows `--` is run on the cluster, as it stands
 
-INTERRUPTED = 130  # what a shell reports for Ctrl-C
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0 done, 2 bad input, 3 not as hoped, 130 interrupted."""
@@ -34,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except AccelScalingError as error:
         return _refused(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return INTERRUPTED_CODE
     except BrokenPipeError:  # `accel-scaling catalog find | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timings
@@ -10,10 +9,10 @@ from accel_scaling.catalog.near import hint
 from accel_scaling.catalog.places import short_zone
 from accel_scaling.installed import missing
 from accel_scaling.providers.launch_errors import Category, Failure, classified
+from accel_scaling.refresh.at_once import at_once
 from accel_scaling.refresh.aws_types import LackingError, told
 from accel_scaling.refresh.patience import RefreshError, RefusedError, patiently
-from accel_scaling.refresh.progress import progress
-from accel_scaling.refresh.told import Answer
+from accel_scaling.refresh.told import INTERRUPTED, Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ _NEEDS = "ec2:DescribeRegions, ec2:DescribeInstanceTypeOfferings and ec2:Describ
 def ask(regions: Sequence[str] = (), *, sleep: Sleep = None) -> Answer:
     """Ask EC2, by the environment's credentials and endpoint, for all regions that the account has, or some.
 
-    A region that does not answer is in ``failed``; what the others answered is kept.
+    A region that does not answer, or not before Ctrl-C, is in ``failed``; what the others answered is kept.
 
     Raises:
         RefreshError: boto3 or credentials are missing, EC2 refuses, or a region does not exist.
@@ -47,16 +46,18 @@ def ask(regions: Sequence[str] = (), *, sleep: Sleep = None) -> Answer:
             answer.failed[region] = "not enabled for this account"
     wanted = [region for region in regions or every if region not in answer.failed]
     clients = {region: _client(session, region) for region in wanted}  # boto3 makes clients one after another
-    with progress("offerings", len(wanted)) as step, _pool() as pool:
-        for region, found in zip(
-            wanted, pool.map(lambda each: _offered(clients[each], each, sleep), wanted), strict=True
-        ):
-            step()
-            if isinstance(found, str):
-                answer.failed[region] = found
-            else:
-                answer.offered[region] = found
-    _describe(answer, clients, sleep)
+    answer.failed.update(dict.fromkeys(wanted, INTERRUPTED))  # until it has answered
+    answers, answer.interrupted = at_once(
+        lambda region, wait: _offered(clients[region], region, wait), wanted, sleep=sleep, what="offerings"
+    )
+    for region, found in answers:
+        if isinstance(found, str):
+            answer.failed[region] = found
+        else:
+            answer.offered[region] = found
+            del answer.failed[region]
+    if not answer.interrupted:
+        _describe(answer, clients, sleep)
     for region in answer.failed:
         answer.offered.pop(region, None)
     return answer
@@ -77,16 +78,22 @@ def _describe(answer: Answer, clients: Mapping[str, Any], sleep: Sleep) -> None:
             for region, names in by_region.items()
             for at in range(0, len(names), _NAMES_AT_ONCE)
         ]
-        with progress("types", len(pieces), "call") as step, _pool() as pool:
-            answers = pool.map(lambda piece: _described(clients[piece[0]], piece[1], sleep), pieces)
-            for (region, names), found in zip(pieces, answers, strict=True):
-                step()
-                if isinstance(found, str):
-                    regions.pop(region, None)
-                    answer.failed[region] = found
-                else:
-                    asked.update(names)
-                    _take(answer, found)
+        answers, answer.interrupted = at_once(
+            lambda piece, wait: _described(clients[piece[0]], piece[1], wait),
+            pieces,
+            sleep=sleep,
+            what="types",
+            unit="call",
+        )
+        for (region, names), found in answers:
+            if isinstance(found, str):
+                regions.pop(region, None)
+                answer.failed[region] = found
+            else:
+                asked.update(names)
+                _take(answer, found)
+        if answer.interrupted:
+            return
 
 
 def _take(answer: Answer, records: Sequence[Mapping[str, Any]]) -> None:
@@ -122,10 +129,6 @@ def _client(session: Any, region: str) -> Any:
         max_pool_connections=timings.REFRESH_PARALLEL,
     )
     return session.client("ec2", region_name=region, config=config)
-
-
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(timings.REFRESH_PARALLEL)
 
 
 def _regions(session: Any, sleep: Sleep) -> dict[str, str]:

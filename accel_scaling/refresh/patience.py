@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from accel_scaling import timings
-from accel_scaling.errors import AccelScalingError
+from accel_scaling.errors import INTERRUPTED_CODE, AccelScalingError
 from accel_scaling.providers.launch_errors import PASSING
 
 if TYPE_CHECKING:
@@ -22,6 +22,12 @@ T = TypeVar("T")
 
 class RefreshError(AccelScalingError):
     """The cloud's API could not be asked, or its answer cannot be written."""
+
+
+class InterruptedRefreshError(RefreshError):
+    """Ctrl-C came before anything was known that could be kept."""
+
+    exit_code = INTERRUPTED_CODE
 
 
 class RefusedError(Exception):

@@ -15,8 +15,9 @@ from accel_scaling.catalog.places import parse_places
 from accel_scaling.catalog.rows import parse_rows
 from accel_scaling.catalog.users import USER_FOLDER
 from accel_scaling.refresh import places
-from accel_scaling.refresh.patience import RefreshError
+from accel_scaling.refresh.patience import InterruptedRefreshError, RefreshError
 from accel_scaling.refresh.rows import kept_rows, rows_of, text_of, write
+from accel_scaling.refresh.told import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,16 +75,18 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
         today: for the places file's source.
 
     Raises:
-        RefreshError: the cloud could not be asked, no region answered, or a file not be written; nothing is written.
+        RefreshError: the cloud could not be asked, no region answered (before Ctrl-C), or a file not be written;
+            nothing is written.
         CatalogFileError: a file that is there has a mistake.
     """
     chips = chips_here()
-    answer = ask()
-    _refuse_silence(answer)
+    answer = _asked(ask)
     cloud, clouds = answer.cloud, known_clouds()
     old = kept_rows(path, cloud, chips, clouds)
     before = _catalog(cloud, path, text_of(old, path, cloud, clouds), chips)
     beside = places.places_file(path)
+    _drop_unread(answer, before)
+    _refuse_silence(answer)
     known = [*before, *api_names(shipped_catalog().chips.values())] if cloud == "gcp" else list(before)
     had = _offered(cloud, beside)
     had_where = {name: had.where(name) for name in known}
@@ -106,8 +109,29 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     return result
 
 
+def _asked(ask: Ask) -> Answer:
+    try:
+        return ask()
+    except KeyboardInterrupt:
+        raise InterruptedRefreshError(
+            "interrupted before the cloud had answered in full: nothing was written"
+        ) from None
+
+
+def _drop_unread(answer: Answer, before: Mapping[str, MachineType]) -> None:
+    """Leave out the regions with types of which Ctrl-C came first: places need the types that they name."""
+    read = {*before, *answer.types, *answer.lacking}
+    for region, offered in list(answer.offered.items()) if answer.interrupted else ():
+        if not read.issuperset(offered):
+            del answer.offered[region]
+            answer.failed[region] = INTERRUPTED
+
+
 def _refuse_silence(answer: Answer) -> None:
     """Refuse an answer in which no region said anything: a job that refreshes every night must not stay green."""
+    if answer.interrupted and not answer.offered:
+        every = sum(reason == INTERRUPTED for reason in answer.failed.values())
+        raise InterruptedRefreshError(f"interrupted after 0 of {every} regions: nothing was written")
     if answer.failed and not answer.offered:
         why = "; ".join(f"{region}: {reason}" for region, reason in sorted(answer.failed.items()))
         raise RefreshError(f"no region answered, and nothing was written; {why}")

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+INTERRUPTED = "interrupted"  # why a region is in `failed` that had not answered when Ctrl-C came
+
+
 @dataclass(frozen=True)
 class Device:
     """One kind of accelerator in a machine.
@@ -63,6 +66,7 @@ class Answer:
         attachable: accelerators that the API lists by themselves (Google's ``acceleratorTypes``), by name.
         failed: region -> why nothing is known of it now.
         lacking: machine type -> what the API did not say of it.
+        interrupted: Ctrl-C came: types that ``offered`` names may not have been asked for.
     """
 
     cloud: str
@@ -72,3 +76,4 @@ class Answer:
     attachable: dict[str, Device] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     lacking: dict[str, str] = field(default_factory=dict)
+    interrupted: bool = False
