@@ -61,11 +61,20 @@ class Known:
             )
         return next(iter(resources))
 
+    def spelt(self, name: str) -> str:
+        """Return a type as nodes announce it where only its case is another, and one type is meant; else as it is."""
+        alike = self._alike(name)
+        return alike.pop() if name not in self.types and len(alike) == 1 else name
+
+    def _alike(self, name: str) -> set[str]:
+        fold = name.strip().casefold()
+        return {each for each in self.types if each.casefold() == fold}
+
     def _unknown(self, name: str) -> str:
         from accel_scaling.catalog.near import hint
 
         fold = name.strip().casefold()
-        meant = {
+        meant = self._alike(name) or {
             type_
             for chip in self.chips.values()
             if fold in {word.casefold() for word in _names_of(chip)}
