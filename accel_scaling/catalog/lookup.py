@@ -171,8 +171,7 @@ class Catalog:
         """
         if self._names is None:
             self._names = _index(self.chips.values())
-        fold = _fold(name)
-        found = self._names[0].get(fold) or self._names[1].get(fold)
+        found = _of_name(name, *self._names)
         if not found:
             words = {word for chip in self.chips.values() for word in (*_types(chip), *_aliases(chip))}
             raise UnknownAcceleratorError(
@@ -243,6 +242,16 @@ def is_clouds_own(machine: MachineType) -> bool:
     """Return whether the answer is from what ships or from a refresh, not from the user's own files or a plug-in."""
     shipped = machine.layer in {f"{machine.cloud}.csv", f"{machine.cloud}{CORRECTIONS}.csv"}
     return shipped or machine.layer.endswith(f"/{REFRESH_FOLDER}/{machine.cloud}.csv")
+
+
+def chips_meant(name: str, chips: Iterable[Chip]) -> list[Chip]:
+    """Return every chip that a name may mean, as ``Catalog.chips_named`` does; none where nothing has it."""
+    return _of_name(name, *_index(chips))
+
+
+def _of_name(name: str, types: Mapping[str, list[Chip]], aliases: Mapping[str, list[Chip]]) -> list[Chip]:
+    fold = _fold(name)
+    return types.get(fold) or aliases.get(fold) or []
 
 
 def _index(chips: Iterable[Chip]) -> tuple[dict[str, list[Chip]], dict[str, list[Chip]]]:

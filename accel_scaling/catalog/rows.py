@@ -220,11 +220,21 @@ def _accelerator(
         return None, 0, None
     chip = chips.get(name)
     if chip is None:
-        raise _RowError("accelerator", f"accelerator {name!r} is in no accelerators.yaml{hint(name, chips)}")
+        raise _RowError("accelerator", f"accelerator {name!r} is in no accelerators.yaml{_meant(name, chips)}")
     if not number:
         text = f"accelerator is {name} but count is {count or 'empty'}; expected how many devices, 1 or more"
         raise _RowError("count", text)
     return chip, number, None
+
+
+def _meant(name: str, chips: Mapping[str, Chip]) -> str:
+    """Return the tail of the error of a name that is no key: what has that name otherwise, or the nearest keys."""
+    from accel_scaling.catalog.lookup import chips_meant  # only errors need it
+
+    found = [chip.name for chip in chips_meant(name, chips.values())]
+    if len(found) > 1:
+        return f"; the catalog has {' and '.join(found)}: write the one that the machine has"
+    return f"; write {found[0]}" if found else hint(name, chips)
 
 
 def _resolved(cell: str, number: int, cloud: str, chips: Mapping[str, Chip]) -> tuple[Chip | None, str | None]:
