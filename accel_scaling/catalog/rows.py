@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.files import CORRECTIONS, Problem, Source, csv_records, refusal
 from accel_scaling.catalog.model import Chip, MachineType
+from accel_scaling.catalog.names import Names
 from accel_scaling.catalog.near import hint
 from accel_scaling.catalog.on_demand import OnDemand
 from accel_scaling.catalog.schema import ARCHITECTURES, IN_ROW, ROW, UNKNOWN, needed
@@ -229,9 +230,7 @@ def _accelerator(
 
 def _meant(name: str, chips: Mapping[str, Chip]) -> str:
     """Return the tail of the error of a name that is no key: what has that name otherwise, or the nearest keys."""
-    from accel_scaling.catalog.lookup import chips_meant  # only errors need it
-
-    found = [chip.name for chip in chips_meant(name, chips.values())]
+    found = [chip.name for chip in Names(chips.values()).meant(name)]
     if len(found) > 1:
         return f"; the catalog has {' and '.join(found)}: write the one that the machine has"
     return f"; write {found[0]}" if found else hint(name, chips)
