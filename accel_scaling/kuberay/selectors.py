@@ -65,6 +65,12 @@ def terms_of(group: Group) -> list[Term]:
     return [Term((*everywhere, *_expressions(each))) for each in alternatives] or [Term(tuple(everywhere))]
 
 
+def tpu_keys(term: Term) -> set[Says]:
+    """Return which of the two TPU selectors a term has."""
+    chips = [each for each in term.of(Says.CHIP) if each.label.names == "api:gke"]
+    return {Says.TOPOLOGY for _ in term.of(Says.TOPOLOGY)} | {Says.CHIP for _ in chips}
+
+
 def _expressions(term: yaml.Node) -> list[Wanted]:
     """Return what a term asks for by ``In``; what it rules out (``NotIn``, ``Exists`` ...) names no accelerator."""
     found = []
