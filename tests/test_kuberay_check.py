@@ -276,8 +276,8 @@ TPUS = f"{TPU}, {TOPOLOGY}"
             {"limits": "nvidia.com/gpu: 8", "selector": f"{MACHINE}: g5.xlarge"},
             20,
             (
-                f"{MACHINE}: g5.xlarge has 1 nvidia device, and the limits ask for nvidia.com/gpu: 8; no node has both; "
-                "nothing is promised for its devices"
+                f"{MACHINE}: g5.xlarge has 1 nvidia device, and the limits ask for nvidia.com/gpu: 8; no node has "
+                "both; nothing is promised for its devices"
             ),
         ),
         (
@@ -298,8 +298,8 @@ TPUS = f"{TPU}, {TOPOLOGY}"
             {"limits": "nvidia.com/gpu: 1, google.com/tpu: 4", "selector": TPUS},
             14,
             (
-                "its limits have nvidia.com/gpu and google.com/tpu; a Ray node has one kind of accelerator, so nothing is "
-                "promised for them"
+                "its limits have nvidia.com/gpu and google.com/tpu; a Ray node has one kind of accelerator, so nothing "
+                "is promised for them"
             ),
         ),
     ],
