@@ -40,6 +40,7 @@ def findings(group: Group, catalog: Catalog) -> list[Finding]:
         *_params(group, own(group)),
         *_limits(group, devices),
         *_counts(group, devices),
+        *_ruled_out(terms),
         *_market(group, terms),
         *_labels(group, catalog),
     ]
@@ -101,6 +102,11 @@ def _counts(group: Group, devices: Sequence[Devices]) -> Iterator[Finding]:
 def _is_several_units(devices: Devices) -> bool:
     """Return whether one device may be several units of Ray's resource."""
     return devices.kind.family == "neuron"
+
+
+def _ruled_out(terms: Sequence[Term]) -> Iterator[Finding]:
+    for each in (each for term in terms for each in term.wanted if each.ruled_out):
+        yield Finding(each.line, f"it selects {each}, and a NotIn beside it rules that out; no node is both")
 
 
 def _market(group: Group, terms: Sequence[Term]) -> Iterator[Finding]:
