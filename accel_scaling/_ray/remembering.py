@@ -263,7 +263,7 @@ def _scheduler_class(base: Any) -> type:
                 requests: what is left.
                 nodes: the candidates; the best is taken out.
                 source: whose requests they are.
-                more: how available node types are, twice; where that is not known, it decides nothing. And keys.
+                more: two mappings of how available node types are, empty in a plan; then the keys of the requests.
             """
             plain = (
                 any(more[:2]) or not isinstance(requests, Rest) or len({one.node_type for one in nodes}) < len(nodes)
