@@ -17,6 +17,7 @@ from accel_scaling import _ray, accelerators
 from accel_scaling.asking.request import Asked, ray_options
 from accel_scaling.asking.types import Known
 from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.catalog.model import Chip
 from accel_scaling.errors import AccelScalingError, AskingError
 
 KNOWN = Known(shipped_catalog().chips)
@@ -43,6 +44,15 @@ CONSTANTS = {name: value for name, value in vars(accelerators).items() if name.i
 def test_the_resource_is_that_of_the_types_family(asked: dict[str, Any], options: dict[str, Any]) -> None:
     wanted = {"accelerator_type": asked["accelerator_type"], **options} if "accelerator_type" in asked else options
     assert acc.options(**asked) == wanted
+
+
+def test_a_type_in_another_case_is_never_guessed_where_two_are_meant() -> None:
+    known = Known({name: Chip(name, "nvidia", "GPU", name) for name in ("T4g", "T4G", "T5")})
+    assert [known.spelt(name) for name in ("t5", "T4g", "t4g", "T6")] == ["T5", "T4g", "t4g", "T6"]
+    with pytest.raises(AskingError, match=r"'t4g'; what you mean is T4G or T4g$"):
+        known.resource_of(["t4g"])
+    with pytest.raises(AskingError, match=r"'a100'; what you mean is A100$"):
+        acc.options(num_accs=1, accelerator_type="a100")
 
 
 def test_every_other_option_passes_through_and_resources_are_added_to() -> None:

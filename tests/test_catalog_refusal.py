@@ -28,6 +28,11 @@ from tests.catalog_fixture import CHIP, GOOD, HEADER, home_fixture, load_fixture
         ("x1.l,٣,8192,x86_64,,", "vcpus is ٣; expected a whole number of 1 or more"),
         ("x1.l," + "9" * 5000 + ",8192,x86_64,,", "expected a whole number of 1 or more"),
         ("x1.l,2,8192,x86_64,A100-80,1", "accelerator 'A100-80' is in no accelerators.yaml; nearest: A100-80G"),
+        (
+            "x1.l,2,8192,x86_64,A100,1",
+            "'A100' is in no accelerators.yaml; the catalog has A100-40G and A100-80G: write the one that the machine",
+        ),
+        ("x1.l,2,8192,x86_64,a10g,1", "accelerator 'a10g' is in no accelerators.yaml; write A10G"),
         ("x1.l,2,8192,x86_64,,1", "count is 1 but accelerator is empty"),
         ("x1.l,2,8192,x86_64,L4,", "accelerator is L4 but count is empty"),
         ("x1.l,2,8192,x86_64,L4,0", "accelerator is L4 but count is 0"),

@@ -12,6 +12,15 @@ from accel_scaling.cli.main import main
 REFUSED = [
     (["aws", "--accelerator", "A1000"], "accelerator 'A1000' is not in the catalog"),
     (["aws", "--accelerator", "A1000"], "nearest: A100, "),
+    (
+        ["aws", "--accelerator", "g5.xlarge"],
+        "g5.xlarge: that is a machine type of aws, with 1 x A10G; write --accelerator A10G\n",
+    ),
+    (["aws", "--accelerator", "p4d.24xlarge:8"], "of aws, with 8 x A100-40G; write --accelerator A100-40G:8\n"),
+    (["gcp", "--accelerator", "a2-highgpu-1g"], "of gcp, with 1 x A100-40G; write --accelerator A100-40G\n"),
+    (["gcp", "--accelerator", "G5.xlarge"], "; write `accel-scaling init aws --accelerator A10G`\n"),
+    (["aws", "--accelerator", "m5.xlarge"], "a machine type of aws, without an accelerator; write --cpus 4\n"),
+    (["gcp", "--accelerator", "n2-custom-8-32768"], "of gcp, without an accelerator; write --cpus 8\n"),
     (["aws", "--accelerator", "A100:32"], "no machine of aws has so many; it comes in 8 (p4d.24xlarge)"),
     (["gcp", "--accelerator", "T4:8"], "it comes in 1 (n1-standard-4), 2 (n1-standard-8), 4 (n1-standard-16)"),
     (["aws", "--accelerator", "TPU-V4:8"], "no machine type of aws has it; gcp has it: v4-8, v4-16, v4-32 and more"),

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from accel_scaling.errors import AccelScalingError
-from tests.kuberay_fixture import GKE, GPU, TYPE, filled, group_of, manifest, types_of
+from tests.kuberay_fixture import GKE, GPU, TYPE, filled, found, group_of, manifest, types_of
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,19 @@ def test_alternatives_of_an_affinity_must_all_tell_the_same() -> None:
     assert "make a group of each" in filled(manifest(limits=GPU, terms=other)).notes[0]
 
 
-def test_what_an_affinity_prefers_or_rules_out_fixes_nothing() -> None:
+def test_what_an_affinity_rules_out_is_left_out_of_what_it_names() -> None:
+    terms = (
+        f"[{{matchExpressions: [{{key: {GKE}, operator: In, values: [nvidia-l4, nvidia-tesla-t4]}}, "
+        f"{{key: {GKE}, operator: NotIn, values: [nvidia-tesla-t4]}}]}}]"
+    )
+    assert types_of(manifest(limits=GPU, terms=terms)) == {"L4"}
+    ((_, said),) = found(manifest(limits=GPU, terms=terms.replace("NotIn, values: [", "NotIn, values: [nvidia-l4, ")))
+    assert (
+        said == f"it selects {GKE}: nvidia-l4 or nvidia-tesla-t4, and a NotIn beside it rules that out; no node is both"
+    )
+
+
+def test_what_an_affinity_prefers_or_rules_out_alone_fixes_nothing() -> None:
     text = manifest(limits=GPU, terms=f"[{{matchExpressions: [{{key: {GKE}, operator: NotIn, values: [nvidia-l4]}}]}}]")
     assert filled(text).text == text
 

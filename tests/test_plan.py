@@ -76,6 +76,11 @@ def test_what_is_asked_for_is_what_acc_remote_would_ask_for(config: Any, demand:
     assert plan(config, demand).launch == launch
 
 
+def test_a_type_may_be_written_in_small_letters_and_is_told_as_nodes_announce_it() -> None:
+    answer = plan(aws(p4d="p4d.24xlarge", t4="g4dn.xlarge"), "a100:8", "t4,a10gx2", gangs=[["PACK", "t4x2"]])
+    assert uses(answer) == {"p4d": {"A100:8": 1}, "t4": {"T4,A10G": 2, "T4": 2}}
+
+
 def test_the_heads_own_resources_are_used_first() -> None:
     answer = plan(aws(plain="m5.xlarge"), "CPU:1x3")
     assert answer.launch == {"plain": 1}
@@ -305,7 +310,10 @@ def test_many_nodes_that_come_in_rounds_are_said_to() -> None:
     ("words", "said"),
     [
         (Words(["A1OO:8"]), "--demand 'A1OO:8': no node announces accelerator_type 'A1OO'; nearest: A10G, A100; "),
-        (Words(["t4"]), "--demand 't4': no node announces accelerator_type 't4'; what you mean is T4"),
+        (
+            Words(["Tesla T4"]),
+            "--demand 'Tesla T4': no node announces accelerator_type 'Tesla T4'; what you mean is T4",
+        ),
         (Words(["gpu:1"]), "--demand 'gpu:1': 'gpu' is no accelerator type and no Ray resource; write GPU"),
         (Words(["T4:8y"]), "--demand 'T4:8y': expected TYPE[:ACCS][xCOUNT], such as A100:8x16, "),
         (Words(["T4:"]), "--demand 'T4:': expected TYPE[:ACCS][xCOUNT]"),

@@ -39,6 +39,16 @@ def test_the_scheduler_is_rays_text_and_rays_module_stays_as_it_is() -> None:
     text = inspect.getsource(rays.ResourceDemandScheduler)
     assert "node_copy = copy.deepcopy(node)" in text, "Ray tries nodes themselves: a plan's nodes share their state"
     assert "node_copy.try_schedule(" in text
+    best = inspect.getsource(rays.ResourceDemandScheduler._sched_best_node)
+    for name in ("r.score,", "_availabilities.get(r.node.node_type, 1.0)", "r.node.priority,", "nodes.pop("):
+        assert name in best, f"the best node of a round is not chosen by {name} any more: rounds cannot be remembered"
+    assert "= ResourceDemandScheduler._sched_best_node(\n" in text.replace(" (\n", "("), (
+        "rounds are not asked for by name"
+    )
+    once = [{"CPU": 1.0}]
+    assert rays._collect_unique_resource_shapes([_ray.resource_request(*once)] * 3) == once, (
+        "it wants each request once"
+    )
     score = inspect.getsource(rays.SchedulingNode._compute_score) + inspect.getsource(
         rays.SchedulingNode._satisfies_label_constraints
     )

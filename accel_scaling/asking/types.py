@@ -61,14 +61,24 @@ class Known:
             )
         return next(iter(resources))
 
+    def spelt(self, name: str) -> str:
+        """Return a type as nodes announce it where only its case is another, and one type is meant; else as it is."""
+        alike = self._alike(name)
+        return alike.pop() if name not in self.types and len(alike) == 1 else name
+
+    def _alike(self, name: str) -> set[str]:
+        fold = name.strip().casefold()
+        return {each for each in self.types if each.casefold() == fold}
+
     def _unknown(self, name: str) -> str:
+        from accel_scaling.catalog.names import aliases_of, types_of
         from accel_scaling.catalog.near import hint
 
         fold = name.strip().casefold()
-        meant = {
+        meant = self._alike(name) or {
             type_
             for chip in self.chips.values()
-            if fold in {word.casefold() for word in _names_of(chip)}
+            if fold in {word.casefold() for word in (*types_of(chip), *aliases_of(chip))}
             for type_ in (chip.variant or chip.detected_type,)
             if type_
         }
@@ -90,9 +100,3 @@ def known_here() -> Known:
     from accel_scaling.catalog.load import chips_here
 
     return Known(chips_here())
-
-
-def _names_of(chip: Chip) -> list[str]:
-    of_clouds = [] if chip.partition_of else [name for names in chip.api_names.values() for name in names]
-    own = (chip.name, chip.variant or "", chip.detected_type or "")
-    return [*own, *chip.driver_names, *(name.removeprefix("NVIDIA ") for name in chip.driver_names), *of_clouds]

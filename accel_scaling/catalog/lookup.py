@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog import custom
 from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER
+from accel_scaling.catalog.names import Names, aliases_of, types_of
 from accel_scaling.catalog.near import hint
 from accel_scaling.catalog.on_demand import OnDemand
 from accel_scaling.catalog.rules import CLOUD
@@ -13,7 +14,7 @@ from accel_scaling.catalog.schema import MIXED
 from accel_scaling.errors import UnknownAcceleratorError, UnknownInstanceTypeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from accel_scaling.catalog.model import Chip, MachineType
     from accel_scaling.catalog.offered import Offered, Where
@@ -46,7 +47,7 @@ class Catalog:
         self._unpromised: dict[str, Mapping[str, MachineType]] = {}  # they have what no accelerator of ours is
         self._places = places or {}  # parsed when somebody first asks, too
         self._offered: dict[str, Offered] = {}
-        self._names: tuple[dict[str, list[Chip]], dict[str, list[Chip]]] | None = None
+        self._names: Names | None = None
 
     @property
     def clouds(self) -> tuple[str, ...]:
@@ -163,18 +164,14 @@ class Catalog:
     def chips_named(self, name: str) -> list[Chip]:
         """Return every chip that a name may mean; a type's name goes before a cloud's name for something else.
 
-        EC2 calls a GB200 ``B200``: asking for B200 must not find it, asking for ``RTX PRO Server 6000`` must
-        find the RTX-PRO-6000.
-
         Raises:
             UnknownAcceleratorError: nothing has that name; the text names the nearest names.
         """
         if self._names is None:
-            self._names = _index(self.chips.values())
-        fold = _fold(name)
-        found = self._names[0].get(fold) or self._names[1].get(fold)
+            self._names = Names(self.chips.values())
+        found = self._names.meant(name)
         if not found:
-            words = {word for chip in self.chips.values() for word in (*_types(chip), *_aliases(chip))}
+            words = {word for chip in self.chips.values() for word in (*types_of(chip), *aliases_of(chip))}
             raise UnknownAcceleratorError(
                 f"accelerator {name!r} is not in the catalog {self.version}{hint(name, words)}; "
                 f"`accel-scaling catalog find` lists what is"
@@ -243,33 +240,6 @@ def is_clouds_own(machine: MachineType) -> bool:
     """Return whether the answer is from what ships or from a refresh, not from the user's own files or a plug-in."""
     shipped = machine.layer in {f"{machine.cloud}.csv", f"{machine.cloud}{CORRECTIONS}.csv"}
     return shipped or machine.layer.endswith(f"/{REFRESH_FOLDER}/{machine.cloud}.csv")
-
-
-def _index(chips: Iterable[Chip]) -> tuple[dict[str, list[Chip]], dict[str, list[Chip]]]:
-    types: dict[str, list[Chip]] = {}
-    aliases: dict[str, list[Chip]] = {}
-    for chip in chips:
-        for fold in {_fold(name) for name in _types(chip)}:
-            types.setdefault(fold, []).append(chip)
-        for fold in {_fold(name) for name in _aliases(chip)}:
-            aliases.setdefault(fold, []).append(chip)
-    return types, aliases
-
-
-def _types(chip: Chip) -> list[str]:
-    return [name for name in (chip.name, chip.detected_type, chip.variant) if name]
-
-
-def _aliases(chip: Chip) -> list[str]:
-    """Names of the driver and of the clouds; a cloud names a partition like the whole, which must not match."""
-    names = [*chip.driver_names, *(name.removeprefix("NVIDIA ") for name in chip.driver_names)]
-    if chip.partition_of is None:
-        names += [name for of_cloud in chip.api_names.values() for name in of_cloud]
-    return names
-
-
-def _fold(name: str) -> str:
-    return name.strip().casefold().replace(" ", "-")
 
 
 def _reading_order(machine: MachineType) -> tuple[str, str, int, int, str]:

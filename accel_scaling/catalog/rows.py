@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.files import CORRECTIONS, Problem, Source, csv_records, refusal
 from accel_scaling.catalog.model import Chip, MachineType
+from accel_scaling.catalog.names import Names
 from accel_scaling.catalog.near import hint
 from accel_scaling.catalog.on_demand import OnDemand
 from accel_scaling.catalog.schema import ARCHITECTURES, IN_ROW, ROW, UNKNOWN, needed
@@ -220,11 +221,19 @@ def _accelerator(
         return None, 0, None
     chip = chips.get(name)
     if chip is None:
-        raise _RowError("accelerator", f"accelerator {name!r} is in no accelerators.yaml{hint(name, chips)}")
+        raise _RowError("accelerator", f"accelerator {name!r} is in no accelerators.yaml{_meant(name, chips)}")
     if not number:
         text = f"accelerator is {name} but count is {count or 'empty'}; expected how many devices, 1 or more"
         raise _RowError("count", text)
     return chip, number, None
+
+
+def _meant(name: str, chips: Mapping[str, Chip]) -> str:
+    """Return the tail of the error of a name that is no key: what has that name otherwise, or the nearest keys."""
+    found = [chip.name for chip in Names(chips.values()).meant(name)]
+    if len(found) > 1:
+        return f"; the catalog has {' and '.join(found)}: write the one that the machine has"
+    return f"; write {found[0]}" if found else hint(name, chips)
 
 
 def _resolved(cell: str, number: int, cloud: str, chips: Mapping[str, Chip]) -> tuple[Chip | None, str | None]:

@@ -18,6 +18,7 @@ from accel_scaling.kuberay.own import CUSTOM, LABELS, PARAMS, own
 from accel_scaling.kuberay.promise import market_of, propose
 from accel_scaling.kuberay.quantity import amount, whole
 from accel_scaling.kuberay.selectors import terms_of
+from accel_scaling.kuberay.shape import misshapen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,18 +32,22 @@ if TYPE_CHECKING:
 
 def findings(group: Group, catalog: Catalog) -> list[Finding]:
     """Return everything in a group that contradicts itself, by line."""
+    if wrong := misshapen(group):
+        return wrong  # all else would be read into it
     terms, devices = terms_of(group), devices_of(group)
     one = devices[0] if len(devices) == 1 and devices[0].amount else None
     found = [
         *_params(group, own(group)),
         *_limits(group, devices),
         *_counts(group, devices),
+        *_ruled_out(terms),
         *_market(group, terms),
         *_labels(group, catalog),
     ]
     if one:
         found += [*_nowhere(terms, one, catalog), *_types(group, terms, one, catalog)]
-    found += tpu_findings(group, terms, one, catalog)
+    if one or not devices:
+        found += tpu_findings(group, terms, one, catalog)
     return sorted({Finding(each.line, f"{group.title}: {each.text}", each.mended) for each in found})
 
 
@@ -66,10 +71,7 @@ def _params(group: Group, mine: Own) -> Iterator[Finding]:
 
 
 def _limits(group: Group, devices: Sequence[Devices]) -> Iterator[Finding]:
-    """What Kubernetes refuses: devices are whole, and their requests are their limits."""
-    for each in devices:
-        if not each.amount:
-            yield Finding(each.line, f"the limit {each.name}: {each.text} is no whole number, and devices are whole")
+    """What Kubernetes refuses: the requests of devices are their limits."""
     limits = {each.name: each for each in devices}
     for each in devices_of(group, "requests"):
         limit = limits.get(each.name)
@@ -100,6 +102,11 @@ def _counts(group: Group, devices: Sequence[Devices]) -> Iterator[Finding]:
 def _is_several_units(devices: Devices) -> bool:
     """Return whether one device may be several units of Ray's resource."""
     return devices.kind.family == "neuron"
+
+
+def _ruled_out(terms: Sequence[Term]) -> Iterator[Finding]:
+    for each in (each for term in terms for each in term.wanted if each.ruled_out):
+        yield Finding(each.line, f"it selects {each}, and a NotIn beside it rules that out; no node is both")
 
 
 def _market(group: Group, terms: Sequence[Term]) -> Iterator[Finding]:

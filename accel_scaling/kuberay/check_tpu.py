@@ -11,6 +11,7 @@ from accel_scaling.fill.tpu import LABEL_WORKER_ID
 from accel_scaling.kuberay.finding import Finding, line_of
 from accel_scaling.kuberay.names import chips_of
 from accel_scaling.kuberay.own import own
+from accel_scaling.kuberay.selectors import tpu_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,16 +24,10 @@ if TYPE_CHECKING:
 _KEYS = {Says.CHIP: "cloud.google.com/gke-tpu-accelerator", Says.TOPOLOGY: "cloud.google.com/gke-tpu-topology"}
 
 
-def _tpu_keys(term: Term) -> set[Says]:
-    """Return which of the two TPU selectors a term has."""
-    chips = [each for each in term.of(Says.CHIP) if each.label.names == "api:gke"]
-    return {Says.TOPOLOGY for _ in term.of(Says.TOPOLOGY)} | {Says.CHIP for _ in chips}
-
-
 def tpu_findings(group: Group, terms: Sequence[Term], devices: Devices | None, catalog: Catalog) -> Iterator[Finding]:
     """TPU slices: both selectors, in the nodeSelector, with as many chips as the topology has."""
     if devices is None:
-        if not any(map(_tpu_keys, terms)):
+        if not any(map(tpu_keys, terms)):
             return
         line = next(each.line for term in terms for each in term.of(Says.CHIP, Says.TOPOLOGY))
         yield Finding(line, "it selects TPU nodes, and the container's limits have no google.com/tpu")
@@ -40,7 +35,7 @@ def tpu_findings(group: Group, terms: Sequence[Term], devices: Devices | None, c
     if devices.kind.family != "tpu":
         return
     for term in terms:
-        keys = _tpu_keys(term)
+        keys = tpu_keys(term)
         for lacking in _KEYS.keys() - keys if keys else ():
             (there,) = keys
             line = next(each.line for each in term.of(there))

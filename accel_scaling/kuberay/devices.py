@@ -41,10 +41,11 @@ def devices_of(group: Group, kind: str = "limits") -> list[Devices]:
     found = [
         Devices(name, whole(text) or 0, known, line, text)
         for name, (line, text) in group.limits(kind).items()
-        if (known := _known(name))
+        if (known := known_device(name))
     ]
     return [each for each in found if whole(each.text) != 0]
 
 
-def _known(name: str) -> DeviceResource | None:
+def known_device(name: str) -> DeviceResource | None:
+    """Return what is known of a device plug-in's name, None where it is no device's."""
     return next((each for each in device_resources() if each.matches(name)), None)

@@ -13,6 +13,7 @@ from accel_scaling.kuberay.edits import CannotEditError, applied
 from accel_scaling.kuberay.manifest import OLD_API, Group, groups
 from accel_scaling.kuberay.own import own
 from accel_scaling.kuberay.promise import propose
+from accel_scaling.kuberay.shape import misshapen
 from accel_scaling.kuberay.versions import Form, form_of
 
 if TYPE_CHECKING:
@@ -51,32 +52,48 @@ def fill(text: str, where: str, catalog: Catalog, kuberay_version: str | None = 
         kuberay_version: the operator's, as ``1.4``; the newest form where it is None.
 
     Raises:
-        ClusterConfigError: it is no YAML, holds no Ray manifest, or one that is not complete; the text has the line.
+        ClusterConfigError: it is no YAML, holds no Ray manifest, or one that is not complete or has a word where a
+            number or a mapping stands; the text has the line.
         AccelScalingError: ``kuberay_version`` is no version.
     """
     form = form_of(kuberay_version)
     mark, body = (yt.BOM, text[1:]) if text.startswith(yt.BOM) else ("", text)
     found = groups(body, where)
+    wrong = next((each for group in found for each in misshapen(group)), None)
+    if wrong:
+        raise ClusterConfigError(f"{where}:{wrong.line}: {wrong.text}")
     edits: list[Edit] = []
     changes: dict[int, Change] = {}
     added, notes = [], []
     for group in found:
         place = f"{where}:{group.line}: {group.title}"
         proposal = propose(group, catalog)
-        notes += [f"{place}: {note}" for note in proposal.notes]
-        notes += [f"{where}:{each.line}: {each.text}" for each in findings(group, catalog) if not each.mended]
+        said = _told(group, proposal, catalog)
         try:
             change = _change(group, proposal, form)
             edits += edits_of(body, group, change) if change else []
         except CannotEditError as error:
-            notes.append(f"{place}: left alone: {error}")
-            continue
+            change = None
+            said[f"left alone: {error}"] = said.pop(str(error), group.line)  # once, where `check` finds it
+        notes += [f"{where}:{line}: {group.title}: {text}" for text, line in said.items()]
         if change:
             changes[id(group.node)] = change
             added.append(f"{place}{_said(change)}")
     result = applied(body, edits)
     _verify(body, result, where, found, changes)
     return Filled(mark + result, tuple(added), tuple(dict.fromkeys(notes)))
+
+
+def _told(group: Group, proposal: Proposal, catalog: Catalog) -> dict[str, int]:
+    """Return what there is to say of a group, each sentence once and with its line."""
+    said = dict.fromkeys(proposal.notes, group.line)
+    for each in findings(group, catalog):
+        text = each.text.removeprefix(f"{group.title}: ")
+        if proposal.trouble and text.startswith(proposal.trouble):
+            text += "; nothing is promised for its devices"
+        if not each.mended:
+            said.setdefault(text, each.line)
+    return said
 
 
 def _change(group: Group, proposal: Proposal, form: Form) -> Change:

@@ -67,9 +67,8 @@ class Group:
 
     @property
     def hosts(self) -> int:
-        """How many pods one replica is: ``numOfHosts``."""
-        number = yt.word(yt.at(self.node, "numOfHosts")) or "1"
-        return int(number) if number.isdecimal() and int(number) > 0 else 1
+        """How many pods one replica is: ``numOfHosts``, which ``shape.misshapen`` must have passed."""
+        return int(yt.word(yt.at(self.node, "numOfHosts")) or "1")
 
     def limits(self, kind: str = "limits") -> dict[str, tuple[int, str]]:
         """Return the container's limits, or its ``requests``: name to line and quantity."""

@@ -18,7 +18,7 @@ from accel_scaling.fill.promise import (
 from accel_scaling.fill.tpu import LABEL_POD_TYPE, LABEL_TOPOLOGY, LABEL_WORKER_ID, head_resource
 from accel_scaling.kuberay.candidates import Candidates, agreed, candidates, machines_named, mig_profile
 from accel_scaling.kuberay.devices import devices_of
-from accel_scaling.kuberay.selectors import terms_of
+from accel_scaling.kuberay.selectors import terms_of, tpu_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,12 +40,14 @@ class Proposal:
         labels: Ray node labels.
         derived: Ray resources that it does make by itself.
         notes: why something is not promised, and what to add, as sentences.
+        trouble: why nothing is promised for its devices, where `check` finds that too; else empty.
     """
 
     resources: dict[str, int] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     derived: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    trouble: str = ""
 
 
 def propose(group: Group, catalog: Catalog) -> Proposal:
@@ -61,7 +63,7 @@ def propose(group: Group, catalog: Catalog) -> Proposal:
         return Proposal(labels=labels, notes=_without_devices(terms, devices))
     (one,) = devices
     of_devices = _of_devices(group, terms, one, catalog)
-    return Proposal(of_devices.resources, {**of_devices.labels, **labels}, of_devices.derived, of_devices.notes)
+    return replace(of_devices, labels={**of_devices.labels, **labels})
 
 
 def slice_of(terms: Sequence[Term], chips: Sequence[Chip], catalog: Catalog) -> Slice | None:
@@ -112,10 +114,8 @@ def _without_devices(terms: Sequence[Term], devices: Sequence[Devices]) -> tuple
     if len(devices) > 1:
         names = " and ".join(each.name for each in devices)
         return (f"its limits have {names}; a Ray node has one kind of accelerator, so nothing is promised for them",)
-    if devices:
-        return (f"its limit {devices[0].name}: {devices[0].text} is no whole number, so nothing is promised",)
     chip = next((each for term in terms for each in term.of(Says.CHIP)), None)
-    if chip is None:
+    if chip is None or any(map(tpu_keys, terms)):  # `check` says that of TPUs
         return ()
     return (f"it selects nodes by {chip}, and its limits ask for no device of theirs: its pods get none",)
 
@@ -124,7 +124,7 @@ def _of_devices(group: Group, terms: Sequence[Term], devices: Devices, catalog: 
     kind = devices.kind
     found = candidates(terms, devices, catalog)
     if found.trouble:
-        return Proposal(notes=(f"{found.trouble}; nothing is promised for its devices",))
+        return Proposal(trouble=found.trouble)
     profile = mig_profile(terms, devices) if kind.family == "nvidia" else None
     if profile:
         return _split(devices, {"GPU": devices.amount}, {f"mig-{profile}": devices.amount})

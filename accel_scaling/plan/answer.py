@@ -35,22 +35,21 @@ def answer(cluster: Cluster, question: Question) -> Answer:
     rows = _rows(cluster, question, found)
     pending = [part for key, count in _keys(found.pending) for part in _pending(cluster, question, limits, key, count)]
     pending += [_pending_gang(cluster, question, limits, key, count) for key, count in _keys(found.pending_gangs)]
-    chips = {
-        node.node_type
-        for node in found.nodes
-        if any("TPU" in _ray.read_request(each).resources for each in node.requests)
-    }
+    distinct = _distinct(found)
+    of_chips = {number for number, each in distinct.items() if "TPU" in _ray.read_request(each).resources}
+    chips = {node.node_type for node in found.nodes if any(id(each) in of_chips for each in node.requests)}
     said = [*notes.of_slices(cluster, rows, chips), *notes.of_rounds(cluster, rows), *_ended(found)]
     return Answer(tuple(rows), tuple(pending), tuple(_limits(cluster, limits)), tuple(said))
 
 
 def _rows(cluster: Cluster, question: Question, found: _ray.Scheduled) -> list[Row]:
     rows = []
+    texts = {number: _text(question, request) for number, request in _distinct(found).items()}
     for launched in (True, False):
         names = dict.fromkeys(node.node_type for node in found.nodes if node.launched == launched)
         for name in sorted(names, key=lambda each: list(question.types).index(each)):
             nodes = [node for node in found.nodes if (node.node_type, node.launched) == (name, launched)]
-            uses = Counter(_text(question, request) for node in nodes for request in node.requests)
+            uses = Counter(texts[id(request)] for node in nodes for request in node.requests)
             known = cluster.types.get(name)
             rows.append(
                 Row(
@@ -63,6 +62,11 @@ def _rows(cluster: Cluster, question: Question, found: _ray.Scheduled) -> list[R
                 )
             )
     return rows
+
+
+def _distinct(found: _ray.Scheduled) -> dict[int, Any]:
+    """Return the requests that are placed, by id: 50,000 of one demand are one object."""
+    return {id(each): each for node in found.nodes for each in node.requests}
 
 
 def _text(question: Question, request: Any) -> str:

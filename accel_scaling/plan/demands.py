@@ -59,6 +59,7 @@ class Reader:
         """
         try:
             what, count = self._counted(text)
+            what = self._spelt(what)
             first, *others = what.split("+")
             names, amount = self._term(first, first=True)
             more = {}
@@ -81,7 +82,7 @@ class Reader:
 
     def _counted(self, text: str) -> tuple[str, int]:
         found = _COUNTED.fullmatch(text.strip())
-        if found is None or text in self._known.types or text in self._resources:
+        if found is None or self._known.spelt(text.strip()) in self._known.types or text in self._resources:
             return text.strip(), 1
         if int(found["count"]) < 1:
             raise AskingError(f"none of them is no demand; {_FORM}")
@@ -90,6 +91,13 @@ class Reader:
                 f"so many are not planned at once, {MOST} at the most; what is pending beyond tells no more"
             )
         return found["what"], int(found["count"])
+
+    def _spelt(self, what: str) -> str:
+        """Return a demand with its types as nodes announce them: Ray compares letter by letter, people do not."""
+        first, plus, others = what.partition("+")
+        listed, colon, amount = first.partition(":")
+        types = ",".join(self._known.spelt(name.strip()) for name in listed.split(","))
+        return f"{types}{colon}{amount}{plus}{others}"
 
     def _term(self, text: str, *, first: bool = False) -> tuple[list[str], float]:
         """Return the names and the amount of ``A100:8``; the first term of a demand may list types."""

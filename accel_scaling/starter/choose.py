@@ -13,7 +13,7 @@ from accel_scaling.catalog.attach import api_names, attach, attach_rules
 from accel_scaling.catalog.tpu import slice_of_type, slices_with
 from accel_scaling.dependencies.image import default_image
 from accel_scaling.dependencies.load import ImageKind
-from accel_scaling.errors import StarterError
+from accel_scaling.errors import StarterError, UnknownAcceleratorError, UnknownInstanceTypeError
 from accel_scaling.fill.aws import CLOUD as AWS
 from accel_scaling.fill.gcp import CLOUD as GCP
 
@@ -85,7 +85,11 @@ def choose(asked: Asked, cloud: str, catalog: Catalog, region: str | None = None
     """
     if topology.is_type(asked.name):
         return _named_slice(asked, cloud, catalog)
-    chips = catalog.chips_named(asked.name)
+    try:
+        chips = catalog.chips_named(asked.name)
+    except UnknownAcceleratorError:
+        _refuse_machine_type(asked, cloud, catalog)
+        raise
     every = _candidates(asked, chips, cloud, catalog)
     if not every:
         raise StarterError(_nowhere(asked, chips, cloud, catalog))
@@ -134,6 +138,26 @@ def _named_slice(asked: Asked, cloud: str, catalog: Catalog) -> Choice:
     choice = Choice(asked, found.machine, slice=found)
     _refuse_other_system(choice)
     return choice
+
+
+def _refuse_machine_type(asked: Asked, cloud: str, catalog: Catalog) -> None:
+    """Refuse the name of a machine type; return where it is none.
+
+    Raises:
+        StarterError: says what the machine has, and how that is asked for.
+        UnknownAcceleratorError: the catalog does not know what it has.
+    """
+    for of in sorted(catalog.clouds, key=lambda each: each != cloud):
+        try:
+            machine = catalog.machine_type(of, asked.name.lower())  # as every cloud writes them
+        except UnknownInstanceTypeError:
+            continue
+        has, option = "without an accelerator", f"--cpus {machine.vcpus}"
+        if machine.chip:
+            has = f"with {machine.count} x {machine.chip.name}"
+            option = f"--accelerator {machine.chip.name}" + (f":{machine.count}" if machine.count > 1 else "")
+        command = option if of == cloud else f"`accel-scaling init {of} {option}`"
+        raise StarterError(f"--accelerator {asked.text}: that is a machine type of {of}, {has}; write {command}")
 
 
 def _candidates(asked: Asked, chips: Sequence[Chip], cloud: str, catalog: Catalog) -> list[Choice]:
