@@ -288,6 +288,14 @@ TPUS = f"{TPU}, {TOPOLOGY}"
                 "nvidia-tesla-t4; nothing is promised for its devices"
             ),
         ),
+        (
+            {"limits": "google.com/tpu: 4", "selector": TOPOLOGY},
+            20,
+            (
+                "it selects by cloud.google.com/gke-tpu-topology and not by cloud.google.com/gke-tpu-accelerator; GKE "
+                "and Ray need both"
+            ),
+        ),
         ({"selector": TPUS}, 20, "it selects TPU nodes, and the container's limits have no google.com/tpu"),
         (
             {"params": "{labels: 'a'}"},

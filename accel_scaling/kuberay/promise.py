@@ -133,6 +133,8 @@ def _of_devices(group: Group, terms: Sequence[Term], devices: Devices, catalog: 
     chip, units = agreed(considered), _units(devices, considered)
     if chip is None or units is None:
         known = _split(devices, {kind.resource: units} if units else {}, {})
+        if any(map(tpu_keys, terms)) and not found.named:  # `check` says which of the two selectors is missing
+            return Proposal(known.resources, {}, known.derived)
         return Proposal(known.resources, {}, known.derived, (_unknown(found, devices, complete=not known.resources),))
     promised = promise_for_devices(chip, units)
     types = {name: amount for name, amount in promised.resources.items() if name != kind.resource}
