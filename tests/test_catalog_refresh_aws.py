@@ -292,6 +292,28 @@ def test_without_credentials_there_is_one_sentence(monkeypatch, tmp_path):
         aws.ask()
 
 
+@pytest.mark.parametrize(
+    ("config", "env", "said"),
+    [
+        ("", {"AWS_PROFILE": "nope"}, "profile .nope. could not be found; see AWS_PROFILE"),
+        ("", {"AWS_ACCESS_KEY_ID": "x"}, "missing: AWS_SECRET_ACCESS_KEY"),
+        ("[[x", {}, "Unable to parse config file"),
+        ("[default]\nrole_arn = a\nsource_profile = zz\n", {}, 'source_profile "zz"'),
+        ("[default]\ncredential_process = /bin/false\n", {}, "retrieving credentials from custom-process"),
+        ("", {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_ENDPOINT_URL": "foo"}, "endpoint: foo"),
+        ("", {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "y", "AWS_DEFAULT_REGION": "us west"}, "us west"),
+    ],
+)
+def test_settings_that_boto3_cannot_use_are_one_sentence(config, env, said, monkeypatch, tmp_path):
+    (tmp_path / "config").write_text(config)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(RefreshError, match=f"your AWS settings cannot be used: .*{said}"):
+        aws.ask()
+
+
 # --- the files ---
 
 

@@ -35,6 +35,25 @@ A = "  a: {node_config"
             "available_node_types.a: the name 5 is no text for YAML; quote it",
         ),
         (("head_node_type: head", "head_node_type: [head]"), "head_node_type is ['head'], which is not one of"),
+        (("cluster_name: a", "setup_commands:"), "setup_commands must be a list of commands"),
+        (("cluster_name: a", "setup_commands: pip install x"), "each of them text; write [] for none"),
+        (("cluster_name: a", "docker: rayproject/ray"), "docker must hold keys and values"),
+        (("cluster_name: a", "file_mounts: ~/x"), "file_mounts must hold keys and values"),
+        (("region: us-west-2", "region: [us-west-2]"), "provider.region is ['us-west-2']; it takes text"),
+        (("region: us-west-2", "region: 5"), "provider.region is 5; it takes text"),
+        ((A, "  a: {max_workers: 1, max_workers: 9, node_config"), "a.max_workers is already in line 6"),
+        ((A, "  head: {node_config"), "available_node_types.head is already in line 5"),
+        (("InstanceType: g5.xlarge", "InstanceType: [g5.xlarge]"), "InstanceType is ['g5.xlarge']; it takes one"),
+        (
+            ("InstanceType: g5.xlarge", "InstanceType: g5.xlarge, InstanceMarketOptions: spot"),
+            "InstanceMarketOptions is 'spot'; it takes keys, such as {MarketType: spot}",
+        ),
+        (
+            ("InstanceType: g5.xlarge", "InstanceType: g5.xlarge, InstanceMarketOptions: {MarketType: Spot}"),
+            "MarketType is 'Spot'; it takes spot or capacity-block",
+        ),
+        (("cluster_name: a", f"cluster_name: {'9' * 5000}"), "cannot be read as YAML"),
+        (("cluster_name: a", f"cluster_name: {'[' * 3000}{']' * 3000}"), "nest"),  # libyaml's words or ours
     ],
 )
 def test_a_slip_is_one_sentence(
@@ -78,3 +97,42 @@ def test_zones_of_another_region_are_refused(
     assert said in capsys.readouterr().err
     path.write_text(FILE.replace("us-west-2", 'us-west-2, availability_zone: "us-west-2a, us-west-2-lax-1a"'))
     assert main([command[0], str(path), *command[1:]]) == 0
+
+
+def test_what_a_merge_key_brings_may_be_overridden(tmp_path: Path) -> None:
+    path = tmp_path / "cluster.yaml"
+    small = "&small {max_workers: 1, node_config: {InstanceType: g5.xlarge}}"
+    path.write_text(f"{FILE}  b: {{<<: {small}, max_workers: 2}}\n  c: {{<<: *small}}\n", encoding="utf-8")
+    assert main(["fill", str(path), "-o", str(tmp_path / "filled.yaml")]) == 0
+
+
+def test_a_label_against_the_node_config_is_noted_and_changes_no_price(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, prices = tmp_path / "cluster.yaml", tmp_path / "prices.csv"
+    path.write_text(FILE.replace(A, "  a: {labels: {ray.io/market-type: spot}, node_config"), encoding="utf-8")
+    prices.write_text("instance_type,price_per_hour,spot_price_per_hour\ng5.xlarge,1.5,0.25\nm5.large,0.5,0.125\n")
+    assert main(["plan", str(path), "--demand", "A10G", "--prices", str(prices)]) == 0
+    printed = capsys.readouterr()
+    assert "1.50" in printed.out
+    assert "0.25" not in printed.out
+    said = "your labels say ray.io/market-type: spot, and its node_config makes it on-demand; yours is used"
+    assert said in printed.out + printed.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("instance_type,price_per_hour\np4d.24xlarge,32,77\n", ":2: there are more cells than columns"),
+        ("instance_type,price_per_hour,price_per_hour\nx,1,2\n", ":1: the column price_per_hour is there twice"),
+        (f"instance_type,price_per_hour\nx,{'1' * 200_000}\n", "this is no valid CSV"),
+    ],
+)
+def test_a_price_list_that_would_be_misread_is_refused(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, prices = tmp_path / "cluster.yaml", tmp_path / "prices.csv"
+    path.write_text(FILE, encoding="utf-8")
+    prices.write_text(text, encoding="utf-8")
+    assert main(["plan", str(path), "--demand", "A10G", "--prices", str(prices)]) == 2
+    assert said in capsys.readouterr().err

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
 
 CLOUD = "aws"
+MARKETS = ("", "spot", "capacity-block")  # EC2's MarketType; "" is on demand
 
 ZONE = re.compile(r"([a-z]+(?:-[a-z]+)+-[0-9]+)[a-z]")  # us-west-2a: a region and a letter
 
@@ -27,10 +28,11 @@ def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machin
         catalog: what is known about machine types.
 
     Raises:
-        ClusterConfigError: there is no ``InstanceType``.
+        ClusterConfigError: there is no ``InstanceType``, or a market that EC2 does not have.
         UnknownInstanceTypeError: the catalog does not have it.
     """
     name = machine_type_name(where, node_config)
+    _market(f"{where}.node_config", node_config)
     try:
         return Machine(catalog.machine_type(CLOUD, name))
     except AccelScalingError as error:
@@ -48,7 +50,9 @@ def machine_type_name(where: str, node_config: dict[str, Any]) -> str:
         ClusterConfigError: there is no ``InstanceType``.
     """
     name = node_config.get("InstanceType")
-    if not isinstance(name, str) or not name.strip():
+    if name and not isinstance(name, str):
+        raise ClusterConfigError(f"{where}.node_config.InstanceType is {name!r}; it takes one instance type, as text")
+    if not name or not name.strip():
         raise ClusterConfigError(
             f"{where}.node_config.InstanceType is missing; name an EC2 instance type there, such as g5.xlarge"
         )
@@ -104,9 +108,26 @@ def _zones(provider: dict[str, Any]) -> list[str]:
     return [zone.strip() for zone in str(provider.get("availability_zone") or "").split(",") if zone.strip()]
 
 
+def _market(at: str, node_config: dict[str, Any]) -> str:
+    """Return the market on which EC2 sells the machine: "" for on demand.
+
+    The values are those of EC2's InstanceMarketOptionsRequest: MarketType is spot, capacity-block or left out.
+    """
+    options = node_config.get("InstanceMarketOptions") or {}
+    if not isinstance(options, dict):
+        raise ClusterConfigError(
+            f"{at}.InstanceMarketOptions is {options!r}; it takes keys, such as {{MarketType: spot}}"
+        )
+    market = options.get("MarketType") or ""
+    if market not in MARKETS:
+        known = " or ".join(MARKETS[1:])
+        raise ClusterConfigError(f"{at}.InstanceMarketOptions.MarketType is {market!r}; it takes {known}")
+    return str(market)
+
+
 def place_labels(provider: dict[str, Any], node_config: dict[str, Any]) -> dict[str, str]:
     """Return the labels that the config fixes: market type, region, and the zone where there is only one."""
-    market = (node_config.get("InstanceMarketOptions") or {}).get("MarketType")
+    market = _market("node_config", node_config)
     labels = {LABEL_MARKET_TYPE: "spot" if market == "spot" else "on-demand"}
     region = provider.get("region")
     if region:

@@ -29,6 +29,18 @@ MODULES = {
 STOCK_TYPES = {"aws": aws, "gcp": gcp}
 
 
+# What people write at the top level, by Ray's own ray-schema.json; of the wrong kind, Ray's scheduler falls over it.
+COMMANDS = (
+    "initialization_commands",
+    "setup_commands",
+    "head_setup_commands",
+    "worker_setup_commands",
+    "head_start_ray_commands",
+    "worker_start_ray_commands",
+)
+MAPPINGS = ("auth", "docker", "file_mounts")
+
+
 def check_shape(config: Any) -> dict[str, Any]:
     """Return the config if it is a cluster config with node types.
 
@@ -53,10 +65,25 @@ def check_shape(config: Any) -> dict[str, Any]:
     for name, node_type in config["available_node_types"].items():
         if not isinstance(node_type, dict) or not isinstance(node_type.get("node_config") or {}, dict):
             raise ClusterConfigError(f"available_node_types.{name} must hold keys, among them node_config")
+    _check_kinds(config)
     check_names(config["provider"])
     confirmation_policy(config["provider"])
     quarantine_policy(config["provider"])
     return config
+
+
+def _check_kinds(config: dict[str, Any]) -> None:
+    for key in COMMANDS:
+        value = config.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+            raise ClusterConfigError(f"{key} must be a list of commands, each of them text; write [] for none")
+    for key in MAPPINGS:
+        if not isinstance(config.get(key, {}), dict):
+            raise ClusterConfigError(f"{key} must hold keys and values; leave it out for none")
+    for key in ("region", "availability_zone", "project_id"):
+        value = config["provider"].get(key, "")
+        if value is not None and not isinstance(value, str):
+            raise ClusterConfigError(f"provider.{key} is {value!r}; it takes text, in quotes if need be")
 
 
 def machines(config: dict[str, Any], catalog: Catalog) -> dict[str, Machine]:

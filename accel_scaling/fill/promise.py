@@ -93,6 +93,11 @@ def with_users_own(promised: Promise, where: str, resources: dict[str, int], lab
         for name, value in resources.items()
         if name in promised.resources and promised.resources[name] != value
     ]
+    notes += [
+        f"{where}: your labels say {name}: {value}, and its node_config makes it {promised.labels[name]}; yours is used"
+        for name, value in labels.items()
+        if promised.labels.get(name, value) != value
+    ]
     own_types = {name for name in resources if name.startswith(ACCELERATOR_TYPE_PREFIX)}
     known_types = {name for name in promised.resources if name.startswith(ACCELERATOR_TYPE_PREFIX)}
     notes += [

@@ -8,62 +8,61 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.fill.loader import load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NODE_TYPE = re.compile(r"available_node_types\.([^\s:(]+?)(?=[:\s(]|\.node_config|\.resources|$)")
-_OF_PROVIDER = re.compile(r"^provider\.(\w+)")
+_NODE_TYPES = "available_node_types."
 
 
 def read_cluster(path: Path) -> dict[str, Any]:
     """Return the cluster file as a dict.
 
     Raises:
-        ClusterConfigError: the file is missing, is no YAML (with the line), or holds no mapping.
+        ClusterConfigError: the file is missing, is no YAML, has a key twice (with the line), or holds no mapping.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ClusterConfigError(f"{path} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ClusterConfigError(f"{path} cannot be read: {error}") from None
-    try:
-        config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ClusterConfigError(_yaml_sentence(path, error)) from None
+    config = load(text_of(path), str(path))
     if not isinstance(config, dict):
         raise ClusterConfigError(f"{path} is not a cluster config: expected keys and values at the top level")
     return config
 
 
+def text_of(path: Path) -> str:
+    """Return a file's text, its line breaks as they are.
+
+    Raises:
+        ClusterConfigError: it is missing, cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ClusterConfigError(f"{path} does not exist") from None
+    except OSError as error:
+        raise ClusterConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ClusterConfigError(f"{path} is not UTF-8; save it as UTF-8") from None
+
+
 def at_its_line(error: AccelScalingError, path: Path) -> AccelScalingError:
-    """Return the error with the file, and with the line of the node type or the key of `provider` that it names."""
-    node_type, of_provider = _NODE_TYPE.search(str(error)), _OF_PROVIDER.match(str(error))
-    line = None
-    if of_provider:
-        line = _line_of(path, "provider", of_provider[1]) or _line_of(path, "provider")
-    elif node_type:
-        line = _line_of(path, "available_node_types", node_type[1])
+    """Return the error with the file, and with the line of the key that it begins with, or of a node type it names."""
+    said = str(error)
+    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    line = _line_of(root, said) or _line_of(root, said[max(said.find(_NODE_TYPES), 0) :])
     return type(error)(f"{path}:{line}: {error}" if line else f"{path}: {error}")
 
 
-def _line_of(path: Path, *keys: str) -> int | None:
+def _line_of(node: yaml.Node | None, said: str) -> int | None:
+    """Return the line of the deepest key of ``a.b.c`` that begins a sentence; a key may have dots of its own."""
     line: int | None = None
-    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    for key in keys:
-        for key_node, value_node in getattr(root, "value", []):
-            if key_node.value == key:
-                line, root = key_node.start_mark.line + 1, value_node
-                break
-        else:
-            return None
+    while isinstance(node, yaml.MappingNode):
+        begun = [pair for pair in node.value if _begins(said, str(pair[0].value))]
+        if not begun:
+            return line
+        key, node = max(begun, key=lambda pair: len(pair[0].value))
+        line, said = key.start_mark.line + 1, said[len(key.value) :].removeprefix(".")
     return line
 
 
-def _yaml_sentence(path: Path, error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-    problem = str(getattr(error, "problem", None) or error)
-    hint = "; indent with spaces: YAML takes no tabs" if "'\\t'" in problem else ""
-    return f"{place}: this is no valid YAML: {problem}{hint}"
+def _begins(said: str, key: str) -> bool:
+    return said.startswith(key) and not re.match(r"[\w-]", said[len(key) :])

@@ -10,7 +10,7 @@ from accel_scaling.asking.types import Known
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.cluster import check_shape, machines, reader_of
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
-from accel_scaling.fill.promise import BYTES_PER_MIB, OBJECT_STORE_PROPORTION
+from accel_scaling.fill.promise import BYTES_PER_MIB, LABEL_MARKET_TYPE, OBJECT_STORE_PROPORTION
 from accel_scaling.plan.demands import types_in
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class NodeType:
         is_head: the head node's type.
         limited: the file gives max_workers for it; else it is the cluster's.
         attached: Compute Engine's name of the accelerators that are attached to the machine; None for its own.
+        spot: the cloud bills it as spot, by its node_config; a label that says otherwise changes no price.
     """
 
     name: str
@@ -43,6 +44,7 @@ class NodeType:
     is_head: bool
     limited: bool = True
     attached: str | None = None
+    spot: bool = False
 
     @property
     def instance_type(self) -> str:
@@ -132,6 +134,7 @@ def cluster_of(filled: dict[str, Any], notes: Iterable[str], catalog: Catalog) -
             is_head=name == head,
             limited="max_workers" in filled["available_node_types"][name],
             attached=_attached(found[name], catalog),
+            spot=_is_spot(filled, name),
         )
         for name, one in in_ray.items()
     }
@@ -145,6 +148,12 @@ def cluster_of(filled: dict[str, Any], notes: Iterable[str], catalog: Catalog) -
         in_ray=in_ray,
         notes=tuple(notes),
     )
+
+
+def _is_spot(filled: dict[str, Any], name: str) -> bool:
+    node_config = filled["available_node_types"][name].get("node_config") or {}
+    labels = reader_of(filled["provider"]).place_labels(filled["provider"], node_config)
+    return bool(labels.get(LABEL_MARKET_TYPE) == "spot")
 
 
 def head_node(cluster: Cluster) -> Any:

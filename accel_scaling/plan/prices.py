@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import PlanError
-from accel_scaling.fill.promise import LABEL_MARKET_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from accel_scaling.plan.cluster import NodeType
@@ -34,8 +33,7 @@ class Prices:
 
     def of(self, one: NodeType) -> float | None:
         """Return what an hour of a node costs; None where the list does not say."""
-        spot = one.labels.get(LABEL_MARKET_TYPE) == "spot"
-        return (self.spot if spot else self.on_demand).get(one.instance_type)
+        return (self.spot if one.spot else self.on_demand).get(one.instance_type)
 
 
 def read_prices(path: Path) -> Prices:
@@ -59,7 +57,9 @@ def read_prices(path: Path) -> Prices:
         )
     found: dict[str, dict[str, float]] = {PRICE: {}, SPOT: {}}
     seen: set[str] = set()
-    for row in reader:
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise PlanError(f"{path}:1: the column {twice[0] or 'without a name'} is there twice; keep one")
+    for row in _rows(path, reader):
         name = (row["instance_type"] or "").strip()
         where = f"{path}:{reader.line_num}"
         if not name or name in seen:
@@ -70,6 +70,19 @@ def read_prices(path: Path) -> Prices:
             if price:
                 found[column][name] = _price(where, column, price)
     return Prices(found[PRICE], found[SPOT])
+
+
+def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[dict[str, str | None]]:
+    """Yield the rows; a cell too many is most often a comma within a number, of which half would be the price."""
+    try:
+        for row in reader:
+            if None in row:
+                raise PlanError(
+                    f"{path}:{reader.line_num}: there are more cells than columns; a number has a point, and no comma"
+                )
+            yield row
+    except csv.Error as error:
+        raise PlanError(f"{path}:{reader.line_num}: this is no valid CSV: {error}") from None
 
 
 def _price(where: str, column: str, text: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timings
@@ -110,13 +111,32 @@ def _session() -> Any:
         import boto3
     except ModuleNotFoundError:
         raise missing("boto3", "refresh") from None
-    session = boto3.Session()
-    if session.get_credentials() is None:
+    with _said():
+        session = boto3.Session()
+        found = session.get_credentials()
+        _client(
+            session, session.region_name or FIRST_REGION
+        )  # which reads the endpoint and the region, and nothing else
+    if found is None:
         raise RefreshError(
             "no AWS credentials; run `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
             f"AWS_SECRET_ACCESS_KEY; they need {_NEEDS}"
         )
     return session
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """Turn what boto3 says of its own files and variables into our error: its sentences name the profile or file."""
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        yield
+    except (BotoCoreError, ValueError) as error:
+        reason = str(error).rstrip(".")
+        raise RefreshError(
+            f"your AWS settings cannot be used: {reason}; see AWS_PROFILE, ~/.aws/config and ~/.aws/credentials"
+        ) from None
 
 
 def _client(session: Any, region: str) -> Any:
