@@ -76,14 +76,15 @@ def test_the_fill_command_adds_what_ray_needs_on_a_gcp_head(
     assert "boto3" not in str(config)
 
 
-def test_a_wrong_type_is_refused_with_the_line_of_its_node_type(
+def test_what_cannot_be_attached_is_refused_with_the_line_of_its_key(
     tmp_path: Path, examples: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (examples / "gcp-gpu.yaml").read_text(encoding="utf-8").replace("acceleratorCount: 1", "acceleratorCount: 3")
     path = tmp_path / "cluster.yaml"
     path.write_text(text, encoding="utf-8")
     assert main(["fill", str(path)]) == 2
-    line = text.splitlines().index("  t4:") + 1
+    lines = text.splitlines()
+    line = next(at for at, one in enumerate(lines) if at > lines.index("  t4:") and "guestAccelerators" in one) + 1
     assert f"cluster.yaml:{line}: available_node_types.t4.node_config.guestAccelerators:" in capsys.readouterr().err
 
 
