@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,3 +138,13 @@ def test_a_price_list_that_would_be_misread_is_refused(
     prices.write_text(text, encoding="utf-8")
     assert main(["plan", str(path), "--demand", "A10G", "--prices", str(prices)]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_an_output_whose_encoding_lacks_a_sign_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(FILE.replace("  a: {", "  t\u2603: {"), encoding="utf-8")
+    narrow, errors = io.TextIOWrapper(io.BytesIO(), encoding="latin-1"), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", narrow)
+    monkeypatch.setattr(sys, "stderr", errors)
+    assert main(["plan", str(path), "--demand", "A10G"]) == 2
+    assert "'\\u2603' cannot be written in latin-1, the encoding of this output" in errors.getvalue()

@@ -36,6 +36,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `accel-scaling catalog find | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except UnicodeEncodeError as error:
+        sign = ascii(error.object[error.start])
+        return _refused(
+            f"{sign} cannot be written in {error.encoding}, the encoding of this output; set PYTHONIOENCODING=utf-8"
+        )
     except OSError as error:
         sentence = disk_sentence(error)
         if sentence is None:
