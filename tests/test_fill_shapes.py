@@ -52,7 +52,7 @@ A = "  a: {node_config"
         ),
         (
             ("InstanceType: g5.xlarge", "InstanceType: g5.xlarge, InstanceMarketOptions: {MarketType: Spot}"),
-            "MarketType is 'Spot'; it takes spot or capacity-block",
+            "MarketType is 'Spot'; it takes spot, capacity-block, on-demand",
         ),
         (("cluster_name: a", f"cluster_name: {'9' * 5000}"), "cannot be read as YAML"),
         (("cluster_name: a", f"cluster_name: {'[' * 3000}{']' * 3000}"), "nest"),  # libyaml's words or ours

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
 
 CLOUD = "aws"
-MARKETS = ("", "spot", "capacity-block")  # EC2's MarketType; "" is on demand
+# The values of EC2's MarketType, as botocore's model of EC2 has them; "" is left out.
+MARKETS = ("", "spot", "capacity-block", "on-demand", "interruptible-capacity-reservation")
 
 ZONE = re.compile(r"([a-z]+(?:-[a-z]+)+-[0-9]+)[a-z]")  # us-west-2a: a region and a letter
 
@@ -111,7 +112,7 @@ def _zones(provider: dict[str, Any]) -> list[str]:
 def _market(at: str, node_config: dict[str, Any]) -> str:
     """Return the market on which EC2 sells the machine: "" for on demand.
 
-    The values are those of EC2's InstanceMarketOptionsRequest: MarketType is spot, capacity-block or left out.
+    The values are those of EC2's InstanceMarketOptionsRequest: see MARKETS.
     """
     options = node_config.get("InstanceMarketOptions") or {}
     if not isinstance(options, dict):
@@ -120,7 +121,7 @@ def _market(at: str, node_config: dict[str, Any]) -> str:
         )
     market = options.get("MarketType") or ""
     if market not in MARKETS:
-        known = " or ".join(MARKETS[1:])
+        known = ", ".join(MARKETS[1:])
         raise ClusterConfigError(f"{at}.InstanceMarketOptions.MarketType is {market!r}; it takes {known}")
     return str(market)
 
