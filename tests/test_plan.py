@@ -8,37 +8,9 @@ import pytest
 
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.errors import AccelScalingError, PlanError
-from accel_scaling.fill.cluster import fill
-from accel_scaling.plan.cluster import Cluster, cluster_of
-from accel_scaling.plan.model import Answer, Kind
+from accel_scaling.plan.model import Kind
 from accel_scaling.plan.planning import Words, planned
-from tests.cluster_fixture import config_of, gcp_config_of
-
-POD = {"acceleratorType": "v4-16", "runtimeVersion": "tpu-ubuntu2204-base"}
-
-
-def aws(*, most: int = 4, **machines: str) -> dict[str, Any]:
-    """A cluster file on AWS with a node type for each machine."""
-    config: dict[str, Any] = config_of(machines)
-    for name in machines:
-        config["available_node_types"][name]["max_workers"] = most
-    return config
-
-
-def gcp(**node_configs: Any) -> dict[str, Any]:
-    return gcp_config_of(node_configs)
-
-
-def cluster(config: dict[str, Any]) -> Cluster:
-    return cluster_of(*fill(config, shipped_catalog()), shipped_catalog())
-
-
-def plan(config: dict[str, Any], *demands: str, gangs: Any = (), labels: Any = ()) -> Answer:
-    return planned(config, shipped_catalog(), Words(demands, gangs, labels))[1]
-
-
-def uses(answer: Answer) -> dict[str, dict[str, int]]:
-    return {row.node_type: dict(row.uses) for row in answer.rows if row.uses}
+from tests.plan_fixture import POD, aws, gcp, plan, uses
 
 
 def test_each_demand_gets_its_machines_and_the_answer_says_what_they_are_for() -> None:
@@ -228,45 +200,6 @@ def test_a_label_that_no_node_type_has_is_said_with_those_that_they_have() -> No
     _, said = reason(aws(t4="g4dn.xlarge"), "T4", "team=in(red,green)")
     assert said == "asks accelerator_type:T4, GPU 1, label team=in(red,green); node type t4 has no label team"
     assert plan(aws(t4="g4dn.xlarge"), "T4", labels=["team=!red"]).launch == {"t4": 1}
-
-
-def test_the_limit_that_bites_is_named_a_types_own_or_the_clusters() -> None:
-    answer = plan(aws(t4="g4dn.xlarge"), "T4x6")
-    (pending,) = answer.pending
-    assert (answer.launch, pending.count, pending.kind) == ({"t4": 4}, 2, Kind.MAX_WORKERS_OF_TYPE)
-    assert pending.reason == "waits until something else is done: max_workers of node type t4 is 4"
-    assert answer.limits == ("max_workers of node type t4 is 4, and 6 would be wanted",)
-    config = aws(t4="g4dn.xlarge", a10g="g5.xlarge")
-    config["max_workers"] = 3
-    for name in ("t4", "a10g"):
-        config["available_node_types"][name].pop("max_workers")
-    answer = plan(config, "T4x6")
-    (pending,) = answer.pending
-    assert (answer.launch, pending.count, pending.kind) == ({"t4": 3}, 3, Kind.MAX_WORKERS)
-    assert answer.limits == ("max_workers of the cluster is 3, and 6 would be wanted",)
-
-
-def test_each_limit_is_named_for_what_it_keeps_and_both_where_lifting_one_would_not_do() -> None:
-    config = aws(a100="p4de.24xlarge", t4="g4dn.xlarge", most=2)
-    config["max_workers"] = 2
-    answer = plan(config, "A100-80G:8x2", "T4x3")
-    said = "waits until something else is done: max_workers of "
-    assert [(one.text, one.count, one.reason) for one in answer.pending] == [
-        ("T4", 2, f"{said}the cluster is 2"),
-        ("T4", 1, f"{said}node type t4 is 2"),
-    ]
-    assert answer.limits == (
-        "max_workers of the cluster is 2, and 4 would be wanted",
-        "max_workers of node type t4 is 2, and 3 would be wanted",
-    )
-    (pending,) = plan(config, "A100-80G:8x3").pending
-    assert pending.reason == f"{said}the cluster is 2; max_workers of node type a100 is 2"
-    # of the types whose limit bites, those that the demand fits
-    assert {(one.text, one.reason) for one in plan(config, "A100-80G:8x3", "T4x3").pending} == {
-        ("A100-80G:8", f"{said}the cluster is 2; max_workers of node type a100 is 2"),
-        ("T4", f"{said}the cluster is 2"),
-        ("T4", f"{said}node type t4 is 2"),
-    }
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from accel_scaling.cli.main import main
-from tests.test_plan import aws
+from tests.plan_fixture import aws
 
 PRICES = "instance_type,price_per_hour,spot_price_per_hour\ng4dn.xlarge,0.5,0.2\ng5.xlarge,1.25,\nm5.large,0.1,\n"
 

@@ -21,7 +21,7 @@ from accel_scaling.plan import demands, notes
 from accel_scaling.plan.labels import check, selector
 from accel_scaling.plan.running import question_of
 from tests.local_ray_fixture import two_t4_fixture  # noqa: F401 - a fixture
-from tests.test_plan import aws, cluster
+from tests.plan_fixture import aws, cluster
 
 
 def nothing() -> None: ...

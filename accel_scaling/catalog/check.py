@@ -26,7 +26,7 @@ from accel_scaling.catalog.load import known_clouds, shipped_catalog, shipped_so
 from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.node_rules import NO_ACCELERATOR, Needs, parse_boot_disks, parse_families, parse_images
 from accel_scaling.catalog.places import STEM, is_places, parse_places
-from accel_scaling.catalog.places_rules import Names, names_in, new_regions, unknown_types
+from accel_scaling.catalog.places_rules import MayBeNamed, names_in, new_regions, unknown_types
 from accel_scaling.catalog.rows import parse_rows
 from accel_scaling.catalog.rules import (
     CLOUD,
@@ -123,10 +123,10 @@ def check_files(paths: Sequence[Path] = ()) -> Report:
 def _check_places(sources: Sequence[Source], report: Report, checked: Checked) -> None:
     """Hold the places to what the catalog has; not while a file is wrong, which may have what seems to lack."""
 
-    def names(cloud: str) -> Names:
+    def names(cloud: str) -> MayBeNamed:
         of_cloud = {name for of, name in checked.known if of == cloud}
         attached = api_names(checked.chips.values()) if cloud == CLOUD else ()
-        return Names({*of_cloud, *attached}, functools.partial(_more_names, cloud, sources))
+        return MayBeNamed({*of_cloud, *attached}, functools.partial(_more_names, cloud, sources))
 
     for source in sources if not report.mistakes else ():
         report.notes += [_mistake(source, each) for each in new_regions(source)]

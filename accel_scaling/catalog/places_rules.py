@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.files import Source
 
 
-class Names(NamedTuple):
+class MayBeNamed(NamedTuple):
     """What a row of a cloud may name.
 
     Attributes:
@@ -32,7 +32,7 @@ class Names(NamedTuple):
     more: Callable[[], Collection[str]]
 
 
-def unknown_types(source: Source, names: Callable[[str], Names]) -> Iterator[Problem]:
+def unknown_types(source: Source, names: Callable[[str], MayBeNamed]) -> Iterator[Problem]:
     """Yield each row whose type, or family, no layer of the catalog has.
 
     Args:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog.load import load_catalog
 from accel_scaling.cli.output import give
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.fill.read import text_of
 
 if TYPE_CHECKING:
     import argparse
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 def _fill(args: argparse.Namespace) -> int:
     from accel_scaling.kuberay.fill import fill
 
-    text = _read(args.manifest)
+    text = text_of(args.manifest)
     filled = fill(text, str(args.manifest), load_catalog(), args.kuberay_version)
     for each in filled.added:
         sys.stderr.write(f"{each}\n")
@@ -76,7 +77,7 @@ def _check(files: list[Path]) -> int:
 
     def checked(file: Path) -> tuple[int, list[str]]:
         try:
-            here = groups(_read(file), str(file))
+            here = groups(text_of(file), str(file))
         except ClusterConfigError as error:
             return 0, [str(error)]
         return len(here), [f"{file}:{each.line}: {each.text}" for group in here for each in findings(group, catalog)]
@@ -85,13 +86,3 @@ def _check(files: list[Path]) -> int:
     found, count = [each for _, said in results for each in said], sum(number for number, _ in results)
     sys.stdout.write("".join(f"{each}\n" for each in found) or f"ok: {count} groups, nothing contradicts itself\n")
     return 2 if found else 0
-
-
-def _read(path: Path) -> str:
-    """Return a file's text with its line breaks as they are."""
-    try:
-        return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise ClusterConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ClusterConfigError(f"{path} is not UTF-8; save it as UTF-8") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import yaml
@@ -9,7 +10,7 @@ import yaml
 from accel_scaling.errors import ClusterConfigError
 
 # libyaml where PyYAML was built with it: ten times faster than `safe_load`.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"  # `<<`; what stands beside it overrides what it brings, which is no key twice
 _DEEPEST = 100  # levels; a cluster file has some 8, and Python ends at a few hundred
 
@@ -25,7 +26,7 @@ def load(text: str, name: str) -> Any:
         ClusterConfigError: it is no YAML, a key is there twice, or a value is none that Python can hold; with the line.
     """
     try:
-        loader = _LOADER(text)
+        loader = LOADER(text)
         root = loader.get_single_node()
         if root is None:
             return None
@@ -80,12 +81,11 @@ def _too_deep(name: str) -> ClusterConfigError:
 
 def _told(text: str, error: yaml.YAMLError) -> yaml.YAMLError:
     """Return the same error by the loader that is written in Python: its words are plainer and its places exact."""
-    try:
-        yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as plainer:
-        return plainer
-    except RecursionError:
-        return error
+    with contextlib.suppress(RecursionError):
+        try:
+            yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.YAMLError as plainer:
+            return plainer
     return error
 
 

@@ -22,6 +22,8 @@ def read_cluster(path: Path) -> dict[str, Any]:
     Raises:
         ClusterConfigError: the file is missing, is no YAML, has a key twice (with the line), or holds no mapping.
     """
+    if not path.exists():
+        raise ClusterConfigError(f"{path} does not exist")
     config = load(text_of(path), str(path))
     if not isinstance(config, dict):
         raise ClusterConfigError(f"{path} is not a cluster config: expected keys and values at the top level")
@@ -32,12 +34,10 @@ def text_of(path: Path) -> str:
     """Return a file's text, its line breaks as they are.
 
     Raises:
-        ClusterConfigError: it is missing, cannot be read, or is not UTF-8.
+        ClusterConfigError: it cannot be read, or is not UTF-8.
     """
     try:
         return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise ClusterConfigError(f"{path} does not exist") from None
     except OSError as error:
         raise ClusterConfigError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.fill.loader import LOADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# libyaml where PyYAML was built with it: it reads what Kubernetes' own reader does, a tab before a comment for one.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"
 _STRING = "tag:yaml.org,2002:str"
 _NULL = "tag:yaml.org,2002:null"
@@ -31,7 +30,8 @@ def documents(text: str, where: str) -> list[yaml.Node]:
         ClusterConfigError: it is no YAML; the text has the line.
     """
     try:
-        found = [node for node in yaml.compose_all(text, Loader=_LOADER) if node is not None]
+        # By libyaml it reads what Kubernetes' own reader does, a tab before a comment for one.
+        found = [node for node in yaml.compose_all(text, Loader=LOADER) if node is not None]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{where}:{mark.line + 1}" if mark else where

@@ -111,12 +111,9 @@ def _session() -> Any:
         import boto3
     except ModuleNotFoundError:
         raise missing("boto3", "refresh") from None
-    with _said():
+    with _settings_told():
         session = boto3.Session()
         found = session.get_credentials()
-        _client(
-            session, session.region_name or FIRST_REGION
-        )  # which reads the endpoint and the region, and nothing else
     if found is None:
         raise RefreshError(
             "no AWS credentials; run `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
@@ -126,7 +123,7 @@ def _session() -> Any:
 
 
 @contextlib.contextmanager
-def _said() -> Iterator[None]:
+def _settings_told() -> Iterator[None]:
     """Turn what boto3 says of its own files and variables into our error: its sentences name the profile or file."""
     from botocore.exceptions import BotoCoreError
 
@@ -148,7 +145,8 @@ def _client(session: Any, region: str) -> Any:
         read_timeout=timings.REFRESH_CALL_S,
         max_pool_connections=timings.REFRESH_PARALLEL,
     )
-    return session.client("ec2", region_name=region, config=config)
+    with _settings_told():  # the endpoint is read here, and the region
+        return session.client("ec2", region_name=region, config=config)
 
 
 def _regions(session: Any, sleep: Sleep) -> dict[str, str]:
