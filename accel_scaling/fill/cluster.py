@@ -80,10 +80,9 @@ def _check_kinds(config: dict[str, Any]) -> None:
     for key in MAPPINGS:
         if not isinstance(config.get(key, {}), dict):
             raise ClusterConfigError(f"{key} must hold keys and values; leave it out for none")
-    for key in ("region", "availability_zone", "project_id"):
-        value = config["provider"].get(key, "")
-        if value is not None and not isinstance(value, str):
-            raise ClusterConfigError(f"provider.{key} is {value!r}; it takes text, in quotes if need be")
+    region = config["provider"].get("region")  # its other keys are its cloud's to check: Google's zones may be a list
+    if region is not None and not isinstance(region, str):
+        raise ClusterConfigError(f"provider.region is {region!r}; it takes text, in quotes if need be")
 
 
 def machines(config: dict[str, Any], catalog: Catalog) -> dict[str, Machine]:
