@@ -6,8 +6,8 @@ cloud SDK.
 """
 
 from accel_scaling.accelerators import *  # noqa: F403 - constants only, and every one of them
-from accel_scaling.asking import bundle as bundle
-from accel_scaling.asking import get_acc_ids as get_acc_ids
-from accel_scaling.asking import options as options
-from accel_scaling.asking import remote as remote
+from accel_scaling.accs import bundle as bundle
+from accel_scaling.accs import get_acc_ids as get_acc_ids
+from accel_scaling.accs import options as options
+from accel_scaling.accs import remote as remote
 from accel_scaling.version import __version__ as __version__

@@ -16,13 +16,13 @@ import subprocess
 import sys
 from typing import Any
 
-from accel_scaling.table import render
+from accel_scaling.text_table import render
 
 PROGRAM = """
 import json, time
 from accel_scaling.catalog.load import load_catalog
 from accel_scaling.catalog import offered, places
-from accel_scaling.plugins.load import loaded
+from accel_scaling.families.plugins import loaded
 steps, taken = [], {}
 def step(name, call):
     begun_s = time.process_time()

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
-from accel_scaling.local_hosts.events import EventKind
-from accel_scaling.rehearse.config import for_local_ec2
-from accel_scaling.table import render
+from accel_scaling.testing.ec2.local_ec2 import Kind, LocalEC2
+from accel_scaling.testing.hosts.events import EventKind
+from accel_scaling.testing.rehearse.cluster_config import for_local_ec2
+from accel_scaling.text_table import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -63,14 +63,14 @@ def worker(kind: str) -> dict[str, float]:
 
 def _ours(_: list[str]) -> Callable[[], Any]:
     from accel_scaling.catalog.load import load_catalog
-    from accel_scaling.fill.cluster import fill, user_catalogs
+    from accel_scaling.fill.fill import fill, user_catalogs
 
     cluster = config()
     return lambda: fill(cluster, load_catalog(user_catalogs(cluster["provider"])))
 
 
 def _provider(calls: list[str]) -> Callable[[], Any]:
-    from accel_scaling.providers.aws import AWSAcceleratorNodeProvider
+    from accel_scaling.providers.aws.provider import AWSAcceleratorNodeProvider
 
     _count_calls(calls)
     cluster = config()
@@ -130,7 +130,7 @@ def side_by_side(runs: int) -> dict[str, list[dict[str, float]]]:
 
 def show(found: dict[str, list[dict[str, float]]]) -> str:
     """Return the medians and ratios as a table."""
-    from accel_scaling.table import render
+    from accel_scaling.text_table import render
 
     median = {
         kind: {name: statistics.median(run[name] for run in runs) for name in runs[0]} for kind, runs in found.items()

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from accel_scaling.local_gce.api import ComputeEngine
-from accel_scaling.local_gce.knobs import Knobs
-from accel_scaling.local_gce.server import serve
-from accel_scaling.table import render
+from accel_scaling.testing.gce.api import ComputeEngine
+from accel_scaling.testing.gce.fault_injection import Knobs
+from accel_scaling.testing.gce.server import serve
+from accel_scaling.text_table import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,13 +102,13 @@ def ours() -> Iterator[Side]:
     from ray.autoscaler._private.commands import _bootstrap_config
     from ray.autoscaler._private.providers import _get_node_provider
 
-    from accel_scaling.providers import gcp_batches
+    from accel_scaling.providers.gcp import launch_batches
 
     engine = ComputeEngine(project=PROJECT)
     with serve(engine) as url:
         config = _bootstrap_config(config_of(url), no_config_cache=True)
         provider = _get_node_provider(config["provider"], CLUSTER, use_cache=False)
-        yield Side(engine, provider, config, (gcp_batches.BATCH, gcp_batches.AT_ONCE))
+        yield Side(engine, provider, config, (launch_batches.BATCH, launch_batches.AT_ONCE))
 
 
 @contextlib.contextmanager

@@ -38,7 +38,7 @@ class Row:
 
 def rows() -> list[Row]:
     """Return a row for each accelerated type that moto records."""
-    from accel_scaling.emulated.hardware import _recording, hardware_of
+    from accel_scaling.testing.devices.hardware import _recording, hardware_of
 
     types = sorted(name for name in _recording() if hardware_of(name).kind != "none")
     stock = stock_promises(types)
@@ -96,10 +96,10 @@ def _stock_promise(provider: Any, name: str) -> dict[str, float]:
 
 def truth(name: str, promised: dict[str, float]) -> tuple[dict[str, float], bool]:
     """Return what Ray detects on such a machine, and whether our boot check confirms the promise there."""
-    from accel_scaling.confirm.compare import compare
-    from accel_scaling.detect import detect
-    from accel_scaling.emulated.devices import install
-    from accel_scaling.emulated.hardware import hardware_of
+    from accel_scaling.boot.compare import compare
+    from accel_scaling.families.inventory import detect
+    from accel_scaling.testing.devices.device_files import install
+    from accel_scaling.testing.devices.hardware import hardware_of
 
     with tempfile.TemporaryDirectory() as folder:
         hardware = hardware_of(name)
@@ -160,8 +160,8 @@ class _environment:  # noqa: N801 - reads as a statement
 
 def show(table: list[Row]) -> str:
     """Return the table as text, wrong promises marked."""
-    from accel_scaling.rehearse.timeline import shown
-    from accel_scaling.table import render
+    from accel_scaling.testing.rehearse.timeline import shown
+    from accel_scaling.text_table import render
 
     lines = [
         (
@@ -181,9 +181,9 @@ def show(table: list[Row]) -> str:
 
 def _with_emulated_driver() -> None:
     """Start this script again with the emulated driver's library: the linker looks for it only at the start."""
-    from accel_scaling.emulated.devices import install
-    from accel_scaling.emulated.hardware import hardware_of
-    from accel_scaling.emulated.nvml_files import NVML_CONFIG_VARIABLE
+    from accel_scaling.testing.devices.device_files import install
+    from accel_scaling.testing.devices.hardware import hardware_of
+    from accel_scaling.testing.devices.nvml_files import NVML_CONFIG_VARIABLE
 
     if NVML_CONFIG_VARIABLE in os.environ:
         return

@@ -18,11 +18,11 @@ from typing import Any
 
 import yaml
 
-from accel_scaling.local_ec2.ec2 import Kind, LocalEC2
-from accel_scaling.local_hosts.events import EventKind
-from accel_scaling.local_hosts.faults import Faults, no_driver
-from accel_scaling.rehearse.config import for_local_ec2
-from accel_scaling.table import render
+from accel_scaling.testing.ec2.local_ec2 import Kind, LocalEC2
+from accel_scaling.testing.hosts.events import EventKind
+from accel_scaling.testing.hosts.faults import Faults, no_driver
+from accel_scaling.testing.rehearse.cluster_config import for_local_ec2
+from accel_scaling.text_table import render
 
 LIAR, DRY, GOOD = MACHINES = ("g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge")
 AUTOSCALERS: dict[str, dict[str, str]] = {"v2": {}, "v1": {"RAY_UP_enable_autoscaler_v2": "0"}}

@@ -11,6 +11,20 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# Fixtures that several folders need.
+pytest_plugins = [
+    "tests.support.catalog",
+    "tests.support.contributing",
+    "tests.support.devices",
+    "tests.support.first_hour",
+    "tests.support.local_ray",
+    "tests.support.plugins",
+    "tests.support.quarantine",
+    "tests.support.refresh",
+    "tests.support.rehearsal",
+    "tests.support.tpu",
+]
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 import accel_scaling
-from tests.plug_ins_fixture import EXAMPLE, install_example
+from tests.support.plugins import EXAMPLE, install_example
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = {
     "accel_scaling/py.typed",
     "accel_scaling/catalogs/accelerators.yaml",
-    "accel_scaling/node/before_ray_start.sh",
+    "accel_scaling/boot/before_ray_start.sh",
 }
 # Not of the source: what tools leave in a checkout, and what a build must not pick up.
 LEFT = ("__pycache__", "*.egg-info", "build", "dist", ".venv", ".git", ".*_cache", ".hypothesis")
@@ -104,7 +104,7 @@ def package_files(suffixes: tuple[str, ...]) -> set[str]:
 
 def test_the_wheel_has_every_module_and_every_piece_of_data(in_wheel):
     wanted = package_files((".py", ".csv", ".yaml", ".sh", ".so", ".json", ".typed")) | DATA
-    assert {"accel_scaling/providers/aws.py", "accel_scaling/catalogs/aws.csv"} <= wanted
+    assert {"accel_scaling/providers/aws/provider.py", "accel_scaling/catalogs/aws.csv"} <= wanted
     assert wanted - in_wheel == set(), "list the package, or its data, in pyproject.toml"
 
 
@@ -126,7 +126,12 @@ def test_the_wheel_names_one_top_level_and_one_command(built):
 def test_the_sdist_has_the_folders_behind_the_links_once(built):
     with tarfile.open(built[1]) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"providers/aws.py", "catalogs/aws.csv", "pyproject.toml", "accel_scaling/cli/main.py"} <= names
+    assert {
+        "providers/aws/provider.py",
+        "catalogs/aws.csv",
+        "pyproject.toml",
+        "accel_scaling/cli/main.py",
+    } <= names
     assert not {name for name in names if name.startswith(("accel_scaling/providers/", "accel_scaling/catalogs/"))}
 
 
@@ -159,10 +164,10 @@ def test_the_fill_works_without_ray_and_boto3(installed, tmp_path):
 
 
 def test_a_bundle_can_be_built_from_an_install(installed, tmp_path):
-    code = "import sys, pathlib; from accel_scaling.node.bundle import build; print(build(pathlib.Path(sys.argv[1])))"
+    code = "import sys, pathlib; from accel_scaling.boot.bundle import build; print(build(pathlib.Path(sys.argv[1])))"
     built = Path(must(python(installed), "-I", "-c", code, tmp_path / "cache", cwd=tmp_path).strip())
     assert (built / "accel_scaling" / "catalogs" / "aws.csv").is_file()
-    assert (built / "accel_scaling" / "providers" / "aws.py").is_file()
+    assert (built / "accel_scaling" / "providers" / "aws" / "provider.py").is_file()
 
 
 def test_an_editable_install_finds_the_checkout_and_nothing_generic(checkout, tools, tmp_path):
@@ -200,7 +205,7 @@ def test_pip_installs_the_example_of_a_plug_in_as_other_tests_take_it_to_be_inst
 def test_an_editable_install_of_the_example_is_found_and_travels(example, tools, tmp_path):
     must(python(tools), "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "-e", example, cwd=tmp_path)
     code = (
-        "from accel_scaling.families import families; from accel_scaling.node.travelling import plug_in_files; "
+        "from accel_scaling.families import families; from accel_scaling.boot.plugin_bundle import plug_in_files; "
         "print(*families(), *sorted(plug_in_files()))"
     )
     try:

@@ -1,4 +1,4 @@
-"""Every private name of Ray that this package uses, in one place; tests/test_ray_contract*.py hold each to its meaning.
+"""Every private name of Ray that this package uses, in one place; tests/_ray/ holds each to its meaning.
 
 Nothing of Ray is imported before it is asked for: nodes have no boto3, and commands without need of Ray do not load it.
 """
@@ -15,12 +15,7 @@ from accel_scaling._ray.autoscaler import (
     tell_drivers,
     tpu_workers_joined,
 )
-from accel_scaling._ray.aws import (
-    aws_client,
-    aws_node_provider,
-    aws_tries_each_subnet_once,
-    ec2_client,
-)
+from accel_scaling._ray.aws import aws_client, aws_node_provider, aws_tries_each_subnet_once, ec2_client
 from accel_scaling._ray.gcp import (
     check_legacy_fields,
     gcp_bootstrap,
@@ -53,14 +48,7 @@ from accel_scaling._ray.managers import (
     announce_accelerator_type,
     nvidia_type_reader,
 )
-from accel_scaling._ray.programs import (
-    KV_NAMESPACE,
-    connect,
-    is_connected,
-    kv_get,
-    nodes_resources,
-    worker,
-)
+from accel_scaling._ray.programs import KV_NAMESPACE, connect, is_connected, kv_get, nodes_resources, worker
 from accel_scaling._ray.scheduler import (
     ClusterState,
     NodeOfPlan,

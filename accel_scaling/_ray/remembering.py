@@ -10,7 +10,7 @@ With left' <= left for every run and left' >= takes, the minimum is the same, ru
 afterwards and the score. What is true of each candidate of a round is true of which of them is best: where all would
 take the same as before, and that is still left, the same one is launched.
 
-tests/test_plan_scheduler.py compares with Ray's plain call.
+tests/plan/test_scheduler.py compares with Ray's plain call.
 """
 
 from __future__ import annotations

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import yaml
 
 from accel_scaling.catalog.files import Problem
+from accel_scaling.catalog.lazy import OnDemand
 from accel_scaling.catalog.model import Chip
-from accel_scaling.catalog.near import hint
-from accel_scaling.catalog.on_demand import OnDemand
 from accel_scaling.catalog.schema import CHIP, KINDS, needed
+from accel_scaling.catalog.suggest import hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -20,29 +20,22 @@ import zlib
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.chips import chips_on_demand, parse_chips
-from accel_scaling.catalog.files import (
-    CHIPS_FILE,
-    CORRECTIONS,
-    SHIPPED_FOLDER,
-    Source,
-    known_clouds,
-    read,
-)
+from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, SHIPPED_FOLDER, Source, known_clouds, read
+from accel_scaling.catalog.lazy import OnDemand
 from accel_scaling.catalog.lookup import Catalog
-from accel_scaling.catalog.on_demand import OnDemand
-from accel_scaling.catalog.places import STEM, is_places, parse_places
-from accel_scaling.catalog.rows import parse_rows
-from accel_scaling.catalog.rules import KUBERAY_FILES, NODE_FILES, RULE_FILES, shipped_rules
-from accel_scaling.catalog.users import chips_beside, refreshed_files, user_catalog_files, user_chip_files
-from accel_scaling.plugins.load import loaded
+from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.offerings import STEM, is_places, parse_places
+from accel_scaling.catalog.table import KUBERAY_FILES, NODE_FILES, RULE_FILES, shipped_rules
+from accel_scaling.catalog.user_files import chips_beside, refreshed_files, user_catalog_files, user_chip_files
+from accel_scaling.families.plugins import loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.offered import Offered
-    from accel_scaling.plugins.data import Data
+    from accel_scaling.catalog.offering_lookup import Offered
+    from accel_scaling.families.plugin_data import Data
 
 __all__ = [
     "Catalog",
@@ -172,7 +165,7 @@ def _of_cloud(cloud: str, layer: Mapping[tuple[str, str], MachineType]) -> Mappi
 
 
 def _offered(cloud: str, sources: Sequence[Source], own: Collection[str]) -> Offered:
-    from accel_scaling.catalog.offered import Offered
+    from accel_scaling.catalog.offering_lookup import Offered
 
     found = (source for source in sources if is_places(source.path))
     return Offered(cloud, [(source.label, source.accept(parse_places(source))) for source in found], own)

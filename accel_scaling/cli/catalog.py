@@ -8,14 +8,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.places import cloud_of_region
+from accel_scaling.catalog.offerings import cloud_of_region
 from accel_scaling.cli.help import add_command
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     from accel_scaling.catalog.load import Catalog
-    from accel_scaling.catalog.tpu import Slice
+    from accel_scaling.catalog.tpu_slices import Slice
 
 HELP = "ask what an instance type has, find instance types, check catalog files, refresh them"
 EXAMPLES = """\
@@ -80,11 +80,11 @@ def _count(text: str) -> int:
 
 def _show(catalog: Catalog, args: argparse.Namespace) -> int:
     from accel_scaling.cli import catalog_text as text
-    from accel_scaling.cli.catalog_places import own_chip
+    from accel_scaling.cli.catalog_offerings import own_chip
 
     name, cloud, as_json = args.type, args.cloud, args.json
     if _is_slice(catalog, name, cloud):
-        from accel_scaling.catalog.tpu import slice_of_type
+        from accel_scaling.catalog.tpu_slices import slice_of_type
 
         found = slice_of_type(catalog, name)
         print(json.dumps(text.describe_slice(found), indent=2) if as_json else text.shown_slice(found, catalog))
@@ -99,7 +99,7 @@ def _show(catalog: Catalog, args: argparse.Namespace) -> int:
 
 def _is_slice(catalog: Catalog, name: str, cloud: str | None) -> bool:
     """Return whether a name is a TPU slice's (``v4-16``) and no machine type's."""
-    from accel_scaling.catalog.topology import is_type
+    from accel_scaling.catalog.tpu_topology import is_type
 
     clouds = catalog.clouds if cloud is None else (cloud,)
     return "gcp" in clouds and is_type(name) and not any(name in catalog.machine_types(each) for each in clouds)
@@ -118,7 +118,7 @@ def _find(catalog: Catalog, args: argparse.Namespace) -> int:
 
     machines, unknown = catalog.find(args.accelerator, args.min_count, args.cloud), 0
     if args.region is not None:
-        from accel_scaling.cli.catalog_places import in_region
+        from accel_scaling.cli.catalog_offerings import in_region
 
         machines, unknown = in_region(machines, catalog, args.region)
     slices = _slices(catalog, args)
@@ -142,7 +142,7 @@ def _slices(catalog: Catalog, args: argparse.Namespace) -> list[Slice]:
         return []
     if args.region is not None:
         return []  # Cloud TPU has zones of its own, which no places file lists
-    from accel_scaling.catalog.tpu import slices_with
+    from accel_scaling.catalog.tpu_slices import slices_with
 
     return slices_with(catalog, args.accelerator, max(args.min_count, 1))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-    from accel_scaling.catalog.check import Mistake, Report
+    from accel_scaling.catalog_lint.check import Mistake, Report
 
 HELP = "validate catalog files: file, line, column, what is wrong and what is expected"
 EXAMPLES = """\
@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the files; 2 where one has a mistake."""
-    from accel_scaling.catalog.check import Report, check_files
-    from accel_scaling.catalog.users import is_hardware, user_catalog_files
+    from accel_scaling.catalog.user_files import is_hardware, user_catalog_files
+    from accel_scaling.catalog_lint.check import Report, check_files
 
     hardware = [path for path in args.files if is_hardware(path)]
     others = [path for path in args.files if path not in hardware]
@@ -64,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _hardware_mistakes(path: Path) -> list[Mistake]:
     """Return the first mistake of a file from which rehearsals emulate machines of one's own; none may be."""
-    from accel_scaling.catalog.check import Mistake
-    from accel_scaling.emulated.plugged import rows_of_file
+    from accel_scaling.catalog_lint.check import Mistake
     from accel_scaling.errors import RehearsalError
+    from accel_scaling.testing.devices.plugin_hardware import rows_of_file
 
     try:
         rows_of_file(path)

@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.refresh.told import INTERRUPTED
+from accel_scaling.refresh.records import INTERRUPTED
 
 if TYPE_CHECKING:
     import argparse
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.model import MachineType
     from accel_scaling.refresh.places import Moved
+    from accel_scaling.refresh.records import Answer
     from accel_scaling.refresh.run import Result
-    from accel_scaling.refresh.told import Answer
 
 HELP = "read a cloud's API and write its machine types in our format; shows what is different"
 EXAMPLES = """\
@@ -45,19 +45,19 @@ def run(args: argparse.Namespace) -> int:
     130 after Ctrl-C, where the same is done.
     """
     from accel_scaling.errors import INTERRUPTED_CODE
-    from accel_scaling.refresh.patience import RefreshError
+    from accel_scaling.refresh.retry import RefreshError
     from accel_scaling.refresh.run import default_file, refresh
 
     if args.cloud == "aws":
         if args.project:
             raise RefreshError("--project is Google Cloud's; aws has regions only")
-        from accel_scaling.refresh import aws
+        from accel_scaling.providers.aws import refresh as aws_refresh
 
-        ask = functools.partial(aws.ask, args.region)
+        ask = functools.partial(aws_refresh.ask, args.region)
     else:
-        from accel_scaling.refresh import gcp
+        from accel_scaling.providers.gcp import refresh as gcp_refresh
 
-        ask = functools.partial(gcp.ask, args.region, args.project)
+        ask = functools.partial(gcp_refresh.ask, args.region, args.project)
     result = refresh(ask, args.output or default_file(args.cloud))
     print(said(result))
     return INTERRUPTED_CODE if result.answer.interrupted else 0

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling.cli.catalog_needs import describe_needs, shown_needs
-from accel_scaling.cli.catalog_places import describe_places, shown_places
-from accel_scaling.table import bold, render
+from accel_scaling.cli.catalog_offerings import describe_places, shown_places
+from accel_scaling.text_table import bold, render
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from accel_scaling.catalog.attach import AttachRule
+    from accel_scaling.catalog.guest_accelerators import AttachRule
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.tpu import Slice
+    from accel_scaling.catalog.tpu_slices import Slice
     from accel_scaling.fill.promise import Promise
 
 _MIB_PER_GIB = 1024
@@ -144,7 +144,7 @@ def listed_slices(slices: list[Slice], more: int, catalog: Catalog) -> str:
 
 def attached(catalog: Catalog, accelerator: str | None, min_count: int, region: str | None = None) -> list[str]:
     """Return what ``find`` says of an accelerator that is no part of a machine type: N1 machines take it."""
-    from accel_scaling.catalog.attach import api_names, attach_rules
+    from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
 
     if accelerator is None or "gcp" not in catalog.clouds:
         return []
@@ -174,7 +174,7 @@ def _where(rule: AttachRule) -> str:
 
 def _promise_of(found: Slice) -> Promise:
     from accel_scaling.fill.promise import promise_for
-    from accel_scaling.fill.tpu import of_slice
+    from accel_scaling.providers.gcp.tpu_node_config import of_slice
 
     return of_slice(promise_for(found.machine), found)
 

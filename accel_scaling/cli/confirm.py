@@ -7,13 +7,13 @@ import json
 import math
 import sys
 
-from accel_scaling.confirm.compare import compare
-from accel_scaling.confirm.expected import EXAMPLE, VARIABLE, parse_expected, promised_from_environment
-from accel_scaling.confirm.settle import settled_verdict
-from accel_scaling.confirm.words import EXIT_CONFIRMED, EXIT_NOT_CONFIRMED, PAGE, WORDS
-from accel_scaling.detect import detect
+from accel_scaling.boot.compare import compare
+from accel_scaling.boot.promise_input import EXAMPLE, VARIABLE, parse_expected, promised_from_environment
+from accel_scaling.boot.verdicts import EXIT_CONFIRMED, EXIT_NOT_CONFIRMED, PAGE, WORDS
+from accel_scaling.boot.wait_for_driver import settled_verdict
+from accel_scaling.colors import Paint, painted
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.paint import Paint, painted
+from accel_scaling.families.inventory import detect
 
 
 def _words(exit_code: int) -> str:

@@ -7,13 +7,14 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING
 
-from accel_scaling.detect import DriverState, survey
+from accel_scaling.detect.model import DriverState
+from accel_scaling.families.inventory import survey
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
-    from accel_scaling.detect import Found
+    from accel_scaling.detect.model import Found
 
 HELP = "what this machine really has: bus, driver, Ray"
 

@@ -56,9 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print or write the file; what is to be put into it is said on standard error."""
     from accel_scaling.catalog.load import load_catalog
-    from accel_scaling.fill.cluster import fill
-    from accel_scaling.starter.asked import Wanted, parse_asked
-    from accel_scaling.starter.write import starter, to_fill_in
+    from accel_scaling.fill.fill import fill
+    from accel_scaling.init.request import Wanted, parse_asked
+    from accel_scaling.init.write import starter, to_fill_in
 
     wanted = Wanted(
         cloud=args.cloud,

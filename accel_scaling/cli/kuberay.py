@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.load import load_catalog
 from accel_scaling.cli.output import give
+from accel_scaling.cluster.cluster_file import text_of
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.read import text_of
 
 if TYPE_CHECKING:
     import argparse

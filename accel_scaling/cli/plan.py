@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.cluster.cluster_file import at_its_line, read_cluster
 from accel_scaling.errors import AccelScalingError, PlanError
-from accel_scaling.fill.cluster import catalog_of
-from accel_scaling.fill.read import at_its_line, read_cluster
+from accel_scaling.fill.fill import catalog_of
 
 if TYPE_CHECKING:
     import argparse
@@ -63,8 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the plan; return 0 where all is placed, and 3 where something stays pending."""
     from accel_scaling.cli import plan_text
-    from accel_scaling.plan.planning import Words, planned
     from accel_scaling.plan.prices import read_prices
+    from accel_scaling.plan.run import Words, planned
 
     words = Words([text for texts in args.demand for text in texts], args.gang, args.label, args.address)
     config = read_cluster(args.cluster)

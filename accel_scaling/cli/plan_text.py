@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.plan.answer import said_uses
 from accel_scaling.plan.model import counted
-from accel_scaling.table import bold, render
+from accel_scaling.text_table import bold, render
 
 if TYPE_CHECKING:
     from accel_scaling.plan.cluster import Cluster

@@ -9,11 +9,11 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling import timings
+from accel_scaling import timeouts
+from accel_scaling.cluster.cluster_file import at_its_line, read_cluster
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.fill.cluster import catalog_of, check_shape, promises, reader_of
-from accel_scaling.fill.read import at_its_line, read_cluster
-from accel_scaling.installed import check_modules, check_ray, missing
+from accel_scaling.fill.fill import catalog_of, check_shape, promises, reader_of
+from accel_scaling.requirements import check_modules, check_ray, missing
 
 if TYPE_CHECKING:
     import argparse
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         metavar="SECONDS",
         type=float,
-        default=timings.REHEARSAL_TASK_TIMEOUT_S,
+        default=timeouts.REHEARSAL_TASK_TIMEOUT_S,
         help="how long a sample task may stay pending (default: %(default)g)",
     )
 
@@ -71,9 +71,9 @@ def run(args: argparse.Namespace) -> int:
     check_modules(NEEDS[reader_of(config["provider"]).CLOUD], "rehearse")
     check_ray()
     try:
-        from accel_scaling.local_hosts.settings import Kind
-        from accel_scaling.rehearse.faults_option import FaultSource
-        from accel_scaling.rehearse.run import Rehearsal
+        from accel_scaling.testing.hosts.settings import Kind
+        from accel_scaling.testing.rehearse.faults_option import FaultSource
+        from accel_scaling.testing.rehearse.run import Rehearsal
     except ModuleNotFoundError as error:
         raise missing(error.name, "rehearse") from None
     kind = Kind(args.hosts) if args.hosts else None

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.quarantine import words
+from accel_scaling.quarantine import messages
 from accel_scaling.quarantine.store import Store, default_path
-from accel_scaling.table import render
+from accel_scaling.text_table import render
 
 if TYPE_CHECKING:
     import argparse
@@ -89,9 +89,11 @@ def as_text(ledger: Ledger, now_s: float) -> str:
     found = [(name, one) for name, record in sorted(ledger.types.items()) for one in record.quarantines]
     lines = []
     if found:
-        rows = [(name, words.where(one), words.why(one), _until(one, now_s), f"{one.times}") for name, one in found]
+        rows = [
+            (name, messages.where(one), messages.why(one), _until(one, now_s), f"{one.times}") for name, one in found
+        ]
         lines.append(render(("node type", "left alone", "why", "until", "times"), rows, right={4}))
-        lines += [f"\n{name} {words.where(one)}: {one.message}\n  {words.advice(one)}" for name, one in found]
+        lines += [f"\n{name} {messages.where(one)}: {one.message}\n  {messages.advice(one)}" for name, one in found]
     else:
         lines.append("no node type is left alone")
     for node, sentence in ledger.kept.items():
@@ -105,4 +107,4 @@ def _until(quarantine: Quarantine, now_s: float) -> str:
         return "ended, on trial"
     if left_s >= SECONDS_PER_DAY:
         return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(quarantine.until_s))
-    return f"{words.until(quarantine)} (in {left_s / 60:.0f} min)" if left_s >= 60 else words.until(quarantine)
+    return f"{messages.until(quarantine)} (in {left_s / 60:.0f} min)" if left_s >= 60 else messages.until(quarantine)

@@ -3,8 +3,8 @@
 A preloaded module composes with a `worker_process_setup_hook` of the user's, which takes the place of any other hook.
 """
 
-from accel_scaling.families.register import register
-from accel_scaling.plugins.load import hush
+from accel_scaling.families.plugins import hush
+from accel_scaling.families.registration import register
 
 hush()
 register()

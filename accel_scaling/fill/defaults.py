@@ -7,9 +7,9 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from accel_scaling.fill.cluster import reader_of
-from accel_scaling.fill.loader import LOADER
-from accel_scaling.installed import missing
+from accel_scaling.cluster.yaml_loader import LOADER
+from accel_scaling.fill.fill import reader_of
+from accel_scaling.requirements import missing
 
 # Ray reads these before it imports our class, and crashes without them: a file must carry them itself.
 NEEDED_BY_RAY = ("setup_commands", "head_setup_commands", "worker_setup_commands", "max_workers")

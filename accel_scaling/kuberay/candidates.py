@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.attach import takes_accelerators
-from accel_scaling.catalog.custom import is_custom
-from accel_scaling.catalog.kuberay_rules import Counts, Says
-from accel_scaling.catalog.near import nearest
+from accel_scaling.catalog.custom_machine_types import is_custom
+from accel_scaling.catalog.guest_accelerators import takes_accelerators
+from accel_scaling.catalog.kubernetes import Counts, Says
+from accel_scaling.catalog.suggest import nearest
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.kuberay.names import chips_of, mig_profile_in
+from accel_scaling.kuberay.label_values import chips_of, mig_profile_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence

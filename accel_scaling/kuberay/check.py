@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.kuberay_rules import Says, device_resources
-from accel_scaling.catalog.near import hint
+from accel_scaling.catalog.kubernetes import Says, device_resources
+from accel_scaling.catalog.suggest import hint
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE, LABEL_MARKET_TYPE, LABEL_VARIANT
-from accel_scaling.fill.tpu import LABEL_WORKER_ID
 from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.candidates import candidates
 from accel_scaling.kuberay.check_tpu import tpu_findings
 from accel_scaling.kuberay.devices import devices_of
 from accel_scaling.kuberay.finding import Finding, line_of
-from accel_scaling.kuberay.names import chips_of
-from accel_scaling.kuberay.own import CUSTOM, LABELS, PARAMS, own
+from accel_scaling.kuberay.label_values import chips_of
 from accel_scaling.kuberay.promise import market_of, propose
 from accel_scaling.kuberay.quantity import amount, whole
 from accel_scaling.kuberay.selectors import terms_of
-from accel_scaling.kuberay.shape import misshapen
+from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS, own
+from accel_scaling.kuberay.validation import misshapen
+from accel_scaling.providers.gcp.tpu_node_config import LABEL_WORKER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.lookup import Catalog
     from accel_scaling.kuberay.devices import Devices
     from accel_scaling.kuberay.manifest import Group
-    from accel_scaling.kuberay.own import Own
     from accel_scaling.kuberay.selectors import Term
+    from accel_scaling.kuberay.user_values import Own
 
 
 def findings(group: Group, catalog: Catalog) -> list[Finding]:

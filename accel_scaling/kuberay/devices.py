@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.kuberay_rules import DeviceResource, device_resources
+from accel_scaling.catalog.kubernetes import DeviceResource, device_resources
 from accel_scaling.kuberay.quantity import whole
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.kuberay import yaml_text as yt
-from accel_scaling.kuberay.change import Change, as_fields, as_params, edits_of, expected
 from accel_scaling.kuberay.check import findings
-from accel_scaling.kuberay.edits import CannotEditError, applied
 from accel_scaling.kuberay.manifest import OLD_API, Group, groups
-from accel_scaling.kuberay.own import own
+from accel_scaling.kuberay.patch import Change, as_fields, as_params, edits_of, expected
 from accel_scaling.kuberay.promise import propose
-from accel_scaling.kuberay.shape import misshapen
+from accel_scaling.kuberay.user_values import own
+from accel_scaling.kuberay.validation import misshapen
 from accel_scaling.kuberay.versions import Form, form_of
+from accel_scaling.kuberay.yaml_edits import CannotEditError, applied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import yaml
 
     from accel_scaling.catalog.lookup import Catalog
-    from accel_scaling.kuberay.edits import Edit
     from accel_scaling.kuberay.promise import Proposal
+    from accel_scaling.kuberay.yaml_edits import Edit
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling.kuberay import yaml_text as yt
-from accel_scaling.kuberay.own import CUSTOM, LABELS, PARAMS
+from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS
 
 if TYPE_CHECKING:
     from accel_scaling.kuberay.manifest import Group

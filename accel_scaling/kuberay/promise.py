@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.kuberay_rules import Counts, Says
-from accel_scaling.catalog.tpu import slice_of_chip
+from accel_scaling.catalog.kubernetes import Counts, Says
+from accel_scaling.catalog.tpu_slices import slice_of_chip
 from accel_scaling.errors import UnknownTpuError
 from accel_scaling.fill.promise import (
     LABEL_INSTANCE_TYPE,
@@ -15,17 +15,17 @@ from accel_scaling.fill.promise import (
     LABEL_ZONE,
     promise_for_devices,
 )
-from accel_scaling.fill.tpu import LABEL_POD_TYPE, LABEL_TOPOLOGY, LABEL_WORKER_ID, head_resource
 from accel_scaling.kuberay.candidates import Candidates, agreed, candidates, machines_named, mig_profile
 from accel_scaling.kuberay.devices import devices_of
 from accel_scaling.kuberay.selectors import terms_of, tpu_keys
+from accel_scaling.providers.gcp.tpu_node_config import LABEL_POD_TYPE, LABEL_TOPOLOGY, LABEL_WORKER_ID, head_resource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from accel_scaling.catalog.lookup import Catalog
     from accel_scaling.catalog.model import Chip
-    from accel_scaling.catalog.tpu import Slice
+    from accel_scaling.catalog.tpu_slices import Slice
     from accel_scaling.kuberay.devices import Devices
     from accel_scaling.kuberay.manifest import Group
     from accel_scaling.kuberay.selectors import Term

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.kuberay_rules import Says, node_labels
+from accel_scaling.catalog.kubernetes import Says, node_labels
 from accel_scaling.kuberay import yaml_text as yt
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import yaml
 
-    from accel_scaling.catalog.kuberay_rules import NodeLabel
+    from accel_scaling.catalog.kubernetes import NodeLabel
     from accel_scaling.kuberay.manifest import Group
 
 REQUIRED = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from accel_scaling.cluster.yaml_loader import LOADER
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.loader import LOADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

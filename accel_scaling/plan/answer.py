@@ -6,19 +6,19 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from accel_scaling import _ray
-from accel_scaling.plan import notes
+from accel_scaling.plan import caveats
 from accel_scaling.plan.demands import in_sum
-from accel_scaling.plan.elsewhere import would
 from accel_scaling.plan.limits import Limits
-from accel_scaling.plan.misses import asks, nearest_miss, wanted
 from accel_scaling.plan.model import Answer, Demand, Gang, Kind, Pending, Row, counted
+from accel_scaling.plan.nearest_miss import asks, nearest_miss, wanted
+from accel_scaling.plan.suggestions import would
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from accel_scaling.plan.asked import Question
     from accel_scaling.plan.cluster import Cluster
+    from accel_scaling.plan.scheduler_request import Question
 
 _OFFERED = {Kind.NEVER_LAUNCHED, Kind.NO_SUCH_LABEL, Kind.OVER_SEVERAL_HOSTS}  # no other machine type would help
 
@@ -38,7 +38,7 @@ def answer(cluster: Cluster, question: Question) -> Answer:
     distinct = _distinct(found)
     of_chips = {number for number, each in distinct.items() if "TPU" in _ray.read_request(each).resources}
     chips = {node.node_type for node in found.nodes if any(id(each) in of_chips for each in node.requests)}
-    said = [*notes.of_slices(cluster, rows, chips), *notes.of_rounds(cluster, rows), *_ended(found)]
+    said = [*caveats.of_slices(cluster, rows, chips), *caveats.of_rounds(cluster, rows), *_ended(found)]
     return Answer(tuple(rows), tuple(pending), tuple(_limits(cluster, limits)), tuple(said))
 
 

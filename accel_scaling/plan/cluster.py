@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
-from accel_scaling.asking.types import Known
+from accel_scaling.accs.types import Known
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.cluster import check_shape, machines, reader_of
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
+from accel_scaling.fill.fill import check_shape, machines, reader_of
 from accel_scaling.fill.promise import BYTES_PER_MIB, LABEL_MARKET_TYPE, OBJECT_STORE_PROPORTION
 from accel_scaling.plan.demands import types_in
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from accel_scaling.catalog.load import Catalog
-    from accel_scaling.fill.machine import Machine
+    from accel_scaling.cluster.machine import Machine
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.asking import quantities
-from accel_scaling.asking.request import Asked as AskedAccs
-from accel_scaling.asking.request import bundle_of, ray_options
-from accel_scaling.catalog.near import hint
+from accel_scaling.accs import quantities
+from accel_scaling.accs.request import Asked as AskedAccs
+from accel_scaling.accs.request import bundle_of, ray_options
+from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import AskingError, PlanError
 from accel_scaling.families import families
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
@@ -20,7 +20,7 @@ from accel_scaling.plan.model import Demand, Gang
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from accel_scaling.asking.types import Known
+    from accel_scaling.accs.types import Known
 
 STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
 TASK_CPUS = 1  # what Ray's tasks and actors ask for where nothing is said (ray/_common/ray_option_utils.py)

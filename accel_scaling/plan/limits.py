@@ -8,8 +8,8 @@ from accel_scaling import _ray
 from accel_scaling.plan.model import Kind
 
 if TYPE_CHECKING:
-    from accel_scaling.plan.asked import Question
     from accel_scaling.plan.cluster import Cluster
+    from accel_scaling.plan.scheduler_request import Question
 
 NO_LIMIT = 1_000_000
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from accel_scaling import timings
+from accel_scaling import timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from accel_scaling.quarantine.policy import QuarantinePolicy
+    from accel_scaling.cluster.policies import QuarantinePolicy
 
 EVERY_ZONE = "*"
 CONFIRMED = "Confirmed"
@@ -64,7 +64,7 @@ class Quarantine:
 
     def lasts(self, now_s: float) -> bool:
         """Say whether it lasts; where the clock was put back to before it began, it has ended."""
-        return self.since_s - timings.CLOCK_STEP_S <= now_s < self.until_s
+        return self.since_s - timeouts.CLOCK_STEP_S <= now_s < self.until_s
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Ledger:
     def with_judged(self, node_id: str, verdict: str) -> Ledger:
         """Return the ledger with this machine's verdict as the newest."""
         judged = {**{name: one for name, one in self.judged.items() if name != node_id}, node_id: verdict}
-        return replace(self, judged=dict(list(judged.items())[-timings.MACHINES_REMEMBERED :]))
+        return replace(self, judged=dict(list(judged.items())[-timeouts.MACHINES_REMEMBERED :]))
 
     def without(self, node_types: Sequence[str] = ()) -> Ledger:
         """Return the ledger with nothing held against these node types, or against any.

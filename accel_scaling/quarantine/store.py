@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.quarantine.form import NewerVersionError, ledger_from, to_json
 from accel_scaling.quarantine.ledger import Ledger
+from accel_scaling.quarantine.ledger_format import NewerVersionError, ledger_from, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

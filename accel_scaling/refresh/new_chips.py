@@ -9,13 +9,13 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from accel_scaling.refresh.match import called
+from accel_scaling.refresh.match_accelerators import called
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from accel_scaling.catalog.model import Chip
-    from accel_scaling.refresh.told import Device
+    from accel_scaling.refresh.records import Device
 
 WIDTH = 110
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from accel_scaling.catalog.files import read
-from accel_scaling.catalog.places import STEM, parse_places, places_of_region, written
+from accel_scaling.catalog.offerings import STEM, parse_places, places_of_region, written
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
-    from accel_scaling.catalog.offered import Where
-    from accel_scaling.catalog.places import Place
-    from accel_scaling.refresh.told import Answer
+    from accel_scaling.catalog.offering_lookup import Where
+    from accel_scaling.catalog.offerings import Place
+    from accel_scaling.refresh.records import Answer
 
 
 class Moved(NamedTuple):

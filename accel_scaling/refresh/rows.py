@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.files import csv_records, read
-from accel_scaling.catalog.rows import REQUIRED, cloud_of_file, parse_rows
-from accel_scaling.refresh.match import has
-from accel_scaling.refresh.patience import RefreshError
+from accel_scaling.catalog.machine_types import REQUIRED, cloud_of_file, parse_rows
+from accel_scaling.refresh.match_accelerators import has
+from accel_scaling.refresh.retry import RefreshError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.refresh.told import Answer, Device
+    from accel_scaling.refresh.records import Answer, Device
 
     Cells = tuple[str, ...]
 
@@ -102,7 +102,7 @@ def write(path: Path, text: str) -> bool:
 
 
 def _arch_of_family(cloud: str, name: str, before: Mapping[str, MachineType]) -> str | None:
-    from accel_scaling.catalog.places import family_of
+    from accel_scaling.catalog.offerings import family_of
 
     if name in before:
         return before[name].arch

@@ -7,24 +7,24 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.attach import api_names
 from accel_scaling.catalog.files import REFRESH_FOLDER, SHIPPED_FOLDER, Source, known_clouds, read
+from accel_scaling.catalog.guest_accelerators import api_names
 from accel_scaling.catalog.load import chips_here, shipped_catalog, shipped_sources
-from accel_scaling.catalog.offered import Offered
-from accel_scaling.catalog.places import parse_places
-from accel_scaling.catalog.rows import parse_rows
-from accel_scaling.catalog.users import USER_FOLDER
+from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.offering_lookup import Offered
+from accel_scaling.catalog.offerings import parse_places
+from accel_scaling.catalog.user_files import USER_FOLDER
 from accel_scaling.refresh import places
-from accel_scaling.refresh.patience import InterruptedRefreshError, RefreshError
+from accel_scaling.refresh.records import INTERRUPTED
+from accel_scaling.refresh.retry import InterruptedRefreshError, RefreshError
 from accel_scaling.refresh.rows import kept_rows, rows_of, text_of, write
-from accel_scaling.refresh.told import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.places import Place
-    from accel_scaling.refresh.told import Answer, Device
+    from accel_scaling.catalog.offerings import Place
+    from accel_scaling.refresh.records import Answer, Device
 
     Ask = Callable[[], Answer]
 

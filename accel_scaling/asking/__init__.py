@@ -1,5 +1,0 @@
-"""ACCs in tasks and actors: what a program asks for, made into what Ray schedules by."""
-
-from accel_scaling.asking.remote import bundle, get_acc_ids, options, remote
-
-__all__ = ["bundle", "get_acc_ids", "options", "remote"]

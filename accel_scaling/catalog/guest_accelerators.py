@@ -1,0 +1,251 @@
+"""Accelerators that are attached to a Compute Engine machine (``guestAccelerators``): which go with which.
+
+Only N1 machines take them; the rules are ``gcp_attach.csv``. A machine type that comes with its own accelerators
+may spell them out, in the right count.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog.suggest import hint
+from accel_scaling.catalog.table import CLOUD, Cells, RuleError, parse_rules, shipped_rules
+from accel_scaling.errors import AttachError, UnknownAcceleratorError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from accel_scaling.catalog.files import Problem, Source
+    from accel_scaling.catalog.lookup import Catalog
+    from accel_scaling.catalog.model import Chip, MachineType
+
+ATTACH_FILE = "gcp_attach.csv"
+COLUMNS = (
+    "accelerator",
+    "count",
+    "min_vcpus",
+    "max_vcpus",
+    "min_memory_mib",
+    "max_memory_mib",
+    "only_in",
+    "not_in",
+    "because",
+    "source",
+)
+
+_TAKE_ACCELERATORS = ("n1-", "custom-")  # custom-4-8192 is the old way to write n1-custom-4-8192
+_MIB_PER_GIB = 1024
+
+_NUMBERS = ("count", "min_vcpus", "max_vcpus", "min_memory_mib", "max_memory_mib")
+_ZONE = re.compile(r"[a-z]+(?:-[a-z]+)+[0-9]+-[a-z0-9]+")
+
+
+@dataclass(frozen=True)
+class AttachRule:
+    """How many of an accelerator go with which N1 machines; a row of ``gcp_attach.csv``.
+
+    Attributes:
+        accelerator: the API's name.
+        count: devices.
+        min_vcpus: vCPUs that the machine has at least.
+        max_vcpus: vCPUs that it has at most.
+        min_memory_mib: memory that it has at least, in MiB.
+        max_memory_mib: memory that it has at most, in MiB.
+        only_in: the zones that the row is for; empty for all.
+        not_in: zones that the row is not for.
+    """
+
+    accelerator: str
+    count: int
+    min_vcpus: int
+    max_vcpus: int
+    min_memory_mib: int
+    max_memory_mib: int
+    only_in: tuple[str, ...] = ()
+    not_in: tuple[str, ...] = ()
+
+    def holds_in(self, zone: str) -> bool:
+        """Return whether this is a rule of a zone."""
+        return zone not in self.not_in and (not self.only_in or zone in self.only_in)
+
+    def allows(self, machine: MachineType) -> bool:
+        """Return whether a machine is of a size that takes so many."""
+        return (
+            self.min_vcpus <= machine.vcpus <= self.max_vcpus
+            and self.min_memory_mib <= machine.memory_mib <= self.max_memory_mib
+        )
+
+
+def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int) -> MachineType:
+    """Return the machine type with what is attached to it.
+
+    Args:
+        catalog: where the accelerator's chip comes from.
+        machine: a machine type of Compute Engine.
+        accelerator: the API's name, e.g. ``nvidia-tesla-t4``; ``nvidia-tesla-t4-vws`` is the same GPU.
+        count: devices.
+
+    Raises:
+        UnknownAcceleratorError: the API has no such accelerator; the text names the nearest.
+        AttachError: Compute Engine makes this combination in no zone; the text says what goes.
+    """
+    named = api_names(catalog.chips.values())
+    if accelerator not in named:
+        raise UnknownAcceleratorError(
+            f"accelerator type {accelerator!r} is not one that Compute Engine has{_near(accelerator, named)}"
+        )
+    if machine.chip is not None:
+        return _with_its_own(machine, machine.chip, accelerator, count)
+    rules = attach_rules().get(accelerator)
+    if not rules:
+        raise AttachError(
+            f"{accelerator} cannot be attached to {machine.name}: {_comes_with(catalog, named[accelerator])}"
+        )
+    if not takes_accelerators(machine):
+        raise AttachError(
+            f"{accelerator} cannot be attached to {machine.name}: it goes with N1 machines only, e.g. n1-standard-4"
+        )
+    if not any(rule.count == count and rule.allows(machine) for rule in rules):
+        raise AttachError(_wrong_size(machine, accelerator, count, rules))
+    return replace(machine, chip=named[accelerator], count=count)
+
+
+def takes_accelerators(machine: MachineType) -> bool:
+    """Return whether accelerators can be attached to a machine type: it comes without, and is an N1."""
+    return machine.cloud == CLOUD and machine.chip is None and machine.name.startswith(_TAKE_ACCELERATORS)
+
+
+def check_zones(machine: MachineType, accelerator: str, count: int, zones: Iterable[str]) -> None:
+    """Refuse what is attached to a machine where one of the zones does not make it.
+
+    Args:
+        machine: with what is attached to it.
+        accelerator: the API's name.
+        count: devices.
+        zones: where machines are to be launched.
+
+    Raises:
+        AttachError: names the first zone that does not, and what goes there.
+    """
+    rules = [rule for rule in attach_rules().get(accelerator, ()) if rule.count == count]
+    for zone in zones:
+        here = [rule for rule in rules if rule.holds_in(zone)]
+        if rules and not here:
+            raise AttachError(f"{count} x {accelerator} are not to be had in zone {zone}; name another zone")
+        if rules and not any(rule.allows(machine) for rule in here):
+            what = f"{count} x {accelerator} cannot be attached to {_sized(machine)} in zone {zone}"
+            raise AttachError(f"{what}: {_goes_with(here[0])} there")
+
+
+@functools.cache
+def attach_rules() -> dict[str, list[AttachRule]]:
+    """Return the rules by accelerator.
+
+    Raises:
+        CatalogFileError: the file has a wrong row.
+    """
+    source = shipped_rules(ATTACH_FILE)
+    found: dict[str, list[AttachRule]] = {}
+    for rule in source.accept(parse_attach_rules(source)):
+        found.setdefault(rule.accelerator, []).append(rule)
+    return found
+
+
+def parse_attach_rules(
+    source: Source, api_names: Collection[str] | None = None
+) -> tuple[list[AttachRule], list[Problem]]:
+    """Read the rules, and everything that is wrong with their file; the accelerators too, where they are given."""
+    return parse_rules(
+        source,
+        COLUMNS,
+        lambda cells: _rule(cells, api_names),
+        lambda rule: (rule.accelerator, rule.count, rule.only_in),
+    )
+
+
+def api_names(chips: Iterable[Chip]) -> dict[str, Chip]:
+    """Return the chip behind each of the API's names; a name of a whole and its slices means the whole."""
+    whole_last = sorted(chips, key=lambda chip: chip.partition_of is None)
+    return {name: chip for chip in whole_last for name in chip.api_names.get(CLOUD, ())}
+
+
+def _rule(cells: Cells, names: Collection[str] | None) -> AttachRule:
+    cells.text("source")
+    rule = AttachRule(
+        accelerator=cells.known("accelerator", names),
+        **{each: cells.number(each) for each in _NUMBERS},
+        only_in=_zones(cells, "only_in"),
+        not_in=_zones(cells, "not_in"),
+    )
+    for what, least, most in (
+        ("vcpus", rule.min_vcpus, rule.max_vcpus),
+        ("memory_mib", rule.min_memory_mib, rule.max_memory_mib),
+    ):
+        if least > most:
+            raise RuleError(f"min_{what} is {least}, above max_{what}, which is {most}")
+    if rule.only_in and rule.not_in:
+        raise RuleError("only_in and not_in are both filled; a row that is for some zones needs no exceptions")
+    return rule
+
+
+def _zones(cells: Cells, column: str) -> tuple[str, ...]:
+    zones = cells.words(column)
+    for zone in zones:
+        if not _ZONE.fullmatch(zone):
+            raise RuleError(f"{column} has {zone}, which is no zone; expected full names, as us-east1-c europe-west1-b")
+    return zones
+
+
+def _near(accelerator: str, named: dict[str, Chip]) -> str:
+    """Return the names that may have been meant: those of the chip, where it is one of the catalog's own names."""
+    own = [name for name, chip in named.items() if accelerator.casefold() in _own_names(chip)]
+    return f"; the API calls it {' or '.join(sorted(own))}" if own else hint(accelerator, named)
+
+
+def _own_names(chip: Chip) -> set[str]:
+    return {name.casefold() for name in (chip.name, chip.detected_type, chip.variant) if name}
+
+
+def _with_its_own(machine: MachineType, chip: Chip, accelerator: str, count: int) -> MachineType:
+    if accelerator in chip.api_names.get(CLOUD, ()) and count == machine.count:
+        return machine
+    own = next(iter(chip.api_names.get(CLOUD, ())), chip.name)
+    raise AttachError(
+        f"machine type {machine.name} comes with {machine.count} x {own} and takes no other accelerator, here "
+        f"{count} x {accelerator}; leave guestAccelerators out"
+    )
+
+
+def _comes_with(catalog: Catalog, chip: Chip) -> str:
+    """Return where a bundled accelerator is to be had."""
+    types = sorted({m.name for m in catalog.machine_types(CLOUD).values() if m.chip and m.chip.name == chip.name})
+    return f"it comes with machine types of its own ({', '.join(types[:3])})" if types else "no machine type has it"
+
+
+def _wrong_size(machine: MachineType, accelerator: str, count: int, rules: list[AttachRule]) -> str:
+    has = _sized(machine)
+    rule = next((rule for rule in rules if rule.count == count), None)
+    if rule is None:
+        counts = ", ".join(dict.fromkeys(str(each.count) for each in rules))
+        return f"{count} x {accelerator} cannot be attached to {has}: it comes in counts of {counts}"
+    fitting = dict.fromkeys(str(each.count) for each in rules if each.allows(machine))
+    here = f"; this machine takes {', '.join(fitting)}" if fitting else "; this machine takes none"
+    return f"{count} x {accelerator} cannot be attached to {has}: {_goes_with(rule)}{here}"
+
+
+def _sized(machine: MachineType) -> str:
+    return f"{machine.name} ({machine.vcpus} vCPUs, {_gib(machine.memory_mib)} GiB)"
+
+
+def _goes_with(rule: AttachRule) -> str:
+    return (
+        f"so many go with {rule.min_vcpus} to {rule.max_vcpus} vCPUs and {_gib(rule.min_memory_mib)} to "
+        f"{_gib(rule.max_memory_mib)} GiB"
+    )
+
+
+def _gib(mib: int) -> str:
+    return f"{mib / _MIB_PER_GIB:.2f}".rstrip("0").rstrip(".")

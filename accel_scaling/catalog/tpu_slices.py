@@ -1,0 +1,250 @@
+"""TPU slices by rule: chips, hosts and names follow from the generation and the topology.
+
+Google lists well over a thousand slices; ``gcp_tpu.csv`` has one row a generation and ``gcp_tpu_hosts.csv`` one
+row for each size of host. What follows from them is checked against Google's own lists by the tests.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog import tpu_topology as layout
+from accel_scaling.catalog.model import Chip, MachineType
+from accel_scaling.catalog.suggest import hint
+from accel_scaling.catalog.table import CLOUD
+from accel_scaling.catalog.tpu_generations import Generation, Host, generations, hosts
+from accel_scaling.errors import UnknownTpuError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from accel_scaling.catalog.lookup import Catalog
+
+_NAMED = 8  # topologies that an error names
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One TPU slice: what Cloud TPU creates and deletes as a whole, one or several hosts.
+
+    Attributes:
+        generation: ``v2``, ``v3``, ``v4``, ``v5litepod``, ``v5p``, ``v6e``, ``tpu7x`` or ``tpu7``.
+        accelerator_type: Cloud TPU's own name, e.g. ``v4-16``. The number counts TensorCores, except that of
+            v5litepod and v6e, which counts chips.
+        topology: the chips' layout, e.g. ``2x2x2``.
+        chips: chips in the whole slice.
+        hosts: machines in the slice; each becomes one Ray node.
+        chips_per_host: chips of one host, what its Ray node announces as ``TPU``.
+        chip: the accelerator.
+        machine: one host; its chip and count are the host's.
+        pod_type: the name that Ray detects on each host: ``v4-16``, and ``v7x-8`` for ``tpu7x-8``. The resource
+            ``TPU-<pod_type>-head`` and the label ``ray.io/tpu-pod-type`` are made of it.
+        config_type: ``acceleratorConfig.type`` of the TPU API (``V5LITE_POD``); empty where the API has none,
+            as for tpu7x: such a slice can only be asked for by its accelerator type.
+        in_ray: whether Ray 2.60's own table has the topology. Where it does not, the slice starts, announces and
+            reserves as any other; only ``ray.util.tpu``'s placement groups by topology refuse it.
+    """
+
+    generation: str
+    accelerator_type: str
+    topology: str
+    chips: int
+    hosts: int
+    chips_per_host: int
+    chip: Chip
+    machine: MachineType
+    pod_type: str
+    config_type: str
+    in_ray: bool
+
+
+def slice_of_type(catalog: Catalog, accelerator_type: str) -> Slice:
+    """Return the slice of an accelerator type (``v4-16``), in its default topology.
+
+    Raises:
+        UnknownTpuError: Google has no such slice; the text names the nearest.
+    """
+    name, _, number = accelerator_type.rpartition("-")
+    generation = generations().get(name)
+    if generation and _NUMBER.fullmatch(number):
+        found = _of_chips(generation, int(number) / generation.suffix_per_chip)
+        if found:
+            return _slice(catalog, generation, _default(generation, found))
+    raise UnknownTpuError(_no_such_type(catalog, accelerator_type, name, number))
+
+
+def slice_of_topology(catalog: Catalog, config_type: str, topology: str) -> Slice:
+    """Return the slice of an ``acceleratorConfig``: a type (``V4``, ``V5LITE_POD``) and a topology (``2x2x2``).
+
+    Raises:
+        UnknownTpuError: there is no such type, or no such topology of it; the text names those that exist.
+    """
+    by_config = {each.config_type: each for each in generations().values() if each.config_type}
+    generation = by_config.get(config_type)
+    if generation is None:
+        raise UnknownTpuError(
+            f"acceleratorConfig.type {config_type!r} is not in the TPU API{hint(config_type, by_config)}; it has "
+            f"{', '.join(by_config)}; ask for another generation by its acceleratorType, e.g. tpu7x-8"
+        )
+    if topology not in topologies(generation):
+        raise UnknownTpuError(_no_such_topology(generation, topology))
+    return _slice(catalog, generation, topology)
+
+
+def slice_of_chip(catalog: Catalog, chip: str, topology: str) -> Slice:
+    """Return the slice of a chip (``TPU-V4``, a key of accelerators.yaml) in a topology (``2x2x2``).
+
+    Raises:
+        UnknownTpuError: the chip has no such topology; the text names those that exist.
+    """
+    generation = next((each for each in generations().values() if each.chip == chip), None)
+    if generation is None:
+        raise UnknownTpuError(f"of {chip} no topologies are known")
+    if topology not in topologies(generation):
+        raise UnknownTpuError(_no_such_topology(generation, topology))
+    return _slice(catalog, generation, topology)
+
+
+def known_slices(catalog: Catalog) -> list[Slice]:
+    """Return every slice in every topology, by generation and size: some 1,700."""
+    return [_slice(catalog, each, topology) for each in generations().values() for topology in topologies(each)]
+
+
+def slices_with(catalog: Catalog, accelerator: str, min_chips: int = 1) -> list[Slice]:
+    """Return the slices of an accelerator, in their default topology, by generation and size.
+
+    Args:
+        catalog: where the accelerators come from.
+        accelerator: any name that ``Catalog.chip`` takes.
+        min_chips: chips that the whole slice has at least.
+
+    Raises:
+        UnknownAcceleratorError: nothing has that name.
+    """
+    wanted = {chip.name for chip in catalog.chips_named(accelerator)}
+    return [
+        _slice(catalog, each, _default(each, _of_chips(each, count)))
+        for each in generations().values()
+        if each.chip in wanted
+        for count in _sizes(each)
+        if count >= min_chips
+    ]
+
+
+@functools.cache
+def topologies(generation: Generation) -> tuple[str, ...]:
+    """Return every topology of a generation, the smallest first."""
+    if not generation.cubes_to_chips:
+        return generation.topologies
+    cubes = layout.of_cubes(generation.cubes_to_chips, any_order=generation.any_order)
+    return (*generation.topologies, *cubes)
+
+
+@functools.cache
+def _by_chips(generation: Generation) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for each in topologies(generation):
+        found.setdefault(layout.chips_in(each), []).append(each)
+    return found
+
+
+def _sizes(generation: Generation) -> Iterable[int]:
+    return _by_chips(generation)
+
+
+def _of_chips(generation: Generation, chips: float) -> list[str]:
+    return _by_chips(generation).get(int(chips), []) if chips == int(chips) else []
+
+
+def _default(generation: Generation, found: list[str]) -> str:
+    """Return the topology that an accelerator type stands for where none is asked for."""
+    listed = [each for each in found if each in generation.default_topologies]
+    if listed:
+        return listed[0]
+    if layout.chips_in(found[0]) <= generation.compact_to_chips:
+        return layout.compact(found)
+    return layout.flattest(found)
+
+
+def _type_name(generation: Generation, chips: int) -> str:
+    return f"{generation.name}-{chips * generation.suffix_per_chip}"
+
+
+def _slice(catalog: Catalog, generation: Generation, topology: str) -> Slice:
+    chips = layout.chips_in(topology)
+    host = _host(generation, chips)
+    chip = catalog.chips[generation.chip]
+    accelerator_type = _type_name(generation, chips)
+    return Slice(
+        generation=generation.name,
+        accelerator_type=accelerator_type,
+        topology=topology,
+        chips=chips,
+        hosts=chips // host.chips,
+        chips_per_host=host.chips,
+        chip=chip,
+        machine=_machine(catalog, host, chip, accelerator_type),
+        pod_type=f"{generation.ray_name}-{chips * generation.suffix_per_chip}",
+        config_type=generation.config_type,
+        in_ray=generation.in_ray(topology),
+    )
+
+
+def _host(generation: Generation, chips: int) -> Host:
+    """Return the host of a slice: the one machine that has all its chips, else one of many."""
+    of_generation = hosts()[generation.name]
+    alone = next((host for host in of_generation if not host.one_of_many and host.chips == chips), None)
+    return alone or next(host for host in of_generation if host.one_of_many)
+
+
+def _machine(catalog: Catalog, host: Host, chip: Chip, accelerator_type: str) -> MachineType:
+    if host.machine_type:
+        row = catalog.machine_type(CLOUD, host.machine_type)
+        return replace(row, chip=chip, count=host.chips)
+    return MachineType(
+        cloud=CLOUD,
+        name=accelerator_type,
+        vcpus=host.vcpus,
+        memory_mib=host.memory_mib,
+        arch="x86_64",
+        chip=chip,
+        count=host.chips,
+        layer=host.layer,
+    )
+
+
+def _no_such_type(catalog: Catalog, accelerator_type: str, name: str, number: str) -> str:
+    """Return the error's sentence: the sizes beside it, the generation's right name, or what looks like it."""
+    start = f"TPU accelerator type {accelerator_type!r} is not one that Google has"
+    if accelerator_type in catalog.machine_types(CLOUD):
+        return f"{start}; it is a machine type, which is asked for by `machineType`"
+    generation = generations().get(name)
+    if generation and _NUMBER.fullmatch(number):
+        sizes = sorted(_sizes(generation), key=lambda count: abs(count * generation.suffix_per_chip - int(number)))
+        return f"{start}; nearest: {', '.join(_type_name(generation, count) for count in sorted(sizes[:3]))}"
+    for each in generations().values():
+        if name in (each.ray_name, *catalog.chips[each.chip].api_names.get(CLOUD, ())) and name != each.name:
+            return f"{start}; Cloud TPU writes {each.name}-{number or 'N'}"
+    known = (_type_name(each, count) for each in generations().values() for count in _sizes(each))
+    return start + hint(accelerator_type, known)
+
+
+def _no_such_topology(generation: Generation, topology: str) -> str:
+    """Return the error's sentence: the topologies with as many chips, or the smallest ones and the largest."""
+    start = f"TPU topology {topology!r} of {generation.config_type or generation.name} is not one that Google has"
+    same = _of_chips(generation, layout.chips_in(topology)) if layout.is_topology(topology) else []
+    if same:
+        count = layout.chips_in(same[0])
+        return f"{start}; with {count} chips there is {_some(same)}"
+    return f"{start}; it has {_some(topologies(generation))}"
+
+
+def _some(names: Iterable[str]) -> str:
+    every = list(names)
+    if len(every) <= _NAMED + 1:
+        return ", ".join(every)
+    return f"{', '.join(every[:_NAMED])} and {len(every) - _NAMED} more, up to {every[-1]}"

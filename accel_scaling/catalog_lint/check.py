@@ -1,0 +1,308 @@
+"""Validate catalog files for the people who edit them: every problem of every file, not only the first."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog.chips import lines_of, parse_chips
+from accel_scaling.catalog.custom_limits import CUSTOM_FILE, parse_custom_rules
+from accel_scaling.catalog.files import (
+    CHIPS_FILE,
+    CORRECTIONS,
+    REFRESH_FOLDER,
+    SHIPPED_FOLDER,
+    Problem,
+    Source,
+    describe,
+    read,
+)
+from accel_scaling.catalog.guest_accelerators import ATTACH_FILE, api_names, parse_attach_rules
+from accel_scaling.catalog.kubernetes import parse_kuberay
+from accel_scaling.catalog.load import known_clouds, shipped_catalog, shipped_sources
+from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.model import Chip
+from accel_scaling.catalog.node_images import NO_ACCELERATOR, Needs, parse_boot_disks, parse_families, parse_images
+from accel_scaling.catalog.offerings import STEM, is_places, parse_places
+from accel_scaling.catalog.table import (
+    CLOUD,
+    KUBERAY_FILES,
+    NODE_FILES,
+    RULE_FILES,
+    Cells,
+    is_rules,
+    parse_rules,
+    shipped_rules,
+)
+from accel_scaling.catalog.tpu_generations import GENERATIONS_FILE, parse_generations, parse_hosts
+from accel_scaling.catalog.user_files import refreshed_files, user_catalog_files, with_beside
+from accel_scaling.catalog_lint.chips import CHIPS
+from accel_scaling.catalog_lint.machines import ROWS, Checked
+from accel_scaling.catalog_lint.offerings import MayBeNamed, names_in, new_regions, unknown_types
+from accel_scaling.catalog_lint.tpu_slices import TPU_FILES, tpu_mistakes
+from accel_scaling.errors import CatalogFileError
+from accel_scaling.families.plugins import loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from accel_scaling.catalog.model import MachineType
+
+
+LAUNCH_ERRORS = "_launch_errors"  # what a cloud's codes mean: read by accel_scaling/catalog/launch_errors.py
+LAUNCH_ERROR_COLUMNS = ("code", "message", "category", "source")
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong in a file.
+
+    Attributes:
+        file: the file.
+        line: its line; None where the file could not be read.
+        column: the column, or the accelerator's field; empty where it is the line, or the file.
+        text: what is wrong, and what is expected.
+    """
+
+    file: Path
+    line: int | None
+    column: str
+    text: str
+
+    def __str__(self) -> str:
+        """Return ``file:line: what is wrong``."""
+        return self.text if self.line is None else describe(self.file, Problem(self.line, self.text))
+
+
+@dataclass
+class Report:
+    """What a check found.
+
+    Attributes:
+        machine_types: distinct machine types in the files.
+        accelerators: distinct accelerators in the files.
+        rules: lines of rule files: what is attached to what, custom machine types, TPU slices, images, places.
+        mistakes: everything that is wrong; empty where all is well.
+        notes: what may be a slip, or new.
+    """
+
+    machine_types: int = 0
+    accelerators: int = 0
+    rules: int = 0
+    mistakes: list[Mistake] = field(default_factory=list)
+    notes: list[Mistake] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[str]:
+        """One ``file:line: what is wrong`` for each mistake."""
+        return [str(each) for each in self.mistakes]
+
+
+def check_files(paths: Sequence[Path] = ()) -> Report:
+    """Check CSV and YAML files against each other and what ships; what ships alone where none is given."""
+    report = Report()
+    every = dict.fromkeys([*paths, *(each for path in paths for each in with_beside(path))])
+    sources = _read_all(list(every), report) if paths else _ours()
+    chips, own = _checked_chips(sources, report)
+    files = _checked_rows(sources, chips, report)
+    machine_types = {key for _, rows in files for key in rows}
+    report.machine_types, report.accelerators = len(machine_types), len(own)
+    of_google = {name for of, name in machine_types if of == CLOUD}
+    for source in (each for each in sources if not each.is_chips and not _has_rows(each)):
+        rules, problems = _parsed(source, chips, sources, of_google)
+        report.rules += len(rules)
+        _note(report, source, problems)
+    checked = Checked(files, *_known(files), chips, list(own), _chip_families(sources))
+    _check_places([each for each in sources if is_places(each.path)], report, checked)
+    _hold_invariants(report, sources, checked, own)
+    return report
+
+
+def _check_places(sources: Sequence[Source], report: Report, checked: Checked) -> None:
+    """Hold the places to what the catalog has; not while a file is wrong, which may have what seems to lack."""
+
+    def names(cloud: str) -> MayBeNamed:
+        of_cloud = {name for of, name in checked.known if of == cloud}
+        attached = api_names(checked.chips.values()) if cloud == CLOUD else ()
+        return MayBeNamed({*of_cloud, *attached}, functools.partial(_more_names, cloud, sources))
+
+    for source in sources if not report.mistakes else ():
+        report.notes += [_mistake(source, each) for each in new_regions(source)]
+        if source.path.resolve().parent.name != REFRESH_FOLDER:  # an API may list a type, and say too little for a row
+            _note(report, source, list(unknown_types(source, names)))
+
+
+def _more_names(cloud: str, places: Sequence[Source]) -> set[str]:
+    """Return the machine types of the files beside places files, of the user's own catalog, and of plug-ins."""
+    beside = [each.path.with_name(f"{each.path.stem.removesuffix(f'_{STEM}')}.csv") for each in places]
+    others = [path for path in user_catalog_files() if path.suffix.lower() == ".csv" and not is_places(path)]
+    files = (path for path in (*beside, *others, *refreshed_files(cloud)) if not is_places(path))
+    plugged = {key for each in loaded().plug_ins.values() for key in each.data.machine_types}
+    return {name for of, name in plugged if of == cloud}.union(*(names_in(path, cloud) for path in files))
+
+
+def _chip_families(sources: Sequence[Source]) -> set[str]:
+    """Return every family of accelerators: those that ship, of the checked file where it is there, and plug-ins'."""
+    ships = {each.family for each in _needs(sources)} - {NO_ACCELERATOR}
+    return ships | {plug_in.family.name for plug_in in loaded().plug_ins.values()}
+
+
+def _needs(sources: Sequence[Source]) -> list[Needs]:
+    name = NODE_FILES[0]
+    beside = next((each for each in sources if each.path.name == name), None)
+    return parse_families(beside or shipped_rules(name))[0]
+
+
+def _checked_chips(sources: Sequence[Source], report: Report) -> tuple[dict[str, Chip], dict[str, Source]]:
+    """Return every accelerator that the files may name, and which file has which of those that are checked."""
+    chips = dict(shipped_catalog().chips)
+    for plug_in in loaded().plug_ins.values():
+        chips.update(plug_in.data.chips)
+    own: dict[str, Source] = {}
+    for source in (each for each in sources if each.is_chips):
+        found, problems = parse_chips(source.text, chips)
+        chips.update(found)
+        own.update(dict.fromkeys(found, source))
+        _note(report, source, problems)
+    return chips, own
+
+
+def _has_rows(source: Source) -> bool:
+    """Return whether a file holds machine types."""
+    others = (source.is_chips, is_rules(source.path), is_places(source.path), source.path.stem.endswith(LAUNCH_ERRORS))
+    return not any(others)
+
+
+def _checked_rows(
+    sources: Sequence[Source], chips: Mapping[str, Chip], report: Report
+) -> list[tuple[Source, Mapping[tuple[str, str], MachineType]]]:
+    found: list[tuple[Source, Mapping[tuple[str, str], MachineType]]] = []
+    for source in sources:
+        if _has_rows(source):
+            rows, problems = parse_rows(source, chips, known_clouds())
+            found.append((source, rows))
+            _note(report, source, problems)
+    return found
+
+
+def _known(
+    files: Sequence[tuple[Source, Mapping[tuple[str, str], MachineType]]],
+) -> tuple[dict[tuple[str, str], MachineType], dict[tuple[str, str], MachineType]]:
+    """Return all machine types that are known, and those of them that corrections stand on."""
+    base = dict(_shipped_rows(known_clouds()))
+    for source, rows in files:
+        if not source.path.stem.endswith(CORRECTIONS):
+            base.update(rows)
+    return {**base, **{key: row for _, rows in files for key, row in rows.items()}}, base
+
+
+@functools.cache
+def _shipped_rows(clouds: tuple[str, ...]) -> Mapping[tuple[str, str], MachineType]:
+    """Return the rows that ship, without corrections."""
+    rows: dict[tuple[str, str], MachineType] = {}
+    for cloud in clouds:
+        plain, *_ = shipped_sources(cloud)
+        rows.update(plain.accept(parse_rows(plain, shipped_catalog().chips, clouds)))
+    return rows
+
+
+def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked, own: Mapping[str, Source]) -> None:
+    """Hold what has the right form to what must be true of it."""
+    by_label = {source.label: source for source in sources}
+    lines: dict[str, dict[str, dict[str, int]]] = {}
+    found: dict[str, list[Problem]] = {}
+    for wrong in (each for invariant in (*ROWS, *CHIPS) for each in invariant(checked)):
+        if isinstance(wrong.of, Chip):
+            source = own[wrong.of.name]
+            at = lines.setdefault(source.label, lines_of(source.text))[wrong.of.name]
+            line = at.get(wrong.column, at[""])
+        else:
+            source, line = by_label[wrong.of.layer], wrong.of.line
+        problem = Problem(line, wrong.text, wrong.column)
+        if wrong.may_be:
+            report.notes.append(_mistake(source, problem))
+        else:
+            found.setdefault(source.label, []).append(problem)
+    tpu = [each for each in sources if each.path.name in TPU_FILES]
+    for source, problem in tpu_mistakes(tpu, checked.chips, checked.known) if tpu and not report.mistakes else ():
+        found.setdefault(source.label, []).append(problem)
+    for label, problems in found.items():
+        if label in by_label:  # a slice's other file, which is not checked, may not fit this one either
+            _note(report, by_label[label], problems)
+
+
+def _parsed(
+    source: Source, chips: Mapping[str, Chip], sources: Sequence[Source], machine_types: Collection[str]
+) -> tuple[Sequence[object], list[Problem]]:
+    """Read a file that has neither machine types nor accelerators."""
+    if is_places(source.path):
+        return parse_places(source)
+    if source.path.stem.endswith(LAUNCH_ERRORS):
+        return parse_rules(source, LAUNCH_ERROR_COLUMNS, _launch_error, lambda error: error[:2])
+    return _parsed_rules(source, chips, sources, machine_types)
+
+
+def _parsed_rules(
+    source: Source, chips: Mapping[str, Chip], sources: Sequence[Source], machine_types: Collection[str]
+) -> tuple[Sequence[object], list[Problem]]:
+    """Read a rule file with everything that its names may refer to."""
+    if source.path.name == ATTACH_FILE:
+        return parse_attach_rules(source, api_names(chips.values()))
+    if source.path.name == CUSTOM_FILE:
+        return parse_custom_rules(source, chips)
+    if source.path.name == GENERATIONS_FILE:
+        return parse_generations(source, chips)
+    if source.path.name in KUBERAY_FILES:
+        return parse_kuberay(source, chips)
+    if source.path.name in NODE_FILES:
+        return _parsed_node_rules(source, chips, sources)
+    beside = next((each for each in sources if each.path.name == GENERATIONS_FILE), None)
+    generations, _ = parse_generations(beside or shipped_rules(GENERATIONS_FILE))
+    return parse_hosts(
+        source, {each.name for each in generations}, machine_types or shipped_catalog().machine_types(CLOUD)
+    )
+
+
+def _launch_error(cells: Cells) -> tuple[str, ...]:
+    return cells.text("code"), cells.by_column["message"], cells.text("category"), cells.text("source")
+
+
+def _parsed_node_rules(
+    source: Source, chips: Mapping[str, Chip], sources: Sequence[Source]
+) -> tuple[Sequence[object], list[Problem]]:
+    families, images, _ = NODE_FILES
+    if source.path.name == families:
+        return parse_families(source)
+    if source.path.name == images:
+        return parse_images(source, {each.family for each in _needs(sources)}, chips)
+    return parse_boot_disks(source)
+
+
+def _note(report: Report, source: Source, problems: Sequence[Problem]) -> None:
+    report.mistakes += [_mistake(source, each) for each in sorted(problems)]
+
+
+def _mistake(source: Source, problem: Problem) -> Mistake:
+    return Mistake(source.path, problem.line, problem.column, problem.text)
+
+
+def _ours() -> list[Source]:
+    chips = read(SHIPPED_FOLDER / CHIPS_FILE)
+    rows = [source for cloud in known_clouds() for source in shipped_sources(cloud)]
+    more = [path for path in sorted(SHIPPED_FOLDER.glob("*.csv")) if is_places(path) or LAUNCH_ERRORS in path.name]
+    return [chips, *rows, *map(read, more), *map(shipped_rules, (*RULE_FILES, *NODE_FILES, *KUBERAY_FILES))]
+
+
+def _read_all(paths: Sequence[Path], report: Report) -> list[Source]:
+    tried = [(path, _tried(path)) for path in paths]
+    report.mistakes += [Mistake(path, None, "", each) for path, each in tried if isinstance(each, str)]
+    return [each for _, each in tried if isinstance(each, Source)]
+
+
+def _tried(path: Path) -> Source | str:
+    try:
+        return read(path)
+    except CatalogFileError as error:
+        return str(error)

@@ -1,0 +1,215 @@
+"""What must be true of every catalog file, beyond its form: written once, for every cloud's rows and every accelerator.
+
+Each function takes all that is checked and yields what is wrong; ROWS and CHIPS list them. A new cloud's file, or a
+contributor's, is held to all of them by being there.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER, SHIPPED_FOLDER
+from accel_scaling.catalog.offerings import family_of
+from accel_scaling.catalog.schema import MIXED, UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from accel_scaling.catalog.files import Source
+    from accel_scaling.catalog.model import Chip, MachineType
+
+    Rows = Mapping[tuple[str, str], MachineType]
+
+TPU_CHIPS = (1, 2, 4, 8)  # of a host: TPU_VALID_CHIP_OPTIONS of Ray 2.60
+_COUNT_IN_NAME = re.compile(r"-([0-9]+)[gt](?:-|$)")  # Google's a2-highgpu-8g, ct5lp-hightpu-4t
+
+
+class Wrong(NamedTuple):
+    """One thing that is wrong: with what, in which column or field, and what is expected.
+
+    ``may_be``: it may be right, where it is new: a note rather than a mistake.
+    """
+
+    of: MachineType | Chip
+    column: str
+    text: str
+    may_be: bool = False
+
+
+@dataclass(frozen=True)
+class Checked:
+    """All that is checked at once.
+
+    Attributes:
+        files: the files of machine types, each with its rows.
+        known: every machine type that is known, of the files and of what ships; the files' own go first.
+        base: the shipped rows and the files' own that are no corrections: what corrections stand on.
+        chips: every accelerator that is known.
+        own: the names of those that are checked.
+        chip_families: every family of accelerators, those of plug-ins too.
+    """
+
+    files: Sequence[tuple[Source, Rows]]
+    known: Rows
+    base: Rows
+    chips: Mapping[str, Chip]
+    own: Sequence[str]
+    chip_families: Collection[str]
+
+    @property
+    def rows(self) -> Iterator[MachineType]:
+        """Every row that is checked."""
+        return (row for _, rows in self.files for row in rows.values())
+
+    @functools.cached_property
+    def families(self) -> Mapping[tuple[str, str], Sequence[MachineType]]:
+        """Every known machine type by (cloud, family), of the clouds that rows are checked of."""
+        clouds = {row.cloud for row in self.rows}
+        found: dict[tuple[str, str], list[MachineType]] = {}
+        for row in self.known.values():
+            if row.cloud in clouds:
+                found.setdefault(_family(row), []).append(row)
+        return found
+
+
+def no_accelerator_is_unknown(checked: Checked) -> Iterator[Wrong]:
+    """An accelerator that only the cloud's API names must be described, before anything can be promised."""
+    for row in checked.rows:
+        if row.unknown and MIXED in row.unknown:
+            text = f"has {row.unknown}; expected the one accelerator that tasks may ask for"
+            yield Wrong(row, "accelerator", f"accelerator of {row.name} {text}")
+        elif row.unknown:
+            name = row.unknown.partition(" x ")[2] or row.unknown
+            text = f"{UNKNOWN}{name}, which no accelerator's api_names have; expected an entry in accelerators.yaml"
+            yield Wrong(row, "accelerator", f"accelerator of {row.name} is {text}")
+
+
+def a_family_has_one_architecture(checked: Checked) -> Iterator[Wrong]:
+    """All sizes of a family have the same processor: g5g is arm64, as every Graviton; g5 is x86_64."""
+    for row in checked.rows:
+        (most, _), *others = Counter(each.arch for each in checked.families[_family(row)]).most_common()
+        if others and row.arch != most:
+            yield Wrong(row, "arch", f"arch of {row.name} is {row.arch}; expected {most}, as of its family")
+
+
+def a_chip_that_is_only_in_arm_machines_stays_there(checked: Checked) -> Iterator[Wrong]:
+    """A GB200 is soldered to an arm64 processor, and so is a T4G: no other machine can have one."""
+    seen: dict[str, Counter[str]] = {}
+    for row in checked.known.values():
+        if row.chip:
+            seen.setdefault(row.chip.name, Counter())[row.arch] += 1
+    for row in checked.rows:
+        archs = seen[row.chip.name] if row.chip else Counter()
+        if row.arch != "arm64" and archs["arm64"] > archs[row.arch] == 1:
+            text = f"arch of {row.name} is {row.arch}; expected arm64, as of every machine with {row.chip.name}"  # type: ignore[union-attr]
+            yield Wrong(row, "arch", text)
+
+
+def more_vcpus_never_come_with_less_memory(checked: Checked) -> Iterator[Wrong]:
+    """In a family, a size with more vCPUs has at least the memory of the smaller ones."""
+    own = {(row.cloud, row.name) for row in checked.rows}
+    for family in {_family(row) for row in checked.rows}:
+        rows = list(checked.families[family])
+        while wrong := _most_contradicted(rows, own):
+            row, other = wrong
+            size = f"{row.memory_mib} with {row.vcpus} vCPUs"
+            text = f"where {other.name} has {other.memory_mib} with {other.vcpus}"
+            yield Wrong(row, "memory_mib", f"memory_mib of {row.name} is {size}; expected memory that grows, {text}")
+            rows.remove(row)
+
+
+def the_number_in_a_name_is_the_count(checked: Checked) -> Iterator[Wrong]:
+    """Google writes how many GPUs or TPU chips a machine has into its name: a2-highgpu-8g, ct5lp-hightpu-4t."""
+    for row in checked.rows:
+        found = _COUNT_IN_NAME.search(row.name)
+        if row.chip and found and row.cloud == "gcp" and int(found[1]) != row.count:
+            yield Wrong(row, "count", f"count of {row.name} is {row.count}; expected {found[1]}, as its name says")
+
+
+def a_tpu_machine_has_as_many_chips_as_ray_takes(checked: Checked) -> Iterator[Wrong]:
+    """A host of TPU chips has one, two, four or eight: a task of Ray's can ask for no other number."""
+    for row in checked.rows:
+        if row.chip and row.chip.family == "tpu" and row.count not in TPU_CHIPS:
+            text = f"count of {row.name} is {row.count}; expected 1, 2, 4 or 8 chips of {row.chip.name}"
+            yield Wrong(row, "count", text)
+
+
+def a_name_is_of_one_cloud(checked: Checked) -> Iterator[Wrong]:
+    """No two clouds have a machine type of the same name: a row in the wrong file would be found by nobody."""
+    clouds = sorted({cloud for cloud, _ in checked.base})
+    for row in checked.rows:
+        for cloud in clouds:
+            if cloud != row.cloud and (cloud, row.name) in checked.base:
+                text = f"{row.name} is a row of {row.cloud}; expected {cloud}, which has it: name the cloud in a column"
+                yield Wrong(row, "cloud", f"instance_type {text} `cloud`, or let the file's name begin with {cloud}")
+
+
+def a_correction_changes_a_row_that_is_there(checked: Checked) -> Iterator[Wrong]:
+    """A correction stands on a row of the cloud's own file, and says something else than it."""
+    for source, rows in checked.files:
+        for key, row in rows.items() if source.path.stem.endswith(CORRECTIONS) else ():
+            base = checked.base.get(key)
+            if base is None:
+                yield Wrong(row, "instance_type", f"{row.name} is no row of {row.cloud}; expected one to correct")
+            elif _said(base) == _said(row):
+                yield Wrong(row, "instance_type", f"{row.name} says what {base.layer} says; expected a difference")
+
+
+def rows_are_sorted(checked: Checked) -> Iterator[Wrong]:
+    """Rows of what ships, and of a refresh, are in the order of their names, so that a change is one line."""
+    clouds = {cloud for cloud, _ in checked.known}
+    for source, rows in checked.files:
+        ours = source.path.resolve().parent.name in {SHIPPED_FOLDER.name, REFRESH_FOLDER}
+        if not ours or source.path.stem.removesuffix(CORRECTIONS) not in clouds:
+            continue
+        names = list(rows.values())
+        for before, row in itertools.pairwise(names):
+            if row.name < before.name:
+                yield Wrong(row, "instance_type", f"{row.name} comes after {before.name}; expected rows sorted by name")
+
+
+ROWS: tuple[Callable[[Checked], Iterator[Wrong]], ...] = (
+    no_accelerator_is_unknown,
+    a_family_has_one_architecture,
+    a_chip_that_is_only_in_arm_machines_stays_there,
+    more_vcpus_never_come_with_less_memory,
+    the_number_in_a_name_is_the_count,
+    a_tpu_machine_has_as_many_chips_as_ray_takes,
+    a_name_is_of_one_cloud,
+    a_correction_changes_a_row_that_is_there,
+    rows_are_sorted,
+)
+
+
+def _family(row: MachineType) -> tuple[str, str]:
+    return row.cloud, family_of(row.cloud, row.name) or row.name
+
+
+def _said(row: MachineType) -> tuple[object, ...]:
+    return row.vcpus, row.memory_mib, row.arch, row.chip, row.count
+
+
+def _most_contradicted(
+    rows: Sequence[MachineType], own: set[tuple[str, str]]
+) -> tuple[MachineType, MachineType] | None:
+    """Return the row of ours whose memory contradicts the most others', and one of those; None where none does."""
+    ordered = sorted(rows, key=lambda row: (row.vcpus, row.memory_mib))
+    if all(one.memory_mib <= two.memory_mib for one, two in itertools.pairwise(ordered)):
+        return None
+    against: dict[str, list[MachineType]] = {}
+    for row in rows:
+        if (row.cloud, row.name) in own:
+            against[row.name] = [other for other in rows if _contradict(row, other) or _contradict(other, row)]
+    name = max(against, key=lambda each: len(against[each]), default="")
+    if not against.get(name):
+        return None
+    return next(row for row in rows if row.name == name), against[name][0]
+
+
+def _contradict(smaller: MachineType, larger: MachineType) -> bool:
+    return smaller.vcpus < larger.vcpus and smaller.memory_mib > larger.memory_mib

@@ -1,0 +1,149 @@
+"""The arithmetic of TPU slices: what must hold between a generation, its hosts, their machine types and its chips."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from typing import TYPE_CHECKING, TypeVar
+
+from accel_scaling.catalog import tpu_topology as layout
+from accel_scaling.catalog.files import Problem
+from accel_scaling.catalog.table import CLOUD, shipped_rules
+from accel_scaling.catalog.tpu_generations import (
+    GENERATIONS_FILE,
+    HOSTS_FILE,
+    Generation,
+    Host,
+    parse_generations,
+    parse_hosts,
+)
+from accel_scaling.catalog.tpu_slices import topologies
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from accel_scaling.catalog.files import Source
+    from accel_scaling.catalog.model import Chip, MachineType
+
+T = TypeVar("T")
+
+TPU_FILES = (GENERATIONS_FILE, HOSTS_FILE)
+_CORES = (1, 2)  # TensorCores of a chip: what the number in an accelerator type can count for each
+_CORES_OF = {"v2": 2, "v3": 2, "v4": 2, "v5litepod": 1, "v5p": 2, "v6e": 1, "tpu7x": 2}  # as Ray counts them, too
+_EDGES_OF_CUBES = 3
+
+
+def tpu_mistakes(
+    sources: Sequence[Source], chips: Mapping[str, Chip], machine_types: Mapping[tuple[str, str], MachineType]
+) -> Iterator[tuple[Source, Problem]]:
+    """Yield what does not add up in the files of TPU slices that are checked; what ships stands for the other one."""
+    given = {source.path.name: source for source in sources}
+    rules, hosts = (given.get(name) or shipped_rules(name) for name in TPU_FILES)
+    of_generation: dict[str, list[Host]] = {}
+    for host in parse_hosts(hosts)[0]:
+        of_generation.setdefault(host.generation, []).append(host)
+    for generation in parse_generations(rules)[0]:
+        here = of_generation.get(generation.name, [])
+        for column, text in _wrong_generation(generation, here, chips):
+            yield rules, Problem(_line(rules, (generation.name,)), text, column)
+        wrong = [(host, *each) for host in here for each in _wrong_host(generation, host, machine_types)]
+        for host, column, text in (*wrong, *_wrong_hosts(generation, here)):
+            slices = "many" if host.one_of_many else "one"
+            yield hosts, Problem(_line(hosts, (host.generation, slices, str(host.chips))), text, column)
+
+
+def _wrong_generation(
+    generation: Generation, hosts: Sequence[Host], chips: Mapping[str, Chip]
+) -> Iterator[tuple[str, str]]:
+    yield from _wrong_number(generation, chips[generation.chip])
+    yield from _wrong_layouts(generation)
+    yield from _wrong_cubes(generation)
+    every = topologies(generation)
+    alone = {host.chips for host in hosts if not host.one_of_many}
+    many = next((host.chips for host in hosts if host.one_of_many), 1)
+    for topology in every:
+        count = layout.chips_in(topology)
+        if count not in alone and count % many:
+            text = f"has {topology}, {count} chips, which no host of {generation.name} alone has"
+            yield "topologies", f"topologies {text} and hosts of {many} do not add up to"
+
+
+def _wrong_number(generation: Generation, chip: Chip) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the number in an accelerator type, and with the chip that it counts."""
+    name, counted = generation.name, generation.suffix_per_chip
+    known = _CORES_OF.get(name)
+    if counted not in ((known,) if known else _CORES):
+        yield "suffix_per_chip", f"suffix_per_chip of {name} is {counted}; expected {known or '1 or 2'}"
+    if chip.family != "tpu":
+        yield "chip", f"chip of {name} is {chip.name}, no TPU; expected a chip of the family tpu"
+    elif chip.detected_type not in {None, f"TPU-{generation.ray_name.upper()}"}:
+        text = f"is {chip.name}, which Ray detects as {chip.detected_type}; expected TPU-{generation.ray_name.upper()}"
+        yield "chip", f"chip of {name} {text}, which Ray makes of its ray_name"
+
+
+def _wrong_layouts(generation: Generation) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the topologies by themselves, and with those that stand for a number of chips."""
+    name, listed = generation.name, generation.topologies
+    for before, topology in itertools.pairwise(listed):
+        if layout.chips_in(topology) < layout.chips_in(before):
+            yield "topologies", f"topologies has {topology} after {before}; expected the smallest first"
+        if len(layout.edges(topology)) != len(layout.edges(before)):
+            yield "topologies", f"topologies has {topology} after {before}; expected as many edges in all of {name}"
+    for topology in _twice(topologies(generation)):
+        yield "topologies", f"topologies has {topology} twice; keep one"
+    defaults = generation.default_topologies
+    for topology in defaults:
+        if topology not in topologies(generation):
+            text = f"has {topology}, which is no topology of {name}; expected one of them"
+            yield "default_topologies", f"default_topologies {text}"
+    for count in _twice([layout.chips_in(each) for each in defaults]):
+        both = " and ".join(each for each in defaults if layout.chips_in(each) == count)
+        yield "default_topologies", f"default_topologies has {both}, each {count} chips; expected one for a number"
+
+
+def _wrong_cubes(generation: Generation) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the rule of slices that are made of cubes."""
+    most, compact = generation.cubes_to_chips, generation.compact_to_chips
+    cube = layout.CUBE_EDGE**3
+    if most % cube:
+        yield "cubes_to_chips", f"cubes_to_chips is {most}; expected a multiple of {cube}, the chips of a cube"
+    if most and any(len(layout.edges(each)) != _EDGES_OF_CUBES for each in generation.topologies):
+        yield "cubes_to_chips", f"cubes_to_chips is {most}; expected topologies of three edges beside cubes"
+    largest = max(map(layout.chips_in, topologies(generation)), default=0)
+    if compact > largest:
+        yield "compact_to_chips", f"compact_to_chips is {compact}; expected at most {largest}, the largest slice"
+
+
+def _twice(values: Sequence[T]) -> list[T]:
+    return [value for value, times in Counter(values).items() if times > 1]
+
+
+def _wrong_hosts(generation: Generation, hosts: Sequence[Host]) -> Iterator[tuple[Host, str, str]]:
+    """Yield the hosts that no slice is made of."""
+    counts = {layout.chips_in(each) for each in topologies(generation)}
+    alone = {host.chips for host in hosts if not host.one_of_many}
+    for host in hosts:
+        if not host.one_of_many and host.chips not in counts:
+            text = f"expected a number that a topology of {generation.name} has, for a slice of one host"
+            yield host, "chips", f"chips is {host.chips}; {text}"
+        if host.one_of_many and alone and host.chips not in alone:
+            some = " or ".join(map(str, sorted(alone)))
+            text = f"expected {some}, as a host of {generation.name} alone has"
+            yield host, "chips", f"chips is {host.chips}; {text}"
+
+
+def _wrong_host(
+    generation: Generation, host: Host, machine_types: Mapping[tuple[str, str], MachineType]
+) -> Iterator[tuple[str, str]]:
+    row = machine_types.get((CLOUD, host.machine_type))
+    if row is None or row.chip is None:
+        return
+    if row.count != host.chips:
+        yield "chips", f"chips is {host.chips}; expected {row.count}, the count of {row.name}"
+    if row.chip.name != generation.chip:
+        yield "machine_type", f"machine_type {row.name} has {row.chip.name}; expected one with {generation.chip}"
+
+
+def _line(source: Source, cells: tuple[str, ...]) -> int:
+    start = ",".join(cells) + ","
+    return next((line for line, text in enumerate(source.text.splitlines(), 1) if text.startswith(start)), 1)

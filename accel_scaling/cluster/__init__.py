@@ -1,0 +1,1 @@
+"""The cluster file: its node types, and what each of them needs."""

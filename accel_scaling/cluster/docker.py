@@ -1,0 +1,124 @@
+"""The `docker run` options that show a node's accelerators to its container, and where a cluster file takes them.
+
+Ray joins a node's options with spaces and gives them to a shell: `docker.run_options`, then on the head
+`docker.head_run_options` and on workers `worker_run_options`, the node type's own in place of the cluster's
+(`DockerCommandRunner.run_init`, `AutoscalingConfig.get_docker_config`). Ray adds `--net=host`, `--shm-size`, and, where
+`nvidia-smi` works on the host, `--runtime=nvidia`; it knows nothing of other families.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling.cluster.node_needs import needs_of
+from accel_scaling.errors import ClusterConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from accel_scaling.catalog.model import MachineType
+
+SHARED, HEAD, WORKER = "run_options", "head_run_options", "worker_run_options"
+
+
+def run_options(family: str | None, count: int, *, podman: bool = False) -> tuple[str, ...]:
+    """Return the options with which a container sees all devices of a node; empty where none are known or needed.
+
+    Args:
+        family: as in ``accelerators.yaml``; None for a machine without an accelerator.
+        count: devices of the node.
+        podman: the options of podman where they differ.
+    """
+    found = needs_of(family)
+    if found is None:
+        return ()
+    shared = found.podman_options if podman and found.podman_options else found.run_options
+    each = [found.each_device.replace("{n}", str(number)) for number in range(count)] if found.each_device else []
+    return (*shared, *each)
+
+
+def missing(own: Sequence[str], family: str | None, count: int, *, podman: bool = False) -> tuple[str, ...]:
+    """Return what the user's own options lack: nothing where they already say something about the devices.
+
+    Args:
+        own: all options that the container gets so far.
+        family: as in ``run_options()``.
+        count: as in ``run_options()``.
+        podman: as in ``run_options()``.
+    """
+    found = needs_of(family)
+    words = re.split(r"[\s'\"]+", " ".join(own))
+    if found is None or any(_says(claim, word) for claim in found.claims for word in words):
+        return ()
+    normal = " ".join(words).replace("=", " ")
+    return tuple(
+        option
+        for option in run_options(family, count, podman=podman)
+        if f" {option.replace('=', ' ')} " not in f" {normal} "
+    )
+
+
+def with_run_options(config: dict[str, Any], machines: Mapping[str, MachineType]) -> tuple[dict[str, Any], list[str]]:
+    """Return a copy of a cluster config whose containers see their nodes' accelerators, and notes for the user.
+
+    A config without containers (no ``docker.container_name``) stays as it is: options of a node type alone would make
+    Ray look for a container that has no name.
+
+    Args:
+        config: the cluster config.
+        machines: the machine type of each node type.
+
+    Raises:
+        ClusterConfigError: options that are no list.
+    """
+    shared = config.get("docker")
+    if not isinstance(shared, dict) or not shared.get("container_name"):
+        return config, []
+    filled, notes = copy.deepcopy(config), []
+    podman = bool(shared.get("use_podman"))
+    for name, machine in machines.items():
+        node_type = filled["available_node_types"][name]
+        family = machine.chip.family if machine.chip else None
+        where = f"available_node_types.{name}"
+        found = needs_of(family)
+        if family and (found is None or not found.known):
+            notes.append(
+                f"{where} ({machine.name}): no container options are known for {family}; if its containers do not see "
+                f"the devices, write them in {where}.docker.{WORKER}"
+            )
+        for key, holder, path in _places(filled, name, node_type):
+            others = _options(filled["docker"], SHARED, "docker")
+            own = _options(holder, key, path) if key in holder else _options(filled["docker"], key, "docker")
+            added = missing((*others, *own), family, machine.count, podman=podman)
+            if added:
+                holder[key] = [*own, *added]
+                if holder is not filled["docker"]:
+                    node_type["docker"] = holder
+    return filled, notes
+
+
+def _places(config: dict[str, Any], name: str, node_type: dict[str, Any]) -> list[tuple[str, dict[str, Any], str]]:
+    """Return where a node type's options are: the key, what holds it, and its path."""
+    own = node_type.get("docker") or {}
+    path = f"available_node_types.{name}.docker"
+    if not isinstance(own, dict):
+        raise ClusterConfigError(f"{path} is {own!r}; it takes keys, such as {WORKER}")
+    worker = (WORKER, own, path)
+    if name != config["head_node_type"]:
+        return [worker]
+    head = (HEAD, config["docker"], "docker")
+    return [head, worker] if node_type.get("max_workers") or node_type.get("min_workers") else [head]
+
+
+def _options(holder: dict[str, Any], key: str, path: str) -> list[str]:
+    given = holder.get(key) or []
+    if not isinstance(given, list):
+        raise ClusterConfigError(f"{path}.{key} is {given!r}; it takes a list, such as ['--gpus all']")
+    return [str(option) for option in given]
+
+
+def _says(claim: str, word: str) -> bool:
+    """Whether a word of the user's options is about what a family claims: an option's name, or a part of a value."""
+    return word.partition("=")[0] == claim if claim.startswith("--") else claim in word

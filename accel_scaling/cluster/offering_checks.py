@@ -1,0 +1,91 @@
+"""Whether a cluster's region and zones have its machine types, as far as the catalog's places files know. No network.
+
+The cloud itself knows better: what they say may be old. So the error says how to add what is new.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog.files import REFRESH_FOLDER
+from accel_scaling.catalog.offerings import short_zone
+from accel_scaling.catalog.suggest import hint
+from accel_scaling.errors import ClusterConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from accel_scaling.catalog.offering_lookup import Where
+
+_NAMED = 3  # regions that an error names
+
+
+def unknown_region(cloud: str, region: str, known: Sequence[str]) -> str | None:
+    """Return the note about a region that no places file has: a new one, or a misspelt one; None for a known one.
+
+    Args:
+        cloud: whose region it is.
+        region: the cluster's.
+        known: every region that a row names; nothing is said where there are none.
+    """
+    if not known or region in known:
+        return None
+    return (
+        f"provider.region: {region} is a region that no places file has{hint(region, known)}; where it is new, "
+        f"~/.accel_scaling/{cloud}_places.csv can have it"
+    )
+
+
+def check_region(key: str, name: str, where: Where, cloud: str, region: str) -> None:
+    """Refuse a machine type that other regions have, and the cluster's has not.
+
+    Args:
+        key: the place in the cluster file that names it, for the error.
+        name: the machine type, or an accelerator that is attached.
+        where: what is known of it.
+        cloud: whose it is.
+        region: the cluster's.
+
+    Raises:
+        ClusterConfigError: names the nearest regions that have it, and the row to add where it is new.
+    """
+    if where.in_region(region) is not False:
+        return
+    said = where.rows.get(region) or where.listed[region]
+    listed = where.listed.get(region)
+    by = said.source or (listed.source if listed and listed.layer == said.layer else "")
+    ours = said.layer == f"{cloud}_places.csv" or REFRESH_FOLDER in Path(said.layer).parts
+    mend = (
+        f"where it is new, add a row `{region},{name},,` to ~/.accel_scaling/{cloud}_places.csv"
+        if ours
+        else f"where that is not so, write `{region},{name},,` in that file"
+    )
+    raise ClusterConfigError(
+        f"{key}: {region} does not have {name}, says {said.layer}{f', from {by}' if by else ''}; "
+        f"{nearest(where, region)}{mend} (docs/catalogs.md, Regions)"
+    )
+
+
+def check_offered(key: str, name: str, where: Where, region: str, zones: Sequence[str]) -> None:
+    """Refuse a machine type that none of the cluster's zones has, while others of the region do.
+
+    Only Google's: a name such as us-east-1a is another zone of EC2 in each account.
+
+    Raises:
+        ClusterConfigError: names the region's zones that have it.
+    """
+    if any(where.in_zone(region, short_zone("gcp", region, zone)) is not False for zone in zones):
+        return
+    has = ", ".join(f"{region}-{zone}" for zone in where.zones(region))
+    raise ClusterConfigError(
+        f"{key}: {', '.join(zones)} (provider.availability_zone) has no {name}, says {where.rows[region].layer}; "
+        f"in this region it is in {has}"
+    )
+
+
+def nearest(where: Where, region: str) -> str:
+    """Return the words that name the nearest regions which have a type, with a semicolon; empty where none is known."""
+    found = [each for each in where.nearest(region) if each != region]
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return f"the nearest regions that do: {', '.join(found[:_NAMED])}{more}; " if found else ""

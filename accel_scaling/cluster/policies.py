@@ -1,0 +1,138 @@
+"""What a cluster file says about mismatches and about how long a node type is left alone, with its defaults."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling.catalog.suggest import nearest
+from accel_scaling.errors import ClusterConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_OURS = ("confirmation", "quarantine", "catalog")
+# Of difflib: a letter or two may be wrong, or the word be cut short. No key of Ray's is as near, as a test holds.
+_LOOKS_LIKE = 0.7
+
+
+class OnMismatch(Enum):
+    """What becomes of a machine that does not hold what was promised."""
+
+    REFUSE = "refuse"  # it never joins and is terminated
+    JOIN = "join"  # with what is really there, where that is of the promised type
+
+
+@dataclass(frozen=True)
+class ConfirmationPolicy:
+    """``provider.confirmation``.
+
+    Attributes:
+        on_mismatch: ``refuse`` or ``join``.
+        keep_for_inspection: whether the first refused machine of a cluster is kept, outside of the cluster, until
+            ``ray down``. It is paid for.
+    """
+
+    on_mismatch: OnMismatch = OnMismatch.REFUSE
+    keep_for_inspection: bool = False
+
+
+@dataclass(frozen=True)
+class QuarantinePolicy:
+    """``provider.quarantine``. The reasons for these numbers are in docs/quarantine.md.
+
+    Attributes:
+        strikes: so many failed confirmations ...
+        of_boots: ... among so many of the last boots of a node type in a zone, and it is left alone there.
+        first_s: for how many seconds, the first time.
+        sold_out_first_s: the same for a node type that the cloud does not have; once is enough there.
+        growth: how many times longer each further time is.
+        longest_s: never longer than this.
+    """
+
+    strikes: int = 2
+    of_boots: int = 4
+    first_s: float = 300.0
+    sold_out_first_s: float = 60.0
+    growth: float = 2.0
+    longest_s: float = 3600.0
+
+    def duration_s(self, times: int, *, sold_out: bool) -> float:
+        """Return how long a node type is left alone, the ``times``-th time in a row, counted from 1."""
+        first_s = self.sold_out_first_s if sold_out else self.first_s
+        # Before the power: a number of a thousand digits is no float.
+        if self.growth > 1 and (times - 1) * math.log(self.growth) > math.log(max(self.longest_s / first_s, 1)):
+            return self.longest_s
+        return float(min(first_s * self.growth ** (times - 1), self.longest_s))
+
+
+def check_names(provider: Mapping[str, Any]) -> None:
+    """Refuse a key of a provider section that is nearly one of ours: Ray would pass it on, and nobody would read it.
+
+    Raises:
+        ClusterConfigError: it names the key and ours.
+    """
+    for name in provider:
+        if name not in _OURS and (near := nearest(str(name), _OURS, at_most=1, cutoff=_LOOKS_LIKE)):
+            raise ClusterConfigError(f"provider.{name} is a key that nothing reads; nearest: {near[0]}")
+
+
+def confirmation_policy(provider: Mapping[str, Any]) -> ConfirmationPolicy:
+    """Return the policy of a provider section.
+
+    Raises:
+        ClusterConfigError: a key or a value that does not exist; the sentence names it and what is possible.
+    """
+    where = "provider.confirmation"
+    given = _section(provider, "confirmation", ConfirmationPolicy)
+    word, keep = given.get("on_mismatch", "refuse"), given.get("keep_for_inspection", False)
+    if word not in [one.value for one in OnMismatch]:
+        words = " or ".join(one.value for one in OnMismatch)
+        raise ClusterConfigError(f"{where}.on_mismatch is {word!r}: write {words}")
+    if not isinstance(keep, bool):
+        raise ClusterConfigError(f"{where}.keep_for_inspection is {keep!r}: write true or false")
+    return ConfirmationPolicy(OnMismatch(word), keep)
+
+
+def quarantine_policy(provider: Mapping[str, Any]) -> QuarantinePolicy:
+    """Return the policy of a provider section.
+
+    Raises:
+        ClusterConfigError: a key or a value that does not exist, or numbers that contradict each other.
+    """
+    where = "provider.quarantine"
+    given = _section(provider, "quarantine", QuarantinePolicy)
+    for name, value in given.items():
+        whole = name in ("strikes", "of_boots")
+        number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value < 1:
+            kind = "a whole number" if whole else "a number"
+            raise ClusterConfigError(f"{where}.{name} is {value!r}: write {kind} of at least 1")
+    policy = QuarantinePolicy(**given)
+    if policy.strikes > policy.of_boots:
+        raise ClusterConfigError(
+            f"{where}: {policy.strikes} strikes of {policy.of_boots} boots can never be counted:"
+            " write strikes that are not more than of_boots"
+        )
+    longest_first_s = max(policy.first_s, policy.sold_out_first_s)
+    if policy.longest_s < longest_first_s:
+        raise ClusterConfigError(
+            f"{where}: longest_s ({policy.longest_s:g}) is shorter than the first time ({longest_first_s:g} s):"
+            " write a longer one"
+        )
+    return policy
+
+
+def _section(provider: Mapping[str, Any], key: str, policy: type) -> dict[str, Any]:
+    given = provider.get(key)
+    if given is None:
+        return {}
+    names = [field.name for field in fields(policy)]
+    if not isinstance(given, dict):
+        raise ClusterConfigError(f"provider.{key} is {given!r}: write a mapping with {', '.join(names)}")
+    for name in given:
+        if name not in names:
+            raise ClusterConfigError(f"provider.{key} has no key {name!r}: its keys are {', '.join(names)}")
+    return given

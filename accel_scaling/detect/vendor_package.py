@@ -1,0 +1,108 @@
+"""A maker's Python package, asked as Ray asks it, but in a process of its own: it may be slow, hang or crash."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+
+from accel_scaling import timeouts
+from accel_scaling.detect.model import DriverState
+
+PIPE_BYTES = 65536
+
+# What runs there: one of the families' questions, which calls `say` with Ray's number and Ray's type. The current
+# folder is no place for packages: `ray start` does not look there either.
+_FRAME = """\
+import json, os, sys
+sys.path[:] = [path for path in sys.path if path]
+answers = os.fdopen(int(sys.argv[1]), "w")
+def say(count, kind=None):
+    print(json.dumps({{"count": count, "kind": kind}}), file=answers, flush=True)
+try:
+    import {module}
+except ModuleNotFoundError as error:
+    if error.name != {package!r}:
+        raise
+    print(json.dumps({{"absent": True}}), file=answers, flush=True)
+else:
+    exec(sys.argv[2])
+"""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the package said.
+
+    Attributes:
+        state: how it answered.
+        trouble: why not OK, as the middle of a sentence.
+        absent: it is not installed in this Python.
+        count: devices, by Ray's way of counting.
+        kind: the type, by Ray's way of naming; None where Ray names none.
+    """
+
+    state: DriverState = DriverState.OK
+    trouble: str = ""
+    absent: bool = False
+    count: int = 0
+    kind: str | None = None
+
+
+def ask(module: str, question: str, *, called: str = "") -> Reply:
+    """Import a module in another process and run a question there; never raises.
+
+    Args:
+        module: what Ray imports, e.g. ``amdsmi``.
+        question: Python that calls ``say(count, kind)``; ``kind`` may be left out.
+        called: how to speak of what is asked; by default the package's name.
+    """
+    package = module.partition(".")[0]
+    reading, writing = os.pipe()
+    program = [sys.executable, "-c", _FRAME.format(module=module, package=package), str(writing), question]
+    package = called or package
+    timeout_s = timeouts.DRIVER_PACKAGE_TIMEOUT_S
+    try:
+        # The answer has a pipe of its own: packages print what they like to the standard output.
+        done = subprocess.run(program, capture_output=True, pass_fds=(writing,), timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        os.close(reading)
+        return Reply(DriverState.NOT_YET, f"{package} gave no answer within {timeout_s} s")
+    except OSError as error:
+        os.close(reading)
+        return _failed(package, f"cannot be asked ({error.strerror})")
+    finally:
+        os.close(writing)
+    said = _waiting(reading)
+    reply = _read(package, said) if said else Reply()
+    if done.returncode == 0 and said:
+        return reply
+    words = done.stderr.decode(errors="replace").strip().splitlines()
+    return replace(_failed(package, words[-1] if words else f"exit {done.returncode}"), kind=reply.kind)
+
+
+def _waiting(pipe: int) -> str:
+    """Return what is in a pipe now: a process that the package left behind may hold the other end."""
+    os.set_blocking(pipe, False)
+    try:
+        return os.read(pipe, PIPE_BYTES).decode(errors="replace")
+    except BlockingIOError:
+        return ""
+    finally:
+        os.close(pipe)
+
+
+def _read(package: str, said: str) -> Reply:
+    answer = json.loads(said.splitlines()[-1])
+    if answer.get("absent"):
+        return Reply(absent=True)
+    count, kind = answer["count"], answer["kind"]
+    if not isinstance(count, int) or count < 0:
+        return _failed(package, f"counts {count!r} devices")
+    return Reply(count=count, kind=kind if isinstance(kind, str) and kind else None)
+
+
+def _failed(package: str, words: str) -> Reply:
+    return Reply(DriverState.UNHEALTHY, f"{package} fails: {words}")

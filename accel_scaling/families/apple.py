@@ -1,0 +1,98 @@
+"""Apple's GPU: one a machine, no PCI bus; macOS's own tools say what it is, as Ray asks them."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from typing import TYPE_CHECKING
+
+from accel_scaling import timeouts
+from accel_scaling.catalog import product_names
+from accel_scaling.detect.evidence import chips_of
+from accel_scaling.detect.model import Device, DriverState, Found
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from accel_scaling.detect.pci import PciDevice
+
+FAMILY = "apple"
+RESOURCE = "GPU"
+SIZES = ("Pro", "Max", "Ultra")
+
+# As ray/_private/accelerators/apple_gpu.py.
+GRAPHICS = ("system_profiler", "SPDisplaysDataType")
+HARDWARE = ("system_profiler", "SPHardwareDataType")
+PROCESSOR = ("sysctl", "-n", "machdep.cpu.brand_string")
+
+
+class _SilentError(Exception):
+    """A tool gave no answer in time."""
+
+
+def probe(bus: Sequence[PciDevice], root: Path) -> Found:  # noqa: ARG001 - a Mac shows its GPU on no bus
+    """Ask macOS.
+
+    Args:
+        bus: not looked at.
+        root: not looked at.
+    """
+    if (platform.system(), platform.machine()) != ("Darwin", "arm64"):
+        return Found(FAMILY, RESOURCE, evidence=("macOS: this is no Apple Silicon",))
+    here = Found(FAMILY, RESOURCE, bus_count=1)
+    try:
+        metal = "metal" in _said(GRAPHICS).lower()
+        kind = _chip_type() if metal else None
+    except _SilentError as error:
+        return _with(here, DriverState.NOT_YET, str(error))
+    if not metal:
+        return _with(here, DriverState.MISSING, "macOS lists no GPU with Metal (system_profiler)")
+    chips = [chip for chip in chips_of(FAMILY) if kind and chip.detected_type == kind]
+    return Found(
+        family=FAMILY,
+        resource=RESOURCE,
+        count=1,
+        units=1,
+        ray_units=1,
+        accelerator_type=kind,
+        variant=product_names.exact_name(chips),
+        answers_to=(kind,) if kind else (),
+        devices=(Device(0, chips[0].driver_names[0] if chips else kind),),
+        bus_count=1,
+        driver_count=1,
+        evidence=(f"system_profiler: a GPU with Metal, {kind or 'of no chip that it names'}",),
+    )
+
+
+def chip_in(text: str) -> str | None:
+    """Return Ray's type for a name, e.g. ``M1-Pro`` for ``Apple M1 Pro``."""
+    if "Apple" not in text:
+        return None
+    words = text.split()
+    for word, size in zip(words, [*words[1:], ""], strict=True):
+        if word.startswith("M") and len(word) > 1:
+            return f"{word}-{size}" if size in SIZES else word
+    return None
+
+
+def _chip_type() -> str | None:
+    lines = (line.split("Chip:")[1] for line in _said(HARDWARE).split("\n") if "Chip:" in line)
+    named = next((kind for line in lines if (kind := chip_in(line))), None)
+    return named or chip_in(_said(PROCESSOR))
+
+
+def _said(command: tuple[str, ...]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=timeouts.APPLE_TOOL_S, check=False)
+    except subprocess.TimeoutExpired:
+        raise _SilentError(f"{command[0]} gave no answer within {timeouts.APPLE_TOOL_S} s") from None
+    except OSError:
+        return ""
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
+
+
+def _with(here: Found, state: DriverState, trouble: str) -> Found:
+    return Found(
+        here.family, here.resource, bus_count=here.bus_count, state=state, trouble=trouble, evidence=(trouble,)
+    )

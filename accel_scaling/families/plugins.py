@@ -1,0 +1,165 @@
+"""The plug-in families of this Python: each loaded and checked once; a broken one is named once and left out.
+
+What loads them is imported where there is one: without plug-ins, commands do not wait for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accel_scaling.errors import CatalogFileError
+from accel_scaling.families.entry_points import EntryPoint, entry_points
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from accel_scaling.families.family import Family
+    from accel_scaling.families.plugin_data import Data
+
+REPAIR = "repair it or uninstall the package"
+
+
+class _BrokenError(Exception):
+    """Why a plug-in is left out, as the end of a sentence."""
+
+
+@dataclass(frozen=True)
+class PlugIn:
+    """A family with where it came from and what it adds to the catalog."""
+
+    entry: EntryPoint
+    family: Family
+    data: Data
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A plug-in that was left out.
+
+    Attributes:
+        entry: which.
+        reason: why, as the end of a sentence.
+    """
+
+    entry: EntryPoint
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.entry} is left out: {self.reason}; {REPAIR}"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """All plug-ins of this Python.
+
+    Attributes:
+        plug_ins: by Ray resource.
+        broken: by Ray resource; the first where several are for one.
+    """
+
+    plug_ins: Mapping[str, PlugIn] = field(default_factory=dict)
+    broken: Mapping[str, Broken] = field(default_factory=dict)
+
+
+class _Teller:
+    """Names broken plug-ins on the standard error, unless it is hushed."""
+
+    hushed = False
+
+
+def hush() -> None:
+    """Name no broken plug-in from here on: Ray repeats what a worker says on the driver's terminal, for each worker."""
+    _Teller.hushed = True
+
+
+@functools.cache
+def loaded() -> Loaded:
+    """Return the plug-ins of this Python; names those that are left out on the standard error, once."""
+    found = entry_points()
+    if not found:
+        return Loaded()
+    plug_ins, broken = _load_all(found)
+    for each in broken:
+        if not _Teller.hushed:
+            sys.stderr.write(f"accel_scaling: {each}\n")
+    return Loaded(plug_ins, {each.entry.resource: each for each in reversed(broken)})
+
+
+def _load_all(found: Sequence[EntryPoint]) -> tuple[dict[str, PlugIn], list[Broken]]:
+    plug_ins: dict[str, PlugIn] = {}
+    broken: list[Broken] = []
+    for entry in found:
+        try:
+            plug_ins[entry.resource] = _load(entry, found, plug_ins)
+        except _BrokenError as error:  # noqa: PERF203 - one that is broken must not stop the others
+            broken.append(Broken(entry, str(error)))
+    return plug_ins, broken
+
+
+def _load(entry: EntryPoint, found: Sequence[EntryPoint], others: Mapping[str, PlugIn]) -> PlugIn:
+    from accel_scaling.catalog.node_images import shipped_families
+    from accel_scaling.families.family import problem_of
+    from accel_scaling.families.plugin_data import data_of
+
+    if sum(other.resource == entry.resource for other in found) > 1:
+        raise _BrokenError(_claimed_by(entry.resource, found))
+    family = _family(entry)
+    if problem := problem_of(family):
+        raise _BrokenError(problem)
+    if family.resource != entry.resource:
+        raise _BrokenError(f"its resource is {family.resource}; the entry point must have that name")
+    if family.name in shipped_families():
+        raise _BrokenError(f"name is {family.name}, a family that accel_scaling already has; take a name of your own")
+    placed = replace(family, folder=_folder(entry, family))
+    try:
+        plug_in = PlugIn(entry, placed, data_of(placed, entry.package))
+    except CatalogFileError as error:
+        raise _BrokenError(str(error)) from None
+    _check_beside(plug_in, others)
+    return plug_in
+
+
+def _family(entry: EntryPoint) -> Family:
+    try:
+        found = getattr(importlib.import_module(entry.module), entry.attribute)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: whatever it does, the others go on
+        raise _BrokenError(f"it cannot be imported ({type(error).__name__}: {error})") from None
+    from accel_scaling.families.family import Family
+
+    if not isinstance(found, Family):
+        raise _BrokenError(f"{entry.value} is {type(found).__name__}; expected an accel_scaling.families.Family")
+    return found
+
+
+def _folder(entry: EntryPoint, family: Family) -> Path | None:
+    """Return where the data are; they must lie in what travels to the nodes."""
+    package = sys.modules[entry.root]
+    roots = [Path(path).resolve() for path in getattr(package, "__path__", ())]
+    own = Path(str(sys.modules[entry.module].__file__)).parent if roots else None
+    folder = own if family.folder is None else family.folder
+    if folder is not None and not any(folder.resolve().is_relative_to(root) for root in roots):
+        raise _BrokenError(f"its folder {folder} is not in the package {entry.root}, so that nodes would not get it")
+    return folder
+
+
+def _check_beside(plug_in: PlugIn, others: Mapping[str, PlugIn]) -> None:
+    """Refuse what another plug-in has: names that two have would mean either."""
+    family = plug_in.family
+    for other in others.values():
+        of_other = f"{other.entry.package} has"
+        if other.family.name == family.name:
+            raise _BrokenError(f"{of_other} the family {family.name}, too")
+        if other.family.visible_devices == family.visible_devices:
+            raise _BrokenError(f"{of_other} the variable {family.visible_devices}, too")
+        if both := sorted(set(other.data.chips) & set(plug_in.data.chips)):
+            raise _BrokenError(f"{of_other} the chip {both[0]}, too")
+
+
+def _claimed_by(resource: str, found: Sequence[EntryPoint]) -> str:
+    packages = " and ".join(entry.package for entry in found if entry.resource == resource)
+    return f"{packages} are both for the resource {resource}, and which one a node shall ask is not known"

@@ -1,0 +1,63 @@
+"""Telling Ray of the plug-in families: in this process, and in the nodes and workers that it starts."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING
+
+from accel_scaling import _ray
+from accel_scaling.families.plugins import PlugIn, loaded
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, MutableMapping
+
+WORKERS_MODULE = "accel_scaling.families.in_worker"
+
+
+def register() -> None:
+    """Make Ray know the plug-in families of this Python, as it knows its own; doing it again changes nothing.
+
+    From then on, `ray.remote` and `.options` check the quantities asked for, `get_accelerator_ids` has the families,
+    and a node that this process starts (`ray.init()` without an address) detects their devices. Without plug-ins it
+    does nothing, and does not import ray.
+    """
+    plug_ins = loaded().plug_ins
+    if not plug_ins:
+        return
+    announce(plug_ins, os.environ)
+    _ray.add_accelerator_managers(
+        {resource: functools.partial(_manager, plug_in) for resource, plug_in in plug_ins.items()}
+    )
+
+
+def announce(resources: Collection[str], environment: MutableMapping[str, str]) -> None:
+    """Set the variables of a node that give ids to the families' devices and register them in its workers.
+
+    Args:
+        resources: the families' Ray resources.
+        environment: of the process that starts Ray there; what the user set in it stays.
+    """
+    units = environment.get(_ray.UNIT_RESOURCES, _ray.RAYS_UNIT_RESOURCES)
+    environment[_ray.UNIT_RESOURCES] = _with(units, resources)
+    environment[_ray.PRELOADED_MODULES] = _with(environment.get(_ray.PRELOADED_MODULES, ""), [WORKERS_MODULE])
+
+
+def _with(listed: str, added: Collection[str]) -> str:
+    """Return a list of words with commas between them, with those that it lacks at its end."""
+    words = [word for word in listed.split(",") if word]
+    return ",".join(dict.fromkeys([*words, *added]))
+
+
+def _manager(plug_in: PlugIn) -> type:
+    family = plug_in.family
+    return _ray.accelerator_manager(
+        family.resource, family.visible_devices, shared=family.shared, look=functools.partial(_look, plug_in)
+    )
+
+
+def _look(plug_in: PlugIn) -> tuple[int, str | None]:
+    from accel_scaling.families.inventory import look_for  # on nodes only: drivers and workers do not wait for it
+
+    found = look_for(plug_in.family)
+    return found.ray_units, found.accelerator_type

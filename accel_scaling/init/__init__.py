@@ -1,0 +1,1 @@
+"""`accel-scaling init`: a complete, commented cluster file for the accelerators that a user names."""

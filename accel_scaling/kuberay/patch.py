@@ -1,0 +1,187 @@
+"""What is to change in one group, as edits of the text, and as the values that must come out of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE, LABEL_VARIANT
+from accel_scaling.kuberay import yaml_edits
+from accel_scaling.kuberay import yaml_text as yt
+from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS, own
+from accel_scaling.kuberay.yaml_edits import CannotEditError, Edit
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    import yaml
+
+    from accel_scaling.kuberay.manifest import Group
+    from accel_scaling.kuberay.promise import Proposal
+    from accel_scaling.kuberay.user_values import Own
+
+SHARED = "{} is shared through an anchor or a merge key; write it out for this group"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What changes in one group.
+
+    Attributes:
+        add: for each of the group's keys (``resources``, ``labels``, ``rayStartParams``) what is put into it.
+        remove: names that leave ``rayStartParams``.
+        replace: names in ``rayStartParams`` whose value is written anew.
+    """
+
+    add: dict[str, dict[str, str]] = field(default_factory=dict)
+    remove: tuple[str, ...] = ()
+    replace: dict[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(any(self.add.values()) or self.remove or self.replace)
+
+
+def as_fields(group: Group, proposal: Proposal) -> Change:
+    """Return the change that fills the group's own ``resources`` and ``labels``, as KubeRay 1.5 wants it.
+
+    The operator refuses ``resources`` beside rayStartParams' num-cpus, num-gpus, memory and resources, and refuses
+    labels there (controllers/ray/utils/validation.go): what the user has there moves.
+
+    Raises:
+        CannotEditError: a resource of the user's would become another one by moving.
+    """
+    mine = own(group)
+    proposal = _uncontested(proposal, mine)
+    wanted = {name: str(amount) for name, amount in proposal.resources.items() if name not in mine.all_resources}
+    moves = bool(mine.params) and bool(wanted or mine.resources)
+    resources = {**({n: q for n, q in mine.params.items() if n not in mine.resources} if moves else {}), **wanted}
+    if moves:
+        _check_names(mine.params)
+    moved = {n: q for n, q in mine.param_labels.items() if n not in mine.labels}
+    labels = {**moved, **{n: text for n, text in proposal.labels.items() if n not in mine.all_labels}}
+    leaving = [name for name in (*PARAMS, CUSTOM) if moves and group.params.get(name)]
+    leaving += [LABELS] if group.params.get(LABELS) is not None else []
+    return Change({"resources": resources, "labels": labels}, tuple(leaving))
+
+
+def as_params(group: Group, proposal: Proposal) -> Change:
+    """Return the change that fills ``rayStartParams``, for KubeRay before 1.5; labels there count for nothing."""
+    mine = own(group)
+    proposal = _uncontested(proposal, mine)
+    wanted = {name: amount for name, amount in proposal.resources.items() if name not in mine.all_resources}
+    add = {"num-gpus": str(wanted.pop("GPU"))} if "GPU" in wanted else {}
+    if not wanted:
+        return Change({"rayStartParams": add})
+    known = {name: int(mine.params[name]) for name in mine.params if name not in PARAMS.values()}
+    written = group.params.get(CUSTOM) or ""
+    text = _for_shell({**known, **wanted}, escaped="\\" in written)
+    if written:
+        return Change({"rayStartParams": add}, replace={CUSTOM: text})
+    return Change({"rayStartParams": {**add, CUSTOM: text}})
+
+
+def edits_of(text: str, group: Group, change: Change) -> list[Edit]:
+    """Return the edits of the text that make a change.
+
+    Raises:
+        CannotEditError: the group is written in a way that cannot be changed in place; the text says why.
+    """
+    _check_own(group, change)
+    entries = yt.own_pairs(group.node)
+    comments = _comments(text, group, change.remove)
+    made, blocks = [], {}
+    for name, added in change.add.items():
+        commented = {each: yaml_edits.with_comment(value, comments.get(each, "")) for each, value in added.items()}
+        if added and name in entries:
+            key, value = entries[name]
+            made += [*_without_null(value), yaml_edits.add_entries(text, key, value, commented)]
+        elif added:
+            blocks[name] = commented
+    if blocks:
+        made.append(yaml_edits.add_mapping(text, group.node, group.key, blocks))
+    if change.remove:
+        made += yaml_edits.remove_entries(text, *entries["rayStartParams"], change.remove)
+    params = yt.own_pairs(entries["rayStartParams"][1]) if change.replace else {}
+    return made + [yaml_edits.replace_scalar(text, params[name][1], value) for name, value in change.replace.items()]
+
+
+def expected(before: Any, change: Change) -> Any:
+    """Return a group's values (``yaml_text.plain``) as they must be after a change."""
+    after = dict(before)
+    for name, added in change.add.items():
+        if added:
+            here = after.get(yt.plain_key(name))
+            after[yt.plain_key(name)] = {**(here if isinstance(here, dict) else {}), **_plain(added)}
+    if change.remove or change.replace:
+        leaving = set(map(yt.plain_key, change.remove))
+        params = after[yt.plain_key("rayStartParams")]
+        kept = {key: value for key, value in params.items() if key not in leaving}
+        after[yt.plain_key("rayStartParams")] = {**kept, **_plain(change.replace)}
+    return after
+
+
+def _uncontested(proposal: Proposal, mine: Own) -> Proposal:
+    """Leave the types out where the user promises another one: theirs wins, and is not joined by ours."""
+    types = {name for name in mine.all_resources if name.startswith(ACCELERATOR_TYPE_PREFIX)}
+    if not types or types & proposal.resources.keys():
+        return proposal
+    resources = {n: amount for n, amount in proposal.resources.items() if not n.startswith(ACCELERATOR_TYPE_PREFIX)}
+    labels = {n: text for n, text in proposal.labels.items() if n not in (LABEL_ACCELERATOR_TYPE, LABEL_VARIANT)}
+    return replace(proposal, resources=resources, labels=labels)
+
+
+def _plain(entries: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    return {yt.plain_key(name): yt.plain_text(value) for name, value in entries.items()}
+
+
+def _check_names(moving: Collection[str]) -> None:
+    """Refuse to move what KubeRay reads otherwise as a group's resource: it takes every ``...gpu`` for num-gpus."""
+    for name in moving:
+        if name not in PARAMS.values() and (name.lower().endswith("gpu") or name.lower() in ("cpu", "memory")):
+            raise CannotEditError(
+                f"rayStartParams.resources has {name}, which KubeRay would take for another resource in the group's "
+                "`resources`; give it another name"
+            )
+
+
+def _check_own(group: Group, change: Change) -> None:
+    """Refuse what would change other places too: a node behind an anchor, or one that comes through a merge key."""
+    if id(group.node) in group.shared:
+        raise CannotEditError(SHARED.format("the group"))
+    names = [name for name, added in change.add.items() if added]
+    names += ["rayStartParams"] if change.remove or change.replace else []
+    for name in names:
+        entry = yt.pairs(group.node).get(name)
+        if entry and (id(entry[1]) in group.shared or name not in yt.own_pairs(group.node)):
+            raise CannotEditError(SHARED.format(name))
+    params = yt.at(group.node, "rayStartParams")
+    for name in (*change.remove, *change.replace):
+        entry = yt.own_pairs(params).get(name)
+        if entry is None or id(entry[1]) in group.shared:
+            raise CannotEditError(SHARED.format(f"rayStartParams.{name}"))
+
+
+def _comments(text: str, group: Group, leaving: Collection[str]) -> dict[str, str]:
+    """Return the comments behind entries that leave rayStartParams, by the name that they get."""
+    entries = yt.own_pairs(yt.at(group.node, "rayStartParams"))
+    return {
+        name: yaml_edits.trailing_comment(text, entries[param][1])
+        for param, name in PARAMS.items()
+        if param in leaving and param in entries
+    }
+
+
+def _without_null(value: yaml.Node) -> list[Edit]:
+    if not yt.is_null(value) or value.start_mark.index == value.end_mark.index:
+        return []
+    return [Edit(value.start_mark.index, value.end_mark.index, "")]
+
+
+def _for_shell(resources: Mapping[str, int], *, escaped: bool) -> str:
+    """Return resources as KubeRay puts them behind ``--resources=``: JSON in quotes, as the user has them or in single.
+
+    In single quotes it is read by Ray, by a shell, and by the operator, which reads no backslashes (getResourcesMap).
+    """
+    written = json.dumps(resources)
+    return '"' + written.replace('"', '\\"') + '"' if escaped else f"'{written}'"

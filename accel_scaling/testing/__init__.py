@@ -1,0 +1,1 @@
+"""Local clouds, hosts and emulated devices, for rehearsals and tests."""

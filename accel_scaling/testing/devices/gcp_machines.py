@@ -1,0 +1,227 @@
+"""What is really in Google's machines and TPU slices: the truth that a rehearsal shows, whatever anybody promised.
+
+Independent of ``catalogs/`` on purpose: a wrong row there must not be confirmed by hardware made from that same row.
+Tables beside this file, each row with its source: what machine types have built in, what is attached to N1 machines,
+what the driver calls each accelerator, and how TPU slices are cut; which custom machine types there are: gcp_sizes.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accel_scaling.errors import RehearsalError
+from accel_scaling.testing.devices import gcp_sizes
+from accel_scaling.testing.devices.hardware import Hardware
+from accel_scaling.testing.devices.user_types import own_hardware
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FOLDER = Path(__file__).parent
+
+NOTHING = Hardware(kind="none", source="no accelerator built in or attached")
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a machine type has built in: Google's name of the accelerator and how many; empty and 0 for none.
+
+    Attributes:
+        driver_name: what the driver says where it is not the whole accelerator.
+        memory_mib: its memory then.
+    """
+
+    accelerator: str = ""
+    count: int = 0
+    driver_name: str = ""
+    memory_mib: int = 0
+
+
+@dataclass(frozen=True)
+class Attachable:
+    """The N1 machines that take so many of an accelerator; a row of ``gcp_attach.csv``."""
+
+    least_vcpus: int
+    most_vcpus: int
+    most_mib: int
+
+
+@dataclass(frozen=True)
+class SliceRule:
+    """How one TPU generation is cut into slices; a row of ``gcp_slices.csv``.
+
+    Attributes:
+        generation: the beginning of its accelerator types: ``v4``.
+        config_type: its name in ``acceleratorConfig``; empty where there is none.
+        suffix_per_chip: what the number in an accelerator type counts for each chip: TensorCores 2, chips 1.
+        chips_of_one_host: up to so many chips are one host.
+        chips_per_host: chips of each host of a larger slice.
+        device_nodes: ``accel`` (/dev/accel0) or ``vfio`` (/dev/vfio/0).
+    """
+
+    generation: str
+    config_type: str
+    suffix_per_chip: int
+    chips_of_one_host: int
+    chips_per_host: int
+    driver_name: str
+    pci_id: str
+    subsystem: str
+    memory_mib: int
+    device_nodes: str
+    source: str
+
+
+@dataclass(frozen=True)
+class SliceShape:
+    """A slice: its rule, chips, and hosts."""
+
+    rule: SliceRule
+    chips: int
+
+    @property
+    def hosts(self) -> int:
+        """How many machines it is."""
+        return 1 if self.chips <= self.rule.chips_of_one_host else self.chips // self.rule.chips_per_host
+
+    @property
+    def accelerator_type(self) -> str:
+        """Cloud TPU's name for it."""
+        return f"{self.rule.generation}-{self.chips * self.rule.suffix_per_chip}"
+
+
+def built_in(machine_type: str) -> Built:
+    """Return what a Compute Engine machine type has built in.
+
+    Raises:
+        RehearsalError: there is no such machine type.
+    """
+    for row in _rows("gcp_machines"):
+        found = re.fullmatch(row["pattern"], machine_type)
+        if found:
+            count = found.expand(row["count"]) if row["count"] else "0"
+            return Built(row["accelerator"], int(count), row["driver_name"], int(row["memory_mib"] or 0))
+    if gcp_sizes.is_custom(machine_type):
+        return Built()
+    if own := own_hardware(machine_type):
+        return Built(own.driver_name, own.count, own.driver_name, own.memory_mib)
+    raise RehearsalError(f"no machine of type {machine_type!r} can be rehearsed: gcp_machines.csv does not have it")
+
+
+def attachable(accelerator: str) -> dict[int, Attachable]:
+    """Return the counts of an accelerator that an N1 machine takes, each with its sizes; empty for none."""
+    return {
+        int(row["count"]): Attachable(int(row["least_vcpus"]), int(row["most_vcpus"]), int(row["most_gib"]) * 1024)
+        for row in _rows("gcp_attach")
+        if row["accelerator"] == accelerator
+    }
+
+
+def is_accelerator(accelerator: str) -> bool:
+    """Say whether Compute Engine has an accelerator of this name."""
+    return any(row["accelerator"] == accelerator for row in _rows("gcp_accelerators"))
+
+
+def hardware_of_gcp(machine_type: str, accelerators: Sequence[tuple[str, int]] = ()) -> Hardware:
+    """Return what a machine really has.
+
+    Args:
+        machine_type: Google's name, e.g. ``a2-highgpu-8g``.
+        accelerators: what was attached to it, e.g. ``[("nvidia-tesla-t4", 2)]``; what is built in may be repeated.
+
+    Raises:
+        RehearsalError: nobody knows what is in it.
+    """
+    built = built_in(machine_type)
+    own = own_hardware(machine_type)
+    if own is not None and built.accelerator == own.driver_name:
+        return own
+    attached = [one for one in accelerators if one[1] and not built.count]
+    name, count = attached[0] if attached else (built.accelerator, built.count)
+    if not count:
+        return NOTHING
+    row = next((row for row in _rows("gcp_accelerators") if row["accelerator"] == name), None)
+    if row is None:
+        raise RehearsalError(f"no machine with {name!r} can be rehearsed: gcp_accelerators.csv does not have it")
+    return Hardware(
+        kind="nvml",
+        family="nvidia",
+        count=count,
+        driver_name=built.driver_name or row["driver_name"],
+        pci_id=row["pci_id"],
+        pci_class="0x030000" if built.driver_name else "0x030200",
+        memory_mib=built.memory_mib or int(row["memory_mib"]),
+        source=row["source"],
+    )
+
+
+def slice_of(accelerator_type: str) -> SliceShape:
+    """Return the shape of a slice by Cloud TPU's name for it.
+
+    Raises:
+        RehearsalError: there is no such slice.
+    """
+    generation, _, number = accelerator_type.rpartition("-")
+    rule = next((rule for rule in _slice_rules() if rule.generation == generation), None)
+    if rule and number.isdecimal() and int(number) % rule.suffix_per_chip == 0:
+        chips = int(number) // rule.suffix_per_chip
+        if 0 < chips <= rule.chips_of_one_host or (chips and chips % rule.chips_per_host == 0):
+            return SliceShape(rule, chips)
+    raise RehearsalError(f"no TPU slice {accelerator_type!r} can be rehearsed: gcp_slices.csv does not have it")
+
+
+def slice_of_topology(config_type: str, topology: str) -> SliceShape:
+    """Return the shape of a slice by `acceleratorConfig`.
+
+    Raises:
+        RehearsalError: there is no such slice.
+    """
+    rule = next((rule for rule in _slice_rules() if rule.config_type == config_type), None)
+    if rule is None or not re.fullmatch(r"[0-9]+(x[0-9]+){1,2}", topology):
+        raise RehearsalError(f"no TPU slice of type {config_type!r} and topology {topology!r} can be rehearsed")
+    return SliceShape(rule, math.prod(int(side) for side in topology.split("x")))
+
+
+def hardware_of_tpu(accelerator_type: str) -> tuple[Hardware, int]:
+    """Return what each host of a slice really has, and how many hosts there are.
+
+    Raises:
+        RehearsalError: there is no such slice.
+    """
+    shape = slice_of(accelerator_type)
+    rule, hosts = shape.rule, shape.hosts
+    hardware = Hardware(
+        kind="tpu",
+        family="tpu",
+        count=shape.chips // hosts,
+        driver_name=rule.driver_name,
+        pci_id=rule.pci_id,
+        pci_class="0x120000",
+        memory_mib=rule.memory_mib,
+        subsystem=rule.subsystem,
+        device_nodes=rule.device_nodes,
+        source=rule.source,
+    )
+    return hardware, hosts
+
+
+@functools.cache
+def _slice_rules() -> list[SliceRule]:
+    numbers = ("suffix_per_chip", "chips_of_one_host", "chips_per_host", "memory_mib")
+    rows = _rows("gcp_slices")
+    return [
+        SliceRule(**{**row, **{name: int(row[name]) for name in numbers}})  # type: ignore[arg-type]  # checked by a test
+        for row in rows
+    ]
+
+
+@functools.cache
+def _rows(table: str) -> list[dict[str, str]]:
+    with (FOLDER / f"{table}.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,358 @@
+/* The emulated NVIDIA driver library of rehearsed hosts: the part of NVML that Ray and our probe call.
+ *
+ * It answers from a small text file, read again at each nvmlInit; its path is $ACCEL_EMULATED_NVML, by default
+ * /etc/accel-emulated-nvml:
+ *
+ *     COUNT MEMORY_MIB NAME     what the driver sees, e.g. "8 40960 NVIDIA A100-SXM4-40GB"
+ *     lost INDEX                optional: this device has fallen off the bus
+ *     init CODE                 optional: nvmlInit fails with this nvmlReturn_t
+ *     WORD INDEX VALUE          optional: one fact about one device, where it is not the default:
+ *         ecc 3 2               uncorrected ECC errors since the driver was loaded (0)
+ *         remap-failed 3 1      a row remapping has failed (0)
+ *         remap-pending 3 1     a row remapping waits for a reset (0)
+ *         remap-known 3 0       whether the device remaps rows: from Ampere on (1)
+ *         pages-pending 3 1     a page waits for its retirement (0)
+ *         recovery 3 1          nvmlDeviceGpuRecoveryAction_t; -1: the driver cannot tell (0)
+ *         handle 3 4            asking for its handle fails with this nvmlReturn_t (0)
+ *         mig 3 7               MIG mode is on, with so many slices; -1: it is off (-1)
+ *
+ * Without the file nvmlInit answers 9, driver not loaded.
+ *
+ * The two libraries beside this file are built from it, so that a machine without a compiler can rehearse:
+ *
+ *     python -m venv /tmp/zig && /tmp/zig/bin/pip install ziglang==0.17.1
+ *     cd accel_scaling/testing/devices
+ *     for arch in x86_64 aarch64; do
+ *         /tmp/zig/bin/python -m ziglang cc -target $arch-linux-gnu.2.17 -shared -fPIC -Os -s \
+ *             -Wall -Wextra -Werror -Wl,-soname,libnvidia-ml.so.1 -o libnvidia-ml-$arch.so nvml.c
+ *     done
+ *     sha256sum nvml.c > nvml.sha256
+ *
+ * Names, signatures and codes: NVIDIA's NVML API reference (nvml.h). The code here is ours.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7,
+    DRIVER_NOT_LOADED = 9, TIMEOUT = 10, GPU_IS_LOST = 15, UNKNOWN = 999
+};
+
+typedef int nvml_return;
+typedef void *nvml_device;
+typedef struct { unsigned long long total, free, used; } memory_v1;
+typedef struct { unsigned version; unsigned long long total, reserved, free, used; } memory_v2;
+typedef struct { unsigned gpu, memory; } utilization;
+typedef struct {
+    unsigned field, scope;
+    long long timestamp, latency;
+    unsigned value_type;
+    nvml_return code;
+    union { unsigned number; unsigned long long wide; } value;
+} field_value;
+
+enum { UNCORRECTED = 1, VOLATILE = 0, FIELD_RECOVERY_ACTION = 230, VALUE_UNSIGNED = 1, MIG_SLOTS = 7, MANY_FACTS = 512 };
+
+static unsigned initialized, device_count;
+static int lost_index, init_code;
+static unsigned long long memory_mib;
+static char device_name[96];
+static struct { char word[16]; unsigned index; int value; } facts[MANY_FACTS];
+static unsigned fact_count;
+
+static void read_line(const char *line)
+{
+    if (fact_count < MANY_FACTS && sscanf(line, "%15[a-z-] %u %d", facts[fact_count].word,
+                                          &facts[fact_count].index, &facts[fact_count].value) == 3) {
+        fact_count++;
+        return;
+    }
+    if (sscanf(line, "lost %d", &lost_index) == 1 || sscanf(line, "init %d", &init_code) == 1)
+        return;
+    sscanf(line, "%u %llu %95[^\n]", &device_count, &memory_mib, device_name);
+}
+
+static void read_configuration(void)
+{
+    const char *path = getenv("ACCEL_EMULATED_NVML");
+    char line[160];
+    FILE *file = fopen(path && *path ? path : "/etc/accel-emulated-nvml", "r");
+
+    device_count = 0;
+    memory_mib = 0;
+    device_name[0] = 0;
+    fact_count = 0;
+    lost_index = -1;
+    init_code = file ? SUCCESS : DRIVER_NOT_LOADED;
+    if (!file)
+        return;
+    while (fgets(line, sizeof line, file))
+        read_line(line);
+    fclose(file);
+}
+
+static nvml_return copy_text(const char *text, char *buffer, unsigned length)
+{
+    if (!buffer)
+        return INVALID_ARGUMENT;
+    if (strlen(text) + 1 > length)
+        return INSUFFICIENT_SIZE;
+    strcpy(buffer, text);
+    return SUCCESS;
+}
+
+/* A handle is the index plus one, so that no valid handle is NULL. */
+static nvml_return check(nvml_device device)
+{
+    uintptr_t number = (uintptr_t)device;
+
+    if (!initialized)
+        return UNINITIALIZED;
+    return number >= 1 && number <= device_count ? SUCCESS : INVALID_ARGUMENT;
+}
+
+static int fact(nvml_device device, const char *word, int otherwise)
+{
+    unsigned i, index = (unsigned)((uintptr_t)device - 1);
+
+    for (i = 0; i < fact_count; i++)
+        if (facts[i].index == index && !strcmp(facts[i].word, word))
+            return facts[i].value;
+    return otherwise;
+}
+
+nvml_return nvmlInitWithFlags(unsigned flags)
+{
+    (void)flags;
+    read_configuration();
+    if (init_code == SUCCESS)
+        initialized++;
+    return init_code;
+}
+
+nvml_return nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
+nvml_return nvmlInit(void) { return nvmlInitWithFlags(0); }
+
+nvml_return nvmlShutdown(void)
+{
+    if (!initialized)
+        return UNINITIALIZED;
+    initialized--;
+    return SUCCESS;
+}
+
+nvml_return nvmlDeviceGetCount_v2(unsigned *count)
+{
+    if (!initialized)
+        return UNINITIALIZED;
+    if (!count)
+        return INVALID_ARGUMENT;
+    *count = device_count;
+    return SUCCESS;
+}
+
+nvml_return nvmlDeviceGetCount(unsigned *count) { return nvmlDeviceGetCount_v2(count); }
+
+nvml_return nvmlDeviceGetHandleByIndex_v2(unsigned index, nvml_device *device)
+{
+    if (!initialized)
+        return UNINITIALIZED;
+    if (!device || index >= device_count)
+        return INVALID_ARGUMENT;
+    if ((int)index == lost_index)
+        return GPU_IS_LOST;
+    *device = (nvml_device)(uintptr_t)(index + 1);
+    return fact(*device, "handle", SUCCESS);
+}
+
+nvml_return nvmlDeviceGetHandleByIndex(unsigned index, nvml_device *device)
+{
+    return nvmlDeviceGetHandleByIndex_v2(index, device);
+}
+
+nvml_return nvmlDeviceGetIndex(nvml_device device, unsigned *index)
+{
+    nvml_return code = check(device);
+
+    if (code == SUCCESS)
+        *index = (unsigned)((uintptr_t)device - 1);
+    return code;
+}
+
+/* The driver's number of the device node: /dev/nvidia0. */
+nvml_return nvmlDeviceGetMinorNumber(nvml_device device, unsigned *minor)
+{
+    return nvmlDeviceGetIndex(device, minor);
+}
+
+nvml_return nvmlDeviceGetName(nvml_device device, char *name, unsigned length)
+{
+    nvml_return code = check(device);
+
+    return code == SUCCESS ? copy_text(device_name, name, length) : code;
+}
+
+nvml_return nvmlDeviceGetUUID(nvml_device device, char *uuid, unsigned length)
+{
+    char text[64];
+    nvml_return code = check(device);
+
+    if (code != SUCCESS)
+        return code;
+    snprintf(text, sizeof text, "GPU-00000000-0000-0000-0000-%012x", (unsigned)((uintptr_t)device - 1));
+    return copy_text(text, uuid, length);
+}
+
+nvml_return nvmlDeviceGetMemoryInfo(nvml_device device, memory_v1 *memory)
+{
+    nvml_return code = check(device);
+
+    if (code != SUCCESS)
+        return code;
+    if (!memory)
+        return INVALID_ARGUMENT;
+    memory->total = memory->free = memory_mib << 20;
+    memory->used = 0;
+    return SUCCESS;
+}
+
+nvml_return nvmlDeviceGetMemoryInfo_v2(nvml_device device, memory_v2 *memory)
+{
+    nvml_return code = check(device);
+
+    if (code != SUCCESS)
+        return code;
+    if (!memory)
+        return INVALID_ARGUMENT;
+    memory->total = memory->free = memory_mib << 20;
+    memory->reserved = memory->used = 0;
+    return SUCCESS;
+}
+
+nvml_return nvmlDeviceGetTotalEccErrors(nvml_device device, int type, int counter, unsigned long long *errors)
+{
+    nvml_return code = check(device);
+
+    if (code == SUCCESS)
+        *errors = type == UNCORRECTED && counter == VOLATILE ? (unsigned)fact(device, "ecc", 0) : 0;
+    return code;
+}
+
+nvml_return nvmlDeviceGetRemappedRows(nvml_device device, unsigned *corrected, unsigned *uncorrected,
+                                      unsigned *pending, unsigned *failed)
+{
+    nvml_return code = check(device);
+
+    if (code != SUCCESS)
+        return code;
+    if (!fact(device, "remap-known", 1))
+        return NOT_SUPPORTED;
+    *corrected = *uncorrected = 0;
+    *pending = (unsigned)fact(device, "remap-pending", 0);
+    *failed = (unsigned)fact(device, "remap-failed", 0);
+    return SUCCESS;
+}
+
+nvml_return nvmlDeviceGetRetiredPagesPendingStatus(nvml_device device, unsigned *pending)
+{
+    nvml_return code = check(device);
+
+    if (code == SUCCESS)
+        *pending = (unsigned)fact(device, "pages-pending", 0);
+    return code;
+}
+
+nvml_return nvmlDeviceGetMigMode(nvml_device device, unsigned *current, unsigned *pending)
+{
+    nvml_return code = check(device);
+
+    if (code == SUCCESS)
+        *current = *pending = fact(device, "mig", -1) >= 0;
+    return code;
+}
+
+nvml_return nvmlDeviceGetMaxMigDeviceCount(nvml_device device, unsigned *count)
+{
+    nvml_return code = check(device);
+
+    if (code == SUCCESS)
+        *count = MIG_SLOTS;
+    return code;
+}
+
+nvml_return nvmlDeviceGetMigDeviceHandleByIndex(nvml_device device, unsigned index, nvml_device *slice)
+{
+    nvml_return code = check(device);
+
+    if (code != SUCCESS)
+        return code;
+    if ((int)index >= fact(device, "mig", -1))
+        return NOT_FOUND;
+    *slice = device;
+    return SUCCESS;
+}
+
+nvml_return nvmlDeviceGetFieldValues(nvml_device device, int count, field_value *values)
+{
+    nvml_return code = check(device);
+    int i, action;
+
+    if (code != SUCCESS)
+        return code;
+    action = fact(device, "recovery", 0);
+    for (i = 0; i < count; i++) {
+        values[i].code = values[i].field == FIELD_RECOVERY_ACTION && action >= 0 ? SUCCESS : NOT_SUPPORTED;
+        values[i].value_type = VALUE_UNSIGNED;
+        values[i].value.wide = 0;
+        values[i].value.number = (unsigned)action;
+    }
+    return SUCCESS;
+}
+
+/* Idle: Ray's dashboard asks every few seconds, and shows no device without these three. */
+nvml_return nvmlDeviceGetUtilizationRates(nvml_device device, utilization *rates)
+{
+    nvml_return code = check(device);
+
+    if (code == SUCCESS)
+        rates->gpu = rates->memory = 0;
+    return code;
+}
+
+nvml_return nvmlDeviceGetComputeRunningProcesses_v3(nvml_device device, unsigned *count, void *processes)
+{
+    nvml_return code = check(device);
+
+    (void)processes;
+    if (code == SUCCESS)
+        *count = 0;
+    return code;
+}
+
+nvml_return nvmlDeviceGetGraphicsRunningProcesses_v3(nvml_device device, unsigned *count, void *processes)
+{
+    return nvmlDeviceGetComputeRunningProcesses_v3(device, count, processes);
+}
+
+nvml_return nvmlSystemGetDriverVersion(char *version, unsigned length)
+{
+    return initialized ? copy_text("0.0-emulated", version, length) : UNINITIALIZED;
+}
+
+const char *nvmlErrorString(nvml_return code)
+{
+    switch (code) {
+    case SUCCESS: return "The operation was successful";
+    case UNINITIALIZED: return "NVML was not first initialized with nvmlInit()";
+    case INVALID_ARGUMENT: return "A supplied argument is invalid";
+    case NOT_SUPPORTED: return "The requested operation is not available on target device";
+    case NOT_FOUND: return "A query to find an object was unsuccessful";
+    case INSUFFICIENT_SIZE: return "An input argument is not large enough";
+    case DRIVER_NOT_LOADED: return "Driver Not Loaded";
+    case TIMEOUT: return "User provided timeout passed";
+    case GPU_IS_LOST: return "GPU is lost";
+    default: return "Unknown Error";
+    }
+}

@@ -1,0 +1,176 @@
+"""Where moto differs from EC2 in ways that a node provider meets: counts, capacity, states, addresses."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling.testing.hosts.faults import read_faults
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from accel_scaling.testing.hosts.events import EventLog
+
+PENDING, RUNNING = ("pending", 0), ("running", 16)
+STOPPING, STOPPED = ("stopping", 64), ("stopped", 80)
+SHUTTING_DOWN, TERMINATED = ("shutting-down", 32), ("terminated", 48)
+LIVE = (PENDING[0], RUNNING[0])
+
+_launching = threading.Lock()  # two requests at once must not share the last free machine
+
+
+def set_state(instance: Any, state: tuple[str, int]) -> None:
+    """Puts a moto instance into an EC2 state and notes since when."""
+    instance._state.name, instance._state.code = state  # noqa: SLF001 - moto has no public setter
+    instance.rehearsal_since = time.monotonic()
+
+
+def patch_moto(faults_file: Path, events: EventLog, vpc_cidr: str) -> None:
+    """Changes moto in this process, for good: it serves one local EC2 and then ends."""
+    _patch_run_instances(faults_file, events)
+    _patch_start_instances(faults_file)
+    _patch_states()
+    _patch_addresses(vpc_cidr)
+    _patch_offerings()
+
+
+def _refusal(instance_type: str) -> Exception:
+    from moto.ec2.exceptions import EC2ClientError
+
+    text = f"We currently do not have sufficient {instance_type} capacity in the Availability Zone you requested."
+    error: Exception = EC2ClientError("InsufficientInstanceCapacity", text)
+    return error
+
+
+def _live(backend: Any, instance_type: str) -> int:
+    found = backend.all_instances()
+    return sum(1 for one in found if one.instance_type == instance_type and one.state in LIVE)
+
+
+def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
+    """moto launches MinCount machines; EC2 launches up to MaxCount, and refuses below MinCount."""
+    from moto.ec2.models.instances import InstanceBackend
+    from moto.ec2.responses.instances import InstanceResponse
+
+    respond, launch = InstanceResponse.run_instances, InstanceBackend.run_instances
+
+    def run_instances(self: Any) -> Any:
+        param = self._get_param
+        instance_type = param("InstanceType") or "m1.small"
+        least = int(param("MinCount") or 1)
+        most = int(param("MaxCount") or least)
+        with _launching:
+            live = _live(self.ec2_backend, instance_type)
+            granted = read_faults(faults_file).grants(instance_type, most, live)
+            refused = granted < least
+            error = "InsufficientInstanceCapacity" if refused else None
+            events.asked(instance_type, most, 0 if refused else granted, param("SubnetId"), error=error)
+            if refused:
+                raise _refusal(instance_type)
+            self._get_param = lambda key, *rest, **named: (
+                str(granted) if key == "MinCount" else param(key, *rest, **named)
+            )
+            return respond(self)
+
+    def backend_run_instances(self: Any, *args: Any, **named: Any) -> Any:
+        if not named.get("subnet_id") and not named.get("nics"):
+            named["subnet_id"] = _default_subnet(self)  # as EC2 does; moto would give an address of no subnet
+        reservation = launch(self, *args, **named)
+        for instance in reservation.instances:
+            set_state(instance, PENDING)
+        return reservation
+
+    InstanceResponse.run_instances = run_instances
+    InstanceBackend.run_instances = backend_run_instances
+
+
+def _default_subnet(backend: Any) -> str | None:
+    found = backend.describe_subnets(filters={"default-for-az": "true"})
+    return next((str(subnet.id) for subnet in found), None)
+
+
+def _patch_start_instances(faults_file: Path) -> None:
+    """A stopped machine needs capacity too, and boots again."""
+    from moto.ec2.models.instances import InstanceBackend
+
+    start = InstanceBackend.start_instances
+
+    def start_instances(self: Any, instance_ids: list[str]) -> Any:
+        for instance in self.get_multi_instances_by_id(instance_ids):
+            live = _live(self, instance.instance_type)
+            if not read_faults(faults_file).grants(instance.instance_type, 1, live):
+                raise _refusal(instance.instance_type)
+        started = start(self, instance_ids)
+        for instance, previous in started:
+            if previous.name != RUNNING[0]:
+                set_state(instance, PENDING)
+        return started
+
+    InstanceBackend.start_instances = start_instances
+
+
+def _patch_states() -> None:
+    """Stopping and terminating take time on EC2; the reconciler completes them."""
+    from moto.ec2.models.instances import Instance
+
+    stop, terminate = Instance.stop, Instance.terminate
+
+    def slow_stop(self: Any) -> Any:
+        previous = stop(self)
+        if previous.name != STOPPED[0]:
+            set_state(self, STOPPING)
+        return previous
+
+    def slow_terminate(self: Any) -> Any:
+        if self.state in (SHUTTING_DOWN[0], TERMINATED[0]):
+            return type(self._state)(self.state, self.state_code)
+        previous = terminate(self)
+        set_state(self, SHUTTING_DOWN)
+        return previous
+
+    Instance.stop, Instance.terminate = slow_stop, slow_terminate
+
+
+def _patch_addresses(vpc_cidr: str) -> None:
+    """The default VPC lies where our hosts are; a public address is one that the laptop reaches: the private one."""
+    from moto.ec2.models.instances import Instance
+    from moto.ec2.models.vpcs import VPCBackend
+
+    create = VPCBackend.create_vpc
+
+    def create_vpc(self: Any, cidr_block: str, *args: Any, **named: Any) -> Any:
+        return create(self, vpc_cidr if named.get("is_default") else cidr_block, *args, **named)
+
+    def public_address(self: Any) -> str | None:
+        address: str | None = self.private_ip if self.nics[0].public_ip else None
+        return address
+
+    VPCBackend.create_vpc = create_vpc
+    Instance.public_ip = Instance.public_ip_address = property(public_address)
+
+
+def _patch_offerings() -> None:
+    """moto records what each region sells today; a rehearsal may use retired and future types as well."""
+    from moto.ec2.models.instance_types import InstanceTypeOfferingBackend
+
+    describe = InstanceTypeOfferingBackend.describe_instance_type_offerings
+
+    def offerings(self: Any, location_type: str | None = None, filters: dict[str, Any] | None = None) -> Any:
+        found = list(describe(self, location_type, filters))
+        wanted = set((filters or {}).get("instance-type", []))
+        known = {row["InstanceType"] for row in found}
+        zones = [zone.name for zone in self.describe_availability_zones()]
+        places = zones if location_type == "availability-zone" else [self.region_name]
+        asked = (filters or {}).get("location", places)
+        found += [
+            {"InstanceType": name, "LocationType": location_type or "region", "Location": place}
+            for name in sorted(wanted - known)
+            if not any(sign in name for sign in "*?")
+            for place in places
+            if place in asked
+        ]
+        return found
+
+    InstanceTypeOfferingBackend.describe_instance_type_offerings = offerings

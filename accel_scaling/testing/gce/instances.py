@@ -1,0 +1,232 @@
+"""Machines of Compute Engine: what exists, in which status, and the calls for one of them."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import hashlib
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling.testing.gce import filters
+from accel_scaling.testing.gce.api_errors import ApiError, exists, invalid, not_found
+from accel_scaling.testing.gce.labels import check_labels
+from accel_scaling.testing.gce.operations import COMPUTE, Errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from accel_scaling.testing.gce.api import ComputeEngine
+
+PAGE = 500  # the document of compute.instances.list: the most, and the default
+GONE, TERMINATED = "gone", "TERMINATED"
+
+
+class Instances:
+    """All machines, by zone and name.
+
+    Args:
+        engine: whose they are; it holds the lock.
+    """
+
+    def __init__(self, engine: ComputeEngine) -> None:
+        self._engine = engine
+        self._machines: dict[tuple[str, str], dict[str, Any]] = {}
+        self._after: dict[tuple[str, str], str] = {}  # what becomes of a machine that is stopping
+        self.handlers: dict[str, Any] = {
+            "compute.instances.get": self._get,
+            "compute.instances.list": self._list,
+            "compute.instances.setLabels": self._set_labels,
+            "compute.instances.setMetadata": self._set_metadata,
+            "compute.instances.delete": self._delete,
+            "compute.instances.stop": self._stop,
+            "compute.instances.start": self._start,
+        }
+
+    # What the engine asks.
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return every machine."""
+        return list(self._machines.values())
+
+    def add(self, zone: str, machine: dict[str, Any]) -> None:
+        """Take a new machine in.
+
+        Raises:
+            ApiError: 409, there is one of its name.
+        """
+        key = (zone, machine["name"])
+        if key in self._machines:
+            raise exists(f"projects/{self._engine.project}/zones/{zone}/instances/{machine['name']}")
+        self._machines[key] = machine
+
+    def stage(self, name: str) -> None:
+        """Google's part of a creation or a start is done."""
+        machine = self._machines.get(self._key(name))
+        if machine and machine["status"] in {"PROVISIONING", TERMINATED}:
+            machine["status"] = "RUNNING" if self._engine.boots else "STAGING"
+
+    def booted(self, name: str) -> None:
+        """Its host is up."""
+        machine = self._machines.get(self._key(name))
+        if machine and machine["status"] == "STAGING":
+            machine["status"] = "RUNNING"
+
+    def ended(self, name: str) -> None:
+        """Its host is off."""
+        key = self._key(name)
+        if key not in self._machines:
+            return
+        if self._after.pop(key, GONE) == GONE:
+            del self._machines[key]
+        else:
+            self._machines[key]["status"] = TERMINATED
+
+    def vanish(self, name: str) -> None:
+        """It never came."""
+        self._machines.pop(self._key(name), None)
+
+    def preempt(self, name: str) -> None:
+        """Google takes it back: it stops, and is deleted where its scheduling says so."""
+        key = self._existing(name)
+        scheduling = self._machines[key].get("scheduling", {})
+        spot = scheduling.get("preemptible") or scheduling.get("provisioningModel") == "SPOT"
+        if not spot:
+            raise ValueError(f"{name} is no spot machine: Google does not take it back")
+        self._end(key, GONE if scheduling.get("instanceTerminationAction") == "DELETE" else TERMINATED)
+
+    def set_status(self, name: str, status: str) -> None:
+        """Put it into a status."""
+        self._machines[self._existing(name)]["status"] = status
+
+    def live(self, machine_type: str) -> int:
+        """Count the machines of a type that take capacity."""
+        return sum(
+            one["machineType"].endswith(f"/{machine_type}") and one["status"] != TERMINATED
+            for one in self._machines.values()
+        )
+
+    # The calls.
+
+    def find(self, parameters: dict[str, str]) -> dict[str, Any]:
+        """Return the machine that a call names.
+
+        Raises:
+            ApiError: 404, there is none.
+        """
+        zone, name = self._engine.zone(parameters["zone"]), parameters["instance"]
+        if (zone, name) not in self._machines:
+            raise not_found(f"projects/{self._engine.project}/zones/{zone}/instances/{name}")
+        return self._machines[zone, name]
+
+    def _get(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
+        return self.find(parameters)
+
+    def _list(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
+        zone = self._engine.zone(parameters["zone"])
+        fits = filters.parse(parameters.get("filter", ""))
+        found = [one for (place, _), one in sorted(self._machines.items()) if place == zone and fits(one)]
+        size = int(parameters.get("maxResults") or PAGE)
+        if not 0 <= size <= PAGE:
+            raise invalid(f"Invalid value for field 'maxResults': '{size}'. Must be between 0 and {PAGE}.")
+        size = min(size or PAGE, self._engine.knobs.page_size or PAGE)
+        after = parameters.get("pageToken", "")
+        rest = [one for one in found if one["name"] > after]
+        answer: dict[str, Any] = {"kind": "compute#instanceList", "id": f"zones/{zone}/instances"}
+        if rest:
+            answer["items"] = rest[:size]
+        if len(rest) > size:
+            answer["nextPageToken"] = rest[size - 1]["name"]
+        return answer
+
+    def _set_labels(self, parameters: dict[str, str], body: Any) -> dict[str, Any]:
+        machine = self.find(parameters)
+        if body.get("labelFingerprint") != machine["labelFingerprint"]:
+            text = "Labels fingerprint either invalid or resource labels have changed"
+            raise ApiError(412, text, "conditionNotMet")
+        check_labels(body.get("labels", {}))
+        machine["labels"] = dict(body.get("labels", {}))
+        machine["labelFingerprint"] = fingerprint(machine["labels"])
+        return self._begin("setLabels", machine, list)
+
+    def _set_metadata(self, parameters: dict[str, str], body: Any) -> dict[str, Any]:
+        machine = self.find(parameters)
+        machine["metadata"] = copy.deepcopy(body)
+        return self._begin("setMetadata", machine, list)
+
+    def _delete(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
+        machine = self.find(parameters)
+        key = (parameters["zone"], machine["name"])
+        on = machine["status"] != TERMINATED
+        machine["status"], self._after[key] = "STOPPING", GONE
+
+        def finish() -> Errors:
+            if key in self._machines and (self._engine.boots or not on):
+                self.ended(key[1])
+            return []
+
+        return self._begin("delete", machine, finish, [machine["name"]] if on else [])
+
+    def _stop(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
+        machine = self.find(parameters)
+        key = (parameters["zone"], machine["name"])
+        if machine["status"] == TERMINATED:
+            return self._begin("stop", machine, list)
+        machine["status"] = "STOPPING"
+        self._after.setdefault(key, TERMINATED)
+
+        def finish() -> Errors:
+            if self._engine.boots:
+                self.ended(key[1])
+            return []
+
+        return self._begin("stop", machine, finish, [machine["name"]])
+
+    def _start(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
+        machine = self.find(parameters)
+        if machine["status"] != TERMINATED:
+            raise ApiError(400, f"The instance is {machine['status']}; only a stopped one starts.", "resourceNotReady")
+
+        def finish() -> Errors:
+            self.stage(machine["name"])
+            return []
+
+        return self._begin("start", machine, finish, [machine["name"]])
+
+    def _begin(
+        self, verb: str, machine: dict[str, Any], finish: Callable[[], Errors], hosts_of: list[str] | None = None
+    ) -> dict[str, Any]:
+        zone = machine["zone"].rpartition("/")[2]
+        target = machine["selfLink"].removeprefix(COMPUTE)
+        fault = self._engine.knobs.take_fault(f"compute.instances.{verb}", ("operation",))
+        if fault:
+            errors = [{"code": fault.code, "message": fault.message}]
+            return self._engine.view(self._engine.begin(verb, target, f"zones/{zone}", lambda: errors))
+        operation = self._engine.begin(verb, target, f"zones/{zone}", finish, hosts_of=hosts_of or ())
+        return self._engine.view(operation)
+
+    def _end(self, key: tuple[str, str], after: str) -> None:
+        self._machines[key]["status"], self._after[key] = "STOPPING", after
+        if self._engine.boots:
+            self.ended(key[1])
+
+    def _key(self, name: str) -> tuple[str, str]:
+        return next((key for key in self._machines if key[1] == name), ("", name))
+
+    def _existing(self, name: str) -> tuple[str, str]:
+        key = self._key(name)
+        if key not in self._machines:
+            raise KeyError(f"there is no machine {name}")
+        return key
+
+
+def fingerprint(value: Any) -> str:
+    """Return the word that changes with a value."""
+    digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
+    return base64.urlsafe_b64encode(digest[:6]).decode()
+
+
+def now_text() -> str:
+    """Return the time as Google writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000-00:00", time.gmtime())

@@ -1,0 +1,121 @@
+"""What Compute Engine demands of a machine beyond its document; each rule with its source in ``rules.md``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from accel_scaling.errors import RehearsalError
+from accel_scaling.testing.devices import gcp_machines
+from accel_scaling.testing.devices.gcp_sizes import size_of_n1
+from accel_scaling.testing.gce import images
+from accel_scaling.testing.gce.api_errors import ApiError, invalid, not_found, wrong_field
+from accel_scaling.testing.gce.labels import check_labels
+
+_MACHINE_URL = re.compile(r"(?:https://[^/]+/compute/v1/)?(?:projects/[^/]+/)?zones/([^/]+)/machineTypes/([^/]+)")
+_ENDS = ("SPOT", "FLEX_START", "RESERVATION_BOUND")  # provisioning models of machines that Google ends by itself
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine that Google would create: the request, its type's name, and its accelerators."""
+
+    body: dict[str, Any]
+    machine_type: str
+    accelerators: tuple[tuple[str, int], ...]
+
+
+def checked(body: dict[str, Any], zone: str, *, bulk: bool) -> Machine:
+    """Return the machine that a request describes.
+
+    Args:
+        body: an instance, or the properties of many.
+        zone: where it is to be.
+        bulk: whether these are the properties of many: those name types without a place.
+
+    Raises:
+        ApiError: Google would refuse it.
+    """
+    machine_type = _machine_type(str(body.get("machineType", "")), zone, bulk=bulk)
+    try:
+        built = gcp_machines.built_in(machine_type)
+    except RehearsalError:
+        raise wrong_field(
+            "resource.machineType", body["machineType"], f"Machine type with name '{machine_type}' does not exist in "
+            f"zone '{zone}'.",
+        ) from None  # fmt: skip
+    attached = _attached(body.get("guestAccelerators") or [], machine_type, built)
+    accelerators = attached or (((built.accelerator, built.count),) if built.count else ())
+    scheduling = body.get("scheduling") or {}
+    if accelerators and scheduling.get("onHostMaintenance") != "TERMINATE":
+        raise invalid("Instances with guest accelerators do not support live migration.")
+    _check_scheduling(scheduling)
+    if not body.get("disks") and not body.get("sourceMachineImage"):
+        raise ApiError(400, "Invalid value for field 'resource.disks': ''. No disks are specified.", "required")
+    images.check(body.get("disks") or [])
+    if not body.get("networkInterfaces"):
+        text = "Invalid value for field 'resource.networkInterfaces': ''. At least one network interface is required."
+        raise ApiError(400, text, "required")
+    check_labels(body.get("labels") or {})
+    return Machine(body, machine_type, accelerators)
+
+
+def _machine_type(given: str, zone: str, *, bulk: bool) -> str:
+    if bulk:
+        if "/" in given or not given:
+            raise wrong_field("instanceProperties.machineType", given, "Must be the name of a machine type.")
+        return given
+    found = _MACHINE_URL.fullmatch(given)
+    if found is None:
+        raise wrong_field("resource.machineType", given, "The URL is malformed.")
+    if found[1] != zone:
+        raise wrong_field("resource.machineType", given, f"The machine type is not in zone '{zone}'.")
+    return found[2]
+
+
+def _attached(given: list[dict[str, Any]], machine_type: str, built: gcp_machines.Built) -> tuple[tuple[str, int], ...]:
+    found = []
+    for one in given:
+        name, count = str(one.get("acceleratorType", "")).rpartition("/")[2], int(one.get("acceleratorCount", 0))
+        if not gcp_machines.is_accelerator(name):
+            raise not_found(f"acceleratorTypes/{name}")
+        if built.count and (name, count) != (built.accelerator, built.count):
+            text = (
+                f"Machine type {machine_type} has {built.count} x {built.accelerator}; other accelerators do not fit."
+            )
+            raise wrong_field("resource.guestAccelerators", f"{count} x {name}", text)
+        if not built.count:
+            _check_attachable(name, count, machine_type)
+        found.append((name, count))
+    return tuple(found)
+
+
+def _check_attachable(name: str, count: int, machine_type: str) -> None:
+    counts, size = gcp_machines.attachable(name), size_of_n1(machine_type)
+    if not counts or size is None:
+        raise invalid(f"[{name}] features are not compatible for creating instance with machine type {machine_type}.")
+    if count not in counts:
+        raise invalid(
+            f"Number of accelerator cards attached to an instance must be one of {sorted(counts)}, not {count}."
+        )
+    takes, (vcpus, mib) = counts[count], size
+    if not takes.least_vcpus <= vcpus <= takes.most_vcpus:
+        large = "large" if vcpus > takes.most_vcpus else "small"
+        raise invalid(
+            f"The number of guest CPUs of {machine_type} is too {large} for {count} x {name}: {takes.least_vcpus} to "
+            f"{takes.most_vcpus}."
+        )
+    if mib > takes.most_mib:
+        raise invalid(f"The memory of {machine_type} is too large for {count} x {name}: at most {takes.most_mib} MiB.")
+
+
+def _check_scheduling(scheduling: dict[str, Any]) -> None:
+    spot = scheduling.get("provisioningModel") == "SPOT" or scheduling.get("preemptible")
+    if spot and scheduling.get("automaticRestart"):
+        raise invalid("Scheduling must have automaticRestart be false when preemptible is true.")
+    if spot and scheduling.get("onHostMaintenance") == "MIGRATE":
+        raise invalid("Scheduling must have onHostMaintenance be TERMINATE when preemptible is true.")
+    ends = scheduling.get("provisioningModel") in _ENDS or scheduling.get("maxRunDuration")
+    if scheduling.get("instanceTerminationAction") and not (ends or scheduling.get("terminationTime")):
+        raise invalid("instanceTerminationAction can be specified only for instances that Compute Engine ends.")

@@ -1,0 +1,178 @@
+"""The local Compute Engine behind HTTP, all of its APIs at one address; their paths differ."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from accel_scaling.testing.gce.api_errors import ApiError
+from accel_scaling.testing.gce.documents import DriftError, resolve
+from accel_scaling.timeouts import LOCAL_GCE_SILENT_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from accel_scaling.testing.gce.api import ComputeEngine
+    from accel_scaling.testing.gce.documents import Call
+    from accel_scaling.testing.gce.fault_injection import Fault
+
+# Where a call's parameters name what it is about; the first that is there goes into the log.
+_SUBJECTS = ("instance", "operation", "name", "nodeId", "zone", "region", "project", "projectId", "resource")
+
+
+class Server(ThreadingHTTPServer):
+    """Answers for one engine.
+
+    Args:
+        engine: what answers.
+        address: where to listen; port 0 takes a free one.
+        inherited: a socket that listens already, instead.
+
+    Attributes:
+        drift: answers that Google's documents forbid; each is a mistake of this Compute Engine.
+    """
+
+    daemon_threads = True
+    request_queue_size = 512
+    allow_reuse_address = True
+
+    def __init__(
+        self, engine: ComputeEngine, address: tuple[str, int] = ("127.0.0.1", 0), inherited: socket.socket | None = None
+    ) -> None:
+        super().__init__(address, _Handler, bind_and_activate=inherited is None)
+        if inherited is not None:
+            self.socket.close()
+            self.socket, self.server_address = inherited, inherited.getsockname()
+        self.engine = engine
+        self.drift: list[str] = []
+        self.closing = threading.Event()
+        self._open: set[socket.socket] = set()
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self.socket.getsockname()[1])
+
+    def close(self) -> None:
+        """Stop answering, and close every connection."""
+        self.closing.set()
+        self.shutdown()
+        self.server_close()
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Remember the connection; threads are the base class's."""
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget the connection."""
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no error of ours; anything else is printed."""
+        import sys
+
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
+@contextlib.contextmanager
+def serve(engine: ComputeEngine) -> Iterator[str]:
+    """Serve an engine on this machine; the base URL of all its APIs.
+
+    Raises:
+        DriftError: at the end, if an answer was not what Google's documents allow.
+    """
+    server = Server(engine)
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.close()
+    if server.drift:
+        raise DriftError("; ".join(dict.fromkeys(server.drift)))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # one packet an answer
+    server: Server
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing; the engine remembers its calls."""
+
+    def _any(self) -> None:
+        parts = urlsplit(self.path)
+        method, status, subject = f"{self.command} {parts.path}", 0, ""
+        try:
+            body = self._body()
+            http = self.headers.get("X-HTTP-Method-Override") or self.command
+            call = resolve(http, parts.path, parse_qs(parts.query, keep_blank_values=True), body)
+            method = call.method.id
+            subject = next((call.parameters[key] for key in _SUBJECTS if key in call.parameters), "")
+            status = self._carry_out(call)
+        except ApiError as error:
+            status = error.code
+            self._reply(error.code, error.body())
+        finally:
+            self.server.engine.log(method, status, subject)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815 - the base class calls them so
+
+    def _carry_out(self, call: Call) -> int:
+        engine = self.server.engine
+        if engine.knobs.call_latency_s:
+            time.sleep(engine.knobs.call_latency_s)
+        fault = engine.take_fault(call.method.id)
+        if fault and fault.kind != "broken_connection":
+            return self._go_wrong(fault)
+        answer = engine.answer(call)
+        if fault:
+            return self._hang_up()
+        try:
+            call.method.check_answer(answer)
+        except DriftError as error:
+            self.server.drift.append(str(error))
+            raise ApiError(500, str(error), "internalError") from None
+        self._reply(200, answer)
+        return 200
+
+    def _go_wrong(self, fault: Fault) -> int:
+        if fault.kind == "error":
+            raise ApiError(fault.status, fault.message, fault.reason)
+        if fault.kind == "silent":
+            self.server.closing.wait(LOCAL_GCE_SILENT_S)
+        return self._hang_up()
+
+    def _hang_up(self) -> int:
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+        return 0
+
+    def _body(self) -> Any:
+        length = int(self.headers.get("Content-Length") or 0)
+        text = self.rfile.read(length) if length else b""
+        try:
+            return json.loads(text) if text else None
+        except ValueError:
+            raise ApiError(400, "Parse Error", "parseError") from None
+
+    def _reply(self, status: int, answer: dict[str, Any]) -> None:
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=UTF-8")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)

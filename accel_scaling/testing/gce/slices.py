@@ -1,0 +1,217 @@
+"""TPU slices of Cloud TPU: what exists, in which state, and its calls."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling.errors import RehearsalError
+from accel_scaling.testing.devices import gcp_machines
+from accel_scaling.testing.gce.api_errors import ApiError, invalid, not_found
+from accel_scaling.testing.gce.labels import NAME, check_labels
+from accel_scaling.testing.gce.launch_event import Asked
+
+if TYPE_CHECKING:
+    from accel_scaling.testing.gce.api import ComputeEngine
+    from accel_scaling.testing.gce.operations import Errors, Operation
+
+PAGE = 100  # docs.cloud.google.com/tpu/docs/reference/rest/v2/projects.locations.nodes/list says no number; not seen
+
+
+class Slices:
+    """All slices, by their full name ``projects/../locations/../nodes/..``.
+
+    Args:
+        engine: whose they are; it holds the lock.
+    """
+
+    def __init__(self, engine: ComputeEngine) -> None:
+        self._engine = engine
+        self._nodes: dict[str, dict[str, Any]] = {}
+        nodes = "tpu.projects.locations.nodes"
+        self.handlers: dict[str, Any] = {
+            f"{nodes}.create": self._create,
+            f"{nodes}.get": lambda parameters, _body: self._find(parameters),
+            f"{nodes}.list": self._list,
+            f"{nodes}.patch": self._patch,
+            f"{nodes}.delete": self._delete,
+            f"{nodes}.stop": self._stop,
+            f"{nodes}.start": self._start,
+        }
+
+    # What the engine asks.
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return every slice."""
+        return list(self._nodes.values())
+
+    def booted(self, name: str) -> None:
+        """All its hosts are up."""
+        if name in self._nodes and self._nodes[name]["state"] in {"CREATING", "STARTING"}:
+            self._nodes[name]["state"] = "READY"
+
+    def ended(self, name: str) -> None:
+        """All its hosts are off."""
+        node = self._nodes.get(name)
+        if node and node["state"] == "DELETING":
+            del self._nodes[name]
+        elif node and node["state"] == "STOPPING":
+            node["state"] = "STOPPED"
+
+    def vanish(self, name: str) -> None:
+        """It never came."""
+        self._nodes.pop(name, None)
+
+    def preempt(self, name: str) -> None:
+        """Google takes it back; the name stays, in state PREEMPTED, until somebody deletes it."""
+        self._nodes[name]["state"] = "PREEMPTED"
+
+    def set_status(self, name: str, status: str) -> None:
+        """Put it into a state."""
+        self._nodes[name]["state"] = status
+
+    # The calls.
+
+    def _create(self, parameters: dict[str, str], body: Any) -> dict[str, Any]:
+        zone = self._engine.zone(parameters["parent"].rpartition("/")[2])
+        node_id = parameters.get("nodeId") or "node-" + secrets.token_hex(4)
+        shape = self._shape(node_id, body, zone)
+        name = f"{parameters['parent']}/nodes/{node_id}"
+        if name in self._nodes:
+            raise ApiError(409, f"Resource '{name}' already exists", "alreadyExists")
+        errors = self._refusal(zone, shape.accelerator_type)
+        self._nodes[name] = {
+            **body,
+            "name": name,
+            "id": str(self._engine.number()),
+            "state": "CREATING",
+            "acceleratorType": shape.accelerator_type,
+            "networkEndpoints": [self._endpoint() for _ in range(shape.hosts)],
+        }
+        code = "RESOURCE_EXHAUSTED" if errors else None
+        self._engine.hear(Asked(shape.accelerator_type, 1, 0 if errors else 1, zone, code))
+
+        def finish() -> Errors:
+            if errors:
+                self.vanish(name)
+            elif self._engine.boots:
+                self.booted(name)
+            return errors
+
+        operation = self._begin("create", name, finish, [] if errors else [name])
+        operation.answer = lambda: {
+            "@type": "type.googleapis.com/google.cloud.tpu.v2.Node",
+            **self._nodes.get(name, {}),
+        }
+        return operation.tpu_view()
+
+    def _shape(self, node_id: str, body: Any, zone: str) -> gcp_machines.SliceShape:
+        if not NAME.fullmatch(node_id):
+            raise invalid(f"The field nodeId '{node_id}' must be a match of regex '{NAME.pattern}'.")
+        if not body.get("runtimeVersion"):
+            raise invalid("The field runtime_version must be specified.")
+        check_labels(body.get("labels") or {})
+        kind, config = body.get("acceleratorType"), body.get("acceleratorConfig")
+        if bool(kind) == bool(config):
+            raise invalid("Exactly one of accelerator_type and accelerator_config must be specified.")
+        try:
+            return (
+                gcp_machines.slice_of(kind)
+                if kind
+                else gcp_machines.slice_of_topology(config["type"], config["topology"])
+            )
+        except RehearsalError:
+            wanted = kind or f"{config['type']} {config['topology']}"
+            raise ApiError(404, f"The accelerator type {wanted} was not found in zone {zone}.", "notFound") from None
+
+    def _refusal(self, zone: str, accelerator_type: str) -> Errors:
+        knobs = self._engine.knobs
+        fault = knobs.take_fault("tpu.projects.locations.nodes.create", ("operation",))
+        if fault:
+            return [{"code": int(fault.code) if fault.code.isdecimal() else 13, "message": fault.message}]
+        live = sum(node["acceleratorType"] == accelerator_type for node in self._nodes.values())
+        if live >= knobs.quota.get(accelerator_type, live + 1):
+            return [{"code": 8, "message": f"Quota limit for {accelerator_type} has been exceeded in zone {zone}."}]
+        if knobs.is_dry(zone, accelerator_type) or live >= knobs.capacity.get(accelerator_type, live + 1):
+            text = f'There is no more capacity in the zone "{zone}"; you can try in another zone where Cloud TPU Nodes'
+            return [{"code": 8, "message": text + " are offered (see https://cloud.google.com/tpu/docs/regions)"}]
+        return []
+
+    def _endpoint(self) -> dict[str, Any]:
+        address = self._engine.address()
+        return {"ipAddress": address, "port": 8470, "accessConfig": {"externalIp": address}}
+
+    def _list(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
+        self._engine.zone(parameters["parent"].rpartition("/")[2])
+        mine = [node for name, node in sorted(self._nodes.items()) if name.startswith(parameters["parent"] + "/")]
+        size = min(int(parameters.get("pageSize") or PAGE) or PAGE, self._engine.knobs.page_size or 1000)
+        rest = [node for node in mine if node["name"] > parameters.get("pageToken", "")]
+        answer: dict[str, Any] = {"nodes": rest[:size]} if rest else {}
+        if len(rest) > size:
+            answer["nextPageToken"] = rest[size - 1]["name"]
+        return answer
+
+    def _patch(self, parameters: dict[str, str], body: Any) -> dict[str, Any]:
+        node = self._find(parameters)
+        fields = parameters.get("updateMask", "").split(",")
+        if "labels" in fields:
+            check_labels(body.get("labels") or {})
+        node |= {name: body[name] for name in fields if name in body}
+        return self._begin("update", node["name"], list, []).tpu_view()
+
+    def _delete(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
+        node = self._find(parameters)
+        name, off = node["name"], node["state"] in {"STOPPED", "PREEMPTED", "TERMINATED"}
+        if node["state"] == "DELETING":
+            raise ApiError(400, f"Resource '{name}' is being deleted.", "failedPrecondition", "FAILED_PRECONDITION")
+        node["state"] = "DELETING"
+
+        def finish() -> Errors:
+            if self._engine.boots or off:
+                self.ended(name)
+            return []
+
+        return self._begin("delete", name, finish, [] if off else [name]).tpu_view()
+
+    def _stop(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
+        node = self._find(parameters)
+        if node["state"] != "READY":
+            raise _wrong_state("stop", node)
+        node["state"] = "STOPPING"
+
+        def finish() -> Errors:
+            if self._engine.boots:
+                self.ended(node["name"])
+            return []
+
+        return self._begin("stop", node["name"], finish, [node["name"]]).tpu_view()
+
+    def _start(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
+        node = self._find(parameters)
+        if node["state"] != "STOPPED":
+            raise _wrong_state("start", node)
+        node["state"] = "STARTING"
+
+        def finish() -> Errors:
+            if self._engine.boots:
+                self.booted(node["name"])
+            return []
+
+        return self._begin("start", node["name"], finish, [node["name"]]).tpu_view()
+
+    def _find(self, parameters: dict[str, str]) -> dict[str, Any]:
+        if parameters["name"] not in self._nodes:
+            raise not_found(parameters["name"])
+        return self._nodes[parameters["name"]]
+
+    def _begin(self, verb: str, name: str, finish: Any, hosts_of: list[str]) -> Operation:
+        parent = name.partition("/nodes/")[0]
+        own = f"{parent}/operations/operation-{secrets.token_hex(8)}"
+        operation = self._engine.begin(verb, name, parent, finish, hosts_of=hosts_of, name=own, latency="tpu")
+        self._engine.view(operation)
+        return operation
+
+
+def _wrong_state(verb: str, node: dict[str, Any]) -> ApiError:
+    text = f"Cannot {verb} TPU node {node['name']} in state {node['state']}."
+    return ApiError(400, text, "failedPrecondition", "FAILED_PRECONDITION")

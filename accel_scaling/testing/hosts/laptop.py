@@ -1,0 +1,81 @@
+"""The laptop: where ``ray up`` runs, in the cloud's network, with a home, credentials and a PATH of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling.testing.hosts.registry import SCRATCH_VARIABLE
+from accel_scaling.testing.hosts.settings import MARKER_VARIABLE, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from accel_scaling.testing.hosts.settings import Settings
+
+_FOREIGN = (
+    *("AWS_", "GOOGLE_", "GCE_", "CLOUDSDK_"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
+)
+_FOREIGN_NAMES = ("RAY_ADDRESS", "RAY_TMPDIR", "SSH_AUTH_SOCK", "BASH_ENV", "ENV")
+
+
+class Laptop:
+    """Turns a command into one that runs on the laptop.
+
+    Args:
+        settings: the local cloud's.
+        inner_pid: a process in the cloud's namespaces, for isolated hosts.
+    """
+
+    def __init__(self, settings: Settings, inner_pid: int) -> None:
+        self._settings, self._inner_pid = settings, inner_pid
+
+    def environment(self) -> dict[str, str]:
+        """The caller's, without what belongs to a real cloud or to another Ray."""
+        settings = self._settings
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(_FOREIGN) and name not in _FOREIGN_NAMES
+        }
+        path = f"{settings.python.parent}:{kept.get('PATH', os.defpath)}"
+        own = {
+            "HOME": str(settings.laptop),
+            "TMPDIR": str(settings.laptop / "tmp"),
+            "LOGNAME": settings.cloud_id,  # Ray names its ssh control folder in /tmp after it
+            "USER": settings.cloud_id,
+            "PATH": path,
+        }
+        if settings.kind is Kind.PROCESSES:
+            own["PATH"] = f"{settings.scratch / 'laptop-shims'}:{path}"
+            own[MARKER_VARIABLE] = settings.marker("laptop")
+            own[SCRATCH_VARIABLE] = str(settings.scratch)
+        return {**kept, **settings.environment, **own}
+
+    def call(self, argv: Sequence[str | Path], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of ``subprocess.Popen`` for a command on the laptop."""
+        words = [str(word) for word in argv]
+        environment = kwargs.pop("env", None) or self.environment()
+        if self._settings.kind is Kind.PROCESSES:
+            return {"args": words, "env": environment, **kwargs}
+        folder = str(kwargs.pop("cwd", None) or Path.cwd())
+        enter = ["nsenter", "--target", str(self._inner_pid), "--net", "--mount", "--pid"]
+        # nsenter leaves its child behind when it is killed: the child asks the kernel to be killed with it.
+        with_parent = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", 'cd "$0" && exec "$@"', folder]
+        return {"args": [*enter, *with_parent, *words], "env": environment, **kwargs}
+
+
+def ray_ssh_folder(user: str) -> Path:
+    """Where Ray puts ssh control sockets of ``user`` (ray/autoscaler/_private/command_runner.py)."""
+    return Path("/tmp") / f"ray_ssh_{hashlib.sha256(user.encode()).hexdigest()[:10]}"  # noqa: S108 - Ray's name
+
+
+def remove_ray_ssh_folder(user: str) -> None:
+    """Removes it, if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(ray_ssh_folder(user))

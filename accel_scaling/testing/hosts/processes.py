@@ -1,0 +1,133 @@
+"""Hosts as plain processes: a directory, a loopback address and an environment each; no privilege needed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accel_scaling.families.entry_points import entry_points
+from accel_scaling.testing.devices.device_files import install
+from accel_scaling.testing.hosts import image_site
+from accel_scaling.testing.hosts.host_paths import host_folder
+from accel_scaling.testing.hosts.hosts import keep_ray_logs
+from accel_scaling.testing.hosts.process_marker import kill_marked
+from accel_scaling.testing.hosts.registry import ADDRESS_VARIABLE, SCRATCH_VARIABLE, HostRecord, enter, strike
+from accel_scaling.testing.hosts.settings import MARKER_VARIABLE
+
+if TYPE_CHECKING:
+    from accel_scaling.testing.hosts.hosts import Launch
+    from accel_scaling.testing.hosts.settings import Settings
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class ProcessHosts:
+    """All plain-process hosts of one local cloud; see ``hosts.Hosts``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._scratch = settings.scratch
+        self._records: dict[str, HostRecord] = {}
+        for name in ("net", "site"):
+            (self._scratch / name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(image_site.__file__, self._scratch / "site" / "sitecustomize.py")
+        write_shims(self._scratch / "shims", settings.python, ("ssh", "rsync", "ray"))
+        write_shims(self._scratch / "laptop-shims", settings.python, ("ssh", "rsync"))
+
+    def boot(self, launch: Launch) -> None:
+        """Makes the directory, its devices and its environment, and enters it in the phone book."""
+        folder = host_folder(self._settings, launch.instance_id, launch.address)
+        for name in ("home", "tmp", "devices"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        devices = install(folder / "devices", launch.hardware)
+        environment = self._environment(launch, folder)
+        if "PYTHONPATH" in devices:  # the makers' packages stand before the rest
+            devices["PYTHONPATH"] += f":{environment['PYTHONPATH']}"
+        record = HostRecord(launch.instance_id, launch.address, folder, {**environment, **devices})
+        _write_profile(record)
+        self._records[launch.instance_id] = record
+        enter(self._scratch, record)
+
+    def halt(self, instance_id: str, *, destroy: bool) -> None:
+        """Strikes the host, kills its processes, and with ``destroy`` removes its directory."""
+        record = self._records.get(instance_id)
+        if record is None:
+            return
+        strike(self._scratch, record.address)
+        kill_marked(self._settings.marker(instance_id), record.folder)
+        if destroy:
+            keep_ray_logs(record.folder / "tmp" / "ray", self._settings.postmortem / instance_id)
+            shutil.rmtree(record.folder, ignore_errors=True)
+            del self._records[instance_id]
+
+    def close(self) -> None:
+        """Halts all hosts, the laptop's processes too, and removes the scratch folder."""
+        kill_marked(self._settings.marker(""))
+        for instance_id in list(self._records):
+            self.halt(instance_id, destroy=True)
+        kill_marked(self._settings.marker(""), self._scratch)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _environment(self, launch: Launch, folder: Path) -> dict[str, str]:
+        settings = self._settings
+        path = f"{self._scratch / 'shims'}:{settings.python.parent}:{SYSTEM_PATH}"
+        return {
+            **settings.environment,
+            "PATH": path,
+            "HOME": str(folder / "home"),
+            "TMPDIR": str(folder / "tmp"),
+            "RAY_TMPDIR": str(folder / "tmp"),
+            "LOGNAME": settings.cloud_id,  # Ray names its ssh control folder in /tmp after it
+            "USER": settings.cloud_id,
+            "SHELL": "/bin/bash",
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": str(self._scratch / "site"),
+            image_site.HOST_FOLDER_VARIABLE: str(folder),
+            image_site.HIDDEN_VARIABLE: ",".join(sorted({entry.root for entry in entry_points()})),
+            MARKER_VARIABLE: settings.marker(launch.instance_id),
+            SCRATCH_VARIABLE: str(self._scratch),
+            ADDRESS_VARIABLE: launch.address,
+            **self._metadata_server(launch),
+        }
+
+    def _metadata_server(self, launch: Launch) -> dict[str, str]:
+        """Where it is on this host: for Google's own libraries, and for programs that know its name only."""
+        port = self._settings.metadata_port
+        if not port:
+            return {}
+        return {
+            "GCE_METADATA_HOST": f"{launch.address}:{port}",
+            image_site.METADATA_VARIABLE: f"{launch.address}:{port}",
+        }
+
+
+def write_shims(folder: Path, python: Path, names: tuple[str, ...]) -> None:
+    """Puts an executable per name into ``folder``, each of which runs this package's ``shim_<name>`` module."""
+    folder.mkdir(parents=True, exist_ok=True)
+    package_parent = str(Path(__file__).parents[3])
+    for name in names:
+        code = (
+            f"import sys; sys.path.insert(0, {package_parent!r}); "
+            f"from accel_scaling.testing.hosts.shim_{name} import main; sys.exit(main(sys.argv[1:]))"
+        )
+        file = folder / name
+        # -I: the host's PYTHONPATH hides this package, and is meant for what the shim starts.
+        file.write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} -I -c {shlex.quote(code)} "$@"\n')
+        file.chmod(0o755)
+
+
+def _write_profile(record: HostRecord) -> None:
+    """A login shell reads /etc/profile, which sets PATH anew: the home's profile sets it back."""
+    path = record.environment["PATH"]
+    (record.home / ".bashrc").touch()
+    (record.home / ".bash_profile").write_text(f"export PATH={shlex.quote(path)}\n. ~/.bashrc\n")
+
+
+def make_scratch() -> Path:
+    """A short private folder; under /tmp whatever TMPDIR says, as paths of sockets below it must stay short."""
+    parent = "/tmp" if os.access("/tmp", os.W_OK) else None  # noqa: S108 - made by mkdtemp
+    return Path(tempfile.mkdtemp(prefix="accel-", dir=parent))

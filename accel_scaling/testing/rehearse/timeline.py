@@ -1,0 +1,131 @@
+"""The story of a rehearsal as a person reads it: lines while it runs, then each machine's promise beside the truth."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling.colors import Paint, painted
+from accel_scaling.text_table import render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from accel_scaling.colors import Stream
+
+BYTES_PER_GIB = 1024**3
+_PAINTS = {
+    "confirmed": Paint.GOOD,
+    "running": Paint.GOOD,
+    "refused": Paint.BAD,
+    "failed": Paint.BAD,
+    "pending": Paint.WAITS,
+}
+
+
+@dataclass
+class Machine:
+    """What became of one instance; times are seconds since the rehearsal began, None for what never happened."""
+
+    instance_id: str
+    instance_type: str
+    node_type: str = ""
+    address: str = ""
+    asked_s: float | None = None
+    launched_s: float | None = None
+    confirmed_s: float | None = None
+    running_s: float | None = None
+    gone_s: float | None = None
+    verdict: str = ""
+    message: str = ""
+    refused: bool = False
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+
+class Timeline:
+    """Prints what happens, when it happens, and remembers it for the closing table."""
+
+    def __init__(self, started_s: float, out: Stream = sys.stdout) -> None:
+        """Start the clock at ``started_s`` (Unix time)."""
+        self.started_s = started_s
+        self.machines: dict[str, Machine] = {}
+        self._out = out
+
+    def say(self, at_s: float, word: str, text: str) -> None:
+        """Print one line: seconds since the start, what happened, to what."""
+        shown = f"{word:<10}"
+        if word in _PAINTS:
+            shown = painted(shown, _PAINTS[word], self._out)
+        self._out.write(f"{at_s - self.started_s:7.1f} s  {shown} {text}\n")
+        self._out.flush()
+
+    def machine(self, instance_id: str, instance_type: str) -> Machine:
+        """Return the record of an instance, new or known."""
+        return self.machines.setdefault(instance_id, Machine(instance_id, instance_type))
+
+    def announced(self, address: str, resources: Mapping[str, float]) -> None:
+        """Remember what the node at this address announces to Ray."""
+        machine = self.at(address)
+        if machine is not None:
+            machine.resources = resources
+
+    def at(self, address: str) -> Machine | None:
+        """Return the machine that is up at this address."""
+        there = (one for one in self.machines.values() if one.address == address and one.gone_s is None)
+        return next(there, None)
+
+    def coming(self) -> list[Machine]:
+        """Return the machines that are up, were not refused, and have not announced anything yet."""
+        up = (one for one in self.machines.values() if one.gone_s is None)
+        return [one for one in up if not one.resources and not one.refused]
+
+    def closing_table(self, promised: Mapping[str, Mapping[str, float]]) -> str:
+        """Return the machines with their times, and the resources promised beside those announced.
+
+        Args:
+            promised: node type -> resources as filled.
+        """
+        headers = ("node type", "machine", "asked", "launched", "confirmed", "running", "verdict")
+        rows = [
+            (
+                m.node_type,
+                m.instance_type,
+                _s(m.asked_s),
+                _s(m.launched_s),
+                _s(m.confirmed_s),
+                _s(m.running_s),
+                m.verdict or "-",
+            )
+            for m in self.machines.values()
+        ]
+        text = render(headers, rows, right={2, 3, 4, 5})
+        pairs = [
+            (m.node_type, shown(promised.get(m.node_type, {})), shown(m.resources) or "(never joined)")
+            for m in self.machines.values()
+        ]
+        return text + "\n\n" + render(("node type", "promised", "announced by the node"), pairs)
+
+
+def shown(resources: Mapping[str, Any]) -> str:
+    """Return resources as one readable line, in the catalog's order; memory in GiB."""
+    parts = []
+    for name, amount in sorted(resources.items(), key=_order):
+        if name.startswith("node:") or name == "object_store_memory":
+            continue
+        if name == "memory":
+            parts.append(f"memory {amount / BYTES_PER_GIB:.1f} GiB")
+        elif name.startswith("accelerator_type:"):
+            parts.append(name.removeprefix("accelerator_type:"))
+        else:
+            parts.append(f"{name} {amount:g}")
+    return ", ".join(parts)
+
+
+def _order(item: tuple[str, Any]) -> tuple[int, str]:
+    name = item[0]
+    return (0 if name == "CPU" else 2 if name == "memory" else 3 if ":" in name else 1, name)
+
+
+def _s(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.1f} s"

@@ -1,0 +1,122 @@
+"""Rehearsing machine types that only the user's catalog knows: what they have by the user's hardware file, or the row.
+
+A confirmation of such a machine proves that the whole path works: launch, boot, detection, join. Made from the very row
+that it confirms, it does not prove the row; the rehearsal says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling.catalog.lookup import is_clouds_own
+from accel_scaling.catalog.user_files import hardware_files
+from accel_scaling.errors import RehearsalError
+from accel_scaling.fill.fill import machines, user_catalogs
+from accel_scaling.testing.devices.drivers import DRIVERS
+from accel_scaling.testing.devices.hardware import NOTHING, Hardware, like_family
+from accel_scaling.testing.devices.plugin_hardware import rows_of_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from accel_scaling.catalog.load import Catalog
+    from accel_scaling.catalog.model import MachineType
+    from accel_scaling.testing.rehearse.clouds import Rehearsed
+
+_UNLISTED_DEVICE = "ffff"  # what the bus shows of a device that no list has, after its maker's number
+
+
+@dataclass(frozen=True)
+class Own:
+    """A machine type of the user's own, as it is emulated.
+
+    Attributes:
+        hardware: what it has.
+        by: the file and line that say so.
+        independent: whether that is a hardware file, not the row that is to be confirmed.
+    """
+
+    hardware: Hardware
+    by: str
+    independent: bool
+
+
+def own_types(
+    config: dict[str, Any], catalog: Catalog, cloud: Rehearsed, *, home: Path | None = None
+) -> dict[str, Own]:
+    """Return the machine types of a cluster file that nobody but its user knows, by their names.
+
+    Args:
+        config: the cluster config.
+        catalog: where its machine types come from.
+        cloud: says which types are emulated without the user's help.
+        home: the folder that has ``.accel_scaling``; the user's home where it is None.
+
+    Raises:
+        RehearsalError: a type that cannot be emulated, or a wrong hardware file.
+    """
+    found: dict[str, Own] = {}
+    told = _told(hardware_files(user_catalogs(config["provider"]), home=home))
+    for name, machine in machines(config, catalog).items():
+        node_config = config["available_node_types"][name].get("node_config") or {}
+        try:
+            cloud.check(node_config)
+        except RehearsalError:
+            if machine.slice is not None or is_clouds_own(machine.machine):
+                raise
+            found[machine.name] = _own(machine.machine, told)
+        else:
+            if machine.name in told:
+                where = told[machine.name][0]
+                raise RehearsalError(f"{where}: rehearsals know what is in {machine.name} already; take this row out")
+    return found
+
+
+def introduced(own: dict[str, Own]) -> list[str]:
+    """Return the lines that tell how each type of the user's own is emulated."""
+    return [
+        f"{name}: emulated as {each.by} says"
+        + ("" if each.independent else ", the row itself: its confirmation proves the path, not the row")
+        for name, each in own.items()
+    ]
+
+
+def _own(machine: MachineType, told: dict[str, tuple[str, dict[str, str]]]) -> Own:
+    where, row = told.get(machine.name, ("", None))
+    by = where or f"{machine.layer}:{machine.line}"
+    return Own(_hardware(machine, row, by), by, independent=row is not None)
+
+
+def _hardware(machine: MachineType, row: dict[str, str] | None, by: str) -> Hardware:
+    chip = machine.chip
+    if chip is None:
+        return NOTHING
+    like = like_family(chip.family)
+    if like is None and chip.family not in DRIVERS:
+        raise RehearsalError(f"{by}: no driver of the family {chip.family} can be emulated ({machine.name})")
+    driver_name = row["driver_name"] if row else next(iter(chip.driver_names), "")
+    if not driver_name:
+        raise RehearsalError(f"{by}: {chip.name} has no driver_names; a rehearsal needs one for {machine.name}")
+    unlisted = f"{like.pci_id.partition(':')[0]}:{_UNLISTED_DEVICE}" if like and like.pci_id else ""
+    return Hardware(
+        kind=like.kind if like else chip.family,  # type: ignore[arg-type]  # a key of DRIVERS
+        family=chip.family,
+        count=int(row["count"]) if row else machine.count,
+        driver_name=driver_name,
+        pci_id=(row["pci_id"] if row else next(iter(chip.pci_ids), "")) or unlisted,
+        pci_class=(row and row["pci_class"]) or (like.pci_class if like else "0x120000"),
+        memory_mib=int((row and row["memory_mib"]) or chip.memory_mib or 0),
+        cores_per_device=chip.units_per_device if chip.family == "neuron" else 0,
+        device_nodes=like.device_nodes if like else "",
+        source=by,
+    )
+
+
+def _told(files: list[Path]) -> dict[str, tuple[str, dict[str, str]]]:
+    """Return the rows of the hardware files by machine type, each with its place; the first file is the strongest."""
+    found: dict[str, tuple[str, dict[str, str]]] = {}
+    for path in files:
+        for where, row in rows_of_file(path):
+            found.setdefault(row["instance"], (where, row))
+    return found

@@ -1,0 +1,162 @@
+"""Every timeout and threshold of the package, each with its reason."""
+
+# How often a rehearsal looks at the local EC2: below what a person notices, above what 2 cores feel.
+REHEARSAL_POLL_S = 0.3
+
+# Between two lines of status on a terminal: the seconds in it count on, and a person sees that it lives.
+STATUS_LINE_S = 0.5
+
+# How long a sample task may stay pending in a rehearsal: a launch takes some 15 s on 2 cores, three at once a minute.
+REHEARSAL_TASK_TIMEOUT_S = 180.0
+
+# How long a rehearsal, its tasks done, lets machines join that are up: a host takes 10 to 20 s on 2 busy cores.
+REHEARSAL_JOIN_S = 60.0
+
+# neuron-ls on sixteen devices answers in one or two seconds; right after boot, while the driver sets its devices up,
+# it can take longer. A node that is silent for this long is better replaced than waited for.
+NEURON_LS_TIMEOUT_S = 20
+
+# How long the boot check waits for a driver that is still coming up, before it gives the machine up. A driver that
+# loads at boot is there within seconds of ssh; a machine that idles here costs up to $98 an hour.
+DRIVER_READY_S = 60.0
+
+# For how long after its boot a machine without a driver may be one whose driver has not loaded yet: modules load before
+# ssh answers, and what is slower (a module that is built or signed on the first boot) is there within two minutes.
+DRIVER_LOADS_S = 120.0
+
+# Between two looks at such a driver: each look starts it anew, and costs it a second or two.
+DRIVER_READY_POLL_S = 3.0
+
+DRIVER_PACKAGE_TIMEOUT_S = 20.0
+"""For a maker's Python package to count its devices: Gaudi's imports torch, some 5 s; most take well below 1 s."""
+
+DRIVER_LIBRARY_TIMEOUT_S = 30.0
+"""For NVML to answer for all GPUs: a driver that nothing keeps loaded sets each up anew, 1 to 2 s a GPU, 16 at most."""
+
+DRIVER_LIBRARY_END_S = 1.0
+"""For the process that has answered, or was killed, to be gone; one that a broken driver holds is never gone."""
+
+DRIVER_LIBRARY_POLL_S = 0.001
+"""Between two looks whether it is gone: it mostly is, and each boot waits for it."""
+
+MOST_DEVICES = 256
+"""That a driver may count on one machine. The most that any has is 16, or 128 slices; what counts more is broken."""
+
+APPLE_TOOL_S = 5.0
+"""For system_profiler: it takes about 0.2 s; Ray waits as long."""
+
+METADATA_SERVER_S = 2.0
+"""For Google's metadata server, which is on the machine's own host and answers within milliseconds."""
+
+# --- quarantine ---
+
+CLOCK_STEP_S = 60.0
+"""By how much a clock may be put back that is still the same: time services step by seconds; more is another clock."""
+
+MACHINES_REMEMBERED = 1000
+"""Whose verdicts are remembered, by machine: v2 starts one up to three times within minutes; this is a large fleet."""
+
+LISTED_AFTER_S = 60.0
+"""Within which a new machine is in its cloud's listings; EC2's are complete within seconds, mostly."""
+
+# --- the local clouds and their hosts (rehearse) ---
+
+LOCAL_CLOUD_RECONCILE_S = 0.2
+"""Between two looks at the instances: below what a person notices, above what a look costs (1 ms)."""
+
+LOCAL_CLOUD_POLL_S = 0.02
+"""Between two looks at something that the kernel is about to do (a process ends, a link appears)."""
+
+LOCAL_CLOUD_KILL_S = 10.0
+"""For killed processes to be gone: one in an uninterruptible read of a slow disk takes seconds."""
+
+LOCAL_CLOUD_PROBE_S = 10.0
+"""For a trial of namespaces and mounts, which takes 0.05 s where it works."""
+
+LOCAL_CLOUD_CLOSE_S = 60.0
+"""For the cloud to halt all hosts and to copy their logs: 0.3 s a host, and a rehearsal may have a hundred."""
+
+LOCAL_CLOUD_SSHD_S = 20.0
+"""For an isolated host to answer on port 22: 0.2 s where the machine is idle."""
+
+# --- Google Cloud (providers/gcp*.py) ---
+
+GCP_CALL_S = 60.0
+"""For one answer of Google's. Most take 0.1 to 2 s; a creation of many is checked against quota first, some 10 s."""
+
+GCP_LONG_POLL_S = 150.0
+"""For one answer of `operations.wait`, which Google holds back for up to 2 minutes."""
+
+GCP_RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
+"""Before each further try of a call that met a 5xx, a 429 or a broken connection; Google asks for growing waits."""
+
+GCP_RETRY_UNTIL_S = 120.0
+"""After this no further try begins: a silent server costs at most this and one more call, not five times a minute."""
+
+GCP_CONFLICT_TRIES = 8
+"""Of a change that somebody else's change beat (label fingerprint, IAM etag): each loser has read anew."""
+
+GCP_CONFLICT_WAIT_S = 0.2
+"""Times the number of the try, before a change is tried again: two writers must not stay in step."""
+
+GCP_OPERATION_S = 1800.0
+"""For a machine or slice to be created. Large TPU slices take up to 10 minutes; what takes longer is reported."""
+
+GCP_OPERATION_POLL_S = 1.0
+"""Between two looks at an operation of the Cloud TPU API, which has no waiting call; 5 s at most, growing."""
+
+GCP_LABELS_DELAY_S = 0.2
+"""Between a tag and its write: the updater sets up to three within it, and other processes wait no longer than that."""
+
+GCP_LABELS_RETRY_S = 2.0
+"""Before a failed label write is tried again; the calls themselves have retried by then."""
+
+GCP_LABELS_EXIT_S = 30.0
+"""For labels that are still unwritten when the process ends: Google takes 1 or 2 s, a tag that is lost a new node."""
+
+GCP_LABELS_SIGTERM_S = 7.0
+"""The same where SIGTERM ends the process: `ray stop` kills what is still there after 10 s."""
+
+GCP_PARALLEL = 32
+"""Calls at once, of deletes, single inserts and label writes: 100 deletes at 0.3 s take 1.2 s; Google allows 20/s."""
+
+GCP_FRESH_S = 5.0
+"""How old a node's status may be when it is asked for: v2 lists every 5 s, so between two listings nothing is asked."""
+
+GCP_DRY_ZONE_S = 120.0
+"""How long a sold-out zone is tried after the others: stock-outs last minutes, and each try costs a launch 10 s."""
+
+GCP_SLICE_HOST_ZERO_S = 60.0
+"""For host 0 of a slice to join after its `ray start`, and for two rounds of the autoscaler, of 5 s, to see it."""
+
+GCP_SLICE_POLL_S = 0.5
+"""Between two looks at who has joined, while a slice's other hosts wait for host 0."""
+
+# --- the local Compute Engine (rehearse) ---
+
+LOCAL_GCE_SILENT_S = 600.0
+"""How long a silent server keeps a connection: longer than any client of ours waits."""
+
+# --- AWS (providers/aws*.py) ---
+
+AWS_LAUNCH_RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0)
+"""Before a launch that EC2 throttled, or could not answer, is asked for again: boto retries launches not at all."""
+
+# --- the plan (plan/live_cluster.py) ---
+
+PLAN_ADDRESS_S = 5.0
+"""For the head of a running cluster to answer: a call within a network; a wrong address must not look like work."""
+
+# --- catalog refresh (refresh/) ---
+
+REFRESH_CONNECT_S = 10.0
+"""For a connection to a cloud's API: it takes 0.3 s from the other side of the world."""
+
+REFRESH_CALL_S = 60.0
+"""For one page of a list: 1 to 5 s of types, of all zones of Google's more."""
+
+REFRESH_RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Before a list that was throttled is asked for again: EC2 refills its bucket for such calls within some 10 s."""
+
+REFRESH_PARALLEL = 8
+"""Regions asked at once: each has a limit of its own, and an account has some 17."""

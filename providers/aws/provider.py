@@ -1,0 +1,103 @@
+"""Ray's AWS node provider, with promises from the catalog and machines that are confirmed before they join.
+
+Use it in a cluster file with
+
+    provider:
+      type: external
+      module: accel_scaling.providers.aws.AWSAcceleratorNodeProvider
+      region: us-west-2
+
+What happens, in the order of a node's life: `fillout_available_node_types_resources` writes the promise;
+`bootstrap_config` checks it against the region, then does what Ray's does; `create_node` launches, zone after zone, and
+says why if it cannot; the boot check is watched, and a machine that it refuses is terminated for real (guarded).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from accel_scaling import _ray
+from accel_scaling.providers.aws.node_config import region_of
+from accel_scaling.providers.base import cluster_config as promising
+from accel_scaling.providers.base.provider import GuardedProvider
+from accel_scaling.requirements import missing
+
+try:
+    from accel_scaling.providers.aws import checks, images
+    from accel_scaling.providers.aws import launch as aws_zones
+
+    # An Any base: Ray ships no types for it.
+    _RayAWSNodeProvider: Any = _ray.aws_node_provider()
+except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of error as a sentence
+    raise click.ClickException(str(missing(error.name, "aws"))) from None
+
+
+class AWSAcceleratorNodeProvider(GuardedProvider, _RayAWSNodeProvider):  # type: ignore[misc]
+    """A node provider for EC2 that both autoscalers, `ray up` and `ray down` use as they use Ray's own."""
+
+    def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
+        super().__init__(provider_config, cluster_name)
+        self._zone_of_subnet: dict[str, str] = {}
+        self._guard_with(provider_config)
+        _ray.aws_tries_each_subnet_once()
+        promising.forget_cached_config(provider_config)
+
+    @staticmethod
+    def fillout_available_node_types_resources(cluster_config: dict[str, Any]) -> dict[str, Any]:
+        """Return the config with every node type's promise, Ray's defaults, and the boot check.
+
+        Raises:
+            AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
+                carries it to `bootstrap_config`, which raises it.
+        """
+        return promising.promised(cluster_config, "aws", _fill)
+
+    @staticmethod
+    def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
+        """Return the config with IAM role, key pair, subnets and security group, as Ray's provider makes them.
+
+        Raises:
+            click.ClickException: one sentence: an unfillable node type, no credentials, a region without the type.
+        """
+        with promising.said_by_click():
+            promising.check(cluster_config)
+            _fill(cluster_config)
+            checks.check(cluster_config)
+            cluster_config = images.resolved(cluster_config)
+            with checks.one_sentence():
+                resolved: dict[str, Any] = _RayAWSNodeProvider.bootstrap_config(cluster_config)
+        # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
+        resolved["setup_commands"] = []
+        return promising.for_the_head(resolved)
+
+    def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
+        """Launch all of ``count`` machines, or raise; machines that came are kept.
+
+        Raises:
+            NodeLaunchException: fewer came than asked for; with AWS's code and reason.
+            click.ClickException: the head node could not be launched.
+        """
+        launch = aws_zones.Launch(super().create_node, self._zones(node_config), self.guard)
+        return launch.run(node_config, tags, count)
+
+    def end_for_good(self, node_id: str) -> None:
+        """Terminate a machine; never stop it to use it again."""
+        self.ec2.meta.client.terminate_instances(InstanceIds=[node_id])
+
+    def zone_of(self, node_id: str) -> str:
+        """Return the availability zone of a machine; empty where EC2 has not said it."""
+        placement = getattr(self._get_cached_node(node_id), "placement", None) or {}
+        return str(placement.get("AvailabilityZone", ""))
+
+    def _zones(self, node_config: dict[str, Any]) -> dict[str, str]:
+        subnets = list(node_config.get("SubnetIds") or [])
+        if any(subnet not in self._zone_of_subnet for subnet in subnets):
+            self._zone_of_subnet |= aws_zones.zones_of(self.ec2.meta.client, subnets)
+        return self._zone_of_subnet
+
+
+def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    region_of(config)
+    return promising.fill_from_catalog(config, places=False)  # aws_checks asks EC2 what the region has

@@ -1,0 +1,206 @@
+"""Asks EC2: which regions there are, what each offers, and what each type is; several regions at once."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling import timeouts
+from accel_scaling.catalog.launch_errors import Category, Failure, classified
+from accel_scaling.catalog.offerings import short_zone
+from accel_scaling.catalog.suggest import hint
+from accel_scaling.providers.aws.refresh_types import LackingError, told
+from accel_scaling.refresh.parallel_calls import at_once
+from accel_scaling.refresh.records import INTERRUPTED, Answer
+from accel_scaling.refresh.retry import RefreshError, RefusedError, patiently
+from accel_scaling.requirements import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from accel_scaling.refresh.retry import Sleep
+
+CLOUD = "aws"
+SOURCE = "EC2 DescribeInstanceTypeOfferings"
+FIRST_REGION = "us-east-1"  # asked for the list of regions where the environment names none
+
+_NAMES_AT_ONCE = 200  # values of one filter: EC2 takes no more
+_NEEDS = "ec2:DescribeRegions, ec2:DescribeInstanceTypeOfferings and ec2:DescribeInstanceTypes"
+
+
+def ask(regions: Sequence[str] = (), *, sleep: Sleep = None) -> Answer:
+    """Ask EC2, by the environment's credentials and endpoint, for all regions that the account has, or some.
+
+    A region that does not answer, or not before Ctrl-C, is in ``failed``; what the others answered is kept.
+
+    Raises:
+        RefreshError: boto3 or credentials are missing, EC2 refuses, or a region does not exist.
+    """
+    session = _session()
+    every = _regions(session, sleep)
+    for region in regions:
+        if region not in every:
+            raise RefreshError(f"region {region!r} is none that EC2 has{hint(region, every)}")
+    answer = Answer(CLOUD, SOURCE)
+    for region in regions or every:
+        if every[region] == "not-opted-in":
+            answer.failed[region] = "not enabled for this account"
+    wanted = [region for region in regions or every if region not in answer.failed]
+    clients = {region: _client(session, region) for region in wanted}  # boto3 makes clients one after another
+    answer.failed.update(dict.fromkeys(wanted, INTERRUPTED))  # until it has answered
+    answers, answer.interrupted = at_once(
+        lambda region, wait: _offered(clients[region], region, wait), wanted, sleep=sleep, what="offerings"
+    )
+    for region, found in answers:
+        if isinstance(found, str):
+            answer.failed[region] = found
+        else:
+            answer.offered[region] = found
+            del answer.failed[region]
+    if not answer.interrupted:
+        _describe(answer, clients, sleep)
+    for region in answer.failed:
+        answer.offered.pop(region, None)
+    return answer
+
+
+def _describe(answer: Answer, clients: Mapping[str, Any], sleep: Sleep) -> None:
+    """Ask for each type once, in a region that offers it; where one does not answer, the next is asked."""
+    regions = dict(answer.offered)
+    asked: set[str] = set()
+    while regions:
+        by_region: dict[str, list[str]] = {}
+        for name in sorted({name for offered in regions.values() for name in offered} - set(answer.types) - asked):
+            by_region.setdefault(next(each for each in regions if name in regions[each]), []).append(name)
+        if not by_region:
+            return
+        pieces = [
+            (region, names[at : at + _NAMES_AT_ONCE])
+            for region, names in by_region.items()
+            for at in range(0, len(names), _NAMES_AT_ONCE)
+        ]
+        answers, answer.interrupted = at_once(
+            lambda piece, wait: _described(clients[piece[0]], piece[1], wait),
+            pieces,
+            sleep=sleep,
+            what="types",
+            unit="call",
+        )
+        for (region, names), found in answers:
+            if isinstance(found, str):
+                regions.pop(region, None)
+                answer.failed[region] = found
+            else:
+                asked.update(names)
+                _take(answer, found)
+        if answer.interrupted:
+            return
+
+
+def _take(answer: Answer, records: Sequence[Mapping[str, Any]]) -> None:
+    for record in records:
+        name = str(record.get("InstanceType") or "")
+        try:
+            answer.types[name] = told(record)
+        except LackingError as error:
+            answer.lacking[name] = str(error)
+
+
+def _session() -> Any:
+    try:
+        import boto3
+    except ModuleNotFoundError:
+        raise missing("boto3", "refresh") from None
+    with _settings_told():
+        session = boto3.Session()
+        found = session.get_credentials()
+    if found is None:
+        raise RefreshError(
+            "no AWS credentials; run `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            f"AWS_SECRET_ACCESS_KEY; they need {_NEEDS}"
+        )
+    return session
+
+
+@contextlib.contextmanager
+def _settings_told() -> Iterator[None]:
+    """Turn what boto3 says of its own files and variables into our error: its sentences name the profile or file."""
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        yield
+    except (BotoCoreError, ValueError) as error:
+        reason = str(error).rstrip(".")
+        raise RefreshError(
+            f"your AWS settings cannot be used: {reason}; see AWS_PROFILE, ~/.aws/config and ~/.aws/credentials"
+        ) from None
+
+
+def _client(session: Any, region: str) -> Any:
+    from botocore.config import Config
+
+    config = Config(
+        retries={"total_max_attempts": 1},  # we try again ourselves, one way for every cloud
+        connect_timeout=timeouts.REFRESH_CONNECT_S,
+        read_timeout=timeouts.REFRESH_CALL_S,
+        max_pool_connections=timeouts.REFRESH_PARALLEL,
+    )
+    with _settings_told():  # the endpoint is read here, and the region
+        return session.client("ec2", region_name=region, config=config)
+
+
+def _regions(session: Any, sleep: Sleep) -> dict[str, str]:
+    """Return every region with whether the account has it: EC2's own word."""
+    client = _client(session, session.region_name or FIRST_REGION)
+    try:
+        answer = patiently(lambda: client.describe_regions(AllRegions=True), _failure, sleep=sleep)
+    except RefusedError as error:
+        needs = f"; the credentials need {_NEEDS}" if error.failure.category is Category.PERMISSION else ""
+        raise RefreshError(f"EC2 does not list its regions: {error}{needs}") from None
+    return {each["RegionName"]: each.get("OptInStatus", "") for each in answer["Regions"]}
+
+
+def _offered(client: Any, region: str, sleep: Sleep) -> dict[str, set[str]] | str:
+    """Return the types that a region offers with their zones, or why they are not known."""
+    found: dict[str, set[str]] = {}
+    try:
+        for each in _all(client.describe_instance_type_offerings, sleep, LocationType="availability-zone-id"):
+            for row in each["InstanceTypeOfferings"]:
+                found.setdefault(row["InstanceType"], set()).add(short_zone(CLOUD, region, row["Location"]))
+    except RefusedError as error:
+        return str(error)
+    return found or "lists no instance type"
+
+
+def _described(client: Any, names: Collection[str], sleep: Sleep) -> list[Mapping[str, Any]] | str:
+    named = [{"Name": "instance-type", "Values": list(names)}]
+    try:
+        pages = list(_all(client.describe_instance_types, sleep, Filters=named))
+    except RefusedError as error:
+        return str(error)
+    return [record for page in pages for record in page["InstanceTypes"]]
+
+
+def _all(call: Callable[..., Any], sleep: Sleep, **arguments: Any) -> Iterator[Any]:
+    """Yield each page of an answer."""
+    token: dict[str, str] = {}
+    while True:
+        page = patiently(lambda: call(**arguments, **token), _failure, sleep=sleep)  # noqa: B023 - called at once
+        yield page
+        if not page.get("NextToken"):
+            return
+        token = {"NextToken": page["NextToken"]}
+
+
+def _failure(error: Exception) -> Failure | None:
+    from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError  # noqa: A004 - botocore's
+
+    if isinstance(error, ClientError):
+        told_us = error.response.get("Error", {})
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
+        return classified(CLOUD, [str(told_us.get("Code", "unknown")), str(status)], str(told_us.get("Message", "")))
+    if isinstance(error, (ConnectionError, HTTPClientError)):
+        return Failure(Category.UNAVAILABLE, "no answer", str(error))
+    if isinstance(error, BotoCoreError):
+        return Failure(Category.UNKNOWN, type(error).__name__, str(error))
+    return None

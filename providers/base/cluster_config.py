@@ -1,0 +1,139 @@
+"""What the providers of all clouds do with a cluster config: fill it, wire the boot check in, and carry a refusal."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from accel_scaling import _ray
+from accel_scaling.boot import bundle, node_commands
+from accel_scaling.catalog.files import known_clouds
+from accel_scaling.catalog.user_files import travelling_files
+from accel_scaling.cluster.placeholders import check_filled_in
+from accel_scaling.disk_errors import disk_sentence
+from accel_scaling.errors import AccelScalingError
+from accel_scaling.fill.defaults import with_defaults
+from accel_scaling.fill.fill import catalog_of, fill, user_catalogs
+from accel_scaling.requirements import check_launcher_tools, check_ray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Config = dict[str, Any]
+    Fill = Callable[[Config], tuple[Config, list[str]]]
+
+REFUSED = "accel_scaling_refused"  # a key of `provider` that lives from the fill to bootstrap_config
+
+
+def fill_from_catalog(config: Config, *, places: bool = True) -> tuple[Config, list[str]]:
+    """Return the config with every node type's promise from its own catalog, and the notes.
+
+    Args:
+        config: a cluster config.
+        places: check that region and zones have the machines; False where the cloud is asked before the launch.
+
+    Raises:
+        AccelScalingError: a node type that cannot be filled.
+    """
+    return fill(config, catalog_of(config), places=places)
+
+
+def promised(config: Config, cloud: str, fill_of_cloud: Fill = fill_from_catalog) -> Config:
+    """Return the config with every node type's promise, Ray's defaults for the cloud, and the boot check.
+
+    For a provider's `fillout_available_node_types_resources`, which must call it directly.
+
+    Raises:
+        AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
+            carries it to `bootstrap_config`, which raises it.
+    """
+    try:
+        filled, notes = fill_of_cloud(with_defaults(config, cloud))
+        bundled = _bundle(config)
+    except AccelScalingError as error:
+        if not _ray.called_by_ray_up(above=3):
+            raise
+        return _carrying(error)
+    for note in notes:
+        _ray.cli_logger().warning("{}", note)
+    node_commands.wire(filled, str(bundled))
+    return filled
+
+
+def for_the_head(config: Config) -> Config:
+    """Return the config as the head gets it: its files of ``provider.catalog`` are in the bundle there.
+
+    A path of this machine means nothing on the head, and what came with the cluster is asked there anyway.
+    """
+    return {**config, "provider": {key: value for key, value in config["provider"].items() if key != "catalog"}}
+
+
+def _bundle(config: Config) -> Path:
+    try:
+        return bundle.build(catalog=travelling_files(user_catalogs(config["provider"]), known_clouds()))
+    except OSError as error:
+        sentence = disk_sentence(error) or f"{error.filename}: {error.strerror}; is HOME a folder that you may write?"
+        raise AccelScalingError(f"what the nodes get of this package cannot be packed: {sentence}") from None
+
+
+def check(config: Config) -> None:
+    """Refuse what makes anything further pointless: a refusal by the fill, another Ray, a machine without ssh.
+
+    `ray down` and its like are refused for the first only: machines must be ended whatever is installed.
+
+    Raises:
+        AccelScalingError: one of them.
+    """
+    if refusal := refusal_of(config):
+        raise AccelScalingError(refusal)
+    if _ray.reads_only():
+        return
+    check_ray()
+    check_filled_in(config)
+    if _ray.launched_by_ray_up():
+        check_launcher_tools()
+
+
+@contextlib.contextmanager
+def said_by_click() -> Iterator[None]:
+    """Turn what a person can do something about into the kind of error that `ray up` prints as one sentence.
+
+    Raises:
+        click.ClickException: in place of an AccelScalingError, and of a disk that is full or may not be written.
+    """
+    try:
+        yield
+    except AccelScalingError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        if sentence := disk_sentence(error):
+            raise click.ClickException(sentence) from None
+        raise
+
+
+def refusal_of(config: Config) -> str | None:
+    """Return the sentence that the fill left in a config that it could not fill; None in a filled one."""
+    refusal: str | None = config["provider"].get(REFUSED)
+    return refusal
+
+
+def forget_cached_config(provider_config: Config) -> None:
+    """Remove Ray's cached copy of this config: it is keyed before the fill, so a new catalog would change nothing."""
+    path = provider_config.get("_config_cache_path")
+    if path:
+        Path(path).unlink(missing_ok=True)
+
+
+def _carrying(error: AccelScalingError) -> Config:
+    """Return a config that passes Ray's schema, which stands before `bootstrap_config`, and carries the error there."""
+    return {
+        "cluster_name": "refused",
+        "max_workers": 0,
+        "provider": {"type": "external", "module": "accel_scaling", REFUSED: str(error)},
+        "head_node_type": "head",
+        "available_node_types": {"head": {"resources": {}, "node_config": {}}},
+        "cluster_synced_files": [],
+    }

@@ -1,0 +1,141 @@
+"""A command runner that notices a refused boot check, or one without an end, and tells the provider."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from accel_scaling import _ray
+from accel_scaling.boot import node_commands
+from accel_scaling.providers.base import tpu_slice_start
+from accel_scaling.quarantine.messages import NO_VERDICT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+_SSH_FAILED = 255  # ssh's own exit code: the connection broke, and nothing is known of the machine
+
+_NO_END = "before its boot check came to a verdict; the autoscaler's log has its output"
+
+
+class NodeRefusedError(click.ClickException):
+    """The start command of a node that was not confirmed.
+
+    Ray's updater prints ``cmd``, ``returncode`` and ``stderr`` of an error that has them, and a traceback otherwise.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.cmd = "ray start"
+        self.returncode = node_commands.EXIT_REFUSED
+        self.stderr = sentence
+
+
+class RefusingCommandRunner:
+    """Passes everything to Ray's command runner; after a start command, the node's hosts are asked for a verdict."""
+
+    def __init__(
+        self,
+        runner: Any,
+        on_refused: Callable[[str, str], bool],
+        on_joined: Callable[[str, str], None],
+        host_zero_seen: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Tell ``on_refused`` or ``on_joined`` a verdict's word and sentence.
+
+        Args:
+            runner: Ray's.
+            on_refused: the node may not join; says whether the machine is given up. ``NoVerdict`` is its word for a
+                check without an end.
+            on_joined: it may.
+            host_zero_seen: of a slice with several hosts, returns when the autoscaler has seen host 0.
+        """
+        self._runner = runner
+        self._host_zero_seen = host_zero_seen
+        self._on_refused = on_refused
+        self._on_joined = on_joined
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
+
+    def run(self, cmd: str | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Run a command on the node.
+
+        Raises:
+            NodeRefusedError: it was a start command, and the machine is given up: its verdict does not let it join,
+                or there is none; or host 0 of a slice did not join.
+        """
+        starts = bool(cmd) and node_commands.is_confirmed_start(str(cmd))
+        try:
+            if starts and len(_ray.hosts_of(self._runner)) > 1:
+                output = tpu_slice_start.start(self._runner, str(cmd), self._host_zero_seen, *args, **kwargs)
+            else:
+                output = self._runner.run(cmd, *args, **kwargs)
+        except tpu_slice_start.HostZeroMissingError as error:
+            raise NodeRefusedError(str(error)) from None
+        except _ray.command_failed() as error:
+            refusal = self._refusal(_exit_code(error)) if starts else None
+            if refusal is None or not self._on_refused(*refusal):
+                raise
+            raise NodeRefusedError(refusal[1]) from None
+        if starts and (verdict := _verdict_of(_ray.hosts_of(self._runner)[0])):
+            self._on_joined(str(verdict.get("verdict")), str(verdict.get("message")))
+        return output
+
+    def _refusal(self, code: int | None) -> tuple[str, str] | None:
+        """Return the word of the first host that may not join, and its sentence; None where nothing speaks against it.
+
+        Args:
+            code: with which the start command ended, where that is known.
+        """
+        hosts = _ray.hosts_of(self._runner)
+        said = [_said_by(host) for host in hosts]
+        verdicts = [None if text is None else _verdict_in(text) for text in said]
+        for number, verdict in enumerate(verdicts):
+            if verdict is not None and not verdict.get("joins"):
+                word = str(verdict.get("verdict"))
+                return word, f"{_where(number, hosts)}{word}: {verdict.get('message')}"
+        if code == _SSH_FAILED:
+            return None
+        for number, verdict in enumerate(verdicts):
+            if verdict is None and said[number] is not None:
+                how = "failed" if code is None else f"ended with {code}"
+                sentence = f"`ray start` {how} {_NO_END}"
+                return NO_VERDICT, f"{_where(number, hosts)}{NO_VERDICT}: {sentence}"
+        return None
+
+
+def _where(number: int, hosts: list[Any]) -> str:
+    return "" if len(hosts) == 1 else f"host {number} of {len(hosts)}: "
+
+
+def _exit_code(error: BaseException) -> int | None:
+    """Return the exit code of a failed command; Ray's errors have it, or hide the one that has it."""
+    found = getattr(error, "code", None) or getattr(error.__context__, "returncode", None)
+    return found if isinstance(found, int) else None
+
+
+def _verdict_of(host: Any) -> dict[str, Any] | None:
+    text = _said_by(host)
+    return None if text is None else _verdict_in(text)
+
+
+def _said_by(host: Any) -> str | None:
+    """Return the text of a host's verdict file, empty where there is none; None where the host does not answer."""
+    try:
+        output = host.run(f"cat ~/{node_commands.VERDICT_FILE} || true", with_output=True)
+    except _ray.command_failed():
+        return None
+    return output.decode(errors="replace") if isinstance(output, bytes) else str(output)
+
+
+def _verdict_in(text: str) -> dict[str, Any] | None:
+    try:
+        # A login shell may print around it.
+        verdict = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    except ValueError:
+        return None
+    return verdict if isinstance(verdict, dict) else None

@@ -1,0 +1,211 @@
+"""What `ray up` prepares in a project, by Ray's own steps with our clients; and the instance templates of a config."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from typing import TYPE_CHECKING, Any
+
+from google.auth.exceptions import GoogleAuthError
+from googleapiclient.errors import HttpError
+
+from accel_scaling import _ray
+from accel_scaling.errors import ClusterConfigError
+from accel_scaling.fill.fill import catalog_of
+from accel_scaling.providers.gcp import images, request_bodies
+from accel_scaling.providers.gcp.client import client
+from accel_scaling.providers.gcp.errors import BROKEN, GoogleRefusedError, of_exception, status_of
+from accel_scaling.providers.gcp.node_config import is_tpu, machine, region_of, with_template, zones_of
+from accel_scaling.providers.gcp.node_config_rules import check_scheduling, template_of
+from accel_scaling.providers.gcp.retry import until_unbeaten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Config = dict[str, Any]
+
+
+def prepared(config: Config) -> Config:
+    """Return the config with its project, service account, key pair and network, which are made where they lack.
+
+    Raises:
+        GoogleRefusedError: no credentials, no permission, or Google cannot be reached.
+        ClusterConfigError: the region has no subnetwork, or scheduling that contradicts itself.
+    """
+    own = config["available_node_types"]
+    config = copy.deepcopy(config)
+    config["head_node"] = {}  # where Ray's steps put the head's service account
+    provider = config["provider"]
+    provider["region"] = region_of(config)
+    if any(is_tpu(node_type["node_config"]) for node_type in config["available_node_types"].values()):
+        provider[_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD] = True
+    seen = with_templates(config)
+    images.check(seen)
+    merged = seen["available_node_types"]
+    _add_scheduling(config, merged)
+    if not _ray.reads_only():  # `ray down` lists anyway, and needs not be told twice
+        _ask_each_zone(provider)
+    config = _with_project(config)
+    for name, node_type in own.items():
+        if "networkInterfaces" not in node_type["node_config"] and "networkInterfaces" in merged[name]["node_config"]:
+            config["available_node_types"][name]["node_config"].pop("networkInterfaces", None)  # the template's stays
+    return config
+
+
+def _with_project(config: Config) -> Config:
+    """Take Ray's own steps in the project: its service account, key pair and network."""
+    provider, steps = config["provider"], _ray.gcp_bootstrap()
+    project = f"provider.project_id {provider['project_id']}: "
+    with one_sentence():
+        crm, iam, compute = (client(provider, api) for api in ("cloudresourcemanager", "iam", "compute"))
+        with one_sentence(project, "is it the id of your project, and may these credentials use it?"):
+            config = steps._configure_project(config, crm)  # noqa: SLF001
+        config = _with_service_account(config, crm, iam)
+        config = _with_key_pair(config, compute)
+        try:
+            return steps._configure_subnet(config, compute)  # type: ignore[no-any-return]  # noqa: SLF001
+        except KeyError:
+            raise ClusterConfigError(
+                f"project {provider['project_id']} has no subnetwork in {provider['region']}; create one, or name "
+                "networkInterfaces in each node_config"
+            ) from None
+
+
+def _with_key_pair(config: Config, compute: Any) -> Config:
+    """Return the config with the key pair that Ray makes, or finds, for this computer and project."""
+    try:
+        return _ray.gcp_bootstrap()._configure_key_pair(config, compute)  # type: ignore[no-any-return]  # noqa: SLF001
+    except AssertionError as error:  # it gives up after ten keys that this computer has and the project has not
+        user = config["auth"].get("ssh_user")
+        raise ClusterConfigError(
+            f"auth.ssh_private_key is missing, and Ray could not make a key pair for auth.ssh_user {user!r} ({error}); "
+            "name a private key there whose public half is in the project's metadata, or remove old keys, "
+            "~/.ssh/ray-autoscaler_gcp_*"
+        ) from None
+
+
+def _ask_each_zone(provider: Config) -> None:
+    """Ask each zone for nodes, once: the mistakes in zones and permissions that every listing would meet.
+
+    Raises:
+        GoogleRefusedError: a zone that does not exist, no permission, or a disabled API.
+        ClusterConfigError: the cluster has TPU slices, and Google has no Cloud TPU in any of its zones.
+    """
+    zones, project = zones_of(provider), provider["project_id"]
+    without_tpu = []
+    for zone in zones:
+        where = f"provider.availability_zone {zone}: "
+        with one_sentence(where, "does the zone exist, and may these credentials list machines in it?"):
+            client(provider, "compute").instances().list(project=project, zone=zone, maxResults=1).execute()
+        if not provider.get(_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD):
+            continue
+        with one_sentence(where, "is the Cloud TPU API enabled in the project, and may these credentials use it?"):
+            nodes = client(provider, "tpu").projects().locations().nodes()
+            try:
+                nodes.list(parent=f"projects/{project}/locations/{zone}", pageSize=1).execute()
+            except HttpError as error:
+                if status_of(error) != 404:
+                    raise
+                without_tpu.append(zone)
+    if len(without_tpu) == len(zones):
+        raise ClusterConfigError(
+            f"provider.availability_zone is {','.join(zones)}, where Google has no Cloud TPU; name a zone that has it "
+            "(docs.cloud.google.com/tpu/docs/regions-zones)"
+        )
+
+
+def with_templates(config: Config) -> Config:
+    """Return a copy of the config whose node_configs hold what their instance templates hold, below their own.
+
+    Raises:
+        GoogleRefusedError: a template cannot be read.
+    """
+    seen = copy.deepcopy(config)
+    for name, node_type in seen["available_node_types"].items():
+        node_config = node_type.get("node_config") or {}
+        where = f"available_node_types.{name}.node_config.sourceInstanceTemplate"
+        if template := template_of(where, node_config.get("sourceInstanceTemplate")):
+            with one_sentence(f"{where}: "):
+                properties = _properties(seen["provider"], template)
+            node_type["node_config"] = with_template(node_config, properties)
+    return seen
+
+
+@contextlib.contextmanager
+def one_sentence(where: str = "", advice: str = "") -> Iterator[None]:
+    """Turn what Google and its libraries raise into one sentence.
+
+    Args:
+        where: begins it.
+        advice: ends it, where Google refused.
+
+    Raises:
+        GoogleRefusedError: in their place.
+    """
+    try:
+        yield
+    except HttpError as error:
+        failure = of_exception(error)
+        ending = f"; {advice}" if advice else ""
+        raise GoogleRefusedError(f"{where}Google refused ({failure.category.value}): {failure}{ending}") from None
+    except GoogleAuthError as error:
+        raise GoogleRefusedError(
+            f"{where}Google refused the credentials ({type(error).__name__}: {error}); renew them, "
+            "`gcloud auth application-default login` say"
+        ) from None
+    except BROKEN as error:
+        raise GoogleRefusedError(
+            f"{where}Google cannot be reached ({type(error).__name__}: {error}); is the network up, and are "
+            "provider.api_endpoints, if given, right?"
+        ) from None
+
+
+def _with_service_account(config: Config, crm: Any, iam: Any) -> Config:
+    """Return the config with the head's service account, made by Ray; as it is where the head names one of its own.
+
+    Ray would make its account all the same, and give it roles in the whole project: that takes a permission which is as
+    much as every other, and what it made would not be used.
+    """
+    if config["available_node_types"][config["head_node_type"]]["node_config"].get("serviceAccounts"):
+        return config
+    step = _ray.gcp_bootstrap()._configure_iam_role  # noqa: SLF001
+    made: Config = until_unbeaten(lambda: step(config, crm, iam), _policy_beaten)
+    return made
+
+
+def _policy_beaten(error: Exception) -> bool:
+    """Say whether another's change of the policy came between.
+
+    A service account that was just made may be unknown to the policy for some seconds, a 400 that passes too
+    (docs.cloud.google.com/iam/docs/service-accounts-create).
+    """
+    return status_of(error) == 409 or (status_of(error) == 400 and "does not exist" in str(error))
+
+
+def _add_scheduling(config: Config, merged: Config) -> None:
+    """Add what accelerators and spot machines need: here the user's own machine types and templates are known."""
+    catalog, keep_stopped = catalog_of(config), bool(config["provider"].get("cache_stopped_nodes"))
+    for name, node_type in config["available_node_types"].items():
+        node_config, seen = node_type["node_config"], merged[name]["node_config"]
+        if is_tpu(node_config):
+            continue
+        has = machine(f"available_node_types.{name}", seen, catalog).machine.chip is not None
+        check_scheduling(f"available_node_types.{name}.node_config", seen, accelerated=has)
+        delete = not keep_stopped and name != config["head_node_type"]
+        added = request_bodies.missing_scheduling(seen, accelerated=has, delete_preempted=delete)
+        given = node_config.get("scheduling") or {}
+        if added:
+            node_config["scheduling"] = [*given, added] if isinstance(given, list) else {**given, **added}
+
+
+def _properties(provider: Config, template: dict[str, str | None]) -> dict[str, Any]:
+    """Return what an instance template holds."""
+    compute, project = client(provider, "compute"), template["project"] or provider["project_id"]
+    if template["region"]:
+        call = compute.regionInstanceTemplates().get(
+            project=project, region=template["region"], instanceTemplate=template["name"]
+        )
+    else:
+        call = compute.instanceTemplates().get(project=project, instanceTemplate=template["name"])
+    properties: dict[str, Any] = call.execute().get("properties") or {}
+    return properties

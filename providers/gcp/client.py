@@ -1,0 +1,175 @@
+"""Our own clients of Google's APIs: no discovery over the network, endpoints of choice, time-outs, bounded retries.
+
+`provider.api_endpoints` names other endpoints than Google's public ones: one URL for all of them, or one for each of
+`compute`, `tpu`, `iam`, `cloudresourcemanager` (a Private Service Connect endpoint, say). `provider.gcp_credentials` is
+as Ray has it (`service_account`, `credentials_token`), or `{type: anonymous}` for an endpoint that asks for none.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import random
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import google.auth
+import google_auth_httplib2
+import httplib2
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import DefaultCredentialsError
+from google.oauth2 import service_account
+from google.oauth2.credentials import Credentials
+from googleapiclient import discovery
+from googleapiclient.http import HttpRequest
+
+from accel_scaling import timeouts
+from accel_scaling.errors import ClusterConfigError
+from accel_scaling.providers.gcp.errors import BROKEN, GoogleRefusedError, may_pass
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VERSIONS = {"compute": "v1", "tpu": "v2", "iam": "v1", "cloudresourcemanager": "v1"}
+_BASE_PATHS = {"compute": "/compute/v1/"}  # the other APIs have their version in each method's path
+_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+_CREDENTIAL_TYPES = ("service_account", "credentials_token", "anonymous")
+
+# How anonymous credentials pass Ray's schema, which takes its own two types only (gcp_checks.for_rays_schema).
+ANONYMOUS = {"type": "credentials_token", "credentials": "anonymous"}
+
+_connections = threading.local()
+
+
+def client(provider: Mapping[str, Any], api: str) -> Any:
+    """Return the client of one API, as the cluster file's ``provider`` section says; the same one each time.
+
+    Raises:
+        ClusterConfigError: `api_endpoints` or `gcp_credentials` are not what they should be.
+        GoogleRefusedError: there are no credentials.
+    """
+    credentials = json.dumps(provider.get("gcp_credentials"), sort_keys=True)
+    return _built(api, endpoint(provider, api), credentials)
+
+
+@functools.cache
+def collection(client: Any, *names: str) -> Any:
+    """Return a collection of an API, as ``client.projects().locations()`` does, made once.
+
+    Google's library makes it anew each time, with the docstring of every method: 15 ms for Compute Engine's instances.
+    """
+    for name in names:
+        client = getattr(client, name)()
+    return client
+
+
+def endpoint(provider: Mapping[str, Any], api: str) -> str | None:
+    """Return the root URL of an API with its base path, None for Google's public one.
+
+    Raises:
+        ClusterConfigError: `api_endpoints` is neither a URL nor a URL per API, or names an API that is not used.
+    """
+    named = provider.get("api_endpoints") or {}
+    if isinstance(named, dict):
+        for key in named:
+            if key not in VERSIONS:
+                raise ClusterConfigError(f"provider.api_endpoints.{key}: the APIs are {', '.join(VERSIONS)}")
+        named = named.get(api)
+    if not named:
+        return None
+    if not isinstance(named, str) or not named.startswith(("http://", "https://")):
+        raise ClusterConfigError(f"provider.api_endpoints: {named!r} is not a URL, such as https://compute.example.net")
+    root = named.rstrip("/")
+    path = _BASE_PATHS.get(api, "/")
+    return root + ("/" if root.endswith(path.rstrip("/")) else path)
+
+
+def check_credentials(given: Any) -> str:
+    """Return the type of the credentials of a cluster file.
+
+    Raises:
+        ClusterConfigError: they are none that we know.
+    """
+    kind = given.get("type") if isinstance(given, dict) else None
+    if kind not in _CREDENTIAL_TYPES or (kind != "anonymous" and not isinstance(given.get("credentials"), str)):
+        raise ClusterConfigError(
+            f"provider.gcp_credentials must hold `type` ({', '.join(_CREDENTIAL_TYPES)}) and `credentials`"
+        )
+    return str(kind)
+
+
+def new_request_id() -> str:
+    """Return an id for a change, by which Google knows a repeated request from a new one."""
+    return str(uuid.uuid4())
+
+
+@functools.cache
+def _built(api: str, url: str | None, credentials: str) -> Any:
+    return discovery.build(
+        api,
+        VERSIONS[api],
+        credentials=_credentials(credentials),
+        requestBuilder=_Request,
+        cache_discovery=False,
+        static_discovery=True,
+        client_options={"api_endpoint": url} if url else None,
+    )
+
+
+@functools.cache
+def _credentials(text: str) -> Any:
+    given = json.loads(text)
+    if given is None:
+        try:
+            return google.auth.default(scopes=_SCOPES)[0]
+        except DefaultCredentialsError:
+            raise GoogleRefusedError(
+                "no Google credentials; run `gcloud auth application-default login`, set "
+                "GOOGLE_APPLICATION_CREDENTIALS to a key file, or give provider.gcp_credentials"
+            ) from None
+    kind = check_credentials(given)
+    if kind == "anonymous" or given == ANONYMOUS:
+        return AnonymousCredentials()
+    if kind == "credentials_token":
+        return Credentials(given["credentials"])
+    try:
+        return service_account.Credentials.from_service_account_info(json.loads(given["credentials"]), scopes=_SCOPES)
+    except ValueError as error:
+        raise ClusterConfigError(
+            f"provider.gcp_credentials.credentials is not the JSON of a service account's key: {error}"
+        ) from None
+
+
+class _Request(HttpRequest):  # type: ignore[misc]
+    """One call: on this thread's own connection, with a time-out, and tried again where that may help."""
+
+    def execute(self, http: Any = None, num_retries: int = 0) -> Any:  # noqa: ARG002 - the library's own signature
+        long = (self.methodId or "").endswith("Operations.wait")
+        timeout_s = timeouts.GCP_LONG_POLL_S if long else timeouts.GCP_CALL_S
+        began, waits = time.monotonic(), list(timeouts.GCP_RETRY_WAITS_S)
+        while True:
+            try:
+                return super().execute(http=_connection(self.http.credentials, timeout_s))
+            except Exception as error:
+                if isinstance(error, BROKEN):
+                    _drop_connections()
+                late = time.monotonic() - began > timeouts.GCP_RETRY_UNTIL_S
+                if late or not waits or not may_pass(error):
+                    raise
+            # Many threads meet the same failure at once: each waits its own time.
+            time.sleep(waits.pop(0) * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+
+
+def _connection(credentials: Any, timeout_s: float) -> Any:
+    """Return this thread's connection; httplib2 keeps it open, and is not for several threads."""
+    kept = _connections.__dict__.setdefault("kept", {})
+    key = (id(credentials), timeout_s)
+    if key not in kept:
+        kept[key] = google_auth_httplib2.AuthorizedHttp(credentials, http=httplib2.Http(timeout=timeout_s))
+    return kept[key]
+
+
+def _drop_connections() -> None:
+    _connections.__dict__.pop("kept", None)

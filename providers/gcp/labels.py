@@ -1,0 +1,189 @@
+"""Tags of nodes, visible at once and written behind as labels; nothing is lost when the process ends."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import signal
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+from accel_scaling import timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Write = Callable[[str, dict[str, str]], bool]
+
+logger = logging.getLogger(__name__)
+
+_writers: weakref.WeakSet[LabelWriter] = weakref.WeakSet()
+
+
+class LabelWriter:
+    """Holds the tags that are set until Google has them, and for as long as an older listing may still come in.
+
+    Tags that are set on a node within a short while are one write; a node is never written by two threads at once.
+
+    Args:
+        write: writes these tags of a node to Google; False if there is no such node. What it raises is logged, and
+            the write tried again.
+    """
+
+    def __init__(self, write: Write) -> None:
+        self._write = write
+        self._changed = threading.Condition()
+        self._tags: dict[str, dict[str, str]] = {}  # what was set and may not be in a listing yet
+        self._unwritten: dict[str, dict[str, str]] = {}
+        self._due: dict[str, float] = {}  # of each node in _unwritten: when to write it
+        self._busy: set[str] = set()
+        self._written_at: dict[str, float] = {}
+        self._threads = 0
+        _writers.add(self)
+        _flush_on_sigterm()
+
+    def set(self, node_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a node: merged() has them from now on, Google soon."""
+        with self._changed:
+            self._tags.setdefault(node_id, {}).update(tags)
+            self._unwritten.setdefault(node_id, {}).update(tags)
+            self._due.setdefault(node_id, time.monotonic() + timeouts.GCP_LABELS_DELAY_S)
+            self._changed.notify_all()
+            wanted = self._threads < min(timeouts.GCP_PARALLEL, len(self._unwritten))
+            self._threads += wanted
+        if wanted:
+            self._start_thread()
+
+    def merged(self, node_id: str, labels: dict[str, str], asked_at: float) -> dict[str, str]:
+        """Return a node's labels, as Google said them when asked at ``asked_at`` (monotonic), with what was set since.
+
+        A tag is taken from here until Google was asked after it was written: an answer that was on its way
+        meanwhile must not bring the old value back.
+        """
+        with self._changed:
+            tags = self._tags.get(node_id)
+            if tags is None:
+                return labels
+            if node_id in self._unwritten or node_id in self._busy or self._written_at[node_id] >= asked_at:
+                return {**labels, **tags}
+            self._forget(node_id)
+            return labels
+
+    def forget(self, node_id: str) -> None:
+        """Drop what is unwritten of a node that is deleted."""
+        with self._changed:
+            self._forget(node_id)
+
+    def abandon(self) -> None:
+        """Drop everything that is unwritten."""
+        with self._changed:
+            for node_id in list(self._tags):
+                self._forget(node_id)
+
+    def flush(self, timeout_s: float) -> list[str]:
+        """Write everything now; return the nodes whose tags could not be written in time."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            self._due = dict.fromkeys(self._due, 0.0)
+            self._changed.notify_all()
+        while (left := deadline - time.monotonic()) > 0:
+            # When the interpreter ends, no thread can be started: this one writes. It might outstay its time there.
+            if not self._threads and self._step():
+                continue
+            with self._changed:
+                if not self._unwritten and not self._busy:
+                    break
+                self._changed.wait(min(left, self._wait_s()))
+        with self._changed:
+            return sorted({*self._unwritten, *self._busy})
+
+    def _start_thread(self) -> None:
+        try:
+            threading.Thread(target=self._run, name="accel-gcp-labels", daemon=True).start()
+        except RuntimeError:  # the interpreter ends; flush() writes
+            with self._changed:
+                self._threads -= 1
+
+    def _run(self) -> None:
+        while True:
+            if self._step():
+                continue
+            with self._changed:
+                if not self._unwritten:
+                    self._threads -= 1
+                    return
+                self._changed.wait(self._wait_s())
+
+    def _wait_s(self) -> float:
+        """Return how long until a node that nobody writes is due; a change ends the wait earlier."""
+        dues = [due for node_id, due in self._due.items() if node_id not in self._busy]
+        return max(0.0, min(dues, default=time.monotonic() + 1) - time.monotonic()) + 0.001
+
+    def _step(self) -> bool:
+        """Write one node that is due, and say whether there was one."""
+        with self._changed:
+            now = time.monotonic()
+            node_id = next((one for one, due in self._due.items() if due <= now and one not in self._busy), None)
+            if node_id is None:
+                return False
+            tags = self._unwritten.pop(node_id)
+            del self._due[node_id]
+            self._busy.add(node_id)
+        failed, exists = False, True
+        try:
+            exists = self._write(node_id, tags)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the tags must not be lost
+            failed = True
+            logger.warning("tags of %s are not written yet: %s", node_id, error)
+        with self._changed:
+            self._busy.discard(node_id)
+            self._written_at[node_id] = time.monotonic()
+            if failed and node_id in self._tags:
+                self._unwritten[node_id] = {**tags, **self._unwritten.get(node_id, {})}
+                self._due.setdefault(node_id, time.monotonic() + timeouts.GCP_LABELS_RETRY_S)
+            elif not exists:
+                self._forget(node_id)
+            self._changed.notify_all()
+        return True
+
+    def _forget(self, node_id: str) -> None:
+        for kept in (self._tags, self._unwritten, self._due):
+            kept.pop(node_id, None)
+        if node_id not in self._busy:
+            self._written_at.pop(node_id, None)
+
+
+def flush_all(timeout_s: float | None = None) -> None:
+    """Write what is unwritten in this process, as it ends; a tag that cannot be written in this time is logged."""
+    deadline = time.monotonic() + (timeouts.GCP_LABELS_EXIT_S if timeout_s is None else timeout_s)
+    for writer in list(_writers):
+        for node_id in writer.flush(max(0.0, deadline - time.monotonic())):
+            logger.error("tags of %s could not be written before the process ended", node_id)
+
+
+def abandon_all() -> None:
+    """Give up what is unwritten in this process: for tests, whose cloud is gone."""
+    for writer in list(_writers):
+        writer.abandon()
+
+
+def _flush_on_sigterm() -> None:
+    """Write what is unwritten before SIGTERM ends this process: `ray stop` ends v2's autoscaler so.
+
+    A process that has a handler of its own ends in its own way, and by `atexit` where that is Python's.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _on_sigterm)
+
+
+def _on_sigterm(number: int, _frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
+    flush_all(timeouts.GCP_LABELS_SIGTERM_S)
+    os.kill(os.getpid(), number)
+
+
+atexit.register(flush_all)

@@ -1,0 +1,242 @@
+"""The nodes of one cluster: what is known of them, how fresh it is, and what is done to several at once."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from accel_scaling import _ray, timeouts
+from accel_scaling.providers.gcp import parallel
+from accel_scaling.providers.gcp.errors import status_of
+from accel_scaling.providers.gcp.labels import LabelWriter
+from accel_scaling.providers.gcp.launch import Launch
+from accel_scaling.providers.gcp.names import to_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+logger = logging.getLogger(__name__)
+
+_DEPARTED = 1000  # how many nodes that are gone are remembered, for those who ask late
+
+
+class _Known(NamedTuple):
+    node: Any
+    asked_at: float  # monotonic, before the question: what changed later is not in it
+
+
+class Fleet:
+    """Knows the nodes of a cluster; safe for several threads. No lock is held while Google is asked.
+
+    Args:
+        resources: gcp_compute.Compute, and gcp_tpu.Tpu where the cluster has slices.
+        resource_of: which of them a node belongs to, by its name.
+        keep_stopped: stop nodes rather than delete them, and start them again (`cache_stopped_nodes`).
+    """
+
+    def __init__(
+        self, resources: Callable[[], Iterable[Any]], resource_of: Callable[[str], Any], *, keep_stopped: bool
+    ) -> None:
+        self._resources = resources
+        self._resource_of = resource_of
+        self._keep_stopped = keep_stopped
+        self._writer = LabelWriter(
+            lambda node_id, tags: bool(resource_of(node_id).write_labels(node_id, to_labels(tags)))
+        )
+        self._lock = threading.Lock()
+        self._known: dict[str, _Known] = {}
+        self._departed: dict[str, dict[str, str]] = {}  # the last tags of nodes that are gone
+        self._listed_at = float("-inf")
+        self._sweeping: set[str] = set()
+        self._claimed: set[str] = set()
+        self._deleted: set[str] = set()  # by this process, a short name each
+        self._listers = ThreadPoolExecutor(2, thread_name_prefix="accel-gcp-list")
+
+    # What is known.
+
+    def existing(self, tag_filters: Mapping[str, str]) -> list[str]:
+        """Ask Google for all nodes; return those that exist and have these tags. Preempted ones are deleted."""
+        asked_at = time.monotonic()
+        found = self._ask_all()
+        alive = {node["name"]: _Known(node, asked_at) for node in found if not node.is_terminated()}
+        with self._lock:
+            if asked_at >= self._listed_at:
+                self._listed_at = asked_at
+                newer = {name: known for name, known in self._known.items() if known.asked_at > asked_at}
+                for name, known in self._known.items():
+                    if name not in alive and name not in newer:
+                        self._departed[name] = known.node.get_labels()
+                self._known = {**alive, **newer}
+                for name in list(self._departed)[: max(0, len(self._departed) - _DEPARTED)]:
+                    del self._departed[name]
+        self._sweep(node for node in found if node.is_preempted())
+        wanted = dict(tag_filters).items()
+        return [name for name, known in alive.items() if wanted <= self._merged(known).items()]
+
+    def with_stopped(self, tag_filters: Mapping[str, str]) -> list[str]:
+        """Return the nodes with these tags that somebody still pays for: stopped, suspended, taken back, in any state.
+
+        Only those are left out that are ending, and were deleted here.
+        """
+        asked_at, wanted = time.monotonic(), dict(tag_filters).items()
+        return [
+            node["name"]
+            for node in self._ask_all()
+            if not (node.is_ending() and node["name"] in self._deleted)
+            if wanted <= self._merged(_Known(node, asked_at)).items()
+        ]
+
+    def node(self, node_id: str, *, fresh: bool = False) -> Any | None:
+        """Return a node as last seen, or as Google describes it now; None if there is none.
+
+        Args:
+            node_id: its name.
+            fresh: ask, if what is known is older than GCP_FRESH_S.
+        """
+        known = self._known.get(node_id)
+        if known and not (fresh and time.monotonic() - known.asked_at > timeouts.GCP_FRESH_S):
+            return known.node
+        return self.ask(node_id)
+
+    def ask(self, node_id: str) -> Any | None:
+        """Return a node as Google describes it now; None if there is none."""
+        asked_at = time.monotonic()
+        try:
+            node = self._resource_of(node_id).get_instance(node_id)
+        except Exception as error:
+            if status_of(error) != 404:
+                raise
+            with self._lock:
+                gone = self._known.pop(node_id, None)
+                if gone:
+                    self._departed[node_id] = gone.node.get_labels()
+            return None
+        with self._lock:
+            self._known[node_id] = _Known(node, asked_at)
+        return node
+
+    def is_running(self, node_id: str) -> bool:
+        """Say whether a node runs; one listing refreshes all of them, since v2 asks about all."""
+        if time.monotonic() - self._listed_at > timeouts.GCP_FRESH_S:
+            self.existing({})
+        node = self.node(node_id)
+        return bool(node is not None and node.is_running())
+
+    def is_terminated(self, node_id: str) -> bool:
+        """Say whether a node does not exist any more."""
+        node = self.node(node_id, fresh=True)
+        return bool(node is None or node.is_terminated())
+
+    def tags(self, node_id: str) -> dict[str, str]:
+        """Return a node's tags with what was set here a moment ago; the last known ones of a node that is gone."""
+        if self.node(node_id) is None:
+            return dict(self._departed.get(node_id, {}))
+        known = self._known.get(node_id)
+        return self._merged(known) if known else dict(self._departed.get(node_id, {}))
+
+    # What is done.
+
+    def set_tags(self, node_id: str, tags: Mapping[str, str]) -> None:
+        """Set tags: visible here at once, at Google soon, and before the process ends."""
+        self._writer.set(node_id, tags)
+
+    def flush(self, timeout_s: float = timeouts.GCP_LABELS_EXIT_S) -> list[str]:
+        """Write all tags now; return the nodes whose tags could not be written in time."""
+        return self._writer.flush(timeout_s)
+
+    def zone_of(self, node_id: str) -> str:
+        """Return the zone of a machine or slice; empty for one that is not known."""
+        if node_id.startswith("projects/"):  # a slice's name has it
+            return node_id.split("/")[3]
+        node = self.node(node_id)
+        return str(node.get("zone", "")).rsplit("/", 1)[-1] if node is not None else ""
+
+    def create(
+        self, resource: Any, node_config: dict[str, Any], tags: dict[str, str], count: int, zones: Collection[str]
+    ) -> Launch:
+        """Create nodes in some of the zones, or start stopped ones of the same kind where those are kept."""
+        started = self._start_stopped(resource, tags, count) if self._keep_stopped else []
+        if len(started) >= count:
+            return Launch(started, None, [])
+        labels = to_labels({**tags, _ray.gcp_tags()[0]: resource.cluster_name})
+        launch: Launch = resource.create(
+            node_config, labels, count - len(started), zones=zones, keep_stopped=self._keep_stopped
+        )
+        return replace(launch, made=[*started, *launch.made])
+
+    def terminate(self, node_ids: Iterable[str]) -> None:
+        """Delete nodes, or stop them where stopped ones are kept; a node that is gone is no error.
+
+        Raises:
+            Exception: the first that Google refused, after all others were tried.
+        """
+        _, errors = parallel.each(self._stop if self._keep_stopped else self.delete, node_ids)
+        for node_id, error in errors.items():
+            logger.error("%s could not be terminated: %s", node_id, error)
+        if errors:
+            raise next(iter(errors.values()))
+
+    def delete(self, node_id: str) -> None:
+        """Delete a node for good."""
+        logger.info("deleting %s", node_id)
+        self._resource_of(node_id).delete(node_id)
+        self._deleted.add(node_id)
+        self._writer.forget(node_id)
+
+    def _stop(self, node_id: str) -> None:
+        node = self.ask(node_id)
+        if node is not None and not node.is_terminated():
+            self._resource_of(node_id).stop(node_id)
+
+    def _start_stopped(self, resource: Any, tags: dict[str, str], count: int) -> list[str]:
+        """Start stopped nodes that were made for the same purpose, as Ray does; return those that could be."""
+        same = {key: value for key, value in tags.items() if key in _ray.gcp_reuse_tags()}
+        stopped = resource.list_instances(same, is_terminated=True)
+        with self._lock:  # two launches at once must not both count on the same node
+            chosen = [node["name"] for node in stopped if node["name"] not in self._claimed][:count]
+            self._claimed.update(chosen)
+        try:
+            started, errors = parallel.each(resource.start, chosen)
+        finally:
+            with self._lock:
+                self._claimed.difference_update(chosen)
+        for node_id, error in errors.items():
+            logger.warning("%s could not be started again: %s", node_id, error)
+        for node_id in started:
+            self.set_tags(node_id, tags)
+        return list(started)
+
+    def _ask_all(self) -> list[Any]:
+        resources = list(self._resources())
+        if len(resources) == 1:
+            return list(resources[0].list_all())
+        return [node for nodes in self._listers.map(lambda one: one.list_all(), resources) for node in nodes]
+
+    def _merged(self, known: _Known) -> dict[str, str]:
+        return self._writer.merged(known.node["name"], known.node.get_labels(), known.asked_at)
+
+    def _sweep(self, preempted: Iterable[Any]) -> None:
+        """Delete, in the background, workers that Google has taken back; the next listing tries again."""
+        kept = self._keep_stopped
+        names = {
+            node["name"]
+            for node in preempted
+            if not (kept and node.is_stopped()) and not _ray.is_head(node.get_labels())
+        }
+        with self._lock:
+            names -= self._sweeping
+            self._sweeping |= names
+        if names:
+            logger.warning("Google has taken back %s: deleting what is left", ", ".join(sorted(names)))
+            threading.Thread(target=self._delete_swept, args=(names,), name="accel-gcp-sweep", daemon=True).start()
+
+    def _delete_swept(self, names: set[str]) -> None:
+        _, errors = parallel.each(self.delete, names)
+        for node_id, error in errors.items():
+            logger.warning("%s could not be deleted, the next listing tries again: %s", node_id, error)
+        with self._lock:
+            self._sweeping -= names

@@ -1,0 +1,271 @@
+"""How a GCP node type names its machine: machineType and guestAccelerators, or a TPU; and where it is to run."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling.catalog.guest_accelerators import attach, check_zones
+from accel_scaling.cluster.machine import Machine
+from accel_scaling.cluster.offering_checks import check_offered, check_region
+from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError
+from accel_scaling.fill.promise import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
+from accel_scaling.providers.gcp import tpu_node_config
+from accel_scaling.providers.gcp.tpu_node_config import is_tpu
+
+if TYPE_CHECKING:
+    from accel_scaling.catalog.load import Catalog
+
+__all__ = ["CLOUD", "check_place", "is_tpu", "machine", "place_labels", "region_of", "with_template", "zones_of"]
+
+CLOUD = "gcp"
+
+# us-central1-a, northamerica-northeast1-b, us-central1-ai1a (an AI zone); the region is all but the last word.
+_ZONE = re.compile(r"[a-z]+(?:-[a-z]+)+[0-9]+-[a-z0-9]+")
+
+_ZONE_OF_URL = re.compile(r"zones/([^/]+)/(?:machine|accelerator)Types/")
+
+# The machine family that GPUs are attached to, in both spellings of its custom types; every other family has them
+# built in, or takes none.
+_TAKES_GPUS = ("n1-", "custom-")
+
+
+def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machine:
+    """Return the machine, or the TPU slice, of a node type.
+
+    Args:
+        where: the node type's place in the cluster file, for the error.
+        node_config: the node type's ``node_config``; ``with_template()`` first where the template is known.
+        catalog: what is known about machine types.
+
+    Raises:
+        ClusterConfigError: a key is missing, of the wrong kind, or contradicts another.
+        UnknownInstanceTypeError, UnknownAcceleratorError, UnknownTpuError: the catalog does not have it.
+    """
+    if is_tpu(node_config):
+        return tpu_node_config.machine(where, node_config, catalog)
+    at = f"{where}.node_config"
+    name = _machine_type_name(at, node_config)
+    _scheduling(at, node_config)
+    guests = _guest_accelerators(at, node_config)
+    try:
+        found = catalog.machine_type(CLOUD, name)
+    except AccelScalingError as error:
+        raise type(error)(f"{at}.machineType: {error}") from None
+    if guests is None:
+        return Machine(found, notes=_template_notes(name, node_config))
+    try:
+        return Machine(attach(catalog, found, *guests))
+    except AccelScalingError as error:
+        raise type(error)(f"{at}.guestAccelerators: {error}") from None
+
+
+def check_place(
+    where: str, provider: dict[str, Any], node_config: dict[str, Any], found: Machine, catalog: Catalog
+) -> None:
+    """Refuse what the cluster's zones do not have: a URL of another zone, GPUs that one of them does not attach.
+
+    Raises:
+        ClusterConfigError: it names another zone, the provider's zones are missing or wrong, or neither they nor their
+            region have the machine type or the GPUs, as far as the catalog knows.
+        AttachError: the GPUs do not go with this machine in one of the zones.
+    """
+    zones, guests = zones_of(provider), node_config.get("guestAccelerators")
+    named = {"machineType": node_config.get("machineType")}
+    if isinstance(guests, list) and guests and isinstance(guests[0], dict):
+        named["guestAccelerators"] = guests[0].get("acceleratorType")
+    for key, value in named.items():
+        url = _ZONE_OF_URL.search(value) if isinstance(value, str) else None
+        if url and url[1] not in zones:
+            raise ClusterConfigError(
+                f"{where}.node_config.{key}: {value!r} is in zone {url[1]}, and provider.availability_zone is "
+                f"{','.join(zones)}; write the name alone, without a zone"
+            )
+    if is_tpu(node_config):
+        return  # Cloud TPU has zones of its own, which no file lists
+    attached = _guest_accelerators(f"{where}.node_config", node_config)
+    _check_offered(f"{where}.node_config", zones, found, attached, catalog)
+    if attached is not None:
+        try:
+            check_zones(found.machine, *attached, zones)
+        except AttachError as error:
+            raise AttachError(f"{where}.node_config.guestAccelerators: {error}") from None
+
+
+def _check_offered(
+    at: str, zones: tuple[str, ...], found: Machine, attached: tuple[str, int] | None, catalog: Catalog
+) -> None:
+    region = zones[0].rpartition("-")[0]
+    named = {"machineType": (found.name, catalog.where(found.machine))}
+    if attached is not None:
+        named["guestAccelerators"] = (attached[0], catalog.places(CLOUD).where(attached[0]))
+    for key, (name, where) in named.items():
+        check_region(f"{at}.{key}", name, where, CLOUD, region)
+        check_offered(f"{at}.{key}", name, where, region, zones)
+
+
+def place_labels(provider: dict[str, Any], node_config: dict[str, Any]) -> dict[str, str]:
+    """Return the labels that the config fixes: market type, region, and the zone where there is only one.
+
+    Raises:
+        ClusterConfigError: the provider's zones or region are missing or wrong.
+    """
+    spot = tpu_node_config.is_spot(node_config) if is_tpu(node_config) else _is_spot(node_config)
+    zones = zones_of(provider)
+    labels = {LABEL_MARKET_TYPE: "spot" if spot else "on-demand", LABEL_REGION: region_of({"provider": provider})}
+    if len(zones) == 1:
+        labels[LABEL_ZONE] = zones[0]
+    return labels
+
+
+def zones_of(provider: dict[str, Any]) -> tuple[str, ...]:
+    """Return the zones to launch in, in the order to try them.
+
+    Args:
+        provider: the cluster file's ``provider``; ``availability_zone`` is ``a``, ``a,b,c`` or a list, each a full
+            zone name.
+
+    Raises:
+        ClusterConfigError: there is none, one is no zone's full name, or they are of several regions.
+    """
+    given = provider.get("availability_zone")
+    listed = given.split(",") if isinstance(given, str) else given
+    if not isinstance(listed, list) or not all(isinstance(zone, str) for zone in listed):
+        raise ClusterConfigError(
+            f"provider.availability_zone is {'missing' if given is None else repr(given)}; name a zone there, such as "
+            "us-central1-a, or several to try in turn, such as us-central1-a,us-central1-b"
+        )
+    zones = tuple(dict.fromkeys(zone.strip() for zone in listed if zone.strip()))
+    if not zones:
+        raise ClusterConfigError("provider.availability_zone is empty; name a zone there, such as us-central1-a")
+    for zone in zones:
+        if not _ZONE.fullmatch(zone):
+            raise ClusterConfigError(
+                f"provider.availability_zone names {zone!r}, which is no zone; write each in full: us-central1-a"
+            )
+    regions = dict.fromkeys(zone.rpartition("-")[0] for zone in zones)
+    if len(regions) > 1:
+        raise ClusterConfigError(
+            f"provider.availability_zone names zones of {' and '.join(regions)}; a cluster runs in one region"
+        )
+    return zones
+
+
+def region_of(config: dict[str, Any]) -> str:
+    """Return the cluster's region: that of its zones.
+
+    Raises:
+        ClusterConfigError: the zones are missing or wrong, or ``provider.region`` is another.
+    """
+    provider = config.get("provider") or {}
+    zones = zones_of(provider)
+    region = zones[0].rpartition("-")[0]
+    given = provider.get("region")
+    if given is not None and given != region:
+        raise ClusterConfigError(
+            f"provider.region is {given!r}, and provider.availability_zone {','.join(zones)} is in {region}; "
+            "make them agree"
+        )
+    return region
+
+
+def with_template(node_config: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
+    """Return what an instance made from a template with these overrides has.
+
+    Google merges them as JSON merge patch (RFC 7396): an object key by key, a list as a whole, null removes. Source:
+    "Create a VM from an instance template", override behavior, cloud.google.com/compute/docs/instances.
+
+    Args:
+        node_config: the node type's own keys; they win.
+        properties: the ``properties`` of its ``sourceInstanceTemplate``, as Google returns them.
+    """
+    own = {key: value for key, value in node_config.items() if key != "sourceInstanceTemplate"}
+    if isinstance(own.get("scheduling"), list):
+        own["scheduling"] = _merged(own["scheduling"])
+    merged: dict[str, Any] = _patched(properties, own)
+    return merged
+
+
+def _patched(target: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    result = copy.deepcopy(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = _patched(result.get(key), value)
+    return result
+
+
+def _machine_type_name(at: str, node_config: dict[str, Any]) -> str:
+    """Return the machine type's short name; Google takes URLs of several lengths too."""
+    given = node_config.get("machineType")
+    if given is None and node_config.get("sourceInstanceTemplate") is not None:
+        raise ClusterConfigError(
+            f"{at} has a sourceInstanceTemplate and no machineType, and only Google knows what is in the template; "
+            "add machineType, which overrides the template's (`ray up` asks Google instead)"
+        )
+    if given is None:
+        raise ClusterConfigError(
+            f"{at} has no machineType; name a Compute Engine machine type there, such as g2-standard-8, or a TPU type "
+            "in acceleratorType, such as v5litepod-8"
+        )
+    name = given.strip().rpartition("machineTypes/")[2] if isinstance(given, str) else ""
+    if not name or "/" in name:
+        raise ClusterConfigError(
+            f"{at}.machineType is {given!r}; expected a machine type, such as g2-standard-8 or "
+            "zones/us-central1-a/machineTypes/g2-standard-8"
+        )
+    return name
+
+
+def _guest_accelerators(at: str, node_config: dict[str, Any]) -> tuple[str, int] | None:
+    """Return the name and count of the GPUs that the config attaches, None where it attaches none."""
+    given, at = node_config.get("guestAccelerators"), f"{at}.guestAccelerators"
+    if given is None or given == []:
+        return None
+    example = "[{acceleratorType: nvidia-tesla-t4, acceleratorCount: 1}]"
+    if not isinstance(given, list) or not all(isinstance(entry, dict) for entry in given):
+        raise ClusterConfigError(f"{at} is {given!r}; expected a list such as {example}")
+    if len(given) > 1:
+        raise ClusterConfigError(f"{at} names {len(given)} accelerators; a machine takes one type, such as {example}")
+    kind, count = given[0].get("acceleratorType"), given[0].get("acceleratorCount")
+    name = kind.strip().rpartition("acceleratorTypes/")[2] if isinstance(kind, str) else ""
+    if not name or "/" in name:
+        raise ClusterConfigError(f"{at}: acceleratorType is {kind!r}; expected a name such as nvidia-tesla-t4")
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise ClusterConfigError(f"{at}: acceleratorCount is {count!r}; expected how many of {name}, 1 or more")
+    return name, count
+
+
+def _template_notes(name: str, node_config: dict[str, Any]) -> tuple[str, ...]:
+    """Say what a template may add to a machine that GPUs can be attached to."""
+    inherits = node_config.get("sourceInstanceTemplate") is not None and "guestAccelerators" not in node_config
+    if not inherits or not name.startswith(_TAKES_GPUS):
+        return ()
+    note = (
+        "GPUs that the sourceInstanceTemplate attaches are not in this promise; add them as guestAccelerators, or "
+        "guestAccelerators: [] where it has none"
+    )
+    return (note,)
+
+
+def _scheduling(at: str, node_config: dict[str, Any]) -> dict[str, Any]:
+    """Return ``scheduling`` as one object: Ray's own examples write it as a list of them."""
+    given = node_config.get("scheduling")
+    entries = given if isinstance(given, list) else [{} if given is None else given]
+    if not all(isinstance(entry, dict) for entry in entries):
+        raise ClusterConfigError(f"{at}.scheduling is {given!r}; it takes keys, such as {{provisioningModel: SPOT}}")
+    return _merged(entries)
+
+
+def _merged(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    return {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
+
+
+def _is_spot(node_config: dict[str, Any]) -> bool:
+    """Say whether Google may take the machine back: SPOT, or preemptible, its older form."""
+    scheduling = _scheduling("node_config", node_config)
+    return scheduling.get("provisioningModel") == "SPOT" or scheduling.get("preemptible") is True

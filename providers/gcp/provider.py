@@ -1,0 +1,230 @@
+"""Ray's GCP node provider, with promises from the catalog and machines that are confirmed before they join.
+
+Use it in a cluster file with
+
+    provider:
+      type: external
+      module: accel_scaling.providers.gcp.GCPAcceleratorNodeProvider
+      project_id: my-project
+      region: us-central1
+      availability_zone: us-central1-a,us-central1-b   # tried in this order
+
+What happens, in the order of a node's life: `fillout_available_node_types_resources` writes the promise;
+`bootstrap_config` checks it and does what Ray's does; `create_node` launches, zone after zone, and says why if it
+cannot; the boot check is watched, and a machine that it refuses is deleted for real (guarded). What is known of
+nodes is in gcp_fleet, calls to Compute Engine in gcp_compute, to Cloud TPU in gcp_tpu.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from accel_scaling import _ray
+from accel_scaling.providers.base import cluster_config as promising
+from accel_scaling.providers.base.provider import GuardedProvider
+from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
+from accel_scaling.requirements import missing
+
+try:
+    from accel_scaling.providers.gcp import bootstrap, checks, images
+    from accel_scaling.providers.gcp import launch as gcp_launch
+    from accel_scaling.providers.gcp.client import client
+    from accel_scaling.providers.gcp.compute import Compute
+    from accel_scaling.providers.gcp.launch_batches import in_large_batches
+    from accel_scaling.providers.gcp.node_cache import Fleet
+    from accel_scaling.providers.gcp.tpu import Tpu
+    from accel_scaling.providers.gcp.zones import ListingFailedError
+except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of error as a sentence
+    raise click.ClickException(str(missing(error.name, "gcp"))) from None
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# An Any base: Ray ships no types for it.
+_RayGCPNodeProvider: Any = _ray.gcp_node_provider()
+
+
+class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type: ignore[misc]
+    """A node provider for Compute Engine and Cloud TPU that both autoscalers, `ray up` and `ray down` use."""
+
+    def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
+        super().__init__(provider_config, cluster_name)
+        self._guard_with(provider_config)
+        promising.forget_cached_config(provider_config)
+
+    def _construct_clients(self) -> None:
+        self.resources: dict[Any, Any] = {}
+        self._resource("compute")
+        if self.provider_config.get(_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD):
+            self._resource("tpu")
+        self._fleet = Fleet(
+            lambda: list(self.resources.values()),
+            self._get_resource_depending_on_node_name,
+            keep_stopped=bool(self.provider_config.get("cache_stopped_nodes", False)),
+        )
+
+    def _resource(self, kind: str) -> Any:
+        """Return Compute Engine or Cloud TPU, as Ray keeps them."""
+        key = _ray.gcp_node_kinds()(kind)
+        if key not in self.resources:
+            provider = self.provider_config
+            made = {"compute": Compute, "tpu": Tpu}[kind]
+            self.resources[key] = made(
+                client(provider, kind), provider["project_id"], zones_of(provider), self.cluster_name
+            )
+        return self.resources[key]
+
+    # The promise.
+
+    @staticmethod
+    def fillout_available_node_types_resources(cluster_config: dict[str, Any]) -> dict[str, Any]:
+        """Return the config with every node type's promise, Ray's defaults, and the boot check.
+
+        Raises:
+            AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
+                carries it to `bootstrap_config`, which raises it.
+        """
+        return in_large_batches(promising.promised(cluster_config, "gcp", _fill))
+
+    @staticmethod
+    def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
+        """Return the config with project, service account, key pair and network, as Ray's provider makes them.
+
+        Raises:
+            click.ClickException: one sentence: an unfillable node type, no credentials, a name that Google refuses.
+        """
+        with promising.said_by_click():
+            promising.check(cluster_config)
+            _ray.check_legacy_fields(cluster_config)
+            _fill(cluster_config)
+            resolved = bootstrap.prepared(cluster_config)
+        # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
+        resolved["setup_commands"] = []
+        return promising.for_the_head(resolved)
+
+    # The launch.
+
+    def create_node(self, base_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, dict[str, Any]]:
+        """Launch all of ``count`` nodes, or raise; nodes that came are kept.
+
+        Raises:
+            NodeLaunchException: fewer came than asked for; with the kind of failure and Google's reason.
+            click.ClickException: the head node could not be launched.
+        """
+        slices = is_tpu(base_config)
+        resource = self._resource("tpu" if slices else "compute")
+        if _ray.is_head(tags):
+            launch = self._fleet.create(resource, base_config, tags, count, resource.zones)
+        else:
+            launch = gcp_launch.guarded(
+                self.guard,
+                gcp_launch.Asked(_ray.node_type_of(tags), count, slices),
+                resource.zones,
+                lambda zones: self._fleet.create(resource, base_config, tags, count, zones),
+            )
+        gcp_launch.raise_if_short(launch, base_config, tags, count)
+        return {name: {} for name in launch.made}
+
+    # What is known of nodes.
+
+    def listed_nodes(self, tag_filters: dict[str, str]) -> list[str]:
+        """Return the names of all nodes with these tags that exist or are about to, from all zones and pages.
+
+        Raises:
+            ListingFailedError: a zone could not be asked; at the keyboard a click.ClickException says so.
+        """
+        with _said_to_a_person():
+            return self._fleet.existing(tag_filters)
+
+    def nodes_for_teardown(self, tag_filters: dict[str, str]) -> list[str]:
+        """Return what `ray down` deletes: stopped and preempted nodes too, unless stopped ones are to be kept."""
+        with _said_to_a_person():
+            if self.cache_stopped_nodes:
+                return self._fleet.existing(tag_filters)
+            return self._fleet.with_stopped(tag_filters)
+
+    def is_running(self, node_id: str) -> bool:
+        """Say whether a node runs; False for one that is gone."""
+        return self._fleet.is_running(node_id)
+
+    def is_terminated(self, node_id: str) -> bool:
+        """Say whether a node does not exist any more."""
+        return self._fleet.is_terminated(node_id)
+
+    def node_tags(self, node_id: str) -> dict[str, str]:
+        """Return a node's tags, those that were set a moment ago included."""
+        return self._fleet.tags(node_id)
+
+    def internal_ip(self, node_id: str) -> str | None:
+        """Return a node's address within the network; None while it has none, or when it is gone."""
+        return self._address(node_id, "get_internal_ip")
+
+    def external_ip(self, node_id: str) -> str | None:
+        """Return a node's public address; None where it has none, or when it is gone."""
+        return self._address(node_id, "get_external_ip")
+
+    def _address(self, node_id: str, getter: str) -> str | None:
+        node = self._fleet.node(node_id)
+        address: str | None = getattr(node, getter)() if node is not None else None
+        if address is None and node is not None:
+            node = self._fleet.ask(node_id)
+            address = getattr(node, getter)() if node is not None else None
+        return address
+
+    def _get_node(self, node_id: str) -> Any:
+        return self._fleet.ask(node_id)
+
+    def _get_cached_node(self, node_id: str) -> Any:
+        return self._fleet.node(node_id)
+
+    # What is done to them.
+
+    def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
+        """Set tags: visible here at once, at Google within a second, and in any case before the process ends."""
+        self._fleet.set_tags(node_id, tags)
+
+    def flush_tags(self) -> list[str]:
+        """Write all tags to Google now; return the nodes whose tags could not be written in 30 s."""
+        return self._fleet.flush()
+
+    def end_for_good(self, node_id: str) -> None:
+        """Delete a machine or slice; never stop it to use it again."""
+        self._fleet.delete(node_id)
+
+    def zone_of(self, node_id: str) -> str:
+        """Return the zone of a machine or slice; empty for one that is gone."""
+        return self._fleet.zone_of(node_id)
+
+    def terminate_node(self, node_id: str) -> None:
+        """Delete a node, or stop it with `cache_stopped_nodes`; one that is gone is no error."""
+        self._fleet.terminate([node_id])
+
+    def terminate_nodes(self, node_ids: list[str]) -> None:
+        """Delete nodes, many at once; a failure of one does not keep the others."""
+        self._fleet.terminate(node_ids)
+
+
+@contextlib.contextmanager
+def _said_to_a_person() -> Iterator[None]:
+    """Say in one sentence that nodes could not be listed; the autoscaler logs it, and lists again."""
+    try:
+        yield
+    except ListingFailedError as error:
+        if _ray.autoscaler_config_path() is not None:
+            raise
+        raise click.ClickException(str(error)) from None
+
+
+def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Fill a config by what its machines will have, those of instance templates too; its node_configs gain images."""
+    checks.check(config)
+    seen = bootstrap.with_templates(config)
+    filled, notes = promising.fill_from_catalog(seen)
+    for name, node_type in filled["available_node_types"].items():
+        own, whole = (at["available_node_types"][name].get("node_config") for at in (config, seen))
+        node_type["node_config"] = images.with_added(own, whole, node_type["node_config"])
+    filled["provider"] = checks.for_rays_schema(filled["provider"])
+    return filled, notes

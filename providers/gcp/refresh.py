@@ -1,0 +1,187 @@
+"""Asks Compute Engine: its machine types and accelerator types, in lists over all zones.
+
+The endpoint is Google's, or what ``CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE`` names; credentials are Google's default
+ones, or none where ``CLOUDSDK_AUTH_DISABLE_CREDENTIALS`` is true: gcloud's own two variables.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from accel_scaling import timeouts
+from accel_scaling.catalog.custom_machine_types import is_custom
+from accel_scaling.catalog.launch_errors import Category, Failure, classified
+from accel_scaling.catalog.offerings import short_zone
+from accel_scaling.catalog.suggest import hint
+from accel_scaling.providers.gcp import refresh_types as gcp_types
+from accel_scaling.refresh.progress import progress
+from accel_scaling.refresh.records import Answer
+from accel_scaling.refresh.retry import RefreshError, RefusedError, patiently
+from accel_scaling.requirements import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from accel_scaling.refresh.retry import Sleep
+
+CLOUD = "gcp"
+SOURCE = "Compute Engine machineTypes and acceleratorTypes"
+ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"
+NO_CREDENTIALS = "CLOUDSDK_AUTH_DISABLE_CREDENTIALS"
+
+_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+_PAGE = 500
+_EMPTY = "NO_RESULTS_ON_PAGE"  # the warning of a zone that has nothing on this page; every page has most zones so
+
+
+def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep = None) -> Answer:
+    """Ask Compute Engine for all regions, or some.
+
+    A region with a zone that does not answer is in ``failed``; what the others answered is kept.
+
+    Raises:
+        RefreshError: the client library, credentials or the project are missing, Google refuses, or a region does
+            not exist.
+    """
+    google = _Google(project, sleep)
+    answer = Answer(CLOUD, SOURCE)
+    offered: dict[str, dict[str, set[str]]] = {}
+    for zone, item in google.items("MachineTypes"):
+        if gcp_types.is_gone(item) or is_custom(item.name):
+            continue
+        _offer(offered, zone, item.name)
+        if lacking := gcp_types.lacks(item):
+            answer.lacking[item.name] = lacking
+        else:
+            answer.types[item.name] = gcp_types.told(item)
+    for zone, item in google.items("AcceleratorTypes"):
+        if not gcp_types.is_gone(item):
+            _offer(offered, zone, item.name)
+            answer.attachable[item.name] = gcp_types.attachable(item)
+    silent = {_region(zone) for zone in google.silent}
+    every = sorted({*offered, *silent})
+    for region in regions:
+        if region not in every:
+            raise RefreshError(f"region {region!r} is none that Compute Engine has{hint(region, every)}")
+    for region in regions or every:
+        if region in silent:
+            zones = ", ".join(sorted(zone for zone in google.silent if _region(zone) == region))
+            answer.failed[region] = f"zone {zones} did not answer"
+        else:
+            answer.offered[region] = offered[region]
+    return _of_regions(answer) if regions else answer
+
+
+def _of_regions(answer: Answer) -> Answer:
+    """Return an answer without the types of regions that were not asked for."""
+    here = {name for offered in answer.offered.values() for name in offered}
+    answer.types = {name: each for name, each in answer.types.items() if name in here}
+    answer.lacking = {name: each for name, each in answer.lacking.items() if name in here}
+    answer.attachable = {name: each for name, each in answer.attachable.items() if name in here}
+    return answer
+
+
+class _Google:
+    """The lists of Compute Engine.
+
+    Attributes:
+        silent: zones that did not answer in some list.
+    """
+
+    def __init__(self, project: str | None, sleep: Sleep) -> None:
+        try:
+            from google.cloud import compute_v1
+        except ImportError:
+            raise missing("google.cloud.compute_v1", "refresh") from None
+        self._compute, self._sleep = compute_v1, sleep
+        self._credentials, default = _credentials()
+        self._project = project or default
+        if not self._project:
+            raise RefreshError("no Google project; name one with --project, or run `gcloud config set project PROJECT`")
+        self.silent: set[str] = set()
+
+    def items(self, what: str) -> Iterator[tuple[str, Any]]:
+        """Yield each (zone, item) of ``MachineTypes`` or ``AcceleratorTypes``."""
+        client = self._client(what)
+        key = {"MachineTypes": "machine_types", "AcceleratorTypes": "accelerator_types"}[what]
+        request = getattr(self._compute, f"AggregatedList{what}Request")(project=self._project, max_results=_PAGE)
+        with progress(what, unit="page") as step:
+            while True:
+                page = self._page(client, request, what)
+                step()
+                self.silent.update(place.rpartition("/")[2] for place in page.unreachables)
+                for place, scope in page.items.items():
+                    zone = place.rpartition("/")[2]
+                    if scope.warning.code and scope.warning.code != _EMPTY:
+                        self.silent.add(zone)
+                    for item in getattr(scope, key):
+                        yield zone, item
+                if not page.next_page_token:
+                    return
+                request.page_token = page.next_page_token
+
+    def _page(self, client: Any, request: Any, what: str) -> Any:
+        def call() -> Any:
+            return client.aggregated_list(request=request, retry=None, timeout=timeouts.REFRESH_CALL_S)
+
+        try:
+            return patiently(call, _failure, sleep=self._sleep)
+        except RefusedError as error:
+            denied = error.failure.category is Category.PERMISSION
+            needs = "; it takes compute.machineTypes.list and compute.acceleratorTypes.list" if denied else ""
+            raise RefreshError(f"Google does not list {what} for project {self._project}: {error}{needs}") from None
+
+    def _client(self, what: str) -> Any:
+        """Return the client of one list, at Google's endpoint or the one that the environment names."""
+        made = getattr(self._compute, f"{what}Client")
+        url = urlsplit(os.environ.get(ENDPOINT, ""))
+        if not url.netloc:
+            return made(credentials=self._credentials)
+        transport = made.get_transport_class("rest")
+        return made(transport=transport(host=url.netloc, credentials=self._credentials, url_scheme=url.scheme))
+
+
+def _credentials() -> tuple[Any, str | None]:
+    """Return the credentials and the project that goes with them, None where none does."""
+    import google.auth
+    from google.auth.credentials import AnonymousCredentials
+    from google.auth.exceptions import DefaultCredentialsError
+
+    if os.environ.get(NO_CREDENTIALS, "").lower() in {"1", "true", "yes", "on"}:
+        named = (os.environ.get(name) for name in ("CLOUDSDK_CORE_PROJECT", "GOOGLE_CLOUD_PROJECT"))
+        return AnonymousCredentials(), next((name for name in named if name), None)
+    try:
+        credentials, project = google.auth.default(scopes=_SCOPES)
+    except DefaultCredentialsError:
+        raise RefreshError(
+            "no Google credentials; run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS "
+            "to a key file"
+        ) from None
+    return credentials, project
+
+
+def _failure(error: Exception) -> Failure | None:
+    from google.api_core.exceptions import GoogleAPICallError
+    from google.auth.exceptions import GoogleAuthError
+    from requests.exceptions import RequestException
+
+    if isinstance(error, GoogleAPICallError):
+        codes = [str(detail.get("reason", "")) for detail in error.errors if isinstance(detail, dict)]
+        status = str(int(error.code)) if error.code else "unknown"
+        return classified(CLOUD, [*(code for code in codes if code), status], error.message or "")
+    if isinstance(error, (RequestException, OSError)):
+        return Failure(Category.UNAVAILABLE, "no answer", str(error))
+    if isinstance(error, GoogleAuthError):
+        return Failure(Category.PERMISSION, type(error).__name__, str(error))
+    return None
+
+
+def _region(zone: str) -> str:
+    return zone.rpartition("-")[0]
+
+
+def _offer(offered: dict[str, dict[str, set[str]]], zone: str, name: str) -> None:
+    region = _region(zone)
+    offered.setdefault(region, {}).setdefault(name, set()).add(short_zone(CLOUD, region, zone))

@@ -1,0 +1,245 @@
+"""TPU slices of Cloud TPU: one node of ours is one slice, of one or many hosts."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from googleapiclient.errors import HttpError
+
+from accel_scaling import _ray, timeouts
+from accel_scaling.catalog.launch_errors import SOLD_OUT, Category, Failure
+from accel_scaling.providers.gcp import parallel, request_bodies
+from accel_scaling.providers.gcp.client import collection
+from accel_scaling.providers.gcp.errors import BROKEN, OperationFailedError, of_exception, of_operation, status_of
+from accel_scaling.providers.gcp.launch import Launch
+from accel_scaling.providers.gcp.names import from_label, from_labels, new_name
+from accel_scaling.providers.gcp.retry import until_unbeaten
+from accel_scaling.providers.gcp.zones import OverZones
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+# Any bases: Ray ships no types for them.
+_RayTPU: Any = _ray.gcp_resources()[1]
+_RayTPUNode: Any = _ray.gcp_nodes()[1]
+
+_PAGE = 1000  # the most that Google returns at once
+
+
+class _UndoneError(Exception):
+    """Another process wrote back the labels that it had read before ours."""
+
+
+class Slice(_RayTPUNode):  # type: ignore[misc]
+    """A TPU node as Google describes it, its labels as tags."""
+
+    # docs.cloud.google.com/tpu/docs/reference/rest/v2/projects.locations.nodes#state; Ray overlooks the last three.
+    NON_TERMINATED_STATUSES = frozenset(
+        {"CREATING", "STARTING", "RESTARTING", "READY", "REPAIRING", "REIMAGING", "UNHIDING"}
+    )
+
+    def is_stopped(self) -> bool:
+        """Say whether it can be started again."""
+        return bool(self.get("state") == "STOPPED")
+
+    def is_ending(self) -> bool:
+        """Say whether it is being deleted."""
+        return bool(self.get("state") == "DELETING")
+
+    def is_preempted(self) -> bool:
+        """Say whether Google has taken it back; it can only be deleted."""
+        return self.get("state") in {"PREEMPTED", "TERMINATED"}
+
+    @property
+    def num_workers(self) -> int:
+        """How many hosts it has."""
+        return len(self.get_internal_ips())
+
+    def get_internal_ips(self) -> list[dict[str, Any]]:
+        """Return each host's endpoint; one without addresses while there are none."""
+        endpoints: list[dict[str, Any]] = self.get("networkEndpoints") or [{}]
+        return endpoints
+
+    get_external_ips = get_internal_ips
+
+
+class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
+    """The Cloud TPU of one project, in the zones of one cluster. A slice's name has its zone in it."""
+
+    KIND = "tpu"
+
+    def __init__(self, client: Any, project: str, zones: Sequence[str], cluster_name: str) -> None:
+        super().__init__(client, project, zones[0], cluster_name)
+        self._set_zones(zones)
+        self._nodes = collection(client, "projects", "locations", "nodes")
+
+    def get_instance(self, node_id: str) -> Slice:
+        """Return one slice, asked for now.
+
+        Raises:
+            HttpError: 404: there is none.
+        """
+        return self._slice(self._nodes.get(name=node_id).execute())
+
+    def create(
+        self,
+        node_config: dict[str, Any],
+        labels: dict[str, str],
+        count: int,
+        *,
+        zones: Collection[str],
+        keep_stopped: bool,
+    ) -> Launch:
+        """Create up to ``count`` slices at once, each in the first zone that has one; those that come are kept."""
+        del keep_stopped  # a preempted slice can only be deleted, whoever asks
+        body = request_bodies.slice_node(node_config, labels)
+        launches, errors = parallel.each(lambda _: self._create_one(body, zones), range(count))
+        made = [name for launch in launches.values() for name in launch.made]
+        failures = [launch.failure for launch in launches.values() if launch.failure is not None]
+        failures += [of_exception(error) for error in errors.values()]
+        tried = max((launch.zones for launch in launches.values()), key=len, default=[])
+        by_zone = {zone: why for launch in launches.values() for zone, why in launch.failures.items()}
+        return Launch(made, next(iter(failures), None), tried, by_zone)
+
+    def delete(self, node_id: str) -> None:
+        """Delete a slice, whether it is there or not."""
+        try:
+            self._nodes.delete(name=node_id).execute()
+        except Exception as error:
+            if status_of(error) != 404 and not self._is_deleting(node_id, error):
+                raise
+
+    def stop(self, node_id: str) -> None:
+        """Stop a slice that is to be started again; one of several hosts cannot be, and is deleted.
+
+        Source: docs.cloud.google.com/tpu/docs/managing-tpus-tpu-vm, "You can't stop TPU slices".
+        """
+        if self.get_instance(node_id).num_workers > 1:
+            self.delete(node_id)
+        else:
+            self._nodes.stop(name=node_id).execute()
+
+    def start(self, node_id: str) -> None:
+        """Start a stopped slice, and wait until it is.
+
+        Raises:
+            OperationFailedError: Google could not.
+        """
+        self._wait(self._nodes.start(name=node_id).execute())
+
+    def write_labels(self, node_id: str, labels: dict[str, str]) -> bool:
+        """Add labels to a slice's; False if there is no such slice.
+
+        This API replaces all labels at once and has no fingerprint, so another process's write can undo this one. It
+        is looked for once; what another process has read before and writes after that look is not seen. In a cluster,
+        only the head's autoscaler writes labels of slices.
+        """
+
+        def add() -> None:
+            before = self._labels(node_id)
+            body = {"labels": {**before, **labels}}
+            self._wait(self._nodes.patch(name=node_id, updateMask="labels", body=body).execute())
+            after = self._labels(node_id)
+            if any(after.get(key) == before.get(key) != value for key, value in labels.items()):
+                raise _UndoneError(node_id)
+
+        try:
+            # A slice takes one operation at a time: "unable to queue the operation", a 400 or a 409.
+            until_unbeaten(add, lambda error: isinstance(error, _UndoneError) or status_of(error) in {400, 409, 412})
+        except HttpError as error:
+            if status_of(error) == 404:
+                return False
+            raise
+        return True
+
+    def _labels(self, node_id: str) -> dict[str, str]:
+        labels: dict[str, str] = self._nodes.get(name=node_id).execute().get("labels") or {}
+        return labels
+
+    def _create_one(self, body: dict[str, Any], zones: Collection[str]) -> Launch:
+        tried: list[str] = []
+        failures: dict[str, Failure] = {}
+        for zone in (zone for zone in self.zones if zone in zones):
+            tried.append(zone)
+            name = new_name(from_label(body["labels"][_ray.gcp_tags()[1]]), self.KIND)
+            node_id = f"projects/{self.project_id}/locations/{zone}/nodes/{name}"
+            try:
+                self._create_named(zone, name, body)
+            except Exception as error:  # noqa: BLE001 - the next zone may have what this one lacks
+                failure = failures[zone] = of_exception(error)
+                if isinstance(error, BROKEN) and self._exists(node_id):
+                    return Launch([node_id], None, tried, failures)
+                self._sweep(node_id)
+            else:
+                return Launch([node_id], None, tried, failures)
+            if failure.category not in SOLD_OUT:  # quota, too, is a zone's: docs.cloud.google.com/tpu/docs/quota
+                break
+        return Launch([], next(reversed(failures.values()), None), tried, failures)
+
+    def _create_named(self, zone: str, name: str, body: dict[str, Any]) -> None:
+        parent = f"projects/{self.project_id}/locations/{zone}"
+        try:
+            operation = self._nodes.create(parent=parent, nodeId=name, body=body).execute()
+        except Exception as error:
+            # This API has no request id. The name is new: if it is taken, an earlier try of this very call did it.
+            if status_of(error) == 409:
+                return
+            raise
+        self._wait(operation)
+
+    def _exists(self, node_id: str) -> bool:
+        try:
+            return not self.get_instance(node_id).is_terminated()
+        except Exception:  # noqa: BLE001 - the failure before this one is the one to tell
+            return False
+
+    def _sweep(self, node_id: str) -> None:
+        """Delete what a failed creation may leave behind."""
+        try:
+            self.delete(node_id)
+        except Exception:  # noqa: BLE001 - the failure before this one is the one to tell; a listing will find it
+            return
+
+    def _is_deleting(self, node_id: str, error: Exception) -> bool:
+        """Say whether a delete failed because the slice is being deleted already."""
+        if status_of(error) not in {400, 409}:
+            return False
+        return str(self._nodes.get(name=node_id).execute().get("state")) == "DELETING"
+
+    def _list_zone(self, zone: str) -> list[Slice]:
+        parent = f"projects/{self.project_id}/locations/{zone}"
+        request = self._nodes.list(parent=parent, pageSize=_PAGE)
+        found: list[Slice] = []
+        while request is not None:
+            try:
+                answer = request.execute()
+            except HttpError as error:
+                if status_of(error) != 404:
+                    raise
+                return []  # Cloud TPU is not in this zone, which has machines all the same
+            found += [self._slice(item) for item in answer.get("nodes", [])]
+            request = self._nodes.list_next(request, answer)
+        # This API cannot filter by label.
+        return [one for one in found if one.get_labels().get(_ray.gcp_tags()[0]) == self.cluster_name]
+
+    def _slice(self, item: dict[str, Any]) -> Slice:
+        return Slice({**item, "labels": from_labels(item.get("labels") or {})}, self)
+
+    def _wait(self, operation: dict[str, Any]) -> None:
+        """Wait until an operation is done, looking less and less often.
+
+        Raises:
+            OperationFailedError: it failed, or is not done after half an hour.
+        """
+        deadline, wait_s = time.monotonic() + timeouts.GCP_OPERATION_S, timeouts.GCP_OPERATION_POLL_S / 5
+        operations = collection(self.resource, "projects", "locations", "operations")
+        while not operation.get("done"):
+            if time.monotonic() > deadline:
+                text = f"{operation['name']} is not done after {timeouts.GCP_OPERATION_S:.0f} s"
+                raise OperationFailedError(Failure(Category.UNAVAILABLE, "TIMEOUT", text))
+            time.sleep(wait_s)
+            wait_s = min(wait_s * 1.5, 5 * timeouts.GCP_OPERATION_POLL_S)
+            operation = operations.get(name=operation["name"]).execute()
+        if "error" in operation:
+            raise OperationFailedError(of_operation(operation["error"]))

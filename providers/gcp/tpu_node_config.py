@@ -1,0 +1,154 @@
+"""How a GCP node type names a TPU slice, and what each of its hosts is promised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling.catalog.tpu_slices import slice_of_topology, slice_of_type
+from accel_scaling.cluster.default_image import default_image
+from accel_scaling.cluster.machine import Machine
+from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE, Promise
+
+if TYPE_CHECKING:
+    from accel_scaling.catalog.load import Catalog
+    from accel_scaling.catalog.tpu_slices import Slice
+
+LABEL_TOPOLOGY = "ray.io/tpu-topology"
+LABEL_POD_TYPE = "ray.io/tpu-pod-type"
+LABEL_WORKER_ID = "ray.io/tpu-worker-id"
+
+# The node_config keys that make a node type a TPU, as Ray tells it (autoscaler/_private/gcp/config.py, get_node_type).
+KEYS = ("acceleratorType", "acceleratorConfig")
+
+_LONGEST_NAME = 64  # characters; no accelerator type is nearly as long
+
+# Keys of a Compute Engine instance that a TPU node does not have (TPU API v2alpha1, Node): what to write instead.
+_NOT_OF_A_TPU = {
+    "machineType": "a TPU slice brings its own hosts; remove one of the two",
+    "guestAccelerators": "they belong to a machineType; remove them",
+    "sourceInstanceTemplate": "a TPU is not made from an instance template; remove it",
+    "scheduling": "a TPU takes schedulingConfig, such as schedulingConfig: {spot: true}",
+}
+
+# cloud.google.com/tpu/docs/runtimes: "The Cloud TPU API is not supported on TPU7x and later TPU versions".
+_NOT_IN_THE_API = (
+    "Google says that the Cloud TPU API, through which Ray creates slices, does not have {}; the promise is what its "
+    "hosts would announce"
+)
+
+
+def head_resource(pod_type: str) -> str:
+    """Return the resource that only host 0 of a slice announces; one of it is one whole slice."""
+    return f"TPU-{pod_type}-head"
+
+
+def is_tpu(node_config: dict[str, Any]) -> bool:
+    """Say whether a node_config names a TPU slice."""
+    return any(node_config.get(key) is not None for key in KEYS)
+
+
+def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machine:
+    """Return the slice of a TPU node type.
+
+    Raises:
+        ClusterConfigError: keys that are missing, of the wrong kind, or do not go together.
+        UnknownTpuError: Google has no such slice.
+    """
+    at = f"{where}.node_config"
+    named = [key for key in KEYS if node_config.get(key) is not None]
+    if len(named) > 1:
+        raise ClusterConfigError(f"{at} has acceleratorType and acceleratorConfig; keep one of them")
+    for key, advice in _NOT_OF_A_TPU.items():
+        if node_config.get(key) is not None:
+            raise ClusterConfigError(f"{at} has {named[0]}, which makes it a TPU, and {key}: {advice}")
+    try:
+        found = _slice(at, node_config, catalog)
+    except ClusterConfigError:
+        raise
+    except AccelScalingError as error:
+        raise type(error)(f"{at}.{named[0]}: {error}") from None
+    _check_runtime(at, node_config, found)
+    _check_scheduling(at, node_config)
+    return Machine(found.machine, found, () if found.config_type else (_NOT_IN_THE_API.format(found.generation),))
+
+
+def of_slice(promised: Promise, found: Slice) -> Promise:
+    """Return the promise of one host of a slice.
+
+    Every host of the slice is told the same, as Ray exports it. The host's number is promised as 0 so that
+    ``ray.util.tpu``'s reservation, which asks for host 0, can be met by a slice that does not exist yet. On each
+    host the start hook puts the real number in its place, and drops the head resource on all but host 0.
+
+    Args:
+        promised: the promise of the host as a machine.
+        found: the slice.
+    """
+    labels = {
+        LABEL_INSTANCE_TYPE: found.accelerator_type,
+        LABEL_TOPOLOGY: found.topology,
+        LABEL_POD_TYPE: found.pod_type,
+        LABEL_WORKER_ID: "0",
+    }
+    resources = {**promised.resources, head_resource(found.pod_type): 1}
+    return Promise(resources, {**promised.labels, **labels}, promised.notes)
+
+
+def check_head(where: str, found: Slice) -> None:
+    """Refuse a slice of several hosts as head node: each host would start a cluster of its own.
+
+    Raises:
+        ClusterConfigError: the slice has more than one host.
+    """
+    if found.hosts > 1:
+        raise ClusterConfigError(
+            f"{where} is the head_node_type and a {found.accelerator_type} has {found.hosts} hosts, each of which "
+            "would start a head; use a machineType, such as n2-standard-4, for the head"
+        )
+
+
+def is_spot(node_config: dict[str, Any]) -> bool:
+    """Say whether Google may take the slice back at any time."""
+    config = node_config.get("schedulingConfig")
+    if not isinstance(config, dict):
+        return False
+    return bool(config.get("spot") or config.get("preemptible")) or config.get("provisioningModel") == "SPOT"
+
+
+def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> Slice:
+    config = node_config.get("acceleratorConfig")
+    if config is None:
+        name = node_config["acceleratorType"]
+        if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME:
+            raise ClusterConfigError(f"{at}.acceleratorType is {name!r}; name a TPU type there, such as v5litepod-8")
+        if name.strip().startswith("nvidia"):
+            raise ClusterConfigError(
+                f"{at}.acceleratorType is {name!r}, which is a GPU; the key makes the node type a TPU, and a GPU is "
+                "attached to a machineType by guestAccelerators"
+            )
+        return slice_of_type(catalog, name.strip())
+    if not isinstance(config, dict):
+        raise ClusterConfigError(
+            f"{at}.acceleratorConfig is {config!r}; it takes two keys, such as {{type: V4, topology: 2x2x2}}"
+        )
+    for key, example in (("type", "V4"), ("topology", "2x2x2")):
+        if not isinstance(config.get(key), str) or not config[key].strip():
+            raise ClusterConfigError(f"{at}.acceleratorConfig.{key} is {config.get(key)!r}; expected such as {example}")
+    return slice_of_topology(catalog, config["type"].strip(), config["topology"].strip())
+
+
+def _check_runtime(at: str, node_config: dict[str, Any], found: Slice) -> None:
+    version = node_config.get("runtimeVersion")
+    usual = default_image(found.machine, of_slice=True)
+    if (version is None and usual) or (isinstance(version, str) and version.strip()):
+        return
+    raise ClusterConfigError(
+        f"{at}.runtimeVersion is {'missing' if version is None else repr(version)}; a TPU is not created without the "
+        "software version of its hosts" + (f", for {found.accelerator_type} usually {usual.name}" if usual else "")
+    )
+
+
+def _check_scheduling(at: str, node_config: dict[str, Any]) -> None:
+    config = node_config.get("schedulingConfig")
+    if config is not None and not isinstance(config, dict):
+        raise ClusterConfigError(f"{at}.schedulingConfig is {config!r}; it takes keys, such as {{spot: true}}")

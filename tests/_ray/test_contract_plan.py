@@ -1,0 +1,143 @@
+"""What a plan takes for granted of Ray's v2 scheduler and its forms; each failure says what breaks in a plan."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from ray.autoscaler._private import constants
+from ray.autoscaler.v2 import scheduler as rays
+
+from accel_scaling import _ray
+from accel_scaling._ray import remembering
+from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.errors import PlanError
+from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
+from accel_scaling.fill.fill import fill
+from accel_scaling.plan import caveats, demands
+from accel_scaling.plan.labels import check, selector
+from accel_scaling.plan.live_cluster import question_of
+from tests.support.plan import aws, cluster
+
+
+def nothing() -> None: ...
+
+
+GPU_NODE = rays.NodeTypeConfig("gpu", 0, 3, resources={"CPU": 4, "GPU": 1}, labels={"zone": "a"})
+
+
+def test_the_scheduler_is_rays_text_and_rays_module_stays_as_it_is() -> None:
+    module = remembering.remembering_scheduler()
+    assert module.__file__ == rays.__file__, "the scheduler of a plan is not the installed Ray's"
+    assert rays.SchedulingNode.__module__ == rays.__name__, "Ray's own scheduler was changed"
+    for name in ("try_schedule", "_try_schedule_one", "_compute_score", "get_sched_requests"):
+        assert hasattr(rays.SchedulingNode, name), f"SchedulingNode.{name} is gone: a plan's nodes cannot remember"
+    text = inspect.getsource(rays.ResourceDemandScheduler)
+    assert "node_copy = copy.deepcopy(node)" in text, "Ray tries nodes themselves: a plan's nodes share their state"
+    assert "node_copy.try_schedule(" in text
+    best = inspect.getsource(rays.ResourceDemandScheduler._sched_best_node)
+    for name in ("r.score,", "_availabilities.get(r.node.node_type, 1.0)", "r.node.priority,", "nodes.pop("):
+        assert name in best, f"the best node of a round is not chosen by {name} any more: rounds cannot be remembered"
+    assert "= ResourceDemandScheduler._sched_best_node(\n" in text.replace(" (\n", "("), (
+        "rounds are not asked for by name"
+    )
+    once = [{"CPU": 1.0}]
+    assert rays._collect_unique_resource_shapes([_ray.resource_request(*once)] * 3) == once, (
+        "it wants each request once"
+    )
+    score = inspect.getsource(rays.SchedulingNode._compute_score) + inspect.getsource(
+        rays.SchedulingNode._satisfies_label_constraints
+    )
+    for name in ("im_instance_id", "node_type", "priority", "launch_config_hash", "idle_duration_ms"):
+        assert f"self.{name}" not in score, f"a node's score depends on {name}: like nodes are not alike any more"
+
+
+def test_a_request_is_read_back_as_it_was_written() -> None:
+    group = ("STRICT_SPREAD", "7")
+    selectors = [selector({"zone": "!in(a,b)"}), selector({"zone": "c"})]
+    request = _ray.resource_request({"GPU": 2.0}, selectors, group)
+    assert _ray.read_request(request) == ({"GPU": 2.0}, tuple(selectors), *group)
+    assert _ray.requests_of_gang(_ray.gang_request([request] * 2)) == [request] * 2
+    assert _ray.key_of(request) == _ray.key_of(_ray.resource_request({"GPU": 2.0}, selectors, group))
+    assert _ray.read_request(_ray.resource_request({"GPU": 2.0}, (), ("PACK", "7"))).strategy == ""
+
+
+def test_a_new_node_takes_what_ray_would_put_on_it() -> None:
+    assert _ray.fits(GPU_NODE, _ray.resource_request({"GPU": 1, "CPU": 4}, [selector({"zone": "in(a,b)"})]))
+    assert not _ray.fits(GPU_NODE, _ray.resource_request({"GPU": 2}))
+    assert not _ray.fits(GPU_NODE, _ray.resource_request({"GPU": 1}, [selector({"zone": "!a"})]))
+
+
+def test_the_schedulers_answer_has_nodes_with_what_is_put_on_them() -> None:
+    head = _ray.running_instance("head", 0, {"CPU": 2}, {}, head=True)
+    types = {"gpu": GPU_NODE, "head": _ray.node_type_config("head", 1)}
+    wanted, small = _ray.resource_request({"GPU": 1, "CPU": 1}), _ray.resource_request({"CPU": 2})
+    asked = _ray.scheduling_request(types, 10, [(wanted, 5), (small, 1)], instances=[head])
+    found = _ray.schedule(asked)
+    assert sorted((node.node_type, node.launched, len(node.requests)) for node in found.nodes) == [
+        *[("gpu", True, 1)] * 3,
+        ("head", False, 1),
+    ]
+    assert found.pending == (wanted, wanted)
+    more = _ray.with_most(types, ["gpu"], 9)
+    assert _ray.schedule(_ray.scheduling_request(more, 10, [(wanted, 5)], instances=[head])).pending == ()
+
+
+def test_the_config_is_read_as_v2_reads_it() -> None:
+    config = aws(t4="g4dn.xlarge")
+    config["available_node_types"]["t4"].pop("max_workers")
+    filled, _ = fill({**config, "max_workers": 7}, shipped_catalog())
+    types, most = _ray.node_type_configs(with_defaults(with_keys_needed_by_ray(filled), "aws"))
+    assert most == 8, "Ray counts the head among max_workers otherwise"
+    assert {name: one.max_worker_nodes for name, one in types.items()} == {"head": 1, "t4": 7}
+
+
+def test_ray_says_what_is_wrong_with_a_label_selector() -> None:
+    assert _ray.label_selector_error({"zone": "in(a,b)"}) is None
+    assert "Invalid label selector value" in (_ray.label_selector_error({"zone": "!!a"}) or "")
+    with pytest.raises(PlanError, match=r"^--label zone=!!a: Invalid label selector value"):
+        check({"zone": "!!a"})
+
+
+def test_rounds_and_launches_at_once_are_rays() -> None:
+    assert (constants.AUTOSCALER_UPDATE_INTERVAL_S, constants.AUTOSCALER_MAX_CONCURRENT_LAUNCHES) == (
+        caveats.ROUND_S,
+        caveats.AT_ONCE,
+    ), "the note on rounds has other numbers than Ray"
+    assert "upscaling_speed * max(len(running_instances_for_type), 1)" in (
+        Path(ray.__file__).parent / "autoscaler/v2/instance_manager/reconciler.py"
+    ).read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("two_t4")
+def test_what_is_pending_on_a_running_cluster_is_planned_as_ray_reports_it() -> None:
+    import accel_scaling as acc
+
+    address = ray.get_runtime_context().gcs_address
+    waiting: list[Any] = [acc.remote(num_accs=4, accelerator_type="T4")(nothing).remote() for _ in range(3)]
+    waiting += [acc.remote(num_accs=1, accelerator_type="A10G", num_cpus=2)(nothing).remote()]
+    group = ray.util.placement_group([{"GPU": 1, "accelerator_type:A10G": 0.001}] * 2, strategy="STRICT_SPREAD")
+    one = cluster(aws(t4="g4dn.12xlarge", a10g="g5.xlarge"))
+    while True:  # until Ray has told itself; the test's time limit ends it
+        state = _ray.cluster_state(address, "head", 5.0)
+        if sum(count for _, count in state.requests) == len(waiting) and state.gangs:
+            break
+    assert state.node_types == {"head": 1}, "Ray marks its head otherwise"
+    from accel_scaling.plan.answer import answer
+
+    found = answer(one, question_of(one, address))
+    assert found.launch == {"t4": 3, "a10g": 3}
+    uses = {row.node_type: sorted(row.uses) for row in found.rows}
+    assert uses == {"t4": [("T4:4", 3)], "a10g": [("A10G:1", 2), ("A10G:1+CPU:2", 1)], "head": []}
+    ray.util.remove_placement_group(group)
+    for task in waiting:
+        ray.cancel(task, force=True)
+
+
+def test_a_task_asks_for_one_cpu_where_nothing_is_said() -> None:
+    from ray._common.ray_option_utils import task_options
+
+    assert task_options["num_cpus"].default_value == demands.TASK_CPUS, "a task's usual CPUs are another number"

@@ -1,0 +1,124 @@
+"""Which machines join: those that hold their promise, and with `on_mismatch: join` those with fewer of the same."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from accel_scaling.boot import node_commands, start_hook
+from accel_scaling.boot.admission import CONFIRM_ONLY, JOIN, ON_MISMATCH, joining_with
+from accel_scaling.boot.compare import compare
+from accel_scaling.boot.promise_input import VARIABLE
+from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.detect.model import Found
+from accel_scaling.fill.promise import promise_for
+
+
+def start(machine: str, monkeypatch: pytest.MonkeyPatch, *, joins: bool) -> Any:
+    """Do what `ray start` does first, on this machine, which was promised to be whole."""
+    promised = promise_for(shipped_catalog().machine_type("aws", machine)).resources
+    monkeypatch.setenv(VARIABLE, json.dumps(promised))
+    if joins:
+        monkeypatch.setenv(ON_MISMATCH, JOIN)
+    params = SimpleNamespace(labels={})
+    start_hook.run(params, head=False)
+    return params
+
+
+def verdict() -> Any:
+    return json.loads((Path.home() / node_commands.VERDICT_FILE).read_text())
+
+
+@pytest.mark.parametrize(
+    ("machine", "resource", "left"), [("p4d.24xlarge", "GPU", 7), ("trn1.32xlarge", "neuron_cores", 30)]
+)
+def test_a_machine_with_fewer_devices_joins_with_those_where_the_file_says_so(
+    machine: str, resource: str, left: int, boot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot(machine, "fewer")
+    params = start(machine, monkeypatch, joins=True)
+    assert json.loads(os.environ[VARIABLE])[resource] == left, "Ray announces what is there"
+    assert params.labels[node_commands.LABEL_VERDICT] == "FewerThanPromised"
+    assert (verdict()["verdict"], verdict()["joins"]) == ("FewerThanPromised", True)
+
+
+def test_it_is_refused_where_the_file_says_nothing(boot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    boot("p4d.24xlarge", "fewer")
+    with pytest.raises(SystemExit) as refusal:
+        start("p4d.24xlarge", monkeypatch, joins=False)
+    assert refusal.value.code == node_commands.EXIT_REFUSED
+    assert verdict()["joins"] is False
+
+
+@pytest.mark.parametrize("fault", ["other-type:g6.xlarge", "no-driver", "no-device", "unhealthy"])
+def test_what_is_no_longer_of_the_promised_type_or_cannot_be_used_never_joins(
+    fault: str, boot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot("p4d.24xlarge", fault)
+    with pytest.raises(SystemExit):
+        start("p4d.24xlarge", monkeypatch, joins=True)
+
+
+def seen(family: str, resource: str, units: int, *types: str) -> Found:
+    return Found(family, resource, units, units, units, answers_to=types, bus_count=units, driver_count=units)
+
+
+def joins_with(promised: dict[str, float], *found: Found) -> dict[str, float] | None:
+    return joining_with(compare(promised, found), {ON_MISMATCH: JOIN})
+
+
+SEVEN = seen("nvidia", "GPU", 7, "A100", "A100-40G")
+
+
+@pytest.mark.parametrize(
+    "also", [(), (seen("tpu", "TPU", 4, "TPU-V4"),), (seen("tpu", "TPU", 0, "TPU-V6E"),)], ids=["none", "v4", "0"]
+)
+def test_a_promised_accelerator_that_is_absent_or_another_is_never_announced(also: tuple[Found, ...]) -> None:
+    assert joins_with({"GPU": 8, "TPU": 4, "accelerator_type:TPU-V6E": 1}, SEVEN, *also) is None
+    assert joins_with({"GPU": 8, "neuron_cores": 2}, SEVEN) is None
+
+
+def test_a_resource_of_the_users_own_and_each_of_two_accelerators_are_announced_as_they_are() -> None:
+    v6e = seen("tpu", "TPU", 4, "TPU-V6E")
+    assert joins_with({"GPU": 8, "TPU": 4, "MINE": 3, "CPU": 96}, SEVEN, v6e) == {
+        "GPU": 7,
+        "TPU": 4,
+        "MINE": 3,
+        "CPU": 96,
+    }
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_families_with_one_resource_the_promised_one_is_counted(turned: bool) -> None:
+    found = [SEVEN, seen("intel", "GPU", 1, "Intel-GPU-Flex-170")]
+    assert joins_with({"GPU": 8, "accelerator_type:A100": 1}, *(reversed(found) if turned else found)) == {
+        "GPU": 7,
+        "accelerator_type:A100": 1,
+    }
+
+
+def test_the_cluster_files_word_reaches_the_start_commands() -> None:
+    config = {
+        "provider": {"confirmation": {"on_mismatch": "join"}},
+        "worker_start_ray_commands": ["ray stop", "ray start --address=x"],
+    }
+    node_commands.wire(config, "/bundle")
+    assert config["worker_start_ray_commands"][0] == "ray stop"
+    assert config["worker_start_ray_commands"][1].startswith(f"export {ON_MISMATCH}={JOIN}; ")
+    assert node_commands.is_confirmed_start(config["worker_start_ray_commands"][1])
+
+
+def test_a_host_that_is_only_to_be_confirmed_says_so_and_does_not_start_ray(
+    boot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boot("p4d.24xlarge")
+    monkeypatch.setenv(CONFIRM_ONLY, "1")
+    with pytest.raises(SystemExit) as end:
+        start("p4d.24xlarge", monkeypatch, joins=False)
+    assert end.value.code == 0
+    assert (verdict()["verdict"], verdict()["joins"]) == ("Confirmed", True)

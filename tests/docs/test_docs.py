@@ -1,0 +1,342 @@
+"""What the documents show is what happens: commands are run or parsed, outputs compared, files and links there.
+
+Blocks are read as people read them. ```console has `$ commands` with their output, a line `...` standing for any
+lines; ```sh has commands only. A comment before a block gives what it needs: `<!-- file: NAME -->` writes the block to
+a file for the commands after it; `<!-- machine: TYPE [FAULT] -->` runs it on an emulated machine of that EC2 type, with
+that type's promise set as Ray sets it; `<!-- source: PATH -->` says that the block is that file of the repository;
+`<!-- add: PATH -->` adds the block to that file, in a copy of the repository in which the document's commands then run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from accel_scaling.boot.verdict import VerdictWord
+from accel_scaling.catalog.load import load_catalog, shipped_catalog
+from accel_scaling.cli.main import COMMANDS, main
+from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_keys_needed_by_ray
+from accel_scaling.fill.fill import MODULES, check_shape, fill
+from accel_scaling.fill.promise import promise_for
+from accel_scaling.testing.rehearse.faults_option import WORDS, parse_faults
+from tests.support.contributing import GUIDE
+from tests.support.plugins import install_example
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+DOCUMENTS = [README, GUIDE, *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+README_LINES = 150
+WITH_THE_EXAMPLE = {"families-of-your-own.md"}  # its reader has installed docs/ferrum-n1
+
+FENCE = re.compile(
+    r"(?:<!-- (?P<key>\w+): (?P<value>.+?) -->\n+)?^(?P<pad> *)```(?P<language>\w*)\n(?P<body>.*?)^ *```$",
+    re.MULTILINE | re.DOTALL,
+)
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)")
+VERSION = re.compile(r"\b\d+\.\d+\.\d+\+[0-9a-f]{8}\b")
+COUNTS = re.compile(r"\b\d{4} machine types, \d+ accelerators")
+# A path in backticks that begins with a folder of the repository.
+PATH = re.compile(r"`((?:accel_scaling|providers|catalogs|example_clusters|tests|benchmarks|docs)/[\w./-]*)`")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of a document."""
+
+    document: Path
+    line: int
+    language: str
+    body: str
+    key: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.document.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def commands(self) -> list[str]:
+        """The commands of a `sh` or `console` block."""
+        return [command for command, _ in self.steps]
+
+    @property
+    def steps(self) -> list[tuple[str, str]]:
+        """Each command with the output that the document shows."""
+        if self.language == "sh":
+            return [(line, "") for line in self.body.splitlines() if line and not line.startswith("#")]
+        parts = re.split(r"^\$ ", self.body, flags=re.MULTILINE)
+        assert parts[0] == "", f"{self}: a console block begins with `$ `"
+        return [(first, rest) for first, _, rest in (part.partition("\n") for part in parts[1:])]
+
+
+def blocks_of(document: Path) -> list[Block]:
+    text = document.read_text(encoding="utf-8")
+    found = []
+    for match in FENCE.finditer(text):
+        body = re.sub(f"^{match['pad']}", "", match["body"], flags=re.MULTILINE)
+        line = text.count("\n", 0, match.start("language")) + 1
+        found.append(Block(document, line, match["language"], body, match["key"] or "", match["value"] or ""))
+    return found
+
+
+BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
+CONSOLE = [block for block in BLOCKS if block.language == "console"]
+SHELL = [(block, command) for block in BLOCKS if block.language in {"sh", "console"} for command in block.commands]
+
+
+def words_of(command: str) -> list[list[str]]:
+    """Return the words of each simple command of a line joined by `&&` and `;`."""
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=";&|")
+    lexer.whitespace_split = True
+    simple: list[list[str]] = [[]]
+    for word in lexer:
+        if word in {"&&", ";"}:
+            simple.append([])
+        else:
+            simple[-1].append(word)
+    return simple
+
+
+@pytest.fixture(name="desk")
+def desk_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """A folder as the reader has it: the examples are there, and `accel-scaling` is a command."""
+    guided = request.node.callspec.params["block"].document == GUIDE
+    desk, programs = tmp_path / "desk", tmp_path / "programs"
+    desk.mkdir()
+    programs.mkdir()
+    for name in ("example_clusters", "docs"):
+        (desk / name).symlink_to(ROOT / name)
+    command = programs / "accel-scaling"
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m accel_scaling "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(request.getfixturevalue("contributed") if guided else ROOT))
+    monkeypatch.delenv("RAY_OVERRIDE_RESOURCES", raising=False)
+    monkeypatch.chdir(desk)
+    return desk
+
+
+def write_files(document: Path, desk: Path) -> None:
+    for block in blocks_of(document):
+        if block.key == "file":
+            (desk / block.value).write_text(block.body, encoding="utf-8")
+
+
+@pytest.mark.parametrize("block", CONSOLE, ids=str)
+def test_a_command_prints_what_the_document_shows(block: Block, desk: Path, boot, plugged, monkeypatch) -> None:
+    write_files(block.document, desk)
+    if block.document.name in WITH_THE_EXAMPLE:
+        plugged(install_example(desk.parent / "site"))
+    if block.key == "machine":
+        machine, _, fault = block.value.partition(" ")
+        boot(machine, fault or None)
+        promised = promise_for(load_catalog().machine_type("aws", machine)).resources
+        monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", json.dumps(promised))
+    for command, shown in block.steps:
+        assert {words[0] for words in words_of(command)} <= {"accel-scaling", "echo"}, f"{block}: {command}"
+        done = subprocess.run(
+            ["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+        assert re.fullmatch(pattern_of(shown), normal(done.stdout)), f"{block}: {command}\n{done.stdout}"
+
+
+def normal(text: str) -> str:
+    """Return a text in which what changes with each row of the catalog is the same: its version, how many it has."""
+    return COUNTS.sub("N machine types, N accelerators", VERSION.sub("VERSION", text))
+
+
+def pattern_of(shown: str) -> str:
+    return re.escape(normal(shown)).replace(re.escape("...\n"), "(?:.*\n)*?")
+
+
+@pytest.mark.parametrize(("block", "command"), SHELL, ids=lambda value: str(value)[:60])
+def test_a_command_in_a_document_exists_and_takes_these_arguments(block: Block, command: str, desk: Path) -> None:
+    write_files(block.document, desk)
+    for block_of_document in blocks_of(block.document):  # earlier commands may have made the files of later ones
+        for made in re.findall(r"accel-scaling fill \S+ -o (\S+)", block_of_document.body):
+            (desk / made).touch()
+    for words in words_of(command):
+        CHECKS[Path(words[0]).name](words, desk)
+
+
+def check_ours(words: list[str], desk: Path) -> None:
+    """Let the command parse its arguments, and take them where it would begin to work."""
+    taken = []
+    with pytest.MonkeyPatch.context() as patched:
+        module = importlib.import_module(f"accel_scaling.cli.{words[1]}")
+        patched.setattr(module, "run", lambda args: taken.append(args) or 0)
+        assert main(words[1:]) == 0
+    (args,) = taken
+    for name in ("cluster", "files"):
+        given = getattr(args, name, None) or []
+        for path in given if isinstance(given, list) else [given]:
+            assert path.exists(), path
+    parse_faults(getattr(args, "fault", []))
+
+
+def check_ray(words: list[str], desk: Path) -> None:
+    from ray.scripts.scripts import cli
+
+    command = cli.commands[words[1]]
+    context = command.make_context(words[1], words[2:])
+    for name in ("cluster_config_file", "script"):
+        if context.params.get(name):
+            assert (desk / context.params[name]).exists(), context.params[name]
+
+
+def check_pip(words: list[str], desk: Path) -> None:
+    if (ROOT / words[-1] / "pyproject.toml").is_file():
+        assert words[1:-1] == ["install"], words
+        return
+    extras = re.fullmatch(r"\.\[([\w,]+)\]", words[-1])
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert words[1] == "install"
+    assert extras
+    for extra in extras[1].split(","):
+        assert re.search(rf"^{extra} = \[$", project, re.MULTILINE)  # Python 3.10 has no tomllib
+
+
+def check_python(words: list[str], desk: Path) -> None:
+    assert words[1:3] == ["-m", "venv"] or (ROOT / words[1]).is_file(), words
+
+
+def check_run(words: list[str], desk: Path) -> None:
+    assert os.access(ROOT / words[0], os.X_OK), words
+
+
+def check_aws(words: list[str], desk: Path) -> None:
+    """Look the operation and its parameters up in AWS's own description of the service."""
+    import botocore
+    import botocore.session
+
+    service = botocore.session.get_session().get_service_model(words[1])
+    operation = service.operation_model("".join(part.capitalize() for part in words[2].split("-")))
+    taken = {"--" + botocore.xform_name(name, "-") for name in operation.input_shape.members}
+    assert {word for word in words if word.startswith("--")} <= taken, taken
+
+
+def check_sed(words: list[str], desk: Path) -> None:
+    """Fill a policy in: what comes out is JSON without a placeholder."""
+    done = subprocess.run(words[: words.index(">")], capture_output=True, text=True, cwd=desk, check=True)
+    assert json.loads(done.stdout)["Statement"]
+    assert re.findall(r"\b[A-Z]{4,}\b", done.stdout) == []
+
+
+CHECKS = {
+    "accel-scaling": check_ours,
+    "aws": check_aws,
+    "sed": check_sed,
+    "ray": check_ray,
+    "pip": check_pip,
+    "python3": check_python,
+    "run": check_run,
+    "echo": lambda words, desk: None,
+    "export": lambda words, desk: None,
+}
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.key == "source"], ids=str)
+def test_a_block_that_is_a_file_of_the_repository_is_that_file(block: Block) -> None:
+    assert block.body == (ROOT / block.value).read_text(encoding="utf-8")
+
+
+def test_each_file_of_the_example_is_shown_whole() -> None:
+    shown = {block.value for block in BLOCKS if block.key == "source"}
+    files = [path for path in (ROOT / "docs" / "ferrum-n1").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert shown == {str(path.relative_to(ROOT)) for path in files}
+
+
+def cluster_blocks() -> list[Block]:
+    return [
+        block
+        for block in BLOCKS
+        if block.language == "yaml"
+        and re.search(r"^cluster_name:", block.body, re.MULTILINE)
+        and block.document != GUIDE  # its machine type is in a copy only: test_contributing.py
+    ]
+
+
+@pytest.mark.parametrize("block", cluster_blocks(), ids=str)
+def test_a_cluster_file_in_a_document_can_be_filled(block: Block) -> None:
+    filled, notes = fill(check_shape(yaml.safe_load(block.body)), shipped_catalog())
+    assert notes == []
+    assert all(node_type["resources"] for node_type in filled["available_node_types"].values())
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "yaml"], ids=str)
+def test_a_yaml_block_is_yaml_and_names_our_module_rightly(block: Block) -> None:
+    content = yaml.safe_load(block.body)
+    provider = content.get("provider") or {}
+    assert provider.get("module", next(iter(MODULES))) in MODULES
+    assert provider.get("type", "external") == "external"
+
+
+def test_the_filled_node_type_of_the_quickstart_is_what_the_fill_makes() -> None:
+    blocks = [block for block in blocks_of(ROOT / "docs" / "quickstart-aws.md") if block.language == "yaml"]
+    cluster, shown = (yaml.safe_load(block.body) for block in blocks)
+    filled, _ = fill(cluster, shipped_catalog())
+    assert shown["a10g"] == filled["available_node_types"]["a10g"]
+
+
+@pytest.mark.parametrize("key", NEEDED_BY_RAY)
+def test_the_error_that_ray_gives_for_a_missing_key_is_the_one_in_the_quickstart(key: str, examples: Path) -> None:
+    from ray.autoscaler._private.util import prepare_config
+
+    config = with_keys_needed_by_ray(yaml.safe_load((examples / "aws-gpu.yaml").read_text(encoding="utf-8")))
+    prepare_config(config)
+    with pytest.raises((KeyError, AssertionError)) as raised:
+        prepare_config({name: value for name, value in config.items() if name != key})
+    said = f"{raised.type.__name__}: {raised.value}"
+    assert f"| `{key}` | `{said}` |" in (ROOT / "docs" / "quickstart-aws.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_links_and_paths_lead_to_files(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    links = [link for link in LINK.findall(text) if "://" not in link]
+    missing = [link for link in links if not (document.parent / link).exists()]
+    missing += [path for path in PATH.findall(text) if not (ROOT / path).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_each_command_has_an_example_and_the_readme_names_it(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = capsys.readouterr().out
+    assert re.search(rf"^\s*accel-scaling {command} ", said.split("options:", 1)[1], re.MULTILINE), said
+    assert f"`accel-scaling {command}" in README.read_text(encoding="utf-8")
+
+
+def test_the_readme_is_short_and_gives_the_two_commands_to_set_up() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= README_LINES
+    assert "`tests/run`" in text
+    assert ".venv/bin/accel-scaling rehearse example_clusters/aws-gpu.yaml" in text
+
+
+@pytest.mark.parametrize("word", VerdictWord)
+def test_each_verdict_is_shown_with_a_sentence(word: VerdictWord) -> None:
+    shown = "\n".join(block.body for block in CONSOLE if block.document.name == "verdicts.md")
+    assert f"\n{word.value}: promised" in shown
+
+
+def test_each_fault_of_a_rehearsal_is_in_its_document() -> None:
+    text = (ROOT / "docs" / "rehearsal.md").read_text(encoding="utf-8")
+    assert [word for word in WORDS if f"| `{word}:TYPE" not in text] == []
+
+
+def test_no_document_is_without_a_place_in_the_readme() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert [path.name for path in (ROOT / "docs").iterdir() if f"docs/{path.name}" not in text] == []

@@ -1,0 +1,155 @@
+"""A type that the cluster's region or zones do not have is refused before anything is launched, by name and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accel_scaling.catalog.load import load_catalog, shipped_catalog
+from accel_scaling.cli.main import main
+from accel_scaling.errors import ClusterConfigError
+from accel_scaling.fill.fill import catalog_of, fill, promises
+from tests.support.catalog import HEADER
+from tests.support.cluster import GCP_MODULE, MODULE
+
+T4 = [{"acceleratorType": "nvidia-tesla-t4", "acceleratorCount": 1}]
+COLUMNS = "region,types,zones,source\n"
+
+
+def aws(machine: str, region: str, **provider: Any) -> dict[str, Any]:
+    """A cluster config with one machine, which is its head."""
+    return {
+        "provider": {"type": "external", "module": MODULE, "region": region, **provider},
+        "head_node_type": "head",
+        "available_node_types": {"head": {"node_config": {"InstanceType": machine}}},
+    }
+
+
+def gcp(zones: str, **node_config: Any) -> dict[str, Any]:
+    config = aws("", "")
+    config["provider"] = {"type": "external", "module": GCP_MODULE, "project_id": "p", "availability_zone": zones}
+    config["available_node_types"]["head"]["node_config"] = node_config
+    return config
+
+
+def refused(config: dict[str, Any], home: Path | None = None) -> str:
+    with pytest.raises(ClusterConfigError) as error:
+        fill(config, shipped_catalog() if home is None else load_catalog(home=home))
+    return str(error.value)
+
+
+def test_an_ec2_type_that_the_region_lacks_is_refused_with_the_nearest_regions_and_the_row_to_add() -> None:
+    said = refused(aws("p4d.24xlarge", "us-west-1"))
+    assert said.startswith(
+        "available_node_types.head.node_config.InstanceType: us-west-1 does not have p4d.24xlarge, says "
+        "aws_places.csv, from EC2 DescribeInstanceTypeOfferings "
+    )
+    assert "the nearest regions that do: us-west-2, us-east-1, us-east-2 and 10 more; " in said
+    assert "add a row `us-west-1,p4d.24xlarge,,` to ~/.accel_scaling/aws_places.csv" in said
+
+
+def test_a_compute_engine_type_that_the_region_lacks_is_refused() -> None:
+    said = refused(gcp("us-west2-a", machineType="a3-highgpu-8g"))
+    assert said.startswith("available_node_types.head.node_config.machineType: us-west2 does not have a3-highgpu-8g,")
+    assert "the nearest regions that do: us-west1, us-west4, us-central1 and " in said
+
+
+def test_the_row_that_the_error_names_is_the_way_out(home: Path) -> None:
+    config = aws("p4d.24xlarge", "us-west-1")
+    (home / ".accel_scaling" / "aws_places.csv").write_text(f"{COLUMNS}us-west-1,p4d.24xlarge,,\n")
+    assert fill(config, load_catalog(home=home))[0]["available_node_types"]["head"]["resources"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "region"),
+    [("p4d.24xlarge", "us-gov-west-1"), ("p3.2xlarge", "us-west-1"), ("p4d.24xlarge", "")],
+    ids=["a region that no file lists", "a type that no row has", "no region"],
+)
+def test_what_nobody_knows_is_not_refused(machine: str, region: str) -> None:
+    fill(aws(machine, region), shipped_catalog())
+
+
+def test_where_the_cloud_is_asked_next_the_files_are_not() -> None:
+    fill(aws("p4d.24xlarge", "us-west-1"), shipped_catalog(), places=False)
+
+
+def test_a_preview_refuses_as_the_fill_does() -> None:
+    with pytest.raises(ClusterConfigError, match="us-west-1 does not have p4d"):
+        promises(aws("p4d.24xlarge", "us-west-1"), shipped_catalog())
+
+
+def test_a_machine_that_none_of_the_zones_has_is_refused_and_one_zone_is_enough(home: Path) -> None:
+    rows = "us-west1,*,a b c,API\nus-west1,g2-standard,a b,\nus-west1,nvidia-tesla-t4,b,\nus-west1,n1-standard,,\n"
+    (home / ".accel_scaling" / "gcp_places.csv").write_text(COLUMNS + rows)
+    said = refused(gcp("us-west1-c", machineType="g2-standard-4"), home)
+    key = "available_node_types.head.node_config"
+    assert said.startswith(f"{key}.machineType: us-west1-c (provider.availability_zone) has no g2-standard-4, says ")
+    assert said.endswith("; in this region it is in us-west1-a, us-west1-b")
+    fill(gcp("us-west1-c,us-west1-a", machineType="g2-standard-4"), load_catalog(home=home))
+    fill(gcp("us-west1-ai1a", machineType="g2-standard-4"), load_catalog(home=home))
+    said = refused(gcp("us-west1-a", machineType="n1-standard-4", guestAccelerators=T4), home)
+    assert said.startswith(f"{key}.guestAccelerators: us-west1-a (provider.availability_zone) has no nvidia-tesla-t4,")
+
+
+def test_zones_of_aws_are_not_refused_as_their_names_mean_others_in_each_account(home: Path) -> None:
+    config = aws("g5.xlarge", "us-east-1", availability_zone="us-east-1c")
+    (home / ".accel_scaling" / "aws_places.csv").write_text(f"{COLUMNS}us-east-1,g5,az1,\n")
+    fill(config, load_catalog(home=home))
+
+
+def test_a_tpu_slice_is_where_cloud_tpu_has_it_which_no_file_lists() -> None:
+    config = gcp("us-west2-a", machineType="n2-standard-4")
+    slice_type = {"acceleratorType": "v5litepod-8", "runtimeVersion": "v2-alpha-tpuv5-lite"}
+    config["available_node_types"]["tpu"] = {"node_config": slice_type}
+    assert fill(config, shipped_catalog())[0]["available_node_types"]["tpu"]["resources"]["TPU"] == 8
+
+
+def test_every_example_is_in_a_region_that_has_its_machines(examples: Path) -> None:
+    import yaml
+
+    for path in examples.glob("*.yaml"):
+        if path.name == "aws-ferrum.yaml":
+            continue  # its type comes with a plug-in
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        promises(config, catalog_of(config))
+
+
+# --- catalog show and find ---
+
+
+@pytest.fixture
+def catalog(capsys: pytest.CaptureFixture[str]):
+    """Run ``accel-scaling catalog ARGS``; return exit code, stdout and stderr."""
+
+    def running(*args: object) -> tuple[int, str, str]:
+        code = main(["catalog", *map(str, args)])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return running
+
+
+def test_show_says_in_a_line_where_a_type_is_to_be_had(catalog) -> None:
+    _, out, _ = catalog("show", "p4d.24xlarge")
+    regions = "us-east-1, us-east-2, us-west-2, ap-northeast-1, ap-northeast-2, 8 more (--json lists them)"
+    assert f"  regions      {regions}\n" in out
+    assert "  regions      no places file has it\n" in catalog("show", "p3.2xlarge")[1]
+
+
+def test_show_names_the_line_of_a_users_row_and_the_rows_that_it_overrides(catalog, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text(HEADER + "\ng6f.large,2,8192,x86_64,L4,1\n")
+    _, out, _ = catalog("show", "g6f.large", "--catalog", tmp_path / "mine.csv")
+    assert f"  from         {tmp_path}/mine.csv:3, over aws_corrections.csv and aws.csv (catalog " in out
+
+
+def test_find_lists_what_a_region_has_and_says_of_how_many_nobody_knows(catalog) -> None:
+    _, out, _ = catalog("find", "--accelerator", "V100", "--region", "us-east-1")
+    assert "\np3dn.24xlarge " in out
+    assert out.splitlines()[-1].startswith("1 machine type in us-east-1; 3 more may be, no places file has them (")
+    _, out, _ = catalog("find", "--accelerator", "H100", "--region", "us-west2")
+    assert out.splitlines()[-1].startswith("0 machine types in us-west2 (")
+    code, _, err = catalog("find", "--region", "us-wst-2")
+    assert code == 2
+    assert err.startswith("accel-scaling: region 'us-wst-2' is in no places file; nearest: us-west-2, ")

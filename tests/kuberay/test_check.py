@@ -1,0 +1,316 @@
+"""`kuberay check`: each contradiction with its line, and nothing where there is none."""
+
+from __future__ import annotations
+
+import pytest
+
+from accel_scaling.errors import ClusterConfigError
+from tests.support.kuberay import filled, found, manifest
+
+GKE = "cloud.google.com/gke-accelerator"
+TPU = "cloud.google.com/gke-tpu-accelerator: tpu-v4-podslice"
+TOPOLOGY = "cloud.google.com/gke-tpu-topology: 2x2x2"
+MACHINE = "node.kubernetes.io/instance-type"
+SPOT = "cloud.google.com/gke-spot: 'true'"
+
+
+@pytest.mark.parametrize(
+    ("parts", "line", "words"),
+    [
+        (
+            {"selector": SPOT, "fields": "labels:\n  ray.io/market-type: on-demand"},
+            17,
+            f"the label ray.io/market-type: on-demand contradicts {SPOT.replace(chr(39), '')} in line 22",
+        ),
+        (
+            {"selector": f"{SPOT}, karpenter.sh/capacity-type: on-demand"},
+            20,
+            "it selects cloud.google.com/gke-spot: true and karpenter.sh/capacity-type: on-demand; no node is both",
+        ),
+        (
+            {
+                "fields": "labels:\n  ray.io/availability-zone: us-east1-c",
+                "selector": "topology.kubernetes.io/zone: us-east1-b",
+            },
+            17,
+            "the label ray.io/availability-zone: us-east1-c contradicts limits and selectors, which make it us-east1-b",
+        ),
+        ({"params": "{num-gpus: '1'}"}, 15, "GPU: 1 is promised, and the container's limits have no device for it"),
+        (
+            {"fields": "resources:\n  neuron_cores: '2'"},
+            17,
+            "neuron_cores: 2 is promised, and the container's limits have no device for it",
+        ),
+        (
+            {"limits": "nvidia.com/gpu: 1", "params": "{num-gpus: '2'}"},
+            15,
+            "GPU: 2 is promised, and the limits have nvidia.com/gpu: 1 only",
+        ),
+        (
+            {"limits": "nvidia.com/gpu: 2", "requests": "nvidia.com/gpu: 1"},
+            25,
+            "requests has nvidia.com/gpu: 1 and limits 2; for devices they must be equal",
+        ),
+        (
+            {"requests": "nvidia.com/gpu: 1"},
+            25,
+            "requests has nvidia.com/gpu: 1 and limits has none; Kubernetes wants the limit",
+        ),
+        (
+            {"limits": "nvidia.com/gpu: 500m"},
+            24,
+            "the limit nvidia.com/gpu: 500m is no whole number, and devices are whole",
+        ),
+        (
+            {"limits": "google.com/tpu: 4", "selector": TPU},
+            20,
+            "it selects by cloud.google.com/gke-tpu-accelerator and not by cloud.google.com/gke-tpu-topology",
+        ),
+        (
+            {"limits": "google.com/tpu: 4", "selector": TOPOLOGY},
+            20,
+            "it selects by cloud.google.com/gke-tpu-topology and not by cloud.google.com/gke-tpu-accelerator",
+        ),
+        (
+            {"limits": "google.com/tpu: 4", "selector": f"{TPU}, {TOPOLOGY}"},
+            24,
+            "google.com/tpu: 4 with numOfHosts: 1 is 4 chips, and topology 2x2x2 has 8; write numOfHosts: 2",
+        ),
+        (
+            {"limits": "google.com/tpu: 4", "selector": f"{TPU}, {TOPOLOGY.replace('2x2x2', '3x3')}"},
+            20,
+            "TPU topology '3x3' of V4 is not one that Google has; it has 2x2x1, 2x2x2, 2x2x4, 2x4x4, 4x4x4, 4x4x8,",
+        ),
+        (
+            {"selector": f"{TPU}, {TOPOLOGY}"},
+            20,
+            "it selects TPU nodes, and the container's limits have no google.com/tpu",
+        ),
+        (
+            {
+                "limits": "google.com/tpu: 4",
+                "selector": f"{TPU}, {TOPOLOGY}",
+                "fields": "numOfHosts: 2\nresources:\n  TPU-v4-16-head: '1'",
+            },
+            18,
+            "TPU-v4-16-head reaches each of 2 hosts; leave it out, Ray adds it for host 0",
+        ),
+        (
+            {
+                "limits": "google.com/tpu: 4",
+                "selector": f"{TPU}, {TOPOLOGY}",
+                "fields": "numOfHosts: 2\nlabels: {ray.io/tpu-worker-id: '0'}",
+            },
+            17,
+            "the label ray.io/tpu-worker-id reaches each of 2 hosts; leave it out, each detects its own",
+        ),
+        (
+            {"params": "{num-cpus: '4'}", "fields": "resources: {CPU: '4'}"},
+            15,
+            "rayStartParams has num-cpus beside the group's `resources`, which KubeRay refuses",
+        ),
+        (
+            {"params": "{labels: 'a=b'}"},
+            15,
+            "rayStartParams.labels is refused by KubeRay 1.5, and Ray's autoscaler does not read it",
+        ),
+        ({"params": "{labels: 'a'}"}, 15, "rayStartParams.labels is a, and Ray reads KEY=VALUE,KEY=VALUE there"),
+        (
+            {"params": "{resources: 'a: 1'}"},
+            15,
+            "rayStartParams.resources is a: 1, and Ray reads quoted JSON of whole numbers there",
+        ),
+        (
+            {"fields": "resources: {cpu: '0'}"},
+            16,
+            "resources.cpu: Ray's autoscaler takes it for a resource of that name; write CPU",
+        ),
+        (
+            {
+                "limits": "nvidia.com/gpu: 1",
+                "selector": f"{GKE}: nvidia-l4",
+                "fields": "labels:\n  ray.io/accelerator-type: T4",
+            },
+            17,
+            "the label ray.io/accelerator-type: T4 contradicts limits and selectors, which make it L4",
+        ),
+        (
+            {
+                "limits": "nvidia.com/gpu: 1",
+                "selector": f"{GKE}: nvidia-l4",
+                "fields": "resources: {'accelerator_type:T4': '1'}",
+            },
+            16,
+            "accelerator_type:T4 is promised, and the selectors name L4",
+        ),
+        (
+            {"limits": "nvidia.com/gpu: 1", "selector": f"{GKE}: nvidia-l44"},
+            20,
+            f"{GKE}: nvidia-l44 is no accelerator that the catalog knows; nearest: nvidia-l4,",
+        ),
+        (
+            {"limits": "nvidia.com/gpu: 1", "selector": f"{MACHINE}: trn1.32xlarge"},
+            20,
+            f"{MACHINE}: trn1.32xlarge has no nvidia device, and the limits ask for nvidia.com/gpu: 1; no node",
+        ),
+        (
+            {"limits": "nvidia.com/gpu: 8", "selector": f"{MACHINE}: p4d.24xlrge"},
+            20,
+            f"{MACHINE}: p4d.24xlrge is no machine type that the catalog knows; nearest: p4d.24xlarge",
+        ),
+        (
+            {"limits": "nvidia.com/gpu: 8", "selector": f"{MACHINE}: g5.xlarge"},
+            20,
+            f"{MACHINE}: g5.xlarge has 1 nvidia device, and the limits ask for nvidia.com/gpu: 8; no node",
+        ),
+        (
+            {"limits": "nvidia.com/gpu: 1", "selector": f"{MACHINE}: g2-standard-8, {GKE}: nvidia-tesla-t4"},
+            20,
+            f"{MACHINE}: g2-standard-8 has another accelerator than the one selected beside it",
+        ),
+        (
+            {"limits": "nvidia.com/gpu: 1", "selector": f"nvidia.com/gpu.product: Tesla-T4, {GKE}: nvidia-l4"},
+            20,
+            f"{GKE}: nvidia-l4 contradicts nvidia.com/gpu.product: Tesla-T4: no accelerator is both",
+        ),
+        (
+            {"limits": "nvidia.com/gpu: 1", "selector": "amd.com/gpu.device-id: 74a1"},
+            20,
+            "amd.com/gpu.device-id: 74a1 selects amd, and nvidia.com/gpu are devices of nvidia",
+        ),
+    ],
+)
+def test_each_contradiction_is_found_with_its_line(parts: dict[str, str], line: int, words: str) -> None:
+    text = manifest(**parts)
+    (first,) = found(text)
+    assert first[1].startswith(words)
+    assert first[0] == line, text.splitlines()[first[0] - 1]
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {},
+        {"limits": "nvidia.com/gpu: 1"},
+        {"limits": "nvidia.com/gpu: 0"},
+        {"limits": "nvidia.com/gpu: '8'", "requests": "cpu: 8, nvidia.com/gpu: 8", "params": "{num-gpus: '4'}"},
+        {"limits": "nvidia.com/gpu: 8", "params": "{num-gpus: '0', num-cpus: '0'}"},
+        {"limits": "nvidia.com/gpu: 1", "selector": f"{MACHINE}: Standard_NC24ads_A100_v4"},
+        {"limits": "nvidia.com/gpu: 1", "selector": f"{SPOT}, cloud.google.com/gke-provisioning: spot"},
+        {"limits": "google.com/tpu: 4", "selector": f"{TPU}, {TOPOLOGY}", "fields": "numOfHosts: 2"},
+        {"limits": "aws.amazon.com/neuron: 1", "fields": "resources: {neuron_cores: '2'}"},
+        {"selector": SPOT, "fields": "labels: {ray.io/market-type: spot, team: a}"},
+        {"params": r"""{resources: '"{\"a\": 1}"'}"""},
+        {
+            "limits": "nvidia.com/gpu: 1",
+            "selector": f"{GKE}: nvidia-a100-80gb",
+            "fields": "labels: {ray.io/accelerator-type: A100-80G}\nresources: {'accelerator_type:A100-80G': '1'}",
+        },
+    ],
+)
+def test_what_does_not_contradict_itself_is_not_found(parts: dict[str, str]) -> None:
+    assert found(manifest(**parts)) == []
+
+
+L4 = f"{GKE}: nvidia-l4"
+LIMITS = "limits: {cpu: 8, memory: 32Gi}"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (
+            manifest().replace(LIMITS, "limits: lots"),
+            24,
+            "the container's limits: lots is no mapping; write NAME: VALUE",
+        ),
+        (manifest().replace(LIMITS, "limits: [cpu]"), 24, "the container's limits: a list is no mapping"),
+        (manifest().replace(LIMITS, "limits: {cpu: lots}"), 24, "the limit cpu: lots is no quantity, such as 4, 500m"),
+        (manifest(requests="memory: {a: 1}"), 25, "the request memory: a mapping is no quantity"),
+        (manifest(limits="nvidia.com/gpu: lots", selector=L4), 24, "the limit nvidia.com/gpu: lots is no whole number"),
+        (manifest(limits="nvidia.com/gpu: -1", selector=L4), 24, "the limit nvidia.com/gpu: -1 is no whole number"),
+        (manifest(limits="nvidia.com/gpu: 500m", selector=L4), 24, "the limit nvidia.com/gpu: 500m is no whole number"),
+        (manifest(fields="numOfHosts: two"), 16, "numOfHosts: two is no whole number of 1 or more"),
+        (manifest(fields="numOfHosts: 0"), 16, "numOfHosts: 0 is no whole number of 1 or more"),
+        (manifest(fields="replicas: many"), 16, "replicas: many is no whole number of 0 or more"),
+        (manifest(fields=f"replicas: {'9' * 5000}"), 16, "replicas: 999"),
+        (
+            manifest().replace("minReplicas: 0", "minReplicas: -1"),
+            16,
+            "minReplicas: -1 is no whole number of 0 or more",
+        ),
+        (
+            manifest().replace("maxReplicas: 2", 'maxReplicas: "2"'),
+            17,
+            'maxReplicas: "2" is no whole number of 0 or more; l',
+        ),
+        (manifest(fields="labels: lots"), 16, "labels: lots is no mapping"),
+        (manifest(params="lots"), 15, "rayStartParams: lots is no mapping"),
+        (manifest(selector=L4).replace(f"{{{L4}}}", "lots"), 20, "nodeSelector: lots is no mapping"),
+    ],
+)
+def test_what_kubernetes_would_not_read_is_found_and_a_fill_refuses_it_with_the_same_sentence(
+    text: str, line: int, words: str
+) -> None:
+    ((at, said),) = found(text)
+    assert said.startswith(words)
+    assert at == line
+    with pytest.raises(ClusterConfigError) as refused:
+        filled(text)
+    assert str(refused.value) == f"demo.yaml:{line}: RayCluster demo, group workers: {said}"
+
+
+def test_numbers_and_quantities_of_every_kind_are_taken() -> None:
+    fields = "numOfHosts: 1\nreplicas: 0\nidleTimeoutSeconds: 60"
+    text = manifest(limits="a: 0.5, b: 1e3, c: 100m, d: '2', e: 1.5Gi, f: null", fields=fields)
+    assert found(text.replace("maxReplicas: 2", "maxReplicas: 2147483647")) == []
+
+
+TPUS = f"{TPU}, {TOPOLOGY}"
+
+
+@pytest.mark.parametrize(
+    ("parts", "line", "said"),
+    [
+        (
+            {"limits": "nvidia.com/gpu: 8", "selector": f"{MACHINE}: g5.xlarge"},
+            20,
+            (
+                f"{MACHINE}: g5.xlarge has 1 nvidia device, and the limits ask for nvidia.com/gpu: 8; no node has "
+                "both; nothing is promised for its devices"
+            ),
+        ),
+        (
+            {"limits": "nvidia.com/gpu: 1", "selector": f"{GKE}: nvidia-l44"},
+            20,
+            (
+                f"{GKE}: nvidia-l44 is no accelerator that the catalog knows; nearest: nvidia-l4, nvidia-l4-vws, "
+                "nvidia-tesla-t4; nothing is promised for its devices"
+            ),
+        ),
+        (
+            {"limits": "google.com/tpu: 4", "selector": TOPOLOGY},
+            20,
+            (
+                "it selects by cloud.google.com/gke-tpu-topology and not by cloud.google.com/gke-tpu-accelerator; GKE "
+                "and Ray need both"
+            ),
+        ),
+        ({"selector": TPUS}, 20, "it selects TPU nodes, and the container's limits have no google.com/tpu"),
+        (
+            {"params": "{labels: 'a'}"},
+            15,
+            "left alone: rayStartParams.labels is a, and Ray reads KEY=VALUE,KEY=VALUE there",
+        ),
+        (
+            {"limits": "nvidia.com/gpu: 1, google.com/tpu: 4", "selector": TPUS},
+            14,
+            (
+                "its limits have nvidia.com/gpu and google.com/tpu; a Ray node has one kind of accelerator, so nothing "
+                "is promised for them"
+            ),
+        ),
+    ],
+)
+def test_a_fill_says_each_mistake_once_and_where_it_is(parts: dict[str, str], line: int, said: str) -> None:
+    assert filled(manifest(**parts)).notes == (f"demo.yaml:{line}: RayCluster demo, group workers: {said}",)

@@ -1,0 +1,73 @@
+"""For ten cluster files the plan is what real Ray then launches, on a local cloud; and what stays pending, does."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from accel_scaling.fill.fill import catalog_of
+from accel_scaling.plan.run import Words, planned
+from accel_scaling.testing.hosts.settings import Kind
+from accel_scaling.testing.rehearse.clouds import cloud_of
+from tests.support.cluster import cluster
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+
+PLANS = sorted((Path(__file__).parents[1] / "data" / "plans").glob("*.yaml"))
+
+PROGRAM = (Path(__file__).parents[1] / "programs" / "cluster_plan.py").read_text(encoding="utf-8")
+
+# The head's autoscaler looks each second; machines boot for longer than the test lasts.
+HASTE = {
+    "head_start_ray_commands": [
+        "ray stop",
+        (
+            "AUTOSCALER_UPDATE_INTERVAL_S=1 ray start --head --port=6379 --object-manager-port=8076 "
+            "--include-log-monitor=false --autoscaling-config=~/ray_bootstrap_config.yaml"
+        ),
+    ],
+    "worker_start_ray_commands": ["ray stop", "sleep 120; ray start --address=$RAY_HEAD_IP:6379"],
+    "upscaling_speed": 100,
+}
+
+
+def test_there_are_ten() -> None:
+    assert len(PLANS) == 10
+
+
+@pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
+def test_what_is_launched_is_what_was_planned(path: Path) -> None:
+    first, config = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    config |= HASTE
+    words = Words(first.get("demands", ()), first.get("gangs", ()), first.get("labels", ()))
+    _, answer = planned(config, catalog_of(config), words)
+    assert answer.launch == first["launches"], "what a reader of the file expects"
+    with cluster(config, kind=Kind.PROCESSES) as one:
+        up = one.ray("up", "-y", "--no-config-cache", str(one.path))
+        assert up.returncode == 0, up.stdout[-3000:]
+        told: dict[str, Any] = one._said("-c", PROGRAM, json.dumps(first["asked"]))
+        head = config["head_node_type"]
+        assert Counter(told["nodes"]) - Counter({head: 1}) == answer.launch
+        pending = sum(each.count for each in answer.pending if not each.strategy)
+        assert told["infeasible"] == pending
+        assert told["infeasible_groups"] == sum(each.count for each in answer.pending if each.strategy)
+        cloud = cloud_of(config)
+        names = {name: cloud.machine_name(of["node_config"]) for name, of in config["available_node_types"].items()}
+        expected: Counter[str] = Counter({names[head]: 1})
+        for name, count in answer.launch.items():
+            expected[names[name]] += count
+        one.wait("all machines that were asked for", lambda: launched(one) == expected, 90)
+
+
+def launched(one: Any) -> Counter[str]:
+    """The machines that the cloud was asked for and gave, by their type."""
+    found: Counter[str] = Counter()
+    for event in one.local.events():
+        if event.kind.value == "asked":
+            found[event.instance_type] += event.granted
+    return found

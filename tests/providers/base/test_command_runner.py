@@ -1,0 +1,100 @@
+"""What a start command that failed means: a machine that is refused, one of which nothing is known, a broken line."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import click
+import pytest
+from ray.autoscaler._private.command_runner import ProcessRunnerError
+
+from accel_scaling.boot.node_commands import confirmed
+from accel_scaling.providers.base.command_runner import NodeRefusedError, RefusingCommandRunner
+from accel_scaling.quarantine.messages import NO_VERDICT
+
+SILENT = "`ray start` ended with 3 before its boot check came to a verdict; the autoscaler's log has its output"
+
+
+class Node:
+    """A node whose commands fail with this exit code, as Ray's runner says it, and which has this verdict file."""
+
+    def __init__(self, verdict: str | None, *, login_shells: bool, code: int = 3) -> None:
+        self.verdict, self.login_shells, self.code = verdict, login_shells, code
+
+    def run(self, cmd: str, **_: Any) -> bytes:
+        if cmd.startswith("cat ") and self.verdict is not None:
+            return f"motd of a login shell\r\n{self.verdict}\r\n".encode()
+        if not self.login_shells:
+            raise ProcessRunnerError("Command failed", "ssh_command_failed", code=self.code, command=cmd)
+        try:
+            subprocess.run(["sh", "-c", f"exit {self.code}"], check=True)
+        except subprocess.CalledProcessError:
+            raise click.ClickException("SSH command failed.") from None
+        raise AssertionError("unreachable: it fails")
+
+
+@pytest.fixture(name="told")
+def told_fixture() -> list[tuple[str, str]]:
+    return []
+
+
+def runner_on(node: Node, told: list[tuple[str, str]], *, gives_up: bool = True) -> RefusingCommandRunner:
+    def refused(word: str, sentence: str) -> bool:
+        told.append((word, sentence))
+        return gives_up
+
+    return RefusingCommandRunner(node, refused, lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "refused"),
+    [
+        (
+            '{"verdict": "DriverMissing", "message": "no driver", "joins": false}',
+            [("DriverMissing", "DriverMissing: no driver")],
+        ),
+        ('{"verdict": "Confirmed", "message": "fine", "joins": true}', []),
+        ("{torn", [(NO_VERDICT, f"{NO_VERDICT}: {SILENT}")]),
+        ("", [(NO_VERDICT, f"{NO_VERDICT}: {SILENT}")]),
+        (None, []),  # the node does not answer: the line is broken
+    ],
+)
+@pytest.mark.parametrize("login_shells", [True, False])
+def test_a_failed_start_gives_a_machine_up_unless_it_was_confirmed_or_cannot_be_asked(
+    verdict: str | None, refused: list[tuple[str, str]], login_shells: bool, told: list[tuple[str, str]]
+) -> None:
+    runner = runner_on(Node(verdict, login_shells=login_shells), told)
+    rays = click.ClickException if login_shells else ProcessRunnerError
+    with pytest.raises(NodeRefusedError if refused else rays):
+        runner.run(confirmed("ray start --address=x"))
+    with pytest.raises(rays):
+        runner.run("pip install x")
+    assert told == refused
+
+
+@pytest.mark.parametrize("login_shells", [True, False])
+def test_a_connection_that_broke_during_the_start_says_nothing_about_the_machine(
+    login_shells: bool, told: list[tuple[str, str]]
+) -> None:
+    with pytest.raises((click.ClickException, ProcessRunnerError)) as error:
+        runner_on(Node("", login_shells=login_shells, code=255), told).run(confirmed("ray start"))
+    assert not isinstance(error.value, NodeRefusedError)
+    assert told == []
+
+
+def test_where_the_provider_does_not_give_it_up_rays_own_error_is_seen(told: list[tuple[str, str]]) -> None:
+    with pytest.raises(ProcessRunnerError):
+        runner_on(Node("", login_shells=False), told, gives_up=False).run(confirmed("ray start --head"))
+    assert [word for word, _ in told] == [NO_VERDICT]
+
+
+def test_rays_runner_lets_the_exit_code_be_seen() -> None:
+    import inspect
+
+    from ray.autoscaler._private.command_runner import SSHCommandRunner
+
+    source = inspect.getsource(SSHCommandRunner._run_helper)
+    handler = source.partition("except subprocess.CalledProcessError")[2]
+    assert "raise click.ClickException" in handler, "refusing.py finds no exit code: a broken line is a strike"
+    assert "code=e.returncode" in handler

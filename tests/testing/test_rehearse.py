@@ -1,0 +1,175 @@
+"""`accel-scaling rehearse` as a user runs it: each example, an ordinary account, Ctrl-C, and bad input."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from accel_scaling.cli.main import main
+from accel_scaling.testing.hosts.faults import Faults, fewer
+from accel_scaling.testing.rehearse.faults_option import FaultSource
+from accel_scaling.testing.rehearse.timeline import Timeline
+from tests.support.rehearsal import REHEARSE, ROOT, environment, left_behind
+
+NOBODY = 65534
+NO_CAPABILITIES = ("--inh-caps=-all", "--bounding-set=-all", "--no-new-privs")
+
+cluster = [pytest.mark.cluster, pytest.mark.timeout(400)]
+
+
+# Each example, the accelerator types of its tasks, and what else is asked of its rehearsal. aws-gpu and gcp-gpu run as
+# an ordinary user.
+EXAMPLES = {
+    "aws-mixed": (("T4", "A10G", "A100-80G"), []),
+    "aws-trainium": (("Trainium", "Trainium2"), []),
+    "gcp-a3-multizone": (("H100",), ["--fault", "no-capacity:a3-highgpu-8g@us-central1-a"]),
+    "gcp-tpu-v5e": (("TPU-V5LITEPOD",), ["--hosts", "processes"]),
+    "gcp-tpu-v4-pod": (("TPU-V4",), []),
+}
+
+
+def test_every_example_is_rehearsed_here_or_in_another_test() -> None:
+    there = {path.stem for path in (ROOT / "example_clusters").glob("*.yaml")}
+    assert there == {*EXAMPLES, "aws-gpu", "gcp-gpu", "aws-ferrum"}  # the last in tests/loop/test_plugin.py
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.cluster
+@pytest.mark.timeout(400)
+def test_each_example_runs_a_task_on_every_accelerator_type_of_its_file(example: str, scratch: Path) -> None:
+    types, options = EXAMPLES[example]
+    done = subprocess.run(
+        [*REHEARSE, ROOT / "example_clusters" / f"{example}.yaml", *options],
+        capture_output=True, text=True, env=environment(scratch), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in types:
+        assert f"running    accelerator_type={name!r} on " in done.stdout
+    assert "never joined" not in done.stdout
+    if options[:1] == ["--fault"]:
+        assert "failed     1 x a3-highgpu-8g for h100: ZONE_RESOURCE_POOL_EXHAUSTED" in done.stdout
+    assert left_behind(scratch) == []
+
+
+@pytest.mark.parametrize(("example", "types"), [("aws-gpu", ["T4", "A10G"]), ("gcp-gpu", ["L4", "T4"])])
+@pytest.mark.cluster
+@pytest.mark.timeout(400)
+def test_an_ordinary_user_without_any_capability_can_rehearse(example: str, types: list[str], scratch: Path) -> None:
+    prefix = ["setpriv", *NO_CAPABILITIES] if shutil.which("setpriv") else []
+    if os.geteuid() == 0 and os.access(sys.executable, os.X_OK) and readable_by_others(ROOT):
+        prefix += [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    done = subprocess.run(
+        [*prefix, *REHEARSE, ROOT / "example_clusters" / f"{example}.yaml"],
+        capture_output=True, text=True, env=environment(scratch), check=False, cwd="/",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "hosts: plain processes on loopback addresses: " in done.stdout
+    for name in types:
+        assert f"running    accelerator_type={name!r} on " in done.stdout
+    assert left_behind(scratch) == []
+
+
+def readable_by_others(path: Path) -> bool:
+    """Whether an ordinary account can reach this folder and the interpreter."""
+    folders = [*path.parents, path, *Path(sys.executable).resolve().parents, *Path(sys.executable).parents]
+    return all(folder.stat().st_mode & 0o005 == 0o005 for folder in folders)
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(
+    ("hosts", "end"), [("processes", signal.SIGINT), ("isolated", signal.SIGINT), ("processes", signal.SIGTERM)]
+)
+def test_ctrl_c_and_a_ci_systems_end_leave_nothing_behind(hosts: str, end: signal.Signals, scratch: Path) -> None:
+    if hosts == "isolated" and os.geteuid() != 0:
+        pytest.skip("isolated hosts need root")
+    process = subprocess.Popen(
+        [*REHEARSE, ROOT / "example_clusters" / "aws-gpu.yaml", "--hosts", hosts],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(scratch),
+        start_new_session=True,
+        # A runner in the background may have had it ignored; a terminal has not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
+    )  # fmt: skip
+    said = []
+    for line in process.stdout or ():
+        said.append(line)
+        if " confirmed " in line:  # the head's Ray is starting: the worst moment
+            if end == signal.SIGINT:
+                os.killpg(process.pid, end)  # as a terminal does
+            else:
+                process.send_signal(end)
+            break
+    rest, _ = process.communicate(timeout=90)
+    assert process.returncode == 130, "".join(said) + rest
+    assert "Traceback" not in rest
+    deadline = time.monotonic() + 20
+    while left_behind(scratch) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert left_behind(scratch) == []
+    assert [entry.name for entry in scratch.iterdir() if entry.name.startswith("accel-")] == []
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(400)
+def test_a_command_runs_on_the_head_and_its_exit_code_is_the_rehearsals(scratch: Path) -> None:
+    done = subprocess.run(
+        [*REHEARSE, ROOT / "example_clusters" / "aws-gpu.yaml", "--hosts", "processes", "--",
+         "python3", "-c", "import ray; ray.init('auto'); print('nodes:', len(ray.nodes())); raise SystemExit(7)"],
+        capture_output=True, text=True, env=environment(scratch), check=False,
+    )  # fmt: skip
+    assert "nodes: 1" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 7
+
+
+def test_a_file_without_a_region_is_refused_in_one_sentence(
+    examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text((examples / "aws-gpu.yaml").read_text().replace("  region: us-west-2\n", ""))
+    assert main(["rehearse", str(path)]) == 2
+    assert capsys.readouterr().err.startswith("accel-scaling: provider.region is missing")
+
+
+def test_faults_in_a_file_are_read_again_when_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "faults.txt"
+    path.write_text("# sold out\nno-capacity:g5.xlarge\n")
+    source = FaultSource(["fewer:p4d.24xlarge=7"], path)
+    assert source.now == Faults(frozenset({"g5.xlarge"}), {}, {"p4d.24xlarge": fewer(7)})
+    assert not source.changed()
+    path.write_text("capacity:g5.xlarge=2\n")
+    assert source.changed()
+    assert source.now == Faults(frozenset(), {"g5.xlarge": 2}, {"p4d.24xlarge": fewer(7)})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere.yaml"], "nowhere.yaml does not exist"),
+        (["{aws-gpu}", "--fault", "nonsense:g5.xlarge"], "--fault nonsense:g5.xlarge: expected WORD:TYPE"),
+        (["{aws-gpu}", "--fault", "fewer:g5.xlarge"], "--fault fewer:g5.xlarge: expected a whole number after `=`"),
+        (["{aws-gpu}", "--fault", "other:g5.xlarge"], "--fault other:g5.xlarge: say what the driver names"),
+        (["{aws-gpu}", "--faults", "nowhere.txt"], "--faults nowhere.txt cannot be read"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_starts(
+    arguments: list[str], sentence: str, examples: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [word.replace("{aws-gpu}", str(examples / "aws-gpu.yaml")) for word in arguments]
+    assert main(["rehearse", *words]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_a_machine_that_is_up_and_was_not_refused_is_waited_for_until_it_announces_something() -> None:
+    timeline = Timeline(0.0, io.StringIO())
+    joined, silent, refused, gone = (timeline.machine(name, "ct4p-hightpu-4t") for name in "abcd")
+    joined.resources = {"TPU": 4}
+    refused.refused, gone.gone_s = True, 3.0
+    assert [machine.instance_id for machine in timeline.coming()] == [silent.instance_id]
