@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import csv
-import functools
 import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from accel_scaling.errors import CatalogFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 T = TypeVar("T")
 
-SHIPPED_FOLDER = Path(__file__).parent.parent / "catalogs"
 CHIPS_FILE = "accelerators.yaml"
 CORRECTIONS = "_corrections"
 REFRESH_FOLDER = "refresh"  # below ~/.accel_scaling
@@ -66,12 +64,6 @@ def refusal(path: Path, problems: list[Problem]) -> CatalogFileError:
     first = describe(path, min(problems))
     more = len(problems) - 1
     return CatalogFileError(first + (f" (and {more} more: `accel-scaling catalog check {path}`)" if more else ""))
-
-
-@functools.cache
-def known_clouds() -> tuple[str, ...]:
-    """Every cloud that rows ship for: ``<cloud>.csv`` in the shipped folder."""
-    return tuple(sorted(path.stem for path in SHIPPED_FOLDER.glob("*.csv") if "_" not in path.name))
 
 
 def describe(path: Path, problem: Problem) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.files import SHIPPED_FOLDER
+from accel_scaling.clouds import SHIPPED_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

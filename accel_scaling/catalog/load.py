@@ -20,13 +20,14 @@ import zlib
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.chips import chips_on_demand, parse_chips
-from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, SHIPPED_FOLDER, Source, known_clouds, read
+from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, Source, read
 from accel_scaling.catalog.lazy import OnDemand
 from accel_scaling.catalog.lookup import Catalog
 from accel_scaling.catalog.machine_types import parse_rows
 from accel_scaling.catalog.offerings import STEM, is_places, parse_places
 from accel_scaling.catalog.table import KUBERAY_FILES, NODE_FILES, RULE_FILES, shipped_rules
 from accel_scaling.catalog.user_files import chips_beside, refreshed_files, user_catalog_files, user_chip_files
+from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.families.plugins import loaded
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ __all__ = [
     "Catalog",
     "chips_beside",
     "chips_here",
-    "known_clouds",
     "load_catalog",
     "merged_chips",
     "shipped_catalog",

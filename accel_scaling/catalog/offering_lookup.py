@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from accel_scaling.catalog.offerings import WHOLE, family_of
+from accel_scaling.catalog.offerings import WHOLE
+from accel_scaling.clouds import known_clouds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -123,7 +124,7 @@ class Offered:
             private: only the user's own catalog has it: what the cloud's own files say of its family, or list of a
                 region, does not mean it.
         """
-        family = family_of(self._cloud, name) or name
+        family = known_clouds()[self._cloud].machine_family(name) or name
         found: dict[str, Row] = {}
         listed: dict[str, Row] = {}
         for label, regions in self._layers:

@@ -19,6 +19,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from accel_scaling.catalog.files import Problem, Source, csv_records
+from accel_scaling.clouds import cloud_of_region, known_clouds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -31,11 +32,8 @@ STEM = "places"
 WHOLE = "*"
 NOWHERE = "-"
 
-# us-west-2 and us-gov-west-1 are AWS's; us-west2 and northamerica-northeast1 are Google's.
-_REGIONS = {"aws": re.compile(r"[a-z]+(?:-[a-z]+)+-[0-9]+"), "gcp": re.compile(r"[a-z]+-[a-z]+[0-9]+")}
 _TYPES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _ZONES = re.compile(r"-|[a-z0-9]+(?:-[a-z0-9]+)*(?: [a-z0-9]+(?:-[a-z0-9]+)*)*|")
-_FAMILY_OF_GCP = re.compile(r"(?!nvidia-)([a-z0-9]+-[a-z]+)-[0-9].*")
 
 
 class Place(NamedTuple):
@@ -59,35 +57,6 @@ class Place(NamedTuple):
 def is_places(path: Path) -> bool:
     """Return whether a file has the name of a places file: ``aws_places.csv``, ``places.csv``."""
     return path.suffix.lower() == ".csv" and path.stem.rpartition("_")[2] == STEM
-
-
-def family_of(cloud: str, name: str) -> str | None:
-    """Return the family that a row may name instead of this machine type; None where there is none.
-
-    On AWS what stands before the dot (``g5`` of ``g5.xlarge``), on Google Cloud the first two words
-    (``a2-highgpu`` of ``a2-highgpu-1g``).
-    """
-    if cloud == "aws":
-        return name.partition(".")[0] if "." in name else None
-    found = _FAMILY_OF_GCP.fullmatch(name)
-    return found[1] if found else None
-
-
-def short_zone(cloud: str, region: str, zone: str) -> str:
-    """Return how a places file names a zone.
-
-    Args:
-        cloud: ``aws`` or ``gcp``.
-        region: where the zone is.
-        zone: on AWS the zone's id (``use1-az4`` becomes ``az4``), as its name means another zone in each account; on
-            Google Cloud its name (``us-central1-a`` becomes ``a``).
-    """
-    return zone.partition("-")[2] if cloud == "aws" else zone.removeprefix(f"{region}-")
-
-
-def cloud_of_region(region: str) -> str | None:
-    """Return the cloud whose regions are written like this one; None for no cloud's."""
-    return next((cloud for cloud, form in _REGIONS.items() if form.fullmatch(region)), None)
 
 
 def parse_places(source: Source) -> tuple[list[Place], list[Problem]]:
@@ -135,7 +104,7 @@ def places_of_region(
     every = tuple(sorted({*zones, *(zone for each in offered.values() for zone in each)}))
     families: dict[str, list[str]] = {}
     for name in {*known, *offered}:
-        families.setdefault(family_of(cloud, name) or name, []).append(name)
+        families.setdefault(known_clouds()[cloud].machine_family(name) or name, []).append(name)
     rows = [Place(cloud, region, WHOLE, every or None, source)]
     for family, names in sorted(families.items()):
         where = {name: _where(offered.get(name), every) for name in names}
@@ -179,18 +148,21 @@ class _Seen(NamedTuple):
             self.types.add(types)
         if where not in self.zones:
             if not _ZONES.fullmatch(where):
-                return f"zones is {where}; expected words such as az1 az2 (aws) or a b (gcp), - for none, or nothing"
+                examples = " or ".join(f"{cloud.zone_example} ({cloud.name})" for cloud in known_clouds().values())
+                return f"zones is {where}; expected words such as {examples}, - for none, or nothing"
             self.zones[where] = tuple(where.split())
         return None if region in self.clouds else self._wrong_region(region)
 
     def _wrong_region(self, region: str) -> str | None:
         cloud = cloud_of_region(region)
-        named = next((each for each in _REGIONS if self.source.path.name.startswith(each)), cloud)
+        named = next((name for name in known_clouds() if self.source.path.name.startswith(name)), cloud)
         if cloud is not None and cloud == named:
             self.clouds[region] = cloud
             return None
-        form = {"aws": "us-west-2", "gcp": "us-west2"}.get(named or "", "us-west-2 or us-west2")
-        return f"region is {region or 'empty'}; expected a region of {named or 'aws or gcp'}, such as {form}"
+        known = known_clouds()
+        meant = [known[named]] if named else list(known.values())
+        names, forms = (" or ".join(words) for words in ((c.name for c in meant), (c.region_example for c in meant)))
+        return f"region is {region or 'empty'}; expected a region of {names}, such as {forms}"
 
 
 def _where(zones: Collection[str] | None, every: tuple[str, ...]) -> Zones:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from accel_scaling.catalog.files import SHIPPED_FOLDER, Problem, Source, csv_records, read
+from accel_scaling.catalog.files import Problem, Source, csv_records, read
 from accel_scaling.catalog.suggest import hint
+from accel_scaling.clouds import SHIPPED_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -12,7 +12,6 @@ from accel_scaling.catalog.files import (
     CHIPS_FILE,
     CORRECTIONS,
     REFRESH_FOLDER,
-    SHIPPED_FOLDER,
     Problem,
     Source,
     describe,
@@ -20,7 +19,7 @@ from accel_scaling.catalog.files import (
 )
 from accel_scaling.catalog.guest_accelerators import ATTACH_FILE, api_names, parse_attach_rules
 from accel_scaling.catalog.kubernetes import parse_kuberay
-from accel_scaling.catalog.load import known_clouds, shipped_catalog, shipped_sources
+from accel_scaling.catalog.load import shipped_catalog, shipped_sources
 from accel_scaling.catalog.machine_types import parse_rows
 from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.node_images import NO_ACCELERATOR, Needs, parse_boot_disks, parse_families, parse_images
@@ -41,6 +40,7 @@ from accel_scaling.catalog_lint.chips import CHIPS
 from accel_scaling.catalog_lint.machines import ROWS, Checked
 from accel_scaling.catalog_lint.offerings import MayBeNamed, names_in, new_regions, unknown_types
 from accel_scaling.catalog_lint.tpu_slices import TPU_FILES, tpu_mistakes
+from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 from accel_scaling.families.plugins import loaded
 
@@ -191,7 +191,7 @@ def _known(
     files: Sequence[tuple[Source, Mapping[tuple[str, str], MachineType]]],
 ) -> tuple[dict[tuple[str, str], MachineType], dict[tuple[str, str], MachineType]]:
     """Return all machine types that are known, and those of them that corrections stand on."""
-    base = dict(_shipped_rows(known_clouds()))
+    base = dict(_shipped_rows(tuple(known_clouds())))
     for source, rows in files:
         if not source.path.stem.endswith(CORRECTIONS):
             base.update(rows)

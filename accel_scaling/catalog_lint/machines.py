@@ -13,9 +13,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER, SHIPPED_FOLDER
-from accel_scaling.catalog.offerings import family_of
+from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER
 from accel_scaling.catalog.schema import MIXED, UNKNOWN
+from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -187,7 +187,7 @@ ROWS: tuple[Callable[[Checked], Iterator[Wrong]], ...] = (
 
 
 def _family(row: MachineType) -> tuple[str, str]:
-    return row.cloud, family_of(row.cloud, row.name) or row.name
+    return row.cloud, known_clouds()[row.cloud].machine_family(row.name) or row.name
 
 
 def _said(row: MachineType) -> tuple[object, ...]:

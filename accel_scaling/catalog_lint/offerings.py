@@ -6,11 +6,12 @@ import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from accel_scaling.catalog.custom_machine_types import is_custom
-from accel_scaling.catalog.files import SHIPPED_FOLDER, Problem, csv_records, known_clouds, read
+from accel_scaling.catalog.files import Problem, csv_records, read
 from accel_scaling.catalog.machine_types import cloud_of_file
-from accel_scaling.catalog.offerings import STEM, WHOLE, cloud_of_region, family_of, parse_places
+from accel_scaling.catalog.offerings import STEM, WHOLE, parse_places
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.table import CLOUD
+from accel_scaling.clouds import SHIPPED_FOLDER, cloud_of_region, known_clouds
 from accel_scaling.errors import CatalogFileError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def _rows(source: Source) -> Iterator[tuple[int, str, str]]:
 
 
 def _with_families(cloud: str, names: Collection[str]) -> set[str]:
-    families = {family for name in names if (family := family_of(cloud, name))}
+    families = {family for name in names if (family := known_clouds()[cloud].machine_family(name))}
     return {*names, *families}
 
 

@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.offerings import cloud_of_region
 from accel_scaling.cli.help import add_command
+from accel_scaling.clouds import cloud_of_region
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.files import REFRESH_FOLDER
-from accel_scaling.catalog.offerings import short_zone
 from accel_scaling.catalog.suggest import hint
+from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import ClusterConfigError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def check_offered(key: str, name: str, where: Where, region: str, zones: Sequenc
     Raises:
         ClusterConfigError: names the region's zones that have it.
     """
-    if any(where.in_zone(region, short_zone("gcp", region, zone)) is not False for zone in zones):
+    if any(where.in_zone(region, known_clouds()["gcp"].short_zone(region, zone)) is not False for zone in zones):
         return
     has = ", ".join(f"{region}-{zone}" for zone in where.zones(region))
     raise ClusterConfigError(

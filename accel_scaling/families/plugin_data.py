@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.chips import parse_chips
-from accel_scaling.catalog.files import CHIPS_FILE, SHIPPED_FOLDER, Problem, Source, known_clouds, read
+from accel_scaling.catalog.files import CHIPS_FILE, Problem, Source, read
 from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.offerings import cloud_of_region
+from accel_scaling.clouds import cloud_of_region
 from accel_scaling.errors import ClusterConfigError, StarterError
 from accel_scaling.providers.aws import node_config as aws_node_config
 from accel_scaling.providers.gcp import node_config as gcp_node_config

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.files import csv_records, read
 from accel_scaling.catalog.machine_types import REQUIRED, cloud_of_file, parse_rows
+from accel_scaling.clouds import known_clouds
 from accel_scaling.refresh.match_accelerators import has
 from accel_scaling.refresh.retry import RefreshError
 
@@ -102,10 +103,10 @@ def write(path: Path, text: str) -> bool:
 
 
 def _arch_of_family(cloud: str, name: str, before: Mapping[str, MachineType]) -> str | None:
-    from accel_scaling.catalog.offerings import family_of
-
     if name in before:
         return before[name].arch
-    family = family_of(cloud, name)
-    archs = {row.arch for each, row in before.items() if family and family_of(cloud, each) == family}
+    family = known_clouds()[cloud].machine_family(name)
+    archs = {
+        row.arch for each, row in before.items() if family and known_clouds()[cloud].machine_family(each) == family
+    }
     return archs.pop() if len(archs) == 1 else None

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timeouts
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
-from accel_scaling.catalog.offerings import short_zone
 from accel_scaling.catalog.suggest import hint
+from accel_scaling.clouds import known_clouds
 from accel_scaling.providers.aws.refresh_types import LackingError, told
 from accel_scaling.refresh.parallel_calls import at_once
 from accel_scaling.refresh.records import INTERRUPTED, Answer
@@ -166,7 +166,9 @@ def _offered(client: Any, region: str, sleep: Sleep) -> dict[str, set[str]] | st
     try:
         for each in _all(client.describe_instance_type_offerings, sleep, LocationType="availability-zone-id"):
             for row in each["InstanceTypeOfferings"]:
-                found.setdefault(row["InstanceType"], set()).add(short_zone(CLOUD, region, row["Location"]))
+                found.setdefault(row["InstanceType"], set()).add(
+                    known_clouds()[CLOUD].short_zone(region, row["Location"])
+                )
     except RefusedError as error:
         return str(error)
     return found or "lists no instance type"

@@ -10,8 +10,8 @@ import click
 
 from accel_scaling import _ray
 from accel_scaling.boot import bundle, node_commands
-from accel_scaling.catalog.files import known_clouds
 from accel_scaling.catalog.user_files import travelling_files
+from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.placeholders import check_filled_in
 from accel_scaling.disk_errors import disk_sentence
 from accel_scaling.errors import AccelScalingError

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from accel_scaling import timeouts
 from accel_scaling.catalog.custom_machine_types import is_custom
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
-from accel_scaling.catalog.offerings import short_zone
 from accel_scaling.catalog.suggest import hint
+from accel_scaling.clouds import known_clouds
 from accel_scaling.providers.gcp import refresh_types as gcp_types
 from accel_scaling.refresh.progress import progress
 from accel_scaling.refresh.records import Answer
@@ -184,4 +184,4 @@ def _region(zone: str) -> str:
 
 def _offer(offered: dict[str, dict[str, set[str]]], zone: str, name: str) -> None:
     region = _region(zone)
-    offered.setdefault(region, {}).setdefault(name, set()).add(short_zone(CLOUD, region, zone))
+    offered.setdefault(region, {}).setdefault(name, set()).add(known_clouds()[CLOUD].short_zone(region, zone))

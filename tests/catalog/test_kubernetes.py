@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from accel_scaling.catalog.files import SHIPPED_FOLDER, Source
+from accel_scaling.catalog.files import Source
 from accel_scaling.catalog.kubernetes import RESOURCES_FILE, SELECTORS_FILE, parse_kuberay
 from accel_scaling.catalog.table import KUBERAY_FILES
 from accel_scaling.catalog_lint.check import check_files
+from accel_scaling.clouds import SHIPPED_FOLDER
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from accel_scaling.catalog.files import SHIPPED_FOLDER, Source
+from accel_scaling.catalog.files import Source
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.node_images import ImageKind, parse_boot_disks, parse_families, parse_images
 from accel_scaling.catalog.table import NODE_FILES
 from accel_scaling.catalog_lint.check import check_files
+from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.cluster.default_image import default_image, no_image
 from accel_scaling.cluster.docker import run_options
 from accel_scaling.cluster.node_needs import boot_disk_type, images, needs

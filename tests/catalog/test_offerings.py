@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel_scaling.catalog.files import SHIPPED_FOLDER, Source, read
+from accel_scaling.catalog.files import Source, read
 from accel_scaling.catalog.load import load_catalog, shipped_catalog
 from accel_scaling.catalog.offering_lookup import Offered
-from accel_scaling.catalog.offerings import family_of, is_places, parse_places, places_of_region, short_zone, written
+from accel_scaling.catalog.offerings import is_places, parse_places, places_of_region, written
+from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 from tests.support.catalog import HEADER
 
@@ -114,13 +115,13 @@ def test_families_stand_for_their_types_so_that_a_change_is_a_line() -> None:
     ],
 )
 def test_the_family_of_a_type(cloud: str, name: str, family: str | None) -> None:
-    assert family_of(cloud, name) == family
+    assert known_clouds()[cloud].machine_family(name) == family
 
 
 def test_zones_are_named_by_their_ends() -> None:
-    assert short_zone("aws", "us-east-1", "use1-az4") == "az4"
-    assert short_zone("aws", "us-east-1", "use1-bos1-az1") == "bos1-az1"
-    assert short_zone("gcp", "us-central1", "us-central1-ai1a") == "ai1a"
+    assert known_clouds()["aws"].short_zone("us-east-1", "use1-az4") == "az4"
+    assert known_clouds()["aws"].short_zone("us-east-1", "use1-bos1-az1") == "bos1-az1"
+    assert known_clouds()["gcp"].short_zone("us-central1", "us-central1-ai1a") == "ai1a"
 
 
 def test_files_of_places_are_told_by_their_names() -> None:

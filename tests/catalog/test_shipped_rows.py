@@ -16,8 +16,8 @@ from ray._private.accelerators.amd_gpu import amd_product_dict
 from ray._private.accelerators.nvidia_gpu import NvidiaGPUAcceleratorManager
 from ray.util import accelerators as ray_accelerators
 
-from accel_scaling.catalog.files import SHIPPED_FOLDER
 from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.testing.devices.hardware import hardware_of
 
 CATALOG = shipped_catalog()

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from ray._private.accelerators import tpu as ray_tpu
 from ray._private.accelerators.tpu import TPUAcceleratorManager
 
-from accel_scaling.catalog.files import SHIPPED_FOLDER
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.tpu_generations import generations
 from accel_scaling.catalog.tpu_slices import known_slices, slice_of_topology, slice_of_type, slices_with
 from accel_scaling.catalog.tpu_topology import is_type
 from accel_scaling.catalog_lint import machines, tpu_slices
 from accel_scaling.catalog_lint.check import check_files
+from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.errors import UnknownAcceleratorError, UnknownTpuError
 
 CATALOG = shipped_catalog()

@@ -1,6 +1,7 @@
 """`catalog check`: what must be true of every catalog file, against files with one thing wrong, and 200 mutated."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 
 from accel_scaling import _ray
 from accel_scaling.catalog import schema
-from accel_scaling.catalog.files import CHIPS_FILE, SHIPPED_FOLDER
-from accel_scaling.catalog.load import known_clouds, load_catalog, shipped_catalog
+from accel_scaling.catalog.files import CHIPS_FILE
+from accel_scaling.catalog.load import load_catalog, shipped_catalog
 from accel_scaling.catalog.product_names import ray_nvidia_type
 from accel_scaling.catalog_lint import chips as chip_invariants
 from accel_scaling.catalog_lint import machines
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.cli.main import main
+from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 from tests.support.catalog import HEADER
 
@@ -111,8 +113,10 @@ def test_a_row_that_cannot_be_is_named_with_its_line_and_column(check, name, row
 
 
 def test_a_new_clouds_file_inherits_every_invariant(check, monkeypatch):
-    for module in ("catalog_lint.check", "catalog.load"):
-        monkeypatch.setattr(f"accel_scaling.{module}.known_clouds", lambda: ("aws", "azure", "gcp"))
+    regions = re.compile("[a-z]+[0-9]*")
+    azure = dataclasses.replace(known_clouds()["gcp"], name="azure", region_form=regions)
+    with_azure = {**known_clouds(), "azure": azure}
+    monkeypatch.setattr("accel_scaling.clouds._found", lambda _folders: with_azure)
     monkeypatch.setattr("accel_scaling.catalog_lint.check.shipped_sources", _shipped)
     rows = (
         "nd-b-2,8,1000,x86_64,H100,1\nnd-a-1,2,8192,arm64,,\nnd-a-2,4,4096,x86_64,?M9,2\nnd-a-3,8,16384,arm64,,\n"

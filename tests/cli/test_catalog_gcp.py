@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from accel_scaling.catalog.files import SHIPPED_FOLDER
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cli.main import main
+from accel_scaling.clouds import SHIPPED_FOLDER
 from tests.cli.test_catalog import KEYS
 
 SLICE_KEYS = {"machine_type", "hosts", "chips", "topology", "pod_type"}

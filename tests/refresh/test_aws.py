@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.catalog.load import chips_here, load_catalog
-from accel_scaling.catalog.offerings import short_zone
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.cli.catalog_refresh import said
+from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import UnknownAcceleratorError
 from accel_scaling.providers.aws import node_config as fill_aws
 from accel_scaling.providers.aws import refresh as aws_refresh
@@ -53,7 +53,9 @@ def everything():
     for region, offerings in INSTANCE_TYPE_OFFERINGS["availability-zone-id"].items():
         answer.offered[region] = offered = {}
         for each in offerings:
-            offered.setdefault(each["InstanceType"], set()).add(short_zone("aws", region, each["Location"]))
+            offered.setdefault(each["InstanceType"], set()).add(
+                known_clouds()["aws"].short_zone(region, each["Location"])
+            )
     return answer
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.testing.ec2.local_ec2 import Kind, Latencies, LocalEC2
 from accel_scaling.testing.hosts.events import EventKind
 from tests.support.iam import (
@@ -268,7 +269,6 @@ def test_what_belongs_to_others_is_out_of_reach(name: str, asked: Asked) -> None
 
 
 def test_the_parameters_that_may_be_read_are_those_that_name_default_images() -> None:
-    from accel_scaling.catalog.files import SHIPPED_FOLDER
 
     with (SHIPPED_FOLDER / "node_images.csv").open(encoding="utf-8", newline="") as file:
         named = {row["image"] for row in csv.DictReader(file) if row["kind"] == "ssm"}

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accel_scaling.catalog import launch_errors
-from accel_scaling.catalog.files import SHIPPED_FOLDER
 from accel_scaling.catalog.launch_errors import Category
+from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp import errors, names, request_bodies
 from accel_scaling.providers.gcp.client import client, endpoint

@@ -1,0 +1,110 @@
+"""The registry of clouds: each is one folder in `providers/`, and one `Cloud` value.
+
+A cloud's folder holds all that is its own. Its ``cloud.py`` has the value ``CLOUD``; other modules of the folder are
+its parts, and are imported when somebody asks for them: the registry itself imports neither ray nor a cloud SDK.
+
+==================  ==================================================================================
+part                what it does
+==================  ==================================================================================
+``node_config``     reads a node type's ``node_config``: its machine, zones, capacity type and image
+``provider``        the node provider class, around Ray's own
+``refresh``         asks the cloud's API what it offers, for `catalog refresh`
+``init_template``   the text of a first cluster file, for `accel-scaling init`
+``local_cloud``     what stands for the cloud in rehearsals
+==================  ==================================================================================
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import accel_scaling.providers
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Mapping
+
+SHIPPED_FOLDER = Path(__file__).parent / "catalogs"
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """What is true of a cloud wherever it is spoken of; a cloud overrides the methods that it differs in.
+
+    Attributes:
+        name: ``aws``: in `type: aws`, in the names of its files in catalogs/, in `accel-scaling init aws`.
+        title: how people call it: ``AWS``.
+        compute: its service for machines: ``EC2``.
+        provider_class: the name of its node provider class.
+        region_form: how its regions are written; no two clouds write one alike.
+        region_example: one of its regions, for error messages.
+        zone_example: zones as an offerings file names them, for error messages.
+        ray_has_it: Ray has a provider of its own for it, as `type: NAME`.
+        has_tpus: it sells TPU slices.
+        modules: what must be importable to rehearse it.
+        data: the folder of its ``NAME.csv``, ``NAME_places.csv`` and ``NAME_launch_errors.csv``.
+    """
+
+    name: str
+    title: str
+    compute: str
+    provider_class: str
+    region_form: re.Pattern[str]
+    region_example: str
+    zone_example: str
+    ray_has_it: bool = True
+    has_tpus: bool = False
+    modules: tuple[str, ...] = ()
+    data: Path = SHIPPED_FOLDER
+
+    @property
+    def package(self) -> str:
+        """The package of the cloud's folder."""
+        return f"{accel_scaling.providers.__name__}.{self.name}"
+
+    @property
+    def module(self) -> str:
+        """What `provider.module` says in a cluster file."""
+        return f"{self.package}.{self.provider_class}"
+
+    def part(self, name: str) -> Any:
+        """Return a module of the cloud's folder, imported now.
+
+        Raises:
+            ModuleNotFoundError: the cloud has no such part, or what the part imports is not installed.
+        """
+        return importlib.import_module(f"{self.package}.{name}")
+
+    def has_part(self, name: str) -> bool:
+        """Say whether the cloud's folder has this module; it is not imported."""
+        return importlib.util.find_spec(f"{self.package}.{name}") is not None
+
+    def machine_family(self, machine_type: str) -> str | None:
+        """Return the family that an offerings row may name instead of a machine type; None where there is none."""
+        del machine_type
+        return None
+
+    def short_zone(self, region: str, zone: str) -> str:
+        """Return how an offerings file names a zone of a region."""
+        return zone.removeprefix(f"{region}-")
+
+
+def known_clouds() -> Mapping[str, Cloud]:
+    """Return every cloud by its name, in the order of their names: each folder of `providers/` with a ``cloud.py``."""
+    return _found(tuple(accel_scaling.providers.__path__))
+
+
+def cloud_of_region(region: str) -> str | None:
+    """Return the name of the cloud whose regions are written like this one; None for no cloud's."""
+    return next((cloud.name for cloud in known_clouds().values() if cloud.region_form.fullmatch(region)), None)
+
+
+@functools.cache
+def _found(folders: tuple[str, ...]) -> dict[str, Cloud]:
+    names = sorted({path.parent.name for folder in folders for path in Path(folder).glob("*/cloud.py")})
+    return {name: importlib.import_module(f"{accel_scaling.providers.__name__}.{name}.cloud").CLOUD for name in names}
