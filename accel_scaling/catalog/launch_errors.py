@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from accel_scaling.clouds import SHIPPED_FOLDER
+from accel_scaling.clouds import known_clouds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,5 +57,5 @@ def classified(cloud: str, codes: Sequence[str], message: str) -> Failure:
 
 @functools.cache
 def _table(cloud: str) -> list[tuple[str, str, Category]]:
-    with (SHIPPED_FOLDER / f"{cloud}_launch_errors.csv").open(encoding="utf-8", newline="") as file:
+    with (known_clouds()[cloud].data / f"{cloud}_launch_errors.csv").open(encoding="utf-8", newline="") as file:
         return [(row["code"], row["message"], Category(row["category"])) for row in csv.DictReader(file)]

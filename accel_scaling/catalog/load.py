@@ -86,8 +86,8 @@ def chips_here() -> Mapping[str, Chip]:
 
 def shipped_sources(cloud: str) -> list[Source]:
     """Return a cloud's shipped files: the rows, then the corrections, which are stronger."""
-    names = (f"{cloud}.csv", f"{cloud}{CORRECTIONS}.csv")
-    return [read(SHIPPED_FOLDER / name, label=name) for name in names if (SHIPPED_FOLDER / name).exists()]
+    folder, names = known_clouds()[cloud].data, (f"{cloud}.csv", f"{cloud}{CORRECTIONS}.csv")
+    return [read(folder / name, label=name) for name in names if (folder / name).exists()]
 
 
 def merged_chips(sources: Iterable[Source], plugged: Iterable[Data] = ()) -> Mapping[str, Chip]:
@@ -139,7 +139,7 @@ def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]], p
 def _layers(cloud: str, refreshed: Sequence[Source]) -> list[Source]:
     """Return a cloud's own files, the weakest first: what ships, what a refresh brought, corrections."""
     rows, *corrections = shipped_sources(cloud)
-    shipped = SHIPPED_FOLDER / f"{cloud}_{STEM}.csv"
+    shipped = known_clouds()[cloud].data / f"{cloud}_{STEM}.csv"
     places = [read(shipped, label=shipped.name)] if shipped.exists() else []
     return [rows, *places, *refreshed, *corrections]
 

@@ -112,9 +112,10 @@ def test_a_row_that_cannot_be_is_named_with_its_line_and_column(check, name, row
     assert any(words in each[2] for each in found)
 
 
-def test_a_new_clouds_file_inherits_every_invariant(check, monkeypatch):
+def test_a_new_clouds_file_inherits_every_invariant(check, monkeypatch, tmp_path):
     regions = re.compile("[a-z]+[0-9]*")
-    azure = dataclasses.replace(known_clouds()["gcp"], name="azure", region_form=regions)
+    azure = dataclasses.replace(known_clouds()["gcp"], name="azure", region_form=regions, data=tmp_path)
+    (tmp_path / "azure.csv").write_text(HEADER)
     with_azure = {**known_clouds(), "azure": azure}
     monkeypatch.setattr("accel_scaling.clouds._found", lambda _folders: with_azure)
     monkeypatch.setattr("accel_scaling.catalog_lint.check.shipped_sources", _shipped)
