@@ -21,7 +21,7 @@ import importlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import accel_scaling.providers
 
@@ -30,6 +30,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SHIPPED_FOLDER = Path(__file__).parent / "catalogs"
+
+
+class ImageForm(NamedTuple):
+    """How images of one kind are named, as ``node_images.csv`` has it.
+
+    Attributes:
+        kind: the word in the column ``kind``.
+        form: what a name looks like.
+        expected: the same in words, for error messages.
+    """
+
+    kind: str
+    form: re.Pattern[str]
+    expected: str
 
 
 @dataclass(frozen=True)
@@ -47,6 +61,8 @@ class Cloud:
         ray_has_it: Ray has a provider of its own for it, as `type: NAME`.
         has_tpus: it sells TPU slices.
         modules: what must be importable to rehearse it.
+        is_default: a user's catalog file is about it where neither its name nor a column names a cloud.
+        images: how its images are named in ``node_images.csv``.
         data: the folder of its ``NAME.csv``, ``NAME_places.csv`` and ``NAME_launch_errors.csv``.
     """
 
@@ -60,6 +76,8 @@ class Cloud:
     ray_has_it: bool = True
     has_tpus: bool = False
     modules: tuple[str, ...] = ()
+    is_default: bool = False
+    images: tuple[ImageForm, ...] = ()
     data: Path = SHIPPED_FOLDER
 
     @property
@@ -89,6 +107,11 @@ class Cloud:
         del machine_type
         return None
 
+    def count_in_name(self, machine_type: str) -> int | None:
+        """Return the number of accelerators that the name of a machine type says; None where it says none."""
+        del machine_type
+        return None
+
     def short_zone(self, region: str, zone: str) -> str:
         """Return how an offerings file names a zone of a region."""
         return zone.removeprefix(f"{region}-")
@@ -97,6 +120,12 @@ class Cloud:
 def known_clouds() -> Mapping[str, Cloud]:
     """Return every cloud by its name, in the order of their names: each folder of `providers/` with a ``cloud.py``."""
     return _found(tuple(accel_scaling.providers.__path__))
+
+
+def default_cloud() -> str:
+    """Return the name of the cloud of a user's file that names none."""
+    clouds = known_clouds()
+    return next((cloud.name for cloud in clouds.values() if cloud.is_default), next(iter(clouds)))
 
 
 def cloud_of_region(region: str) -> str | None:

@@ -20,12 +20,12 @@ import zlib
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.chips import chips_on_demand, parse_chips
-from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, Source, read
-from accel_scaling.catalog.lazy import OnDemand
+from accel_scaling.catalog.files import CHIPS_FILE, Source, read, shipped, shipped_files, shipped_rules
 from accel_scaling.catalog.lookup import Catalog
 from accel_scaling.catalog.machine_types import parse_rows
-from accel_scaling.catalog.offerings import STEM, is_places, parse_places
-from accel_scaling.catalog.table import KUBERAY_FILES, NODE_FILES, RULE_FILES, shipped_rules
+from accel_scaling.catalog.offerings import Offered, is_places, parse_places
+from accel_scaling.catalog.schema import CORRECTIONS, MACHINE_TYPES, OFFERINGS
+from accel_scaling.catalog.table import OnDemand
 from accel_scaling.catalog.user_files import chips_beside, refreshed_files, user_catalog_files, user_chip_files
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.families.plugins import loaded
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.offering_lookup import Offered
     from accel_scaling.families.plugin_data import Data
 
 __all__ = [
@@ -86,8 +85,7 @@ def chips_here() -> Mapping[str, Chip]:
 
 def shipped_sources(cloud: str) -> list[Source]:
     """Return a cloud's shipped files: the rows, then the corrections, which are stronger."""
-    folder, names = known_clouds()[cloud].data, (f"{cloud}.csv", f"{cloud}{CORRECTIONS}.csv")
-    return [read(folder / name, label=name) for name in names if (folder / name).exists()]
+    return shipped_files(cloud, (MACHINE_TYPES, CORRECTIONS))
 
 
 def merged_chips(sources: Iterable[Source], plugged: Iterable[Data] = ()) -> Mapping[str, Chip]:
@@ -125,7 +123,7 @@ def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]], p
         *users,
         *(source for data in plugged for source in data.sources),
         read(SHIPPED_FOLDER / CHIPS_FILE),
-        *map(shipped_rules, (*RULE_FILES, *NODE_FILES, *KUBERAY_FILES)),
+        *shipped_rules(),
     ]
     for cloud in clouds:
         layers = _layers(cloud, refreshes.get(cloud, ()))
@@ -139,9 +137,8 @@ def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]], p
 def _layers(cloud: str, refreshed: Sequence[Source]) -> list[Source]:
     """Return a cloud's own files, the weakest first: what ships, what a refresh brought, corrections."""
     rows, *corrections = shipped_sources(cloud)
-    shipped = known_clouds()[cloud].data / f"{cloud}_{STEM}.csv"
-    places = [read(shipped, label=shipped.name)] if shipped.exists() else []
-    return [rows, *places, *refreshed, *corrections]
+    places = shipped(OFFERINGS, cloud)
+    return [rows, *([places] if places else []), *refreshed, *corrections]
 
 
 def _tables(
@@ -165,7 +162,6 @@ def _of_cloud(cloud: str, layer: Mapping[tuple[str, str], MachineType]) -> Mappi
 
 
 def _offered(cloud: str, sources: Sequence[Source], own: Collection[str]) -> Offered:
-    from accel_scaling.catalog.offering_lookup import Offered
 
     found = (source for source in sources if is_places(source.path))
     return Offered(cloud, [(source.label, source.accept(parse_places(source))) for source in found], own)

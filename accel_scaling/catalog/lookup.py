@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog import custom_machine_types
 from accel_scaling.catalog.aliases import Names, aliases_of, types_of
 from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER
-from accel_scaling.catalog.lazy import OnDemand
 from accel_scaling.catalog.schema import MIXED
 from accel_scaling.catalog.suggest import hint
-from accel_scaling.catalog.table import CLOUD
+from accel_scaling.catalog.table import OnDemand
+from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import UnknownAcceleratorError, UnknownInstanceTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.offering_lookup import Offered, Where
+    from accel_scaling.catalog.offerings import Offered, Where
 
 
 _OWN = "(`provider.catalog: FILE` or ~/.accel_scaling/*.csv)"
@@ -83,8 +83,8 @@ class Catalog:
         types = self.machine_types(cloud)
         if name in types:
             return types[name]
-        if cloud == CLOUD and custom_machine_types.is_custom(name):
-            return custom_machine_types.custom_machine_type(name, self.chips)
+        if custom_machine_types.is_custom(name) and custom_machine_types.custom_rules(cloud):
+            return custom_machine_types.custom_machine_type(cloud, name, self.chips)
         if name in self._unpromised[cloud]:
             raise UnknownAcceleratorError(_no_accelerator(self._unpromised[cloud][name], self.version))
         raise UnknownInstanceTypeError(
@@ -125,7 +125,7 @@ class Catalog:
             CatalogFileError: a places file has a wrong row.
         """
         if cloud not in self._offered:
-            from accel_scaling.catalog.offering_lookup import Offered
+            from accel_scaling.catalog.offerings import Offered
 
             self._offered[cloud] = self._places[cloud]() if cloud in self._places else Offered(cloud, ())
         return self._offered[cloud]
@@ -134,7 +134,7 @@ class Catalog:
         """Return what a name is that this cloud has no machine type of, where something else has that name."""
         from accel_scaling.catalog import tpu_topology  # only errors need it
 
-        if cloud == CLOUD and tpu_topology.is_type(name):
+        if known_clouds()[cloud].has_tpus and tpu_topology.is_type(name):
             return "it is written as a TPU slice, which is asked for by `acceleratorType`"
         for other in self.clouds:
             row = self.machine_types(other).get(name) if other != cloud else None

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog import tpu_topology as layout
 from accel_scaling.catalog.model import Chip, MachineType
 from accel_scaling.catalog.suggest import hint
-from accel_scaling.catalog.table import CLOUD
-from accel_scaling.catalog.tpu_generations import Generation, Host, generations, hosts
+from accel_scaling.catalog.tpu_generations import Generation, Host, generations, hosts, tpu_cloud
 from accel_scaling.errors import UnknownTpuError
 
 if TYPE_CHECKING:
@@ -203,10 +202,10 @@ def _host(generation: Generation, chips: int) -> Host:
 
 def _machine(catalog: Catalog, host: Host, chip: Chip, accelerator_type: str) -> MachineType:
     if host.machine_type:
-        row = catalog.machine_type(CLOUD, host.machine_type)
+        row = catalog.machine_type(tpu_cloud(), host.machine_type)
         return replace(row, chip=chip, count=host.chips)
     return MachineType(
-        cloud=CLOUD,
+        cloud=tpu_cloud(),
         name=accelerator_type,
         vcpus=host.vcpus,
         memory_mib=host.memory_mib,
@@ -220,14 +219,14 @@ def _machine(catalog: Catalog, host: Host, chip: Chip, accelerator_type: str) ->
 def _no_such_type(catalog: Catalog, accelerator_type: str, name: str, number: str) -> str:
     """Return the error's sentence: the sizes beside it, the generation's right name, or what looks like it."""
     start = f"TPU accelerator type {accelerator_type!r} is not one that Google has"
-    if accelerator_type in catalog.machine_types(CLOUD):
+    if accelerator_type in catalog.machine_types(tpu_cloud()):
         return f"{start}; it is a machine type, which is asked for by `machineType`"
     generation = generations().get(name)
     if generation and _NUMBER.fullmatch(number):
         sizes = sorted(_sizes(generation), key=lambda count: abs(count * generation.suffix_per_chip - int(number)))
         return f"{start}; nearest: {', '.join(_type_name(generation, count) for count in sorted(sizes[:3]))}"
     for each in generations().values():
-        if name in (each.ray_name, *catalog.chips[each.chip].api_names.get(CLOUD, ())) and name != each.name:
+        if name in (each.ray_name, *catalog.chips[each.chip].api_names.get(tpu_cloud(), ())) and name != each.name:
             return f"{start}; Cloud TPU writes {each.name}-{number or 'N'}"
     known = (_type_name(each, count) for each in generations().values() for count in _sizes(each))
     return start + hint(accelerator_type, known)

@@ -176,14 +176,14 @@ def _candidates(asked: Asked, chips: Sequence[Chip], cloud: str, catalog: Catalo
 
 def _attached(asked: Asked, wanted: set[str], catalog: Catalog) -> list[Choice]:
     """Return N1 machines with GPUs attached: of each count the smallest machine that does not starve them."""
-    names = {name for name, chip in api_names(catalog.chips.values()).items() if chip.name in wanted}
+    names = {name for name, chip in api_names(catalog.chips.values(), GCP).items() if chip.name in wanted}
     sizes = sorted(
         (machine for name, machine in catalog.machine_types(GCP).items() if name.startswith(N1)),
         key=lambda machine: machine.vcpus,
     )
     found = []
     for name in sorted(each for each in names if not each.endswith("-vws")):
-        for rule in attach_rules().get(name, []):
+        for rule in attach_rules(GCP).get(name, []):
             fitting = [each for each in sizes if rule.allows(each) and each.vcpus >= N1_VCPUS_PER_GPU * rule.count]
             if fitting and not rule.only_in:
                 found.append(Choice(asked, attach(catalog, fitting[0], name, rule.count), name))

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
-    from accel_scaling.catalog.offering_lookup import Where
-    from accel_scaling.catalog.offerings import Place
+    from accel_scaling.catalog.offerings import Place, Where
     from accel_scaling.refresh.records import Answer
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.files import REFRESH_FOLDER, Source, read
-from accel_scaling.catalog.guest_accelerators import api_names
+from accel_scaling.catalog.files import REFRESH_FOLDER, Source, read, shipped
+from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
 from accel_scaling.catalog.load import chips_here, shipped_catalog, shipped_sources
 from accel_scaling.catalog.machine_types import parse_rows
-from accel_scaling.catalog.offering_lookup import Offered
-from accel_scaling.catalog.offerings import parse_places
+from accel_scaling.catalog.offerings import Offered, parse_places
+from accel_scaling.catalog.schema import OFFERINGS
 from accel_scaling.catalog.user_files import USER_FOLDER
-from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
+from accel_scaling.clouds import known_clouds
 from accel_scaling.refresh import places
 from accel_scaling.refresh.records import INTERRUPTED
 from accel_scaling.refresh.retry import InterruptedRefreshError, RefreshError
@@ -88,7 +88,8 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     beside = places.places_file(path)
     _drop_unread(answer, before)
     _refuse_silence(answer)
-    known = [*before, *api_names(shipped_catalog().chips.values())] if cloud == "gcp" else list(before)
+    attached = api_names(shipped_catalog().chips.values(), cloud) if attach_rules(cloud) else ()
+    known = [*before, *attached]
     had = _offered(cloud, beside)
     had_where = {name: had.where(name) for name in known}
 
@@ -158,13 +159,10 @@ def _offered(cloud: str, path: Path) -> Offered:
 
 
 def _shipped_places(cloud: str) -> Sequence[Place]:
-    shipped = places.places_file(SHIPPED_FOLDER / f"{cloud}.csv")
-    if not shipped.exists():
-        return ()
-    source = read(shipped, label=shipped.name)
-    return source.accept(parse_places(source))
+    source = shipped(OFFERINGS, cloud)
+    return source.accept(parse_places(source)) if source else ()
 
 
 def _unknown_attachable(answer: Answer, chips: Mapping[str, Chip]) -> dict[str, Device]:
-    known = api_names(chips.values())
+    known = api_names(chips.values(), answer.cloud)
     return {name: device for name, device in answer.attachable.items() if name not in known}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from accel_scaling.clouds import Cloud
+from accel_scaling.clouds import Cloud, ImageForm
 
 
 @dataclass(frozen=True)
@@ -32,4 +32,6 @@ CLOUD = AWS(
     region_example="us-west-2",
     zone_example="az1 az2",
     modules=("ray", "boto3", "moto"),
+    is_default=True,
+    images=(ImageForm("ssm", re.compile(r"/aws/service/[A-Za-z0-9_./-]+"), "a parameter's name, as /aws/service/..."),),
 )

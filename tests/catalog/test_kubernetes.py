@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.catalog.files import Source
-from accel_scaling.catalog.kubernetes import RESOURCES_FILE, SELECTORS_FILE, parse_kuberay
-from accel_scaling.catalog.table import KUBERAY_FILES
+from accel_scaling.catalog.kubernetes import parse_resources, parse_selectors
+from accel_scaling.catalog.schema import KUBERAY_RESOURCES, KUBERAY_SELECTORS
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
+
+RESOURCES_FILE, SELECTORS_FILE = KUBERAY_RESOURCES.files, KUBERAY_SELECTORS.files
 
 
 @pytest.mark.parametrize(
@@ -45,8 +47,8 @@ def test_a_wrong_cell_is_named(tmp_path: Path, name: str, right: str, wrong: str
     assert said.startswith(f"{tmp_path / name}:{problem}")
 
 
-@pytest.mark.parametrize("name", KUBERAY_FILES)
+@pytest.mark.parametrize("parse", [parse_resources, parse_selectors])
 @pytest.mark.parametrize("text", ["", "a,b\n", '"', "\0"])
-def test_any_text_is_parsed_or_refused_without_a_traceback(name: str, text: str) -> None:
-    rules, problems = parse_kuberay(Source(Path(name), name, text))
+def test_any_text_is_parsed_or_refused_without_a_traceback(parse, text: str) -> None:
+    rules, problems = parse(Source(Path("a.csv"), "a", text))
     assert (rules, bool(problems)) == ([], True)

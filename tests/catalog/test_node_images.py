@@ -9,7 +9,7 @@ import pytest
 from accel_scaling.catalog.files import Source
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.node_images import ImageKind, parse_boot_disks, parse_families, parse_images
-from accel_scaling.catalog.table import NODE_FILES
+from accel_scaling.catalog.schema import BOOT_DISKS, NODE_FAMILIES, NODE_IMAGES
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.cluster.default_image import default_image, no_image
@@ -18,7 +18,7 @@ from accel_scaling.cluster.node_needs import boot_disk_type, images, needs
 from accel_scaling.testing.ec2.public_parameters import documented
 from accel_scaling.testing.gce.images import public
 
-FAMILIES, IMAGES, DISKS = NODE_FILES
+FAMILIES, IMAGES, DISKS = NODE_FAMILIES.files, NODE_IMAGES.files, BOOT_DISKS.file_of("gcp")
 CLOUDS = ("aws", "gcp")
 
 
@@ -141,7 +141,7 @@ def test_an_image_is_of_the_machines_family_and_architecture(cloud: str, name: s
     ],
 )
 def test_a_boot_disk_is_of_a_type_that_the_machine_series_takes(machine: str, disk: str) -> None:
-    assert boot_disk_type(machine) == disk
+    assert boot_disk_type("gcp", machine) == disk
 
 
 def test_container_options_show_every_device_of_the_node() -> None:

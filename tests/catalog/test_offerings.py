@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from accel_scaling.catalog.files import Source, read
 from accel_scaling.catalog.load import load_catalog, shipped_catalog
-from accel_scaling.catalog.offering_lookup import Offered
-from accel_scaling.catalog.offerings import is_places, parse_places, places_of_region, written
+from accel_scaling.catalog.offerings import Offered, is_places, parse_places, places_of_region, written
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 from tests.support.catalog import HEADER

@@ -4,17 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from accel_scaling.catalog.custom_limits import parse_custom_rules
+from accel_scaling.catalog.custom_machine_types import parse_custom_rules
 from accel_scaling.catalog.files import Source
 from accel_scaling.catalog.guest_accelerators import parse_attach_rules
 from accel_scaling.catalog.load import load_catalog, shipped_catalog
-from accel_scaling.catalog.table import RULE_FILES
+from accel_scaling.catalog.schema import CUSTOM_MACHINE_TYPES, GUEST_ACCELERATORS, TPU_GENERATIONS, TPU_HOSTS
 from accel_scaling.catalog.tpu_generations import parse_generations, parse_hosts
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.errors import CatalogFileError
 
-ATTACH, CUSTOM, TPU, HOSTS = RULE_FILES
+TABLES = (GUEST_ACCELERATORS, CUSTOM_MACHINE_TYPES, TPU_GENERATIONS, TPU_HOSTS)
+RULE_FILES = ATTACH, CUSTOM, TPU, HOSTS = [table.file_of("gcp") for table in TABLES]
 
 
 @pytest.fixture(name="edited")
@@ -109,5 +110,5 @@ def test_the_catalogs_version_covers_the_rules(monkeypatch, tmp_path):
 
     plain = load_catalog(home=tmp_path).version
     assert plain == shipped_catalog().version
-    monkeypatch.setattr(load, "shipped_rules", lambda name: Source(Path(name), name, "another"))
+    monkeypatch.setattr(load, "shipped_rules", lambda: [Source(Path(TPU), TPU, "another")])
     assert load_catalog(home=tmp_path).version != plain
