@@ -132,7 +132,7 @@ def _word(column: Column, value: Text | Number | Amount | OneOf | Name, word: st
     if isinstance(value, Name) and (names := known.get(value.of)) is not None and word not in names:
         if value.open and word.startswith(value.open):
             return word
-        raise CellError(column.name, f"{column.name} {word!r} {_unknown(value, word, names)}")
+        raise CellError(column.name, f"{column.name} {_unknown(value, word, names)}")
     try:
         if word:
             return value.value(word)
@@ -144,8 +144,10 @@ def _word(column: Column, value: Text | Number | Amount | OneOf | Name, word: st
 
 def _unknown(value: Name, word: str, names: Collection[str]) -> str:
     if value.of == schema.ACCELERATOR and isinstance(names, Mapping):
-        return f"is in no accelerators.yaml{meant_by(word, names)}"
-    return f"is not known{hint(word, names)}"
+        return f"{word!r} is in no accelerators.yaml{meant_by(word, names)}"
+    if value.of == schema.OF_CLOUD:
+        return f"is {word}; expected {', '.join(sorted(names))}"
+    return f"{word!r} is not known{hint(word, names)}"
 
 
 def read_table(

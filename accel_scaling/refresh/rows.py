@@ -80,7 +80,7 @@ def text_of(rows: Mapping[str, Cells], path: Path, cloud: str, clouds: Collectio
     if cloud_of_file(path.name, clouds) != cloud:
         columns = (*columns, "cloud")
     every = ({**rows[name], "cloud": cloud} for name in sorted(rows))
-    return written(columns, ([row[column] for column in columns] for row in every))
+    return written(columns, ([row.get(column, "") for column in columns] for row in every))
 
 
 def write(path: Path, text: str) -> bool:

@@ -53,7 +53,7 @@ def test_a_wrong_row_is_refused_with_its_line_when_it_is_asked_for_and_the_other
     ("row", "message"),
     [
         ("x1.l,2,8192,x86_64", "4: has 4 cells; expected 6"),
-        ("x1.large,2,8192,x86_64,,", "4: instance type x1.large is already in line 2"),
+        ("x1.large,2,8192,x86_64,,", "4: x1.large is already in line 2"),
         ('"x1.l,2,8192,x86_64,,', "4: is not CSV: "),
     ],
 )

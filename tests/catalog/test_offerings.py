@@ -40,11 +40,11 @@ def offered(*texts: str, cloud: str = "aws") -> Offered:
         (",g5,,", 2, "region is empty"),
         ("us-west-2,,,", 2, "types is empty; expected a family, a machine type, or *"),
         ("us-west-2,g 5,,", 2, "types is g 5"),
-        ("us-west-2,g5,AZ1,", 2, "zones is AZ1; expected words such as az1 az2 (aws) or a b (gcp), - for none"),
-        ("us-west-2,g5,az1  az2,", 2, "zones is az1  az2"),
+        ("us-west-2,g5,AZ1,", 2, "zones has AZ1; expected short names of zones, as az1 or a, or - for none"),
+        ("us-west-2,g5,az1  az2,", 2, "zones has an empty word"),
         ("us-west-2,*,az1,", 2, "needs a source, who listed all that it has"),
-        ("us-west-2,*,-,API", 2, "no - in zones"),
-        ("us-west-2,g5,,\nus-west-2,g5,az1,", 3, "g5 in us-west-2 is already in line 2; keep one of the two"),
+        ("us-west-2,*,-,API", 2, "no - in its row"),
+        ("us-west-2,g5,,\nus-west-2,g5,az1,", 3, "us-west-2 g5 is already in line 2; keep one of the two"),
         ('us-west-2,g5,"az1,', 2, "is not CSV"),
     ],
 )
@@ -229,5 +229,5 @@ def test_a_wrong_places_file_is_refused_with_its_line_where_it_is_asked(home: Pa
     path = home / ".accel_scaling" / "my_places.csv"
     path.write_text(COLUMNS + "us-west-2,g5,?,\n")
     catalog = load_catalog(home=home)
-    with pytest.raises(CatalogFileError, match=rf"^{path}:2: zones is \?"):
+    with pytest.raises(CatalogFileError, match=rf"^{path}:2: zones has \?"):
         catalog.places("aws")
