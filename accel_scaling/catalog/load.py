@@ -7,7 +7,7 @@
 5. a refresh, ``~/.accel_scaling/refresh/<cloud>.csv``: what the cloud's API said
 6. the shipped rows, ``<cloud>.csv``
 
-Where they are to be had comes from places files (``aws_places.csv``), in the same order.
+Where they are offered comes from offerings files (``aws_places.csv``), in the same order.
 
 Accelerators come from ``accelerators.yaml`` and from plug-ins; a YAML file beside a user's CSV adds to them or
 overrides them.

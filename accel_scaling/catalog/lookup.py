@@ -41,11 +41,11 @@ class Catalog:
     ) -> None:
         self.version = version
         self.chips = chips
-        self._tables = tables  # by cloud, weakest layer first; a cloud's rows are parsed when somebody first asks
+        self._tables = tables  # by cloud, weakest layer first; a cloud's rows are parsed at the first question
         self._layers: dict[str, Sequence[Mapping[str, MachineType]]] = {}
         self._read: dict[str, Mapping[str, MachineType]] = {}
         self._unpromised: dict[str, Mapping[str, MachineType]] = {}  # they have what no accelerator of ours is
-        self._places = places or {}  # parsed when somebody first asks, too
+        self._places = places or {}  # parsed at the first question, too
         self._offered: dict[str, Offered] = {}
         self._names: Names | None = None
 
@@ -107,7 +107,7 @@ class Catalog:
         return [layer[name] for layer in reversed(self._layers[cloud]) if name in layer]
 
     def where(self, machine: MachineType) -> Where:
-        """Return where a machine type is to be had.
+        """Return where a machine type is offered.
 
         What is known of its family counts for a type that the cloud itself lists; one that only the user's own
         catalog has may be anywhere, unless a row names it, or one of the user's own places files its family or region.

@@ -9,10 +9,10 @@ One row says what one region has, and in which of its zones::
     us-east-1,g5.48xlarge,-,
 
 ``types`` is a family, one type (stronger than its family), or ``*``: the file lists all that the region has. ``zones``
-is empty for all of the region's zones (or where nobody knows which), ``-`` for none.
+is empty for all of the region's zones (or where it is not known which), ``-`` for none.
 
-What nobody has listed is never said to be missing: a type without any row, a region that no file lists as a whole, a
-zone that is not among its region's.
+What no file lists is not said to be missing: a type without any row, a region that no file lists as a whole, a zone
+that is not among its region's.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Where:
-    """Where one machine type is to be had.
+    """Where one machine type is offered.
 
     Attributes:
         rows: what is said of it, by region: its own row, or its family's.
@@ -93,17 +93,17 @@ class Where:
 
     @property
     def regions(self) -> tuple[str, ...]:
-        """The regions that have it, by name; empty where nobody knows any."""
+        """The regions that have it, by name; empty where none is known."""
         return tuple(sorted(region for region, row in self.rows.items() if row.zones != ()))
 
     def in_region(self, region: str) -> bool | None:
-        """Return whether a region has it; None where nobody knows."""
+        """Return whether a region has it; None where that is not known."""
         if region in self.rows:
             return self.rows[region].zones != ()
         return False if region in self.of_users or (region in self.listed and self.regions) else None
 
     def in_zone(self, region: str, zone: str) -> bool | None:
-        """Return whether a zone has it; None where nobody knows.
+        """Return whether a zone has it; None where that is not known.
 
         Args:
             region: where the zone is.
@@ -153,7 +153,7 @@ class Offered:
         return tuple(sorted({region for _, regions in self._layers for region in regions}))
 
     def where(self, name: str, *, private: bool = False) -> Where:
-        """Return where a machine type is to be had.
+        """Return where a machine type is offered.
 
         Args:
             name: the cloud's name for it.
@@ -240,7 +240,7 @@ def places_of_region(
     Args:
         cloud: whose region it is.
         region: its name.
-        offered: the types that it has, each with its zones by short_zone(); without any where nobody knows which.
+        offered: the types that it has, each with its zones by short_zone(); without any where that is not known.
         known: every type that the catalog or any region has; a family's row stands for all of them.
         source: who says so, and when.
         zones: the region's zones; those of ``offered`` where they are not given.

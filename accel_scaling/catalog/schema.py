@@ -123,7 +123,7 @@ OFFERINGS = Table(
                 empty=None,
             ),
             "those that have it: on AWS the ends of zone *ids* (`az4` of use1-az4), on Google Cloud of names (`a`); "
-            "empty for all, or where nobody knows; `-` for none",
+            "empty for all, or where that is not known; `-` for none",
             EMPTY,
         ),
         Column("source", Text(), "who says so; needed for `*`", EMPTY),

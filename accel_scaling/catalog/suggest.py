@@ -1,4 +1,4 @@
-"""The names that somebody may have meant: the tail of every "unknown name" error."""
+"""Close names for "unknown name" errors."""
 
 from __future__ import annotations
 

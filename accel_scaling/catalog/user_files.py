@@ -1,7 +1,7 @@
 """The files of a user's own catalog: those that the cluster file names, those beside them, those in the home folder.
 
 A CSV file of machine types may have companions of its own name: ``mine.yaml`` (or ``accelerators.yaml``) with
-accelerators, ``mine_places.csv`` with where the types are to be had, ``mine_hardware.csv`` with what a rehearsal
+accelerators, ``mine_places.csv`` with the zones that offer the types, ``mine_hardware.csv`` with what a rehearsal
 emulates. All but the last travel to the nodes with the package (node.bundle), so that a head answers as home does.
 """
 

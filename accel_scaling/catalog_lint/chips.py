@@ -1,4 +1,4 @@
-"""What must be true of every accelerator, beyond its form; as invariants.py, which says how these are used."""
+"""Rules for accelerators, beyond the form of one entry; machines.py says how they are used."""
 
 from __future__ import annotations
 

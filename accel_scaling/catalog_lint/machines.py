@@ -1,4 +1,4 @@
-"""What must be true of every catalog file, beyond its form: written once, for every cloud's rows and every accelerator.
+"""Rules for machine types, beyond the form of one row: written once, for every cloud's rows.
 
 Each function takes all that is checked and yields what is wrong; ROWS and CHIPS list them. A new cloud's file, or a
 contributor's, is held to all of them by being there.
@@ -138,7 +138,7 @@ def a_tpu_machine_has_as_many_chips_as_ray_takes(checked: Checked) -> Iterator[W
 
 
 def a_name_is_of_one_cloud(checked: Checked) -> Iterator[Wrong]:
-    """No two clouds have a machine type of the same name: a row in the wrong file would be found by nobody."""
+    """No two clouds have a machine type of the same name: a row in the wrong file would never be found."""
     clouds = sorted({cloud for cloud, _ in checked.base})
     for row in checked.rows:
         for cloud in clouds:

@@ -78,7 +78,8 @@ def _boot_disk(disks: Any) -> dict[str, Any] | None:
 def _with_boot_disk(node_config: dict[str, Any], image: Image, machine_type: str) -> dict[str, Any]:
     disks: list[Any] = node_config.get("disks") or [{"boot": True, "autoDelete": True}]
     boot = _boot_disk(disks) or {}
-    first = {"diskSizeGb": image.disk_gb, "diskType": boot_disk_type(image.cloud, machine_type), "sourceImage": image.name}
+    disk_type = boot_disk_type(image.cloud, machine_type)
+    first = {"diskSizeGb": image.disk_gb, "diskType": disk_type, "sourceImage": image.name}
     filled_boot = {**boot, "initializeParams": {**first, **(boot.get("initializeParams") or {})}}
     filled = {**node_config, "disks": [filled_boot if disk is boot else disk for disk in disks]}
     if image.metadata:

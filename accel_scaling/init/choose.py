@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import functools
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog import tpu_topology
@@ -14,6 +11,7 @@ from accel_scaling.catalog.tpu_slices import slice_of_type, slices_with
 from accel_scaling.cluster.default_image import default_image
 from accel_scaling.cluster.node_needs import ImageKind
 from accel_scaling.errors import StarterError, UnknownAcceleratorError, UnknownInstanceTypeError
+from accel_scaling.init.tables import PASSED_OVER, rows_of
 from accel_scaling.providers.aws.node_config import CLOUD as AWS
 from accel_scaling.providers.gcp.node_config import CLOUD as GCP
 
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip, MachineType
     from accel_scaling.catalog.tpu_slices import Slice
     from accel_scaling.init.request import Asked
-
-_PASSED_OVER = Path(__file__).parent / "passed_over.csv"
 
 PLAIN = {AWS: "m5.", GCP: "n2-standard-"}  # machines without an accelerator, as the heads of the examples
 N1 = "n1-standard-"  # what GPUs are attached to on Google Cloud
@@ -203,9 +199,9 @@ def _best_first(choice: Choice, catalog: Catalog) -> tuple[object, ...]:
 
 def _why_not(cloud: str, choice: Choice) -> str | None:
     """Return why the cloud does not offer it any more; None where it does."""
-    for row in _passed_over():
+    for row in rows_of(PASSED_OVER):
         if row["cloud"] == cloud and (choice.name.startswith(row["name"]) or choice.guest == row["name"]):
-            return row["because"]
+            return str(row["because"])
     return None
 
 
@@ -249,9 +245,3 @@ def _too_many(asked: Asked, every: Iterable[Choice], cloud: str) -> str:
 def _some(found: Iterable[Choice]) -> str:
     names = [each.name for each in sorted(found, key=_smallest_first)]
     return ", ".join(names[:ALTERNATIVES]) + (" and more" if len(names) > ALTERNATIVES else "")
-
-
-@functools.cache
-def _passed_over() -> tuple[dict[str, str], ...]:
-    with _PASSED_OVER.open(encoding="utf-8", newline="") as file:
-        return tuple(csv.DictReader(file))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import functools
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.clouds import cloud_of_region
 from accel_scaling.errors import ClusterConfigError, StarterError
+from accel_scaling.init.tables import USUAL_PLACES, rows_of
 from accel_scaling.providers.aws import node_config as aws_node_config
 from accel_scaling.providers.gcp import node_config as gcp_node_config
 
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from accel_scaling.init.request import Wanted
 
 NAMED = 3  # regions that an error names
-
-_FILE = Path(__file__).parent / "usual_places.csv"
 
 
 @dataclass(frozen=True)
@@ -86,19 +82,19 @@ def place(wanted: Wanted, chips: Iterable[Chip]) -> Place:
     if not wanted.zones and wanted.region is None:
         return _usual(wanted.cloud, chips)
     region = _region_on_aws(wanted) if wanted.cloud == aws_node_config.CLOUD else _region_on_gcp(wanted)
-    known = [row for row in _rows() if row["cloud"] == wanted.cloud]
+    known = [row for row in rows_of(USUAL_PLACES) if row["cloud"] == wanted.cloud]
     head = next((row for row in known if row["region"] == region), known[0])["head"]
     return Place(region, wanted.zones, head, given=True)
 
 
 def _usual(cloud: str, chips: Iterable[Chip]) -> Place:
-    rows = {row["accelerator"]: row for row in _rows() if row["cloud"] == cloud}
+    rows = {row["accelerator"]: row for row in rows_of(USUAL_PLACES) if row["cloud"] == cloud}
     found = {chip.name: rows.get(chip.name, rows[""]) for chip in chips}
     if len({row["region"] for row in found.values()}) > 1:
-        where = " and ".join(f"{name} in {row['zones'] or row['region']}" for name, row in found.items())
+        where = " and ".join(f"{name} in {' '.join(row['zones']) or row['region']}" for name, row in found.items())
         raise StarterError(f"a cluster runs in one region, and you would usually find {where}; choose with --zones")
     row = next(iter(found.values()), rows[""])
-    return Place(row["region"], tuple(row["zones"].split()), row["head"], given=False)
+    return Place(row["region"], row["zones"], row["head"], given=False)
 
 
 def _region_on_aws(wanted: Wanted) -> str:
@@ -141,9 +137,3 @@ def _region_alone(name: str | None) -> str:
     if cloud_of_region(region) != aws_node_config.CLOUD:
         raise StarterError(f"--region: {region!r} is no region of AWS; write one such as us-west-2")
     return region
-
-
-@functools.cache
-def _rows() -> tuple[dict[str, str], ...]:
-    with _FILE.open(encoding="utf-8", newline="") as file:
-        return tuple(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""Which accelerator of the catalog a machine has by its API's words, and how a row says what the catalog lacks."""
+"""Matches an API's device names with the catalog's accelerators, and names those that it lacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the types of a refresh are to be had: the rows of the places file, and how they differ from what was known."""
+"""Offerings of a refresh: the rows of the places file, and how they differ from what was known."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def moved(answer: Answer, before: Mapping[str, Where], regions: Collection[str])
 
     Args:
         answer: what the API said.
-        before: where each machine type and attached accelerator was to be had that was known.
+        before: where each known machine type and attached accelerator was offered.
         regions: those that anything was known of.
     """
     found = []
@@ -82,7 +82,7 @@ def moved(answer: Answer, before: Mapping[str, Where], regions: Collection[str])
 
 
 def gone(answer: Answer, before: Mapping[str, Where]) -> list[str]:
-    """Return the types that were to be had in regions that answered only, and now are in none.
+    """Return the types that only regions which answered offered before, and that none offers now.
 
     A type that a region had which did not answer, or was not asked, is not gone.
     """

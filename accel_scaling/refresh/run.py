@@ -1,4 +1,4 @@
-"""One refresh from end to end: ask the cloud, write the files, and say what look-ups now answer."""
+"""Runs one refresh: asks the cloud, writes the files, and reports what look-ups now answer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Result:
     Attributes:
         answer: what the cloud said.
         added: machine types that the catalog did not have.
-        gone: those that were to be had where the cloud was asked, and now are nowhere there; their rows stay.
+        gone: those that regions which answered offered before, and no longer do; their rows stay.
         changed: (before, now) of those that are different.
         unpromised: those with accelerators that the catalog does not know, or with several kinds: nothing is promised.
         new_chips: accelerators that the catalog does not know, by their names.

@@ -39,7 +39,7 @@ RESOURCES_FILE, SELECTORS_FILE = KUBERAY_RESOURCES.files, KUBERAY_SELECTORS.file
             SELECTORS_FILE,
             "true=spot",
             "true=cheap",
-            "27: names has true=cheap; expected how a value names the chip, as api:aws or driver, or VALUE=spot or VALUE=on-demand",
+            "27: names has true=cheap; expected how a value names the chip, as api:aws or driver, or VALUE=spot or",
         ),
         (SELECTORS_FILE, "zone,zone,,,", "zone,zone,,driver,", "35: names is driver; expected nothing beside zone"),
     ],
