@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -102,18 +103,18 @@ def read(path: Path, *, label: str | None = None) -> Source:
 
 def table_of(path: Path) -> Table:
     """Return the table that a file is by its name; a CSV file of any other name holds machine types."""
-    if is_yaml(path):
-        return schema.CHIPS
-    name = path.name.lower()
+    return schema.CHIPS if is_yaml(path) else _table_named(path.name.lower(), tuple(known_clouds()))
+
+
+@functools.cache
+def _table_named(name: str, clouds: tuple[str, ...]) -> Table:
     for table in schema.TABLES:
-        if table in _BY_ENDING:
-            ending = table.files.removeprefix(CLOUD)  # mine_places.csv and places.csv are offerings, too
-            fits = name.endswith(ending) or (table is schema.OFFERINGS and name == ending.removeprefix("_"))
-        else:
-            fits = name in (map(table.file_of, known_clouds()) if table.of_cloud else (table.files,))
-        if fits:
+        ending = table.files.removeprefix(CLOUD)
+        if table in _BY_ENDING and name.endswith(ending):
             return table
-    return schema.MACHINE_TYPES
+        if name in (map(table.file_of, clouds) if table.of_cloud else (table.files,)):
+            return table
+    return schema.OFFERINGS if name == "places.csv" else schema.MACHINE_TYPES
 
 
 def shipped(table: Table, cloud: str = "") -> Source | None:

@@ -1,4 +1,4 @@
-"""Where machine types are to be had: the rows of a places file, their layers, and what nobody knows."""
+"""Offerings: the rows of a places file, their layers, and what is not known."""
 
 from __future__ import annotations
 
