@@ -36,10 +36,10 @@ class Names:
 
 def meant_by(name: str, chips: Mapping[str, Chip]) -> str:
     """Return the tail of the error of a name that is no key: the keys of what has that name, or the nearest keys."""
-    found = [chip.name for chip in Names(chips.values()).meant(name)]
-    if len(found) > 1:
-        return f"; the catalog has {' and '.join(found)}: write the one that the machine has"
-    return f"; write {found[0]}" if found else hint(name, chips)
+    keys = [chip.name for chip in Names(chips.values()).meant(name)]
+    if len(keys) > 1:
+        return f"; the catalog has {' and '.join(keys)}: write the one that the machine has"
+    return f"; write {keys[0]}" if keys else hint(name, chips)
 
 
 def types_of(chip: Chip) -> list[str]:

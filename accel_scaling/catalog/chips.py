@@ -88,8 +88,8 @@ def chips_on_demand(source: Source) -> Mapping[str, Chip]:
         CatalogFileError: the file is not of that form and has a problem.
     """
     begins = [*_ENTRY.finditer(source.text)]
-    spans = [found.start() for found in begins] + [len(source.text)]
-    texts = {found[1]: (found.start(), end) for found, end in zip(begins, spans[1:], strict=True)}
+    spans = [entry.start() for entry in begins] + [len(source.text)]
+    texts = {entry[1]: (entry.start(), end) for entry, end in zip(begins, spans[1:], strict=True)}
     if len(texts) != len(begins) or "\r" in source.text or _OTHER.search(source.text):
         return source.accept(parse_chips(source.text, {}))
 
@@ -128,13 +128,13 @@ def _chip(name: str, key: yaml.Node, value: yaml.Node, problems: list[Problem]) 
     wrong: list[Problem] = []
     for field, node in _items(name, value):
         try:
-            found = _field(name, field, node, fields)
+            typed = _field(name, field, node, fields)
         except _ChipError as error:
-            found = None
+            typed = None
             wrong.append(Problem(_line(error.node), str(error), field.value))
-        fields.setdefault(field.value, found)
+        fields.setdefault(field.value, typed)
     bad = {problem.column for problem in wrong}
-    given = {field: found for field, found in fields.items() if found is not None}
+    given = {field: typed for field, typed in fields.items() if typed is not None}
     wrong += [
         Problem(_line(key), f"{name}: field {field} is missing", field)
         for field in CHIPS.required

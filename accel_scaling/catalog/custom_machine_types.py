@@ -17,7 +17,7 @@ from accel_scaling.catalog.files import shipped
 from accel_scaling.catalog.model import MachineType
 from accel_scaling.catalog.schema import CUSTOM_MACHINE_TYPES
 from accel_scaling.catalog.suggest import hint
-from accel_scaling.catalog.table import CellError, Known, Row, read_table
+from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
 from accel_scaling.errors import UnknownInstanceTypeError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class CustomRule:
 
     def memory_mib(self, vcpus: int, *, extended: bool) -> tuple[Decimal, Decimal]:
         """Return the least and the most memory that goes with so many vCPUs."""
-        least, most = (Decimal(each) for each in self.total_mib)
+        least, most = (Decimal(mib) for mib in self.total_mib)
         if self.per_vcpu_mib:
             least = max(least, self.per_vcpu_mib[0] * vcpus)
             most = min(most, self.per_vcpu_mib[1] * vcpus)
@@ -179,7 +179,7 @@ def _in_gib(mib: Decimal | int) -> str:
     return f"{mib / _MIB_PER_GIB:.2f}".rstrip("0").rstrip(".")
 
 
-def _rule(row: Row, _: int, *, layer: str) -> CustomRule:
+def _rule(row: RowValues, _: int, *, layer: str) -> CustomRule:
     per_vcpu = [row[f"{end}_gib_per_vcpu"] for end in ("min", "max")]
     if (per_vcpu[0] is None) != (per_vcpu[1] is None):
         empty = ("min", "max")[per_vcpu.index(None)]

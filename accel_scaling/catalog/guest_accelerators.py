@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog.files import shipped
 from accel_scaling.catalog.schema import GUEST_ACCELERATORS
 from accel_scaling.catalog.suggest import hint
-from accel_scaling.catalog.table import CellError, Known, Row, read_table
+from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
 from accel_scaling.errors import AttachError, UnknownAcceleratorError
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def api_names(chips: Iterable[Chip], cloud: str) -> dict[str, Chip]:
     return {name: chip for chip in whole_last for name in chip.api_names.get(cloud, ())}
 
 
-def _rule(row: Row, _: int) -> AttachRule:
+def _rule(row: RowValues, _: int) -> AttachRule:
     for what in ("vcpus", "memory_mib"):
         least, most = row[f"min_{what}"], row[f"max_{what}"]
         if least > most:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog.files import shipped
 from accel_scaling.catalog.model import Counts, Says
 from accel_scaling.catalog.schema import KUBERAY_RESOURCES, KUBERAY_SELECTORS
-from accel_scaling.catalog.table import CellError, Known, Row, read_table
+from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,12 +105,12 @@ def parse_selectors(source: Source, known: Known | None = None) -> tuple[list[No
     return read_table(source, KUBERAY_SELECTORS, _label, known)
 
 
-def _resource(row: Row, _: int) -> DeviceResource:
+def _resource(row: RowValues, _: int) -> DeviceResource:
     columns = ("name", "family", "resource", "counts", "ray_derives", "chips", "select_by")
     return DeviceResource(**{column: row[column] for column in columns})
 
 
-def _label(row: Row, _: int) -> NodeLabel:
+def _label(row: RowValues, _: int) -> NodeLabel:
     says, names = row["says"], row["names"]
     if says is Says.MARKET:
         wrong, expected = [name for name in names if _ASSIGNS not in name], "VALUE=spot or VALUE=on-demand"

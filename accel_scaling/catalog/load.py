@@ -23,7 +23,7 @@ from accel_scaling.catalog.chips import chips_on_demand, parse_chips
 from accel_scaling.catalog.files import CHIPS_FILE, Source, read, shipped, shipped_files, shipped_rules
 from accel_scaling.catalog.lookup import Catalog
 from accel_scaling.catalog.machine_types import parse_rows
-from accel_scaling.catalog.offerings import Offered, is_places, parse_places
+from accel_scaling.catalog.offerings import Offerings, is_places, parse_places
 from accel_scaling.catalog.schema import CORRECTIONS, MACHINE_TYPES, OFFERINGS
 from accel_scaling.catalog.table import OnDemand
 from accel_scaling.catalog.user_files import chips_beside, refreshed_files, user_catalog_files, user_chip_files
@@ -118,7 +118,7 @@ def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]], p
         if not source.is_chips and not is_places(source.path)
     ]
     tables: dict[str, Callable[[], Sequence[Mapping[str, MachineType]]]] = {}
-    places: dict[str, Callable[[], Offered]] = {}
+    places: dict[str, Callable[[], Offerings]] = {}
     stack = [
         *users,
         *(source for data in plugged for source in data.sources),
@@ -161,10 +161,10 @@ def _of_cloud(cloud: str, layer: Mapping[tuple[str, str], MachineType]) -> Mappi
     return {name: layer[cloud, name] for name in names}
 
 
-def _offered(cloud: str, sources: Sequence[Source], own: Collection[str]) -> Offered:
+def _offered(cloud: str, sources: Sequence[Source], own: Collection[str]) -> Offerings:
 
     found = (source for source in sources if is_places(source.path))
-    return Offered(cloud, [(source.label, source.accept(parse_places(source))) for source in found], own)
+    return Offerings(cloud, [(source.label, source.accept(parse_places(source))) for source in found], own)
 
 
 def _version(sources: Iterable[Source]) -> str:

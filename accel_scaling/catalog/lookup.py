@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.offerings import Offered, Where
+    from accel_scaling.catalog.offerings import Offerings, Where
 
 
 _OWN = "(`provider.catalog: FILE` or ~/.accel_scaling/*.csv)"
@@ -36,7 +36,7 @@ class Catalog:
         version: str,
         chips: Mapping[str, Chip],
         tables: Mapping[str, Callable[[], Sequence[Mapping[str, MachineType]]]],
-        places: Mapping[str, Callable[[], Offered]] | None = None,
+        places: Mapping[str, Callable[[], Offerings]] | None = None,
     ) -> None:
         self.version = version
         self.chips = chips
@@ -45,7 +45,7 @@ class Catalog:
         self._read: dict[str, Mapping[str, MachineType]] = {}
         self._unpromised: dict[str, Mapping[str, MachineType]] = {}  # they have what no accelerator of ours is
         self._places = places or {}  # parsed at the first question, too
-        self._offered: dict[str, Offered] = {}
+        self._offered: dict[str, Offerings] = {}
         self._names: Names | None = None
 
     @property
@@ -117,19 +117,19 @@ class Catalog:
         Raises:
             CatalogFileError: a places file has a wrong row.
         """
-        private = not any(is_clouds_own(each) for each in self.layers(machine.cloud, machine.name) or [machine])
+        private = not any(is_clouds_own(row) for row in self.layers(machine.cloud, machine.name) or [machine])
         return self.places(machine.cloud).where(machine.name, private=private)
 
-    def places(self, cloud: str) -> Offered:
+    def places(self, cloud: str) -> Offerings:
         """Return which region of a cloud has what.
 
         Raises:
             CatalogFileError: a places file has a wrong row.
         """
         if cloud not in self._offered:
-            from accel_scaling.catalog.offerings import Offered
+            from accel_scaling.catalog.offerings import Offerings
 
-            self._offered[cloud] = self._places[cloud]() if cloud in self._places else Offered(cloud, ())
+            self._offered[cloud] = self._places[cloud]() if cloud in self._places else Offerings(cloud, ())
         return self._offered[cloud]
 
     def _meant(self, cloud: str, name: str) -> str | None:
@@ -157,11 +157,11 @@ class Catalog:
         """
         if name in self.chips:
             return self.chips[name]
-        found = self.chips_named(name)
-        if len(found) > 1:
-            names = ", ".join(chip.name for chip in found)
+        chips = self.chips_named(name)
+        if len(chips) > 1:
+            names = ", ".join(chip.name for chip in chips)
             raise UnknownAcceleratorError(f"accelerator {name!r} may be any of {names}; name one of them")
-        return found[0]
+        return chips[0]
 
     def chips_named(self, name: str) -> list[Chip]:
         """Return every chip that a name may mean; a type's name goes before a cloud's name for something else.
@@ -171,14 +171,14 @@ class Catalog:
         """
         if self._names is None:
             self._names = Names(self.chips.values())
-        found = self._names.meant(name)
-        if not found:
+        chips = self._names.meant(name)
+        if not chips:
             words = {word for chip in self.chips.values() for word in (*types_of(chip), *aliases_of(chip))}
             raise UnknownAcceleratorError(
                 f"accelerator {name!r} is not in the catalog {self.version}{hint(name, words)}; "
                 f"`accel-scaling catalog find` lists what is"
             )
-        return found
+        return chips
 
     def find(self, accelerator: str | None = None, min_count: int = 1, cloud: str | None = None) -> list[MachineType]:
         """Return the machine types that have an accelerator, in an order that people read well.
@@ -200,8 +200,8 @@ class Catalog:
         return sorted(
             (
                 machine
-                for each in clouds
-                for machine in self.machine_types(each).values()
+                for of in clouds
+                for machine in self.machine_types(of).values()
                 if machine.count >= least and (wanted is None or (machine.chip and machine.chip.name in wanted))
             ),
             key=_reading_order,

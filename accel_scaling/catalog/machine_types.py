@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from accel_scaling.catalog.columns import Table
-    from accel_scaling.catalog.table import Known, Row
+    from accel_scaling.catalog.table import Known, RowValues
 
     Key = tuple[str, str]
 
@@ -47,7 +47,7 @@ def parse_rows(
 
 
 def _on_demand(
-    source: Source, table: Table, cloud: str, known: Known, make: Callable[[Row, int], MachineType]
+    source: Source, table: Table, cloud: str, known: Known, make: Callable[[RowValues, int], MachineType]
 ) -> OnDemand[Key, MachineType] | None:
     """Return the rows unread; None where they must be read to know their names, or what is wrong with the file."""
     text = source.text
@@ -79,11 +79,11 @@ def _on_demand(
     return OnDemand(by_key, row_of)
 
 
-def _machine_maker(cloud: str, layer: str, chips: Mapping[str, Chip]) -> Callable[[Row, int], MachineType]:
+def _machine_maker(cloud: str, layer: str, chips: Mapping[str, Chip]) -> Callable[[RowValues, int], MachineType]:
     """Return the function that makes a machine type of a row and its line."""
     has = functools.cache(functools.partial(_accelerator, chips=chips))
 
-    def machine_of(row: Row, line: int) -> MachineType:
+    def machine_of(row: RowValues, line: int) -> MachineType:
         of = row["cloud"] or cloud
         chip, count, unknown = has(row["accelerator"], row["count"], of)
         machine = object.__new__(MachineType)

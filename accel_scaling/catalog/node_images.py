@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog.files import shipped
 from accel_scaling.catalog.model import ImageKind
 from accel_scaling.catalog.schema import ANY_SERIES, BOOT_DISKS, NO_ACCELERATOR, NODE_FAMILIES, NODE_IMAGES
-from accel_scaling.catalog.table import CellError, Known, Row, read_table, value_of
+from accel_scaling.catalog.table import CellError, Known, RowValues, read_table, value_of
 from accel_scaling.clouds import known_clouds
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def boot_disks(cloud: str) -> dict[str, str]:
     return {disk.series: disk.disk_type for disk in source.accept(parse_boot_disks(source))} if source else {}
 
 
-def _needs(row: Row, _: int) -> Needs:
+def _needs(row: RowValues, _: int) -> Needs:
     return Needs(
         family=row["family"],
         driver=row["driver"],
@@ -167,7 +167,7 @@ def _needs(row: Row, _: int) -> Needs:
     )
 
 
-def _image(row: Row, _: int) -> Image:
+def _image(row: RowValues, _: int) -> Image:
     kind, name, cloud = row["kind"], row["image"], row["cloud"]
     if kind is ImageKind.NONE:
         if name:

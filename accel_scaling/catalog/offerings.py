@@ -44,7 +44,7 @@ _CONTINENTS = (
 )
 
 
-class Place(NamedTuple):
+class OfferingRow(NamedTuple):
     """What a region has; a row of a places file.
 
     Attributes:
@@ -62,7 +62,7 @@ class Place(NamedTuple):
     source: str = ""
 
 
-class Row(NamedTuple):
+class Offering(NamedTuple):
     """What a region has, by the strongest layer that says it.
 
     Attributes:
@@ -87,8 +87,8 @@ class Where:
             would have it; elsewhere it may be, until a row says where it is.
     """
 
-    rows: Mapping[str, Row]
-    listed: Mapping[str, Row]
+    rows: Mapping[str, Offering]
+    listed: Mapping[str, Offering]
     of_users: frozenset[str] = frozenset()
 
     @property
@@ -123,10 +123,10 @@ class Where:
 
     def nearest(self, region: str) -> list[str]:
         """Return the regions that have it, the nearest to a region first, by their names."""
-        return sorted(self.regions, key=lambda each: (_distance(each, region), each))
+        return sorted(self.regions, key=lambda other: (_distance(other, region), other))
 
 
-class Offered:
+class Offerings:
     """The places of one cloud.
 
     Args:
@@ -136,12 +136,14 @@ class Offered:
         own: the labels of the user's own files: what they say of a family counts for the user's own types, too.
     """
 
-    def __init__(self, cloud: str, layers: Iterable[tuple[str, Sequence[Place]]], own: Collection[str] = ()) -> None:
+    def __init__(
+        self, cloud: str, layers: Iterable[tuple[str, Sequence[OfferingRow]]], own: Collection[str] = ()
+    ) -> None:
         self._cloud = cloud
         self._own = frozenset(own)
-        self._layers: list[tuple[str, dict[str, dict[str, Place]]]] = []
+        self._layers: list[tuple[str, dict[str, dict[str, OfferingRow]]]] = []
         for label, places in layers:
-            regions: dict[str, dict[str, Place]] = {}
+            regions: dict[str, dict[str, OfferingRow]] = {}
             for place in places:
                 if place.cloud == cloud:
                     regions.setdefault(place.region, {})[place.types] = place
@@ -161,19 +163,19 @@ class Offered:
                 region, does not mean it.
         """
         family = known_clouds()[self._cloud].machine_family(name) or name
-        found: dict[str, Row] = {}
-        listed: dict[str, Row] = {}
+        offerings: dict[str, Offering] = {}
+        listed: dict[str, Offering] = {}
         for label, regions in self._layers:
             by_family = not private or label in self._own
             for region, places in regions.items():
                 if whole := places.get(WHOLE):
-                    listed[region] = Row(whole.zones, whole.source, label)
-                    found.pop(region, None)
+                    listed[region] = Offering(whole.zones, whole.source, label)
+                    offerings.pop(region, None)
                 place = places.get(name) or (places.get(family) if by_family else None)
                 if place:
-                    found[region] = Row(place.zones, place.source, label)
+                    offerings[region] = Offering(place.zones, place.source, label)
         of_users = (region for region, row in listed.items() if private and row.layer in self._own)
-        return Where(found, listed, frozenset(of_users))
+        return Where(offerings, listed, frozenset(of_users))
 
 
 def is_places(path: Path) -> bool:
@@ -181,21 +183,21 @@ def is_places(path: Path) -> bool:
     return table_of(path) is OFFERINGS
 
 
-def parse_places(source: Source) -> tuple[list[Place], list[Problem]]:
+def parse_places(source: Source) -> tuple[list[OfferingRow], list[Problem]]:
     """Read an offerings file, and everything that is wrong with it."""
     return table.read_rows(source, OFFERINGS, _place_maker(source.path.name), {})
 
 
-def _place_maker(file: str) -> Callable[[table.RowReader, Sequence[str], int], tuple[object, Place]]:
+def _place_maker(file: str) -> Callable[[table.RowReader, Sequence[str], int], tuple[object, OfferingRow]]:
     """Return the function that makes a place of a line; a file that begins with a cloud's name is about that cloud.
 
-    A fill reads 3,000 rows, so that each step counts: the values are not put into a dict, nor through Place.__new__.
+    A fill reads 3,000 rows, so that each step counts: no dict of the values, no OfferingRow.__new__.
     """
     named = next((name for name in known_clouds() if file.startswith(name)), None)
     clouds: dict[str, str] = {}  # by region: the rows have 80 of them
     new = tuple.__new__
 
-    def place_of(reader: table.RowReader, cells: Sequence[str], _: int) -> tuple[object, Place]:
+    def place_of(reader: table.RowReader, cells: Sequence[str], _: int) -> tuple[object, OfferingRow]:
         if reader.names == OFFERINGS.names:
             region, types, zones, source = reader.values(cells)[:4]
         else:
@@ -204,7 +206,7 @@ def _place_maker(file: str) -> Callable[[table.RowReader, Sequence[str], int], t
             clouds[region] = _cloud_of(region, named)
         if types == WHOLE:
             _check_whole(zones, source)
-        return (region, types), new(Place, (clouds[region], region, types, zones, source))
+        return (region, types), new(OfferingRow, (clouds[region], region, types, zones, source))
 
     return place_of
 
@@ -234,7 +236,7 @@ def places_of_region(
     *,
     source: str,
     zones: Collection[str] = (),
-) -> list[Place]:
+) -> list[OfferingRow]:
     """Return the rows of a region of which everything is known: few, as families stand for their types.
 
     Args:
@@ -245,20 +247,20 @@ def places_of_region(
         source: who says so, and when.
         zones: the region's zones; those of ``offered`` where they are not given.
     """
-    every = tuple(sorted({*zones, *(zone for each in offered.values() for zone in each)}))
+    every = tuple(sorted({*zones, *(zone for names in offered.values() for zone in names)}))
     families: dict[str, list[str]] = {}
     for name in {*known, *offered}:
         families.setdefault(known_clouds()[cloud].machine_family(name) or name, []).append(name)
-    rows = [Place(cloud, region, WHOLE, every or None, source)]
+    rows = [OfferingRow(cloud, region, WHOLE, every or None, source)]
     for family, names in sorted(families.items()):
-        where = {name: _where(offered.get(name), every) for name in names}
-        rows += [Place(cloud, region, types, found) for types, found in _rows_of(family, where)]
+        by_type = {name: _where(offered.get(name), every) for name in names}
+        rows += [OfferingRow(cloud, region, types, in_zones) for types, in_zones in _rows_of(family, by_type)]
     return rows
 
 
-def written(places: Iterable[Place]) -> str:
+def written(places: Iterable[OfferingRow]) -> str:
     """Return the text of the file with these rows, in the order in which they are kept."""
-    rows = sorted((each.region, each.types, _cell(each.zones), each.source) for each in places)
+    rows = sorted((row.region, row.types, _cell(row.zones), row.source) for row in places)
     return table.written(OFFERINGS.names, rows)
 
 
@@ -275,17 +277,17 @@ def _distance(one: str, other: str) -> int:
 def _where(zones: Collection[str] | None, every: tuple[str, ...]) -> Zones:
     if zones is None:
         return ()
-    found = tuple(sorted(zones))
-    return None if not found or found == every else found
+    here = tuple(sorted(zones))
+    return None if not here or here == every else here
 
 
-def _rows_of(family: str, where: Mapping[str, Zones]) -> list[tuple[str, Zones]]:
-    """Return a row for all of a family, and those of the types that it is not true of; none where it has none."""
-    counted = Counter(zones for zones in where.values() if zones != ())
+def _rows_of(family: str, by_type: Mapping[str, Zones]) -> list[tuple[str, Zones]]:
+    """Return a row for all of a family, and those of the types that it is not true of; none by_type it has none."""
+    counted = Counter(zones for zones in by_type.values() if zones != ())
     if not counted:
         return []
-    most = min(counted.items(), key=lambda each: (-each[1], each[0] or ()))[0]
-    return [(family, most), *((name, zones) for name, zones in sorted(where.items()) if zones != most)]
+    most = min(counted.items(), key=lambda pair: (-pair[1], pair[0] or ()))[0]
+    return [(family, most), *((name, zones) for name, zones in sorted(by_type.items()) if zones != most)]
 
 
 def _cell(zones: Zones) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.columns import Amount, Number, OneOf, Table, Text
     from accel_scaling.catalog.files import Source
 
-Row = Mapping[str, Any]
+RowValues = Mapping[str, Any]
 Known = Mapping[str, Collection[str]]
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class RowReader:
             raise CellError("", f"has {len(cells)} cells; expected {self._width}, one for each column")
         return (*map(getitem, self._cells, cells), *self._absent)
 
-    def row(self, cells: Sequence[str]) -> Row:
+    def row(self, cells: Sequence[str]) -> RowValues:
         """Return the typed values of a line's cells by column.
 
         Raises:
@@ -153,10 +153,10 @@ def _unknown(value: Name, word: str, names: Collection[str]) -> str:
 def read_table(
     source: Source,
     table: Table,
-    make: Callable[[Row, int], T],
+    make: Callable[[RowValues, int], T],
     known: Known | None = None,
     *,
-    key: Callable[[Row], object] | None = None,
+    key: Callable[[RowValues], object] | None = None,
 ) -> tuple[list[T], list[Problem]]:
     """Read the rows of a file.
 

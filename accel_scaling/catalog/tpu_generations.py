@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog import tpu_topology as layout
 from accel_scaling.catalog.files import Problem, Source, shipped
 from accel_scaling.catalog.schema import GENERATION, TPU_GENERATIONS, TPU_HOSTS
-from accel_scaling.catalog.table import CellError, Known, Row, read_table
+from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
 from accel_scaling.clouds import known_clouds
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ class Generation:
 
     def in_ray(self, topology: str) -> bool:
         """Return whether Ray's own table has a topology."""
-        for each in self.ray_topologies:
-            box = layout.edges(each.removeprefix(AT_MOST)) if each.startswith(AT_MOST) else ()
-            if topology == each or (box and layout.fits(layout.edges(topology), box)):
+        for listed in self.ray_topologies:
+            box = layout.edges(listed.removeprefix(AT_MOST)) if listed.startswith(AT_MOST) else ()
+            if topology == listed or (box and layout.fits(layout.edges(topology), box)):
                 return True
         return False
 
@@ -138,7 +138,7 @@ def parse_hosts(source: Source, known: Known | None = None) -> tuple[list[Host],
     return rows, problems
 
 
-def _generation(row: Row, _: int) -> Generation:
+def _generation(row: RowValues, _: int) -> Generation:
     if row["cubes_to_chips"] and row["cube_order"] is None:
         raise CellError("cube_order", f"cube_order is empty; expected {TPU_GENERATIONS.column('cube_order').expected}")
     return Generation(
@@ -156,7 +156,7 @@ def _generation(row: Row, _: int) -> Generation:
     )
 
 
-def _host(row: Row, _: int, *, layer: str) -> Host:
+def _host(row: RowValues, _: int, *, layer: str) -> Host:
     sizes = ("vcpus", "memory_mib")
     for column in sizes:
         if row["machine_type"] and row[column]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,13 @@ from accel_scaling.catalog.files import (
     Source,
     describe,
     read,
+    shipped,
     shipped_files,
     shipped_rules,
     table_of,
 )
 from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
-from accel_scaling.catalog.load import shipped_catalog, shipped_sources
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.machine_types import parse_rows
 from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.offerings import STEM, is_places
@@ -84,7 +86,7 @@ class Report:
     @property
     def problems(self) -> list[str]:
         """One ``file:line: what is wrong`` for each mistake."""
-        return [str(each) for each in self.mistakes]
+        return [str(mistake) for mistake in self.mistakes]
 
 
 def check_files(paths: Sequence[Path] = ()) -> Report:
@@ -117,17 +119,17 @@ def _check_places(sources: Sequence[Source], report: Report, checked: Checked) -
         return MayBeNamed({*of_cloud, *attached}, functools.partial(_more_names, cloud, sources))
 
     for source in sources if not report.mistakes else ():
-        report.notes += [_mistake(source, each) for each in new_regions(source)]
+        report.notes += [_mistake(source, problem) for problem in new_regions(source)]
         if source.path.resolve().parent.name != REFRESH_FOLDER:  # an API may list a type, and say too little for a row
             _note(report, source, list(unknown_types(source, names)))
 
 
 def _more_names(cloud: str, places: Sequence[Source]) -> set[str]:
     """Return the machine types of the files beside places files, of the user's own catalog, and of plug-ins."""
-    beside = [each.path.with_name(f"{each.path.stem.removesuffix(f'_{STEM}')}.csv") for each in places]
+    beside = [source.path.with_name(f"{source.path.stem.removesuffix(f'_{STEM}')}.csv") for source in places]
     others = [path for path in user_catalog_files() if path.suffix.lower() == ".csv" and not is_places(path)]
     files = (path for path in (*beside, *others, *refreshed_files(cloud)) if not is_places(path))
-    plugged = {key for each in loaded().plug_ins.values() for key in each.data.machine_types}
+    plugged = {key for plug_in in loaded().plug_ins.values() for key in plug_in.data.machine_types}
     return {name for of, name in plugged if of == cloud}.union(*(names_in(path, cloud) for path in files))
 
 
@@ -143,24 +145,25 @@ def _checked_chips(sources: Sequence[Source], report: Report) -> tuple[dict[str,
     for plug_in in loaded().plug_ins.values():
         chips.update(plug_in.data.chips)
     own: dict[str, Source] = {}
-    for source in (each for each in sources if each.is_chips):
-        found, problems = parse_chips(source.text, chips)
-        chips.update(found)
-        own.update(dict.fromkeys(found, source))
-        _note(report, source, problems)
+    for source in sources:
+        if source.is_chips:
+            of_file, problems = parse_chips(source.text, chips)
+            chips.update(of_file)
+            own.update(dict.fromkeys(of_file, source))
+            _note(report, source, problems)
     return chips, own
 
 
 def _checked_rows(
     sources: Sequence[Source], chips: Mapping[str, Chip], report: Report
 ) -> list[tuple[Source, Mapping[tuple[str, str], MachineType]]]:
-    found: list[tuple[Source, Mapping[tuple[str, str], MachineType]]] = []
+    files: list[tuple[Source, Mapping[tuple[str, str], MachineType]]] = []
     for source in sources:
         if has_rows(source):
             rows, problems = parse_rows(source, chips, known_clouds())
-            found.append((source, rows))
+            files.append((source, rows))
             _note(report, source, problems)
-    return found
+    return files
 
 
 def _known(
@@ -179,8 +182,8 @@ def _shipped_rows(clouds: tuple[str, ...]) -> Mapping[tuple[str, str], MachineTy
     """Return the rows that ship, without corrections."""
     rows: dict[tuple[str, str], MachineType] = {}
     for cloud in clouds:
-        plain, *_ = shipped_sources(cloud)
-        rows.update(plain.accept(parse_rows(plain, shipped_catalog().chips, clouds)))
+        if source := shipped(schema.MACHINE_TYPES, cloud):  # a wrong row is reported where the file is checked
+            rows.update(parse_rows(source, shipped_catalog().chips, clouds)[0])
     return rows
 
 
@@ -188,8 +191,8 @@ def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked
     """Hold what has the right form to what must be true of it."""
     by_label = {source.label: source for source in sources}
     lines: dict[str, dict[str, dict[str, int]]] = {}
-    found: dict[str, list[Problem]] = {}
-    for wrong in (each for invariant in (*ROWS, *CHIPS) for each in invariant(checked)):
+    problems: dict[str, list[Problem]] = {}
+    for wrong in itertools.chain.from_iterable(invariant(checked) for invariant in (*ROWS, *CHIPS)):
         if isinstance(wrong.of, Chip):
             source = own[wrong.of.name]
             at = lines.setdefault(source.label, lines_of(source.text))[wrong.of.name]
@@ -200,19 +203,19 @@ def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked
         if wrong.may_be:
             report.notes.append(_mistake(source, problem))
         else:
-            found.setdefault(source.label, []).append(problem)
+            problems.setdefault(source.label, []).append(problem)
     if not report.mistakes:
         for source, problem in tpu_mistakes(sources, checked.chips, checked.known):
-            found.setdefault(source.label, []).append(problem)
+            problems.setdefault(source.label, []).append(problem)
         for source in sources:
-            found.setdefault(source.label, []).extend(unsorted(source))
-    for label, problems in found.items():
+            problems.setdefault(source.label, []).extend(unsorted(source))
+    for label, of_file in problems.items():
         if label in by_label:  # a slice's other file, which is not checked, may not fit this one either
-            _note(report, by_label[label], problems)
+            _note(report, by_label[label], of_file)
 
 
 def _note(report: Report, source: Source, problems: Sequence[Problem]) -> None:
-    report.mistakes += [_mistake(source, each) for each in sorted(problems)]
+    report.mistakes += [_mistake(source, problem) for problem in sorted(problems)]
 
 
 def _mistake(source: Source, problem: Problem) -> Mistake:
@@ -228,8 +231,8 @@ def _ours() -> list[Source]:
 
 def _read_all(paths: Sequence[Path], report: Report) -> list[Source]:
     tried = [(path, _tried(path)) for path in paths]
-    report.mistakes += [Mistake(path, None, "", each) for path, each in tried if isinstance(each, str)]
-    return [each for _, each in tried if isinstance(each, Source)]
+    report.mistakes += [Mistake(path, None, "", source) for path, source in tried if isinstance(source, str)]
+    return [source for _, source in tried if isinstance(source, Source)]
 
 
 def _tried(path: Path) -> Source | str:

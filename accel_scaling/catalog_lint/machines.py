@@ -68,11 +68,11 @@ class Checked:
     def families(self) -> Mapping[tuple[str, str], Sequence[MachineType]]:
         """Every known machine type by (cloud, family), of the clouds that rows are checked of."""
         clouds = {row.cloud for row in self.rows}
-        found: dict[tuple[str, str], list[MachineType]] = {}
+        families: dict[tuple[str, str], list[MachineType]] = {}
         for row in self.known.values():
             if row.cloud in clouds:
-                found.setdefault(_family(row), []).append(row)
-        return found
+                families.setdefault(_family(row), []).append(row)
+        return families
 
 
 def no_accelerator_is_unknown(checked: Checked) -> Iterator[Wrong]:
@@ -90,7 +90,7 @@ def no_accelerator_is_unknown(checked: Checked) -> Iterator[Wrong]:
 def a_family_has_one_architecture(checked: Checked) -> Iterator[Wrong]:
     """All sizes of a family have the same processor: g5g is arm64, as every Graviton; g5 is x86_64."""
     for row in checked.rows:
-        (most, _), *others = Counter(each.arch for each in checked.families[_family(row)]).most_common()
+        (most, _), *others = Counter(row_of.arch for row_of in checked.families[_family(row)]).most_common()
         if others and row.arch != most:
             yield Wrong(row, "arch", f"arch of {row.name} is {row.arch}; expected {most}, as of its family")
 
@@ -189,7 +189,7 @@ def _most_contradicted(
     for row in rows:
         if (row.cloud, row.name) in own:
             against[row.name] = [other for other in rows if _contradict(row, other) or _contradict(other, row)]
-    name = max(against, key=lambda each: len(against[each]), default="")
+    name = max(against, key=lambda name: len(against[name]), default="")
     if not against.get(name):
         return None
     return next(row for row in rows if row.name == name), against[name][0]

@@ -94,8 +94,8 @@ def _wrong_layouts(generation: Generation) -> Iterator[tuple[str, str]]:
         if topology not in topologies(generation):
             text = f"has {topology}, which is no topology of {name}; expected one of them"
             yield "default_topologies", f"default_topologies {text}"
-    for count in _twice([layout.chips_in(each) for each in defaults]):
-        both = " and ".join(each for each in defaults if layout.chips_in(each) == count)
+    for count in _twice([layout.chips_in(topology) for topology in defaults]):
+        both = " and ".join(topology for topology in defaults if layout.chips_in(topology) == count)
         yield "default_topologies", f"default_topologies has {both}, each {count} chips; expected one for a number"
 
 
@@ -105,7 +105,7 @@ def _wrong_cubes(generation: Generation) -> Iterator[tuple[str, str]]:
     cube = layout.CUBE_EDGE**3
     if most % cube:
         yield "cubes_to_chips", f"cubes_to_chips is {most}; expected a multiple of {cube}, the chips of a cube"
-    if most and any(len(layout.edges(each)) != _EDGES_OF_CUBES for each in generation.topologies):
+    if most and any(len(layout.edges(topology)) != _EDGES_OF_CUBES for topology in generation.topologies):
         yield "cubes_to_chips", f"cubes_to_chips is {most}; expected topologies of three edges beside cubes"
     largest = max(map(layout.chips_in, topologies(generation)), default=0)
     if compact > largest:
@@ -118,7 +118,7 @@ def _twice(values: Sequence[T]) -> list[T]:
 
 def _wrong_hosts(generation: Generation, hosts: Sequence[Host]) -> Iterator[tuple[Host, str, str]]:
     """Yield the hosts that no slice is made of."""
-    counts = {layout.chips_in(each) for each in topologies(generation)}
+    counts = {layout.chips_in(topology) for topology in topologies(generation)}
     alone = {host.chips for host in hosts if not host.one_of_many}
     for host in hosts:
         if not host.one_of_many and host.chips not in counts:

@@ -13,7 +13,7 @@ from accel_scaling.catalog.table import read_table
 from accel_scaling.clouds import known_clouds
 
 if TYPE_CHECKING:
-    from accel_scaling.catalog.table import Row
+    from accel_scaling.catalog.table import RowValues
 
 _CLOUD = Column("cloud", Name(OF_CLOUD, "the name of a cloud"), "whose")
 _SOURCE = Column("source", Text(), "who says so")
@@ -44,7 +44,7 @@ PASSED_OVER = Table(
 
 
 @functools.cache
-def rows_of(table: Table) -> tuple[Row, ...]:
+def rows_of(table: Table) -> tuple[RowValues, ...]:
     """Return the rows of one of the two tables.
 
     Raises:

@@ -67,7 +67,9 @@ def read_prices(path: Path) -> Prices:
         )
     rows, problems = read_table(Source(path, str(path), text), PRICES, lambda row, _: row)
     if problems:
-        raise PlanError(describe(path, min(problems)))
+        first = min(problems)
+        comma = "" if first.column else "; a number has a point, and no comma"
+        raise PlanError(describe(path, first) + comma)
     on_demand, spot = (
         {row["instance_type"]: float(row[column]) for row in rows if row[column] is not None}
         for column in (PRICE, SPOT)

@@ -113,6 +113,6 @@ def _arch_of_family(cloud: str, name: str, before: Mapping[str, MachineType]) ->
         return before[name].arch
     family = known_clouds()[cloud].machine_family(name)
     archs = {
-        row.arch for each, row in before.items() if family and known_clouds()[cloud].machine_family(each) == family
+        row.arch for other, row in before.items() if family and known_clouds()[cloud].machine_family(other) == family
     }
     return archs.pop() if len(archs) == 1 else None

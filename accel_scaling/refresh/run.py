@@ -11,7 +11,7 @@ from accel_scaling.catalog.files import REFRESH_FOLDER, Source, read, shipped
 from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
 from accel_scaling.catalog.load import chips_here, shipped_catalog, shipped_sources
 from accel_scaling.catalog.machine_types import parse_rows
-from accel_scaling.catalog.offerings import Offered, parse_places
+from accel_scaling.catalog.offerings import Offerings, parse_places
 from accel_scaling.catalog.schema import OFFERINGS
 from accel_scaling.catalog.user_files import USER_FOLDER
 from accel_scaling.clouds import known_clouds
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.offerings import Place
+    from accel_scaling.catalog.offerings import OfferingRow
     from accel_scaling.refresh.records import Answer, Device
 
     Ask = Callable[[], Answer]
@@ -96,7 +96,7 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     rows, new_chips = rows_of(answer, chips, before)
     text = text_of({**old, **rows}, path, cloud, clouds)
     month = f"{today or dt.datetime.now(dt.timezone.utc).date():%Y-%m}"
-    where = places.places_text(answer, beside, known, month)
+    offerings = places.places_text(answer, beside, known, month)
     now = _catalog(cloud, path, text, chips)
 
     result = Result(answer, new_chips={**new_chips, **_unknown_attachable(answer, chips)}, files=[path, beside])
@@ -107,7 +107,7 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     result.unpromised = [row for name, row in sorted(now.items()) if name in rows and row.unknown]
     result.gone = places.gone(answer, had_where)
     result.moved = places.moved(answer, had_where, had.regions)
-    result.written = [file for file, content in ((path, text), (beside, where)) if write(file, content)]
+    result.written = [file for file, content in ((path, text), (beside, offerings)) if write(file, content)]
     return result
 
 
@@ -149,16 +149,16 @@ def _catalog(cloud: str, path: Path, text: str, chips: Mapping[str, Chip]) -> di
     return {name: row for (of, name), row in rows.items() if of == cloud}
 
 
-def _offered(cloud: str, path: Path) -> Offered:
+def _offered(cloud: str, path: Path) -> Offerings:
     """Return what was known of a cloud's regions: what ships, and the file over it."""
     layers = [(f"{cloud}.csv", _shipped_places(cloud))]
     if path.exists():
         source = read(path)
         layers.append((str(path), source.accept(parse_places(source))))
-    return Offered(cloud, layers)
+    return Offerings(cloud, layers)
 
 
-def _shipped_places(cloud: str) -> Sequence[Place]:
+def _shipped_places(cloud: str) -> Sequence[OfferingRow]:
     source = shipped(OFFERINGS, cloud)
     return source.accept(parse_places(source)) if source else ()
 

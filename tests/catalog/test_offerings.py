@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from accel_scaling.catalog.files import Source, read
 from accel_scaling.catalog.load import load_catalog, shipped_catalog
-from accel_scaling.catalog.offerings import Offered, is_places, parse_places, places_of_region, written
+from accel_scaling.catalog.offerings import Offerings, is_places, parse_places, places_of_region, written
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 from tests.support.catalog import HEADER
@@ -24,9 +24,9 @@ def parsed(text: str, name: str = "places.csv"):
     return parse_places(source)
 
 
-def offered(*texts: str, cloud: str = "aws") -> Offered:
+def offered(*texts: str, cloud: str = "aws") -> Offerings:
     """The places of files, the weakest first."""
-    return Offered(cloud, [(f"file{number}", parsed(text)[0]) for number, text in enumerate(texts)])
+    return Offerings(cloud, [(f"file{number}", parsed(text)[0]) for number, text in enumerate(texts)])
 
 
 # --- the file ---

@@ -116,20 +116,12 @@ def test_a_new_clouds_file_inherits_every_invariant(check, monkeypatch, tmp_path
     (tmp_path / "azure.csv").write_text(HEADER)
     with_azure = {**known_clouds(), "azure": azure}
     monkeypatch.setattr("accel_scaling.clouds._found", lambda _folders: with_azure)
-    monkeypatch.setattr("accel_scaling.catalog_lint.check.shipped_sources", _shipped)
     rows = (
         "nd-b-2,8,1000,x86_64,H100,1\nnd-a-1,2,8192,arm64,,\nnd-a-2,4,4096,x86_64,?M9,2\nnd-a-3,8,16384,arm64,,\n"
         "n2-standard-4,4,16384,x86_64,,\n"
     )
     columns = {column for _, column, _ in check(azure__csv=HEADER + rows)}
     assert columns == {"accelerator", "arch", "cloud", "instance_type", "memory_mib"}
-
-
-def _shipped(cloud):
-    from accel_scaling.catalog.files import Source
-    from accel_scaling.catalog.load import shipped_sources
-
-    return [Source(Path("azure.csv"), "azure.csv", HEADER)] if cloud == "azure" else shipped_sources(cloud)
 
 
 # --- invariants of accelerators ---
