@@ -25,6 +25,10 @@ class GCP(Cloud):
         found = _COUNT.search(machine_type)
         return int(found[1]) if found else None
 
+    def names_like(self, machine_type: str) -> bool:
+        """Say whether there is no dot in the name."""
+        return "." not in machine_type
+
 
 CLOUD = GCP(
     name="gcp",
@@ -43,5 +47,13 @@ CLOUD = GCP(
         ),
         ImageForm("runtime", re.compile(r"[a-z0-9-]+"), "a runtime version, as tpu-ubuntu2204-base"),
     ),
-    modules=("ray", "googleapiclient", "google_auth_httplib2"),
+    attaches_accelerators=True,
+    has_custom_machine_types=True,
+    sdk_module="googleapiclient",
+    sdk_package="google-api-python-client",
+    # The Python of Google's images for deep learning.
+    image_path_command=(
+        """(stat /opt/conda/bin >/dev/null 2>&1 && echo 'export PATH="/opt/conda/bin:$PATH"' >> ~/.bashrc) || true"""
+    ),
+    rehearsal_modules=("ray", "googleapiclient", "google_auth_httplib2"),
 )
