@@ -62,7 +62,7 @@ def worker(kind: str) -> dict[str, float]:
 
 
 def _ours(_: list[str]) -> Callable[[], Any]:
-    from accel_scaling.catalog.load import load_catalog
+    from accel_scaling.families.catalog import load_catalog
     from accel_scaling.fill.fill import fill, user_catalogs
 
     cluster = config()

@@ -11,8 +11,8 @@ from accel_scaling.boot.expected_devices import TYPE_PREFIX, Claim, claims_of
 from accel_scaling.boot.tpu_slice import wrong_slice
 from accel_scaling.boot.verdict import Verdict
 from accel_scaling.boot.verdicts import EXIT_CONFIRMED, WORDS, VerdictWord, advice_of
-from accel_scaling.catalog.load import chips_here
 from accel_scaling.detect.model import DriverState, Found
+from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.registry import all_families
 
 if TYPE_CHECKING:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.chips import parse_chips
 from accel_scaling.catalog.files import CHIPS_FILE, Problem, Source, read
+from accel_scaling.catalog.load import Addition
 from accel_scaling.catalog.machine_types import parse_rows
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from accel_scaling.catalog.model import Chip, MachineType
     from accel_scaling.families.family import Family
 
@@ -23,22 +21,7 @@ HARDWARE = "hardware.csv"  # what rehearsed machines have: no machine types
 _KEY = re.compile(r"^([\w.-]+):", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Data:
-    """What a plug-in adds to the catalog.
-
-    Attributes:
-        chips: its accelerators by name.
-        machine_types: the machine types that have them, by (cloud, name).
-        sources: the files, for the catalog's version.
-    """
-
-    chips: Mapping[str, Chip] = field(default_factory=dict)
-    machine_types: Mapping[tuple[str, str], MachineType] = field(default_factory=dict)
-    sources: tuple[Source, ...] = ()
-
-
-def data_of(family: Family, package: str) -> Data:
+def data_of(family: Family, package: str) -> Addition:
     """Read and check a plug-in's files.
 
     Args:
@@ -69,7 +52,7 @@ def data_of(family: Family, package: str) -> Data:
     machine_types: dict[tuple[str, str], MachineType] = {}
     for source in (each for each in sources if not each.is_chips):
         machine_types |= source.accept(parse_rows(source, chips, known_clouds()))
-    return Data(chips, machine_types, tuple(sources))
+    return Addition(chips, machine_types, tuple(sources))
 
 
 def _chips_of(source: Source, family: Family) -> tuple[dict[str, Chip], list[Problem]]:

@@ -18,8 +18,8 @@ from accel_scaling.families.entry_points import EntryPoint, entry_points
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from accel_scaling.catalog.load import Addition
     from accel_scaling.families.family import Family
-    from accel_scaling.families.plugin_data import Data
 
 REPAIR = "repair it or uninstall the package"
 
@@ -34,7 +34,7 @@ class PlugIn:
 
     entry: EntryPoint
     family: Family
-    data: Data
+    data: Addition
 
 
 @dataclass(frozen=True)
@@ -105,11 +105,12 @@ def _load(entry: EntryPoint, found: Sequence[EntryPoint], others: Mapping[str, P
     from accel_scaling.catalog.node_images import shipped_families
     from accel_scaling.families.family import problem_of
     from accel_scaling.families.plugin_data import data_of
+    from accel_scaling.families.registry import built_in
 
     if sum(other.resource == entry.resource for other in found) > 1:
         raise _BrokenError(_claimed_by(entry.resource, found))
     family = _family(entry)
-    if problem := problem_of(family):
+    if problem := problem_of(family, built_in()):
         raise _BrokenError(problem)
     if family.resource != entry.resource:
         raise _BrokenError(f"its resource is {family.resource}; the entry point must have that name")

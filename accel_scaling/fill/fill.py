@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.catalog.load import load_catalog
 from accel_scaling.cluster.node_dependencies import with_dependencies
 from accel_scaling.cluster.offering_checks import unknown_region
 from accel_scaling.cluster.policies import check_names, confirmation_policy, quarantine_policy
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.families.catalog import load_catalog
 from accel_scaling.fill.promise import Promise, promise_for, with_users_own
 from accel_scaling.providers.aws import node_config as aws_node_config
 from accel_scaling.providers.gcp import node_config as gcp_node_config

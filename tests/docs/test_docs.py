@@ -23,8 +23,9 @@ import pytest
 import yaml
 
 from accel_scaling.boot.verdict import VerdictWord
-from accel_scaling.catalog.load import load_catalog, shipped_catalog
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cli.main import COMMANDS, main
+from accel_scaling.families.catalog import load_catalog
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_keys_needed_by_ray
 from accel_scaling.fill.fill import MODULES, check_shape, fill
 from accel_scaling.fill.promise import promise_for

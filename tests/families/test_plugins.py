@@ -10,10 +10,11 @@ import pytest
 
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.verdict import VerdictWord
-from accel_scaling.catalog.load import chips_here, load_catalog, shipped_catalog
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cluster.docker import run_options
 from accel_scaling.errors import UnknownInstanceTypeError
 from accel_scaling.families import broken, families
+from accel_scaling.families.catalog import chips_here, load_catalog
 from accel_scaling.families.inventory import detect
 from accel_scaling.families.plugins import hush
 from tests.support.plugins import (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.detect.container import hidden_trouble
 from accel_scaling.detect.model import DriverState
-from accel_scaling.families.neuron_ls import DRIVER_DEVICES, Answer, number
+from accel_scaling.families.built_in.neuron.neuron_ls import DRIVER_DEVICES, Answer, number
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from accel_scaling.detect.pci import PciDevice
-    from accel_scaling.families.nvml import Answer
+    from accel_scaling.families.built_in.nvidia.nvml import Answer
 
 _NODE = re.compile(r"nvidia(\d+)")
 # There where the driver makes nodes at all; not on WSL, where NVML answers without any.
