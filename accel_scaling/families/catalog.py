@@ -1,19 +1,20 @@
-"""The catalog with what the plug-in families of this Python add to it."""
+"""The catalog with what the plug-in families of this Python add to it.
+
+The catalog's modules are imported where it is read: a machine without accelerators is checked without them.
+"""
 
 from __future__ import annotations
 
 import functools
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog import load
-from accel_scaling.catalog.files import read
-from accel_scaling.catalog.user_files import user_chip_files
 from accel_scaling.families.plugins import loaded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from accel_scaling.catalog.load import Addition
     from accel_scaling.catalog.lookup import Catalog
     from accel_scaling.catalog.model import Chip
 
@@ -29,7 +30,9 @@ def load_catalog(user_files: Sequence[Path] = (), *, home: Path | None = None) -
         CatalogFileError: a file cannot be read or has a wrong row; it is refused whole. Of files that ship with
             the package, the rows and accelerators that are asked for are read (``catalog check`` reads all).
     """
-    return load.build_catalog(user_files, _additions(), home=home)
+    from accel_scaling.catalog.load import build_catalog
+
+    return build_catalog(user_files, _additions(), home=home)
 
 
 @functools.cache
@@ -41,7 +44,11 @@ def chips_here() -> Mapping[str, Chip]:
     Raises:
         CatalogFileError: one of the files is wrong.
     """
-    return load.merged_chips([read(path) for path in user_chip_files()], _additions())
+    from accel_scaling.catalog.files import read
+    from accel_scaling.catalog.load import merged_chips
+    from accel_scaling.catalog.user_files import user_chip_files
+
+    return merged_chips([read(path) for path in user_chip_files()], _additions())
 
 
 def chips_of(family: str) -> list[Chip]:
@@ -49,5 +56,5 @@ def chips_of(family: str) -> list[Chip]:
     return [chip for chip in chips_here().values() if chip.family == family]
 
 
-def _additions() -> list[load.Addition]:
+def _additions() -> list[Addition]:
     return [plug_in.data for plug_in in loaded().plug_ins.values()]
