@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from accel_scaling.families.plugins import REPAIR, loaded
 from accel_scaling.families.registry import all_families
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from accel_scaling.families.family import Family
 
 TYPE_PREFIX = "accelerator_type:"
+REPAIR_ADVICE = f"{REPAIR} where `ray up` runs, from where it travels to the nodes"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,20 @@ def claims_of(promised: Mapping[str, float], chips: Iterable[Chip]) -> list[Clai
             frozenset(families[resource]),
         )
         for resource, types in by_resource.items()
+    ]
+
+
+def of_broken_plug_ins(promised: Mapping[str, float]) -> list[str]:
+    """Return a sentence for each promised resource whose plug-in was left out: nobody here can ask its driver.
+
+    Args:
+        promised: the Ray resources that the node is to announce.
+    """
+    return [
+        f"promised {promised[resource]:g} {resource}; {broken.entry} is left out ({broken.reason}), so that "
+        f"nothing here can ask the driver"
+        for resource, broken in loaded().broken.items()
+        if promised.get(resource, 0) > 0
     ]
 
 

@@ -1,4 +1,4 @@
-"""`accel-scaling detect`: what this machine really has, by three witnesses: bus, driver, and what Ray will say."""
+"""`accel-scaling detect`: the accelerators of this machine, by the bus, the driver, and what Ray will announce."""
 
 from __future__ import annotations
 

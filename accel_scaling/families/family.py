@@ -71,7 +71,7 @@ class Family:
         position: place in lists; families with the same are in the order of their names.
         detect: looks at the machine in place of ``families.probe.probe``, for a driver that these fields do not
             describe: takes what ``pci.scan`` returned and the folder that stands for ``/``. It never raises, and tells
-            its evidence even where there is no device.
+            its evidence even where there is no device. A package's family has none: its ``probe`` may hang or crash.
     """
 
     name: str
@@ -137,7 +137,11 @@ class Family:
         """How to speak of the nodes: ``/dev/kfd and /dev/dri/renderD128, ...``."""
         first = FIRST_RENDER_NODE if self.kernel_class == RENDER_NODES else 0
         control = f"/dev/{self.control_node} and " if self.control_node else ""
-        return self.nodes_called or f"{control}/dev/{self.node_template.format(first)}, ..."
+        return self.nodes_called or f"{control}/dev/{self.node(first)}, ..."
+
+    def node(self, number: int) -> str:
+        """Return the name below /dev of the device with this number: ``ferrum0``."""
+        return self.node_template.replace("{}", str(number))
 
 
 def problem_of(family: Family, built_in: Collection[Family]) -> str | None:
@@ -158,14 +162,22 @@ def _problems(family: Any, built_in: Collection[Family]) -> Iterator[str]:
         yield f"visible_devices is {family.visible_devices}, which Ray sets for another family; take the family's own"
     if NUMBER not in str(family.nodes):
         yield f"nodes is {family.nodes!r}; expected {NUMBER} where the device's number begins, as in ferrum[0-9]*"
+    yield from _wrong_values(family)
+    yield from _wrong_options(family)
+
+
+def _wrong_values(family: Any) -> Iterator[str]:
     if not isinstance(family.shared, bool):
         yield f"shared is {family.shared!r}; expected True or False"
-    if family.in_ray is not False:
-        yield f"in_ray is {family.in_ray!r}; expected False, as Ray has no manager of the family"
-    for field in ("probe", "emulate", "detect"):
+    for field, value in (("in_ray", False), ("detect", None)):
+        if getattr(family, field) is not value:
+            yield f"{field} is {getattr(family, field)!r}; expected {value}: it is for built-in families"
+    for field in ("probe", "emulate"):
         if not (getattr(family, field) is None or callable(getattr(family, field))):
             yield f"{field} is {getattr(family, field)!r}; expected a function, or None"
-    yield from _wrong_options(family)
+    for field in ("vendors", "device_classes"):
+        if not isinstance(getattr(family, field), list | tuple):
+            yield f"{field} is {getattr(family, field)!r}; expected a list, such as ['1200']"
     if not (family.folder is None or isinstance(family.folder, Path)):
         yield f"folder is {family.folder!r}; expected a pathlib.Path, or None for the folder of the package"
 

@@ -42,7 +42,7 @@ def data_of(family: Family, package: str) -> Addition:
         if path.name != HARDWARE
     ]
     chips: dict[str, Chip] = {}
-    for source in (each for each in sources if each.is_chips):
+    for source in filter(lambda source: source.is_chips, sources):
         chips |= source.accept(_chips_of(source, family))
     if not chips:
         raise CatalogFileError(
@@ -50,7 +50,7 @@ def data_of(family: Family, package: str) -> Addition:
             "docs/families-of-your-own.md"
         )
     machine_types: dict[tuple[str, str], MachineType] = {}
-    for source in (each for each in sources if not each.is_chips):
+    for source in filter(lambda source: not source.is_chips, sources):
         machine_types |= source.accept(parse_rows(source, chips, known_clouds()))
     return Addition(chips, machine_types, tuple(sources))
 

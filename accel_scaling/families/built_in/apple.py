@@ -35,7 +35,7 @@ def detect(bus: Sequence[PciDevice], root: Path) -> Found:  # noqa: ARG001 - a M
     if (platform.system(), platform.machine()) != ("Darwin", "arm64"):
         return Found(FAMILY.name, FAMILY.resource, evidence=("macOS: this is no Apple Silicon",))
     try:
-        metal = "metal" in _said(GRAPHICS).lower()
+        metal = "metal" in _output(GRAPHICS).lower()
         ray_type = _chip_type() if metal else None
     except _SilentError as error:
         return _unusable(DriverState.NOT_YET, str(error))
@@ -70,12 +70,12 @@ def chip_in(text: str) -> str | None:
 
 
 def _chip_type() -> str | None:
-    lines = (line.split("Chip:")[1] for line in _said(HARDWARE).split("\n") if "Chip:" in line)
+    lines = (line.split("Chip:")[1] for line in _output(HARDWARE).split("\n") if "Chip:" in line)
     named = next((ray_type for line in lines if (ray_type := chip_in(line))), None)
-    return named or chip_in(_said(PROCESSOR))
+    return named or chip_in(_output(PROCESSOR))
 
 
-def _said(command: tuple[str, ...]) -> str:
+def _output(command: tuple[str, ...]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, timeout=timeouts.APPLE_TOOL_S, check=False)
     except subprocess.TimeoutExpired:

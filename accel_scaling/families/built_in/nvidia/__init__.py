@@ -61,7 +61,7 @@ def _sentence(answer: Answer) -> str:
 
 
 def _divided(answer: Answer) -> str:
-    """Say that devices are cut by MIG; empty for whole ones, and for a slice that a hypervisor gave this machine.
+    """Return how devices are cut by MIG; empty for whole ones, and for a slice that a hypervisor gave this machine.
 
     Ray counts whole devices and gives a task their numbers; CUDA shows it one slice of a device that is cut (MIG User
     Guide, "CUDA visible devices"), which no whole device's type stands for.

@@ -29,7 +29,7 @@ BYTES_PER_MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Answer:
-    """What NVML said.
+    """The answer of NVML.
 
     Attributes:
         state: how the driver answered.

@@ -66,8 +66,8 @@ def _chips(on_bus: Sequence[pci.PciDevice]) -> list[Chip]:
     if not on_bus:
         return []
     candidates = product_names.chips_on_bus(on_bus[0].id, chips_of(FAMILY.name))
-    told = _BY_SUBSYSTEM.get(on_bus[0].subsystem)
-    return [chip for chip in candidates if chip.detected_type == told] or candidates
+    ray_type = _BY_SUBSYSTEM.get(on_bus[0].subsystem)
+    return [chip for chip in candidates if chip.detected_type == ray_type] or candidates
 
 
 def _state(on_bus: Sequence[pci.PciDevice], nodes: Sequence[str], who: Identity, root: Path) -> tuple[DriverState, str]:
@@ -126,7 +126,7 @@ def expected_nodes(root: Path, devices: Sequence[pci.PciDevice]) -> int:
         for device in devices
     ]
     groups = set[str]().union(*grouped)
-    return len(groups) + sum(not each for each in grouped)
+    return len(groups) + sum(not names for names in grouped)
 
 
 def _is_google(root: Path, group: str) -> bool:
