@@ -1,6 +1,6 @@
 """One task per accelerator type, run on the head of a cluster: does each land on a machine that holds it?
 
-`python -m accel_scaling.testing.rehearse.try_task DEMANDS`: a JSON list of {"node_type", "resource", "count",
+`python -m accel_scaling.accs.try_task DEMANDS`: a JSON list of {"node_type", "resource", "count",
 "accelerator_type"}. Prints one JSON line per task as it finishes, then one per node of the cluster, and exits with 1
 when a task did not run.
 """
