@@ -16,6 +16,8 @@ import pytest
 import accel_scaling
 from tests.support.plugins import EXAMPLE, install_example
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = {
     "accel_scaling/py.typed",

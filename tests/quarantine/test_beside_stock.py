@@ -25,6 +25,8 @@ from accel_scaling.testing.hosts.faults import Faults
 from tests.providers.aws.test_provider import bootstrap, tags
 from tests.support.cluster import config_of, machines_of
 
+pytestmark = pytest.mark.slow
+
 ROUNDS, ROUND_S, BOOT_ROUNDS = 120, 5.0, 3
 LIAR, DRY = "g4dn.xlarge", "g5.xlarge"
 WANTED = [{"GPU": 1, f"accelerator_type:{name}": 0.001} for name in ("T4", "A10G")]  # one that each of them serves
