@@ -22,9 +22,9 @@ PLANS = sorted((Path(__file__).parents[1] / "data" / "plans").glob("*.yaml"))
 
 PROGRAM = (Path(__file__).parents[1] / "programs" / "cluster_plan.py").read_text(encoding="utf-8")
 
-# Machines boot for longer than the test lasts.
+# The head's autoscaler looks each second; machines boot for longer than the test lasts.
 HASTE = {
-    "head_start_ray_commands": [LEAN_HEAD],
+    "head_start_ray_commands": [LEAN_HEAD.replace("UPDATE_INTERVAL_S=2", "UPDATE_INTERVAL_S=1")],
     "worker_start_ray_commands": ["sleep 120"],
     "upscaling_speed": 100,
 }

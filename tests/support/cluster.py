@@ -32,9 +32,9 @@ GCP_MODULE = "accel_scaling.providers.gcp.GCPAcceleratorNodeProvider"
 LOGIN = "source ~/.bashrc; "
 SSH_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=10")
 # Part of a cluster file: Ray without what no test asks it for (on each head 10 s of CPU, most of it the dashboard), on
-# machines where there is none to stop, with an autoscaler that looks every second, not every 5 s.
+# machines where there is none to stop, with an autoscaler that looks every 2 s, not every 5 s.
 LEAN_HEAD = (
-    "export AUTOSCALER_UPDATE_INTERVAL_S=1; ray start --head --port=6379 --object-manager-port=8076 "
+    "export AUTOSCALER_UPDATE_INTERVAL_S=2; ray start --head --port=6379 --object-manager-port=8076 "
     "--include-dashboard=false --include-log-monitor=false "
     "--autoscaling-config=~/ray_bootstrap_config.yaml"
 )
