@@ -126,6 +126,7 @@ def test_each_connection_has_a_node_of_its_own() -> None:
     assert _ray.worker() is worker.global_worker
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_t4")
 def test_a_connected_process_reads_its_clusters_nodes_and_its_store() -> None:
     from ray.experimental import internal_kv
