@@ -113,6 +113,7 @@ def test_rounds_and_launches_at_once_are_rays() -> None:
     ).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_t4")
 def test_what_is_pending_on_a_running_cluster_is_planned_as_ray_reports_it() -> None:
     import accel_scaling as acc

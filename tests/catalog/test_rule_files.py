@@ -7,12 +7,13 @@ import pytest
 from accel_scaling.catalog.custom_machine_types import parse_custom_rules
 from accel_scaling.catalog.files import Source
 from accel_scaling.catalog.guest_accelerators import parse_attach_rules
-from accel_scaling.catalog.load import load_catalog, shipped_catalog
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.schema import CUSTOM_MACHINE_TYPES, GUEST_ACCELERATORS, TPU_GENERATIONS, TPU_HOSTS
 from accel_scaling.catalog.tpu_generations import parse_generations, parse_hosts
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.errors import CatalogFileError
+from accel_scaling.families.catalog import load_catalog
 
 TABLES = (GUEST_ACCELERATORS, CUSTOM_MACHINE_TYPES, TPU_GENERATIONS, TPU_HOSTS)
 RULE_FILES = ATTACH, CUSTOM, TPU, HOSTS = [table.file_of("gcp") for table in TABLES]

@@ -15,10 +15,10 @@ from accel_scaling.catalog import schema
 from accel_scaling.catalog.columns import ALWAYS, LEFT_OUT, ByCloud, Column, ListOf, Number, Table, Text, documented
 from accel_scaling.catalog.files import read, table_of
 from accel_scaling.catalog.launch_errors import Category, parse_launch_errors
-from accel_scaling.catalog.load import load_catalog
 from accel_scaling.catalog.table import read_table, written
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
+from accel_scaling.families.catalog import load_catalog
 from tests.support.catalog import HEADER
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "catalogs.md"

@@ -12,7 +12,7 @@ import ray
 def two_t4_fixture() -> Iterator[None]:
     """A cluster of one node with two T4."""
     ray.init(
-        num_cpus=8,
+        num_cpus=4,
         num_gpus=2,
         resources={"accelerator_type:T4": 1},
         labels={"ray.io/accelerator-type": "T4"},

@@ -12,6 +12,8 @@ from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.faults import Faults, fewer, no_devices
 from tests.support.local_ec2 import FAST, NVML, SSH, Client, isolated, sleepers, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=[Kind.PROCESSES, isolated])
 def cloud(request, tmp_path_factory):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import yaml
 
 from accel_scaling.testing.ec2.local_ec2 import Kind, LocalEC2
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.host_kinds import isolation_obstacle
+from tests.support.local_ec2 import isolated
 
 CONFIG = {
     "cluster_name": "stock",
@@ -37,11 +34,6 @@ def where():
 
 print("RAN", "ON", ray.get(where.remote(), timeout=120))
 """
-
-isolated = pytest.param(
-    Kind.ISOLATED,
-    marks=[pytest.mark.root, pytest.mark.skipif(bool(isolation_obstacle(Path(sys.executable))), reason="no isolation")],
-)
 
 
 @pytest.mark.cluster

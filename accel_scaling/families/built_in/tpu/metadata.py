@@ -1,4 +1,4 @@
-"""Who this TPU host is: by its environment (GKE), else by Google's metadata server (Compute Engine). As Ray asks."""
+"""The identity of a TPU host, as Ray asks: its environment (GKE), else Google's metadata server (Compute Engine)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _POD_TYPE = re.compile(r"(?:v|tpu)\d+[a-zA-Z]*-\d+")
 
 @dataclass(frozen=True)
 class Identity:
-    """What this host says of itself.
+    """The slice that this host is in, by its own word.
 
     Attributes:
         pod_type: the slice's type as Ray writes it (``v4-16``, ``v7x-8``), empty where nobody says.
@@ -57,10 +57,10 @@ def identity() -> Identity:
             if value is None:
                 trouble.append(f"the metadata server has no {attribute}")
         values.append((value or "").strip())
-    kind, number = values
-    pod_type = re.sub(r"^tpu-?v?", "v", kind.lower()) if _POD_TYPE.fullmatch(kind) else ""
-    if kind and not pod_type:
-        trouble.append(f"{ACCELERATOR_TYPE[0]} is {kind!r}, which is no TPU's")
+    name, number = values
+    pod_type = re.sub(r"^tpu-?v?", "v", name.lower()) if _POD_TYPE.fullmatch(name) else ""
+    if name and not pod_type:
+        trouble.append(f"{ACCELERATOR_TYPE[0]} is {name!r}, which is no TPU's")
     return Identity(pod_type, int(number) if number.isdecimal() else None, "; ".join(trouble))
 
 

@@ -1,4 +1,4 @@
-"""What NVML says of the health of a device that it answers for.
+"""The health of an NVIDIA device, by NVML.
 
 Unusable is what NVIDIA calls so, and nothing else: a machine that is refused for nothing costs its user more than one
 that is let in with a note. What an old driver's library lacks, or calls not supported, is not known.
@@ -34,7 +34,7 @@ _RECOVERY = {
 
 @dataclass(frozen=True)
 class Health:
-    """What is known of one device.
+    """The health of one device.
 
     Attributes:
         unusable: why NVIDIA says that it cannot be used, as the middle of a sentence; empty where it can.
@@ -128,9 +128,9 @@ def _slices(library: Any, handle: ctypes.c_void_p) -> int | None:
     slots = _numbers(library, "nvmlDeviceGetMaxMigDeviceCount", handle)
     if not mode or not mode[0] or not slots:
         return None
-    found = ctypes.c_void_p()
+    slice_handle = ctypes.c_void_p()
     codes = (
-        _call(library, "nvmlDeviceGetMigDeviceHandleByIndex", handle, ctypes.c_uint(slot), ctypes.byref(found))
+        _call(library, "nvmlDeviceGetMigDeviceHandleByIndex", handle, ctypes.c_uint(slot), ctypes.byref(slice_handle))
         for slot in range(min(slots[0], timeouts.MOST_DEVICES))
     )
     return sum(code == SUCCESS for code in codes)

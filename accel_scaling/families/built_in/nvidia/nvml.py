@@ -12,7 +12,7 @@ from pathlib import Path
 from accel_scaling import timeouts
 from accel_scaling.detect import forked_call
 from accel_scaling.detect.model import Device, DriverState
-from accel_scaling.families.nvml_health import Health, health_of
+from accel_scaling.families.built_in.nvidia.health import Health, health_of
 
 LIBRARY = "libnvidia-ml.so.1"
 # Where a root that is not this process's own keeps it: Debian's folders, Red Hat's, others'.
@@ -29,7 +29,7 @@ BYTES_PER_MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Answer:
-    """What NVML said.
+    """The answer of NVML.
 
     Attributes:
         state: how the driver answered.

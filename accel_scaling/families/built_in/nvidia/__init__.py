@@ -6,38 +6,30 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog import product_names
-from accel_scaling.catalog.load import chips_here
 from accel_scaling.detect import pci
 from accel_scaling.detect.model import Device, DriverState, Found
-from accel_scaling.families.nvidia_nodes import reachable
-from accel_scaling.families.nvml import Answer, ask
+from accel_scaling.families.built_in.nvidia.nodes import reachable
+from accel_scaling.families.built_in.nvidia.nvml import Answer, ask
+from accel_scaling.families.catalog import chips_here
+from accel_scaling.families.family import Family
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-FAMILY = "nvidia"
-RESOURCE = "GPU"
-VENDOR = "10de"
-# VGA and 3D controllers: a GPU also shows audio and USB functions, and an NVSwitch is a bridge.
-DISPLAY_CLASSES = ("0300", "0302")
 
-
-def probe(bus: Sequence[pci.PciDevice], root: Path) -> Found:
-    """Ask the bus and NVML.
-
-    Args:
-        bus: what ``pci.scan`` returned.
-        root: the folder that stands for ``/``.
-    """
-    on_bus = [device for device in bus if device.vendor == VENDOR and device.device_class in DISPLAY_CLASSES]
+def detect(bus: Sequence[pci.PciDevice], root: Path) -> Found:
+    """Ask the bus and NVML."""
+    on_bus = [
+        device for device in bus if device.vendor in FAMILY.vendors and device.device_class in FAMILY.device_classes
+    ]
     answer = reachable(_judged(ask(root), len(on_bus)), on_bus, root)
     ray_type, variant, answers_to = _types(on_bus, answer)
     usable = sum(not health.unusable for health in answer.health)
     divided = _divided(answer)
     return Found(
-        family=FAMILY,
-        resource=RESOURCE,
+        family=FAMILY.name,
+        resource=FAMILY.resource,
         count=usable,
         units=usable,
         ray_units=answer.counted,
@@ -49,7 +41,7 @@ def probe(bus: Sequence[pci.PciDevice], root: Path) -> Found:
         driver_count=len(answer.devices),
         state=answer.state,
         trouble=answer.trouble,
-        evidence=(pci.sentence(on_bus, "NVIDIA GPU"), _sentence(answer), *([f"MIG: {divided}"] if divided else [])),
+        evidence=(pci.sentence(on_bus, FAMILY.noun), _sentence(answer), *([f"MIG: {divided}"] if divided else [])),
         divided=divided,
     )
 
@@ -69,7 +61,7 @@ def _sentence(answer: Answer) -> str:
 
 
 def _divided(answer: Answer) -> str:
-    """Say that devices are cut by MIG; empty for whole ones, and for a slice that a hypervisor gave this machine.
+    """Return how devices are cut by MIG; empty for whole ones, and for a slice that a hypervisor gave this machine.
 
     Ray counts whole devices and gives a task their numbers; CUDA shows it one slice of a device that is cut (MIG User
     Guide, "CUDA visible devices"), which no whole device's type stands for.
@@ -112,3 +104,20 @@ def _joined(on_bus: Sequence[pci.PciDevice], seen: Sequence[Device]) -> tuple[De
         Device(device.index, device.name, item.address, item.id, device.memory_mib)
         for device, item in zip(seen, on_bus, strict=True)
     )
+
+
+FAMILY = Family(
+    name="nvidia",
+    resource="GPU",
+    visible_devices="CUDA_VISIBLE_DEVICES",
+    shared=True,
+    noun="NVIDIA GPU",
+    vendors=["10de"],
+    # VGA and 3D controllers: a GPU also shows audio and USB functions, and an NVSwitch is a bridge.
+    device_classes=["0300", "0302"],
+    in_ray=True,
+    type_of_name=product_names.ray_nvidia_type,
+    common=True,
+    position=10,
+    detect=detect,
+)

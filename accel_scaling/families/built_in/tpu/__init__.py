@@ -5,39 +5,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog import product_names
-from accel_scaling.catalog.load import chips_here
 from accel_scaling.detect import pci
 from accel_scaling.detect.container import hidden_trouble, taken
 from accel_scaling.detect.model import Device, DriverState, Found
-from accel_scaling.families.tpu_nodes import device_nodes, expected_nodes
+from accel_scaling.families.catalog import chips_of
+from accel_scaling.families.family import Family
+from accel_scaling.families.probe import devices_on_bus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from accel_scaling.catalog.model import Chip
-    from accel_scaling.families.tpu_metadata import Identity
+    from accel_scaling.families.built_in.tpu.metadata import Identity
 
-FAMILY = "tpu"
-RESOURCE = "TPU"
+IOMMU_GROUPS = "sys/kernel/iommu_groups"
 VENDOR = "1ae0"  # Google's, of its network and disk devices too
 
 # v2 and v3 have one PCI id and differ in the subsystem's: github.com/google/cloud-accelerator-diagnostics, tpu_info.
 _BY_SUBSYSTEM = {"004e": "TPU-V2", "004f": "TPU-V3"}
 
 
-def probe(bus: Sequence[pci.PciDevice], root: Path) -> Found:
-    """Ask the bus, the device nodes and, where there is a TPU, the metadata server.
-
-    Args:
-        bus: what ``pci.scan`` returned.
-        root: the folder that stands for ``/``.
-    """
-    on_bus = _on_bus(bus)
+def detect(bus: Sequence[pci.PciDevice], root: Path) -> Found:
+    """Ask the bus, the device nodes and, where there is a TPU, the metadata server."""
+    on_bus = devices_on_bus(FAMILY, bus, root)
     nodes = device_nodes(root)
     if not on_bus and not nodes:
-        return Found(FAMILY, RESOURCE, evidence=(pci.sentence(on_bus, "TPU"), _nodes_sentence([])))
-    from accel_scaling.families.tpu_metadata import identity  # here: http.client would cost every machine 15 ms
+        return Found(FAMILY.name, FAMILY.resource, evidence=(pci.sentence(on_bus, FAMILY.noun), _nodes_sentence([])))
+    from accel_scaling.families.built_in.tpu.metadata import (
+        identity,  # here: http.client would cost every machine 15 ms
+    )
 
     who = identity()
     chips = _chips(on_bus)
@@ -46,8 +43,8 @@ def probe(bus: Sequence[pci.PciDevice], root: Path) -> Found:
     known = [chip for chip in chips if chip.detected_type == ray_type] or chips
     types = dict.fromkeys((*product_names.types_of(known), *([ray_type] if ray_type and not known else [])))
     return Found(
-        family=FAMILY,
-        resource=RESOURCE,
+        family=FAMILY.name,
+        resource=FAMILY.resource,
         count=len(nodes),
         units=len(nodes),
         ray_units=len(nodes),
@@ -61,24 +58,16 @@ def probe(bus: Sequence[pci.PciDevice], root: Path) -> Found:
         trouble=trouble,
         pod_type=who.pod_type,
         worker_id=who.worker_id,
-        evidence=(pci.sentence(on_bus, "TPU"), _nodes_sentence(nodes), _who_sentence(who)),
+        evidence=(pci.sentence(on_bus, FAMILY.noun), _nodes_sentence(nodes), _who_sentence(who)),
     )
-
-
-def _on_bus(bus: Sequence[pci.PciDevice]) -> list[pci.PciDevice]:
-    google = [device for device in bus if device.vendor == VENDOR]
-    ids = (
-        {name for chip in chips_here().values() if chip.family == FAMILY for name in chip.pci_ids} if google else set()
-    )
-    return [device for device in google if device.id in ids]
 
 
 def _chips(on_bus: Sequence[pci.PciDevice]) -> list[Chip]:
     if not on_bus:
         return []
-    candidates = product_names.chips_on_bus(on_bus[0].id, chips_here().values())
-    told = _BY_SUBSYSTEM.get(on_bus[0].subsystem)
-    return [chip for chip in candidates if chip.detected_type == told] or candidates
+    candidates = product_names.chips_on_bus(on_bus[0].id, chips_of(FAMILY.name))
+    ray_type = _BY_SUBSYSTEM.get(on_bus[0].subsystem)
+    return [chip for chip in candidates if chip.detected_type == ray_type] or candidates
 
 
 def _state(on_bus: Sequence[pci.PciDevice], nodes: Sequence[str], who: Identity, root: Path) -> tuple[DriverState, str]:
@@ -115,3 +104,53 @@ def _who_sentence(who: Identity) -> str:
         f"host {who.worker_id} of a {who.pod_type}" if who.pod_type and who.worker_id is not None else who.pod_type
     ]
     return "metadata: " + "; ".join(part for part in (*parts, who.trouble) if part)
+
+
+def device_nodes(root: Path) -> list[str]:
+    """Return the driver's nodes as Ray 2.60 counts them: ``accel0``, ... up to v4, ``vfio/0``, ... since v5e.
+
+    NVIDIA's drivers make a directory /dev/accel, and other devices have vfio groups too: those are left out.
+    """
+    accel = [path for path in sorted((root / "dev").glob("accel*")) if not path.is_dir()]
+    if accel:
+        return [path.name for path in accel]
+    folder = root / "dev" / "vfio"
+    groups = sorted((path.name for path in folder.glob("*") if path.name.isdigit()), key=int)
+    return [f"vfio/{group}" for group in groups if _is_google(root, group)]
+
+
+def expected_nodes(root: Path, devices: Sequence[pci.PciDevice]) -> int:
+    """Count the nodes that these devices must have: one each, or one for each of their vfio groups."""
+    grouped = [
+        {path.parent.parent.name for path in (root / IOMMU_GROUPS).glob(f"*/devices/{device.address}")}
+        for device in devices
+    ]
+    groups = set[str]().union(*grouped)
+    return len(groups) + sum(not names for names in grouped)
+
+
+def _is_google(root: Path, group: str) -> bool:
+    return any(_read(vendor) == f"0x{VENDOR}" for vendor in (root / IOMMU_GROUPS / group / "devices").glob("*/vendor"))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip().lower()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+FAMILY = Family(
+    name="tpu",
+    resource="TPU",
+    visible_devices="TPU_VISIBLE_CHIPS",
+    noun="TPU",
+    vendors=[VENDOR],
+    known_ids_only=True,
+    in_ray=True,
+    quantities=(1, 2, 4, 8),  # a host's chips are wired in these shapes
+    unit="TPU chip",
+    common=True,
+    position=30,
+    detect=detect,
+)

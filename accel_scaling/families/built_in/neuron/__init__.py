@@ -5,44 +5,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog import product_names
-from accel_scaling.catalog.load import chips_here
 from accel_scaling.detect import pci
 from accel_scaling.detect.model import Device, Found
-from accel_scaling.families.neuron_health import checked
-from accel_scaling.families.neuron_ls import DRIVER_DEVICES, Answer, ask, number
+from accel_scaling.families.built_in.neuron.health import checked
+from accel_scaling.families.built_in.neuron.neuron_ls import DRIVER_DEVICES, Answer, ask, number
+from accel_scaling.families.catalog import chips_of
+from accel_scaling.families.family import Family
+from accel_scaling.families.probe import devices_on_bus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from accel_scaling.catalog.model import Chip
 
-FAMILY = "neuron"
-RESOURCE = "neuron_cores"
-VENDOR = "1d0f"  # Amazon's, of its network and disk devices too
 RAY_TYPE = "aws-neuron-core"  # ray.util.accelerators.AWS_NEURON_CORE, for every Neuron device
 BYTES_PER_MIB = 1024 * 1024
 
 
-def probe(bus: Sequence[pci.PciDevice], root: Path) -> Found:
-    """Ask the bus, neuron-ls, and the driver's sysfs and device nodes.
-
-    Args:
-        bus: what ``pci.scan`` returned.
-        root: the folder that stands for ``/``.
-    """
-    on_bus = _neuron_devices(bus)
+def detect(bus: Sequence[pci.PciDevice], root: Path) -> Found:
+    """Ask the bus, neuron-ls, and the driver's sysfs and device nodes."""
+    on_bus = devices_on_bus(FAMILY, bus, root)
     answer = checked(ask(root), root)
     name = _sysfs_name(root) if answer.devices else None
-    chips = product_names.chips_named(name, _chips()) if name else []
-    chips = chips or (product_names.chips_on_bus(on_bus[0].id, _chips()) if on_bus else [])
+    chips = product_names.chips_named(name, chips_of(FAMILY.name)) if name else []
+    chips = chips or (product_names.chips_on_bus(on_bus[0].id, chips_of(FAMILY.name)) if on_bus else [])
     cores = sum(number(device, "nc_count") for device in answer.devices)
     usable = [device for device in answer.devices if number(device, "neuron_device") not in answer.unusable]
     present = bool(on_bus or answer.devices)
     types = dict.fromkeys((RAY_TYPE, *product_names.types_of(chips))) if present else {}
     return Found(
-        family=FAMILY,
-        resource=RESOURCE,
+        family=FAMILY.name,
+        resource=FAMILY.resource,
         count=len(usable),
         units=sum(number(device, "nc_count") for device in usable),
         ray_units=cores if answer.for_ray else 0,
@@ -54,20 +47,8 @@ def probe(bus: Sequence[pci.PciDevice], root: Path) -> Found:
         driver_count=len(answer.devices),
         state=answer.state,
         trouble=answer.trouble,
-        evidence=(pci.sentence(on_bus, "Neuron device"), _sentence(answer, cores, name)),
+        evidence=(pci.sentence(on_bus, FAMILY.noun), _sentence(answer, cores, name)),
     )
-
-
-def _chips() -> list[Chip]:
-    return [chip for chip in chips_here().values() if chip.family == FAMILY]
-
-
-def _neuron_devices(bus: Sequence[pci.PciDevice]) -> list[pci.PciDevice]:
-    amazon = [device for device in bus if device.vendor == VENDOR]
-    if not amazon:
-        return []  # most machines: do not even read the catalog
-    known = {pci_id for chip in _chips() for pci_id in chip.pci_ids}
-    return [device for device in amazon if device.id in known]
 
 
 def _sysfs_name(root: Path) -> str | None:
@@ -108,3 +89,18 @@ def _address(record: dict[str, Any]) -> str | None:
     if not isinstance(address, str):
         return None
     return address if address.count(":") == 2 else f"0000:{address}"
+
+
+FAMILY = Family(
+    name="neuron",
+    resource="neuron_cores",
+    visible_devices="NEURON_RT_VISIBLE_CORES",
+    noun="Neuron device",
+    vendors=["1d0f"],  # Amazon's, of its network and disk devices too
+    known_ids_only=True,
+    in_ray=True,
+    unit="neuron core",
+    common=True,
+    position=20,
+    detect=detect,
+)

@@ -24,7 +24,7 @@ NEW_ARGUMENTS = ("--output-format", "json")
 
 @dataclass(frozen=True)
 class Answer:
-    """What the tool said.
+    """The answer of the tool.
 
     Attributes:
         state: how the driver answered.
@@ -78,8 +78,8 @@ def _run(tool: Path, arguments: tuple[str, ...]) -> Answer:
     except OSError as error:
         return _failed(f"cannot be run ({error.strerror})")
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-        return _failed(f"exit {done.returncode}" + (f": {said[-1]}" if said else ""))
+        lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+        return _failed(f"exit {done.returncode}" + (f": {lines[-1]}" if lines else ""))
     return _read(done.stdout)
 
 

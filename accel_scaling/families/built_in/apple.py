@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from accel_scaling import timeouts
 from accel_scaling.catalog import product_names
-from accel_scaling.detect.evidence import chips_of
 from accel_scaling.detect.model import Device, DriverState, Found
+from accel_scaling.families.catalog import chips_of
+from accel_scaling.families.family import Family
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from accel_scaling.detect.pci import PciDevice
 
-FAMILY = "apple"
-RESOURCE = "GPU"
 SIZES = ("Pro", "Max", "Ultra")
 
 # As ray/_private/accelerators/apple_gpu.py.
@@ -31,37 +30,31 @@ class _SilentError(Exception):
     """A tool gave no answer in time."""
 
 
-def probe(bus: Sequence[PciDevice], root: Path) -> Found:  # noqa: ARG001 - a Mac shows its GPU on no bus
-    """Ask macOS.
-
-    Args:
-        bus: not looked at.
-        root: not looked at.
-    """
+def detect(bus: Sequence[PciDevice], root: Path) -> Found:  # noqa: ARG001 - a Mac shows its GPU on no bus
+    """Ask macOS."""
     if (platform.system(), platform.machine()) != ("Darwin", "arm64"):
-        return Found(FAMILY, RESOURCE, evidence=("macOS: this is no Apple Silicon",))
-    here = Found(FAMILY, RESOURCE, bus_count=1)
+        return Found(FAMILY.name, FAMILY.resource, evidence=("macOS: this is no Apple Silicon",))
     try:
-        metal = "metal" in _said(GRAPHICS).lower()
-        kind = _chip_type() if metal else None
+        metal = "metal" in _output(GRAPHICS).lower()
+        ray_type = _chip_type() if metal else None
     except _SilentError as error:
-        return _with(here, DriverState.NOT_YET, str(error))
+        return _unusable(DriverState.NOT_YET, str(error))
     if not metal:
-        return _with(here, DriverState.MISSING, "macOS lists no GPU with Metal (system_profiler)")
-    chips = [chip for chip in chips_of(FAMILY) if kind and chip.detected_type == kind]
+        return _unusable(DriverState.MISSING, "macOS lists no GPU with Metal (system_profiler)")
+    chips = [chip for chip in chips_of(FAMILY.name) if ray_type and chip.detected_type == ray_type]
     return Found(
-        family=FAMILY,
-        resource=RESOURCE,
+        family=FAMILY.name,
+        resource=FAMILY.resource,
         count=1,
         units=1,
         ray_units=1,
-        accelerator_type=kind,
+        accelerator_type=ray_type,
         variant=product_names.exact_name(chips),
-        answers_to=(kind,) if kind else (),
-        devices=(Device(0, chips[0].driver_names[0] if chips else kind),),
+        answers_to=(ray_type,) if ray_type else (),
+        devices=(Device(0, chips[0].driver_names[0] if chips else ray_type),),
         bus_count=1,
         driver_count=1,
-        evidence=(f"system_profiler: a GPU with Metal, {kind or 'of no chip that it names'}",),
+        evidence=(f"system_profiler: a GPU with Metal, {ray_type or 'of no chip that it names'}",),
     )
 
 
@@ -77,12 +70,12 @@ def chip_in(text: str) -> str | None:
 
 
 def _chip_type() -> str | None:
-    lines = (line.split("Chip:")[1] for line in _said(HARDWARE).split("\n") if "Chip:" in line)
-    named = next((kind for line in lines if (kind := chip_in(line))), None)
-    return named or chip_in(_said(PROCESSOR))
+    lines = (line.split("Chip:")[1] for line in _output(HARDWARE).split("\n") if "Chip:" in line)
+    named = next((ray_type for line in lines if (ray_type := chip_in(line))), None)
+    return named or chip_in(_output(PROCESSOR))
 
 
-def _said(command: tuple[str, ...]) -> str:
+def _output(command: tuple[str, ...]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, timeout=timeouts.APPLE_TOOL_S, check=False)
     except subprocess.TimeoutExpired:
@@ -92,7 +85,17 @@ def _said(command: tuple[str, ...]) -> str:
     return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
 
 
-def _with(here: Found, state: DriverState, trouble: str) -> Found:
-    return Found(
-        here.family, here.resource, bus_count=here.bus_count, state=state, trouble=trouble, evidence=(trouble,)
-    )
+def _unusable(state: DriverState, trouble: str) -> Found:
+    return Found(FAMILY.name, FAMILY.resource, bus_count=1, state=state, trouble=trouble, evidence=(trouble,))
+
+
+FAMILY = Family(
+    name="apple",
+    resource="GPU",
+    shared=True,
+    in_ray=True,
+    type_of_name=chip_in,
+    type_prefix="Apple-",
+    position=130,
+    detect=detect,
+)

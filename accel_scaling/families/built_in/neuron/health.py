@@ -1,4 +1,4 @@
-"""What the Neuron driver's sysfs folders and device nodes say of the devices that neuron-ls lists."""
+"""The health of the devices that neuron-ls lists, by the Neuron driver's sysfs folders and device nodes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.detect.container import hidden_trouble
 from accel_scaling.detect.model import DriverState
-from accel_scaling.families.neuron_ls import DRIVER_DEVICES, Answer, number
+from accel_scaling.families.built_in.neuron.neuron_ls import DRIVER_DEVICES, Answer, number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,8 +79,8 @@ def _count(counter: Path) -> int:
 
 
 def _numbers(folder: Path, *, folders: bool = True) -> set[int]:
-    found = (_DEVICE.fullmatch(path.name) for path in folder.glob("neuron*") if folders or not path.is_dir())
-    return {int(match[1]) for match in found if match}
+    matches = (_DEVICE.fullmatch(path.name) for path in folder.glob("neuron*") if folders or not path.is_dir())
+    return {int(match[1]) for match in matches if match}
 
 
 def _joined(*parts: str) -> str:

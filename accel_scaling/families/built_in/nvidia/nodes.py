@@ -1,4 +1,4 @@
-"""Which of the devices that NVML answers for a program could open here: their nodes, /dev/nvidia0 and so on."""
+"""NVIDIA's device nodes, /dev/nvidia0, ...: which of NVML's devices a program could open here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from accel_scaling.detect.pci import PciDevice
-    from accel_scaling.families.nvml import Answer
+    from accel_scaling.families.built_in.nvidia.nvml import Answer
 
 _NODE = re.compile(r"nvidia(\d+)")
 # There where the driver makes nodes at all; not on WSL, where NVML answers without any.
@@ -72,5 +72,5 @@ def _without_nodes(answer: Answer, indexes: Sequence[int]) -> Answer:
 
 def _minors(root: Path) -> set[int]:
     # Docker makes a folder where it is told to mount a node that is not there.
-    found = (_NODE.fullmatch(path.name) for path in (root / "dev").glob("nvidia*") if not path.is_dir())
-    return {int(match[1]) for match in found if match}
+    matches = (_NODE.fullmatch(path.name) for path in (root / "dev").glob("nvidia*") if not path.is_dir())
+    return {int(match[1]) for match in matches if match}
