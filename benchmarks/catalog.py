@@ -20,7 +20,7 @@ from accel_scaling.text_table import render
 
 PROGRAM = """
 import json, time
-from accel_scaling.catalog.load import load_catalog
+from accel_scaling.families.catalog import load_catalog
 from accel_scaling.catalog import offered, places
 from accel_scaling.families.plugins import loaded
 steps, taken = [], {}

@@ -41,7 +41,6 @@ from accel_scaling._ray.launcher import (
 )
 from accel_scaling._ray.managers import (
     PRELOADED_MODULES,
-    RAYS_UNIT_RESOURCES,
     UNIT_RESOURCES,
     accelerator_manager,
     add_accelerator_managers,
@@ -76,7 +75,6 @@ if TYPE_CHECKING:
 __all__ = [
     "KV_NAMESPACE",
     "PRELOADED_MODULES",
-    "RAYS_UNIT_RESOURCES",
     "RAY_MINOR",
     "UNIT_RESOURCES",
     "ClusterState",

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# The raylet gives ids to the units of these resources beside GPUs; its list, which the first variable replaces, is
+# The raylet gives ids to the units of the resources in the first variable, beside GPUs; it replaces a list that is
 # compiled in. The modules of the second are imported by each worker before its first task.
 UNIT_RESOURCES = "RAY_custom_unit_instance_resources"
-RAYS_UNIT_RESOURCES = "neuron_cores,TPU,NPU,HPU,RBLN,FURIOSA,TTNPU,MBLT"
 PRELOADED_MODULES = "RAY_preload_python_modules"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip, MachineType
+    from accel_scaling.catalog.tpu_slices import Slice
 
 # What Ray keeps for the object store of a node's memory (ray_constants.DEFAULT_OBJECT_STORE_MEMORY_PROPORTION);
 # its AWS provider promises the rest as `memory`. A contract test holds this equal to the installed Ray's.
@@ -19,6 +20,9 @@ LABEL_ACCELERATOR_TYPE = "ray.io/accelerator-type"
 LABEL_MARKET_TYPE = "ray.io/market-type"
 LABEL_REGION = "ray.io/availability-region"
 LABEL_ZONE = "ray.io/availability-zone"
+LABEL_TOPOLOGY = "ray.io/tpu-topology"
+LABEL_POD_TYPE = "ray.io/tpu-pod-type"
+LABEL_WORKER_ID = "ray.io/tpu-worker-id"
 LABEL_VARIANT = "accel-scaling.io/accelerator-variant"
 LABEL_INSTANCE_TYPE = "accel-scaling.io/instance-type"
 
@@ -77,6 +81,32 @@ def promise_for_devices(chip: Chip, units: int) -> Promise:
     if chip.variant:
         labels[LABEL_VARIANT] = chip.variant
     return Promise({chip.resource: units, **{ACCELERATOR_TYPE_PREFIX + name: 1 for name in types}}, labels)
+
+
+def head_resource(pod_type: str) -> str:
+    """Return the resource that only host 0 of a slice announces; one of it is one whole slice."""
+    return f"TPU-{pod_type}-head"
+
+
+def of_slice(promised: Promise, tpu_slice: Slice) -> Promise:
+    """Return the promise of one host of a slice.
+
+    Every host of the slice is told the same, as Ray exports it. The host's number is promised as 0 so that
+    ``ray.util.tpu``'s reservation, which asks for host 0, can be met by a slice that does not exist yet. On each
+    host the start hook puts the real number in its place, and drops the head resource on all but host 0.
+
+    Args:
+        promised: the promise of the host as a machine.
+        tpu_slice: the slice.
+    """
+    labels = {
+        LABEL_INSTANCE_TYPE: tpu_slice.accelerator_type,
+        LABEL_TOPOLOGY: tpu_slice.topology,
+        LABEL_POD_TYPE: tpu_slice.pod_type,
+        LABEL_WORKER_ID: "0",
+    }
+    resources = {**promised.resources, head_resource(tpu_slice.pod_type): 1}
+    return Promise(resources, {**promised.labels, **labels}, promised.notes)
 
 
 def with_users_own(promised: Promise, where: str, resources: dict[str, int], labels: dict[str, str]) -> Promise:

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.kubernetes import Says, device_resources
 from accel_scaling.catalog.suggest import hint
-from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE, LABEL_MARKET_TYPE, LABEL_VARIANT
+from accel_scaling.fill.promise import (
+    ACCELERATOR_TYPE_PREFIX,
+    LABEL_ACCELERATOR_TYPE,
+    LABEL_MARKET_TYPE,
+    LABEL_VARIANT,
+    LABEL_WORKER_ID,
+)
 from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.candidates import candidates
 from accel_scaling.kuberay.check_tpu import tpu_findings
@@ -18,7 +24,6 @@ from accel_scaling.kuberay.quantity import amount, whole
 from accel_scaling.kuberay.selectors import terms_of
 from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS, own
 from accel_scaling.kuberay.validation import misshapen
-from accel_scaling.providers.gcp.tpu_node_config import LABEL_WORKER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

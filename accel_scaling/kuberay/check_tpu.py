@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog.kubernetes import Says
 from accel_scaling.catalog.tpu_slices import slice_of_chip
 from accel_scaling.errors import UnknownTpuError
+from accel_scaling.fill.promise import LABEL_WORKER_ID
 from accel_scaling.kuberay.finding import Finding, line_of
 from accel_scaling.kuberay.label_values import chips_of
 from accel_scaling.kuberay.selectors import tpu_keys
 from accel_scaling.kuberay.user_values import own
-from accel_scaling.providers.gcp.tpu_node_config import LABEL_WORKER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,14 +11,17 @@ from accel_scaling.errors import UnknownTpuError
 from accel_scaling.fill.promise import (
     LABEL_INSTANCE_TYPE,
     LABEL_MARKET_TYPE,
+    LABEL_POD_TYPE,
     LABEL_REGION,
+    LABEL_TOPOLOGY,
+    LABEL_WORKER_ID,
     LABEL_ZONE,
+    head_resource,
     promise_for_devices,
 )
 from accel_scaling.kuberay.candidates import Candidates, agreed, candidates, machines_named, mig_profile
 from accel_scaling.kuberay.devices import devices_of
 from accel_scaling.kuberay.selectors import terms_of, tpu_keys
-from accel_scaling.providers.gcp.tpu_node_config import LABEL_POD_TYPE, LABEL_TOPOLOGY, LABEL_WORKER_ID, head_resource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from accel_scaling.providers.gcp.tpu_node_config import head_resource
+from accel_scaling.fill.promise import head_resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

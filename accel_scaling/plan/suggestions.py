@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog.guest_accelerators import attach_rules
 from accel_scaling.catalog.table import CLOUD
 from accel_scaling.catalog.tpu_slices import slices_with
-from accel_scaling.fill.promise import accelerator_types, promise_for
+from accel_scaling.fill.promise import accelerator_types, head_resource, promise_for
 from accel_scaling.plan.nearest_miss import said_amount
-from accel_scaling.providers.gcp.tpu_node_config import head_resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

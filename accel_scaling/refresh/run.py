@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.files import REFRESH_FOLDER, Source, read
 from accel_scaling.catalog.guest_accelerators import api_names
-from accel_scaling.catalog.load import chips_here, shipped_catalog, shipped_sources
+from accel_scaling.catalog.load import shipped_catalog, shipped_sources
 from accel_scaling.catalog.machine_types import parse_rows
 from accel_scaling.catalog.offering_lookup import Offered
 from accel_scaling.catalog.offerings import parse_places
 from accel_scaling.catalog.user_files import USER_FOLDER
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
+from accel_scaling.families.catalog import chips_here
 from accel_scaling.refresh import places
 from accel_scaling.refresh.records import INTERRUPTED
 from accel_scaling.refresh.retry import InterruptedRefreshError, RefreshError

@@ -19,7 +19,7 @@ from ray.core.generated.instance_manager_pb2 import Instance, NodeKind
 from accel_scaling import _ray
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.fill.fill import fill
-from accel_scaling.providers.gcp.tpu_node_config import LABEL_WORKER_ID
+from accel_scaling.fill.promise import LABEL_WORKER_ID
 from tests.fill.test_from_zero import demand, gang_of
 from tests.providers.gcp.test_node_config import OURS
 

@@ -7,12 +7,13 @@ import pytest
 from accel_scaling.catalog.custom_limits import parse_custom_rules
 from accel_scaling.catalog.files import Source
 from accel_scaling.catalog.guest_accelerators import parse_attach_rules
-from accel_scaling.catalog.load import load_catalog, shipped_catalog
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.table import RULE_FILES
 from accel_scaling.catalog.tpu_generations import parse_generations, parse_hosts
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.errors import CatalogFileError
+from accel_scaling.families.catalog import load_catalog
 
 ATTACH, CUSTOM, TPU, HOSTS = RULE_FILES
 

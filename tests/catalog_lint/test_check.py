@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from accel_scaling import _ray
 from accel_scaling.catalog import schema
 from accel_scaling.catalog.files import CHIPS_FILE
-from accel_scaling.catalog.load import load_catalog, shipped_catalog
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.product_names import ray_nvidia_type
 from accel_scaling.catalog_lint import chips as chip_invariants
 from accel_scaling.catalog_lint import machines
@@ -23,6 +23,7 @@ from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.cli.main import main
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
+from accel_scaling.families.catalog import load_catalog
 from tests.support.catalog import HEADER
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "catalogs.md"

@@ -62,7 +62,7 @@ def test_a_task_launches_the_machine_that_it_asks_for_and_the_package_came_with_
 
 
 def demand(machine: str, accelerator_type: str, resource: str = "GPU") -> dict[str, Any]:
-    """What accel_scaling.testing.rehearse.try_task takes."""
+    """What accel_scaling.accs.try_task takes."""
     return {"node_type": machine, "resource": resource, "count": 1, "accelerator_type": accelerator_type}
 
 
@@ -92,9 +92,7 @@ def test_a_machine_that_lies_never_joins_the_log_says_why_and_it_is_gone() -> No
         one.local.set_faults(Faults(hardware={machine: fault for machine, (fault, _, _) in LIES.items()}))
         one.up()
         demands = json.dumps([wanted for _, wanted, _ in LIES.values()])
-        said = one.exec(
-            shlex.join(["python3", "-m", "accel_scaling.testing.rehearse.try_task", demands, "45"]) + " || true"
-        )
+        said = one.exec(shlex.join(["python3", "-m", "accel_scaling.accs.try_task", demands, "45"]) + " || true")
         # Each task stayed pending, and only the head ever joined.
         assert said.count('"ran": null') == len(LIES)
         assert said.count("NODE {") == 1

@@ -76,7 +76,7 @@ def test_a_machine_or_slice_that_lies_never_joins_the_log_says_why_and_it_is_gon
         one.local.set_faults(Faults(hardware={machine: fault for machine, (fault, _, _) in LIES.items()}))
         one.up()
         demands = [demand(name, kind, "TPU" if "TPU" in kind else "GPU") for name, (_, kind, _) in LIES.items()]
-        words = ["python3", "-m", "accel_scaling.testing.rehearse.try_task", json.dumps(demands), "45"]
+        words = ["python3", "-m", "accel_scaling.accs.try_task", json.dumps(demands), "45"]
         said = one.exec(shlex.join(words) + " || true")
         assert said.count('"ran": null') == len(LIES)
         assert said.count("NODE {") == 1, "only the head ever joined"

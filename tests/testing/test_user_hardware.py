@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from accel_scaling.catalog.load import load_catalog
 from accel_scaling.errors import RehearsalError
+from accel_scaling.families.catalog import load_catalog
 from accel_scaling.testing.devices import user_types
 from accel_scaling.testing.devices.gcp_machines import built_in, hardware_of_gcp
 from accel_scaling.testing.devices.hardware import hardware_of

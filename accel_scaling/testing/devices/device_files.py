@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.detect.pci import DEVICES
 from accel_scaling.errors import RehearsalError
+from accel_scaling.families.built_in.neuron.neuron_ls import DRIVER_DEVICES, NEURON_LS
+from accel_scaling.families.built_in.tpu import IOMMU_GROUPS
 from accel_scaling.families.inventory import SYSROOT
-from accel_scaling.families.neuron_ls import DRIVER_DEVICES, NEURON_LS
-from accel_scaling.families.tpu_nodes import IOMMU_GROUPS
 from accel_scaling.testing.devices.device_nodes import take, write_container, write_nodes
 from accel_scaling.testing.devices.drivers import driver_of, write_driver
 from accel_scaling.testing.devices.hardware import Hardware, hardware_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from accel_scaling.cluster.cluster import cloud_of as cloud_of_provider
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.fill import reader_of
 from accel_scaling.providers.aws.node_config import region_of
 from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
 from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp, hardware_of_tpu, slice_of_topology
@@ -116,7 +116,7 @@ def cloud_of(config: Config) -> Rehearsed:
         ClusterConfigError: it is for none that can be rehearsed.
     """
     known: dict[str, Rehearsed] = {"aws": Aws(), "gcp": Gcp()}
-    cloud = reader_of(config["provider"]).CLOUD
+    cloud = cloud_of_provider(config["provider"]).name
     if cloud not in known:
         raise ClusterConfigError(f"a rehearsal knows {', '.join(known)}; this file is for {cloud}")
     return known[cloud]

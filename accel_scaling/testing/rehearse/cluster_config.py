@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.user_files import TRAVELLED, USER_FOLDER, travelling_files
 from accel_scaling.clouds import known_clouds
+from accel_scaling.cluster.cluster import cloud_of, node_config_reader, user_catalogs
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.fill import reader_of, user_catalogs
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, accelerator_types
 from accel_scaling.providers.aws.node_config import region_of
 from accel_scaling.providers.gcp.node_config import zones_of
@@ -131,7 +131,7 @@ def bring_catalog(config: dict[str, Any], home: Path) -> None:
 def demands_of(config: dict[str, Any], catalog: Catalog) -> list[dict[str, Any]]:
     """Return one small task per accelerator type of the file's workers, by its most exact name."""
     demands: dict[str, dict[str, Any]] = {}
-    reader = reader_of(config["provider"])
+    reader = node_config_reader(cloud_of(config["provider"]))
     for name, node_type in config["available_node_types"].items():
         machine = reader.machine(f"available_node_types.{name}", node_type["node_config"], catalog).machine
         if name == config["head_node_type"] or machine.chip is None:

@@ -187,7 +187,7 @@ class _Act:
         words = [
             "python3",
             "-m",
-            "accel_scaling.testing.rehearse.try_task",
+            "accel_scaling.accs.try_task",
             json.dumps(demands),
             str(self._rehearsal.timeout_s),
         ]

@@ -1,0 +1,77 @@
+"""One task per accelerator type, run on the head of a cluster: does each land on a machine that holds it?
+
+`python -m accel_scaling.accs.try_task DEMANDS`: a JSON list of {"node_type", "resource", "count",
+"accelerator_type"}. Prints one JSON line per task as it finishes, then one per node of the cluster, and exits with 1
+when a task did not run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from accel_scaling.families import register
+from accel_scaling.families.registry import visible_devices
+
+
+def where_am_i() -> dict[str, Any]:
+    """Return what a task sees of the node that it runs on."""
+    import ray
+
+    accelerators = ray.get_runtime_context().get_accelerator_ids()
+    return {
+        "address": ray.util.get_node_ip_address(),  # autoscaler v1 does not tell a node its instance id
+        "ids": {name: ids for name, ids in accelerators.items() if ids},
+        "visible": {name: os.environ[name] for name in visible_devices() if os.environ.get(name)},
+        "time_s": time.time(),
+    }
+
+
+def nodes() -> list[dict[str, Any]]:
+    """Return what each living node announces."""
+    import ray
+
+    return [
+        {"address": node["NodeManagerAddress"], "resources": node["Resources"], "labels": node["Labels"]}
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+
+
+def main(demands: list[dict[str, Any]], timeout_s: float) -> int:
+    """Submit a task for each demand, print each result, and return how many failed."""
+    import ray
+
+    register()
+    ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
+    started_s = time.time()
+    pending = {}
+    for demand in demands:
+        options: dict[str, Any] = {"num_cpus": 0.01, "max_retries": 0}
+        if demand.get("resource") == "GPU":
+            options["num_gpus"] = demand["count"]
+        elif demand.get("resource"):
+            options["resources"] = {demand["resource"]: demand["count"]}
+        if demand.get("accelerator_type"):
+            options["accelerator_type"] = demand["accelerator_type"]
+        pending[ray.remote(**options)(where_am_i).remote()] = demand
+    while pending and (left_s := started_s + timeout_s - time.time()) > 0:
+        for done in ray.wait(list(pending), timeout=left_s)[0]:
+            _say("TASK", {**pending.pop(done), "ran": ray.get(done), "asked_s": started_s})
+    for demand in pending.values():
+        _say("TASK", {**demand, "ran": None, "reason": f"still pending after {timeout_s:.0f} s", "asked_s": started_s})
+    for node in nodes():
+        _say("NODE", node)
+    return len(pending)
+
+
+def _say(word: str, what: dict[str, Any]) -> None:
+    sys.stdout.write(f"{word} {json.dumps(what)}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(1 if main(json.loads(sys.argv[1]), float(sys.argv[2])) else 0)
