@@ -33,8 +33,8 @@ LOGIN = "source ~/.bashrc; "
 SSH_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=10")
 # Part of a cluster file: Ray without what no test asks it for (on each head 10 s of CPU, most of it the dashboard), on
 # machines where there is none to stop, with an autoscaler that looks every 2 s, not every 5 s.
-# Nor does a node start a worker for each of its CPUs as soon as there is a program: half a second of CPU each, and a
-# g4dn.12xlarge has 48.
+# Nor does a node start a worker for each of its CPUs at the first program: half a second of CPU each, two on each head.
+# (Nodes that join later start theirs for their tasks, so a scenario of many tasks takes as long.)
 LAZY = "export RAY_prestart_worker_first_driver=0; "
 LEAN_HEAD = LAZY + (
     "export AUTOSCALER_UPDATE_INTERVAL_S=2; ray start --head --port=6379 --object-manager-port=8076 "
