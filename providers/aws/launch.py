@@ -16,7 +16,7 @@ from accel_scaling.quarantine.ledger import EVERY_ZONE
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from accel_scaling.quarantine.gate import Guard
+    from accel_scaling.quarantine.gate import Gate
 
     CreateNode = Callable[[dict[str, Any], dict[str, str], int], dict[str, Any]]
 
@@ -33,7 +33,7 @@ class Launch:
 
     create: CreateNode
     zone_of_subnet: Mapping[str, str]
-    guard: Guard
+    guard: Gate
     sleep: Callable[[float], None] = time.sleep
     made: dict[str, Any] = field(default_factory=dict)
 

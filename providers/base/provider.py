@@ -9,7 +9,7 @@ from accel_scaling import _ray
 from accel_scaling.providers.base import node_types
 from accel_scaling.providers.base.command_runner import RefusingCommandRunner
 from accel_scaling.providers.base.tpu_slice_start import Rounds, wait_until_seen
-from accel_scaling.quarantine.gate import Guard, guard_of
+from accel_scaling.quarantine.gate import Gate, gate_of
 from accel_scaling.quarantine.messages import NO_VERDICT
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class GuardedProvider:
         raise NotImplementedError
 
     def _guard_with(self, provider_config: Mapping[str, Any]) -> None:
-        self.guard: Guard = guard_of(provider_config)
+        self.guard: Gate = gate_of(provider_config)
         node_types.publish(_ray.autoscaler_config_path())
         self._rounds = Rounds()
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from accel_scaling.catalog.launch_errors import Failure
-    from accel_scaling.quarantine.gate import Guard
+    from accel_scaling.quarantine.gate import Gate
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Asked:
     slices: bool
 
 
-def guarded(guard: Guard, asked: Asked, zones: Sequence[str], create: Callable[[list[str]], Launch]) -> Launch:
+def guarded(guard: Gate, asked: Asked, zones: Sequence[str], create: Callable[[list[str]], Launch]) -> Launch:
     """Launch where the guard lets it, and tell the guard what came of it.
 
     Raises:
