@@ -8,9 +8,9 @@ import math
 import sys
 
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.promise_input import EXAMPLE, VARIABLE, parse_expected, promised_from_environment
+from accel_scaling.boot.promise_input import EXAMPLE, VARIABLE, parse_promise, promise_from_environment
 from accel_scaling.boot.verdicts import EXIT_CONFIRMED, EXIT_NOT_CONFIRMED, PAGE, WORDS
-from accel_scaling.boot.wait_for_driver import settled_verdict
+from accel_scaling.boot.wait_for_driver import wait_for_verdict
 from accel_scaling.colors import Paint, painted
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.families.inventory import detect
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         AccelScalingError: there is no promise, or it is not one.
     """
     promised = _promise(args.expect)
-    verdict = settled_verdict(lambda: compare(promised, detect()), wait_s=args.wait)
+    verdict = wait_for_verdict(lambda: compare(promised, detect()), wait_s=args.wait)
     word = painted(verdict.word.value, Paint.GOOD if verdict.confirmed else Paint.BAD)
     text = json.dumps(verdict.to_json(), indent=2) if args.json else f"{word}: {verdict.message}"
     sys.stdout.write(text + "\n")
@@ -77,8 +77,8 @@ def _seconds(text: str) -> float:
 
 def _promise(expect: str | None) -> dict[str, float]:
     if expect is not None:
-        return parse_expected(expect, "--expect")
-    promised = promised_from_environment()
+        return parse_promise(expect, "--expect")
+    promised = promise_from_environment()
     if promised is None:
         raise AccelScalingError(
             f"there is nothing to confirm: no --expect was given and {VARIABLE} is not set (Ray sets it on the"

@@ -59,7 +59,7 @@ def promised(config: Config, cloud: str, fill_of_cloud: Fill = fill_from_catalog
         return _carrying(error)
     for note in notes:
         _ray.cli_logger().warning("{}", note)
-    node_commands.wire(filled, str(bundled))
+    node_commands.add_boot_check(filled, str(bundled))
     return filled
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from accel_scaling.boot.verdict import VerdictWord
+from accel_scaling.boot.verdicts import VerdictWord
 from accel_scaling.catalog.load import load_catalog, shipped_catalog
 from accel_scaling.cli.main import COMMANDS, main
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_keys_needed_by_ray
