@@ -1,4 +1,4 @@
-"""How many accelerators a task may ask for: whole ones, parts of one, or certain numbers, by the Ray resource."""
+"""The numbers of accelerators that a task may ask for: whole numbers, fractions, or a few numbers, by Ray resource."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from accel_scaling.errors import AskingError
 # be kept apart either (ray/_private/accelerators, validate_resource_request_quantity); a contract test drives them.
 WHOLE = frozenset({"FPGA", "FURIOSA", "HPU", "MBLT", "MEDIA", "QAIC", "RBLN", "TTNPU", "neuron_cores"})
 
-# Numbers that a task may have of them, where not every number goes: a host's chips are wired in these shapes.
+# The only numbers that a task may have: a host's chips are connected in these shapes.
 NUMBERS = {"TPU": (0, 1, 2, 4, 8)}
 
 _CALLED = {"GPU": "GPU", "TPU": "TPU chip", "neuron_cores": "neuron core"}
@@ -22,19 +22,19 @@ def check(num_accs: float, resource: str, *, shared: bool | None = None) -> None
     Args:
         num_accs: how many units of the resource a task asks for.
         resource: the Ray resource.
-        shared: whether two tasks may share one device; by default as the family has it.
+        shared: whether two tasks may share one device; by default the family's rule.
 
     Raises:
-        AskingError: one sentence with the numbers that go.
+        AskingError: one sentence with the possible numbers.
     """
     called = f"a {_CALLED.get(resource, resource)}"
     if isinstance(num_accs, bool) or not isinstance(num_accs, int | float) or not math.isfinite(num_accs):
-        raise AskingError(f"num_accs={num_accs!r} is no number of accelerators; ask for 1, 2, ...")
+        raise AskingError(f"num_accs={num_accs!r} is not a number of accelerators; ask for 1, 2, ...")
     if num_accs < 0:
-        raise AskingError(f"num_accs={num_accs} is less than none; ask for 0, 1, 2, ...")
+        raise AskingError(f"num_accs={num_accs} is negative; ask for 0, 1, 2, ...")
     if resource in NUMBERS and num_accs not in NUMBERS[resource]:
-        goes = ", ".join(map(str, NUMBERS[resource][1:]))
-        raise AskingError(f"num_accs={num_accs}: a task takes one of {goes} of the {resource} chips of a host")
+        numbers = ", ".join(map(str, NUMBERS[resource][1:]))
+        raise AskingError(f"num_accs={num_accs}: a task can have {numbers} of the {resource} chips of a host")
     if float(num_accs).is_integer():
         return
     if not (resource not in WHOLE if shared is None else shared):
@@ -44,6 +44,6 @@ def check(num_accs: float, resource: str, *, shared: bool | None = None) -> None
         )
     if num_accs > 1:
         raise AskingError(
-            f"num_accs={num_accs}: above 1 Ray takes whole numbers only; ask for {math.floor(num_accs)} or "
+            f"num_accs={num_accs}: above 1, Ray accepts whole numbers only; ask for {math.floor(num_accs)} or "
             f"{math.ceil(num_accs)}"
         )

@@ -64,13 +64,13 @@ def run(args: argparse.Namespace) -> int:
     """Print the plan; return 0 where all is placed, and 3 where something stays pending."""
     from accel_scaling.cli import plan_text
     from accel_scaling.plan.prices import read_prices
-    from accel_scaling.plan.run import Words, planned
+    from accel_scaling.plan.run import PlanArguments, plan_cluster
 
-    words = Words([text for texts in args.demand for text in texts], args.gang, args.label, args.address)
+    words = PlanArguments([text for texts in args.demand for text in texts], args.gang, args.label, args.address)
     config = read_cluster(args.cluster)
     try:
         prices = read_prices(args.prices) if args.prices else None
-        cluster, answer = planned(config, catalog_of(config), words)
+        cluster, answer = plan_cluster(config, catalog_of(config), words)
     except PlanError:
         raise
     except AccelScalingError as error:

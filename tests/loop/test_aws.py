@@ -43,7 +43,7 @@ def test_a_task_launches_the_machine_that_it_asks_for_and_the_package_came_with_
         else:
             one.has("cluster_accs.py")
             refused = one.scenario("refusal", {"num_accs": 1, "accelerator_type": ["H100", "T4"]})
-            assert "this cluster's autoscaler is v1, which knows no order of preference" in refused
+            assert "this cluster's autoscaler is v1, which has no order of preference" in refused
             (ran,) = one.scenario("each", [{"num_accs": 1}])  # all that it can launch has NVIDIA's GPUs
             assert ran["variables"] == {"CUDA_VISIBLE_DEVICES": "0"}
         # A slice of an L4 is announced as that, and never as an L4.

@@ -7,8 +7,8 @@ from typing import Any
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.fill.fill import fill
 from accel_scaling.plan.cluster import Cluster, cluster_of
-from accel_scaling.plan.model import Answer
-from accel_scaling.plan.run import Words, planned
+from accel_scaling.plan.model import Plan
+from accel_scaling.plan.run import PlanArguments, plan_cluster
 from tests.support.cluster import config_of, gcp_config_of
 
 POD = {"acceleratorType": "v4-16", "runtimeVersion": "tpu-ubuntu2204-base"}
@@ -30,9 +30,9 @@ def cluster(config: dict[str, Any]) -> Cluster:
     return cluster_of(*fill(config, shipped_catalog()), shipped_catalog())
 
 
-def plan(config: dict[str, Any], *demands: str, gangs: Any = (), labels: Any = ()) -> Answer:
-    return planned(config, shipped_catalog(), Words(demands, gangs, labels))[1]
+def plan(config: dict[str, Any], *demands: str, gangs: Any = (), labels: Any = ()) -> Plan:
+    return plan_cluster(config, shipped_catalog(), PlanArguments(demands, gangs, labels))[1]
 
 
-def uses(answer: Answer) -> dict[str, dict[str, int]]:
+def uses(answer: Plan) -> dict[str, dict[str, int]]:
     return {row.node_type: dict(row.uses) for row in answer.rows if row.uses}
