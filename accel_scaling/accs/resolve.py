@@ -126,7 +126,7 @@ class DeferredRemote:
 
     def __getstate__(self) -> dict[str, Any]:
         # The next process may be connected to another cluster.
-        return {**self.__dict__, "_worker": None, "_node": None, "_made": None}
+        return {**self.__dict__, "_worker": None, "_node": None, "_remote": None}
 
     def _of_this_cluster(self) -> Any:
         import ray
