@@ -61,7 +61,7 @@ def test_check_reads_each_file_and_ends_with_2(file: Path, capsys: pytest.Captur
     assert main(["kuberay", "check", "b.yaml", str(file), "c.yaml"]) == 2
     assert capsys.readouterr().out.splitlines() == [
         "b.yaml:1: has no RayCluster, RayJob, RayService of ray.io; it has ConfigMap in line 1",
-        "c.yaml:15: RayCluster demo, group workers: GPU: 1 is promised, and the container's limits have no device for it",  # noqa: E501 - as it is printed
+        "c.yaml:15: RayCluster demo, group workers: GPU: 1 is promised, but the container's limits have no device for it",  # noqa: E501 - as it is printed
     ]
 
 
@@ -72,7 +72,7 @@ def test_check_reads_each_file_and_ends_with_2(file: Path, capsys: pytest.Captur
         ("", "ray.yaml:1: has no RayCluster, RayJob, RayService of ray.io; it has nothing"),
         ("- a\n- b\n", "ray.yaml:1: has no RayCluster, RayJob, RayService of ray.io; it has no kind in line 1"),
         ("just text", "ray.yaml:1: has no RayCluster, RayJob, RayService of ray.io; it has no kind in line 1"),
-        ("a: [1\nb: 2\n", "ray.yaml:2: is no YAML: "),
+        ("a: [1\nb: 2\n", "ray.yaml:2: is not YAML: "),
         ("metadata:\n  {{- if .Values.name }}\n  name: a\n", "render the chart first (`helm template`)"),
         (
             "apiVersion: ray.io/v1\nkind: RayCluster\nmetadata: {name: a}\nspec:\n  headGroupSpec:\n",
