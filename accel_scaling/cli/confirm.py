@@ -20,12 +20,12 @@ def _words(exit_code: int) -> str:
     return ", ".join(word.value for word, meaning in WORDS.items() if meaning.exit_code == exit_code)
 
 
-HELP = "compare what was promised for this machine with what it has: exit 0 confirmed, 3 not confirmed"
+HELP = "compare the promise with this machine: exit code 0 confirmed, 3 not confirmed"
 
 EXAMPLES = f"""examples:
   accel-scaling confirm --expect '{EXAMPLE}'
   accel-scaling confirm --json       the verdict as data; the promise from {VARIABLE}, as `ray start` has it
-  accel-scaling confirm --wait 60    a driver that is still coming up has a minute, as on a node's boot
+  accel-scaling confirm --wait 60    give a driver that is still loading a minute, as on a node's boot
 
 exit codes, and the verdicts that end with them ({PAGE}):
   {EXIT_CONFIRMED}  confirmed: {_words(EXIT_CONFIRMED)}
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=_seconds,
         default=0.0,
-        help="look again for so long while the driver does not answer yet (default: 0, one look)",
+        help="repeat the check so long, while the driver does not answer (default: 0, one check)",
     )
     parser.add_argument("--json", action="store_true", help="print the verdict as a JSON object")
 

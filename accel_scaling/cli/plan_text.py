@@ -22,7 +22,7 @@ def as_text(cluster: Cluster, answer: Plan, prices: Prices | None) -> str:
     if prices is not None:
         parts[0] += f"\n\n{_total(cluster, [*launched, *there], prices)}"
     if any(row.uses for row in there):
-        heads = ("already there", "instance type", "nodes", "for")
+        heads = ("existing", "instance type", "nodes", "for")
         rows = [(row.node_type, row.instance_type, f"{row.count}", uses_text(row)) for row in there]
         parts.append(render(heads, rows, right={2}))
     for title, sentences in (
@@ -97,10 +97,10 @@ def _cost(cluster: Cluster, row: PlannedNodes, prices: Prices) -> str:
 
 def _total(cluster: Cluster, rows: list[PlannedNodes], prices: Prices) -> str:
     total, unpriced = _sum(cluster, rows, prices)
-    there = ", what is there already among it" if any(not row.launched for row in rows) else ""
+    there = " with the existing nodes" if any(not row.launched for row in rows) else ""
     if not unpriced:
-        return f"in all {total:.2f} an hour{there}, by your price list"
-    return f"in all {total:.2f} an hour{there}, and what your price list has no price for: {', '.join(unpriced)}"
+        return f"total: {total:.2f} an hour{there}, by your price list"
+    return f"total: {total:.2f} an hour{there}, without what your price list lacks: {', '.join(unpriced)}"
 
 
 def _sum(cluster: Cluster, rows: list[PlannedNodes], prices: Prices) -> tuple[float, list[str]]:

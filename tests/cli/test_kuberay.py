@@ -52,7 +52,7 @@ def test_fill_writes_the_bytes_as_they_were(file: Path, capsys: pytest.CaptureFi
 
 def test_check_is_silent_but_for_a_count_where_all_is_well(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kuberay", "check", str(file)]) == 0
-    assert capsys.readouterr().out == "ok: 2 groups, nothing contradicts itself\n"
+    assert capsys.readouterr().out == "ok: 2 groups, no contradictions\n"
 
 
 def test_check_reads_each_file_and_ends_with_2(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
