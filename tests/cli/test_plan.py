@@ -37,9 +37,9 @@ def test_people_get_a_table_of_nodes_what_they_are_for_and_what_stays_pending(pl
         "to launch  instance type  nodes  for\n"
         "t4         g4dn.xlarge        2  T4x2\n\n"
         "existing  instance type  nodes  for\n"
-        "head           m5.large           1  CPU:1\n\n"
+        "head      m5.large           1  CPU:1\n\n"
         "stays pending\n"
-        "  H100:8: asks accelerator_type:H100, GPU 8; the node types of the file have T4, A10G; p5.48xlarge would\n"
+        "  H100:8: asks accelerator_type:H100, GPU 8; the node types of the file have T4, A10G; p5.48xlarge would take it\n"
     )
 
 
@@ -90,7 +90,7 @@ def test_costs_are_of_the_users_own_list_and_what_it_lacks_is_said_never_0(plan:
     prices.write_text(PRICES.replace("g5.xlarge", "g6.xlarge"), encoding="utf-8")
     _, out, _ = plan("--demand", "T4x2", "A10G", "--prices", str(prices))
     assert "a10g       g5.xlarge          1  no price  A10G\n" in out
-    assert "and what your price list has no price for: g5.xlarge\n" in out
+    assert "without what your price list lacks: g5.xlarge\n" in out
     told = json.loads(plan("--demand", "T4x2", "A10G", "--prices", str(prices), "--json")[1])
     assert (told["cost_per_hour"], told["without_price"]) == (None, ["g5.xlarge"])
 
