@@ -39,7 +39,8 @@ def test_people_get_a_table_of_nodes_what_they_are_for_and_what_stays_pending(pl
         "existing  instance type  nodes  for\n"
         "head      m5.large           1  CPU:1\n\n"
         "stays pending\n"
-        "  H100:8: asks accelerator_type:H100, GPU 8; the node types of the file have T4, A10G; p5.48xlarge would take it\n"
+        "  H100:8: asks accelerator_type:H100, GPU 8; the node types of the file have T4, A10G; "
+        "p5.48xlarge would take it\n"
     )
 
 
