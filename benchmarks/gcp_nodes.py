@@ -102,13 +102,13 @@ def ours() -> Iterator[Side]:
     from ray.autoscaler._private.commands import _bootstrap_config
     from ray.autoscaler._private.providers import _get_node_provider
 
-    from accel_scaling.providers.gcp import launch_batches
+    from accel_scaling.providers.gcp import launch
 
     engine = ComputeEngine(project=PROJECT)
     with serve(engine) as url:
         config = _bootstrap_config(config_of(url), no_config_cache=True)
         provider = _get_node_provider(config["provider"], CLUSTER, use_cache=False)
-        yield Side(engine, provider, config, (launch_batches.BATCH, launch_batches.AT_ONCE))
+        yield Side(engine, provider, config, (launch.BATCH, launch.AT_ONCE))
 
 
 @contextlib.contextmanager

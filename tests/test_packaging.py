@@ -235,7 +235,7 @@ def test_pip_installs_the_example_of_a_plug_in_as_other_tests_take_it_to_be_inst
 def test_an_editable_install_of_the_example_is_found_and_travels(example, tools, tmp_path):
     must(*pip(tools), "--no-build-isolation", "--no-deps", "-e", example, cwd=tmp_path)
     code = (
-        "from accel_scaling.families import families; from accel_scaling.boot.plugin_bundle import plug_in_files; "
+        "from accel_scaling.families import families; from accel_scaling.boot.bundle import plug_in_files; "
         "print(*families(), *sorted(plug_in_files()))"
     )
     try:

@@ -1,4 +1,4 @@
-"""ACCs in tasks and actors: what a program asks for, made into what Ray schedules by."""
+"""ACCs in tasks and actors: turns what a program asks for into what Ray schedules by."""
 
 from accel_scaling.accs.remote import bundle, get_acc_ids, options, remote
 

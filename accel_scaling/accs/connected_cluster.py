@@ -1,7 +1,7 @@
-"""Which accelerators the connected cluster has or can launch: what `num_accs` means where no type is named.
+"""The accelerators that the connected cluster has or can launch: they decide what `num_accs` means without a type.
 
-What it has, its nodes say. What it can launch, the provider on its head writes into Ray's key-value store
-(providers.node_types), which every driver and worker can read.
+Its nodes announce what it has. The provider on its head writes what it can launch into Ray's key-value store
+(providers/base/node_types.py), which every driver and worker can read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TYPE = "accelerator_type:"
 
 
 @dataclass(frozen=True)
-class Families:
+class ClusterFamilies:
     """The families of accelerators in a cluster.
 
     Attributes:
@@ -36,14 +36,14 @@ class Families:
     resources: Mapping[str, str] = field(default_factory=dict)
     types: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
-    def the_one(self, num_accs: float) -> str:
+    def only_resource(self, num_accs: float) -> str:
         """Return the Ray resource of the only family.
 
         Args:
-            num_accs: what was asked for, for the sentence.
+            num_accs: the number in the request, for the message.
 
         Raises:
-            AskingError: there is none, or there are several; they are named.
+            AskingError: the cluster has no family, or several; the text names them.
         """
         if not self.resources:
             raise AskingError(
@@ -51,50 +51,50 @@ class Families:
                 "node type with one, or name the accelerator_type to wait for"
             )
         if len(self.resources) > 1:
-            said = ", ".join(
+            names = ", ".join(
                 f"{resource} ({', '.join(sorted(self.types[family]) or [family])})"
                 for family, resource in sorted(self.resources.items())
             )
             raise AskingError(
-                f"num_accs={num_accs:g} may mean several families of accelerators in this cluster: {said}; name an "
+                f"num_accs={num_accs:g} can mean several families of accelerators in this cluster: {names}; name an "
                 "accelerator_type"
             )
         return next(iter(self.resources.values()))
 
 
-def families_of(promises: Iterable[Mapping[str, float]], chips: Mapping[str, Chip]) -> Families:
-    """Return the families among what nodes announce and node types promise.
+def families_of(promises: Iterable[Mapping[str, float]], chips: Mapping[str, Chip]) -> ClusterFamilies:
+    """Return the families of what nodes announce and node types promise.
 
     Args:
         promises: Ray resources, of a node or of a node type each.
-        chips: the chips that this machine knows; they say which family a type belongs to.
+        chips: the chips of this machine's catalog; they have the family of each type.
     """
     by_type = {name: chip for chip in chips.values() for name in (chip.variant, chip.detected_type) if name}
-    known = {chip.resource for chip in chips.values()}
+    accelerator_resources = {chip.resource for chip in chips.values()}
     resources: dict[str, str] = {}
     types: dict[str, set[str]] = {}
     for promise in promises:
         named = [name.removeprefix(_TYPE) for name, amount in promise.items() if name.startswith(_TYPE) and amount > 0]
-        for resource in (name for name, amount in promise.items() if name in known and amount > 0):
+        for resource in (name for name, amount in promise.items() if name in accelerator_resources and amount > 0):
             of_it = [name for name in named if name in by_type and by_type[name].resource == resource]
             for family in {by_type[name].family for name in of_it} or {resource}:
                 resources[family] = resource
                 types.setdefault(family, set()).update(of_it)
-    return Families(resources, {family: frozenset(names) for family, names in types.items()})
+    return ClusterFamilies(resources, {family: frozenset(names) for family, names in types.items()})
 
 
-def families_here(chips: Mapping[str, Chip]) -> Families:
-    """Return the families of the cluster that this process is connected to; arguments as ``families_of``."""
+def families_here(chips: Mapping[str, Chip]) -> ClusterFamilies:
+    """Return the families of the connected cluster; arguments as ``families_of``."""
     return families_of([*_ray.nodes_resources(), *_node_types().get("node_types", {}).values()], chips)
 
 
-def knows_preferences() -> bool:
-    """Whether this cluster's autoscaler launches by label selectors: v2 does, and v1 passes over them."""
+def supports_preferences() -> bool:
+    """Return whether this cluster's autoscaler launches by label selectors: v2 does, v1 ignores them."""
     return bool(_node_types().get("autoscaler") != V1)
 
 
 def _node_types() -> dict[str, Any]:
-    """Return what the provider wrote; empty on a cluster that another provider launched, or nobody."""
+    """Return the provider's entry; empty on a cluster that another provider, or no provider, launched."""
     written = _ray.kv_get(KEY)
-    found: dict[str, Any] = json.loads(written) if written else {}
-    return found
+    content: dict[str, Any] = json.loads(written) if written else {}
+    return content

@@ -1,4 +1,4 @@
-"""How many accelerators a task may ask for: whole ones, parts of one, or certain numbers, by the Ray resource."""
+"""The numbers of accelerators that a task may ask for: whole numbers, fractions, or a few numbers, by Ray resource."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def check(num_accs: float, resource: str) -> None:
         resource: the Ray resource; one that no family has is given in any parts, as Ray does.
 
     Raises:
-        AskingError: one sentence with the numbers that go.
+        AskingError: one sentence with the possible numbers.
     """
     if isinstance(num_accs, bool) or not isinstance(num_accs, int | float) or not math.isfinite(num_accs):
-        raise AskingError(f"num_accs={num_accs!r} is no number of accelerators; ask for 1, 2, ...")
+        raise AskingError(f"num_accs={num_accs!r} is not a number of accelerators; ask for 1, 2, ...")
     if num_accs < 0:
-        raise AskingError(f"num_accs={num_accs} is less than none; ask for 0, 1, 2, ...")
+        raise AskingError(f"num_accs={num_accs} is negative; ask for 0, 1, 2, ...")
     family = family_of(resource)
     if family and family.quantities and num_accs not in (0, *family.quantities):
-        goes = ", ".join(map(str, family.quantities))
-        raise AskingError(f"num_accs={num_accs}: a task takes one of {goes} of the {resource} chips of a host")
+        numbers = ", ".join(map(str, family.quantities))
+        raise AskingError(f"num_accs={num_accs}: a task can have {numbers} of the {resource} chips of a host")
     if float(num_accs).is_integer():
         return
     if family and not family.shared:
@@ -35,6 +35,6 @@ def check(num_accs: float, resource: str) -> None:
         )
     if num_accs > 1:
         raise AskingError(
-            f"num_accs={num_accs}: above 1 Ray takes whole numbers only; ask for {math.floor(num_accs)} or "
+            f"num_accs={num_accs}: above 1, Ray accepts whole numbers only; ask for {math.floor(num_accs)} or "
             f"{math.ceil(num_accs)}"
         )

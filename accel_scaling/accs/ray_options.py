@@ -1,4 +1,4 @@
-"""Every option that `ray.remote` takes besides ours, for type checkers; a test holds the names to Ray's."""
+"""All options of `ray.remote` besides ours, for type checkers; a test compares the names with Ray's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class RayOptions(TypedDict, total=False):
-    """What passes through to Ray as it is; meanings are Ray's (`ray.remote`)."""
+    """The options that pass through to Ray unchanged; `ray.remote` documents them."""
 
     num_cpus: float | None
     num_gpus: float | None

@@ -1,7 +1,7 @@
-"""`remote`, `options`, `bundle` and `get_acc_ids`: accelerators in tasks and actors, whatever family they are of.
+"""`remote`, `options`, `bundle` and `get_acc_ids`: accelerators of any family in tasks and actors.
 
-What is returned is Ray's own remote function or actor class, so that `.remote()` costs what it costs in Ray. Only where
-the cluster must be asked first (no accelerator type, or several), something stands before it: ``late.Late``.
+They return Ray's own remote function or actor class, so that `.remote()` is as fast as in Ray. Only where the cluster
+must be asked first (no accelerator type, or several), a ``resolve.DeferredRemote`` stands before it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from accel_scaling._ray import RemoteDecorator
     from accel_scaling.accs.ray_options import RayOptions
-    from accel_scaling.accs.request import Asked
+    from accel_scaling.accs.request import AccRequest
 
 
 @overload
@@ -36,15 +36,15 @@ def remote(target: Callable[..., Any] | None = None, /, **given: Any) -> Any:
     """Make a function or a class remote, as `ray.remote` does, with accelerators of any family.
 
     Args:
-        target: the function or class, where no arguments are given.
-        given: ``num_accs``, ``accelerator_type``, as for ``options``; every other one is `ray.remote`'s.
+        target: the function or class, where the decorator has no arguments.
+        given: ``num_accs``, ``accelerator_type``, as for ``options``; all others are `ray.remote`'s.
 
     Returns:
         Ray's remote function or actor class; its `.options()` take the same arguments. Without an accelerator type,
         or with several, it asks the cluster at the first `.remote()`.
 
     Raises:
-        AskingError: a number or a type that cannot be.
+        AskingError: the number or the type is not possible.
     """
     if target is not None:
         return _remote(target, given)
@@ -52,8 +52,8 @@ def remote(target: Callable[..., Any] | None = None, /, **given: Any) -> Any:
         raise TypeError("acc.remote() needs arguments, such as num_accs=1; or write @acc.remote without parentheses")
     from accel_scaling.accs.resolve import check, split
 
-    asked, others = split(given)
-    check(asked, others)  # where it is written, not where it is first used
+    request, others = split(given)
+    check(request, others)  # an error shows where the decorator is written, not where the task is first used
     return functools.partial(_remote, given=given)
 
 
@@ -63,31 +63,32 @@ def options(
     accelerator_type: str | Sequence[str] | None = None,
     **ray_options: Unpack[RayOptions],
 ) -> dict[str, Any]:
-    """Return the same as options for `ray.remote(**...)`, `.options(**...)` and whatever takes Ray's options.
+    """Return a request for accelerators as options for `ray.remote(**...)`, `.options(**...)` and similar.
 
     Args:
         num_accs: how many accelerators, in units of the family's Ray resource (GPUs, Neuron cores, TPU chips of a
             host, ...); a fraction where the family shares devices.
-        accelerator_type: what the node must announce; with a list, the best first, autoscaler v2 launches a node of
-            the first type that is to be had. None: the one family that the cluster has or can launch.
+        accelerator_type: the type that the node must announce. With a list, the best first, autoscaler v2 launches a
+            node of the first type that is available. None: the only family that the cluster has or can launch.
         ray_options: passed through.
 
     Raises:
-        AskingError: a number or a type that cannot be; no type, and the process is not connected to a cluster, or the
-            cluster has several families.
+        AskingError: the number or the type is not possible; or there is no type, and the process is not connected to a
+            cluster or the cluster has several families.
     """
-    from accel_scaling.accs.resolve import resolved, split
+    from accel_scaling.accs.resolve import options_for_ray, split
 
-    asked, others = split({"num_accs": num_accs, "accelerator_type": accelerator_type, **ray_options})
-    return resolved(asked, others, must_know=True)
+    request, others = split({"num_accs": num_accs, "accelerator_type": accelerator_type, **ray_options})
+    return options_for_ray(request, others, must_know=True)
 
 
 def bundle(num_accs: float | None = None, accelerator_type: str | None = None, **resources: float) -> dict[str, float]:
-    """Return the same as one bundle of `ray.util.placement_group`, or `resources_per_worker` of a trainer.
+    """Return a request for accelerators as a bundle of `ray.util.placement_group`, or as a trainer's
+    `resources_per_worker`.
 
     Args:
         num_accs: as for ``options``.
-        accelerator_type: as for ``options``; one.
+        accelerator_type: as for ``options``; one type only.
         resources: the bundle's other resources, e.g. ``CPU=4``.
 
     Raises:
@@ -96,15 +97,15 @@ def bundle(num_accs: float | None = None, accelerator_type: str | None = None, *
     from accel_scaling.accs.request import bundle_of
     from accel_scaling.accs.resolve import resource_for, split
 
-    asked, _ = split({"num_accs": num_accs, "accelerator_type": accelerator_type})
-    return bundle_of(asked, resource_for(asked, must_know=True), resources)
+    request, _ = split({"num_accs": num_accs, "accelerator_type": accelerator_type})
+    return bundle_of(request, resource_for(request, must_know=True), resources)
 
 
 def get_acc_ids() -> list[str]:
-    """Return the ids of the accelerators that this task or actor was given; empty where it asked for none.
+    """Return the ids of the accelerators of this task or actor; empty where it asked for none.
 
-    A node has accelerators of one family, so the ids need no family beside them. They are what the family's visible
-    devices variable holds, e.g. ``CUDA_VISIBLE_DEVICES``, in its order: the first is the framework's device 0.
+    A node has accelerators of one family, so the ids need no family. They are the values of the family's variable for
+    visible devices, e.g. ``CUDA_VISIBLE_DEVICES``, in its order: the first is the framework's device 0.
     """
     import ray
 
@@ -115,31 +116,30 @@ def get_acc_ids() -> list[str]:
 def _remote(target: Callable[..., Any], given: Mapping[str, Any]) -> Any:
     import ray
 
-    from accel_scaling.accs.deferred_options import Late
-    from accel_scaling.accs.resolve import resolved, split
+    from accel_scaling.accs.resolve import DeferredRemote, options_for_ray, split
 
-    asked, others = split(given)
-    if asked.by_cluster:
-        return Late(target, asked, others)
-    found = resolved(asked, others)
-    made = ray.remote(**found)(target) if found else ray.remote(target)
-    made.options = functools.partial(_options, made, asked, others)
-    return made
+    request, others = split(given)
+    if request.by_cluster:
+        return DeferredRemote(target, request, others)
+    ray_options = options_for_ray(request, others)
+    remote_target = ray.remote(**ray_options)(target) if ray_options else ray.remote(target)
+    remote_target.options = functools.partial(_options, remote_target, request, others)
+    return remote_target
 
 
-def _options(made: Any, asked: Asked, others: Mapping[str, Any], **changes: Any) -> Any:
-    """Do what `.options()` of Ray's remote function or actor class does, with our two arguments among them."""
-    from accel_scaling.accs.request import WRITES, Asked
-    from accel_scaling.accs.resolve import OURS, resolved
+def _options(remote_target: Any, request: AccRequest, others: Mapping[str, Any], **changes: Any) -> Any:
+    """Do the work of `.options()` of Ray's remote function or actor class, with our two arguments."""
+    from accel_scaling.accs.request import WRITES, AccRequest
+    from accel_scaling.accs.resolve import OURS, options_for_ray
 
-    own = type(made).options
+    rays_options = type(remote_target).options
     if not {*OURS, *WRITES} & changes.keys():
-        return own(made, **changes)
-    theirs = {name: value for name, value in changes.items() if name not in OURS}
-    wanted = asked.changed(changes)
-    if "num_accs" not in changes and theirs.keys() & {"num_gpus", "resources"}:
-        wanted = Asked(types=wanted.types)  # the user counts in Ray's words here
-    new = resolved(wanted, {**others, **theirs})
-    before = resolved(asked, others)
-    taken_back = {name: None for name in WRITES if name in before and name not in new}
-    return own(made, **taken_back, **theirs | {name: new[name] for name in WRITES if name in new})
+        return rays_options(remote_target, **changes)
+    ray_changes = {name: value for name, value in changes.items() if name not in OURS}
+    changed = request.changed(changes)
+    if "num_accs" not in changes and ray_changes.keys() & {"num_gpus", "resources"}:
+        changed = AccRequest(types=changed.types)  # the user gives the number as one of Ray's options
+    new = options_for_ray(changed, {**others, **ray_changes})
+    before = options_for_ray(request, others)
+    removed = {name: None for name in WRITES if name in before and name not in new}
+    return rays_options(remote_target, **removed, **ray_changes | {name: new[name] for name in WRITES if name in new})

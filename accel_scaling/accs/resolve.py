@@ -1,84 +1,139 @@
-"""What is asked, made into Ray's options: by the catalog where a type is named, by the connected cluster where not."""
+"""Turns a request for accelerators into Ray's options: at once, or at the first use in a connected cluster."""
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray, families
 from accel_scaling.accs import connected_cluster, quantities, types
-from accel_scaling.accs.request import Asked, ray_options
+from accel_scaling.accs.request import AccRequest, ray_options
 from accel_scaling.errors import AskingError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 OURS = ("num_accs", "accelerator_type")
 
 
-def split(given: Mapping[str, Any]) -> tuple[Asked, dict[str, Any]]:
-    """Return what is asked of us, and what passes through to Ray.
+def split(given: Mapping[str, Any]) -> tuple[AccRequest, dict[str, Any]]:
+    """Return the request for accelerators, and the options that pass through to Ray.
 
     Raises:
-        AskingError: `accelerator_type` is no type and no list of types.
+        AskingError: `accelerator_type` is neither a type nor a list of types.
     """
-    return Asked().changed(given), {name: value for name, value in given.items() if name not in OURS}
+    return AccRequest().changed(given), {name: value for name, value in given.items() if name not in OURS}
 
 
-def check(asked: Asked, others: Mapping[str, Any]) -> None:
-    """Refuse what no cluster can give.
+def check(request: AccRequest, others: Mapping[str, Any]) -> None:
+    """Refuse a request that no cluster can fulfil.
 
     Raises:
-        AskingError: a number or a type that cannot be.
+        AskingError: the number or the type is not possible.
     """
-    if not asked.types and asked.num_accs is not None:
-        quantities.check(asked.num_accs, "GPU")  # at least a number; which family it is of, the cluster says
+    if not request.types and request.num_accs is not None:
+        quantities.check(request.num_accs, "GPU")  # only that it is a number: the cluster decides which family is meant
     else:
-        ray_options(asked, resource_for(asked), others, types.known_here())
+        ray_options(request, resource_for(request), others, types.local_types())
 
 
-def resolved(asked: Asked, others: Mapping[str, Any], *, must_know: bool = False) -> dict[str, Any]:
-    """Return the options for Ray.
+def options_for_ray(request: AccRequest, others: Mapping[str, Any], *, must_know: bool = False) -> dict[str, Any]:
+    """Return Ray's options for a request.
 
     Args:
         asked: the accelerators.
         others: the user's other options.
-        must_know: refuse where the cluster has to be asked and none is connected; else connect to one.
+        must_know: raise where the cluster must be asked and none is connected; otherwise connect to one.
 
     Raises:
         AskingError: as for ``options``.
     """
-    found = ray_options(asked, resource_for(asked, must_know=must_know), others, types.known_here())
-    if len(asked.types) > 1 and _ray.is_connected() and not connected_cluster.knows_preferences():
+    options = ray_options(request, resource_for(request, must_know=must_know), others, types.local_types())
+    if len(request.types) > 1 and _ray.is_connected() and not connected_cluster.supports_preferences():
         raise AskingError(
-            f"accelerator_type={list(asked.types)!r}: this cluster's autoscaler is v1, which knows no order of "
+            f"accelerator_type={list(request.types)!r}: this cluster's autoscaler is v1, which has no order of "
             "preference; name one accelerator_type, or launch the cluster with autoscaler v2"
         )
-    return found
+    return options
 
 
-def resource_for(asked: Asked, *, must_know: bool = False) -> str:
-    """Return the Ray resource of what is asked, having checked the number; arguments as ``resolved``."""
-    if not asked.types and not asked.untyped:
+def resource_for(request: AccRequest, *, must_know: bool = False) -> str:
+    """Return the Ray resource of a request, and check its number; arguments as ``options_for_ray``."""
+    if not request.types and not request.untyped:
         return ""
-    if asked.types:
-        resource = types.known_here().resource_of(asked.types)
+    if request.types:
+        resource = types.local_types().resource_of(request.types)
     else:
         if must_know and not _ray.is_connected():
             raise AskingError(
-                f"num_accs={asked.num_accs} without accelerator_type: which accelerators the cluster has is known "
-                "after ray.init() only; call it before, or name an accelerator_type"
+                f"num_accs={request.num_accs} without accelerator_type: the accelerators of the cluster are known "
+                "only after ray.init(); call it first, or name an accelerator_type"
             )
         _ray.connect()
-        resource = connected_cluster.families_here(types.known_here().chips).the_one(asked.num_accs or 0)
-    if asked.num_accs is not None:
+        resource = connected_cluster.families_here(types.local_types().chips).only_resource(request.num_accs or 0)
+    if request.num_accs is not None:
         _register(resource)
-        quantities.check(asked.num_accs, resource)
+        quantities.check(request.num_accs, resource)
     return resource
 
 
 def _register(resource: str) -> None:
-    """Tell Ray of the family whose resource this is, where Ray lacks it."""
+    """Register the family of a resource with Ray, where Ray lacks it."""
     from accel_scaling.families.registry import registered_families
 
     if resource in registered_families():
         families.register()
+
+
+class DeferredRemote:
+    """A remote function or class whose options depend on the cluster; it makes Ray's own at the first use there."""
+
+    def __init__(self, target: Callable[..., Any], request: AccRequest, others: Mapping[str, Any]) -> None:
+        self._target = target
+        self._request = request
+        self._others = dict(others)
+        self._worker: Any = None  # this process's side of its connection, and the cluster's; None before the first use
+        self._node: Any = None
+        self._remote: Any = None
+        functools.update_wrapper(self, target, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse a direct call, as Ray's remote functions do."""
+        del args, kwargs
+        name = self._target.__name__
+        raise TypeError(f"{name} is remote: call {name}.remote(...)")
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """Submit the task or create the actor.
+
+        Raises:
+            AskingError: the cluster has no accelerator, several families, or an autoscaler without preferences.
+        """
+        if self._worker is not None and self._worker.node is self._node:  # every call after the first in a cluster
+            return self._remote.remote(*args, **kwargs)
+        return self._of_this_cluster().remote(*args, **kwargs)
+
+    def options(self, **changes: Any) -> Any:
+        """Return the same with other options, ours included, for one call."""
+        ray_changes = {name: value for name, value in changes.items() if name not in OURS}
+        request, others = self._request.changed(changes), {**self._others, **ray_changes}
+        check(request, others)
+        return DeferredRemote(self._target, request, others)
+
+    def bind(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a node of Ray's DAG."""
+        return self._of_this_cluster().bind(*args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The next process may be connected to another cluster.
+        return {**self.__dict__, "_worker": None, "_node": None, "_remote": None}
+
+    def _of_this_cluster(self) -> Any:
+        import ray
+
+        _ray.connect()
+        options = options_for_ray(self._request, self._others)
+        self._remote = ray.remote(**options)(self._target) if options else ray.remote(self._target)
+        self._worker = _ray.worker()
+        self._node = self._worker.node
+        return self._remote

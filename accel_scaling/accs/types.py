@@ -1,4 +1,4 @@
-"""The accelerator types that nodes announce, and what a task asks for to get one: a Ray resource and a node label."""
+"""The accelerator types that nodes announce, with the Ray resource and the node label by which a task asks for one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip
 
 
-class Announced(NamedTuple):
-    """What nodes say of one accelerator type.
+class Announcement(NamedTuple):
+    """What nodes announce for one accelerator type.
 
     Attributes:
         resource: the Ray resource of its devices.
@@ -25,8 +25,8 @@ class Announced(NamedTuple):
     label: str
 
 
-class Known:
-    """The accelerator types that a machine's chips are announced as.
+class AcceleratorTypes:
+    """The accelerator types of a catalog's chips.
 
     Attributes:
         chips: the chips by name.
@@ -37,17 +37,17 @@ class Known:
         from accel_scaling.fill.promise import LABEL_ACCELERATOR_TYPE, LABEL_VARIANT, accelerator_types
 
         self.chips = chips
-        self.types: dict[str, Announced] = {}
+        self.types: dict[str, Announcement] = {}
         for chip in chips.values():
             for position, name in enumerate(accelerator_types(chip)):
                 label = LABEL_VARIANT if position else LABEL_ACCELERATOR_TYPE
-                self.types.setdefault(name, Announced(chip.resource, label))
+                self.types.setdefault(name, Announcement(chip.resource, label))
 
     def resource_of(self, types: Iterable[str]) -> str:
-        """Return the Ray resource that all of these accelerator types are counted as.
+        """Return the Ray resource that counts all of these accelerator types.
 
         Raises:
-            AskingError: a type that no node announces, with what may be meant; or types of several resources.
+            AskingError: a type that no node announces, with the nearest names; or types of several resources.
         """
         resources: dict[str, str] = {}
         for name in types:
@@ -55,20 +55,20 @@ class Known:
                 raise AskingError(self._unknown(name))
             resources.setdefault(self.types[name].resource, name)
         if len(resources) > 1:
-            said = " and ".join(f"{name} as {resource}" for resource, name in resources.items())
+            counted_as = " and ".join(f"{name} as {resource}" for resource, name in resources.items())
             raise AskingError(
-                f"accelerator_type names types that Ray counts as different resources: {said}; list types of one"
+                f"accelerator_type names types that Ray counts as different resources: {counted_as}; list types of one"
             )
         return next(iter(resources))
 
     def spelt(self, name: str) -> str:
-        """Return a type as nodes announce it where only its case is another, and one type is meant; else as it is."""
+        """Return a type as nodes announce it, where only its upper and lower case differ; else unchanged."""
         alike = self._alike(name)
         return alike.pop() if name not in self.types and len(alike) == 1 else name
 
     def _alike(self, name: str) -> set[str]:
         fold = name.strip().casefold()
-        return {each for each in self.types if each.casefold() == fold}
+        return {other for other in self.types if other.casefold() == fold}
 
     def _unknown(self, name: str) -> str:
         from accel_scaling.catalog.aliases import aliases_of, types_of
@@ -83,20 +83,20 @@ class Known:
             if type_
         }
         if meant:
-            return f"no node announces accelerator_type {name!r}; what you mean is {' or '.join(sorted(meant))}"
+            return f"no node announces accelerator_type {name!r}; did you mean {' or '.join(sorted(meant))}?"
         return (
             f"no node announces accelerator_type {name!r}{hint(name, self.types)}; `accel-scaling catalog find` lists "
-            "every type, and one of your own needs a catalog or a plug-in that knows it"
+            "all types; a type of your own needs a catalog or a plug-in that defines it"
         )
 
 
 @functools.cache
-def known_here() -> Known:
-    """Return the types that this machine knows: of what ships, of plug-ins, and of the user's own catalogs.
+def local_types() -> AcceleratorTypes:
+    """Return the types of this machine's catalog: shipped, from plug-ins, and from the user's own files.
 
     Raises:
         CatalogFileError: one of the user's files is wrong.
     """
     from accel_scaling.families.catalog import chips_here
 
-    return Known(chips_here())
+    return AcceleratorTypes(chips_here())

@@ -1,1 +1,1 @@
-"""The boot check: the package arrives on a node, and `ray start` compares the promise with the machine."""
+"""The boot check: the package is copied to a node, and `ray start` compares the promise with the machine."""

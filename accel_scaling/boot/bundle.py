@@ -1,14 +1,15 @@
-"""The package as a folder that travels with the cluster: head and workers run the version that ran `ray up`.
+"""Builds the bundle, a folder with this package: head and workers run the version that ran `ray up`.
 
-Ray copies it by `file_mounts`; no registry and no pip stand in between. It holds what a wheel would install, less
-the rehearsal, the plug-in families that are installed here, the user's own catalog, and a `bin/accel-scaling` for
-people on the node.
+Ray copies it to the nodes by `file_mounts`, so that no package index and no pip is needed there. It holds what a wheel
+would install, without the machinery for tests; the plug-in families that are installed here; the user's own catalog;
+and a `bin/accel-scaling` for people on the node.
 """
 
 from __future__ import annotations
 
 import compileall
 import hashlib
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -16,31 +17,33 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from accel_scaling.boot.plugin_bundle import plug_in_files
+from accel_scaling.families.entry_points import GROUP, entry_points, normalized
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+
+    from accel_scaling.families.entry_points import EntryPoint
 
 REMOTE_FOLDER = "~/.accel_scaling/bundle"
 SCRIPT = f"{REMOTE_FOLDER}/accel_scaling/boot/before_ray_start.sh"
 
-NOTHING: Mapping[str, Path] = MappingProxyType({})
+NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
-_LEFT_AT_HOME = {"testing", "__pycache__"}
+_NOT_BUNDLED = {"testing", "__pycache__"}
 
 _COMMAND = """#!/bin/sh
-# accel-scaling, as it came with `ray up`; python3 is the one that runs ray here.
+# accel-scaling, as `ray up` installed it; $ACCEL_SCALING_PYTHON is the Python that runs ray on this node.
 exec "${ACCEL_SCALING_PYTHON:-python3}" -m accel_scaling "$@"
 """
 
 
-def build(cache: Path | None = None, catalog: Mapping[str, Path] = NOTHING) -> Path:
-    """Return the folder with this installation's package, building it if it is not there yet.
+def build(cache: Path | None = None, catalog: Mapping[str, Path] = NO_FILES) -> Path:
+    """Return the folder with this installation's package; build it where it does not exist yet.
 
     Args:
-        cache: where bundles are kept; ``~/.cache/accel_scaling`` by default.
-        catalog: the user's own catalog files by their path below ``catalog/``; nodes confirm and answer by them too.
+        cache: the folder of all bundles; ``~/.cache/accel_scaling`` by default.
+        catalog: the user's own catalog files by their path below ``catalog/``; nodes read them too.
     """
     package = Path(__file__).parent.parent
     cache = cache or Path.home() / ".cache" / "accel_scaling"
@@ -49,13 +52,13 @@ def build(cache: Path | None = None, catalog: Mapping[str, Path] = NOTHING) -> P
     if not target.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix="bundle-", dir=cache))
-        _fill(fresh, package, catalog, plug_ins)
+        _write(fresh, package, catalog, plug_ins)
         _move_into_place(fresh, target)
     return target
 
 
 def fingerprint(
-    package: Path, catalog: Mapping[str, Path] = NOTHING, plug_ins: Mapping[str, bytes] | None = None
+    package: Path, catalog: Mapping[str, Path] = NO_FILES, plug_ins: Mapping[str, bytes] | None = None
 ) -> str:
     """Return twelve hex digits that change with any file of the bundle."""
     digest = hashlib.sha256(__version__.encode())
@@ -69,15 +72,56 @@ def fingerprint(
 
 
 def _files(package: Path) -> list[Path]:
-    found = []
+    files = []
     # Not rglob: it does not follow the links providers/ and catalogs/ of a source checkout.
     for folder, folders, names in os.walk(package, followlinks=True):
-        folders[:] = sorted(set(folders) - _LEFT_AT_HOME)
-        found += [Path(folder) / name for name in sorted(names)]
-    return found
+        folders[:] = sorted(set(folders) - _NOT_BUNDLED)
+        files += [Path(folder) / name for name in sorted(names)]
+    return files
 
 
-def _fill(folder: Path, package: Path, catalog: Mapping[str, Path], plug_ins: Mapping[str, bytes]) -> None:
+def plug_in_files() -> dict[str, bytes]:
+    """Return the files of the plug-in families that are installed here, by their path in the bundle.
+
+    A package that is broken or gone is bundled too, as far as it exists: a node that is promised its resource must know
+    that the package cannot ask the driver.
+    """
+    files: dict[str, bytes] = {}
+    by_package: dict[str, list[EntryPoint]] = {}
+    for entry in entry_points():
+        by_package.setdefault(entry.package, []).append(entry)
+    for package, entries in by_package.items():
+        folder = f"{normalized(package)}-{entries[0].version or '0'}.dist-info"
+        lines = "".join(f"{entry.resource} = {entry.value}\n" for entry in entries)
+        files[f"{folder}/entry_points.txt"] = f"[{GROUP}]\n{lines}".encode()
+        head = f"Metadata-Version: 2.1\nName: {package}\nVersion: {entries[0].version or '0'}\n"
+        files[f"{folder}/METADATA"] = head.encode()
+        for root in sorted({entry.root for entry in entries} - {"accel_scaling"}):
+            files |= {path: file.read_bytes() for path, file in _module_files(root)}
+    return files
+
+
+def _module_files(root: str) -> Iterator[tuple[str, Path]]:
+    """Yield the files of a top-level package or module, wherever it was installed from."""
+    try:
+        spec = importlib.util.find_spec(root)
+    except (ImportError, ValueError):
+        return
+    if spec is None:
+        return
+    if not spec.submodule_search_locations:
+        if spec.origin and Path(spec.origin).is_file():
+            yield Path(spec.origin).name, Path(spec.origin)
+        return
+    for location in spec.submodule_search_locations:
+        for folder, folders, names in os.walk(location, followlinks=True):
+            folders[:] = sorted(set(folders) - {"__pycache__"})
+            for name in sorted(names):
+                file = Path(folder, name)
+                yield str(Path(root, file.relative_to(location))), file
+
+
+def _write(folder: Path, package: Path, catalog: Mapping[str, Path], plug_ins: Mapping[str, bytes]) -> None:
     for path in _files(package):
         target = folder / "accel_scaling" / path.relative_to(package)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -93,12 +137,12 @@ def _fill(folder: Path, package: Path, catalog: Mapping[str, Path], plug_ins: Ma
     command.write_text(_COMMAND, encoding="utf-8")
     command.chmod(0o755)
     # Compiled here: a .pyc written later on the head would change the mounts' hash, and v1 would sync all workers.
-    compileall.compile_dir(folder, quiet=2)  # a plug-in that does not compile is named where it is loaded
+    compileall.compile_dir(folder, quiet=2)  # an error in a plug-in is reported where it is loaded
 
 
 def _move_into_place(fresh: Path, target: Path) -> None:
     fresh.chmod(0o755)
     try:
         fresh.rename(target)
-    except OSError:  # another `ray up` was faster; its bundle has the same fingerprint
+    except OSError:  # another `ray up` was faster; its bundle has the same files
         shutil.rmtree(fresh, ignore_errors=True)

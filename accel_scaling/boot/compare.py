@@ -1,4 +1,4 @@
-"""A promise against a machine. Pure: takes what was promised and what was found, returns the verdict."""
+"""Compares a promise with the devices of a machine. Pure: returns the verdict."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.boot.expected_devices import REPAIR_ADVICE, TYPE_PREFIX, Claim, claims_of, of_broken_plug_ins
 from accel_scaling.boot.tpu_slice import wrong_slice
-from accel_scaling.boot.verdict import Verdict
-from accel_scaling.boot.verdicts import EXIT_CONFIRMED, WORDS, VerdictWord, advice_of
+from accel_scaling.boot.verdicts import Verdict, VerdictWord, advice_of, holds_promise
 from accel_scaling.detect.model import DriverState, Found
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.registry import all_families
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from accel_scaling.catalog.model import Chip
+
 
 _STATES = {
     DriverState.MISSING: VerdictWord.DRIVER_MISSING,
@@ -28,99 +28,103 @@ _STATES = {
 
 
 @dataclass(frozen=True)
-class _Judgement:
-    """What came of one claim."""
+class _ClaimVerdict:
+    """The verdict on one claim."""
 
     word: VerdictWord
     sentence: str
     advice: str = ""
 
     @property
-    def joins(self) -> bool:
-        return WORDS[self.word].exit_code == EXIT_CONFIRMED
+    def holds(self) -> bool:
+        return holds_promise(self.word)
 
     def __str__(self) -> str:
         return f"{self.sentence}; {self.advice}" if self.advice else self.sentence
 
 
-def compare(promised: Mapping[str, float], found: Sequence[Found], chips: Mapping[str, Chip] | None = None) -> Verdict:
+def compare(
+    promised: Mapping[str, float], detected: Sequence[Found], chips: Mapping[str, Chip] | None = None
+) -> Verdict:
     """Return the verdict on a machine.
 
     Args:
         promised: the Ray resources that the node is to announce, e.g. ``{"GPU": 8, "accelerator_type:A100": 1}``.
-        found: what ``detect()`` returned there.
-        chips: the catalog's chips; by default those that this machine knows.
+        detected: what ``detect()`` returned there.
+        chips: the catalog's chips; by default those of this machine's catalog.
     """
-    detected = [accelerator.to_json() for accelerator in found]
+    devices_json = [device.to_json() for device in detected]
     if not any(_may_be_accelerator(name) and amount > 0 for name, amount in promised.items()):
-        return Verdict(VerdictWord.CONFIRMED, "no accelerator is promised", dict(promised), detected)
+        return Verdict(VerdictWord.CONFIRMED, "no accelerator is promised", dict(promised), devices_json)
     claims = claims_of(promised, (chips_here() if chips is None else chips).values())
-    judged = [
-        _Judgement(VerdictWord.DRIVER_MISSING, sentence, REPAIR_ADVICE) for sentence in of_broken_plug_ins(promised)
+    results = [
+        _ClaimVerdict(VerdictWord.DRIVER_MISSING, sentence, REPAIR_ADVICE) for sentence in of_broken_plug_ins(promised)
     ]
-    judged += [_judge(claim, found) for claim in claims]
-    if other := wrong_slice(promised, found):
-        judged.append(_Judgement(VerdictWord.OTHER_TYPE, other, advice_of(VerdictWord.OTHER_TYPE)))
-    wrong = [one for one in judged if not one.joins]
-    deciding = wrong or judged
-    word = next((one.word for one in deciding if one.word is not VerdictWord.CONFIRMED), VerdictWord.CONFIRMED)
+    results += [_check(claim, detected) for claim in claims]
+    if other := wrong_slice(promised, detected):
+        results.append(_ClaimVerdict(VerdictWord.OTHER_TYPE, other, advice_of(VerdictWord.OTHER_TYPE)))
+    wrong = [result for result in results if not result.holds]
+    deciding = wrong or results
+    word = next((result.word for result in deciding if result.word is not VerdictWord.CONFIRMED), VerdictWord.CONFIRMED)
     message = "; ".join(map(str, deciding)) or "no accelerator is promised"
-    advice = "; ".join(dict.fromkeys(one.advice for one in deciding if one.advice))
-    devices = {claim.resource: device for claim in claims if (device := _device(claim, found))}
+    advice = "; ".join(dict.fromkeys(result.advice for result in deciding if result.advice))
+    devices = {claim.resource: device for claim in claims if (device := _device(claim, detected))}
     here = {resource: float(device.units) for resource, device in devices.items()}
-    return Verdict(word, message, dict(promised), detected, advice, tuple(one.word for one in wrong[1:]), here)
+    others = tuple(result.word for result in wrong[1:])
+    return Verdict(word, message, dict(promised), devices_json, advice, others, here)
 
 
 def _may_be_accelerator(name: str) -> bool:
-    """Rule out what every node announces, so that a plain node's confirmation does not even read the catalog."""
+    """Return False for what every node announces, so that the check of a plain node need not read the catalog."""
     return name not in ("CPU", "memory", "object_store_memory") and not name.startswith("node:")
 
 
-def _judge(claim: Claim, found: Sequence[Found]) -> _Judgement:
-    if unchecked := _unchecked(claim, _of_resource(claim, found)):
-        return _Judgement(VerdictWord.CONFIRMED, f"promised {_words(claim)}; NOT checked: {unchecked}")
-    device = _device(claim, found)
+def _check(claim: Claim, detected: Sequence[Found]) -> _ClaimVerdict:
+    if unchecked := _unchecked(claim, _of_resource(claim, detected)):
+        return _ClaimVerdict(VerdictWord.CONFIRMED, f"promised {_words(claim)}; NOT checked: {unchecked}")
+    device = _device(claim, detected)
     if device is None:
-        seen = "0 on the PCI bus, 0 seen by a driver: this machine has none"
-        return _judgement(VerdictWord.NO_DEVICE, claim, seen)
+        return _claim_verdict(
+            VerdictWord.NO_DEVICE, claim, "0 on the PCI bus, 0 seen by a driver: this machine has none"
+        )
     evidence = _evidence(device)
-    # A container that was given as many as were promised for it holds its promise.
+    # A container that was given as many devices as are promised is confirmed.
     enough = device.state is DriverState.HIDDEN and device.units >= max(claim.units, 1)
     if device.state in _STATES and not enough:
-        return _judgement(_STATES[device.state], claim, f"{evidence}: {device.trouble}", device)
+        return _claim_verdict(_STATES[device.state], claim, f"{evidence}: {device.trouble}", device)
     if not _matches(claim, device):
-        return _judgement(VerdictWord.OTHER_TYPE, claim, f"{evidence}: {_other_type(claim, device)}")
-    return _judge_count(claim, device, evidence)
+        return _claim_verdict(VerdictWord.OTHER_TYPE, claim, f"{evidence}: {_other_type(claim, device)}")
+    return _check_count(claim, device, evidence)
 
 
-def _of_resource(claim: Claim, found: Sequence[Found]) -> list[Found]:
-    return [accelerator for accelerator in found if accelerator.resource == claim.resource]
+def _of_resource(claim: Claim, detected: Sequence[Found]) -> list[Found]:
+    return [device for device in detected if device.resource == claim.resource]
 
 
-def _device(claim: Claim, found: Sequence[Found]) -> Found | None:
-    """Return the devices that a claim is held against: of several families with one resource, the best that fits."""
-    here = _of_resource(claim, found)
-    return max(here, key=lambda accelerator: (_matches(claim, accelerator), accelerator.units), default=None)
+def _device(claim: Claim, detected: Sequence[Found]) -> Found | None:
+    """Return the devices to compare with a claim: where several families have its resource, the best match."""
+    candidates = _of_resource(claim, detected)
+    return max(candidates, key=lambda device: (_matches(claim, device), device.units), default=None)
 
 
-def _judge_count(claim: Claim, device: Found, evidence: str) -> _Judgement:
+def _check_count(claim: Claim, device: Found, evidence: str) -> _ClaimVerdict:
     if device.units < claim.units:
         missing = f"{_amount(claim.units - device.units, claim)} missing"
-        return _judgement(VerdictWord.FEWER_THAN_PROMISED, claim, f"{evidence}: {missing}")
+        return _claim_verdict(VerdictWord.FEWER_THAN_PROMISED, claim, f"{evidence}: {missing}")
     if 0 < claim.units < device.units:
         more = f"the {_amount(device.units - claim.units, claim)} not promised will not be used"
-        return _judgement(VerdictWord.MORE_THAN_PROMISED, claim, f"{evidence}: {more}")
+        return _claim_verdict(VerdictWord.MORE_THAN_PROMISED, claim, f"{evidence}: {more}")
     note = f": {device.divided}" if device.divided else ""
-    return _judgement(VerdictWord.CONFIRMED, claim, evidence + note)
+    return _claim_verdict(VerdictWord.CONFIRMED, claim, evidence + note)
 
 
-def _judgement(word: VerdictWord, claim: Claim, seen: str, device: Found | None = None) -> _Judgement:
+def _claim_verdict(word: VerdictWord, claim: Claim, result: str, device: Found | None = None) -> _ClaimVerdict:
     advice = advice_of(word, device.family, device.bus_count) if device else advice_of(word)
-    return _Judgement(word, f"promised {_words(claim)}; {seen}", advice)
+    return _ClaimVerdict(word, f"promised {_words(claim)}; {result}", advice)
 
 
 def _unchecked(claim: Claim, here: Sequence[Found]) -> str:
-    """Return why this version cannot speak of the claim; empty where it can."""
+    """Return the reason why this version cannot check a claim; empty where it can."""
     families = all_families()
     probed = {family.name for family in families}
     if claim.families and not claim.families & probed:
@@ -137,7 +141,7 @@ def _matches(claim: Claim, device: Found) -> bool:
 
 
 def _words(claim: Claim) -> str:
-    """Say what is promised, by its most exact name, which claims put last."""
+    """Return what is promised, by its most exact name: the last of a claim's types."""
     exact = _exact(claim)
     if claim.resource != "GPU":
         amount = f"{claim.units:g} {claim.resource}" if claim.units else claim.resource
@@ -155,7 +159,7 @@ def _amount(units: float, claim: Claim) -> str:
 
 def _evidence(device: Found) -> str:
     if device.state is DriverState.NOT_PROBED or (device.units and not device.driver_count):
-        return f"{device.bus_count} x {device.variant or device.family} on the PCI bus, their driver not asked"
+        return f"{device.bus_count} x {device.variant or device.family} on the PCI bus, their driver was not asked"
     names = Counter(item.name for item in device.devices if item.name)
     name = f" as {', '.join(names)}" if names and device.driver_count else ""
     unit = "usable" if device.resource == "GPU" else device.resource
@@ -165,7 +169,7 @@ def _evidence(device: Found) -> str:
 
 def _other_type(claim: Claim, device: Found) -> str:
     if device.divided:
-        return f"{device.divided}: a task that is given a whole {_exact(claim)} would see one slice of it"
+        return f"{device.divided}: a task that asks for a whole {_exact(claim)} would get one partition of it"
     wrong = [name for name in claim.types if name not in device.answers_to]
     types = " or ".join(device.answers_to) or "of no type that this version knows"
     return f"that is {types}, not {TYPE_PREFIX}{', '.join(wrong)}"

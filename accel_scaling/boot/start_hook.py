@@ -1,4 +1,4 @@
-"""Runs inside `ray start` (RAY_START_HOOK), before Ray detects anything: a node that lies never joins."""
+"""The boot check, inside `ray start` (RAY_START_HOOK), before Ray detects devices: a refused node never joins."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
-from accel_scaling.boot.admission import CONFIRM_ONLY, joining_with
+from accel_scaling.boot.admission import CONFIRM_ONLY, admitted_resources
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.kuberay_pod import POD, promised_here
-from accel_scaling.boot.node_commands import EXIT_REFUSED, LABEL_VERDICT, VERDICT_FILE
-from accel_scaling.boot.promise_input import VARIABLE
-from accel_scaling.boot.tpu_slice_host import correct_promise
-from accel_scaling.boot.verdict import Verdict, VerdictWord
-from accel_scaling.boot.verdicts import advice_of
-from accel_scaling.boot.wait_for_driver import settled_verdict
+from accel_scaling.boot.node_commands import LABEL_VERDICT, VERDICT_FILE
+from accel_scaling.boot.promise_input import POD, VARIABLE, promise_of_node
+from accel_scaling.boot.tpu_slice import correct_promise
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, Verdict, VerdictWord, advice_of
+from accel_scaling.boot.wait_for_driver import wait_for_verdict
 from accel_scaling.families import register
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.inventory import detect
@@ -32,67 +30,70 @@ if TYPE_CHECKING:
 
 
 def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
-    """Tell Ray of the plug-in families, and confirm this node against its promise, or stop `ray start`.
+    """Register the plug-in families with Ray, and confirm this node against its promise, or stop `ray start`.
 
     Args:
         ray_params: Ray's start parameters; the verdict is added to its labels.
-        head: whether this is the head node; both kinds are confirmed alike.
+        head: whether this is the head node; head and workers are confirmed alike.
 
     Raises:
-        SystemExit: with 3, when the node does not hold what was promised; with 0, when it was only to be confirmed.
+        SystemExit: with 3, when the node does not hold what was promised; with 0, when only the boot check was to run.
     """
-    found: list[Found] = []
-    verdict = judged(found, ray_params)
+    detected: list[Found] = []
+    verdict = check_machine(detected, ray_params)
     promised = verdict.promised
-    resources = joining_with(verdict, os.environ)
+    resources = admitted_resources(verdict, os.environ)
     try:
-        record(verdict, Path.home() / VERDICT_FILE, kind="head" if head else "worker", joins=resources is not None)
+        write_verdict(verdict, Path.home() / VERDICT_FILE, head=head, joins=resources is not None)
     except OSError:
-        if POD not in os.environ:  # in a pod no provider reads it, and its file system may be read-only
+        if POD not in os.environ:  # in a pod no provider reads the file, and its file system may be read-only
             raise
     sys.stderr.write(f"accel_scaling {__version__}: {verdict.word.value}: {verdict.message}\n")
     if resources is None:
-        raise SystemExit(EXIT_REFUSED)
+        raise SystemExit(EXIT_NOT_CONFIRMED)
     if os.environ.get(CONFIRM_ONLY):
         raise SystemExit(0)
     if resources != promised:
         os.environ[VARIABLE] = json.dumps(resources)
     announce_partition(promised)
-    correct_promise(os.environ, found)
+    correct_promise(os.environ, detected)
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
 
 
-def judged(found: list[Found], ray_params: Any) -> Verdict:
-    """Return the verdict on this machine, with its plug-in families told to Ray; what was detected goes to ``found``.
+def check_machine(detected: list[Found], ray_params: Any) -> Verdict:
+    """Register the plug-in families with Ray and return the verdict on this machine; fill ``detected``.
 
-    A check that fails is a verdict too: without one the machine would be started again, and the next one of its type
-    launched, as if nothing were known.
+    A check that fails is a verdict too: without one, Ray would start the machine again, and launch the next one of its
+    type.
     """
     promised: dict[str, float] = {}
 
-    def judge() -> Verdict:
-        found[:] = detect()
-        return compare(promised, found)
+    def check() -> Verdict:
+        detected[:] = detect()
+        return compare(promised, detected)
 
     try:
         register()
-        promised |= promised_here(os.environ, ray_params)
-        return settled_verdict(judge)
-    except Exception as error:  # noqa: BLE001 - whatever it is, this machine is not confirmed
+        promised |= promise_of_node(os.environ, ray_params)
+        return wait_for_verdict(check)
+    except Exception as error:  # noqa: BLE001 - with any error the machine is not confirmed
         words = " ".join(f"{type(error).__name__}: {error}".split())
         advice = advice_of(VerdictWord.UNHEALTHY)
-        return Verdict(VerdictWord.UNHEALTHY, f"the check itself failed ({words}); {advice}", promised, advice=advice)
+        return Verdict(
+            VerdictWord.UNHEALTHY, f"the boot check itself failed ({words}); {advice}", promised, advice=advice
+        )
 
 
 def announce_partition(promised: Mapping[str, float]) -> None:
-    """Where a partition is promised (L4-3Q), make Ray announce that instead of the whole chip that it reads (L4)."""
+    """Make Ray announce a promised partition (L4-3Q) instead of the whole device that it detects (L4)."""
     for chip in chips_here().values():
         if chip.partition_of and chip.variant and ACCELERATOR_TYPE_PREFIX + chip.variant in promised:
             _ray.announce_accelerator_type(chip.variant)
 
 
-def record(verdict: Verdict, path: Path, *, kind: str, joins: bool) -> None:
-    """Write the verdict where the provider reads it, as data."""
+def write_verdict(verdict: Verdict, path: Path, *, head: bool, joins: bool) -> None:
+    """Write the verdict as data, to the file that the provider reads."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    kind = "head" if head else "worker"
     content = {**verdict.to_json(), "version": __version__, "kind": kind, "joins": joins, "time_s": time.time()}
     path.write_text(json.dumps(content) + "\n", encoding="utf-8")

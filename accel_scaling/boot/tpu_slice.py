@@ -1,28 +1,66 @@
-"""A promised TPU slice against the one that a host is in."""
+"""The hosts of a TPU slice: each must be in the promised slice, and announces the part of the promise that is its own.
+
+A TPU slice is one node type and several hosts. The launcher needs `ray.io/tpu-worker-id: "0"` and `TPU-<type>-head` in
+the promise, or no reservation of a slice could ever make it launch one. Ray hands the promise to every host, and there
+the promise takes precedence over what Ray detects.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
+from accel_scaling.boot.promise_input import VARIABLE as RESOURCES
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, MutableMapping
 
     from accel_scaling.detect.model import Found
 
-# What host 0 of a slice announces: fill.tpu.head_resource().
-_HEAD = re.compile(r"TPU-(.+)-head")
+LABELS = "RAY_OVERRIDE_LABELS"  # ray_constants.LABELS_ENVIRONMENT_VARIABLE
+WORKER_ID = "ray.io/tpu-worker-id"
+
+# The resource that host 0 of a slice announces, with the slice's pod type.
+_HEAD_RESOURCE = re.compile(r"TPU-(.+)-head")
 
 
-def wrong_slice(promised: Mapping[str, float], found: Iterable[Found]) -> str | None:
-    """Return a sentence where this host is in another kind of slice than was promised, None where it may be right.
+def is_slice_host(promised: Iterable[str]) -> bool:
+    """Return whether these Ray resources are promised of a host of a TPU slice."""
+    return any(_HEAD_RESOURCE.fullmatch(name) for name in promised)
+
+
+def wrong_slice(promised: Mapping[str, float], detected: Iterable[Found]) -> str | None:
+    """Return a sentence where this host is in a slice of another type than was promised, else None.
 
     Args:
         promised: Ray resources; ``TPU-v4-16-head`` promises a v4-16.
-        found: what ``detect()`` returned.
+        detected: what ``detect()`` returned.
     """
-    here = next((device.pod_type for device in found if device.pod_type), "")
-    wanted = [match[1] for name, amount in promised.items() if amount > 0 and (match := _HEAD.fullmatch(name))]
-    if not here or not wanted or here in wanted:
+    pod_type = next((device.pod_type for device in detected if device.pod_type), "")
+    expected = [
+        match[1] for name, amount in promised.items() if amount > 0 and (match := _HEAD_RESOURCE.fullmatch(name))
+    ]
+    if not pod_type or not expected or pod_type in expected:
         return None
-    return f"promised a host of a {wanted[0]}; the metadata server says that it is one of a {here}"
+    return f"promised a host of a {expected[0]}; the metadata server says that it is a host of a {pod_type}"
+
+
+def correct_promise(environment: MutableMapping[str, str], detected: Iterable[Found]) -> None:
+    """Put this host's own number into the promise, and take the slice's head resource from hosts other than 0.
+
+    Args:
+        environment: of the process in which Ray will read the promise.
+        detected: what ``detect()`` returned; without a TPU that knows its number nothing is changed.
+    """
+    number = next((device.worker_id for device in detected if device.worker_id is not None), None)
+    if number is None:
+        return
+    labels = json.loads(environment.get(LABELS) or "{}")
+    if WORKER_ID in labels:
+        environment[LABELS] = json.dumps({**labels, WORKER_ID: str(number)})
+    if number:
+        resources = json.loads(environment.get(RESOURCES) or "{}")
+        kept = {name: amount for name, amount in resources.items() if not _HEAD_RESOURCE.fullmatch(name)}
+        if kept != resources:
+            environment[RESOURCES] = json.dumps(kept)

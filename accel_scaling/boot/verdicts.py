@@ -1,13 +1,15 @@
-"""The verdicts: a closed set of words, each with what it means, what to do, and how `accel-scaling confirm` ends."""
+"""The verdicts of the boot check: a closed set of words, each with its meaning, its advice and its exit code."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 PAGE = "docs/verdicts.md"
-_OPTIONS = "{options}"  # of `docker run`, in an advice
+_OPTIONS = "{options}"  # stands in an advice for the options of `docker run`
 EXIT_CONFIRMED = 0
+# Of `accel-scaling confirm` and of a start command that is refused; before_ray_start.sh has the same number.
 EXIT_NOT_CONFIRMED = 3
 
 
@@ -27,10 +29,10 @@ class VerdictWord(Enum):
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a verdict says.
+    """The meaning of a verdict.
 
     Attributes:
-        meaning: of the machine, in one sentence.
+        meaning: one sentence about the machine.
         advice: what to do, as the end of a sentence; empty where there is nothing to do.
         exit_code: of `accel-scaling confirm`. 0: the node may join.
     """
@@ -41,51 +43,99 @@ class Meaning:
 
 
 WORDS = {
-    VerdictWord.CONFIRMED: Meaning("What is promised is there.", "", EXIT_CONFIRMED),
+    VerdictWord.CONFIRMED: Meaning("The machine has what is promised.", "", EXIT_CONFIRMED),
     VerdictWord.MORE_THAN_PROMISED: Meaning(
-        "What is promised is there, and more devices of the kind, which Ray will not use.",
+        "The machine has what is promised, and more devices of that type, which Ray will not use.",
         "to use them all, promise them in the node type's resources",
         EXIT_CONFIRMED,
     ),
     VerdictWord.NO_DEVICE: Meaning(
-        "Neither the PCI bus nor a driver shows a device of the kind.", "check the node type's instance type"
+        "Neither the PCI bus nor a driver shows such a device.", "check the node type's machine type"
     ),
     VerdictWord.DRIVER_MISSING: Meaning(
         "The devices are on the PCI bus, but their driver is not installed or not loaded.",
         "use an image that has it, or load it before Ray starts",
     ),
     VerdictWord.FEWER_THAN_PROMISED: Meaning(
-        "The driver answers for fewer devices than are promised.",
+        "The driver shows fewer devices than are promised.",
         "replace this machine, or promise fewer in the node type's resources",
     ),
     VerdictWord.OTHER_TYPE: Meaning(
-        "The devices are of another type than is promised, or in slices where whole ones are promised.",
-        "correct the node type's resources or its instance type",
+        "The devices are not of the promised type, or they are partitions and whole devices are promised.",
+        "correct the node type's resources or its machine type",
     ),
     VerdictWord.UNHEALTHY: Meaning(
-        "The driver is there and answers with errors, or says that a device cannot be used.",
-        "replace this machine; if every machine of the type says so, check its image",
+        "The driver is loaded but returns errors, or reports that a device cannot be used.",
+        "replace this machine; if all machines of the node type have this verdict, check their image",
     ),
     VerdictWord.NOT_YET: Meaning(
-        "The driver did not answer in time: it may still be starting.",
-        "wait until the driver is up and confirm again, or replace this machine",
+        "The driver did not answer in time: it may still be loading.",
+        "wait until the driver is loaded and confirm again, or replace this machine",
     ),
     VerdictWord.NOT_VISIBLE_IN_CONTAINER: Meaning(
-        "The machine has the devices, and this container was given fewer of them than are promised.",
+        "The machine has the devices, but this container was given fewer of them than are promised.",
         f"start the container with {_OPTIONS}",
     ),
 }
 
-# Where the catalog knows no container options of a family.
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result of comparing a promise with a machine.
+
+    Attributes:
+        word: the verdict.
+        message: one sentence: what is promised, what the machine has, what to do.
+        promised: the Ray resources that the node was to announce.
+        detected: the accelerators of the machine, as ``detect --json`` prints them.
+        advice: what to do, the end of the message; empty where there is nothing to do.
+        others: the words of the other promised accelerators that the machine does not have as promised.
+        here: the units that the machine has of each promised resource, of the devices that the verdict is about.
+    """
+
+    word: VerdictWord
+    message: str
+    promised: dict[str, float] = field(default_factory=dict)
+    detected: list[dict[str, Any]] = field(default_factory=list)
+    advice: str = ""
+    others: tuple[VerdictWord, ...] = ()
+    here: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the node may join."""
+        return holds_promise(self.word)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the documented object of ``confirm --json``."""
+        return {
+            "verdict": self.word.value,
+            "message": self.message,
+            "promised": self.promised,
+            "detected": self.detected,
+            "advice": self.advice,
+            "page": page_of(self.word),
+        }
+
+
+def holds_promise(word: VerdictWord | str) -> bool:
+    """Return whether a machine with this verdict has what is promised; a word of no verdict says that it has not."""
+    try:
+        return WORDS[VerdictWord(word)].exit_code == EXIT_CONFIRMED
+    except ValueError:
+        return False
+
+
+# For a family without container options in the catalog.
 _ANY_OPTIONS = "--device for each of its device nodes, or --privileged"
 
 
 def advice_of(word: VerdictWord, family: str = "", devices: int = 0) -> str:
-    """Return what to do.
+    """Return the advice for a verdict.
 
     Args:
         word: the verdict.
-        family: whose devices, where that makes a difference.
+        family: the family of the devices, where that makes a difference.
         devices: how many of them the machine has.
     """
     advice = WORDS[word].advice
@@ -93,12 +143,14 @@ def advice_of(word: VerdictWord, family: str = "", devices: int = 0) -> str:
 
 
 def page_of(word: VerdictWord) -> str:
-    """Return where the documents explain it."""
+    """Return the page and heading that explain a verdict."""
     return f"{PAGE}#{word.value.lower()}"
 
 
 def _container_options(family: str, devices: int) -> str:
-    from accel_scaling.cluster.node_needs import needs_of  # here: rarely needed, and every confirm would wait for it
+    from accel_scaling.cluster.node_needs import (
+        needs_of,  # here: rarely needed, and each boot check would wait for the import
+    )
 
     needs = needs_of(family) if family else None
     if needs is None or not needs.known:

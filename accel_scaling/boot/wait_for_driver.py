@@ -1,4 +1,4 @@
-"""A driver that is still coming up is waited for, with a deadline; every other verdict stands at once."""
+"""Waits, with a deadline, for a driver that is still loading; every other verdict is returned at once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from accel_scaling.families.inventory import uptime_s
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from accel_scaling.boot.verdict import Verdict
+    from accel_scaling.boot.verdicts import Verdict
 
 
-def settled_verdict(
-    judge: Callable[[], Verdict],
+def wait_for_verdict(
+    check: Callable[[], Verdict],
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     wait_s: float | None = None,
@@ -24,22 +24,22 @@ def settled_verdict(
 ) -> Verdict:
     """Return the verdict once the driver has answered, or the last one when it stays silent for too long.
 
-    A driver that is missing is waited for, too, but only on a machine that has just booted.
+    A missing driver is waited for too, but only on a machine that has just booted.
 
     Args:
-        judge: looks at the machine anew and returns the verdict on it.
+        check: detects the machine's devices again and returns the verdict.
         clock: seconds; only differences count.
         sleep: waits so many seconds.
-        wait_s: for how long to look again, 0 for one look; by default as long as a node's boot allows.
-        up_s: for how long the machine is up, in seconds; None where that is not known.
+        wait_s: how long to repeat the check, 0 for one check; by default as long as a node's boot allows.
+        up_s: the machine's uptime in seconds; None where that is not known.
     """
     deadline_s = clock() + (timeouts.DRIVER_READY_S if wait_s is None else wait_s)
     while (left_s := deadline_s - clock()) > 0:
-        verdict = judge()
+        verdict = check()
         if not _may_change(verdict.word, up_s):
             return verdict
         sleep(min(timeouts.DRIVER_READY_POLL_S, left_s))
-    return judge()
+    return check()
 
 
 def _may_change(word: VerdictWord, up_s: Callable[[], float | None]) -> bool:

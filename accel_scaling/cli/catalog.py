@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.tpu_slices import Slice
 
-HELP = "ask what an instance type has, find instance types, check catalog files, refresh them"
+HELP = "show and find machine types, check and refresh catalog files"
 EXAMPLES = """\
 examples:
   accel-scaling catalog show p4d.24xlarge
@@ -39,19 +39,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands to the ``catalog`` command's parser."""
     commands = parser.add_subparsers(dest="catalog_command", metavar="COMMAND", required=True)
     show = commands.add_parser(
-        "show", help="one instance type or TPU slice: what it has, what Ray is promised, what a node detects"
+        "show", help="show one machine type or TPU slice: what it has, what Ray is promised, what a node detects"
     )
     show.add_argument("type", metavar="TYPE", help="e.g. p4d.24xlarge, a2-highgpu-8g, n2-custom-8-32768, v4-16")
-    find = commands.add_parser("find", help="instance types that have an accelerator; without one, every type")
+    find = commands.add_parser(
+        "find", help="find the machine types with an accelerator; without a name, all machine types"
+    )
     find.add_argument("--accelerator", metavar="NAME", help="e.g. A100, A100-80G, Trainium2, nvidia-l4")
-    find.add_argument("--min-count", metavar="N", type=_count, default=1, help="devices at least (default: 1)")
-    find.add_argument("--all", action="store_true", help=f"every TPU slice, not only the {FEW} smallest of a kind")
-    find.add_argument("--region", metavar="REGION", help="what this region has, e.g. us-west-2 (aws), us-west4 (gcp)")
+    find.add_argument(
+        "--min-count", metavar="N", type=_count, default=1, help="the least number of devices (default: 1)"
+    )
+    find.add_argument(
+        "--all", action="store_true", help=f"all TPU slices, not only the {FEW} smallest of each generation"
+    )
+    find.add_argument(
+        "--region", metavar="REGION", help="only what this region offers, e.g. us-west-2 (aws), us-west4 (gcp)"
+    )
     for command in (show, find):
-        command.add_argument("--cloud", metavar="CLOUD", help=f"{' or '.join(known_clouds())} (default: every cloud)")
+        command.add_argument("--cloud", metavar="CLOUD", help=f"{' or '.join(known_clouds())} (default: all clouds)")
         user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first is strongest"
         command.add_argument("--catalog", metavar="FILE", type=Path, action="append", default=[], help=user_catalog)
-        command.add_argument("--json", action="store_true", help="print JSON: one object (show), a list of them (find)")
+        command.add_argument(
+            "--json", action="store_true", help="print JSON: one object (show), a list of objects (find)"
+        )
     for name in SUBCOMMANDS:
         add_command(commands, name, _module(name))
 

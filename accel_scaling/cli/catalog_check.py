@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog_lint.check import Mistake, Report
 
-HELP = "validate catalog files: file, line, column, what is wrong and what is expected"
+HELP = "validate catalog files: each mistake with file, line, column and what is expected"
 EXAMPLES = """\
 examples:
   accel-scaling catalog check
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         nargs="*",
-        help="CSV or YAML (default: the files that ship, and yours in ~/.accel_scaling)",
+        help="CSV or YAML (default: the shipped files, and yours in ~/.accel_scaling)",
     )
     parser.add_argument(
         "--json", action="store_true", help="print JSON: an object with lists of `mistakes` and `notes`"

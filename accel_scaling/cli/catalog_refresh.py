@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from accel_scaling.refresh.records import Answer
     from accel_scaling.refresh.run import Result
 
-HELP = "read a cloud's API and write its machine types in our format; shows what is different"
+HELP = "read a cloud's API, write its machine types in the catalog's format, and show the differences"
 EXAMPLES = """\
 examples:
   accel-scaling catalog refresh aws
@@ -33,10 +33,12 @@ LISTED = 20  # lines of one kind that are shown; a first refresh may have hundre
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     clouds = [name for name, cloud in known_clouds().items() if cloud.has_part("refresh")]
-    parser.add_argument("cloud", choices=clouds, help="whose API is asked")
+    parser.add_argument("cloud", choices=clouds, help="the cloud whose API is read")
     regions = "only these (default: every region that the account has)"
     parser.add_argument("--region", metavar="REGION", nargs="+", action="extend", default=[], help=regions)
-    parser.add_argument("--project", metavar="ID", help="gcp: the project that asks (default: that of the credentials)")
+    parser.add_argument(
+        "--project", metavar="ID", help="gcp: the project for the requests (default: that of the credentials)"
+    )
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="default: ~/.accel_scaling/refresh/CLOUD.csv")
 
 

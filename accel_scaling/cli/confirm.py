@@ -8,9 +8,9 @@ import math
 import sys
 
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.promise_input import EXAMPLE, VARIABLE, parse_expected, promised_from_environment
+from accel_scaling.boot.promise_input import EXAMPLE, VARIABLE, parse_promise, promise_from_environment
 from accel_scaling.boot.verdicts import EXIT_CONFIRMED, EXIT_NOT_CONFIRMED, PAGE, WORDS
-from accel_scaling.boot.wait_for_driver import settled_verdict
+from accel_scaling.boot.wait_for_driver import wait_for_verdict
 from accel_scaling.colors import Paint, painted
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.families.inventory import detect
@@ -20,12 +20,12 @@ def _words(exit_code: int) -> str:
     return ", ".join(word.value for word, meaning in WORDS.items() if meaning.exit_code == exit_code)
 
 
-HELP = "compare what was promised for this machine with what it has: exit 0 confirmed, 3 not confirmed"
+HELP = "compare the promise with this machine: exit code 0 confirmed, 3 not confirmed"
 
 EXAMPLES = f"""examples:
   accel-scaling confirm --expect '{EXAMPLE}'
   accel-scaling confirm --json       the verdict as data; the promise from {VARIABLE}, as `ray start` has it
-  accel-scaling confirm --wait 60    a driver that is still coming up has a minute, as on a node's boot
+  accel-scaling confirm --wait 60    give a driver that is still loading a minute, as on a node's boot
 
 exit codes, and the verdicts that end with them ({PAGE}):
   {EXIT_CONFIRMED}  confirmed: {_words(EXIT_CONFIRMED)}
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=_seconds,
         default=0.0,
-        help="look again for so long while the driver does not answer yet (default: 0, one look)",
+        help="repeat the check so long, while the driver does not answer (default: 0, one check)",
     )
     parser.add_argument("--json", action="store_true", help="print the verdict as a JSON object")
 
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         AccelScalingError: there is no promise, or it is not one.
     """
     promised = _promise(args.expect)
-    verdict = settled_verdict(lambda: compare(promised, detect()), wait_s=args.wait)
+    verdict = wait_for_verdict(lambda: compare(promised, detect()), wait_s=args.wait)
     word = painted(verdict.word.value, Paint.GOOD if verdict.confirmed else Paint.BAD)
     text = json.dumps(verdict.to_json(), indent=2) if args.json else f"{word}: {verdict.message}"
     sys.stdout.write(text + "\n")
@@ -77,8 +77,8 @@ def _seconds(text: str) -> float:
 
 def _promise(expect: str | None) -> dict[str, float]:
     if expect is not None:
-        return parse_expected(expect, "--expect")
-    promised = promised_from_environment()
+        return parse_promise(expect, "--expect")
+    promised = promise_from_environment()
     if promised is None:
         raise AccelScalingError(
             f"there is nothing to confirm: no --expect was given and {VARIABLE} is not set (Ray sets it on the"

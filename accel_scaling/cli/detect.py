@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.detect.model import Found
 
-HELP = "what this machine really has: bus, driver, Ray"
+HELP = "show the accelerators of this machine: PCI bus, driver, Ray"
 
 EXAMPLES = """examples:
   accel-scaling detect           one block for each kind of accelerator
@@ -31,7 +31,7 @@ WIDTH = 110  # of the lines that say what is not there
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("--json", action="store_true", help="print a JSON list of what was found")
+    parser.add_argument("--json", action="store_true", help="print a JSON list of the accelerators")
 
 
 def run(args: argparse.Namespace) -> int:

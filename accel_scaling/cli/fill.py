@@ -18,7 +18,7 @@ from accel_scaling.fill.fill import fill
 if TYPE_CHECKING:
     import argparse
 
-HELP = "print a cluster file with every node type's resources and labels filled from the catalog; no network"
+HELP = "print a cluster file with the resources and labels of all node types filled; no network"
 EXAMPLES = """examples:
   accel-scaling fill cluster.yaml
   accel-scaling fill cluster.yaml -o filled.yaml && ray up filled.yaml

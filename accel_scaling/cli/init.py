@@ -38,18 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accelerator", metavar="NAME[:COUNT]", action="append", default=[], help=what)
     plain = "workers without an accelerator, of N vCPUs or more; may be given more than once"
     parser.add_argument("--cpus", metavar="N", type=_number, action="append", default=[], help=plain)
-    parser.add_argument("--spot", action="store_true", help="workers at the spot price, which the cloud may take back")
+    parser.add_argument("--spot", action="store_true", help="spot machines as workers, which the cloud may take back")
     most = "machines at once, over all node types (default: 2, or one of each)"
     parser.add_argument("--max-workers", metavar="N", type=_number, help=most)
-    parser.add_argument("--name", metavar="NAME", help="the cluster's (default: made of cloud and accelerator)")
-    parser.add_argument("--region", metavar="REGION", help="where it runs (default: the usual one, which is said)")
+    parser.add_argument("--name", metavar="NAME", help="the cluster's name (default: from cloud and accelerator)")
+    parser.add_argument(
+        "--region", metavar="REGION", help="where it runs (default: the usual region, which is printed)"
+    )
     zones = "zones to try in turn, each in full; needed with --region on gcp"
     parser.add_argument("--zones", metavar="ZONE,...", help=zones)
-    parser.add_argument("--project", metavar="ID", help="gcp: your project (default: to be put into the file)")
+    parser.add_argument("--project", metavar="ID", help="gcp: your project (default: to be filled into the file)")
     own = "a user catalog, as in provider.catalog; may be given more than once, the first is strongest"
     parser.add_argument("--catalog", metavar="FILE", type=Path, action="append", default=[], help=own)
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of printing")
-    parser.add_argument("--force", action="store_true", help="write FILE even where it is there already")
+    parser.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from accel_scaling.families.catalog import load_catalog
 if TYPE_CHECKING:
     import argparse
 
-HELP = "fill what a KubeRay manifest promises per group, and find what contradicts itself in it; no network"
+HELP = "fill the promise of each group of a KubeRay manifest, and find contradictions; no network"
 EXAMPLES = """examples:
   accel-scaling kuberay fill raycluster.yaml | kubectl apply -f -
   accel-scaling kuberay fill raycluster.yaml -o filled.yaml
@@ -22,7 +22,7 @@ EXAMPLES = """examples:
   accel-scaling kuberay check *.yaml
 
 exit codes:
-  0  filled; checked, and nothing contradicts itself
+  0  filled; checked, and no contradictions
   2  a file that cannot be used; check: something contradicts itself, each with file:line
 """
 NEWEST = "written for KubeRay 1.5 and later; for an earlier one: --kuberay-version 1.4"
@@ -32,14 +32,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the subcommands to the ``kuberay`` command's parser."""
     commands = parser.add_subparsers(dest="kuberay_command", metavar="COMMAND", required=True)
     filling = commands.add_parser(
-        "fill", help="print the file with each group's resources and labels; nothing else in it changes"
+        "fill", help="print the file with the resources and labels of each group; nothing else changes"
     )
     filling.add_argument("manifest", metavar="RAYCLUSTER.yaml", type=Path, help="RayCluster, RayJob, RayService")
     filling.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of printing")
     filling.add_argument(
         "--kuberay-version", metavar="V", help="the operator's version; before 1.5 it reads rayStartParams only"
     )
-    check = commands.add_parser("check", help="find what contradicts itself: file:line, what is wrong")
+    check = commands.add_parser("check", help="find contradictions, each with file:line")
     check.add_argument("files", metavar="FILE", type=Path, nargs="+", help="files with Ray manifests")
 
 
@@ -84,5 +84,5 @@ def _check(files: list[Path]) -> int:
 
     results = [checked(file) for file in files]
     found, count = [each for _, said in results for each in said], sum(number for number, _ in results)
-    sys.stdout.write("".join(f"{each}\n" for each in found) or f"ok: {count} groups, nothing contradicts itself\n")
+    sys.stdout.write("".join(f"{each}\n" for each in found) or f"ok: {count} groups, no contradictions\n")
     return 2 if found else 0

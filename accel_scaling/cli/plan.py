@@ -1,4 +1,4 @@
-"""`accel-scaling plan`: which nodes Ray's own scheduler would launch, and why a demand would stay pending."""
+"""`accel-scaling plan`: the nodes that Ray's own scheduler would launch, and why a demand stays pending."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from accel_scaling.errors import AccelScalingError, PlanError
 if TYPE_CHECKING:
     import argparse
 
-HELP = "which nodes Ray would launch for these demands, and why one would stay pending; no account, no network"
+HELP = "show the nodes that Ray would launch for given demands, and why a demand stays pending; no network"
 EXAMPLES = """examples:
   accel-scaling plan cluster.yaml --demand A100:8x16          16 tasks with 8 A100 each
   accel-scaling plan cluster.yaml --demand T4:0.5x4 CPU:4x100
-  accel-scaling plan cluster.yaml --demand H100,A100-80G:8    the first of these types that can be had
+  accel-scaling plan cluster.yaml --demand H100,A100-80G:8    the first of these types that can be launched
   accel-scaling plan cluster.yaml --gang STRICT_SPREAD A100:8x4 --gang PACK Trainium:2x2
   accel-scaling plan cluster.yaml --demand A100 --label ray.io/market-type=spot --prices prices.csv
-  accel-scaling plan cluster.yaml --address 10.0.0.5:6379     what is pending on a running cluster
+  accel-scaling plan cluster.yaml --address 10.0.0.5:6379     the pending demands of a running cluster
 
-exit codes: 0 everything would be placed, 3 something would stay pending, 2 bad input
+exit codes: 0 all demands would be placed, 3 a demand would stay pending, 2 bad input
 """
 
 STAYS_PENDING = 3
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         nargs="+",
         default=[],
-        help="tasks or actors, such as A100:8x16 or CPU:4x100; A100:8+CPU:32 asks for more than the usual 1 CPU",
+        help="tasks or actors, such as A100:8x16 or CPU:4x100; A100:8+CPU:32 asks for more than the default of 1 CPU",
     )
     parser.add_argument(
         "--gang",
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         nargs="*",
         default=[],
-        help="a placement group: STRATEGY DEMAND...; without demands of its own, all of --demand are one (PACK)",
+        help="a placement group: STRATEGY DEMAND...; without demands, all --demand are one group (PACK)",
     )
     parser.add_argument(
         "--label",
@@ -61,16 +61,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the plan; return 0 where all is placed, and 3 where something stays pending."""
+    """Print the plan; return 0 where all demands are placed, and 3 where one stays pending."""
     from accel_scaling.cli import plan_text
     from accel_scaling.plan.prices import read_prices
-    from accel_scaling.plan.run import Words, planned
+    from accel_scaling.plan.run import PlanArguments, plan_cluster
 
-    words = Words([text for texts in args.demand for text in texts], args.gang, args.label, args.address)
+    words = PlanArguments([text for texts in args.demand for text in texts], args.gang, args.label, args.address)
     config = read_cluster(args.cluster)
     try:
         prices = read_prices(args.prices) if args.prices else None
-        cluster, answer = planned(config, catalog_of(config), words)
+        cluster, answer = plan_cluster(config, catalog_of(config), words)
     except PlanError:
         raise
     except AccelScalingError as error:

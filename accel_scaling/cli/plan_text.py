@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.plan.answer import said_uses
+from accel_scaling.plan.answer import uses_text
 from accel_scaling.plan.model import counted
 from accel_scaling.text_table import bold, render
 
 if TYPE_CHECKING:
-    from accel_scaling.plan.cluster import Cluster
-    from accel_scaling.plan.model import Answer, Row
+    from accel_scaling.plan.cluster import AutoscalerCluster
+    from accel_scaling.plan.model import Plan, PlannedNodes
     from accel_scaling.plan.prices import Prices
 
 
-def as_text(cluster: Cluster, answer: Answer, prices: Prices | None) -> str:
+def as_text(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> str:
     """Return the tables of nodes, then what stays pending, the limits and the notes."""
     launched = [row for row in answer.rows if row.launched]
     there = [row for row in answer.rows if not row.launched]
@@ -22,11 +22,11 @@ def as_text(cluster: Cluster, answer: Answer, prices: Prices | None) -> str:
     if prices is not None:
         parts[0] += f"\n\n{_total(cluster, [*launched, *there], prices)}"
     if any(row.uses for row in there):
-        heads = ("already there", "instance type", "nodes", "for")
-        rows = [(row.node_type, row.instance_type, f"{row.count}", said_uses(row)) for row in there]
+        heads = ("existing", "instance type", "nodes", "for")
+        rows = [(row.node_type, row.instance_type, f"{row.count}", uses_text(row)) for row in there]
         parts.append(render(heads, rows, right={2}))
     for title, sentences in (
-        ("stays pending", [f"{counted(one.text, one.count)}: {one.reason}" for one in answer.pending]),
+        ("stays pending", [f"{counted(demand.text, demand.count)}: {demand.reason}" for demand in answer.pending]),
         ("limits", answer.limits),
         ("notes", [*cluster.notes, *answer.notes]),
     ):
@@ -35,20 +35,20 @@ def as_text(cluster: Cluster, answer: Answer, prices: Prices | None) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def as_json(cluster: Cluster, answer: Answer, prices: Prices | None) -> dict[str, Any]:
+def as_json(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> dict[str, Any]:
     """Return the documented form (docs/plan.md)."""
-    found: dict[str, Any] = {
+    content: dict[str, Any] = {
         "launch": answer.launch,
         "pending": [
             {
-                "demand": one.text,
-                "count": one.count,
-                "gang": one.strategy or None,
-                "resources": dict(one.resources),
-                "kind": one.kind.value,
-                "reason": one.reason,
+                "demand": demand.text,
+                "count": demand.count,
+                "gang": demand.strategy or None,
+                "resources": dict(demand.resources),
+                "kind": demand.cause.value,
+                "reason": demand.reason,
             }
-            for one in answer.pending
+            for demand in answer.pending
         ],
         "nodes": [_node(cluster, row, prices) for row in answer.rows],
         "limits": list(answer.limits),
@@ -56,13 +56,13 @@ def as_json(cluster: Cluster, answer: Answer, prices: Prices | None) -> dict[str
     }
     if prices is not None:
         total, unpriced = _sum(cluster, list(answer.rows), prices)
-        found["cost_per_hour"] = None if unpriced else total
-        found["without_price"] = unpriced
-    return found
+        content["cost_per_hour"] = None if unpriced else total
+        content["without_price"] = unpriced
+    return content
 
 
-def _node(cluster: Cluster, row: Row, prices: Prices | None) -> dict[str, Any]:
-    found: dict[str, Any] = {
+def _node(cluster: AutoscalerCluster, row: PlannedNodes, prices: Prices | None) -> dict[str, Any]:
+    content: dict[str, Any] = {
         "node_type": row.node_type,
         "instance_type": row.instance_type,
         "count": row.count,
@@ -71,11 +71,11 @@ def _node(cluster: Cluster, row: Row, prices: Prices | None) -> dict[str, Any]:
         "for_min_workers": row.for_min_workers,
     }
     if prices is not None:
-        found["price_per_hour"] = _price(cluster, row, prices)
-    return found
+        content["price_per_hour"] = _price(cluster, row, prices)
+    return content
 
 
-def _launched(cluster: Cluster, rows: list[Row], prices: Prices | None) -> str:
+def _launched(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices | None) -> str:
     heads = ["to launch", "instance type", "nodes", *(["an hour"] if prices is not None else []), "for"]
     cells = [
         (
@@ -83,32 +83,32 @@ def _launched(cluster: Cluster, rows: list[Row], prices: Prices | None) -> str:
             row.instance_type,
             f"{row.count}",
             *([_cost(cluster, row, prices)] if prices is not None else []),
-            said_uses(row),
+            uses_text(row),
         )
         for row in rows
     ]
     return render(heads, cells, right={2, 3} if prices is not None else {2})
 
 
-def _cost(cluster: Cluster, row: Row, prices: Prices) -> str:
+def _cost(cluster: AutoscalerCluster, row: PlannedNodes, prices: Prices) -> str:
     price = _price(cluster, row, prices)
     return "no price" if price is None else f"{price * row.count:.2f}"
 
 
-def _total(cluster: Cluster, rows: list[Row], prices: Prices) -> str:
+def _total(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices) -> str:
     total, unpriced = _sum(cluster, rows, prices)
-    there = ", what is there already among it" if any(not row.launched for row in rows) else ""
+    there = " with the existing nodes" if any(not row.launched for row in rows) else ""
     if not unpriced:
-        return f"in all {total:.2f} an hour{there}, by your price list"
-    return f"in all {total:.2f} an hour{there}, and what your price list has no price for: {', '.join(unpriced)}"
+        return f"total: {total:.2f} an hour{there}, by your price list"
+    return f"total: {total:.2f} an hour{there}, without what your price list lacks: {', '.join(unpriced)}"
 
 
-def _sum(cluster: Cluster, rows: list[Row], prices: Prices) -> tuple[float, list[str]]:
+def _sum(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices) -> tuple[float, list[str]]:
     costs = [(row, _price(cluster, row, prices)) for row in rows]
     unpriced = dict.fromkeys(row.instance_type or row.node_type for row, price in costs if price is None)
     return round(sum(price * row.count for row, price in costs if price is not None), 6), list(unpriced)
 
 
-def _price(cluster: Cluster, row: Row, prices: Prices) -> float | None:
-    one = cluster.types.get(row.node_type)
-    return prices.of(one) if one is not None else None
+def _price(cluster: AutoscalerCluster, row: PlannedNodes, prices: Prices) -> float | None:
+    node_type = cluster.types.get(row.node_type)
+    return prices.of(node_type) if node_type is not None else None

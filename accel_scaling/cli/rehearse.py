@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-HELP = "run a cluster file's whole loop on this machine: real Ray and autoscaler, the cloud emulated, nothing paid for"
+HELP = "run a cluster file on this machine: real Ray and autoscaler, emulated cloud and devices, no cost"
 EXAMPLES = """examples:
   accel-scaling rehearse example_clusters/aws-gpu.yaml
   accel-scaling rehearse example_clusters/gcp-gpu.yaml
@@ -46,8 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; the command after `--` comes in ``args.command``."""
     parser.usage = "accel-scaling rehearse CLUSTER.yaml [options] [-- COMMAND ...]"
     parser.add_argument("cluster", metavar="CLUSTER.yaml", type=Path, help="a Ray cluster file")
-    parser.add_argument("--fault", metavar="FAULT", action="append", default=[], help="switch a fault on; see below")
-    parser.add_argument("--faults", metavar="FILE", type=Path, help="faults, one a line; read again when it changes")
+    parser.add_argument("--fault", metavar="FAULT", action="append", default=[], help="add a fault; see below")
+    parser.add_argument(
+        "--faults", metavar="FILE", type=Path, help="faults, one on each line; read again when it changes"
+    )
     parser.add_argument("--hosts", choices=("isolated", "processes"), help="the kind of host; by default the best")
     parser.add_argument(
         "--timeout",

@@ -1,4 +1,4 @@
-"""`accel-scaling status`: which node types this cluster leaves alone, why, and until when."""
+"""`accel-scaling status`: the quarantined node types of a cluster, with the reason and the end."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
     from accel_scaling.quarantine.ledger import Ledger, Quarantine
 
-HELP = "on the head: the node types that are left alone because they lie or are sold out, why, and until when"
+HELP = "show quarantined node types: the reason, and the time of the next try (run it on the head)"
 
 EXAMPLES = """examples:
   accel-scaling status
   ray exec cluster.yaml 'accel-scaling status'     from the machine that ran `ray up`
-  accel-scaling status --clear p4d                 launch this node type again from now on
-  accel-scaling status --clear                     all of them; a machine that is kept for inspection stays kept
+  accel-scaling status --clear p4d                 end the quarantine of this node type
+  accel-scaling status --clear                     of all node types; a machine kept for inspection stays
   accel-scaling status --json
 
-exit codes: 0, 2 for a node type of which nothing is remembered, or a state file that cannot be used
+exit codes: 0; 2 for a node type that the state file does not have, or a state file that cannot be used
 """
 
 SECONDS_PER_DAY = 86_400
@@ -36,26 +36,26 @@ SECONDS_PER_DAY = 86_400
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
-        "--clear", nargs="*", metavar="NODE_TYPE", help="forget what is held against these node types, or against all"
+        "--clear", nargs="*", metavar="NODE_TYPE", help="end the quarantine of these node types, or of all"
     )
-    parser.add_argument("--json", action="store_true", help="print it as a JSON object")
-    parser.add_argument("--state", metavar="FILE", type=Path, help="the state file; by default the head's own")
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
+    parser.add_argument("--state", metavar="FILE", type=Path, help="the state file; by default the head's")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what is left alone; with ``--clear``, forget it first.
+    """Print the quarantines; with ``--clear``, end them first.
 
     Raises:
-        AccelScalingError: nothing is remembered of a node type that is to be cleared.
-        StateError: the state file cannot be read or written, or is none of ours.
+        AccelScalingError: the state file does not have a node type that is to be cleared.
+        StateError: the state file cannot be read or written, or is not one of accel-scaling.
     """
     store = Store(args.state or default_path())
     if args.clear is not None:
         known = store.read().types
         for name in args.clear:
             if name not in known:
-                names = ", ".join(sorted(known)) or "none at all"
-                raise AccelScalingError(f"nothing is remembered of a node type {name!r}; it is of: {names}")
+                names = ", ".join(sorted(known)) or "none"
+                raise AccelScalingError(f"the state file has no node type {name!r}; it has: {names}")
         store.change(lambda old: old.without(args.clear))
     ledger, now_s = store.read(), time.time()
     sys.stdout.write(json.dumps(as_json(ledger, now_s), indent=2) + "\n" if args.json else as_text(ledger, now_s))
@@ -63,39 +63,41 @@ def run(args: argparse.Namespace) -> int:
 
 
 def as_json(ledger: Ledger, now_s: float) -> dict[str, Any]:
-    """Return the documented form: what is left alone, and the machine that is kept for inspection."""
+    """Return the documented JSON: the quarantines, and the machine that is kept for inspection."""
     return {
         "left_alone": [
             {
                 "node_type": name,
-                "zone": one.zone,
-                "kind": one.kind.value,
-                "reason": one.reason,
-                "message": one.message,
-                "since_s": one.since_s,
-                "until_s": one.until_s,
-                "times": one.times,
-                "lasts": one.lasts(now_s),
+                "zone": quarantine.zone,
+                "kind": quarantine.cause.value,
+                "reason": quarantine.reason,
+                "message": quarantine.message,
+                "since_s": quarantine.since_s,
+                "until_s": quarantine.until_s,
+                "times": quarantine.times,
+                "lasts": quarantine.lasts(now_s),
             }
             for name, record in sorted(ledger.types.items())
-            for one in record.quarantines
+            for quarantine in record.quarantines
         ],
         "kept_for_inspection": dict(ledger.kept),
     }
 
 
 def as_text(ledger: Ledger, now_s: float) -> str:
-    """Return a table for people, with the last message and what to do below it."""
-    found = [(name, one) for name, record in sorted(ledger.types.items()) for one in record.quarantines]
+    """Return a table for people, with the last message and the advice below it."""
+    quarantines = [(name, item) for name, record in sorted(ledger.types.items()) for item in record.quarantines]
     lines = []
-    if found:
+    if quarantines:
         rows = [
-            (name, messages.where(one), messages.why(one), _until(one, now_s), f"{one.times}") for name, one in found
+            (name, messages.zone_text(item), messages.reason_text(item), _until(item, now_s), f"{item.times}")
+            for name, item in quarantines
         ]
-        lines.append(render(("node type", "left alone", "why", "until", "times"), rows, right={4}))
-        lines += [f"\n{name} {messages.where(one)}: {one.message}\n  {messages.advice(one)}" for name, one in found]
+        lines.append(render(("node type", "quarantined", "reason", "until", "times"), rows, right={4}))
+        for name, item in quarantines:
+            lines.append(f"\n{name} {messages.zone_text(item)}: {item.message}\n  {messages.advice(item)}")
     else:
-        lines.append("no node type is left alone")
+        lines.append("no node type is quarantined")
     for node, sentence in ledger.kept.items():
         lines.append(f"\n{node} is kept for inspection, and paid for, until `ray down`: {sentence}")
     return "\n".join(lines) + "\n"
@@ -107,4 +109,5 @@ def _until(quarantine: Quarantine, now_s: float) -> str:
         return "ended, on trial"
     if left_s >= SECONDS_PER_DAY:
         return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(quarantine.until_s))
-    return f"{messages.until(quarantine)} (in {left_s / 60:.0f} min)" if left_s >= 60 else messages.until(quarantine)
+    end = messages.end_text(quarantine)
+    return f"{end} (in {left_s / 60:.0f} min)" if left_s >= 60 else end

@@ -1,1 +1,1 @@
-"""Ray on Kubernetes: what a KubeRay manifest promises per group, filled in and checked, without touching the rest."""
+"""KubeRay: fills and checks the promise of each group of a manifest, and changes nothing else."""

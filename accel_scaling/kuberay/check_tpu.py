@@ -1,4 +1,4 @@
-"""What contradicts itself in a group of TPU hosts."""
+"""Finds contradictions in a group of TPU hosts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from accel_scaling.catalog.kubernetes import Says
 from accel_scaling.catalog.tpu_slices import slice_of_chip
 from accel_scaling.errors import UnknownTpuError
 from accel_scaling.fill.promise import LABEL_WORKER_ID
-from accel_scaling.kuberay.finding import Finding, line_of
 from accel_scaling.kuberay.label_values import chips_of
 from accel_scaling.kuberay.selectors import tpu_keys
-from accel_scaling.kuberay.user_values import own
+from accel_scaling.kuberay.user_values import user_values
+from accel_scaling.kuberay.validation import Finding, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,20 +25,20 @@ _KEYS = {Says.CHIP: "cloud.google.com/gke-tpu-accelerator", Says.TOPOLOGY: "clou
 
 
 def tpu_findings(group: Group, terms: Sequence[Term], devices: Devices | None, catalog: Catalog) -> Iterator[Finding]:
-    """TPU slices: both selectors, in the nodeSelector, with as many chips as the topology has."""
+    """Find contradictions: a missing selector, one outside of the nodeSelector, or another number of chips."""
     if devices is None:
         if not any(map(tpu_keys, terms)):
             return
-        line = next(each.line for term in terms for each in term.of(Says.CHIP, Says.TOPOLOGY))
-        yield Finding(line, "it selects TPU nodes, and the container's limits have no google.com/tpu")
+        line = next(requirement.line for term in terms for requirement in term.of(Says.CHIP, Says.TOPOLOGY))
+        yield Finding(line, "it selects TPU nodes, but the container's limits have no google.com/tpu")
         return
-    if devices.kind.family != "tpu":
+    if devices.resource.family != "tpu":
         return
     for term in terms:
         keys = tpu_keys(term)
         for lacking in _KEYS.keys() - keys if keys else ():
             (there,) = keys
-            line = next(each.line for each in term.of(there))
+            line = next(requirement.line for requirement in term.of(there))
             yield Finding(line, f"it selects by {_KEYS[there]} and not by {_KEYS[lacking]}; GKE and Ray need both")
         if len(keys) == len(_KEYS):
             yield from _chips(group, term, devices, catalog)
@@ -47,36 +47,40 @@ def tpu_findings(group: Group, terms: Sequence[Term], devices: Devices | None, c
 
 def _chips(group: Group, term: Term, devices: Devices, catalog: Catalog) -> Iterator[Finding]:
     topology, accelerator = term.only(Says.TOPOLOGY), term.only(Says.CHIP)
-    found = [chip for each in term.of(Says.CHIP) for chip in chips_of(each.label.names, accelerator or "", catalog)]
-    line = next(each.line for each in term.of(Says.TOPOLOGY))
-    if topology is None or not found:
+    chips = [
+        chip
+        for requirement in term.of(Says.CHIP)
+        for chip in chips_of(requirement.label.names, accelerator or "", catalog)
+    ]
+    line = next(requirement.line for requirement in term.of(Says.TOPOLOGY))
+    if topology is None or not chips:
         return
     try:
-        tpu = slice_of_chip(catalog, found[0].name, topology)
+        tpu = slice_of_chip(catalog, chips[0].name, topology)
     except UnknownTpuError as error:
         yield Finding(line, str(error))
         return
     if devices.amount * group.hosts != tpu.chips:
-        asked = (
+        given = (
             f"google.com/tpu: {devices.amount} with numOfHosts: {group.hosts} is {devices.amount * group.hosts} chips"
         )
         hosts = tpu.chips // devices.amount if tpu.chips % devices.amount == 0 else None
         advice = f"; write numOfHosts: {hosts}" if hosts and hosts != group.hosts else ""
-        yield Finding(devices.line, f"{asked}, and topology {topology} has {tpu.chips}{advice}")
-    if group.hosts > 1 and not all(each.in_selector for each in term.of(Says.CHIP, Says.TOPOLOGY)):
-        text = "put both TPU selectors into the nodeSelector: Ray's autoscaler reads them there only"
+        yield Finding(devices.line, f"{given}, and topology {topology} has {tpu.chips}{advice}")
+    if group.hosts > 1 and not all(requirement.in_selector for requirement in term.of(Says.CHIP, Says.TOPOLOGY)):
+        text = "put both TPU selectors into the nodeSelector: Ray's autoscaler reads them only there"
         yield Finding(line, text)
 
 
 def _on_every_host(group: Group) -> Iterator[Finding]:
-    """What only host 0 may say, in a group of several hosts: it would reach all of them."""
+    """Find what only host 0 may announce, in a group of several hosts: it would reach all of them."""
     if group.hosts == 1:
         return
-    mine = own(group)
-    for name in mine.all_resources:
+    user = user_values(group)
+    for name in user.all_resources:
         if name.startswith("TPU-") and name.endswith("-head"):
-            text = f"{name} reaches each of {group.hosts} hosts; leave it out, Ray adds it for host 0"
+            text = f"{name} reaches each of {group.hosts} hosts; remove it, Ray adds it for host 0"
             yield Finding(line_of(group, name), text)
-    if LABEL_WORKER_ID in mine.all_labels:
-        text = f"the label {LABEL_WORKER_ID} reaches each of {group.hosts} hosts; leave it out, each detects its own"
+    if LABEL_WORKER_ID in user.all_labels:
+        text = f"the label {LABEL_WORKER_ID} reaches each of {group.hosts} hosts; remove it, each host detects its own"
         yield Finding(line_of(group, LABEL_WORKER_ID), text)

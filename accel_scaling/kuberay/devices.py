@@ -1,15 +1,20 @@
-"""How many devices the pods of a group get: in Kubernetes the container's limits say it, not the machine."""
+"""The devices that the pods of a group get, from the container's limits; and Kubernetes quantities."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.kubernetes import DeviceResource, device_resources
-from accel_scaling.kuberay.quantity import whole
 
 if TYPE_CHECKING:
     from accel_scaling.kuberay.manifest import Group
+
+_QUANTITY = re.compile(r"\+?(?P<number>\d+(?:\.\d*)?|\.\d+)(?P<suffix>[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,3})?")
+_SUFFIXES = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = "KMGTPE"
 
 
 @dataclass(frozen=True)
@@ -18,15 +23,15 @@ class Devices:
 
     Attributes:
         name: the device plug-in's name for them, as in the limits.
-        amount: how many; 0 where the limit is no whole number.
-        kind: what is known of the name.
+        amount: the number of them; 0 where the limit is not a whole number.
+        resource: the catalog's entry for the name.
         line: the line of the limit.
         text: the limit as it is written.
     """
 
     name: str
     amount: int
-    kind: DeviceResource
+    resource: DeviceResource
     line: int
     text: str
 
@@ -36,16 +41,34 @@ class Devices:
         return self.name.partition("/mig-")[2] or None
 
 
-def devices_of(group: Group, kind: str = "limits") -> list[Devices]:
-    """Return the devices in a group's limits (or ``requests``); a limit of 0 is none."""
-    found = [
-        Devices(name, whole(text) or 0, known, line, text)
-        for name, (line, text) in group.limits(kind).items()
-        if (known := known_device(name))
+def devices_of(group: Group, key: str = "limits") -> list[Devices]:
+    """Return the devices in a group's limits (or ``requests``), without limits of 0."""
+    devices = [
+        Devices(name, whole(text) or 0, resource, line, text)
+        for name, (line, text) in group.limits(key).items()
+        if (resource := known_device(name))
     ]
-    return [each for each in found if whole(each.text) != 0]
+    return [device for device in devices if whole(device.text) != 0]
 
 
 def known_device(name: str) -> DeviceResource | None:
-    """Return what is known of a device plug-in's name, None where it is no device's."""
-    return next((each for each in device_resources() if each.matches(name)), None)
+    """Return the catalog's entry for a device plug-in's name, None where there is none."""
+    return next((resource for resource in device_resources() if resource.matches(name)), None)
+
+
+def amount(text: str) -> Decimal | None:
+    """Return the value of a quantity (``4``, ``"16Gi"``, ``500m``), None where it is not one."""
+    match = _QUANTITY.fullmatch(text.strip())
+    if not match:
+        return None
+    number, suffix = Decimal(match["number"]), match["suffix"] or ""
+    if suffix.endswith("i"):
+        return number * Decimal(1024) ** (_BINARY.index(suffix[0]) + 1)
+    exponent = int(suffix[1:]) if len(suffix) > 1 else _SUFFIXES.get(suffix, 0)
+    return number.scaleb(exponent)
+
+
+def whole(text: str) -> int | None:
+    """Return a quantity that is a whole number of 0 or more, None for any other."""
+    number = amount(text)
+    return int(number) if number is not None and number == number.to_integral_value() else None

@@ -1,4 +1,4 @@
-"""From the value of a node label to the accelerators that it may stand for."""
+"""Reads the accelerators that the value of a node label may mean."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.lookup import Catalog
 
-# What GPU feature discovery writes behind the product: shared in time, or cut into MIG slices.
+# What GPU feature discovery appends to the product: shared in time, or divided into MIG partitions.
 _BEHIND = re.compile(r"-(?:SHARED|MIG-(?P<profile>[0-9a-z.+-]+))(?=-|$)")
 
 
 def chips_of(naming: str, value: str, catalog: Catalog) -> list[Chip]:
-    """Return the chips that a label's value may stand for; empty where nothing has that name.
+    """Return the chips that a label's value may mean; empty where none has that name.
 
     Args:
         naming: how the label names chips, a cell ``names`` of ``kuberay_selectors.csv``.
         value: the label's value.
-        catalog: what is known about accelerators.
+        catalog: the accelerators.
     """
     how, _, detail = naming.partition(":")
     chips = catalog.chips.values()
@@ -39,18 +39,20 @@ def chips_of(naming: str, value: str, catalog: Catalog) -> list[Chip]:
 
 def mig_profile_in(product: str) -> str | None:
     """Return the MIG profile in a product label (``NVIDIA-A100-SXM4-40GB-MIG-1g.5gb``), None where there is none."""
-    found = _BEHIND.search(product)
-    return found["profile"] if found else None
+    match = _BEHIND.search(product)
+    return match["profile"] if match else None
 
 
 def _of_driver(product: str, chips: Iterable[Chip]) -> list[Chip]:
-    """Return the chips with a driver's name; for one that the catalog lacks, what Ray will read in it."""
-    wanted = _fold(product)
-    named = [chip for chip in chips if wanted in {_fold(each) for name in chip.driver_names for each in _ways(name)}]
+    """Return the chips with a driver's name; for an unknown name, a chip of the type that Ray reads in it."""
+    folded = _fold(product)
+    named = [
+        chip for chip in chips if folded in {_fold(spelling) for name in chip.driver_names for spelling in _ways(name)}
+    ]
     if named:
         return named
-    known = ray_nvidia_type(product.replace("-", " "))
-    return [Chip(name=product, family="nvidia", resource="GPU", detected_type=known)] if known else []
+    type_name = ray_nvidia_type(product.replace("-", " "))
+    return [Chip(name=product, family="nvidia", resource="GPU", detected_type=type_name)] if type_name else []
 
 
 def _ways(name: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""What is to change in one group, as edits of the text, and as the values that must come out of them."""
+"""The change of one group: as edits of the text, and as the values that the new text must have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE, LABEL_VARIANT
 from accel_scaling.kuberay import yaml_edits
 from accel_scaling.kuberay import yaml_text as yt
-from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS, own
+from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS, user_values
 from accel_scaling.kuberay.yaml_edits import CannotEditError, Edit
 
 if TYPE_CHECKING:
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
     from accel_scaling.kuberay.manifest import Group
     from accel_scaling.kuberay.promise import Proposal
-    from accel_scaling.kuberay.user_values import Own
+    from accel_scaling.kuberay.user_values import UserValues
 
-SHARED = "{} is shared through an anchor or a merge key; write it out for this group"
+SHARED = "{} is shared through an anchor or a merge key; write it in full for this group"
 
 
 @dataclass(frozen=True)
 class Change:
-    """What changes in one group.
+    """The change of one group.
 
     Attributes:
-        add: for each of the group's keys (``resources``, ``labels``, ``rayStartParams``) what is put into it.
-        remove: names that leave ``rayStartParams``.
-        replace: names in ``rayStartParams`` whose value is written anew.
+        add: for each of the group's keys (``resources``, ``labels``, ``rayStartParams``) what is added to it.
+        remove: names that are removed from ``rayStartParams``.
+        replace: names in ``rayStartParams`` that get another value.
     """
 
     add: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -43,39 +43,39 @@ class Change:
 
 
 def as_fields(group: Group, proposal: Proposal) -> Change:
-    """Return the change that fills the group's own ``resources`` and ``labels``, as KubeRay 1.5 wants it.
+    """Return the change that fills the group's ``resources`` and ``labels``, the form since KubeRay 1.5.
 
-    The operator refuses ``resources`` beside rayStartParams' num-cpus, num-gpus, memory and resources, and refuses
-    labels there (controllers/ray/utils/validation.go): what the user has there moves.
+    The operator refuses ``resources`` together with rayStartParams' num-cpus, num-gpus, memory and resources, and
+    labels in rayStartParams (controllers/ray/utils/validation.go): the user's entries there move.
 
     Raises:
-        CannotEditError: a resource of the user's would become another one by moving.
+        CannotEditError: a resource of the user's would get another meaning by moving.
     """
-    mine = own(group)
-    proposal = _uncontested(proposal, mine)
-    wanted = {name: str(amount) for name, amount in proposal.resources.items() if name not in mine.all_resources}
-    moves = bool(mine.params) and bool(wanted or mine.resources)
-    resources = {**({n: q for n, q in mine.params.items() if n not in mine.resources} if moves else {}), **wanted}
+    user = user_values(group)
+    proposal = _uncontested(proposal, user)
+    added = {name: str(amount) for name, amount in proposal.resources.items() if name not in user.all_resources}
+    moves = bool(user.params) and bool(added or user.resources)
+    resources = {**({n: q for n, q in user.params.items() if n not in user.resources} if moves else {}), **added}
     if moves:
-        _check_names(mine.params)
-    moved = {n: q for n, q in mine.param_labels.items() if n not in mine.labels}
-    labels = {**moved, **{n: text for n, text in proposal.labels.items() if n not in mine.all_labels}}
+        _check_names(user.params)
+    moved = {n: q for n, q in user.param_labels.items() if n not in user.labels}
+    labels = {**moved, **{n: text for n, text in proposal.labels.items() if n not in user.all_labels}}
     leaving = [name for name in (*PARAMS, CUSTOM) if moves and group.params.get(name)]
     leaving += [LABELS] if group.params.get(LABELS) is not None else []
     return Change({"resources": resources, "labels": labels}, tuple(leaving))
 
 
 def as_params(group: Group, proposal: Proposal) -> Change:
-    """Return the change that fills ``rayStartParams``, for KubeRay before 1.5; labels there count for nothing."""
-    mine = own(group)
-    proposal = _uncontested(proposal, mine)
-    wanted = {name: amount for name, amount in proposal.resources.items() if name not in mine.all_resources}
-    add = {"num-gpus": str(wanted.pop("GPU"))} if "GPU" in wanted else {}
-    if not wanted:
+    """Return the change that fills ``rayStartParams``, for KubeRay before 1.5; it ignores labels there."""
+    user = user_values(group)
+    proposal = _uncontested(proposal, user)
+    added = {name: amount for name, amount in proposal.resources.items() if name not in user.all_resources}
+    add = {"num-gpus": str(added.pop("GPU"))} if "GPU" in added else {}
+    if not added:
         return Change({"rayStartParams": add})
-    known = {name: int(mine.params[name]) for name in mine.params if name not in PARAMS.values()}
+    moved_amounts = {name: int(user.params[name]) for name in user.params if name not in PARAMS.values()}
     written = group.params.get(CUSTOM) or ""
-    text = _for_shell({**known, **wanted}, escaped="\\" in written)
+    text = _for_shell({**moved_amounts, **added}, escaped="\\" in written)
     if written:
         return Change({"rayStartParams": add}, replace={CUSTOM: text})
     return Change({"rayStartParams": {**add, CUSTOM: text}})
@@ -85,14 +85,14 @@ def edits_of(text: str, group: Group, change: Change) -> list[Edit]:
     """Return the edits of the text that make a change.
 
     Raises:
-        CannotEditError: the group is written in a way that cannot be changed in place; the text says why.
+        CannotEditError: the group has a form that cannot be changed in place; the text says why.
     """
     _check_own(group, change)
     entries = yt.own_pairs(group.node)
     comments = _comments(text, group, change.remove)
     made, blocks = [], {}
     for name, added in change.add.items():
-        commented = {each: yaml_edits.with_comment(value, comments.get(each, "")) for each, value in added.items()}
+        commented = {entry: yaml_edits.with_comment(value, comments.get(entry, "")) for entry, value in added.items()}
         if added and name in entries:
             key, value = entries[name]
             made += [*_without_null(value), yaml_edits.add_entries(text, key, value, commented)]
@@ -121,9 +121,9 @@ def expected(before: Any, change: Change) -> Any:
     return after
 
 
-def _uncontested(proposal: Proposal, mine: Own) -> Proposal:
-    """Leave the types out where the user promises another one: theirs wins, and is not joined by ours."""
-    types = {name for name in mine.all_resources if name.startswith(ACCELERATOR_TYPE_PREFIX)}
+def _uncontested(proposal: Proposal, user: UserValues) -> Proposal:
+    """Drop our types where the user promises another one: the user's wins, without ours beside it."""
+    types = {name for name in user.all_resources if name.startswith(ACCELERATOR_TYPE_PREFIX)}
     if not types or types & proposal.resources.keys():
         return proposal
     resources = {n: amount for n, amount in proposal.resources.items() if not n.startswith(ACCELERATOR_TYPE_PREFIX)}
@@ -136,17 +136,17 @@ def _plain(entries: Mapping[str, str]) -> dict[str, tuple[str, str]]:
 
 
 def _check_names(moving: Collection[str]) -> None:
-    """Refuse to move what KubeRay reads otherwise as a group's resource: it takes every ``...gpu`` for num-gpus."""
+    """Refuse to move names that KubeRay reads differently in `resources`: it reads every ``...gpu`` as num-gpus."""
     for name in moving:
         if name not in PARAMS.values() and (name.lower().endswith("gpu") or name.lower() in ("cpu", "memory")):
             raise CannotEditError(
-                f"rayStartParams.resources has {name}, which KubeRay would take for another resource in the group's "
+                f"rayStartParams.resources has {name}, which KubeRay would read as another resource in the group's "
                 "`resources`; give it another name"
             )
 
 
 def _check_own(group: Group, change: Change) -> None:
-    """Refuse what would change other places too: a node behind an anchor, or one that comes through a merge key."""
+    """Refuse a change that would also change other places: a node with an anchor, or one from a merge key."""
     if id(group.node) in group.shared:
         raise CannotEditError(SHARED.format("the group"))
     names = [name for name, added in change.add.items() if added]
@@ -163,7 +163,7 @@ def _check_own(group: Group, change: Change) -> None:
 
 
 def _comments(text: str, group: Group, leaving: Collection[str]) -> dict[str, str]:
-    """Return the comments behind entries that leave rayStartParams, by the name that they get."""
+    """Return the comments after entries that leave rayStartParams, by their new name."""
     entries = yt.own_pairs(yt.at(group.node, "rayStartParams"))
     return {
         name: yaml_edits.trailing_comment(text, entries[param][1])
@@ -179,9 +179,9 @@ def _without_null(value: yaml.Node) -> list[Edit]:
 
 
 def _for_shell(resources: Mapping[str, int], *, escaped: bool) -> str:
-    """Return resources as KubeRay puts them behind ``--resources=``: JSON in quotes, as the user has them or in single.
+    """Return resources as KubeRay writes them after ``--resources=``: JSON in the user's form of quotes, or in single.
 
-    In single quotes it is read by Ray, by a shell, and by the operator, which reads no backslashes (getResourcesMap).
+    Ray, a shell and the operator read single quotes; the operator reads no backslashes (getResourcesMap).
     """
     written = json.dumps(resources)
     return '"' + written.replace('"', '\\"') + '"' if escaped else f"'{written}'"

@@ -1,4 +1,4 @@
-"""What a group's pods will announce: from its limits, its selectors and the catalog. Pure."""
+"""Computes the promise of a group from its limits, its selectors and the catalog. Pure."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a group should promise.
+    """The promise of a group.
 
     Attributes:
-        resources: Ray resources that Ray's autoscaler does not make of the group by itself.
+        resources: Ray resources that Ray's autoscaler does not derive from the group.
         labels: Ray node labels.
-        derived: Ray resources that it does make by itself.
-        notes: why something is not promised, and what to add, as sentences.
-        trouble: why nothing is promised for its devices, where `check` finds that too; else empty.
+        derived: Ray resources that it does derive.
+        notes: sentences: why something is not promised, and what to add.
+        trouble: why nothing is promised for its devices, where `check` finds the same; else empty.
     """
 
     resources: dict[str, int] = field(default_factory=dict)
@@ -54,18 +54,18 @@ class Proposal:
 
 
 def propose(group: Group, catalog: Catalog) -> Proposal:
-    """Return what a group should promise.
+    """Return the promise of a group.
 
     Args:
         group: a group of a manifest.
-        catalog: what is known about machine types and accelerators.
+        catalog: the machine types and accelerators.
     """
     terms, devices = terms_of(group), devices_of(group)
     labels = _place(terms, catalog)
     if len(devices) != 1 or not devices[0].amount:
         return Proposal(labels=labels, notes=_without_devices(terms, devices))
-    (one,) = devices
-    of_devices = _of_devices(group, terms, one, catalog)
+    (device,) = devices
+    of_devices = _of_devices(group, terms, device, catalog)
     return replace(of_devices, labels={**of_devices.labels, **labels})
 
 
@@ -74,8 +74,8 @@ def slice_of(terms: Sequence[Term], chips: Sequence[Chip], catalog: Catalog) -> 
 
     Args:
         terms: the alternatives of the group's selectors.
-        chips: what its devices may be.
-        catalog: where the chip comes from.
+        chips: the possible accelerators of its devices.
+        catalog: the chip's catalog.
     """
     topologies = {term.only(Says.TOPOLOGY) for term in terms}
     topology = next(iter(topologies)) if len(topologies) == 1 else None
@@ -88,24 +88,26 @@ def slice_of(terms: Sequence[Term], chips: Sequence[Chip], catalog: Catalog) -> 
 
 
 def _place(terms: Sequence[Term], catalog: Catalog) -> dict[str, str]:
-    """Return the labels that every alternative fixes: market type, region, zone and machine type."""
-    found = {
+    """Return the labels that all alternatives have in common: capacity type, region, zone and machine type."""
+    labels = {
         LABEL_MARKET_TYPE: _same([market_of(term) for term in terms]),
         LABEL_REGION: _same([term.only(Says.REGION) for term in terms]),
         LABEL_ZONE: _same([term.only(Says.ZONE) for term in terms]),
         LABEL_INSTANCE_TYPE: _same([_machine_type(term, catalog) for term in terms]),
     }
-    return {label: value for label, value in found.items() if value}
+    return {label: value for label, value in labels.items() if value}
 
 
 def market_of(term: Term) -> str | None:
-    """Return ``spot`` or ``on-demand`` where a term's labels say it, None where they don't, or contradict."""
-    markets = {each.label.markets.get(value) for each in term.of(Says.MARKET) for value in each.values}
+    """Return ``spot`` or ``on-demand`` where a term's labels name it; None where they do not, or contradict."""
+    markets = {
+        requirement.label.markets.get(value) for requirement in term.of(Says.MARKET) for value in requirement.values
+    }
     return _same(list(markets))
 
 
 def _machine_type(term: Term, catalog: Catalog) -> str | None:
-    named = [machines_named(each, catalog) or [] for each in term.of(Says.MACHINE)]
+    named = [machines_named(requirement, catalog) or [] for requirement in term.of(Says.MACHINE)]
     return named[0][0].name if len(named) == 1 and len(named[0]) == 1 else None
 
 
@@ -115,75 +117,80 @@ def _same(values: Sequence[str | None]) -> str | None:
 
 def _without_devices(terms: Sequence[Term], devices: Sequence[Devices]) -> tuple[str, ...]:
     if len(devices) > 1:
-        names = " and ".join(each.name for each in devices)
-        return (f"its limits have {names}; a Ray node has one kind of accelerator, so nothing is promised for them",)
-    chip = next((each for term in terms for each in term.of(Says.CHIP)), None)
+        names = " and ".join(item.name for item in devices)
+        return (f"its limits have {names}; a Ray node has accelerators of one family, so nothing is promised for them",)
+    chip = next((item for term in terms for item in term.of(Says.CHIP)), None)
     if chip is None or any(map(tpu_keys, terms)):  # `check` says that of TPUs
         return ()
-    return (f"it selects nodes by {chip}, and its limits ask for no device of theirs: its pods get none",)
+    return (f"it selects nodes by {chip}, but its limits have no such device: its pods get none",)
 
 
 def _of_devices(group: Group, terms: Sequence[Term], devices: Devices, catalog: Catalog) -> Proposal:
-    kind = devices.kind
-    found = candidates(terms, devices, catalog)
-    if found.trouble:
-        return Proposal(trouble=found.trouble)
-    profile = mig_profile(terms, devices) if kind.family == "nvidia" else None
+    device_resource = devices.resource
+    result = candidates(terms, devices, catalog)
+    if result.trouble:
+        return Proposal(trouble=result.trouble)
+    profile = mig_profile(terms, devices) if device_resource.family == "nvidia" else None
     if profile:
         return _split(devices, {"GPU": devices.amount}, {f"mig-{profile}": devices.amount})
-    every = [chip for chip in catalog.chips.values() if chip.family == kind.family]
-    considered = found.chips or tuple(every)
+    family_chips = [chip for chip in catalog.chips.values() if chip.family == device_resource.family]
+    considered = result.chips or tuple(family_chips)
     chip, units = agreed(considered), _units(devices, considered)
     if chip is None or units is None:
-        known = _split(devices, {kind.resource: units} if units else {}, {})
-        if any(map(tpu_keys, terms)) and not found.named:  # `check` says which of the two selectors is missing
-            return Proposal(known.resources, {}, known.derived)
-        return Proposal(known.resources, {}, known.derived, (_unknown(found, devices, complete=not known.resources),))
+        promised_count = _split(devices, {device_resource.resource: units} if units else {}, {})
+        if any(map(tpu_keys, terms)) and not result.named:  # `check` says which of the two selectors is missing
+            return Proposal(promised_count.resources, {}, promised_count.derived)
+        return Proposal(
+            promised_count.resources,
+            {},
+            promised_count.derived,
+            (_unknown(result, devices, complete=not promised_count.resources),),
+        )
     promised = promise_for_devices(chip, units)
-    types = {name: amount for name, amount in promised.resources.items() if name != kind.resource}
-    whole = _split(devices, {kind.resource: units}, types)
-    if kind.family != "tpu":
+    types = {name: amount for name, amount in promised.resources.items() if name != device_resource.resource}
+    whole = _split(devices, {device_resource.resource: units}, types)
+    if device_resource.family != "tpu":
         return Proposal(whole.resources, promised.labels, whole.derived)
     base = Proposal(whole.resources, promised.labels, whole.derived)
-    tpu = slice_of(terms, found.chips, catalog)
+    tpu = slice_of(terms, result.chips, catalog)
     fits = tpu is not None and devices.amount * group.hosts == tpu.chips
     return _of_slice(base, tpu, terms, hosts=group.hosts) if tpu and fits else base
 
 
 def _split(devices: Devices, resources: dict[str, int], types: dict[str, int]) -> Proposal:
-    """Return the device resource as derived where Ray makes it by itself, and what goes with it."""
-    if devices.kind.ray_derives:
+    """Return the device resource as derived where Ray derives it, together with the types."""
+    if devices.resource.ray_derives:
         return Proposal(types, derived=resources)
     return Proposal({**resources, **types})
 
 
 def _units(devices: Devices, chips: Sequence[Chip]) -> int | None:
-    """Return how many units of the Ray resource the pod gets, None where that depends on which chip it is."""
-    if devices.kind.counts is not Counts.DEVICES:
+    """Return the units of the Ray resource that the pod gets, None where that depends on the chip."""
+    if devices.resource.counts is not Counts.DEVICES:
         return devices.amount
     per_device = {chip.units_per_device for chip in chips}
     return devices.amount * per_device.pop() if len(per_device) == 1 else None
 
 
-def _unknown(found: Candidates, devices: Devices, *, complete: bool) -> str:
-    what = "left alone" if complete else "its accelerator_type is left out"
-    if found.named:
-        names = " or ".join(chip.name for chip in found.chips)
-        return f"{what}: its pods may get {names}, and one group promises one; make a group of each"
+def _unknown(result: Candidates, devices: Devices, *, complete: bool) -> str:
+    what = "not filled" if complete else "no accelerator_type is promised"
+    if result.named:
+        names = " or ".join(chip.name for chip in result.chips)
+        return f"{what}: its pods may get {names}, but a group promises one type; make a group for each"
     return (
-        f"{what}: {devices.name}: {devices.text} does not say which accelerator it is; add a nodeSelector, such as "
-        f"{', or '.join(devices.kind.select_by)}"
+        f"{what}: {devices.name}: {devices.text} does not name the accelerator; add a nodeSelector, such as "
+        f"{', or '.join(devices.resource.select_by)}"
     )
 
 
 def _of_slice(base: Proposal, tpu: Slice, terms: Sequence[Term], *, hosts: int) -> Proposal:
-    """Add the labels of a TPU slice; a host's number and the head's resource only where there is one host."""
+    """Add the labels of a TPU slice; the host's number and the head resource only where it has one host."""
     labels = {**base.labels, LABEL_TOPOLOGY: tpu.topology, LABEL_POD_TYPE: tpu.pod_type}
     if hosts > 1:
         return replace(base, labels=labels)
     labels[LABEL_WORKER_ID] = "0"
     head = {head_resource(tpu.pod_type): 1}
-    if all(each.in_selector for term in terms for each in term.of(*_TPU)):
+    if all(requirement.in_selector for term in terms for requirement in term.of(*_TPU)):
         return replace(base, labels=labels, derived={**base.derived, **head})
     return replace(base, labels=labels, resources={**base.resources, **head})
 

@@ -1,4 +1,4 @@
-"""Where the pods of a group may run: their nodeSelector, and the nodeAffinity that is required."""
+"""Reads where the pods of a group may run: their nodeSelector, and the required nodeAffinity."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ REQUIRED = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringEx
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LabelRequirement:
     """One label that a node must have.
 
     Attributes:
-        label: what is known of its key.
-        values: the values that will do.
+        label: the catalog's entry for its key.
+        values: the possible values.
         line: the line of its key.
-        in_selector: whether the nodeSelector says it; else an affinity does.
-        ruled_out: whether a ``NotIn`` beside it rules out all of its values; some are not among them any more.
+        in_selector: whether it is in the nodeSelector; else it is in an affinity.
+        ruled_out: whether a ``NotIn`` of the same term excludes all of its values.
     """
 
     label: NodeLabel
@@ -43,56 +43,63 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Term:
-    """Labels that a node must have all of; one of several alternatives where an affinity has several terms."""
+    """Labels that a node must have, all of them; one of several alternatives where an affinity has several terms."""
 
-    wanted: tuple[Wanted, ...] = field(default_factory=tuple)
+    requirements: tuple[LabelRequirement, ...] = field(default_factory=tuple)
 
-    def of(self, *says: Says) -> list[Wanted]:
-        """Return the labels that tell one of these."""
-        return [each for each in self.wanted if each.label.says in says]
+    def of(self, *says: Says) -> list[LabelRequirement]:
+        """Return the labels that state one of these."""
+        return [requirement for requirement in self.requirements if requirement.label.says in says]
 
     def only(self, says: Says) -> str | None:
-        """Return the one value that is told, None where there is none, or several."""
-        values = {each.values for each in self.of(says)}
-        (one,) = values if len(values) == 1 else ((),)
-        return one[0] if len(one) == 1 else None
+        """Return the only stated value, None where there is none, or several."""
+        values = {requirement.values for requirement in self.of(says)}
+        (value,) = values if len(values) == 1 else ((),)
+        return value[0] if len(value) == 1 else None
 
 
 def terms_of(group: Group) -> list[Term]:
-    """Return the alternatives where pods of a group may run; without an affinity there is one."""
-    everywhere = [
-        Wanted(label, (text,), yt.line(key), in_selector=True)
+    """Return the alternatives for the pods of a group; without an affinity there is one."""
+    from_selector = [
+        LabelRequirement(label, (text,), yt.line(key), in_selector=True)
         for name, (key, value) in yt.pairs(yt.at(group.pod, "nodeSelector")).items()
         if (label := node_labels().get(name)) and (text := yt.word(value)) is not None
     ]
     alternatives = yt.items(yt.at(group.pod, *REQUIRED))
-    return [_narrowed((*everywhere, *_expressions(each)), each) for each in alternatives] or [Term(tuple(everywhere))]
+    return [_narrowed((*from_selector, *_expressions(alternative)), alternative) for alternative in alternatives] or [
+        Term(tuple(from_selector))
+    ]
 
 
-def _narrowed(wanted: Sequence[Wanted], term: yaml.Node) -> Term:
-    """Return a term without the values that it rules out (``NotIn``)."""
-    out = {(each.label.key, value) for each in _expressions(term, "NotIn") for value in each.values}
-    kept = [tuple(value for value in each.values if (each.label.key, value) not in out) for each in wanted]
+def _narrowed(requirements: Sequence[LabelRequirement], term: yaml.Node) -> Term:
+    """Return a term without the values that it excludes (``NotIn``)."""
+    out = {
+        (requirement.label.key, value) for requirement in _expressions(term, "NotIn") for value in requirement.values
+    }
+    kept = [
+        tuple(value for value in requirement.values if (requirement.label.key, value) not in out)
+        for requirement in requirements
+    ]
     return Term(
         tuple(
-            replace(each, values=values or each.values, ruled_out=not values)
-            for each, values in zip(wanted, kept, strict=True)
+            replace(requirement, values=values or requirement.values, ruled_out=not values)
+            for requirement, values in zip(requirements, kept, strict=True)
         )
     )
 
 
 def tpu_keys(term: Term) -> set[Says]:
     """Return which of the two TPU selectors a term has."""
-    chips = [each for each in term.of(Says.CHIP) if each.label.names == "api:gke"]
+    chips = [requirement for requirement in term.of(Says.CHIP) if requirement.label.names == "api:gke"]
     return {Says.TOPOLOGY for _ in term.of(Says.TOPOLOGY)} | {Says.CHIP for _ in chips}
 
 
-def _expressions(term: yaml.Node, operator: str = "In") -> list[Wanted]:
-    """Return what a term asks for by an operator with values; others (``Exists`` ...) name no accelerator."""
-    found = []
-    for each in yt.items(yt.at(term, "matchExpressions")):
-        label = node_labels().get(yt.word(yt.at(each, "key")) or "")
-        values = tuple(text for item in yt.items(yt.at(each, "values")) if (text := yt.word(item)) is not None)
-        if label and values and yt.word(yt.at(each, "operator")) == operator:
-            found.append(Wanted(label, values, yt.line(each), in_selector=False))
-    return found
+def _expressions(term: yaml.Node, operator: str = "In") -> list[LabelRequirement]:
+    """Return the requirements of a term with this operator; without values (``Exists`` ...) it names no accelerator."""
+    requirements = []
+    for expression in yt.items(yt.at(term, "matchExpressions")):
+        label = node_labels().get(yt.word(yt.at(expression, "key")) or "")
+        values = tuple(text for item in yt.items(yt.at(expression, "values")) if (text := yt.word(item)) is not None)
+        if label and values and yt.word(yt.at(expression, "operator")) == operator:
+            requirements.append(LabelRequirement(label, values, yt.line(expression), in_selector=False))
+    return requirements

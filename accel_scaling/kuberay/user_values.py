@@ -1,4 +1,4 @@
-"""What the user wrote for a group: `resources` and `labels`, and the same in rayStartParams, where it used to be."""
+"""Reads the user's promise of a group: `resources`, `labels`, and their older form in rayStartParams."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from accel_scaling.kuberay import yaml_text as yt
 if TYPE_CHECKING:
     from accel_scaling.kuberay.manifest import Group
 
-# rayStartParams that KubeRay 1.5 refuses beside `resources`, and the name of each there (validation.go).
+# rayStartParams that KubeRay 1.5 refuses together with `resources`, and their names in `resources` (validation.go).
 PARAMS = {"num-cpus": "CPU", "num-gpus": "GPU", "memory": "memory"}
 CUSTOM = "resources"
 LABELS = "labels"
 
 
 @dataclass(frozen=True)
-class Own:
-    """What the user wrote for a group.
+class UserValues:
+    """The user's promise of a group.
 
     Attributes:
         resources: the group's ``resources``: names and quantities.
         labels: the group's ``labels``.
-        params: in rayStartParams: the name under ``resources`` to the quantity.
+        params: from rayStartParams: the name in ``resources`` -> the quantity.
         param_labels: the labels in rayStartParams.
         wrong: why rayStartParams.resources or .labels cannot be read; empty where they can.
     """
@@ -37,7 +37,7 @@ class Own:
 
     @property
     def all_resources(self) -> dict[str, str]:
-        """What Ray's autoscaler counts with: ``resources`` goes before rayStartParams."""
+        """The resources that Ray's autoscaler counts: ``resources`` takes precedence over rayStartParams."""
         return {**self.params, **self.resources}
 
     @property
@@ -46,13 +46,13 @@ class Own:
         return {**self.param_labels, **self.labels}
 
 
-def own(group: Group) -> Own:
-    """Return what the user wrote for a group."""
+def user_values(group: Group) -> UserValues:
+    """Return the user's promise of a group."""
     params = group.params
     custom, wrong = custom_resources(params.get(CUSTOM) or "")
     labels, wrong_labels = _labels(params.get(LABELS) or "")
     moved = {name: params[param] for param, name in PARAMS.items() if params.get(param)}
-    return Own(
+    return UserValues(
         resources=yt.words(yt.at(group.node, "resources")),
         labels=yt.words(yt.at(group.node, "labels")),
         params={**moved, **custom},
@@ -69,17 +69,17 @@ def custom_resources(text: str) -> tuple[dict[str, str], str]:
     if not text:
         return {}, ""
     try:
-        found = json.loads(text.strip().strip("'\"`").replace("\\", ""))
+        resources = json.loads(text.strip().strip("'\"`").replace("\\", ""))
     except ValueError:
-        found = None
-    amounts = found.values() if isinstance(found, dict) else [None]
+        resources = None
+    amounts = resources.values() if isinstance(resources, dict) else [None]
     if any(isinstance(amount, bool) or not isinstance(amount, int) for amount in amounts):
-        return {}, f"rayStartParams.resources is {text}, and Ray reads quoted JSON of whole numbers there"
-    return {name: str(amount) for name, amount in found.items()}, ""
+        return {}, f"rayStartParams.resources is {text}, but Ray reads quoted JSON of whole numbers there"
+    return {name: str(amount) for name, amount in resources.items()}, ""
 
 
 def _labels(text: str) -> tuple[dict[str, str], str]:
     parts = [part.partition("=") for part in text.strip("\"'").split(",") if part.strip()]
     if any(not key.strip() or not sign or "=" in value for key, sign, value in parts):
-        return {}, f"rayStartParams.labels is {text}, and Ray reads KEY=VALUE,KEY=VALUE there"
+        return {}, f"rayStartParams.labels is {text}, but Ray reads KEY=VALUE,KEY=VALUE there"
     return {key.strip(): value.strip() for key, _, value in parts}, ""

@@ -1,31 +1,58 @@
-"""What has the wrong shape in a group: Kubernetes refuses it, and to read it would be to guess."""
+"""Finds values in a group that Kubernetes refuses for their type; and `Finding`, a mistake with its line."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import yaml
 
 from accel_scaling.kuberay import yaml_text as yt
-from accel_scaling.kuberay.devices import known_device
-from accel_scaling.kuberay.finding import Finding
-from accel_scaling.kuberay.quantity import amount, whole
+from accel_scaling.kuberay.devices import amount, known_device, whole
+from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from accel_scaling.kuberay.manifest import Group
 
-# Whole numbers of a worker group, and the least that each may be (KubeRay, apis/ray/v1/raycluster_types.go).
+# Keys of a worker group with whole numbers, and the least value of each (KubeRay, apis/ray/v1/raycluster_types.go).
 NUMBERS = {"replicas": 0, "minReplicas": 0, "maxReplicas": 0, "numOfHosts": 1}
 _DIGITS = 10  # of an int32
 _INT = "tag:yaml.org,2002:int"
 
 
-def misshapen(group: Group) -> list[Finding]:
-    """Return what is no number, no quantity or no mapping where Kubernetes wants one, by line."""
+@dataclass(frozen=True, order=True)
+class Finding:
+    """A mistake or a contradiction in a manifest.
+
+    Attributes:
+        line: its line, counted from 1.
+        text: the mistake and what to do, with the group's title.
+        mended: whether `kuberay fill` corrects it.
+    """
+
+    line: int
+    text: str
+    mended: bool = False
+
+
+def line_of(group: Group, name: str) -> int:
+    """Return the line of a resource or a label of the user's, in whichever form it is written."""
+    param = next((key for key, of in PARAMS.items() if of == name), None)
+    for holder, key in (("resources", name), ("labels", name), ("rayStartParams", param or name)):
+        entry = yt.pairs(yt.at(group.node, holder)).get(key)
+        if entry:
+            return yt.line(entry[0])
+    params = yt.pairs(yt.at(group.node, "rayStartParams"))
+    entry = params.get(CUSTOM) or params.get(LABELS)
+    return yt.line(entry[0]) if entry else group.line
+
+
+def wrong_types(group: Group) -> list[Finding]:
+    """Return the values that are not a number, a quantity or a mapping where Kubernetes expects one, by line."""
     resources = yt.at(group.container, "resources")
-    found = [
+    findings = [
         *_numbers(group),
         *_mappings(group.node, "rayStartParams", "resources", "labels"),
         *_mappings(group.pod, "nodeSelector"),
@@ -34,7 +61,7 @@ def misshapen(group: Group) -> list[Finding]:
         *_quantities(resources, "limits"),
         *_quantities(resources, "requests"),
     ]
-    return sorted(Finding(each.line, f"{group.title}: {each.text}") for each in found)
+    return sorted(Finding(finding.line, f"{group.title}: {finding.text}") for finding in findings)
 
 
 def _numbers(group: Group) -> Iterator[Finding]:
@@ -46,26 +73,26 @@ def _numbers(group: Group) -> Iterator[Finding]:
         text = yt.word(value) or ""
         quoted = text.isdecimal() and value.tag != _INT
         if quoted or not text.isdecimal() or len(text) > _DIGITS or int(text) < least:
-            advice = "; leave out the quotes" if quoted else ""
-            yield Finding(yt.line(key), f"{name}: {_shown(value)} is no whole number of {least} or more{advice}")
+            advice = "; remove the quotes" if quoted else ""
+            yield Finding(yt.line(key), f"{name}: {_shown(value)} is not a whole number of {least} or more{advice}")
 
 
 def _mappings(node: yaml.Node | None, *names: str, of: str = "") -> Iterator[Finding]:
     for name in names:
         key, value = yt.pairs(node).get(name, (None, None))
         if key is not None and value is not None and not yt.is_null(value) and not isinstance(value, yaml.MappingNode):
-            yield Finding(yt.line(key), f"{of}{name}: {_shown(value)} is no mapping; write NAME: VALUE below it")
+            yield Finding(yt.line(key), f"{of}{name}: {_shown(value)} is not a mapping; write NAME: VALUE below it")
 
 
-def _quantities(resources: yaml.Node | None, kind: str) -> Iterator[Finding]:
-    for name, (key, value) in yt.pairs(yt.at(resources, kind)).items():
-        text, what = yt.word(value) or "", f"the {kind.removesuffix('s')} {name}: {_shown(value)}"
+def _quantities(resources: yaml.Node | None, field: str) -> Iterator[Finding]:
+    for name, (name_node, value) in yt.pairs(yt.at(resources, field)).items():
+        text, what = yt.word(value) or "", f"the {field.removesuffix('s')} {name}: {_shown(value)}"
         if yt.is_null(value):
             continue
         if known_device(name) and whole(text) is None:
-            yield Finding(yt.line(key), f"{what} is no whole number, and devices are whole")
+            yield Finding(yt.line(name_node), f"{what} is not a whole number, as devices are")
         elif amount(text) is None:
-            yield Finding(yt.line(key), f"{what} is no quantity, such as 4, 500m or 16Gi")
+            yield Finding(yt.line(name_node), f"{what} is not a quantity, such as 4, 500m or 16Gi")
 
 
 def _shown(node: yaml.Node) -> str:

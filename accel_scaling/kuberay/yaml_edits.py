@@ -1,4 +1,4 @@
-"""Edits of a YAML text by place: lines are put in, entries taken out, and nothing else is written anew."""
+"""Edits a YAML text in place: adds lines and removes entries, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from accel_scaling.kuberay import yaml_text as yt
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what libyaml takes for the end of a line
+_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what libyaml reads as the end of a line
 _INDENT = 2
-_ONE_A_LINE = "write its keys and those of rayStartParams one a line, each with its value"
+_ONE_A_LINE = "write its keys and those of rayStartParams on a line each, with the value"
 
 
 class CannotEditError(Exception):
-    """The YAML is written in a way that cannot be changed in place; the text says why."""
+    """The YAML has a form that cannot be changed in place; the text says why."""
 
 
 class Edit(NamedTuple):
-    """One change: what stands from ``start`` to ``end`` becomes ``text``."""
+    """One change: the text from ``start`` to ``end`` becomes ``text``."""
 
     start: int
     end: int
@@ -31,19 +31,19 @@ class Edit(NamedTuple):
 
 
 def applied(text: str, edits: Iterable[Edit]) -> str:
-    """Return the text with every edit made."""
+    """Return the text with all edits."""
     result, done = [], 0
-    for edit in sorted(edits, key=lambda each: (each.start, each.end)):
+    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
         result += [text[done : edit.start], edit.text]
         done = max(done, edit.end)
     return "".join([*result, text[done:]])
 
 
 def add_entries(text: str, key: yaml.Node, mapping: yaml.Node, entries: Mapping[str, str]) -> Edit:
-    """Return the edit that puts entries at the beginning of a mapping that a key holds; both stay as they are.
+    """Return the edit that adds entries at the beginning of a key's mapping; the rest stays as it is.
 
     Raises:
-        CannotEditError: the mapping is not below its key.
+        CannotEditError: the mapping does not begin below its key.
     """
     if isinstance(mapping, yaml.MappingNode) and mapping.flow_style:
         return _into_flow(text, mapping, [(name, _quoted(value)) for name, value in entries.items()])
@@ -54,13 +54,13 @@ def add_entries(text: str, key: yaml.Node, mapping: yaml.Node, entries: Mapping[
 
 
 def add_mapping(text: str, group: yaml.Node, group_key: yaml.Node | None, blocks: Mapping[str, dict[str, str]]) -> Edit:
-    """Return the edit that gives a group new keys, each with a mapping of its own.
+    """Return the edit that adds keys to a group, each with a mapping.
 
-    They go below the group's own key, or below its ``groupName`` where it is an item of a list, so that no comment is
-    parted from what it is about.
+    They go below the group's key, or below its ``groupName`` where it is an item of a list, so that each comment stays
+    beside its entry.
 
     Raises:
-        CannotEditError: the group is written in a way that leaves no such place.
+        CannotEditError: the group's form has no such place.
     """
     if isinstance(group, yaml.MappingNode) and group.flow_style:
         return _into_flow(text, group, [(name, _flow(entries)) for name, entries in blocks.items()])
@@ -77,10 +77,10 @@ def add_mapping(text: str, group: yaml.Node, group_key: yaml.Node | None, blocks
 
 
 def remove_entries(text: str, key: yaml.Node, mapping: yaml.Node, names: Collection[str]) -> list[Edit]:
-    """Return the edits that take entries out of the mapping that a key holds.
+    """Return the edits that remove entries from a key's mapping.
 
     Raises:
-        CannotEditError: one of them does not have its lines to itself.
+        CannotEditError: an entry shares a line with another one.
     """
     if not isinstance(mapping, yaml.MappingNode):
         return []
@@ -96,16 +96,16 @@ def remove_entries(text: str, key: yaml.Node, mapping: yaml.Node, names: Collect
 
 
 def trailing_comment(text: str, value: yaml.Node) -> str:
-    """Return the comment behind a value on its line, with its ``#``; empty where there is none."""
+    """Return the comment after a value on its line, with its ``#``; empty where there is none."""
     rest = text[value.end_mark.index : _line_end(text, value.end_mark.index)[0]]
     return rest.strip() if rest.strip().startswith("#") else ""
 
 
 def replace_scalar(text: str, value: yaml.Node, new: str) -> Edit:
-    """Return the edit that writes a scalar anew, in quotes."""
+    """Return the edit that replaces a scalar by a quoted one."""
     start, end = value.start_mark.index, value.end_mark.index
     plain = new.isprintable() and "'" not in new
-    # A block scalar ends behind its line breaks, which stay.
+    # A block scalar ends after its line breaks, which stay.
     return Edit(start, start + len(text[start:end].rstrip()), f"'{new}'" if plain else json.dumps(new))
 
 
@@ -122,7 +122,7 @@ def _key(name: str) -> str:
 
 
 def _scalar(value: str) -> str:
-    """Return a value in quotes; a comment that came with it stays behind it."""
+    """Return a value in quotes, with its comment after it."""
     comment = value.partition(_COMMENT)[2]
     return _quoted(value) + (f"  {comment}" if comment else "")
 
@@ -135,12 +135,12 @@ _COMMENT = "\0"  # between a moved value and its comment; YAML has no such chara
 
 
 def with_comment(value: str, comment: str) -> str:
-    """Return a value for ``add_entries`` and ``add_mapping`` with a comment to stand behind it."""
+    """Return a value for ``add_entries`` and ``add_mapping`` with a comment."""
     return f"{value}{_COMMENT}{comment}" if comment else value
 
 
 def _step(group: yaml.Node) -> int:
-    """Return how far the group's own mappings are indented."""
+    """Return the indentation of the group's mappings."""
     for key, value in group.value:
         if isinstance(value, yaml.MappingNode) and value.value and not value.flow_style:
             step = int(value.value[0][0].start_mark.column - key.start_mark.column)
@@ -150,14 +150,14 @@ def _step(group: yaml.Node) -> int:
 
 
 def _line_end(text: str, place: int) -> tuple[int, int]:
-    """Return where the line ends, before its line break and behind it."""
-    found = _BREAK.search(text, place)
-    return (found.start(), found.end()) if found else (len(text), len(text))
+    """Return the end of the line, before and after its line break."""
+    line_break = _BREAK.search(text, place)
+    return (line_break.start(), line_break.end()) if line_break else (len(text), len(text))
 
 
 def _newline(text: str, place: int) -> str:
-    found = _BREAK.search(text, place) or _BREAK.search(text)
-    return found.group() if found else "\n"
+    line_break = _BREAK.search(text, place) or _BREAK.search(text)
+    return line_break.group() if line_break else "\n"
 
 
 def _lines_after(text: str, place: int, lines: list[str]) -> Edit:
@@ -181,7 +181,7 @@ def _lines_of(text: str, key: yaml.Node, value: yaml.Node) -> Edit:
 
 
 def _into_flow(text: str, mapping: yaml.Node, entries: list[tuple[str, str]]) -> Edit:
-    """Put entries behind the opening brace; each on a line of its own where the first entry is on one."""
+    """Add entries after the opening brace; each on its own line where the first entry is."""
     inside = text.index("{", mapping.start_mark.index) + 1
     gap = re.compile(r"\s*").match(text, inside)
     between = gap.group() if gap and _BREAK.search(gap.group()) and mapping.value else ""
@@ -189,11 +189,11 @@ def _into_flow(text: str, mapping: yaml.Node, entries: list[tuple[str, str]]) ->
     if not mapping.value:
         return Edit(inside, inside, ", ".join(written))
     behind = "" if between else " "
-    return Edit(inside, inside, "".join(f"{between}{each},{behind}" for each in written))
+    return Edit(inside, inside, "".join(f"{between}{entry},{behind}" for entry in written))
 
 
 def _from_flow(text: str, mapping: yaml.MappingNode, names: Collection[str]) -> list[Edit]:
-    """Take entries out of a flow mapping, each with the comma that belongs to it."""
+    """Remove entries from a flow mapping, each with its comma."""
     if all(key.value in names for key, _ in mapping.value):
         first, end = mapping.value[0][0].start_mark.index, mapping.value[-1][1].end_mark.index
         comma = re.compile(r"\s*,").match(text, end)
@@ -202,7 +202,7 @@ def _from_flow(text: str, mapping: yaml.MappingNode, names: Collection[str]) -> 
     for number, (key, value) in enumerate(mapping.value):
         if key.value not in names:
             kept_end = value.end_mark.index
-        elif any(each.value not in names for each, _ in mapping.value[number + 1 :]):
+        elif any(other.value not in names for other, _ in mapping.value[number + 1 :]):
             edits.append(Edit(key.start_mark.index, mapping.value[number + 1][0].start_mark.index, ""))
         else:
             edits.append(Edit(kept_end, value.end_mark.index, ""))

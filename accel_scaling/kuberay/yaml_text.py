@@ -1,4 +1,4 @@
-"""YAML as nodes that know their place in the text: nothing is constructed, so that nothing can be reformatted."""
+"""Reads YAML as nodes with their place in the text: no value is constructed, so that none is reformatted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NULL = "tag:yaml.org,2002:null"
 BOM = "\ufeff"
 
 
-def documents(text: str, where: str) -> list[yaml.Node]:
+def documents(text: str, file: str) -> list[yaml.Node]:
     """Return the root node of each document that has one.
 
     Args:
@@ -27,51 +27,51 @@ def documents(text: str, where: str) -> list[yaml.Node]:
         where: the file, for the error.
 
     Raises:
-        ClusterConfigError: it is no YAML; the text has the line.
+        ClusterConfigError: it is not YAML; the text has the line.
     """
     try:
-        # By libyaml it reads what Kubernetes' own reader does, a tab before a comment for one.
-        found = [node for node in yaml.compose_all(text, Loader=LOADER) if node is not None]
+        # libyaml reads what Kubernetes' reader reads, for example a tab before a comment.
+        roots = [node for node in yaml.compose_all(text, Loader=LOADER) if node is not None]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        place = f"{where}:{mark.line + 1}" if mark else where
+        place = f"{file}:{mark.line + 1}" if mark else file
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
         advice = "; it holds {{ }}: render the chart first (`helm template`)" if "{{" in text else ""
-        raise ClusterConfigError(f"{place}: is no YAML: {problem}{advice}") from None
+        raise ClusterConfigError(f"{place}: is not YAML: {problem}{advice}") from None
     except RecursionError:
-        raise ClusterConfigError(f"{where}: is nested too deep to be a manifest") from None
-    for node in found:
+        raise ClusterConfigError(f"{file}: is nested too deeply for a manifest") from None
+    for node in roots:
         if (inner := _inside_itself(node)) is not None:
-            raise ClusterConfigError(f"{where}:{line(inner)}: an anchor holds itself; write it out")
-    return found
+            raise ClusterConfigError(f"{file}:{line(inner)}: an anchor contains itself; write it in full")
+    return roots
 
 
 def shared_nodes(root: yaml.Node) -> frozenset[int]:
-    """Return the ids of the nodes that stand in several places of a document, by an anchor and its aliases."""
-    seen: Counter[int] = Counter()
+    """Return the ids of the nodes that an anchor and its aliases put into several places."""
+    counts: Counter[int] = Counter()
     todo = [root]
     while todo:
         node = todo.pop()
-        seen[id(node)] += 1
-        if seen[id(node)] > 1:
+        counts[id(node)] += 1
+        if counts[id(node)] > 1:
             continue
         todo += _children(node)
-    return frozenset(key for key, count in seen.items() if count > 1)
+    return frozenset(key for key, count in counts.items() if count > 1)
 
 
 def pairs(node: yaml.Node | None) -> dict[str, tuple[yaml.Node, yaml.Node]]:
     """Return the key and value nodes of a mapping by key, merge keys (``<<``) resolved; empty for anything else."""
     if not isinstance(node, yaml.MappingNode):
         return {}
-    found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+    entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
     for merged in _merged(node):
         for key, pair in pairs(merged).items():
-            found.setdefault(key, pair)
-    return found | own_pairs(node)
+            entries.setdefault(key, pair)
+    return entries | own_pairs(node)
 
 
 def own_pairs(node: yaml.Node | None) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-    """Return what ``pairs`` does, without what comes through merge keys."""
+    """Return ``pairs`` without the entries from merge keys."""
     if not isinstance(node, yaml.MappingNode):
         return {}
     return {key.value: (key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)}
@@ -96,8 +96,8 @@ def word(node: yaml.Node | None) -> str | None:
 
 def words(node: yaml.Node | None) -> dict[str, str]:
     """Return the scalars of a mapping by key."""
-    found = {key: word(value) for key, (_, value) in pairs(node).items()}
-    return {key: value for key, value in found.items() if value is not None}
+    entries = {key: word(value) for key, (_, value) in pairs(node).items()}
+    return {key: value for key, value in entries.items() if value is not None}
 
 
 def is_null(node: yaml.Node | None) -> bool:
@@ -106,7 +106,7 @@ def is_null(node: yaml.Node | None) -> bool:
 
 
 def line(node: yaml.Node) -> int:
-    """Return the line that a node begins in, from 1."""
+    """Return the first line of a node, counted from 1."""
     return int(node.start_mark.line) + 1
 
 
@@ -115,7 +115,7 @@ def plain(node: yaml.Node, patched: Callable[[yaml.Node, Any], Any] = lambda _, 
 
     Args:
         node: any node.
-        patched: is given each mapping with its values, and returns what is to stand for it.
+        patched: takes each mapping with its values, and returns the values to use.
     """
     if isinstance(node, yaml.MappingNode):
         values = ((str(plain(key)), plain(value, patched)) for key, value in node.value)
@@ -142,7 +142,7 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 
 def _inside_itself(root: yaml.Node) -> yaml.Node | None:
-    """Return a node that is among what it holds, None where there is none."""
+    """Return a node that contains itself, None where there is none."""
     path: list[tuple[yaml.Node, Iterator[yaml.Node]]] = [(root, iter(_children(root)))]
     on_path, done = {id(root)}, set()
     while path:

@@ -1,4 +1,4 @@
-"""The plan: Ray's answer, told with the reader's words; and why something stays pending."""
+"""Turns the scheduler's reply into the plan, with the cause of each pending demand."""
 
 from __future__ import annotations
 
@@ -7,54 +7,59 @@ from typing import TYPE_CHECKING
 
 from accel_scaling import _ray
 from accel_scaling.plan import caveats
-from accel_scaling.plan.demands import in_sum
+from accel_scaling.plan.demands import total_resources
 from accel_scaling.plan.limits import Limits
-from accel_scaling.plan.model import Answer, Demand, Gang, Kind, Pending, Row, counted
-from accel_scaling.plan.nearest_miss import asks, nearest_miss, wanted
-from accel_scaling.plan.suggestions import would
+from accel_scaling.plan.model import Demand, Gang, Pending, PendingCause, Plan, PlannedNodes, counted
+from accel_scaling.plan.nearest_miss import nearest_miss, requirement_of, requirement_text
+from accel_scaling.plan.suggestions import who_takes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from accel_scaling.plan.cluster import Cluster
+    from accel_scaling.plan.cluster import AutoscalerCluster
     from accel_scaling.plan.scheduler_request import Question
 
-_OFFERED = {Kind.NEVER_LAUNCHED, Kind.NO_SUCH_LABEL, Kind.OVER_SEVERAL_HOSTS}  # no other machine type would help
+# Causes for which another machine type would not help.
+_OFFERED = {PendingCause.NEVER_LAUNCHED, PendingCause.NO_SUCH_LABEL, PendingCause.OVER_SEVERAL_HOSTS}
 
 
-def answer(cluster: Cluster, question: Question) -> Answer:
+def make_plan(cluster: AutoscalerCluster, question: Question) -> Plan:
     """Return the plan.
 
     Args:
         cluster: the cluster file.
-        question: what is asked, as ``asked.question_of`` or ``running.question_of`` makes it.
+        question: as ``scheduler_request.question_of`` or ``live_cluster.question_of`` returns it.
     """
-    found = question.answer()
+    scheduled = question.answer()
     limits = Limits(cluster, question)
-    rows = _rows(cluster, question, found)
-    pending = [part for key, count in _keys(found.pending) for part in _pending(cluster, question, limits, key, count)]
-    pending += [_pending_gang(cluster, question, limits, key, count) for key, count in _keys(found.pending_gangs)]
-    distinct = _distinct(found)
-    of_chips = {number for number, each in distinct.items() if "TPU" in _ray.read_request(each).resources}
-    chips = {node.node_type for node in found.nodes if any(id(each) in of_chips for each in node.requests)}
-    said = [*caveats.of_slices(cluster, rows, chips), *caveats.of_rounds(cluster, rows), *_ended(found)]
-    return Answer(tuple(rows), tuple(pending), tuple(_limits(cluster, limits)), tuple(said))
+    rows = _rows(cluster, question, scheduled)
+    pending = [
+        part
+        for key, count in _keys(scheduled.pending)
+        for part in _pending_demand(cluster, question, limits, key, count)
+    ]
+    pending += [_pending_gang(cluster, question, limits, key, count) for key, count in _keys(scheduled.pending_gangs)]
+    requests = _distinct(scheduled)
+    of_chips = {number for number, request in requests.items() if "TPU" in _ray.read_request(request).resources}
+    chips = {node.node_type for node in scheduled.nodes if any(id(request) in of_chips for request in node.requests)}
+    notes = [*caveats.of_slices(cluster, rows, chips), *caveats.of_rounds(cluster, rows), *_ended(scheduled)]
+    return Plan(tuple(rows), tuple(pending), tuple(_limits(cluster, limits)), tuple(notes))
 
 
-def _rows(cluster: Cluster, question: Question, found: _ray.Scheduled) -> list[Row]:
+def _rows(cluster: AutoscalerCluster, question: Question, scheduled: _ray.Scheduled) -> list[PlannedNodes]:
     rows = []
-    texts = {number: _text(question, request) for number, request in _distinct(found).items()}
+    texts = {number: _text(question, request) for number, request in _distinct(scheduled).items()}
     for launched in (True, False):
-        names = dict.fromkeys(node.node_type for node in found.nodes if node.launched == launched)
-        for name in sorted(names, key=lambda each: list(question.types).index(each)):
-            nodes = [node for node in found.nodes if (node.node_type, node.launched) == (name, launched)]
+        names = dict.fromkeys(node.node_type for node in scheduled.nodes if node.launched == launched)
+        for name in sorted(names, key=lambda name_: list(question.types).index(name_)):
+            nodes = [node for node in scheduled.nodes if (node.node_type, node.launched) == (name, launched)]
             uses = Counter(texts[id(request)] for node in nodes for request in node.requests)
-            known = cluster.types.get(name)
+            node_type = cluster.types.get(name)
             rows.append(
-                Row(
+                PlannedNodes(
                     node_type=name,
-                    instance_type=known.instance_type if known else "",
+                    instance_type=node_type.instance_type if node_type else "",
                     count=len(nodes),
                     launched=launched,
                     uses=tuple(uses.items()),
@@ -64,9 +69,9 @@ def _rows(cluster: Cluster, question: Question, found: _ray.Scheduled) -> list[R
     return rows
 
 
-def _distinct(found: _ray.Scheduled) -> dict[int, Any]:
-    """Return the requests that are placed, by id: 50,000 of one demand are one object."""
-    return {id(each): each for node in found.nodes for each in node.requests}
+def _distinct(scheduled: _ray.Scheduled) -> dict[int, Any]:
+    """Return the placed requests by id: 50,000 of one demand are one object."""
+    return {id(request): request for node in scheduled.nodes for request in node.requests}
 
 
 def _text(question: Question, request: Any) -> str:
@@ -77,92 +82,106 @@ def _text(question: Question, request: Any) -> str:
 
 
 def _keys(requests: Iterable[Any]) -> list[tuple[bytes, int]]:
-    return list(Counter(_ray.key_of(each) for each in requests).items())
+    return list(Counter(_ray.key_of(request) for request in requests).items())
 
 
-def _pending(cluster: Cluster, question: Question, limits: Limits, key: bytes, count: int) -> list[Pending]:
-    """Return what to say of one demand that stays pending: those kept by a limit, and those that fit nowhere."""
+def _pending_demand(
+    cluster: AutoscalerCluster, question: Question, limits: Limits, key: bytes, count: int
+) -> list[Pending]:
+    """Return the pending part of a demand: what a limit keeps, and what fits nowhere."""
     demand = question.demands[key]
-    found = []
-    for kinds, kept in limits.biting(key, count):
-        reason = f"waits until something else is done: {_which(cluster, limits, kinds, _fitting(question, [demand]))}"
-        found.append(Pending(demand.text, kept, demand.resources, "", kinds[0], reason))
-    never = count - sum(one.count for one in found)
-    if never:  # no limit is what keeps them
-        found.append(Pending(demand.text, never, demand.resources, "", *_never(cluster, demand)))
-    return found
+    pending = []
+    for causes, kept in limits.biting(key, count):
+        reason = f"waits until other work ends: {_limits_text(cluster, limits, causes, _fitting(question, [demand]))}"
+        pending.append(Pending(demand.text, kept, demand.resources, "", causes[0], reason))
+    never = count - sum(part.count for part in pending)
+    if never:  # not because of a limit
+        pending.append(Pending(demand.text, never, demand.resources, "", *_never(cluster, demand)))
+    return pending
 
 
-def _pending_gang(cluster: Cluster, question: Question, limits: Limits, key: bytes, count: int) -> Pending:
+def _pending_gang(cluster: AutoscalerCluster, question: Question, limits: Limits, key: bytes, count: int) -> Pending:
     gang = question.groups[key]
     bitten = limits.biting(key, count)
     if bitten:
-        kinds = bitten[0][0]
-        which = _which(cluster, limits, kinds, _fitting(question, gang.bundles))
-        kind, reason = kinds[0], f"the whole group waits: {which}"
+        causes = bitten[0][0]
+        limits_text = _limits_text(cluster, limits, causes, _fitting(question, gang.bundles))
+        cause, reason = causes[0], f"the whole group waits: {limits_text}"
     else:
-        kind, reason = _never_gang(cluster, question, gang)
-    return Pending(gang.text, count, in_sum(gang.bundles), gang.strategy, kind, reason)
+        cause, reason = _never_gang(cluster, question, gang)
+    return Pending(gang.text, count, total_resources(gang.bundles), gang.strategy, cause, reason)
 
 
-def _never_gang(cluster: Cluster, question: Question, gang: Gang) -> tuple[Kind, str]:
+def _never_gang(cluster: AutoscalerCluster, question: Question, gang: Gang) -> tuple[PendingCause, str]:
     for bundle in gang.bundles:
         request = _ray.resource_request(bundle.resources, bundle.selectors)
-        if not any(_ray.fits(one, request) for one in question.types.values()):
-            kind, reason = _never(cluster, bundle)
-            return kind, f"bundle {bundle.text} {reason}"
+        if not any(_ray.fits(node_type, request) for node_type in question.types.values()):
+            cause, reason = _never(cluster, bundle)
+            return cause, f"bundle {bundle.text} {reason}"
     if gang.strategy == "STRICT_PACK":
-        whole = Demand(gang.text, 1, in_sum(gang.bundles), gang.bundles[0].selectors)
+        whole = Demand(gang.text, 1, total_resources(gang.bundles), gang.bundles[0].selectors)
         _, reason = _never(cluster, whole)
-        return Kind.GROUP_TOO_BIG, f"all bundles on one node: {reason}"
-    return Kind.GROUP_TOO_BIG, "each bundle fits a node type, but Ray's scheduler does not place them all together"
-
-
-def _never(cluster: Cluster, demand: Demand) -> tuple[Kind, str]:
-    miss = nearest_miss(demand, list(cluster.types.values()), cluster.known)
-    words = [f"asks {asks(demand, cluster.known)}", miss.said]
-    if miss.kind not in _OFFERED:
-        machines = [one.instance_type for one in cluster.types.values() if not one.is_head]
-        if miss.kind is not Kind.NO_SUCH_ACCELERATOR:
-            words.append("no node type of the file offers it")
-        words.append(would(wanted(demand, cluster.known), cluster.cloud, cluster.catalog, machines))
-    return miss.kind, "; ".join(words)
-
-
-def _fitting(question: Question, demands: Iterable[Demand]) -> frozenset[str]:
-    """Return the node types that one of the demands fits: another's max_workers says nothing of them."""
-    requests = [_ray.resource_request(each.resources, each.selectors) for each in demands]
-    return frozenset(name for name, one in question.types.items() if any(_ray.fits(one, each) for each in requests))
-
-
-def _which(cluster: Cluster, limits: Limits, kinds: Iterable[Kind], of: frozenset[str] | None = None) -> str:
-    """Return which limits these are: those of these node types; or of all, with how many would be wanted."""
-    of_types = limits.exceeded() if Kind.MAX_WORKERS_OF_TYPE in kinds else []
-    said = [(f"node type {name}", most, many) for name, many, most in of_types if of is None or name in of]
-    if Kind.MAX_WORKERS in kinds or not said:
-        said.insert(0, ("the cluster", cluster.max_workers, limits.workers_wanted()))
-    return "; ".join(
-        f"max_workers of {what} is {most}" + (f", and {many} would be wanted" if of is None else "")
-        for what, most, many in said
+        return PendingCause.GROUP_TOO_BIG, f"all bundles on one node: {reason}"
+    return (
+        PendingCause.GROUP_TOO_BIG,
+        "each bundle fits a node type, but Ray's scheduler does not place them all together",
     )
 
 
-def _limits(cluster: Cluster, limits: Limits) -> list[str]:
+def _never(cluster: AutoscalerCluster, demand: Demand) -> tuple[PendingCause, str]:
+    miss = nearest_miss(demand, list(cluster.types.values()), cluster.accelerators)
+    words = [f"asks {requirement_text(demand, cluster.accelerators)}", miss.sentence]
+    if miss.cause not in _OFFERED:
+        machines = [node_type.instance_type for node_type in cluster.types.values() if not node_type.is_head]
+        if miss.cause is not PendingCause.NO_SUCH_ACCELERATOR:
+            words.append("no node type of the file has it")
+        words.append(who_takes(requirement_of(demand, cluster.accelerators), cluster.cloud, cluster.catalog, machines))
+    return miss.cause, "; ".join(words)
+
+
+def _fitting(question: Question, demands: Iterable[Demand]) -> frozenset[str]:
+    """Return the node types that fit one of the demands: other node types' limits do not matter to them."""
+    requests = [_ray.resource_request(demand.resources, demand.selectors) for demand in demands]
+    return frozenset(
+        name for name, node_type in question.types.items() if any(_ray.fits(node_type, demand) for demand in requests)
+    )
+
+
+def _limits_text(
+    cluster: AutoscalerCluster, limits: Limits, causes: Iterable[PendingCause], node_types: frozenset[str] | None = None
+) -> str:
+    """Return the limits as text: those of these node types; or all, with the number of nodes without them."""
+    of_types = limits.exceeded() if PendingCause.MAX_WORKERS_OF_TYPE in causes else []
+    parts = [
+        (f"node type {name}", most, many) for name, many, most in of_types if node_types is None or name in node_types
+    ]
+    if PendingCause.MAX_WORKERS in causes or not parts:
+        parts.insert(0, ("the cluster", cluster.max_workers, limits.workers_wanted()))
+    return "; ".join(
+        f"max_workers of {what} is {most}" + (f", and {many} would be needed" if node_types is None else "")
+        for what, most, many in parts
+    )
+
+
+def _limits(cluster: AutoscalerCluster, limits: Limits) -> list[str]:
     return [
-        _which(cluster, limits, (kind,))
-        for kind in (Kind.MAX_WORKERS, Kind.MAX_WORKERS_OF_TYPE)
-        if kind in limits.bitten
+        _limits_text(cluster, limits, (cause,))
+        for cause in (PendingCause.MAX_WORKERS, PendingCause.MAX_WORKERS_OF_TYPE)
+        if cause in limits.bitten
     ]
 
 
-def _ended(found: _ray.Scheduled) -> list[str]:
-    gone = Counter(found.ended)
-    return [f"{count} of {name} would be terminated: there are more than max_workers" for name, count in gone.items()]
+def _ended(scheduled: _ray.Scheduled) -> list[str]:
+    counts = Counter(scheduled.ended)
+    return [
+        f"{count} of {name} would be terminated: the cluster has more than max_workers"
+        for name, count in counts.items()
+    ]
 
 
-def said_uses(row: Row) -> str:
-    """Return what a row's nodes are for."""
-    said = [counted(text, count) for text, count in row.uses]
+def uses_text(row: PlannedNodes) -> str:
+    """Return the demands that a row's nodes serve."""
+    texts = [counted(text, count) for text, count in row.uses]
     if row.for_min_workers:
-        said.append(f"min_workers ({row.for_min_workers} with nothing to do)")
-    return ", ".join(said) or ("nothing" if row.launched else "")
+        texts.append(f"min_workers ({row.for_min_workers} without work)")
+    return ", ".join(texts) or ("nothing" if row.launched else "")

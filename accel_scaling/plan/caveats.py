@@ -1,4 +1,4 @@
-"""What to know of a plan besides its numbers: where Ray does something else than a reader would think."""
+"""The notes of a plan: where Ray does not do what a reader would expect."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from accel_scaling.fill.promise import head_resource
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from accel_scaling.plan.cluster import Cluster
-    from accel_scaling.plan.model import Row
+    from accel_scaling.plan.cluster import AutoscalerCluster
+    from accel_scaling.plan.model import PlannedNodes
 
 ROUND_S = 5  # between two rounds of the autoscaler: AUTOSCALER_UPDATE_INTERVAL_S; a contract test holds both to Ray's
-AT_ONCE = 10  # that are being asked for at a time: AUTOSCALER_MAX_CONCURRENT_LAUNCHES
-FEW_ROUNDS = 4  # of which nothing is said: a machine takes longer to boot
+AT_ONCE = 10  # nodes that are launched at a time: AUTOSCALER_MAX_CONCURRENT_LAUNCHES
+FEW_ROUNDS = 4  # so many rounds need no note: a machine takes longer to boot
 
 
-def of_slices(cluster: Cluster, rows: Iterable[Row], chips_asked: Iterable[str]) -> list[str]:
-    """Return a note for each node type that is a slice of several hosts and is bought host by host.
+def of_slices(cluster: AutoscalerCluster, rows: Iterable[PlannedNodes], chips_asked: Iterable[str]) -> list[str]:
+    """Return a note for each node type that is a TPU slice of several hosts and is launched host by host.
 
     Args:
         cluster: the cluster file.
         rows: the plan's rows.
-        chips_asked: the node types on which something asks for chips, and not for a whole slice.
+        chips_asked: the node types where a demand asks for chips and not for a whole slice.
     """
-    asked = set(chips_asked)
-    found = []
+    types_with_chips = set(chips_asked)
+    notes = []
     for row in rows:
-        kind = cluster.types[row.node_type].machine.slice if row.node_type in cluster.types else None
-        if row.launched and kind is not None and kind.hosts > 1 and row.node_type in asked:
-            found.append(
-                f"{row.node_type}: Ray's scheduler counts a slice as one host with {kind.chips_per_host} chips; a "
-                f"{kind.accelerator_type} is {kind.hosts} such hosts, so that {row.count} of them bring "
-                f"{row.count * kind.chips} chips; to ask for a whole slice, use ray.util.tpu.slice_placement_group, "
-                f"here --demand {head_resource(kind.pod_type)}"
+        tpu_slice = cluster.types[row.node_type].machine.slice if row.node_type in cluster.types else None
+        if row.launched and tpu_slice is not None and tpu_slice.hosts > 1 and row.node_type in types_with_chips:
+            notes.append(
+                f"{row.node_type}: Ray's scheduler counts a TPU slice as one host with {tpu_slice.chips_per_host} "
+                f"chips; a {tpu_slice.accelerator_type} is {tpu_slice.hosts} such hosts, so {row.count} of them have "
+                f"{row.count * tpu_slice.chips} chips; to ask for a whole slice, use "
+                f"ray.util.tpu.slice_placement_group, here --demand {head_resource(tpu_slice.pod_type)}"
             )
-    return found
+    return notes
 
 
-def of_rounds(cluster: Cluster, rows: Iterable[Row]) -> list[str]:
-    """Return a note for each node type whose nodes Ray asks for in many rounds."""
+def of_rounds(cluster: AutoscalerCluster, rows: Iterable[PlannedNodes]) -> list[str]:
+    """Return a note for each node type that Ray launches in many rounds."""
     first = min(max(1, math.ceil(cluster.upscaling_speed)), AT_ONCE)
     return [
-        f"{row.node_type}: Ray asks for {first} of them every {ROUND_S} s, and for more as they run "
+        f"{row.node_type}: Ray launches {first} of them every {ROUND_S} s, and more when they run "
         f"(upscaling_speed: {cluster.upscaling_speed:g}); all {row.count} within {rounds * ROUND_S} s"
         for row in rows
         if row.launched and (rounds := math.ceil(row.count / first)) > FEW_ROUNDS

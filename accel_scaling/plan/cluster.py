@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
-from accel_scaling.accs.types import Known
+from accel_scaling.accs.types import AcceleratorTypes
 from accel_scaling.cluster.machine import CapacityType
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class NodeType:
+class AutoscalerNodeType:
     """A node type of the file.
 
     Attributes:
         name: its key under available_node_types.
-        machine: what one node is.
+        machine: the machine of one node.
         resources: Ray resources, as promised.
         labels: Ray labels, as promised.
         max_workers: the most nodes that the autoscaler launches.
         is_head: the head node's type.
         limited: the file gives max_workers for it; else it is the cluster's.
-        attached: Compute Engine's name of the accelerators that are attached to the machine; None for its own.
-        spot: the cloud bills it as spot, by its node_config; a label that says otherwise changes no price.
+        attached: Compute Engine's name of the accelerators attached to the machine; None where the type includes them.
+        spot: the cloud bills it as spot, by its node_config; a label alone changes no price.
     """
 
     name: str
@@ -50,7 +50,7 @@ class NodeType:
 
     @property
     def instance_type(self) -> str:
-        """The cloud's name for it; with what is attached to it: ``n1-standard-4+1xnvidia-tesla-t4``."""
+        """The cloud's machine type, with attached accelerators: ``n1-standard-4+1xnvidia-tesla-t4``."""
         machine, attached = self.machine.machine, self.attached
         if attached is None:
             return self.machine.name
@@ -63,98 +63,97 @@ class NodeType:
 
 
 @dataclass(frozen=True)
-class Cluster:
+class AutoscalerCluster:
     """A cluster file, ready to be scheduled on.
 
     Attributes:
         cloud: ``aws`` or ``gcp``.
         types: its node types by name.
         max_workers: the most workers in all.
-        upscaling_speed: Ray's; how fast it goes from few nodes to many.
-        catalog: where the promises come from.
+        upscaling_speed: Ray's factor for the growth from few nodes to many.
+        catalog: the source of the promises.
         known: the accelerator types of the catalog.
         in_ray: the node types in Ray's form.
-        notes: what the fill says of the file.
+        notes: the fill's sentences about the file.
     """
 
     cloud: str
-    types: Mapping[str, NodeType]
+    types: Mapping[str, AutoscalerNodeType]
     max_workers: int
     upscaling_speed: float
     catalog: Catalog
-    known: Known
+    accelerators: AcceleratorTypes
     in_ray: Mapping[str, Any]
     notes: tuple[str, ...]
 
     @property
-    def head(self) -> NodeType:
+    def head(self) -> AutoscalerNodeType:
         """The head node's type."""
-        return next(one for one in self.types.values() if one.is_head)
+        return next(node_type for node_type in self.types.values() if node_type.is_head)
 
 
-def checked(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the config if something can be launched from it.
+def check_workers(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config, where it has a worker node type.
 
     Raises:
-        ClusterConfigError: as ``check_shape``; or there is no worker type.
+        ClusterConfigError: as ``check_shape``; or there is no worker node type.
     """
     types = check_shape(config)["available_node_types"]
     if set(types) == {config["head_node_type"]} and not types[config["head_node_type"]].get("max_workers"):
         raise ClusterConfigError(
-            "there is no node type besides the head's, so that nothing would be launched; add one under "
-            "available_node_types"
+            "the file has no worker node type, so nothing can be launched; add one under available_node_types"
         )
     return config
 
 
-def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterable[str]) -> Cluster:
+def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterable[str]) -> AutoscalerCluster:
     """Return a filled cluster config as the autoscaler sees it; no network.
 
     Args:
         read: the cluster file, read.
         filled: its config, as ``fill_cluster`` returns it.
-        notes: what the fill says of it.
+        notes: the fill's sentences about it.
 
     Raises:
         ClusterConfigError: Ray refuses it; the text names the key.
     """
     complete = with_defaults(with_keys_needed_by_ray(filled), read.cloud)
     try:
-        in_ray, most = _ray.node_type_configs(complete)
+        in_ray, max_nodes = _ray.node_type_configs(complete)
     except ValueError as error:
         raise ClusterConfigError(str(error)) from None
     catalog = read.catalog
     machines = {name: node_type.machine for name, node_type in read.node_types.items()}
     types = {
-        name: NodeType(
+        name: AutoscalerNodeType(
             name=name,
             machine=machines[name],
-            resources=dict(one.resources),
-            labels=dict(one.labels),
-            max_workers=one.max_worker_nodes - read.node_types[name].is_head,  # Ray counts the head itself
+            resources=dict(node_type.resources),
+            labels=dict(node_type.labels),
+            max_workers=node_type.max_worker_nodes - read.node_types[name].is_head,  # Ray counts the head itself
             is_head=read.node_types[name].is_head,
             limited="max_workers" in filled["available_node_types"][name],
             attached=_attached(machines[name], catalog),
             spot=machines[name].capacity_type is CapacityType.SPOT,
         )
-        for name, one in in_ray.items()
+        for name, node_type in in_ray.items()
     }
-    return Cluster(
+    return AutoscalerCluster(
         cloud=read.cloud.name,
         types=types,
-        max_workers=most - 1,
+        max_workers=max_nodes - 1,
         upscaling_speed=float(complete.get("upscaling_speed") or 0),
         catalog=catalog,
-        known=Known(catalog.chips),
+        accelerators=AcceleratorTypes(catalog.chips),
         in_ray=in_ray,
         notes=tuple(notes),
     )
 
 
-def head_node(cluster: Cluster) -> Any:
-    """Return the head node, up and with nothing on it, in Ray's form.
+def head_node(cluster: AutoscalerCluster) -> Any:
+    """Return the head node, running and idle, in Ray's form.
 
-    A head's memory is left to detection on the node; here it is what a node of that machine type would find.
+    A head's memory is not promised but detected on the node; here it is what a node of that machine type detects.
     """
     head = cluster.head
     memory = int(head.machine.machine.memory_mib * BYTES_PER_MIB)
@@ -167,9 +166,9 @@ def head_node(cluster: Cluster) -> Any:
     return _ray.running_instance(head.name, 0, {**detected, **head.resources}, head.labels, head=True)
 
 
-def _attached(found: NodeMachine, catalog: Catalog) -> str | None:
-    chip = found.machine.chip
-    alone = catalog.machine_types(found.machine.cloud).get(found.machine.name)
-    if chip is None or found.slice is not None or alone is None or alone.chip is not None:
+def _attached(machine: NodeMachine, catalog: Catalog) -> str | None:
+    chip = machine.machine.chip
+    bare = catalog.machine_types(machine.machine.cloud).get(machine.machine.name)
+    if chip is None or machine.slice is not None or bare is None or bare.chip is not None:
         return None
-    return next(iter(chip.api_names.get(found.machine.cloud, ())), chip.name)
+    return next(iter(chip.api_names.get(machine.machine.cloud, ())), chip.name)

@@ -1,4 +1,4 @@
-"""From `A100:8x16` on the command line to Ray resources: the same that `acc.remote` asks for."""
+"""Reads demands such as `A100:8x16` into Ray resources, the same that `acc.remote` asks for."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.accs import quantities
-from accel_scaling.accs.request import Asked as AskedAccs
-from accel_scaling.accs.request import bundle_of, ray_options
+from accel_scaling.accs.request import AccRequest, bundle_of, ray_options
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import AskingError, PlanError
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
@@ -19,20 +18,20 @@ from accel_scaling.plan.model import Demand, Gang
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from accel_scaling.accs.types import Known
+    from accel_scaling.accs.types import AcceleratorTypes
 
 STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
-TASK_CPUS = 1  # what Ray's tasks and actors ask for where nothing is said (ray/_common/ray_option_utils.py)
+TASK_CPUS = 1  # Ray's default of a task and an actor (ray/_common/ray_option_utils.py)
 
 _FORM = "expected TYPE[:ACCS][xCOUNT], such as A100:8x16, T4:0.5x4, CPU:4x100 or A100:8+CPU:32"
-MOST = 50_000  # of one demand: Ray's scheduler looks at each of them, some 10,000 a second
+MOST = 50_000  # of one demand: Ray's scheduler checks each of them, about 10,000 a second
 _COUNTED = re.compile(r"(?P<what>.+?)x(?P<count>\d+)")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _MEMORY = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[KMGT]?)(?:i?B)?")
 
 
 class Reader:
-    """Reads demands; what it knows is the same for all of them.
+    """Reads the demands of one plan.
 
     Args:
         known: the accelerator types of the cluster's catalog.
@@ -40,21 +39,23 @@ class Reader:
         labels: label selectors for every demand.
     """
 
-    def __init__(self, known: Known, resources: Sequence[str] = (), labels: Mapping[str, str] | None = None) -> None:
-        own = [name for name in resources if not name.startswith(ACCELERATOR_TYPE_PREFIX)]
-        self._known, self._labels = known, dict(labels or {})
-        self._resources = {"CPU", "memory", *own, *(chip.resource for chip in known.chips.values())}
+    def __init__(
+        self, accelerators: AcceleratorTypes, resources: Sequence[str] = (), labels: Mapping[str, str] | None = None
+    ) -> None:
+        user_resources = [name for name in resources if not name.startswith(ACCELERATOR_TYPE_PREFIX)]
+        self._accelerators, self._labels = accelerators, dict(labels or {})
+        self._resources = {"CPU", "memory", *user_resources, *(chip.resource for chip in accelerators.chips.values())}
 
     def demand(self, text: str, *, option: str = "--demand", bundle: bool = False) -> Demand:
         """Return one demand.
 
         Args:
             text: as the user wrote it.
-            option: for the error.
+            option: the command's option, for the error.
             bundle: of a placement group: no CPU is added, and one type only.
 
         Raises:
-            PlanError: it is malformed, or names what nobody knows; one sentence with the nearest names.
+            PlanError: it is malformed, or has an unknown name; one sentence with the nearest names.
         """
         try:
             what, count = self._counted(text)
@@ -64,7 +65,7 @@ class Reader:
             more = {}
             for other in others:
                 (name, *_), more[name] = self._term(other)
-            resources, selectors = self._asked(names, amount, more, bundle=bundle)
+            resources, selectors = self._resources_and_selectors(names, amount, more, bundle=bundle)
         except AskingError as error:
             raise PlanError(f"{option} {text!r}: {error}") from None
         return Demand(what, count, resources, selectors)
@@ -80,22 +81,24 @@ class Reader:
         return Gang(strategy.upper(), tuple(self.demand(text, option="--gang", bundle=True) for text in texts))
 
     def _counted(self, text: str) -> tuple[str, int]:
-        found = _COUNTED.fullmatch(text.strip())
-        if found is None or self._known.spelt(text.strip()) in self._known.types or text in self._resources:
+        match = _COUNTED.fullmatch(text.strip())
+        if (
+            match is None
+            or self._accelerators.spelt(text.strip()) in self._accelerators.types
+            or text in self._resources
+        ):
             return text.strip(), 1
-        if int(found["count"]) < 1:
-            raise AskingError(f"none of them is no demand; {_FORM}")
-        if len(found["count"]) > len(str(MOST)) or int(found["count"]) > MOST:
-            raise AskingError(
-                f"so many are not planned at once, {MOST} at the most; what is pending beyond tells no more"
-            )
-        return found["what"], int(found["count"])
+        if int(match["count"]) < 1:
+            raise AskingError(f"the count is 0; {_FORM}")
+        if len(match["count"]) > len(str(MOST)) or int(match["count"]) > MOST:
+            raise AskingError(f"a plan takes at most {MOST} of one demand; write a smaller count")
+        return match["what"], int(match["count"])
 
     def _spelt(self, what: str) -> str:
-        """Return a demand with its types as nodes announce them: Ray compares letter by letter, people do not."""
+        """Return a demand with its types as nodes announce them: Ray distinguishes upper and lower case."""
         first, plus, others = what.partition("+")
         listed, colon, amount = first.partition(":")
-        types = ",".join(self._known.spelt(name.strip()) for name in listed.split(","))
+        types = ",".join(self._accelerators.spelt(name.strip()) for name in listed.split(","))
         return f"{types}{colon}{amount}{plus}{others}"
 
     def _term(self, text: str, *, first: bool = False) -> tuple[list[str], float]:
@@ -106,26 +109,26 @@ class Reader:
             raise AskingError(_FORM)
         if not first and names[0] not in self._resources:
             raise AskingError(
-                f"after + stands a Ray resource, such as CPU:4 or memory:64G; {names[0]!r} is none"
+                f"after + write a Ray resource, such as CPU:4 or memory:64G; {names[0]!r} is not one"
                 f"{hint(names[0], self._resources)}"
             )
         return names, _memory(number) if names == ["memory"] else _number(number or "1")
 
-    def _asked(
+    def _resources_and_selectors(
         self, names: list[str], amount: float, more: dict[str, float], *, bundle: bool
     ) -> tuple[dict[str, float], tuple[Any, ...]]:
-        if len(names) == 1 and names[0] in self._resources and names[0] not in self._known.types:
-            self._check(amount, names[0])
+        if len(names) == 1 and names[0] in self._resources and names[0] not in self._accelerators.types:
+            self._check_amount(amount, names[0])
             options: dict[str, Any] = {"resources": {names[0]: amount}, "label_selector": self._labels}
         else:
-            self._meant(names)
-            resource = self._known.resource_of(names)
-            self._check(amount, resource)
-            asked = AskedAccs(amount, tuple(dict.fromkeys(names)))
+            self._check_spelling(names)
+            resource = self._accelerators.resource_of(names)
+            self._check_amount(amount, resource)
+            request = AccRequest(amount, tuple(dict.fromkeys(names)))
             if bundle:
-                options = {"resources": bundle_of(asked, resource, {}), "label_selector": self._labels}
+                options = {"resources": bundle_of(request, resource, {}), "label_selector": self._labels}
             else:
-                options = ray_options(asked, resource, {"label_selector": self._labels}, self._known)
+                options = ray_options(request, resource, {"label_selector": self._labels}, self._accelerators)
         resources = _resources_of(options)
         twice = resources.keys() & more.keys()
         if twice:
@@ -133,24 +136,27 @@ class Reader:
         resources |= more
         if not bundle:
             resources.setdefault("CPU", TASK_CPUS)
-        selectors = [options.get("label_selector"), *(one["label_selector"] for one in options.get(_FALLBACK, ()))]
-        kept = {name: value for name, value in resources.items() if value}  # Ray leaves out what is 0
-        return kept, tuple(selector(one) for one in selectors if one)
+        selectors = [
+            options.get("label_selector"),
+            *(labels["label_selector"] for labels in options.get(_FALLBACK, ())),
+        ]
+        kept = {name: value for name, value in resources.items() if value}  # Ray drops what is 0
+        return kept, tuple(selector(labels) for labels in selectors if labels)
 
-    def _meant(self, names: list[str]) -> None:
-        """Refuse a resource that is written otherwise, such as gpu; the types say so themselves."""
+    def _check_spelling(self, names: list[str]) -> None:
+        """Refuse a resource in another case, such as gpu; types have their own check."""
         folded = {name.casefold(): name for name in self._resources}
         for name in names:
             fold = name.casefold()
-            if name not in self._known.types and fold in folded:
+            if name not in self._accelerators.types and fold in folded:
                 if len(names) > 1:
-                    raise AskingError(f"{name!r} is a Ray resource, and a list is of accelerator types")
+                    raise AskingError(f"{name!r} is a Ray resource; a list may have accelerator types only")
                 raise AskingError(
-                    f"{name!r} is no accelerator type and no Ray resource; write {folded[name.casefold()]}"
+                    f"{name!r} is neither an accelerator type nor a Ray resource; write {folded[name.casefold()]}"
                 )
 
-    def _check(self, amount: float, resource: str) -> None:
-        if resource not in {chip.resource for chip in self._known.chips.values()}:
+    def _check_amount(self, amount: float, resource: str) -> None:
+        if resource not in {chip.resource for chip in self._accelerators.chips.values()}:
             return
         try:
             quantities.check(amount, resource)
@@ -162,20 +168,22 @@ _FALLBACK = "fallback_strategy"
 
 
 def check_strategy(word: str) -> None:
-    """Refuse what is no placement strategy of Ray's.
+    """Refuse a word that is not one of Ray's placement strategies.
 
     Raises:
-        PlanError: names those that are.
+        PlanError: it names the strategies.
     """
     if word.upper() not in STRATEGIES:
         raise PlanError(
-            f"--gang {word!r}: a placement group begins with its strategy{hint(word.upper(), STRATEGIES)}; there are "
-            f"{', '.join(STRATEGIES)}; for example --gang STRICT_SPREAD A100:8x4"
+            f"--gang {word!r}: a placement group begins with its strategy{hint(word.upper(), STRATEGIES)}; the "
+            f"strategies are {', '.join(STRATEGIES)}; for example --gang STRICT_SPREAD A100:8x4"
         )
 
 
-def text_of(resources: Mapping[str, float], chip_resources: Mapping[str, str], alternatives: Sequence[str] = ()) -> str:
-    """Return a demand as it would be written, from what Ray reports of it.
+def demand_text(
+    resources: Mapping[str, float], chip_resources: Mapping[str, str], alternatives: Sequence[str] = ()
+) -> str:
+    """Return a demand in the form of the command line, from Ray's report of it.
 
     Args:
         resources: its Ray resources.
@@ -202,12 +210,12 @@ def types_in(resources: Mapping[str, float]) -> list[str]:
     return [name.removeprefix(prefix) for name in resources if name.startswith(prefix)]
 
 
-def in_sum(demands: Sequence[Demand]) -> dict[str, float]:
-    """Return the resources of all of these together."""
+def total_resources(demands: Sequence[Demand]) -> dict[str, float]:
+    """Return the resources of all these demands in total."""
     total: Counter[str] = Counter()
-    for one in demands:
-        for name, value in one.resources.items():
-            total[name] += value * one.count  # type: ignore[assignment]
+    for demand in demands:
+        for name, value in demand.resources.items():
+            total[name] += value * demand.count  # type: ignore[assignment]
     return dict(total)
 
 
@@ -216,27 +224,27 @@ def _amount(name: str, value: float) -> str:
 
 
 def _resources_of(options: Mapping[str, Any]) -> dict[str, float]:
-    """Return what Ray makes of the options of a task."""
-    found = dict(options.get("resources") or {})
+    """Return the resources that Ray derives from a task's options."""
+    resources = dict(options.get("resources") or {})
     if options.get("num_gpus"):
-        found["GPU"] = options["num_gpus"]
+        resources["GPU"] = options["num_gpus"]
     if options.get("accelerator_type"):
-        found |= bundle_of(AskedAccs(types=(options["accelerator_type"],)), "", {})
-    return found
+        resources |= bundle_of(AccRequest(types=(options["accelerator_type"],)), "", {})
+    return resources
 
 
 def _number(text: str) -> float:
     try:
-        found = float(text)
+        number = float(text)
     except ValueError:
         raise AskingError(_FORM) from None
-    if not math.isfinite(found) or found < 0:
-        raise AskingError(f"{text} is no amount; {_FORM}")
-    return int(found) if found.is_integer() else found
+    if not math.isfinite(number) or number < 0:
+        raise AskingError(f"{text} is not an amount; {_FORM}")
+    return int(number) if number.is_integer() else number
 
 
 def _memory(text: str) -> float:
-    found = _MEMORY.fullmatch(text)
-    if found is None:
+    match = _MEMORY.fullmatch(text)
+    if match is None:
         raise AskingError("memory is an amount of bytes with K, M, G or T (times 1024 each), such as memory:64G")
-    return int(float(found["number"]) * _UNITS[found["unit"]])
+    return int(float(match["number"]) * _UNITS[match["unit"]])

@@ -19,7 +19,7 @@ def labels_of(options: Iterable[str]) -> dict[str, str]:
     Raises:
         PlanError: one has no value, or a key is given twice.
     """
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for option in options:
         key, equals, value = (word.strip() for word in option.partition("="))
         if not key or not equals or not value:
@@ -27,17 +27,17 @@ def labels_of(options: Iterable[str]) -> dict[str, str]:
                 f"--label {option!r}: expected KEY=VALUE, such as ray.io/market-type=spot; VALUE may be !spot, "
                 "in(a,b) or !in(a,b), as in Ray's label_selector"
             )
-        if key in found:
+        if key in labels:
             raise PlanError(f"--label {option!r}: {key} is given twice; write {key}=in(a,b) for one of several values")
-        found[key] = value
-    return found
+        labels[key] = value
+    return labels
 
 
-def check(labels: Mapping[str, str]) -> None:
-    """Refuse what Ray would refuse.
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Refuse labels that Ray would refuse.
 
     Raises:
-        PlanError: names the label, with Ray's words.
+        PlanError: it names the label, with Ray's message.
     """
     for key, value in labels.items():
         wrong = _ray.label_selector_error({key: value})
@@ -50,17 +50,17 @@ def selector(labels: Mapping[str, str]) -> Selector:
     return tuple((key, *_values(value)) for key, value in labels.items())
 
 
-def written(one: Selector) -> str:
-    """Return a selector as a reader knows it: ``key=value, other=!in(a,b)``."""
+def selector_text(terms: Selector) -> str:
+    """Return a selector in readable form: ``key=value, other=!in(a,b)``."""
     return ", ".join(
         f"{key}={'!' if negated else ''}{values[0] if len(values) == 1 else 'in(' + ','.join(values) + ')'}"
-        for key, negated, values in one
+        for key, negated, values in terms
     )
 
 
-def holds(one: Selector, labels: Mapping[str, str]) -> bool:
-    """Whether a node with these labels is selected, as Ray's v2 scheduler decides it."""
-    return all((labels.get(key) in values) != negated for key, negated, values in one)
+def matches(terms: Selector, labels: Mapping[str, str]) -> bool:
+    """Return whether a selector selects a node with these labels, by the rule of Ray's v2 scheduler."""
+    return all((labels.get(key) in values) != negated for key, negated, values in terms)
 
 
 def _values(text: str) -> tuple[bool, tuple[str, ...]]:

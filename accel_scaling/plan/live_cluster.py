@@ -1,4 +1,4 @@
-"""The question of a running cluster: what is pending there now, on the nodes that it has."""
+"""Reads the pending demands and the nodes of a running cluster."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.errors import PlanError
-from accel_scaling.plan.demands import text_of
+from accel_scaling.plan.demands import demand_text
 from accel_scaling.plan.model import Demand, Gang
 from accel_scaling.plan.nearest_miss import preferred
 from accel_scaling.plan.scheduler_request import Question
 
 if TYPE_CHECKING:
-    from accel_scaling.accs.types import Known
-    from accel_scaling.plan.cluster import Cluster
+    from accel_scaling.accs.types import AcceleratorTypes
+    from accel_scaling.plan.cluster import AutoscalerCluster
 
 
 def check_address(address: str) -> tuple[str, int]:
     """Return host and port of an address.
 
     Raises:
-        PlanError: it is none.
+        PlanError: it is not an address.
     """
     host, colon, port = address.rpartition(":")
     if not colon or not host or not (port.isascii() and port.isdigit()) or "/" in host:
@@ -29,23 +29,23 @@ def check_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def question_of(cluster: Cluster, address: str) -> Question:
-    """Return what the autoscaler of a running cluster would ask, with the node types of the file.
+def question_of(cluster: AutoscalerCluster, address: str) -> Question:
+    """Return the question that the autoscaler of a running cluster would ask, with the node types of the file.
 
     Args:
         cluster: the cluster file.
         address: ``HOST:PORT`` of the head's GCS.
 
     Raises:
-        PlanError: nobody answers there, or it is no cluster of Ray's.
+        PlanError: nothing answers there, or it is not a Ray cluster.
     """
     try:
         socket.create_connection(check_address(address), timeouts.PLAN_ADDRESS_S).close()
         state = _ray.cluster_state(address, cluster.head.name, timeouts.PLAN_ADDRESS_S)
     except OSError as error:
         raise PlanError(
-            f"--address {address}: no Ray cluster answers there ({error}); it is the head's address and the port of "
-            "its `ray start --head --port`, 6379 by default, and must be reachable from here"
+            f"--address {address}: no Ray cluster answers there ({error}); give the head's address and the port of "
+            "its `ray start --head --port`, 6379 by default; both must be reachable from here"
         ) from None
     types = {
         **cluster.in_ray,
@@ -58,31 +58,31 @@ def question_of(cluster: Cluster, address: str) -> Question:
     question = Question(types, cluster.max_workers + 1, state.instances, constraints=state.constraints)
     for request, count in state.requests:
         question.requests.append((request, count))
-        _know(question, request, cluster.known)
+        _remember(question, request, cluster.accelerators)
     for constraint in state.constraints:
-        for one in constraint.resource_requests:
-            _know(question, one.request, cluster.known, by="request_resources ")
+        for request_with_count in constraint.resource_requests:
+            _remember(question, request_with_count.request, cluster.accelerators, by="request_resources ")
     for gang in state.gangs:
-        _keep_gang(question, gang, cluster.known)
+        _keep_gang(question, gang, cluster.accelerators)
     return question
 
 
-def _know(question: Question, request: Any, known: Known, *, by: str = "") -> Demand:
+def _remember(question: Question, request: Any, accelerators: AcceleratorTypes, *, by: str = "") -> Demand:
     read = _ray.read_request(request)
-    nameless = Demand("", 1, read.resources, read.selectors)
-    resources = {name: announced.resource for name, announced in known.types.items()}
-    demand = Demand(by + text_of(read.resources, resources, preferred(nameless)), 1, read.resources, read.selectors)
+    unnamed = Demand("", 1, read.resources, read.selectors)
+    resources = {name: announced.resource for name, announced in accelerators.types.items()}
+    demand = Demand(by + demand_text(read.resources, resources, preferred(unnamed)), 1, read.resources, read.selectors)
     return question.demands.setdefault(_ray.key_of(request), demand)
 
 
-def _keep_gang(question: Question, gang: Any, known: Known) -> None:
+def _keep_gang(question: Question, gang: Any, accelerators: AcceleratorTypes) -> None:
     requests = _ray.requests_of_gang(gang)
     bundles: dict[bytes, Demand] = {}
     for request in requests:
-        one, key = _know(question, request, known), _ray.key_of(request)
+        bundle, key = _remember(question, request, accelerators), _ray.key_of(request)
         count = bundles[key].count + 1 if key in bundles else 1
-        bundles[key] = Demand(one.text, count, one.resources, one.selectors)
+        bundles[key] = Demand(bundle.text, count, bundle.resources, bundle.selectors)
     first = _ray.read_request(requests[0])
-    # Ray tells no difference between PACK and SPREAD to the autoscaler.
+    # Ray reports no difference between PACK and SPREAD to the autoscaler.
     strategy = first.strategy or "PACK"
     question.keep_gang(gang, first.group or f"{len(question.gangs)}", Gang(strategy, tuple(bundles.values())))

@@ -1,4 +1,4 @@
-"""What is asked of a plan, and what it answers. Values only."""
+"""The values of a plan: demands, placement groups, planned nodes and pending demands."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Demand:
-    """So many times the same: a task or an actor, or a bundle of a placement group.
+    """A number of equal tasks or actors, or of equal bundles of a placement group.
 
     Attributes:
-        text: as it is written on the command line, without the count.
-        count: how many.
+        text: the form of the command line, without the count.
+        count: the number of them.
         resources: Ray resources of each.
-        selectors: label selectors, the best first; empty for none.
+        selectors: label selectors, the preferred first; empty for none.
     """
 
     text: str
@@ -31,11 +31,11 @@ class Demand:
 
 @dataclass(frozen=True)
 class Gang:
-    """A placement group: all of it or nothing.
+    """A placement group: Ray places all of it or nothing.
 
     Attributes:
         strategy: ``PACK``, ``SPREAD``, ``STRICT_PACK`` or ``STRICT_SPREAD``.
-        bundles: what it is made of.
+        bundles: its bundles.
     """
 
     strategy: str
@@ -43,20 +43,20 @@ class Gang:
 
     @property
     def text(self) -> str:
-        """The group as a reader knows it: its strategy and bundles."""
-        return f"{self.strategy} {' '.join(counted(each.text, each.count) for each in self.bundles)}"
+        """The group in readable form: its strategy and bundles."""
+        return f"{self.strategy} {' '.join(counted(bundle.text, bundle.count) for bundle in self.bundles)}"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """All demands of one plan."""
+class PlanRequest:
+    """The demands of one plan."""
 
     demands: tuple[Demand, ...] = ()
     gangs: tuple[Gang, ...] = ()
 
 
-class Kind(str, enum.Enum):
-    """Why a demand stays pending, as words to search for."""
+class PendingCause(str, enum.Enum):
+    """The cause of a pending demand, as a word that users can search for."""
 
     MAX_WORKERS = "MaxWorkers"
     MAX_WORKERS_OF_TYPE = "MaxWorkersOfType"
@@ -76,33 +76,33 @@ class Pending:
     """A demand, or a whole placement group, that is not placed.
 
     Attributes:
-        text: the demand as it is written; the strategy and the bundles of a placement group.
-        count: how many stay pending.
+        text: the demand in the form of the command line; or a placement group's strategy and bundles.
+        count: the number that stays pending.
         resources: Ray resources of each; of a whole placement group in sum.
         strategy: of a placement group, else "".
-        kind: why.
-        reason: why, in one sentence.
+        cause: the cause, as a word.
+        reason: the cause, in one sentence.
     """
 
     text: str
     count: int
     resources: Mapping[str, float]
     strategy: str
-    kind: Kind
+    cause: PendingCause
     reason: str
 
 
 @dataclass(frozen=True)
-class Row:
-    """Nodes of one type.
+class PlannedNodes:
+    """The nodes of one node type, launched or existing.
 
     Attributes:
         node_type: its name in the cluster file.
         instance_type: the cloud's name for the machine.
         count: how many nodes.
-        launched: they are to be launched; else they are there, or on their way.
-        uses: what runs on them, with its number; empty where nothing does.
-        for_min_workers: how many of them are launched for ``min_workers`` alone.
+        launched: the plan launches them; else they exist, or are being launched.
+        uses: the demands on them, with their number; empty where there are none.
+        for_min_workers: the number of them that are launched for ``min_workers`` alone.
     """
 
     node_type: str
@@ -114,27 +114,27 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Plan:
     """A plan.
 
     Attributes:
         rows: the nodes, those to be launched first.
-        pending: what is not placed.
-        limits: sentences about the limits that bite.
-        notes: sentences about what to know besides.
+        pending: the demands that are not placed.
+        limits: sentences about the limits that keep demands pending.
+        notes: other sentences about the plan.
     """
 
-    rows: tuple[Row, ...] = ()
+    rows: tuple[PlannedNodes, ...] = ()
     pending: tuple[Pending, ...] = ()
     limits: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
     @property
     def launch(self) -> dict[str, int]:
-        """How many nodes of each type are to be launched."""
+        """The number of nodes to launch, by node type."""
         return {row.node_type: row.count for row in self.rows if row.launched}
 
 
 def counted(text: str, count: int) -> str:
-    """Return a demand as it is written, with its count where that is not 1."""
+    """Return a demand in the form of the command line, with its count where that is not 1."""
     return f"{text}x{count}" if count != 1 else text

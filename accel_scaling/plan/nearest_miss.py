@@ -1,4 +1,4 @@
-"""The nearest miss: what a node type lacks for a demand that no node type of the file can take."""
+"""Finds what the nearest node type lacks for a demand that no node type of the file can take."""
 
 from __future__ import annotations
 
@@ -7,53 +7,53 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE, LABEL_VARIANT
 from accel_scaling.plan.demands import types_in
-from accel_scaling.plan.labels import holds, written
-from accel_scaling.plan.model import Demand, Kind
+from accel_scaling.plan.labels import matches, selector_text
+from accel_scaling.plan.model import Demand, PendingCause
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from accel_scaling.accs.types import Known
+    from accel_scaling.accs.types import AcceleratorTypes
     from accel_scaling.catalog.model import Chip
-    from accel_scaling.plan.cluster import NodeType
+    from accel_scaling.plan.cluster import AutoscalerNodeType
 
 _OF_TYPES = (LABEL_ACCELERATOR_TYPE, LABEL_VARIANT)
 
-# The nearest first: what a user would change least for.
+# The nearest first: the one that needs the smallest change by the user.
 _NEARNESS = (
-    Kind.NEVER_LAUNCHED,
-    Kind.NO_SUCH_LABEL,
-    Kind.TOO_SMALL,
-    Kind.OVER_SEVERAL_HOSTS,
-    Kind.TOO_FEW_DEVICES,
-    Kind.OTHER_VARIANT,
-    Kind.PART_OF_A_DEVICE,
-    Kind.NO_SUCH_ACCELERATOR,
+    PendingCause.NEVER_LAUNCHED,
+    PendingCause.NO_SUCH_LABEL,
+    PendingCause.TOO_SMALL,
+    PendingCause.OVER_SEVERAL_HOSTS,
+    PendingCause.TOO_FEW_DEVICES,
+    PendingCause.OTHER_VARIANT,
+    PendingCause.PART_OF_A_DEVICE,
+    PendingCause.NO_SUCH_ACCELERATOR,
 )
 
 
 @dataclass(frozen=True)
 class Miss:
-    """Why one node type does not take a demand.
+    """The reason why one node type does not take a demand.
 
     Attributes:
-        kind: how it misses.
-        said: what the node type has, for a sentence.
+        cause: the cause, as a word.
+        sentence: what the node type has, as part of a sentence.
     """
 
-    kind: Kind
-    said: str
+    cause: PendingCause
+    sentence: str
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A demand, taken apart.
+class Requirement:
+    """The parts of a demand.
 
     Attributes:
-        types: accelerator types, any of which will do; empty where none is named.
-        resource: the Ray resource of accelerators; "" where none is asked for.
-        amounts: Ray resources but for types.
-        labels: the label selectors but for those that name types; any of them will do.
+        types: accelerator types, any of which is enough; empty where none is named.
+        resource: the Ray resource of accelerators; "" where the demand has none.
+        amounts: Ray resources without the types.
+        labels: the label selectors without those that name types; any of them is enough.
     """
 
     types: tuple[str, ...]
@@ -62,122 +62,134 @@ class Wanted:
     labels: tuple[tuple[tuple[str, bool, tuple[str, ...]], ...], ...]
 
 
-def wanted(demand: Demand, known: Known) -> Wanted:
-    """Return what a demand asks for."""
+def requirement_of(demand: Demand, accelerators: AcceleratorTypes) -> Requirement:
+    """Return the parts of a demand."""
     types = tuple(types_in(demand.resources)) or preferred(demand)
     amounts = {name: value for name, value in demand.resources.items() if not name.startswith(ACCELERATOR_TYPE_PREFIX)}
-    of_chips = {chip.resource for chip in known.chips.values()}
+    of_chips = {chip.resource for chip in accelerators.chips.values()}
     resource = next((name for name in amounts if name in of_chips), "")
-    others = tuple(tuple(one for one in each if not (one[0] in _OF_TYPES and not one[1])) for each in demand.selectors)
-    return Wanted(types, resource, amounts, tuple(dict.fromkeys(each for each in others if each)))
+    others = tuple(
+        tuple(term for term in selector if not (term[0] in _OF_TYPES and not term[1])) for selector in demand.selectors
+    )
+    return Requirement(types, resource, amounts, tuple(dict.fromkeys(selector for selector in others if selector)))
 
 
 def preferred(demand: Demand) -> tuple[str, ...]:
-    """Return the accelerator types that label selectors name, the best first."""
-    found = [
+    """Return the accelerator types that label selectors name, the preferred first."""
+    types = [
         value
-        for each in demand.selectors
-        for key, negated, values in each
+        for selector in demand.selectors
+        for key, negated, values in selector
         if key in _OF_TYPES and not negated
         for value in values
     ]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(types))
 
 
-def asks(demand: Demand, known: Known) -> str:
-    """Return what a demand asks for, as words of Ray's; the one CPU of each task is left out."""
-    want = wanted(demand, known)
-    words = [f"accelerator_type:{' or '.join(want.types)}"] if want.types else []
-    amounts = dict(want.amounts)
+def requirement_text(demand: Demand, accelerators: AcceleratorTypes) -> str:
+    """Return a demand as text, in Ray's words; without the one CPU of each task."""
+    requirement = requirement_of(demand, accelerators)
+    words = [f"accelerator_type:{' or '.join(requirement.types)}"] if requirement.types else []
+    amounts = dict(requirement.amounts)
     if len(amounts) > 1 and amounts.get("CPU") == 1:
         amounts.pop("CPU")
-    ordered = sorted(amounts, key=lambda name: (name != want.resource, name))
-    words += [said_amount(name, amounts[name]) for name in ordered]
-    if want.labels:
-        words.append(f"label {' or '.join(written(each) for each in want.labels)}")
+    ordered = sorted(amounts, key=lambda name: (name != requirement.resource, name))
+    words += [amount_text(name, amounts[name]) for name in ordered]
+    if requirement.labels:
+        words.append(f"label {' or '.join(selector_text(selector) for selector in requirement.labels)}")
     return ", ".join(words)
 
 
-def nearest_miss(demand: Demand, node_types: Iterable[NodeType], known: Known) -> Miss:
-    """Return the miss that a user would have to change least for; of several alike all are named."""
-    want = wanted(demand, known)
-    tried = [(one, _miss(want, one, known)) for one in node_types]
-    # The head is there once: that another like it would be too small says little.
-    misses = [miss for one, miss in tried if not one.is_head or miss.kind is Kind.NEVER_LAUNCHED or len(tried) == 1]
-    best = min((miss.kind for miss in misses), key=_NEARNESS.index)
-    if best is Kind.NO_SUCH_ACCELERATOR:
-        return Miss(best, _what_there_is(node_types))
-    said = list(dict.fromkeys(miss.said for miss in misses if miss.kind is best))
-    more = f" (and {len(said) - 2} more alike)" if len(said) > 2 else ""
-    return Miss(best, "; ".join(said[:2]) + more)
+def nearest_miss(demand: Demand, node_types: Iterable[AutoscalerNodeType], accelerators: AcceleratorTypes) -> Miss:
+    """Return the miss that needs the smallest change by the user; several equal ones are named together."""
+    requirement = requirement_of(demand, accelerators)
+    results = [(node_type, _miss(requirement, node_type, accelerators)) for node_type in node_types]
+    # There is one head: that it would be too small does not help the user.
+    misses = [
+        miss
+        for node_type, miss in results
+        if not node_type.is_head or miss.cause is PendingCause.NEVER_LAUNCHED or len(results) == 1
+    ]
+    best = min((miss.cause for miss in misses), key=_NEARNESS.index)
+    if best is PendingCause.NO_SUCH_ACCELERATOR:
+        return Miss(best, _types_of_file(node_types))
+    sentences = list(dict.fromkeys(miss.sentence for miss in misses if miss.cause is best))
+    more = f" (and {len(sentences) - 2} more)" if len(sentences) > 2 else ""
+    return Miss(best, "; ".join(sentences[:2]) + more)
 
 
-def said_amount(name: str, value: float) -> str:
+def amount_text(name: str, value: float) -> str:
     """Return an amount of a resource for people: ``GPU 8``, ``memory 11.2 GiB``."""
     return f"memory {value / 2**30:.1f} GiB" if name == "memory" else f"{name} {value:g}"
 
 
-def _miss(want: Wanted, one: NodeType, known: Known) -> Miss:
-    short = [name for name, value in want.amounts.items() if one.resources.get(name, 0) < value]
-    if want.types and not set(want.types) & set(one.types):
-        return _other_type(want, one, known)
-    if want.resource and not one.resources.get(want.resource):
-        return Miss(Kind.NO_SUCH_ACCELERATOR, "")
-    if short == [want.resource]:
-        return _too_few(want, one)
+def _miss(requirement: Requirement, node_type: AutoscalerNodeType, accelerators: AcceleratorTypes) -> Miss:
+    short = [name for name, value in requirement.amounts.items() if node_type.resources.get(name, 0) < value]
+    if requirement.types and not set(requirement.types) & set(node_type.types):
+        return _other_type(requirement, node_type, accelerators)
+    if requirement.resource and not node_type.resources.get(requirement.resource):
+        return Miss(PendingCause.NO_SUCH_ACCELERATOR, "")
+    if short == [requirement.resource]:
+        return _too_few(requirement, node_type)
     if short:
-        has = ", ".join(said_amount(name, one.resources.get(name, 0)) for name in short)
-        return Miss(Kind.TOO_SMALL, f"node type {one.name} has {has}")
-    if want.labels and not any(holds(each, one.labels) for each in want.labels):
-        return Miss(Kind.NO_SUCH_LABEL, f"node type {one.name} {_labels_of(want, one)}")
-    only = ", but for the head itself" if one.is_head else ""
-    return Miss(Kind.NEVER_LAUNCHED, f"node type {one.name} would take it, but its max_workers is 0{only}")
+        has = ", ".join(amount_text(name, node_type.resources.get(name, 0)) for name in short)
+        return Miss(PendingCause.TOO_SMALL, f"node type {node_type.name} has {has}")
+    if requirement.labels and not any(matches(selector, node_type.labels) for selector in requirement.labels):
+        return Miss(PendingCause.NO_SUCH_LABEL, f"node type {node_type.name} {_labels_of(requirement, node_type)}")
+    only = ", but for the head itself" if node_type.is_head else ""
+    return Miss(
+        PendingCause.NEVER_LAUNCHED, f"node type {node_type.name} would take it, but its max_workers is 0{only}"
+    )
 
 
-def _too_few(want: Wanted, one: NodeType) -> Miss:
-    has = said_amount(want.resource, one.resources[want.resource])
-    found = one.machine.slice
-    if found is not None and found.hosts > 1 and found.chips >= want.amounts[want.resource]:
-        said = (
-            f"node type {one.name} is a slice of {found.chips} chips on {found.hosts} hosts, each with {has}; a "
-            "task runs on one host"
+def _too_few(requirement: Requirement, node_type: AutoscalerNodeType) -> Miss:
+    has = amount_text(requirement.resource, node_type.resources[requirement.resource])
+    tpu_slice = node_type.machine.slice
+    if tpu_slice is not None and tpu_slice.hosts > 1 and tpu_slice.chips >= requirement.amounts[requirement.resource]:
+        sentence = (
+            f"node type {node_type.name} is a TPU slice of {tpu_slice.chips} chips on {tpu_slice.hosts} hosts, each "
+            f"with {has}; a task runs on one host"
         )
-        return Miss(Kind.OVER_SEVERAL_HOSTS, said)
-    return Miss(Kind.TOO_FEW_DEVICES, f"node type {one.name} has {has}")
+        return Miss(PendingCause.OVER_SEVERAL_HOSTS, sentence)
+    return Miss(PendingCause.TOO_FEW_DEVICES, f"node type {node_type.name} has {has}")
 
 
-def _other_type(want: Wanted, one: NodeType, known: Known) -> Miss:
-    chip = one.machine.machine.chip
-    meant = _chips(want.types, known)
-    if chip is None or not meant:
-        return Miss(Kind.NO_SUCH_ACCELERATOR, "")
-    name = one.types[-1] if one.types else chip.name
-    if chip.partition_of in {each.name for each in meant}:
-        said = f"node type {one.name} has {name}, a part of one, which is announced as that only"
-        return Miss(Kind.PART_OF_A_DEVICE, said)
-    if {each.detected_type for each in meant} & {chip.detected_type} - {None} and chip.detected_type in _types(meant):
-        return Miss(Kind.OTHER_VARIANT, f"node type {one.name} has {name}")
-    return Miss(Kind.NO_SUCH_ACCELERATOR, "")
+def _other_type(requirement: Requirement, node_type: AutoscalerNodeType, accelerators: AcceleratorTypes) -> Miss:
+    chip = node_type.machine.machine.chip
+    meant_chips = _chips(requirement.types, accelerators)
+    if chip is None or not meant_chips:
+        return Miss(PendingCause.NO_SUCH_ACCELERATOR, "")
+    name = node_type.types[-1] if node_type.types else chip.name
+    if chip.partition_of in {meant_chip.name for meant_chip in meant_chips}:
+        sentence = f"node type {node_type.name} has {name}, a partition, which is announced under this name only"
+        return Miss(PendingCause.PART_OF_A_DEVICE, sentence)
+    if {meant_chip.detected_type for meant_chip in meant_chips} & {chip.detected_type} - {
+        None
+    } and chip.detected_type in _types(meant_chips):
+        return Miss(PendingCause.OTHER_VARIANT, f"node type {node_type.name} has {name}")
+    return Miss(PendingCause.NO_SUCH_ACCELERATOR, "")
 
 
 def _types(chips: Iterable[Chip]) -> set[str | None]:
     return {chip.detected_type for chip in chips if chip.variant or chip.detected_type}
 
 
-def _chips(types: Iterable[str], known: Known) -> list[Chip]:
+def _chips(types: Iterable[str], accelerators: AcceleratorTypes) -> list[Chip]:
     return [
-        chip for chip in known.chips.values() if {chip.name, chip.variant or "", chip.detected_type or ""} & set(types)
+        chip
+        for chip in accelerators.chips.values()
+        if {chip.name, chip.variant or "", chip.detected_type or ""} & set(types)
     ]
 
 
-def _labels_of(want: Wanted, one: NodeType) -> str:
-    keys = dict.fromkeys(key for each in want.labels for key, _, _ in each)
-    has = [f"{key}={one.labels[key]}" for key in keys if key in one.labels]
-    lacks = [key for key in keys if key not in one.labels]
+def _labels_of(requirement: Requirement, node_type: AutoscalerNodeType) -> str:
+    keys = dict.fromkeys(key for selector in requirement.labels for key, _, _ in selector)
+    has = [f"{key}={node_type.labels[key]}" for key in keys if key in node_type.labels]
+    lacks = [key for key in keys if key not in node_type.labels]
     words = ([f"has {', '.join(has)}"] if has else []) + ([f"has no label {', '.join(lacks)}"] if lacks else [])
     return " and ".join(words)
 
 
-def _what_there_is(node_types: Iterable[NodeType]) -> str:
-    names = dict.fromkeys(one.types[-1] for one in node_types if one.types)
+def _types_of_file(node_types: Iterable[AutoscalerNodeType]) -> str:
+    names = dict.fromkeys(node_type.types[-1] for node_type in node_types if node_type.types)
     return f"the node types of the file have {', '.join(names)}" if names else "no node type of the file has any"

@@ -1,4 +1,4 @@
-"""What a plan costs, by the user's own price list; no price is known here, and none is guessed."""
+"""The cost of a plan, by the user's own price list; the package has no prices and guesses none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from accel_scaling.plan.cluster import NodeType
+    from accel_scaling.plan.cluster import AutoscalerNodeType
 
 PRICE, SPOT = "price_per_hour", "spot_price_per_hour"
 PRICES = Table(
@@ -36,15 +36,15 @@ class Prices:
 
     Attributes:
         on_demand: instance type -> price of an hour, in the list's own currency.
-        spot: the same on the spot market.
+        spot: the same for spot.
     """
 
     on_demand: Mapping[str, float]
     spot: Mapping[str, float]
 
-    def of(self, one: NodeType) -> float | None:
-        """Return what an hour of a node costs; None where the list does not say."""
-        return (self.spot if one.spot else self.on_demand).get(one.instance_type)
+    def of(self, node_type: AutoscalerNodeType) -> float | None:
+        """Return the price of an hour of a node; None where the list has none."""
+        return (self.spot if node_type.spot else self.on_demand).get(node_type.instance_type)
 
 
 def read_prices(path: Path) -> Prices:

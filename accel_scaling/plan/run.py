@@ -1,39 +1,39 @@
-"""A whole plan, from a cluster config and the words of the command line to the answer."""
+"""Makes a plan from a cluster config and the arguments of the command line."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.accs.types import Known
+from accel_scaling.accs.types import AcceleratorTypes
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import PlanError
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.plan import live_cluster
-from accel_scaling.plan.answer import answer
-from accel_scaling.plan.cluster import checked, cluster_of
+from accel_scaling.plan.answer import make_plan
+from accel_scaling.plan.cluster import check_workers, cluster_of
 from accel_scaling.plan.demands import Reader, check_strategy
-from accel_scaling.plan.labels import check, labels_of
-from accel_scaling.plan.model import Answer, Asked, Gang
+from accel_scaling.plan.labels import check_labels, labels_of
+from accel_scaling.plan.model import Gang, Plan, PlanRequest
 from accel_scaling.plan.scheduler_request import question_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from accel_scaling.catalog.load import Catalog
-    from accel_scaling.plan.cluster import Cluster
+    from accel_scaling.plan.cluster import AutoscalerCluster
 
 
 @dataclass(frozen=True)
-class Words:
-    """What is asked, as it is written.
+class PlanArguments:
+    """The arguments of the command line.
 
     Attributes:
         demands: tasks and actors, such as ``A100:8x16``.
-        gangs: placement groups: a strategy and its bundles each. One without bundles makes a group of all demands;
-            one without a strategy, too, by PACK.
+        gangs: placement groups, each a strategy and its bundles. One without bundles makes a group of all demands; one
+            without a strategy does so with PACK.
         labels: label selectors for every demand, ``KEY=VALUE``.
-        address: ``HOST:PORT`` of a running cluster, which is asked instead.
+        address: ``HOST:PORT`` of a running cluster, whose demands are read instead.
     """
 
     demands: Sequence[str] = ()
@@ -42,48 +42,48 @@ class Words:
     address: str | None = None
 
 
-def planned(config: dict[str, Any], catalog: Catalog, words: Words) -> tuple[Cluster, Answer]:
-    """Return the cluster and its plan; what is wrong with the words is said before Ray is imported.
+def plan_cluster(config: dict[str, Any], catalog: Catalog, arguments: PlanArguments) -> tuple[AutoscalerCluster, Plan]:
+    """Return the cluster and its plan; wrong arguments are reported before Ray is imported.
 
     Args:
-        config: the cluster config, as it is written.
-        catalog: where the promises come from.
-        words: what is asked.
+        config: the cluster config, not filled.
+        catalog: the source of the promises.
+        arguments: the command's arguments.
 
     Raises:
-        PlanError: words that mean nothing, or nobody at the address.
-        AccelScalingError: a config that cannot be filled or that Ray refuses; it names the key.
+        PlanError: the arguments are wrong, or nothing answers at the address.
+        AccelScalingError: the config cannot be filled, or Ray refuses it; the text names the key.
     """
-    if words.address is not None:
-        if words.demands or words.gangs or words.labels:
-            raise PlanError("--address takes the demands from the cluster; leave --demand, --gang and --label out")
-        live_cluster.check_address(words.address)
-    read = read_config(checked(config), catalog)
+    if arguments.address is not None:
+        if arguments.demands or arguments.gangs or arguments.labels:
+            raise PlanError("--address takes the demands from the cluster; remove --demand, --gang and --label")
+        live_cluster.check_address(arguments.address)
+    read = read_config(check_workers(config), catalog)
     filled, notes = fill_cluster(read)
-    promised = [name for one in filled["available_node_types"].values() for name in one["resources"]]
-    labels = labels_of(words.labels)
-    asked = _asked(words, Reader(Known(catalog.chips), promised, labels))
-    check(labels)
+    promised = [name for node_type in filled["available_node_types"].values() for name in node_type["resources"]]
+    labels = labels_of(arguments.labels)
+    request = _request(arguments, Reader(AcceleratorTypes(catalog.chips), promised, labels))
+    check_labels(labels)
     cluster = cluster_of(read, filled, notes)
-    if words.address is not None:
-        return cluster, answer(cluster, live_cluster.question_of(cluster, words.address))
-    return cluster, answer(cluster, question_of(cluster, asked))
+    if arguments.address is not None:
+        return cluster, make_plan(cluster, live_cluster.question_of(cluster, arguments.address))
+    return cluster, make_plan(cluster, question_of(cluster, request))
 
 
-def _asked(words: Words, reader: Reader) -> Asked:
-    gangs = [list(gang) for gang in words.gangs]
+def _request(arguments: PlanArguments, reader: Reader) -> PlanRequest:
+    gangs = [list(gang) for gang in arguments.gangs]
     of_all = [gang for gang in gangs if len(gang) < 2]
     if not of_all:
-        demands = tuple(reader.demand(text) for text in words.demands)
-        return Asked(demands, tuple(reader.gang(gang) for gang in gangs))
+        demands = tuple(reader.demand(text) for text in arguments.demands)
+        return PlanRequest(demands, tuple(reader.gang(gang) for gang in gangs))
     strategy = of_all[0][0] if of_all[0] else "PACK"
     check_strategy(strategy)
-    if not words.demands or len(of_all) > 1:
+    if not arguments.demands or len(of_all) > 1:
         raise PlanError(
             f"--gang {' '.join(of_all[-1])}".rstrip()
             + ": it has no demands of its own, and "
-            + ("there is another such --gang" if words.demands else "there is no --demand")
+            + ("there is another such --gang" if arguments.demands else "there is no --demand")
             + "; write them after the strategy, such as --gang STRICT_SPREAD A100:8x4"
         )
-    whole = Gang(strategy.upper(), tuple(reader.demand(text, bundle=True) for text in words.demands))
-    return Asked((), (whole, *(reader.gang(gang) for gang in gangs if len(gang) > 1)))
+    whole = Gang(strategy.upper(), tuple(reader.demand(text, bundle=True) for text in arguments.demands))
+    return PlanRequest((), (whole, *(reader.gang(gang) for gang in gangs if len(gang) > 1)))

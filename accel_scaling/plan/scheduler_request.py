@@ -1,4 +1,4 @@
-"""The question to Ray's scheduler: demands in its form, each with the text that a reader knows it by."""
+"""The question to Ray's scheduler: demands in its form, each with the text that the user wrote."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from accel_scaling.plan.cluster import head_node
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from accel_scaling.plan.cluster import Cluster
-    from accel_scaling.plan.model import Asked, Demand, Gang
+    from accel_scaling.plan.cluster import AutoscalerCluster
+    from accel_scaling.plan.model import Demand, Gang, PlanRequest
 
 
 @dataclass
 class Question:
-    """What is asked of the scheduler, and whose each of its requests is.
+    """The input of the scheduler, and the demand behind each of its requests.
 
     Attributes:
         types: the node types in Ray's form.
-        most: the most nodes, the head among them.
-        instances: nodes that are there or on their way.
+        most: the most nodes, with the head.
+        instances: nodes that exist or are being launched.
         requests: Ray's requests with their counts.
         gangs: Ray's placement groups.
         constraints: what `request_resources` asked for.
@@ -42,10 +42,10 @@ class Question:
     strict: dict[str, Gang] = field(default_factory=dict)
 
     def answer(self, *, types: Mapping[str, Any] | None = None, most: int | None = None) -> _ray.Scheduled:
-        """Return what Ray's scheduler answers.
+        """Return the reply of Ray's scheduler.
 
         Args:
-            types: other node types than the file's; they go with ``most``, which is None for no limit then.
+            types: node types instead of the file's; then ``most`` applies too, where None is no limit.
             most: the most nodes.
         """
         return _ray.schedule(
@@ -60,13 +60,13 @@ class Question:
         )
 
     def add(self, demand: Demand) -> None:
-        """Ask for a demand, too."""
+        """Add a demand."""
         request = _ray.resource_request(demand.resources, demand.selectors)
         self.requests.append((request, demand.count))
         self.demands.setdefault(_ray.key_of(request), demand)
 
     def add_gang(self, gang: Gang) -> None:
-        """Ask for a placement group, too."""
+        """Add a placement group."""
         name = f"{len(self.gangs)}"
         requests = []
         for bundle in gang.bundles:
@@ -76,23 +76,23 @@ class Question:
         self.keep_gang(_ray.gang_request(requests), name, gang)
 
     def keep_gang(self, in_ray: Any, name: str, gang: Gang) -> None:
-        """Ask for a placement group that is in Ray's form already.
+        """Add a placement group that is in Ray's form already.
 
         Args:
             in_ray: the group.
-            name: by which its requests tell whose they are, where the strategy is strict.
-            gang: the same for readers.
+            name: its name in its requests, where the strategy is strict.
+            gang: the same in our form.
         """
         self.gangs.append(in_ray)
         self.groups.setdefault(_ray.key_of(in_ray), gang)
         self.strict[name] = gang
 
 
-def question_of(cluster: Cluster, asked: Asked) -> Question:
-    """Return the question for a cluster that has just been started: its head is up, and nothing else."""
+def question_of(cluster: AutoscalerCluster, plan_request: PlanRequest) -> Question:
+    """Return the question for a cluster that has just been started: only its head runs."""
     question = Question(cluster.in_ray, cluster.max_workers + 1, (head_node(cluster),))
-    for demand in asked.demands:
+    for demand in plan_request.demands:
         question.add(demand)
-    for gang in asked.gangs:
+    for gang in plan_request.gangs:
         question.add_gang(gang)
     return question

@@ -1,1 +1,1 @@
-"""Node types that lie or are sold out, left alone for a while: counted, remembered, told. Needs no Ray, no cloud."""
+"""The quarantine: node types that were refused or sold out are not launched for a while. Needs no cloud SDK."""

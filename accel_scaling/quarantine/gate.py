@@ -1,8 +1,8 @@
-"""Leaves node types alone that lie or are sold out: what the autoscaler's provider asks before, and tells after.
+"""Blocks launches of quarantined node types. A provider calls `check` before a launch and reports its result after.
 
-One per process. It acts only inside the autoscaler on a cluster's head: there it remembers in a file, limits node
-types in the config that both autoscalers read again, writes to the autoscaler's log, and counts for Prometheus.
-Elsewhere (`ray up` on a laptop) it lets everything pass.
+One gate per process. It acts only inside the autoscaler on a cluster's head: there it keeps the ledger in a file,
+limits node types in the config that both autoscalers read again, writes to the autoscaler's log, and counts for
+Prometheus. Elsewhere (`ray up` on a laptop) it lets every launch pass.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from accel_scaling import _ray
 from accel_scaling.cluster.policies import QuarantinePolicy, confirmation_policy, quarantine_policy
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.quarantine import ledger, max_workers, messages, store
-from accel_scaling.quarantine.ledger import Record, Why
+from accel_scaling.quarantine.ledger import Reason, Record
 from accel_scaling.quarantine.metrics import Metrics
-from accel_scaling.quarantine.worker_counts import Census
+from accel_scaling.quarantine.worker_counts import WorkerCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Guard:
-    """Decides which launches are let through, and learns from how machines turn out."""
+class Gate:
+    """The quarantine of one cluster: it lets launches pass or blocks them, and learns from how machines turn out."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Guard:
         clock: Callable[[], float] = time.time,
         metrics: Metrics | None = None,
     ) -> None:
-        """Remember in ``state_path`` and limit node types in ``config_path``, the autoscaler's; None: do nothing.
+        """Keep the ledger in ``state_path`` and limit node types in the autoscaler's ``config_path``; None: do nothing.
 
         Raises:
             ClusterConfigError: the provider section's policies.
@@ -51,14 +51,15 @@ class Guard:
         self.policy: QuarantinePolicy = quarantine_policy(provider_config)
         self._keep = confirmation_policy(provider_config).keep_for_inspection
         self._config_path = config_path
-        self._memory = store.Memory(store.Store(state_path))
+        self._store = store.FallbackStore(store.Store(state_path))
         self._clock = clock
         self._metrics = metrics or Metrics(None)
         self._lock = threading.RLock()
-        self._census = Census()
-        self._left_alone: frozenset[str] = frozenset()
-        self._calm = False  # nothing is left alone, and the config has no limits of ours
-        self._told = ""
+        self._counts = WorkerCounts()
+        self._limited: frozenset[str] = frozenset()
+        # No quarantine, and no limit of ours in the config: then a round of the autoscaler costs one look at the file.
+        self._idle = False
+        self._last_error = ""
 
     @property
     def active(self) -> bool:
@@ -68,82 +69,83 @@ class Guard:
     # Before a launch.
 
     def check(self, node_type: str, zones: Sequence[str]) -> list[str]:
-        """Return the zones where the type may be launched now, in the order given; those on trial last.
+        """Return the zones where the node type may be launched now, in the order given; those on trial last.
 
         Raises:
-            NodeLaunchException: there is none; nothing needs to be asked of the cloud.
+            NodeLaunchException: there is none; the cloud need not be asked.
         """
         if not self.active:
             return list(zones)
         now_s = self._clock()
-        record = self._change(node_type, lambda old: ledger.at_launch(old, self.policy, zones, now_s)) or Record()
-        left = record.zones_left(zones, now_s)
-        if not left:
+        record = self._change(node_type, lambda old: ledger.before_launch(old, self.policy, zones, now_s)) or Record()
+        open_zones = record.open_zones(zones, now_s)
+        if not open_zones:
             sentence = messages.not_launched(node_type, record.active(now_s))
-            raise _ray.node_launch_exception()("left alone", sentence, None)
-        return left
+            raise _ray.node_launch_exception()("quarantined", sentence, None)
+        return open_zones
 
     @contextlib.contextmanager
     def launching(self, node_type: str, count: int) -> Iterator[None]:
-        """Count machines that are being asked for: until they are listed, or fail, they are nodes of the type."""
+        """Count machines that are being launched: until they are listed, or fail, they are nodes of the type."""
         with self._lock:
-            asking = self._census.asks(node_type, count, self._clock())
+            launch = self._counts.begin_launch(node_type, count, self._clock())
         try:
             yield
         finally:
             with self._lock:
-                self._census.asked(asking)
-            if not self._calm:
+                self._counts.end_launch(launch)
+            if not self._idle:
                 self._limit()  # a launch that failed counted its own machines until now
 
     # After it.
 
     def launched(self, node_type: str, zone: str, nodes: Collection[str]) -> None:
-        """Learn that machines came."""
+        """Report machines that the cloud gave."""
         if not self.active or not nodes:
             return
         with self._lock:
-            self._census.came(node_type, nodes, self._memory.read().judged, self._clock())
+            self._counts.add(node_type, nodes, self._store.read().judged, self._clock())
         self._metrics.launched(node_type, zone, len(nodes))
         self._change(node_type, lambda old: ledger.launched(old, zone))
 
     def failed(self, node_type: str, zone: str, code: str, message: str, *, sold_out: bool) -> None:
-        """Learn that a launch failed; only ``sold_out`` has the zone left alone."""
+        """Report a launch that failed; the zone is quarantined only where it is ``sold_out``."""
         if not self.active:
             return
         self._metrics.failed(node_type, zone, code)
         if sold_out:
             now_s = self._clock()
-            self._change(node_type, lambda old: ledger.sold_out(old, self.policy, zone, Why(code, message), now_s))
+            self._change(node_type, lambda old: ledger.sold_out(old, self.policy, zone, Reason(code, message), now_s))
 
     def confirmed(self, node_id: str, node_type: str, zone: str, verdict: str) -> None:
-        """Learn that a machine holds what was promised, and joins."""
+        """Report a machine that holds what was promised, and joins."""
         if not self.active:
             return
         with self._lock:
-            asked_s = self._census.judged(node_id)
+            launch_s = self._counts.mark_checked(node_id)
         judged = (node_id, ledger.CONFIRMED)
         if self._change(node_type, lambda old: ledger.confirmed(old, zone), judged):
-            self._metrics.judged(node_type, zone, verdict, None if asked_s is None else self._clock() - asked_s)
+            self._metrics.checked(node_type, zone, verdict, None if launch_s is None else self._clock() - launch_s)
 
     def refused(self, node_id: str, node_type: str, zone: str, verdict: str, message: str) -> None:
-        """Learn that a machine does not hold what was promised; each machine counts once, however often it starts."""
+        """Report a machine that was refused; each machine counts once, however often it starts."""
         if not self.active:
             return
         with self._lock:
-            self._census.judged(node_id)
-        now_s, why = self._clock(), Why(verdict, message)
-        if self._change(node_type, lambda old: ledger.refused(old, self.policy, zone, why, now_s), (node_id, verdict)):
-            self._metrics.judged(node_type, zone, verdict, None)
+            self._counts.mark_checked(node_id)
+        now_s, reason = self._clock(), Reason(verdict, message)
+        judged = (node_id, verdict)
+        if self._change(node_type, lambda old: ledger.refused(old, self.policy, zone, reason, now_s), judged):
+            self._metrics.checked(node_type, zone, verdict, None)
 
     def gone(self, node_id: str) -> None:
-        """Learn that a machine was terminated."""
+        """Report a machine that was terminated."""
         with self._lock:
-            self._census.gone(node_id)
+            self._counts.remove(node_id)
         self._limit()
 
     def keeps(self, node_id: str, sentence: str) -> bool:
-        """Say whether this refused machine is to be kept for inspection: the first one, where the file says so."""
+        """Return whether to keep this refused machine for inspection: the first one, where the cluster file says so."""
         if not (self._keep and self.active):
             return False
         kept: dict[str, str] = {}
@@ -152,98 +154,94 @@ class Guard:
             kept.update(old.kept or {node_id: sentence})
             return replace(old, kept=dict(kept))
 
-        self._memory.change(keep)
+        self._store.change(keep)
         return node_id in kept
 
     def hidden(self) -> Collection[str]:
-        """Return the machines that are kept and no part of the cluster any more; `ray down` finds them all the same."""
-        return self._memory.read().kept if self._keep and self.active else ()
+        """Return the machines that are kept and no longer part of the cluster; `ray down` finds them all the same."""
+        return self._store.read().kept if self._keep and self.active else ()
 
     # Between launches.
 
     def listed(self, nodes: Callable[[], Mapping[str, str]]) -> None:
-        """Learn which workers there are, node -> node type; called before each round of the autoscaler."""
+        """Report the workers that the cloud lists, node -> node type; called before each round of the autoscaler."""
         if not self.active:
             return
         with self._lock:
-            self._census.listed(nodes(), self._clock())
-        if self._calm and not _quarantined(self._memory.read()):
+            self._counts.update(nodes(), self._clock())
+        if self._idle and not self._store.read().has_quarantines:
             return  # most clusters, most of the time
         self._limit()
 
     def _change(
         self, node_type: str, change: Callable[[Record], Record], judged: tuple[str, str] | None = None
     ) -> Record | None:
-        """Change what is remembered of a type, say what is new, and return it.
+        """Change the record of a node type, log its new quarantines, and return it.
 
         Args:
-            node_type: the type.
+            node_type: the node type.
             change: from its record to the new one.
-            judged: the machine and the word that this is about; None is returned where that is no news.
+            judged: the machine and the verdict's word that cause the change; None is returned where they are not news.
         """
-        seen: list[Ledger] = []
+        ledgers: list[Ledger] = []
 
-        def of_type(old: Ledger) -> Ledger:
-            seen.append(old)
+        def change_record(old: Ledger) -> Ledger:
+            ledgers.append(old)
             if judged and not old.is_news(*judged):
                 return old
             new = old.with_record(node_type, change(old.record(node_type)))
             return new.with_judged(*judged) if judged else new
 
-        record = self._memory.change(of_type).record(node_type)
-        if judged and not seen[-1].is_news(*judged):
+        record = self._store.change(change_record).record(node_type)
+        if judged and not ledgers[-1].is_news(*judged):
             return None
-        before = seen[-1].record(node_type).quarantines
-        new = [one for one in record.quarantines if one not in before]
-        for one in new:
-            logger.error("%s", messages.begun(node_type, one))
-        if new and record.left_alone(self._clock()):  # not each zone: this is what a task waits for
+        before = ledgers[-1].record(node_type).quarantines
+        new = [quarantine for quarantine in record.quarantines if quarantine not in before]
+        for quarantine in new:
+            logger.error("%s", messages.begun(node_type, quarantine))
+        if new and record.quarantined(self._clock()):  # not for each zone: this is what a task waits for
             _ray.tell_drivers(messages.begun(node_type, new[-1]))
         if record.quarantines != before:
             self._limit()
         return record
 
     def _limit(self) -> None:
-        """Limit the node types that are left alone to the workers that they have."""
+        """Limit the node types that are quarantined to the workers that they have."""
         if self._config_path is None:
             return
         with self._lock:
             now_s = self._clock()
-            known = self._memory.read()
-            limited = ((name, self._most(name, record, now_s)) for name, record in known.types.items())
-            most = {name: count for name, count in limited if count is not None}
-            self._metrics.left_alone(known, now_s)
-            for name in self._left_alone - most.keys():
+            current = self._store.read()
+            limits = {name: self._max_workers(name, record, now_s) for name, record in current.types.items()}
+            limits_set = {name: limit for name, limit in limits.items() if limit is not None}
+            self._metrics.quarantined(current, now_s)
+            for name in self._limited - limits_set.keys():
                 logger.info("%s", messages.ended(name))
-            self._left_alone = frozenset(most)
-            self._calm = self._write(self._config_path, most) and not _quarantined(known)
+            self._limited = frozenset(limits_set)
+            self._idle = self._write(self._config_path, limits_set) and not current.has_quarantines
 
-    def _most(self, node_type: str, record: Record, now_s: float) -> int | None:
-        """Return the most workers that a type may have now; None for as many as its file says."""
-        if record.left_alone(now_s):
-            return self._census.workers(node_type)
+    def _max_workers(self, node_type: str, record: Record, now_s: float) -> int | None:
+        """Return the most workers that a node type may have now; None for as many as the cluster file says."""
+        if record.quarantined(now_s):
+            return self._counts.workers(node_type)
         if record.on_trial(now_s):
-            return self._census.workers(node_type) + (0 if self._census.judging(node_type) else 1)
+            return self._counts.workers(node_type) + (0 if self._counts.has_unchecked(node_type) else 1)
         return None
 
-    def _write(self, path: Path, most: Mapping[str, int]) -> bool:
+    def _write(self, path: Path, limits: Mapping[str, int]) -> bool:
         try:
-            max_workers.apply(path, most)
+            max_workers.apply(path, limits)
         except (OSError, ClusterConfigError) as error:
-            if str(error) != self._told:  # once in a row: this is tried every few seconds
-                self._told = str(error)
+            if str(error) != self._last_error:  # once in a row: this is tried every few seconds
+                self._last_error = str(error)
                 logger.error("node types could not be limited in %s: %s", path, error)  # noqa: TRY400
             return False
-        self._told = ""
+        self._last_error = ""
         return True
 
 
-def _quarantined(known: Ledger) -> bool:
-    return any(record.quarantines for record in known.types.values())
-
-
-def guard_of(provider_config: Mapping[str, Any]) -> Guard:
-    """Return the guard of this process for a provider section; it acts where this is an autoscaler."""
+def gate_of(provider_config: Mapping[str, Any]) -> Gate:
+    """Return the gate of this process for a provider section; it acts where the process is an autoscaler."""
     path = _ray.autoscaler_config_path()
     metrics = Metrics(_ray.autoscaler_metrics_registry()) if path else Metrics(None)
-    return Guard(provider_config, path, store.default_path(), metrics=metrics)
+    return Gate(provider_config, path, store.default_path(), metrics=metrics)

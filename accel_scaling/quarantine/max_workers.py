@@ -1,7 +1,7 @@
-"""How a node type is taken out of scheduling: its `max_workers` in the head's config becomes its number of nodes.
+"""Takes a node type out of scheduling: sets its `max_workers` in the head's config to its number of workers.
 
-Both autoscalers read that file again before each round; v2 has no other way to be told that a type cannot be had, and
-never tries another type by itself.
+Both autoscalers read that file again before each round. v2 cannot be told in any other way that a node type cannot be
+launched, and it does not try another node type by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-# Under `provider`, where Ray's schema lets keys be: what the file said before. It goes when `ray up` writes a new file.
+# The key with the values from before, under `provider`: Ray's schema allows unknown keys only there. It disappears
+# when `ray up` writes a new file.
 ORIGINALS = "accel_scaling_limits"
 _KEYS = ("max_workers", "min_workers")
 
@@ -40,13 +41,13 @@ def limited(config: dict[str, Any], limits: Mapping[str, int]) -> dict[str, Any]
             node_type.update(before[name])
         if name not in limits:
             continue
-        own = {key: node_type[key] for key in _KEYS if key in node_type}
-        most = min(limits[name], own.get("max_workers", config.get("max_workers", 0)))
-        if most == own.get("max_workers"):
+        values = {key: node_type[key] for key in _KEYS if key in node_type}
+        most = min(limits[name], values.get("max_workers", config.get("max_workers", 0)))
+        if most == values.get("max_workers"):
             continue
-        originals[name] = own
+        originals[name] = values
         node_type["max_workers"] = most
-        if own.get("min_workers", 0) > most:
+        if values.get("min_workers", 0) > most:
             node_type["min_workers"] = most
     provider = {key: value for key, value in config["provider"].items() if key != ORIGINALS}
     if originals:
@@ -59,7 +60,7 @@ def apply(path: Path, limits: Mapping[str, int]) -> None:
 
     Raises:
         OSError: the file cannot be read or written.
-        ClusterConfigError: it is no cluster config, just now.
+        ClusterConfigError: it is not a cluster config at this moment.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -68,9 +69,10 @@ def apply(path: Path, limits: Mapping[str, int]) -> None:
         config = yaml.safe_load(text)
         new = limited(config, limits)
     except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ClusterConfigError(f"it is no cluster config ({' '.join(str(error).split())})") from error
+        raise ClusterConfigError(f"it is not a cluster config ({' '.join(str(error).split())})") from error
     if new == config:
         return
+    # In the same folder, so that the replacement is one step of the file system.
     written = path.with_name(f".{path.name}.accel-scaling")
     descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, path.stat().st_mode & 0o777)
     try:

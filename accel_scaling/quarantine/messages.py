@@ -1,11 +1,11 @@
-"""Quarantine in words: what the log, `ray status` and `accel-scaling status` say."""
+"""The quarantine's sentences, for the autoscaler's log, `ray status` and `accel-scaling status`."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from accel_scaling.quarantine.ledger import EVERY_ZONE, Kind
+from accel_scaling.quarantine.ledger import EVERY_ZONE, Cause
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 PAGE = "docs/quarantine.md"
 _VERDICT = "see the verdict {} in docs/verdicts.md"
 
-# A reason like a verdict's word, and none of `accel-scaling confirm`: the check has not come to one.
+# A reason for a refusal beside the verdicts of `accel-scaling confirm`: the boot check did not reach a verdict.
 NO_VERDICT = "NoVerdict"
 
 
-def where(quarantine: Quarantine) -> str:
-    """Return ``in us-west-2a``, or ``everywhere``."""
-    return "everywhere" if quarantine.zone in (EVERY_ZONE, "") else f"in {quarantine.zone}"
+def zone_text(quarantine: Quarantine) -> str:
+    """Return ``in us-west-2a``, or ``in all zones``."""
+    return "in all zones" if quarantine.zone in (EVERY_ZONE, "") else f"in {quarantine.zone}"
 
 
-def why(quarantine: Quarantine) -> str:
-    """Return the reason with its kind, e.g. ``refused: DriverMissing``."""
-    return f"{quarantine.kind.value}: {quarantine.reason}"
+def reason_text(quarantine: Quarantine) -> str:
+    """Return the cause and the reason, e.g. ``refused: DriverMissing``."""
+    return f"{quarantine.cause.value}: {quarantine.reason}"
 
 
-def until(quarantine: Quarantine) -> str:
+def end_text(quarantine: Quarantine) -> str:
     """Return the end as UTC, as the autoscaler's log writes times on cloud machines."""
     return time.strftime("%H:%M:%S UTC", time.gmtime(quarantine.until_s))
 
@@ -38,25 +38,26 @@ def begun(node_type: str, quarantine: Quarantine) -> str:
     """Return the sentence for the log and the drivers when a quarantine begins."""
     minutes = (quarantine.until_s - quarantine.since_s) / 60
     return (
-        f"node type {node_type} is left alone {where(quarantine)} for {minutes:g} min, until {until(quarantine)}"
-        f" ({why(quarantine)}: {quarantine.message}); `accel-scaling status` on the head shows it"
+        f"node type {node_type} is quarantined {zone_text(quarantine)} for {minutes:g} min, until"
+        f" {end_text(quarantine)} ({reason_text(quarantine)}: {quarantine.message}); run `accel-scaling status` on the"
+        " head to see it"
     )
 
 
 def ended(node_type: str) -> str:
     """Return the sentence for the log when a node type may be launched as before."""
-    return f"node type {node_type} may be launched again everywhere"
+    return f"node type {node_type} is no longer quarantined: it may be launched again"
 
 
 def not_launched(node_type: str, active: Sequence[Quarantine]) -> str:
-    """Return why nothing is launched now, for `ray status`."""
-    parts = (f"{why(one)} {where(one)} until {until(one)}" for one in active)
-    return f"{node_type} is left alone ({'; '.join(parts)}); `accel-scaling status --clear {node_type}` ends that"
+    """Return the reason why a node type is not launched now, for `ray status`."""
+    parts = (f"{reason_text(item)} {zone_text(item)} until {end_text(item)}" for item in active)
+    return f"{node_type} is quarantined ({'; '.join(parts)}); `accel-scaling status --clear {node_type}` ends that"
 
 
 def advice(quarantine: Quarantine) -> str:
-    """Return what a person can do about it."""
-    if quarantine.kind is Kind.SOLD_OUT:
-        return "add zones, a reservation, or another node type that serves the same tasks"
+    """Return what the user can do about a quarantine."""
+    if quarantine.cause is Cause.SOLD_OUT:
+        return "add zones, a reservation, or another node type that can run the same tasks"
     page = f"see {NO_VERDICT} in {PAGE}" if quarantine.reason == NO_VERDICT else _VERDICT.format(quarantine.reason)
-    return f"{page}; it is tried again by itself after that time"
+    return f"{page}; after that time the autoscaler tries it again"

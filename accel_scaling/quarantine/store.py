@@ -1,4 +1,4 @@
-"""The ledger's file on the head: read and changed under a lock, written whole or not at all."""
+"""The ledger's file on the head: its format, read and changed under a lock, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import contextlib
 import fcntl
 import json
 import logging
+import math
 import os
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.quarantine.ledger import Ledger
-from accel_scaling.quarantine.ledger_format import NewerVersionError, ledger_from, to_json
+from accel_scaling.quarantine.ledger import Boot, Cause, Ledger, Quarantine, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 STATE_FILE = ".accel_scaling/quarantine.json"  # under the home of the account that runs the head's autoscaler
+VERSION = 1
+
+_LAST_S = 253_402_300_799.0  # the end of the year 9999, the last that can be written as a date
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +33,15 @@ class StateError(AccelScalingError):
 
 
 class BrokenStateError(StateError):
-    """The state file is none of ours, or torn."""
+    """The state file is not one of accel-scaling, or is torn."""
+
+
+class NewerVersionError(ValueError):
+    """The state file is of a newer version of this package."""
 
 
 def default_path() -> Path:
-    """Return where the head of a cluster remembers."""
+    """Return the path of the state file on a cluster's head."""
     return Path.home() / STATE_FILE
 
 
@@ -41,14 +49,14 @@ class Store:
     """The ledger in a file, shared by the autoscaler and ``accel-scaling status``."""
 
     def __init__(self, path: Path) -> None:
-        """Nothing is written before the first change."""
+        """Use the file at ``path``; nothing is written before the first change."""
         self._path = path
 
     def read(self) -> Ledger:
         """Return the ledger; an empty one where there is no file. The file stays as it is.
 
         Raises:
-            BrokenStateError: it is none of ours.
+            BrokenStateError: it is not a state file of accel-scaling.
             StateError: it cannot be read, or a newer version wrote it.
         """
         try:
@@ -59,23 +67,23 @@ class Store:
             raise StateError(f"{self._path} cannot be read ({error.strerror})") from error
         except NewerVersionError as error:
             raise StateError(
-                f"{self._path} is of a newer accel-scaling ({error}): use that version, or move the file away"
+                f"{self._path} was written by a newer accel-scaling ({error}): use that version, or move the file away"
             ) from error
         except (ValueError, RecursionError) as error:
             raise BrokenStateError(
-                f"{self._path} is no state file of accel-scaling ({error}); the autoscaler puts it aside at the next"
-                " change and counts anew"
+                f"{self._path} is not a state file of accel-scaling ({error}); at its next change the autoscaler"
+                " renames it and starts with an empty one"
             ) from error
 
     def change(self, change: Callable[[Ledger], Ledger]) -> Ledger:
-        """Apply ``change`` to the ledger, write it, and return it. A broken file is put aside, not lost.
+        """Apply ``change`` to the ledger, write it, and return it. A broken file is renamed, not lost.
 
         Raises:
             StateError: the file cannot be read or written, or a newer version wrote it.
         """
         try:
             with self._locked():
-                before = self._read_or_put_aside()
+                before = self._read_or_rename()
                 after = change(before)
                 if after != before:
                     new = self._path.with_name(self._path.name + ".new")
@@ -85,18 +93,19 @@ class Store:
         except OSError as error:
             raise StateError(f"{self._path} cannot be written ({error.strerror})") from error
 
-    def _read_or_put_aside(self) -> Ledger:
+    def _read_or_rename(self) -> Ledger:
         try:
             return self.read()
         except BrokenStateError as error:
-            aside = self._path.with_name(f"{self._path.name}.broken-{int(time.time())}")
-            self._path.replace(aside)
-            logger.error("%s: it is kept as %s", error, aside)  # noqa: TRY400 - a traceback says no more
+            renamed = self._path.with_name(f"{self._path.name}.broken-{int(time.time())}")
+            self._path.replace(renamed)
+            logger.error("%s: it is kept as %s", error, renamed)  # noqa: TRY400 - a traceback says no more
             return Ledger()
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        # A file of its own: the state file is replaced at each write, and a lock on the old one would lock nothing.
         descriptor = os.open(self._path.with_name(self._path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -105,41 +114,139 @@ class Store:
             os.close(descriptor)
 
 
-class Memory:
-    """The ledger for a process that must go on whatever becomes of its disk: what cannot be written is remembered."""
+class FallbackStore:
+    """The ledger for a process that goes on when its disk fails: what cannot be written is kept in memory."""
 
     def __init__(self, store: Store) -> None:
         """Read and change ``store`` while that is possible."""
         self._store = store
         self._lock = threading.RLock()
         self._unwritten: Ledger | None = None
-        self._told = ""
+        self._last_error = ""
 
     def read(self) -> Ledger:
-        """Return the ledger; what is only remembered here goes before the file."""
+        """Return the ledger: the one in memory, where it could not be written, or else the file's."""
         if self._unwritten is not None:
             return self._unwritten
         try:
             return self._store.read()
         except StateError as error:
-            self._tell(error)
+            self._log(error)
             return Ledger()
 
     def change(self, change: Callable[[Ledger], Ledger]) -> Ledger:
-        """Apply ``change`` and return the ledger; once the disk takes it again, all of it is written."""
+        """Apply ``change`` and return the ledger; once the disk accepts it again, all of it is written."""
         with self._lock:
             unwritten = self._unwritten
             try:
                 after = self._store.change(change if unwritten is None else lambda _: change(unwritten))
             except StateError as error:
-                self._tell(error)
+                self._log(error)
                 after = self._unwritten = change(self.read())
             else:
-                self._unwritten, self._told = None, ""
+                self._unwritten, self._last_error = None, ""
             return after
 
-    def _tell(self, error: StateError) -> None:
-        """Log it, once in a row: this is asked every few seconds."""
-        if str(error) != self._told:
-            self._told = str(error)
-            logger.error("%s; this process remembers by itself", error)
+    def _log(self, error: StateError) -> None:
+        """Log an error, once in a row: the autoscaler comes here every few seconds."""
+        if str(error) != self._last_error:
+            self._last_error = str(error)
+            logger.error("%s; this process keeps the quarantines in memory", error)
+
+
+def to_json(ledger: Ledger) -> dict[str, Any]:
+    """Return the content of the state file."""
+    return {
+        "version": VERSION,
+        "kept": dict(ledger.kept),
+        "types": {
+            name: {
+                "zones": list(record.zones),
+                "boots": [asdict(boot) for boot in record.boots],
+                "quarantines": [_quarantine_to_json(quarantine) for quarantine in record.quarantines],
+            }
+            for name, record in ledger.types.items()
+        },
+        "judged": dict(ledger.judged),
+    }
+
+
+def _quarantine_to_json(quarantine: Quarantine) -> dict[str, Any]:
+    content = asdict(quarantine)
+    del content["cause"]
+    return {**content, "kind": quarantine.cause.value}
+
+
+def ledger_from(content: Any) -> Ledger:
+    """Return the ledger of a state file's content. Each value is checked, as people edit the file by hand.
+
+    Raises:
+        NewerVersionError: a newer version wrote it.
+        ValueError: it is not a state file; the text names the place.
+    """
+    version = _checked(content, dict, "the file").get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise NewerVersionError(f"version {version}")
+    if version != VERSION:
+        raise ValueError(f"version {version!r}")
+    types = _checked(content.get("types"), dict, "types")
+    return Ledger(
+        {name: _record(record, name) for name, record in types.items()},
+        _texts(content.get("kept"), "kept"),
+        _texts(content.get("judged", {}), "judged"),  # files of the first version had none
+    )
+
+
+def _record(content: Any, name: str) -> Record:
+    _checked(content, dict, name)
+    zones, boots, quarantines = (
+        _checked(content.get(key), list, f"{name}.{key}") for key in ("zones", "boots", "quarantines")
+    )
+    return Record(
+        tuple(_checked(zone, str, f"{name}.zones") for zone in zones),
+        tuple(Boot(**_strings(boot, ("zone", "verdict"), f"{name}.boots")) for boot in boots),
+        tuple(_quarantine(quarantine, f"{name}.quarantines") for quarantine in quarantines),
+    )
+
+
+def _quarantine(content: Any, path: str) -> Quarantine:
+    words = _strings(content, ("zone", "kind", "reason", "message"), path)
+    times = content.get("times")
+    if type(times) is not int or times < 1:
+        raise ValueError(f"{path}.times is {times!r}")
+    return Quarantine(
+        words["zone"],
+        Cause(words["kind"]),
+        words["reason"],
+        words["message"],
+        _time(content, "since_s", path),
+        _time(content, "until_s", path),
+        times,
+    )
+
+
+def _time(content: Mapping[str, Any], key: str, path: str) -> float:
+    value = content.get(key)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LAST_S or math.isnan(value):
+        raise ValueError(f"{path}.{key} is {value!r}")
+    return float(value)
+
+
+def _strings(content: Any, keys: tuple[str, ...], path: str) -> dict[str, str]:
+    _checked(content, dict, path)
+    return {key: _checked(content.get(key), str, f"{path}.{key}") for key in keys}
+
+
+def _texts(content: Any, path: str) -> dict[str, str]:
+    return {key: _checked(value, str, path) for key, value in _checked(content, dict, path).items()}
+
+
+def _checked(value: Any, expected: type, path: str) -> Any:
+    """Return the value, of which ``path`` is the place in the file.
+
+    Raises:
+        ValueError: it is not of the expected type.
+    """
+    if not isinstance(value, expected):
+        raise ValueError(f"{path} is {value!r:.40}")  # noqa: TRY004 - of the file, not of our code
+    return value

@@ -1,4 +1,4 @@
-"""How many workers of each type there are: listed, being asked for, and not judged yet. The guard has the lock."""
+"""Counts workers per node type: running, launching, and not checked yet. Callers hold the gate's lock."""
 
 from __future__ import annotations
 
@@ -13,97 +13,99 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Asking:
-    """One launch: of which type, when it was asked for, and how many have not come yet."""
+class PendingLaunch:
+    """One launch under way: its node type, when it began, and how many machines have not come yet."""
 
     node_type: str
-    asked_s: float
+    since_s: float
     count: int
 
 
-class _Young(NamedTuple):
-    """A machine that came and is not judged yet."""
+class _UncheckedWorker(NamedTuple):
+    """A machine that came and has no verdict yet."""
 
     node_type: str
-    asked_s: float
+    launch_s: float
     came_s: float
 
 
-class Census:
-    """Counts one cluster's workers."""
+class WorkerCounts:
+    """The workers of one cluster, as the cloud lists them and as launches report them."""
 
     def __init__(self) -> None:
-        self._listed: dict[str, str] = {}  # node -> type
-        self._young: dict[str, _Young] = {}
-        self._asked: list[Asking] = []
-        # Nodes that were listed while their type was being launched, before the launch named them: both are one.
+        self._listed: dict[str, str] = {}  # node -> node type
+        self._unchecked: dict[str, _UncheckedWorker] = {}
+        self._pending: list[PendingLaunch] = []
+        # Nodes that the cloud listed while their node type was being launched, before the launch named them: such a
+        # node is also one of the launch's count, and must not be counted twice.
         self._unnamed: dict[str, str] = {}
         self._thread = threading.local()
 
-    def asks(self, node_type: str, count: int, now_s: float) -> Asking:
+    def begin_launch(self, node_type: str, count: int, now_s: float) -> PendingLaunch:
         """Begin a launch in this thread."""
-        asking = Asking(node_type, now_s, count)
-        self._asked.append(asking)
-        self._thread.asking = asking
-        return asking
+        launch = PendingLaunch(node_type, now_s, count)
+        self._pending.append(launch)
+        self._thread.launch = launch
+        return launch
 
-    def asked(self, asking: Asking) -> None:
-        """End a launch: what has not come does not come."""
-        self._asked.remove(asking)
-        self._thread.asking = None
-        if not self._in_flight(asking.node_type):
-            self._unnamed = {node: one for node, one in self._unnamed.items() if one != asking.node_type}
+    def end_launch(self, launch: PendingLaunch) -> None:
+        """End a launch: machines that have not come will not come."""
+        self._pending.remove(launch)
+        self._thread.launch = None
+        if not self._in_flight(launch.node_type):
+            self._unnamed = {node: name for node, name in self._unnamed.items() if name != launch.node_type}
 
-    def came(self, node_type: str, nodes: Collection[str], judged: Collection[str], now_s: float) -> None:
-        """Learn the names of new machines; the launch of this thread brought them.
+    def add(self, node_type: str, nodes: Collection[str], judged: Collection[str], now_s: float) -> None:
+        """Add new machines, from the launch of this thread.
 
         Args:
-            node_type: theirs.
+            node_type: their node type.
             nodes: their names.
-            judged: machines that were judged; a machine may be, before the call that made it returns.
+            judged: machines that have a verdict; a machine may have one before the call that launched it returns.
             now_s: the time.
         """
-        asking: Asking | None = getattr(self._thread, "asking", None)
-        asked_s = asking.asked_s if asking else now_s
-        if asking:
-            asking.count -= len(nodes)
+        launch: PendingLaunch | None = getattr(self._thread, "launch", None)
+        launch_s = launch.since_s if launch else now_s
+        if launch:
+            launch.count -= len(nodes)
         for node in nodes:
             self._unnamed.pop(node, None)
             self._listed[node] = node_type
             if node not in judged:
-                self._young[node] = _Young(node_type, asked_s, now_s)
+                self._unchecked[node] = _UncheckedWorker(node_type, launch_s, now_s)
 
-    def judged(self, node: str) -> float | None:
-        """Learn that a machine was judged; return when it was asked for, None where that is not known."""
-        young = self._young.pop(node, None)
-        return young.asked_s if young else None
+    def mark_checked(self, node: str) -> float | None:
+        """Mark a machine as one with a verdict; return when its launch began, None where that is not known."""
+        worker = self._unchecked.pop(node, None)
+        return worker.launch_s if worker else None
 
-    def gone(self, node: str) -> None:
-        """Learn that a machine was terminated."""
-        for nodes in (self._listed, self._young, self._unnamed):
+    def remove(self, node: str) -> None:
+        """Remove a machine that was terminated."""
+        for nodes in (self._listed, self._unchecked, self._unnamed):
             nodes.pop(node, None)
 
-    def listed(self, nodes: Mapping[str, str], now_s: float) -> None:
-        """Learn what the cloud lists, node -> node type; a machine that has just come may not be among them yet."""
-        asked = {asking.node_type for asking in self._asked}
-        new = {node: one for node, one in nodes.items() if node not in self._listed and one in asked}
-        self._unnamed = {node: one for node, one in (self._unnamed | new).items() if node in nodes}
-        self._young = {
-            node: young
-            for node, young in self._young.items()
-            if node in nodes or now_s - young.came_s < timeouts.LISTED_AFTER_S
+    def update(self, nodes: Mapping[str, str], now_s: float) -> None:
+        """Take over what the cloud lists, node -> node type; a machine that has just come may be missing there."""
+        launching = {launch.node_type for launch in self._pending}
+        new = {node: name for node, name in nodes.items() if node not in self._listed and name in launching}
+        self._unnamed = {node: name for node, name in (self._unnamed | new).items() if node in nodes}
+        self._unchecked = {
+            node: worker
+            for node, worker in self._unchecked.items()
+            if node in nodes or now_s - worker.came_s < timeouts.LISTED_AFTER_S
         }
-        self._listed = {**nodes, **{node: young.node_type for node, young in self._young.items()}}
+        self._listed = {**nodes, **{node: worker.node_type for node, worker in self._unchecked.items()}}
 
     def workers(self, node_type: str) -> int:
-        """Return how many there are of a type, with those that are being asked for."""
-        here = sum(one == node_type for one in self._listed.values())
-        unnamed = sum(one == node_type for one in self._unnamed.values())
-        return here + max(self._in_flight(node_type) - unnamed, 0)
+        """Return the number of running and launching workers of a node type."""
+        running = sum(name == node_type for name in self._listed.values())
+        unnamed = sum(name == node_type for name in self._unnamed.values())
+        return running + max(self._in_flight(node_type) - unnamed, 0)
 
-    def judging(self, node_type: str) -> bool:
-        """Say whether a machine of this type is being asked for or waits for its verdict."""
-        return bool(self._in_flight(node_type)) or any(one.node_type == node_type for one in self._young.values())
+    def has_unchecked(self, node_type: str) -> bool:
+        """Return whether a machine of this node type is being launched or waits for its verdict."""
+        waiting = any(worker.node_type == node_type for worker in self._unchecked.values())
+        return waiting or bool(self._in_flight(node_type))
 
     def _in_flight(self, node_type: str) -> int:
-        return sum(asking.count for asking in self._asked if asking.node_type == node_type)
+        return sum(launch.count for launch in self._pending if launch.node_type == node_type)

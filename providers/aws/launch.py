@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from accel_scaling.providers.base.zone_launch import Launch
-    from accel_scaling.quarantine.gate import Guard
+    from accel_scaling.quarantine.gate import Gate
 
     CreateNode = Callable[[dict[str, Any], dict[str, str], int], dict[str, Any]]
 
@@ -29,7 +29,7 @@ class MachineLaunch:
         self,
         create: CreateNode,
         zone_of_subnet: Mapping[str, str],
-        gate: Guard,
+        gate: Gate,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Launch with Ray's provider.

@@ -53,7 +53,7 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
         return _carrying(error)
     for note in notes:
         _ray.cli_logger().warning("{}", note)
-    node_commands.wire(filled, str(bundled))
+    node_commands.add_boot_check(filled, str(bundled))
     return filled
 
 

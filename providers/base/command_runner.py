@@ -9,6 +9,7 @@ import click
 
 from accel_scaling import _ray
 from accel_scaling.boot import node_commands
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 from accel_scaling.providers.base import tpu_slice_start
 from accel_scaling.quarantine.messages import NO_VERDICT
 
@@ -30,7 +31,7 @@ class NodeRefusedError(click.ClickException):
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
         self.cmd = "ray start"
-        self.returncode = node_commands.EXIT_REFUSED
+        self.returncode = EXIT_NOT_CONFIRMED
         self.stderr = sentence
 
 
@@ -68,7 +69,7 @@ class RefusingCommandRunner:
             NodeRefusedError: it was a start command, and the machine is given up: its verdict does not let it join,
                 or there is none; or host 0 of a slice did not join.
         """
-        starts = bool(cmd) and node_commands.is_confirmed_start(str(cmd))
+        starts = bool(cmd) and node_commands.has_boot_check(str(cmd))
         try:
             if starts and len(_ray.hosts_of(self._runner)) > 1:
                 output = tpu_slice_start.start(self._runner, str(cmd), self._host_zero_seen, *args, **kwargs)

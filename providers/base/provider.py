@@ -6,10 +6,11 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
+from accel_scaling.boot.verdicts import holds_promise
 from accel_scaling.providers.base import node_types
 from accel_scaling.providers.base.command_runner import RefusingCommandRunner
 from accel_scaling.providers.base.tpu_slice_start import Rounds, wait_until_seen
-from accel_scaling.quarantine.gate import Guard, guard_of
+from accel_scaling.quarantine.gate import Gate, gate_of
 from accel_scaling.quarantine.messages import NO_VERDICT
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class GuardedProvider:
         raise NotImplementedError
 
     def _guard_with(self, provider_config: Mapping[str, Any]) -> None:
-        self.guard: Guard = guard_of(provider_config)
+        self.guard: Gate = gate_of(provider_config)
         node_types.publish(_ray.autoscaler_config_path())
         self._rounds = Rounds()
 
@@ -92,7 +93,7 @@ class GuardedProvider:
         if _ray.is_head(tags):
             return
         node_type, zone = _ray.node_type_of(tags), self.zone_of(node_id)
-        if word in ("Confirmed", "MoreThanPromised"):
+        if holds_promise(word):
             self.guard.confirmed(node_id, node_type, zone, word)
         else:  # it may join with less; but its type is no better for that
             logger.error("node %s of type %s joins with what it has: %s: %s", node_id, node_type, word, sentence)

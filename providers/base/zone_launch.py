@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from accel_scaling.catalog.launch_errors import Failure
-    from accel_scaling.quarantine.gate import Guard
+    from accel_scaling.quarantine.gate import Gate
 
     # Asks for so many machines in a zone; returns those that exist there now, and why they are fewer.
     TryZone = Callable[[str, int], tuple[list[str], Failure | None]]
@@ -85,7 +85,7 @@ def over_zones(
     return Launch(launch.made, None if len(launch.nodes) >= count else last, launch.zones, launch.failures)
 
 
-def gated(gate: Guard, workers: Workers, zones: Sequence[str], launch: Callable[[list[str]], Launch]) -> Launch:
+def gated(gate: Gate, workers: Workers, zones: Sequence[str], launch: Callable[[list[str]], Launch]) -> Launch:
     """Launch workers in the zones where their node type is not in quarantine, and report the result.
 
     Args:

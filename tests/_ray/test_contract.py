@@ -16,7 +16,7 @@ import pytest
 
 from accel_scaling import _ray
 from accel_scaling.clouds import known_clouds
-from accel_scaling.families import neuron as our_neuron
+from accel_scaling.families.built_in import neuron as our_neuron
 from accel_scaling.fill import promise
 from accel_scaling.fill.defaults import DEFAULT_MAX_WORKERS, NEEDED_BY_RAY, ray_defaults, with_defaults
 
@@ -107,7 +107,7 @@ def test_ray_announces_every_neuron_device_as_one_accelerator_type():
     from ray._private.accelerators import NeuronAcceleratorManager
 
     assert NeuronAcceleratorManager.get_current_node_accelerator_type() == our_neuron.RAY_TYPE, (
-        "Ray's name for Neuron cores changed: families/neuron.py RAY_TYPE and accelerators.yaml have the old one"
+        "Ray's name for Neuron cores changed: built_in/neuron RAY_TYPE and accelerators.yaml have the old one"
     )
 
 
@@ -152,14 +152,11 @@ def test_rays_defaults_for_aws_are_where_we_look_and_complete_an_external_file()
 
 
 def test_every_start_command_of_rays_defaults_is_one_that_we_wire():
-    from accel_scaling.boot.node_commands import confirmed, is_confirmed_start
+    from accel_scaling.boot.node_commands import has_boot_check, with_boot_check
 
     for key in ("head_start_ray_commands", "worker_start_ray_commands"):
-        wired = [
-            command
-            for command in map(confirmed, ray_defaults(known_clouds()["aws"])[key])
-            if is_confirmed_start(command)
-        ]
+        commands = map(with_boot_check, ray_defaults(known_clouds()["aws"])[key])
+        wired = [command for command in commands if has_boot_check(command)]
         assert len(wired) == 1, (
             f"{key} of Ray's defaults starts Ray {len(wired)} times: boot/node_commands.py expects once"
         )

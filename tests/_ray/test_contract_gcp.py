@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from accel_scaling import _ray
-from accel_scaling.providers.gcp import checks, launch_batches
+from accel_scaling.providers.gcp import checks, launch
 
 
 def test_rays_gcp_provider_makes_its_clients_in_one_overridable_place():
@@ -103,7 +103,7 @@ def test_the_size_of_a_batch_comes_from_the_environment():
     source = inspect.getsource(constants)
     for name in ("AUTOSCALER_MAX_LAUNCH_BATCH", "AUTOSCALER_MAX_CONCURRENT_LAUNCHES"):
         assert f'env_integer("{name}"' in source.replace("\n    ", "")
-        assert name in launch_batches._EXPORT
+        assert name in launch._EXPORT
 
 
 def test_v2_counts_nodes_that_came_before_it_fails_those_that_did_not():

@@ -19,7 +19,7 @@ from accel_scaling.errors import PlanError
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
 from accel_scaling.fill.fill import fill
 from accel_scaling.plan import caveats, demands
-from accel_scaling.plan.labels import check, selector
+from accel_scaling.plan.labels import check_labels, selector
 from accel_scaling.plan.live_cluster import question_of
 from tests.support.plan import aws, cluster
 
@@ -100,7 +100,7 @@ def test_ray_says_what_is_wrong_with_a_label_selector() -> None:
     assert _ray.label_selector_error({"zone": "in(a,b)"}) is None
     assert "Invalid label selector value" in (_ray.label_selector_error({"zone": "!!a"}) or "")
     with pytest.raises(PlanError, match=r"^--label zone=!!a: Invalid label selector value"):
-        check({"zone": "!!a"})
+        check_labels({"zone": "!!a"})
 
 
 def test_rounds_and_launches_at_once_are_rays() -> None:
@@ -128,9 +128,10 @@ def test_what_is_pending_on_a_running_cluster_is_planned_as_ray_reports_it() -> 
         if sum(count for _, count in state.requests) == len(waiting) and state.gangs:
             break
     assert state.node_types == {"head": 1}, "Ray marks its head otherwise"
-    from accel_scaling.plan.answer import answer
 
-    found = answer(one, question_of(one, address))
+    from accel_scaling.plan.answer import make_plan
+
+    found = make_plan(one, question_of(one, address))
     assert found.launch == {"t4": 3, "a10g": 3}
     uses = {row.node_type: sorted(row.uses) for row in found.rows}
     assert uses == {"t4": [("T4:4", 3)], "a10g": [("A10G:1", 2), ("A10G:1+CPU:2", 1)], "head": []}

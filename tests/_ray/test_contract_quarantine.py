@@ -1,4 +1,4 @@
-"""What we take for granted of Ray where node types are left alone: one test per assumption, each saying who breaks."""
+"""What we take for granted of Ray of the quarantine: one test per assumption, each saying who breaks."""
 
 from __future__ import annotations
 
@@ -78,13 +78,13 @@ def test_a_line_for_the_drivers_is_one_that_ray_repeats_on_their_terminals(
     if version == "v2":
         event_logger.get_event_logger(Event.SourceType.AUTOSCALER, str(tmp_path))
     with caplog.at_level(logging.INFO):
-        _ray.tell_drivers("node type p4d\nis left alone")
+        _ray.tell_drivers("node type p4d\nis quarantined")
     if version == "v2":
         (file,) = (tmp_path / "events").glob("*")
         written = file.read_text()
     else:
         written = f"INFO x.py:1 -- {caplog.records[-1].getMessage()}"
-    assert list(filter_autoscaler_events([written]))[-1] == "node type p4d is left alone", (
+    assert list(filter_autoscaler_events([written]))[-1] == "node type p4d is quarantined", (
         "Ray shows other lines of the autoscaler's log to drivers: _ray.tell_drivers is not heard"
     )
 
@@ -116,7 +116,7 @@ def test_a_limited_config_is_one_that_both_autoscalers_take(tmp_path: Path) -> N
     reader.refresh_cached_autoscaling_config()
     t4 = reader.get_cached_autoscaling_config().get_node_type_configs()["t4"]
     assert (t4.min_worker_nodes, t4.max_worker_nodes) == (0, 0), (
-        "v2 does not read max_workers again before each round: a type that is left alone is launched all the same"
+        "v2 does not read max_workers again before each round: a type that is quarantined is launched all the same"
     )
     max_workers.apply(path, {})
     assert yaml.safe_load(path.read_text()) == config

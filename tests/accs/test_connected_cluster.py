@@ -40,7 +40,7 @@ V4 = {"CPU": 240, "TPU": 4, "accelerator_type:TPU-V4": 1, "TPU-v4-16-head": 1}
     ],
 )
 def test_the_one_family_is_meant(promises: list[dict[str, float]], resource: str) -> None:
-    assert families_of(promises, CHIPS).the_one(1) == resource
+    assert families_of(promises, CHIPS).only_resource(1) == resource
 
 
 @pytest.mark.parametrize(
@@ -53,15 +53,15 @@ def test_the_one_family_is_meant(promises: list[dict[str, float]], resource: str
 )
 def test_several_families_are_named(promises: list[dict[str, float]], named: str) -> None:
     with pytest.raises(AskingError) as refused:
-        families_of(promises, CHIPS).the_one(0.5)
-    assert f"num_accs=0.5 may mean several families of accelerators in this cluster: {named}; name an" in str(
+        families_of(promises, CHIPS).only_resource(0.5)
+    assert f"num_accs=0.5 can mean several families of accelerators in this cluster: {named}; name an" in str(
         refused.value
     )
 
 
 def test_none_is_a_sentence_that_says_what_to_do() -> None:
     with pytest.raises(AskingError, match="this cluster has no accelerator, and none of its node types has one; add"):
-        families_of([HEAD], CHIPS).the_one(1)
+        families_of([HEAD], CHIPS).only_resource(1)
 
 
 def config(**types: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def config(**types: Any) -> dict[str, Any]:
     }
 
 
-def test_the_provider_tells_what_may_be_launched_whatever_is_left_alone_just_now() -> None:
+def test_the_provider_tells_what_may_be_launched_whatever_is_quarantined_just_now() -> None:
     own = config(
         t4={"resources": T4, "max_workers": 2}, trn={"resources": TRN2}, v4={"resources": V4, "max_workers": 0}
     )
@@ -88,13 +88,13 @@ def test_it_is_written_by_the_autoscaler_alone_and_read_back(monkeypatch: pytest
     monkeypatch.setattr(_ray, "nodes_resources", lambda: [HEAD])
     node_types.publish(None)
     assert store == {}
-    assert connected_cluster.knows_preferences(), "a cluster that we did not launch may know them"
+    assert connected_cluster.supports_preferences(), "a cluster that we did not launch may know them"
     path = tmp_path / "ray_bootstrap_config.yaml"
     path.write_text(yaml.safe_dump(config(trn={"resources": TRN2})))
     node_types.publish(path)
     assert json.loads(store[connected_cluster.KEY])["autoscaler"] == "v1"
-    assert not connected_cluster.knows_preferences()
-    assert connected_cluster.families_here(CHIPS).the_one(1) == "neuron_cores"
+    assert not connected_cluster.supports_preferences()
+    assert connected_cluster.families_here(CHIPS).only_resource(1) == "neuron_cores"
 
 
 def test_a_store_that_does_not_answer_stops_no_autoscaler(

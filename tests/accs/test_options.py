@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 import accel_scaling as acc
 from accel_scaling import _ray, accelerators
-from accel_scaling.accs.request import Asked, ray_options
-from accel_scaling.accs.types import Known
+from accel_scaling.accs.request import AccRequest, ray_options
+from accel_scaling.accs.types import AcceleratorTypes
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.model import Chip
 from accel_scaling.errors import AccelScalingError, AskingError
 
-KNOWN = Known(shipped_catalog().chips)
+KNOWN = AcceleratorTypes(shipped_catalog().chips)
 CONSTANTS = {name: value for name, value in vars(accelerators).items() if name.isupper() or name.startswith("AMD_")}
 
 
@@ -47,11 +47,11 @@ def test_the_resource_is_that_of_the_types_family(asked: dict[str, Any], options
 
 
 def test_a_type_in_another_case_is_never_guessed_where_two_are_meant() -> None:
-    known = Known({name: Chip(name, "nvidia", "GPU", name) for name in ("T4g", "T4G", "T5")})
+    known = AcceleratorTypes({name: Chip(name, "nvidia", "GPU", name) for name in ("T4g", "T4G", "T5")})
     assert [known.spelt(name) for name in ("t5", "T4g", "t4g", "T6")] == ["T5", "T4g", "t4g", "T6"]
-    with pytest.raises(AskingError, match=r"'t4g'; what you mean is T4G or T4g$"):
+    with pytest.raises(AskingError, match=r"'t4g'; did you mean T4G or T4g\?$"):
         known.resource_of(["t4g"])
-    with pytest.raises(AskingError, match=r"'a100'; what you mean is A100$"):
+    with pytest.raises(AskingError, match=r"'a100'; did you mean A100\?$"):
         acc.options(num_accs=1, accelerator_type="a100")
 
 
@@ -92,31 +92,31 @@ def test_each_choice_is_asked_by_the_label_that_a_node_with_it_is_promised() -> 
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"num_accs": 1.5, "accelerator_type": "T4"}, "above 1 Ray takes whole numbers only; ask for 1 or 2"),
+        ({"num_accs": 1.5, "accelerator_type": "T4"}, "above 1, Ray accepts whole numbers only; ask for 1 or 2"),
         ({"num_accs": 0.5, "accelerator_type": "Trainium2"}, "a neuron core is not shared between tasks; ask for 1"),
-        ({"num_accs": 0.5, "accelerator_type": "TPU-V4"}, "a task takes one of 1, 2, 4, 8 of the TPU chips of a host"),
-        ({"num_accs": 3, "accelerator_type": "TPU-V4"}, "a task takes one of 1, 2, 4, 8 of the TPU chips of a host"),
+        ({"num_accs": 0.5, "accelerator_type": "TPU-V4"}, "a task can have 1, 2, 4, 8 of the TPU chips of a host"),
+        ({"num_accs": 3, "accelerator_type": "TPU-V4"}, "a task can have 1, 2, 4, 8 of the TPU chips of a host"),
         ({"num_accs": 0.5, "accelerator_type": "Intel-GAUDI"}, "a HPU is not shared between tasks"),
-        ({"num_accs": -1, "accelerator_type": "T4"}, "num_accs=-1 is less than none"),
-        ({"num_accs": float("nan"), "accelerator_type": "T4"}, "num_accs=nan is no number of accelerators"),
-        ({"num_accs": True, "accelerator_type": "T4"}, "num_accs=True is no number of accelerators"),
-        ({"num_accs": "1", "accelerator_type": "T4"}, "num_accs='1' is no number of accelerators"),
-        ({"num_accs": 1, "accelerator_type": 4}, "accelerator_type=4 is no accelerator type"),
-        ({"num_accs": 1, "accelerator_type": ""}, "accelerator_type='' is no accelerator type"),
-        ({"num_accs": 1, "accelerator_type": ["T4", None]}, "is no accelerator type; name one, or a list of them"),
+        ({"num_accs": -1, "accelerator_type": "T4"}, "num_accs=-1 is negative"),
+        ({"num_accs": float("nan"), "accelerator_type": "T4"}, "num_accs=nan is not a number of accelerators"),
+        ({"num_accs": True, "accelerator_type": "T4"}, "num_accs=True is not a number of accelerators"),
+        ({"num_accs": "1", "accelerator_type": "T4"}, "num_accs='1' is not a number of accelerators"),
+        ({"num_accs": 1, "accelerator_type": 4}, "accelerator_type=4 is not an accelerator type"),
+        ({"num_accs": 1, "accelerator_type": ""}, "accelerator_type='' is not an accelerator type"),
+        ({"num_accs": 1, "accelerator_type": ["T4", None]}, "is not an accelerator type; name one, or a list of them"),
         ({"accelerator_type": "A100-80"}, "no node announces accelerator_type 'A100-80'; nearest: A100-80G"),
-        ({"accelerator_type": "nvidia-tesla-t4"}, "'nvidia-tesla-t4'; what you mean is T4"),
-        ({"accelerator_type": "NVIDIA A100-SXM4-80GB"}, "what you mean is A100-80G"),
+        ({"accelerator_type": "nvidia-tesla-t4"}, "'nvidia-tesla-t4'; did you mean T4?"),
+        ({"accelerator_type": "NVIDIA A100-SXM4-80GB"}, "did you mean A100-80G?"),
         ({"accelerator_type": acc.APPLE_SILICON}, "no node announces accelerator_type 'Apple-Silicon'"),
         ({"accelerator_type": ["T4", "Trainium2"]}, "T4 as GPU and Trainium2 as neuron_cores; list types of one"),
-        ({"num_accs": 1, "num_gpus": 1, "accelerator_type": "T4"}, "num_accs and num_gpus both say"),
+        ({"num_accs": 1, "num_gpus": 1, "accelerator_type": "T4"}, "num_accs and num_gpus both set"),
         (
             {"num_accs": 1, "resources": {"TPU": 1}, "accelerator_type": "TPU-V4"},
-            "num_accs and resources={'TPU': ...} both say how many accelerators; leave one out",
+            "num_accs and resources={'TPU': ...} both set the number of accelerators; remove one of them",
         ),
         (
             {"accelerator_type": ["T4", "L4"], "fallback_strategy": [{"label_selector": {"a": "b"}}]},
-            "becomes Ray's fallback_strategy, and you give one, too",
+            "becomes Ray's fallback_strategy, and you also give one",
         ),
         (
             {"accelerator_type": ["T4", "L4"], "label_selector": {"ray.io/accelerator-type": "H100"}},
@@ -135,9 +135,9 @@ def test_what_cannot_be_is_refused_in_a_sentence_where_it_is_written(asked: dict
 
 def test_without_a_type_options_need_a_cluster_and_remote_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_ray, "is_connected", lambda: False)
-    with pytest.raises(AskingError, match=r"known after ray\.init\(\) only; call it before, or name an"):
+    with pytest.raises(AskingError, match=r"known only after ray\.init\(\); call it first, or name an"):
         acc.options(num_accs=1)
-    with pytest.raises(AskingError, match=r"known after ray\.init\(\) only"):
+    with pytest.raises(AskingError, match=r"known only after ray\.init\(\)"):
         acc.bundle(1)
 
     @acc.remote(num_accs=1)
@@ -147,9 +147,9 @@ def test_without_a_type_options_need_a_cluster_and_remote_does_not(monkeypatch: 
     assert (later.__name__, later.__doc__) == ("later", "Say nothing.")
     with pytest.raises(TypeError, match=r"later is remote: call later\.remote\(\.\.\.\)"):
         later()
-    with pytest.raises(AskingError, match="above 1 Ray takes whole numbers only"):
+    with pytest.raises(AskingError, match="above 1, Ray accepts whole numbers only"):
         later.options(num_accs=1.5)
-    with pytest.raises(AskingError, match="is no number of accelerators"):
+    with pytest.raises(AskingError, match="is not a number of accelerators"):
         acc.remote(num_accs="many")
 
 
@@ -159,7 +159,7 @@ def test_a_bundle_holds_resources_only() -> None:
     assert acc.bundle(CPU=1) == {"CPU": 1}
     with pytest.raises(AskingError, match="takes one accelerator_type, not a list"):
         acc.bundle(1, ["H100", "T4"])  # type: ignore[arg-type]
-    with pytest.raises(AskingError, match="num_accs and GPU both say"):
+    with pytest.raises(AskingError, match="num_accs and GPU both set"):
         acc.bundle(1, "H100", GPU=1)
     with pytest.raises(AskingError, match="a neuron core is not shared"):
         acc.bundle(0.5, "Trainium2")
@@ -200,10 +200,10 @@ def test_whatever_is_accepted_is_what_ray_accepts(num_accs: float | None, types:
 
 def test_what_was_decided_in_one_cluster_does_not_travel_into_another() -> None:
     late = acc.remote(num_accs=1)(int)
-    late._worker = late._made = object()
+    late._worker = late._remote = object()
     copied = pickle.loads(pickle.dumps(late))
-    assert (copied._worker, copied._made) == (None, None)
-    assert late._made is not None
+    assert (copied._worker, copied._remote) == (None, None)
+    assert late._remote is not None
 
 
 def test_nothing_of_ray_is_imported_before_it_is_needed() -> None:
@@ -220,5 +220,5 @@ def test_nothing_of_ray_is_imported_before_it_is_needed() -> None:
 def test_the_request_is_pure() -> None:
     others = {"resources": {"mine": 1}, "label_selector": {"a": "b"}}
     before = json.dumps(others)
-    ray_options(Asked(1, ("Trainium2", "Trainium")), "neuron_cores", others, KNOWN)
+    ray_options(AccRequest(1, ("Trainium2", "Trainium")), "neuron_cores", others, KNOWN)
     assert json.dumps(others) == before

@@ -121,7 +121,7 @@ def test_the_next_choice_is_taken_where_the_first_is_not_to_be_had(untyped: Any)
 
 def test_v1_of_the_autoscaler_is_told_apart(monkeypatch: pytest.MonkeyPatch, untyped: Any) -> None:
     monkeypatch.setattr(_ray, "kv_get", {connected_cluster.KEY: '{"autoscaler": "v1", "node_types": {}}'}.get)
-    with pytest.raises(AskingError, match="this cluster's autoscaler is v1, which knows no order of preference"):
+    with pytest.raises(AskingError, match="this cluster's autoscaler is v1, which has no order of preference"):
         untyped.options(accelerator_type=["H100", "T4"]).remote()
     assert untyped.options(accelerator_type="T4").remote() is not None
 
@@ -132,7 +132,7 @@ def test_what_the_cluster_can_launch_counts_as_what_it_has(monkeypatch: pytest.M
     with pytest.raises(AskingError) as refused:
         untyped.remote()
     assert str(refused.value) == (
-        "num_accs=1 may mean several families of accelerators in this cluster: neuron_cores (Trainium2), GPU (T4); "
+        "num_accs=1 can mean several families of accelerators in this cluster: neuron_cores (Trainium2), GPU (T4); "
         "name an accelerator_type"
     )
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from accel_scaling.boot import node_commands, start_hook
-from accel_scaling.boot.admission import CONFIRM_ONLY, JOIN, ON_MISMATCH, joining_with
+from accel_scaling.boot.admission import CONFIRM_ONLY, JOIN, ON_MISMATCH, admitted_resources
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.promise_input import VARIABLE
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.detect.model import Found
 from accel_scaling.fill.promise import promise_for
@@ -51,7 +52,7 @@ def test_it_is_refused_where_the_file_says_nothing(boot: Any, monkeypatch: pytes
     boot("p4d.24xlarge", "fewer")
     with pytest.raises(SystemExit) as refusal:
         start("p4d.24xlarge", monkeypatch, joins=False)
-    assert refusal.value.code == node_commands.EXIT_REFUSED
+    assert refusal.value.code == EXIT_NOT_CONFIRMED
     assert verdict()["joins"] is False
 
 
@@ -69,7 +70,7 @@ def seen(family: str, resource: str, units: int, *types: str) -> Found:
 
 
 def joins_with(promised: dict[str, float], *found: Found) -> dict[str, float] | None:
-    return joining_with(compare(promised, found), {ON_MISMATCH: JOIN})
+    return admitted_resources(compare(promised, found), {ON_MISMATCH: JOIN})
 
 
 SEVEN = seen("nvidia", "GPU", 7, "A100", "A100-40G")
@@ -107,10 +108,10 @@ def test_the_cluster_files_word_reaches_the_start_commands() -> None:
         "provider": {"confirmation": {"on_mismatch": "join"}},
         "worker_start_ray_commands": ["ray stop", "ray start --address=x"],
     }
-    node_commands.wire(config, "/bundle")
+    node_commands.add_boot_check(config, "/bundle")
     assert config["worker_start_ray_commands"][0] == "ray stop"
     assert config["worker_start_ray_commands"][1].startswith(f"export {ON_MISMATCH}={JOIN}; ")
-    assert node_commands.is_confirmed_start(config["worker_start_ray_commands"][1])
+    assert node_commands.has_boot_check(config["worker_start_ray_commands"][1])
 
 
 def test_a_host_that_is_only_to_be_confirmed_says_so_and_does_not_start_ray(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.boot import bundle
-from accel_scaling.boot.plugin_bundle import plug_in_files
+from accel_scaling.boot.bundle import plug_in_files
 from accel_scaling.testing.hosts import image, image_site
 from tests.support.plugins import (
     EXAMPLE,

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.boot import bundle, node_commands
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 
 SCRIPT = Path(bundle.__file__).with_name("before_ray_start.sh")
 SHELLS = [["sh", "-eu"], ["bash", "--noprofile", "--norc"], ["bash", "-eu"]]
@@ -34,7 +35,7 @@ def source(node, shell: list[str], then: str, **environment: str) -> subprocess.
     home, programs = node
     # Read by `.` from a variable: the path has no say in what is tested.
     return subprocess.run(
-        [*shell, "-c", f'. "$SCRIPT" || exit {node_commands.EXIT_REFUSED}; {then}'],
+        [*shell, "-c", f'. "$SCRIPT" || exit {EXIT_NOT_CONFIRMED}; {then}'],
         env={"HOME": str(home), "PATH": f"{programs}:/usr/bin:/bin", "SCRIPT": str(SCRIPT), **environment},
         capture_output=True,
         text=True,
@@ -117,6 +118,7 @@ import json, sys
 from types import SimpleNamespace
 from accel_scaling import timeouts
 from accel_scaling.boot import start_hook
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 timeouts.DRIVER_READY_S = 0.0  # tests/boot/test_wait_for_driver.py has the wait
 ray_params = SimpleNamespace(labels={"mine": "stays"})
 start_hook.run(ray_params, False)
@@ -154,7 +156,7 @@ def test_a_node_that_holds_its_promise_joins_with_a_label_that_says_so(boot):
 )
 def test_a_node_that_lies_never_joins_and_leaves_its_verdict_as_data(boot, fault, word):
     done = run_hook(boot("p4d.24xlarge", fault), A100S)
-    assert (done.returncode, done.stdout) == (node_commands.EXIT_REFUSED, ""), done.stderr
+    assert (done.returncode, done.stdout) == (EXIT_NOT_CONFIRMED, ""), done.stderr
     left = verdict()
     assert left["verdict"] == word
     assert left["promised"] == A100S
@@ -181,7 +183,7 @@ def test_ray_start_itself_ends_with_three_and_leaves_no_session_where_the_node_l
         text=True,
         check=False,
     )
-    assert done.returncode == node_commands.EXIT_REFUSED, done.stderr
+    assert done.returncode == EXIT_NOT_CONFIRMED, done.stderr
     assert verdict()["verdict"] == "FewerThanPromised"
     assert not (tmp_path / "ray").exists()
 
@@ -190,10 +192,10 @@ def test_the_wired_start_command_stops_where_the_bundle_did_not_arrive(tmp_path)
     home = tmp_path / "bare"
     home.mkdir()
     done = subprocess.run(
-        [shutil.which("bash"), "-c", node_commands.confirmed("echo ray start")],
+        [shutil.which("bash"), "-c", node_commands.with_boot_check("echo ray start")],
         env={"HOME": str(home), "PATH": os.defpath},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (node_commands.EXIT_REFUSED, "")
+    assert (done.returncode, done.stdout) == (EXIT_NOT_CONFIRMED, "")

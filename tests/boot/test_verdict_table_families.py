@@ -9,8 +9,7 @@ import pytest
 
 from accel_scaling import timeouts
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.verdict import Verdict
-from accel_scaling.boot.verdicts import VerdictWord
+from accel_scaling.boot.verdicts import Verdict, VerdictWord
 from accel_scaling.families.built_in import apple
 from accel_scaling.families.inventory import detect
 from accel_scaling.families.registry import built_in

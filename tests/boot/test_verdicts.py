@@ -10,7 +10,7 @@ import pytest
 from accel_scaling import timeouts
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.expected_devices import claims_of
-from accel_scaling.boot.verdict import VerdictWord
+from accel_scaling.boot.verdicts import VerdictWord
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.model import Chip
 from accel_scaling.families.inventory import detect

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from accel_scaling import timeouts
-from accel_scaling.boot.verdict import Verdict, VerdictWord
-from accel_scaling.boot.wait_for_driver import settled_verdict
+from accel_scaling.boot.verdicts import Verdict, VerdictWord
+from accel_scaling.boot.wait_for_driver import wait_for_verdict
 from accel_scaling.families.inventory import uptime_s
 
 
@@ -38,7 +38,7 @@ def settle(*words: VerdictWord, up_s: float | None = LONG_S, **how: float) -> tu
     def up() -> float | None:
         return None if up_s is None else up_s + clock.now_s
 
-    verdict = settled_verdict(judge, clock, clock.sleep, up_s=up, **how)
+    verdict = wait_for_verdict(judge, clock, clock.sleep, up_s=up, **how)
     return verdict.word, clock.now_s
 
 

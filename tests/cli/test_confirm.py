@@ -7,7 +7,7 @@ import json
 import pytest
 
 from accel_scaling import timeouts
-from accel_scaling.boot.promise_input import parse_expected, promised_from_environment
+from accel_scaling.boot.promise_input import parse_promise, promise_from_environment
 from accel_scaling.boot.verdicts import WORDS
 from accel_scaling.cli.main import main
 from accel_scaling.detect.model import DriverState, Found
@@ -125,15 +125,15 @@ def test_the_help_names_every_verdict_with_its_exit_code(capsys):
 )
 def test_what_is_no_promise_is_one_clear_error(boot, text, words):
     with pytest.raises(AccelScalingError, match="--expect") as raised:
-        parse_expected(text, "--expect")
+        parse_promise(text, "--expect")
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_a_broken_promise_of_rays_names_the_variable():
     with pytest.raises(AccelScalingError, match="RAY_OVERRIDE_RESOURCES is not JSON"):
-        promised_from_environment({"RAY_OVERRIDE_RESOURCES": "{"})
-    assert promised_from_environment({}) is None
+        promise_from_environment({"RAY_OVERRIDE_RESOURCES": "{"})
+    assert promise_from_environment({}) is None
 
 
 def test_it_imports_neither_ray_nor_a_cloud_sdk(boot):

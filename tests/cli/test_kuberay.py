@@ -52,7 +52,7 @@ def test_fill_writes_the_bytes_as_they_were(file: Path, capsys: pytest.CaptureFi
 
 def test_check_is_silent_but_for_a_count_where_all_is_well(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kuberay", "check", str(file)]) == 0
-    assert capsys.readouterr().out == "ok: 2 groups, nothing contradicts itself\n"
+    assert capsys.readouterr().out == "ok: 2 groups, no contradictions\n"
 
 
 def test_check_reads_each_file_and_ends_with_2(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +61,7 @@ def test_check_reads_each_file_and_ends_with_2(file: Path, capsys: pytest.Captur
     assert main(["kuberay", "check", "b.yaml", str(file), "c.yaml"]) == 2
     assert capsys.readouterr().out.splitlines() == [
         "b.yaml:1: has no RayCluster, RayJob, RayService of ray.io; it has ConfigMap in line 1",
-        "c.yaml:15: RayCluster demo, group workers: GPU: 1 is promised, and the container's limits have no device for it",  # noqa: E501 - as it is printed
+        "c.yaml:15: RayCluster demo, group workers: GPU: 1 is promised, but the container's limits have no device for it",  # noqa: E501 - as it is printed
     ]
 
 
@@ -72,7 +72,7 @@ def test_check_reads_each_file_and_ends_with_2(file: Path, capsys: pytest.Captur
         ("", "ray.yaml:1: has no RayCluster, RayJob, RayService of ray.io; it has nothing"),
         ("- a\n- b\n", "ray.yaml:1: has no RayCluster, RayJob, RayService of ray.io; it has no kind in line 1"),
         ("just text", "ray.yaml:1: has no RayCluster, RayJob, RayService of ray.io; it has no kind in line 1"),
-        ("a: [1\nb: 2\n", "ray.yaml:2: is no YAML: "),
+        ("a: [1\nb: 2\n", "ray.yaml:2: is not YAML: "),
         ("metadata:\n  {{- if .Values.name }}\n  name: a\n", "render the chart first (`helm template`)"),
         (
             "apiVersion: ray.io/v1\nkind: RayCluster\nmetadata: {name: a}\nspec:\n  headGroupSpec:\n",

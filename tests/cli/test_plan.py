@@ -36,10 +36,11 @@ def test_people_get_a_table_of_nodes_what_they_are_for_and_what_stays_pending(pl
     assert out == (
         "to launch  instance type  nodes  for\n"
         "t4         g4dn.xlarge        2  T4x2\n\n"
-        "already there  instance type  nodes  for\n"
-        "head           m5.large           1  CPU:1\n\n"
+        "existing  instance type  nodes  for\n"
+        "head      m5.large           1  CPU:1\n\n"
         "stays pending\n"
-        "  H100:8: asks accelerator_type:H100, GPU 8; the node types of the file have T4, A10G; p5.48xlarge would\n"
+        "  H100:8: asks accelerator_type:H100, GPU 8; the node types of the file have T4, A10G; "
+        "p5.48xlarge would take it\n"
     )
 
 
@@ -84,13 +85,13 @@ def prices_fixture(tmp_path: Path) -> Path:
 def test_costs_are_of_the_users_own_list_and_what_it_lacks_is_said_never_0(plan: Any, prices: Path) -> None:
     _, out, _ = plan("--demand", "T4x2", "A10G", "--prices", str(prices))
     assert "t4         g4dn.xlarge        2     1.00  T4x2\n" in out
-    assert "in all 2.35 an hour, what is there already among it, by your price list\n" in out
+    assert "total: 2.35 an hour with the existing nodes, by your price list\n" in out
     told = json.loads(plan("--demand", "T4x2", "A10G", "--prices", str(prices), "--json")[1])
     assert (told["cost_per_hour"], told["without_price"]) == (2.35, [])
     prices.write_text(PRICES.replace("g5.xlarge", "g6.xlarge"), encoding="utf-8")
     _, out, _ = plan("--demand", "T4x2", "A10G", "--prices", str(prices))
     assert "a10g       g5.xlarge          1  no price  A10G\n" in out
-    assert "and what your price list has no price for: g5.xlarge\n" in out
+    assert "without what your price list lacks: g5.xlarge\n" in out
     told = json.loads(plan("--demand", "T4x2", "A10G", "--prices", str(prices), "--json")[1])
     assert (told["cost_per_hour"], told["without_price"]) == (None, ["g5.xlarge"])
 

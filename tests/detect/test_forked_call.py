@@ -18,7 +18,7 @@ from accel_scaling import timeouts
 from accel_scaling.boot import node_commands, start_hook
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.promise_input import VARIABLE
-from accel_scaling.boot.verdicts import VerdictWord
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, VerdictWord
 from accel_scaling.detect import forked_call
 from accel_scaling.families.built_in.nvidia.nvml import LIBRARY
 from accel_scaling.families.inventory import detect
@@ -72,7 +72,7 @@ def test_a_broken_library_is_a_verdict_on_the_machine_and_a_node_with_it_leaves_
     monkeypatch.setenv(VARIABLE, json.dumps(PROMISE))
     with pytest.raises(SystemExit) as refusal:
         start_hook.run(SimpleNamespace(labels={}), head=False)
-    assert refusal.value.code == node_commands.EXIT_REFUSED
+    assert refusal.value.code == EXIT_NOT_CONFIRMED
     left = json.loads((Path.home() / node_commands.VERDICT_FILE).read_text())
     assert (left["verdict"], left["joins"]) == (word.value, False)
 
@@ -134,10 +134,12 @@ def test_a_check_that_fails_itself_is_a_verdict_and_its_machine_never_joins(
     monkeypatch.setenv("ACCEL_SCALING_ON_MISMATCH", "join")
     with pytest.raises(SystemExit) as refusal:
         start_hook.run(SimpleNamespace(labels={}), head=False)
-    assert refusal.value.code == node_commands.EXIT_REFUSED
+    assert refusal.value.code == EXIT_NOT_CONFIRMED
     left = json.loads((Path.home() / node_commands.VERDICT_FILE).read_text())
     assert (left["verdict"], left["joins"], left["promised"]) == ("Unhealthy", False, PROMISE)
-    assert "the check itself failed (RecursionError: maximum recursion depth exceeded in a driver" in left["message"]
+    assert (
+        "the boot check itself failed (RecursionError: maximum recursion depth exceeded in a driver" in left["message"]
+    )
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 

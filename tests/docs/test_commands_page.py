@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from accel_scaling.boot.verdict import Verdict, VerdictWord
+from accel_scaling.boot.verdicts import Verdict, VerdictWord
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.tpu_slices import slice_of_type
 from accel_scaling.cli import main as cli

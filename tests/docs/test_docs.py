@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from accel_scaling.boot.verdict import VerdictWord
+from accel_scaling.boot.verdicts import VerdictWord
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cli.main import COMMANDS, main
 from accel_scaling.clouds import known_clouds

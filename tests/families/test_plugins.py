@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.verdict import VerdictWord
+from accel_scaling.boot.verdicts import VerdictWord
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cluster.docker import run_options
 from accel_scaling.errors import UnknownInstanceTypeError

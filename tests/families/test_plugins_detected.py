@@ -9,7 +9,7 @@ import pytest
 
 from accel_scaling import timeouts
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.verdict import VerdictWord
+from accel_scaling.boot.verdicts import VerdictWord
 from accel_scaling.detect.model import DriverState
 from accel_scaling.errors import RehearsalError
 from accel_scaling.families import families
@@ -35,7 +35,7 @@ TABLE = [
     (16, "", 16, VerdictWord.CONFIRMED, "16 on the PCI bus"),
     (4, "", 2, VerdictWord.MORE_THAN_PROMISED, "the 2 FERRUM not promised will not be used"),
     (1, "no-device", 1, VerdictWord.NO_DEVICE, "0 on the PCI bus, 0 seen by a driver"),
-    (4, "no-device", 4, VerdictWord.NO_DEVICE, "check the node type's instance type"),
+    (4, "no-device", 4, VerdictWord.NO_DEVICE, "check the node type's machine type"),
     (1, "no-driver", 1, VerdictWord.DRIVER_MISSING, "the ferrum driver is not loaded (no /dev/ferrum0, ...)"),
     (4, "no-driver", 4, VerdictWord.DRIVER_MISSING, "use an image that has it"),
     (4, "fewer", 4, VerdictWord.FEWER_THAN_PROMISED, "1 FERRUM missing"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.verdict import VerdictWord
+from accel_scaling.boot.verdicts import VerdictWord
 from accel_scaling.detect.model import DriverState
 from accel_scaling.errors import RehearsalError
 from accel_scaling.families.inventory import detect, survey
@@ -79,7 +79,7 @@ def test_another_generation_and_another_size_of_slice_are_another_type(tpu_host)
     tpu_host("v4-8")
     verdict = compare(promise(4, "TPU-V4", "v4-16"), detect())
     assert verdict.word is VerdictWord.OTHER_TYPE
-    assert "promised a host of a v4-16; the metadata server says that it is one of a v4-8" in verdict.message
+    assert "promised a host of a v4-16; the metadata server says that it is a host of a v4-8" in verdict.message
 
 
 def test_the_bus_tells_v2_from_v3_though_they_have_one_pci_id(tpu_host):

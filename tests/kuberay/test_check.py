@@ -25,7 +25,7 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
         (
             {"selector": f"{SPOT}, karpenter.sh/capacity-type: on-demand"},
             20,
-            "it selects cloud.google.com/gke-spot: true and karpenter.sh/capacity-type: on-demand; no node is both",
+            "it selects cloud.google.com/gke-spot: true and karpenter.sh/capacity-type: on-demand; no node has both",
         ),
         (
             {
@@ -33,18 +33,18 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
                 "selector": "topology.kubernetes.io/zone: us-east1-b",
             },
             17,
-            "the label ray.io/availability-zone: us-east1-c contradicts limits and selectors, which make it us-east1-b",
+            "the label ray.io/availability-zone: us-east1-c contradicts limits and selectors, which give us-east1-b",
         ),
-        ({"params": "{num-gpus: '1'}"}, 15, "GPU: 1 is promised, and the container's limits have no device for it"),
+        ({"params": "{num-gpus: '1'}"}, 15, "GPU: 1 is promised, but the container's limits have no device for it"),
         (
             {"fields": "resources:\n  neuron_cores: '2'"},
             17,
-            "neuron_cores: 2 is promised, and the container's limits have no device for it",
+            "neuron_cores: 2 is promised, but the container's limits have no device for it",
         ),
         (
             {"limits": "nvidia.com/gpu: 1", "params": "{num-gpus: '2'}"},
             15,
-            "GPU: 2 is promised, and the limits have nvidia.com/gpu: 1 only",
+            "GPU: 2 is promised, but the limits have only nvidia.com/gpu: 1",
         ),
         (
             {"limits": "nvidia.com/gpu: 2", "requests": "nvidia.com/gpu: 1"},
@@ -54,12 +54,12 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
         (
             {"requests": "nvidia.com/gpu: 1"},
             25,
-            "requests has nvidia.com/gpu: 1 and limits has none; Kubernetes wants the limit",
+            "requests has nvidia.com/gpu: 1 and limits has none; Kubernetes requires the limit",
         ),
         (
             {"limits": "nvidia.com/gpu: 500m"},
             24,
-            "the limit nvidia.com/gpu: 500m is no whole number, and devices are whole",
+            "the limit nvidia.com/gpu: 500m is not a whole number, as devices are",
         ),
         (
             {"limits": "google.com/tpu: 4", "selector": TPU},
@@ -84,7 +84,7 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
         (
             {"selector": f"{TPU}, {TOPOLOGY}"},
             20,
-            "it selects TPU nodes, and the container's limits have no google.com/tpu",
+            "it selects TPU nodes, but the container's limits have no google.com/tpu",
         ),
         (
             {
@@ -93,7 +93,7 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
                 "fields": "numOfHosts: 2\nresources:\n  TPU-v4-16-head: '1'",
             },
             18,
-            "TPU-v4-16-head reaches each of 2 hosts; leave it out, Ray adds it for host 0",
+            "TPU-v4-16-head reaches each of 2 hosts; remove it, Ray adds it for host 0",
         ),
         (
             {
@@ -102,28 +102,28 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
                 "fields": "numOfHosts: 2\nlabels: {ray.io/tpu-worker-id: '0'}",
             },
             17,
-            "the label ray.io/tpu-worker-id reaches each of 2 hosts; leave it out, each detects its own",
+            "the label ray.io/tpu-worker-id reaches each of 2 hosts; remove it, each host detects its own",
         ),
         (
             {"params": "{num-cpus: '4'}", "fields": "resources: {CPU: '4'}"},
             15,
-            "rayStartParams has num-cpus beside the group's `resources`, which KubeRay refuses",
+            "rayStartParams has num-cpus and the group has `resources`, which KubeRay refuses together",
         ),
         (
             {"params": "{labels: 'a=b'}"},
             15,
             "rayStartParams.labels is refused by KubeRay 1.5, and Ray's autoscaler does not read it",
         ),
-        ({"params": "{labels: 'a'}"}, 15, "rayStartParams.labels is a, and Ray reads KEY=VALUE,KEY=VALUE there"),
+        ({"params": "{labels: 'a'}"}, 15, "rayStartParams.labels is a, but Ray reads KEY=VALUE,KEY=VALUE there"),
         (
             {"params": "{resources: 'a: 1'}"},
             15,
-            "rayStartParams.resources is a: 1, and Ray reads quoted JSON of whole numbers there",
+            "rayStartParams.resources is a: 1, but Ray reads quoted JSON of whole numbers there",
         ),
         (
             {"fields": "resources: {cpu: '0'}"},
             16,
-            "resources.cpu: Ray's autoscaler takes it for a resource of that name; write CPU",
+            "resources.cpu: Ray's autoscaler reads it as a resource of that name; write CPU",
         ),
         (
             {
@@ -132,7 +132,7 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
                 "fields": "labels:\n  ray.io/accelerator-type: T4",
             },
             17,
-            "the label ray.io/accelerator-type: T4 contradicts limits and selectors, which make it L4",
+            "the label ray.io/accelerator-type: T4 contradicts limits and selectors, which give L4",
         ),
         (
             {
@@ -141,12 +141,12 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
                 "fields": "resources: {'accelerator_type:T4': '1'}",
             },
             16,
-            "accelerator_type:T4 is promised, and the selectors name L4",
+            "accelerator_type:T4 is promised, but the selectors name L4",
         ),
         (
             {"limits": "nvidia.com/gpu: 1", "selector": f"{GKE}: nvidia-l44"},
             20,
-            f"{GKE}: nvidia-l44 is no accelerator that the catalog knows; nearest: nvidia-l4,",
+            f"{GKE}: nvidia-l44 is not an accelerator of the catalog; nearest: nvidia-l4,",
         ),
         (
             {"limits": "nvidia.com/gpu: 1", "selector": f"{MACHINE}: trn1.32xlarge"},
@@ -156,7 +156,7 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
         (
             {"limits": "nvidia.com/gpu: 8", "selector": f"{MACHINE}: p4d.24xlrge"},
             20,
-            f"{MACHINE}: p4d.24xlrge is no machine type that the catalog knows; nearest: p4d.24xlarge",
+            f"{MACHINE}: p4d.24xlrge is not a machine type of the catalog; nearest: p4d.24xlarge",
         ),
         (
             {"limits": "nvidia.com/gpu: 8", "selector": f"{MACHINE}: g5.xlarge"},
@@ -166,7 +166,7 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
         (
             {"limits": "nvidia.com/gpu: 1", "selector": f"{MACHINE}: g2-standard-8, {GKE}: nvidia-tesla-t4"},
             20,
-            f"{MACHINE}: g2-standard-8 has another accelerator than the one selected beside it",
+            f"{MACHINE}: g2-standard-8 has another accelerator than the other selector names",
         ),
         (
             {"limits": "nvidia.com/gpu: 1", "selector": f"nvidia.com/gpu.product: Tesla-T4, {GKE}: nvidia-l4"},
@@ -222,31 +222,43 @@ LIMITS = "limits: {cpu: 8, memory: 32Gi}"
         (
             manifest().replace(LIMITS, "limits: lots"),
             24,
-            "the container's limits: lots is no mapping; write NAME: VALUE",
+            "the container's limits: lots is not a mapping; write NAME: VALUE",
         ),
-        (manifest().replace(LIMITS, "limits: [cpu]"), 24, "the container's limits: a list is no mapping"),
-        (manifest().replace(LIMITS, "limits: {cpu: lots}"), 24, "the limit cpu: lots is no quantity, such as 4, 500m"),
-        (manifest(requests="memory: {a: 1}"), 25, "the request memory: a mapping is no quantity"),
-        (manifest(limits="nvidia.com/gpu: lots", selector=L4), 24, "the limit nvidia.com/gpu: lots is no whole number"),
-        (manifest(limits="nvidia.com/gpu: -1", selector=L4), 24, "the limit nvidia.com/gpu: -1 is no whole number"),
-        (manifest(limits="nvidia.com/gpu: 500m", selector=L4), 24, "the limit nvidia.com/gpu: 500m is no whole number"),
-        (manifest(fields="numOfHosts: two"), 16, "numOfHosts: two is no whole number of 1 or more"),
-        (manifest(fields="numOfHosts: 0"), 16, "numOfHosts: 0 is no whole number of 1 or more"),
-        (manifest(fields="replicas: many"), 16, "replicas: many is no whole number of 0 or more"),
+        (manifest().replace(LIMITS, "limits: [cpu]"), 24, "the container's limits: a list is not a mapping"),
+        (
+            manifest().replace(LIMITS, "limits: {cpu: lots}"),
+            24,
+            "the limit cpu: lots is not a quantity, such as 4, 500m",
+        ),
+        (manifest(requests="memory: {a: 1}"), 25, "the request memory: a mapping is not a quantity"),
+        (
+            manifest(limits="nvidia.com/gpu: lots", selector=L4),
+            24,
+            "the limit nvidia.com/gpu: lots is not a whole number",
+        ),
+        (manifest(limits="nvidia.com/gpu: -1", selector=L4), 24, "the limit nvidia.com/gpu: -1 is not a whole number"),
+        (
+            manifest(limits="nvidia.com/gpu: 500m", selector=L4),
+            24,
+            "the limit nvidia.com/gpu: 500m is not a whole number",
+        ),
+        (manifest(fields="numOfHosts: two"), 16, "numOfHosts: two is not a whole number of 1 or more"),
+        (manifest(fields="numOfHosts: 0"), 16, "numOfHosts: 0 is not a whole number of 1 or more"),
+        (manifest(fields="replicas: many"), 16, "replicas: many is not a whole number of 0 or more"),
         (manifest(fields=f"replicas: {'9' * 5000}"), 16, "replicas: 999"),
         (
             manifest().replace("minReplicas: 0", "minReplicas: -1"),
             16,
-            "minReplicas: -1 is no whole number of 0 or more",
+            "minReplicas: -1 is not a whole number of 0 or more",
         ),
         (
             manifest().replace("maxReplicas: 2", 'maxReplicas: "2"'),
             17,
-            'maxReplicas: "2" is no whole number of 0 or more; l',
+            'maxReplicas: "2" is not a whole number of 0 or more; r',
         ),
-        (manifest(fields="labels: lots"), 16, "labels: lots is no mapping"),
-        (manifest(params="lots"), 15, "rayStartParams: lots is no mapping"),
-        (manifest(selector=L4).replace(f"{{{L4}}}", "lots"), 20, "nodeSelector: lots is no mapping"),
+        (manifest(fields="labels: lots"), 16, "labels: lots is not a mapping"),
+        (manifest(params="lots"), 15, "rayStartParams: lots is not a mapping"),
+        (manifest(selector=L4).replace(f"{{{L4}}}", "lots"), 20, "nodeSelector: lots is not a mapping"),
     ],
 )
 def test_what_kubernetes_would_not_read_is_found_and_a_fill_refuses_it_with_the_same_sentence(
@@ -284,7 +296,7 @@ TPUS = f"{TPU}, {TOPOLOGY}"
             {"limits": "nvidia.com/gpu: 1", "selector": f"{GKE}: nvidia-l44"},
             20,
             (
-                f"{GKE}: nvidia-l44 is no accelerator that the catalog knows; nearest: nvidia-l4, nvidia-l4-vws, "
+                f"{GKE}: nvidia-l44 is not an accelerator of the catalog; nearest: nvidia-l4, nvidia-l4-vws, "
                 "nvidia-tesla-t4; nothing is promised for its devices"
             ),
         ),
@@ -296,18 +308,18 @@ TPUS = f"{TPU}, {TOPOLOGY}"
                 "and Ray need both"
             ),
         ),
-        ({"selector": TPUS}, 20, "it selects TPU nodes, and the container's limits have no google.com/tpu"),
+        ({"selector": TPUS}, 20, "it selects TPU nodes, but the container's limits have no google.com/tpu"),
         (
             {"params": "{labels: 'a'}"},
             15,
-            "left alone: rayStartParams.labels is a, and Ray reads KEY=VALUE,KEY=VALUE there",
+            "not filled: rayStartParams.labels is a, but Ray reads KEY=VALUE,KEY=VALUE there",
         ),
         (
             {"limits": "nvidia.com/gpu: 1, google.com/tpu: 4", "selector": TPUS},
             14,
             (
-                "its limits have nvidia.com/gpu and google.com/tpu; a Ray node has one kind of accelerator, so nothing "
-                "is promised for them"
+                "its limits have nvidia.com/gpu and google.com/tpu; a Ray node has accelerators of one family, so "
+                "nothing is promised for them"
             ),
         ),
     ],

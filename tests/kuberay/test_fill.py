@@ -114,7 +114,7 @@ def test_an_affinity_of_one_type_is_a_type_and_of_two_is_a_sentence() -> None:
     done = filled(two)
     assert done.text == two
     (note,) = done.notes
-    assert note.endswith("left alone: its pods may get L4 or T4, and one group promises one; make a group of each")
+    assert note.endswith("not filled: its pods may get L4 or T4, but a group promises one type; make a group for each")
 
 
 def test_alternatives_of_an_affinity_must_all_tell_the_same() -> None:
@@ -126,7 +126,7 @@ def test_alternatives_of_an_affinity_must_all_tell_the_same() -> None:
     group = group_of(manifest(limits=GPU, terms=same))
     assert group["labels"] == {"ray.io/accelerator-type": "L4"}, "the zone is fixed by one of the two only"
     other = same.replace("g2-standard-8", "a2-highgpu-1g")
-    assert "make a group of each" in filled(manifest(limits=GPU, terms=other)).notes[0]
+    assert "make a group for each" in filled(manifest(limits=GPU, terms=other)).notes[0]
 
 
 def test_what_an_affinity_rules_out_is_left_out_of_what_it_names() -> None:
@@ -137,7 +137,8 @@ def test_what_an_affinity_rules_out_is_left_out_of_what_it_names() -> None:
     assert types_of(manifest(limits=GPU, terms=terms)) == {"L4"}
     ((_, said),) = found(manifest(limits=GPU, terms=terms.replace("NotIn, values: [", "NotIn, values: [nvidia-l4, ")))
     assert (
-        said == f"it selects {GKE}: nvidia-l4 or nvidia-tesla-t4, and a NotIn beside it rules that out; no node is both"
+        said == f"it selects {GKE}: nvidia-l4 or nvidia-tesla-t4, and a NotIn in the same term excludes that; "
+        "no node has both"
     )
 
 
@@ -152,22 +153,20 @@ def test_a_gpu_that_nothing_names_is_left_alone_with_what_to_add() -> None:
     assert done.text == text
     (note,) = done.notes
     assert note == (
-        "demo.yaml:14: RayCluster demo, group workers: left alone: nvidia.com/gpu: 1 does not say which accelerator it "
-        "is; add a nodeSelector, such as cloud.google.com/gke-accelerator: nvidia-l4, or "
+        "demo.yaml:14: RayCluster demo, group workers: not filled: nvidia.com/gpu: 1 does not name the "
+        "accelerator; add a nodeSelector, such as cloud.google.com/gke-accelerator: nvidia-l4, or "
         "node.kubernetes.io/instance-type: g5.xlarge, or nvidia.com/gpu.product: NVIDIA-L40S"
     )
 
 
 def test_a_selector_of_an_accelerator_without_a_limit_is_said() -> None:
     (note,) = filled(manifest(selector=f"{GKE}: nvidia-l4")).notes
-    assert note.endswith(
-        f"it selects nodes by {GKE}: nvidia-l4, and its limits ask for no device of theirs: its pods get none"
-    )
+    assert note.endswith(f"it selects nodes by {GKE}: nvidia-l4, but its limits have no such device: its pods get none")
 
 
 def test_two_kinds_of_device_in_one_pod_are_not_promised() -> None:
     (note,) = filled(manifest(limits="nvidia.com/gpu: 1, google.com/tpu: 4")).notes
-    assert "its limits have nvidia.com/gpu and google.com/tpu; a Ray node has one kind of accelerator" in note
+    assert "its limits have nvidia.com/gpu and google.com/tpu; a Ray node has accelerators of one family" in note
 
 
 def test_the_users_own_values_win_and_are_not_said_twice() -> None:
@@ -179,7 +178,7 @@ def test_the_users_own_values_win_and_are_not_said_twice() -> None:
     (note,) = done.notes
     assert note == (
         "demo.yaml:20: RayCluster demo, group workers: the label ray.io/accelerator-type: mine contradicts limits and "
-        "selectors, which make it L4"
+        "selectors, which give L4"
     )
 
 
@@ -188,7 +187,7 @@ def test_a_type_of_the_users_is_not_joined_by_another() -> None:
     done = filled(text)
     assert done.text == text
     assert done.notes == (
-        "demo.yaml:17: RayCluster demo, group workers: accelerator_type:H100 is promised, and the selectors name L4",
+        "demo.yaml:17: RayCluster demo, group workers: accelerator_type:H100 is promised, but the selectors name L4",
     )
 
 
@@ -251,7 +250,7 @@ def test_a_group_that_leaves_no_place_is_left_alone_with_what_to_do() -> None:
     done = filled(text)
     assert done.text == text
     assert done.notes[0].endswith(
-        "left alone: write its keys and those of rayStartParams one a line, each with its value"
+        "not filled: write its keys and those of rayStartParams on a line each, with the value"
     )
 
 
@@ -266,7 +265,7 @@ def test_a_resource_that_kuberay_would_read_as_another_stays_where_it_is() -> No
     text = manifest(limits=GPU, selector=f"{GKE}: nvidia-l4", params=r"""{resources: '"{\"big_gpu\": 1}"'}""")
     done = filled(text)
     assert done.text == text
-    assert "left alone: rayStartParams.resources has big_gpu, which KubeRay would take for another" in done.notes[0]
+    assert "not filled: rayStartParams.resources has big_gpu, which KubeRay would read as another" in done.notes[0]
 
 
 @pytest.mark.parametrize("params", ["{resources: 'a: 1', num-cpus: '1'}", "{labels: 'a'}", "{resources: '[1]'}"])
@@ -274,7 +273,7 @@ def test_what_cannot_be_read_is_not_moved(params: str) -> None:
     text = manifest(limits=GPU, selector=f"{GKE}: nvidia-l4", params=params)
     done = filled(text)
     assert done.text == text
-    assert "left alone: rayStartParams." in " ".join(done.notes)
+    assert "not filled: rayStartParams." in " ".join(done.notes)
 
 
 def test_the_old_api_has_no_fields_for_it_and_gets_the_old_form() -> None:
@@ -288,7 +287,9 @@ def test_what_a_kuberay_before_1_5_would_not_read_is_said() -> None:
     text = manifest(limits=GPU, selector=f"{GKE}: nvidia-l4", fields="labels: {a: b}")
     done = filled(text, "v1.4.2")
     assert done.text == text
-    assert done.notes[0].endswith("left alone: it has `labels` of its own, and KubeRay before 1.5 does not read them")
+    assert done.notes[0].endswith(
+        "not filled: the group has its own `labels`, and KubeRay before 1.5 does not read them"
+    )
 
 
 @pytest.mark.parametrize("version", ["", "newest", "1", "1.x", "15", "1.4; rm"])

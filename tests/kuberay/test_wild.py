@@ -148,7 +148,7 @@ def test_what_an_anchor_shares_is_read_and_not_written() -> None:
     done = fill(SHARED, "a.yaml", shipped_catalog())
     (note,) = done.notes
     assert note.startswith(
-        "a.yaml:8: RayCluster shared, group a: left alone: rayStartParams is shared through an anchor"
+        "a.yaml:8: RayCluster shared, group a: not filled: rayStartParams is shared through an anchor"
     )
     first, second = yaml.safe_load(done.text)["spec"]["workerGroupSpecs"]
     assert "resources" not in first
@@ -163,7 +163,7 @@ def test_a_group_with_a_merge_key_is_read_with_it() -> None:
 
 def test_an_anchor_of_its_own_does_not_hang_it() -> None:
     text = SHARED.replace("x-params: &params {num-gpus", "x-params: &params {<<: *params, num-gpus")
-    with pytest.raises(AccelScalingError, match=r"a\.yaml:4: an anchor holds itself"):
+    with pytest.raises(AccelScalingError, match=r"a\.yaml:4: an anchor contains itself"):
         fill(text, "a.yaml", shipped_catalog())
 
 

@@ -52,6 +52,6 @@ def test_each_family_gets_its_ids_and_gives_them_back_and_no_device_has_two_owne
         assert (ran["instance_type"], len(ran["ids"])) == ("p4d.24xlarge", 8)
         # Without a type, the families that the file can launch are named.
         assert one.scenario("refusal", {"num_accs": 1}) == (
-            "num_accs=1 may mean several families of accelerators in this cluster: HPU (Intel-GAUDI), neuron_cores "
+            "num_accs=1 can mean several families of accelerators in this cluster: HPU (Intel-GAUDI), neuron_cores "
             "(Inferentia2, aws-neuron-core), GPU (A100, A100-40G, H100, T4); name an accelerator_type"
         )

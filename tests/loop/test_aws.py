@@ -43,7 +43,7 @@ def test_a_task_launches_the_machine_that_it_asks_for_and_the_package_came_with_
         else:
             one.has("cluster_accs.py")
             refused = one.scenario("refusal", {"num_accs": 1, "accelerator_type": ["H100", "T4"]})
-            assert "this cluster's autoscaler is v1, which knows no order of preference" in refused
+            assert "this cluster's autoscaler is v1, which has no order of preference" in refused
             (ran,) = one.scenario("each", [{"num_accs": 1}])  # all that it can launch has NVIDIA's GPUs
             assert ran["variables"] == {"CUDA_VISIBLE_DEVICES": "0"}
         # A slice of an L4 is announced as that, and never as an L4.
@@ -101,11 +101,11 @@ def test_a_machine_that_lies_never_joins_the_log_says_why_and_it_is_gone() -> No
             one.wait(f"the end of {machine}", lambda name=machine: name in machines_of(one.local, ["terminated"]))
         # None is stopped to be used again, though that is the default on AWS.
         assert machines_of(one.local, ["stopped"]) == []
-        # Each was launched twice, and once more in another zone; now they are left alone, and say why.
+        # Each was launched twice, and once more in another zone; now they are quarantined, and say why.
         assert len(machines_of(one.local, ["booted"])) <= 1 + 3 * len(LIES)
         assert "refused: DriverMissing" in one.exec("accel-scaling status")
         one.local.set_faults(Faults())
-        assert "no node type is left alone" in one.exec("accel-scaling status --clear")
+        assert "no node type is quarantined" in one.exec("accel-scaling status --clear")
         ran = one.task(accelerator_type="A10G", num_gpus=1)["ran"]
         assert ran["labels"]["accel-scaling.io/verdict"] == "Confirmed"
 

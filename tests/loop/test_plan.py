@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from accel_scaling.cluster.cluster import catalog_of
-from accel_scaling.plan.run import Words, planned
+from accel_scaling.plan.run import PlanArguments, plan_cluster
 from accel_scaling.testing.hosts.settings import Kind
 from accel_scaling.testing.rehearse.clouds import cloud_of
 from tests.support.cluster import LEAN_HEAD, cluster
@@ -38,8 +38,8 @@ def test_there_are_ten() -> None:
 def test_what_is_launched_is_what_was_planned(path: Path) -> None:
     first, config = yaml.safe_load_all(path.read_text(encoding="utf-8"))
     config |= HASTE
-    words = Words(first.get("demands", ()), first.get("gangs", ()), first.get("labels", ()))
-    _, answer = planned(config, catalog_of(config), words)
+    words = PlanArguments(first.get("demands", ()), first.get("gangs", ()), first.get("labels", ()))
+    _, answer = plan_cluster(config, catalog_of(config), words)
     assert answer.launch == first["launches"], "what a reader of the file expects"
     with cluster(config, kind=Kind.PROCESSES) as one:
         up = one.ray("up", "-y", "--no-config-cache", str(one.path))

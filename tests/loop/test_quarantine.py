@@ -1,4 +1,4 @@
-"""Node types that lie or are sold out are left alone, on real clusters: the task runs on what is to be had."""
+"""Node types that lie or are sold out are quarantined, on real clusters: the task runs on another type."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ import pytest
 
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.errors import AccelScalingError, PlanError
-from accel_scaling.plan.model import Kind
-from accel_scaling.plan.run import Words, planned
+from accel_scaling.plan.model import PendingCause
+from accel_scaling.plan.run import PlanArguments, plan_cluster
 from tests.support.plan import POD, aws, gcp, plan, uses
 
 
@@ -82,9 +82,9 @@ def test_placement_groups_are_placed_whole_or_not_at_all_each_by_its_strategy() 
     assert pending.reason == "the whole group waits: max_workers of node type t4 is 4"
 
 
-def reason(config: dict[str, Any], demand: str, *labels: str) -> tuple[Kind, str]:
+def reason(config: dict[str, Any], demand: str, *labels: str) -> tuple[PendingCause, str]:
     (pending,) = plan(config, demand, labels=labels).pending
-    return pending.kind, pending.reason
+    return pending.cause, pending.reason
 
 
 @pytest.mark.parametrize(
@@ -93,107 +93,107 @@ def reason(config: dict[str, Any], demand: str, *labels: str) -> tuple[Kind, str
         (
             aws(p4d="p4d.24xlarge"),
             "A100-80G:8",
-            Kind.OTHER_VARIANT,
+            PendingCause.OTHER_VARIANT,
             (
-                "asks accelerator_type:A100-80G, GPU 8; node type p4d has A100-40G; no node type of the file offers "
-                "it; p4de.24xlarge would"
+                "asks accelerator_type:A100-80G, GPU 8; node type p4d has A100-40G; no node type of the file has "
+                "it; p4de.24xlarge would take it"
             ),
         ),
         (
             aws(t4="g4dn.xlarge"),
             "T4:3",
-            Kind.TOO_FEW_DEVICES,
+            PendingCause.TOO_FEW_DEVICES,
             (
-                "asks accelerator_type:T4, GPU 3; node type t4 has GPU 1; no node type of the file offers it; "
-                "g4dn.12xlarge would"
+                "asks accelerator_type:T4, GPU 3; node type t4 has GPU 1; no node type of the file has it; "
+                "g4dn.12xlarge would take it"
             ),
         ),
         (
             aws(t4="g4dn.xlarge"),
             "T4:16",
-            Kind.TOO_FEW_DEVICES,
+            PendingCause.TOO_FEW_DEVICES,
             (
-                "asks accelerator_type:T4, GPU 16; node type t4 has GPU 1; no node type of the file offers it; no "
-                "machine type of aws has so much; 8 devices are the most"
+                "asks accelerator_type:T4, GPU 16; node type t4 has GPU 1; no node type of the file has it; no "
+                "machine type of aws has that many; the most is 8 devices"
             ),
         ),
         (
             aws(t4="g4dn.xlarge"),
             "H100:8",
-            Kind.NO_SUCH_ACCELERATOR,
-            "asks accelerator_type:H100, GPU 8; the node types of the file have T4; p5.48xlarge would",
+            PendingCause.NO_SUCH_ACCELERATOR,
+            "asks accelerator_type:H100, GPU 8; the node types of the file have T4; p5.48xlarge would take it",
         ),
         (
             aws(part="g6f.large"),
             "L4",
-            Kind.PART_OF_A_DEVICE,
+            PendingCause.PART_OF_A_DEVICE,
             (
-                "asks accelerator_type:L4, GPU 1; node type part has L4-3Q, a part of one, which is announced as that "
-                "only; no node type of the file offers it; g6.xlarge would"
+                "asks accelerator_type:L4, GPU 1; node type part has L4-3Q, a partition, which is announced under "
+                "this name only; no node type of the file has it; g6.xlarge would take it"
             ),
         ),
         (
             aws(t4="g4dn.xlarge"),
             "T4+CPU:8",
-            Kind.TOO_SMALL,
+            PendingCause.TOO_SMALL,
             (
-                "asks accelerator_type:T4, GPU 1, CPU 8; node type t4 has CPU 4; no node type of the file offers it; "
-                "g4dn.2xlarge would"
+                "asks accelerator_type:T4, GPU 1, CPU 8; node type t4 has CPU 4; no node type of the file has it; "
+                "g4dn.2xlarge would take it"
             ),
         ),
         (
             aws(plain="m5.xlarge"),
             "CPU:16",
-            Kind.TOO_SMALL,
-            "asks CPU 16; node type plain has CPU 4; no node type of the file offers it; m5.4xlarge would",
+            PendingCause.TOO_SMALL,
+            "asks CPU 16; node type plain has CPU 4; no node type of the file has it; m5.4xlarge would take it",
         ),
         (
             aws(t4="g4dn.xlarge", most=0),
             "T4",
-            Kind.NEVER_LAUNCHED,
+            PendingCause.NEVER_LAUNCHED,
             "asks accelerator_type:T4, GPU 1; node type t4 would take it, but its max_workers is 0",
         ),
         (
             gcp(pod=POD),
             "TPU-V4:8",
-            Kind.OVER_SEVERAL_HOSTS,
+            PendingCause.OVER_SEVERAL_HOSTS,
             (
-                "asks accelerator_type:TPU-V4, TPU 8; node type pod is a slice of 8 chips on 2 hosts, each with TPU 4; "
-                "a task runs on one host"
+                "asks accelerator_type:TPU-V4, TPU 8; node type pod is a TPU slice of 8 chips on 2 hosts, each with "
+                "TPU 4; a task runs on one host"
             ),
         ),
         (
             gcp(l4="g2-standard-4"),
             "TPU-V5P:4",
-            Kind.NO_SUCH_ACCELERATOR,
-            "asks accelerator_type:TPU-V5P, TPU 4; the node types of the file have L4; v5p-8 would",
+            PendingCause.NO_SUCH_ACCELERATOR,
+            "asks accelerator_type:TPU-V5P, TPU 4; the node types of the file have L4; v5p-8 would take it",
         ),
         (
             gcp(l4="g2-standard-4"),
             "T4:4",
-            Kind.NO_SUCH_ACCELERATOR,
+            PendingCause.NO_SUCH_ACCELERATOR,
             (
                 "asks accelerator_type:T4, GPU 4; the node types of the file have L4; n1-standard-1 with 4 x "
-                "nvidia-tesla-t4 attached would"
+                "nvidia-tesla-t4 attached would take it"
             ),
         ),
         (
             aws(plain="m5.xlarge"),
             "GPU:1",
-            Kind.NO_SUCH_ACCELERATOR,
-            "asks GPU 1; no node type of the file has any; g6f.large would",
+            PendingCause.NO_SUCH_ACCELERATOR,
+            "asks GPU 1; no node type of the file has any; g6f.large would take it",
         ),
     ],
 )
 def test_the_nearest_miss_of_what_stays_pending_is_one_sentence(
-    config: dict[str, Any], demand: str, kind: Kind, said: str
+    config: dict[str, Any], demand: str, kind: PendingCause, said: str
 ) -> None:
     assert reason(config, demand) == (kind, said)
 
 
 def test_a_label_that_no_node_type_has_is_said_with_those_that_they_have() -> None:
     kind, said = reason(aws(t4="g4dn.xlarge"), "T4", "ray.io/market-type=spot")
-    assert kind is Kind.NO_SUCH_LABEL
+    assert kind is PendingCause.NO_SUCH_LABEL
     assert said == (
         "asks accelerator_type:T4, GPU 1, label ray.io/market-type=spot; node type t4 has ray.io/market-type=on-demand"
     )
@@ -206,8 +206,8 @@ def test_a_label_that_no_node_type_has_is_said_with_those_that_they_have() -> No
     ("demand", "said"),
     [
         ("TPU:4", "no machine type of aws has TPU; gcp has"),
-        ("A100:8+CPU:200", "no machine type of aws with so many has CPU 200; CPU 96 is the most"),
-        ("T4:9", "no machine type of aws has so much; 8 devices are the most"),
+        ("A100:8+CPU:200", "no machine type of aws with that many has CPU 200; the most is CPU 96"),
+        ("T4:9", "no machine type of aws has that many; the most is 8 devices"),
     ],
 )
 def test_what_no_machine_has_is_said_by_what_it_lacks(demand: str, said: str) -> None:
@@ -216,7 +216,7 @@ def test_what_no_machine_has_is_said_by_what_it_lacks(demand: str, said: str) ->
 
 
 def test_more_than_ray_would_look_at_in_a_few_seconds_is_refused() -> None:
-    with pytest.raises(AccelScalingError, match=r"--demand 'CPU:1x50001': so many are not planned at once, 50000"):
+    with pytest.raises(AccelScalingError, match=r"--demand 'CPU:1x50001': a plan takes at most 50000 of one"):
         plan(aws(t4="g4dn.xlarge"), "CPU:1x50001")
 
 
@@ -224,7 +224,7 @@ def test_a_slice_that_is_bought_host_by_host_is_said_to_be() -> None:
     answer = plan(gcp(pod=POD), gangs=[["PACK", "TPU-V4:4x2"]])
     assert answer.launch == {"pod": 2}
     (note,) = answer.notes
-    assert note.startswith("pod: Ray's scheduler counts a slice as one host with 4 chips; a v4-16 is 2 such hosts")
+    assert note.startswith("pod: Ray's scheduler counts a TPU slice as one host with 4 chips; a v4-16 is 2 such hosts")
     assert note.endswith("use ray.util.tpu.slice_placement_group, here --demand TPU-v4-16-head")
     assert plan(gcp(pod=POD), "TPU-v4-16-head").notes == ()
 
@@ -234,7 +234,7 @@ def test_many_nodes_that_come_in_rounds_are_said_to() -> None:
     config["max_workers"] = 20
     (note,) = plan(config, "T4x20").notes
     assert note == (
-        "t4: Ray asks for 1 of them every 5 s, and for more as they run (upscaling_speed: 1); all 20 within 100 s"
+        "t4: Ray launches 1 of them every 5 s, and more when they run (upscaling_speed: 1); all 20 within 100 s"
     )
     assert plan({**config, "upscaling_speed": 10}, "T4x20").notes == ()
 
@@ -242,41 +242,65 @@ def test_many_nodes_that_come_in_rounds_are_said_to() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (Words(["A1OO:8"]), "--demand 'A1OO:8': no node announces accelerator_type 'A1OO'; nearest: A10G, A100; "),
         (
-            Words(["Tesla T4"]),
-            "--demand 'Tesla T4': no node announces accelerator_type 'Tesla T4'; what you mean is T4",
+            PlanArguments(["A1OO:8"]),
+            "--demand 'A1OO:8': no node announces accelerator_type 'A1OO'; nearest: A10G, A100; ",
         ),
-        (Words(["gpu:1"]), "--demand 'gpu:1': 'gpu' is no accelerator type and no Ray resource; write GPU"),
-        (Words(["T4:8y"]), "--demand 'T4:8y': expected TYPE[:ACCS][xCOUNT], such as A100:8x16, "),
-        (Words(["T4:"]), "--demand 'T4:': expected TYPE[:ACCS][xCOUNT]"),
-        (Words(["T4x0"]), "--demand 'T4x0': none of them is no demand"),
-        (Words(["T4:1.5"]), "--demand 'T4:1.5': 1.5: above 1 Ray takes whole numbers only; ask for 1 or 2"),
-        (Words(["Trainium:0.5"]), "--demand 'Trainium:0.5': 0.5: a neuron core is not shared between tasks; ask for 1"),
-        (Words(["T4+cpus:4"]), "--demand 'T4+cpus:4': after + stands a Ray resource, such as CPU:4 or memory:64G; "),
-        (Words(["T4+GPU:1"]), "--demand 'T4+GPU:1': GPU is given twice"),
-        (Words(["memory:lots"]), "--demand 'memory:lots': memory is an amount of bytes with K, M, G or T"),
-        (Words(["T4,Trainium"]), "--demand 'T4,Trainium': accelerator_type names types that Ray counts as different"),
-        (Words(["T4"], [["STRICT"]]), "--gang 'STRICT': a placement group begins with its strategy; nearest: STRICT_"),
-        (Words((), [["PACK"]]), "--gang PACK: it has no demands of its own, and there is no --demand; "),
-        (Words((), [["PACK", "T4,L4"]]), "--gang 'T4,L4': a placement group's bundle takes one accelerator_type"),
-        (Words(["T4"], (), ["spot"]), "--label 'spot': expected KEY=VALUE, such as ray.io/market-type=spot"),
-        (Words(["T4"], (), ["a=b", "a=c"]), "--label 'a=c': a is given twice; write a=in(a,b)"),
-        (Words(["T4"], (), (), "10.0.0.5:6379"), "--address takes the demands from the cluster; leave --demand, "),
-        (Words(address="10.0.0.5"), "--address '10.0.0.5': expected HOST:PORT of the cluster's head"),
-        (Words(address="127.0.0.1:1"), "--address 127.0.0.1:1: no Ray cluster answers there ("),
+        (
+            PlanArguments(["Tesla T4"]),
+            "--demand 'Tesla T4': no node announces accelerator_type 'Tesla T4'; did you mean T4?",
+        ),
+        (
+            PlanArguments(["gpu:1"]),
+            "--demand 'gpu:1': 'gpu' is neither an accelerator type nor a Ray resource; write GPU",
+        ),
+        (PlanArguments(["T4:8y"]), "--demand 'T4:8y': expected TYPE[:ACCS][xCOUNT], such as A100:8x16, "),
+        (PlanArguments(["T4:"]), "--demand 'T4:': expected TYPE[:ACCS][xCOUNT]"),
+        (PlanArguments(["T4x0"]), "--demand 'T4x0': the count is 0"),
+        (PlanArguments(["T4:1.5"]), "--demand 'T4:1.5': 1.5: above 1, Ray accepts whole numbers only; ask for 1 or 2"),
+        (
+            PlanArguments(["Trainium:0.5"]),
+            "--demand 'Trainium:0.5': 0.5: a neuron core is not shared between tasks; ask for 1",
+        ),
+        (
+            PlanArguments(["T4+cpus:4"]),
+            "--demand 'T4+cpus:4': after + write a Ray resource, such as CPU:4 or memory:64G; ",
+        ),
+        (PlanArguments(["T4+GPU:1"]), "--demand 'T4+GPU:1': GPU is given twice"),
+        (PlanArguments(["memory:lots"]), "--demand 'memory:lots': memory is an amount of bytes with K, M, G or T"),
+        (
+            PlanArguments(["T4,Trainium"]),
+            "--demand 'T4,Trainium': accelerator_type names types that Ray counts as different",
+        ),
+        (
+            PlanArguments(["T4"], [["STRICT"]]),
+            "--gang 'STRICT': a placement group begins with its strategy; nearest: STRICT_",
+        ),
+        (PlanArguments((), [["PACK"]]), "--gang PACK: it has no demands of its own, and there is no --demand; "),
+        (
+            PlanArguments((), [["PACK", "T4,L4"]]),
+            "--gang 'T4,L4': a placement group's bundle takes one accelerator_type",
+        ),
+        (PlanArguments(["T4"], (), ["spot"]), "--label 'spot': expected KEY=VALUE, such as ray.io/market-type=spot"),
+        (PlanArguments(["T4"], (), ["a=b", "a=c"]), "--label 'a=c': a is given twice; write a=in(a,b)"),
+        (
+            PlanArguments(["T4"], (), (), "10.0.0.5:6379"),
+            "--address takes the demands from the cluster; remove --demand, ",
+        ),
+        (PlanArguments(address="10.0.0.5"), "--address '10.0.0.5': expected HOST:PORT of the cluster's head"),
+        (PlanArguments(address="127.0.0.1:1"), "--address 127.0.0.1:1: no Ray cluster answers there ("),
     ],
 )
-def test_a_mistake_in_what_is_asked_is_one_sentence(words: Words, said: str) -> None:
+def test_a_mistake_in_what_is_asked_is_one_sentence(words: PlanArguments, said: str) -> None:
     with pytest.raises(PlanError) as raised:
-        planned(aws(t4="g4dn.xlarge"), shipped_catalog(), words)
+        plan_cluster(aws(t4="g4dn.xlarge"), shipped_catalog(), words)
     assert str(raised.value).startswith(said)
     assert "\n" not in str(raised.value)
 
 
 def test_a_mistake_in_the_file_is_one_sentence() -> None:
     for config, said in (
-        (aws(), "there is no node type besides the head's, so that nothing would be launched; add one under "),
+        (aws(), "the file has no worker node type, so nothing can be launched; add one under "),
         ({**aws(t4="g4dn.xlarge"), "max_workers": -1}, "max_workers: -1 is less than the minimum of 0"),
         (aws(t4="g4dn.xlrge"), "available_node_types.t4: instance type 'g4dn.xlrge' of aws is not in the catalog "),
     ):

@@ -186,14 +186,14 @@ def asked_in_ten_minutes(account: LocalEC2, path: Path, provider: Any, autoscale
     """Return how often EC2 was asked for each machine, with a demand for each of the two bad ones."""
     before = len(machines_of(account, ["asked"]))
     now_s = time.time()
-    guard = getattr(provider, "guard", None)
+    gate = getattr(provider, "guard", None)
     rounds = autoscaler(path, provider)
     for number in range(ROUNDS):
-        if guard:
-            guard._clock = lambda after_s=number * ROUND_S: now_s + after_s
+        if gate:
+            gate._clock = lambda after_s=number * ROUND_S: now_s + after_s
         rounds.run(WANTED)
         for node in rounds.booted():
-            if guard:
+            if gate:
                 provider.refuse(node, "DriverMissing", "DriverMissing: promised 1; 0 seen")
             else:
                 provider.terminate_node(node)  # what v2 does, after its third failed start

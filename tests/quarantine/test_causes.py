@@ -49,7 +49,7 @@ def test_the_error_of_a_launch_names_the_zones_that_were_tried_and_no_other(head
     def create(node_config: Any, tags: Any, count: int) -> Any:
         raise LAUNCH_FAILED("VcpuLimitExceeded", "your quota is used up", None)
 
-    launch = aws_zones.MachineLaunch(create, {"subnet-1": A, "subnet-2": B}, head.guard)
+    launch = aws_zones.MachineLaunch(create, {"subnet-1": A, "subnet-2": B}, head.gate)
     with pytest.raises(LAUNCH_FAILED) as error:
         launch.run(
             {"InstanceType": "p4d.24xlarge", "SubnetIds": ["subnet-1", "subnet-2"]},
@@ -81,19 +81,19 @@ def test_over_ten_minutes_of_google_cloud_a_bad_type_is_asked_for_a_few_times(
             return []
         with contextlib.suppress(LAUNCH_FAILED):
             workers = Workers(node_type, 1, quota_is_regional=not slices)
-            return gated(head.guard, workers, [A, B], made).nodes
+            return gated(head.gate, workers, [A, B], made).nodes
         return []
 
     for _ in range(120):  # the autoscaler's rounds, 5 s each; there is always a task that wants one of each
         head.tick()
         for node in launch("p4d", lies):
-            head.guard.refused(node, "p4d", A if asked["lies"] <= 2 else B, "DriverMissing", "none")
-            head.guard.gone(node)
+            head.gate.refused(node, "p4d", A if asked["lies"] <= 2 else B, "DriverMissing", "none")
+            head.gate.gone(node)
         launch("g5", lambda zones: create(zones, Category.CAPACITY, "stockout"))
         launch("t4", lambda zones: create(zones, Category.QUOTA, "quota"))
         launch("l4", lambda zones: create(zones, Category.THROTTLED, "throttled"))
         head.now_s += 5
-    assert asked["lies"] == 4, "three until it is left alone everywhere, one on trial"
+    assert asked["lies"] == 4, "three until it is quarantined in all zones, one on trial"
     assert asked["stockout"] == 8, "after 0, 1, 3 and 7 minutes, in each of two zones"
     assert asked["quota"] == quota_asked, "a region's on Compute Engine, a zone's on Cloud TPU"
     assert asked["throttled"] == 240

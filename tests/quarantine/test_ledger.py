@@ -1,4 +1,4 @@
-"""What is remembered of node types: strikes, zones, trials, and for how long a type is left alone. Clocks are given."""
+"""The ledger: strikes, zones, trials, and how long a node type is quarantined. Clocks are given."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from accel_scaling.cli.main import main
 from accel_scaling.cluster.policies import QuarantinePolicy, check_names, confirmation_policy, quarantine_policy
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.quarantine import ledger
-from accel_scaling.quarantine.ledger import EVERY_ZONE, Kind, Ledger, Record, Why
-from accel_scaling.quarantine.ledger_format import ledger_from, to_json
-from accel_scaling.quarantine.store import BrokenStateError, Store
+from accel_scaling.quarantine.ledger import EVERY_ZONE, Cause, Ledger, Reason, Record
+from accel_scaling.quarantine.store import BrokenStateError, Store, ledger_from, to_json
 
 POLICY = QuarantinePolicy()
 A, B, C = "us-west-2a", "us-west-2b", "us-west-2c"
-LIES = Why("DriverMissing", "promised 8; 0 seen")
-DRY = Why("InsufficientInstanceCapacity", "none left")
+LIES = Reason("DriverMissing", "promised 8; 0 seen")
+DRY = Reason("InsufficientInstanceCapacity", "none left")
 
 
 def refused(record: Record, *zones: str, now_s: float = 0.0) -> Record:
@@ -43,7 +42,7 @@ def test_the_second_of_four_boots_that_fails_is_the_last_strike() -> None:
     record = refused(record, A, now_s=100)
     (one,) = record.quarantines
     assert (one.zone, one.reason, one.until_s - one.since_s) == (A, "DriverMissing", POLICY.first_s)
-    assert record.left_alone(100)
+    assert record.quarantined(100)
 
 
 def test_a_strike_that_is_four_boots_old_does_not_count() -> None:
@@ -55,21 +54,21 @@ def test_a_strike_that_is_four_boots_old_does_not_count() -> None:
 
 def test_a_zone_that_lies_leaves_the_others_open() -> None:
     record = refused(Record((A, B)), A, A)
-    assert record.zones_left([A, B], 0) == [B]
-    assert not record.left_alone(0)
+    assert record.open_zones([A, B], 0) == [B]
+    assert not record.quarantined(0)
 
 
-def test_what_lies_in_a_second_zone_too_is_left_alone_in_every_one_after_two_machines() -> None:
+def test_what_lies_in_a_second_zone_too_is_quarantined_in_every_one_after_two_machines() -> None:
     record = refused(Record((A, B, C)), A)
-    assert record.zones_left([A, B, C], 0) == [B, C, A], "the next machine tells whether it is the zone"
+    assert record.open_zones([A, B, C], 0) == [B, C, A], "the next machine tells whether it is the zone"
     record = refused(record, B)
     assert [one.zone for one in record.quarantines] == [EVERY_ZONE]
-    assert record.left_alone(0)
+    assert record.quarantined(0)
 
 
-def test_a_zone_with_good_machines_keeps_its_place_and_its_type_is_not_left_alone_everywhere_for_two_bad_ones() -> None:
+def test_a_zone_with_good_machines_keeps_its_place_and_two_bad_ones_do_not_quarantine_its_type_everywhere() -> None:
     record = refused(ledger.confirmed(Record((A, B)), A), A)
-    assert record.zones_left([A, B], 0) == [A, B], "a reservation may be there"
+    assert record.open_zones([A, B], 0) == [A, B], "a reservation may be there"
     record = refused(record, B)
     assert record.quarantines == (), "its machines are good, and two are not: each zone is judged by its own"
 
@@ -84,17 +83,17 @@ def test_three_strikes_in_two_zones_are_three() -> None:
     assert one.zone == EVERY_ZONE
 
 
-def test_what_lies_in_a_zone_until_it_is_shut_and_then_in_another_is_left_alone_everywhere() -> None:
+def test_what_lies_in_a_zone_until_it_is_shut_and_then_in_another_is_quarantined_everywhere() -> None:
     record = refused(Record((A, B, C)), A, A, B)
     assert [one.zone for one in record.quarantines] == [EVERY_ZONE]
-    assert record.zones_left([A, B, C], 0) == []
+    assert record.open_zones([A, B, C], 0) == []
 
 
 def test_after_its_time_a_type_is_on_trial_and_one_failure_counts_twice_as_long() -> None:
     record = refused(Record((A,)), A, A)
     later_s = POLICY.first_s + 1
     assert record.on_trial(later_s)
-    assert not record.left_alone(later_s)
+    assert not record.quarantined(later_s)
     record = refused(record, A, now_s=later_s)
     (one,) = record.quarantines
     assert (one.times, one.until_s - later_s) == (2, 2 * POLICY.first_s)
@@ -106,7 +105,7 @@ def test_a_confirmed_machine_on_trial_clears_the_type() -> None:
     assert refused(record, A).quarantines == (), "the old strikes are forgotten"
 
 
-def test_a_sold_out_zone_is_left_alone_at_once_and_longer_each_time_until_there_is_a_machine() -> None:
+def test_a_sold_out_zone_is_quarantined_at_once_and_longer_each_time_until_there_is_a_machine() -> None:
     record, now_s, lasted = Record((A,)), 0.0, []
     for _ in range(9):
         record = ledger.sold_out(record, POLICY, A, DRY, now_s)
@@ -124,8 +123,8 @@ def test_several_launches_that_were_under_way_count_as_one_failure() -> None:
 
 def test_a_machine_that_came_says_nothing_about_lies_and_a_confirmed_one_nothing_about_stock() -> None:
     record = ledger.sold_out(refused(Record((A, B)), A, A), POLICY, A, DRY, 0.0)
-    assert [one.kind for one in ledger.launched(record, A).quarantines] == [Kind.REFUSED]
-    assert [one.kind for one in ledger.confirmed(record, A).quarantines] == [Kind.SOLD_OUT]
+    assert [one.cause for one in ledger.launched(record, A).quarantines] == [Cause.REFUSED]
+    assert [one.cause for one in ledger.confirmed(record, A).quarantines] == [Cause.SOLD_OUT]
 
 
 EVENTS = st.lists(
@@ -146,9 +145,9 @@ def test_whatever_happens_it_ends_it_can_be_written_and_it_never_outlasts_the_lo
         else:
             record = (ledger.confirmed if what == "confirmed" else ledger.launched)(record, zone)
         assert all(one.until_s - one.since_s <= POLICY.longest_s for one in record.quarantines)
-        assert len({(one.zone, one.kind) for one in record.quarantines}) == len(record.quarantines)
+        assert len({(one.zone, one.cause) for one in record.quarantines}) == len(record.quarantines)
         now_s += step_s
-    assert not record.left_alone(now_s + POLICY.longest_s)
+    assert not record.quarantined(now_s + POLICY.longest_s)
     whole = Ledger({"p4d": record}, {"i-1": "DriverMissing"})
     assert ledger_from(json.loads(json.dumps(to_json(whole)))) == whole
 
@@ -214,7 +213,7 @@ def test_every_key_that_ray_reads_in_a_provider_section_is_one_that_is_let_throu
 def test_the_state_survives_in_its_file_and_a_torn_one_is_put_aside_not_lost(tmp_path: Path) -> None:
     path = tmp_path / "state" / "quarantine.json"
     Store(path).change(lambda old: old.with_record("p4d", refused(Record((A,)), A, A)))
-    assert Store(path).read().record("p4d").left_alone(0)
+    assert Store(path).read().record("p4d").quarantined(0)
     path.write_text('{"version": 1, "types"')
     with pytest.raises(BrokenStateError):
         Store(path).read()
@@ -239,7 +238,7 @@ def test_two_processes_that_change_it_at_once_lose_nothing(tmp_path: Path) -> No
 def test_zones_without_a_history_come_before_one_on_trial_and_are_not_held_back_by_it() -> None:
     record = refused(Record((A, B)), A, A)
     later_s = POLICY.first_s + 1
-    assert record.zones_left([A, B], later_s) == [B, A]
+    assert record.open_zones([A, B], later_s) == [B, A]
     assert not record.on_trial(later_s)
     assert ledger.sold_out(record, POLICY, B, DRY, later_s).on_trial(later_s), "only the one on trial is left"
 
@@ -249,4 +248,4 @@ def test_what_ended_an_hour_before_is_a_new_story() -> None:
     long_after_s = POLICY.sold_out_first_s + POLICY.longest_s
     (one,) = ledger.sold_out(record, POLICY, A, DRY, long_after_s).quarantines
     assert one.times == 1
-    assert ledger.at_launch(record, POLICY, [A], long_after_s).quarantines == ()
+    assert ledger.before_launch(record, POLICY, [A], long_after_s).quarantines == ()

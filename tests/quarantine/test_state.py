@@ -67,7 +67,7 @@ FOREIGN = [
 def wants_a_machine(head: Head) -> list[str]:
     """One round of an autoscaler: it lists, and asks whether it may launch."""
     head.tick()
-    return head.guard.check("p4d", [A])
+    return head.gate.check("p4d", [A])
 
 
 def status(head: Head, *arguments: str) -> int:
@@ -82,12 +82,14 @@ def test_a_file_that_is_none_of_ours_is_told_to_who_reads_and_put_aside_by_who_w
     head.state.write_text(text)
     assert status(head) == 2
     said = capsys.readouterr().err
-    assert said.startswith(f"accel-scaling: {head.state} is no state file of accel-scaling (")
+    assert said.startswith(f"accel-scaling: {head.state} is not a state file of accel-scaling (")
     assert len(said.splitlines()) == 1
     for _ in range(3):
         head.tick()
     assert head.state.read_text() == text, "listing changes nothing"
-    assert len([one for one in caplog.records if one.levelno == logging.ERROR]) == 1, "told once, not each round"
+    assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 1, (
+        "told once, not each round"
+    )
     assert wants_a_machine(head) == [A]
     (aside,) = head.state.parent.glob("*.broken-*")
     assert aside.read_text() == text
@@ -104,7 +106,7 @@ def test_a_newer_versions_file_is_left_as_it_is_and_the_head_remembers_by_itself
     assert head.most("p4d") == 0
     for arguments in ([], ["--clear"]):
         assert status(head, *arguments) == 2
-        assert "is of a newer accel-scaling (version 2): use that version" in capsys.readouterr().err
+        assert "was written by a newer accel-scaling (version 2): use that version" in capsys.readouterr().err
     assert [path.name for path in head.state.parent.iterdir() if "lock" not in path.name] == [head.state.name]
     assert head.state.read_text() == '{"version": 2, "news": []}'
 
@@ -140,15 +142,15 @@ def test_on_a_full_disk_healthy_machines_join_and_strikes_count_and_all_is_writt
     head.lies("one")
     with monkeypatch.context() as disk:
         fill_the_disk(disk)
-        head.guard.launched("g5", A, ["good"])
-        head.guard.confirmed("good", "g5", A, "Confirmed")
+        head.gate.launched("g5", A, ["good"])
+        head.gate.confirmed("good", "g5", A, "Confirmed")
         head.lies("two")
-        assert not head.guard.keeps("two", "DriverMissing")
+        assert not head.gate.keeps("two", "DriverMissing")
         told = [one.getMessage() for one in caplog.records if "No space left" in one.getMessage()]
         assert len(told) == 1
         assert head.most("p4d") == 0, "the config has room: it is limited"
         assert Store(head.state).read().record("p4d").quarantines == ()
-    head.guard.confirmed("other", "g5", A, "Confirmed")
+    head.gate.confirmed("other", "g5", A, "Confirmed")
     assert [one.reason for one in Store(head.state).read().record("p4d").quarantines] == ["DriverMissing"]
     assert set(Store(head.state).read().judged) == {"one", "good", "two", "other"}
 
@@ -162,7 +164,7 @@ def test_a_config_that_is_none_just_now_stops_no_round_and_is_limited_later(
     head.lies("two")
     for _ in range(3):
         head.tick()
-    assert len([one for one in caplog.records if "could not be limited" in one.getMessage()]) == 1
+    assert len([record for record in caplog.records if "could not be limited" in record.getMessage()]) == 1
     head.path.write_text(yaml.safe_dump(CONFIG))
     head.tick()
     assert head.most("p4d") == 0
@@ -185,8 +187,8 @@ def test_a_type_that_was_limited_is_open_again_where_the_state_went_while_the_au
 
 
 def test_the_gauge_of_a_zone_goes_with_clear(head: Head) -> None:
-    head.guard.check("p4d", [A, B])
-    head.guard.failed("p4d", A, "Dry", "none", sold_out=True)
+    head.gate.check("p4d", [A, B])
+    head.gate.failed("p4d", A, "Dry", "none", sold_out=True)
     head.tick()
     assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, reason="Dry") == 1
     assert status(head, "--clear", "p4d") == 0
@@ -194,46 +196,46 @@ def test_the_gauge_of_a_zone_goes_with_clear(head: Head) -> None:
     assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, reason="Dry") is None
 
 
-def test_a_type_of_two_zones_that_is_cleared_while_its_machines_boot_is_left_alone_in_one_only(head: Head) -> None:
-    head.guard.check("p4d", [A, B])
-    head.guard.launched("p4d", A, ["one", "two"])
+def test_a_type_of_two_zones_that_is_cleared_while_its_machines_boot_is_quarantined_in_one_only(head: Head) -> None:
+    head.gate.check("p4d", [A, B])
+    head.gate.launched("p4d", A, ["one", "two"])
     assert status(head, "--clear") == 0
     for node in ("one", "two"):
-        head.guard.refused(node, "p4d", A, "NoDevice", "none")
-        head.guard.gone(node)
-    assert head.guard.check("p4d", [A, B]) == [B]
+        head.gate.refused(node, "p4d", A, "NoDevice", "none")
+        head.gate.gone(node)
+    assert head.gate.check("p4d", [A, B]) == [B]
     assert head.most("p4d") == 4
 
 
 def test_a_type_of_one_zone_that_is_cleared_while_its_machines_boot_is_limited_at_once(head: Head) -> None:
-    head.guard.check("p4d", [A])
-    head.guard.launched("p4d", A, ["one", "two"])
+    head.gate.check("p4d", [A])
+    head.gate.launched("p4d", A, ["one", "two"])
     assert status(head, "--clear") == 0
     for node in ("one", "two"):
-        head.guard.refused(node, "p4d", A, "NoDevice", "none")
-        head.guard.gone(node)
+        head.gate.refused(node, "p4d", A, "NoDevice", "none")
+        head.gate.gone(node)
     assert head.most("p4d") == 0
 
 
-def test_a_type_whose_zones_nobody_knows_is_left_alone_nowhere_before_they_are(head: Head) -> None:
+def test_a_type_whose_zones_nobody_knows_is_quarantined_nowhere_before_they_are(head: Head) -> None:
     for node in ("one", "two"):
-        head.guard.refused(node, "p4d", A, "NoDevice", "none")
+        head.gate.refused(node, "p4d", A, "NoDevice", "none")
     assert head.most("p4d") == 4
-    assert head.guard.check("p4d", [A, B]) == [B]
+    assert head.gate.check("p4d", [A, B]) == [B]
 
 
 def test_clear_leaves_the_machine_that_is_kept_for_inspection_kept_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     head = Head(tmp_path, confirmation={"keep_for_inspection": True})
-    assert head.guard.keeps("one", "NoDevice: none")
+    assert head.gate.keeps("one", "NoDevice: none")
     assert status(head, "--clear") == 0
     assert "one is kept for inspection, and paid for, until `ray down`: NoDevice: none" in capsys.readouterr().out
-    assert set(head.guard.hidden()) == {"one"}, "it would come back as a node of the cluster"
-    assert not head.guard.keeps("two", "NoDevice: none")
+    assert set(head.gate.hidden()) == {"one"}, "it would come back as a node of the cluster"
+    assert not head.gate.keeps("two", "NoDevice: none")
 
 
-def test_a_clock_that_was_put_back_by_a_year_leaves_nothing_alone_for_a_year(
+def test_a_clock_that_was_put_back_by_a_year_quarantines_nothing_for_a_year(
     head: Head,
 ) -> None:
     head.now_s = 1e9
@@ -245,7 +247,7 @@ def test_a_clock_that_was_put_back_by_a_year_leaves_nothing_alone_for_a_year(
     head.now_s -= 365 * 86400
     head.tick()
     assert head.most("p4d") == 1, "one machine, on trial"
-    assert head.guard.check("p4d", [A]) == [A]
+    assert head.gate.check("p4d", [A]) == [A]
 
 
 def test_a_reader_never_writes(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from accel_scaling.quarantine.gate import Guard
+from accel_scaling.quarantine.gate import Gate
 from accel_scaling.quarantine.metrics import Metrics
 
 A, B = "us-west-2a", "us-west-2b"
@@ -40,7 +40,7 @@ class Head:
         self.restart()
 
     def restart(self) -> None:
-        self.guard = Guard(self.provider, self.path, self.state, lambda: self.now_s, Metrics(self.registry))
+        self.gate = Gate(self.provider, self.path, self.state, lambda: self.now_s, Metrics(self.registry))
 
     def most(self, node_type: str) -> int:
         config = yaml.safe_load(self.path.read_text())
@@ -48,14 +48,14 @@ class Head:
 
     def lies(self, node: str, zone: str = A) -> None:
         """A machine of p4d is launched, boots, and is refused."""
-        self.guard.check("p4d", [zone])
-        with self.guard.launching("p4d", 1):
-            self.guard.launched("p4d", zone, [node])
-        self.guard.refused(node, "p4d", zone, "DriverMissing", "promised 8; 0 seen")
-        self.guard.gone(node)
+        self.gate.check("p4d", [zone])
+        with self.gate.launching("p4d", 1):
+            self.gate.launched("p4d", zone, [node])
+        self.gate.refused(node, "p4d", zone, "DriverMissing", "promised 8; 0 seen")
+        self.gate.gone(node)
 
     def tick(self, **nodes: str) -> None:
-        self.guard.listed(lambda: nodes)
+        self.gate.listed(lambda: nodes)
 
     def value(self, name: str, **labels: str) -> float | None:
         return self.registry.get_sample_value(name, labels)

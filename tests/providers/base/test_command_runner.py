@@ -9,7 +9,7 @@ import click
 import pytest
 from ray.autoscaler._private.command_runner import ProcessRunnerError
 
-from accel_scaling.boot.node_commands import confirmed
+from accel_scaling.boot.node_commands import with_boot_check
 from accel_scaling.providers.base.command_runner import NodeRefusedError, RefusingCommandRunner
 from accel_scaling.quarantine.messages import NO_VERDICT
 
@@ -67,7 +67,7 @@ def test_a_failed_start_gives_a_machine_up_unless_it_was_confirmed_or_cannot_be_
     runner = runner_on(Node(verdict, login_shells=login_shells), told)
     rays = click.ClickException if login_shells else ProcessRunnerError
     with pytest.raises(NodeRefusedError if refused else rays):
-        runner.run(confirmed("ray start --address=x"))
+        runner.run(with_boot_check("ray start --address=x"))
     with pytest.raises(rays):
         runner.run("pip install x")
     assert told == refused
@@ -78,14 +78,14 @@ def test_a_connection_that_broke_during_the_start_says_nothing_about_the_machine
     login_shells: bool, told: list[tuple[str, str]]
 ) -> None:
     with pytest.raises((click.ClickException, ProcessRunnerError)) as error:
-        runner_on(Node("", login_shells=login_shells, code=255), told).run(confirmed("ray start"))
+        runner_on(Node("", login_shells=login_shells, code=255), told).run(with_boot_check("ray start"))
     assert not isinstance(error.value, NodeRefusedError)
     assert told == []
 
 
 def test_where_the_provider_does_not_give_it_up_rays_own_error_is_seen(told: list[tuple[str, str]]) -> None:
     with pytest.raises(ProcessRunnerError):
-        runner_on(Node("", login_shells=False), told, gives_up=False).run(confirmed("ray start --head"))
+        runner_on(Node("", login_shells=False), told, gives_up=False).run(with_boot_check("ray start --head"))
     assert [word for word, _ in told] == [NO_VERDICT]
 
 

@@ -144,12 +144,12 @@ class Host:
 
 def start_of(own: Any, slice_: str, hosts: list[Host]) -> Any:
     """Start Ray on a slice whose hosts answer here, behind Ray's own runner of slices."""
-    from accel_scaling.boot.node_commands import confirmed
+    from accel_scaling.boot.node_commands import with_boot_check
 
     auth = {"ssh_user": "ubuntu", "ssh_private_key": "/dev/null"}
     runner = own.get_command_runner("", slice_, auth, CLUSTER, None, False)
     runner._runner._command_runners, runner._runner._num_workers = hosts, len(hosts)
-    return runner.run(confirmed("ray start --address=x"), environment_variables={"RAY_OVERRIDE_RESOURCES": {}})
+    return runner.run(with_boot_check("ray start --address=x"), environment_variables={"RAY_OVERRIDE_RESOURCES": {}})
 
 
 def test_no_host_joins_before_all_are_confirmed_and_none_before_a_round_has_seen_host_0(
@@ -227,7 +227,7 @@ class FailingHost:
 
 
 def test_the_host_of_a_slice_that_refuses_is_named_and_the_slice_refused_once(gce: Google) -> None:
-    from accel_scaling.boot.node_commands import confirmed
+    from accel_scaling.boot.node_commands import with_boot_check
 
     own, configs = ours(gce, slices=True)
     (slice_,) = own.create_node(configs["v4"], tags("v4"), 1)
@@ -237,5 +237,5 @@ def test_the_host_of_a_slice_that_refuses_is_named_and_the_slice_refused_once(gc
     lying = '{"verdict": "DriverMissing", "message": "no driver"}'
     runner._runner._command_runners = [FailingHost('{"verdict": "Confirmed", "joins": true}'), FailingHost(lying)]
     with pytest.raises(click.ClickException, match="host 1 of 2: DriverMissing: no driver"):
-        runner.run(confirmed("ray start --address=x"))
+        runner.run(with_boot_check("ray start --address=x"))
     wait_until("the slice's end", lambda: not gce.slices())

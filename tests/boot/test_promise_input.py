@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
-from accel_scaling.boot.kuberay_pod import POD, promised_here
-from accel_scaling.boot.node_commands import EXIT_REFUSED, LABEL_VERDICT, VERDICT_FILE
+from accel_scaling.boot.node_commands import LABEL_VERDICT, VERDICT_FILE
+from accel_scaling.boot.promise_input import POD, promise_of_node
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.kuberay.fill import fill
 from tests.kuberay.test_from_zero import clusters, text_of
@@ -30,6 +31,7 @@ HOOK = "accel_scaling.boot.start_hook.run"
 SHOWN = """
 import json, sys
 from accel_scaling.boot import start_hook
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 def run(ray_params, head):
     start_hook.run(ray_params, head)
     print("JOINS " + json.dumps([ray_params.num_gpus, ray_params.resources, ray_params.labels]))
@@ -72,7 +74,7 @@ def test_a_pod_with_its_devices_joins_with_what_the_manifest_promises(boot, tmp_
 
 def test_a_pod_with_fewer_devices_ends_before_ray_is_started(boot, tmp_path: Path) -> None:
     done = start(boot("trn1.32xlarge", "fewer:15"), tmp_path, "neuron", "trn1")
-    assert done.returncode == EXIT_REFUSED, done.stderr
+    assert done.returncode == EXIT_NOT_CONFIRMED, done.stderr
     assert "FewerThanPromised: promised 32 neuron_cores of Trainium; 15 on the PCI bus" in done.stderr
     verdict = json.loads((Path(os.environ["HOME"]) / VERDICT_FILE).read_text(encoding="utf-8"))
     assert (verdict["verdict"], verdict["joins"]) == ("FewerThanPromised", False)
@@ -114,7 +116,7 @@ def params(**given: Any) -> SimpleNamespace:
 def test_the_promise_of_a_pod_is_what_ray_start_is_given(
     environment: dict[str, str], given: dict[str, Any], promised: dict[str, float]
 ) -> None:
-    assert promised_here(environment, params(**given)) == promised
+    assert promise_of_node(environment, params(**given)) == promised
 
 
 def test_ray_tells_pods_of_kuberay_by_the_same_variable() -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from accel_scaling.boot.tpu_slice_host import LABELS, RESOURCES, WORKER_ID, correct_promise
+from accel_scaling.boot.tpu_slice import LABELS, RESOURCES, WORKER_ID, correct_promise
 from accel_scaling.families.inventory import detect
 
 PROMISED = {"CPU": 240, "TPU": 4, "TPU-v4-16-head": 1, "accelerator_type:TPU-V4": 1, "mine": 2}
