@@ -12,12 +12,13 @@ from googleapiclient.errors import HttpError
 from accel_scaling import _ray
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.providers.gcp import images, request_bodies
+from accel_scaling.providers.gcp import images
 from accel_scaling.providers.gcp.calls import retry_on_conflict
 from accel_scaling.providers.gcp.client import client
 from accel_scaling.providers.gcp.errors import BROKEN, GoogleRefusedError, of_exception, status_of
 from accel_scaling.providers.gcp.node_config import is_tpu, region_of, with_template, zones_of
-from accel_scaling.providers.gcp.node_config_rules import check_scheduling, template_of
+from accel_scaling.providers.gcp.node_config_rules import template_of
+from accel_scaling.providers.gcp.scheduling import check_scheduling, missing_scheduling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,7 +193,7 @@ def _add_scheduling(config: Config, cluster: Cluster) -> None:
         accelerated, merged = node_type.machine.machine.chip is not None, node_type.node_config
         check_scheduling(f"{node_type.location}.node_config", merged, accelerated=accelerated)
         delete = not keep_stopped and not node_type.is_head
-        added = request_bodies.missing_scheduling(merged, accelerated=accelerated, delete_preempted=delete)
+        added = missing_scheduling(merged, accelerated=accelerated, delete_preempted=delete)
         node_config = config["available_node_types"][name]["node_config"]
         given = node_config.get("scheduling") or {}
         if added:

@@ -7,12 +7,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.guest_accelerators import attach, check_zones
-from accel_scaling.cluster.machine import CapacityType, NodeMachine, Placement
+from accel_scaling.cluster.machine import NodeMachine, Placement
 from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region
 from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError
 from accel_scaling.providers.gcp import tpu_node_config
 from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.images import with_image
+from accel_scaling.providers.gcp.scheduling import capacity_type_of, one_message, scheduling_of
 from accel_scaling.providers.gcp.tpu_node_config import is_tpu
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
         return tpu_node_config.machine(location, node_config, catalog)
     at = f"{location}.node_config"
     name = _machine_type_name(at, node_config)
-    capacity_type = _capacity_type(_scheduling(at, node_config))
+    capacity_type = capacity_type_of(scheduling_of(at, node_config))
     guests = _guest_accelerators(at, node_config)
     try:
         machine_type = catalog.machine_type(CLOUD.name, name)
@@ -189,7 +190,7 @@ def with_template(node_config: dict[str, Any], properties: dict[str, Any]) -> di
     """
     own = {key: value for key, value in node_config.items() if key != "sourceInstanceTemplate"}
     if isinstance(own.get("scheduling"), list):
-        own["scheduling"] = _merged(own["scheduling"])
+        own["scheduling"] = one_message(own["scheduling"])
     merged: dict[str, Any] = _patched(properties, own)
     return merged
 
@@ -257,22 +258,3 @@ def _template_notes(name: str, node_config: dict[str, Any]) -> tuple[str, ...]:
         "guestAccelerators: [] where it has none"
     )
     return (note,)
-
-
-def _scheduling(at: str, node_config: dict[str, Any]) -> dict[str, Any]:
-    """Return ``scheduling`` as one object: Ray's own examples write it as a list of them."""
-    given = node_config.get("scheduling")
-    entries = given if isinstance(given, list) else [{} if given is None else given]
-    if not all(isinstance(entry, dict) for entry in entries):
-        raise ClusterConfigError(f"{at}.scheduling is {given!r}; it takes keys, such as {{provisioningModel: SPOT}}")
-    return _merged(entries)
-
-
-def _merged(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    return {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
-
-
-def _capacity_type(scheduling: dict[str, Any]) -> CapacityType:
-    """Return spot where Google may take the machine back: SPOT, or preemptible, its older form."""
-    spot = scheduling.get("provisioningModel") == "SPOT" or scheduling.get("preemptible") is True
-    return CapacityType.SPOT if spot else CapacityType.ON_DEMAND

@@ -10,7 +10,8 @@ from typing import Any
 
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp.node_config import is_tpu
-from accel_scaling.providers.gcp.request_bodies import INSERT_ONLY, MESSAGES, one_message
+from accel_scaling.providers.gcp.request_bodies import INSERT_ONLY, MESSAGES
+from accel_scaling.providers.gcp.scheduling import one_message
 from accel_scaling.providers.gcp.schemas import SchemaError, Schemas, document
 
 # What Ray adds to Google's keys, or writes into every node type; and what the fill checks, with better words for it.
@@ -24,9 +25,6 @@ _TEMPLATE = re.compile(
     r"(?:(?:https://[^/]+/compute/[^/]+/)?projects/(?P<project>[a-z0-9.:-]+)/)?"
     r"(?:(?:global|regions/(?P<region>[a-z0-9-]+))/)?(?:instanceTemplates/)?(?P<name>[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)"
 )
-
-# Without these, only a spot machine is ended by Google (docs.cloud.google.com/compute/docs/instances/limit-vm-runtime).
-_ENDED_BY = ("maxRunDuration", "terminationTime")
 
 
 def check(where: str, node_config: dict[str, Any]) -> None:
@@ -85,41 +83,6 @@ def template_of(where: str, path: Any) -> dict[str, str | None]:
             "projects/PROJECT/global/instanceTemplates/NAME, its name of lower-case letters, digits and -"
         )
     return found.groupdict()
-
-
-def check_scheduling(where: str, node_config: dict[str, Any], *, accelerated: bool) -> None:
-    """Refuse scheduling that Google refuses once the machine is asked for.
-
-    Sources: docs.cloud.google.com/compute/docs/gpus/gpu-host-maintenance, .../instances/create-use-spot and
-    .../instances/limit-vm-runtime.
-
-    Args:
-        where: the node_config's place in the cluster file.
-        node_config: with what its instance template holds.
-        accelerated: the machine has accelerators.
-
-    Raises:
-        ClusterConfigError: names the key, and what goes.
-    """
-    at, given = f"{where}.scheduling", one_message(node_config.get("scheduling") or {})
-    model = given.get("provisioningModel")
-    spot = model == "SPOT" or given.get("preemptible") is True
-    if (spot or accelerated) and given.get("onHostMaintenance") == "MIGRATE":
-        what = "a spot machine" if spot else "a machine with accelerators"
-        raise ClusterConfigError(
-            f"{at}.onHostMaintenance is MIGRATE, and {what} cannot move to another host; write TERMINATE, or leave it "
-            "out"
-        )
-    if spot and given.get("automaticRestart"):
-        raise ClusterConfigError(
-            f"{at}.automaticRestart is true, and Google restarts no spot machine; write false, or leave it out"
-        )
-    ends = model in {"SPOT", "FLEX_START", "RESERVATION_BOUND"} or any(given.get(key) for key in _ENDED_BY)
-    if given.get("instanceTerminationAction") and not ends:
-        raise ClusterConfigError(
-            f"{at}.instanceTerminationAction says what is done with a machine that Google ends, and Google does not "
-            f"end this one; add provisioningModel: SPOT, {' or '.join(_ENDED_BY)}, or leave it out"
-        )
 
 
 @functools.cache

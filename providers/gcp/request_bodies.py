@@ -7,6 +7,7 @@ from typing import Any
 
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.errors import AccelScalingError
+from accel_scaling.providers.gcp.scheduling import missing_scheduling, one_message
 
 # Messages that Ray's own defaults.yaml, and the files made from it, write as lists: `scheduling: [{...}]`.
 MESSAGES = (
@@ -46,27 +47,6 @@ def instance(node_config: dict[str, Any], labels: dict[str, str], *, delete_pree
         body["scheduling"] = {**(body.get("scheduling") or {}), **added}
     body["labels"] = {**(body.get("labels") or {}), **labels}
     return body
-
-
-def missing_scheduling(node_config: dict[str, Any], *, accelerated: bool, delete_preempted: bool) -> dict[str, Any]:
-    """Return what `scheduling` needs and the config does not say; what it says stays.
-
-    A machine with accelerators, and a spot one, cannot be moved to another host, so maintenance ends it
-    (docs.cloud.google.com/compute/docs/gpus/gpu-host-maintenance). A spot one is not restarted by Google, and deleted
-    rather than stopped where Ray would not take a stopped one back
-    (docs.cloud.google.com/compute/docs/instances/create-use-spot).
-    """
-    given = one_message(node_config.get("scheduling") or {})
-    spot = given.get("provisioningModel") == "SPOT"
-    preemptible = spot or bool(given.get("preemptible"))
-    needed: dict[str, Any] = {}
-    if preemptible or accelerated:
-        needed["onHostMaintenance"] = "TERMINATE"
-    if preemptible:
-        needed["automaticRestart"] = False
-    if spot and delete_preempted:
-        needed["instanceTerminationAction"] = "DELETE"
-    return {key: value for key, value in needed.items() if key not in given}
 
 
 def fits_bulk(body: dict[str, Any]) -> bool:
@@ -114,12 +94,6 @@ def slice_node(node_config: dict[str, Any], labels: dict[str, str]) -> dict[str,
         body["serviceAccount"] = account
     body["labels"] = {**(body.get("labels") or {}), **labels}
     return body
-
-
-def one_message(given: Any) -> dict[str, Any]:
-    """Return a message that may be written as a list of its parts."""
-    parts = given if isinstance(given, list) else [given]
-    return {name: held for part in parts if isinstance(part, dict) for name, held in part.items()}
 
 
 def _has_accelerators(body: dict[str, Any]) -> bool:
