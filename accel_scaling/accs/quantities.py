@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 
+from accel_scaling._ray.facts import RAY_ALLOWED_COUNTS, RAY_WHOLE_RESOURCES
 from accel_scaling.errors import AskingError
 
-# What Ray's managers refuse a fraction of, and what no manager hands out (FPGA, MEDIA, QAIC), of which no two tasks can
-# be kept apart either (ray/_private/accelerators, validate_resource_request_quantity); a contract test drives them.
-WHOLE = frozenset({"FPGA", "FURIOSA", "HPU", "MBLT", "MEDIA", "QAIC", "RBLN", "TTNPU", "neuron_cores"})
-
-# Numbers that a task may have of them, where not every number goes: a host's chips are wired in these shapes.
-NUMBERS = {"TPU": (0, 1, 2, 4, 8)}
+# Two tasks cannot share a device of these either: no manager of Ray's hands them out.
+WHOLE = RAY_WHOLE_RESOURCES | {"FPGA", "MEDIA", "QAIC"}
 
 _CALLED = {"GPU": "GPU", "TPU": "TPU chip", "neuron_cores": "neuron core"}
 
@@ -32,8 +29,8 @@ def check(num_accs: float, resource: str, *, shared: bool | None = None) -> None
         raise AskingError(f"num_accs={num_accs!r} is no number of accelerators; ask for 1, 2, ...")
     if num_accs < 0:
         raise AskingError(f"num_accs={num_accs} is less than none; ask for 0, 1, 2, ...")
-    if resource in NUMBERS and num_accs not in NUMBERS[resource]:
-        goes = ", ".join(map(str, NUMBERS[resource][1:]))
+    if resource in RAY_ALLOWED_COUNTS and num_accs not in RAY_ALLOWED_COUNTS[resource]:
+        goes = ", ".join(map(str, RAY_ALLOWED_COUNTS[resource][1:]))
         raise AskingError(f"num_accs={num_accs}: a task takes one of {goes} of the {resource} chips of a host")
     if float(num_accs).is_integer():
         return

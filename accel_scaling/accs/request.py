@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_AMOUNT, ACCELERATOR_TYPE_PREFIX
 from accel_scaling.errors import AskingError
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
 # What `ray_options` may write; where one request takes another's place, those that it does not write are taken back.
 WRITES = ("num_gpus", "resources", "accelerator_type", "label_selector", "fallback_strategy")
-
-# Ray asks a type as this much of the resource `accelerator_type:NAME` (ray/_common/utils.py).
-SHARE_OF_TYPE = 0.001
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ def bundle_of(asked: Asked, resource: str, others: Mapping[str, float]) -> dict[
     if resource and resource in others:
         raise AskingError(f"num_accs and {resource} both say how many accelerators; leave one out")
     counted = {resource: asked.num_accs} if asked.num_accs is not None and resource else {}
-    return {**others, **counted, **{f"accelerator_type:{name}": SHARE_OF_TYPE for name in asked.types}}
+    return {**others, **counted, **{ACCELERATOR_TYPE_PREFIX + name: ACCELERATOR_TYPE_AMOUNT for name in asked.types}}
 
 
 def _count(options: dict[str, Any], num_accs: float, resource: str) -> None:

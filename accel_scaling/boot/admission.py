@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import tpu_head_pod_type
 from accel_scaling.boot.verdict import VerdictWord
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def joining_with(verdict: Verdict, environment: Mapping[str, str]) -> dict[str, 
     """
     if verdict.confirmed:
         return dict(verdict.promised)
-    slice_host = any(name.startswith("TPU-") and name.endswith("-head") for name in verdict.promised)
+    slice_host = any(map(tpu_head_pod_type, verdict.promised))
     fewer = {verdict.word, *verdict.others} == {VerdictWord.FEWER_THAN_PROMISED} and not slice_host
     if environment.get(ON_MISMATCH) != JOIN or not fewer:
         return None

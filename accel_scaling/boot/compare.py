@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.boot.broken_plugins import ADVICE, left_out
-from accel_scaling.boot.expected_devices import TYPE_PREFIX, Claim, claims_of
+from accel_scaling.boot.expected_devices import Claim, claims_of
 from accel_scaling.boot.tpu_slice import wrong_slice
 from accel_scaling.boot.verdict import Verdict
 from accel_scaling.boot.verdicts import EXIT_CONFIRMED, WORDS, VerdictWord, advice_of
@@ -167,4 +168,4 @@ def _other_type(claim: Claim, device: Found) -> str:
         return f"{device.divided}: a task that is given a whole {_exact(claim)} would see one slice of it"
     wrong = [name for name in claim.types if name not in device.answers_to]
     types = " or ".join(device.answers_to) or "of no type that this version knows"
-    return f"that is {types}, not {TYPE_PREFIX}{', '.join(wrong)}"
+    return f"that is {types}, not {ACCELERATOR_TYPE_PREFIX}{', '.join(wrong)}"

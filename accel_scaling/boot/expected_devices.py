@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.model import RAY_RESOURCES
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, RAY_RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from accel_scaling.catalog.model import Chip
-
-TYPE_PREFIX = "accelerator_type:"
 
 # Types under the resource GPU that other makers' Ray managers detect, by how they begin (ray.util.accelerators).
 OTHER_MAKERS = {"AMD-": "amd", "Intel-GPU-": "intel", "MXC": "metax", "Apple-": "apple"}
@@ -48,9 +46,9 @@ def claims_of(promised: Mapping[str, float], chips: Iterable[Chip]) -> list[Clai
     by_resource: dict[str, list[str]] = {name: [] for name in units}
     families: dict[str, set[str]] = {name: set() for name in units}
     for key, amount in promised.items():
-        if not key.startswith(TYPE_PREFIX) or amount <= 0:
+        if not key.startswith(ACCELERATOR_TYPE_PREFIX) or amount <= 0:
             continue
-        name = key.removeprefix(TYPE_PREFIX)
+        name = key.removeprefix(ACCELERATOR_TYPE_PREFIX)
         answering = [chip for chip in chips if name in (chip.detected_type, chip.variant)]
         resource = _resource(name, answering, units)
         by_resource.setdefault(resource, []).append(name)

@@ -7,14 +7,11 @@ import math
 import os
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import OVERRIDE_RESOURCES
 from accel_scaling.errors import AccelScalingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-# Ray's autoscaler exports it before each start command: autoscaler/_private/updater.py,
-# RESOURCES_ENVIRONMENT_VARIABLE.
-VARIABLE = "RAY_OVERRIDE_RESOURCES"
 
 EXAMPLE = '{"GPU": 8, "accelerator_type:A100": 1}'
 
@@ -52,5 +49,5 @@ def promised_from_environment(environment: Mapping[str, str] | None = None) -> d
     Raises:
         AccelScalingError: the variable is there and is not a promise.
     """
-    text = (os.environ if environment is None else environment).get(VARIABLE)
-    return parse_expected(text, VARIABLE) if text else None
+    text = (os.environ if environment is None else environment).get(OVERRIDE_RESOURCES)
+    return parse_expected(text, OVERRIDE_RESOURCES) if text else None

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, OVERRIDE_RESOURCES
 from accel_scaling.boot.admission import CONFIRM_ONLY, joining_with
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.kuberay_pod import POD, promised_here
 from accel_scaling.boot.node_commands import EXIT_REFUSED, LABEL_VERDICT, VERDICT_FILE
-from accel_scaling.boot.promise_input import VARIABLE
 from accel_scaling.boot.tpu_slice_host import correct_promise
 from accel_scaling.boot.verdict import Verdict, VerdictWord
 from accel_scaling.boot.verdicts import advice_of
@@ -22,7 +22,6 @@ from accel_scaling.boot.wait_for_driver import settled_verdict
 from accel_scaling.catalog.load import chips_here
 from accel_scaling.families import register
 from accel_scaling.families.inventory import detect
-from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     if os.environ.get(CONFIRM_ONLY):
         raise SystemExit(0)
     if resources != promised:
-        os.environ[VARIABLE] = json.dumps(resources)
+        os.environ[OVERRIDE_RESOURCES] = json.dumps(resources)
     announce_partition(promised)
     correct_promise(os.environ, found)
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+
+from accel_scaling._ray.facts import tpu_head_pod_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from accel_scaling.detect.model import Found
-
-# What host 0 of a slice announces: fill.tpu.head_resource().
-_HEAD = re.compile(r"TPU-(.+)-head")
 
 
 def wrong_slice(promised: Mapping[str, float], found: Iterable[Found]) -> str | None:
@@ -22,7 +20,7 @@ def wrong_slice(promised: Mapping[str, float], found: Iterable[Found]) -> str | 
         found: what ``detect()`` returned.
     """
     here = next((device.pod_type for device in found if device.pod_type), "")
-    wanted = [match[1] for name, amount in promised.items() if amount > 0 and (match := _HEAD.fullmatch(name))]
+    wanted = [pod_type for name, amount in promised.items() if amount > 0 and (pod_type := tpu_head_pod_type(name))]
     if not here or not wanted or here in wanted:
         return None
     return f"promised a host of a {wanted[0]}; the metadata server says that it is one of a {here}"

@@ -7,19 +7,14 @@ ever make it launch one. Ray hands the promise to every host; what it says goes 
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
-from accel_scaling.boot.promise_input import VARIABLE as RESOURCES
+from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, OVERRIDE_LABELS, OVERRIDE_RESOURCES, tpu_head_pod_type
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping, Sequence
 
     from accel_scaling.detect.model import Found
-
-LABELS = "RAY_OVERRIDE_LABELS"  # ray_constants.LABELS_ENVIRONMENT_VARIABLE
-WORKER_ID = "ray.io/tpu-worker-id"
-_HEAD = re.compile(r"TPU-.+-head")
 
 
 def correct_promise(environment: MutableMapping[str, str], found: Sequence[Found]) -> None:
@@ -32,11 +27,11 @@ def correct_promise(environment: MutableMapping[str, str], found: Sequence[Found
     number = next((device.worker_id for device in found if device.worker_id is not None), None)
     if number is None:
         return
-    labels = json.loads(environment.get(LABELS) or "{}")
-    if WORKER_ID in labels:
-        environment[LABELS] = json.dumps({**labels, WORKER_ID: str(number)})
+    labels = json.loads(environment.get(OVERRIDE_LABELS) or "{}")
+    if LABEL_TPU_WORKER_ID in labels:
+        environment[OVERRIDE_LABELS] = json.dumps({**labels, LABEL_TPU_WORKER_ID: str(number)})
     if number:
-        resources = json.loads(environment.get(RESOURCES) or "{}")
-        kept = {name: amount for name, amount in resources.items() if not _HEAD.fullmatch(name)}
+        resources = json.loads(environment.get(OVERRIDE_RESOURCES) or "{}")
+        kept = {name: amount for name, amount in resources.items() if not tpu_head_pod_type(name)}
         if kept != resources:
-            environment[RESOURCES] = json.dumps(kept)
+            environment[OVERRIDE_RESOURCES] = json.dumps(kept)

@@ -8,18 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The resources of Ray 2.60's accelerator managers (ray/_private/accelerators); a contract test holds this equal.
-RAY_RESOURCES = frozenset({"FURIOSA", "GPU", "HPU", "MBLT", "NPU", "RBLN", "TPU", "TTNPU", "neuron_cores"})
-
-# The variables by which they tell a process its devices; the same test.
-RAY_VISIBLE_DEVICES = frozenset(
-    {
-        *("ASCEND_RT_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "FURIOSA_DEVICES", "HABANA_VISIBLE_MODULES"),
-        *("HIP_VISIBLE_DEVICES", "NEURON_RT_VISIBLE_CORES", "QBRUNTIME_VISIBLE_DEVICES", "RBLN_DEVICES"),
-        *("TPU_VISIBLE_CHIPS", "TT_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"),
-    }
-)
-
 
 @dataclass(frozen=True)
 class Chip:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.catalog.model import RAY_RESOURCES, RAY_VISIBLE_DEVICES
+from accel_scaling._ray.facts import RAY_RESOURCES, RAY_VISIBLE_DEVICES
 from accel_scaling.catalog.node_images import Needs, is_option
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
 from accel_scaling.cluster.yaml_loader import LOADER
 from accel_scaling.fill.fill import reader_of
 from accel_scaling.requirements import missing
@@ -38,8 +39,6 @@ WITH_PIP = (
 # Before Ray is installed, on every node; then what Ray's provider for the cloud imports on the head node.
 BEFORE_RAY = {"aws": (DEFAULT_IMAGE_PATH, WITH_PIP), "gcp": (GCP_IMAGE_PATH, WITH_PIP)}
 HEAD_PACKAGE = {"aws": ("boto3", "boto3"), "gcp": ("googleapiclient", "google-api-python-client")}
-
-DEFAULT_MAX_WORKERS = 2  # Ray's own, in aws/defaults.yaml and gcp/defaults.yaml
 
 
 def ray_defaults(cloud: str) -> dict[str, Any]:

@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import (
+    ACCELERATOR_TYPE_PREFIX,
+    LABEL_ACCELERATOR_TYPE,
+    OBJECT_STORE_PROPORTION,
+)
+
 if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip, MachineType
 
-# What Ray keeps for the object store of a node's memory (ray_constants.DEFAULT_OBJECT_STORE_MEMORY_PROPORTION);
-# its AWS provider promises the rest as `memory`. A contract test holds this equal to the installed Ray's.
-OBJECT_STORE_PROPORTION = 0.3
-
 BYTES_PER_MIB = 1024 * 1024
-ACCELERATOR_TYPE_PREFIX = "accelerator_type:"
 
-LABEL_ACCELERATOR_TYPE = "ray.io/accelerator-type"
-LABEL_MARKET_TYPE = "ray.io/market-type"
-LABEL_REGION = "ray.io/availability-region"
-LABEL_ZONE = "ray.io/availability-zone"
 LABEL_VARIANT = "accel-scaling.io/accelerator-variant"
 LABEL_INSTANCE_TYPE = "accel-scaling.io/instance-type"
 

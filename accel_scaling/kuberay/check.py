@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import (
+    ACCELERATOR_TYPE_PREFIX,
+    LABEL_ACCELERATOR_TYPE,
+    LABEL_MARKET_TYPE,
+    LABEL_TPU_WORKER_ID,
+)
 from accel_scaling.catalog.kubernetes import Says, device_resources
 from accel_scaling.catalog.suggest import hint
-from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE, LABEL_MARKET_TYPE, LABEL_VARIANT
+from accel_scaling.fill.promise import LABEL_VARIANT
 from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.candidates import candidates
 from accel_scaling.kuberay.check_tpu import tpu_findings
@@ -18,7 +24,6 @@ from accel_scaling.kuberay.quantity import amount, whole
 from accel_scaling.kuberay.selectors import terms_of
 from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS, own
 from accel_scaling.kuberay.validation import misshapen
-from accel_scaling.providers.gcp.tpu_node_config import LABEL_WORKER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -125,7 +130,7 @@ def _market(group: Group, terms: Sequence[Term]) -> Iterator[Finding]:
 def _labels(group: Group, catalog: Catalog) -> Iterator[Finding]:
     """Labels that say something else than limits and selectors do; types have a sentence of their own."""
     promised, said = propose(group, catalog).labels, own(group).all_labels
-    passed = {LABEL_MARKET_TYPE, LABEL_WORKER_ID}
+    passed = {LABEL_MARKET_TYPE, LABEL_TPU_WORKER_ID}
     for name, value in promised.items():
         if name not in passed and said.get(name, value) != value and not _is_type(name, said[name], promised):
             text = f"the label {name}: {said[name]} contradicts limits and selectors, which make it {value}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, tpu_head_pod_type
 from accel_scaling.catalog.kubernetes import Says
 from accel_scaling.catalog.tpu_slices import slice_of_chip
 from accel_scaling.errors import UnknownTpuError
@@ -11,7 +12,6 @@ from accel_scaling.kuberay.finding import Finding, line_of
 from accel_scaling.kuberay.label_values import chips_of
 from accel_scaling.kuberay.selectors import tpu_keys
 from accel_scaling.kuberay.user_values import own
-from accel_scaling.providers.gcp.tpu_node_config import LABEL_WORKER_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,9 +74,11 @@ def _on_every_host(group: Group) -> Iterator[Finding]:
         return
     mine = own(group)
     for name in mine.all_resources:
-        if name.startswith("TPU-") and name.endswith("-head"):
+        if tpu_head_pod_type(name):
             text = f"{name} reaches each of {group.hosts} hosts; leave it out, Ray adds it for host 0"
             yield Finding(line_of(group, name), text)
-    if LABEL_WORKER_ID in mine.all_labels:
-        text = f"the label {LABEL_WORKER_ID} reaches each of {group.hosts} hosts; leave it out, each detects its own"
-        yield Finding(line_of(group, LABEL_WORKER_ID), text)
+    if LABEL_TPU_WORKER_ID in mine.all_labels:
+        text = (
+            f"the label {LABEL_TPU_WORKER_ID} reaches each of {group.hosts} hosts; leave it out, each detects its own"
+        )
+        yield Finding(line_of(group, LABEL_TPU_WORKER_ID), text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from accel_scaling.providers.gcp.tpu_node_config import head_resource
+from accel_scaling._ray.facts import MAX_CONCURRENT_LAUNCHES, UPDATE_INTERVAL_S, tpu_head_resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from accel_scaling.plan.cluster import Cluster
     from accel_scaling.plan.model import Row
 
-ROUND_S = 5  # between two rounds of the autoscaler: AUTOSCALER_UPDATE_INTERVAL_S; a contract test holds both to Ray's
-AT_ONCE = 10  # that are being asked for at a time: AUTOSCALER_MAX_CONCURRENT_LAUNCHES
 FEW_ROUNDS = 4  # of which nothing is said: a machine takes longer to boot
 
 
@@ -35,17 +33,17 @@ def of_slices(cluster: Cluster, rows: Iterable[Row], chips_asked: Iterable[str])
                 f"{row.node_type}: Ray's scheduler counts a slice as one host with {kind.chips_per_host} chips; a "
                 f"{kind.accelerator_type} is {kind.hosts} such hosts, so that {row.count} of them bring "
                 f"{row.count * kind.chips} chips; to ask for a whole slice, use ray.util.tpu.slice_placement_group, "
-                f"here --demand {head_resource(kind.pod_type)}"
+                f"here --demand {tpu_head_resource(kind.pod_type)}"
             )
     return found
 
 
 def of_rounds(cluster: Cluster, rows: Iterable[Row]) -> list[str]:
     """Return a note for each node type whose nodes Ray asks for in many rounds."""
-    first = min(max(1, math.ceil(cluster.upscaling_speed)), AT_ONCE)
+    first = min(max(1, math.ceil(cluster.upscaling_speed)), MAX_CONCURRENT_LAUNCHES)
     return [
-        f"{row.node_type}: Ray asks for {first} of them every {ROUND_S} s, and for more as they run "
-        f"(upscaling_speed: {cluster.upscaling_speed:g}); all {row.count} within {rounds * ROUND_S} s"
+        f"{row.node_type}: Ray asks for {first} of them every {UPDATE_INTERVAL_S} s, and for more as they run "
+        f"(upscaling_speed: {cluster.upscaling_speed:g}); all {row.count} within {rounds * UPDATE_INTERVAL_S} s"
         for row in rows
         if row.launched and (rounds := math.ceil(row.count / first)) > FEW_ROUNDS
     ]

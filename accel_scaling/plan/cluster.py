@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
+from accel_scaling._ray.facts import LABEL_MARKET_TYPE, OBJECT_STORE_PROPORTION
 from accel_scaling.accs.types import Known
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
 from accel_scaling.fill.fill import check_shape, machines, reader_of
-from accel_scaling.fill.promise import BYTES_PER_MIB, LABEL_MARKET_TYPE, OBJECT_STORE_PROPORTION
+from accel_scaling.fill.promise import BYTES_PER_MIB
 from accel_scaling.plan.demands import types_in
 
 if TYPE_CHECKING:

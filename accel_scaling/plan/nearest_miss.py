@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE, LABEL_VARIANT
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE
+from accel_scaling.fill.promise import LABEL_VARIANT
 from accel_scaling.plan.demands import types_in
 from accel_scaling.plan.labels import holds, written
 from accel_scaling.plan.model import Demand, Kind
@@ -87,7 +88,7 @@ def preferred(demand: Demand) -> tuple[str, ...]:
 def asks(demand: Demand, known: Known) -> str:
     """Return what a demand asks for, as words of Ray's; the one CPU of each task is left out."""
     want = wanted(demand, known)
-    words = [f"accelerator_type:{' or '.join(want.types)}"] if want.types else []
+    words = [ACCELERATOR_TYPE_PREFIX + " or ".join(want.types)] if want.types else []
     amounts = dict(want.amounts)
     if len(amounts) > 1 and amounts.get("CPU") == 1:
         amounts.pop("CPU")

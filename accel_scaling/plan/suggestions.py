@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import tpu_head_resource
 from accel_scaling.catalog.guest_accelerators import attach_rules
 from accel_scaling.catalog.table import CLOUD
 from accel_scaling.catalog.tpu_slices import slices_with
 from accel_scaling.fill.promise import accelerator_types, promise_for
 from accel_scaling.plan.nearest_miss import said_amount
-from accel_scaling.providers.gcp.tpu_node_config import head_resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,7 +117,7 @@ def _slice(want: Wanted, catalog: Catalog) -> str | None:
         if chip.resource != "TPU" or not set(accelerator_types(chip)) & set(want.types or accelerator_types(chip)):
             continue
         for one in slices_with(catalog, chip.name):
-            promised = {**promise_for(one.machine).resources, head_resource(one.pod_type): 1}
+            promised = {**promise_for(one.machine).resources, tpu_head_resource(one.pod_type): 1}
             if all(promised.get(name, 0) >= value for name, value in want.amounts.items()):
                 return one.accelerator_type
     return None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.facts import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
 from accel_scaling.cluster.machine import Machine
 from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
-from accel_scaling.fill.promise import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog

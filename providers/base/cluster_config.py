@@ -44,7 +44,7 @@ def fill_from_catalog(config: Config, *, places: bool = True) -> tuple[Config, l
 def promised(config: Config, cloud: str, fill_of_cloud: Fill = fill_from_catalog) -> Config:
     """Return the config with every node type's promise, Ray's defaults for the cloud, and the boot check.
 
-    For a provider's `fillout_available_node_types_resources`, which must call it directly.
+    For a provider's `fillout_available_node_types_resources`.
 
     Raises:
         AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
@@ -54,7 +54,7 @@ def promised(config: Config, cloud: str, fill_of_cloud: Fill = fill_from_catalog
         filled, notes = fill_of_cloud(with_defaults(config, cloud))
         bundled = _bundle(config)
     except AccelScalingError as error:
-        if not _ray.called_by_ray_up(above=3):
+        if not _ray.called_by_ray_up():
             raise
         return _carrying(error)
     for note in notes:

@@ -6,11 +6,11 @@ import copy
 import re
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.facts import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
 from accel_scaling.catalog.guest_accelerators import attach, check_zones
 from accel_scaling.cluster.machine import Machine
 from accel_scaling.cluster.offering_checks import check_offered, check_region
 from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError
-from accel_scaling.fill.promise import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
 from accel_scaling.providers.gcp import tpu_node_config
 from accel_scaling.providers.gcp.tpu_node_config import is_tpu
 

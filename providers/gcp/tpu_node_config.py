@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.facts import LABEL_TPU_POD_TYPE, LABEL_TPU_TOPOLOGY, LABEL_TPU_WORKER_ID, tpu_head_resource
 from accel_scaling.catalog.tpu_slices import slice_of_topology, slice_of_type
 from accel_scaling.cluster.default_image import default_image
 from accel_scaling.cluster.machine import Machine
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.tpu_slices import Slice
 
-LABEL_TOPOLOGY = "ray.io/tpu-topology"
-LABEL_POD_TYPE = "ray.io/tpu-pod-type"
-LABEL_WORKER_ID = "ray.io/tpu-worker-id"
 
 # The node_config keys that make a node type a TPU, as Ray tells it (autoscaler/_private/gcp/config.py, get_node_type).
 KEYS = ("acceleratorType", "acceleratorConfig")
@@ -36,11 +34,6 @@ _NOT_IN_THE_API = (
     "Google says that the Cloud TPU API, through which Ray creates slices, does not have {}; the promise is what its "
     "hosts would announce"
 )
-
-
-def head_resource(pod_type: str) -> str:
-    """Return the resource that only host 0 of a slice announces; one of it is one whole slice."""
-    return f"TPU-{pod_type}-head"
 
 
 def is_tpu(node_config: dict[str, Any]) -> bool:
@@ -86,11 +79,11 @@ def of_slice(promised: Promise, found: Slice) -> Promise:
     """
     labels = {
         LABEL_INSTANCE_TYPE: found.accelerator_type,
-        LABEL_TOPOLOGY: found.topology,
-        LABEL_POD_TYPE: found.pod_type,
-        LABEL_WORKER_ID: "0",
+        LABEL_TPU_TOPOLOGY: found.topology,
+        LABEL_TPU_POD_TYPE: found.pod_type,
+        LABEL_TPU_WORKER_ID: "0",
     }
-    resources = {**promised.resources, head_resource(found.pod_type): 1}
+    resources = {**promised.resources, tpu_head_resource(found.pod_type): 1}
     return Promise(resources, {**promised.labels, **labels}, promised.notes)
 
 

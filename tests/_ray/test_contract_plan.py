@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
-from ray.autoscaler._private import constants
 from ray.autoscaler.v2 import scheduler as rays
 
 from accel_scaling import _ray
@@ -17,7 +15,6 @@ from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.errors import PlanError
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
 from accel_scaling.fill.fill import fill
-from accel_scaling.plan import caveats, demands
 from accel_scaling.plan.labels import check, selector
 from accel_scaling.plan.live_cluster import question_of
 from tests.support.plan import aws, cluster
@@ -102,16 +99,6 @@ def test_ray_says_what_is_wrong_with_a_label_selector() -> None:
         check({"zone": "!!a"})
 
 
-def test_rounds_and_launches_at_once_are_rays() -> None:
-    assert (constants.AUTOSCALER_UPDATE_INTERVAL_S, constants.AUTOSCALER_MAX_CONCURRENT_LAUNCHES) == (
-        caveats.ROUND_S,
-        caveats.AT_ONCE,
-    ), "the note on rounds has other numbers than Ray"
-    assert "upscaling_speed * max(len(running_instances_for_type), 1)" in (
-        Path(ray.__file__).parent / "autoscaler/v2/instance_manager/reconciler.py"
-    ).read_text(encoding="utf-8")
-
-
 @pytest.mark.usefixtures("two_t4")
 def test_what_is_pending_on_a_running_cluster_is_planned_as_ray_reports_it() -> None:
     import accel_scaling as acc
@@ -135,9 +122,3 @@ def test_what_is_pending_on_a_running_cluster_is_planned_as_ray_reports_it() -> 
     ray.util.remove_placement_group(group)
     for task in waiting:
         ray.cancel(task, force=True)
-
-
-def test_a_task_asks_for_one_cpu_where_nothing_is_said() -> None:
-    from ray._common.ray_option_utils import task_options
-
-    assert task_options["num_cpus"].default_value == demands.TASK_CPUS, "a task's usual CPUs are another number"

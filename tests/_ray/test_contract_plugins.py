@@ -8,13 +8,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from accel_scaling import _ray
-from accel_scaling.catalog.model import RAY_RESOURCES
+from accel_scaling._ray.facts import RAY_RESOURCES
 from accel_scaling.families.registration import WORKERS_MODULE, announce
 
 ADD = """
@@ -106,16 +105,6 @@ for ask in (ray.remote(resources=wanted), lambda f: ray.remote(f).options(resour
         said.append(str(error))
 print(json.dumps(said))""")
     assert [sentence is None if each is None else sentence in each for each in said] == [True, True], said
-
-
-def test_the_raylets_own_list_of_resources_with_ids_is_the_one_that_we_add_to():
-    import ray
-
-    raylet = (Path(ray.__file__).parent / "core/src/ray/raylet/raylet").read_bytes()
-    assert _ray.RAYS_UNIT_RESOURCES.encode() + b"\0" in raylet, "the list has changed: correct _ray.RAYS_UNIT_RESOURCES"
-    assert set(_ray.RAYS_UNIT_RESOURCES.split(",")) == RAY_RESOURCES - {"GPU"}
-    for variable in (_ray.UNIT_RESOURCES, _ray.PRELOADED_MODULES):
-        assert variable.encode() in raylet, f"the raylet no longer reads {variable}"
 
 
 def test_what_the_user_set_stays_and_twice_is_as_once():

@@ -12,7 +12,7 @@ from accel_scaling.boot.compare import compare
 from accel_scaling.boot.expected_devices import claims_of
 from accel_scaling.boot.verdict import VerdictWord
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.model import RAY_RESOURCES, RAY_VISIBLE_DEVICES, Chip
+from accel_scaling.catalog.model import Chip
 from accel_scaling.families.inventory import detect
 from accel_scaling.fill.promise import promise_for
 from tests.support.devices import neuron, nvidia
@@ -197,14 +197,6 @@ def test_the_words_are_those_that_users_search_for():
         *("Confirmed", "MoreThanPromised", "NoDevice", "DriverMissing", "FewerThanPromised", "OtherType"),
         *("Unhealthy", "NotYet", "NotVisibleInContainer"),
     }
-
-
-def test_the_accelerator_resources_are_those_of_rays_own_managers():
-    from ray._private.accelerators import get_all_accelerator_managers, get_all_accelerator_resource_names
-
-    assert get_all_accelerator_resource_names() == RAY_RESOURCES
-    variables = {manager.get_visible_accelerator_ids_env_var() for manager in get_all_accelerator_managers()}
-    assert variables - {None} == RAY_VISIBLE_DEVICES
 
 
 def test_a_type_goes_with_the_resource_of_its_chip():

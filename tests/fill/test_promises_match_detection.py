@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from accel_scaling import _ray
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, promise_for
+from accel_scaling.fill.promise import promise_for
 from accel_scaling.testing.devices.hardware import ec2_api_record, hardware_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,11 +6,12 @@ import copy
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.catalog.user_files import TRAVELLED, USER_FOLDER, travelling_files
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.fill import reader_of, user_catalogs
-from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, accelerator_types
+from accel_scaling.fill.promise import accelerator_types
 from accel_scaling.providers.aws.node_config import region_of
 from accel_scaling.providers.gcp.node_config import zones_of
 

@@ -6,13 +6,14 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.colors import Paint, painted
 from accel_scaling.text_table import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from accel_scaling.colors import Stream
+from accel_scaling.colors import Stream
 
 BYTES_PER_GIB = 1024**3
 _PAINTS = {
@@ -115,8 +116,8 @@ def shown(resources: Mapping[str, Any]) -> str:
             continue
         if name == "memory":
             parts.append(f"memory {amount / BYTES_PER_GIB:.1f} GiB")
-        elif name.startswith("accelerator_type:"):
-            parts.append(name.removeprefix("accelerator_type:"))
+        elif name.startswith(ACCELERATOR_TYPE_PREFIX):
+            parts.append(name.removeprefix(ACCELERATOR_TYPE_PREFIX))
         else:
             parts.append(f"{name} {amount:g}")
     return ", ".join(parts)

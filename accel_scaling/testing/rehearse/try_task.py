@@ -13,7 +13,7 @@ import sys
 import time
 from typing import Any
 
-from accel_scaling.catalog.model import RAY_VISIBLE_DEVICES
+from accel_scaling._ray.facts import RAY_VISIBLE_DEVICES
 from accel_scaling.families import families, register
 
 
