@@ -10,7 +10,7 @@ import pytest
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.device_files import install
-from accel_scaling.testing.devices.hardware import hardware_of
+from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.hosts import shim_ports, shim_ray, shim_rsync, shim_ssh
 from accel_scaling.testing.hosts.devices_at_boot import hardware_at_boot
 from accel_scaling.testing.hosts.events import EventKind, EventLog, read_events

@@ -10,8 +10,8 @@ import pytest
 from accel_scaling.catalog.load import load_catalog
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices import user_types
+from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.devices.gcp_machines import built_in, hardware_of_gcp
-from accel_scaling.testing.devices.hardware import hardware_of
 from accel_scaling.testing.gce.api_errors import ApiError
 from accel_scaling.testing.gce.machine_rules import checked
 from accel_scaling.testing.rehearse.clouds import cloud_of

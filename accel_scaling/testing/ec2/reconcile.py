@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.testing.devices.hardware import hardware_of
+from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.ec2 import moto_patches as ec2
 from accel_scaling.testing.hosts.devices_at_boot import hardware_at_boot
 from accel_scaling.testing.hosts.events import EventKind

@@ -8,7 +8,7 @@ from typing import Any
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices import gcp_machines
-from accel_scaling.testing.devices.gcp_sizes import size_of_n1
+from accel_scaling.testing.devices.gcp_machines import size_of_n1
 from accel_scaling.testing.gce import images
 from accel_scaling.testing.gce.api_errors import ApiError, invalid, not_found, wrong_field
 from accel_scaling.testing.gce.labels import check_labels

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from accel_scaling.testing.devices.device_files import with_fault
+from accel_scaling.testing.devices.device_faults import with_fault
 from accel_scaling.testing.hosts.faults import HardwareFaultKind, read_faults
 
 if TYPE_CHECKING:

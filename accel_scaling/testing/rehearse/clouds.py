@@ -8,8 +8,8 @@ from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.fill import reader_of
 from accel_scaling.providers.aws.node_config import region_of
 from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
+from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp, hardware_of_tpu, slice_of_topology
-from accel_scaling.testing.devices.hardware import hardware_of
 from accel_scaling.testing.rehearse.cluster_config import for_local_ec2, for_local_gce
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from accel_scaling.catalog.user_files import hardware_files
 from accel_scaling.errors import RehearsalError
 from accel_scaling.fill.fill import machines, user_catalogs
 from accel_scaling.testing.devices.drivers import DRIVERS
-from accel_scaling.testing.devices.hardware import NOTHING, Hardware, like_family
+from accel_scaling.testing.devices.ec2_machines import NOTHING, like_family
+from accel_scaling.testing.devices.hardware import Hardware
 from accel_scaling.testing.devices.plugin_hardware import rows_of_file
 
 if TYPE_CHECKING:
