@@ -28,7 +28,7 @@ from accel_scaling.cli.main import COMMANDS, main
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_keys_needed_by_ray
 from accel_scaling.fill.fill import MODULES, check_shape, fill
 from accel_scaling.fill.promise import promise_for
-from accel_scaling.testing.rehearse.faults_option import WORDS, parse_faults
+from accel_scaling.testing.faults import WORDS, all_of
 from tests.support.contributing import GUIDE
 from tests.support.plugins import install_example
 
@@ -180,7 +180,7 @@ def check_ours(words: list[str], desk: Path) -> None:
         given = getattr(args, name, None) or []
         for path in given if isinstance(given, list) else [given]:
             assert path.exists(), path
-    parse_faults(getattr(args, "fault", []))
+    all_of(getattr(args, "fault", []))
 
 
 def check_ray(words: list[str], desk: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from accel_scaling.testing.ec2.local_ec2 import Kind, Latencies
 from accel_scaling.testing.hosts.host_kinds import isolation_obstacle
+from accel_scaling.testing.hosts.settings import HostKind, Latencies
 
 FAST = Latencies(boot_s=0.1, stop_s=0.1, terminate_s=0.1)
 SSH_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=3")
@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 NO_ISOLATION = isolation_obstacle(Path(sys.executable))
 isolated = pytest.param(
-    Kind.ISOLATED, marks=[pytest.mark.root, pytest.mark.skipif(bool(NO_ISOLATION), reason=str(NO_ISOLATION))]
+    HostKind.ISOLATED, marks=[pytest.mark.root, pytest.mark.skipif(bool(NO_ISOLATION), reason=str(NO_ISOLATION))]
 )
 
 

@@ -36,7 +36,7 @@ NOTHING = Hardware(kind="none", source="no accelerator built in or attached")
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltIn:
     """What a machine type has built in: Google's name of the accelerator and how many; empty and 0 for none.
 
     Attributes:
@@ -103,7 +103,7 @@ class SliceShape:
         return f"{self.rule.generation}-{self.chips * self.rule.suffix_per_chip}"
 
 
-def built_in(machine_type: str) -> Built:
+def built_in(machine_type: str) -> BuiltIn:
     """Return what a Compute Engine machine type has built in.
 
     Raises:
@@ -113,11 +113,11 @@ def built_in(machine_type: str) -> Built:
         found = re.fullmatch(row["pattern"], machine_type)
         if found:
             count = found.expand(row["count"]) if row["count"] else "0"
-            return Built(row["accelerator"], int(count), row["driver_name"], int(row["memory_mib"] or 0))
+            return BuiltIn(row["accelerator"], int(count), row["driver_name"], int(row["memory_mib"] or 0))
     if is_custom(machine_type):
-        return Built()
+        return BuiltIn()
     if own := own_hardware(machine_type):
-        return Built(own.driver_name, own.count, own.driver_name, own.memory_mib)
+        return BuiltIn(own.driver_name, own.count, own.driver_name, own.memory_mib)
     raise RehearsalError(f"no machine of type {machine_type!r} can be rehearsed: gcp_machines.csv does not have it")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = (
+DriverKind = (
     Literal["nvml", "neuron", "tpu", "amd", "intel", "gaudi", "ascend", "rbln", "metax", "furiosa", "mobilint"]  # noqa: PYI030 - one a line otherwise
     | Literal["tenstorrent", "apple", "fpga", "media", "qaic", "nodes", "pci-only", "none"]
 )
@@ -39,7 +39,7 @@ class Hardware:
         functions: PCI functions that each device shows.
     """
 
-    kind: Kind
+    kind: DriverKind
     family: str = ""
     count: int = 0
     driver_name: str = ""

@@ -1,4 +1,4 @@
-"""Where moto differs from EC2 in ways that a node provider meets: counts, capacity, states, addresses."""
+"""Patches of moto where it differs from EC2 for a node provider: counts, capacity, states, addresses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.testing.hosts.faults import read_faults
+from accel_scaling.testing.faults import granted, read_faults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,14 +63,14 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
         most = int(param("MaxCount") or least)
         with _launching:
             live = _live(self.ec2_backend, instance_type)
-            granted = read_faults(faults_file).grants(instance_type, most, live)
-            refused = granted < least
+            count = granted(read_faults(faults_file), instance_type, most, live)
+            refused = count < least
             error = "InsufficientInstanceCapacity" if refused else None
-            events.asked(instance_type, most, 0 if refused else granted, param("SubnetId"), error=error)
+            events.launch_request(instance_type, most, 0 if refused else count, param("SubnetId"), error=error)
             if refused:
                 raise _refusal(instance_type)
             self._get_param = lambda key, *rest, **named: (
-                str(granted) if key == "MinCount" else param(key, *rest, **named)
+                str(count) if key == "MinCount" else param(key, *rest, **named)
             )
             return respond(self)
 
@@ -100,7 +100,7 @@ def _patch_start_instances(faults_file: Path) -> None:
     def start_instances(self: Any, instance_ids: list[str]) -> Any:
         for instance in self.get_multi_instances_by_id(instance_ids):
             live = _live(self, instance.instance_type)
-            if not read_faults(faults_file).grants(instance.instance_type, 1, live):
+            if not granted(read_faults(faults_file), instance.instance_type, 1, live):
                 raise _refusal(instance.instance_type)
         started = start(self, instance_ids)
         for instance, previous in started:

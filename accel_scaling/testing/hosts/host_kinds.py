@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.testing.hosts.settings import Kind
+from accel_scaling.testing.hosts.settings import HostKind
 from accel_scaling.timeouts import LOCAL_CLOUD_PROBE_S
 
 NAMESPACE = (
@@ -30,7 +30,7 @@ ip link add probe1 type veth peer name probe2
 """
 
 
-def choose_kind(wanted: Kind | None, python: Path) -> tuple[Kind, str]:
+def choose_kind(wanted: HostKind | None, python: Path) -> tuple[HostKind, str]:
     """Returns the kind of hosts and the reason, in one line.
 
     Args:
@@ -42,14 +42,14 @@ def choose_kind(wanted: Kind | None, python: Path) -> tuple[Kind, str]:
     """
     if not sys.platform.startswith("linux"):
         raise RehearsalError("rehearsals need Linux: they use its namespaces, or at least its /proc and 127.0.0.0/8")
-    if wanted is Kind.PROCESSES:
+    if wanted is HostKind.PROCESSES:
         return wanted, "plain processes on loopback addresses: asked for"
     obstacle = isolation_obstacle(python)
     if obstacle is None:
-        return Kind.ISOLATED, "isolated hosts: namespaces, own root file systems and sshd"
-    if wanted is Kind.ISOLATED:
+        return HostKind.ISOLATED, "isolated hosts: namespaces, own root file systems and sshd"
+    if wanted is HostKind.ISOLATED:
         raise RehearsalError(f"isolated hosts do not work here: {obstacle}; rehearse with plain processes instead")
-    return Kind.PROCESSES, f"plain processes on loopback addresses: {obstacle}"
+    return HostKind.PROCESSES, f"plain processes on loopback addresses: {obstacle}"
 
 
 def isolation_obstacle(python: Path) -> str | None:

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.hosts.host_kinds import sshd
-from accel_scaling.testing.hosts.host_paths import host_folder
 from accel_scaling.testing.hosts.hosts import keep_ray_logs
 from accel_scaling.testing.hosts.image import command, make_image
+from accel_scaling.testing.hosts.settings import host_folder
 from accel_scaling.timeouts import LOCAL_CLOUD_POLL_S, LOCAL_CLOUD_SSHD_S
 
 if TYPE_CHECKING:
-    from accel_scaling.testing.hosts.hosts import Launch
+    from accel_scaling.testing.hosts.hosts import HostSpec
     from accel_scaling.testing.hosts.settings import Settings
 
 BRIDGE = "cloudbridge0"
@@ -41,7 +41,7 @@ def bridge_address(settings: Settings) -> str:
 class _Host:
     """One host; ``process`` is None while it is stopped."""
 
-    launch: Launch
+    launch: HostSpec
     folder: Path
     process: subprocess.Popen[bytes] | None = None
 
@@ -63,7 +63,7 @@ class IsolatedHosts:
         except subprocess.CalledProcessError as error:
             raise RehearsalError(f"{' '.join(map(str, error.cmd))}: {error.stderr.strip()}") from error
 
-    def boot(self, launch: Launch) -> None:
+    def boot(self, launch: HostSpec) -> None:
         """Mounts the root, starts the first process and sshd, and waits until it answers."""
         folder = host_folder(self._settings, launch.instance_id, launch.address)
         host = self._hosts.setdefault(launch.instance_id, _Host(launch, folder))
@@ -116,7 +116,7 @@ class IsolatedHosts:
         if first:
             self._write_first_boot(host.launch, root)
 
-    def _write_first_boot(self, launch: Launch, root: Path) -> None:
+    def _write_first_boot(self, launch: HostSpec, root: Path) -> None:
         user = self._settings.ssh_user
         keys = root / "home" / user / ".ssh" / "authorized_keys"
         keys.write_text("".join(key.strip() + "\n" for key in launch.public_keys))

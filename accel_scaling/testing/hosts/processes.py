@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 from accel_scaling.families.entry_points import entry_points
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.hosts import image_site
-from accel_scaling.testing.hosts.host_paths import host_folder
 from accel_scaling.testing.hosts.hosts import keep_ray_logs
+from accel_scaling.testing.hosts.phone_book import ADDRESS_VARIABLE, SCRATCH_VARIABLE, HostRecord, enter, strike
 from accel_scaling.testing.hosts.process_marker import kill_marked
-from accel_scaling.testing.hosts.registry import ADDRESS_VARIABLE, SCRATCH_VARIABLE, HostRecord, enter, strike
-from accel_scaling.testing.hosts.settings import MARKER_VARIABLE
+from accel_scaling.testing.hosts.settings import MARKER_VARIABLE, host_folder
 
 if TYPE_CHECKING:
-    from accel_scaling.testing.hosts.hosts import Launch
+    from accel_scaling.testing.hosts.hosts import HostSpec
     from accel_scaling.testing.hosts.settings import Settings
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -38,7 +37,7 @@ class ProcessHosts:
         write_shims(self._scratch / "shims", settings.python, ("ssh", "rsync", "ray"))
         write_shims(self._scratch / "laptop-shims", settings.python, ("ssh", "rsync"))
 
-    def boot(self, launch: Launch) -> None:
+    def boot(self, launch: HostSpec) -> None:
         """Makes the directory, its devices and its environment, and enters it in the phone book."""
         folder = host_folder(self._settings, launch.instance_id, launch.address)
         for name in ("home", "tmp", "devices"):
@@ -72,7 +71,7 @@ class ProcessHosts:
         kill_marked(self._settings.marker(""), self._scratch)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _environment(self, launch: Launch, folder: Path) -> dict[str, str]:
+    def _environment(self, launch: HostSpec, folder: Path) -> dict[str, str]:
         settings = self._settings
         path = f"{self._scratch / 'shims'}:{settings.python.parent}:{SYSTEM_PATH}"
         return {
@@ -94,7 +93,7 @@ class ProcessHosts:
             **self._metadata_server(launch),
         }
 
-    def _metadata_server(self, launch: Launch) -> dict[str, str]:
+    def _metadata_server(self, launch: HostSpec) -> dict[str, str]:
         """Where it is on this host: for Google's own libraries, and for programs that know its name only."""
         port = self._settings.metadata_port
         if not port:

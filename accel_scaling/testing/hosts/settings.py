@@ -1,4 +1,4 @@
-"""What a local cloud is told when it starts: one JSON file that the cloud process and the shims read."""
+"""Settings of a local cloud, in one JSON file that its process reads; and the paths of its hosts' files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARKER_VARIABLE = "ACCEL_SCALING_HOST"
 """In the environment of each process of a local cloud that runs without namespaces: ``<cloud id>/<instance id>``."""
 
 
-class Kind(str, enum.Enum):
+class HostKind(str, enum.Enum):
     """What an instance is on this machine."""
 
     ISOLATED = "isolated"
@@ -58,7 +58,7 @@ class Settings:
     cloud: str
     module: str
     cloud_id: str
-    kind: Kind
+    kind: HostKind
     place: str
     directory: Path
     scratch: Path
@@ -105,5 +105,25 @@ def read_settings(file: Path) -> Settings:
     """The settings in ``file``."""
     row = json.loads(file.read_text())
     paths = {name: Path(row[name]) for name in ("directory", "scratch", "python")}
-    kind, latencies = Kind(row["kind"]), Latencies(**row["latencies"])
+    kind, latencies = HostKind(row["kind"]), Latencies(**row["latencies"])
     return Settings(**{**row, **paths, "kind": kind, "latencies": latencies})
+
+
+def host_folder(settings: Settings, instance_id: str, address: str) -> Path:
+    """All that belongs to one host, below the cloud's scratch folder."""
+    if settings.kind is HostKind.ISOLATED:
+        return settings.scratch / instance_id
+    # Short, as Ray's sockets lie below it: 107 bytes is all that a socket's path may have.
+    return settings.scratch / "-".join(address.split(".")[2:])
+
+
+def host_path(settings: Settings, inner_pid: int, instance_id: str, address: str, path: str | Path) -> Path:
+    """A file of a host as a path of ours; relative to the account's home, or absolute on the host."""
+    folder, wanted = host_folder(settings, instance_id, address), Path(path)
+    if settings.kind is HostKind.ISOLATED:
+        # The cloud's mounts are its own; /proc shows them to whoever may look into the process.
+        root = Path(f"/proc/{inner_pid}/root{folder}/root")
+        return root / Path("/home", settings.ssh_user, wanted).relative_to("/")
+    if wanted.is_relative_to("/tmp"):  # noqa: S108 - the host's, not ours
+        return folder / "tmp" / wanted.relative_to("/tmp")  # noqa: S108
+    return folder / "home" / wanted

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.testing.hosts.registry import SCRATCH_VARIABLE, look_up
+from accel_scaling.testing.hosts.phone_book import SCRATCH_VARIABLE, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ UNREACHABLE, FILE_ERROR = 255, 23
 
 
 @dataclass(frozen=True)
-class Call:
+class RsyncCall:
     """What an rsync command line asks for."""
 
     source: str
@@ -35,7 +35,7 @@ class Call:
         return tuple(pattern for option, pattern in pairs if option == "--exclude")
 
 
-def parse(argv: list[str]) -> Call | None:
+def parse(argv: list[str]) -> RsyncCall | None:
     """Reads rsync's arguments; None where they are not ones that Ray uses."""
     rest, places, rules = list(argv), [], []
     while rest:
@@ -46,7 +46,7 @@ def parse(argv: list[str]) -> Call | None:
             rules += [word, rest.pop(0)]
         elif not word.startswith("-"):
             places.append(word)
-    return Call(places[0], places[1], tuple(rules)) if len(places) == 2 else None
+    return RsyncCall(places[0], places[1], tuple(rules)) if len(places) == 2 else None
 
 
 def main(argv: list[str]) -> int:
@@ -66,7 +66,7 @@ def main(argv: list[str]) -> int:
     return copy(source, target, call)
 
 
-def copy(source: str, target: str, call: Call) -> int:
+def copy(source: str, target: str, call: RsyncCall) -> int:
     """Copies with the machine's rsync, or without one."""
     scratch = os.environ[SCRATCH_VARIABLE]  # holds the shims, this one too
     folders = [one for one in os.environ.get("PATH", "").split(os.pathsep) if not Path(one).is_relative_to(scratch)]

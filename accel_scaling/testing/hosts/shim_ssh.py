@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from accel_scaling.testing.hosts.registry import SCRATCH_VARIABLE, HostRecord, look_up
+from accel_scaling.testing.hosts.phone_book import SCRATCH_VARIABLE, HostRecord, look_up
 
 UNREACHABLE = 255
 """ssh's own exit code."""
@@ -23,14 +23,14 @@ _OPTIONS_WITH_VALUE = frozenset("bBcDEeFIiJLlmOopQRSWw")
 
 
 @dataclass(frozen=True)
-class Call:
+class SshCall:
     """What an ssh command line asks for: the user and the command may be absent."""
 
     address: str
     command: str | None
 
 
-def parse(argv: list[str]) -> Call | None:
+def parse(argv: list[str]) -> SshCall | None:
     """Reads ssh's arguments; None where there is no destination."""
     rest = list(argv)
     while rest and rest[0].startswith("-"):
@@ -41,7 +41,7 @@ def parse(argv: list[str]) -> Call | None:
     if not rest:
         return None
     address = rest.pop(0).rpartition("@")[2]
-    return Call(address, " ".join(rest) if rest else None)
+    return SshCall(address, " ".join(rest) if rest else None)
 
 
 def main(argv: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""The story of a rehearsal as a person reads it: lines while it runs, then each machine's promise beside the truth."""
+"""The timeline of a rehearsal: lines while it runs, then each machine's promise beside what it announced."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _PAINTS = {
 
 
 @dataclass
-class Machine:
-    """What became of one instance; times are seconds since the rehearsal began, None for what never happened."""
+class MachineRecord:
+    """The record of one instance; times are seconds since the rehearsal began, None for what never happened."""
 
     instance_id: str
     instance_type: str
@@ -50,7 +50,7 @@ class Timeline:
     def __init__(self, started_s: float, out: Stream = sys.stdout) -> None:
         """Start the clock at ``started_s`` (Unix time)."""
         self.started_s = started_s
-        self.machines: dict[str, Machine] = {}
+        self.machines: dict[str, MachineRecord] = {}
         self._out = out
 
     def say(self, at_s: float, word: str, text: str) -> None:
@@ -61,9 +61,9 @@ class Timeline:
         self._out.write(f"{at_s - self.started_s:7.1f} s  {shown} {text}\n")
         self._out.flush()
 
-    def machine(self, instance_id: str, instance_type: str) -> Machine:
+    def machine(self, instance_id: str, instance_type: str) -> MachineRecord:
         """Return the record of an instance, new or known."""
-        return self.machines.setdefault(instance_id, Machine(instance_id, instance_type))
+        return self.machines.setdefault(instance_id, MachineRecord(instance_id, instance_type))
 
     def announced(self, address: str, resources: Mapping[str, float]) -> None:
         """Remember what the node at this address announces to Ray."""
@@ -71,12 +71,12 @@ class Timeline:
         if machine is not None:
             machine.resources = resources
 
-    def at(self, address: str) -> Machine | None:
+    def at(self, address: str) -> MachineRecord | None:
         """Return the machine that is up at this address."""
         there = (one for one in self.machines.values() if one.address == address and one.gone_s is None)
         return next(there, None)
 
-    def coming(self) -> list[Machine]:
+    def coming(self) -> list[MachineRecord]:
         """Return the machines that are up, were not refused, and have not announced anything yet."""
         up = (one for one in self.machines.values() if one.gone_s is None)
         return [one for one in up if not one.resources and not one.refused]

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.model import MachineType
-    from accel_scaling.testing.rehearse.clouds import Rehearsed
+    from accel_scaling.testing.local_cloud import LocalCloud
 
 _UNLISTED_DEVICE = "ffff"  # what the bus shows of a device that no list has, after its maker's number
 
 
 @dataclass(frozen=True)
-class Own:
+class UserMachine:
     """A machine type of the user's own, as it is emulated.
 
     Attributes:
@@ -44,8 +44,8 @@ class Own:
 
 
 def own_types(
-    config: dict[str, Any], catalog: Catalog, cloud: Rehearsed, *, home: Path | None = None
-) -> dict[str, Own]:
+    config: dict[str, Any], catalog: Catalog, cloud: type[LocalCloud], *, home: Path | None = None
+) -> dict[str, UserMachine]:
     """Return the machine types of a cluster file that nobody but its user knows, by their names.
 
     Args:
@@ -57,7 +57,7 @@ def own_types(
     Raises:
         RehearsalError: a type that cannot be emulated, or a wrong hardware file.
     """
-    found: dict[str, Own] = {}
+    found: dict[str, UserMachine] = {}
     told = _told(hardware_files(user_catalogs(config["provider"]), home=home))
     for name, machine in machines(config, catalog).items():
         node_config = config["available_node_types"][name].get("node_config") or {}
@@ -74,7 +74,7 @@ def own_types(
     return found
 
 
-def introduced(own: dict[str, Own]) -> list[str]:
+def introduced(own: dict[str, UserMachine]) -> list[str]:
     """Return the lines that tell how each type of the user's own is emulated."""
     return [
         f"{name}: emulated as {each.by} says"
@@ -83,10 +83,10 @@ def introduced(own: dict[str, Own]) -> list[str]:
     ]
 
 
-def _own(machine: MachineType, told: dict[str, tuple[str, dict[str, str]]]) -> Own:
+def _own(machine: MachineType, told: dict[str, tuple[str, dict[str, str]]]) -> UserMachine:
     where, row = told.get(machine.name, ("", None))
     by = where or f"{machine.layer}:{machine.line}"
-    return Own(_hardware(machine, row, by), by, independent=row is not None)
+    return UserMachine(_hardware(machine, row, by), by, independent=row is not None)
 
 
 def _hardware(machine: MachineType, row: dict[str, str] | None, by: str) -> Hardware:
