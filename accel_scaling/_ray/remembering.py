@@ -83,7 +83,7 @@ class Rest:
         return cls(runs, counts, {}, {}, len(requests))
 
     def has(self, taken: tuple[tuple[int, int], ...]) -> bool:
-        """Whether so many of these runs are still left."""
+        """Say whether so many of these runs are still left."""
         return all(self.counts[run] >= count for run, count in taken)
 
     def without(self, taken: tuple[tuple[int, int], ...]) -> Rest:

@@ -239,7 +239,7 @@ def schedule(request: Any) -> Scheduled:
 
 
 def fits(node_type: Any, request: Any) -> bool:
-    """Whether a new node of a type would take a request, by Ray's own rules of resources and labels."""
+    """Say whether a new node of a type would take a request, by Ray's own rules of resources and labels."""
     module = remembering_scheduler()
     status, kind = module.SchedulingNodeStatus.TO_LAUNCH, module.NodeKind.WORKER
     node = module.SchedulingNode.from_node_config(node_type, status, kind)

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.testing.faults import Fault, FaultKind
+from accel_scaling.testing.faults import Fault, FaultKind, all_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,10 +55,11 @@ def local_cloud(
     from accel_scaling.testing.local_cloud import local_cloud_class
 
     kind = HostKind(hosts) if hosts else None
+    wrong = all_of(faults)  # refused before anything starts
     with contextlib.ExitStack() as stack:
         if directory is None:
             folder = tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True)
             directory = Path(stack.enter_context(folder))
         cloud = stack.enter_context(local_cloud_class(name)(directory, place=place, kind=kind))
-        cloud.set_faults(*faults)
+        cloud.set_faults(*wrong)
         yield cloud

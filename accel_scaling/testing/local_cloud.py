@@ -306,7 +306,7 @@ def local_cloud_class(name: str) -> type[LocalCloud]:
     """
     clouds = {known: cloud for known, cloud in known_clouds().items() if cloud.has_part("local_cloud")}
     if name not in clouds:
-        raise ClusterConfigError(f"a rehearsal knows {', '.join(clouds)}; this file is for {name}")
+        raise ClusterConfigError(f"there is no local cloud for {name}; there is one for {' and '.join(clouds)}")
     found: type[LocalCloud] = clouds[name].part("local_cloud").LOCAL_CLOUD
     return found
 

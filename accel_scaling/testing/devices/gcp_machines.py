@@ -94,7 +94,7 @@ class SliceShape:
 
     @property
     def hosts(self) -> int:
-        """How many machines it is."""
+        """The number of machines."""
         return 1 if self.chips <= self.rule.chips_of_one_host else self.chips // self.rule.chips_per_host
 
     @property

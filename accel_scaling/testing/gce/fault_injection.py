@@ -1,4 +1,4 @@
-"""CallFault injection into the local Compute Engine: latencies, sold-out zones, quotas, calls that fail, preemptions.
+"""Fault injection into the local Compute Engine: latencies, sold-out zones, quotas, calls that fail, preemptions.
 
 Whoever holds a local cloud writes them into files, which the cloud's process reads.
 """

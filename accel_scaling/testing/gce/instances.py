@@ -1,4 +1,4 @@
-"""Machines of Compute Engine: what exists, in which status, and the calls for one of them."""
+"""The machines of Compute Engine with their statuses, and the calls for one of them."""
 
 from __future__ import annotations
 
@@ -62,19 +62,19 @@ class Instances:
         self._machines[key] = machine
 
     def stage(self, name: str) -> None:
-        """Google's part of a creation or a start is done."""
+        """Complete Google's part of a creation or a start."""
         machine = self._machines.get(self._key(name))
         if machine and machine["status"] in {"PROVISIONING", TERMINATED}:
             machine["status"] = "RUNNING" if self._state.boots else "STAGING"
 
     def booted(self, name: str) -> None:
-        """Its host is up."""
+        """Take note that its host is up."""
         machine = self._machines.get(self._key(name))
         if machine and machine["status"] == "STAGING":
             machine["status"] = "RUNNING"
 
     def ended(self, name: str) -> None:
-        """Its host is off."""
+        """Take note that its host is off."""
         key = self._key(name)
         if key not in self._machines:
             return
@@ -84,11 +84,11 @@ class Instances:
             self._machines[key]["status"] = TERMINATED
 
     def vanish(self, name: str) -> None:
-        """It never came."""
+        """Remove a machine that never came."""
         self._machines.pop(self._key(name), None)
 
     def preempt(self, name: str) -> None:
-        """Google takes it back: it stops, and is deleted where its scheduling says so."""
+        """Take it back, as Google does: it stops, and is deleted where its scheduling says so."""
         key = self._existing(name)
         scheduling = self._machines[key].get("scheduling", {})
         spot = scheduling.get("preemptible") or scheduling.get("provisioningModel") == "SPOT"

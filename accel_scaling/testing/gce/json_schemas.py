@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_PATTERN = ("^(?:", r")?\Z")  # the whole of a text, or nothing
 _WHOLE_NUMBERS = {"int32", "uint32", "int64", "uint64"}
 
 
@@ -117,7 +118,7 @@ def _converted(schema: dict[str, Any], *, request: bool) -> dict[str, Any]:
     if "enum" in schema:
         converted["enum"] = [*schema["enum"], None]
     if request and "pattern" in schema:
-        converted["pattern"] = rf"^(?:{schema['pattern']})?\Z"
+        converted["pattern"] = schema["pattern"].join(_PATTERN)
     return converted
 
 
@@ -154,6 +155,7 @@ def _sentence(error: Any, path: str) -> str:
     if error.validator == "enum":
         known = [word for word in error.validator_value if word is not None]
         return f"Invalid value for field '{where}': '{error.instance}'. Must be one of {known}"
-    if error.validator == "pattern":
-        return f"Invalid value for field '{where}': '{error.instance}'. Must be a match of '{error.validator_value}'"
-    return f"Invalid value at '{where}' (TYPE_{str(error.validator_value[0]).upper()}): {error.instance!r}"
+    if error.validator == "pattern" and "integer" not in error.schema["type"]:
+        regex = error.validator_value.removeprefix(_PATTERN[0]).removesuffix(_PATTERN[1])
+        return f"Invalid value for field '{where}': '{error.instance}'. Must be a match of regex '{regex}'"
+    return f"Invalid value at '{where}' (TYPE_{str(error.schema['type'][0]).upper()}): {error.instance!r}"

@@ -1,4 +1,4 @@
-"""Creating machines: one, or many over a zone or a region; what is refused, what is sold out, what comes."""
+"""The creation of machines, one or many, in a zone or a region; refusals, shortages and templates."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ class Launches:
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """As JSON merge patch, which Google says it uses: a list is replaced whole."""
+    """Merge as JSON merge patch, which Google says it uses: a list is replaced whole."""
     merged = dict(below)
     for key, value in above.items():
         if value is None:
@@ -223,7 +223,7 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_addresses(interfaces: list[dict[str, Any]], address: str) -> list[dict[str, Any]]:
-    """A public address is one that the laptop reaches: the private one."""
+    """Return the interfaces with addresses; a public one is one that the laptop reaches: the private one."""
     found = copy.deepcopy(interfaces)
     for number, interface in enumerate(found):
         interface |= {"name": f"nic{number}", "networkIP": address}

@@ -41,13 +41,13 @@ class MetadataServers:
             self._serve(bridge_address(settings), lambda client: self._of_address.get(client, {}))
 
     def add(self, address: str, metadata: Mapping[str, str]) -> None:
-        """From now on, the host at this address hears this."""
+        """Answer the host at this address with this from now on."""
         self._of_address[address] = metadata
         if self._settings.kind is HostKind.PROCESSES:
             self._serve(address, lambda _client: metadata)
 
     def remove(self, address: str) -> None:
-        """The host is gone."""
+        """Stop answering a host."""
         self._of_address.pop(address, None)
         server = self._servers.pop(address, None)
         if server is not None:
@@ -152,10 +152,10 @@ def _common(name: str, number: str, zone: str, project: str) -> Metadata:
 
 
 def _topology(node: dict[str, Any]) -> str:
-    """The topology that was asked for, or the default one of the type, as near to a cube or square as it goes."""
-    asked = (node.get("acceleratorConfig") or {}).get("topology")
-    if asked:
-        return str(asked)
+    """Return the requested topology, or the default one of the type, as near to a cube or square as it goes."""
+    requested = (node.get("acceleratorConfig") or {}).get("topology")
+    if requested:
+        return str(requested)
     shape = slice_of(node["acceleratorType"])
     sides = [1, 1] if shape.rule.suffix_per_chip == 1 or shape.rule.generation in {"v2", "v3"} else [1, 1, 1]
     least = 0

@@ -57,7 +57,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """Return the port that it listens on."""
         return int(self.socket.getsockname()[1])
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""TPU slices of Cloud TPU: what exists, in which state, and its calls."""
+"""The TPU slices of Cloud TPU with their states, and their calls."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Slices:
         return list(self._nodes.values())
 
     def booted(self, name: str) -> None:
-        """All its hosts are up."""
+        """Take note that all its hosts are up."""
         if name in self._nodes and self._nodes[name]["state"] in {"CREATING", "STARTING"}:
             self._nodes[name]["state"] = "READY"
 
     def ended(self, name: str) -> None:
-        """All its hosts are off."""
+        """Take note that all its hosts are off."""
         node = self._nodes.get(name)
         if node and node["state"] == "DELETING":
             del self._nodes[name]
@@ -57,11 +57,11 @@ class Slices:
             node["state"] = "STOPPED"
 
     def vanish(self, name: str) -> None:
-        """It never came."""
+        """Remove a slice that never came."""
         self._nodes.pop(name, None)
 
     def preempt(self, name: str) -> None:
-        """Google takes it back; the name stays, in state PREEMPTED, until somebody deletes it."""
+        """Take it back, as Google does; the name stays, in state PREEMPTED, until somebody deletes it."""
         self._nodes[name]["state"] = "PREEMPTED"
 
     def set_status(self, name: str, status: str) -> None:

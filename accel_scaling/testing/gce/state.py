@@ -1,4 +1,4 @@
-"""What all parts of one local Compute Engine share: its project and clock, and the operations that are under way."""
+"""The state that all parts of a local Compute Engine share: its project, its clock, the operations under way."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Operation:
 
     @property
     def done(self) -> bool:
-        """Whether nothing of it is left to do."""
+        """Say whether nothing of it is left to do."""
         return self.finished and (bool(self.errors) or not self.waits_for)
 
     def reach(self, now: float) -> None:

@@ -1,4 +1,4 @@
-"""Which kind of hosts this machine can carry, and why."""
+"""The choice between isolated hosts and plain processes, and the reason for it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ip link add probe1 type veth peer name probe2
 
 
 def choose_kind(wanted: HostKind | None, python: Path) -> tuple[HostKind, str]:
-    """Returns the kind of hosts and the reason, in one line.
+    """Return the kind of hosts and the reason, in one line.
 
     Args:
         wanted: None leaves the choice to the machine.
@@ -53,7 +53,7 @@ def choose_kind(wanted: HostKind | None, python: Path) -> tuple[HostKind, str]:
 
 
 def isolation_obstacle(python: Path) -> str | None:
-    """Says what keeps this machine from carrying isolated hosts; None where nothing does."""
+    """Say what keeps this machine from carrying isolated hosts; None where nothing does."""
     if os.geteuid() != 0:
         return "not root"
     missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
@@ -87,17 +87,17 @@ def _trial_obstacle() -> str | None:
 
 
 def sshd() -> str | None:
-    """Where the ssh server is; it must be called by its full path."""
+    """Return where the ssh server is; it must be called by its full path."""
     return shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
 def _environment_folders(python: Path) -> list[Path]:
-    """The folders that hold the interpreter, its environment, and the installation below a virtual one."""
+    """Return the folders that hold the interpreter, its environment, and the installation below a virtual one."""
     return [python.parent, python.resolve().parent, *site_folders(python)]
 
 
 def site_folders(python: Path) -> list[Path]:
-    """The site-packages folders of an interpreter, its user's own not among them."""
+    """Return the site-packages folders of an interpreter, its user's own not among them."""
     code = "import site; print(*site.getsitepackages(), sep='\\n')"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
     return [Path(line) for line in done.stdout.split("\n") if line and Path(line).exists()]

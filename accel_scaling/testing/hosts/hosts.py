@@ -26,7 +26,7 @@ _DEVICE_FAULTS = {
 
 @dataclass(frozen=True)
 class HostSpec:
-    """What a host needs to know of its machine in the cloud.
+    """The specification of a host: what it needs to know of its machine in the cloud.
 
     Attributes:
         instance_id: the cloud's id for it.
@@ -46,7 +46,7 @@ class HostSpec:
 
     @property
     def hostname(self) -> str:
-        """The host's name; as EC2 names hosts (``ip-172-31-0-4``) where it has no other."""
+        """Return the host's name; as EC2 names hosts (``ip-172-31-0-4``) where it has no other."""
         return self.name or "ip-" + self.address.replace(".", "-")
 
 
@@ -54,17 +54,17 @@ class Hosts(Protocol):
     """All hosts of one local cloud; errors are OSError, CalledProcessError or RehearsalError."""
 
     def boot(self, launch: HostSpec) -> None:
-        """Brings a host up, for the first time or after a stop; its files survive a stop."""
+        """Bring a host up, for the first time or after a stop; its files survive a stop."""
 
     def halt(self, instance_id: str, *, destroy: bool) -> None:
-        """Cuts the power; with ``destroy`` the disk goes too, its Ray logs into the post-mortem folder."""
+        """Cut the power; with ``destroy`` the disk goes too, its Ray logs into the post-mortem folder."""
 
     def close(self) -> None:
-        """Halts whatever is left and leaves nothing behind."""
+        """Halt whatever is left and leave nothing behind."""
 
 
 def keep_ray_logs(ray_folder: Path, postmortem: Path) -> None:
-    """Copies the logs of every Ray session below ``ray_folder``; devices, sockets and dead links are left."""
+    """Copy the logs of every Ray session below ``ray_folder``; devices, sockets and dead links are left."""
     for logs in sorted(ray_folder.glob("session_2*/logs")):
         shutil.copytree(logs, postmortem / logs.parent.name, ignore=_odd_files, dirs_exist_ok=True)
 

@@ -38,7 +38,7 @@ class ProcessHosts:
         write_shims(self._scratch / "laptop-shims", settings.python, ("ssh", "rsync"))
 
     def boot(self, launch: HostSpec) -> None:
-        """Makes the directory, its devices and its environment, and enters it in the phone book."""
+        """Make the directory, its devices and its environment, and enter it in the phone book."""
         folder = host_folder(self._settings, launch.instance_id, launch.address)
         for name in ("home", "tmp", "devices"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ class ProcessHosts:
         enter(self._scratch, record)
 
     def halt(self, instance_id: str, *, destroy: bool) -> None:
-        """Strikes the host, kills its processes, and with ``destroy`` removes its directory."""
+        """Strike the host, kill its processes, and with ``destroy`` remove its directory."""
         record = self._records.get(instance_id)
         if record is None:
             return
@@ -64,7 +64,7 @@ class ProcessHosts:
             del self._records[instance_id]
 
     def close(self) -> None:
-        """Halts all hosts, the laptop's processes too, and removes the scratch folder."""
+        """Halt all hosts, the laptop's processes too, and remove the scratch folder."""
         kill_marked(self._settings.marker(""))
         for instance_id in list(self._records):
             self.halt(instance_id, destroy=True)
@@ -94,7 +94,7 @@ class ProcessHosts:
         }
 
     def _metadata_server(self, launch: HostSpec) -> dict[str, str]:
-        """Where it is on this host: for Google's own libraries, and for programs that know its name only."""
+        """Return the variables that say where it is: for Google's libraries, and for programs that know its name."""
         port = self._settings.metadata_port
         if not port:
             return {}
@@ -105,7 +105,7 @@ class ProcessHosts:
 
 
 def write_shims(folder: Path, python: Path, names: tuple[str, ...]) -> None:
-    """Puts an executable per name into ``folder``, each of which runs this package's ``shim_<name>`` module."""
+    """Put an executable per name into ``folder``, each of which runs this package's ``shim_<name>`` module."""
     folder.mkdir(parents=True, exist_ok=True)
     package_parent = str(Path(__file__).parents[3])
     for name in names:
@@ -120,13 +120,13 @@ def write_shims(folder: Path, python: Path, names: tuple[str, ...]) -> None:
 
 
 def _write_profile(record: HostRecord) -> None:
-    """A login shell reads /etc/profile, which sets PATH anew: the home's profile sets it back."""
+    """Write the home's profile, which sets PATH back: a login shell reads /etc/profile, which sets it anew."""
     path = record.environment["PATH"]
     (record.home / ".bashrc").touch()
     (record.home / ".bash_profile").write_text(f"export PATH={shlex.quote(path)}\n. ~/.bashrc\n")
 
 
 def make_scratch() -> Path:
-    """A short private folder; under /tmp whatever TMPDIR says, as paths of sockets below it must stay short."""
+    """Make a short private folder; under /tmp whatever TMPDIR says, as paths of sockets below it must stay short."""
     parent = "/tmp" if os.access("/tmp", os.W_OK) else None  # noqa: S108 - made by mkdtemp
     return Path(tempfile.mkdtemp(prefix="accel-", dir=parent))

@@ -16,7 +16,7 @@ MARKER_VARIABLE = "ACCEL_SCALING_HOST"
 
 
 class HostKind(str, enum.Enum):
-    """What an instance is on this machine."""
+    """The two kinds of hosts: what a machine of the cloud is here."""
 
     ISOLATED = "isolated"
     """Its own network, processes, mounts and root file system, reached through a real sshd; needs root."""
@@ -27,7 +27,7 @@ class HostKind(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Latencies:
-    """How long the cloud takes, in seconds: from launch to running, from the call that stops to stopped, and so on."""
+    """The times that the cloud takes, in seconds: from launch to running, from a call to stopped, and so on."""
 
     boot_s: float = 0.5
     stop_s: float = 1.0
@@ -72,17 +72,17 @@ class Settings:
 
     @property
     def faults_file(self) -> Path:
-        """Where the faults are, see faults.py."""
+        """The file of the faults, see faults.py."""
         return self.directory / "faults.json"
 
     @property
     def events_file(self) -> Path:
-        """Where the events are, see events.py."""
+        """The file of the events, see events.py."""
         return self.directory / "events.jsonl"
 
     @property
     def postmortem(self) -> Path:
-        """Where a terminated host's Ray logs go, one folder per instance id."""
+        """The folder for Ray's logs of terminated hosts, one folder per instance id."""
         return self.directory / "postmortem"
 
     @property
@@ -91,18 +91,18 @@ class Settings:
         return self.directory / "laptop"
 
     def marker(self, who: str) -> str:
-        """The value of ``MARKER_VARIABLE`` for processes of ``who`` (an instance id, or ``laptop``)."""
+        """Return the value of ``MARKER_VARIABLE`` for processes of ``who`` (an instance id, or ``laptop``)."""
         return f"{self.cloud_id}/{who}"
 
     def write(self) -> Path:
-        """Writes the settings into the directory and returns the file."""
+        """Write the settings into the directory and return the file."""
         file = self.directory / "settings.json"
         file.write_text(json.dumps(asdict(self), default=str, indent=1))
         return file
 
 
 def read_settings(file: Path) -> Settings:
-    """The settings in ``file``."""
+    """Return the settings in a file."""
     row = json.loads(file.read_text())
     paths = {name: Path(row[name]) for name in ("directory", "scratch", "python")}
     kind, latencies = HostKind(row["kind"]), Latencies(**row["latencies"])
@@ -110,7 +110,7 @@ def read_settings(file: Path) -> Settings:
 
 
 def host_folder(settings: Settings, instance_id: str, address: str) -> Path:
-    """All that belongs to one host, below the cloud's scratch folder."""
+    """Return the folder of one host, below the cloud's scratch folder."""
     if settings.kind is HostKind.ISOLATED:
         return settings.scratch / instance_id
     # Short, as Ray's sockets lie below it: 107 bytes is all that a socket's path may have.
@@ -118,7 +118,7 @@ def host_folder(settings: Settings, instance_id: str, address: str) -> Path:
 
 
 def host_path(settings: Settings, inner_pid: int, instance_id: str, address: str, path: str | Path) -> Path:
-    """A file of a host as a path of ours; relative to the account's home, or absolute on the host."""
+    """Return a file of a host as a path of ours; relative to the account's home, or absolute on the host."""
     folder, wanted = host_folder(settings, instance_id, address), Path(path)
     if settings.kind is HostKind.ISOLATED:
         # The cloud's mounts are its own; /proc shows them to whoever may look into the process.

@@ -28,7 +28,7 @@ _OWN_ON_HEAD = ("--dashboard-host", "--ray-client-server-port")
 
 
 def main(argv: list[str]) -> int:  # noqa: RET503 - execv does not return
-    """Runs ``ray`` with these arguments; returns only where the real one is not needed."""
+    """Run ``ray`` with these arguments; return only where the real one is not needed."""
     command = next((word for word in argv if not word.startswith("-")), None)
     if command == "stop":
         return _stop()
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:  # noqa: RET503 - execv does not return
 
 
 def start_arguments(argv: list[str], address: str, ray_tmpdir: str) -> list[str]:
-    """The arguments of ``ray start``, with what a host among others on one machine must change."""
+    """Return the arguments of ``ray start``, with what a host among others on one machine must change."""
     head = "--head" in argv
     kept = without(argv, _OWN + _OWN_ON_HEAD)
     kept += [f"--node-ip-address={address}", "--object-manager-port=0", "--min-worker-port=0", "--max-worker-port=0"]
@@ -57,7 +57,7 @@ def start_arguments(argv: list[str], address: str, ray_tmpdir: str) -> list[str]
 
 
 def _stop() -> int:
-    """Kills this host's Ray, but neither the shell that asked nor its ancestors."""
+    """Kill this host's Ray, but neither the shell that asked nor its ancestors."""
     marker, folder = os.environ[MARKER_VARIABLE], None
     spare = frozenset(pid for pid in marked_processes(marker, folder) if not _is_ray(pid))
     count = kill_marked(marker, folder, spare=spare)
@@ -78,7 +78,7 @@ def _has(argv: list[str], option: str) -> bool:
 
 
 def for_head(argv: list[str], scratch: Path, address: str) -> list[str]:
-    """The arguments of ``ray start --head`` with a port that is free on this machine."""
+    """Return the arguments of ``ray start --head`` with a port that is free on this machine."""
     asked = int(_value(argv, "--port") or HEAD_PORT)
     port = asked if claim(asked) else free_port()
     _note(scratch, address, asked).write_text(str(port))
@@ -86,7 +86,7 @@ def for_head(argv: list[str], scratch: Path, address: str) -> list[str]:
 
 
 def for_worker(argv: list[str], scratch: Path) -> list[str]:
-    """The arguments of ``ray start --address=IP:PORT`` with the port that the head at IP has really got."""
+    """Return the arguments of ``ray start --address=IP:PORT`` with the port that the head at IP has really got."""
     host, _, port = (_value(argv, "--address") or "").rpartition(":")
     if not host or not port.isdigit():
         return argv
@@ -96,7 +96,7 @@ def for_worker(argv: list[str], scratch: Path) -> list[str]:
 
 
 def claim(port: int) -> bool:
-    """Keeps a free port for this process and the ``ray start`` that it becomes; False where another has it.
+    """Keep a free port for this process and the ``ray start`` that it becomes; False where another has it.
 
     Between this look and GCS's own bind lie seconds, in which another head would find the port free too. The claim is
     a socket's name in Linux's abstract namespace: it is inherited across exec, and ends with ``ray start``, which
@@ -115,7 +115,7 @@ def claim(port: int) -> bool:
 
 
 def is_free(port: int) -> bool:
-    """Says whether a server could listen on ``port`` on all addresses."""
+    """Say whether a server could listen on ``port`` on all addresses."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -126,7 +126,7 @@ def is_free(port: int) -> bool:
 
 
 def without(argv: list[str], options: tuple[str, ...]) -> list[str]:
-    """The arguments less these options and their values."""
+    """Return the arguments less these options and their values."""
     kept, skip = [], False
     for word in argv:
         if skip:
@@ -148,7 +148,7 @@ def _value(argv: list[str], option: str) -> str | None:
 
 
 def free_port() -> int:
-    """A port that no server of this machine has."""
+    """Return a port that no server of this machine has."""
     with socket.create_server(("0.0.0.0", 0)) as probe:  # noqa: S104 - closed at once
         return int(probe.getsockname()[1])
 

@@ -22,7 +22,7 @@ UNREACHABLE, FILE_ERROR = 255, 23
 
 @dataclass(frozen=True)
 class RsyncCall:
-    """What an rsync command line asks for."""
+    """An rsync command line, read."""
 
     source: str
     target: str
@@ -36,7 +36,7 @@ class RsyncCall:
 
 
 def parse(argv: list[str]) -> RsyncCall | None:
-    """Reads rsync's arguments; None where they are not ones that Ray uses."""
+    """Read rsync's arguments; None where they are not ones that Ray uses."""
     rest, places, rules = list(argv), [], []
     while rest:
         word = rest.pop(0)
@@ -50,7 +50,7 @@ def parse(argv: list[str]) -> RsyncCall | None:
 
 
 def main(argv: list[str]) -> int:
-    """Copies, and returns rsync's exit code."""
+    """Copy, and return rsync's exit code."""
     call = parse(argv)
     if call is None:
         sys.stderr.write("rsync: expected one source and one target\n")
@@ -67,7 +67,7 @@ def main(argv: list[str]) -> int:
 
 
 def copy(source: str, target: str, call: RsyncCall) -> int:
-    """Copies with the machine's rsync, or without one."""
+    """Copy with the machine's rsync, or without one."""
     scratch = os.environ[SCRATCH_VARIABLE]  # holds the shims, this one too
     folders = [one for one in os.environ.get("PATH", "").split(os.pathsep) if not Path(one).is_relative_to(scratch)]
     real = shutil.which("rsync", path=os.pathsep.join(folders))
@@ -77,7 +77,7 @@ def copy(source: str, target: str, call: RsyncCall) -> int:
 
 
 def copy_with_python(source: str, target: str, excludes: tuple[str, ...]) -> int:
-    """rsync's rule: ``folder/`` means its content, ``folder`` the folder itself; a file is put under either name."""
+    """Copy by rsync's rule: ``folder/`` means its content, ``folder`` the folder; a file is put under either name."""
     origin, goal = Path(source), Path(target)
     if not origin.exists():
         sys.stderr.write(f"rsync: {origin}: No such file or directory\n")
@@ -101,7 +101,7 @@ def _ignore(patterns: tuple[str, ...]) -> Callable[[str, list[str]], set[str]]:
 
 
 def _local(place: str) -> str:
-    """``user@address:path`` as a path on this machine; a place without an address stays as it is."""
+    """Return ``user@address:path`` as a path on this machine; a place without an address stays as it is."""
     login, colon, path = place.partition(":")
     if not colon or "/" in login:
         return place

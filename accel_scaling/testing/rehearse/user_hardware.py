@@ -1,4 +1,4 @@
-"""Rehearsing machine types that only the user's catalog knows: what they have by the user's hardware file, or the row.
+"""The emulated hardware of machine types that only the user's catalog knows: from the user's hardware file, or the row.
 
 A confirmation of such a machine proves that the whole path works: launch, boot, detection, join. Made from the very row
 that it confirms, it does not prove the row; the rehearsal says so.

@@ -1,4 +1,4 @@
-"""Follows the local cloud during a rehearsal: each step of each machine goes to the timeline as it happens."""
+"""The watcher of a rehearsal: each step of each machine goes to the timeline as it happens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Watcher(threading.Thread):
-    """Polls the local cloud's events and the machines' verdicts until told to stop."""
+    """A thread that polls the local cloud's events and the machines' verdicts until told to stop."""
 
     def __init__(
         self, local: LocalCloud, timeline: Timeline, node_types: Mapping[str, str], faults: FaultSource
