@@ -44,9 +44,18 @@ class Cloud:
         region_form: how its regions are written; no two clouds write one alike.
         region_example: one of its regions, for error messages.
         zone_example: zones as an offerings file names them, for error messages.
-        ray_has_it: Ray has a provider of its own for it, as `type: NAME`.
+        stock: Ray has a provider of its own for it, as `type: NAME`.
         has_tpus: it sells TPU slices.
-        modules: what must be importable to rehearse it.
+        attaches_accelerators: accelerators are attached to some of its machines (``guestAccelerators``).
+        has_custom_machine_types: vCPUs and memory may be in the name of a machine type.
+        exact_accelerator_names: its names tell accelerators of the same product apart by their memory.
+        series_separator: what stands after the series in the name of a machine type: ``g5`` of ``g5.xlarge``.
+        sdk_module: what Ray's provider for it imports on the head node.
+        sdk_package: the package that brings it.
+        image_path_command: puts the Python of its usual images on the PATH, as Ray's own defaults do; it must succeed
+            where there is no such image.
+        rehearsal_modules: what must be importable to rehearse it.
+        defaults_of: the provider of Ray whose defaults.yaml suits it; by default its own.
         data: the folder of its ``NAME.csv``, ``NAME_places.csv`` and ``NAME_launch_errors.csv``.
     """
 
@@ -57,15 +66,28 @@ class Cloud:
     region_form: re.Pattern[str]
     region_example: str
     zone_example: str
-    ray_has_it: bool = True
+    sdk_module: str
+    sdk_package: str
+    image_path_command: str = "true"
+    stock: bool = True
     has_tpus: bool = False
-    modules: tuple[str, ...] = ()
+    attaches_accelerators: bool = False
+    has_custom_machine_types: bool = False
+    exact_accelerator_names: bool = True
+    series_separator: str = "-"
+    rehearsal_modules: tuple[str, ...] = ()
+    defaults_of: str = ""
     data: Path = SHIPPED_FOLDER
 
     @property
     def package(self) -> str:
         """The package of the cloud's folder."""
         return f"{accel_scaling.providers.__name__}.{self.name}"
+
+    @property
+    def ray_defaults(self) -> str:
+        """The folder of Ray's autoscaler with the defaults.yaml that suits the cloud."""
+        return self.defaults_of or self.name
 
     @property
     def module(self) -> str:
@@ -88,6 +110,10 @@ class Cloud:
         """Return the family that an offerings row may name instead of a machine type; None where there is none."""
         del machine_type
         return None
+
+    def names_like(self, machine_type: str) -> bool:
+        """Say whether its machine types are written like this one, known or not."""
+        return self.machine_family(machine_type) is not None
 
     def short_zone(self, region: str, zone: str) -> str:
         """Return how an offerings file names a zone of a region."""

@@ -37,7 +37,7 @@ class ClusterConfigError(AccelScalingError):
     """A cluster file that is not one, or that lacks something: the text names the key."""
 
 
-class StarterError(AccelScalingError):
+class InitError(AccelScalingError):
     """A cluster file that `accel-scaling init` is asked for and cannot write: the text names the option."""
 
 

@@ -115,6 +115,17 @@ def test_the_wheel_has_nothing_but_the_package(in_wheel):
     assert modules == package_files((".py",))
 
 
+def test_the_wheel_and_the_sdist_have_the_license(built):
+    version = accel_scaling.__version__
+    text = (ROOT / "LICENSE").read_bytes()
+    with zipfile.ZipFile(built[0]) as archive:
+        assert archive.read(f"accel_scaling-{version}.dist-info/licenses/LICENSE") == text
+    with tarfile.open(built[1]) as archive:
+        inside = archive.extractfile(f"accel_scaling-{version}/LICENSE")
+        assert inside is not None
+        assert inside.read() == text
+
+
 def test_the_wheel_names_one_top_level_and_one_command(built):
     with zipfile.ZipFile(built[0]) as archive:
         texts = {Path(name).name: archive.read(name).decode() for name in archive.namelist() if ".dist-info/" in name}

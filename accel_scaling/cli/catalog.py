@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.cli.help import add_command
-from accel_scaling.clouds import cloud_of_region
+from accel_scaling.clouds import cloud_of_region, known_clouds
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     find.add_argument("--all", action="store_true", help=f"every TPU slice, not only the {FEW} smallest of a kind")
     find.add_argument("--region", metavar="REGION", help="what this region has, e.g. us-west-2 (aws), us-west4 (gcp)")
     for command in (show, find):
-        command.add_argument("--cloud", metavar="CLOUD", help="aws or gcp (default: every cloud)")
+        command.add_argument("--cloud", metavar="CLOUD", help=f"{' or '.join(known_clouds())} (default: every cloud)")
         user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first is strongest"
         command.add_argument("--catalog", metavar="FILE", type=Path, action="append", default=[], help=user_catalog)
         command.add_argument("--json", action="store_true", help="print JSON: one object (show), a list of them (find)")
@@ -101,8 +101,9 @@ def _is_slice(catalog: Catalog, name: str, cloud: str | None) -> bool:
     """Return whether a name is a TPU slice's (``v4-16``) and no machine type's."""
     from accel_scaling.catalog.tpu_topology import is_type
 
-    clouds = catalog.clouds if cloud is None else (cloud,)
-    return "gcp" in clouds and is_type(name) and not any(name in catalog.machine_types(each) for each in clouds)
+    names = catalog.clouds if cloud is None else (cloud,)
+    with_tpus = any(name in names for name, known in known_clouds().items() if known.has_tpus)
+    return with_tpus and is_type(name) and not any(name in catalog.machine_types(of) for of in names)
 
 
 def _cloud_of(catalog: Catalog, name: str) -> str:
@@ -110,7 +111,8 @@ def _cloud_of(catalog: Catalog, name: str) -> str:
     for cloud in catalog.clouds:
         if name in catalog.machine_types(cloud):
             return cloud
-    return "aws" if "." in name or "gcp" not in catalog.clouds else "gcp"
+    like = [cloud.name for cloud in known_clouds().values() if cloud.names_like(name)]
+    return next((cloud for cloud in like if cloud in catalog.clouds), catalog.clouds[0])
 
 
 def _find(catalog: Catalog, args: argparse.Namespace) -> int:
@@ -129,8 +131,10 @@ def _find(catalog: Catalog, args: argparse.Namespace) -> int:
         return 0
     few = slices if args.all else _few(slices)
     more = [text.listed_slices(few, len(slices) - len(few), catalog)] if slices else []
-    if args.cloud in {None, "gcp"} and (args.region is None or cloud_of_region(args.region) == "gcp"):
-        more += text.attached(catalog, args.accelerator, args.min_count, args.region)
+    asked = {args.cloud, args.region and cloud_of_region(args.region)} - {None}
+    for cloud in known_clouds().values():
+        if cloud.attaches_accelerators and asked <= {cloud.name}:
+            more += text.attached(catalog, cloud.name, args.accelerator, args.min_count, args.region)
     listed = [text.listed(machines, catalog, args.region, unknown)] if machines or not more else []
     print("\n\n".join([*listed, *more]))
     return 0
@@ -138,7 +142,8 @@ def _find(catalog: Catalog, args: argparse.Namespace) -> int:
 
 def _slices(catalog: Catalog, args: argparse.Namespace) -> list[Slice]:
     """Return the TPU slices that were asked for; without an accelerator, ``find`` lists machine types only."""
-    if args.accelerator is None or args.cloud not in {None, "gcp"} or "gcp" not in catalog.clouds:
+    with_tpus = {name for name, cloud in known_clouds().items() if cloud.has_tpus and name in catalog.clouds}
+    if args.accelerator is None or not with_tpus or args.cloud not in {None, *with_tpus}:
         return []
     if args.region is not None:
         return []  # Cloud TPU has zones of its own, which no places file lists

@@ -6,6 +6,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.clouds import known_clouds
 from accel_scaling.refresh.records import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -26,13 +27,13 @@ examples:
   accel-scaling catalog refresh aws -o catalogs/aws.csv     # for everybody: what ships
 """
 
-CLOUDS = ("aws", "gcp")
 LISTED = 20  # lines of one kind that are shown; a first refresh may have hundreds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("cloud", choices=CLOUDS, help="whose API is asked")
+    clouds = [name for name, cloud in known_clouds().items() if cloud.has_part("refresh")]
+    parser.add_argument("cloud", choices=clouds, help="whose API is asked")
     regions = "only these (default: every region that the account has)"
     parser.add_argument("--region", metavar="REGION", nargs="+", action="extend", default=[], help=regions)
     parser.add_argument("--project", metavar="ID", help="gcp: the project that asks (default: that of the credentials)")
@@ -45,19 +46,9 @@ def run(args: argparse.Namespace) -> int:
     130 after Ctrl-C, where the same is done.
     """
     from accel_scaling.errors import INTERRUPTED_CODE
-    from accel_scaling.refresh.retry import RefreshError
     from accel_scaling.refresh.run import default_file, refresh
 
-    if args.cloud == "aws":
-        if args.project:
-            raise RefreshError("--project is Google Cloud's; aws has regions only")
-        from accel_scaling.providers.aws import refresh as aws_refresh
-
-        ask = functools.partial(aws_refresh.ask, args.region)
-    else:
-        from accel_scaling.providers.gcp import refresh as gcp_refresh
-
-        ask = functools.partial(gcp_refresh.ask, args.region, args.project)
+    ask = functools.partial(known_clouds()[args.cloud].part("refresh").ask, args.region, args.project)
     result = refresh(ask, args.output or default_file(args.cloud))
     print(said(result))
     return INTERRUPTED_CODE if result.answer.interrupted else 0

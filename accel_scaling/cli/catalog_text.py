@@ -143,11 +143,13 @@ def listed_slices(slices: list[Slice], more: int, catalog: Catalog) -> str:
     return f"{render(headers, rows, right={2, 3, 4, 5})}\n{closing}"
 
 
-def attached(catalog: Catalog, accelerator: str | None, min_count: int, region: str | None = None) -> list[str]:
+def attached(
+    catalog: Catalog, cloud: str, accelerator: str | None, min_count: int, region: str | None = None
+) -> list[str]:
     """Return what ``find`` says of an accelerator that is no part of a machine type: N1 machines take it."""
     from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
 
-    if accelerator is None or "gcp" not in catalog.clouds:
+    if accelerator is None or cloud not in catalog.clouds:
         return []
     wanted = {chip.name for chip in catalog.chips_named(accelerator)}
     lines: list[tuple[str, ...]] = [
@@ -164,7 +166,7 @@ def attached(catalog: Catalog, accelerator: str | None, min_count: int, region: 
         headers, lines = headers[:-1], [line[:-1] for line in lines]
     table = render(headers, lines, right={1, 2})
     unknown = f"; whether {region} has them is in no places file" if region else ""
-    return [f"{table}\nany N1 machine of gcp up to these sizes takes them (guestAccelerators){unknown}"]
+    return [f"{table}\nany N1 machine of {cloud} up to these sizes takes them (guestAccelerators){unknown}"]
 
 
 def _where(rule: AttachRule) -> str:
@@ -174,8 +176,7 @@ def _where(rule: AttachRule) -> str:
 
 
 def _promise_of(found: Slice) -> Promise:
-    from accel_scaling.fill.promise import promise_for
-    from accel_scaling.providers.gcp.tpu_node_config import of_slice
+    from accel_scaling.fill.promise import of_slice, promise_for
 
     return of_slice(promise_for(found.machine), found)
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import yaml
 
 from accel_scaling.cli.output import give
+from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.cluster.cluster_file import at_its_line, read_cluster
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.fill.defaults import with_keys_needed_by_ray
-from accel_scaling.fill.fill import catalog_of, fill
+from accel_scaling.fill.fill import fill
 
 if TYPE_CHECKING:
     import argparse

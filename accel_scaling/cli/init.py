@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 from accel_scaling.cli.output import give
-from accel_scaling.errors import StarterError
+from accel_scaling.clouds import known_clouds
+from accel_scaling.errors import InitError
 
 if TYPE_CHECKING:
     import argparse
@@ -29,12 +30,10 @@ machine types that have so many the smallest is taken, and comments name others.
 exit codes: 0, 2 for what no machine has, or a file that is there already
 """
 
-CLOUDS = ("aws", "gcp")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("cloud", metavar="CLOUD", choices=CLOUDS, help="aws or gcp")
+    parser.add_argument("cloud", metavar="CLOUD", choices=tuple(known_clouds()), help=" or ".join(known_clouds()))
     what = "what the workers have, e.g. A100-80G:8 or v5litepod-16; may be given more than once"
     parser.add_argument("--accelerator", metavar="NAME[:COUNT]", action="append", default=[], help=what)
     plain = "workers without an accelerator, of N vCPUs or more; may be given more than once"
@@ -57,12 +56,12 @@ def run(args: argparse.Namespace) -> int:
     """Print or write the file; what is to be put into it is said on standard error."""
     from accel_scaling.catalog.load import load_catalog
     from accel_scaling.fill.fill import fill
-    from accel_scaling.init.request import Wanted, parse_asked
-    from accel_scaling.init.write import starter, to_fill_in
+    from accel_scaling.init.request import FileRequest, parse_accelerator
+    from accel_scaling.init.text import cluster_file, to_fill_in
 
-    wanted = Wanted(
+    request = FileRequest(
         cloud=args.cloud,
-        accelerators=tuple(parse_asked(text) for text in args.accelerator),
+        accelerators=tuple(parse_accelerator(text) for text in args.accelerator),
         cpus=tuple(args.cpus),
         spot=args.spot,
         max_workers=args.max_workers,
@@ -74,13 +73,13 @@ def run(args: argparse.Namespace) -> int:
         file=str(args.output or "cluster.yaml"),
     )
     catalog = load_catalog(args.catalog)
-    text = starter(wanted, catalog)
+    text = cluster_file(request, catalog)
     fill(yaml.safe_load(text), catalog)  # refuses what the launch would refuse
     try:
         following = f"; next: accel-scaling fill {shlex.quote(str(args.output))}"
         give(text + "\n", args.output, new=not args.force, then=following)
     except FileExistsError:
-        raise StarterError(f"{args.output} is there already; write another with -o, or over it with --force") from None
+        raise InitError(f"{args.output} is there already; write another with -o, or over it with --force") from None
     for line in to_fill_in(text):
         sys.stderr.write(f"note: before `ray up`, put yours into {line}\n")
     return 0

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.cluster.cluster_file import at_its_line, read_cluster
 from accel_scaling.errors import AccelScalingError, PlanError
-from accel_scaling.fill.fill import catalog_of
 
 if TYPE_CHECKING:
     import argparse

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling import timeouts
+from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.cluster_file import at_its_line, read_cluster
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.fill.fill import catalog_of, check_shape, promises, reader_of
+from accel_scaling.fill.fill import promises
 from accel_scaling.requirements import check_modules, check_ray, missing
 
 if TYPE_CHECKING:
@@ -40,9 +41,6 @@ COMMAND runs on the cluster's head instead of one small task per accelerator typ
 exit codes: 0 every task ran (or COMMAND's own), 1 a task stayed pending, 2 bad input, 130 interrupted
 """
 
-# What each cloud's rehearsal imports, on this machine and on its hosts.
-NEEDS = {"aws": ("ray", "boto3", "moto"), "gcp": ("ray", "googleapiclient", "google_auth_httplib2")}
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; the command after `--` comes in ``args.command``."""
@@ -64,11 +62,12 @@ def run(args: argparse.Namespace) -> int:
     """Rehearse the file; everything that it starts is gone when it returns."""
     config = read_cluster(args.cluster)
     try:
-        catalog = catalog_of(config)
-        promises(check_shape(config), catalog)
+        cluster = read_config(config)
+        cluster.check_offered()
+        promises(cluster)
     except AccelScalingError as error:
         raise at_its_line(error, args.cluster) from None
-    check_modules(NEEDS[reader_of(config["provider"]).CLOUD], "rehearse")
+    check_modules(cluster.cloud.rehearsal_modules, "rehearse")
     check_ray()
     try:
         from accel_scaling.testing.faults import FaultSource
@@ -79,7 +78,9 @@ def run(args: argparse.Namespace) -> int:
     kind = HostKind(args.hosts) if args.hosts else None
     faults = FaultSource(args.fault, args.faults)
     with _ended_like_ctrl_c():
-        return Rehearsal(config, catalog, args.command, faults, kind, timeout_s=args.timeout, out=sys.stdout).run()
+        return Rehearsal(
+            config, cluster.catalog, args.command, faults, kind, timeout_s=args.timeout, out=sys.stdout
+        ).run()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.files import REFRESH_FOLDER
 from accel_scaling.catalog.suggest import hint
-from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import ClusterConfigError
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def check_region(key: str, name: str, where: Where, cloud: str, region: str) -> 
     )
 
 
-def check_offered(key: str, name: str, where: Where, region: str, zones: Sequence[str]) -> None:
+def check_offered_in_zones(key: str, name: str, where: Where, region: str, zones: Sequence[str]) -> None:
     """Refuse a machine type that none of the cluster's zones has, while others of the region do.
 
     Only Google's: a name such as us-east-1a is another zone of EC2 in each account.
@@ -75,7 +74,7 @@ def check_offered(key: str, name: str, where: Where, region: str, zones: Sequenc
     Raises:
         ClusterConfigError: names the region's zones that have it.
     """
-    if any(where.in_zone(region, known_clouds()["gcp"].short_zone(region, zone)) is not False for zone in zones):
+    if any(where.in_zone(region, zone.removeprefix(f"{region}-")) is not False for zone in zones):
         return
     has = ", ".join(f"{region}-{zone}" for zone in where.zones(region))
     raise ClusterConfigError(

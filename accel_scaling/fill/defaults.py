@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
+from accel_scaling.cluster.cluster import cloud_of
 from accel_scaling.cluster.yaml_loader import LOADER
-from accel_scaling.fill.fill import reader_of
 from accel_scaling.requirements import missing
+
+if TYPE_CHECKING:
+    from accel_scaling.clouds import Cloud
 
 # Ray reads these before it imports our class, and crashes without them: a file must carry them itself.
 NEEDED_BY_RAY = ("setup_commands", "head_setup_commands", "worker_setup_commands", "max_workers")
@@ -21,27 +24,14 @@ NEVER_DEFAULTED = (
     *("head_node", "worker_nodes"),  # of Ray 1; Ray itself warns of them
 )
 
-# The Python of Ray's own default image (`ImageId: latest_dlami`), put on the PATH as Ray's own defaults.yaml does.
-DEFAULT_IMAGE_PATH = (
-    "(stat ~/anaconda3/envs/tensorflow2_p310 >/dev/null 2>&1 && "
-    """echo 'export PATH="$HOME/anaconda3/envs/tensorflow2_p310/bin:$PATH"' >> ~/.bashrc) || true"""
-)
-GCP_IMAGE_PATH = (
-    """(stat /opt/conda/bin >/dev/null 2>&1 && echo 'export PATH="/opt/conda/bin:$PATH"' >> ~/.bashrc) || true"""
-)
-
 # Ubuntu's images, those of TPU and Neuron hosts too, may have a Python without pip; a first boot may hold apt's lock.
 WITH_PIP = (
     "python3 -m pip --version >/dev/null 2>&1 || (sudo apt-get -o DPkg::Lock::Timeout=300 update -q && "
     "sudo apt-get -o DPkg::Lock::Timeout=300 install -yq python3-pip)"
 )
 
-# Before Ray is installed, on every node; then what Ray's provider for the cloud imports on the head node.
-BEFORE_RAY = {"aws": (DEFAULT_IMAGE_PATH, WITH_PIP), "gcp": (GCP_IMAGE_PATH, WITH_PIP)}
-HEAD_PACKAGE = {"aws": ("boto3", "boto3"), "gcp": ("googleapiclient", "google-api-python-client")}
 
-
-def ray_defaults(cloud: str) -> dict[str, Any]:
+def ray_defaults(cloud: Cloud) -> dict[str, Any]:
     """Return Ray's own `<cloud>/defaults.yaml`, found without importing ray.
 
     Raises:
@@ -49,14 +39,14 @@ def ray_defaults(cloud: str) -> dict[str, Any]:
     """
     spec = importlib.util.find_spec("ray")
     if spec is None or spec.origin is None:
-        raise missing("ray", cloud)
-    path = Path(spec.origin).parent / "autoscaler" / cloud / "defaults.yaml"
+        raise missing("ray", cloud.name)
+    path = Path(spec.origin).parent / "autoscaler" / cloud.ray_defaults / "defaults.yaml"
     loader = LOADER(path.read_text(encoding="utf-8"))  # within `ray up`'s fill it takes 1 ms where safe_load takes 10
     defaults: dict[str, Any] = loader.get_single_data()
     return defaults
 
 
-def with_defaults(config: dict[str, Any], cloud: str) -> dict[str, Any]:
+def with_defaults(config: dict[str, Any], cloud: Cloud) -> dict[str, Any]:
     """Return a copy of the config with each key that it lacks, from Ray's defaults for that cloud."""
     filled = copy.deepcopy(config)
     for key, value in ray_defaults(cloud).items():
@@ -74,13 +64,14 @@ def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ClusterConfigError: the config's provider is of no cloud that is known.
     """
-    cloud = reader_of(config["provider"]).CLOUD
-    module, package = HEAD_PACKAGE[cloud]
+    cloud = cloud_of(config["provider"])
     install = f"command -v ray >/dev/null || python3 -m pip install '{ray_requirement()}'"
     wanted = {
         "max_workers": DEFAULT_MAX_WORKERS,
-        "setup_commands": [*BEFORE_RAY[cloud], install],
-        "head_setup_commands": [f"python3 -c 'import {module}' || python3 -m pip install {package}"],
+        "setup_commands": [cloud.image_path_command, WITH_PIP, install],
+        "head_setup_commands": [
+            f"python3 -c 'import {cloud.sdk_module}' || python3 -m pip install {cloud.sdk_package}"
+        ],
         "worker_setup_commands": [],
     }
     return {**copy.deepcopy(config), **{key: value for key, value in wanted.items() if key not in config}}

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 from accel_scaling._ray.facts import (
     ACCELERATOR_TYPE_PREFIX,
     LABEL_ACCELERATOR_TYPE,
+    LABEL_TPU_POD_TYPE,
+    LABEL_TPU_TOPOLOGY,
+    LABEL_TPU_WORKER_ID,
     OBJECT_STORE_PROPORTION,
+    tpu_head_resource,
 )
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip, MachineType
+    from accel_scaling.catalog.tpu_slices import Slice
 
 BYTES_PER_MIB = 1024 * 1024
 
@@ -74,6 +79,27 @@ def promise_for_devices(chip: Chip, units: int) -> Promise:
     if chip.variant:
         labels[LABEL_VARIANT] = chip.variant
     return Promise({chip.resource: units, **{ACCELERATOR_TYPE_PREFIX + name: 1 for name in types}}, labels)
+
+
+def of_slice(promised: Promise, tpu_slice: Slice) -> Promise:
+    """Return the promise of one host of a slice.
+
+    Every host of the slice is told the same, as Ray exports it. The host's number is promised as 0 so that
+    ``ray.util.tpu``'s reservation, which asks for host 0, can be met by a slice that does not exist yet. On each
+    host the start hook puts the real number in its place, and drops the head resource on all but host 0.
+
+    Args:
+        promised: the promise of the host as a machine.
+        tpu_slice: the slice.
+    """
+    labels = {
+        LABEL_INSTANCE_TYPE: tpu_slice.accelerator_type,
+        LABEL_TPU_TOPOLOGY: tpu_slice.topology,
+        LABEL_TPU_POD_TYPE: tpu_slice.pod_type,
+        LABEL_TPU_WORKER_ID: "0",
+    }
+    resources = {**promised.resources, tpu_head_resource(tpu_slice.pod_type): 1}
+    return Promise(resources, {**promised.labels, **labels}, promised.notes)
 
 
 def with_users_own(promised: Promise, where: str, resources: dict[str, int], labels: dict[str, str]) -> Promise:

@@ -1,28 +1,21 @@
-"""Where the cluster of a starter file runs: as asked, else where such accelerators usually are."""
+"""The region of the cluster that `accel-scaling init` writes: as asked, else where such accelerators usually are."""
 
 from __future__ import annotations
 
-import csv
-import functools
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.clouds import cloud_of_region
-from accel_scaling.errors import ClusterConfigError, StarterError
-from accel_scaling.providers.aws import node_config as aws_node_config
-from accel_scaling.providers.gcp import node_config as gcp_node_config
+from accel_scaling.errors import InitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.init.request import Wanted
+    from accel_scaling.init.request import FileRequest
+    from accel_scaling.init.template import ClusterTemplate
 
 NAMED = 3  # regions that an error names
-
-_FILE = Path(__file__).parent / "usual_places.csv"
 
 
 @dataclass(frozen=True)
@@ -31,9 +24,9 @@ class Place:
 
     Attributes:
         region: its name.
-        zones: in the order to try them; none on AWS for all of the region's.
+        zones: in the order to try them; none where the cloud may take any of the region.
         head: the machine type of the head there.
-        given: the user said so.
+        given: the user named it.
         instead_of: the usual region, where that does not have the machines and this one is the nearest that does.
     """
 
@@ -43,107 +36,66 @@ class Place:
     given: bool
     instead_of: str = ""
 
+    @property
+    def note(self) -> str:
+        """Why this region, as a comment of the file."""
+        if self.instead_of:
+            return f"near {self.instead_of}, which does not have all of these machines"
+        return "as asked" if self.given else "the usual one; yours may be another"
 
-def with_all(where: Place, cloud: str, machines: Sequence[MachineType], catalog: Catalog) -> Place:
+
+def with_all(place: Place, template: ClusterTemplate, machines: Sequence[MachineType], catalog: Catalog) -> Place:
     """Return the place, or, where it is only the usual one, the region nearest to it that has every machine.
 
     Args:
-        where: the usual place, or the one that was asked for.
-        cloud: whose machines they are.
+        place: the usual place, or the one that was asked for.
+        template: of the cloud's files.
         machines: the workers' machine types, as the catalog has them.
         catalog: with what it knows of regions.
 
     Raises:
-        StarterError: the region does not have them all, and the user has to choose another.
+        InitError: the region does not have them all, and the user has to choose another.
     """
     offered = {machine.name: catalog.where(machine) for machine in machines}
-    missing = [name for name, each in offered.items() if each.in_region(where.region) is False]
+    missing = [name for name, offerings in offered.items() if offerings.in_region(place.region) is False]
     if not missing:
-        return where
+        return place
     near = [
         region
-        for region in offered[missing[0]].nearest(where.region)
-        if all(each.in_region(region) is not False for each in offered.values())
+        for region in offered[missing[0]].nearest(place.region)
+        if all(offerings.in_region(region) is not False for offerings in offered.values())
     ]
-    if near and cloud == aws_node_config.CLOUD and not where.given:
-        return replace(where, region=near[0], instead_of=where.region)
-    option = "--region" if cloud == aws_node_config.CLOUD else "--zones"
+    if near and template.moves_to_near_region and not place.given:
+        return replace(place, region=near[0], instead_of=place.region)
     there = f"the nearest regions that have all: {', '.join(near[:NAMED])}" if near else "no region has all of them"
-    raise StarterError(f"{where.region} does not have {' and '.join(missing)}; {there}; choose with {option}")
+    raise InitError(
+        f"{place.region} does not have {' and '.join(missing)}; {there}; choose with {template.place_option}"
+    )
 
 
-def place(wanted: Wanted, chips: Iterable[Chip]) -> Place:
-    """Return where the cluster runs.
-
-    Args:
-        wanted: with the region and the zones that were asked for, if any.
-        chips: the workers' accelerators.
+def requested_place(request: FileRequest, template: ClusterTemplate) -> Place | None:
+    """Return the region and zones that were asked for; None where none were.
 
     Raises:
-        StarterError: region and zones that are none or contradict each other, or accelerators that are usually in
-            different regions.
+        InitError: region and zones that are none, or contradict each other.
     """
-    if not wanted.zones and wanted.region is None:
-        return _usual(wanted.cloud, chips)
-    region = _region_on_aws(wanted) if wanted.cloud == aws_node_config.CLOUD else _region_on_gcp(wanted)
-    known = [row for row in _rows() if row["cloud"] == wanted.cloud]
-    head = next((row for row in known if row["region"] == region), known[0])["head"]
-    return Place(region, wanted.zones, head, given=True)
+    if not request.zones and request.region is None:
+        return None
+    region, rows = template.region_of(request), template.usual_regions()
+    head = next((row for row in rows if row["region"] == region), rows[0])["head"]
+    return Place(region, request.zones, head, given=True)
 
 
-def _usual(cloud: str, chips: Iterable[Chip]) -> Place:
-    rows = {row["accelerator"]: row for row in _rows() if row["cloud"] == cloud}
-    found = {chip.name: rows.get(chip.name, rows[""]) for chip in chips}
-    if len({row["region"] for row in found.values()}) > 1:
-        where = " and ".join(f"{name} in {row['zones'] or row['region']}" for name, row in found.items())
-        raise StarterError(f"a cluster runs in one region, and you would usually find {where}; choose with --zones")
-    row = next(iter(found.values()), rows[""])
+def usual_place(template: ClusterTemplate, chips: Iterable[Chip]) -> Place:
+    """Return where such accelerators usually are.
+
+    Raises:
+        InitError: they are usually in different regions.
+    """
+    rows = {row["accelerator"]: row for row in template.usual_regions()}
+    by_chip = {chip.name: rows.get(chip.name, rows[""]) for chip in chips}
+    if len({row["region"] for row in by_chip.values()}) > 1:
+        places = " and ".join(f"{name} in {row['zones'] or row['region']}" for name, row in by_chip.items())
+        raise InitError(f"a cluster runs in one region, and you would usually find {places}; choose with --zones")
+    row = next(iter(by_chip.values()), rows[""])
     return Place(row["region"], tuple(row["zones"].split()), row["head"], given=False)
-
-
-def _region_on_aws(wanted: Wanted) -> str:
-    if not wanted.zones:
-        return _region_alone(wanted.region)
-    regions = []
-    for zone in wanted.zones:
-        match = aws_node_config.ZONE.fullmatch(zone)
-        if match is None:
-            raise StarterError(f"--zones: {zone!r} is no zone; write each in full, such as us-west-2a")
-        regions.append(match[1])
-    return _one_region(wanted, regions)
-
-
-def _region_on_gcp(wanted: Wanted) -> str:
-    if not wanted.zones:
-        raise StarterError(
-            f"--region {wanted.region} alone does not say where machines run on Google Cloud; name zones of it with "
-            f"--zones, such as {wanted.region}-b"
-        )
-    try:
-        zones = gcp_node_config.zones_of({"availability_zone": list(wanted.zones)})
-    except ClusterConfigError as error:
-        raise StarterError(f"--zones: {error}") from None
-    return _one_region(wanted, [zone.rpartition("-")[0] for zone in zones])
-
-
-def _one_region(wanted: Wanted, regions: list[str]) -> str:
-    different = dict.fromkeys([*([wanted.region] if wanted.region else []), *regions])
-    if len(different) > 1:
-        raise StarterError(f"--region and --zones name {' and '.join(different)}; a cluster runs in one region")
-    return regions[0]
-
-
-def _region_alone(name: str | None) -> str:
-    try:
-        region = aws_node_config.region_of({"provider": {"region": name}})
-    except ClusterConfigError as error:
-        raise StarterError(f"--region: {error}") from None
-    if cloud_of_region(region) != aws_node_config.CLOUD:
-        raise StarterError(f"--region: {region!r} is no region of AWS; write one such as us-west-2")
-    return region
-
-
-@functools.cache
-def _rows() -> tuple[dict[str, str], ...]:
-    with _FILE.open(encoding="utf-8", newline="") as file:
-        return tuple(csv.DictReader(file))

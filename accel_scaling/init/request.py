@@ -1,19 +1,18 @@
-"""What `accel-scaling init` is asked for: accelerators as NAME or NAME:COUNT, and everything else of the file."""
+"""The request of `accel-scaling init`: accelerators as NAME or NAME:COUNT, and everything else of the file."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from accel_scaling.errors import StarterError
+from accel_scaling.errors import InitError
 
 _COUNT = re.compile(r"[1-9][0-9]{0,3}")
 _CLUSTER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,34}")
-_PROJECT = re.compile(r"[a-z0-9][-a-z0-9.:]{1,62}")
 
 
 @dataclass(frozen=True)
-class Asked:
+class AcceleratorRequest:
     """One ``--accelerator``.
 
     Attributes:
@@ -28,11 +27,11 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What the file is to be for.
+class FileRequest:
+    """The cluster file that is asked for.
 
     Attributes:
-        cloud: ``aws`` or ``gcp``.
+        cloud: its name in the registry of clouds.
         accelerators: each becomes a node type of workers.
         cpus: vCPUs of workers without an accelerator, one node type each.
         spot: workers at the spot price.
@@ -40,13 +39,13 @@ class Wanted:
         name: the cluster's; None makes one of the cloud and the first accelerator.
         region: None for the usual one.
         zones: none for the usual ones.
-        project: Google Cloud's; None for one to be filled in.
+        project: the cloud's project, where it has projects; None for one to be filled in.
         catalogs: the user's own catalog files, the strongest first.
         file: the name of the file, for the commands in its comments.
     """
 
     cloud: str
-    accelerators: tuple[Asked, ...] = ()
+    accelerators: tuple[AcceleratorRequest, ...] = ()
     cpus: tuple[int, ...] = ()
     spot: bool = False
     max_workers: int | None = None
@@ -58,32 +57,28 @@ class Wanted:
     file: str = "cluster.yaml"
 
 
-def parse_asked(text: str) -> Asked:
+def parse_accelerator(text: str) -> AcceleratorRequest:
     """Return what ``--accelerator`` says.
 
     Raises:
-        StarterError: it is not ``NAME`` or ``NAME:COUNT``.
+        InitError: it is not ``NAME`` or ``NAME:COUNT``.
     """
     name, colon, count = text.partition(":")
     if not name.strip() or (colon and not _COUNT.fullmatch(count)):
-        raise StarterError(f"--accelerator {text!r}: expected NAME or NAME:COUNT, such as A100-80G:8 or v5litepod-16")
-    return Asked(text, name.strip(), int(count) if colon else None)
+        raise InitError(f"--accelerator {text!r}: expected NAME or NAME:COUNT, such as A100-80G:8 or v5litepod-16")
+    return AcceleratorRequest(text, name.strip(), int(count) if colon else None)
 
 
-def check(wanted: Wanted) -> None:
+def check(request: FileRequest) -> None:
     """Refuse what no cluster file can be made of.
 
     Raises:
-        StarterError: it names the option.
+        InitError: it names the option.
     """
-    if not wanted.accelerators and not wanted.cpus:
-        raise StarterError("name what the workers have: --accelerator NAME[:COUNT], or --cpus N for plain machines")
-    if wanted.name is not None and not _CLUSTER.fullmatch(wanted.name):
-        raise StarterError(
-            f"--name {wanted.name!r}: a cluster's name becomes part of its machines' names; write up to 35 letters, "
+    if not request.accelerators and not request.cpus:
+        raise InitError("name what the workers have: --accelerator NAME[:COUNT], or --cpus N for plain machines")
+    if request.name is not None and not _CLUSTER.fullmatch(request.name):
+        raise InitError(
+            f"--name {request.name!r}: a cluster's name becomes part of its machines' names; write up to 35 letters, "
             "digits, - and _, a letter first"
         )
-    if wanted.project is not None and wanted.cloud != "gcp":
-        raise StarterError("--project is for gcp; on AWS your credentials say which account it is")
-    if wanted.project is not None and not _PROJECT.fullmatch(wanted.project):
-        raise StarterError(f"--project {wanted.project!r} is no project's id; expected such as my-project-123")

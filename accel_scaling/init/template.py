@@ -1,4 +1,4 @@
-"""The parts that a starter file is put together from: the YAML files of this folder, with places to fill.
+"""Templates of cluster files: a cloud's YAML files with places to fill, and what only its files have.
 
 A line that is nothing but ``$name`` takes a block of lines, at its own indentation, or vanishes where the block is
 empty. Everywhere else ``$name`` takes a value: a scalar made by `scalar()`, or words of a comment made by `words()`.
@@ -6,35 +6,142 @@ empty. Everywhere else ``$name`` takes a value: a scalar made by `scalar()`, or 
 
 from __future__ import annotations
 
+import csv
 import functools
 import re
 import textwrap
-from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING
 
 import yaml
 
+from accel_scaling.errors import InitError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from accel_scaling.catalog.load import Catalog
+    from accel_scaling.clouds import Cloud
+    from accel_scaling.init.choice import Choice
+    from accel_scaling.init.regions import Place
+    from accel_scaling.init.request import AcceleratorRequest, FileRequest
+
 WIDTH = 110  # characters of a line of comment
 
-_FOLDER = Path(__file__).parent
 _BLOCK = re.compile(r"^( *)\$(\w+)$")
 
 
-def part(name: str, /, **values: str) -> str:
-    """Return a part with its places filled, without a final newline.
+class ClusterTemplate:
+    """The part ``init_template`` of a cloud's folder has one as ``TEMPLATE``; a cloud overrides what it does otherwise.
+
+    Its folder holds YAML files, ``cluster.yaml`` among them, and two tables: ``usual_regions.csv`` (where accelerators
+    usually are; the row without an accelerator is for all others) and ``not_offered.csv`` (what the catalog knows and
+    the cloud sells no more).
+    """
+
+    # The option that chooses where the cluster runs.
+    place_option = "--region"
+    # Where the user named no region, another one that has every machine is taken.
+    moves_to_near_region = True
+    # Ends the comment of `ray up`: how one logs in.
+    login = ""
+    # The beginning of the names of machine types without an accelerator, as the heads of the examples have them.
+    plain_family = ""
+    # What stands in the file in the place of an image of the user's own.
+    image_placeholder = "an-image-of-your-own"
+
+    def __init__(self, cloud: Cloud, folder: Path) -> None:
+        """Read the files of a folder.
+
+        Args:
+            cloud: whose files are written.
+            folder: with the cloud's YAML files and tables.
+        """
+        self.cloud = cloud
+        self._folder = folder
+
+    def part(self, name: str, /, **values: str) -> str:
+        """Return a YAML file of the folder with its places filled, without a final newline.
+
+        Args:
+            name: of the file, without ``.yaml``.
+            values: scalars, words and blocks by place.
+        """
+        lines: list[str] = []
+        for line in _text(self._folder / f"{name}.yaml").splitlines():
+            block = _BLOCK.match(line)
+            if block is None:
+                lines.append(Template(line).substitute(values))
+            elif values[block[2]]:
+                lines += textwrap.indent(values[block[2]], block[1]).splitlines()
+        return "\n".join(lines)
+
+    def usual_regions(self) -> Sequence[Mapping[str, str]]:
+        """Return the rows of ``usual_regions.csv``: accelerator, region, zones, head, source."""
+        return _rows(self._folder / "usual_regions.csv")
+
+    def not_offered(self) -> Sequence[Mapping[str, str]]:
+        """Return the rows of ``not_offered.csv``: name (or its beginning), because, source."""
+        return _rows(self._folder / "not_offered.csv")
+
+    def check(self, request: FileRequest) -> None:
+        """Refuse options that the cloud does not know.
+
+        Raises:
+            InitError: names the option.
+        """
+        if request.project is not None:
+            raise InitError(f"--project: {self.cloud.title} has no projects; your credentials say which account it is")
+
+    def region_of(self, request: FileRequest) -> str:
+        """Return the region that is asked for, by its name or by zones.
+
+        Raises:
+            InitError: region and zones are none, or contradict each other.
+        """
+        raise NotImplementedError
+
+    def place_values(self, request: FileRequest, place: Place, note: str) -> dict[str, str]:
+        """Return what the places of ``cluster.yaml`` for region, zones and account are filled with.
+
+        Args:
+            request: what is asked for.
+            place: where the cluster runs.
+            note: why there.
+        """
+        raise NotImplementedError
+
+    def worker(self, choice: Choice, request: FileRequest, values: dict[str, str]) -> str:
+        """Return the text of a node type of workers.
+
+        Args:
+            choice: its machine.
+            request: what is asked for.
+            values: what every cloud's node types have: name, comments, max_workers, machine, has, image.
+        """
+        raise NotImplementedError
+
+    def attached(self, request: AcceleratorRequest, names: Collection[str], catalog: Catalog) -> list[Choice]:
+        """Return machines to which one of these accelerators is attached; none where the cloud attaches none."""
+        del request, names, catalog
+        return []
+
+
+def one_region(request: FileRequest, regions: Sequence[str]) -> str:
+    """Return the region that the options name.
 
     Args:
-        name: of the file, without ``.yaml``.
-        values: scalars, words and blocks by place.
+        request: with ``--region``, if it was given.
+        regions: of the zones that were asked for.
+
+    Raises:
+        InitError: they are several.
     """
-    lines: list[str] = []
-    for line in _text(name).splitlines():
-        block = _BLOCK.match(line)
-        if block is None:
-            lines.append(Template(line).substitute(values))
-        elif values[block[2]]:
-            lines += textwrap.indent(values[block[2]], block[1]).splitlines()
-    return "\n".join(lines)
+    different = dict.fromkeys([*([request.region] if request.region else []), *regions])
+    if len(different) > 1:
+        raise InitError(f"--region and --zones name {' and '.join(different)}; a cluster runs in one region")
+    return regions[0]
 
 
 def scalar(value: str | int) -> str:
@@ -58,5 +165,11 @@ def comment(*sentences: str) -> str:
 
 
 @functools.cache
-def _text(name: str) -> str:
-    return (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+@functools.cache
+def _rows(path: Path) -> tuple[dict[str, str], ...]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return tuple(csv.DictReader(file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from accel_scaling.catalog.custom_machine_types import is_custom
 from accel_scaling.catalog.guest_accelerators import takes_accelerators
 from accel_scaling.catalog.kubernetes import Counts, Says
 from accel_scaling.catalog.suggest import nearest
+from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.kuberay.label_values import chips_of, mig_profile_in
 
@@ -91,8 +93,10 @@ def _of_term(term: Term, devices: Devices, catalog: Catalog) -> Candidates:
         return Candidates(tuple(chips), True)  # noqa: FBT003 - a field with a name
     if by_machine:
         return _on_machines(machines, chips if by_chip else None, by_machine, devices)
-    if by_chip and all(each.label.cloud == "aws" for each in by_chip):
-        chips = _sold_as(chips, term, devices, catalog)
+    clouds = {wanted.label.cloud for wanted in by_chip}
+    for name in clouds:
+        if len(clouds) == 1 and name in known_clouds() and not known_clouds()[name].exact_accelerator_names:
+            chips = _sold_as(chips, name, term, devices, catalog)
     return Candidates(tuple(_whole_first(chips)), True) if by_chip else Candidates()  # noqa: FBT003 - as above
 
 
@@ -163,12 +167,12 @@ def _on_machines(
     return Candidates(trouble=trouble, trouble_line=wanted[0].line)
 
 
-def _sold_as(chips: Sequence[Chip], term: Term, devices: Devices, catalog: Catalog) -> list[Chip]:
-    """Narrow an EC2 name (A100) by what is sold under it: enough devices, so many of them, with so much memory."""
+def _sold_as(chips: Sequence[Chip], cloud: str, term: Term, devices: Devices, catalog: Catalog) -> list[Chip]:
+    """Narrow a cloud's name (EC2's A100) by what is sold under it: enough devices, their number, their memory."""
     count, memory, names = term.only(Says.COUNT), term.only(Says.MEMORY_MIB), {chip.name for chip in chips}
     sold = [
         machine
-        for machine in catalog.machine_types("aws").values()
+        for machine in catalog.machine_types(cloud).values()
         if machine.chip
         and machine.chip.name in names
         and _has(machine, devices)
@@ -201,14 +205,15 @@ def _machine(name: str, catalog: Catalog) -> MachineType | None:
         found = catalog.machine_types(cloud).get(name)
         if found:
             return found
-    try:
-        return catalog.machine_type("gcp", name) if is_custom(name) else None
-    except AccelScalingError:
-        return None
+    for of in known_clouds().values():
+        if of.has_custom_machine_types and is_custom(name):
+            with contextlib.suppress(AccelScalingError):
+                return catalog.machine_type(of.name, name)
+    return None
 
 
 def _series(cloud: str, name: str) -> str:
-    return name.partition("." if cloud == "aws" else "-")[0]
+    return name.partition(known_clouds()[cloud].series_separator)[0]
 
 
 def _whole_first(chips: Sequence[Chip]) -> list[Chip]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
-from accel_scaling._ray.facts import LABEL_MARKET_TYPE, OBJECT_STORE_PROPORTION
+from accel_scaling._ray.facts import OBJECT_STORE_PROPORTION
 from accel_scaling.accs.types import Known
+from accel_scaling.cluster.machine import CapacityType
+from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
-from accel_scaling.fill.fill import check_shape, machines, reader_of
 from accel_scaling.fill.promise import BYTES_PER_MIB
 from accel_scaling.plan.demands import types_in
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from accel_scaling.catalog.load import Catalog
-    from accel_scaling.cluster.machine import Machine
+    from accel_scaling.cluster import cluster as cluster_file
+    from accel_scaling.cluster.machine import NodeMachine
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class NodeType:
     """
 
     name: str
-    machine: Machine
+    machine: NodeMachine
     resources: Mapping[str, float]
     labels: Mapping[str, str]
     max_workers: int
@@ -106,41 +108,40 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def cluster_of(filled: dict[str, Any], notes: Iterable[str], catalog: Catalog) -> Cluster:
+def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterable[str]) -> Cluster:
     """Return a filled cluster config as the autoscaler sees it; no network.
 
     Args:
-        filled: the config, as ``fill`` returns it.
+        read: the cluster file, read.
+        filled: its config, as ``fill_cluster`` returns it.
         notes: what the fill says of it.
-        catalog: where the promises come from.
 
     Raises:
         ClusterConfigError: Ray refuses it; the text names the key.
     """
-    cloud = reader_of(filled["provider"]).CLOUD
-    complete = with_defaults(with_keys_needed_by_ray(filled), cloud)
+    complete = with_defaults(with_keys_needed_by_ray(filled), read.cloud)
     try:
         in_ray, most = _ray.node_type_configs(complete)
     except ValueError as error:
         raise ClusterConfigError(str(error)) from None
-    found = machines(filled, catalog)
-    head = filled["head_node_type"]
+    catalog = read.catalog
+    machines = {name: node_type.machine for name, node_type in read.node_types.items()}
     types = {
         name: NodeType(
             name=name,
-            machine=found[name],
+            machine=machines[name],
             resources=dict(one.resources),
             labels=dict(one.labels),
-            max_workers=one.max_worker_nodes - (name == head),  # Ray counts the head itself
-            is_head=name == head,
+            max_workers=one.max_worker_nodes - read.node_types[name].is_head,  # Ray counts the head itself
+            is_head=read.node_types[name].is_head,
             limited="max_workers" in filled["available_node_types"][name],
-            attached=_attached(found[name], catalog),
-            spot=_is_spot(filled, name),
+            attached=_attached(machines[name], catalog),
+            spot=machines[name].capacity_type is CapacityType.SPOT,
         )
         for name, one in in_ray.items()
     }
     return Cluster(
-        cloud=cloud,
+        cloud=read.cloud.name,
         types=types,
         max_workers=most - 1,
         upscaling_speed=float(complete.get("upscaling_speed") or 0),
@@ -149,12 +150,6 @@ def cluster_of(filled: dict[str, Any], notes: Iterable[str], catalog: Catalog) -
         in_ray=in_ray,
         notes=tuple(notes),
     )
-
-
-def _is_spot(filled: dict[str, Any], name: str) -> bool:
-    node_config = filled["available_node_types"][name].get("node_config") or {}
-    labels = reader_of(filled["provider"]).place_labels(filled["provider"], node_config)
-    return bool(labels.get(LABEL_MARKET_TYPE) == "spot")
 
 
 def head_node(cluster: Cluster) -> Any:
@@ -173,7 +168,7 @@ def head_node(cluster: Cluster) -> Any:
     return _ray.running_instance(head.name, 0, {**detected, **head.resources}, head.labels, head=True)
 
 
-def _attached(found: Machine, catalog: Catalog) -> str | None:
+def _attached(found: NodeMachine, catalog: Catalog) -> str | None:
     chip = found.machine.chip
     alone = catalog.machine_types(found.machine.cloud).get(found.machine.name)
     if chip is None or found.slice is not None or alone is None or alone.chip is not None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.accs.types import Known
+from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import PlanError
-from accel_scaling.fill.fill import fill
+from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.plan import live_cluster
 from accel_scaling.plan.answer import answer
 from accel_scaling.plan.cluster import checked, cluster_of
@@ -57,12 +58,13 @@ def planned(config: dict[str, Any], catalog: Catalog, words: Words) -> tuple[Clu
         if words.demands or words.gangs or words.labels:
             raise PlanError("--address takes the demands from the cluster; leave --demand, --gang and --label out")
         live_cluster.check_address(words.address)
-    filled, notes = fill(checked(config), catalog)
+    read = read_config(checked(config), catalog)
+    filled, notes = fill_cluster(read)
     promised = [name for one in filled["available_node_types"].values() for name in one["resources"]]
     labels = labels_of(words.labels)
     asked = _asked(words, Reader(Known(catalog.chips), promised, labels))
     check(labels)
-    cluster = cluster_of(filled, notes, catalog)
+    cluster = cluster_of(read, filled, notes)
     if words.address is not None:
         return cluster, answer(cluster, live_cluster.question_of(cluster, words.address))
     return cluster, answer(cluster, question_of(cluster, asked))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.user_files import TRAVELLED, USER_FOLDER, travelling_files
 from accel_scaling.clouds import known_clouds
+from accel_scaling.cluster.cluster import user_catalogs
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.fill import user_catalogs
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import yaml
 
 from accel_scaling.clouds import known_clouds
+from accel_scaling.cluster.cluster import cloud_of
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import ClusterConfigError, RehearsalError
-from accel_scaling.fill.fill import reader_of
 from accel_scaling.testing.cluster_config import bring_catalog, without_account
 from accel_scaling.testing.faults import Fault, all_of, write_faults
 from accel_scaling.testing.hosts.cloud_process import CLOUD_PORT, CloudProcess
@@ -317,4 +317,4 @@ def local_cloud_of(config: Config) -> type[LocalCloud]:
     Raises:
         ClusterConfigError: no such cloud has a local one.
     """
-    return local_cloud_class(reader_of(config["provider"]).CLOUD)
+    return local_cloud_class(cloud_of(config["provider"]).name)

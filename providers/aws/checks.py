@@ -14,11 +14,12 @@ from accel_scaling import _ray
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.cluster.offering_checks import nearest
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
-from accel_scaling.fill.fill import catalog_of, check_places, machines
-from accel_scaling.providers.aws.node_config import CLOUD, region_of
+from accel_scaling.providers.aws.node_config import region_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from accel_scaling.cluster.cluster import Cluster
 
 # botocore's errors about who is calling and where; everything else is passed on as AWS says it.
 _CREDENTIALS = (
@@ -34,30 +35,26 @@ class AWSRefusedError(AccelScalingError):
     """AWS could not be asked, or did not let us."""
 
 
-def check(config: dict[str, Any]) -> None:
-    """Refuse a config that EC2 would refuse later, after something was paid for.
+def check(cluster: Cluster) -> None:
+    """Refuse a cluster file that EC2 would refuse later, after something was paid for.
 
     Raises:
         ClusterConfigError: no region, or an instance type that the region does not have.
         AWSRefusedError: no credentials, or AWS cannot be reached.
     """
-    provider, region = config["provider"], region_of(config)
+    region = region_of(cluster.config)
     with one_sentence():
         _refuse_unknown(region)
-    places: dict[str, list[str]] = {}
-    for name, node_type in config["available_node_types"].items():
-        places.setdefault(node_type["node_config"]["InstanceType"], []).append(name)
-    offered = _offered(region, provider.get("aws_credentials"), list(places))
+    names = dict.fromkeys(node_type.machine.name for node_type in cluster.node_types.values())
+    offered = _offered(region, cluster.provider.get("aws_credentials"), list(names))
     if offered is None:
-        catalog = catalog_of(config)
-        check_places(config, machines(config, catalog), catalog)
+        cluster.check_offered()
         return
-    for machine, names in places.items():
-        if machine not in offered:
-            catalog = catalog_of(config)
-            regions = nearest(catalog.where(catalog.machine_type(CLOUD, machine)), region)
+    for node_type in cluster.node_types.values():
+        if node_type.machine.name not in offered:
+            regions = nearest(cluster.catalog.where(node_type.machine.machine), region)
             raise ClusterConfigError(
-                f"available_node_types.{names[0]}: EC2 does not offer {machine} in {region}; {regions}"
+                f"{node_type.location}: EC2 does not offer {node_type.machine.name} in {region}; {regions}"
                 "choose another region or type"
             )
 

@@ -17,6 +17,10 @@ class AWS(Cloud):
         family, dot, _ = machine_type.partition(".")
         return family if dot else None
 
+    def names_like(self, machine_type: str) -> bool:
+        """Say whether there is a dot in the name."""
+        return "." in machine_type
+
     def short_zone(self, region: str, zone: str) -> str:
         """Return the end of a zone's id: ``az4`` of ``use1-az4``; a zone's name means another zone in each account."""
         del region
@@ -31,5 +35,14 @@ CLOUD = AWS(
     region_form=re.compile(r"[a-z]+(?:-[a-z]+)+-[0-9]+"),  # us-west-2, us-gov-west-1
     region_example="us-west-2",
     zone_example="az1 az2",
-    modules=("ray", "boto3", "moto"),
+    exact_accelerator_names=False,  # A100, of 40 and of 80 GiB
+    series_separator=".",
+    sdk_module="boto3",
+    sdk_package="boto3",
+    # The Python of Ray's own default image (`ImageId: latest_dlami`).
+    image_path_command=(
+        "(stat ~/anaconda3/envs/tensorflow2_p310 >/dev/null 2>&1 && "
+        """echo 'export PATH="$HOME/anaconda3/envs/tensorflow2_p310/bin:$PATH"' >> ~/.bashrc) || true"""
+    ),
+    rehearsal_modules=("ray", "boto3", "moto"),
 )

@@ -17,12 +17,13 @@ import botocore.exceptions
 from accel_scaling import _ray
 from accel_scaling.cluster.default_image import RESOLVE_SSM, no_image
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.fill import catalog_of, machines
 from accel_scaling.providers.aws.checks import NOT_ALLOWED, AWSRefusedError, one_sentence
 from accel_scaling.providers.aws.node_config import region_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from accel_scaling.cluster.cluster import Cluster
 
     Config = dict[str, Any]
 
@@ -33,19 +34,21 @@ _AT_ONCE = 10  # names that GetParameters takes
 _KEPT_STATES = ["pending", "running", "stopping", "stopped"]
 
 
-def resolved(config: Config) -> Config:
-    """Return a copy of a filled config that names every image by its id; the same for a command that launches nothing.
+def resolved(cluster: Cluster) -> Config:
+    """Return a copy of a filled cluster's config that names every image by its id.
+
+    For a command that launches nothing, the config stays as it is.
 
     Raises:
         ClusterConfigError: a node type has no image, or AWS has no such parameter in the region.
         AWSRefusedError: no credentials, or the look-up is not allowed.
     """
     if _ray.reads_only():
-        return config  # `ray down` must work for who may not look images up
-    config = copy.deepcopy(config)
-    for name, found in machines(config, catalog_of(config)).items():
-        if not config["available_node_types"][name]["node_config"].get("ImageId"):
-            raise ClusterConfigError(no_image(f"available_node_types.{name}", found.machine, "ImageId"))
+        return cluster.config  # `ray down` must work for who may not look images up
+    config = copy.deepcopy(cluster.config)
+    for node_type in cluster.node_types.values():
+        if not node_type.node_config.get("ImageId"):
+            raise ClusterConfigError(no_image(node_type.location, node_type.machine.machine, "ImageId"))
     wanted = dict(_parameters(config))
     if not wanted:
         return config

@@ -1,117 +1,124 @@
-"""Launching on EC2 zone after zone: each zone's subnets, those left alone passed over, each failure of its own kind."""
+"""Launching on EC2: each zone's subnets, a short launch asked again, and AWS's reason where machines are missing."""
 
 from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from accel_scaling import _ray, timeouts
-from accel_scaling.catalog.launch_errors import ELSEWHERE, PASSING, SOLD_OUT, Category, Failure, classified
-from accel_scaling.quarantine.ledger import EVERY_ZONE
+from accel_scaling.catalog.launch_errors import PASSING, Category, Failure, classified
+from accel_scaling.providers.aws.cloud import CLOUD
+from accel_scaling.providers.base.zone_launch import Workers, gated, over_zones
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from accel_scaling.providers.base.zone_launch import Launch
     from accel_scaling.quarantine.gate import Guard
 
     CreateNode = Callable[[dict[str, Any], dict[str, str], int], dict[str, Any]]
 
 
-@dataclass
-class Launch:
-    """Everything that a launch needs.
+class MachineLaunch:
+    """One launch of like machines; what came is kept, whatever becomes of the rest."""
 
-    Attributes:
-        create: Ray's ``create_node``, which tries each of ``SubnetIds`` once.
-        zone_of_subnet: subnet -> zone.
-        guard: which zones are left alone.
-    """
+    def __init__(
+        self,
+        create: CreateNode,
+        zone_of_subnet: Mapping[str, str],
+        gate: Guard,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Launch with Ray's provider.
 
-    create: CreateNode
-    zone_of_subnet: Mapping[str, str]
-    guard: Guard
-    sleep: Callable[[float], None] = time.sleep
-    made: dict[str, Any] = field(default_factory=dict)
+        Args:
+            create: Ray's ``create_node``, which tries each of ``SubnetIds`` once.
+            zone_of_subnet: subnet -> zone.
+            gate: which zones are in quarantine.
+            sleep: waits so many seconds.
+        """
+        self._create = create
+        self._zone_of_subnet = zone_of_subnet
+        self._gate = gate
+        self._sleep = sleep
+        self._made: dict[str, Any] = {}
 
     def run(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
-        """Launch ``count`` machines, zone after zone in the order of ``SubnetIds``; a short launch is asked again.
-
-        EC2 gives no reason when it launches fewer than asked (MinCount is 1), only when it launches none; so the rest
-        is asked for once more, and what EC2 answers then is the reason.
+        """Launch ``count`` machines, zone after zone in the order of ``SubnetIds``.
 
         Raises:
             NodeLaunchException: AWS's code and message, and how many came; those are kept.
             click.ClickException: the same, for the head node, which `ray up` launches.
         """
-        node_type, head = _ray.node_type_of(tags), _ray.is_head(tags)
         by_zone: dict[str, list[str]] = {}
         for subnet in node_config.get("SubnetIds") or []:
-            by_zone.setdefault(self.zone_of_subnet.get(subnet, ""), []).append(subnet)
+            by_zone.setdefault(self._zone_of_subnet.get(subnet, ""), []).append(subnet)
         zones = list(by_zone) or [""]
-        if not head:
-            zones = self.guard.check(node_type, zones)
-        failure: Failure | None = None
-        tried: list[str] = []
-        with self.guard.launching(node_type, 0 if head else count):
-            for zone in zones:
-                tried.append(zone)
-                placed = {**node_config, "SubnetIds": by_zone[zone]} if zone in by_zone else node_config
-                failure = self._in_zone(placed, tags, count, zone)
-                if failure is None:
-                    return self.made
-                if not head:
-                    sold_out = failure.category in SOLD_OUT
-                    where = EVERY_ZONE if failure.category is Category.QUOTA else zone  # EC2's quota is a region's
-                    self.guard.failed(node_type, where, failure.code, failure.message, sold_out=sold_out)
-                if failure.category not in ELSEWHERE:
-                    break
-        raise self._exception(failure or Failure(Category.UNKNOWN, "?", ""), node_config, count, tried, head=head)
 
-    def _in_zone(self, node_config: dict[str, Any], tags: dict[str, str], count: int, zone: str) -> Failure | None:
+        def try_zone(zone: str, missing: int) -> tuple[list[str], Failure | None]:
+            placed = {**node_config, "SubnetIds": by_zone[zone]} if zone in by_zone else node_config
+            return self._in_zone(placed, tags, missing)
+
+        def launch(allowed: list[str]) -> Launch:
+            return over_zones(allowed, count, try_zone)
+
+        if _ray.is_head(tags):
+            result = launch(zones)
+        else:
+            result = gated(self._gate, Workers(_ray.node_type_of(tags), count), zones, launch)
+        if result.failure is not None:
+            raise self._shortfall(result, node_config, tags, count)
+        return self._made
+
+    def _in_zone(
+        self, node_config: dict[str, Any], tags: dict[str, str], count: int
+    ) -> tuple[list[str], Failure | None]:
+        """Launch in one zone; a short launch is asked again.
+
+        EC2 gives no reason when it launches fewer than asked (MinCount is 1), only when it launches none; so the rest
+        is asked for once more, and what EC2 answers then is the reason.
+        """
         waits = iter(timeouts.AWS_LAUNCH_RETRY_WAITS_S)
-        while len(self.made) < count:
+        made: list[str] = []
+        while len(made) < count:
             try:
-                new = self.create(node_config, tags, count - len(self.made))
+                new = self._create(node_config, tags, count - len(made))
             except Exception as error:  # noqa: BLE001 - whatever it is, those that came are kept
                 failure = failure_of(error)
                 wait_s = next(waits, None) if failure.category in PASSING else None
                 if wait_s is None:
-                    return failure
-                self.sleep(wait_s)
+                    return made, failure
+                self._sleep(wait_s)
                 continue
             if not new:
-                return Failure(Category.UNKNOWN, "none launched", "EC2 launched none and gave no reason")
-            self.made |= new
-            if not _ray.is_head(tags):
-                self.guard.launched(_ray.node_type_of(tags), zone, new)
-        return None
+                return made, Failure(Category.UNKNOWN, "none launched", "EC2 launched none and gave no reason")
+            self._made |= new
+            made += new
+        return made, None
 
-    def _exception(
-        self, failure: Failure, node_config: dict[str, Any], count: int, zones: list[str], *, head: bool
-    ) -> Exception:
-        machine = node_config.get("InstanceType", "?")
-        tried = f" (tried in {', '.join(zones)})" if any(zones) else ""
-        if head:
-            return click.ClickException(f"the head node ({machine}) could not be launched: {failure}{tried}")
-        made = len(self.made)
-        came = f"{made} of {count} x {machine} launched and kept; for the rest AWS says: " if made else f"{machine}: "
-        launch_failure: Exception = _ray.node_launch_exception()(
-            failure.code, f"{came}{failure.message}{tried}", sys.exc_info()
+    def _shortfall(self, launch: Launch, node_config: dict[str, Any], tags: dict[str, str], count: int) -> Exception:
+        machine_type, failure = node_config.get("InstanceType", "?"), launch.failure
+        tried = f" (tried in {', '.join(launch.zones)})" if any(launch.zones) else ""
+        if failure is None or _ray.is_head(tags):
+            return click.ClickException(f"the head node ({machine_type}) could not be launched: {failure}{tried}")
+        made = len(self._made)
+        came = f"{made} of {count} x {machine_type} launched and kept; for the rest AWS says: "
+        exception: Exception = _ray.node_launch_exception()(
+            failure.code, f"{came if made else f'{machine_type}: '}{failure.message}{tried}", sys.exc_info()
         )
-        return launch_failure
+        return exception
 
 
 def failure_of(error: BaseException) -> Failure:
     """Return what an error of a launch means."""
     if isinstance(error, _ray.node_launch_exception()):
-        return classified("aws", [error.category], error.description)
+        return classified(CLOUD.name, [error.category], error.description)
     response = getattr(error, "response", None) or {}
     details = response.get("Error", {}) if isinstance(response, dict) else {}
-    return classified("aws", [details.get("Code") or type(error).__name__], details.get("Message") or str(error))
+    return classified(CLOUD.name, [details.get("Code") or type(error).__name__], details.get("Message") or str(error))
 
 
 def zones_of(client: Any, subnets: list[str]) -> dict[str, str]:

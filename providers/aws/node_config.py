@@ -1,30 +1,32 @@
-"""How an AWS node type names its machine: InstanceType, market and place in `node_config` and `provider`."""
+"""How an AWS cluster file names its machines: InstanceType, market and image in `node_config`, place in `provider`."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling._ray.facts import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
-from accel_scaling.cluster.machine import Machine
+from accel_scaling.cluster.default_image import RESOLVE_SSM, default_image, no_image
+from accel_scaling.cluster.machine import CapacityType, NodeMachine, Placement
+from accel_scaling.cluster.node_needs import ImageKind
 from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.providers.aws.cloud import CLOUD
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
+    from accel_scaling.cluster.cluster import Cluster, NodeType
 
-CLOUD = "aws"
 # The values of EC2's MarketType, as botocore's model of EC2 has them; "" is left out.
 MARKETS = ("", "spot", "capacity-block", "on-demand", "interruptible-capacity-reservation")
 
 ZONE = re.compile(r"([a-z]+(?:-[a-z]+)+-[0-9]+)[a-z]")  # us-west-2a: a region and a letter
 
 
-def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machine:
+def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> NodeMachine:
     """Return the machine of a node type.
 
     Args:
-        where: the node type's place in the cluster file, for the error.
+        location: the node type's place in the cluster file, for the error.
         node_config: the node type's ``node_config``.
         catalog: what is known about machine types.
 
@@ -32,36 +34,23 @@ def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machin
         ClusterConfigError: there is no ``InstanceType``, or a market that EC2 does not have.
         UnknownInstanceTypeError: the catalog does not have it.
     """
-    name = machine_type_name(where, node_config)
-    _market(f"{where}.node_config", node_config)
+    name = _instance_type(location, node_config)
+    spot = _market(f"{location}.node_config", node_config) == "spot"
     try:
-        return Machine(catalog.machine_type(CLOUD, name))
+        machine_type = catalog.machine_type(CLOUD.name, name)
     except AccelScalingError as error:
-        raise type(error)(f"{where}: {error}") from None
+        raise type(error)(f"{location}: {error}") from None
+    return NodeMachine(machine_type, capacity_type=CapacityType.SPOT if spot else CapacityType.ON_DEMAND)
 
 
-def machine_type_name(where: str, node_config: dict[str, Any]) -> str:
-    """Return the EC2 instance type of a node type.
-
-    Args:
-        where: the key's place in the cluster file, for the error.
-        node_config: the node type's ``node_config``.
-
-    Raises:
-        ClusterConfigError: there is no ``InstanceType``.
-    """
-    name = node_config.get("InstanceType")
-    if name and not isinstance(name, str):
-        raise ClusterConfigError(f"{where}.node_config.InstanceType is {name!r}; it takes one instance type, as text")
-    if not name or not name.strip():
-        raise ClusterConfigError(
-            f"{where}.node_config.InstanceType is missing; name an EC2 instance type there, such as g5.xlarge"
-        )
-    return name.strip()
+def placement(provider: dict[str, Any]) -> Placement:
+    """Return the region, None where the file does not name it, and the zones that it names."""
+    zones = str(provider.get("availability_zone") or "").split(",")
+    return Placement(provider.get("region") or None, tuple(zone.strip() for zone in zones if zone.strip()))
 
 
 def region_of(config: dict[str, Any]) -> str:
-    """Return the cluster's AWS region.
+    """Return the cluster's AWS region, without which nothing can be launched.
 
     Raises:
         ClusterConfigError: there is none, or it is a zone.
@@ -77,39 +66,64 @@ def region_of(config: dict[str, Any]) -> str:
     return region
 
 
-def check_place(
-    where: str,
-    provider: dict[str, Any],
-    node_config: dict[str, Any],  # noqa: ARG001 - as fill.gcp, whose GPUs are named there
-    found: Machine,
-    catalog: Catalog,
-) -> None:
+def check_offered(node_type: NodeType, cluster: Cluster) -> None:
     """Refuse zones of another region, and an instance type that the region does not have, as far as the catalog knows.
 
     Raises:
         ClusterConfigError: names the zone, or regions that have the type.
     """
-    region = provider.get("region")
-    if isinstance(region, str):
-        _check_zones(provider, region)
-        key = f"{where}.node_config.InstanceType"
-        check_region(key, found.name, catalog.where(found.machine), CLOUD, region)
-
-
-def _check_zones(provider: dict[str, Any], region: str) -> None:
-    for zone in _zones(provider):
-        of = ZONE.fullmatch(zone)  # a Local Zone's name is another: us-west-2-lax-1a
-        if of and of[1] != region:
+    region, machine_type = cluster.placement.region, node_type.machine.machine
+    if region is None:
+        return
+    for zone in cluster.placement.zones:
+        zone_region = ZONE.fullmatch(zone)  # a Local Zone's name is another: us-west-2-lax-1a
+        if zone_region and zone_region[1] != region:
             raise ClusterConfigError(
-                f"provider.region is {region!r}, and provider.availability_zone {zone} is in {of[1]}; make them agree"
+                f"provider.region is {region!r}, and provider.availability_zone {zone} is in {zone_region[1]}; make "
+                "them agree"
             )
+    key = f"{node_type.location}.node_config.InstanceType"
+    check_region(key, machine_type.name, cluster.catalog.where(machine_type), CLOUD.name, region)
 
 
-def _zones(provider: dict[str, Any]) -> list[str]:
-    return [zone.strip() for zone in str(provider.get("availability_zone") or "").split(",") if zone.strip()]
+def with_image(
+    node_type: NodeType, node_config: dict[str, Any], provider: dict[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the node_config with an image, and notes for the user.
+
+    It is written as `ImageId: resolve:ssm:PARAMETER`, EC2's own form of "the newest of these". The provider replaces
+    it by the image's id (images.py): the head that launches workers may not read parameters. A file of `type: aws` has
+    Ray's own images: the head of Ray's own provider could not look ours up.
+    """
+    location, machine_type = node_type.location, node_type.machine.machine
+    if node_config.get("ImageId") or provider.get("type") != "external":
+        return node_config, ()
+    image = default_image(machine_type)
+    if image is None or image.kind is ImageKind.NONE:
+        return node_config, (no_image(location, machine_type, "ImageId"),)
+    notes = [f"{location} ({machine_type.name}): its default image: {image.note}"] if image.note else []
+    if "LaunchTemplate" in node_config:
+        notes.append(
+            f"{location} has a LaunchTemplate and no ImageId; as `ray up` always names an image, that of the template "
+            "is not used; write the ImageId that you want"
+        )
+    return {**node_config, "ImageId": RESOLVE_SSM + image.name}, tuple(notes)
 
 
-def _market(at: str, node_config: dict[str, Any]) -> str:
+def _instance_type(location: str, node_config: dict[str, Any]) -> str:
+    name = node_config.get("InstanceType")
+    if name and not isinstance(name, str):
+        raise ClusterConfigError(
+            f"{location}.node_config.InstanceType is {name!r}; it takes one instance type, as text"
+        )
+    if not name or not name.strip():
+        raise ClusterConfigError(
+            f"{location}.node_config.InstanceType is missing; name an EC2 instance type there, such as g5.xlarge"
+        )
+    return name.strip()
+
+
+def _market(location: str, node_config: dict[str, Any]) -> str:
     """Return the market on which EC2 sells the machine: "" for on demand.
 
     The values are those of EC2's InstanceMarketOptionsRequest: see MARKETS.
@@ -117,23 +131,10 @@ def _market(at: str, node_config: dict[str, Any]) -> str:
     options = node_config.get("InstanceMarketOptions") or {}
     if not isinstance(options, dict):
         raise ClusterConfigError(
-            f"{at}.InstanceMarketOptions is {options!r}; it takes keys, such as {{MarketType: spot}}"
+            f"{location}.InstanceMarketOptions is {options!r}; it takes keys, such as {{MarketType: spot}}"
         )
     market = options.get("MarketType") or ""
     if market not in MARKETS:
         known = ", ".join(MARKETS[1:])
-        raise ClusterConfigError(f"{at}.InstanceMarketOptions.MarketType is {market!r}; it takes {known}")
+        raise ClusterConfigError(f"{location}.InstanceMarketOptions.MarketType is {market!r}; it takes {known}")
     return str(market)
-
-
-def place_labels(provider: dict[str, Any], node_config: dict[str, Any]) -> dict[str, str]:
-    """Return the labels that the config fixes: market type, region, and the zone where there is only one."""
-    market = _market("node_config", node_config)
-    labels = {LABEL_MARKET_TYPE: "spot" if market == "spot" else "on-demand"}
-    region = provider.get("region")
-    if region:
-        labels[LABEL_REGION] = str(region)
-    zones = _zones(provider)
-    if len(zones) == 1:
-        labels[LABEL_ZONE] = zones[0]
-    return labels

@@ -19,6 +19,9 @@ from typing import Any
 import click
 
 from accel_scaling import _ray
+from accel_scaling.cluster.cluster import read_config
+from accel_scaling.fill.fill import fill_cluster
+from accel_scaling.providers.aws.cloud import CLOUD
 from accel_scaling.providers.aws.node_config import region_of
 from accel_scaling.providers.base import cluster_config as promising
 from accel_scaling.providers.base.provider import GuardedProvider
@@ -26,7 +29,7 @@ from accel_scaling.requirements import missing
 
 try:
     from accel_scaling.providers.aws import checks, images
-    from accel_scaling.providers.aws import launch as aws_zones
+    from accel_scaling.providers.aws.launch import MachineLaunch, zones_of
 
     # An Any base: Ray ships no types for it.
     _RayAWSNodeProvider: Any = _ray.aws_node_provider()
@@ -52,7 +55,7 @@ class AWSAcceleratorNodeProvider(GuardedProvider, _RayAWSNodeProvider):  # type:
             AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
                 carries it to `bootstrap_config`, which raises it.
         """
-        return promising.promised(cluster_config, "aws", _fill)
+        return promising.promised(cluster_config, CLOUD, _fill)
 
     @staticmethod
     def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
@@ -63,9 +66,10 @@ class AWSAcceleratorNodeProvider(GuardedProvider, _RayAWSNodeProvider):  # type:
         """
         with promising.said_by_click():
             promising.check(cluster_config)
-            _fill(cluster_config)
-            checks.check(cluster_config)
-            cluster_config = images.resolved(cluster_config)
+            region_of(cluster_config)
+            cluster = read_config(cluster_config)
+            checks.check(cluster)
+            cluster_config = images.resolved(cluster)
             with checks.one_sentence():
                 resolved: dict[str, Any] = _RayAWSNodeProvider.bootstrap_config(cluster_config)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
@@ -79,7 +83,7 @@ class AWSAcceleratorNodeProvider(GuardedProvider, _RayAWSNodeProvider):  # type:
             NodeLaunchException: fewer came than asked for; with AWS's code and reason.
             click.ClickException: the head node could not be launched.
         """
-        launch = aws_zones.Launch(super().create_node, self._zones(node_config), self.guard)
+        launch = MachineLaunch(super().create_node, self._zones(node_config), self.guard)
         return launch.run(node_config, tags, count)
 
     def end_for_good(self, node_id: str) -> None:
@@ -94,10 +98,10 @@ class AWSAcceleratorNodeProvider(GuardedProvider, _RayAWSNodeProvider):  # type:
     def _zones(self, node_config: dict[str, Any]) -> dict[str, str]:
         subnets = list(node_config.get("SubnetIds") or [])
         if any(subnet not in self._zone_of_subnet for subnet in subnets):
-            self._zone_of_subnet |= aws_zones.zones_of(self.ec2.meta.client, subnets)
+            self._zone_of_subnet |= zones_of(self.ec2.meta.client, subnets)
         return self._zone_of_subnet
 
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     region_of(config)
-    return promising.fill_from_catalog(config, places=False)  # aws_checks asks EC2 what the region has
+    return fill_cluster(read_config(config), offerings=False)  # checks.py asks EC2 what the region has

@@ -28,14 +28,16 @@ _NAMES_AT_ONCE = 200  # values of one filter: EC2 takes no more
 _NEEDS = "ec2:DescribeRegions, ec2:DescribeInstanceTypeOfferings and ec2:DescribeInstanceTypes"
 
 
-def ask(regions: Sequence[str] = (), *, sleep: Sleep = None) -> Answer:
+def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep = None) -> Answer:
     """Ask EC2, by the environment's credentials and endpoint, for all regions that the account has, or some.
 
     A region that does not answer, or not before Ctrl-C, is in ``failed``; what the others answered is kept.
 
     Raises:
-        RefreshError: boto3 or credentials are missing, EC2 refuses, or a region does not exist.
+        RefreshError: a project is named, boto3 or credentials are missing, EC2 refuses, or a region does not exist.
     """
+    if project:
+        raise RefreshError("--project is Google Cloud's; aws has regions only")
     session = _session()
     every = _regions(session, sleep)
     for region in regions:

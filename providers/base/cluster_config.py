@@ -12,15 +12,17 @@ from accel_scaling import _ray
 from accel_scaling.boot import bundle, node_commands
 from accel_scaling.catalog.user_files import travelling_files
 from accel_scaling.clouds import known_clouds
+from accel_scaling.cluster.cluster import user_catalogs
 from accel_scaling.cluster.placeholders import check_filled_in
 from accel_scaling.disk_errors import disk_sentence
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.defaults import with_defaults
-from accel_scaling.fill.fill import catalog_of, fill, user_catalogs
 from accel_scaling.requirements import check_launcher_tools, check_ray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from accel_scaling.clouds import Cloud
 
     Config = dict[str, Any]
     Fill = Callable[[Config], tuple[Config, list[str]]]
@@ -28,23 +30,15 @@ if TYPE_CHECKING:
 REFUSED = "accel_scaling_refused"  # a key of `provider` that lives from the fill to bootstrap_config
 
 
-def fill_from_catalog(config: Config, *, places: bool = True) -> tuple[Config, list[str]]:
-    """Return the config with every node type's promise from its own catalog, and the notes.
-
-    Args:
-        config: a cluster config.
-        places: check that region and zones have the machines; False where the cloud is asked before the launch.
-
-    Raises:
-        AccelScalingError: a node type that cannot be filled.
-    """
-    return fill(config, catalog_of(config), places=places)
-
-
-def promised(config: Config, cloud: str, fill_of_cloud: Fill = fill_from_catalog) -> Config:
+def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
     """Return the config with every node type's promise, Ray's defaults for the cloud, and the boot check.
 
     For a provider's `fillout_available_node_types_resources`.
+
+    Args:
+        config: a cluster config.
+        cloud: whose provider asks.
+        fill_of_cloud: fills the config, with what only this cloud checks before.
 
     Raises:
         AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config

@@ -10,17 +10,19 @@ from google.auth.exceptions import GoogleAuthError
 from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray
+from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.fill import catalog_of
 from accel_scaling.providers.gcp import images, request_bodies
 from accel_scaling.providers.gcp.client import client
 from accel_scaling.providers.gcp.errors import BROKEN, GoogleRefusedError, of_exception, status_of
-from accel_scaling.providers.gcp.node_config import is_tpu, machine, region_of, with_template, zones_of
+from accel_scaling.providers.gcp.node_config import is_tpu, region_of, with_template, zones_of
 from accel_scaling.providers.gcp.node_config_rules import check_scheduling, template_of
 from accel_scaling.providers.gcp.retry import until_unbeaten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from accel_scaling.cluster.cluster import Cluster
 
     Config = dict[str, Any]
 
@@ -39,15 +41,14 @@ def prepared(config: Config) -> Config:
     provider["region"] = region_of(config)
     if any(is_tpu(node_type["node_config"]) for node_type in config["available_node_types"].values()):
         provider[_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD] = True
-    seen = with_templates(config)
-    images.check(seen)
-    merged = seen["available_node_types"]
-    _add_scheduling(config, merged)
+    cluster = read_config(with_templates(config))
+    images.check(cluster)
+    _add_scheduling(config, cluster)
     if not _ray.reads_only():  # `ray down` lists anyway, and needs not be told twice
         _ask_each_zone(provider)
     config = _with_project(config)
-    for name, node_type in own.items():
-        if "networkInterfaces" not in node_type["node_config"] and "networkInterfaces" in merged[name]["node_config"]:
+    for name, node_type in cluster.node_types.items():
+        if "networkInterfaces" in node_type.node_config and "networkInterfaces" not in own[name]["node_config"]:
             config["available_node_types"][name]["node_config"].pop("networkInterfaces", None)  # the template's stays
     return config
 
@@ -182,17 +183,17 @@ def _policy_beaten(error: Exception) -> bool:
     return status_of(error) == 409 or (status_of(error) == 400 and "does not exist" in str(error))
 
 
-def _add_scheduling(config: Config, merged: Config) -> None:
+def _add_scheduling(config: Config, cluster: Cluster) -> None:
     """Add what accelerators and spot machines need: here the user's own machine types and templates are known."""
-    catalog, keep_stopped = catalog_of(config), bool(config["provider"].get("cache_stopped_nodes"))
-    for name, node_type in config["available_node_types"].items():
-        node_config, seen = node_type["node_config"], merged[name]["node_config"]
-        if is_tpu(node_config):
+    keep_stopped = bool(config["provider"].get("cache_stopped_nodes"))
+    for name, node_type in cluster.node_types.items():
+        if node_type.machine.slice is not None:
             continue
-        has = machine(f"available_node_types.{name}", seen, catalog).machine.chip is not None
-        check_scheduling(f"available_node_types.{name}.node_config", seen, accelerated=has)
-        delete = not keep_stopped and name != config["head_node_type"]
-        added = request_bodies.missing_scheduling(seen, accelerated=has, delete_preempted=delete)
+        accelerated, merged = node_type.machine.machine.chip is not None, node_type.node_config
+        check_scheduling(f"{node_type.location}.node_config", merged, accelerated=accelerated)
+        delete = not keep_stopped and not node_type.is_head
+        added = request_bodies.missing_scheduling(merged, accelerated=accelerated, delete_preempted=delete)
+        node_config = config["available_node_types"][name]["node_config"]
         given = node_config.get("scheduling") or {}
         if added:
             node_config["scheduling"] = [*given, added] if isinstance(given, list) else {**given, **added}

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from accel_scaling._ray.facts import NODE_NAMES
+from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.fill import check_shape
 from accel_scaling.providers.gcp import names, node_config_rules
 from accel_scaling.providers.gcp.client import ANONYMOUS, VERSIONS, check_credentials, endpoint
 from accel_scaling.providers.gcp.node_config import is_tpu, region_of, zones_of

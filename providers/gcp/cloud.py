@@ -19,6 +19,10 @@ class GCP(Cloud):
         found = _FAMILY.fullmatch(machine_type)
         return found[1] if found else None
 
+    def names_like(self, machine_type: str) -> bool:
+        """Say whether there is no dot in the name."""
+        return "." not in machine_type
+
 
 CLOUD = GCP(
     name="gcp",
@@ -29,5 +33,13 @@ CLOUD = GCP(
     region_example="us-west2",
     zone_example="a b",
     has_tpus=True,
-    modules=("ray", "googleapiclient", "google_auth_httplib2"),
+    attaches_accelerators=True,
+    has_custom_machine_types=True,
+    sdk_module="googleapiclient",
+    sdk_package="google-api-python-client",
+    # The Python of Google's images for deep learning.
+    image_path_command=(
+        """(stat /opt/conda/bin >/dev/null 2>&1 && echo 'export PATH="/opt/conda/bin:$PATH"' >> ~/.bashrc) || true"""
+    ),
+    rehearsal_modules=("ray", "googleapiclient", "google_auth_httplib2"),
 )

@@ -19,7 +19,7 @@ from accel_scaling.providers.gcp.zones import OverZones
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from accel_scaling.providers.gcp.launch import Launch
+    from accel_scaling.providers.base.zone_launch import Launch
 
 # Any bases: Ray ships no types for them.
 _RayCompute: Any = _ray.gcp_resources()[0]

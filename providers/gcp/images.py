@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accel_scaling.cluster.default_image import no_image
-from accel_scaling.cluster.images import lacks_image
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.fill import catalog_of, machines
-from accel_scaling.providers.gcp.node_config import is_tpu
+from accel_scaling.providers.gcp.boot_disk import IMAGE_KEY, lacks_image
+
+if TYPE_CHECKING:
+    from accel_scaling.cluster.cluster import Cluster
 
 
 def with_added(own: dict[str, Any] | None, seen: dict[str, Any] | None, filled: dict[str, Any]) -> dict[str, Any]:
@@ -24,17 +25,15 @@ def with_added(own: dict[str, Any] | None, seen: dict[str, Any] | None, filled: 
     return {**copy.deepcopy(own or {}), **added}
 
 
-def check(config: dict[str, Any]) -> None:
-    """Refuse a filled config with a node type whose machine would boot from nothing.
+def check(cluster: Cluster) -> None:
+    """Refuse a filled cluster with a node type whose machine would boot from nothing.
 
     Args:
-        config: the cluster config, with what its instance templates hold.
+        cluster: the cluster, its node_configs with what their instance templates hold.
 
     Raises:
         ClusterConfigError: names the node type, and what its image must hold.
     """
-    for name, found in machines(config, catalog_of(config)).items():
-        node_config = config["available_node_types"][name].get("node_config") or {}
-        if not is_tpu(node_config) and lacks_image("gcp", node_config):
-            key = "disks[0].initializeParams.sourceImage"
-            raise ClusterConfigError(no_image(f"available_node_types.{name}", found.machine, key))
+    for node_type in cluster.node_types.values():
+        if node_type.machine.slice is None and lacks_image(node_type.node_config):
+            raise ClusterConfigError(no_image(node_type.location, node_type.machine.machine, IMAGE_KEY))

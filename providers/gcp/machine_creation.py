@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import ELSEWHERE, Category, Failure
+from accel_scaling.providers.base.zone_launch import over_zones
 from accel_scaling.providers.gcp import parallel, request_bodies
 from accel_scaling.providers.gcp.client import new_request_id
 from accel_scaling.providers.gcp.errors import of_exception
-from accel_scaling.providers.gcp.launch import Launch
 from accel_scaling.providers.gcp.names import from_label, new_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from accel_scaling.providers.base.zone_launch import Launch
     from accel_scaling.providers.gcp.compute import Compute
 
 _BULK_LIMIT = 1000  # machines in one call
@@ -56,20 +57,15 @@ def create(
     request = _Request(body, body.pop("sourceInstanceTemplate", None))
     # Spot machines and those on demand are not sold out together.
     machine_type = f"{body.get('machineType', '')} {(body.get('scheduling') or {}).get('provisioningModel', '')}"
-    made: list[str] = []
-    tried: list[str] = []
-    failures: dict[str, Failure] = {}
-    for zone in (zone for zone in compute.tried_order(machine_type) if zone in zones):
-        tried.append(zone)
-        came, failure = _create_in(compute, zone, request, count - len(made))
-        made += came
-        if failure is None or len(made) >= count:
-            return Launch(made, None, tried, failures)
-        failures[zone] = failure
-        if failure.category not in ELSEWHERE:
-            break
-        compute.note_sold_out(zone, machine_type)
-    return Launch(made, next(reversed(failures.values()), None), tried, failures)
+
+    def try_zone(zone: str, missing: int) -> tuple[list[str], Failure | None]:
+        nodes, failure = _create_in(compute, zone, request, missing)
+        if failure is not None and failure.category in ELSEWHERE and len(nodes) < missing:
+            compute.note_sold_out(zone, machine_type)
+        return nodes, failure
+
+    order = [zone for zone in compute.tried_order(machine_type) if zone in zones]
+    return over_zones(order, count, try_zone)
 
 
 def _create_in(compute: Compute, zone: str, request: _Request, count: int) -> tuple[list[str], Failure | None]:

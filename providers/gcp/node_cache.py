@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accel_scaling import _ray, timeouts
+from accel_scaling.providers.base.zone_launch import Launch
 from accel_scaling.providers.gcp import parallel
 from accel_scaling.providers.gcp.errors import status_of
 from accel_scaling.providers.gcp.labels import LabelWriter
-from accel_scaling.providers.gcp.launch import Launch
 from accel_scaling.providers.gcp.names import to_labels
 
 if TYPE_CHECKING:
@@ -160,13 +160,18 @@ class Fleet:
     ) -> Launch:
         """Create nodes in some of the zones, or start stopped ones of the same kind where those are kept."""
         started = self._start_stopped(resource, tags, count) if self._keep_stopped else []
+        made: dict[str, list[str]] = {}
+        for node_id in started:
+            made.setdefault(self.zone_of(node_id), []).append(node_id)
         if len(started) >= count:
-            return Launch(started, None, [])
+            return Launch(made, None, [])
         labels = to_labels({**tags, _ray.gcp_tags()[0]: resource.cluster_name})
         launch: Launch = resource.create(
             node_config, labels, count - len(started), zones=zones, keep_stopped=self._keep_stopped
         )
-        return replace(launch, made=[*started, *launch.made])
+        for zone, nodes in launch.made.items():
+            made.setdefault(zone, []).extend(nodes)
+        return replace(launch, made=made)
 
     def terminate(self, node_ids: Iterable[str]) -> None:
         """Delete nodes, or stop them where stopped ones are kept; a node that is gone is no error.

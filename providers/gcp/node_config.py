@@ -1,4 +1,4 @@
-"""How a GCP node type names its machine: machineType and guestAccelerators, or a TPU; and where it is to run."""
+"""How a GCP cluster file names its machines: machineType and guestAccelerators, or a TPU; zones and images."""
 
 from __future__ import annotations
 
@@ -6,20 +6,29 @@ import copy
 import re
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling._ray.facts import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
 from accel_scaling.catalog.guest_accelerators import attach, check_zones
-from accel_scaling.cluster.machine import Machine
-from accel_scaling.cluster.offering_checks import check_offered, check_region
+from accel_scaling.cluster.machine import CapacityType, NodeMachine, Placement
+from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region
 from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError
 from accel_scaling.providers.gcp import tpu_node_config
+from accel_scaling.providers.gcp.boot_disk import with_image
+from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.tpu_node_config import is_tpu
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
+    from accel_scaling.cluster.cluster import Cluster, NodeType
 
-__all__ = ["CLOUD", "check_place", "is_tpu", "machine", "place_labels", "region_of", "with_template", "zones_of"]
-
-CLOUD = "gcp"
+__all__ = [
+    "check_offered",
+    "is_tpu",
+    "machine",
+    "placement",
+    "region_of",
+    "with_image",
+    "with_template",
+    "zones_of",
+]
 
 # us-central1-a, northamerica-northeast1-b, us-central1-ai1a (an AI zone); the region is all but the last word.
 _ZONE = re.compile(r"[a-z]+(?:-[a-z]+)+[0-9]+-[a-z0-9]+")
@@ -31,11 +40,11 @@ _ZONE_OF_URL = re.compile(r"zones/([^/]+)/(?:machine|accelerator)Types/")
 _TAKES_GPUS = ("n1-", "custom-")
 
 
-def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machine:
+def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> NodeMachine:
     """Return the machine, or the TPU slice, of a node type.
 
     Args:
-        where: the node type's place in the cluster file, for the error.
+        location: the node type's place in the cluster file, for the error.
         node_config: the node type's ``node_config``; ``with_template()`` first where the template is known.
         catalog: what is known about machine types.
 
@@ -44,26 +53,35 @@ def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machin
         UnknownInstanceTypeError, UnknownAcceleratorError, UnknownTpuError: the catalog does not have it.
     """
     if is_tpu(node_config):
-        return tpu_node_config.machine(where, node_config, catalog)
-    at = f"{where}.node_config"
+        return tpu_node_config.machine(location, node_config, catalog)
+    at = f"{location}.node_config"
     name = _machine_type_name(at, node_config)
-    _scheduling(at, node_config)
+    capacity_type = _capacity_type(_scheduling(at, node_config))
     guests = _guest_accelerators(at, node_config)
     try:
-        found = catalog.machine_type(CLOUD, name)
+        machine_type = catalog.machine_type(CLOUD.name, name)
     except AccelScalingError as error:
         raise type(error)(f"{at}.machineType: {error}") from None
     if guests is None:
-        return Machine(found, notes=_template_notes(name, node_config))
+        notes = _template_notes(name, node_config)
+        return NodeMachine(machine_type, capacity_type=capacity_type, notes=notes)
     try:
-        return Machine(attach(catalog, found, *guests))
+        return NodeMachine(attach(catalog, machine_type, *guests), capacity_type=capacity_type)
     except AccelScalingError as error:
         raise type(error)(f"{at}.guestAccelerators: {error}") from None
 
 
-def check_place(
-    where: str, provider: dict[str, Any], node_config: dict[str, Any], found: Machine, catalog: Catalog
-) -> None:
+def placement(provider: dict[str, Any]) -> Placement:
+    """Return the cluster's zones, and their region.
+
+    Raises:
+        ClusterConfigError: the zones or the region are missing or wrong.
+    """
+    zones = zones_of(provider)
+    return Placement(_region_of(provider, zones), zones)
+
+
+def check_offered(node_type: NodeType, cluster: Cluster) -> None:
     """Refuse what the cluster's zones do not have: a URL of another zone, GPUs that one of them does not attach.
 
     Raises:
@@ -71,52 +89,38 @@ def check_place(
             region have the machine type or the GPUs, as far as the catalog knows.
         AttachError: the GPUs do not go with this machine in one of the zones.
     """
-    zones, guests = zones_of(provider), node_config.get("guestAccelerators")
-    named = {"machineType": node_config.get("machineType")}
+    zones, node_config, at = cluster.placement.zones, node_type.node_config, f"{node_type.location}.node_config"
+    guests = node_config.get("guestAccelerators")
+    urls = {"machineType": node_config.get("machineType")}
     if isinstance(guests, list) and guests and isinstance(guests[0], dict):
-        named["guestAccelerators"] = guests[0].get("acceleratorType")
-    for key, value in named.items():
+        urls["guestAccelerators"] = guests[0].get("acceleratorType")
+    for key, value in urls.items():
         url = _ZONE_OF_URL.search(value) if isinstance(value, str) else None
         if url and url[1] not in zones:
             raise ClusterConfigError(
-                f"{where}.node_config.{key}: {value!r} is in zone {url[1]}, and provider.availability_zone is "
+                f"{at}.{key}: {value!r} is in zone {url[1]}, and provider.availability_zone is "
                 f"{','.join(zones)}; write the name alone, without a zone"
             )
-    if is_tpu(node_config):
+    if node_type.machine.slice is not None:
         return  # Cloud TPU has zones of its own, which no file lists
-    attached = _guest_accelerators(f"{where}.node_config", node_config)
-    _check_offered(f"{where}.node_config", zones, found, attached, catalog)
+    attached = _guest_accelerators(at, node_config)
+    _check_zones_offer(at, node_type.machine, attached, cluster)
     if attached is not None:
         try:
-            check_zones(found.machine, *attached, zones)
+            check_zones(node_type.machine.machine, *attached, zones)
         except AttachError as error:
-            raise AttachError(f"{where}.node_config.guestAccelerators: {error}") from None
+            raise AttachError(f"{at}.guestAccelerators: {error}") from None
 
 
-def _check_offered(
-    at: str, zones: tuple[str, ...], found: Machine, attached: tuple[str, int] | None, catalog: Catalog
-) -> None:
+def _check_zones_offer(at: str, machine: NodeMachine, attached: tuple[str, int] | None, cluster: Cluster) -> None:
+    zones, catalog = cluster.placement.zones, cluster.catalog
     region = zones[0].rpartition("-")[0]
-    named = {"machineType": (found.name, catalog.where(found.machine))}
+    offered = {"machineType": (machine.name, catalog.where(machine.machine))}
     if attached is not None:
-        named["guestAccelerators"] = (attached[0], catalog.places(CLOUD).where(attached[0]))
-    for key, (name, where) in named.items():
-        check_region(f"{at}.{key}", name, where, CLOUD, region)
-        check_offered(f"{at}.{key}", name, where, region, zones)
-
-
-def place_labels(provider: dict[str, Any], node_config: dict[str, Any]) -> dict[str, str]:
-    """Return the labels that the config fixes: market type, region, and the zone where there is only one.
-
-    Raises:
-        ClusterConfigError: the provider's zones or region are missing or wrong.
-    """
-    spot = tpu_node_config.is_spot(node_config) if is_tpu(node_config) else _is_spot(node_config)
-    zones = zones_of(provider)
-    labels = {LABEL_MARKET_TYPE: "spot" if spot else "on-demand", LABEL_REGION: region_of({"provider": provider})}
-    if len(zones) == 1:
-        labels[LABEL_ZONE] = zones[0]
-    return labels
+        offered["guestAccelerators"] = (attached[0], catalog.places(CLOUD.name).where(attached[0]))
+    for key, (name, offerings) in offered.items():
+        check_region(f"{at}.{key}", name, offerings, CLOUD.name, region)
+        check_offered_in_zones(f"{at}.{key}", name, offerings, region, zones)
 
 
 def zones_of(provider: dict[str, Any]) -> tuple[str, ...]:
@@ -159,7 +163,10 @@ def region_of(config: dict[str, Any]) -> str:
         ClusterConfigError: the zones are missing or wrong, or ``provider.region`` is another.
     """
     provider = config.get("provider") or {}
-    zones = zones_of(provider)
+    return _region_of(provider, zones_of(provider))
+
+
+def _region_of(provider: dict[str, Any], zones: tuple[str, ...]) -> str:
     region = zones[0].rpartition("-")[0]
     given = provider.get("region")
     if given is not None and given != region:
@@ -265,7 +272,7 @@ def _merged(entries: list[dict[str, Any]]) -> dict[str, Any]:
     return {key: value for entry in entries if isinstance(entry, dict) for key, value in entry.items()}
 
 
-def _is_spot(node_config: dict[str, Any]) -> bool:
-    """Say whether Google may take the machine back: SPOT, or preemptible, its older form."""
-    scheduling = _scheduling("node_config", node_config)
-    return scheduling.get("provisioningModel") == "SPOT" or scheduling.get("preemptible") is True
+def _capacity_type(scheduling: dict[str, Any]) -> CapacityType:
+    """Return spot where Google may take the machine back: SPOT, or preemptible, its older form."""
+    spot = scheduling.get("provisioningModel") == "SPOT" or scheduling.get("preemptible") is True
+    return CapacityType.SPOT if spot else CapacityType.ON_DEMAND

@@ -23,14 +23,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accel_scaling import _ray
+from accel_scaling.cluster.cluster import read_config
+from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.providers.base import cluster_config as promising
 from accel_scaling.providers.base.provider import GuardedProvider
+from accel_scaling.providers.base.zone_launch import Workers, gated
+from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
 from accel_scaling.requirements import missing
 
 try:
-    from accel_scaling.providers.gcp import bootstrap, checks, images
-    from accel_scaling.providers.gcp import launch as gcp_launch
+    from accel_scaling.providers.gcp import bootstrap, checks, images, launch
     from accel_scaling.providers.gcp.client import client
     from accel_scaling.providers.gcp.compute import Compute
     from accel_scaling.providers.gcp.launch_batches import in_large_batches
@@ -41,7 +44,9 @@ except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of e
     raise click.ClickException(str(missing(error.name, "gcp"))) from None
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
+
+    from accel_scaling.providers.base.zone_launch import Launch
 
 # An Any base: Ray ships no types for it.
 _RayGCPNodeProvider: Any = _ray.gcp_node_provider()
@@ -87,7 +92,7 @@ class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type:
             AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
                 carries it to `bootstrap_config`, which raises it.
         """
-        return in_large_batches(promising.promised(cluster_config, "gcp", _fill))
+        return in_large_batches(promising.promised(cluster_config, CLOUD, _fill))
 
     @staticmethod
     def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
@@ -99,7 +104,7 @@ class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type:
         with promising.said_by_click():
             promising.check(cluster_config)
             _ray.check_legacy_fields(cluster_config)
-            _fill(cluster_config)
+            checks.check(cluster_config)
             resolved = bootstrap.prepared(cluster_config)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
@@ -116,17 +121,18 @@ class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type:
         """
         slices = is_tpu(base_config)
         resource = self._resource("tpu" if slices else "compute")
+
+        def create(zones: Collection[str]) -> Launch:
+            return self._fleet.create(resource, base_config, tags, count, zones)
+
         if _ray.is_head(tags):
-            launch = self._fleet.create(resource, base_config, tags, count, resource.zones)
+            result = create(resource.zones)
         else:
-            launch = gcp_launch.guarded(
-                self.guard,
-                gcp_launch.Asked(_ray.node_type_of(tags), count, slices),
-                resource.zones,
-                lambda zones: self._fleet.create(resource, base_config, tags, count, zones),
-            )
-        gcp_launch.raise_if_short(launch, base_config, tags, count)
-        return {name: {} for name in launch.made}
+            # Compute Engine's quota is a region's, Cloud TPU's a zone's.
+            workers = Workers(_ray.node_type_of(tags), count, quota_is_regional=not slices)
+            result = gated(self.guard, workers, resource.zones, create)
+        launch.raise_if_short(result, base_config, tags, count)
+        return {name: {} for name in result.nodes}
 
     # What is known of nodes.
 
@@ -221,10 +227,10 @@ def _said_to_a_person() -> Iterator[None]:
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Fill a config by what its machines will have, those of instance templates too; its node_configs gain images."""
     checks.check(config)
-    seen = bootstrap.with_templates(config)
-    filled, notes = promising.fill_from_catalog(seen)
+    cluster = read_config(bootstrap.with_templates(config))
+    filled, notes = fill_cluster(cluster)
     for name, node_type in filled["available_node_types"].items():
-        own, whole = (at["available_node_types"][name].get("node_config") for at in (config, seen))
-        node_type["node_config"] = images.with_added(own, whole, node_type["node_config"])
+        own, merged = config["available_node_types"][name].get("node_config"), cluster.node_types[name].node_config
+        node_type["node_config"] = images.with_added(own, merged, node_type["node_config"])
     filled["provider"] = checks.for_rays_schema(filled["provider"])
     return filled, notes

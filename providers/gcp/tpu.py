@@ -9,10 +9,10 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import SOLD_OUT, Category, Failure
+from accel_scaling.providers.base.zone_launch import Launch, over_zones
 from accel_scaling.providers.gcp import parallel, request_bodies
 from accel_scaling.providers.gcp.client import collection
 from accel_scaling.providers.gcp.errors import BROKEN, OperationFailedError, of_exception, of_operation, status_of
-from accel_scaling.providers.gcp.launch import Launch
 from accel_scaling.providers.gcp.names import from_label, from_labels, new_name
 from accel_scaling.providers.gcp.retry import until_unbeaten
 from accel_scaling.providers.gcp.zones import OverZones
@@ -95,11 +95,13 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
         del keep_stopped  # a preempted slice can only be deleted, whoever asks
         body = request_bodies.slice_node(node_config, labels)
         launches, errors = parallel.each(lambda _: self._create_one(body, zones), range(count))
-        made = [name for launch in launches.values() for name in launch.made]
+        made: dict[str, list[str]] = {}
+        for zone, nodes in (pair for launch in launches.values() for pair in launch.made.items()):
+            made.setdefault(zone, []).extend(nodes)
         failures = [launch.failure for launch in launches.values() if launch.failure is not None]
         failures += [of_exception(error) for error in errors.values()]
         tried = max((launch.zones for launch in launches.values()), key=len, default=[])
-        by_zone = {zone: why for launch in launches.values() for zone, why in launch.failures.items()}
+        by_zone = {zone: failure for launch in launches.values() for zone, failure in launch.failures.items()}
         return Launch(made, next(iter(failures), None), tried, by_zone)
 
     def delete(self, node_id: str) -> None:
@@ -158,24 +160,20 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
         return labels
 
     def _create_one(self, body: dict[str, Any], zones: Collection[str]) -> Launch:
-        tried: list[str] = []
-        failures: dict[str, Failure] = {}
-        for zone in (zone for zone in self.zones if zone in zones):
-            tried.append(zone)
+        def try_zone(zone: str, _missing: int) -> tuple[list[str], Failure | None]:
             name = new_name(from_label(body["labels"][_ray.gcp_tags()[1]]), self.KIND)
             node_id = f"projects/{self.project_id}/locations/{zone}/nodes/{name}"
             try:
                 self._create_named(zone, name, body)
             except Exception as error:  # noqa: BLE001 - the next zone may have what this one lacks
-                failure = failures[zone] = of_exception(error)
                 if isinstance(error, BROKEN) and self._exists(node_id):
-                    return Launch([node_id], None, tried, failures)
+                    return [node_id], of_exception(error)
                 self._sweep(node_id)
-            else:
-                return Launch([node_id], None, tried, failures)
-            if failure.category not in SOLD_OUT:  # quota, too, is a zone's: docs.cloud.google.com/tpu/docs/quota
-                break
-        return Launch([], next(reversed(failures.values()), None), tried, failures)
+                return [], of_exception(error)
+            return [node_id], None
+
+        # Quota, too, is a zone's: docs.cloud.google.com/tpu/docs/quota
+        return over_zones([zone for zone in self.zones if zone in zones], 1, try_zone, go_on_after=SOLD_OUT)
 
     def _create_named(self, zone: str, name: str, body: dict[str, Any]) -> None:
         parent = f"projects/{self.project_id}/locations/{zone}"

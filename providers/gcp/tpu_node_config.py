@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling._ray.facts import LABEL_TPU_POD_TYPE, LABEL_TPU_TOPOLOGY, LABEL_TPU_WORKER_ID, tpu_head_resource
 from accel_scaling.catalog.tpu_slices import slice_of_topology, slice_of_type
 from accel_scaling.cluster.default_image import default_image
-from accel_scaling.cluster.machine import Machine
+from accel_scaling.cluster.machine import CapacityType, NodeMachine
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
-from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE, Promise
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.tpu_slices import Slice
-
 
 # The node_config keys that make a node type a TPU, as Ray tells it (autoscaler/_private/gcp/config.py, get_node_type).
 KEYS = ("acceleratorType", "acceleratorConfig")
@@ -41,7 +38,7 @@ def is_tpu(node_config: dict[str, Any]) -> bool:
     return any(node_config.get(key) is not None for key in KEYS)
 
 
-def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machine:
+def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> NodeMachine:
     """Return the slice of a TPU node type.
 
     Raises:
@@ -63,49 +60,23 @@ def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> Machin
         raise type(error)(f"{at}.{named[0]}: {error}") from None
     _check_runtime(at, node_config, found)
     _check_scheduling(at, node_config)
-    return Machine(found.machine, found, () if found.config_type else (_NOT_IN_THE_API.format(found.generation),))
+    notes = () if found.config_type else (_NOT_IN_THE_API.format(found.generation),)
+    return NodeMachine(found.machine, found, _capacity_type(node_config), notes)
 
 
-def of_slice(promised: Promise, found: Slice) -> Promise:
-    """Return the promise of one host of a slice.
-
-    Every host of the slice is told the same, as Ray exports it. The host's number is promised as 0 so that
-    ``ray.util.tpu``'s reservation, which asks for host 0, can be met by a slice that does not exist yet. On each
-    host the start hook puts the real number in its place, and drops the head resource on all but host 0.
-
-    Args:
-        promised: the promise of the host as a machine.
-        found: the slice.
-    """
-    labels = {
-        LABEL_INSTANCE_TYPE: found.accelerator_type,
-        LABEL_TPU_TOPOLOGY: found.topology,
-        LABEL_TPU_POD_TYPE: found.pod_type,
-        LABEL_TPU_WORKER_ID: "0",
-    }
-    resources = {**promised.resources, tpu_head_resource(found.pod_type): 1}
-    return Promise(resources, {**promised.labels, **labels}, promised.notes)
+def with_runtime(node_config: dict[str, Any], tpu_slice: Slice) -> dict[str, Any]:
+    """Return the node_config with the usual software version of its hosts, where it names none."""
+    image = default_image(tpu_slice.machine, of_slice=True)
+    if node_config.get("runtimeVersion") is not None or image is None:
+        return node_config
+    return {**node_config, "runtimeVersion": image.name}
 
 
-def check_head(where: str, found: Slice) -> None:
-    """Refuse a slice of several hosts as head node: each host would start a cluster of its own.
-
-    Raises:
-        ClusterConfigError: the slice has more than one host.
-    """
-    if found.hosts > 1:
-        raise ClusterConfigError(
-            f"{where} is the head_node_type and a {found.accelerator_type} has {found.hosts} hosts, each of which "
-            "would start a head; use a machineType, such as n2-standard-4, for the head"
-        )
-
-
-def is_spot(node_config: dict[str, Any]) -> bool:
-    """Say whether Google may take the slice back at any time."""
-    config = node_config.get("schedulingConfig")
-    if not isinstance(config, dict):
-        return False
-    return bool(config.get("spot") or config.get("preemptible")) or config.get("provisioningModel") == "SPOT"
+def _capacity_type(node_config: dict[str, Any]) -> CapacityType:
+    """Return spot where Google may take the slice back at any time."""
+    config = node_config.get("schedulingConfig") or {}
+    spot = config.get("spot") or config.get("preemptible") or config.get("provisioningModel") == "SPOT"
+    return CapacityType.SPOT if spot else CapacityType.ON_DEMAND
 
 
 def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> Slice:

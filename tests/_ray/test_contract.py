@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from accel_scaling import _ray
+from accel_scaling.clouds import known_clouds
 from accel_scaling.families import neuron as our_neuron
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, ray_defaults, with_defaults
 
@@ -30,7 +31,7 @@ EXTERNAL = {
 
 def complete() -> dict:
     """Return a cluster config that passes Ray's validation."""
-    return with_defaults({**EXTERNAL, "auth": {"ssh_user": "ubuntu"}}, "aws")
+    return with_defaults({**EXTERNAL, "auth": {"ssh_user": "ubuntu"}}, known_clouds()["aws"])
 
 
 def test_every_name_of_ray_that_we_use_has_its_contract_here():
@@ -104,7 +105,7 @@ def test_rays_defaults_for_aws_are_where_we_look_and_complete_an_external_file()
     from ray.autoscaler._private.providers import _get_default_config
     from ray.autoscaler._private.util import validate_config
 
-    defaults = ray_defaults("aws")
+    defaults = ray_defaults(known_clouds()["aws"])
     assert defaults == _get_default_config({"type": "aws"}), (
         "fill/defaults.py reads another defaults.yaml than Ray does"
     )
@@ -119,7 +120,11 @@ def test_every_start_command_of_rays_defaults_is_one_that_we_wire():
     from accel_scaling.boot.node_commands import confirmed, is_confirmed_start
 
     for key in ("head_start_ray_commands", "worker_start_ray_commands"):
-        wired = [command for command in map(confirmed, ray_defaults("aws")[key]) if is_confirmed_start(command)]
+        wired = [
+            command
+            for command in map(confirmed, ray_defaults(known_clouds()["aws"])[key])
+            if is_confirmed_start(command)
+        ]
         assert len(wired) == 1, (
             f"{key} of Ray's defaults starts Ray {len(wired)} times: boot/node_commands.py expects once"
         )

@@ -12,6 +12,7 @@ from ray.autoscaler.v2 import scheduler as rays
 from accel_scaling import _ray
 from accel_scaling._ray import remembering
 from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import PlanError
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
 from accel_scaling.fill.fill import fill
@@ -87,7 +88,7 @@ def test_the_config_is_read_as_v2_reads_it() -> None:
     config = aws(t4="g4dn.xlarge")
     config["available_node_types"]["t4"].pop("max_workers")
     filled, _ = fill({**config, "max_workers": 7}, shipped_catalog())
-    types, most = _ray.node_type_configs(with_defaults(with_keys_needed_by_ray(filled), "aws"))
+    types, most = _ray.node_type_configs(with_defaults(with_keys_needed_by_ray(filled), known_clouds()["aws"]))
     assert most == 8, "Ray counts the head among max_workers otherwise"
     assert {name: one.max_worker_nodes for name, one in types.items()} == {"head": 1, "t4": 7}
 

@@ -10,6 +10,7 @@ import ray._raylet
 from ray._private import ray_constants
 
 from accel_scaling._ray import facts
+from accel_scaling.clouds import known_clouds
 from accel_scaling.fill.defaults import ray_defaults
 
 RAY = Path(ray.__file__).parent
@@ -134,7 +135,7 @@ def test_rounds_and_launches_at_once_are_rays() -> None:
 
 @pytest.mark.parametrize("cloud", ["aws", "gcp"])
 def test_ray_launches_so_many_workers_where_a_file_names_no_number(cloud: str) -> None:
-    assert ray_defaults(cloud)["max_workers"] == facts.DEFAULT_MAX_WORKERS, "Ray's defaults.yaml has another number"
+    assert ray_defaults(known_clouds()[cloud])["max_workers"] == facts.DEFAULT_MAX_WORKERS, "Ray's defaults.yaml has another number"
 
 
 def test_ray_names_workers_and_heads_as_our_length_check_expects() -> None:

@@ -14,8 +14,9 @@ from accel_scaling.boot import bundle
 from accel_scaling.catalog.user_files import travelling_files
 from accel_scaling.cli.main import main
 from accel_scaling.clouds import known_clouds
+from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.errors import CatalogFileError
-from accel_scaling.fill.fill import catalog_of, fill
+from accel_scaling.fill.fill import fill
 from accel_scaling.providers.base.cluster_config import for_the_head
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.devices.hardware import Hardware

@@ -28,13 +28,19 @@ A = "  a: {node_config"
     [
         ((r"provider: .*", "provider: aws"), "`provider` is missing or empty"),
         ((r"provider: .*", "provider: [1]"), "`provider` is missing or empty"),
-        ((A, "  5: {node_config"), "available_node_types has a node type 5, which YAML reads as no text; quote it"),
+        (
+            (A, "  5: {node_config"),
+            "a node type 5, which YAML does not read as a string; quote it",
+        ),
         ((A, "  true: {node_config"), "a node type true, which YAML"),
         ((A, "  ~: {node_config"), "a node type null, which YAML"),
-        ((A, "  a: {labels: {3: x}, node_config"), r"available_node_types.a: the name 3 is no text for YAML; quote it"),
+        (
+            (A, "  a: {labels: {3: x}, node_config"),
+            r"a: YAML does not read the name 3 as a string; quote it",
+        ),
         (
             (A, "  a: {resources: {5: 4}, node_config"),
-            "available_node_types.a: the name 5 is no text for YAML; quote it",
+            "available_node_types.a: YAML does not read the name 5 as a string; quote it",
         ),
         (("head_node_type: head", "head_node_type: [head]"), "head_node_type is ['head'], which is not one of"),
         (("cluster_name: a", "setup_commands:"), "setup_commands must be a list of commands"),

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import ClusterConfigError, UnknownInstanceTypeError
-from accel_scaling.fill.fill import fill
+from accel_scaling.fill.fill import fill, fill_cluster
 from accel_scaling.fill.promise import promise_for
 
 AWS_NEURON = "accelerator_type:aws-neuron-core"
@@ -32,7 +33,7 @@ def cluster(*machines: str, **worker: Any) -> dict[str, Any]:
 
 def filled(*machines: str, **worker: Any) -> dict[str, Any]:
     """The filled node type of the first machine, wherever it is to be had."""
-    config, _ = fill(cluster(*machines, **worker), shipped_catalog(), places=False)
+    config, _ = fill_cluster(read_config(cluster(*machines, **worker), shipped_catalog()), offerings=False)
     return config["available_node_types"]["w0"]
 
 

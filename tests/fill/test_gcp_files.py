@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cli.main import main
+from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.fill.fill import fill
 from accel_scaling.providers.gcp.node_config import with_template
@@ -27,7 +28,7 @@ def test_a_stock_gcp_file_is_filled_as_one_of_ours() -> None:
 def test_rays_own_default_file_is_filled_its_list_of_scheduling_too() -> None:
     from accel_scaling.fill.defaults import ray_defaults
 
-    config, notes = fill(ray_defaults("gcp"), shipped_catalog())
+    config, notes = fill(ray_defaults(known_clouds()["gcp"]), shipped_catalog())
     assert notes == []
     head, worker = (config["available_node_types"][name] for name in ("ray_head_default", "ray_worker_small"))
     assert head["resources"] == {"CPU": 2}
@@ -58,7 +59,7 @@ def test_the_examples_are_complete_for_ray_and_filled_without_a_note(
     assert err == ""
     config = yaml.safe_load(out)
     assert all(node_type["resources"] and node_type["labels"] for node_type in config["available_node_types"].values())
-    validate_config(with_defaults(config, "gcp"))
+    validate_config(with_defaults(config, known_clouds()["gcp"]))
 
 
 def test_the_fill_command_adds_what_ray_needs_on_a_gcp_head(

@@ -9,8 +9,9 @@ import pytest
 
 from accel_scaling.catalog.load import load_catalog, shipped_catalog
 from accel_scaling.cli.main import main
+from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.fill import catalog_of, fill, promises
+from accel_scaling.fill.fill import fill, fill_cluster, promises
 from tests.support.catalog import HEADER
 from tests.support.cluster import GCP_MODULE, MODULE
 
@@ -72,12 +73,12 @@ def test_what_nobody_knows_is_not_refused(machine: str, region: str) -> None:
 
 
 def test_where_the_cloud_is_asked_next_the_files_are_not() -> None:
-    fill(aws("p4d.24xlarge", "us-west-1"), shipped_catalog(), places=False)
+    fill_cluster(read_config(aws("p4d.24xlarge", "us-west-1"), shipped_catalog()), offerings=False)
 
 
 def test_a_preview_refuses_as_the_fill_does() -> None:
     with pytest.raises(ClusterConfigError, match="us-west-1 does not have p4d"):
-        promises(aws("p4d.24xlarge", "us-west-1"), shipped_catalog())
+        read_config(aws("p4d.24xlarge", "us-west-1"), shipped_catalog()).check_offered()
 
 
 def test_a_machine_that_none_of_the_zones_has_is_refused_and_one_zone_is_enough(home: Path) -> None:
@@ -113,7 +114,9 @@ def test_every_example_is_in_a_region_that_has_its_machines(examples: Path) -> N
         if path.name == "aws-ferrum.yaml":
             continue  # its type comes with a plug-in
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
-        promises(config, catalog_of(config))
+        cluster = read_config(config)
+        cluster.check_offered()
+        assert set(promises(cluster)) == set(config["available_node_types"])
 
 
 # --- catalog show and find ---

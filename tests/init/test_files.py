@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cli.main import main
+from accel_scaling.clouds import known_clouds
+from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_defaults
-from accel_scaling.fill.fill import check_shape, fill
-from accel_scaling.init.request import Asked, Wanted, parse_asked
+from accel_scaling.fill.fill import fill
+from accel_scaling.init.request import AcceleratorRequest, FileRequest, parse_accelerator
 from accel_scaling.init.template import comment, scalar, words
-from accel_scaling.init.write import starter, to_fill_in
+from accel_scaling.init.text import cluster_file, to_fill_in
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOG = shipped_catalog()
@@ -82,7 +84,7 @@ def test_the_smallest_machine_that_has_so_many_is_written_and_the_file_passes_th
     assert announced.items() <= worker["resources"].items()
     market = "spot" if "--spot" in options else "on-demand"
     assert worker["labels"]["ray.io/market-type"] == market
-    validate_config(prepare_config(with_defaults(filled, cloud)))
+    validate_config(prepare_config(with_defaults(filled, known_clouds()[cloud])))
 
 
 def test_every_accelerator_of_every_cloud_gets_a_file_or_a_sentence_that_says_why_not() -> None:
@@ -91,7 +93,7 @@ def test_every_accelerator_of_every_cloud_gets_a_file_or_a_sentence_that_says_wh
         had = {machine.chip.name for machine in CATALOG.machine_types(cloud).values() if machine.chip}
         for name in sorted(had):
             try:
-                text = starter(Wanted(cloud, (Asked(name, name, None),)), CATALOG)
+                text = cluster_file(FileRequest(cloud, (AcceleratorRequest(name, name, None),)), CATALOG)
             except AccelScalingError as error:
                 refused[cloud, name] = str(error)
                 continue
@@ -115,12 +117,14 @@ def test_every_accelerator_of_every_cloud_gets_a_file_or_a_sentence_that_says_wh
 
 
 def test_a_type_that_a_cloud_launches_no_more_is_passed_over_for_one_that_it_does() -> None:
-    (worker,) = workers(yaml.safe_load(starter(Wanted("aws", (parse_asked("V100:4"),)), CATALOG))).values()
+    (worker,) = workers(
+        yaml.safe_load(cluster_file(FileRequest("aws", (parse_accelerator("V100:4"),)), CATALOG))
+    ).values()
     assert machine_of(worker) == "p3dn.24xlarge"  # p3.8xlarge has four
 
 
 def test_the_comments_say_what_is_announced_how_a_task_asks_what_else_there_is_and_what_it_costs() -> None:
-    text = starter(Wanted("aws", (parse_asked("A100:8"),), spot=True, file="my file.yaml"), CATALOG)
+    text = cluster_file(FileRequest("aws", (parse_accelerator("A100:8"),), spot=True, file="my file.yaml"), CATALOG)
     assert "# Each node announces GPU 8 and accelerator_type A100 and A100-40G. A task asks:" in text
     assert '#   @ray.remote(num_gpus=8, accelerator_type="A100")' in text
     assert "# also: p4de.24xlarge (8 x A100-80G)" in text
@@ -132,7 +136,7 @@ def test_a_slice_of_several_hosts_says_how_it_is_reserved_as_a_whole_and_ray_tak
     from ray.util.tpu import get_tpu_version_from_type
 
     for name in ("v4-16", "v5litepod-16", "v5p-16", "v6e-16"):
-        text = starter(Wanted("gcp", (parse_asked(name),)), CATALOG)
+        text = cluster_file(FileRequest("gcp", (parse_accelerator(name),)), CATALOG)
         (version,) = [part.split('"')[1] for part in text.split() if part.startswith('accelerator_version="')]
         assert "slice_placement_group(topology=" in text
         assert get_tpu_version_from_type(version) == version
@@ -144,39 +148,39 @@ def test_what_the_user_must_put_in_is_marked_and_said(tmp_path: Path, capsys: py
     lines = path.read_text(encoding="utf-8").splitlines()
     number = next(number for number, line in enumerate(lines, 1) if "ImageId: ami-of-your-own # <- " in line)
     assert f"note: before `ray up`, put yours into line {number}: ImageId: ami-of-your-own" in capsys.readouterr().err
-    assert to_fill_in(starter(Wanted("aws", (parse_asked("T4"),)), CATALOG)) == []
-    (project,) = to_fill_in(starter(Wanted("gcp", (parse_asked("L4"),)), CATALOG))
+    assert to_fill_in(cluster_file(FileRequest("aws", (parse_accelerator("T4"),)), CATALOG)) == []
+    (project,) = to_fill_in(cluster_file(FileRequest("gcp", (parse_accelerator("L4"),)), CATALOG))
     assert "project_id: your-project-id" in project
 
 
 def test_place_project_name_and_limits_are_written_as_asked() -> None:
     zones = ("europe-west4-a", "europe-west4-b")
-    wanted = Wanted("gcp", (parse_asked("L4"),), max_workers=7, name="yes", zones=zones, project="12345")
-    config = yaml.safe_load(starter(wanted, CATALOG))
+    wanted = FileRequest("gcp", (parse_accelerator("L4"),), max_workers=7, name="yes", zones=zones, project="12345")
+    config = yaml.safe_load(cluster_file(wanted, CATALOG))
     assert config["cluster_name"] == "yes"
     assert config["max_workers"] == 7
     assert config["provider"]["project_id"] == "12345"
     assert config["provider"]["region"] == "europe-west4"
     assert config["provider"]["availability_zone"] == "europe-west4-a,europe-west4-b"
-    on_aws = yaml.safe_load(starter(Wanted("aws", cpus=(2,), zones=("eu-west-1b",)), CATALOG))["provider"]
+    on_aws = yaml.safe_load(cluster_file(FileRequest("aws", cpus=(2,), zones=("eu-west-1b",)), CATALOG))["provider"]
     assert (on_aws["region"], on_aws["availability_zone"]) == ("eu-west-1", "eu-west-1b")
 
 
 def test_one_machine_of_each_node_type_may_run_at_once_without_a_word_about_it() -> None:
-    asked = tuple(parse_asked(text) for text in ("T4", "L4", "A10G"))
-    assert yaml.safe_load(starter(Wanted("aws", asked), CATALOG))["max_workers"] == 3
-    assert yaml.safe_load(starter(Wanted("aws", asked[:1]), CATALOG))["max_workers"] == 2
+    asked = tuple(parse_accelerator(text) for text in ("T4", "L4", "A10G"))
+    assert yaml.safe_load(cluster_file(FileRequest("aws", asked), CATALOG))["max_workers"] == 3
+    assert yaml.safe_load(cluster_file(FileRequest("aws", asked[:1]), CATALOG))["max_workers"] == 2
 
 
 def test_a_region_of_tpus_gets_a_head_that_it_has() -> None:
-    config = yaml.safe_load(starter(Wanted("gcp", (parse_asked("v4-8"),)), CATALOG))
+    config = yaml.safe_load(cluster_file(FileRequest("gcp", (parse_accelerator("v4-8"),)), CATALOG))
     assert config["provider"]["availability_zone"] == "us-central2-b"
     assert machine_of(config["available_node_types"]["head"]) == "n1-standard-4"
 
 
 def test_node_types_of_one_kind_have_different_names() -> None:
-    asked = tuple(parse_asked(text) for text in ("T4", "T4", "T4:4", "T4:4"))
-    names = list(workers(yaml.safe_load(starter(Wanted("aws", asked, (2, 2)), CATALOG))))
+    asked = tuple(parse_accelerator(text) for text in ("T4", "T4", "T4:4", "T4:4"))
+    names = list(workers(yaml.safe_load(cluster_file(FileRequest("aws", asked, (2, 2)), CATALOG))))
     assert names == ["t4", "t4-n2", "t4-x4", "t4-x4-n2", "cpu", "cpu-n2"]
 
 
@@ -198,7 +202,7 @@ WORDS = [
     "] #",
 ]
 WILD = st.text(max_size=40) | st.sampled_from([*WORDS, "us-east-1"])
-SHAPE = yaml.safe_load(starter(Wanted("aws", (parse_asked("T4"),)), CATALOG))
+SHAPE = yaml.safe_load(cluster_file(FileRequest("aws", (parse_accelerator("T4"),)), CATALOG))
 
 
 @settings(max_examples=150)
@@ -207,9 +211,9 @@ def test_no_name_region_zone_or_file_breaks_the_yaml_or_brings_a_key_in(
     name: str | None, region: str | None, zones: list[str], file: str, catalog: str
 ) -> None:
     place = {"region": region, "zones": tuple(zones)}
-    wanted = Wanted("aws", (parse_asked("T4"),), name=name, **place, file=file, catalogs=(catalog,))
+    wanted = FileRequest("aws", (parse_accelerator("T4"),), name=name, **place, file=file, catalogs=(catalog,))
     try:
-        config = yaml.safe_load(starter(wanted, CATALOG))
+        config = yaml.safe_load(cluster_file(wanted, CATALOG))
     except AccelScalingError as error:
         assert "\n" not in str(error)
         return
@@ -230,35 +234,35 @@ def test_any_text_is_a_scalar_that_is_read_back_and_a_comment_that_is_none(text:
 @given(st.text(alphabet=string.printable, max_size=12))
 def test_any_accelerator_is_taken_or_refused_in_one_sentence(text: str) -> None:
     try:
-        starter(Wanted("gcp", (parse_asked(text),)), CATALOG)
+        cluster_file(FileRequest("gcp", (parse_accelerator(text),)), CATALOG)
     except AccelScalingError as error:
         assert "\n" not in str(error)
 
 
 def test_the_parts_ship_and_every_row_of_data_says_who_says_so() -> None:
-    import csv
-
-    folder = ROOT / "accel_scaling" / "init"
-    for name in ("passed_over.csv", "usual_places.csv"):
-        rows = list(csv.DictReader((folder / name).read_text(encoding="utf-8").splitlines()))
-        assert rows
+    for cloud in known_clouds().values():
+        template = cloud.part("init_template").TEMPLATE
+        rows = [*template.usual_regions(), *template.not_offered()]
         assert all(row["source"] and None not in row for row in rows)
-    for row in csv.DictReader((folder / "usual_places.csv").read_text(encoding="utf-8").splitlines()):
-        assert row["accelerator"] in {"", *CATALOG.chips}
-        assert row["head"] in CATALOG.machine_types(row["cloud"])
+        assert template.not_offered()
+        for row in template.usual_regions():
+            assert row["accelerator"] in {"", *CATALOG.chips}
+            assert row["head"] in CATALOG.machine_types(cloud.name)
 
 
 def test_of_machines_alike_the_one_that_more_regions_have_is_taken() -> None:
-    (worker,) = workers(yaml.safe_load(starter(Wanted("gcp", (Asked("H100:8", "H100", 8),)), CATALOG))).values()
+    (worker,) = workers(
+        yaml.safe_load(cluster_file(FileRequest("gcp", (AcceleratorRequest("H100:8", "H100", 8),)), CATALOG))
+    ).values()
     assert worker["node_config"]["machineType"] == "a3-highgpu-8g"  # as large as a3-edgegpu-8g
 
 
 def test_machines_are_those_of_the_region_and_the_usual_region_gives_way_to_the_nearest_that_has_them() -> None:
-    asked = (Asked("Trainium2", "Trainium2", None),)
-    anywhere = yaml.safe_load(starter(Wanted("aws", asked), CATALOG))
+    asked = (AcceleratorRequest("Trainium2", "Trainium2", None),)
+    anywhere = yaml.safe_load(cluster_file(FileRequest("aws", asked), CATALOG))
     assert anywhere["provider"]["region"] in CATALOG.where(CATALOG.machine_type("aws", "trn2.3xlarge")).regions
-    in_ohio = yaml.safe_load(starter(Wanted("aws", asked, region="us-east-2"), CATALOG))
+    in_ohio = yaml.safe_load(cluster_file(FileRequest("aws", asked, region="us-east-2"), CATALOG))
     (worker,) = workers(in_ohio).values()
     assert worker["node_config"]["InstanceType"] == "trn2.48xlarge"  # us-east-2 has no smaller one
     with pytest.raises(AccelScalingError, match=r"us-west-2 does not have trn2\.3xlarge; the nearest .* --region"):
-        starter(Wanted("aws", asked, region="us-west-2"), CATALOG)
+        cluster_file(FileRequest("aws", asked, region="us-west-2"), CATALOG)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from accel_scaling.fill.fill import catalog_of
+from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.plan.run import Words, planned
 from accel_scaling.testing.hosts.settings import HostKind
 from accel_scaling.testing.local_cloud import local_cloud_of

@@ -16,7 +16,7 @@ from googleapiclient.errors import HttpError
 from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import SOLD_OUT, Category, Failure
 from accel_scaling.providers.aws import launch as aws_zones
-from accel_scaling.providers.gcp import launch as gcp_launch
+from accel_scaling.providers.base.zone_launch import Launch, Workers, gated
 from accel_scaling.providers.gcp.errors import of_exception
 from tests.support.quarantine import A, B, Head
 
@@ -49,7 +49,7 @@ def test_the_error_of_a_launch_names_the_zones_that_were_tried_and_no_other(head
     def create(node_config: Any, tags: Any, count: int) -> Any:
         raise LAUNCH_FAILED("VcpuLimitExceeded", "your quota is used up", None)
 
-    launch = aws_zones.Launch(create, {"subnet-1": A, "subnet-2": B}, head.guard)
+    launch = aws_zones.MachineLaunch(create, {"subnet-1": A, "subnet-2": B}, head.guard)
     with pytest.raises(LAUNCH_FAILED) as error:
         launch.run(
             {"InstanceType": "p4d.24xlarge", "SubnetIds": ["subnet-1", "subnet-2"]},
@@ -65,22 +65,23 @@ def test_over_ten_minutes_of_google_cloud_a_bad_type_is_asked_for_a_few_times(
 ) -> None:
     asked: Counter[str] = Counter()
 
-    def create(zones: list[str], category: Category, what: str) -> gcp_launch.Launch:
+    def create(zones: list[str], category: Category, what: str) -> Launch:
         failures = {zone: Failure(category, what, "no") for zone in zones}
         if category is Category.QUOTA:  # no further zone is tried
             failures = {zones[0]: failures[zones[0]]}
         asked[what] += len(failures)
-        return gcp_launch.Launch([], next(iter(failures.values())), list(failures), failures)
+        return Launch({}, next(iter(failures.values())), list(failures), failures)
 
-    def lies(zones: list[str]) -> gcp_launch.Launch:
+    def lies(zones: list[str]) -> Launch:
         asked["lies"] += 1
-        return gcp_launch.Launch([f"node-{asked['lies']}"], None, zones[:1])
+        return Launch({zones[0]: [f"node-{asked['lies']}"]}, None, zones[:1])
 
-    def launch(node_type: str, made: Callable[[list[str]], gcp_launch.Launch]) -> list[str]:
+    def launch(node_type: str, made: Callable[[list[str]], Launch]) -> list[str]:
         if head.most(node_type) == 0:
             return []
         with contextlib.suppress(LAUNCH_FAILED):
-            return gcp_launch.guarded(head.guard, gcp_launch.Asked(node_type, 1, slices), [A, B], made).made
+            workers = Workers(node_type, 1, quota_is_regional=not slices)
+            return gated(head.guard, workers, [A, B], made).nodes
         return []
 
     for _ in range(120):  # the autoscaler's rounds, 5 s each; there is always a task that wants one of each

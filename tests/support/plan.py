@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.fill.fill import fill
+from accel_scaling.cluster.cluster import read_config
+from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.plan.cluster import Cluster, cluster_of
 from accel_scaling.plan.model import Answer
 from accel_scaling.plan.run import Words, planned
@@ -27,7 +28,8 @@ def gcp(**node_configs: Any) -> dict[str, Any]:
 
 
 def cluster(config: dict[str, Any]) -> Cluster:
-    return cluster_of(*fill(config, shipped_catalog()), shipped_catalog())
+    read = read_config(config, shipped_catalog())
+    return cluster_of(read, *fill_cluster(read))
 
 
 def plan(config: dict[str, Any], *demands: str, gangs: Any = (), labels: Any = ()) -> Answer:

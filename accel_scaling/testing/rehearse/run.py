@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timeouts
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
+from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import RehearsalError
-from accel_scaling.fill.fill import fill, reader_of
+from accel_scaling.fill.fill import fill
 from accel_scaling.fill.promise import accelerator_types
 from accel_scaling.testing.devices.user_types import write_own
 from accel_scaling.testing.faults import FaultSource
@@ -221,13 +222,12 @@ def _said(output: str) -> tuple[str, dict[str, Any]]:
 def _demands_of(config: dict[str, Any], catalog: Catalog) -> list[dict[str, Any]]:
     """Return one small task per accelerator type of the file's workers, by its most exact name."""
     demands: dict[str, dict[str, Any]] = {}
-    reader = reader_of(config["provider"])
-    for name, node_type in config["available_node_types"].items():
-        machine = reader.machine(f"available_node_types.{name}", node_type["node_config"], catalog).machine
-        if name == config["head_node_type"] or machine.chip is None:
+    for node_type in read_config(config, catalog).node_types.values():
+        chip = node_type.machine.machine.chip
+        if node_type.is_head or chip is None:
             continue
-        own = [key for key in node_type.get("resources") or {} if key.startswith(ACCELERATOR_TYPE_PREFIX)]
-        types = [key.removeprefix(ACCELERATOR_TYPE_PREFIX) for key in own] or accelerator_types(machine.chip)
-        demand = {"node_type": name, "resource": machine.chip.resource, "count": 1, "accelerator_type": types[-1]}
+        own = [key for key in node_type.resources if key.startswith(ACCELERATOR_TYPE_PREFIX)]
+        types = [key.removeprefix(ACCELERATOR_TYPE_PREFIX) for key in own] or accelerator_types(chip)
+        demand = {"node_type": node_type.name, "resource": chip.resource, "count": 1, "accelerator_type": types[-1]}
         demands.setdefault(types[-1], demand)
     return list(demands.values())

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.lookup import is_clouds_own
 from accel_scaling.catalog.user_files import hardware_files
+from accel_scaling.cluster.cluster import read_config, user_catalogs
 from accel_scaling.errors import RehearsalError
-from accel_scaling.fill.fill import machines, user_catalogs
 from accel_scaling.testing.devices.drivers import DRIVERS
 from accel_scaling.testing.devices.ec2_machines import NOTHING, like_family
 from accel_scaling.testing.devices.hardware import Hardware
@@ -59,8 +59,8 @@ def own_types(
     """
     found: dict[str, UserMachine] = {}
     told = _told(hardware_files(user_catalogs(config["provider"]), home=home))
-    for name, machine in machines(config, catalog).items():
-        node_config = config["available_node_types"][name].get("node_config") or {}
+    for node_type in read_config(config, catalog).node_types.values():
+        machine, node_config = node_type.machine, node_type.node_config
         try:
             cloud.check(node_config)
         except RehearsalError:

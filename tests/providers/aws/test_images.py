@@ -236,12 +236,13 @@ def test_ray_down_and_the_like_work_for_who_may_not_look_images_up(without_ssm: 
 
 def test_nothing_is_looked_up_where_every_image_is_named(account: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> None:
     from accel_scaling import _ray
+    from accel_scaling.cluster.cluster import read_config
     from accel_scaling.providers.aws.images import resolved
 
     monkeypatch.setattr(_ray, "aws_client", lambda service, *_: pytest.fail(f"{service} was asked"))
     named = {"ImageId": "ami-0123456789abcdef0"}
     config = cluster(head={"InstanceType": "m5.large", **named}, trn1={"InstanceType": "trn1.2xlarge", **named})
-    assert resolved(config) == config
+    assert resolved(read_config(config)) == config
 
 
 def test_the_fill_asks_nobody_and_writes_ec2s_own_form() -> None:

@@ -10,7 +10,7 @@ import pytest
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.errors import AttachError
 from accel_scaling.fill.fill import fill
-from accel_scaling.providers.gcp.node_config import place_labels, region_of, with_template, zones_of
+from accel_scaling.providers.gcp.node_config import placement, region_of, with_template, zones_of
 from tests.providers.gcp.test_node_config import OURS, T4, cluster, filled, refused
 
 
@@ -33,13 +33,17 @@ def test_the_market_is_a_label_in_each_way_that_ray_and_google_write_it(scheduli
 
 def test_the_zone_is_a_label_only_where_the_config_fixes_one() -> None:
     several = {**OURS, "availability_zone": "us-central1-a, us-central1-b"}
-    assert place_labels(OURS, {}) == {
+    labels = filled("n2-standard-2")["labels"]
+    assert {name: value for name, value in labels.items() if name.startswith(("ray.io/avail", "ray.io/market"))} == {
         "ray.io/market-type": "on-demand",
         "ray.io/availability-region": "us-central1",
         "ray.io/availability-zone": "us-central1-a",
     }
-    assert "ray.io/availability-zone" not in place_labels(several, {})
-    assert place_labels(several, {})["ray.io/availability-region"] == "us-central1"
+    config = cluster({"machineType": "n2-standard-2"}, several)
+    labels = fill(config, shipped_catalog())[0]["available_node_types"]["w0"]["labels"]
+    assert "ray.io/availability-zone" not in labels
+    assert labels["ray.io/availability-region"] == "us-central1"
+    assert placement(several).zones == ("us-central1-a", "us-central1-b")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.tpu_slices import known_slices
-from accel_scaling.cluster.machine import Machine
+from accel_scaling.cluster.machine import NodeMachine
 from accel_scaling.errors import AccelScalingError, UnknownTpuError
 from accel_scaling.fill.fill import fill, promise_of
 from tests.providers.gcp.test_node_config import T4, cluster, refused
@@ -171,7 +171,7 @@ def test_every_slice_is_promised_in_whole_numbers_and_valid_labels() -> None:
     from ray._private.label_utils import validate_node_label_syntax
 
     for each in known_slices(shipped_catalog()):
-        promised = promise_of("w", Machine(each.machine, each))
+        promised = promise_of("w", NodeMachine(each.machine, each))
         assert all(isinstance(amount, int) and amount > 0 for amount in promised.resources.values()), each
         assert promised.resources["TPU"] * each.hosts == each.chips, each
         validate_node_label_syntax(promised.labels)

@@ -1,0 +1,211 @@
+"""The cluster file as typed values: it is read once, and whoever needs something of it is handed a `Cluster`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from accel_scaling.catalog.load import load_catalog
+from accel_scaling.clouds import Cloud, known_clouds
+from accel_scaling.cluster.policies import confirmation_policy, quarantine_policy
+from accel_scaling.cluster.shape import check_shape
+from accel_scaling.errors import ClusterConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from accel_scaling.catalog.load import Catalog
+    from accel_scaling.cluster.machine import NodeMachine, Placement
+    from accel_scaling.cluster.policies import ConfirmationPolicy, QuarantinePolicy
+
+
+class NodeConfigReader(Protocol):
+    """The part ``node_config`` of a cloud's folder: what its node_configs and its provider section mean.
+
+    ``location`` is the node type's place in the cluster file, such as ``available_node_types.a100``: each error begins
+    with it. None of these functions asks the network.
+    """
+
+    def machine(self, location: str, node_config: dict[str, Any], catalog: Catalog) -> NodeMachine:
+        """Return what a node_config names.
+
+        Raises:
+            ClusterConfigError: a key is missing, of the wrong kind, or contradicts another.
+            AccelScalingError: the catalog does not have the machine.
+        """
+
+    def placement(self, provider: dict[str, Any]) -> Placement:
+        """Return where the cluster's machines run.
+
+        Raises:
+            ClusterConfigError: region or zones are missing where the cloud needs them, or contradict each other.
+        """
+
+    def check_offered(self, node_type: NodeType, cluster: Cluster) -> None:
+        """Refuse a machine that the cluster's region or zones do not have, as far as the catalog knows.
+
+        Raises:
+            AccelScalingError: names the key, and where the machine is offered.
+        """
+
+    def with_image(
+        self, node_type: NodeType, node_config: dict[str, Any], provider: dict[str, Any]
+    ) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Return the node_config with the image that it lacks, and notes for the user."""
+
+
+@dataclass(frozen=True)
+class NodeType:
+    """A node type of a cluster file, read.
+
+    Attributes:
+        name: its key below available_node_types.
+        node_config: as the file has it; with what its instance template holds, where the cloud was asked.
+        machine: what one node is.
+        resources: the user's own resources.
+        labels: the user's own labels.
+        is_head: it is the head node's type.
+    """
+
+    name: str
+    node_config: dict[str, Any]
+    machine: NodeMachine
+    resources: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    is_head: bool = False
+
+    @property
+    def location(self) -> str:
+        """Its place in the cluster file, for errors and notes."""
+        return f"available_node_types.{self.name}"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster file, read.
+
+    Attributes:
+        config: the file's content.
+        cloud: whose machines it launches.
+        catalog: where its machine types are looked up.
+        node_types: its node types by name, in the file's order.
+        confirmation: what becomes of a machine that does not hold its promise.
+        quarantine: when a node type is not launched for a while.
+    """
+
+    config: dict[str, Any]
+    cloud: Cloud
+    catalog: Catalog
+    node_types: Mapping[str, NodeType]
+    confirmation: ConfirmationPolicy
+    quarantine: QuarantinePolicy
+
+    @property
+    def provider(self) -> dict[str, Any]:
+        """The provider section."""
+        section: dict[str, Any] = self.config["provider"]
+        return section
+
+    @property
+    def head(self) -> NodeType:
+        """The head node's type."""
+        return self.node_types[self.config["head_node_type"]]
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Where its machines run; read when it is asked for, since a machine's error comes before a zone's.
+
+        Raises:
+            ClusterConfigError: region or zones are missing where the cloud needs them, or contradict each other.
+        """
+        return node_config_reader(self.cloud).placement(self.provider)
+
+    def check_offered(self) -> None:
+        """Refuse machines that the cluster's region or zones do not have, as far as the catalog knows.
+
+        Raises:
+            AccelScalingError: the first node type with such a machine, named with its key.
+        """
+        reader = node_config_reader(self.cloud)
+        for node_type in self.node_types.values():
+            reader.check_offered(node_type, self)
+
+
+def read_config(config: Any, catalog: Catalog | None = None) -> Cluster:
+    """Return a cluster config as typed values; each node_config is read once, and nobody is asked.
+
+    Args:
+        config: what a cluster file holds.
+        catalog: where machine types are looked up; by default the one that the config names.
+
+    Raises:
+        AccelScalingError: a config of the wrong shape, an unknown provider, or the first node type that names no
+            machine, or an unknown one; it begins with the key.
+    """
+    check_shape(config)
+    provider = config["provider"]
+    policies = confirmation_policy(provider), quarantine_policy(provider)
+    cloud, catalog = cloud_of(provider), catalog or catalog_of(config)
+    reader = node_config_reader(cloud)
+    node_types = {}
+    for name, node_type in config["available_node_types"].items():
+        node_config = node_type.get("node_config") or {}
+        machine = reader.machine(f"available_node_types.{name}", node_config, catalog)
+        is_head = name == config["head_node_type"]
+        own = node_type.get("resources") or {}, node_type.get("labels") or {}
+        node_types[name] = NodeType(name, node_config, machine, *own, is_head=is_head)
+    return Cluster(config, cloud, catalog, node_types, *policies)
+
+
+def node_config_reader(cloud: Cloud) -> NodeConfigReader:
+    """Return the module that reads a cloud's node_configs."""
+    reader: NodeConfigReader = cloud.part("node_config")
+    return reader
+
+
+def cloud_of(provider: dict[str, Any]) -> Cloud:
+    """Return the cloud of a provider section.
+
+    Raises:
+        ClusterConfigError: no such provider is known.
+    """
+    provider_type, module = provider.get("type"), provider.get("module")
+    clouds = known_clouds().values()
+    modules, stock = {cloud.module: cloud for cloud in clouds}, {cloud.name: cloud for cloud in clouds if cloud.stock}
+    known = modules.get(str(module)) if provider_type == "external" else stock.get(str(provider_type))
+    if provider_type == "external" and not module:
+        raise ClusterConfigError(
+            f"provider.module is missing; with `type: external` write module: {' or '.join(modules)}"
+        )
+    if known is None:
+        raise ClusterConfigError(
+            f"provider.type is {provider_type!r}" + (f" with module {module!r}" if module else "") + "; this fill "
+            f"knows `type: external` with `module: {'` or `module: '.join(modules)}`, and "
+            + ", ".join(f"`type: {name}`" for name in stock)
+        )
+    return known
+
+
+def catalog_of(config: dict[str, Any]) -> Catalog:
+    """Return the catalog that a cluster config's promises come from, its user's files included.
+
+    Raises:
+        CatalogFileError: one of those files is missing or wrong.
+    """
+    provider = config.get("provider")
+    return load_catalog(user_catalogs(provider) if isinstance(provider, dict) else [])  # check_shape() refuses it
+
+
+def user_catalogs(provider: dict[str, Any]) -> list[Path]:
+    """Return the files that `provider.catalog` names: one path or a list of them, strongest first.
+
+    Raises:
+        ClusterConfigError: it is something else.
+    """
+    named = provider.get("catalog") or []
+    paths = [named] if isinstance(named, str) else named
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise ClusterConfigError(f"provider.catalog is {named!r}; expected the path of a file, or a list of them")
+    return [Path(path).expanduser() for path in paths]

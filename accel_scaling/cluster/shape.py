@@ -1,0 +1,94 @@
+"""The shape of a cluster file: which keys it must have, and of which kind their values are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from accel_scaling.cluster.policies import check_names
+from accel_scaling.errors import ClusterConfigError
+
+# What people write at the top level, by Ray's own ray-schema.json; of the wrong kind, Ray's scheduler falls over it.
+COMMANDS = (
+    "initialization_commands",
+    "setup_commands",
+    "head_setup_commands",
+    "worker_setup_commands",
+    "head_start_ray_commands",
+    "worker_start_ray_commands",
+)
+MAPPINGS = ("auth", "docker", "file_mounts")
+
+
+def check_shape(config: Any) -> dict[str, Any]:
+    """Return the config if it is a cluster config with node types.
+
+    Raises:
+        ClusterConfigError: names the key that is missing or of the wrong kind.
+    """
+    if not isinstance(config, dict):
+        raise ClusterConfigError(f"this is not a cluster config: expected keys and values, found {_yaml_kind(config)}")
+    for key in ("provider", "available_node_types"):
+        if not isinstance(config.get(key), dict) or not config[key]:
+            raise ClusterConfigError(
+                f"this is not a cluster config: `{key}` is missing or empty; see example_clusters/ for complete ones"
+            )
+    head = config.get("head_node_type")
+    for name in config["available_node_types"]:
+        if not isinstance(name, str):
+            raise ClusterConfigError(
+                f"available_node_types has a node type {_as_yaml(name)}, which YAML does not read as a string; quote it"
+            )
+    if not isinstance(head, str) or head not in config["available_node_types"]:
+        raise ClusterConfigError(f"head_node_type is {head!r}, which is not one of available_node_types")
+    for name, node_type in config["available_node_types"].items():
+        if not isinstance(node_type, dict) or not isinstance(node_type.get("node_config") or {}, dict):
+            raise ClusterConfigError(f"available_node_types.{name} must hold keys, among them node_config")
+    _check_kinds(config)
+    check_names(config["provider"])
+    return config
+
+
+def check_own_promise(location: str, resources: Any, labels: Any) -> None:
+    """Refuse resources and labels of a node type that Ray's cluster files do not take.
+
+    Args:
+        location: the node type's place in the cluster file.
+        resources: the user's ``resources:``.
+        labels: the user's ``labels:``.
+
+    Raises:
+        ClusterConfigError: names the key.
+    """
+    if not isinstance(resources, dict) or not isinstance(labels, dict):
+        raise ClusterConfigError(f"{location}: resources and labels must hold names and values")
+    for name in (*resources, *labels):
+        if not isinstance(name, str):
+            raise ClusterConfigError(f"{location}: YAML does not read the name {_as_yaml(name)} as a string; quote it")
+    for name, value in resources.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise ClusterConfigError(
+                f"{location}.resources.{name} is {value!r}; Ray's cluster files take whole numbers of 0 or more there"
+            )
+
+
+def _check_kinds(config: dict[str, Any]) -> None:
+    for key in COMMANDS:
+        commands = config.get(key, [])
+        if not isinstance(commands, list) or not all(isinstance(command, str) for command in commands):
+            raise ClusterConfigError(f"{key} must be a list of commands, each of them text; write [] for none")
+    for key in MAPPINGS:
+        if not isinstance(config.get(key, {}), dict):
+            raise ClusterConfigError(f"{key} must hold keys and values; leave it out for none")
+    region = config["provider"].get("region")  # its other keys are its cloud's to check: Google's zones may be a list
+    if region is not None and not isinstance(region, str):
+        raise ClusterConfigError(f"provider.region is {region!r}; it takes text, in quotes if need be")
+
+
+def _as_yaml(value: Any) -> str:
+    """Return a value as it stands in the file: ``5``, ``true``, ``null``."""
+    return json.dumps(value, default=str)
+
+
+def _yaml_kind(value: Any) -> str:
+    return {str: "text", list: "a list", type(None): "nothing"}.get(type(value), type(value).__name__)

@@ -1,0 +1,243 @@
+"""The machine that a new cluster file takes for an accelerator: the smallest that has so many, and alternatives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog import tpu_topology
+from accel_scaling.catalog.tpu_slices import slice_of_type, slices_with
+from accel_scaling.clouds import known_clouds
+from accel_scaling.cluster.default_image import default_image
+from accel_scaling.cluster.node_needs import ImageKind
+from accel_scaling.errors import InitError, UnknownAcceleratorError, UnknownInstanceTypeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from accel_scaling.catalog.load import Catalog
+    from accel_scaling.catalog.model import Chip, MachineType
+    from accel_scaling.catalog.tpu_slices import Slice
+    from accel_scaling.clouds import Cloud
+    from accel_scaling.init.request import AcceleratorRequest
+    from accel_scaling.init.template import ClusterTemplate
+
+ALTERNATIVES = 3  # that a comment names
+COUNTS = 6  # that an error names
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one node type of workers is.
+
+    Attributes:
+        request: for what; None for a plain machine.
+        machine: its machine type, with its accelerators; one host where it is a slice.
+        guest: the API's name of what is attached to it; None where it comes with its accelerators.
+        slice: the TPU slice; None for a machine.
+        also: other machines that have the accelerator, the next best first.
+    """
+
+    request: AcceleratorRequest | None
+    machine: MachineType
+    guest: str | None = None
+    slice: Slice | None = None
+    also: tuple[Choice, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The cloud's name for it."""
+        return self.slice.accelerator_type if self.slice else self.machine.name
+
+    @property
+    def count(self) -> int:
+        """Devices of one machine, or chips of one slice."""
+        return self.slice.chips if self.slice else self.machine.count
+
+    @property
+    def chip(self) -> Chip | None:
+        """Its accelerator."""
+        return self.slice.chip if self.slice else self.machine.chip
+
+
+def choose(
+    request: AcceleratorRequest, template: ClusterTemplate, catalog: Catalog, region: str | None = None
+) -> Choice:
+    """Return the smallest machine, or TPU slice, of a cloud for what was request.
+
+    Exactly as many devices go before more, then fewer vCPUs before more, then less memory.
+
+    Args:
+        request: the accelerator, and how many of it.
+        template: of the files of the cloud whose machines are taken.
+        catalog: where they are looked up.
+        region: where they must be offered, as far as the catalog knows; None for anywhere.
+
+    Raises:
+        InitError: the cloud has no such accelerator, not so many in one machine, or offers it no more.
+        UnknownAcceleratorError, UnknownTpuError: nothing has that name; the text names the nearest.
+    """
+    cloud = template.cloud
+    if tpu_topology.is_type(request.name):
+        return _named_slice(request, cloud, catalog)
+    try:
+        chips = catalog.chips_named(request.name)
+    except UnknownAcceleratorError:
+        _refuse_machine_type(request, cloud.name, catalog)
+        raise
+    every = _candidates(request, chips, cloud, catalog)
+    if not every:
+        raise InitError(_nowhere(request, chips, cloud, catalog))
+    count = request.count or min(choice.count for choice in every)
+    enough = sorted(
+        (choice for choice in every if choice.count >= count), key=lambda choice: _best_first(choice, catalog)
+    )
+    if not enough:
+        raise InitError(_too_many(request, every, cloud.name))
+    offered = [choice for choice in enough if not _why_not(template, choice)]
+    if not offered:
+        raise InitError(f"--accelerator {request.text}: {_why_not(template, enough[0])}")
+    if region is not None:
+        # Where none is there, the first is refused with the regions that have it, by regions.with_all.
+        there = [
+            choice for choice in offered if choice.slice or catalog.where(choice.machine).in_region(region) is not False
+        ]
+        offered = there or offered
+    best = offered[0]
+    _refuse_other_system(best)
+    return Choice(request, best.machine, best.guest, best.slice, tuple(offered[1 : ALTERNATIVES + 1]))
+
+
+def plain(vcpus: int, template: ClusterTemplate, catalog: Catalog) -> Choice:
+    """Return the smallest machine without an accelerator that has so many vCPUs.
+
+    Raises:
+        InitError: none has.
+    """
+    family = [
+        machine
+        for name, machine in catalog.machine_types(template.cloud.name).items()
+        if name.startswith(template.plain_family) and machine.chip is None and "metal" not in name
+    ]
+    enough = [machine for machine in family if machine.vcpus >= vcpus]
+    if not enough:
+        most = max(machine.vcpus for machine in family)
+        raise InitError(
+            f"--cpus {vcpus}: {template.plain_family}* has up to {most} vCPUs; ask for several smaller machines"
+        )
+    return Choice(None, min(enough, key=lambda machine: (machine.vcpus, machine.memory_mib, machine.name)))
+
+
+def _named_slice(request: AcceleratorRequest, cloud: Cloud, catalog: Catalog) -> Choice:
+    found = slice_of_type(catalog, request.name)
+    if not cloud.has_tpus:
+        have = next(other.name for other in known_clouds().values() if other.has_tpus)
+        raise InitError(f"--accelerator {request.text}: TPUs are Google's; write `accel-scaling init {have}`")
+    if request.count is not None:
+        raise InitError(
+            f"--accelerator {request.text}: {request.name} is a whole slice, with {found.chips} chips, and takes no "
+            f"count; --max-workers says how many slices, {found.chip.name}:{request.count} asks for one of so many "
+            "chips"
+        )
+    choice = Choice(request, found.machine, slice=found)
+    _refuse_other_system(choice)
+    return choice
+
+
+def _refuse_machine_type(request: AcceleratorRequest, cloud: str, catalog: Catalog) -> None:
+    """Refuse the name of a machine type; return where it is none.
+
+    Raises:
+        InitError: says what the machine has, and how that is asked for.
+        UnknownAcceleratorError: the catalog does not know what it has.
+    """
+    for of in sorted(catalog.clouds, key=lambda each: each != cloud):
+        try:
+            machine = catalog.machine_type(of, request.name.lower())  # as every cloud writes them
+        except UnknownInstanceTypeError:
+            continue
+        has, option = "without an accelerator", f"--cpus {machine.vcpus}"
+        if machine.chip:
+            has = f"with {machine.count} x {machine.chip.name}"
+            option = f"--accelerator {machine.chip.name}" + (f":{machine.count}" if machine.count > 1 else "")
+        command = option if of == cloud else f"`accel-scaling init {of} {option}`"
+        raise InitError(f"--accelerator {request.text}: that is a machine type of {of}, {has}; write {command}")
+
+
+def _candidates(request: AcceleratorRequest, chips: Sequence[Chip], cloud: Cloud, catalog: Catalog) -> list[Choice]:
+    if cloud.has_tpus and any(chip.family == "tpu" for chip in chips):
+        slices = [Choice(request, found.machine, slice=found) for found in slices_with(catalog, request.name)]
+        if slices:
+            return slices
+    names = {chip.name for chip in chips}
+    bundled = [
+        Choice(request, machine)
+        for machine in catalog.machine_types(cloud.name).values()
+        if machine.chip and machine.chip.name in names
+    ]
+    return [*bundled, *template_of(cloud).attached(request, names, catalog)]
+
+
+def _smallest_first(choice: Choice) -> tuple[int, int, int, int, str]:
+    hosts = choice.slice.hosts if choice.slice else 1
+    return (choice.count, hosts, choice.machine.vcpus, choice.machine.memory_mib, choice.name)
+
+
+def _best_first(choice: Choice, catalog: Catalog) -> tuple[object, ...]:
+    """Return by what choices are sorted: the smallest first; of machines alike, the one that more regions have."""
+    *size, name = _smallest_first(choice)
+    return (*size, 0 if choice.slice else -len(catalog.where(choice.machine).regions), name)
+
+
+def _why_not(template: ClusterTemplate, choice: Choice) -> str | None:
+    """Return why the cloud does not offer it any more; None where it does."""
+    for row in template.not_offered():
+        if choice.name.startswith(row["name"]) or choice.guest == row["name"]:
+            return row["because"]
+    return None
+
+
+def template_of(cloud: Cloud) -> ClusterTemplate:
+    """Return the template of a cloud's files."""
+    template: ClusterTemplate = cloud.part("init_template").TEMPLATE
+    return template
+
+
+def _refuse_other_system(choice: Choice) -> None:
+    """Refuse what does not go with the head that the file has.
+
+    Raises:
+        InitError: Cloud TPU does not create such slices, or their hosts have another Ubuntu, and so Python.
+    """
+    if choice.slice is None:
+        return
+    if not choice.slice.config_type or default_image(choice.machine, of_slice=True) is None:
+        machine = default_image(choice.machine)
+        other = f" ({machine.note})" if machine and machine.note and machine.kind is not ImageKind.NONE else ""
+        raise InitError(
+            f"{choice.name}: the Cloud TPU API does not create this generation; write its node type yourself, as "
+            f"machineType: {choice.machine.name}{other}"
+        )
+
+
+def _nowhere(request: AcceleratorRequest, chips: Sequence[Chip], cloud: Cloud, catalog: Catalog) -> str:
+    others = {other.name: other for other in known_clouds().values() if other != cloud}
+    elsewhere = {name: _candidates(request, chips, other, catalog) for name, other in others.items()}
+    hints = "".join(f"; {name} has it: {_some(choices)}" for name, choices in elsewhere.items() if choices)
+    return f"--accelerator {request.text}: no machine type of {cloud.name} has it{hints}"
+
+
+def _too_many(request: AcceleratorRequest, every: Iterable[Choice], cloud: str) -> str:
+    """Return the sentence with the largest counts that there are, each with a machine that has it."""
+    by_count = {each.count: each for each in sorted(every, key=_smallest_first, reverse=True)}
+    largest = sorted(by_count)[-COUNTS:]
+    counts = ", ".join(f"{count} ({by_count[count].name})" for count in largest)
+    return (
+        f"--accelerator {request.text}: no machine of {cloud} has so many; it comes in {counts}; ask for several "
+        "machines (--max-workers)"
+    )
+
+
+def _some(found: Iterable[Choice]) -> str:
+    names = [each.name for each in sorted(found, key=_smallest_first)]
+    return ", ".join(names[:ALTERNATIVES]) + (" and more" if len(names) > ALTERNATIVES else "")

@@ -1,0 +1,187 @@
+"""The text of a new cluster file: the templates, filled with the machines that were chosen and comments on them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
+from accel_scaling.clouds import known_clouds
+from accel_scaling.cluster.default_image import default_image
+from accel_scaling.cluster.node_needs import ImageKind, needs_of
+from accel_scaling.fill.defaults import ray_requirement
+from accel_scaling.fill.promise import accelerator_types
+from accel_scaling.init.choice import Choice, choose, plain, template_of
+from accel_scaling.init.regions import requested_place, usual_place, with_all
+from accel_scaling.init.request import check
+from accel_scaling.init.template import comment, scalar, words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from accel_scaling.catalog.load import Catalog
+    from accel_scaling.catalog.model import Chip, MachineType
+    from accel_scaling.catalog.tpu_slices import Slice
+    from accel_scaling.clouds import Cloud
+    from accel_scaling.init.request import FileRequest
+    from accel_scaling.init.template import ClusterTemplate
+
+YOURS = "<- "  # begins the comment of a value that the user has to put in
+
+_MIB_PER_GIB = 1024
+
+
+def cluster_file(request: FileRequest, catalog: Catalog) -> str:
+    """Return a complete, commented cluster file.
+
+    Raises:
+        InitError: something that cannot be: it names the option.
+        UnknownAcceleratorError, UnknownTpuError: nothing has that name.
+    """
+    check(request)
+    cloud = known_clouds()[request.cloud]
+    template = template_of(cloud)
+    template.check(request)
+    requested = requested_place(request, template)
+    region = requested.region if requested else None
+    choices = [choose(accelerator, template, catalog, region) for accelerator in request.accelerators]
+    choices += [plain(vcpus, template, catalog) for vcpus in request.cpus]
+    request = replace(request, max_workers=request.max_workers or max(DEFAULT_MAX_WORKERS, len(choices)))
+    place = requested or usual_place(template, [choice.chip for choice in choices if choice.chip])
+    place = with_all(place, template, [choice.machine for choice in choices if not choice.slice], catalog)
+    names = _names(choices)
+    workers = (_worker(name, choice, request, template) for name, choice in zip(names, choices, strict=True))
+    return template.part(
+        "cluster",
+        title=words(_title(cloud, choices)),
+        commands=_commands(request, template),
+        name=scalar(request.name or f"{request.cloud}-{names[0]}"[:35]),
+        region=scalar(place.region),
+        head=scalar(place.head),
+        max_workers=scalar(request.max_workers or DEFAULT_MAX_WORKERS),
+        workers="\n".join(workers),
+        ray=ray_requirement(),
+        catalog=f"catalog: [{', '.join(map(scalar, request.catalogs))}]" if request.catalogs else "",
+        **template.place_values(request, place, place.note),
+    )
+
+
+def to_fill_in(text: str) -> list[str]:
+    """Return the lines of a starter file in which the user has to put something of their own."""
+    return [f"line {number}: {line.strip()}" for number, line in enumerate(text.splitlines(), 1) if YOURS in line]
+
+
+def _title(cloud: Cloud, choices: Sequence[Choice]) -> str:
+    kinds = ", ".join(f"{choice.count} x {choice.chip.name}" if choice.chip else "plain" for choice in choices)
+    return f"Workers on {cloud.title}: {kinds}. Written by `accel-scaling init`; yours to change."
+
+
+def _commands(request: FileRequest, template: ClusterTemplate) -> str:
+    file = shlex.quote(request.file) if request.file.isprintable() else "FILE"
+    cloud = template.cloud
+    commands = [
+        (f"accel-scaling fill {file}", "what each node will announce; no network"),
+        (f"accel-scaling rehearse {file}", f"the whole loop on this machine, {cloud.compute} emulated, free"),
+        (f"ray up {file}", f"on {cloud.title}, with your credentials{template.login}"),
+        (f"ray down {file}", "ends everything, and what it costs"),
+    ]
+    width = max(len(command) for command, _ in commands)
+    return "\n".join(f"#   {command:<{width}}   {what}" for command, what in commands)
+
+
+def _names(choices: Sequence[Choice]) -> list[str]:
+    """Return the node types' names: what the accelerator is called, with its count where there are several."""
+    names: list[str] = []
+    for each in choices:
+        kind = _slug(each.slice.accelerator_type if each.slice else each.chip.name if each.chip else "cpu")
+        name = f"{kind}-x{each.count}" if each.chip and not each.slice and each.count > 1 else kind
+        same = sum(1 for other in names if other == name or other.startswith(f"{name}-n"))
+        names.append(f"{name}-n{same + 1}" if same else name)
+    return names
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "worker"
+
+
+def _worker(name: str, choice: Choice, request: FileRequest, template: ClusterTemplate) -> str:
+    values = {
+        "name": scalar(name),
+        "comments": comment(*_comments(choice)),
+        "max_workers": scalar(request.max_workers or DEFAULT_MAX_WORKERS),
+        "machine": scalar(choice.name),
+        "has": words(_has(choice)),
+        "image": "" if choice.slice else _image(choice.machine, template),
+    }
+    return template.worker(choice, request, values)
+
+
+def _image(machine: MachineType, template: ClusterTemplate) -> str:
+    """Return the keys of an image of the user's own, where the cloud has none with the driver."""
+    image = default_image(machine)
+    if image is not None and image.kind is not ImageKind.NONE:
+        return ""
+    needs = needs_of(machine.chip.family) if machine.chip else None
+    must = image.note if image else needs.driver if needs else "the accelerator's driver"
+    company = template.cloud.title
+    needed = comment(f"{company} has no image with its driver. Yours must hold Python, ssh, and {must}.")
+    return template.part("image", needs=needed, image=scalar(template.image_placeholder))
+
+
+def _has(choice: Choice) -> str:
+    machine = choice.machine
+    size = f"{machine.vcpus} vCPUs, {machine.memory_mib / _MIB_PER_GIB:g} GiB"
+    if choice.slice is not None:
+        hosts = "1 host" if choice.slice.hosts == 1 else f"{choice.slice.hosts} hosts"
+        return f"{choice.slice.chips} chips, {choice.slice.topology}, in {hosts} of {size}"
+    if choice.chip is None:
+        return size
+    each = f" of {choice.chip.memory_mib / _MIB_PER_GIB:.0f} GiB" if choice.chip.memory_mib else ""
+    return f"{choice.count} x {choice.chip.name}{each}, {size}"
+
+
+def _comments(choice: Choice) -> list[str]:
+    chip, request = choice.chip, choice.request
+    if chip is None or request is None:
+        return [f"Each node announces CPU {choice.machine.vcpus}; a task that asks for num_cpus only may run here."]
+    said = []
+    if request.count is not None and request.count != choice.count:
+        said.append(f"{request.count} were asked for; {choice.count} is the fewest that there is.")
+    units = choice.machine.count * chip.units_per_device
+    types = accelerator_types(chip)
+    told = f" and accelerator_type {' and '.join(types)}" if types else ", and no accelerator_type"
+    node = "Each host is a Ray node that" if choice.slice and choice.slice.hosts > 1 else "Each node"
+    said.append(f"{node} announces {chip.resource} {units}{told}. A task asks:")
+    said.append(f"  @ray.remote({_request(choice, units, types)})")
+    if choice.slice is not None and choice.slice.hosts > 1:
+        said += _whole_slice(choice.slice)
+    if choice.also:
+        said.append(f"also: {', '.join(_alternative(each, choice) for each in choice.also)}")
+    return said
+
+
+def _request(choice: Choice, units: int, types: Sequence[str]) -> str:
+    """Return the arguments of `ray.remote` for all of one node's devices."""
+    chip: Chip | None = choice.chip
+    resource = chip.resource if chip else ""
+    amount = f"num_gpus={units}" if resource == "GPU" else f'resources={{"{resource}": {units}}}'
+    asked = (choice.request.name if choice.request else "").casefold()
+    name = next((each for each in types if each.casefold() == asked), types[-1] if types else None)
+    return f'{amount}, accelerator_type="{name}"' if name else amount
+
+
+def _whole_slice(found: Slice) -> list[str]:
+    which = f'topology="{found.topology}", accelerator_version="{found.generation}"'
+    return [
+        "or for the whole slice, so that Ray creates one, not one for each host (ray.util.tpu):",
+        f"  slice_placement_group({which}, head_reservation_timeout_s=1200)",
+    ]
+
+
+def _alternative(other: Choice, choice: Choice) -> str:
+    kind = other.chip.name if other.chip and other.chip != choice.chip else ""
+    if kind or other.count != choice.count:
+        return f"{other.name} ({other.count} x {kind or choice.chip.name})" if choice.chip else other.name
+    return other.name if other.slice else f"{other.name} ({other.machine.vcpus} vCPUs)"

@@ -1,0 +1,115 @@
+"""A launch over zones: the quarantine is asked, zone after zone is tried, and each result is reported to it.
+
+A cloud's own part is one function, which tries one zone. `over_zones` calls it zone after zone; `gated` stands round a
+whole launch of workers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog.launch_errors import ELSEWHERE, SOLD_OUT, Category
+from accel_scaling.quarantine.ledger import EVERY_ZONE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from accel_scaling.catalog.launch_errors import Failure
+    from accel_scaling.quarantine.gate import Guard
+
+    # Asks for so many machines in a zone; returns those that exist there now, and why they are fewer.
+    TryZone = Callable[[str, int], tuple[list[str], Failure | None]]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """The result of a launch.
+
+    Attributes:
+        made: the nodes that exist now, by the zone that they are in.
+        failure: why there are fewer than asked for; None where all are there.
+        zones: the zones that were tried, in this order.
+        failures: why a zone had too few, for those that had.
+    """
+
+    made: dict[str, list[str]]
+    failure: Failure | None
+    zones: list[str]
+    failures: dict[str, Failure] = field(default_factory=dict)
+
+    @property
+    def nodes(self) -> list[str]:
+        """The nodes that exist now, in every zone."""
+        return [node for nodes in self.made.values() for node in nodes]
+
+
+@dataclass(frozen=True)
+class Workers:
+    """A request for workers.
+
+    Attributes:
+        node_type: their node type.
+        count: how many.
+        quota_is_regional: the cloud's quota for them is a region's; False for a zone's.
+    """
+
+    node_type: str
+    count: int
+    quota_is_regional: bool = True
+
+
+def over_zones(
+    zones: Iterable[str], count: int, try_zone: TryZone, go_on_after: Collection[Category] = ELSEWHERE
+) -> Launch:
+    """Launch up to ``count`` nodes, one zone after another; those that come are kept.
+
+    Args:
+        zones: in the order to try them.
+        count: how many nodes.
+        try_zone: asks one zone for nodes.
+        go_on_after: the kinds of failure after which the next zone is tried; any other ends the launch.
+    """
+    launch = Launch({}, None, [])
+    last: Failure | None = None
+    for zone in zones:
+        launch.zones.append(zone)
+        nodes, last = try_zone(zone, count - len(launch.nodes))
+        if nodes:
+            launch.made[zone] = nodes
+        if last is None or len(launch.nodes) >= count:
+            break
+        launch.failures[zone] = last
+        if last.category not in go_on_after:
+            break
+    return Launch(launch.made, None if len(launch.nodes) >= count else last, launch.zones, launch.failures)
+
+
+def gated(gate: Guard, workers: Workers, zones: Sequence[str], launch: Callable[[list[str]], Launch]) -> Launch:
+    """Launch workers in the zones where their node type is not in quarantine, and report the result.
+
+    Args:
+        gate: of the head's autoscaler.
+        workers: what is asked for.
+        zones: every zone of the cluster, in the order to try them.
+        launch: launches in the zones that it is given.
+
+    Raises:
+        NodeLaunchException: the node type is in quarantine in every zone.
+    """
+    node_type = workers.node_type
+    allowed = gate.check(node_type, zones)
+    with gate.launching(node_type, workers.count):
+        result = launch(allowed)
+        for zone, nodes in result.made.items():
+            gate.launched(node_type, zone, nodes)
+        for zone, failure in result.failures.items():
+            everywhere = failure.category is Category.QUOTA and workers.quota_is_regional
+            gate.failed(
+                node_type,
+                EVERY_ZONE if everywhere else zone,
+                failure.code,
+                failure.message,
+                sold_out=failure.category in SOLD_OUT,
+            )
+    return result
