@@ -149,14 +149,18 @@ def provider_for_ray_up_fixture(monkeypatch):
 
     seen = SimpleNamespace(called_by_ray_up=None, bootstrapped=None)
 
+    def fill_with_a_helper():
+        return _ray.called_by_ray_up()  # a frame more than the provider's own
+
     class Provider:
         @staticmethod
         def fillout_available_node_types_resources(config):
-            seen.called_by_ray_up = _ray.called_by_ray_up()
+            seen.called_by_ray_up = fill_with_a_helper()
             raise RuntimeError("this cannot be filled")
 
         @staticmethod
         def bootstrap_config(config):
+            seen.swallows_bootstrap = fill_with_a_helper()
             seen.bootstrapped = config
             return config
 
@@ -178,6 +182,7 @@ def test_the_fill_can_tell_ray_up_from_other_callers(provider_for_ray_up):
     assert seen.called_by_ray_up is True, (
         "_bootstrap_config no longer calls the fill itself: _ray.called_by_ray_up is blind"
     )
+    assert seen.swallows_bootstrap is False, "`ray up` does not swallow what bootstrap_config raises"
     with pytest.raises(RuntimeError):
         provider.fillout_available_node_types_resources({})
     assert seen.called_by_ray_up is False, "_ray.called_by_ray_up takes any caller for `ray up`"

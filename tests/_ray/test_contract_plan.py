@@ -10,7 +10,7 @@ import ray
 from ray.autoscaler.v2 import scheduler as rays
 
 from accel_scaling import _ray
-from accel_scaling._ray import remembering
+from accel_scaling._ray import scheduler_memo
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import PlanError
@@ -28,7 +28,7 @@ GPU_NODE = rays.NodeTypeConfig("gpu", 0, 3, resources={"CPU": 4, "GPU": 1}, labe
 
 
 def test_the_scheduler_is_rays_text_and_rays_module_stays_as_it_is() -> None:
-    module = remembering.remembering_scheduler()
+    module = scheduler_memo.scheduler_module()
     assert module.__file__ == rays.__file__, "the scheduler of a plan is not the installed Ray's"
     assert rays.SchedulingNode.__module__ == rays.__name__, "Ray's own scheduler was changed"
     for name in ("try_schedule", "_try_schedule_one", "_compute_score", "get_sched_requests"):
@@ -69,7 +69,10 @@ def test_a_new_node_takes_what_ray_would_put_on_it() -> None:
     assert not _ray.fits(GPU_NODE, _ray.resource_request({"GPU": 1}, [selector({"zone": "!a"})]))
 
 
-def test_the_schedulers_answer_has_nodes_with_what_is_put_on_them() -> None:
+@pytest.mark.parametrize("memo", ["1", "0"])
+def test_the_schedulers_answer_has_nodes_with_what_is_put_on_them(memo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(scheduler_memo.MEMO_VARIABLE, memo)
+    assert issubclass(scheduler_memo.scheduler_module().SchedulingNode, scheduler_memo._MemoNode) is (memo == "1")
     head = _ray.running_instance("head", 0, {"CPU": 2}, {}, head=True)
     types = {"gpu": GPU_NODE, "head": _ray.node_type_config("head", 1)}
     wanted, small = _ray.resource_request({"GPU": 1, "CPU": 1}), _ray.resource_request({"CPU": 2})

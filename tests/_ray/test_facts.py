@@ -135,7 +135,9 @@ def test_rounds_and_launches_at_once_are_rays() -> None:
 
 @pytest.mark.parametrize("cloud", ["aws", "gcp"])
 def test_ray_launches_so_many_workers_where_a_file_names_no_number(cloud: str) -> None:
-    assert ray_defaults(known_clouds()[cloud])["max_workers"] == facts.DEFAULT_MAX_WORKERS, "Ray's defaults.yaml has another number"
+    assert ray_defaults(known_clouds()[cloud])["max_workers"] == facts.DEFAULT_MAX_WORKERS, (
+        "Ray's defaults.yaml has another number"
+    )
 
 
 def test_ray_names_workers_and_heads_as_our_length_check_expects() -> None:
