@@ -21,7 +21,7 @@ import importlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import accel_scaling.providers
 
@@ -30,6 +30,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SHIPPED_FOLDER = Path(__file__).parent / "catalogs"
+
+
+class ImageForm(NamedTuple):
+    """How images of one kind are named, as ``node_images.csv`` has it.
+
+    Attributes:
+        kind: the word in the column ``kind``.
+        form: what a name looks like.
+        expected: the same in words, for error messages.
+    """
+
+    kind: str
+    form: re.Pattern[str]
+    expected: str
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,8 @@ class Cloud:
         zone_example: zones as an offerings file names them, for error messages.
         stock: Ray has a provider of its own for it, as `type: NAME`.
         has_tpus: it sells TPU slices.
+        is_default: a user's catalog file is about it where neither its name nor a column names a cloud.
+        images: how its images are named in ``node_images.csv``.
         attaches_accelerators: accelerators are attached to some of its machines (``guestAccelerators``).
         has_custom_machine_types: vCPUs and memory may be in the name of a machine type.
         exact_accelerator_names: its names tell accelerators of the same product apart by their memory.
@@ -71,6 +87,8 @@ class Cloud:
     image_path_command: str = "true"
     stock: bool = True
     has_tpus: bool = False
+    is_default: bool = False
+    images: tuple[ImageForm, ...] = ()
     attaches_accelerators: bool = False
     has_custom_machine_types: bool = False
     exact_accelerator_names: bool = True
@@ -111,6 +129,11 @@ class Cloud:
         del machine_type
         return None
 
+    def count_in_name(self, machine_type: str) -> int | None:
+        """Return the number of accelerators that the name of a machine type says; None where it says none."""
+        del machine_type
+        return None
+
     def names_like(self, machine_type: str) -> bool:
         """Say whether its machine types are written like this one, known or not."""
         return self.machine_family(machine_type) is not None
@@ -123,6 +146,12 @@ class Cloud:
 def known_clouds() -> Mapping[str, Cloud]:
     """Return every cloud by its name, in the order of their names: each folder of `providers/` with a ``cloud.py``."""
     return _found(tuple(accel_scaling.providers.__path__))
+
+
+def default_cloud() -> str:
+    """Return the name of the cloud of a user's file that names none."""
+    clouds = known_clouds()
+    return next((cloud.name for cloud in clouds.values() if cloud.is_default), next(iter(clouds)))
 
 
 def cloud_of_region(region: str) -> str | None:

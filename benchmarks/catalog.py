@@ -20,8 +20,8 @@ from accel_scaling.text_table import render
 
 PROGRAM = """
 import json, time
-from accel_scaling.catalog.load import load_catalog
-from accel_scaling.catalog import offered, places
+from accel_scaling.families.catalog import load_catalog
+from accel_scaling.catalog import offerings
 from accel_scaling.families.plugins import loaded
 steps, taken = [], {}
 def step(name, call):

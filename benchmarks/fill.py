@@ -62,8 +62,8 @@ def worker(kind: str) -> dict[str, float]:
 
 
 def _ours(_: list[str]) -> Callable[[], Any]:
-    from accel_scaling.catalog.load import load_catalog
     from accel_scaling.cluster.cluster import user_catalogs
+    from accel_scaling.families.catalog import load_catalog
     from accel_scaling.fill.fill import fill
 
     cluster = config()

@@ -7,9 +7,13 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Tests don't time things: a slow machine is no failure.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# How many random examples a test tries that names no number of its own: `tests/run --quick`, `tests/run` and
+# `tests/run --thorough`, by pytest's --hypothesis-profile. Each run of the first two tries the same ones, so that a red
+# test is the change's; the nightly run looks for new ones. No deadlines: a slow machine is no failure.
+settings.register_profile("quick", deadline=None, derandomize=True, max_examples=20)
+settings.register_profile("normal", deadline=None, derandomize=True, max_examples=100)
+settings.register_profile("thorough", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile("normal")
 
 # Fixtures that several folders need.
 pytest_plugins = [
@@ -18,6 +22,7 @@ pytest_plugins = [
     "tests.support.devices",
     "tests.support.first_hour",
     "tests.support.local_ray",
+    "tests.support.needs",
     "tests.support.plugins",
     "tests.support.quarantine",
     "tests.support.refresh",
@@ -26,6 +31,12 @@ pytest_plugins = [
 ]
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files with slow tests first: what begins last and takes long leaves the other cores without work."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(name="bundles", scope="session")

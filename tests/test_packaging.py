@@ -16,6 +16,8 @@ import pytest
 import accel_scaling
 from tests.support.plugins import EXAMPLE, install_example
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = {
     "accel_scaling/py.typed",
@@ -43,12 +45,6 @@ def must(*words: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
-def make_environment(folder: Path, *requirements: str) -> Path:
-    venv.create(folder, with_pip=True, symlinks=True)
-    must(python(folder), "-m", "pip", "install", "-q", *requirements, cwd=folder)
-    return folder
-
-
 @pytest.fixture(name="checkout", scope="module")
 def checkout_fixture(tmp_path_factory) -> Path:
     """A clean copy: builds leave folders beside the source."""
@@ -59,14 +55,37 @@ def checkout_fixture(tmp_path_factory) -> Path:
 
 @pytest.fixture(name="tools", scope="module")
 def tools_fixture(tmp_path_factory) -> Path:
-    return make_environment(tmp_path_factory.mktemp("tools"), "setuptools>=77", "build", "pyyaml")
+    """The one environment that pip is put into: that takes 3 s of CPU. It installs into the others too."""
+    folder = tmp_path_factory.mktemp("tools")
+    venv.create(folder, with_pip=True, symlinks=True)
+    must(*pip(folder), "pip>=22.3", "setuptools>=77", "pyyaml", cwd=folder)
+    return folder
+
+
+def pip(tools: Path, *options: str | Path) -> tuple[str | Path, ...]:
+    """Return the words of pip: without a look for a newer pip, and without compiling what is imported once at most."""
+    words = ("install", "-q", "--no-compile", "--disable-pip-version-check")
+    return (python(tools), "-m", "pip", *options, *words)
+
+
+BUILD = """
+import os, sys, tarfile
+from setuptools import build_meta
+checkout, out = sys.argv[1:]
+os.chdir(checkout)
+sdist = os.path.join(out, build_meta.build_sdist(out))
+with tarfile.open(sdist) as archive:
+    archive.extractall(os.path.join(out, "unpacked"))
+os.chdir(os.path.join(out, "unpacked", os.path.basename(sdist).removesuffix(".tar.gz")))
+build_meta.build_wheel(out)
+"""
 
 
 @pytest.fixture(name="built", scope="module")
 def built_fixture(checkout, tools, tmp_path_factory) -> tuple[Path, Path]:
     """The wheel and the sdist; the wheel is made from the sdist, as package indexes' users make it."""
     folder = tmp_path_factory.mktemp("dist")
-    must(python(tools), "-m", "build", "--no-isolation", "--outdir", folder, checkout, cwd=folder)
+    must(python(tools), "-c", BUILD, checkout, folder, cwd=folder)
     (wheel,), (sdist,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
     return wheel, sdist
 
@@ -78,10 +97,11 @@ def in_wheel_fixture(built) -> set[str]:
 
 
 @pytest.fixture(name="installed", scope="module")
-def installed_fixture(built, tmp_path_factory) -> Path:
+def installed_fixture(built, tools, tmp_path_factory) -> Path:
     """An environment with the wheel and PyYAML, without Ray and boto3."""
-    environment = make_environment(tmp_path_factory.mktemp("installed"), "pyyaml")
-    must(python(environment), "-m", "pip", "install", "-q", "--no-deps", built[0], cwd=environment)
+    environment = tmp_path_factory.mktemp("installed")
+    venv.create(environment, symlinks=True)
+    must(*pip(tools, "--python", python(environment)), "--no-deps", "pyyaml", built[0], cwd=environment)
     return environment
 
 
@@ -182,7 +202,7 @@ def test_a_bundle_can_be_built_from_an_install(installed, tmp_path):
 
 
 def test_an_editable_install_finds_the_checkout_and_nothing_generic(checkout, tools, tmp_path):
-    must(python(tools), "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "-e", checkout, cwd=tmp_path)
+    must(*pip(tools), "--no-build-isolation", "--no-deps", "-e", checkout, cwd=tmp_path)
     code = "import accel_scaling.catalogs as c, accel_scaling.cli.main as m; print(c.__file__, m.__file__)"
     found = must(python(tools), "-I", "-c", code, cwd=tmp_path).split()
     assert [Path(file).resolve() for file in found] == [
@@ -202,8 +222,7 @@ def example_fixture(tmp_path) -> Path:
 
 
 def test_pip_installs_the_example_of_a_plug_in_as_other_tests_take_it_to_be_installed(example, tools, tmp_path):
-    words = ("-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "--target", tmp_path / "by-pip")
-    must(python(tools), *words, example, cwd=tmp_path)
+    must(*pip(tools), "--no-build-isolation", "--no-deps", "--target", tmp_path / "by-pip", example, cwd=tmp_path)
     ours = install_example(tmp_path / "by-us")
     files = {path.relative_to(ours) for path in ours.rglob("*") if path.is_file()}
     entries = Path("ferrum_n1-1.0.dist-info/entry_points.txt")
@@ -214,7 +233,7 @@ def test_pip_installs_the_example_of_a_plug_in_as_other_tests_take_it_to_be_inst
 
 
 def test_an_editable_install_of_the_example_is_found_and_travels(example, tools, tmp_path):
-    must(python(tools), "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "-e", example, cwd=tmp_path)
+    must(*pip(tools), "--no-build-isolation", "--no-deps", "-e", example, cwd=tmp_path)
     code = (
         "from accel_scaling.families import families; from accel_scaling.boot.plugin_bundle import plug_in_files; "
         "print(*families(), *sorted(plug_in_files()))"

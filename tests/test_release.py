@@ -288,6 +288,18 @@ def test_the_nightly_run_exchanges_ray_and_lets_it_pass():
     assert any("install --upgrade" in step.get("run", "") and "'ray[" in step["run"] for step in job["steps"])
 
 
+def test_the_nightly_run_tries_more_random_examples_and_measures_coverage():
+    job = read_yaml(ROOT / ".github/workflows/nightly.yml")["jobs"]["thorough"]
+    assert job["steps"][-1]["run"] == "tests/run --thorough"
+
+
+def test_the_help_of_the_tests_names_each_mode():
+    told = subprocess.run([ROOT / "tests" / "run", "--help"], capture_output=True, text=True, check=True).stdout
+    modes = re.findall(r"^        (--\w+)\) mode=", (ROOT / "tests" / "run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert modes == ["--quick", "--thorough"]
+    assert all(f"tests/run {mode} " in told for mode in modes)
+
+
 def test_nothing_is_published_that_was_not_tested_and_checked():
     jobs = read_yaml(ROOT / ".github/workflows/release.yml")["jobs"]
     assert [jobs[name].get("needs") for name in ("tests", "build", "publish", "notes")] == [

@@ -19,7 +19,6 @@ from accel_scaling._ray.aws import aws_node_provider as aws_node_provider
 from accel_scaling._ray.aws import aws_tries_each_subnet_once as aws_tries_each_subnet_once
 from accel_scaling._ray.aws import ec2_client as ec2_client
 from accel_scaling._ray.facts import PRELOADED_MODULES as PRELOADED_MODULES
-from accel_scaling._ray.facts import RAYS_UNIT_RESOURCES as RAYS_UNIT_RESOURCES
 from accel_scaling._ray.facts import UNIT_RESOURCES as UNIT_RESOURCES
 from accel_scaling._ray.gcp import check_legacy_fields as check_legacy_fields
 from accel_scaling._ray.gcp import gcp_bootstrap as gcp_bootstrap

@@ -3,25 +3,7 @@
 Imports nothing, so that any room may import it. tests/_ray/ holds each of them equal to the installed Ray's.
 """
 
-# Accelerators: ray/_private/accelerators.
-
-RAY_RESOURCES = frozenset({"FURIOSA", "GPU", "HPU", "MBLT", "NPU", "RBLN", "TPU", "TTNPU", "neuron_cores"})
-"""The resources of Ray's accelerator managers."""
-
-RAY_VISIBLE_DEVICES = frozenset(
-    {
-        *("ASCEND_RT_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES", "FURIOSA_DEVICES", "HABANA_VISIBLE_MODULES"),
-        *("HIP_VISIBLE_DEVICES", "NEURON_RT_VISIBLE_CORES", "QBRUNTIME_VISIBLE_DEVICES", "RBLN_DEVICES"),
-        *("TPU_VISIBLE_CHIPS", "TT_VISIBLE_DEVICES", "ZE_AFFINITY_MASK"),
-    }
-)
-"""The variables by which the managers tell a process its devices."""
-
-RAY_WHOLE_RESOURCES = frozenset({"FURIOSA", "HPU", "MBLT", "RBLN", "TTNPU", "neuron_cores"})
-"""The resources of which the managers refuse a fraction (validate_resource_request_quantity)."""
-
-RAY_ALLOWED_COUNTS = {"TPU": (0, 1, 2, 4, 8)}
-"""The numbers that a task may ask for, where not every number is allowed."""
+# Accelerators. What Ray's managers call their resources and variables, each Family says (families/).
 
 ACCELERATOR_TYPE_PREFIX = "accelerator_type:"
 """The resource of an accelerator type is its name behind this: ray/_common/utils.py, RESOURCE_CONSTRAINT_PREFIX."""
@@ -29,10 +11,8 @@ ACCELERATOR_TYPE_PREFIX = "accelerator_type:"
 ACCELERATOR_TYPE_AMOUNT = 0.001
 """How much of that resource a task with `accelerator_type=` asks for: resources_from_ray_options, the same file."""
 
-# The raylet gives ids to the units of these resources beside GPUs; its list, which the variable replaces, is compiled
-# in: src/ray/common/ray_config_def.h, predefined_unit_instance_resources and custom_unit_instance_resources.
 UNIT_RESOURCES = "RAY_custom_unit_instance_resources"
-RAYS_UNIT_RESOURCES = "neuron_cores,TPU,NPU,HPU,RBLN,FURIOSA,TTNPU,MBLT"
+"""Names the resources to whose units the raylet gives ids, beside GPUs; replaces a compiled-in list."""
 
 PRELOADED_MODULES = "RAY_preload_python_modules"
 """Names the modules that each worker imports before its first task: ray_config_def.h."""

@@ -71,14 +71,14 @@ def resource_for(asked: Asked, *, must_know: bool = False) -> str:
         _ray.connect()
         resource = connected_cluster.families_here(types.known_here().chips).the_one(asked.num_accs or 0)
     if asked.num_accs is not None:
-        quantities.check(asked.num_accs, resource, shared=_shared(resource))
+        _register(resource)
+        quantities.check(asked.num_accs, resource)
     return resource
 
 
-def _shared(resource: str) -> bool | None:
-    """Whether a plug-in family's devices are shared, having told Ray of it; None for those that Ray knows."""
-    family = families.families().get(resource)
-    if family is None:
-        return None
-    families.register()
-    return family.shared
+def _register(resource: str) -> None:
+    """Tell Ray of the family whose resource this is, where Ray lacks it."""
+    from accel_scaling.families.registry import registered_families
+
+    if resource in registered_families():
+        families.register()

@@ -98,6 +98,6 @@ def known_here() -> Known:
     Raises:
         CatalogFileError: one of the user's files is wrong.
     """
-    from accel_scaling.catalog.load import chips_here
+    from accel_scaling.families.catalog import chips_here
 
     return Known(chips_here())

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
-from accel_scaling.boot.broken_plugins import ADVICE, left_out
-from accel_scaling.boot.expected_devices import Claim, claims_of
+from accel_scaling.boot.expected_devices import REPAIR_ADVICE, Claim, claims_of, of_broken_plug_ins
 from accel_scaling.boot.tpu_slice import wrong_slice
 from accel_scaling.boot.verdict import Verdict
 from accel_scaling.boot.verdicts import EXIT_CONFIRMED, WORDS, VerdictWord, advice_of
-from accel_scaling.catalog.load import chips_here
 from accel_scaling.detect.model import DriverState, Found
+from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.registry import all_families
 
 if TYPE_CHECKING:
@@ -57,7 +56,9 @@ def compare(promised: Mapping[str, float], found: Sequence[Found], chips: Mappin
     if not any(_may_be_accelerator(name) and amount > 0 for name, amount in promised.items()):
         return Verdict(VerdictWord.CONFIRMED, "no accelerator is promised", dict(promised), detected)
     claims = claims_of(promised, (chips_here() if chips is None else chips).values())
-    judged = [_Judgement(VerdictWord.DRIVER_MISSING, sentence, ADVICE) for sentence in left_out(promised)]
+    judged = [
+        _Judgement(VerdictWord.DRIVER_MISSING, sentence, REPAIR_ADVICE) for sentence in of_broken_plug_ins(promised)
+    ]
     judged += [_judge(claim, found) for claim in claims]
     if other := wrong_slice(promised, found):
         judged.append(_Judgement(VerdictWord.OTHER_TYPE, other, advice_of(VerdictWord.OTHER_TYPE)))
@@ -83,14 +84,14 @@ def _judge(claim: Claim, found: Sequence[Found]) -> _Judgement:
     if device is None:
         seen = "0 on the PCI bus, 0 seen by a driver: this machine has none"
         return _judgement(VerdictWord.NO_DEVICE, claim, seen)
-    witnesses = _witnesses(device)
+    evidence = _evidence(device)
     # A container that was given as many as were promised for it holds its promise.
     enough = device.state is DriverState.HIDDEN and device.units >= max(claim.units, 1)
     if device.state in _STATES and not enough:
-        return _judgement(_STATES[device.state], claim, f"{witnesses}: {device.trouble}", device)
+        return _judgement(_STATES[device.state], claim, f"{evidence}: {device.trouble}", device)
     if not _matches(claim, device):
-        return _judgement(VerdictWord.OTHER_TYPE, claim, f"{witnesses}: {_other_type(claim, device)}")
-    return _judge_count(claim, device, witnesses)
+        return _judgement(VerdictWord.OTHER_TYPE, claim, f"{evidence}: {_other_type(claim, device)}")
+    return _judge_count(claim, device, evidence)
 
 
 def _of_resource(claim: Claim, found: Sequence[Found]) -> list[Found]:
@@ -103,15 +104,15 @@ def _device(claim: Claim, found: Sequence[Found]) -> Found | None:
     return max(here, key=lambda accelerator: (_matches(claim, accelerator), accelerator.units), default=None)
 
 
-def _judge_count(claim: Claim, device: Found, witnesses: str) -> _Judgement:
+def _judge_count(claim: Claim, device: Found, evidence: str) -> _Judgement:
     if device.units < claim.units:
         missing = f"{_amount(claim.units - device.units, claim)} missing"
-        return _judgement(VerdictWord.FEWER_THAN_PROMISED, claim, f"{witnesses}: {missing}")
+        return _judgement(VerdictWord.FEWER_THAN_PROMISED, claim, f"{evidence}: {missing}")
     if 0 < claim.units < device.units:
         more = f"the {_amount(device.units - claim.units, claim)} not promised will not be used"
-        return _judgement(VerdictWord.MORE_THAN_PROMISED, claim, f"{witnesses}: {more}")
+        return _judgement(VerdictWord.MORE_THAN_PROMISED, claim, f"{evidence}: {more}")
     note = f": {device.divided}" if device.divided else ""
-    return _judgement(VerdictWord.CONFIRMED, claim, witnesses + note)
+    return _judgement(VerdictWord.CONFIRMED, claim, evidence + note)
 
 
 def _judgement(word: VerdictWord, claim: Claim, seen: str, device: Found | None = None) -> _Judgement:
@@ -153,7 +154,7 @@ def _amount(units: float, claim: Claim) -> str:
     return f"{units:g}" if claim.resource == "GPU" else f"{units:g} {claim.resource}"
 
 
-def _witnesses(device: Found) -> str:
+def _evidence(device: Found) -> str:
     if device.state is DriverState.NOT_PROBED or (device.units and not device.driver_count):
         return f"{device.bus_count} x {device.variant or device.family} on the PCI bus, their driver not asked"
     names = Counter(item.name for item in device.devices if item.name)

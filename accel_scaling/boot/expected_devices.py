@@ -1,19 +1,21 @@
-"""What a promise claims about accelerators: its Ray resources, sorted by the device they speak of."""
+"""The devices that a promise makes a node expect: its Ray resources, sorted by the device that they speak of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, RAY_RESOURCES
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
+from accel_scaling.families.plugins import REPAIR, loaded
+from accel_scaling.families.registry import all_families
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from accel_scaling.catalog.model import Chip
+    from accel_scaling.families.family import Family
 
-# Types under the resource GPU that other makers' Ray managers detect, by how they begin (ray.util.accelerators).
-OTHER_MAKERS = {"AMD-": "amd", "Intel-GPU-": "intel", "MXC": "metax", "Apple-": "apple"}
+REPAIR_ADVICE = f"{REPAIR} where `ray up` runs, from where it travels to the nodes"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def claims_of(promised: Mapping[str, float], chips: Iterable[Chip]) -> list[Clai
         chips: the catalog's, to tell which resource and family a type belongs to.
     """
     chips = list(chips)
-    known = RAY_RESOURCES | {chip.resource for chip in chips}
+    known = {family.resource for family in all_families()} | {chip.resource for chip in chips}
     units = {name: amount for name, amount in promised.items() if name in known and amount > 0}
     by_resource: dict[str, list[str]] = {name: [] for name in units}
     families: dict[str, set[str]] = {name: set() for name in units}
@@ -65,15 +67,35 @@ def claims_of(promised: Mapping[str, float], chips: Iterable[Chip]) -> list[Clai
     ]
 
 
+def of_broken_plug_ins(promised: Mapping[str, float]) -> list[str]:
+    """Return a sentence for each promised resource whose plug-in was left out: nobody here can ask its driver.
+
+    Args:
+        promised: the Ray resources that the node is to announce.
+    """
+    return [
+        f"promised {promised[resource]:g} {resource}; {broken.entry} is left out ({broken.reason}), so that "
+        f"nothing here can ask the driver"
+        for resource, broken in loaded().broken.items()
+        if promised.get(resource, 0) > 0
+    ]
+
+
 def _resource(name: str, answering: list[Chip], units: Mapping[str, float]) -> str:
     """Return the resource that a type goes with: its chip's, else the only or first one promised."""
     if answering:
         return answering[0].resource
-    if _families(name, answering) or not units:
-        return "GPU"
-    return next(iter(units))
+    if maker := _maker(name):
+        return maker.resource
+    return next(iter(units), "GPU")
 
 
 def _families(name: str, answering: list[Chip]) -> set[str]:
-    maker = next((family for start, family in OTHER_MAKERS.items() if name.startswith(start)), None)
-    return {chip.family for chip in answering} or ({maker} if maker else set())
+    maker = _maker(name)
+    return {chip.family for chip in answering} or ({maker.name} if maker else set())
+
+
+def _maker(name: str) -> Family | None:
+    """Return the family of a type that no chip has, by how the types of its Ray manager begin."""
+    prefixed = (family for family in all_families() if family.type_prefix)
+    return next((family for family in prefixed if name.startswith(family.type_prefix)), None)

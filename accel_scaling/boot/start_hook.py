@@ -19,8 +19,8 @@ from accel_scaling.boot.tpu_slice_host import correct_promise
 from accel_scaling.boot.verdict import Verdict, VerdictWord
 from accel_scaling.boot.verdicts import advice_of
 from accel_scaling.boot.wait_for_driver import settled_verdict
-from accel_scaling.catalog.load import chips_here
 from accel_scaling.families import register
+from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.inventory import detect
 from accel_scaling.version import __version__
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.suggest import hint
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from accel_scaling.catalog.model import Chip
 
@@ -30,6 +32,14 @@ class Names:
         """Return every chip that a name may mean, none where nothing has it; case does not matter."""
         fold = _fold(name)
         return self._types.get(fold) or self._aliases.get(fold) or []
+
+
+def meant_by(name: str, chips: Mapping[str, Chip]) -> str:
+    """Return the tail of the error of a name that is no key: the keys of what has that name, or the nearest keys."""
+    keys = [chip.name for chip in Names(chips.values()).meant(name)]
+    if len(keys) > 1:
+        return f"; the catalog has {' and '.join(keys)}: write the one that the machine has"
+    return f"; write {keys[0]}" if keys else hint(name, chips)
 
 
 def types_of(chip: Chip) -> list[str]:

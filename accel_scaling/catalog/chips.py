@@ -11,26 +11,25 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from accel_scaling.catalog.columns import ByCloud, ListOf, Number, Text
 from accel_scaling.catalog.files import Problem
-from accel_scaling.catalog.lazy import OnDemand
 from accel_scaling.catalog.model import Chip
-from accel_scaling.catalog.schema import CHIP, KINDS, needed
+from accel_scaling.catalog.schema import CHIPS, NAME
 from accel_scaling.catalog.suggest import hint
+from accel_scaling.catalog.table import OnDemand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
+    from accel_scaling.catalog.columns import Value
     from accel_scaling.catalog.files import Source
-
-REQUIRED = needed(CHIP)
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: ten times faster
 _TAG = "tag:yaml.org,2002:"
-_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # what may stand in a Ray resource's name
 _ENTRY = re.compile(r"^([A-Za-z][A-Za-z0-9._-]*):(?=[ \n])", re.MULTILINE)
 _OTHER = re.compile(r"^(?![ #\n]|[A-Za-z][A-Za-z0-9._-]*:[ \n])(?=.)", re.MULTILINE)  # no entry begins so
-_PCI_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
+_NULLABLE = "detected_type"  # a field that must be there and may be null
 
 
 class _ChipError(Exception):
@@ -64,7 +63,7 @@ def parse_chips(text: str, known: Mapping[str, Chip]) -> tuple[dict[str, Chip], 
     problems: list[Problem] = []
     for key, value in root.value:
         try:
-            chip = _chip(_word("accelerator", key), key, value, problems)
+            chip = _chip(_text("accelerator", key, NAME), key, value, problems)
         except _ChipError as error:
             problems.append(Problem(_line(error.node), str(error)))
             continue
@@ -89,8 +88,8 @@ def chips_on_demand(source: Source) -> Mapping[str, Chip]:
         CatalogFileError: the file is not of that form and has a problem.
     """
     begins = [*_ENTRY.finditer(source.text)]
-    spans = [found.start() for found in begins] + [len(source.text)]
-    texts = {found[1]: (found.start(), end) for found, end in zip(begins, spans[1:], strict=True)}
+    spans = [entry.start() for entry in begins] + [len(source.text)]
+    texts = {entry[1]: (entry.start(), end) for entry, end in zip(begins, spans[1:], strict=True)}
     if len(texts) != len(begins) or "\r" in source.text or _OTHER.search(source.text):
         return source.accept(parse_chips(source.text, {}))
 
@@ -129,31 +128,33 @@ def _chip(name: str, key: yaml.Node, value: yaml.Node, problems: list[Problem]) 
     wrong: list[Problem] = []
     for field, node in _items(name, value):
         try:
-            found = _field(name, field, node, fields)
+            typed = _field(name, field, node, fields)
         except _ChipError as error:
-            found = None
+            typed = None
             wrong.append(Problem(_line(error.node), str(error), field.value))
-        fields.setdefault(field.value, found)
+        fields.setdefault(field.value, typed)
     bad = {problem.column for problem in wrong}
-    given = {field: found for field, found in fields.items() if found is not None}
+    given = {field: typed for field, typed in fields.items() if typed is not None}
     wrong += [
         Problem(_line(key), f"{name}: field {field} is missing", field)
-        for field in REQUIRED
-        if field not in bad and field not in (fields if field == "detected_type" else given)
+        for field in CHIPS.required
+        if field not in bad and field not in (fields if field == _NULLABLE else given)
     ]
     if not wrong and "detected_type" not in given and "variant" not in given:
         text = f"{name}: detected_type is null, so variant is needed: a node must announce some type"
         wrong.append(Problem(_line(key), text, "variant"))
     problems += wrong
-    return None if wrong else Chip(name=name, **{"detected_type": None, **given})
+    return None if wrong else Chip(name=name, **{_NULLABLE: None, **given})
 
 
 def _field(name: str, field: yaml.ScalarNode, node: yaml.Node, before: Mapping[str, Any]) -> object:
-    if field.value not in _READERS:
-        raise _ChipError(field, f"{name}: field {field.value!r} is not known{hint(field.value, _READERS)}")
+    if field.value not in CHIPS.names:
+        raise _ChipError(field, f"{name}: field {field.value!r} is not known{hint(field.value, CHIPS.names)}")
     if field.value in before:
         raise _ChipError(field, f"{name}: field {field.value} is there twice; keep one of the two")
-    return None if _is_null(node) else _READERS[field.value](f"{name}: {field.value}", node)
+    if _is_null(node):
+        return None
+    return _value(f"{name}: {field.value}", node, CHIPS.column(field.value).value)
 
 
 def _wrong_partitions(chips: Mapping[str, Chip], lines: Mapping[str, int], known: Mapping[str, Chip]) -> list[Problem]:
@@ -191,49 +192,36 @@ def _is_null(node: yaml.Node) -> bool:
     return bool(node.tag == _TAG + "null")
 
 
-def _text(what: str, node: yaml.Node) -> str:
+def _value(what: str, node: yaml.Node, value: Value) -> object:
+    """Return the typed value of a field, by what the schema says of it."""
+    if isinstance(value, ByCloud):
+        return {
+            _text(what, cloud, NAME): _texts(f"{what}.{cloud.value}", names, value.names)
+            for cloud, names in _items(what, node)
+        }
+    if isinstance(value, ListOf):
+        return _texts(what, node, value)
+    if isinstance(value, Number) and isinstance(node, yaml.ScalarNode):
+        return _read(what, node, value)
+    if isinstance(value, Text):
+        return _text(what, node, value)
+    raise _ChipError(node, f"{what} is {_kind(node)}; expected {value.expected}")
+
+
+def _texts(what: str, node: yaml.Node, value: ListOf) -> tuple[str, ...]:
+    if not isinstance(node, yaml.SequenceNode) or not isinstance(value.of, Text):
+        raise _ChipError(node, f"{what} is {_kind(node)}; expected {value.expected}")
+    return tuple(_text(what, item, value.of) for item in node.value)
+
+
+def _text(what: str, node: yaml.Node, value: Text) -> str:
     if not isinstance(node, yaml.ScalarNode) or node.tag != _TAG + "str" or not node.value.strip():
         raise _ChipError(node, f"{what} is {_kind(node)}; expected text (in quotes where YAML reads a number)")
-    return str(node.value)
+    return str(_read(what, node, value))
 
 
-def _word(what: str, node: yaml.Node) -> str:
-    text = _text(what, node)
-    if not _WORD.fullmatch(text):
-        raise _ChipError(node, f"{what} is {text!r}; expected {KINDS['name']}")
-    return text
-
-
-def _number(what: str, node: yaml.Node) -> int:
-    if isinstance(node, yaml.ScalarNode) and re.fullmatch(r"[1-9][0-9]{0,11}", node.value):
-        return int(node.value)
-    raise _ChipError(node, f"{what} is {_kind(node)}; expected {KINDS['number']}")
-
-
-def _texts(what: str, node: yaml.Node) -> tuple[str, ...]:
-    if not isinstance(node, yaml.SequenceNode):
-        raise _ChipError(node, f"{what} is {_kind(node)}; expected {KINDS['names']}")
-    return tuple(_text(what, item) for item in node.value)
-
-
-def _pci_ids(what: str, node: yaml.Node) -> tuple[str, ...]:
-    ids = _texts(what, node)
-    for pci_id, item in zip(ids, node.value, strict=True):
-        if not _PCI_ID.fullmatch(pci_id):
-            raise _ChipError(item, f"{what} is {pci_id!r}; expected vendor:device in lower-case hex, as 10de:27b8")
-    return ids
-
-
-def _api_names(what: str, node: yaml.Node) -> dict[str, tuple[str, ...]]:
-    return {_word(what, cloud): _texts(f"{what}.{cloud.value}", names) for cloud, names in _items(what, node)}
-
-
-_BY_KIND: dict[str, Callable[[str, yaml.Node], object]] = {
-    "name": _word,
-    "number": _number,
-    "text": _text,
-    "names": _texts,
-    "pci ids": _pci_ids,
-    "names by cloud": _api_names,
-}
-_READERS = {column.name: _BY_KIND[column.kind] for column in CHIP}
+def _read(what: str, node: yaml.ScalarNode, value: Text | Number) -> str | int:
+    try:
+        return value.value(node.value)
+    except ValueError:
+        raise _ChipError(node, f"{what} is {_kind(node)}; expected {value.expected}") from None

@@ -1,23 +1,30 @@
-"""Catalog files as text, and what is wrong with them as lines: shared by the two parsers (chips, rows)."""
+"""Catalog files: which table each is, its text, and what is wrong with it as lines."""
 
 from __future__ import annotations
 
-import csv
-import io
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from accel_scaling.catalog import schema
+from accel_scaling.catalog.columns import CLOUD
+from accel_scaling.clouds import SHIPPED_FOLDER, default_cloud, known_clouds
 from accel_scaling.errors import CatalogFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterable
     from pathlib import Path
+
+    from accel_scaling.catalog.columns import Table
 
 T = TypeVar("T")
 
-CHIPS_FILE = "accelerators.yaml"
+CHIPS_FILE = schema.CHIPS.files
 CORRECTIONS = "_corrections"
 REFRESH_FOLDER = "refresh"  # below ~/.accel_scaling
+
+_BY_ENDING = (schema.CORRECTIONS, schema.OFFERINGS, schema.LAUNCH_ERRORS)
+_LAYERED = (schema.MACHINE_TYPES, schema.CORRECTIONS, schema.OFFERINGS)  # a user's own files add to these
 
 
 class Problem(NamedTuple):
@@ -45,7 +52,7 @@ class Source:
     @property
     def is_chips(self) -> bool:
         """Whether the file describes accelerators (YAML) rather than machine types (CSV)."""
-        return self.path.suffix.lower() in {".yaml", ".yml"}
+        return is_yaml(self.path)
 
     def accept(self, parsed: tuple[T, list[Problem]]) -> T:
         """Return what was parsed from this file, or refuse the file whole.
@@ -57,6 +64,11 @@ class Source:
         if problems:
             raise refusal(self.path, problems)
         return value
+
+
+def is_yaml(path: Path) -> bool:
+    """Return whether a file's name is that of a YAML file."""
+    return path.suffix.lower() in {".yaml", ".yml"}
 
 
 def refusal(path: Path, problems: list[Problem]) -> CatalogFileError:
@@ -89,18 +101,42 @@ def read(path: Path, *, label: str | None = None) -> Source:
     return Source(path, label or str(path), text)
 
 
-def csv_records(text: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, cells) of each record that is not blank; text that is not CSV becomes a problem."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    line = 1
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            problems.append(Problem(max(line, 1), f"is not CSV: {error}"))
-            return
-        if cells:
-            yield line, cells
-        line = reader.line_num + 1
+def table_of(path: Path) -> Table:
+    """Return the table that a file is by its name; a CSV file of any other name holds machine types."""
+    return schema.CHIPS if is_yaml(path) else _table_named(path.name.lower(), tuple(known_clouds()))
+
+
+@functools.cache
+def _table_named(name: str, clouds: tuple[str, ...]) -> Table:
+    for table in schema.TABLES:
+        ending = table.files.removeprefix(CLOUD)
+        if table in _BY_ENDING and name.endswith(ending):
+            return table
+        if name in (map(table.file_of, clouds) if table.of_cloud else (table.files,)):
+            return table
+    return schema.OFFERINGS if name == "places.csv" else schema.MACHINE_TYPES
+
+
+def shipped(table: Table, cloud: str = "") -> Source | None:
+    """Return the shipped file of a table, a cloud's where each has its own; None where there is none."""
+    name = table.file_of(cloud)
+    path = (known_clouds()[cloud].data if cloud else SHIPPED_FOLDER) / name
+    return read(path, label=name) if path.is_file() else None
+
+
+def shipped_files(cloud: str, tables: Iterable[Table]) -> list[Source]:
+    """Return a cloud's shipped files of some tables, as far as it has them."""
+    return [source for table in tables if (source := shipped(table, cloud))]
+
+
+def shipped_rules() -> list[Source]:
+    """Return the shipped files that no user's file adds to: what goes with what, images, launch errors, Kubernetes."""
+    rules = [table for table in schema.TABLES if table not in {*_LAYERED, schema.CHIPS}]
+    of_clouds = [shipped(table, cloud) for table in rules if table.of_cloud for cloud in known_clouds()]
+    return [source for source in (*of_clouds, *(shipped(table) for table in rules if not table.of_cloud)) if source]
+
+
+def cloud_of_file(name: str, clouds: Collection[str] | None = None) -> str:
+    """Return the cloud that a file's name begins with (``gcp_mine.csv``); the default cloud where it names none."""
+    named = [cloud for cloud in (known_clouds() if clouds is None else clouds) if name.startswith(cloud)]
+    return max(named, key=len, default=default_cloud())

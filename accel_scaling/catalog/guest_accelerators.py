@@ -7,40 +7,26 @@ may spell them out, in the right count.
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.files import shipped
+from accel_scaling.catalog.schema import GUEST_ACCELERATORS
 from accel_scaling.catalog.suggest import hint
-from accel_scaling.catalog.table import CLOUD, Cells, RuleError, parse_rules, shipped_rules
+from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
 from accel_scaling.errors import AttachError, UnknownAcceleratorError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
     from accel_scaling.catalog.files import Problem, Source
     from accel_scaling.catalog.lookup import Catalog
     from accel_scaling.catalog.model import Chip, MachineType
 
-ATTACH_FILE = "gcp_attach.csv"
-COLUMNS = (
-    "accelerator",
-    "count",
-    "min_vcpus",
-    "max_vcpus",
-    "min_memory_mib",
-    "max_memory_mib",
-    "only_in",
-    "not_in",
-    "because",
-    "source",
-)
-
 _TAKE_ACCELERATORS = ("n1-", "custom-")  # custom-4-8192 is the old way to write n1-custom-4-8192
 _MIB_PER_GIB = 1024
 
 _NUMBERS = ("count", "min_vcpus", "max_vcpus", "min_memory_mib", "max_memory_mib")
-_ZONE = re.compile(r"[a-z]+(?:-[a-z]+)+[0-9]+-[a-z0-9]+")
 
 
 @dataclass(frozen=True)
@@ -92,18 +78,17 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
         UnknownAcceleratorError: the API has no such accelerator; the text names the nearest.
         AttachError: Compute Engine makes this combination in no zone; the text says what goes.
     """
-    named = api_names(catalog.chips.values())
+    named = api_names(catalog.chips.values(), machine.cloud)
     if accelerator not in named:
         raise UnknownAcceleratorError(
             f"accelerator type {accelerator!r} is not one that Compute Engine has{_near(accelerator, named)}"
         )
     if machine.chip is not None:
         return _with_its_own(machine, machine.chip, accelerator, count)
-    rules = attach_rules().get(accelerator)
+    rules = attach_rules(machine.cloud).get(accelerator)
     if not rules:
-        raise AttachError(
-            f"{accelerator} cannot be attached to {machine.name}: {_comes_with(catalog, named[accelerator])}"
-        )
+        where = _comes_with(catalog, machine.cloud, named[accelerator])
+        raise AttachError(f"{accelerator} cannot be attached to {machine.name}: {where}")
     if not takes_accelerators(machine):
         raise AttachError(
             f"{accelerator} cannot be attached to {machine.name}: it goes with N1 machines only, e.g. n1-standard-4"
@@ -115,7 +100,8 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
 
 def takes_accelerators(machine: MachineType) -> bool:
     """Return whether accelerators can be attached to a machine type: it comes without, and is an N1."""
-    return machine.cloud == CLOUD and machine.chip is None and machine.name.startswith(_TAKE_ACCELERATORS)
+    named = machine.chip is None and machine.name.startswith(_TAKE_ACCELERATORS)
+    return named and bool(attach_rules(machine.cloud))
 
 
 def check_zones(machine: MachineType, accelerator: str, count: int, zones: Iterable[str]) -> None:
@@ -130,73 +116,51 @@ def check_zones(machine: MachineType, accelerator: str, count: int, zones: Itera
     Raises:
         AttachError: names the first zone that does not, and what goes there.
     """
-    rules = [rule for rule in attach_rules().get(accelerator, ()) if rule.count == count]
+    rules = [rule for rule in attach_rules(machine.cloud).get(accelerator, ()) if rule.count == count]
     for zone in zones:
         here = [rule for rule in rules if rule.holds_in(zone)]
         if rules and not here:
-            raise AttachError(f"{count} x {accelerator} are not to be had in zone {zone}; name another zone")
+            raise AttachError(f"{count} x {accelerator} are not offered in zone {zone}; choose another zone")
         if rules and not any(rule.allows(machine) for rule in here):
             what = f"{count} x {accelerator} cannot be attached to {_sized(machine)} in zone {zone}"
             raise AttachError(f"{what}: {_goes_with(here[0])} there")
 
 
 @functools.cache
-def attach_rules() -> dict[str, list[AttachRule]]:
-    """Return the rules by accelerator.
+def attach_rules(cloud: str) -> dict[str, list[AttachRule]]:
+    """Return a cloud's rules by accelerator; none where it attaches no accelerators to machines.
 
     Raises:
         CatalogFileError: the file has a wrong row.
     """
-    source = shipped_rules(ATTACH_FILE)
-    found: dict[str, list[AttachRule]] = {}
-    for rule in source.accept(parse_attach_rules(source)):
-        found.setdefault(rule.accelerator, []).append(rule)
-    return found
+    source = shipped(GUEST_ACCELERATORS, cloud)
+    rules: dict[str, list[AttachRule]] = {}
+    for rule in source.accept(parse_attach_rules(source)) if source else ():
+        rules.setdefault(rule.accelerator, []).append(rule)
+    return rules
 
 
-def parse_attach_rules(
-    source: Source, api_names: Collection[str] | None = None
-) -> tuple[list[AttachRule], list[Problem]]:
+def parse_attach_rules(source: Source, known: Known | None = None) -> tuple[list[AttachRule], list[Problem]]:
     """Read the rules, and everything that is wrong with their file; the accelerators too, where they are given."""
-    return parse_rules(
-        source,
-        COLUMNS,
-        lambda cells: _rule(cells, api_names),
-        lambda rule: (rule.accelerator, rule.count, rule.only_in),
-    )
+    return read_table(source, GUEST_ACCELERATORS, _rule, known)
 
 
-def api_names(chips: Iterable[Chip]) -> dict[str, Chip]:
-    """Return the chip behind each of the API's names; a name of a whole and its slices means the whole."""
+def api_names(chips: Iterable[Chip], cloud: str) -> dict[str, Chip]:
+    """Return the chip behind each name of a cloud's API; a name of a whole and its slices means the whole."""
     whole_last = sorted(chips, key=lambda chip: chip.partition_of is None)
-    return {name: chip for chip in whole_last for name in chip.api_names.get(CLOUD, ())}
+    return {name: chip for chip in whole_last for name in chip.api_names.get(cloud, ())}
 
 
-def _rule(cells: Cells, names: Collection[str] | None) -> AttachRule:
-    cells.text("source")
-    rule = AttachRule(
-        accelerator=cells.known("accelerator", names),
-        **{each: cells.number(each) for each in _NUMBERS},
-        only_in=_zones(cells, "only_in"),
-        not_in=_zones(cells, "not_in"),
-    )
-    for what, least, most in (
-        ("vcpus", rule.min_vcpus, rule.max_vcpus),
-        ("memory_mib", rule.min_memory_mib, rule.max_memory_mib),
-    ):
+def _rule(row: RowValues, _: int) -> AttachRule:
+    for what in ("vcpus", "memory_mib"):
+        least, most = row[f"min_{what}"], row[f"max_{what}"]
         if least > most:
-            raise RuleError(f"min_{what} is {least}, above max_{what}, which is {most}")
-    if rule.only_in and rule.not_in:
-        raise RuleError("only_in and not_in are both filled; a row that is for some zones needs no exceptions")
-    return rule
-
-
-def _zones(cells: Cells, column: str) -> tuple[str, ...]:
-    zones = cells.words(column)
-    for zone in zones:
-        if not _ZONE.fullmatch(zone):
-            raise RuleError(f"{column} has {zone}, which is no zone; expected full names, as us-east1-c europe-west1-b")
-    return zones
+            raise CellError(f"min_{what}", f"min_{what} is {least}, above max_{what}, which is {most}")
+    if row["only_in"] and row["not_in"]:
+        text = "only_in and not_in are both filled; a row that is for some zones needs no exceptions"
+        raise CellError("not_in", text)
+    numbers = {column: row[column] for column in _NUMBERS}
+    return AttachRule(accelerator=row["accelerator"], **numbers, only_in=row["only_in"], not_in=row["not_in"])
 
 
 def _near(accelerator: str, named: dict[str, Chip]) -> str:
@@ -210,18 +174,19 @@ def _own_names(chip: Chip) -> set[str]:
 
 
 def _with_its_own(machine: MachineType, chip: Chip, accelerator: str, count: int) -> MachineType:
-    if accelerator in chip.api_names.get(CLOUD, ()) and count == machine.count:
+    names = chip.api_names.get(machine.cloud, ())
+    if accelerator in names and count == machine.count:
         return machine
-    own = next(iter(chip.api_names.get(CLOUD, ())), chip.name)
+    own = next(iter(names), chip.name)
     raise AttachError(
         f"machine type {machine.name} comes with {machine.count} x {own} and takes no other accelerator, here "
         f"{count} x {accelerator}; leave guestAccelerators out"
     )
 
 
-def _comes_with(catalog: Catalog, chip: Chip) -> str:
-    """Return where a bundled accelerator is to be had."""
-    types = sorted({m.name for m in catalog.machine_types(CLOUD).values() if m.chip and m.chip.name == chip.name})
+def _comes_with(catalog: Catalog, cloud: str, chip: Chip) -> str:
+    """Return which machine types an accelerator comes with."""
+    types = sorted({m.name for m in catalog.machine_types(cloud).values() if m.chip and m.chip.name == chip.name})
     return f"it comes with machine types of its own ({', '.join(types[:3])})" if types else "no machine type has it"
 
 
@@ -229,9 +194,9 @@ def _wrong_size(machine: MachineType, accelerator: str, count: int, rules: list[
     has = _sized(machine)
     rule = next((rule for rule in rules if rule.count == count), None)
     if rule is None:
-        counts = ", ".join(dict.fromkeys(str(each.count) for each in rules))
+        counts = ", ".join(dict.fromkeys(str(rule.count) for rule in rules))
         return f"{count} x {accelerator} cannot be attached to {has}: it comes in counts of {counts}"
-    fitting = dict.fromkeys(str(each.count) for each in rules if each.allows(machine))
+    fitting = dict.fromkeys(str(other.count) for other in rules if other.allows(machine))
     here = f"; this machine takes {', '.join(fitting)}" if fitting else "; this machine takes none"
     return f"{count} x {accelerator} cannot be attached to {has}: {_goes_with(rule)}{here}"
 

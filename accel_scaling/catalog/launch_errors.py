@@ -1,31 +1,24 @@
-"""Kinds of launch failures, and the tables that say which code of a cloud is of which kind."""
+"""Launch failures: the table that says which code of a cloud is of which category, and a failure as a value."""
 
 from __future__ import annotations
 
-import csv
 import functools
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
-from accel_scaling.clouds import known_clouds
+from accel_scaling.catalog.files import shipped
+from accel_scaling.catalog.model import Category
+from accel_scaling.catalog.schema import LAUNCH_ERRORS
+from accel_scaling.catalog.table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from accel_scaling.catalog.files import Problem, Source
 
-class Category(str, Enum):
-    """Kinds of failure, by what helps: another zone or time, more quota, less haste, a changed file, a role."""
+    Meaning = tuple[str, str, Category]  # of a code, in a message with this part
 
-    CAPACITY = "capacity"
-    NOT_OFFERED = "not offered"
-    QUOTA = "quota"
-    THROTTLED = "throttled"
-    BAD_REQUEST = "bad request"
-    PERMISSION = "permission"
-    UNAVAILABLE = "unavailable"
-    UNKNOWN = "unknown"
-
+__all__ = ["ELSEWHERE", "PASSING", "SOLD_OUT", "Category", "Failure", "classified", "parse_launch_errors"]
 
 # What one zone lacks, another may have; and it is no use to ask for it again at once.
 SOLD_OUT = frozenset({Category.CAPACITY, Category.NOT_OFFERED, Category.QUOTA})
@@ -35,7 +28,7 @@ PASSING = frozenset({Category.THROTTLED, Category.UNAVAILABLE})
 
 @dataclass(frozen=True)
 class Failure:
-    """One failure: its kind, and the cloud's own code and message."""
+    """One failure: its category, and the cloud's own code and message."""
 
     category: Category
     code: str
@@ -46,16 +39,25 @@ class Failure:
 
 
 def classified(cloud: str, codes: Sequence[str], message: str) -> Failure:
-    """Return the failure of the most telling code: a row of the cloud's table that fits, the first code first."""
+    """Return the failure of the most telling code: a row of the cloud's table that fits, the first code first.
+
+    Raises:
+        CatalogFileError: the cloud's table has a wrong row.
+    """
     for code in codes:
-        for wanted, part, category in _table(cloud):
+        for wanted, part, category in _rows(cloud):
             if code == wanted and part.lower() in message.lower():
                 return Failure(category, codes[0], message)
     server = any(code.isdigit() and 500 <= int(code) < 600 for code in codes)
     return Failure(Category.UNAVAILABLE if server else Category.UNKNOWN, (codes or ["unknown"])[0], message)
 
 
+def parse_launch_errors(source: Source) -> tuple[list[Meaning], list[Problem]]:
+    """Read what a cloud's codes mean, and everything that is wrong with the file."""
+    return read_table(source, LAUNCH_ERRORS, lambda row, _: (row["code"], row["message"], row["category"]))
+
+
 @functools.cache
-def _table(cloud: str) -> list[tuple[str, str, Category]]:
-    with (known_clouds()[cloud].data / f"{cloud}_launch_errors.csv").open(encoding="utf-8", newline="") as file:
-        return [(row["code"], row["message"], Category(row["category"])) for row in csv.DictReader(file)]
+def _rows(cloud: str) -> list[Meaning]:
+    source = shipped(LAUNCH_ERRORS, cloud)
+    return source.accept(parse_launch_errors(source)) if source else []

@@ -7,7 +7,7 @@
 5. a refresh, ``~/.accel_scaling/refresh/<cloud>.csv``: what the cloud's API said
 6. the shipped rows, ``<cloud>.csv``
 
-Where they are to be had comes from places files (``aws_places.csv``), in the same order.
+Where they are offered comes from offerings files (``aws_places.csv``), in the same order.
 
 Accelerators come from ``accelerators.yaml`` and from plug-ins; a YAML file beside a user's CSV adds to them or
 overrides them.
@@ -17,52 +17,67 @@ from __future__ import annotations
 
 import functools
 import zlib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.chips import chips_on_demand, parse_chips
-from accel_scaling.catalog.files import CHIPS_FILE, CORRECTIONS, Source, read
-from accel_scaling.catalog.lazy import OnDemand
+from accel_scaling.catalog.files import CHIPS_FILE, Source, read, shipped, shipped_files, shipped_rules
 from accel_scaling.catalog.lookup import Catalog
 from accel_scaling.catalog.machine_types import parse_rows
-from accel_scaling.catalog.offerings import STEM, is_places, parse_places
-from accel_scaling.catalog.table import KUBERAY_FILES, NODE_FILES, RULE_FILES, shipped_rules
-from accel_scaling.catalog.user_files import chips_beside, refreshed_files, user_catalog_files, user_chip_files
+from accel_scaling.catalog.offerings import Offerings, is_places, parse_places
+from accel_scaling.catalog.schema import CORRECTIONS, MACHINE_TYPES, OFFERINGS
+from accel_scaling.catalog.table import OnDemand
+from accel_scaling.catalog.user_files import chips_beside, refreshed_files, user_catalog_files
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
-from accel_scaling.families.plugins import loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.offering_lookup import Offered
-    from accel_scaling.families.plugin_data import Data
 
 __all__ = [
+    "Addition",
     "Catalog",
+    "build_catalog",
     "chips_beside",
-    "chips_here",
-    "load_catalog",
     "merged_chips",
     "shipped_catalog",
     "shipped_sources",
 ]
 
 
-def load_catalog(user_files: Sequence[Path] = (), *, home: Path | None = None) -> Catalog:
-    """Load every layer.
+@dataclass(frozen=True)
+class Addition:
+    """What a plug-in adds to the catalog.
+
+    Attributes:
+        chips: its accelerators by name.
+        machine_types: the machine types that have them, by (cloud, name).
+        sources: the files, for the catalog's version.
+    """
+
+    chips: Mapping[str, Chip] = field(default_factory=dict)
+    machine_types: Mapping[tuple[str, str], MachineType] = field(default_factory=dict)
+    sources: tuple[Source, ...] = ()
+
+
+def build_catalog(
+    user_files: Sequence[Path] = (), additions: Sequence[Addition] = (), *, home: Path | None = None
+) -> Catalog:
+    """Load every layer; ``families.catalog.load_catalog`` adds what the plug-ins of this Python bring.
 
     Args:
         user_files: CSV files of machine types and YAML files of accelerators, the first strongest.
+        additions: what plug-ins bring.
         home: the folder that has ``.accel_scaling``; the user's home where it is None.
 
     Raises:
-        CatalogFileError: a file cannot be read or has a wrong row; it is refused whole. Of files that ship with
-            the package, the rows and accelerators that are asked for are read (``catalog check`` reads all).
+        CatalogFileError: a file cannot be read or has a wrong row.
     """
     users = [read(path) for path in user_catalog_files(user_files, home=home)]
     refreshes = {cloud: [read(path) for path in refreshed_files(cloud, home=home)] for cloud in known_clouds()}
-    return _build(users, refreshes, [plug_in.data for plug_in in loaded().plug_ins.values()])
+    return _build(users, refreshes, additions)
 
 
 @functools.cache
@@ -71,26 +86,12 @@ def shipped_catalog() -> Catalog:
     return _build([], {}, [])
 
 
-@functools.cache
-def chips_here() -> Mapping[str, Chip]:
-    """Return the accelerators that this machine knows: what ships, plug-ins' and the user's own.
-
-    On a node the last are those that came with the cluster (node.bundle), and ``~/.accel_scaling/*.yaml``.
-
-    Raises:
-        CatalogFileError: one of the files is wrong.
-    """
-    own = [read(path) for path in user_chip_files()]
-    return merged_chips(own, [plug_in.data for plug_in in loaded().plug_ins.values()])
-
-
 def shipped_sources(cloud: str) -> list[Source]:
     """Return a cloud's shipped files: the rows, then the corrections, which are stronger."""
-    folder, names = known_clouds()[cloud].data, (f"{cloud}.csv", f"{cloud}{CORRECTIONS}.csv")
-    return [read(folder / name, label=name) for name in names if (folder / name).exists()]
+    return shipped_files(cloud, (MACHINE_TYPES, CORRECTIONS))
 
 
-def merged_chips(sources: Iterable[Source], plugged: Iterable[Data] = ()) -> Mapping[str, Chip]:
+def merged_chips(sources: Iterable[Source], additions: Iterable[Addition] = ()) -> Mapping[str, Chip]:
     """Return the accelerators of the YAML files among ``sources`` (strongest first) over plug-ins' and shipped ones.
 
     Raises:
@@ -98,7 +99,7 @@ def merged_chips(sources: Iterable[Source], plugged: Iterable[Data] = ()) -> Map
     """
     shipped = chips_on_demand(read(SHIPPED_FOLDER / CHIPS_FILE, label=CHIPS_FILE))
     own = [source for source in reversed(list(sources)) if source.is_chips]
-    added = [data.chips for data in plugged]
+    added = [addition.chips for addition in additions]
     if not own and not any(added):
         return shipped
     chips = dict(shipped)
@@ -109,23 +110,25 @@ def merged_chips(sources: Iterable[Source], plugged: Iterable[Data] = ()) -> Map
     return chips
 
 
-def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]], plugged: Sequence[Data]) -> Catalog:
+def _build(
+    users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]], additions: Sequence[Addition]
+) -> Catalog:
     """Make a catalog of the users' sources (strongest first) over plug-ins' and the clouds' own (weakest first)."""
     clouds = known_clouds()
-    chips = merged_chips(users, plugged)
-    of_users: list[Mapping[tuple[str, str], MachineType]] = [data.machine_types for data in plugged]
+    chips = merged_chips(users, additions)
+    of_users: list[Mapping[tuple[str, str], MachineType]] = [addition.machine_types for addition in additions]
     of_users += [
         source.accept(parse_rows(source, chips, clouds))
         for source in reversed(users)
         if not source.is_chips and not is_places(source.path)
     ]
     tables: dict[str, Callable[[], Sequence[Mapping[str, MachineType]]]] = {}
-    places: dict[str, Callable[[], Offered]] = {}
+    places: dict[str, Callable[[], Offerings]] = {}
     stack = [
         *users,
-        *(source for data in plugged for source in data.sources),
+        *(source for addition in additions for source in addition.sources),
         read(SHIPPED_FOLDER / CHIPS_FILE),
-        *map(shipped_rules, (*RULE_FILES, *NODE_FILES, *KUBERAY_FILES)),
+        *shipped_rules(),
     ]
     for cloud in clouds:
         layers = _layers(cloud, refreshes.get(cloud, ()))
@@ -139,9 +142,8 @@ def _build(users: Sequence[Source], refreshes: Mapping[str, Sequence[Source]], p
 def _layers(cloud: str, refreshed: Sequence[Source]) -> list[Source]:
     """Return a cloud's own files, the weakest first: what ships, what a refresh brought, corrections."""
     rows, *corrections = shipped_sources(cloud)
-    shipped = known_clouds()[cloud].data / f"{cloud}_{STEM}.csv"
-    places = [read(shipped, label=shipped.name)] if shipped.exists() else []
-    return [rows, *places, *refreshed, *corrections]
+    places = shipped(OFFERINGS, cloud)
+    return [rows, *([places] if places else []), *refreshed, *corrections]
 
 
 def _tables(
@@ -164,11 +166,10 @@ def _of_cloud(cloud: str, layer: Mapping[tuple[str, str], MachineType]) -> Mappi
     return {name: layer[cloud, name] for name in names}
 
 
-def _offered(cloud: str, sources: Sequence[Source], own: Collection[str]) -> Offered:
-    from accel_scaling.catalog.offering_lookup import Offered
+def _offered(cloud: str, sources: Sequence[Source], own: Collection[str]) -> Offerings:
 
     found = (source for source in sources if is_places(source.path))
-    return Offered(cloud, [(source.label, source.accept(parse_places(source))) for source in found], own)
+    return Offerings(cloud, [(source.label, source.accept(parse_places(source))) for source in found], own)
 
 
 def _version(sources: Iterable[Source]) -> str:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog import custom_machine_types
 from accel_scaling.catalog.aliases import Names, aliases_of, types_of
 from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER
-from accel_scaling.catalog.lazy import OnDemand
 from accel_scaling.catalog.schema import MIXED
 from accel_scaling.catalog.suggest import hint
-from accel_scaling.catalog.table import CLOUD
+from accel_scaling.catalog.table import OnDemand
+from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import UnknownAcceleratorError, UnknownInstanceTypeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.offering_lookup import Offered, Where
+    from accel_scaling.catalog.offerings import Offerings, Where
 
 
 _OWN = "(`provider.catalog: FILE` or ~/.accel_scaling/*.csv)"
@@ -37,16 +36,16 @@ class Catalog:
         version: str,
         chips: Mapping[str, Chip],
         tables: Mapping[str, Callable[[], Sequence[Mapping[str, MachineType]]]],
-        places: Mapping[str, Callable[[], Offered]] | None = None,
+        places: Mapping[str, Callable[[], Offerings]] | None = None,
     ) -> None:
         self.version = version
         self.chips = chips
-        self._tables = tables  # by cloud, weakest layer first; a cloud's rows are parsed when somebody first asks
+        self._tables = tables  # by cloud, weakest layer first; a cloud's rows are parsed at the first question
         self._layers: dict[str, Sequence[Mapping[str, MachineType]]] = {}
         self._read: dict[str, Mapping[str, MachineType]] = {}
         self._unpromised: dict[str, Mapping[str, MachineType]] = {}  # they have what no accelerator of ours is
-        self._places = places or {}  # parsed when somebody first asks, too
-        self._offered: dict[str, Offered] = {}
+        self._places = places or {}  # parsed at the first question, too
+        self._offered: dict[str, Offerings] = {}
         self._names: Names | None = None
 
     @property
@@ -83,8 +82,11 @@ class Catalog:
         types = self.machine_types(cloud)
         if name in types:
             return types[name]
-        if cloud == CLOUD and custom_machine_types.is_custom(name):
-            return custom_machine_types.custom_machine_type(name, self.chips)
+        if "custom" in name:  # few names are, and the rules take 3 ms to import
+            from accel_scaling.catalog.custom_machine_types import custom_machine_type, custom_rules, is_custom
+
+            if is_custom(name) and custom_rules(cloud):
+                return custom_machine_type(cloud, name, self.chips)
         if name in self._unpromised[cloud]:
             raise UnknownAcceleratorError(_no_accelerator(self._unpromised[cloud][name], self.version))
         raise UnknownInstanceTypeError(
@@ -107,7 +109,7 @@ class Catalog:
         return [layer[name] for layer in reversed(self._layers[cloud]) if name in layer]
 
     def where(self, machine: MachineType) -> Where:
-        """Return where a machine type is to be had.
+        """Return where a machine type is offered.
 
         What is known of its family counts for a type that the cloud itself lists; one that only the user's own
         catalog has may be anywhere, unless a row names it, or one of the user's own places files its family or region.
@@ -115,26 +117,26 @@ class Catalog:
         Raises:
             CatalogFileError: a places file has a wrong row.
         """
-        private = not any(is_clouds_own(each) for each in self.layers(machine.cloud, machine.name) or [machine])
+        private = not any(is_clouds_own(row) for row in self.layers(machine.cloud, machine.name) or [machine])
         return self.places(machine.cloud).where(machine.name, private=private)
 
-    def places(self, cloud: str) -> Offered:
+    def places(self, cloud: str) -> Offerings:
         """Return which region of a cloud has what.
 
         Raises:
             CatalogFileError: a places file has a wrong row.
         """
         if cloud not in self._offered:
-            from accel_scaling.catalog.offering_lookup import Offered
+            from accel_scaling.catalog.offerings import Offerings
 
-            self._offered[cloud] = self._places[cloud]() if cloud in self._places else Offered(cloud, ())
+            self._offered[cloud] = self._places[cloud]() if cloud in self._places else Offerings(cloud, ())
         return self._offered[cloud]
 
     def _meant(self, cloud: str, name: str) -> str | None:
         """Return what a name is that this cloud has no machine type of, where something else has that name."""
         from accel_scaling.catalog import tpu_topology  # only errors need it
 
-        if cloud == CLOUD and tpu_topology.is_type(name):
+        if known_clouds()[cloud].has_tpus and tpu_topology.is_type(name):
             return "it is written as a TPU slice, which is asked for by `acceleratorType`"
         for other in self.clouds:
             row = self.machine_types(other).get(name) if other != cloud else None
@@ -155,11 +157,11 @@ class Catalog:
         """
         if name in self.chips:
             return self.chips[name]
-        found = self.chips_named(name)
-        if len(found) > 1:
-            names = ", ".join(chip.name for chip in found)
+        chips = self.chips_named(name)
+        if len(chips) > 1:
+            names = ", ".join(chip.name for chip in chips)
             raise UnknownAcceleratorError(f"accelerator {name!r} may be any of {names}; name one of them")
-        return found[0]
+        return chips[0]
 
     def chips_named(self, name: str) -> list[Chip]:
         """Return every chip that a name may mean; a type's name goes before a cloud's name for something else.
@@ -169,14 +171,14 @@ class Catalog:
         """
         if self._names is None:
             self._names = Names(self.chips.values())
-        found = self._names.meant(name)
-        if not found:
+        chips = self._names.meant(name)
+        if not chips:
             words = {word for chip in self.chips.values() for word in (*types_of(chip), *aliases_of(chip))}
             raise UnknownAcceleratorError(
                 f"accelerator {name!r} is not in the catalog {self.version}{hint(name, words)}; "
                 f"`accel-scaling catalog find` lists what is"
             )
-        return found
+        return chips
 
     def find(self, accelerator: str | None = None, min_count: int = 1, cloud: str | None = None) -> list[MachineType]:
         """Return the machine types that have an accelerator, in an order that people read well.
@@ -198,8 +200,8 @@ class Catalog:
         return sorted(
             (
                 machine
-                for each in clouds
-                for machine in self.machine_types(each).values()
+                for of in clouds
+                for machine in self.machine_types(of).values()
                 if machine.count >= least and (wanted is None or (machine.chip and machine.chip.name in wanted))
             ),
             key=_reading_order,

@@ -1,8 +1,9 @@
-"""What the catalog knows: chips, machine types, and look-ups over both. Values only; files are read in load.py."""
+"""What the catalog knows, as values: accelerators, machine types, and the words of its tables."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class MachineType:
     """One machine type of one cloud; a row of ``catalogs/<cloud>.csv``.
 
     Attributes:
-        cloud: ``aws`` or ``gcp``.
+        cloud: the name of its cloud.
         name: the cloud's name for it, e.g. ``p4d.24xlarge``.
         vcpus: default virtual CPUs.
         memory_mib: main memory in MiB.
@@ -70,3 +71,48 @@ class MachineType:
     layer: str
     line: int = field(default=0, compare=False)
     unknown: str | None = None
+
+
+class Category(str, Enum):
+    """Kinds of launch failure, by what helps: another zone or time, more quota, less haste, a changed file, a role."""
+
+    CAPACITY = "capacity"
+    NOT_OFFERED = "not offered"
+    QUOTA = "quota"
+    THROTTLED = "throttled"
+    BAD_REQUEST = "bad request"
+    PERMISSION = "permission"
+    UNAVAILABLE = "unavailable"
+    UNKNOWN = "unknown"
+
+
+class ImageKind(Enum):
+    """How an image is named."""
+
+    SSM = "ssm"  # the name of a public parameter of AWS Systems Manager, whose value is the AMI's id
+    FAMILY = "family"  # a Compute Engine image family, whose newest image is taken at each creation
+    RUNTIME = "runtime"  # the runtimeVersion of a TPU slice
+    NONE = "none"  # no cloud image has the driver: the user must name one
+
+
+class Counts(Enum):
+    """What one of a Kubernetes device resource is."""
+
+    DEVICES = "devices"  # whole devices: one may be several units of Ray's resource (Neuron)
+    UNITS = "units"  # units of Ray's resource
+    SLICES = "slices"  # MIG slices of a GPU
+
+
+class Says(Enum):
+    """What the value of a node label tells."""
+
+    MACHINE = "machine"  # the cloud's machine type
+    SERIES = "series"  # machine types by the start of their name
+    CHIP = "chip"  # an accelerator
+    COUNT = "count"  # how many devices the machine has
+    MEMORY_MIB = "memory_mib"  # memory of one device, as the cloud says it
+    MIG = "mig"  # the MIG profile that each GPU is cut into
+    TOPOLOGY = "topology"  # of a TPU slice
+    MARKET = "market"  # spot or on demand
+    REGION = "region"
+    ZONE = "zone"

@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass
-from enum import Enum
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.suggest import hint
-from accel_scaling.catalog.table import NODE_FILES, Cells, RuleError, parse_rules, shipped_rules
+from accel_scaling.catalog.files import shipped
+from accel_scaling.catalog.model import ImageKind
+from accel_scaling.catalog.schema import ANY_SERIES, BOOT_DISKS, NO_ACCELERATOR, NODE_FAMILIES, NODE_IMAGES
+from accel_scaling.catalog.table import CellError, Known, RowValues, read_table, value_of
+from accel_scaling.clouds import known_clouds
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from accel_scaling.catalog.files import Problem, Source
 
-NO_ACCELERATOR = "none"  # the family of a machine without one
-ANY_SERIES = "*"
-
-FAMILY_COLUMNS = ("family", "driver", "run_options", "each_device", "podman_options", "claims", "source")
-IMAGE_COLUMNS = ("family", "chips", "cloud", "arch", "kind", "image", "disk_gb", "metadata", "note", "source")
-DISK_COLUMNS = ("series", "disk_type", "source")
-
-# What reaches a shell on the node, unquoted by Ray: no space, no quote, no sign that a shell reads.
-_OPTION = re.compile(r"--?[a-z][a-z-]*(?:=[A-Za-z0-9_./:,=-]*(?:\{n\})?)?")
-_DEVICE_NUMBER = "{n}"
-_METADATA = re.compile(r"[a-z][a-z0-9-]*=\S+")
-
-
-class ImageKind(Enum):
-    """How an image is named."""
-
-    SSM = "ssm"  # the name of a public parameter of AWS Systems Manager, whose value is the AMI's id
-    FAMILY = "family"  # a Compute Engine image family, whose newest image is taken at each creation
-    RUNTIME = "runtime"  # the runtimeVersion of a TPU slice
-    NONE = "none"  # no cloud image has the driver: the user must name one
-
-
-_LOOKS_LIKE = {
-    ImageKind.SSM: ("aws", re.compile(r"/aws/service/[A-Za-z0-9_./-]+"), "a parameter's name, as /aws/service/..."),
-    ImageKind.FAMILY: (
-        "gcp",
-        re.compile(r"projects/[a-z0-9-]+/global/images/family/[a-z0-9-]+"),
-        "projects/PROJECT/global/images/family/FAMILY",
-    ),
-    ImageKind.RUNTIME: ("gcp", re.compile(r"[a-z0-9-]+"), "a runtime version, as tpu-ubuntu2204-base"),
-}
+__all__ = ["ANY_SERIES", "NO_ACCELERATOR", "BootDisk", "Image", "ImageKind", "Needs"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +52,7 @@ class Image:
     Attributes:
         family: as in ``Needs``.
         chips: the accelerators that it is for; empty for all others of the family.
-        cloud: ``aws`` or ``gcp``.
+        cloud: whose image it is.
         arch: ``x86_64`` or ``arm64``.
         kind: how ``name`` names it.
         name: empty where there is none.
@@ -115,95 +84,111 @@ class BootDisk:
 
 def parse_families(source: Source) -> tuple[list[Needs], list[Problem]]:
     """Read the families, and everything that is wrong with their file."""
-    return parse_rules(source, FAMILY_COLUMNS, _needs, lambda each: each.family)
+    return read_table(source, NODE_FAMILIES, _needs)
 
 
 @functools.cache
+def families() -> dict[str, Needs]:
+    """Return what the nodes of each family that ships need.
+
+    Raises:
+        CatalogFileError: the file has a wrong row.
+    """
+    source = shipped(NODE_FAMILIES)
+    return {needs.family: needs for needs in source.accept(parse_families(source))} if source else {}
+
+
 def shipped_families() -> frozenset[str]:
     """Return the names of the families that ship.
 
     Raises:
         CatalogFileError: the file has a wrong row.
     """
-    source = shipped_rules(NODE_FILES[0])
-    return frozenset(each.family for each in source.accept(parse_families(source)))
+    return frozenset(families())
 
 
 def is_option(text: str) -> bool:
     """Return whether a text is an option of `docker run` that a shell leaves as it is."""
-    return bool(_OPTION.fullmatch(text))
+    try:
+        return bool(value_of(NODE_FAMILIES.column("run_options"), text, {}) == (text,))
+    except CellError:
+        return False
 
 
-def parse_images(
-    source: Source, families: Collection[str] | None = None, chips: Collection[str] | None = None
-) -> tuple[list[Image], list[Problem]]:
+def parse_images(source: Source, known: Known | None = None) -> tuple[list[Image], list[Problem]]:
     """Read the images, and everything that is wrong with their file; the names in it too, where they are given."""
-    return parse_rules(
+    return read_table(
         source,
-        IMAGE_COLUMNS,
-        lambda cells: _image(cells, families, chips),
-        lambda each: (each.family, each.chips, each.cloud, each.arch, each.kind is ImageKind.RUNTIME),
+        NODE_IMAGES,
+        _image,
+        known,
+        # A TPU slice takes a runtime version, and its hosts as machines may have an image beside.
+        key=lambda row: (row["family"], row["chips"], row["cloud"], row["arch"], row["kind"] is ImageKind.RUNTIME),
     )
+
+
+@functools.cache
+def images() -> tuple[Image, ...]:
+    """Return the default images, those for certain accelerators first.
+
+    Raises:
+        CatalogFileError: the file has a wrong row.
+    """
+    source = shipped(NODE_IMAGES)
+    rows = source.accept(parse_images(source)) if source else ()
+    return tuple(sorted(rows, key=lambda image: not image.chips))
 
 
 def parse_boot_disks(source: Source) -> tuple[list[BootDisk], list[Problem]]:
     """Read the boot disks, and everything that is wrong with their file."""
-    return parse_rules(
-        source,
-        DISK_COLUMNS,
-        lambda cells: BootDisk(cells.text("series"), cells.text("disk_type"), cells.text("source")),
-        lambda each: each.series,
-    )
+    return read_table(source, BOOT_DISKS, lambda row, _: BootDisk(row["series"], row["disk_type"], row["source"]))
 
 
-def _needs(cells: Cells) -> Needs:
-    each_device = cells.by_column["each_device"]
-    if each_device and _DEVICE_NUMBER not in each_device:
-        raise RuleError(f"each_device is {each_device}; expected an option with {_DEVICE_NUMBER}")
-    for column in ("run_options", "each_device", "podman_options"):
-        for option in cells.words(column):
-            if not is_option(option):
-                raise RuleError(f"{column} has {option}; expected options without spaces, as --device=/dev/kfd")
+@functools.cache
+def boot_disks(cloud: str) -> dict[str, str]:
+    """Return the disk type of each series of a cloud's machines; none where the cloud has no such table.
+
+    Raises:
+        CatalogFileError: the file has a wrong row.
+    """
+    source = shipped(BOOT_DISKS, cloud)
+    return {disk.series: disk.disk_type for disk in source.accept(parse_boot_disks(source))} if source else {}
+
+
+def _needs(row: RowValues, _: int) -> Needs:
     return Needs(
-        family=cells.text("family"),
-        driver=cells.text("driver"),
-        run_options=cells.words("run_options"),
-        each_device=each_device,
-        podman_options=cells.words("podman_options"),
-        claims=cells.words("claims"),
-        source=cells.text("source"),
+        family=row["family"],
+        driver=row["driver"],
+        run_options=row["run_options"],
+        each_device=row["each_device"],
+        podman_options=row["podman_options"],
+        claims=row["claims"],
+        source=row["source"],
     )
 
 
-def _image(cells: Cells, families: Collection[str] | None, chips: Collection[str] | None) -> Image:
-    kind = ImageKind(cells.one_of("kind", (each.value for each in ImageKind)))
-    cloud, name = cells.one_of("cloud", ("aws", "gcp")), cells.by_column["image"]
+def _image(row: RowValues, _: int) -> Image:
+    kind, name, cloud = row["kind"], row["image"], row["cloud"]
     if kind is ImageKind.NONE:
         if name:
-            raise RuleError(f"kind is none and image is {name}; empty one of them")
-        cells.text("note")
-    else:
-        of_cloud, pattern, expected = _LOOKS_LIKE[kind]
-        if cloud != of_cloud:
-            raise RuleError(f"kind is {kind.value}, which {cloud} does not have")
-        if not pattern.fullmatch(name):
-            raise RuleError(f"image is {name or 'empty'}; expected {expected}")
-    for chip in cells.words("chips"):
-        if chips is not None and chip not in chips:
-            raise RuleError(f"chips has {chip!r}, which is not known{hint(chip, chips)}")
-    metadata = cells.words("metadata")
-    for pair in metadata:
-        if not _METADATA.fullmatch(pair):
-            raise RuleError(f"metadata has {pair}; expected KEY=VALUE")
+            raise CellError("image", f"kind is none and image is {name}; empty one of them")
+        if not row["note"]:
+            raise CellError("note", "note is empty; expected what an image of the user's own must hold")
+    elif cloud in known_clouds():
+        form = next((form for form in known_clouds()[cloud].images if form.kind == kind.value), None)
+        if form is None:
+            raise CellError("kind", f"kind is {kind.value}, which {cloud} does not have")
+        if not form.form.fullmatch(name):
+            raise CellError("image", f"image is {name or 'empty'}; expected {form.expected}")
     return Image(
-        family=cells.known("family", families),
-        chips=cells.words("chips"),
+        family=row["family"],
+        chips=row["chips"],
         cloud=cloud,
-        arch=cells.one_of("arch", ("x86_64", "arm64")),
+        arch=row["arch"],
         kind=kind,
         name=name,
-        disk_gb=cells.number("disk_gb", empty=0),
-        metadata=tuple((key, value) for key, _, value in (pair.partition("=") for pair in metadata)),
-        note=cells.by_column["note"],
-        source=cells.text("source"),
+        disk_gb=row["disk_gb"],
+        metadata=tuple((key, value) for key, _, value in (pair.partition("=") for pair in row["metadata"])),
+        note=row["note"],
+        source=row["source"],
     )

@@ -1,4 +1,4 @@
-"""Where machine types are to be had, as rows: ``aws_places.csv``, ``gcp_places.csv``, a refresh's, and users' own.
+"""Where machine types are offered, as rows: ``aws_places.csv``, ``gcp_places.csv``, a refresh's, and users' own.
 
 One row says what one region has, and in which of its zones::
 
@@ -9,41 +9,49 @@ One row says what one region has, and in which of its zones::
     us-east-1,g5.48xlarge,-,
 
 ``types`` is a family, one type (stronger than its family), or ``*``: the file lists all that the region has. ``zones``
-is empty for all of the region's zones (or where nobody knows which), ``-`` for none.
+is empty for all of the region's zones (or where it is not known which), ``-`` for none.
+
+What no file lists is not said to be missing: a type without any row, a region that no file lists as a whole, a zone
+that is not among its region's.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
+from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from accel_scaling.catalog.files import Problem, Source, csv_records
+from accel_scaling.catalog import table
+from accel_scaling.catalog.files import Problem, Source, table_of
+from accel_scaling.catalog.schema import NOWHERE, OFFERINGS, WHOLE
 from accel_scaling.clouds import cloud_of_region, known_clouds
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     Zones = tuple[str, ...] | None
 
-COLUMNS = ("region", "types", "zones", "source")
 STEM = "places"
-WHOLE = "*"
-NOWHERE = "-"
 
-_TYPES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_ZONES = re.compile(r"-|[a-z0-9]+(?:-[a-z0-9]+)*(?: [a-z0-9]+(?:-[a-z0-9]+)*)*|")
+# First words of regions' names, by continent: in AWS's names and in Google's.
+_CONTINENTS = (
+    {"us", "ca", "mx", "sa", "northamerica", "southamerica"},
+    {"eu", "eusc", "europe"},
+    {"ap", "cn", "asia", "australia"},
+    {"me", "il", "af", "africa"},
+)
 
 
-class Place(NamedTuple):
+class OfferingRow(NamedTuple):
     """What a region has; a row of a places file.
 
     Attributes:
         cloud: whose region it is.
         region: the cloud's name for it.
         types: a family, a machine type, or ``*`` for the region itself.
-        zones: the zones that have it, by short_zone(); None for all of the region's, or unknown; empty for none.
+        zones: the zones that have it, by Cloud.short_zone(); None for all of the region's, or unknown; empty for none.
         source: who says so.
     """
 
@@ -54,32 +62,170 @@ class Place(NamedTuple):
     source: str = ""
 
 
+class Offering(NamedTuple):
+    """What a region has, by the strongest layer that says it.
+
+    Attributes:
+        zones: the zones that have it; None for all of the region's, or unknown; empty for none.
+        source: who says so; empty where only the region's own row does.
+        layer: the file.
+    """
+
+    zones: Zones
+    source: str
+    layer: str
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where one machine type is offered.
+
+    Attributes:
+        rows: what is said of it, by region: its own row, or its family's.
+        listed: the regions of which a file lists all that they have, each with that file's row.
+        of_users: for a type that only the user's own catalog has: those of them that the user's own files list, which
+            would have it; elsewhere it may be, until a row says where it is.
+    """
+
+    rows: Mapping[str, Offering]
+    listed: Mapping[str, Offering]
+    of_users: frozenset[str] = frozenset()
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions that have it, by name; empty where none is known."""
+        return tuple(sorted(region for region, row in self.rows.items() if row.zones != ()))
+
+    def in_region(self, region: str) -> bool | None:
+        """Return whether a region has it; None where that is not known."""
+        if region in self.rows:
+            return self.rows[region].zones != ()
+        return False if region in self.of_users or (region in self.listed and self.regions) else None
+
+    def in_zone(self, region: str, zone: str) -> bool | None:
+        """Return whether a zone has it; None where that is not known.
+
+        Args:
+            region: where the zone is.
+            zone: as Cloud.short_zone() names it.
+        """
+        row, listed = self.rows.get(region), self.listed.get(region)
+        if row is None or row.zones is None or (listed and zone not in (listed.zones or (zone,))):
+            return False if self.in_region(region) is False else None
+        return zone in row.zones
+
+    def zones(self, region: str) -> tuple[str, ...]:
+        """Return the zones of a region that have it; empty where that is not known, or none has."""
+        row = self.rows.get(region)
+        if row is not None and row.zones is None:
+            row = self.listed.get(region)
+        return (row.zones if row else None) or ()
+
+    def nearest(self, region: str) -> list[str]:
+        """Return the regions that have it, the nearest to a region first, by their names."""
+        return sorted(self.regions, key=lambda other: (_distance(other, region), other))
+
+
+class Offerings:
+    """The places of one cloud.
+
+    Args:
+        cloud: whose they are.
+        layers: each a file's label and its rows, the weakest first. A file with a region's own row (``*``) lists all
+            that the region has, and replaces what weaker files say of it.
+        own: the labels of the user's own files: what they say of a family counts for the user's own types, too.
+    """
+
+    def __init__(
+        self, cloud: str, layers: Iterable[tuple[str, Sequence[OfferingRow]]], own: Collection[str] = ()
+    ) -> None:
+        self._cloud = cloud
+        self._own = frozenset(own)
+        self._layers: list[tuple[str, dict[str, dict[str, OfferingRow]]]] = []
+        for label, places in layers:
+            regions: dict[str, dict[str, OfferingRow]] = {}
+            for place in places:
+                if place.cloud == cloud:
+                    regions.setdefault(place.region, {})[place.types] = place
+            self._layers.append((label, regions))
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Every region that a row names."""
+        return tuple(sorted({region for _, regions in self._layers for region in regions}))
+
+    def where(self, name: str, *, private: bool = False) -> Where:
+        """Return where a machine type is offered.
+
+        Args:
+            name: the cloud's name for it.
+            private: only the user's own catalog has it: what the cloud's own files say of its family, or list of a
+                region, does not mean it.
+        """
+        family = known_clouds()[self._cloud].machine_family(name) or name
+        offerings: dict[str, Offering] = {}
+        listed: dict[str, Offering] = {}
+        for label, regions in self._layers:
+            by_family = not private or label in self._own
+            for region, places in regions.items():
+                if whole := places.get(WHOLE):
+                    listed[region] = Offering(whole.zones, whole.source, label)
+                    offerings.pop(region, None)
+                place = places.get(name) or (places.get(family) if by_family else None)
+                if place:
+                    offerings[region] = Offering(place.zones, place.source, label)
+        of_users = (region for region, row in listed.items() if private and row.layer in self._own)
+        return Where(offerings, listed, frozenset(of_users))
+
+
 def is_places(path: Path) -> bool:
-    """Return whether a file has the name of a places file: ``aws_places.csv``, ``places.csv``."""
-    return path.suffix.lower() == ".csv" and path.stem.rpartition("_")[2] == STEM
+    """Return whether a file has the name of an offerings file: ``aws_places.csv``, ``places.csv``."""
+    return table_of(path) is OFFERINGS
 
 
-def parse_places(source: Source) -> tuple[list[Place], list[Problem]]:
-    """Read a places file, and everything that is wrong with it."""
-    problems: list[Problem] = []
-    records = csv_records(source.text, problems)
-    line, header = next(records, (1, []))
-    if [name.strip() for name in header] != list(COLUMNS):
-        return [], [*problems, Problem(line, f"the columns are {', '.join(header)}; expected {', '.join(COLUMNS)}")]
-    places: list[Place] = []
-    lines: dict[tuple[str, str], int] = {}
-    seen = _Seen(source, {}, {"": None, NOWHERE: ()}, set())
-    for line, cells in records:
-        wrong = None if seen.all_of(cells) else seen.wrong(cells)
-        if wrong:
-            problems.append(Problem(line, wrong))
-            continue
-        region, types, where, says = cells
-        first = lines.setdefault((region, types), line)
-        if first != line:
-            problems.append(Problem(line, f"{types} in {region} is already in line {first}; keep one of the two"))
-        places.append(Place(seen.clouds[region], region, types, seen.zones[where], says))
-    return places, problems
+def parse_places(source: Source) -> tuple[list[OfferingRow], list[Problem]]:
+    """Read an offerings file, and everything that is wrong with it."""
+    return table.read_rows(source, OFFERINGS, _place_maker(source.path.name), {})
+
+
+def _place_maker(file: str) -> Callable[[table.RowReader, Sequence[str], int], tuple[object, OfferingRow]]:
+    """Return the function that makes a place of a line; a file that begins with a cloud's name is about that cloud.
+
+    A fill reads 3,000 rows, so that each step counts: no dict of the values, no OfferingRow.__new__.
+    """
+    named = next((name for name in known_clouds() if file.startswith(name)), None)
+    clouds: dict[str, str] = {}  # by region: the rows have 80 of them
+    new = tuple.__new__
+
+    def place_of(reader: table.RowReader, cells: Sequence[str], _: int) -> tuple[object, OfferingRow]:
+        if reader.names == OFFERINGS.names:
+            region, types, zones, source = reader.values(cells)[:4]
+        else:
+            region, types, zones, source = itemgetter(*OFFERINGS.names)(reader.row(cells))
+        if region not in clouds:
+            clouds[region] = _cloud_of(region, named)
+        if types == WHOLE:
+            _check_whole(zones, source)
+        return (region, types), new(OfferingRow, (clouds[region], region, types, zones, source))
+
+    return place_of
+
+
+def _check_whole(zones: Zones, source: str) -> None:
+    if not source:
+        text = "source is empty; the row of a region needs a source, who listed all that it has"
+        raise table.CellError("source", text)
+    if zones == ():
+        raise table.CellError("zones", f"zones is {NOWHERE}; expected the zones of the region, and no - in its row")
+
+
+def _cloud_of(region: str, named: str | None) -> str:
+    cloud = cloud_of_region(region)
+    if cloud is not None and cloud == (named or cloud):
+        return cloud
+    meant = [known_clouds()[named]] if named else list(known_clouds().values())
+    names, forms = (" or ".join(words) for words in ((c.name for c in meant), (c.region_example for c in meant)))
+    raise table.CellError("region", f"region is {region}; expected a region of {names}, such as {forms}")
 
 
 def places_of_region(
@@ -90,100 +236,59 @@ def places_of_region(
     *,
     source: str,
     zones: Collection[str] = (),
-) -> list[Place]:
+) -> list[OfferingRow]:
     """Return the rows of a region of which everything is known: few, as families stand for their types.
 
     Args:
         cloud: whose region it is.
         region: its name.
-        offered: the types that it has, each with its zones by short_zone(); without any where nobody knows which.
+        offered: the types that it has, each with its zones by short_zone(); without any where that is not known.
         known: every type that the catalog or any region has; a family's row stands for all of them.
         source: who says so, and when.
         zones: the region's zones; those of ``offered`` where they are not given.
     """
-    every = tuple(sorted({*zones, *(zone for each in offered.values() for zone in each)}))
+    every = tuple(sorted({*zones, *(zone for names in offered.values() for zone in names)}))
     families: dict[str, list[str]] = {}
     for name in {*known, *offered}:
         families.setdefault(known_clouds()[cloud].machine_family(name) or name, []).append(name)
-    rows = [Place(cloud, region, WHOLE, every or None, source)]
+    rows = [OfferingRow(cloud, region, WHOLE, every or None, source)]
     for family, names in sorted(families.items()):
-        where = {name: _where(offered.get(name), every) for name in names}
-        rows += [Place(cloud, region, types, found) for types, found in _rows_of(family, where)]
+        by_type = {name: _where(offered.get(name), every) for name in names}
+        rows += [OfferingRow(cloud, region, types, in_zones) for types, in_zones in _rows_of(family, by_type)]
     return rows
 
 
-def written(places: Iterable[Place]) -> str:
+def written(places: Iterable[OfferingRow]) -> str:
     """Return the text of the file with these rows, in the order in which they are kept."""
-    lines = sorted((each.region, each.types != WHOLE, each.types, _cell(each.zones), each.source) for each in places)
-    rows = [(region, types, zones, _quoted(source)) for region, _, types, zones, source in lines]
-    return "".join(",".join(row) + "\n" for row in (COLUMNS, *rows))
+    rows = sorted((row.region, row.types, _cell(row.zones), row.source) for row in places)
+    return table.written(OFFERINGS.names, rows)
 
 
-class _Seen(NamedTuple):
-    """The cells of a file that have been checked: most of the 3,000 rows have no new ones."""
-
-    source: Source
-    clouds: dict[str, str]  # by region
-    zones: dict[str, Zones]
-    types: set[str]
-
-    def all_of(self, cells: list[str]) -> bool:
-        """Return whether a row has nothing new; the row of a region is looked at each time."""
-        return (
-            len(cells) == len(COLUMNS) and cells[0] in self.clouds and cells[1] in self.types and cells[2] in self.zones
-        )
-
-    def wrong(self, cells: list[str]) -> str | None:
-        """Return what is wrong with a row, after tidying its cells; else remember them."""
-        if len(cells) != len(COLUMNS):
-            return f"has {len(cells)} cells; expected {len(COLUMNS)}, one for each column"
-        cells[:] = [cell.strip() for cell in cells]
-        region, types, where, says = cells
-        if types == WHOLE:
-            if not says or where == NOWHERE:
-                return "the row of a region needs a source, who listed all that it has, and no - in zones"
-        elif not _TYPES.fullmatch(types):
-            return f"types is {types or 'empty'}; expected a family, a machine type, or * for the region itself"
-        else:
-            self.types.add(types)
-        if where not in self.zones:
-            if not _ZONES.fullmatch(where):
-                examples = " or ".join(f"{cloud.zone_example} ({cloud.name})" for cloud in known_clouds().values())
-                return f"zones is {where}; expected words such as {examples}, - for none, or nothing"
-            self.zones[where] = tuple(where.split())
-        return None if region in self.clouds else self._wrong_region(region)
-
-    def _wrong_region(self, region: str) -> str | None:
-        cloud = cloud_of_region(region)
-        named = next((name for name in known_clouds() if self.source.path.name.startswith(name)), cloud)
-        if cloud is not None and cloud == named:
-            self.clouds[region] = cloud
-            return None
-        known = known_clouds()
-        meant = [known[named]] if named else list(known.values())
-        names, forms = (" or ".join(words) for words in ((c.name for c in meant), (c.region_example for c in meant)))
-        return f"region is {region or 'empty'}; expected a region of {names}, such as {forms}"
+def _distance(one: str, other: str) -> int:
+    """Return how far two regions are apart by their names: 0 the same side of a country, 1 the country, 2, 3 beyond."""
+    words, others = (region.rstrip("0123456789-").split("-") for region in (one, other))
+    if words == others:
+        return 0
+    if words[0] == others[0]:
+        return 1
+    return 2 if any({words[0], others[0]} <= continent for continent in _CONTINENTS) else 3
 
 
 def _where(zones: Collection[str] | None, every: tuple[str, ...]) -> Zones:
     if zones is None:
         return ()
-    found = tuple(sorted(zones))
-    return None if not found or found == every else found
+    here = tuple(sorted(zones))
+    return None if not here or here == every else here
 
 
-def _rows_of(family: str, where: Mapping[str, Zones]) -> list[tuple[str, Zones]]:
-    """Return a row for all of a family, and those of the types that it is not true of; none where it has none."""
-    counted = Counter(zones for zones in where.values() if zones != ())
+def _rows_of(family: str, by_type: Mapping[str, Zones]) -> list[tuple[str, Zones]]:
+    """Return a row for all of a family, and those of the types that it is not true of; none by_type it has none."""
+    counted = Counter(zones for zones in by_type.values() if zones != ())
     if not counted:
         return []
-    most = min(counted.items(), key=lambda each: (-each[1], each[0] or ()))[0]
-    return [(family, most), *((name, zones) for name, zones in sorted(where.items()) if zones != most)]
+    most = min(counted.items(), key=lambda pair: (-pair[1], pair[0] or ()))[0]
+    return [(family, most), *((name, zones) for name, zones in sorted(by_type.items()) if zones != most)]
 
 
 def _cell(zones: Zones) -> str:
     return "" if zones is None else " ".join(zones) or NOWHERE
-
-
-def _quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if set(cell) & set(',"\n') else cell

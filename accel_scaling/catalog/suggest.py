@@ -1,4 +1,4 @@
-"""The names that somebody may have meant: the tail of every "unknown name" error."""
+"""Close names for "unknown name" errors."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def nearest(word: str, names: Iterable[str], *, at_most: int = 3, cutoff: float 
     import difflib  # only errors need it, and a third of a fast command's start-up is imports
 
     by_fold = {name.casefold(): name for name in names}
-    found = difflib.get_close_matches(word.casefold(), by_fold, n=at_most, cutoff=cutoff)
-    return [by_fold[fold] for fold in found]
+    near = difflib.get_close_matches(word.casefold(), by_fold, n=at_most, cutoff=cutoff)
+    return [by_fold[fold] for fold in near]
 
 
 def hint(word: str, names: Iterable[str]) -> str:
     """Return ``; nearest: a, b, c``, or an empty string where nothing is near."""
-    found = nearest(word, names)
-    return f"; nearest: {', '.join(found)}" if found else ""
+    near = nearest(word, names)
+    return f"; nearest: {', '.join(near)}" if near else ""

@@ -1,119 +1,297 @@
-"""Rules about a cloud's machines as CSV files beside the rows: a header, one rule a line, every cell checked.
+"""The one reader of CSV files: records, typed cells, and every problem with its line and column.
 
-``gcp_attach.csv``, ``gcp_custom.csv``, ``gcp_tpu.csv`` and ``gcp_tpu_hosts.csv`` are read by the modules that
-apply them (attach, custom, tpu), ``node_*.csv`` and ``gcp_boot_disks.csv`` by node_rules, ``kuberay_*.csv`` by
-kuberay_rules; this module is what those readers share.
+A row becomes a mapping of column name to typed value, by the table's description in ``schema``; a function of the
+module that owns the table makes its value of that.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+import csv
+import io
+from collections.abc import Collection, Mapping
+from operator import getitem, itemgetter
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from accel_scaling.catalog.files import Problem, Source, csv_records, read
+from accel_scaling.catalog import schema
+from accel_scaling.catalog.aliases import meant_by
+from accel_scaling.catalog.columns import ALWAYS, ByCloud, Column, ListOf, Name
+from accel_scaling.catalog.files import Problem
 from accel_scaling.catalog.suggest import hint
-from accel_scaling.clouds import SHIPPED_FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from accel_scaling.catalog.columns import Amount, Number, OneOf, Table, Text
+    from accel_scaling.catalog.files import Source
+
+RowValues = Mapping[str, Any]
+Known = Mapping[str, Collection[str]]
 
 T = TypeVar("T")
-
-CLOUD = "gcp"  # whose machines the rules are about
-RULE_FILES = ("gcp_attach.csv", "gcp_custom.csv", "gcp_tpu.csv", "gcp_tpu_hosts.csv")
-NODE_FILES = ("node_families.csv", "node_images.csv", "gcp_boot_disks.csv")  # what a node needs besides its machine
-KUBERAY_FILES = ("kuberay_resources.csv", "kuberay_selectors.csv")  # what a manifest says of accelerators
-MAX_DIGITS = 12  # as in rows.py: more digits are a slip of the finger
+K = TypeVar("K")
+V = TypeVar("V")
 
 
-class RuleError(Exception):
-    """What is wrong with one line of a rule file."""
+class CellError(Exception):
+    """One wrong cell; raised by the functions that make a value of a row, too."""
+
+    def __init__(self, column: str, text: str) -> None:
+        super().__init__(text)
+        self.column = column
 
 
-@dataclass(frozen=True)
-class Cells:
-    """The cells of one line, by column."""
+class RowReader:
+    """Reads the rows of one file.
 
-    by_column: Mapping[str, str]
+    What a cell says is worked out once for all rows that have it: thousands of rows have few different cells.
 
-    def text(self, column: str) -> str:
-        """Return a cell that must not be empty."""
-        if not self.by_column[column]:
-            raise RuleError(f"{column} is empty")
-        return self.by_column[column]
+    Args:
+        table: the file's.
+        header: its columns' names.
+        known: the names that a cell may hold, by what they name (``Name.of``); of what is not there, any name will do.
+    """
 
-    def words(self, column: str) -> tuple[str, ...]:
-        """Return the words of a cell; it may be empty."""
-        return tuple(self.by_column[column].split())
+    def __init__(self, table: Table, header: Sequence[str], known: Known) -> None:
+        self._width = len(header)
+        columns = {column.name: column for column in table.columns}
+        self._cells = [_Cells(columns.get(name), known) for name in header]
+        absent = [column for column in table.columns if column.name not in header]
+        self.names = (*header, *(column.name for column in absent))
+        self._absent = tuple(column.value.empty for column in absent)
 
-    def known(self, column: str, names: Collection[str] | None) -> str:
-        """Return a word that must be one of ``names``; any word will do where they are None, not at hand."""
-        cell = self.text(column)
-        if names is not None and cell not in names:
-            raise RuleError(f"{column} {cell!r} is not known{hint(cell, names)}")
-        return cell
+    def values(self, cells: Sequence[str]) -> tuple[Any, ...]:
+        """Return the typed values of a line's cells, in the order of ``names``.
 
-    def number(self, column: str, *, at_least: int = 1, empty: int | None = None) -> int:
-        """Return a whole number; ``empty`` stands for an empty cell, which is wrong where it is None."""
-        cell = self.by_column[column]
-        if not cell and empty is not None:
-            return empty
-        if cell.isascii() and cell.isdigit() and len(cell) <= MAX_DIGITS and int(cell) >= at_least:
-            return int(cell)
-        raise RuleError(f"{column} is {cell or 'empty'}; expected a whole number of {at_least} or more")
+        Raises:
+            CellError: one is wrong.
+        """
+        if len(cells) != self._width:
+            raise CellError("", f"has {len(cells)} cells; expected {self._width}, one for each column")
+        return (*map(getitem, self._cells, cells), *self._absent)
 
-    def one_of(self, column: str, allowed: Iterable[str]) -> str:
-        """Return a cell that is one of the allowed words."""
-        cell = self.by_column[column]
-        if cell not in (words := tuple(allowed)):
-            raise RuleError(f"{column} is {cell or 'empty'}; expected {', '.join(words)}")
-        return cell
+    def row(self, cells: Sequence[str]) -> RowValues:
+        """Return the typed values of a line's cells by column.
+
+        Raises:
+            CellError: one is wrong.
+        """
+        return dict(zip(self.names, self.values(cells), strict=True))
+
+    def problems(self, line: int, cells: Sequence[str], error: CellError) -> list[Problem]:
+        """Return everything that is wrong with a line's cells, given the first error."""
+        problems = [] if len(cells) != self._width else self._wrong_cells(line, cells)
+        return problems or [Problem(line, str(error), error.column)]
+
+    def _wrong_cells(self, line: int, cells: Sequence[str]) -> list[Problem]:
+        problems = []
+        for of, cell in zip(self._cells, cells, strict=True):
+            try:
+                of[cell]
+            except CellError as error:  # noqa: PERF203 - each wrong cell is named
+                problems.append(Problem(line, str(error), error.column))
+        return problems
 
 
-def parse_rules(
-    source: Source, columns: Sequence[str], rule_of: Callable[[Cells], T], key_of: Callable[[T], object]
+class _Cells(dict[str, Any]):
+    """The typed values of a column by the cells that say them."""
+
+    def __init__(self, column: Column | None, known: Known) -> None:
+        super().__init__()
+        self._column = column
+        self._known = known
+
+    def __missing__(self, cell: str) -> Any:
+        value = self[cell] = cell.strip() if self._column is None else value_of(self._column, cell.strip(), self._known)
+        return value
+
+
+def value_of(column: Column, cell: str, known: Known) -> Any:
+    """Return the typed value of a cell, which has no space around it.
+
+    Raises:
+        CellError: it is wrong; the text says what is expected.
+    """
+    if not cell:
+        if column.needed == ALWAYS:
+            raise CellError(column.name, f"{column.name} is empty; expected {column.expected}")
+        return column.value.empty
+    value = column.value
+    if isinstance(value, ByCloud):
+        raise CellError(column.name, f"{column.name} is {cell}; expected {value.expected}")
+    if not isinstance(value, ListOf):
+        return _word(column, value, cell, known, "is")
+    if value.none and cell == value.none:
+        return ()
+    words = cell.split(value.separator)
+    return tuple(
+        _word(column, value.of, word if value.separator == " " else word.strip(), known, "has") for word in words
+    )
+
+
+def _word(column: Column, value: Text | Number | Amount | OneOf | Name, word: str, known: Known, verb: str) -> Any:
+    if isinstance(value, Name) and (names := known.get(value.of)) is not None and word not in names:
+        if value.open and word.startswith(value.open):
+            return word
+        raise CellError(column.name, f"{column.name} {_unknown(value, word, names)}")
+    try:
+        if word:
+            return value.value(word)
+    except ValueError:
+        pass
+    shown = (word if word.isprintable() else repr(word)) or "an empty word"
+    raise CellError(column.name, f"{column.name} {verb} {shown}; expected {value.expected}") from None
+
+
+def _unknown(value: Name, word: str, names: Collection[str]) -> str:
+    if value.of == schema.ACCELERATOR and isinstance(names, Mapping):
+        return f"{word!r} is in no accelerators.yaml{meant_by(word, names)}"
+    if value.of == schema.OF_CLOUD:
+        return f"is {word}; expected {', '.join(sorted(names))}"
+    return f"{word!r} is not known{hint(word, names)}"
+
+
+def read_table(
+    source: Source,
+    table: Table,
+    make: Callable[[RowValues, int], T],
+    known: Known | None = None,
+    *,
+    key: Callable[[RowValues], object] | None = None,
 ) -> tuple[list[T], list[Problem]]:
-    """Read the rules of a file.
+    """Read the rows of a file.
 
     Args:
         source: the file.
-        columns: its columns, in their order.
-        rule_of: makes a rule of a line's cells; raises RuleError.
-        key_of: what no two rules may have in common.
+        table: what it is.
+        make: makes a value of a row and its line; raises CellError.
+        known: the names that cells may hold, as for RowReader.
+        key: what no two rows may have in common; the table's key where it is None.
 
     Returns:
-        The rules, and everything that is wrong; with a problem, the rules are not complete.
+        The values, and everything that is wrong; with a problem, the values are not complete.
+    """
+    key = key or itemgetter(*table.key)
+
+    def keyed(reader: RowReader, cells: Sequence[str], line: int) -> tuple[object, T]:
+        row = reader.row(cells)
+        return key(row), make(row, line)
+
+    return read_rows(source, table, keyed, known or {})
+
+
+def read_rows(
+    source: Source, table: Table, make: Callable[[RowReader, Sequence[str], int], tuple[object, T]], known: Known
+) -> tuple[list[T], list[Problem]]:
+    """Read the rows of a file; as read_table(), for files of which speed matters.
+
+    Args:
+        source: the file.
+        table: what it is.
+        make: makes what no two rows may have in common, and a value, of a line's cells; raises CellError.
+        known: the names that cells may hold, as for RowReader.
     """
     problems: list[Problem] = []
     records = csv_records(source.text, problems)
-    line, header = next(records, (1, []))
-    if [name.strip() for name in header] != list(columns):
-        return [], [*problems, Problem(line, f"the columns are {', '.join(header)}; expected {', '.join(columns)}")]
-    rules: list[T] = []
+    header = header_of(records, table, problems)
+    if header is None:
+        return [], problems
+    reader = RowReader(table, header, known)
+    values: list[T] = []
     lines: dict[object, int] = {}
     for line, cells in records:
-        if len(cells) != len(columns):
-            problems.append(Problem(line, f"has {len(cells)} cells; expected {len(columns)}, one for each column"))
-            continue
         try:
-            rule = rule_of(Cells(dict(zip(columns, (cell.strip() for cell in cells), strict=True))))
-        except RuleError as error:
-            word = str(error).partition(" ")[0]  # the texts begin with the column, where one cell is wrong
-            problems.append(Problem(line, str(error), word if word in columns else ""))
+            key, value = make(reader, cells, line)
+        except CellError as error:
+            problems += reader.problems(line, cells, error)
             continue
-        if key_of(rule) in lines:
-            problems.append(Problem(line, f"is the same rule as line {lines[key_of(rule)]}; keep one of the two"))
-        lines[key_of(rule)] = line
-        rules.append(rule)
-    return rules, problems
+        first = lines.setdefault(key, line)
+        if first != line:
+            row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+            what = " ".join(row[name] for name in table.key if row[name])
+            problems.append(Problem(line, f"{what} is already in line {first}; keep one of the two", table.key[0]))
+        values.append(value)
+    return values, problems
 
 
-def is_rules(path: Path) -> bool:
-    """Return whether a file has the name of a rule file: it holds no machine types."""
-    return path.name in (*RULE_FILES, *NODE_FILES, *KUBERAY_FILES)
+def header_of(
+    records: Iterator[tuple[int, list[str]]], table: Table, problems: list[Problem]
+) -> tuple[str, ...] | None:
+    """Return the columns' names from the first record; None where they are wrong, which becomes a problem."""
+    line, cells = next(records, (1, []))
+    names = tuple(cell.strip() for cell in cells)
+    expected = ", ".join(table.required)
+    missing = [name for name in table.required if name not in names]
+    text = ""
+    for name in names:
+        if name not in table.names and not table.others:
+            text = text or f"column {name!r} is not known{hint(name, table.names)}; expected {expected}"
+        elif names.count(name) > 1:
+            text = text or f"column {name} is there {names.count(name)} times; keep one"
+    if missing and not text:
+        text = f"column {', '.join(missing)} is missing; expected {expected}"
+    if text:
+        problems.append(Problem(line, text))
+    return None if text else names
 
 
-def shipped_rules(name: str) -> Source:
-    """Return a rule file that ships with the package, one of RULE_FILES, NODE_FILES and KUBERAY_FILES."""
-    return read(SHIPPED_FOLDER / name, label=name)
+def csv_records(text: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, cells) of each record that is not blank; text that is not CSV becomes a problem."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    line = 1
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problems.append(Problem(max(line, 1), f"is not CSV: {error}"))
+            return
+        if cells:
+            yield line, cells
+        line = reader.line_num + 1
+
+
+def cells_of(source: Source) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield (line, cells by column) of each record, whatever else may be wrong with the file; spaces are cut off."""
+    records = csv_records(source.text, [])
+    _, header = next(records, (1, []))
+    names = [name.strip() for name in header]
+    for line, cells in records:
+        yield line, dict(zip(names, (cell.strip() for cell in cells), strict=False))
+
+
+def written(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return the text of a file with these columns and cells."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    return text.getvalue()
+
+
+class OnDemand(Mapping[K, V]):
+    """A mapping that knows its keys, and makes each value when it is asked for: most answers need one of 2,000 rows.
+
+    Args:
+        keys: the keys, in their order.
+        make: makes the value of a key; what it raises, the look-up raises.
+    """
+
+    def __init__(self, keys: Mapping[K, object], make: Callable[[K], V]) -> None:
+        self._keys = keys
+        self._make = make
+        self._made: dict[K, V] = {}
+
+    def __getitem__(self, key: K) -> V:
+        if key not in self._made:
+            if key not in self._keys:
+                raise KeyError(key)
+            self._made[key] = self._make(key)
+        return self._made[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._keys
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)

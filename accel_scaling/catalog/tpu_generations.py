@@ -7,33 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog import tpu_topology as layout
-from accel_scaling.catalog.files import Problem
-from accel_scaling.catalog.table import Cells, RuleError, parse_rules, shipped_rules
+from accel_scaling.catalog.files import Problem, Source, shipped
+from accel_scaling.catalog.schema import GENERATION, TPU_GENERATIONS, TPU_HOSTS
+from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
+from accel_scaling.clouds import known_clouds
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from accel_scaling.catalog.files import Source
-
-GENERATIONS_FILE = "gcp_tpu.csv"
-HOSTS_FILE = "gcp_tpu_hosts.csv"
 AT_MOST = "<="
-
-GENERATION_COLUMNS = (
-    "generation",
-    "config_type",
-    "ray_name",
-    "chip",
-    "suffix_per_chip",
-    "topologies",
-    "cubes_to_chips",
-    "cube_order",
-    "compact_to_chips",
-    "default_topologies",
-    "ray_topologies",
-    "source",
-)
-HOST_COLUMNS = ("generation", "slice", "chips", "machine_type", "vcpus", "memory_mib", "source")
 
 
 @dataclass(frozen=True)
@@ -70,9 +52,9 @@ class Generation:
 
     def in_ray(self, topology: str) -> bool:
         """Return whether Ray's own table has a topology."""
-        for each in self.ray_topologies:
-            box = layout.edges(each.removeprefix(AT_MOST)) if each.startswith(AT_MOST) else ()
-            if topology == each or (box and layout.fits(layout.edges(topology), box)):
+        for listed in self.ray_topologies:
+            box = layout.edges(listed.removeprefix(AT_MOST)) if listed.startswith(AT_MOST) else ()
+            if topology == listed or (box and layout.fits(layout.edges(topology), box)):
                 return True
         return False
 
@@ -100,6 +82,11 @@ class Host:
     layer: str
 
 
+def tpu_cloud() -> str:
+    """Return the name of the cloud that sells TPU slices."""
+    return next(cloud.name for cloud in known_clouds().values() if cloud.has_tpus)
+
+
 @functools.cache
 def generations() -> dict[str, Generation]:
     """Return the generations by name.
@@ -107,8 +94,9 @@ def generations() -> dict[str, Generation]:
     Raises:
         CatalogFileError: the file has a wrong row.
     """
-    source = shipped_rules(GENERATIONS_FILE)
-    return {each.name: each for each in source.accept(parse_generations(source))}
+    source = shipped(TPU_GENERATIONS, tpu_cloud())
+    rows = source.accept(parse_generations(source)) if source else ()
+    return {generation.name: generation for generation in rows}
 
 
 @functools.cache
@@ -118,74 +106,71 @@ def hosts() -> dict[str, list[Host]]:
     Raises:
         CatalogFileError: the file has a wrong row.
     """
-    source = shipped_rules(HOSTS_FILE)
-    found: dict[str, list[Host]] = {}
-    for host in source.accept(parse_hosts(source)):
-        found.setdefault(host.generation, []).append(host)
-    return found
+    source = shipped(TPU_HOSTS, tpu_cloud())
+    by_generation: dict[str, list[Host]] = {}
+    for host in source.accept(parse_hosts(source)) if source else ():
+        by_generation.setdefault(host.generation, []).append(host)
+    return by_generation
 
 
-def parse_generations(source: Source, chips: Collection[str] | None = None) -> tuple[list[Generation], list[Problem]]:
+def parse_generations(source: Source, known: Known | None = None) -> tuple[list[Generation], list[Problem]]:
     """Read the generations, and everything that is wrong with their file; the chips too, where they are given."""
-    return parse_rules(
-        source, GENERATION_COLUMNS, lambda cells: _generation(cells, chips), lambda generation: generation.name
-    )
+    return read_table(source, TPU_GENERATIONS, _generation, known)
 
 
-def parse_hosts(
-    source: Source, generations: Collection[str] | None = None, machine_types: Collection[str] | None = None
-) -> tuple[list[Host], list[Problem]]:
+def parse_hosts(source: Source, known: Known | None = None) -> tuple[list[Host], list[Problem]]:
     """Read the hosts, and everything that is wrong with their file; the names in it too, where they are given."""
-    found, problems = parse_rules(
+    rows, problems = read_table(
         source,
-        HOST_COLUMNS,
-        lambda cells: _host(cells, source.label, generations, machine_types),
-        lambda host: (host.generation, host.one_of_many, None if host.one_of_many else host.chips),
+        TPU_HOSTS,
+        functools.partial(_host, layer=source.label),
+        known,
+        # Slices of many hosts are made of one kind of host; of one host, there is one for each number of chips.
+        key=lambda row: (row["generation"], row["slice"], None if row["slice"] else row["chips"]),
     )
     if not problems:
-        lacking = sorted(set(generations or ()) - {host.generation for host in found if host.one_of_many})
-        problems += [Problem(1, f"no row says what slices of many hosts are made of for {each}") for each in lacking]
-    return found, problems
+        names: Collection[str] = (known or {}).get(GENERATION, ())
+        lacking = sorted(set(names) - {host.generation for host in rows if host.one_of_many})
+        problems += [
+            Problem(1, f"no row says what slices of many hosts are made of for {name}", "generation")
+            for name in lacking
+        ]
+    return rows, problems
 
 
-def _generation(cells: Cells, chips: Collection[str] | None) -> Generation:
-    cells.text("source")
-    cubes = cells.number("cubes_to_chips", empty=0)
-    order = cells.one_of("cube_order", ("any", "rising")) if cubes else ""
+def _generation(row: RowValues, _: int) -> Generation:
+    if row["cubes_to_chips"] and row["cube_order"] is None:
+        raise CellError("cube_order", f"cube_order is empty; expected {TPU_GENERATIONS.column('cube_order').expected}")
     return Generation(
-        name=cells.text("generation"),
-        config_type=cells.by_column["config_type"],
-        ray_name=cells.text("ray_name"),
-        chip=cells.known("chip", chips),
-        suffix_per_chip=cells.number("suffix_per_chip"),
-        topologies=_topologies(cells, "topologies"),
-        cubes_to_chips=cubes,
-        any_order=order == "any",
-        compact_to_chips=cells.number("compact_to_chips", empty=0),
-        default_topologies=_topologies(cells, "default_topologies"),
-        ray_topologies=_topologies(cells, "ray_topologies"),
+        name=row["generation"],
+        config_type=row["config_type"],
+        ray_name=row["ray_name"],
+        chip=row["chip"],
+        suffix_per_chip=row["suffix_per_chip"],
+        topologies=row["topologies"],
+        cubes_to_chips=row["cubes_to_chips"],
+        any_order=bool(row["cube_order"]),
+        compact_to_chips=row["compact_to_chips"],
+        default_topologies=row["default_topologies"],
+        ray_topologies=row["ray_topologies"],
     )
 
 
-def _topologies(cells: Cells, column: str) -> tuple[str, ...]:
-    for word in cells.words(column):
-        if not layout.is_topology(word.removeprefix(AT_MOST) if column == "ray_topologies" else word):
-            raise RuleError(f"{column} has {word}; expected edges, as 2x2x4")
-    return cells.words(column)
-
-
-def _host(cells: Cells, layer: str, generations: Collection[str] | None, machine_types: Collection[str] | None) -> Host:
-    cells.text("source")
-    machine_type = cells.by_column["machine_type"] and cells.known("machine_type", machine_types)
-    sizes = [cells.number(column, empty=0 if machine_type else None) for column in ("vcpus", "memory_mib")]
-    if machine_type and any(sizes):
-        raise RuleError("vcpus and memory_mib are those of the machine_type; empty them, or empty machine_type")
+def _host(row: RowValues, _: int, *, layer: str) -> Host:
+    sizes = ("vcpus", "memory_mib")
+    for column in sizes:
+        if row["machine_type"] and row[column]:
+            text = f"{column} is {row[column]}, beside a machine_type, which says it; empty one of the two"
+            raise CellError(column, text)
+        if not row["machine_type"] and not row[column]:
+            expected = TPU_HOSTS.column(column).expected
+            raise CellError(column, f"{column} is empty; expected {expected}, or a machine_type")
     return Host(
-        generation=cells.known("generation", generations),
-        one_of_many=cells.one_of("slice", ("one", "many")) == "many",
-        chips=cells.number("chips"),
-        machine_type=machine_type,
-        vcpus=sizes[0],
-        memory_mib=sizes[1],
+        generation=row["generation"],
+        one_of_many=row["slice"],
+        chips=row["chips"],
+        machine_type=row["machine_type"],
+        vcpus=row["vcpus"],
+        memory_mib=row["memory_mib"],
         layer=layer,
     )

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog import tpu_topology as layout
 from accel_scaling.catalog.model import Chip, MachineType
 from accel_scaling.catalog.suggest import hint
-from accel_scaling.catalog.table import CLOUD
-from accel_scaling.catalog.tpu_generations import Generation, Host, generations, hosts
+from accel_scaling.catalog.tpu_generations import Generation, Host, generations, hosts, tpu_cloud
 from accel_scaling.errors import UnknownTpuError
 
 if TYPE_CHECKING:
@@ -71,9 +70,9 @@ def slice_of_type(catalog: Catalog, accelerator_type: str) -> Slice:
     name, _, number = accelerator_type.rpartition("-")
     generation = generations().get(name)
     if generation and _NUMBER.fullmatch(number):
-        found = _of_chips(generation, int(number) / generation.suffix_per_chip)
-        if found:
-            return _slice(catalog, generation, _default(generation, found))
+        fitting = _of_chips(generation, int(number) / generation.suffix_per_chip)
+        if fitting:
+            return _slice(catalog, generation, _default(generation, fitting))
     raise UnknownTpuError(_no_such_type(catalog, accelerator_type, name, number))
 
 
@@ -83,7 +82,7 @@ def slice_of_topology(catalog: Catalog, config_type: str, topology: str) -> Slic
     Raises:
         UnknownTpuError: there is no such type, or no such topology of it; the text names those that exist.
     """
-    by_config = {each.config_type: each for each in generations().values() if each.config_type}
+    by_config = {generation.config_type: generation for generation in generations().values() if generation.config_type}
     generation = by_config.get(config_type)
     if generation is None:
         raise UnknownTpuError(
@@ -101,7 +100,7 @@ def slice_of_chip(catalog: Catalog, chip: str, topology: str) -> Slice:
     Raises:
         UnknownTpuError: the chip has no such topology; the text names those that exist.
     """
-    generation = next((each for each in generations().values() if each.chip == chip), None)
+    generation = next((of_chip for of_chip in generations().values() if of_chip.chip == chip), None)
     if generation is None:
         raise UnknownTpuError(f"of {chip} no topologies are known")
     if topology not in topologies(generation):
@@ -111,7 +110,11 @@ def slice_of_chip(catalog: Catalog, chip: str, topology: str) -> Slice:
 
 def known_slices(catalog: Catalog) -> list[Slice]:
     """Return every slice in every topology, by generation and size: some 1,700."""
-    return [_slice(catalog, each, topology) for each in generations().values() for topology in topologies(each)]
+    return [
+        _slice(catalog, generation, topology)
+        for generation in generations().values()
+        for topology in topologies(generation)
+    ]
 
 
 def slices_with(catalog: Catalog, accelerator: str, min_chips: int = 1) -> list[Slice]:
@@ -127,10 +130,10 @@ def slices_with(catalog: Catalog, accelerator: str, min_chips: int = 1) -> list[
     """
     wanted = {chip.name for chip in catalog.chips_named(accelerator)}
     return [
-        _slice(catalog, each, _default(each, _of_chips(each, count)))
-        for each in generations().values()
-        if each.chip in wanted
-        for count in _sizes(each)
+        _slice(catalog, generation, _default(generation, _of_chips(generation, count)))
+        for generation in generations().values()
+        if generation.chip in wanted
+        for count in _sizes(generation)
         if count >= min_chips
     ]
 
@@ -146,10 +149,10 @@ def topologies(generation: Generation) -> tuple[str, ...]:
 
 @functools.cache
 def _by_chips(generation: Generation) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
-    for each in topologies(generation):
-        found.setdefault(layout.chips_in(each), []).append(each)
-    return found
+    by_chips: dict[int, list[str]] = {}
+    for topology in topologies(generation):
+        by_chips.setdefault(layout.chips_in(topology), []).append(topology)
+    return by_chips
 
 
 def _sizes(generation: Generation) -> Iterable[int]:
@@ -160,14 +163,14 @@ def _of_chips(generation: Generation, chips: float) -> list[str]:
     return _by_chips(generation).get(int(chips), []) if chips == int(chips) else []
 
 
-def _default(generation: Generation, found: list[str]) -> str:
+def _default(generation: Generation, fitting: list[str]) -> str:
     """Return the topology that an accelerator type stands for where none is asked for."""
-    listed = [each for each in found if each in generation.default_topologies]
+    listed = [topology for topology in fitting if topology in generation.default_topologies]
     if listed:
         return listed[0]
-    if layout.chips_in(found[0]) <= generation.compact_to_chips:
-        return layout.compact(found)
-    return layout.flattest(found)
+    if layout.chips_in(fitting[0]) <= generation.compact_to_chips:
+        return layout.compact(fitting)
+    return layout.flattest(fitting)
 
 
 def _type_name(generation: Generation, chips: int) -> str:
@@ -203,10 +206,10 @@ def _host(generation: Generation, chips: int) -> Host:
 
 def _machine(catalog: Catalog, host: Host, chip: Chip, accelerator_type: str) -> MachineType:
     if host.machine_type:
-        row = catalog.machine_type(CLOUD, host.machine_type)
+        row = catalog.machine_type(tpu_cloud(), host.machine_type)
         return replace(row, chip=chip, count=host.chips)
     return MachineType(
-        cloud=CLOUD,
+        cloud=tpu_cloud(),
         name=accelerator_type,
         vcpus=host.vcpus,
         memory_mib=host.memory_mib,
@@ -220,16 +223,16 @@ def _machine(catalog: Catalog, host: Host, chip: Chip, accelerator_type: str) ->
 def _no_such_type(catalog: Catalog, accelerator_type: str, name: str, number: str) -> str:
     """Return the error's sentence: the sizes beside it, the generation's right name, or what looks like it."""
     start = f"TPU accelerator type {accelerator_type!r} is not one that Google has"
-    if accelerator_type in catalog.machine_types(CLOUD):
+    if accelerator_type in catalog.machine_types(tpu_cloud()):
         return f"{start}; it is a machine type, which is asked for by `machineType`"
     generation = generations().get(name)
     if generation and _NUMBER.fullmatch(number):
         sizes = sorted(_sizes(generation), key=lambda count: abs(count * generation.suffix_per_chip - int(number)))
         return f"{start}; nearest: {', '.join(_type_name(generation, count) for count in sorted(sizes[:3]))}"
-    for each in generations().values():
-        if name in (each.ray_name, *catalog.chips[each.chip].api_names.get(CLOUD, ())) and name != each.name:
-            return f"{start}; Cloud TPU writes {each.name}-{number or 'N'}"
-    known = (_type_name(each, count) for each in generations().values() for count in _sizes(each))
+    for other in generations().values():
+        if name in (other.ray_name, *catalog.chips[other.chip].api_names.get(tpu_cloud(), ())) and name != other.name:
+            return f"{start}; Cloud TPU writes {other.name}-{number or 'N'}"
+    known = (_type_name(other, count) for other in generations().values() for count in _sizes(other))
     return start + hint(accelerator_type, known)
 
 

@@ -44,15 +44,15 @@ def of_cubes(most_chips: int, *, any_order: bool) -> tuple[str, ...]:
         any_order: whether an edge may be shorter than the one before it (``8x4x4``).
     """
     edge = range(CUBE_EDGE, LONGEST_EDGE + 1, CUBE_EDGE)
-    found = [
+    layouts = [
         (x, y, z)
         for x, y in product(edge, edge)
         if x * y * CUBE_EDGE <= most_chips and (any_order or x <= y)
         for z in edge
         if x * y * z <= most_chips and (any_order or y <= z)
     ]
-    found.sort(key=lambda each: (math.prod(each), each))
-    return tuple(f"{x}x{y}x{z}" for x, y, z in found)
+    layouts.sort(key=lambda edges_of: (math.prod(edges_of), edges_of))
+    return tuple(f"{x}x{y}x{z}" for x, y, z in layouts)
 
 
 def fits(inner: tuple[int, ...], box: tuple[int, ...]) -> bool:
@@ -64,7 +64,7 @@ def fits(inner: tuple[int, ...], box: tuple[int, ...]) -> bool:
 
 def compact(topologies: list[str]) -> str:
     """Return the topology that is nearest to a cube: the one with the shortest edges in sum."""
-    return min(topologies, key=lambda each: (sum(edges(each)), edges(each)))
+    return min(topologies, key=lambda topology: (sum(edges(topology)), edges(topology)))
 
 
 def flattest(topologies: list[str]) -> str:

@@ -1,7 +1,7 @@
 """The files of a user's own catalog: those that the cluster file names, those beside them, those in the home folder.
 
 A CSV file of machine types may have companions of its own name: ``mine.yaml`` (or ``accelerators.yaml``) with
-accelerators, ``mine_places.csv`` with where the types are to be had, ``mine_hardware.csv`` with what a rehearsal
+accelerators, ``mine_places.csv`` with the zones that offer the types, ``mine_hardware.csv`` with what a rehearsal
 emulates. All but the last travel to the nodes with the package (node.bundle), so that a head answers as home does.
 """
 
@@ -28,10 +28,10 @@ def user_catalog_files(user_files: Sequence[Path] = (), *, home: Path | None = N
         user_files: those that the cluster file names; what belongs to them comes right after each.
         home: the folder that has ``.accel_scaling``; the user's home where it is None.
     """
-    found = [path for file in user_files for path in with_beside(file.expanduser())]
+    given = [path for file in user_files for path in with_beside(file.expanduser())]
     folder = _folder(home)
     at_home = [*sorted(folder.glob("*.csv")), *sorted(folder.glob("*.yaml"))]
-    every = [*found, *sorted(folder.glob(f"{TRAVELLED}/[0-9]*/*")), *at_home]
+    every = [*given, *sorted(folder.glob(f"{TRAVELLED}/[0-9]*/*")), *at_home]
     return [path for path in dict.fromkeys(every) if not is_hardware(path)]
 
 
@@ -44,8 +44,8 @@ def refreshed_files(cloud: str, *, home: Path | None = None) -> list[Path]:
     """Return the files of a cloud that a refresh wrote, or that came with the cluster from there."""
     names = (f"{cloud}.csv", f"{cloud}_{STEM}.csv")
     folders = (f"{TRAVELLED}/{REFRESH_FOLDER}", REFRESH_FOLDER)
-    found = ([_folder(home) / folder / name for folder in folders] for name in names)
-    return [next(path for path in paths if path.is_file()) for paths in found if any(map(Path.is_file, paths))]
+    candidates = ([_folder(home) / folder / name for folder in folders] for name in names)
+    return [next(path for path in paths if path.is_file()) for paths in candidates if any(map(Path.is_file, paths))]
 
 
 def hardware_files(user_files: Sequence[Path] = (), *, home: Path | None = None) -> list[Path]:
@@ -75,7 +75,7 @@ def chips_beside(path: Path) -> list[Path]:
     if not path.name:  # `.`: a folder, which is refused where it is read
         return []
     beside = (path.with_suffix(".yaml"), path.with_name(CHIPS_FILE))
-    return [each for each in beside if each.is_file()]
+    return [path for path in beside if path.is_file()]
 
 
 def places_beside(path: Path) -> list[Path]:

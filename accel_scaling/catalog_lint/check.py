@@ -3,56 +3,45 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog import schema
 from accel_scaling.catalog.chips import lines_of, parse_chips
-from accel_scaling.catalog.custom_limits import CUSTOM_FILE, parse_custom_rules
 from accel_scaling.catalog.files import (
     CHIPS_FILE,
-    CORRECTIONS,
     REFRESH_FOLDER,
     Problem,
     Source,
     describe,
     read,
+    shipped,
+    shipped_files,
+    shipped_rules,
+    table_of,
 )
-from accel_scaling.catalog.guest_accelerators import ATTACH_FILE, api_names, parse_attach_rules
-from accel_scaling.catalog.kubernetes import parse_kuberay
-from accel_scaling.catalog.load import shipped_catalog, shipped_sources
+from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.machine_types import parse_rows
 from accel_scaling.catalog.model import Chip
-from accel_scaling.catalog.node_images import NO_ACCELERATOR, Needs, parse_boot_disks, parse_families, parse_images
-from accel_scaling.catalog.offerings import STEM, is_places, parse_places
-from accel_scaling.catalog.table import (
-    CLOUD,
-    KUBERAY_FILES,
-    NODE_FILES,
-    RULE_FILES,
-    Cells,
-    is_rules,
-    parse_rules,
-    shipped_rules,
-)
-from accel_scaling.catalog.tpu_generations import GENERATIONS_FILE, parse_generations, parse_hosts
+from accel_scaling.catalog.offerings import STEM, is_places
+from accel_scaling.catalog.schema import NO_ACCELERATOR
 from accel_scaling.catalog.user_files import refreshed_files, user_catalog_files, with_beside
 from accel_scaling.catalog_lint.chips import CHIPS
 from accel_scaling.catalog_lint.machines import ROWS, Checked
 from accel_scaling.catalog_lint.offerings import MayBeNamed, names_in, new_regions, unknown_types
-from accel_scaling.catalog_lint.tpu_slices import TPU_FILES, tpu_mistakes
+from accel_scaling.catalog_lint.tables import has_rows, needs_of, parse, unsorted
+from accel_scaling.catalog_lint.tpu_slices import tpu_mistakes
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 from accel_scaling.families.plugins import loaded
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from accel_scaling.catalog.model import MachineType
-
-
-LAUNCH_ERRORS = "_launch_errors"  # what a cloud's codes mean: read by accel_scaling/catalog/launch_errors.py
-LAUNCH_ERROR_COLUMNS = ("code", "message", "category", "source")
 
 
 @dataclass(frozen=True)
@@ -97,25 +86,26 @@ class Report:
     @property
     def problems(self) -> list[str]:
         """One ``file:line: what is wrong`` for each mistake."""
-        return [str(each) for each in self.mistakes]
+        return [str(mistake) for mistake in self.mistakes]
 
 
 def check_files(paths: Sequence[Path] = ()) -> Report:
     """Check CSV and YAML files against each other and what ships; what ships alone where none is given."""
     report = Report()
-    every = dict.fromkeys([*paths, *(each for path in paths for each in with_beside(path))])
+    every = dict.fromkeys([*paths, *(beside for path in paths for beside in with_beside(path))])
     sources = _read_all(list(every), report) if paths else _ours()
     chips, own = _checked_chips(sources, report)
     files = _checked_rows(sources, chips, report)
     machine_types = {key for _, rows in files for key in rows}
     report.machine_types, report.accelerators = len(machine_types), len(own)
-    of_google = {name for of, name in machine_types if of == CLOUD}
-    for source in (each for each in sources if not each.is_chips and not _has_rows(each)):
-        rules, problems = _parsed(source, chips, sources, of_google)
-        report.rules += len(rules)
-        _note(report, source, problems)
-    checked = Checked(files, *_known(files), chips, list(own), _chip_families(sources))
-    _check_places([each for each in sources if is_places(each.path)], report, checked)
+    known, base = _known(files)
+    for source in sources:
+        if not source.is_chips and not has_rows(source):
+            rules, problems = parse(source, sources, chips, known)
+            report.rules += len(rules)
+            _note(report, source, problems)
+    checked = Checked(files, known, base, chips, list(own), _chip_families(sources))
+    _check_places([source for source in sources if is_places(source.path)], report, checked)
     _hold_invariants(report, sources, checked, own)
     return report
 
@@ -125,34 +115,28 @@ def _check_places(sources: Sequence[Source], report: Report, checked: Checked) -
 
     def names(cloud: str) -> MayBeNamed:
         of_cloud = {name for of, name in checked.known if of == cloud}
-        attached = api_names(checked.chips.values()) if cloud == CLOUD else ()
+        attached = api_names(checked.chips.values(), cloud) if attach_rules(cloud) else ()
         return MayBeNamed({*of_cloud, *attached}, functools.partial(_more_names, cloud, sources))
 
     for source in sources if not report.mistakes else ():
-        report.notes += [_mistake(source, each) for each in new_regions(source)]
+        report.notes += [_mistake(source, problem) for problem in new_regions(source)]
         if source.path.resolve().parent.name != REFRESH_FOLDER:  # an API may list a type, and say too little for a row
             _note(report, source, list(unknown_types(source, names)))
 
 
 def _more_names(cloud: str, places: Sequence[Source]) -> set[str]:
     """Return the machine types of the files beside places files, of the user's own catalog, and of plug-ins."""
-    beside = [each.path.with_name(f"{each.path.stem.removesuffix(f'_{STEM}')}.csv") for each in places]
+    beside = [source.path.with_name(f"{source.path.stem.removesuffix(f'_{STEM}')}.csv") for source in places]
     others = [path for path in user_catalog_files() if path.suffix.lower() == ".csv" and not is_places(path)]
     files = (path for path in (*beside, *others, *refreshed_files(cloud)) if not is_places(path))
-    plugged = {key for each in loaded().plug_ins.values() for key in each.data.machine_types}
+    plugged = {key for plug_in in loaded().plug_ins.values() for key in plug_in.data.machine_types}
     return {name for of, name in plugged if of == cloud}.union(*(names_in(path, cloud) for path in files))
 
 
 def _chip_families(sources: Sequence[Source]) -> set[str]:
     """Return every family of accelerators: those that ship, of the checked file where it is there, and plug-ins'."""
-    ships = {each.family for each in _needs(sources)} - {NO_ACCELERATOR}
+    ships = {needs.family for needs in needs_of(sources)} - {NO_ACCELERATOR}
     return ships | {plug_in.family.name for plug_in in loaded().plug_ins.values()}
-
-
-def _needs(sources: Sequence[Source]) -> list[Needs]:
-    name = NODE_FILES[0]
-    beside = next((each for each in sources if each.path.name == name), None)
-    return parse_families(beside or shipped_rules(name))[0]
 
 
 def _checked_chips(sources: Sequence[Source], report: Report) -> tuple[dict[str, Chip], dict[str, Source]]:
@@ -161,30 +145,25 @@ def _checked_chips(sources: Sequence[Source], report: Report) -> tuple[dict[str,
     for plug_in in loaded().plug_ins.values():
         chips.update(plug_in.data.chips)
     own: dict[str, Source] = {}
-    for source in (each for each in sources if each.is_chips):
-        found, problems = parse_chips(source.text, chips)
-        chips.update(found)
-        own.update(dict.fromkeys(found, source))
-        _note(report, source, problems)
+    for source in sources:
+        if source.is_chips:
+            of_file, problems = parse_chips(source.text, chips)
+            chips.update(of_file)
+            own.update(dict.fromkeys(of_file, source))
+            _note(report, source, problems)
     return chips, own
-
-
-def _has_rows(source: Source) -> bool:
-    """Return whether a file holds machine types."""
-    others = (source.is_chips, is_rules(source.path), is_places(source.path), source.path.stem.endswith(LAUNCH_ERRORS))
-    return not any(others)
 
 
 def _checked_rows(
     sources: Sequence[Source], chips: Mapping[str, Chip], report: Report
 ) -> list[tuple[Source, Mapping[tuple[str, str], MachineType]]]:
-    found: list[tuple[Source, Mapping[tuple[str, str], MachineType]]] = []
+    files: list[tuple[Source, Mapping[tuple[str, str], MachineType]]] = []
     for source in sources:
-        if _has_rows(source):
+        if has_rows(source):
             rows, problems = parse_rows(source, chips, known_clouds())
-            found.append((source, rows))
+            files.append((source, rows))
             _note(report, source, problems)
-    return found
+    return files
 
 
 def _known(
@@ -193,7 +172,7 @@ def _known(
     """Return all machine types that are known, and those of them that corrections stand on."""
     base = dict(_shipped_rows(tuple(known_clouds())))
     for source, rows in files:
-        if not source.path.stem.endswith(CORRECTIONS):
+        if table_of(source.path) is not schema.CORRECTIONS:
             base.update(rows)
     return {**base, **{key: row for _, rows in files for key, row in rows.items()}}, base
 
@@ -203,8 +182,8 @@ def _shipped_rows(clouds: tuple[str, ...]) -> Mapping[tuple[str, str], MachineTy
     """Return the rows that ship, without corrections."""
     rows: dict[tuple[str, str], MachineType] = {}
     for cloud in clouds:
-        plain, *_ = shipped_sources(cloud)
-        rows.update(plain.accept(parse_rows(plain, shipped_catalog().chips, clouds)))
+        if source := shipped(schema.MACHINE_TYPES, cloud):  # a wrong row is reported where the file is checked
+            rows.update(parse_rows(source, shipped_catalog().chips, clouds)[0])
     return rows
 
 
@@ -212,8 +191,8 @@ def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked
     """Hold what has the right form to what must be true of it."""
     by_label = {source.label: source for source in sources}
     lines: dict[str, dict[str, dict[str, int]]] = {}
-    found: dict[str, list[Problem]] = {}
-    for wrong in (each for invariant in (*ROWS, *CHIPS) for each in invariant(checked)):
+    problems: dict[str, list[Problem]] = {}
+    for wrong in itertools.chain.from_iterable(invariant(checked) for invariant in (*ROWS, *CHIPS)):
         if isinstance(wrong.of, Chip):
             source = own[wrong.of.name]
             at = lines.setdefault(source.label, lines_of(source.text))[wrong.of.name]
@@ -224,64 +203,19 @@ def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked
         if wrong.may_be:
             report.notes.append(_mistake(source, problem))
         else:
-            found.setdefault(source.label, []).append(problem)
-    tpu = [each for each in sources if each.path.name in TPU_FILES]
-    for source, problem in tpu_mistakes(tpu, checked.chips, checked.known) if tpu and not report.mistakes else ():
-        found.setdefault(source.label, []).append(problem)
-    for label, problems in found.items():
+            problems.setdefault(source.label, []).append(problem)
+    if not report.mistakes:
+        for source, problem in tpu_mistakes(sources, checked.chips, checked.known):
+            problems.setdefault(source.label, []).append(problem)
+        for source in sources:
+            problems.setdefault(source.label, []).extend(unsorted(source))
+    for label, of_file in problems.items():
         if label in by_label:  # a slice's other file, which is not checked, may not fit this one either
-            _note(report, by_label[label], problems)
-
-
-def _parsed(
-    source: Source, chips: Mapping[str, Chip], sources: Sequence[Source], machine_types: Collection[str]
-) -> tuple[Sequence[object], list[Problem]]:
-    """Read a file that has neither machine types nor accelerators."""
-    if is_places(source.path):
-        return parse_places(source)
-    if source.path.stem.endswith(LAUNCH_ERRORS):
-        return parse_rules(source, LAUNCH_ERROR_COLUMNS, _launch_error, lambda error: error[:2])
-    return _parsed_rules(source, chips, sources, machine_types)
-
-
-def _parsed_rules(
-    source: Source, chips: Mapping[str, Chip], sources: Sequence[Source], machine_types: Collection[str]
-) -> tuple[Sequence[object], list[Problem]]:
-    """Read a rule file with everything that its names may refer to."""
-    if source.path.name == ATTACH_FILE:
-        return parse_attach_rules(source, api_names(chips.values()))
-    if source.path.name == CUSTOM_FILE:
-        return parse_custom_rules(source, chips)
-    if source.path.name == GENERATIONS_FILE:
-        return parse_generations(source, chips)
-    if source.path.name in KUBERAY_FILES:
-        return parse_kuberay(source, chips)
-    if source.path.name in NODE_FILES:
-        return _parsed_node_rules(source, chips, sources)
-    beside = next((each for each in sources if each.path.name == GENERATIONS_FILE), None)
-    generations, _ = parse_generations(beside or shipped_rules(GENERATIONS_FILE))
-    return parse_hosts(
-        source, {each.name for each in generations}, machine_types or shipped_catalog().machine_types(CLOUD)
-    )
-
-
-def _launch_error(cells: Cells) -> tuple[str, ...]:
-    return cells.text("code"), cells.by_column["message"], cells.text("category"), cells.text("source")
-
-
-def _parsed_node_rules(
-    source: Source, chips: Mapping[str, Chip], sources: Sequence[Source]
-) -> tuple[Sequence[object], list[Problem]]:
-    families, images, _ = NODE_FILES
-    if source.path.name == families:
-        return parse_families(source)
-    if source.path.name == images:
-        return parse_images(source, {each.family for each in _needs(sources)}, chips)
-    return parse_boot_disks(source)
+            _note(report, by_label[label], of_file)
 
 
 def _note(report: Report, source: Source, problems: Sequence[Problem]) -> None:
-    report.mistakes += [_mistake(source, each) for each in sorted(problems)]
+    report.mistakes += [_mistake(source, problem) for problem in sorted(problems)]
 
 
 def _mistake(source: Source, problem: Problem) -> Mistake:
@@ -289,16 +223,16 @@ def _mistake(source: Source, problem: Problem) -> Mistake:
 
 
 def _ours() -> list[Source]:
-    chips = read(SHIPPED_FOLDER / CHIPS_FILE)
-    rows = [source for cloud in known_clouds() for source in shipped_sources(cloud)]
-    more = [path for path in sorted(SHIPPED_FOLDER.glob("*.csv")) if is_places(path) or LAUNCH_ERRORS in path.name]
-    return [chips, *rows, *map(read, more), *map(shipped_rules, (*RULE_FILES, *NODE_FILES, *KUBERAY_FILES))]
+    """Return every file that ships: those in catalogs/, and those in the folders of clouds from elsewhere."""
+    tables = (schema.MACHINE_TYPES, schema.CORRECTIONS, schema.OFFERINGS)
+    of_clouds = [source for cloud in known_clouds() for source in shipped_files(cloud, tables)]
+    return [read(SHIPPED_FOLDER / CHIPS_FILE), *of_clouds, *shipped_rules()]
 
 
 def _read_all(paths: Sequence[Path], report: Report) -> list[Source]:
     tried = [(path, _tried(path)) for path in paths]
-    report.mistakes += [Mistake(path, None, "", each) for path, each in tried if isinstance(each, str)]
-    return [each for _, each in tried if isinstance(each, Source)]
+    report.mistakes += [Mistake(path, None, "", source) for path, source in tried if isinstance(source, str)]
+    return [source for _, source in tried if isinstance(source, Source)]
 
 
 def _tried(path: Path) -> Source | str:

@@ -1,4 +1,4 @@
-"""What must be true of every accelerator, beyond its form; as invariants.py, which says how these are used."""
+"""Rules for accelerators, beyond the form of one entry; machines.py says how they are used."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.product_names import ray_nvidia_type
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog_lint.machines import Checked, Wrong
-from accel_scaling.families.apple import chip_in
+from accel_scaling.families.built_in import nvidia
+from accel_scaling.families.registry import built_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from accel_scaling.catalog.model import Chip
 
@@ -40,7 +40,8 @@ def a_family_is_known(checked: Checked) -> Iterator[Wrong]:
 
 def the_type_is_what_ray_detects(checked: Checked) -> Iterator[Wrong]:
     """What is promised must be what Ray makes of the driver's name on the node: by Ray's own rule where it is here."""
-    rules = _rules() if any(chip.family in _FAMILIES for chip in _own(checked)) else {}
+    named = {family.name for family in built_in() if family.type_of_name}
+    rules = _rules() if any(chip.family in named for chip in _own(checked)) else {}  # it may import ray
     for chip in _own(checked):
         rule = rules.get(chip.family)
         for name in chip.driver_names if rule else ():
@@ -134,22 +135,15 @@ CHIPS: tuple[Callable[[Checked], Iterator[Wrong]], ...] = (
     what_is_surprising_says_why,
 )
 
-_FAMILIES = ("nvidia", "apple", "intel", "metax")
 
-
-def _rules() -> dict[str, Callable[[str], str | None]]:
+def _rules() -> Mapping[str, Callable[[str], str | None]]:
     """Return what Ray makes of a driver's name, by family; for NVIDIA Ray's own function where Ray is installed."""
-    nvidia: Callable[[str], str | None] = ray_nvidia_type
+    rules = {family.name: family.type_of_name for family in built_in() if family.type_of_name}
     if importlib.util.find_spec("ray"):
         from accel_scaling import _ray
 
-        nvidia = _ray.nvidia_type_reader()
-    return {
-        "nvidia": nvidia,
-        "apple": chip_in,
-        "intel": lambda name: "Intel-GPU-" + "-".join(name.split(" ")[-2:]),
-        "metax": lambda name: name,
-    }
+        rules[nvidia.FAMILY.name] = _ray.nvidia_type_reader()
+    return rules
 
 
 def _own(checked: Checked) -> Iterator[Chip]:

@@ -1,4 +1,4 @@
-"""What must be true of every catalog file, beyond its form: written once, for every cloud's rows and every accelerator.
+"""Rules for machine types, beyond the form of one row: written once, for every cloud's rows.
 
 Each function takes all that is checked and yields what is wrong; ROWS and CHIPS list them. A new cloud's file, or a
 contributor's, is held to all of them by being there.
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import functools
 import itertools
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER
-from accel_scaling.catalog.schema import MIXED, UNKNOWN
-from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
+from accel_scaling.catalog.files import table_of
+from accel_scaling.catalog.schema import CORRECTIONS, MIXED, UNKNOWN
+from accel_scaling.clouds import known_clouds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     Rows = Mapping[tuple[str, str], MachineType]
 
 TPU_CHIPS = (1, 2, 4, 8)  # of a host: TPU_VALID_CHIP_OPTIONS of Ray 2.60
-_COUNT_IN_NAME = re.compile(r"-([0-9]+)[gt](?:-|$)")  # Google's a2-highgpu-8g, ct5lp-hightpu-4t
 
 
 class Wrong(NamedTuple):
@@ -70,11 +68,11 @@ class Checked:
     def families(self) -> Mapping[tuple[str, str], Sequence[MachineType]]:
         """Every known machine type by (cloud, family), of the clouds that rows are checked of."""
         clouds = {row.cloud for row in self.rows}
-        found: dict[tuple[str, str], list[MachineType]] = {}
+        families: dict[tuple[str, str], list[MachineType]] = {}
         for row in self.known.values():
             if row.cloud in clouds:
-                found.setdefault(_family(row), []).append(row)
-        return found
+                families.setdefault(_family(row), []).append(row)
+        return families
 
 
 def no_accelerator_is_unknown(checked: Checked) -> Iterator[Wrong]:
@@ -92,12 +90,12 @@ def no_accelerator_is_unknown(checked: Checked) -> Iterator[Wrong]:
 def a_family_has_one_architecture(checked: Checked) -> Iterator[Wrong]:
     """All sizes of a family have the same processor: g5g is arm64, as every Graviton; g5 is x86_64."""
     for row in checked.rows:
-        (most, _), *others = Counter(each.arch for each in checked.families[_family(row)]).most_common()
+        (most, _), *others = Counter(row_of.arch for row_of in checked.families[_family(row)]).most_common()
         if others and row.arch != most:
             yield Wrong(row, "arch", f"arch of {row.name} is {row.arch}; expected {most}, as of its family")
 
 
-def a_chip_that_is_only_in_arm_machines_stays_there(checked: Checked) -> Iterator[Wrong]:
+def an_arm_only_chip_is_in_arm64_machines(checked: Checked) -> Iterator[Wrong]:
     """A GB200 is soldered to an arm64 processor, and so is a T4G: no other machine can have one."""
     seen: dict[str, Counter[str]] = {}
     for row in checked.known.values():
@@ -126,9 +124,9 @@ def more_vcpus_never_come_with_less_memory(checked: Checked) -> Iterator[Wrong]:
 def the_number_in_a_name_is_the_count(checked: Checked) -> Iterator[Wrong]:
     """Google writes how many GPUs or TPU chips a machine has into its name: a2-highgpu-8g, ct5lp-hightpu-4t."""
     for row in checked.rows:
-        found = _COUNT_IN_NAME.search(row.name)
-        if row.chip and found and row.cloud == "gcp" and int(found[1]) != row.count:
-            yield Wrong(row, "count", f"count of {row.name} is {row.count}; expected {found[1]}, as its name says")
+        named = known_clouds()[row.cloud].count_in_name(row.name)
+        if row.chip and named is not None and named != row.count:
+            yield Wrong(row, "count", f"count of {row.name} is {row.count}; expected {named}, as its name says")
 
 
 def a_tpu_machine_has_as_many_chips_as_ray_takes(checked: Checked) -> Iterator[Wrong]:
@@ -140,7 +138,7 @@ def a_tpu_machine_has_as_many_chips_as_ray_takes(checked: Checked) -> Iterator[W
 
 
 def a_name_is_of_one_cloud(checked: Checked) -> Iterator[Wrong]:
-    """No two clouds have a machine type of the same name: a row in the wrong file would be found by nobody."""
+    """No two clouds have a machine type of the same name: a row in the wrong file would never be found."""
     clouds = sorted({cloud for cloud, _ in checked.base})
     for row in checked.rows:
         for cloud in clouds:
@@ -152,7 +150,7 @@ def a_name_is_of_one_cloud(checked: Checked) -> Iterator[Wrong]:
 def a_correction_changes_a_row_that_is_there(checked: Checked) -> Iterator[Wrong]:
     """A correction stands on a row of the cloud's own file, and says something else than it."""
     for source, rows in checked.files:
-        for key, row in rows.items() if source.path.stem.endswith(CORRECTIONS) else ():
+        for key, row in rows.items() if table_of(source.path) is CORRECTIONS else ():
             base = checked.base.get(key)
             if base is None:
                 yield Wrong(row, "instance_type", f"{row.name} is no row of {row.cloud}; expected one to correct")
@@ -160,29 +158,15 @@ def a_correction_changes_a_row_that_is_there(checked: Checked) -> Iterator[Wrong
                 yield Wrong(row, "instance_type", f"{row.name} says what {base.layer} says; expected a difference")
 
 
-def rows_are_sorted(checked: Checked) -> Iterator[Wrong]:
-    """Rows of what ships, and of a refresh, are in the order of their names, so that a change is one line."""
-    clouds = {cloud for cloud, _ in checked.known}
-    for source, rows in checked.files:
-        ours = source.path.resolve().parent.name in {SHIPPED_FOLDER.name, REFRESH_FOLDER}
-        if not ours or source.path.stem.removesuffix(CORRECTIONS) not in clouds:
-            continue
-        names = list(rows.values())
-        for before, row in itertools.pairwise(names):
-            if row.name < before.name:
-                yield Wrong(row, "instance_type", f"{row.name} comes after {before.name}; expected rows sorted by name")
-
-
 ROWS: tuple[Callable[[Checked], Iterator[Wrong]], ...] = (
     no_accelerator_is_unknown,
     a_family_has_one_architecture,
-    a_chip_that_is_only_in_arm_machines_stays_there,
+    an_arm_only_chip_is_in_arm64_machines,
     more_vcpus_never_come_with_less_memory,
     the_number_in_a_name_is_the_count,
     a_tpu_machine_has_as_many_chips_as_ray_takes,
     a_name_is_of_one_cloud,
     a_correction_changes_a_row_that_is_there,
-    rows_are_sorted,
 )
 
 
@@ -205,7 +189,7 @@ def _most_contradicted(
     for row in rows:
         if (row.cloud, row.name) in own:
             against[row.name] = [other for other in rows if _contradict(row, other) or _contradict(other, row)]
-    name = max(against, key=lambda each: len(against[each]), default="")
+    name = max(against, key=lambda name: len(against[name]), default="")
     if not against.get(name):
         return None
     return next(row for row in rows if row.name == name), against[name][0]

@@ -1,17 +1,17 @@
-"""What must be true of places files beyond their form: types are the catalog's, regions are known or noted as new."""
+"""Rules for offerings files, beyond their form: types are the catalog's, regions are known or noted as new."""
 
 from __future__ import annotations
 
 import functools
 from typing import TYPE_CHECKING, NamedTuple
 
-from accel_scaling.catalog.custom_machine_types import is_custom
-from accel_scaling.catalog.files import Problem, csv_records, read
-from accel_scaling.catalog.machine_types import cloud_of_file
-from accel_scaling.catalog.offerings import STEM, WHOLE, parse_places
+from accel_scaling.catalog.custom_machine_types import custom_rules, is_custom
+from accel_scaling.catalog.files import Problem, cloud_of_file, read, shipped
+from accel_scaling.catalog.offerings import parse_places
+from accel_scaling.catalog.schema import OFFERINGS, WHOLE
 from accel_scaling.catalog.suggest import hint
-from accel_scaling.catalog.table import CLOUD
-from accel_scaling.clouds import SHIPPED_FOLDER, cloud_of_region, known_clouds
+from accel_scaling.catalog.table import cells_of
+from accel_scaling.clouds import cloud_of_region, known_clouds
 from accel_scaling.errors import CatalogFileError
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def unknown_types(source: Source, names: Callable[[str], MayBeNamed]) -> Iterato
     complete: set[str] = set()
     for line, region, types in _rows(source):
         cloud = cloud_of_region(region) or ""
-        if types == WHOLE or (cloud == CLOUD and is_custom(types)):
+        if types == WHOLE or (is_custom(types) and custom_rules(cloud)):
             continue
         if cloud not in known:
             known[cloud] = _with_families(cloud, names(cloud).types)
@@ -74,24 +74,16 @@ def new_regions(source: Source) -> Iterator[Problem]:
 def names_in(path: Path, cloud: str) -> set[str]:
     """Return the machine types of a cloud that a CSV file has, whatever else may be wrong with it."""
     try:
-        records = csv_records(read(path).text, [])
+        rows = cells_of(read(path))
     except CatalogFileError:
         return set()
-    _, header = next(records, (1, []))
-    columns = [name.strip() for name in header]
-    if "instance_type" not in columns:
-        return set()
-    whose = cloud_of_file(path.name, known_clouds())
-    rows = (dict(zip(columns, (cell.strip() for cell in cells), strict=False)) for _, cells in records)
-    return {row["instance_type"] for row in rows if "instance_type" in row and (row.get("cloud") or whose) == cloud}
+    whose = cloud_of_file(path.name)
+    named = ((row.get("instance_type"), row.get("cloud") or whose) for _, row in rows)
+    return {name for name, of in named if name and of == cloud}
 
 
 def _rows(source: Source) -> Iterator[tuple[int, str, str]]:
-    records = csv_records(source.text, [])
-    next(records, None)
-    for line, cells in records:
-        region, types, *_ = (cell.strip() for cell in cells)
-        yield line, region, types
+    return ((line, row["region"], row["types"]) for line, row in cells_of(source))
 
 
 def _with_families(cloud: str, names: Collection[str]) -> set[str]:
@@ -102,6 +94,6 @@ def _with_families(cloud: str, names: Collection[str]) -> set[str]:
 @functools.cache
 def _listed(cloud: str) -> set[str]:
     """Return the regions of a cloud of which the shipped file lists all that they have."""
-    shipped = SHIPPED_FOLDER / f"{cloud}_{STEM}.csv"
-    places = parse_places(read(shipped))[0] if shipped.exists() else ()
+    source = shipped(OFFERINGS, cloud) if cloud in known_clouds() else None
+    places = parse_places(source)[0] if source else ()
     return {place.region for place in places if place.types == WHOLE}

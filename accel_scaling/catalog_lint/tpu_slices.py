@@ -7,17 +7,12 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
 from accel_scaling.catalog import tpu_topology as layout
-from accel_scaling.catalog.files import Problem
-from accel_scaling.catalog.table import CLOUD, shipped_rules
-from accel_scaling.catalog.tpu_generations import (
-    GENERATIONS_FILE,
-    HOSTS_FILE,
-    Generation,
-    Host,
-    parse_generations,
-    parse_hosts,
-)
+from accel_scaling.catalog.files import Problem, table_of
+from accel_scaling.catalog.schema import TPU_GENERATIONS, TPU_HOSTS
+from accel_scaling.catalog.table import cells_of
+from accel_scaling.catalog.tpu_generations import Generation, Host, parse_generations, parse_hosts, tpu_cloud
 from accel_scaling.catalog.tpu_slices import topologies
+from accel_scaling.catalog_lint.tables import beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-TPU_FILES = (GENERATIONS_FILE, HOSTS_FILE)
 _CORES = (1, 2)  # TensorCores of a chip: what the number in an accelerator type can count for each
 _CORES_OF = {"v2": 2, "v3": 2, "v4": 2, "v5litepod": 1, "v5p": 2, "v6e": 1, "tpu7x": 2}  # as Ray counts them, too
 _EDGES_OF_CUBES = 3
@@ -37,19 +31,23 @@ def tpu_mistakes(
     sources: Sequence[Source], chips: Mapping[str, Chip], machine_types: Mapping[tuple[str, str], MachineType]
 ) -> Iterator[tuple[Source, Problem]]:
     """Yield what does not add up in the files of TPU slices that are checked; what ships stands for the other one."""
-    given = {source.path.name: source for source in sources}
-    rules, hosts = (given.get(name) or shipped_rules(name) for name in TPU_FILES)
+    if not any(table_of(source.path) in {TPU_GENERATIONS, TPU_HOSTS} for source in sources):
+        return
+    rules, hosts = (beside(sources, table, tpu_cloud()) for table in (TPU_GENERATIONS, TPU_HOSTS))
+    if rules is None or hosts is None:
+        return
     of_generation: dict[str, list[Host]] = {}
     for host in parse_hosts(hosts)[0]:
         of_generation.setdefault(host.generation, []).append(host)
     for generation in parse_generations(rules)[0]:
         here = of_generation.get(generation.name, [])
         for column, text in _wrong_generation(generation, here, chips):
-            yield rules, Problem(_line(rules, (generation.name,)), text, column)
+            yield rules, Problem(_line(rules, generation=generation.name), text, column)
         wrong = [(host, *each) for host in here for each in _wrong_host(generation, host, machine_types)]
         for host, column, text in (*wrong, *_wrong_hosts(generation, here)):
             slices = "many" if host.one_of_many else "one"
-            yield hosts, Problem(_line(hosts, (host.generation, slices, str(host.chips))), text, column)
+            at = _line(hosts, generation=host.generation, slice=slices, chips=str(host.chips))
+            yield hosts, Problem(at, text, column)
 
 
 def _wrong_generation(
@@ -96,8 +94,8 @@ def _wrong_layouts(generation: Generation) -> Iterator[tuple[str, str]]:
         if topology not in topologies(generation):
             text = f"has {topology}, which is no topology of {name}; expected one of them"
             yield "default_topologies", f"default_topologies {text}"
-    for count in _twice([layout.chips_in(each) for each in defaults]):
-        both = " and ".join(each for each in defaults if layout.chips_in(each) == count)
+    for count in _twice([layout.chips_in(topology) for topology in defaults]):
+        both = " and ".join(topology for topology in defaults if layout.chips_in(topology) == count)
         yield "default_topologies", f"default_topologies has {both}, each {count} chips; expected one for a number"
 
 
@@ -107,7 +105,7 @@ def _wrong_cubes(generation: Generation) -> Iterator[tuple[str, str]]:
     cube = layout.CUBE_EDGE**3
     if most % cube:
         yield "cubes_to_chips", f"cubes_to_chips is {most}; expected a multiple of {cube}, the chips of a cube"
-    if most and any(len(layout.edges(each)) != _EDGES_OF_CUBES for each in generation.topologies):
+    if most and any(len(layout.edges(topology)) != _EDGES_OF_CUBES for topology in generation.topologies):
         yield "cubes_to_chips", f"cubes_to_chips is {most}; expected topologies of three edges beside cubes"
     largest = max(map(layout.chips_in, topologies(generation)), default=0)
     if compact > largest:
@@ -120,7 +118,7 @@ def _twice(values: Sequence[T]) -> list[T]:
 
 def _wrong_hosts(generation: Generation, hosts: Sequence[Host]) -> Iterator[tuple[Host, str, str]]:
     """Yield the hosts that no slice is made of."""
-    counts = {layout.chips_in(each) for each in topologies(generation)}
+    counts = {layout.chips_in(topology) for topology in topologies(generation)}
     alone = {host.chips for host in hosts if not host.one_of_many}
     for host in hosts:
         if not host.one_of_many and host.chips not in counts:
@@ -135,7 +133,7 @@ def _wrong_hosts(generation: Generation, hosts: Sequence[Host]) -> Iterator[tupl
 def _wrong_host(
     generation: Generation, host: Host, machine_types: Mapping[tuple[str, str], MachineType]
 ) -> Iterator[tuple[str, str]]:
-    row = machine_types.get((CLOUD, host.machine_type))
+    row = machine_types.get((tpu_cloud(), host.machine_type))
     if row is None or row.chip is None:
         return
     if row.count != host.chips:
@@ -144,6 +142,5 @@ def _wrong_host(
         yield "machine_type", f"machine_type {row.name} has {row.chip.name}; expected one with {generation.chip}"
 
 
-def _line(source: Source, cells: tuple[str, ...]) -> int:
-    start = ",".join(cells) + ","
-    return next((line for line, text in enumerate(source.text.splitlines(), 1) if text.startswith(start)), 1)
+def _line(source: Source, **cells: str) -> int:
+    return next((line for line, row in cells_of(source) if cells.items() <= row.items()), 1)

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     """Run ``catalog SUBCOMMAND``; return the exit code."""
     if args.catalog_command in SUBCOMMANDS:
         return int(_module(args.catalog_command).run(args))
-    from accel_scaling.catalog.load import load_catalog
+    from accel_scaling.families.catalog import load_catalog
 
     catalog = load_catalog(args.catalog)
     if args.catalog_command == "show":

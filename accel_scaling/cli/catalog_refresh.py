@@ -140,7 +140,7 @@ def _some(names: Sequence[str]) -> str:
 def _new_chips(result: Result) -> list[str]:
     if not result.new_chips:
         return []
-    from accel_scaling.catalog.load import chips_here
+    from accel_scaling.families.catalog import chips_here
     from accel_scaling.refresh.new_chips import entry
 
     chips, cloud = chips_here(), result.answer.cloud

@@ -154,9 +154,9 @@ def attached(
     wanted = {chip.name for chip in catalog.chips_named(accelerator)}
     lines: list[tuple[str, ...]] = [
         (f"{rule.count} x {name}", f"{rule.max_vcpus} vCPUs", f"{_gib(rule.max_memory_mib)} GiB", _where(rule))
-        for name, chip in sorted(api_names(catalog.chips.values()).items())
+        for name, chip in sorted(api_names(catalog.chips.values(), cloud).items())
         if chip.name in wanted and not name.endswith("-vws")
-        for rule in attach_rules().get(name, [])
+        for rule in attach_rules(cloud).get(name, [])
         if rule.count >= min_count
     ]
     if not lines:

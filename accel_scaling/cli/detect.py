@@ -1,4 +1,4 @@
-"""`accel-scaling detect`: what this machine really has, by three witnesses: bus, driver, and what Ray will say."""
+"""`accel-scaling detect`: the accelerators of this machine, by the bus, the driver, and what Ray will announce."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.detect.model import DriverState
 from accel_scaling.families.inventory import survey
+from accel_scaling.families.registry import built_in
 
 if TYPE_CHECKING:
     import argparse
@@ -24,7 +25,6 @@ EXAMPLES = """examples:
 """
 
 
-IN_FULL = ("nvidia", "neuron", "tpu")
 NOT_ON_BUS = "PCI bus: no "
 WIDTH = 110  # of the lines that say what is not there
 
@@ -50,9 +50,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _nothing(families: Iterable[Found]) -> str:
     """Say how it is known that there is nothing: in full for what the clouds sell most, in one line for the others."""
+    in_full = {family.name for family in built_in() if family.common}
     shown, others = ["no accelerator found"], []
     for family in families:
-        if family.family in IN_FULL:
+        if family.family in in_full:
             shown += [f"  {sentence}" for sentence in family.evidence]
         else:
             others += [sentence.removeprefix(NOT_ON_BUS) for sentence in family.evidence if NOT_ON_BUS in sentence]

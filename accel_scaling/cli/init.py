@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print or write the file; what is to be put into it is said on standard error."""
-    from accel_scaling.catalog.load import load_catalog
+    from accel_scaling.families.catalog import load_catalog
     from accel_scaling.fill.fill import fill
     from accel_scaling.init.request import FileRequest, parse_accelerator
     from accel_scaling.init.text import cluster_file, to_fill_in

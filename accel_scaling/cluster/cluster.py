@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from accel_scaling.catalog.load import load_catalog
 from accel_scaling.clouds import Cloud, known_clouds
 from accel_scaling.cluster.policies import confirmation_policy, quarantine_policy
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.families.catalog import load_catalog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

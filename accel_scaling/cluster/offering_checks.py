@@ -15,7 +15,7 @@ from accel_scaling.errors import ClusterConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from accel_scaling.catalog.offering_lookup import Where
+    from accel_scaling.catalog.offerings import Where
 
 _NAMED = 3  # regions that an error names
 

@@ -1,4 +1,4 @@
-"""Whether this is a container, and which of its machine's devices it was given.
+"""Containers: recognized by their marks, and the devices of the machine that they were not given.
 
 The PCI bus in sysfs is the machine's, in a container too; device nodes are there for what the container was given.
 """
@@ -49,7 +49,7 @@ def hidden(root: Path, expected: int, visible: int) -> bool:
 
 
 def hidden_trouble(root: Path, on_bus: int, visible: int, nodes: str) -> str:
-    """Say what this container does not see of its machine, as the middle of a sentence; empty where it sees all.
+    """Return what this container does not see of its machine, as the middle of a sentence; empty for nothing.
 
     Args:
         root: the folder that stands for ``/``.

@@ -22,8 +22,8 @@ def named(root: Path, pattern: str) -> list[str]:
         pattern: of ``glob``, e.g. ``davinci[0-9]*``.
     """
     dev = root / "dev"
-    found = (path.relative_to(dev).as_posix() for path in dev.glob(pattern))
-    return sorted(found, key=lambda name: ([int(number) for number in _NUMBERS.findall(name)], name))
+    names = (path.relative_to(dev).as_posix() for path in dev.glob(pattern))
+    return sorted(names, key=lambda name: ([int(number) for number in _NUMBERS.findall(name)], name))
 
 
 def of_class(root: Path, pattern: str, kernel_class: str, pci_ids: Collection[str]) -> list[str]:

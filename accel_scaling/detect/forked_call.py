@@ -1,4 +1,4 @@
-"""A question to a driver's library, asked in a child process: a library may hang for ever, or take its process along.
+"""Calls a driver's library in a forked child, with a timeout: a library may hang, or take its process along.
 
 A fork rather than a new interpreter: it costs a few milliseconds, and every boot waits for it. The child calls the
 library, answers through a pipe and ends; it runs none of what its parent's other threads were doing.
@@ -56,17 +56,17 @@ def asked(question: Callable[[], _Answer], timeout_s: float) -> _Answer:
     if child == 0:
         _answer(question, writing)
     os.close(writing)
-    said = None
+    reply = None
     try:
-        said = _read(reading, time.monotonic() + timeout_s)
+        reply = _read(reading, time.monotonic() + timeout_s)
     finally:  # Ctrl-C among the reasons
         os.close(reading)
-        status = _ended(child, wait_s=0.0 if said is None else timeouts.DRIVER_LIBRARY_END_S)
-    if said is None:
+        status = _ended(child, wait_s=0.0 if reply is None else timeouts.DRIVER_LIBRARY_END_S)
+    if reply is None:
         raise SilentError(f"no answer within {timeout_s:g} s")
-    if not said:
+    if not reply:
         raise CrashedError(_how(status))
-    ok, answer = pickle.loads(said)  # noqa: S301 - from a child of this very process
+    ok, answer = pickle.loads(reply)  # noqa: S301 - from a child of this very process
     if not ok:
         raise CrashedError(answer)
     return answer  # type: ignore[no-any-return]
@@ -78,11 +78,11 @@ def _answer(question: Callable[[], object], writing: int) -> NoReturn:
     faulthandler.disable()  # where the parent has it: a crash is one sentence, not a page of stack
     try:
         try:
-            said = (True, question())
+            reply = (True, question())
         except Exception as error:  # noqa: BLE001 - the parent says it
-            said = (False, f"{type(error).__name__}: {error}")
+            reply = (False, f"{type(error).__name__}: {error}")
         with os.fdopen(writing, "wb") as pipe:
-            pipe.write(pickle.dumps(said))
+            pipe.write(pickle.dumps(reply))
         code = 0
     finally:
         os._exit(code)
@@ -92,14 +92,14 @@ def _read(reading: int, deadline_s: float) -> bytes | None:
     """Return all that comes until the child's end is closed; None where that lasts too long."""
     poll = select.poll()  # not select(): a process with many files has large numbers for them
     poll.register(reading, select.POLLIN)
-    said = b""
+    reply = b""
     while (left_s := deadline_s - time.monotonic()) > 0:
         if not poll.poll(left_s * 1000):
             continue
         part = os.read(reading, _CHUNK_BYTES)
         if not part:
-            return said
-        said += part
+            return reply
+        reply += part
     return None
 
 

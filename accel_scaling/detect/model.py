@@ -1,4 +1,4 @@
-"""What a probe says about one family of accelerators on this machine. Values only."""
+"""The result of a probe: one family of accelerators on this machine. Values only."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Found:
         trouble: why ``state`` is not OK, as the middle of a sentence.
         pod_type: for TPUs, the type of the slice that this host is in, as Ray writes it: ``v4-16``.
         worker_id: for TPUs, this host's number in it.
-        evidence: what each witness said, one short sentence each.
+        evidence: what the bus, the driver and Ray's way show, one short sentence each.
         divided: how devices are cut into slices where a task would be given a whole one; empty where they are not.
     """
 
@@ -82,7 +82,7 @@ class Found:
 
     @property
     def present(self) -> bool:
-        """Whether any witness saw a device."""
+        """Whether the bus or the driver shows a device."""
         return bool(self.bus_count or self.driver_count)
 
     @property

@@ -1,4 +1,4 @@
-"""The PCI bus as the kernel shows it: needs no driver, so it still testifies when the driver is gone."""
+"""The PCI bus as the kernel shows it: it needs no driver, and shows devices whose driver is gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A maker's Python package, asked as Ray asks it, but in a process of its own: it may be slow, hang or crash."""
+"""Asks a maker's Python package as Ray does, but in a process of its own: it may be slow, hang or crash."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ else:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the package said.
+    """The package's answer.
 
     Attributes:
         state: how it answered.
@@ -75,9 +75,9 @@ def ask(module: str, question: str, *, called: str = "") -> Reply:
         return _failed(package, f"cannot be asked ({error.strerror})")
     finally:
         os.close(writing)
-    said = _waiting(reading)
-    reply = _read(package, said) if said else Reply()
-    if done.returncode == 0 and said:
+    answer = _waiting(reading)
+    reply = _read(package, answer) if answer else Reply()
+    if done.returncode == 0 and answer:
         return reply
     words = done.stderr.decode(errors="replace").strip().splitlines()
     return replace(_failed(package, words[-1] if words else f"exit {done.returncode}"), kind=reply.kind)
@@ -94,8 +94,8 @@ def _waiting(pipe: int) -> str:
         os.close(pipe)
 
 
-def _read(package: str, said: str) -> Reply:
-    answer = json.loads(said.splitlines()[-1])
+def _read(package: str, text: str) -> Reply:
+    answer = json.loads(text.splitlines()[-1])
     if answer.get("absent"):
         return Reply(absent=True)
     count, kind = answer["count"], answer["kind"]

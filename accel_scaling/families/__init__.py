@@ -1,4 +1,4 @@
-"""Families of accelerators: one file for each that ships, and those that other packages bring.
+"""Families of accelerators: the built-in ones, a file each, and those that other packages bring.
 
 A package names its ``Family`` in its entry points, in the group ``accel_scaling.families``, under the family's Ray
 resource; docs/families-of-your-own.md takes an author from nothing to a rehearsed cluster.

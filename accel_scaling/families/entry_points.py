@@ -65,15 +65,15 @@ def entry_points(path: Iterable[str] | None = None) -> list[EntryPoint]:
     Args:
         path: the folders to look into; by default those from which Python imports.
     """
-    found: list[EntryPoint] = []
-    seen: set[str] = set()
+    entries: list[EntryPoint] = []
+    packages: set[str] = set()
     for metadata, text in _texts(sys.path if path is None else path):
         lines = _lines_of_group(text)
         name, version = _name_and_version(metadata)
-        if lines and normalized(name) not in seen:
-            seen.add(normalized(name))
-            found += [EntryPoint(resource, value, name, version) for resource, value in lines]
-    return found
+        if lines and normalized(name) not in packages:
+            packages.add(normalized(name))
+            entries += [EntryPoint(resource, value, name, version) for resource, value in lines]
+    return entries
 
 
 def normalized(package: str) -> str:

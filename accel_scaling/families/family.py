@@ -1,23 +1,28 @@
-"""A family of accelerators as the one who makes them describes it, and what is wrong with a description."""
+"""A family of accelerators: the class of the built-in ones and of those that other packages bring.
+
+Importing it costs nothing of the catalog: each boot check and each driver reads all families.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling._ray.facts import RAY_RESOURCES, RAY_VISIBLE_DEVICES
-from accel_scaling.catalog.node_images import Needs, is_option
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from accel_scaling.catalog.node_images import Needs
+    from accel_scaling.detect.model import Found
+    from accel_scaling.detect.pci import PciDevice
 
 NUMBER = "[0-9]"  # the part of `nodes` that stands for a device's number
 DEVICE_NUMBER = "{n}"
+RENDER_NODES, FIRST_RENDER_NODE = "drm", 128  # the kernel class of /dev/dri/renderD128, ...: drivers of several makers
+LAST = 1000
 
-# Of Ray itself, and those that this package's own probes speak for.
-_TAKEN = RAY_RESOURCES | {"CPU", "memory", "object_store_memory", "FPGA", "MEDIA", "QAIC"}
+_RAYS_OWN = frozenset({"CPU", "memory", "object_store_memory"})
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -26,11 +31,14 @@ _NODES = re.compile(r"(?!/)(?!.*\.\.)[A-Za-z0-9_./*?\[\]-]+")
 
 @dataclass(frozen=True)
 class Family:
-    """A family of accelerators that a package of its own brings.
+    """A family of accelerators: one driver, one Ray resource.
+
+    The fields up to ``folder`` are those of a package of its own, which must have the first five. A built-in family
+    has its driver and container options in its row of ``node_families.csv``, and its chips in ``accelerators.yaml``.
 
     Attributes:
         name: the family's name, as its chips have it, e.g. ``ferrum``.
-        resource: the Ray resource of its devices, e.g. ``FERRUM``; the entry point has the same name.
+        resource: the Ray resource of its devices, e.g. ``FERRUM``; a package's entry point has the same name.
         visible_devices: the environment variable by which the family's runtime is told which devices it may use.
         nodes: the driver's device nodes as a pattern below /dev, one node for each device: ``ferrum[0-9]*``.
         driver: what a machine image must have, as the end of a sentence: ``the ferrum kernel driver``.
@@ -43,23 +51,70 @@ class Family:
         each_device: one more option for each device, ``{n}`` for its number from 0.
         folder: where its chips (``*.yaml``), machine types (``*.csv``) and ``hardware.csv`` are; by default the folder
             of the package that has the family.
+        noun: what to call its devices, e.g. ``AMD GPU``; by default the family's name.
+        vendors: PCI vendor ids of its devices; without any, the PCI ids of its chips tell them.
+        device_classes: how their PCI classes begin (``1200``), where the vendor makes other devices, too.
+        known_ids_only: only PCI ids of its chips count, as the vendor's id is on other accelerators, too.
+        kernel_class: the folder below /sys/class that tells whose a node is, where several makers' have one name.
+        control_node: the driver's one node without which nothing can compute, e.g. ``kfd``.
+        nodes_called: how to speak of the nodes, where ``/dev/ferrum0, ...`` is not all.
+        in_ray: Ray 2.60 detects the family by a manager of its own (``ray/_private/accelerators``); what follows is
+            how that manager does it.
+        module: the Python module by which Ray asks the driver, e.g. ``amdsmi``.
+        question: Python that asks it, in a process of its own, and calls ``say(count, name)``.
+        ray_counts_nodes: Ray counts the nodes where the module is missing or fails.
+        type_of_name: the accelerator_type that Ray makes of the driver's name of a product.
+        type_prefix: how the types of Ray's begin that the catalog does not know, e.g. ``AMD-``.
+        quantities: how many units of one host a task may have, where not every number will do.
+        unit: what one unit of the resource is called; by default the resource's name.
+        common: clouds sell it so much that ``detect`` tells in full how it knows that there is none.
+        position: place in lists; families with the same are in the order of their names.
+        detect: looks at the machine in place of ``families.probe.probe``, for a driver that these fields do not
+            describe: takes what ``pci.scan`` returned and the folder that stands for ``/``. It never raises, and tells
+            its evidence even where there is no device. A package's family has none: its ``probe`` may hang or crash.
     """
 
     name: str
     resource: str
-    visible_devices: str
-    nodes: str
-    driver: str
+    visible_devices: str = ""
+    nodes: str = ""
+    driver: str = ""
     shared: bool = False
     probe: Callable[[Path], Sequence[str]] | None = None
     emulate: Callable[[Path, Sequence[str]], None] | None = None
     run_options: Sequence[str] = ()
     each_device: str = ""
     folder: Path | None = None
+    _: KW_ONLY
+    noun: str = ""
+    vendors: Sequence[str] = ()
+    device_classes: Sequence[str] = ()
+    known_ids_only: bool = False
+    kernel_class: str = ""
+    control_node: str = ""
+    nodes_called: str = ""
+    in_ray: bool = False
+    module: str = ""
+    question: str = ""
+    ray_counts_nodes: bool = False
+    type_of_name: Callable[[str], str | None] | None = None
+    type_prefix: str = ""
+    quantities: Sequence[int] = ()
+    unit: str = ""
+    common: bool = False
+    position: int = LAST
+    detect: Callable[[Sequence[PciDevice], Path], Found] | None = None
+
+    @property
+    def registered(self) -> bool:
+        """Whether Ray must be told of the family: it has no manager of its own, and ids can be given by a variable."""
+        return bool(self.visible_devices) and not self.in_ray
 
     @property
     def needs(self) -> Needs:
-        """What its nodes need, as the catalog has it of the families that ship."""
+        """What a plug-in's nodes need, as the catalog has it of the built-in families."""
+        from accel_scaling.catalog.node_images import Needs
+
         beginning = re.split(r"[\[*?]", self.nodes)[0]
         return Needs(
             family=self.name,
@@ -71,55 +126,78 @@ class Family:
             source=f"the plug-in of {self.resource}",
         )
 
+    @property
+    def node_template(self) -> str:
+        """The nodes' names with ``{}`` for the number: ``ferrum{}`` for ``ferrum[0-9]*``."""
+        before, _, after = self.nodes.rpartition(NUMBER)
+        return f"{before}{{}}{after.removeprefix('*')}"
+
+    @property
+    def nodes_phrase(self) -> str:
+        """How to speak of the nodes: ``/dev/kfd and /dev/dri/renderD128, ...``."""
+        first = FIRST_RENDER_NODE if self.kernel_class == RENDER_NODES else 0
+        control = f"/dev/{self.control_node} and " if self.control_node else ""
+        return self.nodes_called or f"{control}/dev/{self.node(first)}, ..."
+
     def node(self, number: int) -> str:
         """Return the name below /dev of the device with this number: ``ferrum0``."""
-        return node_template(self.nodes).replace("{}", str(number))
+        return self.node_template.replace("{}", str(number))
 
 
-def node_template(nodes: str) -> str:
-    """Return the nodes' names with ``{}`` for the number: ``ferrum{}`` for ``ferrum[0-9]*``."""
-    before, _, after = nodes.rpartition(NUMBER)
-    return f"{before}{{}}{after.removeprefix('*')}"
-
-
-def problem_of(family: Family) -> str | None:
-    """Return the first thing that is wrong with a family's fields, as the middle of a sentence; None where all is well.
+def problem_of(family: Family, built_in: Collection[Family]) -> str | None:
+    """Return the first thing that is wrong with a plug-in's fields, as the middle of a sentence; None for nothing.
 
     Args:
         family: what a package gave; of its fields nothing is taken for granted.
+        built_in: the families whose names are taken.
     """
-    return next(_problems(family), None)
+    return next(_problems(family, built_in), None)
 
 
-def _problems(family: Any) -> Iterator[str]:
-    texts = (
+def _problems(family: Any, built_in: Collection[Family]) -> Iterator[str]:
+    yield from _wrong_texts(family)
+    if family.resource in _RAYS_OWN | {other.resource for other in built_in}:
+        yield f"resource is {family.resource}, which Ray or accel_scaling already has; take a name of your own"
+    if family.visible_devices in {other.visible_devices for other in built_in}:
+        yield f"visible_devices is {family.visible_devices}, which Ray sets for another family; take the family's own"
+    if NUMBER not in str(family.nodes):
+        yield f"nodes is {family.nodes!r}; expected {NUMBER} where the device's number begins, as in ferrum[0-9]*"
+    yield from _wrong_values(family)
+    yield from _wrong_options(family)
+
+
+def _wrong_values(family: Any) -> Iterator[str]:
+    if not isinstance(family.shared, bool):
+        yield f"shared is {family.shared!r}; expected True or False"
+    for field, value in (("in_ray", False), ("detect", None)):
+        if getattr(family, field) is not value:
+            yield f"{field} is {getattr(family, field)!r}; expected {value}: it is for built-in families"
+    for field in ("probe", "emulate"):
+        if not (getattr(family, field) is None or callable(getattr(family, field))):
+            yield f"{field} is {getattr(family, field)!r}; expected a function, or None"
+    for field in ("vendors", "device_classes"):
+        if not isinstance(getattr(family, field), list | tuple):
+            yield f"{field} is {getattr(family, field)!r}; expected a list, such as ['1200']"
+    if not (family.folder is None or isinstance(family.folder, Path)):
+        yield f"folder is {family.folder!r}; expected a pathlib.Path, or None for the folder of the package"
+
+
+def _wrong_texts(family: Any) -> Iterator[str]:
+    for field, pattern, example in (
         ("name", _NAME, "a word in lower case, such as ferrum"),
         ("resource", _RESOURCE, "a word, such as FERRUM"),
         ("visible_devices", _VARIABLE, "an environment variable in upper case, such as FERRUM_VISIBLE_DEVICES"),
         ("nodes", _NODES, "a pattern of names below /dev, such as ferrum[0-9]*"),
         ("driver", re.compile(r".*\S.*"), "what an image must have, such as 'the ferrum kernel driver'"),
-    )
-    for field, pattern, example in texts:
+    ):
         value = getattr(family, field)
         if not isinstance(value, str) or not pattern.fullmatch(value):
             yield f"{field} is {value!r}; expected {example}"
-    if family.resource in _TAKEN:
-        yield f"resource is {family.resource}, which Ray or accel_scaling already has; take a name of your own"
-    if family.visible_devices in RAY_VISIBLE_DEVICES:
-        yield f"visible_devices is {family.visible_devices}, which Ray sets for another family; take the family's own"
-    if NUMBER not in str(family.nodes):
-        yield f"nodes is {family.nodes!r}; expected {NUMBER} where the device's number begins, as in ferrum[0-9]*"
-    if not isinstance(family.shared, bool):
-        yield f"shared is {family.shared!r}; expected True or False"
-    for field in ("probe", "emulate"):
-        if getattr(family, field) is not None and not callable(getattr(family, field)):
-            yield f"{field} is {getattr(family, field)!r}; expected a function, or None"
-    yield from _wrong_options(family)
-    if family.folder is not None and not isinstance(family.folder, Path):
-        yield f"folder is {family.folder!r}; expected a pathlib.Path, or None for the folder of the package"
 
 
 def _wrong_options(family: Any) -> Iterator[str]:
+    from accel_scaling.catalog.node_images import is_option
+
     options = family.run_options
     if not isinstance(options, list | tuple):
         yield f"run_options is {options!r}; expected a list, such as ['--device=/dev/ferrum']"
@@ -127,6 +205,6 @@ def _wrong_options(family: Any) -> Iterator[str]:
     for option in options:
         if not isinstance(option, str) or not is_option(option):
             yield f"run_options has {option!r}; expected options without spaces, as --device=/dev/ferrum"
-    each = family.each_device
-    if not isinstance(each, str) or (each and not (is_option(each) and DEVICE_NUMBER in each)):
-        yield f"each_device is {each!r}; expected an option with {DEVICE_NUMBER}, as --device=/dev/ferrum{{n}}"
+    option = family.each_device
+    if not isinstance(option, str) or (option and not (is_option(option) and DEVICE_NUMBER in option)):
+        yield f"each_device is {option!r}; expected an option with {DEVICE_NUMBER}, as --device=/dev/ferrum{{n}}"

@@ -1,4 +1,4 @@
-"""What this machine really has: the bus and each family's driver, asked without Ray."""
+"""The accelerators of this machine: the bus and each family's driver, asked without Ray."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog import product_names
 from accel_scaling.detect import pci
 from accel_scaling.detect.model import Device, DriverState, Found
-from accel_scaling.families.plugin_probe import probe
+from accel_scaling.families.catalog import chips_here
+from accel_scaling.families.probe import probe
 from accel_scaling.families.registry import all_families
-from accel_scaling.families.unknown_devices import unprobed
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from accel_scaling.catalog.model import Chip
     from accel_scaling.families.family import Family
 
 __all__ = ["SYSROOT", "Device", "DriverState", "Found", "detect", "look_for", "survey", "uptime_s"]
@@ -48,15 +52,47 @@ def survey(sysroot: Path | None = None) -> list[Found]:
     root = _root(sysroot)
     bus = pci.scan(root)
     families = all_families()
-    probed = [family.probe(bus, root) for family in families]
-    return probed + unprobed(bus, {family.name for family in families})
+    probed = [probe(family, bus, root) for family in families]
+    return probed + _unprobed(bus, {family.name for family in families})
 
 
 def look_for(family: Family, sysroot: Path | None = None) -> Found:
-    """As ``detect``, for one plug-in family alone; what it returns is there where none is, too."""
+    """As ``detect``, for one family alone; what it returns is there where no device is, too."""
     root = _root(sysroot)
     return probe(family, pci.scan(root), root)
 
 
 def _root(sysroot: Path | None) -> Path:
     return sysroot or Path(os.environ.get(SYSROOT) or "/")
+
+
+def _unprobed(bus: Sequence[pci.PciDevice], probed: Collection[str]) -> list[Found]:
+    """Return what the bus shows of chips whose family only a user's catalog knows; ``probed`` are all others."""
+    if not bus:
+        return []
+    by_family: dict[str, list[tuple[pci.PciDevice, list[Chip]]]] = {}
+    chips = [chip for chip in chips_here().values() if chip.family not in probed]
+    for device in bus:
+        if candidates := product_names.chips_on_bus(device.id, chips):
+            by_family.setdefault(candidates[0].family, []).append((device, candidates))
+    return [_not_asked(family, seen) for family, seen in by_family.items()]
+
+
+def _not_asked(family: str, seen: Sequence[tuple[pci.PciDevice, list[Chip]]]) -> Found:
+    candidates = seen[0][1]
+    detected = {chip.detected_type for chip in candidates}
+    devices = [device for device, _ in seen]
+    return Found(
+        family=family,
+        resource=candidates[0].resource,
+        count=len(devices),
+        units=len(devices) * candidates[0].units_per_device,
+        accelerator_type=detected.pop() if len(detected) == 1 else None,
+        variant=product_names.exact_name(candidates),
+        answers_to=product_names.types_of(candidates),
+        devices=tuple(Device(i, None, device.address, device.id) for i, device in enumerate(devices)),
+        bus_count=len(devices),
+        state=DriverState.NOT_PROBED,
+        trouble=f"this version has no probe for the {family} driver",
+        evidence=(pci.sentence(devices, family), f"driver: not asked, this version has no probe for {family}"),
+    )

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.chips import parse_chips
 from accel_scaling.catalog.files import CHIPS_FILE, Problem, Source, read
+from accel_scaling.catalog.load import Addition
 from accel_scaling.catalog.machine_types import parse_rows
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from accel_scaling.catalog.model import Chip, MachineType
     from accel_scaling.families.family import Family
 
@@ -23,22 +21,7 @@ HARDWARE = "hardware.csv"  # what rehearsed machines have: no machine types
 _KEY = re.compile(r"^([\w.-]+):", re.MULTILINE)
 
 
-@dataclass(frozen=True)
-class Data:
-    """What a plug-in adds to the catalog.
-
-    Attributes:
-        chips: its accelerators by name.
-        machine_types: the machine types that have them, by (cloud, name).
-        sources: the files, for the catalog's version.
-    """
-
-    chips: Mapping[str, Chip] = field(default_factory=dict)
-    machine_types: Mapping[tuple[str, str], MachineType] = field(default_factory=dict)
-    sources: tuple[Source, ...] = ()
-
-
-def data_of(family: Family, package: str) -> Data:
+def data_of(family: Family, package: str) -> Addition:
     """Read and check a plug-in's files.
 
     Args:
@@ -59,7 +42,7 @@ def data_of(family: Family, package: str) -> Data:
         if path.name != HARDWARE
     ]
     chips: dict[str, Chip] = {}
-    for source in (each for each in sources if each.is_chips):
+    for source in filter(lambda source: source.is_chips, sources):
         chips |= source.accept(_chips_of(source, family))
     if not chips:
         raise CatalogFileError(
@@ -67,9 +50,9 @@ def data_of(family: Family, package: str) -> Data:
             "docs/families-of-your-own.md"
         )
     machine_types: dict[tuple[str, str], MachineType] = {}
-    for source in (each for each in sources if not each.is_chips):
+    for source in filter(lambda source: not source.is_chips, sources):
         machine_types |= source.accept(parse_rows(source, chips, known_clouds()))
-    return Data(chips, machine_types, tuple(sources))
+    return Addition(chips, machine_types, tuple(sources))
 
 
 def _chips_of(source: Source, family: Family) -> tuple[dict[str, Chip], list[Problem]]:

@@ -18,8 +18,8 @@ from accel_scaling.families.entry_points import EntryPoint, entry_points
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from accel_scaling.catalog.load import Addition
     from accel_scaling.families.family import Family
-    from accel_scaling.families.plugin_data import Data
 
 REPAIR = "repair it or uninstall the package"
 
@@ -34,7 +34,7 @@ class PlugIn:
 
     entry: EntryPoint
     family: Family
-    data: Data
+    data: Addition
 
 
 @dataclass(frozen=True)
@@ -80,36 +80,37 @@ def hush() -> None:
 @functools.cache
 def loaded() -> Loaded:
     """Return the plug-ins of this Python; names those that are left out on the standard error, once."""
-    found = entry_points()
-    if not found:
+    entries = entry_points()
+    if not entries:
         return Loaded()
-    plug_ins, broken = _load_all(found)
-    for each in broken:
+    plug_ins, broken = _load_all(entries)
+    for plug_in in broken:
         if not _Teller.hushed:
-            sys.stderr.write(f"accel_scaling: {each}\n")
-    return Loaded(plug_ins, {each.entry.resource: each for each in reversed(broken)})
+            sys.stderr.write(f"accel_scaling: {plug_in}\n")
+    return Loaded(plug_ins, {plug_in.entry.resource: plug_in for plug_in in reversed(broken)})
 
 
-def _load_all(found: Sequence[EntryPoint]) -> tuple[dict[str, PlugIn], list[Broken]]:
+def _load_all(entries: Sequence[EntryPoint]) -> tuple[dict[str, PlugIn], list[Broken]]:
     plug_ins: dict[str, PlugIn] = {}
     broken: list[Broken] = []
-    for entry in found:
+    for entry in entries:
         try:
-            plug_ins[entry.resource] = _load(entry, found, plug_ins)
+            plug_ins[entry.resource] = _load(entry, entries, plug_ins)
         except _BrokenError as error:  # noqa: PERF203 - one that is broken must not stop the others
             broken.append(Broken(entry, str(error)))
     return plug_ins, broken
 
 
-def _load(entry: EntryPoint, found: Sequence[EntryPoint], others: Mapping[str, PlugIn]) -> PlugIn:
+def _load(entry: EntryPoint, entries: Sequence[EntryPoint], others: Mapping[str, PlugIn]) -> PlugIn:
     from accel_scaling.catalog.node_images import shipped_families
     from accel_scaling.families.family import problem_of
     from accel_scaling.families.plugin_data import data_of
+    from accel_scaling.families.registry import built_in
 
-    if sum(other.resource == entry.resource for other in found) > 1:
-        raise _BrokenError(_claimed_by(entry.resource, found))
+    if sum(other.resource == entry.resource for other in entries) > 1:
+        raise _BrokenError(_claimed_by(entry.resource, entries))
     family = _family(entry)
-    if problem := problem_of(family):
+    if problem := problem_of(family, built_in()):
         raise _BrokenError(problem)
     if family.resource != entry.resource:
         raise _BrokenError(f"its resource is {family.resource}; the entry point must have that name")
@@ -126,22 +127,22 @@ def _load(entry: EntryPoint, found: Sequence[EntryPoint], others: Mapping[str, P
 
 def _family(entry: EntryPoint) -> Family:
     try:
-        found = getattr(importlib.import_module(entry.module), entry.attribute)
+        family = getattr(importlib.import_module(entry.module), entry.attribute)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: whatever it does, the others go on
         raise _BrokenError(f"it cannot be imported ({type(error).__name__}: {error})") from None
     from accel_scaling.families.family import Family
 
-    if not isinstance(found, Family):
-        raise _BrokenError(f"{entry.value} is {type(found).__name__}; expected an accel_scaling.families.Family")
-    return found
+    if not isinstance(family, Family):
+        raise _BrokenError(f"{entry.value} is {type(family).__name__}; expected an accel_scaling.families.Family")
+    return family
 
 
 def _folder(entry: EntryPoint, family: Family) -> Path | None:
     """Return where the data are; they must lie in what travels to the nodes."""
     package = sys.modules[entry.root]
     roots = [Path(path).resolve() for path in getattr(package, "__path__", ())]
-    own = Path(str(sys.modules[entry.module].__file__)).parent if roots else None
-    folder = own if family.folder is None else family.folder
+    beside = Path(str(sys.modules[entry.module].__file__)).parent if roots else None
+    folder = beside if family.folder is None else family.folder
     if folder is not None and not any(folder.resolve().is_relative_to(root) for root in roots):
         raise _BrokenError(f"its folder {folder} is not in the package {entry.root}, so that nodes would not get it")
     return folder
@@ -160,6 +161,6 @@ def _check_beside(plug_in: PlugIn, others: Mapping[str, PlugIn]) -> None:
             raise _BrokenError(f"{of_other} the chip {both[0]}, too")
 
 
-def _claimed_by(resource: str, found: Sequence[EntryPoint]) -> str:
-    packages = " and ".join(entry.package for entry in found if entry.resource == resource)
+def _claimed_by(resource: str, entries: Sequence[EntryPoint]) -> str:
+    packages = " and ".join(entry.package for entry in entries if entry.resource == resource)
     return f"{packages} are both for the resource {resource}, and which one a node shall ask is not known"

@@ -1,4 +1,4 @@
-"""Telling Ray of the plug-in families: in this process, and in the nodes and workers that it starts."""
+"""Registers with Ray the families that it lacks: in this process, and in the nodes and workers that it starts."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ import os
 from typing import TYPE_CHECKING
 
 from accel_scaling import _ray
-from accel_scaling.families.plugins import PlugIn, loaded
+from accel_scaling.families.registry import rays_unit_resources, registered_families
 
 if TYPE_CHECKING:
     from collections.abc import Collection, MutableMapping
+
+    from accel_scaling.families.family import Family
 
 WORKERS_MODULE = "accel_scaling.families.in_worker"
 
 
 def register() -> None:
-    """Make Ray know the plug-in families of this Python, as it knows its own; doing it again changes nothing.
+    """Make Ray know the families that it lacks, as it knows its own; doing it again changes nothing.
 
     From then on, `ray.remote` and `.options` check the quantities asked for, `get_accelerator_ids` has the families,
-    and a node that this process starts (`ray.init()` without an address) detects their devices. Without plug-ins it
-    does nothing, and does not import ray.
+    and a node that this process starts (`ray.init()` without an address) detects their devices. Without such families
+    it does nothing, and does not import ray.
     """
-    plug_ins = loaded().plug_ins
-    if not plug_ins:
+    families = registered_families()
+    if not families:
         return
-    announce(plug_ins, os.environ)
+    announce(families, os.environ)
     _ray.add_accelerator_managers(
-        {resource: functools.partial(_manager, plug_in) for resource, plug_in in plug_ins.items()}
+        {resource: functools.partial(_manager, family) for resource, family in families.items()}
     )
 
 
@@ -38,7 +40,7 @@ def announce(resources: Collection[str], environment: MutableMapping[str, str]) 
         resources: the families' Ray resources.
         environment: of the process that starts Ray there; what the user set in it stays.
     """
-    units = environment.get(_ray.UNIT_RESOURCES, _ray.RAYS_UNIT_RESOURCES)
+    units = environment.get(_ray.UNIT_RESOURCES, ",".join(rays_unit_resources()))
     environment[_ray.UNIT_RESOURCES] = _with(units, resources)
     environment[_ray.PRELOADED_MODULES] = _with(environment.get(_ray.PRELOADED_MODULES, ""), [WORKERS_MODULE])
 
@@ -49,15 +51,14 @@ def _with(listed: str, added: Collection[str]) -> str:
     return ",".join(dict.fromkeys([*words, *added]))
 
 
-def _manager(plug_in: PlugIn) -> type:
-    family = plug_in.family
+def _manager(family: Family) -> type:
     return _ray.accelerator_manager(
-        family.resource, family.visible_devices, shared=family.shared, look=functools.partial(_look, plug_in)
+        family.resource, family.visible_devices, shared=family.shared, look=functools.partial(_look, family)
     )
 
 
-def _look(plug_in: PlugIn) -> tuple[int, str | None]:
+def _look(family: Family) -> tuple[int, str | None]:
     from accel_scaling.families.inventory import look_for  # on nodes only: drivers and workers do not wait for it
 
-    found = look_for(plug_in.family)
-    return found.ray_units, found.accelerator_type
+    result = look_for(family)
+    return result.ray_units, result.accelerator_type

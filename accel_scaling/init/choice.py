@@ -193,7 +193,7 @@ def _why_not(template: ClusterTemplate, choice: Choice) -> str | None:
     """Return why the cloud does not offer it any more; None where it does."""
     for row in template.not_offered():
         if choice.name.startswith(row["name"]) or choice.guest == row["name"]:
-            return row["because"]
+            return str(row["because"])
     return None
 
 

@@ -95,7 +95,7 @@ def usual_place(template: ClusterTemplate, chips: Iterable[Chip]) -> Place:
     rows = {row["accelerator"]: row for row in template.usual_regions()}
     by_chip = {chip.name: rows.get(chip.name, rows[""]) for chip in chips}
     if len({row["region"] for row in by_chip.values()}) > 1:
-        places = " and ".join(f"{name} in {row['zones'] or row['region']}" for name, row in by_chip.items())
+        places = " and ".join(f"{name} in {' '.join(row['zones']) or row['region']}" for name, row in by_chip.items())
         raise InitError(f"a cluster runs in one region, and you would usually find {places}; choose with --zones")
     row = next(iter(by_chip.values()), rows[""])
-    return Place(row["region"], tuple(row["zones"].split()), row["head"], given=False)
+    return Place(row["region"], row["zones"], row["head"], given=False)

@@ -6,7 +6,6 @@ empty. Everywhere else ``$name`` takes a value: a scalar made by `scalar()`, or 
 
 from __future__ import annotations
 
-import csv
 import functools
 import re
 import textwrap
@@ -16,12 +15,14 @@ from typing import TYPE_CHECKING
 import yaml
 
 from accel_scaling.errors import InitError
+from accel_scaling.init.tables import NOT_OFFERED, USUAL_REGIONS, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from accel_scaling.catalog.load import Catalog
+    from accel_scaling.catalog.table import RowValues
     from accel_scaling.clouds import Cloud
     from accel_scaling.init.choice import Choice
     from accel_scaling.init.regions import Place
@@ -77,13 +78,13 @@ class ClusterTemplate:
                 lines += textwrap.indent(values[block[2]], block[1]).splitlines()
         return "\n".join(lines)
 
-    def usual_regions(self) -> Sequence[Mapping[str, str]]:
+    def usual_regions(self) -> Sequence[RowValues]:
         """Return the rows of ``usual_regions.csv``: accelerator, region, zones, head, source."""
-        return _rows(self._folder / "usual_regions.csv")
+        return rows_of(USUAL_REGIONS, self._folder)
 
-    def not_offered(self) -> Sequence[Mapping[str, str]]:
+    def not_offered(self) -> Sequence[RowValues]:
         """Return the rows of ``not_offered.csv``: name (or its beginning), because, source."""
-        return _rows(self._folder / "not_offered.csv")
+        return rows_of(NOT_OFFERED, self._folder)
 
     def check(self, request: FileRequest) -> None:
         """Refuse options that the cloud does not know.
@@ -167,9 +168,3 @@ def comment(*sentences: str) -> str:
 @functools.cache
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
-
-
-@functools.cache
-def _rows(path: Path) -> tuple[dict[str, str], ...]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return tuple(csv.DictReader(file))

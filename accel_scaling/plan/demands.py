@@ -13,7 +13,6 @@ from accel_scaling.accs.request import Asked as AskedAccs
 from accel_scaling.accs.request import bundle_of, ray_options
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import AskingError, PlanError
-from accel_scaling.families import families
 from accel_scaling.plan.labels import selector
 from accel_scaling.plan.model import Demand, Gang
 
@@ -152,9 +151,8 @@ class Reader:
     def _check(self, amount: float, resource: str) -> None:
         if resource not in {chip.resource for chip in self._known.chips.values()}:
             return
-        family = families().get(resource)
         try:
-            quantities.check(amount, resource, shared=family.shared if family else None)
+            quantities.check(amount, resource)
         except AskingError as error:
             raise AskingError(str(error).replace("num_accs=", "", 1)) from None
 

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.columns import LEFT_OUT, Amount, Column, Table, Text
+from accel_scaling.catalog.files import Source, describe
+from accel_scaling.catalog.table import csv_records, read_table
 from accel_scaling.errors import PlanError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from accel_scaling.plan.cluster import NodeType
 
 PRICE, SPOT = "price_per_hour", "spot_price_per_hour"
+PRICES = Table(
+    "prices.csv",
+    "what a machine type costs",
+    (
+        Column("instance_type", Text(), "the cloud's name"),
+        Column(PRICE, Amount(above_zero=False), "of an hour, in the list's own currency", LEFT_OUT),
+        Column(SPOT, Amount(above_zero=False), "the same for a spot machine", LEFT_OUT),
+    ),
+    key=("instance_type",),
+    others=True,
+)
 
 
 @dataclass(frozen=True)
@@ -47,49 +58,20 @@ def read_prices(path: Path) -> Prices:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise PlanError(f"--prices {path} cannot be read: {reason}") from None
-    reader = csv.DictReader(io.StringIO(text))
-    columns = [name.strip() for name in reader.fieldnames or ()]
-    reader.fieldnames = columns
+    _, header = next(csv_records(text, []), (1, []))
+    columns = [name.strip() for name in header]
     if "instance_type" not in columns or not {PRICE, SPOT} & set(columns):
         raise PlanError(
             f"{path}:1: the first line names the columns, `instance_type,{PRICE}` and maybe `{SPOT}`; it is "
             f"{','.join(columns) or 'empty'}"
         )
-    found: dict[str, dict[str, float]] = {PRICE: {}, SPOT: {}}
-    seen: set[str] = set()
-    if twice := [name for name in columns if columns.count(name) > 1]:
-        raise PlanError(f"{path}:1: the column {twice[0] or 'without a name'} is there twice; keep one")
-    for row in _rows(path, reader):
-        name = (row["instance_type"] or "").strip()
-        where = f"{path}:{reader.line_num}"
-        if not name or name in seen:
-            raise PlanError(f"{where}: {f'{name} is there twice' if name else 'instance_type is empty'}")
-        seen.add(name)
-        for column in (PRICE, SPOT):
-            price = (row.get(column) or "").strip()
-            if price:
-                found[column][name] = _price(where, column, price)
-    return Prices(found[PRICE], found[SPOT])
-
-
-def _rows(path: Path, reader: csv.DictReader[str]) -> Iterator[dict[str, str | None]]:
-    """Yield the rows; a cell too many is most often a comma within a number, of which half would be the price."""
-    try:
-        for row in reader:
-            if None in row:
-                raise PlanError(
-                    f"{path}:{reader.line_num}: there are more cells than columns; a number has a point, and no comma"
-                )
-            yield row
-    except csv.Error as error:
-        raise PlanError(f"{path}:{reader.line_num}: this is no valid CSV: {error}") from None
-
-
-def _price(where: str, column: str, text: str) -> float:
-    try:
-        price = float(text)
-    except ValueError:
-        price = math.nan
-    if not math.isfinite(price) or price < 0:
-        raise PlanError(f"{where}: {column} is {text!r}; write a number, such as 32.77, or leave it empty")
-    return price
+    rows, problems = read_table(Source(path, str(path), text), PRICES, lambda row, _: row)
+    if problems:
+        first = min(problems)
+        comma = "" if first.column else "; a number has a point, and no comma"
+        raise PlanError(describe(path, first) + comma)
+    on_demand, spot = (
+        {row["instance_type"]: float(row[column]) for row in rows if row[column] is not None}
+        for column in (PRICE, SPOT)
+    )
+    return Prices(on_demand, spot)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import tpu_head_resource
 from accel_scaling.catalog.guest_accelerators import attach_rules
-from accel_scaling.catalog.table import CLOUD
 from accel_scaling.catalog.tpu_slices import slices_with
+from accel_scaling.clouds import known_clouds
 from accel_scaling.fill.promise import accelerator_types, promise_for
 from accel_scaling.plan.nearest_miss import said_amount
 
@@ -30,9 +30,9 @@ def would(want: Wanted, cloud: str, catalog: Catalog, like: Iterable[str]) -> st
         catalog: what there is.
         like: machine types of the file, whose families are preferred among machines of a size.
     """
-    found = _slice(want, catalog) if cloud == CLOUD and want.resource == "TPU" else None
+    found = _slice(want, catalog) if known_clouds()[cloud].has_tpus and want.resource == "TPU" else None
     found = found or _machine(want, cloud, catalog, {name.partition(".")[0] for name in like})
-    found = found or (_attached(want, catalog) if cloud == CLOUD else None)
+    found = found or _attached(want, cloud, catalog)
     if found:
         return f"{found} would"
     return _nowhere(want, cloud, catalog)
@@ -92,15 +92,15 @@ def _takes(want: Wanted, machine: MachineType) -> bool:
     return all(has.get(name, 0) >= value for name, value in want.amounts.items())
 
 
-def _attached(want: Wanted, catalog: Catalog) -> str | None:
+def _attached(want: Wanted, cloud: str, catalog: Catalog) -> str | None:
     """Return an N1 machine with GPUs attached."""
-    for name, rules in attach_rules().items():
-        chips = [chip for chip in catalog.chips.values() if name in chip.api_names.get(CLOUD, ())]
+    for name, rules in attach_rules(cloud).items():
+        chips = [chip for chip in catalog.chips.values() if name in chip.api_names.get(cloud, ())]
         if want.resource not in {chip.resource for chip in chips} or not any(
             set(accelerator_types(chip)) & set(want.types or accelerator_types(chip)) for chip in chips
         ):
             continue
-        machines = [one for one in catalog.machine_types(CLOUD).values() if one.name.startswith(_TAKES_GPUS)]
+        machines = [one for one in catalog.machine_types(cloud).values() if one.name.startswith(_TAKES_GPUS)]
         for rule in sorted(rules, key=lambda one: one.count):
             if rule.count < want.amounts.get(want.resource, 0):
                 continue

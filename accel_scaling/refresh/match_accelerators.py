@@ -1,4 +1,4 @@
-"""Which accelerator of the catalog a machine has by its API's words, and how a row says what the catalog lacks."""
+"""Matches an API's device names with the catalog's accelerators, and names those that it lacks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def has(told: Told, cloud: str, chips: Mapping[str, Chip], before: MachineType |
     if not told.devices:
         return Has()
     if len(told.devices) > 1:
-        return Has(UNKNOWN + MIXED.join(_counted(each) for each in told.devices))
+        return Has(UNKNOWN + MIXED.join(_counted(device) for device in told.devices))
     device = told.devices[0]
     chip = _chip(device, cloud, chips, before)
     if chip and device.count:

@@ -50,13 +50,13 @@ def at_once(
     futures: list[tuple[Asked, Future[Said]]] = []
     with progress(what, len(asked), unit) as step, ThreadPoolExecutor(timeouts.REFRESH_PARALLEL) as pool:
         try:
-            for each in asked:
-                futures.append((each, pool.submit(call, each, sleep or wait)))  # noqa: PERF401 - Ctrl-C may come here
+            for question in asked:
+                futures.append((question, pool.submit(call, question, sleep or wait)))  # noqa: PERF401 - Ctrl-C may come here
             for _, future in futures:
                 future.result()
                 step()
         except KeyboardInterrupt:
             stopped.set()
             pool.shutdown(cancel_futures=True)
-    done = [(each, future) for each, future in futures if not future.cancelled() and future.exception() is None]
-    return [(each, future.result()) for each, future in done], stopped.is_set()
+    done = [(question, future) for question, future in futures if not future.cancelled() and future.exception() is None]
+    return [(question, future.result()) for question, future in done], stopped.is_set()

@@ -1,4 +1,4 @@
-"""Where the types of a refresh are to be had: the rows of the places file, and how they differ from what was known."""
+"""Offerings of a refresh: the rows of the places file, and how they differ from what was known."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
-    from accel_scaling.catalog.offering_lookup import Where
-    from accel_scaling.catalog.offerings import Place
+    from accel_scaling.catalog.offerings import OfferingRow, Where
     from accel_scaling.refresh.records import Answer
 
 
@@ -68,47 +67,47 @@ def moved(answer: Answer, before: Mapping[str, Where], regions: Collection[str])
 
     Args:
         answer: what the API said.
-        before: where each machine type and attached accelerator was to be had that was known.
+        before: where each known machine type and attached accelerator was offered.
         regions: those that anything was known of.
     """
-    found = []
+    regions_moved = []
     for region, offered in sorted(answer.offered.items()):
         earlier = {name for name, where in before.items() if where.in_region(region)}
         zones = {name: set(before[name].zones(region)) for name in earlier & set(offered)}
         other = sorted(name for name, known in zones.items() if known and known != set(offered[name]))
         more, fewer = sorted(set(offered) - earlier), sorted(earlier - set(offered))
         if more or fewer or other:
-            found.append(Moved(region, tuple(more), tuple(fewer), tuple(other), region not in regions))
-    return found
+            regions_moved.append(Moved(region, tuple(more), tuple(fewer), tuple(other), region not in regions))
+    return regions_moved
 
 
 def gone(answer: Answer, before: Mapping[str, Where]) -> list[str]:
-    """Return the types that were to be had in regions that answered only, and now are in none.
+    """Return the types that only regions which answered offered before, and that none offers now.
 
     A type that a region had which did not answer, or was not asked, is not gone.
     """
     here = {name for offered in answer.offered.values() for name in offered}
-    found = []
+    names = []
     for name, where in before.items():
         regions = set(where.regions) if name not in here else set()
         if regions and regions <= set(answer.offered):
-            found.append(name)
-    return sorted(found)
+            names.append(name)
+    return sorted(names)
 
 
-def _kept(path: Path) -> list[Place]:
+def _kept(path: Path) -> list[OfferingRow]:
     if not path.exists():
         return []
     source = read(path)
     return source.accept(parse_places(source))
 
 
-def _by_region(places: Iterable[Place]) -> dict[str, list[Place]]:
-    regions: dict[str, list[Place]] = {}
+def _by_region(places: Iterable[OfferingRow]) -> dict[str, list[OfferingRow]]:
+    regions: dict[str, list[OfferingRow]] = {}
     for place in places:
         regions.setdefault(place.region, []).append(place)
     return regions
 
 
-def _unsourced(places: Iterable[Place]) -> list[tuple[str, str]]:
+def _unsourced(places: Iterable[OfferingRow]) -> list[tuple[str, str]]:
     return sorted((place.types, "" if place.zones is None else " ".join(place.zones) or "-") for place in places)

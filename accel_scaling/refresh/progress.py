@@ -16,7 +16,7 @@ def progress(what: str, total: int | None = None, unit: str = "region") -> Itera
 
     Args:
         what: stands before the bar.
-        total: steps in all; None where nobody knows.
+        total: steps in all; None where that is not known.
         unit: what a step is.
     """
     if not sys.stderr.isatty():

@@ -1,4 +1,4 @@
-"""What a cloud's API has told, in the same words for every cloud."""
+"""Cloud-neutral records of a cloud API's answer."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Answer:
     """What came of asking a cloud: everything that was answered, and what was not.
 
     Attributes:
-        cloud: ``aws`` or ``gcp``.
+        cloud: the cloud's name.
         source: which calls, for the places file.
         types: by name.
         offered: region -> machine type, or accelerator that is attached -> its zones, by places.short_zone().

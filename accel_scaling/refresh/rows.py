@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.files import csv_records, read
-from accel_scaling.catalog.machine_types import REQUIRED, cloud_of_file, parse_rows
+from accel_scaling.catalog.files import cloud_of_file, read
+from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.schema import MACHINE_TYPES, UNKNOWN
+from accel_scaling.catalog.table import cells_of, written
 from accel_scaling.clouds import known_clouds
 from accel_scaling.refresh.match_accelerators import has
 from accel_scaling.refresh.retry import RefreshError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip, MachineType
     from accel_scaling.refresh.records import Answer, Device
 
-    Cells = tuple[str, ...]
+    Cells = Mapping[str, str]  # by column
 
 
 def rows_of(
@@ -39,10 +39,17 @@ def rows_of(
         if arch is None:
             answer.lacking[name] = "no architecture"
             continue
-        found = has(told, answer.cloud, chips, before.get(name))
-        rows[name] = (name, str(told.vcpus), str(told.memory_mib), arch, found.accelerator, found.devices)
-        if found.unknown:
-            unknown.setdefault(found.accelerator.lstrip("?"), found.unknown)
+        device = has(told, answer.cloud, chips, before.get(name))
+        rows[name] = {
+            "instance_type": name,
+            "vcpus": str(told.vcpus),
+            "memory_mib": str(told.memory_mib),
+            "arch": arch,
+            "accelerator": device.accelerator,
+            "count": device.devices,
+        }
+        if device.unknown:
+            unknown.setdefault(device.accelerator.lstrip(UNKNOWN), device.unknown)
     return rows, unknown
 
 
@@ -57,24 +64,23 @@ def kept_rows(path: Path, cloud: str, chips: Mapping[str, Chip], clouds: Collect
         return {}
     source = read(path)
     source.accept(parse_rows(source, chips, clouds))
-    (_, header), *records = csv_records(source.text, [])
-    columns = [name.strip() for name in header]
-    more = [name for name in columns if name not in (*REQUIRED, "cloud")]
+    rows = [row for _, row in cells_of(source)]
+    more = [name for name in (rows[0] if rows else ()) if name not in (*MACHINE_TYPES.required, "cloud")]
     if more:
         raise RefreshError(f"{path} has the columns {', '.join(more)}, which a refresh would lose; name another file")
-    rows = [dict(zip(columns, (cell.strip() for cell in cells), strict=True)) for _, cells in records]
     file_cloud = cloud_of_file(path.name, clouds)
     if any((row.get("cloud") or file_cloud) != cloud for row in rows):
         raise RefreshError(f"{path} has rows of another cloud than {cloud}; name another file")
-    return {row["instance_type"]: tuple(row[column] for column in REQUIRED) for row in rows}
+    return {row["instance_type"]: row for row in rows}
 
 
 def text_of(rows: Mapping[str, Cells], path: Path, cloud: str, clouds: Collection[str]) -> str:
     """Return the file's text, sorted by name; a file whose name does not tell the cloud has a column that does."""
-    columns, more = (REQUIRED, ()) if cloud_of_file(path.name, clouds) == cloud else ((*REQUIRED, "cloud"), (cloud,))
-    written = io.StringIO()
-    csv.writer(written, lineterminator="\n").writerows([columns, *((*rows[name], *more) for name in sorted(rows))])
-    return written.getvalue()
+    columns = MACHINE_TYPES.required
+    if cloud_of_file(path.name, clouds) != cloud:
+        columns = (*columns, "cloud")
+    every = ({**rows[name], "cloud": cloud} for name in sorted(rows))
+    return written(columns, ([row.get(column, "") for column in columns] for row in every))
 
 
 def write(path: Path, text: str) -> bool:
@@ -107,6 +113,6 @@ def _arch_of_family(cloud: str, name: str, before: Mapping[str, MachineType]) ->
         return before[name].arch
     family = known_clouds()[cloud].machine_family(name)
     archs = {
-        row.arch for each, row in before.items() if family and known_clouds()[cloud].machine_family(each) == family
+        row.arch for other, row in before.items() if family and known_clouds()[cloud].machine_family(other) == family
     }
     return archs.pop() if len(archs) == 1 else None

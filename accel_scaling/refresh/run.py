@@ -1,4 +1,4 @@
-"""One refresh from end to end: ask the cloud, write the files, and say what look-ups now answer."""
+"""Runs one refresh: asks the cloud, writes the files, and reports what look-ups now answer."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.files import REFRESH_FOLDER, Source, read
-from accel_scaling.catalog.guest_accelerators import api_names
-from accel_scaling.catalog.load import chips_here, shipped_catalog, shipped_sources
+from accel_scaling.catalog.files import REFRESH_FOLDER, Source, read, shipped
+from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
+from accel_scaling.catalog.load import shipped_catalog, shipped_sources
 from accel_scaling.catalog.machine_types import parse_rows
-from accel_scaling.catalog.offering_lookup import Offered
-from accel_scaling.catalog.offerings import parse_places
+from accel_scaling.catalog.offerings import Offerings, parse_places
+from accel_scaling.catalog.schema import OFFERINGS
 from accel_scaling.catalog.user_files import USER_FOLDER
-from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
+from accel_scaling.clouds import known_clouds
+from accel_scaling.families.catalog import chips_here
 from accel_scaling.refresh import places
 from accel_scaling.refresh.records import INTERRUPTED
 from accel_scaling.refresh.retry import InterruptedRefreshError, RefreshError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.offerings import Place
+    from accel_scaling.catalog.offerings import OfferingRow
     from accel_scaling.refresh.records import Answer, Device
 
     Ask = Callable[[], Answer]
@@ -37,7 +38,7 @@ class Result:
     Attributes:
         answer: what the cloud said.
         added: machine types that the catalog did not have.
-        gone: those that were to be had where the cloud was asked, and now are nowhere there; their rows stay.
+        gone: those that regions which answered offered before, and no longer do; their rows stay.
         changed: (before, now) of those that are different.
         unpromised: those with accelerators that the catalog does not know, or with several kinds: nothing is promised.
         new_chips: accelerators that the catalog does not know, by their names.
@@ -88,14 +89,15 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     beside = places.places_file(path)
     _drop_unread(answer, before)
     _refuse_silence(answer)
-    known = [*before, *api_names(shipped_catalog().chips.values())] if cloud == "gcp" else list(before)
+    attached = api_names(shipped_catalog().chips.values(), cloud) if attach_rules(cloud) else ()
+    known = [*before, *attached]
     had = _offered(cloud, beside)
     had_where = {name: had.where(name) for name in known}
 
     rows, new_chips = rows_of(answer, chips, before)
     text = text_of({**old, **rows}, path, cloud, clouds)
     month = f"{today or dt.datetime.now(dt.timezone.utc).date():%Y-%m}"
-    where = places.places_text(answer, beside, known, month)
+    offerings = places.places_text(answer, beside, known, month)
     now = _catalog(cloud, path, text, chips)
 
     result = Result(answer, new_chips={**new_chips, **_unknown_attachable(answer, chips)}, files=[path, beside])
@@ -106,7 +108,7 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     result.unpromised = [row for name, row in sorted(now.items()) if name in rows and row.unknown]
     result.gone = places.gone(answer, had_where)
     result.moved = places.moved(answer, had_where, had.regions)
-    result.written = [file for file, content in ((path, text), (beside, where)) if write(file, content)]
+    result.written = [file for file, content in ((path, text), (beside, offerings)) if write(file, content)]
     return result
 
 
@@ -148,23 +150,20 @@ def _catalog(cloud: str, path: Path, text: str, chips: Mapping[str, Chip]) -> di
     return {name: row for (of, name), row in rows.items() if of == cloud}
 
 
-def _offered(cloud: str, path: Path) -> Offered:
+def _offered(cloud: str, path: Path) -> Offerings:
     """Return what was known of a cloud's regions: what ships, and the file over it."""
     layers = [(f"{cloud}.csv", _shipped_places(cloud))]
     if path.exists():
         source = read(path)
         layers.append((str(path), source.accept(parse_places(source))))
-    return Offered(cloud, layers)
+    return Offerings(cloud, layers)
 
 
-def _shipped_places(cloud: str) -> Sequence[Place]:
-    shipped = places.places_file(SHIPPED_FOLDER / f"{cloud}.csv")
-    if not shipped.exists():
-        return ()
-    source = read(shipped, label=shipped.name)
-    return source.accept(parse_places(source))
+def _shipped_places(cloud: str) -> Sequence[OfferingRow]:
+    source = shipped(OFFERINGS, cloud)
+    return source.accept(parse_places(source)) if source else ()
 
 
 def _unknown_attachable(answer: Answer, chips: Mapping[str, Chip]) -> dict[str, Device]:
-    known = api_names(chips.values())
+    known = api_names(chips.values(), answer.cloud)
     return {name: device for name, device in answer.attachable.items() if name not in known}

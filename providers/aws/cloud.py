@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from accel_scaling.clouds import Cloud
+from accel_scaling.clouds import Cloud, ImageForm
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ CLOUD = AWS(
     region_form=re.compile(r"[a-z]+(?:-[a-z]+)+-[0-9]+"),  # us-west-2, us-gov-west-1
     region_example="us-west-2",
     zone_example="az1 az2",
+    is_default=True,
+    images=(ImageForm("ssm", re.compile(r"/aws/service/[A-Za-z0-9_./-]+"), "a parameter's name, as /aws/service/..."),),
     exact_accelerator_names=False,  # A100, of 40 and of 80 GiB
     series_separator=".",
     sdk_module="boto3",

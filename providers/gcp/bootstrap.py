@@ -13,11 +13,11 @@ from accel_scaling import _ray
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp import images, request_bodies
+from accel_scaling.providers.gcp.calls import retry_on_conflict
 from accel_scaling.providers.gcp.client import client
 from accel_scaling.providers.gcp.errors import BROKEN, GoogleRefusedError, of_exception, status_of
 from accel_scaling.providers.gcp.node_config import is_tpu, region_of, with_template, zones_of
 from accel_scaling.providers.gcp.node_config_rules import check_scheduling, template_of
-from accel_scaling.providers.gcp.retry import until_unbeaten
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,11 +170,11 @@ def _with_service_account(config: Config, crm: Any, iam: Any) -> Config:
     if config["available_node_types"][config["head_node_type"]]["node_config"].get("serviceAccounts"):
         return config
     step = _ray.gcp_bootstrap()._configure_iam_role  # noqa: SLF001
-    made: Config = until_unbeaten(lambda: step(config, crm, iam), _policy_beaten)
+    made: Config = retry_on_conflict(lambda: step(config, crm, iam), _is_policy_conflict)
     return made
 
 
-def _policy_beaten(error: Exception) -> bool:
+def _is_policy_conflict(error: Exception) -> bool:
     """Say whether another's change of the policy came between.
 
     A service account that was just made may be unknown to the policy for some seconds, a 400 that passes too

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from accel_scaling.clouds import Cloud
+from accel_scaling.clouds import Cloud, ImageForm
 
+_COUNT = re.compile(r"-([0-9]+)[gt](?:-|$)")
 _FAMILY = re.compile(r"(?!nvidia-)([a-z0-9]+-[a-z]+)-[0-9].*")
 
 
@@ -18,6 +19,11 @@ class GCP(Cloud):
         """Return the first two words: ``a2-highgpu`` of ``a2-highgpu-1g``."""
         found = _FAMILY.fullmatch(machine_type)
         return found[1] if found else None
+
+    def count_in_name(self, machine_type: str) -> int | None:
+        """Return the number before the g or t: 8 of ``a2-highgpu-8g``, 4 of ``ct5lp-hightpu-4t``."""
+        found = _COUNT.search(machine_type)
+        return int(found[1]) if found else None
 
     def names_like(self, machine_type: str) -> bool:
         """Say whether there is no dot in the name."""
@@ -33,6 +39,14 @@ CLOUD = GCP(
     region_example="us-west2",
     zone_example="a b",
     has_tpus=True,
+    images=(
+        ImageForm(
+            "family",
+            re.compile(r"projects/[a-z0-9-]+/global/images/family/[a-z0-9-]+"),
+            "projects/PROJECT/global/images/family/FAMILY",
+        ),
+        ImageForm("runtime", re.compile(r"[a-z0-9-]+"), "a runtime version, as tpu-ubuntu2204-base"),
+    ),
     attaches_accelerators=True,
     has_custom_machine_types=True,
     sdk_module="googleapiclient",

@@ -10,10 +10,10 @@ from googleapiclient.errors import HttpError
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import Category, Failure
 from accel_scaling.providers.gcp import machine_creation
+from accel_scaling.providers.gcp.calls import retry_on_conflict
 from accel_scaling.providers.gcp.client import collection, new_request_id
 from accel_scaling.providers.gcp.errors import OperationFailedError, of_operation, status_of
 from accel_scaling.providers.gcp.names import from_labels, to_label
-from accel_scaling.providers.gcp.retry import until_unbeaten
 from accel_scaling.providers.gcp.zones import OverZones
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
             self._set_labels(machine, {**machine.raw_labels, **labels})
 
         try:
-            until_unbeaten(add, lambda error: status_of(error) == 412)
+            retry_on_conflict(add, lambda error: status_of(error) == 412)
         except HttpError as error:
             if status_of(error) == 404:
                 return False

@@ -1,16 +1,86 @@
-"""The images of a cluster on GCP: what the fill adds to a node type that names none, and a refusal where it cannot."""
+"""The images of a cluster on GCP: the fill adds those that node_configs lack, and a machine without one is refused."""
 
 from __future__ import annotations
 
 import copy
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.cluster.default_image import no_image
+from accel_scaling.cluster.default_image import default_image, no_image
+from accel_scaling.cluster.node_needs import ImageKind, boot_disk_type
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.providers.gcp.boot_disk import IMAGE_KEY, lacks_image
+from accel_scaling.providers.gcp import tpu_node_config
 
 if TYPE_CHECKING:
-    from accel_scaling.cluster.cluster import Cluster
+    from accel_scaling.catalog.node_images import Image
+    from accel_scaling.cluster.cluster import Cluster, NodeType
+
+# Where a Compute Engine disk or machine has its content from, so that it needs no image.
+_DISK_CONTENT = ("source", "sourceImage", "sourceSnapshot", "sourceInstantSnapshot")
+_MACHINE_CONTENT = ("sourceInstanceTemplate", "sourceMachineImage")
+
+IMAGE_KEY = "disks[0].initializeParams.sourceImage"
+
+
+def with_image(
+    node_type: NodeType, node_config: dict[str, Any], provider: dict[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the node_config with an image, or with the runtime version of a TPU slice, and notes for the user."""
+    del provider  # on Google Cloud, heads of Ray's own provider launch ours as well
+    machine = node_type.machine
+    if machine.slice is not None:
+        return tpu_node_config.with_runtime(node_config, machine.slice), ()
+    if not lacks_image(node_config):
+        return node_config, ()
+    image = default_image(machine.machine)
+    if image is None or image.kind is ImageKind.NONE:
+        return node_config, (no_image(node_type.location, machine.machine, IMAGE_KEY),)
+    notes = (f"{node_type.location} ({machine.name}): its default image: {image.note}",) if image.note else ()
+    return _with_boot_disk(node_config, image, machine.machine.name), notes
+
+
+def lacks_image(node_config: dict[str, Any]) -> bool:
+    """Say whether a machine of this node_config would boot from nothing that the user named."""
+    if any(node_config.get(key) for key in _MACHINE_CONTENT):
+        return False
+    disks = node_config.get("disks")
+    if not disks:
+        return True
+    boot = _boot_disk(disks)
+    if boot is None:
+        return False
+    first = boot.get("initializeParams") or {}
+    return isinstance(first, dict) and not any({**first, **boot}.get(key) for key in _DISK_CONTENT)
+
+
+def _boot_disk(disks: Any) -> dict[str, Any] | None:
+    """Return the disk that the machine boots from; None where the config does not say."""
+    if not isinstance(disks, list):
+        return None
+    return next((disk for disk in disks if isinstance(disk, dict) and disk.get("boot")), None)
+
+
+def _with_boot_disk(node_config: dict[str, Any], image: Image, machine_type: str) -> dict[str, Any]:
+    disks: list[Any] = node_config.get("disks") or [{"boot": True, "autoDelete": True}]
+    boot = _boot_disk(disks) or {}
+    disk_type = boot_disk_type(image.cloud, machine_type)
+    first = {"diskSizeGb": image.disk_gb, "diskType": disk_type, "sourceImage": image.name}
+    filled_boot = {**boot, "initializeParams": {**first, **(boot.get("initializeParams") or {})}}
+    filled = {**node_config, "disks": [filled_boot if disk is boot else disk for disk in disks]}
+    if image.metadata:
+        filled["metadata"] = _with_metadata(node_config.get("metadata"), image)
+    return filled
+
+
+def _with_metadata(given: Any, image: Image) -> Any:
+    """Return the metadata with what the image wants; Ray's own examples write it as a list of one."""
+    if given is not None and not isinstance(given, dict):
+        return given
+    items = (given or {}).get("items") or []
+    if not isinstance(items, list):
+        return given
+    there = {item.get("key") for item in items if isinstance(item, dict)}
+    wanted = [{"key": key, "value": value} for key, value in image.metadata if key not in there]
+    return {**(given or {}), "items": [*items, *wanted]}
 
 
 def with_added(own: dict[str, Any] | None, seen: dict[str, Any] | None, filled: dict[str, Any]) -> dict[str, Any]:

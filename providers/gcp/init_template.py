@@ -81,14 +81,16 @@ class GCPTemplate(ClusterTemplate):
 
     def attached(self, request: AcceleratorRequest, names: Collection[str], catalog: Catalog) -> list[Choice]:
         """Return N1 machines with GPUs attached: of each count the smallest machine that does not starve them."""
-        guests = {guest for guest, chip in api_names(catalog.chips.values()).items() if chip.name in names}
+        guests = {
+            guest for guest, chip in api_names(catalog.chips.values(), self.cloud.name).items() if chip.name in names
+        }
         sizes = sorted(
             (machine for name, machine in catalog.machine_types(self.cloud.name).items() if name.startswith(_N1)),
             key=lambda machine: machine.vcpus,
         )
         choices = []
         for guest in sorted(guest for guest in guests if not guest.endswith("-vws")):
-            for rule in attach_rules().get(guest, []):
+            for rule in attach_rules(self.cloud.name).get(guest, []):
                 least_vcpus = _N1_VCPUS_PER_GPU * rule.count
                 fitting = [machine for machine in sizes if rule.allows(machine) and machine.vcpus >= least_vcpus]
                 if fitting and not rule.only_in:

@@ -1,4 +1,4 @@
-"""How a launch that fell short is reported to both autoscalers, and to the person who runs `ray up`."""
+"""Launches: Ray's autoscalers ask for large batches, and a launch that fell short is reported to them and to people."""
 
 from __future__ import annotations
 
@@ -10,6 +10,26 @@ from accel_scaling import _ray
 
 if TYPE_CHECKING:
     from accel_scaling.providers.base.zone_launch import Launch
+
+
+# Read by Ray (autoscaler/_private/constants.py) in the process that `ray start --head` starts; a user's own stay.
+# v2 has (launches at once / batch) threads, so ten node types are launched side by side.
+BATCH = 100
+AT_ONCE = 1000
+
+_EXPORT = (
+    f"export AUTOSCALER_MAX_LAUNCH_BATCH=${{AUTOSCALER_MAX_LAUNCH_BATCH:-{BATCH}}} "
+    f"AUTOSCALER_MAX_CONCURRENT_LAUNCHES=${{AUTOSCALER_MAX_CONCURRENT_LAUNCHES:-{AT_ONCE}}}; "
+)
+
+
+def in_large_batches(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config, its head start commands with the batch size; doing it twice changes nothing."""
+    config["head_start_ray_commands"] = [
+        _EXPORT + command if "ray start" in command and _EXPORT not in command else command
+        for command in config.get("head_start_ray_commands") or []
+    ]
+    return config
 
 
 def raise_if_short(launch: Launch, node_config: dict[str, Any], tags: dict[str, str], count: int) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import ELSEWHERE, Category, Failure
 from accel_scaling.providers.base.zone_launch import over_zones
-from accel_scaling.providers.gcp import parallel, request_bodies
+from accel_scaling.providers.gcp import request_bodies
+from accel_scaling.providers.gcp.calls import call_each
 from accel_scaling.providers.gcp.client import new_request_id
 from accel_scaling.providers.gcp.errors import of_exception
 from accel_scaling.providers.gcp.names import from_label, new_name
@@ -125,7 +126,7 @@ def _one_by_one(
         )
         compute.wait(call.execute(), zone)
 
-    made, errors = parallel.each(insert, names)
+    made, errors = call_each(insert, names)
     came = compute.placed(zone, [name for name in names if name in made])
     if not errors:
         return came, None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.providers.base.zone_launch import Launch
-from accel_scaling.providers.gcp import parallel
+from accel_scaling.providers.gcp.calls import call_each
 from accel_scaling.providers.gcp.errors import status_of
 from accel_scaling.providers.gcp.labels import LabelWriter
 from accel_scaling.providers.gcp.names import to_labels
@@ -179,7 +179,7 @@ class Fleet:
         Raises:
             Exception: the first that Google refused, after all others were tried.
         """
-        _, errors = parallel.each(self._stop if self._keep_stopped else self.delete, node_ids)
+        _, errors = call_each(self._stop if self._keep_stopped else self.delete, node_ids)
         for node_id, error in errors.items():
             logger.error("%s could not be terminated: %s", node_id, error)
         if errors:
@@ -205,7 +205,7 @@ class Fleet:
             chosen = [node["name"] for node in stopped if node["name"] not in self._claimed][:count]
             self._claimed.update(chosen)
         try:
-            started, errors = parallel.each(resource.start, chosen)
+            started, errors = call_each(resource.start, chosen)
         finally:
             with self._lock:
                 self._claimed.difference_update(chosen)
@@ -240,7 +240,7 @@ class Fleet:
             threading.Thread(target=self._delete_swept, args=(names,), name="accel-gcp-sweep", daemon=True).start()
 
     def _delete_swept(self, names: set[str]) -> None:
-        _, errors = parallel.each(self.delete, names)
+        _, errors = call_each(self.delete, names)
         for node_id, error in errors.items():
             logger.warning("%s could not be deleted, the next listing tries again: %s", node_id, error)
         with self._lock:

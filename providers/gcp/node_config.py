@@ -11,8 +11,8 @@ from accel_scaling.cluster.machine import CapacityType, NodeMachine, Placement
 from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region
 from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError
 from accel_scaling.providers.gcp import tpu_node_config
-from accel_scaling.providers.gcp.boot_disk import with_image
 from accel_scaling.providers.gcp.cloud import CLOUD
+from accel_scaling.providers.gcp.images import with_image
 from accel_scaling.providers.gcp.tpu_node_config import is_tpu
 
 if TYPE_CHECKING:

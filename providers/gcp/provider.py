@@ -36,7 +36,7 @@ try:
     from accel_scaling.providers.gcp import bootstrap, checks, images, launch
     from accel_scaling.providers.gcp.client import client
     from accel_scaling.providers.gcp.compute import Compute
-    from accel_scaling.providers.gcp.launch_batches import in_large_batches
+    from accel_scaling.providers.gcp.launch import in_large_batches
     from accel_scaling.providers.gcp.node_cache import Fleet
     from accel_scaling.providers.gcp.tpu import Tpu
     from accel_scaling.providers.gcp.zones import ListingFailedError

@@ -10,11 +10,11 @@ from googleapiclient.errors import HttpError
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import SOLD_OUT, Category, Failure
 from accel_scaling.providers.base.zone_launch import Launch, over_zones
-from accel_scaling.providers.gcp import parallel, request_bodies
+from accel_scaling.providers.gcp import request_bodies
+from accel_scaling.providers.gcp.calls import call_each, retry_on_conflict
 from accel_scaling.providers.gcp.client import collection
 from accel_scaling.providers.gcp.errors import BROKEN, OperationFailedError, of_exception, of_operation, status_of
 from accel_scaling.providers.gcp.names import from_label, from_labels, new_name
-from accel_scaling.providers.gcp.retry import until_unbeaten
 from accel_scaling.providers.gcp.zones import OverZones
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
         """Create up to ``count`` slices at once, each in the first zone that has one; those that come are kept."""
         del keep_stopped  # a preempted slice can only be deleted, whoever asks
         body = request_bodies.slice_node(node_config, labels)
-        launches, errors = parallel.each(lambda _: self._create_one(body, zones), range(count))
+        launches, errors = call_each(lambda _: self._create_one(body, zones), range(count))
         made: dict[str, list[str]] = {}
         for zone, nodes in (pair for launch in launches.values() for pair in launch.made.items()):
             made.setdefault(zone, []).extend(nodes)
@@ -148,7 +148,7 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
 
         try:
             # A slice takes one operation at a time: "unable to queue the operation", a 400 or a 409.
-            until_unbeaten(add, lambda error: isinstance(error, _UndoneError) or status_of(error) in {400, 409, 412})
+            retry_on_conflict(add, lambda error: isinstance(error, _UndoneError) or status_of(error) in {400, 409, 412})
         except HttpError as error:
             if status_of(error) == 404:
                 return False

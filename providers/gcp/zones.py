@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.providers.gcp import parallel
+from accel_scaling.providers.gcp.calls import call_each
 from accel_scaling.providers.gcp.errors import of_exception
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class OverZones:
         Raises:
             ListingFailedError: one of the zones could not be asked.
         """
-        found, errors = parallel.each(self._list_zone, self.zones, pool=self._listers)
+        found, errors = call_each(self._list_zone, self.zones, pool=self._listers)
         for zone, error in errors.items():
             failure = of_exception(error)
             raise ListingFailedError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from accel_scaling.families import apple
+from accel_scaling.families.built_in import apple
+from accel_scaling.families.registry import family_of_name
 from accel_scaling.testing.devices.device_faults import with_fault
 from accel_scaling.testing.devices.device_files import install
 from tests.support.families import OTHER, devices
@@ -142,6 +144,18 @@ def test_every_manager_of_ray_is_among_the_cases_or_has_a_test_of_its_own():
     assert {manager.__name__ for manager in get_all_accelerator_managers()} == own | {
         name for _, name in MANAGERS.values()
     }
+
+
+@pytest.mark.parametrize("family", sorted(MANAGERS))
+def test_a_familys_resource_and_variable_are_its_managers(family):
+    module, name = MANAGERS[family]
+    manager = getattr(importlib.import_module(f"ray._private.accelerators.{module}"), name)
+    ours = family_of_name(family)
+    assert ours.in_ray
+    assert (ours.resource, ours.visible_devices) == (
+        manager.get_resource_name(),
+        manager.get_visible_accelerator_ids_env_var() or "",
+    )
 
 
 @pytest.mark.parametrize(("family", "count", "fault"), CASES)

@@ -103,6 +103,7 @@ def test_ray_says_what_is_wrong_with_a_label_selector() -> None:
         check({"zone": "!!a"})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_t4")
 def test_what_is_pending_on_a_running_cluster_is_planned_as_ray_reports_it() -> None:
     import accel_scaling as acc

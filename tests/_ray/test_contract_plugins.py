@@ -6,15 +6,17 @@ The rest of tests/_ray/test_contract.py. Registering changes Ray for good in a p
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from accel_scaling import _ray
-from accel_scaling._ray.facts import RAY_RESOURCES
 from accel_scaling.families.registration import WORKERS_MODULE, announce
+from accel_scaling.families.registry import built_in, rays_unit_resources
 
 ADD = """
 import json, os
@@ -65,7 +67,7 @@ print(json.dumps([
     accelerators.get_accelerator_manager_for_resource("FERRUM").__name__,
     sorted(manager.__name__ for manager in accelerators.get_all_accelerator_managers()),
 ]))""")
-    assert set(resources) == RAY_RESOURCES | {"FERRUM"}
+    assert set(resources) == {family.resource for family in built_in() if family.in_ray} | {"FERRUM"}
     assert name == "FERRUMAcceleratorManager"
     assert names.count(name) == 1, "registering twice adds a second manager"
 
@@ -107,6 +109,16 @@ print(json.dumps(said))""")
     assert [sentence is None if each is None else sentence in each for each in said] == [True, True], said
 
 
+def test_the_raylets_own_list_of_resources_with_ids_is_the_one_that_we_add_to():
+    import ray
+
+    raylet = (Path(ray.__file__).parent / "core/src/ray/raylet/raylet").read_bytes()
+    (listed,) = re.findall(rb"\0(neuron_cores,[A-Z_a-z,]+)\0", raylet)
+    assert sorted(listed.decode().split(",")) == sorted(rays_unit_resources()), "correct the families' in_ray"
+    for variable in (_ray.UNIT_RESOURCES, _ray.PRELOADED_MODULES):
+        assert variable.encode() in raylet, f"the raylet no longer reads {variable}"
+
+
 def test_what_the_user_set_stays_and_twice_is_as_once():
     environment = {_ray.UNIT_RESOURCES: "TPU,MINE", _ray.PRELOADED_MODULES: "torch"}
     announce(["FERRUM"], environment)
@@ -117,4 +129,4 @@ def test_what_the_user_set_stays_and_twice_is_as_once():
     }
     fresh: dict[str, str] = {}
     announce(["FERRUM"], fresh)
-    assert fresh[_ray.UNIT_RESOURCES] == f"{_ray.RAYS_UNIT_RESOURCES},FERRUM"
+    assert fresh[_ray.UNIT_RESOURCES] == ",".join([*rays_unit_resources(), "FERRUM"])

@@ -8,7 +8,7 @@ import pytest
 
 import accel_scaling as acc
 
-pytestmark = pytest.mark.usefixtures("two_t4")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_t4")]
 
 
 def test_ray_data_maps_batches_on_accelerators() -> None:

@@ -16,7 +16,7 @@ from accel_scaling import _ray
 from accel_scaling.accs import connected_cluster
 from accel_scaling.errors import AskingError
 
-pytestmark = pytest.mark.usefixtures("two_t4")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("two_t4")]
 
 SOON_S = 60
 

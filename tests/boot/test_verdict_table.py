@@ -13,9 +13,9 @@ from accel_scaling.boot.compare import compare
 from accel_scaling.boot.verdicts import WORDS, VerdictWord
 from accel_scaling.detect.model import DriverState
 from accel_scaling.errors import RehearsalError
-from accel_scaling.families import neuron_ls
+from accel_scaling.families.built_in.neuron import neuron_ls
+from accel_scaling.families.built_in.nvidia.health import Health, health_of
 from accel_scaling.families.inventory import detect
-from accel_scaling.families.nvml_health import Health, health_of
 from accel_scaling.testing.devices.device_faults import FAULTS, with_fault
 from accel_scaling.testing.devices.gcp_machines import hardware_of_tpu
 from accel_scaling.testing.devices.hardware import Hardware

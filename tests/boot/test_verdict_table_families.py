@@ -11,9 +11,9 @@ from accel_scaling import timeouts
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.verdict import Verdict
 from accel_scaling.boot.verdicts import VerdictWord
-from accel_scaling.families import apple
+from accel_scaling.families.built_in import apple
 from accel_scaling.families.inventory import detect
-from accel_scaling.families.registry import FAMILIES
+from accel_scaling.families.registry import built_in
 from tests.support.families import ONE, OTHER
 
 OTHER_TABLE = {"nvidia", "neuron", "tpu"}
@@ -123,7 +123,7 @@ def verdict_on_fixture(boot, monkeypatch):
             monkeypatch.setattr(apple, "platform", mac)
         hardware = replace((OTHER if fault == "other" else ONE)[family], count=count)
         boot(hardware, None if fault == "other" else fault)
-        resource = next(each.resource for each in FAMILIES if each.name == family)
+        resource = next(each.resource for each in built_in() if each.name == family)
         return compare({resource: units, f"accelerator_type:{TYPES[family][0]}": 1}, detect())
 
     return verdict_on
@@ -140,7 +140,7 @@ def test_the_table(verdict_on, row):
 
 
 def test_every_family_is_in_one_of_the_two_tables():
-    assert {family.name for family in FAMILIES} == OTHER_TABLE | set(ONE)
+    assert {family.name for family in built_in()} == OTHER_TABLE | set(ONE)
 
 
 def test_every_verdict_happens_to_every_family_or_there_is_a_reason_why_it_cannot():

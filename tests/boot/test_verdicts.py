@@ -14,6 +14,7 @@ from accel_scaling.boot.verdict import VerdictWord
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.model import Chip
 from accel_scaling.families.inventory import detect
+from accel_scaling.families.registry import built_in
 from accel_scaling.fill.promise import promise_for
 from tests.support.devices import neuron, nvidia
 
@@ -197,6 +198,15 @@ def test_the_words_are_those_that_users_search_for():
         *("Confirmed", "MoreThanPromised", "NoDevice", "DriverMissing", "FewerThanPromised", "OtherType"),
         *("Unhealthy", "NotYet", "NotVisibleInContainer"),
     }
+
+
+def test_the_accelerator_resources_are_those_of_rays_own_managers():
+    from ray._private.accelerators import get_all_accelerator_managers, get_all_accelerator_resource_names
+
+    in_ray = [family for family in built_in() if family.in_ray]
+    assert get_all_accelerator_resource_names() == {family.resource for family in in_ray}
+    variables = {manager.get_visible_accelerator_ids_env_var() for manager in get_all_accelerator_managers()}
+    assert variables - {None} == {family.visible_devices for family in in_ray} - {""}
 
 
 def test_a_type_goes_with_the_resource_of_its_chip():

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.catalog import load as loading
-from accel_scaling.catalog.load import load_catalog, shipped_catalog
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.machine_types import parse_rows
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.errors import UnknownInstanceTypeError
+from accel_scaling.families.catalog import load_catalog
 from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp
 from tests.support.catalog import HEADER
 

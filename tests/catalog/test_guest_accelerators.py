@@ -40,13 +40,13 @@ def test_a_count_goes_with_the_largest_machine_of_its_rule_and_with_no_larger_on
 
 
 def test_no_other_count_is_ever_taken():
-    counts = {name: {rule.count for rule in rules} for name, rules in attach_rules().items() if "vws" not in name}
+    counts = {name: {rule.count for rule in rules} for name, rules in attach_rules("gcp").items() if "vws" not in name}
     assert counts == {name: set(sizes) for name, sizes in LARGEST.items()}
 
 
 def test_a_virtual_workstation_is_the_same_gpu_by_the_same_rule():
     assert attached("n1-standard-8", "nvidia-tesla-t4-vws", 2).chip.name == "T4"
-    rules = attach_rules()
+    rules = attach_rules("gcp")
     for name in [name for name in rules if name.endswith("-vws")]:
         sizes = [[(each.count, each.max_vcpus) for each in rules[key]] for key in (name, name.removesuffix("-vws"))]
         assert sizes[0] == sizes[1]
@@ -104,4 +104,4 @@ def test_a_name_that_the_api_does_not_have_is_refused_with_the_names_that_it_has
 
 def test_the_rules_name_only_accelerators_of_the_api():
     names = {name for chip in CATALOG.chips.values() for name in chip.api_names.get("gcp", ())}
-    assert set(attach_rules()) <= names
+    assert set(attach_rules("gcp")) <= names

@@ -7,9 +7,9 @@ import pytest
 
 from accel_scaling.catalog.chips import chips_on_demand, parse_chips
 from accel_scaling.catalog.files import CHIPS_FILE, Source, read
-from accel_scaling.catalog.lazy import OnDemand
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.table import OnDemand
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 from tests.support.catalog import CHIP, GOOD
@@ -53,7 +53,7 @@ def test_a_wrong_row_is_refused_with_its_line_when_it_is_asked_for_and_the_other
     ("row", "message"),
     [
         ("x1.l,2,8192,x86_64", "4: has 4 cells; expected 6"),
-        ("x1.large,2,8192,x86_64,,", "4: instance type x1.large is already in line 2"),
+        ("x1.large,2,8192,x86_64,,", "4: x1.large is already in line 2"),
         ('"x1.l,2,8192,x86_64,,', "4: is not CSV: "),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from accel_scaling.catalog.files import Source
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.node_images import ImageKind, parse_boot_disks, parse_families, parse_images
-from accel_scaling.catalog.table import NODE_FILES
+from accel_scaling.catalog.schema import BOOT_DISKS, NODE_FAMILIES, NODE_IMAGES
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.cluster.default_image import default_image, no_image
@@ -18,7 +18,7 @@ from accel_scaling.cluster.node_needs import boot_disk_type, images, needs
 from accel_scaling.testing.ec2.public_parameters import documented
 from accel_scaling.testing.gce.images import public
 
-FAMILIES, IMAGES, DISKS = NODE_FILES
+FAMILIES, IMAGES, DISKS = NODE_FAMILIES.files, NODE_IMAGES.files, BOOT_DISKS.file_of("gcp")
 CLOUDS = ("aws", "gcp")
 
 
@@ -33,9 +33,9 @@ def of(cloud: str, name: str):
         (FAMILIES, "--gpus=all", "--gpus=$(id)", "expected options without spaces"),
         (FAMILIES, "--gpus=all", "--gpus=all;id", "expected options without spaces"),
         (FAMILIES, "/dev/neuron{n}", "/dev/neuron0", "each_device is --device=/dev/neuron0; expected an option with"),
-        (FAMILIES, "\nneuron,", "\nnvidia,", "is the same rule as line "),
+        (FAMILIES, "\nneuron,", "\nnvidia,", "nvidia is already in line "),
         (IMAGES, "\nneuron,", "\nneurn,", "family 'neurn' is not known; nearest: neuron"),
-        (IMAGES, "V100-16G ", "V100-17G ", "chips has 'V100-17G', which is not known; nearest: V100-16G"),
+        (IMAGES, "V100-16G ", "V100-17G ", "chips 'V100-17G' is in no accelerators.yaml; nearest: V100-16G"),
         (IMAGES, "aws,x86_64,ssm", "gcp,x86_64,ssm", "kind is ssm, which gcp does not have"),
         (IMAGES, "/aws/service/neuron", "aws/service/neuron", "expected a parameter's name, as /aws/service/..."),
         (IMAGES, "projects/ubuntu-os-cloud/global", "ubuntu-os-cloud", "expected projects/PROJECT/global/images/fam"),
@@ -141,7 +141,7 @@ def test_an_image_is_of_the_machines_family_and_architecture(cloud: str, name: s
     ],
 )
 def test_a_boot_disk_is_of_a_type_that_the_machine_series_takes(machine: str, disk: str) -> None:
-    assert boot_disk_type(machine) == disk
+    assert boot_disk_type("gcp", machine) == disk
 
 
 def test_container_options_show_every_device_of_the_node() -> None:

@@ -1,4 +1,4 @@
-"""Where machine types are to be had: the rows of a places file, their layers, and what nobody knows."""
+"""Offerings: the rows of a places file, their layers, and what is not known."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accel_scaling.catalog.files import Source, read
-from accel_scaling.catalog.load import load_catalog, shipped_catalog
-from accel_scaling.catalog.offering_lookup import Offered
-from accel_scaling.catalog.offerings import is_places, parse_places, places_of_region, written
+from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.catalog.offerings import Offerings, is_places, parse_places, places_of_region, written
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
+from accel_scaling.families.catalog import load_catalog
 from tests.support.catalog import HEADER
 
 COLUMNS = "region,types,zones,source\n"
@@ -25,9 +25,9 @@ def parsed(text: str, name: str = "places.csv"):
     return parse_places(source)
 
 
-def offered(*texts: str, cloud: str = "aws") -> Offered:
+def offered(*texts: str, cloud: str = "aws") -> Offerings:
     """The places of files, the weakest first."""
-    return Offered(cloud, [(f"file{number}", parsed(text)[0]) for number, text in enumerate(texts)])
+    return Offerings(cloud, [(f"file{number}", parsed(text)[0]) for number, text in enumerate(texts)])
 
 
 # --- the file ---
@@ -41,11 +41,11 @@ def offered(*texts: str, cloud: str = "aws") -> Offered:
         (",g5,,", 2, "region is empty"),
         ("us-west-2,,,", 2, "types is empty; expected a family, a machine type, or *"),
         ("us-west-2,g 5,,", 2, "types is g 5"),
-        ("us-west-2,g5,AZ1,", 2, "zones is AZ1; expected words such as az1 az2 (aws) or a b (gcp), - for none"),
-        ("us-west-2,g5,az1  az2,", 2, "zones is az1  az2"),
+        ("us-west-2,g5,AZ1,", 2, "zones has AZ1; expected short names of zones, as az1 or a, or - for none"),
+        ("us-west-2,g5,az1  az2,", 2, "zones has an empty word"),
         ("us-west-2,*,az1,", 2, "needs a source, who listed all that it has"),
-        ("us-west-2,*,-,API", 2, "no - in zones"),
-        ("us-west-2,g5,,\nus-west-2,g5,az1,", 3, "g5 in us-west-2 is already in line 2; keep one of the two"),
+        ("us-west-2,*,-,API", 2, "no - in its row"),
+        ("us-west-2,g5,,\nus-west-2,g5,az1,", 3, "us-west-2 g5 is already in line 2; keep one of the two"),
         ('us-west-2,g5,"az1,', 2, "is not CSV"),
     ],
 )
@@ -230,5 +230,5 @@ def test_a_wrong_places_file_is_refused_with_its_line_where_it_is_asked(home: Pa
     path = home / ".accel_scaling" / "my_places.csv"
     path.write_text(COLUMNS + "us-west-2,g5,?,\n")
     catalog = load_catalog(home=home)
-    with pytest.raises(CatalogFileError, match=rf"^{path}:2: zones is \?"):
+    with pytest.raises(CatalogFileError, match=rf"^{path}:2: zones has \?"):
         catalog.places("aws")

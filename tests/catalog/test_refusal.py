@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from accel_scaling.catalog import chips
 from accel_scaling.catalog.chips import parse_chips
 from accel_scaling.catalog.files import CHIPS_FILE, Source
-from accel_scaling.catalog.load import load_catalog, shipped_catalog
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.machine_types import parse_rows
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.errors import CatalogFileError
+from accel_scaling.families.catalog import load_catalog
 from tests.support.catalog import CHIP, GOOD, HEADER
 
 
@@ -39,10 +40,10 @@ from tests.support.catalog import CHIP, GOOD, HEADER
         ("x1.l,2,8192,x86_64,L4,0", "accelerator is L4 but count is 0"),
         ("x1.l,2,8192,amd64,,", "arch is amd64; expected x86_64, arm64, i386"),
         (",2,8192,x86_64,,", "instance_type is empty"),
-        ("x1 l,2,8192,x86_64,,", "instance_type is 'x1 l'; expected letters"),
+        ("x1 l,2,8192,x86_64,,", "instance_type is x1 l; expected letters"),
         ("x1.l,2,8192,x86_64", "has 4 cells; expected 6"),
         ("x1.l,2,8192,x86_64,,,", "has 7 cells; expected 6"),
-        ("x1.large,2,8192,x86_64,,", "instance type x1.large is already in line 2; keep one of the two"),
+        ("x1.large,2,8192,x86_64,,", "x1.large is already in line 2; keep one of the two"),
         ('"x1.l,2,8192,x86_64,,', "is not CSV: "),
     ],
 )

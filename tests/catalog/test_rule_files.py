@@ -4,17 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from accel_scaling.catalog.custom_limits import parse_custom_rules
+from accel_scaling.catalog.custom_machine_types import parse_custom_rules
 from accel_scaling.catalog.files import Source
 from accel_scaling.catalog.guest_accelerators import parse_attach_rules
-from accel_scaling.catalog.load import load_catalog, shipped_catalog
-from accel_scaling.catalog.table import RULE_FILES
+from accel_scaling.catalog.load import shipped_catalog
+from accel_scaling.catalog.schema import CUSTOM_MACHINE_TYPES, GUEST_ACCELERATORS, TPU_GENERATIONS, TPU_HOSTS
 from accel_scaling.catalog.tpu_generations import parse_generations, parse_hosts
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.errors import CatalogFileError
+from accel_scaling.families.catalog import load_catalog
 
-ATTACH, CUSTOM, TPU, HOSTS = RULE_FILES
+TABLES = (GUEST_ACCELERATORS, CUSTOM_MACHINE_TYPES, TPU_GENERATIONS, TPU_HOSTS)
+RULE_FILES = ATTACH, CUSTOM, TPU, HOSTS = [table.file_of("gcp") for table in TABLES]
 
 
 @pytest.fixture(name="edited")
@@ -36,12 +38,17 @@ def edited_fixture(tmp_path):
         (ATTACH, "nvidia-tesla-t4,1,", "nvidia-tesla-t5,1,", "accelerator 'nvidia-tesla-t5' is not known; nearest: "),
         (ATTACH, ",1,48,", ",49,48,", "min_vcpus is 49, above max_vcpus, which is 48"),
         (ATTACH, ",1,48,", ",one,48,", "min_vcpus is one; expected a whole number of 1 or more"),
-        (ATTACH, "nvidia-tesla-t4,2,", "nvidia-tesla-t4,1,", "is the same rule as line 2; keep one of the two"),
+        (
+            ATTACH,
+            "nvidia-tesla-t4,2,",
+            "nvidia-tesla-t4,1,",
+            "nvidia-tesla-t4 1 is already in line 2; keep one of the two",
+        ),
         (
             ATTACH,
             ",asia-east1-a us-east1-d,",
             ",asia-east1a us-east1-d,",
-            "not_in has asia-east1a, which is no zone",
+            "not_in has asia-east1a; expected full names of zones",
         ),
         (
             ATTACH,
@@ -51,20 +58,25 @@ def edited_fixture(tmp_path):
         ),
         (CUSTOM, "custom,1 2-96/2,", "custom,1 2-96/,", "vcpus has 2-96/; expected counts and spans, as 1 2-96/2"),
         (CUSTOM, ",0.9,6.5,1,624", ",,6.5,1,624", "go together; fill both, or empty both"),
-        (CUSTOM, ",0.9,6.5,1,624", ",0.9,6.5,700,624", "min_gib and max_gib must both be there"),
-        (CUSTOM, ",0.9,", ",nan,", "min_gib_per_vcpu is nan; expected a number of GiB above 0"),
+        (CUSTOM, ",0.9,6.5,1,624", ",0.9,6.5,700,624", "min_gib is 700, above max_gib, which is 624"),
+        (CUSTOM, ",0.9,", ",nan,", "min_gib_per_vcpu is nan; expected a number above 0"),
         (CUSTOM, "x86_64", "amd64", "arch is amd64; expected x86_64, arm64, i386"),
-        (CUSTOM, ",L4,1,", ",L44,1,", "accelerator 'L44' is not known; nearest: L4"),
-        (TPU, ",TPU-V4,", ",TPU-V44,", "chip 'TPU-V44' is not known; nearest: TPU-V4"),
+        (CUSTOM, ",L4,1,", ",L44,1,", "accelerator 'L44' is in no accelerators.yaml; nearest: L4"),
+        (TPU, ",TPU-V4,", ",TPU-V44,", "chip 'TPU-V44' is in no accelerators.yaml; nearest: TPU-V4"),
         (TPU, "2x2x4", "2x2y4", "topologies has 2x2y4; expected edges, as 2x2x4"),
         (TPU, ",any,", ",some,", "cube_order is some; expected any, rising"),
         (TPU, "xpk system_characteristics.py 2026\n", "\n", None),
         (HOSTS, "v4,one,", "v44,one,", "generation 'v44' is not known; nearest: v4"),
         (HOSTS, "ct4p-hightpu-4t", "ct4p-hightpu-5t", "machine_type 'ct4p-hightpu-5t' is not known; nearest: ct4p"),
-        (HOSTS, "ct4p-hightpu-4t,,,", "ct4p-hightpu-4t,240,,", "empty them, or empty machine_type"),
+        (
+            HOSTS,
+            "ct4p-hightpu-4t,,,",
+            "ct4p-hightpu-4t,240,,",
+            "vcpus is 240, beside a machine_type, which says it; empty one",
+        ),
         (HOSTS, ",96,342016,", ",96,,", "memory_mib is empty; expected a whole number of 1 or more"),
         (HOSTS, "v6e,many,4", "v6e,one,2", "no row says what slices of many hosts are made of for v6e"),
-        (HOSTS, "generation,slice", "generation,slices", "the columns are generation, slices, chips, "),
+        (HOSTS, "generation,slice", "generation,slices", "column 'slices' is not known; nearest: slice"),
     ],
 )
 def test_a_wrong_rule_is_named_with_its_file_and_line(edited, name, old, new, problem):
@@ -109,5 +121,5 @@ def test_the_catalogs_version_covers_the_rules(monkeypatch, tmp_path):
 
     plain = load_catalog(home=tmp_path).version
     assert plain == shipped_catalog().version
-    monkeypatch.setattr(load, "shipped_rules", lambda name: Source(Path(name), name, "another"))
+    monkeypatch.setattr(load, "shipped_rules", lambda: [Source(Path(TPU), TPU, "another")])
     assert load_catalog(home=tmp_path).version != plain

@@ -228,7 +228,7 @@ def test_a_name_is_a_slices_by_its_form_and_no_machine_type_has_that_form():
 
 
 def test_a_users_row_for_a_host_is_the_slices_host(tmp_path):
-    from accel_scaling.catalog.load import load_catalog
+    from accel_scaling.families.catalog import load_catalog
 
     mine = tmp_path / "gcp_mine.csv"
     mine.write_text("instance_type,vcpus,memory_mib,arch,accelerator,count\nct4p-hightpu-4t,200,1024,x86_64,TPU-V4,4\n")

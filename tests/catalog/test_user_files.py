@@ -72,7 +72,9 @@ def test_check_reads_what_belongs_to_a_file_and_by_itself_what_lies_at_home(
 ) -> None:
     Path("mine_places.csv").write_text("region,types,zones\n", encoding="utf-8")
     assert main(["catalog", "check", "mine.csv"]) == 2
-    assert "mine_places.csv:1: the columns are region, types, zones" in capsys.readouterr().out
+    assert (
+        "mine_places.csv:1: column source is missing; expected region, types, zones, source" in capsys.readouterr().out
+    )
     home = Path.home() / ".accel_scaling"
     home.mkdir()
     (home / "good.csv").write_text(MINE, encoding="utf-8")

@@ -199,7 +199,7 @@ def test_check_prints_every_problem_of_every_file(catalog, mine, tmp_path):
     assert sorted(line.removeprefix(f"{tmp_path}/")[:26] for line in out.splitlines()) == [
         "chips.yaml:1: N9: field de",
         "chips.yaml:1: N9: field re",
-        "mine.csv:3: instance type ",
+        "mine.csv:3: zz1.gpu is alr",
         "mine.csv:4: accelerator 'L",
         "mine.csv:4: count is -1; e",
         "none.csv: cannot be read a",

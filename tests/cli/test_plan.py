@@ -108,10 +108,13 @@ def test_a_spot_node_has_the_spot_price_and_no_other(plan: Any, prices: Path) ->
     ("text", "said"),
     [
         ("instance_type;price_per_hour\n", ":1: the first line names the columns, `instance_type,price_per_hour` and "),
-        ("instance_type,price_per_hour\ng5.xlarge,1\ng5.xlarge,2\n", ":3: g5.xlarge is there twice"),
+        ("instance_type,price_per_hour\ng5.xlarge,1\ng5.xlarge,2\n", ":3: g5.xlarge is already in line 2"),
         ("instance_type,price_per_hour\n,1\n", ":2: instance_type is empty"),
-        ("instance_type,price_per_hour\ng5.xlarge,$1\n", ":2: price_per_hour is '$1'; write a number, such as 32.77"),
-        ("instance_type,price_per_hour\ng5.xlarge,-1\n", ":2: price_per_hour is '-1'; write a number"),
+        (
+            "instance_type,price_per_hour\ng5.xlarge,$1\n",
+            ":2: price_per_hour is $1; expected a number of 0 or more, such as 32.77",
+        ),
+        ("instance_type,price_per_hour\ng5.xlarge,-1\n", ":2: price_per_hour is -1; expected a number of 0 or more"),
     ],
 )
 def test_a_mistake_in_a_price_list_is_one_sentence_with_its_line(plan: Any, prices: Path, text: str, said: str) -> None:

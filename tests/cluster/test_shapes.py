@@ -131,9 +131,9 @@ def test_a_label_against_the_node_config_is_noted_and_changes_no_price(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("instance_type,price_per_hour\np4d.24xlarge,32,77\n", ":2: there are more cells than columns"),
-        ("instance_type,price_per_hour,price_per_hour\nx,1,2\n", ":1: the column price_per_hour is there twice"),
-        (f"instance_type,price_per_hour\nx,{'1' * 200_000}\n", "this is no valid CSV"),
+        ("instance_type,price_per_hour\np4d.24xlarge,32,77\n", ":2: has 3 cells; expected 2"),
+        ("instance_type,price_per_hour,price_per_hour\nx,1,2\n", ":1: column price_per_hour is there 2 times"),
+        (f"instance_type,price_per_hour\nx,{'1' * 200_000}\n", "is not CSV"),
     ],
 )
 def test_a_price_list_that_would_be_misread_is_refused(

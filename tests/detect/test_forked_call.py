@@ -20,8 +20,8 @@ from accel_scaling.boot import node_commands, start_hook
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.verdicts import VerdictWord
 from accel_scaling.detect import forked_call
+from accel_scaling.families.built_in.nvidia.nvml import LIBRARY
 from accel_scaling.families.inventory import detect
-from accel_scaling.families.nvml import LIBRARY
 
 PROMISE = {"GPU": 8, "accelerator_type:A100": 1}
 ANSWERS = 'const char *nvmlErrorString(int code) { return "broken"; } int nvmlShutdown(void) { return 0; }\n'

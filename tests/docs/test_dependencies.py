@@ -69,4 +69,4 @@ def test_the_document_names_every_ec2_family_without_an_image_and_the_boot_disks
     assert {name.removesuffix("dn").removesuffix("s") for name in lacking} <= words
     sizes = {image.disk_gb for image in images() if image.kind is ImageKind.FAMILY}
     assert sizes == {50, 100}
-    assert boot_disk_type("n2-standard-2") == "pd-balanced"
+    assert boot_disk_type("gcp", "n2-standard-2") == "pd-balanced"

@@ -23,10 +23,11 @@ import pytest
 import yaml
 
 from accel_scaling.boot.verdict import VerdictWord
-from accel_scaling.catalog.load import load_catalog, shipped_catalog
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cli.main import COMMANDS, main
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.shape import check_shape
+from accel_scaling.families.catalog import load_catalog
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_keys_needed_by_ray
 from accel_scaling.fill.fill import fill
 from accel_scaling.fill.promise import promise_for

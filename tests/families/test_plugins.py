@@ -10,10 +10,11 @@ import pytest
 
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.verdict import VerdictWord
-from accel_scaling.catalog.load import chips_here, load_catalog, shipped_catalog
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cluster.docker import run_options
 from accel_scaling.errors import UnknownInstanceTypeError
 from accel_scaling.families import broken, families
+from accel_scaling.families.catalog import chips_here, load_catalog
 from accel_scaling.families.inventory import detect
 from accel_scaling.families.plugins import hush
 from tests.support.plugins import (
@@ -107,6 +108,9 @@ WRONG_FIELDS = [
     ("shared='no'", "shared is 'no'; expected True or False"),
     ("probe='ferrum-smi'", "probe is 'ferrum-smi'; expected a function, or None"),
     ("emulate=3", "emulate is 3; expected a function, or None"),
+    ("in_ray=True", "in_ray is True; expected False: it is for built-in families"),
+    ("detect=print", "detect is <built-in function print>; expected None: it is for built-in families"),
+    ("vendors='fe00'", "vendors is 'fe00'; expected a list, such as ['1200']"),
     ("run_options='--device=/dev/ferrum0'", "run_options is '--device=/dev/ferrum0'; expected a list"),
     ("run_options=['--device /dev/ferrum']", "run_options has '--device /dev/ferrum'; expected options without"),
     ("run_options=['--device=$(id)']", "run_options has '--device=$(id)'; expected options without spaces"),
@@ -143,6 +147,16 @@ def test_a_wrong_file_leaves_the_plug_in_out_with_file_and_line(site, name, cont
     site(**{name: content})
     assert reason in broken()["FERRUM"].reason
     assert "Ferrum-N1" not in chips_here()
+
+
+def test_the_fields_of_a_package_keep_their_order(site):
+    fields = (
+        "'ferrum', 'FERRUM', 'FERRUM_VISIBLE_DEVICES', 'ferrum[0-9]*', 'the ferrum kernel driver', True, None, None"
+    )
+    options = "['--device=/dev/ferrum'], '--device=/dev/ferrum{n}', None"
+    site(f"from accel_scaling.families import Family\nFAMILY = Family({fields}, {options})\n")
+    family = families()["FERRUM"]
+    assert (family.shared, family.node(3), family.each_device) == (True, "ferrum3", "--device=/dev/ferrum{n}")
 
 
 def test_a_single_module_has_no_folder_of_data_and_is_told_so(tmp_path, plugged):

@@ -21,7 +21,7 @@ from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.devices.ec2_machines import hardware_of
 from tests.support.plugins import forget, install_example
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 # What every driver here has: two ways to look from inside, and an answer as the last line.
 HEAD = """

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accel_scaling.catalog.load import shipped_catalog
@@ -127,7 +127,6 @@ NODE_CONFIG = st.fixed_dictionaries(
 PLACE = st.fixed_dictionaries({}, optional={"availability_zone": ANY | NAMES | st.lists(NAMES), "region": ANY | NAMES})
 
 
-@settings(max_examples=1000)
 @given(NODE_CONFIG, PLACE | st.just({}))
 def test_any_node_config_is_filled_or_refused_in_one_sentence_and_never_crashes(node_config: Any, place: Any) -> None:
     try:

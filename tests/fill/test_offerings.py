@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from accel_scaling.catalog.load import load_catalog, shipped_catalog
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cli.main import main
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.families.catalog import load_catalog
 from accel_scaling.fill.fill import fill, fill_cluster, promises
 from tests.support.catalog import HEADER
 from tests.support.cluster import GCP_MODULE, MODULE

@@ -245,7 +245,7 @@ WITH_GPUS = sorted(
 )
 ATTACHED = [
     (rule.accelerator, rule.count, f"n1-custom-{rule.max_vcpus}-{rule.max_memory_mib}")
-    for rules in attach_rules().values()
+    for rules in attach_rules("gcp").values()
     for rule in rules
 ]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from accel_scaling.catalog.load import shipped_catalog
@@ -205,7 +205,6 @@ WILD = st.text(max_size=40) | st.sampled_from([*WORDS, "us-east-1"])
 SHAPE = yaml.safe_load(cluster_file(FileRequest("aws", (parse_accelerator("T4"),)), CATALOG))
 
 
-@settings(max_examples=150)
 @given(WILD | st.just(None), WILD | st.just(None), st.lists(WILD, max_size=2) | st.just([]), WILD, WILD)
 def test_no_name_region_zone_or_file_breaks_the_yaml_or_brings_a_key_in(
     name: str | None, region: str | None, zones: list[str], file: str, catalog: str

@@ -42,7 +42,7 @@ def test_each_tpu_selector_that_ray_knows_is_known(accelerator: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted(name for name in api_names(shipped_catalog().chips.values()) if "nvidia" in name)
+    "name", sorted(name for name in api_names(shipped_catalog().chips.values(), "gcp") if "nvidia" in name)
 )
 def test_each_gpu_of_google_cloud_has_a_type_on_gke(name: str) -> None:
     assert types_of(manifest(limits=GPU, selector=f"{GKE}: {name}"))

@@ -14,7 +14,7 @@ from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.plan.run import Words, planned
 from accel_scaling.testing.hosts.settings import HostKind
 from accel_scaling.testing.local_cloud import local_cloud_of
-from tests.support.cluster import cluster
+from tests.support.cluster import LEAN_HEAD, cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -24,14 +24,8 @@ PROGRAM = (Path(__file__).parents[1] / "programs" / "cluster_plan.py").read_text
 
 # The head's autoscaler looks each second; machines boot for longer than the test lasts.
 HASTE = {
-    "head_start_ray_commands": [
-        "ray stop",
-        (
-            "AUTOSCALER_UPDATE_INTERVAL_S=1 ray start --head --port=6379 --object-manager-port=8076 "
-            "--include-log-monitor=false --autoscaling-config=~/ray_bootstrap_config.yaml"
-        ),
-    ],
-    "worker_start_ray_commands": ["ray stop", "sleep 120; ray start --address=$RAY_HEAD_IP:6379"],
+    "head_start_ray_commands": [LEAN_HEAD.replace("UPDATE_INTERVAL_S=2", "UPDATE_INTERVAL_S=1")],
+    "worker_start_ray_commands": ["sleep 120"],
     "upscaling_speed": 100,
 }
 

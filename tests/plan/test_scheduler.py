@@ -76,7 +76,7 @@ def question(draw: st.DrawFn) -> Any:
     return _ray.scheduling_request(types, most, [*requests, *twice], gangs=gangs, instances=[head, *there])
 
 
-@settings(max_examples=250, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(question())
 def test_the_answer_is_rays_own(asked: Any) -> None:
     ours = _ray.schedule(asked)

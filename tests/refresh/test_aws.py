@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from accel_scaling.catalog.load import chips_here, load_catalog
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.cli.catalog_refresh import said
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import UnknownAcceleratorError
+from accel_scaling.families.catalog import chips_here, load_catalog
 from accel_scaling.providers.aws import node_config as fill_aws
 from accel_scaling.providers.aws import refresh as aws_refresh
 from accel_scaling.providers.aws.refresh_types import told

@@ -4,11 +4,12 @@ import csv
 
 import pytest
 
-from accel_scaling.catalog.load import chips_here, load_catalog, shipped_catalog
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.cli.catalog_refresh import said
 from accel_scaling.cli.main import main
 from accel_scaling.errors import UnknownAcceleratorError
+from accel_scaling.families.catalog import chips_here, load_catalog
 from accel_scaling.providers.gcp import refresh as gcp_refresh
 from accel_scaling.refresh.retry import RefreshError
 from accel_scaling.refresh.run import default_file

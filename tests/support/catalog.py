@@ -2,7 +2,7 @@
 
 import pytest
 
-from accel_scaling.catalog.load import load_catalog
+from accel_scaling.families.catalog import load_catalog
 
 HEADER = "instance_type,vcpus,memory_mib,arch,accelerator,count\n"
 GOOD = HEADER + "x1.large,2,8192,x86_64,,\nx1.gpu,8,32768,arm64,L4,2\n"

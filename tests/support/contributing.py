@@ -13,12 +13,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "CONTRIBUTING.md"
 COPIED = ("accel_scaling", "providers", "catalogs", "pyproject.toml")
-ADD = re.compile(r"<!-- add: (\S+) -->\n+( *)```\w+\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"<!-- (add|family): (\S+) -->\n+( *)```\w+\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 GIT = ("git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.hooksPath=/dev/null")
 
 
-def follow(clone: Path) -> Path:
-    """Copy the repository, add the guide's blocks to the files that they are for, and return the folder."""
+def follow(clone: Path, mark: str = "add") -> Path:
+    """Copy the repository, add the guide's blocks with a mark to the files that they are for, and return the folder."""
     clone.mkdir()
     for name in COPIED:
         if (ROOT / name).is_dir():
@@ -28,14 +28,15 @@ def follow(clone: Path) -> Path:
             shutil.copy(ROOT / name, clone / name)
     for arguments in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "as it was")):
         subprocess.run([*GIT, *arguments], cwd=clone, check=True)
-    for file, pad, block in ADD.findall(GUIDE.read_text(encoding="utf-8")):
-        add(clone / file, [line.removeprefix(pad) for line in block.splitlines(keepends=True)])
+    for of, file, pad, block in BLOCK.findall(GUIDE.read_text(encoding="utf-8")):
+        if of == mark:
+            add(clone / file, [line.removeprefix(pad) for line in block.splitlines(keepends=True)])
     return clone
 
 
 def add(path: Path, lines: list[str]) -> None:
-    """Add lines to a file: rows of a catalog in their order, anything else at the end."""
-    text = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    """Add lines to a file, which may be new: rows of a catalog in their order, anything else at the end."""
+    text = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
     if path.parent.name != "catalogs" or path.suffix != ".csv":
         path.write_text("".join([*text, *lines]), encoding="utf-8")
         return

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
 import boto3
 import pytest
 
-from accel_scaling.testing.hosts.host_kinds import isolation_obstacle
 from accel_scaling.testing.hosts.settings import HostKind, Latencies
+from tests.support.needs import NEEDS_ISOLATED_HOSTS
 
 FAST = Latencies(boot_s=0.1, stop_s=0.1, terminate_s=0.1)
 SSH_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=3")
 SSH = tuple(word for option in SSH_OPTIONS for word in ("-o", option))
 REPOSITORY = Path(__file__).parents[2]
 
-NO_ISOLATION = isolation_obstacle(Path(sys.executable))
-isolated = pytest.param(
-    HostKind.ISOLATED, marks=[pytest.mark.root, pytest.mark.skipif(bool(NO_ISOLATION), reason=str(NO_ISOLATION))]
-)
+isolated = pytest.param(HostKind.ISOLATED, marks=[pytest.mark.root, NEEDS_ISOLATED_HOSTS])
 
 
 class Client:

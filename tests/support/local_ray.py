@@ -12,11 +12,12 @@ import ray
 def two_t4_fixture() -> Iterator[None]:
     """A cluster of one node with two T4."""
     ray.init(
-        num_cpus=8,
+        num_cpus=4,
         num_gpus=2,
         resources={"accelerator_type:T4": 1},
         labels={"ray.io/accelerator-type": "T4"},
         include_dashboard=False,
+        _system_config={"prestart_worker_first_driver": False},  # no worker for each CPU: half a second of CPU each
         log_to_driver=False,
         configure_logging=False,  # it would change the loggers of this process for the tests after it
     )

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from accel_scaling.catalog import load as catalog
-from accel_scaling.families import plugins
+from accel_scaling.families import catalog, plugins
 from accel_scaling.testing.devices import ec2_machines
 
 if TYPE_CHECKING:

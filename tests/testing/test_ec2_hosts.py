@@ -13,6 +13,8 @@ from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.settings import HostKind
 from tests.support.local_ec2 import FAST, NVML, SSH, Client, isolated, sleepers, until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", params=[HostKind.PROCESSES, isolated])
 def cloud(request, tmp_path_factory):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import yaml
 
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.host_kinds import isolation_obstacle
 from accel_scaling.testing.hosts.settings import HostKind
+from tests.support.local_ec2 import isolated
 
 CONFIG = {
     "cluster_name": "stock",
@@ -38,11 +35,6 @@ def where():
 
 print("RAN", "ON", ray.get(where.remote(), timeout=120))
 """
-
-isolated = pytest.param(
-    HostKind.ISOLATED,
-    marks=[pytest.mark.root, pytest.mark.skipif(bool(isolation_obstacle(Path(sys.executable))), reason="no isolation")],
-)
 
 
 @pytest.mark.cluster

@@ -18,6 +18,9 @@ from accel_scaling.testing.hosts.laptop import ray_ssh_folder
 from accel_scaling.testing.hosts.process_marker import marked_processes
 from accel_scaling.testing.hosts.settings import HostKind
 from tests.support.local_ec2 import FAST, REPOSITORY, Client, isolated, sleepers, until
+from tests.support.needs import NEEDS_ISOLATED_HOSTS
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_end_of_the_block_leaves_nothing(tmp_path):
@@ -76,7 +79,14 @@ shift 2; exec "$@"
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="drops what it must have first")
-@pytest.mark.parametrize(("drop", "reason"), [(NO_CAPABILITY, "unshare"), (NOBODY, "not root")])
+@pytest.mark.parametrize(
+    ("drop", "reason"),
+    [
+        # Without the programs, those are the reason.
+        pytest.param(NO_CAPABILITY, "unshare", marks=NEEDS_ISOLATED_HOSTS),
+        (NOBODY, "not root"),
+    ],
+)
 def test_without_privileges_hosts_are_processes_and_work(drop, reason):
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     folder.chmod(0o777)

@@ -17,6 +17,8 @@ from accel_scaling.testing.hosts.settings import HostKind, Latencies
 from tests.support.gce_client import GPU, PARENT, PROJECT, Client
 from tests.support.local_ec2 import NVML, SSH, isolated, sleepers, until
 
+pytestmark = pytest.mark.slow
+
 FAST = Latencies(boot_s=0.1, stop_s=0.1, terminate_s=0.1)
 COUNTED = (
     "from ray._private.accelerators import TPUAcceleratorManager as m; print(m.get_current_node_num_accelerators())"

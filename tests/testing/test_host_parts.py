@@ -90,6 +90,7 @@ def test_rsync_is_understood_as_ray_calls_it():
     assert call.rules == ("--exclude", "*.pyc", "--filter", "dir-merge,- .gitignore")
 
 
+@pytest.mark.needs("rsync")
 @pytest.mark.parametrize("source", ["from", "from/"])
 def test_the_copy_without_rsync_is_the_copy_of_rsync(tmp_path, source):
     tree = tmp_path / "from"

@@ -17,6 +17,7 @@ from accel_scaling.cli.main import main
 from accel_scaling.testing import Fault
 from accel_scaling.testing.faults import FaultSource
 from accel_scaling.testing.rehearse.timeline import Timeline
+from tests.support.needs import NEEDS_ISOLATED_HOSTS
 from tests.support.rehearsal import REHEARSE, ROOT, environment, left_behind
 
 NOBODY = 65534
@@ -86,11 +87,14 @@ def readable_by_others(path: Path) -> bool:
 @pytest.mark.cluster
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    ("hosts", "end"), [("processes", signal.SIGINT), ("isolated", signal.SIGINT), ("processes", signal.SIGTERM)]
+    ("hosts", "end"),
+    [
+        ("processes", signal.SIGINT),
+        pytest.param("isolated", signal.SIGINT, marks=NEEDS_ISOLATED_HOSTS),
+        ("processes", signal.SIGTERM),
+    ],
 )
 def test_ctrl_c_and_a_ci_systems_end_leave_nothing_behind(hosts: str, end: signal.Signals, scratch: Path) -> None:
-    if hosts == "isolated" and os.geteuid() != 0:
-        pytest.skip("isolated hosts need root")
     process = subprocess.Popen(
         [*REHEARSE, ROOT / "example_clusters" / "aws-gpu.yaml", "--hosts", hosts],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(scratch),

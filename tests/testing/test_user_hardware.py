@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from accel_scaling.catalog.load import load_catalog
 from accel_scaling.errors import RehearsalError
+from accel_scaling.families.catalog import load_catalog
 from accel_scaling.testing.cluster_config import bring_catalog
 from accel_scaling.testing.devices import user_types
 from accel_scaling.testing.devices.ec2_machines import hardware_of

@@ -21,7 +21,7 @@ from typing import Any
 from accel_scaling.errors import RehearsalError
 from accel_scaling.requirements import missing
 from accel_scaling.testing.devices.hardware import Hardware
-from accel_scaling.testing.devices.plugin_hardware import rows_of_plug_ins
+from accel_scaling.testing.devices.plugin_hardware import KIND, rows_of_plug_ins
 from accel_scaling.testing.devices.user_types import own_hardware
 
 TABLE = Path(__file__).with_name("hardware.csv")
@@ -121,7 +121,16 @@ def _hardware(row: dict[str, str]) -> Hardware:
         pci_class=row["pci_class"],
         memory_mib=int(row["memory_mib"] or 0),
         cores_per_device=int(row["cores_per_device"] or 0),
-        device_nodes=row.get("device_nodes", ""),
+        device_nodes=row.get("device_nodes") or _device_nodes(row),
         source=row["source"],
         functions=2 if row["kind"] == "media" else 1,
     )
+
+
+def _device_nodes(row: dict[str, str]) -> str:
+    """Return the nodes of a built-in family without an emulated driver of its own in ``drivers.py``."""
+    if row["kind"] != KIND:
+        return ""
+    from accel_scaling.families.registry import family_of_name  # here: what else ships is emulated without the catalog
+
+    return family_of_name(row["family"]).node_template

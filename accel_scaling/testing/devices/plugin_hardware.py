@@ -33,23 +33,22 @@ def rows_of_plug_ins() -> list[dict[str, str]]:
 
 
 def write_what_the_probe_reads(root: Path, hardware: Hardware) -> None:
-    """Let the plug-in write, below the folder that stands for ``/``, what its probe reads of its driver."""
-    for plug_in in loaded().plug_ins.values():
-        if plug_in.family.name == hardware.family and plug_in.family.emulate:
-            plug_in.family.emulate(root, [hardware.driver_name] * min(hardware.seen_by_driver, hardware.nodes))
+    """Let the family write, below the folder that stands for ``/``, what its probe reads of its driver."""
+    from accel_scaling.families.registry import all_families  # here: what ships is emulated without the catalog
+
+    for family in all_families():
+        if family.name == hardware.family and family.emulate:
+            family.emulate(root, [hardware.driver_name] * min(hardware.seen_by_driver, hardware.nodes))
 
 
 def _rows(plug_in: PlugIn) -> list[dict[str, str]]:
-    from accel_scaling.families.family import node_template
-    from accel_scaling.families.plugin_data import (
-        HARDWARE,  # here: what ships is emulated without the catalog's modules
-    )
+    from accel_scaling.families.plugin_data import HARDWARE  # here: what ships is emulated without the catalog
 
     family = plug_in.family
     path = family.folder / HARDWARE if family.folder else None
     if path is None or not path.is_file():
         return []
-    of_family = {"kind": KIND, "family": family.name, "device_nodes": node_template(family.nodes)}
+    of_family = {"kind": KIND, "family": family.name, "device_nodes": family.node_template}
     return [{**row, **of_family, "pci_class": row["pci_class"] or _ACCELERATOR} for _, row in rows_of_file(path)]
 
 

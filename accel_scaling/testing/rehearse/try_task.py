@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from accel_scaling._ray.facts import RAY_VISIBLE_DEVICES
-from accel_scaling.families import families, register
+from accel_scaling.families import register
+from accel_scaling.families.registry import visible_devices
 
 
 def words(demands: list[dict[str, Any]], timeout_s: float) -> list[str]:
@@ -32,12 +32,11 @@ def where_am_i() -> dict[str, Any]:
     """Return what a task sees of the node that it runs on."""
     import ray
 
-    variables = (*sorted(RAY_VISIBLE_DEVICES), *(family.visible_devices for family in families().values()))
     accelerators = ray.get_runtime_context().get_accelerator_ids()
     return {
         "address": ray.util.get_node_ip_address(),  # autoscaler v1 does not tell a node its instance id
         "ids": {name: ids for name, ids in accelerators.items() if ids},
-        "visible": {name: os.environ[name] for name in variables if os.environ.get(name)},
+        "visible": {name: os.environ[name] for name in visible_devices() if os.environ.get(name)},
         "time_s": time.time(),
     }
 

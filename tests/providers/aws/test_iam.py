@@ -39,6 +39,8 @@ from tests.support.iam import (
 )
 from tests.support.local_ec2 import until
 
+pytestmark = pytest.mark.slow
+
 LAUNCHER, HEAD, MAKES = "aws-launcher", "aws-head", "aws-ray-makes-the-role"
 NO_CALL = {"iam:PassRole"}  # AWS asks for it within other calls; moto never does
 MACHINES = {"head": "m5.large", "t4": "g4dn.xlarge", "trn1": "trn1.2xlarge", "arm": "g5g.xlarge"}  # each default image

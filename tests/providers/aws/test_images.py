@@ -19,6 +19,8 @@ from accel_scaling.testing.ec2.public_parameters import image_id
 from accel_scaling.testing.hosts.settings import HostKind
 from tests.support.iam import check_permissions_after
 
+pytestmark = pytest.mark.slow
+
 REGION = "us-west-2"
 BASE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
 ARM = "/aws/service/deeplearning/ami/arm64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
@@ -218,6 +220,7 @@ def test_who_may_not_look_parameters_up_is_told_the_permission_and_the_way_round
     assert "node_config.ImageId" in text
 
 
+@pytest.mark.needs("rsync")
 def test_ray_down_and_the_like_work_for_who_may_not_look_images_up(without_ssm: None, tmp_path: Path) -> None:
     from ray.autoscaler._private import commands
 

@@ -20,6 +20,8 @@ from accel_scaling.testing import Fault
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.settings import HostKind
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = yaml.safe_load((ROOT / "example_clusters" / "aws-gpu.yaml").read_text())
 
@@ -282,7 +284,11 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(provider={"region": None}), "Error: provider.region is missing"),
         (changed(provider={"catalog": "nowhere.csv"}), "Error: nowhere.csv"),
         (changed(top={"head_node_type": "x"}), "Error: head_node_type is 'x'"),
-        (changed(), "Error: no AWS credentials (Unable to locate credentials); set AWS_PROFILE or"),
+        pytest.param(
+            changed(),
+            "Error: no AWS credentials (Unable to locate credentials); set AWS_PROFILE or",
+            marks=pytest.mark.needs("rsync"),
+        ),
     ],
 )
 def test_ray_up_stops_at_bad_input_with_one_sentence(tmp_path: Path, config: dict[str, Any], sentence: str) -> None:
@@ -291,6 +297,7 @@ def test_ray_up_stops_at_bad_input_with_one_sentence(tmp_path: Path, config: dic
     assert said.startswith(sentence)
 
 
+@pytest.mark.needs("rsync")
 def test_ray_up_stops_at_a_region_without_the_type(tmp_path: Path) -> None:
     from moto.server import ThreadedMotoServer
 
@@ -311,6 +318,7 @@ def test_ray_up_stops_at_a_region_without_the_type(tmp_path: Path) -> None:
     assert said.startswith("Error: available_node_types.t4: EC2 does not offer p4de.24xlarge in eu-west-1; the")
 
 
+@pytest.mark.needs("rsync")
 def test_ray_up_says_in_one_sentence_that_the_head_is_sold_out(account: LocalEC2, tmp_path: Path) -> None:
     account.set_faults(Fault.no_capacity("m5.large"))
     code, said = ray_up(tmp_path, EXAMPLE, env=user_environment(tmp_path, account))

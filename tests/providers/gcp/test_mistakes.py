@@ -56,6 +56,7 @@ def test_a_zone_that_does_not_exist_is_named_with_its_key(gce: Google) -> None:
     assert "does the zone exist" in said
 
 
+@pytest.mark.needs("rsync")
 @pytest.mark.parametrize(
     ("method", "message", "advice"),
     [

@@ -21,7 +21,7 @@ from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp import errors, names, request_bodies
 from accel_scaling.providers.gcp.client import client, endpoint
 from accel_scaling.providers.gcp.errors import of_exception, of_operation
-from accel_scaling.providers.gcp.launch_batches import in_large_batches
+from accel_scaling.providers.gcp.launch import in_large_batches
 
 ROOT = Path(__file__).resolve().parents[3]
 

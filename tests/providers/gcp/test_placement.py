@@ -135,8 +135,8 @@ P100, K80 = "nvidia-tesla-p100", "nvidia-tesla-k80"
             "us-east1-c: so many go with 1 to 64 vCPUs and 1 to 208 GiB there",
         ),
         ("n1-highmem-64", P100, 4, "europe-west1-c,europe-west1-d", "zone europe-west1-d: so many go with 1 to 64"),
-        ("n1-standard-32", K80, 8, "asia-east1-a", "are not to be had in zone asia-east1-a; name"),
-        ("n1-standard-32", K80, 8, "us-east1-c,us-east1-d", "are not to be had in zone us-east1-d"),
+        ("n1-standard-32", K80, 8, "asia-east1-a", "are not offered in zone asia-east1-a; choose"),
+        ("n1-standard-32", K80, 8, "us-east1-c,us-east1-d", "are not offered in zone us-east1-d"),
     ],
 )
 def test_gpus_that_one_of_the_zones_does_not_attach_to_this_machine_are_refused(

@@ -204,6 +204,7 @@ def ray_up(tmp_path: Path, config: dict[str, Any]) -> tuple[int, str]:
     return done.returncode, done.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.needs("rsync")
 def test_ray_up_stops_with_one_sentence_at_an_unknown_machine_and_at_a_sold_out_head(
     gce: Google, tmp_path: Path
 ) -> None:

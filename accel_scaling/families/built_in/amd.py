@@ -1,0 +1,53 @@
+"""AMD GPUs: the nodes of the amdgpu driver, and amdsmi, the package that Ray asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from accel_scaling.families.catalog import chips_of
+from accel_scaling.families.family import RENDER_NODES, Family
+from accel_scaling.families.probe import devices_on_bus, examine, nodes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from accel_scaling.detect.model import Found
+    from accel_scaling.detect.pci import PciDevice
+
+
+def detect(bus: Sequence[PciDevice], root: Path) -> Found:
+    """Ask the bus, the driver's nodes and amdsmi, which tells the first GPU's PCI id."""
+    on_bus = devices_on_bus(FAMILY, bus, root)
+    return examine(FAMILY, on_bus, nodes_of(FAMILY, on_bus, root), root, type_of=ray_type)
+
+
+def ray_type(pci_id: str) -> str | None:
+    """Return the type that Ray 2.60 announces for the first GPU's PCI id, None where its table lacks it."""
+    return next((chip.detected_type for chip in chips_of(FAMILY.name) if pci_id in chip.pci_ids), None)
+
+
+FAMILY = Family(
+    name="amd",
+    resource="GPU",
+    visible_devices="HIP_VISIBLE_DEVICES",
+    shared=True,
+    noun="AMD GPU",
+    vendors=["1002"],
+    # VGA, 3D and other display controllers; the Instincts since MI300 are processing accelerators.
+    device_classes=["0300", "0302", "0380", "1200"],
+    nodes="dri/renderD[0-9]*",
+    kernel_class=RENDER_NODES,
+    control_node="kfd",  # without it nothing can compute: ROCm, "Running ROCm Docker containers"
+    in_ray=True,
+    # As Ray's pyamdsmi shim: ray/_private/thirdparty/pyamdsmi.
+    module="amdsmi",
+    question="""
+amdsmi.amdsmi_init(amdsmi.AmdSmiInitFlags.INIT_AMD_GPUS)
+handles = amdsmi.amdsmi_get_processor_handles()
+say(len(handles), f"1002:{amdsmi.amdsmi_get_gpu_id(handles[0]):04x}" if handles else None)
+""",
+    type_prefix="AMD-",
+    position=40,
+    detect=detect,
+)

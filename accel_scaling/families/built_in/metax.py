@@ -1,0 +1,29 @@
+"""MetaX GPUs: the driver's nodes, and its management library's package, which Ray asks."""
+
+from accel_scaling.families.family import RENDER_NODES, Family
+
+FAMILY = Family(
+    name="metax",
+    resource="GPU",
+    visible_devices="CUDA_VISIBLE_DEVICES",
+    shared=True,
+    noun="MetaX GPU",
+    vendors=["9999"],  # PCI-SIG's list of members; gpustack-runtime finds them by it, too
+    nodes="dri/renderD[0-9]*",
+    kernel_class=RENDER_NODES,
+    control_node="mxcd",  # each GPU has a render node beside it: vLLM-MetaX documentation
+    in_ray=True,
+    # As ray/_private/accelerators/metax_gpu.py.
+    module="pymxsml.mxsml_extension",
+    question="""
+mxsml = sys.modules["pymxsml.mxsml_extension"]
+mxsml.mxSmlExInit()
+count = mxsml.mxSmlExDeviceGetCount()
+name = mxsml.mxSmlExDeviceGetName(mxsml.mxSmlExDeviceGetHandleByIndex(0)) if count else None
+mxsml.mxSmlExShutdown()
+say(count, name.decode() if isinstance(name, bytes) else name)
+""",
+    type_of_name=str,
+    type_prefix="MXC",
+    position=90,
+)

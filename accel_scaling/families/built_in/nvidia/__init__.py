@@ -1,0 +1,123 @@
+"""NVIDIA: the bus, then NVML, the driver's own library, called as Ray calls it but without Ray."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog import product_names
+from accel_scaling.detect import pci
+from accel_scaling.detect.model import Device, DriverState, Found
+from accel_scaling.families.built_in.nvidia.nodes import reachable
+from accel_scaling.families.built_in.nvidia.nvml import Answer, ask
+from accel_scaling.families.catalog import chips_here
+from accel_scaling.families.family import Family
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def detect(bus: Sequence[pci.PciDevice], root: Path) -> Found:
+    """Ask the bus and NVML."""
+    on_bus = [
+        device for device in bus if device.vendor in FAMILY.vendors and device.device_class in FAMILY.device_classes
+    ]
+    answer = reachable(_judged(ask(root), len(on_bus)), on_bus, root)
+    ray_type, variant, answers_to = _types(on_bus, answer)
+    usable = sum(not health.unusable for health in answer.health)
+    divided = _divided(answer)
+    return Found(
+        family=FAMILY.name,
+        resource=FAMILY.resource,
+        count=usable,
+        units=usable,
+        ray_units=answer.counted,
+        accelerator_type=ray_type,
+        variant=variant,
+        answers_to=() if divided else answers_to,
+        devices=_joined(on_bus, answer.devices),
+        bus_count=len(on_bus),
+        driver_count=len(answer.devices),
+        state=answer.state,
+        trouble=answer.trouble,
+        evidence=(pci.sentence(on_bus, FAMILY.noun), _sentence(answer), *([f"MIG: {divided}"] if divided else [])),
+        divided=divided,
+    )
+
+
+def _judged(answer: Answer, bus_count: int) -> Answer:
+    if answer.state is DriverState.OK and bus_count and not answer.devices:
+        return Answer(
+            DriverState.UNHEALTHY, "the NVIDIA driver is loaded but took none of the devices", "NVML: 0 devices"
+        )
+    return answer
+
+
+def _sentence(answer: Answer) -> str:
+    counts = Counter(device.name for device in answer.devices)
+    seen = ", ".join(f"{count} x {name}" for name, count in counts.items())
+    return "; ".join(part for part in (f"NVML: {seen}" if seen else "", answer.note) if part) or "NVML: 0 devices"
+
+
+def _divided(answer: Answer) -> str:
+    """Return how devices are cut by MIG; empty for whole ones, and for a slice that a hypervisor gave this machine.
+
+    Ray counts whole devices and gives a task their numbers; CUDA shows it one slice of a device that is cut (MIG User
+    Guide, "CUDA visible devices"), which no whole device's type stands for.
+    """
+    cut = [health.slices for health in answer.health if health.slices]
+    if not cut or product_names.partition_name(answer.devices[0].name or ""):
+        return ""
+    return f"{len(cut)} of {len(answer.devices)} in MIG mode, cut into {sum(cut)} slices"
+
+
+def _types(on_bus: Sequence[pci.PciDevice], answer: Answer) -> tuple[str | None, str | None, tuple[str, ...]]:
+    """Return Ray's type, the exact product, and every type these devices answer to."""
+    if not on_bus and not answer.devices:
+        return None, None, ()  # most machines: do not even read the catalog
+    chips = chips_here().values()
+    by_bus = product_names.chips_on_bus(on_bus[0].id, chips) if on_bus else []
+    if not answer.devices:
+        return None, product_names.exact_name(by_bus), product_names.types_of(by_bus)
+    driver_name = answer.devices[0].name or ""
+    ray_type = product_names.ray_nvidia_type(driver_name)
+    named = product_names.chips_named(driver_name, chips)
+    part = product_names.partition_name(driver_name)
+    if any(chip.partition_of for chip in named):
+        return ray_type, product_names.exact_name(named), product_names.types_of(named)
+    if part:
+        return ray_type, part, (part,)
+    # A name that the catalog lacks: the bus tells the exact product, unless Ray's reading of the name contradicts it.
+    known = named or [chip for chip in by_bus if chip.detected_type == ray_type]
+    types = (*product_names.types_of(known), *((ray_type,) if ray_type else ()))
+    return ray_type, product_names.exact_name(known), tuple(dict.fromkeys(types))
+
+
+def _joined(on_bus: Sequence[pci.PciDevice], seen: Sequence[Device]) -> tuple[Device, ...]:
+    """Join the driver's devices with the bus's; NVML numbers devices in bus order."""
+    if not seen:
+        return tuple(Device(index, None, item.address, item.id) for index, item in enumerate(on_bus))
+    if len(seen) != len(on_bus):
+        return tuple(seen)  # which one is missing is not known
+    return tuple(
+        Device(device.index, device.name, item.address, item.id, device.memory_mib)
+        for device, item in zip(seen, on_bus, strict=True)
+    )
+
+
+FAMILY = Family(
+    name="nvidia",
+    resource="GPU",
+    visible_devices="CUDA_VISIBLE_DEVICES",
+    shared=True,
+    noun="NVIDIA GPU",
+    vendors=["10de"],
+    # VGA and 3D controllers: a GPU also shows audio and USB functions, and an NVSwitch is a bridge.
+    device_classes=["0300", "0302"],
+    in_ray=True,
+    type_of_name=product_names.ray_nvidia_type,
+    common=True,
+    position=10,
+    detect=detect,
+)

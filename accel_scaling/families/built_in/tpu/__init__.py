@@ -1,0 +1,156 @@
+"""Google TPUs: the bus, then the driver's device nodes, then what the metadata server says of the slice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog import product_names
+from accel_scaling.detect import pci
+from accel_scaling.detect.container import hidden_trouble, taken
+from accel_scaling.detect.model import Device, DriverState, Found
+from accel_scaling.families.catalog import chips_of
+from accel_scaling.families.family import Family
+from accel_scaling.families.probe import devices_on_bus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from accel_scaling.catalog.model import Chip
+    from accel_scaling.families.built_in.tpu.metadata import Identity
+
+IOMMU_GROUPS = "sys/kernel/iommu_groups"
+VENDOR = "1ae0"  # Google's, of its network and disk devices too
+
+# v2 and v3 have one PCI id and differ in the subsystem's: github.com/google/cloud-accelerator-diagnostics, tpu_info.
+_BY_SUBSYSTEM = {"004e": "TPU-V2", "004f": "TPU-V3"}
+
+
+def detect(bus: Sequence[pci.PciDevice], root: Path) -> Found:
+    """Ask the bus, the device nodes and, where there is a TPU, the metadata server."""
+    on_bus = devices_on_bus(FAMILY, bus, root)
+    nodes = device_nodes(root)
+    if not on_bus and not nodes:
+        return Found(FAMILY.name, FAMILY.resource, evidence=(pci.sentence(on_bus, FAMILY.noun), _nodes_sentence([])))
+    from accel_scaling.families.built_in.tpu.metadata import (
+        identity,  # here: http.client would cost every machine 15 ms
+    )
+
+    who = identity()
+    chips = _chips(on_bus)
+    ray_type = who.ray_type if nodes else None
+    state, trouble = _state(on_bus, nodes, who, root)
+    known = [chip for chip in chips if chip.detected_type == ray_type] or chips
+    types = dict.fromkeys((*product_names.types_of(known), *([ray_type] if ray_type and not known else [])))
+    return Found(
+        family=FAMILY.name,
+        resource=FAMILY.resource,
+        count=len(nodes),
+        units=len(nodes),
+        ray_units=len(nodes),
+        accelerator_type=ray_type,
+        variant=product_names.exact_name(known),
+        answers_to=tuple(types),
+        devices=_devices(on_bus, nodes, known),
+        bus_count=len(on_bus),
+        driver_count=len(nodes),
+        state=state,
+        trouble=trouble,
+        pod_type=who.pod_type,
+        worker_id=who.worker_id,
+        evidence=(pci.sentence(on_bus, FAMILY.noun), _nodes_sentence(nodes), _who_sentence(who)),
+    )
+
+
+def _chips(on_bus: Sequence[pci.PciDevice]) -> list[Chip]:
+    if not on_bus:
+        return []
+    candidates = product_names.chips_on_bus(on_bus[0].id, chips_of(FAMILY.name))
+    ray_type = _BY_SUBSYSTEM.get(on_bus[0].subsystem)
+    return [chip for chip in candidates if chip.detected_type == ray_type] or candidates
+
+
+def _state(on_bus: Sequence[pci.PciDevice], nodes: Sequence[str], who: Identity, root: Path) -> tuple[DriverState, str]:
+    expected = expected_nodes(root, [device for device in on_bus if taken(root, [device])])
+    if trouble := hidden_trouble(root, expected, len(nodes), "/dev/accel0, ... or /dev/vfio/0, ..."):
+        return DriverState.HIDDEN, trouble
+    if len(nodes) < expected:
+        missing = expected - len(nodes)
+        return DriverState.UNHEALTHY, f"{missing} of the {expected} that the driver has taken have no node below /dev"
+    if on_bus and not nodes:
+        return DriverState.MISSING, "the TPU driver is not loaded (no /dev/accel* and no /dev/vfio of Google's)"
+    if who.silent:
+        return DriverState.NOT_YET, who.trouble
+    return DriverState.OK, ""
+
+
+def _devices(on_bus: Sequence[pci.PciDevice], nodes: Sequence[str], chips: Sequence[Chip]) -> tuple[Device, ...]:
+    name = chips[0].driver_names[0] if nodes and len(chips) == 1 and chips[0].driver_names else None
+    if len(on_bus) != len(nodes):
+        return tuple(Device(index, name) for index in range(len(nodes)))  # which one is missing is not known
+    return tuple(Device(index, name, item.address, item.id) for index, item in enumerate(on_bus))
+
+
+def _nodes_sentence(nodes: Sequence[str]) -> str:
+    return (
+        f"driver: {len(nodes)} of /dev/{nodes[0]}, ..."
+        if nodes
+        else "driver: no /dev/accel0, no /dev/vfio/0 of Google's"
+    )
+
+
+def _who_sentence(who: Identity) -> str:
+    parts = [
+        f"host {who.worker_id} of a {who.pod_type}" if who.pod_type and who.worker_id is not None else who.pod_type
+    ]
+    return "metadata: " + "; ".join(part for part in (*parts, who.trouble) if part)
+
+
+def device_nodes(root: Path) -> list[str]:
+    """Return the driver's nodes as Ray 2.60 counts them: ``accel0``, ... up to v4, ``vfio/0``, ... since v5e.
+
+    NVIDIA's drivers make a directory /dev/accel, and other devices have vfio groups too: those are left out.
+    """
+    accel = [path for path in sorted((root / "dev").glob("accel*")) if not path.is_dir()]
+    if accel:
+        return [path.name for path in accel]
+    folder = root / "dev" / "vfio"
+    groups = sorted((path.name for path in folder.glob("*") if path.name.isdigit()), key=int)
+    return [f"vfio/{group}" for group in groups if _is_google(root, group)]
+
+
+def expected_nodes(root: Path, devices: Sequence[pci.PciDevice]) -> int:
+    """Count the nodes that these devices must have: one each, or one for each of their vfio groups."""
+    grouped = [
+        {path.parent.parent.name for path in (root / IOMMU_GROUPS).glob(f"*/devices/{device.address}")}
+        for device in devices
+    ]
+    groups = set[str]().union(*grouped)
+    return len(groups) + sum(not names for names in grouped)
+
+
+def _is_google(root: Path, group: str) -> bool:
+    return any(_read(vendor) == f"0x{VENDOR}" for vendor in (root / IOMMU_GROUPS / group / "devices").glob("*/vendor"))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip().lower()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+FAMILY = Family(
+    name="tpu",
+    resource="TPU",
+    visible_devices="TPU_VISIBLE_CHIPS",
+    noun="TPU",
+    vendors=[VENDOR],
+    known_ids_only=True,
+    in_ray=True,
+    quantities=(1, 2, 4, 8),  # a host's chips are wired in these shapes
+    unit="TPU chip",
+    common=True,
+    position=30,
+    detect=detect,
+)
