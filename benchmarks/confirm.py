@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from accel_scaling.testing.devices.device_files import install
-from accel_scaling.testing.devices.hardware import hardware_of
+from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.text_table import render
 
 AIM_S = 0.5

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from accel_scaling.testing.ec2.local_ec2 import Kind, LocalEC2
+from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.rehearse.cluster_config import for_local_ec2
+from accel_scaling.testing.hosts.settings import HostKind
 from accel_scaling.text_table import render
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ PROVIDERS = {
     "stock": {"type": "aws"},
 }
 WORKERS = {"g4dn.xlarge": "T4", "g5.xlarge": "A10G", "g6.xlarge": "L4"}
-USER = "ubuntu"
 
 # Runs on the head: one demand after another, the times of each on the machine's one clock.
 DRIVER = """
@@ -75,10 +74,12 @@ def one_cluster(name: str, hosts: str | None) -> list[Sample]:
     """Bring a cluster up, submit the demands one after another, and return their times."""
     with (
         tempfile.TemporaryDirectory(prefix="demand-", ignore_cleanup_errors=True) as folder,
-        LocalEC2(Path(folder), kind=Kind(hosts) if hosts else None, ssh_user=USER) as local,
+        LocalEC2(Path(folder), kind=HostKind(hosts) if hosts else None) as local,
     ):
         path = Path(folder) / "cluster.yaml"
-        path.write_text(yaml.safe_dump(for_local_ec2(config(PROVIDERS[name]), user=USER)[0]), encoding="utf-8")
+        path.write_text(
+            yaml.safe_dump(local.adapted(config(PROVIDERS[name]), local.settings.endpoint_url)[0]), encoding="utf-8"
+        )
         _ray(local, "up", "-y", "--no-config-cache", str(path))
         driver = shlex.join(["python3", "-c", DRIVER, *WORKERS.values()])
         output = _ray(local, "exec", str(path), driver)
@@ -124,7 +125,9 @@ def main() -> None:
     """Alternate clusters of both and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="clusters of each (default: 3), 80 s each")
-    parser.add_argument("--hosts", choices=[kind.value for kind in Kind], help="the kind of host; by default the best")
+    parser.add_argument(
+        "--hosts", choices=[host.value for host in HostKind], help="the kind of host; by default the best"
+    )
     arguments = parser.parse_args()
     samples: dict[str, list[Sample]] = {name: [] for name in PROVIDERS}
     for turn in range(arguments.rounds):

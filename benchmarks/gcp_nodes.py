@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from accel_scaling.testing.gce.api import ComputeEngine
-from accel_scaling.testing.gce.fault_injection import Knobs
+from accel_scaling.testing.gce.fault_injection import FaultInjection
 from accel_scaling.testing.gce.server import serve
 from accel_scaling.text_table import render
 
@@ -138,12 +138,12 @@ def stock() -> Iterator[Side]:
 def slow(side: Side, faster: float) -> None:
     """From now on, Google takes its time, divided by ``faster``."""
     operations_s = {verb: delay_s / faster for verb, delay_s in DELAYS_S.items()}
-    side.engine.knobs = Knobs(call_latency_s=CALL_S / faster, operation_latency_s=operations_s)
+    side.engine.injection = FaultInjection(call_latency_s=CALL_S / faster, operation_latency_s=operations_s)
 
 
 def fast(side: Side) -> None:
     """Preparations take no time."""
-    side.engine.knobs = Knobs()
+    side.engine.injection = FaultInjection()
 
 
 def seconds(what: Callable[[], Any]) -> float:
@@ -291,7 +291,7 @@ def measure(nodes: int, few: int, many: int, faster: float) -> list[Row]:
     with ours() as we, stock() as they:
         for side in (we, they):
             prepare(side, many)
-            side.engine.knobs = Knobs(call_latency_s=CALL_S / faster)
+            side.engine.injection = FaultInjection(call_latency_s=CALL_S / faster)
         found, spent = listed(we)
         rays_found, rays_spent = listed(they)
         shown = (f"{found} in {spent:.1f} s", f"{rays_found} in {rays_spent:.1f} s")

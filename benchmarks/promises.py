@@ -38,7 +38,7 @@ class Row:
 
 def rows() -> list[Row]:
     """Return a row for each accelerated type that moto records."""
-    from accel_scaling.testing.devices.hardware import _recording, hardware_of
+    from accel_scaling.testing.devices.ec2_machines import _recording, hardware_of
 
     types = sorted(name for name in _recording() if hardware_of(name).kind != "none")
     stock = stock_promises(types)
@@ -99,7 +99,7 @@ def truth(name: str, promised: dict[str, float]) -> tuple[dict[str, float], bool
     from accel_scaling.boot.compare import compare
     from accel_scaling.families.inventory import detect
     from accel_scaling.testing.devices.device_files import install
-    from accel_scaling.testing.devices.hardware import hardware_of
+    from accel_scaling.testing.devices.ec2_machines import hardware_of
 
     with tempfile.TemporaryDirectory() as folder:
         hardware = hardware_of(name)
@@ -182,7 +182,7 @@ def show(table: list[Row]) -> str:
 def _with_emulated_driver() -> None:
     """Start this script again with the emulated driver's library: the linker looks for it only at the start."""
     from accel_scaling.testing.devices.device_files import install
-    from accel_scaling.testing.devices.hardware import hardware_of
+    from accel_scaling.testing.devices.ec2_machines import hardware_of
     from accel_scaling.testing.devices.nvml_files import NVML_CONFIG_VARIABLE
 
     if NVML_CONFIG_VARIABLE in os.environ:

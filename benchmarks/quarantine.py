@@ -18,15 +18,14 @@ from typing import Any
 
 import yaml
 
-from accel_scaling.testing.ec2.local_ec2 import Kind, LocalEC2
+from accel_scaling.providers.aws.local_cloud import LocalEC2
+from accel_scaling.testing import Fault
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.faults import Faults, no_driver
-from accel_scaling.testing.rehearse.cluster_config import for_local_ec2
+from accel_scaling.testing.hosts.settings import HostKind
 from accel_scaling.text_table import render
 
 LIAR, DRY, GOOD = MACHINES = ("g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge")
 AUTOSCALERS: dict[str, dict[str, str]] = {"v2": {}, "v1": {"RAY_UP_enable_autoscaler_v2": "0"}}
-USER = "ubuntu"
 AIM_S = 60.0
 
 # Runs on the head; the time at which the task ran, on the machine's one clock.
@@ -58,11 +57,11 @@ def one_cluster(autoscaler: str, hosts: str | None) -> tuple[float, Counter[str]
     """Return the seconds from the first request for the liar to the running task, and how often each was asked for."""
     with (
         tempfile.TemporaryDirectory(prefix="quarantine-", ignore_cleanup_errors=True) as folder,
-        LocalEC2(Path(folder), kind=Kind(hosts) if hosts else None, ssh_user=USER) as local,
+        LocalEC2(Path(folder), kind=HostKind(hosts) if hosts else None) as local,
     ):
-        local.set_faults(Faults(hardware={LIAR: no_driver()}, capacity={DRY: 0}))
+        local.set_faults(Fault.no_driver(LIAR), Fault.capacity(DRY, 0))
         path = Path(folder) / "cluster.yaml"
-        path.write_text(yaml.safe_dump(for_local_ec2(config(), user=USER)[0]), encoding="utf-8")
+        path.write_text(yaml.safe_dump(local.adapted(config(), local.settings.endpoint_url)[0]), encoding="utf-8")
         _ray(local, autoscaler, "up", "-y", "--no-config-cache", str(path))
         output = _ray(local, autoscaler, "exec", str(path), shlex.join(["python3", "-c", DRIVER]))
         asked = [event for event in local.events() if event.kind is EventKind.ASKED and event.instance_type in MACHINES]
@@ -84,7 +83,9 @@ def main() -> None:
     """Alternate clusters of both autoscalers and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=2, metavar="N", help="clusters of each (default: 2), 90 s each")
-    parser.add_argument("--hosts", choices=[kind.value for kind in Kind], help="the kind of host; by default the best")
+    parser.add_argument(
+        "--hosts", choices=[host.value for host in HostKind], help="the kind of host; by default the best"
+    )
     arguments = parser.parse_args()
     rows = []
     for _ in range(arguments.rounds):

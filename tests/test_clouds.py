@@ -30,7 +30,7 @@ def test_hardly_any_shared_file_names_a_cloud() -> None:
 
 def test_each_cloud_has_the_parts_that_the_commands_ask_for() -> None:
     for cloud in known_clouds().values():
-        for part in ("node_config", "provider", "refresh", "init_template"):
+        for part in ("node_config", "provider", "refresh", "init_template", "local_cloud"):
             assert cloud.has_part(part), f"providers/{cloud.name}/{part}.py"
 
 

@@ -1,138 +1,74 @@
-"""Every private name of Ray that this package uses, in one place; tests/_ray/ holds each to its meaning.
+"""The private names of Ray that this package uses, one file a seam; tests/_ray/ holds each to its meaning.
 
 Nothing of Ray is imported before it is asked for: nodes have no boto3, and commands without need of Ray do not load it.
+`facts` has the numbers and names that are copied from Ray.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from accel_scaling._ray.autoscaler import (
-    autoscaler_config_path,
-    autoscaler_kv_put,
-    autoscaler_metrics_registry,
-    autoscaler_version,
-    tell_drivers,
-    tpu_workers_joined,
-)
-from accel_scaling._ray.aws import aws_client, aws_node_provider, aws_tries_each_subnet_once, ec2_client
-from accel_scaling._ray.gcp import (
-    check_legacy_fields,
-    gcp_bootstrap,
-    gcp_node_kinds,
-    gcp_node_provider,
-    gcp_nodes,
-    gcp_resources,
-    gcp_reuse_tags,
-    gcp_tags,
-)
-from accel_scaling._ray.launcher import (
-    called_by_ray_up,
-    cli_logger,
-    cluster_name_tag,
-    command_failed,
-    connections_of,
-    hosts_of,
-    is_head,
-    launched_by_ray_up,
-    node_launch_exception,
-    node_type_of,
-    reads_only,
-)
-from accel_scaling._ray.managers import (
-    PRELOADED_MODULES,
-    UNIT_RESOURCES,
-    accelerator_manager,
-    add_accelerator_managers,
-    announce_accelerator_type,
-    nvidia_type_reader,
-)
-from accel_scaling._ray.programs import KV_NAMESPACE, connect, is_connected, kv_get, nodes_resources, worker
-from accel_scaling._ray.scheduler import (
-    ClusterState,
-    NodeOfPlan,
-    Scheduled,
-    Selector,
-    cluster_state,
-    fits,
-    gang_request,
-    key_of,
-    label_selector_error,
-    node_type_config,
-    node_type_configs,
-    read_request,
-    requests_of_gang,
-    resource_request,
-    running_instance,
-    schedule,
-    scheduling_request,
-    with_most,
-)
+from accel_scaling._ray.autoscaler import autoscaler_config_path as autoscaler_config_path
+from accel_scaling._ray.autoscaler import autoscaler_kv_put as autoscaler_kv_put
+from accel_scaling._ray.autoscaler import autoscaler_metrics_registry as autoscaler_metrics_registry
+from accel_scaling._ray.autoscaler import autoscaler_version as autoscaler_version
+from accel_scaling._ray.autoscaler import tell_drivers as tell_drivers
+from accel_scaling._ray.autoscaler import tpu_workers_joined as tpu_workers_joined
+from accel_scaling._ray.aws import aws_client as aws_client
+from accel_scaling._ray.aws import aws_node_provider as aws_node_provider
+from accel_scaling._ray.aws import aws_tries_each_subnet_once as aws_tries_each_subnet_once
+from accel_scaling._ray.aws import ec2_client as ec2_client
+from accel_scaling._ray.facts import PRELOADED_MODULES as PRELOADED_MODULES
+from accel_scaling._ray.facts import UNIT_RESOURCES as UNIT_RESOURCES
+from accel_scaling._ray.gcp import check_legacy_fields as check_legacy_fields
+from accel_scaling._ray.gcp import gcp_bootstrap as gcp_bootstrap
+from accel_scaling._ray.gcp import gcp_node_kinds as gcp_node_kinds
+from accel_scaling._ray.gcp import gcp_node_provider as gcp_node_provider
+from accel_scaling._ray.gcp import gcp_nodes as gcp_nodes
+from accel_scaling._ray.gcp import gcp_resources as gcp_resources
+from accel_scaling._ray.gcp import gcp_reuse_tags as gcp_reuse_tags
+from accel_scaling._ray.gcp import gcp_tags as gcp_tags
+from accel_scaling._ray.launcher import called_by_ray_up as called_by_ray_up
+from accel_scaling._ray.launcher import cli_logger as cli_logger
+from accel_scaling._ray.launcher import cluster_name_tag as cluster_name_tag
+from accel_scaling._ray.launcher import command_failed as command_failed
+from accel_scaling._ray.launcher import connections_of as connections_of
+from accel_scaling._ray.launcher import hosts_of as hosts_of
+from accel_scaling._ray.launcher import is_head as is_head
+from accel_scaling._ray.launcher import launched_by_ray_up as launched_by_ray_up
+from accel_scaling._ray.launcher import node_launch_exception as node_launch_exception
+from accel_scaling._ray.launcher import node_type_of as node_type_of
+from accel_scaling._ray.launcher import reads_only as reads_only
+from accel_scaling._ray.managers import accelerator_manager as accelerator_manager
+from accel_scaling._ray.managers import add_accelerator_managers as add_accelerator_managers
+from accel_scaling._ray.managers import announce_accelerator_type as announce_accelerator_type
+from accel_scaling._ray.managers import nvidia_type_reader as nvidia_type_reader
+from accel_scaling._ray.programs import KV_NAMESPACE as KV_NAMESPACE
+from accel_scaling._ray.programs import connect as connect
+from accel_scaling._ray.programs import is_connected as is_connected
+from accel_scaling._ray.programs import kv_get as kv_get
+from accel_scaling._ray.programs import nodes_resources as nodes_resources
+from accel_scaling._ray.programs import worker as worker
+from accel_scaling._ray.scheduler import ClusterState as ClusterState
+from accel_scaling._ray.scheduler import NodeOfPlan as NodeOfPlan
+from accel_scaling._ray.scheduler import Scheduled as Scheduled
+from accel_scaling._ray.scheduler import Selector as Selector
+from accel_scaling._ray.scheduler import cluster_state as cluster_state
+from accel_scaling._ray.scheduler import fits as fits
+from accel_scaling._ray.scheduler import gang_request as gang_request
+from accel_scaling._ray.scheduler import key_of as key_of
+from accel_scaling._ray.scheduler import label_selector_error as label_selector_error
+from accel_scaling._ray.scheduler import node_type_config as node_type_config
+from accel_scaling._ray.scheduler import node_type_configs as node_type_configs
+from accel_scaling._ray.scheduler import read_request as read_request
+from accel_scaling._ray.scheduler import requests_of_gang as requests_of_gang
+from accel_scaling._ray.scheduler import resource_request as resource_request
+from accel_scaling._ray.scheduler import running_instance as running_instance
+from accel_scaling._ray.scheduler import schedule as schedule
+from accel_scaling._ray.scheduler import scheduling_request as scheduling_request
+from accel_scaling._ray.scheduler import with_most as with_most
 
 if TYPE_CHECKING:
     from ray._private.worker import RemoteDecorator as RemoteDecorator
-
-__all__ = [
-    "KV_NAMESPACE",
-    "PRELOADED_MODULES",
-    "RAY_MINOR",
-    "UNIT_RESOURCES",
-    "ClusterState",
-    "NodeOfPlan",
-    "Scheduled",
-    "Selector",
-    "accelerator_manager",
-    "add_accelerator_managers",
-    "announce_accelerator_type",
-    "autoscaler_config_path",
-    "autoscaler_kv_put",
-    "autoscaler_metrics_registry",
-    "autoscaler_version",
-    "aws_client",
-    "aws_node_provider",
-    "aws_tries_each_subnet_once",
-    "called_by_ray_up",
-    "check_legacy_fields",
-    "cli_logger",
-    "cluster_name_tag",
-    "cluster_state",
-    "command_failed",
-    "connect",
-    "connections_of",
-    "ec2_client",
-    "fits",
-    "gang_request",
-    "gcp_bootstrap",
-    "gcp_node_kinds",
-    "gcp_node_provider",
-    "gcp_nodes",
-    "gcp_resources",
-    "gcp_reuse_tags",
-    "gcp_tags",
-    "hosts_of",
-    "is_connected",
-    "is_head",
-    "key_of",
-    "kv_get",
-    "label_selector_error",
-    "launched_by_ray_up",
-    "node_launch_exception",
-    "node_type_config",
-    "node_type_configs",
-    "node_type_of",
-    "nodes_resources",
-    "nvidia_type_reader",
-    "read_request",
-    "reads_only",
-    "requests_of_gang",
-    "resource_request",
-    "running_instance",
-    "schedule",
-    "scheduling_request",
-    "tell_drivers",
-    "tpu_workers_joined",
-    "with_most",
-    "worker",
-]
 
 RAY_MINOR = "2.60"

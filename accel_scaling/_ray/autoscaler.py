@@ -1,16 +1,15 @@
-"""The autoscaler on a head, seen from the provider that it made: its config, version, metrics, store and voice."""
+"""The autoscaler on a head, from the provider that it made: its config, version, metrics, store and messages."""
 
 from __future__ import annotations
 
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from accel_scaling._ray.callers import variable_of_callers
+from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID
 from accel_scaling._ray.programs import KV_NAMESPACE
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 
 def autoscaler_config_path() -> Path | None:
@@ -35,7 +34,7 @@ def autoscaler_metrics_registry() -> Any | None:
 
     Ray keeps it in a variable of the monitor that calls us; the monitor serves it at the autoscaler's metrics port.
     """
-    return getattr(_of_calling_autoscaler("prom_metrics", "registry"), "registry", None)
+    return getattr(variable_of_callers("prom_metrics", "registry"), "registry", None)
 
 
 def autoscaler_kv_put(key: str, value: str) -> None:
@@ -44,21 +43,10 @@ def autoscaler_kv_put(key: str, value: str) -> None:
     Raises:
         RuntimeError: this process is no autoscaler; whatever gRPC raises where the store does not answer.
     """
-    client = _of_calling_autoscaler("gcs_client", "internal_kv_put")
+    client = variable_of_callers("gcs_client", "internal_kv_put")
     if client is None:
         raise RuntimeError("no client of the cluster's key-value store in the callers of the provider")
     client.internal_kv_put(key.encode(), value.encode(), True, KV_NAMESPACE)  # noqa: FBT003 - Ray's Cython takes no names
-
-
-def _of_calling_autoscaler(name: str, having: str) -> Any | None:
-    """Return a variable, or an attribute of ``self``, of a caller of the provider; the nearest that has ``having``."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - there is no other way to it
-    while frame is not None:
-        for found in (frame.f_locals.get(name), getattr(frame.f_locals.get("self"), name, None)):
-            if hasattr(found, having):
-                return found
-        frame = frame.f_back
-    return None
 
 
 def tell_drivers(sentence: str) -> None:
@@ -92,7 +80,7 @@ def tpu_workers_joined(instance_id: str) -> set[str] | None:
     from ray.core.generated.autoscaler_pb2 import NodeStatus
 
     return {
-        node.labels.get("ray.io/tpu-worker-id", "")
+        node.labels.get(LABEL_TPU_WORKER_ID, "")
         for node in get_cluster_resource_state(GcsClient(address=address)).node_states
         if node.instance_id == instance_id and node.status != NodeStatus.DEAD
     }

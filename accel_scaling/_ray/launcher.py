@@ -1,9 +1,10 @@
-"""What `ray up` and both autoscalers launch nodes with: logs, errors, command runners, tags, and who is calling."""
+"""The launcher behind `ray up` and both autoscalers: logs, errors, command runners, tags, and the running command."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
+
+from accel_scaling._ray.callers import caller_of, calls_through
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -66,43 +67,38 @@ def cluster_name_tag() -> str:
     return str(TAG_RAY_CLUSTER_NAME)
 
 
-def called_by_ray_up(above: int = 2) -> bool:
-    """Say whether a caller is Ray's `_bootstrap_config`, which swallows what the fill raises.
+def called_by_ray_up() -> bool:
+    """Say whether Ray's `_bootstrap_config` is calling the provider's fill, and swallows what it raises.
 
     It prints a warning, or off a terminal a traceback, and goes on with a config that was not filled.
-
-    Args:
-        above: which caller: 1 is the one that asks, 2 the one that called it.
     """
     from ray.autoscaler._private.commands import _bootstrap_config
 
-    return sys._getframe(above).f_code is _bootstrap_config.__code__  # noqa: SLF001 - the caller is the question
+    return calls_through(_bootstrap_config, "fillout_available_node_types_resources")
 
 
 def reads_only() -> bool:
     """Say whether the config is being resolved for a command that launches nothing, as `ray down` and `ray exec`."""
     from ray.autoscaler._private import commands
 
-    caller = _resolving(sys._getframe(1))  # noqa: SLF001 - the caller is the question
-    if caller is None:
+    command = _resolving_command()
+    if command is None:
         return False
-    starts = caller.f_locals.get("start")  # `ray exec --start`
-    return caller.f_code is not commands.create_or_update_cluster.__code__ and not starts
+    starts = command.f_locals.get("start")  # `ray exec --start`
+    return command.f_code is not commands.create_or_update_cluster.__code__ and not starts
 
 
 def launched_by_ray_up() -> bool:
     """Say whether the config is being resolved for `ray up` itself, which then launches the head from this machine."""
     from ray.autoscaler._private import commands
 
-    caller = _resolving(sys._getframe(1))  # noqa: SLF001 - the caller is the question
-    return caller is not None and caller.f_code is commands.create_or_update_cluster.__code__
+    command = _resolving_command()
+    return command is not None and command.f_code is commands.create_or_update_cluster.__code__
 
 
-def _resolving(frame: FrameType | None) -> FrameType | None:
-    """Return the frame of Ray's command that resolves a config, where one does further out; None where none does."""
+def _resolving_command() -> FrameType | None:
+    """Return the frame of Ray's command that is resolving a config; None where none is."""
     from ray.autoscaler._private import commands
 
-    while frame is not None and frame.f_code is not commands._bootstrap_config.__code__:  # noqa: SLF001
-        frame = frame.f_back
-    caller = frame.f_back if frame is not None else None
-    return caller if caller is not None and caller.f_globals is vars(commands) else None
+    command = caller_of(commands._bootstrap_config)  # noqa: SLF001
+    return command if command is not None and command.f_globals is vars(commands) else None

@@ -1,4 +1,4 @@
-"""How Ray detects devices, gives out their ids, and names their types."""
+"""Ray's accelerator managers: detection of devices, their ids, the names of their types."""
 
 from __future__ import annotations
 
@@ -7,11 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-# The raylet gives ids to the units of the resources in the first variable, beside GPUs; it replaces a list that is
-# compiled in. The modules of the second are imported by each worker before its first task.
-UNIT_RESOURCES = "RAY_custom_unit_instance_resources"
-PRELOADED_MODULES = "RAY_preload_python_modules"
 
 
 def announce_accelerator_type(name: str) -> None:

@@ -16,7 +16,7 @@ def connect() -> None:
 
 
 def is_connected() -> bool:
-    """Whether this process is connected to a cluster; imports Ray only where somebody did."""
+    """Say whether this process is connected to a cluster; imports Ray only where somebody did."""
     ray = sys.modules.get("ray")
     return bool(ray and ray.is_initialized())
 

@@ -6,7 +6,7 @@ import copy
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from accel_scaling._ray.remembering import remembering_scheduler
+from accel_scaling._ray.scheduler_memo import scheduler_module
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -193,7 +193,7 @@ def scheduling_request(
     """
     from ray.core.generated.autoscaler_pb2 import ResourceRequestByCount
 
-    return remembering_scheduler().SchedulingRequest(
+    return scheduler_module().SchedulingRequest(
         disable_launch_config_check=True,
         node_type_configs=dict(types),
         max_num_nodes=most,
@@ -217,7 +217,7 @@ def schedule(request: Any) -> Scheduled:
     Args:
         request: as ``scheduling_request`` makes it.
     """
-    module = remembering_scheduler()
+    module = scheduler_module()
     reply = module.ResourceDemandScheduler(None).schedule(request)
     status, sources = module.SchedulingNodeStatus, module.ResourceRequestSource
     nodes = tuple(
@@ -239,8 +239,8 @@ def schedule(request: Any) -> Scheduled:
 
 
 def fits(node_type: Any, request: Any) -> bool:
-    """Whether a new node of a type would take a request, by Ray's own rules of resources and labels."""
-    module = remembering_scheduler()
+    """Say whether a new node of a type would take a request, by Ray's own rules of resources and labels."""
+    module = scheduler_module()
     status, kind = module.SchedulingNodeStatus.TO_LAUNCH, module.NodeKind.WORKER
     node = module.SchedulingNode.from_node_config(node_type, status, kind)
     return bool(node._try_schedule_one(request, module.ResourceRequestSource.PENDING_DEMAND))  # noqa: SLF001

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.errors import AskingError
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 KEY = "accel_scaling:node_types"
 V1 = "v1"
-
-_TYPE = "accelerator_type:"
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,11 @@ def families_of(promises: Iterable[Mapping[str, float]], chips: Mapping[str, Chi
     resources: dict[str, str] = {}
     types: dict[str, set[str]] = {}
     for promise in promises:
-        named = [name.removeprefix(_TYPE) for name, amount in promise.items() if name.startswith(_TYPE) and amount > 0]
+        named = [
+            name.removeprefix(ACCELERATOR_TYPE_PREFIX)
+            for name, amount in promise.items()
+            if name.startswith(ACCELERATOR_TYPE_PREFIX) and amount > 0
+        ]
         for resource in (name for name, amount in promise.items() if name in accelerator_resources and amount > 0):
             of_it = [name for name in named if name in by_type and by_type[name].resource == resource]
             for family in {by_type[name].family for name in of_it} or {resource}:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from accel_scaling._ray import RemoteDecorator
-    from accel_scaling.accs.ray_options import RayOptions
+    from accel_scaling._ray.options import RayOptions
     from accel_scaling.accs.request import AccRequest
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_AMOUNT, ACCELERATOR_TYPE_PREFIX
 from accel_scaling.errors import AskingError
 
 if TYPE_CHECKING:
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
 # The options that `ray_options` may write; a request that replaces another removes those that it does not write.
 WRITES = ("num_gpus", "resources", "accelerator_type", "label_selector", "fallback_strategy")
-
-# Ray asks for a type as this much of the resource `accelerator_type:NAME` (ray/_common/utils.py).
-SHARE_OF_TYPE = 0.001
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,8 @@ def bundle_of(request: AccRequest, resource: str, others: Mapping[str, float]) -
     if resource and resource in others:
         raise AskingError(f"num_accs and {resource} both set the number of accelerators; remove one of them")
     counted = {resource: request.num_accs} if request.num_accs is not None and resource else {}
-    return {**others, **counted, **{f"accelerator_type:{name}": SHARE_OF_TYPE for name in request.types}}
+    types = {ACCELERATOR_TYPE_PREFIX + name: ACCELERATOR_TYPE_AMOUNT for name in request.types}
+    return {**others, **counted, **types}
 
 
 def _count(options: dict[str, Any], num_accs: float, resource: str) -> None:

@@ -34,7 +34,8 @@ class AcceleratorTypes:
     """
 
     def __init__(self, chips: Mapping[str, Chip]) -> None:
-        from accel_scaling.fill.promise import LABEL_ACCELERATOR_TYPE, LABEL_VARIANT, accelerator_types
+        from accel_scaling._ray.facts import LABEL_ACCELERATOR_TYPE
+        from accel_scaling.fill.promise import LABEL_VARIANT, accelerator_types
 
         self.chips = chips
         self.types: dict[str, Announcement] = {}

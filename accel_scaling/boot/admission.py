@@ -28,8 +28,9 @@ def admitted_resources(verdict: Verdict, environment: Mapping[str, str]) -> dict
     """
     if verdict.confirmed:
         return dict(verdict.promised)
+    slice_host = is_slice_host(verdict.promised)
     only_fewer = {verdict.word, *verdict.others} == {VerdictWord.FEWER_THAN_PROMISED}
-    if environment.get(ON_MISMATCH) != JOIN or not only_fewer or is_slice_host(verdict.promised):
+    if environment.get(ON_MISMATCH) != JOIN or not only_fewer or slice_host:
         return None
     resources = {name: min(amount, verdict.here.get(name, amount)) for name, amount in verdict.promised.items()}
     return resources if all(resources[name] for name in verdict.here if name in resources) else None

@@ -6,7 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from accel_scaling.boot.expected_devices import REPAIR_ADVICE, TYPE_PREFIX, Claim, claims_of, of_broken_plug_ins
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
+from accel_scaling.boot.expected_devices import REPAIR_ADVICE, Claim, claims_of, of_broken_plug_ins
 from accel_scaling.boot.tpu_slice import wrong_slice
 from accel_scaling.boot.verdicts import Verdict, VerdictWord, advice_of, holds_promise
 from accel_scaling.detect.model import DriverState, Found
@@ -172,4 +173,4 @@ def _other_type(claim: Claim, device: Found) -> str:
         return f"{device.divided}: a task that asks for a whole {_exact(claim)} would get one partition of it"
     wrong = [name for name in claim.types if name not in device.answers_to]
     types = " or ".join(device.answers_to) or "of no type that this version knows"
-    return f"that is {types}, not {TYPE_PREFIX}{', '.join(wrong)}"
+    return f"that is {types}, not {ACCELERATOR_TYPE_PREFIX}{', '.join(wrong)}"

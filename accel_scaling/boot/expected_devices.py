@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.families.plugins import REPAIR, loaded
 from accel_scaling.families.registry import all_families
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip
     from accel_scaling.families.family import Family
 
-TYPE_PREFIX = "accelerator_type:"
 REPAIR_ADVICE = f"{REPAIR} where `ray up` runs, from where it travels to the nodes"
 
 
@@ -48,9 +48,9 @@ def claims_of(promised: Mapping[str, float], chips: Iterable[Chip]) -> list[Clai
     by_resource: dict[str, list[str]] = {name: [] for name in units}
     families: dict[str, set[str]] = {name: set() for name in units}
     for key, amount in promised.items():
-        if not key.startswith(TYPE_PREFIX) or amount <= 0:
+        if not key.startswith(ACCELERATOR_TYPE_PREFIX) or amount <= 0:
             continue
-        name = key.removeprefix(TYPE_PREFIX)
+        name = key.removeprefix(ACCELERATOR_TYPE_PREFIX)
         answering = [chip for chip in chips if name in (chip.detected_type, chip.variant)]
         resource = _resource(name, answering, units)
         by_resource.setdefault(resource, []).append(name)

@@ -7,14 +7,11 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.facts import OVERRIDE_RESOURCES
 from accel_scaling.errors import AccelScalingError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-# Ray's autoscaler exports it before each start command: autoscaler/_private/updater.py,
-# RESOURCES_ENVIRONMENT_VARIABLE.
-VARIABLE = "RAY_OVERRIDE_RESOURCES"
 
 # KubeRay sets it in each Ray container; Ray recognises KubeRay's pods by it, too (usage_constants.KUBERAY_ENV).
 POD = "RAY_USAGE_STATS_KUBERAY_IN_USE"
@@ -57,8 +54,8 @@ def promise_from_environment(environment: Mapping[str, str] | None = None) -> di
     Raises:
         AccelScalingError: the variable is set and is not a promise.
     """
-    text = (os.environ if environment is None else environment).get(VARIABLE)
-    return parse_promise(text, VARIABLE) if text else None
+    text = (os.environ if environment is None else environment).get(OVERRIDE_RESOURCES)
+    return parse_promise(text, OVERRIDE_RESOURCES) if text else None
 
 
 def promise_of_node(environment: Mapping[str, str], ray_params: Any) -> dict[str, float]:

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, OVERRIDE_RESOURCES
 from accel_scaling.boot.admission import CONFIRM_ONLY, admitted_resources
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.node_commands import LABEL_VERDICT, VERDICT_FILE
-from accel_scaling.boot.promise_input import POD, VARIABLE, promise_of_node
+from accel_scaling.boot.promise_input import POD, promise_of_node
 from accel_scaling.boot.tpu_slice import correct_promise
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, Verdict, VerdictWord, advice_of
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
 from accel_scaling.families import register
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.inventory import detect
-from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     if os.environ.get(CONFIRM_ONLY):
         raise SystemExit(0)
     if resources != promised:
-        os.environ[VARIABLE] = json.dumps(resources)
+        os.environ[OVERRIDE_RESOURCES] = json.dumps(resources)
     announce_partition(promised)
     correct_promise(os.environ, detected)
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}

@@ -8,26 +8,19 @@ the promise takes precedence over what Ray detects.
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
-from accel_scaling.boot.promise_input import VARIABLE as RESOURCES
+from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, OVERRIDE_LABELS, OVERRIDE_RESOURCES, tpu_head_pod_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
 
     from accel_scaling.detect.model import Found
 
-LABELS = "RAY_OVERRIDE_LABELS"  # ray_constants.LABELS_ENVIRONMENT_VARIABLE
-WORKER_ID = "ray.io/tpu-worker-id"
-
-# The resource that host 0 of a slice announces, with the slice's pod type.
-_HEAD_RESOURCE = re.compile(r"TPU-(.+)-head")
-
 
 def is_slice_host(promised: Iterable[str]) -> bool:
     """Return whether these Ray resources are promised of a host of a TPU slice."""
-    return any(_HEAD_RESOURCE.fullmatch(name) for name in promised)
+    return any(tpu_head_pod_type(name) for name in promised)
 
 
 def wrong_slice(promised: Mapping[str, float], detected: Iterable[Found]) -> str | None:
@@ -38,9 +31,7 @@ def wrong_slice(promised: Mapping[str, float], detected: Iterable[Found]) -> str
         detected: what ``detect()`` returned.
     """
     pod_type = next((device.pod_type for device in detected if device.pod_type), "")
-    expected = [
-        match[1] for name, amount in promised.items() if amount > 0 and (match := _HEAD_RESOURCE.fullmatch(name))
-    ]
+    expected = [head for name, amount in promised.items() if amount > 0 and (head := tpu_head_pod_type(name))]
     if not pod_type or not expected or pod_type in expected:
         return None
     return f"promised a host of a {expected[0]}; the metadata server says that it is a host of a {pod_type}"
@@ -56,11 +47,11 @@ def correct_promise(environment: MutableMapping[str, str], detected: Iterable[Fo
     number = next((device.worker_id for device in detected if device.worker_id is not None), None)
     if number is None:
         return
-    labels = json.loads(environment.get(LABELS) or "{}")
-    if WORKER_ID in labels:
-        environment[LABELS] = json.dumps({**labels, WORKER_ID: str(number)})
+    labels = json.loads(environment.get(OVERRIDE_LABELS) or "{}")
+    if LABEL_TPU_WORKER_ID in labels:
+        environment[OVERRIDE_LABELS] = json.dumps({**labels, LABEL_TPU_WORKER_ID: str(number)})
     if number:
-        resources = json.loads(environment.get(RESOURCES) or "{}")
-        kept = {name: amount for name, amount in resources.items() if not _HEAD_RESOURCE.fullmatch(name)}
+        resources = json.loads(environment.get(OVERRIDE_RESOURCES) or "{}")
+        kept = {name: amount for name, amount in resources.items() if not tpu_head_pod_type(name)}
         if kept != resources:
-            environment[RESOURCES] = json.dumps(kept)
+            environment[OVERRIDE_RESOURCES] = json.dumps(kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, tpu_head_resource
 from accel_scaling.cli.catalog_needs import describe_needs, shown_needs
 from accel_scaling.cli.catalog_offerings import describe_places, shown_places
 from accel_scaling.text_table import bold, render
@@ -88,8 +89,8 @@ def shown_slice(found: Slice, catalog: Catalog) -> str:
         detected.append(("note", _NOT_IN_RAY))
     told = describe_slice(found)
     if several:
-        told["resources"] = _with(told["resources"], f"TPU-{found.pod_type}-head", "1 (host 0 only)")
-        told["labels"] = _with(told["labels"], "ray.io/tpu-worker-id", "0 (on each host its own)")
+        told["resources"] = _with(told["resources"], tpu_head_resource(found.pod_type), "1 (host 0 only)")
+        told["labels"] = _with(told["labels"], LABEL_TPU_WORKER_ID, "0 (on each host its own)")
     needs = shown_needs(found.machine, of_slice=True)
     return _blocks(found.accelerator_type, [pair for pair in has if pair[1]], told, detected, needs, several=several)
 

@@ -7,8 +7,9 @@ import json
 import math
 import sys
 
+from accel_scaling._ray.facts import OVERRIDE_RESOURCES
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.promise_input import EXAMPLE, VARIABLE, parse_promise, promise_from_environment
+from accel_scaling.boot.promise_input import EXAMPLE, parse_promise, promise_from_environment
 from accel_scaling.boot.verdicts import EXIT_CONFIRMED, EXIT_NOT_CONFIRMED, PAGE, WORDS
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
 from accel_scaling.colors import Paint, painted
@@ -24,7 +25,7 @@ HELP = "compare the promise with this machine: exit code 0 confirmed, 3 not conf
 
 EXAMPLES = f"""examples:
   accel-scaling confirm --expect '{EXAMPLE}'
-  accel-scaling confirm --json       the verdict as data; the promise from {VARIABLE}, as `ray start` has it
+  accel-scaling confirm --json       the verdict as data; the promise from {OVERRIDE_RESOURCES}, as `ray start` has it
   accel-scaling confirm --wait 60    give a driver that is still loading a minute, as on a node's boot
 
 exit codes, and the verdicts that end with them ({PAGE}):
@@ -39,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--expect",
         metavar="JSON",
-        help=f"the promise: a JSON object of Ray resources; by default ${VARIABLE}, which Ray sets on its nodes",
+        help=f"the promise: a JSON object of Ray resources; by default ${OVERRIDE_RESOURCES}, which Ray sets on "
+        "its nodes",
     )
     parser.add_argument(
         "--wait",
@@ -81,7 +83,7 @@ def _promise(expect: str | None) -> dict[str, float]:
     promised = promise_from_environment()
     if promised is None:
         raise AccelScalingError(
-            f"there is nothing to confirm: no --expect was given and {VARIABLE} is not set (Ray sets it on the"
-            f" nodes of a cluster); give for example --expect '{EXAMPLE}'"
+            f"there is nothing to confirm: no --expect was given and {OVERRIDE_RESOURCES} is not set (Ray sets it on "
+            f"the nodes of a cluster); give for example --expect '{EXAMPLE}'"
         )
     return promised

@@ -72,12 +72,12 @@ def run(args: argparse.Namespace) -> int:
     check_modules(cluster.cloud.rehearsal_modules, "rehearse")
     check_ray()
     try:
-        from accel_scaling.testing.hosts.settings import Kind
-        from accel_scaling.testing.rehearse.faults_option import FaultSource
+        from accel_scaling.testing.faults import FaultSource
+        from accel_scaling.testing.hosts.settings import HostKind
         from accel_scaling.testing.rehearse.run import Rehearsal
     except ModuleNotFoundError as error:
         raise missing(error.name, "rehearse") from None
-    kind = Kind(args.hosts) if args.hosts else None
+    kind = HostKind(args.hosts) if args.hosts else None
     faults = FaultSource(args.fault, args.faults)
     with _ended_like_ctrl_c():
         return Rehearsal(

@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
 from accel_scaling.cluster.cluster import cloud_of
 from accel_scaling.cluster.yaml_loader import LOADER
 from accel_scaling.requirements import missing
@@ -28,8 +29,6 @@ WITH_PIP = (
     "python3 -m pip --version >/dev/null 2>&1 || (sudo apt-get -o DPkg::Lock::Timeout=300 update -q && "
     "sudo apt-get -o DPkg::Lock::Timeout=300 install -yq python3-pip)"
 )
-
-DEFAULT_MAX_WORKERS = 2  # Ray's own, in the defaults.yaml of each of its providers
 
 
 def ray_defaults(cloud: Cloud) -> dict[str, Any]:

@@ -5,20 +5,13 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.facts import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
 from accel_scaling.cluster.cluster import node_config_reader, read_config
 from accel_scaling.cluster.docker import with_run_options
 from accel_scaling.cluster.offering_checks import unknown_region
 from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.promise import (
-    LABEL_MARKET_TYPE,
-    LABEL_REGION,
-    LABEL_ZONE,
-    Promise,
-    of_slice,
-    promise_for,
-    with_users_own,
-)
+from accel_scaling.fill.promise import Promise, of_slice, promise_for, with_users_own
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog

@@ -5,24 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import (
+    ACCELERATOR_TYPE_PREFIX,
+    LABEL_ACCELERATOR_TYPE,
+    LABEL_TPU_POD_TYPE,
+    LABEL_TPU_TOPOLOGY,
+    LABEL_TPU_WORKER_ID,
+    OBJECT_STORE_PROPORTION,
+    tpu_head_resource,
+)
+
 if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip, MachineType
     from accel_scaling.catalog.tpu_slices import Slice
 
-# What Ray keeps for the object store of a node's memory (ray_constants.DEFAULT_OBJECT_STORE_MEMORY_PROPORTION);
-# its AWS provider promises the rest as `memory`. A contract test holds this equal to the installed Ray's.
-OBJECT_STORE_PROPORTION = 0.3
-
 BYTES_PER_MIB = 1024 * 1024
-ACCELERATOR_TYPE_PREFIX = "accelerator_type:"
 
-LABEL_ACCELERATOR_TYPE = "ray.io/accelerator-type"
-LABEL_MARKET_TYPE = "ray.io/market-type"
-LABEL_REGION = "ray.io/availability-region"
-LABEL_ZONE = "ray.io/availability-zone"
-LABEL_TOPOLOGY = "ray.io/tpu-topology"
-LABEL_POD_TYPE = "ray.io/tpu-pod-type"
-LABEL_WORKER_ID = "ray.io/tpu-worker-id"
 LABEL_VARIANT = "accel-scaling.io/accelerator-variant"
 LABEL_INSTANCE_TYPE = "accel-scaling.io/instance-type"
 
@@ -83,11 +81,6 @@ def promise_for_devices(chip: Chip, units: int) -> Promise:
     return Promise({chip.resource: units, **{ACCELERATOR_TYPE_PREFIX + name: 1 for name in types}}, labels)
 
 
-def head_resource(pod_type: str) -> str:
-    """Return the resource that only host 0 of a slice announces; one of it is one whole slice."""
-    return f"TPU-{pod_type}-head"
-
-
 def of_slice(promised: Promise, tpu_slice: Slice) -> Promise:
     """Return the promise of one host of a slice.
 
@@ -101,11 +94,11 @@ def of_slice(promised: Promise, tpu_slice: Slice) -> Promise:
     """
     labels = {
         LABEL_INSTANCE_TYPE: tpu_slice.accelerator_type,
-        LABEL_TOPOLOGY: tpu_slice.topology,
-        LABEL_POD_TYPE: tpu_slice.pod_type,
-        LABEL_WORKER_ID: "0",
+        LABEL_TPU_TOPOLOGY: tpu_slice.topology,
+        LABEL_TPU_POD_TYPE: tpu_slice.pod_type,
+        LABEL_TPU_WORKER_ID: "0",
     }
-    resources = {**promised.resources, head_resource(tpu_slice.pod_type): 1}
+    resources = {**promised.resources, tpu_head_resource(tpu_slice.pod_type): 1}
     return Promise(resources, {**promised.labels, **labels}, promised.notes)
 
 

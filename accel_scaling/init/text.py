@@ -7,10 +7,11 @@ import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.default_image import default_image
 from accel_scaling.cluster.node_needs import ImageKind, needs_of
-from accel_scaling.fill.defaults import DEFAULT_MAX_WORKERS, ray_requirement
+from accel_scaling.fill.defaults import ray_requirement
 from accel_scaling.fill.promise import accelerator_types
 from accel_scaling.init.choice import Choice, choose, plain, template_of
 from accel_scaling.init.regions import requested_place, usual_place, with_all

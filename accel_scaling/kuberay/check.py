@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.kubernetes import Says, device_resources
-from accel_scaling.catalog.suggest import hint
-from accel_scaling.fill.promise import (
+from accel_scaling._ray.facts import (
     ACCELERATOR_TYPE_PREFIX,
     LABEL_ACCELERATOR_TYPE,
     LABEL_MARKET_TYPE,
-    LABEL_VARIANT,
-    LABEL_WORKER_ID,
+    LABEL_TPU_WORKER_ID,
 )
+from accel_scaling.catalog.kubernetes import Says, device_resources
+from accel_scaling.catalog.suggest import hint
+from accel_scaling.fill.promise import LABEL_VARIANT
 from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.candidates import candidates
 from accel_scaling.kuberay.check_tpu import tpu_findings
@@ -141,7 +141,7 @@ def _market(group: Group, terms: Sequence[Term]) -> Iterator[Finding]:
 def _labels(group: Group, catalog: Catalog) -> Iterator[Finding]:
     """Find labels that contradict limits and selectors; types have a check of their own."""
     promised, written = propose(group, catalog).labels, user_values(group).all_labels
-    passed = {LABEL_MARKET_TYPE, LABEL_WORKER_ID}
+    passed = {LABEL_MARKET_TYPE, LABEL_TPU_WORKER_ID}
     for name, value in promised.items():
         if name not in passed and written.get(name, value) != value and not _is_type(name, written[name], promised):
             text = f"the label {name}: {written[name]} contradicts limits and selectors, which give {value}"

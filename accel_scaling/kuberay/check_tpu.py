@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, tpu_head_pod_type
 from accel_scaling.catalog.kubernetes import Says
 from accel_scaling.catalog.tpu_slices import slice_of_chip
 from accel_scaling.errors import UnknownTpuError
-from accel_scaling.fill.promise import LABEL_WORKER_ID
 from accel_scaling.kuberay.label_values import chips_of
 from accel_scaling.kuberay.selectors import tpu_keys
 from accel_scaling.kuberay.user_values import user_values
@@ -78,9 +78,11 @@ def _on_every_host(group: Group) -> Iterator[Finding]:
         return
     user = user_values(group)
     for name in user.all_resources:
-        if name.startswith("TPU-") and name.endswith("-head"):
+        if tpu_head_pod_type(name):
             text = f"{name} reaches each of {group.hosts} hosts; remove it, Ray adds it for host 0"
             yield Finding(line_of(group, name), text)
-    if LABEL_WORKER_ID in user.all_labels:
-        text = f"the label {LABEL_WORKER_ID} reaches each of {group.hosts} hosts; remove it, each host detects its own"
-        yield Finding(line_of(group, LABEL_WORKER_ID), text)
+    if LABEL_TPU_WORKER_ID in user.all_labels:
+        text = (
+            f"the label {LABEL_TPU_WORKER_ID} reaches each of {group.hosts} hosts; remove it, each host detects its own"
+        )
+        yield Finding(line_of(group, LABEL_TPU_WORKER_ID), text)

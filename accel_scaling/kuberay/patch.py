@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE, LABEL_VARIANT
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE
+from accel_scaling.fill.promise import LABEL_VARIANT
 from accel_scaling.kuberay import yaml_edits
 from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS, user_values

@@ -5,20 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import (
+    LABEL_MARKET_TYPE,
+    LABEL_REGION,
+    LABEL_TPU_POD_TYPE,
+    LABEL_TPU_TOPOLOGY,
+    LABEL_TPU_WORKER_ID,
+    LABEL_ZONE,
+    tpu_head_resource,
+)
 from accel_scaling.catalog.kubernetes import Counts, Says
 from accel_scaling.catalog.tpu_slices import slice_of_chip
 from accel_scaling.errors import UnknownTpuError
-from accel_scaling.fill.promise import (
-    LABEL_INSTANCE_TYPE,
-    LABEL_MARKET_TYPE,
-    LABEL_POD_TYPE,
-    LABEL_REGION,
-    LABEL_TOPOLOGY,
-    LABEL_WORKER_ID,
-    LABEL_ZONE,
-    head_resource,
-    promise_for_devices,
-)
+from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE, promise_for_devices
 from accel_scaling.kuberay.candidates import Candidates, agreed, candidates, machines_named, mig_profile
 from accel_scaling.kuberay.devices import devices_of
 from accel_scaling.kuberay.selectors import terms_of, tpu_keys
@@ -185,11 +184,11 @@ def _unknown(result: Candidates, devices: Devices, *, complete: bool) -> str:
 
 def _of_slice(base: Proposal, tpu: Slice, terms: Sequence[Term], *, hosts: int) -> Proposal:
     """Add the labels of a TPU slice; the host's number and the head resource only where it has one host."""
-    labels = {**base.labels, LABEL_TOPOLOGY: tpu.topology, LABEL_POD_TYPE: tpu.pod_type}
+    labels = {**base.labels, LABEL_TPU_TOPOLOGY: tpu.topology, LABEL_TPU_POD_TYPE: tpu.pod_type}
     if hosts > 1:
         return replace(base, labels=labels)
-    labels[LABEL_WORKER_ID] = "0"
-    head = {head_resource(tpu.pod_type): 1}
+    labels[LABEL_TPU_WORKER_ID] = "0"
+    head = {tpu_head_resource(tpu.pod_type): 1}
     if all(requirement.in_selector for term in terms for requirement in term.of(*_TPU)):
         return replace(base, labels=labels, derived={**base.derived, **head})
     return replace(base, labels=labels, resources={**base.resources, **head})

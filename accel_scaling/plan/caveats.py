@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from accel_scaling.fill.promise import head_resource
+from accel_scaling._ray.facts import MAX_CONCURRENT_LAUNCHES, UPDATE_INTERVAL_S, tpu_head_resource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from accel_scaling.plan.cluster import AutoscalerCluster
     from accel_scaling.plan.model import PlannedNodes
 
-ROUND_S = 5  # between two rounds of the autoscaler: AUTOSCALER_UPDATE_INTERVAL_S; a contract test holds both to Ray's
-AT_ONCE = 10  # nodes that are launched at a time: AUTOSCALER_MAX_CONCURRENT_LAUNCHES
 FEW_ROUNDS = 4  # so many rounds need no note: a machine takes longer to boot
 
 
@@ -35,17 +33,17 @@ def of_slices(cluster: AutoscalerCluster, rows: Iterable[PlannedNodes], chips_as
                 f"{row.node_type}: Ray's scheduler counts a TPU slice as one host with {tpu_slice.chips_per_host} "
                 f"chips; a {tpu_slice.accelerator_type} is {tpu_slice.hosts} such hosts, so {row.count} of them have "
                 f"{row.count * tpu_slice.chips} chips; to ask for a whole slice, use "
-                f"ray.util.tpu.slice_placement_group, here --demand {head_resource(tpu_slice.pod_type)}"
+                f"ray.util.tpu.slice_placement_group, here --demand {tpu_head_resource(tpu_slice.pod_type)}"
             )
     return notes
 
 
 def of_rounds(cluster: AutoscalerCluster, rows: Iterable[PlannedNodes]) -> list[str]:
     """Return a note for each node type that Ray launches in many rounds."""
-    first = min(max(1, math.ceil(cluster.upscaling_speed)), AT_ONCE)
+    first = min(max(1, math.ceil(cluster.upscaling_speed)), MAX_CONCURRENT_LAUNCHES)
     return [
-        f"{row.node_type}: Ray launches {first} of them every {ROUND_S} s, and more when they run "
-        f"(upscaling_speed: {cluster.upscaling_speed:g}); all {row.count} within {rounds * ROUND_S} s"
+        f"{row.node_type}: Ray launches {first} of them every {UPDATE_INTERVAL_S} s, and more when they run "
+        f"(upscaling_speed: {cluster.upscaling_speed:g}); all {row.count} within {rounds * UPDATE_INTERVAL_S} s"
         for row in rows
         if row.launched and (rounds := math.ceil(row.count / first)) > FEW_ROUNDS
     ]

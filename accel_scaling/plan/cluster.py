@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
+from accel_scaling._ray.facts import OBJECT_STORE_PROPORTION
 from accel_scaling.accs.types import AcceleratorTypes
 from accel_scaling.cluster.machine import CapacityType
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
-from accel_scaling.fill.promise import BYTES_PER_MIB, OBJECT_STORE_PROPORTION
+from accel_scaling.fill.promise import BYTES_PER_MIB
 from accel_scaling.plan.demands import types_in
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, TASK_CPUS
 from accel_scaling.accs import quantities
 from accel_scaling.accs.request import AccRequest, bundle_of, ray_options
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import AskingError, PlanError
-from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.plan.labels import selector
 from accel_scaling.plan.model import Demand, Gang
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from accel_scaling.accs.types import AcceleratorTypes
 
 STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
-TASK_CPUS = 1  # Ray's default of a task and an actor (ray/_common/ray_option_utils.py)
 
 _FORM = "expected TYPE[:ACCS][xCOUNT], such as A100:8x16, T4:0.5x4, CPU:4x100 or A100:8+CPU:32"
 MOST = 50_000  # of one demand: Ray's scheduler checks each of them, about 10,000 a second

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE, LABEL_VARIANT
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE
+from accel_scaling.fill.promise import LABEL_VARIANT
 from accel_scaling.plan.demands import types_in
 from accel_scaling.plan.labels import matches, selector_text
 from accel_scaling.plan.model import Demand, PendingCause
@@ -89,7 +90,7 @@ def preferred(demand: Demand) -> tuple[str, ...]:
 def requirement_text(demand: Demand, accelerators: AcceleratorTypes) -> str:
     """Return a demand as text, in Ray's words; without the one CPU of each task."""
     requirement = requirement_of(demand, accelerators)
-    words = [f"accelerator_type:{' or '.join(requirement.types)}"] if requirement.types else []
+    words = [ACCELERATOR_TYPE_PREFIX + " or ".join(requirement.types)] if requirement.types else []
     amounts = dict(requirement.amounts)
     if len(amounts) > 1 and amounts.get("CPU") == 1:
         amounts.pop("CPU")

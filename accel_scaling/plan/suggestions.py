@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import tpu_head_resource
 from accel_scaling.catalog.guest_accelerators import attach_rules
 from accel_scaling.catalog.tpu_slices import slices_with
 from accel_scaling.clouds import known_clouds
-from accel_scaling.fill.promise import accelerator_types, head_resource, promise_for
+from accel_scaling.fill.promise import accelerator_types, promise_for
 from accel_scaling.plan.nearest_miss import amount_text
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def _slice(requirement: Requirement, catalog: Catalog) -> str | None:
         ):
             continue
         for tpu_slice in slices_with(catalog, chip.name):
-            promised = {**promise_for(tpu_slice.machine).resources, head_resource(tpu_slice.pod_type): 1}
+            promised = {**promise_for(tpu_slice.machine).resources, tpu_head_resource(tpu_slice.pod_type): 1}
             if all(promised.get(name, 0) >= value for name, value in requirement.amounts.items()):
                 return tpu_slice.accelerator_type
     return None

@@ -38,7 +38,7 @@ class Picture:
         commands: as typed; each runs in bash.
         columns: the terminal's width.
         machine: an EC2 type whose devices are emulated, and whose promise is set as Ray sets it.
-        fault: what is wrong with it, a word of `accel_scaling.testing.devices.device_files.FAULTS`.
+        fault: what is wrong with it, a word of `accel_scaling.testing.devices.device_faults.FAULTS`.
         live: whether the output has times and ids of its own.
     """
 
@@ -148,8 +148,9 @@ def environment(picture: Picture, folder: Path) -> dict[str, str]:
     """Return what the commands run with: the emulated machine, no account, a home of their own."""
     from accel_scaling.catalog.load import shipped_catalog
     from accel_scaling.fill.promise import promise_for
-    from accel_scaling.testing.devices.device_files import install, with_fault
-    from accel_scaling.testing.devices.hardware import hardware_of
+    from accel_scaling.testing.devices.device_faults import with_fault
+    from accel_scaling.testing.devices.device_files import install
+    from accel_scaling.testing.devices.ec2_machines import hardware_of
 
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "GOOGLE_", "RAY_"))}
     kept.pop("NO_COLOR", None)

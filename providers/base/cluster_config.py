@@ -33,7 +33,7 @@ REFUSED = "accel_scaling_refused"  # a key of `provider` that lives from the fil
 def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
     """Return the config with every node type's promise, Ray's defaults for the cloud, and the boot check.
 
-    For a provider's `fillout_available_node_types_resources`, which must call it directly.
+    For a provider's `fillout_available_node_types_resources`.
 
     Args:
         config: a cluster config.
@@ -48,7 +48,7 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
         filled, notes = fill_of_cloud(with_defaults(config, cloud))
         bundled = _bundle(config)
     except AccelScalingError as error:
-        if not _ray.called_by_ray_up(above=3):
+        if not _ray.called_by_ray_up():
             raise
         return _carrying(error)
     for note in notes:

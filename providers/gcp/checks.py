@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from accel_scaling._ray.facts import NODE_NAMES
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp import names, node_config_rules
 from accel_scaling.providers.gcp.client import ANONYMOUS, VERSIONS, check_credentials, endpoint
 from accel_scaling.providers.gcp.node_config import is_tpu, region_of, zones_of
-
-_NODE_NAMES = ("ray-{}-worker", "ray-{}-head")  # what Ray calls nodes, in a tag; commands.py and node_launcher.py
-
 
 # The pattern of the parameter `project` in Google's discovery document of Compute Engine.
 _PROJECT = re.compile(
@@ -68,7 +66,7 @@ def _check_project(project: Any) -> None:
 def _check_cluster_name(name: Any) -> None:
     if not isinstance(name, str) or not name:
         raise ClusterConfigError("cluster_name is missing")
-    for node_name in _NODE_NAMES:
+    for node_name in NODE_NAMES:
         _check_fits("cluster_name", name, names.to_label(node_name.format(name)))
 
 

@@ -10,7 +10,8 @@ import pytest
 import ray
 
 from accel_scaling import _ray
-from accel_scaling.accs import quantities, ray_options, request
+from accel_scaling._ray import options
+from accel_scaling.accs import quantities
 from accel_scaling.errors import AskingError
 from accel_scaling.families.registry import built_in
 
@@ -25,8 +26,8 @@ def managers() -> dict[str, Any]:
 def test_our_option_names_are_rays_but_for_accelerator_type() -> None:
     from ray._common.ray_option_utils import valid_options
 
-    ours = ray_options.RayOptions.__annotations__.keys() | {"accelerator_type"}
-    assert ours == valid_options.keys(), "Ray's options changed: accs/ray_options.py must name the same"
+    ours = options.RayOptions.__annotations__.keys() | {"accelerator_type"}
+    assert ours == valid_options.keys(), "Ray's options changed: _ray/options.py must name the same"
 
 
 @pytest.mark.parametrize("amount", [0, 0.5, 1, 1.0, 1.5, 2, 3, 4, 8, 16])
@@ -45,13 +46,6 @@ def test_what_we_accept_rays_managers_accept_and_what_they_refuse_we_refuse(amou
 def test_the_resources_that_no_manager_hands_out_are_whole() -> None:
     whole = {family.resource for family in built_in() if not family.shared and not family.quantities}
     assert whole - managers().keys() == {"FPGA", "MEDIA", "QAIC"}
-
-
-def test_a_type_is_asked_as_rays_share_of_its_resource() -> None:
-    from ray._common.utils import resources_from_ray_options
-
-    asked = resources_from_ray_options({"accelerator_type": "T4"})
-    assert asked == {"accelerator_type:T4": request.SHARE_OF_TYPE}, "Ray asks for a type in another way"
 
 
 def test_fallbacks_take_label_selectors_only_so_all_choices_have_one_resource() -> None:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from accel_scaling.families.built_in import apple
 from accel_scaling.families.registry import family_of_name
-from accel_scaling.testing.devices.device_files import install, with_fault
+from accel_scaling.testing.devices.device_faults import with_fault
+from accel_scaling.testing.devices.device_files import install
 from tests.support.families import OTHER, devices
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from accel_scaling import _ray
-from accel_scaling.providers.gcp import checks, launch
+from accel_scaling.providers.gcp import launch
 
 
 def test_rays_gcp_provider_makes_its_clients_in_one_overridable_place():
@@ -85,16 +85,6 @@ def test_the_tags_of_a_node_have_these_names():
     source = inspect.getsource(inspect.unwrap(_ray.gcp_node_provider().create_node))
     for tag in _ray.gcp_reuse_tags():
         assert f'"{tag}"' in source, "Ray chooses the stopped nodes that it starts again by other tags"
-
-
-def test_ray_names_workers_and_heads_as_our_length_check_expects():
-    from ray.autoscaler._private import commands, node_launcher
-    from ray.autoscaler.v2.instance_manager import node_provider
-
-    worker, head = checks._NODE_NAMES
-    assert f'"{worker}"' in inspect.getsource(node_launcher)
-    assert f'"{worker}"' in inspect.getsource(node_provider)
-    assert f'"{head}"' in inspect.getsource(commands)
 
 
 def test_the_size_of_a_batch_comes_from_the_environment():

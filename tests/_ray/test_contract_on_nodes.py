@@ -17,7 +17,7 @@ import click
 import pytest
 
 from accel_scaling import _ray
-from accel_scaling.boot import bundle, promise_input
+from accel_scaling.boot import bundle
 
 
 def test_a_failed_command_on_a_node_is_a_click_exception():
@@ -54,18 +54,6 @@ def test_rays_updater_prints_command_code_and_reason_of_a_refused_node(capfd):
         "NodeUpdater no longer prints cmd, returncode and stderr: base/command_runner.py relies on it for the reason"
     )
     assert "Traceback" not in printed, "NodeUpdater prints a traceback for a refused node: see base/command_runner.py"
-
-
-def test_the_promise_reaches_the_node_in_the_variables_that_we_read():
-    from ray._private import ray_constants
-    from ray.autoscaler._private import updater
-
-    names = (ray_constants.RESOURCES_ENVIRONMENT_VARIABLE, updater.RESOURCES_ENVIRONMENT_VARIABLE)
-    assert names == (promise_input.VARIABLE,) * 2, (
-        f"Ray exports promises as {names}: promise_input.py reads the old name"
-    )
-    labels = (ray_constants.LABELS_ENVIRONMENT_VARIABLE, updater.LABELS_ENVIRONMENT_VARIABLE)
-    assert labels == ("RAY_OVERRIDE_LABELS",) * 2, f"Ray exports labels as {labels}: docs/ and the node scripts name it"
 
 
 def test_ray_start_has_the_hook_that_the_node_script_sets():

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
-from ray.autoscaler._private import constants
 from ray.autoscaler.v2 import scheduler as rays
 
 from accel_scaling import _ray
-from accel_scaling._ray import remembering
+from accel_scaling._ray import scheduler_memo
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import PlanError
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
 from accel_scaling.fill.fill import fill
-from accel_scaling.plan import caveats, demands
 from accel_scaling.plan.labels import check_labels, selector
 from accel_scaling.plan.live_cluster import question_of
 from tests.support.plan import aws, cluster
@@ -31,7 +28,7 @@ GPU_NODE = rays.NodeTypeConfig("gpu", 0, 3, resources={"CPU": 4, "GPU": 1}, labe
 
 
 def test_the_scheduler_is_rays_text_and_rays_module_stays_as_it_is() -> None:
-    module = remembering.remembering_scheduler()
+    module = scheduler_memo.scheduler_module()
     assert module.__file__ == rays.__file__, "the scheduler of a plan is not the installed Ray's"
     assert rays.SchedulingNode.__module__ == rays.__name__, "Ray's own scheduler was changed"
     for name in ("try_schedule", "_try_schedule_one", "_compute_score", "get_sched_requests"):
@@ -72,7 +69,10 @@ def test_a_new_node_takes_what_ray_would_put_on_it() -> None:
     assert not _ray.fits(GPU_NODE, _ray.resource_request({"GPU": 1}, [selector({"zone": "!a"})]))
 
 
-def test_the_schedulers_answer_has_nodes_with_what_is_put_on_them() -> None:
+@pytest.mark.parametrize("memo", ["1", "0"])
+def test_the_schedulers_answer_has_nodes_with_what_is_put_on_them(memo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(scheduler_memo.MEMO_VARIABLE, memo)
+    assert issubclass(scheduler_memo.scheduler_module().SchedulingNode, scheduler_memo._MemoNode) is (memo == "1")
     head = _ray.running_instance("head", 0, {"CPU": 2}, {}, head=True)
     types = {"gpu": GPU_NODE, "head": _ray.node_type_config("head", 1)}
     wanted, small = _ray.resource_request({"GPU": 1, "CPU": 1}), _ray.resource_request({"CPU": 2})
@@ -103,16 +103,6 @@ def test_ray_says_what_is_wrong_with_a_label_selector() -> None:
         check_labels({"zone": "!!a"})
 
 
-def test_rounds_and_launches_at_once_are_rays() -> None:
-    assert (constants.AUTOSCALER_UPDATE_INTERVAL_S, constants.AUTOSCALER_MAX_CONCURRENT_LAUNCHES) == (
-        caveats.ROUND_S,
-        caveats.AT_ONCE,
-    ), "the note on rounds has other numbers than Ray"
-    assert "upscaling_speed * max(len(running_instances_for_type), 1)" in (
-        Path(ray.__file__).parent / "autoscaler/v2/instance_manager/reconciler.py"
-    ).read_text(encoding="utf-8")
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("two_t4")
 def test_what_is_pending_on_a_running_cluster_is_planned_as_ray_reports_it() -> None:
@@ -138,9 +128,3 @@ def test_what_is_pending_on_a_running_cluster_is_planned_as_ray_reports_it() -> 
     ray.util.remove_placement_group(group)
     for task in waiting:
         ray.cancel(task, force=True)
-
-
-def test_a_task_asks_for_one_cpu_where_nothing_is_said() -> None:
-    from ray._common.ray_option_utils import task_options
-
-    assert task_options["num_cpus"].default_value == demands.TASK_CPUS, "a task's usual CPUs are another number"

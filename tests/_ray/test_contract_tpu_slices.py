@@ -17,14 +17,14 @@ from ray.core.generated import autoscaler_pb2 as pb
 from ray.core.generated.instance_manager_pb2 import Instance, NodeKind
 
 from accel_scaling import _ray
+from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.fill.fill import fill
-from accel_scaling.fill.promise import LABEL_WORKER_ID
 from tests.fill.test_from_zero import demand, gang_of
 from tests.providers.gcp.test_node_config import OURS
 
 SLICE = "projects/p/locations/us-central1-a/nodes/ray-x-worker-1-tpu"
-HEAD = gang_of([demand({"TPU-v4-16-head": 1}, {LABEL_WORKER_ID: "0", "ray.io/tpu-pod-type": "v4-16"})])
+HEAD = gang_of([demand({"TPU-v4-16-head": 1}, {LABEL_TPU_WORKER_ID: "0", "ray.io/tpu-pod-type": "v4-16"})])
 HOSTS = gang_of([demand({"TPU": 4, "CPU": 1}, {"ray.io/tpu-slice-name": "own"})] * 2)
 
 
@@ -47,7 +47,7 @@ def host(number: int, *, taken: dict[str, float] | None = None) -> Any:
         status=pb.NodeStatus.RUNNING,
         total_resources=total,
         available_resources={**total, **(taken or {})},
-        labels={**kind.labels, LABEL_WORKER_ID: str(number), "ray.io/tpu-slice-name": "own"},
+        labels={**kind.labels, LABEL_TPU_WORKER_ID: str(number), "ray.io/tpu-slice-name": "own"},
     )
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from accel_scaling._ray.facts import OVERRIDE_RESOURCES
 from accel_scaling.boot import node_commands, start_hook
 from accel_scaling.boot.admission import CONFIRM_ONLY, JOIN, ON_MISMATCH, admitted_resources
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.promise_input import VARIABLE
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.detect.model import Found
@@ -23,7 +23,7 @@ from accel_scaling.fill.promise import promise_for
 def start(machine: str, monkeypatch: pytest.MonkeyPatch, *, joins: bool) -> Any:
     """Do what `ray start` does first, on this machine, which was promised to be whole."""
     promised = promise_for(shipped_catalog().machine_type("aws", machine)).resources
-    monkeypatch.setenv(VARIABLE, json.dumps(promised))
+    monkeypatch.setenv(OVERRIDE_RESOURCES, json.dumps(promised))
     if joins:
         monkeypatch.setenv(ON_MISMATCH, JOIN)
     params = SimpleNamespace(labels={})
@@ -43,7 +43,7 @@ def test_a_machine_with_fewer_devices_joins_with_those_where_the_file_says_so(
 ) -> None:
     boot(machine, "fewer")
     params = start(machine, monkeypatch, joins=True)
-    assert json.loads(os.environ[VARIABLE])[resource] == left, "Ray announces what is there"
+    assert json.loads(os.environ[OVERRIDE_RESOURCES])[resource] == left, "Ray announces what is there"
     assert params.labels[node_commands.LABEL_VERDICT] == "FewerThanPromised"
     assert (verdict()["verdict"], verdict()["joins"]) == ("FewerThanPromised", True)
 

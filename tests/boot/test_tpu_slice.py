@@ -6,12 +6,13 @@ import json
 
 import pytest
 
-from accel_scaling.boot.tpu_slice import LABELS, RESOURCES, WORKER_ID, correct_promise
+from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, OVERRIDE_LABELS, OVERRIDE_RESOURCES
+from accel_scaling.boot.tpu_slice import correct_promise
 from accel_scaling.families.inventory import detect
 
 PROMISED = {"CPU": 240, "TPU": 4, "TPU-v4-16-head": 1, "accelerator_type:TPU-V4": 1, "mine": 2}
 PROMISED_LABELS = {
-    WORKER_ID: "0",
+    LABEL_TPU_WORKER_ID: "0",
     "ray.io/tpu-pod-type": "v4-16",
     "ray.io/tpu-topology": "2x2x2",
     "ray.io/accelerator-type": "TPU-V4",
@@ -24,13 +25,13 @@ def test_ray_announces_each_hosts_own_number_and_the_head_on_host_0_alone(tpu_ho
     from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 
     tpu_host("v4-16", number)
-    environment = {RESOURCES: json.dumps(PROMISED), LABELS: json.dumps(PROMISED_LABELS)}
+    environment = {OVERRIDE_RESOURCES: json.dumps(PROMISED), OVERRIDE_LABELS: json.dumps(PROMISED_LABELS)}
     correct_promise(environment, detect())
     for name, text in environment.items():
         monkeypatch.setenv(name, text)
     announced = ResourceAndLabelSpec()
     announced.resolve(is_head=False, node_ip_address="10.0.0.1")
-    assert announced.labels[WORKER_ID] == str(number)
+    assert announced.labels[LABEL_TPU_WORKER_ID] == str(number)
     assert announced.labels["ray.io/tpu-slice-name"] == "ray-x-tpu"
     assert announced.labels["ray.io/tpu-topology"] == "2x2x2"
     assert announced.labels["mine"] == "x"
@@ -41,7 +42,7 @@ def test_ray_announces_each_hosts_own_number_and_the_head_on_host_0_alone(tpu_ho
 
 
 def test_without_a_tpu_that_knows_its_number_the_promise_stays(tpu_host):
-    environment = {RESOURCES: json.dumps(PROMISED), LABELS: json.dumps(PROMISED_LABELS)}
+    environment = {OVERRIDE_RESOURCES: json.dumps(PROMISED), OVERRIDE_LABELS: json.dumps(PROMISED_LABELS)}
     before = dict(environment)
     correct_promise(environment, [])
     tpu_host("v4-16", 1, status=503)
@@ -59,6 +60,6 @@ def test_a_promise_without_labels_gets_none(tpu_host):
 def test_the_slices_of_tpu7x_lose_their_head_too_which_ray_writes_with_another_name(tpu_host):
     # Ray's command runner takes TPU-tpu7x-16-head away, and the promise is TPU-v7x-16-head.
     tpu_host("tpu7x-16", 1)
-    environment = {RESOURCES: json.dumps({"TPU": 4, "TPU-v7x-16-head": 1})}
+    environment = {OVERRIDE_RESOURCES: json.dumps({"TPU": 4, "TPU-v7x-16-head": 1})}
     correct_promise(environment, detect())
-    assert json.loads(environment[RESOURCES]) == {"TPU": 4}
+    assert json.loads(environment[OVERRIDE_RESOURCES]) == {"TPU": 4}

@@ -16,7 +16,7 @@ from accel_scaling.errors import RehearsalError
 from accel_scaling.families.built_in.neuron import neuron_ls
 from accel_scaling.families.built_in.nvidia.health import Health, health_of
 from accel_scaling.families.inventory import detect
-from accel_scaling.testing.devices.device_files import FAULTS, with_fault
+from accel_scaling.testing.devices.device_faults import FAULTS, with_fault
 from accel_scaling.testing.devices.gcp_machines import hardware_of_tpu
 from accel_scaling.testing.devices.hardware import Hardware
 from tests.support.devices import neuron, nvidia

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from accel_scaling.catalog import product_names
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.testing.devices import hardware
+from accel_scaling.testing.devices import ec2_machines
 
 CHIPS = shipped_catalog().chips.values()
 NVIDIA_NAMES = sorted({name for chip in CHIPS if chip.family == "nvidia" for name in chip.driver_names})
@@ -37,7 +37,7 @@ def test_any_product_name_becomes_the_type_that_rays_own_function_makes_of_it(ra
 
 
 def test_every_name_in_the_catalog_and_in_the_hardware_table_is_read_as_ray_reads_it(ray_rule):
-    with hardware.TABLE.open(newline="", encoding="utf-8") as file:
+    with ec2_machines.TABLE.open(newline="", encoding="utf-8") as file:
         emulated = {row["driver_name"] for row in csv.DictReader(file) if row["kind"] == "nvml"}
     assert len(emulated) > 15
     for name in {*NVIDIA_NAMES, *emulated}:

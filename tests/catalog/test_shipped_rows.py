@@ -18,7 +18,7 @@ from ray.util import accelerators as ray_accelerators
 
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.clouds import SHIPPED_FOLDER
-from accel_scaling.testing.devices.hardware import hardware_of
+from accel_scaling.testing.devices.ec2_machines import hardware_of
 
 CATALOG = shipped_catalog()
 AWS = CATALOG.machine_types("aws")

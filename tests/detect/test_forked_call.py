@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from accel_scaling import timeouts
+from accel_scaling._ray.facts import OVERRIDE_RESOURCES
 from accel_scaling.boot import node_commands, start_hook
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.promise_input import VARIABLE
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, VerdictWord
 from accel_scaling.detect import forked_call
 from accel_scaling.families.built_in.nvidia.nvml import LIBRARY
@@ -69,7 +69,7 @@ def test_a_broken_library_is_a_verdict_on_the_machine_and_a_node_with_it_leaves_
     verdict = compare(PROMISE, detect())
     assert verdict.word is word, verdict.message
     assert words in verdict.message
-    monkeypatch.setenv(VARIABLE, json.dumps(PROMISE))
+    monkeypatch.setenv(OVERRIDE_RESOURCES, json.dumps(PROMISE))
     with pytest.raises(SystemExit) as refusal:
         start_hook.run(SimpleNamespace(labels={}), head=False)
     assert refusal.value.code == EXIT_NOT_CONFIRMED
@@ -130,7 +130,7 @@ def test_a_check_that_fails_itself_is_a_verdict_and_its_machine_never_joins(
         raise RecursionError("maximum recursion depth exceeded\nin a driver's answer")
 
     monkeypatch.setattr(start_hook, "detect", fail)
-    monkeypatch.setenv(VARIABLE, json.dumps(PROMISE))
+    monkeypatch.setenv(OVERRIDE_RESOURCES, json.dumps(PROMISE))
     monkeypatch.setenv("ACCEL_SCALING_ON_MISMATCH", "join")
     with pytest.raises(SystemExit) as refusal:
         start_hook.run(SimpleNamespace(labels={}), head=False)
@@ -144,7 +144,7 @@ def test_a_check_that_fails_itself_is_a_verdict_and_its_machine_never_joins(
 
 
 def test_a_promise_that_is_none_is_a_verdict_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "{GPU: 8}")
+    monkeypatch.setenv(OVERRIDE_RESOURCES, "{GPU: 8}")
     with pytest.raises(SystemExit):
         start_hook.run(SimpleNamespace(labels={}), head=False)
     left = json.loads((Path.home() / node_commands.VERDICT_FILE).read_text())

@@ -31,7 +31,7 @@ from accel_scaling.families.catalog import load_catalog
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_keys_needed_by_ray
 from accel_scaling.fill.fill import fill
 from accel_scaling.fill.promise import promise_for
-from accel_scaling.testing.rehearse.faults_option import WORDS, parse_faults
+from accel_scaling.testing.faults import WORDS, all_of
 from tests.support.contributing import GUIDE
 from tests.support.plugins import install_example
 
@@ -184,7 +184,7 @@ def check_ours(words: list[str], desk: Path) -> None:
         given = getattr(args, name, None) or []
         for path in given if isinstance(given, list) else [given]:
             assert path.exists(), path
-    parse_faults(getattr(args, "fault", []))
+    all_of(getattr(args, "fault", []))
 
 
 def check_ray(words: list[str], desk: Path) -> None:

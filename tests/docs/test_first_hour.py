@@ -18,7 +18,7 @@ import pytest
 
 from accel_scaling import requirements
 from accel_scaling.testing.hosts.host_kinds import choose_kind
-from accel_scaling.testing.hosts.settings import Kind
+from accel_scaling.testing.hosts.settings import HostKind
 from tests.support.first_hour import AWS, GCP, ROOT, Desk, changed
 from tests.support.gcp_provider import config_of, google
 
@@ -113,7 +113,7 @@ def not_root(desk: Desk) -> str:
 
 def isolated_without_root(desk: Desk) -> str:
     desk.patch.setattr(os, "geteuid", lambda: 1000)
-    return desk.ours("rehearse", desk.file(AWS), "--hosts", Kind.ISOLATED.value)
+    return desk.ours("rehearse", desk.file(AWS), "--hosts", HostKind.ISOLATED.value)
 
 
 def without_sshd(desk: Desk) -> str:

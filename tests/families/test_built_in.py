@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 MACHINE = """
 import json, sys
 from pathlib import Path
-from accel_scaling.testing.devices.device_files import install, with_fault
-from accel_scaling.testing.devices.hardware import hardware_of
+from accel_scaling.testing.devices.device_faults import with_fault
+from accel_scaling.testing.devices.device_files import install
+from accel_scaling.testing.devices.ec2_machines import hardware_of
 hardware = hardware_of("q1.4xlarge")
 print(json.dumps(install(Path(sys.argv[1]), with_fault(hardware, sys.argv[2]) if sys.argv[2] else hardware)))
 """

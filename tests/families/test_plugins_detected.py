@@ -14,7 +14,8 @@ from accel_scaling.detect.model import DriverState
 from accel_scaling.errors import RehearsalError
 from accel_scaling.families import families
 from accel_scaling.families.inventory import detect, look_for
-from accel_scaling.testing.devices.hardware import Hardware, hardware_of
+from accel_scaling.testing.devices.ec2_machines import hardware_of
+from accel_scaling.testing.devices.hardware import Hardware
 from tests.support.plugins import (
     CHIPS,
     FAMILY,

@@ -18,7 +18,7 @@ import pytest
 
 from accel_scaling.boot import bundle
 from accel_scaling.testing.devices.device_files import install
-from accel_scaling.testing.devices.hardware import hardware_of
+from accel_scaling.testing.devices.ec2_machines import hardware_of
 from tests.support.plugins import forget, install_example
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

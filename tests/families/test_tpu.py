@@ -9,7 +9,7 @@ from accel_scaling.boot.verdicts import VerdictWord
 from accel_scaling.detect.model import DriverState
 from accel_scaling.errors import RehearsalError
 from accel_scaling.families.inventory import detect, survey
-from accel_scaling.testing.devices.device_files import with_fault
+from accel_scaling.testing.devices.device_faults import with_fault
 from accel_scaling.testing.devices.gcp_machines import hardware_of_tpu
 
 # Accelerator type, chips of each host, Ray's type, Ray's name of the slice.

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from accel_scaling import _ray
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.fill.promise import ACCELERATOR_TYPE_PREFIX, promise_for
-from accel_scaling.testing.devices.hardware import ec2_api_record, hardware_of
+from accel_scaling.fill.promise import promise_for
+from accel_scaling.testing.devices.ec2_machines import ec2_api_record, hardware_of
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCELERATED = sorted(name for name, machine in shipped_catalog().machine_types("aws").items() if machine.chip)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from accel_scaling.testing.hosts.faults import Faults
+from accel_scaling.testing import Fault
 from tests.support.cluster import LEAN, cluster, config_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
@@ -24,7 +24,7 @@ def test_each_family_gets_its_ids_and_gives_them_back_and_no_device_has_two_owne
     gaudi = config["available_node_types"]["dl1.24xlarge"]["node_config"]
     gaudi["ImageId"] = "ami-0123456789abcdef0"  # AWS has none with its driver: a user names one
     with cluster(config | LEAN) as one:
-        one.local.set_faults(Faults(capacity={"p5.48xlarge": 0}))
+        one.local.set_faults(Fault.capacity("p5.48xlarge", 0))
         one.up()
         one.has("cluster_accs.py")
         # From nothing: each task launches the machine of its family.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,8 +11,9 @@ import pytest
 import yaml
 
 from accel_scaling import __version__
-from accel_scaling.testing.ec2.local_ec2 import Kind
-from accel_scaling.testing.hosts.faults import Faults, fewer, no_driver, other
+from accel_scaling.testing import Fault
+from accel_scaling.testing.hosts.settings import HostKind
+from accel_scaling.testing.rehearse import try_task
 from tests.support.cluster import LEAN, LEAN_HEAD, V1, V2, Cluster, cluster, config_of, machines_of
 from tests.support.iam import User, policy
 
@@ -62,24 +62,28 @@ def test_a_task_launches_the_machine_that_it_asks_for_and_the_package_came_with_
 
 
 def demand(machine: str, accelerator_type: str, resource: str = "GPU") -> dict[str, Any]:
-    """What accel_scaling.accs.try_task takes."""
+    """What try_task takes."""
     return {"node_type": machine, "resource": resource, "count": 1, "accelerator_type": accelerator_type}
 
 
 LIES = {
     "p4d.24xlarge": (
-        fewer(7),
+        Fault.fewer("p4d.24xlarge", 7),
         demand("p4d.24xlarge", "A100-40G"),
         "FewerThanPromised: promised 8 x A100-40G; 7 on the PCI bus, 7 seen by the driver",
     ),
-    "g6.xlarge": (other("NVIDIA A10G"), demand("g6.xlarge", "L4"), "OtherType: promised 1 x L4"),
+    "g6.xlarge": (
+        Fault.other("g6.xlarge", "NVIDIA A10G"),
+        demand("g6.xlarge", "L4"),
+        "OtherType: promised 1 x L4",
+    ),
     "g5.xlarge": (
-        no_driver(),
+        Fault.no_driver("g5.xlarge"),
         demand("g5.xlarge", "A10G"),
         "DriverMissing: promised 1 x A10G; 1 on the PCI bus, 0 seen by the driver: the NVIDIA driver is not loaded",
     ),
     "trn1.2xlarge": (
-        fewer(0),
+        Fault.fewer("trn1.2xlarge", 0),
         demand("trn1.2xlarge", "Trainium", "neuron_cores"),
         "NoDevice: promised 2 neuron_cores of Trainium",
     ),
@@ -89,10 +93,10 @@ LIES = {
 def test_a_machine_that_lies_never_joins_the_log_says_why_and_it_is_gone() -> None:
     config = config_of({f"w{number}": machine for number, machine in enumerate(LIES)})
     with cluster(config | LEAN) as one:
-        one.local.set_faults(Faults(hardware={machine: fault for machine, (fault, _, _) in LIES.items()}))
+        one.local.set_faults(*(fault for fault, _, _ in LIES.values()))
         one.up()
-        demands = json.dumps([wanted for _, wanted, _ in LIES.values()])
-        said = one.exec(shlex.join(["python3", "-m", "accel_scaling.accs.try_task", demands, "45"]) + " || true")
+        demands = [wanted for _, wanted, _ in LIES.values()]
+        said = one.exec(shlex.join(try_task.words(demands, 45)) + " || true")
         # Each task stayed pending, and only the head ever joined.
         assert said.count('"ran": null') == len(LIES)
         assert said.count("NODE {") == 1
@@ -104,7 +108,7 @@ def test_a_machine_that_lies_never_joins_the_log_says_why_and_it_is_gone() -> No
         # Each was launched twice, and once more in another zone; now they are quarantined, and say why.
         assert len(machines_of(one.local, ["booted"])) <= 1 + 3 * len(LIES)
         assert "refused: DriverMissing" in one.exec("accel-scaling status")
-        one.local.set_faults(Faults())
+        one.local.set_faults()
         assert "no node type is quarantined" in one.exec("accel-scaling status --clear")
         ran = one.task(accelerator_type="A10G", num_gpus=1)["ran"]
         assert ran["labels"]["accel-scaling.io/verdict"] == "Confirmed"
@@ -112,8 +116,8 @@ def test_a_machine_that_lies_never_joins_the_log_says_why_and_it_is_gone() -> No
 
 def test_a_head_that_lies_is_terminated_and_ray_up_says_why() -> None:
     config = config_of({}, head="g4dn.xlarge")
-    with cluster(config | LEAN, kind=Kind.PROCESSES) as one:
-        one.local.set_faults(Faults(hardware={"g4dn.xlarge": no_driver()}))
+    with cluster(config | LEAN, kind=HostKind.PROCESSES) as one:
+        one.local.set_faults(Fault.no_driver("g4dn.xlarge"))
         done = one.ray("up", "-y", str(one.path))
         assert done.returncode == 1
         assert "DriverMissing: promised 1 x T4" in done.stdout
@@ -137,8 +141,8 @@ def with_just_docs_iam(one: Cluster) -> Iterator[None]:
 
 
 def test_fewer_machines_than_asked_for_are_used_and_the_log_has_awss_reason_though_all_have_just_docs_iam() -> None:
-    with cluster(config_of({"t4": "g4dn.xlarge"}) | LEAN, kind=Kind.PROCESSES) as one, with_just_docs_iam(one):
-        one.local.set_faults(Faults(capacity={"g4dn.xlarge": 1}))
+    with cluster(config_of({"t4": "g4dn.xlarge"}) | LEAN, kind=HostKind.PROCESSES) as one, with_just_docs_iam(one):
+        one.local.set_faults(Fault.capacity("g4dn.xlarge", 1))
         one.up()
         # Two nodes' worth of demand; one machine is to be had.
         one.exec(

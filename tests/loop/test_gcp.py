@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 
 import pytest
 
 from accel_scaling import __version__
-from accel_scaling.testing.gce.local_gce import LocalGCE
-from accel_scaling.testing.hosts.faults import Faults, fewer, no_driver, other
-from accel_scaling.testing.hosts.settings import Kind
+from accel_scaling.providers.gcp.local_cloud import LocalGCE
+from accel_scaling.testing import Fault
+from accel_scaling.testing.hosts.settings import HostKind
+from accel_scaling.testing.rehearse import try_task
 from tests.loop.test_aws import demand
 from tests.support.cluster import LEAN, V1, V2, cluster, gcp_config_of, machines_of
 
@@ -39,7 +39,7 @@ def test_a_task_launches_the_machine_that_it_asks_for_wherever_there_is_one_and_
         local = one.local
         assert isinstance(local, LocalGCE)
         one.up()
-        local.set_faults(Faults(no_capacity=frozenset({"n1-standard-4@us-central1-a"})))
+        local.set_faults(Fault.no_capacity("n1-standard-4@us-central1-a"))
         ran = one.task(accelerator_type="T4", num_gpus=1)["ran"]
         assert ran["labels"]["accel-scaling.io/instance-type"] == "n1-standard-4"
         assert ran["labels"]["accel-scaling.io/verdict"] == "Confirmed"
@@ -64,20 +64,27 @@ def test_a_task_launches_the_machine_that_it_asks_for_wherever_there_is_one_and_
 
 
 LIES = {
-    "a2-highgpu-8g": (fewer(7), "A100-40G", "FewerThanPromised: promised 8 x A100-40G; 7 on the PCI bus, 7 seen"),
-    "g2-standard-4": (other("NVIDIA A10G"), "L4", "OtherType: promised 1 x L4"),
-    "v4-16": (no_driver(), "TPU-V4", "DriverMissing: promised 4 TPU of TPU-V4; 4 on the PCI bus, 0 seen by the driver"),
+    "a2-highgpu-8g": (
+        Fault.fewer("a2-highgpu-8g", 7),
+        "A100-40G",
+        "FewerThanPromised: promised 8 x A100-40G; 7 on the PCI bus, 7 seen",
+    ),
+    "g2-standard-4": (Fault.other("g2-standard-4", "NVIDIA A10G"), "L4", "OtherType: promised 1 x L4"),
+    "v4-16": (
+        Fault.no_driver("v4-16"),
+        "TPU-V4",
+        "DriverMissing: promised 4 TPU of TPU-V4; 4 on the PCI bus, 0 seen by the driver",
+    ),
 }
 
 
 def test_a_machine_or_slice_that_lies_never_joins_the_log_says_why_and_it_is_gone() -> None:
     config = gcp_config_of({"a100": "a2-highgpu-8g", "l4": "g2-standard-4", "pod": V4_POD})
     with cluster(config | LEAN) as one:
-        one.local.set_faults(Faults(hardware={machine: fault for machine, (fault, _, _) in LIES.items()}))
+        one.local.set_faults(*(fault for fault, _, _ in LIES.values()))
         one.up()
         demands = [demand(name, kind, "TPU" if "TPU" in kind else "GPU") for name, (_, kind, _) in LIES.items()]
-        words = ["python3", "-m", "accel_scaling.accs.try_task", json.dumps(demands), "45"]
-        said = one.exec(shlex.join(words) + " || true")
+        said = one.exec(shlex.join(try_task.words(demands, 45)) + " || true")
         assert said.count('"ran": null') == len(LIES)
         assert said.count("NODE {") == 1, "only the head ever joined"
         for machine, (_, _, sentence) in LIES.items():
@@ -115,8 +122,8 @@ def test_a_slice_of_two_hosts_is_reserved_from_nothing_and_each_host_knows_its_n
 
 
 def test_a_head_that_lies_is_deleted_and_ray_up_says_why() -> None:
-    with cluster(gcp_config_of({}, head="g2-standard-4") | LEAN, kind=Kind.PROCESSES) as one:
-        one.local.set_faults(Faults(hardware={"g2-standard-4": no_driver()}))
+    with cluster(gcp_config_of({}, head="g2-standard-4") | LEAN, kind=HostKind.PROCESSES) as one:
+        one.local.set_faults(Fault.no_driver("g2-standard-4"))
         done = one.ray("up", "-y", str(one.path))
         assert done.returncode == 1
         assert "DriverMissing: promised 1 x L4" in done.stdout

@@ -12,8 +12,8 @@ import yaml
 
 from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.plan.run import PlanArguments, plan_cluster
-from accel_scaling.testing.hosts.settings import Kind
-from accel_scaling.testing.rehearse.clouds import cloud_of
+from accel_scaling.testing.hosts.settings import HostKind
+from accel_scaling.testing.local_cloud import local_cloud_of
 from tests.support.cluster import LEAN_HEAD, cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -41,7 +41,7 @@ def test_what_is_launched_is_what_was_planned(path: Path) -> None:
     words = PlanArguments(first.get("demands", ()), first.get("gangs", ()), first.get("labels", ()))
     _, answer = plan_cluster(config, catalog_of(config), words)
     assert answer.launch == first["launches"], "what a reader of the file expects"
-    with cluster(config, kind=Kind.PROCESSES) as one:
+    with cluster(config, kind=HostKind.PROCESSES) as one:
         up = one.ray("up", "-y", "--no-config-cache", str(one.path))
         assert up.returncode == 0, up.stdout[-3000:]
         told: dict[str, Any] = one._said("-c", PROGRAM, json.dumps(first["asked"]))
@@ -50,7 +50,7 @@ def test_what_is_launched_is_what_was_planned(path: Path) -> None:
         pending = sum(each.count for each in answer.pending if not each.strategy)
         assert told["infeasible"] == pending
         assert told["infeasible_groups"] == sum(each.count for each in answer.pending if each.strategy)
-        cloud = cloud_of(config)
+        cloud = local_cloud_of(config)
         names = {name: cloud.machine_name(of["node_config"]) for name, of in config["available_node_types"].items()}
         expected: Counter[str] = Counter({names[head]: 1})
         for name, count in answer.launch.items():

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from accel_scaling.testing.hosts.faults import Faults, no_driver
-from accel_scaling.testing.hosts.settings import Kind
+from accel_scaling.testing import Fault
+from accel_scaling.testing.hosts.settings import HostKind
 from tests.support.cluster import LEAN, V1, Cluster, cluster, config_of, gcp_config_of, machines_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
@@ -41,11 +41,11 @@ def test_the_first_type_lies_the_second_is_sold_out_the_task_runs_on_the_third_a
 
 
 def test_it_is_so_on_google_cloud_with_autoscaler_v1_and_a_type_that_lies_no_more_is_used_again_by_itself() -> None:
-    with cluster(GCP | LEAN, V1, kind=Kind.PROCESSES) as one:
+    with cluster(GCP | LEAN, V1, kind=HostKind.PROCESSES) as one:
         lying_and_dry(one, GCP)
         one.up()
         run_on_the_third(one, GCP, "L4")
-        one.local.set_faults(Faults())
+        one.local.set_faults()
         ran = one.task(num_gpus=1, resources={"liar": 1})["ran"]  # pending until the quarantine ends
         assert ran["labels"]["accel-scaling.io/instance-type"] == machines(GCP)["liar"]
         assert "liar" not in left_alone(one)
@@ -57,7 +57,7 @@ def machines(config: Any) -> dict[str, str]:
 
 def lying_and_dry(one: Cluster, config: Any) -> None:
     named = machines(config)
-    one.local.set_faults(Faults(hardware={named["liar"]: no_driver()}, capacity={named["dry"]: 0}))
+    one.local.set_faults(Fault.no_driver(named["liar"]), Fault.capacity(named["dry"], 0))
 
 
 def run_on_the_third(one: Cluster, config: Any, accelerator_type: str) -> int:

@@ -21,8 +21,9 @@ import pytest
 import yaml
 
 from accel_scaling.fill.defaults import with_keys_needed_by_ray
-from accel_scaling.testing.ec2.local_ec2 import Kind, LocalEC2
-from accel_scaling.testing.hosts.faults import Faults
+from accel_scaling.providers.aws.local_cloud import LocalEC2
+from accel_scaling.testing import Fault
+from accel_scaling.testing.hosts.settings import HostKind
 from tests.providers.aws.test_provider import bootstrap, tags
 from tests.support.cluster import config_of, machines_of
 
@@ -148,7 +149,7 @@ class V2(Booting):
 
 @pytest.fixture(name="ec2", scope="module")
 def ec2_fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEC2]:
-    with LocalEC2(tmp_path_factory.mktemp("cloud") / "ec2", kind=Kind.PROCESSES) as local:
+    with LocalEC2(tmp_path_factory.mktemp("cloud") / "ec2", kind=HostKind.PROCESSES) as local:
         yield local
 
 
@@ -167,7 +168,7 @@ def account_fixture(ec2: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> LocalEC2:
     monkeypatch.setenv("AWS_ENDPOINT_URL", ec2.endpoint_url)
     utils.resource_cache.cache_clear()
     utils.client_cache.cache_clear()
-    ec2.set_faults(Faults(capacity={DRY: 0}))
+    ec2.set_faults(Fault.capacity(DRY, 0))
     return ec2
 
 
@@ -236,7 +237,7 @@ def test_the_third_type_is_asked_for_after_two_liars_one_round_of_sold_out_zones
     from accel_scaling.providers.aws.provider import AWSAcceleratorNodeProvider
 
     machines = {"liar": "g4dn.xlarge", "dry": "g4dn.2xlarge", "good": "g4dn.4xlarge"}
-    account.set_faults(Faults(capacity={machines["dry"]: 0}))
+    account.set_faults(Fault.capacity(machines["dry"], 0))
     config, path = on_the_head(account, machines, monkeypatch)
     provider = AWSAcceleratorNodeProvider(config["provider"], config["cluster_name"])
     rounds = autoscaler(path, provider)

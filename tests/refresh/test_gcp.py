@@ -13,8 +13,8 @@ from accel_scaling.families.catalog import chips_here, load_catalog
 from accel_scaling.providers.gcp import refresh as gcp_refresh
 from accel_scaling.refresh.retry import RefreshError
 from accel_scaling.refresh.run import default_file
-from accel_scaling.testing.gce.fault_injection import Fault
-from accel_scaling.testing.gce.type_lists import ForSale
+from accel_scaling.testing.gce.fault_injection import CallFault
+from accel_scaling.testing.gce.type_lists import TypeLists
 from tests.support.refresh import google, googles_types, refreshed
 
 PROJECT = "rehearsal"
@@ -33,18 +33,18 @@ def _fresh_chips():
 @pytest.fixture(name="cloud")
 def cloud_fixture(monkeypatch):
     """A Compute Engine that sells nothing yet."""
-    for_sale = ForSale()
-    with google(monkeypatch, for_sale) as engine:
-        yield Cloud(engine, for_sale)
+    lists = TypeLists()
+    with google(monkeypatch, lists) as engine:
+        yield Cloud(engine, lists)
 
 
 class Cloud:
-    def __init__(self, engine, for_sale):
-        self.engine, self.for_sale = engine, for_sale
+    def __init__(self, engine, lists):
+        self.engine, self.lists = engine, lists
 
     def refresh(self, *records, zone=A, regions=(), **more):
         """Refresh with these machine types in a zone."""
-        self.for_sale.machine_types = {zone: list(records), **self.for_sale.machine_types} if records else {}
+        self.lists.machine_types = {zone: list(records), **self.lists.machine_types} if records else {}
         return refreshed(lambda: gcp_refresh.ask(regions, PROJECT, **more), "gcp")
 
 
@@ -63,7 +63,7 @@ def test_a_refresh_from_googles_figures_changes_no_row_and_a_second_one_no_byte(
     for name, record in googles_types().items():
         for region in places.where(name).regions if record.get("accelerators") else ():
             for zone in places.where(name).zones(region) or ("a",):
-                cloud.for_sale.machine_types.setdefault(f"{region}-{zone}", []).append(record)
+                cloud.lists.machine_types.setdefault(f"{region}-{zone}", []).append(record)
     answer = gcp_refresh.ask((), PROJECT)
     first = refreshed(lambda: answer, "gcp")
     assert len(rows()) > 50
@@ -117,7 +117,7 @@ def test_missing_fields_are_named_or_taken_from_the_family(cloud):
 
 
 def test_accelerators_to_attach_that_the_catalog_lacks_are_shown_and_their_zones_kept(cloud):
-    cloud.for_sale.accelerator_types = {
+    cloud.lists.accelerator_types = {
         A: [
             {"name": "nvidia-tesla-t4", "description": "NVIDIA T4", "maximumCardsPerInstance": 4},
             {"name": "nvidia-b400-96gb", "description": "NVIDIA B400 96GB", "maximumCardsPerInstance": 8},
@@ -132,8 +132,8 @@ def test_accelerators_to_attach_that_the_catalog_lacks_are_shown_and_their_zones
 
 
 def test_lists_of_many_pages_are_read_to_the_end_and_throttled_ones_again(cloud):
-    cloud.engine.knobs.page_size = 2
-    cloud.engine.knobs.faults = [Fault(LISTS, times=2, status=429, reason="rateLimitExceeded", skip=1)]
+    cloud.engine.injection.page_size = 2
+    cloud.engine.injection.call_faults = [CallFault(LISTS, times=2, status=429, reason="rateLimitExceeded", skip=1)]
     waits = []
     result = cloud.refresh(*({**SMALL, "name": f"zz{number}-standard-2"} for number in range(5)), sleep=waits.append)
     assert len(result.answer.types) == 5
@@ -141,10 +141,10 @@ def test_lists_of_many_pages_are_read_to_the_end_and_throttled_ones_again(cloud)
 
 
 def test_a_zone_that_does_not_answer_costs_its_region_only_and_nothing_is_called_gone(cloud):
-    cloud.for_sale.machine_types = {"europe-west4-a": [SMALL]}
+    cloud.lists.machine_types = {"europe-west4-a": [SMALL]}
     cloud.refresh({**SMALL, "name": "zz8-standard-2"})
-    cloud.for_sale.silent = {A}
-    cloud.for_sale.machine_types = {"europe-west4-a": [SMALL]}
+    cloud.lists.silent = {A}
+    cloud.lists.machine_types = {"europe-west4-a": [SMALL]}
     result = refreshed(lambda: gcp_refresh.ask((), PROJECT), "gcp")
     assert result.answer.failed == {"us-central1": f"zone {A} did not answer"}
     assert (result.gone, result.moved) == ([], [])
@@ -153,7 +153,7 @@ def test_a_zone_that_does_not_answer_costs_its_region_only_and_nothing_is_called
 
 
 def test_some_regions_can_be_asked_and_one_that_does_not_exist_is_an_error(cloud):
-    cloud.for_sale.machine_types = {"europe-west4-a": [{**SMALL, "name": "zz7-standard-2"}]}
+    cloud.lists.machine_types = {"europe-west4-a": [{**SMALL, "name": "zz7-standard-2"}]}
     assert list(cloud.refresh(SMALL, regions=["us-central1"]).answer.types) == ["zz9-standard-2"]
     with pytest.raises(
         RefreshError, match="region 'us-centrall' is none that Compute Engine has; nearest: us-central1"
@@ -173,15 +173,15 @@ def test_some_regions_can_be_asked_and_one_that_does_not_exist_is_an_error(cloud
     ],
 )
 def test_a_refusal_is_one_sentence_and_writes_nothing(cloud, status, reason, sentence):
-    cloud.engine.knobs.faults = [Fault(LISTS, status=status, reason=reason)]
+    cloud.engine.injection.call_faults = [CallFault(LISTS, status=status, reason=reason)]
     with pytest.raises(RefreshError, match=sentence):
         refreshed(lambda: gcp_refresh.ask((), PROJECT), "gcp")
     assert not default_file("gcp").exists()
 
 
 def test_ctrl_c_while_the_lists_are_read_writes_nothing_and_says_so(cloud, monkeypatch, capsys):
-    cloud.engine.knobs.page_size = 1
-    cloud.for_sale.machine_types = {A: [SMALL, {**SMALL, "name": "zz8-standard-2"}]}
+    cloud.engine.injection.page_size = 1
+    cloud.lists.machine_types = {A: [SMALL, {**SMALL, "name": "zz8-standard-2"}]}
     ask, pages = gcp_refresh.patiently, []
 
     def pressed(*arguments, **named):

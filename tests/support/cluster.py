@@ -17,12 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from accel_scaling.testing.hosts.events import Event, EventKind
-from accel_scaling.testing.hosts.local_cloud import LocalCloud
-from accel_scaling.testing.hosts.settings import Kind
-from accel_scaling.testing.rehearse.clouds import cloud_of
+from accel_scaling.testing.hosts.settings import HostKind
+from accel_scaling.testing.local_cloud import LocalCloud, local_cloud_of
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = "accel_scaling.providers.aws.AWSAcceleratorNodeProvider"
@@ -143,16 +140,14 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(config: Any, autoscaler: Mapping[str, str] = V2, kind: Kind | None = None) -> Iterator[Cluster]:
+def cluster(config: Any, autoscaler: Mapping[str, str] = V2, kind: HostKind | None = None) -> Iterator[Cluster]:
     """A local cloud with this cluster file, not yet up; everything is gone afterwards."""
-    cloud = cloud_of(config)
+    cloud = local_cloud_of(config)
     with (
         tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
-        cloud.local(Path(folder), kind, config) as local,
+        cloud(Path(folder), place=cloud.place_of(config), kind=kind) as local,
     ):
-        path = Path(folder) / "cluster.yaml"
-        path.write_text(yaml.safe_dump(cloud.aimed(config, local)[0]))
-        yield Cluster(local, path, autoscaler)
+        yield Cluster(local, local.write_cluster(config)[0].path, autoscaler)
 
 
 def machines_of(local: LocalCloud, events: Sequence[str]) -> list[str]:

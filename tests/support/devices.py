@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from accel_scaling.testing.devices.device_files import install, with_fault
-from accel_scaling.testing.devices.hardware import Hardware, hardware_of
+from accel_scaling.testing.devices.device_faults import with_fault
+from accel_scaling.testing.devices.device_files import install
+from accel_scaling.testing.devices.ec2_machines import hardware_of
+from accel_scaling.testing.devices.hardware import Hardware
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

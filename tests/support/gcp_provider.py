@@ -13,7 +13,7 @@ from unittest import mock
 
 from accel_scaling.providers.gcp.client import client
 from accel_scaling.testing.gce.api import ComputeEngine
-from accel_scaling.testing.gce.fault_injection import Fault, Knobs
+from accel_scaling.testing.gce.fault_injection import CallFault, FaultInjection
 from accel_scaling.testing.gce.server import serve
 
 MODULE = "accel_scaling.providers.gcp.GCPAcceleratorNodeProvider"
@@ -52,11 +52,11 @@ class Google:
     url: str
 
     @property
-    def knobs(self) -> Knobs:
-        return self.engine.knobs
+    def injection(self) -> FaultInjection:
+        return self.engine.injection
 
     def fault(self, method: str, *, times: int = 1, **how: Any) -> None:
-        self.knobs.faults.append(Fault(method=method, times=times, **how))
+        self.injection.call_faults.append(CallFault(method=method, times=times, **how))
 
     def add_template(self, name: str, properties: dict[str, Any]) -> None:
         """Put an instance template into the project, as a user has done before."""
@@ -74,8 +74,8 @@ class Google:
 
 
 @contextlib.contextmanager
-def google(**knobs: Any) -> Iterator[Google]:
-    engine = ComputeEngine(project=PROJECT, zones=ZONES, knobs=Knobs(**knobs))
+def google(**injection: Any) -> Iterator[Google]:
+    engine = ComputeEngine(project=PROJECT, zones=ZONES, injection=FaultInjection(**injection))
     try:
         with serve(engine) as url:
             yield Google(engine, url)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pytest
     from typing_extensions import Self
 
-    from accel_scaling.testing.ec2.local_ec2 import LocalEC2
+    from accel_scaling.providers.aws.local_cloud import LocalEC2
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "iam"
 REGION, ACCOUNT, CLUSTER = "us-west-2", "123456789012", "first"

@@ -8,7 +8,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from accel_scaling.testing.ec2.local_ec2 import Kind, Latencies
+from accel_scaling.testing.hosts.settings import HostKind, Latencies
 from tests.support.needs import NEEDS_ISOLATED_HOSTS
 
 FAST = Latencies(boot_s=0.1, stop_s=0.1, terminate_s=0.1)
@@ -16,7 +16,7 @@ SSH_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogL
 SSH = tuple(word for option in SSH_OPTIONS for word in ("-o", option))
 REPOSITORY = Path(__file__).parents[2]
 
-isolated = pytest.param(Kind.ISOLATED, marks=[pytest.mark.root, NEEDS_ISOLATED_HOSTS])
+isolated = pytest.param(HostKind.ISOLATED, marks=[pytest.mark.root, NEEDS_ISOLATED_HOSTS])
 
 
 class Client:

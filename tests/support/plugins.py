@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from accel_scaling.families import catalog, plugins
-from accel_scaling.testing.devices import hardware
+from accel_scaling.testing.devices import ec2_machines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,7 +55,7 @@ def write_package(site: Path, module: str = "ferrum", text: str = FAMILY, **file
 
 def forget() -> None:
     """Make this process look for plug-ins anew."""
-    for cached in (plugins.loaded, catalog.chips_here, hardware._table):
+    for cached in (plugins.loaded, catalog.chips_here, ec2_machines._table):
         cached.cache_clear()
 
 

@@ -53,9 +53,9 @@ def machine_type(row):
 
 
 @contextmanager
-def google(monkeypatch, for_sale):
+def google(monkeypatch, lists):
     """A local Compute Engine that lists this, where the environment says that Google's endpoint is."""
-    engine = ComputeEngine(for_sale=for_sale)
+    engine = ComputeEngine(lists=lists)
     with serve(engine) as url:
         monkeypatch.setenv(gcp_refresh.ENDPOINT, f"{url}/compute/v1/")
         monkeypatch.setenv(gcp_refresh.NO_CREDENTIALS, "true")
@@ -71,7 +71,7 @@ def ec2_fixture(moto_url, monkeypatch):
 
 
 class Ec2:
-    """moto with knobs."""
+    """moto with types, regions and refusals of a test's own."""
 
     def __init__(self, monkeypatch):
         self._patch = monkeypatch

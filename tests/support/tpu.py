@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from accel_scaling.families.inventory import SYSROOT
-from accel_scaling.testing.devices.device_files import install, with_fault
+from accel_scaling.testing.devices.device_faults import with_fault
+from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.devices.gcp_machines import hardware_of_tpu, slice_of
-from accel_scaling.testing.gce.metadata import of_slice_host
+from accel_scaling.testing.gce.metadata_server import of_slice_host
 
 ROOT_OF_METADATA = "/computeMetadata/v1/"
 

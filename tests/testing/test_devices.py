@@ -17,13 +17,14 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.testing.devices import hardware, nvml_files
-from accel_scaling.testing.devices.device_files import install, with_fault
+from accel_scaling.testing.devices import ec2_machines, nvml_files
+from accel_scaling.testing.devices.device_faults import with_fault
+from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.devices.drivers import DRIVERS
-from accel_scaling.testing.devices.hardware import ec2_api_record, hardware_of
+from accel_scaling.testing.devices.ec2_machines import ec2_api_record, hardware_of
 from tests.support.devices import neuron, nvidia
 
-REHEARSE = Path(hardware.__file__).parent
+REHEARSE = Path(ec2_machines.__file__).parent
 SOURCE = REHEARSE / "nvml.c"
 PREBUILT = REHEARSE / f"libnvidia-ml-{platform.machine()}.so"
 
@@ -66,7 +67,7 @@ def test_rays_dashboard_shows_emulated_amd_gpus_too(boot):
 
 
 def test_every_recorded_accelerated_type_has_hardware_with_the_recorded_count():
-    for name in hardware._recording():
+    for name in ec2_machines._recording():
         record = ec2_api_record(name)
         kinds = [key for key in ("GpuInfo", "NeuronInfo", "FpgaInfo", "MediaAcceleratorInfo") if key in record]
         found = hardware_of(name)
@@ -105,7 +106,7 @@ def test_an_unknown_type_is_an_error_that_names_near_ones():
 
 
 def test_each_row_of_the_hardware_table_has_a_source_and_a_known_kind():
-    with hardware.TABLE.open(newline="", encoding="utf-8") as file:
+    with ec2_machines.TABLE.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len({row["instance"] for row in rows}) == len(rows)
     for row in rows:
@@ -116,7 +117,7 @@ def test_each_row_of_the_hardware_table_has_a_source_and_a_known_kind():
 def test_the_emulated_hardware_is_made_without_the_catalog():
     code = """
 import sys
-from accel_scaling.testing.devices.hardware import hardware_of
+from accel_scaling.testing.devices.ec2_machines import hardware_of
 hardware_of("p4d.24xlarge")
 print([name for name in sys.modules if "catalog" in name or name in ("moto", "ray", "boto3")])
 """

@@ -7,15 +7,16 @@ import json
 import botocore.exceptions
 import pytest
 
-from accel_scaling.testing.ec2.local_ec2 import Kind, LocalEC2
+from accel_scaling.providers.aws.local_cloud import LocalEC2
+from accel_scaling.testing import Fault
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.faults import Faults, fewer, no_devices
+from accel_scaling.testing.hosts.settings import HostKind
 from tests.support.local_ec2 import FAST, NVML, SSH, Client, isolated, sleepers, until
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", params=[Kind.PROCESSES, isolated])
+@pytest.fixture(scope="module", params=[HostKind.PROCESSES, isolated])
 def cloud(request, tmp_path_factory):
     with LocalEC2(tmp_path_factory.mktemp("cloud"), kind=request.param, latencies=FAST) as ec2:
         yield Client(ec2)
@@ -25,7 +26,7 @@ def cloud(request, tmp_path_factory):
 def _no_faults(request):
     yield
     if "cloud" in request.fixturenames:
-        request.getfixturevalue("cloud").ec2.set_faults(Faults())
+        request.getfixturevalue("cloud").ec2.set_faults()
 
 
 def test_a_running_machine_answers_and_has_the_devices_of_its_type(cloud):
@@ -33,8 +34,8 @@ def test_a_running_machine_answers_and_has_the_devices_of_its_type(cloud):
     done = cloud.ssh(address, f"echo ~; {NVML}")
     home, devices = done.stdout.splitlines()
     assert devices == "4 T4", done.stderr
-    assert address.startswith("172.31." if cloud.ec2.kind is Kind.ISOLATED else "127.")
-    if cloud.ec2.kind is Kind.ISOLATED:
+    assert address.startswith("172.31." if cloud.ec2.kind is HostKind.ISOLATED else "127.")
+    if cloud.ec2.kind is HostKind.ISOLATED:
         assert home == "/home/ubuntu"
         assert cloud.ssh(address, "hostname").stdout.strip() == "ip-" + address.replace(".", "-")
     cloud.end(machine)
@@ -103,18 +104,18 @@ def test_rsync_carries_folders_both_ways(cloud, tmp_path):
 
 
 def test_a_sold_out_type_is_refused_as_ec2_does_and_the_request_is_told(cloud):
-    cloud.ec2.set_faults(Faults(no_capacity=frozenset({"p4d.24xlarge"})))
+    cloud.ec2.set_faults(Fault.no_capacity("p4d.24xlarge"))
     with pytest.raises(botocore.exceptions.ClientError) as refusal:
         cloud.launch("p4d.24xlarge")
     assert refusal.value.response["Error"]["Code"] == "InsufficientInstanceCapacity"
     asked = [event for event in cloud.ec2.events() if event.kind is EventKind.ASKED][-1]
     assert (asked.instance_type, asked.granted, asked.error) == ("p4d.24xlarge", 0, "InsufficientInstanceCapacity")
-    cloud.ec2.set_faults(Faults())
+    cloud.ec2.set_faults()
     cloud.end(*cloud.launch("p4d.24xlarge"))
 
 
 def test_capacity_for_two_of_four_gives_two_and_refuses_a_minimum_of_three(cloud):
-    cloud.ec2.set_faults(Faults(capacity={"g5.xlarge": 2}))
+    cloud.ec2.set_faults(Fault.capacity("g5.xlarge", 2))
     with pytest.raises(botocore.exceptions.ClientError):
         cloud.launch("g5.xlarge", least=3, most=4)
     ids = cloud.launch("g5.xlarge", least=1, most=4)
@@ -124,7 +125,7 @@ def test_capacity_for_two_of_four_gives_two_and_refuses_a_minimum_of_three(cloud
 
 
 def test_a_lying_machine_lies_from_its_next_boot(cloud):
-    cloud.ec2.set_faults(Faults(hardware={"g4dn.12xlarge": fewer(3), "g5.xlarge": no_devices()}))
+    cloud.ec2.set_faults(Fault.fewer("g4dn.12xlarge", 3), Fault.no_devices("g5.xlarge"))
     fewer_machine, fewer_address = cloud.up("g4dn.12xlarge")
     none_machine, none_address = cloud.up("g5.xlarge")
     assert cloud.ssh(fewer_address, NVML).stdout.split()[0] == "3"
@@ -135,10 +136,10 @@ def test_a_lying_machine_lies_from_its_next_boot(cloud):
 def test_neuron_machines_have_the_driver_s_tool(cloud):
     machine, address = cloud.up("inf2.24xlarge")
     path = "/opt/aws/neuron/bin/neuron-ls"
-    if cloud.ec2.kind is Kind.PROCESSES:  # without a root of its own
+    if cloud.ec2.kind is HostKind.PROCESSES:  # without a root of its own
         path = "../devices" + path
     assert cloud.ec2.host_file(machine, path).exists()
-    if cloud.ec2.kind is Kind.ISOLATED:
+    if cloud.ec2.kind is HostKind.ISOLATED:
         assert len(json.loads(cloud.ssh(address, "/opt/aws/neuron/bin/neuron-ls --json-output").stdout)) == 6
     cloud.end(machine)
 

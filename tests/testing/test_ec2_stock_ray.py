@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from accel_scaling.testing.ec2.local_ec2 import Kind, LocalEC2
+from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing.hosts.events import EventKind
+from accel_scaling.testing.hosts.settings import HostKind
 from tests.support.local_ec2 import isolated
 
 CONFIG = {
@@ -40,7 +41,7 @@ print("RAN", "ON", ray.get(where.remote(), timeout=120))
 @pytest.mark.parametrize(
     ("kind", "autoscaler"),
     # Each kind and each autoscaler once: tests/loop/test_aws.py has the other pairs, with our provider.
-    [pytest.param(Kind.PROCESSES, "v1"), pytest.param(*isolated.values, "v2", marks=isolated.marks)],
+    [pytest.param(HostKind.PROCESSES, "v1"), pytest.param(*isolated.values, "v2", marks=isolated.marks)],
 )
 def test_stock_ray_launches_a_machine_for_a_task_and_takes_it_down(tmp_path, kind, autoscaler):
     cluster, task = tmp_path / "cluster.yaml", tmp_path / "task.py"

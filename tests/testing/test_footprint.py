@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.testing.ec2.local_ec2 import Kind, LocalEC2
+from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing.hosts.laptop import ray_ssh_folder
 from accel_scaling.testing.hosts.process_marker import marked_processes
+from accel_scaling.testing.hosts.settings import HostKind
 from tests.support.local_ec2 import FAST, REPOSITORY, Client, isolated, sleepers, until
 from tests.support.needs import NEEDS_ISOLATED_HOSTS
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_end_of_the_block_leaves_nothing(tmp_path):
-    with LocalEC2(tmp_path, kind=Kind.PROCESSES, latencies=FAST) as ec2:
+    with LocalEC2(tmp_path, kind=HostKind.PROCESSES, latencies=FAST) as ec2:
         client = Client(ec2)
         _, address = client.up("m5.large")
         client.ssh(address, "setsid sleep 6543 >/dev/null 2>&1 </dev/null &")
@@ -38,8 +39,9 @@ def test_the_end_of_the_block_leaves_nothing(tmp_path):
 PARENT = """
 import sys, time
 from pathlib import Path
-from accel_scaling.testing.ec2.local_ec2 import LocalEC2, Kind
-with LocalEC2(Path(sys.argv[1]), kind=Kind(sys.argv[2])) as ec2:
+from accel_scaling.providers.aws.local_cloud import LocalEC2
+from accel_scaling.testing.hosts.settings import HostKind
+with LocalEC2(Path(sys.argv[1]), kind=HostKind(sys.argv[2])) as ec2:
     import boto3
     api = boto3.client("ec2", region_name="us-west-2", endpoint_url=ec2.endpoint_url,
                        aws_access_key_id="x", aws_secret_access_key="x")
@@ -52,7 +54,7 @@ with LocalEC2(Path(sys.argv[1]), kind=Kind(sys.argv[2])) as ec2:
 """
 
 
-@pytest.mark.parametrize("kind", [Kind.PROCESSES, isolated])
+@pytest.mark.parametrize("kind", [HostKind.PROCESSES, isolated])
 def test_a_killed_parent_leaves_nothing_after_a_moment(tmp_path, kind):
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     argv = [sys.executable, "-c", PARENT.format(), str(tmp_path), kind.value]
@@ -92,7 +94,7 @@ def test_without_privileges_hosts_are_processes_and_work(drop, reason):
 import sys
 from pathlib import Path
 import tests.support.local_ec2 as t
-from accel_scaling.testing.ec2.local_ec2 import LocalEC2
+from accel_scaling.providers.aws.local_cloud import LocalEC2
 with LocalEC2(Path({str(folder)!r}) / "cloud", latencies=t.FAST) as ec2:
     client = t.Client(ec2)
     machine, address = client.up("g4dn.12xlarge")
@@ -112,9 +114,9 @@ with LocalEC2(Path({str(folder)!r}) / "cloud", latencies=t.FAST) as ec2:
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("kind", [Kind.PROCESSES, isolated])
+@pytest.mark.parametrize("kind", [HostKind.PROCESSES, isolated])
 def test_a_package_that_is_installed_here_is_not_on_the_hosts(tmp_path, kind):
-    folder = Path(tempfile.mkdtemp(dir="/srv" if kind is Kind.ISOLATED else tmp_path))
+    folder = Path(tempfile.mkdtemp(dir="/srv" if kind is HostKind.ISOLATED else tmp_path))
     try:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "env"], check=True)
         python = folder / "env" / "bin" / "python"
@@ -142,5 +144,5 @@ def test_an_environment_in_tmp_is_none_for_isolated_hosts(kind):
 
 
 def test_the_reason_for_the_kind_is_one_line(tmp_path):
-    for kind in (Kind.PROCESSES, None):
+    for kind in (HostKind.PROCESSES, None):
         assert len(LocalEC2(tmp_path, kind=kind).reason.splitlines()) == 1

@@ -15,7 +15,7 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.documents import DriftError
-from accel_scaling.testing.gce.fault_injection import Fault, Knobs, read_knobs
+from accel_scaling.testing.gce.fault_injection import CallFault, FaultInjection, read_injection
 from accel_scaling.testing.gce.server import serve
 from tests.support.gce_client import GPU, PARENT, PROJECT, ZONE, Client, body, properties
 
@@ -54,7 +54,7 @@ def status(call: Any) -> tuple[int, str]:
 
 def test_a_machine_is_created_described_listed_labelled_stopped_started_and_deleted(cloud):
     google = cloud.client
-    cloud.engine.knobs.operation_latency_s = {"insert": 12.0, "delete": 5.0}
+    cloud.engine.injection.operation_latency_s = {"insert": 12.0, "delete": 5.0}
     operation = google.insert("a", "g2-standard-48", scheduling=GPU, labels={"x": "1"})
     assert (operation["status"], google.get("a")["status"]) == ("RUNNING", "PROVISIONING")
     cloud.clock.now = 12.0
@@ -127,7 +127,7 @@ def test_a_list_comes_in_pages_and_only_what_its_filter_takes(cloud):
         "((status = RUNNING) OR (status = STAGING)) AND (labels.ray-cluster-name = mine) AND (NOT labels.tpu_cores:*)"
     )
     assert [one["name"] for one in cloud.client.list(filter=wanted)["items"]] == ["m1", "m3", "m5"]
-    cloud.engine.knobs.page_size = 2
+    cloud.engine.injection.page_size = 2
     page, names = cloud.client.list(), []
     cloud.client.insert("m21")  # while somebody reads on
     while True:
@@ -144,7 +144,7 @@ def test_a_filter_that_is_none_is_refused(cloud, wrong):
 
 
 def test_many_are_made_in_one_call_and_what_a_dry_zone_lacks_is_told_in_the_operation(cloud):
-    cloud.engine.knobs.capacity = {"n2-standard-2": 2}
+    cloud.engine.injection.capacity = {"n2-standard-2": 2}
     asked = {"count": "3", "minCount": "1", "instanceProperties": properties()}
     named = {**asked, "perInstanceProperties": {name: {} for name in ("x", "y", "z")}}
     operation = cloud.client.instances.bulkInsert(project=PROJECT, zone=ZONE, body=named).execute()
@@ -159,7 +159,7 @@ def test_many_are_made_in_one_call_and_what_a_dry_zone_lacks_is_told_in_the_oper
 
 
 def test_a_region_gives_what_its_first_zone_lacks(cloud):
-    cloud.engine.knobs.dry_zones = {ZONE: ["n2-standard-2"]}
+    cloud.engine.injection.dry_zones = {ZONE: ["n2-standard-2"]}
     zones = {f"zones/us-central1-{letter}": {"preference": "ALLOW"} for letter in "ab"}
     asked = {
         "count": "2",
@@ -173,12 +173,12 @@ def test_a_region_gives_what_its_first_zone_lacks(cloud):
 
 
 def test_a_sold_out_machine_and_a_quota_are_told_by_their_operation_and_leave_nothing(cloud):
-    cloud.engine.knobs.operation_latency_s = {"insert": 12.0}
-    for knobs, code in (
+    cloud.engine.injection.operation_latency_s = {"insert": 12.0}
+    for options, code in (
         ({"dry_zones": {"*": ["n2-standard-2"]}}, "ZONE_RESOURCE"),
         ({"quota": {"n2-standard-2": 0}}, "QUOTA"),
     ):
-        cloud.engine.knobs = Knobs(operation_latency_s={"insert": 12.0}, **knobs)
+        cloud.engine.injection = FaultInjection(operation_latency_s={"insert": 12.0}, **options)
         operation = cloud.client.insert("a")
         cloud.clock.now += 12.0
         assert cloud.client.wait(operation)["error"]["errors"][0]["code"].startswith(code)
@@ -194,7 +194,7 @@ def test_a_spot_machine_that_is_taken_back_goes_as_its_scheduling_says(cloud, ac
 
 def test_a_slice_is_created_listed_labelled_taken_back_and_deleted(cloud):
     google, name = cloud.client, f"{PARENT}/nodes/s"
-    cloud.engine.knobs.operation_latency_s = {"tpu": 60.0}
+    cloud.engine.injection.operation_latency_s = {"tpu": 60.0}
     operation = google.slice("s", "v4-16")
     assert (operation["done"], google.nodes.get(name=name).execute()["state"]) == (False, "CREATING")
     cloud.clock.now = 60.0
@@ -267,7 +267,7 @@ def google_wait(url: str, operation: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("kind", "made"), [("broken_connection", 1), ("lost_request", 0)])
 def test_a_broken_connection_has_or_has_not_carried_the_request_out(cloud, kind, made):
-    cloud.engine.knobs.faults = [Fault("compute.instances.insert", kind=kind)]
+    cloud.engine.injection.call_faults = [CallFault("compute.instances.insert", kind=kind)]
     # Not Google's client: the library below it tries again by itself.
     connection = http.client.HTTPConnection(cloud.url.removeprefix("http://"), timeout=10)
     connection.request("POST", f"/compute/v1/projects/{PROJECT}/zones/{ZONE}/instances", json.dumps(body("a")))
@@ -278,18 +278,18 @@ def test_a_broken_connection_has_or_has_not_carried_the_request_out(cloud, kind,
 
 
 def test_a_fault_hits_as_often_as_it_says_after_those_that_it_spares(cloud):
-    cloud.engine.knobs.faults = [Fault("*", status=429, reason="rateLimitExceeded", skip=1, times=2)]
+    cloud.engine.injection.call_faults = [CallFault("*", status=429, reason="rateLimitExceeded", skip=1, times=2)]
     cloud.client.list()
     assert [status(cloud.client.list)[0] for _ in range(2)] == [429, 429]
     cloud.client.list()
     assert [call.status for call in cloud.engine.calls] == [200, 429, 429, 200]
 
 
-def test_knobs_travel_by_a_file(tmp_path):
-    knobs = Knobs(dry_zones={"*": ["x"]}, faults=[Fault("a", kind="silent")], capacity={"y": 1})
-    assert read_knobs(tmp_path / "none") == Knobs()
-    knobs.write(tmp_path / "knobs")
-    assert read_knobs(tmp_path / "knobs") == knobs
+def test_a_fault_injection_travels_by_a_file(tmp_path):
+    injection = FaultInjection(dry_zones={"*": ["x"]}, call_faults=[CallFault("a", kind="silent")], capacity={"y": 1})
+    assert read_injection(tmp_path / "none") == FaultInjection()
+    injection.write(tmp_path / "injection")
+    assert read_injection(tmp_path / "injection") == injection
 
 
 def test_many_clients_at_once_lose_nothing(cloud):

@@ -14,7 +14,7 @@ from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.reconcile import Reconciler
 from accel_scaling.testing.gce.server import serve
 from accel_scaling.testing.hosts import isolated
-from accel_scaling.testing.hosts.settings import Kind, Latencies
+from accel_scaling.testing.hosts.settings import HostKind, Latencies
 from tests.support.gce_client import Client
 
 LONGEST = "ray-" + "c" * 41 + "-worker-1a2b3c-tpu"  # of a slice, where the cluster's name is long
@@ -36,7 +36,7 @@ def test_each_host_of_a_slice_with_a_long_name_has_a_name_of_its_own_that_a_kern
 
 def test_a_host_whose_first_process_ends_at_once_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hosts = isolated.IsolatedHosts.__new__(isolated.IsolatedHosts)
-    hosts._settings = SimpleNamespace(network="10.1", scratch=tmp_path, kind=Kind.ISOLATED)  # type: ignore[assignment]
+    hosts._settings = SimpleNamespace(network="10.1", scratch=tmp_path, kind=HostKind.ISOLATED)  # type: ignore[assignment]
     hosts._hosts = {}
     (tmp_path / "h").mkdir()
     started: list[Any] = []

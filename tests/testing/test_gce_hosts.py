@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from accel_scaling.testing.gce.fault_injection import Fault, Knobs
-from accel_scaling.testing.gce.local_gce import LocalGCE
+from accel_scaling.providers.gcp.local_cloud import LocalGCE
+from accel_scaling.testing import Fault
+from accel_scaling.testing.gce.fault_injection import CallFault, FaultInjection
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.faults import Faults, fewer
-from accel_scaling.testing.hosts.settings import Kind, Latencies
+from accel_scaling.testing.hosts.settings import HostKind, Latencies
 from tests.support.gce_client import GPU, PARENT, PROJECT, Client
 from tests.support.local_ec2 import NVML, SSH, isolated, sleepers, until
 
@@ -63,7 +63,7 @@ class Cloud:
         return done.stdout.strip() if done.returncode == 0 else f"exit {done.returncode}: {done.stderr}"
 
 
-@pytest.fixture(name="cloud", params=[Kind.PROCESSES, isolated], scope="module")
+@pytest.fixture(name="cloud", params=[HostKind.PROCESSES, isolated], scope="module")
 def cloud_fixture(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("gce")
     with LocalGCE(folder, kind=request.param, latencies=FAST) as local:
@@ -84,7 +84,7 @@ def test_a_machine_is_a_host_with_its_gpus_its_name_and_its_own_metadata(cloud):
     assert cloud.ssh(t4, NVML) == "2 T4"
     assert cloud.ssh(t4, asked("instance/name")) == "t4"
     assert cloud.ssh(l4, asked("instance/machine-type")).endswith("/g2-standard-4")
-    if cloud.local.kind is Kind.ISOLATED:
+    if cloud.local.kind is HostKind.ISOLATED:
         assert cloud.ssh(l4, "hostname") == "l4"
     # A browser's request has no such header, and gets nothing.
     url = "http://metadata.google.internal/computeMetadata/v1/instance/name"
@@ -102,7 +102,7 @@ def test_a_slice_is_as_many_hosts_each_with_its_chips_and_its_number(cloud):
         addresses = cloud.slice(name, kind)
         seen = [cloud.ssh(address, "python3 -c " + shlex.quote(from_ray)) for address in addresses]
         assert seen == [f"{kind} {number} {topology} {name}" for number in range(len(addresses))]
-        if cloud.local.kind is Kind.ISOLATED:  # Ray looks into /dev itself, which plain processes share
+        if cloud.local.kind is HostKind.ISOLATED:  # Ray looks into /dev itself, which plain processes share
             chips = [cloud.ssh(address, "python3 -c " + shlex.quote(COUNTED)) for address in addresses]
             assert chips == ["4"] * len(addresses)
         cloud.google.nodes.delete(name=f"{PARENT}/nodes/{name}").execute()
@@ -125,16 +125,14 @@ def test_a_deleted_or_preempted_machine_loses_its_power_and_its_processes(cloud)
         assert name in ended
 
 
-def test_faults_and_knobs_reach_the_cloud(cloud):
-    cloud.local.set_faults(
-        Faults(no_capacity=frozenset({"c3-standard-4@us-central1-a"}), hardware={"g2-standard-48": fewer(3)})
-    )
+def test_faults_and_a_fault_injection_reach_the_cloud(cloud):
+    cloud.local.set_faults("no-capacity:c3-standard-4@us-central1-a", Fault.fewer("g2-standard-48", 3))
     until(lambda: "error" in cloud.google.wait(cloud.google.insert(f"dry{time.monotonic_ns()}", "c3-standard-4")))
     address = cloud.up("lying", "g2-standard-48", scheduling=GPU)
     assert cloud.ssh(address, NVML) == "3 L4"
-    cloud.local.set_knobs(Knobs(faults=[Fault("compute.instances.list", times=1, status=429)]))
+    cloud.local.inject(FaultInjection(call_faults=[CallFault("compute.instances.list", times=1, status=429)]))
     until(lambda: _fails(cloud.google.list))
-    cloud.local.set_knobs(Knobs())
+    cloud.local.inject(FaultInjection())
     cloud.google.delete("lying")
 
 
@@ -149,7 +147,7 @@ def _fails(call):
 
 
 def test_a_machine_that_is_deleted_before_its_host_is_up_never_gets_one(tmp_path):
-    with LocalGCE(tmp_path, kind=Kind.PROCESSES, latencies=Latencies(boot_s=60.0)) as local:
+    with LocalGCE(tmp_path, kind=HostKind.PROCESSES, latencies=Latencies(boot_s=60.0)) as local:
         google = Client(local.endpoint_url)
         google.insert("a")
         until(lambda: google.get("a")["status"] == "STAGING")
@@ -159,7 +157,7 @@ def test_a_machine_that_is_deleted_before_its_host_is_up_never_gets_one(tmp_path
 
 
 def test_nothing_answers_and_nothing_is_left_when_it_is_over(tmp_path):
-    with LocalGCE(tmp_path, kind=Kind.PROCESSES, latencies=FAST) as local:
+    with LocalGCE(tmp_path, kind=HostKind.PROCESSES, latencies=FAST) as local:
         google = Client(local.endpoint_url)
         google.wait(google.insert("a"))
         scratch, port = local.settings.scratch, int(local.endpoint_url.rpartition(":")[2])

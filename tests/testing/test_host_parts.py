@@ -10,42 +10,44 @@ import pytest
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.device_files import install
-from accel_scaling.testing.devices.hardware import hardware_of
-from accel_scaling.testing.hosts import shim_ports, shim_ray, shim_rsync, shim_ssh
-from accel_scaling.testing.hosts.devices_at_boot import hardware_at_boot
+from accel_scaling.testing.devices.ec2_machines import hardware_of
+from accel_scaling.testing.faults import Fault, granted, read_faults, write_faults
+from accel_scaling.testing.hosts import shim_ray, shim_rsync, shim_ssh
 from accel_scaling.testing.hosts.events import EventKind, EventLog, read_events
-from accel_scaling.testing.hosts.faults import Faults, fewer, no_devices, not_yet, other, read_faults, write_faults
+from accel_scaling.testing.hosts.hosts import hardware_at_boot
+from accel_scaling.testing.hosts.phone_book import HostRecord, enter, look_up, strike
 from accel_scaling.testing.hosts.process_marker import kill_marked, marked_processes
-from accel_scaling.testing.hosts.registry import HostRecord, enter, look_up, strike
 from accel_scaling.testing.hosts.settings import MARKER_VARIABLE
 
 
 def test_faults_survive_their_file(tmp_path):
-    faults = Faults(
-        frozenset({"p5.48xlarge"}),
-        {"g5.xlarge": 2},
-        {"g6.xlarge": other("NVIDIA L40S"), "g4dn.12xlarge": fewer(3), "inf2.xlarge": not_yet()},
+    faults = (
+        Fault.no_capacity("p5.48xlarge"),
+        Fault.capacity("g5.xlarge", 2),
+        Fault.other("g6.xlarge", "NVIDIA L40S"),
+        Fault.fewer("g4dn.12xlarge", 3),
+        Fault.not_yet("inf2.xlarge"),
     )
     write_faults(tmp_path / "faults.json", faults)
     assert read_faults(tmp_path / "faults.json") == faults
 
 
 def test_without_a_file_nothing_is_wrong(tmp_path):
-    assert read_faults(tmp_path / "faults.json") == Faults()
+    assert read_faults(tmp_path / "faults.json") == ()
 
 
 @pytest.mark.parametrize(
-    ("instance_type", "wanted", "live", "granted"),
+    ("machine_type", "requested", "live", "count"),
     [("free", 7, 9, 7), ("sold_out", 1, 0, 0), ("few", 4, 0, 2), ("few", 4, 1, 1), ("few", 4, 5, 0)],
 )
-def test_ec2_grants_what_capacity_leaves(instance_type, wanted, live, granted):
-    faults = Faults(no_capacity=frozenset({"sold_out"}), capacity={"few": 2})
-    assert faults.grants(instance_type, wanted, live) == granted
+def test_a_cloud_grants_what_capacity_leaves(machine_type, requested, live, count):
+    faults = (Fault.no_capacity("sold_out"), Fault.capacity("few", 2))
+    assert granted(faults, machine_type, requested, live) == count
 
 
 def test_events_are_read_back_in_order_and_a_half_written_one_is_left(tmp_path):
     log = EventLog(tmp_path / "events")
-    log.asked("g5.xlarge", 3, 1, "subnet-1", error=None)
+    log.launch_request("g5.xlarge", 3, 1, "subnet-1", error=None)
     log.instance(EventKind.BOOTED, "i-1", "g5.xlarge", "127.77.0.4")
     with (tmp_path / "events").open("a") as file:
         file.write('{"time": 1')
@@ -56,16 +58,16 @@ def test_events_are_read_back_in_order_and_a_half_written_one_is_left(tmp_path):
 
 def test_a_fault_changes_what_the_driver_says_at_boot(tmp_path):
     def driver(fault):
-        write_faults(tmp_path / "faults", Faults(hardware={"g4dn.12xlarge": fault} if fault else {}))
-        root = tmp_path / str(fault)
+        write_faults(tmp_path / "faults", [fault] if fault else [])
+        root = tmp_path / (fault.kind.value if fault else "good")
         install(root, hardware_at_boot(hardware_of("g4dn.12xlarge"), "g4dn.12xlarge", tmp_path / "faults"))
         config = root / "etc/accel-emulated-nvml"
         return config.read_text().splitlines()[0] if config.exists() else None
 
     assert driver(None).startswith("4 ")
-    assert driver(fewer(3)).startswith("3 ")
-    assert driver(other("NVIDIA L4")).endswith(" NVIDIA L4")
-    assert driver(no_devices()) is None
+    assert driver(Fault.fewer("g4dn.12xlarge", 3)).startswith("3 ")
+    assert driver(Fault.other("g4dn.12xlarge", "NVIDIA L4")).endswith(" NVIDIA L4")
+    assert driver(Fault.no_devices("g4dn.12xlarge")) is None
 
 
 def test_ssh_is_understood_as_ray_calls_it():
@@ -73,11 +75,11 @@ def test_ssh_is_understood_as_ray_calls_it():
         "-tt -i /k.pem -o StrictHostKeyChecking=no -o ControlPath=/tmp/x/%C -L 8265:localhost:8265 "
         "ubuntu@127.77.0.4 bash --login -c -i 'echo hi'"
     )
-    assert shim_ssh.parse(line.split(" ")) == shim_ssh.Call("127.77.0.4", "bash --login -c -i 'echo hi'")
+    assert shim_ssh.parse(line.split(" ")) == shim_ssh.SshCall("127.77.0.4", "bash --login -c -i 'echo hi'")
 
 
 def test_ssh_without_a_command_asks_for_a_shell():
-    assert shim_ssh.parse(["-i", "k", "127.77.0.4"]) == shim_ssh.Call("127.77.0.4", None)
+    assert shim_ssh.parse(["-i", "k", "127.77.0.4"]) == shim_ssh.SshCall("127.77.0.4", None)
 
 
 def test_rsync_is_understood_as_ray_calls_it():
@@ -133,24 +135,24 @@ def test_ray_start_is_kept_to_its_host():
 
 def test_a_second_head_on_the_machine_gets_a_port_that_its_workers_find(tmp_path, monkeypatch):
     (tmp_path / "net").mkdir()
-    monkeypatch.setattr(shim_ports, "is_free", lambda port: False)
-    head = shim_ports.for_head(["start", "--head", "--port=6379"], tmp_path, "127.77.0.4")
+    monkeypatch.setattr(shim_ray, "is_free", lambda port: False)
+    head = shim_ray.for_head(["start", "--head", "--port=6379"], tmp_path, "127.77.0.4")
     given = head[-1].removeprefix("--port=")
     assert given != "6379"
-    worker = shim_ports.for_worker(["start", "--address=127.77.0.4:6379"], tmp_path)
+    worker = shim_ray.for_worker(["start", "--address=127.77.0.4:6379"], tmp_path)
     assert worker[-1] == f"--address=127.77.0.4:{given}"
 
 
 def test_of_two_heads_that_start_at_once_only_one_gets_a_port_though_nothing_listens_yet():
-    port = shim_ports.free_port()
+    port = shim_ray.free_port()
     code = (
-        "import os, sys; from accel_scaling.testing.hosts.shim_ports import claim; "
+        "import os, sys; from accel_scaling.testing.hosts.shim_ray import claim; "
         f"print(claim({port}), flush=True); os.execv('/bin/cat', ['cat'])"
     )
     ray_start = [sys.executable, "-c", code]
     with subprocess.Popen(ray_start, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
         assert first.stdout.readline() == "True\n"
-        assert shim_ports.is_free(port)
+        assert shim_ray.is_free(port)
         assert subprocess.run(ray_start, check=False, input="", capture_output=True, text=True).stdout == "False\n"
         first.stdin.close()
     assert subprocess.run(ray_start, check=False, input="", capture_output=True, text=True).stdout == "True\n"

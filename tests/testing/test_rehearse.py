@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.cli.main import main
-from accel_scaling.testing.hosts.faults import Faults, fewer
-from accel_scaling.testing.rehearse.faults_option import FaultSource
+from accel_scaling.testing import Fault
+from accel_scaling.testing.faults import FaultSource
 from accel_scaling.testing.rehearse.timeline import Timeline
 from tests.support.needs import NEEDS_ISOLATED_HOSTS
 from tests.support.rehearsal import REHEARSE, ROOT, environment, left_behind
@@ -146,11 +146,11 @@ def test_faults_in_a_file_are_read_again_when_it_changes(tmp_path: Path) -> None
     path = tmp_path / "faults.txt"
     path.write_text("# sold out\nno-capacity:g5.xlarge\n")
     source = FaultSource(["fewer:p4d.24xlarge=7"], path)
-    assert source.now == Faults(frozenset({"g5.xlarge"}), {}, {"p4d.24xlarge": fewer(7)})
+    assert source.now == (Fault.fewer("p4d.24xlarge", 7), Fault.no_capacity("g5.xlarge"))
     assert not source.changed()
     path.write_text("capacity:g5.xlarge=2\n")
     assert source.changed()
-    assert source.now == Faults(frozenset(), {"g5.xlarge": 2}, {"p4d.24xlarge": fewer(7)})
+    assert source.now == (Fault.fewer("p4d.24xlarge", 7), Fault.capacity("g5.xlarge", 2))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from accel_scaling.testing.rehearse.cluster_config import DISKS, IMAGE, for_local_ec2, for_local_gce
+from accel_scaling.providers.aws.local_cloud import IMAGE, LocalEC2
+from accel_scaling.providers.gcp.local_cloud import DISKS, LocalGCE
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_clusters"
 
@@ -20,14 +21,14 @@ def example(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["aws-gpu", "aws-mixed", "aws-trainium"])
 def test_the_aws_examples_name_no_image_and_are_rehearsed_with_the_default_ones(name: str) -> None:
-    local, _ = for_local_ec2(example(name), user="me")
+    local, _ = LocalEC2.adapted(example(name), "http://localhost:1")
     assert all("ImageId" not in one["node_config"] for one in local["available_node_types"].values())
 
 
 def test_an_image_of_the_users_account_becomes_one_that_the_local_ec2_has() -> None:
     config = example("aws-trainium")
     config["available_node_types"]["trainium"]["node_config"]["ImageId"] = "ami-00000000000000001"
-    local, skipped = for_local_ec2(config, user="me")
+    local, skipped = LocalEC2.adapted(config, "http://localhost:1")
     node_types = local["available_node_types"]
     assert node_types["trainium"]["node_config"]["ImageId"] == IMAGE
     assert "ImageId" not in node_types["trainium2"]["node_config"]
@@ -41,6 +42,6 @@ def test_disks_of_the_users_project_become_ones_that_the_local_compute_engine_ha
     config = example("gcp-gpu")
     del config["available_node_types"]["l4"]["node_config"]["disks"]
     config["available_node_types"]["t4"]["node_config"] = {"machineType": "n1-standard-4", **content}
-    local, _ = for_local_gce(config, user="me", project="p", endpoint_url="http://localhost:1")
+    local, _ = LocalGCE.adapted(config, "http://localhost:1")
     assert local["available_node_types"]["t4"]["node_config"]["disks"] == DISKS
     assert "disks" not in local["available_node_types"]["l4"]["node_config"]

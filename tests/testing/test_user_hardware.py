@@ -9,13 +9,13 @@ import pytest
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.families.catalog import load_catalog
+from accel_scaling.testing.cluster_config import bring_catalog
 from accel_scaling.testing.devices import user_types
+from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.devices.gcp_machines import built_in, hardware_of_gcp
-from accel_scaling.testing.devices.hardware import hardware_of
 from accel_scaling.testing.gce.api_errors import ApiError
 from accel_scaling.testing.gce.machine_rules import checked
-from accel_scaling.testing.rehearse.clouds import cloud_of
-from accel_scaling.testing.rehearse.cluster_config import bring_catalog
+from accel_scaling.testing.local_cloud import local_cloud_of
 from accel_scaling.testing.rehearse.user_hardware import introduced, own_types
 from tests.support.catalog import HEADER
 from tests.support.cluster import GCP_MODULE, MODULE
@@ -45,7 +45,7 @@ def types(tmp_path: Path, home: Path):
             "head_node_type": "head",
             "available_node_types": {"head": {"node_config": {key: machine}}},
         }
-        return own_types(config, load_catalog(files, home=home), cloud_of(config), home=home)
+        return own_types(config, load_catalog(files, home=home), local_cloud_of(config), home=home)
 
     return of
 

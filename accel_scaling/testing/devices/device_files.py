@@ -1,7 +1,7 @@
-"""Emulated accelerators: the files that make a folder look like a machine with them, faults included.
+"""The files of emulated accelerators: they make a folder look like a machine with them.
 
-What a rehearsed host shows is read by Ray's own detection and by ours through the same doors as on a real machine:
-the PCI bus in sysfs, the driver's library (``nvml.c``, prebuilt beside this file), the driver's tool.
+Ray's detection and ours read them as they read a real machine: the PCI bus in sysfs, the driver's library (``nvml.c``,
+prebuilt beside this file), the driver's tool.
 """
 
 from __future__ import annotations
@@ -10,71 +10,22 @@ import json
 import os
 import shlex
 import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.detect.pci import DEVICES
-from accel_scaling.errors import RehearsalError
 from accel_scaling.families.built_in.neuron.neuron_ls import DRIVER_DEVICES, NEURON_LS
 from accel_scaling.families.built_in.tpu import IOMMU_GROUPS
 from accel_scaling.families.inventory import SYSROOT
-from accel_scaling.testing.devices.device_nodes import take, write_container, write_nodes
-from accel_scaling.testing.devices.drivers import driver_of, write_driver
-from accel_scaling.testing.devices.hardware import Hardware, hardware_of
-from accel_scaling.testing.devices.health_faults import HEALTH_FAULTS, with_health_fault
-from accel_scaling.testing.devices.mac import write_mac
+from accel_scaling.testing.devices.drivers import driver_of, take, write_container, write_driver, write_nodes
 from accel_scaling.testing.devices.nvml_files import MASK, NVML_CONFIG, NVML_CONFIG_VARIABLE, write_library, write_nvml
-from accel_scaling.testing.devices.vendor_packages import write_package
+from accel_scaling.testing.devices.vendor_packages import write_mac, write_package
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from accel_scaling.testing.devices.hardware import Hardware
+
 BYTES_PER_MIB = 1024 * 1024
-
-FAULTS = """\
-fewer[:N]          N devices (default: one less) on the bus and in the driver
-driver-fewer[:N]   all devices on the bus, the driver sees N (default: one less)
-other-type:TYPE    the accelerators of another EC2 type, e.g. other-type:g6.xlarge, in the same number
-no-driver          the bus shows the devices, the driver is absent
-no-device          nothing on the bus, nothing in the driver
-unhealthy          the driver answers with an error for one device
-not-yet            the driver does not answer in time
-ecc                one device has memory errors that it cannot repair
-mig[:N]            NVIDIA: one device is cut into N slices (default: 7)
-no-node            one device has no node below /dev
-hidden[:N]         a container that was given N of the machine's devices (default: none)"""
-
-
-def with_fault(hardware: Hardware, fault: str) -> Hardware:
-    """Return the hardware with something wrong with it.
-
-    Args:
-        hardware: what a good machine of the type has.
-        fault: a line of ``FAULTS``, e.g. ``fewer:7`` or ``no-driver``.
-
-    Raises:
-        RehearsalError: there is no such fault, or its argument makes no sense.
-    """
-    name, _, argument = fault.partition(":")
-    _refuse_what_cannot_be(hardware, fault, name)
-    if name in ("fewer", "driver-fewer"):
-        left = _number(fault, argument, hardware.count - 1)
-        return replace(hardware, driver_count=left) if name == "driver-fewer" else replace(hardware, count=left)
-    if name == "other-type" and argument:
-        other = hardware_of(argument)
-        if other.kind == "none":
-            raise RehearsalError(f"fault {fault!r}: {argument} has no accelerator; for none at all use no-device")
-        return replace(other, count=hardware.count)
-    if name in HEALTH_FAULTS:
-        return with_health_fault(hardware, fault)
-    if argument or name not in ("no-driver", "no-device", "unhealthy", "not-yet"):
-        raise RehearsalError(f"there is no fault {fault!r}; the faults are:\n{FAULTS}")
-    return {
-        "no-driver": replace(hardware, kind="pci-only"),
-        "no-device": Hardware(kind="none", family=hardware.family, source="fault: no-device"),
-        "unhealthy": replace(hardware, lost_index=max(hardware.count - 1, 0)),
-        "not-yet": replace(hardware, hangs=True),
-    }[name]
 
 
 def install(root: Path, hardware: Hardware) -> dict[str, str]:
@@ -117,23 +68,6 @@ def install(root: Path, hardware: Hardware) -> dict[str, str]:
 def _before(name: str, folder: Path) -> str:
     inherited = os.environ.get(name)
     return f"{folder}:{inherited}" if inherited else str(folder)
-
-
-def _refuse_what_cannot_be(hardware: Hardware, fault: str, name: str) -> None:
-    driver = driver_of(hardware)
-    if name in ("unhealthy", "not-yet") and (hardware.kind == "tpu" or (driver and not driver.is_asked)):
-        device = "TPU" if hardware.kind == "tpu" else hardware.driver_name
-        raise RehearsalError(f"fault {fault!r}: a {device}'s driver says no more than its device nodes; take no-driver")
-    if hardware.kind == "fpga" and name in ("no-driver", "driver-fewer", "unhealthy", "not-yet"):
-        raise RehearsalError(
-            f"fault {fault!r}: an FPGA is used without a driver of the kernel's; take fewer or no-device"
-        )
-
-
-def _number(fault: str, argument: str, default: int) -> int:
-    if argument and not argument.isdecimal():
-        raise RehearsalError(f"fault {fault!r}: {argument!r} is not a number of devices")
-    return int(argument) if argument else max(default, 0)
 
 
 def _write_bus(root: Path, hardware: Hardware) -> list[str]:

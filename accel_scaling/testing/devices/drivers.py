@@ -1,4 +1,7 @@
-"""Emulated drivers of the families that show device nodes: what the kernel and the makers' drivers leave in files."""
+"""Emulated kernel drivers: device nodes below /dev, links and files in sysfs, and the mark of a container.
+
+Nodes are plain files: nothing that looks at them opens them.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling.detect.pci import DEVICES
-from accel_scaling.testing.devices.device_nodes import take, write_container, write_nodes
 from accel_scaling.testing.devices.plugin_hardware import KIND, write_what_the_probe_reads
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from accel_scaling.testing.devices.hardware import Hardware
+
+CONTAINER_MARK = "run/.containerenv"  # Podman's: the strongest
 
 FIRST_RENDER_NODE = 128
 REGULUS_NODE = "regulus-npu{}"  # Mobilint's other product; the node's name is its type
@@ -95,3 +100,26 @@ def write_driver(root: Path, hardware: Hardware, addresses: list[str]) -> None:
             (root / DEVICES / address / "status").write_text(status + "\n", encoding="ascii")
     if hardware.kind == KIND:
         write_what_the_probe_reads(root, hardware)
+
+
+def take(root: Path, addresses: Iterable[str], driver: str) -> None:
+    """Link each PCI function to its driver, as the kernel does when the driver takes it."""
+    for address in addresses:
+        link = root / DEVICES / address / "driver"
+        if not link.is_symlink():
+            link.symlink_to(f"../../../../bus/pci/drivers/{driver}")
+
+
+def write_nodes(root: Path, names: Iterable[str]) -> None:
+    """Write device nodes, e.g. ``nvidia0``."""
+    for name in names:
+        node = root / "dev" / name
+        node.parent.mkdir(parents=True, exist_ok=True)
+        node.touch()
+
+
+def write_container(root: Path) -> None:
+    """Make the folder a container's."""
+    mark = root / CONTAINER_MARK
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()

@@ -1,8 +1,8 @@
-"""What is really in Google's machines and TPU slices: the truth that a rehearsal shows, whatever anybody promised.
+"""The hardware of Google's machine types and TPU slices: what a local host shows, whatever the catalog promises.
 
 Independent of ``catalogs/`` on purpose: a wrong row there must not be confirmed by hardware made from that same row.
 Tables beside this file, each row with its source: what machine types have built in, what is attached to N1 machines,
-what the driver calls each accelerator, and how TPU slices are cut; which custom machine types there are: gcp_sizes.
+which custom types Google makes, what the driver calls each accelerator, and how TPU slices are cut.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.testing.devices import gcp_sizes
 from accel_scaling.testing.devices.hardware import Hardware
 from accel_scaling.testing.devices.user_types import own_hardware
 
@@ -25,11 +24,19 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 
+_CUSTOM = re.compile(
+    r"(?:(?P<family>[a-z0-9]+)-)?custom-(?:(?P<shared>micro|small|medium)|(?P<vcpus>[0-9]+))-(?P<mib>[0-9]+)(?P<ext>-ext)?"
+)
+_N1 = re.compile(r"n1-(standard|highmem|highcpu)-([0-9]+)")
+
+# docs.cloud.google.com/compute/docs/general-purpose-machines, N1: 3.75, 6.5 and 0.9 GB for each vCPU.
+_N1_MIB_PER_VCPU = {"standard": 3840, "highmem": 6656, "highcpu": 922}
+
 NOTHING = Hardware(kind="none", source="no accelerator built in or attached")
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltIn:
     """What a machine type has built in: Google's name of the accelerator and how many; empty and 0 for none.
 
     Attributes:
@@ -87,7 +94,7 @@ class SliceShape:
 
     @property
     def hosts(self) -> int:
-        """How many machines it is."""
+        """The number of machines."""
         return 1 if self.chips <= self.rule.chips_of_one_host else self.chips // self.rule.chips_per_host
 
     @property
@@ -96,7 +103,7 @@ class SliceShape:
         return f"{self.rule.generation}-{self.chips * self.rule.suffix_per_chip}"
 
 
-def built_in(machine_type: str) -> Built:
+def built_in(machine_type: str) -> BuiltIn:
     """Return what a Compute Engine machine type has built in.
 
     Raises:
@@ -106,12 +113,48 @@ def built_in(machine_type: str) -> Built:
         found = re.fullmatch(row["pattern"], machine_type)
         if found:
             count = found.expand(row["count"]) if row["count"] else "0"
-            return Built(row["accelerator"], int(count), row["driver_name"], int(row["memory_mib"] or 0))
-    if gcp_sizes.is_custom(machine_type):
-        return Built()
+            return BuiltIn(row["accelerator"], int(count), row["driver_name"], int(row["memory_mib"] or 0))
+    if is_custom(machine_type):
+        return BuiltIn()
     if own := own_hardware(machine_type):
-        return Built(own.driver_name, own.count, own.driver_name, own.memory_mib)
+        return BuiltIn(own.driver_name, own.count, own.driver_name, own.memory_mib)
     raise RehearsalError(f"no machine of type {machine_type!r} can be rehearsed: gcp_machines.csv does not have it")
+
+
+def is_custom(machine_type: str) -> bool:
+    """Say whether Google makes this custom machine type: a kind that exists, with vCPUs and memory that it takes."""
+    found = _CUSTOM.fullmatch(machine_type)
+    if found is None:
+        return False
+    family = "-".join(part for part in (found["family"], found["shared"]) if part)
+    row = next((row for row in _rows("gcp_custom") if row["family"] == family), None)
+    if row is None or (found["ext"] and not row["most_mib_extended"]):
+        return False
+    vcpus, mib = int(found["vcpus"] or row["vcpus"]), int(found["mib"])
+    most = int(row["most_mib_extended"]) if found["ext"] else int(row["most_mib_per_vcpu"]) * vcpus
+    least = max(1024, int(row["least_mib_per_vcpu"]) * vcpus)
+    in_steps = mib % int(row["step_mib"]) == 0
+    return _comes_in(row["vcpus"], vcpus) and in_steps and least <= mib <= most
+
+
+def size_of_n1(machine_type: str) -> tuple[int, int] | None:
+    """Return the vCPUs and the memory in MiB of an N1 machine type, None for any other."""
+    if found := _N1.fullmatch(machine_type):
+        return int(found[2]), int(found[2]) * _N1_MIB_PER_VCPU[found[1]]
+    found = _CUSTOM.fullmatch(machine_type)
+    if found and found["vcpus"] and found["family"] in (None, "n1"):
+        return int(found["vcpus"]), int(found["mib"])
+    return None
+
+
+def _comes_in(spans: str, vcpus: int) -> bool:
+    """Say whether a number is in spans such as ``1 2-96/2``: 1, and each second one from 2 to 96."""
+    for span in spans.split():
+        ends, _, step = span.partition("/")
+        first, _, last = ends.partition("-")
+        if vcpus in range(int(first), int(last or first) + 1, int(step or 1)):
+            return True
+    return False
 
 
 def attachable(accelerator: str) -> dict[int, Attachable]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.detect.pci import DEVICES
 from accel_scaling.errors import RehearsalError
 from accel_scaling.families.built_in.nvidia.nvml import LIBRARY
-from accel_scaling.testing.devices.device_nodes import take, write_container, write_nodes
+from accel_scaling.testing.devices.drivers import take, write_container, write_nodes
 
 if TYPE_CHECKING:
     from accel_scaling.testing.devices.hardware import Hardware

@@ -1,7 +1,7 @@
-"""Machine types that only a user's catalog knows, as this process emulates them: told at the start of a rehearsal.
+"""The hardware of machine types that only a user's catalog knows, given at the start of a rehearsal.
 
-What ships is independent of the catalog (hardware.py, gcp.py) and goes before; this is for what nobody else knows: the
-user's own hardware file says it, or else the row of the catalog itself, and the rehearsal tells which.
+What ships is independent of the catalog (ec2_machines.py, gcp_machines.py) and goes before. For the rest the user's own
+hardware file says it, or else the row of the catalog itself; the rehearsal prints which.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def own_hardware(machine_type: str) -> Hardware | None:
 
 
 def know(hardware: Mapping[str, Hardware]) -> None:
-    """From now on, machines of these types have this; those that were told before are forgotten."""
+    """Remember the hardware of these machine types, and forget those given before."""
     _known.clear()
     _known.update(hardware)
 

@@ -1,7 +1,8 @@
-"""Emulated Python packages of the makers: what Ray imports to count devices, with the answers of a machine in them."""
+"""Emulated programs of the makers: the Python packages by which Ray counts devices, and the tools of macOS."""
 
 from __future__ import annotations
 
+import shlex
 import sysconfig
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from accel_scaling.testing.devices.hardware import Hardware
+
+MAC_TOOLS = "usr/sbin"
 
 _ALL = """\
 # The emulated package of a rehearsed host.
@@ -123,3 +126,25 @@ def write_package(root: Path, hardware: Hardware) -> Path | None:
     for folder in module.relative_to(site).parents[:-1]:
         (site / folder / "__init__.py").touch()
     return site
+
+
+def write_mac(root: Path, hardware: Hardware) -> Path:
+    """Write the two tools of macOS that name its GPU; return their folder. The system's name is not emulated.
+
+    Args:
+        root: the folder that stands for ``/``.
+        hardware: of kind ``apple``; without devices in the driver, macOS lists no GPU with Metal.
+    """
+    graphics = f"Chipset Model: {hardware.driver_name}\nMetal Support: Metal 3" if hardware.seen_by_driver else ""
+    answers = {"SPDisplaysDataType": graphics, "SPHardwareDataType": f"Chip: {hardware.driver_name}"}
+    cases = "".join(f"{name}) printf '%s\\n' {shlex.quote(text)} ;;\n" for name, text in answers.items())
+    hang = "exec sleep 3600\n" if hardware.hangs else ""
+    _tool(root / MAC_TOOLS / "system_profiler", f'{hang}case "$1" in\n{cases}esac\n')
+    _tool(root / MAC_TOOLS / "sysctl", f"printf '%s\\n' {shlex.quote(hardware.driver_name)}\n")
+    return root / MAC_TOOLS
+
+
+def _tool(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}", encoding="utf-8")
+    path.chmod(0o755)

@@ -9,7 +9,7 @@ from accel_scaling.testing.ec2.moto_patches import patch_moto
 from accel_scaling.testing.ec2.public_parameters import patch_parameters
 from accel_scaling.testing.ec2.reconcile import Reconciler
 from accel_scaling.testing.ec2.server import Ec2Server
-from accel_scaling.testing.hosts.cloud_main import run
+from accel_scaling.testing.hosts.cloud_process import run
 
 if TYPE_CHECKING:
     from accel_scaling.testing.hosts.events import EventLog
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Ec2Cloud:
-    """moto's EC2, answering, with a host for each instance; see ``cloud_main.Cloud``."""
+    """moto's EC2, answering, with a host for each instance; see ``cloud_process.CloudServer``."""
 
     def __init__(
         self, settings: Settings, hosts: Hosts, events: EventLog, listen: list[tuple[str, int]], inherited: list[int]
@@ -31,11 +31,11 @@ class Ec2Cloud:
         self.ports = self._server.ports
 
     def step(self) -> None:
-        """One look at every instance."""
+        """Look at every instance once."""
         self._reconciler.step()
 
     def close(self) -> None:
-        """Stops answering."""
+        """Stop answering."""
         self._server.close()
 
 

@@ -1,4 +1,4 @@
-"""Where moto differs from EC2 in ways that a node provider meets: counts, capacity, states, addresses."""
+"""Patches of moto where it differs from EC2 for a node provider: counts, capacity, states, addresses."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.testing.hosts.faults import read_faults
+from accel_scaling.testing.faults import granted, read_faults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,13 +22,13 @@ _launching = threading.Lock()  # two requests at once must not share the last fr
 
 
 def set_state(instance: Any, state: tuple[str, int]) -> None:
-    """Puts a moto instance into an EC2 state and notes since when."""
+    """Put a moto instance into an EC2 state and notes since when."""
     instance._state.name, instance._state.code = state  # noqa: SLF001 - moto has no public setter
     instance.rehearsal_since = time.monotonic()
 
 
 def patch_moto(faults_file: Path, events: EventLog, vpc_cidr: str) -> None:
-    """Changes moto in this process, for good: it serves one local EC2 and then ends."""
+    """Change moto in this process, for good: it serves one local EC2 and then ends."""
     _patch_run_instances(faults_file, events)
     _patch_start_instances(faults_file)
     _patch_states()
@@ -50,7 +50,7 @@ def _live(backend: Any, instance_type: str) -> int:
 
 
 def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
-    """moto launches MinCount machines; EC2 launches up to MaxCount, and refuses below MinCount."""
+    """Launch up to MaxCount machines and refuse below MinCount, as EC2; moto launches MinCount."""
     from moto.ec2.models.instances import InstanceBackend
     from moto.ec2.responses.instances import InstanceResponse
 
@@ -63,14 +63,14 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
         most = int(param("MaxCount") or least)
         with _launching:
             live = _live(self.ec2_backend, instance_type)
-            granted = read_faults(faults_file).grants(instance_type, most, live)
-            refused = granted < least
+            count = granted(read_faults(faults_file), instance_type, most, live)
+            refused = count < least
             error = "InsufficientInstanceCapacity" if refused else None
-            events.asked(instance_type, most, 0 if refused else granted, param("SubnetId"), error=error)
+            events.launch_request(instance_type, most, 0 if refused else count, param("SubnetId"), error=error)
             if refused:
                 raise _refusal(instance_type)
             self._get_param = lambda key, *rest, **named: (
-                str(granted) if key == "MinCount" else param(key, *rest, **named)
+                str(count) if key == "MinCount" else param(key, *rest, **named)
             )
             return respond(self)
 
@@ -92,7 +92,7 @@ def _default_subnet(backend: Any) -> str | None:
 
 
 def _patch_start_instances(faults_file: Path) -> None:
-    """A stopped machine needs capacity too, and boots again."""
+    """Let a stopped machine need capacity too, and boot again."""
     from moto.ec2.models.instances import InstanceBackend
 
     start = InstanceBackend.start_instances
@@ -100,7 +100,7 @@ def _patch_start_instances(faults_file: Path) -> None:
     def start_instances(self: Any, instance_ids: list[str]) -> Any:
         for instance in self.get_multi_instances_by_id(instance_ids):
             live = _live(self, instance.instance_type)
-            if not read_faults(faults_file).grants(instance.instance_type, 1, live):
+            if not granted(read_faults(faults_file), instance.instance_type, 1, live):
                 raise _refusal(instance.instance_type)
         started = start(self, instance_ids)
         for instance, previous in started:
@@ -112,7 +112,7 @@ def _patch_start_instances(faults_file: Path) -> None:
 
 
 def _patch_states() -> None:
-    """Stopping and terminating take time on EC2; the reconciler completes them."""
+    """Let stopping and terminating take time, as on EC2; the reconciler completes them."""
     from moto.ec2.models.instances import Instance
 
     stop, terminate = Instance.stop, Instance.terminate
@@ -134,7 +134,7 @@ def _patch_states() -> None:
 
 
 def _patch_addresses(vpc_cidr: str) -> None:
-    """The default VPC lies where our hosts are; a public address is one that the laptop reaches: the private one."""
+    """Put the default VPC where the hosts are; the public address is one that the laptop reaches: the private one."""
     from moto.ec2.models.instances import Instance
     from moto.ec2.models.vpcs import VPCBackend
 
@@ -152,7 +152,7 @@ def _patch_addresses(vpc_cidr: str) -> None:
 
 
 def _patch_offerings() -> None:
-    """moto records what each region sells today; a rehearsal may use retired and future types as well."""
+    """Offer every type that is asked for: moto records what each region sells today, a rehearsal may use others."""
     from moto.ec2.models.instance_types import InstanceTypeOfferingBackend
 
     describe = InstanceTypeOfferingBackend.describe_instance_type_offerings

@@ -29,7 +29,7 @@ def image_id(parameter: str) -> str:
 
 
 def patch_parameters() -> None:
-    """Makes moto know them, as it knows those of Amazon Linux: loaded when they are first asked for."""
+    """Make moto know them, as it knows those of Amazon Linux: loaded when they are first asked for."""
     from moto.ssm.models import Parameter, ParameterDict
 
     load = ParameterDict._check_loading_status  # noqa: SLF001 - moto has no public setter

@@ -7,11 +7,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.testing.devices.hardware import hardware_of
+from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.ec2 import moto_patches as ec2
-from accel_scaling.testing.hosts.devices_at_boot import hardware_at_boot
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import Launch
+from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot
 
 if TYPE_CHECKING:
     from accel_scaling.testing.ec2.server import Ec2Server
@@ -38,7 +37,7 @@ class Reconciler:
         self._have_disk: set[str] = set()
 
     def step(self) -> None:
-        """One look at every instance."""
+        """Look at every instance once."""
         for backend, instance in list(self._server.instances()):
             if instance.id not in self._launched:
                 self._launched.add(instance.id)
@@ -56,7 +55,7 @@ class Reconciler:
         try:
             hardware = hardware_at_boot(hardware_of(instance.instance_type), instance.instance_type, self._faults_file)
             keys = _public_keys(backend, instance)
-            self._hosts.boot(Launch(instance.id, instance.instance_type, instance.private_ip, keys, hardware))
+            self._hosts.boot(HostSpec(instance.id, instance.instance_type, instance.private_ip, keys, hardware))
         except (OSError, subprocess.SubprocessError, RehearsalError) as error:
             self._tell(EventKind.BOOT_FAILED, instance, error=_in_words(error))
             instance.terminate()

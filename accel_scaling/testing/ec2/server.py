@@ -46,11 +46,11 @@ class Ec2Server:
 
     @property
     def ports(self) -> list[int]:
-        """The port of each server, in the order of ``listen`` and then ``inherited``."""
+        """Return the port of each server, in the order of ``listen`` and then ``inherited``."""
         return [server.socket.getsockname()[1] for server in self._servers]
 
     def instances(self) -> Iterator[tuple[Any, Any]]:
-        """Each (EC2 backend, instance) of each region, terminated ones too."""
+        """Yield each (EC2 backend, instance) of each region, terminated ones too."""
         from moto.ec2 import ec2_backends
 
         for backend in list(ec2_backends[ACCOUNT].values()):

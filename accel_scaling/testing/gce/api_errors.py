@@ -1,4 +1,4 @@
-"""What this Compute Engine refuses, in the form of Google's own error bodies."""
+"""The refusals of the local Compute Engine, in the form of Google's own error bodies."""
 
 from __future__ import annotations
 
@@ -35,36 +35,36 @@ class ApiError(Exception):
         self.status = status or _WORDS.get(code, "UNKNOWN")
 
     def body(self) -> dict[str, Any]:
-        """The JSON of the answer."""
+        """Return the JSON of the answer."""
         one = {"message": self.message, "domain": "global", "reason": self.reason}
         return {"error": {"code": self.code, "message": self.message, "errors": [one], "status": self.status}}
 
 
 def invalid(message: str) -> ApiError:
-    """400: a value that makes no sense."""
+    """Return 400: a value that makes no sense."""
     return ApiError(400, message)
 
 
 def wrong_field(field: str, value: Any, why: str) -> ApiError:
-    """400: a field of the request is wrong."""
+    """Return 400: a field of the request is wrong."""
     return ApiError(400, f"Invalid value for field '{field}': '{value}'. {why}")
 
 
 def not_found(resource: str) -> ApiError:
-    """404: the resource is not there."""
+    """Return 404: the resource is not there."""
     return ApiError(404, f"The resource '{resource}' was not found", "notFound")
 
 
 def exists(resource: str) -> ApiError:
-    """409: there is one already."""
+    """Return 409: there is one already."""
     return ApiError(409, f"The resource '{resource}' already exists", "alreadyExists")
 
 
 def no_such_method(http: str, path: str) -> ApiError:
-    """404: no document of ours has this call."""
+    """Return 404: no document of ours has this call."""
     return ApiError(404, f"{http} {path} is in none of Google's documents that are known here", "notFound")
 
 
 def not_carried_out(method: str) -> ApiError:
-    """501: Google has it, this Compute Engine does not."""
+    """Return 501: Google has it, this Compute Engine does not."""
     return ApiError(501, f"{method} is a method of Google's, but the local Compute Engine lacks it", "notImplemented")

@@ -1,4 +1,4 @@
-"""Google's own contract: which calls exist and what they carry, from the discovery documents of its Python client.
+"""Google's own contract: the calls that exist and what they carry, from the discovery documents of its Python client.
 
 A request is matched to its method and checked; an answer is checked as well, so that this Compute Engine cannot say
 what Google never says. What Google checks beyond the documents is in ``rules.md``.
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from accel_scaling.providers.gcp.schemas import SchemaError, Schemas, document
 from accel_scaling.requirements import missing
 from accel_scaling.testing.gce.api_errors import ApiError, invalid, no_such_method
+from accel_scaling.testing.gce.json_schemas import SchemaError, Schemas, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,13 +85,13 @@ class Method:
             DriftError: Google would not answer so; a mistake of this Compute Engine.
         """
         try:
-            self.schemas.check(self.spec["response"], answer, "answer", request=False)
+            self.schemas.check_answer(self.spec["response"]["$ref"], answer)
         except SchemaError as error:
             raise DriftError(f"this answer to {self.id} is not what Google's document allows: {error}") from None
 
 
 @dataclass(frozen=True)
-class Call:
+class ApiCall:
     """A request that the documents allow: its method, its parameters of path and query, and its body."""
 
     method: Method
@@ -99,7 +99,7 @@ class Call:
     body: Any
 
 
-def resolve(http: str, path: str, query: dict[str, list[str]], body: Any) -> Call:
+def resolve(http: str, path: str, query: dict[str, list[str]], body: Any) -> ApiCall:
     """Return the call that a request makes.
 
     Raises:
@@ -112,12 +112,12 @@ def resolve(http: str, path: str, query: dict[str, list[str]], body: Any) -> Cal
         parameters |= _query(method, query)
         try:
             if "request" in method.spec:
-                method.schemas.check(method.spec["request"], body or {}, "resource", request=True)
+                method.schemas.check_request(method.spec["request"]["$ref"], body or {})
             elif body:
                 raise invalid(f"{method.id} takes no body")
         except SchemaError as error:
             raise invalid(str(error)) from None
-        return Call(method, parameters, body or {})
+        return ApiCall(method, parameters, body or {})
     raise no_such_method(http, path)
 
 

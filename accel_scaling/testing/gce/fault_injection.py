@@ -1,7 +1,11 @@
-"""What can be turned on the local Compute Engine: how long things take, what is sold out, what goes wrong."""
+"""Fault injection into the local Compute Engine: latencies, sold-out zones, quotas, calls that fail, preemptions.
+
+Whoever holds a local cloud writes them into files, which the cloud's process reads.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +19,7 @@ ANY = "*"
 
 
 @dataclass
-class Fault:
+class CallFault:
     """Something that goes wrong with the next calls of a method.
 
     Attributes:
@@ -42,8 +46,8 @@ class Fault:
 
 
 @dataclass
-class Knobs:
-    """All of them, to be changed at any time.
+class FaultInjection:
+    """How the API behaves; may be changed at any time.
 
     Attributes:
         call_latency_s: before each answer.
@@ -53,7 +57,7 @@ class Knobs:
         capacity: machine type -> how many may exist at once, over all zones.
         quota: machine type -> the same, refused as a quota of the project.
         page_size: the most that one page of a list holds, whatever was asked for; 0 for Google's own.
-        faults: what goes wrong; the first that fits a call is used up first.
+        call_faults: what goes wrong; the first that fits a call is used up first.
     """
 
     call_latency_s: float = 0.0
@@ -62,16 +66,16 @@ class Knobs:
     capacity: dict[str, int] = field(default_factory=dict)
     quota: dict[str, int] = field(default_factory=dict)
     page_size: int = 0
-    faults: list[Fault] = field(default_factory=list)
+    call_faults: list[CallFault] = field(default_factory=list)
 
     def is_dry(self, zone: str, machine_type: str) -> bool:
         """Say whether a type is sold out in a zone."""
         types = {*self.dry_zones.get(zone, ()), *self.dry_zones.get(ANY, ())}
         return machine_type in types or ANY in types
 
-    def take_fault(self, method: str, kinds: tuple[FaultKind, ...]) -> Fault | None:
+    def take_fault(self, method: str, kinds: tuple[FaultKind, ...]) -> CallFault | None:
         """Return the fault that this call meets, and use it up by one."""
-        for fault in list(self.faults):
+        for fault in list(self.call_faults):
             if fault.kind not in kinds or fault.method not in (method, ANY) or fault.times <= 0:
                 continue
             if fault.skip > 0:
@@ -79,20 +83,49 @@ class Knobs:
                 continue
             fault.times -= 1
             if fault.times <= 0:
-                self.faults.remove(fault)
+                self.call_faults.remove(fault)
             return fault
         return None
 
     def write(self, path: Path) -> None:
-        """Replace the knobs in a file; a reader sees the old ones or the new ones, never half."""
+        """Replace what is in a file; a reader sees the old ones or the new ones, never half."""
         fresh = path.with_name(path.name + ".new")
         fresh.write_text(json.dumps(asdict(self)), encoding="utf-8")
         fresh.replace(path)
 
 
-def read_knobs(path: Path) -> Knobs:
-    """Return the knobs in a file; as new where there is none."""
+def read_injection(path: Path) -> FaultInjection:
+    """Return what is in a file; nothing goes wrong where there is none."""
     if not path.exists():
-        return Knobs()
+        return FaultInjection()
     row: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return Knobs(**{**row, "faults": [Fault(**one) for one in row.get("faults", [])]})
+    return FaultInjection(**{**row, "call_faults": [CallFault(**fault) for fault in row["call_faults"]]})
+
+
+def injection_file(directory: Path) -> Path:
+    """Return the file in a local cloud's directory."""
+    return directory / "fault_injection.json"
+
+
+class Preemptions:
+    """The machines and slices that Google is to take back: a file of names, one a line.
+
+    Args:
+        directory: the local cloud's.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._file = directory / "preempt"
+
+    def ask(self, name: str) -> None:
+        """Ask for one to be taken back."""
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(name + "\n")
+
+    def take(self) -> list[str]:
+        """Return those that were asked for since the last time."""
+        taken = self._file.with_suffix(".taken")
+        with contextlib.suppress(FileNotFoundError):
+            self._file.replace(taken)
+            return taken.read_text(encoding="utf-8").split()
+        return []

@@ -1,4 +1,4 @@
-"""Machines of Compute Engine: what exists, in which status, and the calls for one of them."""
+"""The machines of Compute Engine with their statuses, and the calls for one of them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.testing.gce import filters
 from accel_scaling.testing.gce.api_errors import ApiError, exists, invalid, not_found
-from accel_scaling.testing.gce.labels import check_labels
-from accel_scaling.testing.gce.operations import COMPUTE, Errors
+from accel_scaling.testing.gce.machine_rules import check_labels
+from accel_scaling.testing.gce.state import COMPUTE, Errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from accel_scaling.testing.gce.api import ComputeEngine
+    from accel_scaling.testing.gce.state import State
 
 PAGE = 500  # the document of compute.instances.list: the most, and the default
 GONE, TERMINATED = "gone", "TERMINATED"
@@ -27,11 +27,11 @@ class Instances:
     """All machines, by zone and name.
 
     Args:
-        engine: whose they are; it holds the lock.
+        state: the project's; whoever calls holds its lock.
     """
 
-    def __init__(self, engine: ComputeEngine) -> None:
-        self._engine = engine
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._machines: dict[tuple[str, str], dict[str, Any]] = {}
         self._after: dict[tuple[str, str], str] = {}  # what becomes of a machine that is stopping
         self.handlers: dict[str, Any] = {
@@ -44,7 +44,7 @@ class Instances:
             "compute.instances.start": self._start,
         }
 
-    # What the engine asks.
+    # What the engine calls.
 
     def all(self) -> list[dict[str, Any]]:
         """Return every machine."""
@@ -58,23 +58,23 @@ class Instances:
         """
         key = (zone, machine["name"])
         if key in self._machines:
-            raise exists(f"projects/{self._engine.project}/zones/{zone}/instances/{machine['name']}")
+            raise exists(f"projects/{self._state.project}/zones/{zone}/instances/{machine['name']}")
         self._machines[key] = machine
 
     def stage(self, name: str) -> None:
-        """Google's part of a creation or a start is done."""
+        """Complete Google's part of a creation or a start."""
         machine = self._machines.get(self._key(name))
         if machine and machine["status"] in {"PROVISIONING", TERMINATED}:
-            machine["status"] = "RUNNING" if self._engine.boots else "STAGING"
+            machine["status"] = "RUNNING" if self._state.boots else "STAGING"
 
     def booted(self, name: str) -> None:
-        """Its host is up."""
+        """Take note that its host is up."""
         machine = self._machines.get(self._key(name))
         if machine and machine["status"] == "STAGING":
             machine["status"] = "RUNNING"
 
     def ended(self, name: str) -> None:
-        """Its host is off."""
+        """Take note that its host is off."""
         key = self._key(name)
         if key not in self._machines:
             return
@@ -84,11 +84,11 @@ class Instances:
             self._machines[key]["status"] = TERMINATED
 
     def vanish(self, name: str) -> None:
-        """It never came."""
+        """Remove a machine that never came."""
         self._machines.pop(self._key(name), None)
 
     def preempt(self, name: str) -> None:
-        """Google takes it back: it stops, and is deleted where its scheduling says so."""
+        """Take it back, as Google does: it stops, and is deleted where its scheduling says so."""
         key = self._existing(name)
         scheduling = self._machines[key].get("scheduling", {})
         spot = scheduling.get("preemptible") or scheduling.get("provisioningModel") == "SPOT"
@@ -115,22 +115,22 @@ class Instances:
         Raises:
             ApiError: 404, there is none.
         """
-        zone, name = self._engine.zone(parameters["zone"]), parameters["instance"]
+        zone, name = self._state.zone(parameters["zone"]), parameters["instance"]
         if (zone, name) not in self._machines:
-            raise not_found(f"projects/{self._engine.project}/zones/{zone}/instances/{name}")
+            raise not_found(f"projects/{self._state.project}/zones/{zone}/instances/{name}")
         return self._machines[zone, name]
 
     def _get(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
         return self.find(parameters)
 
     def _list(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
-        zone = self._engine.zone(parameters["zone"])
+        zone = self._state.zone(parameters["zone"])
         fits = filters.parse(parameters.get("filter", ""))
         found = [one for (place, _), one in sorted(self._machines.items()) if place == zone and fits(one)]
         size = int(parameters.get("maxResults") or PAGE)
         if not 0 <= size <= PAGE:
             raise invalid(f"Invalid value for field 'maxResults': '{size}'. Must be between 0 and {PAGE}.")
-        size = min(size or PAGE, self._engine.knobs.page_size or PAGE)
+        size = min(size or PAGE, self._state.injection.page_size or PAGE)
         after = parameters.get("pageToken", "")
         rest = [one for one in found if one["name"] > after]
         answer: dict[str, Any] = {"kind": "compute#instanceList", "id": f"zones/{zone}/instances"}
@@ -162,7 +162,7 @@ class Instances:
         machine["status"], self._after[key] = "STOPPING", GONE
 
         def finish() -> Errors:
-            if key in self._machines and (self._engine.boots or not on):
+            if key in self._machines and (self._state.boots or not on):
                 self.ended(key[1])
             return []
 
@@ -177,7 +177,7 @@ class Instances:
         self._after.setdefault(key, TERMINATED)
 
         def finish() -> Errors:
-            if self._engine.boots:
+            if self._state.boots:
                 self.ended(key[1])
             return []
 
@@ -199,16 +199,16 @@ class Instances:
     ) -> dict[str, Any]:
         zone = machine["zone"].rpartition("/")[2]
         target = machine["selfLink"].removeprefix(COMPUTE)
-        fault = self._engine.knobs.take_fault(f"compute.instances.{verb}", ("operation",))
+        fault = self._state.injection.take_fault(f"compute.instances.{verb}", ("operation",))
         if fault:
             errors = [{"code": fault.code, "message": fault.message}]
-            return self._engine.view(self._engine.begin(verb, target, f"zones/{zone}", lambda: errors))
-        operation = self._engine.begin(verb, target, f"zones/{zone}", finish, hosts_of=hosts_of or ())
-        return self._engine.view(operation)
+            return self._state.view(self._state.begin(verb, target, f"zones/{zone}", lambda: errors))
+        operation = self._state.begin(verb, target, f"zones/{zone}", finish, hosts_of=hosts_of or ())
+        return self._state.view(operation)
 
     def _end(self, key: tuple[str, str], after: str) -> None:
         self._machines[key]["status"], self._after[key] = "STOPPING", after
-        if self._engine.boots:
+        if self._state.boots:
             self.ended(key[1])
 
     def _key(self, name: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Creating machines: one, or many over a zone or a region; what is refused, what is sold out, what comes."""
+"""The creation of machines, one or many, in a zone or a region; refusals, shortages and templates."""
 
 from __future__ import annotations
 
@@ -8,28 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.testing.gce.api_errors import ApiError, invalid, not_found, wrong_field
 from accel_scaling.testing.gce.instances import fingerprint, now_text
-from accel_scaling.testing.gce.labels import NAME
-from accel_scaling.testing.gce.launch_event import Asked
-from accel_scaling.testing.gce.machine_rules import Machine, checked
-from accel_scaling.testing.gce.operations import COMPUTE, Errors
+from accel_scaling.testing.gce.machine_rules import NAME, MachineRequest, checked
+from accel_scaling.testing.gce.state import COMPUTE, Errors
 
 if TYPE_CHECKING:
-    from accel_scaling.testing.gce.api import ComputeEngine
     from accel_scaling.testing.gce.instances import Instances
+    from accel_scaling.testing.gce.state import State
 
-_MOST_AT_ONCE = 1000  # docs.cloud.google.com/compute/docs/instances/multiple/about-bulk-creation
+_MAX_COUNT = 1000  # docs.cloud.google.com/compute/docs/instances/multiple/about-bulk-creation
 
 
 class Launches:
     """Creates machines among those that exist.
 
     Args:
-        engine: for which project.
+        state: the project's.
         instances: where they go.
     """
 
-    def __init__(self, engine: ComputeEngine, instances: Instances) -> None:
-        self._engine, self._instances = engine, instances
+    def __init__(self, state: State, instances: Instances) -> None:
+        self._state, self._instances = state, instances
         self._templates: dict[str, dict[str, Any]] = {}
         self.handlers: dict[str, Any] = {
             "compute.instances.insert": self._insert,
@@ -40,14 +38,14 @@ class Launches:
         }
 
     def _insert(self, parameters: dict[str, str], body: Any) -> dict[str, Any]:
-        zone = self._engine.zone(parameters["zone"])
+        zone = self._state.zone(parameters["zone"])
         body = self._with_template(parameters.get("sourceInstanceTemplate"), body)
         if parameters.get("sourceInstanceTemplate") and "/" not in str(body.get("machineType", "/")):
             body["machineType"] = f"zones/{zone}/machineTypes/{body['machineType']}"  # a template has no zone
         if not body.get("name"):
             raise wrong_field("resource.name", "", "Must be specified.")
         machine = self._new(zone, body["name"], checked(body, zone, bulk=False))
-        fault = self._engine.knobs.take_fault("compute.instances.insert", ("operation",))
+        fault = self._state.injection.take_fault("compute.instances.insert", ("operation",))
         errors: Errors = [{"code": fault.code, "message": fault.message}] if fault else []
         errors = errors or self._refusal(zone, machine["machineType"])
         self._instances.add(zone, machine)
@@ -62,22 +60,22 @@ class Launches:
                 self._instances.stage(machine["name"])
             return errors
 
-        return self._engine.view(
-            self._engine.begin("insert", target, f"zones/{zone}", finish, hosts_of=hosts_of, latency="insert")
+        return self._state.view(
+            self._state.begin("insert", target, f"zones/{zone}", finish, hosts_of=hosts_of, latency="insert")
         )
 
     def _bulk_in_zone(self, parameters: dict[str, str], body: Any) -> dict[str, Any]:
-        zone = self._engine.zone(parameters["zone"])
+        zone = self._state.zone(parameters["zone"])
         return self._bulk("compute.instances.bulkInsert", [zone], f"zones/{zone}", body)
 
     def _bulk_in_region(self, parameters: dict[str, str], body: Any) -> dict[str, Any]:
-        if parameters["region"] != self._engine.region:
+        if parameters["region"] != self._state.region:
             raise invalid(f"Invalid value for field 'region': '{parameters['region']}'. Unknown region.")
         locations = (body.get("locationPolicy") or {}).get("locations") or {}
         denied = {name for name, policy in locations.items() if policy.get("preference") == "DENY"}
         allowed = [name.rpartition("/")[2] for name in locations if name not in denied]
-        zones = [self._engine.zone(name) for name in allowed] or list(self._engine.zones)
-        scope = f"regions/{self._engine.region}"
+        zones = [self._state.zone(name) for name in allowed] or list(self._state.zones)
+        scope = f"regions/{self._state.region}"
         return self._bulk("compute.regionInstances.bulkInsert", zones, scope, body)
 
     def _bulk(self, method: str, zones: list[str], scope: str, body: Any) -> dict[str, Any]:
@@ -85,7 +83,7 @@ class Launches:
         names = self._names(body)
         least = int(body.get("minCount", len(names)))
         machine = checked(properties, zones[0], bulk=True)
-        fault = self._engine.knobs.take_fault(method, ("operation",))
+        fault = self._state.injection.take_fault(method, ("operation",))
         if fault:
             made: list[tuple[str, str]] = []
             errors = [{"code": fault.code, "message": fault.message}]
@@ -102,15 +100,15 @@ class Launches:
                 self._instances.stage(name)
             return errors
 
-        target = f"projects/{self._engine.project}/{scope}/instances"
-        operation = self._engine.begin("bulkInsert", target, scope, finish, hosts_of=kept)
+        target = f"projects/{self._state.project}/{scope}/instances"
+        operation = self._state.begin("bulkInsert", target, scope, finish, hosts_of=kept)
         operation.metadata = {"perLocationStatus": _per_zone(zones, made, len(names) - len(made), bool(kept))}
-        return self._engine.view(operation)
+        return self._state.view(operation)
 
     def _names(self, body: Any) -> list[str]:
         count, names = int(body.get("count", 0)), list(body.get("perInstanceProperties") or {})
-        if not 0 < count <= _MOST_AT_ONCE:
-            raise wrong_field("count", count, f"Must be between 1 and {_MOST_AT_ONCE}.")
+        if not 0 < count <= _MAX_COUNT:
+            raise wrong_field("count", count, f"Must be between 1 and {_MAX_COUNT}.")
         if names and len(names) != count:
             raise wrong_field("perInstanceProperties", "", "The number of names must be the count.")
         pattern = re.fullmatch(r"(.*?)(#+)(.*)", body.get("namePattern", ""))
@@ -123,7 +121,9 @@ class Launches:
         free = (name for name in numbered if name not in taken)
         return [next(free) for _ in range(count)]
 
-    def _place(self, zones: list[str], names: list[str], machine: Machine) -> tuple[list[tuple[str, str]], Errors]:
+    def _place(
+        self, zones: list[str], names: list[str], machine: MachineRequest
+    ) -> tuple[list[tuple[str, str]], Errors]:
         """Put each machine into the first zone that has one; return where they are, and why others are not."""
         made, errors = [], []
         for name in names:
@@ -139,14 +139,14 @@ class Launches:
     def _refusal(self, zone: str, machine_type: str) -> Errors:
         """Return Google's error for one more machine of this type; empty where it comes."""
         machine_type = machine_type.rpartition("/")[2]
-        knobs = self._engine.knobs
+        injection = self._state.injection
         live = self._instances.live(machine_type)
-        if live >= knobs.quota.get(machine_type, live + 1):
-            limit = float(knobs.quota[machine_type])
-            text = f"Quota '{machine_type}' exceeded.  Limit: {limit} in region {self._engine.region}."
+        if live >= injection.quota.get(machine_type, live + 1):
+            limit = float(injection.quota[machine_type])
+            text = f"Quota '{machine_type}' exceeded.  Limit: {limit} in region {self._state.region}."
             return [{"code": "QUOTA_EXCEEDED", "message": text}]
-        if knobs.is_dry(zone, machine_type) or live >= knobs.capacity.get(machine_type, live + 1):
-            place = f"projects/{self._engine.project}/zones/{zone}"
+        if injection.is_dry(zone, machine_type) or live >= injection.capacity.get(machine_type, live + 1):
+            place = f"projects/{self._state.project}/zones/{zone}"
             text = (
                 f"The zone '{place}' does not have enough resources available to fulfill the request.  "
                 "'(resource type:compute)'."
@@ -154,15 +154,15 @@ class Launches:
             return [{"code": "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "message": text}]
         return []
 
-    def _new(self, zone: str, name: str, machine: Machine) -> dict[str, Any]:
+    def _new(self, zone: str, name: str, machine: MachineRequest) -> dict[str, Any]:
         if not NAME.fullmatch(name):
             raise wrong_field("resource.name", name, f"Must be a match of regex '{NAME.pattern}'")
-        place, address = f"{COMPUTE}projects/{self._engine.project}/zones/{zone}", self._engine.address()
+        place, address = f"{COMPUTE}projects/{self._state.project}/zones/{zone}", self._state.address()
         labels = machine.body.get("labels", {})
         return {
             **{key: value for key, value in machine.body.items() if key != "resourceManagerTags"},
             "kind": "compute#instance",
-            "id": str(self._engine.number()),
+            "id": str(self._state.number()),
             "name": name,
             "zone": place,
             "machineType": f"{place}/machineTypes/{machine.machine_type}",
@@ -180,7 +180,7 @@ class Launches:
 
     def _tell(self, zone: str, machine_type: str, count: int, granted: int, errors: Errors) -> None:
         machine_type, error = machine_type.rpartition("/")[2], errors[0]["code"] if errors else None
-        self._engine.hear(Asked(machine_type, count, granted, zone, error))
+        self._state.launch_request(machine_type, count, granted, zone, error)
 
     # Templates.
 
@@ -191,7 +191,7 @@ class Launches:
             "selfLink": f"{COMPUTE}projects/{parameters['project']}/global/instanceTemplates/{body['name']}",
         }
         target = f"projects/{parameters['project']}/global/instanceTemplates/{body['name']}"
-        return self._engine.view(self._engine.begin("insert", target, "global", list, latency="template"))
+        return self._state.view(self._state.begin("insert", target, "global", list, latency="template"))
 
     def _get_template(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
         name = parameters["instanceTemplate"]
@@ -210,7 +210,7 @@ class Launches:
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """As JSON merge patch, which Google says it uses: a list is replaced whole."""
+    """Merge as JSON merge patch, which Google says it uses: a list is replaced whole."""
     merged = dict(below)
     for key, value in above.items():
         if value is None:
@@ -223,7 +223,7 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_addresses(interfaces: list[dict[str, Any]], address: str) -> list[dict[str, Any]]:
-    """A public address is one that the laptop reaches: the private one."""
+    """Return the interfaces with addresses; a public one is one that the laptop reaches: the private one."""
     found = copy.deepcopy(interfaces)
     for number, interface in enumerate(found):
         interface |= {"name": f"nic{number}", "networkIP": address}

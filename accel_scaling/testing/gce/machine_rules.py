@@ -1,4 +1,4 @@
-"""What Compute Engine demands of a machine beyond its document; each rule with its source in ``rules.md``."""
+"""The rules of Compute Engine for machines, names and labels beyond its document; ``rules.md`` has their sources."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from typing import Any
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices import gcp_machines
-from accel_scaling.testing.devices.gcp_sizes import size_of_n1
 from accel_scaling.testing.gce import images
 from accel_scaling.testing.gce.api_errors import ApiError, invalid, not_found, wrong_field
-from accel_scaling.testing.gce.labels import check_labels
+
+NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")  # of a machine, and of a slice
+
+_KEY, _VALUE, _MOST = re.compile(r"[a-z][a-z0-9_-]{0,62}"), re.compile(r"[a-z0-9_-]{0,63}"), 64
 
 _MACHINE_URL = re.compile(r"(?:https://[^/]+/compute/v1/)?(?:projects/[^/]+/)?zones/([^/]+)/machineTypes/([^/]+)")
+Accelerators = tuple[tuple[str, int], ...]
+
 _ENDS = ("SPOT", "FLEX_START", "RESERVATION_BOUND")  # provisioning models of machines that Google ends by itself
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineRequest:
     """A machine that Google would create: the request, its type's name, and its accelerators."""
 
     body: dict[str, Any]
     machine_type: str
-    accelerators: tuple[tuple[str, int], ...]
+    accelerators: Accelerators
 
 
-def checked(body: dict[str, Any], zone: str, *, bulk: bool) -> Machine:
+def checked(body: dict[str, Any], zone: str, *, bulk: bool) -> MachineRequest:
     """Return the machine that a request describes.
 
     Args:
@@ -58,7 +62,7 @@ def checked(body: dict[str, Any], zone: str, *, bulk: bool) -> Machine:
         text = "Invalid value for field 'resource.networkInterfaces': ''. At least one network interface is required."
         raise ApiError(400, text, "required")
     check_labels(body.get("labels") or {})
-    return Machine(body, machine_type, accelerators)
+    return MachineRequest(body, machine_type, accelerators)
 
 
 def _machine_type(given: str, zone: str, *, bulk: bool) -> str:
@@ -74,7 +78,7 @@ def _machine_type(given: str, zone: str, *, bulk: bool) -> str:
     return found[2]
 
 
-def _attached(given: list[dict[str, Any]], machine_type: str, built: gcp_machines.Built) -> tuple[tuple[str, int], ...]:
+def _attached(given: list[dict[str, Any]], machine_type: str, built: gcp_machines.BuiltIn) -> Accelerators:
     found = []
     for one in given:
         name, count = str(one.get("acceleratorType", "")).rpartition("/")[2], int(one.get("acceleratorCount", 0))
@@ -92,7 +96,7 @@ def _attached(given: list[dict[str, Any]], machine_type: str, built: gcp_machine
 
 
 def _check_attachable(name: str, count: int, machine_type: str) -> None:
-    counts, size = gcp_machines.attachable(name), size_of_n1(machine_type)
+    counts, size = gcp_machines.attachable(name), gcp_machines.size_of_n1(machine_type)
     if not counts or size is None:
         raise invalid(f"[{name}] features are not compatible for creating instance with machine type {machine_type}.")
     if count not in counts:
@@ -119,3 +123,29 @@ def _check_scheduling(scheduling: dict[str, Any]) -> None:
     ends = scheduling.get("provisioningModel") in _ENDS or scheduling.get("maxRunDuration")
     if scheduling.get("instanceTerminationAction") and not (ends or scheduling.get("terminationTime")):
         raise invalid("instanceTerminationAction can be specified only for instances that Compute Engine ends.")
+
+
+def check_labels(labels: dict[str, str]) -> None:
+    """Refuse labels that Google refuses: docs.cloud.google.com/compute/docs/labeling-resources.
+
+    Raises:
+        ApiError: 400.
+    """
+    if len(labels) > _MOST:
+        raise wrong_field("resource.labels", "", f"Labels in this resource exceed the limit of {_MOST}.")
+    for key, value in labels.items():
+        if not _KEY.fullmatch(key):
+            raise wrong_field(
+                "resource.labels",
+                "",
+                f"Label key '{key}' violates format constraints. The key must start with a lowercase character, can "
+                "only contain lowercase letters, numeric characters, underscores and dashes. The key can be at most "
+                "63 characters long.",
+            )
+        if not _VALUE.fullmatch(value):
+            raise wrong_field(
+                "resource.labels",
+                "",
+                f"Label value '{value}' violates format constraints. The value can only contain lowercase letters, "
+                "numeric characters, underscores and dashes. The value can be at most 63 characters long.",
+            )

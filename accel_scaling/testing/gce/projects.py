@@ -1,4 +1,4 @@
-"""The project round the machines: its metadata and network, its policy, its service accounts."""
+"""The project of the machines: its metadata and network, its policy, its service accounts."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.testing.gce.api_errors import ApiError, exists, not_found
-from accel_scaling.testing.gce.operations import COMPUTE
+from accel_scaling.testing.gce.state import COMPUTE
 
 if TYPE_CHECKING:
-    from accel_scaling.testing.gce.api import ComputeEngine
+    from accel_scaling.testing.gce.state import State
 
 
 class Projects:
     """One project, ready for use.
 
     Args:
-        engine: whose project.
+        state: the project's.
     """
 
-    def __init__(self, engine: ComputeEngine) -> None:
-        self._engine = engine
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._metadata: dict[str, Any] = {"kind": "compute#metadata", "fingerprint": "AAAA", "items": []}
         self._policy: dict[str, Any] = {"version": 1, "etag": "BwAAAAAAAAA=", "bindings": []}
         self._accounts: dict[str, dict[str, Any]] = {}
@@ -47,7 +47,7 @@ class Projects:
         self._check(parameters["project"])
         return {
             "kind": "compute#project",
-            "name": self._engine.project,
+            "name": self._state.project,
             "commonInstanceMetadata": copy.deepcopy(self._metadata),
         }
 
@@ -56,14 +56,14 @@ class Projects:
         if body.get("fingerprint") != self._metadata["fingerprint"]:
             raise ApiError(412, "Supplied fingerprint does not match current metadata fingerprint.", "conditionNotMet")
         self._metadata = {**body, "fingerprint": secrets.token_urlsafe(6)}
-        target = f"projects/{self._engine.project}"
-        return self._engine.view(self._engine.begin("setMetadata", target, "global", list))
+        target = f"projects/{self._state.project}"
+        return self._state.view(self._state.begin("setMetadata", target, "global", list))
 
     def _subnetworks(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
         self._check(parameters["project"])
-        place = f"{COMPUTE}projects/{self._engine.project}"
-        region = f"{place}/regions/{self._engine.region}"
-        if parameters["region"] != self._engine.region:
+        place = f"{COMPUTE}projects/{self._state.project}"
+        region = f"{place}/regions/{self._state.region}"
+        if parameters["region"] != self._state.region:
             return {"kind": "compute#subnetworkList"}
         default = {
             "kind": "compute#subnetwork",
@@ -77,12 +77,12 @@ class Projects:
 
     def _zones(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
         self._check(parameters["project"])
-        zones = [{"kind": "compute#zone", "name": name, "status": "UP"} for name in self._engine.zones]
+        zones = [{"kind": "compute#zone", "name": name, "status": "UP"} for name in self._state.zones]
         return {"kind": "compute#zoneList", "items": zones}
 
     def _resource_project(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
         self._check(parameters["projectId"])
-        name = self._engine.project
+        name = self._state.project
         return {"projectId": name, "name": name, "projectNumber": "123456789012", "lifecycleState": "ACTIVE"}
 
     def _get_policy(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
@@ -118,5 +118,5 @@ class Projects:
         return self._accounts[email]
 
     def _check(self, project: str) -> None:
-        if project not in (self._engine.project, f"projects/{self._engine.project}"):
+        if project not in (self._state.project, f"projects/{self._state.project}"):
             raise not_found(f"projects/{project}")

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp, hardware_of_tpu
-from accel_scaling.testing.gce.metadata import of_instance, of_slice_host
-from accel_scaling.testing.hosts.devices_at_boot import hardware_at_boot
+from accel_scaling.testing.gce.metadata_server import of_instance, of_slice_host
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import Launch
+from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot
 
 if TYPE_CHECKING:
     from accel_scaling.testing.devices.hardware import Hardware
@@ -68,7 +67,7 @@ class Reconciler:
         self._up: dict[str, list[Host]] = {}
 
     def step(self) -> None:
-        """One look at everything."""
+        """Look at every machine and slice once."""
         seen = set()
         for machine in [*self._engine.instances(), *self._engine.tpu_nodes()]:
             name, status = machine["name"], machine.get("status") or machine.get("state")
@@ -107,7 +106,7 @@ class Reconciler:
         keys = tuple(key.partition(":")[2] for key in host.keys)
         self._up[name].append(host)
         self._metadata.add(host.address, host.metadata)
-        self._hosts.boot(Launch(host.id, host.type, host.address, keys, hardware, name=_host_name(host.id)))
+        self._hosts.boot(HostSpec(host.id, host.type, host.address, keys, hardware, name=_host_name(host.id)))
         self._tell(EventKind.BOOTED, host)
 
     def _end(self, name: str, machine: dict[str, Any]) -> None:
@@ -140,7 +139,7 @@ class Reconciler:
             machine_type,
             machine["networkInterfaces"][0]["networkIP"],
             hardware_of_gcp(machine_type, accelerators),
-            of_instance(machine, self._engine.project),
+            of_instance(machine, self._engine.state.project),
             tuple(self._engine.public_keys(machine.get("metadata") or {})),
         )
 
@@ -155,7 +154,7 @@ class Reconciler:
                 node["acceleratorType"],
                 endpoint["ipAddress"],
                 hardware,
-                of_slice_host(node, number, self._engine.project),
+                of_slice_host(node, number, self._engine.state.project),
                 keys,
             )
             for number, endpoint in enumerate(node["networkEndpoints"])

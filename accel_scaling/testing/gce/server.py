@@ -1,4 +1,4 @@
-"""The local Compute Engine behind HTTP, all of its APIs at one address; their paths differ."""
+"""The HTTP server of the local Compute Engine: all APIs at one address, told apart by their paths."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from accel_scaling.testing.gce.api import ComputeEngine
-    from accel_scaling.testing.gce.documents import Call
-    from accel_scaling.testing.gce.fault_injection import Fault
+    from accel_scaling.testing.gce.documents import ApiCall
+    from accel_scaling.testing.gce.fault_injection import CallFault
 
 # Where a call's parameters name what it is about; the first that is there goes into the log.
 _SUBJECTS = ("instance", "operation", "name", "nodeId", "zone", "region", "project", "projectId", "resource")
@@ -57,7 +57,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """Return the port that it listens on."""
         return int(self.socket.getsockname()[1])
 
     def close(self) -> None:
@@ -89,7 +89,7 @@ class Server(ThreadingHTTPServer):
 
 @contextlib.contextmanager
 def serve(engine: ComputeEngine) -> Iterator[str]:
-    """Serve an engine on this machine; the base URL of all its APIs.
+    """Serve an engine on this machine, and yield the base URL of all its APIs.
 
     Raises:
         DriftError: at the end, if an answer was not what Google's documents allow.
@@ -130,10 +130,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any  # noqa: N815 - the base class calls them so
 
-    def _carry_out(self, call: Call) -> int:
+    def _carry_out(self, call: ApiCall) -> int:
         engine = self.server.engine
-        if engine.knobs.call_latency_s:
-            time.sleep(engine.knobs.call_latency_s)
+        if engine.injection.call_latency_s:
+            time.sleep(engine.injection.call_latency_s)
         fault = engine.take_fault(call.method.id)
         if fault and fault.kind != "broken_connection":
             return self._go_wrong(fault)
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._reply(200, answer)
         return 200
 
-    def _go_wrong(self, fault: Fault) -> int:
+    def _go_wrong(self, fault: CallFault) -> int:
         if fault.kind == "error":
             raise ApiError(fault.status, fault.message, fault.reason)
         if fault.kind == "silent":

@@ -1,4 +1,4 @@
-"""TPU slices of Cloud TPU: what exists, in which state, and its calls."""
+"""The TPU slices of Cloud TPU with their states, and their calls."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices import gcp_machines
 from accel_scaling.testing.gce.api_errors import ApiError, invalid, not_found
-from accel_scaling.testing.gce.labels import NAME, check_labels
-from accel_scaling.testing.gce.launch_event import Asked
+from accel_scaling.testing.gce.machine_rules import NAME, check_labels
 
 if TYPE_CHECKING:
-    from accel_scaling.testing.gce.api import ComputeEngine
-    from accel_scaling.testing.gce.operations import Errors, Operation
+    from accel_scaling.testing.gce.state import Errors, Operation, State
 
 PAGE = 100  # docs.cloud.google.com/tpu/docs/reference/rest/v2/projects.locations.nodes/list says no number; not seen
 
@@ -22,11 +20,11 @@ class Slices:
     """All slices, by their full name ``projects/../locations/../nodes/..``.
 
     Args:
-        engine: whose they are; it holds the lock.
+        state: the project's; whoever calls holds its lock.
     """
 
-    def __init__(self, engine: ComputeEngine) -> None:
-        self._engine = engine
+    def __init__(self, state: State) -> None:
+        self._state = state
         self._nodes: dict[str, dict[str, Any]] = {}
         nodes = "tpu.projects.locations.nodes"
         self.handlers: dict[str, Any] = {
@@ -39,19 +37,19 @@ class Slices:
             f"{nodes}.start": self._start,
         }
 
-    # What the engine asks.
+    # What the engine calls.
 
     def all(self) -> list[dict[str, Any]]:
         """Return every slice."""
         return list(self._nodes.values())
 
     def booted(self, name: str) -> None:
-        """All its hosts are up."""
+        """Take note that all its hosts are up."""
         if name in self._nodes and self._nodes[name]["state"] in {"CREATING", "STARTING"}:
             self._nodes[name]["state"] = "READY"
 
     def ended(self, name: str) -> None:
-        """All its hosts are off."""
+        """Take note that all its hosts are off."""
         node = self._nodes.get(name)
         if node and node["state"] == "DELETING":
             del self._nodes[name]
@@ -59,11 +57,11 @@ class Slices:
             node["state"] = "STOPPED"
 
     def vanish(self, name: str) -> None:
-        """It never came."""
+        """Remove a slice that never came."""
         self._nodes.pop(name, None)
 
     def preempt(self, name: str) -> None:
-        """Google takes it back; the name stays, in state PREEMPTED, until somebody deletes it."""
+        """Take it back, as Google does; the name stays, in state PREEMPTED, until somebody deletes it."""
         self._nodes[name]["state"] = "PREEMPTED"
 
     def set_status(self, name: str, status: str) -> None:
@@ -73,7 +71,7 @@ class Slices:
     # The calls.
 
     def _create(self, parameters: dict[str, str], body: Any) -> dict[str, Any]:
-        zone = self._engine.zone(parameters["parent"].rpartition("/")[2])
+        zone = self._state.zone(parameters["parent"].rpartition("/")[2])
         node_id = parameters.get("nodeId") or "node-" + secrets.token_hex(4)
         shape = self._shape(node_id, body, zone)
         name = f"{parameters['parent']}/nodes/{node_id}"
@@ -83,18 +81,18 @@ class Slices:
         self._nodes[name] = {
             **body,
             "name": name,
-            "id": str(self._engine.number()),
+            "id": str(self._state.number()),
             "state": "CREATING",
             "acceleratorType": shape.accelerator_type,
             "networkEndpoints": [self._endpoint() for _ in range(shape.hosts)],
         }
         code = "RESOURCE_EXHAUSTED" if errors else None
-        self._engine.hear(Asked(shape.accelerator_type, 1, 0 if errors else 1, zone, code))
+        self._state.launch_request(shape.accelerator_type, 1, 0 if errors else 1, zone, code)
 
         def finish() -> Errors:
             if errors:
                 self.vanish(name)
-            elif self._engine.boots:
+            elif self._state.boots:
                 self.booted(name)
             return errors
 
@@ -125,26 +123,26 @@ class Slices:
             raise ApiError(404, f"The accelerator type {wanted} was not found in zone {zone}.", "notFound") from None
 
     def _refusal(self, zone: str, accelerator_type: str) -> Errors:
-        knobs = self._engine.knobs
-        fault = knobs.take_fault("tpu.projects.locations.nodes.create", ("operation",))
+        injection = self._state.injection
+        fault = injection.take_fault("tpu.projects.locations.nodes.create", ("operation",))
         if fault:
             return [{"code": int(fault.code) if fault.code.isdecimal() else 13, "message": fault.message}]
         live = sum(node["acceleratorType"] == accelerator_type for node in self._nodes.values())
-        if live >= knobs.quota.get(accelerator_type, live + 1):
+        if live >= injection.quota.get(accelerator_type, live + 1):
             return [{"code": 8, "message": f"Quota limit for {accelerator_type} has been exceeded in zone {zone}."}]
-        if knobs.is_dry(zone, accelerator_type) or live >= knobs.capacity.get(accelerator_type, live + 1):
+        if injection.is_dry(zone, accelerator_type) or live >= injection.capacity.get(accelerator_type, live + 1):
             text = f'There is no more capacity in the zone "{zone}"; you can try in another zone where Cloud TPU Nodes'
             return [{"code": 8, "message": text + " are offered (see https://cloud.google.com/tpu/docs/regions)"}]
         return []
 
     def _endpoint(self) -> dict[str, Any]:
-        address = self._engine.address()
+        address = self._state.address()
         return {"ipAddress": address, "port": 8470, "accessConfig": {"externalIp": address}}
 
     def _list(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
-        self._engine.zone(parameters["parent"].rpartition("/")[2])
+        self._state.zone(parameters["parent"].rpartition("/")[2])
         mine = [node for name, node in sorted(self._nodes.items()) if name.startswith(parameters["parent"] + "/")]
-        size = min(int(parameters.get("pageSize") or PAGE) or PAGE, self._engine.knobs.page_size or 1000)
+        size = min(int(parameters.get("pageSize") or PAGE) or PAGE, self._state.injection.page_size or 1000)
         rest = [node for node in mine if node["name"] > parameters.get("pageToken", "")]
         answer: dict[str, Any] = {"nodes": rest[:size]} if rest else {}
         if len(rest) > size:
@@ -167,7 +165,7 @@ class Slices:
         node["state"] = "DELETING"
 
         def finish() -> Errors:
-            if self._engine.boots or off:
+            if self._state.boots or off:
                 self.ended(name)
             return []
 
@@ -180,7 +178,7 @@ class Slices:
         node["state"] = "STOPPING"
 
         def finish() -> Errors:
-            if self._engine.boots:
+            if self._state.boots:
                 self.ended(node["name"])
             return []
 
@@ -193,7 +191,7 @@ class Slices:
         node["state"] = "STARTING"
 
         def finish() -> Errors:
-            if self._engine.boots:
+            if self._state.boots:
                 self.booted(node["name"])
             return []
 
@@ -207,8 +205,8 @@ class Slices:
     def _begin(self, verb: str, name: str, finish: Any, hosts_of: list[str]) -> Operation:
         parent = name.partition("/nodes/")[0]
         own = f"{parent}/operations/operation-{secrets.token_hex(8)}"
-        operation = self._engine.begin(verb, name, parent, finish, hosts_of=hosts_of, name=own, latency="tpu")
-        self._engine.view(operation)
+        operation = self._state.begin(verb, name, parent, finish, hosts_of=hosts_of, name=own, latency="tpu")
+        self._state.view(operation)
         return operation
 
 

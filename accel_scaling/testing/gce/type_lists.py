@@ -1,6 +1,6 @@
-"""What the local Compute Engine lists as for sale: machine types and accelerator types, in lists over all zones.
+"""The lists of machine types and accelerator types over all zones.
 
-What can be created does not follow from it (machine_rules); a test or a rehearsal says what is listed.
+What can be created does not follow from them (machine_rules); a test says what is listed.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from accel_scaling.testing.gce import filters
 from accel_scaling.testing.gce.api_errors import invalid, not_found
 
 if TYPE_CHECKING:
-    from accel_scaling.testing.gce.api import ComputeEngine
+    from accel_scaling.testing.gce.state import State
 
 PAGE = 500  # the document of machineTypes.aggregatedList: maxResults
 
 
 @dataclass
-class ForSale:
-    """What is listed.
+class TypeLists:
+    """What the lists have.
 
     Attributes:
         machine_types: zone -> records as the document of Compute Engine has them, without ``kind`` and ``zone``.
@@ -32,11 +32,11 @@ class ForSale:
     silent: set[str] = field(default_factory=set)
 
 
-class Lists:
-    """The two lists of an engine."""
+class ListCalls:
+    """Answers the calls for the two lists."""
 
-    def __init__(self, engine: ComputeEngine, for_sale: ForSale) -> None:
-        self._engine, self._for_sale = engine, for_sale
+    def __init__(self, state: State, lists: TypeLists) -> None:
+        self._state, self._lists = state, lists
         self.handlers: dict[str, Any] = {
             f"compute.{what}.aggregatedList": self._lister(what) for what in ("machineTypes", "acceleratorTypes")
         }
@@ -45,34 +45,34 @@ class Lists:
         return lambda parameters, _body: self._list(what, parameters)
 
     def _list(self, what: str, parameters: dict[str, str]) -> dict[str, Any]:
-        if parameters["project"] != self._engine.project:
+        if parameters["project"] != self._state.project:
             raise not_found(f"projects/{parameters['project']}")
         size = int(parameters.get("maxResults") or PAGE)
         if not 0 <= size <= PAGE:
             raise invalid(f"Invalid value for field 'maxResults': '{size}'. Must be between 0 and {PAGE}.")
-        size = min(size or PAGE, self._engine.knobs.page_size or PAGE)
+        size = min(size or PAGE, self._state.injection.page_size or PAGE)
         begin = int(parameters.get("pageToken") or 0)
         everything = self._everything(what, parameters.get("filter", ""))
         page = everything[begin : begin + size]
-        silent = sorted(self._for_sale.silent)
+        silent = sorted(self._lists.silent)
         answer: dict[str, Any] = {
             "kind": f"compute#{what.removesuffix('s')}AggregatedList",
-            "id": f"projects/{self._engine.project}/aggregated/{what}",
+            "id": f"projects/{self._state.project}/aggregated/{what}",
             "items": {f"zones/{zone}": self._scope(what, zone, page) for zone in self._zones()},
         }
         if silent:
-            answer["unreachables"] = [f"projects/{self._engine.project}/zones/{zone}" for zone in silent]
+            answer["unreachables"] = [f"projects/{self._state.project}/zones/{zone}" for zone in silent]
         if begin + size < len(everything):
             answer["nextPageToken"] = str(begin + size)
         return answer
 
     def _zones(self) -> list[str]:
-        named = {*self._engine.zones, *self._for_sale.machine_types, *self._for_sale.accelerator_types}
-        return sorted(named - self._for_sale.silent)
+        named = {*self._state.zones, *self._lists.machine_types, *self._lists.accelerator_types}
+        return sorted(named - self._lists.silent)
 
     def _everything(self, what: str, wanted: str) -> list[tuple[str, dict[str, Any]]]:
         fits = filters.parse(wanted)
-        by_zone = self._for_sale.machine_types if what == "machineTypes" else self._for_sale.accelerator_types
+        by_zone = self._lists.machine_types if what == "machineTypes" else self._lists.accelerator_types
         return [
             (zone, record)
             for zone in self._zones()

@@ -1,33 +1,52 @@
-"""Starting and ending the cloud process, and finding it in its namespaces."""
+"""The process of a local cloud: ``python -m MODULE SETTINGS.json``, started and ended by ``CloudProcess``.
+
+It prints one JSON line when the cloud answers, then turns machines into hosts until its standard input closes (so that
+a parent that was killed leaves nothing), or until SIGTERM or SIGINT.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
+import threading
+import time
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.testing.hosts.cloud_main import LISTENING_FD_VARIABLE
+from accel_scaling.testing.devices.user_types import know_from
+from accel_scaling.testing.hosts.events import EventLog
 from accel_scaling.testing.hosts.host_kinds import NAMESPACE
+from accel_scaling.testing.hosts.laptop import remove_ray_ssh_folder
 from accel_scaling.testing.hosts.process_marker import parents_of_processes
-from accel_scaling.testing.hosts.settings import Kind
-from accel_scaling.timeouts import LOCAL_CLOUD_CLOSE_S
+from accel_scaling.testing.hosts.settings import HostKind, read_settings
+from accel_scaling.timeouts import LOCAL_CLOUD_CLOSE_S, LOCAL_CLOUD_RECONCILE_S
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
+    from accel_scaling.testing.hosts.hosts import Hosts
     from accel_scaling.testing.hosts.settings import Settings
+
+LISTENING_FD_VARIABLE = "ACCEL_SCALING_CLOUD_FD"
+"""Names the listening socket that LocalCloud opened outside, for clients in its own network namespace."""
+
+CLOUD_PORT = 5000
+"""Where the cloud answers isolated hosts and their laptop."""
 
 # The first process of the cloud's process namespace: collects orphans, and takes the namespace with it when it ends.
 _FIRST_PROCESS = ("bash", "-c", 'exec {told}<&0; "$@" <&$told {told}<&- & exec {told}<&- 0</dev/null; wait $!', "bash")
 
 
 class CloudProcess:
-    """The running cloud process.
+    """The running cloud process, as its parent sees it.
 
     Args:
         settings: what it is told.
@@ -41,7 +60,7 @@ class CloudProcess:
         self._settings = settings
         self._log = settings.directory / "cloud.log"
         words = [sys.executable, "-m", settings.module, str(settings.write())]
-        isolated = settings.kind is Kind.ISOLATED
+        isolated = settings.kind is HostKind.ISOLATED
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
                 [*NAMESPACE, *_FIRST_PROCESS, *words] if isolated else words,
@@ -57,7 +76,7 @@ class CloudProcess:
         self.inner_pid = _first_child(self._process.pid) if isolated else self._process.pid
 
     def close(self) -> None:
-        """Closes its standard input and waits for it to clean up; kills it when it does not."""
+        """Close its standard input and wait for it to clean up; kill it when it does not."""
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
                 self._process.stdin.close()
@@ -95,3 +114,85 @@ def _first_child(pid: int) -> int:
     if not children:
         raise RehearsalError(f"the local cloud (process {pid}) has ended at once")
     return children[0]
+
+
+class CloudServer(Protocol):
+    """One cloud's API, and the step that turns its machines into hosts."""
+
+    ports: list[int]
+
+    def step(self) -> None:
+        """Look at every machine once."""
+
+    def close(self) -> None:
+        """Stop answering."""
+
+
+if TYPE_CHECKING:
+    StartCloud = Callable[[Settings, Hosts, EventLog, list[tuple[str, int]], list[int]], CloudServer]
+    """Starts a cloud: its settings, hosts, events, the addresses to listen on, and sockets that listen already."""
+
+
+def run(argv: list[str], start: StartCloud) -> int:
+    """Run one local cloud to its end; return the exit code."""
+    settings = read_settings(Path(argv[0]))
+    know_from(settings.directory)
+    over = _end_of_process()
+    events = EventLog(settings.events_file)
+    inherited = [int(os.environ[LISTENING_FD_VARIABLE])]
+    try:
+        hosts, listen = _hosts(settings)
+    except (RehearsalError, OSError) as error:
+        _say({"error": str(error)})
+        return 2
+    try:
+        cloud = start(settings, hosts, events, listen, inherited)
+        # Hosts and laptop use the first server; the inherited one is for the parent's namespace.
+        _say({"ready": True, "ports": cloud.ports})
+        while not over.wait(LOCAL_CLOUD_RECONCILE_S):
+            _step(cloud)
+        cloud.close()
+    finally:
+        hosts.close()
+        remove_ray_ssh_folder(settings.cloud_id)
+    return 0
+
+
+def _hosts(settings: Settings) -> tuple[Hosts, list[tuple[str, int]]]:
+    """Return the hosts of the requested kind, and where the cloud must listen for them."""
+    if settings.kind is HostKind.PROCESSES:
+        from accel_scaling.testing.hosts.processes import ProcessHosts
+
+        return ProcessHosts(settings), []
+    from accel_scaling.testing.hosts.isolated import IsolatedHosts, bridge_address
+
+    return IsolatedHosts(settings), [(bridge_address(settings), CLOUD_PORT)]
+
+
+def _step(cloud: CloudServer) -> None:
+    """Do one step; an error in it is logged, as the other hosts must live on."""
+    try:
+        cloud.step()
+    except Exception:  # noqa: BLE001 - printed whole; a cloud that dies of one host would hide the cause
+        traceback.print_exc()
+        time.sleep(LOCAL_CLOUD_RECONCILE_S)
+
+
+def _end_of_process() -> threading.Event:
+    over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: over.set())
+
+    def watch_stdin() -> None:
+        while not over.is_set():
+            select.select([0], [], [])
+            if not os.read(0, 4096):
+                over.set()
+
+    threading.Thread(target=watch_stdin, daemon=True).start()
+    return over
+
+
+def _say(line: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What happened on a local cloud, one JSON line each: the cloud process appends, anyone reads."""
+"""The events of a local cloud, one JSON line each: its process appends them, anyone reads them."""
 
 from __future__ import annotations
 
@@ -61,13 +61,15 @@ class EventLog:
     def instance(
         self, kind: EventKind, instance_id: str, instance_type: str, address: str, *, error: str | None = None
     ) -> None:
-        """Records a step of one instance."""
+        """Record a step of one instance."""
         self._append(Event(time.time(), kind, instance_type, instance_id, address, error=error))
 
-    def asked(self, instance_type: str, count: int, granted: int, subnet: str | None, *, error: str | None) -> None:
-        """Records one request for machines."""
+    def launch_request(
+        self, machine_type: str, count: int, granted: int, location: str | None, *, error: str | None
+    ) -> None:
+        """Record a request for machines."""
         kind = EventKind.ASKED
-        event = Event(time.time(), kind, instance_type, None, None, count, granted, subnet, error)
+        event = Event(time.time(), kind, machine_type, None, None, count, granted, location, error)
         self._append(event)
 
     def _append(self, event: Event) -> None:
@@ -76,7 +78,7 @@ class EventLog:
 
 
 def read_events(path: Path) -> list[Event]:
-    """All events in ``path``, oldest first; a line that is still being written is left for the next read."""
+    """Return all events in a file, oldest first; a line that is still being written is left for the next read."""
     if not path.exists():
         return []
     lines = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]

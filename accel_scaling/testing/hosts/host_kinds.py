@@ -1,4 +1,4 @@
-"""Which kind of hosts this machine can carry, and why."""
+"""The choice between isolated hosts and plain processes, and the reason for it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.testing.hosts.settings import Kind
+from accel_scaling.testing.hosts.settings import HostKind
 from accel_scaling.timeouts import LOCAL_CLOUD_PROBE_S
 
 NAMESPACE = (
@@ -30,8 +30,8 @@ ip link add probe1 type veth peer name probe2
 """
 
 
-def choose_kind(wanted: Kind | None, python: Path) -> tuple[Kind, str]:
-    """Returns the kind of hosts and the reason, in one line.
+def choose_kind(wanted: HostKind | None, python: Path) -> tuple[HostKind, str]:
+    """Return the kind of hosts and the reason, in one line.
 
     Args:
         wanted: None leaves the choice to the machine.
@@ -42,18 +42,18 @@ def choose_kind(wanted: Kind | None, python: Path) -> tuple[Kind, str]:
     """
     if not sys.platform.startswith("linux"):
         raise RehearsalError("rehearsals need Linux: they use its namespaces, or at least its /proc and 127.0.0.0/8")
-    if wanted is Kind.PROCESSES:
+    if wanted is HostKind.PROCESSES:
         return wanted, "plain processes on loopback addresses: asked for"
     obstacle = isolation_obstacle(python)
     if obstacle is None:
-        return Kind.ISOLATED, "isolated hosts: namespaces, own root file systems and sshd"
-    if wanted is Kind.ISOLATED:
+        return HostKind.ISOLATED, "isolated hosts: namespaces, own root file systems and sshd"
+    if wanted is HostKind.ISOLATED:
         raise RehearsalError(f"isolated hosts do not work here: {obstacle}; rehearse with plain processes instead")
-    return Kind.PROCESSES, f"plain processes on loopback addresses: {obstacle}"
+    return HostKind.PROCESSES, f"plain processes on loopback addresses: {obstacle}"
 
 
 def isolation_obstacle(python: Path) -> str | None:
-    """Says what keeps this machine from carrying isolated hosts; None where nothing does."""
+    """Say what keeps this machine from carrying isolated hosts; None where nothing does."""
     if os.geteuid() != 0:
         return "not root"
     missing = [tool for tool in _TOOLS if shutil.which(tool) is None]
@@ -87,17 +87,17 @@ def _trial_obstacle() -> str | None:
 
 
 def sshd() -> str | None:
-    """Where the ssh server is; it must be called by its full path."""
+    """Return where the ssh server is; it must be called by its full path."""
     return shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 
 def _environment_folders(python: Path) -> list[Path]:
-    """The folders that hold the interpreter, its environment, and the installation below a virtual one."""
+    """Return the folders that hold the interpreter, its environment, and the installation below a virtual one."""
     return [python.parent, python.resolve().parent, *site_folders(python)]
 
 
 def site_folders(python: Path) -> list[Path]:
-    """The site-packages folders of an interpreter, its user's own not among them."""
+    """Return the site-packages folders of an interpreter, its user's own not among them."""
     code = "import site; print(*site.getsitepackages(), sep='\\n')"
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
     return [Path(line) for line in done.stdout.split("\n") if line and Path(line).exists()]

@@ -43,7 +43,7 @@ _FRESH = ("/tmp", "/var/tmp", "/dev/shm", "/root/.ssh", "/root/.aws", "/root/.co
 
 
 def make_image(settings: Settings, upper: Path, work: Path, root: Path) -> None:
-    """Fills ``upper``; ``root`` is where the image is mounted meanwhile.
+    """Fill ``upper``; ``root`` is where the image is mounted meanwhile.
 
     Raises:
         RehearsalError: the image would still hold accel_scaling or a plug-in, or a command failed.
@@ -65,7 +65,7 @@ def make_image(settings: Settings, upper: Path, work: Path, root: Path) -> None:
 
 
 def command(*words: str | Path) -> None:
-    """Runs a command; CalledProcessError carries its stderr."""
+    """Run a command; CalledProcessError carries its stderr."""
     subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True)
 
 
@@ -89,7 +89,7 @@ def _hide(root: Path, python: Path) -> None:
 
 
 def _hidden_modules() -> set[str]:
-    """The packages that may be on this machine and must come to a host by themselves."""
+    """Return the packages that may be on this machine and must come to a host by themselves."""
     return {"accel_scaling", *(entry.root for entry in entry_points())}
 
 
@@ -101,7 +101,7 @@ def _remove(path: Path) -> None:
 
 
 def _empty(upper: Path, folder: str) -> None:
-    """Makes a folder of the image empty at once, before it is mounted: an opaque directory hides what lies below."""
+    """Make a folder of the image empty at once, before it is mounted: an opaque directory hides what lies below."""
     below = Path(folder)
     if not below.is_dir():
         return
@@ -114,7 +114,7 @@ def _empty(upper: Path, folder: str) -> None:
 
 
 def _open_the_way(root: Path, python: Path) -> None:
-    """Lets the account read an environment that lies in somebody's home."""
+    """Let the account read an environment that lies in somebody's home."""
     for start in (python.parent, python.resolve().parent, *site_folders(python)):
         for folder in (start, *start.parents):
             inside = root / folder.relative_to("/")

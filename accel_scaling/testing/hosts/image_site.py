@@ -1,4 +1,4 @@
-"""Copied to plain-process hosts as ``sitecustomize.py``: what a machine of its own would see differently.
+"""The ``sitecustomize.py`` of plain-process hosts: it hides what a machine of its own would not have.
 
 A fresh machine image does not hold accel_scaling or the packages of plug-in families, and the environment that the
 hosts share with the laptop may have them installed: on a host they may come only from the host's own directory, where
@@ -28,7 +28,7 @@ class OnlyFromThisHost:
     def find_spec(
         self, name: str, path: object = None, target: object = None
     ) -> "importlib.machinery.ModuleSpec | None":
-        """Answers for the packages alone; their modules are found through their own path."""
+        """Answer for the packages alone; their modules are found through their own path."""
         del path, target
         if name not in self._hidden:
             return None

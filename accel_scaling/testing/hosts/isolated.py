@@ -1,6 +1,6 @@
 """Isolated hosts: each instance has its own network, processes, mounts, root file system, name and sshd.
 
-Runs inside the cloud's namespaces (``kinds.NAMESPACE``), which the kernel removes with the cloud process.
+Runs inside the cloud's namespaces (``host_kinds.NAMESPACE``), which the kernel removes with the cloud process.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.hosts.host_kinds import sshd
-from accel_scaling.testing.hosts.host_paths import host_folder
 from accel_scaling.testing.hosts.hosts import keep_ray_logs
 from accel_scaling.testing.hosts.image import command, make_image
+from accel_scaling.testing.hosts.settings import host_folder
 from accel_scaling.timeouts import LOCAL_CLOUD_POLL_S, LOCAL_CLOUD_SSHD_S
 
 if TYPE_CHECKING:
-    from accel_scaling.testing.hosts.hosts import Launch
+    from accel_scaling.testing.hosts.hosts import HostSpec
     from accel_scaling.testing.hosts.settings import Settings
 
 BRIDGE = "cloudbridge0"
@@ -33,7 +33,7 @@ INIT = Path(__file__).with_name("isolated_init.sh")
 
 
 def bridge_address(settings: Settings) -> str:
-    """The laptop's and the cloud's address: the network's last one, which no host is given."""
+    """Return the laptop's and the cloud's address: the network's last one, which no host is given."""
     return f"{settings.network}.255.254"
 
 
@@ -41,7 +41,7 @@ def bridge_address(settings: Settings) -> str:
 class _Host:
     """One host; ``process`` is None while it is stopped."""
 
-    launch: Launch
+    launch: HostSpec
     folder: Path
     process: subprocess.Popen[bytes] | None = None
 
@@ -63,8 +63,8 @@ class IsolatedHosts:
         except subprocess.CalledProcessError as error:
             raise RehearsalError(f"{' '.join(map(str, error.cmd))}: {error.stderr.strip()}") from error
 
-    def boot(self, launch: Launch) -> None:
-        """Mounts the root, starts the first process and sshd, and waits until it answers."""
+    def boot(self, launch: HostSpec) -> None:
+        """Mount the root, start the first process and sshd, and wait until it answers."""
         folder = host_folder(self._settings, launch.instance_id, launch.address)
         host = self._hosts.setdefault(launch.instance_id, _Host(launch, folder))
         self._mount_root(host)
@@ -84,7 +84,7 @@ class IsolatedHosts:
         self._wait_for_sshd(host)
 
     def halt(self, instance_id: str, *, destroy: bool) -> None:
-        """Kills the host's first process, and with it all others and its network."""
+        """Kill the host's first process, and with it all others and its network."""
         host = self._hosts.get(instance_id)
         if host is None:
             return
@@ -99,7 +99,7 @@ class IsolatedHosts:
             del self._hosts[instance_id]
 
     def close(self) -> None:
-        """Halts all hosts; the kernel removes the bridge and the mounts with the cloud's namespaces."""
+        """Halt all hosts; the kernel removes the bridge and the mounts with the cloud's namespaces."""
         for instance_id in list(self._hosts):
             self.halt(instance_id, destroy=True)
         with contextlib.suppress(subprocess.CalledProcessError, OSError):
@@ -116,7 +116,7 @@ class IsolatedHosts:
         if first:
             self._write_first_boot(host.launch, root)
 
-    def _write_first_boot(self, launch: Launch, root: Path) -> None:
+    def _write_first_boot(self, launch: HostSpec, root: Path) -> None:
         user = self._settings.ssh_user
         keys = root / "home" / user / ".ssh" / "authorized_keys"
         keys.write_text("".join(key.strip() + "\n" for key in launch.public_keys))
@@ -143,7 +143,7 @@ class IsolatedHosts:
 
 
 def _plug_in(process: subprocess.Popen[bytes], number: int) -> None:
-    """Lays a cable from the bridge into the network namespace of a host, once it has one.
+    """Lay a cable from the bridge into the network namespace of a host, once it has one.
 
     Raises:
         OSError, CalledProcessError: it has none, for it has ended.

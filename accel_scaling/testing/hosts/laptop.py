@@ -1,4 +1,4 @@
-"""The laptop: where ``ray up`` runs, in the cloud's network, with a home, credentials and a PATH of its own."""
+"""The laptop of a local cloud's user: ``ray up`` runs there, with a home, PATH and network of its own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import contextlib
 import hashlib
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.testing.hosts.registry import SCRATCH_VARIABLE
-from accel_scaling.testing.hosts.settings import MARKER_VARIABLE, Kind
+from accel_scaling.testing.hosts.phone_book import SCRATCH_VARIABLE
+from accel_scaling.testing.hosts.settings import MARKER_VARIABLE, HostKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ _FOREIGN_NAMES = ("RAY_ADDRESS", "RAY_TMPDIR", "SSH_AUTH_SOCK", "BASH_ENV", "ENV
 
 
 class Laptop:
-    """Turns a command into one that runs on the laptop.
+    """Runs commands on the laptop.
 
     Args:
         settings: the local cloud's.
@@ -36,7 +37,7 @@ class Laptop:
         self._settings, self._inner_pid = settings, inner_pid
 
     def environment(self) -> dict[str, str]:
-        """The caller's, without what belongs to a real cloud or to another Ray."""
+        """Return the caller's environment, without what belongs to a real cloud or to another Ray."""
         settings = self._settings
         kept = {
             name: value
@@ -51,17 +52,29 @@ class Laptop:
             "USER": settings.cloud_id,
             "PATH": path,
         }
-        if settings.kind is Kind.PROCESSES:
+        if settings.kind is HostKind.PROCESSES:
             own["PATH"] = f"{settings.scratch / 'laptop-shims'}:{path}"
             own[MARKER_VARIABLE] = settings.marker("laptop")
             own[SCRATCH_VARIABLE] = str(settings.scratch)
         return {**kept, **settings.environment, **own}
 
-    def call(self, argv: Sequence[str | Path], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The arguments of ``subprocess.Popen`` for a command on the laptop."""
+    def run(self, argv: Sequence[str | Path], **kwargs: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command; as ``subprocess.run``, with text, and without ``check`` unless it is given."""
+        kwargs.setdefault("text", True)
+        kwargs.setdefault("check", False)
+        return subprocess.run(**self._call(argv, kwargs))  # noqa: PLW1510 - check is in there
+
+    def popen(self, argv: Sequence[str | Path], **kwargs: Any) -> subprocess.Popen[str]:
+        """Start a command; as ``subprocess.Popen``, with text."""
+        kwargs.setdefault("text", True)
+        process: subprocess.Popen[str] = subprocess.Popen(**self._call(argv, kwargs))
+        return process
+
+    def _call(self, argv: Sequence[str | Path], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of ``subprocess.Popen`` for a command on the laptop."""
         words = [str(word) for word in argv]
         environment = kwargs.pop("env", None) or self.environment()
-        if self._settings.kind is Kind.PROCESSES:
+        if self._settings.kind is HostKind.PROCESSES:
             return {"args": words, "env": environment, **kwargs}
         folder = str(kwargs.pop("cwd", None) or Path.cwd())
         enter = ["nsenter", "--target", str(self._inner_pid), "--net", "--mount", "--pid"]
@@ -71,11 +84,11 @@ class Laptop:
 
 
 def ray_ssh_folder(user: str) -> Path:
-    """Where Ray puts ssh control sockets of ``user`` (ray/autoscaler/_private/command_runner.py)."""
+    """Return where Ray puts the ssh control sockets of ``user`` (ray/autoscaler/_private/command_runner.py)."""
     return Path("/tmp") / f"ray_ssh_{hashlib.sha256(user.encode()).hexdigest()[:10]}"  # noqa: S108 - Ray's name
 
 
 def remove_ray_ssh_folder(user: str) -> None:
-    """Removes it, if it is there."""
+    """Remove that folder, if it is there."""
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(ray_ssh_folder(user))

@@ -17,7 +17,7 @@ from accel_scaling.timeouts import LOCAL_CLOUD_KILL_S, LOCAL_CLOUD_POLL_S
 
 
 def marked_processes(marker: str, folder: Path | None = None) -> set[int]:
-    """Process ids whose marker is ``marker`` (or begins with it, if it ends in ``/``), or that run in ``folder``.
+    """Return the ids of processes with this marker (or one that begins with it, if it ends in ``/``), or in ``folder``.
 
     Descendants are included; this process and its ancestors are not.
     """
@@ -32,7 +32,7 @@ def marked_processes(marker: str, folder: Path | None = None) -> set[int]:
 
 
 def parents_of_processes() -> dict[int, int]:
-    """Process id -> its parent's, for all that live; zombies are left out."""
+    """Return process id -> its parent's, for all that live; zombies are left out."""
     parents: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -42,7 +42,7 @@ def parents_of_processes() -> dict[int, int]:
 
 
 def kill_marked(marker: str, folder: Path | None = None, *, spare: frozenset[int] = frozenset()) -> int:
-    """Kills all of them until none is left, as new ones may be born meanwhile; returns how many it saw."""
+    """Kill all of them until none is left, as new ones may be born meanwhile; return how many there were."""
     seen: set[int] = set()
     deadline = time.monotonic() + LOCAL_CLOUD_KILL_S
     while (found := marked_processes(marker, folder) - spare) and time.monotonic() < deadline:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 from accel_scaling.families.entry_points import entry_points
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.hosts import image_site
-from accel_scaling.testing.hosts.host_paths import host_folder
 from accel_scaling.testing.hosts.hosts import keep_ray_logs
+from accel_scaling.testing.hosts.phone_book import ADDRESS_VARIABLE, SCRATCH_VARIABLE, HostRecord, enter, strike
 from accel_scaling.testing.hosts.process_marker import kill_marked
-from accel_scaling.testing.hosts.registry import ADDRESS_VARIABLE, SCRATCH_VARIABLE, HostRecord, enter, strike
-from accel_scaling.testing.hosts.settings import MARKER_VARIABLE
+from accel_scaling.testing.hosts.settings import MARKER_VARIABLE, host_folder
 
 if TYPE_CHECKING:
-    from accel_scaling.testing.hosts.hosts import Launch
+    from accel_scaling.testing.hosts.hosts import HostSpec
     from accel_scaling.testing.hosts.settings import Settings
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -38,8 +37,8 @@ class ProcessHosts:
         write_shims(self._scratch / "shims", settings.python, ("ssh", "rsync", "ray"))
         write_shims(self._scratch / "laptop-shims", settings.python, ("ssh", "rsync"))
 
-    def boot(self, launch: Launch) -> None:
-        """Makes the directory, its devices and its environment, and enters it in the phone book."""
+    def boot(self, launch: HostSpec) -> None:
+        """Make the directory, its devices and its environment, and enter it in the phone book."""
         folder = host_folder(self._settings, launch.instance_id, launch.address)
         for name in ("home", "tmp", "devices"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -53,7 +52,7 @@ class ProcessHosts:
         enter(self._scratch, record)
 
     def halt(self, instance_id: str, *, destroy: bool) -> None:
-        """Strikes the host, kills its processes, and with ``destroy`` removes its directory."""
+        """Strike the host, kill its processes, and with ``destroy`` remove its directory."""
         record = self._records.get(instance_id)
         if record is None:
             return
@@ -65,14 +64,14 @@ class ProcessHosts:
             del self._records[instance_id]
 
     def close(self) -> None:
-        """Halts all hosts, the laptop's processes too, and removes the scratch folder."""
+        """Halt all hosts, the laptop's processes too, and remove the scratch folder."""
         kill_marked(self._settings.marker(""))
         for instance_id in list(self._records):
             self.halt(instance_id, destroy=True)
         kill_marked(self._settings.marker(""), self._scratch)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _environment(self, launch: Launch, folder: Path) -> dict[str, str]:
+    def _environment(self, launch: HostSpec, folder: Path) -> dict[str, str]:
         settings = self._settings
         path = f"{self._scratch / 'shims'}:{settings.python.parent}:{SYSTEM_PATH}"
         return {
@@ -94,8 +93,8 @@ class ProcessHosts:
             **self._metadata_server(launch),
         }
 
-    def _metadata_server(self, launch: Launch) -> dict[str, str]:
-        """Where it is on this host: for Google's own libraries, and for programs that know its name only."""
+    def _metadata_server(self, launch: HostSpec) -> dict[str, str]:
+        """Return the variables that say where it is: for Google's libraries, and for programs that know its name."""
         port = self._settings.metadata_port
         if not port:
             return {}
@@ -106,7 +105,7 @@ class ProcessHosts:
 
 
 def write_shims(folder: Path, python: Path, names: tuple[str, ...]) -> None:
-    """Puts an executable per name into ``folder``, each of which runs this package's ``shim_<name>`` module."""
+    """Put an executable per name into ``folder``, each of which runs this package's ``shim_<name>`` module."""
     folder.mkdir(parents=True, exist_ok=True)
     package_parent = str(Path(__file__).parents[3])
     for name in names:
@@ -121,13 +120,13 @@ def write_shims(folder: Path, python: Path, names: tuple[str, ...]) -> None:
 
 
 def _write_profile(record: HostRecord) -> None:
-    """A login shell reads /etc/profile, which sets PATH anew: the home's profile sets it back."""
+    """Write the home's profile, which sets PATH back: a login shell reads /etc/profile, which sets it anew."""
     path = record.environment["PATH"]
     (record.home / ".bashrc").touch()
     (record.home / ".bash_profile").write_text(f"export PATH={shlex.quote(path)}\n. ~/.bashrc\n")
 
 
 def make_scratch() -> Path:
-    """A short private folder; under /tmp whatever TMPDIR says, as paths of sockets below it must stay short."""
+    """Make a short private folder; under /tmp whatever TMPDIR says, as paths of sockets below it must stay short."""
     parent = "/tmp" if os.access("/tmp", os.W_OK) else None  # noqa: S108 - made by mkdtemp
     return Path(tempfile.mkdtemp(prefix="accel-", dir=parent))

@@ -1,4 +1,4 @@
-"""What a local cloud is told when it starts: one JSON file that the cloud process and the shims read."""
+"""Settings of a local cloud, in one JSON file that its process reads; and the paths of its hosts' files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MARKER_VARIABLE = "ACCEL_SCALING_HOST"
 """In the environment of each process of a local cloud that runs without namespaces: ``<cloud id>/<instance id>``."""
 
 
-class Kind(str, enum.Enum):
-    """What an instance is on this machine."""
+class HostKind(str, enum.Enum):
+    """The two kinds of hosts: what a machine of the cloud is here."""
 
     ISOLATED = "isolated"
     """Its own network, processes, mounts and root file system, reached through a real sshd; needs root."""
@@ -27,7 +27,7 @@ class Kind(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Latencies:
-    """How long the cloud takes, in seconds: from launch to running, from the call that stops to stopped, and so on."""
+    """The times that the cloud takes, in seconds: from launch to running, from a call to stopped, and so on."""
 
     boot_s: float = 0.5
     stop_s: float = 1.0
@@ -58,7 +58,7 @@ class Settings:
     cloud: str
     module: str
     cloud_id: str
-    kind: Kind
+    kind: HostKind
     place: str
     directory: Path
     scratch: Path
@@ -72,17 +72,17 @@ class Settings:
 
     @property
     def faults_file(self) -> Path:
-        """Where the faults are, see faults.py."""
+        """The file of the faults, see faults.py."""
         return self.directory / "faults.json"
 
     @property
     def events_file(self) -> Path:
-        """Where the events are, see events.py."""
+        """The file of the events, see events.py."""
         return self.directory / "events.jsonl"
 
     @property
     def postmortem(self) -> Path:
-        """Where a terminated host's Ray logs go, one folder per instance id."""
+        """The folder for Ray's logs of terminated hosts, one folder per instance id."""
         return self.directory / "postmortem"
 
     @property
@@ -91,19 +91,39 @@ class Settings:
         return self.directory / "laptop"
 
     def marker(self, who: str) -> str:
-        """The value of ``MARKER_VARIABLE`` for processes of ``who`` (an instance id, or ``laptop``)."""
+        """Return the value of ``MARKER_VARIABLE`` for processes of ``who`` (an instance id, or ``laptop``)."""
         return f"{self.cloud_id}/{who}"
 
     def write(self) -> Path:
-        """Writes the settings into the directory and returns the file."""
+        """Write the settings into the directory and return the file."""
         file = self.directory / "settings.json"
         file.write_text(json.dumps(asdict(self), default=str, indent=1))
         return file
 
 
 def read_settings(file: Path) -> Settings:
-    """The settings in ``file``."""
+    """Return the settings in a file."""
     row = json.loads(file.read_text())
     paths = {name: Path(row[name]) for name in ("directory", "scratch", "python")}
-    kind, latencies = Kind(row["kind"]), Latencies(**row["latencies"])
+    kind, latencies = HostKind(row["kind"]), Latencies(**row["latencies"])
     return Settings(**{**row, **paths, "kind": kind, "latencies": latencies})
+
+
+def host_folder(settings: Settings, instance_id: str, address: str) -> Path:
+    """Return the folder of one host, below the cloud's scratch folder."""
+    if settings.kind is HostKind.ISOLATED:
+        return settings.scratch / instance_id
+    # Short, as Ray's sockets lie below it: 107 bytes is all that a socket's path may have.
+    return settings.scratch / "-".join(address.split(".")[2:])
+
+
+def host_path(settings: Settings, inner_pid: int, instance_id: str, address: str, path: str | Path) -> Path:
+    """Return a file of a host as a path of ours; relative to the account's home, or absolute on the host."""
+    folder, wanted = host_folder(settings, instance_id, address), Path(path)
+    if settings.kind is HostKind.ISOLATED:
+        # The cloud's mounts are its own; /proc shows them to whoever may look into the process.
+        root = Path(f"/proc/{inner_pid}/root{folder}/root")
+        return root / Path("/home", settings.ssh_user, wanted).relative_to("/")
+    if wanted.is_relative_to("/tmp"):  # noqa: S108 - the host's, not ours
+        return folder / "tmp" / wanted.relative_to("/tmp")  # noqa: S108
+    return folder / "home" / wanted

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.testing.hosts.registry import SCRATCH_VARIABLE, look_up
+from accel_scaling.testing.hosts.phone_book import SCRATCH_VARIABLE, look_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,8 @@ UNREACHABLE, FILE_ERROR = 255, 23
 
 
 @dataclass(frozen=True)
-class Call:
-    """What an rsync command line asks for."""
+class RsyncCall:
+    """An rsync command line, read."""
 
     source: str
     target: str
@@ -35,8 +35,8 @@ class Call:
         return tuple(pattern for option, pattern in pairs if option == "--exclude")
 
 
-def parse(argv: list[str]) -> Call | None:
-    """Reads rsync's arguments; None where they are not ones that Ray uses."""
+def parse(argv: list[str]) -> RsyncCall | None:
+    """Read rsync's arguments; None where they are not ones that Ray uses."""
     rest, places, rules = list(argv), [], []
     while rest:
         word = rest.pop(0)
@@ -46,11 +46,11 @@ def parse(argv: list[str]) -> Call | None:
             rules += [word, rest.pop(0)]
         elif not word.startswith("-"):
             places.append(word)
-    return Call(places[0], places[1], tuple(rules)) if len(places) == 2 else None
+    return RsyncCall(places[0], places[1], tuple(rules)) if len(places) == 2 else None
 
 
 def main(argv: list[str]) -> int:
-    """Copies, and returns rsync's exit code."""
+    """Copy, and return rsync's exit code."""
     call = parse(argv)
     if call is None:
         sys.stderr.write("rsync: expected one source and one target\n")
@@ -66,8 +66,8 @@ def main(argv: list[str]) -> int:
     return copy(source, target, call)
 
 
-def copy(source: str, target: str, call: Call) -> int:
-    """Copies with the machine's rsync, or without one."""
+def copy(source: str, target: str, call: RsyncCall) -> int:
+    """Copy with the machine's rsync, or without one."""
     scratch = os.environ[SCRATCH_VARIABLE]  # holds the shims, this one too
     folders = [one for one in os.environ.get("PATH", "").split(os.pathsep) if not Path(one).is_relative_to(scratch)]
     real = shutil.which("rsync", path=os.pathsep.join(folders))
@@ -77,7 +77,7 @@ def copy(source: str, target: str, call: Call) -> int:
 
 
 def copy_with_python(source: str, target: str, excludes: tuple[str, ...]) -> int:
-    """rsync's rule: ``folder/`` means its content, ``folder`` the folder itself; a file is put under either name."""
+    """Copy by rsync's rule: ``folder/`` means its content, ``folder`` the folder; a file is put under either name."""
     origin, goal = Path(source), Path(target)
     if not origin.exists():
         sys.stderr.write(f"rsync: {origin}: No such file or directory\n")
@@ -101,7 +101,7 @@ def _ignore(patterns: tuple[str, ...]) -> Callable[[str, list[str]], set[str]]:
 
 
 def _local(place: str) -> str:
-    """``user@address:path`` as a path on this machine; a place without an address stays as it is."""
+    """Return ``user@address:path`` as a path on this machine; a place without an address stays as it is."""
     login, colon, path = place.partition(":")
     if not colon or "/" in login:
         return place

@@ -14,7 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from accel_scaling.testing.hosts.registry import SCRATCH_VARIABLE, HostRecord, look_up
+from accel_scaling.testing.hosts.phone_book import SCRATCH_VARIABLE, HostRecord, look_up
 
 UNREACHABLE = 255
 """ssh's own exit code."""
@@ -23,15 +23,15 @@ _OPTIONS_WITH_VALUE = frozenset("bBcDEeFIiJLlmOopQRSWw")
 
 
 @dataclass(frozen=True)
-class Call:
-    """What an ssh command line asks for: the user and the command may be absent."""
+class SshCall:
+    """An ssh command line, read; the user and the command may be absent."""
 
     address: str
     command: str | None
 
 
-def parse(argv: list[str]) -> Call | None:
-    """Reads ssh's arguments; None where there is no destination."""
+def parse(argv: list[str]) -> SshCall | None:
+    """Read ssh's arguments; None where there is no destination."""
     rest = list(argv)
     while rest and rest[0].startswith("-"):
         option = rest.pop(0)
@@ -41,11 +41,11 @@ def parse(argv: list[str]) -> Call | None:
     if not rest:
         return None
     address = rest.pop(0).rpartition("@")[2]
-    return Call(address, " ".join(rest) if rest else None)
+    return SshCall(address, " ".join(rest) if rest else None)
 
 
 def main(argv: list[str]) -> int:
-    """Runs the command on the host and returns its exit code; 255 where no host answers."""
+    """Run the command on the host and return its exit code; 255 where no host answers."""
     call = parse(argv)
     if call is None:
         sys.stderr.write("usage: ssh [options] [user@]address [command]\n")
@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
 
 
 def run_on(host: HostRecord, command: str | None) -> int:
-    """Runs a shell command, or a login shell, as ``host``; signals reach it, and the host's end is exit code 255."""
+    """Run a shell command, or a login shell, as ``host``; signals reach it, and the host's end is exit code 255."""
     argv = ["bash", "--login"] if command is None else ["bash", "-c", _without_interactive(command)]
     # Its own session: an interactive shell must not take over the terminal of the one who called.
     child = subprocess.Popen(argv, cwd=host.home, env=dict(host.environment), start_new_session=True)
@@ -69,7 +69,7 @@ def run_on(host: HostRecord, command: str | None) -> int:
 
 
 def _without_interactive(command: str) -> str:
-    """Ray asks for ``bash --login -c -i``; without a terminal, -i only makes bash complain about job control."""
+    """Leave -i out of Ray's ``bash --login -c -i``: without a terminal it only makes bash complain of job control."""
     words = shlex.split(command)
     if words[:4] != ["bash", "--login", "-c", "-i"]:
         return command

@@ -1,4 +1,4 @@
-"""A rehearsal: real Ray, real `ray up`, the cloud emulated; told as a timeline, and torn down whatever happens."""
+"""A rehearsal: real Ray and `ray up` on a local cloud; printed as a timeline, and torn down whatever happens."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from accel_scaling import timeouts
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
+from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import RehearsalError
 from accel_scaling.fill.fill import fill
+from accel_scaling.fill.promise import accelerator_types
 from accel_scaling.testing.devices.user_types import write_own
-from accel_scaling.testing.rehearse.clouds import cloud_of
-from accel_scaling.testing.rehearse.cluster_config import bring_catalog, demands_of
-from accel_scaling.testing.rehearse.faults_option import FaultSource
+from accel_scaling.testing.faults import FaultSource
+from accel_scaling.testing.local_cloud import local_cloud_of
+from accel_scaling.testing.ray_cluster import tail
+from accel_scaling.testing.rehearse import try_task
 from accel_scaling.testing.rehearse.status_line import StatusLine
 from accel_scaling.testing.rehearse.timeline import Timeline
 from accel_scaling.testing.rehearse.user_hardware import introduced, own_types
@@ -32,13 +34,11 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.colors import Stream
-    from accel_scaling.testing.hosts.local_cloud import LocalCloud
-    from accel_scaling.testing.hosts.settings import Kind
-    from accel_scaling.testing.rehearse.clouds import Rehearsed
-    from accel_scaling.testing.rehearse.user_hardware import Own
+    from accel_scaling.testing.hosts.settings import HostKind
+    from accel_scaling.testing.local_cloud import LocalCloud
+    from accel_scaling.testing.ray_cluster import RayCluster
+    from accel_scaling.testing.rehearse.user_hardware import UserMachine
 
-RAY = ("ray",)
-EXEC = (*RAY, "exec", "--log-style", "pretty")  # off a terminal Ray would print every step
 EXIT_CODE_FILE = ".accel_scaling/exit_code"
 
 
@@ -60,7 +60,7 @@ class Rehearsal:
     catalog: Catalog
     command: Sequence[str] = ()
     faults: FaultSource = field(default_factory=FaultSource)
-    kind: Kind | None = None
+    kind: HostKind | None = None
     timeout_s: float = timeouts.REHEARSAL_TASK_TIMEOUT_S
     out: Stream = sys.stdout
 
@@ -73,37 +73,34 @@ class Rehearsal:
         Raises:
             RehearsalError: a machine type that nobody can emulate, or `ray up` failed.
         """
-        cloud = cloud_of(self.config)
+        cloud = local_cloud_of(self.config)
         own = own_types(self.config, self.catalog, cloud)  # refuses what cannot be emulated
         with self._begun(cloud, own) as local:
-            local_config, skipped = cloud.aimed(self.config, local)
-            bring_catalog(local_config, local.settings.laptop)
-            filled, _ = fill(local_config, self.catalog)
-            self._introduce(cloud, local, skipped, introduced(own))
-            path = local.directory / "cluster.yaml"
-            path.write_text(yaml.safe_dump(local_config, sort_keys=False), encoding="utf-8")
-            return _Act(self, local, path, filled).play()
+            cluster, left_out = local.write_cluster(self.config)
+            filled, _ = fill(cluster.config, self.catalog)
+            self._introduce(local, left_out, introduced(own))
+            return _Act(self, local, cluster, filled).play()
 
     @contextlib.contextmanager
-    def _begun(self, cloud: Rehearsed, own: dict[str, Own]) -> Iterator[LocalCloud]:
+    def _begun(self, cloud: type[LocalCloud], own: dict[str, UserMachine]) -> Iterator[LocalCloud]:
         with (
             tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
             contextlib.ExitStack() as stack,
         ):
             write_own(Path(folder), {name: each.hardware for name, each in own.items()})
-            with self.line.doing(f"{cloud.name} starts on this machine"):
-                local = stack.enter_context(cloud.local(Path(folder), self.kind, self.config))
-            local.set_faults(self.faults.now)
+            with self.line.doing(f"{cloud.CLOUD} starts on this machine"):
+                local = stack.enter_context(cloud(Path(folder), place=cloud.place_of(self.config), kind=self.kind))
+            local.set_faults(*self.faults.now)
             yield local
 
-    def _introduce(self, cloud: Rehearsed, local: LocalCloud, skipped: list[str], own: list[str]) -> None:
+    def _introduce(self, local: LocalCloud, left_out: list[str], own: list[str]) -> None:
         name = self.config.get("cluster_name", "cluster")
         self.line.write(
-            f"rehearsal of {name}: real Ray and its autoscaler; {cloud.name} and the devices are emulated\n"
+            f"rehearsal of {name}: real Ray and its autoscaler; {local.CLOUD} and the devices are emulated\n"
         )
         self.line.write(f"hosts: {local.reason}\n")
-        if skipped:
-            self.line.write(f"not rehearsed: {', '.join(skipped)}\n")
+        if left_out:
+            self.line.write(f"not rehearsed: {', '.join(left_out)}\n")
         self.line.write("".join(f"{line}\n" for line in own) + "\n")
         self.line.flush()
 
@@ -111,48 +108,36 @@ class Rehearsal:
 class _Act:
     """The commands of a rehearsal in their order, on a local cloud that is up."""
 
-    def __init__(self, rehearsal: Rehearsal, local: LocalCloud, cluster: Path, filled: dict[str, Any]) -> None:
+    def __init__(self, rehearsal: Rehearsal, local: LocalCloud, cluster: RayCluster, filled: dict[str, Any]) -> None:
         self._rehearsal = rehearsal
         self._local = local
-        self._cluster = str(cluster)
-        self._log = cluster.with_name("ray-up.log")
+        self._cluster = cluster
         self._filled = filled["available_node_types"]
         self._timeline = Timeline(time.time(), rehearsal.line)
-        self._node_types = _node_types_by_machine(cloud_of(rehearsal.config), self._filled)
+        self._node_types = _node_types_by_machine(local, self._filled)
 
     def play(self) -> int:
         watcher = Watcher(self._local, self._timeline, self._node_types, self._rehearsal.faults)
         watcher.start()
         try:
             with self._rehearsal.line.doing("`ray up`: the head boots, and Ray starts on it"):
-                self._up()
+                self._cluster.up()
+            self._timeline.say(time.time(), "up", "ray up is done; the head runs the autoscaler")
             code = self._command() if self._rehearsal.command else self._tasks()
             self._timeline.say(time.time(), "down", "ray down")
             with self._rehearsal.line.doing("`ray down` terminates the machines"):
-                self._ray("down", "-y", self._cluster)
+                self._cluster.down()
         finally:
             watcher.stop()
         promised = {name: node_type["resources"] for name, node_type in self._filled.items()}
         self._rehearsal.line.write("\n" + self._timeline.closing_table(promised) + "\n")
         return code
 
-    def _up(self) -> None:
-        if self._ray("up", "-y", "--no-config-cache", self._cluster) != 0:
-            text = self._log.read_text(encoding="utf-8", errors="replace")
-            raise RehearsalError(f"`ray up` failed; its output ends with:\n{_tail(text)}")
-        self._timeline.say(time.time(), "up", "ray up is done; the head runs the autoscaler")
-
-    def _ray(self, *arguments: str) -> int:
-        with self._log.open("a", encoding="utf-8") as log:
-            done = self._local.run([*RAY, *arguments], stdout=log, stderr=subprocess.STDOUT, check=False)
-        return done.returncode
-
     def _command(self) -> int:
         line = shlex.join(self._rehearsal.command)
         self._timeline.say(time.time(), "command", line)
         # `ray exec` turns every failure into 1: the command's own code comes by a file.
-        words = [*EXEC, self._cluster, f"{line}; echo $? > ~/{EXIT_CODE_FILE}"]
-        done = self._local.run(words, check=False)
+        done = self._local.run(self._cluster.exec_words(f"{line}; echo $? > ~/{EXIT_CODE_FILE}"))
         if done.returncode:
             return done.returncode
         self._try([])  # no task, but what each node announces
@@ -164,7 +149,7 @@ class _Act:
         return int(self._local.host_file(head, EXIT_CODE_FILE).read_text(encoding="ascii"))
 
     def _tasks(self) -> int:
-        demands = demands_of(self._rehearsal.config, self._rehearsal.catalog)
+        demands = _demands_of(self._rehearsal.config, self._rehearsal.catalog)
         if not demands:
             self._timeline.say(time.time(), "no tasks", "no worker type of the file has an accelerator")
         for demand in demands:
@@ -183,19 +168,9 @@ class _Act:
             self._try([])
 
     def _try(self, demands: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Run node.try_task on the head, tell what it says as it says it, and return the tasks' results."""
-        words = [
-            "python3",
-            "-m",
-            "accel_scaling.accs.try_task",
-            json.dumps(demands),
-            str(self._rehearsal.timeout_s),
-        ]
-        process = self._local.popen(
-            [*EXEC, self._cluster, shlex.join(words)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        """Run try_task on the head, print what it says as it says it, and return the tasks' results."""
+        command = shlex.join(try_task.words(demands, self._rehearsal.timeout_s))
+        process = self._local.popen(self._cluster.exec_words(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         results, rest = [], []
         for output in process.stdout or ():
             word, said = _said(output)
@@ -207,7 +182,7 @@ class _Act:
             else:
                 rest.append(output)
         if process.wait() != 0 and len(results) < len(demands):
-            raise RehearsalError(f"the tasks could not be submitted:\n{_tail(''.join(rest))}")
+            raise RehearsalError(f"the tasks could not be submitted:\n{tail(''.join(rest))}")
         return results
 
     def _tell(self, result: dict[str, Any]) -> None:
@@ -228,7 +203,7 @@ class _Act:
             machine.running_s = ran["time_s"] - self._timeline.started_s
 
 
-def _node_types_by_machine(cloud: Rehearsed, filled: dict[str, Any]) -> dict[str, str]:
+def _node_types_by_machine(cloud: LocalCloud, filled: dict[str, Any]) -> dict[str, str]:
     names: dict[str, list[str]] = {}
     for name, node_type in filled.items():
         names.setdefault(cloud.machine_name(node_type["node_config"]), []).append(name)
@@ -244,5 +219,15 @@ def _said(output: str) -> tuple[str, dict[str, Any]]:
     return "", {}
 
 
-def _tail(text: str, lines: int = 25) -> str:
-    return "\n".join("  | " + line for line in text.splitlines()[-lines:])
+def _demands_of(config: dict[str, Any], catalog: Catalog) -> list[dict[str, Any]]:
+    """Return one small task per accelerator type of the file's workers, by its most exact name."""
+    demands: dict[str, dict[str, Any]] = {}
+    for node_type in read_config(config, catalog).node_types.values():
+        chip = node_type.machine.machine.chip
+        if node_type.is_head or chip is None:
+            continue
+        own = [key for key in node_type.resources if key.startswith(ACCELERATOR_TYPE_PREFIX)]
+        types = [key.removeprefix(ACCELERATOR_TYPE_PREFIX) for key in own] or accelerator_types(chip)
+        demand = {"node_type": node_type.name, "resource": chip.resource, "count": 1, "accelerator_type": types[-1]}
+        demands.setdefault(types[-1], demand)
+    return list(demands.values())

@@ -1,4 +1,4 @@
-"""A line at the bottom of a terminal that says what is going on while nothing else does, and vanishes."""
+"""A status line at the bottom of a terminal, shown while a step runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The story of a rehearsal as a person reads it: lines while it runs, then each machine's promise beside the truth."""
+"""The timeline of a rehearsal: lines while it runs, then each machine's promise beside what it announced."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.colors import Paint, painted
 from accel_scaling.text_table import render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from accel_scaling.colors import Stream
+from accel_scaling.colors import Stream
 
 BYTES_PER_GIB = 1024**3
 _PAINTS = {
@@ -25,8 +26,8 @@ _PAINTS = {
 
 
 @dataclass
-class Machine:
-    """What became of one instance; times are seconds since the rehearsal began, None for what never happened."""
+class MachineRecord:
+    """The record of one instance; times are seconds since the rehearsal began, None for what never happened."""
 
     instance_id: str
     instance_type: str
@@ -49,7 +50,7 @@ class Timeline:
     def __init__(self, started_s: float, out: Stream = sys.stdout) -> None:
         """Start the clock at ``started_s`` (Unix time)."""
         self.started_s = started_s
-        self.machines: dict[str, Machine] = {}
+        self.machines: dict[str, MachineRecord] = {}
         self._out = out
 
     def say(self, at_s: float, word: str, text: str) -> None:
@@ -60,9 +61,9 @@ class Timeline:
         self._out.write(f"{at_s - self.started_s:7.1f} s  {shown} {text}\n")
         self._out.flush()
 
-    def machine(self, instance_id: str, instance_type: str) -> Machine:
+    def machine(self, instance_id: str, instance_type: str) -> MachineRecord:
         """Return the record of an instance, new or known."""
-        return self.machines.setdefault(instance_id, Machine(instance_id, instance_type))
+        return self.machines.setdefault(instance_id, MachineRecord(instance_id, instance_type))
 
     def announced(self, address: str, resources: Mapping[str, float]) -> None:
         """Remember what the node at this address announces to Ray."""
@@ -70,12 +71,12 @@ class Timeline:
         if machine is not None:
             machine.resources = resources
 
-    def at(self, address: str) -> Machine | None:
+    def at(self, address: str) -> MachineRecord | None:
         """Return the machine that is up at this address."""
         there = (one for one in self.machines.values() if one.address == address and one.gone_s is None)
         return next(there, None)
 
-    def coming(self) -> list[Machine]:
+    def coming(self) -> list[MachineRecord]:
         """Return the machines that are up, were not refused, and have not announced anything yet."""
         up = (one for one in self.machines.values() if one.gone_s is None)
         return [one for one in up if not one.resources and not one.refused]
@@ -115,8 +116,8 @@ def shown(resources: Mapping[str, Any]) -> str:
             continue
         if name == "memory":
             parts.append(f"memory {amount / BYTES_PER_GIB:.1f} GiB")
-        elif name.startswith("accelerator_type:"):
-            parts.append(name.removeprefix("accelerator_type:"))
+        elif name.startswith(ACCELERATOR_TYPE_PREFIX):
+            parts.append(name.removeprefix(ACCELERATOR_TYPE_PREFIX))
         else:
             parts.append(f"{name} {amount:g}")
     return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Rehearsing machine types that only the user's catalog knows: what they have by the user's hardware file, or the row.
+"""The emulated hardware of machine types that only the user's catalog knows: from the user's hardware file, or the row.
 
 A confirmation of such a machine proves that the whole path works: launch, boot, detection, join. Made from the very row
 that it confirms, it does not prove the row; the rehearsal says so.
@@ -14,7 +14,8 @@ from accel_scaling.catalog.user_files import hardware_files
 from accel_scaling.cluster.cluster import read_config, user_catalogs
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.drivers import DRIVERS
-from accel_scaling.testing.devices.hardware import NOTHING, Hardware, like_family
+from accel_scaling.testing.devices.ec2_machines import NOTHING, like_family
+from accel_scaling.testing.devices.hardware import Hardware
 from accel_scaling.testing.devices.plugin_hardware import rows_of_file
 
 if TYPE_CHECKING:
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.model import MachineType
-    from accel_scaling.testing.rehearse.clouds import Rehearsed
+    from accel_scaling.testing.local_cloud import LocalCloud
 
 _UNLISTED_DEVICE = "ffff"  # what the bus shows of a device that no list has, after its maker's number
 
 
 @dataclass(frozen=True)
-class Own:
+class UserMachine:
     """A machine type of the user's own, as it is emulated.
 
     Attributes:
@@ -43,8 +44,8 @@ class Own:
 
 
 def own_types(
-    config: dict[str, Any], catalog: Catalog, cloud: Rehearsed, *, home: Path | None = None
-) -> dict[str, Own]:
+    config: dict[str, Any], catalog: Catalog, cloud: type[LocalCloud], *, home: Path | None = None
+) -> dict[str, UserMachine]:
     """Return the machine types of a cluster file that nobody but its user knows, by their names.
 
     Args:
@@ -56,7 +57,7 @@ def own_types(
     Raises:
         RehearsalError: a type that cannot be emulated, or a wrong hardware file.
     """
-    found: dict[str, Own] = {}
+    found: dict[str, UserMachine] = {}
     told = _told(hardware_files(user_catalogs(config["provider"]), home=home))
     for node_type in read_config(config, catalog).node_types.values():
         machine, node_config = node_type.machine, node_type.node_config
@@ -73,7 +74,7 @@ def own_types(
     return found
 
 
-def introduced(own: dict[str, Own]) -> list[str]:
+def introduced(own: dict[str, UserMachine]) -> list[str]:
     """Return the lines that tell how each type of the user's own is emulated."""
     return [
         f"{name}: emulated as {each.by} says"
@@ -82,10 +83,10 @@ def introduced(own: dict[str, Own]) -> list[str]:
     ]
 
 
-def _own(machine: MachineType, told: dict[str, tuple[str, dict[str, str]]]) -> Own:
+def _own(machine: MachineType, told: dict[str, tuple[str, dict[str, str]]]) -> UserMachine:
     where, row = told.get(machine.name, ("", None))
     by = where or f"{machine.layer}:{machine.line}"
-    return Own(_hardware(machine, row, by), by, independent=row is not None)
+    return UserMachine(_hardware(machine, row, by), by, independent=row is not None)
 
 
 def _hardware(machine: MachineType, row: dict[str, str] | None, by: str) -> Hardware:

@@ -1,4 +1,4 @@
-"""Follows the local cloud while a rehearsal runs: each step of each machine goes to the timeline as it happens."""
+"""The watcher of a rehearsal: each step of each machine goes to the timeline as it happens."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from accel_scaling.testing.hosts.events import Event, EventKind
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from accel_scaling.testing.hosts.local_cloud import LocalCloud
-    from accel_scaling.testing.rehearse.faults_option import FaultSource
+    from accel_scaling.testing.faults import FaultSource
+    from accel_scaling.testing.local_cloud import LocalCloud
     from accel_scaling.testing.rehearse.timeline import Timeline
 
 
 class Watcher(threading.Thread):
-    """Polls the local cloud's events and the machines' verdicts until told to stop."""
+    """A thread that polls the local cloud's events and the machines' verdicts until told to stop."""
 
     def __init__(
         self, local: LocalCloud, timeline: Timeline, node_types: Mapping[str, str], faults: FaultSource
@@ -63,7 +63,7 @@ class Watcher(threading.Thread):
     def _read_faults(self) -> None:
         try:
             if self._faults.changed():
-                self._local.set_faults(self._faults.now)
+                self._local.set_faults(*self._faults.now)
                 self._timeline.say(time.time(), "faults", "changed")
         except RehearsalError as error:  # half edited: the faults stay as they were
             if str(error) != self._fault_error:

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from accel_scaling.clouds import SHIPPED_FOLDER
-from accel_scaling.testing.ec2.local_ec2 import Kind, Latencies, LocalEC2
+from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing.hosts.events import EventKind
+from accel_scaling.testing.hosts.settings import HostKind, Latencies
 from tests.support.iam import (
     ACCOUNT,
     CLUSTER,
@@ -50,7 +51,7 @@ def ec2() -> Iterator[LocalEC2]:
     at_once = Latencies(boot_s=0, stop_s=0, terminate_s=0)
     with (
         tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
-        LocalEC2(Path(folder), kind=Kind.PROCESSES, latencies=at_once) as local,
+        LocalEC2(Path(folder), kind=HostKind.PROCESSES, latencies=at_once) as local,
     ):
         yield local
 

@@ -14,8 +14,9 @@ import click
 import pytest
 import yaml
 
-from accel_scaling.testing.ec2.local_ec2 import Kind, LocalEC2
+from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing.ec2.public_parameters import image_id
+from accel_scaling.testing.hosts.settings import HostKind
 from tests.support.iam import check_permissions_after
 
 pytestmark = pytest.mark.slow
@@ -31,7 +32,7 @@ OWN = "/golden/image"
 def ec2() -> Iterator[LocalEC2]:
     with (
         tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
-        LocalEC2(Path(folder), kind=Kind.PROCESSES) as local,
+        LocalEC2(Path(folder), kind=HostKind.PROCESSES) as local,
     ):
         yield local
 

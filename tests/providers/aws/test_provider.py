@@ -15,9 +15,10 @@ import pytest
 import yaml
 
 from accel_scaling.errors import UnknownInstanceTypeError
-from accel_scaling.testing.ec2.local_ec2 import Kind, LocalEC2
+from accel_scaling.providers.aws.local_cloud import LocalEC2
+from accel_scaling.testing import Fault
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.faults import Faults
+from accel_scaling.testing.hosts.settings import HostKind
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +30,7 @@ EXAMPLE = yaml.safe_load((ROOT / "example_clusters" / "aws-gpu.yaml").read_text(
 def ec2() -> Iterator[LocalEC2]:
     with (
         tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
-        LocalEC2(Path(folder), kind=Kind.PROCESSES) as local,
+        LocalEC2(Path(folder), kind=HostKind.PROCESSES) as local,
     ):
         yield local
 
@@ -40,7 +41,7 @@ def account(ec2: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalEC2
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "rehearsal")
     monkeypatch.setenv("AWS_ENDPOINT_URL", ec2.endpoint_url)
-    ec2.set_faults(Faults())
+    ec2.set_faults()
     # Ray keeps boto3 clients for good, each with the endpoint that it was made with.
     from ray.autoscaler._private.aws import utils
 
@@ -130,7 +131,7 @@ def test_all_machines_that_were_asked_for_come(account: LocalEC2, resolved: dict
 def test_a_short_launch_keeps_what_came_and_raises_awss_own_reason(account: LocalEC2, resolved: dict[str, Any]) -> None:
     from ray.autoscaler.node_launch_exception import NodeLaunchException
 
-    account.set_faults(Faults(capacity={"g4dn.xlarge": 2}))
+    account.set_faults(Fault.capacity("g4dn.xlarge", 2))
     with pytest.raises(NodeLaunchException) as error:
         launch(resolved, "t4", 4)
     assert error.value.category == "InsufficientInstanceCapacity"
@@ -142,7 +143,7 @@ def test_a_short_launch_keeps_what_came_and_raises_awss_own_reason(account: Loca
 def test_a_sold_out_type_raises_awss_own_reason(account: LocalEC2, resolved: dict[str, Any]) -> None:
     from ray.autoscaler.node_launch_exception import NodeLaunchException
 
-    account.set_faults(Faults(no_capacity=frozenset({"g4dn.xlarge"})))
+    account.set_faults(Fault.no_capacity("g4dn.xlarge"))
     with pytest.raises(
         NodeLaunchException, match=r"We currently do not have sufficient g4dn\.xlarge capacity"
     ) as error:
@@ -151,7 +152,7 @@ def test_a_sold_out_type_raises_awss_own_reason(account: LocalEC2, resolved: dic
 
 
 def test_a_head_that_cannot_be_launched_is_one_sentence(account: LocalEC2, resolved: dict[str, Any]) -> None:
-    account.set_faults(Faults(no_capacity=frozenset({"m5.large"})))
+    account.set_faults(Fault.no_capacity("m5.large"))
     with pytest.raises(click.ClickException) as error:
         launch(resolved, "head", 1, kind="head")
     assert error.value.message.startswith(
@@ -319,7 +320,7 @@ def test_ray_up_stops_at_a_region_without_the_type(tmp_path: Path) -> None:
 
 @pytest.mark.needs("rsync")
 def test_ray_up_says_in_one_sentence_that_the_head_is_sold_out(account: LocalEC2, tmp_path: Path) -> None:
-    account.set_faults(Faults(no_capacity=frozenset({"m5.large"})))
+    account.set_faults(Fault.no_capacity("m5.large"))
     code, said = ray_up(tmp_path, EXAMPLE, env=user_environment(tmp_path, account))
     assert code == 1
     assert said.startswith("Error: the head node (m5.large) could not be launched: InsufficientInstanceCapacity")

@@ -50,7 +50,7 @@ def test_no_call_makes_googles_client_anew(gce: Google, monkeypatch: pytest.Monk
 def test_ray_down_does_not_delete_again_what_it_has_deleted(gce: Google) -> None:
     own, configs = ours(gce)
     made = list(own.create_node(configs["cpu"], tags(), 2))
-    gce.knobs.operation_latency_s["delete"] = 60
+    gce.injection.operation_latency_s["delete"] = 60
     own.terminate_nodes(made[:1])
     assert gce.machines()[made[0]]["status"] == "STOPPING"
     assert own.nodes_for_teardown({}) == made[1:]

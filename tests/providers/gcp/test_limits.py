@@ -76,7 +76,7 @@ def on_the_head(gce: Google) -> dict[str, Any]:
 
 def test_1_v2_installs_a_healthy_worker_once(gce: Google) -> None:
     config, commands = on_the_head(gce), list[str]()
-    gce.knobs.operation_latency_s["setLabels"] = 0.1
+    gce.injection.operation_latency_s["setLabels"] = 0.1
     with stock(gce) as (rays, configs):
         (node_id,) = rays.create_node(configs["cpu"], tags(), 1)
         rays.non_terminated_nodes({})
@@ -109,7 +109,7 @@ def listing_ends_first(gce: Google, call: str, work: Callable[[], Any], provider
 
 def test_2_a_listing_does_not_wait_for_labels_or_launches(gce: Google) -> None:
     label, launch = "compute.instances.setLabels", "compute.instances.bulkInsert"
-    gce.knobs.operation_latency_s |= {"setLabels": 2.0, "bulkInsert": 2.0}
+    gce.injection.operation_latency_s |= {"setLabels": 2.0, "bulkInsert": 2.0}
     with stock(gce) as (rays, configs):
         (node_id,) = rays.create_node(configs["cpu"], tags(), 1)
         assert not listing_ends_first(gce, label, lambda: rays.set_node_tags(node_id, {"a": "b"}), rays)
@@ -144,7 +144,7 @@ def test_3_a_hundred_machines_take_one_call(gce: Google) -> None:
 def test_4_a_stock_out_has_a_kind_and_googles_reason_and_the_next_zone_is_tried(gce: Google) -> None:
     from ray.autoscaler.node_launch_exception import NodeLaunchException
 
-    gce.knobs.dry_zones = {ZONES[0]: ["n1-standard-4"]}
+    gce.injection.dry_zones = {ZONES[0]: ["n1-standard-4"]}
     with stock(gce) as (rays, configs):
         assert type(failed(rays.create_node, configs["cpu"], tags(), 2)) is Exception
     with stock(gce, availability_zone=f"{ZONES[0]},{ZONES[1]}") as (rays, configs):
@@ -186,8 +186,11 @@ def test_5_a_silent_server_and_a_503_do_not_stop_the_cluster(gce: Google, monkey
 
 
 def test_6_an_operation_that_fails_late_is_reported(gce: Google) -> None:
-    gce.knobs.dry_zones = {ZONES[0]: ["n1-standard-4"]}
-    gce.knobs.operation_latency_s |= {"insert": 0.9, "bulkInsert": 0.9}  # 90 s in Ray's time, which gives up after 60
+    gce.injection.dry_zones = {ZONES[0]: ["n1-standard-4"]}
+    gce.injection.operation_latency_s |= {
+        "insert": 0.9,
+        "bulkInsert": 0.9,
+    }  # 90 s in Ray's time, which gives up after 60
     with stock(gce) as (rays, configs):
         assert len(rays.create_node(configs["cpu"], tags(), 1)) == 1, "a success that is none"
     own, configs = ours(gce)
@@ -199,7 +202,7 @@ def test_6_an_operation_that_fails_late_is_reported(gce: Google) -> None:
 
 
 def test_7_every_page_is_read(gce: Google) -> None:
-    gce.knobs.page_size = 10
+    gce.injection.page_size = 10
     own, configs = ours(gce, slices=True)
     own.create_node(configs["cpu"], tags(), 35)
     own.create_node(configs["v4"], tags("v4"), 12)

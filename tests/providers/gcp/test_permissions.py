@@ -72,7 +72,7 @@ def test_a_head_with_a_service_account_of_its_own_needs_no_say_over_the_projects
 
 def test_each_call_of_a_clusters_life_is_written_down_and_no_other() -> None:
     with google() as at:
-        at.knobs.operation_latency_s = dict.fromkeys(
+        at.injection.operation_latency_s = dict.fromkeys(
             ("insert", "bulkInsert", "start", "setLabels", "tpu"), 0.2
         )  # so that it waits
         own, configs = ours(at, slices=True, cache_stopped_nodes=True)

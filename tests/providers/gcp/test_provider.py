@@ -50,7 +50,7 @@ def test_machines_stay_in_the_first_zone_that_has_them(gce: Google) -> None:
     own, configs = ours(gce, availability_zone=ALL)
     own.create_node(configs["cpu"], tags(), 3)
     assert zones_of(gce) == ["a", "a", "a"]
-    gce.knobs.dry_zones = {ZONES[0]: ["*"], ZONES[1]: ["*"]}
+    gce.injection.dry_zones = {ZONES[0]: ["*"], ZONES[1]: ["*"]}
     own.create_node(configs["cpu"], tags(), 2)
     assert zones_of(gce) == ["a", "a", "a", "c", "c"]
     # What was sold out a moment ago is not asked first again.
@@ -64,7 +64,7 @@ def test_machines_stay_in_the_first_zone_that_has_them(gce: Google) -> None:
 def test_a_short_launch_keeps_what_came_and_says_how_many_and_why(gce: Google, bulk: bool) -> None:
     own, configs = ours(gce, availability_zone=f"{ZONES[0]},{ZONES[1]}")
     config = configs["cpu"] if bulk else {**configs["cpu"], "deletionProtection": False}
-    gce.knobs.capacity = {"n1-standard-4": 2}
+    gce.injection.capacity = {"n1-standard-4": 2}
     with pytest.raises(NodeLaunchException) as error:
         own.create_node(config, tags(), 5)
     assert error.value.category == "capacity"
@@ -98,7 +98,7 @@ def test_a_failed_launch_has_a_kind_and_googles_reason(
 
 def test_a_head_that_cannot_be_launched_is_one_sentence(gce: Google) -> None:
     own, configs = ours(gce)
-    gce.knobs.dry_zones = {"*": ["n2-standard-2"]}
+    gce.injection.dry_zones = {"*": ["n2-standard-2"]}
     with pytest.raises(click.ClickException) as error:
         own.create_node(configs["head"], tags("head", "head"), 1)
     assert error.value.message.startswith(
@@ -117,7 +117,7 @@ def test_v1_and_v2_are_told_what_is_missing_and_find_what_came(gce: Google) -> N
     config = resolved(config_of(gce.url))
     config.pop("head_node")
     config["auth"]["ssh_private_key"], config["file_mounts"] = "/dev/null", {}
-    gce.knobs.capacity = {"n1-standard-4": 3}
+    gce.injection.capacity = {"n1-standard-4": 3}
     tracker, events = NodeProviderAvailabilityTracker(), EventSummarizer()
     types = config["available_node_types"]
     v1 = BaseNodeLauncher(own, mock.Mock(), events, tracker, prom_metrics=mock.Mock(), node_types=types)
@@ -128,7 +128,7 @@ def test_v1_and_v2_are_told_what_is_missing_and_find_what_came(gce: Google) -> N
 
     reader = SimpleNamespace(get_cached_autoscaling_config=lambda: AutoscalingConfig(config, skip_content_hash=True))
     v2 = NodeProviderAdapter(own, reader)  # type: ignore[arg-type]
-    gce.knobs.capacity = {"n1-standard-4": 5}
+    gce.injection.capacity = {"n1-standard-4": 5}
     v2.launch({"cpu": 4}, "request-7")
     errors: list[Any] = []
     wait_until("the error", lambda: bool(errors.extend(v2.poll_errors()) or errors))
@@ -141,11 +141,11 @@ def test_v1_and_v2_are_told_what_is_missing_and_find_what_came(gce: Google) -> N
 
 def test_what_bulk_creation_cannot_do_is_done_one_by_one_and_all_at_once(gce: Google) -> None:
     own, configs = ours(gce)
-    gce.knobs.call_latency_s = 0.5
+    gce.injection.call_latency_s = 0.5
     began = time.monotonic()
     made = own.create_node({**configs["cpu"], "deletionProtection": False}, tags(), 12)
     assert time.monotonic() - began < 5.5, "one after another they take 6 s and more"
-    gce.knobs.call_latency_s = 0
+    gce.injection.call_latency_s = 0
     assert set(made) == set(gce.machines())
     assert gce.count("compute.instances.insert") == 12
 
@@ -158,7 +158,7 @@ def test_a_machine_that_comes_though_its_launch_is_not_answered_is_counted(
     for count, method in ((3, "bulkInsert"), (1, "insert")):
         gce.fault(f"compute.instances.{method}", kind="broken_connection", times=99)
         assert len(own.create_node(configs["cpu"], tags(), count)) == count
-        gce.knobs.faults.clear()
+        gce.injection.call_faults.clear()
     assert len(gce.machines()) == 4
 
 
@@ -184,7 +184,7 @@ def test_a_stopped_machine_of_the_same_kind_is_started_again(gce: Google) -> Non
 def test_tags_filter_as_they_were_set_a_moment_ago(gce: Google) -> None:
     own, configs = ours(gce)
     first, second = own.create_node(configs["cpu"], tags(), 2)
-    gce.knobs.operation_latency_s["setLabels"] = 0.5
+    gce.injection.operation_latency_s["setLabels"] = 0.5
     own.set_node_tags(first, {"ray-node-status": "up-to-date"})
     assert own.non_terminated_nodes({"ray-node-status": "up-to-date"}) == [first]
     assert own.non_terminated_nodes({"ray-node-status": "uninitialized"}) == [second]
@@ -221,7 +221,7 @@ def test_tags_that_a_process_sets_last_outlive_it(gce: Google) -> None:
 
 def test_a_machine_is_found_in_any_of_its_zones_and_has_its_addresses(gce: Google) -> None:
     one, configs = ours(gce, availability_zone=ALL)
-    gce.knobs.dry_zones = {ZONES[0]: ["*"]}
+    gce.injection.dry_zones = {ZONES[0]: ["*"]}
     (node_id,) = one.create_node(configs["cpu"], tags(), 1)
     other, _ = ours(gce, availability_zone=ALL)
     assert other.node_tags(node_id)["ray-user-node-type"] == "cpu"
@@ -260,8 +260,8 @@ def test_listing_thousands_finds_all(gce: Google) -> None:
 
 def test_a_listing_goes_on_while_machines_are_made_and_deleted(gce: Google) -> None:
     own, configs = ours(gce)
-    gce.knobs.call_latency_s = 0.05
-    gce.knobs.operation_latency_s |= {"insert": 1.0, "bulkInsert": 1.0, "delete": 1.0, "setLabels": 1.0}
+    gce.injection.call_latency_s = 0.05
+    gce.injection.operation_latency_s |= {"insert": 1.0, "bulkInsert": 1.0, "delete": 1.0, "setLabels": 1.0}
     stop, looks = threading.Event(), [0]
 
     def look() -> None:

@@ -72,8 +72,8 @@ class Sequences(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.at = _google[0]
-        self.at.knobs.faults.clear()
-        self.at.knobs.dry_zones.clear()
+        self.at.injection.call_faults.clear()
+        self.at.injection.dry_zones.clear()
         self.cluster = f"c{uuid.uuid4().hex[:8]}"
         config = config_of(self.at.url, availability_zone=",".join(ZONES[:2]))
         provider = {**config["provider"], _ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD: True}
@@ -167,9 +167,9 @@ class Sequences(RuleBasedStateMachine):
     @rule(zone=st.sampled_from(ZONES[:2]), dry=st.booleans())
     def stock_out(self, zone: str, dry: bool) -> None:
         if dry:
-            self.at.knobs.dry_zones[zone] = ["*"]
+            self.at.injection.dry_zones[zone] = ["*"]
         else:
-            self.at.knobs.dry_zones.pop(zone, None)
+            self.at.injection.dry_zones.pop(zone, None)
 
     # What must hold.
 
@@ -192,7 +192,7 @@ class Sequences(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "made"):
             return
-        self.at.knobs.faults.clear()
+        self.at.injection.call_faults.clear()
         first, second = self.providers
         # None is forgotten: every node that exists is listed, by whoever asks, and what was taken back is deleted.
         assert self.made - self.ended <= set(first.non_terminated_nodes({}))

@@ -25,11 +25,11 @@ def gce(monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
 
 def test_slices_come_at_once_and_are_known_by_their_full_names(gce: Google) -> None:
     own, configs = ours(gce, slices=True)
-    gce.knobs.operation_latency_s["tpu"] = 2.0
+    gce.injection.operation_latency_s["tpu"] = 2.0
     began = time.monotonic()
     made = own.create_node(configs["v4"], tags("v4"), 4)
     assert time.monotonic() - began < 7.5, "one after another they take 8 s and more"
-    gce.knobs.operation_latency_s["tpu"] = 0
+    gce.injection.operation_latency_s["tpu"] = 0
     assert set(made) == set(gce.slices()) == set(own.non_terminated_nodes({}))
     one = gce.slices()[min(made)]
     assert one["networkConfig"]["enableExternalIps"] is True
@@ -40,11 +40,11 @@ def test_slices_come_at_once_and_are_known_by_their_full_names(gce: Google) -> N
 
 def test_a_zone_without_a_slice_is_followed_by_the_next_and_leaves_nothing(gce: Google) -> None:
     own, configs = ours(gce, slices=True, availability_zone=",".join(ZONES))
-    gce.knobs.dry_zones = {ZONES[0]: ["*"]}
+    gce.injection.dry_zones = {ZONES[0]: ["*"]}
     made = own.create_node(configs["v4"], tags("v4"), 2)
     assert all(f"/locations/{ZONES[1]}/" in node_id for node_id in made)
     assert set(made) == set(gce.slices())
-    gce.knobs.dry_zones = {"*": ["*"]}
+    gce.injection.dry_zones = {"*": ["*"]}
     with pytest.raises(NodeLaunchException, match="no more capacity") as error:
         own.create_node(configs["v4"], tags("v4"), 2)
     assert error.value.category == "capacity"
@@ -59,7 +59,7 @@ def test_a_slice_that_comes_though_its_creation_is_not_answered_is_not_made_twic
     for times in (1, 99):
         gce.fault("tpu.projects.locations.nodes.create", kind="broken_connection", times=times)
         (node_id,) = own.create_node(configs["v4"], tags("v4"), 1)
-        gce.knobs.faults.clear()
+        gce.injection.call_faults.clear()
         assert set(gce.slices()) == {node_id}
         own.terminate_node(node_id)
         wait_until("its end", lambda: not gce.slices())

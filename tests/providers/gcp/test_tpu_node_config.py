@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import ray._raylet as raylet
 
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.tpu_slices import known_slices
 from accel_scaling.cluster.machine import NodeMachine
 from accel_scaling.errors import AccelScalingError, UnknownTpuError
-from accel_scaling.fill import promise
 from accel_scaling.fill.fill import fill, promise_of
 from tests.providers.gcp.test_node_config import T4, cluster, refused
 
@@ -177,18 +175,3 @@ def test_every_slice_is_promised_in_whole_numbers_and_valid_labels() -> None:
         assert all(isinstance(amount, int) and amount > 0 for amount in promised.resources.values()), each
         assert promised.resources["TPU"] * each.hosts == each.chips, each
         validate_node_label_syntax(promised.labels)
-
-
-def test_the_labels_are_named_as_ray_names_them() -> None:
-    ours = {
-        promise.LABEL_TOPOLOGY,
-        promise.LABEL_POD_TYPE,
-        promise.LABEL_WORKER_ID,
-        promise.LABEL_ACCELERATOR_TYPE,
-    }
-    assert ours == {
-        raylet.RAY_NODE_TPU_TOPOLOGY_KEY,
-        raylet.RAY_NODE_TPU_POD_TYPE_KEY,
-        raylet.RAY_NODE_TPU_WORKER_ID_KEY,
-        raylet.RAY_NODE_ACCELERATOR_TYPE_KEY,
-    }

@@ -211,7 +211,7 @@ def test_ray_up_stops_with_one_sentence_at_an_unknown_machine_and_at_a_sold_out_
     config = changed(config_of(gce.url), "available_node_types/l4/node_config/machineType", "g2-standrd-4")
     code, said = ray_up(tmp_path, config)
     assert (code, said.startswith("Error: available_node_types.l4.node_config.machineType")) == (1, True), said
-    gce.knobs.dry_zones = {"*": ["*"]}
+    gce.injection.dry_zones = {"*": ["*"]}
     code, said = ray_up(tmp_path, config_of(gce.url))
     assert (code, said.startswith("Error: the head node (n2-standard-2) could not be launched")) == (1, True), said
     assert gce.machines() == {}

@@ -1,8 +1,8 @@
-"""One task per accelerator type, run on the head of a cluster: does each land on a machine that holds it?
+"""The program that runs one task per accelerator type on the head of a cluster; `words` is its command line.
 
-`python -m accel_scaling.accs.try_task DEMANDS`: a JSON list of {"node_type", "resource", "count",
-"accelerator_type"}. Prints one JSON line per task as it finishes, then one per node of the cluster, and exits with 1
-when a task did not run.
+Its text travels in the command line, as the nodes' bundle has nothing of `testing`. Its arguments: a JSON list of
+{"node_type", "resource", "count", "accelerator_type"}, and the seconds to wait. It prints one JSON line per task as it
+finishes, then one per node of the cluster, and exits with 1 when a task did not run.
 """
 
 from __future__ import annotations
@@ -11,10 +11,21 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from accel_scaling.families import register
 from accel_scaling.families.registry import visible_devices
+
+
+def words(demands: list[dict[str, Any]], timeout_s: float) -> list[str]:
+    """Return the command line of this program on a head.
+
+    Args:
+        demands: the tasks; empty to print the nodes only.
+        timeout_s: seconds that a task may stay pending.
+    """
+    return ["python3", "-c", Path(__file__).read_text(encoding="utf-8"), json.dumps(demands), str(timeout_s)]
 
 
 def where_am_i() -> dict[str, Any]:

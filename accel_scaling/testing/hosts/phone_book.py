@@ -1,4 +1,4 @@
-"""The phone book of plain-process hosts: address -> how to be that host. The cloud writes it, the shims read it."""
+"""The phone book of plain-process hosts: address -> folder and environment. The cloud writes it, the shims read it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class HostRecord:
 
 
 def enter(scratch: Path, record: HostRecord) -> None:
-    """The host answers from now on."""
+    """Enter a host: it answers from now on."""
     file = _file(scratch, record.address)
     fresh = file.with_suffix(".new")
     fresh.write_text(json.dumps(asdict(record), default=str))
@@ -48,12 +48,12 @@ def enter(scratch: Path, record: HostRecord) -> None:
 
 
 def strike(scratch: Path, address: str) -> None:
-    """The host refuses connections from now on."""
+    """Strike a host: it refuses connections from now on."""
     _file(scratch, address).unlink(missing_ok=True)
 
 
 def look_up(scratch: Path, address: str) -> HostRecord | None:
-    """The host at ``address``, None where nothing answers."""
+    """Return the host at ``address``, None where nothing answers."""
     try:
         row = json.loads(_file(scratch, address).read_text())
     except OSError:

@@ -1,0 +1,65 @@
+"""Names and numbers copied from Ray 2.60, for code that must not import Ray.
+
+Imports nothing, so that any room may import it. tests/_ray/ holds each of them equal to the installed Ray's.
+"""
+
+# Accelerators. What Ray's managers call their resources and variables, each Family says (families/).
+
+ACCELERATOR_TYPE_PREFIX = "accelerator_type:"
+"""The resource of an accelerator type is its name behind this: ray/_common/utils.py, RESOURCE_CONSTRAINT_PREFIX."""
+
+ACCELERATOR_TYPE_AMOUNT = 0.001
+"""How much of that resource a task with `accelerator_type=` asks for: resources_from_ray_options, the same file."""
+
+UNIT_RESOURCES = "RAY_custom_unit_instance_resources"
+"""Names the resources to whose units the raylet gives ids, beside GPUs; replaces a compiled-in list."""
+
+PRELOADED_MODULES = "RAY_preload_python_modules"
+"""Names the modules that each worker imports before its first task: ray_config_def.h."""
+
+# Node labels: ray._raylet, RAY_NODE_*_KEY; those of TPU hosts: ray/_private/accelerators/tpu.py.
+
+LABEL_ACCELERATOR_TYPE = "ray.io/accelerator-type"
+LABEL_MARKET_TYPE = "ray.io/market-type"
+LABEL_REGION = "ray.io/availability-region"
+LABEL_ZONE = "ray.io/availability-zone"
+LABEL_TPU_TOPOLOGY = "ray.io/tpu-topology"
+LABEL_TPU_POD_TYPE = "ray.io/tpu-pod-type"
+LABEL_TPU_WORKER_ID = "ray.io/tpu-worker-id"
+
+
+def tpu_head_resource(pod_type: str) -> str:
+    """Return the resource that only host 0 of a TPU slice announces; one of it is one whole slice."""
+    return f"TPU-{pod_type}-head"
+
+
+def tpu_head_pod_type(resource: str) -> str | None:
+    """Return the pod type in the name of a slice's head resource; None for any other resource."""
+    is_head = resource.startswith("TPU-") and resource.endswith("-head") and len(resource) > len("TPU--head")
+    return resource[len("TPU-") : -len("-head")] if is_head else None
+
+
+# The promise on a node: ray/_private/ray_constants.py, and autoscaler/_private/updater.py, which exports it.
+
+OVERRIDE_RESOURCES = "RAY_OVERRIDE_RESOURCES"
+OVERRIDE_LABELS = "RAY_OVERRIDE_LABELS"
+
+OBJECT_STORE_PROPORTION = 0.3
+"""The share of a node's memory that Ray keeps for objects; its AWS provider promises the rest as `memory`."""
+
+# Demands and the autoscaler.
+
+TASK_CPUS = 1
+"""The CPUs of a task or actor that names none: ray/_common/ray_option_utils.py."""
+
+UPDATE_INTERVAL_S = 5
+"""Seconds between two rounds of the autoscaler: AUTOSCALER_UPDATE_INTERVAL_S."""
+
+MAX_CONCURRENT_LAUNCHES = 10
+"""How many nodes the autoscaler has on request at a time: AUTOSCALER_MAX_CONCURRENT_LAUNCHES."""
+
+DEFAULT_MAX_WORKERS = 2
+"""`max_workers` in Ray's aws/defaults.yaml and gcp/defaults.yaml."""
+
+NODE_NAMES = ("ray-{}-worker", "ray-{}-head")
+"""A node's name, in a tag, from its cluster's: node_launcher.py and commands.py."""

@@ -1,0 +1,183 @@
+"""Faults of a local cloud: machine types that are sold out, and machines whose devices are not what was promised."""
+
+from __future__ import annotations
+
+import enum
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from accel_scaling.errors import RehearsalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+Faults = tuple["Fault", ...]
+
+
+class FaultKind(str, enum.Enum):
+    """The words for faults, as in `accel-scaling rehearse --fault WORD:TYPE`."""
+
+    NO_CAPACITY = "no-capacity"
+    CAPACITY = "capacity"
+    FEWER = "fewer"
+    OTHER = "other"
+    NO_DRIVER = "no-driver"
+    NO_DEVICES = "no-devices"
+    UNHEALTHY = "unhealthy"
+    NOT_YET = "not-yet"
+
+
+_OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY)
+_WITH_NUMBER = (FaultKind.CAPACITY, FaultKind.FEWER)
+
+WORDS = ("no-capacity", "capacity", "fewer", "other", "no-driver", "no-devices")
+"""The words that the command line takes and its help explains."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with a machine type, from now on and until the faults are set anew.
+
+    Attributes:
+        kind: what is wrong.
+        machine_type: an EC2 instance type, a Compute Engine machine type, or a TPU's accelerator type; on Google Cloud,
+            ``no_capacity`` takes ``TYPE@ZONE`` too.
+        count: machines that the cloud still gives, or devices that a machine shows.
+        driver_name: the product name that the driver reports.
+    """
+
+    kind: FaultKind
+    machine_type: str
+    count: int | None = None
+    driver_name: str | None = None
+
+    @classmethod
+    def no_capacity(cls, machine_type: str) -> Fault:
+        """Make the cloud refuse to launch it: sold out."""
+        return cls(FaultKind.NO_CAPACITY, machine_type)
+
+    @classmethod
+    def capacity(cls, machine_type: str, count: int) -> Fault:
+        """Make the cloud launch at most ``count`` at a time."""
+        return cls(FaultKind.CAPACITY, machine_type, count=count)
+
+    @classmethod
+    def fewer(cls, machine_type: str, count: int) -> Fault:
+        """Make its machines boot with ``count`` devices only."""
+        return cls(FaultKind.FEWER, machine_type, count=count)
+
+    @classmethod
+    def other(cls, machine_type: str, driver_name: str) -> Fault:
+        """Make the driver of its machines report another product, e.g. ``NVIDIA L4``."""
+        return cls(FaultKind.OTHER, machine_type, driver_name=driver_name)
+
+    @classmethod
+    def no_driver(cls, machine_type: str) -> Fault:
+        """Make its machines boot without a driver; the devices are on the PCI bus."""
+        return cls(FaultKind.NO_DRIVER, machine_type)
+
+    @classmethod
+    def no_devices(cls, machine_type: str) -> Fault:
+        """Make its machines boot without a device."""
+        return cls(FaultKind.NO_DEVICES, machine_type)
+
+    @classmethod
+    def unhealthy(cls, machine_type: str) -> Fault:
+        """Make the driver answer with an error for one device."""
+        return cls(FaultKind.UNHEALTHY, machine_type)
+
+    @classmethod
+    def not_yet(cls, machine_type: str) -> Fault:
+        """Make the driver not answer in time."""
+        return cls(FaultKind.NOT_YET, machine_type)
+
+    @classmethod
+    def parse(cls, text: str) -> Fault:
+        """Return the fault that ``WORD:TYPE`` or ``WORD:TYPE=VALUE`` describes.
+
+        Raises:
+            RehearsalError: the text is not of this form.
+        """
+        word, _, rest = text.partition(":")
+        machine_type, _, value = rest.partition("=")
+        if word not in WORDS or not machine_type:
+            raise RehearsalError(f"--fault {text}: expected WORD:TYPE, where WORD is one of {', '.join(WORDS)}")
+        kind = FaultKind(word)
+        if kind in _WITH_NUMBER:
+            if not value.isdigit():
+                raise RehearsalError(f"--fault {text}: expected a whole number after `=`")
+            return cls(kind, machine_type, count=int(value))
+        if kind is FaultKind.OTHER:
+            if not value:
+                raise RehearsalError(f"--fault {text}: say what the driver names, e.g. {text}='NVIDIA L4'")
+            return cls(kind, machine_type, driver_name=value)
+        return cls(kind, machine_type)
+
+
+def all_of(faults: Iterable[Fault | str]) -> Faults:
+    """Return faults, those given as ``WORD:TYPE=VALUE`` parsed.
+
+    Raises:
+        RehearsalError: as ``Fault.parse``.
+    """
+    return tuple(fault if isinstance(fault, Fault) else Fault.parse(fault) for fault in faults)
+
+
+def granted(faults: Iterable[Fault], machine_type: str, requested: int, live: int) -> int:
+    """Return how many of the requested machines the cloud gives while ``live`` of the type exist."""
+    limits = [fault.count or 0 for fault in faults if fault.machine_type == machine_type and fault.kind in _OF_CAPACITY]
+    return max(0, min([requested, *(limit - live for limit in limits)]))
+
+
+def of_devices(faults: Iterable[Fault], machine_type: str) -> Fault | None:
+    """Return what is wrong with the devices of a machine that boots now, the last that is given; None for nothing."""
+    mine = [fault for fault in faults if fault.machine_type == machine_type and fault.kind not in _OF_CAPACITY]
+    return mine[-1] if mine else None
+
+
+def write_faults(path: Path, faults: Iterable[Fault]) -> None:
+    """Replace the faults in a file; a reader sees the old ones or the new ones, never half."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(json.dumps([asdict(fault) for fault in faults]))
+    fresh.replace(path)
+
+
+def read_faults(path: Path) -> Faults:
+    """Return the faults in a file; none where it does not exist."""
+    rows = json.loads(path.read_text()) if path.exists() else []
+    return tuple(Fault(**{**row, "kind": FaultKind(row["kind"])}) for row in rows)
+
+
+class FaultSource:
+    """The faults of a rehearsal: those of the command line, and those of a file as it is now.
+
+    Raises:
+        RehearsalError: as ``Fault.parse``, or the file cannot be read; before anything starts.
+    """
+
+    def __init__(self, options: Sequence[str] = (), file: Path | None = None) -> None:
+        self._options = list(options)
+        self._file = file
+        self.now: Faults = ()
+        self.changed()
+
+    def changed(self) -> bool:
+        """Read the file again; say whether the faults are others now.
+
+        Raises:
+            RehearsalError: as ``Fault.parse``, or the file cannot be read.
+        """
+        before = self.now
+        self.now = all_of([*self._options, *self._lines()])
+        return self.now != before
+
+    def _lines(self) -> list[str]:
+        if self._file is None:
+            return []
+        try:
+            lines = self._file.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise RehearsalError(f"--faults {self._file} cannot be read: {error.strerror}") from None
+        return [text for line in lines if (text := line.partition("#")[0].strip())]

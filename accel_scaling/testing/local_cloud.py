@@ -1,0 +1,320 @@
+"""A whole cloud on this machine: its API answers, and each machine is a host. See ``LocalCloud``.
+
+Each cloud brings its own subclass: the value ``LOCAL_CLOUD`` of the part ``local_cloud`` in its folder.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import yaml
+
+from accel_scaling.clouds import known_clouds
+from accel_scaling.cluster.cluster import cloud_of
+from accel_scaling.cluster.cluster_file import read_cluster
+from accel_scaling.errors import ClusterConfigError, RehearsalError
+from accel_scaling.testing.cluster_config import bring_catalog, without_account
+from accel_scaling.testing.faults import Fault, all_of, write_faults
+from accel_scaling.testing.hosts.cloud_process import CLOUD_PORT, CloudProcess
+from accel_scaling.testing.hosts.events import Event, read_events
+from accel_scaling.testing.hosts.host_kinds import choose_kind
+from accel_scaling.testing.hosts.laptop import Laptop, remove_ray_ssh_folder
+from accel_scaling.testing.hosts.processes import make_scratch
+from accel_scaling.testing.hosts.settings import HostKind, Latencies, Settings, host_path
+from accel_scaling.testing.ray_cluster import RayCluster
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from accel_scaling.testing.faults import Faults
+
+ISOLATED_NETWORK = "172.31"
+
+Config = dict[str, Any]
+
+
+class LocalCloud:
+    """A cloud on this machine, from ``with`` to the end of the block; leaves nothing behind but its directory.
+
+    Args:
+        directory: where events, logs, post-mortems and the laptop's home stay.
+        place: the region or zones that exist from the start; the class's ``PLACE`` where it is empty.
+        kind: what a machine is; None takes isolated hosts where they work, plain processes elsewhere.
+        python: the interpreter of the environment that laptop and hosts use; Ray is in it.
+        latencies: how long the cloud takes.
+        ssh_user: the account on the hosts.
+
+    Attributes:
+        kind: what a machine is.
+        reason: why, in one line.
+        endpoint_url: where the cloud answers, as seen by this process (the laptop's is in ``settings``).
+        faults: what is wrong at the moment.
+
+    Raises:
+        RehearsalError: on entering, where this machine cannot carry it.
+    """
+
+    CLOUD: ClassVar[str]
+    """Its name in messages, e.g. ``EC2``."""
+
+    MODULE: ClassVar[str]
+    """The module of its process."""
+
+    PLACE: ClassVar[str]
+    """The region, or the zones with commas between them, that exist where nothing else is said."""
+
+    METADATA_PORTS: ClassVar[dict[HostKind, int]] = {}
+    """Where hosts find their metadata server; empty where the cloud has none."""
+
+    PROVIDER_TYPES: ClassVar[Sequence[str]] = ("external",)
+    """The values of ``provider.type`` in cluster files that it can run."""
+
+    ACCOUNT_KEYS: ClassVar[Sequence[str]] = ()
+    """The keys of a node_config that name things in the user's account or on their disk."""
+
+    ACCOUNT_PROVIDER_KEYS: ClassVar[Sequence[str]] = ()
+    """The same of ``provider``."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        place: str = "",
+        kind: HostKind | None = None,
+        python: Path = Path(sys.executable),
+        latencies: Latencies | None = None,
+        ssh_user: str = "ubuntu",
+    ) -> None:
+        self.directory = directory.absolute()
+        self.kind, self.reason = choose_kind(kind, python)
+        self.place, self._python, self._ssh_user = place or self.PLACE, python, ssh_user
+        self._latencies = latencies or Latencies()
+        self._settings: Settings | None = None
+        self._process: CloudProcess | None = None
+        self.endpoint_url = ""
+        self.faults: Faults = ()
+
+    # What a cloud's own class says of cluster files.
+
+    @staticmethod
+    def place_of(config: Config) -> str:
+        """Return the region or zones of a cluster file.
+
+        Raises:
+            ClusterConfigError: the file names none.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def machine_name(node_config: Config) -> str:
+        """Return what the events of this cloud call the machines of a node type."""
+        raise NotImplementedError
+
+    @classmethod
+    def check(cls, node_config: Config) -> None:
+        """Refuse a node type that cannot be emulated.
+
+        Raises:
+            RehearsalError: nobody knows what is in such a machine.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def point_at(cls, config: Config, original: Config, endpoint_url: str) -> None:
+        """Change the config so that its machines are launched here.
+
+        Args:
+            config: without the keys of the account; changed in place.
+            original: the user's.
+            endpoint_url: where the cloud answers the laptop.
+        """
+        raise NotImplementedError
+
+    def _cloud_environment(self, endpoint_url: str) -> dict[str, str]:
+        """Return what makes clients on laptop and hosts speak to this cloud and to no other."""
+        raise NotImplementedError
+
+    @classmethod
+    def adapted(cls, config: Config, endpoint_url: str, user: str = "ubuntu") -> tuple[Config, list[str]]:
+        """Return the config to launch on this cloud, and the keys that it cannot follow.
+
+        Args:
+            config: the user's cluster config.
+            endpoint_url: where the cloud answers the laptop.
+            user: the account that the hosts let in over ssh.
+
+        Raises:
+            ClusterConfigError: a config without a region or zones, or with another ``provider.type``.
+        """
+        adapted, left_out = without_account(
+            config, cls.ACCOUNT_KEYS, cls.ACCOUNT_PROVIDER_KEYS, cls.PROVIDER_TYPES, user
+        )
+        cls.place_of(config)
+        cls.point_at(adapted, config, endpoint_url)
+        return adapted, left_out
+
+    # From begin to end.
+
+    def __enter__(self) -> Self:
+        for name in ("laptop/tmp", "laptop/.ssh", "postmortem"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            port = listening.getsockname()[1]
+            self.endpoint_url = f"http://127.0.0.1:{port}"
+            self._settings = self._make_settings()
+            try:
+                self._process = CloudProcess(self._settings, listening)
+            except BaseException:
+                self._clean_up()
+                raise
+        self._laptop = Laptop(self._settings, self._process.inner_pid)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self._process.close()
+        self._clean_up()
+
+    # The laptop.
+
+    def environment(self) -> dict[str, str]:
+        """Return the laptop's whole environment: this cloud and no other, a home of its own, fake credentials."""
+        return self._laptop.environment()
+
+    def run(self, argv: Sequence[str | Path], **kwargs: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command on the laptop; as ``subprocess.run``, with text, and ``cwd`` and ``env`` on the laptop."""
+        return self._laptop.run(argv, **kwargs)
+
+    def popen(self, argv: Sequence[str | Path], **kwargs: Any) -> subprocess.Popen[str]:
+        """Start a command on the laptop; as ``subprocess.Popen``, with text."""
+        return self._laptop.popen(argv, **kwargs)
+
+    def write_cluster(self, config: Config) -> tuple[RayCluster, list[str]]:
+        """Write a cluster file for this cloud; return the cluster, not yet up, and the keys that are left out.
+
+        Args:
+            config: the user's cluster config.
+
+        Raises:
+            ClusterConfigError: the config is not one for this cloud.
+        """
+        adapted, left_out = self.adapted(config, self.settings.endpoint_url, self._ssh_user)
+        bring_catalog(adapted, self.settings.laptop)
+        path = self.directory / "cluster.yaml"
+        path.write_text(yaml.safe_dump(adapted, sort_keys=False), encoding="utf-8")
+        return RayCluster(self._laptop, path, adapted), left_out
+
+    def ray_up(self, config: Config | Path | str) -> RayCluster:
+        """Launch a cluster on this cloud with `ray up`; leave it with ``down()``, or use it as a context manager.
+
+        Args:
+            config: a cluster config, or the path of a cluster file, as for the real cloud. What names things of an
+                account, and the commands that install software, are left out.
+
+        Raises:
+            ClusterConfigError: it is no config for this cloud.
+            RehearsalError: `ray up` failed; with the end of its output.
+        """
+        cluster, _ = self.write_cluster(read_cluster(Path(config)) if isinstance(config, str | Path) else config)
+        cluster.up()
+        return cluster
+
+    # The cloud.
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the cloud, while it runs."""
+        if self._settings is None:
+            raise RuntimeError("a local cloud is used as a context manager: `with local_cloud(...) as cloud:`")
+        return self._settings
+
+    def set_faults(self, *faults: Fault | str) -> None:
+        """Make these go wrong from now on, and no others; machines that are up keep their devices.
+
+        Raises:
+            RehearsalError: a text that describes no fault; see ``Fault.parse``.
+        """
+        self.faults = all_of(faults)
+        write_faults(self.settings.faults_file, self.faults)
+
+    def events(self) -> list[Event]:
+        """Return what happened so far, oldest first."""
+        return read_events(self.settings.events_file)
+
+    def host_file(self, instance_id: str, path: str | Path) -> Path:
+        """Return where this process can read a file of a host that is up.
+
+        A ``path`` without a leading slash is relative to the account's home. ``/tmp`` is the host's own in both kinds;
+        other absolute paths are the host's own on isolated hosts only.
+        """
+        inner_pid = self._process.inner_pid if self._process else 0
+        return host_path(self.settings, inner_pid, instance_id, self._address(instance_id), path)
+
+    def _address(self, instance_id: str) -> str:
+        addresses = [event.address for event in self.events() if event.instance_id == instance_id]
+        if not addresses or addresses[0] is None:
+            raise RehearsalError(f"the local {self.CLOUD} has no machine {instance_id}")
+        return addresses[0]
+
+    def _make_settings(self) -> Settings:
+        isolated = self.kind is HostKind.ISOLATED
+        # A random second byte, so that two rehearsals on one machine do not share addresses.
+        network = ISOLATED_NETWORK if isolated else f"127.{64 + secrets.randbelow(190)}"
+        endpoint = f"http://{ISOLATED_NETWORK}.255.254:{CLOUD_PORT}" if isolated else self.endpoint_url
+        return Settings(
+            cloud=self.CLOUD,
+            module=self.MODULE,
+            cloud_id="cloud" + secrets.token_hex(4),
+            kind=self.kind,
+            place=self.place,
+            directory=self.directory,
+            scratch=make_scratch(),
+            python=self._python.absolute(),
+            ssh_user=self._ssh_user,
+            network=network,
+            endpoint_url=endpoint,
+            environment={**self._cloud_environment(endpoint), "RAY_USAGE_STATS_ENABLED": "0"},
+            latencies=self._latencies,
+            metadata_port=self.METADATA_PORTS.get(self.kind, 0),
+        )
+
+    def _clean_up(self) -> None:
+        if self._settings is not None:
+            shutil.rmtree(self._settings.scratch, ignore_errors=True)
+            remove_ray_ssh_folder(self._settings.cloud_id)
+
+
+def local_cloud_class(name: str) -> type[LocalCloud]:
+    """Return the class of the local cloud that stands for a cloud.
+
+    Args:
+        name: the cloud's name in the registry, e.g. ``aws``.
+
+    Raises:
+        ClusterConfigError: no such cloud has a local one.
+    """
+    clouds = {known: cloud for known, cloud in known_clouds().items() if cloud.has_part("local_cloud")}
+    if name not in clouds:
+        raise ClusterConfigError(f"there is no local cloud for {name}; there is one for {' and '.join(clouds)}")
+    found: type[LocalCloud] = clouds[name].part("local_cloud").LOCAL_CLOUD
+    return found
+
+
+def local_cloud_of(config: Config) -> type[LocalCloud]:
+    """Return the class of the local cloud that stands for a cluster file's cloud.
+
+    Raises:
+        ClusterConfigError: no such cloud has a local one.
+    """
+    return local_cloud_class(cloud_of(config["provider"]).name)

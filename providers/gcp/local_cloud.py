@@ -1,0 +1,123 @@
+"""What stands for Google Cloud on this machine: the local Compute Engine, and what a cluster file may say on it."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
+from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp, hardware_of_tpu, slice_of_topology
+from accel_scaling.testing.faults import FaultKind
+from accel_scaling.testing.gce.fault_injection import ANY, FaultInjection, Preemptions, injection_file
+from accel_scaling.testing.gce.state import PROJECT, ZONES
+from accel_scaling.testing.hosts.settings import HostKind
+from accel_scaling.testing.local_cloud import LocalCloud
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from accel_scaling.testing.faults import Fault
+
+DISKS = [{"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": "projects/local/global/images/local"}}]
+
+
+class LocalGCE(LocalCloud):
+    """A whole Compute Engine and Cloud TPU on this machine; arguments as ``LocalCloud``.
+
+    ``place`` has the zones that exist, all of one region, with commas between them.
+    """
+
+    CLOUD = "Compute Engine"
+    MODULE = "accel_scaling.testing.gce.cloud"
+    PLACE = ",".join(ZONES)
+    # Hosts find their metadata server there: isolated ones where Google's is, plain ones where anybody may listen.
+    METADATA_PORTS: ClassVar[dict[HostKind, int]] = {HostKind.ISOLATED: 80, HostKind.PROCESSES: 8988}
+    PROVIDER_TYPES = ("external",)
+    ACCOUNT_KEYS = (
+        "disks",
+        "metadata",
+        "networkInterfaces",
+        "networkConfig",
+        "serviceAccounts",
+        "serviceAccount",
+        "sourceInstanceTemplate",
+        "sourceMachineImage",
+        "reservationAffinity",
+        "resourcePolicies",
+        "tags",
+    )
+    ACCOUNT_PROVIDER_KEYS = ("gcp_credentials", "api_endpoints", "use_external_head_ip")
+
+    def __init__(self, directory: Path, **options: Any) -> None:
+        super().__init__(directory, **options)
+        self._injection = FaultInjection()
+
+    @staticmethod
+    def place_of(config: dict[str, Any]) -> str:
+        """Return the cluster's zones."""
+        return ",".join(zones_of(config["provider"]))
+
+    @staticmethod
+    def machine_name(node_config: dict[str, Any]) -> str:
+        """Return the machine type, or a slice's accelerator type."""
+        if is_tpu(node_config):
+            config = node_config.get("acceleratorConfig") or {}
+            accelerator_type = node_config.get("acceleratorType")
+            name: str = accelerator_type or slice_of_topology(config["type"], config["topology"]).accelerator_type
+            return name
+        return str(node_config["machineType"]).strip().rpartition("/")[2]
+
+    @classmethod
+    def check(cls, node_config: dict[str, Any]) -> None:
+        """Refuse a machine type or a slice that Google's tables here lack."""
+        name = cls.machine_name(node_config)
+        if is_tpu(node_config):
+            hardware_of_tpu(name)
+            return
+        accelerators = [
+            (str(row["acceleratorType"]).rpartition("/")[2], int(row["acceleratorCount"]))
+            for row in node_config.get("guestAccelerators") or []
+        ]
+        hardware_of_gcp(name, accelerators)
+
+    @classmethod
+    def point_at(cls, config: dict[str, Any], original: dict[str, Any], endpoint_url: str) -> None:
+        """Say where the local Compute Engine answers, and name a disk where the file names one."""
+        config["provider"] |= {
+            "project_id": PROJECT,
+            "api_endpoints": endpoint_url,
+            "gcp_credentials": {"type": "anonymous"},
+        }
+        for name, node_type in config["available_node_types"].items():
+            before = original["available_node_types"][name].get("node_config") or {}
+            if any(before.get(key) for key in ("disks", "sourceMachineImage", "sourceInstanceTemplate")):
+                node_type["node_config"]["disks"] = copy.deepcopy(DISKS)  # else the default image, which is here too
+
+    def set_faults(self, *faults: Fault | str) -> None:
+        """As in any cloud; a type that is sold out may be followed by ``@`` and the one zone where it is."""
+        super().set_faults(*faults)
+        sold_out: dict[str, list[str]] = {}
+        for fault in self.faults:
+            if fault.kind is FaultKind.NO_CAPACITY:
+                machine_type, _, zone = fault.machine_type.partition("@")
+                sold_out.setdefault(zone or ANY, []).append(machine_type)
+        limits = {fault.machine_type: fault.count or 0 for fault in self.faults if fault.kind is FaultKind.CAPACITY}
+        self._injection.dry_zones, self._injection.capacity = sold_out, limits
+        self.inject(self._injection)
+
+    def inject(self, injection: FaultInjection) -> None:
+        """Make Google's API behave so from now on: its latencies, and the calls that go wrong."""
+        self._injection = injection
+        injection.write(injection_file(self.settings.directory))
+
+    def preempt(self, name: str) -> None:
+        """Make Google take a spot machine or slice back, within a second."""
+        Preemptions(self.settings.directory).ask(name)
+
+    def _cloud_environment(self, endpoint_url: str) -> dict[str, str]:
+        """Return nothing: a cluster file names the endpoints, and Google's clients know no variable for them."""
+        del endpoint_url
+        return {}
+
+
+LOCAL_CLOUD = LocalGCE

@@ -1,0 +1,124 @@
+"""Every copied name and number of Ray's, held equal to the installed Ray's."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+import ray._raylet
+from ray._private import ray_constants
+
+from accel_scaling._ray import facts
+from accel_scaling.clouds import known_clouds
+from accel_scaling.fill.defaults import ray_defaults
+
+RAY = Path(ray.__file__).parent
+OF_LABELS = {
+    "LABEL_ACCELERATOR_TYPE": "RAY_NODE_ACCELERATOR_TYPE_KEY",
+    "LABEL_MARKET_TYPE": "RAY_NODE_MARKET_TYPE_KEY",
+    "LABEL_REGION": "RAY_NODE_REGION_KEY",
+    "LABEL_ZONE": "RAY_NODE_ZONE_KEY",
+    "LABEL_TPU_TOPOLOGY": "RAY_NODE_TPU_TOPOLOGY_KEY",
+    "LABEL_TPU_POD_TYPE": "RAY_NODE_TPU_POD_TYPE_KEY",
+    "LABEL_TPU_WORKER_ID": "RAY_NODE_TPU_WORKER_ID_KEY",
+}
+
+
+def test_every_fact_has_its_contract_here() -> None:
+    here = Path(__file__).read_text(encoding="utf-8")
+    names = [name for name in vars(facts) if not name.startswith("_")]
+    untested = [name for name in names if f"facts.{name}" not in here and name not in OF_LABELS]
+    assert untested == [], f"_ray/facts.py copies from Ray what no contract test holds: {untested}"
+
+
+def test_facts_import_nothing() -> None:
+    assert "import" not in [line.split()[0] for line in inspect.getsource(facts).splitlines() if line.split()]
+
+
+def test_the_raylet_reads_our_variables() -> None:
+    raylet = (RAY / "core/src/ray/raylet/raylet").read_bytes()
+    for variable in (facts.UNIT_RESOURCES, facts.PRELOADED_MODULES):
+        assert variable.encode() in raylet, f"the raylet no longer reads {variable}"
+
+
+def test_an_accelerator_type_is_a_resource_with_our_prefix() -> None:
+    from ray._common.utils import RESOURCE_CONSTRAINT_PREFIX
+
+    assert facts.ACCELERATOR_TYPE_PREFIX == RESOURCE_CONSTRAINT_PREFIX, (
+        "`accelerator_type=` asks for a resource with another prefix"
+    )
+
+
+def test_a_type_is_asked_as_rays_share_of_its_resource() -> None:
+    from ray._common.utils import resources_from_ray_options
+
+    asked = resources_from_ray_options({"accelerator_type": "T4"})
+    assert asked == {"accelerator_type:T4": facts.ACCELERATOR_TYPE_AMOUNT}, "Ray asks for a type in another way"
+
+
+@pytest.mark.parametrize(("ours", "rays"), OF_LABELS.items())
+def test_our_labels_have_the_keys_that_rays_label_selectors_use(ours: str, rays: str) -> None:
+    assert getattr(facts, ours) == getattr(ray._raylet, rays), (
+        f"ray._raylet.{rays} has another value: nodes get a label that no selector finds"
+    )
+
+
+def test_the_head_of_a_slice_has_a_resource_of_its_pod_type() -> None:
+    from ray._private.accelerators import tpu
+
+    assert 'f"TPU-{tpu_pod_type}-head"' in inspect.getsource(tpu), "host 0 of a slice announces another resource"
+    assert facts.tpu_head_resource("v4-16") == "TPU-v4-16-head"
+    assert facts.tpu_head_pod_type("TPU-v4-16-head") == "v4-16"
+    for other in ("TPU", "TPU-v4-16", "TPU--head", "head", "accelerator_type:TPU-V4"):
+        assert facts.tpu_head_pod_type(other) is None
+
+
+def test_the_promise_reaches_the_node_in_the_variables_that_we_read() -> None:
+    from ray.autoscaler._private import updater
+
+    names = (ray_constants.RESOURCES_ENVIRONMENT_VARIABLE, updater.RESOURCES_ENVIRONMENT_VARIABLE)
+    assert names == (facts.OVERRIDE_RESOURCES,) * 2, f"Ray exports promises as {names}: no boot check would read them"
+    labels = (ray_constants.LABELS_ENVIRONMENT_VARIABLE, updater.LABELS_ENVIRONMENT_VARIABLE)
+    assert labels == (facts.OVERRIDE_LABELS,) * 2, f"Ray exports labels as {labels}: docs/ and the node scripts name it"
+
+
+def test_ray_keeps_the_share_of_memory_for_objects_that_our_promise_leaves_out() -> None:
+    assert facts.OBJECT_STORE_PROPORTION == ray_constants.DEFAULT_OBJECT_STORE_MEMORY_PROPORTION, (
+        "Ray's object store takes another share of a node's memory: fill/promise.py promises the wrong `memory`"
+    )
+
+
+def test_a_task_asks_for_one_cpu_where_nothing_is_said() -> None:
+    from ray._common.ray_option_utils import task_options
+
+    assert task_options["num_cpus"].default_value == facts.TASK_CPUS, "a task's usual CPUs are another number"
+
+
+def test_rounds_and_launches_at_once_are_rays() -> None:
+    from ray.autoscaler._private import constants
+
+    assert (constants.AUTOSCALER_UPDATE_INTERVAL_S, constants.AUTOSCALER_MAX_CONCURRENT_LAUNCHES) == (
+        facts.UPDATE_INTERVAL_S,
+        facts.MAX_CONCURRENT_LAUNCHES,
+    ), "the note on rounds has other numbers than Ray"
+    assert "upscaling_speed * max(len(running_instances_for_type), 1)" in (
+        RAY / "autoscaler/v2/instance_manager/reconciler.py"
+    ).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("cloud", ["aws", "gcp"])
+def test_ray_launches_so_many_workers_where_a_file_names_no_number(cloud: str) -> None:
+    assert ray_defaults(known_clouds()[cloud])["max_workers"] == facts.DEFAULT_MAX_WORKERS, (
+        "Ray's defaults.yaml has another number"
+    )
+
+
+def test_ray_names_workers_and_heads_as_our_length_check_expects() -> None:
+    from ray.autoscaler._private import commands, node_launcher
+    from ray.autoscaler.v2.instance_manager import node_provider
+
+    worker, head = facts.NODE_NAMES
+    assert f'"{worker}"' in inspect.getsource(node_launcher)
+    assert f'"{worker}"' in inspect.getsource(node_provider)
+    assert f'"{head}"' in inspect.getsource(commands)
