@@ -10,6 +10,7 @@ from typing import Any
 
 import boto3
 import pytest
+from ray.autoscaler._private.aws import utils
 
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import ClusterConfigError
@@ -52,6 +53,8 @@ def account_fixture(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the endpoint of the test before
+    utils.resource_cache.cache_clear()  # Ray keeps boto3 clients for good, each as it was made
+    utils.client_cache.cache_clear()
 
 
 @pytest.fixture
