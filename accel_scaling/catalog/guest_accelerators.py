@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.files import shipped
+from accel_scaling.catalog.product_names import own_names
 from accel_scaling.catalog.schema import GUEST_ACCELERATORS
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
@@ -165,12 +166,8 @@ def _rule(row: RowValues, _: int) -> AttachRule:
 
 def _near(accelerator: str, named: dict[str, Chip]) -> str:
     """Return the names that may have been meant: those of the chip, where it is one of the catalog's own names."""
-    own = [name for name, chip in named.items() if accelerator.casefold() in _own_names(chip)]
-    return f"; the API calls it {' or '.join(sorted(own))}" if own else hint(accelerator, named)
-
-
-def _own_names(chip: Chip) -> set[str]:
-    return {name.casefold() for name in (chip.name, chip.detected_type, chip.variant) if name}
+    names = [name for name, chip in named.items() if accelerator.casefold() in map(str.casefold, own_names(chip))]
+    return f"; the API calls it {' or '.join(sorted(names))}" if names else hint(accelerator, named)
 
 
 def _with_its_own(machine: MachineType, chip: Chip, accelerator: str, count: int) -> MachineType:

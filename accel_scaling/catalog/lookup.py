@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.aliases import Names, aliases_of, types_of
 from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER
+from accel_scaling.catalog.product_names import Names, aliases_of, own_names
 from accel_scaling.catalog.schema import MIXED
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.table import OnDemand
@@ -134,9 +134,9 @@ class Catalog:
 
     def _meant(self, cloud: str, name: str) -> str | None:
         """Return what a name is that this cloud has no machine type of, where something else has that name."""
-        from accel_scaling.catalog import tpu_topology  # only errors need it
+        from accel_scaling.catalog.tpu_generations import is_tpu_type  # only errors need it
 
-        if known_clouds()[cloud].has_tpus and tpu_topology.is_type(name):
+        if known_clouds()[cloud].has_tpus and is_tpu_type(name):
             return "it is written as a TPU slice, which is asked for by `acceleratorType`"
         for other in self.clouds:
             row = self.machine_types(other).get(name) if other != cloud else None
@@ -173,7 +173,7 @@ class Catalog:
             self._names = Names(self.chips.values())
         chips = self._names.meant(name)
         if not chips:
-            words = {word for chip in self.chips.values() for word in (*types_of(chip), *aliases_of(chip))}
+            words = {word for chip in self.chips.values() for word in (*own_names(chip), *aliases_of(chip))}
             raise UnknownAcceleratorError(
                 f"accelerator {name!r} is not in the catalog {self.version}{hint(name, words)}; "
                 f"`accel-scaling catalog find` lists what is"

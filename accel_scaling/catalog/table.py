@@ -13,9 +13,9 @@ from operator import getitem, itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from accel_scaling.catalog import schema
-from accel_scaling.catalog.aliases import meant_by
 from accel_scaling.catalog.columns import ALWAYS, ByCloud, Column, ListOf, Name
 from accel_scaling.catalog.files import Problem
+from accel_scaling.catalog.product_names import meant_by
 from accel_scaling.catalog.suggest import hint
 
 if TYPE_CHECKING:

@@ -6,11 +6,19 @@ import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
-from accel_scaling.catalog import tpu_topology as layout
 from accel_scaling.catalog.files import Problem, table_of
 from accel_scaling.catalog.schema import TPU_GENERATIONS, TPU_HOSTS
 from accel_scaling.catalog.table import cells_of
-from accel_scaling.catalog.tpu_generations import Generation, Host, parse_generations, parse_hosts, tpu_cloud
+from accel_scaling.catalog.tpu_generations import (
+    CUBE_EDGE,
+    TpuGeneration,
+    TpuHost,
+    chips_in,
+    edges,
+    parse_generations,
+    parse_hosts,
+    tpu_cloud,
+)
 from accel_scaling.catalog.tpu_slices import topologies
 from accel_scaling.catalog_lint.tables import beside
 
@@ -36,7 +44,7 @@ def tpu_mistakes(
     rules, hosts = (beside(sources, table, tpu_cloud()) for table in (TPU_GENERATIONS, TPU_HOSTS))
     if rules is None or hosts is None:
         return
-    of_generation: dict[str, list[Host]] = {}
+    of_generation: dict[str, list[TpuHost]] = {}
     for host in parse_hosts(hosts)[0]:
         of_generation.setdefault(host.generation, []).append(host)
     for generation in parse_generations(rules)[0]:
@@ -51,7 +59,7 @@ def tpu_mistakes(
 
 
 def _wrong_generation(
-    generation: Generation, hosts: Sequence[Host], chips: Mapping[str, Chip]
+    generation: TpuGeneration, hosts: Sequence[TpuHost], chips: Mapping[str, Chip]
 ) -> Iterator[tuple[str, str]]:
     yield from _wrong_number(generation, chips[generation.chip])
     yield from _wrong_layouts(generation)
@@ -60,13 +68,13 @@ def _wrong_generation(
     alone = {host.chips for host in hosts if not host.one_of_many}
     many = next((host.chips for host in hosts if host.one_of_many), 1)
     for topology in every:
-        count = layout.chips_in(topology)
+        count = chips_in(topology)
         if count not in alone and count % many:
             text = f"has {topology}, {count} chips, which no host of {generation.name} alone has"
             yield "topologies", f"topologies {text} and hosts of {many} do not add up to"
 
 
-def _wrong_number(generation: Generation, chip: Chip) -> Iterator[tuple[str, str]]:
+def _wrong_number(generation: TpuGeneration, chip: Chip) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the number in an accelerator type, and with the chip that it counts."""
     name, counted = generation.name, generation.suffix_per_chip
     known = _CORES_OF.get(name)
@@ -79,13 +87,13 @@ def _wrong_number(generation: Generation, chip: Chip) -> Iterator[tuple[str, str
         yield "chip", f"chip of {name} {text}, which Ray makes of its ray_name"
 
 
-def _wrong_layouts(generation: Generation) -> Iterator[tuple[str, str]]:
+def _wrong_layouts(generation: TpuGeneration) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the topologies by themselves, and with those that stand for a number of chips."""
     name, listed = generation.name, generation.topologies
     for before, topology in itertools.pairwise(listed):
-        if layout.chips_in(topology) < layout.chips_in(before):
+        if chips_in(topology) < chips_in(before):
             yield "topologies", f"topologies has {topology} after {before}; expected the smallest first"
-        if len(layout.edges(topology)) != len(layout.edges(before)):
+        if len(edges(topology)) != len(edges(before)):
             yield "topologies", f"topologies has {topology} after {before}; expected as many edges in all of {name}"
     for topology in _twice(topologies(generation)):
         yield "topologies", f"topologies has {topology} twice; keep one"
@@ -94,20 +102,20 @@ def _wrong_layouts(generation: Generation) -> Iterator[tuple[str, str]]:
         if topology not in topologies(generation):
             text = f"has {topology}, which is no topology of {name}; expected one of them"
             yield "default_topologies", f"default_topologies {text}"
-    for count in _twice([layout.chips_in(topology) for topology in defaults]):
-        both = " and ".join(topology for topology in defaults if layout.chips_in(topology) == count)
+    for count in _twice([chips_in(topology) for topology in defaults]):
+        both = " and ".join(topology for topology in defaults if chips_in(topology) == count)
         yield "default_topologies", f"default_topologies has {both}, each {count} chips; expected one for a number"
 
 
-def _wrong_cubes(generation: Generation) -> Iterator[tuple[str, str]]:
+def _wrong_cubes(generation: TpuGeneration) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the rule of slices that are made of cubes."""
     most, compact = generation.cubes_to_chips, generation.compact_to_chips
-    cube = layout.CUBE_EDGE**3
+    cube = CUBE_EDGE**3
     if most % cube:
         yield "cubes_to_chips", f"cubes_to_chips is {most}; expected a multiple of {cube}, the chips of a cube"
-    if most and any(len(layout.edges(topology)) != _EDGES_OF_CUBES for topology in generation.topologies):
+    if most and any(len(edges(topology)) != _EDGES_OF_CUBES for topology in generation.topologies):
         yield "cubes_to_chips", f"cubes_to_chips is {most}; expected topologies of three edges beside cubes"
-    largest = max(map(layout.chips_in, topologies(generation)), default=0)
+    largest = max(map(chips_in, topologies(generation)), default=0)
     if compact > largest:
         yield "compact_to_chips", f"compact_to_chips is {compact}; expected at most {largest}, the largest slice"
 
@@ -116,9 +124,9 @@ def _twice(values: Sequence[T]) -> list[T]:
     return [value for value, times in Counter(values).items() if times > 1]
 
 
-def _wrong_hosts(generation: Generation, hosts: Sequence[Host]) -> Iterator[tuple[Host, str, str]]:
+def _wrong_hosts(generation: TpuGeneration, hosts: Sequence[TpuHost]) -> Iterator[tuple[TpuHost, str, str]]:
     """Yield the hosts that no slice is made of."""
-    counts = {layout.chips_in(topology) for topology in topologies(generation)}
+    counts = {chips_in(topology) for topology in topologies(generation)}
     alone = {host.chips for host in hosts if not host.one_of_many}
     for host in hosts:
         if not host.one_of_many and host.chips not in counts:
@@ -131,7 +139,7 @@ def _wrong_hosts(generation: Generation, hosts: Sequence[Host]) -> Iterator[tupl
 
 
 def _wrong_host(
-    generation: Generation, host: Host, machine_types: Mapping[tuple[str, str], MachineType]
+    generation: TpuGeneration, host: TpuHost, machine_types: Mapping[tuple[str, str], MachineType]
 ) -> Iterator[tuple[str, str]]:
     row = machine_types.get((tpu_cloud(), host.machine_type))
     if row is None or row.chip is None:

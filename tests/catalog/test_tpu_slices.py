@@ -10,9 +10,8 @@ from ray._private.accelerators import tpu as ray_tpu
 from ray._private.accelerators.tpu import TPUAcceleratorManager
 
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.tpu_generations import generations
+from accel_scaling.catalog.tpu_generations import generations, is_tpu_type
 from accel_scaling.catalog.tpu_slices import known_slices, slice_of_topology, slice_of_type, slices_with
-from accel_scaling.catalog.tpu_topology import is_type
 from accel_scaling.catalog_lint import machines, tpu_slices
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
@@ -222,9 +221,9 @@ def test_slices_are_found_by_their_accelerator_from_the_smallest_on_and_by_the_c
 
 
 def test_a_name_is_a_slices_by_its_form_and_no_machine_type_has_that_form():
-    assert all(is_type(each.accelerator_type) for each in SLICES)
+    assert all(is_tpu_type(each.accelerator_type) for each in SLICES)
     for cloud in CATALOG.clouds:
-        assert not any(is_type(name) for name in CATALOG.machine_types(cloud))
+        assert not any(is_tpu_type(name) for name in CATALOG.machine_types(cloud))
 
 
 def test_a_users_row_for_a_host_is_the_slices_host(tmp_path):
