@@ -23,17 +23,14 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from accel_scaling.catalog import table
-from accel_scaling.catalog.files import Problem, Source, table_of
+from accel_scaling.catalog.files import Problem, Source
 from accel_scaling.catalog.schema import NOWHERE, OFFERINGS, WHOLE
 from accel_scaling.clouds import cloud_of_region, known_clouds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     Zones = tuple[str, ...] | None
-
-STEM = "places"
 
 # First words of regions' names, by continent: in AWS's names and in Google's.
 _CONTINENTS = (
@@ -176,11 +173,6 @@ class Offerings:
                     offerings[region] = Offering(place.zones, place.source, label)
         of_users = (region for region, row in listed.items() if private and row.layer in self._own)
         return Where(offerings, listed, frozenset(of_users))
-
-
-def is_places(path: Path) -> bool:
-    """Return whether a file has the name of an offerings file: ``aws_places.csv``, ``places.csv``."""
-    return table_of(path) is OFFERINGS
 
 
 def parse_places(source: Source) -> tuple[list[OfferingRow], list[Problem]]:

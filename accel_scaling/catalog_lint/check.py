@@ -11,23 +11,25 @@ from accel_scaling.catalog import schema
 from accel_scaling.catalog.chips import lines_of, parse_chips
 from accel_scaling.catalog.files import (
     CHIPS_FILE,
+    PLACES,
     REFRESH_FOLDER,
     Problem,
     Source,
     describe,
+    is_places,
     read,
+    refreshed_files,
     shipped,
     shipped_files,
     shipped_rules,
     table_of,
+    user_catalog_files,
+    with_beside,
 )
 from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
-from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.load import parse_rows, shipped_catalog
 from accel_scaling.catalog.model import Chip
-from accel_scaling.catalog.offerings import STEM, is_places
 from accel_scaling.catalog.schema import NO_ACCELERATOR
-from accel_scaling.catalog.user_files import refreshed_files, user_catalog_files, with_beside
 from accel_scaling.catalog_lint.chips import CHIPS
 from accel_scaling.catalog_lint.machines import ROWS, Checked
 from accel_scaling.catalog_lint.offerings import MayBeNamed, names_in, new_regions, unknown_types
@@ -126,7 +128,7 @@ def _check_places(sources: Sequence[Source], report: Report, checked: Checked) -
 
 def _more_names(cloud: str, places: Sequence[Source]) -> set[str]:
     """Return the machine types of the files beside places files, of the user's own catalog, and of plug-ins."""
-    beside = [source.path.with_name(f"{source.path.stem.removesuffix(f'_{STEM}')}.csv") for source in places]
+    beside = [source.path.with_name(f"{source.path.stem.removesuffix(f'_{PLACES}')}.csv") for source in places]
     others = [path for path in user_catalog_files() if path.suffix.lower() == ".csv" and not is_places(path)]
     files = (path for path in (*beside, *others, *refreshed_files(cloud)) if not is_places(path))
     plugged = {key for plug_in in loaded().plug_ins.values() for key in plug_in.data.machine_types}

@@ -44,9 +44,8 @@ def chips_here() -> Mapping[str, Chip]:
     Raises:
         CatalogFileError: one of the files is wrong.
     """
-    from accel_scaling.catalog.files import read
+    from accel_scaling.catalog.files import read, user_chip_files
     from accel_scaling.catalog.load import merged_chips
-    from accel_scaling.catalog.user_files import user_chip_files
 
     return merged_chips([read(path) for path in user_chip_files()], _additions())
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.chips import parse_chips
 from accel_scaling.catalog.files import CHIPS_FILE, Problem, Source, read
-from accel_scaling.catalog.load import Addition
-from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.load import Addition, parse_rows
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 

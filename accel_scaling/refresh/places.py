@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from accel_scaling.catalog.files import read
-from accel_scaling.catalog.offerings import STEM, parse_places, places_of_region, written
+from accel_scaling.catalog.files import PLACES, read
+from accel_scaling.catalog.offerings import parse_places, places_of_region, written
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -35,7 +35,7 @@ class Moved(NamedTuple):
 
 def places_file(path: Path) -> Path:
     """Return the places file that belongs to a file of machine types."""
-    return path.with_name(f"{path.stem}_{STEM}.csv")
+    return path.with_name(f"{path.stem}_{PLACES}.csv")
 
 
 def places_text(answer: Answer, path: Path, known: Collection[str], month: str) -> str:

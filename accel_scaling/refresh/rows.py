@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.files import cloud_of_file, read
-from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.load import parse_rows
 from accel_scaling.catalog.schema import MACHINE_TYPES, UNKNOWN
 from accel_scaling.catalog.table import cells_of, written
 from accel_scaling.clouds import known_clouds

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.files import REFRESH_FOLDER, Source, read, shipped
+from accel_scaling.catalog.files import REFRESH_FOLDER, USER_FOLDER, Source, read, shipped
 from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
-from accel_scaling.catalog.load import shipped_catalog, shipped_sources
-from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.load import parse_rows, shipped_catalog, shipped_sources
 from accel_scaling.catalog.offerings import Offerings, parse_places
 from accel_scaling.catalog.schema import OFFERINGS
-from accel_scaling.catalog.user_files import USER_FOLDER
 from accel_scaling.clouds import known_clouds
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.refresh import places

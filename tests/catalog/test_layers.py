@@ -5,8 +5,7 @@ from pathlib import Path
 
 from accel_scaling import __version__
 from accel_scaling.catalog.files import Source
-from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.load import parse_rows, shipped_catalog
 from accel_scaling.families.catalog import load_catalog
 from tests.support.catalog import CHIP, GOOD, HEADER
 

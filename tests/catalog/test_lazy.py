@@ -7,8 +7,7 @@ import pytest
 
 from accel_scaling.catalog.chips import chips_on_demand, parse_chips
 from accel_scaling.catalog.files import CHIPS_FILE, Source, read
-from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.load import parse_rows, shipped_catalog
 from accel_scaling.catalog.table import OnDemand
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError

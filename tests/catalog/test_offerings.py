@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel_scaling.catalog.files import Source, read
+from accel_scaling.catalog.files import Source, is_places, read
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.offerings import Offerings, is_places, parse_places, places_of_region, written
+from accel_scaling.catalog.offerings import Offerings, parse_places, places_of_region, written
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 from accel_scaling.families.catalog import load_catalog
