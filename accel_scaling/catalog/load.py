@@ -152,7 +152,9 @@ def _build(
         stack += layers
         rows = [source for source in layers if not is_places(source.path)]
         tables[cloud] = functools.partial(_tables, cloud, rows, of_users, chips, clouds)
-        places[cloud] = functools.partial(_offered, cloud, [*layers, *reversed(users)], {source.label for source in users})
+        places[cloud] = functools.partial(
+            _offered, cloud, [*layers, *reversed(users)], {source.label for source in users}
+        )
     return Catalog(_version(stack), chips, tables, places)
 
 

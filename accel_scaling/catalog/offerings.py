@@ -30,6 +30,8 @@ from accel_scaling.clouds import cloud_of_region, known_clouds
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from accel_scaling.catalog.files import Problem, Source
+
     Zones = tuple[str, ...] | None
 
 # First words of regions' names, by continent: in AWS's names and in Google's.

@@ -30,11 +30,9 @@ from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
 from accel_scaling.catalog.load import parse_rows, shipped_catalog
 from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.schema import NO_ACCELERATOR
-from accel_scaling.catalog_lint.chips import CHIPS
-from accel_scaling.catalog_lint.machines import ROWS, Checked
-from accel_scaling.catalog_lint.offerings import MayBeNamed, names_in, new_regions, unknown_types
-from accel_scaling.catalog_lint.tables import has_rows, needs_of, parse, unsorted
-from accel_scaling.catalog_lint.tpu_slices import tpu_mistakes
+from accel_scaling.catalog_lint.chips import CHIP_RULES
+from accel_scaling.catalog_lint.machines import MACHINE_RULES, Checked, MayBeNamed, names_in, new_regions, unknown_types
+from accel_scaling.catalog_lint.tables import has_rows, needs_of, parse, tpu_mistakes, unsorted
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 from accel_scaling.families.plugins import loaded
@@ -48,7 +46,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing that is wrong in a file.
+    """A mistake in a file.
 
     Attributes:
         file: the file.
@@ -69,7 +67,7 @@ class Mistake:
 
 @dataclass
 class Report:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
         machine_types: distinct machine types in the files.
@@ -194,7 +192,7 @@ def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked
     by_label = {source.label: source for source in sources}
     lines: dict[str, dict[str, dict[str, int]]] = {}
     problems: dict[str, list[Problem]] = {}
-    for wrong in itertools.chain.from_iterable(invariant(checked) for invariant in (*ROWS, *CHIPS)):
+    for wrong in itertools.chain.from_iterable(invariant(checked) for invariant in (*MACHINE_RULES, *CHIP_RULES)):
         if isinstance(wrong.of, Chip):
             source = own[wrong.of.name]
             at = lines.setdefault(source.label, lines_of(source.text))[wrong.of.name]

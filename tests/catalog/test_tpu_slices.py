@@ -12,7 +12,7 @@ from ray._private.accelerators.tpu import TPUAcceleratorManager
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.tpu_generations import generations, is_tpu_type
 from accel_scaling.catalog.tpu_slices import known_slices, slice_of_topology, slice_of_type, slices_with
-from accel_scaling.catalog_lint import machines, tpu_slices
+from accel_scaling.catalog_lint import machines, tables
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.errors import UnknownAcceleratorError, UnknownTpuError
@@ -277,6 +277,6 @@ def test_slices_that_do_not_add_up_are_named(tmp_path, name, change, column, wor
 
 
 def test_the_number_in_an_accelerator_type_is_held_to_what_ray_counts():
-    for name, cores in tpu_slices._CORES_OF.items():
+    for name, cores in tables._CORES_OF.items():
         assert cores == ray_tpu.get_tpu_cores_per_chip(f"{generations()[name].ray_name}-8"), name
     assert machines.TPU_CHIPS == ray_tpu.TPU_VALID_CHIP_OPTIONS
