@@ -252,10 +252,10 @@ def places_of_region(
     return rows
 
 
-def written(places: Iterable[OfferingRow]) -> str:
+def offerings_text(places: Iterable[OfferingRow]) -> str:
     """Return the text of the file with these rows, in the order in which they are kept."""
     rows = sorted((row.region, row.types, _cell(row.zones), row.source) for row in places)
-    return table.written(OFFERINGS.names, rows)
+    return table.csv_text(OFFERINGS.names, rows)
 
 
 def _distance(one: str, other: str) -> int:

@@ -260,7 +260,7 @@ def cells_of(source: Source) -> Iterator[tuple[int, dict[str, str]]]:
         yield line, dict(zip(names, (cell.strip() for cell in cells), strict=False))
 
 
-def written(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return the text of a file with these columns and cells."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([columns, *rows])

@@ -39,7 +39,7 @@ def a_family_is_known(checked: Checked) -> Iterator[Wrong]:
 
 
 def the_type_is_what_ray_detects(checked: Checked) -> Iterator[Wrong]:
-    """The promise is the type that Ray makes of the driver's name on the node: by Ray's own rule where Ray is installed."""
+    """The promise is the type that Ray makes of the driver's name on the node: by Ray's own rule, if installed."""
     named = {family.name for family in built_in() if family.type_of_name}
     rules = _rules() if any(chip.family in named for chip in _own(checked)) else {}  # it may import ray
     for chip in _own(checked):

@@ -23,13 +23,12 @@ from accel_scaling.errors import CatalogFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from accel_scaling.catalog.files import Source
     from accel_scaling.catalog.model import Chip, MachineType
 
     Rows = Mapping[tuple[str, str], MachineType]
-    from pathlib import Path
-
 
 TPU_CHIPS = (1, 2, 4, 8)  # of a host: TPU_VALID_CHIP_OPTIONS of Ray 2.60
 

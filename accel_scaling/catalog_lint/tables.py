@@ -17,7 +17,6 @@ from accel_scaling.catalog.kubernetes import parse_resources, parse_selectors
 from accel_scaling.catalog.launch_errors import parse_launch_errors
 from accel_scaling.catalog.node_images import parse_boot_disks, parse_families, parse_images
 from accel_scaling.catalog.offerings import parse_places
-from accel_scaling.catalog.schema import TPU_GENERATIONS, TPU_HOSTS
 from accel_scaling.catalog.table import cells_of
 from accel_scaling.catalog.tpu_generations import (
     CUBE_EDGE,
@@ -41,9 +40,6 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.table import Known
 
     Parsed = tuple[Sequence[object], list[Problem]]
-    from collections.abc import Sequence
-
-    from accel_scaling.catalog.files import Source
 
 # Every table but those of machine types and of accelerators, which more is asked of.
 _PARSERS: Mapping[Table, Callable[[Source, Known], Parsed]] = {
@@ -133,9 +129,9 @@ def tpu_mistakes(
     sources: Sequence[Source], chips: Mapping[str, Chip], machine_types: Mapping[tuple[str, str], MachineType]
 ) -> Iterator[tuple[Source, Problem]]:
     """Yield what does not add up in the files of TPU slices that are checked; what ships stands for the other one."""
-    if not any(table_of(source.path) in {TPU_GENERATIONS, TPU_HOSTS} for source in sources):
+    if not any(table_of(source.path) in {schema.TPU_GENERATIONS, schema.TPU_HOSTS} for source in sources):
         return
-    rules, hosts = (beside(sources, table, tpu_cloud()) for table in (TPU_GENERATIONS, TPU_HOSTS))
+    rules, hosts = (beside(sources, table, tpu_cloud()) for table in (schema.TPU_GENERATIONS, schema.TPU_HOSTS))
     if rules is None or hosts is None:
         return
     of_generation: dict[str, list[TpuHost]] = {}
