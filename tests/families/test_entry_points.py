@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from accel_scaling.families.entry_points import GROUP, EntryPoint, entry_points, normalized
+from accel_scaling.families.plugins import GROUP, EntryPoint, entry_points, normalized
 from tests.support.plugins import EXAMPLE, install_example, write_metadata
 
 
