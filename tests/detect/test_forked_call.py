@@ -110,7 +110,7 @@ def test_what_a_question_raises_is_told_and_what_never_answers_is_ended() -> Non
 
     with pytest.raises(forked_call.CrashedError, match="ZeroDivisionError: division by zero"):
         forked_call.asked(divide, 20.0)
-    with pytest.raises(forked_call.SilentError, match=r"no answer within 0\.05 s"):
+    with pytest.raises(forked_call.NoAnswerError, match=r"no answer within 0\.05 s"):
         forked_call.asked(signal.pause, 0.05)
 
 
@@ -119,7 +119,7 @@ def test_a_machine_without_room_for_a_process_is_not_judged_yet(monkeypatch: pyt
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(os, "fork", full)
-    with pytest.raises(forked_call.SilentError, match="no process for it: Resource temporarily unavailable"):
+    with pytest.raises(forked_call.NoAnswerError, match="no process for it: Resource temporarily unavailable"):
         forked_call.asked(lambda: 1, 20.0)
 
 
