@@ -1,4 +1,4 @@
-"""The result of a probe: one family of accelerators on this machine. Values only."""
+"""Values of detection: a device, the state of a driver, the accelerators of one family."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Found:
-    """One family of accelerators on this machine, by the bus and by its driver.
+class Detection:
+    """The result of a probe: one family of accelerators on this machine, by the bus and by its driver.
 
     Attributes:
         family: ``nvidia``, ``neuron``, ...: as in the catalog's chips.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from accel_scaling.catalog.node_images import Needs
-    from accel_scaling.detect.model import Found
+    from accel_scaling.detect.model import Detection
     from accel_scaling.detect.pci import PciDevice
 
 NUMBER = "[0-9]"  # the part of `nodes` that stands for a device's number
@@ -103,7 +103,7 @@ class Family:
     unit: str = ""
     common: bool = False
     position: int = LAST
-    detect: Callable[[Sequence[PciDevice], Path], Found] | None = None
+    detect: Callable[[Sequence[PciDevice], Path], Detection] | None = None
 
     @property
     def registered(self) -> bool:

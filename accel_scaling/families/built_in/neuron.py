@@ -12,7 +12,7 @@ from accel_scaling import timeouts
 from accel_scaling.catalog import product_names
 from accel_scaling.detect import pci
 from accel_scaling.detect.container import hidden_trouble
-from accel_scaling.detect.model import Device, DriverState, Found
+from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.catalog import chips_of
 from accel_scaling.families.family import Family
 from accel_scaling.families.probe import devices_on_bus
@@ -43,7 +43,7 @@ _COUNTERS = {
 _REPAIRABLE = {"mem_ecc_repairable_uncorrected": "errors in its memory that can be repaired"}
 
 
-def detect(bus: Sequence[pci.PciDevice], root: Path) -> Found:
+def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     """Ask the bus, neuron-ls, and the driver's sysfs and device nodes."""
     on_bus = devices_on_bus(FAMILY, bus, root)
     answer = checked(ask(root), root)
@@ -54,7 +54,7 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Found:
     usable = [device for device in answer.devices if number(device, "neuron_device") not in answer.unusable]
     present = bool(on_bus or answer.devices)
     types = dict.fromkeys((RAY_TYPE, *product_names.types_of(chips))) if present else {}
-    return Found(
+    return Detection(
         family=FAMILY.name,
         resource=FAMILY.resource,
         count=len(usable),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog import product_names
 from accel_scaling.detect import pci
 from accel_scaling.detect.container import hidden_trouble, taken
-from accel_scaling.detect.model import Device, DriverState, Found
+from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.catalog import chips_of
 from accel_scaling.families.family import Family
 from accel_scaling.families.probe import devices_on_bus
@@ -40,19 +40,21 @@ WORKER_ID = ("agent-worker-number", "TPU_WORKER_ID")
 _POD_TYPE = re.compile(r"(?:v|tpu)\d+[a-zA-Z]*-\d+")
 
 
-def detect(bus: Sequence[pci.PciDevice], root: Path) -> Found:
+def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     """Ask the bus, the device nodes and, where there is a TPU, the metadata server."""
     on_bus = devices_on_bus(FAMILY, bus, root)
     nodes = device_nodes(root)
     if not on_bus and not nodes:
-        return Found(FAMILY.name, FAMILY.resource, evidence=(pci.sentence(on_bus, FAMILY.noun), _nodes_sentence([])))
+        return Detection(
+            FAMILY.name, FAMILY.resource, evidence=(pci.sentence(on_bus, FAMILY.noun), _nodes_sentence([]))
+        )
     who = identity()
     chips = _chips(on_bus)
     ray_type = who.ray_type if nodes else None
     state, trouble = _state(on_bus, nodes, who, root)
     known = [chip for chip in chips if chip.detected_type == ray_type] or chips
     types = dict.fromkeys((*product_names.types_of(known), *([ray_type] if ray_type and not known else [])))
-    return Found(
+    return Detection(
         family=FAMILY.name,
         resource=FAMILY.resource,
         count=len(nodes),

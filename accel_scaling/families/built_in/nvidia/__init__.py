@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog import product_names
 from accel_scaling.detect import pci
 from accel_scaling.detect.container import hidden_trouble, taken
-from accel_scaling.detect.model import Device, DriverState, Found
+from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.built_in.nvidia.nvml import NvmlAnswer, ask
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.family import Family
@@ -27,7 +27,7 @@ CONTROL_NODE = "dev/nvidiactl"
 VERSION = "proc/driver/nvidia/version"  # the kernel module's, seen in containers too
 
 
-def detect(bus: Sequence[pci.PciDevice], root: Path) -> Found:
+def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     """Ask the bus and NVML."""
     on_bus = [
         device for device in bus if device.vendor in FAMILY.vendors and device.device_class in FAMILY.device_classes
@@ -36,7 +36,7 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Found:
     ray_type, variant, answers_to = _types(on_bus, answer)
     usable = sum(not health.unusable for health in answer.health)
     divided = _divided(answer)
-    return Found(
+    return Detection(
         family=FAMILY.name,
         resource=FAMILY.resource,
         count=usable,
