@@ -33,7 +33,7 @@ _NULLABLE = "detected_type"  # a field that must be there and may be null
 
 
 class _ChipError(Exception):
-    """What is wrong with a chip, and at which node of the file."""
+    """A mistake in the description of a chip, and its node of the file."""
 
     def __init__(self, node: yaml.Node, text: str) -> None:
         super().__init__(text)

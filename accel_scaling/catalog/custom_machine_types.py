@@ -75,7 +75,7 @@ class CustomRule:
 
     @property
     def shared_core(self) -> bool:
-        """Whether the name has no vCPU count (``e2-custom-micro-1024``)."""
+        """True where the name has no vCPU count (``e2-custom-micro-1024``)."""
         return not self.name.endswith("custom")
 
 

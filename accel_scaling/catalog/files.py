@@ -60,7 +60,7 @@ class Source:
 
     @property
     def is_chips(self) -> bool:
-        """Whether the file describes accelerators (YAML) rather than machine types (CSV)."""
+        """True where the file describes accelerators (YAML) rather than machine types (CSV)."""
         return is_yaml(self.path)
 
     def accept(self, parsed: tuple[T, list[Problem]]) -> T:

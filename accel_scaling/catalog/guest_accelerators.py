@@ -32,7 +32,7 @@ _NUMBERS = ("count", "min_vcpus", "max_vcpus", "min_memory_mib", "max_memory_mib
 
 @dataclass(frozen=True)
 class AttachRule:
-    """How many of an accelerator go with which N1 machines; a row of ``gcp_attach.csv``.
+    """The numbers of one accelerator that go with certain N1 machines; a row of ``gcp_attach.csv``.
 
     Attributes:
         accelerator: the API's name.
@@ -88,8 +88,8 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
         return _with_its_own(machine, machine.chip, accelerator, count)
     rules = attach_rules(machine.cloud).get(accelerator)
     if not rules:
-        where = _comes_with(catalog, machine.cloud, named[accelerator])
-        raise AttachError(f"{accelerator} cannot be attached to {machine.name}: {where}")
+        machine_types = _comes_with(catalog, machine.cloud, named[accelerator])
+        raise AttachError(f"{accelerator} cannot be attached to {machine.name}: {machine_types}")
     if not takes_accelerators(machine):
         raise AttachError(
             f"{accelerator} cannot be attached to {machine.name}: it goes with N1 machines only, e.g. n1-standard-4"
@@ -174,9 +174,9 @@ def _with_its_own(machine: MachineType, chip: Chip, accelerator: str, count: int
     names = chip.api_names.get(machine.cloud, ())
     if accelerator in names and count == machine.count:
         return machine
-    own = next(iter(names), chip.name)
+    name = next(iter(names), chip.name)
     raise AttachError(
-        f"machine type {machine.name} comes with {machine.count} x {own} and takes no other accelerator, here "
+        f"machine type {machine.name} comes with {machine.count} x {name} and takes no other accelerator, here "
         f"{count} x {accelerator}; leave guestAccelerators out"
     )
 

@@ -115,14 +115,14 @@ def merged_chips(sources: Iterable[Source], additions: Iterable[Addition] = ()) 
         CatalogFileError: one of the files is wrong.
     """
     shipped = chips_on_demand(read(SHIPPED_FOLDER / CHIPS_FILE, label=CHIPS_FILE))
-    own = [source for source in reversed(list(sources)) if source.is_chips]
+    of_user = [source for source in reversed(list(sources)) if source.is_chips]
     added = [addition.chips for addition in additions]
-    if not own and not any(added):
+    if not of_user and not any(added):
         return shipped
     chips = dict(shipped)
     for of_plug_in in added:
         chips.update(of_plug_in)
-    for source in own:
+    for source in of_user:
         chips.update(source.accept(parse_chips(source.text, chips)))
     return chips
 

@@ -24,7 +24,7 @@ _PLUG_IN = "install the package that brings it (docs/families-of-your-own.md)"
 
 
 class Catalog:
-    """What is known about machine types and accelerators; made by ``load_catalog``.
+    """The machine types and accelerators of every layer; made by ``load_catalog``.
 
     Attributes:
         version: the package's version and a check sum over every layer's content, ``0.1.0+1a2b3c4d``.
@@ -194,15 +194,15 @@ class Catalog:
             UnknownAcceleratorError: nothing has that name; the text names the nearest names.
             UnknownInstanceTypeError: the catalog has no such cloud.
         """
-        wanted = None if accelerator is None else {chip.name for chip in self.chips_named(accelerator)}
-        least = max(min_count, 1) if wanted is not None else (min_count if min_count > 1 else 0)
+        names = None if accelerator is None else {chip.name for chip in self.chips_named(accelerator)}
+        least = max(min_count, 1) if names is not None else (min_count if min_count > 1 else 0)
         clouds = self.clouds if cloud is None else (cloud,)
         return sorted(
             (
                 machine
                 for of in clouds
                 for machine in self.machine_types(of).values()
-                if machine.count >= least and (wanted is None or (machine.chip and machine.chip.name in wanted))
+                if machine.count >= least and (names is None or (machine.chip and machine.chip.name in names))
             ),
             key=_reading_order,
         )

@@ -1,4 +1,4 @@
-"""Where machine types are offered, as rows: ``aws_places.csv``, ``gcp_places.csv``, a refresh's, and users' own.
+"""Offerings of machine types, as rows: ``aws_places.csv``, ``gcp_places.csv``, a refresh's, and users' own.
 
 One row says what one region has, and in which of its zones::
 
@@ -44,7 +44,7 @@ _CONTINENTS = (
 
 
 class OfferingRow(NamedTuple):
-    """What a region has; a row of a places file.
+    """An offering as it is written: a row of a places file.
 
     Attributes:
         cloud: whose region it is.
@@ -62,7 +62,7 @@ class OfferingRow(NamedTuple):
 
 
 class Offering(NamedTuple):
-    """What a region has, by the strongest layer that says it.
+    """The offering of a machine type in a region, by the strongest layer that says it.
 
     Attributes:
         zones: the zones that have it; None for all of the region's, or unknown; empty for none.
@@ -77,7 +77,7 @@ class Offering(NamedTuple):
 
 @dataclass(frozen=True)
 class Where:
-    """Where one machine type is offered.
+    """The regions and zones that offer one machine type.
 
     Attributes:
         rows: what is said of it, by region: its own row, or its family's.
@@ -258,9 +258,9 @@ def offerings_text(places: Iterable[OfferingRow]) -> str:
     return table.csv_text(OFFERINGS.names, rows)
 
 
-def _distance(one: str, other: str) -> int:
+def _distance(region: str, other: str) -> int:
     """Return how far two regions are apart by their names: 0 the same side of a country, 1 the country, 2, 3 beyond."""
-    words, others = (region.rstrip("0123456789-").split("-") for region in (one, other))
+    words, others = (name.rstrip("0123456789-").split("-") for name in (region, other))
     if words == others:
         return 0
     if words[0] == others[0]:

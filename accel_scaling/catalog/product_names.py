@@ -87,8 +87,8 @@ def partition_name(driver_name: str) -> str | None:
 
 def chips_named(driver_name: str, chips: Iterable[Chip]) -> list[Chip]:
     """Return the chips with this product name; drivers older than 450 write it without ``NVIDIA ``."""
-    wanted = _folded(driver_name)
-    return [chip for chip in chips if wanted in map(_folded, chip.driver_names)]
+    folded = _folded(driver_name)
+    return [chip for chip in chips if folded in map(_folded, chip.driver_names)]
 
 
 def chips_on_bus(pci_id: str, chips: Iterable[Chip]) -> list[Chip]:

@@ -138,11 +138,11 @@ def slices_with(catalog: Catalog, accelerator: str, min_chips: int = 1) -> list[
     Raises:
         UnknownAcceleratorError: nothing has that name.
     """
-    wanted = {chip.name for chip in catalog.chips_named(accelerator)}
+    names = {chip.name for chip in catalog.chips_named(accelerator)}
     return [
         _slice(catalog, generation, _default(generation, _of_chips(generation, count)))
         for generation in generations().values()
-        if generation.chip in wanted
+        if generation.chip in names
         for count in _sizes(generation)
         if count >= min_chips
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class DriverState(Enum):
-    """How the family's driver answered."""
+    """The answer of a family's driver, in a word."""
 
     OK = "ok"
     MISSING = "missing"  # not installed, or not loaded
@@ -82,7 +82,7 @@ class Detection:
 
     @property
     def present(self) -> bool:
-        """Whether the bus or the driver shows a device."""
+        """True where the bus or the driver shows a device."""
         return bool(self.bus_count or self.driver_count)
 
     @property

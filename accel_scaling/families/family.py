@@ -107,12 +107,12 @@ class Family:
 
     @property
     def registered(self) -> bool:
-        """Whether Ray must be told of the family: it has no manager of its own, and ids can be given by a variable."""
+        """True where Ray must be told of the family: it has no manager of its own, and ids can be given by a variable."""
         return bool(self.visible_devices) and not self.in_ray
 
     @property
     def needs(self) -> Needs:
-        """What a plug-in's nodes need, as the catalog has it of the built-in families."""
+        """The needs of a plug-in's nodes, as the catalog has it of the built-in families."""
         from accel_scaling.catalog.node_images import Needs
 
         beginning = re.split(r"[\[*?]", self.nodes)[0]
@@ -134,7 +134,7 @@ class Family:
 
     @property
     def nodes_phrase(self) -> str:
-        """How to speak of the nodes: ``/dev/kfd and /dev/dri/renderD128, ...``."""
+        """The words for the nodes in messages: ``/dev/kfd and /dev/dri/renderD128, ...``."""
         first = FIRST_RENDER_NODE if self.kernel_class == RENDER_NODES else 0
         control = f"/dev/{self.control_node} and " if self.control_node else ""
         return self.nodes_called or f"{control}/dev/{self.node(first)}, ..."

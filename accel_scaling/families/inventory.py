@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip
     from accel_scaling.families.family import Family
 
-__all__ = ["SYSROOT", "Device", "DriverState", "Detection", "detect", "look_for", "survey", "uptime_s"]
+__all__ = ["SYSROOT", "Detection", "Device", "DriverState", "detect", "look_for", "survey", "uptime_s"]
 
 # Rehearsed hosts that are plain processes have no root file system of their own: this names the folder that
 # stands for one. On real machines it is not set.
@@ -48,7 +48,7 @@ def uptime_s(sysroot: Path | None = None) -> float | None:
 
 
 def survey(sysroot: Path | None = None) -> list[Detection]:
-    """As ``detect``, with the families that are not here too: their evidence says how that is known."""
+    """Return what ``detect`` does, with the families that are not here too: their evidence says how that is known."""
     root = _root(sysroot)
     bus = pci.scan(root)
     families = all_families()
@@ -57,7 +57,7 @@ def survey(sysroot: Path | None = None) -> list[Detection]:
 
 
 def look_for(family: Family, sysroot: Path | None = None) -> Detection:
-    """As ``detect``, for one family alone; what it returns is there where no device is, too."""
+    """Return the detection of one family, where it has no device here, too."""
     root = _root(sysroot)
     return probe(family, pci.scan(root), root)
 

@@ -35,7 +35,7 @@ REPAIR = "repair it or uninstall the package"
 
 @dataclass(frozen=True)
 class EntryPoint:
-    """Where a package says that its family is.
+    """An entry point: the module and attribute that have a package's family.
 
     Attributes:
         resource: the entry point's name, which is the family's Ray resource: it is known even where the rest is broken.
@@ -142,7 +142,7 @@ def _name_and_version(metadata: Path) -> tuple[str, str]:
 
 
 class _BrokenError(Exception):
-    """Why a plug-in is left out, as the end of a sentence."""
+    """The reason why a plug-in is left out, as the end of a sentence."""
 
 
 @dataclass(frozen=True)

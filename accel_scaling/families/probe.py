@@ -33,7 +33,7 @@ say(len(names), names[0] if names else None)
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What was seen of a family.
+    """The evidence of one family.
 
     Attributes:
         on_bus: its devices on the PCI bus.

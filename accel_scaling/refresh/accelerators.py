@@ -94,7 +94,7 @@ def _counted(device: ApiDevice) -> str:
 
 
 class _Kind(NamedTuple):
-    """How the accelerators of a maker are found on a node: what a person reads there."""
+    """The accelerators of one maker, and the tool by which a person reads their names on a node."""
 
     family: str
     driver: str

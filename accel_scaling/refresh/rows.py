@@ -124,7 +124,7 @@ def _arch_of_family(cloud: str, name: str, before: Mapping[str, MachineType]) ->
 
 
 class RegionChange(NamedTuple):
-    """How a region differs from what was known of it.
+    """The difference between a region and what was known of it.
 
     Attributes:
         region: its name.

@@ -1,4 +1,4 @@
-"""Runs one refresh: asks the cloud, writes the files, and reports what look-ups now answer."""
+"""One refresh: asks the cloud, writes the files, and reports what look-ups now answer."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Result:
 
     @property
     def same(self) -> bool:
-        """Whether a look-up in the catalog answers as before the refresh."""
+        """True where a look-up in the catalog answers as before the refresh."""
         return not (self.added or self.gone or self.changed or self.moved)
 
 

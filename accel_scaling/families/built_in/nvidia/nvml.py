@@ -111,8 +111,8 @@ def _asked(path: str) -> NvmlAnswer:
 def _path(root: Path) -> str | None:
     if root == Path("/"):
         return LIBRARY  # the dynamic linker's own search, as Ray's
-    found = (path for folder in LIBRARY_FOLDERS for path in sorted(root.glob(f"{folder}/{LIBRARY}")))
-    return next((str(path) for path in found), None)
+    paths = (path for folder in LIBRARY_FOLDERS for path in sorted(root.glob(f"{folder}/{LIBRARY}")))
+    return next((str(path) for path in paths), None)
 
 
 def _not_found() -> NvmlAnswer:
