@@ -54,7 +54,7 @@ def parse_chips(text: str, known: Mapping[str, Chip]) -> tuple[dict[str, Chip], 
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.YAMLError as error:
         return {}, [_yaml_problem(error)]
-    except RecursionError:
+    except RecursionError:  # the composer calls itself for each level
         return {}, [Problem(1, "is nested too deeply; expected a mapping of accelerators")]
     if not isinstance(root, yaml.MappingNode):
         return {}, [Problem(1, "is not a mapping; expected `NAME: {family: ..., resource: ..., ...}` entries")]

@@ -52,6 +52,7 @@ class CustomRule:
 
     name: str
     spans: tuple[tuple[int, int, int], ...]
+    # Decimal, as the limits are written: 0.9 GiB is no float, and memory is compared with a limit exactly.
     per_vcpu_mib: tuple[Decimal, Decimal] | None
     total_mib: tuple[int, int]
     extended_mib: int | None

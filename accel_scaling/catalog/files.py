@@ -103,7 +103,7 @@ def read(path: Path, *, label: str | None = None) -> Source:
     except OSError as error:
         raise CatalogFileError(f"{path}: cannot be read as a catalog file: {error.strerror}") from error
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")  # spreadsheets write a byte-order mark
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise CatalogFileError(f"{path}:{line}: is not UTF-8; save the file as UTF-8") from error
@@ -118,6 +118,7 @@ def table_of(path: Path) -> Table:
 @functools.cache
 def _table_named(name: str, clouds: tuple[str, ...]) -> Table:
     for table in schema.TABLES:
+        # A user's files of these tables have any beginning (mine_places.csv); all others have one name each.
         ending = table.files.removeprefix(CLOUD)
         if table in _BY_ENDING and name.endswith(ending):
             return table
@@ -153,7 +154,7 @@ def is_places(path: Path) -> bool:
 def cloud_of_file(name: str, clouds: Collection[str] | None = None) -> str:
     """Return the cloud that a file's name begins with (``gcp_mine.csv``); the default cloud where it names none."""
     named = [cloud for cloud in (known_clouds() if clouds is None else clouds) if name.startswith(cloud)]
-    return max(named, key=len, default=default_cloud())
+    return max(named, key=len, default=default_cloud())  # one cloud's name may begin as another's
 
 
 def user_catalog_files(user_files: Sequence[Path] = (), *, home: Path | None = None) -> list[Path]:
@@ -166,6 +167,7 @@ def user_catalog_files(user_files: Sequence[Path] = (), *, home: Path | None = N
     given = [path for file in user_files for path in with_beside(file.expanduser())]
     folder = _folder(home)
     at_home = [*sorted(folder.glob("*.csv")), *sorted(folder.glob("*.yaml"))]
+    # On a head, what came with the cluster goes before what lies in its home folder: it answers as home does.
     every = [*given, *sorted(folder.glob(f"{TRAVELLED}/[0-9]*/*")), *at_home]
     return [path for path in dict.fromkeys(every) if not is_hardware(path)]
 

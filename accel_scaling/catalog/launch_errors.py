@@ -48,6 +48,7 @@ def classified(cloud: str, codes: Sequence[str], message: str) -> Failure:
         for row_code, part, category in _rows(cloud):
             if code == row_code and part.lower() in message.lower():
                 return Failure(category, codes[0], message)
+    # Google's codes may be HTTP statuses: those of the server's own errors pass, listed or not.
     server = any(code.isdigit() and 500 <= int(code) < 600 for code in codes)
     return Failure(Category.UNAVAILABLE if server else Category.UNKNOWN, (codes or ["unknown"])[0], message)
 

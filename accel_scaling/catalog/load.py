@@ -120,6 +120,7 @@ def merged_chips(sources: Iterable[Source], additions: Iterable[Addition] = ()) 
     if not of_user and not any(added):
         return shipped
     chips = dict(shipped)
+    # The weakest first: an entry replaces that of the same name.
     for of_plug_in in added:
         chips.update(of_plug_in)
     for source in of_user:
@@ -234,6 +235,8 @@ def _on_demand(
     text = source.text
     problems: list[Problem] = []
     header = header_of(csv_records(text, problems), table, problems)
+    # Lines are cut at their commas, without the csv module. So a file with quotes is read whole, and so is one whose
+    # rows must be read to know their names: with a column `cloud`, or accelerators by their API's name.
     if header is None or problems or any(mark in text for mark in ('"', "\r", "\0", UNKNOWN)) or "cloud" in header:
         return None
     reader = RowReader(table, header, known)

@@ -69,6 +69,7 @@ class MachineType:
     chip: Chip | None
     count: int
     layer: str
+    # A row that has only moved is the same answer: a refresh must not show it as changed.
     line: int = field(default=0, compare=False)
     unknown: str | None = None
 

@@ -109,6 +109,7 @@ class Where:
             zone: as Cloud.short_zone() names it.
         """
         row, listed = self.rows.get(region), self.listed.get(region)
+        # A zone that the region's own row does not name may be newer than the file: nothing is known of it.
         if row is None or row.zones is None or (listed and zone not in (listed.zones or (zone,))):
             return False if self.in_region(region) is False else None
         return zone in row.zones
@@ -169,7 +170,7 @@ class Offerings:
             for region, places in regions.items():
                 if whole := places.get(WHOLE):
                     listed[region] = Offering(whole.zones, whole.source, label)
-                    offerings.pop(region, None)
+                    offerings.pop(region, None)  # this file lists all of the region: weaker ones say nothing of it
                 place = places.get(name) or (places.get(family) if by_family else None)
                 if place:
                     offerings[region] = Offering(place.zones, place.source, label)
@@ -280,6 +281,7 @@ def _rows_of(family: str, by_type: Mapping[str, Zones]) -> list[tuple[str, Zones
     counted = Counter(zones for zones in by_type.values() if zones != ())
     if not counted:
         return []
+    # Of equally frequent zones always the same: a refresh that learns nothing must change no byte.
     most = min(counted.items(), key=lambda pair: (-pair[1], pair[0] or ()))[0]
     return [(family, most), *((name, zones) for name, zones in sorted(by_type.items()) if zones != most)]
 

@@ -96,6 +96,7 @@ MACHINE_TYPES = Table(
     key=("instance_type",),
     order=("instance_type",),
 )
+# A correction is a row, not a condition in code: it has a reason and a source, and a user's own row overrides it.
 CORRECTIONS = Table(
     "CLOUD_corrections.csv",
     "a machine type of which the cloud's API says something wrong",
@@ -104,6 +105,8 @@ CORRECTIONS = Table(
     order=("instance_type",),
 )
 
+# By family: 37,000 facts (a type in a region) are 5,900 rows, and a change is a line. On AWS by the zones' ids, as
+# us-east-1a is another zone in each account.
 OFFERINGS = Table(
     "CLOUD_places.csv",
     "where machine types of a region are offered",
@@ -342,6 +345,8 @@ KUBERAY_SELECTORS = Table(
     key=("key",),
 )
 
+# YAML: some fifty entries, with lists and reasons. 1,400 machine types load in a millisecond as CSV; as YAML they would
+# take 60 to 80 ms with the C loader, 300 without.
 CHIPS = Table(
     "accelerators.yaml",
     "one accelerator",

@@ -79,6 +79,7 @@ class RowReader:
 
     def problems(self, line: int, cells: Sequence[str], error: CellError) -> list[Problem]:
         """Return everything that is wrong with a line's cells, given the first error."""
+        # `values` stops at the first wrong cell; a person who repairs the file wants to see all of them.
         problems = [] if len(cells) != self._width else self._wrong_cells(line, cells)
         return problems or [Problem(line, str(error), error.column)]
 
@@ -236,6 +237,7 @@ def header_of(
 
 def csv_records(text: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, cells) of each record that is not blank; text that is not CSV becomes a problem."""
+    # strict: else a quote that is never closed makes one cell of the rest of the file.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
     while True:
@@ -248,7 +250,7 @@ def csv_records(text: str, problems: list[Problem]) -> Iterator[tuple[int, list[
             return
         if cells:
             yield line, cells
-        line = reader.line_num + 1
+        line = reader.line_num + 1  # a record with line breaks in quotes has several lines
 
 
 def cells_of(source: Source) -> Iterator[tuple[int, dict[str, str]]]:

@@ -170,6 +170,7 @@ def _known(
     files: Sequence[tuple[Source, Mapping[tuple[str, str], MachineType]]],
 ) -> tuple[dict[tuple[str, str], MachineType], dict[tuple[str, str], MachineType]]:
     """Return all machine types that are known, and those of them that corrections stand on."""
+    # Without corrections: each must stand on a row, and differ from it.
     base = dict(_shipped_rows(tuple(known_clouds())))
     for source, rows in files:
         if table_of(source.path) is not schema.CORRECTIONS:
@@ -204,6 +205,7 @@ def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked
             report.notes.append(_mistake(source, problem))
         else:
             problems.setdefault(source.label, []).append(problem)
+    # Sums over several rows, and their order, say nothing while a row is wrong.
     if not report.mistakes:
         for source, problem in tpu_mistakes(sources, checked.chips, checked.known):
             problems.setdefault(source.label, []).append(problem)

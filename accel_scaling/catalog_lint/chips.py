@@ -58,7 +58,7 @@ def a_family_has_one_resource(checked: Checked) -> Iterator[Wrong]:
     """One driver announces one Ray resource: all accelerators of a family have the same."""
     shipped = {chip.family: chip for chip in checked.chips.values() if chip.name not in checked.own}
     for chip in _own(checked):
-        other = shipped.setdefault(chip.family, chip)
+        other = shipped.setdefault(chip.family, chip)  # of a family that does not ship, the file's first one decides
         if other.resource != chip.resource:
             text = f"resource is {chip.resource}; expected {other.resource}, as of {other.name} of the same family"
             yield Wrong(chip, "resource", f"{chip.name}: {text}")

@@ -109,6 +109,7 @@ def an_arm_only_chip_is_in_arm64_machines(checked: Checked) -> Iterator[Wrong]:
             seen.setdefault(row.chip.name, Counter())[row.arch] += 1
     for row in checked.rows:
         archs = seen[row.chip.name] if row.chip else Counter()
+        # A single row is taken for a slip; several agree on a new kind of machine.
         if row.arch != "arm64" and archs["arm64"] > archs[row.arch] == 1:
             text = f"arch of {row.name} is {row.arch}; expected arm64, as of every machine with {row.chip.name}"  # type: ignore[union-attr]
             yield Wrong(row, "arch", text)
@@ -124,7 +125,7 @@ def more_vcpus_never_come_with_less_memory(checked: Checked) -> Iterator[Wrong]:
             size = f"{row.memory_mib} with {row.vcpus} vCPUs"
             text = f"where {other.name} has {other.memory_mib} with {other.vcpus}"
             yield Wrong(row, "memory_mib", f"memory_mib of {row.name} is {size}; expected memory that grows, {text}")
-            rows.remove(row)
+            rows.remove(row)  # a slip in one row contradicts many others: it is one mistake, not as many
 
 
 def the_number_in_a_name_is_the_count(checked: Checked) -> Iterator[Wrong]:

@@ -1,4 +1,4 @@
-"""Calls a driver's library in a forked child, with a timeout: a library may hang, or take its process along.
+"""Calls of a driver's library in a forked child, with a timeout: a library may hang, or take its process along.
 
 A fork rather than a new interpreter: it costs a few milliseconds, and every boot waits for it. The child calls the
 library, answers through a pipe and ends; it runs none of what its parent's other threads were doing.

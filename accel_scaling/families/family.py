@@ -107,7 +107,7 @@ class Family:
 
     @property
     def registered(self) -> bool:
-        """True where Ray must be told of the family: it has no manager of its own, and ids can be given by a variable."""
+        """True where Ray must be told of the family: it has no manager, and ids can be given by a variable."""
         return bool(self.visible_devices) and not self.in_ray
 
     @property

@@ -98,14 +98,17 @@ def write(path: Path, text: str) -> bool:
         if path.exists() and path.read_bytes() == text.encode():
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
+        # The file behind a link is replaced, and the link stays. The temporary file is beside it: a file cannot be renamed
+        # into another file system.
         target = path.resolve()
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
                 file.write(text)
+            # mkstemp makes a file that only its owner may read.
             Path(temporary).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
             Path(temporary).replace(target)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too, must leave no temporary file behind
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
