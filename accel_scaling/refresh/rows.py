@@ -98,8 +98,8 @@ def write(path: Path, text: str) -> bool:
         if path.exists() and path.read_bytes() == text.encode():
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The file behind a link is replaced, and the link stays. The temporary file is beside it: a file cannot be renamed
-        # into another file system.
+        # The file behind a link is replaced, and the link stays; the temporary file is beside it, as a file cannot be
+        # renamed into another file system.
         target = path.resolve()
         descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{path.name}.")
         try:

@@ -115,7 +115,7 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     result.unpromised = [row for name, row in sorted(now.items()) if name in rows and row.unknown]
     result.gone = gone_types(answer, had_where)
     result.moved = region_changes(answer, had_where, had.regions)
-    # Last, and both together: whatever is raised above leaves both files as they were.
+    # Last: whatever is raised above leaves both files as they were.
     result.written = [file for file, content in ((path, text), (beside, offerings)) if write(file, content)]
     return result
 
