@@ -90,12 +90,14 @@ def chips_on_demand(source: Source) -> Mapping[str, Chip]:
     begins = [*_ENTRY.finditer(source.text)]
     spans = [entry.start() for entry in begins] + [len(source.text)]
     texts = {entry[1]: (entry.start(), end) for entry, end in zip(begins, spans[1:], strict=True)}
+    # A name that is there twice, or another form: the reader of whole files says what is wrong, and in which line.
     if len(texts) != len(begins) or "\r" in source.text or _OTHER.search(source.text):
         return source.accept(parse_chips(source.text, {}))
 
     def read(name: str) -> Chip:
         start, end = texts[name]
         lines = "\n" * source.text.count("\n", 0, start)  # problems name the line
+        # The whole of a partition may be any other entry: it is looked up in `chips`, and read then.
         return source.accept(parse_chips(lines + source.text[start:end], chips))[name]
 
     chips = OnDemand(texts, read)

@@ -168,6 +168,7 @@ def user_catalog_files(user_files: Sequence[Path] = (), *, home: Path | None = N
     folder = _folder(home)
     at_home = [*sorted(folder.glob("*.csv")), *sorted(folder.glob("*.yaml"))]
     # On a head, what came with the cluster goes before what lies in its home folder: it answers as home does.
+    # travelling_files() numbers the folders in the order of their strength.
     every = [*given, *sorted(folder.glob(f"{TRAVELLED}/[0-9]*/*")), *at_home]
     return [path for path in dict.fromkeys(every) if not is_hardware(path)]
 

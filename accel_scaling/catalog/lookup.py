@@ -217,7 +217,7 @@ def _strongest(
     """
     owner: dict[str, Mapping[str, MachineType]] = {}
     for layer in layers:
-        owner.update(dict.fromkeys(layer, layer))
+        owner.update(dict.fromkeys(layer, layer))  # names only: a row is read when it is asked for
     read = ((name, layer[name]) for name, layer in owner.items() if not isinstance(layer, OnDemand))
     unpromised = {name: row for name, row in read if row.unknown}
     for name in unpromised:
@@ -241,6 +241,7 @@ def _no_accelerator(machine: MachineType, version: str) -> str:
 def is_clouds_own(machine: MachineType) -> bool:
     """Return whether the answer is from what ships or from a refresh, not from the user's own files or a plug-in."""
     shipped = machine.layer in {f"{machine.cloud}.csv", f"{machine.cloud}{CORRECTIONS}.csv"}
+    # A layer is the bare name of a file that ships, and the path of any other.
     return shipped or machine.layer.endswith(f"/{REFRESH_FOLDER}/{machine.cloud}.csv")
 
 

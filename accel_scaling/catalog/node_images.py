@@ -110,6 +110,7 @@ def shipped_families() -> frozenset[str]:
 def is_option(text: str) -> bool:
     """Return whether a text is an option of `docker run` that a shell leaves as it is."""
     try:
+        # One word: a space in it would make a list of two options.
         return bool(value_of(NODE_FAMILIES.column("run_options"), text, {}) == (text,))
     except CellError:
         return False

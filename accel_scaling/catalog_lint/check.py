@@ -92,6 +92,7 @@ class Report:
 def check_files(paths: Sequence[Path] = ()) -> Report:
     """Check CSV and YAML files against each other and what ships; what ships alone where none is given."""
     report = Report()
+    # Once each: a file that is named may also lie beside another.
     every = dict.fromkeys([*paths, *(beside for path in paths for beside in with_beside(path))])
     sources = _read_all(list(every), report) if paths else _ours()
     chips, own = _checked_chips(sources, report)
@@ -196,7 +197,9 @@ def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked
     for wrong in itertools.chain.from_iterable(invariant(checked) for invariant in (*MACHINE_RULES, *CHIP_RULES)):
         if isinstance(wrong.of, Chip):
             source = own[wrong.of.name]
-            at = lines.setdefault(source.label, lines_of(source.text))[wrong.of.name]
+            if source.label not in lines:  # a second look at the file, for files with mistakes only
+                lines[source.label] = lines_of(source.text)
+            at = lines[source.label][wrong.of.name]
             line = at.get(wrong.column, at[""])
         else:
             source, line = by_label[wrong.of.layer], wrong.of.line

@@ -134,6 +134,7 @@ def tpu_mistakes(
     rules, hosts = (beside(sources, table, tpu_cloud()) for table in (schema.TPU_GENERATIONS, schema.TPU_HOSTS))
     if rules is None or hosts is None:
         return
+    # Mistakes in the form of either file are reported where it is read.
     of_generation: dict[str, list[TpuHost]] = {}
     for host in parse_hosts(hosts)[0]:
         of_generation.setdefault(host.generation, []).append(host)

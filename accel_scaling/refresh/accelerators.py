@@ -85,6 +85,7 @@ def _by_memory(chips: list[Chip], memory_mib: int | None) -> Chip | None:
     if memory_mib is None:
         return None
     known = [(abs(chip.memory_mib - memory_mib), chip.name, chip) for chip in chips if chip.memory_mib]
+    # The name is there for equal distances: chips have no order.
     distance, _, nearest = min(known, default=(memory_mib, "", None))
     return nearest if distance <= _ALIKE * memory_mib else None
 
@@ -162,5 +163,6 @@ def entry(device: ApiDevice, cloud: str, chips: Mapping[str, Chip]) -> str:
 
 def _text(value: str) -> str:
     """Return a text as YAML has it, quoted where it must be; null stays null."""
+    # YAML 1.1 reads these words as booleans.
     plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", value)
     return value if plain and value not in {"true", "false", "yes", "no", "on", "off"} else json.dumps(value)

@@ -88,7 +88,7 @@ def progress(what: str, total: int | None = None, unit: str = "region") -> Itera
     if not sys.stderr.isatty():
         yield lambda: None
         return
-    from tqdm import tqdm
+    from tqdm import tqdm  # here: only a terminal needs it
 
     with tqdm(desc=what, total=total, unit=f" {unit}", leave=False, dynamic_ncols=True, file=sys.stderr) as bar:
 

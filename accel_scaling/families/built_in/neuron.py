@@ -46,19 +46,19 @@ _REPAIRABLE = {"mem_ecc_repairable_uncorrected": "errors in its memory that can 
 def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     """Ask the bus, neuron-ls, and the driver's sysfs and device nodes."""
     on_bus = devices_on_bus(FAMILY, bus, root)
-    answer = checked(ask(root), root)
+    answer = _corrected(_ask_neuron_ls(root), root)
     name = _sysfs_name(root) if answer.devices else None
     chips = product_names.chips_named(name, chips_of(FAMILY.name)) if name else []
     chips = chips or (product_names.chips_on_bus(on_bus[0].id, chips_of(FAMILY.name)) if on_bus else [])
-    cores = sum(number(device, "nc_count") for device in answer.devices)
-    usable = [device for device in answer.devices if number(device, "neuron_device") not in answer.unusable]
+    cores = sum(_number(device, "nc_count") for device in answer.devices)
+    usable = [device for device in answer.devices if _number(device, "neuron_device") not in answer.unusable]
     present = bool(on_bus or answer.devices)
     types = dict.fromkeys((RAY_TYPE, *product_names.types_of(chips))) if present else {}
     return Detection(
         family=FAMILY.name,
         resource=FAMILY.resource,
         count=len(usable),
-        units=sum(number(device, "nc_count") for device in usable),
+        units=sum(_number(device, "nc_count") for device in usable),
         ray_units=cores if answer.for_ray else 0,
         accelerator_type=RAY_TYPE if answer.devices else None,
         variant=product_names.exact_name(chips),
@@ -94,11 +94,11 @@ def _devices(on_bus: Sequence[pci.PciDevice], answer: NeuronAnswer, name: str | 
     ids = {item.address: item.id for item in on_bus}
     return tuple(
         Device(
-            index=number(record, "neuron_device"),
+            index=_number(record, "neuron_device"),
             name=name,
             pci_address=(address := _address(record)),
             pci_id=ids.get(address or ""),
-            memory_mib=number(record, "memory_size") // BYTES_PER_MIB or None,
+            memory_mib=_number(record, "memory_size") // BYTES_PER_MIB or None,
         )
         for record in answer.devices
     )
@@ -133,7 +133,7 @@ class NeuronAnswer:
     unusable: frozenset[int] = frozenset()
 
 
-def ask(root: Path) -> NeuronAnswer:
+def _ask_neuron_ls(root: Path) -> NeuronAnswer:
     """Run the tool under ``root``."""
     tool = root / NEURON_LS
     if not tool.exists():
@@ -152,7 +152,7 @@ def ask(root: Path) -> NeuronAnswer:
     return answer
 
 
-def number(record: dict[str, Any], key: str) -> int:
+def _number(record: dict[str, Any], key: str) -> int:
     """Return a number of a device's record, 0 where it is not there or is none."""
     value = record.get(key)
     return value if isinstance(value, int) else 0
@@ -182,7 +182,7 @@ def _read(output: bytes) -> NeuronAnswer:
         return _failed("printed JSON that is not a list of devices")
     if not devices:
         return NeuronAnswer(DriverState.MISSING, "the Neuron driver is not loaded (neuron-ls lists no device)")
-    if not all(number(device, "nc_count") for device in devices):
+    if not all(_number(device, "nc_count") for device in devices):
         trouble = "neuron-ls lists a device without cores"
         return NeuronAnswer(DriverState.UNHEALTHY, trouble, "neuron-ls: a device without nc_count", tuple(devices))
     return NeuronAnswer(DriverState.OK, devices=tuple(devices))
@@ -205,7 +205,7 @@ def _failed(words: str) -> NeuronAnswer:
     return NeuronAnswer(DriverState.UNHEALTHY, f"neuron-ls failed: {words}", f"neuron-ls: {words}")
 
 
-def checked(answer: NeuronAnswer, root: Path) -> NeuronAnswer:
+def _corrected(answer: NeuronAnswer, root: Path) -> NeuronAnswer:
     """Return the answer, corrected by what the driver counts and by what has a device node.
 
     Drivers without these folders, or with others, say nothing here: then neuron-ls stands.
@@ -216,7 +216,7 @@ def checked(answer: NeuronAnswer, root: Path) -> NeuronAnswer:
     """
     folders = _numbers(root / DRIVER_DEVICES)
     nodes = _numbers(root / "dev", folders=False)
-    listed = {number(device, "neuron_device") for device in answer.devices}
+    listed = {_number(device, "neuron_device") for device in answer.devices}
     if answer.state is not DriverState.NOT_YET and (
         trouble := hidden_trouble(root, len(folders), len(nodes), "/dev/neuron0, ...")
     ):
