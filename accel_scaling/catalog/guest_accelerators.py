@@ -117,7 +117,7 @@ def check_zones(machine: MachineType, accelerator: str, count: int, zones: Itera
     Raises:
         AttachError: names the first zone that does not, and what goes there.
     """
-    # None for machines that come with accelerators of their own: their zones are in the offerings.
+    # Empty for machines that come with accelerators of their own: their zones are in the offerings.
     rules = [rule for rule in attach_rules(machine.cloud).get(accelerator, ()) if rule.count == count]
     for zone in zones:
         here = [rule for rule in rules if rule.holds_in(zone)]

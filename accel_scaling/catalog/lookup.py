@@ -213,7 +213,7 @@ def _strongest(
 ) -> tuple[dict[str, MachineType], Mapping[str, MachineType]]:
     """Return what has an accelerator that is not known, and all else, each from its strongest layer.
 
-    Rows that are read on demand stay unread: none of those has an unknown accelerator (rows.parse_rows).
+    Rows that are read on demand stay unread: none of those has an unknown accelerator (load.parse_rows).
     """
     owner: dict[str, Mapping[str, MachineType]] = {}
     for layer in layers:
