@@ -33,7 +33,7 @@ class CrashedError(Exception):
     """The child ended without an answer; the text says how, as the middle of a sentence."""
 
 
-def asked(question: Callable[[], _Answer], timeout_s: float) -> _Answer:
+def call(question: Callable[[], _Answer], timeout_s: float) -> _Answer:
     """Return what ``question`` returns in a child process.
 
     Args:

@@ -112,7 +112,7 @@ def examine(
     """
     if not on_bus and not nodes:
         return Detection(family.name, family.resource, evidence=_sentences(family, _Evidence(on_bus, nodes)))
-    reply = _asked(family, root) if nodes else None
+    reply = _ask_driver(family, root) if nodes else None
     if family.registered:
         chips = _products(family, on_bus, reply.kind if reply else None)
         ray_type = _type_of_products(chips, reply)
@@ -150,7 +150,7 @@ def _library(family: Family) -> str:
     return family.module.partition(".")[0] or f"the probe of {family.resource}"
 
 
-def _asked(family: Family, root: Path) -> Reply | None:
+def _ask_driver(family: Family, root: Path) -> Reply | None:
     if family.module:
         return vendor_package.ask(family.module, family.question)
     if family.probe is None:

@@ -89,7 +89,7 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
         CatalogFileError: a file that is there has a mistake.
     """
     chips = chips_here()
-    answer = _asked(ask)
+    answer = _answer_of(ask)
     cloud, clouds = answer.cloud, known_clouds()
     old = kept_rows(path, cloud, chips, clouds)
     before = _catalog(cloud, path, text_of(old, path, cloud, clouds), chips)
@@ -120,7 +120,7 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     return result
 
 
-def _asked(ask: Ask) -> CloudAnswer:
+def _answer_of(ask: Ask) -> CloudAnswer:
     try:
         return ask()
     except KeyboardInterrupt:

@@ -82,14 +82,14 @@ def ask(root: Path) -> NvmlAnswer:
     if path is None:
         return _not_found()
     try:
-        return forked_call.asked(lambda: _asked(path), timeouts.DRIVER_LIBRARY_TIMEOUT_S)
+        return forked_call.call(lambda: _ask_library(path), timeouts.DRIVER_LIBRARY_TIMEOUT_S)
     except forked_call.NoAnswerError as silence:
         return NvmlAnswer(DriverState.NOT_YET, f"NVML gave {silence}", f"NVML: {silence}")
     except forked_call.CrashedError as crash:
         return NvmlAnswer(DriverState.UNHEALTHY, f"NVML failed: {crash}", f"NVML: {crash}")
 
 
-def _asked(path: str) -> NvmlAnswer:
+def _ask_library(path: str) -> NvmlAnswer:
     try:
         library = ctypes.CDLL(path)
         library.nvmlErrorString.restype = ctypes.c_char_p
