@@ -72,14 +72,14 @@ class AcceleratorTypes:
         return {other for other in self.types if other.casefold() == fold}
 
     def _unknown(self, name: str) -> str:
-        from accel_scaling.catalog.aliases import aliases_of, types_of
+        from accel_scaling.catalog.product_names import aliases_of, own_names
         from accel_scaling.catalog.suggest import hint
 
         fold = name.strip().casefold()
         meant = self._alike(name) or {
             type_
             for chip in self.chips.values()
-            if fold in {word.casefold() for word in (*types_of(chip), *aliases_of(chip))}
+            if fold in {word.casefold() for word in (*own_names(chip), *aliases_of(chip))}
             for type_ in (chip.variant or chip.detected_type,)
             if type_
         }

@@ -17,13 +17,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from accel_scaling.families.entry_points import GROUP, entry_points, normalized
+from accel_scaling.families.plugins import GROUP, entry_points, normalized
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from accel_scaling.families.entry_points import EntryPoint
+    from accel_scaling.families.plugins import EntryPoint
 
 REMOTE_FOLDER = "~/.accel_scaling/bundle"
 SCRIPT = f"{REMOTE_FOLDER}/accel_scaling/boot/before_ray_start.sh"

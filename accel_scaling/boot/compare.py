@@ -10,7 +10,7 @@ from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.boot.expected_devices import REPAIR_ADVICE, Claim, claims_of, of_broken_plug_ins
 from accel_scaling.boot.tpu_slice import wrong_slice
 from accel_scaling.boot.verdicts import Verdict, VerdictWord, advice_of, holds_promise
-from accel_scaling.detect.model import DriverState, Found
+from accel_scaling.detect.model import Detection, DriverState
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.registry import all_families
 
@@ -45,7 +45,7 @@ class _ClaimVerdict:
 
 
 def compare(
-    promised: Mapping[str, float], detected: Sequence[Found], chips: Mapping[str, Chip] | None = None
+    promised: Mapping[str, float], detected: Sequence[Detection], chips: Mapping[str, Chip] | None = None
 ) -> Verdict:
     """Return the verdict on a machine.
 
@@ -80,7 +80,7 @@ def _may_be_accelerator(name: str) -> bool:
     return name not in ("CPU", "memory", "object_store_memory") and not name.startswith("node:")
 
 
-def _check(claim: Claim, detected: Sequence[Found]) -> _ClaimVerdict:
+def _check(claim: Claim, detected: Sequence[Detection]) -> _ClaimVerdict:
     if unchecked := _unchecked(claim, _of_resource(claim, detected)):
         return _ClaimVerdict(VerdictWord.CONFIRMED, f"promised {_words(claim)}; NOT checked: {unchecked}")
     device = _device(claim, detected)
@@ -98,17 +98,17 @@ def _check(claim: Claim, detected: Sequence[Found]) -> _ClaimVerdict:
     return _check_count(claim, device, evidence)
 
 
-def _of_resource(claim: Claim, detected: Sequence[Found]) -> list[Found]:
+def _of_resource(claim: Claim, detected: Sequence[Detection]) -> list[Detection]:
     return [device for device in detected if device.resource == claim.resource]
 
 
-def _device(claim: Claim, detected: Sequence[Found]) -> Found | None:
+def _device(claim: Claim, detected: Sequence[Detection]) -> Detection | None:
     """Return the devices to compare with a claim: where several families have its resource, the best match."""
     candidates = _of_resource(claim, detected)
     return max(candidates, key=lambda device: (_matches(claim, device), device.units), default=None)
 
 
-def _check_count(claim: Claim, device: Found, evidence: str) -> _ClaimVerdict:
+def _check_count(claim: Claim, device: Detection, evidence: str) -> _ClaimVerdict:
     if device.units < claim.units:
         missing = f"{_amount(claim.units - device.units, claim)} missing"
         return _claim_verdict(VerdictWord.FEWER_THAN_PROMISED, claim, f"{evidence}: {missing}")
@@ -119,12 +119,12 @@ def _check_count(claim: Claim, device: Found, evidence: str) -> _ClaimVerdict:
     return _claim_verdict(VerdictWord.CONFIRMED, claim, evidence + note)
 
 
-def _claim_verdict(word: VerdictWord, claim: Claim, result: str, device: Found | None = None) -> _ClaimVerdict:
+def _claim_verdict(word: VerdictWord, claim: Claim, result: str, device: Detection | None = None) -> _ClaimVerdict:
     advice = advice_of(word, device.family, device.bus_count) if device else advice_of(word)
     return _ClaimVerdict(word, f"promised {_words(claim)}; {result}", advice)
 
 
-def _unchecked(claim: Claim, here: Sequence[Found]) -> str:
+def _unchecked(claim: Claim, here: Sequence[Detection]) -> str:
     """Return the reason why this version cannot check a claim; empty where it can."""
     families = all_families()
     probed = {family.name for family in families}
@@ -137,7 +137,7 @@ def _unchecked(claim: Claim, here: Sequence[Found]) -> str:
     return ""
 
 
-def _matches(claim: Claim, device: Found) -> bool:
+def _matches(claim: Claim, device: Detection) -> bool:
     return all(name in device.answers_to for name in claim.types)
 
 
@@ -158,7 +158,7 @@ def _amount(units: float, claim: Claim) -> str:
     return f"{units:g}" if claim.resource == "GPU" else f"{units:g} {claim.resource}"
 
 
-def _evidence(device: Found) -> str:
+def _evidence(device: Detection) -> str:
     if device.state is DriverState.NOT_PROBED or (device.units and not device.driver_count):
         return f"{device.bus_count} x {device.variant or device.family} on the PCI bus, their driver was not asked"
     names = Counter(item.name for item in device.devices if item.name)
@@ -168,7 +168,7 @@ def _evidence(device: Found) -> str:
     return f"{device.bus_count} on the PCI bus, {device.driver_count} seen by the driver{name}{units}"
 
 
-def _other_type(claim: Claim, device: Found) -> str:
+def _other_type(claim: Claim, device: Detection) -> str:
     if device.divided:
         return f"{device.divided}: a task that asks for a whole {_exact(claim)} would get one partition of it"
     wrong = [name for name in claim.types if name not in device.answers_to]

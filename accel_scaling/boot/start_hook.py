@@ -26,7 +26,7 @@ from accel_scaling.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from accel_scaling.detect.model import Found
+    from accel_scaling.detect.model import Detection
 
 
 def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
@@ -39,7 +39,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     Raises:
         SystemExit: with 3, when the node does not hold what was promised; with 0, when only the boot check was to run.
     """
-    detected: list[Found] = []
+    detected: list[Detection] = []
     verdict = check_machine(detected, ray_params)
     promised = verdict.promised
     resources = admitted_resources(verdict, os.environ)
@@ -60,7 +60,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
 
 
-def check_machine(detected: list[Found], ray_params: Any) -> Verdict:
+def check_machine(detected: list[Detection], ray_params: Any) -> Verdict:
     """Register the plug-in families with Ray and return the verdict on this machine; fill ``detected``.
 
     A check that fails is a verdict too: without one, Ray would start the machine again, and launch the next one of its

@@ -15,7 +15,7 @@ from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, OVERRIDE_LABELS, OVERR
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
 
-    from accel_scaling.detect.model import Found
+    from accel_scaling.detect.model import Detection
 
 
 def is_slice_host(promised: Iterable[str]) -> bool:
@@ -23,7 +23,7 @@ def is_slice_host(promised: Iterable[str]) -> bool:
     return any(tpu_head_pod_type(name) for name in promised)
 
 
-def wrong_slice(promised: Mapping[str, float], detected: Iterable[Found]) -> str | None:
+def wrong_slice(promised: Mapping[str, float], detected: Iterable[Detection]) -> str | None:
     """Return a sentence where this host is in a slice of another type than was promised, else None.
 
     Args:
@@ -37,7 +37,7 @@ def wrong_slice(promised: Mapping[str, float], detected: Iterable[Found]) -> str
     return f"promised a host of a {expected[0]}; the metadata server says that it is a host of a {pod_type}"
 
 
-def correct_promise(environment: MutableMapping[str, str], detected: Iterable[Found]) -> None:
+def correct_promise(environment: MutableMapping[str, str], detected: Iterable[Detection]) -> None:
     """Put this host's own number into the promise, and take the slice's head resource from hosts other than 0.
 
     Args:

@@ -33,7 +33,7 @@ _NULLABLE = "detected_type"  # a field that must be there and may be null
 
 
 class _ChipError(Exception):
-    """What is wrong with a chip, and at which node of the file."""
+    """A mistake in the description of a chip, and its node of the file."""
 
     def __init__(self, node: yaml.Node, text: str) -> None:
         super().__init__(text)
@@ -54,7 +54,7 @@ def parse_chips(text: str, known: Mapping[str, Chip]) -> tuple[dict[str, Chip], 
         root = yaml.compose(text, Loader=_LOADER)
     except yaml.YAMLError as error:
         return {}, [_yaml_problem(error)]
-    except RecursionError:
+    except RecursionError:  # the composer calls itself for each level
         return {}, [Problem(1, "is nested too deeply; expected a mapping of accelerators")]
     if not isinstance(root, yaml.MappingNode):
         return {}, [Problem(1, "is not a mapping; expected `NAME: {family: ..., resource: ..., ...}` entries")]
@@ -90,12 +90,14 @@ def chips_on_demand(source: Source) -> Mapping[str, Chip]:
     begins = [*_ENTRY.finditer(source.text)]
     spans = [entry.start() for entry in begins] + [len(source.text)]
     texts = {entry[1]: (entry.start(), end) for entry, end in zip(begins, spans[1:], strict=True)}
+    # A name that is there twice, or another form: the reader of whole files says what is wrong, and in which line.
     if len(texts) != len(begins) or "\r" in source.text or _OTHER.search(source.text):
         return source.accept(parse_chips(source.text, {}))
 
     def read(name: str) -> Chip:
         start, end = texts[name]
         lines = "\n" * source.text.count("\n", 0, start)  # problems name the line
+        # The whole of a partition may be any other entry: it is looked up in `chips`, and read then.
         return source.accept(parse_chips(lines + source.text[start:end], chips))[name]
 
     chips = OnDemand(texts, read)

@@ -52,6 +52,7 @@ class Number:
         Raises:
             ValueError: it is none, or too small.
         """
+        # isdigit() and int() alone take the digits of every script, such as Arabic ones.
         if cell.isascii() and cell.isdigit() and len(cell) <= MAX_DIGITS and int(cell) >= self.at_least:
             return int(cell)
         raise ValueError(cell)
@@ -74,6 +75,7 @@ class Amount:
             number = Decimal(cell)
         except InvalidOperation:
             raise ValueError(cell) from None
+        # Decimal reads NaN and Infinity, too.
         if not number.is_finite() or number >= 10**MAX_DIGITS or number < 0 or (self.above_zero and not number):
             raise ValueError(cell)
         return number

@@ -52,6 +52,7 @@ class CustomRule:
 
     name: str
     spans: tuple[tuple[int, int, int], ...]
+    # Decimal, as the limits are written: 0.9 GiB is no float, and memory is compared with a limit exactly.
     per_vcpu_mib: tuple[Decimal, Decimal] | None
     total_mib: tuple[int, int]
     extended_mib: int | None
@@ -75,7 +76,7 @@ class CustomRule:
 
     @property
     def shared_core(self) -> bool:
-        """Whether the name has no vCPU count (``e2-custom-micro-1024``)."""
+        """True where the name has no vCPU count (``e2-custom-micro-1024``)."""
         return not self.name.endswith("custom")
 
 

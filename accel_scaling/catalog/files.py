@@ -1,9 +1,16 @@
-"""Catalog files: which table each is, its text, and what is wrong with it as lines."""
+"""Catalog files: which table each is, its text, what is wrong with it as lines; and which files a user's catalog has.
+
+A user's catalog is the files that the cluster file names, those beside them, and those in the home folder. A CSV file
+of machine types may have companions of its own name: ``mine.yaml`` (or ``accelerators.yaml``) with accelerators,
+``mine_places.csv`` with the zones that offer the types, ``mine_hardware.csv`` with what a rehearsal emulates. All but
+the last travel to the nodes with the package (boot.bundle), so that a head answers as home does.
+"""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from accel_scaling.catalog import schema
@@ -12,8 +19,7 @@ from accel_scaling.clouds import SHIPPED_FOLDER, default_cloud, known_clouds
 from accel_scaling.errors import CatalogFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-    from pathlib import Path
+    from collections.abc import Collection, Iterable, Sequence
 
     from accel_scaling.catalog.columns import Table
 
@@ -25,6 +31,9 @@ REFRESH_FOLDER = "refresh"  # below ~/.accel_scaling
 
 _BY_ENDING = (schema.CORRECTIONS, schema.OFFERINGS, schema.LAUNCH_ERRORS)
 _LAYERED = (schema.MACHINE_TYPES, schema.CORRECTIONS, schema.OFFERINGS)  # a user's own files add to these
+USER_FOLDER = ".accel_scaling"
+TRAVELLED = "bundle/catalog"  # below USER_FOLDER on a node: what came with the cluster
+HARDWARE, PLACES = "hardware", "places"  # last words of the names of such files
 
 
 class Problem(NamedTuple):
@@ -51,7 +60,7 @@ class Source:
 
     @property
     def is_chips(self) -> bool:
-        """Whether the file describes accelerators (YAML) rather than machine types (CSV)."""
+        """True where the file describes accelerators (YAML) rather than machine types (CSV)."""
         return is_yaml(self.path)
 
     def accept(self, parsed: tuple[T, list[Problem]]) -> T:
@@ -94,7 +103,7 @@ def read(path: Path, *, label: str | None = None) -> Source:
     except OSError as error:
         raise CatalogFileError(f"{path}: cannot be read as a catalog file: {error.strerror}") from error
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig")  # spreadsheets write a byte-order mark
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise CatalogFileError(f"{path}:{line}: is not UTF-8; save the file as UTF-8") from error
@@ -109,12 +118,13 @@ def table_of(path: Path) -> Table:
 @functools.cache
 def _table_named(name: str, clouds: tuple[str, ...]) -> Table:
     for table in schema.TABLES:
+        # A user's files of these tables have any beginning (mine_places.csv); all others have one name each.
         ending = table.files.removeprefix(CLOUD)
         if table in _BY_ENDING and name.endswith(ending):
             return table
         if name in (map(table.file_of, clouds) if table.of_cloud else (table.files,)):
             return table
-    return schema.OFFERINGS if name == "places.csv" else schema.MACHINE_TYPES
+    return schema.OFFERINGS if name == f"{PLACES}.csv" else schema.MACHINE_TYPES
 
 
 def shipped(table: Table, cloud: str = "") -> Source | None:
@@ -136,7 +146,86 @@ def shipped_rules() -> list[Source]:
     return [source for source in (*of_clouds, *(shipped(table) for table in rules if not table.of_cloud)) if source]
 
 
+def is_places(path: Path) -> bool:
+    """Return whether a file has the name of an offerings file: ``aws_places.csv``, ``places.csv``."""
+    return table_of(path) is schema.OFFERINGS
+
+
 def cloud_of_file(name: str, clouds: Collection[str] | None = None) -> str:
     """Return the cloud that a file's name begins with (``gcp_mine.csv``); the default cloud where it names none."""
     named = [cloud for cloud in (known_clouds() if clouds is None else clouds) if name.startswith(cloud)]
-    return max(named, key=len, default=default_cloud())
+    return max(named, key=len, default=default_cloud())  # one cloud's name may begin as another's
+
+
+def user_catalog_files(user_files: Sequence[Path] = (), *, home: Path | None = None) -> list[Path]:
+    """Return every file of the user's own catalog, strongest first.
+
+    Args:
+        user_files: those that the cluster file names; what belongs to them comes right after each.
+        home: the folder that has ``.accel_scaling``; the user's home where it is None.
+    """
+    given = [path for file in user_files for path in with_beside(file.expanduser())]
+    folder = _folder(home)
+    at_home = [*sorted(folder.glob("*.csv")), *sorted(folder.glob("*.yaml"))]
+    # On a head, what came with the cluster goes before what lies in its home folder: it answers as home does.
+    # travelling_files() numbers the folders in the order of their strength.
+    every = [*given, *sorted(folder.glob(f"{TRAVELLED}/[0-9]*/*")), *at_home]
+    return [path for path in dict.fromkeys(every) if not is_hardware(path)]
+
+
+def with_beside(path: Path) -> list[Path]:
+    """Return a file of a user's catalog with what belongs to it: the places and the accelerators beside a CSV file."""
+    return [path] if is_yaml(path) else [path, *places_beside(path), *chips_beside(path)]
+
+
+def refreshed_files(cloud: str, *, home: Path | None = None) -> list[Path]:
+    """Return the files of a cloud that a refresh wrote, or that came with the cluster from there."""
+    names = (f"{cloud}.csv", f"{cloud}_{PLACES}.csv")
+    folders = (f"{TRAVELLED}/{REFRESH_FOLDER}", REFRESH_FOLDER)
+    candidates = ([_folder(home) / folder / name for folder in folders] for name in names)
+    return [next(path for path in paths if path.is_file()) for paths in candidates if any(map(Path.is_file, paths))]
+
+
+def hardware_files(user_files: Sequence[Path] = (), *, home: Path | None = None) -> list[Path]:
+    """Return the user's own files of emulated hardware, strongest first; arguments as user_catalog_files()."""
+    given = [file.expanduser() for file in user_files]
+    beside = [file.parent / name for file in given for name in (f"{file.stem}_{HARDWARE}.csv", f"{HARDWARE}.csv")]
+    at_home = (path for path in sorted(_folder(home).glob("*.csv")) if is_hardware(path))
+    return [path for path in dict.fromkeys([*beside, *at_home]) if path.is_file()]
+
+
+def travelling_files(user_files: Sequence[Path], clouds: Iterable[str], *, home: Path | None = None) -> dict[str, Path]:
+    """Return what a node needs to answer as this machine does, by its path below TRAVELLED."""
+    users = {f"{number:03d}/{path.name}": path for number, path in enumerate(user_catalog_files(user_files, home=home))}
+    refreshed = {
+        f"{REFRESH_FOLDER}/{path.name}": path for cloud in clouds for path in refreshed_files(cloud, home=home)
+    }
+    return users | refreshed
+
+
+def user_chip_files(*, home: Path | None = None) -> list[Path]:
+    """Return the YAML files with the accelerators that only this machine knows, strongest first."""
+    return [path for path in user_catalog_files(home=home) if is_yaml(path)]
+
+
+def chips_beside(path: Path) -> list[Path]:
+    """Return the YAML files that belong to a CSV file: ``accelerators.yaml`` and one of the CSV's own name."""
+    if not path.name:  # `.`: a folder, which is refused where it is read
+        return []
+    beside = (path.with_suffix(".yaml"), path.with_name(CHIPS_FILE))
+    return [path for path in beside if path.is_file()]
+
+
+def places_beside(path: Path) -> list[Path]:
+    """Return the places file that belongs to a CSV file: ``mine_places.csv`` to ``mine.csv``."""
+    beside = path.parent / f"{path.stem}_{PLACES}.csv"
+    return [beside] if not is_places(path) and beside.is_file() else []
+
+
+def is_hardware(path: Path) -> bool:
+    """Return whether a file has the name of one that rehearsals read: ``mine_hardware.csv``, ``hardware.csv``."""
+    return path.suffix.lower() == ".csv" and path.stem.rpartition("_")[2] == HARDWARE
+
+
+def _folder(home: Path | None) -> Path:
+    return (Path.home() if home is None else home) / USER_FOLDER

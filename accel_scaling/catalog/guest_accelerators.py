@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.files import shipped
+from accel_scaling.catalog.product_names import own_names
 from accel_scaling.catalog.schema import GUEST_ACCELERATORS
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
@@ -31,7 +32,7 @@ _NUMBERS = ("count", "min_vcpus", "max_vcpus", "min_memory_mib", "max_memory_mib
 
 @dataclass(frozen=True)
 class AttachRule:
-    """How many of an accelerator go with which N1 machines; a row of ``gcp_attach.csv``.
+    """The numbers of one accelerator that go with certain N1 machines; a row of ``gcp_attach.csv``.
 
     Attributes:
         accelerator: the API's name.
@@ -87,8 +88,8 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
         return _with_its_own(machine, machine.chip, accelerator, count)
     rules = attach_rules(machine.cloud).get(accelerator)
     if not rules:
-        where = _comes_with(catalog, machine.cloud, named[accelerator])
-        raise AttachError(f"{accelerator} cannot be attached to {machine.name}: {where}")
+        machine_types = _comes_with(catalog, machine.cloud, named[accelerator])
+        raise AttachError(f"{accelerator} cannot be attached to {machine.name}: {machine_types}")
     if not takes_accelerators(machine):
         raise AttachError(
             f"{accelerator} cannot be attached to {machine.name}: it goes with N1 machines only, e.g. n1-standard-4"
@@ -116,6 +117,7 @@ def check_zones(machine: MachineType, accelerator: str, count: int, zones: Itera
     Raises:
         AttachError: names the first zone that does not, and what goes there.
     """
+    # Empty for machines that come with accelerators of their own: their zones are in the offerings.
     rules = [rule for rule in attach_rules(machine.cloud).get(accelerator, ()) if rule.count == count]
     for zone in zones:
         here = [rule for rule in rules if rule.holds_in(zone)]
@@ -165,21 +167,17 @@ def _rule(row: RowValues, _: int) -> AttachRule:
 
 def _near(accelerator: str, named: dict[str, Chip]) -> str:
     """Return the names that may have been meant: those of the chip, where it is one of the catalog's own names."""
-    own = [name for name, chip in named.items() if accelerator.casefold() in _own_names(chip)]
-    return f"; the API calls it {' or '.join(sorted(own))}" if own else hint(accelerator, named)
-
-
-def _own_names(chip: Chip) -> set[str]:
-    return {name.casefold() for name in (chip.name, chip.detected_type, chip.variant) if name}
+    names = [name for name, chip in named.items() if accelerator.casefold() in map(str.casefold, own_names(chip))]
+    return f"; the API calls it {' or '.join(sorted(names))}" if names else hint(accelerator, named)
 
 
 def _with_its_own(machine: MachineType, chip: Chip, accelerator: str, count: int) -> MachineType:
     names = chip.api_names.get(machine.cloud, ())
     if accelerator in names and count == machine.count:
         return machine
-    own = next(iter(names), chip.name)
+    name = next(iter(names), chip.name)
     raise AttachError(
-        f"machine type {machine.name} comes with {machine.count} x {own} and takes no other accelerator, here "
+        f"machine type {machine.name} comes with {machine.count} x {name} and takes no other accelerator, here "
         f"{count} x {accelerator}; leave guestAccelerators out"
     )
 

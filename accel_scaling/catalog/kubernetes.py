@@ -1,4 +1,4 @@
-"""What a Kubernetes manifest says of accelerators, as data: names of device resources, and labels of nodes.
+"""Accelerators in Kubernetes manifests, as data: names of device resources, and labels of nodes.
 
 ``kuberay_resources.csv`` has the resources that device plug-ins announce, ``kuberay_selectors.csv`` the node labels
 that a nodeSelector or a nodeAffinity may ask for.

@@ -45,9 +45,10 @@ def classified(cloud: str, codes: Sequence[str], message: str) -> Failure:
         CatalogFileError: the cloud's table has a wrong row.
     """
     for code in codes:
-        for wanted, part, category in _rows(cloud):
-            if code == wanted and part.lower() in message.lower():
+        for row_code, part, category in _rows(cloud):
+            if code == row_code and part.lower() in message.lower():
                 return Failure(category, codes[0], message)
+    # Google's codes may be HTTP statuses: those of the server's own errors pass, listed or not.
     server = any(code.isdigit() and 500 <= int(code) < 600 for code in codes)
     return Failure(Category.UNAVAILABLE if server else Category.UNKNOWN, (codes or ["unknown"])[0], message)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.aliases import Names, aliases_of, types_of
 from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER
+from accel_scaling.catalog.product_names import Names, aliases_of, own_names
 from accel_scaling.catalog.schema import MIXED
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.table import OnDemand
@@ -24,7 +24,7 @@ _PLUG_IN = "install the package that brings it (docs/families-of-your-own.md)"
 
 
 class Catalog:
-    """What is known about machine types and accelerators; made by ``load_catalog``.
+    """The machine types and accelerators of every layer; made by ``load_catalog``.
 
     Attributes:
         version: the package's version and a check sum over every layer's content, ``0.1.0+1a2b3c4d``.
@@ -134,9 +134,9 @@ class Catalog:
 
     def _meant(self, cloud: str, name: str) -> str | None:
         """Return what a name is that this cloud has no machine type of, where something else has that name."""
-        from accel_scaling.catalog import tpu_topology  # only errors need it
+        from accel_scaling.catalog.tpu_generations import is_tpu_type  # only errors need it
 
-        if known_clouds()[cloud].has_tpus and tpu_topology.is_type(name):
+        if known_clouds()[cloud].has_tpus and is_tpu_type(name):
             return "it is written as a TPU slice, which is asked for by `acceleratorType`"
         for other in self.clouds:
             row = self.machine_types(other).get(name) if other != cloud else None
@@ -173,7 +173,7 @@ class Catalog:
             self._names = Names(self.chips.values())
         chips = self._names.meant(name)
         if not chips:
-            words = {word for chip in self.chips.values() for word in (*types_of(chip), *aliases_of(chip))}
+            words = {word for chip in self.chips.values() for word in (*own_names(chip), *aliases_of(chip))}
             raise UnknownAcceleratorError(
                 f"accelerator {name!r} is not in the catalog {self.version}{hint(name, words)}; "
                 f"`accel-scaling catalog find` lists what is"
@@ -194,15 +194,15 @@ class Catalog:
             UnknownAcceleratorError: nothing has that name; the text names the nearest names.
             UnknownInstanceTypeError: the catalog has no such cloud.
         """
-        wanted = None if accelerator is None else {chip.name for chip in self.chips_named(accelerator)}
-        least = max(min_count, 1) if wanted is not None else (min_count if min_count > 1 else 0)
+        names = None if accelerator is None else {chip.name for chip in self.chips_named(accelerator)}
+        least = max(min_count, 1) if names is not None else (min_count if min_count > 1 else 0)
         clouds = self.clouds if cloud is None else (cloud,)
         return sorted(
             (
                 machine
                 for of in clouds
                 for machine in self.machine_types(of).values()
-                if machine.count >= least and (wanted is None or (machine.chip and machine.chip.name in wanted))
+                if machine.count >= least and (names is None or (machine.chip and machine.chip.name in names))
             ),
             key=_reading_order,
         )
@@ -213,11 +213,11 @@ def _strongest(
 ) -> tuple[dict[str, MachineType], Mapping[str, MachineType]]:
     """Return what has an accelerator that is not known, and all else, each from its strongest layer.
 
-    Rows that are read on demand stay unread: none of those has an unknown accelerator (rows.parse_rows).
+    Rows that are read on demand stay unread: none of those has an unknown accelerator (load.parse_rows).
     """
     owner: dict[str, Mapping[str, MachineType]] = {}
     for layer in layers:
-        owner.update(dict.fromkeys(layer, layer))
+        owner.update(dict.fromkeys(layer, layer))  # names only: a row is read when it is asked for
     read = ((name, layer[name]) for name, layer in owner.items() if not isinstance(layer, OnDemand))
     unpromised = {name: row for name, row in read if row.unknown}
     for name in unpromised:
@@ -241,6 +241,7 @@ def _no_accelerator(machine: MachineType, version: str) -> str:
 def is_clouds_own(machine: MachineType) -> bool:
     """Return whether the answer is from what ships or from a refresh, not from the user's own files or a plug-in."""
     shipped = machine.layer in {f"{machine.cloud}.csv", f"{machine.cloud}{CORRECTIONS}.csv"}
+    # A layer is the bare name of a file that ships, and the path of any other.
     return shipped or machine.layer.endswith(f"/{REFRESH_FOLDER}/{machine.cloud}.csv")
 
 

@@ -1,4 +1,4 @@
-"""What the catalog knows, as values: accelerators, machine types, and the words of its tables."""
+"""Values of the catalog: accelerators, machine types, and the words of its tables."""
 
 from __future__ import annotations
 
@@ -69,6 +69,7 @@ class MachineType:
     chip: Chip | None
     count: int
     layer: str
+    # A row that has only moved is the same answer: a refresh must not show it as changed.
     line: int = field(default=0, compare=False)
     unknown: str | None = None
 
@@ -87,7 +88,7 @@ class Category(str, Enum):
 
 
 class ImageKind(Enum):
-    """How an image is named."""
+    """Ways in which an image is named."""
 
     SSM = "ssm"  # the name of a public parameter of AWS Systems Manager, whose value is the AMI's id
     FAMILY = "family"  # a Compute Engine image family, whose newest image is taken at each creation
@@ -96,7 +97,7 @@ class ImageKind(Enum):
 
 
 class Counts(Enum):
-    """What one of a Kubernetes device resource is."""
+    """Units that a Kubernetes device resource counts."""
 
     DEVICES = "devices"  # whole devices: one may be several units of Ray's resource (Neuron)
     UNITS = "units"  # units of Ray's resource
@@ -104,7 +105,7 @@ class Counts(Enum):
 
 
 class Says(Enum):
-    """What the value of a node label tells."""
+    """Facts that the value of a node label tells."""
 
     MACHINE = "machine"  # the cloud's machine type
     SERIES = "series"  # machine types by the start of their name

@@ -1,4 +1,4 @@
-"""What a node needs besides its machine, as data: drivers and container options, machine images, boot disks."""
+"""Needs of nodes besides their machine, as data: drivers and container options, machine images, boot disks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ANY_SERIES", "NO_ACCELERATOR", "BootDisk", "Image", "ImageKind", "Ne
 
 @dataclass(frozen=True)
 class Needs:
-    """What the nodes of a family need; a row of ``node_families.csv``.
+    """Needs of the nodes of a family; a row of ``node_families.csv``.
 
     Attributes:
         family: as in ``accelerators.yaml``; ``none`` for machines without an accelerator.
@@ -41,7 +41,7 @@ class Needs:
 
     @property
     def known(self) -> bool:
-        """Whether container options are known."""
+        """True where container options are known."""
         return bool(self.run_options or self.each_device)
 
 
@@ -110,6 +110,7 @@ def shipped_families() -> frozenset[str]:
 def is_option(text: str) -> bool:
     """Return whether a text is an option of `docker run` that a shell leaves as it is."""
     try:
+        # One word: a space in it would make a list of two options.
         return bool(value_of(NODE_FAMILIES.column("run_options"), text, {}) == (text,))
     except CellError:
         return False

@@ -1,4 +1,4 @@
-"""Where machine types are offered, as rows: ``aws_places.csv``, ``gcp_places.csv``, a refresh's, and users' own.
+"""Offerings of machine types, as rows: ``aws_places.csv``, ``gcp_places.csv``, a refresh's, and users' own.
 
 One row says what one region has, and in which of its zones::
 
@@ -23,17 +23,16 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from accel_scaling.catalog import table
-from accel_scaling.catalog.files import Problem, Source, table_of
+from accel_scaling.catalog.files import Problem, Source
 from accel_scaling.catalog.schema import NOWHERE, OFFERINGS, WHOLE
 from accel_scaling.clouds import cloud_of_region, known_clouds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-    from pathlib import Path
+
+    from accel_scaling.catalog.files import Problem, Source
 
     Zones = tuple[str, ...] | None
-
-STEM = "places"
 
 # First words of regions' names, by continent: in AWS's names and in Google's.
 _CONTINENTS = (
@@ -45,7 +44,7 @@ _CONTINENTS = (
 
 
 class OfferingRow(NamedTuple):
-    """What a region has; a row of a places file.
+    """An offering as it is written: a row of a places file.
 
     Attributes:
         cloud: whose region it is.
@@ -63,7 +62,7 @@ class OfferingRow(NamedTuple):
 
 
 class Offering(NamedTuple):
-    """What a region has, by the strongest layer that says it.
+    """The offering of a machine type in a region, by the strongest layer that says it.
 
     Attributes:
         zones: the zones that have it; None for all of the region's, or unknown; empty for none.
@@ -78,7 +77,7 @@ class Offering(NamedTuple):
 
 @dataclass(frozen=True)
 class Where:
-    """Where one machine type is offered.
+    """The regions and zones that offer one machine type.
 
     Attributes:
         rows: what is said of it, by region: its own row, or its family's.
@@ -110,6 +109,7 @@ class Where:
             zone: as Cloud.short_zone() names it.
         """
         row, listed = self.rows.get(region), self.listed.get(region)
+        # A zone that the region's own row does not name may be newer than the file: nothing is known of it.
         if row is None or row.zones is None or (listed and zone not in (listed.zones or (zone,))):
             return False if self.in_region(region) is False else None
         return zone in row.zones
@@ -170,17 +170,12 @@ class Offerings:
             for region, places in regions.items():
                 if whole := places.get(WHOLE):
                     listed[region] = Offering(whole.zones, whole.source, label)
-                    offerings.pop(region, None)
+                    offerings.pop(region, None)  # this file lists all of the region: weaker ones say nothing of it
                 place = places.get(name) or (places.get(family) if by_family else None)
                 if place:
                     offerings[region] = Offering(place.zones, place.source, label)
         of_users = (region for region, row in listed.items() if private and row.layer in self._own)
         return Where(offerings, listed, frozenset(of_users))
-
-
-def is_places(path: Path) -> bool:
-    """Return whether a file has the name of an offerings file: ``aws_places.csv``, ``places.csv``."""
-    return table_of(path) is OFFERINGS
 
 
 def parse_places(source: Source) -> tuple[list[OfferingRow], list[Problem]]:
@@ -258,15 +253,15 @@ def places_of_region(
     return rows
 
 
-def written(places: Iterable[OfferingRow]) -> str:
+def offerings_text(places: Iterable[OfferingRow]) -> str:
     """Return the text of the file with these rows, in the order in which they are kept."""
     rows = sorted((row.region, row.types, _cell(row.zones), row.source) for row in places)
-    return table.written(OFFERINGS.names, rows)
+    return table.csv_text(OFFERINGS.names, rows)
 
 
-def _distance(one: str, other: str) -> int:
+def _distance(region: str, other: str) -> int:
     """Return how far two regions are apart by their names: 0 the same side of a country, 1 the country, 2, 3 beyond."""
-    words, others = (region.rstrip("0123456789-").split("-") for region in (one, other))
+    words, others = (name.rstrip("0123456789-").split("-") for name in (region, other))
     if words == others:
         return 0
     if words[0] == others[0]:
@@ -286,6 +281,7 @@ def _rows_of(family: str, by_type: Mapping[str, Zones]) -> list[tuple[str, Zones
     counted = Counter(zones for zones in by_type.values() if zones != ())
     if not counted:
         return []
+    # Of equally frequent zones always the same: a refresh that learns nothing must change no byte.
     most = min(counted.items(), key=lambda pair: (-pair[1], pair[0] or ()))[0]
     return [(family, most), *((name, zones) for name, zones in sorted(by_type.items()) if zones != most)]
 

@@ -1,12 +1,14 @@
-"""From a driver's product name to accelerator types: Ray's own rule, and the catalog's."""
+"""Names of accelerators: the catalog's own, the clouds' and the drivers', and the types that Ray makes of them."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.suggest import hint
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from accel_scaling.catalog.model import Chip
 
@@ -18,6 +20,53 @@ _MAKER = re.compile(r"^NVIDIA\s+")
 
 # A vGPU profile: framebuffer in GB and a licence letter, e.g. "L4-3Q", "A100-4-20C" (NVIDIA vGPU user guide).
 _VGPU = re.compile(r"-\d+[ABCQV]$")
+
+
+class Names:
+    """The chips by each of their names.
+
+    A type's name goes before a cloud's name for something else: EC2 calls a GB200 ``B200``, so B200 must not find it,
+    and ``RTX PRO Server 6000`` must find the RTX-PRO-6000.
+    """
+
+    def __init__(self, chips: Iterable[Chip]) -> None:
+        self._types: dict[str, list[Chip]] = {}
+        self._aliases: dict[str, list[Chip]] = {}
+        for chip in chips:
+            for fold in {_fold(name) for name in own_names(chip)}:
+                self._types.setdefault(fold, []).append(chip)
+            for fold in {_fold(name) for name in aliases_of(chip)}:
+                self._aliases.setdefault(fold, []).append(chip)
+
+    def meant(self, name: str) -> list[Chip]:
+        """Return every chip that a name may mean, none where nothing has it; case does not matter."""
+        fold = _fold(name)
+        return self._types.get(fold) or self._aliases.get(fold) or []
+
+
+def meant_by(name: str, chips: Mapping[str, Chip]) -> str:
+    """Return the tail of the error of a name that is no key: the keys of what has that name, or the nearest keys."""
+    keys = [chip.name for chip in Names(chips.values()).meant(name)]
+    if len(keys) > 1:
+        return f"; the catalog has {' and '.join(keys)}: write the one that the machine has"
+    return f"; write {keys[0]}" if keys else hint(name, chips)
+
+
+def own_names(chip: Chip) -> list[str]:
+    """Return a chip's own names: its key, the type that is detected, the variant."""
+    return [name for name in (chip.name, chip.detected_type, chip.variant) if name]
+
+
+def aliases_of(chip: Chip) -> list[str]:
+    """Return names of the driver and of the clouds; a cloud names a partition like the whole, which must not match."""
+    names = [*chip.driver_names, *(name.removeprefix("NVIDIA ") for name in chip.driver_names)]
+    if chip.partition_of is None:
+        names += [name for of_cloud in chip.api_names.values() for name in of_cloud]
+    return names
+
+
+def _fold(name: str) -> str:
+    return name.strip().casefold().replace(" ", "-")
 
 
 def ray_nvidia_type(driver_name: str) -> str | None:
@@ -38,8 +87,8 @@ def partition_name(driver_name: str) -> str | None:
 
 def chips_named(driver_name: str, chips: Iterable[Chip]) -> list[Chip]:
     """Return the chips with this product name; drivers older than 450 write it without ``NVIDIA ``."""
-    wanted = _folded(driver_name)
-    return [chip for chip in chips if wanted in map(_folded, chip.driver_names)]
+    folded = _folded(driver_name)
+    return [chip for chip in chips if folded in map(_folded, chip.driver_names)]
 
 
 def chips_on_bus(pci_id: str, chips: Iterable[Chip]) -> list[Chip]:

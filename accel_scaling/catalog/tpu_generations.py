@@ -1,14 +1,20 @@
-"""The rules of TPU slices as data: ``gcp_tpu.csv``, one row a generation, and ``gcp_tpu_hosts.csv``, its hosts."""
+"""TPU generations as data, their hosts, and the layouts of their chips.
+
+``gcp_tpu.csv`` has one row a generation, ``gcp_tpu_hosts.csv`` its hosts; a topology (``2x2x4``) is the layout of a
+slice's chips.
+"""
 
 from __future__ import annotations
 
 import functools
+import math
+import re
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog import tpu_topology as layout
 from accel_scaling.catalog.files import Problem, Source, shipped
-from accel_scaling.catalog.schema import GENERATION, TPU_GENERATIONS, TPU_HOSTS
+from accel_scaling.catalog.schema import GENERATION, TOPOLOGY, TPU_GENERATIONS, TPU_HOSTS
 from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
 from accel_scaling.clouds import known_clouds
 
@@ -17,9 +23,15 @@ if TYPE_CHECKING:
 
 AT_MOST = "<="
 
+CUBE_EDGE = 4  # a slice of more than half a cube is made of whole cubes of 4x4x4 chips
+LONGEST_EDGE = 256  # chips; no slice that Google lists has a longer one
+
+_TOPOLOGY = re.compile(TOPOLOGY)
+_TYPE = re.compile(r"(v|tpu)[0-9]+[a-z]*-[0-9]+")  # what Ray takes for the name of a slice (tpu.py)
+
 
 @dataclass(frozen=True)
-class Generation:
+class TpuGeneration:
     """One TPU generation; a row of ``gcp_tpu.csv``.
 
     Attributes:
@@ -53,14 +65,14 @@ class Generation:
     def in_ray(self, topology: str) -> bool:
         """Return whether Ray's own table has a topology."""
         for listed in self.ray_topologies:
-            box = layout.edges(listed.removeprefix(AT_MOST)) if listed.startswith(AT_MOST) else ()
-            if topology == listed or (box and layout.fits(layout.edges(topology), box)):
+            box = edges(listed.removeprefix(AT_MOST)) if listed.startswith(AT_MOST) else ()
+            if topology == listed or (box and fits_in(edges(topology), box)):
                 return True
         return False
 
 
 @dataclass(frozen=True)
-class Host:
+class TpuHost:
     """A machine that TPU chips are in; a row of ``gcp_tpu_hosts.csv``.
 
     Attributes:
@@ -88,7 +100,7 @@ def tpu_cloud() -> str:
 
 
 @functools.cache
-def generations() -> dict[str, Generation]:
+def generations() -> dict[str, TpuGeneration]:
     """Return the generations by name.
 
     Raises:
@@ -100,25 +112,25 @@ def generations() -> dict[str, Generation]:
 
 
 @functools.cache
-def hosts() -> dict[str, list[Host]]:
+def hosts() -> dict[str, list[TpuHost]]:
     """Return the hosts by generation.
 
     Raises:
         CatalogFileError: the file has a wrong row.
     """
     source = shipped(TPU_HOSTS, tpu_cloud())
-    by_generation: dict[str, list[Host]] = {}
+    by_generation: dict[str, list[TpuHost]] = {}
     for host in source.accept(parse_hosts(source)) if source else ():
         by_generation.setdefault(host.generation, []).append(host)
     return by_generation
 
 
-def parse_generations(source: Source, known: Known | None = None) -> tuple[list[Generation], list[Problem]]:
+def parse_generations(source: Source, known: Known | None = None) -> tuple[list[TpuGeneration], list[Problem]]:
     """Read the generations, and everything that is wrong with their file; the chips too, where they are given."""
     return read_table(source, TPU_GENERATIONS, _generation, known)
 
 
-def parse_hosts(source: Source, known: Known | None = None) -> tuple[list[Host], list[Problem]]:
+def parse_hosts(source: Source, known: Known | None = None) -> tuple[list[TpuHost], list[Problem]]:
     """Read the hosts, and everything that is wrong with their file; the names in it too, where they are given."""
     rows, problems = read_table(
         source,
@@ -138,10 +150,10 @@ def parse_hosts(source: Source, known: Known | None = None) -> tuple[list[Host],
     return rows, problems
 
 
-def _generation(row: RowValues, _: int) -> Generation:
+def _generation(row: RowValues, _: int) -> TpuGeneration:
     if row["cubes_to_chips"] and row["cube_order"] is None:
         raise CellError("cube_order", f"cube_order is empty; expected {TPU_GENERATIONS.column('cube_order').expected}")
-    return Generation(
+    return TpuGeneration(
         name=row["generation"],
         config_type=row["config_type"],
         ray_name=row["ray_name"],
@@ -156,7 +168,7 @@ def _generation(row: RowValues, _: int) -> Generation:
     )
 
 
-def _host(row: RowValues, _: int, *, layer: str) -> Host:
+def _host(row: RowValues, _: int, *, layer: str) -> TpuHost:
     sizes = ("vcpus", "memory_mib")
     for column in sizes:
         if row["machine_type"] and row[column]:
@@ -165,7 +177,7 @@ def _host(row: RowValues, _: int, *, layer: str) -> Host:
         if not row["machine_type"] and not row[column]:
             expected = TPU_HOSTS.column(column).expected
             raise CellError(column, f"{column} is empty; expected {expected}, or a machine_type")
-    return Host(
+    return TpuHost(
         generation=row["generation"],
         one_of_many=row["slice"],
         chips=row["chips"],
@@ -174,3 +186,61 @@ def _host(row: RowValues, _: int, *, layer: str) -> Host:
         memory_mib=row["memory_mib"],
         layer=layer,
     )
+
+
+def is_tpu_type(name: str) -> bool:
+    """Return whether a name is written as an accelerator type of Cloud TPU, right or wrong."""
+    return _TYPE.fullmatch(name) is not None
+
+
+def is_topology(text: str) -> bool:
+    """Return whether a text is written as a topology, ``2x4`` or ``2x2x4``."""
+    return _TOPOLOGY.fullmatch(text) is not None
+
+
+@functools.cache
+def edges(topology: str) -> tuple[int, ...]:
+    """Return the edges of a topology: (2, 2, 4) of ``2x2x4``."""
+    return tuple(int(edge) for edge in topology.split("x"))
+
+
+def chips_in(topology: str) -> int:
+    """Return how many chips a topology has."""
+    return math.prod(edges(topology))
+
+
+@functools.cache
+def topologies_of_cubes(most_chips: int, *, any_order: bool) -> tuple[str, ...]:
+    """Return every topology that is made of whole cubes, the smallest first.
+
+    Args:
+        most_chips: chips of the largest slice.
+        any_order: whether an edge may be shorter than the one before it (``8x4x4``).
+    """
+    edge = range(CUBE_EDGE, LONGEST_EDGE + 1, CUBE_EDGE)
+    layouts = [
+        (x, y, z)
+        for x, y in product(edge, edge)
+        if x * y * CUBE_EDGE <= most_chips and (any_order or x <= y)
+        for z in edge
+        if x * y * z <= most_chips and (any_order or y <= z)
+    ]
+    layouts.sort(key=lambda edges_of: (math.prod(edges_of), edges_of))
+    return tuple(f"{x}x{y}x{z}" for x, y, z in layouts)
+
+
+def fits_in(inner: tuple[int, ...], box: tuple[int, ...]) -> bool:
+    """Return whether a layout made of whole cubes lies within a box, edge by edge."""
+    return len(inner) == len(box) and all(
+        edge % CUBE_EDGE == 0 and edge <= most for edge, most in zip(inner, box, strict=True)
+    )
+
+
+def most_compact(topologies: list[str]) -> str:
+    """Return the topology that is nearest to a cube: the one with the shortest edges in sum."""
+    return min(topologies, key=lambda topology: (sum(edges(topology)), edges(topology)))
+
+
+def flattest(topologies: list[str]) -> str:
+    """Return the topology that comes first by its edges, ``4x4x36`` before ``4x12x12``."""
+    return min(topologies, key=edges)

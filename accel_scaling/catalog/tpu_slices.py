@@ -11,10 +11,20 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog import tpu_topology as layout
 from accel_scaling.catalog.model import Chip, MachineType
 from accel_scaling.catalog.suggest import hint
-from accel_scaling.catalog.tpu_generations import Generation, Host, generations, hosts, tpu_cloud
+from accel_scaling.catalog.tpu_generations import (
+    TpuGeneration,
+    TpuHost,
+    chips_in,
+    flattest,
+    generations,
+    hosts,
+    is_topology,
+    most_compact,
+    topologies_of_cubes,
+    tpu_cloud,
+)
 from accel_scaling.errors import UnknownTpuError
 
 if TYPE_CHECKING:
@@ -27,7 +37,7 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
 @dataclass(frozen=True)
-class Slice:
+class TpuSlice:
     """One TPU slice: what Cloud TPU creates and deletes as a whole, one or several hosts.
 
     Attributes:
@@ -61,7 +71,7 @@ class Slice:
     in_ray: bool
 
 
-def slice_of_type(catalog: Catalog, accelerator_type: str) -> Slice:
+def slice_of_type(catalog: Catalog, accelerator_type: str) -> TpuSlice:
     """Return the slice of an accelerator type (``v4-16``), in its default topology.
 
     Raises:
@@ -76,7 +86,7 @@ def slice_of_type(catalog: Catalog, accelerator_type: str) -> Slice:
     raise UnknownTpuError(_no_such_type(catalog, accelerator_type, name, number))
 
 
-def slice_of_topology(catalog: Catalog, config_type: str, topology: str) -> Slice:
+def slice_of_topology(catalog: Catalog, config_type: str, topology: str) -> TpuSlice:
     """Return the slice of an ``acceleratorConfig``: a type (``V4``, ``V5LITE_POD``) and a topology (``2x2x2``).
 
     Raises:
@@ -94,7 +104,7 @@ def slice_of_topology(catalog: Catalog, config_type: str, topology: str) -> Slic
     return _slice(catalog, generation, topology)
 
 
-def slice_of_chip(catalog: Catalog, chip: str, topology: str) -> Slice:
+def slice_of_chip(catalog: Catalog, chip: str, topology: str) -> TpuSlice:
     """Return the slice of a chip (``TPU-V4``, a key of accelerators.yaml) in a topology (``2x2x2``).
 
     Raises:
@@ -108,7 +118,7 @@ def slice_of_chip(catalog: Catalog, chip: str, topology: str) -> Slice:
     return _slice(catalog, generation, topology)
 
 
-def known_slices(catalog: Catalog) -> list[Slice]:
+def known_slices(catalog: Catalog) -> list[TpuSlice]:
     """Return every slice in every topology, by generation and size: some 1,700."""
     return [
         _slice(catalog, generation, topology)
@@ -117,7 +127,7 @@ def known_slices(catalog: Catalog) -> list[Slice]:
     ]
 
 
-def slices_with(catalog: Catalog, accelerator: str, min_chips: int = 1) -> list[Slice]:
+def slices_with(catalog: Catalog, accelerator: str, min_chips: int = 1) -> list[TpuSlice]:
     """Return the slices of an accelerator, in their default topology, by generation and size.
 
     Args:
@@ -128,61 +138,61 @@ def slices_with(catalog: Catalog, accelerator: str, min_chips: int = 1) -> list[
     Raises:
         UnknownAcceleratorError: nothing has that name.
     """
-    wanted = {chip.name for chip in catalog.chips_named(accelerator)}
+    names = {chip.name for chip in catalog.chips_named(accelerator)}
     return [
         _slice(catalog, generation, _default(generation, _of_chips(generation, count)))
         for generation in generations().values()
-        if generation.chip in wanted
+        if generation.chip in names
         for count in _sizes(generation)
         if count >= min_chips
     ]
 
 
 @functools.cache
-def topologies(generation: Generation) -> tuple[str, ...]:
+def topologies(generation: TpuGeneration) -> tuple[str, ...]:
     """Return every topology of a generation, the smallest first."""
     if not generation.cubes_to_chips:
         return generation.topologies
-    cubes = layout.of_cubes(generation.cubes_to_chips, any_order=generation.any_order)
+    cubes = topologies_of_cubes(generation.cubes_to_chips, any_order=generation.any_order)
     return (*generation.topologies, *cubes)
 
 
 @functools.cache
-def _by_chips(generation: Generation) -> dict[int, list[str]]:
+def _by_chips(generation: TpuGeneration) -> dict[int, list[str]]:
     by_chips: dict[int, list[str]] = {}
     for topology in topologies(generation):
-        by_chips.setdefault(layout.chips_in(topology), []).append(topology)
+        by_chips.setdefault(chips_in(topology), []).append(topology)
     return by_chips
 
 
-def _sizes(generation: Generation) -> Iterable[int]:
+def _sizes(generation: TpuGeneration) -> Iterable[int]:
     return _by_chips(generation)
 
 
-def _of_chips(generation: Generation, chips: float) -> list[str]:
+def _of_chips(generation: TpuGeneration, chips: float) -> list[str]:
     return _by_chips(generation).get(int(chips), []) if chips == int(chips) else []
 
 
-def _default(generation: Generation, fitting: list[str]) -> str:
+def _default(generation: TpuGeneration, fitting: list[str]) -> str:
     """Return the topology that an accelerator type stands for where none is asked for."""
     listed = [topology for topology in fitting if topology in generation.default_topologies]
     if listed:
         return listed[0]
-    if layout.chips_in(fitting[0]) <= generation.compact_to_chips:
-        return layout.compact(fitting)
-    return layout.flattest(fitting)
+    if chips_in(fitting[0]) <= generation.compact_to_chips:
+        return most_compact(fitting)
+    return flattest(fitting)
 
 
-def _type_name(generation: Generation, chips: int) -> str:
+def _type_name(generation: TpuGeneration, chips: int) -> str:
     return f"{generation.name}-{chips * generation.suffix_per_chip}"
 
 
-def _slice(catalog: Catalog, generation: Generation, topology: str) -> Slice:
-    chips = layout.chips_in(topology)
+def _slice(catalog: Catalog, generation: TpuGeneration, topology: str) -> TpuSlice:
+    chips = chips_in(topology)
     host = _host(generation, chips)
     chip = catalog.chips[generation.chip]
     accelerator_type = _type_name(generation, chips)
-    return Slice(
+    return TpuSlice(
         generation=generation.name,
         accelerator_type=accelerator_type,
         topology=topology,
@@ -197,14 +207,14 @@ def _slice(catalog: Catalog, generation: Generation, topology: str) -> Slice:
     )
 
 
-def _host(generation: Generation, chips: int) -> Host:
+def _host(generation: TpuGeneration, chips: int) -> TpuHost:
     """Return the host of a slice: the one machine that has all its chips, else one of many."""
     of_generation = hosts()[generation.name]
     alone = next((host for host in of_generation if not host.one_of_many and host.chips == chips), None)
     return alone or next(host for host in of_generation if host.one_of_many)
 
 
-def _machine(catalog: Catalog, host: Host, chip: Chip, accelerator_type: str) -> MachineType:
+def _machine(catalog: Catalog, host: TpuHost, chip: Chip, accelerator_type: str) -> MachineType:
     if host.machine_type:
         row = catalog.machine_type(tpu_cloud(), host.machine_type)
         return replace(row, chip=chip, count=host.chips)
@@ -236,12 +246,12 @@ def _no_such_type(catalog: Catalog, accelerator_type: str, name: str, number: st
     return start + hint(accelerator_type, known)
 
 
-def _no_such_topology(generation: Generation, topology: str) -> str:
+def _no_such_topology(generation: TpuGeneration, topology: str) -> str:
     """Return the error's sentence: the topologies with as many chips, or the smallest ones and the largest."""
     start = f"TPU topology {topology!r} of {generation.config_type or generation.name} is not one that Google has"
-    same = _of_chips(generation, layout.chips_in(topology)) if layout.is_topology(topology) else []
+    same = _of_chips(generation, chips_in(topology)) if is_topology(topology) else []
     if same:
-        count = layout.chips_in(same[0])
+        count = chips_in(same[0])
         return f"{start}; with {count} chips there is {_some(same)}"
     return f"{start}; it has {_some(topologies(generation))}"
 

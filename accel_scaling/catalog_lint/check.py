@@ -11,28 +11,28 @@ from accel_scaling.catalog import schema
 from accel_scaling.catalog.chips import lines_of, parse_chips
 from accel_scaling.catalog.files import (
     CHIPS_FILE,
+    PLACES,
     REFRESH_FOLDER,
     Problem,
     Source,
     describe,
+    is_places,
     read,
+    refreshed_files,
     shipped,
     shipped_files,
     shipped_rules,
     table_of,
+    user_catalog_files,
+    with_beside,
 )
 from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
-from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.load import parse_rows, shipped_catalog
 from accel_scaling.catalog.model import Chip
-from accel_scaling.catalog.offerings import STEM, is_places
 from accel_scaling.catalog.schema import NO_ACCELERATOR
-from accel_scaling.catalog.user_files import refreshed_files, user_catalog_files, with_beside
-from accel_scaling.catalog_lint.chips import CHIPS
-from accel_scaling.catalog_lint.machines import ROWS, Checked
-from accel_scaling.catalog_lint.offerings import MayBeNamed, names_in, new_regions, unknown_types
-from accel_scaling.catalog_lint.tables import has_rows, needs_of, parse, unsorted
-from accel_scaling.catalog_lint.tpu_slices import tpu_mistakes
+from accel_scaling.catalog_lint.chips import CHIP_RULES
+from accel_scaling.catalog_lint.machines import MACHINE_RULES, Checked, MayBeNamed, names_in, new_regions, unknown_types
+from accel_scaling.catalog_lint.tables import has_rows, needs_of, parse, tpu_mistakes, unsorted
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 from accel_scaling.families.plugins import loaded
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One thing that is wrong in a file.
+    """A mistake in a file.
 
     Attributes:
         file: the file.
@@ -67,7 +67,7 @@ class Mistake:
 
 @dataclass
 class Report:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
         machine_types: distinct machine types in the files.
@@ -92,6 +92,7 @@ class Report:
 def check_files(paths: Sequence[Path] = ()) -> Report:
     """Check CSV and YAML files against each other and what ships; what ships alone where none is given."""
     report = Report()
+    # Once each: a file that is named may also lie beside another.
     every = dict.fromkeys([*paths, *(beside for path in paths for beside in with_beside(path))])
     sources = _read_all(list(every), report) if paths else _ours()
     chips, own = _checked_chips(sources, report)
@@ -126,7 +127,7 @@ def _check_places(sources: Sequence[Source], report: Report, checked: Checked) -
 
 def _more_names(cloud: str, places: Sequence[Source]) -> set[str]:
     """Return the machine types of the files beside places files, of the user's own catalog, and of plug-ins."""
-    beside = [source.path.with_name(f"{source.path.stem.removesuffix(f'_{STEM}')}.csv") for source in places]
+    beside = [source.path.with_name(f"{source.path.stem.removesuffix(f'_{PLACES}')}.csv") for source in places]
     others = [path for path in user_catalog_files() if path.suffix.lower() == ".csv" and not is_places(path)]
     files = (path for path in (*beside, *others, *refreshed_files(cloud)) if not is_places(path))
     plugged = {key for plug_in in loaded().plug_ins.values() for key in plug_in.data.machine_types}
@@ -170,6 +171,7 @@ def _known(
     files: Sequence[tuple[Source, Mapping[tuple[str, str], MachineType]]],
 ) -> tuple[dict[tuple[str, str], MachineType], dict[tuple[str, str], MachineType]]:
     """Return all machine types that are known, and those of them that corrections stand on."""
+    # Without corrections: each must stand on a row, and differ from it.
     base = dict(_shipped_rows(tuple(known_clouds())))
     for source, rows in files:
         if table_of(source.path) is not schema.CORRECTIONS:
@@ -192,10 +194,12 @@ def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked
     by_label = {source.label: source for source in sources}
     lines: dict[str, dict[str, dict[str, int]]] = {}
     problems: dict[str, list[Problem]] = {}
-    for wrong in itertools.chain.from_iterable(invariant(checked) for invariant in (*ROWS, *CHIPS)):
+    for wrong in itertools.chain.from_iterable(invariant(checked) for invariant in (*MACHINE_RULES, *CHIP_RULES)):
         if isinstance(wrong.of, Chip):
             source = own[wrong.of.name]
-            at = lines.setdefault(source.label, lines_of(source.text))[wrong.of.name]
+            if source.label not in lines:  # a second look at the file, for files with mistakes only
+                lines[source.label] = lines_of(source.text)
+            at = lines[source.label][wrong.of.name]
             line = at.get(wrong.column, at[""])
         else:
             source, line = by_label[wrong.of.layer], wrong.of.line
@@ -204,6 +208,7 @@ def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked
             report.notes.append(_mistake(source, problem))
         else:
             problems.setdefault(source.label, []).append(problem)
+    # Sums over several rows, and their order, say nothing while a row is wrong.
     if not report.mistakes:
         for source, problem in tpu_mistakes(sources, checked.chips, checked.known):
             problems.setdefault(source.label, []).append(problem)

@@ -1,4 +1,4 @@
-"""Rules for accelerators, beyond the form of one entry; machines.py says how they are used."""
+"""Rules for accelerators, beyond the form of one entry; used as those of machines.py."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TO_FILL_IN = "<"  # begins what a refresh leaves to a person
 
 
 def nothing_is_left_to_fill_in(checked: Checked) -> Iterator[Wrong]:
-    """What `catalog refresh` marks as "<...>" is not known to the cloud's API: a person must write it."""
+    """No mark "<...>" of `catalog refresh` is left: the cloud's API does not know it, so a person must write it."""
     for chip in _own(checked):
         values = [("driver_names", name) for name in chip.driver_names]
         for field, value in (*values, ("because", chip.because), ("source", chip.source)):
@@ -29,7 +29,7 @@ def nothing_is_left_to_fill_in(checked: Checked) -> Iterator[Wrong]:
 
 
 def a_family_is_known(checked: Checked) -> Iterator[Wrong]:
-    """Nobody looks for devices of a family that is not known; that of a plug-in has its own resource."""
+    """The family is one that has a probe; that of a plug-in has a resource of its own."""
     taken = {chip.resource for chip in checked.chips.values() if chip.family in checked.chip_families}
     for chip in _own(checked):
         if chip.family not in checked.chip_families:
@@ -39,7 +39,7 @@ def a_family_is_known(checked: Checked) -> Iterator[Wrong]:
 
 
 def the_type_is_what_ray_detects(checked: Checked) -> Iterator[Wrong]:
-    """What is promised must be what Ray makes of the driver's name on the node: by Ray's own rule where it is here."""
+    """The promise is the type that Ray makes of the driver's name on the node: by Ray's own rule, if installed."""
     named = {family.name for family in built_in() if family.type_of_name}
     rules = _rules() if any(chip.family in named for chip in _own(checked)) else {}  # it may import ray
     for chip in _own(checked):
@@ -58,7 +58,7 @@ def a_family_has_one_resource(checked: Checked) -> Iterator[Wrong]:
     """One driver announces one Ray resource: all accelerators of a family have the same."""
     shipped = {chip.family: chip for chip in checked.chips.values() if chip.name not in checked.own}
     for chip in _own(checked):
-        other = shipped.setdefault(chip.family, chip)
+        other = shipped.setdefault(chip.family, chip)  # of a family that does not ship, the file's first one decides
         if other.resource != chip.resource:
             text = f"resource is {chip.resource}; expected {other.resource}, as of {other.name} of the same family"
             yield Wrong(chip, "resource", f"{chip.name}: {text}")
@@ -93,7 +93,7 @@ def a_pci_id_means_one_chip_or_says_why_not(checked: Checked) -> Iterator[Wrong]
     for chip, other, pci_id in _shared(checked, lambda chip: chip.pci_ids):
         sliced = {chip.partition_of or chip.name} == {other.partition_of or other.name}
         words = (pci_id.partition(":")[2], "PCI id")
-        declared = any(word in (each.because or "") for each in (chip, other) for word in words)
+        declared = any(word in (sharer.because or "") for sharer in (chip, other) for word in words)
         if not sliced and not declared:
             text = f"pci_ids has {pci_id}, which {other.name} has too; expected a `because` that says so"
             yield Wrong(chip, "pci_ids", f"{chip.name}: {text}")
@@ -122,7 +122,7 @@ def what_is_surprising_says_why(checked: Checked) -> Iterator[Wrong]:
             yield Wrong(chip, "because", f"{chip.name}: because is missing; expected why Ray has no type for it")
 
 
-CHIPS: tuple[Callable[[Checked], Iterator[Wrong]], ...] = (
+CHIP_RULES: tuple[Callable[[Checked], Iterator[Wrong]], ...] = (
     nothing_is_left_to_fill_in,
     a_family_is_known,
     the_type_is_what_ray_detects,

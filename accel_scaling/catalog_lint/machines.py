@@ -1,7 +1,7 @@
-"""Rules for machine types, beyond the form of one row: written once, for every cloud's rows.
+"""Rules over the rows of machine types and of their offerings, beyond the form of one row; they hold for every cloud.
 
-Each function takes all that is checked and yields what is wrong; ROWS and CHIPS list them. A new cloud's file, or a
-contributor's, is held to all of them by being there.
+Each function takes all that is checked and yields what is wrong; MACHINE_RULES, and CHIP_RULES of chips.py, list them.
+A new cloud's file, or a contributor's, is held to all of them by being there.
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from accel_scaling.catalog.files import table_of
-from accel_scaling.catalog.schema import CORRECTIONS, MIXED, UNKNOWN
-from accel_scaling.clouds import known_clouds
+from accel_scaling.catalog.custom_machine_types import custom_rules, is_custom
+from accel_scaling.catalog.files import Problem, cloud_of_file, read, shipped, table_of
+from accel_scaling.catalog.offerings import parse_places
+from accel_scaling.catalog.schema import CORRECTIONS, MIXED, OFFERINGS, UNKNOWN, WHOLE
+from accel_scaling.catalog.suggest import hint
+from accel_scaling.catalog.table import cells_of
+from accel_scaling.clouds import cloud_of_region, known_clouds
+from accel_scaling.errors import CatalogFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from accel_scaling.catalog.files import Source
     from accel_scaling.catalog.model import Chip, MachineType
@@ -28,7 +34,7 @@ TPU_CHIPS = (1, 2, 4, 8)  # of a host: TPU_VALID_CHIP_OPTIONS of Ray 2.60
 
 
 class Wrong(NamedTuple):
-    """One thing that is wrong: with what, in which column or field, and what is expected.
+    """A mistake in the content: of which row or accelerator, in which column or field, and what is expected.
 
     ``may_be``: it may be right, where it is new: a note rather than a mistake.
     """
@@ -41,7 +47,7 @@ class Wrong(NamedTuple):
 
 @dataclass(frozen=True)
 class Checked:
-    """All that is checked at once.
+    """Everything that is checked together.
 
     Attributes:
         files: the files of machine types, each with its rows.
@@ -103,6 +109,7 @@ def an_arm_only_chip_is_in_arm64_machines(checked: Checked) -> Iterator[Wrong]:
             seen.setdefault(row.chip.name, Counter())[row.arch] += 1
     for row in checked.rows:
         archs = seen[row.chip.name] if row.chip else Counter()
+        # A single row is taken for a slip; several agree on a new kind of machine.
         if row.arch != "arm64" and archs["arm64"] > archs[row.arch] == 1:
             text = f"arch of {row.name} is {row.arch}; expected arm64, as of every machine with {row.chip.name}"  # type: ignore[union-attr]
             yield Wrong(row, "arch", text)
@@ -118,7 +125,7 @@ def more_vcpus_never_come_with_less_memory(checked: Checked) -> Iterator[Wrong]:
             size = f"{row.memory_mib} with {row.vcpus} vCPUs"
             text = f"where {other.name} has {other.memory_mib} with {other.vcpus}"
             yield Wrong(row, "memory_mib", f"memory_mib of {row.name} is {size}; expected memory that grows, {text}")
-            rows.remove(row)
+            rows.remove(row)  # a slip in one row contradicts many others: it is one mistake, not as many
 
 
 def the_number_in_a_name_is_the_count(checked: Checked) -> Iterator[Wrong]:
@@ -154,11 +161,11 @@ def a_correction_changes_a_row_that_is_there(checked: Checked) -> Iterator[Wrong
             base = checked.base.get(key)
             if base is None:
                 yield Wrong(row, "instance_type", f"{row.name} is no row of {row.cloud}; expected one to correct")
-            elif _said(base) == _said(row):
+            elif _content(base) == _content(row):
                 yield Wrong(row, "instance_type", f"{row.name} says what {base.layer} says; expected a difference")
 
 
-ROWS: tuple[Callable[[Checked], Iterator[Wrong]], ...] = (
+MACHINE_RULES: tuple[Callable[[Checked], Iterator[Wrong]], ...] = (
     no_accelerator_is_unknown,
     a_family_has_one_architecture,
     an_arm_only_chip_is_in_arm64_machines,
@@ -174,7 +181,7 @@ def _family(row: MachineType) -> tuple[str, str]:
     return row.cloud, known_clouds()[row.cloud].machine_family(row.name) or row.name
 
 
-def _said(row: MachineType) -> tuple[object, ...]:
+def _content(row: MachineType) -> tuple[object, ...]:
     return row.vcpus, row.memory_mib, row.arch, row.chip, row.count
 
 
@@ -183,7 +190,7 @@ def _most_contradicted(
 ) -> tuple[MachineType, MachineType] | None:
     """Return the row of ours whose memory contradicts the most others', and one of those; None where none does."""
     ordered = sorted(rows, key=lambda row: (row.vcpus, row.memory_mib))
-    if all(one.memory_mib <= two.memory_mib for one, two in itertools.pairwise(ordered)):
+    if all(smaller.memory_mib <= larger.memory_mib for smaller, larger in itertools.pairwise(ordered)):
         return None
     against: dict[str, list[MachineType]] = {}
     for row in rows:
@@ -197,3 +204,81 @@ def _most_contradicted(
 
 def _contradict(smaller: MachineType, larger: MachineType) -> bool:
     return smaller.vcpus < larger.vcpus and smaller.memory_mib > larger.memory_mib
+
+
+class MayBeNamed(NamedTuple):
+    """The names that a row of a cloud may have.
+
+    Attributes:
+        types: of machines, and of accelerators that are attached.
+        more: the types of layers that are read only where a row names another: the user's own, and plug-ins'.
+    """
+
+    types: Collection[str]
+    more: Callable[[], Collection[str]]
+
+
+def unknown_types(source: Source, names: Callable[[str], MayBeNamed]) -> Iterator[Problem]:
+    """Yield each row whose type, or family, no layer of the catalog has.
+
+    Args:
+        source: a places file whose form is right.
+        names: what rows of a cloud may name.
+    """
+    known: dict[str, set[str]] = {}
+    complete: set[str] = set()
+    for line, region, types in _places(source):
+        cloud = cloud_of_region(region) or ""
+        if types == WHOLE or (is_custom(types) and custom_rules(cloud)):
+            continue
+        if cloud not in known:
+            known[cloud] = _with_families(cloud, names(cloud).types)
+        if types not in known[cloud] and cloud not in complete:
+            known[cloud] |= _with_families(cloud, names(cloud).more())
+            complete.add(cloud)
+        if types not in known[cloud]:
+            text = f"types is {types}, which no catalog file has as a machine type or a family of {cloud}"
+            expected = "correct it, or give the file with its row, too"
+            yield Problem(line, f"{text}{hint(types, known[cloud])}; {expected}", "types")
+
+
+def new_regions(source: Source) -> Iterator[Problem]:
+    """Yield the first row of each region that neither what ships nor this file lists: new, or misspelt."""
+    rows = [(line, region, types) for line, region, types in _places(source)]
+    noted = {region for _, region, types in rows if types == WHOLE}
+    for line, region, _ in rows:
+        known = _listed(cloud_of_region(region) or "") if region not in noted else ()
+        if region not in noted and region not in known:
+            noted.add(region)
+            near = hint(region, known)
+            yield Problem(
+                line, f"region {region} is in no places file that ships{near}; right where it is new", "region"
+            )
+
+
+def names_in(path: Path, cloud: str) -> set[str]:
+    """Return the machine types of a cloud that a CSV file has, whatever else may be wrong with it."""
+    try:
+        rows = cells_of(read(path))
+    except CatalogFileError:
+        return set()
+    whose = cloud_of_file(path.name)
+    named = ((row.get("instance_type"), row.get("cloud") or whose) for _, row in rows)
+    return {name for name, of in named if name and of == cloud}
+
+
+def _places(source: Source) -> Iterator[tuple[int, str, str]]:
+    return ((line, row["region"], row["types"]) for line, row in cells_of(source))
+
+
+def _with_families(cloud: str, names: Collection[str]) -> set[str]:
+    families = {family for name in names if (family := known_clouds()[cloud].machine_family(name))}
+    return {*names, *families}
+
+
+@functools.cache
+def _listed(cloud: str) -> set[str]:
+    """Return the regions of a cloud of which the shipped file lists all that they have."""
+    source = shipped(OFFERINGS, cloud) if cloud in known_clouds() else None
+    places = parse_places(source)[0] if source else ()
+    return {place.region for place in places if place.types == WHOLE}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from accel_scaling.catalog.load import Catalog
-    from accel_scaling.catalog.tpu_slices import Slice
+    from accel_scaling.catalog.tpu_slices import TpuSlice
 
 HELP = "show and find machine types, check and refresh catalog files"
 EXAMPLES = """\
@@ -109,11 +109,11 @@ def _show(catalog: Catalog, args: argparse.Namespace) -> int:
 
 def _is_slice(catalog: Catalog, name: str, cloud: str | None) -> bool:
     """Return whether a name is a TPU slice's (``v4-16``) and no machine type's."""
-    from accel_scaling.catalog.tpu_topology import is_type
+    from accel_scaling.catalog.tpu_generations import is_tpu_type
 
     names = catalog.clouds if cloud is None else (cloud,)
     with_tpus = any(name in names for name, known in known_clouds().items() if known.has_tpus)
-    return with_tpus and is_type(name) and not any(name in catalog.machine_types(of) for of in names)
+    return with_tpus and is_tpu_type(name) and not any(name in catalog.machine_types(of) for of in names)
 
 
 def _cloud_of(catalog: Catalog, name: str) -> str:
@@ -150,7 +150,7 @@ def _find(catalog: Catalog, args: argparse.Namespace) -> int:
     return 0
 
 
-def _slices(catalog: Catalog, args: argparse.Namespace) -> list[Slice]:
+def _slices(catalog: Catalog, args: argparse.Namespace) -> list[TpuSlice]:
     """Return the TPU slices that were asked for; without an accelerator, ``find`` lists machine types only."""
     with_tpus = {name for name, cloud in known_clouds().items() if cloud.has_tpus and name in catalog.clouds}
     if args.accelerator is None or not with_tpus or args.cloud not in {None, *with_tpus}:
@@ -162,7 +162,7 @@ def _slices(catalog: Catalog, args: argparse.Namespace) -> list[Slice]:
     return slices_with(catalog, args.accelerator, max(args.min_count, 1))
 
 
-def _few(slices: list[Slice]) -> list[Slice]:
+def _few(slices: list[TpuSlice]) -> list[TpuSlice]:
     """Return the smallest slices of each generation: some have over a hundred sizes."""
     sizes: dict[str, int] = {}
     few = []

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the files; 2 where one has a mistake."""
-    from accel_scaling.catalog.user_files import is_hardware, user_catalog_files
+    from accel_scaling.catalog.files import is_hardware, user_catalog_files
     from accel_scaling.catalog_lint.check import Report, check_files
 
     hardware = [path for path in args.files if is_hardware(path)]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.chips import lines_of
-from accel_scaling.catalog.files import read
+from accel_scaling.catalog.files import read, user_catalog_files
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.user_files import user_catalog_files
 from accel_scaling.clouds import cloud_of_region
 from accel_scaling.errors import UnknownRegionError
 

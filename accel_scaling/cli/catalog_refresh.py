@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from accel_scaling.catalog.model import MachineType
-    from accel_scaling.refresh.places import Moved
-    from accel_scaling.refresh.records import Answer
+    from accel_scaling.refresh.records import CloudAnswer
+    from accel_scaling.refresh.rows import RegionChange
     from accel_scaling.refresh.run import Result
 
 HELP = "read a cloud's API, write its machine types in the catalog's format, and show the differences"
@@ -80,7 +80,7 @@ def _same(result: Result) -> str:
     return "; all as the catalog has it" if result.written else "; nothing changed"
 
 
-def _interrupted(answer: Answer) -> str:
+def _interrupted(answer: CloudAnswer) -> str:
     if not answer.interrupted:
         return ""
     missing = sum(reason == INTERRUPTED for reason in answer.failed.values())
@@ -124,7 +124,7 @@ def _changes(before: MachineType, now: MachineType) -> Iterable[str]:
         yield f"{now.name}: {_accelerator(before)} -> {_accelerator(now)}"
 
 
-def _moved(moved: Moved) -> str:
+def _moved(moved: RegionChange) -> str:
     if moved.new:
         return f"{moved.region}: {_counted(len(moved.more), 'type')}; not known before"
     parts = [
@@ -143,7 +143,7 @@ def _new_chips(result: Result) -> list[str]:
     if not result.new_chips:
         return []
     from accel_scaling.families.catalog import chips_here
-    from accel_scaling.refresh.new_chips import entry
+    from accel_scaling.refresh.accelerators import entry
 
     chips, cloud = chips_here(), result.answer.cloud
     what = f"accelerators that the catalog does not know ({len(result.new_chips)}): fill in each <...>, and add"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.guest_accelerators import AttachRule
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.tpu_slices import Slice
+    from accel_scaling.catalog.tpu_slices import TpuSlice
     from accel_scaling.fill.promise import Promise
 
 _MIB_PER_GIB = 1024
@@ -38,7 +38,7 @@ def describe_whole(machine: MachineType, catalog: Catalog) -> dict[str, Any]:
     return {**describe(machine), **describe_places(machine, catalog)}
 
 
-def describe_slice(found: Slice) -> dict[str, Any]:
+def describe_slice(found: TpuSlice) -> dict[str, Any]:
     """Return a TPU slice as ``--json`` prints it: the keys of a machine type, for one host, and the slice's own."""
     return {
         **_described(found.machine, _promise_of(found)),
@@ -72,7 +72,7 @@ def shown(machine: MachineType, catalog: Catalog, own_chip: str = "") -> str:
     return _blocks(machine.name, has, describe(machine), _detected(machine, chip), needs)
 
 
-def shown_slice(found: Slice, catalog: Catalog) -> str:
+def shown_slice(found: TpuSlice, catalog: Catalog) -> str:
     """Return what ``show`` prints of a TPU slice."""
     several = found.hosts > 1
     has = [
@@ -123,7 +123,7 @@ def listed(machines: list[MachineType], catalog: Catalog, region: str | None = N
     return f"{render(headers, rows, right={1, 2, 5})}\n{closing}"
 
 
-def listed_slices(slices: list[Slice], more: int, catalog: Catalog) -> str:
+def listed_slices(slices: list[TpuSlice], more: int, catalog: Catalog) -> str:
     """Return the table that ``find`` prints of TPU slices; ``more`` is how many larger ones it leaves out."""
     headers = ("TPU SLICE", "TOPOLOGY", "CHIPS", "HOSTS", "VCPUS", "GIB", "EACH HOST PROMISES RAY")
     rows = [
@@ -175,7 +175,7 @@ def _where(rule: AttachRule) -> str:
     return f"not in {', '.join(rule.not_in)}" if rule.not_in else ""
 
 
-def _promise_of(found: Slice) -> Promise:
+def _promise_of(found: TpuSlice) -> Promise:
     from accel_scaling.fill.promise import of_slice, promise_for
 
     return of_slice(promise_for(found.machine), found)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
-    from accel_scaling.detect.model import Found
+    from accel_scaling.detect.model import Detection
 
 HELP = "show the accelerators of this machine: PCI bus, driver, Ray"
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _nothing(families: Iterable[Found]) -> str:
+def _nothing(families: Iterable[Detection]) -> str:
     """Say how it is known that there is nothing: in full for what the clouds sell most, in one line for the others."""
     in_full = {family.name for family in built_in() if family.common}
     shown, others = ["no accelerator found"], []
@@ -61,7 +61,7 @@ def _nothing(families: Iterable[Found]) -> str:
     return "\n".join([*shown, textwrap.fill(told, WIDTH, initial_indent="  ", subsequent_indent="    ")])
 
 
-def _block(found: Found) -> str:
+def _block(found: Detection) -> str:
     name = found.variant or found.accelerator_type or found.driver_name or found.family
     lines = [f"{found.count or found.bus_count} x {name}", *(f"  {sentence}" for sentence in found.evidence)]
     lines.append(f"  Ray: {_announced(found)}")
@@ -70,7 +70,7 @@ def _block(found: Found) -> str:
     return "\n".join(lines)
 
 
-def _announced(found: Found) -> str:
+def _announced(found: Detection) -> str:
     """Say what Ray 2.60 detects on this machine, by our copy of its rule."""
     if found.state is DriverState.NOT_PROBED:
         return "not known, as the driver was not asked"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.model import MachineType
-    from accel_scaling.catalog.tpu_slices import Slice
+    from accel_scaling.catalog.tpu_slices import TpuSlice
 
 
 class CapacityType(str, Enum):
@@ -30,7 +30,7 @@ class NodeMachine:
     """
 
     machine: MachineType
-    slice: Slice | None = None
+    slice: TpuSlice | None = None
     capacity_type: CapacityType = CapacityType.ON_DEMAND
     notes: tuple[str, ...] = ()
 

@@ -1,4 +1,4 @@
-"""Calls a driver's library in a forked child, with a timeout: a library may hang, or take its process along.
+"""Calls of a driver's library in a forked child, with a timeout: a library may hang, or take its process along.
 
 A fork rather than a new interpreter: it costs a few milliseconds, and every boot waits for it. The child calls the
 library, answers through a pipe and ends; it runs none of what its parent's other threads were doing.
@@ -25,7 +25,7 @@ _Answer = TypeVar("_Answer")
 _CHUNK_BYTES = 65536
 
 
-class SilentError(Exception):
+class NoAnswerError(Exception):
     """There was no answer in time."""
 
 
@@ -33,7 +33,7 @@ class CrashedError(Exception):
     """The child ended without an answer; the text says how, as the middle of a sentence."""
 
 
-def asked(question: Callable[[], _Answer], timeout_s: float) -> _Answer:
+def call(question: Callable[[], _Answer], timeout_s: float) -> _Answer:
     """Return what ``question`` returns in a child process.
 
     Args:
@@ -41,7 +41,7 @@ def asked(question: Callable[[], _Answer], timeout_s: float) -> _Answer:
         timeout_s: how long an answer may take.
 
     Raises:
-        SilentError: it took longer, or there can be no child just now.
+        NoAnswerError: it took longer, or there can be no child just now.
         CrashedError: the child died, or the question raised.
     """
     reading, writing = os.pipe()
@@ -52,7 +52,7 @@ def asked(question: Callable[[], _Answer], timeout_s: float) -> _Answer:
     except OSError as error:
         os.close(reading)
         os.close(writing)
-        raise SilentError(f"no process for it: {error.strerror}") from error
+        raise NoAnswerError(f"no process for it: {error.strerror}") from error
     if child == 0:
         _answer(question, writing)
     os.close(writing)
@@ -63,7 +63,7 @@ def asked(question: Callable[[], _Answer], timeout_s: float) -> _Answer:
         os.close(reading)
         status = _ended(child, wait_s=0.0 if reply is None else timeouts.DRIVER_LIBRARY_END_S)
     if reply is None:
-        raise SilentError(f"no answer within {timeout_s:g} s")
+        raise NoAnswerError(f"no answer within {timeout_s:g} s")
     if not reply:
         raise CrashedError(_how(status))
     ok, answer = pickle.loads(reply)  # noqa: S301 - from a child of this very process

@@ -1,4 +1,4 @@
-"""The result of a probe: one family of accelerators on this machine. Values only."""
+"""Values of detection: a device, the state of a driver, the accelerators of one family."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class DriverState(Enum):
-    """How the family's driver answered."""
+    """The answer of a family's driver, in a word."""
 
     OK = "ok"
     MISSING = "missing"  # not installed, or not loaded
@@ -38,8 +38,8 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Found:
-    """One family of accelerators on this machine, by the bus and by its driver.
+class Detection:
+    """The result of a probe: one family of accelerators on this machine, by the bus and by its driver.
 
     Attributes:
         family: ``nvidia``, ``neuron``, ...: as in the catalog's chips.
@@ -82,7 +82,7 @@ class Found:
 
     @property
     def present(self) -> bool:
-        """Whether the bus or the driver shows a device."""
+        """True where the bus or the driver shows a device."""
         return bool(self.bus_count or self.driver_count)
 
     @property

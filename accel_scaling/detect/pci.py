@@ -45,7 +45,7 @@ def scan(root: Path) -> list[PciDevice]:
 
 
 def sentence(devices: Sequence[PciDevice], none: str) -> str:
-    """Say what the bus shows, e.g. ``PCI bus: 8 x 10de:20b0``; ``none`` names what is not there."""
+    """Return a sentence about the bus, e.g. ``PCI bus: 8 x 10de:20b0``; ``none`` names what is not there."""
     counts = Counter(device.id for device in devices)
     return "PCI bus: " + (", ".join(f"{count} x {name}" for name, count in counts.items()) or f"no {none}")
 

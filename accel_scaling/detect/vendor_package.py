@@ -1,4 +1,4 @@
-"""Asks a maker's Python package as Ray does, but in a process of its own: it may be slow, hang or crash."""
+"""A maker's Python package, asked as Ray asks it, but in a process of its own: it may be slow, hang or crash."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from accel_scaling.catalog.node_images import Needs
-    from accel_scaling.detect.model import Found
+    from accel_scaling.detect.model import Detection
     from accel_scaling.detect.pci import PciDevice
 
 NUMBER = "[0-9]"  # the part of `nodes` that stands for a device's number
@@ -103,16 +103,16 @@ class Family:
     unit: str = ""
     common: bool = False
     position: int = LAST
-    detect: Callable[[Sequence[PciDevice], Path], Found] | None = None
+    detect: Callable[[Sequence[PciDevice], Path], Detection] | None = None
 
     @property
     def registered(self) -> bool:
-        """Whether Ray must be told of the family: it has no manager of its own, and ids can be given by a variable."""
+        """True where Ray must be told of the family: it has no manager, and ids can be given by a variable."""
         return bool(self.visible_devices) and not self.in_ray
 
     @property
     def needs(self) -> Needs:
-        """What a plug-in's nodes need, as the catalog has it of the built-in families."""
+        """The needs of a plug-in's nodes, as the catalog has it of the built-in families."""
         from accel_scaling.catalog.node_images import Needs
 
         beginning = re.split(r"[\[*?]", self.nodes)[0]
@@ -134,7 +134,7 @@ class Family:
 
     @property
     def nodes_phrase(self) -> str:
-        """How to speak of the nodes: ``/dev/kfd and /dev/dri/renderD128, ...``."""
+        """The words for the nodes in messages: ``/dev/kfd and /dev/dri/renderD128, ...``."""
         first = FIRST_RENDER_NODE if self.kernel_class == RENDER_NODES else 0
         control = f"/dev/{self.control_node} and " if self.control_node else ""
         return self.nodes_called or f"{control}/dev/{self.node(first)}, ..."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog import product_names
 from accel_scaling.detect import pci
-from accel_scaling.detect.model import Device, DriverState, Found
+from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.probe import probe
 from accel_scaling.families.registry import all_families
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip
     from accel_scaling.families.family import Family
 
-__all__ = ["SYSROOT", "Device", "DriverState", "Found", "detect", "look_for", "survey", "uptime_s"]
+__all__ = ["SYSROOT", "Detection", "Device", "DriverState", "detect", "look_for", "survey", "uptime_s"]
 
 # Rehearsed hosts that are plain processes have no root file system of their own: this names the folder that
 # stands for one. On real machines it is not set.
 SYSROOT = "ACCEL_SCALING_SYSROOT"
 
 
-def detect(sysroot: Path | None = None) -> list[Found]:
+def detect(sysroot: Path | None = None) -> list[Detection]:
     """Return the accelerators of this machine, by family; empty where there is none.
 
     Args:
         sysroot: the folder that stands for ``/``; by default ``$ACCEL_SCALING_SYSROOT``, else ``/``.
     """
-    return [found for found in survey(sysroot) if found.present]
+    return [detection for detection in survey(sysroot) if detection.present]
 
 
 def uptime_s(sysroot: Path | None = None) -> float | None:
@@ -47,8 +47,8 @@ def uptime_s(sysroot: Path | None = None) -> float | None:
         return None
 
 
-def survey(sysroot: Path | None = None) -> list[Found]:
-    """As ``detect``, with the families that are not here too: their evidence says how that is known."""
+def survey(sysroot: Path | None = None) -> list[Detection]:
+    """Return what ``detect`` does, with the families that are not here too: their evidence says how that is known."""
     root = _root(sysroot)
     bus = pci.scan(root)
     families = all_families()
@@ -56,8 +56,8 @@ def survey(sysroot: Path | None = None) -> list[Found]:
     return probed + _unprobed(bus, {family.name for family in families})
 
 
-def look_for(family: Family, sysroot: Path | None = None) -> Found:
-    """As ``detect``, for one family alone; what it returns is there where no device is, too."""
+def look_for(family: Family, sysroot: Path | None = None) -> Detection:
+    """Return the detection of one family, where it has no device here, too."""
     root = _root(sysroot)
     return probe(family, pci.scan(root), root)
 
@@ -66,7 +66,7 @@ def _root(sysroot: Path | None) -> Path:
     return sysroot or Path(os.environ.get(SYSROOT) or "/")
 
 
-def _unprobed(bus: Sequence[pci.PciDevice], probed: Collection[str]) -> list[Found]:
+def _unprobed(bus: Sequence[pci.PciDevice], probed: Collection[str]) -> list[Detection]:
     """Return what the bus shows of chips whose family only a user's catalog knows; ``probed`` are all others."""
     if not bus:
         return []
@@ -78,11 +78,11 @@ def _unprobed(bus: Sequence[pci.PciDevice], probed: Collection[str]) -> list[Fou
     return [_not_asked(family, seen) for family, seen in by_family.items()]
 
 
-def _not_asked(family: str, seen: Sequence[tuple[pci.PciDevice, list[Chip]]]) -> Found:
+def _not_asked(family: str, seen: Sequence[tuple[pci.PciDevice, list[Chip]]]) -> Detection:
     candidates = seen[0][1]
     detected = {chip.detected_type for chip in candidates}
     devices = [device for device, _ in seen]
-    return Found(
+    return Detection(
         family=family,
         resource=candidates[0].resource,
         count=len(devices),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog import product_names
 from accel_scaling.detect import container, device_nodes, pci, vendor_package
-from accel_scaling.detect.model import Device, DriverState, Found
+from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.detect.vendor_package import Reply
 from accel_scaling.families.catalog import chips_of
 
@@ -33,7 +33,7 @@ say(len(names), names[0] if names else None)
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What was seen of a family.
+    """The evidence of one family.
 
     Attributes:
         on_bus: its devices on the PCI bus.
@@ -52,7 +52,7 @@ class _Evidence:
     sick: Sequence[str] = ()
 
 
-def probe(family: Family, bus: Sequence[pci.PciDevice], root: Path) -> Found:
+def probe(family: Family, bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     """Return what this machine has of a family, with the evidence where it has nothing, too.
 
     Args:
@@ -98,7 +98,7 @@ def examine(
     type_of: Callable[[str], str | None] | None = None,
     ray_type: str | None = None,
     sick: Sequence[str] = (),
-) -> Found:
+) -> Detection:
     """Ask the driver's library where there are nodes, and combine the evidence.
 
     Args:
@@ -111,8 +111,8 @@ def examine(
         sick: devices that the driver says cannot be used, one short sentence each.
     """
     if not on_bus and not nodes:
-        return Found(family.name, family.resource, evidence=_sentences(family, _Evidence(on_bus, nodes)))
-    reply = _asked(family, root) if nodes else None
+        return Detection(family.name, family.resource, evidence=_sentences(family, _Evidence(on_bus, nodes)))
+    reply = _ask_driver(family, root) if nodes else None
     if family.registered:
         chips = _products(family, on_bus, reply.kind if reply else None)
         ray_type = _type_of_products(chips, reply)
@@ -150,7 +150,7 @@ def _library(family: Family) -> str:
     return family.module.partition(".")[0] or f"the probe of {family.resource}"
 
 
-def _asked(family: Family, root: Path) -> Reply | None:
+def _ask_driver(family: Family, root: Path) -> Reply | None:
     if family.module:
         return vendor_package.ask(family.module, family.question)
     if family.probe is None:
@@ -189,11 +189,11 @@ def _chips_of_type(family: Family, on_bus: Sequence[pci.PciDevice], ray_type: st
     ]
 
 
-def _result(family: Family, seen: _Evidence, root: Path) -> Found:
+def _result(family: Family, seen: _Evidence, root: Path) -> Detection:
     state, trouble, count = _state(family, seen, root)
     rays_number = _rays_number(family, seen)
     types = dict.fromkeys((*product_names.types_of(seen.chips), *((seen.ray_type,) if seen.ray_type else ())))
-    return Found(
+    return Detection(
         family=family.name,
         resource=family.resource,
         count=count,
@@ -239,7 +239,7 @@ def _rays_number(family: Family, seen: _Evidence) -> int:
     return len(seen.nodes) if family.ray_counts_nodes else 0
 
 
-def _as_ray_counts(result: Found, seen: _Evidence) -> Found:
+def _as_ray_counts(result: Detection, seen: _Evidence) -> Detection:
     """Return the same in Ray's units: Ray counts what we find, as its manager of the family asks this very module."""
     units_per_device = {chip.units_per_device for chip in seen.chips}
     units = result.count * (units_per_device.pop() if len(units_per_device) == 1 else 1)

@@ -17,7 +17,7 @@ from accel_scaling._ray.facts import (
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.tpu_slices import Slice
+    from accel_scaling.catalog.tpu_slices import TpuSlice
 
 BYTES_PER_MIB = 1024 * 1024
 
@@ -81,7 +81,7 @@ def promise_for_devices(chip: Chip, units: int) -> Promise:
     return Promise({chip.resource: units, **{ACCELERATOR_TYPE_PREFIX + name: 1 for name in types}}, labels)
 
 
-def of_slice(promised: Promise, tpu_slice: Slice) -> Promise:
+def of_slice(promised: Promise, tpu_slice: TpuSlice) -> Promise:
     """Return the promise of one host of a slice.
 
     Every host of the slice is told the same, as Ray exports it. The host's number is promised as 0 so that

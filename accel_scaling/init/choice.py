@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog import tpu_topology
+from accel_scaling.catalog.tpu_generations import is_tpu_type
 from accel_scaling.catalog.tpu_slices import slice_of_type, slices_with
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.default_image import default_image
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.tpu_slices import Slice
+    from accel_scaling.catalog.tpu_slices import TpuSlice
     from accel_scaling.clouds import Cloud
     from accel_scaling.init.request import AcceleratorRequest
     from accel_scaling.init.template import ClusterTemplate
@@ -41,7 +41,7 @@ class Choice:
     request: AcceleratorRequest | None
     machine: MachineType
     guest: str | None = None
-    slice: Slice | None = None
+    slice: TpuSlice | None = None
     also: tuple[Choice, ...] = ()
 
     @property
@@ -78,7 +78,7 @@ def choose(
         UnknownAcceleratorError, UnknownTpuError: nothing has that name; the text names the nearest.
     """
     cloud = template.cloud
-    if tpu_topology.is_type(request.name):
+    if is_tpu_type(request.name):
         return _named_slice(request, cloud, catalog)
     try:
         chips = catalog.chips_named(request.name)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.tpu_slices import Slice
+    from accel_scaling.catalog.tpu_slices import TpuSlice
     from accel_scaling.clouds import Cloud
     from accel_scaling.init.request import FileRequest
     from accel_scaling.init.template import ClusterTemplate
@@ -172,7 +172,7 @@ def _request(choice: Choice, units: int, types: Sequence[str]) -> str:
     return f'{amount}, accelerator_type="{name}"' if name else amount
 
 
-def _whole_slice(found: Slice) -> list[str]:
+def _whole_slice(found: TpuSlice) -> list[str]:
     which = f'topology="{found.topology}", accelerator_version="{found.generation}"'
     return [
         "or for the whole slice, so that Ray creates one, not one for each host (ray.util.tpu):",

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.lookup import Catalog
     from accel_scaling.catalog.model import Chip
-    from accel_scaling.catalog.tpu_slices import Slice
+    from accel_scaling.catalog.tpu_slices import TpuSlice
     from accel_scaling.kuberay.devices import Devices
     from accel_scaling.kuberay.manifest import Group
     from accel_scaling.kuberay.selectors import Term
@@ -68,7 +68,7 @@ def propose(group: Group, catalog: Catalog) -> Proposal:
     return replace(of_devices, labels={**of_devices.labels, **labels})
 
 
-def slice_of(terms: Sequence[Term], chips: Sequence[Chip], catalog: Catalog) -> Slice | None:
+def slice_of(terms: Sequence[Term], chips: Sequence[Chip], catalog: Catalog) -> TpuSlice | None:
     """Return the TPU slice that the selectors name, None where they name none, or one that does not exist.
 
     Args:
@@ -182,7 +182,7 @@ def _unknown(result: Candidates, devices: Devices, *, complete: bool) -> str:
     )
 
 
-def _of_slice(base: Proposal, tpu: Slice, terms: Sequence[Term], *, hosts: int) -> Proposal:
+def _of_slice(base: Proposal, tpu: TpuSlice, terms: Sequence[Term], *, hosts: int) -> Proposal:
     """Add the labels of a TPU slice; the host's number and the head resource only where it has one host."""
     labels = {**base.labels, LABEL_TPU_TOPOLOGY: tpu.topology, LABEL_TPU_POD_TYPE: tpu.pod_type}
     if hosts > 1:

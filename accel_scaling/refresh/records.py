@@ -13,8 +13,8 @@ INTERRUPTED = "interrupted"  # why a region is in `failed` that had not answered
 
 
 @dataclass(frozen=True)
-class Device:
-    """One kind of accelerator in a machine.
+class ApiDevice:
+    """Accelerators of one kind in a machine type, as a cloud's API describes them.
 
     Attributes:
         name: the API's name for it.
@@ -36,8 +36,8 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Told:
-    """One machine type.
+class ApiMachine:
+    """A machine type, as a cloud's API describes it.
 
     Attributes:
         name: the cloud's name for it.
@@ -51,18 +51,18 @@ class Told:
     vcpus: int
     memory_mib: int
     arch: str | None
-    devices: tuple[Device, ...] = ()
+    devices: tuple[ApiDevice, ...] = ()
 
 
 @dataclass
-class Answer:
-    """What came of asking a cloud: everything that was answered, and what was not.
+class CloudAnswer:
+    """The answer of a cloud: everything that its API said, and what it did not say.
 
     Attributes:
         cloud: the cloud's name.
         source: which calls, for the places file.
         types: by name.
-        offered: region -> machine type, or accelerator that is attached -> its zones, by places.short_zone().
+        offered: region -> machine type, or accelerator that is attached -> its zones, by Cloud.short_zone().
         attachable: accelerators that the API lists by themselves (Google's ``acceleratorTypes``), by name.
         failed: region -> why nothing is known of it now.
         lacking: machine type -> what the API did not say of it.
@@ -71,9 +71,9 @@ class Answer:
 
     cloud: str
     source: str
-    types: dict[str, Told] = field(default_factory=dict)
+    types: dict[str, ApiMachine] = field(default_factory=dict)
     offered: dict[str, Mapping[str, set[str]]] = field(default_factory=dict)
-    attachable: dict[str, Device] = field(default_factory=dict)
+    attachable: dict[str, ApiDevice] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     lacking: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False

@@ -1,4 +1,4 @@
-"""Runs one refresh: asks the cloud, writes the files, and reports what look-ups now answer."""
+"""One refresh: asks the cloud, writes the files, and reports what look-ups now answer."""
 
 from __future__ import annotations
 
@@ -7,33 +7,40 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.files import REFRESH_FOLDER, Source, read, shipped
+from accel_scaling.catalog.files import REFRESH_FOLDER, USER_FOLDER, Source, read, shipped
 from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
-from accel_scaling.catalog.load import shipped_catalog, shipped_sources
-from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.load import parse_rows, shipped_catalog, shipped_sources
 from accel_scaling.catalog.offerings import Offerings, parse_places
 from accel_scaling.catalog.schema import OFFERINGS
-from accel_scaling.catalog.user_files import USER_FOLDER
 from accel_scaling.clouds import known_clouds
 from accel_scaling.families.catalog import chips_here
-from accel_scaling.refresh import places
 from accel_scaling.refresh.records import INTERRUPTED
-from accel_scaling.refresh.retry import InterruptedRefreshError, RefreshError
-from accel_scaling.refresh.rows import kept_rows, rows_of, text_of, write
+from accel_scaling.refresh.requests import InterruptedRefreshError, RefreshError
+from accel_scaling.refresh.rows import (
+    RegionChange,
+    gone_types,
+    kept_rows,
+    places_file,
+    places_text,
+    region_changes,
+    rows_of,
+    text_of,
+    write,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from accel_scaling.catalog.model import Chip, MachineType
     from accel_scaling.catalog.offerings import OfferingRow
-    from accel_scaling.refresh.records import Answer, Device
+    from accel_scaling.refresh.records import ApiDevice, CloudAnswer
 
-    Ask = Callable[[], Answer]
+    Ask = Callable[[], CloudAnswer]
 
 
 @dataclass
 class Result:
-    """What a refresh found and wrote.
+    """The result of a refresh: what is different, and what was written.
 
     Attributes:
         answer: what the cloud said.
@@ -47,19 +54,19 @@ class Result:
         files: both files, whether different or not.
     """
 
-    answer: Answer
+    answer: CloudAnswer
     added: list[MachineType] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     changed: list[tuple[MachineType, MachineType]] = field(default_factory=list)
     unpromised: list[MachineType] = field(default_factory=list)
-    new_chips: dict[str, Device] = field(default_factory=dict)
-    moved: list[places.Moved] = field(default_factory=list)
+    new_chips: dict[str, ApiDevice] = field(default_factory=dict)
+    moved: list[RegionChange] = field(default_factory=list)
     written: list[Path] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
     @property
     def same(self) -> bool:
-        """Whether a look-up in the catalog answers as before the refresh."""
+        """True where a look-up in the catalog answers as before the refresh."""
         return not (self.added or self.gone or self.changed or self.moved)
 
 
@@ -82,11 +89,11 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
         CatalogFileError: a file that is there has a mistake.
     """
     chips = chips_here()
-    answer = _asked(ask)
+    answer = _answer_of(ask)
     cloud, clouds = answer.cloud, known_clouds()
     old = kept_rows(path, cloud, chips, clouds)
     before = _catalog(cloud, path, text_of(old, path, cloud, clouds), chips)
-    beside = places.places_file(path)
+    beside = places_file(path)
     _drop_unread(answer, before)
     _refuse_silence(answer)
     attached = api_names(shipped_catalog().chips.values(), cloud) if attach_rules(cloud) else ()
@@ -97,7 +104,7 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     rows, new_chips = rows_of(answer, chips, before)
     text = text_of({**old, **rows}, path, cloud, clouds)
     month = f"{today or dt.datetime.now(dt.timezone.utc).date():%Y-%m}"
-    offerings = places.places_text(answer, beside, known, month)
+    offerings = places_text(answer, beside, known, month)
     now = _catalog(cloud, path, text, chips)
 
     result = Result(answer, new_chips={**new_chips, **_unknown_attachable(answer, chips)}, files=[path, beside])
@@ -106,13 +113,14 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
         (before[name], row) for name, row in sorted(now.items()) if name in before and before[name] != row
     ]
     result.unpromised = [row for name, row in sorted(now.items()) if name in rows and row.unknown]
-    result.gone = places.gone(answer, had_where)
-    result.moved = places.moved(answer, had_where, had.regions)
+    result.gone = gone_types(answer, had_where)
+    result.moved = region_changes(answer, had_where, had.regions)
+    # Last: whatever is raised above leaves both files as they were.
     result.written = [file for file, content in ((path, text), (beside, offerings)) if write(file, content)]
     return result
 
 
-def _asked(ask: Ask) -> Answer:
+def _answer_of(ask: Ask) -> CloudAnswer:
     try:
         return ask()
     except KeyboardInterrupt:
@@ -121,7 +129,7 @@ def _asked(ask: Ask) -> Answer:
         ) from None
 
 
-def _drop_unread(answer: Answer, before: Mapping[str, MachineType]) -> None:
+def _drop_unread(answer: CloudAnswer, before: Mapping[str, MachineType]) -> None:
     """Leave out the regions with types of which Ctrl-C came first: places need the types that they name."""
     read = {*before, *answer.types, *answer.lacking}
     for region, offered in list(answer.offered.items()) if answer.interrupted else ():
@@ -130,7 +138,7 @@ def _drop_unread(answer: Answer, before: Mapping[str, MachineType]) -> None:
             answer.failed[region] = INTERRUPTED
 
 
-def _refuse_silence(answer: Answer) -> None:
+def _refuse_silence(answer: CloudAnswer) -> None:
     """Refuse an answer in which no region said anything: a job that refreshes every night must not stay green."""
     if answer.interrupted and not answer.offered:
         every = sum(reason == INTERRUPTED for reason in answer.failed.values())
@@ -164,6 +172,6 @@ def _shipped_places(cloud: str) -> Sequence[OfferingRow]:
     return source.accept(parse_places(source)) if source else ()
 
 
-def _unknown_attachable(answer: Answer, chips: Mapping[str, Chip]) -> dict[str, Device]:
+def _unknown_attachable(answer: CloudAnswer, chips: Mapping[str, Chip]) -> dict[str, ApiDevice]:
     known = api_names(chips.values(), answer.cloud)
     return {name: device for name, device in answer.attachable.items() if name not in known}

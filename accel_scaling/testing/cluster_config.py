@@ -6,7 +6,7 @@ import copy
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.catalog.user_files import TRAVELLED, USER_FOLDER, travelling_files
+from accel_scaling.catalog.files import TRAVELLED, USER_FOLDER, travelling_files
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import user_catalogs
 from accel_scaling.errors import ClusterConfigError

@@ -10,15 +10,14 @@ from accel_scaling.catalog.launch_errors import Category, Failure, classified
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.clouds import known_clouds
 from accel_scaling.providers.aws.refresh_types import LackingError, told
-from accel_scaling.refresh.parallel_calls import at_once
-from accel_scaling.refresh.records import INTERRUPTED, Answer
-from accel_scaling.refresh.retry import RefreshError, RefusedError, patiently
+from accel_scaling.refresh.records import INTERRUPTED, CloudAnswer
+from accel_scaling.refresh.requests import RefreshError, RefusedError, at_once, patiently
 from accel_scaling.requirements import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from accel_scaling.refresh.retry import Sleep
+    from accel_scaling.refresh.requests import Sleep
 
 CLOUD = "aws"
 SOURCE = "EC2 DescribeInstanceTypeOfferings"
@@ -28,7 +27,7 @@ _NAMES_AT_ONCE = 200  # values of one filter: EC2 takes no more
 _NEEDS = "ec2:DescribeRegions, ec2:DescribeInstanceTypeOfferings and ec2:DescribeInstanceTypes"
 
 
-def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep = None) -> Answer:
+def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep = None) -> CloudAnswer:
     """Ask EC2, by the environment's credentials and endpoint, for all regions that the account has, or some.
 
     A region that does not answer, or not before Ctrl-C, is in ``failed``; what the others answered is kept.
@@ -43,7 +42,7 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
     for region in regions:
         if region not in every:
             raise RefreshError(f"region {region!r} is none that EC2 has{hint(region, every)}")
-    answer = Answer(CLOUD, SOURCE)
+    answer = CloudAnswer(CLOUD, SOURCE)
     for region in regions or every:
         if every[region] == "not-opted-in":
             answer.failed[region] = "not enabled for this account"
@@ -66,7 +65,7 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
     return answer
 
 
-def _describe(answer: Answer, clients: Mapping[str, Any], sleep: Sleep) -> None:
+def _describe(answer: CloudAnswer, clients: Mapping[str, Any], sleep: Sleep) -> None:
     """Ask for each type once, in a region that offers it; where one does not answer, the next is asked."""
     regions = dict(answer.offered)
     asked: set[str] = set()
@@ -99,7 +98,7 @@ def _describe(answer: Answer, clients: Mapping[str, Any], sleep: Sleep) -> None:
             return
 
 
-def _take(answer: Answer, records: Sequence[Mapping[str, Any]]) -> None:
+def _take(answer: CloudAnswer, records: Sequence[Mapping[str, Any]]) -> None:
     for record in records:
         name = str(record.get("InstanceType") or "")
         try:

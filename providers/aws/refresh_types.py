@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.schema import ARCHITECTURES
-from accel_scaling.refresh.records import Device, Told
+from accel_scaling.refresh.records import ApiDevice, ApiMachine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ class LackingError(Exception):
     """A record without something that a row needs."""
 
 
-def told(record: Mapping[str, Any]) -> Told:
+def told(record: Mapping[str, Any]) -> ApiMachine:
     """Return an instance type from a record of ``DescribeInstanceTypes``.
 
     Raises:
@@ -40,12 +40,12 @@ def told(record: Mapping[str, Any]) -> Told:
         for each in (record.get("ProcessorInfo") or {}).get("SupportedArchitectures") or ()
     ]
     arch = next((each for each in ARCHITECTURES if each in archs), None)
-    return Told(str(record["InstanceType"]), int(vcpus or 0), int(memory_mib or 0), arch, tuple(_devices(record)))
+    return ApiMachine(str(record["InstanceType"]), int(vcpus or 0), int(memory_mib or 0), arch, tuple(_devices(record)))
 
 
-def _devices(record: Mapping[str, Any]) -> Iterator[Device]:
+def _devices(record: Mapping[str, Any]) -> Iterator[ApiDevice]:
     """Yield each kind of device once: the first block that names it, its counts in that block added up."""
-    seen: dict[str, Device] = {}
+    seen: dict[str, ApiDevice] = {}
     for block, key, kind in BLOCKS:
         before = set(seen)
         for each in (record.get(block) or {}).get(key) or ():
@@ -54,11 +54,11 @@ def _devices(record: Mapping[str, Any]) -> Iterator[Device]:
             if known is None:
                 seen[device.name] = device
             elif device.name not in before and known.count is not None and device.count is not None:
-                seen[device.name] = Device(**{**vars(known), "count": known.count + device.count})
+                seen[device.name] = ApiDevice(**{**vars(known), "count": known.count + device.count})
     yield from seen.values()
 
 
-def _device(each: Mapping[str, Any], kind: str) -> Device:
+def _device(each: Mapping[str, Any], kind: str) -> ApiDevice:
     name = str(each.get("Name") or "").strip() or f"an accelerator without a name ({kind})"
     count: int | None = each.get("Count")
     share: float | None = 1.0
@@ -66,7 +66,7 @@ def _device(each: Mapping[str, Any], kind: str) -> Device:
         # g6f: Count 0, LogicalGpuCount 1, GpuPartitionSize 0.125
         count, size = each.get("LogicalGpuCount") or None, each.get("GpuPartitionSize")
         share = float(size) if size and size < 1.0 else None
-    return Device(
+    return ApiDevice(
         name=name,
         count=count,
         share=share,

@@ -10,7 +10,7 @@ import click
 
 from accel_scaling import _ray
 from accel_scaling.boot import bundle, node_commands
-from accel_scaling.catalog.user_files import travelling_files
+from accel_scaling.catalog.files import travelling_files
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import user_catalogs
 from accel_scaling.cluster.placeholders import check_filled_in

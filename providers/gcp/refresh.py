@@ -16,15 +16,14 @@ from accel_scaling.catalog.launch_errors import Category, Failure, classified
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.clouds import known_clouds
 from accel_scaling.providers.gcp import refresh_types as gcp_types
-from accel_scaling.refresh.progress import progress
-from accel_scaling.refresh.records import Answer
-from accel_scaling.refresh.retry import RefreshError, RefusedError, patiently
+from accel_scaling.refresh.records import CloudAnswer
+from accel_scaling.refresh.requests import RefreshError, RefusedError, patiently, progress
 from accel_scaling.requirements import missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from accel_scaling.refresh.retry import Sleep
+    from accel_scaling.refresh.requests import Sleep
 
 CLOUD = "gcp"
 SOURCE = "Compute Engine machineTypes and acceleratorTypes"
@@ -36,7 +35,7 @@ _PAGE = 500
 _EMPTY = "NO_RESULTS_ON_PAGE"  # the warning of a zone that has nothing on this page; every page has most zones so
 
 
-def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep = None) -> Answer:
+def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep = None) -> CloudAnswer:
     """Ask Compute Engine for all regions, or some.
 
     A region with a zone that does not answer is in ``failed``; what the others answered is kept.
@@ -46,7 +45,7 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
             not exist.
     """
     google = _Google(project, sleep)
-    answer = Answer(CLOUD, SOURCE)
+    answer = CloudAnswer(CLOUD, SOURCE)
     offered: dict[str, dict[str, set[str]]] = {}
     for zone, item in google.items("MachineTypes"):
         if gcp_types.is_gone(item) or is_custom(item.name):
@@ -74,7 +73,7 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
     return _of_regions(answer) if regions else answer
 
 
-def _of_regions(answer: Answer) -> Answer:
+def _of_regions(answer: CloudAnswer) -> CloudAnswer:
     """Return an answer without the types of regions that were not asked for."""
     here = {name for offered in answer.offered.values() for name in offered}
     answer.types = {name: each for name, each in answer.types.items() if name in here}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.refresh.records import Device, Told
+from accel_scaling.refresh.records import ApiDevice, ApiMachine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,14 +30,14 @@ def lacks(item: Any) -> str | None:
     return f"no {' and no '.join(missing)}" if missing else None
 
 
-def told(item: Any) -> Told:
+def told(item: Any) -> ApiMachine:
     """Return a machine type from a record of ``machineTypes``; ``accelerators`` has an entry for each kind."""
-    devices: dict[str, Device] = {}
+    devices: dict[str, ApiDevice] = {}
     for device in _devices(item):
         known = devices.get(device.name)
         more = (known.count or 0) if known else 0
-        devices[device.name] = Device(device.name, device.count + more if device.count else device.count)
-    return Told(
+        devices[device.name] = ApiDevice(device.name, device.count + more if device.count else device.count)
+    return ApiMachine(
         name=item.name,
         vcpus=int(item.guest_cpus),
         memory_mib=int(item.memory_mb),
@@ -46,10 +46,10 @@ def told(item: Any) -> Told:
     )
 
 
-def attachable(item: Any) -> Device:
+def attachable(item: Any) -> ApiDevice:
     """Return an accelerator from a record of ``acceleratorTypes``; its memory where its name or description says it."""
     found = _MEMORY.search(item.name) or _MEMORY.search(item.description or "")
-    return Device(
+    return ApiDevice(
         name=item.name,
         count=None,
         memory_mib=int(found[1]) * _MIB_PER_GIB if found else None,
@@ -57,7 +57,7 @@ def attachable(item: Any) -> Device:
     )
 
 
-def _devices(item: Any) -> Iterator[Device]:
+def _devices(item: Any) -> Iterator[ApiDevice]:
     for each in item.accelerators:
         name = str(each.guest_accelerator_type or "").rpartition("/")[2] or "an accelerator without a name"
-        yield Device(name, int(each.guest_accelerator_count) or None)
+        yield ApiDevice(name, int(each.guest_accelerator_count) or None)

@@ -11,7 +11,7 @@ from accel_scaling.errors import AccelScalingError, ClusterConfigError
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
-    from accel_scaling.catalog.tpu_slices import Slice
+    from accel_scaling.catalog.tpu_slices import TpuSlice
 
 # The node_config keys that make a node type a TPU, as Ray tells it (autoscaler/_private/gcp/config.py, get_node_type).
 KEYS = ("acceleratorType", "acceleratorConfig")
@@ -64,7 +64,7 @@ def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> NodeMa
     return NodeMachine(found.machine, found, _capacity_type(node_config), notes)
 
 
-def with_runtime(node_config: dict[str, Any], tpu_slice: Slice) -> dict[str, Any]:
+def with_runtime(node_config: dict[str, Any], tpu_slice: TpuSlice) -> dict[str, Any]:
     """Return the node_config with the usual software version of its hosts, where it names none."""
     image = default_image(tpu_slice.machine, of_slice=True)
     if node_config.get("runtimeVersion") is not None or image is None:
@@ -79,7 +79,7 @@ def _capacity_type(node_config: dict[str, Any]) -> CapacityType:
     return CapacityType.SPOT if spot else CapacityType.ON_DEMAND
 
 
-def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> Slice:
+def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> TpuSlice:
     config = node_config.get("acceleratorConfig")
     if config is None:
         name = node_config["acceleratorType"]
@@ -101,7 +101,7 @@ def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> Slice:
     return slice_of_topology(catalog, config["type"].strip(), config["topology"].strip())
 
 
-def _check_runtime(at: str, node_config: dict[str, Any], found: Slice) -> None:
+def _check_runtime(at: str, node_config: dict[str, Any], found: TpuSlice) -> None:
     version = node_config.get("runtimeVersion")
     usual = default_image(found.machine, of_slice=True)
     if (version is None and usual) or (isinstance(version, str) and version.strip()):

@@ -16,7 +16,7 @@ from accel_scaling.boot.admission import CONFIRM_ONLY, JOIN, ON_MISMATCH, admitt
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.detect.model import Found
+from accel_scaling.detect.model import Detection
 from accel_scaling.fill.promise import promise_for
 
 
@@ -65,11 +65,11 @@ def test_what_is_no_longer_of_the_promised_type_or_cannot_be_used_never_joins(
         start("p4d.24xlarge", monkeypatch, joins=True)
 
 
-def seen(family: str, resource: str, units: int, *types: str) -> Found:
-    return Found(family, resource, units, units, units, answers_to=types, bus_count=units, driver_count=units)
+def seen(family: str, resource: str, units: int, *types: str) -> Detection:
+    return Detection(family, resource, units, units, units, answers_to=types, bus_count=units, driver_count=units)
 
 
-def joins_with(promised: dict[str, float], *found: Found) -> dict[str, float] | None:
+def joins_with(promised: dict[str, float], *found: Detection) -> dict[str, float] | None:
     return admitted_resources(compare(promised, found), {ON_MISMATCH: JOIN})
 
 
@@ -79,7 +79,7 @@ SEVEN = seen("nvidia", "GPU", 7, "A100", "A100-40G")
 @pytest.mark.parametrize(
     "also", [(), (seen("tpu", "TPU", 4, "TPU-V4"),), (seen("tpu", "TPU", 0, "TPU-V6E"),)], ids=["none", "v4", "0"]
 )
-def test_a_promised_accelerator_that_is_absent_or_another_is_never_announced(also: tuple[Found, ...]) -> None:
+def test_a_promised_accelerator_that_is_absent_or_another_is_never_announced(also: tuple[Detection, ...]) -> None:
     assert joins_with({"GPU": 8, "TPU": 4, "accelerator_type:TPU-V6E": 1}, SEVEN, *also) is None
     assert joins_with({"GPU": 8, "neuron_cores": 2}, SEVEN) is None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.boot import bundle
-from accel_scaling.catalog.user_files import travelling_files
+from accel_scaling.catalog.files import travelling_files
 from accel_scaling.cli.main import main
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import catalog_of

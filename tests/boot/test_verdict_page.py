@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.boot.verdicts import PAGE, WORDS, VerdictWord, page_of
-from accel_scaling.detect.model import Found
+from accel_scaling.detect.model import Detection
 
 ROOT = Path(__file__).resolve().parents[2]
 SECTIONS = re.split(r"^## ", (ROOT / PAGE).read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
@@ -47,4 +47,4 @@ def test_the_table_of_exit_codes_links_to_each_verdict_that_joins() -> None:
 def test_every_key_of_what_is_detected_is_documented() -> None:
     text = (ROOT / "docs" / "confirmation.md").read_text(encoding="utf-8")
     listed = text[text.index("`detected`, and `detect --json`") :]
-    assert [key for key in Found("nvidia", "GPU").to_json() if f"`{key}`" not in listed] == []
+    assert [key for key in Detection("nvidia", "GPU").to_json() if f"`{key}`" not in listed] == []

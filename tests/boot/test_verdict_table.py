@@ -13,8 +13,8 @@ from accel_scaling.boot.compare import compare
 from accel_scaling.boot.verdicts import WORDS, VerdictWord
 from accel_scaling.detect.model import DriverState
 from accel_scaling.errors import RehearsalError
-from accel_scaling.families.built_in.neuron import neuron_ls
-from accel_scaling.families.built_in.nvidia.health import Health, health_of
+from accel_scaling.families.built_in.neuron import NEURON_LS
+from accel_scaling.families.built_in.nvidia.nvml import Health, health_of
 from accel_scaling.families.inventory import detect
 from accel_scaling.testing.devices.device_faults import FAULTS, with_fault
 from accel_scaling.testing.devices.gcp_machines import hardware_of_tpu
@@ -199,7 +199,7 @@ def test_a_folder_in_a_nodes_place_is_no_node(boot, family, pattern):
 
 
 def test_a_neuron_ls_that_prints_nonsense_without_end_is_unhealthy(boot):
-    tool = boot(neuron(1)).root / neuron_ls.NEURON_LS
+    tool = boot(neuron(1)).root / NEURON_LS
     tool.write_text("#!/bin/sh\nhead -c 200000 /dev/zero | tr '\\0' '['\n", encoding="ascii")
     verdict = compare(PROMISES["neuron"](1), detect())
     assert verdict.word is VerdictWord.UNHEALTHY

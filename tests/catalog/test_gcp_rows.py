@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.catalog import load as loading
-from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.load import parse_rows, shipped_catalog
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.errors import UnknownInstanceTypeError
 from accel_scaling.families.catalog import load_catalog

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel_scaling.catalog.files import Source, read
+from accel_scaling.catalog.files import Source, is_places, read
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.offerings import Offerings, is_places, parse_places, places_of_region, written
+from accel_scaling.catalog.offerings import Offerings, offerings_text, parse_places, places_of_region
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 from accel_scaling.families.catalog import load_catalog
@@ -66,14 +66,16 @@ def test_any_text_is_rows_or_problems_and_never_a_crash(text: str) -> None:
     for head in ("", COLUMNS):
         places, problems = parsed(head + text)
         if not problems:
-            assert parsed(written(places))[0] == sorted(places, key=lambda at: (at.region, at.types != "*", at.types))
+            assert parsed(offerings_text(places))[0] == sorted(
+                places, key=lambda at: (at.region, at.types != "*", at.types)
+            )
 
 
 @pytest.mark.parametrize("cloud", ["aws", "gcp"])
 def test_the_shipped_files_are_as_a_refresh_would_write_them_again(cloud: str) -> None:
     source = read(SHIPPED_FOLDER / f"{cloud}_places.csv")
     places = source.accept(parse_places(source))
-    assert written(places) == source.text
+    assert offerings_text(places) == source.text
     every = {place.region for place in places}
     assert every == {place.region for place in places if place.types == "*"}
 
@@ -86,7 +88,7 @@ TYPES = st.sampled_from(["g5.a", "g5.b", "g5.c", "m5.a", "m5.b", "nodot"])
 def test_what_is_written_of_a_region_says_of_each_type_what_the_api_said(offers, others) -> None:
     rows = places_of_region("aws", "us-west-2", offers, others, source="API, today")
     elsewhere = COLUMNS + "eu-west-1,*,,x\n" + "".join(f"eu-west-1,{name},,\n" for name in sorted({*offers, *others}))
-    at = offered(written(rows), elsewhere)
+    at = offered(offerings_text(rows), elsewhere)
     for name in {*offers, *others}:
         where = at.where(name)
         assert where.in_region("us-west-2") is (name in offers)
@@ -95,10 +97,12 @@ def test_what_is_written_of_a_region_says_of_each_type_what_the_api_said(offers,
 
 def test_families_stand_for_their_types_so_that_a_change_is_a_line() -> None:
     known = ["g5.a", "g5.b", "g5.c", "a2-x", "p5.a"]
-    before = written(places_of_region("aws", "us-west-2", {"g5.a": ["az1"], "g5.b": ["az1"]}, known, source="API"))
+    before = offerings_text(
+        places_of_region("aws", "us-west-2", {"g5.a": ["az1"], "g5.b": ["az1"]}, known, source="API")
+    )
     assert before == COLUMNS + "us-west-2,*,az1,API\nus-west-2,g5,,\nus-west-2,g5.c,-,\n"
     offers = {"g5.a": ["az1"], "g5.b": ["az1"], "g5.c": ["az1"]}
-    after = written(places_of_region("aws", "us-west-2", offers, known, source="API"))
+    after = offerings_text(places_of_region("aws", "us-west-2", offers, known, source="API"))
     assert set(before.splitlines()) - set(after.splitlines()) == {"us-west-2,g5.c,-,"}
 
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from accel_scaling.catalog import chips
 from accel_scaling.catalog.chips import parse_chips
 from accel_scaling.catalog.files import CHIPS_FILE, Source
-from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.machine_types import parse_rows
+from accel_scaling.catalog.load import parse_rows, shipped_catalog
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.errors import CatalogFileError
 from accel_scaling.families.catalog import load_catalog

@@ -1,4 +1,6 @@
-"""The rule files of Compute Engine are checked as the rows are: every problem, with its file and line."""
+"""The rules of Compute Engine and of Kubernetes are checked as the rows are: every problem, in its place."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
@@ -7,8 +9,16 @@ import pytest
 from accel_scaling.catalog.custom_machine_types import parse_custom_rules
 from accel_scaling.catalog.files import Source
 from accel_scaling.catalog.guest_accelerators import parse_attach_rules
+from accel_scaling.catalog.kubernetes import parse_resources, parse_selectors
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.schema import CUSTOM_MACHINE_TYPES, GUEST_ACCELERATORS, TPU_GENERATIONS, TPU_HOSTS
+from accel_scaling.catalog.schema import (
+    CUSTOM_MACHINE_TYPES,
+    GUEST_ACCELERATORS,
+    KUBERAY_RESOURCES,
+    KUBERAY_SELECTORS,
+    TPU_GENERATIONS,
+    TPU_HOSTS,
+)
 from accel_scaling.catalog.tpu_generations import parse_generations, parse_hosts
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
@@ -17,6 +27,8 @@ from accel_scaling.families.catalog import load_catalog
 
 TABLES = (GUEST_ACCELERATORS, CUSTOM_MACHINE_TYPES, TPU_GENERATIONS, TPU_HOSTS)
 RULE_FILES = ATTACH, CUSTOM, TPU, HOSTS = [table.file_of("gcp") for table in TABLES]
+
+RESOURCES_FILE, SELECTORS_FILE = KUBERAY_RESOURCES.files, KUBERAY_SELECTORS.files
 
 
 @pytest.fixture(name="edited")
@@ -101,7 +113,9 @@ def test_a_line_with_a_cell_too_many_is_named(edited, name):
     assert f"{name}:2: has " in edited(name, line, line + ",x")[0]
 
 
-@pytest.mark.parametrize("parse", [parse_attach_rules, parse_custom_rules, parse_generations, parse_hosts])
+@pytest.mark.parametrize(
+    "parse", [parse_attach_rules, parse_custom_rules, parse_generations, parse_hosts, parse_resources, parse_selectors]
+)
 @pytest.mark.parametrize("text", ["", "a,b\n", '"', "\0", "a" * 10_000])
 def test_any_text_is_parsed_or_refused_without_a_traceback(parse, text):
     rules, problems = parse(Source(Path("a.csv"), "a", text))
@@ -123,3 +137,40 @@ def test_the_catalogs_version_covers_the_rules(monkeypatch, tmp_path):
     assert plain == shipped_catalog().version
     monkeypatch.setattr(load, "shipped_rules", lambda: [Source(Path(TPU), TPU, "another")])
     assert load_catalog(home=tmp_path).version != plain
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong", "problem"),
+    [
+        (
+            RESOURCES_FILE,
+            "nvidia.com/gpu,nvidia",
+            "gpu,nvidia",
+            "2: name is gpu; expected a name such as nvidia.com/gpu",
+        ),
+        (RESOURCES_FILE, "GPU,devices,yes", "GPU,some,yes", "2: counts is some; expected devices, units, slices"),
+        (RESOURCES_FILE, "GPU,devices,yes", "GPU,devices,maybe", "2: ray_derives is maybe; expected yes, no"),
+        (RESOURCES_FILE, ",Ascend310,", ",Ascend3100,", "13: chips 'Ascend3100' is in no accelerators.yaml"),
+        (RESOURCES_FILE, "gpu.intel.com/xe,", "gpu.intel.com/i915,", "7: gpu.intel.com/i915 is already in line 6"),
+        (SELECTORS_FILE, "type,machine,", "type,engine,", "2: says is engine; expected machine, series, chip"),
+        (
+            SELECTORS_FILE,
+            "api:gcp",
+            "gcp",
+            "16: names has gcp; expected how a value names the chip, as api:aws or driver",
+        ),
+        (
+            SELECTORS_FILE,
+            "true=spot",
+            "true=cheap",
+            "27: names has true=cheap; expected how a value names the chip, as api:aws or driver, or VALUE=spot or",
+        ),
+        (SELECTORS_FILE, "zone,zone,,,", "zone,zone,,driver,", "35: names is driver; expected nothing beside zone"),
+    ],
+)
+def test_a_wrong_cell_is_named(tmp_path: Path, name: str, right: str, wrong: str, problem: str) -> None:
+    text = (SHIPPED_FOLDER / name).read_text(encoding="utf-8")
+    assert right in text
+    (tmp_path / name).write_text(text.replace(right, wrong, 1), encoding="utf-8")
+    (said,) = check_files([tmp_path / name]).problems
+    assert said.startswith(f"{tmp_path / name}:{problem}")

@@ -10,10 +10,9 @@ from ray._private.accelerators import tpu as ray_tpu
 from ray._private.accelerators.tpu import TPUAcceleratorManager
 
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.tpu_generations import generations
+from accel_scaling.catalog.tpu_generations import generations, is_tpu_type
 from accel_scaling.catalog.tpu_slices import known_slices, slice_of_topology, slice_of_type, slices_with
-from accel_scaling.catalog.tpu_topology import is_type
-from accel_scaling.catalog_lint import machines, tpu_slices
+from accel_scaling.catalog_lint import machines, tables
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.errors import UnknownAcceleratorError, UnknownTpuError
@@ -222,9 +221,9 @@ def test_slices_are_found_by_their_accelerator_from_the_smallest_on_and_by_the_c
 
 
 def test_a_name_is_a_slices_by_its_form_and_no_machine_type_has_that_form():
-    assert all(is_type(each.accelerator_type) for each in SLICES)
+    assert all(is_tpu_type(each.accelerator_type) for each in SLICES)
     for cloud in CATALOG.clouds:
-        assert not any(is_type(name) for name in CATALOG.machine_types(cloud))
+        assert not any(is_tpu_type(name) for name in CATALOG.machine_types(cloud))
 
 
 def test_a_users_row_for_a_host_is_the_slices_host(tmp_path):
@@ -278,6 +277,6 @@ def test_slices_that_do_not_add_up_are_named(tmp_path, name, change, column, wor
 
 
 def test_the_number_in_an_accelerator_type_is_held_to_what_ray_counts():
-    for name, cores in tpu_slices._CORES_OF.items():
+    for name, cores in tables._CORES_OF.items():
         assert cores == ray_tpu.get_tpu_cores_per_chip(f"{generations()[name].ray_name}-8"), name
     assert machines.TPU_CHIPS == ray_tpu.TPU_VALID_CHIP_OPTIONS

@@ -123,10 +123,10 @@ def test_gpus_that_are_attached_are_found_in_a_region_too(capsys: pytest.Capture
 def test_a_refresh_that_no_region_answered_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from accel_scaling.refresh.records import Answer
+    from accel_scaling.refresh.records import CloudAnswer
 
-    def silent(regions: list[str], *_: object) -> Answer:
-        answer = Answer("aws", "EC2")
+    def silent(regions: list[str], *_: object) -> CloudAnswer:
+        answer = CloudAnswer("aws", "EC2")
         answer.failed[regions[0]] = "UnauthorizedOperation"
         return answer
 

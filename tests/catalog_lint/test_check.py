@@ -83,7 +83,9 @@ def test_what_ships_keeps_every_invariant():
     assert (report.problems, report.machine_types, report.accelerators) == ([], 2116, 109)
 
 
-@pytest.mark.parametrize("invariant", [*machines.ROWS, *chip_invariants.CHIPS], ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    "invariant", [*machines.MACHINE_RULES, *chip_invariants.CHIP_RULES], ids=lambda each: each.__name__
+)
 def test_an_invariant_says_in_a_sentence_what_it_is(invariant):
     assert re.fullmatch(r"[A-Z].*\.", invariant.__doc__)
 

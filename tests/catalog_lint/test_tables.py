@@ -15,7 +15,7 @@ from accel_scaling.catalog import schema
 from accel_scaling.catalog.columns import ALWAYS, LEFT_OUT, ByCloud, Column, ListOf, Number, Table, Text, documented
 from accel_scaling.catalog.files import read, table_of
 from accel_scaling.catalog.launch_errors import Category, parse_launch_errors
-from accel_scaling.catalog.table import read_table, written
+from accel_scaling.catalog.table import csv_text, read_table
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.families.catalog import load_catalog
@@ -49,7 +49,7 @@ def with_cell(name: str, column: str, cell: str) -> tuple[str, int]:
     kept = [row for row in rows if row is chosen or len(rows) < 1000 or rows.index(row) < KEPT]
     line = kept.index(chosen) + 2
     chosen[at] = cell
-    return written(header, kept), line
+    return csv_text(header, kept), line
 
 
 def mistakes(folder: Path, name: str, text: str) -> list[tuple[str, int | None, str]]:
@@ -94,8 +94,8 @@ def test_a_missing_cell_is_named_with_its_file_line_and_column(tmp_path, name, c
 def test_a_row_that_is_too_short_and_a_column_too_many_are_named(tmp_path, name) -> None:
     header, *rows = csv.reader(io.StringIO((SHIPPED_FOLDER / name).read_text()))
     rows[0].pop()
-    assert mistakes(tmp_path, name, written(header, rows[:KEPT]))[0] == (name, 2, "")
-    assert mistakes(tmp_path, name, written([*header[:-1], "colour"], rows[:KEPT])) == [(name, 1, "")]
+    assert mistakes(tmp_path, name, csv_text(header, rows[:KEPT]))[0] == (name, 2, "")
+    assert mistakes(tmp_path, name, csv_text([*header[:-1], "colour"], rows[:KEPT])) == [(name, 1, "")]
 
 
 @pytest.mark.parametrize("field", schema.CHIPS.names)
@@ -174,7 +174,7 @@ def test_every_shipped_file_is_of_a_table_of_its_own_name() -> None:
 def test_columns_of_any_table_may_stand_in_any_order(tmp_path) -> None:
     for name in SHIPPED:
         header, *rows = csv.reader(io.StringIO((SHIPPED_FOLDER / name).read_text()))
-        text = written(header[::-1], [row[::-1] for row in rows])
+        text = csv_text(header[::-1], [row[::-1] for row in rows])
         (tmp_path / name).write_text(text)
     assert check_files([tmp_path / name for name in SHIPPED]).problems == []
 

@@ -6,7 +6,7 @@ import pytest
 
 from accel_scaling.cli.main import main
 from accel_scaling.providers.aws import refresh as aws_refresh
-from accel_scaling.refresh.progress import progress
+from accel_scaling.refresh.requests import progress
 from accel_scaling.refresh.run import default_file
 from tests.support.refresh import record
 

@@ -10,7 +10,7 @@ from accel_scaling import timeouts
 from accel_scaling.boot.promise_input import parse_promise, promise_from_environment
 from accel_scaling.boot.verdicts import WORDS
 from accel_scaling.cli.main import main
-from accel_scaling.detect.model import DriverState, Found
+from accel_scaling.detect.model import Detection, DriverState
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.families.inventory import detect
 
@@ -78,9 +78,9 @@ def test_the_advice_and_the_page_of_the_word_are_data_too(boot):
 def test_a_driver_that_comes_up_while_confirm_waits_is_confirmed(boot, monkeypatch, capsys):
     config = boot("p4d.24xlarge", "not-yet").root / "etc/accel-emulated-nvml"
     monkeypatch.setattr(timeouts, "DRIVER_READY_POLL_S", 0.01)
-    looks: list[Found] = []
+    looks: list[Detection] = []
 
-    def look() -> list[Found]:
+    def look() -> list[Detection]:
         found = detect()
         looks.extend(found)
         config.write_text("8 40960 NVIDIA A100-SXM4-40GB\n", encoding="utf-8")  # up for the next look

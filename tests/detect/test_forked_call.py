@@ -99,7 +99,7 @@ def test_an_answer_of_any_length_comes_through_and_nothing_else_of_the_child_doe
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     sys.stdout.write("once")
-    assert forked_call.asked(lambda: "x" * 1_000_000, 20.0) == "x" * 1_000_000
+    assert forked_call.call(lambda: "x" * 1_000_000, 20.0) == "x" * 1_000_000
     sys.stdout.flush()
     assert capfd.readouterr().out == "once"
 
@@ -109,9 +109,9 @@ def test_what_a_question_raises_is_told_and_what_never_answers_is_ended() -> Non
         return 1 / 0
 
     with pytest.raises(forked_call.CrashedError, match="ZeroDivisionError: division by zero"):
-        forked_call.asked(divide, 20.0)
-    with pytest.raises(forked_call.SilentError, match=r"no answer within 0\.05 s"):
-        forked_call.asked(signal.pause, 0.05)
+        forked_call.call(divide, 20.0)
+    with pytest.raises(forked_call.NoAnswerError, match=r"no answer within 0\.05 s"):
+        forked_call.call(signal.pause, 0.05)
 
 
 def test_a_machine_without_room_for_a_process_is_not_judged_yet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,8 +119,8 @@ def test_a_machine_without_room_for_a_process_is_not_judged_yet(monkeypatch: pyt
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(os, "fork", full)
-    with pytest.raises(forked_call.SilentError, match="no process for it: Resource temporarily unavailable"):
-        forked_call.asked(lambda: 1, 20.0)
+    with pytest.raises(forked_call.NoAnswerError, match="no process for it: Resource temporarily unavailable"):
+        forked_call.call(lambda: 1, 20.0)
 
 
 def test_a_check_that_fails_itself_is_a_verdict_and_its_machine_never_joins(

@@ -17,7 +17,7 @@ from accel_scaling.catalog.tpu_slices import slice_of_type
 from accel_scaling.cli import main as cli
 from accel_scaling.cli.catalog_text import describe, describe_slice
 from accel_scaling.cli.status import as_json
-from accel_scaling.detect.model import Found
+from accel_scaling.detect.model import Detection
 from accel_scaling.errors import INTERRUPTED_CODE, AccelScalingError
 from accel_scaling.quarantine.ledger import Ledger
 from tests.support.commands_page import PAGE, commands, rewritten, sections
@@ -97,7 +97,7 @@ def test_every_key_of_json_is_in_its_commands_section() -> None:
             *describe(catalog.machine_type("aws", "p4d.24xlarge")),
             *describe_slice(slice_of_type(catalog, "v4-16")),
         },
-        "detect": set(Found("nvidia", "GPU").to_json()),
+        "detect": set(Detection("nvidia", "GPU").to_json()),
         "confirm": set(Verdict(VerdictWord.CONFIRMED, "").to_json()),
         "status": set(as_json(Ledger(), 0.0)),
     }

@@ -112,7 +112,7 @@ def test_on_gke_the_environment_says_it_and_nobody_is_asked(tpu_host, monkeypatc
 def test_a_machine_without_a_tpu_asks_no_metadata_server(tpu_host, monkeypatch):
     tpu_host("v4-8", fault="no-device")
     monkeypatch.setattr(
-        "accel_scaling.families.built_in.tpu.metadata.ask", lambda _attribute: pytest.fail("it was asked")
+        "accel_scaling.families.built_in.tpu.ask_metadata_server", lambda _attribute: pytest.fail("it was asked")
     )
     assert detect() == []
     (said,) = [found.evidence for found in survey() if found.family == "tpu"]

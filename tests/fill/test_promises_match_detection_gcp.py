@@ -15,7 +15,7 @@ from ray._private.resource_and_label_spec import ResourceAndLabelSpec
 from accel_scaling import _ray
 from accel_scaling.catalog.guest_accelerators import attach_rules
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.tpu_slices import Slice, known_slices, slice_of_type
+from accel_scaling.catalog.tpu_slices import TpuSlice, known_slices, slice_of_type
 from accel_scaling.cluster.machine import NodeMachine
 from accel_scaling.fill.fill import promise_of
 from accel_scaling.providers.gcp import node_config as gcp_node_config
@@ -154,7 +154,7 @@ def detected_fixture(
     MANAGER.get_current_node_num_accelerators.cache_clear()
 
 
-def promised(each: Slice) -> tuple[dict[str, float], dict[str, str]]:
+def promised(each: TpuSlice) -> tuple[dict[str, float], dict[str, str]]:
     promise = promise_of("w", NodeMachine(each.machine, each))
     return dict(promise.resources), dict(promise.labels)
 

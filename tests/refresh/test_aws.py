@@ -15,8 +15,8 @@ from accel_scaling.families.catalog import chips_here, load_catalog
 from accel_scaling.providers.aws import node_config as fill_aws
 from accel_scaling.providers.aws import refresh as aws_refresh
 from accel_scaling.providers.aws.refresh_types import told
-from accel_scaling.refresh.records import Answer
-from accel_scaling.refresh.retry import RefreshError
+from accel_scaling.refresh.records import CloudAnswer
+from accel_scaling.refresh.requests import RefreshError
 from accel_scaling.refresh.run import default_file
 from tests.support.refresh import gpu, gpus, record, refreshed
 
@@ -49,7 +49,7 @@ def everything():
     """All that moto has: 1,395 types, and what 30 regions offer, as aws.ask() reads it."""
     from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
 
-    answer = Answer("aws", aws_refresh.SOURCE, types={name: told(each) for name, each in INSTANCE_TYPES.items()})
+    answer = CloudAnswer("aws", aws_refresh.SOURCE, types={name: told(each) for name, each in INSTANCE_TYPES.items()})
     for region, offerings in INSTANCE_TYPE_OFFERINGS["availability-zone-id"].items():
         answer.offered[region] = offered = {}
         for each in offerings:

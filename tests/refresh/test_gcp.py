@@ -11,7 +11,7 @@ from accel_scaling.cli.main import main
 from accel_scaling.errors import UnknownAcceleratorError
 from accel_scaling.families.catalog import chips_here, load_catalog
 from accel_scaling.providers.gcp import refresh as gcp_refresh
-from accel_scaling.refresh.retry import RefreshError
+from accel_scaling.refresh.requests import RefreshError
 from accel_scaling.refresh.run import default_file
 from accel_scaling.testing.gce.fault_injection import CallFault
 from accel_scaling.testing.gce.type_lists import TypeLists

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from accel_scaling.detect.model import Found
+    from accel_scaling.detect.model import Detection
     from accel_scaling.detect.pci import PciDevice
 
 
-def detect(bus: Sequence[PciDevice], root: Path) -> Found:
+def detect(bus: Sequence[PciDevice], root: Path) -> Detection:
     """Ask the bus, the driver's nodes and amdsmi, which tells the first GPU's PCI id."""
     on_bus = devices_on_bus(FAMILY, bus, root)
     return examine(FAMILY, on_bus, nodes_of(FAMILY, on_bus, root), root, type_of=ray_type)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling import timeouts
 from accel_scaling.catalog import product_names
-from accel_scaling.detect.model import Device, DriverState, Found
+from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.catalog import chips_of
 from accel_scaling.families.family import Family
 
@@ -30,10 +30,10 @@ class _SilentError(Exception):
     """A tool gave no answer in time."""
 
 
-def detect(bus: Sequence[PciDevice], root: Path) -> Found:  # noqa: ARG001 - a Mac shows its GPU on no bus
+def detect(bus: Sequence[PciDevice], root: Path) -> Detection:  # noqa: ARG001 - a Mac shows its GPU on no bus
     """Ask macOS."""
     if (platform.system(), platform.machine()) != ("Darwin", "arm64"):
-        return Found(FAMILY.name, FAMILY.resource, evidence=("macOS: this is no Apple Silicon",))
+        return Detection(FAMILY.name, FAMILY.resource, evidence=("macOS: this is no Apple Silicon",))
     try:
         metal = "metal" in _output(GRAPHICS).lower()
         ray_type = _chip_type() if metal else None
@@ -42,7 +42,7 @@ def detect(bus: Sequence[PciDevice], root: Path) -> Found:  # noqa: ARG001 - a M
     if not metal:
         return _unusable(DriverState.MISSING, "macOS lists no GPU with Metal (system_profiler)")
     chips = [chip for chip in chips_of(FAMILY.name) if ray_type and chip.detected_type == ray_type]
-    return Found(
+    return Detection(
         family=FAMILY.name,
         resource=FAMILY.resource,
         count=1,
@@ -85,8 +85,8 @@ def _output(command: tuple[str, ...]) -> str:
     return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
 
 
-def _unusable(state: DriverState, trouble: str) -> Found:
-    return Found(FAMILY.name, FAMILY.resource, bus_count=1, state=state, trouble=trouble, evidence=(trouble,))
+def _unusable(state: DriverState, trouble: str) -> Detection:
+    return Detection(FAMILY.name, FAMILY.resource, bus_count=1, state=state, trouble=trouble, evidence=(trouble,))
 
 
 FAMILY = Family(

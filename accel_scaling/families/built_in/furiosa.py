@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from accel_scaling.detect.model import Found
+    from accel_scaling.detect.model import Detection
     from accel_scaling.detect.pci import PciDevice
 
 WARBOY = "1ed2:0000"  # the first generation: other nodes, and the package that Ray asks does not list it
 
 
-def detect(bus: Sequence[PciDevice], root: Path) -> Found:
+def detect(bus: Sequence[PciDevice], root: Path) -> Detection:
     """Ask the bus, the driver's nodes and the package; the first generation does not count."""
     on_bus = [item for item in devices_on_bus(FAMILY, bus, root) if item.id != WARBOY]
     return examine(FAMILY, on_bus, nodes_of(FAMILY, on_bus, root), root)

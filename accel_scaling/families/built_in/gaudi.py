@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from accel_scaling.detect.model import Found
+    from accel_scaling.detect.model import Detection
     from accel_scaling.detect.pci import PciDevice
 
 # Linux, Documentation/ABI/testing/sysfs-driver-habanalabs: "Operational", "Malfunction", "Needs reset", ...
@@ -21,7 +21,7 @@ OLD_CLASS, OLD_NODES = "sys/class/habanalabs", "hl[0-9]*"  # before Linux 6.4
 NEW_CLASS = "sys/class/accel"
 
 
-def detect(bus: Sequence[PciDevice], root: Path) -> Found:
+def detect(bus: Sequence[PciDevice], root: Path) -> Detection:
     """Ask the bus, the driver's nodes, the driver for its devices' health, and Habana's package."""
     on_bus = devices_on_bus(FAMILY, bus, root)
     new = nodes_of(FAMILY, on_bus, root)

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from accel_scaling.detect.model import Found
+    from accel_scaling.detect.model import Detection
     from accel_scaling.detect.pci import PciDevice
 
 TYPE_OF_NODES = {"aries[0-9]*": "MOBILINT_ARIES", "regulus-npu*": "MOBILINT_REGULUS"}
 
 
-def detect(bus: Sequence[PciDevice], root: Path) -> Found:
+def detect(bus: Sequence[PciDevice], root: Path) -> Detection:
     """Ask the bus, the nodes of both products and the package."""
     of_type = {ray_type: device_nodes.named(root, pattern) for pattern, ray_type in TYPE_OF_NODES.items()}
     nodes = [node for named in of_type.values() for node in named]

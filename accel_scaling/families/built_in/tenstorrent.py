@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from accel_scaling.detect.model import Found
+    from accel_scaling.detect.model import Detection
     from accel_scaling.detect.pci import PciDevice
 
 
-def detect(bus: Sequence[PciDevice], root: Path) -> Found:
+def detect(bus: Sequence[PciDevice], root: Path) -> Detection:
     """Ask the bus and the driver's nodes."""
     on_bus = devices_on_bus(FAMILY, bus, root)
     result = examine(FAMILY, on_bus, nodes_of(FAMILY, on_bus, root), root)

@@ -13,7 +13,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.detect.pci import DEVICES
-from accel_scaling.families.built_in.neuron.neuron_ls import DRIVER_DEVICES, NEURON_LS
+from accel_scaling.families.built_in.neuron import DRIVER_DEVICES, NEURON_LS
 from accel_scaling.families.built_in.tpu import IOMMU_GROUPS
 from accel_scaling.families.inventory import SYSROOT
 from accel_scaling.testing.devices.drivers import driver_of, take, write_container, write_driver, write_nodes

@@ -42,7 +42,7 @@ def write_what_the_probe_reads(root: Path, hardware: Hardware) -> None:
 
 
 def _rows(plug_in: PlugIn) -> list[dict[str, str]]:
-    from accel_scaling.families.plugin_data import HARDWARE  # here: what ships is emulated without the catalog
+    from accel_scaling.families.catalog import HARDWARE  # here: what ships is emulated without the catalog
 
     family = plug_in.family
     path = family.folder / HARDWARE if family.folder else None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.families.entry_points import entry_points, normalized
+from accel_scaling.families.plugins import entry_points, normalized
 from accel_scaling.testing.hosts.host_kinds import site_folders
 
 if TYPE_CHECKING:

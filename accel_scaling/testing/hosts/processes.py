@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.families.entry_points import entry_points
+from accel_scaling.families.plugins import entry_points
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.hosts import image_site
 from accel_scaling.testing.hosts.hosts import keep_ray_logs

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.catalog.files import hardware_files
 from accel_scaling.catalog.lookup import is_clouds_own
-from accel_scaling.catalog.user_files import hardware_files
 from accel_scaling.cluster.cluster import read_config, user_catalogs
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.drivers import DRIVERS

@@ -1,15 +1,17 @@
-"""NVIDIA: the bus, then NVML, the driver's own library, called as Ray calls it but without Ray."""
+"""NVIDIA: the bus; NVML, the driver's own library, called as Ray calls it but without Ray; then the device nodes."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog import product_names
 from accel_scaling.detect import pci
-from accel_scaling.detect.model import Device, DriverState, Found
-from accel_scaling.families.built_in.nvidia.nodes import reachable
-from accel_scaling.families.built_in.nvidia.nvml import Answer, ask
+from accel_scaling.detect.container import hidden_trouble, taken
+from accel_scaling.detect.model import Detection, Device, DriverState
+from accel_scaling.families.built_in.nvidia.nvml import NvmlAnswer, ask
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.family import Family
 
@@ -17,8 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from accel_scaling.detect.pci import PciDevice
 
-def detect(bus: Sequence[pci.PciDevice], root: Path) -> Found:
+_NODE = re.compile(r"nvidia(\d+)")
+# There where the driver makes nodes at all; not on WSL, where NVML answers without any.
+CONTROL_NODE = "dev/nvidiactl"
+VERSION = "proc/driver/nvidia/version"  # the kernel module's, seen in containers too
+
+
+def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     """Ask the bus and NVML."""
     on_bus = [
         device for device in bus if device.vendor in FAMILY.vendors and device.device_class in FAMILY.device_classes
@@ -27,7 +36,7 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Found:
     ray_type, variant, answers_to = _types(on_bus, answer)
     usable = sum(not health.unusable for health in answer.health)
     divided = _divided(answer)
-    return Found(
+    return Detection(
         family=FAMILY.name,
         resource=FAMILY.resource,
         count=usable,
@@ -46,21 +55,21 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Found:
     )
 
 
-def _judged(answer: Answer, bus_count: int) -> Answer:
+def _judged(answer: NvmlAnswer, bus_count: int) -> NvmlAnswer:
     if answer.state is DriverState.OK and bus_count and not answer.devices:
-        return Answer(
+        return NvmlAnswer(
             DriverState.UNHEALTHY, "the NVIDIA driver is loaded but took none of the devices", "NVML: 0 devices"
         )
     return answer
 
 
-def _sentence(answer: Answer) -> str:
+def _sentence(answer: NvmlAnswer) -> str:
     counts = Counter(device.name for device in answer.devices)
     seen = ", ".join(f"{count} x {name}" for name, count in counts.items())
     return "; ".join(part for part in (f"NVML: {seen}" if seen else "", answer.note) if part) or "NVML: 0 devices"
 
 
-def _divided(answer: Answer) -> str:
+def _divided(answer: NvmlAnswer) -> str:
     """Return how devices are cut by MIG; empty for whole ones, and for a slice that a hypervisor gave this machine.
 
     Ray counts whole devices and gives a task their numbers; CUDA shows it one slice of a device that is cut (MIG User
@@ -72,7 +81,7 @@ def _divided(answer: Answer) -> str:
     return f"{len(cut)} of {len(answer.devices)} in MIG mode, cut into {sum(cut)} slices"
 
 
-def _types(on_bus: Sequence[pci.PciDevice], answer: Answer) -> tuple[str | None, str | None, tuple[str, ...]]:
+def _types(on_bus: Sequence[pci.PciDevice], answer: NvmlAnswer) -> tuple[str | None, str | None, tuple[str, ...]]:
     """Return Ray's type, the exact product, and every type these devices answer to."""
     if not on_bus and not answer.devices:
         return None, None, ()  # most machines: do not even read the catalog
@@ -104,6 +113,60 @@ def _joined(on_bus: Sequence[pci.PciDevice], seen: Sequence[Device]) -> tuple[De
         Device(device.index, device.name, item.address, item.id, device.memory_mib)
         for device, item in zip(seen, on_bus, strict=True)
     )
+
+
+def reachable(answer: NvmlAnswer, on_bus: Sequence[PciDevice], root: Path) -> NvmlAnswer:
+    """Return the answer, corrected by what has a device node.
+
+    Args:
+        answer: NVML's.
+        on_bus: the machine's devices.
+        root: the folder that stands for ``/``.
+    """
+    nodes = _minors(root)
+    loaded = len(on_bus) if (root / VERSION).exists() else taken(root, on_bus)
+    trouble = hidden_trouble(root, loaded, len(nodes), "/dev/nvidia0, ...")
+    without = [
+        device
+        for device, health in zip(answer.devices, answer.health, strict=True)
+        if health.minor is not None and health.minor not in nodes
+    ]
+    if trouble and (answer.state in (DriverState.OK, DriverState.MISSING) or answer.denied):
+        kept = [pair for pair in zip(answer.devices, answer.health, strict=True) if pair[0] not in without]
+        return replace(
+            answer,
+            state=DriverState.HIDDEN,
+            trouble=trouble,
+            note="; ".join(part for part in (answer.note, f"devices: {trouble}") if part),
+            devices=tuple(device for device, _ in kept),
+            health=tuple(health for _, health in kept),
+        )
+    if without and not trouble and (root / CONTROL_NODE).exists():
+        return _without_nodes(answer, [device.index for device in without])
+    return answer
+
+
+def _without_nodes(answer: NvmlAnswer, indexes: Sequence[int]) -> NvmlAnswer:
+    missing = "; ".join(f"device {index} has no node below /dev" for index in indexes)
+    health = tuple(
+        replace(health, unusable="; ".join(filter(None, (health.unusable, "has no node below /dev"))))
+        if device.index in indexes
+        else health
+        for device, health in zip(answer.devices, answer.health, strict=True)
+    )
+    return replace(
+        answer,
+        state=DriverState.UNHEALTHY,
+        trouble="; ".join(filter(None, (answer.trouble, missing))),
+        note="; ".join(filter(None, (answer.note, missing))),
+        health=health,
+    )
+
+
+def _minors(root: Path) -> set[int]:
+    # Docker makes a folder where it is told to mount a node that is not there.
+    matches = (_NODE.fullmatch(path.name) for path in (root / "dev").glob("nvidia*") if not path.is_dir())
+    return {int(match[1]) for match in matches if match}
 
 
 FAMILY = Family(

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog import product_names
 from accel_scaling.detect import pci
 from accel_scaling.detect.container import hidden_trouble, taken
-from accel_scaling.detect.model import Device, DriverState, Found
+from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.catalog import chips_of
 from accel_scaling.families.family import Family
 from accel_scaling.families.probe import devices_on_bus
+from accel_scaling.timeouts import METADATA_SERVER_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from accel_scaling.catalog.model import Chip
-    from accel_scaling.families.built_in.tpu.metadata import Identity
 
 IOMMU_GROUPS = "sys/kernel/iommu_groups"
 VENDOR = "1ae0"  # Google's, of its network and disk devices too
@@ -25,24 +28,33 @@ VENDOR = "1ae0"  # Google's, of its network and disk devices too
 # v2 and v3 have one PCI id and differ in the subsystem's: github.com/google/cloud-accelerator-diagnostics, tpu_info.
 _BY_SUBSYSTEM = {"004e": "TPU-V2", "004f": "TPU-V3"}
 
+# Google's own libraries read it: google-auth, google/auth/compute_engine/_metadata.py.
+HOST_VARIABLE = "GCE_METADATA_HOST"
+HOST = "metadata.google.internal"
+ATTRIBUTES = "/computeMetadata/v1/instance/attributes/"
 
-def detect(bus: Sequence[pci.PciDevice], root: Path) -> Found:
+# Attribute and the variable that goes before it: ray/_private/accelerators/tpu.py.
+ACCELERATOR_TYPE = ("accelerator-type", "TPU_ACCELERATOR_TYPE")
+WORKER_ID = ("agent-worker-number", "TPU_WORKER_ID")
+
+_POD_TYPE = re.compile(r"(?:v|tpu)\d+[a-zA-Z]*-\d+")
+
+
+def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     """Ask the bus, the device nodes and, where there is a TPU, the metadata server."""
     on_bus = devices_on_bus(FAMILY, bus, root)
     nodes = device_nodes(root)
     if not on_bus and not nodes:
-        return Found(FAMILY.name, FAMILY.resource, evidence=(pci.sentence(on_bus, FAMILY.noun), _nodes_sentence([])))
-    from accel_scaling.families.built_in.tpu.metadata import (
-        identity,  # here: http.client would cost every machine 15 ms
-    )
-
+        return Detection(
+            FAMILY.name, FAMILY.resource, evidence=(pci.sentence(on_bus, FAMILY.noun), _nodes_sentence([]))
+        )
     who = identity()
     chips = _chips(on_bus)
     ray_type = who.ray_type if nodes else None
     state, trouble = _state(on_bus, nodes, who, root)
     known = [chip for chip in chips if chip.detected_type == ray_type] or chips
     types = dict.fromkeys((*product_names.types_of(known), *([ray_type] if ray_type and not known else [])))
-    return Found(
+    return Detection(
         family=FAMILY.name,
         resource=FAMILY.resource,
         count=len(nodes),
@@ -138,6 +150,75 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="ascii").strip().lower()
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The slice that this host is in, by its own word.
+
+    Attributes:
+        pod_type: the slice's type as Ray writes it (``v4-16``, ``v7x-8``), empty where nobody says.
+        worker_id: this host's number in its slice, None where nobody says.
+        trouble: why something is missing, as the middle of a sentence.
+        silent: whether that is because the metadata server did not answer: it may, a moment later.
+    """
+
+    pod_type: str = ""
+    worker_id: int | None = None
+    trouble: str = ""
+    silent: bool = False
+
+    @property
+    def ray_type(self) -> str | None:
+        """The accelerator_type that Ray 2.60 announces."""
+        return f"TPU-{self.pod_type.split('-')[0].upper()}" if self.pod_type else None
+
+
+def identity() -> Identity:
+    """Ask; never raises."""
+    values, trouble = [], []
+    for attribute, variable in (ACCELERATOR_TYPE, WORKER_ID):
+        value: str | None = os.environ.get(variable)
+        if not value:
+            try:
+                value = ask_metadata_server(attribute)
+            except MetadataServerError as error:
+                return Identity(trouble=str(error), silent=True)
+            if value is None:
+                trouble.append(f"the metadata server has no {attribute}")
+        values.append((value or "").strip())
+    name, number = values
+    pod_type = re.sub(r"^tpu-?v?", "v", name.lower()) if _POD_TYPE.fullmatch(name) else ""
+    if name and not pod_type:
+        trouble.append(f"{ACCELERATOR_TYPE[0]} is {name!r}, which is no TPU's")
+    return Identity(pod_type, int(number) if number.isdecimal() else None, "; ".join(trouble))
+
+
+class MetadataServerError(Exception):
+    """The metadata server does not answer, or with an error of its own."""
+
+
+def ask_metadata_server(attribute: str) -> str | None:
+    """Return an attribute of this instance; None where it has none.
+
+    Raises:
+        MetadataServerError: nobody answers.
+    """
+    import http.client  # here: it would cost the boot of every machine, most of them without TPUs, 15 ms
+
+    host = os.environ.get(HOST_VARIABLE) or HOST
+    connection = http.client.HTTPConnection(host, timeout=METADATA_SERVER_S)
+    try:
+        connection.request("GET", ATTRIBUTES + attribute, headers={"Metadata-Flavor": "Google"})
+        answer = connection.getresponse()
+        text = answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise MetadataServerError(f"the metadata server {host} does not answer ({error})") from None
+    finally:
+        connection.close()
+    if answer.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise MetadataServerError(f"the metadata server {host} answers with HTTP {answer.status}")
+    return text if answer.status == http.HTTPStatus.OK else None
 
 
 FAMILY = Family(

@@ -1,0 +1,283 @@
+"""AWS Neuron (Inferentia, Trainium): the bus, then neuron-ls, the tool that Ray asks, then what the driver counts."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling import timeouts
+from accel_scaling.catalog import product_names
+from accel_scaling.detect import pci
+from accel_scaling.detect.container import hidden_trouble
+from accel_scaling.detect.model import Detection, Device, DriverState
+from accel_scaling.families.catalog import chips_of
+from accel_scaling.families.family import Family
+from accel_scaling.families.probe import devices_on_bus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+RAY_TYPE = "aws-neuron-core"  # ray.util.accelerators.AWS_NEURON_CORE, for every Neuron device
+BYTES_PER_MIB = 1024 * 1024
+
+NEURON_LS = "opt/aws/neuron/bin/neuron-ls"  # the path that Ray hard-codes, ray/_private/accelerators/neuron.py
+DRIVER_DEVICES = "sys/devices/virtual/neuron_device"  # Neuron sysfs user guide
+
+# How Ray 2.60 asks; and how neuron-ls wants to be asked from Neuron 2.34 on, which ends --json-output (AWS Neuron
+# announcement of 2026-10-16). The new answer is an object with the devices in it.
+RAYS_ARGUMENTS = ("--json-output",)
+NEW_ARGUMENTS = ("--output-format", "json")
+
+_DEVICE = re.compile(r"neuron(\d+)")
+# Neuron sysfs user guide, "stats/hardware": unrepairable errors of the memory, errors of the SRAM. Both are errors for
+# which AWS replaces a machine (EKS node monitoring agent: NeuronHBMUncorrectableError, NeuronSRAMUncorrectableError).
+_COUNTERS = {
+    "mem_ecc_uncorrected": "errors in its memory that cannot be repaired",
+    "sram_ecc_uncorrected": "uncorrected errors in its SRAM",
+}
+# The same guide: errors that can be repaired. No reason to refuse a device.
+_REPAIRABLE = {"mem_ecc_repairable_uncorrected": "errors in its memory that can be repaired"}
+
+
+def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
+    """Ask the bus, neuron-ls, and the driver's sysfs and device nodes."""
+    on_bus = devices_on_bus(FAMILY, bus, root)
+    answer = _corrected(_ask_neuron_ls(root), root)
+    name = _sysfs_name(root) if answer.devices else None
+    chips = product_names.chips_named(name, chips_of(FAMILY.name)) if name else []
+    chips = chips or (product_names.chips_on_bus(on_bus[0].id, chips_of(FAMILY.name)) if on_bus else [])
+    cores = sum(_number(device, "nc_count") for device in answer.devices)
+    usable = [device for device in answer.devices if _number(device, "neuron_device") not in answer.unusable]
+    present = bool(on_bus or answer.devices)
+    types = dict.fromkeys((RAY_TYPE, *product_names.types_of(chips))) if present else {}
+    return Detection(
+        family=FAMILY.name,
+        resource=FAMILY.resource,
+        count=len(usable),
+        units=sum(_number(device, "nc_count") for device in usable),
+        ray_units=cores if answer.for_ray else 0,
+        accelerator_type=RAY_TYPE if answer.devices else None,
+        variant=product_names.exact_name(chips),
+        answers_to=tuple(types),
+        devices=_devices(on_bus, answer, name),
+        bus_count=len(on_bus),
+        driver_count=len(answer.devices),
+        state=answer.state,
+        trouble=answer.trouble,
+        evidence=(pci.sentence(on_bus, FAMILY.noun), _sentence(answer, cores, name)),
+    )
+
+
+def _sysfs_name(root: Path) -> str | None:
+    """Return the driver's own name of the first device, e.g. ``Trainium2``; older drivers do not have it."""
+    try:
+        path = root / DRIVER_DEVICES / "neuron0/info/architecture/device_name"
+        return path.read_text(encoding="utf-8").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _sentence(answer: NeuronAnswer, cores: int, name: str | None) -> str:
+    if not answer.devices:
+        return answer.note or "neuron-ls: no device"
+    seen = f"neuron-ls: {len(answer.devices)} x {name or 'device'}, {cores} cores"
+    return f"{seen}; {answer.note}" if answer.note else seen
+
+
+def _devices(on_bus: Sequence[pci.PciDevice], answer: NeuronAnswer, name: str | None) -> tuple[Device, ...]:
+    if not answer.devices:
+        return tuple(Device(index, None, item.address, item.id) for index, item in enumerate(on_bus))
+    ids = {item.address: item.id for item in on_bus}
+    return tuple(
+        Device(
+            index=_number(record, "neuron_device"),
+            name=name,
+            pci_address=(address := _address(record)),
+            pci_id=ids.get(address or ""),
+            memory_mib=_number(record, "memory_size") // BYTES_PER_MIB or None,
+        )
+        for record in answer.devices
+    )
+
+
+def _address(record: dict[str, Any]) -> str | None:
+    """Return the PCI address; neuron-ls leaves the domain out (``cc:00.0``)."""
+    address = record.get("bdf")
+    if not isinstance(address, str):
+        return None
+    return address if address.count(":") == 2 else f"0000:{address}"
+
+
+@dataclass(frozen=True)
+class NeuronAnswer:
+    """The answer of the tool.
+
+    Attributes:
+        state: how the driver answered.
+        trouble: why not OK, as the middle of a sentence.
+        note: the same as evidence.
+        devices: neuron-ls's own records, with ``nc_count``, the cores of each device.
+        for_ray: whether the tool answers Ray's way of asking.
+        unusable: numbers of devices that it lists and that cannot be used.
+    """
+
+    state: DriverState
+    trouble: str = ""
+    note: str = ""
+    devices: tuple[dict[str, Any], ...] = ()
+    for_ray: bool = True
+    unusable: frozenset[int] = frozenset()
+
+
+def _ask_neuron_ls(root: Path) -> NeuronAnswer:
+    """Run the tool under ``root``."""
+    tool = root / NEURON_LS
+    if not tool.exists():
+        words = f"/{NEURON_LS} not found"
+        return NeuronAnswer(DriverState.MISSING, f"the Neuron driver is not loaded ({words})", f"neuron-ls: {words}")
+    answer = _run(tool, RAYS_ARGUMENTS)
+    if answer.state is DriverState.UNHEALTHY and not answer.devices:
+        newer = _run(tool, NEW_ARGUMENTS)
+        if newer.state is DriverState.OK:
+            note = f"Ray 2.60 cannot read this neuron-ls: {' '.join(RAYS_ARGUMENTS)} fails"
+            return replace(newer, note=note, for_ray=False)
+        if not (root / DRIVER_DEVICES).is_dir():
+            return replace(
+                answer, state=DriverState.MISSING, trouble=f"the Neuron driver is not loaded ({answer.trouble})"
+            )
+    return answer
+
+
+def _number(record: dict[str, Any], key: str) -> int:
+    """Return a number of a device's record, 0 where it is not there or is none."""
+    value = record.get(key)
+    return value if isinstance(value, int) else 0
+
+
+def _run(tool: Path, arguments: tuple[str, ...]) -> NeuronAnswer:
+    timeout_s = timeouts.NEURON_LS_TIMEOUT_S
+    try:
+        done = subprocess.run([str(tool), *arguments], capture_output=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        words = f"no answer within {timeout_s} s"
+        return NeuronAnswer(DriverState.NOT_YET, f"neuron-ls gave {words}", f"neuron-ls: {words}")
+    except OSError as error:
+        return _failed(f"cannot be run ({error.strerror})")
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+        return _failed(f"exit {done.returncode}" + (f": {lines[-1]}" if lines else ""))
+    return _read(done.stdout)
+
+
+def _read(output: bytes) -> NeuronAnswer:
+    try:
+        devices = _records(json.loads(output))
+    except (ValueError, RecursionError):
+        return _failed("printed no JSON: " + repr(output[:60].decode(errors="replace")))
+    if devices is None:
+        return _failed("printed JSON that is not a list of devices")
+    if not devices:
+        return NeuronAnswer(DriverState.MISSING, "the Neuron driver is not loaded (neuron-ls lists no device)")
+    if not all(_number(device, "nc_count") for device in devices):
+        trouble = "neuron-ls lists a device without cores"
+        return NeuronAnswer(DriverState.UNHEALTHY, trouble, "neuron-ls: a device without nc_count", tuple(devices))
+    return NeuronAnswer(DriverState.OK, devices=tuple(devices))
+
+
+def _records(answer: Any) -> list[dict[str, Any]] | None:
+    """Return the devices' records: the answer itself, or the one list in it whose items count cores."""
+    if isinstance(answer, list):
+        return answer if all(isinstance(item, dict) for item in answer) else None
+    lists = answer.values() if isinstance(answer, dict) else ()
+    counting = [
+        items
+        for items in lists
+        if isinstance(items, list) and items and all(isinstance(i, dict) and "nc_count" in i for i in items)
+    ]
+    return counting[0] if len(counting) == 1 else None
+
+
+def _failed(words: str) -> NeuronAnswer:
+    return NeuronAnswer(DriverState.UNHEALTHY, f"neuron-ls failed: {words}", f"neuron-ls: {words}")
+
+
+def _corrected(answer: NeuronAnswer, root: Path) -> NeuronAnswer:
+    """Return the answer, corrected by what the driver counts and by what has a device node.
+
+    Drivers without these folders, or with others, say nothing here: then neuron-ls stands.
+
+    Args:
+        answer: neuron-ls's.
+        root: the folder that stands for ``/``.
+    """
+    folders = _numbers(root / DRIVER_DEVICES)
+    nodes = _numbers(root / "dev", folders=False)
+    listed = {_number(device, "neuron_device") for device in answer.devices}
+    if answer.state is not DriverState.NOT_YET and (
+        trouble := hidden_trouble(root, len(folders), len(nodes), "/dev/neuron0, ...")
+    ):
+        return replace(answer, state=DriverState.HIDDEN, trouble=trouble, note=_joined(answer.note, trouble))
+    wrong = {index: _counted(root, index, _COUNTERS) for index in sorted(listed & folders)}
+    for index in sorted((listed & folders) - nodes):
+        wrong[index] = _joined(wrong[index], "no node below /dev")
+    wrong = {index: words for index, words in wrong.items() if words}
+    notes = [
+        f"device {index} has {words}"
+        for index in sorted(listed & folders)
+        if (words := _counted(root, index, _REPAIRABLE))
+    ]
+    if not wrong:
+        return replace(answer, note=_joined(answer.note, *notes)) if notes else answer
+    trouble = "; ".join(f"device {index} has {words}" for index, words in wrong.items())
+    return replace(
+        answer,
+        state=DriverState.UNHEALTHY,
+        trouble=_joined(answer.trouble, trouble),
+        note=_joined(answer.note, trouble, *notes),
+        unusable=frozenset(wrong),
+    )
+
+
+def _counted(root: Path, index: int, counters: dict[str, str]) -> str:
+    folder = root / DRIVER_DEVICES / f"neuron{index}" / "stats/hardware"
+    counts = {words: _count(folder / name) for name, words in counters.items()}
+    return " and ".join(f"{count} {words}" for words, count in counts.items() if count)
+
+
+def _count(counter: Path) -> int:
+    """Return what it counts: the driver's source makes it a file, the guide a folder as other counters are."""
+    for path in (counter, counter / "total"):
+        try:
+            text = path.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            continue
+        return int(text) if text.isdecimal() else 0
+    return 0  # not known: drivers before 2.14 do not have it, those from 2.31 on have moved parts of the tree
+
+
+def _numbers(folder: Path, *, folders: bool = True) -> set[int]:
+    matches = (_DEVICE.fullmatch(path.name) for path in folder.glob("neuron*") if folders or not path.is_dir())
+    return {int(match[1]) for match in matches if match}
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+FAMILY = Family(
+    name="neuron",
+    resource="neuron_cores",
+    visible_devices="NEURON_RT_VISIBLE_CORES",
+    noun="Neuron device",
+    vendors=["1d0f"],  # Amazon's, of its network and disk devices too
+    known_ids_only=True,
+    in_ray=True,
+    unit="neuron core",
+    common=True,
+    position=20,
+    detect=detect,
+)
