@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from accel_scaling.catalog.node_images import (
     ANY_SERIES,
     NO_ACCELERATOR,
@@ -13,6 +15,10 @@ from accel_scaling.catalog.node_images import (
 )
 from accel_scaling.catalog.node_images import families as needs
 from accel_scaling.families.plugins import loaded
+
+if TYPE_CHECKING:
+    from accel_scaling.catalog.model import MachineType
+
 
 __all__ = ["NO_ACCELERATOR", "Image", "ImageKind", "Needs", "boot_disk_type", "images", "needs", "needs_of"]
 
@@ -42,3 +48,43 @@ def boot_disk_type(cloud: str, machine_type: str) -> str:
         if found := types.get("-".join(parts[:length])):
             return found
     return types[ANY_SERIES]
+
+
+RESOLVE_SSM = "resolve:ssm:"  # EC2's own form of an ImageId that is a Systems Manager parameter
+
+
+def default_image(machine: MachineType, *, of_slice: bool = False) -> Image | None:
+    """Return the image for a machine type.
+
+    Args:
+        machine: a row of the catalog.
+        of_slice: the machine is a host of a slice that Cloud TPU creates: the image is a runtime version.
+
+    Returns:
+        Of kind NONE where no cloud image has the driver; None where nothing is known about such a machine.
+    """
+    family, chip = (machine.chip.family, machine.chip.name) if machine.chip else (NO_ACCELERATOR, "")
+    for image in images():
+        at = (image.family, image.cloud, image.arch) == (family, machine.cloud, machine.arch)
+        if at and (not image.chips or chip in image.chips) and (image.kind is ImageKind.RUNTIME) == of_slice:
+            return image
+    return None
+
+
+def no_image(where: str, machine: MachineType, key: str) -> str:
+    """Return the sentence for a node type that must name its image itself.
+
+    Args:
+        where: the node type's place in the cluster file.
+        machine: its machine type.
+        key: what the image is named with, e.g. ``ImageId``.
+    """
+    image = default_image(machine)
+    chip = machine.chip.name if machine.chip else f"{machine.arch} machines"
+    needs = needs_of(machine.chip.family) if machine.chip else None
+    driver = needs.driver if needs else "the accelerator's driver"
+    must = image.note if image and image.note else f"{driver}, Python and ssh"
+    return (
+        f"{where} ({machine.name}): there is no default image for {chip}; write node_config.{key} and name one "
+        f"of your own, which must hold {must}"
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
 from accel_scaling.cluster.cluster import cloud_of
-from accel_scaling.cluster.yaml_loader import LOADER
+from accel_scaling.cluster.cluster_file import LOADER
 from accel_scaling.requirements import missing
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog import tpu_topology
 from accel_scaling.catalog.tpu_slices import slice_of_type, slices_with
 from accel_scaling.clouds import known_clouds
-from accel_scaling.cluster.default_image import default_image
-from accel_scaling.cluster.node_needs import ImageKind
+from accel_scaling.cluster.node_needs import ImageKind, default_image
 from accel_scaling.errors import InitError, UnknownAcceleratorError, UnknownInstanceTypeError
 
 if TYPE_CHECKING:

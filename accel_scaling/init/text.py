@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
 from accel_scaling.clouds import known_clouds
-from accel_scaling.cluster.default_image import default_image
-from accel_scaling.cluster.node_needs import ImageKind, needs_of
+from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
 from accel_scaling.fill.defaults import ray_requirement
 from accel_scaling.fill.promise import accelerator_types
 from accel_scaling.init.choice import Choice, choose, plain, template_of

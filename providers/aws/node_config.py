@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.cluster.default_image import RESOLVE_SSM, default_image, no_image
-from accel_scaling.cluster.machine import CapacityType, NodeMachine, Placement
-from accel_scaling.cluster.node_needs import ImageKind
+from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
+from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
 from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.providers.aws.cloud import CLOUD

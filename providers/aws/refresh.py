@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timeouts
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
+from accel_scaling.catalog.schema import ARCHITECTURES
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.clouds import known_clouds
-from accel_scaling.providers.aws.refresh_types import LackingError, told
 from accel_scaling.refresh.parallel_calls import at_once
-from accel_scaling.refresh.records import INTERRUPTED, Answer
+from accel_scaling.refresh.records import INTERRUPTED, Answer, Device, Told
 from accel_scaling.refresh.retry import RefreshError, RefusedError, patiently
 from accel_scaling.requirements import missing
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from accel_scaling.refresh.retry import Sleep
+
 
 CLOUD = "aws"
 SOURCE = "EC2 DescribeInstanceTypeOfferings"
@@ -208,3 +209,70 @@ def _failure(error: Exception) -> Failure | None:
     if isinstance(error, BotoCoreError):
         return Failure(Category.UNKNOWN, type(error).__name__, str(error))
     return None
+
+
+# The blocks of a record that hold accelerators: block, its list, our word. One device may be in two (Inferentia).
+BLOCKS = (
+    ("NeuronInfo", "NeuronDevices", "neuron"),
+    ("GpuInfo", "Gpus", "gpu"),
+    ("InferenceAcceleratorInfo", "Accelerators", "inference"),
+    ("FpgaInfo", "Fpgas", "fpga"),
+    ("MediaAcceleratorInfo", "Accelerators", "media"),
+)
+
+
+class LackingError(Exception):
+    """A record without something that a row needs."""
+
+
+def told(record: Mapping[str, Any]) -> Told:
+    """Return an instance type from a record of ``DescribeInstanceTypes``.
+
+    Raises:
+        LackingError: its vCPUs or its memory are not in the record.
+    """
+    vcpus = (record.get("VCpuInfo") or {}).get("DefaultVCpus")
+    memory_mib = (record.get("MemoryInfo") or {}).get("SizeInMiB")
+    missing = [word for word, value in (("vCPUs", vcpus), ("memory", memory_mib)) if not value]
+    if missing:
+        raise LackingError(f"no {' and no '.join(missing)}")
+    archs = [
+        str(each).removesuffix("_mac")
+        for each in (record.get("ProcessorInfo") or {}).get("SupportedArchitectures") or ()
+    ]
+    arch = next((each for each in ARCHITECTURES if each in archs), None)
+    return Told(str(record["InstanceType"]), int(vcpus or 0), int(memory_mib or 0), arch, tuple(_devices(record)))
+
+
+def _devices(record: Mapping[str, Any]) -> Iterator[Device]:
+    """Yield each kind of device once: the first block that names it, its counts in that block added up."""
+    seen: dict[str, Device] = {}
+    for block, key, kind in BLOCKS:
+        before = set(seen)
+        for each in (record.get(block) or {}).get(key) or ():
+            device = _device(each, kind)
+            known = seen.get(device.name)
+            if known is None:
+                seen[device.name] = device
+            elif device.name not in before and known.count is not None and device.count is not None:
+                seen[device.name] = Device(**{**vars(known), "count": known.count + device.count})
+    yield from seen.values()
+
+
+def _device(each: Mapping[str, Any], kind: str) -> Device:
+    name = str(each.get("Name") or "").strip() or f"an accelerator without a name ({kind})"
+    count: int | None = each.get("Count")
+    share: float | None = 1.0
+    if count == 0 or (each.get("GpuPartitionSize") or 1.0) < 1.0:
+        # g6f: Count 0, LogicalGpuCount 1, GpuPartitionSize 0.125
+        count, size = each.get("LogicalGpuCount") or None, each.get("GpuPartitionSize")
+        share = float(size) if size and size < 1.0 else None
+    return Device(
+        name=name,
+        count=count,
+        share=share,
+        memory_mib=(each.get("MemoryInfo") or {}).get("SizeInMiB"),
+        maker=str(each.get("Manufacturer") or ""),
+        kind=kind,
+        cores=(each.get("CoreInfo") or {}).get("Count"),
+    )

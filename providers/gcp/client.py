@@ -27,7 +27,7 @@ from googleapiclient.http import HttpRequest
 
 from accel_scaling import timeouts
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.providers.gcp.errors import BROKEN, GoogleRefusedError, may_pass
+from accel_scaling.providers.gcp.calls import BROKEN, GoogleRefusedError, may_pass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ _BASE_PATHS = {"compute": "/compute/v1/"}  # the other APIs have their version i
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 _CREDENTIAL_TYPES = ("service_account", "credentials_token", "anonymous")
 
-# How anonymous credentials pass Ray's schema, which takes its own two types only (gcp_checks.for_rays_schema).
+# How anonymous credentials pass Ray's schema, which takes its own two types only (checks.for_rays_schema).
 ANONYMOUS = {"type": "credentials_token", "credentials": "anonymous"}
 
 _connections = threading.local()
@@ -111,7 +111,7 @@ def _built(api: str, url: str | None, credentials: str) -> Any:
         api,
         VERSIONS[api],
         credentials=_credentials(credentials),
-        requestBuilder=_Request,
+        requestBuilder=_RetriedRequest,
         cache_discovery=False,
         static_discovery=True,
         client_options={"api_endpoint": url} if url else None,
@@ -142,7 +142,7 @@ def _credentials(text: str) -> Any:
         ) from None
 
 
-class _Request(HttpRequest):  # type: ignore[misc]
+class _RetriedRequest(HttpRequest):  # type: ignore[misc]
     """One call: on this thread's own connection, with a time-out, and tried again where that may help."""
 
     def execute(self, http: Any = None, num_retries: int = 0) -> Any:  # noqa: ARG002 - the library's own signature

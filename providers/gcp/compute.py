@@ -9,12 +9,16 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import Category, Failure
-from accel_scaling.providers.gcp import machine_creation
-from accel_scaling.providers.gcp.calls import retry_on_conflict
+from accel_scaling.providers.gcp import launch
+from accel_scaling.providers.gcp.calls import (
+    OperationFailedError,
+    ZonalResource,
+    of_operation,
+    retry_on_conflict,
+    status_of,
+)
 from accel_scaling.providers.gcp.client import collection, new_request_id
-from accel_scaling.providers.gcp.errors import OperationFailedError, of_operation, status_of
-from accel_scaling.providers.gcp.names import from_labels, to_label
-from accel_scaling.providers.gcp.zones import OverZones
+from accel_scaling.providers.gcp.labels import from_labels, to_label
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -63,7 +67,7 @@ class Machine(_RayComputeNode):  # type: ignore[misc]
         return interfaces[0]
 
 
-class Compute(OverZones, _RayCompute):  # type: ignore[misc]
+class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
     """The Compute Engine of one project, in the zones of one cluster."""
 
     KIND = "compute"
@@ -101,7 +105,7 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
         keep_stopped: bool,
     ) -> Launch:
         """Create up to ``count`` machines, zone after zone; those that come are kept."""
-        return machine_creation.create(self, node_config, labels, count, zones=zones, keep_stopped=keep_stopped)
+        return launch.create(self, node_config, labels, count, zones=zones, keep_stopped=keep_stopped)
 
     def delete(self, node_id: str) -> None:
         """Delete a machine, whether it is there or not."""

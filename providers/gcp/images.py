@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.cluster.default_image import default_image, no_image
-from accel_scaling.cluster.node_needs import ImageKind, boot_disk_type
+from accel_scaling.cluster.node_needs import ImageKind, boot_disk_type, default_image, no_image
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp import tpu_node_config
 

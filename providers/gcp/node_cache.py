@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.providers.base.zone_launch import Launch
-from accel_scaling.providers.gcp.calls import call_each
-from accel_scaling.providers.gcp.errors import status_of
-from accel_scaling.providers.gcp.labels import LabelWriter
-from accel_scaling.providers.gcp.names import to_labels
+from accel_scaling.providers.gcp.calls import call_each, status_of
+from accel_scaling.providers.gcp.labels import LabelWriter, to_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -24,16 +22,16 @@ logger = logging.getLogger(__name__)
 _DEPARTED = 1000  # how many nodes that are gone are remembered, for those who ask late
 
 
-class _Known(NamedTuple):
+class _CachedNode(NamedTuple):
     node: Any
     asked_at: float  # monotonic, before the question: what changed later is not in it
 
 
-class Fleet:
+class NodeCache:
     """Knows the nodes of a cluster; safe for several threads. No lock is held while Google is asked.
 
     Args:
-        resources: gcp_compute.Compute, and gcp_tpu.Tpu where the cluster has slices.
+        resources: compute.Compute, and tpu.Tpu where the cluster has slices.
         resource_of: which of them a node belongs to, by its name.
         keep_stopped: stop nodes rather than delete them, and start them again (`cache_stopped_nodes`).
     """
@@ -48,7 +46,7 @@ class Fleet:
             lambda node_id, tags: bool(resource_of(node_id).write_labels(node_id, to_labels(tags)))
         )
         self._lock = threading.Lock()
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _CachedNode] = {}
         self._departed: dict[str, dict[str, str]] = {}  # the last tags of nodes that are gone
         self._listed_at = float("-inf")
         self._sweeping: set[str] = set()
@@ -62,7 +60,7 @@ class Fleet:
         """Ask Google for all nodes; return those that exist and have these tags. Preempted ones are deleted."""
         asked_at = time.monotonic()
         found = self._ask_all()
-        alive = {node["name"]: _Known(node, asked_at) for node in found if not node.is_terminated()}
+        alive = {node["name"]: _CachedNode(node, asked_at) for node in found if not node.is_terminated()}
         with self._lock:
             if asked_at >= self._listed_at:
                 self._listed_at = asked_at
@@ -87,7 +85,7 @@ class Fleet:
             node["name"]
             for node in self._ask_all()
             if not (node.is_ending() and node["name"] in self._deleted)
-            if wanted <= self._merged(_Known(node, asked_at)).items()
+            if wanted <= self._merged(_CachedNode(node, asked_at)).items()
         ]
 
     def node(self, node_id: str, *, fresh: bool = False) -> Any | None:
@@ -116,7 +114,7 @@ class Fleet:
                     self._departed[node_id] = gone.node.get_labels()
             return None
         with self._lock:
-            self._known[node_id] = _Known(node, asked_at)
+            self._known[node_id] = _CachedNode(node, asked_at)
         return node
 
     def is_running(self, node_id: str) -> bool:
@@ -221,7 +219,7 @@ class Fleet:
             return list(resources[0].list_all())
         return [node for nodes in self._listers.map(lambda one: one.list_all(), resources) for node in nodes]
 
-    def _merged(self, known: _Known) -> dict[str, str]:
+    def _merged(self, known: _CachedNode) -> dict[str, str]:
         return self._writer.merged(known.node["name"], known.node.get_labels(), known.asked_at)
 
     def _sweep(self, preempted: Iterable[Any]) -> None:

@@ -7,6 +7,7 @@ ones, or none where ``CLOUDSDK_AUTH_DISABLE_CREDENTIALS`` is true: gcloud's own 
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,9 +16,9 @@ from accel_scaling.catalog.custom_machine_types import is_custom
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.clouds import known_clouds
-from accel_scaling.providers.gcp import refresh_types as gcp_types
+from accel_scaling.providers.gcp import refresh as gcp_types
 from accel_scaling.refresh.progress import progress
-from accel_scaling.refresh.records import Answer
+from accel_scaling.refresh.records import Answer, Device, Told
 from accel_scaling.refresh.retry import RefreshError, RefusedError, patiently
 from accel_scaling.requirements import missing
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from accel_scaling.refresh.retry import Sleep
+
 
 CLOUD = "gcp"
 SOURCE = "Compute Engine machineTypes and acceleratorTypes"
@@ -185,3 +187,56 @@ def _region(zone: str) -> str:
 def _offer(offered: dict[str, dict[str, set[str]]], zone: str, name: str) -> None:
     region = _region(zone)
     offered.setdefault(region, {}).setdefault(name, set()).add(known_clouds()[CLOUD].short_zone(region, zone))
+
+
+ARCHITECTURES = {"X86_64": "x86_64", "ARM64": "arm64"}
+
+# What nobody can create any more; DEPRECATED ones still can be.
+GONE = ("OBSOLETE", "DELETED")
+
+_MEMORY = re.compile(r"(?:^|[-\s])([0-9]+)\s?gb\b", re.IGNORECASE)  # nvidia-h100-80gb, "NVIDIA A100 80GB"
+_MIB_PER_GIB = 1024
+
+
+def is_gone(item: Any) -> bool:
+    """Return whether a machine type, or an accelerator type, can no longer be created."""
+    return item.deprecated.state in GONE
+
+
+def lacks(item: Any) -> str | None:
+    """Return what a machine type's record does not say, None where it says all that a row needs."""
+    missing = [word for word, value in (("vCPUs", item.guest_cpus), ("memory", item.memory_mb)) if not value]
+    return f"no {' and no '.join(missing)}" if missing else None
+
+
+def told(item: Any) -> Told:
+    """Return a machine type from a record of ``machineTypes``; ``accelerators`` has an entry for each kind."""
+    devices: dict[str, Device] = {}
+    for device in _devices(item):
+        known = devices.get(device.name)
+        more = (known.count or 0) if known else 0
+        devices[device.name] = Device(device.name, device.count + more if device.count else device.count)
+    return Told(
+        name=item.name,
+        vcpus=int(item.guest_cpus),
+        memory_mib=int(item.memory_mb),
+        arch=ARCHITECTURES.get(item.architecture),
+        devices=tuple(devices.values()),
+    )
+
+
+def attachable(item: Any) -> Device:
+    """Return an accelerator from a record of ``acceleratorTypes``; its memory where its name or description says it."""
+    found = _MEMORY.search(item.name) or _MEMORY.search(item.description or "")
+    return Device(
+        name=item.name,
+        count=None,
+        memory_mib=int(found[1]) * _MIB_PER_GIB if found else None,
+        maker="NVIDIA" if item.name.startswith("nvidia-") else "Google" if re.match(r"ct[0-9]|tpu", item.name) else "",
+    )
+
+
+def _devices(item: Any) -> Iterator[Device]:
+    for each in item.accelerators:
+        name = str(each.guest_accelerator_type or "").rpartition("/")[2] or "an accelerator without a name"
+        yield Device(name, int(each.guest_accelerator_count) or None)

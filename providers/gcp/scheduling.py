@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from accel_scaling.cluster.machine import CapacityType
+from accel_scaling.cluster.cluster import CapacityType
 from accel_scaling.errors import ClusterConfigError
 
 # Without these, only a spot machine is ended by Google (docs.cloud.google.com/compute/docs/instances/limit-vm-runtime).

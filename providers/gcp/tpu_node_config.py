@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.tpu_slices import slice_of_topology, slice_of_type
-from accel_scaling.cluster.default_image import default_image
-from accel_scaling.cluster.machine import CapacityType, NodeMachine
+from accel_scaling.cluster.cluster import CapacityType, NodeMachine
+from accel_scaling.cluster.node_needs import default_image
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.cli.main import main
-from accel_scaling.cluster.cluster_file import read_cluster
-from accel_scaling.cluster.yaml_loader import load
+from accel_scaling.cluster.cluster_file import load, read_cluster
 from accel_scaling.errors import ClusterConfigError
 
 DEEP = 3000

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from accel_scaling.providers.gcp.zones import ListingFailedError
+from accel_scaling.providers.gcp.calls import ListingFailedError
 from tests.providers.gcp.test_up import changed, ray_up
 from tests.support.gcp_provider import (
     DISKS,
