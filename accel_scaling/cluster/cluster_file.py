@@ -1,4 +1,7 @@
-"""YAML by PyYAML's safe loader, refused where something would get lost without a word: a key that is there twice."""
+"""The text of a cluster file: YAML in, a dict out, and the line of the key that an error is about.
+
+PyYAML's safe loader, and refused besides: a key that is there twice, of which one would get lost without a word.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 # libyaml where PyYAML was built with it: ten times faster than `safe_load`.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"  # `<<`; what stands beside it overrides what it brings, which is no key twice
+_NODE_TYPES = "available_node_types."
 _DEEPEST = 100  # levels; a cluster file has some 8, and Python ends at a few hundred
 
 
@@ -38,7 +42,7 @@ def load(text: str, name: str) -> Any:
         _check(root, name)
         return loader.construct_document(root)
     except yaml.YAMLError as error:
-        raise ClusterConfigError(_sentence(name, _told(text, error))) from None
+        raise ClusterConfigError(_sentence(name, _plainer(text, error))) from None
     except RecursionError:
         raise _too_deep(name) from None
     except ValueError as error:  # of a date, or a number of thousands of digits
@@ -60,7 +64,7 @@ def _check(root: yaml.Node, name: str) -> None:
             inside = [(value, (*path, "")) for value in node.value]
         else:
             continue
-        fresh = [each for each in inside if id(each[0]) not in seen]
+        fresh = [entry for entry in inside if id(entry[0]) not in seen]
         seen.update(id(value) for value, _ in fresh)
         waiting += fresh
 
@@ -84,7 +88,7 @@ def _too_deep(name: str) -> ClusterConfigError:
     return ClusterConfigError(f"{name} cannot be read as YAML: it is nested too deeply")
 
 
-def _told(text: str, error: yaml.YAMLError) -> yaml.YAMLError:
+def _plainer(text: str, error: yaml.YAMLError) -> yaml.YAMLError:
     """Return the same error by the loader that is written in Python: its words are plainer and its places exact."""
     with contextlib.suppress(RecursionError):
         try:
@@ -100,9 +104,6 @@ def _sentence(name: str, error: yaml.YAMLError) -> str:
     problem = str(getattr(error, "problem", None) or error)
     hint = "; indent with spaces: YAML takes no tabs" if "'\\t'" in problem else ""
     return f"{place}: this is no valid YAML: {problem}{hint}"
-
-
-_NODE_TYPES = "available_node_types."
 
 
 def read_cluster(path: Path) -> dict[str, Any]:
@@ -135,21 +136,21 @@ def text_of(path: Path) -> str:
 
 def at_its_line(error: AccelScalingError, path: Path) -> AccelScalingError:
     """Return the error with the file, and with the line of the key that it begins with, or of a node type it names."""
-    said = str(error)
+    sentence = str(error)
     root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    line = _line_of(root, said) or _line_of(root, said[max(said.find(_NODE_TYPES), 0) :])
+    line = _line_of(root, sentence) or _line_of(root, sentence[max(sentence.find(_NODE_TYPES), 0) :])
     return type(error)(f"{path}:{line}: {error}" if line else f"{path}: {error}")
 
 
-def _line_of(node: yaml.Node | None, said: str) -> int | None:
+def _line_of(node: yaml.Node | None, rest: str) -> int | None:
     """Return the line of the deepest key of ``a.b.c`` that begins a sentence; a key may have dots of its own."""
     line: int | None = None
     while isinstance(node, yaml.MappingNode):
-        begun = [pair for pair in node.value if _begins(said, str(pair[0].value))]
+        begun = [pair for pair in node.value if _begins(rest, str(pair[0].value))]
         if not begun:
             return line
         key, node = max(begun, key=lambda pair: len(pair[0].value))
-        line, said = key.start_mark.line + 1, said[len(key.value) :].removeprefix(".")
+        line, rest = key.start_mark.line + 1, rest[len(key.value) :].removeprefix(".")
     return line
 
 

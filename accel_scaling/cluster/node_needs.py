@@ -1,4 +1,4 @@
-"""The rows about drivers, container options and images, as the catalog folder has them."""
+"""The needs of a node type's machines: driver, container options, disk type, and an image where it names none."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_ACCELERATOR", "Image", "ImageKind", "Needs", "boot_disk_type", "images", "needs", "needs_of"]
 
+RESOLVE_SSM = "resolve:ssm:"  # EC2's own form of an ImageId that is a Systems Manager parameter
+
 
 def needs_of(family: str | None) -> Needs | None:
     """Return what the nodes of a family need; None for a family that only a user's catalog knows.
@@ -32,8 +34,8 @@ def needs_of(family: str | None) -> Needs | None:
     shipped = needs().get(family or NO_ACCELERATOR)
     if shipped is not None:
         return shipped
-    plugged = (plug_in.family for plug_in in loaded().plug_ins.values())
-    return next((each.needs for each in plugged if each.name == family), None)
+    families = (plug_in.family for plug_in in loaded().plug_ins.values())
+    return next((plugged.needs for plugged in families if plugged.name == family), None)
 
 
 def boot_disk_type(cloud: str, machine_type: str) -> str:
@@ -45,12 +47,9 @@ def boot_disk_type(cloud: str, machine_type: str) -> str:
     types = boot_disks(cloud)
     parts = machine_type.split("-")
     for length in (2, 1):  # a3-ultragpu before a3
-        if found := types.get("-".join(parts[:length])):
-            return found
+        if disk_type := types.get("-".join(parts[:length])):
+            return disk_type
     return types[ANY_SERIES]
-
-
-RESOLVE_SSM = "resolve:ssm:"  # EC2's own form of an ImageId that is a Systems Manager parameter
 
 
 def default_image(machine: MachineType, *, of_slice: bool = False) -> Image | None:
@@ -71,20 +70,20 @@ def default_image(machine: MachineType, *, of_slice: bool = False) -> Image | No
     return None
 
 
-def no_image(where: str, machine: MachineType, key: str) -> str:
+def no_image(location: str, machine: MachineType, key: str) -> str:
     """Return the sentence for a node type that must name its image itself.
 
     Args:
-        where: the node type's place in the cluster file.
+        location: the node type's place in the cluster file.
         machine: its machine type.
         key: what the image is named with, e.g. ``ImageId``.
     """
     image = default_image(machine)
     chip = machine.chip.name if machine.chip else f"{machine.arch} machines"
-    needs = needs_of(machine.chip.family) if machine.chip else None
-    driver = needs.driver if needs else "the accelerator's driver"
+    family_needs = needs_of(machine.chip.family) if machine.chip else None
+    driver = family_needs.driver if family_needs else "the accelerator's driver"
     must = image.note if image and image.note else f"{driver}, Python and ssh"
     return (
-        f"{where} ({machine.name}): there is no default image for {chip}; write node_config.{key} and name one "
+        f"{location} ({machine.name}): there is no default image for {chip}; write node_config.{key} and name one "
         f"of your own, which must hold {must}"
     )

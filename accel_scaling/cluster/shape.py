@@ -1,4 +1,4 @@
-"""The shape of a cluster file: which keys it must have, and of which kind their values are."""
+"""The shape of a cluster file: the keys that it must have, the kinds of their values, and no placeholder left."""
 
 from __future__ import annotations
 
@@ -111,18 +111,18 @@ def check_filled_in(config: dict[str, Any]) -> None:
     Raises:
         ClusterConfigError: names the first one's key.
     """
-    for where, value in _texts(config, ""):
+    for path, value in _texts(config, ""):
         if value in _MEANT:
-            raise ClusterConfigError(f"{where} is still {value!r}, as the example has it; write {_MEANT[value]} there")
+            raise ClusterConfigError(f"{path} is still {value!r}, as the example has it; write {_MEANT[value]} there")
 
 
-def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
+def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
     """Yield every text below a value with its place, as ``available_node_types.head.node_config.ImageId``."""
     if isinstance(value, str):
-        yield where, value
+        yield path, value
     elif isinstance(value, dict):
         for key, inner in value.items():
-            yield from _texts(inner, f"{where}.{key}" if where else str(key))
+            yield from _texts(inner, f"{path}.{key}" if path else str(key))
     elif isinstance(value, list):
         for number, inner in enumerate(value):
-            yield from _texts(inner, f"{where}[{number}]")
+            yield from _texts(inner, f"{path}[{number}]")

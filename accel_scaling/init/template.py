@@ -36,6 +36,42 @@ WIDTH = 110  # characters of a line of comment
 _BLOCK = re.compile(r"^( *)\$(\w+)$")
 
 
+_SOURCE = Column("source", Text(), "who says so")
+USUAL_REGIONS = Table(
+    "usual_regions.csv",
+    "where machines with an accelerator usually are",
+    (
+        Column("accelerator", Text(), "a key of accelerators.yaml; empty for any other", EMPTY),
+        Column("region", Text(), "the cloud's name"),
+        Column("zones", ListOf(Text()), "in the order to try them; empty for all of the region's", EMPTY),
+        Column("head", Text(), "the machine type of the head there"),
+        _SOURCE,
+    ),
+    key=("accelerator",),
+)
+NOT_OFFERED = Table(
+    "not_offered.csv",
+    "what a cloud offers no more",
+    (
+        Column("name", Text(), "how the machine types' names begin, or an attached accelerator's name"),
+        Column("because", Text(), "as a clause"),
+        _SOURCE,
+    ),
+    key=("name",),
+)
+
+
+@functools.cache
+def rows_of(table: Table, folder: Path) -> tuple[RowValues, ...]:
+    """Return the rows of one of the two tables of a cloud's folder.
+
+    Raises:
+        CatalogFileError: the file has a wrong row.
+    """
+    source = read(folder / table.files)
+    return tuple(source.accept(read_table(source, table, lambda row, _: row)))
+
+
 class ClusterTemplate:
     """The part ``init_template`` of a cloud's folder has one as ``TEMPLATE``; a cloud overrides what it does otherwise.
 
@@ -171,39 +207,3 @@ def comment(*sentences: str) -> str:
 @functools.cache
 def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
-
-
-_SOURCE = Column("source", Text(), "who says so")
-USUAL_REGIONS = Table(
-    "usual_regions.csv",
-    "where machines with an accelerator usually are",
-    (
-        Column("accelerator", Text(), "a key of accelerators.yaml; empty for any other", EMPTY),
-        Column("region", Text(), "the cloud's name"),
-        Column("zones", ListOf(Text()), "in the order to try them; empty for all of the region's", EMPTY),
-        Column("head", Text(), "the machine type of the head there"),
-        _SOURCE,
-    ),
-    key=("accelerator",),
-)
-NOT_OFFERED = Table(
-    "not_offered.csv",
-    "what a cloud offers no more",
-    (
-        Column("name", Text(), "how the machine types' names begin, or an attached accelerator's name"),
-        Column("because", Text(), "as a clause"),
-        _SOURCE,
-    ),
-    key=("name",),
-)
-
-
-@functools.cache
-def rows_of(table: Table, folder: Path) -> tuple[RowValues, ...]:
-    """Return the rows of one of the two tables of a cloud's folder.
-
-    Raises:
-        CatalogFileError: the file has a wrong row.
-    """
-    source = read(folder / table.files)
-    return tuple(source.accept(read_table(source, table, lambda row, _: row)))

@@ -1,4 +1,11 @@
-"""What is asked of AWS before anything is launched: credentials, the region, and whether it has the types."""
+"""Questions to AWS at `ray up`, before anything is launched: credentials, region, instance types, and images.
+
+An `ImageId` may be `resolve:ssm:PARAMETER`, which EC2 itself takes and looks up at each launch. It is looked up here
+instead, at `ray up`. The head that launches workers is not allowed to, by the role that Ray gives it
+(AmazonEC2FullAccess); Ray's CloudWatch check hands the ImageId to DescribeImages, which takes ids only; and Ray
+replaces machines whose node type changed: the head, at the next `ray up` after AWS published a newer image. So
+machines that run keep their cluster's image: each carries the parameter that its image came from as a tag.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +99,7 @@ def _refuse_unknown(region: str) -> None:
         return
     session = botocore.session.Session()
     partitions = session.get_available_partitions()
-    known = {name for each in partitions for name in session.get_available_regions("ec2", each)}
+    known = {name for partition in partitions for name in session.get_available_regions("ec2", partition)}
     if region in known:
         return
     raise ClusterConfigError(f"provider.region is {region!r}, which is no region of AWS{hint(region, known)}")
@@ -146,15 +153,15 @@ def resolved(cluster: Cluster) -> Config:
     for node_type in cluster.node_types.values():
         if not node_type.node_config.get("ImageId"):
             raise ClusterConfigError(no_image(node_type.location, node_type.machine.machine, "ImageId"))
-    wanted = dict(_parameters(config))
-    if not wanted:
+    by_type = dict(_parameters(config))
+    if not by_type:
         return config
     provider, region = config["provider"], region_of(config)
     with one_sentence():
         ids = _of_living_machines(region, provider.get("aws_credentials"), config["cluster_name"])
-        unknown = [parameter for parameter in dict.fromkeys(wanted.values()) if parameter not in ids]
-        ids |= _looked_up(region, provider.get("aws_credentials"), unknown, wanted)
-    for name, parameter in wanted.items():
+        unknown = [parameter for parameter in dict.fromkeys(by_type.values()) if parameter not in ids]
+        ids |= _looked_up(region, provider.get("aws_credentials"), unknown, by_type)
+    for name, parameter in by_type.items():
         node_config = config["available_node_types"][name]["node_config"]
         node_config["ImageId"] = ids[parameter]
         tag = {"ResourceType": "instance", "Tags": [{"Key": TAG, "Value": parameter}]}
@@ -183,16 +190,16 @@ def _of_living_machines(region: str, credentials: Config | None, cluster_name: s
             ]
         )
     )
-    found = []
+    images = []
     for page in pages:
-        for machine in (one for group in page["Reservations"] for one in group["Instances"]):
+        for machine in (instance for group in page["Reservations"] for instance in group["Instances"]):
             tags = {tag["Key"]: tag["Value"] for tag in machine["Tags"]}
-            found.append((_ray.is_head(tags), machine["LaunchTime"], tags[TAG], machine["ImageId"]))
-    return {parameter: image for _, _, parameter, image in sorted(found)}
+            images.append((_ray.is_head(tags), machine["LaunchTime"], tags[TAG], machine["ImageId"]))
+    return {parameter: image for _, _, parameter, image in sorted(images)}
 
 
 def _looked_up(
-    region: str, credentials: Config | None, parameters: Sequence[str], wanted: dict[str, str]
+    region: str, credentials: Config | None, parameters: Sequence[str], by_type: dict[str, str]
 ) -> dict[str, str]:
     if not parameters:
         return {}
@@ -205,21 +212,21 @@ def _looked_up(
             if error.response.get("Error", {}).get("Code") not in NOT_ALLOWED:
                 raise
             raise AWSRefusedError(
-                f"AWS does not allow you {PERMISSION}, with which the image of {_node_types(names, wanted)} is looked "
+                f"AWS does not allow you {PERMISSION}, with which the image of {_node_types(names, by_type)} is looked "
                 "up; allow it (for arn:aws:ssm:*::parameter/aws/service/*), or write the id of an image in "
                 "node_config.ImageId"
             ) from None
-        ids |= {one["Name"]: one["Value"] for one in answer["Parameters"]}
+        ids |= {parameter["Name"]: parameter["Value"] for parameter in answer["Parameters"]}
     for name in parameters:
         if not ids.get(name, "").startswith("ami-"):
             lacks = f"is {ids[name]!r}, which is no image's id," if name in ids else "does not exist"
             raise ClusterConfigError(
-                f"{_node_types([name], wanted)}: the parameter {name} of AWS Systems Manager, which names the image, "
+                f"{_node_types([name], by_type)}: the parameter {name} of AWS Systems Manager, which names the image, "
                 f"{lacks} in {region}; write the id of an image in node_config.ImageId, or choose another region"
             )
     return ids
 
 
-def _node_types(parameters: Sequence[str], wanted: dict[str, str]) -> str:
-    named = [f"available_node_types.{name}" for name, parameter in wanted.items() if parameter in parameters]
+def _node_types(parameters: Sequence[str], by_type: dict[str, str]) -> str:
+    named = [f"available_node_types.{name}" for name, parameter in by_type.items() if parameter in parameters]
     return " and ".join(named)

@@ -1,4 +1,4 @@
-"""Launching on EC2: each zone's subnets, a short launch asked again, and AWS's reason where machines are missing."""
+"""Launches on EC2: each zone's subnets, a short launch asked again, and AWS's reason where machines are missing."""
 
 from __future__ import annotations
 

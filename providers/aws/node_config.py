@@ -1,4 +1,4 @@
-"""How an AWS cluster file names its machines: InstanceType, market and image in `node_config`, place in `provider`."""
+"""The machines of an AWS cluster file: InstanceType, market and image in `node_config`, place in `provider`."""
 
 from __future__ import annotations
 

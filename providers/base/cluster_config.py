@@ -1,7 +1,7 @@
 """The cluster config on its way through a provider: filled, with the boot check, and published to the cluster.
 
-The fill runs at `ray up`; a refusal travels in the config until Ray prints it. The head's autoscaler tells every process
-of the cluster which node types can be launched: a task that asks for accelerators of any type needs to know.
+The fill runs at `ray up`; a refusal travels in the config until Ray prints it. The head's autoscaler tells every
+process of the cluster which node types can be launched: a task that asks for accelerators of any type needs to know.
 """
 
 from __future__ import annotations
@@ -176,5 +176,9 @@ def published(config: Mapping[str, Any], autoscaler: str) -> dict[str, Any]:
     types = before["available_node_types"].items()
     return {
         "autoscaler": autoscaler,
-        "node_types": {name: one.get("resources") or {} for name, one in types if one.get("max_workers", most) > 0},
+        "node_types": {
+            name: node_type.get("resources") or {}
+            for name, node_type in types
+            if node_type.get("max_workers", most) > 0
+        },
     }

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class BootCheckedProvider:
-    """Stands before Ray's provider in a class's bases, so that its methods can call Ray's."""
+    """A provider whose nodes are checked before they join. Put it before Ray's provider in a class's bases."""
 
     # Of Ray's provider, which ships no types.
     node_tags: Any
@@ -75,14 +75,14 @@ class BootCheckedProvider:
         node_type, head = _ray.node_type_of(tags), _ray.is_head(tags)
         if head and word == NO_VERDICT:
             return False
-        kind = "head node" if head else "node"
-        logger.error("%s %s of type %s refused: %s", kind, node_id, node_type, sentence)
+        role = "head node" if head else "node"
+        logger.error("%s %s of type %s refused: %s", role, node_id, node_type, sentence)
         zone = self.zone_of(node_id)
         if not head and self.gate.keeps(node_id, sentence):
             logger.error("node %s is kept for inspection, outside of the cluster; `ray down` ends it", node_id)
         else:
             self.end_for_good(node_id)
-            logger.error("%s %s is terminated; nothing was scheduled on it", kind, node_id)
+            logger.error("%s %s is terminated; nothing was scheduled on it", role, node_id)
         if not head:
             self.gate.refused(node_id, node_type, zone, word, sentence.replace(f"{word}: ", "", 1))
             self.gate.gone(node_id)
@@ -101,4 +101,4 @@ class BootCheckedProvider:
 
     def _workers(self, nodes: list[str]) -> dict[str, str]:
         tags = ((node, self.node_tags(node)) for node in nodes)
-        return {node: _ray.node_type_of(one) for node, one in tags if not _ray.is_head(one)}
+        return {node: _ray.node_type_of(node_tags) for node, node_tags in tags if not _ray.is_head(node_tags)}

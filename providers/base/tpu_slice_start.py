@@ -1,4 +1,4 @@
-"""How Ray is started on the hosts of one TPU slice: all are confirmed, host 0 joins, and then the others.
+"""The start of Ray on the hosts of one TPU slice: all are confirmed, host 0 joins, and then the others.
 
 Autoscaler v2 knows one Ray node of each of its instances: the first that joins with the instance's id. Where that is
 not host 0, the slice has neither `TPU-<type>-head` nor `ray.io/tpu-worker-id: "0"` for its scheduler, and whoever
@@ -30,7 +30,7 @@ class HostZeroMissingError(Exception):
 
 
 class Rounds:
-    """Counts the autoscaler's rounds: each begins, once it has read which nodes joined, with a listing."""
+    """A count of the autoscaler's rounds: each begins, once it has read which nodes joined, with a listing."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

@@ -77,13 +77,13 @@ def check(config: dict[str, Any]) -> None:
     if provider.get("gcp_credentials") is not None:
         check_credentials(provider["gcp_credentials"])
     for name, node_type in config["available_node_types"].items():
-        where = f"available_node_types.{name}"
-        _check_fits(f"{where}: the node type's name", str(name), to_label(str(name)))
+        path = f"available_node_types.{name}"
+        _check_fits(f"{path}: the node type's name", str(name), to_label(str(name)))
         node_config = node_type.get("node_config") or {}
-        _check_labels(f"{where}.node_config.labels", node_config.get("labels"))
+        _check_labels(f"{path}.node_config.labels", node_config.get("labels"))
         if is_tpu(node_config):
-            _check_tpu(f"{where}.node_config", node_config)
-        _check_node_config(f"{where}.node_config", node_config)
+            _check_tpu(f"{path}.node_config", node_config)
+        _check_node_config(f"{path}.node_config", node_config)
 
 
 def for_rays_schema(provider: dict[str, Any]) -> dict[str, Any]:
@@ -112,44 +112,44 @@ def _check_cluster_name(name: Any) -> None:
         _check_fits("cluster_name", name, to_label(node_name.format(name)))
 
 
-def _check_fits(what: str, name: str, label: str) -> None:
+def _check_fits(subject: str, name: str, label: str) -> None:
     """Refuse a name whose label is too long for Google; shortened, it could not be read back."""
     over = len(label) - MAX_LABEL
     if over > 0:
         advice = "" if is_plain(name) else "; upper case, dots and the like count three times"
         characters = "character" if over == 1 else "characters"
         raise ClusterConfigError(
-            f"{what} {name!r} is too long for a label of Google's, by {over} {characters}; shorten it{advice}"
+            f"{subject} {name!r} is too long for a label of Google's, by {over} {characters}; shorten it{advice}"
         )
 
 
-def _check_labels(where: str, labels: Any) -> None:
+def _check_labels(path: str, labels: Any) -> None:
     if labels is None:
         return
     if not isinstance(labels, dict):
-        raise ClusterConfigError(f"{where} must hold names and values")
+        raise ClusterConfigError(f"{path} must hold names and values")
     for key, value in labels.items():
         if not valid_key(str(key)) or not isinstance(value, str) or not valid_value(value):
             raise ClusterConfigError(
-                f"{where}: {key}: {value!r} is no label of Google's: up to {MAX_LABEL} lower-case letters, "
+                f"{path}: {key}: {value!r} is no label of Google's: up to {MAX_LABEL} lower-case letters, "
                 "digits, _ and -, and a letter first in the name"
             )
 
 
-def _check_tpu(where: str, node_config: dict[str, Any]) -> None:
+def _check_tpu(path: str, node_config: dict[str, Any]) -> None:
     for key in ("guestAccelerators", "disks", "scheduling"):
         if key in node_config:
             instead = {"scheduling": "schedulingConfig", "disks": "dataDisks"}.get(key)
             raise ClusterConfigError(
-                f"{where}.{key} is for machines, not for TPU slices" + (f"; write {instead}" if instead else "")
+                f"{path}.{key} is for machines, not for TPU slices" + (f"; write {instead}" if instead else "")
             )
 
 
-def _check_node_config(where: str, node_config: dict[str, Any]) -> None:
+def _check_node_config(path: str, node_config: dict[str, Any]) -> None:
     """Hold a node_config to Google's schema of an Instance, or of a TPU Node.
 
     Args:
-        where: its place in the cluster file.
+        path: its place in the cluster file.
         node_config: as the user wrote it.
 
     Raises:
@@ -162,11 +162,11 @@ def _check_node_config(where: str, node_config: dict[str, Any]) -> None:
         if isinstance(rest.get(key), list) and all(isinstance(part, dict) for part in rest[key]):
             rest[key] = one_message(rest[key])
     if not slices:
-        _check_settable(where, node_config)
-        template_of(f"{where}.sourceInstanceTemplate", node_config.get("sourceInstanceTemplate"))
+        _check_settable(path, node_config)
+        template_of(f"{path}.sourceInstanceTemplate", node_config.get("sourceInstanceTemplate"))
     schemas, name = (_schemas("tpu", "v2"), "Node") if slices else (_schemas("compute", "v1"), "Instance")
     try:
-        _check_value(schemas, {"$ref": name}, rest, where)
+        _check_value(schemas, {"$ref": name}, rest, path)
     except SchemaError as error:
         # What this release of the client does not know, Google may know by now.
         version = importlib.metadata.version("google-api-python-client")
@@ -174,11 +174,11 @@ def _check_node_config(where: str, node_config: dict[str, Any]) -> None:
         raise ClusterConfigError(f"{error}{by}") from None
 
 
-def template_of(where: str, path: Any) -> dict[str, str | None]:
+def template_of(key: str, path: Any) -> dict[str, str | None]:
     """Return the project, region and name in the path of an instance template; empty where it names none.
 
     Args:
-        where: its place in the cluster file.
+        key: its place in the cluster file.
         path: a URL, ``projects/..``, ``global/..``, or the name alone; None for no template.
 
     Raises:
@@ -189,19 +189,19 @@ def template_of(where: str, path: Any) -> dict[str, str | None]:
     parts = _TEMPLATE.fullmatch(path) if isinstance(path, str) else None
     if parts is None:
         raise ClusterConfigError(
-            f"{where} is {path!r}; expected the path of an instance template, such as "
+            f"{key} is {path!r}; expected the path of an instance template, such as "
             "projects/PROJECT/global/instanceTemplates/NAME, its name of lower-case letters, digits and -"
         )
     return parts.groupdict()
 
 
-def _check_settable(where: str, node_config: dict[str, Any]) -> None:
+def _check_settable(path: str, node_config: dict[str, Any]) -> None:
     """Refuse what Google or Ray sets for each machine, such as its name: bulk creation takes none of it."""
     schemas = _schemas("compute", "v1")
     theirs = set(schemas["Instance"]["properties"]) - set(schemas["InstanceProperties"]["properties"]) - INSERT_ONLY
     for key in node_config:
         if key in theirs:
-            raise ClusterConfigError(f"{where}.{key} is set for each machine by Ray or by Google; leave it out")
+            raise ClusterConfigError(f"{path}.{key} is set for each machine by Ray or by Google; leave it out")
 
 
 @functools.cache

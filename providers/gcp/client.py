@@ -92,12 +92,14 @@ def check_credentials(given: Any) -> str:
     Raises:
         ClusterConfigError: they are none that we know.
     """
-    kind = given.get("type") if isinstance(given, dict) else None
-    if kind not in _CREDENTIAL_TYPES or (kind != "anonymous" and not isinstance(given.get("credentials"), str)):
+    credentials_type = given.get("type") if isinstance(given, dict) else None
+    if credentials_type not in _CREDENTIAL_TYPES or (
+        credentials_type != "anonymous" and not isinstance(given.get("credentials"), str)
+    ):
         raise ClusterConfigError(
             f"provider.gcp_credentials must hold `type` ({', '.join(_CREDENTIAL_TYPES)}) and `credentials`"
         )
-    return str(kind)
+    return str(credentials_type)
 
 
 def new_request_id() -> str:
@@ -129,10 +131,10 @@ def _credentials(text: str) -> Any:
                 "no Google credentials; run `gcloud auth application-default login`, set "
                 "GOOGLE_APPLICATION_CREDENTIALS to a key file, or give provider.gcp_credentials"
             ) from None
-    kind = check_credentials(given)
-    if kind == "anonymous" or given == ANONYMOUS:
+    credentials_type = check_credentials(given)
+    if credentials_type == "anonymous" or given == ANONYMOUS:
         return AnonymousCredentials()
-    if kind == "credentials_token":
+    if credentials_type == "credentials_token":
         return Credentials(given["credentials"])
     try:
         return service_account.Credentials.from_service_account_info(json.loads(given["credentials"]), scopes=_SCOPES)

@@ -40,15 +40,15 @@ class Machine(_RayComputeNode):  # type: ignore[misc]
     STOPPED_STATUSES = frozenset({"TERMINATED", "STOPPED"})
 
     def is_stopped(self) -> bool:
-        """Say whether it can be started again."""
+        """Return whether it can be started again."""
         return self.get("status") in self.STOPPED_STATUSES
 
     def is_ending(self) -> bool:
-        """Say whether it is on its way out for good, or to a stop: only who has deleted it knows which."""
+        """Return whether it is on its way out for good, or to a stop: only who has deleted it knows which."""
         return self.get("status") in {"STOPPING", "DEPROVISIONING"}
 
     def is_preempted(self) -> bool:
-        """Say whether it is a spot machine that Google has taken back and stopped."""
+        """Return whether it is a spot machine that Google has taken back and stopped."""
         scheduling = self.get("scheduling") or {}
         spot = scheduling.get("preemptible") or scheduling.get("provisioningModel") == "SPOT"
         return bool(spot) and self.is_stopped()
@@ -171,15 +171,15 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
 
     def _list_zone(self, zone: str) -> list[Machine]:
         # A TPU's hosts are instances too, without ssh keys of ours: the slice stands for them.
-        wanted = f"(labels.{_ray.gcp_tags()[0]} = {to_label(self.cluster_name)}) AND (NOT labels.tpu_cores:*)"
+        label_filter = f"(labels.{_ray.gcp_tags()[0]} = {to_label(self.cluster_name)}) AND (NOT labels.tpu_cores:*)"
         instances = self.instances
-        request = instances.list(project=self.project_id, zone=zone, filter=wanted, maxResults=_PAGE)
-        found: list[Machine] = []
+        request = instances.list(project=self.project_id, zone=zone, filter=label_filter, maxResults=_PAGE)
+        machines: list[Machine] = []
         while request is not None:
             answer = request.execute()
-            found += [self._machine(item, zone) for item in answer.get("items", [])]
+            machines += [self._machine(item, zone) for item in answer.get("items", [])]
             request = instances.list_next(request, answer)
-        return found
+        return machines
 
     def _machine(self, item: dict[str, Any], zone: str) -> Machine:
         machine = Machine(item, self)
@@ -222,12 +222,12 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
             if time.monotonic() > deadline:
                 text = f"{operation['name']} is not done after {timeouts.GCP_OPERATION_S:.0f} s"
                 raise OperationFailedError(Failure(Category.UNAVAILABLE, "TIMEOUT", text))
-            asked = time.monotonic()
+            asked_at = time.monotonic()
             call = collection(self.resource, "zoneOperations").wait(
                 project=self.project_id, zone=zone, operation=operation["name"]
             )
             operation = call.execute()
-            if operation["status"] != "DONE" and time.monotonic() - asked < timeouts.GCP_OPERATION_POLL_S:
+            if operation["status"] != "DONE" and time.monotonic() - asked_at < timeouts.GCP_OPERATION_POLL_S:
                 time.sleep(timeouts.GCP_OPERATION_POLL_S)  # an overloaded server answers at once
         if "error" in operation:
             raise OperationFailedError(of_operation(operation["error"]))

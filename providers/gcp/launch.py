@@ -1,4 +1,4 @@
-"""Creating machines: one call for many, zone after zone, and an account of what exists when it goes wrong."""
+"""Launches on Google Cloud: large batches, many machines in one call, and the report of a launch that fell short."""
 
 from __future__ import annotations
 
@@ -26,8 +26,28 @@ _BULK_LIMIT = 1000  # machines in one call
 _NO_REASON = Failure(Category.UNKNOWN, "no reason given", "Google created fewer than asked for")
 
 
+# Read by Ray (autoscaler/_private/constants.py) in the process that `ray start --head` starts; a user's own stay.
+# v2 has (launches at once / batch) threads, so ten node types are launched side by side.
+BATCH = 100
+AT_ONCE = 1000
+
+_EXPORT = (
+    f"export AUTOSCALER_MAX_LAUNCH_BATCH=${{AUTOSCALER_MAX_LAUNCH_BATCH:-{BATCH}}} "
+    f"AUTOSCALER_MAX_CONCURRENT_LAUNCHES=${{AUTOSCALER_MAX_CONCURRENT_LAUNCHES:-{AT_ONCE}}}; "
+)
+
+
+def in_large_batches(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the config, its head start commands with the batch size; doing it twice changes nothing."""
+    config["head_start_ray_commands"] = [
+        _EXPORT + command if "ray start" in command and _EXPORT not in command else command
+        for command in config.get("head_start_ray_commands") or []
+    ]
+    return config
+
+
 class _MachineRequest(NamedTuple):
-    """What to create: the Instance, and the instance template that stands below it."""
+    """The machine to create: the Instance, and the instance template that stands below it."""
 
     body: dict[str, Any]
     template: str | None
@@ -149,28 +169,8 @@ def _fell_short(operation: dict[str, Any]) -> bool:
     return any(place.get("failedToCreateVmCount") for place in (metadata.get("perLocationStatus") or {}).values())
 
 
-# Read by Ray (autoscaler/_private/constants.py) in the process that `ray start --head` starts; a user's own stay.
-# v2 has (launches at once / batch) threads, so ten node types are launched side by side.
-BATCH = 100
-AT_ONCE = 1000
-
-_EXPORT = (
-    f"export AUTOSCALER_MAX_LAUNCH_BATCH=${{AUTOSCALER_MAX_LAUNCH_BATCH:-{BATCH}}} "
-    f"AUTOSCALER_MAX_CONCURRENT_LAUNCHES=${{AUTOSCALER_MAX_CONCURRENT_LAUNCHES:-{AT_ONCE}}}; "
-)
-
-
-def in_large_batches(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the config, its head start commands with the batch size; doing it twice changes nothing."""
-    config["head_start_ray_commands"] = [
-        _EXPORT + command if "ray start" in command and _EXPORT not in command else command
-        for command in config.get("head_start_ray_commands") or []
-    ]
-    return config
-
-
 def raise_if_short(launch: Launch, node_config: dict[str, Any], tags: dict[str, str], count: int) -> None:
-    """Say that a launch fell short; the nodes that came are kept, and found by the next listing.
+    """Raise the failure of a launch that fell short; the nodes that came are kept, and found by the next listing.
 
     Raises:
         NodeLaunchException: with the kind of failure (launch_errors.Category) and Google's reason.
@@ -179,16 +179,16 @@ def raise_if_short(launch: Launch, node_config: dict[str, Any], tags: dict[str, 
     failure = launch.failure
     if failure is None:
         return
-    what, zones = _what(node_config), ", ".join(launch.zones)
+    name, zones = _name_of(node_config), ", ".join(launch.zones)
     if _ray.is_head(tags):
         raise click.ClickException(
-            f"the head node ({what}) could not be launched in {zones}: {failure.category.value}: Google says: {failure}"
+            f"the head node ({name}) could not be launched in {zones}: {failure.category.value}: Google says: {failure}"
         )
-    came = f"{len(launch.nodes)} of {count} x {what} created and kept; for the rest " if launch.nodes else f"{what}: "
+    came = f"{len(launch.nodes)} of {count} x {name} created and kept; for the rest " if launch.nodes else f"{name}: "
     raise _ray.node_launch_exception()(failure.category.value, f"{came}Google says: {failure} (tried in {zones})", None)
 
 
-def _what(node_config: dict[str, Any]) -> str:
+def _name_of(node_config: dict[str, Any]) -> str:
     """Return the name of what was to be launched, with the GPUs that are attached to it."""
     shape = node_config.get("acceleratorConfig") or {}
     name = (
@@ -199,7 +199,7 @@ def _what(node_config: dict[str, Any]) -> str:
         or "?"
     )
     attached = [
-        f"{one.get('acceleratorCount', 1)} {str(one.get('acceleratorType')).rsplit('/', 1)[-1]}"
-        for one in node_config.get("guestAccelerators") or []
+        f"{guest.get('acceleratorCount', 1)} {str(guest.get('acceleratorType')).rsplit('/', 1)[-1]}"
+        for guest in node_config.get("guestAccelerators") or []
     ]
     return " + ".join([str(name).rsplit("/", 1)[-1], *attached])

@@ -28,7 +28,7 @@ class _CachedNode(NamedTuple):
 
 
 class NodeCache:
-    """Knows the nodes of a cluster; safe for several threads. No lock is held while Google is asked.
+    """The nodes of a cluster; safe for several threads. No lock is held while Google is asked.
 
     Args:
         resources: compute.Compute, and tpu.Tpu where the cluster has slices.
@@ -59,8 +59,8 @@ class NodeCache:
     def existing(self, tag_filters: Mapping[str, str]) -> list[str]:
         """Ask Google for all nodes; return those that exist and have these tags. Preempted ones are deleted."""
         asked_at = time.monotonic()
-        found = self._ask_all()
-        alive = {node["name"]: _CachedNode(node, asked_at) for node in found if not node.is_terminated()}
+        nodes = self._ask_all()
+        alive = {node["name"]: _CachedNode(node, asked_at) for node in nodes if not node.is_terminated()}
         with self._lock:
             if asked_at >= self._listed_at:
                 self._listed_at = asked_at
@@ -71,21 +71,21 @@ class NodeCache:
                 self._known = {**alive, **newer}
                 for name in list(self._departed)[: max(0, len(self._departed) - _DEPARTED)]:
                     del self._departed[name]
-        self._sweep(node for node in found if node.is_preempted())
-        wanted = dict(tag_filters).items()
-        return [name for name, known in alive.items() if wanted <= self._merged(known).items()]
+        self._sweep(node for node in nodes if node.is_preempted())
+        filters = dict(tag_filters).items()
+        return [name for name, known in alive.items() if filters <= self._merged(known).items()]
 
     def with_stopped(self, tag_filters: Mapping[str, str]) -> list[str]:
         """Return the nodes with these tags that somebody still pays for: stopped, suspended, taken back, in any state.
 
         Only those are left out that are ending, and were deleted here.
         """
-        asked_at, wanted = time.monotonic(), dict(tag_filters).items()
+        asked_at, filters = time.monotonic(), dict(tag_filters).items()
         return [
             node["name"]
             for node in self._ask_all()
             if not (node.is_ending() and node["name"] in self._deleted)
-            if wanted <= self._merged(_CachedNode(node, asked_at)).items()
+            if filters <= self._merged(_CachedNode(node, asked_at)).items()
         ]
 
     def node(self, node_id: str, *, fresh: bool = False) -> Any | None:
@@ -118,14 +118,14 @@ class NodeCache:
         return node
 
     def is_running(self, node_id: str) -> bool:
-        """Say whether a node runs; one listing refreshes all of them, since v2 asks about all."""
+        """Return whether a node runs; one listing refreshes all of them, since v2 asks about all."""
         if time.monotonic() - self._listed_at > timeouts.GCP_FRESH_S:
             self.existing({})
         node = self.node(node_id)
         return bool(node is not None and node.is_running())
 
     def is_terminated(self, node_id: str) -> bool:
-        """Say whether a node does not exist any more."""
+        """Return whether a node does not exist any more."""
         node = self.node(node_id, fresh=True)
         return bool(node is None or node.is_terminated())
 
@@ -217,7 +217,7 @@ class NodeCache:
         resources = list(self._resources())
         if len(resources) == 1:
             return list(resources[0].list_all())
-        return [node for nodes in self._listers.map(lambda one: one.list_all(), resources) for node in nodes]
+        return [node for nodes in self._listers.map(lambda resource: resource.list_all(), resources) for node in nodes]
 
     def _merged(self, known: _CachedNode) -> dict[str, str]:
         return self._writer.merged(known.node["name"], known.node.get_labels(), known.asked_at)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accel_scaling import _ray
-from accel_scaling.cluster.cluster import read_config
+from accel_scaling.cluster.cluster import read_checked
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.providers.base.cluster_config import (
     check_ready,
@@ -77,14 +77,14 @@ class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # t
             keep_stopped=bool(self.provider_config.get("cache_stopped_nodes", False)),
         )
 
-    def _resource(self, kind: str) -> Any:
+    def _resource(self, service: str) -> Any:
         """Return Compute Engine or Cloud TPU, as Ray keeps them."""
-        key = _ray.gcp_node_kinds()(kind)
+        key = _ray.gcp_node_kinds()(service)
         if key not in self.resources:
             provider = self.provider_config
-            made = {"compute": Compute, "tpu": Tpu}[kind]
+            made = {"compute": Compute, "tpu": Tpu}[service]
             self.resources[key] = made(
-                client(provider, kind), provider["project_id"], zones_of(provider), self.cluster_name
+                client(provider, service), provider["project_id"], zones_of(provider), self.cluster_name
             )
         return self.resources[key]
 
@@ -159,11 +159,11 @@ class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # t
             return self._node_cache.with_stopped(tag_filters)
 
     def is_running(self, node_id: str) -> bool:
-        """Say whether a node runs; False for one that is gone."""
+        """Return whether a node runs; False for one that is gone."""
         return self._node_cache.is_running(node_id)
 
     def is_terminated(self, node_id: str) -> bool:
-        """Say whether a node does not exist any more."""
+        """Return whether a node does not exist any more."""
         return self._node_cache.is_terminated(node_id)
 
     def node_tags(self, node_id: str) -> dict[str, str]:
@@ -221,7 +221,7 @@ class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # t
 
 @contextlib.contextmanager
 def _said_to_a_person() -> Iterator[None]:
-    """Say in one sentence that nodes could not be listed; the autoscaler logs it, and lists again."""
+    """Turn a failed listing into one sentence for `ray up`; the autoscaler logs it, and lists again."""
     try:
         yield
     except ListingFailedError as error:
@@ -233,10 +233,10 @@ def _said_to_a_person() -> Iterator[None]:
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Fill a config by what its machines will have, those of instance templates too; its node_configs gain images."""
     checks.check(config)
-    cluster = read_config(bootstrap.with_templates(config))
+    cluster = read_checked(bootstrap.with_templates(config))
     filled, notes = fill_cluster(cluster)
     for name, node_type in filled["available_node_types"].items():
-        own, merged = config["available_node_types"][name].get("node_config"), cluster.node_types[name].node_config
-        node_type["node_config"] = images.with_added(own, merged, node_type["node_config"])
+        given, merged = config["available_node_types"][name].get("node_config"), cluster.node_types[name].node_config
+        node_type["node_config"] = images.with_added(given, merged, node_type["node_config"])
     filled["provider"] = checks.for_rays_schema(filled["provider"])
     return filled, notes

@@ -1,4 +1,4 @@
-"""Asks Compute Engine: its machine types and accelerator types, in lists over all zones.
+"""Compute Engine's offer for `catalog refresh`: its machine types and accelerator types, in lists over all zones.
 
 The endpoint is Google's, or what ``CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE`` names; credentials are Google's default
 ones, or none where ``CLOUDSDK_AUTH_DISABLE_CREDENTIALS`` is true: gcloud's own two variables.
@@ -16,7 +16,6 @@ from accel_scaling.catalog.custom_machine_types import is_custom
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.clouds import known_clouds
-from accel_scaling.providers.gcp import refresh as gcp_types
 from accel_scaling.refresh.progress import progress
 from accel_scaling.refresh.records import Answer, Device, Told
 from accel_scaling.refresh.retry import RefreshError, RefusedError, patiently
@@ -51,17 +50,17 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
     answer = Answer(CLOUD, SOURCE)
     offered: dict[str, dict[str, set[str]]] = {}
     for zone, item in google.items("MachineTypes"):
-        if gcp_types.is_gone(item) or is_custom(item.name):
+        if is_gone(item) or is_custom(item.name):
             continue
         _offer(offered, zone, item.name)
-        if lacking := gcp_types.lacks(item):
+        if lacking := lacks(item):
             answer.lacking[item.name] = lacking
         else:
-            answer.types[item.name] = gcp_types.told(item)
+            answer.types[item.name] = told(item)
     for zone, item in google.items("AcceleratorTypes"):
-        if not gcp_types.is_gone(item):
+        if not is_gone(item):
             _offer(offered, zone, item.name)
-            answer.attachable[item.name] = gcp_types.attachable(item)
+            answer.attachable[item.name] = attachable(item)
     silent = {_region(zone) for zone in google.silent}
     every = sorted({*offered, *silent})
     for region in regions:
@@ -79,9 +78,9 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
 def _of_regions(answer: Answer) -> Answer:
     """Return an answer without the types of regions that were not asked for."""
     here = {name for offered in answer.offered.values() for name in offered}
-    answer.types = {name: each for name, each in answer.types.items() if name in here}
-    answer.lacking = {name: each for name, each in answer.lacking.items() if name in here}
-    answer.attachable = {name: each for name, each in answer.attachable.items() if name in here}
+    answer.types = {name: record for name, record in answer.types.items() if name in here}
+    answer.lacking = {name: record for name, record in answer.lacking.items() if name in here}
+    answer.attachable = {name: record for name, record in answer.attachable.items() if name in here}
     return answer
 
 
@@ -104,14 +103,14 @@ class _Google:
             raise RefreshError("no Google project; name one with --project, or run `gcloud config set project PROJECT`")
         self.silent: set[str] = set()
 
-    def items(self, what: str) -> Iterator[tuple[str, Any]]:
+    def items(self, types: str) -> Iterator[tuple[str, Any]]:
         """Yield each (zone, item) of ``MachineTypes`` or ``AcceleratorTypes``."""
-        client = self._client(what)
-        key = {"MachineTypes": "machine_types", "AcceleratorTypes": "accelerator_types"}[what]
-        request = getattr(self._compute, f"AggregatedList{what}Request")(project=self._project, max_results=_PAGE)
-        with progress(what, unit="page") as step:
+        client = self._client(types)
+        key = {"MachineTypes": "machine_types", "AcceleratorTypes": "accelerator_types"}[types]
+        request = getattr(self._compute, f"AggregatedList{types}Request")(project=self._project, max_results=_PAGE)
+        with progress(types, unit="page") as step:
             while True:
-                page = self._page(client, request, what)
+                page = self._page(client, request, types)
                 step()
                 self.silent.update(place.rpartition("/")[2] for place in page.unreachables)
                 for place, scope in page.items.items():
@@ -124,7 +123,7 @@ class _Google:
                     return
                 request.page_token = page.next_page_token
 
-    def _page(self, client: Any, request: Any, what: str) -> Any:
+    def _page(self, client: Any, request: Any, types: str) -> Any:
         def call() -> Any:
             return client.aggregated_list(request=request, retry=None, timeout=timeouts.REFRESH_CALL_S)
 
@@ -133,11 +132,11 @@ class _Google:
         except RefusedError as error:
             denied = error.failure.category is Category.PERMISSION
             needs = "; it takes compute.machineTypes.list and compute.acceleratorTypes.list" if denied else ""
-            raise RefreshError(f"Google does not list {what} for project {self._project}: {error}{needs}") from None
+            raise RefreshError(f"Google does not list {types} for project {self._project}: {error}{needs}") from None
 
-    def _client(self, what: str) -> Any:
+    def _client(self, types: str) -> Any:
         """Return the client of one list, at Google's endpoint or the one that the environment names."""
-        made = getattr(self._compute, f"{what}Client")
+        made = getattr(self._compute, f"{types}Client")
         url = urlsplit(os.environ.get(ENDPOINT, ""))
         if not url.netloc:
             return made(credentials=self._credentials)
@@ -227,16 +226,16 @@ def told(item: Any) -> Told:
 
 def attachable(item: Any) -> Device:
     """Return an accelerator from a record of ``acceleratorTypes``; its memory where its name or description says it."""
-    found = _MEMORY.search(item.name) or _MEMORY.search(item.description or "")
+    memory = _MEMORY.search(item.name) or _MEMORY.search(item.description or "")
     return Device(
         name=item.name,
         count=None,
-        memory_mib=int(found[1]) * _MIB_PER_GIB if found else None,
+        memory_mib=int(memory[1]) * _MIB_PER_GIB if memory else None,
         maker="NVIDIA" if item.name.startswith("nvidia-") else "Google" if re.match(r"ct[0-9]|tpu", item.name) else "",
     )
 
 
 def _devices(item: Any) -> Iterator[Device]:
-    for each in item.accelerators:
-        name = str(each.guest_accelerator_type or "").rpartition("/")[2] or "an accelerator without a name"
-        yield Device(name, int(each.guest_accelerator_count) or None)
+    for accelerator in item.accelerators:
+        name = str(accelerator.guest_accelerator_type or "").rpartition("/")[2] or "an accelerator without a name"
+        yield Device(name, int(accelerator.guest_accelerator_count) or None)

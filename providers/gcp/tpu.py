@@ -47,20 +47,20 @@ class TpuNode(_RayTPUNode):  # type: ignore[misc]
     )
 
     def is_stopped(self) -> bool:
-        """Say whether it can be started again."""
+        """Return whether it can be started again."""
         return bool(self.get("state") == "STOPPED")
 
     def is_ending(self) -> bool:
-        """Say whether it is being deleted."""
+        """Return whether it is being deleted."""
         return bool(self.get("state") == "DELETING")
 
     def is_preempted(self) -> bool:
-        """Say whether Google has taken it back; it can only be deleted."""
+        """Return whether Google has taken it back; it can only be deleted."""
         return self.get("state") in {"PREEMPTED", "TERMINATED"}
 
     @property
     def num_workers(self) -> int:
-        """How many hosts it has."""
+        """The number of its hosts."""
         return len(self.get_internal_ips())
 
     def get_internal_ips(self) -> list[dict[str, Any]]:
@@ -207,7 +207,7 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
             return
 
     def _is_deleting(self, node_id: str, error: Exception) -> bool:
-        """Say whether a delete failed because the slice is being deleted already."""
+        """Return whether a delete failed because the slice is being deleted already."""
         if status_of(error) not in {400, 409}:
             return False
         return str(self._nodes.get(name=node_id).execute().get("state")) == "DELETING"
