@@ -51,6 +51,7 @@ def load(text: str, name: str) -> Any:
 
 def _check(root: yaml.Node, name: str) -> None:
     """Refuse a mapping with a key twice, and a file that is nested too deeply."""
+    # An alias (`*x`) is the very node that it stands for: each is looked at once, however often a file repeats it.
     waiting: list[tuple[yaml.Node, tuple[str, ...]]] = [(root, ())]
     seen = {id(root)}
     while waiting:

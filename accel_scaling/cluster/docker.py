@@ -49,6 +49,7 @@ def missing(given: Sequence[str], family: str | None, count: int, *, podman: boo
         podman: as in ``run_options()``.
     """
     needs = needs_of(family)
+    # Ray joins all options with spaces for a shell: an entry of the list may hold several.
     words = re.split(r"[\s'\"]+", " ".join(given))
     if needs is None or any(_says(claim, word) for claim in needs.claims for word in words):
         return ()
@@ -94,6 +95,7 @@ def with_run_options(config: dict[str, Any], machines: Mapping[str, MachineType]
             added = missing((*others, *given), family, machine.count, podman=podman)
             if added:
                 holder[key] = [*given, *added]
+                # A node type that had no `docker` has got a new one; the head's options go to the cluster's own.
                 if holder is not filled["docker"]:
                     node_type["docker"] = holder
     return filled, notes
@@ -109,6 +111,7 @@ def _places(config: dict[str, Any], name: str, node_type: dict[str, Any]) -> lis
     if name != config["head_node_type"]:
         return [worker]
     head = (HEAD, config["docker"], "docker")
+    # The head's node type may have workers too, and those take the node type's options.
     return [head, worker] if node_type.get("max_workers") or node_type.get("min_workers") else [head]
 
 

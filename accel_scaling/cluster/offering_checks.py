@@ -49,6 +49,7 @@ def check_region(key: str, name: str, offerings: Where, cloud: str, region: str)
     Raises:
         ClusterConfigError: names the nearest regions that have it, and the row to add where it is new.
     """
+    # None is "not known": a table refuses nothing that it was not asked to list.
     if offerings.in_region(region) is not False:
         return
     row = offerings.rows.get(region) or offerings.listed[region]

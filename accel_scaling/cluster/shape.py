@@ -39,7 +39,7 @@ def check_shape(config: Any) -> dict[str, Any]:
             )
     head = config.get("head_node_type")
     for name in config["available_node_types"]:
-        if not isinstance(name, str):
+        if not isinstance(name, str):  # to YAML 1.1, `no` and `on` are truth values
             raise ClusterConfigError(
                 f"available_node_types has a node type {_as_yaml(name)}, which YAML does not read as a string; quote it"
             )

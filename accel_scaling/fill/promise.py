@@ -58,6 +58,7 @@ def promise_for(machine: MachineType, *, head: bool = False) -> Promise:
     """
     resources = {"CPU": machine.vcpus}
     if not head:
+        # As Ray computes it: the rest of the memory is for the object store.
         resources["memory"] = int(machine.memory_mib * BYTES_PER_MIB * (1 - OBJECT_STORE_PROPORTION))
     labels = {LABEL_INSTANCE_TYPE: machine.name}
     if machine.chip is not None:

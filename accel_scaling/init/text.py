@@ -56,7 +56,7 @@ def cluster_file(request: FileRequest, catalog: Catalog) -> str:
         "cluster",
         title=words(_title(cloud, choices)),
         commands=_commands(request, template),
-        name=scalar(request.name or f"{request.cloud}-{names[0]}"[:35]),
+        name=scalar(request.name or f"{request.cloud}-{names[0]}"[:35]),  # as long as request.check() allows
         region=scalar(place.region),
         head=scalar(place.head),
         max_workers=scalar(request.max_workers or DEFAULT_MAX_WORKERS),

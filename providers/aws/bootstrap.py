@@ -135,6 +135,7 @@ TAG = "accel-scaling-image"
 PERMISSION = "ssm:GetParameters"
 
 _AT_ONCE = 10  # names that GetParameters takes
+# Ray keeps idle machines stopped, and starts them again: their image counts as well.
 _KEPT_STATES = ["pending", "running", "stopping", "stopped"]
 
 
@@ -195,6 +196,7 @@ def _of_living_machines(region: str, credentials: Config | None, cluster_name: s
         for machine in (instance for group in page["Reservations"] for instance in group["Instances"]):
             tags = {tag["Key"]: tag["Value"] for tag in machine["Tags"]}
             images.append((_ray.is_head(tags), machine["LaunchTime"], tags[TAG], machine["ImageId"]))
+    # The last one of a parameter stays: the head sorts behind all workers, and a newer machine behind an older one.
     return {parameter: image for _, _, parameter, image in sorted(images)}
 
 

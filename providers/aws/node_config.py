@@ -91,8 +91,8 @@ def with_image(
     """Return the node_config with an image, and notes for the user.
 
     It is written as `ImageId: resolve:ssm:PARAMETER`, EC2's own form of "the newest of these". The provider replaces
-    it by the image's id (images.py): the head that launches workers may not read parameters. A file of `type: aws` has
-    Ray's own images: the head of Ray's own provider could not look ours up.
+    it by the image's id (bootstrap.py): the head that launches workers may not read parameters. A file of `type: aws`
+    has Ray's own images: the head of Ray's own provider could not look ours up.
     """
     location, machine_type = node_type.location, node_type.machine.machine
     if node_config.get("ImageId") or provider.get("type") != "external":

@@ -50,6 +50,7 @@ class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # t
         super().__init__(provider_config, cluster_name)
         self._zone_of_subnet: dict[str, str] = {}
         self._set_gate(provider_config)
+        # Ray would try a sold-out zone five times; MachineLaunch goes on to the next, and waits where that helps.
         _ray.aws_tries_each_subnet_once()
         forget_cached_config(provider_config)
 
@@ -94,6 +95,7 @@ class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # t
 
     def end_for_good(self, node_id: str) -> None:
         """Terminate a machine; never stop it to use it again."""
+        # Not by Ray's terminate_node: it stops the machine, and starts the same one the next time (cache_stopped_nodes).
         self.ec2.meta.client.terminate_instances(InstanceIds=[node_id])
 
     def zone_of(self, node_id: str) -> str:
@@ -110,4 +112,4 @@ class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # t
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     region_of(config)
-    return fill_cluster(read_config(config), offerings=False)  # checks.py asks EC2 what the region has
+    return fill_cluster(read_config(config), offerings=False)  # bootstrap.check() asks EC2 what the region has

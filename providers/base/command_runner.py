@@ -82,6 +82,7 @@ class RefusingCommandRunner:
             if refusal is None or not self._on_refused(*refusal):
                 raise
             raise NodeRefusedError(refusal[1]) from None
+        # Host 0 stands for all: each host of a slice has confirmed before it joined.
         if starts and (verdict := _verdict_of(_ray.hosts_of(self._runner)[0])):
             self._on_joined(str(verdict.get("verdict")), str(verdict.get("message")))
         return output

@@ -46,6 +46,7 @@ class BootCheckedProvider:
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """Return the names of the cluster's nodes with these tags; without a machine that is kept for inspection."""
+        # Only a listing without filters is a round of an autoscaler, v1's and v2's; `ray up` filters by kind of node.
         if not tag_filters:
             self._rounds.began()
         nodes = self.listed_nodes(tag_filters)
@@ -83,6 +84,7 @@ class BootCheckedProvider:
         else:
             self.end_for_good(node_id)
             logger.error("%s %s is terminated; nothing was scheduled on it", role, node_id)
+        # A head is launched by `ray up`, at which a person sees the reason: it counts for no quarantine.
         if not head:
             self.gate.refused(node_id, node_type, zone, word, sentence.replace(f"{word}: ", "", 1))
             self.gate.gone(node_id)

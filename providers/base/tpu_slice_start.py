@@ -62,8 +62,10 @@ def start(runner: Any, cmd: str, host_zero_seen: Callable[[], None], *args: Any,
     Raises:
         HostZeroMissingError: from ``host_zero_seen``; what Ray's runners raise where the command fails.
     """
+    # First on all hosts at once, without joining: a slice with one bad host is refused before a task can reach it.
     runner.run(f"export {CONFIRM_ONLY}=1; {cmd}", *args, **kwargs)
     first, *others = _ray.hosts_of(runner)
+    # A copy for each host, as Ray's own runner of a slice gives: what one changes in it must not reach another.
     output = first.run(cmd, *args, **copy.deepcopy(kwargs))
     host_zero_seen()
     with ThreadPoolExecutor(min(len(others), _ray.connections_of(runner)), thread_name_prefix="accel-slice") as pool:

@@ -107,6 +107,7 @@ def _ask_each_zone(provider: Config) -> None:
             except HttpError as error:
                 if status_of(error) != 404:
                     raise
+                # Cloud TPU is not in this zone, which has machines all the same.
                 without_tpu.append(zone)
     if len(without_tpu) == len(zones):
         raise ClusterConfigError(

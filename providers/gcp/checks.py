@@ -253,6 +253,7 @@ def _check_scalar(schema: dict[str, Any], value: Any, path: str) -> None:
     schema_type = str(schema.get("type"))
     whole = schema_type == "integer" or schema.get("format") in _INTEGERS
     if whole:
+        # Google's JSON has 64-bit integers as text, and takes both; to Python, True is an integer.
         valid = not isinstance(value, bool) and re.fullmatch(r"-?\d+", str(value)) is not None
     elif schema_type == "boolean":
         valid = isinstance(value, bool)

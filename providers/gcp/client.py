@@ -114,6 +114,7 @@ def _built(api: str, url: str | None, credentials: str) -> Any:
         VERSIONS[api],
         credentials=_credentials(credentials),
         requestBuilder=_RetriedRequest,
+        # The description of the API comes with the library: asked for over the network, it costs a call for each API.
         cache_discovery=False,
         static_discovery=True,
         client_options={"api_endpoint": url} if url else None,

@@ -76,6 +76,7 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
         super().__init__(client, project, zones[0], cluster_name)
         self._set_zones(zones)
         self.instances = collection(client, "instances")
+        # Written by the listings of all zones at once, without a lock: each writes one item at a time.
         self._zone_of: dict[str, str] = {}
         self._sold_out: dict[tuple[str, str], float] = {}  # (zone, machine type) -> when
 

@@ -97,6 +97,7 @@ def new_name(node_name: str, ending_word: str) -> str:
     return (begin if begin[:1].isalpha() else f"ray-{begin}"[: MAX_NAME - len(ending)].rstrip("-")) + ending
 
 
+# Weak: what is written as the process ends must not keep a provider alive that nobody uses any more.
 _writers: weakref.WeakSet[LabelWriter] = weakref.WeakSet()
 
 
@@ -127,6 +128,8 @@ class LabelWriter:
         with self._changed:
             self._tags.setdefault(node_id, {}).update(tags)
             self._unwritten.setdefault(node_id, {}).update(tags)
+            # Ray's updaters set four tags on each node, and a write takes Google a second or more: the first tag starts
+            # the delay, and later ones join its write.
             self._due.setdefault(node_id, time.monotonic() + timeouts.GCP_LABELS_DELAY_S)
             self._changed.notify_all()
             starts = self._threads < min(timeouts.GCP_PARALLEL, len(self._unwritten))
@@ -219,6 +222,7 @@ class LabelWriter:
             self._busy.discard(node_id)
             self._written_at[node_id] = time.monotonic()
             if failed and node_id in self._tags:
+                # What was set during the write is newer, and wins.
                 self._unwritten[node_id] = {**tags, **self._unwritten.get(node_id, {})}
                 self._due.setdefault(node_id, time.monotonic() + timeouts.GCP_LABELS_RETRY_S)
             elif not exists:

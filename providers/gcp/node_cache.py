@@ -52,6 +52,7 @@ class NodeCache:
         self._sweeping: set[str] = set()
         self._claimed: set[str] = set()
         self._deleted: set[str] = set()  # by this process, a short name each
+        # Two threads: Compute Engine and Cloud TPU are listed at the same time.
         self._listers = ThreadPoolExecutor(2, thread_name_prefix="accel-gcp-list")
 
     # What is known.
@@ -62,8 +63,10 @@ class NodeCache:
         nodes = self._ask_all()
         alive = {node["name"]: _CachedNode(node, asked_at) for node in nodes if not node.is_terminated()}
         with self._lock:
+            # Listings may overlap: one that was asked for earlier must not undo a later one.
             if asked_at >= self._listed_at:
                 self._listed_at = asked_at
+                # A node that was asked for by itself since then may be too new for this listing.
                 newer = {name: known for name, known in self._known.items() if known.asked_at > asked_at}
                 for name, known in self._known.items():
                     if name not in alive and name not in newer:

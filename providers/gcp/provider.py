@@ -66,6 +66,7 @@ class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # t
         self._set_gate(provider_config)
         forget_cached_config(provider_config)
 
+    # Ray's constructor calls it, and its retries call it again after a broken pipe.
     def _construct_clients(self) -> None:
         self.resources: dict[Any, Any] = {}
         self._resource("compute")
@@ -232,9 +233,10 @@ def _said_to_a_person() -> Iterator[None]:
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Fill a config by what its machines will have, those of instance templates too; its node_configs gain images."""
-    checks.check(config)
+    checks.check(config)  # before Google is asked for templates: a mistake in the file needs no network
     cluster = read_checked(bootstrap.with_templates(config))
     filled, notes = fill_cluster(cluster)
+    # What a template holds stays there: written into the node_config, it would win over a later change of the template.
     for name, node_type in filled["available_node_types"].items():
         given, merged = config["available_node_types"][name].get("node_config"), cluster.node_types[name].node_config
         node_type["node_config"] = images.with_added(given, merged, node_type["node_config"])

@@ -33,7 +33,7 @@ ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"
 NO_CREDENTIALS = "CLOUDSDK_AUTH_DISABLE_CREDENTIALS"
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
-_PAGE = 500
+_PAGE = 500  # the most that Google returns at once
 _EMPTY = "NO_RESULTS_ON_PAGE"  # the warning of a zone that has nothing on this page; every page has most zones so
 
 
@@ -112,6 +112,7 @@ class _Google:
             while True:
                 page = self._page(client, request, types)
                 step()
+                # An answer may be partial: zones that did not answer are named, or their own part has a warning.
                 self.silent.update(place.rpartition("/")[2] for place in page.unreachables)
                 for place, scope in page.items.items():
                     zone = place.rpartition("/")[2]
@@ -125,6 +126,7 @@ class _Google:
 
     def _page(self, client: Any, request: Any, types: str) -> Any:
         def call() -> Any:
+            # No retries of the library's: patiently() tries again, one way for every cloud.
             return client.aggregated_list(request=request, retry=None, timeout=timeouts.REFRESH_CALL_S)
 
         try:
