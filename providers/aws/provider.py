@@ -95,7 +95,7 @@ class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # t
 
     def end_for_good(self, node_id: str) -> None:
         """Terminate a machine; never stop it to use it again."""
-        # Not by Ray's terminate_node: it stops the machine, and starts the same one the next time (cache_stopped_nodes).
+        # Not by Ray's terminate_node: it stops the machine, and starts the same one the next time.
         self.ec2.meta.client.terminate_instances(InstanceIds=[node_id])
 
     def zone_of(self, node_id: str) -> str:
