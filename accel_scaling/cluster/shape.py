@@ -23,6 +23,13 @@ COMMANDS = (
 )
 MAPPINGS = ("auth", "docker", "file_mounts")
 
+# Placeholders of examples and starter files: with them nothing can be launched.
+PROJECT = "your-project-id"
+AWS_IMAGE = "ami-of-your-own"
+GCP_IMAGE = f"projects/{PROJECT}/global/images/your-image"
+
+_MEANT = {PROJECT: "the id of your Google Cloud project", AWS_IMAGE: "an image's id", GCP_IMAGE: "your image"}
+
 
 def check_shape(config: Any) -> dict[str, Any]:
     """Return the config if it is a cluster config with node types.
@@ -96,13 +103,6 @@ def _as_yaml(value: Any) -> str:
 
 def _yaml_kind(value: Any) -> str:
     return {str: "text", list: "a list", type(None): "nothing"}.get(type(value), type(value).__name__)
-
-
-PROJECT = "your-project-id"
-AWS_IMAGE = "ami-of-your-own"
-GCP_IMAGE = f"projects/{PROJECT}/global/images/your-image"
-
-_MEANT = {PROJECT: "the id of your Google Cloud project", AWS_IMAGE: "an image's id", GCP_IMAGE: "your image"}
 
 
 def check_filled_in(config: dict[str, Any]) -> None:

@@ -35,7 +35,6 @@ WIDTH = 110  # characters of a line of comment
 
 _BLOCK = re.compile(r"^( *)\$(\w+)$")
 
-
 _SOURCE = Column("source", Text(), "who says so")
 USUAL_REGIONS = Table(
     "usual_regions.csv",

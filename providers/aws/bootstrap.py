@@ -42,6 +42,13 @@ _CREDENTIALS = (
 _REFUSED = {"AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId", "ExpiredToken", "RequestExpired"}
 NOT_ALLOWED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 
+TAG = "accel-scaling-image"
+PERMISSION = "ssm:GetParameters"
+
+_AT_ONCE = 10  # names that GetParameters takes
+# Ray keeps idle machines stopped, and starts them again: their image counts as well.
+_KEPT_STATES = ["pending", "running", "stopping", "stopped"]
+
 
 class AWSRefusedError(AccelScalingError):
     """AWS could not be asked, or did not let us."""
@@ -129,14 +136,6 @@ def one_sentence() -> Iterator[None]:
         raise
     except botocore.exceptions.EndpointConnectionError as error:
         raise AWSRefusedError(f"{error}; is provider.region spelt right, and the network up?") from None
-
-
-TAG = "accel-scaling-image"
-PERMISSION = "ssm:GetParameters"
-
-_AT_ONCE = 10  # names that GetParameters takes
-# Ray keeps idle machines stopped, and starts them again: their image counts as well.
-_KEPT_STATES = ["pending", "running", "stopping", "stopped"]
 
 
 def resolved(cluster: Cluster) -> Config:

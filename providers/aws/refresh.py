@@ -28,6 +28,15 @@ FIRST_REGION = "us-east-1"  # asked for the list of regions where the environmen
 _NAMES_AT_ONCE = 200  # values of one filter: EC2 takes no more
 _NEEDS = "ec2:DescribeRegions, ec2:DescribeInstanceTypeOfferings and ec2:DescribeInstanceTypes"
 
+# The blocks of a record that hold accelerators: block, its list, our word. One device may be in two (Inferentia).
+BLOCKS = (
+    ("NeuronInfo", "NeuronDevices", "neuron"),
+    ("GpuInfo", "Gpus", "gpu"),
+    ("InferenceAcceleratorInfo", "Accelerators", "inference"),
+    ("FpgaInfo", "Fpgas", "fpga"),
+    ("MediaAcceleratorInfo", "Accelerators", "media"),
+)
+
 
 def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep = None) -> Answer:
     """Ask EC2, by the environment's credentials and endpoint, for all regions that the account has, or some.
@@ -209,16 +218,6 @@ def _failure(error: Exception) -> Failure | None:
     if isinstance(error, BotoCoreError):
         return Failure(Category.UNKNOWN, type(error).__name__, str(error))
     return None
-
-
-# The blocks of a record that hold accelerators: block, its list, our word. One device may be in two (Inferentia).
-BLOCKS = (
-    ("NeuronInfo", "NeuronDevices", "neuron"),
-    ("GpuInfo", "Gpus", "gpu"),
-    ("InferenceAcceleratorInfo", "Accelerators", "inference"),
-    ("FpgaInfo", "Fpgas", "fpga"),
-    ("MediaAcceleratorInfo", "Accelerators", "media"),
-)
 
 
 class LackingError(Exception):

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+logger = logging.getLogger(__name__)
+
 REFUSED = "accel_scaling_refused"  # a key of `provider` that lives from the fill to bootstrap_config
 
 
@@ -142,9 +144,6 @@ def _carrying(error: AccelScalingError) -> Config:
         "available_node_types": {"head": {"resources": {}, "node_config": {}}},
         "cluster_synced_files": [],
     }
-
-
-logger = logging.getLogger(__name__)
 
 
 def publish(config_path: Path | None) -> None:

@@ -25,7 +25,6 @@ _BULK_LIMIT = 1000  # machines in one call
 
 _NO_REASON = Failure(Category.UNKNOWN, "no reason given", "Google created fewer than asked for")
 
-
 # Ray asks for five machines at a time, two such requests at once; a bulk creation makes a hundred as fast as one.
 # Read by Ray (autoscaler/_private/constants.py) in the process that `ray start --head` starts; a user's own stay.
 # v2 has (launches at once / batch) threads, so ten node types are launched side by side.

@@ -36,6 +36,14 @@ _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 _PAGE = 500  # the most that Google returns at once
 _EMPTY = "NO_RESULTS_ON_PAGE"  # the warning of a zone that has nothing on this page; every page has most zones so
 
+ARCHITECTURES = {"X86_64": "x86_64", "ARM64": "arm64"}
+
+# What nobody can create any more; DEPRECATED ones still can be.
+GONE = ("OBSOLETE", "DELETED")
+
+_MEMORY = re.compile(r"(?:^|[-\s])([0-9]+)\s?gb\b", re.IGNORECASE)  # nvidia-h100-80gb, "NVIDIA A100 80GB"
+_MIB_PER_GIB = 1024
+
 
 def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep = None) -> Answer:
     """Ask Compute Engine for all regions, or some.
@@ -188,15 +196,6 @@ def _region(zone: str) -> str:
 def _offer(offered: dict[str, dict[str, set[str]]], zone: str, name: str) -> None:
     region = _region(zone)
     offered.setdefault(region, {}).setdefault(name, set()).add(known_clouds()[CLOUD].short_zone(region, zone))
-
-
-ARCHITECTURES = {"X86_64": "x86_64", "ARM64": "arm64"}
-
-# What nobody can create any more; DEPRECATED ones still can be.
-GONE = ("OBSOLETE", "DELETED")
-
-_MEMORY = re.compile(r"(?:^|[-\s])([0-9]+)\s?gb\b", re.IGNORECASE)  # nvidia-h100-80gb, "NVIDIA A100 80GB"
-_MIB_PER_GIB = 1024
 
 
 def is_gone(item: Any) -> bool:
