@@ -16,7 +16,6 @@ from accel_scaling.errors import AccelScalingError, ClusterConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-
 # libyaml where PyYAML was built with it: ten times faster than `safe_load`.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MERGE = "tag:yaml.org,2002:merge"  # `<<`; what stands beside it overrides what it brings, which is no key twice

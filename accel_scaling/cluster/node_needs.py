@@ -19,7 +19,6 @@ from accel_scaling.families.plugins import loaded
 if TYPE_CHECKING:
     from accel_scaling.catalog.model import MachineType
 
-
 __all__ = ["NO_ACCELERATOR", "Image", "ImageKind", "Needs", "boot_disk_type", "images", "needs", "needs_of"]
 
 RESOLVE_SSM = "resolve:ssm:"  # EC2's own form of an ImageId that is a Systems Manager parameter

@@ -11,7 +11,6 @@ from accel_scaling.errors import ClusterConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
 # What people write at the top level, by Ray's own ray-schema.json; of the wrong kind, Ray's scheduler falls over it.
 COMMANDS = (
     "initialization_commands",

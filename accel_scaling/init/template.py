@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from accel_scaling.init.regions import Place
     from accel_scaling.init.request import AcceleratorRequest, FileRequest
 
-
 WIDTH = 110  # characters of a line of comment
 
 _BLOCK = re.compile(r"^( *)\$(\w+)$")

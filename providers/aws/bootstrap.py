@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     Config = dict[str, Any]
 
-
 # botocore's errors about who is calling and where; everything else is passed on as AWS says it.
 _CREDENTIALS = (
     botocore.exceptions.NoCredentialsError,

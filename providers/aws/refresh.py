@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from accel_scaling.refresh.retry import Sleep
 
-
 CLOUD = "aws"
 SOURCE = "EC2 DescribeInstanceTypeOfferings"
 FIRST_REGION = "us-east-1"  # asked for the list of regions where the environment names none

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     Fill = Callable[[Config], tuple[Config, list[str]]]
     from collections.abc import Mapping
 
-
 logger = logging.getLogger(__name__)
 
 REFUSED = "accel_scaling_refused"  # a key of `provider` that lives from the fill to bootstrap_config

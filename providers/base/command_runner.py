@@ -16,7 +16,6 @@ from accel_scaling.quarantine.messages import NO_VERDICT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
 _SSH_FAILED = 255  # ssh's own exit code: the connection broke, and nothing is known of the machine
 
 _NO_END = "before its boot check came to a verdict; the autoscaler's log has its output"

@@ -22,7 +22,6 @@ from accel_scaling.errors import AccelScalingError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-
 T = TypeVar("T")
 R = TypeVar("R")
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     Write = Callable[[str, dict[str, str]], bool]
 
-
 logger = logging.getLogger(__name__)
 
 MAX_LABEL = 63

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from accel_scaling.providers.base.zone_launch import Launch
     from accel_scaling.providers.gcp.compute import Compute
 
-
 _BULK_LIMIT = 1000  # machines in one call
 
 _NO_REASON = Failure(Category.UNKNOWN, "no reason given", "Google created fewer than asked for")

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from accel_scaling.refresh.retry import Sleep
 
-
 CLOUD = "gcp"
 SOURCE = "Compute Engine machineTypes and acceleratorTypes"
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"
