@@ -232,6 +232,6 @@ def test_the_head_launches_in_large_batches_and_a_users_own_size_stays() -> None
     config = in_large_batches({"head_start_ray_commands": ["ray stop", "ray start --head"]})
     assert in_large_batches(config)["head_start_ray_commands"][0] == "ray stop"
     line = config["head_start_ray_commands"][1].replace("ray start --head", "env")
-    for own, seen in (({}, "100"), ({"AUTOSCALER_MAX_LAUNCH_BATCH": "7"}, "7")):
-        done = subprocess.run(["sh", "-c", line], env=own, capture_output=True, text=True, check=True)
+    for provider, seen in (({}, "100"), ({"AUTOSCALER_MAX_LAUNCH_BATCH": "7"}, "7")):
+        done = subprocess.run(["sh", "-c", line], env=provider, capture_output=True, text=True, check=True)
         assert f"AUTOSCALER_MAX_LAUNCH_BATCH={seen}\n" in done.stdout
