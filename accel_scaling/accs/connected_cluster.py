@@ -1,7 +1,7 @@
 """The accelerators that the connected cluster has or can launch: they decide what `num_accs` means without a type.
 
 Its nodes announce what it has. The provider on its head writes what it can launch into Ray's key-value store
-(providers/base/node_types.py), which every driver and worker can read.
+(providers/base/cluster_config.py), which every driver and worker can read.
 """
 
 from __future__ import annotations

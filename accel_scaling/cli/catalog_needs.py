@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from accel_scaling.cluster.default_image import default_image
 from accel_scaling.cluster.docker import run_options
-from accel_scaling.cluster.node_needs import ImageKind, needs_of
+from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
 
 if TYPE_CHECKING:
     from typing import Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,8 +18,51 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from accel_scaling.catalog.load import Catalog
-    from accel_scaling.cluster.machine import NodeMachine, Placement
+    from accel_scaling.catalog.model import MachineType
+    from accel_scaling.catalog.tpu_slices import TpuSlice
     from accel_scaling.cluster.policies import ConfirmationPolicy, QuarantinePolicy
+
+
+class CapacityType(str, Enum):
+    """The way in which a machine is bought; the words are Ray's values of the label `ray.io/market-type`."""
+
+    ON_DEMAND = "on-demand"
+    SPOT = "spot"
+
+
+@dataclass(frozen=True)
+class NodeMachine:
+    """One node of a node type, as its node_config names it: a machine, or a TPU slice of several like hosts.
+
+    Attributes:
+        machine: the machine type, its accelerators included; one host where it is a slice.
+        slice: the TPU slice that one node is; None for everything else.
+        capacity_type: on demand, or spot.
+        notes: sentences for the user about what the node_config alone cannot say.
+    """
+
+    machine: MachineType
+    slice: TpuSlice | None = None
+    capacity_type: CapacityType = CapacityType.ON_DEMAND
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The cloud's name for it: the machine type, or the accelerator type of a slice."""
+        return self.slice.accelerator_type if self.slice else self.machine.name
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where a cluster's machines run, as its provider section says.
+
+    Attributes:
+        region: None where the file does not name it.
+        zones: in the order to try them; none where the cloud may take any zone of the region.
+    """
+
+    region: str | None
+    zones: tuple[str, ...] = ()
 
 
 class NodeConfigReader(Protocol):
@@ -144,7 +188,11 @@ def read_config(config: Any, catalog: Catalog | None = None) -> Cluster:
         AccelScalingError: a config of the wrong shape, an unknown provider, or the first node type that names no
             machine, or an unknown one; it begins with the key.
     """
-    check_shape(config)
+    return read_checked(check_shape(config), catalog)
+
+
+def read_checked(config: dict[str, Any], catalog: Catalog | None = None) -> Cluster:
+    """Return a cluster config, whose shape was checked already, as typed values; see `read_config`."""
     provider = config["provider"]
     policies = confirmation_policy(provider), quarantine_policy(provider)
     cloud, catalog = cloud_of(provider), catalog or catalog_of(config)
@@ -154,8 +202,8 @@ def read_config(config: Any, catalog: Catalog | None = None) -> Cluster:
         node_config = node_type.get("node_config") or {}
         machine = reader.machine(f"available_node_types.{name}", node_config, catalog)
         is_head = name == config["head_node_type"]
-        own = node_type.get("resources") or {}, node_type.get("labels") or {}
-        node_types[name] = NodeType(name, node_config, machine, *own, is_head=is_head)
+        given = node_type.get("resources") or {}, node_type.get("labels") or {}
+        node_types[name] = NodeType(name, node_config, machine, *given, is_head=is_head)
     return Cluster(config, cloud, catalog, node_types, *policies)
 
 

@@ -31,26 +31,27 @@ def run_options(family: str | None, count: int, *, podman: bool = False) -> tupl
         count: devices of the node.
         podman: the options of podman where they differ.
     """
-    found = needs_of(family)
-    if found is None:
+    needs = needs_of(family)
+    if needs is None:
         return ()
-    shared = found.podman_options if podman and found.podman_options else found.run_options
-    each = [found.each_device.replace("{n}", str(number)) for number in range(count)] if found.each_device else []
-    return (*shared, *each)
+    shared = needs.podman_options if podman and needs.podman_options else needs.run_options
+    per_device = [needs.each_device.replace("{n}", str(number)) for number in range(count)] if needs.each_device else []
+    return (*shared, *per_device)
 
 
-def missing(own: Sequence[str], family: str | None, count: int, *, podman: bool = False) -> tuple[str, ...]:
+def missing(given: Sequence[str], family: str | None, count: int, *, podman: bool = False) -> tuple[str, ...]:
     """Return what the user's own options lack: nothing where they already say something about the devices.
 
     Args:
-        own: all options that the container gets so far.
+        given: all options that the container gets so far.
         family: as in ``run_options()``.
         count: as in ``run_options()``.
         podman: as in ``run_options()``.
     """
-    found = needs_of(family)
-    words = re.split(r"[\s'\"]+", " ".join(own))
-    if found is None or any(_says(claim, word) for claim in found.claims for word in words):
+    needs = needs_of(family)
+    # Ray joins all options with spaces for a shell: an entry of the list may hold several.
+    words = re.split(r"[\s'\"]+", " ".join(given))
+    if needs is None or any(_says(claim, word) for claim in needs.claims for word in words):
         return ()
     normal = " ".join(words).replace("=", " ")
     return tuple(
@@ -81,19 +82,20 @@ def with_run_options(config: dict[str, Any], machines: Mapping[str, MachineType]
     for name, machine in machines.items():
         node_type = filled["available_node_types"][name]
         family = machine.chip.family if machine.chip else None
-        where = f"available_node_types.{name}"
-        found = needs_of(family)
-        if family and (found is None or not found.known):
+        location = f"available_node_types.{name}"
+        needs = needs_of(family)
+        if family and (needs is None or not needs.known):
             notes.append(
-                f"{where} ({machine.name}): no container options are known for {family}; if its containers do not see "
-                f"the devices, write them in {where}.docker.{WORKER}"
+                f"{location} ({machine.name}): no container options are known for {family}; if its containers do not "
+                f"see the devices, write them in {location}.docker.{WORKER}"
             )
         for key, holder, path in _places(filled, name, node_type):
             others = _options(filled["docker"], SHARED, "docker")
-            own = _options(holder, key, path) if key in holder else _options(filled["docker"], key, "docker")
-            added = missing((*others, *own), family, machine.count, podman=podman)
+            given = _options(holder, key, path) if key in holder else _options(filled["docker"], key, "docker")
+            added = missing((*others, *given), family, machine.count, podman=podman)
             if added:
-                holder[key] = [*own, *added]
+                holder[key] = [*given, *added]
+                # A node type that had no `docker` has got a new one; the head's options go to the cluster's own.
                 if holder is not filled["docker"]:
                     node_type["docker"] = holder
     return filled, notes
@@ -101,14 +103,15 @@ def with_run_options(config: dict[str, Any], machines: Mapping[str, MachineType]
 
 def _places(config: dict[str, Any], name: str, node_type: dict[str, Any]) -> list[tuple[str, dict[str, Any], str]]:
     """Return where a node type's options are: the key, what holds it, and its path."""
-    own = node_type.get("docker") or {}
+    node_docker = node_type.get("docker") or {}
     path = f"available_node_types.{name}.docker"
-    if not isinstance(own, dict):
-        raise ClusterConfigError(f"{path} is {own!r}; it takes keys, such as {WORKER}")
-    worker = (WORKER, own, path)
+    if not isinstance(node_docker, dict):
+        raise ClusterConfigError(f"{path} is {node_docker!r}; it takes keys, such as {WORKER}")
+    worker = (WORKER, node_docker, path)
     if name != config["head_node_type"]:
         return [worker]
     head = (HEAD, config["docker"], "docker")
+    # The head's node type may have workers too, and those take the node type's options.
     return [head, worker] if node_type.get("max_workers") or node_type.get("min_workers") else [head]
 
 
@@ -120,5 +123,5 @@ def _options(holder: dict[str, Any], key: str, path: str) -> list[str]:
 
 
 def _says(claim: str, word: str) -> bool:
-    """Whether a word of the user's options is about what a family claims: an option's name, or a part of a value."""
+    """Return whether a word of the user's options is about a family's claim: an option's name, or a part of a value."""
     return word.partition("=")[0] == claim if claim.startswith("--") else claim in word

@@ -1,6 +1,8 @@
-"""The rows about drivers, container options and images, as the catalog folder has them."""
+"""The needs of a node type's machines: driver, container options, disk type, and an image where it names none."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.node_images import (
     ANY_SERIES,
@@ -14,7 +16,12 @@ from accel_scaling.catalog.node_images import (
 from accel_scaling.catalog.node_images import families as needs
 from accel_scaling.families.plugins import loaded
 
+if TYPE_CHECKING:
+    from accel_scaling.catalog.model import MachineType
+
 __all__ = ["NO_ACCELERATOR", "Image", "ImageKind", "Needs", "boot_disk_type", "images", "needs", "needs_of"]
+
+RESOLVE_SSM = "resolve:ssm:"  # EC2's own form of an ImageId that is a Systems Manager parameter
 
 
 def needs_of(family: str | None) -> Needs | None:
@@ -26,8 +33,8 @@ def needs_of(family: str | None) -> Needs | None:
     shipped = needs().get(family or NO_ACCELERATOR)
     if shipped is not None:
         return shipped
-    plugged = (plug_in.family for plug_in in loaded().plug_ins.values())
-    return next((each.needs for each in plugged if each.name == family), None)
+    families = (plug_in.family for plug_in in loaded().plug_ins.values())
+    return next((plugged.needs for plugged in families if plugged.name == family), None)
 
 
 def boot_disk_type(cloud: str, machine_type: str) -> str:
@@ -39,6 +46,43 @@ def boot_disk_type(cloud: str, machine_type: str) -> str:
     types = boot_disks(cloud)
     parts = machine_type.split("-")
     for length in (2, 1):  # a3-ultragpu before a3
-        if found := types.get("-".join(parts[:length])):
-            return found
+        if disk_type := types.get("-".join(parts[:length])):
+            return disk_type
     return types[ANY_SERIES]
+
+
+def default_image(machine: MachineType, *, of_slice: bool = False) -> Image | None:
+    """Return the image for a machine type.
+
+    Args:
+        machine: a row of the catalog.
+        of_slice: the machine is a host of a slice that Cloud TPU creates: the image is a runtime version.
+
+    Returns:
+        Of kind NONE where no cloud image has the driver; None where nothing is known about such a machine.
+    """
+    family, chip = (machine.chip.family, machine.chip.name) if machine.chip else (NO_ACCELERATOR, "")
+    for image in images():
+        at = (image.family, image.cloud, image.arch) == (family, machine.cloud, machine.arch)
+        if at and (not image.chips or chip in image.chips) and (image.kind is ImageKind.RUNTIME) == of_slice:
+            return image
+    return None
+
+
+def no_image(location: str, machine: MachineType, key: str) -> str:
+    """Return the sentence for a node type that must name its image itself.
+
+    Args:
+        location: the node type's place in the cluster file.
+        machine: its machine type.
+        key: what the image is named with, e.g. ``ImageId``.
+    """
+    image = default_image(machine)
+    chip = machine.chip.name if machine.chip else f"{machine.arch} machines"
+    family_needs = needs_of(machine.chip.family) if machine.chip else None
+    driver = family_needs.driver if family_needs else "the accelerator's driver"
+    must = image.note if image and image.note else f"{driver}, Python and ssh"
+    return (
+        f"{location} ({machine.name}): there is no default image for {chip}; write node_config.{key} and name one "
+        f"of your own, which must hold {must}"
+    )

@@ -1,4 +1,4 @@
-"""Whether a cluster's region and zones have its machine types, as far as the catalog's places files know. No network.
+"""Checks that a cluster's region and zones have its machine types, as far as the places files know. No network.
 
 The cloud itself knows better: what they say may be old. So the error says how to add what is new.
 """
@@ -36,37 +36,38 @@ def unknown_region(cloud: str, region: str, known: Sequence[str]) -> str | None:
     )
 
 
-def check_region(key: str, name: str, where: Where, cloud: str, region: str) -> None:
+def check_region(key: str, name: str, offerings: Where, cloud: str, region: str) -> None:
     """Refuse a machine type that other regions have, and the cluster's has not.
 
     Args:
         key: the place in the cluster file that names it, for the error.
         name: the machine type, or an accelerator that is attached.
-        where: what is known of it.
+        offerings: what is known of it.
         cloud: whose it is.
         region: the cluster's.
 
     Raises:
         ClusterConfigError: names the nearest regions that have it, and the row to add where it is new.
     """
-    if where.in_region(region) is not False:
+    # None is "not known": a table refuses nothing that it was not asked to list.
+    if offerings.in_region(region) is not False:
         return
-    said = where.rows.get(region) or where.listed[region]
-    listed = where.listed.get(region)
-    by = said.source or (listed.source if listed and listed.layer == said.layer else "")
-    ours = said.layer == f"{cloud}_places.csv" or REFRESH_FOLDER in Path(said.layer).parts
+    row = offerings.rows.get(region) or offerings.listed[region]
+    listed = offerings.listed.get(region)
+    by = row.source or (listed.source if listed and listed.layer == row.layer else "")
+    ours = row.layer == f"{cloud}_places.csv" or REFRESH_FOLDER in Path(row.layer).parts
     mend = (
         f"where it is new, add a row `{region},{name},,` to ~/.accel_scaling/{cloud}_places.csv"
         if ours
         else f"where that is not so, write `{region},{name},,` in that file"
     )
     raise ClusterConfigError(
-        f"{key}: {region} does not have {name}, says {said.layer}{f', from {by}' if by else ''}; "
-        f"{nearest(where, region)}{mend} (docs/catalogs.md, Regions)"
+        f"{key}: {region} does not have {name}, says {row.layer}{f', from {by}' if by else ''}; "
+        f"{nearest(offerings, region)}{mend} (docs/catalogs.md, Regions)"
     )
 
 
-def check_offered_in_zones(key: str, name: str, where: Where, region: str, zones: Sequence[str]) -> None:
+def check_offered_in_zones(key: str, name: str, offerings: Where, region: str, zones: Sequence[str]) -> None:
     """Refuse a machine type that none of the cluster's zones has, while others of the region do.
 
     Only Google's: a name such as us-east-1a is another zone of EC2 in each account.
@@ -74,17 +75,17 @@ def check_offered_in_zones(key: str, name: str, where: Where, region: str, zones
     Raises:
         ClusterConfigError: names the region's zones that have it.
     """
-    if any(where.in_zone(region, zone.removeprefix(f"{region}-")) is not False for zone in zones):
+    if any(offerings.in_zone(region, zone.removeprefix(f"{region}-")) is not False for zone in zones):
         return
-    has = ", ".join(f"{region}-{zone}" for zone in where.zones(region))
+    has = ", ".join(f"{region}-{zone}" for zone in offerings.zones(region))
     raise ClusterConfigError(
-        f"{key}: {', '.join(zones)} (provider.availability_zone) has no {name}, says {where.rows[region].layer}; "
+        f"{key}: {', '.join(zones)} (provider.availability_zone) has no {name}, says {offerings.rows[region].layer}; "
         f"in this region it is in {has}"
     )
 
 
-def nearest(where: Where, region: str) -> str:
+def nearest(offerings: Where, region: str) -> str:
     """Return the words that name the nearest regions which have a type, with a semicolon; empty where none is known."""
-    found = [each for each in where.nearest(region) if each != region]
-    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
-    return f"the nearest regions that do: {', '.join(found[:_NAMED])}{more}; " if found else ""
+    regions = [name for name in offerings.nearest(region) if name != region]
+    more = f" and {len(regions) - _NAMED} more" if len(regions) > _NAMED else ""
+    return f"the nearest regions that do: {', '.join(regions[:_NAMED])}{more}; " if regions else ""

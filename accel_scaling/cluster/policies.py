@@ -1,4 +1,4 @@
-"""What a cluster file says about mismatches and about how long a node type is left alone, with its defaults."""
+"""The policies of a cluster file: for a machine that breaks its promise, and for a quarantine; with their defaults."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOOKS_LIKE = 0.7
 
 
 class OnMismatch(Enum):
-    """What becomes of a machine that does not hold what was promised."""
+    """The fate of a machine that does not hold what was promised."""
 
     REFUSE = "refuse"  # it never joins and is terminated
     JOIN = "join"  # with what is really there, where that is of the promised type
@@ -85,14 +85,14 @@ def confirmation_policy(provider: Mapping[str, Any]) -> ConfirmationPolicy:
     Raises:
         ClusterConfigError: a key or a value that does not exist; the sentence names it and what is possible.
     """
-    where = "provider.confirmation"
+    key = "provider.confirmation"
     given = _section(provider, "confirmation", ConfirmationPolicy)
     word, keep = given.get("on_mismatch", "refuse"), given.get("keep_for_inspection", False)
-    if word not in [one.value for one in OnMismatch]:
-        words = " or ".join(one.value for one in OnMismatch)
-        raise ClusterConfigError(f"{where}.on_mismatch is {word!r}: write {words}")
+    if word not in [value.value for value in OnMismatch]:
+        words = " or ".join(value.value for value in OnMismatch)
+        raise ClusterConfigError(f"{key}.on_mismatch is {word!r}: write {words}")
     if not isinstance(keep, bool):
-        raise ClusterConfigError(f"{where}.keep_for_inspection is {keep!r}: write true or false")
+        raise ClusterConfigError(f"{key}.keep_for_inspection is {keep!r}: write true or false")
     return ConfirmationPolicy(OnMismatch(word), keep)
 
 
@@ -102,24 +102,24 @@ def quarantine_policy(provider: Mapping[str, Any]) -> QuarantinePolicy:
     Raises:
         ClusterConfigError: a key or a value that does not exist, or numbers that contradict each other.
     """
-    where = "provider.quarantine"
+    key = "provider.quarantine"
     given = _section(provider, "quarantine", QuarantinePolicy)
     for name, value in given.items():
         whole = name in ("strikes", "of_boots")
         number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
         if not number or not math.isfinite(value) or value < 1:
-            kind = "a whole number" if whole else "a number"
-            raise ClusterConfigError(f"{where}.{name} is {value!r}: write {kind} of at least 1")
+            expected = "a whole number" if whole else "a number"
+            raise ClusterConfigError(f"{key}.{name} is {value!r}: write {expected} of at least 1")
     policy = QuarantinePolicy(**given)
     if policy.strikes > policy.of_boots:
         raise ClusterConfigError(
-            f"{where}: {policy.strikes} strikes of {policy.of_boots} boots can never be counted:"
+            f"{key}: {policy.strikes} strikes of {policy.of_boots} boots can never be counted:"
             " write strikes that are not more than of_boots"
         )
     longest_first_s = max(policy.first_s, policy.sold_out_first_s)
     if policy.longest_s < longest_first_s:
         raise ClusterConfigError(
-            f"{where}: longest_s ({policy.longest_s:g}) is shorter than the first time ({longest_first_s:g} s):"
+            f"{key}: longest_s ({policy.longest_s:g}) is shorter than the first time ({longest_first_s:g} s):"
             " write a longer one"
         )
     return policy

@@ -1,12 +1,15 @@
-"""The shape of a cluster file: which keys it must have, and of which kind their values are."""
+"""The shape of a cluster file: the keys that it must have, the kinds of their values, and no placeholder left."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accel_scaling.cluster.policies import check_names
 from accel_scaling.errors import ClusterConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # What people write at the top level, by Ray's own ray-schema.json; of the wrong kind, Ray's scheduler falls over it.
 COMMANDS = (
@@ -18,6 +21,13 @@ COMMANDS = (
     "worker_start_ray_commands",
 )
 MAPPINGS = ("auth", "docker", "file_mounts")
+
+# Placeholders of examples and starter files: with them nothing can be launched.
+PROJECT = "your-project-id"
+AWS_IMAGE = "ami-of-your-own"
+GCP_IMAGE = f"projects/{PROJECT}/global/images/your-image"
+
+_MEANT = {PROJECT: "the id of your Google Cloud project", AWS_IMAGE: "an image's id", GCP_IMAGE: "your image"}
 
 
 def check_shape(config: Any) -> dict[str, Any]:
@@ -35,7 +45,7 @@ def check_shape(config: Any) -> dict[str, Any]:
             )
     head = config.get("head_node_type")
     for name in config["available_node_types"]:
-        if not isinstance(name, str):
+        if not isinstance(name, str):  # to YAML 1.1, `no` and `on` are truth values
             raise ClusterConfigError(
                 f"available_node_types has a node type {_as_yaml(name)}, which YAML does not read as a string; quote it"
             )
@@ -92,3 +102,26 @@ def _as_yaml(value: Any) -> str:
 
 def _yaml_kind(value: Any) -> str:
     return {str: "text", list: "a list", type(None): "nothing"}.get(type(value), type(value).__name__)
+
+
+def check_filled_in(config: dict[str, Any]) -> None:
+    """Refuse a cluster config in which a placeholder is left.
+
+    Raises:
+        ClusterConfigError: names the first one's key.
+    """
+    for path, value in _texts(config, ""):
+        if value in _MEANT:
+            raise ClusterConfigError(f"{path} is still {value!r}, as the example has it; write {_MEANT[value]} there")
+
+
+def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yield every text below a value with its place, as ``available_node_types.head.node_config.ImageId``."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _texts(inner, f"{path}[{number}]")

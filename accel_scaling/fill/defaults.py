@@ -1,4 +1,4 @@
-"""What `type: external` lacks: the defaults that Ray merges for `type: aws`, read from Ray's own file."""
+"""The defaults that `type: external` lacks: those that Ray merges for `type: aws`, read from Ray's own file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
 from accel_scaling.cluster.cluster import cloud_of
-from accel_scaling.cluster.yaml_loader import LOADER
+from accel_scaling.cluster.cluster_file import LOADER
 from accel_scaling.requirements import missing
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
     """
     cloud = cloud_of(config["provider"])
     install = f"command -v ray >/dev/null || python3 -m pip install '{ray_requirement()}'"
-    wanted = {
+    needed = {
         "max_workers": DEFAULT_MAX_WORKERS,
         "setup_commands": [cloud.image_path_command, WITH_PIP, install],
         "head_setup_commands": [
@@ -74,7 +74,7 @@ def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
         ],
         "worker_setup_commands": [],
     }
-    return {**copy.deepcopy(config), **{key: value for key, value in wanted.items() if key not in config}}
+    return {**copy.deepcopy(config), **{key: value for key, value in needed.items() if key not in config}}
 
 
 def ray_requirement() -> str:

@@ -15,8 +15,7 @@ from accel_scaling.fill.promise import Promise, of_slice, promise_for, with_user
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
-    from accel_scaling.cluster.cluster import Cluster, NodeType
-    from accel_scaling.cluster.machine import NodeMachine
+    from accel_scaling.cluster.cluster import Cluster, NodeMachine, NodeType
 
 
 def fill(config: Any, catalog: Catalog) -> tuple[dict[str, Any], list[str]]:

@@ -27,7 +27,7 @@ LABEL_INSTANCE_TYPE = "accel-scaling.io/instance-type"
 
 @dataclass(frozen=True)
 class Promise:
-    """What one node type will announce.
+    """The resources and labels that a node of one type will announce.
 
     Attributes:
         resources: Ray's resource names to whole numbers; ``memory`` is in bytes.
@@ -58,6 +58,7 @@ def promise_for(machine: MachineType, *, head: bool = False) -> Promise:
     """
     resources = {"CPU": machine.vcpus}
     if not head:
+        # As Ray computes it: the rest of the memory is for the object store.
         resources["memory"] = int(machine.memory_mib * BYTES_PER_MIB * (1 - OBJECT_STORE_PROPORTION))
     labels = {LABEL_INSTANCE_TYPE: machine.name}
     if machine.chip is not None:
@@ -102,29 +103,29 @@ def of_slice(promised: Promise, tpu_slice: TpuSlice) -> Promise:
     return Promise(resources, {**promised.labels, **labels}, promised.notes)
 
 
-def with_users_own(promised: Promise, where: str, resources: dict[str, int], labels: dict[str, str]) -> Promise:
+def with_users_own(promised: Promise, node: str, resources: dict[str, int], labels: dict[str, str]) -> Promise:
     """Return the promise with what the user wrote on top, and a note for each contradiction.
 
     Args:
         promised: the catalog's promise.
-        where: names the node type and its machine type in the notes.
+        node: names the node type and its machine type in the notes.
         resources: the user's ``resources:`` of the node type.
         labels: the user's ``labels:`` of the node type.
     """
     notes = [
-        f"{where}: your resources say {name}: {value}, the catalog says {promised.resources[name]}; yours is used"
+        f"{node}: your resources say {name}: {value}, the catalog says {promised.resources[name]}; yours is used"
         for name, value in resources.items()
         if name in promised.resources and promised.resources[name] != value
     ]
     notes += [
-        f"{where}: your labels say {name}: {value}, and its node_config makes it {promised.labels[name]}; yours is used"
+        f"{node}: your labels say {name}: {value}, and its node_config makes it {promised.labels[name]}; yours is used"
         for name, value in labels.items()
         if promised.labels.get(name, value) != value
     ]
     own_types = {name for name in resources if name.startswith(ACCELERATOR_TYPE_PREFIX)}
     known_types = {name for name in promised.resources if name.startswith(ACCELERATOR_TYPE_PREFIX)}
     notes += [
-        f"{where}: your resources promise {name}, the catalog knows "
+        f"{node}: your resources promise {name}, the catalog knows "
         f"{', '.join(sorted(known_types)) or 'no accelerator'} there; yours is used, and a node that does not hold "
         "it will be refused on boot"
         for name in sorted(own_types - known_types)

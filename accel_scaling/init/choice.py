@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.catalog.tpu_generations import is_tpu_type
 from accel_scaling.catalog.tpu_slices import slice_of_type, slices_with
 from accel_scaling.clouds import known_clouds
-from accel_scaling.cluster.default_image import default_image
-from accel_scaling.cluster.node_needs import ImageKind
+from accel_scaling.cluster.node_needs import ImageKind, default_image
 from accel_scaling.errors import InitError, UnknownAcceleratorError, UnknownInstanceTypeError
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ COUNTS = 6  # that an error names
 
 @dataclass(frozen=True)
 class Choice:
-    """What one node type of workers is.
+    """The machine of one node type of workers.
 
     Attributes:
         request: for what; None for a plain machine.
@@ -85,15 +84,15 @@ def choose(
     except UnknownAcceleratorError:
         _refuse_machine_type(request, cloud.name, catalog)
         raise
-    every = _candidates(request, chips, cloud, catalog)
-    if not every:
+    candidates = _candidates(request, chips, cloud, catalog)
+    if not candidates:
         raise InitError(_nowhere(request, chips, cloud, catalog))
-    count = request.count or min(choice.count for choice in every)
+    count = request.count or min(choice.count for choice in candidates)
     enough = sorted(
-        (choice for choice in every if choice.count >= count), key=lambda choice: _best_first(choice, catalog)
+        (choice for choice in candidates if choice.count >= count), key=lambda choice: _best_first(choice, catalog)
     )
     if not enough:
-        raise InitError(_too_many(request, every, cloud.name))
+        raise InitError(_too_many(request, candidates, cloud.name))
     offered = [choice for choice in enough if not _why_not(template, choice)]
     if not offered:
         raise InitError(f"--accelerator {request.text}: {_why_not(template, enough[0])}")
@@ -129,17 +128,17 @@ def plain(vcpus: int, template: ClusterTemplate, catalog: Catalog) -> Choice:
 
 
 def _named_slice(request: AcceleratorRequest, cloud: Cloud, catalog: Catalog) -> Choice:
-    found = slice_of_type(catalog, request.name)
+    whole = slice_of_type(catalog, request.name)
     if not cloud.has_tpus:
         have = next(other.name for other in known_clouds().values() if other.has_tpus)
         raise InitError(f"--accelerator {request.text}: TPUs are Google's; write `accel-scaling init {have}`")
     if request.count is not None:
         raise InitError(
-            f"--accelerator {request.text}: {request.name} is a whole slice, with {found.chips} chips, and takes no "
-            f"count; --max-workers says how many slices, {found.chip.name}:{request.count} asks for one of so many "
+            f"--accelerator {request.text}: {request.name} is a whole slice, with {whole.chips} chips, and takes no "
+            f"count; --max-workers says how many slices, {whole.chip.name}:{request.count} asks for one of so many "
             "chips"
         )
-    choice = Choice(request, found.machine, slice=found)
+    choice = Choice(request, whole.machine, slice=whole)
     _refuse_other_system(choice)
     return choice
 
@@ -151,22 +150,24 @@ def _refuse_machine_type(request: AcceleratorRequest, cloud: str, catalog: Catal
         InitError: says what the machine has, and how that is asked for.
         UnknownAcceleratorError: the catalog does not know what it has.
     """
-    for of in sorted(catalog.clouds, key=lambda each: each != cloud):
+    for cloud_name in sorted(catalog.clouds, key=lambda name: name != cloud):
         try:
-            machine = catalog.machine_type(of, request.name.lower())  # as every cloud writes them
+            machine = catalog.machine_type(cloud_name, request.name.lower())  # as every cloud writes them
         except UnknownInstanceTypeError:
             continue
         has, option = "without an accelerator", f"--cpus {machine.vcpus}"
         if machine.chip:
             has = f"with {machine.count} x {machine.chip.name}"
             option = f"--accelerator {machine.chip.name}" + (f":{machine.count}" if machine.count > 1 else "")
-        command = option if of == cloud else f"`accel-scaling init {of} {option}`"
-        raise InitError(f"--accelerator {request.text}: that is a machine type of {of}, {has}; write {command}")
+        command = option if cloud_name == cloud else f"`accel-scaling init {cloud_name} {option}`"
+        raise InitError(f"--accelerator {request.text}: that is a machine type of {cloud_name}, {has}; write {command}")
 
 
 def _candidates(request: AcceleratorRequest, chips: Sequence[Chip], cloud: Cloud, catalog: Catalog) -> list[Choice]:
     if cloud.has_tpus and any(chip.family == "tpu" for chip in chips):
-        slices = [Choice(request, found.machine, slice=found) for found in slices_with(catalog, request.name)]
+        slices = [
+            Choice(request, tpu_slice.machine, slice=tpu_slice) for tpu_slice in slices_with(catalog, request.name)
+        ]
         if slices:
             return slices
     names = {chip.name for chip in chips}
@@ -227,9 +228,9 @@ def _nowhere(request: AcceleratorRequest, chips: Sequence[Chip], cloud: Cloud, c
     return f"--accelerator {request.text}: no machine type of {cloud.name} has it{hints}"
 
 
-def _too_many(request: AcceleratorRequest, every: Iterable[Choice], cloud: str) -> str:
+def _too_many(request: AcceleratorRequest, candidates: Iterable[Choice], cloud: str) -> str:
     """Return the sentence with the largest counts that there are, each with a machine that has it."""
-    by_count = {each.count: each for each in sorted(every, key=_smallest_first, reverse=True)}
+    by_count = {choice.count: choice for choice in sorted(candidates, key=_smallest_first, reverse=True)}
     largest = sorted(by_count)[-COUNTS:]
     counts = ", ".join(f"{count} ({by_count[count].name})" for count in largest)
     return (
@@ -238,6 +239,6 @@ def _too_many(request: AcceleratorRequest, every: Iterable[Choice], cloud: str) 
     )
 
 
-def _some(found: Iterable[Choice]) -> str:
-    names = [each.name for each in sorted(found, key=_smallest_first)]
+def _some(choices: Iterable[Choice]) -> str:
+    names = [choice.name for choice in sorted(choices, key=_smallest_first)]
     return ", ".join(names[:ALTERNATIVES]) + (" and more" if len(names) > ALTERNATIVES else "")

@@ -82,6 +82,7 @@ def requested_place(request: FileRequest, template: ClusterTemplate) -> Place | 
     if not request.zones and request.region is None:
         return None
     region, rows = template.region_of(request), template.usual_regions()
+    # A region without a row of its own has the head of the first row.
     head = next((row for row in rows if row["region"] == region), rows[0])["head"]
     return Place(region, request.zones, head, given=True)
 

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from accel_scaling.catalog.columns import EMPTY, Column, ListOf, Table, Text
+from accel_scaling.catalog.files import read
+from accel_scaling.catalog.table import read_table
 from accel_scaling.errors import InitError
-from accel_scaling.init.tables import NOT_OFFERED, USUAL_REGIONS, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -31,6 +33,41 @@ if TYPE_CHECKING:
 WIDTH = 110  # characters of a line of comment
 
 _BLOCK = re.compile(r"^( *)\$(\w+)$")
+
+_SOURCE = Column("source", Text(), "who says so")
+USUAL_REGIONS = Table(
+    "usual_regions.csv",
+    "where machines with an accelerator usually are",
+    (
+        Column("accelerator", Text(), "a key of accelerators.yaml; empty for any other", EMPTY),
+        Column("region", Text(), "the cloud's name"),
+        Column("zones", ListOf(Text()), "in the order to try them; empty for all of the region's", EMPTY),
+        Column("head", Text(), "the machine type of the head there"),
+        _SOURCE,
+    ),
+    key=("accelerator",),
+)
+NOT_OFFERED = Table(
+    "not_offered.csv",
+    "what a cloud offers no more",
+    (
+        Column("name", Text(), "how the machine types' names begin, or an attached accelerator's name"),
+        Column("because", Text(), "as a clause"),
+        _SOURCE,
+    ),
+    key=("name",),
+)
+
+
+@functools.cache
+def rows_of(table: Table, folder: Path) -> tuple[RowValues, ...]:
+    """Return the rows of one of the two tables of a cloud's folder.
+
+    Raises:
+        CatalogFileError: the file has a wrong row.
+    """
+    source = read(folder / table.files)
+    return tuple(source.accept(read_table(source, table, lambda row, _: row)))
 
 
 class ClusterTemplate:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
 from accel_scaling.clouds import known_clouds
-from accel_scaling.cluster.default_image import default_image
-from accel_scaling.cluster.node_needs import ImageKind, needs_of
+from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
 from accel_scaling.fill.defaults import ray_requirement
 from accel_scaling.fill.promise import accelerator_types
 from accel_scaling.init.choice import Choice, choose, plain, template_of
@@ -57,7 +56,7 @@ def cluster_file(request: FileRequest, catalog: Catalog) -> str:
         "cluster",
         title=words(_title(cloud, choices)),
         commands=_commands(request, template),
-        name=scalar(request.name or f"{request.cloud}-{names[0]}"[:35]),
+        name=scalar(request.name or f"{request.cloud}-{names[0]}"[:35]),  # as long as request.check() allows
         region=scalar(place.region),
         head=scalar(place.head),
         max_workers=scalar(request.max_workers or DEFAULT_MAX_WORKERS),
@@ -88,15 +87,15 @@ def _commands(request: FileRequest, template: ClusterTemplate) -> str:
         (f"ray down {file}", "ends everything, and what it costs"),
     ]
     width = max(len(command) for command, _ in commands)
-    return "\n".join(f"#   {command:<{width}}   {what}" for command, what in commands)
+    return "\n".join(f"#   {command:<{width}}   {purpose}" for command, purpose in commands)
 
 
 def _names(choices: Sequence[Choice]) -> list[str]:
     """Return the node types' names: what the accelerator is called, with its count where there are several."""
     names: list[str] = []
-    for each in choices:
-        kind = _slug(each.slice.accelerator_type if each.slice else each.chip.name if each.chip else "cpu")
-        name = f"{kind}-x{each.count}" if each.chip and not each.slice and each.count > 1 else kind
+    for choice in choices:
+        base = _slug(choice.slice.accelerator_type if choice.slice else choice.chip.name if choice.chip else "cpu")
+        name = f"{base}-x{choice.count}" if choice.chip and not choice.slice and choice.count > 1 else base
         same = sum(1 for other in names if other == name or other.startswith(f"{name}-n"))
         names.append(f"{name}-n{same + 1}" if same else name)
     return names
@@ -138,28 +137,28 @@ def _has(choice: Choice) -> str:
         return f"{choice.slice.chips} chips, {choice.slice.topology}, in {hosts} of {size}"
     if choice.chip is None:
         return size
-    each = f" of {choice.chip.memory_mib / _MIB_PER_GIB:.0f} GiB" if choice.chip.memory_mib else ""
-    return f"{choice.count} x {choice.chip.name}{each}, {size}"
+    memory = f" of {choice.chip.memory_mib / _MIB_PER_GIB:.0f} GiB" if choice.chip.memory_mib else ""
+    return f"{choice.count} x {choice.chip.name}{memory}, {size}"
 
 
 def _comments(choice: Choice) -> list[str]:
     chip, request = choice.chip, choice.request
     if chip is None or request is None:
         return [f"Each node announces CPU {choice.machine.vcpus}; a task that asks for num_cpus only may run here."]
-    said = []
+    sentences = []
     if request.count is not None and request.count != choice.count:
-        said.append(f"{request.count} were asked for; {choice.count} is the fewest that there is.")
+        sentences.append(f"{request.count} were asked for; {choice.count} is the fewest that there is.")
     units = choice.machine.count * chip.units_per_device
     types = accelerator_types(chip)
-    told = f" and accelerator_type {' and '.join(types)}" if types else ", and no accelerator_type"
+    announced_types = f" and accelerator_type {' and '.join(types)}" if types else ", and no accelerator_type"
     node = "Each host is a Ray node that" if choice.slice and choice.slice.hosts > 1 else "Each node"
-    said.append(f"{node} announces {chip.resource} {units}{told}. A task asks:")
-    said.append(f"  @ray.remote({_request(choice, units, types)})")
+    sentences.append(f"{node} announces {chip.resource} {units}{announced_types}. A task asks:")
+    sentences.append(f"  @ray.remote({_request(choice, units, types)})")
     if choice.slice is not None and choice.slice.hosts > 1:
-        said += _whole_slice(choice.slice)
+        sentences += _whole_slice(choice.slice)
     if choice.also:
-        said.append(f"also: {', '.join(_alternative(each, choice) for each in choice.also)}")
-    return said
+        sentences.append(f"also: {', '.join(_alternative(other, choice) for other in choice.also)}")
+    return sentences
 
 
 def _request(choice: Choice, units: int, types: Sequence[str]) -> str:
@@ -167,13 +166,13 @@ def _request(choice: Choice, units: int, types: Sequence[str]) -> str:
     chip: Chip | None = choice.chip
     resource = chip.resource if chip else ""
     amount = f"num_gpus={units}" if resource == "GPU" else f'resources={{"{resource}": {units}}}'
-    asked = (choice.request.name if choice.request else "").casefold()
-    name = next((each for each in types if each.casefold() == asked), types[-1] if types else None)
+    requested = (choice.request.name if choice.request else "").casefold()
+    name = next((type_name for type_name in types if type_name.casefold() == requested), types[-1] if types else None)
     return f'{amount}, accelerator_type="{name}"' if name else amount
 
 
-def _whole_slice(found: TpuSlice) -> list[str]:
-    which = f'topology="{found.topology}", accelerator_version="{found.generation}"'
+def _whole_slice(tpu_slice: TpuSlice) -> list[str]:
+    which = f'topology="{tpu_slice.topology}", accelerator_version="{tpu_slice.generation}"'
     return [
         "or for the whole slice, so that Ray creates one, not one for each host (ray.util.tpu):",
         f"  slice_placement_group({which}, head_reservation_timeout_s=1200)",
@@ -181,7 +180,7 @@ def _whole_slice(found: TpuSlice) -> list[str]:
 
 
 def _alternative(other: Choice, choice: Choice) -> str:
-    kind = other.chip.name if other.chip and other.chip != choice.chip else ""
-    if kind or other.count != choice.count:
-        return f"{other.name} ({other.count} x {kind or choice.chip.name})" if choice.chip else other.name
+    chip_name = other.chip.name if other.chip and other.chip != choice.chip else ""
+    if chip_name or other.count != choice.count:
+        return f"{other.name} ({other.count} x {chip_name or choice.chip.name})" if choice.chip else other.name
     return other.name if other.slice else f"{other.name} ({other.machine.vcpus} vCPUs)"

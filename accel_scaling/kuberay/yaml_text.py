@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from accel_scaling.cluster.yaml_loader import LOADER
+from accel_scaling.cluster.cluster_file import LOADER
 from accel_scaling.errors import ClusterConfigError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import _ray
 from accel_scaling._ray.facts import OBJECT_STORE_PROPORTION
 from accel_scaling.accs.types import AcceleratorTypes
-from accel_scaling.cluster.machine import CapacityType
+from accel_scaling.cluster.cluster import CapacityType
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.cluster import cluster as cluster_file
-    from accel_scaling.cluster.machine import NodeMachine
+    from accel_scaling.cluster.cluster import NodeMachine
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ class AWS(Cloud):
         return family if dot else None
 
     def names_like(self, machine_type: str) -> bool:
-        """Say whether there is a dot in the name."""
+        """Return whether there is a dot in the name."""
         return "." in machine_type
 
     def short_zone(self, region: str, zone: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.clouds import cloud_of_region
-from accel_scaling.cluster.placeholders import AWS_IMAGE
+from accel_scaling.cluster.shape import AWS_IMAGE
 from accel_scaling.errors import ClusterConfigError, InitError
 from accel_scaling.init.template import ClusterTemplate, one_region, scalar
 from accel_scaling.providers.aws.cloud import CLOUD

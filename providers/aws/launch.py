@@ -1,4 +1,4 @@
-"""Launching on EC2: each zone's subnets, a short launch asked again, and AWS's reason where machines are missing."""
+"""Launches on EC2: each zone's subnets, a short launch asked again, and AWS's reason where machines are missing."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class MachineLaunch:
         by_zone: dict[str, list[str]] = {}
         for subnet in node_config.get("SubnetIds") or []:
             by_zone.setdefault(self._zone_of_subnet.get(subnet, ""), []).append(subnet)
-        zones = list(by_zone) or [""]
+        zones = list(by_zone) or [""]  # subnets whose zones EC2 did not say count as one zone without a name
 
         def try_zone(zone: str, missing: int) -> tuple[list[str], Failure | None]:
             placed = {**node_config, "SubnetIds": by_zone[zone]} if zone in by_zone else node_config

@@ -1,4 +1,4 @@
-"""What stands for AWS on this machine: the local EC2, and what a cluster file may say on it."""
+"""The stand-in for AWS on this machine: the local EC2, and what a cluster file may have on it."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
-"""How an AWS cluster file names its machines: InstanceType, market and image in `node_config`, place in `provider`."""
+"""The machines of an AWS cluster file: InstanceType, market and image in `node_config`, place in `provider`."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.cluster.default_image import RESOLVE_SSM, default_image, no_image
-from accel_scaling.cluster.machine import CapacityType, NodeMachine, Placement
-from accel_scaling.cluster.node_needs import ImageKind
+from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
+from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
 from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.providers.aws.cloud import CLOUD
@@ -92,8 +91,8 @@ def with_image(
     """Return the node_config with an image, and notes for the user.
 
     It is written as `ImageId: resolve:ssm:PARAMETER`, EC2's own form of "the newest of these". The provider replaces
-    it by the image's id (images.py): the head that launches workers may not read parameters. A file of `type: aws` has
-    Ray's own images: the head of Ray's own provider could not look ours up.
+    it by the image's id (bootstrap.py): the head that launches workers may not read parameters. A file of `type: aws`
+    has Ray's own images: the head of Ray's own provider could not look ours up.
     """
     location, machine_type = node_type.location, node_type.machine.machine
     if node_config.get("ImageId") or provider.get("type") != "external":

@@ -9,7 +9,7 @@ Use it in a cluster file with
 
 What happens, in the order of a node's life: `fillout_available_node_types_resources` writes the promise;
 `bootstrap_config` checks it against the region, then does what Ray's does; `create_node` launches, zone after zone, and
-says why if it cannot; the boot check is watched, and a machine that it refuses is terminated for real (guarded).
+says why if it cannot; the boot check is watched, and a machine that it refuses is terminated for real.
 """
 
 from __future__ import annotations
@@ -23,12 +23,18 @@ from accel_scaling.cluster.cluster import read_config
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.providers.aws.cloud import CLOUD
 from accel_scaling.providers.aws.node_config import region_of
-from accel_scaling.providers.base import cluster_config as promising
-from accel_scaling.providers.base.provider import GuardedProvider
+from accel_scaling.providers.base.cluster_config import (
+    check_ready,
+    for_the_head,
+    forget_cached_config,
+    promised,
+    said_by_click,
+)
+from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.requirements import missing
 
 try:
-    from accel_scaling.providers.aws import checks, images
+    from accel_scaling.providers.aws import bootstrap
     from accel_scaling.providers.aws.launch import MachineLaunch, zones_of
 
     # An Any base: Ray ships no types for it.
@@ -37,15 +43,16 @@ except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of e
     raise click.ClickException(str(missing(error.name, "aws"))) from None
 
 
-class AWSAcceleratorNodeProvider(GuardedProvider, _RayAWSNodeProvider):  # type: ignore[misc]
+class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # type: ignore[misc]
     """A node provider for EC2 that both autoscalers, `ray up` and `ray down` use as they use Ray's own."""
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
         super().__init__(provider_config, cluster_name)
         self._zone_of_subnet: dict[str, str] = {}
-        self._guard_with(provider_config)
+        self._set_gate(provider_config)
+        # Ray would try a sold-out zone five times; MachineLaunch goes on to the next, and waits where that helps.
         _ray.aws_tries_each_subnet_once()
-        promising.forget_cached_config(provider_config)
+        forget_cached_config(provider_config)
 
     @staticmethod
     def fillout_available_node_types_resources(cluster_config: dict[str, Any]) -> dict[str, Any]:
@@ -55,7 +62,7 @@ class AWSAcceleratorNodeProvider(GuardedProvider, _RayAWSNodeProvider):  # type:
             AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
                 carries it to `bootstrap_config`, which raises it.
         """
-        return promising.promised(cluster_config, CLOUD, _fill)
+        return promised(cluster_config, CLOUD, _fill)
 
     @staticmethod
     def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
@@ -64,17 +71,17 @@ class AWSAcceleratorNodeProvider(GuardedProvider, _RayAWSNodeProvider):  # type:
         Raises:
             click.ClickException: one sentence: an unfillable node type, no credentials, a region without the type.
         """
-        with promising.said_by_click():
-            promising.check(cluster_config)
+        with said_by_click():
+            check_ready(cluster_config)
             region_of(cluster_config)
             cluster = read_config(cluster_config)
-            checks.check(cluster)
-            cluster_config = images.resolved(cluster)
-            with checks.one_sentence():
+            bootstrap.check(cluster)
+            cluster_config = bootstrap.resolved(cluster)
+            with bootstrap.one_sentence():
                 resolved: dict[str, Any] = _RayAWSNodeProvider.bootstrap_config(cluster_config)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
-        return promising.for_the_head(resolved)
+        return for_the_head(resolved)
 
     def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         """Launch all of ``count`` machines, or raise; machines that came are kept.
@@ -83,11 +90,12 @@ class AWSAcceleratorNodeProvider(GuardedProvider, _RayAWSNodeProvider):  # type:
             NodeLaunchException: fewer came than asked for; with AWS's code and reason.
             click.ClickException: the head node could not be launched.
         """
-        launch = MachineLaunch(super().create_node, self._zones(node_config), self.guard)
+        launch = MachineLaunch(super().create_node, self._zones(node_config), self.gate)
         return launch.run(node_config, tags, count)
 
     def end_for_good(self, node_id: str) -> None:
         """Terminate a machine; never stop it to use it again."""
+        # Not by Ray's terminate_node: it stops the machine, and starts the same one the next time.
         self.ec2.meta.client.terminate_instances(InstanceIds=[node_id])
 
     def zone_of(self, node_id: str) -> str:
@@ -104,4 +112,4 @@ class AWSAcceleratorNodeProvider(GuardedProvider, _RayAWSNodeProvider):  # type:
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     region_of(config)
-    return fill_cluster(read_config(config), offerings=False)  # checks.py asks EC2 what the region has
+    return fill_cluster(read_config(config), offerings=False)  # bootstrap.check() asks EC2 what the region has

@@ -1,4 +1,4 @@
-"""Asks EC2: which regions there are, what each offers, and what each type is; several regions at once."""
+"""EC2's offer for `catalog refresh`: its regions, what each has, and each instance type; several regions at once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timeouts
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
+from accel_scaling.catalog.schema import ARCHITECTURES
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.clouds import known_clouds
-from accel_scaling.providers.aws.refresh_types import LackingError, told
-from accel_scaling.refresh.records import INTERRUPTED, CloudAnswer
+from accel_scaling.refresh.records import INTERRUPTED, ApiDevice, ApiMachine, CloudAnswer
 from accel_scaling.refresh.requests import RefreshError, RefusedError, at_once, patiently
 from accel_scaling.requirements import missing
 
@@ -26,6 +26,15 @@ FIRST_REGION = "us-east-1"  # asked for the list of regions where the environmen
 _NAMES_AT_ONCE = 200  # values of one filter: EC2 takes no more
 _NEEDS = "ec2:DescribeRegions, ec2:DescribeInstanceTypeOfferings and ec2:DescribeInstanceTypes"
 
+# The blocks of a record that hold accelerators: block, its list, our word. One device may be in two (Inferentia).
+BLOCKS = (
+    ("NeuronInfo", "NeuronDevices", "neuron"),
+    ("GpuInfo", "Gpus", "gpu"),
+    ("InferenceAcceleratorInfo", "Accelerators", "inference"),
+    ("FpgaInfo", "Fpgas", "fpga"),
+    ("MediaAcceleratorInfo", "Accelerators", "media"),
+)
+
 
 def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep = None) -> CloudAnswer:
     """Ask EC2, by the environment's credentials and endpoint, for all regions that the account has, or some.
@@ -38,25 +47,25 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
     if project:
         raise RefreshError("--project is Google Cloud's; aws has regions only")
     session = _session()
-    every = _regions(session, sleep)
+    account_regions = _regions(session, sleep)
     for region in regions:
-        if region not in every:
-            raise RefreshError(f"region {region!r} is none that EC2 has{hint(region, every)}")
+        if region not in account_regions:
+            raise RefreshError(f"region {region!r} is none that EC2 has{hint(region, account_regions)}")
     answer = CloudAnswer(CLOUD, SOURCE)
-    for region in regions or every:
-        if every[region] == "not-opted-in":
+    for region in regions or account_regions:
+        if account_regions[region] == "not-opted-in":
             answer.failed[region] = "not enabled for this account"
-    wanted = [region for region in regions or every if region not in answer.failed]
-    clients = {region: _client(session, region) for region in wanted}  # boto3 makes clients one after another
-    answer.failed.update(dict.fromkeys(wanted, INTERRUPTED))  # until it has answered
+    enabled = [region for region in regions or account_regions if region not in answer.failed]
+    clients = {region: _client(session, region) for region in enabled}  # boto3 makes clients one after another
+    answer.failed.update(dict.fromkeys(enabled, INTERRUPTED))  # until it has answered
     answers, answer.interrupted = at_once(
-        lambda region, wait: _offered(clients[region], region, wait), wanted, sleep=sleep, what="offerings"
+        lambda region, wait: _offered(clients[region], region, wait), enabled, sleep=sleep, what="offerings"
     )
-    for region, found in answers:
-        if isinstance(found, str):
-            answer.failed[region] = found
+    for region, offered in answers:
+        if isinstance(offered, str):
+            answer.failed[region] = offered
         else:
-            answer.offered[region] = found
+            answer.offered[region] = offered
             del answer.failed[region]
     if not answer.interrupted:
         _describe(answer, clients, sleep)
@@ -68,11 +77,11 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
 def _describe(answer: CloudAnswer, clients: Mapping[str, Any], sleep: Sleep) -> None:
     """Ask for each type once, in a region that offers it; where one does not answer, the next is asked."""
     regions = dict(answer.offered)
-    asked: set[str] = set()
+    described: set[str] = set()
     while regions:
         by_region: dict[str, list[str]] = {}
-        for name in sorted({name for offered in regions.values() for name in offered} - set(answer.types) - asked):
-            by_region.setdefault(next(each for each in regions if name in regions[each]), []).append(name)
+        for name in sorted({name for offered in regions.values() for name in offered} - set(answer.types) - described):
+            by_region.setdefault(next(region for region in regions if name in regions[region]), []).append(name)
         if not by_region:
             return
         pieces = [
@@ -87,13 +96,13 @@ def _describe(answer: CloudAnswer, clients: Mapping[str, Any], sleep: Sleep) -> 
             what="types",
             unit="call",
         )
-        for (region, names), found in answers:
-            if isinstance(found, str):
+        for (region, names), records in answers:
+            if isinstance(records, str):
                 regions.pop(region, None)
-                answer.failed[region] = found
+                answer.failed[region] = records
             else:
-                asked.update(names)
-                _take(answer, found)
+                described.update(names)
+                _take(answer, records)
         if answer.interrupted:
             return
 
@@ -114,8 +123,8 @@ def _session() -> Any:
         raise missing("boto3", "refresh") from None
     with _settings_told():
         session = boto3.Session()
-        found = session.get_credentials()
-    if found is None:
+        credentials = session.get_credentials()
+    if credentials is None:
         raise RefreshError(
             "no AWS credentials; run `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
             f"AWS_SECRET_ACCESS_KEY; they need {_NEEDS}"
@@ -151,28 +160,28 @@ def _client(session: Any, region: str) -> Any:
 
 
 def _regions(session: Any, sleep: Sleep) -> dict[str, str]:
-    """Return every region with whether the account has it: EC2's own word."""
+    """Return each region with EC2's word for whether the account has it."""
     client = _client(session, session.region_name or FIRST_REGION)
     try:
         answer = patiently(lambda: client.describe_regions(AllRegions=True), _failure, sleep=sleep)
     except RefusedError as error:
         needs = f"; the credentials need {_NEEDS}" if error.failure.category is Category.PERMISSION else ""
         raise RefreshError(f"EC2 does not list its regions: {error}{needs}") from None
-    return {each["RegionName"]: each.get("OptInStatus", "") for each in answer["Regions"]}
+    return {region["RegionName"]: region.get("OptInStatus", "") for region in answer["Regions"]}
 
 
 def _offered(client: Any, region: str, sleep: Sleep) -> dict[str, set[str]] | str:
     """Return the types that a region offers with their zones, or why they are not known."""
-    found: dict[str, set[str]] = {}
+    zones_of_type: dict[str, set[str]] = {}
     try:
-        for each in _all(client.describe_instance_type_offerings, sleep, LocationType="availability-zone-id"):
-            for row in each["InstanceTypeOfferings"]:
-                found.setdefault(row["InstanceType"], set()).add(
+        for page in _all(client.describe_instance_type_offerings, sleep, LocationType="availability-zone-id"):
+            for row in page["InstanceTypeOfferings"]:
+                zones_of_type.setdefault(row["InstanceType"], set()).add(
                     known_clouds()[CLOUD].short_zone(region, row["Location"])
                 )
     except RefusedError as error:
         return str(error)
-    return found or "lists no instance type"
+    return zones_of_type or "lists no instance type"
 
 
 def _described(client: Any, names: Collection[str], sleep: Sleep) -> list[Mapping[str, Any]] | str:
@@ -207,3 +216,60 @@ def _failure(error: Exception) -> Failure | None:
     if isinstance(error, BotoCoreError):
         return Failure(Category.UNKNOWN, type(error).__name__, str(error))
     return None
+
+
+class LackingError(Exception):
+    """A record without something that a row needs."""
+
+
+def told(record: Mapping[str, Any]) -> ApiMachine:
+    """Return an instance type from a record of ``DescribeInstanceTypes``.
+
+    Raises:
+        LackingError: its vCPUs or its memory are not in the record.
+    """
+    vcpus = (record.get("VCpuInfo") or {}).get("DefaultVCpus")
+    memory_mib = (record.get("MemoryInfo") or {}).get("SizeInMiB")
+    missing = [word for word, value in (("vCPUs", vcpus), ("memory", memory_mib)) if not value]
+    if missing:
+        raise LackingError(f"no {' and no '.join(missing)}")
+    archs = [
+        str(architecture).removesuffix("_mac")
+        for architecture in (record.get("ProcessorInfo") or {}).get("SupportedArchitectures") or ()
+    ]
+    arch = next((architecture for architecture in ARCHITECTURES if architecture in archs), None)
+    return ApiMachine(str(record["InstanceType"]), int(vcpus or 0), int(memory_mib or 0), arch, tuple(_devices(record)))
+
+
+def _devices(record: Mapping[str, Any]) -> Iterator[ApiDevice]:
+    """Yield each kind of device once: the first block that names it, its counts in that block added up."""
+    seen: dict[str, ApiDevice] = {}
+    for block, key, block_kind in BLOCKS:
+        before = set(seen)
+        for accelerator in (record.get(block) or {}).get(key) or ():
+            device = _device(accelerator, block_kind)
+            known = seen.get(device.name)
+            if known is None:
+                seen[device.name] = device
+            elif device.name not in before and known.count is not None and device.count is not None:
+                seen[device.name] = ApiDevice(**{**vars(known), "count": known.count + device.count})
+    yield from seen.values()
+
+
+def _device(accelerator: Mapping[str, Any], block_kind: str) -> ApiDevice:
+    name = str(accelerator.get("Name") or "").strip() or f"an accelerator without a name ({block_kind})"
+    count: int | None = accelerator.get("Count")
+    share: float | None = 1.0
+    if count == 0 or (accelerator.get("GpuPartitionSize") or 1.0) < 1.0:
+        # g6f: Count 0, LogicalGpuCount 1, GpuPartitionSize 0.125
+        count, size = accelerator.get("LogicalGpuCount") or None, accelerator.get("GpuPartitionSize")
+        share = float(size) if size and size < 1.0 else None
+    return ApiDevice(
+        name=name,
+        count=count,
+        share=share,
+        memory_mib=(accelerator.get("MemoryInfo") or {}).get("SizeInMiB"),
+        maker=str(accelerator.get("Manufacturer") or ""),
+        kind=block_kind,
+        cores=(accelerator.get("CoreInfo") or {}).get("Count"),
+    )

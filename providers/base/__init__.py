@@ -1,1 +1,1 @@
-"""What the providers of all clouds share."""
+"""The part that the providers of all clouds share."""

@@ -1,22 +1,31 @@
-"""What the providers of all clouds do with a cluster config: fill it, wire the boot check in, and carry a refusal."""
+"""The cluster config on its way through a provider: filled, with the boot check, and published to the cluster.
+
+The fill runs at `ray up`; a refusal travels in the config until Ray prints it. The head's autoscaler tells every
+process of the cluster which node types can be launched: a task that asks for accelerators of any type needs to know.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import yaml
 
 from accel_scaling import _ray
+from accel_scaling.accs.connected_cluster import KEY
 from accel_scaling.boot import bundle, node_commands
 from accel_scaling.catalog.files import travelling_files
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import user_catalogs
-from accel_scaling.cluster.placeholders import check_filled_in
+from accel_scaling.cluster.shape import check_filled_in
 from accel_scaling.disk_errors import disk_sentence
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.defaults import with_defaults
+from accel_scaling.quarantine.max_workers import limited
 from accel_scaling.requirements import check_launcher_tools, check_ray
 
 if TYPE_CHECKING:
@@ -26,6 +35,9 @@ if TYPE_CHECKING:
 
     Config = dict[str, Any]
     Fill = Callable[[Config], tuple[Config, list[str]]]
+    from collections.abc import Mapping
+
+logger = logging.getLogger(__name__)
 
 REFUSED = "accel_scaling_refused"  # a key of `provider` that lives from the fill to bootstrap_config
 
@@ -73,7 +85,7 @@ def _bundle(config: Config) -> Path:
         raise AccelScalingError(f"what the nodes get of this package cannot be packed: {sentence}") from None
 
 
-def check(config: Config) -> None:
+def check_ready(config: Config) -> None:
     """Refuse what makes anything further pointless: a refusal by the fill, another Ray, a machine without ssh.
 
     `ray down` and its like are refused for the first only: machines must be ended whatever is installed.
@@ -130,4 +142,41 @@ def _carrying(error: AccelScalingError) -> Config:
         "head_node_type": "head",
         "available_node_types": {"head": {"resources": {}, "node_config": {}}},
         "cluster_synced_files": [],
+    }
+
+
+def publish(config_path: Path | None) -> None:
+    """Write the node types into Ray's key-value store, where this process is a head's autoscaler.
+
+    Without it a task that names no accelerator type is asked to: that is no reason to stop an autoscaler.
+
+    Args:
+        config_path: the autoscaler's config; None in every other process.
+    """
+    if config_path is None:
+        return
+    try:
+        config = yaml.safe_load(config_path.read_text(encoding="utf-8"))
+        _ray.autoscaler_kv_put(KEY, json.dumps(published(config, _ray.autoscaler_version())))
+    except Exception:  # Ray raises what gRPC does; the sentence and the trace are in the log
+        logger.exception("the node types could not be told to the cluster; tasks must name an accelerator_type")
+
+
+def published(config: Mapping[str, Any], autoscaler: str) -> dict[str, Any]:
+    """Return what is written: the autoscaler's version, and the resources of each type that may be launched.
+
+    Args:
+        config: the autoscaler's cluster config; a type that is left alone for a while counts as it was before.
+        autoscaler: ``v1`` or ``v2``.
+    """
+    before = limited(dict(config), {})
+    most = before.get("max_workers", 0)
+    types = before["available_node_types"].items()
+    return {
+        "autoscaler": autoscaler,
+        "node_types": {
+            name: node_type.get("resources") or {}
+            for name, node_type in types
+            if node_type.get("max_workers", most) > 0
+        },
     }

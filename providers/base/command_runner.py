@@ -16,7 +16,6 @@ from accel_scaling.quarantine.messages import NO_VERDICT
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
 _SSH_FAILED = 255  # ssh's own exit code: the connection broke, and nothing is known of the machine
 
 _NO_END = "before its boot check came to a verdict; the autoscaler's log has its output"
@@ -36,7 +35,7 @@ class NodeRefusedError(click.ClickException):
 
 
 class RefusingCommandRunner:
-    """Passes everything to Ray's command runner; after a start command, the node's hosts are asked for a verdict."""
+    """Ray's command runner of a node; after a start command, the node's hosts are asked for a verdict."""
 
     def __init__(
         self,
@@ -82,6 +81,7 @@ class RefusingCommandRunner:
             if refusal is None or not self._on_refused(*refusal):
                 raise
             raise NodeRefusedError(refusal[1]) from None
+        # Host 0 stands for all: each host of a slice has confirmed before it joined.
         if starts and (verdict := _verdict_of(_ray.hosts_of(self._runner)[0])):
             self._on_joined(str(verdict.get("verdict")), str(verdict.get("message")))
         return output
@@ -93,8 +93,8 @@ class RefusingCommandRunner:
             code: with which the start command ended, where that is known.
         """
         hosts = _ray.hosts_of(self._runner)
-        said = [_said_by(host) for host in hosts]
-        verdicts = [None if text is None else _verdict_in(text) for text in said]
+        texts = [_said_by(host) for host in hosts]
+        verdicts = [None if text is None else _verdict_in(text) for text in texts]
         for number, verdict in enumerate(verdicts):
             if verdict is not None and not verdict.get("joins"):
                 word = str(verdict.get("verdict"))
@@ -102,7 +102,7 @@ class RefusingCommandRunner:
         if code == _SSH_FAILED:
             return None
         for number, verdict in enumerate(verdicts):
-            if verdict is None and said[number] is not None:
+            if verdict is None and texts[number] is not None:
                 how = "failed" if code is None else f"ended with {code}"
                 sentence = f"`ray start` {how} {_NO_END}"
                 return NO_VERDICT, f"{_where(number, hosts)}{NO_VERDICT}: {sentence}"
@@ -115,8 +115,8 @@ def _where(number: int, hosts: list[Any]) -> str:
 
 def _exit_code(error: BaseException) -> int | None:
     """Return the exit code of a failed command; Ray's errors have it, or hide the one that has it."""
-    found = getattr(error, "code", None) or getattr(error.__context__, "returncode", None)
-    return found if isinstance(found, int) else None
+    code = getattr(error, "code", None) or getattr(error.__context__, "returncode", None)
+    return code if isinstance(code, int) else None
 
 
 def _verdict_of(host: Any) -> dict[str, Any] | None:

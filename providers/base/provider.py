@@ -1,4 +1,4 @@
-"""What the providers of all clouds do with nodes: watch the boot check, refuse, and ask the guard before a launch."""
+"""The provider class of all clouds: it watches the boot check of nodes, and ends a node that the check refuses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling.boot.verdicts import holds_promise
-from accel_scaling.providers.base import node_types
+from accel_scaling.providers.base import cluster_config
 from accel_scaling.providers.base.command_runner import RefusingCommandRunner
 from accel_scaling.providers.base.tpu_slice_start import Rounds, wait_until_seen
 from accel_scaling.quarantine.gate import Gate, gate_of
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class GuardedProvider:
-    """Stands before Ray's provider in a class's bases, so that its methods can call Ray's."""
+class BootCheckedProvider:
+    """A provider whose nodes are checked before they join. Put it before Ray's provider in a class's bases."""
 
-    # Of the provider: what it is asked for here.
+    # Of Ray's provider, which ships no types.
     node_tags: Any
     provider_config: dict[str, Any]
 
@@ -39,20 +39,21 @@ class GuardedProvider:
         """Terminate or delete a node; never stop it to use it again."""
         raise NotImplementedError
 
-    def _guard_with(self, provider_config: Mapping[str, Any]) -> None:
-        self.guard: Gate = gate_of(provider_config)
-        node_types.publish(_ray.autoscaler_config_path())
+    def _set_gate(self, provider_config: Mapping[str, Any]) -> None:
+        self.gate: Gate = gate_of(provider_config)
+        cluster_config.publish(_ray.autoscaler_config_path())
         self._rounds = Rounds()
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """Return the names of the cluster's nodes with these tags; without a machine that is kept for inspection."""
+        # Only a listing without filters is a round of an autoscaler, v1's and v2's; `ray up` filters by kind of node.
         if not tag_filters:
             self._rounds.began()
         nodes = self.listed_nodes(tag_filters)
-        hidden = self.guard.hidden()
+        hidden = self.gate.hidden()
         nodes = [node for node in nodes if node not in hidden]
         if not tag_filters:
-            self.guard.listed(lambda: self._workers(nodes))
+            self.gate.listed(lambda: self._workers(nodes))
         return nodes
 
     def get_command_runner(self, log_prefix: str, node_id: str, *args: Any, **kwargs: Any) -> Any:
@@ -75,17 +76,18 @@ class GuardedProvider:
         node_type, head = _ray.node_type_of(tags), _ray.is_head(tags)
         if head and word == NO_VERDICT:
             return False
-        kind = "head node" if head else "node"
-        logger.error("%s %s of type %s refused: %s", kind, node_id, node_type, sentence)
+        role = "head node" if head else "node"
+        logger.error("%s %s of type %s refused: %s", role, node_id, node_type, sentence)
         zone = self.zone_of(node_id)
-        if not head and self.guard.keeps(node_id, sentence):
+        if not head and self.gate.keeps(node_id, sentence):
             logger.error("node %s is kept for inspection, outside of the cluster; `ray down` ends it", node_id)
         else:
             self.end_for_good(node_id)
-            logger.error("%s %s is terminated; nothing was scheduled on it", kind, node_id)
+            logger.error("%s %s is terminated; nothing was scheduled on it", role, node_id)
+        # A head is launched by `ray up`, at which a person sees the reason: it counts for no quarantine.
         if not head:
-            self.guard.refused(node_id, node_type, zone, word, sentence.replace(f"{word}: ", "", 1))
-            self.guard.gone(node_id)
+            self.gate.refused(node_id, node_type, zone, word, sentence.replace(f"{word}: ", "", 1))
+            self.gate.gone(node_id)
         return True
 
     def _joined(self, node_id: str, word: str, sentence: str) -> None:
@@ -94,11 +96,11 @@ class GuardedProvider:
             return
         node_type, zone = _ray.node_type_of(tags), self.zone_of(node_id)
         if holds_promise(word):
-            self.guard.confirmed(node_id, node_type, zone, word)
+            self.gate.confirmed(node_id, node_type, zone, word)
         else:  # it may join with less; but its type is no better for that
             logger.error("node %s of type %s joins with what it has: %s: %s", node_id, node_type, word, sentence)
-            self.guard.refused(node_id, node_type, zone, word, sentence)
+            self.gate.refused(node_id, node_type, zone, word, sentence)
 
     def _workers(self, nodes: list[str]) -> dict[str, str]:
         tags = ((node, self.node_tags(node)) for node in nodes)
-        return {node: _ray.node_type_of(one) for node, one in tags if not _ray.is_head(one)}
+        return {node: _ray.node_type_of(node_tags) for node, node_tags in tags if not _ray.is_head(node_tags)}

@@ -1,4 +1,4 @@
-"""How Ray is started on the hosts of one TPU slice: all are confirmed, host 0 joins, and then the others.
+"""The start of Ray on the hosts of one TPU slice: all are confirmed, host 0 joins, and then the others.
 
 Autoscaler v2 knows one Ray node of each of its instances: the first that joins with the instance's id. Where that is
 not host 0, the slice has neither `TPU-<type>-head` nor `ray.io/tpu-worker-id: "0"` for its scheduler, and whoever
@@ -30,7 +30,7 @@ class HostZeroMissingError(Exception):
 
 
 class Rounds:
-    """Counts the autoscaler's rounds: each begins, once it has read which nodes joined, with a listing."""
+    """A count of the autoscaler's rounds: each begins, once it has read which nodes joined, with a listing."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -62,8 +62,10 @@ def start(runner: Any, cmd: str, host_zero_seen: Callable[[], None], *args: Any,
     Raises:
         HostZeroMissingError: from ``host_zero_seen``; what Ray's runners raise where the command fails.
     """
+    # First on all hosts at once, without joining: a slice with one bad host is refused before a task can reach it.
     runner.run(f"export {CONFIRM_ONLY}=1; {cmd}", *args, **kwargs)
     first, *others = _ray.hosts_of(runner)
+    # A copy for each host, as Ray's own runner of a slice gives: what one changes in it must not reach another.
     output = first.run(cmd, *args, **copy.deepcopy(kwargs))
     host_zero_seen()
     with ThreadPoolExecutor(min(len(others), _ray.connections_of(runner)), thread_name_prefix="accel-slice") as pool:

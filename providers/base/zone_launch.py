@@ -80,6 +80,7 @@ def over_zones(
         if last is None or len(launch.nodes) >= count:
             break
         launch.failures[zone] = last
+        # A wrong request, or a missing permission, is refused in every zone alike.
         if last.category not in go_on_after:
             break
     return Launch(launch.made, None if len(launch.nodes) >= count else last, launch.zones, launch.failures)
@@ -104,6 +105,7 @@ def gated(gate: Gate, workers: Workers, zones: Sequence[str], launch: Callable[[
         for zone, nodes in result.made.items():
             gate.launched(node_type, zone, nodes)
         for zone, failure in result.failures.items():
+            # A quota of the region is used up in each of its zones: they are closed together.
             everywhere = failure.category is Category.QUOTA and workers.quota_is_regional
             gate.failed(
                 node_type,

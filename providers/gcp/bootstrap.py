@@ -1,4 +1,4 @@
-"""What `ray up` prepares in a project, by Ray's own steps with our clients; and the instance templates of a config."""
+"""Preparation of a project at `ray up`, by Ray's own steps with our clients; and the instance templates of a config."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from google.auth.exceptions import GoogleAuthError
 from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray
-from accel_scaling.cluster.cluster import read_config
+from accel_scaling.cluster.cluster import read_checked
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp import images
-from accel_scaling.providers.gcp.calls import retry_on_conflict
+from accel_scaling.providers.gcp.calls import BROKEN, GoogleRefusedError, of_exception, retry_on_conflict, status_of
+from accel_scaling.providers.gcp.checks import template_of
 from accel_scaling.providers.gcp.client import client
-from accel_scaling.providers.gcp.errors import BROKEN, GoogleRefusedError, of_exception, status_of
 from accel_scaling.providers.gcp.node_config import is_tpu, region_of, with_template, zones_of
-from accel_scaling.providers.gcp.node_config_rules import template_of
 from accel_scaling.providers.gcp.scheduling import check_scheduling, missing_scheduling
 
 if TYPE_CHECKING:
@@ -35,21 +34,21 @@ def prepared(config: Config) -> Config:
         GoogleRefusedError: no credentials, no permission, or Google cannot be reached.
         ClusterConfigError: the region has no subnetwork, or scheduling that contradicts itself.
     """
-    own = config["available_node_types"]
+    given_types = config["available_node_types"]
     config = copy.deepcopy(config)
     config["head_node"] = {}  # where Ray's steps put the head's service account
     provider = config["provider"]
     provider["region"] = region_of(config)
     if any(is_tpu(node_type["node_config"]) for node_type in config["available_node_types"].values()):
         provider[_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD] = True
-    cluster = read_config(with_templates(config))
+    cluster = read_checked(with_templates(config))
     images.check(cluster)
     _add_scheduling(config, cluster)
     if not _ray.reads_only():  # `ray down` lists anyway, and needs not be told twice
         _ask_each_zone(provider)
     config = _with_project(config)
     for name, node_type in cluster.node_types.items():
-        if "networkInterfaces" in node_type.node_config and "networkInterfaces" not in own[name]["node_config"]:
+        if "networkInterfaces" in node_type.node_config and "networkInterfaces" not in given_types[name]["node_config"]:
             config["available_node_types"][name]["node_config"].pop("networkInterfaces", None)  # the template's stays
     return config
 
@@ -96,18 +95,19 @@ def _ask_each_zone(provider: Config) -> None:
     zones, project = zones_of(provider), provider["project_id"]
     without_tpu = []
     for zone in zones:
-        where = f"provider.availability_zone {zone}: "
-        with one_sentence(where, "does the zone exist, and may these credentials list machines in it?"):
+        key = f"provider.availability_zone {zone}: "
+        with one_sentence(key, "does the zone exist, and may these credentials list machines in it?"):
             client(provider, "compute").instances().list(project=project, zone=zone, maxResults=1).execute()
         if not provider.get(_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD):
             continue
-        with one_sentence(where, "is the Cloud TPU API enabled in the project, and may these credentials use it?"):
+        with one_sentence(key, "is the Cloud TPU API enabled in the project, and may these credentials use it?"):
             nodes = client(provider, "tpu").projects().locations().nodes()
             try:
                 nodes.list(parent=f"projects/{project}/locations/{zone}", pageSize=1).execute()
             except HttpError as error:
                 if status_of(error) != 404:
                     raise
+                # Cloud TPU is not in this zone, which has machines all the same.
                 without_tpu.append(zone)
     if len(without_tpu) == len(zones):
         raise ClusterConfigError(
@@ -125,21 +125,21 @@ def with_templates(config: Config) -> Config:
     seen = copy.deepcopy(config)
     for name, node_type in seen["available_node_types"].items():
         node_config = node_type.get("node_config") or {}
-        where = f"available_node_types.{name}.node_config.sourceInstanceTemplate"
-        if template := template_of(where, node_config.get("sourceInstanceTemplate")):
-            with one_sentence(f"{where}: "):
+        key = f"available_node_types.{name}.node_config.sourceInstanceTemplate"
+        if template := template_of(key, node_config.get("sourceInstanceTemplate")):
+            with one_sentence(f"{key}: "):
                 properties = _properties(seen["provider"], template)
             node_type["node_config"] = with_template(node_config, properties)
     return seen
 
 
 @contextlib.contextmanager
-def one_sentence(where: str = "", advice: str = "") -> Iterator[None]:
+def one_sentence(beginning: str = "", advice: str = "") -> Iterator[None]:
     """Turn what Google and its libraries raise into one sentence.
 
     Args:
-        where: begins it.
-        advice: ends it, where Google refused.
+        beginning: of the sentence.
+        advice: the end of the sentence, where Google refused.
 
     Raises:
         GoogleRefusedError: in their place.
@@ -149,15 +149,15 @@ def one_sentence(where: str = "", advice: str = "") -> Iterator[None]:
     except HttpError as error:
         failure = of_exception(error)
         ending = f"; {advice}" if advice else ""
-        raise GoogleRefusedError(f"{where}Google refused ({failure.category.value}): {failure}{ending}") from None
+        raise GoogleRefusedError(f"{beginning}Google refused ({failure.category.value}): {failure}{ending}") from None
     except GoogleAuthError as error:
         raise GoogleRefusedError(
-            f"{where}Google refused the credentials ({type(error).__name__}: {error}); renew them, "
+            f"{beginning}Google refused the credentials ({type(error).__name__}: {error}); renew them, "
             "`gcloud auth application-default login` say"
         ) from None
     except BROKEN as error:
         raise GoogleRefusedError(
-            f"{where}Google cannot be reached ({type(error).__name__}: {error}); is the network up, and are "
+            f"{beginning}Google cannot be reached ({type(error).__name__}: {error}); is the network up, and are "
             "provider.api_endpoints, if given, right?"
         ) from None
 
@@ -176,7 +176,7 @@ def _with_service_account(config: Config, crm: Any, iam: Any) -> Config:
 
 
 def _is_policy_conflict(error: Exception) -> bool:
-    """Say whether another's change of the policy came between.
+    """Return whether another's change of the policy came between.
 
     A service account that was just made may be unknown to the policy for some seconds, a 400 that passes too
     (docs.cloud.google.com/iam/docs/service-accounts-create).

@@ -1,18 +1,101 @@
-"""Calls to Google's APIs: many at once, of which some may fail, and again after a conflict."""
+"""Calls to Google's APIs: the meaning of a failure, many calls at once, and a listing over several zones.
+
+The meaning of an error code is a row of catalogs/gcp_launch_errors.csv.
+"""
 
 from __future__ import annotations
 
+import http.client
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httplib2
+from google.auth.exceptions import GoogleAuthError, TransportError
+from googleapiclient.errors import HttpError
 
 from accel_scaling import timeouts
+from accel_scaling.catalog.launch_errors import Category, Failure, classified
+from accel_scaling.errors import AccelScalingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class GoogleRefusedError(AccelScalingError):
+    """Google could not be asked, or did not let us."""
+
+
+class OperationFailedError(Exception):
+    """An operation that Google accepted and could not carry out."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
+# What a lost or silent connection raises; whether the request was carried out is not known then.
+BROKEN = (OSError, httplib2.HttpLib2Error, http.client.HTTPException, TransportError)
+
+
+def of_exception(error: BaseException) -> Failure:
+    """Return what an exception of a call or an operation means."""
+    if isinstance(error, OperationFailedError):
+        return error.failure
+    if isinstance(error, HttpError):
+        return _of_http(error)
+    if isinstance(error, BROKEN):
+        return Failure(Category.UNAVAILABLE, type(error).__name__, str(error) or "no answer from Google")
+    if isinstance(error, GoogleAuthError):
+        return Failure(Category.PERMISSION, type(error).__name__, str(error))
+    return Failure(Category.UNKNOWN, type(error).__name__, str(error))
+
+
+def of_operation(error: dict[str, Any]) -> Failure:
+    """Return what the ``error`` of an operation means, of Compute Engine (a list) or of Cloud TPU (a code)."""
+    failures = []
+    for entry in error.get("errors") or [error]:
+        codes = [str(entry.get("code", "")), *_reasons(entry.get("errorDetails") or entry.get("details") or [])]
+        failures.append(classified("gcp", [code for code in codes if code], str(entry.get("message", ""))))
+    # Bulk creation puts "too few were created" beside the reason.
+    return next((failure for failure in failures if failure.category is not Category.UNKNOWN), failures[0])
+
+
+def status_of(error: BaseException) -> int | None:
+    """Return the HTTP status of an error, None where it has none."""
+    return int(error.resp.status) if isinstance(error, HttpError) else None
+
+
+def may_pass(error: BaseException) -> bool:
+    """Return whether the same call may succeed a moment later: 5xx, too many calls, a broken connection."""
+    if isinstance(error, BROKEN):
+        return True
+    category = of_exception(error).category
+    return category is Category.THROTTLED or category is Category.UNAVAILABLE
+
+
+def _of_http(error: HttpError) -> Failure:
+    status = str(error.resp.status)
+    try:
+        content = json.loads(error.content)["error"]
+    except (ValueError, KeyError, TypeError):
+        return classified("gcp", [status], str(error.reason or error))
+    if not isinstance(content, dict):
+        return classified("gcp", [status], str(content))
+    listed = [str(entry.get("reason", "")) for entry in content.get("errors") or []]
+    codes = [*listed, *_reasons(content.get("details") or [])]
+    # Behind a 5xx the canonical status says less than the number.
+    codes += [status] if status.startswith("5") else [str(content.get("status", "")), status]
+    return classified("gcp", [code for code in codes if code], str(content.get("message", "")))
+
+
+def _reasons(details: list[Any]) -> list[str]:
+    reasons = [detail.get("errorInfo", detail).get("reason") for detail in details if isinstance(detail, dict)]
+    return [str(reason) for reason in reasons if reason]
 
 
 def call_each(
@@ -65,3 +148,50 @@ def retry_on_conflict(change: Callable[[], T], is_conflict: Callable[[Exception]
                 raise
         time.sleep(attempt * timeouts.GCP_CONFLICT_WAIT_S)
     return change()
+
+
+class ListingFailedError(Exception):
+    """A zone could not be asked for its nodes, so nobody knows all of them."""
+
+
+class ZonalResource:
+    """The listings of a resource that lives in several zones; `_list_zone` asks one of them for all pages."""
+
+    KIND = ""
+
+    def _set_zones(self, zones: Sequence[str]) -> None:
+        self.zones = list(zones)
+        # Of their own, and kept: a listing waits for nothing else, and its connections stay open.
+        self._listers = ThreadPoolExecutor(len(self.zones), thread_name_prefix="accel-gcp-list")
+
+    def list_all(self) -> list[Any]:
+        """Return every node of the cluster, stopped ones too.
+
+        Raises:
+            ListingFailedError: one of the zones could not be asked.
+        """
+        nodes_in, errors = call_each(self._list_zone, self.zones, pool=self._listers)
+        for zone, error in errors.items():
+            failure = of_exception(error)
+            raise ListingFailedError(
+                f"provider.availability_zone {zone}: the cluster's nodes there ({self.KIND}) could not be listed: "
+                f"{failure.category.value}: Google says: {failure}"
+            ) from error
+        return [node for zone in self.zones for node in nodes_in[zone]]
+
+    def list_instances(
+        self,
+        label_filters: dict[str, str] | None = None,
+        is_terminated: bool = False,  # noqa: FBT001, FBT002 - as Ray calls it
+    ) -> list[Any]:
+        """Return the nodes with these tags, as Ray's do: those that exist, or those that are stopped."""
+        filters = (label_filters or {}).items()
+        return [
+            node
+            for node in self.list_all()
+            if (node.is_stopped() if is_terminated else not node.is_terminated())
+            and filters <= node.get_labels().items()
+        ]
+
+    def _list_zone(self, zone: str) -> list[Any]:
+        raise NotImplementedError

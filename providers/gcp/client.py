@@ -27,7 +27,7 @@ from googleapiclient.http import HttpRequest
 
 from accel_scaling import timeouts
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.providers.gcp.errors import BROKEN, GoogleRefusedError, may_pass
+from accel_scaling.providers.gcp.calls import BROKEN, GoogleRefusedError, may_pass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ _BASE_PATHS = {"compute": "/compute/v1/"}  # the other APIs have their version i
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 _CREDENTIAL_TYPES = ("service_account", "credentials_token", "anonymous")
 
-# How anonymous credentials pass Ray's schema, which takes its own two types only (gcp_checks.for_rays_schema).
+# How anonymous credentials pass Ray's schema, which takes its own two types only (checks.for_rays_schema).
 ANONYMOUS = {"type": "credentials_token", "credentials": "anonymous"}
 
 _connections = threading.local()
@@ -92,12 +92,14 @@ def check_credentials(given: Any) -> str:
     Raises:
         ClusterConfigError: they are none that we know.
     """
-    kind = given.get("type") if isinstance(given, dict) else None
-    if kind not in _CREDENTIAL_TYPES or (kind != "anonymous" and not isinstance(given.get("credentials"), str)):
+    credentials_type = given.get("type") if isinstance(given, dict) else None
+    if credentials_type not in _CREDENTIAL_TYPES or (
+        credentials_type != "anonymous" and not isinstance(given.get("credentials"), str)
+    ):
         raise ClusterConfigError(
             f"provider.gcp_credentials must hold `type` ({', '.join(_CREDENTIAL_TYPES)}) and `credentials`"
         )
-    return str(kind)
+    return str(credentials_type)
 
 
 def new_request_id() -> str:
@@ -111,7 +113,8 @@ def _built(api: str, url: str | None, credentials: str) -> Any:
         api,
         VERSIONS[api],
         credentials=_credentials(credentials),
-        requestBuilder=_Request,
+        requestBuilder=_RetriedRequest,
+        # The description of the API comes with the library: asked for over the network, it costs a call for each API.
         cache_discovery=False,
         static_discovery=True,
         client_options={"api_endpoint": url} if url else None,
@@ -129,10 +132,10 @@ def _credentials(text: str) -> Any:
                 "no Google credentials; run `gcloud auth application-default login`, set "
                 "GOOGLE_APPLICATION_CREDENTIALS to a key file, or give provider.gcp_credentials"
             ) from None
-    kind = check_credentials(given)
-    if kind == "anonymous" or given == ANONYMOUS:
+    credentials_type = check_credentials(given)
+    if credentials_type == "anonymous" or given == ANONYMOUS:
         return AnonymousCredentials()
-    if kind == "credentials_token":
+    if credentials_type == "credentials_token":
         return Credentials(given["credentials"])
     try:
         return service_account.Credentials.from_service_account_info(json.loads(given["credentials"]), scopes=_SCOPES)
@@ -142,7 +145,7 @@ def _credentials(text: str) -> Any:
         ) from None
 
 
-class _Request(HttpRequest):  # type: ignore[misc]
+class _RetriedRequest(HttpRequest):  # type: ignore[misc]
     """One call: on this thread's own connection, with a time-out, and tried again where that may help."""
 
     def execute(self, http: Any = None, num_retries: int = 0) -> Any:  # noqa: ARG002 - the library's own signature

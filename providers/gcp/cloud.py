@@ -17,16 +17,16 @@ class GCP(Cloud):
 
     def machine_family(self, machine_type: str) -> str | None:
         """Return the first two words: ``a2-highgpu`` of ``a2-highgpu-1g``."""
-        found = _FAMILY.fullmatch(machine_type)
-        return found[1] if found else None
+        match = _FAMILY.fullmatch(machine_type)
+        return match[1] if match else None
 
     def count_in_name(self, machine_type: str) -> int | None:
         """Return the number before the g or t: 8 of ``a2-highgpu-8g``, 4 of ``ct5lp-hightpu-4t``."""
-        found = _COUNT.search(machine_type)
-        return int(found[1]) if found else None
+        match = _COUNT.search(machine_type)
+        return int(match[1]) if match else None
 
     def names_like(self, machine_type: str) -> bool:
-        """Say whether there is no dot in the name."""
+        """Return whether there is no dot in the name."""
         return "." not in machine_type
 
 

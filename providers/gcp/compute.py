@@ -9,12 +9,16 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import Category, Failure
-from accel_scaling.providers.gcp import machine_creation
-from accel_scaling.providers.gcp.calls import retry_on_conflict
+from accel_scaling.providers.gcp import launch
+from accel_scaling.providers.gcp.calls import (
+    OperationFailedError,
+    ZonalResource,
+    of_operation,
+    retry_on_conflict,
+    status_of,
+)
 from accel_scaling.providers.gcp.client import collection, new_request_id
-from accel_scaling.providers.gcp.errors import OperationFailedError, of_operation, status_of
-from accel_scaling.providers.gcp.names import from_labels, to_label
-from accel_scaling.providers.gcp.zones import OverZones
+from accel_scaling.providers.gcp.labels import from_labels, to_label
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -36,15 +40,15 @@ class Machine(_RayComputeNode):  # type: ignore[misc]
     STOPPED_STATUSES = frozenset({"TERMINATED", "STOPPED"})
 
     def is_stopped(self) -> bool:
-        """Say whether it can be started again."""
+        """Return whether it can be started again."""
         return self.get("status") in self.STOPPED_STATUSES
 
     def is_ending(self) -> bool:
-        """Say whether it is on its way out for good, or to a stop: only who has deleted it knows which."""
+        """Return whether it is on its way out for good, or to a stop: only who has deleted it knows which."""
         return self.get("status") in {"STOPPING", "DEPROVISIONING"}
 
     def is_preempted(self) -> bool:
-        """Say whether it is a spot machine that Google has taken back and stopped."""
+        """Return whether it is a spot machine that Google has taken back and stopped."""
         scheduling = self.get("scheduling") or {}
         spot = scheduling.get("preemptible") or scheduling.get("provisioningModel") == "SPOT"
         return bool(spot) and self.is_stopped()
@@ -63,7 +67,7 @@ class Machine(_RayComputeNode):  # type: ignore[misc]
         return interfaces[0]
 
 
-class Compute(OverZones, _RayCompute):  # type: ignore[misc]
+class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
     """The Compute Engine of one project, in the zones of one cluster."""
 
     KIND = "compute"
@@ -72,6 +76,7 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
         super().__init__(client, project, zones[0], cluster_name)
         self._set_zones(zones)
         self.instances = collection(client, "instances")
+        # Written by the listings of all zones at once, without a lock: each writes one item at a time.
         self._zone_of: dict[str, str] = {}
         self._sold_out: dict[tuple[str, str], float] = {}  # (zone, machine type) -> when
 
@@ -101,7 +106,7 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
         keep_stopped: bool,
     ) -> Launch:
         """Create up to ``count`` machines, zone after zone; those that come are kept."""
-        return machine_creation.create(self, node_config, labels, count, zones=zones, keep_stopped=keep_stopped)
+        return launch.create(self, node_config, labels, count, zones=zones, keep_stopped=keep_stopped)
 
     def delete(self, node_id: str) -> None:
         """Delete a machine, whether it is there or not."""
@@ -167,15 +172,15 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
 
     def _list_zone(self, zone: str) -> list[Machine]:
         # A TPU's hosts are instances too, without ssh keys of ours: the slice stands for them.
-        wanted = f"(labels.{_ray.gcp_tags()[0]} = {to_label(self.cluster_name)}) AND (NOT labels.tpu_cores:*)"
+        label_filter = f"(labels.{_ray.gcp_tags()[0]} = {to_label(self.cluster_name)}) AND (NOT labels.tpu_cores:*)"
         instances = self.instances
-        request = instances.list(project=self.project_id, zone=zone, filter=wanted, maxResults=_PAGE)
-        found: list[Machine] = []
+        request = instances.list(project=self.project_id, zone=zone, filter=label_filter, maxResults=_PAGE)
+        machines: list[Machine] = []
         while request is not None:
             answer = request.execute()
-            found += [self._machine(item, zone) for item in answer.get("items", [])]
+            machines += [self._machine(item, zone) for item in answer.get("items", [])]
             request = instances.list_next(request, answer)
-        return found
+        return machines
 
     def _machine(self, item: dict[str, Any], zone: str) -> Machine:
         machine = Machine(item, self)
@@ -218,12 +223,12 @@ class Compute(OverZones, _RayCompute):  # type: ignore[misc]
             if time.monotonic() > deadline:
                 text = f"{operation['name']} is not done after {timeouts.GCP_OPERATION_S:.0f} s"
                 raise OperationFailedError(Failure(Category.UNAVAILABLE, "TIMEOUT", text))
-            asked = time.monotonic()
+            asked_at = time.monotonic()
             call = collection(self.resource, "zoneOperations").wait(
                 project=self.project_id, zone=zone, operation=operation["name"]
             )
             operation = call.execute()
-            if operation["status"] != "DONE" and time.monotonic() - asked < timeouts.GCP_OPERATION_POLL_S:
+            if operation["status"] != "DONE" and time.monotonic() - asked_at < timeouts.GCP_OPERATION_POLL_S:
                 time.sleep(timeouts.GCP_OPERATION_POLL_S)  # an overloaded server answers at once
         if "error" in operation:
             raise OperationFailedError(of_operation(operation["error"]))

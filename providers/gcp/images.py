@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.cluster.default_image import default_image, no_image
-from accel_scaling.cluster.node_needs import ImageKind, boot_disk_type
+from accel_scaling.cluster.node_needs import ImageKind, boot_disk_type, default_image, no_image
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp import tpu_node_config
 
@@ -39,7 +38,7 @@ def with_image(
 
 
 def lacks_image(node_config: dict[str, Any]) -> bool:
-    """Say whether a machine of this node_config would boot from nothing that the user named."""
+    """Return whether a machine of this node_config would boot from nothing that the user named."""
     if any(node_config.get(key) for key in _MACHINE_CONTENT):
         return False
     disks = node_config.get("disks")
@@ -79,8 +78,8 @@ def _with_metadata(given: Any, image: Image) -> Any:
     if not isinstance(items, list):
         return given
     there = {item.get("key") for item in items if isinstance(item, dict)}
-    wanted = [{"key": key, "value": value} for key, value in image.metadata if key not in there]
-    return {**(given or {}), "items": [*items, *wanted]}
+    added = [{"key": key, "value": value} for key, value in image.metadata if key not in there]
+    return {**(given or {}), "items": [*items, *added]}
 
 
 def with_added(own: dict[str, Any] | None, seen: dict[str, Any] | None, filled: dict[str, Any]) -> dict[str, Any]:

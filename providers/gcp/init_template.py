@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.guest_accelerators import api_names, attach, attach_rules
-from accel_scaling.cluster.default_image import default_image
-from accel_scaling.cluster.placeholders import GCP_IMAGE, PROJECT
+from accel_scaling.cluster.node_needs import default_image
+from accel_scaling.cluster.shape import GCP_IMAGE, PROJECT
 from accel_scaling.errors import ClusterConfigError, InitError
 from accel_scaling.init.choice import Choice
 from accel_scaling.init.template import ClusterTemplate, one_region, scalar

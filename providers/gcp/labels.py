@@ -1,13 +1,23 @@
-"""Tags of nodes, visible at once and written behind as labels; nothing is lost when the process ends."""
+"""Labels and names of nodes on Google Cloud: Ray's tags as labels, which are written behind, and names of machines.
+
+A label value holds up to 63 of lower-case letters, digits, `_` and `-`; a key begins with a letter
+(docs.cloud.google.com/compute/docs/labeling-resources). Ray's tags hold what users write: `ray.worker.gpu`. A value
+that Google takes stays as it is; any other is written as `x--` and its text, each other character as `_` and two hex
+digits of its UTF-8 bytes: `x--ray_2eworker_2egpu`. That can be read back, so nothing is lost.
+
+A tag is visible at once and written a moment later, many tags in one call; nothing is lost when the process ends.
+"""
 
 from __future__ import annotations
 
 import atexit
 import logging
 import os
+import re
 import signal
 import threading
 import time
+import uuid
 import weakref
 from typing import TYPE_CHECKING
 
@@ -20,11 +30,78 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MAX_LABEL = 63
+MAX_NAME = 63  # of an instance, docs.cloud.google.com/compute/docs/naming-resources; TPU nodes are the same
+
+_KEY = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
+_CHARACTERS = re.compile(r"[a-z0-9_-]*")
+_ENCODED = re.compile(r"x--(?:[a-z0-9-]|_[0-9a-f]{2})*")
+_MARK = "x--"
+
+
+def valid_key(key: str) -> bool:
+    """Return whether Google takes this as a label's key."""
+    return _KEY.fullmatch(key) is not None
+
+
+def valid_value(value: str) -> bool:
+    """Return whether Google takes this as a label's value."""
+    return _VALUE.fullmatch(value) is not None
+
+
+def is_plain(value: str) -> bool:
+    """Return whether a tag's value is a label's as it is, of whatever length."""
+    return _CHARACTERS.fullmatch(value) is not None and not value.startswith(_MARK)
+
+
+def to_label(value: str) -> str:
+    """Return a tag's value as a label's; longer than Google takes where the value is long."""
+    if is_plain(value):
+        return value
+    return _MARK + "".join(
+        char if re.fullmatch(r"[a-z0-9-]", char) else "".join(f"_{byte:02x}" for byte in char.encode())
+        for char in value
+    )
+
+
+def from_label(value: str) -> str:
+    """Return the tag's value that to_label() wrote; a label that it did not write comes back as it is."""
+    if not _ENCODED.fullmatch(value):
+        return value
+    data = re.sub(rb"_([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), value[len(_MARK) :].encode())
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return value
+
+
+def to_labels(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return tags as labels."""
+    return {key: to_label(value) for key, value in tags.items()}
+
+
+def from_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels as tags."""
+    return {key: from_label(value) for key, value in labels.items()}
+
+
+def new_name(node_name: str, ending_word: str) -> str:
+    """Return a new machine's name, such as `ray-mine-worker-1a2b3c4d-compute`; Ray reads the kind at its end.
+
+    Shortened and with dashes where Google takes no more: the label with the node's name has all of it.
+    """
+    ending = f"-{uuid.uuid4().hex[:8]}-{ending_word}"
+    begin = re.sub(r"[^a-z0-9-]", "-", node_name.lower())[: MAX_NAME - len(ending)].strip("-")
+    return (begin if begin[:1].isalpha() else f"ray-{begin}"[: MAX_NAME - len(ending)].rstrip("-")) + ending
+
+
+# Weak: what is written as the process ends must not keep a provider alive that nobody uses any more.
 _writers: weakref.WeakSet[LabelWriter] = weakref.WeakSet()
 
 
 class LabelWriter:
-    """Holds the tags that are set until Google has them, and for as long as an older listing may still come in.
+    """The tags that were set, kept until Google has them, and for as long as an older listing may still come in.
 
     Tags that are set on a node within a short while are one write; a node is never written by two threads at once.
 
@@ -50,11 +127,13 @@ class LabelWriter:
         with self._changed:
             self._tags.setdefault(node_id, {}).update(tags)
             self._unwritten.setdefault(node_id, {}).update(tags)
+            # Ray's updaters set four tags on each node, and a write takes Google a second or more: the first tag starts
+            # the delay, and later ones join its write.
             self._due.setdefault(node_id, time.monotonic() + timeouts.GCP_LABELS_DELAY_S)
             self._changed.notify_all()
-            wanted = self._threads < min(timeouts.GCP_PARALLEL, len(self._unwritten))
-            self._threads += wanted
-        if wanted:
+            starts = self._threads < min(timeouts.GCP_PARALLEL, len(self._unwritten))
+            self._threads += starts
+        if starts:
             self._start_thread()
 
     def merged(self, node_id: str, labels: dict[str, str], asked_at: float) -> dict[str, str]:
@@ -126,7 +205,7 @@ class LabelWriter:
         """Write one node that is due, and say whether there was one."""
         with self._changed:
             now = time.monotonic()
-            node_id = next((one for one, due in self._due.items() if due <= now and one not in self._busy), None)
+            node_id = next((name for name, due in self._due.items() if due <= now and name not in self._busy), None)
             if node_id is None:
                 return False
             tags = self._unwritten.pop(node_id)
@@ -142,6 +221,7 @@ class LabelWriter:
             self._busy.discard(node_id)
             self._written_at[node_id] = time.monotonic()
             if failed and node_id in self._tags:
+                # What was set during the write is newer, and wins.
                 self._unwritten[node_id] = {**tags, **self._unwritten.get(node_id, {})}
                 self._due.setdefault(node_id, time.monotonic() + timeouts.GCP_LABELS_RETRY_S)
             elif not exists:

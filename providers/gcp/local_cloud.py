@@ -1,4 +1,4 @@
-"""What stands for Google Cloud on this machine: the local Compute Engine, and what a cluster file may say on it."""
+"""The stand-in for Google Cloud on this machine: the local Compute Engine, and what a cluster file may have on it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class LocalGCE(LocalCloud):
 
     @classmethod
     def point_at(cls, config: dict[str, Any], original: dict[str, Any], endpoint_url: str) -> None:
-        """Say where the local Compute Engine answers, and name a disk where the file names one."""
+        """Name the endpoint of the local Compute Engine, and a disk where the file names one."""
         config["provider"] |= {
             "project_id": PROJECT,
             "api_endpoints": endpoint_url,

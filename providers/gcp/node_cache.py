@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.providers.base.zone_launch import Launch
-from accel_scaling.providers.gcp.calls import call_each
-from accel_scaling.providers.gcp.errors import status_of
-from accel_scaling.providers.gcp.labels import LabelWriter
-from accel_scaling.providers.gcp.names import to_labels
+from accel_scaling.providers.gcp.calls import call_each, status_of
+from accel_scaling.providers.gcp.labels import LabelWriter, to_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -24,16 +22,16 @@ logger = logging.getLogger(__name__)
 _DEPARTED = 1000  # how many nodes that are gone are remembered, for those who ask late
 
 
-class _Known(NamedTuple):
+class _CachedNode(NamedTuple):
     node: Any
     asked_at: float  # monotonic, before the question: what changed later is not in it
 
 
-class Fleet:
-    """Knows the nodes of a cluster; safe for several threads. No lock is held while Google is asked.
+class NodeCache:
+    """The nodes of a cluster; safe for several threads. No lock is held while Google is asked.
 
     Args:
-        resources: gcp_compute.Compute, and gcp_tpu.Tpu where the cluster has slices.
+        resources: compute.Compute, and tpu.Tpu where the cluster has slices.
         resource_of: which of them a node belongs to, by its name.
         keep_stopped: stop nodes rather than delete them, and start them again (`cache_stopped_nodes`).
     """
@@ -48,12 +46,13 @@ class Fleet:
             lambda node_id, tags: bool(resource_of(node_id).write_labels(node_id, to_labels(tags)))
         )
         self._lock = threading.Lock()
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, _CachedNode] = {}
         self._departed: dict[str, dict[str, str]] = {}  # the last tags of nodes that are gone
         self._listed_at = float("-inf")
         self._sweeping: set[str] = set()
         self._claimed: set[str] = set()
         self._deleted: set[str] = set()  # by this process, a short name each
+        # Two threads: Compute Engine and Cloud TPU are listed at the same time.
         self._listers = ThreadPoolExecutor(2, thread_name_prefix="accel-gcp-list")
 
     # What is known.
@@ -61,11 +60,13 @@ class Fleet:
     def existing(self, tag_filters: Mapping[str, str]) -> list[str]:
         """Ask Google for all nodes; return those that exist and have these tags. Preempted ones are deleted."""
         asked_at = time.monotonic()
-        found = self._ask_all()
-        alive = {node["name"]: _Known(node, asked_at) for node in found if not node.is_terminated()}
+        nodes = self._ask_all()
+        alive = {node["name"]: _CachedNode(node, asked_at) for node in nodes if not node.is_terminated()}
         with self._lock:
+            # Listings may overlap: one that was asked for earlier must not undo a later one.
             if asked_at >= self._listed_at:
                 self._listed_at = asked_at
+                # A node that was asked for by itself since then may be too new for this listing.
                 newer = {name: known for name, known in self._known.items() if known.asked_at > asked_at}
                 for name, known in self._known.items():
                     if name not in alive and name not in newer:
@@ -73,21 +74,21 @@ class Fleet:
                 self._known = {**alive, **newer}
                 for name in list(self._departed)[: max(0, len(self._departed) - _DEPARTED)]:
                     del self._departed[name]
-        self._sweep(node for node in found if node.is_preempted())
-        wanted = dict(tag_filters).items()
-        return [name for name, known in alive.items() if wanted <= self._merged(known).items()]
+        self._sweep(node for node in nodes if node.is_preempted())
+        filters = dict(tag_filters).items()
+        return [name for name, known in alive.items() if filters <= self._merged(known).items()]
 
     def with_stopped(self, tag_filters: Mapping[str, str]) -> list[str]:
         """Return the nodes with these tags that somebody still pays for: stopped, suspended, taken back, in any state.
 
         Only those are left out that are ending, and were deleted here.
         """
-        asked_at, wanted = time.monotonic(), dict(tag_filters).items()
+        asked_at, filters = time.monotonic(), dict(tag_filters).items()
         return [
             node["name"]
             for node in self._ask_all()
             if not (node.is_ending() and node["name"] in self._deleted)
-            if wanted <= self._merged(_Known(node, asked_at)).items()
+            if filters <= self._merged(_CachedNode(node, asked_at)).items()
         ]
 
     def node(self, node_id: str, *, fresh: bool = False) -> Any | None:
@@ -116,18 +117,18 @@ class Fleet:
                     self._departed[node_id] = gone.node.get_labels()
             return None
         with self._lock:
-            self._known[node_id] = _Known(node, asked_at)
+            self._known[node_id] = _CachedNode(node, asked_at)
         return node
 
     def is_running(self, node_id: str) -> bool:
-        """Say whether a node runs; one listing refreshes all of them, since v2 asks about all."""
+        """Return whether a node runs; one listing refreshes all of them, since v2 asks about all."""
         if time.monotonic() - self._listed_at > timeouts.GCP_FRESH_S:
             self.existing({})
         node = self.node(node_id)
         return bool(node is not None and node.is_running())
 
     def is_terminated(self, node_id: str) -> bool:
-        """Say whether a node does not exist any more."""
+        """Return whether a node does not exist any more."""
         node = self.node(node_id, fresh=True)
         return bool(node is None or node.is_terminated())
 
@@ -219,9 +220,9 @@ class Fleet:
         resources = list(self._resources())
         if len(resources) == 1:
             return list(resources[0].list_all())
-        return [node for nodes in self._listers.map(lambda one: one.list_all(), resources) for node in nodes]
+        return [node for nodes in self._listers.map(lambda resource: resource.list_all(), resources) for node in nodes]
 
-    def _merged(self, known: _Known) -> dict[str, str]:
+    def _merged(self, known: _CachedNode) -> dict[str, str]:
         return self._writer.merged(known.node["name"], known.node.get_labels(), known.asked_at)
 
     def _sweep(self, preempted: Iterable[Any]) -> None:

@@ -1,4 +1,4 @@
-"""How a GCP cluster file names its machines: machineType and guestAccelerators, or a TPU; zones and images."""
+"""The machines of a GCP cluster file: machineType and guestAccelerators, or a TPU; zones and images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.guest_accelerators import attach, check_zones
-from accel_scaling.cluster.machine import NodeMachine, Placement
+from accel_scaling.cluster.cluster import NodeMachine, Placement
 from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region
 from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError
 from accel_scaling.providers.gcp import tpu_node_config
@@ -188,10 +188,10 @@ def with_template(node_config: dict[str, Any], properties: dict[str, Any]) -> di
         node_config: the node type's own keys; they win.
         properties: the ``properties`` of its ``sourceInstanceTemplate``, as Google returns them.
     """
-    own = {key: value for key, value in node_config.items() if key != "sourceInstanceTemplate"}
-    if isinstance(own.get("scheduling"), list):
-        own["scheduling"] = one_message(own["scheduling"])
-    merged: dict[str, Any] = _patched(properties, own)
+    overrides = {key: value for key, value in node_config.items() if key != "sourceInstanceTemplate"}
+    if isinstance(overrides.get("scheduling"), list):
+        overrides["scheduling"] = one_message(overrides["scheduling"])
+    merged: dict[str, Any] = _patched(properties, overrides)
     return merged
 
 
@@ -239,17 +239,19 @@ def _guest_accelerators(at: str, node_config: dict[str, Any]) -> tuple[str, int]
         raise ClusterConfigError(f"{at} is {given!r}; expected a list such as {example}")
     if len(given) > 1:
         raise ClusterConfigError(f"{at} names {len(given)} accelerators; a machine takes one type, such as {example}")
-    kind, count = given[0].get("acceleratorType"), given[0].get("acceleratorCount")
-    name = kind.strip().rpartition("acceleratorTypes/")[2] if isinstance(kind, str) else ""
+    accelerator_type, count = given[0].get("acceleratorType"), given[0].get("acceleratorCount")
+    name = accelerator_type.strip().rpartition("acceleratorTypes/")[2] if isinstance(accelerator_type, str) else ""
     if not name or "/" in name:
-        raise ClusterConfigError(f"{at}: acceleratorType is {kind!r}; expected a name such as nvidia-tesla-t4")
+        raise ClusterConfigError(
+            f"{at}: acceleratorType is {accelerator_type!r}; expected a name such as nvidia-tesla-t4"
+        )
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ClusterConfigError(f"{at}: acceleratorCount is {count!r}; expected how many of {name}, 1 or more")
     return name, count
 
 
 def _template_notes(name: str, node_config: dict[str, Any]) -> tuple[str, ...]:
-    """Say what a template may add to a machine that GPUs can be attached to."""
+    """Return the note on what a template may add to a machine that GPUs can be attached to."""
     inherits = node_config.get("sourceInstanceTemplate") is not None and "guestAccelerators" not in node_config
     if not inherits or not name.startswith(_TAKES_GPUS):
         return ()

@@ -11,8 +11,8 @@ Use it in a cluster file with
 
 What happens, in the order of a node's life: `fillout_available_node_types_resources` writes the promise;
 `bootstrap_config` checks it and does what Ray's does; `create_node` launches, zone after zone, and says why if it
-cannot; the boot check is watched, and a machine that it refuses is deleted for real (guarded). What is known of
-nodes is in gcp_fleet, calls to Compute Engine in gcp_compute, to Cloud TPU in gcp_tpu.
+cannot; the boot check is watched, and a machine that it refuses is deleted for real. What is known of nodes is in
+node_cache, calls to Compute Engine are in compute, to Cloud TPU in tpu.
 """
 
 from __future__ import annotations
@@ -23,10 +23,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accel_scaling import _ray
-from accel_scaling.cluster.cluster import read_config
+from accel_scaling.cluster.cluster import read_checked
 from accel_scaling.fill.fill import fill_cluster
-from accel_scaling.providers.base import cluster_config as promising
-from accel_scaling.providers.base.provider import GuardedProvider
+from accel_scaling.providers.base.cluster_config import (
+    check_ready,
+    for_the_head,
+    forget_cached_config,
+    promised,
+    said_by_click,
+)
+from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.providers.base.zone_launch import Workers, gated
 from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
@@ -34,12 +40,12 @@ from accel_scaling.requirements import missing
 
 try:
     from accel_scaling.providers.gcp import bootstrap, checks, images, launch
+    from accel_scaling.providers.gcp.calls import ListingFailedError
     from accel_scaling.providers.gcp.client import client
     from accel_scaling.providers.gcp.compute import Compute
     from accel_scaling.providers.gcp.launch import in_large_batches
-    from accel_scaling.providers.gcp.node_cache import Fleet
+    from accel_scaling.providers.gcp.node_cache import NodeCache
     from accel_scaling.providers.gcp.tpu import Tpu
-    from accel_scaling.providers.gcp.zones import ListingFailedError
 except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of error as a sentence
     raise click.ClickException(str(missing(error.name, "gcp"))) from None
 
@@ -52,33 +58,34 @@ if TYPE_CHECKING:
 _RayGCPNodeProvider: Any = _ray.gcp_node_provider()
 
 
-class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type: ignore[misc]
+class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # type: ignore[misc]
     """A node provider for Compute Engine and Cloud TPU that both autoscalers, `ray up` and `ray down` use."""
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
         super().__init__(provider_config, cluster_name)
-        self._guard_with(provider_config)
-        promising.forget_cached_config(provider_config)
+        self._set_gate(provider_config)
+        forget_cached_config(provider_config)
 
+    # Ray's constructor calls it, and its retries call it again after a broken pipe.
     def _construct_clients(self) -> None:
         self.resources: dict[Any, Any] = {}
         self._resource("compute")
         if self.provider_config.get(_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD):
             self._resource("tpu")
-        self._fleet = Fleet(
+        self._node_cache = NodeCache(
             lambda: list(self.resources.values()),
             self._get_resource_depending_on_node_name,
             keep_stopped=bool(self.provider_config.get("cache_stopped_nodes", False)),
         )
 
-    def _resource(self, kind: str) -> Any:
+    def _resource(self, service: str) -> Any:
         """Return Compute Engine or Cloud TPU, as Ray keeps them."""
-        key = _ray.gcp_node_kinds()(kind)
+        key = _ray.gcp_node_kinds()(service)
         if key not in self.resources:
             provider = self.provider_config
-            made = {"compute": Compute, "tpu": Tpu}[kind]
+            made = {"compute": Compute, "tpu": Tpu}[service]
             self.resources[key] = made(
-                client(provider, kind), provider["project_id"], zones_of(provider), self.cluster_name
+                client(provider, service), provider["project_id"], zones_of(provider), self.cluster_name
             )
         return self.resources[key]
 
@@ -92,7 +99,7 @@ class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type:
             AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
                 carries it to `bootstrap_config`, which raises it.
         """
-        return in_large_batches(promising.promised(cluster_config, CLOUD, _fill))
+        return in_large_batches(promised(cluster_config, CLOUD, _fill))
 
     @staticmethod
     def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
@@ -101,14 +108,14 @@ class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type:
         Raises:
             click.ClickException: one sentence: an unfillable node type, no credentials, a name that Google refuses.
         """
-        with promising.said_by_click():
-            promising.check(cluster_config)
+        with said_by_click():
+            check_ready(cluster_config)
             _ray.check_legacy_fields(cluster_config)
             checks.check(cluster_config)
             resolved = bootstrap.prepared(cluster_config)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
-        return promising.for_the_head(resolved)
+        return for_the_head(resolved)
 
     # The launch.
 
@@ -123,14 +130,14 @@ class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type:
         resource = self._resource("tpu" if slices else "compute")
 
         def create(zones: Collection[str]) -> Launch:
-            return self._fleet.create(resource, base_config, tags, count, zones)
+            return self._node_cache.create(resource, base_config, tags, count, zones)
 
         if _ray.is_head(tags):
             result = create(resource.zones)
         else:
             # Compute Engine's quota is a region's, Cloud TPU's a zone's.
             workers = Workers(_ray.node_type_of(tags), count, quota_is_regional=not slices)
-            result = gated(self.guard, workers, resource.zones, create)
+            result = gated(self.gate, workers, resource.zones, create)
         launch.raise_if_short(result, base_config, tags, count)
         return {name: {} for name in result.nodes}
 
@@ -143,26 +150,26 @@ class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type:
             ListingFailedError: a zone could not be asked; at the keyboard a click.ClickException says so.
         """
         with _said_to_a_person():
-            return self._fleet.existing(tag_filters)
+            return self._node_cache.existing(tag_filters)
 
     def nodes_for_teardown(self, tag_filters: dict[str, str]) -> list[str]:
         """Return what `ray down` deletes: stopped and preempted nodes too, unless stopped ones are to be kept."""
         with _said_to_a_person():
             if self.cache_stopped_nodes:
-                return self._fleet.existing(tag_filters)
-            return self._fleet.with_stopped(tag_filters)
+                return self._node_cache.existing(tag_filters)
+            return self._node_cache.with_stopped(tag_filters)
 
     def is_running(self, node_id: str) -> bool:
-        """Say whether a node runs; False for one that is gone."""
-        return self._fleet.is_running(node_id)
+        """Return whether a node runs; False for one that is gone."""
+        return self._node_cache.is_running(node_id)
 
     def is_terminated(self, node_id: str) -> bool:
-        """Say whether a node does not exist any more."""
-        return self._fleet.is_terminated(node_id)
+        """Return whether a node does not exist any more."""
+        return self._node_cache.is_terminated(node_id)
 
     def node_tags(self, node_id: str) -> dict[str, str]:
         """Return a node's tags, those that were set a moment ago included."""
-        return self._fleet.tags(node_id)
+        return self._node_cache.tags(node_id)
 
     def internal_ip(self, node_id: str) -> str | None:
         """Return a node's address within the network; None while it has none, or when it is gone."""
@@ -173,49 +180,49 @@ class GCPAcceleratorNodeProvider(GuardedProvider, _RayGCPNodeProvider):  # type:
         return self._address(node_id, "get_external_ip")
 
     def _address(self, node_id: str, getter: str) -> str | None:
-        node = self._fleet.node(node_id)
+        node = self._node_cache.node(node_id)
         address: str | None = getattr(node, getter)() if node is not None else None
         if address is None and node is not None:
-            node = self._fleet.ask(node_id)
+            node = self._node_cache.ask(node_id)
             address = getattr(node, getter)() if node is not None else None
         return address
 
     def _get_node(self, node_id: str) -> Any:
-        return self._fleet.ask(node_id)
+        return self._node_cache.ask(node_id)
 
     def _get_cached_node(self, node_id: str) -> Any:
-        return self._fleet.node(node_id)
+        return self._node_cache.node(node_id)
 
     # What is done to them.
 
     def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
         """Set tags: visible here at once, at Google within a second, and in any case before the process ends."""
-        self._fleet.set_tags(node_id, tags)
+        self._node_cache.set_tags(node_id, tags)
 
     def flush_tags(self) -> list[str]:
         """Write all tags to Google now; return the nodes whose tags could not be written in 30 s."""
-        return self._fleet.flush()
+        return self._node_cache.flush()
 
     def end_for_good(self, node_id: str) -> None:
         """Delete a machine or slice; never stop it to use it again."""
-        self._fleet.delete(node_id)
+        self._node_cache.delete(node_id)
 
     def zone_of(self, node_id: str) -> str:
         """Return the zone of a machine or slice; empty for one that is gone."""
-        return self._fleet.zone_of(node_id)
+        return self._node_cache.zone_of(node_id)
 
     def terminate_node(self, node_id: str) -> None:
         """Delete a node, or stop it with `cache_stopped_nodes`; one that is gone is no error."""
-        self._fleet.terminate([node_id])
+        self._node_cache.terminate([node_id])
 
     def terminate_nodes(self, node_ids: list[str]) -> None:
         """Delete nodes, many at once; a failure of one does not keep the others."""
-        self._fleet.terminate(node_ids)
+        self._node_cache.terminate(node_ids)
 
 
 @contextlib.contextmanager
 def _said_to_a_person() -> Iterator[None]:
-    """Say in one sentence that nodes could not be listed; the autoscaler logs it, and lists again."""
+    """Turn a failed listing into one sentence for `ray up`; the autoscaler logs it, and lists again."""
     try:
         yield
     except ListingFailedError as error:
@@ -226,11 +233,12 @@ def _said_to_a_person() -> Iterator[None]:
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Fill a config by what its machines will have, those of instance templates too; its node_configs gain images."""
-    checks.check(config)
-    cluster = read_config(bootstrap.with_templates(config))
+    checks.check(config)  # before Google is asked for templates: a mistake in the file needs no network
+    cluster = read_checked(bootstrap.with_templates(config))
     filled, notes = fill_cluster(cluster)
+    # What a template holds stays there: written into the node_config, it would win over a later change of the template.
     for name, node_type in filled["available_node_types"].items():
-        own, merged = config["available_node_types"][name].get("node_config"), cluster.node_types[name].node_config
-        node_type["node_config"] = images.with_added(own, merged, node_type["node_config"])
+        given, merged = config["available_node_types"][name].get("node_config"), cluster.node_types[name].node_config
+        node_type["node_config"] = images.with_added(given, merged, node_type["node_config"])
     filled["provider"] = checks.for_rays_schema(filled["provider"])
     return filled, notes

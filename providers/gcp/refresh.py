@@ -1,4 +1,4 @@
-"""Asks Compute Engine: its machine types and accelerator types, in lists over all zones.
+"""Compute Engine's offer for `catalog refresh`: its machine types and accelerator types, in lists over all zones.
 
 The endpoint is Google's, or what ``CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE`` names; credentials are Google's default
 ones, or none where ``CLOUDSDK_AUTH_DISABLE_CREDENTIALS`` is true: gcloud's own two variables.
@@ -7,6 +7,7 @@ ones, or none where ``CLOUDSDK_AUTH_DISABLE_CREDENTIALS`` is true: gcloud's own 
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,8 +16,7 @@ from accel_scaling.catalog.custom_machine_types import is_custom
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.clouds import known_clouds
-from accel_scaling.providers.gcp import refresh_types as gcp_types
-from accel_scaling.refresh.records import CloudAnswer
+from accel_scaling.refresh.records import ApiDevice, ApiMachine, CloudAnswer
 from accel_scaling.refresh.requests import RefreshError, RefusedError, patiently, progress
 from accel_scaling.requirements import missing
 
@@ -31,8 +31,16 @@ ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"
 NO_CREDENTIALS = "CLOUDSDK_AUTH_DISABLE_CREDENTIALS"
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
-_PAGE = 500
+_PAGE = 500  # the most that Google returns at once
 _EMPTY = "NO_RESULTS_ON_PAGE"  # the warning of a zone that has nothing on this page; every page has most zones so
+
+ARCHITECTURES = {"X86_64": "x86_64", "ARM64": "arm64"}
+
+# What nobody can create any more; DEPRECATED ones still can be.
+GONE = ("OBSOLETE", "DELETED")
+
+_MEMORY = re.compile(r"(?:^|[-\s])([0-9]+)\s?gb\b", re.IGNORECASE)  # nvidia-h100-80gb, "NVIDIA A100 80GB"
+_MIB_PER_GIB = 1024
 
 
 def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep = None) -> CloudAnswer:
@@ -48,17 +56,17 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
     answer = CloudAnswer(CLOUD, SOURCE)
     offered: dict[str, dict[str, set[str]]] = {}
     for zone, item in google.items("MachineTypes"):
-        if gcp_types.is_gone(item) or is_custom(item.name):
+        if is_gone(item) or is_custom(item.name):
             continue
         _offer(offered, zone, item.name)
-        if lacking := gcp_types.lacks(item):
+        if lacking := lacks(item):
             answer.lacking[item.name] = lacking
         else:
-            answer.types[item.name] = gcp_types.told(item)
+            answer.types[item.name] = told(item)
     for zone, item in google.items("AcceleratorTypes"):
-        if not gcp_types.is_gone(item):
+        if not is_gone(item):
             _offer(offered, zone, item.name)
-            answer.attachable[item.name] = gcp_types.attachable(item)
+            answer.attachable[item.name] = attachable(item)
     silent = {_region(zone) for zone in google.silent}
     every = sorted({*offered, *silent})
     for region in regions:
@@ -76,9 +84,9 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
 def _of_regions(answer: CloudAnswer) -> CloudAnswer:
     """Return an answer without the types of regions that were not asked for."""
     here = {name for offered in answer.offered.values() for name in offered}
-    answer.types = {name: each for name, each in answer.types.items() if name in here}
-    answer.lacking = {name: each for name, each in answer.lacking.items() if name in here}
-    answer.attachable = {name: each for name, each in answer.attachable.items() if name in here}
+    answer.types = {name: record for name, record in answer.types.items() if name in here}
+    answer.lacking = {name: record for name, record in answer.lacking.items() if name in here}
+    answer.attachable = {name: record for name, record in answer.attachable.items() if name in here}
     return answer
 
 
@@ -101,15 +109,16 @@ class _Google:
             raise RefreshError("no Google project; name one with --project, or run `gcloud config set project PROJECT`")
         self.silent: set[str] = set()
 
-    def items(self, what: str) -> Iterator[tuple[str, Any]]:
+    def items(self, types: str) -> Iterator[tuple[str, Any]]:
         """Yield each (zone, item) of ``MachineTypes`` or ``AcceleratorTypes``."""
-        client = self._client(what)
-        key = {"MachineTypes": "machine_types", "AcceleratorTypes": "accelerator_types"}[what]
-        request = getattr(self._compute, f"AggregatedList{what}Request")(project=self._project, max_results=_PAGE)
-        with progress(what, unit="page") as step:
+        client = self._client(types)
+        key = {"MachineTypes": "machine_types", "AcceleratorTypes": "accelerator_types"}[types]
+        request = getattr(self._compute, f"AggregatedList{types}Request")(project=self._project, max_results=_PAGE)
+        with progress(types, unit="page") as step:
             while True:
-                page = self._page(client, request, what)
+                page = self._page(client, request, types)
                 step()
+                # An answer may be partial: zones that did not answer are named, or their own part has a warning.
                 self.silent.update(place.rpartition("/")[2] for place in page.unreachables)
                 for place, scope in page.items.items():
                     zone = place.rpartition("/")[2]
@@ -121,8 +130,9 @@ class _Google:
                     return
                 request.page_token = page.next_page_token
 
-    def _page(self, client: Any, request: Any, what: str) -> Any:
+    def _page(self, client: Any, request: Any, types: str) -> Any:
         def call() -> Any:
+            # No retries of the library's: patiently() tries again, one way for every cloud.
             return client.aggregated_list(request=request, retry=None, timeout=timeouts.REFRESH_CALL_S)
 
         try:
@@ -130,11 +140,11 @@ class _Google:
         except RefusedError as error:
             denied = error.failure.category is Category.PERMISSION
             needs = "; it takes compute.machineTypes.list and compute.acceleratorTypes.list" if denied else ""
-            raise RefreshError(f"Google does not list {what} for project {self._project}: {error}{needs}") from None
+            raise RefreshError(f"Google does not list {types} for project {self._project}: {error}{needs}") from None
 
-    def _client(self, what: str) -> Any:
+    def _client(self, types: str) -> Any:
         """Return the client of one list, at Google's endpoint or the one that the environment names."""
-        made = getattr(self._compute, f"{what}Client")
+        made = getattr(self._compute, f"{types}Client")
         url = urlsplit(os.environ.get(ENDPOINT, ""))
         if not url.netloc:
             return made(credentials=self._credentials)
@@ -184,3 +194,47 @@ def _region(zone: str) -> str:
 def _offer(offered: dict[str, dict[str, set[str]]], zone: str, name: str) -> None:
     region = _region(zone)
     offered.setdefault(region, {}).setdefault(name, set()).add(known_clouds()[CLOUD].short_zone(region, zone))
+
+
+def is_gone(item: Any) -> bool:
+    """Return whether a machine type, or an accelerator type, can no longer be created."""
+    return item.deprecated.state in GONE
+
+
+def lacks(item: Any) -> str | None:
+    """Return what a machine type's record does not say, None where it says all that a row needs."""
+    missing = [word for word, value in (("vCPUs", item.guest_cpus), ("memory", item.memory_mb)) if not value]
+    return f"no {' and no '.join(missing)}" if missing else None
+
+
+def told(item: Any) -> ApiMachine:
+    """Return a machine type from a record of ``machineTypes``; ``accelerators`` has an entry for each kind."""
+    devices: dict[str, ApiDevice] = {}
+    for device in _devices(item):
+        known = devices.get(device.name)
+        more = (known.count or 0) if known else 0
+        devices[device.name] = ApiDevice(device.name, device.count + more if device.count else device.count)
+    return ApiMachine(
+        name=item.name,
+        vcpus=int(item.guest_cpus),
+        memory_mib=int(item.memory_mb),
+        arch=ARCHITECTURES.get(item.architecture),
+        devices=tuple(devices.values()),
+    )
+
+
+def attachable(item: Any) -> ApiDevice:
+    """Return an accelerator from a record of ``acceleratorTypes``; its memory where its name or description says it."""
+    memory = _MEMORY.search(item.name) or _MEMORY.search(item.description or "")
+    return ApiDevice(
+        name=item.name,
+        count=None,
+        memory_mib=int(memory[1]) * _MIB_PER_GIB if memory else None,
+        maker="NVIDIA" if item.name.startswith("nvidia-") else "Google" if re.match(r"ct[0-9]|tpu", item.name) else "",
+    )
+
+
+def _devices(item: Any) -> Iterator[ApiDevice]:
+    for accelerator in item.accelerators:
+        name = str(accelerator.guest_accelerator_type or "").rpartition("/")[2] or "an accelerator without a name"
+        yield ApiDevice(name, int(accelerator.guest_accelerator_count) or None)

@@ -1,4 +1,4 @@
-"""What is sent to create a machine or a slice: the node type's config with the defaults that its hardware needs."""
+"""The bodies of requests that create a machine or a slice: the node_config with what its hardware needs."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def instance(node_config: dict[str, Any], labels: dict[str, str], *, delete_pree
 
 
 def fits_bulk(body: dict[str, Any]) -> bool:
-    """Say whether Google's bulk creation takes all that this Instance asks for.
+    """Return whether Google's bulk creation takes all that this Instance asks for.
 
     It takes no own encryption keys, no boot disk from a snapshot or an existing disk, no machine images and no sole
     tenancy (docs.cloud.google.com/compute/docs/instances/multiple/about-bulk-creation).

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from accel_scaling.cluster.machine import CapacityType
+from accel_scaling.cluster.cluster import CapacityType
 from accel_scaling.errors import ClusterConfigError
 
 # Without these, only a spot machine is ended by Google (docs.cloud.google.com/compute/docs/instances/limit-vm-runtime).
@@ -65,27 +65,27 @@ def missing_scheduling(node_config: dict[str, Any], *, accelerated: bool, delete
     return {key: value for key, value in needed.items() if key not in given}
 
 
-def check_scheduling(where: str, node_config: dict[str, Any], *, accelerated: bool) -> None:
+def check_scheduling(path: str, node_config: dict[str, Any], *, accelerated: bool) -> None:
     """Refuse scheduling that Google refuses once the machine is asked for.
 
     Sources: docs.cloud.google.com/compute/docs/gpus/gpu-host-maintenance, .../instances/create-use-spot and
     .../instances/limit-vm-runtime.
 
     Args:
-        where: the node_config's place in the cluster file.
+        path: the node_config's place in the cluster file.
         node_config: with what its instance template holds.
         accelerated: the machine has accelerators.
 
     Raises:
         ClusterConfigError: names the key, and what goes.
     """
-    at, given = f"{where}.scheduling", one_message(node_config.get("scheduling") or {})
+    at, given = f"{path}.scheduling", one_message(node_config.get("scheduling") or {})
     model = given.get("provisioningModel")
     spot = model == "SPOT" or given.get("preemptible") is True
     if (spot or accelerated) and given.get("onHostMaintenance") == "MIGRATE":
-        what = "a spot machine" if spot else "a machine with accelerators"
+        which = "a spot machine" if spot else "a machine with accelerators"
         raise ClusterConfigError(
-            f"{at}.onHostMaintenance is MIGRATE, and {what} cannot move to another host; write TERMINATE, or leave it "
+            f"{at}.onHostMaintenance is MIGRATE, and {which} cannot move to another host; write TERMINATE, or leave it "
             "out"
         )
     if spot and given.get("automaticRestart"):

@@ -11,11 +11,18 @@ from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import SOLD_OUT, Category, Failure
 from accel_scaling.providers.base.zone_launch import Launch, over_zones
 from accel_scaling.providers.gcp import request_bodies
-from accel_scaling.providers.gcp.calls import call_each, retry_on_conflict
+from accel_scaling.providers.gcp.calls import (
+    BROKEN,
+    OperationFailedError,
+    ZonalResource,
+    call_each,
+    of_exception,
+    of_operation,
+    retry_on_conflict,
+    status_of,
+)
 from accel_scaling.providers.gcp.client import collection
-from accel_scaling.providers.gcp.errors import BROKEN, OperationFailedError, of_exception, of_operation, status_of
-from accel_scaling.providers.gcp.names import from_label, from_labels, new_name
-from accel_scaling.providers.gcp.zones import OverZones
+from accel_scaling.providers.gcp.labels import from_label, from_labels, new_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -31,7 +38,7 @@ class _UndoneError(Exception):
     """Another process wrote back the labels that it had read before ours."""
 
 
-class Slice(_RayTPUNode):  # type: ignore[misc]
+class TpuNode(_RayTPUNode):  # type: ignore[misc]
     """A TPU node as Google describes it, its labels as tags."""
 
     # docs.cloud.google.com/tpu/docs/reference/rest/v2/projects.locations.nodes#state; Ray overlooks the last three.
@@ -40,20 +47,20 @@ class Slice(_RayTPUNode):  # type: ignore[misc]
     )
 
     def is_stopped(self) -> bool:
-        """Say whether it can be started again."""
+        """Return whether it can be started again."""
         return bool(self.get("state") == "STOPPED")
 
     def is_ending(self) -> bool:
-        """Say whether it is being deleted."""
+        """Return whether it is being deleted."""
         return bool(self.get("state") == "DELETING")
 
     def is_preempted(self) -> bool:
-        """Say whether Google has taken it back; it can only be deleted."""
+        """Return whether Google has taken it back; it can only be deleted."""
         return self.get("state") in {"PREEMPTED", "TERMINATED"}
 
     @property
     def num_workers(self) -> int:
-        """How many hosts it has."""
+        """The number of its hosts."""
         return len(self.get_internal_ips())
 
     def get_internal_ips(self) -> list[dict[str, Any]]:
@@ -64,7 +71,7 @@ class Slice(_RayTPUNode):  # type: ignore[misc]
     get_external_ips = get_internal_ips
 
 
-class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
+class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
     """The Cloud TPU of one project, in the zones of one cluster. A slice's name has its zone in it."""
 
     KIND = "tpu"
@@ -74,13 +81,13 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
         self._set_zones(zones)
         self._nodes = collection(client, "projects", "locations", "nodes")
 
-    def get_instance(self, node_id: str) -> Slice:
+    def get_instance(self, node_id: str) -> TpuNode:
         """Return one slice, asked for now.
 
         Raises:
             HttpError: 404: there is none.
         """
-        return self._slice(self._nodes.get(name=node_id).execute())
+        return self._node(self._nodes.get(name=node_id).execute())
 
     def create(
         self,
@@ -200,15 +207,15 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
             return
 
     def _is_deleting(self, node_id: str, error: Exception) -> bool:
-        """Say whether a delete failed because the slice is being deleted already."""
+        """Return whether a delete failed because the slice is being deleted already."""
         if status_of(error) not in {400, 409}:
             return False
         return str(self._nodes.get(name=node_id).execute().get("state")) == "DELETING"
 
-    def _list_zone(self, zone: str) -> list[Slice]:
+    def _list_zone(self, zone: str) -> list[TpuNode]:
         parent = f"projects/{self.project_id}/locations/{zone}"
         request = self._nodes.list(parent=parent, pageSize=_PAGE)
-        found: list[Slice] = []
+        nodes: list[TpuNode] = []
         while request is not None:
             try:
                 answer = request.execute()
@@ -216,13 +223,13 @@ class Tpu(OverZones, _RayTPU):  # type: ignore[misc]
                 if status_of(error) != 404:
                     raise
                 return []  # Cloud TPU is not in this zone, which has machines all the same
-            found += [self._slice(item) for item in answer.get("nodes", [])]
+            nodes += [self._node(item) for item in answer.get("nodes", [])]
             request = self._nodes.list_next(request, answer)
         # This API cannot filter by label.
-        return [one for one in found if one.get_labels().get(_ray.gcp_tags()[0]) == self.cluster_name]
+        return [node for node in nodes if node.get_labels().get(_ray.gcp_tags()[0]) == self.cluster_name]
 
-    def _slice(self, item: dict[str, Any]) -> Slice:
-        return Slice({**item, "labels": from_labels(item.get("labels") or {})}, self)
+    def _node(self, item: dict[str, Any]) -> TpuNode:
+        return TpuNode({**item, "labels": from_labels(item.get("labels") or {})}, self)
 
     def _wait(self, operation: dict[str, Any]) -> None:
         """Wait until an operation is done, looking less and less often.

@@ -1,12 +1,12 @@
-"""How a GCP node type names a TPU slice, and what each of its hosts is promised."""
+"""The TPU slices of a GCP cluster file: acceleratorType or acceleratorConfig, and the runtime version."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.tpu_slices import slice_of_topology, slice_of_type
-from accel_scaling.cluster.default_image import default_image
-from accel_scaling.cluster.machine import CapacityType, NodeMachine
+from accel_scaling.cluster.cluster import CapacityType, NodeMachine
+from accel_scaling.cluster.node_needs import default_image
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 
 if TYPE_CHECKING:
@@ -34,18 +34,18 @@ _NOT_IN_THE_API = (
 
 
 def is_tpu(node_config: dict[str, Any]) -> bool:
-    """Say whether a node_config names a TPU slice."""
+    """Return whether a node_config names a TPU slice."""
     return any(node_config.get(key) is not None for key in KEYS)
 
 
-def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> NodeMachine:
+def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> NodeMachine:
     """Return the slice of a TPU node type.
 
     Raises:
         ClusterConfigError: keys that are missing, of the wrong kind, or do not go together.
         UnknownTpuError: Google has no such slice.
     """
-    at = f"{where}.node_config"
+    at = f"{location}.node_config"
     named = [key for key in KEYS if node_config.get(key) is not None]
     if len(named) > 1:
         raise ClusterConfigError(f"{at} has acceleratorType and acceleratorConfig; keep one of them")
@@ -53,15 +53,15 @@ def machine(where: str, node_config: dict[str, Any], catalog: Catalog) -> NodeMa
         if node_config.get(key) is not None:
             raise ClusterConfigError(f"{at} has {named[0]}, which makes it a TPU, and {key}: {advice}")
     try:
-        found = _slice(at, node_config, catalog)
+        tpu_slice = _slice(at, node_config, catalog)
     except ClusterConfigError:
         raise
     except AccelScalingError as error:
         raise type(error)(f"{at}.{named[0]}: {error}") from None
-    _check_runtime(at, node_config, found)
+    _check_runtime(at, node_config, tpu_slice)
     _check_scheduling(at, node_config)
-    notes = () if found.config_type else (_NOT_IN_THE_API.format(found.generation),)
-    return NodeMachine(found.machine, found, _capacity_type(node_config), notes)
+    notes = () if tpu_slice.config_type else (_NOT_IN_THE_API.format(tpu_slice.generation),)
+    return NodeMachine(tpu_slice.machine, tpu_slice, _capacity_type(node_config), notes)
 
 
 def with_runtime(node_config: dict[str, Any], tpu_slice: TpuSlice) -> dict[str, Any]:
@@ -101,14 +101,14 @@ def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> TpuSlice:
     return slice_of_topology(catalog, config["type"].strip(), config["topology"].strip())
 
 
-def _check_runtime(at: str, node_config: dict[str, Any], found: TpuSlice) -> None:
+def _check_runtime(at: str, node_config: dict[str, Any], tpu_slice: TpuSlice) -> None:
     version = node_config.get("runtimeVersion")
-    usual = default_image(found.machine, of_slice=True)
+    usual = default_image(tpu_slice.machine, of_slice=True)
     if (version is None and usual) or (isinstance(version, str) and version.strip()):
         return
     raise ClusterConfigError(
         f"{at}.runtimeVersion is {'missing' if version is None else repr(version)}; a TPU is not created without the "
-        "software version of its hosts" + (f", for {found.accelerator_type} usually {usual.name}" if usual else "")
+        "software version of its hosts" + (f", for {tpu_slice.accelerator_type} usually {usual.name}" if usual else "")
     )
 
 

@@ -219,7 +219,7 @@ def test_rays_ec2_client_is_asked_by_region_and_credentials():
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y"}
     client = _ray.ec2_client("eu-west-1", keys)
     assert client.meta.region_name == "eu-west-1", (
-        "client_cache ignores the region: providers/aws/checks.py asks another"
+        "client_cache ignores the region: providers/aws/bootstrap.py asks another"
     )
     assert _ray.ec2_client("eu-west-1", keys) is client, "client_cache does not cache: each check opens a connection"
 

@@ -25,7 +25,7 @@ def test_every_method_of_rays_gcp_provider_that_takes_its_lock_is_replaced():
     rays = _ray.gcp_node_provider()
     locking = {name for name, held in vars(rays).items() if "self.lock" in _source(held)} - {"__init__"}
     unused = {"_thread_unsafe_terminate_node"}  # nothing calls it
-    ours = set(vars(GCPAcceleratorNodeProvider)) | {"non_terminated_nodes"}  # by listed_nodes, in guarded.py
+    ours = set(vars(GCPAcceleratorNodeProvider)) | {"non_terminated_nodes"}  # by listed_nodes, in BootCheckedProvider
     assert locking - unused <= ours, "a call to Google is made under Ray's lock"
 
 
@@ -114,7 +114,7 @@ def test_ray_up_asks_what_to_tear_down_with_its_own_question():
 
 
 def test_rays_schema_takes_no_anonymous_credentials_and_no_list_of_zones():
-    """If it does, gcp_checks.for_rays_schema() can go."""
+    """If it does, checks.for_rays_schema() can go."""
     import json
     from pathlib import Path
 

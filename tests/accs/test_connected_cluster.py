@@ -15,7 +15,7 @@ from accel_scaling.accs import connected_cluster
 from accel_scaling.accs.connected_cluster import families_of
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.errors import AskingError
-from accel_scaling.providers.base import node_types
+from accel_scaling.providers.base import cluster_config
 from accel_scaling.quarantine import max_workers
 
 CHIPS = shipped_catalog().chips
@@ -77,8 +77,8 @@ def test_the_provider_tells_what_may_be_launched_whatever_is_quarantined_just_no
         t4={"resources": T4, "max_workers": 2}, trn={"resources": TRN2}, v4={"resources": V4, "max_workers": 0}
     )
     told = {"autoscaler": "v2", "node_types": {"t4": T4, "trn": TRN2}}
-    assert node_types.published(own, "v2") == told
-    assert node_types.published(max_workers.limited(own, {"t4": 0, "trn": 0}), "v2") == told
+    assert cluster_config.published(own, "v2") == told
+    assert cluster_config.published(max_workers.limited(own, {"t4": 0, "trn": 0}), "v2") == told
 
 
 def test_it_is_written_by_the_autoscaler_alone_and_read_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -86,12 +86,12 @@ def test_it_is_written_by_the_autoscaler_alone_and_read_back(monkeypatch: pytest
     monkeypatch.setattr(_ray, "autoscaler_kv_put", store.__setitem__)
     monkeypatch.setattr(_ray, "kv_get", store.get)
     monkeypatch.setattr(_ray, "nodes_resources", lambda: [HEAD])
-    node_types.publish(None)
+    cluster_config.publish(None)
     assert store == {}
     assert connected_cluster.supports_preferences(), "a cluster that we did not launch may know them"
     path = tmp_path / "ray_bootstrap_config.yaml"
     path.write_text(yaml.safe_dump(config(trn={"resources": TRN2})))
-    node_types.publish(path)
+    cluster_config.publish(path)
     assert json.loads(store[connected_cluster.KEY])["autoscaler"] == "v1"
     assert not connected_cluster.supports_preferences()
     assert connected_cluster.families_here(CHIPS).only_resource(1) == "neuron_cores"
@@ -107,5 +107,5 @@ def test_a_store_that_does_not_answer_stops_no_autoscaler(
     path = tmp_path / "ray_bootstrap_config.yaml"
     path.write_text(yaml.safe_dump(config()))
     with caplog.at_level(logging.ERROR):
-        node_types.publish(path)
+        cluster_config.publish(path)
     assert "tasks must name an accelerator_type" in caplog.text

@@ -12,9 +12,8 @@ from accel_scaling.catalog.node_images import ImageKind, parse_boot_disks, parse
 from accel_scaling.catalog.schema import BOOT_DISKS, NODE_FAMILIES, NODE_IMAGES
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
-from accel_scaling.cluster.default_image import default_image, no_image
 from accel_scaling.cluster.docker import run_options
-from accel_scaling.cluster.node_needs import boot_disk_type, images, needs
+from accel_scaling.cluster.node_needs import boot_disk_type, default_image, images, needs, no_image
 from accel_scaling.testing.ec2.public_parameters import documented
 from accel_scaling.testing.gce.images import public
 

@@ -12,8 +12,7 @@ import yaml
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.node_images import ImageKind
 from accel_scaling.cli.main import main
-from accel_scaling.cluster.default_image import no_image
-from accel_scaling.cluster.node_needs import boot_disk_type, images, needs
+from accel_scaling.cluster.node_needs import boot_disk_type, images, needs, no_image
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")

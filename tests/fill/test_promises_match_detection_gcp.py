@@ -16,7 +16,7 @@ from accel_scaling import _ray
 from accel_scaling.catalog.guest_accelerators import attach_rules
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.tpu_slices import TpuSlice, known_slices, slice_of_type
-from accel_scaling.cluster.machine import NodeMachine
+from accel_scaling.cluster.cluster import NodeMachine
 from accel_scaling.fill.fill import promise_of
 from accel_scaling.providers.gcp import node_config as gcp_node_config
 from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp, hardware_of_tpu

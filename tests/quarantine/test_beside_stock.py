@@ -187,7 +187,7 @@ def asked_in_ten_minutes(account: LocalEC2, path: Path, provider: Any, autoscale
     """Return how often EC2 was asked for each machine, with a demand for each of the two bad ones."""
     before = len(machines_of(account, ["asked"]))
     now_s = time.time()
-    gate = getattr(provider, "guard", None)
+    gate = getattr(provider, "gate", None)
     rounds = autoscaler(path, provider)
     for number in range(ROUNDS):
         if gate:

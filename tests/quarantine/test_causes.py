@@ -17,7 +17,7 @@ from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import SOLD_OUT, Category, Failure
 from accel_scaling.providers.aws import launch as aws_zones
 from accel_scaling.providers.base.zone_launch import Launch, Workers, gated
-from accel_scaling.providers.gcp.errors import of_exception
+from accel_scaling.providers.gcp.calls import of_exception
 from tests.support.quarantine import A, B, Head
 
 PER_MINUTE = (

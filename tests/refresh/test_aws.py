@@ -14,7 +14,7 @@ from accel_scaling.errors import UnknownAcceleratorError
 from accel_scaling.families.catalog import chips_here, load_catalog
 from accel_scaling.providers.aws import node_config as fill_aws
 from accel_scaling.providers.aws import refresh as aws_refresh
-from accel_scaling.providers.aws.refresh_types import told
+from accel_scaling.providers.aws.refresh import told
 from accel_scaling.refresh.records import CloudAnswer
 from accel_scaling.refresh.requests import RefreshError
 from accel_scaling.refresh.run import default_file

@@ -153,9 +153,9 @@ def life(account: LocalEC2, config: dict[str, Any], node_type: str) -> list[str]
 
 
 def launcher_life(account: LocalEC2) -> list[str]:
-    from accel_scaling.providers.aws import checks
+    from accel_scaling.providers.aws import bootstrap
 
-    offered = checks._offered(REGION, None, ["m5.large"])
+    offered = bootstrap._offered(REGION, None, ["m5.large"])
     assert offered == {"m5.large"}, "a type that the region does not have would be found only by the launch"
     return life(account, resolved(ROLE_MADE_BEFORE), "head")
 

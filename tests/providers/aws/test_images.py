@@ -240,7 +240,7 @@ def test_ray_down_and_the_like_work_for_who_may_not_look_images_up(without_ssm: 
 def test_nothing_is_looked_up_where_every_image_is_named(account: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> None:
     from accel_scaling import _ray
     from accel_scaling.cluster.cluster import read_config
-    from accel_scaling.providers.aws.images import resolved
+    from accel_scaling.providers.aws.bootstrap import resolved
 
     monkeypatch.setattr(_ray, "aws_client", lambda service, *_: pytest.fail(f"{service} was asked"))
     named = {"ImageId": "ami-0123456789abcdef0"}

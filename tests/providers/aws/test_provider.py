@@ -205,7 +205,7 @@ def test_a_machine_whose_start_fails_without_a_verdict_is_a_strike_of_its_type_a
         assert all(provider.refuse(node, "NoVerdict", "NoVerdict: nothing is known") for node in workers)
     assert not provider.refuse(head, "NoVerdict", "NoVerdict: nothing is known")
     assert (live(account, "g4dn.xlarge"), live(account, "m5.large")) == ([], [head])
-    (left_alone,) = provider.guard._store.read().record("t4").quarantines
+    (left_alone,) = provider.gate._store.read().record("t4").quarantines
     assert (left_alone.reason, left_alone.times) == ("NoVerdict", 1), "two machines are two strikes, not six"
 
 

@@ -15,7 +15,7 @@ from ray.autoscaler._private.aws import utils
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.fill import fill_cluster
-from accel_scaling.providers.aws import checks
+from accel_scaling.providers.aws import bootstrap
 from tests.support.cluster import MODULE
 
 NOT_ALLOWED = (
@@ -77,9 +77,9 @@ def ec2(account: None, moto_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("refusing")
 def test_where_the_account_may_not_ask_the_files_are_gone_by() -> None:
-    checks.check(read_config(cluster("p4d.24xlarge", "eu-west-1")))
+    bootstrap.check(read_config(cluster("p4d.24xlarge", "eu-west-1")))
     with pytest.raises(ClusterConfigError, match=r"eu-south-1 does not have p4d\.24xlarge, says aws_places\.csv"):
-        checks.check(read_config(cluster("p4d.24xlarge", "eu-south-1")))
+        bootstrap.check(read_config(cluster("p4d.24xlarge", "eu-south-1")))
 
 
 @pytest.mark.usefixtures("ec2")
@@ -89,7 +89,7 @@ def test_what_ec2_offers_is_not_refused_though_a_file_says_otherwise(home: Path)
     config = cluster("p4d.24xlarge", "ap-south-1")
     filled, _ = fill_cluster(read_config(config), offerings=False)  # as `ray up` does before it asks
     assert filled["available_node_types"]["head"]["resources"]
-    checks.check(read_config(config))
+    bootstrap.check(read_config(config))
     with pytest.raises(ClusterConfigError, match=r"ap-south-1 does not have p4d\.24xlarge"):
         fill_cluster(read_config(config))
 
@@ -97,7 +97,7 @@ def test_what_ec2_offers_is_not_refused_though_a_file_says_otherwise(home: Path)
 @pytest.mark.usefixtures("ec2")
 def test_what_ec2_does_not_offer_is_refused_with_the_nearest_regions() -> None:
     with pytest.raises(ClusterConfigError) as error:
-        checks.check(read_config(cluster("p4d.24xlarge", "us-west-1")))
+        bootstrap.check(read_config(cluster("p4d.24xlarge", "us-west-1")))
     assert str(error.value) == (
         "available_node_types.head: EC2 does not offer p4d.24xlarge in us-west-1; the nearest regions that do: "
         "us-west-2, us-east-1, us-east-2 and 10 more; choose another region or type"

@@ -18,12 +18,12 @@ def gce() -> Iterator[Google]:
 
 @pytest.mark.parametrize("status", ["SUSPENDED", "SUSPENDING", "PENDING_STOP", "STOPPING", "STOPPED", "TERMINATED"])
 def test_ray_down_deletes_a_machine_that_somebody_has_suspended_or_stopped(gce: Google, status: str) -> None:
-    own, configs = ours(gce)
-    (node_id,) = own.create_node(configs["cpu"], tags(), 1)
+    provider, configs = ours(gce)
+    (node_id,) = provider.create_node(configs["cpu"], tags(), 1)
     gce.engine.set_status(node_id, status)
-    assert own.non_terminated_nodes({}) == []
-    assert own.nodes_for_teardown({}) == [node_id]
-    own.terminate_nodes([node_id])
+    assert provider.non_terminated_nodes({}) == []
+    assert provider.nodes_for_teardown({}) == [node_id]
+    provider.terminate_nodes([node_id])
     wait_until("its end", lambda: not gce.machines())
 
 
@@ -31,26 +31,26 @@ def test_no_call_makes_googles_client_anew(gce: Google, monkeypatch: pytest.Monk
     """It takes 15 ms of CPU for each: a hundred deletes would take 1.5 s of it."""
     from googleapiclient import discovery
 
-    own, configs = ours(gce, slices=True)
+    provider, configs = ours(gce, slices=True)
 
     def anew(*_: Any, **__: Any) -> None:
         raise AssertionError("a collection of the API is made for one call")
 
-    own.non_terminated_nodes({})
-    own.create_node(configs["v4"], tags("v4"), 1)  # the collections that a provider needs are there now
-    own.create_node(configs["cpu"], tags(), 1)
+    provider.non_terminated_nodes({})
+    provider.create_node(configs["v4"], tags("v4"), 1)  # the collections that a provider needs are there now
+    provider.create_node(configs["cpu"], tags(), 1)
     monkeypatch.setattr(discovery, "createMethod", anew)
-    made = [*own.create_node(configs["cpu"], tags(), 2), *own.create_node(configs["v4"], tags("v4"), 1)]
-    assert len(own.non_terminated_nodes({})) == 5
-    own.set_node_tags(made[0], {"a": "b"})
-    assert own.flush_tags() == []
-    own.terminate_nodes(made)
+    made = [*provider.create_node(configs["cpu"], tags(), 2), *provider.create_node(configs["v4"], tags("v4"), 1)]
+    assert len(provider.non_terminated_nodes({})) == 5
+    provider.set_node_tags(made[0], {"a": "b"})
+    assert provider.flush_tags() == []
+    provider.terminate_nodes(made)
 
 
 def test_ray_down_does_not_delete_again_what_it_has_deleted(gce: Google) -> None:
-    own, configs = ours(gce)
-    made = list(own.create_node(configs["cpu"], tags(), 2))
+    provider, configs = ours(gce)
+    made = list(provider.create_node(configs["cpu"], tags(), 2))
     gce.injection.operation_latency_s["delete"] = 60
-    own.terminate_nodes(made[:1])
+    provider.terminate_nodes(made[:1])
     assert gce.machines()[made[0]]["status"] == "STOPPING"
-    assert own.nodes_for_teardown({}) == made[1:]
+    assert provider.nodes_for_teardown({}) == made[1:]

@@ -82,13 +82,13 @@ def test_1_v2_installs_a_healthy_worker_once(gce: Google) -> None:
         rays.non_terminated_nodes({})
         assert "failed with unexpected status" in str(failed(install, rays, config, node_id, commands))
         assert gce.machines()[node_id]["labels"]["ray-node-status"] == "up-to-date", "Google knows better"
-    own = provider_of(config)
-    (node_id,) = own.create_node(node_configs(config)["cpu"], tags(), 1)
-    own.non_terminated_nodes({})
+    provider = provider_of(config)
+    (node_id,) = provider.create_node(node_configs(config)["cpu"], tags(), 1)
+    provider.non_terminated_nodes({})
     commands.clear()
-    install(own, config, node_id, commands)
+    install(provider, config, node_id, commands)
     assert sum("ray stop" in command for command in commands) == 1
-    assert own.flush_tags() == []
+    assert provider.flush_tags() == []
     assert gce.machines()[node_id]["labels"]["ray-node-status"] == "up-to-date"
 
 
@@ -113,14 +113,14 @@ def test_2_a_listing_does_not_wait_for_labels_or_launches(gce: Google) -> None:
     with stock(gce) as (rays, configs):
         (node_id,) = rays.create_node(configs["cpu"], tags(), 1)
         assert not listing_ends_first(gce, label, lambda: rays.set_node_tags(node_id, {"a": "b"}), rays)
-    own, configs = ours(gce)
-    assert listing_ends_first(gce, launch, lambda: own.create_node(configs["cpu"], tags(), 3), own)
+    provider, configs = ours(gce)
+    assert listing_ends_first(gce, launch, lambda: provider.create_node(configs["cpu"], tags(), 3), provider)
 
     def write() -> None:
-        own.set_node_tags(node_id, {"a": "c"})
-        own.flush_tags()
+        provider.set_node_tags(node_id, {"a": "c"})
+        provider.flush_tags()
 
-    assert listing_ends_first(gce, label, write, own)
+    assert listing_ends_first(gce, label, write, provider)
 
 
 # --- 3: many at once ---
@@ -130,8 +130,8 @@ def test_3_a_hundred_machines_take_one_call(gce: Google) -> None:
     with stock(gce) as (rays, configs):
         rays.create_node(configs["cpu"], tags(), 100)
         assert gce.count("compute.instances.insert") == 100
-    own, configs = ours(gce)
-    made = own.create_node(configs["cpu"], tags(), 100)
+    provider, configs = ours(gce)
+    made = provider.create_node(configs["cpu"], tags(), 100)
     assert len(made) == 100
     assert set(made) <= set(gce.machines())
     assert gce.count("compute.instances.insert") == 100, "no more than before"
@@ -150,13 +150,13 @@ def test_4_a_stock_out_has_a_kind_and_googles_reason_and_the_next_zone_is_tried(
     with stock(gce, availability_zone=f"{ZONES[0]},{ZONES[1]}") as (rays, configs):
         assert isinstance(failed(rays.create_node, configs["cpu"], tags(), 2), HttpError)
 
-    own, configs = ours(gce)
-    error = failed(own.create_node, configs["cpu"], tags(), 2)
+    provider, configs = ours(gce)
+    error = failed(provider.create_node, configs["cpu"], tags(), 2)
     assert isinstance(error, NodeLaunchException)
     assert error.category == "capacity"
     assert "Google says: ZONE_RESOURCE_POOL_EXHAUSTED" in error.description
-    own, configs = ours(gce, availability_zone=f"{ZONES[0]},{ZONES[1]}")
-    for node_id in own.create_node(configs["cpu"], tags(), 2):
+    provider, configs = ours(gce, availability_zone=f"{ZONES[0]},{ZONES[1]}")
+    for node_id in provider.create_node(configs["cpu"], tags(), 2):
         assert gce.machines()[node_id]["zone"].endswith(ZONES[1])
 
 
@@ -174,12 +174,12 @@ def test_5_a_silent_server_and_a_503_do_not_stop_the_cluster(gce: Google, monkey
         compute = next(iter(rays.resources.values()))
         assert compute.get_new_authorized_http(compute.resource._http).http.timeout is None
         assert httplib2.Http().timeout is None
-    own, configs = ours(gce)
-    (node_id,) = own.create_node(configs["cpu"], tags(), 1)
+    provider, configs = ours(gce)
+    (node_id,) = provider.create_node(configs["cpu"], tags(), 1)
     gce.fault("compute.instances.list", status=503)
-    assert own.non_terminated_nodes({}) == [node_id]
+    assert provider.non_terminated_nodes({}) == [node_id]
     gce.fault("compute.instances.list", kind="silent")
-    assert own.non_terminated_nodes({}) == [node_id]
+    assert provider.non_terminated_nodes({}) == [node_id]
 
 
 # --- 6: slow operations ---
@@ -193,9 +193,9 @@ def test_6_an_operation_that_fails_late_is_reported(gce: Google) -> None:
     }  # 90 s in Ray's time, which gives up after 60
     with stock(gce) as (rays, configs):
         assert len(rays.create_node(configs["cpu"], tags(), 1)) == 1, "a success that is none"
-    own, configs = ours(gce)
+    provider, configs = ours(gce)
     for count in (1, 3):
-        assert "ZONE_RESOURCE_POOL_EXHAUSTED" in str(failed(own.create_node, configs["cpu"], tags(), count))
+        assert "ZONE_RESOURCE_POOL_EXHAUSTED" in str(failed(provider.create_node, configs["cpu"], tags(), count))
 
 
 # --- 7: pages ---
@@ -203,10 +203,10 @@ def test_6_an_operation_that_fails_late_is_reported(gce: Google) -> None:
 
 def test_7_every_page_is_read(gce: Google) -> None:
     gce.injection.page_size = 10
-    own, configs = ours(gce, slices=True)
-    own.create_node(configs["cpu"], tags(), 35)
-    own.create_node(configs["v4"], tags("v4"), 12)
-    assert len(own.non_terminated_nodes({})) == 47
+    provider, configs = ours(gce, slices=True)
+    provider.create_node(configs["cpu"], tags(), 35)
+    provider.create_node(configs["v4"], tags("v4"), 12)
+    assert len(provider.non_terminated_nodes({})) == 47
     with stock(gce, slices=True) as (rays, _):
         assert len(rays.non_terminated_nodes({})) < 47
 
@@ -228,10 +228,10 @@ def test_8_preempted_nodes_are_deleted_and_waking_ones_are_counted(gce: Google) 
         for status in ("PENDING", "REPAIRING"):
             gce.engine.set_status(waking, status)
             assert rays.non_terminated_nodes({}) == []
-    own, configs = ours(gce, slices=True)
+    provider, configs = ours(gce, slices=True)
     for status in ("PENDING", "REPAIRING"):
         gce.engine.set_status(waking, status)
-        assert own.non_terminated_nodes({}) == [waking]
+        assert provider.non_terminated_nodes({}) == [waking]
     wait_until("their deletion", lambda: machine not in gce.machines() and not gce.slices())
 
 
@@ -245,11 +245,11 @@ def test_9_a_delete_of_many_is_not_stopped_by_one_that_is_gone(gce: Google) -> N
         left = list(rays.create_node(configs["cpu"], tags(), 2))
         assert isinstance(failed(rays.terminate_nodes, [gone, *left]), UnboundLocalError)
         assert set(left) <= set(gce.machines())
-    own, _ = ours(gce)
-    own.terminate_node(gone)
-    own.terminate_nodes([gone, *left])
-    own.terminate_nodes([gone, *left])
-    assert own.non_terminated_nodes({}) == []
+    provider, _ = ours(gce)
+    provider.terminate_node(gone)
+    provider.terminate_nodes([gone, *left])
+    provider.terminate_nodes([gone, *left])
+    assert provider.non_terminated_nodes({}) == []
 
 
 # --- 10: broken connections ---
@@ -272,13 +272,13 @@ def test_10_a_broken_connection_makes_no_machine_twice(gce: Google, monkeypatch:
         patch.setattr(googleapiclient.http.HttpRequest, "execute", breaking)
         assert len(rays.create_node(configs["cpu"], tags(), 4)) == 4
         assert len(gce.machines()) == 6, "asked for 4"
-    own, configs = ours(gce)
-    own.terminate_nodes(own.non_terminated_nodes({}))
+    provider, configs = ours(gce)
+    provider.terminate_nodes(provider.non_terminated_nodes({}))
     for count, method in ((4, "bulkInsert"), (1, "insert")):
-        before = len(own.non_terminated_nodes({}))
+        before = len(provider.non_terminated_nodes({}))
         gce.fault(f"compute.instances.{method}", kind="broken_connection", times=2)
-        assert len(own.create_node(configs["cpu"], tags(), count)) == count
-        assert len(own.non_terminated_nodes({})) == before + count
+        assert len(provider.create_node(configs["cpu"], tags(), count)) == count
+        assert len(provider.non_terminated_nodes({})) == before + count
 
 
 # --- 11: the fill ---
@@ -309,10 +309,10 @@ def test_12_any_name_that_is_not_refused_at_once_works(gce: Google, node_type: s
     config = config_of(gce.url)
     config["available_node_types"][node_type] = config["available_node_types"].pop("cpu")
     made = resolved({**config, "cluster_name": cluster})
-    own = provider_of(made)
-    (node_id,) = own.create_node(node_configs(made)[node_type], tags(node_type, cluster=cluster), 1)
-    assert own.non_terminated_nodes({"ray-user-node-type": node_type}) == [node_id]
-    assert own.node_tags(node_id)["ray-user-node-type"] == node_type
+    provider = provider_of(made)
+    (node_id,) = provider.create_node(node_configs(made)[node_type], tags(node_type, cluster=cluster), 1)
+    assert provider.non_terminated_nodes({"ray-user-node-type": node_type}) == [node_id]
+    assert provider.node_tags(node_id)["ray-user-node-type"] == node_type
 
 
 # --- 13: slices ---
@@ -327,9 +327,9 @@ def test_13_two_slices_with_a_service_account_come_and_running_ones_are_not_star
         rays.cache_stopped_nodes = True
         wait_until("the slice", lambda: {one["state"] for one in gce.slices().values()} == {"READY"})
         assert isinstance(failed(rays.create_node, configs["v4"], tags("v4"), 1), HttpError)
-    own, configs = ours(gce, slices=True, cache_stopped_nodes=True)
+    provider, configs = ours(gce, slices=True, cache_stopped_nodes=True)
     config = {**configs["v4"], "serviceAccounts": copy.deepcopy(account)}
-    made = own.create_node(config, tags("v4"), 2)
+    made = provider.create_node(config, tags("v4"), 2)
     assert set(made) < set(gce.slices())
     assert len(gce.slices()) == 3
 

@@ -24,13 +24,13 @@ def test_14_races_are_made_good(gce: Google) -> None:
         assert isinstance(failed(rays.set_node_tags, node_id, {"a": "b"}), HttpError)
         gone = f"ray-{CLUSTER}-worker-deadbeef-compute"
         assert isinstance(failed(rays.internal_ip, gone), HttpError)
-    own, _ = ours(gce)
+    provider, _ = ours(gce)
     gce.fault("compute.instances.setLabels", status=412, reason="conditionNotMet", times=2)
-    own.set_node_tags(node_id, {"a": "b"})
-    assert own.flush_tags() == []
+    provider.set_node_tags(node_id, {"a": "b"})
+    assert provider.flush_tags() == []
     assert gce.machines()[node_id]["labels"]["a"] == "b"
-    assert (own.internal_ip(gone), own.external_ip(gone), own.is_terminated(gone)) == (None, None, True)
-    assert own.node_tags(gone) == {}
+    assert (provider.internal_ip(gone), provider.external_ip(gone), provider.is_terminated(gone)) == (None, None, True)
+    assert provider.node_tags(gone) == {}
 
 
 def test_14_a_policy_that_another_changes_meanwhile_is_changed_after_it() -> None:

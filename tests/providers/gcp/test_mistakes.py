@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from accel_scaling.providers.gcp.zones import ListingFailedError
+from accel_scaling.providers.gcp.calls import ListingFailedError
 from tests.providers.gcp.test_up import changed, ray_up
 from tests.support.gcp_provider import (
     DISKS,
@@ -51,9 +51,9 @@ def sentence_of(gce: Google, *changes: tuple[str, Any], slices: bool = False) ->
 
 
 def test_a_zone_that_does_not_exist_is_named_with_its_key(gce: Google) -> None:
-    said = sentence_of(gce, ("provider/availability_zone", "us-central1-a,us-central1-z"))
-    assert said.startswith("provider.availability_zone us-central1-z: Google refused (")
-    assert "does the zone exist" in said
+    message = sentence_of(gce, ("provider/availability_zone", "us-central1-a,us-central1-z"))
+    assert message.startswith("provider.availability_zone us-central1-z: Google refused (")
+    assert "does the zone exist" in message
 
 
 @pytest.mark.needs("rsync")
@@ -81,24 +81,24 @@ def test_a_listing_that_fails_later_is_one_sentence_at_the_keyboard_and_an_error
 ) -> None:
     from accel_scaling import _ray
 
-    own, _ = ours(gce, availability_zone=",".join(ZONES))
+    provider, _ = ours(gce, availability_zone=",".join(ZONES))
     gce.fault("compute.instances.list", times=99, status=403, reason="forbidden", message="not any more")
-    for asked in (own.non_terminated_nodes, own.nodes_for_teardown):
+    for asked in (provider.non_terminated_nodes, provider.nodes_for_teardown):
         with pytest.raises(click.ClickException, match=r"provider.availability_zone .*: permission: .*not any more"):
             asked({})
     monkeypatch.setattr(_ray, "autoscaler_config_path", lambda: Path("/x.yaml"))
     with pytest.raises(ListingFailedError, match="not any more"):
-        own.non_terminated_nodes({})
+        provider.non_terminated_nodes({})
 
 
 NO_TPU = {"times": 99, "status": 404, "reason": "notFound", "message": "Location us-central1-a is not found"}
 
 
 def test_a_zone_without_cloud_tpu_has_no_slices_and_its_machines_are_listed(gce: Google) -> None:
-    own, configs = ours(gce, slices=True)
-    (node_id,) = own.create_node(configs["cpu"], tags(), 1)
+    provider, configs = ours(gce, slices=True)
+    (node_id,) = provider.create_node(configs["cpu"], tags(), 1)
     gce.fault("tpu.projects.locations.nodes.list", **NO_TPU)
-    assert own.non_terminated_nodes({}) == [node_id]
+    assert provider.non_terminated_nodes({}) == [node_id]
 
 
 def test_slices_where_no_zone_has_cloud_tpu_are_refused(gce: Google) -> None:
@@ -173,8 +173,10 @@ def test_key_files_without_their_halves_in_the_project_are_one_sentence(
     for number in range(10):  # as many as Ray tries; they are of a project that is gone, and whose name was the same
         name = generate_ssh_key_name("gcp", number, "us-central1", PROJECT, "ubuntu")
         Path(generate_ssh_key_paths(name)[1]).touch()
-    said = sentence_of(gce)
-    assert said.startswith("auth.ssh_private_key is missing, and Ray could not make a key pair for auth.ssh_user 'ubun")
+    message = sentence_of(gce)
+    assert message.startswith(
+        "auth.ssh_private_key is missing, and Ray could not make a key pair for auth.ssh_user 'ubun"
+    )
 
 
 # --- scheduling that contradicts itself ---
@@ -194,16 +196,16 @@ def test_scheduling_that_google_would_refuse_is_refused_before_the_head_is_paid_
     gce: Google, machine: str, scheduling: Any, sentence: str
 ) -> None:
     node_config = {"machineType": machine, "disks": DISKS, "scheduling": scheduling}
-    said = sentence_of(gce, (L4, node_config))
-    assert said.startswith("available_node_types.l4.node_config.scheduling.")
-    assert sentence in said
+    message = sentence_of(gce, (L4, node_config))
+    assert message.startswith("available_node_types.l4.node_config.scheduling.")
+    assert sentence in message
 
 
 def test_what_a_template_holds_may_contradict_too(gce: Google) -> None:
     gce.add_template("gpu", {"machineType": "g2-standard-4", "disks": DISKS, "scheduling": {"automaticRestart": True}})
     template = f"projects/{PROJECT}/global/instanceTemplates/gpu"
-    said = sentence_of(gce, (L4, {"sourceInstanceTemplate": template, "scheduling": SPOT}))
-    assert "scheduling.automaticRestart is true" in said
+    message = sentence_of(gce, (L4, {"sourceInstanceTemplate": template, "scheduling": SPOT}))
+    assert "scheduling.automaticRestart is true" in message
 
 
 @pytest.mark.parametrize("ends", [{"maxRunDuration": {"seconds": "3600"}}, SPOT])

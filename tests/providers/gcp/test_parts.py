@@ -18,9 +18,9 @@ from accel_scaling.catalog import launch_errors
 from accel_scaling.catalog.launch_errors import Category
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.providers.gcp import errors, names, request_bodies
+from accel_scaling.providers.gcp import calls, labels, request_bodies
+from accel_scaling.providers.gcp.calls import of_exception, of_operation
 from accel_scaling.providers.gcp.client import client, endpoint
-from accel_scaling.providers.gcp.errors import of_exception, of_operation
 from accel_scaling.providers.gcp.launch import in_large_batches
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,27 +30,27 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @given(st.text(max_size=80))
 def test_any_tag_is_a_label_that_google_takes_and_can_be_read_back(tag: str) -> None:
-    label = names.to_label(tag)
+    label = labels.to_label(tag)
     assert re.fullmatch(r"[a-z0-9_-]*", label)
-    assert names.from_label(label) == tag
+    assert labels.from_label(label) == tag
 
 
 @given(st.from_regex(r"[a-z0-9_-]{0,63}", fullmatch=True).filter(lambda text: not text.startswith("x--")))
 def test_what_google_takes_stays_as_it_is(tag: str) -> None:
-    assert names.to_label(tag) == tag
+    assert labels.to_label(tag) == tag
 
 
 @given(st.text(max_size=80))
 def test_a_label_of_anybody_can_be_read(label: str) -> None:
-    assert isinstance(names.from_label(label), str)
+    assert isinstance(labels.from_label(label), str)
 
 
 @given(st.text(min_size=1, max_size=80), st.sampled_from(["compute", "tpu"]))
 def test_every_new_name_is_one_of_googles_and_says_its_kind(node_name: str, kind: str) -> None:
-    name = names.new_name(node_name, kind)
+    name = labels.new_name(node_name, kind)
     assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name)
     assert name.endswith(f"-{kind}")
-    assert name != names.new_name(node_name, kind)
+    assert name != labels.new_name(node_name, kind)
 
 
 # --- kinds of failure ---
@@ -91,7 +91,7 @@ def test_each_refusal_is_of_its_kind_and_only_what_passes_is_tried_again(
     error: Exception, category: Category, passes: bool
 ) -> None:
     assert of_exception(error).category == category
-    assert errors.may_pass(error) is passes
+    assert calls.may_pass(error) is passes
 
 
 def test_an_answer_that_is_no_json_has_its_status() -> None:
@@ -232,6 +232,6 @@ def test_the_head_launches_in_large_batches_and_a_users_own_size_stays() -> None
     config = in_large_batches({"head_start_ray_commands": ["ray stop", "ray start --head"]})
     assert in_large_batches(config)["head_start_ray_commands"][0] == "ray stop"
     line = config["head_start_ray_commands"][1].replace("ray start --head", "env")
-    for own, seen in (({}, "100"), ({"AUTOSCALER_MAX_LAUNCH_BATCH": "7"}, "7")):
-        done = subprocess.run(["sh", "-c", line], env=own, capture_output=True, text=True, check=True)
+    for provider, seen in (({}, "100"), ({"AUTOSCALER_MAX_LAUNCH_BATCH": "7"}, "7")):
+        done = subprocess.run(["sh", "-c", line], env=provider, capture_output=True, text=True, check=True)
         assert f"AUTOSCALER_MAX_LAUNCH_BATCH={seen}\n" in done.stdout

@@ -75,25 +75,25 @@ def test_each_call_of_a_clusters_life_is_written_down_and_no_other() -> None:
         at.injection.operation_latency_s = dict.fromkeys(
             ("insert", "bulkInsert", "start", "setLabels", "tpu"), 0.2
         )  # so that it waits
-        own, configs = ours(at, slices=True, cache_stopped_nodes=True)
+        provider, configs = ours(at, slices=True, cache_stopped_nodes=True)
         by_ray_up = {call.method for call in at.engine.calls}
         at.engine.calls.clear()
         made = [
-            *own.create_node(configs["cpu"], tags(), 2),
-            *own.create_node({**configs["cpu"], "deletionProtection": False}, tags(), 1),
+            *provider.create_node(configs["cpu"], tags(), 2),
+            *provider.create_node({**configs["cpu"], "deletionProtection": False}, tags(), 1),
         ]
-        (slice_,) = own.create_node(configs["v4"], tags("v4"), 1)
+        (slice_,) = provider.create_node(configs["v4"], tags("v4"), 1)
         for node_id in (*made, slice_):
-            own.set_node_tags(node_id, {"a": "b"})
-        assert own.flush_tags() == []
-        own.non_terminated_nodes({})
-        own.internal_ip(made[0])
-        own.terminate_nodes(made[:1])
+            provider.set_node_tags(node_id, {"a": "b"})
+        assert provider.flush_tags() == []
+        provider.non_terminated_nodes({})
+        provider.internal_ip(made[0])
+        provider.terminate_nodes(made[:1])
         wait_until("the stop", lambda: at.machines()[made[0]]["status"] == "TERMINATED")
-        assert list(own.create_node(configs["cpu"], tags(), 1)) == made[:1], "it is started again"
+        assert list(provider.create_node(configs["cpu"], tags(), 1)) == made[:1], "it is started again"
         for node_id in made:
-            own.refuse(node_id, "DriverMissing", "a sentence")
-        own.refuse(slice_, "DriverMissing", "a sentence")
+            provider.refuse(node_id, "DriverMissing", "a sentence")
+        provider.refuse(slice_, "DriverMissing", "a sentence")
         wait_until("the end", lambda: not at.machines() and not at.slices())
         by_the_head = {call.method for call in at.engine.calls}
     assert by_the_head == calls_of(HEAD)

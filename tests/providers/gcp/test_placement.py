@@ -93,21 +93,21 @@ def test_overrides_stand_over_a_template_as_google_merges_them() -> None:
         "labels": {"a": "1"},
         "minCpuPlatform": "Intel Skylake",
     }
-    own = {
+    provider = {
         "sourceInstanceTemplate": "global/instanceTemplates/t",
         "machineType": "n1-standard-8",
         "scheduling": [{"preemptible": False}],
         "labels": {"b": "2"},
         "minCpuPlatform": None,
     }
-    before = copy.deepcopy((own, properties))
-    assert with_template(own, properties) == {
+    before = copy.deepcopy((provider, properties))
+    assert with_template(provider, properties) == {
         "machineType": "n1-standard-8",
         "guestAccelerators": T4,
         "scheduling": {"preemptible": False, "onHostMaintenance": "TERMINATE"},
         "labels": {"a": "1", "b": "2"},
     }
-    assert (own, properties) == before
+    assert (provider, properties) == before
     assert with_template({"guestAccelerators": []}, properties)["guestAccelerators"] == []
 
 

@@ -37,8 +37,8 @@ def zones_of(gce: Google) -> list[str]:
 
 
 def test_a_machine_is_created_as_its_node_type_says(gce: Google) -> None:
-    own, configs = ours(gce)
-    (node_id,) = own.create_node({**configs["t4"], "labels": {"team": "vision"}}, tags("t4"), 1)
+    provider, configs = ours(gce)
+    (node_id,) = provider.create_node({**configs["t4"], "labels": {"team": "vision"}}, tags("t4"), 1)
     machine = gce.machines()[node_id]
     assert machine["machineType"].endswith("/n1-standard-4")
     assert machine["guestAccelerators"][0]["acceleratorCount"] == 1
@@ -47,30 +47,30 @@ def test_a_machine_is_created_as_its_node_type_says(gce: Google) -> None:
 
 
 def test_machines_stay_in_the_first_zone_that_has_them(gce: Google) -> None:
-    own, configs = ours(gce, availability_zone=ALL)
-    own.create_node(configs["cpu"], tags(), 3)
+    provider, configs = ours(gce, availability_zone=ALL)
+    provider.create_node(configs["cpu"], tags(), 3)
     assert zones_of(gce) == ["a", "a", "a"]
     gce.injection.dry_zones = {ZONES[0]: ["*"], ZONES[1]: ["*"]}
-    own.create_node(configs["cpu"], tags(), 2)
+    provider.create_node(configs["cpu"], tags(), 2)
     assert zones_of(gce) == ["a", "a", "a", "c", "c"]
     # What was sold out a moment ago is not asked first again.
     before = gce.count("compute.instances.bulkInsert")
-    own.create_node(configs["cpu"], tags(), 2)
+    provider.create_node(configs["cpu"], tags(), 2)
     assert gce.count("compute.instances.bulkInsert") == before + 1
-    assert len(own.non_terminated_nodes({})) == 7
+    assert len(provider.non_terminated_nodes({})) == 7
 
 
 @pytest.mark.parametrize("bulk", [True, False])
 def test_a_short_launch_keeps_what_came_and_says_how_many_and_why(gce: Google, bulk: bool) -> None:
-    own, configs = ours(gce, availability_zone=f"{ZONES[0]},{ZONES[1]}")
+    provider, configs = ours(gce, availability_zone=f"{ZONES[0]},{ZONES[1]}")
     config = configs["cpu"] if bulk else {**configs["cpu"], "deletionProtection": False}
     gce.injection.capacity = {"n1-standard-4": 2}
     with pytest.raises(NodeLaunchException) as error:
-        own.create_node(config, tags(), 5)
+        provider.create_node(config, tags(), 5)
     assert error.value.category == "capacity"
     assert "2 of 5 x n1-standard-4 created and kept; for the rest Google says: ZONE_RES" in error.value.description
     assert f"tried in {ZONES[0]}, {ZONES[1]}" in error.value.description
-    assert len(own.non_terminated_nodes({})) == 2 == len(gce.machines())
+    assert len(provider.non_terminated_nodes({})) == 2 == len(gce.machines())
     assert gce.count("compute.instances.bulkInsert") == (2 if bulk else 0)
 
 
@@ -88,19 +88,19 @@ def test_a_failed_launch_has_a_kind_and_googles_reason(
     gce: Google, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], category: str, says: str
 ) -> None:
     monkeypatch.setattr(timeouts, "GCP_RETRY_WAITS_S", (0.01,))
-    own, configs = ours(gce, availability_zone=ALL)
+    provider, configs = ours(gce, availability_zone=ALL)
     gce.fault("compute.instances.bulkInsert", **fault)
     with pytest.raises(NodeLaunchException, match=says) as error:
-        own.create_node(configs["cpu"], tags(), 2)
+        provider.create_node(configs["cpu"], tags(), 2)
     assert error.value.category == category
     assert gce.machines() == {}
 
 
 def test_a_head_that_cannot_be_launched_is_one_sentence(gce: Google) -> None:
-    own, configs = ours(gce)
+    provider, configs = ours(gce)
     gce.injection.dry_zones = {"*": ["n2-standard-2"]}
     with pytest.raises(click.ClickException) as error:
-        own.create_node(configs["head"], tags("head", "head"), 1)
+        provider.create_node(configs["head"], tags("head", "head"), 1)
     assert error.value.message.startswith(
         f"the head node (n2-standard-2) could not be launched in {ZONES[0]}: capacity: Google says: ZONE_RESOURCE_POOL"
     )
@@ -113,21 +113,21 @@ def test_v1_and_v2_are_told_what_is_missing_and_find_what_came(gce: Google) -> N
     from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
     from ray.autoscaler.v2.instance_manager.node_provider import NodeProviderAdapter
 
-    own, _ = ours(gce)
+    provider, _ = ours(gce)
     config = resolved(config_of(gce.url))
     config.pop("head_node")
     config["auth"]["ssh_private_key"], config["file_mounts"] = "/dev/null", {}
     gce.injection.capacity = {"n1-standard-4": 3}
     tracker, events = NodeProviderAvailabilityTracker(), EventSummarizer()
     types = config["available_node_types"]
-    v1 = BaseNodeLauncher(own, mock.Mock(), events, tracker, prom_metrics=mock.Mock(), node_types=types)
+    v1 = BaseNodeLauncher(provider, mock.Mock(), events, tracker, prom_metrics=mock.Mock(), node_types=types)
     v1.launch_node(config, 2, "cpu")
     v1.launch_node(config, 2, "cpu")
     (failed,) = (one for one in tracker.summary().node_availabilities.values())
     assert failed.unavailable_node_information.category == "capacity"
 
     reader = SimpleNamespace(get_cached_autoscaling_config=lambda: AutoscalingConfig(config, skip_content_hash=True))
-    v2 = NodeProviderAdapter(own, reader)  # type: ignore[arg-type]
+    v2 = NodeProviderAdapter(provider, reader)  # type: ignore[arg-type]
     gce.injection.capacity = {"n1-standard-4": 5}
     v2.launch({"cpu": 4}, "request-7")
     errors: list[Any] = []
@@ -140,10 +140,10 @@ def test_v1_and_v2_are_told_what_is_missing_and_find_what_came(gce: Google) -> N
 
 
 def test_what_bulk_creation_cannot_do_is_done_one_by_one_and_all_at_once(gce: Google) -> None:
-    own, configs = ours(gce)
+    provider, configs = ours(gce)
     gce.injection.call_latency_s = 0.5
     began = time.monotonic()
-    made = own.create_node({**configs["cpu"], "deletionProtection": False}, tags(), 12)
+    made = provider.create_node({**configs["cpu"], "deletionProtection": False}, tags(), 12)
     assert time.monotonic() - began < 5.5, "one after another they take 6 s and more"
     gce.injection.call_latency_s = 0
     assert set(made) == set(gce.machines())
@@ -154,27 +154,27 @@ def test_a_machine_that_comes_though_its_launch_is_not_answered_is_counted(
     gce: Google, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timeouts, "GCP_RETRY_WAITS_S", (0.01,))
-    own, configs = ours(gce)
+    provider, configs = ours(gce)
     for count, method in ((3, "bulkInsert"), (1, "insert")):
         gce.fault(f"compute.instances.{method}", kind="broken_connection", times=99)
-        assert len(own.create_node(configs["cpu"], tags(), count)) == count
+        assert len(provider.create_node(configs["cpu"], tags(), count)) == count
         gce.injection.call_faults.clear()
     assert len(gce.machines()) == 4
 
 
 def test_a_stopped_machine_of_the_same_kind_is_started_again(gce: Google) -> None:
-    own, configs = ours(gce, cache_stopped_nodes=True)
-    (node_id,) = own.create_node(configs["cpu"], tags(), 1)
-    own.non_terminated_nodes({})
-    own.terminate_node(node_id)
+    provider, configs = ours(gce, cache_stopped_nodes=True)
+    (node_id,) = provider.create_node(configs["cpu"], tags(), 1)
+    provider.non_terminated_nodes({})
+    provider.terminate_node(node_id)
     wait_until("the stop", lambda: gce.machines()[node_id]["status"] == "TERMINATED")
-    assert own.non_terminated_nodes({}) == []
-    assert own.nodes_for_teardown({}) == []
-    made = own.create_node(configs["cpu"], {**tags(), "ray-launch-request": "new"}, 2)
+    assert provider.non_terminated_nodes({}) == []
+    assert provider.nodes_for_teardown({}) == []
+    made = provider.create_node(configs["cpu"], {**tags(), "ray-launch-request": "new"}, 2)
     assert node_id in made
     assert len(made) == 2 == len(gce.machines())
-    assert own.node_tags(node_id)["ray-launch-request"] == "new"
-    own.create_node(configs["t4"], tags("t4"), 1)
+    assert provider.node_tags(node_id)["ray-launch-request"] == "new"
+    provider.create_node(configs["t4"], tags("t4"), 1)
     assert len(gce.machines()) == 3, "one of another kind is not started"
 
 
@@ -182,13 +182,13 @@ def test_a_stopped_machine_of_the_same_kind_is_started_again(gce: Google) -> Non
 
 
 def test_tags_filter_as_they_were_set_a_moment_ago(gce: Google) -> None:
-    own, configs = ours(gce)
-    first, second = own.create_node(configs["cpu"], tags(), 2)
+    provider, configs = ours(gce)
+    first, second = provider.create_node(configs["cpu"], tags(), 2)
     gce.injection.operation_latency_s["setLabels"] = 0.5
-    own.set_node_tags(first, {"ray-node-status": "up-to-date"})
-    assert own.non_terminated_nodes({"ray-node-status": "up-to-date"}) == [first]
-    assert own.non_terminated_nodes({"ray-node-status": "uninitialized"}) == [second]
-    assert own.flush_tags() == []
+    provider.set_node_tags(first, {"ray-node-status": "up-to-date"})
+    assert provider.non_terminated_nodes({"ray-node-status": "up-to-date"}) == [first]
+    assert provider.non_terminated_nodes({"ray-node-status": "uninitialized"}) == [second]
+    assert provider.flush_tags() == []
     assert ours(gce)[0].non_terminated_nodes({"ray-node-status": "up-to-date"}) == [first], "another process sees it"
 
 
@@ -199,13 +199,13 @@ def test_two_processes_that_set_tags_of_one_machine_lose_none(gce: Google) -> No
         one.set_node_tags(node_id, {f"one{number}": "x"})
         other.set_node_tags(node_id, {f"other{number}": "x"})
     assert [*one.flush_tags(), *other.flush_tags()] == []
-    wanted = {f"{who}{number}" for who in ("one", "other") for number in range(20)}
-    assert wanted <= set(gce.machines()[node_id]["labels"])
+    expected = {f"{who}{number}" for who in ("one", "other") for number in range(20)}
+    assert expected <= set(gce.machines()[node_id]["labels"])
 
 
 def test_tags_that_a_process_sets_last_outlive_it(gce: Google) -> None:
-    own, configs = ours(gce)
-    (node_id,) = own.create_node(configs["cpu"], tags(), 1)
+    provider, configs = ours(gce)
+    (node_id,) = provider.create_node(configs["cpu"], tags(), 1)
     code = (
         "import json, sys\n"
         "from accel_scaling.providers.gcp import GCPAcceleratorNodeProvider as Provider\n"
@@ -214,7 +214,7 @@ def test_tags_that_a_process_sets_last_outlive_it(gce: Google) -> None:
     )
     import json
 
-    arguments = [json.dumps(own.provider_config), CLUSTER, node_id]
+    arguments = [json.dumps(provider.provider_config), CLUSTER, node_id]
     subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, check=True, timeout=60)
     assert gce.machines()[node_id]["labels"]["ray-node-status"] == "up-to-date"
 
@@ -235,50 +235,50 @@ def test_a_machine_is_found_in_any_of_its_zones_and_has_its_addresses(gce: Googl
 def test_a_machine_that_vanishes_is_terminated_and_keeps_its_last_tags(
     gce: Google, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own, configs = ours(gce)
-    (node_id,) = own.create_node(configs["cpu"], tags(), 1)
-    own.non_terminated_nodes({})
-    assert not own.is_terminated(node_id)
+    provider, configs = ours(gce)
+    (node_id,) = provider.create_node(configs["cpu"], tags(), 1)
+    provider.non_terminated_nodes({})
+    assert not provider.is_terminated(node_id)
     ours(gce)[0].terminate_node(node_id)
     wait_until("the end", lambda: node_id not in gce.machines())
     monkeypatch.setattr(timeouts, "GCP_FRESH_S", 0.0)
-    assert own.is_terminated(node_id)
-    assert not own.is_running(node_id)
-    assert own.internal_ip(node_id) is None
-    assert own.node_tags(node_id)["ray-user-node-type"] == "cpu"
-    own.set_node_tags(node_id, {"ray-node-status": "update-failed"})
-    assert own.flush_tags() == []
+    assert provider.is_terminated(node_id)
+    assert not provider.is_running(node_id)
+    assert provider.internal_ip(node_id) is None
+    assert provider.node_tags(node_id)["ray-user-node-type"] == "cpu"
+    provider.set_node_tags(node_id, {"ray-node-status": "update-failed"})
+    assert provider.flush_tags() == []
 
 
 def test_listing_thousands_finds_all(gce: Google) -> None:
-    own, configs = ours(gce, availability_zone=ALL)
-    made = own.create_node(configs["cpu"], tags(), 1200)
-    assert set(own.non_terminated_nodes({})) == set(made)
-    assert all(own.is_running(node_id) for node_id in made)
+    provider, configs = ours(gce, availability_zone=ALL)
+    made = provider.create_node(configs["cpu"], tags(), 1200)
+    assert set(provider.non_terminated_nodes({})) == set(made)
+    assert all(provider.is_running(node_id) for node_id in made)
     assert gce.count("compute.instances.get") == 0, "what was listed is not asked for again"
 
 
 def test_a_listing_goes_on_while_machines_are_made_and_deleted(gce: Google) -> None:
-    own, configs = ours(gce)
+    provider, configs = ours(gce)
     gce.injection.call_latency_s = 0.05
     gce.injection.operation_latency_s |= {"insert": 1.0, "bulkInsert": 1.0, "delete": 1.0, "setLabels": 1.0}
     stop, looks = threading.Event(), [0]
 
     def look() -> None:
         while not stop.is_set():
-            for node_id in own.non_terminated_nodes({}):
-                own.is_running(node_id)
+            for node_id in provider.non_terminated_nodes({}):
+                provider.is_running(node_id)
             looks[0] += 1
 
     looking = threading.Thread(target=look)
     looking.start()
-    made = own.create_node(configs["cpu"], tags(), 20)
+    made = provider.create_node(configs["cpu"], tags(), 20)
     while_created = looks[0]
     for node_id in made:
-        own.set_node_tags(node_id, {"ray-node-status": "up-to-date"})
-    own.flush_tags()
+        provider.set_node_tags(node_id, {"ray-node-status": "up-to-date"})
+    provider.flush_tags()
     while_labelled = looks[0] - while_created
-    own.terminate_nodes(list(made))
+    provider.terminate_nodes(list(made))
     stop.set()
     looking.join()
     assert while_created > 1, "a listing waited for the launch"
@@ -289,41 +289,41 @@ def test_a_listing_goes_on_while_machines_are_made_and_deleted(gce: Google) -> N
 
 
 def test_a_refused_machine_is_deleted_though_the_config_would_stop_it(gce: Google) -> None:
-    own, configs = ours(gce, cache_stopped_nodes=True)
-    (node_id,) = own.create_node(configs["cpu"], tags(), 1)
-    own.refuse(node_id, "DriverMissing", "DriverMissing: no driver")
+    provider, configs = ours(gce, cache_stopped_nodes=True)
+    (node_id,) = provider.create_node(configs["cpu"], tags(), 1)
+    provider.refuse(node_id, "DriverMissing", "DriverMissing: no driver")
     wait_until("the end", lambda: node_id not in gce.machines())
 
 
 def test_a_delete_that_google_refuses_does_not_keep_the_others(gce: Google) -> None:
-    own, configs = ours(gce)
-    made = list(own.create_node(configs["cpu"], tags(), 4))
+    provider, configs = ours(gce)
+    made = list(provider.create_node(configs["cpu"], tags(), 4))
     gce.fault("compute.instances.delete", status=403, reason="forbidden")
     with pytest.raises(Exception, match="403"):
-        own.terminate_nodes(made)
+        provider.terminate_nodes(made)
     wait_until("their end", lambda: len(gce.machines()) == 1)
-    own.terminate_nodes(made)
+    provider.terminate_nodes(made)
     wait_until("its end", lambda: not gce.machines())
 
 
 def test_preempted_workers_are_deleted_and_a_preempted_head_waits_for_ray_down(gce: Google) -> None:
-    own, configs = ours(gce)
+    provider, configs = ours(gce)
     preemptible = {**configs["cpu"], "scheduling": {"preemptible": True}}
-    (head,) = own.create_node(preemptible, tags("head", "head"), 1)
-    (worker,) = own.create_node(preemptible, tags(), 1)
-    (spot,) = own.create_node(configs["l4"], tags("l4"), 1)
+    (head,) = provider.create_node(preemptible, tags("head", "head"), 1)
+    (worker,) = provider.create_node(preemptible, tags(), 1)
+    (spot,) = provider.create_node(configs["l4"], tags("l4"), 1)
     for node_id in (head, worker, spot):
         gce.engine.preempt(node_id)
-    assert own.non_terminated_nodes({}) == []
+    assert provider.non_terminated_nodes({}) == []
     wait_until("the workers' end", lambda: set(gce.machines()) == {head})
-    assert own.nodes_for_teardown({"ray-node-type": "head"}) == [head]
-    own.terminate_nodes([head])
+    assert provider.nodes_for_teardown({"ray-node-type": "head"}) == [head]
+    provider.terminate_nodes([head])
     wait_until("the head's end", lambda: not gce.machines())
 
 
 def test_a_preempted_machine_is_kept_where_stopped_ones_are_started_again(gce: Google) -> None:
-    own, configs = ours(gce, cache_stopped_nodes=True)
-    (node_id,) = own.create_node(configs["l4"], tags("l4"), 1)
+    provider, configs = ours(gce, cache_stopped_nodes=True)
+    (node_id,) = provider.create_node(configs["l4"], tags("l4"), 1)
     gce.engine.preempt(node_id)
-    assert own.non_terminated_nodes({}) == []
-    assert list(own.create_node(configs["l4"], tags("l4"), 1)) == [node_id]
+    assert provider.non_terminated_nodes({}) == []
+    assert list(provider.create_node(configs["l4"], tags("l4"), 1)) == [node_id]

@@ -8,7 +8,7 @@ import pytest
 
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.tpu_slices import known_slices
-from accel_scaling.cluster.machine import NodeMachine
+from accel_scaling.cluster.cluster import NodeMachine
 from accel_scaling.errors import AccelScalingError, UnknownTpuError
 from accel_scaling.fill.fill import fill, promise_of
 from tests.providers.gcp.test_node_config import T4, cluster, refused

@@ -185,9 +185,9 @@ def test_no_endpoint_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_name_of_any_kind_is_taken_or_refused_at_once(gce: Google) -> None:
     for name in ("My.Cluster", "ünï", "c" * 52, "a_b-c"):
         made = resolved(changed(config_of(gce.url), "cluster_name", name))
-        own = provider_of(made)
-        (node_id,) = own.create_node(node_configs(made)["cpu"], tags(cluster=name), 1)
-        assert own.non_terminated_nodes({}) == [node_id]
+        provider = provider_of(made)
+        (node_id,) = provider.create_node(node_configs(made)["cpu"], tags(cluster=name), 1)
+        assert provider.non_terminated_nodes({}) == [node_id]
         assert len(node_id) <= 63
 
 
@@ -209,11 +209,13 @@ def test_ray_up_stops_with_one_sentence_at_an_unknown_machine_and_at_a_sold_out_
     gce: Google, tmp_path: Path
 ) -> None:
     config = changed(config_of(gce.url), "available_node_types/l4/node_config/machineType", "g2-standrd-4")
-    code, said = ray_up(tmp_path, config)
-    assert (code, said.startswith("Error: available_node_types.l4.node_config.machineType")) == (1, True), said
+    code, message = ray_up(tmp_path, config)
+    assert (code, message.startswith("Error: available_node_types.l4.node_config.machineType")) == (1, True), message
     gce.injection.dry_zones = {"*": ["*"]}
-    code, said = ray_up(tmp_path, config_of(gce.url))
-    assert (code, said.startswith("Error: the head node (n2-standard-2) could not be launched")) == (1, True), said
+    code, message = ray_up(tmp_path, config_of(gce.url))
+    assert (code, message.startswith("Error: the head node (n2-standard-2) could not be launched")) == (1, True), (
+        message
+    )
     assert gce.machines() == {}
 
 

@@ -1,0 +1,232 @@
+"""Questions to AWS at `ray up`, before anything is launched: credentials, region, instance types, and images.
+
+An `ImageId` may be `resolve:ssm:PARAMETER`, which EC2 itself takes and looks up at each launch. It is looked up here
+instead, at `ray up`. The head that launches workers is not allowed to, by the role that Ray gives it
+(AmazonEC2FullAccess); Ray's CloudWatch check hands the ImageId to DescribeImages, which takes ids only; and Ray
+replaces machines whose node type changed: the head, at the next `ray up` after AWS published a newer image. So
+machines that run keep their cluster's image: each carries the parameter that its image came from as a tag.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import botocore.exceptions
+import botocore.session
+
+from accel_scaling import _ray
+from accel_scaling.catalog.suggest import hint
+from accel_scaling.cluster.node_needs import RESOLVE_SSM, no_image
+from accel_scaling.cluster.offering_checks import nearest
+from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.providers.aws.node_config import region_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from accel_scaling.cluster.cluster import Cluster
+
+    Config = dict[str, Any]
+
+# botocore's errors about who is calling and where; everything else is passed on as AWS says it.
+_CREDENTIALS = (
+    botocore.exceptions.NoCredentialsError,
+    botocore.exceptions.PartialCredentialsError,
+    botocore.exceptions.ProfileNotFound,
+)
+_REFUSED = {"AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId", "ExpiredToken", "RequestExpired"}
+NOT_ALLOWED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
+
+TAG = "accel-scaling-image"
+PERMISSION = "ssm:GetParameters"
+
+_AT_ONCE = 10  # names that GetParameters takes
+# Ray keeps idle machines stopped, and starts them again: their image counts as well.
+_KEPT_STATES = ["pending", "running", "stopping", "stopped"]
+
+
+class AWSRefusedError(AccelScalingError):
+    """AWS could not be asked, or did not let us."""
+
+
+def check(cluster: Cluster) -> None:
+    """Refuse a cluster file that EC2 would refuse later, after something was paid for.
+
+    Raises:
+        ClusterConfigError: no region, or an instance type that the region does not have.
+        AWSRefusedError: no credentials, or AWS cannot be reached.
+    """
+    region = region_of(cluster.config)
+    with one_sentence():
+        _refuse_unknown(region)
+    names = dict.fromkeys(node_type.machine.name for node_type in cluster.node_types.values())
+    offered = _offered(region, cluster.provider.get("aws_credentials"), list(names))
+    if offered is None:
+        cluster.check_offered()
+        return
+    for node_type in cluster.node_types.values():
+        if node_type.machine.name not in offered:
+            regions = nearest(cluster.catalog.where(node_type.machine.machine), region)
+            raise ClusterConfigError(
+                f"{node_type.location}: EC2 does not offer {node_type.machine.name} in {region}; {regions}"
+                "choose another region or type"
+            )
+
+
+def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str]) -> set[str] | None:
+    """Return which of the types the region offers; None where this account may not ask."""
+    with one_sentence():
+        client = _ray.ec2_client(region, credentials)
+        pages = client.get_paginator("describe_instance_type_offerings").paginate(
+            LocationType="region", Filters=[{"Name": "instance-type", "Values": machines}]
+        )
+        try:
+            return {offer["InstanceType"] for page in pages for offer in page["InstanceTypeOfferings"]}
+        except botocore.exceptions.ClientError as error:
+            if error.response.get("Error", {}).get("Code") in NOT_ALLOWED:
+                return None
+            raise
+
+
+def _refuse_unknown(region: str) -> None:
+    """Refuse a region that nobody knows, at once: boto would look for its endpoint for a minute.
+
+    Raises:
+        ClusterConfigError: boto does not know it, and it has no endpoint.
+    """
+    if any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2")):
+        return
+    with contextlib.suppress(OSError, UnicodeError):
+        socket.getaddrinfo(f"ec2.{region}.amazonaws.com", 443)  # boto may be older than the region
+        return
+    session = botocore.session.Session()
+    partitions = session.get_available_partitions()
+    known = {name for partition in partitions for name in session.get_available_regions("ec2", partition)}
+    if region in known:
+        return
+    raise ClusterConfigError(f"provider.region is {region!r}, which is no region of AWS{hint(region, known)}")
+
+
+@contextlib.contextmanager
+def one_sentence() -> Iterator[None]:
+    """Turn botocore's errors about credentials and places into one sentence each.
+
+    Raises:
+        AWSRefusedError: in their place.
+    """
+    try:
+        yield
+    except _CREDENTIALS as error:
+        raise AWSRefusedError(
+            f"no AWS credentials ({error}); set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or run `aws configure`"
+        ) from None
+    except botocore.exceptions.ClientError as error:
+        details = error.response.get("Error", {})
+        if details.get("Code") in _REFUSED:
+            raise AWSRefusedError(
+                f"AWS refused the credentials ({details.get('Code')}: {details.get('Message')}); renew them, or, where "
+                "they are right elsewhere, enable the region in your account"
+            ) from None
+        raise
+    except botocore.exceptions.EndpointConnectionError as error:
+        raise AWSRefusedError(f"{error}; is provider.region spelt right, and the network up?") from None
+
+
+def resolved(cluster: Cluster) -> Config:
+    """Return a copy of a filled cluster's config that names every image by its id.
+
+    For a command that launches nothing, the config stays as it is.
+
+    Raises:
+        ClusterConfigError: a node type has no image, or AWS has no such parameter in the region.
+        AWSRefusedError: no credentials, or the look-up is not allowed.
+    """
+    if _ray.reads_only():
+        return cluster.config  # `ray down` must work for who may not look images up
+    config = copy.deepcopy(cluster.config)
+    for node_type in cluster.node_types.values():
+        if not node_type.node_config.get("ImageId"):
+            raise ClusterConfigError(no_image(node_type.location, node_type.machine.machine, "ImageId"))
+    by_type = dict(_parameters(config))
+    if not by_type:
+        return config
+    provider, region = config["provider"], region_of(config)
+    with one_sentence():
+        ids = _of_living_machines(region, provider.get("aws_credentials"), config["cluster_name"])
+        unknown = [parameter for parameter in dict.fromkeys(by_type.values()) if parameter not in ids]
+        ids |= _looked_up(region, provider.get("aws_credentials"), unknown, by_type)
+    for name, parameter in by_type.items():
+        node_config = config["available_node_types"][name]["node_config"]
+        node_config["ImageId"] = ids[parameter]
+        tag = {"ResourceType": "instance", "Tags": [{"Key": TAG, "Value": parameter}]}
+        node_config["TagSpecifications"] = [*(node_config.get("TagSpecifications") or []), tag]
+    return config
+
+
+def _parameters(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield (node type, parameter) of each node type whose image is one."""
+    for name, node_type in config["available_node_types"].items():
+        image = node_type["node_config"]["ImageId"]
+        if isinstance(image, str) and image.startswith(RESOLVE_SSM):
+            yield name, image.removeprefix(RESOLVE_SSM)
+
+
+def _of_living_machines(region: str, credentials: Config | None, cluster_name: str) -> dict[str, str]:
+    """Return parameter -> image id of the cluster's machines; the head's where they differ, else the newest's."""
+    pages = (
+        _ray.ec2_client(region, credentials)
+        .get_paginator("describe_instances")
+        .paginate(
+            Filters=[
+                {"Name": f"tag:{_ray.cluster_name_tag()}", "Values": [cluster_name]},
+                {"Name": "tag-key", "Values": [TAG]},
+                {"Name": "instance-state-name", "Values": _KEPT_STATES},
+            ]
+        )
+    )
+    images = []
+    for page in pages:
+        for machine in (instance for group in page["Reservations"] for instance in group["Instances"]):
+            tags = {tag["Key"]: tag["Value"] for tag in machine["Tags"]}
+            images.append((_ray.is_head(tags), machine["LaunchTime"], tags[TAG], machine["ImageId"]))
+    # The last one of a parameter stays: the head sorts behind all workers, and a newer machine behind an older one.
+    return {parameter: image for _, _, parameter, image in sorted(images)}
+
+
+def _looked_up(
+    region: str, credentials: Config | None, parameters: Sequence[str], by_type: dict[str, str]
+) -> dict[str, str]:
+    if not parameters:
+        return {}
+    client, ids = _ray.aws_client("ssm", region, credentials), dict[str, str]()
+    for start in range(0, len(parameters), _AT_ONCE):
+        names = list(parameters[start : start + _AT_ONCE])
+        try:
+            answer = client.get_parameters(Names=names)
+        except botocore.exceptions.ClientError as error:
+            if error.response.get("Error", {}).get("Code") not in NOT_ALLOWED:
+                raise
+            raise AWSRefusedError(
+                f"AWS does not allow you {PERMISSION}, with which the image of {_node_types(names, by_type)} is looked "
+                "up; allow it (for arn:aws:ssm:*::parameter/aws/service/*), or write the id of an image in "
+                "node_config.ImageId"
+            ) from None
+        ids |= {parameter["Name"]: parameter["Value"] for parameter in answer["Parameters"]}
+    for name in parameters:
+        if not ids.get(name, "").startswith("ami-"):
+            lacks = f"is {ids[name]!r}, which is no image's id," if name in ids else "does not exist"
+            raise ClusterConfigError(
+                f"{_node_types([name], by_type)}: the parameter {name} of AWS Systems Manager, which names the image, "
+                f"{lacks} in {region}; write the id of an image in node_config.ImageId, or choose another region"
+            )
+    return ids
+
+
+def _node_types(parameters: Sequence[str], by_type: dict[str, str]) -> str:
+    named = [f"available_node_types.{name}" for name, parameter in by_type.items() if parameter in parameters]
+    return " and ".join(named)
