@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
+from accel_scaling.boot.admission import wrong_slice
 from accel_scaling.boot.expected_devices import REPAIR_ADVICE, Claim, claims_of, of_broken_plug_ins
-from accel_scaling.boot.tpu_slice import wrong_slice
 from accel_scaling.boot.verdicts import Verdict, VerdictWord, advice_of, holds_promise
 from accel_scaling.detect.model import DriverState, Found
 from accel_scaling.families.catalog import chips_here

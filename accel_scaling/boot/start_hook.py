@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, OVERRIDE_RESOURCES
-from accel_scaling.boot.admission import CONFIRM_ONLY, admitted_resources
+from accel_scaling.boot.admission import CONFIRM_ONLY, admitted_resources, correct_promise
+from accel_scaling.boot.bundle import LABEL_VERDICT, VERDICT_FILE
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.node_commands import LABEL_VERDICT, VERDICT_FILE
 from accel_scaling.boot.promise_input import POD, promise_of_node
-from accel_scaling.boot.tpu_slice import correct_promise
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, Verdict, VerdictWord, advice_of
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
 from accel_scaling.families import register

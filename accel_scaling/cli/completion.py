@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.help import sub_commands
+from accel_scaling.cli.common import sub_commands
 from accel_scaling.errors import AccelScalingError
 
 if TYPE_CHECKING:

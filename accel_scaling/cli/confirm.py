@@ -12,9 +12,9 @@ from accel_scaling.boot.compare import compare
 from accel_scaling.boot.promise_input import EXAMPLE, parse_promise, promise_from_environment
 from accel_scaling.boot.verdicts import EXIT_CONFIRMED, EXIT_NOT_CONFIRMED, PAGE, WORDS
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
-from accel_scaling.colors import Paint, painted
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.families.inventory import detect
+from accel_scaling.terminal import Paint, painted
 
 
 def _words(exit_code: int) -> str:

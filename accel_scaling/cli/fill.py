@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from accel_scaling.cli.output import give
+from accel_scaling.cli.common import give
 from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.cluster.cluster_file import at_its_line, read_cluster
 from accel_scaling.errors import AccelScalingError, ClusterConfigError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from accel_scaling.cli.output import give
+from accel_scaling.cli.common import give
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import InitError
 

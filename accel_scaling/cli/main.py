@@ -8,11 +8,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.help import add_command
-from accel_scaling.colors import Paint, painted
-from accel_scaling.disk_errors import disk_sentence
-from accel_scaling.errors import INTERRUPTED_CODE, AccelScalingError
+from accel_scaling.cli.common import add_command
+from accel_scaling.errors import INTERRUPTED_CODE, AccelScalingError, disk_sentence
 from accel_scaling.requirements import check_python
+from accel_scaling.terminal import Paint, painted
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:

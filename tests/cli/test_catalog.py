@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from accel_scaling import text_table
+from accel_scaling import terminal
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cli.main import main
 
@@ -222,18 +222,18 @@ def test_check_takes_rows_and_the_accelerators_that_they_name_together(catalog, 
 def test_headings_are_bold_on_a_terminal_only_and_never_with_no_color(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert text_table.bold("TYPE") == "TYPE"
+    assert terminal.bold("TYPE") == "TYPE"
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert text_table.bold("TYPE") == "\033[1mTYPE\033[0m"
+    assert terminal.bold("TYPE") == "\033[1mTYPE\033[0m"
     monkeypatch.setenv("NO_COLOR", "1")
-    assert text_table.bold("TYPE") == "TYPE"
+    assert terminal.bold("TYPE") == "TYPE"
 
 
 def test_a_table_aligns_text_left_and_numbers_right_and_ends_no_line_with_blanks():
-    assert text_table.render(("NAME", "N"), [("a", "10"), ("long name", "9")], right={1}) == (
+    assert terminal.render(("NAME", "N"), [("a", "10"), ("long name", "9")], right={1}) == (
         "NAME        N\na          10\nlong name   9"
     )
-    assert text_table.render(("NAME", "NOTE"), [("a", "")]) == "NAME  NOTE\na"
+    assert terminal.render(("NAME", "NOTE"), [("a", "")]) == "NAME  NOTE\na"
 
 
 def test_the_command_imports_no_ray_no_cloud_sdk_and_nothing_slow():

@@ -10,7 +10,7 @@ from ray.autoscaler._private.kuberay.utils import gke_tpu_accelerator_to_generat
 from accel_scaling.catalog.guest_accelerators import api_names
 from accel_scaling.catalog.kubernetes import device_resources, node_labels
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.kuberay.label_values import chips_of
+from accel_scaling.kuberay.selectors import chips_of
 from tests.support.kuberay import GKE, GPU, manifest, types_of
 
 

@@ -1,11 +1,15 @@
-"""How a command's module becomes a sub-command, and what its `--help` shows below the options: examples."""
+"""Helpers of all commands: a module as a sub-command, examples below the options of `--help`, output to a file."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
+from accel_scaling.errors import ClusterConfigError
+
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import ModuleType
     from typing import Any
 
@@ -45,3 +49,29 @@ def sub_commands(parser: argparse.ArgumentParser) -> dict[str, tuple[argparse.Ar
             about = {each.dest: each.help or "" for each in action._get_subactions()}  # noqa: SLF001
             found.update({name: (each, about.get(name, "")) for name, each in action.choices.items()})
     return found
+
+
+def give(text: str, path: Path | None, *, new: bool = False, then: str = "") -> None:
+    """Print a text, or write it to a file, its line breaks as they are.
+
+    Args:
+        text: the whole file.
+        path: where it goes; None for standard output.
+        new: only where the file is not there yet.
+        then: what to say after ``wrote FILE``.
+
+    Raises:
+        FileExistsError: it is there already, and ``new``.
+        ClusterConfigError: it cannot be written.
+    """
+    if path is None:
+        sys.stdout.write(text)
+        return
+    try:
+        with path.open("x" if new else "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise ClusterConfigError(f"{path} cannot be written: {error.strerror}") from None
+    sys.stderr.write(f"wrote {path}{then}\n")
