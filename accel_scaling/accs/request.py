@@ -112,7 +112,16 @@ def _count(options: dict[str, Any], num_accs: float, resource: str) -> None:
     if (resource == "GPU" and given) or (key == "resources" and resource in given):
         other_option = "num_gpus" if resource == "GPU" else f"resources={{{resource!r}: ...}}"
         raise AskingError(f"num_accs and {other_option} both set the number of accelerators; remove one of them")
+    if num_accs == 0 and _refuses_zero(resource):
+        return
     options[key] = num_accs if resource == "GPU" else {**given, resource: num_accs}
+
+
+def _refuses_zero(resource: str) -> bool:
+    # Ray's TPU manager takes a few numbers only (TPU_VALID_CHIP_OPTIONS), and 0 is none of them; every other manager
+    # takes 0. A task without the resource gets no device either, so that 0 means the same for all families.
+    family = family_of(resource)
+    return family is not None and bool(family.quantities) and 0 not in family.quantities
 
 
 def _prefer(options: dict[str, Any], types: Sequence[str], accelerators: AcceleratorTypes) -> None:
