@@ -33,12 +33,12 @@ class AccRequest:
 
     @property
     def untyped(self) -> bool:
-        """Whether the cluster decides which family is meant; 0 accelerators are of no family."""
+        """True where the cluster decides which family is meant; 0 accelerators are of no family."""
         return bool(self.num_accs) and not self.types
 
     @property
     def by_cluster(self) -> bool:
-        """Whether the options depend on the cluster: on its families, or on its autoscaler."""
+        """True where the options depend on the cluster: on its families, or on its autoscaler."""
         return self.untyped or len(self.types) > 1
 
     def changed(self, changes: Mapping[str, Any]) -> AccRequest:
@@ -70,10 +70,10 @@ def ray_options(
     """Return the options for `ray.remote` or `.options()`.
 
     Args:
-        asked: the accelerators.
+        request: the accelerators.
         resource: the Ray resource of the accelerators' family.
         others: all other options that the user gave; they pass through.
-        known: the accelerator types of this machine's catalog.
+        accelerators: the accelerator types of this machine's catalog.
 
     Raises:
         AskingError: another option asks for the same accelerators.

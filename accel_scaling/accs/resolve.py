@@ -41,7 +41,7 @@ def options_for_ray(request: AccRequest, others: Mapping[str, Any], *, must_know
     """Return Ray's options for a request.
 
     Args:
-        asked: the accelerators.
+        request: the accelerators.
         others: the user's other options.
         must_know: raise where the cluster must be asked and none is connected; otherwise connect to one.
 

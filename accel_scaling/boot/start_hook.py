@@ -93,6 +93,6 @@ def announce_partition(promised: Mapping[str, float]) -> None:
 def write_verdict(verdict: Verdict, path: Path, *, head: bool, joins: bool) -> None:
     """Write the verdict as data, to the file that the provider reads."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    kind = "head" if head else "worker"
-    content = {**verdict.to_json(), "version": __version__, "kind": kind, "joins": joins, "time_s": time.time()}
+    node_kind = "head" if head else "worker"
+    content = {**verdict.to_json(), "version": __version__, "kind": node_kind, "joins": joins, "time_s": time.time()}
     path.write_text(json.dumps(content) + "\n", encoding="utf-8")

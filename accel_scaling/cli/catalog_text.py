@@ -61,20 +61,20 @@ def describe_slice(tpu_slice: Slice) -> dict[str, Any]:
     }
 
 
-def shown(machine: MachineType, catalog: Catalog, own_chip: str = "") -> str:
+def shown(machine: MachineType, catalog: Catalog, entry_of_user: str = "") -> str:
     """Return the text that ``show`` prints of a machine type.
 
     Args:
         machine: the machine type.
         catalog: its catalog.
-        own_chip: the place of its accelerator's entry in a file of the user's; empty where there is none.
+        entry_of_user: the place of its accelerator's entry in a file of the user's; empty where there is none.
     """
     chip = machine.chip
     has = [
         ("cloud", machine.cloud),
         *_size(machine),
         ("accelerator", f"{machine.count} x {chip.name}" + _part(chip) if chip else "none"),
-        *([("by", own_chip)] if own_chip else []),
+        *([("by", entry_of_user)] if entry_of_user else []),
         *shown_places(machine, catalog),
     ]
     needs = shown_needs(machine)

@@ -32,23 +32,23 @@ def with_examples(parser: argparse.ArgumentParser, text: str) -> None:
     """
     parser.epilog, parser.formatter_class = text, argparse.RawDescriptionHelpFormatter
     paragraphs = text.strip("\n").split("\n\n")
-    exit_codes = [each for each in paragraphs if each.startswith("exit codes")]
+    exit_codes = [paragraph for paragraph in paragraphs if paragraph.startswith("exit codes")]
     for name, (command, about) in sub_commands(parser).items():
-        own = [line for line in text.splitlines() if line.lstrip().startswith(f"{parser.prog} {name} ")]
+        examples = [line for line in text.splitlines() if line.lstrip().startswith(f"{parser.prog} {name} ")]
         command.description = command.description or about
         command.formatter_class = argparse.RawDescriptionHelpFormatter
-        if command.epilog is None and own:
-            command.epilog = "\n\n".join(["\n".join(["examples:", *own]), *exit_codes])
+        if command.epilog is None and examples:
+            command.epilog = "\n\n".join(["\n".join(["examples:", *examples]), *exit_codes])
 
 
 def sub_commands(parser: argparse.ArgumentParser) -> dict[str, tuple[argparse.ArgumentParser, str]]:
-    """Return the sub-commands of a parser by name, each with its parser and the sentence about it; none may be."""
-    found = {}
+    """Return the sub-commands of a parser by name, each with its parser and its help sentence."""
+    commands = {}
     for action in parser._actions:  # noqa: SLF001 - argparse has no public way to ask
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
-            about = {each.dest: each.help or "" for each in action._get_subactions()}  # noqa: SLF001
-            found.update({name: (each, about.get(name, "")) for name, each in action.choices.items()})
-    return found
+            about = {choice.dest: choice.help or "" for choice in action._get_subactions()}  # noqa: SLF001
+            commands.update({name: (command, about.get(name, "")) for name, command in action.choices.items()})
+    return commands
 
 
 def give(text: str, path: Path | None, *, new: bool = False, then: str = "") -> None:
@@ -56,13 +56,13 @@ def give(text: str, path: Path | None, *, new: bool = False, then: str = "") -> 
 
     Args:
         text: the whole file.
-        path: where it goes; None for standard output.
-        new: only where the file is not there yet.
-        then: what to say after ``wrote FILE``.
+        path: the file; None for standard output.
+        new: refuse to overwrite an existing file.
+        then: the text after ``wrote FILE``.
 
     Raises:
-        FileExistsError: it is there already, and ``new``.
-        ClusterConfigError: it cannot be written.
+        FileExistsError: the file exists, and ``new``.
+        ClusterConfigError: the file cannot be written.
     """
     if path is None:
         sys.stdout.write(text)

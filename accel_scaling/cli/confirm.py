@@ -1,4 +1,4 @@
-"""`accel-scaling confirm`: is what was promised for this machine really in it?"""
+"""`accel-scaling confirm`: compares a promise with the devices of this machine."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the verdict; 0 where the machine holds its promise, 3 where it does not.
+    """Print the verdict; return 0 where the machine has the promised devices, else 3.
 
     Raises:
-        AccelScalingError: there is no promise, or it is not one.
+        AccelScalingError: there is no promise, or it cannot be read.
     """
     promised = _promise(args.expect)
     verdict = wait_for_verdict(lambda: compare(promised, detect()), wait_s=args.wait)

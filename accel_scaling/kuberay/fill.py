@@ -57,7 +57,7 @@ def fill(text: str, file: str, catalog: Catalog, kuberay_version: str | None = N
 
     Args:
         text: the file's text; other manifests in it stay as they are.
-        where: the file, for sentences.
+        file: its name, for sentences.
         catalog: the machine types and accelerators.
         kuberay_version: the operator's, e.g. ``1.4``; None for the newest form.
 

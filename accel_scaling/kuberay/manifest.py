@@ -89,7 +89,7 @@ def groups(text: str, file: str) -> list[Group]:
 
     Args:
         text: the file's text; a byte-order mark is not counted.
-        where: the file, for the errors.
+        file: its name, for the errors.
 
     Raises:
         ClusterConfigError: it is not YAML, or has no Ray manifest, or an incomplete one; the text has the line.

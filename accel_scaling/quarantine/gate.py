@@ -63,7 +63,7 @@ class Gate:
 
     @property
     def active(self) -> bool:
-        """Whether this process is a head's autoscaler."""
+        """True where this process is a head's autoscaler."""
         return self._config_path is not None
 
     # Before a launch.

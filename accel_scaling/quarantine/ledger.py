@@ -138,7 +138,7 @@ class Ledger:
 
     @property
     def has_quarantines(self) -> bool:
-        """Whether any node type is in quarantine or on trial."""
+        """True where any node type is in quarantine or on trial."""
         return any(record.quarantines for record in self.types.values())
 
     def record(self, node_type: str) -> Record:
