@@ -1,4 +1,4 @@
-"""``accel-scaling catalog refresh``: writes the machine types of a cloud's API as a catalog, and shows the differences."""
+"""``accel-scaling catalog refresh``: writes a cloud's machine types as catalog rows, and shows the differences."""
 
 from __future__ import annotations
 

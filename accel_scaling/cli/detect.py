@@ -1,4 +1,4 @@
-"""`accel-scaling detect`: shows the accelerators of this machine: PCI bus, driver, and the resources that Ray announces."""
+"""`accel-scaling detect`: shows the accelerators of this machine by PCI bus and driver, and what Ray announces."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _nothing(families: Iterable[Found]) -> str:
-    """Return the evidence of each family that it has no device: in full for common families, in one line for the others."""
+    """Return the evidence that there is no device: in full for common families, in one line for the others."""
     in_full = {family.name for family in built_in() if family.common}
     shown, others = ["no accelerator found"], []
     for family in families:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # In the order in which a user meets them; each module has HELP, EXAMPLES, add_arguments(parser) and run(args).
 COMMANDS = ("init", "fill", "catalog", "plan", "kuberay", "rehearse", "detect", "confirm", "status", "completion")
 
-TAKE_A_COMMAND = ("rehearse",)  # the words after `--` are run on the cluster, unchanged
+TAKE_A_COMMAND = ("rehearse",)  # it runs the words after `--` on the cluster
 
 
 def main(argv: Sequence[str] | None = None) -> int:
