@@ -73,8 +73,10 @@ def correct_promise(environment: MutableMapping[str, str], detected: Iterable[Fo
     if number is None:
         return
     labels = json.loads(environment.get(OVERRIDE_LABELS) or "{}")
+    # The promise says 0 on every host, or nothing could reserve a slice before it exists.
     if LABEL_TPU_WORKER_ID in labels:
         environment[OVERRIDE_LABELS] = json.dumps({**labels, LABEL_TPU_WORKER_ID: str(number)})
+    # Host 0 keeps the head resource: the slice has one, and a reservation asks for it.
     if number:
         resources = json.loads(environment.get(OVERRIDE_RESOURCES) or "{}")
         kept = {name: amount for name, amount in resources.items() if not tpu_head_pod_type(name)}

@@ -33,6 +33,7 @@ SCRIPT = f"{REMOTE_FOLDER}/accel_scaling/boot/before_ray_start.sh"
 
 NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
+# Nodes need no rehearsals; and a .pyc that Python writes here later would change the fingerprint.
 _NOT_BUNDLED = {"testing", "__pycache__"}
 
 _COMMAND = """#!/bin/sh
@@ -54,6 +55,7 @@ def build(cache: Path | None = None, catalog: Mapping[str, Path] = NO_FILES) -> 
     target = cache / f"bundle-{fingerprint(package, catalog, plug_ins)}"
     if not target.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
+        # In the same folder: the rename is then one step, and a second `ray up` never sees half a bundle.
         fresh = Path(tempfile.mkdtemp(prefix="bundle-", dir=cache))
         _write(fresh, package, catalog, plug_ins)
         _move_into_place(fresh, target)
@@ -107,6 +109,7 @@ def plug_in_files() -> dict[str, bytes]:
 def _module_files(root: str) -> Iterator[tuple[str, Path]]:
     """Yield the files of a top-level package or module, wherever it was installed from."""
     try:
+        # This imports nothing: a plug-in that fails to import is copied all the same.
         spec = importlib.util.find_spec(root)
     except (ImportError, ValueError):
         return

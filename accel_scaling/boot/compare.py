@@ -66,6 +66,7 @@ def compare(
         results.append(_ClaimVerdict(VerdictWord.OTHER_TYPE, other, advice_of(VerdictWord.OTHER_TYPE)))
     wrong = [result for result in results if not result.holds]
     deciding = wrong or results
+    # Where every claim holds, MoreThanPromised goes before Confirmed: it has an advice for the user.
     word = next((result.word for result in deciding if result.word is not VerdictWord.CONFIRMED), VerdictWord.CONFIRMED)
     message = "; ".join(map(str, deciding)) or "no accelerator is promised"
     advice = "; ".join(dict.fromkeys(result.advice for result in deciding if result.advice))

@@ -55,6 +55,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     if resources != promised:
         os.environ[OVERRIDE_RESOURCES] = json.dumps(resources)
     announce_partition(promised)
+    # After the variable is set above: the resources with which the host joins are corrected, not the promised ones.
     correct_promise(os.environ, detected)
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
 

@@ -24,7 +24,7 @@ TAKE_A_COMMAND = ("rehearse",)  # it runs the words after `--` on the cluster
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 done, 2 bad input, 3 not confirmed or pending, 130 interrupted."""
+    """Run the command line; return 0 for done, 2 for bad input, 3 for not confirmed or pending, 130 if interrupted."""
     try:
         check_python(sys.version_info[:2])
         return _run(list(sys.argv[1:] if argv is None else argv))
@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED_CODE
     except BrokenPipeError:  # `accel-scaling catalog find | head`
+        # Python flushes standard output at exit, and would report the broken pipe once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except UnicodeEncodeError as error:

@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         prices = read_prices(args.prices) if args.prices else None
         cluster, answer = plan_cluster(config, catalog_of(config), words)
+    # About the arguments or the price file: it has no line in the cluster file.
     except PlanError:
         raise
     except AccelScalingError as error:

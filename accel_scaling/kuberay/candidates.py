@@ -94,6 +94,7 @@ def _of_term(term: Term, devices: Devices, catalog: Catalog) -> Candidates:
     if by_machine:
         return _on_machines(machines, chips if by_chip else None, by_machine, devices)
     clouds = {requirement.label.cloud for requirement in by_chip}
+    # EC2 has one name for the A100 of 40 GB and of 80 GB; only its machine types tell them apart.
     for name in clouds:
         if len(clouds) == 1 and name in known_clouds() and not known_clouds()[name].exact_accelerator_names:
             chips = _sold_as(chips, name, term, devices, catalog)

@@ -102,6 +102,7 @@ def _counts(group: Group, devices: Sequence[Devices]) -> Iterator[Finding]:
 
 def _is_several_units(devices: Devices) -> bool:
     """Return whether one device may be several units of Ray's resource."""
+    # The limits count Neuron devices; Ray counts their cores, of which a device has several.
     return devices.resource.family == "neuron"
 
 

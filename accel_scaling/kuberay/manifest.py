@@ -139,6 +139,7 @@ def _groups(root: yaml.Node, file: str) -> list[Group]:
     return all_groups
 
 
+# The form of Kubernetes (apimachinery, pkg/api/resource/quantity.go), without negative values, which no limit has.
 _QUANTITY = re.compile(r"\+?(?P<number>\d+(?:\.\d*)?|\.\d+)(?P<suffix>[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,3})?")
 _SUFFIXES = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = "KMGTPE"
@@ -191,6 +192,7 @@ def amount(text: str) -> Decimal | None:
     number, suffix = Decimal(match["number"]), match["suffix"] or ""
     if suffix.endswith("i"):
         return number * Decimal(1024) ** (_BINARY.index(suffix[0]) + 1)
+    # `E` alone is the suffix exa; `E3` is an exponent.
     exponent = int(suffix[1:]) if len(suffix) > 1 else _SUFFIXES.get(suffix, 0)
     return number.scaleb(exponent)
 

@@ -173,6 +173,7 @@ def _comments(text: str, group: Group, leaving: Collection[str]) -> dict[str, st
 
 
 def _without_null(value: yaml.Node) -> list[Edit]:
+    # A written null (`resources: null`) must go: a mapping cannot follow it. An empty value needs no edit.
     if not yt.is_null(value) or value.start_mark.index == value.end_mark.index:
         return []
     return [Edit(value.start_mark.index, value.end_mark.index, "")]

@@ -77,6 +77,7 @@ def _distinct(scheduled: _ray.Scheduled) -> dict[int, Any]:
 
 def _text(question: Question, request: Any) -> str:
     read = _ray.read_request(request)
+    # Ray combines the bundles of such a group into one request (combine_requests_with_affinity), of no demand.
     if read.strategy == "STRICT_PACK":
         return f"({question.strict[read.group].text})"
     return question.demands[_ray.key_of(request)].text

@@ -80,6 +80,7 @@ class Reader:
         return Gang(strategy.upper(), tuple(self.demand(text, option="--gang", bundle=True) for text in texts))
 
     def _counted(self, text: str) -> tuple[str, int]:
+        # Names go first: the name of a type or a resource may end like a count.
         match = _COUNTED.fullmatch(text.strip())
         if (
             match is None

@@ -99,6 +99,7 @@ def question_of(cluster: AutoscalerCluster, plan_request: PlanRequest) -> Questi
     return question
 
 
+# Far above the nodes of a plan: a demand has at most 50,000 tasks (demands.MOST).
 NO_LIMIT = 1_000_000
 
 
@@ -122,6 +123,7 @@ class Limits:
         """Return Ray's reply without max_workers of the node types, or of the cluster."""
         key = (of_types, of_cluster)
         if key not in self._answers:
+            # Ray gives a node type without max_workers the cluster's: without that limit, it has none either.
             lifted = [
                 node_type.name
                 for node_type in self._cluster.types.values()
