@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 REMOTE_FOLDER = "~/.accel_scaling/bundle"
 SCRIPT = f"{REMOTE_FOLDER}/accel_scaling/boot/before_ray_start.sh"
+VERDICT_FILE = ".accel_scaling/verdict.json"  # under the home of the account that starts ray
+LABEL_VERDICT = "accel-scaling.io/verdict"
+
+# A missing script must stop the node: without it Ray would start unconfirmed.
+PREFIX = f". {SCRIPT} || exit {EXIT_NOT_CONFIRMED}; "
 
 NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
@@ -152,13 +157,6 @@ def _move_into_place(fresh: Path, target: Path) -> None:
         fresh.rename(target)
     except OSError:  # another `ray up` was faster; its bundle has the same files
         shutil.rmtree(fresh, ignore_errors=True)
-
-
-VERDICT_FILE = ".accel_scaling/verdict.json"  # under the home of the account that starts ray
-LABEL_VERDICT = "accel-scaling.io/verdict"
-
-# A missing script must stop the node: without it Ray would start unconfirmed.
-PREFIX = f". {SCRIPT} || exit {EXIT_NOT_CONFIRMED}; "
 
 
 def add_boot_check(config: dict[str, Any], bundle: str) -> None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from accel_scaling.kuberay.selectors import Term
 
 
+_TPU_KEYS = {Says.CHIP: "cloud.google.com/gke-tpu-accelerator", Says.TOPOLOGY: "cloud.google.com/gke-tpu-topology"}
+
+
 def findings(group: Group, catalog: Catalog) -> list[Finding]:
     """Return the contradictions in a group, by line."""
     if wrong := wrong_types(group):
@@ -184,9 +187,6 @@ def _types(group: Group, terms: Sequence[Term], devices: Devices, catalog: Catal
             yield Finding(line_of(group, name), f"{name} is promised, but the selectors name {named}")
 
 
-_KEYS = {Says.CHIP: "cloud.google.com/gke-tpu-accelerator", Says.TOPOLOGY: "cloud.google.com/gke-tpu-topology"}
-
-
 def tpu_findings(group: Group, terms: Sequence[Term], devices: Devices | None, catalog: Catalog) -> Iterator[Finding]:
     """Find contradictions: a missing selector, one outside of the nodeSelector, or another number of chips."""
     if devices is None:
@@ -199,16 +199,18 @@ def tpu_findings(group: Group, terms: Sequence[Term], devices: Devices | None, c
         return
     for term in terms:
         keys = tpu_keys(term)
-        for lacking in _KEYS.keys() - keys if keys else ():
+        for lacking in _TPU_KEYS.keys() - keys if keys else ():
             (there,) = keys
             line = next(requirement.line for requirement in term.of(there))
-            yield Finding(line, f"it selects by {_KEYS[there]} and not by {_KEYS[lacking]}; GKE and Ray need both")
-        if len(keys) == len(_KEYS):
-            yield from _chips(group, term, devices, catalog)
+            yield Finding(
+                line, f"it selects by {_TPU_KEYS[there]} and not by {_TPU_KEYS[lacking]}; GKE and Ray need both"
+            )
+        if len(keys) == len(_TPU_KEYS):
+            yield from _tpu_chips(group, term, devices, catalog)
     yield from _on_every_host(group)
 
 
-def _chips(group: Group, term: Term, devices: Devices, catalog: Catalog) -> Iterator[Finding]:
+def _tpu_chips(group: Group, term: Term, devices: Devices, catalog: Catalog) -> Iterator[Finding]:
     topology, accelerator = term.only(Says.TOPOLOGY), term.only(Says.CHIP)
     chips = [
         chip

@@ -20,6 +20,14 @@ CLUSTER_OF = {"RayCluster": ("spec",), "RayJob": ("spec", "rayClusterSpec"), "Ra
 GROUP_API = "ray.io"
 # The old API has no group-level `resources` and `labels`, whatever the operator's version.
 OLD_API = "ray.io/v1alpha1"
+# rayStartParams that KubeRay 1.5 refuses together with `resources`, and their names in `resources` (validation.go).
+PARAMS = {"num-cpus": "CPU", "num-gpus": "GPU", "memory": "memory"}
+CUSTOM = "resources"
+LABELS = "labels"
+# The form of Kubernetes (apimachinery, pkg/api/resource/quantity.go), without negative values, which no limit has.
+_QUANTITY = re.compile(r"\+?(?P<number>\d+(?:\.\d*)?|\.\d+)(?P<suffix>[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,3})?")
+_SUFFIXES = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = "KMGTPE"
 
 
 @dataclass(frozen=True)
@@ -139,12 +147,6 @@ def _groups(root: yaml.Node, file: str) -> list[Group]:
     return all_groups
 
 
-# The form of Kubernetes (apimachinery, pkg/api/resource/quantity.go), without negative values, which no limit has.
-_QUANTITY = re.compile(r"\+?(?P<number>\d+(?:\.\d*)?|\.\d+)(?P<suffix>[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,3})?")
-_SUFFIXES = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-_BINARY = "KMGTPE"
-
-
 @dataclass(frozen=True)
 class Devices:
     """The devices that a pod gets.
@@ -201,12 +203,6 @@ def whole(text: str) -> int | None:
     """Return a quantity that is a whole number of 0 or more, None for any other."""
     number = amount(text)
     return int(number) if number is not None and number == number.to_integral_value() else None
-
-
-# rayStartParams that KubeRay 1.5 refuses together with `resources`, and their names in `resources` (validation.go).
-PARAMS = {"num-cpus": "CPU", "num-gpus": "GPU", "memory": "memory"}
-CUSTOM = "resources"
-LABELS = "labels"
 
 
 @dataclass(frozen=True)

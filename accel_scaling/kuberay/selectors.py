@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from accel_scaling.kuberay.manifest import Group
 
 REQUIRED = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+# GPU feature discovery appends these to the product: shared in time, or divided into MIG partitions.
+_SUFFIX = re.compile(r"-(?:SHARED|MIG-(?P<profile>[0-9a-z.+-]+))(?=-|$)")
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,6 @@ def _expressions(term: yaml.Node, operator: str = "In") -> list[LabelRequirement
         if label and values and yt.word(yt.at(expression, "operator")) == operator:
             requirements.append(LabelRequirement(label, values, yt.line(expression), in_selector=False))
     return requirements
-
-
-# GPU feature discovery appends these to the product: shared in time, or divided into MIG partitions.
-_SUFFIX = re.compile(r"-(?:SHARED|MIG-(?P<profile>[0-9a-z.+-]+))(?=-|$)")
 
 
 def chips_of(naming: str, value: str, catalog: Catalog) -> list[Chip]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Causes for which another machine type would not help.
 _OFFERED = {PendingCause.NEVER_LAUNCHED, PendingCause.NO_SUCH_LABEL, PendingCause.OVER_SEVERAL_HOSTS}
+_FEW_ROUNDS = 4  # so many rounds need no note: a machine takes longer to boot
 
 
 def make_plan(cluster: AutoscalerCluster, question: Question) -> Plan:
@@ -179,9 +180,6 @@ def _ended(scheduled: _ray.Scheduled) -> list[str]:
         f"{count} of {name} would be terminated: the cluster has more than max_workers"
         for name, count in counts.items()
     ]
-
-
-_FEW_ROUNDS = 4  # so many rounds need no note: a machine takes longer to boot
 
 
 def _notes_of_slices(cluster: AutoscalerCluster, rows: Iterable[PlannedNodes], chips_asked: Iterable[str]) -> list[str]:

@@ -45,8 +45,8 @@ CONSTANTS = {name: value for name, value in vars(accelerators).items() if name.i
     ],
 )
 def test_the_resource_is_that_of_the_types_family(asked: dict[str, Any], options: dict[str, Any]) -> None:
-    wanted = {"accelerator_type": asked["accelerator_type"], **options} if "accelerator_type" in asked else options
-    assert acc.options(**asked) == wanted
+    expected = {"accelerator_type": asked["accelerator_type"], **options} if "accelerator_type" in asked else options
+    assert acc.options(**asked) == expected
 
 
 def test_a_type_in_another_case_is_never_guessed_where_two_are_meant() -> None:
@@ -85,11 +85,13 @@ def test_each_choice_is_asked_by_the_label_that_a_node_with_it_is_promised() -> 
 
     catalog = shipped_catalog()
     for name, (resource, label) in KNOWN.types.items():
-        machines = [one for cloud in catalog.clouds for one in catalog.machine_types(cloud).values() if one.chip]
-        promises = [promise_for(one) for one in machines]
-        having = [one for one in promises if f"accelerator_type:{name}" in one.resources]
-        assert all(resource in one.resources for one in having)
-        assert all(one.labels[label] == name for one in having)
+        machines = [
+            machine for cloud in catalog.clouds for machine in catalog.machine_types(cloud).values() if machine.chip
+        ]
+        promises = [promise_for(machine) for machine in machines]
+        having = [promise for promise in promises if f"accelerator_type:{name}" in promise.resources]
+        assert all(resource in promise.resources for promise in having)
+        assert all(promise.labels[label] == name for promise in having)
 
 
 @pytest.mark.parametrize(

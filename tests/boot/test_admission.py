@@ -69,8 +69,8 @@ def seen(family: str, resource: str, units: int, *types: str) -> Found:
     return Found(family, resource, units, units, units, answers_to=types, bus_count=units, driver_count=units)
 
 
-def joins_with(promised: dict[str, float], *found: Found) -> dict[str, float] | None:
-    return admitted_resources(compare(promised, found), {ON_MISMATCH: JOIN})
+def joins_with(promised: dict[str, float], *devices: Found) -> dict[str, float] | None:
+    return admitted_resources(compare(promised, devices), {ON_MISMATCH: JOIN})
 
 
 SEVEN = seen("nvidia", "GPU", 7, "A100", "A100-40G")
@@ -96,8 +96,8 @@ def test_a_resource_of_the_users_own_and_each_of_two_accelerators_are_announced_
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_of_two_families_with_one_resource_the_promised_one_is_counted(turned: bool) -> None:
-    found = [SEVEN, seen("intel", "GPU", 1, "Intel-GPU-Flex-170")]
-    assert joins_with({"GPU": 8, "accelerator_type:A100": 1}, *(reversed(found) if turned else found)) == {
+    devices = [SEVEN, seen("intel", "GPU", 1, "Intel-GPU-Flex-170")]
+    assert joins_with({"GPU": 8, "accelerator_type:A100": 1}, *(reversed(devices) if turned else devices)) == {
         "GPU": 7,
         "accelerator_type:A100": 1,
     }

@@ -91,10 +91,10 @@ def test_show_says_what_the_image_must_have_and_what_the_container_gets(catalog)
     assert "--device=/dev/neuron0 ... --device=/dev/neuron15" in needs
     assert "/aws/service/neuron/dlami/" in needs
     _, out, _ = catalog("show", "trn1.32xlarge", "--json")
-    told = json.loads(out)["dependencies"]
-    assert told["docker_options"] == [f"--device=/dev/neuron{number}" for number in range(16)]
-    assert (told["image_kind"], told["image_note"]) == ("ssm", None)
-    assert told["default_image"] in needs
+    needs = json.loads(out)["dependencies"]
+    assert needs["docker_options"] == [f"--device=/dev/neuron{number}" for number in range(16)]
+    assert (needs["image_kind"], needs["image_note"]) == ("ssm", None)
+    assert needs["default_image"] in needs
     _, out, _ = catalog("show", "m5.large")
     assert "docker options   none needed" in out
 
@@ -123,11 +123,11 @@ def test_show_knows_the_types_of_a_user_catalog_and_of_the_home(catalog, mine, t
     assert catalog("show", "x1.gpu", "--json")[0] == 2
     _, out, _ = catalog("show", "x1.gpu", "--json", "--catalog", mine)
     assert json.loads(out)["layer"] == str(mine)
-    own = tmp_path / "home" / ".accel_scaling" / "own.csv"
-    own.parent.mkdir()
-    own.write_text(MINE)
+    user_file = tmp_path / "home" / ".accel_scaling" / "own.csv"
+    user_file.parent.mkdir()
+    user_file.write_text(MINE)
     _, out, _ = catalog("show", "x1.gpu", "--json")
-    assert json.loads(out)["layer"] == str(own)
+    assert json.loads(out)["layer"] == str(user_file)
 
 
 # --- find ---
@@ -135,17 +135,17 @@ def test_show_knows_the_types_of_a_user_catalog_and_of_the_home(catalog, mine, t
 
 def test_find_json_is_a_list_of_what_show_prints(catalog):
     _, out, _ = catalog("find", "--accelerator", "A100", "--cloud", "aws", "--json")
-    found = json.loads(out)
-    assert [each["instance_type"] for each in found] == ["p4d.24xlarge", "p4de.24xlarge"]
+    entries = json.loads(out)
+    assert [entry["instance_type"] for entry in entries] == ["p4d.24xlarge", "p4de.24xlarge"]
     _, shown, _ = catalog("show", "p4d.24xlarge", "--json")
-    assert found[0] == json.loads(shown)
+    assert entries[0] == json.loads(shown)
 
 
 def test_find_without_an_accelerator_lists_every_type(catalog):
     _, out, _ = catalog("find", "--cloud", "aws", "--json")
-    found = json.loads(out)
-    assert {each["instance_type"] for each in found} == set(shipped_catalog().machine_types("aws"))
-    assert all(set(each) >= KEYS for each in found)
+    entries = json.loads(out)
+    assert {entry["instance_type"] for entry in entries} == set(shipped_catalog().machine_types("aws"))
+    assert all(set(entry) >= KEYS for entry in entries)
 
 
 def test_find_for_people_is_an_aligned_table_with_a_closing_line(catalog):

@@ -57,7 +57,7 @@ def typed_in_bash(script: Path, folder: Path, keys: str) -> str:
     )  # fmt: skip
     os.close(its)
     os.write(ours, f"{setup}{keys}\nexit\n".encode())
-    said = b""
+    output = b""
     while True:
         try:
             more = os.read(ours, 4096)
@@ -65,11 +65,11 @@ def typed_in_bash(script: Path, folder: Path, keys: str) -> str:
             break
         if not more:
             break
-        said += more
+        output += more
     bash.wait(timeout=30)
     os.close(ours)
-    called = re.findall(rb"((?:<[^<>%]*>)+)\.", said)
-    assert called, said.decode(errors="replace")
+    called = re.findall(rb"((?:<[^<>%]*>)+)\.", output)
+    assert called, output.decode(errors="replace")
     return called[-1].decode()
 
 
