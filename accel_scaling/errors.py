@@ -1,4 +1,8 @@
-"""Errors whose text is meant for the person at the keyboard: what, where, and what to do about it."""
+"""Errors with a text for the user: the mistake, its place, and what to do; and the sentence for a full disk."""
+
+from __future__ import annotations
+
+import errno
 
 INTERRUPTED_CODE = 130  # what a shell reports for Ctrl-C
 
@@ -58,3 +62,17 @@ class AskingError(AccelScalingError, ValueError):
 
 class PlanError(AccelScalingError):
     """A demand, a label, a price file or an address that a plan can make nothing of."""
+
+
+# Errors that the user can do something about; any other OSError is a mistake of ours, and its traceback is wanted.
+_OF_THE_DISK = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+_NO_TEMPORARY = "No usable temporary directory"  # how Python's tempfile begins
+
+
+def disk_sentence(error: OSError) -> str | None:
+    """Return the sentence for a folder that cannot be written; None where the error is about something else."""
+    problem = error.strerror or str(error)
+    if error.errno not in _OF_THE_DISK and not problem.startswith(_NO_TEMPORARY):
+        return None
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{problem}; free some space there, or let HOME and TMPDIR name folders that you may write"

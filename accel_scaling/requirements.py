@@ -1,4 +1,4 @@
-"""What must be installed beside this package, said in one sentence with the line that installs it."""
+"""Checks for Python, Ray, modules and programs; an error is one sentence with the command that installs them."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from accel_scaling.errors import NotInstalledError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PYTHONS = ((3, 10), (3, 13))  # from, to; pyproject.toml has it for pip
+PYTHONS = ((3, 10), (3, 13))  # the oldest and the newest; pip reads the same from pyproject.toml
 
-ANY_RAY = "ACCEL_SCALING_ANY_RAY"  # set, it lets another Ray than ours be tried
+ANY_RAY = "ACCEL_SCALING_ANY_RAY"  # if set, any version of Ray is accepted
 
 # Programs that `ray up` runs on the machine that it is called on.
 LAUNCHER_TOOLS = ("ssh", "rsync")
 
 
 def missing(module: str | None, extra: str) -> NotInstalledError:
-    """Return the error for a module that an extra brings."""
+    """Return the error for a missing module of an extra."""
     return NotInstalledError(
         f"the Python module {module} is not installed; `pip install -e '.[{extra}]'`, in your clone, brings it"
     )
 
 
 def check_modules(names: Iterable[str], extra: str) -> None:
-    """Refuse to begin without modules, of which none is imported.
+    """Refuse to begin without some modules; none is imported.
 
     Raises:
-        NotInstalledError: names the first that is not there.
+        NotInstalledError: names the first missing module.
     """
     for name in names:
         if importlib.util.find_spec(name) is None:
@@ -38,13 +38,13 @@ def check_modules(names: Iterable[str], extra: str) -> None:
 
 
 def check_python(version: tuple[int, int]) -> None:
-    """Refuse a Python that pip would refuse too, where a clone is run without an install.
+    """Refuse a Python that pip refuses too: a clone can run without pip.
 
     Raises:
         NotInstalledError: it is too old, or too new for Ray.
     """
     if not PYTHONS[0] <= version <= PYTHONS[1]:
-        first, last = (".".join(map(str, each)) for each in PYTHONS)
+        first, last = (".".join(map(str, python)) for python in PYTHONS)
         raise NotInstalledError(
             f"this is Python {version[0]}.{version[1]}, and accel_scaling needs {first} to {last}: make an environment "
             f"with `python{last} -m venv .venv`, and install it there"
@@ -52,12 +52,12 @@ def check_python(version: tuple[int, int]) -> None:
 
 
 def check_ray() -> None:
-    """Refuse a Ray whose private names are not those that this version uses; ``ACCEL_SCALING_ANY_RAY=1`` lets it be.
+    """Refuse a Ray with other private names than this version uses; ``ACCEL_SCALING_ANY_RAY=1`` accepts it.
 
     Raises:
         NotInstalledError: there is no Ray, or one of another minor version.
     """
-    import importlib.metadata  # 20 ms that only those pay who launch
+    import importlib.metadata  # here, because the import takes 20 ms, and most commands need no Ray
 
     from accel_scaling._ray import RAY_MINOR
 
@@ -75,10 +75,10 @@ def check_ray() -> None:
 
 
 def check_launcher_tools() -> None:
-    """Refuse to launch a head that could then not be reached: Ray needs ssh and rsync here.
+    """Refuse to launch a head without ssh and rsync: Ray reaches the head with them.
 
     Raises:
-        NotInstalledError: names what is missing.
+        NotInstalledError: names the missing programs.
     """
     import shutil
 

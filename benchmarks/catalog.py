@@ -16,7 +16,7 @@ import subprocess
 import sys
 from typing import Any
 
-from accel_scaling.text_table import render
+from accel_scaling.terminal import render
 
 PROGRAM = """
 import json, time

@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from accel_scaling.terminal import render
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.devices.ec2_machines import hardware_of
-from accel_scaling.text_table import render
 
 AIM_S = 0.5
 MACHINE = "p4d.24xlarge"

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from accel_scaling.providers.aws.local_cloud import LocalEC2
+from accel_scaling.terminal import render
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.settings import HostKind
-from accel_scaling.text_table import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable

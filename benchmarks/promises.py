@@ -160,8 +160,8 @@ class _environment:  # noqa: N801 - reads as a statement
 
 def show(table: list[Row]) -> str:
     """Return the table as text, wrong promises marked."""
+    from accel_scaling.terminal import render
     from accel_scaling.testing.rehearse.timeline import shown
-    from accel_scaling.text_table import render
 
     lines = [
         (

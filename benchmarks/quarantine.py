@@ -19,10 +19,10 @@ from typing import Any
 import yaml
 
 from accel_scaling.providers.aws.local_cloud import LocalEC2
+from accel_scaling.terminal import render
 from accel_scaling.testing import Fault
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.settings import HostKind
-from accel_scaling.text_table import render
 
 LIAR, DRY, GOOD = MACHINES = ("g4dn.xlarge", "g4dn.2xlarge", "g4dn.4xlarge")
 AUTOSCALERS: dict[str, dict[str, str]] = {"v2": {}, "v1": {"RAY_UP_enable_autoscaler_v2": "0"}}

@@ -80,6 +80,7 @@ def families_of(promises: Iterable[Mapping[str, float]], chips: Mapping[str, Chi
         ]
         for resource in (name for name, amount in promise.items() if name in accelerator_resources and amount > 0):
             of_it = [name for name in named if name in by_type and by_type[name].resource == resource]
+            # A node may announce GPUs without a type: their family is not known, and the resource stands for it.
             for family in {by_type[name].family for name in of_it} or {resource}:
                 resources[family] = resource
                 types.setdefault(family, set()).update(of_it)

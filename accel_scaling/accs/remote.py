@@ -123,6 +123,7 @@ def _remote(target: Callable[..., Any], given: Mapping[str, Any]) -> Any:
         return DeferredRemote(target, request, others)
     ray_options = options_for_ray(request, others)
     remote_target = ray.remote(**ray_options)(target) if ray_options else ray.remote(target)
+    # Ray's own object is returned and not a wrapper: Ray and libraries check its class.
     remote_target.options = functools.partial(_options, remote_target, request, others)
     return remote_target
 
@@ -141,5 +142,6 @@ def _options(remote_target: Any, request: AccRequest, others: Mapping[str, Any],
         changed = AccRequest(types=changed.types)  # the user gives the number as one of Ray's options
     new = options_for_ray(changed, {**others, **ray_changes})
     before = options_for_ray(request, others)
+    # Ray adds these options to those of the decorator: what only the old request wrote must be unset.
     removed = {name: None for name in WRITES if name in before and name not in new}
     return rays_options(remote_target, **removed, **ray_changes | {name: new[name] for name in WRITES if name in new})

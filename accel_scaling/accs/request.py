@@ -1,12 +1,14 @@
-"""Turns `num_accs` and `accelerator_type` into Ray's options. Pure: the caller hands over the chips."""
+"""Checks `num_accs` and `accelerator_type`, and turns them into Ray's options. The caller hands over the chips."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_AMOUNT, ACCELERATOR_TYPE_PREFIX
 from accel_scaling.errors import AskingError
+from accel_scaling.families.registry import family_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,12 +33,12 @@ class AccRequest:
 
     @property
     def untyped(self) -> bool:
-        """Whether the cluster decides which family is meant; 0 accelerators are of no family."""
+        """True where the cluster decides which family is meant; 0 accelerators are of no family."""
         return bool(self.num_accs) and not self.types
 
     @property
     def by_cluster(self) -> bool:
-        """Whether the options depend on the cluster: on its families, or on its autoscaler."""
+        """True where the options depend on the cluster: on its families, or on its autoscaler."""
         return self.untyped or len(self.types) > 1
 
     def changed(self, changes: Mapping[str, Any]) -> AccRequest:
@@ -68,10 +70,10 @@ def ray_options(
     """Return the options for `ray.remote` or `.options()`.
 
     Args:
-        asked: the accelerators.
+        request: the accelerators.
         resource: the Ray resource of the accelerators' family.
         others: all other options that the user gave; they pass through.
-        known: the accelerator types of this machine's catalog.
+        accelerators: the accelerator types of this machine's catalog.
 
     Raises:
         AskingError: another option asks for the same accelerators.
@@ -110,7 +112,16 @@ def _count(options: dict[str, Any], num_accs: float, resource: str) -> None:
     if (resource == "GPU" and given) or (key == "resources" and resource in given):
         other_option = "num_gpus" if resource == "GPU" else f"resources={{{resource!r}: ...}}"
         raise AskingError(f"num_accs and {other_option} both set the number of accelerators; remove one of them")
+    if num_accs == 0 and _refuses_zero(resource):
+        return
     options[key] = num_accs if resource == "GPU" else {**given, resource: num_accs}
+
+
+def _refuses_zero(resource: str) -> bool:
+    # Ray's TPU manager takes a few numbers only (TPU_VALID_CHIP_OPTIONS), and 0 is none of them; every other manager
+    # takes 0. A task without the resource gets no device either, so that 0 means the same for all families.
+    family = family_of(resource)
+    return family is not None and bool(family.quantities) and 0 not in family.quantities
 
 
 def _prefer(options: dict[str, Any], types: Sequence[str], accelerators: AcceleratorTypes) -> None:
@@ -129,3 +140,35 @@ def _prefer(options: dict[str, Any], types: Sequence[str], accelerators: Acceler
     first, *rest = [{**given, accelerators.types[name].label: name} for name in types]
     options["label_selector"] = first
     options["fallback_strategy"] = [{"label_selector": selector} for selector in rest]
+
+
+def check_number(num_accs: float, resource: str) -> None:
+    """Refuse a number of accelerators that Ray would refuse, or would leave pending for ever.
+
+    Args:
+        num_accs: how many units of the resource a task asks for.
+        resource: the Ray resource; one that no family has is given in any parts, as Ray does.
+
+    Raises:
+        AskingError: one sentence with the possible numbers.
+    """
+    if isinstance(num_accs, bool) or not isinstance(num_accs, int | float) or not math.isfinite(num_accs):
+        raise AskingError(f"num_accs={num_accs!r} is not a number of accelerators; ask for 1, 2, ...")
+    if num_accs < 0:
+        raise AskingError(f"num_accs={num_accs} is negative; ask for 0, 1, 2, ...")
+    family = family_of(resource)
+    if family and family.quantities and num_accs not in (0, *family.quantities):
+        numbers = ", ".join(map(str, family.quantities))
+        raise AskingError(f"num_accs={num_accs}: a task can have {numbers} of the {resource} chips of a host")
+    if float(num_accs).is_integer():
+        return
+    if family and not family.shared:
+        raise AskingError(
+            f"num_accs={num_accs}: a {family.unit or resource} is not shared between tasks; ask for "
+            f"{math.ceil(num_accs)}, or another whole number"
+        )
+    if num_accs > 1:
+        raise AskingError(
+            f"num_accs={num_accs}: above 1, Ray accepts whole numbers only; ask for {math.floor(num_accs)} or "
+            f"{math.ceil(num_accs)}"
+        )

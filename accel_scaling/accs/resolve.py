@@ -6,8 +6,8 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray, families
-from accel_scaling.accs import connected_cluster, quantities, types
-from accel_scaling.accs.request import AccRequest, ray_options
+from accel_scaling.accs import connected_cluster, types
+from accel_scaling.accs.request import AccRequest, check_number, ray_options
 from accel_scaling.errors import AskingError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def check(request: AccRequest, others: Mapping[str, Any]) -> None:
         AskingError: the number or the type is not possible.
     """
     if not request.types and request.num_accs is not None:
-        quantities.check(request.num_accs, "GPU")  # only that it is a number: the cluster decides which family is meant
+        check_number(request.num_accs, "GPU")  # only that it is a number: the cluster decides which family is meant
     else:
         ray_options(request, resource_for(request), others, types.local_types())
 
@@ -41,7 +41,7 @@ def options_for_ray(request: AccRequest, others: Mapping[str, Any], *, must_know
     """Return Ray's options for a request.
 
     Args:
-        asked: the accelerators.
+        request: the accelerators.
         others: the user's other options.
         must_know: raise where the cluster must be asked and none is connected; otherwise connect to one.
 
@@ -73,7 +73,7 @@ def resource_for(request: AccRequest, *, must_know: bool = False) -> str:
         resource = connected_cluster.families_here(types.local_types().chips).only_resource(request.num_accs or 0)
     if request.num_accs is not None:
         _register(resource)
-        quantities.check(request.num_accs, resource)
+        check_number(request.num_accs, resource)
     return resource
 
 

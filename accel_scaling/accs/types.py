@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Announcement(NamedTuple):
-    """What nodes announce for one accelerator type.
+    """The announcement of nodes for one accelerator type.
 
     Attributes:
         resource: the Ray resource of its devices.
@@ -30,7 +30,7 @@ class AcceleratorTypes:
 
     Attributes:
         chips: the chips by name.
-        types: what nodes with them announce, by the type's name.
+        types: the announcements of nodes with them, by the type's name.
     """
 
     def __init__(self, chips: Mapping[str, Chip]) -> None:

@@ -1,8 +1,8 @@
-"""Builds the bundle, a folder with this package: head and workers run the version that ran `ray up`.
+"""Builds the bundle, a folder with this package, and adds it and the boot check to a cluster config.
 
-Ray copies it to the nodes by `file_mounts`, so that no package index and no pip is needed there. It holds what a wheel
-would install, without the machinery for tests; the plug-in families that are installed here; the user's own catalog;
-and a `bin/accel-scaling` for people on the node.
+Ray copies the bundle to the nodes by `file_mounts`: head and workers run the version that ran `ray up`, and need
+neither pip nor a package index. It holds what a wheel would install, without the machinery for tests; the plug-in
+families that are installed here; the user's own catalog; and a `bin/accel-scaling` for people on the node.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ import shutil
 import tempfile
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from accel_scaling.boot.admission import JOIN, ON_MISMATCH
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
+from accel_scaling.cluster.policies import OnMismatch, confirmation_policy
 from accel_scaling.families.plugins import GROUP, entry_points, normalized
 from accel_scaling.version import __version__
 
@@ -27,9 +30,15 @@ if TYPE_CHECKING:
 
 REMOTE_FOLDER = "~/.accel_scaling/bundle"
 SCRIPT = f"{REMOTE_FOLDER}/accel_scaling/boot/before_ray_start.sh"
+VERDICT_FILE = ".accel_scaling/verdict.json"  # under the home of the account that starts ray
+LABEL_VERDICT = "accel-scaling.io/verdict"
+
+# A missing script must stop the node: without it Ray would start unconfirmed.
+PREFIX = f". {SCRIPT} || exit {EXIT_NOT_CONFIRMED}; "
 
 NO_FILES: Mapping[str, Path] = MappingProxyType({})
 
+# Nodes need no rehearsals; and a .pyc that Python writes here later would change the fingerprint.
 _NOT_BUNDLED = {"testing", "__pycache__"}
 
 _COMMAND = """#!/bin/sh
@@ -51,6 +60,7 @@ def build(cache: Path | None = None, catalog: Mapping[str, Path] = NO_FILES) -> 
     target = cache / f"bundle-{fingerprint(package, catalog, plug_ins)}"
     if not target.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
+        # In the same folder: the rename is then one step, and a second `ray up` never sees half a bundle.
         fresh = Path(tempfile.mkdtemp(prefix="bundle-", dir=cache))
         _write(fresh, package, catalog, plug_ins)
         _move_into_place(fresh, target)
@@ -104,6 +114,7 @@ def plug_in_files() -> dict[str, bytes]:
 def _module_files(root: str) -> Iterator[tuple[str, Path]]:
     """Yield the files of a top-level package or module, wherever it was installed from."""
     try:
+        # This imports nothing: a plug-in that fails to import is copied all the same.
         spec = importlib.util.find_spec(root)
     except (ImportError, ValueError):
         return
@@ -146,3 +157,33 @@ def _move_into_place(fresh: Path, target: Path) -> None:
         fresh.rename(target)
     except OSError:  # another `ray up` was faster; its bundle has the same files
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def add_boot_check(config: dict[str, Any], bundle: str) -> None:
+    """Add the package and the boot check to a complete cluster config, in place; doing it twice changes nothing.
+
+    Args:
+        config: a cluster config with its start commands.
+        bundle: the folder on this machine that bundle.build() returned.
+    """
+    config["file_mounts"] = {**(config.get("file_mounts") or {}), REMOTE_FOLDER: bundle}
+    joins = confirmation_policy(config.get("provider") or {}).on_mismatch is OnMismatch.JOIN
+    for key in ("head_start_ray_commands", "worker_start_ray_commands"):
+        config[key] = [with_boot_check(command, joins=joins) for command in config.get(key) or []]
+
+
+def with_boot_check(command: str, *, joins: bool = False) -> str:
+    """Return the command with the boot check before it, where it starts Ray.
+
+    Args:
+        command: any command of a cluster config.
+        joins: a machine with fewer devices than promised joins with those.
+    """
+    if "ray start" not in command or has_boot_check(command):
+        return command
+    return (f"export {ON_MISMATCH}={JOIN}; " if joins else "") + PREFIX + command
+
+
+def has_boot_check(command: str) -> bool:
+    """Return whether this command runs the boot check before Ray."""
+    return SCRIPT in command

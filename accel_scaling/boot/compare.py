@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
+from accel_scaling.boot.admission import wrong_slice
 from accel_scaling.boot.expected_devices import REPAIR_ADVICE, Claim, claims_of, of_broken_plug_ins
-from accel_scaling.boot.tpu_slice import wrong_slice
 from accel_scaling.boot.verdicts import Verdict, VerdictWord, advice_of, holds_promise
 from accel_scaling.detect.model import Detection, DriverState
 from accel_scaling.families.catalog import chips_here
@@ -66,6 +66,7 @@ def compare(
         results.append(_ClaimVerdict(VerdictWord.OTHER_TYPE, other, advice_of(VerdictWord.OTHER_TYPE)))
     wrong = [result for result in results if not result.holds]
     deciding = wrong or results
+    # Where every claim holds, MoreThanPromised goes before Confirmed: it has an advice for the user.
     word = next((result.word for result in deciding if result.word is not VerdictWord.CONFIRMED), VerdictWord.CONFIRMED)
     message = "; ".join(map(str, deciding)) or "no accelerator is promised"
     advice = "; ".join(dict.fromkeys(result.advice for result in deciding if result.advice))

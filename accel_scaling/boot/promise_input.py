@@ -38,6 +38,7 @@ def parse_promise(text: str, source: str) -> dict[str, float]:
     if not isinstance(promised, dict):
         raise AccelScalingError(f"{source} is JSON but not an object of resources: give one such as {EXAMPLE}")
     for name, amount in promised.items():
+        # In Python a bool is an int: `true` would be read as 1.
         if isinstance(amount, bool) or not isinstance(amount, int | float) or not math.isfinite(amount):
             raise AccelScalingError(f"{source}: {name} is {json.dumps(amount)}, not a number: write for example 8")
         if amount < 0:

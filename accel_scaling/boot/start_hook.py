@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, OVERRIDE_RESOURCES
-from accel_scaling.boot.admission import CONFIRM_ONLY, admitted_resources
+from accel_scaling.boot.admission import CONFIRM_ONLY, admitted_resources, correct_promise
+from accel_scaling.boot.bundle import LABEL_VERDICT, VERDICT_FILE
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.node_commands import LABEL_VERDICT, VERDICT_FILE
 from accel_scaling.boot.promise_input import POD, promise_of_node
-from accel_scaling.boot.tpu_slice import correct_promise
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, Verdict, VerdictWord, advice_of
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
 from accel_scaling.families import register
@@ -56,6 +55,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     if resources != promised:
         os.environ[OVERRIDE_RESOURCES] = json.dumps(resources)
     announce_partition(promised)
+    # After the variable is set above: the resources with which the host joins are corrected, not the promised ones.
     correct_promise(os.environ, detected)
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
 
@@ -94,6 +94,6 @@ def announce_partition(promised: Mapping[str, float]) -> None:
 def write_verdict(verdict: Verdict, path: Path, *, head: bool, joins: bool) -> None:
     """Write the verdict as data, to the file that the provider reads."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    kind = "head" if head else "worker"
-    content = {**verdict.to_json(), "version": __version__, "kind": kind, "joins": joins, "time_s": time.time()}
+    node_kind = "head" if head else "worker"
+    content = {**verdict.to_json(), "version": __version__, "kind": node_kind, "joins": joins, "time_s": time.time()}
     path.write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -103,7 +103,7 @@ class Verdict:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the node may join."""
+        """True where the node may join."""
         return holds_promise(self.word)
 
     def to_json(self) -> dict[str, Any]:

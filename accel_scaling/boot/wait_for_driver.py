@@ -39,6 +39,7 @@ def wait_for_verdict(
         if not _may_change(verdict.word, up_s):
             return verdict
         sleep(min(timeouts.DRIVER_READY_POLL_S, left_s))
+    # Also with a wait of 0 s, where the loop never runs.
     return check()
 
 

@@ -8,13 +8,16 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.help import add_command
+from accel_scaling.cli.common import add_command
 from accel_scaling.clouds import cloud_of_region, known_clouds
+from accel_scaling.errors import UnknownRegionError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from types import ModuleType
 
     from accel_scaling.catalog.load import Catalog
+    from accel_scaling.catalog.model import MachineType
     from accel_scaling.catalog.tpu_slices import TpuSlice
 
 HELP = "show and find machine types, check and refresh catalog files"
@@ -90,20 +93,20 @@ def _count(text: str) -> int:
 
 def _show(catalog: Catalog, args: argparse.Namespace) -> int:
     from accel_scaling.cli import catalog_text as text
-    from accel_scaling.cli.catalog_offerings import own_chip
 
     name, cloud, as_json = args.type, args.cloud, args.json
     if _is_slice(catalog, name, cloud):
         from accel_scaling.catalog.tpu_slices import slice_of_type
 
-        found = slice_of_type(catalog, name)
-        print(json.dumps(text.describe_slice(found), indent=2) if as_json else text.shown_slice(found, catalog))
+        tpu_slice = slice_of_type(catalog, name)
+        shown = text.shown_slice(tpu_slice, catalog)
+        print(json.dumps(text.describe_slice(tpu_slice), indent=2) if as_json else shown)
         return 0
     machine = catalog.machine_type(cloud or _cloud_of(catalog, name), name)
     if as_json:
         print(json.dumps(text.describe_whole(machine, catalog), indent=2))
     else:
-        print(text.shown(machine, catalog, own_chip(machine, args.catalog)))
+        print(text.shown(machine, catalog, _entry_of_user(machine, args.catalog)))
     return 0
 
 
@@ -130,20 +133,17 @@ def _find(catalog: Catalog, args: argparse.Namespace) -> int:
 
     machines, unknown = catalog.find(args.accelerator, args.min_count, args.cloud), 0
     if args.region is not None:
-        from accel_scaling.cli.catalog_offerings import in_region
-
-        machines, unknown = in_region(machines, catalog, args.region)
+        machines, unknown = _in_region(machines, catalog, args.region)
     slices = _slices(catalog, args)
     if args.json:
         whole = [text.describe_whole(machine, catalog) for machine in machines]
-        found = [*whole, *map(text.describe_slice, slices)]
-        print(json.dumps(found, indent=2))
+        print(json.dumps([*whole, *map(text.describe_slice, slices)], indent=2))
         return 0
     few = slices if args.all else _few(slices)
     more = [text.listed_slices(few, len(slices) - len(few), catalog)] if slices else []
-    asked = {args.cloud, args.region and cloud_of_region(args.region)} - {None}
+    clouds_named = {args.cloud, args.region and cloud_of_region(args.region)} - {None}
     for cloud in known_clouds().values():
-        if cloud.attaches_accelerators and asked <= {cloud.name}:
+        if cloud.attaches_accelerators and clouds_named <= {cloud.name}:
             more += text.attached(catalog, cloud.name, args.accelerator, args.min_count, args.region)
     listed = [text.listed(machines, catalog, args.region, unknown)] if machines or not more else []
     print("\n\n".join([*listed, *more]))
@@ -151,7 +151,7 @@ def _find(catalog: Catalog, args: argparse.Namespace) -> int:
 
 
 def _slices(catalog: Catalog, args: argparse.Namespace) -> list[TpuSlice]:
-    """Return the TPU slices that were asked for; without an accelerator, ``find`` lists machine types only."""
+    """Return the TPU slices with the accelerator; without one, ``find`` lists machine types only."""
     with_tpus = {name for name, cloud in known_clouds().items() if cloud.has_tpus and name in catalog.clouds}
     if args.accelerator is None or not with_tpus or args.cloud not in {None, *with_tpus}:
         return []
@@ -166,8 +166,45 @@ def _few(slices: list[TpuSlice]) -> list[TpuSlice]:
     """Return the smallest slices of each generation: some have over a hundred sizes."""
     sizes: dict[str, int] = {}
     few = []
-    for each in slices:
-        sizes[each.generation] = sizes.get(each.generation, 0) + 1
-        if sizes[each.generation] <= FEW:
-            few.append(each)
+    for tpu_slice in slices:
+        sizes[tpu_slice.generation] = sizes.get(tpu_slice.generation, 0) + 1
+        if sizes[tpu_slice.generation] <= FEW:
+            few.append(tpu_slice)
     return few
+
+
+def _entry_of_user(machine: MachineType, files: Sequence[Path]) -> str:
+    """Return the place of the user's own entry for a machine's accelerator, and that it replaces a shipped one.
+
+    Args:
+        machine: as the catalog has it.
+        files: those that the command names; ``~/.accel_scaling`` is searched too.
+    """
+    from accel_scaling.catalog.chips import lines_of
+    from accel_scaling.catalog.files import read, user_catalog_files
+    from accel_scaling.catalog.load import shipped_catalog
+
+    if machine.chip is None:
+        return ""
+    for path in user_catalog_files(files):
+        line = lines_of(read(path).text).get(machine.chip.name) if path.suffix.lower() in {".yaml", ".yml"} else None
+        if line:
+            shipped = machine.chip.name in shipped_catalog().chips
+            return f"{path}:{line['']}" + (", which stands for the whole entry of accelerators.yaml" if shipped else "")
+    return ""
+
+
+def _in_region(machines: Iterable[MachineType], catalog: Catalog, region: str) -> tuple[list[MachineType], int]:
+    """Return the machine types that a region offers, and the number of those of which it is not known.
+
+    Raises:
+        UnknownRegionError: no places file has the region.
+    """
+    cloud = cloud_of_region(region) or ""
+    regions = [name for of in catalog.clouds for name in catalog.places(of).regions]
+    if region not in regions:
+        from accel_scaling.catalog.suggest import hint
+
+        raise UnknownRegionError(f"region {region!r} is in no places file{hint(region, regions)}")
+    offers = [(machine, catalog.where(machine).in_region(region)) for machine in machines if machine.cloud == cloud]
+    return [machine for machine, offered in offers if offered], sum(offered is None for _, offered in offers)

@@ -1,4 +1,4 @@
-"""``accel-scaling catalog check``: every mistake of catalog files, ours or a contributor's."""
+"""``accel-scaling catalog check``: finds every mistake in catalog files, the shipped ones or a contributor's."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(report.problems))
     else:
         rules = f", {report.rules} rules" if args.files and report.rules else ""
-        own = f"; {len(home)} files of yours in ~/.accel_scaling" if home else ""
-        print(f"ok: {report.machine_types} machine types, {report.accelerators} accelerators{rules}{own}")
+        of_user = f"; {len(home)} files of yours in ~/.accel_scaling" if home else ""
+        print(f"ok: {report.machine_types} machine types, {report.accelerators} accelerators{rules}{of_user}")
     for note in () if args.json else report.notes:
         sys.stderr.write(f"note: {note}\n")
     return 2 if report.mistakes else 0
 
 
 def _hardware_mistakes(path: Path) -> list[Mistake]:
-    """Return the first mistake of a file from which rehearsals emulate machines of one's own; none may be."""
+    """Return the first mistake of a file with hardware that rehearsals emulate; empty where it has none."""
     from accel_scaling.catalog_lint.check import Mistake
     from accel_scaling.errors import RehearsalError
     from accel_scaling.testing.devices.plugin_hardware import rows_of_file
@@ -89,5 +89,6 @@ def described(report: Report) -> dict[str, object]:
 
 def _listed(mistakes: list[Mistake]) -> list[dict[str, object]]:
     return [
-        {"file": str(each.file), "line": each.line, "column": each.column, "problem": each.text} for each in mistakes
+        {"file": str(mistake.file), "line": mistake.line, "column": mistake.column, "problem": mistake.text}
+        for mistake in mistakes
     ]

@@ -1,4 +1,4 @@
-"""``accel-scaling catalog refresh``: the live API's machine types in our format, and what is different in them."""
+"""``accel-scaling catalog refresh``: writes a cloud's machine types as catalog rows, and shows the differences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ examples:
   accel-scaling catalog refresh aws -o catalogs/aws.csv     # for everybody: what ships
 """
 
-LISTED = 20  # lines of one kind that are shown; a first refresh may have hundreds
+LISTED = 20  # lines of a part that are shown; a first refresh may have hundreds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,12 +52,12 @@ def run(args: argparse.Namespace) -> int:
 
     ask = functools.partial(known_clouds()[args.cloud].part("refresh").ask, args.region, args.project)
     result = refresh(ask, args.output or default_file(args.cloud))
-    print(said(result))
+    print(refresh_text(result))
     return INTERRUPTED_CODE if result.answer.interrupted else 0
 
 
-def said(result: Result) -> str:
-    """Return what people read of a refresh."""
+def refresh_text(result: Result) -> str:
+    """Return the result of a refresh as text for people."""
     answer = result.answer
     types = f"{_counted(len(answer.types), 'machine type')} in {_counted(len(answer.offered), 'region')}"
     lines = [f"{answer.cloud}: {_interrupted(answer)}{types}{_same(result)}"]
@@ -66,7 +66,7 @@ def said(result: Result) -> str:
     lines += _part("added", [_row(row) for row in result.added])
     lines += _part("gone (no region that was asked has it any more; its row stays)", result.gone)
     lines += _part("changed", [change for pair in result.changed for change in _changes(*pair)])
-    lines += _part("other regions or zones", [_moved(each) for each in result.moved])
+    lines += _part("other regions or zones", [_moved(moved) for moved in result.moved])
     lines += _part("nothing can be promised for", [_row(row) for row in result.unpromised])
     lines += _new_chips(result)
     names = " and ".join(str(path) for path in (result.written or result.files))
@@ -74,9 +74,10 @@ def said(result: Result) -> str:
 
 
 def _same(result: Result) -> str:
-    """Say that look-ups answer as before; of a first refresh, whose files only repeat what ships, not "nothing"."""
+    """Return that look-ups have the same results as before; empty where they differ."""
     if not result.same:
         return ""
+    # A first refresh writes files, although they only repeat the shipped rows: "nothing changed" would be wrong.
     return "; all as the catalog has it" if result.written else "; nothing changed"
 
 
@@ -88,14 +89,14 @@ def _interrupted(answer: CloudAnswer) -> str:
 
 
 def _failed(failed: dict[str, str]) -> list[str]:
-    """Name the regions that did not answer, those of one reason together."""
+    """Return the regions that did not answer, grouped by reason."""
     by_reason: dict[str, list[str]] = {}
-    for region, why in failed.items():
-        by_reason.setdefault(why, []).append(region)
+    for region, reason in failed.items():
+        by_reason.setdefault(reason, []).append(region)
     kept = "what was known of it stays"
     return [
-        f"  without {', '.join(regions)}: {why}; {kept if len(regions) == 1 else kept.replace('it', 'them', 1)}"
-        for why, regions in by_reason.items()
+        f"  without {', '.join(regions)}: {reason}; {kept if len(regions) == 1 else kept.replace('it', 'them', 1)}"
+        for reason, regions in by_reason.items()
     ]
 
 

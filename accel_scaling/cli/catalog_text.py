@@ -1,13 +1,14 @@
-"""What ``accel-scaling catalog`` says about a machine type or a TPU slice: as JSON, and to a person."""
+"""Describes machine types and TPU slices for ``accel-scaling catalog``: as JSON, and as text for people."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, tpu_head_resource
-from accel_scaling.cli.catalog_needs import describe_needs, shown_needs
-from accel_scaling.cli.catalog_offerings import describe_places, shown_places
-from accel_scaling.text_table import bold, render
+from accel_scaling.catalog.lookup import is_clouds_own
+from accel_scaling.cluster.docker import run_options
+from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
+from accel_scaling.terminal import bold, render
 
 if TYPE_CHECKING:
     from typing import Any
@@ -20,13 +21,20 @@ if TYPE_CHECKING:
 
 _MIB_PER_GIB = 1024
 _NOT_IN_RAY = "Ray's own table lacks this topology: ray.util.tpu refuses placement groups by topology"
+_IMAGE_TEXTS = {
+    ImageKind.SSM: "the newest of {}",
+    ImageKind.FAMILY: "the newest of {}",
+    ImageKind.RUNTIME: "runtimeVersion {}",
+    ImageKind.NONE: "none: name your own",
+}
+_FEW_OPTIONS = 4  # container options that `show` prints in full: a machine may need one for each of 16 devices
+_FEW_REGIONS = 5
 
 
 def describe(machine: MachineType) -> dict[str, Any]:
-    """Return what a machine type has and is promised, as ``--json`` prints it; the keys are documented and stay.
+    """Return a machine type and its promise as ``--json`` prints them; the keys are documented and stay.
 
-    Null or empty stands for what a machine does not have. ``resources`` and ``labels`` are what Ray is
-    promised for a worker of this type.
+    Null or empty stands for what a machine does not have. ``resources`` and ``labels`` are those of a worker.
     """
     from accel_scaling.fill.promise import promise_for
 
@@ -38,71 +46,75 @@ def describe_whole(machine: MachineType, catalog: Catalog) -> dict[str, Any]:
     return {**describe(machine), **describe_places(machine, catalog)}
 
 
-def describe_slice(found: TpuSlice) -> dict[str, Any]:
+def describe_slice(tpu_slice: TpuSlice) -> dict[str, Any]:
     """Return a TPU slice as ``--json`` prints it: the keys of a machine type, for one host, and the slice's own."""
     return {
-        **_described(found.machine, _promise_of(found)),
-        "dependencies": describe_needs(found.machine, of_slice=True),
-        "instance_type": found.accelerator_type,
-        "machine_type": found.machine.name,
-        "hosts": found.hosts,
-        "chips": found.chips,
-        "topology": found.topology,
-        "pod_type": found.pod_type,
+        **_described(tpu_slice.machine, _promise_of(tpu_slice)),
+        "dependencies": describe_needs(tpu_slice.machine, of_slice=True),
+        "instance_type": tpu_slice.accelerator_type,
+        "machine_type": tpu_slice.machine.name,
+        "hosts": tpu_slice.hosts,
+        "chips": tpu_slice.chips,
+        "topology": tpu_slice.topology,
+        "pod_type": tpu_slice.pod_type,
     }
 
 
-def shown(machine: MachineType, catalog: Catalog, own_chip: str = "") -> str:
-    """Return what ``show`` prints of a machine type.
+def shown(machine: MachineType, catalog: Catalog, entry_of_user: str = "") -> str:
+    """Return the text that ``show`` prints of a machine type.
 
     Args:
-        machine: what is shown.
-        catalog: where it comes from.
-        own_chip: the place of its accelerator's entry in a file of the user's; empty where there is none.
+        machine: the machine type.
+        catalog: its catalog.
+        entry_of_user: the place of its accelerator's entry in a file of the user's; empty where there is none.
     """
     chip = machine.chip
     has = [
         ("cloud", machine.cloud),
         *_size(machine),
         ("accelerator", f"{machine.count} x {chip.name}" + _part(chip) if chip else "none"),
-        *([("by", own_chip)] if own_chip else []),
+        *([("by", entry_of_user)] if entry_of_user else []),
         *shown_places(machine, catalog),
     ]
     needs = shown_needs(machine)
     return _blocks(machine.name, has, describe(machine), _detected(machine, chip), needs)
 
 
-def shown_slice(found: TpuSlice, catalog: Catalog) -> str:
-    """Return what ``show`` prints of a TPU slice."""
-    several = found.hosts > 1
+def shown_slice(tpu_slice: TpuSlice, catalog: Catalog) -> str:
+    """Return the text that ``show`` prints of a TPU slice."""
+    several = tpu_slice.hosts > 1
     has = [
-        ("cloud", found.machine.cloud),
-        ("topology", f"{found.topology}, {_many(found.chips, 'chip')}"),
-        ("hosts", f"{found.hosts}, each a Ray node" if several else "1"),
-        ("host type", "" if found.machine.name == found.accelerator_type else found.machine.name),
-        *((f"{what} of a host" if several else what, value) for what, value in _size(found.machine)),
-        ("accelerator", f"{found.chips_per_host} x {found.chip.name}" + (" a host" if several else "")),
-        ("from", f"gcp_tpu.csv, {found.machine.layer} (catalog {catalog.version})"),
+        ("cloud", tpu_slice.machine.cloud),
+        ("topology", f"{tpu_slice.topology}, {_many(tpu_slice.chips, 'chip')}"),
+        ("hosts", f"{tpu_slice.hosts}, each a Ray node" if several else "1"),
+        ("host type", "" if tpu_slice.machine.name == tpu_slice.accelerator_type else tpu_slice.machine.name),
+        *((f"{what} of a host" if several else what, value) for what, value in _size(tpu_slice.machine)),
+        ("accelerator", f"{tpu_slice.chips_per_host} x {tpu_slice.chip.name}" + (" a host" if several else "")),
+        ("from", f"gcp_tpu.csv, {tpu_slice.machine.layer} (catalog {catalog.version})"),
     ]
-    detected = [*_detected(found.machine, found.chip), ("pod type", found.pod_type)]
-    if not found.in_ray:
+    detected = [*_detected(tpu_slice.machine, tpu_slice.chip), ("pod type", tpu_slice.pod_type)]
+    if not tpu_slice.in_ray:
         detected.append(("note", _NOT_IN_RAY))
-    told = describe_slice(found)
+    description = describe_slice(tpu_slice)
     if several:
-        told["resources"] = _with(told["resources"], tpu_head_resource(found.pod_type), "1 (host 0 only)")
-        told["labels"] = _with(told["labels"], LABEL_TPU_WORKER_ID, "0 (on each host its own)")
-    needs = shown_needs(found.machine, of_slice=True)
-    return _blocks(found.accelerator_type, [pair for pair in has if pair[1]], told, detected, needs, several=several)
+        description["resources"] = _with(
+            description["resources"], tpu_head_resource(tpu_slice.pod_type), "1 (host 0 only)"
+        )
+        description["labels"] = _with(description["labels"], LABEL_TPU_WORKER_ID, "0 (on each host its own)")
+    needs = shown_needs(tpu_slice.machine, of_slice=True)
+    return _blocks(
+        tpu_slice.accelerator_type, [pair for pair in has if pair[1]], description, detected, needs, several=several
+    )
 
 
 def listed(machines: list[MachineType], catalog: Catalog, region: str | None = None, unknown: int = 0) -> str:
     """Return the table that ``find`` prints of machine types, with its closing line.
 
     Args:
-        machines: what to list.
-        catalog: where they come from.
-        region: which region has them, where it was asked for.
-        unknown: how many more there are of which nobody knows whether it does.
+        machines: the machine types.
+        catalog: their catalog.
+        region: the region that offers them; None for any.
+        unknown: the number of others of which it is not known whether the region offers them.
     """
     headers = ("TYPE", "VCPUS", "GIB", "ARCH", "ACCELERATOR", "COUNT", "RAY IS PROMISED")
     rows = [
@@ -117,9 +129,9 @@ def listed(machines: list[MachineType], catalog: Catalog, region: str | None = N
         )
         for machine in machines
     ]
-    where = f" in {region}" if region else ""
-    where += f"; {unknown} more may be, no places file has them" if unknown else ""
-    closing = f"{_many(len(machines), 'machine type')}{where} (catalog {catalog.version})"
+    note = f" in {region}" if region else ""
+    note += f"; {unknown} more may be, no places file has them" if unknown else ""
+    closing = f"{_many(len(machines), 'machine type')}{note} (catalog {catalog.version})"
     return f"{render(headers, rows, right={1, 2, 5})}\n{closing}"
 
 
@@ -128,15 +140,15 @@ def listed_slices(slices: list[TpuSlice], more: int, catalog: Catalog) -> str:
     headers = ("TPU SLICE", "TOPOLOGY", "CHIPS", "HOSTS", "VCPUS", "GIB", "EACH HOST PROMISES RAY")
     rows = [
         (
-            each.accelerator_type,
-            each.topology,
-            str(each.chips),
-            str(each.hosts),
-            str(each.machine.vcpus),
-            _gib(each.machine.memory_mib),
-            _promised(describe_slice(each)),
+            tpu_slice.accelerator_type,
+            tpu_slice.topology,
+            str(tpu_slice.chips),
+            str(tpu_slice.hosts),
+            str(tpu_slice.machine.vcpus),
+            _gib(tpu_slice.machine.memory_mib),
+            _promised(describe_slice(tpu_slice)),
         )
-        for each in slices
+        for tpu_slice in slices
     ]
     rest = f"; {more} larger ones with --all" if more else ""
     closing = f"{_many(len(slices), 'TPU slice')} in default topology{rest} (catalog {catalog.version})"
@@ -146,16 +158,16 @@ def listed_slices(slices: list[TpuSlice], more: int, catalog: Catalog) -> str:
 def attached(
     catalog: Catalog, cloud: str, accelerator: str | None, min_count: int, region: str | None = None
 ) -> list[str]:
-    """Return what ``find`` says of an accelerator that is no part of a machine type: N1 machines take it."""
+    """Return the table that ``find`` prints of an accelerator that N1 machines take; empty for any other."""
     from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
 
     if accelerator is None or cloud not in catalog.clouds:
         return []
-    wanted = {chip.name for chip in catalog.chips_named(accelerator)}
+    chip_names = {chip.name for chip in catalog.chips_named(accelerator)}
     lines: list[tuple[str, ...]] = [
-        (f"{rule.count} x {name}", f"{rule.max_vcpus} vCPUs", f"{_gib(rule.max_memory_mib)} GiB", _where(rule))
+        (f"{rule.count} x {name}", f"{rule.max_vcpus} vCPUs", f"{_gib(rule.max_memory_mib)} GiB", _zones_text(rule))
         for name, chip in sorted(api_names(catalog.chips.values(), cloud).items())
-        if chip.name in wanted and not name.endswith("-vws")
+        if chip.name in chip_names and not name.endswith("-vws")
         for rule in attach_rules(cloud).get(name, [])
         if rule.count >= min_count
     ]
@@ -169,16 +181,16 @@ def attached(
     return [f"{table}\nany N1 machine of {cloud} up to these sizes takes them (guestAccelerators){unknown}"]
 
 
-def _where(rule: AttachRule) -> str:
+def _zones_text(rule: AttachRule) -> str:
     if rule.only_in:
         return f"in {', '.join(rule.only_in)}"
     return f"not in {', '.join(rule.not_in)}" if rule.not_in else ""
 
 
-def _promise_of(found: TpuSlice) -> Promise:
+def _promise_of(tpu_slice: TpuSlice) -> Promise:
     from accel_scaling.fill.promise import of_slice, promise_for
 
-    return of_slice(promise_for(found.machine), found)
+    return of_slice(promise_for(tpu_slice.machine), tpu_slice)
 
 
 def _described(machine: MachineType, promise: Promise) -> dict[str, Any]:
@@ -200,9 +212,9 @@ def _described(machine: MachineType, promise: Promise) -> dict[str, Any]:
     }
 
 
-def _promised(told: dict[str, Any]) -> str:
+def _promised(description: dict[str, Any]) -> str:
     """Return the accelerator part of the promise on one line: every machine has CPU and memory."""
-    parts = [f"{key}: {value:g}" for key, value in told["resources"].items() if key not in {"CPU", "memory"}]
+    parts = [f"{key}: {value:g}" for key, value in description["resources"].items() if key not in {"CPU", "memory"}]
     return ", ".join(parts) or "-"
 
 
@@ -213,14 +225,14 @@ def _size(machine: MachineType) -> list[tuple[str, str]]:
 def _blocks(
     name: str,
     has: list[tuple[str, str]],
-    told: dict[str, Any],
+    description: dict[str, Any],
     detected: list[tuple[str, str]],
     needs: list[tuple[str, str]],
     *,
     several: bool = False,
 ) -> str:
-    resources = [(key, str(value)) for key, value in told["resources"].items()]
-    labels = [(f"label {key}", str(value)) for key, value in told["labels"].items()]
+    resources = [(key, str(value)) for key, value in description["resources"].items()]
+    labels = [(f"label {key}", str(value)) for key, value in description["labels"].items()]
     worker = "each host of a worker" if several else "a worker"
     blocks = [
         (f"{name} has", has),
@@ -231,8 +243,8 @@ def _blocks(
     return "\n\n".join(f"{bold(title)}\n{_lines(pairs)}" for title, pairs in blocks)
 
 
-def _with(told: dict[str, Any], key: str, text: str) -> dict[str, Any]:
-    return {**told, key: text} if key in told else told
+def _with(entries: dict[str, Any], key: str, text: str) -> dict[str, Any]:
+    return {**entries, key: text} if key in entries else entries
 
 
 def _part(chip: Chip) -> str:
@@ -266,3 +278,70 @@ def _many(count: int, word: str) -> str:
 
 def _gib(mib: int) -> str:
     return f"{mib / _MIB_PER_GIB:.1f}".removesuffix(".0")
+
+
+def describe_needs(machine: MachineType, *, of_slice: bool = False) -> dict[str, Any]:
+    """Return the key ``dependencies`` of ``--json``; null or empty where it is not known or not needed.
+
+    Args:
+        machine: the machine type, or one host of a slice.
+        of_slice: it is a host of a slice, which Cloud TPU creates.
+    """
+    needs, image = needs_of(machine.chip.family if machine.chip else None), default_image(machine, of_slice=of_slice)
+    return {
+        "driver": needs.driver if needs else None,
+        "docker_options": list(run_options(machine.chip.family, machine.count)) if machine.chip else [],
+        "image_kind": image.kind.value if image else None,
+        "default_image": image.name or None if image else None,
+        "image_note": image.note or None if image else None,
+    }
+
+
+def shown_needs(machine: MachineType, *, of_slice: bool = False) -> list[tuple[str, str]]:
+    """Return the node's needs as pairs for people; arguments as ``describe_needs()``."""
+    needs = describe_needs(machine, of_slice=of_slice)
+    options = needs["docker_options"]
+    if machine.chip and not options:
+        shown = "not known"
+    else:
+        shown = " ".join(options if len(options) <= _FEW_OPTIONS else [options[0], "...", options[-1]]) or "none needed"
+    image_kind = ImageKind(needs["image_kind"]) if needs["image_kind"] else ImageKind.NONE
+    pairs = [
+        ("image must have", needs["driver"] or "not known"),
+        ("docker options", shown),
+        ("default image", _IMAGE_TEXTS[image_kind].format(needs["default_image"])),
+    ]
+    if needs["image_note"]:
+        must = "it must hold " if image_kind is ImageKind.NONE else ""
+        pairs.append(("note", must + needs["image_note"]))
+    return pairs
+
+
+def describe_places(machine: MachineType, catalog: Catalog) -> dict[str, Any]:
+    """Return the layers that have a machine type, and its regions with their zones, as ``--json`` prints them.
+
+    A region without zones: they are not known, or it offers something that has no zones of its own.
+    """
+    offering = catalog.where(machine)
+    return {
+        "line": machine.line or None,
+        "overrides": [weaker.layer for weaker in catalog.layers(machine.cloud, machine.name)[1:]],
+        "regions": {region: list(offering.zones(region)) for region in offering.regions},
+    }
+
+
+def shown_places(machine: MachineType, catalog: Catalog) -> list[tuple[str, str]]:
+    """Return the lines of ``show`` about the layers and the regions of a machine type."""
+    answered, *weaker = catalog.layers(machine.cloud, machine.name) or [machine]
+    over = f", over {' and '.join(map(_file_of, weaker))}" if weaker else ""
+    # Regions of the USA first: most users know their names.
+    named = sorted(catalog.where(machine).regions, key=lambda region: (not region.startswith("us-"), region))
+    if len(named) > _FEW_REGIONS + 1:
+        named[_FEW_REGIONS:] = [f"{len(named) - _FEW_REGIONS} more (--json lists them)"]
+    has = ", ".join(named) or "no places file has it"
+    return [("regions", has), ("from", f"{_file_of(answered)}{over} (catalog {catalog.version})")]
+
+
+def _file_of(machine: MachineType) -> str:
+    """Return the file of a row; with the line where it is the user's own, or a plug-in's."""
+    return machine.layer if is_clouds_own(machine) or not machine.line else f"{machine.layer}:{machine.line}"

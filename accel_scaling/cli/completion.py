@@ -1,4 +1,4 @@
-"""`accel-scaling completion`: what a shell needs to complete commands, options and files, from the real parser."""
+"""`accel-scaling completion`: prints a shell's completion script, made from the real parser."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.help import sub_commands
+from accel_scaling.cli.common import sub_commands
 from accel_scaling.errors import AccelScalingError
 
 if TYPE_CHECKING:
@@ -48,10 +48,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _complete_files(parser: argparse.ArgumentParser, how: dict[str, str]) -> None:
-    """Let every argument that is a path be completed as one; shtab looks for the attribute ``complete``."""
+def _complete_files(parser: argparse.ArgumentParser, file: dict[str, str]) -> None:
+    """Mark each argument that is a path for completion; shtab reads the attribute ``complete``."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no public way to ask
         if action.type is Path:
-            action.complete = how  # type: ignore[attr-defined]
+            action.complete = file  # type: ignore[attr-defined]
     for command, _ in sub_commands(parser).values():
-        _complete_files(command, how)
+        _complete_files(command, file)

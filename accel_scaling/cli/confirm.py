@@ -1,4 +1,4 @@
-"""`accel-scaling confirm`: is what was promised for this machine really in it?"""
+"""`accel-scaling confirm`: compares a promise with the devices of this machine."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from accel_scaling.boot.compare import compare
 from accel_scaling.boot.promise_input import EXAMPLE, parse_promise, promise_from_environment
 from accel_scaling.boot.verdicts import EXIT_CONFIRMED, EXIT_NOT_CONFIRMED, PAGE, WORDS
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
-from accel_scaling.colors import Paint, painted
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.families.inventory import detect
+from accel_scaling.terminal import Paint, painted
 
 
 def _words(exit_code: int) -> str:
@@ -54,10 +54,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the verdict; 0 where the machine holds its promise, 3 where it does not.
+    """Print the verdict; return 0 where the machine has the promised devices, else 3.
 
     Raises:
-        AccelScalingError: there is no promise, or it is not one.
+        AccelScalingError: there is no promise, or it cannot be read.
     """
     promised = _promise(args.expect)
     verdict = wait_for_verdict(lambda: compare(promised, detect()), wait_s=args.wait)

@@ -1,4 +1,4 @@
-"""`accel-scaling detect`: the accelerators of this machine, by the bus, the driver, and what Ray will announce."""
+"""`accel-scaling detect`: shows the accelerators of this machine by PCI bus and driver, and what Ray announces."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXAMPLES = """examples:
 
 
 NOT_ON_BUS = "PCI bus: no "
-WIDTH = 110  # of the lines that say what is not there
+WIDTH = 110  # of the lines about missing devices
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,13 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what is here; 0 whether or not there is an accelerator."""
+    """Print the accelerators; return 0, also where there is none."""
     families = survey()
-    found = [accelerator for accelerator in families if accelerator.present]
+    present = [accelerator for accelerator in families if accelerator.present]
     if args.json:
-        text = json.dumps([accelerator.to_json() for accelerator in found], indent=2)
-    elif found:
-        text = "\n\n".join(_block(accelerator) for accelerator in found)
+        text = json.dumps([accelerator.to_json() for accelerator in present], indent=2)
+    elif present:
+        text = "\n\n".join(_block(accelerator) for accelerator in present)
     else:
         text = _nothing(families)
     sys.stdout.write(text + "\n")
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _nothing(families: Iterable[Detection]) -> str:
-    """Say how it is known that there is nothing: in full for what the clouds sell most, in one line for the others."""
+    """Return the evidence that there is no device: in full for common families, in one line for the others."""
     in_full = {family.name for family in built_in() if family.common}
     shown, others = ["no accelerator found"], []
     for family in families:
@@ -57,24 +57,31 @@ def _nothing(families: Iterable[Detection]) -> str:
             shown += [f"  {sentence}" for sentence in family.evidence]
         else:
             others += [sentence.removeprefix(NOT_ON_BUS) for sentence in family.evidence if NOT_ON_BUS in sentence]
-    told = f"neither on the bus nor below /dev: {', '.join(others)}"
-    return "\n".join([*shown, textwrap.fill(told, WIDTH, initial_indent="  ", subsequent_indent="    ")])
+    absent = f"neither on the bus nor below /dev: {', '.join(others)}"
+    return "\n".join([*shown, textwrap.fill(absent, WIDTH, initial_indent="  ", subsequent_indent="    ")])
 
 
-def _block(found: Detection) -> str:
-    name = found.variant or found.accelerator_type or found.driver_name or found.family
-    lines = [f"{found.count or found.bus_count} x {name}", *(f"  {sentence}" for sentence in found.evidence)]
-    lines.append(f"  Ray: {_announced(found)}")
-    if found.trouble:
-        lines.append(f"  trouble: {found.trouble}")
+def _block(accelerator: Detection) -> str:
+    name = accelerator.variant or accelerator.accelerator_type or accelerator.driver_name or accelerator.family
+    lines = [
+        f"{accelerator.count or accelerator.bus_count} x {name}",
+        *(f"  {sentence}" for sentence in accelerator.evidence),
+    ]
+    lines.append(f"  Ray: {_announced(accelerator)}")
+    if accelerator.trouble:
+        lines.append(f"  trouble: {accelerator.trouble}")
     return "\n".join(lines)
 
 
-def _announced(found: Detection) -> str:
-    """Say what Ray 2.60 detects on this machine, by our copy of its rule."""
-    if found.state is DriverState.NOT_PROBED:
+def _announced(accelerator: Detection) -> str:
+    """Return the resources that Ray 2.60 announces on this machine, by our copy of its rule."""
+    if accelerator.state is DriverState.NOT_PROBED:
         return "not known, as the driver was not asked"
-    if not found.ray_units:
-        return f"announces no {found.resource}"
-    kind = f", accelerator_type:{found.accelerator_type}" if found.accelerator_type else ", no accelerator_type"
-    return f"announces {found.resource}: {found.ray_units}{kind}"
+    if not accelerator.ray_units:
+        return f"announces no {accelerator.resource}"
+    type_text = (
+        f", accelerator_type:{accelerator.accelerator_type}"
+        if accelerator.accelerator_type
+        else ", no accelerator_type"
+    )
+    return f"announces {accelerator.resource}: {accelerator.ray_units}{type_text}"

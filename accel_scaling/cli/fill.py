@@ -1,4 +1,4 @@
-"""`accel-scaling fill`: the cluster file with every node type's resources and labels; no network."""
+"""`accel-scaling fill`: prints the cluster file with every node type's resources and labels; no network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from accel_scaling.cli.output import give
+from accel_scaling.cli.common import give
 from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.cluster.cluster_file import at_its_line, read_cluster
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fill the file; contradictions between it and the catalog are said on standard error."""
+    """Fill the file; print contradictions between it and the catalog to standard error."""
     config = read_cluster(args.cluster)
     try:
         filled, notes = fill(config, catalog_of(config))

@@ -1,4 +1,4 @@
-"""`accel-scaling init`: a complete, commented cluster file for the accelerators that you want; no network."""
+"""`accel-scaling init`: writes a complete, commented cluster file for some accelerators; no network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from accel_scaling.cli.output import give
+from accel_scaling.cli.common import give
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import InitError
 
@@ -48,14 +48,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     zones = "zones to try in turn, each in full; needed with --region on gcp"
     parser.add_argument("--zones", metavar="ZONE,...", help=zones)
     parser.add_argument("--project", metavar="ID", help="gcp: your project (default: to be filled into the file)")
-    own = "a user catalog, as in provider.catalog; may be given more than once, the first is strongest"
-    parser.add_argument("--catalog", metavar="FILE", type=Path, action="append", default=[], help=own)
+    user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first is strongest"
+    parser.add_argument("--catalog", metavar="FILE", type=Path, action="append", default=[], help=user_catalog)
     parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of printing")
     parser.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print or write the file; what is to be put into it is said on standard error."""
+    """Print or write the file; name the values that the user must fill in on standard error."""
     from accel_scaling.families.catalog import load_catalog
     from accel_scaling.fill.fill import fill
     from accel_scaling.init.request import FileRequest, parse_accelerator

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.output import give
+from accel_scaling.cli.common import give
 from accel_scaling.cluster.cluster_file import text_of
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.families.catalog import load_catalog
@@ -57,8 +57,8 @@ def _fill(args: argparse.Namespace) -> int:
 
     text = text_of(args.manifest)
     filled = fill(text, str(args.manifest), load_catalog(), args.kuberay_version)
-    for each in filled.added:
-        sys.stderr.write(f"{each}\n")
+    for sentence in filled.added:
+        sys.stderr.write(f"{sentence}\n")
     for note in filled.notes:
         sys.stderr.write(f"note: {note}\n")
     if args.kuberay_version is None and filled.added:
@@ -77,12 +77,15 @@ def _check(files: list[Path]) -> int:
 
     def checked(file: Path) -> tuple[int, list[str]]:
         try:
-            here = groups(text_of(file), str(file))
+            file_groups = groups(text_of(file), str(file))
         except ClusterConfigError as error:
             return 0, [str(error)]
-        return len(here), [f"{file}:{each.line}: {each.text}" for group in here for each in findings(group, catalog)]
+        return len(file_groups), [
+            f"{file}:{finding.line}: {finding.text}" for group in file_groups for finding in findings(group, catalog)
+        ]
 
     results = [checked(file) for file in files]
-    found, count = [each for _, said in results for each in said], sum(number for number, _ in results)
-    sys.stdout.write("".join(f"{each}\n" for each in found) or f"ok: {count} groups, no contradictions\n")
-    return 2 if found else 0
+    sentences = [sentence for _, file_sentences in results for sentence in file_sentences]
+    count = sum(number for number, _ in results)
+    sys.stdout.write("".join(f"{sentence}\n" for sentence in sentences) or f"ok: {count} groups, no contradictions\n")
+    return 2 if sentences else 0

@@ -1,4 +1,4 @@
-"""The `accel-scaling` command: finds the sub-command, prints errors as one sentence, sets the exit code."""
+"""The `accel-scaling` command: runs the sub-command, prints an error as one sentence, returns the exit code."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.help import add_command
-from accel_scaling.colors import Paint, painted
-from accel_scaling.disk_errors import disk_sentence
-from accel_scaling.errors import INTERRUPTED_CODE, AccelScalingError
+from accel_scaling.cli.common import add_command
+from accel_scaling.errors import INTERRUPTED_CODE, AccelScalingError, disk_sentence
 from accel_scaling.requirements import check_python
+from accel_scaling.terminal import Paint, painted
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
 # In the order in which a user meets them; each module has HELP, EXAMPLES, add_arguments(parser) and run(args).
 COMMANDS = ("init", "fill", "catalog", "plan", "kuberay", "rehearse", "detect", "confirm", "status", "completion")
 
-TAKE_A_COMMAND = ("rehearse",)  # what follows `--` is run on the cluster, as it stands
+TAKE_A_COMMAND = ("rehearse",)  # it runs the words after `--` on the cluster
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0 done, 2 bad input, 3 not as hoped, 130 interrupted."""
+    """Run the command line; return 0 for done, 2 for bad input, 3 for not confirmed or pending, 130 if interrupted."""
     try:
         check_python(sys.version_info[:2])
         return _run(list(sys.argv[1:] if argv is None else argv))
@@ -34,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED_CODE
     except BrokenPipeError:  # `accel-scaling catalog find | head`
+        # Python flushes standard output at exit, and would report the broken pipe once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except UnicodeEncodeError as error:
@@ -49,10 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    name = next((word for word in arguments if not word.startswith("-")), None)
     # Taken off here: argparse loses a `-- COMMAND` that follows options.
-    end = arguments.index("--") if wanted in TAKE_A_COMMAND and "--" in arguments else len(arguments)
-    args = parser(wanted).parse_args(arguments[:end], argparse.Namespace(command=arguments[end + 1 :]))
+    end = arguments.index("--") if name in TAKE_A_COMMAND and "--" in arguments else len(arguments)
+    args = parser(name).parse_args(arguments[:end], argparse.Namespace(command=arguments[end + 1 :]))
     if not hasattr(args, "run"):
         parser(None).print_help()
         return 2
@@ -64,11 +64,11 @@ def _refused(sentence: str, exit_code: int = AccelScalingError.exit_code) -> int
     return exit_code
 
 
-def parser(wanted: str | None) -> argparse.ArgumentParser:
-    """Return the parser; only the wanted command's module is imported, so that each command starts fast.
+def parser(name: str | None) -> argparse.ArgumentParser:
+    """Return the parser; only the named command's module is imported, so that each command starts fast.
 
     Args:
-        wanted: a command's name; None, and any other word, is for all of them.
+        name: a command's name; None, or any other word, for all commands.
     """
     made = argparse.ArgumentParser(
         prog="accel-scaling",
@@ -77,10 +77,9 @@ def parser(wanted: str | None) -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"accel-scaling {__version__}")
     commands = made.add_subparsers(title="commands", metavar="COMMAND")
-    names = (wanted,) if wanted in COMMANDS else COMMANDS
-    for name in names:
-        module = importlib.import_module(f"accel_scaling.cli.{name}")
-        command = add_command(commands, name, module)
+    for command_name in (name,) if name in COMMANDS else COMMANDS:
+        module = importlib.import_module(f"accel_scaling.cli.{command_name}")
+        command = add_command(commands, command_name, module)
         command.set_defaults(run=module.run)
     return made
 

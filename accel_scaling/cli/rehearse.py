@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Rehearse the file; everything that it starts is gone when it returns."""
+    """Rehearse the file; everything that it starts is ended before it returns."""
     config = read_cluster(args.cluster)
     try:
         cluster = read_config(config)
@@ -77,18 +77,18 @@ def run(args: argparse.Namespace) -> int:
         from accel_scaling.testing.rehearse.run import Rehearsal
     except ModuleNotFoundError as error:
         raise missing(error.name, "rehearse") from None
-    kind = HostKind(args.hosts) if args.hosts else None
+    host_kind = HostKind(args.hosts) if args.hosts else None
     faults = FaultSource(args.fault, args.faults)
     with _ended_like_ctrl_c():
         return Rehearsal(
-            config, cluster.catalog, args.command, faults, kind, timeout_s=args.timeout, out=sys.stdout
+            config, cluster.catalog, args.command, faults, host_kind, timeout_s=args.timeout, out=sys.stdout
         ).run()
 
 
 @contextlib.contextmanager
 def _ended_like_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM, which CI systems and `timeout` send, end the block as Ctrl-C does: with everything cleared away."""
-    if threading.current_thread() is not threading.main_thread():  # only there may signals be handled
+    """Let SIGTERM, which CI systems and `timeout` send, end the block as Ctrl-C does: after the clean-up."""
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals in the main thread only
         yield
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)

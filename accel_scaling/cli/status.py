@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.quarantine import messages
 from accel_scaling.quarantine.store import Store, default_path
-from accel_scaling.text_table import render
+from accel_scaling.terminal import render
 
 if TYPE_CHECKING:
     import argparse

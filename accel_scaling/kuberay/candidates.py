@@ -12,14 +12,14 @@ from accel_scaling.catalog.kubernetes import Counts, Says
 from accel_scaling.catalog.suggest import nearest
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.kuberay.label_values import chips_of, mig_profile_in
+from accel_scaling.kuberay.selectors import chips_of, mig_profile_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from accel_scaling.catalog.lookup import Catalog
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.kuberay.devices import Devices
+    from accel_scaling.kuberay.manifest import Devices
     from accel_scaling.kuberay.selectors import LabelRequirement, Term
 
 _LIKE = 0.8  # a typing error: Azure's Standard_NC24ads_A100_v4 is like no name here
@@ -94,6 +94,7 @@ def _of_term(term: Term, devices: Devices, catalog: Catalog) -> Candidates:
     if by_machine:
         return _on_machines(machines, chips if by_chip else None, by_machine, devices)
     clouds = {requirement.label.cloud for requirement in by_chip}
+    # EC2 has one name for the A100 of 40 GB and of 80 GB; only its machine types tell them apart.
     for name in clouds:
         if len(clouds) == 1 and name in known_clouds() and not known_clouds()[name].exact_accelerator_names:
             chips = _sold_as(chips, name, term, devices, catalog)

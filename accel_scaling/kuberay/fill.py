@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.check import findings
-from accel_scaling.kuberay.manifest import OLD_API, Group, groups
+from accel_scaling.kuberay.manifest import OLD_API, Group, groups, user_values
 from accel_scaling.kuberay.patch import Change, as_fields, as_params, edits_of, expected
 from accel_scaling.kuberay.promise import propose
-from accel_scaling.kuberay.user_values import user_values
 from accel_scaling.kuberay.validation import wrong_types
 from accel_scaling.kuberay.yaml_edits import CannotEditError, applied
 
@@ -58,7 +57,7 @@ def fill(text: str, file: str, catalog: Catalog, kuberay_version: str | None = N
 
     Args:
         text: the file's text; other manifests in it stay as they are.
-        where: the file, for sentences.
+        file: its name, for sentences.
         catalog: the machine types and accelerators.
         kuberay_version: the operator's, e.g. ``1.4``; None for the newest form.
 

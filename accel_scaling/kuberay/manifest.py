@@ -1,10 +1,14 @@
-"""Reads the Ray manifests of a file, and their groups, of which the operator makes pods."""
+"""Reads the Ray manifests of a file: their groups, the devices in the limits, and what the user promises of a group."""
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.kubernetes import DeviceResource, device_resources
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.kuberay import yaml_text as yt
 
@@ -16,6 +20,14 @@ CLUSTER_OF = {"RayCluster": ("spec",), "RayJob": ("spec", "rayClusterSpec"), "Ra
 GROUP_API = "ray.io"
 # The old API has no group-level `resources` and `labels`, whatever the operator's version.
 OLD_API = "ray.io/v1alpha1"
+# rayStartParams that KubeRay 1.5 refuses together with `resources`, and their names in `resources` (validation.go).
+PARAMS = {"num-cpus": "CPU", "num-gpus": "GPU", "memory": "memory"}
+CUSTOM = "resources"
+LABELS = "labels"
+# The form of Kubernetes (apimachinery, pkg/api/resource/quantity.go), without negative values, which no limit has.
+_QUANTITY = re.compile(r"\+?(?P<number>\d+(?:\.\d*)?|\.\d+)(?P<suffix>[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,3})?")
+_SUFFIXES = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = "KMGTPE"
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,7 @@ def groups(text: str, file: str) -> list[Group]:
 
     Args:
         text: the file's text; a byte-order mark is not counted.
-        where: the file, for the errors.
+        file: its name, for the errors.
 
     Raises:
         ClusterConfigError: it is not YAML, or has no Ray manifest, or an incomplete one; the text has the line.
@@ -133,3 +145,129 @@ def _groups(root: yaml.Node, file: str) -> list[Group]:
         if not yt.pairs(group.container):
             raise ClusterConfigError(f"{file}:{group.line}: {group.title} has no template.spec.containers")
     return all_groups
+
+
+@dataclass(frozen=True)
+class Devices:
+    """The devices that a pod gets.
+
+    Attributes:
+        name: the device plug-in's name for them, as in the limits.
+        amount: the number of them; 0 where the limit is not a whole number.
+        resource: the catalog's entry for the name.
+        line: the line of the limit.
+        text: the limit as it is written.
+    """
+
+    name: str
+    amount: int
+    resource: DeviceResource
+    line: int
+    text: str
+
+    @property
+    def mig_profile(self) -> str | None:
+        """``1g.5gb`` of ``nvidia.com/mig-1g.5gb``."""
+        return self.name.partition("/mig-")[2] or None
+
+
+def devices_of(group: Group, key: str = "limits") -> list[Devices]:
+    """Return the devices in a group's limits (or ``requests``), without limits of 0."""
+    devices = [
+        Devices(name, whole(text) or 0, resource, line, text)
+        for name, (line, text) in group.limits(key).items()
+        if (resource := known_device(name))
+    ]
+    return [device for device in devices if whole(device.text) != 0]
+
+
+def known_device(name: str) -> DeviceResource | None:
+    """Return the catalog's entry for a device plug-in's name, None where there is none."""
+    return next((resource for resource in device_resources() if resource.matches(name)), None)
+
+
+def amount(text: str) -> Decimal | None:
+    """Return the value of a quantity (``4``, ``"16Gi"``, ``500m``), None where it is not one."""
+    match = _QUANTITY.fullmatch(text.strip())
+    if not match:
+        return None
+    number, suffix = Decimal(match["number"]), match["suffix"] or ""
+    if suffix.endswith("i"):
+        return number * Decimal(1024) ** (_BINARY.index(suffix[0]) + 1)
+    # `E` alone is the suffix exa; `E3` is an exponent.
+    exponent = int(suffix[1:]) if len(suffix) > 1 else _SUFFIXES.get(suffix, 0)
+    return number.scaleb(exponent)
+
+
+def whole(text: str) -> int | None:
+    """Return a quantity that is a whole number of 0 or more, None for any other."""
+    number = amount(text)
+    return int(number) if number is not None and number == number.to_integral_value() else None
+
+
+@dataclass(frozen=True)
+class UserValues:
+    """The user's promise of a group.
+
+    Attributes:
+        resources: the group's ``resources``: names and quantities.
+        labels: the group's ``labels``.
+        params: from rayStartParams: the name in ``resources`` -> the quantity.
+        param_labels: the labels in rayStartParams.
+        wrong: why rayStartParams.resources or .labels cannot be read; empty where they can.
+    """
+
+    resources: dict[str, str]
+    labels: dict[str, str]
+    params: dict[str, str]
+    param_labels: dict[str, str]
+    wrong: str = ""
+
+    @property
+    def all_resources(self) -> dict[str, str]:
+        """The resources that Ray's autoscaler counts: ``resources`` takes precedence over rayStartParams."""
+        return {**self.params, **self.resources}
+
+    @property
+    def all_labels(self) -> dict[str, str]:
+        """The group's labels, those of rayStartParams included."""
+        return {**self.param_labels, **self.labels}
+
+
+def user_values(group: Group) -> UserValues:
+    """Return the user's promise of a group."""
+    params = group.params
+    custom, wrong = custom_resources(params.get(CUSTOM) or "")
+    labels, wrong_labels = _labels(params.get(LABELS) or "")
+    moved = {name: params[param] for param, name in PARAMS.items() if params.get(param)}
+    return UserValues(
+        resources=yt.words(yt.at(group.node, "resources")),
+        labels=yt.words(yt.at(group.node, "labels")),
+        params={**moved, **custom},
+        param_labels=labels,
+        wrong=wrong or wrong_labels,
+    )
+
+
+def custom_resources(text: str) -> tuple[dict[str, str], str]:
+    """Return the resources of ``rayStartParams.resources``, and what is wrong with them.
+
+    It is JSON in quotes for a shell, inside or outside escaped: ``'"{\\"a\\": 1}"'``.
+    """
+    if not text:
+        return {}, ""
+    try:
+        resources = json.loads(text.strip().strip("'\"`").replace("\\", ""))
+    except ValueError:
+        resources = None
+    amounts = resources.values() if isinstance(resources, dict) else [None]
+    if any(isinstance(amount, bool) or not isinstance(amount, int) for amount in amounts):
+        return {}, f"rayStartParams.resources is {text}, but Ray reads quoted JSON of whole numbers there"
+    return {name: str(amount) for name, amount in resources.items()}, ""
+
+
+def _labels(text: str) -> tuple[dict[str, str], str]:
+    parts = [part.partition("=") for part in text.strip("\"'").split(",") if part.strip()]
+    if any(not key.strip() or not sign or "=" in value for key, sign, value in parts):
+        return {}, f"rayStartParams.labels is {text}, but Ray reads KEY=VALUE,KEY=VALUE there"
+    return {key.strip(): value.strip() for key, _, value in parts}, ""

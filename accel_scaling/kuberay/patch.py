@@ -10,7 +10,7 @@ from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_
 from accel_scaling.fill.promise import LABEL_VARIANT
 from accel_scaling.kuberay import yaml_edits
 from accel_scaling.kuberay import yaml_text as yt
-from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS, user_values
+from accel_scaling.kuberay.manifest import CUSTOM, LABELS, PARAMS, user_values
 from accel_scaling.kuberay.yaml_edits import CannotEditError, Edit
 
 if TYPE_CHECKING:
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     import yaml
 
-    from accel_scaling.kuberay.manifest import Group
+    from accel_scaling.kuberay.manifest import Group, UserValues
     from accel_scaling.kuberay.promise import Proposal
-    from accel_scaling.kuberay.user_values import UserValues
 
 SHARED = "{} is shared through an anchor or a merge key; write it in full for this group"
 
@@ -174,6 +173,7 @@ def _comments(text: str, group: Group, leaving: Collection[str]) -> dict[str, st
 
 
 def _without_null(value: yaml.Node) -> list[Edit]:
+    # A written null (`resources: null`) must go: a mapping cannot follow it. An empty value needs no edit.
     if not yt.is_null(value) or value.start_mark.index == value.end_mark.index:
         return []
     return [Edit(value.start_mark.index, value.end_mark.index, "")]

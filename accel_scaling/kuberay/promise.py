@@ -19,7 +19,7 @@ from accel_scaling.catalog.tpu_slices import slice_of_chip
 from accel_scaling.errors import UnknownTpuError
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE, promise_for_devices
 from accel_scaling.kuberay.candidates import Candidates, agreed, candidates, machines_named, mig_profile
-from accel_scaling.kuberay.devices import devices_of
+from accel_scaling.kuberay.manifest import devices_of
 from accel_scaling.kuberay.selectors import terms_of, tpu_keys
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.lookup import Catalog
     from accel_scaling.catalog.model import Chip
     from accel_scaling.catalog.tpu_slices import TpuSlice
-    from accel_scaling.kuberay.devices import Devices
-    from accel_scaling.kuberay.manifest import Group
+    from accel_scaling.kuberay.manifest import Devices, Group
     from accel_scaling.kuberay.selectors import Term
 
 

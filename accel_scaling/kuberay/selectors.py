@@ -1,22 +1,28 @@
-"""Reads where the pods of a group may run: their nodeSelector, and the required nodeAffinity."""
+"""Reads the nodes on which the pods of a group may run: nodeSelector, required nodeAffinity, and their accelerators."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.kubernetes import Says, node_labels
+from accel_scaling.catalog.model import Chip
+from accel_scaling.catalog.product_names import ray_nvidia_type
 from accel_scaling.kuberay import yaml_text as yt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import yaml
 
     from accel_scaling.catalog.kubernetes import NodeLabel
+    from accel_scaling.catalog.lookup import Catalog
     from accel_scaling.kuberay.manifest import Group
 
 REQUIRED = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+# GPU feature discovery appends these to the product: shared in time, or divided into MIG partitions.
+_SUFFIX = re.compile(r"-(?:SHARED|MIG-(?P<profile>[0-9a-z.+-]+))(?=-|$)")
 
 
 @dataclass(frozen=True)
@@ -103,3 +109,49 @@ def _expressions(term: yaml.Node, operator: str = "In") -> list[LabelRequirement
         if label and values and yt.word(yt.at(expression, "operator")) == operator:
             requirements.append(LabelRequirement(label, values, yt.line(expression), in_selector=False))
     return requirements
+
+
+def chips_of(naming: str, value: str, catalog: Catalog) -> list[Chip]:
+    """Return the chips that a label's value may mean; empty where none has that name.
+
+    Args:
+        naming: how the label names chips, a cell ``names`` of ``kuberay_selectors.csv``.
+        value: the label's value.
+        catalog: the accelerators.
+    """
+    how, _, detail = naming.partition(":")
+    chips = catalog.chips.values()
+    if how == "api":
+        return [chip for chip in chips if _fold(value) in map(_fold, chip.api_names.get(detail, ()))]
+    if how == "pci":
+        return [chip for chip in chips if f"{detail}:{value.lower()}" in chip.pci_ids and chip.partition_of is None]
+    if how == "driver":
+        return _of_driver(_SUFFIX.sub("", value), chips)
+    names = {_fold(detail + value), _fold(value)}
+    return [chip for chip in chips if names & {_fold(name) for name in (chip.name, chip.detected_type or "")}]
+
+
+def mig_profile_in(product: str) -> str | None:
+    """Return the MIG profile in a product label (``NVIDIA-A100-SXM4-40GB-MIG-1g.5gb``), None where there is none."""
+    match = _SUFFIX.search(product)
+    return match["profile"] if match else None
+
+
+def _of_driver(product: str, chips: Iterable[Chip]) -> list[Chip]:
+    """Return the chips with a driver's name; for an unknown name, a chip of the type that Ray reads in it."""
+    folded = _fold(product)
+    named = [
+        chip for chip in chips if folded in {_fold(spelling) for name in chip.driver_names for spelling in _ways(name)}
+    ]
+    if named:
+        return named
+    type_name = ray_nvidia_type(product.replace("-", " "))
+    return [Chip(name=product, family="nvidia", resource="GPU", detected_type=type_name)] if type_name else []
+
+
+def _ways(name: str) -> tuple[str, str]:
+    return name, name.removeprefix("NVIDIA ")
+
+
+def _fold(name: str) -> str:
+    return name.strip().casefold().replace(" ", "-").replace("_", "-")

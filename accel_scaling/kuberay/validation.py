@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from accel_scaling.kuberay import yaml_text as yt
-from accel_scaling.kuberay.devices import amount, known_device, whole
-from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS
+from accel_scaling.kuberay.manifest import CUSTOM, LABELS, PARAMS, amount, known_device, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -176,6 +176,7 @@ def _lines_of(text: str, key: yaml.Node, value: yaml.Node) -> Edit:
     if text[start : key.start_mark.index].strip():
         raise CannotEditError(_ONE_A_LINE)
     if end == len(text) and not _BREAK.search(text, max(last, key.end_mark.index)):
+        # The last line of a file without a line break at its end: the break before it goes instead.
         start = len(text[:start].rstrip("\r\n\x85\u2028\u2029"))
     return Edit(start, end, "")
 

@@ -24,7 +24,7 @@ def documents(text: str, file: str) -> list[yaml.Node]:
 
     Args:
         text: one or several YAML documents, without a byte-order mark.
-        where: the file, for the error.
+        file: its name, for the error.
 
     Raises:
         ClusterConfigError: it is not YAML; the text has the line.

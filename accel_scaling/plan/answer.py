@@ -1,16 +1,17 @@
-"""Turns the scheduler's reply into the plan, with the cause of each pending demand."""
+"""Turns the scheduler's reply into the plan: the cause of each pending demand, and notes where Ray may surprise."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from accel_scaling import _ray
-from accel_scaling.plan import caveats
+from accel_scaling._ray.facts import MAX_CONCURRENT_LAUNCHES, UPDATE_INTERVAL_S, tpu_head_resource
 from accel_scaling.plan.demands import total_resources
-from accel_scaling.plan.limits import Limits
-from accel_scaling.plan.model import Demand, Gang, Pending, PendingCause, Plan, PlannedNodes, counted
+from accel_scaling.plan.model import Demand, Gang, Pending, PendingCause, Plan, PlannedNodes
 from accel_scaling.plan.nearest_miss import nearest_miss, requirement_of, requirement_text
+from accel_scaling.plan.scheduler_request import Limits
 from accel_scaling.plan.suggestions import who_takes
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # Causes for which another machine type would not help.
 _OFFERED = {PendingCause.NEVER_LAUNCHED, PendingCause.NO_SUCH_LABEL, PendingCause.OVER_SEVERAL_HOSTS}
+_FEW_ROUNDS = 4  # so many rounds need no note: a machine takes longer to boot
 
 
 def make_plan(cluster: AutoscalerCluster, question: Question) -> Plan:
@@ -43,7 +45,7 @@ def make_plan(cluster: AutoscalerCluster, question: Question) -> Plan:
     requests = _distinct(scheduled)
     of_chips = {number for number, request in requests.items() if "TPU" in _ray.read_request(request).resources}
     chips = {node.node_type for node in scheduled.nodes if any(id(request) in of_chips for request in node.requests)}
-    notes = [*caveats.of_slices(cluster, rows, chips), *caveats.of_rounds(cluster, rows), *_ended(scheduled)]
+    notes = [*_notes_of_slices(cluster, rows, chips), *_notes_of_rounds(cluster, rows), *_ended(scheduled)]
     return Plan(tuple(rows), tuple(pending), tuple(_limits(cluster, limits)), tuple(notes))
 
 
@@ -76,6 +78,7 @@ def _distinct(scheduled: _ray.Scheduled) -> dict[int, Any]:
 
 def _text(question: Question, request: Any) -> str:
     read = _ray.read_request(request)
+    # Ray combines the bundles of such a group into one request (combine_requests_with_affinity), of no demand.
     if read.strategy == "STRICT_PACK":
         return f"({question.strict[read.group].text})"
     return question.demands[_ray.key_of(request)].text
@@ -179,9 +182,34 @@ def _ended(scheduled: _ray.Scheduled) -> list[str]:
     ]
 
 
-def uses_text(row: PlannedNodes) -> str:
-    """Return the demands that a row's nodes serve."""
-    texts = [counted(text, count) for text, count in row.uses]
-    if row.for_min_workers:
-        texts.append(f"min_workers ({row.for_min_workers} without work)")
-    return ", ".join(texts) or ("nothing" if row.launched else "")
+def _notes_of_slices(cluster: AutoscalerCluster, rows: Iterable[PlannedNodes], chips_asked: Iterable[str]) -> list[str]:
+    """Return a note for each node type that is a TPU slice of several hosts and is launched host by host.
+
+    Args:
+        cluster: the cluster file.
+        rows: the plan's rows.
+        chips_asked: the node types where a demand asks for chips and not for a whole slice.
+    """
+    types_with_chips = set(chips_asked)
+    notes = []
+    for row in rows:
+        tpu_slice = cluster.types[row.node_type].machine.slice if row.node_type in cluster.types else None
+        if row.launched and tpu_slice is not None and tpu_slice.hosts > 1 and row.node_type in types_with_chips:
+            notes.append(
+                f"{row.node_type}: Ray's scheduler counts a TPU slice as one host with {tpu_slice.chips_per_host} "
+                f"chips; a {tpu_slice.accelerator_type} is {tpu_slice.hosts} such hosts, so {row.count} of them have "
+                f"{row.count * tpu_slice.chips} chips; to ask for a whole slice, use "
+                f"ray.util.tpu.slice_placement_group, here --demand {tpu_head_resource(tpu_slice.pod_type)}"
+            )
+    return notes
+
+
+def _notes_of_rounds(cluster: AutoscalerCluster, rows: Iterable[PlannedNodes]) -> list[str]:
+    """Return a note for each node type that Ray launches in many rounds."""
+    first = min(max(1, math.ceil(cluster.upscaling_speed)), MAX_CONCURRENT_LAUNCHES)
+    return [
+        f"{row.node_type}: Ray launches {first} of them every {UPDATE_INTERVAL_S} s, and more when they run "
+        f"(upscaling_speed: {cluster.upscaling_speed:g}); all {row.count} within {rounds * UPDATE_INTERVAL_S} s"
+        for row in rows
+        if row.launched and (rounds := math.ceil(row.count / first)) > _FEW_ROUNDS
+    ]

@@ -142,6 +142,7 @@ def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterab
     return AutoscalerCluster(
         cloud=read.cloud.name,
         types=types,
+        # Ray's number includes the head.
         max_workers=max_nodes - 1,
         upscaling_speed=float(complete.get("upscaling_speed") or 0),
         catalog=catalog,

@@ -1,4 +1,4 @@
-"""Reads demands such as `A100:8x16` into Ray resources, the same that `acc.remote` asks for."""
+"""Reads demands such as `A100:8x16` into Ray resources, as `acc.remote` does, and Ray's label selectors."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling import _ray
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, TASK_CPUS
-from accel_scaling.accs import quantities
-from accel_scaling.accs.request import AccRequest, bundle_of, ray_options
+from accel_scaling.accs.request import AccRequest, bundle_of, check_number, ray_options
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import AskingError, PlanError
-from accel_scaling.plan.labels import selector
 from accel_scaling.plan.model import Demand, Gang
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from accel_scaling._ray import Selector
     from accel_scaling.accs.types import AcceleratorTypes
 
 STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
@@ -80,6 +80,7 @@ class Reader:
         return Gang(strategy.upper(), tuple(self.demand(text, option="--gang", bundle=True) for text in texts))
 
     def _counted(self, text: str) -> tuple[str, int]:
+        # Names go first: the name of a type or a resource may end like a count.
         match = _COUNTED.fullmatch(text.strip())
         if (
             match is None
@@ -158,7 +159,7 @@ class Reader:
         if resource not in {chip.resource for chip in self._accelerators.chips.values()}:
             return
         try:
-            quantities.check(amount, resource)
+            check_number(amount, resource)
         except AskingError as error:
             raise AskingError(str(error).replace("num_accs=", "", 1)) from None
 
@@ -247,3 +248,61 @@ def _memory(text: str) -> float:
     if match is None:
         raise AskingError("memory is an amount of bytes with K, M, G or T (times 1024 each), such as memory:64G")
     return int(float(match["number"]) * _UNITS[match["unit"]])
+
+
+def labels_of(options: Iterable[str]) -> dict[str, str]:
+    """Return the labels of ``--label KEY=VALUE`` options.
+
+    Raises:
+        PlanError: one has no value, or a key is given twice.
+    """
+    labels: dict[str, str] = {}
+    for option in options:
+        key, equals, value = (word.strip() for word in option.partition("="))
+        if not key or not equals or not value:
+            raise PlanError(
+                f"--label {option!r}: expected KEY=VALUE, such as ray.io/market-type=spot; VALUE may be !spot, "
+                "in(a,b) or !in(a,b), as in Ray's label_selector"
+            )
+        if key in labels:
+            raise PlanError(f"--label {option!r}: {key} is given twice; write {key}=in(a,b) for one of several values")
+        labels[key] = value
+    return labels
+
+
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Refuse labels that Ray would refuse.
+
+    Raises:
+        PlanError: it names the label, with Ray's message.
+    """
+    for key, value in labels.items():
+        wrong = _ray.label_selector_error({key: value})
+        if wrong:
+            raise PlanError(f"--label {key}={value}: {' '.join(wrong.split())}")
+
+
+def selector(labels: Mapping[str, str]) -> Selector:
+    """Return a label selector as the scheduler compares it: for each key whether it is negated, and the values."""
+    return tuple((key, *_values(value)) for key, value in labels.items())
+
+
+def selector_text(terms: Selector) -> str:
+    """Return a selector in readable form: ``key=value, other=!in(a,b)``."""
+    return ", ".join(
+        f"{key}={'!' if negated else ''}{values[0] if len(values) == 1 else 'in(' + ','.join(values) + ')'}"
+        for key, negated, values in terms
+    )
+
+
+def matches(terms: Selector, labels: Mapping[str, str]) -> bool:
+    """Return whether a selector selects a node with these labels, by the rule of Ray's v2 scheduler."""
+    return all((labels.get(key) in values) != negated for key, negated, values in terms)
+
+
+def _values(text: str) -> tuple[bool, tuple[str, ...]]:
+    negated = text.startswith("!")
+    rest = text.removeprefix("!").removeprefix("in")
+    if rest.startswith("(") and rest.endswith(")"):
+        return negated, tuple(word.strip() for word in rest[1:-1].split(","))
+    return negated, (text.removeprefix("!"),)

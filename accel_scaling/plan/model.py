@@ -138,3 +138,11 @@ class Plan:
 def counted(text: str, count: int) -> str:
     """Return a demand in the form of the command line, with its count where that is not 1."""
     return f"{text}x{count}" if count != 1 else text
+
+
+def uses_text(row: PlannedNodes) -> str:
+    """Return the demands that a row's nodes serve."""
+    texts = [counted(text, count) for text, count in row.uses]
+    if row.for_min_workers:
+        texts.append(f"min_workers ({row.for_min_workers} without work)")
+    return ", ".join(texts) or ("nothing" if row.launched else "")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE
 from accel_scaling.fill.promise import LABEL_VARIANT
-from accel_scaling.plan.demands import types_in
-from accel_scaling.plan.labels import matches, selector_text
+from accel_scaling.plan.demands import matches, selector_text, types_in
 from accel_scaling.plan.model import Demand, PendingCause
 
 if TYPE_CHECKING:

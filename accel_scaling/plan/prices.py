@@ -54,6 +54,7 @@ def read_prices(path: Path) -> Prices:
         PlanError: it cannot be read, or a row is wrong; with the line.
     """
     try:
+        # Spreadsheet programs write a byte-order mark before UTF-8.
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"

@@ -12,8 +12,7 @@ from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.plan import live_cluster
 from accel_scaling.plan.answer import make_plan
 from accel_scaling.plan.cluster import check_workers, cluster_of
-from accel_scaling.plan.demands import Reader, check_strategy
-from accel_scaling.plan.labels import check_labels, labels_of
+from accel_scaling.plan.demands import Reader, check_labels, check_strategy, labels_of
 from accel_scaling.plan.model import Gang, Plan, PlanRequest
 from accel_scaling.plan.scheduler_request import question_of
 

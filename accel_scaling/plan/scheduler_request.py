@@ -1,4 +1,4 @@
-"""The question to Ray's scheduler: demands in its form, each with the text that the user wrote."""
+"""The question to Ray's scheduler: demands in its form; asked again without a limit, it shows what the limit keeps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling.plan.cluster import head_node
+from accel_scaling.plan.model import PendingCause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,3 +97,93 @@ def question_of(cluster: AutoscalerCluster, plan_request: PlanRequest) -> Questi
     for gang in plan_request.gangs:
         question.add_gang(gang)
     return question
+
+
+# Far above the nodes of a plan: a demand has at most 50,000 tasks (demands.MOST).
+NO_LIMIT = 1_000_000
+
+
+class Limits:
+    """The scheduler's replies without some of the limits; each is asked for once, when it is needed.
+
+    Args:
+        cluster: the cluster file.
+        question: the plan's question to the scheduler.
+
+    Attributes:
+        bitten: the limits that keep something pending, as far as they were asked for.
+    """
+
+    def __init__(self, cluster: AutoscalerCluster, question: Question) -> None:
+        self._cluster, self._question = cluster, question
+        self._answers: dict[tuple[bool, bool], Any] = {}
+        self.bitten: set[PendingCause] = set()
+
+    def without(self, *, of_types: bool = False, of_cluster: bool = False) -> _ray.Scheduled:
+        """Return Ray's reply without max_workers of the node types, or of the cluster."""
+        key = (of_types, of_cluster)
+        if key not in self._answers:
+            # Ray gives a node type without max_workers the cluster's: without that limit, it has none either.
+            lifted = [
+                node_type.name
+                for node_type in self._cluster.types.values()
+                if node_type.max_workers > 0
+                and (of_types or (of_cluster and not node_type.limited and not node_type.is_head))
+            ]
+            self._answers[key] = self._question.answer(
+                types=_ray.with_most(self._question.types, lifted, NO_LIMIT),
+                most=None if of_cluster else self._question.most,
+            )
+        scheduled: _ray.Scheduled = self._answers[key]
+        return scheduled
+
+    def biting(self, pending: bytes, before: int) -> list[tuple[tuple[PendingCause, ...], int]]:
+        """Return the limits that keep a demand pending, each with the number that it keeps; empty where none does.
+
+        Where lifting one of the two limits alone places nothing more, both keep it.
+
+        Args:
+            pending: the demand's or the placement group's key.
+            before: how many stay pending with all limits.
+        """
+        kept = before - _count(self.without(of_types=True, of_cluster=True), pending)
+        of_cluster = min(kept, before - _count(self.without(of_cluster=True), pending))
+        of_types = min(kept, before - _count(self.without(of_types=True), pending))
+        if kept <= 0:
+            return []
+        of_cluster, both = max(of_cluster, 0), of_cluster <= 0 and of_types <= 0
+        counts: list[tuple[tuple[PendingCause, ...], int]] = [
+            ((PendingCause.MAX_WORKERS,), of_cluster),
+            (
+                (PendingCause.MAX_WORKERS, PendingCause.MAX_WORKERS_OF_TYPE)
+                if both
+                else (PendingCause.MAX_WORKERS_OF_TYPE,),
+                kept - of_cluster,
+            ),
+        ]
+        biting = [(causes, count) for causes, count in counts if count > 0]
+        self.bitten.update(cause for causes, _ in biting for cause in causes)
+        return biting
+
+    def exceeded(self) -> list[tuple[str, int, int]]:
+        """Return the node types that would exceed their max_workers: name, number of nodes, limit."""
+        counts: dict[str, int] = {}
+        for node in self.without(of_types=True, of_cluster=True).nodes:
+            counts[node.node_type] = counts.get(node.node_type, 0) + 1
+        types = self._cluster.types
+        return [
+            (name, count - types[name].is_head, types[name].max_workers)
+            for name, count in counts.items()
+            if name in types and count - types[name].is_head > types[name].max_workers
+        ]
+
+    def workers_wanted(self) -> int:
+        """Return the number of workers without the cluster's max_workers, and if needed without the node types'."""
+        workers = len(self.without(of_cluster=True).nodes) - 1
+        if workers > self._cluster.max_workers:
+            return workers
+        return len(self.without(of_types=True, of_cluster=True).nodes) - 1
+
+
+def _count(scheduled: _ray.Scheduled, key: bytes) -> int:
+    return sum(_ray.key_of(request) == key for request in (*scheduled.pending, *scheduled.pending_gangs))

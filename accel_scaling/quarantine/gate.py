@@ -54,6 +54,7 @@ class Gate:
         self._store = store.FallbackStore(store.Store(state_path))
         self._clock = clock
         self._metrics = metrics or Metrics(None)
+        # Lock order: this lock may be held while the store's is taken, never the other way round.
         self._lock = threading.RLock()
         self._counts = WorkerCounts()
         self._limited: frozenset[str] = frozenset()
@@ -63,7 +64,7 @@ class Gate:
 
     @property
     def active(self) -> bool:
-        """Whether this process is a head's autoscaler."""
+        """True where this process is a head's autoscaler."""
         return self._config_path is not None
 
     # Before a launch.
@@ -104,6 +105,7 @@ class Gate:
         if not self.active or not nodes:
             return
         with self._lock:
+            # First the counts, then the ledger: its change may write a limit that is made of the counts.
             self._counts.add(node_type, nodes, self._store.read().judged, self._clock())
         self._metrics.launched(node_type, zone, len(nodes))
         self._change(node_type, lambda old: ledger.launched(old, zone))
@@ -183,6 +185,7 @@ class Gate:
             change: from its record to the new one.
             judged: the machine and the verdict's word that cause the change; None is returned where they are not news.
         """
+        # Where its file cannot be written, the store applies the change again, in memory: the last ledger counts.
         ledgers: list[Ledger] = []
 
         def change_record(old: Ledger) -> Ledger:

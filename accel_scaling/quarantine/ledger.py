@@ -101,6 +101,7 @@ class Record:
         proven = {boot.zone for boot in self.boots if boot.verdict == CONFIRMED}
         doubtful = {boot.zone for boot in self.boots} - proven
         remaining = [] if EVERY_ZONE in closed else [zone for zone in zones if zone not in closed]
+        # sorted() is stable: among equals the user's order stays.
         return sorted(remaining, key=lambda zone: (zone in on_trial, zone in doubtful))
 
     def quarantined(self, now_s: float) -> bool:
@@ -138,7 +139,7 @@ class Ledger:
 
     @property
     def has_quarantines(self) -> bool:
-        """Whether any node type is in quarantine or on trial."""
+        """True where any node type is in quarantine or on trial."""
         return any(record.quarantines for record in self.types.values())
 
     def record(self, node_type: str) -> Record:
@@ -220,6 +221,7 @@ def refused(record: Record, policy: QuarantinePolicy, zone: str, reason: Reason,
         for quarantine in record.quarantines
         if quarantine.cause is not Cause.REFUSED or (new_zone != EVERY_ZONE and quarantine.zone != zone)
     )
+    # The quarantine now stands for these boots: after it, one more refusal is enough.
     boots = tuple(boot for boot in record.boots if new_zone != EVERY_ZONE and boot.zone != zone)
     return replace(record, boots=boots, quarantines=(*others, new))
 

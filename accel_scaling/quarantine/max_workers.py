@@ -47,6 +47,7 @@ def limited(config: dict[str, Any], limits: Mapping[str, int]) -> dict[str, Any]
             continue
         originals[name] = values
         node_type["max_workers"] = most
+        # Autoscaler v2 asserts that min_workers is not above max_workers (NodeTypeConfig).
         if values.get("min_workers", 0) > most:
             node_type["min_workers"] = most
     provider = {key: value for key, value in config["provider"].items() if key != ORIGINALS}
@@ -74,6 +75,7 @@ def apply(path: Path, limits: Mapping[str, int]) -> None:
         return
     # In the same folder, so that the replacement is one step of the file system.
     written = path.with_name(f".{path.name}.accel-scaling")
+    # With the permissions of the old file: it has all that the cluster file has, maybe credentials.
     descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, path.stat().st_mode & 0o777)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

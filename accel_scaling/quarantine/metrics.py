@@ -50,6 +50,7 @@ class Metrics:
         if not self._metrics:
             return
         gauge = self._metrics["quarantined"]
+        # A gauge keeps the last value of each label: a quarantine that ended would stay for ever.
         gauge.clear()
         for name, record in ledger.types.items():
             for quarantine in record.active(now_s):

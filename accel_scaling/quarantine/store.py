@@ -88,6 +88,7 @@ class Store:
                 if after != before:
                     new = self._path.with_name(self._path.name + ".new")
                     new.write_text(json.dumps(to_json(after), indent=1) + "\n", encoding="utf-8")
+                    # One step of the file system: a reader takes no lock, and finds the old ledger or the new one.
                     new.replace(self._path)
                 return after
         except OSError as error:
@@ -212,6 +213,7 @@ def _record(content: Any, name: str) -> Record:
 def _quarantine(content: Any, path: str) -> Quarantine:
     words = _strings(content, ("zone", "kind", "reason", "message"), path)
     times = content.get("times")
+    # Not isinstance, by which a bool is an int too.
     if type(times) is not int or times < 1:
         raise ValueError(f"{path}.times is {times!r}")
     return Quarantine(

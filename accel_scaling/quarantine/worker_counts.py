@@ -39,6 +39,7 @@ class WorkerCounts:
         # Nodes that the cloud listed while their node type was being launched, before the launch named them: such a
         # node is also one of the launch's count, and must not be counted twice.
         self._unnamed: dict[str, str] = {}
+        # Ray's launchers are threads, each with one launch at a time: `add` finds its own.
         self._thread = threading.local()
 
     def begin_launch(self, node_type: str, count: int, now_s: float) -> PendingLaunch:

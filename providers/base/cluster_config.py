@@ -17,13 +17,12 @@ import yaml
 
 from accel_scaling import _ray
 from accel_scaling.accs.connected_cluster import KEY
-from accel_scaling.boot import bundle, node_commands
+from accel_scaling.boot import bundle
 from accel_scaling.catalog.files import travelling_files
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import user_catalogs
 from accel_scaling.cluster.shape import check_filled_in
-from accel_scaling.disk_errors import disk_sentence
-from accel_scaling.errors import AccelScalingError
+from accel_scaling.errors import AccelScalingError, disk_sentence
 from accel_scaling.fill.defaults import with_defaults
 from accel_scaling.quarantine.max_workers import limited
 from accel_scaling.requirements import check_launcher_tools, check_ray
@@ -65,7 +64,7 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
         return _carrying(error)
     for note in notes:
         _ray.cli_logger().warning("{}", note)
-    node_commands.add_boot_check(filled, str(bundled))
+    bundle.add_boot_check(filled, str(bundled))
     return filled
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accel_scaling import _ray
-from accel_scaling.boot import node_commands
+from accel_scaling.boot import bundle
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 from accel_scaling.providers.base import tpu_slice_start
 from accel_scaling.quarantine.messages import NO_VERDICT
@@ -68,7 +68,7 @@ class RefusingCommandRunner:
             NodeRefusedError: it was a start command, and the machine is given up: its verdict does not let it join,
                 or there is none; or host 0 of a slice did not join.
         """
-        starts = bool(cmd) and node_commands.has_boot_check(str(cmd))
+        starts = bool(cmd) and bundle.has_boot_check(str(cmd))
         try:
             if starts and len(_ray.hosts_of(self._runner)) > 1:
                 output = tpu_slice_start.start(self._runner, str(cmd), self._host_zero_seen, *args, **kwargs)
@@ -127,7 +127,7 @@ def _verdict_of(host: Any) -> dict[str, Any] | None:
 def _said_by(host: Any) -> str | None:
     """Return the text of a host's verdict file, empty where there is none; None where the host does not answer."""
     try:
-        output = host.run(f"cat ~/{node_commands.VERDICT_FILE} || true", with_output=True)
+        output = host.run(f"cat ~/{bundle.VERDICT_FILE} || true", with_output=True)
     except _ray.command_failed():
         return None
     return output.decode(errors="replace") if isinstance(output, bytes) else str(output)

@@ -11,7 +11,7 @@ import ray
 
 from accel_scaling import _ray
 from accel_scaling._ray import options
-from accel_scaling.accs import quantities
+from accel_scaling.accs.request import check_number
 from accel_scaling.errors import AskingError
 from accel_scaling.families.registry import built_in
 
@@ -35,7 +35,7 @@ def test_what_we_accept_rays_managers_accept_and_what_they_refuse_we_refuse(amou
     for resource, manager in managers().items():
         accepted, sentence = manager.validate_resource_request_quantity(amount)
         try:
-            quantities.check(amount, resource)
+            check_number(amount, resource)
         except AskingError as error:
             # Ray's own refusal of 1.5 GPUs comes later, in _raylet's prepare_resources; none of a TPU is none.
             assert not accepted or amount == 1.5, f"{resource}: we refuse {amount} ({error}), and Ray takes it"

@@ -16,7 +16,7 @@ from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import PlanError
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
 from accel_scaling.fill.fill import fill
-from accel_scaling.plan.labels import check_labels, selector
+from accel_scaling.plan.demands import check_labels, selector
 from accel_scaling.plan.live_cluster import question_of
 from tests.support.plan import aws, cluster
 

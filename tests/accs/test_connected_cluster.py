@@ -76,9 +76,9 @@ def test_the_provider_tells_what_may_be_launched_whatever_is_quarantined_just_no
     own = config(
         t4={"resources": T4, "max_workers": 2}, trn={"resources": TRN2}, v4={"resources": V4, "max_workers": 0}
     )
-    told = {"autoscaler": "v2", "node_types": {"t4": T4, "trn": TRN2}}
-    assert cluster_config.published(own, "v2") == told
-    assert cluster_config.published(max_workers.limited(own, {"t4": 0, "trn": 0}), "v2") == told
+    published = {"autoscaler": "v2", "node_types": {"t4": T4, "trn": TRN2}}
+    assert cluster_config.published(own, "v2") == published
+    assert cluster_config.published(max_workers.limited(own, {"t4": 0, "trn": 0}), "v2") == published
 
 
 def test_it_is_written_by_the_autoscaler_alone_and_read_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import accel_scaling as acc
@@ -36,14 +36,17 @@ CONSTANTS = {name: value for name, value in vars(accelerators).items() if name.i
         ({"num_accs": 8, "accelerator_type": "Intel-GAUDI"}, {"resources": {"HPU": 8}}),
         ({"num_accs": 1, "accelerator_type": "VU47P"}, {"resources": {"FPGA": 1}}),
         ({"num_accs": 0, "accelerator_type": "T4"}, {"num_gpus": 0}),
+        ({"num_accs": 0, "accelerator_type": "TPU-V2"}, {}),  # Ray refuses `TPU: 0`
+        ({"num_accs": 0, "accelerator_type": "TPU-V2", "resources": {"mine": 1}}, {"resources": {"mine": 1}}),
+        ({"num_accs": 0, "accelerator_type": "Trainium2"}, {"resources": {"neuron_cores": 0}}),
         ({"accelerator_type": "L4"}, {"accelerator_type": "L4"}),
         ({"num_accs": 0}, {}),
         ({}, {}),
     ],
 )
 def test_the_resource_is_that_of_the_types_family(asked: dict[str, Any], options: dict[str, Any]) -> None:
-    wanted = {"accelerator_type": asked["accelerator_type"], **options} if "accelerator_type" in asked else options
-    assert acc.options(**asked) == wanted
+    expected = {"accelerator_type": asked["accelerator_type"], **options} if "accelerator_type" in asked else options
+    assert acc.options(**asked) == expected
 
 
 def test_a_type_in_another_case_is_never_guessed_where_two_are_meant() -> None:
@@ -82,11 +85,13 @@ def test_each_choice_is_asked_by_the_label_that_a_node_with_it_is_promised() -> 
 
     catalog = shipped_catalog()
     for name, (resource, label) in KNOWN.types.items():
-        machines = [one for cloud in catalog.clouds for one in catalog.machine_types(cloud).values() if one.chip]
-        promises = [promise_for(one) for one in machines]
-        having = [one for one in promises if f"accelerator_type:{name}" in one.resources]
-        assert all(resource in one.resources for one in having)
-        assert all(one.labels[label] == name for one in having)
+        machines = [
+            machine for cloud in catalog.clouds for machine in catalog.machine_types(cloud).values() if machine.chip
+        ]
+        promises = [promise_for(machine) for machine in machines]
+        having = [promise for promise in promises if f"accelerator_type:{name}" in promise.resources]
+        assert all(resource in promise.resources for promise in having)
+        assert all(promise.labels[label] == name for promise in having)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +188,7 @@ def test_rays_names_have_rays_values_but_for_one_that_no_node_announces() -> Non
     assert ours["AMD_INSTINCT_MI308x"] in amd_product_dict.values()
 
 
+@example(0, ["TPU-V2"])
 @given(
     st.one_of(st.none(), st.integers(0, 16), st.floats(0.0001, 1)),
     st.lists(st.sampled_from(sorted(KNOWN.types)), max_size=3, unique=True),
@@ -196,6 +202,14 @@ def test_whatever_is_accepted_is_what_ray_accepts(num_accs: float | None, types:
         return
     validate_task_options(options, in_options=False)
     validate_actor_options(options, in_options=False)
+
+
+def test_a_task_with_tpu_chips_can_be_called_once_without_any() -> None:
+    @acc.remote(num_accs=4, accelerator_type="TPU-V4")
+    def task() -> None: ...
+
+    assert task._default_options["resources"] == {"TPU": 4}
+    task.options(num_accs=0)  # Ray checks the options here
 
 
 def test_what_was_decided_in_one_cluster_does_not_travel_into_another() -> None:

@@ -54,12 +54,12 @@ def test_types_are_rays_and_a_slip_is_found_before_it_runs(tmp_path: Path) -> No
         text=True,
         check=False,
     )
-    said = dict(re.findall(r"^program\.py:(\d+): \w+: (.+)$", done.stdout, re.MULTILINE))
-    wanted = {
+    messages = dict(re.findall(r"^program\.py:(\d+): \w+: (.+)$", done.stdout, re.MULTILINE))
+    expected = {
         str(number): line.partition("# says: ")[2]
         for number, line in enumerate(PROGRAM.splitlines(), 1)
         if "# says: " in line
     }
-    assert said.keys() == wanted.keys(), done.stdout + done.stderr
-    for number, words in wanted.items():
-        assert words in said[number]
+    assert messages.keys() == expected.keys(), done.stdout + done.stderr
+    for number, words in expected.items():
+        assert words in messages[number]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from accel_scaling._ray.facts import OVERRIDE_RESOURCES
-from accel_scaling.boot import node_commands, start_hook
+from accel_scaling.boot import bundle, start_hook
 from accel_scaling.boot.admission import CONFIRM_ONLY, JOIN, ON_MISMATCH, admitted_resources
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
@@ -32,7 +32,7 @@ def start(machine: str, monkeypatch: pytest.MonkeyPatch, *, joins: bool) -> Any:
 
 
 def verdict() -> Any:
-    return json.loads((Path.home() / node_commands.VERDICT_FILE).read_text())
+    return json.loads((Path.home() / bundle.VERDICT_FILE).read_text())
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_machine_with_fewer_devices_joins_with_those_where_the_file_says_so(
     boot(machine, "fewer")
     params = start(machine, monkeypatch, joins=True)
     assert json.loads(os.environ[OVERRIDE_RESOURCES])[resource] == left, "Ray announces what is there"
-    assert params.labels[node_commands.LABEL_VERDICT] == "FewerThanPromised"
+    assert params.labels[bundle.LABEL_VERDICT] == "FewerThanPromised"
     assert (verdict()["verdict"], verdict()["joins"]) == ("FewerThanPromised", True)
 
 
@@ -69,8 +69,8 @@ def seen(family: str, resource: str, units: int, *types: str) -> Detection:
     return Detection(family, resource, units, units, units, answers_to=types, bus_count=units, driver_count=units)
 
 
-def joins_with(promised: dict[str, float], *found: Detection) -> dict[str, float] | None:
-    return admitted_resources(compare(promised, found), {ON_MISMATCH: JOIN})
+def joins_with(promised: dict[str, float], *devices: Detection) -> dict[str, float] | None:
+    return admitted_resources(compare(promised, devices), {ON_MISMATCH: JOIN})
 
 
 SEVEN = seen("nvidia", "GPU", 7, "A100", "A100-40G")
@@ -96,8 +96,8 @@ def test_a_resource_of_the_users_own_and_each_of_two_accelerators_are_announced_
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_of_two_families_with_one_resource_the_promised_one_is_counted(turned: bool) -> None:
-    found = [SEVEN, seen("intel", "GPU", 1, "Intel-GPU-Flex-170")]
-    assert joins_with({"GPU": 8, "accelerator_type:A100": 1}, *(reversed(found) if turned else found)) == {
+    devices = [SEVEN, seen("intel", "GPU", 1, "Intel-GPU-Flex-170")]
+    assert joins_with({"GPU": 8, "accelerator_type:A100": 1}, *(reversed(devices) if turned else devices)) == {
         "GPU": 7,
         "accelerator_type:A100": 1,
     }
@@ -108,10 +108,10 @@ def test_the_cluster_files_word_reaches_the_start_commands() -> None:
         "provider": {"confirmation": {"on_mismatch": "join"}},
         "worker_start_ray_commands": ["ray stop", "ray start --address=x"],
     }
-    node_commands.add_boot_check(config, "/bundle")
+    bundle.add_boot_check(config, "/bundle")
     assert config["worker_start_ray_commands"][0] == "ray stop"
     assert config["worker_start_ray_commands"][1].startswith(f"export {ON_MISMATCH}={JOIN}; ")
-    assert node_commands.has_boot_check(config["worker_start_ray_commands"][1])
+    assert bundle.has_boot_check(config["worker_start_ray_commands"][1])
 
 
 def test_a_host_that_is_only_to_be_confirmed_says_so_and_does_not_start_ray(

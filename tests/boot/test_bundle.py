@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import accel_scaling
-from accel_scaling.boot import bundle, node_commands
+from accel_scaling.boot import bundle
 
 PACKAGE = Path(accel_scaling.__file__).parent
 
@@ -119,17 +119,17 @@ def test_wiring_twice_changes_nothing(built):
         "head_start_ray_commands": ["ray stop", "ulimit -n 65536; ray start --head"],
         "worker_start_ray_commands": ["ray stop", "ray start --address=$RAY_HEAD_IP:6379"],
     }
-    node_commands.add_boot_check(config, str(built))
+    bundle.add_boot_check(config, str(built))
     once = copy.deepcopy(config)
-    node_commands.add_boot_check(config, str(built))
+    bundle.add_boot_check(config, str(built))
     assert config == once
 
 
 def test_wiring_confirms_starts_only_and_keeps_the_users_mounts(built):
     config = {"file_mounts": {"/data": "/here"}, "head_start_ray_commands": ["ray stop", "ray start --head"]}
-    node_commands.add_boot_check(config, str(built))
+    bundle.add_boot_check(config, str(built))
     assert config["file_mounts"] == {"/data": "/here", bundle.REMOTE_FOLDER: str(built)}
-    assert config["head_start_ray_commands"] == ["ray stop", node_commands.PREFIX + "ray start --head"]
+    assert config["head_start_ray_commands"] == ["ray stop", bundle.PREFIX + "ray start --head"]
     assert config["worker_start_ray_commands"] == []
 
 

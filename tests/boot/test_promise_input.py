@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from accel_scaling.boot.node_commands import LABEL_VERDICT, VERDICT_FILE
+from accel_scaling.boot.bundle import LABEL_VERDICT, VERDICT_FILE
 from accel_scaling.boot.promise_input import POD, promise_of_node
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 from accel_scaling.catalog.load import shipped_catalog

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from accel_scaling.boot import bundle, node_commands
+from accel_scaling.boot import bundle
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 
 SCRIPT = Path(bundle.__file__).with_name("before_ray_start.sh")
@@ -88,7 +88,7 @@ def test_a_login_on_the_node_has_the_command_and_the_package_once(node):
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
 def test_an_old_verdict_is_gone_before_ray_starts(node, shell):
-    verdict = node[0] / node_commands.VERDICT_FILE
+    verdict = node[0] / bundle.VERDICT_FILE
     verdict.write_text("{}", encoding="utf-8")
     source(node, shell, ":")
     assert not verdict.exists()
@@ -97,7 +97,7 @@ def test_an_old_verdict_is_gone_before_ray_starts(node, shell):
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
 def test_a_node_without_ray_says_so_and_starts_nothing(node, shell):
     (node[1] / "ray").unlink()
-    verdict = node[0] / node_commands.VERDICT_FILE
+    verdict = node[0] / bundle.VERDICT_FILE
     verdict.write_text('{"verdict": "Confirmed", "joins": true}', encoding="utf-8")
     done = source(node, shell, "echo started")
     assert done.returncode == 3
@@ -132,13 +132,13 @@ def run_hook(machine, promise: dict | None) -> subprocess.CompletedProcess[str]:
 
 
 def verdict() -> dict:
-    return json.loads((Path(os.environ["HOME"]) / node_commands.VERDICT_FILE).read_text(encoding="utf-8"))
+    return json.loads((Path(os.environ["HOME"]) / bundle.VERDICT_FILE).read_text(encoding="utf-8"))
 
 
 def test_a_node_that_holds_its_promise_joins_with_a_label_that_says_so(boot):
     done = run_hook(boot("p4d.24xlarge"), A100S)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {"mine": "stays", node_commands.LABEL_VERDICT: "Confirmed"}
+    assert json.loads(done.stdout) == {"mine": "stays", bundle.LABEL_VERDICT: "Confirmed"}
     assert "Confirmed: promised 8 x A100" in done.stderr
     assert (verdict()["verdict"], verdict()["kind"]) == ("Confirmed", "worker")
 
@@ -192,7 +192,7 @@ def test_the_wired_start_command_stops_where_the_bundle_did_not_arrive(tmp_path)
     home = tmp_path / "bare"
     home.mkdir()
     done = subprocess.run(
-        [shutil.which("bash"), "-c", node_commands.with_boot_check("echo ray start")],
+        [shutil.which("bash"), "-c", bundle.with_boot_check("echo ray start")],
         env={"HOME": str(home), "PATH": os.defpath},
         capture_output=True,
         text=True,

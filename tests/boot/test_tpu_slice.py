@@ -7,7 +7,7 @@ import json
 import pytest
 
 from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, OVERRIDE_LABELS, OVERRIDE_RESOURCES
-from accel_scaling.boot.tpu_slice import correct_promise
+from accel_scaling.boot.admission import correct_promise
 from accel_scaling.families.inventory import detect
 
 PROMISED = {"CPU": 240, "TPU": 4, "TPU-v4-16-head": 1, "accelerator_type:TPU-V4": 1, "mine": 2}

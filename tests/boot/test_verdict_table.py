@@ -53,13 +53,13 @@ MISSING_DRIVER = {"neuron": "the Neuron driver is not loaded", "tpu": "TPU drive
 
 def cases(family: str, count: int) -> Iterator[tuple[str, str, str]]:
     """Fault, verdict, and what its sentence says. One device less of one is none."""
-    chips, one = family.startswith("tpu"), count == 1
+    chips, single = family.startswith("tpu"), count == 1
     yield "", "Confirmed", "seen by the driver as"
     yield MORE, "MoreThanPromised", "not promised will not be used"
     yield "no-device", "NoDevice", "this machine has none"
     yield "no-driver", "DriverMissing", MISSING_DRIVER.get(family, "the NVIDIA driver is not loaded")
-    yield "fewer", "NoDevice" if one else "FewerThanPromised", "this machine has none" if one else "missing"
-    if one:
+    yield "fewer", "NoDevice" if single else "FewerThanPromised", "this machine has none" if single else "missing"
+    if single:
         yield (
             "driver-fewer",
             *(
@@ -72,7 +72,7 @@ def cases(family: str, count: int) -> Iterator[tuple[str, str, str]]:
         yield "driver-fewer", "FewerThanPromised", f"{count} on the PCI bus, {count - 1} seen by the driver"
     yield "no-node", "Unhealthy", "no node below /dev" if not chips else "have no node below /dev"
     yield "hidden", "NotVisibleInContainer", f"was given none of the machine's {count}"
-    if not one:
+    if not single:
         yield f"hidden:{count - 1}", "NotVisibleInContainer", f"was given {count - 1} of the machine's {count}"
     if chips:
         return
@@ -145,10 +145,10 @@ A100, OLD_DRIVER, V100 = (), (("recovery", -1),), (("remap-known", 0),)
 )
 def test_only_what_nvidia_calls_unusable_is_refused_and_the_rest_is_evidence(boot, facts, word, evidence):
     boot(replace(nvidia(8), facts=tuple(facts)))
-    (found,) = detect()
-    assert compare(PROMISES["nvidia"](8), [found]).word.value == word
-    assert any(evidence in sentence for sentence in found.evidence), found.evidence
-    assert found.count == (8 if word == "Confirmed" else 7)
+    (device,) = detect()
+    assert compare(PROMISES["nvidia"](8), [device]).word.value == word
+    assert any(evidence in sentence for sentence in device.evidence), device.evidence
+    assert device.count == (8 if word == "Confirmed" else 7)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +161,9 @@ def test_only_what_nvidia_calls_unusable_is_refused_and_the_rest_is_evidence(boo
 )
 def test_only_what_aws_replaces_a_machine_for_is_refused(boot, facts, word):
     boot(replace(neuron(16), facts=tuple(facts)))
-    (found,) = detect()
-    assert compare(PROMISES["neuron"](16), [found]).word.value == word
-    assert found.units == (64 if word == "Confirmed" else 60)
+    (device,) = detect()
+    assert compare(PROMISES["neuron"](16), [device]).word.value == word
+    assert device.units == (64 if word == "Confirmed" else 60)
 
 
 def test_what_an_old_drivers_library_lacks_is_not_known_and_no_fault() -> None:
@@ -181,11 +181,11 @@ def test_a_driver_that_says_that_it_is_not_ready_is_waited_for_and_one_that_fail
 @pytest.mark.parametrize(("code", "word"), [(27, "NotYet"), (4, "Unhealthy"), (16, "Unhealthy")])
 def test_a_device_that_is_not_ready_is_waited_for_and_one_that_is_denied_or_must_be_reset_is_not(boot, code, word):
     boot(replace(nvidia(8), facts=(("handle", code),)))
-    (found,) = detect()
-    assert compare(PROMISES["nvidia"](8), [found]).word.value == word
-    assert (found.count, found.ray_units) == (7, 8)
-    assert "device 7: " in found.trouble
-    assert f"(NVML error {code})" in found.trouble
+    (device,) = detect()
+    assert compare(PROMISES["nvidia"](8), [device]).word.value == word
+    assert (device.count, device.ray_units) == (7, 8)
+    assert "device 7: " in device.trouble
+    assert f"(NVML error {code})" in device.trouble
 
 
 @pytest.mark.parametrize(("family", "pattern"), [("nvidia", "nvidia3"), ("neuron", "neuron3")])
@@ -209,9 +209,9 @@ def test_a_neuron_ls_that_prints_nonsense_without_end_is_unhealthy(boot):
 def test_devices_that_nvml_counts_and_denies_in_a_container_are_those_that_it_was_not_given(boot):
     given = with_fault(nvidia(8), "hidden:7")
     boot(replace(given, driver_count=8, facts=(("handle", 4),)))
-    (found,) = detect()
-    assert (found.state, found.count) == (DriverState.HIDDEN, 7)
-    assert compare(PROMISES["nvidia"](7), [found]).word is VerdictWord.CONFIRMED
+    (device,) = detect()
+    assert (device.state, device.count) == (DriverState.HIDDEN, 7)
+    assert compare(PROMISES["nvidia"](7), [device]).word is VerdictWord.CONFIRMED
 
 
 def test_a_neuron_driver_whose_counters_cannot_be_read_says_nothing(boot):
@@ -227,17 +227,17 @@ def test_a_neuron_driver_whose_counters_cannot_be_read_says_nothing(boot):
 
 def test_a_device_in_mig_mode_is_no_whole_device_and_an_untyped_promise_is_told_so(boot):
     boot(nvidia(8), "mig:3")
-    (found,) = detect()
-    assert (found.answers_to, found.variant) == ((), "A100-40G")
-    verdict = compare({"GPU": 8}, [found])
+    (device,) = detect()
+    assert (device.answers_to, device.variant) == ((), "A100-40G")
+    verdict = compare({"GPU": 8}, [device])
     assert verdict.word is VerdictWord.CONFIRMED
     assert verdict.message.endswith("1 of 8 in MIG mode, cut into 3 slices")
 
 
 def test_a_sick_device_and_a_container_are_sick_first(boot):
     boot(replace(with_fault(nvidia(8), "hidden:7"), facts=(("recovery", 1),)))
-    (found,) = detect()
-    assert found.state is DriverState.UNHEALTHY
+    (device,) = detect()
+    assert device.state is DriverState.UNHEALTHY
 
 
 @pytest.mark.parametrize("family", ["nvidia", "neuron", "tpu"])
@@ -291,8 +291,8 @@ def test_nvidias_own_binding_reads_the_same_health_from_the_emulated_library(boo
     machine = boot(replace(nvidia(2), facts=facts))
     expected = {"recovery": 2, "rows": [0, 0, 1, 1], "errors": 5, "pages": 1, "mig": 1, "slices": 3, "minor": 1}
     assert machine.answer(NVIDIAS_BINDING) == expected
-    (found,) = detect()
-    said = " ".join(found.evidence)
+    (device,) = detect()
+    said = " ".join(device.evidence)
     for words in ("needs a reboot", "failed to remap", "remapped at its next reset", "5 uncorrected", "3 slices"):
         assert words in said
 
@@ -301,9 +301,9 @@ def test_nvidias_own_binding_reads_the_same_health_from_the_emulated_library(boo
 def test_where_ray_would_count_a_device_that_nobody_can_use_the_node_is_refused(boot, fault):
     machine = boot(nvidia(8), fault)
     assert machine.answer(RAYS_COUNT) == [8, "A100"]  # so that a node without our check joins with 8
-    (found,) = detect()
-    assert found.ray_units == 8
-    assert not compare(PROMISES["nvidia"](8), [found]).confirmed
+    (device,) = detect()
+    assert device.ray_units == 8
+    assert not compare(PROMISES["nvidia"](8), [device]).confirmed
 
 
 @pytest.mark.parametrize(

@@ -190,7 +190,7 @@ def test_the_verdict_as_data_has_the_documented_keys(boot):
     assert set(data) == {"verdict", "promised", "detected", "message", "advice", "page"}
     assert data["verdict"] == "FewerThanPromised"
     assert data["promised"] == promised
-    assert [found["count"] for found in data["detected"]] == [7]
+    assert [device["count"] for device in data["detected"]] == [7]
 
 
 def test_the_words_are_those_that_users_search_for():

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from accel_scaling import text_table
+from accel_scaling import terminal
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cli.main import main
 
@@ -91,10 +91,10 @@ def test_show_says_what_the_image_must_have_and_what_the_container_gets(catalog)
     assert "--device=/dev/neuron0 ... --device=/dev/neuron15" in needs
     assert "/aws/service/neuron/dlami/" in needs
     _, out, _ = catalog("show", "trn1.32xlarge", "--json")
-    told = json.loads(out)["dependencies"]
-    assert told["docker_options"] == [f"--device=/dev/neuron{number}" for number in range(16)]
-    assert (told["image_kind"], told["image_note"]) == ("ssm", None)
-    assert told["default_image"] in needs
+    needs = json.loads(out)["dependencies"]
+    assert needs["docker_options"] == [f"--device=/dev/neuron{number}" for number in range(16)]
+    assert (needs["image_kind"], needs["image_note"]) == ("ssm", None)
+    assert needs["default_image"] in needs
     _, out, _ = catalog("show", "m5.large")
     assert "docker options   none needed" in out
 
@@ -123,11 +123,11 @@ def test_show_knows_the_types_of_a_user_catalog_and_of_the_home(catalog, mine, t
     assert catalog("show", "x1.gpu", "--json")[0] == 2
     _, out, _ = catalog("show", "x1.gpu", "--json", "--catalog", mine)
     assert json.loads(out)["layer"] == str(mine)
-    own = tmp_path / "home" / ".accel_scaling" / "own.csv"
-    own.parent.mkdir()
-    own.write_text(MINE)
+    user_file = tmp_path / "home" / ".accel_scaling" / "own.csv"
+    user_file.parent.mkdir()
+    user_file.write_text(MINE)
     _, out, _ = catalog("show", "x1.gpu", "--json")
-    assert json.loads(out)["layer"] == str(own)
+    assert json.loads(out)["layer"] == str(user_file)
 
 
 # --- find ---
@@ -135,17 +135,17 @@ def test_show_knows_the_types_of_a_user_catalog_and_of_the_home(catalog, mine, t
 
 def test_find_json_is_a_list_of_what_show_prints(catalog):
     _, out, _ = catalog("find", "--accelerator", "A100", "--cloud", "aws", "--json")
-    found = json.loads(out)
-    assert [each["instance_type"] for each in found] == ["p4d.24xlarge", "p4de.24xlarge"]
+    entries = json.loads(out)
+    assert [entry["instance_type"] for entry in entries] == ["p4d.24xlarge", "p4de.24xlarge"]
     _, shown, _ = catalog("show", "p4d.24xlarge", "--json")
-    assert found[0] == json.loads(shown)
+    assert entries[0] == json.loads(shown)
 
 
 def test_find_without_an_accelerator_lists_every_type(catalog):
     _, out, _ = catalog("find", "--cloud", "aws", "--json")
-    found = json.loads(out)
-    assert {each["instance_type"] for each in found} == set(shipped_catalog().machine_types("aws"))
-    assert all(set(each) >= KEYS for each in found)
+    entries = json.loads(out)
+    assert {entry["instance_type"] for entry in entries} == set(shipped_catalog().machine_types("aws"))
+    assert all(set(entry) >= KEYS for entry in entries)
 
 
 def test_find_for_people_is_an_aligned_table_with_a_closing_line(catalog):
@@ -222,18 +222,18 @@ def test_check_takes_rows_and_the_accelerators_that_they_name_together(catalog, 
 def test_headings_are_bold_on_a_terminal_only_and_never_with_no_color(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    assert text_table.bold("TYPE") == "TYPE"
+    assert terminal.bold("TYPE") == "TYPE"
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    assert text_table.bold("TYPE") == "\033[1mTYPE\033[0m"
+    assert terminal.bold("TYPE") == "\033[1mTYPE\033[0m"
     monkeypatch.setenv("NO_COLOR", "1")
-    assert text_table.bold("TYPE") == "TYPE"
+    assert terminal.bold("TYPE") == "TYPE"
 
 
 def test_a_table_aligns_text_left_and_numbers_right_and_ends_no_line_with_blanks():
-    assert text_table.render(("NAME", "N"), [("a", "10"), ("long name", "9")], right={1}) == (
+    assert terminal.render(("NAME", "N"), [("a", "10"), ("long name", "9")], right={1}) == (
         "NAME        N\na          10\nlong name   9"
     )
-    assert text_table.render(("NAME", "NOTE"), [("a", "")]) == "NAME  NOTE\na"
+    assert terminal.render(("NAME", "NOTE"), [("a", "")]) == "NAME  NOTE\na"
 
 
 def test_the_command_imports_no_ray_no_cloud_sdk_and_nothing_slow():

@@ -117,9 +117,9 @@ def test_find_counts_the_chips_of_the_whole_slice(catalog):
     _, out, _ = catalog("find", "--accelerator", "TPU-V6E", "--min-count", "128")
     assert [line.split()[0] for line in out.splitlines()[1:-1]] == ["v6e-128", "v6e-256"]
     _, out, _ = catalog("find", "--accelerator", "TPU-V6E", "--min-count", "8", "--json")
-    found = json.loads(out)
-    assert [each["instance_type"] for each in found][:3] == ["ct6e-standard-8t", "v6e-8", "v6e-16"]
-    assert [each["hosts"] for each in found if "hosts" in each] == [1, 4, 8, 16, 32, 64]
+    entries = json.loads(out)
+    assert [entry["instance_type"] for entry in entries][:3] == ["ct6e-standard-8t", "v6e-8", "v6e-16"]
+    assert [entry["hosts"] for entry in entries if "hosts" in entry] == [1, 4, 8, 16, 32, 64]
 
 
 def test_find_lists_slices_where_a_tpu_of_gcp_is_asked_for_only(catalog):
@@ -141,11 +141,11 @@ def test_find_of_a_gpu_that_is_attached_says_to_which_machines(catalog):
 
 def test_find_in_one_cloud_lists_its_types_only(catalog):
     _, out, _ = catalog("find", "--accelerator", "L4", "--cloud", "gcp", "--json")
-    assert {each["instance_type"] for each in json.loads(out)} == {
+    assert {entry["instance_type"] for entry in json.loads(out)} == {
         f"g2-standard-{size}" for size in (4, 8, 12, 16, 24, 32, 48, 96)
     }
     _, out, _ = catalog("find", "--cloud", "gcp", "--json")
-    assert {each["instance_type"] for each in json.loads(out)} == set(shipped_catalog().machine_types("gcp"))
+    assert {entry["instance_type"] for entry in json.loads(out)} == set(shipped_catalog().machine_types("gcp"))
 
 
 # --- check ---

@@ -81,14 +81,14 @@ def test_a_driver_that_comes_up_while_confirm_waits_is_confirmed(boot, monkeypat
     looks: list[Detection] = []
 
     def look() -> list[Detection]:
-        found = detect()
-        looks.extend(found)
+        accelerators = detect()
+        looks.extend(accelerators)
         config.write_text("8 40960 NVIDIA A100-SXM4-40GB\n", encoding="utf-8")  # up for the next look
-        return found
+        return accelerators
 
     monkeypatch.setattr("accel_scaling.cli.confirm.detect", look)
     assert main(["confirm", "--wait", "30", "--expect", PROMISE]) == 0
-    assert [found.state for found in looks] == [DriverState.NOT_YET, DriverState.OK]
+    assert [accelerator.state for accelerator in looks] == [DriverState.NOT_YET, DriverState.OK]
     assert capsys.readouterr().out.startswith("Confirmed: ")
 
 
@@ -103,9 +103,9 @@ def test_a_wait_that_is_no_number_of_seconds_is_bad_usage(text, capsys):
 def test_the_help_names_every_verdict_with_its_exit_code(capsys):
     with pytest.raises(SystemExit):
         main(["confirm", "--help"])
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     for word, meaning in WORDS.items():
-        (line,) = [line for line in said.splitlines() if line.startswith(f"  {meaning.exit_code}  ")]
+        (line,) = [line for line in output.splitlines() if line.startswith(f"  {meaning.exit_code}  ")]
         assert word.value in line
 
 

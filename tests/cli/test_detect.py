@@ -45,16 +45,18 @@ def test_a_machine_without_one_says_so_and_how_it_knows(boot):
 
 
 def test_json_is_a_list_with_the_documented_keys(boot):
-    (found,) = json.loads(boot("g6f.large").command("detect", "--json").stdout)
-    assert {"family", "count", "accelerator_type", "devices", "evidence", "resource", "units", "variant"} <= set(found)
-    assert (found["family"], found["count"], found["accelerator_type"], found["variant"]) == (
+    (accelerator,) = json.loads(boot("g6f.large").command("detect", "--json").stdout)
+    assert {"family", "count", "accelerator_type", "devices", "evidence", "resource", "units", "variant"} <= set(
+        accelerator
+    )
+    assert (accelerator["family"], accelerator["count"], accelerator["accelerator_type"], accelerator["variant"]) == (
         "nvidia",
         1,
         "L4",
         "L4-3Q",
     )
-    assert found["devices"][0]["name"] == "NVIDIA L4-3Q"
-    assert found["devices"][0]["memory_mib"] == 3072
+    assert accelerator["devices"][0]["name"] == "NVIDIA L4-3Q"
+    assert accelerator["devices"][0]["memory_mib"] == 3072
 
 
 def test_json_of_a_machine_without_one_is_an_empty_list(boot):

@@ -24,8 +24,8 @@ def plan_fixture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     def running(*words: str, change: dict[str, Any] | None = None) -> tuple[int, str, str]:
         path.write_text(yaml.safe_dump({**config, **(change or {})}, sort_keys=False), encoding="utf-8")
         code = main(["plan", str(path), *words])
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
 
     return running
 
@@ -51,10 +51,10 @@ def test_what_is_placed_exits_with_0_and_nothing_to_launch_is_said(plan: Any) ->
 
 def test_programs_get_json_in_its_documented_form(plan: Any) -> None:
     code, out, _ = plan("--demand", "T4x6", "--gang", "STRICT_PACK", "A10G:1x2", "--json")
-    told = json.loads(out)
+    answer = json.loads(out)
     assert code == 3
-    assert told["launch"] == {"t4": 4}
-    task, group = told["pending"]
+    assert answer["launch"] == {"t4": 4}
+    task, group = answer["pending"]
     assert {name: task[name] for name in ("demand", "count", "gang", "kind")} == {
         "demand": "T4",
         "count": 2,
@@ -63,8 +63,8 @@ def test_programs_get_json_in_its_documented_form(plan: Any) -> None:
     }
     assert (group["demand"], group["gang"], group["count"]) == ("STRICT_PACK A10G:1x2", "STRICT_PACK", 1)
     assert group["resources"] == {"GPU": 2, "accelerator_type:A10G": 0.002}
-    assert all(one["reason"] for one in told["pending"])
-    assert told["nodes"][0] == {
+    assert all(entry["reason"] for entry in answer["pending"])
+    assert answer["nodes"][0] == {
         "node_type": "t4",
         "instance_type": "g4dn.xlarge",
         "count": 4,
@@ -72,7 +72,7 @@ def test_programs_get_json_in_its_documented_form(plan: Any) -> None:
         "for": [{"demand": "T4", "count": 4}],
         "for_min_workers": 0,
     }
-    assert set(told) == {"launch", "pending", "nodes", "limits", "notes"}
+    assert set(answer) == {"launch", "pending", "nodes", "limits", "notes"}
 
 
 @pytest.fixture(name="prices")
@@ -86,14 +86,14 @@ def test_costs_are_of_the_users_own_list_and_what_it_lacks_is_said_never_0(plan:
     _, out, _ = plan("--demand", "T4x2", "A10G", "--prices", str(prices))
     assert "t4         g4dn.xlarge        2     1.00  T4x2\n" in out
     assert "total: 2.35 an hour with the existing nodes, by your price list\n" in out
-    told = json.loads(plan("--demand", "T4x2", "A10G", "--prices", str(prices), "--json")[1])
-    assert (told["cost_per_hour"], told["without_price"]) == (2.35, [])
+    answer = json.loads(plan("--demand", "T4x2", "A10G", "--prices", str(prices), "--json")[1])
+    assert (answer["cost_per_hour"], answer["without_price"]) == (2.35, [])
     prices.write_text(PRICES.replace("g5.xlarge", "g6.xlarge"), encoding="utf-8")
     _, out, _ = plan("--demand", "T4x2", "A10G", "--prices", str(prices))
     assert "a10g       g5.xlarge          1  no price  A10G\n" in out
     assert "without what your price list lacks: g5.xlarge\n" in out
-    told = json.loads(plan("--demand", "T4x2", "A10G", "--prices", str(prices), "--json")[1])
-    assert (told["cost_per_hour"], told["without_price"]) == (None, ["g5.xlarge"])
+    answer = json.loads(plan("--demand", "T4x2", "A10G", "--prices", str(prices), "--json")[1])
+    assert (answer["cost_per_hour"], answer["without_price"]) == (None, ["g5.xlarge"])
 
 
 def test_a_spot_node_has_the_spot_price_and_no_other(plan: Any, prices: Path) -> None:
@@ -101,8 +101,8 @@ def test_a_spot_node_has_the_spot_price_and_no_other(plan: Any, prices: Path) ->
     for name in ("t4", "a10g"):
         types[name]["node_config"]["InstanceMarketOptions"] = {"MarketType": "spot"}
     words = ("--demand", "T4", "A10G", "--prices", str(prices), "--json")
-    told = json.loads(plan(*words, change={"available_node_types": types})[1])
-    assert [one["price_per_hour"] for one in told["nodes"]] == [0.2, None, 0.1]
+    answer = json.loads(plan(*words, change={"available_node_types": types})[1])
+    assert [entry["price_per_hour"] for entry in answer["nodes"]] == [0.2, None, 0.1]
 
 
 @pytest.mark.parametrize(
@@ -118,11 +118,13 @@ def test_a_spot_node_has_the_spot_price_and_no_other(plan: Any, prices: Path) ->
         ("instance_type,price_per_hour\ng5.xlarge,-1\n", ":2: price_per_hour is -1; expected a number of 0 or more"),
     ],
 )
-def test_a_mistake_in_a_price_list_is_one_sentence_with_its_line(plan: Any, prices: Path, text: str, said: str) -> None:
+def test_a_mistake_in_a_price_list_is_one_sentence_with_its_line(
+    plan: Any, prices: Path, text: str, captured: str
+) -> None:
     prices.write_text(text, encoding="utf-8")
     code, out, err = plan("--demand", "T4", "--prices", str(prices))
     assert (code, out) == (2, "")
-    assert err.startswith(f"accel-scaling: {prices}{said}")
+    assert err.startswith(f"accel-scaling: {prices}{captured}")
     assert err.count("\n") == 1
 
 

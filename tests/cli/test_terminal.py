@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from accel_scaling import colors, timeouts
+from accel_scaling import terminal, timeouts
 from accel_scaling.cli.completion import SHELLS
 from accel_scaling.cli.main import COMMANDS, main
 from accel_scaling.testing.rehearse.status_line import StatusLine
@@ -57,7 +57,7 @@ def typed_in_bash(script: Path, folder: Path, keys: str) -> str:
     )  # fmt: skip
     os.close(its)
     os.write(ours, f"{setup}{keys}\nexit\n".encode())
-    said = b""
+    output = b""
     while True:
         try:
             more = os.read(ours, 4096)
@@ -65,11 +65,11 @@ def typed_in_bash(script: Path, folder: Path, keys: str) -> str:
             break
         if not more:
             break
-        said += more
+        output += more
     bash.wait(timeout=30)
     os.close(ours)
-    called = re.findall(rb"((?:<[^<>%]*>)+)\.", said)
-    assert called, said.decode(errors="replace")
+    called = re.findall(rb"((?:<[^<>%]*>)+)\.", output)
+    assert called, output.decode(errors="replace")
     return called[-1].decode()
 
 
@@ -119,10 +119,10 @@ def test_no_other_command_imports_shtab() -> None:
 
 
 def test_colours_are_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert colors.painted("Confirmed", colors.Paint.GOOD, Terminal()) == f"{GREEN}Confirmed\033[0m"
-    assert colors.painted("Confirmed", colors.Paint.GOOD, io.StringIO()) == "Confirmed"
+    assert terminal.painted("Confirmed", terminal.Paint.GOOD, Terminal()) == f"{GREEN}Confirmed\033[0m"
+    assert terminal.painted("Confirmed", terminal.Paint.GOOD, io.StringIO()) == "Confirmed"
     monkeypatch.setenv("TERM", "dumb")
-    assert not colors.wants_colours(Terminal())
+    assert not terminal.wants_colours(Terminal())
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_no_color_and_force_color_decide(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert colors.wants_colours(Terminal()) is on_terminal
-    assert colors.wants_colours(io.StringIO()) is off_terminal
+    assert terminal.wants_colours(Terminal()) is on_terminal
+    assert terminal.wants_colours(io.StringIO()) is off_terminal
 
 
 def test_errors_verdicts_and_the_story_of_a_rehearsal_are_coloured_by_the_same_rule(

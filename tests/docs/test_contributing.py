@@ -19,9 +19,9 @@ OWN_CHIP = "Z1: {family: nvidia, resource: GPU, detected_type: Z1, memory_mib: 8
 
 
 def cluster_of_the_guide() -> dict[str, dict]:
-    found = re.search(r"<!-- file: g9.yaml -->\n *```yaml\n(.*?) *```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-    assert found
-    return yaml.safe_load(found[1])
+    match = re.search(r"<!-- file: g9.yaml -->\n *```yaml\n(.*?) *```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    assert match
+    return yaml.safe_load(match[1])
 
 
 def run(clone: Path, folder: Path, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -33,8 +33,8 @@ def run(clone: Path, folder: Path, *words: str, **more: str) -> subprocess.Compl
 
 
 def test_what_a_reviewer_sees_of_a_new_machine_with_a_new_chip_is_eight_lines(contributed: Path) -> None:
-    told = subprocess.run([*GIT, "diff", "--numstat"], cwd=contributed, capture_output=True, text=True, check=True)
-    changed = {path: (added, removed) for added, removed, path in map(str.split, told.stdout.splitlines())}
+    changes = subprocess.run([*GIT, "diff", "--numstat"], cwd=contributed, capture_output=True, text=True, check=True)
+    changed = {path: (added, removed) for added, removed, path in map(str.split, changes.stdout.splitlines())}
     assert changed == {
         "catalogs/aws.csv": ("1", "0"),
         "catalogs/aws_places.csv": ("2", "0"),

@@ -19,19 +19,19 @@ TEXT = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
 
 
 def block(comment: str) -> str:
-    found = re.search(rf"<!-- {re.escape(comment)} -->\n```yaml\n(.*?)```", TEXT, flags=re.DOTALL)
-    assert found, comment
-    return found[1]
+    match = re.search(rf"<!-- {re.escape(comment)} -->\n```yaml\n(.*?)```", TEXT, flags=re.DOTALL)
+    assert match, comment
+    return match[1]
 
 
 def test_the_table_of_the_document_is_that_of_the_rows() -> None:
     rows = [line.strip("|").split("|") for line in TEXT.splitlines() if line.startswith("|")]
     shown = {row[0].strip(): (row[1].strip(), row[2].strip()) for row in rows if row[0].strip() in needs()}
     expected = {}
-    for family, each in needs().items():
-        options = [*each.run_options, *([each.each_device] if each.each_device else [])]
+    for family, of_family in needs().items():
+        options = [*of_family.run_options, *([of_family.each_device] if of_family.each_device else [])]
         unknown = "nothing" if family == "none" else "not known: write your own"
-        expected[family] = (each.driver, " ".join(f"`{option}`" for option in options) or unknown)
+        expected[family] = (of_family.driver, " ".join(f"`{option}`" for option in options) or unknown)
     assert shown == expected
 
 
@@ -40,7 +40,9 @@ def test_the_docker_example_is_filled_as_the_document_shows(tmp_path: Path, caps
     file.write_text(block("file: docker.yaml"))
     assert main(["fill", str(file)]) == 0
     filled: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
-    of_types = {name: one["docker"] for name, one in filled["available_node_types"].items() if "docker" in one}
+    of_types = {
+        name: node_type["docker"] for name, node_type in filled["available_node_types"].items() if "docker" in node_type
+    }
     assert of_types == yaml.safe_load(block("filled: docker.yaml"))
     assert filled["docker"] == yaml.safe_load(block("file: docker.yaml"))["docker"]
 

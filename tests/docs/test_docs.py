@@ -84,12 +84,12 @@ class Block:
 
 def blocks_of(document: Path) -> list[Block]:
     text = document.read_text(encoding="utf-8")
-    found = []
+    blocks = []
     for match in FENCE.finditer(text):
         body = re.sub(f"^{match['pad']}", "", match["body"], flags=re.MULTILINE)
         line = text.count("\n", 0, match.start("language")) + 1
-        found.append(Block(document, line, match["language"], body, match["key"] or "", match["value"] or ""))
-    return found
+        blocks.append(Block(document, line, match["language"], body, match["key"] or "", match["value"] or ""))
+    return blocks
 
 
 BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
@@ -299,8 +299,8 @@ def test_the_error_that_ray_gives_for_a_missing_key_is_the_one_in_the_quickstart
     prepare_config(config)
     with pytest.raises((KeyError, AssertionError)) as raised:
         prepare_config({name: value for name, value in config.items() if name != key})
-    said = f"{raised.type.__name__}: {raised.value}"
-    assert f"| `{key}` | `{said}` |" in (ROOT / "docs" / "quickstart-aws.md").read_text(encoding="utf-8")
+    output = f"{raised.type.__name__}: {raised.value}"
+    assert f"| `{key}` | `{output}` |" in (ROOT / "docs" / "quickstart-aws.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
@@ -318,8 +318,8 @@ def test_the_help_of_each_command_has_an_example_and_the_readme_names_it(
 ) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])
-    said = capsys.readouterr().out
-    assert re.search(rf"^\s*accel-scaling {command} ", said.split("options:", 1)[1], re.MULTILINE), said
+    output = capsys.readouterr().out
+    assert re.search(rf"^\s*accel-scaling {command} ", output.split("options:", 1)[1], re.MULTILINE), output
     assert f"`accel-scaling {command}" in README.read_text(encoding="utf-8")
 
 

@@ -66,9 +66,9 @@ NOTHING = "<DescribeInstanceTypeOfferingsResponse><instanceTypeOfferingSet/></De
 
 def on_gce(desk: Desk, path: str, value: Any) -> str:
     with google() as gce:
-        said = desk.ray_up(changed(config_of(gce.url), path, value))
+        output = desk.ray_up(changed(config_of(gce.url), path, value))
         assert gce.machines() == {}
-        return said
+        return output
 
 
 def python_39(desk: Desk) -> str:
@@ -215,13 +215,13 @@ SAID_BY_A_CLOUD = {
 
 def rows() -> dict[str, str]:
     """The sentences of the page by the mistake that they are about."""
-    found = {}
+    sentences = {}
     for row in ROW.finditer(PAGE.read_text(encoding="utf-8")):
         seen = row["seen"].strip()
         bare = seen.removeprefix("...: ")
         (name,) = [name for name in MISTAKES if bare.startswith(name)]
-        found[name] = seen
-    return found
+        sentences[name] = seen
+    return sentences
 
 
 def test_each_row_is_about_a_mistake_that_is_made_here_and_each_mistake_has_its_row() -> None:
@@ -238,10 +238,10 @@ def test_each_row_is_about_a_mistake_that_is_made_here_and_each_mistake_has_its_
     ],
 )
 def test_a_mistake_says_what_its_row_says(name: str, desk: Desk) -> None:
-    said = MISTAKES[name](desk)
-    assert "Traceback" not in said
+    output = MISTAKES[name](desk)
+    assert "Traceback" not in output
     pattern = ".*".join(re.escape(part) for part in rows()[name].split("..."))
-    assert re.fullmatch(pattern, said), f"{said}\nis not\n{rows()[name]}"
+    assert re.fullmatch(pattern, output), f"{output}\nis not\n{rows()[name]}"
 
 
 def test_another_ray_can_be_tried_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,7 +252,7 @@ def test_another_ray_can_be_tried_all_the_same(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_pythons_are_those_that_pip_is_told() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    (first, _), (last, above) = ((".".join(map(str, each)), each[1] + 1) for each in requirements.PYTHONS)
+    (first, _), (last, above) = ((".".join(map(str, python)), python[1] + 1) for python in requirements.PYTHONS)
     assert f'requires-python = ">={first},<3.{above}"' in text
     assert last == f"3.{above - 1}"
 

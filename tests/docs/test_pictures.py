@@ -31,13 +31,15 @@ MAKE = load()
 EACH = pytest.mark.parametrize("picture", MAKE.PICTURES, ids=lambda picture: picture.name)
 
 
-@pytest.mark.parametrize("picture", [one for one in MAKE.PICTURES if not one.live], ids=lambda picture: picture.name)
+@pytest.mark.parametrize(
+    "picture", [shown for shown in MAKE.PICTURES if not shown.live], ids=lambda picture: picture.name
+)
 def test_a_picture_shows_what_its_commands_print_now(picture: Any) -> None:
     now = MAKE.plain(MAKE.session(picture))
     assert normal(MAKE.shown(picture)) == normal(now), f"draw it again: python3 docs/pictures/make.py {picture.name}"
 
 
-@pytest.mark.parametrize("picture", [one for one in MAKE.PICTURES if one.live], ids=lambda picture: picture.name)
+@pytest.mark.parametrize("picture", [shown for shown in MAKE.PICTURES if shown.live], ids=lambda picture: picture.name)
 def test_a_picture_of_a_rehearsal_shows_a_command_and_words_that_there_are(
     picture: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,16 +48,16 @@ def test_a_picture_of_a_rehearsal_shows_a_command_and_words_that_there_are(
     MAKE.desk(tmp_path)
     monkeypatch.chdir(tmp_path)
     check_ours(words_of(picture.commands[0])[0], tmp_path)
-    told = [match[1] for line in lines if (match := re.match(r" *\d+\.\d s  (\w+)", line))]
-    assert {"confirmed", "refused", "terminated", "running", "pending"} <= set(told) <= words_of_a_rehearsal()
+    words = [match[1] for line in lines if (match := re.match(r" *\d+\.\d s  (\w+)", line))]
+    assert {"confirmed", "refused", "terminated", "running", "pending"} <= set(words) <= words_of_a_rehearsal()
 
 
 def words_of_a_rehearsal() -> set[str]:
     """The words that the timeline is given, read from its callers, and those of the cloud's events."""
     folder = ROOT / "accel_scaling" / "testing" / "rehearse"
     sources = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.py"))
-    said = re.findall(r'"([a-z ]+)", ', sources)
-    return {*said, *(kind.value.replace("_", " ") for kind in EventKind)}
+    words = re.findall(r'"([a-z ]+)", ', sources)
+    return {*words, *(kind.value.replace("_", " ") for kind in EventKind)}
 
 
 @EACH

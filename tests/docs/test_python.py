@@ -44,9 +44,9 @@ def test_each_way_to_ask_for_a_device_is_one_that_ray_takes_and_the_catalog_prom
         options = eval(f"dict({call})")
         ray.remote(**options)(lambda: None)
         if "accelerator_type" in options:
-            found = shipped_catalog().find(options["accelerator_type"], cloud="aws")
+            machines = shipped_catalog().find(options["accelerator_type"], cloud="aws")
             amount = {"GPU": options["num_gpus"]} if "num_gpus" in options else options["resources"]
-            assert any(_enough(machine, amount) for machine in found), call
+            assert any(_enough(machine, amount) for machine in machines), call
 
 
 def _enough(machine, amount) -> bool:

@@ -10,26 +10,26 @@ from ray.autoscaler._private.kuberay.utils import gke_tpu_accelerator_to_generat
 from accel_scaling.catalog.guest_accelerators import api_names
 from accel_scaling.catalog.kubernetes import device_resources, node_labels
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.kuberay.label_values import chips_of
+from accel_scaling.kuberay.selectors import chips_of
 from tests.support.kuberay import GKE, GPU, manifest, types_of
 
 
-@pytest.mark.parametrize("each", device_resources(), ids=lambda each: each.name)
-def test_ray_derives_a_device_by_itself_where_the_row_says_so(each) -> None:
-    name = each.name.replace("*", "1g.5gb")
+@pytest.mark.parametrize("entry", device_resources(), ids=lambda entry: entry.name)
+def test_ray_derives_a_device_by_itself_where_the_row_says_so(entry) -> None:
+    name = entry.name.replace("*", "1g.5gb")
     spec = yaml.safe_load(manifest(limits=f"{name}: 2"))["spec"]["workerGroupSpecs"][0]
     derived = _get_ray_resources_from_group_spec(spec, is_head=False)
-    assert (each.resource in derived) == each.ray_derives
+    assert (entry.resource in derived) == entry.ray_derives
 
 
 def test_each_device_is_of_a_family_and_a_resource_that_the_catalog_has() -> None:
     known = {(chip.family, chip.resource) for chip in shipped_catalog().chips.values()}
-    assert [each.name for each in device_resources() if (each.family, each.resource) not in known] == []
+    assert [entry.name for entry in device_resources() if (entry.family, entry.resource) not in known] == []
 
 
 def test_what_is_proposed_as_a_selector_names_an_accelerator() -> None:
-    for each in device_resources():
-        for proposed in each.select_by:
+    for entry in device_resources():
+        for proposed in entry.select_by:
             key, _, value = proposed.partition(": ")
             label = node_labels()[key]
             assert label.says.value == "machine" or chips_of(label.names, value, shipped_catalog()), proposed

@@ -89,9 +89,11 @@ def test_only_lines_are_put_in_and_a_second_fill_changes_nothing(text: str, vers
 @given(wild())
 def test_a_fill_is_the_same_with_and_without_comments(text: str) -> None:
     plain = yaml.dump_all(yaml.load_all(text.removeprefix("\ufeff"), Loader=_Lenient), Dumper=yaml.SafeDumper)
-    values = [yaml.load(each, Loader=_Lenient) for each in _documents(fill(plain, "a", shipped_catalog()).text)]
-    wanted = [yaml.load(each, Loader=_Lenient) for each in _documents(fill(text, "a", shipped_catalog()).text)]
-    assert values == wanted
+    values = [yaml.load(document, Loader=_Lenient) for document in _documents(fill(plain, "a", shipped_catalog()).text)]
+    expected = [
+        yaml.load(document, Loader=_Lenient) for document in _documents(fill(text, "a", shipped_catalog()).text)
+    ]
+    assert values == expected
 
 
 class _Lenient(LOADER):
@@ -103,7 +105,7 @@ _Lenient.add_multi_constructor("!", lambda loader, suffix, node: node.value)
 
 def _documents(text: str) -> list[str]:
     documents = list(yaml.compose_all(text.removeprefix("\ufeff"), Loader=_Lenient))
-    return [yaml.serialize(each, Dumper=yaml.SafeDumper) for each in documents if each is not None]
+    return [yaml.serialize(document, Dumper=yaml.SafeDumper) for document in documents if document is not None]
 
 
 @settings(max_examples=60)

@@ -26,20 +26,20 @@ def test_each_limit_is_named_for_what_it_keeps_and_both_where_lifting_one_would_
     config = aws(a100="p4de.24xlarge", t4="g4dn.xlarge", most=2)
     config["max_workers"] = 2
     answer = plan(config, "A100-80G:8x2", "T4x3")
-    said = "waits until other work ends: max_workers of "
-    assert [(one.text, one.count, one.reason) for one in answer.pending] == [
-        ("T4", 2, f"{said}the cluster is 2"),
-        ("T4", 1, f"{said}node type t4 is 2"),
+    sentence = "waits until other work ends: max_workers of "
+    assert [(pending.text, pending.count, pending.reason) for pending in answer.pending] == [
+        ("T4", 2, f"{sentence}the cluster is 2"),
+        ("T4", 1, f"{sentence}node type t4 is 2"),
     ]
     assert answer.limits == (
         "max_workers of the cluster is 2, and 4 would be needed",
         "max_workers of node type t4 is 2, and 3 would be needed",
     )
     (pending,) = plan(config, "A100-80G:8x3").pending
-    assert pending.reason == f"{said}the cluster is 2; max_workers of node type a100 is 2"
+    assert pending.reason == f"{sentence}the cluster is 2; max_workers of node type a100 is 2"
     # of the types whose limit bites, those that the demand fits
-    assert {(one.text, one.reason) for one in plan(config, "A100-80G:8x3", "T4x3").pending} == {
-        ("A100-80G:8", f"{said}the cluster is 2; max_workers of node type a100 is 2"),
-        ("T4", f"{said}the cluster is 2"),
-        ("T4", f"{said}node type t4 is 2"),
+    assert {(pending.text, pending.reason) for pending in plan(config, "A100-80G:8x3", "T4x3").pending} == {
+        ("A100-80G:8", f"{sentence}the cluster is 2; max_workers of node type a100 is 2"),
+        ("T4", f"{sentence}the cluster is 2"),
+        ("T4", f"{sentence}node type t4 is 2"),
     }

@@ -82,14 +82,14 @@ def test_the_answer_is_rays_own(asked: Any) -> None:
     ours = _ray.schedule(asked)
     rays = ResourceDemandScheduler(None).schedule(asked)
     launched = Counter(node.node_type for node in ours.nodes if node.launched)
-    assert launched == {each.instance_type: each.count for each in rays.to_launch}
-    assert [_ray.key_of(each) for each in ours.pending] == [
-        _ray.key_of(each) for each in rays.infeasible_resource_requests
+    assert launched == {launch.instance_type: launch.count for launch in rays.to_launch}
+    assert [_ray.key_of(request) for request in ours.pending] == [
+        _ray.key_of(request) for request in rays.infeasible_resource_requests
     ]
-    assert [_ray.key_of(each) for each in ours.pending_gangs] == [
-        _ray.key_of(each) for each in rays.infeasible_gang_resource_requests
+    assert [_ray.key_of(request) for request in ours.pending_gangs] == [
+        _ray.key_of(request) for request in rays.infeasible_gang_resource_requests
     ]
-    assert Counter(ours.ended) == Counter(each.instance_type for each in rays.to_terminate)
+    assert Counter(ours.ended) == Counter(node.instance_type for node in rays.to_terminate)
 
 
 def test_hundreds_of_nodes_over_many_types_are_the_same_as_rays() -> None:
@@ -110,9 +110,11 @@ def test_hundreds_of_nodes_over_many_types_are_the_same_as_rays() -> None:
     asked = _ray.scheduling_request(types, 120, requests)
     ours, rays = _ray.schedule(asked), ResourceDemandScheduler(None).schedule(asked)
     launched = Counter(node.node_type for node in ours.nodes if node.launched)
-    assert launched == {each.instance_type: each.count for each in rays.to_launch}
+    assert launched == {launch.instance_type: launch.count for launch in rays.to_launch}
     assert sum(launched.values()) == 120
     assert len(ours.pending) == len(rays.infeasible_resource_requests) > 0
     # What is on the nodes and what is pending is all that was asked.
-    placed = Counter(_ray.key_of(each) for node in ours.nodes for each in node.requests)
-    assert placed + Counter(map(_ray.key_of, ours.pending)) == {_ray.key_of(one): count for one, count in requests}
+    placed = Counter(_ray.key_of(request) for node in ours.nodes for request in node.requests)
+    assert placed + Counter(map(_ray.key_of, ours.pending)) == {
+        _ray.key_of(request): count for request, count in requests
+    }

@@ -40,8 +40,12 @@ def test_the_second_of_four_boots_that_fails_is_the_last_strike() -> None:
     for _ in range(2):
         record = ledger.confirmed(record, A)
     record = refused(record, A, now_s=100)
-    (one,) = record.quarantines
-    assert (one.zone, one.reason, one.until_s - one.since_s) == (A, "DriverMissing", POLICY.first_s)
+    (quarantine,) = record.quarantines
+    assert (quarantine.zone, quarantine.reason, quarantine.until_s - quarantine.since_s) == (
+        A,
+        "DriverMissing",
+        POLICY.first_s,
+    )
     assert record.quarantined(100)
 
 
@@ -62,7 +66,7 @@ def test_what_lies_in_a_second_zone_too_is_quarantined_in_every_one_after_two_ma
     record = refused(Record((A, B, C)), A)
     assert record.open_zones([A, B, C], 0) == [B, C, A], "the next machine tells whether it is the zone"
     record = refused(record, B)
-    assert [one.zone for one in record.quarantines] == [EVERY_ZONE]
+    assert [quarantine.zone for quarantine in record.quarantines] == [EVERY_ZONE]
     assert record.quarantined(0)
 
 
@@ -79,13 +83,13 @@ def test_three_strikes_in_two_zones_are_three() -> None:
     for zone in (A, B):
         record = ledger.refused(record, three, zone, LIES, 0)
     assert record.quarantines == ()
-    (one,) = ledger.refused(record, three, A, LIES, 0).quarantines
-    assert one.zone == EVERY_ZONE
+    (quarantine,) = ledger.refused(record, three, A, LIES, 0).quarantines
+    assert quarantine.zone == EVERY_ZONE
 
 
 def test_what_lies_in_a_zone_until_it_is_shut_and_then_in_another_is_quarantined_everywhere() -> None:
     record = refused(Record((A, B, C)), A, A, B)
-    assert [one.zone for one in record.quarantines] == [EVERY_ZONE]
+    assert [quarantine.zone for quarantine in record.quarantines] == [EVERY_ZONE]
     assert record.open_zones([A, B, C], 0) == []
 
 
@@ -95,8 +99,8 @@ def test_after_its_time_a_type_is_on_trial_and_one_failure_counts_twice_as_long(
     assert record.on_trial(later_s)
     assert not record.quarantined(later_s)
     record = refused(record, A, now_s=later_s)
-    (one,) = record.quarantines
-    assert (one.times, one.until_s - later_s) == (2, 2 * POLICY.first_s)
+    (quarantine,) = record.quarantines
+    assert (quarantine.times, quarantine.until_s - later_s) == (2, 2 * POLICY.first_s)
 
 
 def test_a_confirmed_machine_on_trial_clears_the_type() -> None:
@@ -109,9 +113,9 @@ def test_a_sold_out_zone_is_quarantined_at_once_and_longer_each_time_until_there
     record, now_s, lasted = Record((A,)), 0.0, []
     for _ in range(9):
         record = ledger.sold_out(record, POLICY, A, DRY, now_s)
-        (one,) = record.quarantines
-        lasted.append(one.until_s - now_s)
-        now_s = one.until_s
+        (quarantine,) = record.quarantines
+        lasted.append(quarantine.until_s - now_s)
+        now_s = quarantine.until_s
     assert lasted == [60, 120, 240, 480, 960, 1920, 3600, 3600, 3600]
     assert ledger.launched(record, A).quarantines == ()
 
@@ -123,8 +127,8 @@ def test_several_launches_that_were_under_way_count_as_one_failure() -> None:
 
 def test_a_machine_that_came_says_nothing_about_lies_and_a_confirmed_one_nothing_about_stock() -> None:
     record = ledger.sold_out(refused(Record((A, B)), A, A), POLICY, A, DRY, 0.0)
-    assert [one.cause for one in ledger.launched(record, A).quarantines] == [Cause.REFUSED]
-    assert [one.cause for one in ledger.confirmed(record, A).quarantines] == [Cause.SOLD_OUT]
+    assert [quarantine.cause for quarantine in ledger.launched(record, A).quarantines] == [Cause.REFUSED]
+    assert [quarantine.cause for quarantine in ledger.confirmed(record, A).quarantines] == [Cause.SOLD_OUT]
 
 
 EVENTS = st.lists(
@@ -144,8 +148,10 @@ def test_whatever_happens_it_ends_it_can_be_written_and_it_never_outlasts_the_lo
             record = ledger.sold_out(record, POLICY, zone, DRY, now_s)
         else:
             record = (ledger.confirmed if what == "confirmed" else ledger.launched)(record, zone)
-        assert all(one.until_s - one.since_s <= POLICY.longest_s for one in record.quarantines)
-        assert len({(one.zone, one.cause) for one in record.quarantines}) == len(record.quarantines)
+        assert all(quarantine.until_s - quarantine.since_s <= POLICY.longest_s for quarantine in record.quarantines)
+        assert len({(quarantine.zone, quarantine.cause) for quarantine in record.quarantines}) == len(
+            record.quarantines
+        )
         now_s += step_s
     assert not record.quarantined(now_s + POLICY.longest_s)
     whole = Ledger({"p4d": record}, {"i-1": "DriverMissing"})
@@ -200,8 +206,8 @@ def test_a_misspelt_section_is_refused_with_the_file_and_the_line(
     path.write_text(example.replace("\nprovider:\n", f"\nprovider:\n  {name}: {{}}\n"))
     line = path.read_text().splitlines().index(f"  {name}: {{}}") + 1
     assert main(["fill", str(path)]) == 2
-    said = capsys.readouterr().err
-    assert said == f"accel-scaling: {path}:{line}: provider.{name} is a key that nothing reads; nearest: {meant}\n"
+    output = capsys.readouterr().err
+    assert output == f"accel-scaling: {path}:{line}: provider.{name} is a key that nothing reads; nearest: {meant}\n"
 
 
 def test_every_key_that_ray_reads_in_a_provider_section_is_one_that_is_let_through() -> None:
@@ -246,6 +252,6 @@ def test_zones_without_a_history_come_before_one_on_trial_and_are_not_held_back_
 def test_what_ended_an_hour_before_is_a_new_story() -> None:
     record = ledger.sold_out(Record((A,)), POLICY, A, DRY, 0.0)
     long_after_s = POLICY.sold_out_first_s + POLICY.longest_s
-    (one,) = ledger.sold_out(record, POLICY, A, DRY, long_after_s).quarantines
-    assert one.times == 1
+    (quarantine,) = ledger.sold_out(record, POLICY, A, DRY, long_after_s).quarantines
+    assert quarantine.times == 1
     assert ledger.before_launch(record, POLICY, [A], long_after_s).quarantines == ()

@@ -81,9 +81,9 @@ def test_a_file_that_is_none_of_ours_is_told_to_who_reads_and_put_aside_by_who_w
     head.state.parent.mkdir()
     head.state.write_text(text)
     assert status(head) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"accel-scaling: {head.state} is not a state file of accel-scaling (")
-    assert len(said.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"accel-scaling: {head.state} is not a state file of accel-scaling (")
+    assert len(output.splitlines()) == 1
     for _ in range(3):
         head.tick()
     assert head.state.read_text() == text, "listing changes nothing"
@@ -146,12 +146,12 @@ def test_on_a_full_disk_healthy_machines_join_and_strikes_count_and_all_is_writt
         head.gate.confirmed("good", "g5", A, "Confirmed")
         head.lies("two")
         assert not head.gate.keeps("two", "DriverMissing")
-        told = [one.getMessage() for one in caplog.records if "No space left" in one.getMessage()]
-        assert len(told) == 1
+        messages = [record.getMessage() for record in caplog.records if "No space left" in record.getMessage()]
+        assert len(messages) == 1
         assert head.most("p4d") == 0, "the config has room: it is limited"
         assert Store(head.state).read().record("p4d").quarantines == ()
     head.gate.confirmed("other", "g5", A, "Confirmed")
-    assert [one.reason for one in Store(head.state).read().record("p4d").quarantines] == ["DriverMissing"]
+    assert [quarantine.reason for quarantine in Store(head.state).read().record("p4d").quarantines] == ["DriverMissing"]
     assert set(Store(head.state).read().judged) == {"one", "good", "two", "other"}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.catalog_lint.check import check_files
-from accel_scaling.cli.catalog_refresh import said
+from accel_scaling.cli.catalog_refresh import refresh_text
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import UnknownAcceleratorError
 from accel_scaling.families.catalog import chips_here, load_catalog
@@ -68,9 +68,9 @@ def test_a_refresh_from_what_our_rows_were_made_of_changes_nothing_and_a_second_
     assert second.same
     assert second.written == []
     assert kept == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in second.files}
-    assert said(first).startswith("aws: 1,395 machine types in 30 regions; all as the catalog has it\n\nwrote ")
-    assert "nothing changed" in said(second)
-    assert "wrote" not in said(second)
+    assert refresh_text(first).startswith("aws: 1,395 machine types in 30 regions; all as the catalog has it\n\nwrote ")
+    assert "nothing changed" in refresh_text(second)
+    assert "wrote" not in refresh_text(second)
     assert check_files(first.files).problems == []
 
 
@@ -131,7 +131,7 @@ def test_a_type_without_a_size_is_named_and_gets_no_row(ec2):
     result = refresh_west(ec2, {"InstanceType": "g9.xlarge"}, record("g9.large"))
     assert result.answer.lacking == {"g9.xlarge": "no vCPUs and no memory"}
     assert list(rows()) == ["g9.large"]
-    assert "g9.xlarge: no vCPUs and no memory" in said(result)
+    assert "g9.xlarge: no vCPUs and no memory" in refresh_text(result)
 
 
 def test_an_architecture_that_is_not_told_is_that_of_the_family_or_there_is_no_row(ec2):
@@ -155,11 +155,11 @@ def test_a_type_with_an_unknown_accelerator_is_never_promised_as_a_plain_machine
     with pytest.raises(UnknownAcceleratorError, match=r"^available_node_types\.x: instance type 'g9\.xlarge'"):
         fill_aws.machine("available_node_types.x", {"InstanceType": "g9.xlarge"}, catalog)
     assert "g9.xlarge" not in {machine.name for machine in catalog.find()}
-    assert "g9.xlarge: 4 vCPUs, 16 GiB, x86_64, 4 x L5 (not known)" in said(result)
+    assert "g9.xlarge: 4 vCPUs, 16 GiB, x86_64, 4 x L5 (not known)" in refresh_text(result)
 
 
 def test_the_entry_to_add_is_printed_is_refused_unfilled_and_makes_the_row_good(ec2):
-    text = said(refresh_west(ec2, record("g9.xlarge", **L5)))
+    text = refresh_text(refresh_west(ec2, record("g9.xlarge", **L5)))
     entry = text[text.index("L5:\n") : text.index("\n\nwrote")]
     assert entry in (Path(__file__).parents[2] / "docs" / "catalog-refresh.md").read_text()
     chips = default_file("aws").parent.parent / "accelerators.yaml"
@@ -204,7 +204,7 @@ def test_what_is_added_changed_and_gone_is_shown_and_then_no_more(ec2):
     ]
     assert "g5.xlarge" not in result.gone, "other regions may have it still: they were not asked"
     assert "g5.xlarge" in rows(), "machines of it may still run"
-    text = said(result)
+    text = refresh_text(result)
     assert "m5.large: memory_mib 8192 -> 9000" in text
     assert f"{EAST}: no longer has g5.xlarge" in text
     assert refreshed(lambda: aws_refresh.ask([WEST, EAST]), "aws").same
@@ -254,7 +254,7 @@ def test_a_region_that_fails_is_named_and_what_the_others_said_is_kept(ec2):
     result = refreshed(lambda: aws_refresh.ask([EAST, WEST]), "aws")
     assert result.answer.failed == {EAST: "UnauthorizedOperation: a sentence of Amazon's."}
     assert "zz1.large" in rows()
-    assert f"without {EAST}: UnauthorizedOperation" in said(result)
+    assert f"without {EAST}: UnauthorizedOperation" in refresh_text(result)
     assert result.gone == []
     assert {each.region for each in result.moved} == {WEST}
 

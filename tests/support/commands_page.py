@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from accel_scaling.cli.help import sub_commands
+from accel_scaling.cli.common import sub_commands
 from accel_scaling.cli.main import parser
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from accel_scaling.catalog.load import Catalog
-    from accel_scaling.colors import Stream
+    from accel_scaling.terminal import Stream
     from accel_scaling.testing.hosts.settings import HostKind
     from accel_scaling.testing.local_cloud import LocalCloud
     from accel_scaling.testing.ray_cluster import RayCluster

@@ -14,7 +14,7 @@ from accel_scaling.timeouts import STATUS_LINE_S
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from accel_scaling.colors import Stream
+    from accel_scaling.terminal import Stream
 
 _CLEAR = "\r\033[K"  # to the line's begin, and nothing after it
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
-from accel_scaling.colors import Paint, painted
-from accel_scaling.text_table import render
+from accel_scaling.terminal import Paint, painted, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-from accel_scaling.colors import Stream
+from accel_scaling.terminal import Stream
 
 BYTES_PER_GIB = 1024**3
 _PAINTS = {

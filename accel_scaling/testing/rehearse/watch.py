@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timeouts
-from accel_scaling.boot.node_commands import VERDICT_FILE
+from accel_scaling.boot.bundle import VERDICT_FILE
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.hosts.events import Event, EventKind
 
