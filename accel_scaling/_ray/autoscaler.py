@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from accel_scaling._ray.callers import variable_of_callers
 from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID
+from accel_scaling._ray.launcher import variable_of_callers
 from accel_scaling._ray.programs import KV_NAMESPACE
 
 
