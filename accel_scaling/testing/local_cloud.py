@@ -18,15 +18,14 @@ from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import cloud_of
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import ClusterConfigError, RehearsalError
-from accel_scaling.testing.cluster_config import bring_catalog, without_account
 from accel_scaling.testing.faults import Fault, all_of, write_faults
 from accel_scaling.testing.hosts.cloud_process import CLOUD_PORT, CloudProcess
 from accel_scaling.testing.hosts.events import Event, read_events
-from accel_scaling.testing.hosts.host_kinds import choose_kind
+from accel_scaling.testing.hosts.hosts import choose_kind
 from accel_scaling.testing.hosts.laptop import Laptop, remove_ray_ssh_folder
 from accel_scaling.testing.hosts.processes import make_scratch
 from accel_scaling.testing.hosts.settings import HostKind, Latencies, Settings, host_path
-from accel_scaling.testing.ray_cluster import RayCluster
+from accel_scaling.testing.ray_cluster import RayCluster, bring_catalog, without_account
 
 if TYPE_CHECKING:
     import subprocess

@@ -14,7 +14,7 @@ from accel_scaling.providers.gcp import refresh as gcp_refresh
 from accel_scaling.refresh.retry import RefreshError
 from accel_scaling.refresh.run import default_file
 from accel_scaling.testing.gce.fault_injection import CallFault
-from accel_scaling.testing.gce.type_lists import TypeLists
+from accel_scaling.testing.gce.lists import TypeLists
 from tests.support.refresh import google, googles_types, refreshed
 
 PROJECT = "rehearsal"

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.testing.devices.hardware import Hardware
-from accel_scaling.testing.devices.user_types import own_hardware
+from accel_scaling.testing.devices.hardware import Hardware, user_hardware
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +115,7 @@ def built_in(machine_type: str) -> BuiltIn:
             return BuiltIn(row["accelerator"], int(count), row["driver_name"], int(row["memory_mib"] or 0))
     if is_custom(machine_type):
         return BuiltIn()
-    if own := own_hardware(machine_type):
+    if own := user_hardware(machine_type):
         return BuiltIn(own.driver_name, own.count, own.driver_name, own.memory_mib)
     raise RehearsalError(f"no machine of type {machine_type!r} can be rehearsed: gcp_machines.csv does not have it")
 
@@ -182,7 +181,7 @@ def hardware_of_gcp(machine_type: str, accelerators: Sequence[tuple[str, int]] =
         RehearsalError: nobody knows what is in it.
     """
     built = built_in(machine_type)
-    own = own_hardware(machine_type)
+    own = user_hardware(machine_type)
     if own is not None and built.accelerator == own.driver_name:
         return own
     attached = [one for one in accelerators if one[1] and not built.count]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,7 +46,7 @@ class Server(ThreadingHTTPServer):
     def __init__(
         self, engine: ComputeEngine, address: tuple[str, int] = ("127.0.0.1", 0), inherited: socket.socket | None = None
     ) -> None:
-        super().__init__(address, _Handler, bind_and_activate=inherited is None)
+        super().__init__(address, _ApiHandler, bind_and_activate=inherited is None)
         if inherited is not None:
             self.socket.close()
             self.socket, self.server_address = inherited, inherited.getsockname()
@@ -80,9 +81,7 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no error of ours; anything else is printed."""
-        import sys
-
+        """Print an error, unless a client hung up, which is no error of ours."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -103,14 +102,14 @@ def serve(engine: ComputeEngine) -> Iterator[str]:
         raise DriftError("; ".join(dict.fromkeys(server.drift)))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ApiHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1  # one packet an answer
     server: Server
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing; the engine remembers its calls."""
+        """Write no log; the engine remembers its calls."""
 
     def _any(self) -> None:
         parts = urlsplit(self.path)

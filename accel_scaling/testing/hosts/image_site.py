@@ -2,9 +2,8 @@
 
 A fresh machine image does not hold accel_scaling or the packages of plug-in families, and the environment that the
 hosts share with the laptop may have them installed: on a host they may come only from the host's own directory, where
-they must have been put. And on Google's
-machines ``metadata.google.internal`` is each machine's own. Stands alone: it is read where the package can't be
-imported.
+they must have been put. And on Google's machines ``metadata.google.internal`` is each machine's own. Stands alone: it
+is read where the package can't be imported.
 """
 
 import importlib.machinery

@@ -19,13 +19,12 @@ from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import RehearsalError
 from accel_scaling.fill.fill import fill
 from accel_scaling.fill.promise import accelerator_types
-from accel_scaling.testing.devices.user_types import write_own
+from accel_scaling.testing.devices.hardware import write_user_hardware
 from accel_scaling.testing.faults import FaultSource
 from accel_scaling.testing.local_cloud import local_cloud_of
 from accel_scaling.testing.ray_cluster import tail
 from accel_scaling.testing.rehearse import try_task
-from accel_scaling.testing.rehearse.status_line import StatusLine
-from accel_scaling.testing.rehearse.timeline import Timeline
+from accel_scaling.testing.rehearse.timeline import StatusLine, Timeline
 from accel_scaling.testing.rehearse.user_hardware import introduced, own_types
 from accel_scaling.testing.rehearse.watch import Watcher
 
@@ -87,7 +86,7 @@ class Rehearsal:
             tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
             contextlib.ExitStack() as stack,
         ):
-            write_own(Path(folder), {name: each.hardware for name, each in own.items()})
+            write_user_hardware(Path(folder), {name: each.hardware for name, each in own.items()})
             with self.line.doing(f"{cloud.CLOUD} starts on this machine"):
                 local = stack.enter_context(cloud(Path(folder), place=cloud.place_of(self.config), kind=self.kind))
             local.set_faults(*self.faults.now)

@@ -15,8 +15,7 @@ from accel_scaling.cluster.cluster import read_config, user_catalogs
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.drivers import DRIVERS
 from accel_scaling.testing.devices.ec2_machines import NOTHING, like_family
-from accel_scaling.testing.devices.hardware import Hardware
-from accel_scaling.testing.devices.plugin_hardware import rows_of_file
+from accel_scaling.testing.devices.hardware import Hardware, rows_of_file
 
 if TYPE_CHECKING:
     from pathlib import Path
