@@ -48,7 +48,7 @@ def connections_of(runner: Any) -> int:
 
 
 def is_head(tags: dict[str, str]) -> bool:
-    """Say whether these node tags are a head node's."""
+    """Return whether these node tags are a head node's."""
     from ray.autoscaler.tags import NODE_KIND_HEAD, TAG_RAY_NODE_KIND
 
     return bool(tags.get(TAG_RAY_NODE_KIND) == NODE_KIND_HEAD)
@@ -69,7 +69,7 @@ def cluster_name_tag() -> str:
 
 
 def called_by_ray_up() -> bool:
-    """Say whether Ray's `_bootstrap_config` is calling the provider's fill, and swallows what it raises.
+    """Return whether Ray's `_bootstrap_config` is calling the provider's fill, and swallows what it raises.
 
     It prints a warning, or off a terminal a traceback, and goes on with a config that was not filled.
     """
@@ -79,7 +79,7 @@ def called_by_ray_up() -> bool:
 
 
 def reads_only() -> bool:
-    """Say whether the config is being resolved for a command that launches nothing, as `ray down` and `ray exec`."""
+    """Return whether the config is being resolved for a command that launches nothing, as `ray down` and `ray exec`."""
     from ray.autoscaler._private import commands
 
     command = _resolving_command()
@@ -90,7 +90,7 @@ def reads_only() -> bool:
 
 
 def launched_by_ray_up() -> bool:
-    """Say whether the config is being resolved for `ray up` itself, which then launches the head from this machine."""
+    """Return whether the config is being resolved for `ray up` itself, which then launches the head from here."""
     from ray.autoscaler._private import commands
 
     command = _resolving_command()
@@ -129,7 +129,7 @@ def caller_of(function: Callable[..., Any]) -> FrameType | None:
 
 
 def calls_through(function: Callable[..., Any], name: str) -> bool:
-    """Say whether a function is being run now, and has called us through a function of this name."""
+    """Return whether a function is being run now, and has called us through a function of this name."""
     frames = callers()
     inner = list(itertools.takewhile(lambda frame: frame.f_code is not function.__code__, frames))
     return len(inner) < len(frames) and any(frame.f_code.co_name == name for frame in inner)

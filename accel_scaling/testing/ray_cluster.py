@@ -1,4 +1,7 @@
-"""A Ray cluster on a local cloud, from `ray up` to `ray down`."""
+"""A Ray cluster on a local cloud: the user's cluster file made ready for it, and `ray up` to `ray down`.
+
+The cluster has the same node types as the file, without what only the real account has.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,18 @@ if TYPE_CHECKING:
 # Off a terminal Ray would print every step.
 _EXEC = ("ray", "exec", "--log-style", "pretty")
 
+# They install software, which the local hosts share with this machine and must not change.
+_SKIPPED = (
+    "docker",
+    "file_mounts",
+    "initialization_commands",
+    "cluster_synced_files",
+    "setup_commands",
+    "head_setup_commands",
+    "worker_setup_commands",
+)
+_NEEDED_EMPTY = ("setup_commands", "head_setup_commands", "worker_setup_commands")
+
 
 class RayCluster:
     """A Ray cluster on a local cloud; as a context manager, it is ended by `ray down` at the end of the block.
@@ -44,7 +59,7 @@ class RayCluster:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.down()
 
@@ -92,19 +107,6 @@ def tail(text: str, lines: int = 25) -> str:
     return "\n".join("  | " + line for line in text.splitlines()[-lines:])
 
 
-# They install software, which the local hosts share with this machine and must not change.
-_SKIPPED = (
-    "docker",
-    "file_mounts",
-    "initialization_commands",
-    "cluster_synced_files",
-    "setup_commands",
-    "head_setup_commands",
-    "worker_setup_commands",
-)
-_NEEDED_EMPTY = ("setup_commands", "head_setup_commands", "worker_setup_commands")
-
-
 def without_account(
     config: dict[str, Any], keys: Collection[str], provider_keys: Collection[str], types: Collection[str], user: str
 ) -> tuple[dict[str, Any], list[str]]:
@@ -126,7 +128,7 @@ def without_account(
     local.setdefault("max_workers", 2)
     provider = local["provider"]
     if provider.get("type") not in types:
-        known = " and ".join(f"`{one}`" for one in sorted(types, reverse=True))
+        known = " and ".join(f"`{name}`" for name in sorted(types, reverse=True))
         raise ClusterConfigError(f"provider.type is {provider.get('type')!r}; a rehearsal knows {known}")
     skipped += [f"provider.{key}" for key in provider_keys if provider.pop(key, None)]
     provider["use_internal_ips"] = True

@@ -16,7 +16,7 @@ from accel_scaling.testing.gce.api_errors import ApiError
 from accel_scaling.testing.gce.machine_rules import checked
 from accel_scaling.testing.local_cloud import local_cloud_of
 from accel_scaling.testing.ray_cluster import bring_catalog
-from accel_scaling.testing.rehearse.user_hardware import introduced, own_types
+from accel_scaling.testing.rehearse.user_hardware import introduced, user_machines
 from tests.support.catalog import HEADER
 from tests.support.cluster import GCP_MODULE, MODULE
 
@@ -45,7 +45,7 @@ def types(tmp_path: Path, home: Path):
             "head_node_type": "head",
             "available_node_types": {"head": {"node_config": {key: machine}}},
         }
-        return own_types(config, load_catalog(files, home=home), local_cloud_of(config), home=home)
+        return user_machines(config, load_catalog(files, home=home), local_cloud_of(config), home=home)
 
     return of
 

@@ -35,7 +35,7 @@ REGULUS_NODE = "regulus-npu{}"  # Mobilint's other product; the node's name is i
 
 @dataclass(frozen=True)
 class Driver:
-    """How a driver shows its devices.
+    """The device nodes and files by which a driver shows its devices.
 
     Attributes:
         name: the kernel's name for it.
@@ -70,7 +70,7 @@ DRIVERS = {
 
 
 def driver_of(hardware: Hardware) -> Driver | None:
-    """Return how the driver of this hardware shows its devices; None where it shows no device nodes."""
+    """Return the driver of this hardware; None where it shows no device nodes."""
     if hardware.kind == PLUG_IN_KIND:
         return Driver(hardware.family, hardware.device_nodes, is_asked=False)
     return DRIVERS.get(hardware.kind)
@@ -113,7 +113,7 @@ def write_driver(root: Path, hardware: Hardware, addresses: list[str]) -> None:
 
 
 def _write_plug_in_files(root: Path, hardware: Hardware) -> None:
-    """Let the family write, below the folder that stands for ``/``, what its probe reads of its driver."""
+    """Have a plug-in family write the files of its driver that its probe reads; ``root`` stands for ``/``."""
     from accel_scaling.families.registry import all_families  # here: what ships is emulated without the catalog
 
     for family in all_families():

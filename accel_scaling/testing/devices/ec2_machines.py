@@ -40,8 +40,8 @@ def hardware_of(instance_type: str) -> Hardware:
     row = _table().get(instance_type) or _table().get(instance_type.partition(".")[0])
     recorded = ec2_api_record(instance_type)
     if recorded is None and not (row and row.count):
-        if own := user_hardware(instance_type):
-            return own
+        if hardware := user_hardware(instance_type):
+            return hardware
         raise RehearsalError(_unknown(instance_type))
     if recorded is None:
         return row  # type: ignore[return-value]  # a whole row: checked above

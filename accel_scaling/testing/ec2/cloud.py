@@ -133,7 +133,7 @@ class Ec2Reconciler:
     Args:
         server: whose instances.
         hosts: what carries them.
-        events: what is told.
+        events: the log of the machines' steps.
         settings: how long EC2 takes over each step, and where the faults are.
     """
 
@@ -149,7 +149,7 @@ class Ec2Reconciler:
         for backend, instance in list(self._server.instances()):
             if instance.id not in self._launched:
                 self._launched.add(instance.id)
-                self._tell(EventKind.LAUNCHED, instance)
+                self._record(EventKind.LAUNCHED, instance)
             waited = time.monotonic() - getattr(instance, "rehearsal_since", 0.0)
             if instance.state == PENDING[0] and waited >= self._latencies.boot_s:
                 self._boot(backend, instance)
@@ -165,13 +165,13 @@ class Ec2Reconciler:
             keys = _public_keys(backend, instance)
             self._hosts.boot(HostSpec(instance.id, instance.instance_type, instance.private_ip, keys, hardware))
         except (OSError, subprocess.SubprocessError, RehearsalError) as error:
-            self._tell(EventKind.BOOT_FAILED, instance, error=_text_of(error))
+            self._record(EventKind.BOOT_FAILED, instance, error=_text_of(error))
             instance.terminate()
             return
         self._up.add(instance.id)
         if instance.state == PENDING[0]:  # else a client has stopped it meanwhile
             set_state(instance, RUNNING)
-        self._tell(EventKind.BOOTED, instance)
+        self._record(EventKind.BOOTED, instance)
 
     def _stop(self, instance: Any, waited: float) -> None:
         if instance.id in self._up:
@@ -179,7 +179,7 @@ class Ec2Reconciler:
             self._hosts.halt(instance.id, destroy=False)
         if waited >= self._latencies.stop_s:
             set_state(instance, STOPPED)
-            self._tell(EventKind.STOPPED, instance)
+            self._record(EventKind.STOPPED, instance)
 
     def _terminate(self, instance: Any, waited: float) -> None:
         if instance.id in self._have_disk:
@@ -188,9 +188,9 @@ class Ec2Reconciler:
             self._hosts.halt(instance.id, destroy=True)
         if waited >= self._latencies.terminate_s:
             set_state(instance, TERMINATED)
-            self._tell(EventKind.TERMINATED, instance)
+            self._record(EventKind.TERMINATED, instance)
 
-    def _tell(self, kind: EventKind, instance: Any, *, error: str | None = None) -> None:
+    def _record(self, kind: EventKind, instance: Any, *, error: str | None = None) -> None:
         address = instance.private_ip
         self._events.instance(kind, instance.id, instance.instance_type, address, error=error)
 

@@ -111,7 +111,7 @@ class GceReconciler:
         engine: whose machines.
         hosts: what carries them.
         metadata: tells each host who it is.
-        events: what is told.
+        events: the log of the machines' steps.
         settings: how long a boot takes, and where the faults are.
     """
 
@@ -143,7 +143,7 @@ class GceReconciler:
         hosts = self._hosts_of(machine)
         if first:
             for host in hosts:
-                self._tell(EventKind.LAUNCHED, host)
+                self._record(EventKind.LAUNCHED, host)
         if time.monotonic() - since < self._settings.latencies.boot_s:
             return
         del self._since[name]
@@ -153,7 +153,7 @@ class GceReconciler:
                 self._boot(name, host)
         except (OSError, subprocess.SubprocessError, RehearsalError) as error:
             why = f"{error} {getattr(error, 'stderr', None) or ''}".strip()
-            self._tell(EventKind.BOOT_FAILED, hosts[0], error=why)
+            self._record(EventKind.BOOT_FAILED, hosts[0], error=why)
             self._halt(name)
             self._engine.boot_failed(name, why)
             return
@@ -165,7 +165,7 @@ class GceReconciler:
         self._up[name].append(host)
         self._metadata.add(host.address, host.metadata)
         self._hosts.boot(HostSpec(host.id, host.type, host.address, keys, hardware, name=_host_name(host.id)))
-        self._tell(EventKind.BOOTED, host)
+        self._record(EventKind.BOOTED, host)
 
     def _end(self, name: str, machine: dict[str, Any]) -> None:
         self._since.pop(name, None)
@@ -179,9 +179,9 @@ class GceReconciler:
         for host in self._up.pop(name, []):
             self._metadata.remove(host.address)
             self._hosts.halt(host.id, destroy=True)
-            self._tell(EventKind.TERMINATED, host)
+            self._record(EventKind.TERMINATED, host)
 
-    def _tell(self, kind: EventKind, host: GceHost, *, error: str | None = None) -> None:
+    def _record(self, kind: EventKind, host: GceHost, *, error: str | None = None) -> None:
         self._events.instance(kind, host.id, host.type, host.address, error=error)
 
     def _hosts_of(self, machine: dict[str, Any]) -> list[GceHost]:

@@ -47,7 +47,7 @@ class CallFault:
 
 @dataclass
 class FaultInjection:
-    """How the API behaves; may be changed at any time.
+    """The latencies, shortages and faults of the API; may be changed at any time.
 
     Attributes:
         call_latency_s: before each answer.

@@ -19,7 +19,7 @@ _MAX_COUNT = 1000  # docs.cloud.google.com/compute/docs/instances/multiple/about
 
 
 class Launches:
-    """Creates machines among those that exist.
+    """The calls that create machines, and those for instance templates.
 
     Args:
         state: the project's.

@@ -153,7 +153,7 @@ class TypeLists:
 
 
 class ListCalls:
-    """Answers the calls for the two lists."""
+    """The calls for the two lists of types."""
 
     def __init__(self, state: State, lists: TypeLists) -> None:
         self._state, self._lists = state, lists
@@ -199,8 +199,8 @@ class ListCalls:
 
     def _scope(self, what: str, zone: str, page: list[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
         """Return the part of a page that is of one zone: a warning where the page has nothing of it."""
-        kind = f"compute#{what.removesuffix('s')}"
-        records = [{"kind": kind, "zone": zone, **record} for place, record in page if place == zone]
+        record_kind = f"compute#{what.removesuffix('s')}"
+        records = [{"kind": record_kind, "zone": zone, **record} for place, record in page if place == zone]
         if records:
             return {what: records}
         text = f"There are no results for scope 'zones/{zone}' on this page."

@@ -28,7 +28,7 @@ _SUBJECTS = ("instance", "operation", "name", "nodeId", "zone", "region", "proje
 
 
 class Server(ThreadingHTTPServer):
-    """Answers for one engine.
+    """The HTTP server of one engine.
 
     Args:
         engine: what answers.

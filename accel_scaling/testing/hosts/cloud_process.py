@@ -39,22 +39,20 @@ LISTENING_FD_VARIABLE = "ACCEL_SCALING_CLOUD_FD"
 """Names the listening socket that LocalCloud opened outside, for clients in its own network namespace."""
 
 CLOUD_PORT = 5000
-"""Where the cloud answers isolated hosts and their laptop."""
+"""The port at which the cloud answers isolated hosts and their laptop."""
 
 # The first process of the cloud's process namespace: collects orphans, and takes the namespace with it when it ends.
-_FIRST_PROCESS = (
-    "bash",
-    "-c",
-    'exec {input}<&0; "$@" <&$input {input}<&- & exec {input}<&- 0</dev/null; wait $!',
-    "bash",
-)
+# bash gives a background command /dev/null as its input, so the pipe of the parent comes by another descriptor; bash
+# closes its own copies, and the cloud's input ends with the parent.
+_FIRST_PROCESS_SCRIPT = 'exec {pipe}<&0; "$@" <&$pipe {pipe}<&- & exec {pipe}<&- 0</dev/null; wait $!'
+_FIRST_PROCESS = ("bash", "-c", _FIRST_PROCESS_SCRIPT, "bash")
 
 
 class CloudProcess:
     """The running cloud process, as its parent sees it.
 
     Args:
-        settings: what it is told.
+        settings: what it reads.
         listening: a listening socket of this process's network, for the cloud to answer here too.
 
     Raises:

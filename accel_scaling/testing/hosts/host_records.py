@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 SCRATCH_VARIABLE = "ACCEL_SCALING_SCRATCH"
-"""Where the shims find the cloud's scratch folder."""
+"""Names the cloud's scratch folder for the shims."""
 
 ADDRESS_VARIABLE = "ACCEL_SCALING_ADDRESS"
 """The address of the host that a process runs on."""

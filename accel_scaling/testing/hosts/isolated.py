@@ -260,7 +260,7 @@ def _empty(upper: Path, folder: str) -> None:
 
 
 def _let_account_read(root: Path, python: Path) -> None:
-    """Let the account read an environment that lies in somebody's home."""
+    """Let the account read an environment that lies in a user's home."""
     for start in (python.parent, python.resolve().parent, *site_folders(python)):
         for folder in (start, *start.parents):
             inside = root / folder.relative_to("/")

@@ -26,7 +26,7 @@ _OMITTED_NAMES = ("RAY_ADDRESS", "RAY_TMPDIR", "SSH_AUTH_SOCK", "BASH_ENV", "ENV
 
 
 class Laptop:
-    """Runs commands on the laptop.
+    """The laptop, which runs the user's commands.
 
     Args:
         settings: the local cloud's.

@@ -1,4 +1,7 @@
-"""The timeline of a rehearsal: lines while it runs, then each machine's promise beside what it announced."""
+"""The output of a rehearsal: lines while it runs, then each machine's promise beside what it announced.
+
+On a terminal, a status line at the bottom shows the step that runs.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 
 BYTES_PER_GIB = 1024**3
+_CLEAR = "\r\033[K"  # to the line's begin, and nothing after it
 _PAINTS = {
     "confirmed": Paint.GOOD,
     "running": Paint.GOOD,
@@ -50,7 +54,7 @@ class MachineRecord:
 
 
 class Timeline:
-    """Prints what happens, when it happens, and remembers it for the closing table."""
+    """The lines of a rehearsal, printed as things happen, and the records for its closing table."""
 
     def __init__(self, started_s: float, out: Stream = sys.stdout) -> None:
         """Start the clock at ``started_s`` (Unix time)."""
@@ -78,13 +82,13 @@ class Timeline:
 
     def at(self, address: str) -> MachineRecord | None:
         """Return the machine that is up at this address."""
-        there = (one for one in self.machines.values() if one.address == address and one.gone_s is None)
-        return next(there, None)
+        up = (machine for machine in self.machines.values() if machine.gone_s is None)
+        return next((machine for machine in up if machine.address == address), None)
 
     def coming(self) -> list[MachineRecord]:
         """Return the machines that are up, were not refused, and have not announced anything yet."""
-        up = (one for one in self.machines.values() if one.gone_s is None)
-        return [one for one in up if not one.resources and not one.refused]
+        up = (machine for machine in self.machines.values() if machine.gone_s is None)
+        return [machine for machine in up if not machine.resources and not machine.refused]
 
     def closing_table(self, promised: Mapping[str, Mapping[str, float]]) -> str:
         """Return the machines with their times, and the resources promised beside those announced.
@@ -137,9 +141,6 @@ def _s(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds:.1f} s"
 
 
-_CLEAR = "\r\033[K"  # to the line's begin, and nothing after it
-
-
 class StatusLine:
     """A stream that passes texts on; on a terminal it has a line of status below them, and off one nothing more."""
 
@@ -151,11 +152,11 @@ class StatusLine:
         self._lock = threading.Lock()
 
     def isatty(self) -> bool:
-        """Say whether a person looks at it."""
+        """Return whether the stream is a terminal."""
         return self._out.isatty()
 
     def flush(self) -> None:
-        """Let what was written be seen."""
+        """Flush the stream."""
         self._out.flush()
 
     def write(self, text: str, /) -> None:

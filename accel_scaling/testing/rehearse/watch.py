@@ -35,8 +35,8 @@ class Watcher(threading.Thread):
         self._done = threading.Event()
         self._seen = 0
         self._fault_error = ""
-        self._asked: dict[str, list[float]] = {}
-        self._last_asked: dict[str, float] = {}
+        self._requested: dict[str, list[float]] = {}
+        self._last_requested: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def run(self) -> None:
@@ -56,7 +56,7 @@ class Watcher(threading.Thread):
             self._read_faults()
             events = self._local.events()
             for event in events[self._seen :]:
-                self._tell(event)
+                self._print_event(event)
             self._seen = len(events)
             self._read_verdicts()
 
@@ -70,10 +70,10 @@ class Watcher(threading.Thread):
                 self._timeline.say(time.time(), "faults", f"not changed: {error}")
             self._fault_error = str(error)
 
-    def _tell(self, event: Event) -> None:
+    def _print_event(self, event: Event) -> None:
         machine_name = event.instance_type
         if event.kind is EventKind.ASKED:
-            self._asked.setdefault(machine_name, []).extend([event.time] * (event.granted or 0))
+            self._requested.setdefault(machine_name, []).extend([event.time] * (event.granted or 0))
             what = f"{event.count} x {machine_name} for {self._node_types.get(machine_name, '?')}"
             if event.error:
                 self._timeline.say(event.time, "failed", f"{what}: {event.error}")
@@ -87,20 +87,20 @@ class Watcher(threading.Thread):
         machine.node_type = machine.node_type or self._node_types.get(event.instance_type, "?")
         machine.address = event.address or machine.address
         since = event.time - self._timeline.started_s
-        where = f"{event.instance_type} {instance_id}"
+        name = f"{event.instance_type} {instance_id}"
         if event.kind is EventKind.BOOTED and machine.launched_s is None:
-            asked = self._asked.get(event.instance_type)
-            if asked:  # the other hosts of a slice were asked for with its first
-                self._last_asked[event.instance_type] = asked.pop(0)
-            last = self._last_asked.get(event.instance_type)
+            requests = self._requested.get(event.instance_type)
+            if requests:  # the other hosts of a slice were asked for with its first
+                self._last_requested[event.instance_type] = requests.pop(0)
+            last = self._last_requested.get(event.instance_type)
             machine.asked_s = None if last is None else last - self._timeline.started_s
             machine.launched_s = since
-            self._timeline.say(event.time, "launched", f"{where} at {event.address}")
+            self._timeline.say(event.time, "launched", f"{name} at {event.address}")
         elif event.kind is EventKind.TERMINATED:
             machine.gone_s = since
-            self._timeline.say(event.time, "terminated", where)
+            self._timeline.say(event.time, "terminated", name)
         elif event.kind in {EventKind.STOPPED, EventKind.BOOT_FAILED}:
-            self._timeline.say(event.time, event.kind.value.replace("_", " "), f"{where} {event.error or ''}".rstrip())
+            self._timeline.say(event.time, event.kind.value.replace("_", " "), f"{name} {event.error or ''}".rstrip())
 
     def _read_verdicts(self) -> None:
         for machine in self._timeline.machines.values():
@@ -110,17 +110,17 @@ class Watcher(threading.Thread):
             if verdict is None:
                 continue
             machine.verdict, machine.message = verdict["verdict"], verdict["message"]
-            where = f"{machine.instance_type} {machine.instance_id}: {machine.message}"
+            text = f"{machine.instance_type} {machine.instance_id}: {machine.message}"
             machine.refused = not verdict["joins"]
             if not machine.refused:
                 machine.confirmed_s = verdict["time_s"] - self._timeline.started_s
                 self._timeline.say(
                     verdict["time_s"],
                     "confirmed",
-                    where if machine.verdict == "Confirmed" else f"{machine.verdict}: {where}",
+                    text if machine.verdict == "Confirmed" else f"{machine.verdict}: {text}",
                 )
             else:
-                self._timeline.say(verdict["time_s"], "refused", f"{machine.verdict}: {where}")
+                self._timeline.say(verdict["time_s"], "refused", f"{machine.verdict}: {text}")
 
     def _verdict(self, instance_id: str) -> dict[str, Any] | None:
         try:
