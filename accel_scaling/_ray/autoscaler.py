@@ -25,7 +25,7 @@ def autoscaler_config_path() -> Path | None:
 
 
 def autoscaler_version() -> str:
-    """Return the version of this process's autoscaler: ``v2`` (ray/autoscaler/v2/monitor.py), ``v1`` (_private/monitor.py)."""
+    """Return this process's autoscaler: ``v2`` (ray/autoscaler/v2/monitor.py) or ``v1`` (_private/monitor.py)."""
     return "v2" if Path(sys.argv[0]).parent.name == "v2" else "v1"
 
 

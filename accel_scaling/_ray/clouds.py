@@ -72,6 +72,8 @@ def aws_tries_each_subnet_once() -> None:
     """Make Ray's EC2 provider try a launch once in each subnet that it is given, not five times in one."""
     from ray.autoscaler._private.aws import node_provider
 
+    # Ours tries the zones itself, and asks the gate before each (providers/base/zone_launch.py). Ray's loop runs over
+    # max(BOTO_CREATE_MAX_RETRIES, number of subnets): given one subnet, it would ask five times where all is sold out.
     node_provider.BOTO_CREATE_MAX_RETRIES = 1
 
 

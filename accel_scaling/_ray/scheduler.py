@@ -195,6 +195,7 @@ def scheduling_request(
     from ray.core.generated.autoscaler_pb2 import ResourceRequestByCount
 
     return scheduler_module().SchedulingRequest(
+        # A plan's instances have no hash of a launch config: Ray would end them as outdated.
         disable_launch_config_check=True,
         node_type_configs=dict(types),
         max_num_nodes=most,

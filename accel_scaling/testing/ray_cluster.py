@@ -38,6 +38,7 @@ _SKIPPED = (
     "head_setup_commands",
     "worker_setup_commands",
 )
+# Without these, and without `max_workers`, Ray fails before it imports the provider.
 _NEEDED_EMPTY = ("setup_commands", "head_setup_commands", "worker_setup_commands")
 
 
@@ -69,6 +70,7 @@ class RayCluster:
         Raises:
             RehearsalError: it failed; with the end of its output.
         """
+        # Ray keys its cache of configs before the fill, so that with another catalog it would take the old promise.
         if self._logged("up", "-y", "--no-config-cache", str(self.path)) != 0:
             text = self.log.read_text(encoding="utf-8", errors="replace")
             raise RehearsalError(f"`ray up` failed; its output ends with:\n{tail(text)}")
@@ -131,7 +133,7 @@ def without_account(
         known = " and ".join(f"`{name}`" for name in sorted(types, reverse=True))
         raise ClusterConfigError(f"provider.type is {provider.get('type')!r}; a rehearsal knows {known}")
     skipped += [f"provider.{key}" for key in provider_keys if provider.pop(key, None)]
-    provider["use_internal_ips"] = True
+    provider["use_internal_ips"] = True  # the hosts have no other: a public address is the private one here
     local["auth"] = {"ssh_user": user}
     for name, node_type in local["available_node_types"].items():
         node_config = node_type["node_config"]

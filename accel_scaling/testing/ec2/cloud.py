@@ -74,6 +74,7 @@ class Ec2Server:
     """
 
     def __init__(self, listen: list[tuple[str, int]], inherited: list[int]) -> None:
+        # Ray attaches two of AWS's own policies to a role that it makes; moto has them only with this.
         os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
         from moto.moto_server.werkzeug_app import (
             DomainDispatcherApplication,

@@ -91,6 +91,7 @@ class ComputeEngine:
             known = self._by_request.get(request)
             if known:
                 return self.state.operations[known].view(self.state.project)
+            # Copies, both ways: the answer is written out after the lock is released, and records live on.
             answer: dict[str, Any] = copy.deepcopy(handler(call.parameters, copy.deepcopy(call.body)))
             if call.parameters.get("requestId") and answer.get("kind") == "compute#operation":
                 self._by_request[request] = answer["name"]
@@ -171,12 +172,13 @@ class ComputeEngine:
                 state.settle()
                 if operation.done:
                     return
+                # Google's part ends at a known time, the hosts' at none. At most a second: a test's clock wakes nobody.
                 left_s = 1.0 if operation.finished else operation.due - state.clock()
                 state.changed.wait(min(max(left_s, 0.001), 1.0))
 
     def _hosts_done(self, name: str, step: str, errors: Errors) -> None:
         with self.state.changed:
-            self.state.settle()
+            self.state.settle()  # first: an operation counts hosts only when Google's part of it is done
             getattr(self._owner(name), step)(name)
             for operation in self.state.pending.values():
                 operation.hosts_done(name, errors)

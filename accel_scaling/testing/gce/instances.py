@@ -158,6 +158,7 @@ class Instances:
         on = machine["status"] != TERMINATED
         machine["status"], self._after[key] = "STOPPING", GONE
 
+        # A machine that is off has no host whose end could complete the operation.
         def finish() -> Errors:
             if key in self._machines and (self._state.boots or not on):
                 self.ended(key[1])
@@ -171,7 +172,7 @@ class Instances:
         if machine["status"] == TERMINATED:
             return self._begin("stop", machine, list)
         machine["status"] = "STOPPING"
-        self._after.setdefault(key, TERMINATED)
+        self._after.setdefault(key, TERMINATED)  # a deletion that is under way stays one
 
         def finish() -> Errors:
             if self._state.boots:

@@ -48,7 +48,7 @@ class Launches:
         fault = self._state.injection.take_fault("compute.instances.insert", ("operation",))
         errors: Errors = [{"code": fault.code, "message": fault.message}] if fault else []
         errors = errors or self._refusal(zone, machine["machineType"])
-        self._instances.add(zone, machine)
+        self._instances.add(zone, machine)  # one that will fail, too: its name is taken until the operation has failed
         self._report(zone, machine["machineType"], 1, 0 if errors else 1, errors)
         target = machine["selfLink"].removeprefix(COMPUTE)
         hosts_of = [] if errors else [machine["name"]]

@@ -40,7 +40,7 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
-    request_queue_size = 512
+    request_queue_size = 512  # with the base class's 5, clients that connect at once are kept waiting by the kernel
     allow_reuse_address = True
 
     def __init__(
@@ -54,6 +54,7 @@ class Server(ThreadingHTTPServer):
         self.drift: list[str] = []
         self.closing = threading.Event()
         self._open: set[socket.socket] = set()
+        # The poll interval, as shutdown() waits for the next poll: half a second by default.
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
@@ -66,6 +67,7 @@ class Server(ThreadingHTTPServer):
         self.closing.set()
         self.shutdown()
         self.server_close()
+        # Connections that clients keep alive have threads of their own, which would go on answering.
         for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

@@ -123,6 +123,7 @@ class Slices:
             raise ApiError(404, f"The accelerator type {shape} was not found in zone {zone}.", "notFound") from None
 
     def _refusal(self, zone: str, accelerator_type: str) -> Errors:
+        # Cloud TPU's operations fail with a number of google.rpc.Code: 8 RESOURCE_EXHAUSTED, 13 INTERNAL.
         injection = self._state.injection
         fault = injection.take_fault("tpu.projects.locations.nodes.create", ("operation",))
         if fault:

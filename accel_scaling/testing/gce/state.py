@@ -196,6 +196,7 @@ class State:
 
     def address(self) -> str:
         """Return an address that no machine has had."""
+        # Never .255.254, which is the laptop's (hosts/isolated.py), nor an address that ends in 0 or 255.
         number = next(self._numbers)
         return f"{self._network}.{number // 250}.{number % 250 + 1}"
 

@@ -54,6 +54,7 @@ class HostRecord:
 
 def write_record(scratch: Path, record: HostRecord) -> None:
     """Write the record of a host: it answers from now on."""
+    # Replaced as a whole: a shim may read it at any moment.
     file = _file(scratch, record.address)
     fresh = file.with_suffix(".new")
     fresh.write_text(json.dumps(asdict(record), default=str))
@@ -75,6 +76,7 @@ def look_up(scratch: Path, address: str) -> HostRecord | None:
 
 
 def _file(scratch: Path, address: str) -> Path:
+    # The name alone: the address is an argument of ssh, and must not lead into another folder.
     return scratch / "net" / f"{Path(address).name}.json"
 
 

@@ -36,6 +36,7 @@ BRIDGE = "cloudbridge0"
 BRIDGE_MAC = "02:00:00:00:00:01"
 INIT = Path(__file__).with_name("isolated_init.sh")
 
+# Ray opens many connections at once, and sshd would drop some of them (MaxStartups is 10:30:100 by default).
 SSHD_CONFIG = """Port 22
 HostKey /etc/ssh/cloud_host_key
 PermitRootLogin no
@@ -272,7 +273,7 @@ def _let_account_read(root: Path, python: Path) -> None:
 def _add_user(root: Path, user: str) -> None:
     if subprocess.run(["chroot", root, "id", user], capture_output=True, check=False).returncode:
         command("chroot", root, "useradd", "-m", "-s", "/bin/bash", user)
-    command("chroot", root, "usermod", "-p", "*", user)  # no password, but not locked either
+    command("chroot", root, "usermod", "-p", "*", user)  # no password, but not locked either: sshd refuses a locked one
     home = root / "home" / user
     (home / ".ssh").mkdir(parents=True, exist_ok=True)
     command("chroot", root, "chown", "-R", f"{user}:", f"/home/{user}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.testing.hosts.settings import Settings
 
+# Credentials and projects of real clouds; and proxies, which would be sent the calls to the local one.
 _OMITTED_PREFIXES = (
     *("AWS_", "GOOGLE_", "GCE_", "CLOUDSDK_"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),

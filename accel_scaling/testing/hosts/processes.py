@@ -79,6 +79,7 @@ class ProcessHosts:
         kill_marked(self._settings.marker(""))
         for instance_id in list(self._records):
             self.halt(instance_id, destroy=True)
+        # By folder, too: workers of Ray write their title over the environment that has the marker.
         kill_marked(self._settings.marker(""), self._scratch)
         shutil.rmtree(self._scratch, ignore_errors=True)
 

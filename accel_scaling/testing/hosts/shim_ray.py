@@ -43,9 +43,10 @@ def start_arguments(argv: list[str], address: str, ray_tmpdir: str) -> list[str]
     """Return the arguments of ``ray start``, with what a host among others on one machine must change."""
     head = "--head" in argv
     kept = without(argv, _SET_ON_EACH + _SET_ON_HEAD)
+    # 0 takes free ports: the hosts share this machine's, and two with Ray's default ranges would collide.
     kept += [f"--node-ip-address={address}", "--object-manager-port=0", "--min-worker-port=0", "--max-worker-port=0"]
     if not _has(argv, "--dashboard-agent-listen-port"):
-        kept.append("--dashboard-agent-listen-port=0")
+        kept.append("--dashboard-agent-listen-port=0")  # by default each host's agent would take 52365
     if not _has(argv, "--temp-dir"):
         kept.append(f"--temp-dir={ray_tmpdir}/ray")
     if head:

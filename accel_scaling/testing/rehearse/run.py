@@ -24,9 +24,8 @@ from accel_scaling.testing.faults import FaultSource
 from accel_scaling.testing.local_cloud import local_cloud_of
 from accel_scaling.testing.ray_cluster import tail
 from accel_scaling.testing.rehearse import try_task
-from accel_scaling.testing.rehearse.timeline import StatusLine, Timeline
+from accel_scaling.testing.rehearse.timeline import StatusLine, Timeline, Watcher
 from accel_scaling.testing.rehearse.user_hardware import introduced, user_machines
-from accel_scaling.testing.rehearse.watch import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

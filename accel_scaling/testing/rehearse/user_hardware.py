@@ -116,7 +116,7 @@ def _hardware(machine: MachineType, row: dict[str, str] | None, by: str) -> Hard
 
 
 def _rows(files: list[Path]) -> dict[str, tuple[str, dict[str, str]]]:
-    """Return the rows of the hardware files by machine type, each with its location; the first file is the strongest."""
+    """Return the rows of the hardware files by machine type, each with its location; the first file wins."""
     rows: dict[str, tuple[str, dict[str, str]]] = {}
     for path in files:
         for location, row in rows_of_file(path):
