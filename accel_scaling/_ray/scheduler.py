@@ -60,6 +60,7 @@ def node_type_configs(config: dict[str, Any]) -> tuple[dict[str, Any], int]:
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:
+        # A hash of the contents would read every file of file_mounts.
         read = AutoscalingConfig(copy.deepcopy(config), skip_content_hash=True)
         return read.get_node_type_configs(), read.get_max_num_nodes()
     except ValidationError as error:

@@ -166,6 +166,7 @@ class LocalCloud:
     def __enter__(self) -> Self:
         for name in ("laptop/tmp", "laptop/.ssh", "postmortem"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
+        # The cloud's process inherits the socket: the port is known before, and no other program can take it meanwhile.
         with socket.create_server(("127.0.0.1", 0)) as listening:
             port = listening.getsockname()[1]
             self.endpoint_url = f"http://127.0.0.1:{port}"

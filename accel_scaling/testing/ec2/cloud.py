@@ -143,7 +143,7 @@ class Ec2Reconciler:
         self._latencies, self._faults_file = settings.latencies, settings.faults_file
         self._launched: set[str] = set()
         self._up: set[str] = set()
-        self._have_disk: set[str] = set()
+        self._have_disk: set[str] = set()  # a stopped instance has no host that is up, but its files
 
     def step(self) -> None:
         """Look at every instance once."""

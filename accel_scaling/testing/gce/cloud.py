@@ -172,6 +172,7 @@ class GceReconciler:
         status = machine.get("status") or machine.get("state")
         was_up = name in self._up
         self._halt(name)
+        # What was stopped or preempted stays listed: the engine learns of the end of its hosts once.
         if status in {"STOPPING", "DELETING"} or was_up:
             self._engine.ended(name)
 

@@ -174,6 +174,7 @@ def _methods() -> dict[str, list[Method]]:
         schemas = DocumentSchemas(document["schemas"], list_for_message=name == "compute")
         for spec in _specs(document):
             by_verb.setdefault(spec["httpMethod"], []).append(_method(spec, document["servicePath"], schemas))
+    # `{+name}` matches any path: the more text of its own a path has, the earlier it is tried.
     for methods in by_verb.values():
         methods.sort(key=lambda method: -len(re.sub(r"\{.*?\}", "", method.spec["path"])))
     return by_verb

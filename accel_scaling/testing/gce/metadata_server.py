@@ -118,6 +118,7 @@ def of_slice_host(node: dict[str, Any], number: int, project: str) -> Metadata:
     """Return the metadata of a host of a TPU slice is told; ``number`` is its place in the slice."""
     short, zone = node["name"].rpartition("/")[2], node["name"].split("/")[3]
     accelerator_type = node["acceleratorType"]
+    # JAX takes the third field of each (jax/_src/clusters/cloud_tpu_cluster.py).
     endpoints = [f"unknown:unknown:{endpoint['ipAddress']}" for endpoint in node["networkEndpoints"]]
     environment = {
         "ACCELERATOR_TYPE": accelerator_type,

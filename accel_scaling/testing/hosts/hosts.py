@@ -27,7 +27,8 @@ NAMESPACE = (
 
 _TOOLS = ("unshare", "nsenter", "setpriv", "ip", "mount", "umount", "chroot", "useradd", "ssh", "ssh-keygen", "rsync")
 
-# What the cloud does, in miniature, in namespaces of its own that are gone a moment later.
+# What the cloud does, in miniature, in namespaces of its own that are gone a moment later. The rm makes a whiteout, by
+# which an image hides files of this machine.
 _PROBE = """set -e
 mount -t tmpfs probe /mnt
 mkdir /mnt/up /mnt/work /mnt/root
@@ -164,7 +165,8 @@ def _trial_obstacle() -> str | None:
 
 
 def sshd() -> str | None:
-    """Return the path of the ssh server, which must be called by it; None where there is none."""
+    """Return the path of the ssh server; None where there is none."""
+    # sshd starts itself again for each connection, and refuses to run by a relative name.
     return shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
 

@@ -33,7 +33,7 @@ class OnlyFromThisHost:
             return None
         here = [entry for entry in sys.path if os.path.realpath(entry).startswith(self._folder)]
         spec = importlib.machinery.PathFinder.find_spec(name, here)
-        if spec is None:
+        if spec is None:  # to return None would let the next finder look into the shared environment
             raise ModuleNotFoundError(f"No module named {name!r} (it has not been put on this host)", name=name)
         return spec
 

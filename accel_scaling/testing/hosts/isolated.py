@@ -139,6 +139,7 @@ class IsolatedHosts:
         for name in ("upper", "work", "root"):
             (host.folder / name).mkdir(parents=True, exist_ok=True)
         upper, work, root = host.folder / "upper", host.folder / "work", host.folder / "root"
+        # The host's own layer over the image's, which all hosts share, over this machine's files.
         options = f"lowerdir={self._scratch}/image/upper:/,upperdir={upper},workdir={work}"
         command("mount", "-t", "overlay", "overlay", "-o", options, root)
         if first:
@@ -183,7 +184,7 @@ def _connect_to_bridge(process: subprocess.Popen[bytes], number: int) -> None:
         if process.poll() is not None:
             raise ProcessLookupError(pid)
         time.sleep(LOCAL_CLOUD_POLL_S)
-    cable = f"v{number}-{pid}"
+    cable = f"v{number}-{pid}"  # short: the name of an interface has 15 characters at most
     peer = ("peer", "name", "eth0", "netns", str(pid))
     command("ip", "link", "add", cable, "type", "veth", *peer)
     command("ip", "link", "set", cable, "master", BRIDGE, "up")
@@ -256,6 +257,7 @@ def _empty(upper: Path, folder: str) -> None:
     for path in reversed([inside, *inside.parents]):
         if path.is_relative_to(upper) and not path.exists():
             path.mkdir()
+            # The mode of the upper layer counts, also for a folder that is in the lower one.
             path.chmod(stat.S_IMODE(Path("/", path.relative_to(upper)).stat().st_mode))
     os.setxattr(inside, "trusted.overlay.opaque", b"y")
 

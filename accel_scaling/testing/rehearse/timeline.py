@@ -158,7 +158,7 @@ class StatusLine:
         self._clock = clock
         self._live = out.isatty() and os.environ.get("TERM") != "dumb"
         self._shown = False
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # status and lines come from two threads, and share the terminal's last line
 
     def isatty(self) -> bool:
         """Return whether the stream is a terminal."""
