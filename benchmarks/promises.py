@@ -182,8 +182,8 @@ def show(table: list[Row]) -> str:
 def _with_emulated_driver() -> None:
     """Start this script again with the emulated driver's library: the linker looks for it only at the start."""
     from accel_scaling.testing.devices.device_files import install
+    from accel_scaling.testing.devices.drivers import NVML_CONFIG_VARIABLE
     from accel_scaling.testing.devices.ec2_machines import hardware_of
-    from accel_scaling.testing.devices.nvml_files import NVML_CONFIG_VARIABLE
 
     if NVML_CONFIG_VARIABLE in os.environ:
         return

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from accel_scaling._ray.callers import variable_of_callers
 from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID
+from accel_scaling._ray.launcher import variable_of_callers
 from accel_scaling._ray.programs import KV_NAMESPACE
 
 
@@ -20,12 +20,12 @@ def autoscaler_config_path() -> Path | None:
     option = "--autoscaling-config="
     if Path(sys.argv[0]).name != "monitor.py":
         return None
-    found = next((word.removeprefix(option) for word in sys.argv[1:] if word.startswith(option)), "")
-    return Path(found).expanduser() if found else None
+    path = next((word.removeprefix(option) for word in sys.argv[1:] if word.startswith(option)), "")
+    return Path(path).expanduser() if path else None
 
 
 def autoscaler_version() -> str:
-    """Return which autoscaler this process is: ``v2`` (ray/autoscaler/v2/monitor.py), ``v1`` (_private/monitor.py)."""
+    """Return this process's autoscaler: ``v2`` (ray/autoscaler/v2/monitor.py) or ``v1`` (_private/monitor.py)."""
     return "v2" if Path(sys.argv[0]).parent.name == "v2" else "v1"
 
 
@@ -67,7 +67,7 @@ def tell_drivers(sentence: str) -> None:
 
 
 def tpu_workers_joined(instance_id: str) -> set[str] | None:
-    """Return which hosts of a slice have joined this cluster, by their `ray.io/tpu-worker-id`.
+    """Return the hosts of a slice that have joined this cluster, by their `ray.io/tpu-worker-id`.
 
     None in any process that is not autoscaler v2: no other takes the first Ray node of an instance for all of it.
     """

@@ -49,7 +49,7 @@ def accelerator_manager(
 
     def visible() -> list[str] | None:
         ids = os.environ.get(variable)
-        return None if ids is None else [one for one in ids.split(",") if one]
+        return None if ids is None else [device_id for device_id in ids.split(",") if device_id]
 
     def show(ids: list[str]) -> None:
         if os.environ.get(f"RAY_EXPERIMENTAL_NOSET_{variable}", "0").lower() not in ("1", "true"):

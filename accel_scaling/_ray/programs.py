@@ -16,7 +16,7 @@ def connect() -> None:
 
 
 def is_connected() -> bool:
-    """Say whether this process is connected to a cluster; imports Ray only where somebody did."""
+    """Return whether this process is connected to a cluster; Ray is not imported for it."""
     ray = sys.modules.get("ray")
     return bool(ray and ray.is_initialized())
 
@@ -36,8 +36,8 @@ def nodes_resources() -> list[dict[str, float]]:
 
 
 def kv_get(key: str) -> str | None:
-    """Return a value of the cluster's key-value store, None where nobody wrote it."""
+    """Return a value of the cluster's key-value store, None where it has none."""
     from ray.experimental import internal_kv
 
-    found = internal_kv._internal_kv_get(key, namespace=KV_NAMESPACE)  # noqa: SLF001
-    return found.decode() if found is not None else None
+    value = internal_kv._internal_kv_get(key, namespace=KV_NAMESPACE)  # noqa: SLF001
+    return value.decode() if value is not None else None

@@ -28,7 +28,7 @@ class NodeOfPlan(NamedTuple):
 
 
 class Scheduled(NamedTuple):
-    """What Ray's scheduler answers."""
+    """The answer of Ray's scheduler."""
 
     nodes: tuple[NodeOfPlan, ...]
     pending: tuple[Any, ...]
@@ -38,7 +38,7 @@ class Scheduled(NamedTuple):
 
 
 class ClusterState(NamedTuple):
-    """What a running cluster's autoscaler is told: demands, and the nodes there and on their way, in Ray's form."""
+    """The state that a running cluster's autoscaler sees: demands, nodes and pending nodes, in Ray's form."""
 
     requests: tuple[tuple[Any, int], ...]
     gangs: tuple[Any, ...]
@@ -60,11 +60,12 @@ def node_type_configs(config: dict[str, Any]) -> tuple[dict[str, Any], int]:
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:
+        # A hash of the contents would read every file of file_mounts.
         read = AutoscalingConfig(copy.deepcopy(config), skip_content_hash=True)
         return read.get_node_type_configs(), read.get_max_num_nodes()
     except ValidationError as error:
-        where = ".".join(str(word) for word in error.absolute_path)
-        raise ValueError(f"{where}: {error.message}" if where else error.message) from None
+        path = ".".join(str(word) for word in error.absolute_path)
+        raise ValueError(f"{path}: {error.message}" if path else error.message) from None
     except AssertionError as error:
         raise ValueError(str(error) or "min_workers of a node type is above its max_workers") from None
     finally:
@@ -95,7 +96,7 @@ def resource_request(
     strict = {"STRICT_SPREAD": kinds.ANTI_AFFINITY, "STRICT_PACK": kinds.AFFINITY}
     constraints = [(strict[group[0]], _GROUP + group[1], "")] if group and group[0] in strict else []
     operators = (Operator.LABEL_OPERATOR_IN, Operator.LABEL_OPERATOR_NOT_IN)
-    written = [[(key, operators[negated], list(values)) for key, negated, values in each] for each in selectors]
+    written = [[(key, operators[negated], list(values)) for key, negated, values in selector] for selector in selectors]
     return ResourceRequestUtil.make(dict(resources), constraints, written)
 
 
@@ -128,8 +129,8 @@ def read_request(request: Any) -> ReadRequest:
 
     selectors = tuple(
         tuple(
-            (one.label_key, one.operator == Operator.LABEL_OPERATOR_NOT_IN, tuple(one.label_values))
-            for one in selector.label_constraints
+            (label.label_key, label.operator == Operator.LABEL_OPERATOR_NOT_IN, tuple(label.label_values))
+            for label in selector.label_constraints
         )
         for selector in request.label_selectors
     )
@@ -142,17 +143,18 @@ def read_request(request: Any) -> ReadRequest:
 
 
 def key_of(message: Any) -> bytes:
-    """Return what is equal for equal requests and placement groups."""
-    found: bytes = message.SerializeToString(deterministic=True)
-    return found
+    """Return a key that is equal for equal requests and placement groups."""
+    # Deterministic: protobuf may write the same map, as the resources are one, in another order each time.
+    key: bytes = message.SerializeToString(deterministic=True)
+    return key
 
 
 def label_selector_error(selector: Mapping[str, str]) -> str | None:
     """Return Ray's sentence about a label selector that it would refuse."""
     from ray._private.label_utils import validate_label_selector
 
-    found: str | None = validate_label_selector(dict(selector))
-    return found
+    sentence: str | None = validate_label_selector(dict(selector))
+    return sentence
 
 
 def running_instance(
@@ -194,6 +196,7 @@ def scheduling_request(
     from ray.core.generated.autoscaler_pb2 import ResourceRequestByCount
 
     return scheduler_module().SchedulingRequest(
+        # A plan's instances have no hash of a launch config: Ray would end them as outdated.
         disable_launch_config_check=True,
         node_type_configs=dict(types),
         max_num_nodes=most,
@@ -208,7 +211,7 @@ def with_most(types: Mapping[str, Any], names: Collection[str], most: int) -> di
     """Return the node types, those of these names with another ``max_workers``."""
     from dataclasses import replace
 
-    return {name: replace(one, max_worker_nodes=most) if name in names else one for name, one in types.items()}
+    return {name: replace(config, max_worker_nodes=most) if name in names else config for name, config in types.items()}
 
 
 def schedule(request: Any) -> Scheduled:
@@ -232,22 +235,22 @@ def schedule(request: Any) -> Scheduled:
         for node in module.ResourceDemandScheduler.nodes
         if node.status != status.TO_TERMINATE
     )
-    ended = tuple(each.instance_type for each in reply.to_terminate)
+    ended = tuple(termination.instance_type for termination in reply.to_terminate)
     pending = tuple(reply.infeasible_resource_requests)
     constraints = tuple(reply.infeasible_cluster_resource_constraints)
     return Scheduled(nodes, pending, tuple(reply.infeasible_gang_resource_requests), constraints, ended)
 
 
 def fits(node_type: Any, request: Any) -> bool:
-    """Say whether a new node of a type would take a request, by Ray's own rules of resources and labels."""
+    """Return whether a new node of a type would take a request, by Ray's own rules of resources and labels."""
     module = scheduler_module()
-    status, kind = module.SchedulingNodeStatus.TO_LAUNCH, module.NodeKind.WORKER
-    node = module.SchedulingNode.from_node_config(node_type, status, kind)
+    status, worker = module.SchedulingNodeStatus.TO_LAUNCH, module.NodeKind.WORKER
+    node = module.SchedulingNode.from_node_config(node_type, status, worker)
     return bool(node._try_schedule_one(request, module.ResourceRequestSource.PENDING_DEMAND))  # noqa: SLF001
 
 
 def cluster_state(address: str, head_type: str, timeout_s: float) -> ClusterState:
-    """Return what a running cluster's autoscaler is told: pending demands and living nodes.
+    """Return the state that a running cluster's autoscaler sees: pending demands and living nodes.
 
     Args:
         address: ``HOST:PORT`` of the head's GCS.
@@ -266,22 +269,25 @@ def cluster_state(address: str, head_type: str, timeout_s: float) -> ClusterStat
         reply.ParseFromString(client.get_cluster_status(timeout_s=timeout_s))
     except Exception as error:  # noqa: BLE001 - Ray raises RuntimeError, RpcError and its own, by what is wrong
         raise ConnectionError(str(error).strip().splitlines()[0]) from None
-    state, told = reply.cluster_resource_state, reply.autoscaling_state
+    state, autoscaling = reply.cluster_resource_state, reply.autoscaling_state
     alive = [node for node in state.node_states if node.status != pb.NodeStatus.DEAD]
-    coming = [one.ray_node_type_name for one in told.pending_instances]
-    coming += [one.ray_node_type_name for one in told.pending_instance_requests for _ in range(one.count)]
-    heads = [_HEAD in one.total_resources for one in alive]
-    names = [one.ray_node_type_name or (head_type if head else BY_HAND) for one, head in zip(alive, heads, strict=True)]
+    coming = [instance.ray_node_type_name for instance in autoscaling.pending_instances]
+    for launch in autoscaling.pending_instance_requests:
+        coming += [launch.ray_node_type_name] * launch.count
+    heads = [_HEAD in node.total_resources for node in alive]
+    names = [
+        node.ray_node_type_name or (head_type if head else BY_HAND) for node, head in zip(alive, heads, strict=True)
+    ]
     instances = [
         *(
-            _instance(name, one.node_id.hex(), one, head=head)
-            for name, one, head in zip(names, alive, heads, strict=True)
+            _instance(name, node.node_id.hex(), node, head=head)
+            for name, node, head in zip(names, alive, heads, strict=True)
         ),
         *(_instance(name, f"pending-{number}", None) for number, name in enumerate(coming)),
     ]
     names += coming
     return ClusterState(
-        requests=tuple((one.request, one.count) for one in state.pending_resource_requests),
+        requests=tuple((demand.request, demand.count) for demand in state.pending_resource_requests),
         gangs=tuple(state.pending_gang_resource_requests),
         constraints=tuple(state.cluster_resource_constraints),
         instances=tuple(instances),

@@ -87,7 +87,7 @@ class Rest:
         return cls(runs, counts, {}, {}, len(requests))
 
     def has(self, taken: tuple[tuple[int, int], ...]) -> bool:
-        """Say whether so many of these runs are still left."""
+        """Return whether so many of these runs are still left."""
         return all(self.counts[run] >= count for run, count in taken)
 
     def without(self, taken: tuple[tuple[int, int], ...]) -> Rest:
@@ -157,8 +157,8 @@ def _sorted(items: Iterable[Any], *, key: Callable[[Any], Any] | None = None, re
     if key is None:
         return sorted(items, reverse=reverse)
     listed = list(items)
-    keys = {number: key(each) for number, each in _distinct(listed).items()}
-    return sorted(listed, key=lambda each: keys[id(each)], reverse=reverse)
+    keys = {number: key(item) for number, item in _distinct(listed).items()}
+    return sorted(listed, key=lambda item: keys[id(item)], reverse=reverse)
 
 
 def _of_distinct(shapes_of: Any) -> Any:
@@ -167,7 +167,7 @@ def _of_distinct(shapes_of: Any) -> Any:
 
 
 def _distinct(items: Iterable[Any]) -> dict[int, Any]:
-    return {id(each): each for each in items}
+    return {id(item): item for item in items}
 
 
 class _MemoNode:
@@ -224,10 +224,10 @@ class _MemoNode:
                 tuple(self.total_resources.items()),
                 tuple(self.get_available_resources(source).items()),
                 tuple(self.labels.items()),
-                tuple(each.SerializeToString(deterministic=True) for each in self.get_sched_requests(source)),
+                tuple(request.SerializeToString(deterministic=True) for request in self.get_sched_requests(source)),
             )
-        found: tuple[Any, ...] = states[source]
-        return found
+        state: tuple[Any, ...] = states[source]
+        return state
 
     def _become(self, other: Any, source: Any) -> None:
         """Be in another's state; what holds it is shared until one of the two changes."""
@@ -293,19 +293,19 @@ def _with_memo(base: Any) -> type:
                 more: two mappings of how available node types are, empty in a plan; then the keys of the requests.
             """
             plain = (
-                any(more[:2]) or not isinstance(requests, Rest) or len({one.node_type for one in nodes}) < len(nodes)
+                any(more[:2]) or not isinstance(requests, Rest) or len({node.node_type for node in nodes}) < len(nodes)
             )
-            key = None if plain else tuple((one.node_type, one.priority, one._state(source)) for one in nodes)  # noqa: SLF001
+            key = None if plain else tuple((node.node_type, node.priority, node._state(source)) for node in nodes)  # noqa: SLF001
             won = requests.rounds.get(key) if key else None
-            if won and all(requests.has(each.taken) for each in won.tried):
+            if won and all(requests.has(outcome.taken) for outcome in won.tried):
                 best, tried = copy.deepcopy(nodes.pop(won.at)), won.tried[won.at]
                 best._become(tried.node, source)  # noqa: SLF001 - it is a node of ours
                 return best, requests.without(tried.taken), nodes
             before = list(nodes)
             best, left, nodes = base._sched_best_node(requests, nodes, source, *more)  # noqa: SLF001 - it stands in for it
             if key and best is not None:
-                at = next((at for at, one in enumerate(nodes) if one is not before[at]), len(nodes))
-                requests.rounds[key] = Won(at, tuple(requests.memory[one._state(source)] for one in before))  # noqa: SLF001
+                at = next((at for at, node in enumerate(nodes) if node is not before[at]), len(nodes))
+                requests.rounds[key] = Won(at, tuple(requests.memory[node._state(source)] for node in before))  # noqa: SLF001
             return best, left, nodes
 
     return MemoScheduler

@@ -66,7 +66,7 @@ def _hardware_mistakes(path: Path) -> list[Mistake]:
     """Return the first mistake of a file with hardware that rehearsals emulate; empty where it has none."""
     from accel_scaling.catalog_lint.check import Mistake
     from accel_scaling.errors import RehearsalError
-    from accel_scaling.testing.devices.plugin_hardware import rows_of_file
+    from accel_scaling.testing.devices.hardware import rows_of_file
 
     try:
         rows_of_file(path)

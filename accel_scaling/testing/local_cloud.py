@@ -18,15 +18,14 @@ from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import cloud_of
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import ClusterConfigError, RehearsalError
-from accel_scaling.testing.cluster_config import bring_catalog, without_account
 from accel_scaling.testing.faults import Fault, all_of, write_faults
 from accel_scaling.testing.hosts.cloud_process import CLOUD_PORT, CloudProcess
 from accel_scaling.testing.hosts.events import Event, read_events
-from accel_scaling.testing.hosts.host_kinds import choose_kind
+from accel_scaling.testing.hosts.hosts import choose_kind
 from accel_scaling.testing.hosts.laptop import Laptop, remove_ray_ssh_folder
 from accel_scaling.testing.hosts.processes import make_scratch
 from accel_scaling.testing.hosts.settings import HostKind, Latencies, Settings, host_path
-from accel_scaling.testing.ray_cluster import RayCluster
+from accel_scaling.testing.ray_cluster import RayCluster, bring_catalog, without_account
 
 if TYPE_CHECKING:
     import subprocess
@@ -73,7 +72,7 @@ class LocalCloud:
     """The region, or the zones with commas between them, that exist where nothing else is said."""
 
     METADATA_PORTS: ClassVar[dict[HostKind, int]] = {}
-    """Where hosts find their metadata server; empty where the cloud has none."""
+    """The port of the hosts' metadata server by kind of hosts; empty where the cloud has none."""
 
     PROVIDER_TYPES: ClassVar[Sequence[str]] = ("external",)
     """The values of ``provider.type`` in cluster files that it can run."""
@@ -116,7 +115,7 @@ class LocalCloud:
 
     @staticmethod
     def machine_name(node_config: Config) -> str:
-        """Return what the events of this cloud call the machines of a node type."""
+        """Return the name of a node type's machines in the events of this cloud."""
         raise NotImplementedError
 
     @classmethod
@@ -124,7 +123,7 @@ class LocalCloud:
         """Refuse a node type that cannot be emulated.
 
         Raises:
-            RehearsalError: nobody knows what is in such a machine.
+            RehearsalError: its hardware is not known.
         """
         raise NotImplementedError
 
@@ -140,7 +139,7 @@ class LocalCloud:
         raise NotImplementedError
 
     def _cloud_environment(self, endpoint_url: str) -> dict[str, str]:
-        """Return what makes clients on laptop and hosts speak to this cloud and to no other."""
+        """Return the variables that make clients on laptop and hosts speak to this cloud and to no other."""
         raise NotImplementedError
 
     @classmethod
@@ -167,6 +166,7 @@ class LocalCloud:
     def __enter__(self) -> Self:
         for name in ("laptop/tmp", "laptop/.ssh", "postmortem"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
+        # The cloud's process inherits the socket: the port is known before, and no other program can take it meanwhile.
         with socket.create_server(("127.0.0.1", 0)) as listening:
             port = listening.getsockname()[1]
             self.endpoint_url = f"http://127.0.0.1:{port}"
@@ -180,7 +180,7 @@ class LocalCloud:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._process is not None:
             self._process.close()
@@ -249,11 +249,11 @@ class LocalCloud:
         write_faults(self.settings.faults_file, self.faults)
 
     def events(self) -> list[Event]:
-        """Return what happened so far, oldest first."""
+        """Return the events so far, oldest first."""
         return read_events(self.settings.events_file)
 
     def host_file(self, instance_id: str, path: str | Path) -> Path:
-        """Return where this process can read a file of a host that is up.
+        """Return the path by which this process can read a file of a host that is up.
 
         A ``path`` without a leading slash is relative to the account's home. ``/tmp`` is the host's own in both kinds;
         other absolute paths are the host's own on isolated hosts only.
@@ -307,8 +307,8 @@ def local_cloud_class(name: str) -> type[LocalCloud]:
     clouds = {known: cloud for known, cloud in known_clouds().items() if cloud.has_part("local_cloud")}
     if name not in clouds:
         raise ClusterConfigError(f"there is no local cloud for {name}; there is one for {' and '.join(clouds)}")
-    found: type[LocalCloud] = clouds[name].part("local_cloud").LOCAL_CLOUD
-    return found
+    local_class: type[LocalCloud] = clouds[name].part("local_cloud").LOCAL_CLOUD
+    return local_class
 
 
 def local_cloud_of(config: Config) -> type[LocalCloud]:

@@ -1,13 +1,22 @@
-"""A Ray cluster on a local cloud, from `ray up` to `ray down`."""
+"""A Ray cluster on a local cloud: the user's cluster file made ready for it, and `ray up` to `ray down`.
+
+The cluster has the same node types as the file, without what only the real account has.
+"""
 
 from __future__ import annotations
 
+import copy
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.errors import RehearsalError
+from accel_scaling.catalog.files import TRAVELLED, USER_FOLDER, travelling_files
+from accel_scaling.clouds import known_clouds
+from accel_scaling.cluster.cluster import user_catalogs
+from accel_scaling.errors import ClusterConfigError, RehearsalError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
     from types import TracebackType
 
@@ -15,8 +24,22 @@ if TYPE_CHECKING:
 
     from accel_scaling.testing.hosts.laptop import Laptop
 
+
 # Off a terminal Ray would print every step.
 _EXEC = ("ray", "exec", "--log-style", "pretty")
+
+# They install software, which the local hosts share with this machine and must not change.
+_SKIPPED = (
+    "docker",
+    "file_mounts",
+    "initialization_commands",
+    "cluster_synced_files",
+    "setup_commands",
+    "head_setup_commands",
+    "worker_setup_commands",
+)
+# Without these, and without `max_workers`, Ray fails before it imports the provider.
+_NEEDED_EMPTY = ("setup_commands", "head_setup_commands", "worker_setup_commands")
 
 
 class RayCluster:
@@ -37,7 +60,7 @@ class RayCluster:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.down()
 
@@ -47,6 +70,7 @@ class RayCluster:
         Raises:
             RehearsalError: it failed; with the end of its output.
         """
+        # Ray keys its cache of configs before the fill, so that with another catalog it would take the old promise.
         if self._logged("up", "-y", "--no-config-cache", str(self.path)) != 0:
             text = self.log.read_text(encoding="utf-8", errors="replace")
             raise RehearsalError(f"`ray up` failed; its output ends with:\n{tail(text)}")
@@ -83,3 +107,51 @@ class RayCluster:
 def tail(text: str, lines: int = 25) -> str:
     """Return the last lines of an output, each with a mark in front."""
     return "\n".join("  | " + line for line in text.splitlines()[-lines:])
+
+
+def without_account(
+    config: dict[str, Any], keys: Collection[str], provider_keys: Collection[str], types: Collection[str], user: str
+) -> tuple[dict[str, Any], list[str]]:
+    """Return a copy of the config without the keys that a local cloud cannot follow, and the names of these keys.
+
+    Args:
+        config: the user's cluster config.
+        keys: the keys of a node_config that name things in the user's account or on their disk.
+        provider_keys: the same of ``provider``.
+        types: the values of ``provider.type`` that the local cloud knows.
+        user: the account that the local hosts let in over ssh.
+
+    Raises:
+        ClusterConfigError: another ``provider.type``.
+    """
+    local = copy.deepcopy(config)
+    skipped = [key for key in _SKIPPED if local.pop(key, None)]
+    local |= {key: [] for key in _NEEDED_EMPTY}
+    local.setdefault("max_workers", 2)
+    provider = local["provider"]
+    if provider.get("type") not in types:
+        known = " and ".join(f"`{name}`" for name in sorted(types, reverse=True))
+        raise ClusterConfigError(f"provider.type is {provider.get('type')!r}; a rehearsal knows {known}")
+    skipped += [f"provider.{key}" for key in provider_keys if provider.pop(key, None)]
+    provider["use_internal_ips"] = True  # the hosts have no other: a public address is the private one here
+    local["auth"] = {"ssh_user": user}
+    for name, node_type in local["available_node_types"].items():
+        node_config = node_type["node_config"]
+        skipped += [f"{name}.node_config.{key}" for key in keys if node_config.pop(key, None) is not None]
+        skipped += [f"{name}.{key}" for key in _SKIPPED if node_type.pop(key, None)]
+    return local, skipped
+
+
+def bring_catalog(config: dict[str, Any], home: Path) -> None:
+    """Copy the user's own catalog files into the laptop's home, where `ray up` reads them.
+
+    Args:
+        config: the cluster config for the local cloud, changed in place.
+        home: the laptop's home.
+    """
+    files = travelling_files(user_catalogs(config["provider"]), known_clouds())
+    config["provider"].pop("catalog", None)
+    for name, path in files.items():
+        target = home / USER_FOLDER / TRAVELLED / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)

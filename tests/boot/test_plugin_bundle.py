@@ -12,7 +12,7 @@ import pytest
 
 from accel_scaling.boot import bundle
 from accel_scaling.boot.bundle import plug_in_files
-from accel_scaling.testing.hosts import image, image_site
+from accel_scaling.testing.hosts import image_site, isolated
 from tests.support.plugins import (
     EXAMPLE,
     FAMILY,
@@ -121,8 +121,8 @@ def test_an_isolated_hosts_image_has_neither_a_plug_in_nor_what_pip_left_of_it(f
     (inside / "__editable___ferrum_n1_1_0_finder.py").touch()
     (inside / "theirs.pth").write_text(f"{ferrum}\n/their/own\n")
     (inside / "ferrum_tools").mkdir()
-    monkeypatch.setattr(image, "site_folders", lambda python: [Path("/site-packages")])
-    image._hide(tmp_path / "image", Path(sys.executable))
+    monkeypatch.setattr(isolated, "site_folders", lambda python: [Path("/site-packages")])
+    isolated._hide_packages_and_drivers(tmp_path / "image", Path(sys.executable))
     assert sorted(path.name for path in inside.iterdir()) == ["ferrum_tools", "theirs.pth"]
     assert (inside / "theirs.pth").read_text() == "/their/own\n"
 

@@ -14,8 +14,8 @@ from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.cluster.docker import run_options
 from accel_scaling.cluster.node_needs import boot_disk_type, default_image, images, needs, no_image
-from accel_scaling.testing.ec2.public_parameters import documented
-from accel_scaling.testing.gce.images import public
+from accel_scaling.testing.ec2.moto_patches import documented_parameters
+from accel_scaling.testing.gce.machine_rules import public_images
 
 FAMILIES, IMAGES, DISKS = NODE_FAMILIES.files, NODE_IMAGES.files, BOOT_DISKS.file_of("gcp")
 CLOUDS = ("aws", "gcp")
@@ -87,11 +87,11 @@ def test_every_machine_type_has_an_image_or_a_sentence_that_says_what_to_do() ->
 def test_each_image_is_one_that_the_local_clouds_know_from_their_own_tables() -> None:
     for image in images():
         if image.kind is ImageKind.SSM:
-            assert image.name in documented()
+            assert image.name in documented_parameters()
             assert f"/{image.arch}/" in image.name or image.family == "neuron"
         elif image.kind is ImageKind.FAMILY:
             _, project, *_, family = image.name.split("/")
-            assert public()[project, family].lower() == image.arch
+            assert public_images()[project, family].lower() == image.arch
 
 
 # What the newest Deep Learning AMIs for Ubuntu 22.04 do not support, by their release notes.

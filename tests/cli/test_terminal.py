@@ -18,8 +18,7 @@ import pytest
 from accel_scaling import terminal, timeouts
 from accel_scaling.cli.completion import SHELLS
 from accel_scaling.cli.main import COMMANDS, main
-from accel_scaling.testing.rehearse.status_line import StatusLine
-from accel_scaling.testing.rehearse.timeline import Timeline
+from accel_scaling.testing.rehearse.timeline import StatusLine, Timeline
 
 GREEN = "\033[32m"
 
@@ -167,7 +166,7 @@ def test_on_a_terminal_the_line_says_what_is_done_for_how_long_gives_way_to_text
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
-    monkeypatch.setattr("accel_scaling.testing.rehearse.status_line.STATUS_LINE_S", 0.001)
+    monkeypatch.setattr("accel_scaling.testing.rehearse.timeline.STATUS_LINE_S", 0.001)
     shown, out = threading.Event(), Terminal()
     line = StatusLine(out, iter(range(0, 10**6, 7)).__next__)
     original = line.show

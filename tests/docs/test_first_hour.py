@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from accel_scaling import requirements
-from accel_scaling.testing.hosts.host_kinds import choose_kind
+from accel_scaling.testing.hosts.hosts import choose_kind
 from accel_scaling.testing.hosts.settings import HostKind
 from tests.support.first_hour import AWS, GCP, ROOT, Desk, changed
 from tests.support.gcp_provider import config_of, google

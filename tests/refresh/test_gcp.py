@@ -6,7 +6,7 @@ import pytest
 
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog_lint.check import check_files
-from accel_scaling.cli.catalog_refresh import said
+from accel_scaling.cli.catalog_refresh import refresh_text
 from accel_scaling.cli.main import main
 from accel_scaling.errors import UnknownAcceleratorError
 from accel_scaling.families.catalog import chips_here, load_catalog
@@ -14,7 +14,7 @@ from accel_scaling.providers.gcp import refresh as gcp_refresh
 from accel_scaling.refresh.requests import RefreshError
 from accel_scaling.refresh.run import default_file
 from accel_scaling.testing.gce.fault_injection import CallFault
-from accel_scaling.testing.gce.type_lists import TypeLists
+from accel_scaling.testing.gce.lists import TypeLists
 from tests.support.refresh import google, googles_types, refreshed
 
 PROJECT = "rehearsal"
@@ -96,7 +96,7 @@ def test_whatever_the_api_says_of_accelerators_becomes_two_cells_that_are_right_
     with pytest.raises(UnknownAcceleratorError, match="has 8 x nvidia-b400 "):
         load_catalog().machine_type("gcp", "zz5-highgpu-8g")
     assert "nvidia-b400" in result.new_chips
-    assert "api_names: {gcp: [nvidia-b400]}" in said(result)
+    assert "api_names: {gcp: [nvidia-b400]}" in refresh_text(result)
 
 
 def test_what_can_no_longer_be_created_and_custom_types_get_no_row(cloud):
@@ -126,7 +126,7 @@ def test_accelerators_to_attach_that_the_catalog_lacks_are_shown_and_their_zones
     }
     result = cloud.refresh(SMALL)
     assert list(result.new_chips) == ["nvidia-b400-96gb"]
-    assert "memory_mib: 98304" in said(result)
+    assert "memory_mib: 98304" in refresh_text(result)
     offered = load_catalog().places("gcp").where("nvidia-b400-96gb")
     assert (offered.regions, offered.zones("us-central1")) == (("us-central1",), ("a",))
 
@@ -149,7 +149,7 @@ def test_a_zone_that_does_not_answer_costs_its_region_only_and_nothing_is_called
     assert result.answer.failed == {"us-central1": f"zone {A} did not answer"}
     assert (result.gone, result.moved) == ([], [])
     assert "zz8-standard-2" in rows()
-    assert "without us-central1: zone us-central1-a did not answer" in said(result)
+    assert "without us-central1: zone us-central1-a did not answer" in refresh_text(result)
 
 
 def test_some_regions_can_be_asked_and_one_that_does_not_exist_is_an_error(cloud):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from accel_scaling.testing.hosts.host_kinds import isolation_obstacle
+from accel_scaling.testing.hosts.hosts import isolation_obstacle
 
 ISOLATED_HOSTS = "isolated hosts"
 NEEDS_ISOLATED_HOSTS = pytest.mark.needs(ISOLATED_HOSTS)

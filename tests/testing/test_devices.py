@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.testing.devices import ec2_machines, nvml_files
+from accel_scaling.testing.devices import drivers, ec2_machines
 from accel_scaling.testing.devices.device_faults import with_fault
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.devices.drivers import DRIVERS
@@ -166,7 +166,7 @@ def test_a_host_boots_again_on_the_same_disk(tmp_path, instance_type):
 
 
 def test_a_processor_without_a_prebuilt_library_is_one_clear_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(nvml_files.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(drivers.platform, "machine", lambda: "riscv64")
     with pytest.raises(RehearsalError, match=r"riscv64.*nvml\.c"):
         install(tmp_path, nvidia(1))
 

@@ -14,8 +14,8 @@ import pytest
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.providers.aws.local_cloud import LocalEC2
+from accel_scaling.testing.hosts.host_records import marked_processes
 from accel_scaling.testing.hosts.laptop import ray_ssh_folder
-from accel_scaling.testing.hosts.process_marker import marked_processes
 from accel_scaling.testing.hosts.settings import HostKind
 from tests.support.local_ec2 import FAST, REPOSITORY, Client, isolated, sleepers, until
 from tests.support.needs import NEEDS_ISOLATED_HOSTS

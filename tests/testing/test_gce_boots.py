@@ -11,7 +11,7 @@ import pytest
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.gce.api import ComputeEngine
-from accel_scaling.testing.gce.reconcile import Reconciler
+from accel_scaling.testing.gce.cloud import GceReconciler
 from accel_scaling.testing.gce.server import serve
 from accel_scaling.testing.hosts import isolated
 from accel_scaling.testing.hosts.settings import HostKind, Latencies
@@ -29,7 +29,7 @@ def test_each_host_of_a_slice_with_a_long_name_has_a_name_of_its_own_that_a_kern
     engine = ComputeEngine(boots=False)
     with serve(engine) as url:
         Client(url).slice(LONGEST)
-        Reconciler(engine, hosts, metadata, events, settings).step()  # type: ignore[arg-type]
+        GceReconciler(engine, hosts, metadata, events, settings).step()  # type: ignore[arg-type]
     assert [len(one.hostname) for one in booted] == [63, 63]
     assert [one.hostname.rpartition("worker")[2] for one in booted] == ["-1a2b3c-tpu-w-0", "-1a2b3c-tpu-w-1"]
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accel_scaling.testing.gce import filters
 from accel_scaling.testing.gce.api_errors import ApiError
 from accel_scaling.testing.gce.documents import resolve
+from accel_scaling.testing.gce.lists import parse_filter
 from tests.support.gce_client import body
 
 ZONE_PATH = "/compute/v1/projects/p/zones/us-central1-a"
@@ -88,15 +88,15 @@ WORD = st.from_regex(r"[a-z][a-z0-9_-]{0,8}", fullmatch=True)
 @given(labels=st.dictionaries(WORD, WORD, max_size=4), key=WORD, value=WORD)
 def test_a_filter_by_label_takes_exactly_those_that_have_it(labels, key, value):
     item = {"labels": labels, "status": "RUNNING"}
-    assert filters.parse(f"labels.{key} = {value}")(item) is (labels.get(key) == value)
-    assert filters.parse(f"NOT labels.{key}:*")(item) is (key not in labels)
+    assert parse_filter(f"labels.{key} = {value}")(item) is (labels.get(key) == value)
+    assert parse_filter(f"NOT labels.{key}:*")(item) is (key not in labels)
     both = f"(labels.{key} = {value}) AND (status = RUNNING OR status = STAGING)"
-    assert filters.parse(both)(item) is (labels.get(key) == value)
+    assert parse_filter(both)(item) is (labels.get(key) == value)
 
 
 @given(text=st.text(max_size=40))
 def test_any_text_is_a_filter_or_is_refused(text):
     try:
-        filters.parse(text)({"labels": {}})
+        parse_filter(text)({"labels": {}})
     except ApiError as error:
         assert error.code == 400

@@ -12,11 +12,17 @@ from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.faults import Fault, granted, read_faults, write_faults
-from accel_scaling.testing.hosts import shim_ray, shim_rsync, shim_ssh
+from accel_scaling.testing.hosts import shim_ray, shim_remote
 from accel_scaling.testing.hosts.events import EventKind, EventLog, read_events
+from accel_scaling.testing.hosts.host_records import (
+    HostRecord,
+    delete_record,
+    kill_marked,
+    look_up,
+    marked_processes,
+    write_record,
+)
 from accel_scaling.testing.hosts.hosts import hardware_at_boot
-from accel_scaling.testing.hosts.phone_book import HostRecord, enter, look_up, strike
-from accel_scaling.testing.hosts.process_marker import kill_marked, marked_processes
 from accel_scaling.testing.hosts.settings import MARKER_VARIABLE
 
 
@@ -75,17 +81,17 @@ def test_ssh_is_understood_as_ray_calls_it():
         "-tt -i /k.pem -o StrictHostKeyChecking=no -o ControlPath=/tmp/x/%C -L 8265:localhost:8265 "
         "ubuntu@127.77.0.4 bash --login -c -i 'echo hi'"
     )
-    assert shim_ssh.parse(line.split(" ")) == shim_ssh.SshCall("127.77.0.4", "bash --login -c -i 'echo hi'")
+    assert shim_remote.parse_ssh(line.split(" ")) == shim_remote.SshCall("127.77.0.4", "bash --login -c -i 'echo hi'")
 
 
 def test_ssh_without_a_command_asks_for_a_shell():
-    assert shim_ssh.parse(["-i", "k", "127.77.0.4"]) == shim_ssh.SshCall("127.77.0.4", None)
+    assert shim_remote.parse_ssh(["-i", "k", "127.77.0.4"]) == shim_remote.SshCall("127.77.0.4", None)
 
 
 def test_rsync_is_understood_as_ray_calls_it():
     rules = ["--exclude", "*.pyc", "--filter", "dir-merge,- .gitignore"]
     argv = ["--rsh", "ssh -i k", "-avz", *rules, "a/", "u@1.2.3.4:~/b"]
-    call = shim_rsync.parse(argv)
+    call = shim_remote.parse_rsync(argv)
     assert (call.source, call.target, call.excludes) == ("a/", "u@1.2.3.4:~/b", ("*.pyc",))
     assert call.rules == ("--exclude", "*.pyc", "--filter", "dir-merge,- .gitignore")
 
@@ -100,7 +106,7 @@ def test_the_copy_without_rsync_is_the_copy_of_rsync(tmp_path, source):
     for name in ("real", "ours"):
         (tmp_path / name).mkdir()
     subprocess.run(["rsync", "-a", "--exclude", "*.pyc", f"{tmp_path}/{source}", f"{tmp_path}/real"], check=True)
-    assert shim_rsync.copy_with_python(f"{tmp_path}/{source}", f"{tmp_path}/ours", ("*.pyc",)) == 0
+    assert shim_remote.copy_with_python(f"{tmp_path}/{source}", f"{tmp_path}/ours", ("*.pyc",)) == 0
     real, ours = ({one.relative_to(top) for one in top.rglob("*")} for top in (tmp_path / "real", tmp_path / "ours"))
     assert real == ours
     assert any(one.name == "one.txt" for one in ours)
@@ -109,19 +115,19 @@ def test_the_copy_without_rsync_is_the_copy_of_rsync(tmp_path, source):
 def test_rsync_refuses_to_write_outside_the_host(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ACCEL_SCALING_SCRATCH", str(tmp_path))
     (tmp_path / "net").mkdir()
-    enter(tmp_path, HostRecord("i-1", "127.77.0.4", tmp_path / "0-4", {}))
+    write_record(tmp_path, HostRecord("i-1", "127.77.0.4", tmp_path / "0-4", {}))
     (tmp_path / "a").write_text("x")
-    assert shim_rsync.main(["-avz", str(tmp_path / "a"), "u@127.77.0.4:/etc/a"]) == shim_rsync.FILE_ERROR
+    assert shim_remote.rsync(["-avz", str(tmp_path / "a"), "u@127.77.0.4:/etc/a"]) == shim_remote.FILE_ERROR
     assert "/etc/a is outside the home of the plain-process host 127.77.0.4" in capsys.readouterr().err
 
 
 def test_a_struck_host_refuses_connections(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ACCEL_SCALING_SCRATCH", str(tmp_path))
     (tmp_path / "net").mkdir()
-    enter(tmp_path, HostRecord("i-1", "127.77.0.4", tmp_path, {}))
+    write_record(tmp_path, HostRecord("i-1", "127.77.0.4", tmp_path, {}))
     assert look_up(tmp_path, "127.77.0.4") is not None
-    strike(tmp_path, "127.77.0.4")
-    assert shim_ssh.main(["u@127.77.0.4", "true"]) == 255
+    delete_record(tmp_path, "127.77.0.4")
+    assert shim_remote.ssh(["u@127.77.0.4", "true"]) == 255
     assert "Connection refused" in capsys.readouterr().err
 
 
@@ -178,4 +184,4 @@ def test_a_machine_type_that_nobody_knows_is_an_error_that_names_it(tmp_path):
 
 def test_an_interactive_shell_is_not_asked_for_without_a_terminal():
     command = "bash --login -c -i " + shlex.quote("echo 'a b'")
-    assert shim_ssh._without_interactive(command) == "bash --login -c " + shlex.quote("echo 'a b'")
+    assert shim_remote._without_interactive(command) == "bash --login -c " + shlex.quote("echo 'a b'")

@@ -9,14 +9,14 @@ import pytest
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.families.catalog import load_catalog
-from accel_scaling.testing.cluster_config import bring_catalog
-from accel_scaling.testing.devices import user_types
+from accel_scaling.testing.devices import hardware as devices
 from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.devices.gcp_machines import built_in, hardware_of_gcp
 from accel_scaling.testing.gce.api_errors import ApiError
 from accel_scaling.testing.gce.machine_rules import checked
 from accel_scaling.testing.local_cloud import local_cloud_of
-from accel_scaling.testing.rehearse.user_hardware import introduced, own_types
+from accel_scaling.testing.ray_cluster import bring_catalog
+from accel_scaling.testing.rehearse.user_hardware import introduced, user_machines
 from tests.support.catalog import HEADER
 from tests.support.cluster import GCP_MODULE, MODULE
 
@@ -45,7 +45,7 @@ def types(tmp_path: Path, home: Path):
             "head_node_type": "head",
             "available_node_types": {"head": {"node_config": {key: machine}}},
         }
-        return own_types(config, load_catalog(files, home=home), local_cloud_of(config), home=home)
+        return user_machines(config, load_catalog(files, home=home), local_cloud_of(config), home=home)
 
     return of
 
@@ -53,8 +53,8 @@ def types(tmp_path: Path, home: Path):
 @pytest.fixture
 def known():
     """What this process knows of the user's own; forgotten after the test."""
-    yield user_types.know
-    user_types.know({})
+    yield devices.set_user_hardware
+    devices.set_user_hardware({})
 
 
 def test_without_a_hardware_file_the_row_is_emulated_and_the_rehearsal_says_what_that_proves(types, tmp_path) -> None:
@@ -101,10 +101,10 @@ def test_a_hardware_file_that_makes_no_sense_is_refused_with_its_line(types, har
 
 def test_the_clouds_process_is_told_and_knows_no_more_than_that(types, tmp_path: Path, known) -> None:
     found = types("z1.xlarge", "z1.xlarge,4,16384,x86_64,Z1,2\n")
-    user_types.write_own(tmp_path, {name: each.hardware for name, each in found.items()})
+    devices.write_user_hardware(tmp_path, {name: each.hardware for name, each in found.items()})
     with pytest.raises(RehearsalError, match=r"z1\.xlarge"):
         hardware_of("z1.xlarge")
-    user_types.know_from(tmp_path)
+    devices.read_user_hardware(tmp_path)
     assert hardware_of("z1.xlarge") == found["z1.xlarge"].hardware
     assert hardware_of("g4dn.xlarge").driver_name == "Tesla T4"
     with pytest.raises(RehearsalError, match=r"z1\.2xlarge"):

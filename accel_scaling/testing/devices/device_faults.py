@@ -7,8 +7,7 @@ from dataclasses import replace
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.drivers import DRIVERS, driver_of
 from accel_scaling.testing.devices.ec2_machines import hardware_of
-from accel_scaling.testing.devices.hardware import Hardware
-from accel_scaling.testing.devices.plugin_hardware import KIND
+from accel_scaling.testing.devices.hardware import PLUG_IN_KIND, Hardware
 
 FAULTS = """\
 fewer[:N]          N devices (default: one less) on the bus and in the driver
@@ -30,7 +29,7 @@ _MEMORY_ERRORS = {
     "nvml": (("ecc", 2), ("remap-failed", 1), ("recovery", 1)),
     "neuron": (("sram_ecc_uncorrected", 2),),
 }
-_NODES = ("nvml", "neuron", "tpu", *DRIVERS, KIND)
+_NODES = ("nvml", "neuron", "tpu", *DRIVERS, PLUG_IN_KIND)
 _MIG_SLICES = 7
 
 

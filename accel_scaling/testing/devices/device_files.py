@@ -16,8 +16,18 @@ from accel_scaling.detect.pci import DEVICES
 from accel_scaling.families.built_in.neuron import DRIVER_DEVICES, NEURON_LS
 from accel_scaling.families.built_in.tpu import IOMMU_GROUPS
 from accel_scaling.families.inventory import SYSROOT
-from accel_scaling.testing.devices.drivers import driver_of, take, write_container, write_driver, write_nodes
-from accel_scaling.testing.devices.nvml_files import MASK, NVML_CONFIG, NVML_CONFIG_VARIABLE, write_library, write_nvml
+from accel_scaling.testing.devices.drivers import (
+    MASK,
+    NVML_CONFIG,
+    NVML_CONFIG_VARIABLE,
+    driver_of,
+    take,
+    write_container,
+    write_driver,
+    write_library,
+    write_nodes,
+    write_nvml,
+)
 from accel_scaling.testing.devices.vendor_packages import write_mac, write_package
 
 if TYPE_CHECKING:

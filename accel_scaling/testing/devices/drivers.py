@@ -1,23 +1,33 @@
 """Emulated kernel drivers: device nodes below /dev, links and files in sysfs, and the mark of a container.
 
-Nodes are plain files: nothing that looks at them opens them.
+Nodes are plain files: nothing that looks at them opens them. NVIDIA's driver has a library besides: ``nvml.c``,
+prebuilt, and a file that says what it answers.
 """
 
 from __future__ import annotations
 
+import platform
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.detect.pci import DEVICES
-from accel_scaling.testing.devices.plugin_hardware import KIND, write_what_the_probe_reads
+from accel_scaling.errors import RehearsalError
+from accel_scaling.families.built_in.nvidia.nvml import LIBRARY
+from accel_scaling.testing.devices.hardware import PLUG_IN_KIND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from accel_scaling.testing.devices.hardware import Hardware
 
+
 CONTAINER_MARK = "run/.containerenv"  # Podman's: the strongest
+
+NVML_CONFIG = "etc/accel-emulated-nvml"
+NVML_CONFIG_VARIABLE = "ACCEL_EMULATED_NVML"
+MASK = "opt/accel-no-driver"  # a library folder for hosts without a driver, on rehearsing machines that have one
 
 FIRST_RENDER_NODE = 128
 REGULUS_NODE = "regulus-npu{}"  # Mobilint's other product; the node's name is its type
@@ -25,7 +35,7 @@ REGULUS_NODE = "regulus-npu{}"  # Mobilint's other product; the node's name is i
 
 @dataclass(frozen=True)
 class Driver:
-    """How a driver shows its devices.
+    """The device nodes and files by which a driver shows its devices.
 
     Attributes:
         name: the kernel's name for it.
@@ -60,8 +70,8 @@ DRIVERS = {
 
 
 def driver_of(hardware: Hardware) -> Driver | None:
-    """Return how the driver of this hardware shows its devices; None where it shows no device nodes."""
-    if hardware.kind == KIND:
+    """Return the driver of this hardware; None where it shows no device nodes."""
+    if hardware.kind == PLUG_IN_KIND:
         return Driver(hardware.family, hardware.device_nodes, is_asked=False)
     return DRIVERS.get(hardware.kind)
 
@@ -98,8 +108,17 @@ def write_driver(root: Path, hardware: Hardware, addresses: list[str]) -> None:
         if driver.has_status:
             status = "Malfunction" if index == hardware.lost_index else "Operational"
             (root / DEVICES / address / "status").write_text(status + "\n", encoding="ascii")
-    if hardware.kind == KIND:
-        write_what_the_probe_reads(root, hardware)
+    if hardware.kind == PLUG_IN_KIND:
+        _write_plug_in_files(root, hardware)
+
+
+def _write_plug_in_files(root: Path, hardware: Hardware) -> None:
+    """Have a plug-in family write the files of its driver that its probe reads; ``root`` stands for ``/``."""
+    from accel_scaling.families.registry import all_families  # here: what ships is emulated without the catalog
+
+    for family in all_families():
+        if family.name == hardware.family and family.emulate:
+            family.emulate(root, [hardware.driver_name] * min(hardware.seen_by_driver, hardware.nodes))
 
 
 def take(root: Path, addresses: Iterable[str], driver: str) -> None:
@@ -123,3 +142,42 @@ def write_container(root: Path) -> None:
     mark = root / CONTAINER_MARK
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
+
+
+def write_nvml(root: Path, hardware: Hardware) -> Path:
+    """Write the driver library, what it answers, and the device nodes; return the library's folder."""
+    take(root, sorted(entry.name for entry in (root / DEVICES).iterdir()), "nvidia")
+    if hardware.container:
+        write_container(root)
+        if not hardware.nodes:
+            return write_library(root / MASK)  # it is the container toolkit that brings the library in
+    write_nodes(root, ["nvidiactl", *(f"nvidia{index}" for index in range(hardware.nodes))])
+    config = root / NVML_CONFIG
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("\n".join(_answers(hardware)) + "\n", encoding="utf-8")
+    triple = f"usr/lib/{platform.machine()}-linux-gnu"
+    # A folder that the dynamic linker of a host with this machine's files searches by default.
+    return write_library(root / (triple if (Path("/") / triple).is_dir() else "usr/lib64"))
+
+
+def _answers(hardware: Hardware) -> list[str]:
+    lines = [f"{hardware.seen_by_driver} {hardware.memory_mib} {hardware.driver_name}"]
+    if hardware.lost_index is not None:
+        lines.append(f"lost {hardware.lost_index}")
+    init_code = 10 if hardware.hangs else hardware.init_code  # NVML_ERROR_TIMEOUT
+    if init_code:
+        lines.append(f"init {init_code}")
+    return lines + [f"{word} {hardware.seen_by_driver - 1} {value}" for word, value in hardware.facts]
+
+
+def write_library(folder: Path) -> Path:
+    """Write the prebuilt driver library into a folder and return the folder."""
+    prebuilt = Path(__file__).with_name(f"libnvidia-ml-{platform.machine()}.so")
+    if not prebuilt.exists():
+        raise RehearsalError(
+            f"there is no emulated driver library for this processor ({platform.machine()}): build one as"
+            f" {prebuilt.with_name('nvml.c')} says"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(prebuilt, folder / LIBRARY)
+    return folder

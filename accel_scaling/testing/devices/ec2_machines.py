@@ -20,9 +20,7 @@ from typing import Any
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.requirements import missing
-from accel_scaling.testing.devices.hardware import Hardware
-from accel_scaling.testing.devices.plugin_hardware import KIND, rows_of_plug_ins
-from accel_scaling.testing.devices.user_types import own_hardware
+from accel_scaling.testing.devices.hardware import PLUG_IN_KIND, Hardware, rows_of_plug_ins, user_hardware
 
 TABLE = Path(__file__).with_name("hardware.csv")
 
@@ -42,8 +40,8 @@ def hardware_of(instance_type: str) -> Hardware:
     row = _table().get(instance_type) or _table().get(instance_type.partition(".")[0])
     recorded = ec2_api_record(instance_type)
     if recorded is None and not (row and row.count):
-        if own := own_hardware(instance_type):
-            return own
+        if hardware := user_hardware(instance_type):
+            return hardware
         raise RehearsalError(_unknown(instance_type))
     if recorded is None:
         return row  # type: ignore[return-value]  # a whole row: checked above
@@ -129,7 +127,7 @@ def _hardware(row: dict[str, str]) -> Hardware:
 
 def _device_nodes(row: dict[str, str]) -> str:
     """Return the nodes of a built-in family without an emulated driver of its own in ``drivers.py``."""
-    if row["kind"] != KIND:
+    if row["kind"] != PLUG_IN_KIND:
         return ""
     from accel_scaling.families.registry import family_of_name  # here: what else ships is emulated without the catalog
 

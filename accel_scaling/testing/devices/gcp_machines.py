@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.testing.devices.hardware import Hardware
-from accel_scaling.testing.devices.user_types import own_hardware
+from accel_scaling.testing.devices.hardware import Hardware, user_hardware
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +36,7 @@ NOTHING = Hardware(kind="none", source="no accelerator built in or attached")
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """What a machine type has built in: Google's name of the accelerator and how many; empty and 0 for none.
+    """The accelerators built into a machine type: Google's name and how many; empty and 0 for none.
 
     Attributes:
         driver_name: what the driver says where it is not the whole accelerator.
@@ -61,7 +60,7 @@ class Attachable:
 
 @dataclass(frozen=True)
 class SliceRule:
-    """How one TPU generation is cut into slices; a row of ``gcp_slices.csv``.
+    """The rule by which one TPU generation is cut into slices; a row of ``gcp_slices.csv``.
 
     Attributes:
         generation: the beginning of its accelerator types: ``v4``.
@@ -104,34 +103,34 @@ class SliceShape:
 
 
 def built_in(machine_type: str) -> BuiltIn:
-    """Return what a Compute Engine machine type has built in.
+    """Return the accelerators that a Compute Engine machine type has built in.
 
     Raises:
         RehearsalError: there is no such machine type.
     """
     for row in _rows("gcp_machines"):
-        found = re.fullmatch(row["pattern"], machine_type)
-        if found:
-            count = found.expand(row["count"]) if row["count"] else "0"
+        match = re.fullmatch(row["pattern"], machine_type)
+        if match:
+            count = match.expand(row["count"]) if row["count"] else "0"
             return BuiltIn(row["accelerator"], int(count), row["driver_name"], int(row["memory_mib"] or 0))
     if is_custom(machine_type):
         return BuiltIn()
-    if own := own_hardware(machine_type):
-        return BuiltIn(own.driver_name, own.count, own.driver_name, own.memory_mib)
+    if hardware := user_hardware(machine_type):
+        return BuiltIn(hardware.driver_name, hardware.count, hardware.driver_name, hardware.memory_mib)
     raise RehearsalError(f"no machine of type {machine_type!r} can be rehearsed: gcp_machines.csv does not have it")
 
 
 def is_custom(machine_type: str) -> bool:
-    """Say whether Google makes this custom machine type: a kind that exists, with vCPUs and memory that it takes."""
-    found = _CUSTOM.fullmatch(machine_type)
-    if found is None:
+    """Return whether Google makes this custom machine type: a kind that exists, with vCPUs and memory that it takes."""
+    custom = _CUSTOM.fullmatch(machine_type)
+    if custom is None:
         return False
-    family = "-".join(part for part in (found["family"], found["shared"]) if part)
+    family = "-".join(part for part in (custom["family"], custom["shared"]) if part)
     row = next((row for row in _rows("gcp_custom") if row["family"] == family), None)
-    if row is None or (found["ext"] and not row["most_mib_extended"]):
+    if row is None or (custom["ext"] and not row["most_mib_extended"]):
         return False
-    vcpus, mib = int(found["vcpus"] or row["vcpus"]), int(found["mib"])
-    most = int(row["most_mib_extended"]) if found["ext"] else int(row["most_mib_per_vcpu"]) * vcpus
+    vcpus, mib = int(custom["vcpus"] or row["vcpus"]), int(custom["mib"])
+    most = int(row["most_mib_extended"]) if custom["ext"] else int(row["most_mib_per_vcpu"]) * vcpus
     least = max(1024, int(row["least_mib_per_vcpu"]) * vcpus)
     in_steps = mib % int(row["step_mib"]) == 0
     return _comes_in(row["vcpus"], vcpus) and in_steps and least <= mib <= most
@@ -139,16 +138,16 @@ def is_custom(machine_type: str) -> bool:
 
 def size_of_n1(machine_type: str) -> tuple[int, int] | None:
     """Return the vCPUs and the memory in MiB of an N1 machine type, None for any other."""
-    if found := _N1.fullmatch(machine_type):
-        return int(found[2]), int(found[2]) * _N1_MIB_PER_VCPU[found[1]]
-    found = _CUSTOM.fullmatch(machine_type)
-    if found and found["vcpus"] and found["family"] in (None, "n1"):
-        return int(found["vcpus"]), int(found["mib"])
+    if standard := _N1.fullmatch(machine_type):
+        return int(standard[2]), int(standard[2]) * _N1_MIB_PER_VCPU[standard[1]]
+    custom = _CUSTOM.fullmatch(machine_type)
+    if custom and custom["vcpus"] and custom["family"] in (None, "n1"):
+        return int(custom["vcpus"]), int(custom["mib"])
     return None
 
 
 def _comes_in(spans: str, vcpus: int) -> bool:
-    """Say whether a number is in spans such as ``1 2-96/2``: 1, and each second one from 2 to 96."""
+    """Return whether a number is in spans such as ``1 2-96/2``: 1, and each second one from 2 to 96."""
     for span in spans.split():
         ends, _, step = span.partition("/")
         first, _, last = ends.partition("-")
@@ -167,25 +166,25 @@ def attachable(accelerator: str) -> dict[int, Attachable]:
 
 
 def is_accelerator(accelerator: str) -> bool:
-    """Say whether Compute Engine has an accelerator of this name."""
+    """Return whether Compute Engine has an accelerator of this name."""
     return any(row["accelerator"] == accelerator for row in _rows("gcp_accelerators"))
 
 
 def hardware_of_gcp(machine_type: str, accelerators: Sequence[tuple[str, int]] = ()) -> Hardware:
-    """Return what a machine really has.
+    """Return the hardware of a machine.
 
     Args:
         machine_type: Google's name, e.g. ``a2-highgpu-8g``.
         accelerators: what was attached to it, e.g. ``[("nvidia-tesla-t4", 2)]``; what is built in may be repeated.
 
     Raises:
-        RehearsalError: nobody knows what is in it.
+        RehearsalError: its hardware is not known.
     """
     built = built_in(machine_type)
-    own = own_hardware(machine_type)
-    if own is not None and built.accelerator == own.driver_name:
-        return own
-    attached = [one for one in accelerators if one[1] and not built.count]
+    hardware = user_hardware(machine_type)
+    if hardware is not None and built.accelerator == hardware.driver_name:
+        return hardware
+    attached = [(name, count) for name, count in accelerators if count and not built.count]
     name, count = attached[0] if attached else (built.accelerator, built.count)
     if not count:
         return NOTHING
@@ -232,7 +231,7 @@ def slice_of_topology(config_type: str, topology: str) -> SliceShape:
 
 
 def hardware_of_tpu(accelerator_type: str) -> tuple[Hardware, int]:
-    """Return what each host of a slice really has, and how many hosts there are.
+    """Return the hardware of each host of a slice, and the number of hosts.
 
     Raises:
         RehearsalError: there is no such slice.

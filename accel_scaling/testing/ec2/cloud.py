@@ -1,20 +1,47 @@
-"""The process of a local EC2: ``python -m accel_scaling.testing.ec2.cloud SETTINGS.json``, run by LocalEC2."""
+"""The process of a local EC2: ``python -m accel_scaling.testing.ec2.cloud SETTINGS.json``, run by LocalEC2.
+
+moto's EC2 and IAM answer in this process. Each state change that a client asks for is carried out on a host, then
+confirmed.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
+import subprocess
 import sys
-from typing import TYPE_CHECKING
+import threading
+import time
+from typing import TYPE_CHECKING, Any
 
-from accel_scaling.testing.ec2.moto_patches import patch_moto
-from accel_scaling.testing.ec2.public_parameters import patch_parameters
-from accel_scaling.testing.ec2.reconcile import Reconciler
-from accel_scaling.testing.ec2.server import Ec2Server
+from accel_scaling.errors import RehearsalError
+from accel_scaling.testing.devices.ec2_machines import hardware_of
+from accel_scaling.testing.ec2.moto_patches import (
+    PENDING,
+    RUNNING,
+    SHUTTING_DOWN,
+    STOPPED,
+    STOPPING,
+    TERMINATED,
+    patch_moto,
+    set_state,
+)
 from accel_scaling.testing.hosts.cloud_process import run
+from accel_scaling.testing.hosts.events import EventKind
+from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from accel_scaling.testing.hosts.events import EventLog
     from accel_scaling.testing.hosts.hosts import Hosts
     from accel_scaling.testing.hosts.settings import Settings
+
+ACCOUNT = "123456789012"
+"""moto's account; the process is fresh, so the account is."""
+
+INSTANCE_PROFILE = "ray-autoscaler-v1"
+"""The profile that Ray makes for itself (ray/autoscaler/_private/aws/config.py), waiting 15 s twice."""
 
 
 class Ec2Cloud:
@@ -25,9 +52,8 @@ class Ec2Cloud:
     ) -> None:
         # moto cuts the default VPC's block into one /20 per zone.
         patch_moto(settings.faults_file, events, f"{settings.network}.0.0/16")
-        patch_parameters()
         self._server = Ec2Server(listen, inherited)
-        self._reconciler = Reconciler(self._server, hosts, events, settings)
+        self._reconciler = Ec2Reconciler(self._server, hosts, events, settings)
         self.ports = self._server.ports
 
     def step(self) -> None:
@@ -37,6 +63,150 @@ class Ec2Cloud:
     def close(self) -> None:
         """Stop answering."""
         self._server.close()
+
+
+class Ec2Server:
+    """moto behind one or two listening sockets.
+
+    Args:
+        listen: (address, port) pairs to bind here; port 0 takes a free one.
+        inherited: file descriptors that listen already, e.g. in another network namespace.
+    """
+
+    def __init__(self, listen: list[tuple[str, int]], inherited: list[int]) -> None:
+        # Ray attaches two of AWS's own policies to a role that it makes; moto has them only with this.
+        os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
+        from moto.moto_server.werkzeug_app import (
+            DomainDispatcherApplication,
+            MotoRequestHandler,
+            create_backend_app,
+        )
+        from werkzeug.serving import make_server
+
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request hides the errors
+        app = DomainDispatcherApplication(create_backend_app)
+        options: dict[str, Any] = {"threaded": True, "request_handler": MotoRequestHandler}
+        self._servers: list[Any] = [make_server(host, port, app, **options) for host, port in listen]
+        self._servers += [make_server("127.0.0.1", 0, app, fd=fd, **options) for fd in inherited]
+        for server in self._servers:
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        self._make_instance_profile()
+
+    @property
+    def ports(self) -> list[int]:
+        """Return the port of each server, in the order of ``listen`` and then ``inherited``."""
+        return [server.socket.getsockname()[1] for server in self._servers]
+
+    def instances(self) -> Iterator[tuple[Any, Any]]:
+        """Yield each (EC2 backend, instance) of each region, terminated ones too."""
+        from moto.ec2 import ec2_backends
+
+        for backend in list(ec2_backends[ACCOUNT].values()):
+            for instance in backend.all_instances():
+                yield backend, instance
+
+    def close(self) -> None:
+        """Stop answering."""
+        for server in self._servers:
+            server.shutdown()
+
+    def _make_instance_profile(self) -> None:
+        """Put the profile straight into moto's model, before the first request comes in."""
+        from moto.iam.models import iam_backends
+
+        backend = iam_backends[ACCOUNT]["aws"]
+        named: dict[str, Any] = {"path": "/", "tags": []}
+        backend.create_role(
+            role_name=INSTANCE_PROFILE,
+            assume_role_policy_document="{}",
+            permissions_boundary=None,
+            description="",
+            max_session_duration="3600",
+            **named,
+        )
+        backend.create_instance_profile(name=INSTANCE_PROFILE, role_names=[INSTANCE_PROFILE], **named)
+
+
+class Ec2Reconciler:
+    """Turns the instances of moto into hosts, a step at a time; knows which of them have a host that is up.
+
+    Args:
+        server: whose instances.
+        hosts: what carries them.
+        events: the log of the machines' steps.
+        settings: how long EC2 takes over each step, and where the faults are.
+    """
+
+    def __init__(self, server: Ec2Server, hosts: Hosts, events: EventLog, settings: Settings) -> None:
+        self._server, self._hosts, self._events = server, hosts, events
+        self._latencies, self._faults_file = settings.latencies, settings.faults_file
+        self._launched: set[str] = set()
+        self._up: set[str] = set()
+        self._have_disk: set[str] = set()  # a stopped instance has no host that is up, but its files
+
+    def step(self) -> None:
+        """Look at every instance once."""
+        for backend, instance in list(self._server.instances()):
+            if instance.id not in self._launched:
+                self._launched.add(instance.id)
+                self._record(EventKind.LAUNCHED, instance)
+            waited = time.monotonic() - getattr(instance, "rehearsal_since", 0.0)
+            if instance.state == PENDING[0] and waited >= self._latencies.boot_s:
+                self._boot(backend, instance)
+            elif instance.state == STOPPING[0]:
+                self._stop(instance, waited)
+            elif instance.state == SHUTTING_DOWN[0]:
+                self._terminate(instance, waited)
+
+    def _boot(self, backend: Any, instance: Any) -> None:
+        self._have_disk.add(instance.id)
+        try:
+            hardware = hardware_at_boot(hardware_of(instance.instance_type), instance.instance_type, self._faults_file)
+            keys = _public_keys(backend, instance)
+            self._hosts.boot(HostSpec(instance.id, instance.instance_type, instance.private_ip, keys, hardware))
+        except (OSError, subprocess.SubprocessError, RehearsalError) as error:
+            self._record(EventKind.BOOT_FAILED, instance, error=_text_of(error))
+            instance.terminate()
+            return
+        self._up.add(instance.id)
+        if instance.state == PENDING[0]:  # else a client has stopped it meanwhile
+            set_state(instance, RUNNING)
+        self._record(EventKind.BOOTED, instance)
+
+    def _stop(self, instance: Any, waited: float) -> None:
+        if instance.id in self._up:
+            self._up.discard(instance.id)
+            self._hosts.halt(instance.id, destroy=False)
+        if waited >= self._latencies.stop_s:
+            set_state(instance, STOPPED)
+            self._record(EventKind.STOPPED, instance)
+
+    def _terminate(self, instance: Any, waited: float) -> None:
+        if instance.id in self._have_disk:
+            self._have_disk.discard(instance.id)
+            self._up.discard(instance.id)
+            self._hosts.halt(instance.id, destroy=True)
+        if waited >= self._latencies.terminate_s:
+            set_state(instance, TERMINATED)
+            self._record(EventKind.TERMINATED, instance)
+
+    def _record(self, kind: EventKind, instance: Any, *, error: str | None = None) -> None:
+        address = instance.private_ip
+        self._events.instance(kind, instance.id, instance.instance_type, address, error=error)
+
+
+def _public_keys(backend: Any, instance: Any) -> tuple[str, ...]:
+    pair = backend.key_pairs.get(instance.key_name)
+    material = pair.material_public if pair else None
+    if not material:
+        return ()
+    return (material.decode() if isinstance(material, bytes) else str(material),)
+
+
+def _text_of(error: Exception) -> str:
+    stderr = getattr(error, "stderr", None) or ""
+    return f"{error} {stderr}".strip()
 
 
 if __name__ == "__main__":

@@ -1,28 +1,39 @@
-"""Patches of moto where it differs from EC2 for a node provider: counts, capacity, states, addresses."""
+"""Patches of moto where it differs from AWS for a node provider: counts, capacity, states, addresses, images.
+
+Of the public parameters of AWS Systems Manager that name machine images, those exist that AWS documents, in every
+region. The rows are this cloud's own, not those that the fill takes its images from: a name that AWS does not document
+is not found here, as it is not found at AWS.
+"""
 
 from __future__ import annotations
 
+import csv
+import datetime as dt
+import functools
+import hashlib
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.testing.faults import granted, read_faults
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from accel_scaling.testing.hosts.events import EventLog
+
 
 PENDING, RUNNING = ("pending", 0), ("running", 16)
 STOPPING, STOPPED = ("stopping", 64), ("stopped", 80)
 SHUTTING_DOWN, TERMINATED = ("shutting-down", 32), ("terminated", 48)
 LIVE = (PENDING[0], RUNNING[0])
 
+PUBLISHED = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)  # of every image
+
 _launching = threading.Lock()  # two requests at once must not share the last free machine
 
 
 def set_state(instance: Any, state: tuple[str, int]) -> None:
-    """Put a moto instance into an EC2 state and notes since when."""
+    """Put a moto instance into an EC2 state and note since when."""
     instance._state.name, instance._state.code = state  # noqa: SLF001 - moto has no public setter
     instance.rehearsal_since = time.monotonic()
 
@@ -34,6 +45,8 @@ def patch_moto(faults_file: Path, events: EventLog, vpc_cidr: str) -> None:
     _patch_states()
     _patch_addresses(vpc_cidr)
     _patch_offerings()
+    _patch_parameters()
+    _patch_refusals()
 
 
 def _refusal(instance_type: str) -> Exception:
@@ -45,8 +58,8 @@ def _refusal(instance_type: str) -> Exception:
 
 
 def _live(backend: Any, instance_type: str) -> int:
-    found = backend.all_instances()
-    return sum(1 for one in found if one.instance_type == instance_type and one.state in LIVE)
+    instances = backend.all_instances()
+    return sum(instance.instance_type == instance_type and instance.state in LIVE for instance in instances)
 
 
 def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
@@ -87,8 +100,8 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
 
 
 def _default_subnet(backend: Any) -> str | None:
-    found = backend.describe_subnets(filters={"default-for-az": "true"})
-    return next((str(subnet.id) for subnet in found), None)
+    subnets = backend.describe_subnets(filters={"default-for-az": "true"})
+    return next((str(subnet.id) for subnet in subnets), None)
 
 
 def _patch_start_instances(faults_file: Path) -> None:
@@ -157,20 +170,74 @@ def _patch_offerings() -> None:
 
     describe = InstanceTypeOfferingBackend.describe_instance_type_offerings
 
-    def offerings(self: Any, location_type: str | None = None, filters: dict[str, Any] | None = None) -> Any:
-        found = list(describe(self, location_type, filters))
-        wanted = set((filters or {}).get("instance-type", []))
-        known = {row["InstanceType"] for row in found}
+    def describe_all(self: Any, location_type: str | None = None, filters: dict[str, Any] | None = None) -> Any:
+        offerings = list(describe(self, location_type, filters))
+        requested = set((filters or {}).get("instance-type", []))
+        known = {row["InstanceType"] for row in offerings}
         zones = [zone.name for zone in self.describe_availability_zones()]
         places = zones if location_type == "availability-zone" else [self.region_name]
-        asked = (filters or {}).get("location", places)
-        found += [
+        locations = (filters or {}).get("location", places)
+        offerings += [
             {"InstanceType": name, "LocationType": location_type or "region", "Location": place}
-            for name in sorted(wanted - known)
-            if not any(sign in name for sign in "*?")
+            for name in sorted(requested - known)
+            if not any(sign in name for sign in "*?")  # a pattern of the client's is no type
             for place in places
-            if place in asked
+            if place in locations
         ]
-        return found
+        return offerings
 
-    InstanceTypeOfferingBackend.describe_instance_type_offerings = offerings
+    InstanceTypeOfferingBackend.describe_instance_type_offerings = describe_all
+
+
+@functools.cache
+def documented_parameters() -> frozenset[str]:
+    """Return the names of the public parameters that AWS documents."""
+    with Path(__file__).with_name("public_parameters.csv").open(encoding="utf-8", newline="") as file:
+        return frozenset(row["parameter"] for row in csv.DictReader(file))
+
+
+def image_id(parameter: str) -> str:
+    """Return the image that a parameter names: made up, and always the same."""
+    return f"ami-{hashlib.sha256(parameter.encode()).hexdigest()[:17]}"
+
+
+def _patch_parameters() -> None:
+    """Make moto know the parameters, as it knows those of Amazon Linux: loaded when they are first asked for."""
+    from moto.ssm.models import Parameter, ParameterDict
+
+    load = ParameterDict._check_loading_status  # noqa: SLF001 - moto has no public setter
+
+    def with_images(self: Any, key: str) -> None:
+        load(self, key)
+        if key in documented_parameters() and not dict.__contains__(self, key):
+            parameter = Parameter(
+                account_id=self.account_id,
+                name=key,
+                value=image_id(key),
+                parameter_type="String",
+                description=None,
+                allowed_pattern=None,
+                keyid=None,
+                last_modified_date=PUBLISHED,
+                version=1,
+                data_type="aws:ec2:image",
+            )
+            dict.__setitem__(self, key, [parameter])
+
+    ParameterDict._check_loading_status = with_images  # noqa: SLF001
+
+
+def _patch_refusals() -> None:
+    """Refuse a caller without permission in JSON, which Systems Manager speaks; moto does it in the XML of EC2."""
+    from moto.core.exceptions import JsonRESTError
+    from moto.iam.access_control import IAMRequest
+
+    refuse = IAMRequest._raise_access_denied  # noqa: SLF001
+
+    def in_json(self: Any) -> None:
+        if self._service != "ssm":
+            refuse(self)
+        text = f"User: {self._access_key.arn} is not authorized to perform: {self._action}"
+        raise JsonRESTError("AccessDeniedException", text)
+
+    IAMRequest._raise_access_denied = in_json  # noqa: SLF001

@@ -6,14 +6,14 @@ import copy
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from accel_scaling.testing.gce import images
 from accel_scaling.testing.gce.api_errors import not_carried_out, not_found
 from accel_scaling.testing.gce.instances import Instances
 from accel_scaling.testing.gce.launches import Launches
+from accel_scaling.testing.gce.lists import ListCalls, TypeLists
+from accel_scaling.testing.gce.machine_rules import image_handlers
 from accel_scaling.testing.gce.projects import Projects
 from accel_scaling.testing.gce.slices import Slices
 from accel_scaling.testing.gce.state import State
-from accel_scaling.testing.gce.type_lists import ListCalls, TypeLists
 
 if TYPE_CHECKING:
     from accel_scaling.testing.gce.documents import ApiCall
@@ -55,7 +55,7 @@ class ComputeEngine:
             **self._launches.handlers,
             **self._slices.handlers,
             **self._projects.handlers,
-            **images.handlers(),
+            **image_handlers(),
             **ListCalls(state, lists or TypeLists()).handlers,
             **{f"compute.{scope}Operations.get": self._operation for scope in ("zone", "region", "global")},
             **{f"compute.{scope}Operations.wait": self._operation for scope in ("zone", "region", "global")},
@@ -91,6 +91,7 @@ class ComputeEngine:
             known = self._by_request.get(request)
             if known:
                 return self.state.operations[known].view(self.state.project)
+            # Copies, both ways: the answer is written out after the lock is released, and records live on.
             answer: dict[str, Any] = copy.deepcopy(handler(call.parameters, copy.deepcopy(call.body)))
             if call.parameters.get("requestId") and answer.get("kind") == "compute#operation":
                 self._by_request[request] = answer["name"]
@@ -171,13 +172,14 @@ class ComputeEngine:
                 state.settle()
                 if operation.done:
                     return
+                # Google's part ends at a known time, the hosts' at none. At most a second: a test's clock wakes nobody.
                 left_s = 1.0 if operation.finished else operation.due - state.clock()
                 state.changed.wait(min(max(left_s, 0.001), 1.0))
 
-    def _hosts_done(self, name: str, how: str, errors: Errors) -> None:
+    def _hosts_done(self, name: str, step: str, errors: Errors) -> None:
         with self.state.changed:
-            self.state.settle()
-            getattr(self._owner(name), how)(name)
+            self.state.settle()  # first: an operation counts hosts only when Google's part of it is done
+            getattr(self._owner(name), step)(name)
             for operation in self.state.pending.values():
                 operation.hosts_done(name, errors)
             self.state.settle()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 # The canonical word for an HTTP status: google/rpc/code.proto.
-_WORDS = {
+_STATUS_WORDS = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
@@ -32,12 +32,12 @@ class ApiError(Exception):
     def __init__(self, code: int, message: str, reason: str = "invalid", status: str = "") -> None:
         super().__init__(message)
         self.code, self.message, self.reason = code, message, reason
-        self.status = status or _WORDS.get(code, "UNKNOWN")
+        self.status = status or _STATUS_WORDS.get(code, "UNKNOWN")
 
     def body(self) -> dict[str, Any]:
         """Return the JSON of the answer."""
-        one = {"message": self.message, "domain": "global", "reason": self.reason}
-        return {"error": {"code": self.code, "message": self.message, "errors": [one], "status": self.status}}
+        error = {"message": self.message, "domain": "global", "reason": self.reason}
+        return {"error": {"code": self.code, "message": self.message, "errors": [error], "status": self.status}}
 
 
 def invalid(message: str) -> ApiError:

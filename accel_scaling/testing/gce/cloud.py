@@ -1,23 +1,37 @@
-"""The process of a local Compute Engine: ``python -m accel_scaling.testing.gce.cloud SETTINGS.json``."""
+"""The process of a local Compute Engine: ``python -m accel_scaling.testing.gce.cloud SETTINGS.json``.
+
+Machines and slices become hosts: each is booted when Google has staged it, and halted when it ends.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
 import sys
-from typing import TYPE_CHECKING
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from accel_scaling.errors import RehearsalError
+from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp, hardware_of_tpu
 from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.fault_injection import Preemptions, injection_file, read_injection
-from accel_scaling.testing.gce.metadata_server import MetadataServers
-from accel_scaling.testing.gce.reconcile import Reconciler
+from accel_scaling.testing.gce.metadata_server import MetadataServers, of_instance, of_slice_host
 from accel_scaling.testing.gce.server import Server
 from accel_scaling.testing.hosts.cloud_process import run
+from accel_scaling.testing.hosts.events import EventKind
+from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot
 
 if TYPE_CHECKING:
+    from accel_scaling.testing.devices.hardware import Hardware
     from accel_scaling.testing.hosts.events import EventLog
     from accel_scaling.testing.hosts.hosts import Hosts
     from accel_scaling.testing.hosts.settings import Settings
+
+_LONGEST_NAME = 63  # of a host, RFC 1123; a slice's name may be as long, and each host's has a number behind it
+_BOOTS = {"STAGING", "CREATING", "STARTING"}
+_ENDS = {"STOPPING", "DELETING", "PREEMPTED", "TERMINATED", "STOPPED"}
 
 
 class GceCloud:
@@ -40,7 +54,7 @@ class GceCloud:
         self._servers = [Server(self._engine, address) for address in listen]
         self._servers += [Server(self._engine, inherited=socket.socket(fileno=fd)) for fd in inherited]
         self._metadata = MetadataServers(settings)
-        self._reconciler = Reconciler(self._engine, hosts, self._metadata, events, settings)
+        self._reconciler = GceReconciler(self._engine, hosts, self._metadata, events, settings)
         self.ports = [server.port for server in self._servers]
 
     def step(self) -> None:
@@ -67,6 +81,149 @@ class GceCloud:
         if written != self._injection_read:
             self._injection_read = written
             self._engine.injection = read_injection(self._injection_file)
+
+
+@dataclass(frozen=True)
+class GceHost:
+    """One host of a machine or slice.
+
+    Attributes:
+        id: the machine's name, or the slice's with the host's number: ``ray-x-tpu-w-1``.
+        type: the machine type, or the slice's accelerator type.
+        address: its address.
+        hardware: what is in it.
+        metadata: what its metadata server says, path by path.
+        keys: ``user:key``.
+    """
+
+    id: str
+    type: str
+    address: str
+    hardware: Hardware
+    metadata: dict[str, str]
+    keys: tuple[str, ...]
+
+
+class GceReconciler:
+    """Turns the machines and slices of the engine into hosts, a step at a time.
+
+    Args:
+        engine: whose machines.
+        hosts: what carries them.
+        metadata: tells each host who it is.
+        events: the log of the machines' steps.
+        settings: how long a boot takes, and where the faults are.
+    """
+
+    def __init__(
+        self, engine: ComputeEngine, hosts: Hosts, metadata: MetadataServers, events: EventLog, settings: Settings
+    ) -> None:
+        self._engine, self._hosts, self._metadata = engine, hosts, metadata
+        self._events, self._settings = events, settings
+        self._since: dict[str, float] = {}  # when a machine that is to boot was first seen
+        self._up: dict[str, list[GceHost]] = {}
+
+    def step(self) -> None:
+        """Look at every machine and slice once."""
+        seen = set()
+        for machine in [*self._engine.instances(), *self._engine.tpu_nodes()]:
+            name = machine["name"]
+            status = machine.get("status") or machine.get("state")  # Compute Engine's word, or Cloud TPU's
+            seen.add(name)
+            if status in _BOOTS and name not in self._up:
+                self._boot_when_due(name, machine)
+            elif status in _ENDS:
+                self._end(name, machine)
+        for name in set(self._up) - seen:
+            self._halt(name)
+
+    def _boot_when_due(self, name: str, machine: dict[str, Any]) -> None:
+        first = name not in self._since
+        since = self._since.setdefault(name, time.monotonic())
+        hosts = self._hosts_of(machine)
+        if first:
+            for host in hosts:
+                self._record(EventKind.LAUNCHED, host)
+        if time.monotonic() - since < self._settings.latencies.boot_s:
+            return
+        del self._since[name]
+        self._up[name] = []
+        try:
+            for host in hosts:
+                self._boot(name, host)
+        except (OSError, subprocess.SubprocessError, RehearsalError) as error:
+            why = f"{error} {getattr(error, 'stderr', None) or ''}".strip()
+            self._record(EventKind.BOOT_FAILED, hosts[0], error=why)
+            self._halt(name)
+            self._engine.boot_failed(name, why)
+            return
+        self._engine.booted(name)
+
+    def _boot(self, name: str, host: GceHost) -> None:
+        hardware = hardware_at_boot(host.hardware, host.type, self._settings.faults_file)
+        keys = tuple(key.partition(":")[2] for key in host.keys)
+        self._up[name].append(host)
+        self._metadata.add(host.address, host.metadata)
+        self._hosts.boot(HostSpec(host.id, host.type, host.address, keys, hardware, name=_host_name(host.id)))
+        self._record(EventKind.BOOTED, host)
+
+    def _end(self, name: str, machine: dict[str, Any]) -> None:
+        self._since.pop(name, None)
+        status = machine.get("status") or machine.get("state")
+        was_up = name in self._up
+        self._halt(name)
+        # What was stopped or preempted stays listed: the engine learns of the end of its hosts once.
+        if status in {"STOPPING", "DELETING"} or was_up:
+            self._engine.ended(name)
+
+    def _halt(self, name: str) -> None:
+        for host in self._up.pop(name, []):
+            self._metadata.remove(host.address)
+            self._hosts.halt(host.id, destroy=True)
+            self._record(EventKind.TERMINATED, host)
+
+    def _record(self, kind: EventKind, host: GceHost, *, error: str | None = None) -> None:
+        self._events.instance(kind, host.id, host.type, host.address, error=error)
+
+    def _hosts_of(self, machine: dict[str, Any]) -> list[GceHost]:
+        return self._hosts_of_slice(machine) if "networkEndpoints" in machine else [self._host_of_instance(machine)]
+
+    def _host_of_instance(self, machine: dict[str, Any]) -> GceHost:
+        machine_type = machine["machineType"].rpartition("/")[2]
+        accelerators = [
+            (attached["acceleratorType"].rpartition("/")[2], attached["acceleratorCount"])
+            for attached in machine["guestAccelerators"]
+        ]
+        return GceHost(
+            machine["name"],
+            machine_type,
+            machine["networkInterfaces"][0]["networkIP"],
+            hardware_of_gcp(machine_type, accelerators),
+            of_instance(machine, self._engine.state.project),
+            tuple(self._engine.public_keys(machine.get("metadata") or {})),
+        )
+
+    def _hosts_of_slice(self, node: dict[str, Any]) -> list[GceHost]:
+        hardware, _ = hardware_of_tpu(node["acceleratorType"])
+        items = [{"key": key, "value": value} for key, value in (node.get("metadata") or {}).items()]
+        keys = tuple(self._engine.public_keys({"items": items}))
+        short = node["name"].rpartition("/")[2]
+        return [
+            GceHost(
+                f"{short}-w-{number}",
+                node["acceleratorType"],
+                endpoint["ipAddress"],
+                hardware,
+                of_slice_host(node, number, self._engine.state.project),
+                keys,
+            )
+            for number, endpoint in enumerate(node["networkEndpoints"])
+        ]
+
+
+def _host_name(host_id: str) -> str:
+    """Return a name that a kernel takes: of a long one its end, in which machines and hosts differ."""
+    return host_id[-_LONGEST_NAME:].lstrip("-")
 
 
 if __name__ == "__main__":

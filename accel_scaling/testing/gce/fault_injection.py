@@ -47,7 +47,7 @@ class CallFault:
 
 @dataclass
 class FaultInjection:
-    """How the API behaves; may be changed at any time.
+    """The latencies, shortages and faults of the API; may be changed at any time.
 
     Attributes:
         call_latency_s: before each answer.
@@ -69,7 +69,7 @@ class FaultInjection:
     call_faults: list[CallFault] = field(default_factory=list)
 
     def is_dry(self, zone: str, machine_type: str) -> bool:
-        """Say whether a type is sold out in a zone."""
+        """Return whether a type is sold out in a zone."""
         types = {*self.dry_zones.get(zone, ()), *self.dry_zones.get(ANY, ())}
         return machine_type in types or ANY in types
 

@@ -9,8 +9,8 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.testing.gce import filters
-from accel_scaling.testing.gce.api_errors import ApiError, exists, invalid, not_found
+from accel_scaling.testing.gce.api_errors import ApiError, exists, not_found
+from accel_scaling.testing.gce.lists import page_size, parse_filter
 from accel_scaling.testing.gce.machine_rules import check_labels
 from accel_scaling.testing.gce.state import COMPUTE, Errors
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from accel_scaling.testing.gce.state import State
 
-PAGE = 500  # the document of compute.instances.list: the most, and the default
 GONE, TERMINATED = "gone", "TERMINATED"
 
 
@@ -103,8 +102,8 @@ class Instances:
     def live(self, machine_type: str) -> int:
         """Count the machines of a type that take capacity."""
         return sum(
-            one["machineType"].endswith(f"/{machine_type}") and one["status"] != TERMINATED
-            for one in self._machines.values()
+            machine["machineType"].endswith(f"/{machine_type}") and machine["status"] != TERMINATED
+            for machine in self._machines.values()
         )
 
     # The calls.
@@ -125,14 +124,12 @@ class Instances:
 
     def _list(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
         zone = self._state.zone(parameters["zone"])
-        fits = filters.parse(parameters.get("filter", ""))
-        found = [one for (place, _), one in sorted(self._machines.items()) if place == zone and fits(one)]
-        size = int(parameters.get("maxResults") or PAGE)
-        if not 0 <= size <= PAGE:
-            raise invalid(f"Invalid value for field 'maxResults': '{size}'. Must be between 0 and {PAGE}.")
-        size = min(size or PAGE, self._state.injection.page_size or PAGE)
+        fits = parse_filter(parameters.get("filter", ""))
+        in_zone = [machine for (place, _), machine in sorted(self._machines.items()) if place == zone]
+        size = page_size(parameters, self._state.injection)
+        # A name, not a number: machines that vanish between two pages must not make the second one skip others.
         after = parameters.get("pageToken", "")
-        rest = [one for one in found if one["name"] > after]
+        rest = [machine for machine in in_zone if machine["name"] > after and fits(machine)]
         answer: dict[str, Any] = {"kind": "compute#instanceList", "id": f"zones/{zone}/instances"}
         if rest:
             answer["items"] = rest[:size]
@@ -161,6 +158,7 @@ class Instances:
         on = machine["status"] != TERMINATED
         machine["status"], self._after[key] = "STOPPING", GONE
 
+        # A machine that is off has no host whose end could complete the operation.
         def finish() -> Errors:
             if key in self._machines and (self._state.boots or not on):
                 self.ended(key[1])
@@ -174,7 +172,7 @@ class Instances:
         if machine["status"] == TERMINATED:
             return self._begin("stop", machine, list)
         machine["status"] = "STOPPING"
-        self._after.setdefault(key, TERMINATED)
+        self._after.setdefault(key, TERMINATED)  # a deletion that is under way stays one
 
         def finish() -> Errors:
             if self._state.boots:
@@ -222,7 +220,7 @@ class Instances:
 
 
 def fingerprint(value: Any) -> str:
-    """Return the word that changes with a value."""
+    """Return a hash of a value, in the form of Google's fingerprints."""
     digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
     return base64.urlsafe_b64encode(digest[:6]).decode()
 

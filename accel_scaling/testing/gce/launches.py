@@ -19,7 +19,7 @@ _MAX_COUNT = 1000  # docs.cloud.google.com/compute/docs/instances/multiple/about
 
 
 class Launches:
-    """Creates machines among those that exist.
+    """The calls that create machines, and those for instance templates.
 
     Args:
         state: the project's.
@@ -48,8 +48,8 @@ class Launches:
         fault = self._state.injection.take_fault("compute.instances.insert", ("operation",))
         errors: Errors = [{"code": fault.code, "message": fault.message}] if fault else []
         errors = errors or self._refusal(zone, machine["machineType"])
-        self._instances.add(zone, machine)
-        self._tell(zone, machine["machineType"], 1, 0 if errors else 1, errors)
+        self._instances.add(zone, machine)  # one that will fail, too: its name is taken until the operation has failed
+        self._report(zone, machine["machineType"], 1, 0 if errors else 1, errors)
         target = machine["selfLink"].removeprefix(COMPUTE)
         hosts_of = [] if errors else [machine["name"]]
 
@@ -93,7 +93,7 @@ class Launches:
             for name, _zone in made:
                 self._instances.vanish(name)
         kept = [name for name, _zone in made] if len(made) >= least else []
-        self._tell(zones[0], properties["machineType"], len(names), len(kept), errors)
+        self._report(zones[0], properties["machineType"], len(names), len(kept), errors)
 
         def finish() -> Errors:
             for name in kept:
@@ -116,7 +116,7 @@ class Launches:
             raise invalid("Either namePattern or perInstanceProperties must be specified.")
         if names or pattern is None:
             return names
-        taken = {one["name"] for one in self._instances.all()}
+        taken = {machine["name"] for machine in self._instances.all()}
         numbered = (pattern[1] + str(index).zfill(len(pattern[2])) + pattern[3] for index in range(1, 10**6))
         free = (name for name in numbered if name not in taken)
         return [next(free) for _ in range(count)]
@@ -178,7 +178,7 @@ class Launches:
             ],
         }
 
-    def _tell(self, zone: str, machine_type: str, count: int, granted: int, errors: Errors) -> None:
+    def _report(self, zone: str, machine_type: str, count: int, granted: int, errors: Errors) -> None:
         machine_type, error = machine_type.rpartition("/")[2], errors[0]["code"] if errors else None
         self._state.launch_request(machine_type, count, granted, zone, error)
 
@@ -200,7 +200,7 @@ class Launches:
         return self._templates[name]
 
     def _with_template(self, url: str | None, body: Any) -> dict[str, Any]:
-        """Return what a machine of a template has: the request's own fields go before the template's."""
+        """Return the body of a machine of a template: the request's own fields go before the template's."""
         if not url:
             return dict(body)
         name = url.rpartition("/")[2]
@@ -224,12 +224,12 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _with_addresses(interfaces: list[dict[str, Any]], address: str) -> list[dict[str, Any]]:
     """Return the interfaces with addresses; a public one is one that the laptop reaches: the private one."""
-    found = copy.deepcopy(interfaces)
-    for number, interface in enumerate(found):
+    addressed = copy.deepcopy(interfaces)
+    for number, interface in enumerate(addressed):
         interface |= {"name": f"nic{number}", "networkIP": address}
         for access in interface.get("accessConfigs", []):
             access["natIP"] = address
-    return found
+    return addressed
 
 
 def _per_zone(zones: list[str], made: list[tuple[str, str]], failed: int, kept: bool) -> dict[str, Any]:  # noqa: FBT001

@@ -1,24 +1,40 @@
-"""The rules of Compute Engine for machines, names and labels beyond its document; ``rules.md`` has their sources."""
+"""The rules of Compute Engine for machines, images, names and labels beyond its document.
+
+``rules.md`` has their sources. Of images, Google's public ones exist by family, as Google documents them; of every
+other project, any name.
+"""
 
 from __future__ import annotations
 
+import csv
+import functools
 import re
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices import gcp_machines
-from accel_scaling.testing.gce import images
 from accel_scaling.testing.gce.api_errors import ApiError, invalid, not_found, wrong_field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAME = re.compile(r"[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?")  # of a machine, and of a slice
 
-_KEY, _VALUE, _MOST = re.compile(r"[a-z][a-z0-9_-]{0,62}"), re.compile(r"[a-z0-9_-]{0,63}"), 64
+_LABEL_KEY, _LABEL_VALUE, _MOST_LABELS = re.compile(r"[a-z][a-z0-9_-]{0,62}"), re.compile(r"[a-z0-9_-]{0,63}"), 64
 
 _MACHINE_URL = re.compile(r"(?:https://[^/]+/compute/v1/)?(?:projects/[^/]+/)?zones/([^/]+)/machineTypes/([^/]+)")
+_IMAGE_URL = re.compile(
+    r"(?:https://[^/]+/compute/v1/)?(?:projects/(?P<project>[^/]+)/)?global/images/"
+    r"(?:family/(?P<family>[a-z0-9-]+)|(?P<name>[a-z0-9-]+))"
+)
+_IMAGE_FIELD = "resource.disks[0].initializeParams.sourceImage"
+
 Accelerators = tuple[tuple[str, int], ...]
 
-_ENDS = ("SPOT", "FLEX_START", "RESERVATION_BOUND")  # provisioning models of machines that Google ends by itself
+# Provisioning models of machines that Google ends by itself.
+_ENDED_BY_GOOGLE = ("SPOT", "FLEX_START", "RESERVATION_BOUND")
 
 
 @dataclass(frozen=True)
@@ -57,7 +73,7 @@ def checked(body: dict[str, Any], zone: str, *, bulk: bool) -> MachineRequest:
     _check_scheduling(scheduling)
     if not body.get("disks") and not body.get("sourceMachineImage"):
         raise ApiError(400, "Invalid value for field 'resource.disks': ''. No disks are specified.", "required")
-    images.check(body.get("disks") or [])
+    _check_images(body.get("disks") or [])
     if not body.get("networkInterfaces"):
         text = "Invalid value for field 'resource.networkInterfaces': ''. At least one network interface is required."
         raise ApiError(400, text, "required")
@@ -70,18 +86,19 @@ def _machine_type(given: str, zone: str, *, bulk: bool) -> str:
         if "/" in given or not given:
             raise wrong_field("instanceProperties.machineType", given, "Must be the name of a machine type.")
         return given
-    found = _MACHINE_URL.fullmatch(given)
-    if found is None:
+    url = _MACHINE_URL.fullmatch(given)
+    if url is None:
         raise wrong_field("resource.machineType", given, "The URL is malformed.")
-    if found[1] != zone:
+    if url[1] != zone:
         raise wrong_field("resource.machineType", given, f"The machine type is not in zone '{zone}'.")
-    return found[2]
+    return url[2]
 
 
 def _attached(given: list[dict[str, Any]], machine_type: str, built: gcp_machines.BuiltIn) -> Accelerators:
-    found = []
-    for one in given:
-        name, count = str(one.get("acceleratorType", "")).rpartition("/")[2], int(one.get("acceleratorCount", 0))
+    attached = []
+    for request in given:
+        name = str(request.get("acceleratorType", "")).rpartition("/")[2]
+        count = int(request.get("acceleratorCount", 0))
         if not gcp_machines.is_accelerator(name):
             raise not_found(f"acceleratorTypes/{name}")
         if built.count and (name, count) != (built.accelerator, built.count):
@@ -91,8 +108,8 @@ def _attached(given: list[dict[str, Any]], machine_type: str, built: gcp_machine
             raise wrong_field("resource.guestAccelerators", f"{count} x {name}", text)
         if not built.count:
             _check_attachable(name, count, machine_type)
-        found.append((name, count))
-    return tuple(found)
+        attached.append((name, count))
+    return tuple(attached)
 
 
 def _check_attachable(name: str, count: int, machine_type: str) -> None:
@@ -103,15 +120,15 @@ def _check_attachable(name: str, count: int, machine_type: str) -> None:
         raise invalid(
             f"Number of accelerator cards attached to an instance must be one of {sorted(counts)}, not {count}."
         )
-    takes, (vcpus, mib) = counts[count], size
-    if not takes.least_vcpus <= vcpus <= takes.most_vcpus:
-        large = "large" if vcpus > takes.most_vcpus else "small"
+    limits, (vcpus, mib) = counts[count], size
+    if not limits.least_vcpus <= vcpus <= limits.most_vcpus:
+        large = "large" if vcpus > limits.most_vcpus else "small"
         raise invalid(
-            f"The number of guest CPUs of {machine_type} is too {large} for {count} x {name}: {takes.least_vcpus} to "
-            f"{takes.most_vcpus}."
+            f"The number of guest CPUs of {machine_type} is too {large} for {count} x {name}: {limits.least_vcpus} to "
+            f"{limits.most_vcpus}."
         )
-    if mib > takes.most_mib:
-        raise invalid(f"The memory of {machine_type} is too large for {count} x {name}: at most {takes.most_mib} MiB.")
+    if mib > limits.most_mib:
+        raise invalid(f"The memory of {machine_type} is too large for {count} x {name}: at most {limits.most_mib} MiB.")
 
 
 def _check_scheduling(scheduling: dict[str, Any]) -> None:
@@ -120,7 +137,7 @@ def _check_scheduling(scheduling: dict[str, Any]) -> None:
         raise invalid("Scheduling must have automaticRestart be false when preemptible is true.")
     if spot and scheduling.get("onHostMaintenance") == "MIGRATE":
         raise invalid("Scheduling must have onHostMaintenance be TERMINATE when preemptible is true.")
-    ends = scheduling.get("provisioningModel") in _ENDS or scheduling.get("maxRunDuration")
+    ends = scheduling.get("provisioningModel") in _ENDED_BY_GOOGLE or scheduling.get("maxRunDuration")
     if scheduling.get("instanceTerminationAction") and not (ends or scheduling.get("terminationTime")):
         raise invalid("instanceTerminationAction can be specified only for instances that Compute Engine ends.")
 
@@ -131,10 +148,10 @@ def check_labels(labels: dict[str, str]) -> None:
     Raises:
         ApiError: 400.
     """
-    if len(labels) > _MOST:
-        raise wrong_field("resource.labels", "", f"Labels in this resource exceed the limit of {_MOST}.")
+    if len(labels) > _MOST_LABELS:
+        raise wrong_field("resource.labels", "", f"Labels in this resource exceed the limit of {_MOST_LABELS}.")
     for key, value in labels.items():
-        if not _KEY.fullmatch(key):
+        if not _LABEL_KEY.fullmatch(key):
             raise wrong_field(
                 "resource.labels",
                 "",
@@ -142,10 +159,59 @@ def check_labels(labels: dict[str, str]) -> None:
                 "only contain lowercase letters, numeric characters, underscores and dashes. The key can be at most "
                 "63 characters long.",
             )
-        if not _VALUE.fullmatch(value):
+        if not _LABEL_VALUE.fullmatch(value):
             raise wrong_field(
                 "resource.labels",
                 "",
                 f"Label value '{value}' violates format constraints. The value can only contain lowercase letters, "
                 "numeric characters, underscores and dashes. The value can be at most 63 characters long.",
             )
+
+
+@functools.cache
+def public_images() -> dict[tuple[str, str], str]:
+    """Return (project, family) -> architecture of the public images."""
+    with Path(__file__).with_name("public_images.csv").open(encoding="utf-8", newline="") as file:
+        return {(row["project"], row["family"]): row["arch"] for row in csv.DictReader(file)}
+
+
+def image_handlers() -> dict[str, Callable[[dict[str, str], Any], dict[str, Any]]]:
+    """Return the handlers of the calls about images, by method."""
+    return {"compute.images.getFromFamily": _image_from_family}
+
+
+def _check_images(disks: list[dict[str, Any]]) -> None:
+    """Refuse a disk whose image does not exist.
+
+    Raises:
+        ApiError: as Google refuses it.
+    """
+    for disk in disks:
+        image = (disk.get("initializeParams") or {}).get("sourceImage")
+        if image is None:
+            continue
+        url = _IMAGE_URL.fullmatch(image)
+        if url is None:
+            raise wrong_field(_IMAGE_FIELD, image, "The URL is malformed.")
+        if url["family"] and url["project"]:
+            _newest_image(url["project"], url["family"])
+
+
+def _image_from_family(parameters: dict[str, str], _body: Any) -> dict[str, Any]:
+    return _newest_image(parameters["project"], parameters["family"])
+
+
+def _newest_image(project: str, family: str) -> dict[str, Any]:
+    """Return the newest image of a family; a project that is not one of Google's public ones has every family."""
+    arch = public_images().get((project, family))
+    if arch is None and any(project == known for known, _ in public_images()):
+        raise not_found(f"projects/{project}/global/images/family/{family}")
+    name = f"{family}-v20260401"
+    return {
+        "kind": "compute#image",
+        "name": name,
+        "family": family,
+        "architecture": arch or "X86_64",
+        "status": "READY",
+        "selfLink": f"https://www.googleapis.com/compute/v1/projects/{project}/global/images/{name}",
+    }

@@ -1,4 +1,4 @@
-"""Google's metadata server for the local hosts: each asks at its own address, and is told of itself only.
+"""Google's metadata server for the local hosts: each asks at its own address, and learns of itself only.
 
 Sources: docs.cloud.google.com/compute/docs/metadata/predefined-metadata-keys; for TPU hosts the attributes that Ray
 (ray/_private/accelerators/tpu.py) and JAX (jax/_src/clusters/cloud_tpu_cluster.py) read on them.
@@ -34,7 +34,7 @@ class MetadataServers:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._of_address: dict[str, Mapping[str, str]] = {}
-        self._servers: dict[str, _Server] = {}
+        self._servers: dict[str, _MetadataServer] = {}
         if settings.kind is HostKind.ISOLATED:
             from accel_scaling.testing.hosts.isolated import bridge_address
 
@@ -60,25 +60,25 @@ class MetadataServers:
             self.remove(address)
 
     def _serve(self, address: str, metadata_of: Callable[[str], Mapping[str, str]]) -> None:
-        server = _Server((address, self._settings.metadata_port), metadata_of)
+        server = _MetadataServer((address, self._settings.metadata_port), metadata_of)
         self._servers[address] = server
         threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
 
 
-class _Server(ThreadingHTTPServer):
+class _MetadataServer(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
     def __init__(self, address: tuple[str, int], metadata_of: Callable[[str], Mapping[str, str]]) -> None:
-        super().__init__(address, _Handler)
+        super().__init__(address, _MetadataHandler)
         self.metadata_of = metadata_of
 
 
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+class _MetadataHandler(BaseHTTPRequestHandler):
+    server: _MetadataServer
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
     def do_GET(self) -> None:
         """Answer one path; Google demands a header, so that no browser can be made to ask."""
@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def of_instance(machine: dict[str, Any], project: str) -> Metadata:
-    """Return what an instance of Compute Engine is told."""
+    """Return the metadata of a instance of Compute Engine is told."""
     items = (machine.get("metadata") or {}).get("items", [])
     accounts = machine.get("serviceAccounts") or []
     return {
@@ -115,19 +115,20 @@ def of_instance(machine: dict[str, Any], project: str) -> Metadata:
 
 
 def of_slice_host(node: dict[str, Any], number: int, project: str) -> Metadata:
-    """Return what a host of a TPU slice is told; ``number`` is its place in the slice."""
+    """Return the metadata of a host of a TPU slice is told; ``number`` is its place in the slice."""
     short, zone = node["name"].rpartition("/")[2], node["name"].split("/")[3]
-    kind = node["acceleratorType"]
+    accelerator_type = node["acceleratorType"]
+    # JAX takes the third field of each (jax/_src/clusters/cloud_tpu_cluster.py).
     endpoints = [f"unknown:unknown:{endpoint['ipAddress']}" for endpoint in node["networkEndpoints"]]
     environment = {
-        "ACCELERATOR_TYPE": kind,
+        "ACCELERATOR_TYPE": accelerator_type,
         "NODE_ID": short,
         "WORKER_ID": str(number),
         "ZONE": zone,
         **({"TOPOLOGY": topology} if (topology := _topology(node)) else {}),
     }
     attributes = {
-        "accelerator-type": kind,
+        "accelerator-type": accelerator_type,
         "agent-worker-number": str(number),
         "instance-id": short,
         "worker-network-endpoints": ",".join(endpoints),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,7 +28,7 @@ _SUBJECTS = ("instance", "operation", "name", "nodeId", "zone", "region", "proje
 
 
 class Server(ThreadingHTTPServer):
-    """Answers for one engine.
+    """The HTTP server of one engine.
 
     Args:
         engine: what answers.
@@ -39,13 +40,13 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
-    request_queue_size = 512
+    request_queue_size = 512  # with the base class's 5, clients that connect at once are kept waiting by the kernel
     allow_reuse_address = True
 
     def __init__(
         self, engine: ComputeEngine, address: tuple[str, int] = ("127.0.0.1", 0), inherited: socket.socket | None = None
     ) -> None:
-        super().__init__(address, _Handler, bind_and_activate=inherited is None)
+        super().__init__(address, _ApiHandler, bind_and_activate=inherited is None)
         if inherited is not None:
             self.socket.close()
             self.socket, self.server_address = inherited, inherited.getsockname()
@@ -53,6 +54,7 @@ class Server(ThreadingHTTPServer):
         self.drift: list[str] = []
         self.closing = threading.Event()
         self._open: set[socket.socket] = set()
+        # The poll interval, as shutdown() waits for the next poll: half a second by default.
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
@@ -65,6 +67,7 @@ class Server(ThreadingHTTPServer):
         self.closing.set()
         self.shutdown()
         self.server_close()
+        # Connections that clients keep alive have threads of their own, which would go on answering.
         for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -80,9 +83,7 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no error of ours; anything else is printed."""
-        import sys
-
+        """Print an error, unless a client hung up, which is no error of ours."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -103,14 +104,14 @@ def serve(engine: ComputeEngine) -> Iterator[str]:
         raise DriftError("; ".join(dict.fromkeys(server.drift)))
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _ApiHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1  # one packet an answer
     server: Server
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing; the engine remembers its calls."""
+        """Write no log; the engine remembers its calls."""
 
     def _any(self) -> None:
         parts = urlsplit(self.path)

@@ -109,20 +109,21 @@ class Slices:
         if not body.get("runtimeVersion"):
             raise invalid("The field runtime_version must be specified.")
         check_labels(body.get("labels") or {})
-        kind, config = body.get("acceleratorType"), body.get("acceleratorConfig")
-        if bool(kind) == bool(config):
+        type_name, config = body.get("acceleratorType"), body.get("acceleratorConfig")
+        if bool(type_name) == bool(config):
             raise invalid("Exactly one of accelerator_type and accelerator_config must be specified.")
         try:
             return (
-                gcp_machines.slice_of(kind)
-                if kind
+                gcp_machines.slice_of(type_name)
+                if type_name
                 else gcp_machines.slice_of_topology(config["type"], config["topology"])
             )
         except RehearsalError:
-            wanted = kind or f"{config['type']} {config['topology']}"
-            raise ApiError(404, f"The accelerator type {wanted} was not found in zone {zone}.", "notFound") from None
+            shape = type_name or f"{config['type']} {config['topology']}"
+            raise ApiError(404, f"The accelerator type {shape} was not found in zone {zone}.", "notFound") from None
 
     def _refusal(self, zone: str, accelerator_type: str) -> Errors:
+        # Cloud TPU's operations fail with a number of google.rpc.Code: 8 RESOURCE_EXHAUSTED, 13 INTERNAL.
         injection = self._state.injection
         fault = injection.take_fault("tpu.projects.locations.nodes.create", ("operation",))
         if fault:
@@ -204,8 +205,8 @@ class Slices:
 
     def _begin(self, verb: str, name: str, finish: Any, hosts_of: list[str]) -> Operation:
         parent = name.partition("/nodes/")[0]
-        own = f"{parent}/operations/operation-{secrets.token_hex(8)}"
-        operation = self._state.begin(verb, name, parent, finish, hosts_of=hosts_of, name=own, latency="tpu")
+        operation_name = f"{parent}/operations/operation-{secrets.token_hex(8)}"
+        operation = self._state.begin(verb, name, parent, finish, hosts_of=hosts_of, name=operation_name, latency="tpu")
         self._state.view(operation)
         return operation
 

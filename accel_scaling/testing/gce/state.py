@@ -54,7 +54,7 @@ class Operation:
 
     @property
     def done(self) -> bool:
-        """Say whether nothing of it is left to do."""
+        """Return whether nothing of it is left to do."""
         return self.finished and (bool(self.errors) or not self.waits_for)
 
     def reach(self, now: float) -> None:
@@ -70,7 +70,7 @@ class Operation:
             self.errors = self.errors + errors
 
     def view(self, project: str) -> dict[str, Any]:
-        """Return it as Compute Engine tells it."""
+        """Return it in the form of Compute Engine."""
         scope = f"{COMPUTE}projects/{project}/{self.scope}"
         view: dict[str, Any] = {
             "kind": "compute#operation",
@@ -93,7 +93,7 @@ class Operation:
         return view
 
     def tpu_view(self) -> dict[str, Any]:
-        """Return it as Cloud TPU tells it."""
+        """Return it in the form of Cloud TPU."""
         view: dict[str, Any] = {"name": self.name, "done": self.done}
         view["metadata"] = {
             "@type": "type.googleapis.com/google.cloud.tpu.v2.OperationMetadata",
@@ -196,6 +196,7 @@ class State:
 
     def address(self) -> str:
         """Return an address that no machine has had."""
+        # Never .255.254, which is the laptop's (hosts/isolated.py), nor an address that ends in 0 or 255.
         number = next(self._numbers)
         return f"{self._network}.{number // 250}.{number % 250 + 1}"
 
@@ -214,6 +215,6 @@ class State:
         return name
 
     def launch_request(self, machine_type: str, count: int, granted: int, zone: str, error: str | None) -> None:
-        """Tell whoever wants to know of a request for machines."""
+        """Report a request for machines to the cloud's holder, if there is one."""
         if self._on_launch_request:
             self._on_launch_request(machine_type, count, granted, zone, error=error)

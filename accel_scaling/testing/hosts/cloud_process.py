@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.testing.devices.user_types import know_from
+from accel_scaling.testing.devices.hardware import read_user_hardware
 from accel_scaling.testing.hosts.events import EventLog
-from accel_scaling.testing.hosts.host_kinds import NAMESPACE
+from accel_scaling.testing.hosts.host_records import parents_of_processes
+from accel_scaling.testing.hosts.hosts import NAMESPACE
 from accel_scaling.testing.hosts.laptop import remove_ray_ssh_folder
-from accel_scaling.testing.hosts.process_marker import parents_of_processes
 from accel_scaling.testing.hosts.settings import HostKind, read_settings
 from accel_scaling.timeouts import LOCAL_CLOUD_CLOSE_S, LOCAL_CLOUD_RECONCILE_S
 
@@ -39,17 +39,20 @@ LISTENING_FD_VARIABLE = "ACCEL_SCALING_CLOUD_FD"
 """Names the listening socket that LocalCloud opened outside, for clients in its own network namespace."""
 
 CLOUD_PORT = 5000
-"""Where the cloud answers isolated hosts and their laptop."""
+"""The port at which the cloud answers isolated hosts and their laptop."""
 
 # The first process of the cloud's process namespace: collects orphans, and takes the namespace with it when it ends.
-_FIRST_PROCESS = ("bash", "-c", 'exec {told}<&0; "$@" <&$told {told}<&- & exec {told}<&- 0</dev/null; wait $!', "bash")
+# bash gives a background command /dev/null as its input, so the pipe of the parent comes by another descriptor; bash
+# closes its own copies, and the cloud's input ends with the parent.
+_FIRST_PROCESS_SCRIPT = 'exec {pipe}<&0; "$@" <&$pipe {pipe}<&- & exec {pipe}<&- 0</dev/null; wait $!'
+_FIRST_PROCESS = ("bash", "-c", _FIRST_PROCESS_SCRIPT, "bash")
 
 
 class CloudProcess:
     """The running cloud process, as its parent sees it.
 
     Args:
-        settings: what it is told.
+        settings: what it reads.
         listening: a listening socket of this process's network, for the cloud to answer here too.
 
     Raises:
@@ -90,12 +93,12 @@ class CloudProcess:
 
     def _wait_until_ready(self) -> None:
         line = self._process.stdout.readline() if self._process.stdout else ""
-        told: dict[str, Any] = json.loads(line) if line else {}
-        if told.get("ready"):
+        answer: dict[str, Any] = json.loads(line) if line else {}
+        if answer.get("ready"):
             return
         last = (self._log.read_text().strip().splitlines() or ["it said nothing"])[-1]
         raise RehearsalError(
-            f"the local {self._settings.cloud} did not start: {told.get('error', last)} (log: {self._log})"
+            f"the local {self._settings.cloud} did not start: {answer.get('error', last)} (log: {self._log})"
         )
 
 
@@ -136,19 +139,19 @@ if TYPE_CHECKING:
 def run(argv: list[str], start: StartCloud) -> int:
     """Run one local cloud to its end; return the exit code."""
     settings = read_settings(Path(argv[0]))
-    know_from(settings.directory)
+    read_user_hardware(settings.directory)
     over = _end_of_process()
     events = EventLog(settings.events_file)
     inherited = [int(os.environ[LISTENING_FD_VARIABLE])]
     try:
         hosts, listen = _hosts(settings)
     except (RehearsalError, OSError) as error:
-        _say({"error": str(error)})
+        _print_line({"error": str(error)})
         return 2
     try:
         cloud = start(settings, hosts, events, listen, inherited)
         # Hosts and laptop use the first server; the inherited one is for the parent's namespace.
-        _say({"ready": True, "ports": cloud.ports})
+        _print_line({"ready": True, "ports": cloud.ports})
         while not over.wait(LOCAL_CLOUD_RECONCILE_S):
             _step(cloud)
         cloud.close()
@@ -193,6 +196,6 @@ def _end_of_process() -> threading.Event:
     return over
 
 
-def _say(line: dict[str, object]) -> None:
+def _print_line(line: dict[str, object]) -> None:
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()

@@ -52,7 +52,7 @@ class Event:
 
 
 class EventLog:
-    """Appends events to a file; safe to use from several threads of one process."""
+    """A file of events, to append to; safe to use from several threads of one process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -2,9 +2,8 @@
 
 A fresh machine image does not hold accel_scaling or the packages of plug-in families, and the environment that the
 hosts share with the laptop may have them installed: on a host they may come only from the host's own directory, where
-they must have been put. And on Google's
-machines ``metadata.google.internal`` is each machine's own. Stands alone: it is read where the package can't be
-imported.
+they must have been put. And on Google's machines ``metadata.google.internal`` is each machine's own. Stands alone: it
+is read where the package can't be imported.
 """
 
 import importlib.machinery
@@ -34,7 +33,7 @@ class OnlyFromThisHost:
             return None
         here = [entry for entry in sys.path if os.path.realpath(entry).startswith(self._folder)]
         spec = importlib.machinery.PathFinder.find_spec(name, here)
-        if spec is None:
+        if spec is None:  # to return None would let the next finder look into the shared environment
             raise ModuleNotFoundError(f"No module named {name!r} (it has not been put on this host)", name=name)
         return spec
 

@@ -1,13 +1,18 @@
 """Isolated hosts: each instance has its own network, processes, mounts, root file system, name and sshd.
 
-Runs inside the cloud's namespaces (``host_kinds.NAMESPACE``), which the kernel removes with the cloud process.
+Runs inside the cloud's namespaces (``hosts.NAMESPACE``), which the kernel removes with the cloud process. The image of
+the hosts is this machine's root file system, less what an image would not have: a layer that is put over ``/``;
+deletions in it are overlayfs whiteouts, so this machine's own files are not touched.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
 import shutil
 import socket
+import stat
 import subprocess
 import time
 from dataclasses import dataclass
@@ -15,10 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
+from accel_scaling.families.plugins import entry_points, normalized
 from accel_scaling.testing.devices.device_files import install
-from accel_scaling.testing.hosts.host_kinds import sshd
-from accel_scaling.testing.hosts.hosts import keep_ray_logs
-from accel_scaling.testing.hosts.image import command, make_image
+from accel_scaling.testing.hosts.hosts import keep_ray_logs, site_folders, sshd
 from accel_scaling.testing.hosts.settings import host_folder
 from accel_scaling.timeouts import LOCAL_CLOUD_POLL_S, LOCAL_CLOUD_SSHD_S
 
@@ -26,10 +30,34 @@ if TYPE_CHECKING:
     from accel_scaling.testing.hosts.hosts import HostSpec
     from accel_scaling.testing.hosts.settings import Settings
 
+
 BRIDGE = "cloudbridge0"
 # Without a fixed one, a bridge takes the lowest of its ports' and changes it with them: neighbours then stall for 35 s.
 BRIDGE_MAC = "02:00:00:00:00:01"
 INIT = Path(__file__).with_name("isolated_init.sh")
+
+# Ray opens many connections at once, and sshd would drop some of them (MaxStartups is 10:30:100 by default).
+SSHD_CONFIG = """Port 22
+HostKey /etc/ssh/cloud_host_key
+PermitRootLogin no
+PasswordAuthentication no
+UsePAM no
+PidFile /run/sshd.pid
+StrictModes no
+MaxStartups 200
+MaxSessions 200
+UseDNS no
+PrintMotd no
+Subsystem sftp internal-sftp
+SetEnv {environment}
+"""
+
+# This machine's drivers and their tools: a host shows the emulated ones or none.
+_DRIVERS = ("/usr/lib/*/libnvidia-ml.so*", "/usr/lib*/libnvidia-ml.so*", "/usr/bin/nvidia-smi", "/opt/aws/neuron")
+_PACKAGE = ("accel_scaling", "accel_scaling-*", "__editable__*accel_scaling*", "_accel_scaling*", "accel-scaling*")
+# A plug-in's: its package or module, and what pip leaves beside it.
+_PLUG_IN = ("{root}", "{root}.py", "{package}-*.dist-info", "{package}.egg-info", "__editable__*{package}*")
+_FRESH = ("/tmp", "/var/tmp", "/dev/shm", "/root/.ssh", "/root/.aws", "/root/.config/gcloud")  # noqa: S108 - emptied in the image only
 
 
 def bridge_address(settings: Settings) -> str:
@@ -38,7 +66,7 @@ def bridge_address(settings: Settings) -> str:
 
 
 @dataclass
-class _Host:
+class _IsolatedHost:
     """One host; ``process`` is None while it is stopped."""
 
     launch: HostSpec
@@ -51,7 +79,7 @@ class IsolatedHosts:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self._scratch = settings, settings.scratch
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, _IsolatedHost] = {}
         try:
             command("mount", "-t", "tmpfs", "-o", "mode=755,size=75%", "cloud", self._scratch)
             command("ip", "link", "set", "lo", "up")
@@ -66,7 +94,7 @@ class IsolatedHosts:
     def boot(self, launch: HostSpec) -> None:
         """Mount the root, start the first process and sshd, and wait until it answers."""
         folder = host_folder(self._settings, launch.instance_id, launch.address)
-        host = self._hosts.setdefault(launch.instance_id, _Host(launch, folder))
+        host = self._hosts.setdefault(launch.instance_id, _IsolatedHost(launch, folder))
         self._mount_root(host)
         words = [
             *("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount", "--propagation", "private"),
@@ -76,7 +104,7 @@ class IsolatedHosts:
         with (folder / "init.log").open("ab") as log:
             host.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            _plug_in(host.process, len(self._hosts))
+            _connect_to_bridge(host.process, len(self._hosts))
         except (OSError, subprocess.CalledProcessError):
             if host.process.poll() is None:
                 raise
@@ -106,11 +134,12 @@ class IsolatedHosts:
             command("umount", "--lazy", self._scratch)
             self._scratch.rmdir()  # LocalCloud does it too, unless it was killed
 
-    def _mount_root(self, host: _Host) -> None:
+    def _mount_root(self, host: _IsolatedHost) -> None:
         first = not host.folder.exists()
         for name in ("upper", "work", "root"):
             (host.folder / name).mkdir(parents=True, exist_ok=True)
         upper, work, root = host.folder / "upper", host.folder / "work", host.folder / "root"
+        # The host's own layer over the image's, which all hosts share, over this machine's files.
         options = f"lowerdir={self._scratch}/image/upper:/,upperdir={upper},workdir={work}"
         command("mount", "-t", "overlay", "overlay", "-o", options, root)
         if first:
@@ -128,7 +157,7 @@ class IsolatedHosts:
         (root / "etc/hostname").write_text(launch.hostname + "\n")
         install(root, launch.hardware)
 
-    def _wait_for_sshd(self, host: _Host) -> None:
+    def _wait_for_sshd(self, host: _IsolatedHost) -> None:
         deadline = time.monotonic() + LOCAL_CLOUD_SSHD_S
         while time.monotonic() < deadline and host.process is not None and host.process.poll() is None:
             with contextlib.suppress(OSError), socket.create_connection((host.launch.address, 22), timeout=1):
@@ -136,13 +165,13 @@ class IsolatedHosts:
             time.sleep(LOCAL_CLOUD_POLL_S)
         raise self._not_up(host)
 
-    def _not_up(self, host: _Host) -> RehearsalError:
-        """Say why a host is not up, by the last line that its first process wrote."""
+    def _not_up(self, host: _IsolatedHost) -> RehearsalError:
+        """Return the error for a host that is not up, with the last line that its first process wrote."""
         log = (host.folder / "init.log").read_text(errors="replace").strip().splitlines()[-1:]
         return RehearsalError(f"the host of {host.launch.instance_id} did not come up: {' '.join(log)}")
 
 
-def _plug_in(process: subprocess.Popen[bytes], number: int) -> None:
+def _connect_to_bridge(process: subprocess.Popen[bytes], number: int) -> None:
     """Lay a cable from the bridge into the network namespace of a host, once it has one.
 
     Raises:
@@ -155,7 +184,128 @@ def _plug_in(process: subprocess.Popen[bytes], number: int) -> None:
         if process.poll() is not None:
             raise ProcessLookupError(pid)
         time.sleep(LOCAL_CLOUD_POLL_S)
-    cable = f"v{number}-{pid}"
+    cable = f"v{number}-{pid}"  # short: the name of an interface has 15 characters at most
     peer = ("peer", "name", "eth0", "netns", str(pid))
     command("ip", "link", "add", cable, "type", "veth", *peer)
     command("ip", "link", "set", cable, "master", BRIDGE, "up")
+
+
+def make_image(settings: Settings, upper: Path, work: Path, root: Path) -> None:
+    """Fill ``upper``; ``root`` is where the image is mounted meanwhile.
+
+    Raises:
+        RehearsalError: the image would still hold accel_scaling or a plug-in, or a command failed.
+    """
+    for folder in (upper, work, root):
+        folder.mkdir(parents=True)
+    for name in _FRESH:
+        _empty(upper, name)
+    options = f"lowerdir=/,upperdir={upper},workdir={work}"
+    command("mount", "-t", "overlay", "overlay", "-o", options, root)
+    try:
+        _hide_packages_and_drivers(root, settings.python)
+        _let_account_read(root, settings.python)
+        _add_user(root, settings.ssh_user)
+        _write_sshd(root, settings)
+        _check_image(root, settings)
+    finally:
+        command("umount", root)
+
+
+def command(*words: str | Path) -> None:
+    """Run a command; CalledProcessError carries its stderr."""
+    subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True)
+
+
+def _hide_packages_and_drivers(root: Path, python: Path) -> None:
+    entries = entry_points()
+    patterns = {*_PACKAGE} | {
+        pattern.format(root=entry.root, package=normalized(entry.package)) for entry in entries for pattern in _PLUG_IN
+    }
+    modules = _hidden_modules()
+    for folder in site_folders(python):
+        inside = root / folder.relative_to("/")
+        for path in {path for pattern in patterns for path in inside.glob(pattern)}:
+            _remove(path)
+        for pth in inside.glob("*.pth"):
+            lines = pth.read_text().splitlines()
+            kept = [line for line in lines if not any(Path(line, name).is_dir() for name in modules)]
+            pth.write_text("".join(line + "\n" for line in kept))
+    for pattern in _DRIVERS:
+        for name in root.glob(pattern.removeprefix("/")):
+            _remove(name)
+
+
+def _hidden_modules() -> set[str]:
+    """Return the packages that may be on this machine and must come to a host by themselves."""
+    return {"accel_scaling", *(entry.root for entry in entry_points())}
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        command("rm", "-rf", "--one-file-system", path)
+    else:
+        path.unlink()
+
+
+def _empty(upper: Path, folder: str) -> None:
+    """Make a folder of the image empty at once, before it is mounted: an opaque directory hides what lies below."""
+    below = Path(folder)
+    if not below.is_dir():
+        return
+    inside = upper / below.relative_to("/")
+    for path in reversed([inside, *inside.parents]):
+        if path.is_relative_to(upper) and not path.exists():
+            path.mkdir()
+            # The mode of the upper layer counts, also for a folder that is in the lower one.
+            path.chmod(stat.S_IMODE(Path("/", path.relative_to(upper)).stat().st_mode))
+    os.setxattr(inside, "trusted.overlay.opaque", b"y")
+
+
+def _let_account_read(root: Path, python: Path) -> None:
+    """Let the account read an environment that lies in a user's home."""
+    for start in (python.parent, python.resolve().parent, *site_folders(python)):
+        for folder in (start, *start.parents):
+            inside = root / folder.relative_to("/")
+            mode = inside.stat().st_mode
+            if mode & 0o005 != 0o005:
+                inside.chmod(stat.S_IMODE(mode) | 0o055)
+
+
+def _add_user(root: Path, user: str) -> None:
+    if subprocess.run(["chroot", root, "id", user], capture_output=True, check=False).returncode:
+        command("chroot", root, "useradd", "-m", "-s", "/bin/bash", user)
+    command("chroot", root, "usermod", "-p", "*", user)  # no password, but not locked either: sshd refuses a locked one
+    home = root / "home" / user
+    (home / ".ssh").mkdir(parents=True, exist_ok=True)
+    command("chroot", root, "chown", "-R", f"{user}:", f"/home/{user}")
+    if (sudoers := root / "etc/sudoers.d").is_dir():
+        (sudoers / "90-cloud").write_text(f"{user} ALL=(ALL) NOPASSWD:ALL\n")
+        (sudoers / "90-cloud").chmod(0o440)
+
+
+def _write_sshd(root: Path, settings: Settings) -> None:
+    (root / "etc/ssh").mkdir(exist_ok=True)
+    command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", root / "etc/ssh/cloud_host_key")
+    path = f"{settings.python.parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+    words = [f'"{name}={value}"' for name, value in {**settings.environment, "PATH": path}.items()]
+    (root / "etc/ssh/sshd_config_cloud").write_text(SSHD_CONFIG.format(environment=" ".join(words)))
+    # A login shell reads /etc/profile, which sets PATH anew, and then this.
+    (root / "etc/profile.d").mkdir(exist_ok=True)
+    (root / "etc/profile.d/cloud-image.sh").write_text(f"export PATH={shlex.quote(path)}\n")
+    (root / "etc/resolv.conf").unlink(missing_ok=True)
+    (root / "etc/resolv.conf").write_text("")  # no name servers: nothing outside can be reached
+
+
+def _check_image(root: Path, settings: Settings) -> None:
+    code = "import importlib.util as u, sys; sys.exit(any(map(u.find_spec, sys.argv[1:])))"
+    names = sorted(_hidden_modules())
+    done = subprocess.run(
+        ["chroot", f"--userspec={settings.ssh_user}", root, settings.python, "-c", code, *names],
+        capture_output=True, text=True, check=False, cwd="/", env={"PATH": os.environ["PATH"], "HOME": "/"},
+    )  # fmt: skip
+    if done.returncode:
+        why = done.stderr.strip().splitlines()[-1:] or [
+            f"it holds {' or '.join(names)}, which must come to it by itself"
+        ]
+        raise RehearsalError(f"the hosts' image is not usable with {settings.python}: {why[0]}")

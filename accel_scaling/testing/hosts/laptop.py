@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.testing.hosts.phone_book import SCRATCH_VARIABLE
+from accel_scaling.testing.hosts.host_records import SCRATCH_VARIABLE
 from accel_scaling.testing.hosts.settings import MARKER_VARIABLE, HostKind
 
 if TYPE_CHECKING:
@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
     from accel_scaling.testing.hosts.settings import Settings
 
-_FOREIGN = (
+# Credentials and projects of real clouds; and proxies, which would be sent the calls to the local one.
+_OMITTED_PREFIXES = (
     *("AWS_", "GOOGLE_", "GCE_", "CLOUDSDK_"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
 )
-_FOREIGN_NAMES = ("RAY_ADDRESS", "RAY_TMPDIR", "SSH_AUTH_SOCK", "BASH_ENV", "ENV")
+_OMITTED_NAMES = ("RAY_ADDRESS", "RAY_TMPDIR", "SSH_AUTH_SOCK", "BASH_ENV", "ENV")
 
 
 class Laptop:
-    """Runs commands on the laptop.
+    """The laptop, which runs the user's commands.
 
     Args:
         settings: the local cloud's.
@@ -42,10 +43,10 @@ class Laptop:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(_FOREIGN) and name not in _FOREIGN_NAMES
+            if not name.startswith(_OMITTED_PREFIXES) and name not in _OMITTED_NAMES
         }
         path = f"{settings.python.parent}:{kept.get('PATH', os.defpath)}"
-        own = {
+        variables = {
             "HOME": str(settings.laptop),
             "TMPDIR": str(settings.laptop / "tmp"),
             "LOGNAME": settings.cloud_id,  # Ray names its ssh control folder in /tmp after it
@@ -53,10 +54,10 @@ class Laptop:
             "PATH": path,
         }
         if settings.kind is HostKind.PROCESSES:
-            own["PATH"] = f"{settings.scratch / 'laptop-shims'}:{path}"
-            own[MARKER_VARIABLE] = settings.marker("laptop")
-            own[SCRATCH_VARIABLE] = str(settings.scratch)
-        return {**kept, **settings.environment, **own}
+            variables["PATH"] = f"{settings.scratch / 'laptop-shims'}:{path}"
+            variables[MARKER_VARIABLE] = settings.marker("laptop")
+            variables[SCRATCH_VARIABLE] = str(settings.scratch)
+        return {**kept, **settings.environment, **variables}
 
     def run(self, argv: Sequence[str | Path], **kwargs: Any) -> subprocess.CompletedProcess[str]:
         """Run a command; as ``subprocess.run``, with text, and without ``check`` unless it is given."""

@@ -12,14 +12,25 @@ from typing import TYPE_CHECKING
 from accel_scaling.families.plugins import entry_points
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.hosts import image_site
+from accel_scaling.testing.hosts.host_records import (
+    ADDRESS_VARIABLE,
+    SCRATCH_VARIABLE,
+    HostRecord,
+    delete_record,
+    kill_marked,
+    write_record,
+)
 from accel_scaling.testing.hosts.hosts import keep_ray_logs
-from accel_scaling.testing.hosts.phone_book import ADDRESS_VARIABLE, SCRATCH_VARIABLE, HostRecord, enter, strike
-from accel_scaling.testing.hosts.process_marker import kill_marked
 from accel_scaling.testing.hosts.settings import MARKER_VARIABLE, host_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from accel_scaling.testing.hosts.hosts import HostSpec
     from accel_scaling.testing.hosts.settings import Settings
+
+# Program -> the module with a function of its name. A laptop's `ray` is the real one.
+_SHIMS = {"ssh": "shim_remote", "rsync": "shim_remote", "ray": "shim_ray"}
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -34,11 +45,11 @@ class ProcessHosts:
         for name in ("net", "site"):
             (self._scratch / name).mkdir(parents=True, exist_ok=True)
         shutil.copy(image_site.__file__, self._scratch / "site" / "sitecustomize.py")
-        write_shims(self._scratch / "shims", settings.python, ("ssh", "rsync", "ray"))
+        write_shims(self._scratch / "shims", settings.python, _SHIMS)
         write_shims(self._scratch / "laptop-shims", settings.python, ("ssh", "rsync"))
 
     def boot(self, launch: HostSpec) -> None:
-        """Make the directory, its devices and its environment, and enter it in the phone book."""
+        """Make the directory, its devices and its environment, and write its record."""
         folder = host_folder(self._settings, launch.instance_id, launch.address)
         for name in ("home", "tmp", "devices"):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -49,14 +60,14 @@ class ProcessHosts:
         record = HostRecord(launch.instance_id, launch.address, folder, {**environment, **devices})
         _write_profile(record)
         self._records[launch.instance_id] = record
-        enter(self._scratch, record)
+        write_record(self._scratch, record)
 
     def halt(self, instance_id: str, *, destroy: bool) -> None:
         """Strike the host, kill its processes, and with ``destroy`` remove its directory."""
         record = self._records.get(instance_id)
         if record is None:
             return
-        strike(self._scratch, record.address)
+        delete_record(self._scratch, record.address)
         kill_marked(self._settings.marker(instance_id), record.folder)
         if destroy:
             keep_ray_logs(record.folder / "tmp" / "ray", self._settings.postmortem / instance_id)
@@ -68,6 +79,7 @@ class ProcessHosts:
         kill_marked(self._settings.marker(""))
         for instance_id in list(self._records):
             self.halt(instance_id, destroy=True)
+        # By folder, too: workers of Ray write their title over the environment that has the marker.
         kill_marked(self._settings.marker(""), self._scratch)
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -94,7 +106,7 @@ class ProcessHosts:
         }
 
     def _metadata_server(self, launch: HostSpec) -> dict[str, str]:
-        """Return the variables that say where it is: for Google's libraries, and for programs that know its name."""
+        """Return the variables that name it: for Google's libraries, and for programs that know its name."""
         port = self._settings.metadata_port
         if not port:
             return {}
@@ -104,14 +116,14 @@ class ProcessHosts:
         }
 
 
-def write_shims(folder: Path, python: Path, names: tuple[str, ...]) -> None:
-    """Put an executable per name into ``folder``, each of which runs this package's ``shim_<name>`` module."""
+def write_shims(folder: Path, python: Path, names: Iterable[str]) -> None:
+    """Put an executable per name into ``folder``, each of which runs the function of this package for it."""
     folder.mkdir(parents=True, exist_ok=True)
     package_parent = str(Path(__file__).parents[3])
     for name in names:
         code = (
             f"import sys; sys.path.insert(0, {package_parent!r}); "
-            f"from accel_scaling.testing.hosts.shim_{name} import main; sys.exit(main(sys.argv[1:]))"
+            f"from accel_scaling.testing.hosts.{_SHIMS[name]} import {name}; sys.exit({name}(sys.argv[1:]))"
         )
         file = folder / name
         # -I: the host's PYTHONPATH hides this package, and is meant for what the shim starts.

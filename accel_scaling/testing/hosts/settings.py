@@ -87,7 +87,7 @@ class Settings:
 
     @property
     def laptop(self) -> Path:
-        """The home of the one who runs ``ray up``."""
+        """The home of the user of ``ray up``."""
         return self.directory / "laptop"
 
     def marker(self, who: str) -> str:
@@ -119,11 +119,11 @@ def host_folder(settings: Settings, instance_id: str, address: str) -> Path:
 
 def host_path(settings: Settings, inner_pid: int, instance_id: str, address: str, path: str | Path) -> Path:
     """Return a file of a host as a path of ours; relative to the account's home, or absolute on the host."""
-    folder, wanted = host_folder(settings, instance_id, address), Path(path)
+    folder, path = host_folder(settings, instance_id, address), Path(path)
     if settings.kind is HostKind.ISOLATED:
         # The cloud's mounts are its own; /proc shows them to whoever may look into the process.
         root = Path(f"/proc/{inner_pid}/root{folder}/root")
-        return root / Path("/home", settings.ssh_user, wanted).relative_to("/")
-    if wanted.is_relative_to("/tmp"):  # noqa: S108 - the host's, not ours
-        return folder / "tmp" / wanted.relative_to("/tmp")  # noqa: S108
-    return folder / "home" / wanted
+        return root / Path("/home", settings.ssh_user, path).relative_to("/")
+    if path.is_relative_to("/tmp"):  # noqa: S108 - the host's, not ours
+        return folder / "tmp" / path.relative_to("/tmp")  # noqa: S108
+    return folder / "home" / path

@@ -6,7 +6,7 @@
 - Everything else is passed on.
 
 Ray's GCS listens on all addresses, so that two heads on one machine cannot both have port 6379. A head that finds its
-port taken, or claimed by a head that is just starting, gets a free one, noted in the phone book; a worker's
+port taken, or claimed by a head that is just starting, gets a free one, noted beside the host records; a worker's
 ``--address`` is translated.
 """
 
@@ -17,17 +17,16 @@ import socket
 import sys
 from pathlib import Path
 
-from accel_scaling.testing.hosts.phone_book import ADDRESS_VARIABLE, SCRATCH_VARIABLE
-from accel_scaling.testing.hosts.process_marker import kill_marked, marked_processes
+from accel_scaling.testing.hosts.host_records import ADDRESS_VARIABLE, SCRATCH_VARIABLE, kill_marked, marked_processes
 from accel_scaling.testing.hosts.settings import MARKER_VARIABLE
 
 HEAD_PORT = 6379
 
-_OWN = ("--node-ip-address", "--object-manager-port", "--min-worker-port", "--max-worker-port")
-_OWN_ON_HEAD = ("--dashboard-host", "--ray-client-server-port")
+_SET_ON_EACH = ("--node-ip-address", "--object-manager-port", "--min-worker-port", "--max-worker-port")
+_SET_ON_HEAD = ("--dashboard-host", "--ray-client-server-port")
 
 
-def main(argv: list[str]) -> int:  # noqa: RET503 - execv does not return
+def ray(argv: list[str]) -> int:  # noqa: RET503 - execv does not return
     """Run ``ray`` with these arguments; return only where the real one is not needed."""
     command = next((word for word in argv if not word.startswith("-")), None)
     if command == "stop":
@@ -43,10 +42,11 @@ def main(argv: list[str]) -> int:  # noqa: RET503 - execv does not return
 def start_arguments(argv: list[str], address: str, ray_tmpdir: str) -> list[str]:
     """Return the arguments of ``ray start``, with what a host among others on one machine must change."""
     head = "--head" in argv
-    kept = without(argv, _OWN + _OWN_ON_HEAD)
+    kept = without(argv, _SET_ON_EACH + _SET_ON_HEAD)
+    # 0 takes free ports: the hosts share this machine's, and two with Ray's default ranges would collide.
     kept += [f"--node-ip-address={address}", "--object-manager-port=0", "--min-worker-port=0", "--max-worker-port=0"]
     if not _has(argv, "--dashboard-agent-listen-port"):
-        kept.append("--dashboard-agent-listen-port=0")
+        kept.append("--dashboard-agent-listen-port=0")  # by default each host's agent would take 52365
     if not _has(argv, "--temp-dir"):
         kept.append(f"--temp-dir={ray_tmpdir}/ray")
     if head:
@@ -57,7 +57,7 @@ def start_arguments(argv: list[str], address: str, ray_tmpdir: str) -> list[str]
 
 
 def _stop() -> int:
-    """Kill this host's Ray, but neither the shell that asked nor its ancestors."""
+    """Kill this host's Ray, but neither the calling shell nor its ancestors."""
     marker, folder = os.environ[MARKER_VARIABLE], None
     spare = frozenset(pid for pid in marked_processes(marker, folder) if not _is_ray(pid))
     count = kill_marked(marker, folder, spare=spare)
@@ -79,9 +79,9 @@ def _has(argv: list[str], option: str) -> bool:
 
 def for_head(argv: list[str], scratch: Path, address: str) -> list[str]:
     """Return the arguments of ``ray start --head`` with a port that is free on this machine."""
-    asked = int(_value(argv, "--port") or HEAD_PORT)
-    port = asked if claim(asked) else free_port()
-    _note(scratch, address, asked).write_text(str(port))
+    requested = int(_value(argv, "--port") or HEAD_PORT)
+    port = requested if claim(requested) else free_port()
+    _note(scratch, address, requested).write_text(str(port))
     return [*without(argv, ("--port",)), f"--port={port}"]
 
 
@@ -115,7 +115,7 @@ def claim(port: int) -> bool:
 
 
 def is_free(port: int) -> bool:
-    """Say whether a server could listen on ``port`` on all addresses."""
+    """Return whether a server could listen on ``port`` on all addresses."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -153,5 +153,5 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _note(scratch: Path, address: str, asked: int) -> Path:
-    return scratch / "net" / f"{address}-{asked}.port"
+def _note(scratch: Path, address: str, requested: int) -> Path:
+    return scratch / "net" / f"{address}-{requested}.port"

@@ -19,15 +19,13 @@ from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import RehearsalError
 from accel_scaling.fill.fill import fill
 from accel_scaling.fill.promise import accelerator_types
-from accel_scaling.testing.devices.user_types import write_own
+from accel_scaling.testing.devices.hardware import write_user_hardware
 from accel_scaling.testing.faults import FaultSource
 from accel_scaling.testing.local_cloud import local_cloud_of
 from accel_scaling.testing.ray_cluster import tail
 from accel_scaling.testing.rehearse import try_task
-from accel_scaling.testing.rehearse.status_line import StatusLine
-from accel_scaling.testing.rehearse.timeline import Timeline
-from accel_scaling.testing.rehearse.user_hardware import introduced, own_types
-from accel_scaling.testing.rehearse.watch import Watcher
+from accel_scaling.testing.rehearse.timeline import StatusLine, Timeline, Watcher
+from accel_scaling.testing.rehearse.user_hardware import introduced, user_machines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -53,7 +51,7 @@ class Rehearsal:
         faults: what goes wrong, from the start or later.
         kind: isolated hosts or plain processes; None chooses.
         timeout_s: how long tasks may stay pending.
-        out: where the story goes.
+        out: the stream of the output.
     """
 
     config: dict[str, Any]
@@ -71,29 +69,29 @@ class Rehearsal:
         """Bring the cluster up, run the command, tear everything down; return the command's exit code.
 
         Raises:
-            RehearsalError: a machine type that nobody can emulate, or `ray up` failed.
+            RehearsalError: a machine type that cannot be emulated, or `ray up` failed.
         """
         cloud = local_cloud_of(self.config)
-        own = own_types(self.config, self.catalog, cloud)  # refuses what cannot be emulated
-        with self._begun(cloud, own) as local:
+        user_types = user_machines(self.config, self.catalog, cloud)  # refuses what cannot be emulated
+        with self._begun(cloud, user_types) as local:
             cluster, left_out = local.write_cluster(self.config)
             filled, _ = fill(cluster.config, self.catalog)
-            self._introduce(local, left_out, introduced(own))
+            self._introduce(local, left_out, introduced(user_types))
             return _Act(self, local, cluster, filled).play()
 
     @contextlib.contextmanager
-    def _begun(self, cloud: type[LocalCloud], own: dict[str, UserMachine]) -> Iterator[LocalCloud]:
+    def _begun(self, cloud: type[LocalCloud], user_types: dict[str, UserMachine]) -> Iterator[LocalCloud]:
         with (
             tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
             contextlib.ExitStack() as stack,
         ):
-            write_own(Path(folder), {name: each.hardware for name, each in own.items()})
+            write_user_hardware(Path(folder), {name: machine.hardware for name, machine in user_types.items()})
             with self.line.doing(f"{cloud.CLOUD} starts on this machine"):
                 local = stack.enter_context(cloud(Path(folder), place=cloud.place_of(self.config), kind=self.kind))
             local.set_faults(*self.faults.now)
             yield local
 
-    def _introduce(self, local: LocalCloud, left_out: list[str], own: list[str]) -> None:
+    def _introduce(self, local: LocalCloud, left_out: list[str], user_lines: list[str]) -> None:
         name = self.config.get("cluster_name", "cluster")
         self.line.write(
             f"rehearsal of {name}: real Ray and its autoscaler; {local.CLOUD} and the devices are emulated\n"
@@ -101,7 +99,7 @@ class Rehearsal:
         self.line.write(f"hosts: {local.reason}\n")
         if left_out:
             self.line.write(f"not rehearsed: {', '.join(left_out)}\n")
-        self.line.write("".join(f"{line}\n" for line in own) + "\n")
+        self.line.write("".join(f"{line}\n" for line in user_lines) + "\n")
         self.line.flush()
 
 
@@ -168,24 +166,24 @@ class _Act:
             self._try([])
 
     def _try(self, demands: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Run try_task on the head, print what it says as it says it, and return the tasks' results."""
+        """Run try_task on the head, print its lines as they come, and return the tasks' results."""
         command = shlex.join(try_task.words(demands, self._rehearsal.timeout_s))
         process = self._local.popen(self._cluster.exec_words(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         results, rest = [], []
         for output in process.stdout or ():
-            word, said = _said(output)
+            word, record = _parsed(output)
             if word == "TASK":
-                results.append(said)
-                self._tell(said)
+                results.append(record)
+                self._print_result(record)
             elif word == "NODE":
-                self._timeline.announced(said["address"], said["resources"])
+                self._timeline.announced(record["address"], record["resources"])
             else:
                 rest.append(output)
         if process.wait() != 0 and len(results) < len(demands):
             raise RehearsalError(f"the tasks could not be submitted:\n{tail(''.join(rest))}")
         return results
 
-    def _tell(self, result: dict[str, Any]) -> None:
+    def _print_result(self, result: dict[str, Any]) -> None:
         ran = result["ran"]
         name = f"accelerator_type={result['accelerator_type']!r}"
         if not ran:
@@ -194,9 +192,9 @@ class _Act:
         ids = ", ".join(f"{family} {' '.join(ids)}" for family, ids in ran["ids"].items())
         took_s = ran["time_s"] - result["asked_s"]
         machine = self._timeline.at(ran["address"])
-        where = f"{machine.instance_type} {machine.instance_id}" if machine else ran["address"]
+        host = f"{machine.instance_type} {machine.instance_id}" if machine else ran["address"]
         visible = "".join(f", {variable}={value}" for variable, value in ran["visible"].items())
-        text = f"{name} on {where}, {took_s:.1f} s after it was asked for; its ids: {ids}{visible}"
+        text = f"{name} on {host}, {took_s:.1f} s after it was asked for; its ids: {ids}{visible}"
         self._timeline.say(ran["time_s"], "running", text)
         if machine is not None:
             machine.node_type = result["node_type"]
@@ -207,11 +205,11 @@ def _node_types_by_machine(cloud: LocalCloud, filled: dict[str, Any]) -> dict[st
     names: dict[str, list[str]] = {}
     for name, node_type in filled.items():
         names.setdefault(cloud.machine_name(node_type["node_config"]), []).append(name)
-    return {machine: " or ".join(found) for machine, found in names.items()}
+    return {machine: " or ".join(users) for machine, users in names.items()}
 
 
-def _said(output: str) -> tuple[str, dict[str, Any]]:
-    """Return a line of try_task's as its word and what it says; ("", {}) for any other, such as a login shell's."""
+def _parsed(output: str) -> tuple[str, dict[str, Any]]:
+    """Return a line of try_task's as its word and its record; ("", {}) for any other, such as a login shell's."""
     for word in ("TASK", "NODE"):
         start = output.find(word + " {")
         if start >= 0:
@@ -226,8 +224,8 @@ def _demands_of(config: dict[str, Any], catalog: Catalog) -> list[dict[str, Any]
         chip = node_type.machine.machine.chip
         if node_type.is_head or chip is None:
             continue
-        own = [key for key in node_type.resources if key.startswith(ACCELERATOR_TYPE_PREFIX)]
-        types = [key.removeprefix(ACCELERATOR_TYPE_PREFIX) for key in own] or accelerator_types(chip)
+        keys = [key for key in node_type.resources if key.startswith(ACCELERATOR_TYPE_PREFIX)]
+        types = [key.removeprefix(ACCELERATOR_TYPE_PREFIX) for key in keys] or accelerator_types(chip)
         demand = {"node_type": node_type.name, "resource": chip.resource, "count": 1, "accelerator_type": types[-1]}
         demands.setdefault(types[-1], demand)
     return list(demands.values())

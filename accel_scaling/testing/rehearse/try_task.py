@@ -61,6 +61,7 @@ def main(demands: list[dict[str, Any]], timeout_s: float) -> int:
     started_s = time.time()
     pending = {}
     for demand in demands:
+        # Next to no CPU, as the accelerator alone is to choose the machine; and a task that is lost counts as failed.
         options: dict[str, Any] = {"num_cpus": 0.01, "max_retries": 0}
         if demand.get("resource") == "GPU":
             options["num_gpus"] = demand["count"]

@@ -15,8 +15,7 @@ from accel_scaling.cluster.cluster import read_config, user_catalogs
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.drivers import DRIVERS
 from accel_scaling.testing.devices.ec2_machines import NOTHING, like_family
-from accel_scaling.testing.devices.hardware import Hardware
-from accel_scaling.testing.devices.plugin_hardware import rows_of_file
+from accel_scaling.testing.devices.hardware import Hardware, rows_of_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,10 +42,10 @@ class UserMachine:
     independent: bool
 
 
-def own_types(
+def user_machines(
     config: dict[str, Any], catalog: Catalog, cloud: type[LocalCloud], *, home: Path | None = None
 ) -> dict[str, UserMachine]:
-    """Return the machine types of a cluster file that nobody but its user knows, by their names.
+    """Return the machine types of a cluster file that only its user knows, by their names.
 
     Args:
         config: the cluster config.
@@ -57,8 +56,8 @@ def own_types(
     Raises:
         RehearsalError: a type that cannot be emulated, or a wrong hardware file.
     """
-    found: dict[str, UserMachine] = {}
-    told = _told(hardware_files(user_catalogs(config["provider"]), home=home))
+    machines: dict[str, UserMachine] = {}
+    rows = _rows(hardware_files(user_catalogs(config["provider"]), home=home))
     for node_type in read_config(config, catalog).node_types.values():
         machine, node_config = node_type.machine, node_type.node_config
         try:
@@ -66,26 +65,28 @@ def own_types(
         except RehearsalError:
             if machine.slice is not None or is_clouds_own(machine.machine):
                 raise
-            found[machine.name] = _own(machine.machine, told)
+            machines[machine.name] = _user_machine(machine.machine, rows)
         else:
-            if machine.name in told:
-                where = told[machine.name][0]
-                raise RehearsalError(f"{where}: rehearsals know what is in {machine.name} already; take this row out")
-    return found
+            if machine.name in rows:
+                location = rows[machine.name][0]
+                raise RehearsalError(
+                    f"{location}: rehearsals know what is in {machine.name} already; take this row out"
+                )
+    return machines
 
 
-def introduced(own: dict[str, UserMachine]) -> list[str]:
-    """Return the lines that tell how each type of the user's own is emulated."""
+def introduced(machines: dict[str, UserMachine]) -> list[str]:
+    """Return a line for each machine type of the user's: the file and line that it is emulated by."""
     return [
-        f"{name}: emulated as {each.by} says"
-        + ("" if each.independent else ", the row itself: its confirmation proves the path, not the row")
-        for name, each in own.items()
+        f"{name}: emulated as {machine.by} says"
+        + ("" if machine.independent else ", the row itself: its confirmation proves the path, not the row")
+        for name, machine in machines.items()
     ]
 
 
-def _own(machine: MachineType, told: dict[str, tuple[str, dict[str, str]]]) -> UserMachine:
-    where, row = told.get(machine.name, ("", None))
-    by = where or f"{machine.layer}:{machine.line}"
+def _user_machine(machine: MachineType, rows: dict[str, tuple[str, dict[str, str]]]) -> UserMachine:
+    location, row = rows.get(machine.name, ("", None))
+    by = location or f"{machine.layer}:{machine.line}"
     return UserMachine(_hardware(machine, row, by), by, independent=row is not None)
 
 
@@ -114,10 +115,10 @@ def _hardware(machine: MachineType, row: dict[str, str] | None, by: str) -> Hard
     )
 
 
-def _told(files: list[Path]) -> dict[str, tuple[str, dict[str, str]]]:
-    """Return the rows of the hardware files by machine type, each with its place; the first file is the strongest."""
-    found: dict[str, tuple[str, dict[str, str]]] = {}
+def _rows(files: list[Path]) -> dict[str, tuple[str, dict[str, str]]]:
+    """Return the rows of the hardware files by machine type, each with its location; the first file wins."""
+    rows: dict[str, tuple[str, dict[str, str]]] = {}
     for path in files:
-        for where, row in rows_of_file(path):
-            found.setdefault(row["instance"], (where, row))
-    return found
+        for location, row in rows_of_file(path):
+            rows.setdefault(row["instance"], (location, row))
+    return rows

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from accel_scaling.providers.aws.local_cloud import LocalEC2
-from accel_scaling.testing.ec2.public_parameters import image_id
+from accel_scaling.testing.ec2.moto_patches import image_id
 from accel_scaling.testing.hosts.settings import HostKind
 from tests.support.iam import check_permissions_after
 

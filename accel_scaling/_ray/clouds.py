@@ -1,4 +1,4 @@
-"""Ray's own provider for Google Cloud, its kinds of nodes, and the steps of its bootstrap."""
+"""Ray's own providers for EC2 and Google Cloud: their classes, clients, node tags and bootstrap steps."""
 
 from __future__ import annotations
 
@@ -59,3 +59,31 @@ def gcp_reuse_tags() -> tuple[str, ...]:
     from ray.autoscaler.tags import TAG_RAY_NODE_KIND, TAG_RAY_NODE_NAME, TAG_RAY_USER_NODE_TYPE
 
     return TAG_RAY_NODE_NAME, TAG_RAY_NODE_KIND, TAG_RAY_USER_NODE_TYPE
+
+
+def aws_node_provider() -> Any:
+    """Return Ray's own AWS node provider class, which ours extends."""
+    from ray.autoscaler._private.aws.node_provider import AWSNodeProvider
+
+    return AWSNodeProvider
+
+
+def aws_tries_each_subnet_once() -> None:
+    """Make Ray's EC2 provider try a launch once in each subnet that it is given, not five times in one."""
+    from ray.autoscaler._private.aws import node_provider
+
+    # Ours tries the zones itself, and asks the gate before each (providers/base/zone_launch.py). Ray's loop runs over
+    # max(BOTO_CREATE_MAX_RETRIES, number of subnets): given one subnet, it would ask five times where all is sold out.
+    node_provider.BOTO_CREATE_MAX_RETRIES = 1
+
+
+def aws_client(service: str, region: str, credentials: dict[str, Any] | None) -> Any:
+    """Return the cached client of an AWS service that Ray's provider uses for this region."""
+    from ray.autoscaler._private.aws.utils import client_cache
+
+    return client_cache(service, region, **(credentials or {}))
+
+
+def ec2_client(region: str, credentials: dict[str, Any] | None) -> Any:
+    """Return the cached EC2 client that Ray's provider uses for this region."""
+    return aws_client("ec2", region, credentials)
