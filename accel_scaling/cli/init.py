@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     """Print or write the file; name the values that the user must fill in on standard error."""
     from accel_scaling.families.catalog import load_catalog
     from accel_scaling.fill.fill import fill
-    from accel_scaling.init.request import FileRequest, parse_accelerator
+    from accel_scaling.init.model import FileRequest, parse_accelerator
     from accel_scaling.init.text import cluster_file, to_fill_in
 
     request = FileRequest(

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     from accel_scaling.families.family import Family as Family
     from accel_scaling.families.plugins import Broken as Broken
-    from accel_scaling.families.registry import register as register
+    from accel_scaling.families.registration import register as register
 
 __all__ = ["Broken", "Family", "broken", "families", "register"]
 
-_HOMES = {"Broken": "plugins", "Family": "family", "register": "registry"}
+_HOMES = {"Broken": "plugins", "Family": "family", "register": "registration"}
 
 
 def __getattr__(name: str) -> Any:

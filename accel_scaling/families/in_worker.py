@@ -4,7 +4,7 @@ A preloaded module composes with a `worker_process_setup_hook` of the user's, wh
 """
 
 from accel_scaling.families.plugins import hush
-from accel_scaling.families.registry import register
+from accel_scaling.families.registration import register
 
 hush()
 register()

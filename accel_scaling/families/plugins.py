@@ -220,9 +220,9 @@ def _load_all(entries: Sequence[EntryPoint]) -> tuple[dict[str, PlugIn], list[Br
 
 def _load(entry: EntryPoint, entries: Sequence[EntryPoint], others: Mapping[str, PlugIn]) -> PlugIn:
     from accel_scaling.catalog.node_images import shipped_families
-    from accel_scaling.families.catalog import data_of
+    from accel_scaling.families.built_in import built_in
     from accel_scaling.families.family import problem_of
-    from accel_scaling.families.registry import built_in
+    from accel_scaling.families.plugin_data import data_of
 
     if sum(other.resource == entry.resource for other in entries) > 1:
         raise _BrokenError(_claimed_by(entry.resource, entries))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # What runs in the process that asks a family's `probe`: with this process's path, of which a node's bundle is a part.
 _QUESTION = """
 sys.path[:] = {path!r}
-from accel_scaling.families.probe import names_of
+from accel_scaling.families.registry import names_of
 names = names_of({family!r}, {root!r})
 say(len(names), names[0] if names else None)
 """
@@ -124,25 +124,6 @@ def examine(
     ray_type = ray_type or (reply.kind if reply else None)
     chips = _chips_of_type(family, on_bus, ray_type)
     return _result(family, _Evidence(on_bus, nodes, reply, ray_type, chips, sick), root)
-
-
-def names_of(family: str, root: str) -> list[str]:
-    """Call a family's ``probe`` and return what it says: the product's name for each device.
-
-    Args:
-        family: its name.
-        root: the folder that stands for ``/``.
-
-    Raises:
-        TypeError: it says something else.
-    """
-    from accel_scaling.families.registry import family_of_name
-
-    ask = family_of_name(family).probe
-    names = list(ask(Path(root))) if ask else []
-    if not all(isinstance(name, str) and name for name in names):
-        raise TypeError(f"it returned {names!r}, not the product's name for each device")
-    return names
 
 
 def _library(family: Family) -> str:

@@ -1,34 +1,27 @@
-"""The families of this Python, built-in ones and those of plug-ins; and their registration with Ray.
-
-Ray is told of the families that it lacks in this process, and in the nodes and workers that it starts.
-"""
+"""The families of this Python: the built-in ones, and those of plug-ins."""
 
 from __future__ import annotations
 
-import functools
-import importlib
-import os
-import pkgutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.families import built_in as folder
+from accel_scaling.families.built_in import built_in
 from accel_scaling.families.plugins import loaded
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, MutableMapping
+    from collections.abc import Mapping
 
     from accel_scaling.families.family import Family
 
-_PREFIX = f"{folder.__name__}."
-WORKERS_MODULE = "accel_scaling.families.in_worker"
-
-
-@functools.cache
-def built_in() -> tuple[Family, ...]:
-    """Return the built-in families by their position: each module of ``built_in`` has one, as ``FAMILY``."""
-    modules = (importlib.import_module(module.name) for module in pkgutil.iter_modules(folder.__path__, _PREFIX))
-    families: list[Family] = [module.FAMILY for module in modules]
-    return tuple(sorted(families, key=lambda family: (family.position, family.name)))
+__all__ = [
+    "all_families",
+    "built_in",
+    "family_of",
+    "family_of_name",
+    "names_of",
+    "registered_families",
+    "visible_devices",
+]
 
 
 def all_families() -> tuple[Family, ...]:
@@ -55,65 +48,23 @@ def registered_families() -> Mapping[str, Family]:
     return {family.resource: family for family in all_families() if family.registered}
 
 
-def rays_unit_resources() -> tuple[str, ...]:
-    """Return the resources beside GPU whose units have ids in Ray 2.60 itself; a contract test reads the raylet's."""
-    resources = (family.resource for family in built_in() if family.in_ray and family.resource != "GPU")
-    return tuple(dict.fromkeys(resources))
-
-
 def visible_devices() -> tuple[str, ...]:
     """Return the environment variables that tell processes their devices."""
     return tuple(sorted({family.visible_devices for family in all_families()} - {""}))
 
 
-def register() -> None:
-    """Make Ray know the families that it lacks, as it knows its own; doing it again changes nothing.
-
-    From then on, `ray.remote` and `.options` check the quantities asked for, `get_accelerator_ids` has the families,
-    and a node that this process starts (`ray.init()` without an address) detects their devices. Without such families
-    it does nothing, and does not import ray.
-    """
-    families = registered_families()
-    if not families:
-        return
-    from accel_scaling import _ray  # here: it takes 15 ms, and commands without plug-ins do not need it
-
-    announce(families, os.environ)
-    _ray.add_accelerator_managers(
-        {resource: functools.partial(_manager, family) for resource, family in families.items()}
-    )
-
-
-def announce(resources: Collection[str], environment: MutableMapping[str, str]) -> None:
-    """Set the variables of a node that give ids to the families' devices and register them in its workers.
+def names_of(family: str, root: str) -> list[str]:
+    """Call a family's ``probe`` and return what it says: the product's name for each device.
 
     Args:
-        resources: the families' Ray resources.
-        environment: of the process that starts Ray there; what the user set in it stays.
+        family: its name.
+        root: the folder that stands for ``/``.
+
+    Raises:
+        TypeError: it says something else.
     """
-    from accel_scaling import _ray
-
-    units = environment.get(_ray.UNIT_RESOURCES, ",".join(rays_unit_resources()))
-    environment[_ray.UNIT_RESOURCES] = _with(units, resources)
-    environment[_ray.PRELOADED_MODULES] = _with(environment.get(_ray.PRELOADED_MODULES, ""), [WORKERS_MODULE])
-
-
-def _with(listed: str, added: Collection[str]) -> str:
-    """Return a list of words with commas between them, with those that it lacks at its end."""
-    words = [word for word in listed.split(",") if word]
-    return ",".join(dict.fromkeys([*words, *added]))
-
-
-def _manager(family: Family) -> type:
-    from accel_scaling import _ray
-
-    return _ray.accelerator_manager(
-        family.resource, family.visible_devices, shared=family.shared, look=functools.partial(_look, family)
-    )
-
-
-def _look(family: Family) -> tuple[int, str | None]:
-    from accel_scaling.families.inventory import look_for  # on nodes only: drivers and workers do not wait for it
-
-    result = look_for(family)
-    return result.ray_units, result.accelerator_type
+    ask = family_of_name(family).probe
+    names = list(ask(Path(root))) if ask else []
+    if not all(isinstance(name, str) and name for name in names):
+        raise TypeError(f"it returned {names!r}, not the product's name for each device")
+    return names

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.tpu_generations import is_tpu_type
@@ -10,53 +9,19 @@ from accel_scaling.catalog.tpu_slices import slice_of_type, slices_with
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.node_needs import ImageKind, default_image
 from accel_scaling.errors import InitError, UnknownAcceleratorError, UnknownInstanceTypeError
+from accel_scaling.init.model import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from accel_scaling.catalog.load import Catalog
-    from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.catalog.tpu_slices import TpuSlice
+    from accel_scaling.catalog.model import Chip
     from accel_scaling.clouds import Cloud
-    from accel_scaling.init.request import AcceleratorRequest
+    from accel_scaling.init.model import AcceleratorRequest
     from accel_scaling.init.template import ClusterTemplate
 
 ALTERNATIVES = 3  # that a comment names
 COUNTS = 6  # that an error names
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The machine of one node type of workers.
-
-    Attributes:
-        request: for what; None for a plain machine.
-        machine: its machine type, with its accelerators; one host where it is a slice.
-        guest: the API's name of what is attached to it; None where it comes with its accelerators.
-        slice: the TPU slice; None for a machine.
-        also: other machines that have the accelerator, the next best first.
-    """
-
-    request: AcceleratorRequest | None
-    machine: MachineType
-    guest: str | None = None
-    slice: TpuSlice | None = None
-    also: tuple[Choice, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The cloud's name for it."""
-        return self.slice.accelerator_type if self.slice else self.machine.name
-
-    @property
-    def count(self) -> int:
-        """Devices of one machine, or chips of one slice."""
-        return self.slice.chips if self.slice else self.machine.count
-
-    @property
-    def chip(self) -> Chip | None:
-        """Its accelerator."""
-        return self.slice.chip if self.slice else self.machine.chip
 
 
 def choose(

@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import InitError
+from accel_scaling.init.model import Place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.init.request import FileRequest
+    from accel_scaling.init.model import FileRequest
     from accel_scaling.init.template import ClusterTemplate
 
 NAMED = 3  # regions that an error names
-
-
-@dataclass(frozen=True)
-class Place:
-    """A region with zones in it.
-
-    Attributes:
-        region: its name.
-        zones: in the order to try them; none where the cloud may take any of the region.
-        head: the machine type of the head there.
-        given: the user named it.
-        instead_of: the usual region, where that does not have the machines and this one is the nearest that does.
-    """
-
-    region: str
-    zones: tuple[str, ...]
-    head: str
-    given: bool
-    instead_of: str = ""
-
-    @property
-    def note(self) -> str:
-        """Why this region, as a comment of the file."""
-        if self.instead_of:
-            return f"near {self.instead_of}, which does not have all of these machines"
-        return "as asked" if self.given else "the usual one; yours may be another"
 
 
 def with_all(place: Place, template: ClusterTemplate, machines: Sequence[MachineType], catalog: Catalog) -> Place:

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.table import RowValues
     from accel_scaling.clouds import Cloud
-    from accel_scaling.init.choice import Choice
-    from accel_scaling.init.regions import Place
-    from accel_scaling.init.request import AcceleratorRequest, FileRequest
+    from accel_scaling.init.model import AcceleratorRequest, Choice, FileRequest, Place
 
 WIDTH = 110  # characters of a line of comment
 

@@ -12,9 +12,9 @@ from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
 from accel_scaling.fill.defaults import ray_requirement
 from accel_scaling.fill.promise import accelerator_types
-from accel_scaling.init.choice import Choice, choose, plain, template_of
+from accel_scaling.init.choice import choose, plain, template_of
+from accel_scaling.init.model import Choice, check
 from accel_scaling.init.regions import requested_place, usual_place, with_all
-from accel_scaling.init.request import check
 from accel_scaling.init.template import comment, scalar, words
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip, MachineType
     from accel_scaling.catalog.tpu_slices import TpuSlice
     from accel_scaling.clouds import Cloud
-    from accel_scaling.init.request import FileRequest
+    from accel_scaling.init.model import FileRequest
     from accel_scaling.init.template import ClusterTemplate
 
 YOURS = "<- "  # begins the comment of a value that the user has to put in

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from accel_scaling.testing.local_cloud import LocalCloud
+    from accel_scaling.testing.base_cloud import LocalCloud
 
 
 @pytest.fixture
 def local_cloud(tmp_path: Path) -> Iterator[Callable[..., LocalCloud]]:
-    """Return a function that starts a local cloud; its arguments are those of ``accel_scaling.testing.local_cloud``.
+    """Return a function that starts a local cloud; its arguments are those of ``accel_scaling.testing.base_cloud``.
 
     The clouds end with the test. Their directories stay in ``tmp_path``, for whoever looks why a test failed.
     """

@@ -13,9 +13,7 @@ from accel_scaling.providers.aws.cloud import CLOUD
 from accel_scaling.providers.aws.node_config import ZONE, region_of
 
 if TYPE_CHECKING:
-    from accel_scaling.init.choice import Choice
-    from accel_scaling.init.regions import Place
-    from accel_scaling.init.request import FileRequest
+    from accel_scaling.init.model import Choice, FileRequest, Place
 
 
 class AWSTemplate(ClusterTemplate):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from accel_scaling.providers.aws.node_config import region_of
+from accel_scaling.testing.base_cloud import LocalCloud
 from accel_scaling.testing.devices.ec2_machines import hardware_of
-from accel_scaling.testing.local_cloud import LocalCloud
 
 IMAGE = "ami-0123456789abcdef0"  # any: the local hosts have one image
 

@@ -10,7 +10,7 @@ from accel_scaling.catalog.guest_accelerators import api_names, attach, attach_r
 from accel_scaling.cluster.node_needs import default_image
 from accel_scaling.cluster.shape import GCP_IMAGE, PROJECT
 from accel_scaling.errors import ClusterConfigError, InitError
-from accel_scaling.init.choice import Choice
+from accel_scaling.init.model import Choice
 from accel_scaling.init.template import ClusterTemplate, one_region, scalar
 from accel_scaling.init.text import YOURS
 from accel_scaling.providers.gcp.cloud import CLOUD
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from accel_scaling.catalog.load import Catalog
-    from accel_scaling.init.regions import Place
-    from accel_scaling.init.request import AcceleratorRequest, FileRequest
+    from accel_scaling.init.model import AcceleratorRequest, FileRequest, Place
 
 _PROJECT_ID = re.compile(r"[a-z0-9][-a-z0-9.:]{1,62}")
 _N1 = "n1-standard-"  # what GPUs are attached to

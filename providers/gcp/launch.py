@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import click
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from accel_scaling.providers.base.zone_launch import Launch
-    from accel_scaling.providers.gcp.compute import Compute
 
 _BULK_LIMIT = 1000  # machines in one call
 
@@ -45,6 +44,29 @@ def in_large_batches(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
+class MachineApi(Protocol):
+    """What a launch needs of Compute Engine in one project: `compute.Compute` is one."""
+
+    KIND: str
+    instances: Any  # Google's collection of instances
+    project_id: str
+
+    def tried_order(self, machine_type: str) -> list[str]:
+        """Return the zones in the order to try them."""
+
+    def note_sold_out(self, zone: str, machine_type: str) -> None:
+        """Remember that a zone has no machine of this type just now."""
+
+    def existing(self, zone: str, names: Sequence[str]) -> list[str]:
+        """Return those of the names that exist in a zone."""
+
+    def placed(self, zone: str, names: Sequence[str]) -> list[str]:
+        """Remember which zone these machines are in, and return them."""
+
+    def wait(self, operation: dict[str, Any], zone: str) -> dict[str, Any]:
+        """Wait until an operation is done, and return it."""
+
+
 class _MachineRequest(NamedTuple):
     """The machine to create: the Instance, and the instance template that stands below it."""
 
@@ -53,7 +75,7 @@ class _MachineRequest(NamedTuple):
 
 
 def create(
-    compute: Compute,
+    compute: MachineApi,
     node_config: dict[str, Any],
     labels: dict[str, str],
     count: int,
@@ -90,7 +112,9 @@ def create(
     return over_zones(order, count, try_zone)
 
 
-def _create_in(compute: Compute, zone: str, request: _MachineRequest, count: int) -> tuple[list[str], Failure | None]:
+def _create_in(
+    compute: MachineApi, zone: str, request: _MachineRequest, count: int
+) -> tuple[list[str], Failure | None]:
     """Return the machines that exist in this zone now, and why they are fewer than ``count``."""
     node_name = from_label(request.body["labels"][_ray.gcp_tags()[1]])
     made: list[str] = []
@@ -111,7 +135,7 @@ def _create_in(compute: Compute, zone: str, request: _MachineRequest, count: int
 
 
 def _bulk(
-    compute: Compute, zone: str, names: Sequence[str], request: _MachineRequest
+    compute: MachineApi, zone: str, names: Sequence[str], request: _MachineRequest
 ) -> tuple[list[str], Failure | None]:
     body: dict[str, Any] = {
         "count": str(len(names)),
@@ -134,7 +158,7 @@ def _bulk(
 
 
 def _one_by_one(
-    compute: Compute, zone: str, names: Sequence[str], request: _MachineRequest
+    compute: MachineApi, zone: str, names: Sequence[str], request: _MachineRequest
 ) -> tuple[list[str], Failure | None]:
     placed = request_bodies.in_zone(request.body, compute.project_id, zone)
     template = {"sourceInstanceTemplate": request.template} if request.template else {}
@@ -156,7 +180,7 @@ def _one_by_one(
     return came + _existing(compute, zone, list(errors)), of_exception(next(iter(errors.values())))
 
 
-def _existing(compute: Compute, zone: str, names: Sequence[str]) -> list[str]:
+def _existing(compute: MachineApi, zone: str, names: Sequence[str]) -> list[str]:
     try:
         return compute.existing(zone, names)
     except Exception:  # noqa: BLE001 - the failure before this one is the one to tell; a listing will find them

@@ -6,12 +6,12 @@ import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
+from accel_scaling.testing.base_cloud import LocalCloud
 from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp, hardware_of_tpu, slice_of_topology
 from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.gce.fault_injection import ANY, FaultInjection, Preemptions, injection_file
 from accel_scaling.testing.gce.state import PROJECT, ZONES
 from accel_scaling.testing.hosts.settings import HostKind
-from accel_scaling.testing.local_cloud import LocalCloud
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from accel_scaling import _ray
-from accel_scaling.families.registry import WORKERS_MODULE, announce, built_in, rays_unit_resources
+from accel_scaling.families.registration import WORKERS_MODULE, announce, rays_unit_resources
+from accel_scaling.families.registry import built_in
 
 ADD = """
 import json, os

@@ -18,7 +18,7 @@ from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_defaults
 from accel_scaling.fill.fill import fill
-from accel_scaling.init.request import AcceleratorRequest, FileRequest, parse_accelerator
+from accel_scaling.init.model import AcceleratorRequest, FileRequest, parse_accelerator
 from accel_scaling.init.template import comment, scalar, words
 from accel_scaling.init.text import cluster_file, to_fill_in
 

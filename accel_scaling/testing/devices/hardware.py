@@ -135,7 +135,7 @@ def rows_of_plug_ins() -> list[dict[str, str]]:
 
 
 def _rows(plug_in: PlugIn) -> list[dict[str, str]]:
-    from accel_scaling.families.catalog import HARDWARE  # here: what ships is emulated without the catalog
+    from accel_scaling.families.plugin_data import HARDWARE  # here: what ships is emulated without the catalog
 
     family = plug_in.family
     path = family.folder / HARDWARE if family.folder else None

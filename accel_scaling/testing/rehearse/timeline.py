@@ -27,8 +27,8 @@ from accel_scaling.timeouts import STATUS_LINE_S
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from accel_scaling.testing.base_cloud import LocalCloud
     from accel_scaling.testing.faults import FaultSource
-    from accel_scaling.testing.local_cloud import LocalCloud
 
 
 BYTES_PER_GIB = 1024**3

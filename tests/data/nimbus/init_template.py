@@ -10,9 +10,7 @@ from accel_scaling.providers.nimbus.cloud import CLOUD
 from accel_scaling.init.template import ClusterTemplate
 
 if TYPE_CHECKING:
-    from accel_scaling.init.choice import Choice
-    from accel_scaling.init.regions import Place
-    from accel_scaling.init.request import FileRequest
+    from accel_scaling.init.model import Choice, FileRequest, Place
 
 
 class NimbusTemplate(ClusterTemplate):

@@ -1,11 +1,16 @@
-"""The request of `accel-scaling init`: accelerators as NAME or NAME:COUNT, and everything else of the file."""
+"""The request of `accel-scaling init`, and its choices: accelerators, machines, a place. Values only."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from accel_scaling.errors import InitError
+
+if TYPE_CHECKING:
+    from accel_scaling.catalog.model import Chip, MachineType
+    from accel_scaling.catalog.tpu_slices import TpuSlice
 
 _COUNT = re.compile(r"[1-9][0-9]{0,3}")
 _CLUSTER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,34}")
@@ -55,6 +60,66 @@ class FileRequest:
     project: str | None = None
     catalogs: tuple[str, ...] = ()
     file: str = "cluster.yaml"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The machine of one node type of workers.
+
+    Attributes:
+        request: for what; None for a plain machine.
+        machine: its machine type, with its accelerators; one host where it is a slice.
+        guest: the API's name of what is attached to it; None where it comes with its accelerators.
+        slice: the TPU slice; None for a machine.
+        also: other machines that have the accelerator, the next best first.
+    """
+
+    request: AcceleratorRequest | None
+    machine: MachineType
+    guest: str | None = None
+    slice: TpuSlice | None = None
+    also: tuple[Choice, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The cloud's name for it."""
+        return self.slice.accelerator_type if self.slice else self.machine.name
+
+    @property
+    def count(self) -> int:
+        """Devices of one machine, or chips of one slice."""
+        return self.slice.chips if self.slice else self.machine.count
+
+    @property
+    def chip(self) -> Chip | None:
+        """Its accelerator."""
+        return self.slice.chip if self.slice else self.machine.chip
+
+
+@dataclass(frozen=True)
+class Place:
+    """A region with zones in it.
+
+    Attributes:
+        region: its name.
+        zones: in the order to try them; none where the cloud may take any of the region.
+        head: the machine type of the head there.
+        given: the user named it.
+        instead_of: the usual region, where that does not have the machines and this one is the nearest that does.
+    """
+
+    region: str
+    zones: tuple[str, ...]
+    head: str
+    given: bool
+    instead_of: str = ""
+
+    @property
+    def note(self) -> str:
+        """Why this region, as a comment of the file."""
+        if self.instead_of:
+            return f"near {self.instead_of}, which does not have all of these machines"
+        return "as asked" if self.given else "the usual one; yours may be another"
 
 
 def parse_accelerator(text: str) -> AcceleratorRequest:
