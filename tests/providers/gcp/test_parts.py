@@ -120,8 +120,8 @@ def test_each_failed_operation_is_of_its_kind(error: dict[str, Any], category: C
 @pytest.mark.parametrize("cloud", ["aws", "gcp"])
 def test_every_row_of_the_table_of_failures_has_a_kind_and_a_source(cloud: str) -> None:
     rows = (SHIPPED_FOLDER / f"{cloud}_launch_errors.csv").read_text(encoding="utf-8").splitlines()[1:]
-    assert len(launch_errors._table(cloud)) == len(rows)
-    assert len({(code, part) for code, part, _ in launch_errors._table(cloud)}) == len(rows), "a row is there twice"
+    assert len(launch_errors._rows(cloud)) == len(rows)
+    assert len({(code, part) for code, part, _ in launch_errors._rows(cloud)}) == len(rows), "a row is there twice"
     assert all(row.rsplit(",", 1)[1].strip('"') for row in rows)
 
 
