@@ -106,7 +106,7 @@ def test_a_spot_node_has_the_spot_price_and_no_other(plan: Any, prices: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "sentence"),
     [
         ("instance_type;price_per_hour\n", ":1: the first line names the columns, `instance_type,price_per_hour` and "),
         ("instance_type,price_per_hour\ng5.xlarge,1\ng5.xlarge,2\n", ":3: g5.xlarge is already in line 2"),
@@ -119,12 +119,12 @@ def test_a_spot_node_has_the_spot_price_and_no_other(plan: Any, prices: Path) ->
     ],
 )
 def test_a_mistake_in_a_price_list_is_one_sentence_with_its_line(
-    plan: Any, prices: Path, text: str, captured: str
+    plan: Any, prices: Path, text: str, sentence: str
 ) -> None:
     prices.write_text(text, encoding="utf-8")
     code, out, err = plan("--demand", "T4", "--prices", str(prices))
     assert (code, out) == (2, "")
-    assert err.startswith(f"accel-scaling: {prices}{captured}")
+    assert err.startswith(f"accel-scaling: {prices}{sentence}")
     assert err.count("\n") == 1
 
 
