@@ -86,15 +86,15 @@ def test_show_for_people_has_what_it_has_what_is_promised_and_what_is_detected(c
 
 def test_show_says_what_the_image_must_have_and_what_the_container_gets(catalog):
     _, out, _ = catalog("show", "trn1.32xlarge")
-    _, needs = out.split("on the node\n")
-    assert "AWS Neuron driver" in needs
-    assert "--device=/dev/neuron0 ... --device=/dev/neuron15" in needs
-    assert "/aws/service/neuron/dlami/" in needs
+    _, shown = out.split("on the node\n")
+    assert "AWS Neuron driver" in shown
+    assert "--device=/dev/neuron0 ... --device=/dev/neuron15" in shown
+    assert "/aws/service/neuron/dlami/" in shown
     _, out, _ = catalog("show", "trn1.32xlarge", "--json")
     needs = json.loads(out)["dependencies"]
     assert needs["docker_options"] == [f"--device=/dev/neuron{number}" for number in range(16)]
     assert (needs["image_kind"], needs["image_note"]) == ("ssm", None)
-    assert needs["default_image"] in needs
+    assert needs["default_image"] in shown
     _, out, _ = catalog("show", "m5.large")
     assert "docker options   none needed" in out
 
