@@ -23,11 +23,12 @@ from accel_scaling.testing.faults import Fault, FaultKind, all_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from accel_scaling.testing.local_cloud import LocalCloud
+    from accel_scaling.testing.local_clouds import LocalCloud
 
 __all__ = ["Fault", "FaultKind", "local_cloud"]
 
 
+# The module is named local_clouds: one named local_cloud would replace this function in the package once it is imported.
 @contextlib.contextmanager
 def local_cloud(
     name: str,
@@ -52,7 +53,7 @@ def local_cloud(
     """
     # Imported now: the commands of plain-process hosts import this package too, at each call.
     from accel_scaling.testing.hosts.settings import HostKind
-    from accel_scaling.testing.local_cloud import local_cloud_class
+    from accel_scaling.testing.local_clouds import local_cloud_class
 
     kind = HostKind(hosts) if hosts else None
     wrong = all_of(faults)  # refused before anything starts

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from accel_scaling.testing.local_cloud import LocalCloud
+    from accel_scaling.testing.local_clouds import LocalCloud
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 from accel_scaling.providers.aws.node_config import region_of
 from accel_scaling.testing.devices.ec2_machines import hardware_of
-from accel_scaling.testing.local_cloud import LocalCloud
+from accel_scaling.testing.local_clouds import LocalCloud
 
 IMAGE = "ami-0123456789abcdef0"  # any: the local hosts have one image
 

@@ -11,7 +11,7 @@ from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.gce.fault_injection import ANY, FaultInjection, Preemptions, injection_file
 from accel_scaling.testing.gce.state import PROJECT, ZONES
 from accel_scaling.testing.hosts.settings import HostKind
-from accel_scaling.testing.local_cloud import LocalCloud
+from accel_scaling.testing.local_clouds import LocalCloud
 
 if TYPE_CHECKING:
     from pathlib import Path

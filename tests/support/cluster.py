@@ -19,7 +19,7 @@ from typing import Any
 
 from accel_scaling.testing.hosts.events import Event, EventKind
 from accel_scaling.testing.hosts.settings import HostKind
-from accel_scaling.testing.local_cloud import LocalCloud, local_cloud_of
+from accel_scaling.testing.local_clouds import LocalCloud, local_cloud_of
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = "accel_scaling.providers.aws.AWSAcceleratorNodeProvider"

@@ -14,7 +14,7 @@ from accel_scaling.testing import local_cloud
 NIMBUS = Path(__file__).resolve().parents[1] / "data" / "nimbus"
 
 LOCAL_CLOUD = """
-from accel_scaling.testing.local_cloud import LocalCloud
+from accel_scaling.testing.local_clouds import LocalCloud
 
 
 class LocalNimbus(LocalCloud):

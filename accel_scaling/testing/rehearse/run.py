@@ -21,7 +21,7 @@ from accel_scaling.fill.fill import fill
 from accel_scaling.fill.promise import accelerator_types
 from accel_scaling.testing.devices.hardware import write_user_hardware
 from accel_scaling.testing.faults import FaultSource
-from accel_scaling.testing.local_cloud import local_cloud_of
+from accel_scaling.testing.local_clouds import local_cloud_of
 from accel_scaling.testing.ray_cluster import tail
 from accel_scaling.testing.rehearse import try_task
 from accel_scaling.testing.rehearse.timeline import StatusLine, Timeline, Watcher
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.colors import Stream
     from accel_scaling.testing.hosts.settings import HostKind
-    from accel_scaling.testing.local_cloud import LocalCloud
+    from accel_scaling.testing.local_clouds import LocalCloud
     from accel_scaling.testing.ray_cluster import RayCluster
     from accel_scaling.testing.rehearse.user_hardware import UserMachine
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from accel_scaling.testing.faults import FaultSource
-    from accel_scaling.testing.local_cloud import LocalCloud
+    from accel_scaling.testing.local_clouds import LocalCloud
 
 
 BYTES_PER_GIB = 1024**3

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.model import MachineType
-    from accel_scaling.testing.local_cloud import LocalCloud
+    from accel_scaling.testing.local_clouds import LocalCloud
 
 _UNLISTED_DEVICE = "ffff"  # what the bus shows of a device that no list has, after its maker's number
 
