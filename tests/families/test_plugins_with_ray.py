@@ -237,7 +237,7 @@ def test_a_wrong_quantity_is_refused_in_the_driver(alone):
 def test_num_accs_asks_for_them_as_for_those_that_ship(alone):
     *devices, refused = alone["acc"]
     assert devices == [2, 1, 1], "two by the type, a half without one, one by options"
-    assert refused == "num_accs=1.5: above 1 Ray takes whole numbers only; ask for 1 or 2"
+    assert refused == "num_accs=1.5: above 1, Ray accepts whole numbers only; ask for 1 or 2"
 
 
 def test_a_narrowed_variable_narrows_the_node_and_the_ids(environment, short):
