@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from accel_scaling.catalog.columns import ByCloud, ListOf, Number, Text
+from accel_scaling.catalog.columns import NAME, ByCloud, ListOf, Number, Text
 from accel_scaling.catalog.files import Problem
 from accel_scaling.catalog.model import Chip
-from accel_scaling.catalog.schema import CHIPS, NAME
+from accel_scaling.catalog.schema import CHIPS
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.table import OnDemand
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from enum import Enum
 
 CLOUD = "CLOUD"  # in a file pattern: the name of a cloud
 
@@ -204,3 +205,42 @@ def documented(table: Table) -> str:
         unit = f", in {column.unit}" if column.unit else ""
         lines.append(f"| `{column.name}` | {column.means} | {column.expected}{unit} | {column.needed} |")
     return "\n".join(lines)
+
+
+# --- what several tables share ---
+
+ARCHITECTURES = ("x86_64", "arm64", "i386")
+UNKNOWN = "?"  # before the API's own name of an accelerator that the catalog does not know yet; written by a refresh
+MIXED = " + "  # between the names of several kinds of accelerator in one machine
+WHOLE = "*"  # in `types` of an offerings file: the region itself
+NOWHERE = "-"  # in `zones` there: no zone has it
+NO_ACCELERATOR = "none"  # the family of a machine without one, in the tables about nodes
+ANY_SERIES = "*"
+
+# What names may refer to: keys of `known` at the reader.
+ACCELERATOR, API_NAME, OF_CLOUD = "accelerator", "accelerator of the API", "cloud"
+FAMILY, GENERATION, MACHINE_TYPE = "family", "TPU generation", "machine type"
+
+
+def words_of(words: type[Enum]) -> OneOf:
+    """Return the kind of cell that holds one word of an enum."""
+    return OneOf({word.value: word for word in words})
+
+
+NAME = Text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits, '.', '-' and '_'")
+OPTIONS = ListOf(
+    # What reaches a shell on the node, unquoted by Ray: no space, no quote, no sign that a shell reads.
+    Text(r"--?[a-z][a-z-]*(?:=[A-Za-z0-9_./:,=-]*(?:\{n\})?)?", "options without spaces, as --device=/dev/kfd")
+)
+TOPOLOGY = "[1-9][0-9]{0,3}x[1-9][0-9]{0,3}(?:x[1-9][0-9]{0,3})?"
+TOPOLOGIES = ListOf(Text(TOPOLOGY, "edges, as 2x2x4"))
+ZONES = ListOf(Text("[a-z0-9]+(?:-[a-z0-9]+){2,}", "full names of zones, as us-east1-c"))
+LABEL = Text(r"[a-z0-9.-]+/[A-Za-z0-9._-]+", "a name such as nvidia.com/gpu")
+CHIP = Name(ACCELERATOR, "a key of accelerators.yaml")
+CHIPS_OF = ListOf(Name(ACCELERATOR, "keys of accelerators.yaml"))
+CLOUD_NAME = Name(OF_CLOUD, "the name of a cloud")
+FAMILY_NAME = Name(FAMILY, "a family of node_families.csv")
+ARCH = OneOf({word: word for word in ARCHITECTURES})
+YES_OR_NO = OneOf({"yes": True, "no": False})
+NAMES = ListOf(Text(expected="names"))
+SOURCE = Column("source", Text(), "who says so, and when")

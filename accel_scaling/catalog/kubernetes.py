@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.files import shipped
 from accel_scaling.catalog.model import Counts, Says
-from accel_scaling.catalog.schema import KUBERAY_RESOURCES, KUBERAY_SELECTORS
+from accel_scaling.catalog.node_schema import KUBERAY_RESOURCES, KUBERAY_SELECTORS
 from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
 
 if TYPE_CHECKING:

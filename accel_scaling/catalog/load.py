@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.chips import chips_on_demand, parse_chips
+from accel_scaling.catalog.columns import ACCELERATOR, OF_CLOUD, UNKNOWN
 from accel_scaling.catalog.files import (
     CHIPS_FILE,
     Problem,
@@ -41,7 +42,7 @@ from accel_scaling.catalog.files import (
 from accel_scaling.catalog.lookup import Catalog
 from accel_scaling.catalog.model import Chip, MachineType
 from accel_scaling.catalog.offerings import Offerings, parse_places
-from accel_scaling.catalog.schema import ACCELERATOR, CORRECTIONS, MACHINE_TYPES, OF_CLOUD, OFFERINGS, UNKNOWN
+from accel_scaling.catalog.schema import CORRECTIONS, MACHINE_TYPES, OFFERINGS
 from accel_scaling.catalog.table import CellError, OnDemand, RowReader, csv_records, header_of, read_table
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 

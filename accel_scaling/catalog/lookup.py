@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.columns import MIXED
 from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER
 from accel_scaling.catalog.product_names import Names, aliases_of, own_names
-from accel_scaling.catalog.schema import MIXED
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.table import OnDemand
 from accel_scaling.clouds import known_clouds

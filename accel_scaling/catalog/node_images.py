@@ -6,9 +6,10 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.columns import ANY_SERIES, NO_ACCELERATOR
 from accel_scaling.catalog.files import shipped
 from accel_scaling.catalog.model import ImageKind
-from accel_scaling.catalog.schema import ANY_SERIES, BOOT_DISKS, NO_ACCELERATOR, NODE_FAMILIES, NODE_IMAGES
+from accel_scaling.catalog.node_schema import BOOT_DISKS, NODE_FAMILIES, NODE_IMAGES
 from accel_scaling.catalog.table import CellError, Known, RowValues, read_table, value_of
 from accel_scaling.clouds import known_clouds
 

@@ -23,8 +23,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from accel_scaling.catalog import table
+from accel_scaling.catalog.columns import NOWHERE, WHOLE
 from accel_scaling.catalog.files import Problem, Source
-from accel_scaling.catalog.schema import NOWHERE, OFFERINGS, WHOLE
+from accel_scaling.catalog.schema import OFFERINGS
 from accel_scaling.clouds import cloud_of_region, known_clouds
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from operator import getitem, itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from accel_scaling.catalog import schema
+from accel_scaling.catalog import columns
 from accel_scaling.catalog.columns import ALWAYS, ByCloud, Column, ListOf, Name
 from accel_scaling.catalog.files import Problem
 from accel_scaling.catalog.product_names import meant_by
@@ -145,9 +145,9 @@ def _word(column: Column, value: Text | Number | Amount | OneOf | Name, word: st
 
 
 def _unknown(value: Name, word: str, names: Collection[str]) -> str:
-    if value.of == schema.ACCELERATOR and isinstance(names, Mapping):
+    if value.of == columns.ACCELERATOR and isinstance(names, Mapping):
         return f"{word!r} is in no accelerators.yaml{meant_by(word, names)}"
-    if value.of == schema.OF_CLOUD:
+    if value.of == columns.OF_CLOUD:
         return f"is {word}; expected {', '.join(sorted(names))}"
     return f"{word!r} is not known{hint(word, names)}"
 

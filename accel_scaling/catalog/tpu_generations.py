@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.columns import GENERATION, TOPOLOGY
 from accel_scaling.catalog.files import Problem, Source, shipped
-from accel_scaling.catalog.schema import GENERATION, TOPOLOGY, TPU_GENERATIONS, TPU_HOSTS
+from accel_scaling.catalog.schema import TPU_GENERATIONS, TPU_HOSTS
 from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
 from accel_scaling.clouds import known_clouds
 

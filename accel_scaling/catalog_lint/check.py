@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog import schema
 from accel_scaling.catalog.chips import lines_of, parse_chips
+from accel_scaling.catalog.columns import NO_ACCELERATOR
 from accel_scaling.catalog.files import (
     CHIPS_FILE,
     PLACES,
@@ -29,7 +30,6 @@ from accel_scaling.catalog.files import (
 from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
 from accel_scaling.catalog.load import parse_rows, shipped_catalog
 from accel_scaling.catalog.model import Chip
-from accel_scaling.catalog.schema import NO_ACCELERATOR
 from accel_scaling.catalog_lint.chips import CHIP_RULES
 from accel_scaling.catalog_lint.machines import MACHINE_RULES, Checked, MayBeNamed, names_in, new_regions, unknown_types
 from accel_scaling.catalog_lint.tables import has_rows, needs_of, parse, tpu_mistakes, unsorted

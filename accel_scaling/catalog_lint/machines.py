@@ -12,10 +12,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from accel_scaling.catalog.columns import MIXED, UNKNOWN, WHOLE
 from accel_scaling.catalog.custom_machine_types import custom_rules, is_custom
 from accel_scaling.catalog.files import Problem, cloud_of_file, read, shipped, table_of
 from accel_scaling.catalog.offerings import parse_places
-from accel_scaling.catalog.schema import CORRECTIONS, MIXED, OFFERINGS, UNKNOWN, WHOLE
+from accel_scaling.catalog.schema import CORRECTIONS, OFFERINGS
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.table import cells_of
 from accel_scaling.clouds import cloud_of_region, known_clouds

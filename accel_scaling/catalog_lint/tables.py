@@ -9,7 +9,7 @@ import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
-from accel_scaling.catalog import schema
+from accel_scaling.catalog import columns, node_schema, schema
 from accel_scaling.catalog.custom_machine_types import parse_custom_rules
 from accel_scaling.catalog.files import REFRESH_FOLDER, Problem, Source, cloud_of_file, shipped, table_of
 from accel_scaling.catalog.guest_accelerators import api_names, parse_attach_rules
@@ -49,11 +49,11 @@ _PARSERS: Mapping[Table, Callable[[Source, Known], Parsed]] = {
     schema.CUSTOM_MACHINE_TYPES: parse_custom_rules,
     schema.TPU_GENERATIONS: parse_generations,
     schema.TPU_HOSTS: parse_hosts,
-    schema.BOOT_DISKS: lambda source, _: parse_boot_disks(source),
-    schema.NODE_FAMILIES: lambda source, _: parse_families(source),
-    schema.NODE_IMAGES: parse_images,
-    schema.KUBERAY_RESOURCES: parse_resources,
-    schema.KUBERAY_SELECTORS: parse_selectors,
+    node_schema.BOOT_DISKS: lambda source, _: parse_boot_disks(source),
+    node_schema.NODE_FAMILIES: lambda source, _: parse_families(source),
+    node_schema.NODE_IMAGES: parse_images,
+    node_schema.KUBERAY_RESOURCES: parse_resources,
+    node_schema.KUBERAY_SELECTORS: parse_selectors,
 }
 
 T = TypeVar("T")
@@ -79,17 +79,17 @@ def parse(
     """
     cloud = cloud_of_file(source.path.name)
     names: dict[str, Collection[str]] = {
-        schema.ACCELERATOR: chips,
-        schema.API_NAME: api_names(chips.values(), cloud),
-        schema.OF_CLOUD: known_clouds(),
-        schema.FAMILY: {needs.family for needs in needs_of(sources)},
-        schema.MACHINE_TYPE: {name for of, name in machine_types if of == cloud},
+        columns.ACCELERATOR: chips,
+        columns.API_NAME: api_names(chips.values(), cloud),
+        columns.OF_CLOUD: known_clouds(),
+        columns.FAMILY: {needs.family for needs in needs_of(sources)},
+        columns.MACHINE_TYPE: {name for of, name in machine_types if of == cloud},
     }
     table = table_of(source.path)
     if table is schema.TPU_HOSTS:
         generations = beside(sources, schema.TPU_GENERATIONS, cloud)
         rows = parse_generations(generations)[0] if generations else ()
-        names[schema.GENERATION] = {generation.name for generation in rows}
+        names[columns.GENERATION] = {generation.name for generation in rows}
     return _PARSERS[table](source, names)
 
 
@@ -100,7 +100,7 @@ def has_rows(source: Source) -> bool:
 
 def needs_of(sources: Sequence[Source]) -> list[Needs]:
     """Return the families of the file that is checked, else of the one that ships."""
-    source = beside(sources, schema.NODE_FAMILIES)
+    source = beside(sources, node_schema.NODE_FAMILIES)
     return parse_families(source)[0] if source else []
 
 

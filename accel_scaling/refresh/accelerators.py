@@ -9,7 +9,7 @@ import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from accel_scaling.catalog.schema import MIXED, UNKNOWN
+from accel_scaling.catalog.columns import MIXED, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,10 +10,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from accel_scaling.catalog.columns import UNKNOWN
 from accel_scaling.catalog.files import PLACES, cloud_of_file, read
 from accel_scaling.catalog.load import parse_rows
 from accel_scaling.catalog.offerings import offerings_text, parse_places, places_of_region
-from accel_scaling.catalog.schema import MACHINE_TYPES, UNKNOWN
+from accel_scaling.catalog.schema import MACHINE_TYPES
 from accel_scaling.catalog.table import cells_of, csv_text
 from accel_scaling.clouds import known_clouds
 from accel_scaling.refresh.accelerators import accelerator_cells

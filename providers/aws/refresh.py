@@ -6,8 +6,8 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timeouts
+from accel_scaling.catalog.columns import ARCHITECTURES
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
-from accel_scaling.catalog.schema import ARCHITECTURES
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.clouds import known_clouds
 from accel_scaling.refresh.records import INTERRUPTED, ApiDevice, ApiMachine, CloudAnswer

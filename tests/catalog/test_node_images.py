@@ -9,7 +9,7 @@ import pytest
 from accel_scaling.catalog.files import Source
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.node_images import ImageKind, parse_boot_disks, parse_families, parse_images
-from accel_scaling.catalog.schema import BOOT_DISKS, NODE_FAMILIES, NODE_IMAGES
+from accel_scaling.catalog.node_schema import BOOT_DISKS, NODE_FAMILIES, NODE_IMAGES
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.cluster.docker import run_options

@@ -11,14 +11,8 @@ from accel_scaling.catalog.files import Source
 from accel_scaling.catalog.guest_accelerators import parse_attach_rules
 from accel_scaling.catalog.kubernetes import parse_resources, parse_selectors
 from accel_scaling.catalog.load import shipped_catalog
-from accel_scaling.catalog.schema import (
-    CUSTOM_MACHINE_TYPES,
-    GUEST_ACCELERATORS,
-    KUBERAY_RESOURCES,
-    KUBERAY_SELECTORS,
-    TPU_GENERATIONS,
-    TPU_HOSTS,
-)
+from accel_scaling.catalog.node_schema import KUBERAY_RESOURCES, KUBERAY_SELECTORS
+from accel_scaling.catalog.schema import CUSTOM_MACHINE_TYPES, GUEST_ACCELERATORS, TPU_GENERATIONS, TPU_HOSTS
 from accel_scaling.catalog.tpu_generations import parse_generations, parse_hosts
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
