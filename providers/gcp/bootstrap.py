@@ -39,14 +39,17 @@ def prepared(config: Config) -> Config:
     config["head_node"] = {}  # where Ray's steps put the head's service account
     provider = config["provider"]
     provider["region"] = region_of(config)
+    # As in Ray's bootstrap_gcp: by this field the head's autoscaler knows that it needs a client of Cloud TPU.
     if any(is_tpu(node_type["node_config"]) for node_type in config["available_node_types"].values()):
         provider[_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD] = True
     cluster = read_checked(with_templates(config))
+    # Whatever may be refused is refused before Ray's steps, which make an account, a key pair and roles in the project.
     images.check(cluster)
     _add_scheduling(config, cluster)
     if not _ray.reads_only():  # `ray down` lists anyway, and needs not be told twice
         _ask_each_zone(provider)
     config = _with_project(config)
+    # Ray's subnet step writes a default network into every node_config that names none; it would override the template's.
     for name, node_type in cluster.node_types.items():
         if "networkInterfaces" in node_type.node_config and "networkInterfaces" not in given_types[name]["node_config"]:
             config["available_node_types"][name]["node_config"].pop("networkInterfaces", None)  # the template's stays
@@ -58,6 +61,7 @@ def _with_project(config: Config) -> Config:
     provider, steps = config["provider"], _ray.gcp_bootstrap()
     project = f"provider.project_id {provider['project_id']}: "
     with one_sentence():
+        # In the order of Ray's bootstrap_gcp; the project first, because the others need its id.
         crm, iam, compute = (client(provider, api) for api in ("cloudresourcemanager", "iam", "compute"))
         with one_sentence(project, "is it the id of your project, and may these credentials use it?"):
             config = steps._configure_project(config, crm)  # noqa: SLF001
@@ -65,6 +69,7 @@ def _with_project(config: Config) -> Config:
         config = _with_key_pair(config, compute)
         try:
             return steps._configure_subnet(config, compute)  # type: ignore[no-any-return]  # noqa: SLF001
+        # Ray reads response["items"], which Google leaves out of an empty list.
         except KeyError:
             raise ClusterConfigError(
                 f"project {provider['project_id']} has no subnetwork in {provider['region']}; create one, or name "
@@ -96,6 +101,7 @@ def _ask_each_zone(provider: Config) -> None:
     without_tpu = []
     for zone in zones:
         key = f"provider.availability_zone {zone}: "
+        # One machine or slice a page: nobody reads the answer, only whether there is one.
         with one_sentence(key, "does the zone exist, and may these credentials list machines in it?"):
             client(provider, "compute").instances().list(project=project, zone=zone, maxResults=1).execute()
         if not provider.get(_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD):
@@ -170,6 +176,7 @@ def _with_service_account(config: Config, crm: Any, iam: Any) -> Config:
     """
     if config["available_node_types"][config["head_node_type"]]["node_config"].get("serviceAccounts"):
         return config
+    # Ray sets the whole policy of the project, as it read it: of two such writers Google refuses the second one (409).
     step = _ray.gcp_bootstrap()._configure_iam_role  # noqa: SLF001
     made: Config = retry_on_conflict(lambda: step(config, crm, iam), _is_policy_conflict)
     return made
@@ -188,6 +195,7 @@ def _add_scheduling(config: Config, cluster: Cluster) -> None:
     """Add what accelerators and spot machines need: here the user's own machine types and templates are known."""
     keep_stopped = bool(config["provider"].get("cache_stopped_nodes"))
     for name, node_type in cluster.node_types.items():
+        # A slice has its schedulingConfig, which the user writes; nothing is missing there.
         if node_type.machine.slice is not None:
             continue
         accelerated, merged = node_type.machine.machine.chip is not None, node_type.node_config
@@ -197,6 +205,7 @@ def _add_scheduling(config: Config, cluster: Cluster) -> None:
         node_config = config["available_node_types"][name]["node_config"]
         given = node_config.get("scheduling") or {}
         if added:
+            # A list stays a list: a file that was made from Ray's own defaults.yaml has one there.
             node_config["scheduling"] = [*given, added] if isinstance(given, list) else {**given, **added}
 
 

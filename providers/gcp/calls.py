@@ -86,6 +86,7 @@ def _of_http(error: HttpError) -> Failure:
         return classified("gcp", [status], str(error.reason or error))
     if not isinstance(content, dict):
         return classified("gcp", [status], str(content))
+    # The detailed reasons go before the status: a status such as 403 stands for a missing permission and for a quota.
     listed = [str(entry.get("reason", "")) for entry in content.get("errors") or []]
     codes = [*listed, *_reasons(content.get("details") or [])]
     # Behind a 5xx the canonical status says less than the number.
@@ -117,6 +118,7 @@ def call_each(
         except Exception as error:  # noqa: BLE001 - handed to the caller, who has the other results too
             errors[item] = error
 
+    # A machine that is named twice must not be deleted, or written, by two threads at once.
     todo = list(dict.fromkeys(items))
     if len(todo) <= 1:
         for item in todo:
@@ -171,6 +173,7 @@ class ZonalResource:
             ListingFailedError: one of the zones could not be asked.
         """
         nodes_in, errors = call_each(self._list_zone, self.zones, pool=self._listers)
+        # A listing that lacks a zone would look as if the nodes there were gone, and the autoscaler would replace them.
         for zone, error in errors.items():
             failure = of_exception(error)
             raise ListingFailedError(

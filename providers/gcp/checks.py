@@ -108,6 +108,7 @@ def _check_project(project: Any) -> None:
 def _check_cluster_name(name: Any) -> None:
     if not isinstance(name, str) or not name:
         raise ClusterConfigError("cluster_name is missing")
+    # Ray names each node after the cluster, in the label by which it finds the node again.
     for node_name in NODE_NAMES:
         _check_fits("cluster_name", name, to_label(node_name.format(name)))
 
@@ -158,6 +159,7 @@ def _check_node_config(path: str, node_config: dict[str, Any]) -> None:
     slices = is_tpu(node_config)
     checked_elsewhere = _OF_SLICES if slices else _OF_MACHINES
     rest = {key: copy.deepcopy(value) for key, value in node_config.items() if key not in checked_elsewhere}
+    # Ray's files write some messages as a list of parts: the parts are checked as the one message that is sent.
     for key in MESSAGES:
         if isinstance(rest.get(key), list) and all(isinstance(part, dict) for part in rest[key]):
             rest[key] = one_message(rest[key])
@@ -223,6 +225,7 @@ def _schemas(name: str, version: str) -> dict[str, Any]:
 def _check_value(schemas: dict[str, Any], schema: dict[str, Any], value: Any, path: str) -> None:
     schema = schemas[schema["$ref"]] if "$ref" in schema else schema
     schema_type = schema.get("type")
+    # null is a key that is not set: over a template it removes what the template holds.
     if value is None or schema_type == "any":
         return
     if schema_type == "object" or "properties" in schema:

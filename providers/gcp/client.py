@@ -50,6 +50,7 @@ def client(provider: Mapping[str, Any], api: str) -> Any:
         ClusterConfigError: `api_endpoints` or `gcp_credentials` are not what they should be.
         GoogleRefusedError: there are no credentials.
     """
+    # The text is the key of the cache: a dict cannot be one, and the order of its keys must not make a second client.
     credentials = json.dumps(provider.get("gcp_credentials"), sort_keys=True)
     return _built(api, endpoint(provider, api), credentials)
 
@@ -152,8 +153,10 @@ class _RetriedRequest(HttpRequest):  # type: ignore[misc]
         long = (self.methodId or "").endswith("Operations.wait")
         timeout_s = timeouts.GCP_LONG_POLL_S if long else timeouts.GCP_CALL_S
         began, waits = time.monotonic(), list(timeouts.GCP_RETRY_WAITS_S)
+        # Each try sends the same requestId: Google does not carry out a second time what it has already done.
         while True:
             try:
+                # Not with the library's num_retries: it would try again on the connection that has just broken.
                 return super().execute(http=_connection(self.http.credentials, timeout_s))
             except Exception as error:
                 if isinstance(error, BROKEN):
@@ -168,6 +171,8 @@ class _RetriedRequest(HttpRequest):  # type: ignore[misc]
 def _connection(credentials: Any, timeout_s: float) -> Any:
     """Return this thread's connection; httplib2 keeps it open, and is not for several threads."""
     kept = _connections.__dict__.setdefault("kept", {})
+    # The time-out belongs to a connection, so the long poll has its own. _credentials() keeps what it returns for
+    # the life of the process: no other credentials get the same id.
     key = (id(credentials), timeout_s)
     if key not in kept:
         kept[key] = google_auth_httplib2.AuthorizedHttp(credentials, http=httplib2.Http(timeout=timeout_s))

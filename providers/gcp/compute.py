@@ -110,6 +110,7 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
 
     def delete(self, node_id: str) -> None:
         """Delete a machine, whether it is there or not."""
+        # In each zone where it may be: that of a machine which no listing has shown here is not known.
         for zone in self._zones_of(node_id):
             call = self.instances.delete(
                 project=self.project_id, zone=zone, instance=node_id, requestId=new_request_id()
@@ -141,6 +142,7 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
         """Add labels to a machine's; False if there is no such machine. A change in between is read and kept."""
 
         def add() -> None:
+            # Read anew in each try: Google refuses (412) a write with the fingerprint of older labels.
             machine = self.get_instance(node_id)
             self._set_labels(machine, {**machine.raw_labels, **labels})
 
@@ -184,6 +186,7 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
 
     def _machine(self, item: dict[str, Any], zone: str) -> Machine:
         machine = Machine(item, self)
+        # The labels as Google has them, not as tags: written back, a decoded value might be none that Google takes.
         machine.raw_labels = dict(item.get("labels") or {})
         machine["labels"] = from_labels(machine.raw_labels)
         self._zone_of[item["name"]] = zone
@@ -196,6 +199,7 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
     def tried_order(self, machine_type: str) -> list[str]:
         """Return the zones in the order of the cluster file, those that were sold out a moment ago last."""
         since = time.monotonic() - timeouts.GCP_DRY_ZONE_S
+        # `sorted` keeps the order of the file among zones that are alike.
         return sorted(self.zones, key=lambda zone: self._sold_out.get((zone, machine_type), since) > since)
 
     def note_sold_out(self, zone: str, machine_type: str) -> None:

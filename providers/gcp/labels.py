@@ -52,6 +52,7 @@ def valid_value(value: str) -> bool:
 
 def is_plain(value: str) -> bool:
     """Return whether a tag's value is a label's as it is, of whatever length."""
+    # A value that begins with the mark itself is encoded as well: read back, each label has one meaning.
     return _CHARACTERS.fullmatch(value) is not None and not value.startswith(_MARK)
 
 
@@ -59,6 +60,7 @@ def to_label(value: str) -> str:
     """Return a tag's value as a label's; longer than Google takes where the value is long."""
     if is_plain(value):
         return value
+    # `_` is encoded too, though Google takes it: in an encoded value it begins a byte.
     return _MARK + "".join(
         char if re.fullmatch(r"[a-z0-9-]", char) else "".join(f"_{byte:02x}" for byte in char.encode())
         for char in value
@@ -72,6 +74,7 @@ def from_label(value: str) -> str:
     data = re.sub(rb"_([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), value[len(_MARK) :].encode())
     try:
         return data.decode()
+    # Somebody else's label that looks like one of ours.
     except UnicodeDecodeError:
         return value
 
@@ -91,6 +94,7 @@ def new_name(node_name: str, ending_word: str) -> str:
 
     Shortened and with dashes where Google takes no more: the label with the node's name has all of it.
     """
+    # The random part keeps two machines of one node type apart, so it is never cut off, nor is the word at the end.
     ending = f"-{uuid.uuid4().hex[:8]}-{ending_word}"
     begin = re.sub(r"[^a-z0-9-]", "-", node_name.lower())[: MAX_NAME - len(ending)].strip("-")
     return (begin if begin[:1].isalpha() else f"ray-{begin}"[: MAX_NAME - len(ending)].rstrip("-")) + ending
@@ -211,6 +215,7 @@ class LabelWriter:
             tags = self._unwritten.pop(node_id)
             del self._due[node_id]
             self._busy.add(node_id)
+        # Without the lock: set() and merged() are called by every thread of Ray's, and a write takes a second or more.
         failed, exists = False, True
         try:
             exists = self._write(node_id, tags)
@@ -238,6 +243,7 @@ class LabelWriter:
 
 def flush_all(timeout_s: float | None = None) -> None:
     """Write what is unwritten in this process, as it ends; a tag that cannot be written in this time is logged."""
+    # One deadline for all writers together: SIGTERM leaves this process a few seconds in all.
     deadline = time.monotonic() + (timeouts.GCP_LABELS_EXIT_S if timeout_s is None else timeout_s)
     for writer in list(_writers):
         for node_id in writer.flush(max(0.0, deadline - time.monotonic())):
@@ -255,6 +261,7 @@ def _flush_on_sigterm() -> None:
 
     A process that has a handler of its own ends in its own way, and by `atexit` where that is Python's.
     """
+    # Python sets handlers in the main thread only; elsewhere `atexit` has to be enough.
     in_main = threading.current_thread() is threading.main_thread()
     if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _on_sigterm)
@@ -263,6 +270,7 @@ def _flush_on_sigterm() -> None:
 def _on_sigterm(number: int, _frame: object) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second one ends it at once
     flush_all(timeouts.GCP_LABELS_SIGTERM_S)
+    # By the signal itself, not by an exit code: who sent it sees that the process ended of it.
     os.kill(os.getpid(), number)
 
 

@@ -98,6 +98,7 @@ def create(
     """
     delete_preempted = not keep_stopped and not _ray.is_head(labels)
     body = request_bodies.instance(node_config, labels, delete_preempted=delete_preempted)
+    # A query parameter of insert, a field of bulkInsert, and no part of an Instance: each call puts it in its place.
     request = _MachineRequest(body, body.pop("sourceInstanceTemplate", None))
     # Spot machines and those on demand are not sold out together.
     machine_type = f"{body.get('machineType', '')} {(body.get('scheduling') or {}).get('provisioningModel', '')}"
@@ -120,6 +121,7 @@ def _create_in(
     made: list[str] = []
     asked_again = False
     while len(made) < count:
+        # Named here, not by Google: where no answer comes, a listing shows which of these exist.
         names = [new_name(node_name, compute.KIND) for _ in range(min(count - len(made), _BULK_LIMIT))]
         bulk = len(names) > 1 and request_bodies.fits_bulk(request.body)
         came, failure = (_bulk if bulk else _one_by_one)(compute, zone, names, request)
@@ -177,6 +179,7 @@ def _one_by_one(
     came = compute.placed(zone, [name for name in names if name in made])
     if not errors:
         return came, None
+    # Those whose insert failed may exist all the same: a lost answer is a failure here, and may be none at Google.
     return came + _existing(compute, zone, list(errors)), of_exception(next(iter(errors.values())))
 
 
@@ -189,6 +192,7 @@ def _existing(compute: MachineApi, zone: str, names: Sequence[str]) -> list[str]
 
 def _fell_short(operation: dict[str, Any]) -> bool:
     metadata = operation.get("instancesBulkInsertOperationMetadata") or {}
+    # One for each zone or region that was tried.
     return any(place.get("failedToCreateVmCount") for place in (metadata.get("perLocationStatus") or {}).values())
 
 

@@ -87,6 +87,7 @@ class NodeCache:
         return [
             node["name"]
             for node in self._ask_all()
+            # `ray down` deletes and lists until nothing is left: it would delete again what takes minutes to end.
             if not (node.is_ending() and node["name"] in self._deleted)
             if filters <= self._merged(_CachedNode(node, asked_at)).items()
         ]
@@ -99,6 +100,7 @@ class NodeCache:
             fresh: ask, if what is known is older than GCP_FRESH_S.
         """
         known = self._known.get(node_id)
+        # One read without the lock: other threads replace the dict, or change a whole item of it.
         if known and not (fresh and time.monotonic() - known.asked_at > timeouts.GCP_FRESH_S):
             return known.node
         return self.ask(node_id)
@@ -112,6 +114,7 @@ class NodeCache:
             if status_of(error) != 404:
                 raise
             with self._lock:
+                # The tags stay: Ray's updater asks for those of a node that vanished a moment ago.
                 gone = self._known.pop(node_id, None)
                 if gone:
                     self._departed[node_id] = gone.node.get_labels()
@@ -180,6 +183,7 @@ class NodeCache:
         Raises:
             Exception: the first that Google refused, after all others were tried.
         """
+        # All are tried before one is raised: a machine that was skipped would go on, and be paid for.
         _, errors = call_each(self._stop if self._keep_stopped else self.delete, node_ids)
         for node_id, error in errors.items():
             logger.error("%s could not be terminated: %s", node_id, error)
@@ -194,6 +198,7 @@ class NodeCache:
         self._writer.forget(node_id)
 
     def _stop(self, node_id: str) -> None:
+        # Asked, not read from the cache: a machine that is gone, or stopped already, is no error.
         node = self.ask(node_id)
         if node is not None and not node.is_terminated():
             self._resource_of(node_id).stop(node_id)
@@ -228,6 +233,7 @@ class NodeCache:
     def _sweep(self, preempted: Iterable[Any]) -> None:
         """Delete, in the background, workers that Google has taken back; the next listing tries again."""
         kept = self._keep_stopped
+        # A head is left to the person at `ray down`: deleted here, the cluster would be lost without a word.
         names = {
             node["name"]
             for node in preempted
@@ -236,6 +242,7 @@ class NodeCache:
         with self._lock:
             names -= self._sweeping
             self._sweeping |= names
+        # In a thread of its own: a listing, which each round of the autoscaler waits for, must not wait for deletes.
         if names:
             logger.warning("Google has taken back %s: deleting what is left", ", ".join(sorted(names)))
             threading.Thread(target=self._delete_swept, args=(names,), name="accel-gcp-sweep", daemon=True).start()

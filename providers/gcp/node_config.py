@@ -92,6 +92,7 @@ def check_offered(node_type: NodeType, cluster: Cluster) -> None:
     """
     zones, node_config, at = cluster.placement.zones, node_type.node_config, f"{node_type.location}.node_config"
     guests = node_config.get("guestAccelerators")
+    # A path names one zone; with several zones to try, the launch would fail in all others.
     urls = {"machineType": node_config.get("machineType")}
     if isinstance(guests, list) and guests and isinstance(guests[0], dict):
         urls["guestAccelerators"] = guests[0].get("acceleratorType")
@@ -189,6 +190,7 @@ def with_template(node_config: dict[str, Any], properties: dict[str, Any]) -> di
         properties: the ``properties`` of its ``sourceInstanceTemplate``, as Google returns them.
     """
     overrides = {key: value for key, value in node_config.items() if key != "sourceInstanceTemplate"}
+    # Google returns a template's scheduling as an object: a list would replace it whole, rather than be merged into it.
     if isinstance(overrides.get("scheduling"), list):
         overrides["scheduling"] = one_message(overrides["scheduling"])
     merged: dict[str, Any] = _patched(properties, overrides)
@@ -245,6 +247,7 @@ def _guest_accelerators(at: str, node_config: dict[str, Any]) -> tuple[str, int]
         raise ClusterConfigError(
             f"{at}: acceleratorType is {accelerator_type!r}; expected a name such as nvidia-tesla-t4"
         )
+    # bool is a kind of int in Python: without this, `acceleratorCount: true` would be one GPU.
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ClusterConfigError(f"{at}: acceleratorCount is {count!r}; expected how many of {name}, 1 or more")
     return name, count

@@ -80,6 +80,7 @@ class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # t
 
     def _resource(self, service: str) -> Any:
         """Return Compute Engine or Cloud TPU, as Ray keeps them."""
+        # Ray keeps its resources under its own enum of node kinds, and finds them by the end of a node's name.
         key = _ray.gcp_node_kinds()(service)
         if key not in self.resources:
             provider = self.provider_config
@@ -132,6 +133,7 @@ class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # t
         def create(zones: Collection[str]) -> Launch:
             return self._node_cache.create(resource, base_config, tags, count, zones)
 
+        # A head is launched by `ray up`, at which a person sees the reason: no quarantine is asked about it.
         if _ray.is_head(tags):
             result = create(resource.zones)
         else:
@@ -155,6 +157,7 @@ class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # t
     def nodes_for_teardown(self, tag_filters: dict[str, str]) -> list[str]:
         """Return what `ray down` deletes: stopped and preempted nodes too, unless stopped ones are to be kept."""
         with _said_to_a_person():
+            # The stopped ones stay, as with Ray's own provider: the next `ray up` starts them again.
             if self.cache_stopped_nodes:
                 return self._node_cache.existing(tag_filters)
             return self._node_cache.with_stopped(tag_filters)
@@ -182,6 +185,7 @@ class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # t
     def _address(self, node_id: str, getter: str) -> str | None:
         node = self._node_cache.node(node_id)
         address: str | None = getattr(node, getter)() if node is not None else None
+        # What is cached may be from before Google gave the machine its address: it is asked once more.
         if address is None and node is not None:
             node = self._node_cache.ask(node_id)
             address = getattr(node, getter)() if node is not None else None
@@ -240,5 +244,6 @@ def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     for name, node_type in filled["available_node_types"].items():
         given, merged = config["available_node_types"][name].get("node_config"), cluster.node_types[name].node_config
         node_type["node_config"] = images.with_added(given, merged, node_type["node_config"])
+    # In Ray's schema availability_zone is one string, and gcp_credentials has two types; it is checked after the fill.
     filled["provider"] = checks.for_rays_schema(filled["provider"])
     return filled, notes

@@ -45,6 +45,7 @@ def instance(node_config: dict[str, Any], labels: dict[str, str], *, delete_pree
     added = missing_scheduling(body, accelerated=_has_accelerators(body), delete_preempted=delete_preempted)
     if added:
         body["scheduling"] = {**(body.get("scheduling") or {}), **added}
+    # Ray's own labels win: without them no listing would find the machine, and nobody would end it.
     body["labels"] = {**(body.get("labels") or {}), **labels}
     return body
 
@@ -81,12 +82,14 @@ def in_zone(body: dict[str, Any], project: str, zone: str) -> dict[str, Any]:
 def slice_node(node_config: dict[str, Any], labels: dict[str, str]) -> dict[str, Any]:
     """Return the TPU Node to create; Ray's names for a machine's service account and network become the TPU API's."""
     body = copy.deepcopy(node_config)
+    # Ray's subnet step writes a machine's network into every node_config; a TPU node has no such field.
     body.pop("networkInterfaces", None)
     if "networkConfigs" not in body:
         # Without an external address nobody reaches it by ssh (docs.cloud.google.com/tpu/docs/managing-tpus-tpu-vm).
         body["networkConfig"] = {"enableExternalIps": True, **(body.get("networkConfig") or {})}
     else:
         body.pop("networkConfig", None)
+    # The TPU API takes one account, and its scopes under a name in the singular.
     accounts = body.pop("serviceAccounts", None)
     if accounts:
         account = dict(accounts[0])

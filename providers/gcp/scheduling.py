@@ -60,6 +60,7 @@ def missing_scheduling(node_config: dict[str, Any], *, accelerated: bool, delete
         needed["onHostMaintenance"] = "TERMINATE"
     if preemptible:
         needed["automaticRestart"] = False
+    # `preemptible` alone, the older form, takes no termination action.
     if spot and delete_preempted:
         needed["instanceTerminationAction"] = "DELETE"
     return {key: value for key, value in needed.items() if key not in given}

@@ -68,6 +68,7 @@ class TpuNode(_RayTPUNode):  # type: ignore[misc]
         endpoints: list[dict[str, Any]] = self.get("networkEndpoints") or [{}]
         return endpoints
 
+    # An endpoint holds both of a host's addresses; Ray's get_internal_ip and get_external_ip take theirs from it.
     get_external_ips = get_internal_ips
 
 
@@ -107,6 +108,7 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
             made.setdefault(zone, []).extend(nodes)
         failures = [launch.failure for launch in launches.values() if launch.failure is not None]
         failures += [of_exception(error) for error in errors.values()]
+        # Each slice goes its own way over the zones: the longest way names every zone that was tried.
         tried = max((launch.zones for launch in launches.values()), key=len, default=[])
         by_zone = {zone: failure for launch in launches.values() for zone, failure in launch.failures.items()}
         return Launch(made, next(iter(failures), None), tried, by_zone)
@@ -150,6 +152,7 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
             body = {"labels": {**before, **labels}}
             self._wait(self._nodes.patch(name=node_id, updateMask="labels", body=body).execute())
             after = self._labels(node_id)
+            # A label that is as before, and not as written: another process has written back what it had read earlier.
             if any(after.get(key) == before.get(key) != value for key, value in labels.items()):
                 raise _UndoneError(node_id)
 
@@ -168,11 +171,13 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
 
     def _create_one(self, body: dict[str, Any], zones: Collection[str]) -> Launch:
         def try_zone(zone: str, _missing: int) -> tuple[list[str], Failure | None]:
+            # A new name for each try: _create_named() believes that a name which is taken was taken by itself.
             name = new_name(from_label(body["labels"][_ray.gcp_tags()[1]]), self.KIND)
             node_id = f"projects/{self.project_id}/locations/{zone}/nodes/{name}"
             try:
                 self._create_named(zone, name, body)
             except Exception as error:  # noqa: BLE001 - the next zone may have what this one lacks
+                # The connection broke, the creation may not have: without this look, a second slice would be paid for.
                 if isinstance(error, BROKEN) and self._exists(node_id):
                     return [node_id], of_exception(error)
                 self._sweep(node_id)
@@ -237,6 +242,7 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
         Raises:
             OperationFailedError: it failed, or is not done after half an hour.
         """
+        # From 0.2 s on, for labels; a creation takes minutes, and needs no look each second.
         deadline, wait_s = time.monotonic() + timeouts.GCP_OPERATION_S, timeouts.GCP_OPERATION_POLL_S / 5
         operations = collection(self.resource, "projects", "locations", "operations")
         while not operation.get("done"):

@@ -54,6 +54,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
             raise ClusterConfigError(f"{at} has {named[0]}, which makes it a TPU, and {key}: {advice}")
     try:
         tpu_slice = _slice(at, node_config, catalog)
+    # Its sentence has the key already.
     except ClusterConfigError:
         raise
     except AccelScalingError as error:
@@ -85,6 +86,7 @@ def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> TpuSlice:
         name = node_config["acceleratorType"]
         if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME:
             raise ClusterConfigError(f"{at}.acceleratorType is {name!r}; name a TPU type there, such as v5litepod-8")
+        # GPU users know acceleratorType from guestAccelerators, one level deeper.
         if name.strip().startswith("nvidia"):
             raise ClusterConfigError(
                 f"{at}.acceleratorType is {name!r}, which is a GPU; the key makes the node type a TPU, and a GPU is "
