@@ -122,6 +122,7 @@ class Cloud:
 
     def has_part(self, name: str) -> bool:
         """Say whether the cloud's folder has this module; it is not imported."""
+        # find_spec looks the file up and runs nothing of it: a part may import ray, or an SDK that is not installed.
         return importlib.util.find_spec(f"{self.package}.{name}") is not None
 
     def machine_family(self, machine_type: str) -> str | None:
@@ -145,6 +146,7 @@ class Cloud:
 
 def known_clouds() -> Mapping[str, Cloud]:
     """Return every cloud by its name, in the order of their names: each folder of `providers/` with a ``cloud.py``."""
+    # The folders are the key of the cache: a path that is added to the package later is looked at.
     return _found(tuple(accel_scaling.providers.__path__))
 
 
@@ -161,5 +163,6 @@ def cloud_of_region(region: str) -> str | None:
 
 @functools.cache
 def _found(folders: tuple[str, ...]) -> dict[str, Cloud]:
+    # Sorted: a folder's own order is the file system's, and what commands print must not depend on it.
     names = sorted({path.parent.name for folder in folders for path in Path(folder).glob("*/cloud.py")})
     return {name: importlib.import_module(f"{accel_scaling.providers.__name__}.{name}.cloud").CLOUD for name in names}

@@ -33,6 +33,7 @@ def check_modules(names: Iterable[str], extra: str) -> None:
         NotInstalledError: names the first missing module.
     """
     for name in names:
+        # Found, not imported: ray and the SDKs take seconds, and this is only a question.
         if importlib.util.find_spec(name) is None:
             raise missing(name, extra)
 

@@ -221,6 +221,7 @@ def cloud_of(provider: dict[str, Any]) -> Cloud:
     """
     provider_type, module = provider.get("type"), provider.get("module")
     clouds = known_clouds().values()
+    # `type: external` may be any provider: only its module says which cloud it launches on.
     modules, stock = {cloud.module: cloud for cloud in clouds}, {cloud.name: cloud for cloud in clouds if cloud.stock}
     known = modules.get(str(module)) if provider_type == "external" else stock.get(str(provider_type))
     if provider_type == "external" and not module:

@@ -35,6 +35,7 @@ def load(text: str, name: str) -> Any:
     """
     try:
         loader = LOADER(text)
+        # Composed before it is constructed: in the dict, a key that was there twice is there once, and lines are lost.
         root = loader.get_single_node()
         if root is None:
             return None
@@ -51,7 +52,9 @@ def load(text: str, name: str) -> Any:
 def _check(root: yaml.Node, name: str) -> None:
     """Refuse a mapping with a key twice, and a file that is nested too deeply."""
     # An alias (`*x`) is the very node that it stands for: each is looked at once, however often a file repeats it.
+    # A list of what is left, not recursion: a file that is nested too deeply is refused by a sentence of ours.
     waiting: list[tuple[yaml.Node, tuple[str, ...]]] = [(root, ())]
+    # The root holds every node, so no id is used a second time while this runs.
     seen = {id(root)}
     while waiting:
         node, path = waiting.pop()
@@ -92,6 +95,7 @@ def _plainer(text: str, error: yaml.YAMLError) -> yaml.YAMLError:
     """Return the same error by the loader that is written in Python: its words are plainer and its places exact."""
     with contextlib.suppress(RecursionError):
         try:
+            # Only now, in a file that is wrong anyway: this loader is ten times slower.
             yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.YAMLError as plainer:
             return plainer
@@ -102,6 +106,7 @@ def _sentence(name: str, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
     problem = str(getattr(error, "problem", None) or error)
+    # PyYAML says only that a tab "cannot start any token".
     hint = "; indent with spaces: YAML takes no tabs" if "'\\t'" in problem else ""
     return f"{place}: this is no valid YAML: {problem}{hint}"
 
@@ -137,6 +142,7 @@ def text_of(path: Path) -> str:
 def at_its_line(error: AccelScalingError, path: Path) -> AccelScalingError:
     """Return the error with the file, and with the line of the key that it begins with, or of a node type it names."""
     sentence = str(error)
+    # Read a second time: the dict that was made of it has no lines.
     root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     line = _line_of(root, sentence) or _line_of(root, sentence[max(sentence.find(_NODE_TYPES), 0) :])
     return type(error)(f"{path}:{line}: {error}" if line else f"{path}: {error}")
@@ -149,6 +155,7 @@ def _line_of(node: yaml.Node | None, rest: str) -> int | None:
         begun = [pair for pair in node.value if _begins(rest, str(pair[0].value))]
         if not begun:
             return line
+        # The longest key wins: of node types `a` and `a.b`, an error about the latter begins with both.
         key, node = max(begun, key=lambda pair: len(pair[0].value))
         line, rest = key.start_mark.line + 1, rest[len(key.value) :].removeprefix(".")
     return line

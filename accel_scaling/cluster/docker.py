@@ -53,6 +53,7 @@ def missing(given: Sequence[str], family: str | None, count: int, *, podman: boo
     words = re.split(r"[\s'\"]+", " ".join(given))
     if needs is None or any(_says(claim, word) for claim in needs.claims for word in words):
         return ()
+    # `--gpus all` and `--gpus=all` are the same option.
     normal = " ".join(words).replace("=", " ")
     return tuple(
         option
@@ -91,6 +92,7 @@ def with_run_options(config: dict[str, Any], machines: Mapping[str, MachineType]
             )
         for key, holder, path in _places(filled, name, node_type):
             others = _options(filled["docker"], SHARED, "docker")
+            # A node type's own list takes the place of the cluster's: what that says must go on into the new list.
             given = _options(holder, key, path) if key in holder else _options(filled["docker"], key, "docker")
             added = missing((*others, *given), family, machine.count, podman=podman)
             if added:

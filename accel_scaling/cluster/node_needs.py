@@ -62,6 +62,7 @@ def default_image(machine: MachineType, *, of_slice: bool = False) -> Image | No
         Of kind NONE where no cloud image has the driver; None where nothing is known about such a machine.
     """
     family, chip = (machine.chip.family, machine.chip.name) if machine.chip else (NO_ACCELERATOR, "")
+    # Images for certain chips come first in the list: the first that fits is the most exact.
     for image in images():
         at = (image.family, image.cloud, image.arch) == (family, machine.cloud, machine.arch)
         if at and (not image.chips or chip in image.chips) and (image.kind is ImageKind.RUNTIME) == of_slice:

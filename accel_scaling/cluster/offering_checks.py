@@ -55,6 +55,7 @@ def check_region(key: str, name: str, offerings: Where, cloud: str, region: str)
     row = offerings.rows.get(region) or offerings.listed[region]
     listed = offerings.listed.get(region)
     by = row.source or (listed.source if listed and listed.layer == row.layer else "")
+    # Rows of our own files and of a refresh are mended in the user's own file; a row of that file, in it.
     ours = row.layer == f"{cloud}_places.csv" or REFRESH_FOLDER in Path(row.layer).parts
     mend = (
         f"where it is new, add a row `{region},{name},,` to ~/.accel_scaling/{cloud}_places.csv"
@@ -75,6 +76,7 @@ def check_offered_in_zones(key: str, name: str, offerings: Where, region: str, z
     Raises:
         ClusterConfigError: names the region's zones that have it.
     """
+    # One zone that has it is enough: a launch goes on to it.
     if any(offerings.in_zone(region, zone.removeprefix(f"{region}-")) is not False for zone in zones):
         return
     has = ", ".join(f"{region}-{zone}" for zone in offerings.zones(region))

@@ -106,6 +106,7 @@ def quarantine_policy(provider: Mapping[str, Any]) -> QuarantinePolicy:
     given = _section(provider, "quarantine", QuarantinePolicy)
     for name, value in given.items():
         whole = name in ("strikes", "of_boots")
+        # bool is a kind of int in Python: `strikes: true` must not be 1. YAML has .inf and .nan, too.
         number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
         if not number or not math.isfinite(value) or value < 1:
             expected = "a whole number" if whole else "a number"

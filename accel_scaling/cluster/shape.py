@@ -43,6 +43,7 @@ def check_shape(config: Any) -> dict[str, Any]:
             raise ClusterConfigError(
                 f"this is not a cluster config: `{key}` is missing or empty; see example_clusters/ for complete ones"
             )
+    # In this order: each check takes for granted what those above have found.
     head = config.get("head_node_type")
     for name in config["available_node_types"]:
         if not isinstance(name, str):  # to YAML 1.1, `no` and `on` are truth values
@@ -76,6 +77,7 @@ def check_own_promise(location: str, resources: Any, labels: Any) -> None:
         if not isinstance(name, str):
             raise ClusterConfigError(f"{location}: YAML does not read the name {_as_yaml(name)} as a string; quote it")
     for name, value in resources.items():
+        # bool is a kind of int in Python: `GPU: true` must not be 1.
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ClusterConfigError(
                 f"{location}.resources.{name} is {value!r}; Ray's cluster files take whole numbers of 0 or more there"

@@ -50,6 +50,7 @@ def with_defaults(config: dict[str, Any], cloud: Cloud) -> dict[str, Any]:
     """Return a copy of the config with each key that it lacks, from Ray's defaults for that cloud."""
     filled = copy.deepcopy(config)
     for key, value in ray_defaults(cloud).items():
+        # An empty value counts as lacking: no start commands at all would start no Ray.
         if key not in NEVER_DEFAULTED and not filled.get(key):
             filled[key] = value
     return filled

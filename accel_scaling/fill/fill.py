@@ -47,6 +47,7 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
     """
     if offerings:
         cluster.check_offered()
+    # Every promise before the first change: an error leaves nothing half-filled.
     promised = promises(cluster)
     filled, notes = _with_needs(cluster)
     for name, promise in promised.items():
@@ -106,6 +107,7 @@ def _placement_labels(cluster: Cluster, node_type: NodeType) -> dict[str, str]:
     labels = {LABEL_MARKET_TYPE: node_type.machine.capacity_type.value}
     if placement.region:
         labels[LABEL_REGION] = placement.region
+    # With several zones, only the machine that came knows its own.
     if len(placement.zones) == 1:
         labels[LABEL_ZONE] = placement.zones[0]
     return labels

@@ -46,6 +46,7 @@ def accelerator_types(chip: Chip) -> tuple[str, ...]:
     A partition announces its variant only: a task that asks for ``L4`` must not be given an eighth of one.
     """
     names = (None if chip.partition_of else chip.detected_type, chip.variant)
+    # A dict keeps the order and drops the second where Ray's type and the variant are one word.
     return tuple(dict.fromkeys(name for name in names if name))
 
 
@@ -76,6 +77,7 @@ def promise_for_devices(chip: Chip, units: int) -> Promise:
         units: how many units of its Ray resource the node has.
     """
     types = accelerator_types(chip)
+    # The label takes one value: the type that Ray detects, where there is one.
     labels = {LABEL_ACCELERATOR_TYPE: types[0]} if types else {}
     if chip.variant:
         labels[LABEL_VARIANT] = chip.variant
@@ -122,6 +124,7 @@ def with_users_own(promised: Promise, node: str, resources: dict[str, int], labe
         for name, value in labels.items()
         if promised.labels.get(name, value) != value
     ]
+    # Only types are noted that the catalog does not have: a count that differs has its note above.
     own_types = {name for name in resources if name.startswith(ACCELERATOR_TYPE_PREFIX)}
     known_types = {name for name in promised.resources if name.startswith(ACCELERATOR_TYPE_PREFIX)}
     notes += [

@@ -27,7 +27,7 @@ COUNTS = 6  # that an error names
 def choose(
     request: AcceleratorRequest, template: ClusterTemplate, catalog: Catalog, region: str | None = None
 ) -> Choice:
-    """Return the smallest machine, or TPU slice, of a cloud for what was request.
+    """Return the smallest machine, or TPU slice, of a cloud for what was requested.
 
     Exactly as many devices go before more, then fewer vCPUs before more, then less memory.
 
@@ -47,6 +47,7 @@ def choose(
     try:
         chips = catalog.chips_named(request.name)
     except UnknownAcceleratorError:
+        # Where a machine type was given, the nearest accelerator's name would not help.
         _refuse_machine_type(request, cloud.name, catalog)
         raise
     candidates = _candidates(request, chips, cloud, catalog)
@@ -115,6 +116,7 @@ def _refuse_machine_type(request: AcceleratorRequest, cloud: str, catalog: Catal
         InitError: says what the machine has, and how that is asked for.
         UnknownAcceleratorError: the catalog does not know what it has.
     """
+    # The cloud that was asked for first: some names might be another cloud's too.
     for cloud_name in sorted(catalog.clouds, key=lambda name: name != cloud):
         try:
             machine = catalog.machine_type(cloud_name, request.name.lower())  # as every cloud writes them

@@ -32,6 +32,7 @@ def with_all(place: Place, template: ClusterTemplate, machines: Sequence[Machine
         InitError: the region does not have them all, and the user has to choose another.
     """
     offered = {machine.name: catalog.where(machine) for machine in machines}
+    # False is "listed, and not there"; None is "not known", and nothing is refused for that.
     missing = [name for name, offerings in offered.items() if offerings.in_region(place.region) is False]
     if not missing:
         return place
@@ -40,6 +41,7 @@ def with_all(place: Place, template: ClusterTemplate, machines: Sequence[Machine
         for region in offered[missing[0]].nearest(place.region)
         if all(offerings.in_region(region) is not False for offerings in offered.values())
     ]
+    # A place that the user named is never changed; and zones of another region would be a guess.
     if near and template.moves_to_near_region and not place.given:
         return replace(place, region=near[0], instead_of=place.region)
     there = f"the nearest regions that have all: {', '.join(near[:NAMED])}" if near else "no region has all of them"

@@ -183,6 +183,7 @@ def one_region(request: FileRequest, regions: Sequence[str]) -> str:
 def scalar(value: str | int) -> str:
     """Return a value as YAML writes it in one line: quoted where it would be read as anything else."""
     plain = str(value).isprintable()  # else YAML's line breaks (NEL, LS, PS) would be written as they are
+    # As a list of one: safe_dump ends a bare scalar with a line `...`, and folds long ones unless the width is endless.
     written = yaml.safe_dump([value], default_flow_style=True, width=float("inf"), allow_unicode=plain)
     return written.removeprefix("[").rstrip("\n").removesuffix("]")
 
@@ -196,6 +197,7 @@ def comment(*sentences: str) -> str:
     """Return sentences as lines of comment, each from a new line on."""
     lines: list[str] = []
     for sentence in sentences:
+        # People copy machine types and arguments out of comments, and these have hyphens: none is broken in two.
         lines += textwrap.wrap(words(sentence), WIDTH, break_long_words=False, break_on_hyphens=False)
     return "\n".join(f"# {line}" for line in lines)
 

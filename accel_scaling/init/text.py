@@ -96,6 +96,7 @@ def _names(choices: Sequence[Choice]) -> list[str]:
     for choice in choices:
         base = _slug(choice.slice.accelerator_type if choice.slice else choice.chip.name if choice.chip else "cpu")
         name = f"{base}-x{choice.count}" if choice.chip and not choice.slice and choice.count > 1 else base
+        # Two node types must not have one name: YAML would keep the last of them.
         same = sum(1 for other in names if other == name or other.startswith(f"{name}-n"))
         names.append(f"{name}-n{same + 1}" if same else name)
     return names
@@ -166,6 +167,7 @@ def _request(choice: Choice, units: int, types: Sequence[str]) -> str:
     chip: Chip | None = choice.chip
     resource = chip.resource if chip else ""
     amount = f"num_gpus={units}" if resource == "GPU" else f'resources={{"{resource}": {units}}}'
+    # The type that the user asked for, where the node announces it; else the exact one, which is the last.
     requested = (choice.request.name if choice.request else "").casefold()
     name = next((type_name for type_name in types if type_name.casefold() == requested), types[-1] if types else None)
     return f'{amount}, accelerator_type="{name}"' if name else amount

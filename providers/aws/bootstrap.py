@@ -65,6 +65,7 @@ def check(cluster: Cluster) -> None:
         _refuse_unknown(region)
     names = dict.fromkeys(node_type.machine.name for node_type in cluster.node_types.values())
     offered = _offered(region, cluster.provider.get("aws_credentials"), list(names))
+    # The catalog's list of regions may be old: it counts only where EC2 may not be asked.
     if offered is None:
         cluster.check_offered()
         return
@@ -81,6 +82,7 @@ def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str
     """Return which of the types the region offers; None where this account may not ask."""
     with one_sentence():
         client = _ray.ec2_client(region, credentials)
+        # EC2 answers for all types of the file in one call, and names those that the region has.
         pages = client.get_paginator("describe_instance_type_offerings").paginate(
             LocationType="region", Filters=[{"Name": "instance-type", "Values": machines}]
         )
@@ -98,6 +100,7 @@ def _refuse_unknown(region: str) -> None:
     Raises:
         ClusterConfigError: boto does not know it, and it has no endpoint.
     """
+    # An endpoint that the user names, a local EC2 say, may have regions that nobody else knows.
     if any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2")):
         return
     with contextlib.suppress(OSError, UnicodeError):
@@ -163,6 +166,7 @@ def resolved(cluster: Cluster) -> Config:
     for name, parameter in by_type.items():
         node_config = config["available_node_types"][name]["node_config"]
         node_config["ImageId"] = ids[parameter]
+        # Ray adds these tags to its own, of each machine that it launches.
         tag = {"ResourceType": "instance", "Tags": [{"Key": TAG, "Value": parameter}]}
         node_config["TagSpecifications"] = [*(node_config.get("TagSpecifications") or []), tag]
     return config
@@ -216,6 +220,7 @@ def _looked_up(
                 "up; allow it (for arn:aws:ssm:*::parameter/aws/service/*), or write the id of an image in "
                 "node_config.ImageId"
             ) from None
+        # GetParameters names unknown parameters in a list of their own, and does not fail.
         ids |= {parameter["Name"]: parameter["Value"] for parameter in answer["Parameters"]}
     for name in parameters:
         if not ids.get(name, "").startswith("ami-"):

@@ -81,6 +81,7 @@ class MachineLaunch:
         EC2 gives no reason when it launches fewer than asked (MinCount is 1), only when it launches none; so the rest
         is asked for once more, and what EC2 answers then is the reason.
         """
+        # One series of waits for the whole zone, in however many pieces the machines come.
         waits = iter(timeouts.AWS_LAUNCH_RETRY_WAITS_S)
         made: list[str] = []
         while len(made) < count:
@@ -95,6 +96,7 @@ class MachineLaunch:
                 continue
             if not new:
                 return made, Failure(Category.UNKNOWN, "none launched", "EC2 launched none and gave no reason")
+            # Ray wants the instances by their ids; over_zones() keeps the ids alone.
             self._made |= new
             made += new
         return made, None
@@ -115,6 +117,7 @@ class MachineLaunch:
 def failure_of(error: BaseException) -> Failure:
     """Return what an error of a launch means."""
     if isinstance(error, _ray.node_launch_exception()):
+        # Ray's provider has wrapped AWS's error into its own, with the code as the category.
         return classified(CLOUD.name, [error.category], error.description)
     response = getattr(error, "response", None) or {}
     details = response.get("Error", {}) if isinstance(response, dict) else {}

@@ -38,6 +38,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     try:
         machine_type = catalog.machine_type(CLOUD.name, name)
     except AccelScalingError as error:
+        # The same error type, so that callers can tell an unknown type; its text begins with the key.
         raise type(error)(f"{location}: {error}") from None
     return NodeMachine(machine_type, capacity_type=CapacityType.SPOT if spot else CapacityType.ON_DEMAND)
 

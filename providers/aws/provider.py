@@ -104,6 +104,7 @@ class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # t
         return str(placement.get("AvailabilityZone", ""))
 
     def _zones(self, node_config: dict[str, Any]) -> dict[str, str]:
+        # A subnet stays in its zone: EC2 is asked about each once, not at each launch.
         subnets = list(node_config.get("SubnetIds") or [])
         if any(subnet not in self._zone_of_subnet for subnet in subnets):
             self._zone_of_subnet |= zones_of(self.ec2.meta.client, subnets)

@@ -69,6 +69,7 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
             del answer.failed[region]
     if not answer.interrupted:
         _describe(answer, clients, sleep)
+    # What the region offers is known, but not what its types are: half an answer counts as none.
     for region in answer.failed:
         answer.offered.pop(region, None)
     return answer
@@ -163,6 +164,7 @@ def _regions(session: Any, sleep: Sleep) -> dict[str, str]:
     """Return each region with EC2's word for whether the account has it."""
     client = _client(session, session.region_name or FIRST_REGION)
     try:
+        # Without AllRegions EC2 names only those that the account has enabled, and the rest would seem not to exist.
         answer = patiently(lambda: client.describe_regions(AllRegions=True), _failure, sleep=sleep)
     except RefusedError as error:
         needs = f"; the credentials need {_NEEDS}" if error.failure.category is Category.PERMISSION else ""
@@ -174,6 +176,7 @@ def _offered(client: Any, region: str, sleep: Sleep) -> dict[str, set[str]] | st
     """Return the types that a region offers with their zones, or why they are not known."""
     zones_of_type: dict[str, set[str]] = {}
     try:
+        # By the zone's id: a name such as us-east-1a means another zone in each account.
         for page in _all(client.describe_instance_type_offerings, sleep, LocationType="availability-zone-id"):
             for row in page["InstanceTypeOfferings"]:
                 zones_of_type.setdefault(row["InstanceType"], set()).add(
@@ -185,6 +188,7 @@ def _offered(client: Any, region: str, sleep: Sleep) -> dict[str, set[str]] | st
 
 
 def _described(client: Any, names: Collection[str], sleep: Sleep) -> list[Mapping[str, Any]] | str:
+    # A filter, because a name that the region does not have is no error in it.
     named = [{"Name": "instance-type", "Values": list(names)}]
     try:
         pages = list(_all(client.describe_instance_types, sleep, Filters=named))

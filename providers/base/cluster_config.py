@@ -57,6 +57,7 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
     """
     try:
         filled, notes = fill_of_cloud(with_defaults(config, cloud))
+        # Packed only for a config that can be filled: most mistakes are in the file, and need no work on the disk.
         bundled = _bundle(config)
     except AccelScalingError as error:
         if not _ray.called_by_ray_up():
@@ -92,6 +93,7 @@ def check_ready(config: Config) -> None:
     Raises:
         AccelScalingError: one of them.
     """
+    # First of all: a refused config is a stand-in, and everything else that is wrong with it is of our own making.
     if refusal := refusal_of(config):
         raise AccelScalingError(refusal)
     if _ray.reads_only():
@@ -127,6 +129,7 @@ def refusal_of(config: Config) -> str | None:
 
 def forget_cached_config(provider_config: Config) -> None:
     """Remove Ray's cached copy of this config: it is keyed before the fill, so a new catalog would change nothing."""
+    # Ray writes the cache after bootstrap_config, and makes the provider next: here the file is there.
     path = provider_config.get("_config_cache_path")
     if path:
         Path(path).unlink(missing_ok=True)
@@ -140,6 +143,7 @@ def _carrying(error: AccelScalingError) -> Config:
         "provider": {"type": "external", "module": "accel_scaling", REFUSED: str(error)},
         "head_node_type": "head",
         "available_node_types": {"head": {"resources": {}, "node_config": {}}},
+        # Ray's validate_config takes a config without this key for one of an older Ray, and stops.
         "cluster_synced_files": [],
     }
 
@@ -168,7 +172,9 @@ def published(config: Mapping[str, Any], autoscaler: str) -> dict[str, Any]:
         config: the autoscaler's cluster config; a type that is left alone for a while counts as it was before.
         autoscaler: ``v1`` or ``v2``.
     """
+    # {}: without the limits that a quarantine has written into the head's config.
     before = limited(dict(config), {})
+    # A node type without a max_workers of its own has the cluster's.
     most = before.get("max_workers", 0)
     types = before["available_node_types"].items()
     return {

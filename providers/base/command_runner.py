@@ -70,6 +70,7 @@ class RefusingCommandRunner:
         """
         starts = bool(cmd) and bundle.has_boot_check(str(cmd))
         try:
+            # Host by host, in a way of our own: Ray's runner of a slice runs the command everywhere at once.
             if starts and len(_ray.hosts_of(self._runner)) > 1:
                 output = tpu_slice_start.start(self._runner, str(cmd), self._host_zero_seen, *args, **kwargs)
             else:
@@ -77,6 +78,7 @@ class RefusingCommandRunner:
         except tpu_slice_start.HostZeroMissingError as error:
             raise NodeRefusedError(str(error)) from None
         except _ray.command_failed() as error:
+            # A set-up command that fails says nothing about the devices: its error stays Ray's.
             refusal = self._refusal(_exit_code(error)) if starts else None
             if refusal is None or not self._on_refused(*refusal):
                 raise
@@ -95,10 +97,12 @@ class RefusingCommandRunner:
         hosts = _ray.hosts_of(self._runner)
         texts = [_said_by(host) for host in hosts]
         verdicts = [None if text is None else _verdict_in(text) for text in texts]
+        # A verdict counts even where ssh broke after it was written.
         for number, verdict in enumerate(verdicts):
             if verdict is not None and not verdict.get("joins"):
                 word = str(verdict.get("verdict"))
                 return word, f"{_where(number, hosts)}{word}: {verdict.get('message')}"
+        # Here each host has confirmed, is silent, or has written nothing; and a broken connection explains the last.
         if code == _SSH_FAILED:
             return None
         for number, verdict in enumerate(verdicts):
@@ -115,6 +119,7 @@ def _where(number: int, hosts: list[Any]) -> str:
 
 def _exit_code(error: BaseException) -> int | None:
     """Return the exit code of a failed command; Ray's errors have it, or hide the one that has it."""
+    # Ray raises its ClickException while it handles the error of the process; that one has the code.
     code = getattr(error, "code", None) or getattr(error.__context__, "returncode", None)
     return code if isinstance(code, int) else None
 
@@ -127,6 +132,7 @@ def _verdict_of(host: Any) -> dict[str, Any] | None:
 def _said_by(host: Any) -> str | None:
     """Return the text of a host's verdict file, empty where there is none; None where the host does not answer."""
     try:
+        # `|| true`: a host without the file has answered, and must not look like one that does not answer.
         output = host.run(f"cat ~/{bundle.VERDICT_FILE} || true", with_output=True)
     except _ray.command_failed():
         return None

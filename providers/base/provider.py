@@ -41,6 +41,7 @@ class BootCheckedProvider:
 
     def _set_gate(self, provider_config: Mapping[str, Any]) -> None:
         self.gate: Gate = gate_of(provider_config)
+        # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish.
         cluster_config.publish(_ray.autoscaler_config_path())
         self._rounds = Rounds()
 
@@ -50,6 +51,7 @@ class BootCheckedProvider:
         if not tag_filters:
             self._rounds.began()
         nodes = self.listed_nodes(tag_filters)
+        # In the list, a kept machine would count as a worker, and the autoscaler ends workers that do not join.
         hidden = self.gate.hidden()
         nodes = [node for node in nodes if node not in hidden]
         if not tag_filters:
@@ -74,10 +76,12 @@ class BootCheckedProvider:
         """
         tags = self.node_tags(node_id)
         node_type, head = _ray.node_type_of(tags), _ray.is_head(tags)
+        # `ray up` shows Ray's own error then, and the machine is there to look at.
         if head and word == NO_VERDICT:
             return False
         role = "head node" if head else "node"
         logger.error("%s %s of type %s refused: %s", role, node_id, node_type, sentence)
+        # Asked before the end: a machine that is gone has no zone, and the quarantine is kept by zones.
         zone = self.zone_of(node_id)
         if not head and self.gate.keeps(node_id, sentence):
             logger.error("node %s is kept for inspection, outside of the cluster; `ray down` ends it", node_id)

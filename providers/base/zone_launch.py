@@ -99,7 +99,9 @@ def gated(gate: Gate, workers: Workers, zones: Sequence[str], launch: Callable[[
         NodeLaunchException: the node type is in quarantine in every zone.
     """
     node_type = workers.node_type
+    # Before the cloud is asked: this raises where every zone is in quarantine.
     allowed = gate.check(node_type, zones)
+    # Until they are listed, these machines count as nodes of their type: a limit set meanwhile must not end them.
     with gate.launching(node_type, workers.count):
         result = launch(allowed)
         for zone, nodes in result.made.items():

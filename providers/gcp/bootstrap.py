@@ -49,7 +49,7 @@ def prepared(config: Config) -> Config:
     if not _ray.reads_only():  # `ray down` lists anyway, and needs not be told twice
         _ask_each_zone(provider)
     config = _with_project(config)
-    # Ray's subnet step writes a default network into every node_config that names none; it would override the template's.
+    # Ray's subnet step writes a default network into every node_config that names none: it would override a template's.
     for name, node_type in cluster.node_types.items():
         if "networkInterfaces" in node_type.node_config and "networkInterfaces" not in given_types[name]["node_config"]:
             config["available_node_types"][name]["node_config"].pop("networkInterfaces", None)  # the template's stays
@@ -69,8 +69,8 @@ def _with_project(config: Config) -> Config:
         config = _with_key_pair(config, compute)
         try:
             return steps._configure_subnet(config, compute)  # type: ignore[no-any-return]  # noqa: SLF001
-        # Ray reads response["items"], which Google leaves out of an empty list.
         except KeyError:
+            # Ray reads response["items"], which Google leaves out of an empty list.
             raise ClusterConfigError(
                 f"project {provider['project_id']} has no subnetwork in {provider['region']}; create one, or name "
                 "networkInterfaces in each node_config"

@@ -108,7 +108,7 @@ def _check_project(project: Any) -> None:
 def _check_cluster_name(name: Any) -> None:
     if not isinstance(name, str) or not name:
         raise ClusterConfigError("cluster_name is missing")
-    # Ray names each node after the cluster, in the label by which it finds the node again.
+    # Ray names its nodes after the cluster, and keeps the name in a label: the longest of these must fit.
     for node_name in NODE_NAMES:
         _check_fits("cluster_name", name, to_label(node_name.format(name)))
 

@@ -171,8 +171,8 @@ class _RetriedRequest(HttpRequest):  # type: ignore[misc]
 def _connection(credentials: Any, timeout_s: float) -> Any:
     """Return this thread's connection; httplib2 keeps it open, and is not for several threads."""
     kept = _connections.__dict__.setdefault("kept", {})
-    # The time-out belongs to a connection, so the long poll has its own. _credentials() keeps what it returns for
-    # the life of the process: no other credentials get the same id.
+    # The time-out belongs to a connection, so the long poll has its own. _built() keeps each client, and with it the
+    # credentials, for the life of the process: no others get the same id.
     key = (id(credentials), timeout_s)
     if key not in kept:
         kept[key] = google_auth_httplib2.AuthorizedHttp(credentials, http=httplib2.Http(timeout=timeout_s))

@@ -64,7 +64,7 @@ def _with_boot_disk(node_config: dict[str, Any], image: Image, machine_type: str
     boot = _boot_disk(disks) or {}
     disk_type = boot_disk_type(image.cloud, machine_type)
     first = {"diskSizeGb": image.disk_gb, "diskType": disk_type, "sourceImage": image.name}
-    # The user's own keys win: a disk of another size or type keeps it, and gets only the image.
+    # The user's own keys win: a disk of another size or type keeps it, and gets only what it lacks.
     filled_boot = {**boot, "initializeParams": {**first, **(boot.get("initializeParams") or {})}}
     filled = {**node_config, "disks": [filled_boot if disk is boot else disk for disk in disks]}
     if image.metadata:

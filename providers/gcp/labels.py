@@ -74,8 +74,8 @@ def from_label(value: str) -> str:
     data = re.sub(rb"_([0-9a-f]{2})", lambda match: bytes.fromhex(match[1].decode()), value[len(_MARK) :].encode())
     try:
         return data.decode()
-    # Somebody else's label that looks like one of ours.
     except UnicodeDecodeError:
+        # Somebody else's label, which only looks like one of ours.
         return value
 
 

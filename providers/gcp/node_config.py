@@ -92,7 +92,6 @@ def check_offered(node_type: NodeType, cluster: Cluster) -> None:
     """
     zones, node_config, at = cluster.placement.zones, node_type.node_config, f"{node_type.location}.node_config"
     guests = node_config.get("guestAccelerators")
-    # A path names one zone; with several zones to try, the launch would fail in all others.
     urls = {"machineType": node_config.get("machineType")}
     if isinstance(guests, list) and guests and isinstance(guests[0], dict):
         urls["guestAccelerators"] = guests[0].get("acceleratorType")

@@ -56,6 +56,7 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
     answer = CloudAnswer(CLOUD, SOURCE)
     offered: dict[str, dict[str, set[str]]] = {}
     for zone, item in google.items("MachineTypes"):
+        # A custom machine type has numbers that a user chose in its name; the catalog has a rule for them, no rows.
         if is_gone(item) or is_custom(item.name):
             continue
         _offer(offered, zone, item.name)

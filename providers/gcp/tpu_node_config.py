@@ -54,8 +54,8 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
             raise ClusterConfigError(f"{at} has {named[0]}, which makes it a TPU, and {key}: {advice}")
     try:
         tpu_slice = _slice(at, node_config, catalog)
-    # Its sentence has the key already.
     except ClusterConfigError:
+        # Its sentence has the key already.
         raise
     except AccelScalingError as error:
         raise type(error)(f"{at}.{named[0]}: {error}") from None
