@@ -118,6 +118,7 @@ class Cloud:
         Raises:
             ModuleNotFoundError: the cloud has no such part, or what the part imports is not installed.
         """
+        # Imported only when it is asked for: a part may need ray or an SDK, and most commands need neither.
         return importlib.import_module(f"{self.package}.{name}")
 
     def has_part(self, name: str) -> bool:

@@ -130,6 +130,7 @@ def _with_needs(cluster: Cluster) -> tuple[dict[str, Any], list[str]]:
 def _region_notes(cluster: Cluster) -> list[str]:
     """Return the note about a region that nobody knows; Cloud TPU has regions of its own, which no file lists."""
     region = cluster.placement.region
+    # Without a region nothing can be said; a file with slices may rightly name a region of Cloud TPU alone.
     if not region or any(node_type.machine.slice for node_type in cluster.node_types.values()):
         return []
     note = unknown_region(cluster.cloud.name, region, cluster.catalog.places(cluster.cloud.name).regions)

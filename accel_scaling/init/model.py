@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.tpu_slices import TpuSlice
 
 _COUNT = re.compile(r"[1-9][0-9]{0,3}")
+# 35 characters: Ray puts -worker and more around the name, and Google's instances have at most 63.
 _CLUSTER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,34}")
 
 

@@ -213,6 +213,7 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
 
     def placed(self, zone: str, names: Sequence[str]) -> list[str]:
         """Remember which zone these machines are in, and return them."""
+        # Placed at once: the next question about such a machine need not look for it in every zone.
         self._zone_of.update(dict.fromkeys(names, zone))
         return list(names)
 

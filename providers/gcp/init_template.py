@@ -92,6 +92,7 @@ class GCPTemplate(ClusterTemplate):
             for rule in attach_rules(self.cloud.name).get(guest, []):
                 least_vcpus = _N1_VCPUS_PER_GPU * rule.count
                 fitting = [machine for machine in sizes if rule.allows(machine) and machine.vcpus >= least_vcpus]
+                # A rule for some zones only is left out: the file may be about other zones, now or later.
                 if fitting and not rule.only_in:
                     choices.append(Choice(request, attach(catalog, fitting[0], guest, rule.count), guest))
         return choices
