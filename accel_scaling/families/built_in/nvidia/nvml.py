@@ -92,6 +92,7 @@ def ask(root: Path) -> NvmlAnswer:
 def _ask_library(path: str) -> NvmlAnswer:
     try:
         library = ctypes.CDLL(path)
+        # By default, ctypes takes a result for an int, which cuts a pointer to 32 bits.
         library.nvmlErrorString.restype = ctypes.c_char_p
     except OSError as error:
         if "No such file" in str(error):  # dlopen sets no errno
@@ -99,6 +100,7 @@ def _ask_library(path: str) -> NvmlAnswer:
         return NvmlAnswer(DriverState.UNHEALTHY, f"{LIBRARY} cannot be loaded ({error})", f"NVML: {error}")
     except AttributeError:
         return NvmlAnswer(DriverState.UNHEALTHY, f"{LIBRARY} is not NVML", f"NVML: {LIBRARY} is not NVML")
+    # _v2: the older nvmlInit sets up all GPUs, so that a single broken one hides the others (NVML API reference).
     code = library.nvmlInit_v2()
     if code != SUCCESS:
         return _failed(library, code)
@@ -142,6 +144,7 @@ def _devices(library: ctypes.CDLL) -> NvmlAnswer:
     code = library.nvmlDeviceGetCount_v2(ctypes.byref(count))
     if code != SUCCESS:
         return _failed(library, code)
+    # A broken library may count anything, and each device is asked several questions.
     if count.value > timeouts.MOST_DEVICES:
         words = f"counts {count.value} devices, more than any machine has"
         return NvmlAnswer(DriverState.UNHEALTHY, f"NVML {words}", f"NVML: {words}")
@@ -158,6 +161,7 @@ def _devices(library: ctypes.CDLL) -> NvmlAnswer:
     wrong = [f"device {index}: {_words(library, code)}" for index, code in lost.items()]
     wrong += [f"device {d.index} {h.unusable}" for d, h in zip(devices, health, strict=True) if h.unusable]
     notes = [f"device {d.index}: {', '.join(h.notes)}" for d, h in zip(devices, health, strict=True) if h.notes]
+    # Worth waiting for only where time is all that each of them lacks: another fault would still be there.
     soon = len(wrong) == len(lost) and set(lost.values()) <= set(NOT_YET)
     return NvmlAnswer(
         DriverState.OK if not wrong else DriverState.NOT_YET if soon else DriverState.UNHEALTHY,
