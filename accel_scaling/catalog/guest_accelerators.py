@@ -84,6 +84,7 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
         raise UnknownAcceleratorError(
             f"accelerator type {accelerator!r} is not one that Compute Engine has{_near(accelerator, named)}"
         )
+    # Before the rules: those are for N1, and Compute Engine lets other machines spell out what they come with.
     if machine.chip is not None:
         return _with_its_own(machine, machine.chip, accelerator, count)
     rules = attach_rules(machine.cloud).get(accelerator)

@@ -222,6 +222,7 @@ def topologies_of_cubes(most_chips: int, *, any_order: bool) -> tuple[str, ...]:
     layouts = [
         (x, y, z)
         for x, y in product(edge, edge)
+        # z is one cube at least: without this, 64 x 64 x 64 layouts would be tried.
         if x * y * CUBE_EDGE <= most_chips and (any_order or x <= y)
         for z in edge
         if x * y * z <= most_chips and (any_order or y <= z)

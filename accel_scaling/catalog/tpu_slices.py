@@ -80,6 +80,7 @@ def slice_of_type(catalog: Catalog, accelerator_type: str) -> TpuSlice:
     name, _, number = accelerator_type.rpartition("-")
     generation = generations().get(name)
     if generation and _NUMBER.fullmatch(number):
+        # An odd number of TensorCores is half a chip too many: no slice has it.
         fitting = _of_chips(generation, int(number) / generation.suffix_per_chip)
         if fitting:
             return _slice(catalog, generation, _default(generation, fitting))
