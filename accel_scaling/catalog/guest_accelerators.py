@@ -150,6 +150,7 @@ def parse_attach_rules(source: Source, known: Known | None = None) -> tuple[list
 
 def api_names(chips: Iterable[Chip], cloud: str) -> dict[str, Chip]:
     """Return the chip behind each name of a cloud's API; a name of a whole and its slices means the whole."""
+    # False sorts before True: the wholes come last, and replace slices of the same name.
     whole_last = sorted(chips, key=lambda chip: chip.partition_of is None)
     return {name: chip for chip in whole_last for name in chip.api_names.get(cloud, ())}
 

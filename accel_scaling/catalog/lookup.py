@@ -222,6 +222,7 @@ def _strongest(
         owner.update(dict.fromkeys(layer, layer))  # names only: a row is read when it is asked for
     read = ((name, layer[name]) for name, layer in owner.items() if not isinstance(layer, OnDemand))
     unpromised = {name: row for name, row in read if row.unknown}
+    # Removed altogether: a weaker layer's row would promise what the strongest one does not know.
     for name in unpromised:
         del owner[name]
     return unpromised, OnDemand(owner, lambda name: owner[name][name])

@@ -218,6 +218,7 @@ def _check_whole(zones: Zones, source: str) -> None:
 
 
 def _cloud_of(region: str, named: str | None) -> str:
+    # By the region itself: a file whose name begins with no cloud may have regions of several.
     cloud = cloud_of_region(region)
     if cloud is not None and cloud == (named or cloud):
         return cloud

@@ -69,6 +69,7 @@ def kept_rows(path: Path, cloud: str, chips: Mapping[str, Chip], clouds: Collect
     if not path.exists():
         return {}
     source = read(path)
+    # Only to refuse a file with a mistake: the cells are kept as they are written.
     source.accept(parse_rows(source, chips, clouds))
     rows = [row for _, row in cells_of(source)]
     more = [name for name in (rows[0] if rows else ()) if name not in (*MACHINE_TYPES.required, "cloud")]
