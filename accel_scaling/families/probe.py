@@ -197,8 +197,8 @@ def _result(family: Family, seen: _Evidence, root: Path) -> Detection:
 
 def _state(family: Family, seen: _Evidence, root: Path) -> tuple[DriverState, str, int]:
     """Return the state, why it is not OK, and how many devices can be used."""
-    # The container comes first: in one, missing nodes say nothing about the machine's driver.
     phrase = family.nodes_phrase
+    # The container comes first: in one, missing nodes say nothing about the machine's driver.
     trouble = container.hidden_trouble(root, container.taken(root, seen.on_bus), len(seen.nodes), phrase)
     reply = seen.reply or Reply(absent=True)
     if not seen.nodes:

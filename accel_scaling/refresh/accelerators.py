@@ -43,7 +43,7 @@ def accelerator_cells(
     """
     if not machine.devices:
         return AcceleratorCells()
-    # A node has one kind of accelerator; which of several tasks may ask for, only a person can say.
+    # A node has one kind of accelerator; which one tasks may ask for, only a person can say.
     if len(machine.devices) > 1:
         return AcceleratorCells(UNKNOWN + MIXED.join(_counted(device) for device in machine.devices))
     device = machine.devices[0]
