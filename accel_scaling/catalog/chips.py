@@ -169,6 +169,7 @@ def _wrong_partitions(chips: Mapping[str, Chip], lines: Mapping[str, int], known
         if whole is None or whole.partition_of:
             text = f"{chip.name}: partition_of is {chip.partition_of}; expected a whole accelerator's name"
             problems.append(Problem(at, text + hint(chip.partition_of, [*known, *chips]), "partition_of"))
+        # With a type of Ray's, a task that asks for a whole L4 would be given an eighth of one.
         elif chip.detected_type is not None:
             text = f"{chip.name}: detected_type is {chip.detected_type}; expected null, as for every partition"
             problems.append(Problem(at, text, "detected_type"))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip
 
 _CUSTOM = re.compile(r"(?:[a-z0-9]+-)?custom(?:-.*)?")
+# Bounded: int() raises ValueError for a number of more than 4,300 digits.
 _NUMBER = rf"[1-9][0-9]{{0,{MAX_DIGITS - 1}}}"
 _SIZES = re.compile(rf"(?P<kind>.*?custom(?:-[a-z]+)?)(?:-(?P<vcpus>{_NUMBER}))?-(?P<memory>{_NUMBER})(?P<ext>-ext)?")
 _SPAN = re.compile(r"([0-9]+)(?:-([0-9]+)(?:/([0-9]+))?)?")
@@ -94,6 +95,7 @@ def custom_machine_type(cloud: str, name: str, chips: Mapping[str, Chip]) -> Mac
     """
     sizes = _SIZES.fullmatch(name)
     rules = custom_rules(cloud).get(sizes["kind"]) if sizes else None
+    # Only names of a shared core have no number of vCPUs: its row has the one number that the guest sees.
     if sizes is None or rules is None or rules[0].shared_core != (sizes["vcpus"] is None):
         raise UnknownInstanceTypeError(_no_such_kind(cloud, name))
     vcpus = int(sizes["vcpus"] or rules[0].spans[0][0])
@@ -148,6 +150,7 @@ def _wrong_memory(rule: CustomRule, vcpus: int, memory_mib: int, *, extended: bo
 def _no_such_kind(cloud: str, name: str) -> str:
     """Return the error's sentence for a name whose kind is not known, or that is not written as its kind is."""
     rules = custom_rules(cloud)
+    # The longest: e2-custom-micro begins as e2-custom does.
     kind = max((kind for kind in rules if f"{name}-".startswith(f"{kind}-")), key=len, default=None)
     if kind is None:
         return _refused(cloud, name, f"the kinds are {', '.join(rules)}{hint(name.rstrip('-0123456789'), rules)}")

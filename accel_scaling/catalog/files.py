@@ -82,6 +82,7 @@ def is_yaml(path: Path) -> bool:
 
 def refusal(path: Path, problems: list[Problem]) -> CatalogFileError:
     """Return the error of a file with problems: the first one, and how to see the rest."""
+    # Problems compare by their line first.
     first = describe(path, min(problems))
     more = len(problems) - 1
     return CatalogFileError(first + (f" (and {more} more: `accel-scaling catalog check {path}`)" if more else ""))
@@ -115,6 +116,7 @@ def table_of(path: Path) -> Table:
     return schema.CHIPS if is_yaml(path) else _table_named(path.name.lower(), tuple(known_clouds()))
 
 
+# The clouds are an argument for the cache's sake: a cloud from elsewhere brings file names of its own.
 @functools.cache
 def _table_named(name: str, clouds: tuple[str, ...]) -> Table:
     for table in schema.TABLES:
@@ -181,6 +183,7 @@ def with_beside(path: Path) -> list[Path]:
 def refreshed_files(cloud: str, *, home: Path | None = None) -> list[Path]:
     """Return the files of a cloud that a refresh wrote, or that came with the cluster from there."""
     names = (f"{cloud}.csv", f"{cloud}_{PLACES}.csv")
+    # On a head, what came with the cluster goes first, as in user_catalog_files().
     folders = (f"{TRAVELLED}/{REFRESH_FOLDER}", REFRESH_FOLDER)
     candidates = ([_folder(home) / folder / name for folder in folders] for name in names)
     return [next(path for path in paths if path.is_file()) for paths in candidates if any(map(Path.is_file, paths))]
@@ -196,6 +199,7 @@ def hardware_files(user_files: Sequence[Path] = (), *, home: Path | None = None)
 
 def travelling_files(user_files: Sequence[Path], clouds: Iterable[str], *, home: Path | None = None) -> dict[str, Path]:
     """Return what a node needs to answer as this machine does, by its path below TRAVELLED."""
+    # A folder for each: files of several folders may have one name, and the number keeps their order of strength.
     users = {f"{number:03d}/{path.name}": path for number, path in enumerate(user_catalog_files(user_files, home=home))}
     refreshed = {
         f"{REFRESH_FOLDER}/{path.name}": path for cloud in clouds for path in refreshed_files(cloud, home=home)

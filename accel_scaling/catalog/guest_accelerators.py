@@ -84,6 +84,7 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
         raise UnknownAcceleratorError(
             f"accelerator type {accelerator!r} is not one that Compute Engine has{_near(accelerator, named)}"
         )
+    # Before the rules: those are for N1, and Compute Engine lets other machines spell out what they come with.
     if machine.chip is not None:
         return _with_its_own(machine, machine.chip, accelerator, count)
     rules = attach_rules(machine.cloud).get(accelerator)
@@ -149,6 +150,7 @@ def parse_attach_rules(source: Source, known: Known | None = None) -> tuple[list
 
 def api_names(chips: Iterable[Chip], cloud: str) -> dict[str, Chip]:
     """Return the chip behind each name of a cloud's API; a name of a whole and its slices means the whole."""
+    # False sorts before True: the wholes come last, and replace slices of the same name.
     whole_last = sorted(chips, key=lambda chip: chip.partition_of is None)
     return {name: chip for chip in whole_last for name in chip.api_names.get(cloud, ())}
 

@@ -22,6 +22,7 @@ __all__ = ["ELSEWHERE", "PASSING", "SOLD_OUT", "Category", "Failure", "classifie
 
 # What one zone lacks, another may have; and it is no use to ask for it again at once.
 SOLD_OUT = frozenset({Category.CAPACITY, Category.NOT_OFFERED, Category.QUOTA})
+# Without quotas: those of machines are a region's, so that another zone has no more (TPU slices' are a zone's).
 ELSEWHERE = frozenset({Category.CAPACITY, Category.NOT_OFFERED})
 PASSING = frozenset({Category.THROTTLED, Category.UNAVAILABLE})
 

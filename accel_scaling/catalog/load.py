@@ -136,6 +136,7 @@ def _build(
     clouds = known_clouds()
     chips = merged_chips(users, additions)
     of_users: list[Mapping[tuple[str, str], MachineType]] = [addition.machine_types for addition in additions]
+    # Users' rows are read at once, whichever cloud is asked for: a wrong one must not wait for its cloud's turn.
     of_users += [
         source.accept(parse_rows(source, chips, clouds))
         for source in reversed(users)
@@ -143,6 +144,7 @@ def _build(
     ]
     tables: dict[str, Callable[[], Sequence[Mapping[str, MachineType]]]] = {}
     places: dict[str, Callable[[], Offerings]] = {}
+    # All that an answer may depend on, rules too, so that the version tells two catalogs apart.
     stack = [
         *users,
         *(source for addition in additions for source in addition.sources),
@@ -175,6 +177,7 @@ def _tables(
     clouds: Collection[str],
 ) -> list[Mapping[str, MachineType]]:
     ships, *stronger = sources
+    # Only what ships: `catalog check` has read it whole; a file of others is refused whole where a row is wrong.
     layers = [ships.accept(parse_rows(ships, chips, clouds, on_demand=True))]
     layers += [source.accept(parse_rows(source, chips, clouds)) for source in stronger]
     return [_of_cloud(cloud, layer) for layer in (*layers, *of_users)]
@@ -198,6 +201,7 @@ def _version(sources: Iterable[Source]) -> str:
 
     check_sum = 0
     for source in sources:
+        # The zero byte ends a text: moved from one file to the next, a line must change the sum.
         check_sum = zlib.crc32(source.text.encode() + b"\0", check_sum)
     return f"{__version__}+{check_sum:08x}"
 
@@ -266,6 +270,7 @@ def _on_demand(
 
 def _machine_maker(cloud: str, layer: str, chips: Mapping[str, Chip]) -> Callable[[RowValues, int], MachineType]:
     """Return the function that makes a machine type of a row and its line."""
+    # Over a thousand rows name few different accelerators: each is worked out once.
     has = functools.cache(functools.partial(_accelerator, chips=chips))
 
     def machine_of(row: RowValues, line: int) -> MachineType:

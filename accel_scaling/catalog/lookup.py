@@ -80,6 +80,7 @@ class Catalog:
             CatalogFileError: a file of this cloud has a wrong row.
         """
         types = self.machine_types(cloud)
+        # Before the rule of custom types: a user's own row may say something else.
         if name in types:
             return types[name]
         if "custom" in name:  # few names are, and the rules take 3 ms to import
@@ -117,6 +118,7 @@ class Catalog:
         Raises:
             CatalogFileError: a places file has a wrong row.
         """
+        # Custom types and hosts of TPU slices are in no layer: then the answer itself is looked at.
         private = not any(is_clouds_own(row) for row in self.layers(machine.cloud, machine.name) or [machine])
         return self.places(machine.cloud).where(machine.name, private=private)
 
@@ -220,6 +222,7 @@ def _strongest(
         owner.update(dict.fromkeys(layer, layer))  # names only: a row is read when it is asked for
     read = ((name, layer[name]) for name, layer in owner.items() if not isinstance(layer, OnDemand))
     unpromised = {name: row for name, row in read if row.unknown}
+    # Removed altogether: a weaker layer's row would promise what the strongest one does not know.
     for name in unpromised:
         del owner[name]
     return unpromised, OnDemand(owner, lambda name: owner[name][name])

@@ -100,6 +100,7 @@ class Where:
         """Return whether a region has it; None where that is not known."""
         if region in self.rows:
             return self.rows[region].zones != ()
+        # A type that no region is said to have may be newer than all files: then a complete list says nothing about it.
         return False if region in self.of_users or (region in self.listed and self.regions) else None
 
     def in_zone(self, region: str, zone: str) -> bool | None:
@@ -194,6 +195,7 @@ def _place_maker(file: str) -> Callable[[table.RowReader, Sequence[str], int], t
     new = tuple.__new__
 
     def place_of(reader: table.RowReader, cells: Sequence[str], _: int) -> tuple[object, OfferingRow]:
+        # The columns in the table's own order, as in all files that ship: no dict is needed to find them.
         if reader.names == OFFERINGS.names:
             region, types, zones, source = reader.values(cells)[:4]
         else:
@@ -216,6 +218,7 @@ def _check_whole(zones: Zones, source: str) -> None:
 
 
 def _cloud_of(region: str, named: str | None) -> str:
+    # By the region itself: a file whose name begins with no cloud may have regions of several.
     cloud = cloud_of_region(region)
     if cloud is not None and cloud == (named or cloud):
         return cloud
@@ -245,6 +248,7 @@ def places_of_region(
     """
     every = tuple(sorted({*zones, *(zone for names in offered.values() for zone in names)}))
     families: dict[str, list[str]] = {}
+    # Types that only other regions have, too: a family's row stands for them, unless a row of theirs says "-".
     for name in {*known, *offered}:
         families.setdefault(known_clouds()[cloud].machine_family(name) or name, []).append(name)
     rows = [OfferingRow(cloud, region, WHOLE, every or None, source)]

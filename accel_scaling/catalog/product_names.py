@@ -73,6 +73,7 @@ def ray_nvidia_type(driver_name: str) -> str | None:
     """Return the ``accelerator_type`` that Ray 2.60 announces for an NVIDIA product name."""
     match = _MODEL.match(driver_name)
     model = match.group(1).replace(" ", "-") if match else ""
+    # One letter is no model. As Ray: names in mixed case (GeForce RTX 5090) become a type as a whole.
     if len(model) > 1:
         return model
     return _MAKER.sub("", driver_name).strip().replace(" ", "-") or None

@@ -150,6 +150,7 @@ GUEST_ACCELERATORS = Table(
 )
 
 _GIB = Amount()
+# By name and vCPUs: of g2-custom, each number of vCPUs has its own memory and GPUs.
 CUSTOM_MACHINE_TYPES = Table(
     "CLOUD_custom.csv",
     "the limits of one kind of custom machine type",

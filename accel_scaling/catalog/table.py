@@ -206,6 +206,7 @@ def read_rows(
         except CellError as error:
             problems += reader.problems(line, cells, error)
             continue
+        # A second row of the same key is a problem in any file: which of the two counts would depend on their order.
         first = lines.setdefault(key, line)
         if first != line:
             row = dict(zip(header, (cell.strip() for cell in cells), strict=True))
@@ -239,6 +240,7 @@ def header_of(
 def csv_records(text: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, cells) of each record that is not blank; text that is not CSV becomes a problem."""
     # strict: else a quote that is never closed makes one cell of the rest of the file.
+    # newline="": line breaks within quotes are the csv module's to read.
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     line = 1
     while True:
@@ -260,12 +262,14 @@ def cells_of(source: Source) -> Iterator[tuple[int, dict[str, str]]]:
     _, header = next(records, (1, []))
     names = [name.strip() for name in header]
     for line, cells in records:
+        # Not strict: a row with too few cells is reported where the file is read, and must not stop this.
         yield line, dict(zip(names, (cell.strip() for cell in cells), strict=False))
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return the text of a file with these columns and cells."""
     text = io.StringIO()
+    # The csv module's own line end is \r\n: it would change every line of the files in git.
     csv.writer(text, lineterminator="\n").writerows([columns, *rows])
     return text.getvalue()
 

@@ -141,6 +141,7 @@ def parse_hosts(source: Source, known: Known | None = None) -> tuple[list[TpuHos
         # Slices of many hosts are made of one kind of host; of one host, there is one for each number of chips.
         key=lambda row: (row["generation"], row["slice"], None if row["slice"] else row["chips"]),
     )
+    # Not while a row is wrong: it may be the one that seems to be missing.
     if not problems:
         names: Collection[str] = (known or {}).get(GENERATION, ())
         lacking = sorted(set(names) - {host.generation for host in rows if host.one_of_many})
@@ -222,6 +223,7 @@ def topologies_of_cubes(most_chips: int, *, any_order: bool) -> tuple[str, ...]:
     layouts = [
         (x, y, z)
         for x, y in product(edge, edge)
+        # z is one cube at least: without this, 64 x 64 x 64 layouts would be tried.
         if x * y * CUBE_EDGE <= most_chips and (any_order or x <= y)
         for z in edge
         if x * y * z <= most_chips and (any_order or y <= z)

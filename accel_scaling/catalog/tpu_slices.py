@@ -80,6 +80,7 @@ def slice_of_type(catalog: Catalog, accelerator_type: str) -> TpuSlice:
     name, _, number = accelerator_type.rpartition("-")
     generation = generations().get(name)
     if generation and _NUMBER.fullmatch(number):
+        # An odd number of TensorCores is half a chip too many: no slice has it.
         fitting = _of_chips(generation, int(number) / generation.suffix_per_chip)
         if fitting:
             return _slice(catalog, generation, _default(generation, fitting))
@@ -210,6 +211,7 @@ def _slice(catalog: Catalog, generation: TpuGeneration, topology: str) -> TpuSli
 def _host(generation: TpuGeneration, chips: int) -> TpuHost:
     """Return the host of a slice: the one machine that has all its chips, else one of many."""
     of_generation = hosts()[generation.name]
+    # One host and many may be different machines: of v3, ct3-hightpu-4t stands alone, ct3p-hightpu-4t is one of many.
     alone = next((host for host in of_generation if not host.one_of_many and host.chips == chips), None)
     return alone or next(host for host in of_generation if host.one_of_many)
 

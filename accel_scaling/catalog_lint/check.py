@@ -95,6 +95,7 @@ def check_files(paths: Sequence[Path] = ()) -> Report:
     # Once each: a file that is named may also lie beside another.
     every = dict.fromkeys([*paths, *(beside for path in paths for beside in with_beside(path))])
     sources = _read_all(list(every), report) if paths else _ours()
+    # Accelerators first: rows name them. Then machine types, which the rules and places name.
     chips, own = _checked_chips(sources, report)
     files = _checked_rows(sources, chips, report)
     machine_types = {key for _, rows in files for key in rows}

@@ -92,6 +92,7 @@ def a_pci_id_means_one_chip_or_says_why_not(checked: Checked) -> Iterator[Wrong]
     """By the id on the bus a node tells what it has without a driver: sharing one is declared, or a slice's."""
     for chip, other, pci_id in _shared(checked, lambda chip: chip.pci_ids):
         sliced = {chip.partition_of or chip.name} == {other.partition_of or other.name}
+        # A reason counts that has the device's half of the id, or speaks of the PCI id.
         words = (pci_id.partition(":")[2], "PCI id")
         declared = any(word in (sharer.because or "") for sharer in (chip, other) for word in words)
         if not sliced and not declared:
@@ -158,6 +159,7 @@ def _shared(checked: Checked, values: Callable[[Chip], Iterable[str]]) -> Iterat
             having.setdefault(value, []).append(chip)
     own = set(checked.own)
     for value, chips in having.items():
+        # The mistake is said of a checked accelerator, not of the one that was there before.
         first = next((chip for chip in chips if chip.name not in own), chips[0])
         for chip in chips:
             if chip.name in own and chip.name != first.name:

@@ -183,6 +183,7 @@ def _family(row: MachineType) -> tuple[str, str]:
 
 
 def _content(row: MachineType) -> tuple[object, ...]:
+    # Without layer and line: two rows of two files differ in those in any case.
     return row.vcpus, row.memory_mib, row.arch, row.chip, row.count
 
 
@@ -191,6 +192,7 @@ def _most_contradicted(
 ) -> tuple[MachineType, MachineType] | None:
     """Return the row of ours whose memory contradicts the most others', and one of those; None where none does."""
     ordered = sorted(rows, key=lambda row: (row.vcpus, row.memory_mib))
+    # Most families end here: the comparison of each row with each other is for those with a mistake.
     if all(smaller.memory_mib <= larger.memory_mib for smaller, larger in itertools.pairwise(ordered)):
         return None
     against: dict[str, list[MachineType]] = {}
@@ -235,6 +237,7 @@ def unknown_types(source: Source, names: Callable[[str], MayBeNamed]) -> Iterato
         if cloud not in known:
             known[cloud] = _with_families(cloud, names(cloud).types)
         if types not in known[cloud] and cloud not in complete:
+            # The user's files and plug-ins are read for a name that what ships lacks, and once for each cloud.
             known[cloud] |= _with_families(cloud, names(cloud).more())
             complete.add(cloud)
         if types not in known[cloud]:

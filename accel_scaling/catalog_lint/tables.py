@@ -115,6 +115,7 @@ def unsorted(source: Source) -> Iterator[Problem]:
     table = table_of(source.path)
     clouds = known_clouds().values()
     folder = source.path.resolve().parent
+    # A user's own file may have its rows in any order.
     ours = folder.name in {SHIPPED_FOLDER.name, REFRESH_FOLDER} or folder in {cloud.data.resolve() for cloud in clouds}
     if not table.order or not ours or source.path.name not in {table.file_of(cloud.name) for cloud in clouds}:
         return
@@ -157,6 +158,7 @@ def _wrong_generation(
     yield from _wrong_cubes(generation)
     every = topologies(generation)
     alone = {host.chips for host in hosts if not host.one_of_many}
+    # Without such a host, any number of chips adds up: the row that is missing is reported by parse_hosts().
     many = next((host.chips for host in hosts if host.one_of_many), 1)
     for topology in every:
         count = chips_in(topology)

@@ -23,6 +23,7 @@ def named(root: Path, pattern: str) -> list[str]:
     """
     dev = root / "dev"
     names = (path.relative_to(dev).as_posix() for path in dev.glob(pattern))
+    # By their names alone, davinci10 would come before davinci2.
     return sorted(names, key=lambda name: ([int(number) for number in _NUMBERS.findall(name)], name))
 
 

@@ -55,9 +55,11 @@ def call(question: Callable[[], _Answer], timeout_s: float) -> _Answer:
         raise NoAnswerError(f"no process for it: {error.strerror}") from error
     if child == 0:
         _answer(question, writing)
+    # The parent's end: while it is open, the end of what the child writes is never seen.
     os.close(writing)
     reply = None
     try:
+        # Before the wait for its end: a child whose answer is larger than the pipe ends only when it has been read.
         reply = _read(reading, time.monotonic() + timeout_s)
     finally:  # Ctrl-C among the reasons
         os.close(reading)
@@ -74,6 +76,7 @@ def call(question: Callable[[], _Answer], timeout_s: float) -> _Answer:
 
 def _answer(question: Callable[[], object], writing: int) -> NoReturn:
     """Answer and end, in the child: without the parent's exit handlers, and without flushing what it had buffered."""
+    # _exit and no exception out of here: else the child would go on in its parent's code, beside it.
     code = 1
     faulthandler.disable()  # where the parent has it: a crash is one sentence, not a page of stack
     try:
@@ -112,6 +115,7 @@ def _ended(child: int, wait_s: float) -> int:
     killed = False
     with contextlib.suppress(ChildProcessError):  # where the parent has SIGCHLD ignored
         while True:
+            # Asked again and again, as a wait that blocks has no time limit.
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
                 return status

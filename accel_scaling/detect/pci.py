@@ -40,6 +40,7 @@ def scan(root: Path) -> list[PciDevice]:
     folder = root / DEVICES
     if not folder.is_dir():
         return []
+    # By address: NVML numbers its devices so, and its probe joins the two by their place.
     devices = (_read(entry) for entry in sorted(folder.iterdir()))
     return [device for device in devices if device is not None]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from accel_scaling import timeouts
 from accel_scaling.detect.model import DriverState
 
+# A pipe of Linux holds no more.
 PIPE_BYTES = 65536
 
 # What runs there: one of the families' questions, which calls `say` with Ray's number and Ray's type. The current
@@ -61,6 +62,7 @@ def ask(module: str, question: str, *, called: str = "") -> Reply:
     """
     package = module.partition(".")[0]
     reading, writing = os.pipe()
+    # This process's Python: on a node it is Ray's, and Ray imports the package there.
     program = [sys.executable, "-c", _FRAME.format(module=module, package=package), str(writing), question]
     package = called or package
     timeout_s = timeouts.DRIVER_PACKAGE_TIMEOUT_S

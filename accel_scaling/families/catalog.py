@@ -35,6 +35,7 @@ def load_catalog(user_files: Sequence[Path] = (), *, home: Path | None = None) -
     return build_catalog(user_files, _additions(), home=home)
 
 
+# Cached: the probe of each family asks for its chips.
 @functools.cache
 def chips_here() -> Mapping[str, Chip]:
     """Return the accelerators that this machine knows: what ships, plug-ins' and the user's own.

@@ -22,10 +22,13 @@ DEVICE_NUMBER = "{n}"
 RENDER_NODES, FIRST_RENDER_NODE = "drm", 128  # the kernel class of /dev/dri/renderD128, ...: drivers of several makers
 LAST = 1000
 
+# Each Ray node announces these by itself: a family's devices cannot have one of them as their resource.
 _RAYS_OWN = frozenset({"CPU", "memory", "object_store_memory"})
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
+# No comma: Ray is given the resources as a list with commas between them (registration.announce).
 _RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+# No slash at the beginning and no "..": it is a glob pattern below /dev, and must not lead out of there.
 _NODES = re.compile(r"(?!/)(?!.*\.\.)[A-Za-z0-9_./*?\[\]-]+")
 
 
@@ -122,6 +125,7 @@ class Family:
             run_options=tuple(self.run_options),
             each_device=self.each_device,
             podman_options=(),
+            # A user's own option with one of these shows the devices already: ours are left out (cluster.docker).
             claims=(f"/dev/{beginning}", "--privileged"),
             source=f"the plug-in of {self.resource}",
         )
@@ -155,6 +159,7 @@ def problem_of(family: Family, built_in: Collection[Family]) -> str | None:
 
 
 def _problems(family: Any, built_in: Collection[Family]) -> Iterator[str]:
+    # First: what follows takes these fields for texts, and as only the first problem is said, it runs on texts only.
     yield from _wrong_texts(family)
     if family.resource in _RAYS_OWN | {other.resource for other in built_in}:
         yield f"resource is {family.resource}, which Ray or accel_scaling already has; take a name of your own"

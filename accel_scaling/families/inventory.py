@@ -50,6 +50,7 @@ def uptime_s(sysroot: Path | None = None) -> float | None:
 def survey(sysroot: Path | None = None) -> list[Detection]:
     """Return what ``detect`` does, with the families that are not here too: their evidence says how that is known."""
     root = _root(sysroot)
+    # Once for all families: each probe picks its own devices from the same list.
     bus = pci.scan(root)
     families = all_families()
     probed = [probe(family, bus, root) for family in families]
@@ -68,6 +69,7 @@ def _root(sysroot: Path | None) -> Path:
 
 def _unprobed(bus: Sequence[pci.PciDevice], probed: Collection[str]) -> list[Detection]:
     """Return what the bus shows of chips whose family only a user's catalog knows; ``probed`` are all others."""
+    # What follows reads every accelerator of the catalog: a machine without a PCI bus does not wait for that.
     if not bus:
         return []
     by_family: dict[str, list[tuple[pci.PciDevice, list[Chip]]]] = {}
@@ -80,6 +82,7 @@ def _unprobed(bus: Sequence[pci.PciDevice], probed: Collection[str]) -> list[Det
 
 def _not_asked(family: str, seen: Sequence[tuple[pci.PciDevice, list[Chip]]]) -> Detection:
     candidates = seen[0][1]
+    # One PCI id may be several products': a type is named only where all of them have the same one.
     detected = {chip.detected_type for chip in candidates}
     devices = [device for device, _ in seen]
     return Detection(

@@ -43,6 +43,7 @@ def data_of(family: Family, package: str) -> Addition:
         if path.name != HARDWARE
     ]
     chips: dict[str, Chip] = {}
+    # Accelerators before machine types, whose rows name them.
     for source in filter(lambda source: source.is_chips, sources):
         chips |= source.accept(_plug_in_chips(source, family))
     if not chips:
@@ -52,6 +53,7 @@ def data_of(family: Family, package: str) -> Addition:
         )
     machine_types: dict[tuple[str, str], MachineType] = {}
     for source in filter(lambda source: not source.is_chips, sources):
+        # A plug-in's rows may name its own accelerators only.
         machine_types |= source.accept(parse_rows(source, chips, known_clouds()))
     return Addition(chips, machine_types, tuple(sources))
 
@@ -62,6 +64,7 @@ def _plug_in_chips(source: Source, family: Family) -> tuple[dict[str, Chip], lis
     from accel_scaling.catalog.files import CHIPS_FILE, Problem, read
 
     chips, problems = parse_chips(source.text, {})
+    # By a pattern: only the names are needed, and composing the YAML of all that ships takes far longer.
     shipped = set(_KEY.findall(read(SHIPPED_FOLDER / CHIPS_FILE).text))
     lines = {name: line for line, text in enumerate(source.text.splitlines(), 1) for name in _KEY.findall(text)}
     for chip in chips.values():

@@ -95,11 +95,13 @@ def normalized(package: str) -> str:
 
 def _texts(path: Iterable[str]) -> Iterator[tuple[Path, str]]:
     """Yield the packages' folders of metadata whose entry points mention the group."""
+    # sys.path may have a folder twice, and has the current one as an empty text.
     for folder in dict.fromkeys(entry or "." for entry in path):
         try:
             names = os.listdir(folder)  # noqa: PTH208 - a thousand names: no objects for those that do not matter
         except OSError:  # an archive, or not there
             continue
+        # os.listdir() has no order, and of a package that is there twice the first one counts.
         for name in sorted(names):
             if not name.endswith((".dist-info", ".egg-info")):
                 continue
@@ -130,6 +132,7 @@ def _name_and_version(metadata: Path) -> tuple[str, str]:
     fields = dict.fromkeys(("Name", "Version"), "")
     for name in _METADATA_FILES:
         try:
+            # The fields end at the first blank line: in the description below it, any line may look like a field.
             head = (metadata / name).read_text(encoding="utf-8").partition("\n\n")[0]
         except (OSError, UnicodeDecodeError):
             continue
@@ -204,6 +207,7 @@ def loaded() -> Loaded:
     for plug_in in broken:
         if not _Teller.hushed:
             sys.stderr.write(f"accel_scaling: {plug_in}\n")
+    # Reversed, so that of several broken ones for one resource the first one stays.
     return Loaded(plug_ins, {plug_in.entry.resource: plug_in for plug_in in reversed(broken)})
 
 
@@ -224,6 +228,7 @@ def _load(entry: EntryPoint, entries: Sequence[EntryPoint], others: Mapping[str,
     from accel_scaling.families.family import problem_of
     from accel_scaling.families.plugin_data import data_of
 
+    # Before the import: where two packages claim a resource, the code of neither runs.
     if sum(other.resource == entry.resource for other in entries) > 1:
         raise _BrokenError(_claimed_by(entry.resource, entries))
     family = _family(entry)
@@ -257,6 +262,7 @@ def _family(entry: EntryPoint) -> Family:
 def _folder(entry: EntryPoint, family: Family) -> Path | None:
     """Return where the data are; they must lie in what travels to the nodes."""
     package = sys.modules[entry.root]
+    # A single module has no folder of its own: what lies beside it in site-packages belongs to other packages.
     roots = [Path(path).resolve() for path in getattr(package, "__path__", ())]
     beside = Path(str(sys.modules[entry.module].__file__)).parent if roots else None
     folder = beside if family.folder is None else family.folder

@@ -112,6 +112,7 @@ def examine(
     """
     if not on_bus and not nodes:
         return Detection(family.name, family.resource, evidence=_sentences(family, _Evidence(on_bus, nodes)))
+    # Without nodes there is no driver to ask, and some makers' packages take seconds to import (Gaudi's: 5 s).
     reply = _ask_driver(family, root) if nodes else None
     if family.registered:
         chips = _products(family, on_bus, reply.kind if reply else None)
@@ -138,12 +139,14 @@ def _ask_driver(family: Family, root: Path) -> Reply | None:
         return None
     path = [str(Path(entry).resolve()) for entry in sys.path]
     question = _QUESTION.format(path=path, family=family.name, root=str(root))
+    # The question itself imports the plug-in; json stands in for the package, as it is in every Python.
     return vendor_package.ask("json", question, called=_library(family))
 
 
 def _products(family: Family, on_bus: Sequence[pci.PciDevice], product: str | None) -> list[Chip]:
     """Return the chips that the devices may be: by the driver's name, by the bus, or because there is but one."""
     chips = chips_of(family.name)
+    # Nothing on the bus: it can only be a product without a PCI id.
     by_bus = product_names.chips_on_bus(on_bus[0].id, chips) if on_bus else [chip for chip in chips if not chip.pci_ids]
     if product is None:
         return by_bus
@@ -195,6 +198,7 @@ def _result(family: Family, seen: _Evidence, root: Path) -> Detection:
 def _state(family: Family, seen: _Evidence, root: Path) -> tuple[DriverState, str, int]:
     """Return the state, why it is not OK, and how many devices can be used."""
     phrase = family.nodes_phrase
+    # The container comes first: in one, missing nodes say nothing about the machine's driver.
     trouble = container.hidden_trouble(root, container.taken(root, seen.on_bus), len(seen.nodes), phrase)
     reply = seen.reply or Reply(absent=True)
     if not seen.nodes:
@@ -215,6 +219,7 @@ def _state(family: Family, seen: _Evidence, root: Path) -> tuple[DriverState, st
 
 def _rays_number(family: Family, seen: _Evidence) -> int:
     reply = seen.reply
+    # Where the package is missing or fails, some managers of Ray count the nodes; the others announce nothing.
     if reply is not None and not reply.absent and reply.state is DriverState.OK:
         return reply.count
     return len(seen.nodes) if family.ray_counts_nodes else 0

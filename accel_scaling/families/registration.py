@@ -28,6 +28,7 @@ def register() -> None:
         return
     from accel_scaling import _ray  # here: it takes 15 ms, and commands without plug-ins do not need it
 
+    # In the environment, as the raylet and the workers of a `ray.init()` are processes that inherit it.
     announce(families, os.environ)
     _ray.add_accelerator_managers(
         {resource: functools.partial(_manager, family) for resource, family in families.items()}
@@ -43,6 +44,7 @@ def announce(resources: Collection[str], environment: MutableMapping[str, str]) 
     """
     from accel_scaling import _ray
 
+    # The variable replaces Ray's own list: without Ray's resources in it, no task would get ids of TPUs or NPUs.
     units = environment.get(_ray.UNIT_RESOURCES, ",".join(rays_unit_resources()))
     environment[_ray.UNIT_RESOURCES] = _with(units, resources)
     environment[_ray.PRELOADED_MODULES] = _with(environment.get(_ray.PRELOADED_MODULES, ""), [WORKERS_MODULE])

@@ -31,6 +31,7 @@ def all_families() -> tuple[Family, ...]:
 
 def family_of(resource: str) -> Family | None:
     """Return the first family with a Ray resource, None for a resource that no family has."""
+    # Several families have GPU: NVIDIA's is the first by its position.
     return next((family for family in all_families() if family.resource == resource), None)
 
 
@@ -65,6 +66,7 @@ def names_of(family: str, root: str) -> list[str]:
     """
     ask = family_of_name(family).probe
     names = list(ask(Path(root))) if ask else []
+    # This runs in the child that asks (probe): there, what it raises becomes the reason that the verdict names.
     if not all(isinstance(name, str) and name for name in names):
         raise TypeError(f"it returned {names!r}, not the product's name for each device")
     return names

@@ -43,6 +43,7 @@ def accelerator_cells(
     """
     if not machine.devices:
         return AcceleratorCells()
+    # A node has one kind of accelerator; which one tasks may ask for, only a person can say.
     if len(machine.devices) > 1:
         return AcceleratorCells(UNKNOWN + MIXED.join(_counted(device) for device in machine.devices))
     device = machine.devices[0]
@@ -64,6 +65,7 @@ def _chip(device: ApiDevice, cloud: str, chips: Mapping[str, Chip], before: Mach
     if device.share != 1.0:
         slices = [chip for chip in chips.values() if chip.partition_of and device.name in chip.api_names.get(cloud, ())]
         return exact[0] if len(exact) == 1 else _by_memory(slices, _memory_of_slice(device, slices, chips))
+    # EC2 calls both A100 by one name: then their memory tells which, or the row that the catalog has.
     whole = [chip for chip in exact if chip.partition_of is None]
     if len(whole) < 2:
         return whole[0] if whole else None

@@ -118,6 +118,7 @@ def at_once(
     stopped = Event()
 
     def wait(seconds: float) -> None:
+        # Not time.sleep: Ctrl-C reaches the main thread alone, and the waits of the others must end with it.
         if stopped.wait(seconds):
             raise RefusedError(Failure(Category.UNAVAILABLE, INTERRUPTED, ""))
 

@@ -69,6 +69,7 @@ def kept_rows(path: Path, cloud: str, chips: Mapping[str, Chip], clouds: Collect
     if not path.exists():
         return {}
     source = read(path)
+    # Only to refuse a file with a mistake: the cells are kept as they are written.
     source.accept(parse_rows(source, chips, clouds))
     rows = [row for _, row in cells_of(source)]
     more = [name for name in (rows[0] if rows else ()) if name not in (*MACHINE_TYPES.required, "cloud")]
@@ -121,6 +122,7 @@ def _arch_of_family(cloud: str, name: str, before: Mapping[str, MachineType]) ->
     if name in before:
         return before[name].arch
     family = known_clouds()[cloud].machine_family(name)
+    # Only what all of the family agree on: a wrong architecture would choose an image that does not boot.
     archs = {
         row.arch for other, row in before.items() if family and known_clouds()[cloud].machine_family(other) == family
     }
@@ -186,6 +188,7 @@ def region_changes(answer: CloudAnswer, before: Mapping[str, Where], regions: Co
     for region, offered in sorted(answer.offered.items()):
         earlier = {name for name, where in before.items() if where.in_region(region)}
         zones = {name: set(before[name].zones(region)) for name in earlier & set(offered)}
+        # Where no zones were known, zones that are known now are no change.
         other = sorted(name for name, known in zones.items() if known and known != set(offered[name]))
         more, fewer = sorted(set(offered) - earlier), sorted(earlier - set(offered))
         if more or fewer or other:

@@ -92,8 +92,10 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     answer = _answer_of(ask)
     cloud, clouds = answer.cloud, known_clouds()
     old = kept_rows(path, cloud, chips, clouds)
+    # By way of the text, as the file will be written: only then are before and now comparable.
     before = _catalog(cloud, path, text_of(old, path, cloud, clouds), chips)
     beside = places_file(path)
+    # Before the silence is judged: an interrupted answer may have no region left.
     _drop_unread(answer, before)
     _refuse_silence(answer)
     attached = api_names(shipped_catalog().chips.values(), cloud) if attach_rules(cloud) else ()

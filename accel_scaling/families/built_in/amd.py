@@ -40,6 +40,7 @@ FAMILY = Family(
     kernel_class=RENDER_NODES,
     control_node="kfd",  # without it nothing can compute: ROCm, "Running ROCm Docker containers"
     in_ray=True,
+    # Of several GPUs, Ray takes the first one's type for the node's.
     # As Ray's pyamdsmi shim: ray/_private/thirdparty/pyamdsmi.
     module="amdsmi",
     question="""

@@ -86,6 +86,7 @@ def _output(command: tuple[str, ...]) -> str:
 
 
 def _unusable(state: DriverState, trouble: str) -> Detection:
+    # bus_count=1: every Apple Silicon has a GPU, and a family without devices would not be reported as present.
     return Detection(FAMILY.name, FAMILY.resource, bus_count=1, state=state, trouble=trouble, evidence=(trouble,))
 
 

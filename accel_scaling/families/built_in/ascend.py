@@ -12,6 +12,7 @@ FAMILY = Family(
     device_classes=["1200"],
     nodes="davinci[0-9]*",
     in_ray=True,
+    # The name is said before a failure: where counting fails, Ray counts the nodes and still announces the name.
     # As ray/_private/accelerators/npu.py.
     module="acl",
     question="""

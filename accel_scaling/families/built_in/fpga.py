@@ -23,6 +23,7 @@ def detect(bus: Sequence[PciDevice], root: Path) -> Detection:
     """Ask the bus: each device stands for its own node."""
     on_bus = devices_on_bus(FAMILY, bus, root)
     result = examine(FAMILY, on_bus, [item.address for item in on_bus], root)
+    # No driver was asked; the sentences behind the bus's speak of nodes, which FPGAs do not have.
     return replace(result, driver_count=0, evidence=result.evidence[:1])
 
 

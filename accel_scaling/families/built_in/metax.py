@@ -5,6 +5,7 @@ from accel_scaling.families.family import RENDER_NODES, Family
 FAMILY = Family(
     name="metax",
     resource="GPU",
+    # Ray's manager of these GPUs sets CUDA's variable, too.
     visible_devices="CUDA_VISIBLE_DEVICES",
     shared=True,
     noun="MetaX GPU",

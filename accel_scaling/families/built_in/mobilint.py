@@ -22,6 +22,7 @@ def detect(bus: Sequence[PciDevice], root: Path) -> Detection:
     """Ask the bus, the nodes of both products and the package."""
     of_type = {ray_type: device_nodes.named(root, pattern) for pattern, ray_type in TYPE_OF_NODES.items()}
     nodes = [node for named in of_type.values() for node in named]
+    # By the node's name and with ARIES first, as Ray: public lists do not have Mobilint's device ids.
     ray_type = next((ray_type for ray_type, named in of_type.items() if named), None)
     return examine(FAMILY, devices_on_bus(FAMILY, bus, root), nodes, root, ray_type=ray_type)
 

@@ -49,6 +49,7 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     answer = _corrected(_ask_neuron_ls(root), root)
     name = _sysfs_name(root) if answer.devices else None
     chips = product_names.chips_named(name, chips_of(FAMILY.name)) if name else []
+    # Older drivers do not tell the product: then its PCI id does.
     chips = chips or (product_names.chips_on_bus(on_bus[0].id, chips_of(FAMILY.name)) if on_bus else [])
     cores = sum(_number(device, "nc_count") for device in answer.devices)
     usable = [device for device in answer.devices if _number(device, "neuron_device") not in answer.unusable]
@@ -141,10 +142,12 @@ def _ask_neuron_ls(root: Path) -> NeuronAnswer:
         return NeuronAnswer(DriverState.MISSING, f"the Neuron driver is not loaded ({words})", f"neuron-ls: {words}")
     answer = _run(tool, RAYS_ARGUMENTS)
     if answer.state is DriverState.UNHEALTHY and not answer.devices:
+        # A tool that has ended Ray's way of asking fails as on a broken driver: a second question tells which.
         newer = _run(tool, NEW_ARGUMENTS)
         if newer.state is DriverState.OK:
             note = f"Ray 2.60 cannot read this neuron-ls: {' '.join(RAYS_ARGUMENTS)} fails"
             return replace(newer, note=note, for_ray=False)
+        # The tool is part of the image: without the driver's folder, its failure means that the driver is not loaded.
         if not (root / DRIVER_DEVICES).is_dir():
             return replace(
                 answer, state=DriverState.MISSING, trouble=f"the Neuron driver is not loaded ({answer.trouble})"
@@ -217,6 +220,7 @@ def _corrected(answer: NeuronAnswer, root: Path) -> NeuronAnswer:
     folders = _numbers(root / DRIVER_DEVICES)
     nodes = _numbers(root / "dev", folders=False)
     listed = {_number(device, "neuron_device") for device in answer.devices}
+    # A driver that does not answer yet may still make its nodes: they are not hidden.
     if answer.state is not DriverState.NOT_YET and (
         trouble := hidden_trouble(root, len(folders), len(nodes), "/dev/neuron0, ...")
     ):

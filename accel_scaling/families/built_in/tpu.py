@@ -83,6 +83,7 @@ def _chips(on_bus: Sequence[pci.PciDevice]) -> list[Chip]:
 
 
 def _state(on_bus: Sequence[pci.PciDevice], nodes: Sequence[str], who: Identity, root: Path) -> tuple[DriverState, str]:
+    # Only what a driver has taken can lack a node; without any driver the state is MISSING.
     expected = expected_nodes(root, [device for device in on_bus if taken(root, [device])])
     if trouble := hidden_trouble(root, expected, len(nodes), "/dev/accel0, ... or /dev/vfio/0, ..."):
         return DriverState.HIDDEN, trouble
@@ -127,6 +128,7 @@ def device_nodes(root: Path) -> list[str]:
     if accel:
         return [path.name for path in accel]
     folder = root / "dev" / "vfio"
+    # The control node /dev/vfio/vfio is no group. By number, or group 10 would come before group 2.
     groups = sorted((path.name for path in folder.glob("*") if path.name.isdigit()), key=int)
     return [f"vfio/{group}" for group in groups if _is_google(root, group)]
 
@@ -183,11 +185,13 @@ def identity() -> Identity:
             try:
                 value = ask_metadata_server(attribute)
             except MetadataServerError as error:
+                # Not asked for the second attribute: it would wait as long again, and the boot with it.
                 return Identity(trouble=str(error), silent=True)
             if value is None:
                 trouble.append(f"the metadata server has no {attribute}")
         values.append((value or "").strip())
     name, number = values
+    # As Ray's normalize_tpu_accelerator_type: its tables and its resources have v7x-8, and not tpu7x-8.
     pod_type = re.sub(r"^tpu-?v?", "v", name.lower()) if _POD_TYPE.fullmatch(name) else ""
     if name and not pod_type:
         trouble.append(f"{ACCELERATOR_TYPE[0]} is {name!r}, which is no TPU's")
@@ -209,6 +213,7 @@ def ask_metadata_server(attribute: str) -> str | None:
     host = os.environ.get(HOST_VARIABLE) or HOST
     connection = http.client.HTTPConnection(host, timeout=METADATA_SERVER_S)
     try:
+        # Without this header, the server refuses to answer.
         connection.request("GET", ATTRIBUTES + attribute, headers={"Metadata-Flavor": "Google"})
         answer = connection.getresponse()
         text = answer.read().decode(errors="replace")
@@ -216,6 +221,7 @@ def ask_metadata_server(attribute: str) -> str | None:
         raise MetadataServerError(f"the metadata server {host} does not answer ({error})") from None
     finally:
         connection.close()
+    # 404 is an answer: the instance has no such attribute. An error of the server's own may be gone a moment later.
     if answer.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         raise MetadataServerError(f"the metadata server {host} answers with HTTP {answer.status}")
     return text if answer.status == http.HTTPStatus.OK else None

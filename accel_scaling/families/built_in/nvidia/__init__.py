@@ -131,6 +131,7 @@ def reachable(answer: NvmlAnswer, on_bus: Sequence[PciDevice], root: Path) -> Nv
         for device, health in zip(answer.devices, answer.health, strict=True)
         if health.minor is not None and health.minor not in nodes
     ]
+    # A container explains devices that are not there or are denied; any other fault is the driver's own, and stays.
     if trouble and (answer.state in (DriverState.OK, DriverState.MISSING) or answer.denied):
         kept = [pair for pair in zip(answer.devices, answer.health, strict=True) if pair[0] not in without]
         return replace(

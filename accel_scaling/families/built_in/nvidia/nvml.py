@@ -31,6 +31,7 @@ UNUSABLE = (15, 16)  # NVML_ERROR_GPU_IS_LOST, NVML_ERROR_RESET_REQUIRED: any ca
 NAME_BYTES = 96  # NVML_DEVICE_NAME_V2_BUFFER_SIZE
 BYTES_PER_MIB = 1024 * 1024
 
+# Not the aggregate counts: those are of the device's whole life, and errors that were repaired stay in them.
 UNCORRECTED, VOLATILE = 1, 0  # nvmlMemoryErrorType_t, nvmlEccCounterType_t: since the driver was loaded
 FIELD_RECOVERY_ACTION = 230  # NVML_FI_DEV_GET_GPU_RECOVERY_ACTION
 
@@ -92,6 +93,7 @@ def ask(root: Path) -> NvmlAnswer:
 def _ask_library(path: str) -> NvmlAnswer:
     try:
         library = ctypes.CDLL(path)
+        # By default, ctypes takes a result for an int, which cuts a pointer to 32 bits.
         library.nvmlErrorString.restype = ctypes.c_char_p
     except OSError as error:
         if "No such file" in str(error):  # dlopen sets no errno
@@ -99,6 +101,7 @@ def _ask_library(path: str) -> NvmlAnswer:
         return NvmlAnswer(DriverState.UNHEALTHY, f"{LIBRARY} cannot be loaded ({error})", f"NVML: {error}")
     except AttributeError:
         return NvmlAnswer(DriverState.UNHEALTHY, f"{LIBRARY} is not NVML", f"NVML: {LIBRARY} is not NVML")
+    # _v2: the older nvmlInit sets up all GPUs, so that a single broken one hides the others (NVML API reference).
     code = library.nvmlInit_v2()
     if code != SUCCESS:
         return _failed(library, code)
@@ -142,6 +145,7 @@ def _devices(library: ctypes.CDLL) -> NvmlAnswer:
     code = library.nvmlDeviceGetCount_v2(ctypes.byref(count))
     if code != SUCCESS:
         return _failed(library, code)
+    # A broken library may count anything, and each device is asked several questions.
     if count.value > timeouts.MOST_DEVICES:
         words = f"counts {count.value} devices, more than any machine has"
         return NvmlAnswer(DriverState.UNHEALTHY, f"NVML {words}", f"NVML: {words}")
@@ -151,6 +155,7 @@ def _devices(library: ctypes.CDLL) -> NvmlAnswer:
     for index in range(count.value):
         answer = _device(library, index)
         if isinstance(answer, int):
+            # Kept by its index: a device that is lost fails alone, and the others still answer.
             lost[index] = answer
         else:
             devices.append(answer[0])
@@ -158,6 +163,7 @@ def _devices(library: ctypes.CDLL) -> NvmlAnswer:
     wrong = [f"device {index}: {_words(library, code)}" for index, code in lost.items()]
     wrong += [f"device {d.index} {h.unusable}" for d, h in zip(devices, health, strict=True) if h.unusable]
     notes = [f"device {d.index}: {', '.join(h.notes)}" for d, h in zip(devices, health, strict=True) if h.notes]
+    # Worth waiting for only where time is all that each of them lacks: another fault would still be there.
     soon = len(wrong) == len(lost) and set(lost.values()) <= set(NOT_YET)
     return NvmlAnswer(
         DriverState.OK if not wrong else DriverState.NOT_YET if soon else DriverState.UNHEALTHY,
@@ -172,6 +178,7 @@ def _devices(library: ctypes.CDLL) -> NvmlAnswer:
 
 def _device(library: ctypes.CDLL, index: int) -> tuple[Device, Health] | int:
     """Return one device, or NVML's error code for it."""
+    # A void pointer: a handle is an address, which ctypes would pass as an int of 32 bits.
     handle = ctypes.c_void_p()
     code: int = library.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(handle))
     if code != SUCCESS:
@@ -268,6 +275,7 @@ def _memory_faults(library: Any, handle: ctypes.c_void_p, *, cut: bool) -> tuple
 
 
 def _recovery_action(library: Any, handle: ctypes.c_void_p) -> int | None:
+    # A driver that does not know the field says so in the value's own code, while the call succeeds.
     value = _FieldValue(field=FIELD_RECOVERY_ACTION)
     code = _call(library, "nvmlDeviceGetFieldValues", handle, ctypes.c_int(1), ctypes.byref(value))
     return int(value.number) if code == SUCCESS and value.code == SUCCESS else None
@@ -290,6 +298,7 @@ def _slices(library: Any, handle: ctypes.c_void_p) -> int | None:
         _call(library, "nvmlDeviceGetMigDeviceHandleByIndex", handle, ctypes.c_uint(slot), ctypes.byref(slice_handle))
         for slot in range(min(slots[0], timeouts.MOST_DEVICES))
     )
+    # NVML counts the slots that a device may have; an empty one has no handle.
     return sum(code == SUCCESS for code in codes)
 
 
