@@ -173,6 +173,7 @@ class LocalCloud:
             self._settings = self._make_settings()
             try:
                 self._process = CloudProcess(self._settings, listening)
+            # Python does not call __exit__ where __enter__ raises; Ctrl-C may come here too.
             except BaseException:
                 self._clean_up()
                 raise

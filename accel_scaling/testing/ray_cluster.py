@@ -134,6 +134,7 @@ def without_account(
         raise ClusterConfigError(f"provider.type is {provider.get('type')!r}; a rehearsal knows {known}")
     skipped += [f"provider.{key}" for key in provider_keys if provider.pop(key, None)]
     provider["use_internal_ips"] = True  # the hosts have no other: a public address is the private one here
+    # Replaced as a whole, without the user's own key: Ray makes a key pair in the laptop's home, and the hosts take it.
     local["auth"] = {"ssh_user": user}
     for name, node_type in local["available_node_types"].items():
         node_config = node_type["node_config"]

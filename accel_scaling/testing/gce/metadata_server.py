@@ -44,6 +44,8 @@ class MetadataServers:
         """Answer the host at this address with this from now on."""
         self._of_address[address] = metadata
         if self._settings.kind is HostKind.PROCESSES:
+            # One server for each: on loopback the kernel gives every client the address 127.0.0.1, so that it cannot
+            # tell who asks.
             self._serve(address, lambda _client: metadata)
 
     def remove(self, address: str) -> None:
@@ -62,6 +64,8 @@ class MetadataServers:
     def _serve(self, address: str, metadata_of: Callable[[str], Mapping[str, str]]) -> None:
         server = _MetadataServer((address, self._settings.metadata_port), metadata_of)
         self._servers[address] = server
+        # The poll interval, as shutdown() waits for the next poll: half a second by default, and for each host that
+        # ends.
         threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
 
 
