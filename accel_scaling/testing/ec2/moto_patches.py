@@ -142,7 +142,7 @@ def _patch_states() -> None:
         return previous
 
     def slow_terminate(self: Any) -> Any:
-        # A second request is answered as EC2 does, with the same state twice. moto's own method would detach the
+        # A second request is answered as EC2 does, with the same state twice. moto's own method would delete the
         # network interfaces again, and a terminated machine would begin to shut down anew.
         if self.state in (SHUTTING_DOWN[0], TERMINATED[0]):
             return type(self._state)(self.state, self.state_code)

@@ -70,6 +70,7 @@ def _is_ray(pid: int) -> bool:
         line = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+    # Ray's own programs run from its folder; its workers write a title (`ray::task`) over their command line.
     return b"/ray/" in line or line.startswith((b"ray::", b"ray-", b"raylet"))
 
 

@@ -236,6 +236,7 @@ class Watcher(threading.Thread):
     def stop(self) -> None:
         """Look once more, then end."""
         self._done.set()
+        # The look of the thread may be under way; the last one comes after it, on the caller's thread.
         self.join()
         self.look()
 
@@ -277,6 +278,8 @@ class Watcher(threading.Thread):
         machine.address = event.address or machine.address
         since = event.time - self._timeline.started_s
         name = f"{event.instance_type} {instance_id}"
+        # The cloud does not say which request a machine is from: they are matched by type, in order. A machine that was
+        # stopped boots again, and its first times count.
         if event.kind is EventKind.BOOTED and machine.launched_s is None:
             requests = self._requested.get(event.instance_type)
             if requests:  # the other hosts of a slice were asked for with its first
