@@ -131,6 +131,7 @@ def _module(*, memo: bool) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     module.__dict__["ResourceDemandScheduler"] = _keeping_nodes(module.ResourceDemandScheduler)
+    # Without the memo it is Ray's code but for the nodes that it keeps: what tests compare the memo with.
     if not memo:
         return module
     module.__dict__["dataclass"] = _once(module.dataclass)

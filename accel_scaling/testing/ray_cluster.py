@@ -151,6 +151,7 @@ def bring_catalog(config: dict[str, Any], home: Path) -> None:
         home: the laptop's home.
     """
     files = travelling_files(user_catalogs(config["provider"]), known_clouds())
+    # Found in the laptop's home from now on: a path from the user's disk, relative to another folder, would not be.
     config["provider"].pop("catalog", None)
     for name, path in files.items():
         target = home / USER_FOLDER / TRAVELLED / name

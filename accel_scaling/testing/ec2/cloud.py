@@ -89,6 +89,7 @@ class Ec2Server:
         self._servers: list[Any] = [make_server(host, port, app, **options) for host, port in listen]
         self._servers += [make_server("127.0.0.1", 0, app, fd=fd, **options) for fd in inherited]
         for server in self._servers:
+            # Connections that clients keep alive must not keep the process alive.
             server.daemon_threads = True
             threading.Thread(target=server.serve_forever, daemon=True).start()
         self._make_instance_profile()

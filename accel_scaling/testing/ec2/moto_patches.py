@@ -218,6 +218,7 @@ def _patch_parameters() -> None:
 
     def with_images(self: Any, key: str) -> None:
         load(self, key)
+        # dict's own methods: those of ParameterDict call this function, which would never end.
         if key in documented_parameters() and not dict.__contains__(self, key):
             parameter = Parameter(
                 account_id=self.account_id,

@@ -189,4 +189,5 @@ class ComputeEngine:
             self.state.changed.notify_all()
 
     def _owner(self, name: str) -> Any:
+        # A slice is called by its whole path, a machine by its name alone.
         return self._slices if "/nodes/" in name else self._instances

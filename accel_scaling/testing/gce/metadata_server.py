@@ -107,7 +107,7 @@ class _MetadataHandler(BaseHTTPRequestHandler):
 
 
 def of_instance(machine: dict[str, Any], project: str) -> Metadata:
-    """Return the metadata of a instance of Compute Engine is told."""
+    """Return the metadata that an instance of Compute Engine is told."""
     items = (machine.get("metadata") or {}).get("items", [])
     accounts = machine.get("serviceAccounts") or []
     return {
@@ -119,7 +119,7 @@ def of_instance(machine: dict[str, Any], project: str) -> Metadata:
 
 
 def of_slice_host(node: dict[str, Any], number: int, project: str) -> Metadata:
-    """Return the metadata of a host of a TPU slice is told; ``number`` is its place in the slice."""
+    """Return the metadata that a host of a TPU slice is told; ``number`` is its place in the slice."""
     short, zone = node["name"].rpartition("/")[2], node["name"].split("/")[3]
     accelerator_type = node["acceleratorType"]
     # JAX takes the third field of each (jax/_src/clusters/cloud_tpu_cluster.py).

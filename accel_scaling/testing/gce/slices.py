@@ -98,6 +98,7 @@ class Slices:
             return errors
 
         operation = self._begin("create", name, finish, [] if errors else [name])
+        # Made when the operation is looked at: its answer is the slice as it has become, READY and with its hosts.
         operation.answer = lambda: {
             "@type": "type.googleapis.com/google.cloud.tpu.v2.Node",
             **self._nodes.get(name, {}),

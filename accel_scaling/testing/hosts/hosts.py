@@ -89,6 +89,7 @@ class Hosts(Protocol):
 
 def keep_ray_logs(ray_folder: Path, postmortem: Path) -> None:
     """Copy the logs of every Ray session below ``ray_folder``; devices, sockets and dead links are left."""
+    # By the year: `session_latest` is a link to one of the sessions, whose logs would be copied twice.
     for logs in sorted(ray_folder.glob("session_2*/logs")):
         shutil.copytree(logs, postmortem / logs.parent.name, ignore=_odd_files, dirs_exist_ok=True)
 

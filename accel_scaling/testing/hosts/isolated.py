@@ -202,6 +202,7 @@ def make_image(settings: Settings, upper: Path, work: Path, root: Path) -> None:
     """
     for folder in (upper, work, root):
         folder.mkdir(parents=True)
+    # Now: what happens when a layer is changed from outside while the overlay is mounted is undefined (overlayfs.rst).
     for name in _FRESH:
         _empty(upper, name)
     options = f"lowerdir=/,upperdir={upper},workdir={work}"
@@ -211,6 +212,8 @@ def make_image(settings: Settings, upper: Path, work: Path, root: Path) -> None:
         _let_account_read(root, settings.python)
         _add_user(root, settings.ssh_user)
         _write_sshd(root, settings)
+        # Last, on the finished image: a boot check that finds this package installed would prove nothing about the
+        # bundle.
         _check_image(root, settings)
     finally:
         command("umount", root)

@@ -82,6 +82,7 @@ class Rehearsal:
     @contextlib.contextmanager
     def _begun(self, cloud: type[LocalCloud], user_types: dict[str, UserMachine]) -> Iterator[LocalCloud]:
         with (
+            # In this order: the cloud ends, and with it all that writes into the folder, before the folder is removed.
             tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
             contextlib.ExitStack() as stack,
         ):

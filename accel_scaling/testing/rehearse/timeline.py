@@ -191,6 +191,7 @@ class StatusLine:
             yield
         finally:
             over.set()
+            # Before the line is cleared, so that no status is written after it.
             teller.join()
             with self._lock:
                 self._clear()
@@ -199,6 +200,7 @@ class StatusLine:
     def show(self, status: str) -> None:
         """Show a status in the place of the last one, in one line of the terminal."""
         with self._lock:
+            # One column is left free: some terminals go to the next line as soon as the last one is filled.
             self._out.write(_CLEAR + status[: shutil.get_terminal_size().columns - 1])
             self._out.flush()
             self._shown = True
