@@ -119,7 +119,7 @@ def read_user_hardware(directory: Path) -> None:
     """Set the hardware that the rehearsal wrote into a local cloud's directory, if it did."""
     file = directory / USER_TYPES_FILE
     if file.is_file():
-        # JSON has no tuples; Hardware is frozen, and equal only to one that has tuples again.
+        # JSON has no tuples: the facts come back as lists, which would not equal those of a table.
         rows = json.loads(file.read_text(encoding="utf-8"))
         set_user_hardware(
             {name: Hardware(**{**row, "facts": tuple(map(tuple, row["facts"]))}) for name, row in rows.items()}

@@ -64,8 +64,7 @@ class MetadataServers:
     def _serve(self, address: str, metadata_of: Callable[[str], Mapping[str, str]]) -> None:
         server = _MetadataServer((address, self._settings.metadata_port), metadata_of)
         self._servers[address] = server
-        # The poll interval, as shutdown() waits for the next poll: half a second by default, and for each host that
-        # ends.
+        # The poll interval, as shutdown() waits for the next poll: with the default, half a second for each host.
         threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
 
 

@@ -76,7 +76,7 @@ class CloudProcess:
         except BaseException:
             self.close()
             raise
-        # `unshare --fork` itself stays outside; its child is the process whose namespaces the laptop enters.
+        # `unshare --fork` stays outside the new process namespace: its child is the first process that is in all three.
         self.inner_pid = _first_child(self._process.pid) if isolated else self._process.pid
 
     def close(self) -> None:
