@@ -17,6 +17,8 @@ def autoscaler_config_path() -> Path | None:
 
     None in any process that is not the autoscaler of a head (ray/autoscaler/v2/monitor.py, _private/monitor.py).
     """
+    # Ray's services.py joins each option and its value with `=`, so that one word has both. The monitor's own parser is
+    # made in its `__main__` block, where nobody else can reach it.
     option = "--autoscaling-config="
     if Path(sys.argv[0]).name != "monitor.py":
         return None
@@ -34,6 +36,7 @@ def autoscaler_metrics_registry() -> Any | None:
 
     Ray keeps it in a variable of the monitor that calls us; the monitor serves it at the autoscaler's metrics port.
     """
+    # A local variable of v2's Monitor.__init__, an attribute of v1's.
     return getattr(variable_of_callers("prom_metrics", "registry"), "registry", None)
 
 
@@ -57,9 +60,11 @@ def tell_drivers(sentence: str) -> None:
     from ray._private import ray_constants
     from ray._private.event import event_logger
 
+    # In one line: v1's log is read line by line, and a line without the mark is not repeated to the drivers.
     text = " ".join(sentence.split())
     events = event_logger._event_logger.get("AUTOSCALER")  # noqa: SLF001 - the one that v2's monitor made
     if events is not None:
+        # As an error: RAY_LOG_TO_DRIVER_EVENT_LEVEL may hide the levels below from the drivers.
         events.error(text)
     else:
         log = logging.getLogger("ray.autoscaler._private.monitor")

@@ -86,6 +86,7 @@ def reads_only() -> bool:
     if command is None:
         return False
     starts = command.f_locals.get("start")  # `ray exec --start`
+    # By its code, not its name: a wrapper or another module may have a function of the same name.
     return command.f_code is not commands.create_or_update_cluster.__code__ and not starts
 
 
@@ -102,6 +103,7 @@ def _resolving_command() -> FrameType | None:
     from ray.autoscaler._private import commands
 
     command = caller_of(commands._bootstrap_config)  # noqa: SLF001
+    # The SDK and cluster_dump.py call it too; what they do with the config is not known here, so they count as none.
     return command if command is not None and command.f_globals is vars(commands) else None
 
 
@@ -143,6 +145,7 @@ def variable_of_callers(name: str, attribute: str) -> Any | None:
         attribute: what the value must have; None is returned where no caller's has it.
     """
     for frame in callers():
+        # v2's monitor has some of these as local variables, v1's has the same as attributes.
         for value in (frame.f_locals.get(name), getattr(frame.f_locals.get("self"), name, None)):
             if hasattr(value, attribute):
                 return value

@@ -48,10 +48,12 @@ def accelerator_manager(
         return False, f"{resource} is given {given}, and {quantity} is {wrong}: ask for {max(round(quantity), 1)}"
 
     def visible() -> list[str] | None:
+        # Ray tells the two apart: None does not restrict, an empty list leaves no device.
         ids = os.environ.get(variable)
         return None if ids is None else [device_id for device_id in ids.split(",") if device_id]
 
     def show(ids: list[str]) -> None:
+        # The same switch as that of Ray's own managers, for programs that choose their devices themselves.
         if os.environ.get(f"RAY_EXPERIMENTAL_NOSET_{variable}", "0").lower() not in ("1", "true"):
             os.environ[variable] = ",".join(map(str, ids))
 
@@ -65,6 +67,7 @@ def accelerator_manager(
         "get_current_process_visible_accelerator_ids": visible,
         "set_current_process_visible_accelerator_ids": show,
     }
+    # Static: Ray calls its managers as classes, and never makes an object of one.
     statics = {name: staticmethod(function) for name, function in answers.items()}
     return type(f"{resource}AcceleratorManager", (AcceleratorManager,), statics)
 
@@ -88,6 +91,8 @@ def add_accelerator_managers(managers: Mapping[str, Callable[[], type[Any]]]) ->
         def with_ours() -> set[Any]:
             return {*all_managers(), *ours.values()}
 
+        # On the function: a second call finds the mapping and adds to it, instead of wrapping the wrapper. Ray's
+        # callers look the function up in its module at each call, so that all of them get this one.
         with_ours.added_by_accel_scaling = ours  # type: ignore[attr-defined]
         accelerators.get_all_accelerator_managers = with_ours
     for resource in managers.keys() - ours.keys():

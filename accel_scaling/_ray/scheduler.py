@@ -94,6 +94,7 @@ def resource_request(
 
     kinds = ResourceRequestUtil.PlacementConstraintType
     strict = {"STRICT_SPREAD": kinds.ANTI_AFFINITY, "STRICT_PACK": kinds.AFFINITY}
+    # PACK and SPREAD are wishes, which the autoscaler is not told of: only the strict strategies become constraints.
     constraints = [(strict[group[0]], _GROUP + group[1], "")] if group and group[0] in strict else []
     operators = (Operator.LABEL_OPERATOR_IN, Operator.LABEL_OPERATOR_NOT_IN)
     written = [[(key, operators[negated], list(values)) for key, negated, values in selector] for selector in selectors]
@@ -111,6 +112,7 @@ def gang_request(requests: Iterable[Any]) -> Any:
 
 def requests_of_gang(gang: Any) -> list[Any]:
     """Return the requests of a placement group."""
+    # As Ray's scheduler reads it: the first selector only; older senders fill the legacy field `requests` instead.
     return list(gang.bundle_selectors[0].resource_requests if gang.bundle_selectors else gang.requests)
 
 
@@ -228,6 +230,7 @@ def schedule(request: Any) -> Scheduled:
             node.node_type,
             node.status == status.TO_LAUNCH,
             tuple(
+                # Two accounts: what `request_resources` asks for takes no capacity from the demands on the same node.
                 node.get_sched_requests(sources.PENDING_DEMAND)
                 or node.get_sched_requests(sources.CLUSTER_RESOURCE_CONSTRAINT)
             ),
@@ -303,6 +306,7 @@ def _instance(name: str, node_id: str, state: Any, *, head: bool = False) -> Any
         instance_id=node_id,
         instance_type=name,
         node_id=node_id if state is not None else "",
+        # ALLOCATED: of a node that has not joined, Ray takes the resources from its node type.
         status=Instance.RAY_RUNNING if state is not None else Instance.ALLOCATED,
         node_kind=NodeKind.HEAD if head else NodeKind.WORKER,
     )

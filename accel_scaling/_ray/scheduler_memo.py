@@ -100,6 +100,7 @@ class Rest:
         left = self._left - sum(count for _, count in taken)
         return Rest(self.runs, counts, self.memory, self.rounds, left)
 
+    # Ray asks for both: the length, to see whether a node took anything; the items, for what it reports as infeasible.
     def __len__(self) -> int:
         return self._left
 
@@ -130,6 +131,7 @@ def _module(*, memo: bool) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     module.__dict__["ResourceDemandScheduler"] = _keeping_nodes(module.ResourceDemandScheduler)
+    # Without the memo it is Ray's code but for the nodes that it keeps: what tests compare the memo with.
     if not memo:
         return module
     module.__dict__["dataclass"] = _once(module.dataclass)
@@ -191,6 +193,8 @@ class _MemoNode:
     ) -> tuple[Any, Any]:
         """Take what fits, as Ray's node does; return what is left, and the score."""
         if not isinstance(requests, Rest):
+            # Ray passes the same list to each candidate of a round: it is cut into runs once. The list is kept here, so
+            # that no other object can take its place in memory and be mistaken for it.
             if self._last[0] is not requests:
                 self._last[:] = requests, Rest.of(requests, shape_keys)
             requests = self._last[1]
@@ -209,6 +213,7 @@ class _MemoNode:
         taken = []
         for run, (request, _) in enumerate(rest.runs):
             count, left = 0, rest.counts[run]
+            # What fails once fails for the rest of its run: nothing else is tried between two equal requests.
             while count < left and self._try_schedule_one(request, source):
                 count += 1
             if count:
@@ -223,6 +228,8 @@ class _MemoNode:
                 source.value,
                 tuple(self.total_resources.items()),
                 tuple(self.get_available_resources(source).items()),
+                # A request of a strict placement group adds a label to the node that takes it, which changes what fits
+                # later.
                 tuple(self.labels.items()),
                 tuple(request.SerializeToString(deterministic=True) for request in self.get_sched_requests(source)),
             )
@@ -292,6 +299,7 @@ def _with_memo(base: Any) -> type:
                 source: whose requests they are.
                 more: two mappings of how available node types are, empty in a plan; then the keys of the requests.
             """
+            # Where availability counts, the best depends on more than the states; a plain list has no memory.
             plain = (
                 any(more[:2]) or not isinstance(requests, Rest) or len({node.node_type for node in nodes}) < len(nodes)
             )
@@ -304,6 +312,8 @@ def _with_memo(base: Any) -> type:
             before = list(nodes)
             best, left, nodes = base._sched_best_node(requests, nodes, source, *more)  # noqa: SLF001 - it stands in for it
             if key and best is not None:
+                # Ray takes the best out of the list and returns the others in their order: its place is the first that
+                # differs.
                 at = next((at for at, node in enumerate(nodes) if node is not before[at]), len(nodes))
                 requests.rounds[key] = Won(at, tuple(requests.memory[node._state(source)] for node in before))  # noqa: SLF001
             return best, left, nodes

@@ -173,6 +173,7 @@ class LocalCloud:
             self._settings = self._make_settings()
             try:
                 self._process = CloudProcess(self._settings, listening)
+            # Python does not call __exit__ where __enter__ raises; Ctrl-C may come here too.
             except BaseException:
                 self._clean_up()
                 raise
@@ -210,6 +211,7 @@ class LocalCloud:
             ClusterConfigError: the config is not one for this cloud.
         """
         adapted, left_out = self.adapted(config, self.settings.endpoint_url, self._ssh_user)
+        # The laptop has a home of its own, without the user's catalog files.
         bring_catalog(adapted, self.settings.laptop)
         path = self.directory / "cluster.yaml"
         path.write_text(yaml.safe_dump(adapted, sort_keys=False), encoding="utf-8")

@@ -127,6 +127,7 @@ def all_of(faults: Iterable[Fault | str]) -> Faults:
 
 def granted(faults: Iterable[Fault], machine_type: str, requested: int, live: int) -> int:
     """Return how many of the requested machines the cloud gives while ``live`` of the type exist."""
+    # `no-capacity` has no number: it is a capacity of none.
     limits = [fault.count or 0 for fault in faults if fault.machine_type == machine_type and fault.kind in _OF_CAPACITY]
     return max(0, min([requested, *(limit - live for limit in limits)]))
 
@@ -134,6 +135,7 @@ def granted(faults: Iterable[Fault], machine_type: str, requested: int, live: in
 def of_devices(faults: Iterable[Fault], machine_type: str) -> Fault | None:
     """Return what is wrong with the devices of a machine that boots now, the last that is given; None for nothing."""
     mine = [fault for fault in faults if fault.machine_type == machine_type and fault.kind not in _OF_CAPACITY]
+    # The file comes after the command line, so that its lines can replace a fault while the rehearsal runs.
     return mine[-1] if mine else None
 
 

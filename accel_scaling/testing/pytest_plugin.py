@@ -25,6 +25,7 @@ def local_cloud(tmp_path: Path) -> Iterator[Callable[..., LocalCloud]]:
     with contextlib.ExitStack() as stack:
 
         def start(name: str, **options: Any) -> LocalCloud:
+            # Numbered: a test may start two clouds of the same name, whose files must not be mixed.
             directory = tmp_path / f"local-{name}-{len(list(tmp_path.glob(f'local-{name}-*')))}"
             return stack.enter_context(testing.local_cloud(name, **{"directory": directory, **options}))
 

@@ -134,6 +134,7 @@ def without_account(
         raise ClusterConfigError(f"provider.type is {provider.get('type')!r}; a rehearsal knows {known}")
     skipped += [f"provider.{key}" for key in provider_keys if provider.pop(key, None)]
     provider["use_internal_ips"] = True  # the hosts have no other: a public address is the private one here
+    # Replaced as a whole, without the user's own key: Ray makes a key pair in the laptop's home, and the hosts take it.
     local["auth"] = {"ssh_user": user}
     for name, node_type in local["available_node_types"].items():
         node_config = node_type["node_config"]
@@ -150,6 +151,7 @@ def bring_catalog(config: dict[str, Any], home: Path) -> None:
         home: the laptop's home.
     """
     files = travelling_files(user_catalogs(config["provider"]), known_clouds())
+    # Found in the laptop's home from now on: a path from the user's disk, relative to another folder, would not be.
     config["provider"].pop("catalog", None)
     for name, path in files.items():
         target = home / USER_FOLDER / TRAVELLED / name

@@ -147,6 +147,7 @@ def _write_neuron(root: Path, hardware: Hardware, addresses: list[str]) -> None:
             (folder / name).write_text(content + "\n", encoding="ascii")
     answer = f"printf '%s\\n' {shlex.quote(json.dumps(records))}"
     if hardware.hangs:
+        # exec: who kills the tool at its time limit kills the sleep, too, which would hold the tool's output open.
         answer = "exec sleep 3600"
     elif hardware.lost_index is not None:
         answer = f"echo 'neuron-ls: device {hardware.lost_index} does not respond' >&2; exit 1"

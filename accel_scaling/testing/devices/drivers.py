@@ -29,6 +29,7 @@ NVML_CONFIG = "etc/accel-emulated-nvml"
 NVML_CONFIG_VARIABLE = "ACCEL_EMULATED_NVML"
 MASK = "opt/accel-no-driver"  # a library folder for hosts without a driver, on rehearsing machines that have one
 
+# The kernel gives each kind of DRM node 64 numbers; render nodes are the third kind, so renderD128 is the first.
 FIRST_RENDER_NODE = 128
 REGULUS_NODE = "regulus-npu{}"  # Mobilint's other product; the node's name is its type
 

@@ -37,6 +37,7 @@ def hardware_of(instance_type: str) -> Hardware:
         RehearsalError: neither moto's recording nor ``hardware.csv`` has the type, nor did the user tell of it; there
             is no driver's name for it; or a plug-in's table is wrong.
     """
+    # The type's own row first: sizes of one family differ where each has another part of a GPU, as g6f's do.
     row = _table().get(instance_type) or _table().get(instance_type.partition(".")[0])
     recorded = ec2_api_record(instance_type)
     if recorded is None and not (row and row.count):
@@ -106,6 +107,7 @@ def _recording() -> dict[str, dict[str, Any]]:
 def _table() -> dict[str, Hardware]:
     with TABLE.open(newline="", encoding="utf-8") as file:
         ours = {row["instance"]: _hardware(row) for row in csv.DictReader(file)}
+    # Ours win: a plug-in cannot change what a machine type that ships is emulated by.
     return {**{row["instance"]: _hardware(row) for row in rows_of_plug_ins()}, **ours}
 
 

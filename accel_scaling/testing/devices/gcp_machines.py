@@ -197,6 +197,7 @@ def hardware_of_gcp(machine_type: str, accelerators: Sequence[tuple[str, int]] =
         count=count,
         driver_name=built.driver_name or row["driver_name"],
         pci_id=row["pci_id"],
+        # Only parts of a GPU have a driver's name in that table: a vGPU shows a display controller, as in hardware.csv.
         pci_class="0x030000" if built.driver_name else "0x030200",
         memory_mib=built.memory_mib or int(row["memory_mib"]),
         source=row["source"],

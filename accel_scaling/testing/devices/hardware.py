@@ -119,6 +119,7 @@ def read_user_hardware(directory: Path) -> None:
     """Set the hardware that the rehearsal wrote into a local cloud's directory, if it did."""
     file = directory / USER_TYPES_FILE
     if file.is_file():
+        # JSON has no tuples: the facts come back as lists, which would not equal those of a table.
         rows = json.loads(file.read_text(encoding="utf-8"))
         set_user_hardware(
             {name: Hardware(**{**row, "facts": tuple(map(tuple, row["facts"]))}) for name, row in rows.items()}
@@ -154,6 +155,7 @@ def rows_of_file(path: Path) -> list[tuple[str, dict[str, str]]]:
         RehearsalError: the file is wrong; the text names file, line and what is expected.
     """
     try:
+        # With the mark that spreadsheets put in front of UTF-8: it would become part of the first column's name.
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns, rows = set(reader.fieldnames or ()), list(reader)
@@ -163,10 +165,12 @@ def rows_of_file(path: Path) -> list[tuple[str, dict[str, str]]]:
         raise RehearsalError(
             f"{path}:1: the columns must be {', '.join(_REQUIRED_COLUMNS)} and may be {', '.join(_OPTIONAL_COLUMNS)}"
         )
+    # From 2, as the first line is the header's: the location is what an editor shows.
     return [(f"{path}:{line}", _checked(row, f"{path}:{line}")) for line, row in enumerate(rows, 2)]
 
 
 def _checked(row: dict[str, str], location: str) -> dict[str, str]:
+    # csv.DictReader puts cells without a column under None, and None into columns without a cell.
     if None in row or None in row.values():
         raise RehearsalError(f"{location}: has more or fewer cells than the columns")
     for column, pattern, expected in (

@@ -89,6 +89,7 @@ class Ec2Server:
         self._servers: list[Any] = [make_server(host, port, app, **options) for host, port in listen]
         self._servers += [make_server("127.0.0.1", 0, app, fd=fd, **options) for fd in inherited]
         for server in self._servers:
+            # Connections that clients keep alive must not keep the process alive.
             server.daemon_threads = True
             threading.Thread(target=server.serve_forever, daemon=True).start()
         self._make_instance_profile()
@@ -102,6 +103,7 @@ class Ec2Server:
         """Yield each (EC2 backend, instance) of each region, terminated ones too."""
         from moto.ec2 import ec2_backends
 
+        # A copy: a request for another region adds a backend while this runs.
         for backend in list(ec2_backends[ACCOUNT].values()):
             for instance in backend.all_instances():
                 yield backend, instance
@@ -113,6 +115,7 @@ class Ec2Server:
 
     def _make_instance_profile(self) -> None:
         """Put the profile straight into moto's model, before the first request comes in."""
+        # Without it Ray would make the profile itself, and sleep twice for 15 s until AWS has spread it.
         from moto.iam.models import iam_backends
 
         backend = iam_backends[ACCOUNT]["aws"]
@@ -141,6 +144,7 @@ class Ec2Reconciler:
     def __init__(self, server: Ec2Server, hosts: Hosts, events: EventLog, settings: Settings) -> None:
         self._server, self._hosts, self._events = server, hosts, events
         self._latencies, self._faults_file = settings.latencies, settings.faults_file
+        # No lock: only the thread that calls step() uses these three. moto answers requests in threads of its own.
         self._launched: set[str] = set()
         self._up: set[str] = set()
         self._have_disk: set[str] = set()  # a stopped instance has no host that is up, but its files
@@ -160,6 +164,7 @@ class Ec2Reconciler:
                 self._terminate(instance, waited)
 
     def _boot(self, backend: Any, instance: Any) -> None:
+        # Before the boot: one that fails half-way has left files, which the termination then removes.
         self._have_disk.add(instance.id)
         try:
             hardware = hardware_at_boot(hardware_of(instance.instance_type), instance.instance_type, self._faults_file)
@@ -175,6 +180,8 @@ class Ec2Reconciler:
         self._record(EventKind.BOOTED, instance)
 
     def _stop(self, instance: Any, waited: float) -> None:
+        # The host goes at once, as a machine that is stopping runs nothing more; the state follows when its time has
+        # come.
         if instance.id in self._up:
             self._up.discard(instance.id)
             self._hosts.halt(instance.id, destroy=False)

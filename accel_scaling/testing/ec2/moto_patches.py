@@ -71,9 +71,11 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
 
     def run_instances(self: Any) -> Any:
         param = self._get_param
+        # EC2's default for a request that names no type.
         instance_type = param("InstanceType") or "m1.small"
         least = int(param("MinCount") or 1)
         most = int(param("MaxCount") or least)
+        # Held over the count and the launch: what is free now must still be free when it is taken.
         with _launching:
             live = _live(self.ec2_backend, instance_type)
             count = granted(read_faults(faults_file), instance_type, most, live)
@@ -82,6 +84,7 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
             events.launch_request(instance_type, most, 0 if refused else count, param("SubnetId"), error=error)
             if refused:
                 raise _refusal(instance_type)
+            # moto makes a response object for each request: what is replaced here ends with this one.
             self._get_param = lambda key, *rest, **named: (
                 str(count) if key == "MinCount" else param(key, *rest, **named)
             )
@@ -117,6 +120,7 @@ def _patch_start_instances(faults_file: Path) -> None:
                 raise _refusal(instance.instance_type)
         started = start(self, instance_ids)
         for instance, previous in started:
+            # EC2 takes the start of a running machine for done; it must not boot a second time.
             if previous.name != RUNNING[0]:
                 set_state(instance, PENDING)
         return started
@@ -132,11 +136,14 @@ def _patch_states() -> None:
 
     def slow_stop(self: Any) -> Any:
         previous = stop(self)
+        # A machine that is off stays off: nothing is left to do that would take time.
         if previous.name != STOPPED[0]:
             set_state(self, STOPPING)
         return previous
 
     def slow_terminate(self: Any) -> Any:
+        # A second request is answered as EC2 does, with the same state twice. moto's own method would delete the
+        # network interfaces again, and a terminated machine would begin to shut down anew.
         if self.state in (SHUTTING_DOWN[0], TERMINATED[0]):
             return type(self._state)(self.state, self.state_code)
         previous = terminate(self)
@@ -154,6 +161,7 @@ def _patch_addresses(vpc_cidr: str) -> None:
     create = VPCBackend.create_vpc
 
     def create_vpc(self: Any, cidr_block: str, *args: Any, **named: Any) -> Any:
+        # Only the default VPC: no host has an address of any other.
         return create(self, vpc_cidr if named.get("is_default") else cidr_block, *args, **named)
 
     def public_address(self: Any) -> str | None:
@@ -198,6 +206,7 @@ def documented_parameters() -> frozenset[str]:
 
 def image_id(parameter: str) -> str:
     """Return the image that a parameter names: made up, and always the same."""
+    # 17 hex digits, as in EC2's own ids.
     return f"ami-{hashlib.sha256(parameter.encode()).hexdigest()[:17]}"
 
 
@@ -209,6 +218,7 @@ def _patch_parameters() -> None:
 
     def with_images(self: Any, key: str) -> None:
         load(self, key)
+        # dict's own methods: those of ParameterDict call this function, which would never end.
         if key in documented_parameters() and not dict.__contains__(self, key):
             parameter = Parameter(
                 account_id=self.account_id,

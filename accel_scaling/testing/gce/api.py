@@ -83,11 +83,13 @@ class ComputeEngine:
         handler = self._handlers.get(method)
         if handler is None:
             raise not_carried_out(method)
+        # Before the lock is taken: a wait may last two minutes, and gives the lock up whenever it sleeps.
         if method.endswith("Operations.wait"):
             self._wait(call.parameters["operation"])
         with self.state.changed:
             self.state.settle()
             request = f"{method} {call.parameters.get('requestId', '')}"
+            # A client that lost the answer asks again with the same id, and must not get a second machine.
             known = self._by_request.get(request)
             if known:
                 return self.state.operations[known].view(self.state.project)
@@ -105,6 +107,7 @@ class ComputeEngine:
     def take_fault(self, method: str) -> CallFault | None:
         """Return what goes wrong with a call before or after it is carried out."""
         with self.state.changed:
+            # Under the lock, as faults are used up: two calls at once must not both meet the last one.
             return self.injection.take_fault(method, ("error", "silent", "broken_connection", "lost_request"))
 
     # What the tests and the hosts see and do.
@@ -186,4 +189,5 @@ class ComputeEngine:
             self.state.changed.notify_all()
 
     def _owner(self, name: str) -> Any:
+        # A slice is called by its whole path, a machine by its name alone.
         return self._slices if "/nodes/" in name else self._instances

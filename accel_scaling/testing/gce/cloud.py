@@ -43,10 +43,12 @@ class GceCloud:
         self._settings = settings
         self._injection_file = injection_file(settings.directory)
         self._injection_read = 0
+        # Both come by files: whoever holds the local cloud runs in another process.
         self._preemptions = Preemptions(settings.directory)
 
         self._engine = ComputeEngine(
             zones=settings.place.split(","),
+            # Machines wait in STAGING until the reconciler has their hosts up: a real Ray is to start on them.
             boots=False,
             network=settings.network,
             on_launch_request=events.launch_request,
@@ -144,6 +146,7 @@ class GceReconciler:
         if first:
             for host in hosts:
                 self._record(EventKind.LAUNCHED, host)
+        # Looked at again in the next step: to sleep here would hold up all other machines.
         if time.monotonic() - since < self._settings.latencies.boot_s:
             return
         del self._since[name]
@@ -162,7 +165,9 @@ class GceReconciler:
     def _boot(self, name: str, host: GceHost) -> None:
         hardware = hardware_at_boot(host.hardware, host.type, self._settings.faults_file)
         keys = tuple(key.partition(":")[2] for key in host.keys)
+        # Before the boot, so that a host that comes up half-way is halted with the others of its machine.
         self._up[name].append(host)
+        # Before the host boots, which may ask for it at once.
         self._metadata.add(host.address, host.metadata)
         self._hosts.boot(HostSpec(host.id, host.type, host.address, keys, hardware, name=_host_name(host.id)))
         self._record(EventKind.BOOTED, host)

@@ -42,6 +42,7 @@ _COMMON = frozenset(
     ]
 ) | {"$.xgafv", "$prettyPrint", "$alt"}
 
+# jsonschema searches for a pattern anywhere, and `$` would let a newline at the end pass.
 _PATTERN = ("^(?:", r")?\Z")  # the whole of a text, or nothing
 _WHOLE_NUMBERS = {"int32", "uint32", "int64", "uint64"}
 

@@ -82,6 +82,7 @@ class FaultInjection:
                 fault.skip -= 1
                 continue
             fault.times -= 1
+            # Taken out, so that the next fault for the same method comes to its turn.
             if fault.times <= 0:
                 self.call_faults.remove(fault)
             return fault
@@ -124,6 +125,7 @@ class Preemptions:
 
     def take(self) -> list[str]:
         """Return those that were asked for since the last time."""
+        # Moved away before it is read: a name that is added meanwhile goes into a new file, and is taken the next time.
         taken = self._file.with_suffix(".taken")
         with contextlib.suppress(FileNotFoundError):
             self._file.replace(taken)

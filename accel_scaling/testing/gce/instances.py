@@ -63,6 +63,7 @@ class Instances:
     def stage(self, name: str) -> None:
         """Complete Google's part of a creation or a start."""
         machine = self._machines.get(self._key(name))
+        # It may have been deleted or stopped while its operation was under way: then it stays so.
         if machine and machine["status"] in {"PROVISIONING", TERMINATED}:
             machine["status"] = "RUNNING" if self._state.boots else "STAGING"
 
@@ -139,6 +140,7 @@ class Instances:
 
     def _set_labels(self, parameters: dict[str, str], body: Any) -> dict[str, Any]:
         machine = self.find(parameters)
+        # Of two clients that read the same labels, the second to write must not undo what the first has written.
         if body.get("labelFingerprint") != machine["labelFingerprint"]:
             text = "Labels fingerprint either invalid or resource labels have changed"
             raise ApiError(412, text, "conditionNotMet")

@@ -89,6 +89,7 @@ class Launches:
             errors = [{"code": fault.code, "message": fault.message}]
         else:
             made, errors = self._place(zones, names, machine)
+        # All or nothing: what there is of a bulk creation below its minCount is removed again.
         if len(made) < least:
             for name, _zone in made:
                 self._instances.vanish(name)
@@ -116,6 +117,7 @@ class Launches:
             raise invalid("Either namePattern or perInstanceProperties must be specified.")
         if names or pattern is None:
             return names
+        # A pattern goes on where names are free, so that a second creation with the same one does not collide.
         taken = {machine["name"] for machine in self._instances.all()}
         numbered = (pattern[1] + str(index).zfill(len(pattern[2])) + pattern[3] for index in range(1, 10**6))
         free = (name for name in numbered if name not in taken)
@@ -160,6 +162,7 @@ class Launches:
         place, address = f"{COMPUTE}projects/{self._state.project}/zones/{zone}", self._state.address()
         labels = machine.body.get("labels", {})
         return {
+            # Google's InstanceProperties have this key, its Instance does not: in an answer it would be drift.
             **{key: value for key, value in machine.body.items() if key != "resourceManagerTags"},
             "kind": "compute#instance",
             "id": str(self._state.number()),

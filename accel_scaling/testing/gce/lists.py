@@ -168,6 +168,7 @@ class ListCalls:
         if parameters["project"] != self._state.project:
             raise not_found(f"projects/{parameters['project']}")
         size = page_size(parameters, self._state.injection)
+        # A number is enough here, where machines need a name: the lists of types do not change between two pages.
         begin = int(parameters.get("pageToken") or 0)
         records = self._records(what, parameters.get("filter", ""))
         page = records[begin : begin + size]

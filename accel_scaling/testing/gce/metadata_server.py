@@ -44,6 +44,8 @@ class MetadataServers:
         """Answer the host at this address with this from now on."""
         self._of_address[address] = metadata
         if self._settings.kind is HostKind.PROCESSES:
+            # One server for each: on loopback the kernel gives every client the address 127.0.0.1, so that it cannot
+            # tell who asks.
             self._serve(address, lambda _client: metadata)
 
     def remove(self, address: str) -> None:
@@ -62,6 +64,7 @@ class MetadataServers:
     def _serve(self, address: str, metadata_of: Callable[[str], Mapping[str, str]]) -> None:
         server = _MetadataServer((address, self._settings.metadata_port), metadata_of)
         self._servers[address] = server
+        # The poll interval, as shutdown() waits for the next poll: with the default, half a second for each host.
         threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
 
 
@@ -103,7 +106,7 @@ class _MetadataHandler(BaseHTTPRequestHandler):
 
 
 def of_instance(machine: dict[str, Any], project: str) -> Metadata:
-    """Return the metadata of a instance of Compute Engine is told."""
+    """Return the metadata that an instance of Compute Engine is told."""
     items = (machine.get("metadata") or {}).get("items", [])
     accounts = machine.get("serviceAccounts") or []
     return {
@@ -115,7 +118,7 @@ def of_instance(machine: dict[str, Any], project: str) -> Metadata:
 
 
 def of_slice_host(node: dict[str, Any], number: int, project: str) -> Metadata:
-    """Return the metadata of a host of a TPU slice is told; ``number`` is its place in the slice."""
+    """Return the metadata that a host of a TPU slice is told; ``number`` is its place in the slice."""
     short, zone = node["name"].rpartition("/")[2], node["name"].split("/")[3]
     accelerator_type = node["acceleratorType"]
     # JAX takes the third field of each (jax/_src/clusters/cloud_tpu_cluster.py).

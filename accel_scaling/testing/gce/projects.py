@@ -53,6 +53,8 @@ class Projects:
 
     def _set_metadata(self, parameters: dict[str, str], body: Any) -> dict[str, Any]:
         self._check(parameters["project"])
+        # Ray adds its ssh key to the project's metadata by reading and writing all of it; two at once must not lose
+        # one.
         if body.get("fingerprint") != self._metadata["fingerprint"]:
             raise ApiError(412, "Supplied fingerprint does not match current metadata fingerprint.", "conditionNotMet")
         self._metadata = {**body, "fingerprint": secrets.token_urlsafe(6)}

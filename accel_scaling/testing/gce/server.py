@@ -48,6 +48,7 @@ class Server(ThreadingHTTPServer):
     ) -> None:
         super().__init__(address, _ApiHandler, bind_and_activate=inherited is None)
         if inherited is not None:
+            # The base class makes a socket all the same: bind_and_activate only keeps it from being bound.
             self.socket.close()
             self.socket, self.server_address = inherited, inherited.getsockname()
         self.engine = engine
@@ -136,6 +137,7 @@ class _ApiHandler(BaseHTTPRequestHandler):
         if engine.injection.call_latency_s:
             time.sleep(engine.injection.call_latency_s)
         fault = engine.take_fault(call.method.id)
+        # A broken connection comes after the call was carried out: its client does not know whether it was.
         if fault and fault.kind != "broken_connection":
             return self._go_wrong(fault)
         answer = engine.answer(call)
@@ -144,6 +146,7 @@ class _ApiHandler(BaseHTTPRequestHandler):
         try:
             call.method.check_answer(answer)
         except DriftError as error:
+            # Kept as well as answered: a client may retry or hide a 500, and a test must fail all the same.
             self.server.drift.append(str(error))
             raise ApiError(500, str(error), "internalError") from None
         self._reply(200, answer)
@@ -153,6 +156,7 @@ class _ApiHandler(BaseHTTPRequestHandler):
         if fault.kind == "error":
             raise ApiError(fault.status, fault.message, fault.reason)
         if fault.kind == "silent":
+            # Not a sleep, which would keep this thread for minutes after the server has closed.
             self.server.closing.wait(LOCAL_GCE_SILENT_S)
         return self._hang_up()
 

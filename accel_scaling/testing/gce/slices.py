@@ -78,6 +78,7 @@ class Slices:
         if name in self._nodes:
             raise ApiError(409, f"Resource '{name}' already exists", "alreadyExists")
         errors = self._refusal(zone, shape.accelerator_type)
+        # One that will fail, too: it is listed as CREATING until its operation has failed.
         self._nodes[name] = {
             **body,
             "name": name,
@@ -97,6 +98,7 @@ class Slices:
             return errors
 
         operation = self._begin("create", name, finish, [] if errors else [name])
+        # Made when the operation is looked at: its answer is the slice as it has become, READY and with its hosts.
         operation.answer = lambda: {
             "@type": "type.googleapis.com/google.cloud.tpu.v2.Node",
             **self._nodes.get(name, {}),
@@ -160,6 +162,7 @@ class Slices:
 
     def _delete(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
         node = self._find(parameters)
+        # What is off has no hosts whose end could complete the operation.
         name, off = node["name"], node["state"] in {"STOPPED", "PREEMPTED", "TERMINATED"}
         if node["state"] == "DELETING":
             raise ApiError(400, f"Resource '{name}' is being deleted.", "failedPrecondition", "FAILED_PRECONDITION")

@@ -74,6 +74,7 @@ class Operation:
         scope = f"{COMPUTE}projects/{project}/{self.scope}"
         view: dict[str, Any] = {
             "kind": "compute#operation",
+            # The same for one operation as long as this process runs, which is as long as anybody asks.
             "id": str(abs(hash(self.name)) % 10**18),
             "name": self.name,
             "operationType": self.verb,
@@ -175,6 +176,7 @@ class State:
             latency: whose latency it has, where that is not the verb's.
         """
         due = self.clock() + self.injection.operation_latency_s.get(latency or verb, 0.0)
+        # Where machines run by themselves, nobody would ever report that their hosts are up.
         waits_for = set() if self.boots else set(hosts_of)
         name = name or f"operation-{secrets.token_hex(6)}-{secrets.token_hex(6)}"
         operation = Operation(verb, target, scope, due, finish, name, waits_for)
@@ -189,6 +191,7 @@ class State:
     def settle(self) -> None:
         """Carry out Google's part of what is due."""
         now = self.clock()
+        # A copy, as operations that are done are taken out of it here.
         for operation in list(self.pending.values()):
             operation.reach(now)
             if operation.done:

@@ -76,6 +76,7 @@ class CloudProcess:
         except BaseException:
             self.close()
             raise
+        # `unshare --fork` stays outside the new process namespace: its child is the first process that is in all three.
         self.inner_pid = _first_child(self._process.pid) if isolated else self._process.pid
 
     def close(self) -> None:
@@ -103,6 +104,7 @@ class CloudProcess:
 
 
 def _environment(listening_fd: int) -> dict[str, str]:
+    # The cloud runs this very copy of the package, also from a checkout that is not installed.
     package_parent = str(Path(__file__).parents[3])
     path = os.environ.get("PYTHONPATH")
     return {
@@ -144,8 +146,10 @@ def run(argv: list[str], start: StartCloud) -> int:
     events = EventLog(settings.events_file)
     inherited = [int(os.environ[LISTENING_FD_VARIABLE])]
     try:
+        # Before the cloud: isolated hosts make the bridge whose address it listens on.
         hosts, listen = _hosts(settings)
     except (RehearsalError, OSError) as error:
+        # On standard output, where the parent waits for a line: it makes one sentence of it instead of a traceback.
         _print_line({"error": str(error)})
         return 2
     try:

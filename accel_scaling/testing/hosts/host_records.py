@@ -92,6 +92,7 @@ def marked_processes(marker: str, folder: Path | None = None) -> set[int]:
         with contextlib.suppress(OSError):
             if _bears(entry, marker) or (folder is not None and _runs_in(entry, folder)):
                 marked.add(pid)
+    # Without the ancestors: `ray stop` on a host comes from a shell with the same mark, which must see it end.
     return _with_descendants(marked, parents) - _ancestors(os.getpid(), parents)
 
 

@@ -89,6 +89,7 @@ class Hosts(Protocol):
 
 def keep_ray_logs(ray_folder: Path, postmortem: Path) -> None:
     """Copy the logs of every Ray session below ``ray_folder``; devices, sockets and dead links are left."""
+    # By the year: `session_latest` is a link to one of the sessions, whose logs would be copied twice.
     for logs in sorted(ray_folder.glob("session_2*/logs")):
         shutil.copytree(logs, postmortem / logs.parent.name, ignore=_odd_files, dirs_exist_ok=True)
 
@@ -146,6 +147,7 @@ def _environment_obstacle(python: Path) -> str | None:
     for folder in _environment_folders(python):
         if folder.is_relative_to("/tmp") or folder.is_relative_to("/var/tmp"):  # noqa: S108 - fresh on each host
             return f"Python's {folder} is in a folder for temporary files, of which each host has its own"
+        # An overlay shows the one file system that it lies over, and nothing that is mounted below that.
         if folder.stat().st_dev != Path("/").stat().st_dev:
             return f"Python's {folder} is on another file system than /, where hosts would not see it"
     return None
@@ -178,5 +180,6 @@ def _environment_folders(python: Path) -> list[Path]:
 def site_folders(python: Path) -> list[Path]:
     """Return the site-packages folders of an interpreter, its user's own not among them."""
     code = "import site; print(*site.getsitepackages(), sep='\\n')"
+    # Isolated: PYTHONPATH and the user's own folder are this process's, and no host has them.
     done = subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True)
     return [Path(line) for line in done.stdout.split("\n") if line and Path(line).exists()]

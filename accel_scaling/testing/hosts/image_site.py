@@ -46,6 +46,7 @@ def resolve_metadata_name(server: str) -> None:
     resolve = socket.getaddrinfo
 
     def getaddrinfo(host, *args, **kwargs):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN003, ANN202
+        # args[0] is the port that the client wants, 80 in a URL without one, where only root may listen.
         if host in (METADATA_NAME, METADATA_NAME.encode()):
             return resolve(address, int(port), *args[1:], **{k: v for k, v in kwargs.items() if k != "port"})
         return resolve(host, *args, **kwargs)

@@ -94,6 +94,7 @@ class IsolatedHosts:
     def boot(self, launch: HostSpec) -> None:
         """Mount the root, start the first process and sshd, and wait until it answers."""
         folder = host_folder(self._settings, launch.instance_id, launch.address)
+        # A stopped instance is known already; it keeps its record and its folder.
         host = self._hosts.setdefault(launch.instance_id, _IsolatedHost(launch, folder))
         self._mount_root(host)
         words = [
@@ -120,6 +121,7 @@ class IsolatedHosts:
             host.process.kill()
             host.process.wait()
             host.process = None
+            # Lazy: the kernel may not have ended the host's mount namespace yet, which keeps the root busy.
             command("umount", "--lazy", host.folder / "root")
         if destroy:
             keep_ray_logs(host.folder / "upper" / "tmp" / "ray", self._settings.postmortem / instance_id)
@@ -142,6 +144,7 @@ class IsolatedHosts:
         # The host's own layer over the image's, which all hosts share, over this machine's files.
         options = f"lowerdir={self._scratch}/image/upper:/,upperdir={upper},workdir={work}"
         command("mount", "-t", "overlay", "overlay", "-o", options, root)
+        # A host that boots after a stop has its files; writing them anew would undo what was changed on it.
         if first:
             self._write_first_boot(host.launch, root)
 
@@ -153,6 +156,7 @@ class IsolatedHosts:
         names = f"127.0.0.1 localhost\n{launch.address} {launch.hostname}\n"
         if self._settings.metadata_port:
             names += f"{bridge_address(self._settings)} metadata.google.internal metadata\n"
+        # Hosts have no name server: this is the only place where they can look a name up.
         (root / "etc/hosts").write_text(names)
         (root / "etc/hostname").write_text(launch.hostname + "\n")
         install(root, launch.hardware)
@@ -198,6 +202,7 @@ def make_image(settings: Settings, upper: Path, work: Path, root: Path) -> None:
     """
     for folder in (upper, work, root):
         folder.mkdir(parents=True)
+    # Now: what happens when a layer is changed from outside while the overlay is mounted is undefined (overlayfs.rst).
     for name in _FRESH:
         _empty(upper, name)
     options = f"lowerdir=/,upperdir={upper},workdir={work}"
@@ -207,6 +212,8 @@ def make_image(settings: Settings, upper: Path, work: Path, root: Path) -> None:
         _let_account_read(root, settings.python)
         _add_user(root, settings.ssh_user)
         _write_sshd(root, settings)
+        # Last, on the finished image: a boot check that finds this package installed would prove nothing about the
+        # bundle.
         _check_image(root, settings)
     finally:
         command("umount", root)
@@ -227,6 +234,7 @@ def _hide_packages_and_drivers(root: Path, python: Path) -> None:
         inside = root / folder.relative_to("/")
         for path in {path for pattern in patterns for path in inside.glob(pattern)}:
             _remove(path)
+        # An editable install without a finder of its own is a line of a .pth file, which may name other packages too.
         for pth in inside.glob("*.pth"):
             lines = pth.read_text().splitlines()
             kept = [line for line in lines if not any(Path(line, name).is_dir() for name in modules)]
@@ -289,10 +297,12 @@ def _write_sshd(root: Path, settings: Settings) -> None:
     command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", root / "etc/ssh/cloud_host_key")
     path = f"{settings.python.parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
     words = [f'"{name}={value}"' for name, value in {**settings.environment, "PATH": path}.items()]
+    # In one SetEnv: sshd takes the first such line, and ignores all others.
     (root / "etc/ssh/sshd_config_cloud").write_text(SSHD_CONFIG.format(environment=" ".join(words)))
     # A login shell reads /etc/profile, which sets PATH anew, and then this.
     (root / "etc/profile.d").mkdir(exist_ok=True)
     (root / "etc/profile.d/cloud-image.sh").write_text(f"export PATH={shlex.quote(path)}\n")
+    # Often a link to a file that this machine's resolver writes; the image is to have a file of its own.
     (root / "etc/resolv.conf").unlink(missing_ok=True)
     (root / "etc/resolv.conf").write_text("")  # no name servers: nothing outside can be reached
 
@@ -301,6 +311,8 @@ def _check_image(root: Path, settings: Settings) -> None:
     code = "import importlib.util as u, sys; sys.exit(any(map(u.find_spec, sys.argv[1:])))"
     names = sorted(_hidden_modules())
     done = subprocess.run(
+        # As the account of the hosts, which must be able to read the environment too, and with nothing of this
+        # environment.
         ["chroot", f"--userspec={settings.ssh_user}", root, settings.python, "-c", code, *names],
         capture_output=True, text=True, check=False, cwd="/", env={"PATH": os.environ["PATH"], "HOME": "/"},
     )  # fmt: skip

@@ -23,6 +23,8 @@ _OMITTED_PREFIXES = (
     *("AWS_", "GOOGLE_", "GCE_", "CLOUDSDK_"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
 )
+# RAY_ADDRESS leads to another Ray, the user's ssh agent offers keys of its own, and the last two name files that a
+# shell runs before anything else.
 _OMITTED_NAMES = ("RAY_ADDRESS", "RAY_TMPDIR", "SSH_AUTH_SOCK", "BASH_ENV", "ENV")
 
 
@@ -77,6 +79,7 @@ class Laptop:
         environment = kwargs.pop("env", None) or self.environment()
         if self._settings.kind is HostKind.PROCESSES:
             return {"args": words, "env": environment, **kwargs}
+        # By name, within: to enter a mount namespace sets the working directory to its root.
         folder = str(kwargs.pop("cwd", None) or Path.cwd())
         enter = ["nsenter", "--target", str(self._inner_pid), "--net", "--mount", "--pid"]
         # nsenter leaves its child behind when it is killed: the child asks the kernel to be killed with it.

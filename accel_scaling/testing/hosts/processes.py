@@ -67,6 +67,7 @@ class ProcessHosts:
         record = self._records.get(instance_id)
         if record is None:
             return
+        # First, so that no new command can start on it while its processes are being killed.
         delete_record(self._scratch, record.address)
         kill_marked(self._settings.marker(instance_id), record.folder)
         if destroy:
@@ -90,6 +91,7 @@ class ProcessHosts:
             **settings.environment,
             "PATH": path,
             "HOME": str(folder / "home"),
+            # Programs that ask for a temporary folder get the host's; /tmp itself is shared by all plain-process hosts.
             "TMPDIR": str(folder / "tmp"),
             "RAY_TMPDIR": str(folder / "tmp"),
             "LOGNAME": settings.cloud_id,  # Ray names its ssh control folder in /tmp after it

@@ -47,6 +47,7 @@ def start_arguments(argv: list[str], address: str, ray_tmpdir: str) -> list[str]
     kept += [f"--node-ip-address={address}", "--object-manager-port=0", "--min-worker-port=0", "--max-worker-port=0"]
     if not _has(argv, "--dashboard-agent-listen-port"):
         kept.append("--dashboard-agent-listen-port=0")  # by default each host's agent would take 52365
+    # Its sessions, sockets and logs; with Ray's default all hosts would share the links in /tmp/ray.
     if not _has(argv, "--temp-dir"):
         kept.append(f"--temp-dir={ray_tmpdir}/ray")
     if head:
@@ -70,6 +71,7 @@ def _is_ray(pid: int) -> bool:
         line = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+    # Ray's own programs run from its folder; its workers write a title (`ray::task`) over their command line.
     return b"/ray/" in line or line.startswith((b"ray::", b"ray-", b"raylet"))
 
 

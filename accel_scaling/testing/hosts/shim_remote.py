@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 UNREACHABLE, FILE_ERROR = 255, 23
 """Exit codes: of ssh, and of rsync where the remote shell failed; of rsync where some files could not be copied."""
 
+# From ssh(1). A value may stand behind its option's letter or be the next word: only the latter is skipped.
 _SSH_OPTIONS_WITH_VALUE = frozenset("bBcDEeFIiJLlmOopQRSWw")
 
 
@@ -115,6 +116,7 @@ def _ignore(patterns: tuple[str, ...]) -> Callable[[str, list[str]], set[str]]:
 def _local_path(place: str) -> str:
     """Return ``user@address:path`` as a path on this machine; a place without an address stays as it is."""
     login, colon, path = place.partition(":")
+    # As rsync reads it: a colon behind a slash belongs to a path of this machine.
     if not colon or "/" in login:
         return place
     address = login.rpartition("@")[2]
@@ -123,6 +125,7 @@ def _local_path(place: str) -> str:
         raise ConnectionRefusedError(address)
     if path.startswith("~"):
         path = path.removeprefix("~").removeprefix("/")
+    # Normalised before it is looked at: `..` must not lead out of the host's folder, into this machine's files.
     full = os.path.normpath(host.home / path)
     if not Path(full).is_relative_to(host.folder):
         raise PermissionError(
@@ -175,6 +178,7 @@ def run_on(host: HostRecord, command: str | None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda got, _frame: _pass_on(child.pid, got))
     code = child.wait()
+    # A shell that was killed is a host that went down: ssh would have lost its connection.
     return UNREACHABLE if code < 0 else code
 
 

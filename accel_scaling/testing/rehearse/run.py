@@ -82,9 +82,11 @@ class Rehearsal:
     @contextlib.contextmanager
     def _begun(self, cloud: type[LocalCloud], user_types: dict[str, UserMachine]) -> Iterator[LocalCloud]:
         with (
+            # In this order: the cloud ends, and with it all that writes into the folder, before the folder is removed.
             tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
             contextlib.ExitStack() as stack,
         ):
+            # Before the cloud starts: its process reads them once, at its start.
             write_user_hardware(Path(folder), {name: machine.hardware for name, machine in user_types.items()})
             with self.line.doing(f"{cloud.CLOUD} starts on this machine"):
                 local = stack.enter_context(cloud(Path(folder), place=cloud.place_of(self.config), kind=self.kind))
@@ -126,6 +128,7 @@ class _Act:
             with self._rehearsal.line.doing("`ray down` terminates the machines"):
                 self._cluster.down()
         finally:
+            # Also after a failure: what the machines did last is what explains it.
             watcher.stop()
         promised = {name: node_type["resources"] for name, node_type in self._filled.items()}
         self._rehearsal.line.write("\n" + self._timeline.closing_table(promised) + "\n")
@@ -160,6 +163,7 @@ class _Act:
 
     def _let_join(self) -> None:
         """Wait for the machines that are up now: the other hosts of a slice may join after the task's own."""
+        # Those of this moment: a machine that the autoscaler launches later has no task to wait for.
         coming = self._timeline.coming()
         deadline_s = time.monotonic() + timeouts.REHEARSAL_JOIN_S
         while any(machine in coming for machine in self._timeline.coming()) and time.monotonic() < deadline_s:
@@ -227,5 +231,6 @@ def _demands_of(config: dict[str, Any], catalog: Catalog) -> list[dict[str, Any]
         keys = [key for key in node_type.resources if key.startswith(ACCELERATOR_TYPE_PREFIX)]
         types = [key.removeprefix(ACCELERATOR_TYPE_PREFIX) for key in keys] or accelerator_types(chip)
         demand = {"node_type": node_type.name, "resource": chip.resource, "count": 1, "accelerator_type": types[-1]}
+        # One for each accelerator type: a second node type with the same one might never be chosen for a task.
         demands.setdefault(types[-1], demand)
     return list(demands.values())

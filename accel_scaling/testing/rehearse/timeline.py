@@ -191,6 +191,7 @@ class StatusLine:
             yield
         finally:
             over.set()
+            # Before the line is cleared, so that no status is written after it.
             teller.join()
             with self._lock:
                 self._clear()
@@ -199,6 +200,7 @@ class StatusLine:
     def show(self, status: str) -> None:
         """Show a status in the place of the last one, in one line of the terminal."""
         with self._lock:
+            # One column is left free: some terminals go to the next line as soon as the last one is filled.
             self._out.write(_CLEAR + status[: shutil.get_terminal_size().columns - 1])
             self._out.flush()
             self._shown = True
@@ -236,6 +238,7 @@ class Watcher(threading.Thread):
     def stop(self) -> None:
         """Look once more, then end."""
         self._done.set()
+        # The look of the thread may be under way; the last one comes after it, on the caller's thread.
         self.join()
         self.look()
 
@@ -277,6 +280,8 @@ class Watcher(threading.Thread):
         machine.address = event.address or machine.address
         since = event.time - self._timeline.started_s
         name = f"{event.instance_type} {instance_id}"
+        # The cloud does not say which request a machine is from: they are matched by type, in order. A machine that was
+        # stopped boots again, and its first times count.
         if event.kind is EventKind.BOOTED and machine.launched_s is None:
             requests = self._requested.get(event.instance_type)
             if requests:  # the other hosts of a slice were asked for with its first

@@ -63,6 +63,7 @@ def user_machines(
         try:
             cloud.check(node_config)
         except RehearsalError:
+            # Only what the user added is made from their rows; what ships must be in tables that are independent of it.
             if machine.slice is not None or is_clouds_own(machine.machine):
                 raise
             machines[machine.name] = _user_machine(machine.machine, rows)
