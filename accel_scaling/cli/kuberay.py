@@ -57,6 +57,7 @@ def _fill(args: argparse.Namespace) -> int:
 
     text = text_of(args.manifest)
     filled = fill(text, str(args.manifest), load_catalog(), args.kuberay_version)
+    # Everything but the manifest goes to standard error: standard output is piped to `kubectl apply -f -`.
     for sentence in filled.added:
         sys.stderr.write(f"{sentence}\n")
     for note in filled.notes:

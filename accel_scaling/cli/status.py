@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     store = Store(args.state or default_path())
     if args.clear is not None:
         known = store.read().types
+        # All names first: a misspelt one must not leave the others cleared.
         for name in args.clear:
             if name not in known:
                 names = ", ".join(sorted(known)) or "none"

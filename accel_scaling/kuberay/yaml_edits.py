@@ -87,6 +87,7 @@ def remove_entries(text: str, key: yaml.Node, mapping: yaml.Node, names: Collect
     if mapping.flow_style:
         return _from_flow(text, mapping, names)
     edits = [_lines_of(text, name, value) for name, value in mapping.value if name.value in names]
+    # The key must keep a mapping: with null there, Ray's autoscaler raises (`"num-gpus" in None`).
     if len(edits) == len(mapping.value):
         behind = re.compile(r"\s*:(?:[ \t]+&\S+)?").match(text, key.end_mark.index)
         if behind is None:
@@ -128,6 +129,7 @@ def _scalar(value: str) -> str:
 
 
 def _quoted(value: str) -> str:
+    # In quotes always: Kubernetes takes strings only here, and a plain `true` or `8` is none. JSON's quotes are YAML's.
     return json.dumps(value.partition(_COMMENT)[0], ensure_ascii=False)
 
 

@@ -69,6 +69,7 @@ def read_prices(path: Path) -> Prices:
     rows, problems = read_table(Source(path, str(path), text), PRICES, lambda row, _: row)
     if problems:
         first = min(problems)
+        # A mistake of no column is a wrong number of cells: mostly a price with a decimal comma.
         comma = "" if first.column else "; a number has a point, and no comma"
         raise PlanError(describe(path, first) + comma)
     on_demand, spot = (
