@@ -122,6 +122,7 @@ class Limits:
     def without(self, *, of_types: bool = False, of_cluster: bool = False) -> _ray.Scheduled:
         """Return Ray's reply without max_workers of the node types, or of the cluster."""
         key = (of_types, of_cluster)
+        # Ray's scheduler is asked once for each pair of limits: for a large plan one answer takes seconds.
         if key not in self._answers:
             # Ray gives a node type without max_workers the cluster's: without that limit, it has none either.
             lifted = [

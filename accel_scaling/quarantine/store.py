@@ -144,6 +144,7 @@ class FallbackStore:
         with self._lock:
             unwritten = self._unwritten
             try:
+                # What is in memory was made from the file's content, and stands for it.
                 after = self._store.change(change if unwritten is None else lambda _: change(unwritten))
             except StateError as error:
                 self._log(error)
@@ -178,6 +179,7 @@ def to_json(ledger: Ledger) -> dict[str, Any]:
 
 def _quarantine_to_json(quarantine: Quarantine) -> dict[str, Any]:
     content = asdict(quarantine)
+    # Files that heads already have, and `status --json`, call the cause `kind`.
     del content["cause"]
     return {**content, "kind": quarantine.cause.value}
 
