@@ -59,6 +59,7 @@ def build(cache: Path | None = None, catalog: Mapping[str, Path] = NO_FILES) -> 
     cache = cache or Path.home() / ".cache" / "accel_scaling"
     plug_ins = plug_in_files()
     target = cache / f"bundle-{fingerprint(package, catalog, plug_ins)}"
+    # The name has the hash of the content, and a folder gets it only when it is complete.
     if not target.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         # In the same folder: the rename is then one step, and a second `ray up` never sees half a bundle.

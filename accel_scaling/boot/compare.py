@@ -69,6 +69,7 @@ def compare(
     deciding = wrong or results
     # Where every claim holds, MoreThanPromised goes before Confirmed: it has an advice for the user.
     word = next((result.word for result in deciding if result.word is not VerdictWord.CONFIRMED), VerdictWord.CONFIRMED)
+    # No claim may be left: resources of the user's own look like accelerators until the catalog is read.
     message = "; ".join(map(str, deciding)) or "no accelerator is promised"
     advice = "; ".join(dict.fromkeys(result.advice for result in deciding if result.advice))
     devices = {claim.resource: device for claim in claims if (device := _device(claim, detected))}
@@ -138,6 +139,7 @@ def _unchecked(claim: Claim, here: Sequence[Detection]) -> str:
         return f"this version has no probe for {', '.join(sorted(claim.families))}"
     if claim.resource not in {family.resource for family in families}:
         return f"this version has no probe for {claim.resource}"
+    # A promise without a type does not name a family: the bus says of which one the devices are.
     if not claim.families and here and all(a.state is DriverState.NOT_PROBED for a in here):
         return f"this version has no probe for {here[0].family}, which the PCI bus shows"
     return ""

@@ -54,6 +54,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
         raise SystemExit(EXIT_NOT_CONFIRMED)
     if os.environ.get(CONFIRM_ONLY):
         raise SystemExit(0)
+    # Ray reads the variable after the hook, in this process.
     if resources != promised:
         os.environ[OVERRIDE_RESOURCES] = json.dumps(resources)
     announce_partition(promised)

@@ -79,6 +79,7 @@ def _check(files: list[Path]) -> int:
     def checked(file: Path) -> tuple[int, list[str]]:
         try:
             file_groups = groups(text_of(file), str(file))
+        # A file that cannot be used does not hide the contradictions in the others.
         except ClusterConfigError as error:
             return 0, [str(error)]
         return len(file_groups), [

@@ -57,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
             if name not in known:
                 names = ", ".join(sorted(known)) or "none"
                 raise AccelScalingError(f"the state file has no node type {name!r}; it has: {names}")
+        # By the store, under its lock: the autoscaler may change the ledger at this moment.
         store.change(lambda old: old.without(args.clear))
     ledger, now_s = store.read(), time.time()
     sys.stdout.write(json.dumps(as_json(ledger, now_s), indent=2) + "\n" if args.json else as_text(ledger, now_s))

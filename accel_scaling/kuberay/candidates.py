@@ -56,6 +56,7 @@ def candidates(terms: Sequence[Term], devices: Devices, catalog: Catalog) -> Can
     results = [_of_term(term, devices, catalog) for term in terms]
     possible = [result for result in results if not result.trouble]
     if not possible:
+        # The trouble of one alternative is enough for a sentence: nothing satisfies any of them.
         return results[0]
     # An alternative without a selector admits nodes with any accelerator, whatever the others name.
     if not all(result.named for result in possible):

@@ -47,6 +47,7 @@ def add_entries(text: str, key: yaml.Node, mapping: yaml.Node, entries: Mapping[
     """
     if isinstance(mapping, yaml.MappingNode) and mapping.flow_style:
         return _into_flow(text, mapping, [(name, _quoted(value)) for name, value in entries.items()])
+    # In the column of the entries that are there: YAML allows one indentation in a mapping.
     column = mapping.value[0][0].start_mark.column if yt.pairs(mapping) else key.start_mark.column + _INDENT
     if yt.pairs(mapping) and mapping.value[0][0].start_mark.line == key.start_mark.line:
         raise CannotEditError(_ONE_A_LINE)
@@ -158,6 +159,7 @@ def _line_end(text: str, place: int) -> tuple[int, int]:
 
 
 def _newline(text: str, place: int) -> str:
+    # In the file's own kind of line break: the other lines must not differ in it.
     line_break = _BREAK.search(text, place) or _BREAK.search(text)
     return line_break.group() if line_break else "\n"
 
@@ -188,6 +190,7 @@ def _into_flow(text: str, mapping: yaml.Node, entries: list[tuple[str, str]]) ->
     inside = text.index("{", mapping.start_mark.index) + 1
     gap = re.compile(r"\s*").match(text, inside)
     between = gap.group() if gap and _BREAK.search(gap.group()) and mapping.value else ""
+    # In quotes: the manifest may be JSON, and must stay so.
     written = [f"{json.dumps(name)}: {value}" for name, value in entries]
     if not mapping.value:
         return Edit(inside, inside, ", ".join(written))

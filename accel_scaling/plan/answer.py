@@ -108,6 +108,7 @@ def _pending_gang(cluster: AutoscalerCluster, question: Question, limits: Limits
     gang = question.groups[key]
     bitten = limits.biting(key, count)
     if bitten:
+        # A group waits as a whole: the first limit that keeps it is named for all of it.
         causes = bitten[0][0]
         limits_text = _limits_text(cluster, limits, causes, _fitting(question, gang.bundles))
         cause, reason = causes[0], f"the whole group waits: {limits_text}"
@@ -117,6 +118,7 @@ def _pending_gang(cluster: AutoscalerCluster, question: Question, limits: Limits
 
 
 def _never_gang(cluster: AutoscalerCluster, question: Question, gang: Gang) -> tuple[PendingCause, str]:
+    # A bundle that fits no node type keeps the whole group, whatever the others need.
     for bundle in gang.bundles:
         request = _ray.resource_request(bundle.resources, bundle.selectors)
         if not any(_ray.fits(node_type, request) for node_type in question.types.values()):

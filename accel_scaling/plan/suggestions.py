@@ -135,6 +135,7 @@ def _slice(requirement: Requirement, catalog: Catalog) -> str | None:
         ):
             continue
         for tpu_slice in slices_with(catalog, chip.name):
+            # Host 0 has the head resource, by which a demand asks for a whole slice.
             promised = {**promise_for(tpu_slice.machine).resources, tpu_head_resource(tpu_slice.pod_type): 1}
             if all(promised.get(name, 0) >= value for name, value in requirement.amounts.items()):
                 return tpu_slice.accelerator_type

@@ -117,6 +117,7 @@ class Gate:
         if not self.active:
             return
         self._metrics.failed(node_type, zone, code)
+        # Any other error (throttling, a wrong request) tells nothing about the node type, and is only counted.
         if sold_out:
             now_s = self._clock()
             self._change(node_type, lambda old: ledger.sold_out(old, self.policy, zone, Reason(code, message), now_s))
@@ -209,6 +210,7 @@ class Gate:
             logger.error("%s", messages.begun(node_type, quarantine))
         if new and record.quarantined(self._clock()):  # not for each zone: this is what a task waits for
             _ray.tell_drivers(messages.begun(node_type, new[-1]))
+        # Boots alone change no limit.
         if record.quarantines != before:
             self._limit()
         return record

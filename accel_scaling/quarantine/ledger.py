@@ -155,6 +155,7 @@ class Ledger:
     def is_news(self, node_id: str, verdict: str) -> bool:
         """Return whether a verdict counts: a machine's first one, or a refusal after a confirmation."""
         before = self.judged.get(node_id)
+        # v2 starts the same machine up to three times: its refusals are one boot.
         return before is None or (before == CONFIRMED != verdict)
 
     def with_judged(self, node_id: str, verdict: str) -> Ledger:
@@ -212,6 +213,7 @@ def refused(record: Record, policy: QuarantinePolicy, zone: str, reason: Reason,
     record = _without_old(record, policy, now_s)
     record = replace(record, boots=(*record.boots, Boot(zone, reason.code))[-_MAX_BOOTS:])
     before = {quarantine.zone: quarantine for quarantine in record.quarantines if quarantine.cause is Cause.REFUSED}
+    # It was refused in another zone until that one was closed: so the zone is not the cause.
     in_other_zones = not before.keys() <= {zone, EVERY_ZONE}
     everywhere = EVERY_ZONE in before or in_other_zones or _last_strike_of_several_zones(record, policy)
     if not (everywhere or zone in before or _last_strike(record, policy, zone)):
