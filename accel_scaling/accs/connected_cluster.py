@@ -94,6 +94,7 @@ def families_here(chips: Mapping[str, Chip]) -> ClusterFamilies:
 
 def supports_preferences() -> bool:
     """Return whether this cluster's autoscaler launches by label selectors: v2 does, v1 ignores them."""
+    # Without an entry another provider launched the cluster: v2 is assumed, Ray's default.
     return bool(_node_types().get("autoscaler") != V1)
 
 

@@ -133,6 +133,7 @@ def _options(remote_target: Any, request: AccRequest, others: Mapping[str, Any],
     from accel_scaling.accs.request import WRITES, AccRequest
     from accel_scaling.accs.resolve import OURS, options_for_ray
 
+    # Of the class: the object's own `options` is this function.
     rays_options = type(remote_target).options
     if not {*OURS, *WRITES} & changes.keys():
         return rays_options(remote_target, **changes)

@@ -102,6 +102,7 @@ def bundle_of(request: AccRequest, resource: str, others: Mapping[str, float]) -
     if resource and resource in others:
         raise AskingError(f"num_accs and {resource} both set the number of accelerators; remove one of them")
     counted = {resource: request.num_accs} if request.num_accs is not None and resource else {}
+    # Ray's small amount: up to 1,000 tasks share a node's one unit of a type.
     types = {ACCELERATOR_TYPE_PREFIX + name: ACCELERATOR_TYPE_AMOUNT for name in request.types}
     return {**others, **counted, **types}
 
@@ -137,6 +138,7 @@ def _prefer(options: dict[str, Any], types: Sequence[str], accelerators: Acceler
             raise AskingError(
                 f"label_selector[{accelerators.types[name].label!r}] contradicts accelerator_type; remove one of them"
             )
+    # Ray's fallbacks take label selectors and no resources: so the first choice is a label too.
     first, *rest = [{**given, accelerators.types[name].label: name} for name in types]
     options["label_selector"] = first
     options["fallback_strategy"] = [{"label_selector": selector} for selector in rest]
@@ -152,6 +154,7 @@ def check_number(num_accs: float, resource: str) -> None:
     Raises:
         AskingError: one sentence with the possible numbers.
     """
+    # In Python a bool is a number: True would be one accelerator.
     if isinstance(num_accs, bool) or not isinstance(num_accs, int | float) or not math.isfinite(num_accs):
         raise AskingError(f"num_accs={num_accs!r} is not a number of accelerators; ask for 1, 2, ...")
     if num_accs < 0:

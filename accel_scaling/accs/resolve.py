@@ -95,6 +95,7 @@ class DeferredRemote:
         self._worker: Any = None  # this process's side of its connection, and the cluster's; None before the first use
         self._node: Any = None
         self._remote: Any = None
+        # A class's __dict__ is not copied in here: a method of its own named `options` or `remote` would hide ours.
         functools.update_wrapper(self, target, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -109,6 +110,7 @@ class DeferredRemote:
         Raises:
             AskingError: the cluster has no accelerator, several families, or an autoscaler without preferences.
         """
+        # Each `ray.init()` has a node object of its own: after another one, the cluster is asked anew.
         if self._worker is not None and self._worker.node is self._node:  # every call after the first in a cluster
             return self._remote.remote(*args, **kwargs)
         return self._of_this_cluster().remote(*args, **kwargs)

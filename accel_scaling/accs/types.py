@@ -41,6 +41,7 @@ class AcceleratorTypes:
         self.types: dict[str, Announcement] = {}
         for chip in chips.values():
             for position, name in enumerate(accelerator_types(chip)):
+                # The first name is what Ray's own label has; a second one, the exact variant, has ours.
                 label = LABEL_VARIANT if position else LABEL_ACCELERATOR_TYPE
                 self.types.setdefault(name, Announcement(chip.resource, label))
 

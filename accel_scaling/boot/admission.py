@@ -36,10 +36,13 @@ def admitted_resources(verdict: Verdict, environment: Mapping[str, str]) -> dict
     if verdict.confirmed:
         return dict(verdict.promised)
     slice_host = is_slice_host(verdict.promised)
+    # `others` counts too: with a second promised accelerator absent, joining with fewer of the first is not enough.
     only_fewer = {verdict.word, *verdict.others} == {VerdictWord.FEWER_THAN_PROMISED}
     if environment.get(ON_MISMATCH) != JOIN or not only_fewer or slice_host:
         return None
+    # What is no device (CPU, memory, types, the user's own) is not in `here`, and stays as promised.
     resources = {name: min(amount, verdict.here.get(name, amount)) for name, amount in verdict.promised.items()}
+    # Where none of the promised devices is usable, there is nothing to join with.
     return resources if all(resources[name] for name in verdict.here if name in resources) else None
 
 
@@ -57,6 +60,7 @@ def wrong_slice(promised: Mapping[str, float], detected: Iterable[Detection]) ->
     """
     pod_type = next((device.pod_type for device in detected if device.pod_type), "")
     expected = [head for name, amount in promised.items() if amount > 0 and (head := tpu_head_pod_type(name))]
+    # Not known is not wrong: a host of which the metadata server says nothing yet has the verdict NotYet.
     if not pod_type or not expected or pod_type in expected:
         return None
     return f"promised a host of a {expected[0]}; the metadata server says that it is a host of a {pod_type}"

@@ -2,6 +2,7 @@
 # `ray start` then runs accel_scaling.boot.start_hook before it detects anything.
 
 _accel_bundle="$HOME/.accel_scaling/bundle"
+# A start that ends without a verdict (NoVerdict) must not show the one of an earlier start.
 rm -f "$HOME/.accel_scaling/verdict.json"
 _accel_ray=$(command -v ray) || {
     echo "accel_scaling: there is no 'ray' on this node's PATH; install it in the image or in setup_commands" >&2

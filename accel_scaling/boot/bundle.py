@@ -33,6 +33,7 @@ SCRIPT = f"{REMOTE_FOLDER}/accel_scaling/boot/before_ray_start.sh"
 VERDICT_FILE = ".accel_scaling/verdict.json"  # under the home of the account that starts ray
 LABEL_VERDICT = "accel-scaling.io/verdict"
 
+# Sourced, not run: the variables that the script exports must reach the `ray start` behind it.
 # A missing script must stop the node: without it Ray would start unconfirmed.
 PREFIX = f". {SCRIPT} || exit {EXIT_NOT_CONFIRMED}; "
 
@@ -58,6 +59,7 @@ def build(cache: Path | None = None, catalog: Mapping[str, Path] = NO_FILES) -> 
     cache = cache or Path.home() / ".cache" / "accel_scaling"
     plug_ins = plug_in_files()
     target = cache / f"bundle-{fingerprint(package, catalog, plug_ins)}"
+    # The name has the hash of the content, and a folder gets it only when it is complete.
     if not target.is_dir():
         cache.mkdir(parents=True, exist_ok=True)
         # In the same folder: the rename is then one step, and a second `ray up` never sees half a bundle.
@@ -85,6 +87,7 @@ def _files(package: Path) -> list[Path]:
     files = []
     # Not rglob: it does not follow the links providers/ and catalogs/ of a source checkout.
     for folder, folders, names in os.walk(package, followlinks=True):
+        # os.walk has the order of the file system: unsorted, the same package would have several fingerprints.
         folders[:] = sorted(set(folders) - _NOT_BUNDLED)
         files += [Path(folder) / name for name in sorted(names)]
     return files
@@ -101,11 +104,13 @@ def plug_in_files() -> dict[str, bytes]:
     for entry in entry_points():
         by_package.setdefault(entry.package, []).append(entry)
     for package, entries in by_package.items():
+        # Our entry_points() reads nothing else on the node: name, version, and the lines of our group.
         folder = f"{normalized(package)}-{entries[0].version or '0'}.dist-info"
         lines = "".join(f"{entry.resource} = {entry.value}\n" for entry in entries)
         files[f"{folder}/entry_points.txt"] = f"[{GROUP}]\n{lines}".encode()
         head = f"Metadata-Version: 2.1\nName: {package}\nVersion: {entries[0].version or '0'}\n"
         files[f"{folder}/METADATA"] = head.encode()
+        # Entry points into this package need no files of their own: it is in the bundle as a whole.
         for root in sorted({entry.root for entry in entries} - {"accel_scaling"}):
             files |= {path: file.read_bytes() for path, file in _module_files(root)}
     return files
@@ -116,6 +121,7 @@ def _module_files(root: str) -> Iterator[tuple[str, Path]]:
     try:
         # This imports nothing: a plug-in that fails to import is copied all the same.
         spec = importlib.util.find_spec(root)
+    # find_spec raises ValueError where a module of this name is loaded and has no __spec__.
     except (ImportError, ValueError):
         return
     if spec is None:
@@ -152,6 +158,7 @@ def _write(folder: Path, package: Path, catalog: Mapping[str, Path], plug_ins: M
 
 
 def _move_into_place(fresh: Path, target: Path) -> None:
+    # mkdtemp makes a folder that only its owner can read (0700), and rsync copies the permissions to the nodes.
     fresh.chmod(0o755)
     try:
         fresh.rename(target)
@@ -179,6 +186,7 @@ def with_boot_check(command: str, *, joins: bool = False) -> str:
         command: any command of a cluster config.
         joins: a machine with fewer devices than promised joins with those.
     """
+    # Only `ray start` needs the check: `ray stop`, and commands of the user's own, stay as they are.
     if "ray start" not in command or has_boot_check(command):
         return command
     return (f"export {ON_MISMATCH}={JOIN}; " if joins else "") + PREFIX + command

@@ -65,9 +65,11 @@ def compare(
     if other := wrong_slice(promised, detected):
         results.append(_ClaimVerdict(VerdictWord.OTHER_TYPE, other, advice_of(VerdictWord.OTHER_TYPE)))
     wrong = [result for result in results if not result.holds]
+    # One broken or absent accelerator refuses the node, whatever else is confirmed on it.
     deciding = wrong or results
     # Where every claim holds, MoreThanPromised goes before Confirmed: it has an advice for the user.
     word = next((result.word for result in deciding if result.word is not VerdictWord.CONFIRMED), VerdictWord.CONFIRMED)
+    # No claim may be left: resources of the user's own look like accelerators until the catalog is read.
     message = "; ".join(map(str, deciding)) or "no accelerator is promised"
     advice = "; ".join(dict.fromkeys(result.advice for result in deciding if result.advice))
     devices = {claim.resource: device for claim in claims if (device := _device(claim, detected))}
@@ -82,6 +84,7 @@ def _may_be_accelerator(name: str) -> bool:
 
 
 def _check(claim: Claim, detected: Sequence[Detection]) -> _ClaimVerdict:
+    # First of all: without a probe nothing is detected, and each such node would be refused as NoDevice.
     if unchecked := _unchecked(claim, _of_resource(claim, detected)):
         return _ClaimVerdict(VerdictWord.CONFIRMED, f"promised {_words(claim)}; NOT checked: {unchecked}")
     device = _device(claim, detected)
@@ -92,6 +95,7 @@ def _check(claim: Claim, detected: Sequence[Detection]) -> _ClaimVerdict:
     evidence = _evidence(device)
     # A container that was given as many devices as are promised is confirmed.
     enough = device.state is DriverState.HIDDEN and device.units >= max(claim.units, 1)
+    # The driver's state goes before type and count, which come from its answer.
     if device.state in _STATES and not enough:
         return _claim_verdict(_STATES[device.state], claim, f"{evidence}: {device.trouble}", device)
     if not _matches(claim, device):
@@ -105,6 +109,7 @@ def _of_resource(claim: Claim, detected: Sequence[Detection]) -> list[Detection]
 
 def _device(claim: Claim, detected: Sequence[Detection]) -> Detection | None:
     """Return the devices to compare with a claim: where several families have its resource, the best match."""
+    # Ray calls the devices of several makers GPU: the promised type decides, in whatever order they were detected.
     candidates = _of_resource(claim, detected)
     return max(candidates, key=lambda device: (_matches(claim, device), device.units), default=None)
 
@@ -113,6 +118,7 @@ def _check_count(claim: Claim, device: Detection, evidence: str) -> _ClaimVerdic
     if device.units < claim.units:
         missing = f"{_amount(claim.units - device.units, claim)} missing"
         return _claim_verdict(VerdictWord.FEWER_THAN_PROMISED, claim, f"{evidence}: {missing}")
+    # With 0 units only a type is promised: any number of devices keeps that.
     if 0 < claim.units < device.units:
         more = f"the {_amount(device.units - claim.units, claim)} not promised will not be used"
         return _claim_verdict(VerdictWord.MORE_THAN_PROMISED, claim, f"{evidence}: {more}")
@@ -133,6 +139,7 @@ def _unchecked(claim: Claim, here: Sequence[Detection]) -> str:
         return f"this version has no probe for {', '.join(sorted(claim.families))}"
     if claim.resource not in {family.resource for family in families}:
         return f"this version has no probe for {claim.resource}"
+    # A promise without a type does not name a family: the bus says of which one the devices are.
     if not claim.families and here and all(a.state is DriverState.NOT_PROBED for a in here):
         return f"this version has no probe for {here[0].family}, which the PCI bus shows"
     return ""

@@ -43,6 +43,7 @@ def claims_of(promised: Mapping[str, float], chips: Iterable[Chip]) -> list[Clai
         chips: the catalog's, to tell which resource and family a type belongs to.
     """
     chips = list(chips)
+    # A user's catalog may have a resource that no family here has: that is a claim too, which is not checked.
     known = {family.resource for family in all_families()} | {chip.resource for chip in chips}
     units = {name: amount for name, amount in promised.items() if name in known and amount > 0}
     by_resource: dict[str, list[str]] = {name: [] for name in units}
@@ -60,6 +61,7 @@ def claims_of(promised: Mapping[str, float], chips: Iterable[Chip]) -> list[Clai
         Claim(
             resource,
             units.get(resource, 0),
+            # False sorts before True: exact variants come last, where messages look for the most exact name.
             tuple(sorted(types, key=variants.__contains__)),
             frozenset(families[resource]),
         )

@@ -38,6 +38,7 @@ def parse_promise(text: str, source: str) -> dict[str, float]:
     if not isinstance(promised, dict):
         raise AccelScalingError(f"{source} is JSON but not an object of resources: give one such as {EXAMPLE}")
     for name, amount in promised.items():
+        # Python's JSON reader accepts NaN and Infinity, which no amount can be.
         # In Python a bool is an int: `true` would be read as 1.
         if isinstance(amount, bool) or not isinstance(amount, int | float) or not math.isfinite(amount):
             raise AccelScalingError(f"{source}: {name} is {json.dumps(amount)}, not a number: write for example 8")
@@ -80,4 +81,5 @@ def promise_of_node(environment: Mapping[str, str], ray_params: Any) -> dict[str
     promised = {**given, **(ray_params.resources or {})}
     if any(name.startswith(MIG_PREFIX) for name in promised):
         promised["GPU"] = min(promised["GPU"] or 0, 1)
+    # None: `ray start` was not told, and Ray detects it itself, so that nothing is promised of it.
     return {name: amount for name, amount in promised.items() if amount is not None}

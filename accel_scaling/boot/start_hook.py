@@ -42,6 +42,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     verdict = check_machine(detected, ray_params)
     promised = verdict.promised
     resources = admitted_resources(verdict, os.environ)
+    # Before the process may end below: the provider reads the file also after a start that was refused.
     try:
         write_verdict(verdict, Path.home() / VERDICT_FILE, head=head, joins=resources is not None)
     except OSError:
@@ -49,9 +50,11 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
             raise
     sys.stderr.write(f"accel_scaling {__version__}: {verdict.word.value}: {verdict.message}\n")
     if resources is None:
+        # `ray start` has started no process yet, and passes SystemExit on as its exit code.
         raise SystemExit(EXIT_NOT_CONFIRMED)
     if os.environ.get(CONFIRM_ONLY):
         raise SystemExit(0)
+    # Ray reads the variable after the hook, in this process.
     if resources != promised:
         os.environ[OVERRIDE_RESOURCES] = json.dumps(resources)
     announce_partition(promised)
@@ -69,11 +72,13 @@ def check_machine(detected: list[Detection], ray_params: Any) -> Verdict:
     promised: dict[str, float] = {}
 
     def check() -> Verdict:
+        # In place: `run` corrects the promise by the devices of the last look.
         detected[:] = detect()
         return compare(promised, detected)
 
     try:
         register()
+        # In place and before the check: a check that fails still tells what was promised.
         promised |= promise_of_node(os.environ, ray_params)
         return wait_for_verdict(check)
     except Exception as error:  # noqa: BLE001 - with any error the machine is not confirmed

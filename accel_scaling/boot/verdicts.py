@@ -9,6 +9,7 @@ from typing import Any
 PAGE = "docs/verdicts.md"
 _OPTIONS = "{options}"  # stands in an advice for the options of `docker run`
 EXIT_CONFIRMED = 0
+# Not 1 or 2, which a traceback and argparse's bad usage end with.
 # Of `accel-scaling confirm` and of a start command that is refused; before_ray_start.sh has the same number.
 EXIT_NOT_CONFIRMED = 3
 

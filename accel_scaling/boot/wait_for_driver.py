@@ -33,6 +33,7 @@ def wait_for_verdict(
         wait_s: how long to repeat the check, 0 for one check; by default as long as a node's boot allows.
         up_s: the machine's uptime in seconds; None where that is not known.
     """
+    # By a clock that nothing sets: a time service may move the wall clock of a machine that has just booted.
     deadline_s = clock() + (timeouts.DRIVER_READY_S if wait_s is None else wait_s)
     while (left_s := deadline_s - clock()) > 0:
         verdict = check()
@@ -46,5 +47,6 @@ def wait_for_verdict(
 def _may_change(word: VerdictWord, up_s: Callable[[], float | None]) -> bool:
     if word is not VerdictWord.DRIVER_MISSING:
         return word is VerdictWord.NOT_YET
+    # Where the uptime is not known, a missing driver is final: waiting would cost each such machine a minute.
     up = up_s()
     return up is not None and up < timeouts.DRIVER_LOADS_S

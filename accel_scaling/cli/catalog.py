@@ -86,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _count(text: str) -> int:
+    # isdigit alone accepts signs such as `²`, for which int() raises.
     if text.isascii() and text.isdigit():
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")

@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _hardware_mistakes(path: Path) -> list[Mistake]:
     """Return the first mistake of a file with hardware that rehearsals emulate; empty where it has none."""
+    # Here, not above: nodes have this command, and their bundle has no `testing`.
     from accel_scaling.catalog_lint.check import Mistake
     from accel_scaling.errors import RehearsalError
     from accel_scaling.testing.devices.hardware import rows_of_file

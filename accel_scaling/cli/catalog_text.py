@@ -167,6 +167,7 @@ def attached(
     lines: list[tuple[str, ...]] = [
         (f"{rule.count} x {name}", f"{rule.max_vcpus} vCPUs", f"{_gib(rule.max_memory_mib)} GiB", _zones_text(rule))
         for name, chip in sorted(api_names(catalog.chips.values(), cloud).items())
+        # A name with -vws is the same GPU with a licence for virtual workstations.
         if chip.name in chip_names and not name.endswith("-vws")
         for rule in attach_rules(cloud).get(name, [])
         if rule.count >= min_count

@@ -68,6 +68,7 @@ def give(text: str, path: Path | None, *, new: bool = False, then: str = "") -> 
         sys.stdout.write(text)
         return
     try:
+        # Mode x: the file system refuses an existing file in the same step, also one that was just written.
         with path.open("x" if new else "w", encoding="utf-8", newline="") as file:
             file.write(text)
     except FileExistsError:

@@ -42,6 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise AccelScalingError(
             f"the installed shtab {shtab.__version__} writes nothing for {args.shell}; `pip install --upgrade shtab`"
         )
+    # Without a name, as only then every command is imported, whose options the script has.
     every = parser(None)
     _complete_files(every, shtab.FILE)
     sys.stdout.write(str(shtab.complete(every, shell=args.shell)) + "\n")

@@ -71,6 +71,7 @@ def _seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
+        # Not a number is in no range, and so refused below.
         seconds = math.nan
     if not 0 <= seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, as 60")

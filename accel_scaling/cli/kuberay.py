@@ -57,6 +57,7 @@ def _fill(args: argparse.Namespace) -> int:
 
     text = text_of(args.manifest)
     filled = fill(text, str(args.manifest), load_catalog(), args.kuberay_version)
+    # Everything but the manifest goes to standard error: standard output is piped to `kubectl apply -f -`.
     for sentence in filled.added:
         sys.stderr.write(f"{sentence}\n")
     for note in filled.notes:
@@ -78,6 +79,7 @@ def _check(files: list[Path]) -> int:
     def checked(file: Path) -> tuple[int, list[str]]:
         try:
             file_groups = groups(text_of(file), str(file))
+        # A file that cannot be used does not hide the contradictions in the others.
         except ClusterConfigError as error:
             return 0, [str(error)]
         return len(file_groups), [

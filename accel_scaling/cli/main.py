@@ -77,6 +77,7 @@ def parser(name: str | None) -> argparse.ArgumentParser:
     )
     made.add_argument("--version", action="version", version=f"accel-scaling {__version__}")
     commands = made.add_subparsers(title="commands", metavar="COMMAND")
+    # For an unknown word all commands are needed: argparse's error lists them.
     for command_name in (name,) if name in COMMANDS else COMMANDS:
         module = importlib.import_module(f"accel_scaling.cli.{command_name}")
         command = add_command(commands, command_name, module)

@@ -180,6 +180,7 @@ def _total(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices)
 def _sum(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices) -> tuple[float, list[str]]:
     costs = [(row, _price(cluster, row, prices)) for row in rows]
     unpriced = dict.fromkeys(row.instance_type or row.node_type for row, price in costs if price is None)
+    # Sums of floats have digits that no price list has: 0.1 + 0.2 is 0.30000000000000004.
     return round(sum(price * row.count for row, price in costs if price is not None), 6), list(unpriced)
 
 

@@ -64,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
     """Rehearse the file; everything that it starts is ended before it returns."""
     config = read_cluster(args.cluster)
     try:
+        # Mistakes in the file come first: these checks need neither Ray nor the packages for rehearsals.
         cluster = read_config(config)
         cluster.check_offered()
         promises(cluster)

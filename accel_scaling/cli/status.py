@@ -52,10 +52,12 @@ def run(args: argparse.Namespace) -> int:
     store = Store(args.state or default_path())
     if args.clear is not None:
         known = store.read().types
+        # All names first: a misspelt one must not leave the others cleared.
         for name in args.clear:
             if name not in known:
                 names = ", ".join(sorted(known)) or "none"
                 raise AccelScalingError(f"the state file has no node type {name!r}; it has: {names}")
+        # By the store, under its lock: the autoscaler may change the ledger at this moment.
         store.change(lambda old: old.without(args.clear))
     ledger, now_s = store.read(), time.time()
     sys.stdout.write(json.dumps(as_json(ledger, now_s), indent=2) + "\n" if args.json else as_text(ledger, now_s))

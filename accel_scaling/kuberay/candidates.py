@@ -56,7 +56,9 @@ def candidates(terms: Sequence[Term], devices: Devices, catalog: Catalog) -> Can
     results = [_of_term(term, devices, catalog) for term in terms]
     possible = [result for result in results if not result.trouble]
     if not possible:
+        # The trouble of one alternative is enough for a sentence: nothing satisfies any of them.
         return results[0]
+    # An alternative without a selector admits nodes with any accelerator, whatever the others name.
     if not all(result.named for result in possible):
         return Candidates(chips=_by_name(devices, catalog))
     types = {result.machine_type for result in possible}
@@ -89,6 +91,7 @@ def _of_term(term: Term, devices: Devices, catalog: Catalog) -> Candidates:
     machines = _machines(by_machine, catalog)
     if machines is None and not by_chip:
         return _misspelt(by_machine, catalog)
+    # The catalog may lack the machine type of another cloud (Azure's): then the chip's own label decides.
     if machines is None:
         return Candidates(tuple(chips), True)  # noqa: FBT003 - a field with a name
     if by_machine:
@@ -156,6 +159,7 @@ def _on_machines(
     fitting_chips: list[Chip] = []
     names = set()
     for machine in machines:
+        # N1 machines have no chip in their row: the GPUs are attached, and only the other selector names them.
         if takes_accelerators(machine) and chips is not None:
             fitting_chips += chips
             names.add(machine.name)
@@ -164,6 +168,7 @@ def _on_machines(
             names.add(machine.name)
     if fitting_chips:
         return Candidates(_unique(fitting_chips), True, _only(names))  # noqa: FBT003 - a field with a name
+    # Such a machine may have the devices: nothing is wrong, but nothing is named either.
     if any(map(takes_accelerators, machines)):
         return Candidates()
     most = max((machine.count for machine in machines if _family(machine) == devices.resource.family), default=0)
@@ -198,6 +203,7 @@ def _has(machine: MachineType, devices: Devices) -> bool:
     if machine.chip is None or machine.chip.family != devices.resource.family:
         return False
     per_device = machine.chip.units_per_device if devices.resource.counts is Counts.UNITS else 1
+    # Of slices a device has several: their number says nothing about how many devices the machine needs.
     return devices.resource.counts is Counts.SLICES or machine.count * per_device >= devices.amount
 
 

@@ -39,6 +39,7 @@ def findings(group: Group, catalog: Catalog) -> list[Finding]:
     if wrong := wrong_types(group):
         return wrong  # other findings would be guesses
     terms, devices = terms_of(group), devices_of(group)
+    # For devices of several families nothing is promised, and there is nothing to compare.
     only_device = devices[0] if len(devices) == 1 and devices[0].amount else None
     all_findings = [
         *_params(group, user_values(group)),
@@ -52,6 +53,7 @@ def findings(group: Group, catalog: Catalog) -> list[Finding]:
         all_findings += [*_nowhere(terms, only_device, catalog), *_types(group, terms, only_device, catalog)]
     if only_device or not devices:
         all_findings += tpu_findings(group, terms, only_device, catalog)
+    # A set: several alternatives of an affinity may have the same contradiction.
     return sorted({Finding(finding.line, f"{group.title}: {finding.text}", finding.mended) for finding in all_findings})
 
 
@@ -143,6 +145,7 @@ def _market(group: Group, terms: Sequence[Term]) -> Iterator[Finding]:
 def _labels(group: Group, catalog: Catalog) -> Iterator[Finding]:
     """Find labels that contradict limits and selectors; types have a check of their own."""
     promised, written = propose(group, catalog).labels, user_values(group).all_labels
+    # Both have findings of their own: the market in `_market`, the host's number in `_on_every_host`.
     passed = {LABEL_MARKET_TYPE, LABEL_TPU_WORKER_ID}
     for name, value in promised.items():
         if name not in passed and written.get(name, value) != value and not _is_type(name, written[name], promised):

@@ -67,11 +67,13 @@ def fill(text: str, file: str, catalog: Catalog, kuberay_version: str | None = N
         AccelScalingError: ``kuberay_version`` is not a version.
     """
     form = form_of(kuberay_version)
+    # A byte-order mark is put back in the end: the YAML reader counts places without it.
     mark, body = (yt.BOM, text[1:]) if text.startswith(yt.BOM) else ("", text)
     all_groups = groups(body, file)
     wrong = next((finding for group in all_groups for finding in wrong_types(group)), None)
     if wrong:
         raise ClusterConfigError(f"{file}:{wrong.line}: {wrong.text}")
+    # All edits are of the original text and are made together: none of them moves the place of another.
     edits: list[Edit] = []
     changes: dict[int, Change] = {}
     added, notes = [], []
@@ -82,6 +84,7 @@ def fill(text: str, file: str, catalog: Catalog, kuberay_version: str | None = N
         try:
             change = _change(group, proposal, form)
             edits += edits_of(body, group, change) if change else []
+        # A group that has no place for an edit gets a note; the others are filled all the same.
         except CannotEditError as error:
             change = None
             messages[f"not filled: {error}"] = messages.pop(str(error), group.line)  # once, also where `check` finds it
@@ -145,6 +148,7 @@ def _verify(before: str, after: str, file: str, all_groups: Sequence[Group], cha
     wanted_values = [yt.plain(root, patched) for root in yt.documents(before, file)]
     try:
         same = wanted_values == [yt.plain(root) for root in yt.documents(after, file)]
+    # The new text may not even be YAML; that is refused with the same sentence.
     except ClusterConfigError:
         same = False
     if not same:

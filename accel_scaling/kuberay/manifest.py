@@ -191,6 +191,7 @@ def amount(text: str) -> Decimal | None:
     match = _QUANTITY.fullmatch(text.strip())
     if not match:
         return None
+    # Exact, as no float is: requests and limits are compared, and `0.7` must equal `700m`.
     number, suffix = Decimal(match["number"]), match["suffix"] or ""
     if suffix.endswith("i"):
         return number * Decimal(1024) ** (_BINARY.index(suffix[0]) + 1)
@@ -261,6 +262,7 @@ def custom_resources(text: str) -> tuple[dict[str, str], str]:
     except ValueError:
         resources = None
     amounts = resources.values() if isinstance(resources, dict) else [None]
+    # Ray's autoscaler raises on any value that is no int, and then reads no group of the cluster.
     if any(isinstance(amount, bool) or not isinstance(amount, int) for amount in amounts):
         return {}, f"rayStartParams.resources is {text}, but Ray reads quoted JSON of whole numbers there"
     return {name: str(amount) for name, amount in resources.items()}, ""

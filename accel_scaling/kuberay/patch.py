@@ -54,6 +54,7 @@ def as_fields(group: Group, proposal: Proposal) -> Change:
     user = user_values(group)
     proposal = _uncontested(proposal, user)
     added = {name: str(amount) for name, amount in proposal.resources.items() if name not in user.all_resources}
+    # KubeRay refuses only the combination: where `resources` stays empty, the parameters may stay too.
     moves = bool(user.params) and bool(added or user.resources)
     resources = {**({n: q for n, q in user.params.items() if n not in user.resources} if moves else {}), **added}
     if moves:
@@ -61,6 +62,7 @@ def as_fields(group: Group, proposal: Proposal) -> Change:
     moved = {n: q for n, q in user.param_labels.items() if n not in user.labels}
     labels = {**moved, **{n: text for n, text in proposal.labels.items() if n not in user.all_labels}}
     leaving = [name for name in (*PARAMS, CUSTOM) if moves and group.params.get(name)]
+    # Labels are refused in rayStartParams even alone.
     leaving += [LABELS] if group.params.get(LABELS) is not None else []
     return Change({"resources": resources, "labels": labels}, tuple(leaving))
 
@@ -73,6 +75,7 @@ def as_params(group: Group, proposal: Proposal) -> Change:
     add = {"num-gpus": str(added.pop("GPU"))} if "GPU" in added else {}
     if not added:
         return Change({"rayStartParams": add})
+    # The JSON is one text: it is written anew with the user's entries. CPU, GPU and memory are no part of it.
     moved_amounts = {name: int(user.params[name]) for name in user.params if name not in PARAMS.values()}
     written = group.params.get(CUSTOM) or ""
     text = _for_shell({**moved_amounts, **added}, escaped="\\" in written)

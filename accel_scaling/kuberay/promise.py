@@ -129,6 +129,7 @@ def _of_devices(group: Group, terms: Sequence[Term], devices: Devices, catalog: 
     if result.trouble:
         return Proposal(trouble=result.trouble)
     profile = mig_profile(terms, devices) if device_resource.family == "nvidia" else None
+    # The type of a whole GPU would be wrong for a partition: a task for it may need all of its memory.
     if profile:
         return _split(devices, {"GPU": devices.amount}, {f"mig-{profile}": devices.amount})
     family_chips = [chip for chip in catalog.chips.values() if chip.family == device_resource.family]
@@ -151,6 +152,7 @@ def _of_devices(group: Group, terms: Sequence[Term], devices: Devices, catalog: 
         return Proposal(whole.resources, promised.labels, whole.derived)
     base = Proposal(whole.resources, promised.labels, whole.derived)
     tpu = slice_of(terms, result.chips, catalog)
+    # With another number of chips the selectors name another slice than the pods get; `check` reports it.
     fits = tpu is not None and devices.amount * group.hosts == tpu.chips
     return _of_slice(base, tpu, terms, hosts=group.hosts) if tpu and fits else base
 
@@ -188,6 +190,7 @@ def _of_slice(base: Proposal, tpu: TpuSlice, terms: Sequence[Term], *, hosts: in
         return replace(base, labels=labels)
     labels[LABEL_TPU_WORKER_ID] = "0"
     head = {tpu_head_resource(tpu.pod_type): 1}
+    # Ray derives the head resource from the nodeSelector alone; for an affinity it must be written.
     if all(requirement.in_selector for term in terms for requirement in term.of(*_TPU)):
         return replace(base, labels=labels, derived={**base.derived, **head})
     return replace(base, labels=labels, resources={**base.resources, **head})

@@ -71,6 +71,7 @@ def terms_of(group: Group) -> list[Term]:
         for name, (key, value) in yt.pairs(yt.at(group.pod, "nodeSelector")).items()
         if (label := node_labels().get(name)) and (text := yt.word(value)) is not None
     ]
+    # Kubernetes requires the nodeSelector and one term of the affinity: the selector is part of each alternative.
     alternatives = yt.items(yt.at(group.pod, *REQUIRED))
     return [_narrowed((*from_selector, *_expressions(alternative)), alternative) for alternative in alternatives] or [
         Term(tuple(from_selector))
@@ -88,6 +89,7 @@ def _narrowed(requirements: Sequence[LabelRequirement], term: yaml.Node) -> Term
     ]
     return Term(
         tuple(
+            # Where a NotIn leaves none, the values stay for the sentence about it.
             replace(requirement, values=values or requirement.values, ruled_out=not values)
             for requirement, values in zip(requirements, kept, strict=True)
         )
@@ -150,8 +152,10 @@ def _of_driver(product: str, chips: Iterable[Chip]) -> list[Chip]:
 
 
 def _ways(name: str) -> tuple[str, str]:
+    # Older drivers leave the maker out: `A100-SXM4-40GB`.
     return name, name.removeprefix("NVIDIA ")
 
 
 def _fold(name: str) -> str:
+    # A label's value cannot have a space: GPU feature discovery writes `-` for it.
     return name.strip().casefold().replace(" ", "-").replace("_", "-")

@@ -70,6 +70,7 @@ def _numbers(group: Group) -> Iterator[Finding]:
         if key is None or value is None or yt.is_null(value):
             continue
         text = yt.word(value) or ""
+        # Kubernetes does not convert: a number in quotes is a string, and is refused.
         quoted = text.isdecimal() and value.tag != _INT
         if quoted or not text.isdecimal() or len(text) > _DIGITS or int(text) < least:
             advice = "; remove the quotes" if quoted else ""

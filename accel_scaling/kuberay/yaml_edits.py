@@ -47,6 +47,7 @@ def add_entries(text: str, key: yaml.Node, mapping: yaml.Node, entries: Mapping[
     """
     if isinstance(mapping, yaml.MappingNode) and mapping.flow_style:
         return _into_flow(text, mapping, [(name, _quoted(value)) for name, value in entries.items()])
+    # In the column of the entries that are there: YAML allows one indentation in a mapping.
     column = mapping.value[0][0].start_mark.column if yt.pairs(mapping) else key.start_mark.column + _INDENT
     if yt.pairs(mapping) and mapping.value[0][0].start_mark.line == key.start_mark.line:
         raise CannotEditError(_ONE_A_LINE)
@@ -87,6 +88,7 @@ def remove_entries(text: str, key: yaml.Node, mapping: yaml.Node, names: Collect
     if mapping.flow_style:
         return _from_flow(text, mapping, names)
     edits = [_lines_of(text, name, value) for name, value in mapping.value if name.value in names]
+    # The key must keep a mapping: with null there, Ray's autoscaler raises (`"num-gpus" in None`).
     if len(edits) == len(mapping.value):
         behind = re.compile(r"\s*:(?:[ \t]+&\S+)?").match(text, key.end_mark.index)
         if behind is None:
@@ -128,6 +130,7 @@ def _scalar(value: str) -> str:
 
 
 def _quoted(value: str) -> str:
+    # In quotes always: Kubernetes takes strings only here, and a plain `true` or `8` is none. JSON's quotes are YAML's.
     return json.dumps(value.partition(_COMMENT)[0], ensure_ascii=False)
 
 
@@ -156,6 +159,7 @@ def _line_end(text: str, place: int) -> tuple[int, int]:
 
 
 def _newline(text: str, place: int) -> str:
+    # In the file's own kind of line break: the other lines must not differ in it.
     line_break = _BREAK.search(text, place) or _BREAK.search(text)
     return line_break.group() if line_break else "\n"
 
@@ -186,6 +190,7 @@ def _into_flow(text: str, mapping: yaml.Node, entries: list[tuple[str, str]]) ->
     inside = text.index("{", mapping.start_mark.index) + 1
     gap = re.compile(r"\s*").match(text, inside)
     between = gap.group() if gap and _BREAK.search(gap.group()) and mapping.value else ""
+    # In quotes: the manifest may be JSON, and must stay so.
     written = [f"{json.dumps(name)}: {value}" for name, value in entries]
     if not mapping.value:
         return Edit(inside, inside, ", ".join(written))

@@ -53,6 +53,7 @@ def shared_nodes(root: yaml.Node) -> frozenset[int]:
     while todo:
         node = todo.pop()
         counts[id(node)] += 1
+        # Into each node once: with aliases of aliases, there are millions of ways to the same node.
         if counts[id(node)] > 1:
             continue
         todo += _children(node)
@@ -64,6 +65,7 @@ def pairs(node: yaml.Node | None) -> dict[str, tuple[yaml.Node, yaml.Node]]:
     if not isinstance(node, yaml.MappingNode):
         return {}
     entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+    # YAML's rule: of merged mappings the first has precedence, and the mapping's own entries before all.
     for merged in _merged(node):
         for key, pair in pairs(merged).items():
             entries.setdefault(key, pair)
@@ -122,6 +124,7 @@ def plain(node: yaml.Node, patched: Callable[[yaml.Node, Any], Any] = lambda _, 
         return patched(node, dict(values))
     if isinstance(node, yaml.SequenceNode):
         return [plain(item, patched) for item in node.value]
+    # With the tag: for Kubernetes `8` and `"8"` are different values.
     return (node.tag, node.value)
 
 
@@ -143,6 +146,7 @@ def _children(node: yaml.Node) -> list[yaml.Node]:
 
 def _inside_itself(root: yaml.Node) -> yaml.Node | None:
     """Return a node that contains itself, None where there is none."""
+    # A stack and not recursion, so that the depth has no limit of Python's; each node is entered once.
     path: list[tuple[yaml.Node, Iterator[yaml.Node]]] = [(root, iter(_children(root)))]
     on_path, done = {id(root)}, set()
     while path:

@@ -97,6 +97,7 @@ def _pending_demand(
     for causes, kept in limits.biting(key, count):
         reason = f"waits until other work ends: {_limits_text(cluster, limits, causes, _fitting(question, [demand]))}"
         pending.append(Pending(demand.text, kept, demand.resources, "", causes[0], reason))
+    # What no limit keeps fits no node type, however many nodes of it there were.
     never = count - sum(part.count for part in pending)
     if never:  # not because of a limit
         pending.append(Pending(demand.text, never, demand.resources, "", *_never(cluster, demand)))
@@ -107,6 +108,7 @@ def _pending_gang(cluster: AutoscalerCluster, question: Question, limits: Limits
     gang = question.groups[key]
     bitten = limits.biting(key, count)
     if bitten:
+        # A group waits as a whole: the first limit that keeps it is named for all of it.
         causes = bitten[0][0]
         limits_text = _limits_text(cluster, limits, causes, _fitting(question, gang.bundles))
         cause, reason = causes[0], f"the whole group waits: {limits_text}"
@@ -116,6 +118,7 @@ def _pending_gang(cluster: AutoscalerCluster, question: Question, limits: Limits
 
 
 def _never_gang(cluster: AutoscalerCluster, question: Question, gang: Gang) -> tuple[PendingCause, str]:
+    # A bundle that fits no node type keeps the whole group, whatever the others need.
     for bundle in gang.bundles:
         request = _ray.resource_request(bundle.resources, bundle.selectors)
         if not any(_ray.fits(node_type, request) for node_type in question.types.values()):
@@ -206,6 +209,7 @@ def _notes_of_slices(cluster: AutoscalerCluster, rows: Iterable[PlannedNodes], c
 
 def _notes_of_rounds(cluster: AutoscalerCluster, rows: Iterable[PlannedNodes]) -> list[str]:
     """Return a note for each node type that Ray launches in many rounds."""
+    # v2 launches at most upscaling_speed times the running nodes of a type at once, and counts none as one.
     first = min(max(1, math.ceil(cluster.upscaling_speed)), MAX_CONCURRENT_LAUNCHES)
     return [
         f"{row.node_type}: Ray launches {first} of them every {UPDATE_INTERVAL_S} s, and more when they run "

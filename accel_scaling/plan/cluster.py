@@ -100,6 +100,7 @@ def check_workers(config: dict[str, Any]) -> dict[str, Any]:
         ClusterConfigError: as ``check_shape``; or there is no worker node type.
     """
     types = check_shape(config)["available_node_types"]
+    # Ray launches workers of the head's own node type too, where that has max_workers.
     if set(types) == {config["head_node_type"]} and not types[config["head_node_type"]].get("max_workers"):
         raise ClusterConfigError(
             "the file has no worker node type, so nothing can be launched; add one under available_node_types"
@@ -162,6 +163,7 @@ def head_node(cluster: AutoscalerCluster) -> Any:
     detected = {
         "memory": int(memory * (1 - OBJECT_STORE_PROPORTION)),
         "object_store_memory": int(memory * OBJECT_STORE_PROPORTION),
+        # Each Ray node announces its address, and the head what marks it as the head: tasks may ask for both.
         "node:127.0.0.1": 1,
         "node:__internal_head__": 1,
     }
@@ -171,6 +173,7 @@ def head_node(cluster: AutoscalerCluster) -> Any:
 def _attached(machine: NodeMachine, catalog: Catalog) -> str | None:
     chip = machine.machine.chip
     bare = catalog.machine_types(machine.machine.cloud).get(machine.machine.name)
+    # The machine type alone has no chip and this machine has one: the file attaches it (guestAccelerators).
     if chip is None or machine.slice is not None or bare is None or bare.chip is not None:
         return None
     return next(iter(chip.api_names.get(machine.machine.cloud, ())), chip.name)

@@ -90,6 +90,7 @@ class Reader:
             return text.strip(), 1
         if int(match["count"]) < 1:
             raise AskingError(f"the count is 0; {_FORM}")
+        # The length first: Python's int() raises ValueError for a number of more than 4,300 digits.
         if len(match["count"]) > len(str(MOST)) or int(match["count"]) > MOST:
             raise AskingError(f"a plan takes at most {MOST} of one demand; write a smaller count")
         return match["what"], int(match["count"])
@@ -134,6 +135,7 @@ class Reader:
         if twice:
             raise AskingError(f"{twice.pop()} is given twice")
         resources |= more
+        # As in Ray, a task that names no CPUs takes one, and a bundle takes none.
         if not bundle:
             resources.setdefault("CPU", TASK_CPUS)
         selectors = [
@@ -161,6 +163,7 @@ class Reader:
         try:
             check_number(amount, resource)
         except AskingError as error:
+            # `num_accs=` is how programs ask; the command line has no such word.
             raise AskingError(str(error).replace("num_accs=", "", 1)) from None
 
 
@@ -198,6 +201,7 @@ def demand_text(
     amounts = {name: value for name, value in resources.items() if not name.startswith(ACCELERATOR_TYPE_PREFIX)}
     counts = [amounts.pop(name) for name in sorted(of_types) if name in amounts]
     terms = [f"{','.join(types)}{f':{counts[0]:g}' if counts else ''}"] if types else []
+    # The command line adds this CPU to each demand: written out, it would look like a wish of the user's.
     if terms and amounts.get("CPU") == TASK_CPUS:
         amounts.pop("CPU")
     terms += [f"{name}:{_amount(name, value)}" for name, value in sorted(amounts.items())]
@@ -297,11 +301,13 @@ def selector_text(terms: Selector) -> str:
 
 def matches(terms: Selector, labels: Mapping[str, str]) -> bool:
     """Return whether a selector selects a node with these labels, by the rule of Ray's v2 scheduler."""
+    # A node without the label has None, which is none of the values: a negated term selects it.
     return all((labels.get(key) in values) != negated for key, negated, values in terms)
 
 
 def _values(text: str) -> tuple[bool, tuple[str, ...]]:
     negated = text.startswith("!")
+    # A value may begin with these letters (`intel`): without the parentheses it is one value, taken whole.
     rest = text.removeprefix("!").removeprefix("in")
     if rest.startswith("(") and rest.endswith(")"):
         return negated, tuple(word.strip() for word in rest[1:-1].split(","))

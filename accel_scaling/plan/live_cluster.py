@@ -47,6 +47,7 @@ def question_of(cluster: AutoscalerCluster, address: str) -> Question:
             f"--address {address}: no Ray cluster answers there ({error}); give the head's address and the port of "
             "its `ray start --head --port`, 6379 by default; both must be reachable from here"
         ) from None
+    # Nodes of node types that the file no longer has, or started by hand: they take demands, and none is launched.
     types = {
         **cluster.in_ray,
         **{

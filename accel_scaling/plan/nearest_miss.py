@@ -163,6 +163,7 @@ def _other_type(requirement: Requirement, node_type: AutoscalerNodeType, acceler
     if chip.partition_of in {meant_chip.name for meant_chip in meant_chips}:
         sentence = f"node type {node_type.name} has {name}, a partition, which is announced under this name only"
         return Miss(PendingCause.PART_OF_A_DEVICE, sentence)
+    # Ray detects the same type (A100) on both, and the user named the variant (of 40 or 80 GB) that this is not.
     if {meant_chip.detected_type for meant_chip in meant_chips} & {chip.detected_type} - {
         None
     } and chip.detected_type in _types(meant_chips):

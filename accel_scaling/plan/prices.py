@@ -44,6 +44,7 @@ class Prices:
 
     def of(self, node_type: AutoscalerNodeType) -> float | None:
         """Return the price of an hour of a node; None where the list has none."""
+        # A spot node without a spot price has none: with the on-demand price the sum would be wrong and look right.
         return (self.spot if node_type.spot else self.on_demand).get(node_type.instance_type)
 
 
@@ -69,6 +70,7 @@ def read_prices(path: Path) -> Prices:
     rows, problems = read_table(Source(path, str(path), text), PRICES, lambda row, _: row)
     if problems:
         first = min(problems)
+        # A mistake of no column is a wrong number of cells: mostly a price with a decimal comma.
         comma = "" if first.column else "; a number has a point, and no comma"
         raise PlanError(describe(path, first) + comma)
     on_demand, spot = (

@@ -62,6 +62,7 @@ def plan_cluster(config: dict[str, Any], catalog: Catalog, arguments: PlanArgume
     promised = [name for node_type in filled["available_node_types"].values() for name in node_type["resources"]]
     labels = labels_of(arguments.labels)
     request = _request(arguments, Reader(AcceleratorTypes(catalog.chips), promised, labels))
+    # Last, as this imports Ray: mistakes in the demands are reported without waiting for it.
     check_labels(labels)
     cluster = cluster_of(read, filled, notes)
     if arguments.address is not None:

@@ -122,11 +122,13 @@ class Limits:
     def without(self, *, of_types: bool = False, of_cluster: bool = False) -> _ray.Scheduled:
         """Return Ray's reply without max_workers of the node types, or of the cluster."""
         key = (of_types, of_cluster)
+        # Ray's scheduler is asked once for each pair of limits: for a large plan one answer takes seconds.
         if key not in self._answers:
             # Ray gives a node type without max_workers the cluster's: without that limit, it has none either.
             lifted = [
                 node_type.name
                 for node_type in self._cluster.types.values()
+                # With 0 the user has closed the node type: that is NeverLaunched, and not a limit that was reached.
                 if node_type.max_workers > 0
                 and (of_types or (of_cluster and not node_type.limited and not node_type.is_head))
             ]
@@ -146,11 +148,13 @@ class Limits:
             pending: the demand's or the placement group's key.
             before: how many stay pending with all limits.
         """
+        # What stays pending without any limit fits nowhere, and no limit keeps it.
         kept = before - _count(self.without(of_types=True, of_cluster=True), pending)
         of_cluster = min(kept, before - _count(self.without(of_cluster=True), pending))
         of_types = min(kept, before - _count(self.without(of_types=True), pending))
         if kept <= 0:
             return []
+        # Other nodes may be given to other demands first: without a limit even more of this one may stay pending.
         of_cluster, both = max(of_cluster, 0), of_cluster <= 0 and of_types <= 0
         counts: list[tuple[tuple[PendingCause, ...], int]] = [
             ((PendingCause.MAX_WORKERS,), of_cluster),

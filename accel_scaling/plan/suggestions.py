@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import MachineType
     from accel_scaling.plan.nearest_miss import Requirement
 
+# Google attaches GPUs to N1 machines only; of these the standard ones are suggested.
 _TAKES_GPUS = "n1-standard-"
 
 
@@ -74,6 +75,7 @@ def _machine(requirement: Requirement, cloud: str, catalog: Catalog, families: s
         fitting,
         key=lambda machine: (
             machine.count,
+            # Arm, which needs an image of its own, and bare metal only where nothing else has as few devices.
             machine.arch != "x86_64" or "metal" in machine.name,
             machine.name.partition(".")[0] not in families,
             machine.vcpus,
@@ -133,6 +135,7 @@ def _slice(requirement: Requirement, catalog: Catalog) -> str | None:
         ):
             continue
         for tpu_slice in slices_with(catalog, chip.name):
+            # Host 0 has the head resource, by which a demand asks for a whole slice.
             promised = {**promise_for(tpu_slice.machine).resources, tpu_head_resource(tpu_slice.pod_type): 1}
             if all(promised.get(name, 0) >= value for name, value in requirement.amounts.items()):
                 return tpu_slice.accelerator_type

@@ -57,6 +57,7 @@ class Gate:
         # Lock order: this lock may be held while the store's is taken, never the other way round.
         self._lock = threading.RLock()
         self._counts = WorkerCounts()
+        # What the last round limited: the end of a quarantine is logged once, by the difference.
         self._limited: frozenset[str] = frozenset()
         # No quarantine, and no limit of ours in the config: then a round of the autoscaler costs one look at the file.
         self._idle = False
@@ -82,6 +83,7 @@ class Gate:
         open_zones = record.open_zones(zones, now_s)
         if not open_zones:
             sentence = messages.not_launched(node_type, record.active(now_s))
+            # Ray's own exception: `ray status` shows the sentence under "Recent failures".
             raise _ray.node_launch_exception()("quarantined", sentence, None)
         return open_zones
 
@@ -115,6 +117,7 @@ class Gate:
         if not self.active:
             return
         self._metrics.failed(node_type, zone, code)
+        # Any other error (throttling, a wrong request) tells nothing about the node type, and is only counted.
         if sold_out:
             now_s = self._clock()
             self._change(node_type, lambda old: ledger.sold_out(old, self.policy, zone, Reason(code, message), now_s))
@@ -124,6 +127,7 @@ class Gate:
         if not self.active:
             return
         with self._lock:
+            # First the counts: the ledger's change may write a limit, in which this machine must count as checked.
             launch_s = self._counts.mark_checked(node_id)
         judged = (node_id, ledger.CONFIRMED)
         if self._change(node_type, lambda old: ledger.confirmed(old, zone), judged):
@@ -143,6 +147,7 @@ class Gate:
     def gone(self, node_id: str) -> None:
         """Report a machine that was terminated."""
         with self._lock:
+            # A quarantined node type's limit is its number of workers: left as it was, Ray would replace this one.
             self._counts.remove(node_id)
         self._limit()
 
@@ -153,6 +158,7 @@ class Gate:
         kept: dict[str, str] = {}
 
         def keep(old: Ledger) -> Ledger:
+            # Decided under the store's lock: of several machines that are refused at once, one is kept.
             kept.update(old.kept or {node_id: sentence})
             return replace(old, kept=dict(kept))
 
@@ -204,6 +210,7 @@ class Gate:
             logger.error("%s", messages.begun(node_type, quarantine))
         if new and record.quarantined(self._clock()):  # not for each zone: this is what a task waits for
             _ray.tell_drivers(messages.begun(node_type, new[-1]))
+        # Boots alone change no limit.
         if record.quarantines != before:
             self._limit()
         return record
@@ -212,6 +219,7 @@ class Gate:
         """Limit the node types that are quarantined to the workers that they have."""
         if self._config_path is None:
             return
+        # Launcher threads and the autoscaler's rounds both come here: counts, ledger and file must be of one moment.
         with self._lock:
             now_s = self._clock()
             current = self._store.read()
@@ -227,6 +235,7 @@ class Gate:
         """Return the most workers that a node type may have now; None for as many as the cluster file says."""
         if record.quarantined(now_s):
             return self._counts.workers(node_type)
+        # On trial, one machine at a time: the next may come only when this one has its verdict.
         if record.on_trial(now_s):
             return self._counts.workers(node_type) + (0 if self._counts.has_unchecked(node_type) else 1)
         return None
@@ -234,6 +243,7 @@ class Gate:
     def _write(self, path: Path, limits: Mapping[str, int]) -> bool:
         try:
             max_workers.apply(path, limits)
+        # That the file cannot be limited stops no round: `check` blocks the launches all the same.
         except (OSError, ClusterConfigError) as error:
             if str(error) != self._last_error:  # once in a row: this is tried every few seconds
                 self._last_error = str(error)

@@ -109,6 +109,7 @@ class Record:
 
         Where its zones are not known, only a quarantine in all zones counts.
         """
+        # With a closed zone of which nothing else is known, all others may be open.
         if not self.zones:
             return any(quarantine.zone == EVERY_ZONE for quarantine in self.active(now_s))
         return bool(self.active(now_s)) and not self.open_zones(self.zones, now_s)
@@ -119,6 +120,7 @@ class Record:
         return bool(remaining) and (EVERY_ZONE in on_trial or on_trial.issuperset(remaining))
 
     def _zones_on_trial(self, now_s: float) -> set[str]:
+        # A sold-out zone needs no trial: the launch itself shows whether it has capacity, and a failure costs nothing.
         ended = (quarantine for quarantine in self.quarantines if not quarantine.lasts(now_s))
         return {quarantine.zone for quarantine in ended if quarantine.cause is Cause.REFUSED}
 
@@ -153,10 +155,12 @@ class Ledger:
     def is_news(self, node_id: str, verdict: str) -> bool:
         """Return whether a verdict counts: a machine's first one, or a refusal after a confirmation."""
         before = self.judged.get(node_id)
+        # v2 starts the same machine up to three times: its refusals are one boot.
         return before is None or (before == CONFIRMED != verdict)
 
     def with_judged(self, node_id: str, verdict: str) -> Ledger:
         """Return the ledger with this machine's verdict as the newest."""
+        # Taken out and put last again: the machines that were judged longest ago are forgotten first.
         judged = {**{name: word for name, word in self.judged.items() if name != node_id}, node_id: verdict}
         return replace(self, judged=dict(list(judged.items())[-timeouts.MACHINES_REMEMBERED :]))
 
@@ -183,6 +187,7 @@ def launched(record: Record, zone: str) -> Record:
     kept = (
         quarantine
         for quarantine in record.quarantines
+        # A quota of a region closes all zones at once; a machine in any of them shows that there is room again.
         if quarantine.cause is not Cause.SOLD_OUT or quarantine.zone not in (zone, EVERY_ZONE)
     )
     return replace(record, quarantines=tuple(kept))
@@ -208,17 +213,20 @@ def refused(record: Record, policy: QuarantinePolicy, zone: str, reason: Reason,
     record = _without_old(record, policy, now_s)
     record = replace(record, boots=(*record.boots, Boot(zone, reason.code))[-_MAX_BOOTS:])
     before = {quarantine.zone: quarantine for quarantine in record.quarantines if quarantine.cause is Cause.REFUSED}
+    # It was refused in another zone until that one was closed: so the zone is not the cause.
     in_other_zones = not before.keys() <= {zone, EVERY_ZONE}
     everywhere = EVERY_ZONE in before or in_other_zones or _last_strike_of_several_zones(record, policy)
     if not (everywhere or zone in before or _last_strike(record, policy, zone)):
         return record
     new_zone = EVERY_ZONE if everywhere else zone
+    # A quarantine of all zones goes on counting where the zone's own stopped.
     times = 1 + max((before[name].times for name in (new_zone, zone) if name in before), default=0)
     until_s = now_s + policy.duration_s(times, sold_out=False)
     new = Quarantine(new_zone, Cause.REFUSED, reason.code, reason.message, now_s, until_s, times)
     others = (
         quarantine
         for quarantine in record.quarantines
+        # It also replaces those of single zones. Zones without capacity stay closed: that is another cause.
         if quarantine.cause is not Cause.REFUSED or (new_zone != EVERY_ZONE and quarantine.zone != zone)
     )
     # The quarantine now stands for these boots: after it, one more refusal is enough.

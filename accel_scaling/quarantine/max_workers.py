@@ -35,6 +35,7 @@ def limited(config: dict[str, Any], limits: Mapping[str, int]) -> dict[str, Any]
     before: Mapping[str, Any] = config["provider"].get(ORIGINALS) or {}
     originals: dict[str, Any] = {}
     for name, node_type in types.items():
+        # From the user's values and not from the last limit, above which the number of workers may be by now.
         if name in before:
             for key in _KEYS:
                 node_type.pop(key, None)
@@ -42,6 +43,7 @@ def limited(config: dict[str, Any], limits: Mapping[str, int]) -> dict[str, Any]
         if name not in limits:
             continue
         values = {key: node_type[key] for key in _KEYS if key in node_type}
+        # On trial a type may have one more than its workers, but never more than the user allows.
         most = min(limits[name], values.get("max_workers", config.get("max_workers", 0)))
         if most == values.get("max_workers"):
             continue
@@ -65,10 +67,12 @@ def apply(path: Path, limits: Mapping[str, int]) -> None:
     """
     try:
         text = path.read_text(encoding="utf-8")
+        # Parsing takes tens of milliseconds; the text is enough to see that there is nothing to restore.
         if not limits and ORIGINALS not in text:
             return
         config = yaml.safe_load(text)
         new = limited(config, limits)
+    # `ray up` may be writing the file at this moment: the caller tries again in the next round.
     except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ClusterConfigError(f"it is not a cluster config ({' '.join(str(error).split())})") from error
     if new == config:
@@ -81,6 +85,7 @@ def apply(path: Path, limits: Mapping[str, int]) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             yaml.safe_dump(new, file, sort_keys=False)
         written.replace(path)
+    # Also after Ctrl-C or SystemExit: half a copy of a file with credentials must not stay.
     except BaseException:
         with contextlib.suppress(OSError):
             written.unlink()

@@ -58,9 +58,11 @@ class Metrics:
 
 
 def _metrics(registry: Any) -> dict[str, Any]:
+    # Here, not above: without a registry the client need not be installed.
     from prometheus_client import Counter, Gauge, Histogram
 
     return {
+        # The client adds `_total` to the names of counters.
         "launches": Counter("accel_scaling_launches", "Machines launched.", ("node_type", "zone"), registry=registry),
         "failures": Counter(
             "accel_scaling_launch_failures",

@@ -69,6 +69,7 @@ class Store:
             raise StateError(
                 f"{self._path} was written by a newer accel-scaling ({error}): use that version, or move the file away"
             ) from error
+        # The parser raises RecursionError for a file of many opening brackets.
         except (ValueError, RecursionError) as error:
             raise BrokenStateError(
                 f"{self._path} is not a state file of accel-scaling ({error}); at its next change the autoscaler"
@@ -85,6 +86,7 @@ class Store:
             with self._locked():
                 before = self._read_or_rename()
                 after = change(before)
+                # Most launches and verdicts tell nothing new, and need no write.
                 if after != before:
                     new = self._path.with_name(self._path.name + ".new")
                     new.write_text(json.dumps(to_json(after), indent=1) + "\n", encoding="utf-8")
@@ -112,6 +114,7 @@ class Store:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
+            # Closing the descriptor ends the lock; so does the end of the process, however it ends.
             os.close(descriptor)
 
 
@@ -133,6 +136,7 @@ class FallbackStore:
             return self._store.read()
         except StateError as error:
             self._log(error)
+            # An empty one opens all node types: a file that cannot be read must stop no launch.
             return Ledger()
 
     def change(self, change: Callable[[Ledger], Ledger]) -> Ledger:
@@ -140,6 +144,7 @@ class FallbackStore:
         with self._lock:
             unwritten = self._unwritten
             try:
+                # What is in memory was made from the file's content, and stands for it.
                 after = self._store.change(change if unwritten is None else lambda _: change(unwritten))
             except StateError as error:
                 self._log(error)
@@ -174,6 +179,7 @@ def to_json(ledger: Ledger) -> dict[str, Any]:
 
 def _quarantine_to_json(quarantine: Quarantine) -> dict[str, Any]:
     content = asdict(quarantine)
+    # Files that heads already have, and `status --json`, call the cause `kind`.
     del content["cause"]
     return {**content, "kind": quarantine.cause.value}
 

@@ -53,6 +53,7 @@ class WorkerCounts:
         """End a launch: machines that have not come will not come."""
         self._pending.remove(launch)
         self._thread.launch = None
+        # A launch of the same type that is still under way may name them.
         if not self._in_flight(launch.node_type):
             self._unnamed = {node: name for node, name in self._unnamed.items() if name != launch.node_type}
 
@@ -67,6 +68,7 @@ class WorkerCounts:
         """
         launch: PendingLaunch | None = getattr(self._thread, "launch", None)
         launch_s = launch.since_s if launch else now_s
+        # From now on they are listed; counted as coming too, they would be two machines each.
         if launch:
             launch.count -= len(nodes)
         for node in nodes:
@@ -90,6 +92,7 @@ class WorkerCounts:
         launching = {launch.node_type for launch in self._pending}
         new = {node: name for node, name in nodes.items() if node not in self._listed and name in launching}
         self._unnamed = {node: name for node, name in (self._unnamed | new).items() if node in nodes}
+        # EC2's lists lag behind its launches: a machine that has just come is not gone because it is missing there.
         self._unchecked = {
             node: worker
             for node, worker in self._unchecked.items()
@@ -100,6 +103,7 @@ class WorkerCounts:
     def workers(self, node_type: str) -> int:
         """Return the number of running and launching workers of a node type."""
         running = sum(name == node_type for name in self._listed.values())
+        # Until the launch has named them, machines that the cloud lists are in both numbers.
         unnamed = sum(name == node_type for name in self._unnamed.values())
         return running + max(self._in_flight(node_type) - unnamed, 0)
 
