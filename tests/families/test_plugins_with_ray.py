@@ -19,7 +19,7 @@ import pytest
 from accel_scaling.boot import bundle
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.devices.ec2_machines import hardware_of
-from tests.support.plugins import forget, install_example
+from tests.support.plugins import install_example, seen
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -132,11 +132,8 @@ def environment_fixture(tmp_path_factory) -> dict[str, str]:
     """Of a machine with four devices, where the example is installed."""
     site = install_example(tmp_path_factory.mktemp("site"))
     root = tmp_path_factory.mktemp("machine")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.syspath_prepend(str(site))
-        forget()
+    with seen(site):
         devices = install(root, hardware_of("fe1.4xlarge"))
-    forget()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return {
         **inherited,

@@ -14,6 +14,7 @@ import yaml
 from click.testing import CliRunner
 
 from accel_scaling.cli.main import main
+from tests.support.aws_clients import forget_clients
 
 ROOT = Path(__file__).resolve().parents[2]
 AWS, GCP = (yaml.safe_load((ROOT / "example_clusters" / name).read_text()) for name in ("aws-gpu.yaml", "gcp-gpu.yaml"))
@@ -99,6 +100,7 @@ def desk_fixture(
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "")
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.chdir(tmp_path)
+    forget_clients(monkeypatch)
     return Desk(tmp_path, monkeypatch, capsys)
 
 

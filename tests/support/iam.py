@@ -11,6 +11,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.support.aws_clients import forget_clients
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -177,13 +179,10 @@ class User:
         """Make this process that user."""
         import boto3
         import botocore.session
-        from ray.autoscaler._private.aws import utils
 
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-        utils.resource_cache.cache_clear()  # Ray keeps boto3 clients for good, each as it was made
-        utils.client_cache.cache_clear()
+        forget_clients(monkeypatch)
         session = botocore.session.get_session()
         session.register_component("data_loader", loader())
         boto3.setup_default_session(botocore_session=session)

@@ -6,6 +6,7 @@ import importlib
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,26 @@ def forget() -> None:
         cached.cache_clear()
 
 
+@contextmanager
+def seen(site: Path) -> Iterator[None]:
+    """Make this process see the packages of a folder; after that, nothing of them is loaded any more."""
+    modules = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(str(site))
+        importlib.invalidate_caches()
+        forget()
+        yield
+    unload(modules)
+    forget()
+
+
+def unload(before: set[str]) -> None:
+    """Unload the plug-ins' modules: the next test has a package of the same name in another folder."""
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0].startswith(("ferrum", "other")):
+            del sys.modules[name]
+
+
 @pytest.fixture(name="plugged")
 def plugged_fixture(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], None]]:
     """Make this process, and those that it starts, see the packages of a folder."""
@@ -73,9 +94,7 @@ def plugged_fixture(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path]
 
     yield see
     monkeypatch.undo()
-    for name in set(sys.modules) - modules:
-        if name.partition(".")[0].startswith(("ferrum", "other")):
-            del sys.modules[name]
+    unload(modules)
     forget()
 
 

@@ -17,6 +17,7 @@ import yaml
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing.ec2.moto_patches import image_id
 from accel_scaling.testing.hosts.settings import HostKind
+from tests.support.aws_clients import forget_clients
 from tests.support.iam import check_permissions_after
 
 pytestmark = pytest.mark.slow
@@ -46,14 +47,9 @@ def account(ec2: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> LocalEC2:
 
 
 def as_user(monkeypatch: pytest.MonkeyPatch, key: str, secret: str) -> None:
-    import boto3
-    from ray.autoscaler._private.aws import utils
-
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the first credentials that it found
-    utils.resource_cache.cache_clear()  # Ray keeps boto3 clients for good, each as it was made
-    utils.client_cache.cache_clear()
+    forget_clients(monkeypatch)
 
 
 def client(account: LocalEC2, service: str) -> Any:

@@ -19,6 +19,7 @@ from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing import Fault
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.settings import HostKind
+from tests.support.aws_clients import forget_clients
 
 pytestmark = pytest.mark.slow
 
@@ -42,11 +43,7 @@ def account(ec2: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalEC2
         monkeypatch.setenv(name, "rehearsal")
     monkeypatch.setenv("AWS_ENDPOINT_URL", ec2.endpoint_url)
     ec2.set_faults()
-    # Ray keeps boto3 clients for good, each with the endpoint that it was made with.
-    from ray.autoscaler._private.aws import utils
-
-    utils.resource_cache.cache_clear()
-    utils.client_cache.cache_clear()
+    forget_clients(monkeypatch)
     yield ec2
     if left := [node for machine in ("g4dn.xlarge", "g5.xlarge", "m5.large") for node in live(ec2, machine)]:
         client_of(ec2).terminate_instances(InstanceIds=left)

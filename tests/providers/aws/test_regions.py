@@ -8,14 +8,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from ray.autoscaler._private.aws import utils
 
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.providers.aws import bootstrap
+from tests.support.aws_clients import forget_clients
 from tests.support.cluster import MODULE
 
 NOT_ALLOWED = (
@@ -52,9 +51,7 @@ def account_fixture(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the endpoint of the test before
-    utils.resource_cache.cache_clear()  # Ray keeps boto3 clients for good, each as it was made
-    utils.client_cache.cache_clear()
+    forget_clients(monkeypatch)
 
 
 @pytest.fixture
