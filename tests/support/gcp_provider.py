@@ -143,29 +143,38 @@ def tags(node_type: str = "cpu", kind: str = "worker", cluster: str = CLUSTER) -
 
 
 @contextlib.contextmanager
-def stock(
-    at: Google, *, slices: bool = False, sleeps: float = 0.01, **how: Any
-) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Ray's own provider on the same Compute Engine, and the node_configs; its fixed sleeps of 5 s take 0.05 s."""
+def rays_client_at(url: str, sleeps: float = 0.01) -> Iterator[None]:
+    """Let Ray's own provider call the Compute Engine at this URL; its fixed sleeps of 5 s take 0.05 s."""
     from googleapiclient import discovery
     from ray.autoscaler._private.gcp import config as rays_config
     from ray.autoscaler._private.gcp import node as rays_node
     from ray.autoscaler._private.gcp import node_provider as rays_provider
 
-    build = discovery.build
+    build, sleep = discovery.build, time.sleep
 
     def aimed(api: str, version: str, **arguments: Any) -> Any:
         arguments.pop("discoveryServiceUrl", None)  # Ray fetches this document from Google each time
         path = "/compute/v1/" if api == "compute" else "/"
-        own = {"static_discovery": True, "client_options": {"api_endpoint": at.url + path}}
+        own = {"static_discovery": True, "client_options": {"api_endpoint": url + path}}
         return build(api, "v2" if api == "tpu" else version, **{**arguments, **own})
 
-    quick = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds * sleeps), time=time.time)
+    quick = SimpleNamespace(sleep=lambda seconds: sleep(seconds * sleeps), time=time.time)
     modules = (rays_config, rays_node, rays_provider)
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(discovery, "build", aimed))
         for module in modules:
             stack.enter_context(mock.patch.object(module, "time", quick))
+        yield
+
+
+@contextlib.contextmanager
+def stock(
+    at: Google, *, slices: bool = False, sleeps: float = 0.01, **how: Any
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Ray's own provider on the same Compute Engine, and the node_configs."""
+    from ray.autoscaler._private.gcp import node_provider as rays_provider
+
+    with rays_client_at(at.url, sleeps):
         config = config_of(at.url, slices=slices, **how)
         config["provider"] |= {"type": "gcp", "gcp_credentials": {"type": "credentials_token", "credentials": "x"}}
         made = rays_provider.GCPNodeProvider.bootstrap_config(config)
