@@ -213,8 +213,9 @@ class Cluster:
             while clock.now() < began_s + DURATION_S:
                 rounds.round([DEMAND])
                 joined = {rounds.type_of(node) for node in rounds.joined()}
-                if served_s is None and "good" in joined:
+                if "good" in joined:  # the demand is served: nothing more is launched
                     served_s = clock.now() - began_s
+                    break
             events = [event.kind for event in local.events() if event.instance_type == self.machine_type]
         return Result(events.count(EventKind.LAUNCHED), events.count(EventKind.ASKED), served_s, "bad" in joined)
 

@@ -108,6 +108,10 @@ class EmulatedSsh:
         """Return whether Ray was started on a machine."""
         return name in self.machines and self.machines[name].joined
 
+    def any_joined(self) -> bool:
+        """Return whether Ray was started on any machine."""
+        return any(machine.joined for machine in self.machines.values())
+
     def _run(self, command: list[str]) -> bytes:
         remote = next(word for word in reversed(command) if "@" in word)
         address = remote.rpartition("@")[2].partition(":")[0]
