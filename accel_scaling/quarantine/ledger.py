@@ -283,7 +283,7 @@ def refused(
 def sold_out(record: Record, policy: QuarantinePolicy, zone: str, reason: Reason, now_s: float) -> Record:
     """Return the record after the cloud said that it has no capacity: the zone is quarantined at once."""
     record = _without_old(record, policy, now_s)
-    return _without_machines(record, policy, zone, Cause.SOLD_OUT, reason, now_s)
+    return _without_machines(record, policy, zone, Cause.SOLD_OUT, reason, now_s=now_s)
 
 
 def launch_error(record: Record, policy: QuarantinePolicy, zone: str, reason: Reason, now_s: float) -> Record:
@@ -300,13 +300,12 @@ def launch_error(record: Record, policy: QuarantinePolicy, zone: str, reason: Re
     in_a_row = sum(_meet(name, zone) for name in errors)
     if not before and in_a_row < timeouts.LAUNCH_ERRORS_IN_A_ROW:
         return record
-    return _without_machines(
-        record, policy, zone if known or not before else EVERY_ZONE, Cause.LAUNCH_ERROR, reason, now_s
-    )
+    closed = zone if known or not before else EVERY_ZONE
+    return _without_machines(record, policy, closed, Cause.LAUNCH_ERROR, reason, now_s=now_s)
 
 
 def _without_machines(
-    record: Record, policy: QuarantinePolicy, zone: str, cause: Cause, reason: Reason, now_s: float
+    record: Record, policy: QuarantinePolicy, zone: str, cause: Cause, reason: Reason, *, now_s: float
 ) -> Record:
     """Return the record with a quarantine for a launch that brought no machine."""
     before = next((old for old in record.quarantines if old.cause is cause and old.zone == zone), None)
@@ -337,7 +336,7 @@ def _meet(one: str, other: str) -> bool:
 def _was_on_its_way(quarantine: Quarantine, now_s: float, asked_s: float | None) -> bool:
     """Return whether a machine was asked for before this quarantine began."""
     # While it lasts nothing is launched: whatever fails now was on its way.
-    return quarantine.lasts(now_s) or (asked_s is not None and asked_s < quarantine.since_s)
+    return quarantine.lasts(now_s) or (asked_s is not None and asked_s <= quarantine.since_s)
 
 
 def _last_strike(record: Record, policy: QuarantinePolicy, zone: str) -> bool:

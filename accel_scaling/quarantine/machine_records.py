@@ -75,14 +75,14 @@ class MachineRecords:
         return current
 
     def with_step(
-        self, current: Ledger, node_id: str, node_type: str, step: Step, reason: str = "", zone: str = ""
+        self, current: Ledger, node_id: str, node_type: str, step: Step, reason: str = "", *, zone: str = ""
     ) -> Ledger:
         """Return the ledger with a step of a machine."""
         machine = current.machines.get(node_id, Machine(node_type, zone))
         return current.with_machine(node_id, machine.with_step(step, self._clock(), reason))
 
     def with_failure(
-        self, current: Ledger, node_id: str, node_type: str, reason: Reason, zone: str = "", *, given_up: bool = True
+        self, current: Ledger, node_id: str, node_type: str, reason: Reason, *, zone: str = "", given_up: bool = True
     ) -> Ledger:
         """Return the ledger with what is wrong with a machine."""
         machine = current.machines.get(node_id, Machine(node_type, zone))

@@ -12,8 +12,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from accel_scaling.quarantine.ledger import Quarantine
+    from accel_scaling.quarantine.machine import Machine
 
-__all__ = ["NO_VERDICT", "PAGE", "advice", "begun", "end_text", "ended", "not_launched", "reason_text", "zone_text"]
+__all__ = [
+    "NO_VERDICT",
+    "PAGE",
+    "advice",
+    "begun",
+    "end_of",
+    "end_text",
+    "ended",
+    "not_launched",
+    "reason_text",
+    "zone_text",
+]
 
 PAGE = "docs/quarantine.md"
 _VERDICT = "see the verdict {} in docs/verdicts.md"
@@ -68,3 +80,11 @@ def advice(quarantine: Quarantine) -> str:
     else:
         page = _VERDICT.format(quarantine.reason)
     return f"{page}; after that time the autoscaler tries it again"
+
+
+def end_of(machine: Machine) -> str:
+    """Return why a machine ended, or is given up, before it joined."""
+    if machine.failure and machine.given_up:
+        return f"{machine.failure.code}: {machine.failure.message}"
+    # One that somebody else ended, after a first try that failed.
+    return machine.end_reason or (machine.failure.message if machine.failure else "not known")

@@ -70,6 +70,13 @@ class _Attempt:
     failed: FailedCommand | None = None
     silent: bool = False
 
+    @property
+    def waits_for_ssh(self) -> bool:
+        """True where nothing but the question whether ssh answers was tried."""
+        return self.status == _ray.WAITING_FOR_SSH and (
+            self.failed is None or self.failed.command == _ray.PROBE_COMMAND
+        )
+
 
 class MachineStarts:
     """The machines that Ray's updaters set up; each runs in a thread of its own, one for each machine."""
@@ -127,7 +134,7 @@ class MachineStarts:
             return
         reason = _reason(attempt)
         # Ray waits 15 minutes for ssh: as long as that, a machine is not tried again.
-        last = attempt.number >= _ray.start_attempts() or attempt.status == _ray.WAITING_FOR_SSH
+        last = attempt.number >= _ray.start_attempts() or attempt.waits_for_ssh
         node_type = self._watch.node_type(node_id)
         again = "" if last else "; Ray tries again"
         logger.error("node %s of type %s: %s: %s%s", node_id, node_type, *reason, again)
@@ -153,7 +160,7 @@ class MachineStarts:
 
 def _reason(attempt: _Attempt) -> Reason:
     failed = attempt.failed
-    if attempt.status == _ray.WAITING_FOR_SSH:
+    if attempt.waits_for_ssh:
         said = f": {failed.last_line}" if failed and failed.last_line else ""
         return Reason(UNREACHABLE, f"ssh did not answer within {_ray.SSH_TIMEOUT_S / 60:.0f} min{said}")
     if failed:

@@ -7,7 +7,6 @@ asked again in the next round.
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Protocol
 
 from accel_scaling import _ray, timeouts
@@ -63,8 +62,8 @@ class MachineWatch:
         self,
         gate: Gate,
         cloud: Cloud,
-        clock: Callable[[], float] = time.time,
-        joined_nodes: Callable[[], list[JoinedNode] | None] = _ray.joined_nodes,
+        clock: Callable[[], float],
+        joined_nodes: Callable[[], list[JoinedNode] | None],
     ) -> None:
         """Report to ``gate``, end machines with ``cloud``, and ask ``joined_nodes`` who has joined Ray."""
         self._gate = gate

@@ -67,6 +67,10 @@ class BootCheckedProvider:
         address = self.internal_ip(node_id)
         return [address] if address else []
 
+    def joined_nodes(self) -> list[_ray.JoinedNode] | None:
+        """Return the nodes that have joined Ray; None where this process is no autoscaler."""
+        return _ray.joined_nodes()
+
     def _set_gate(self, provider_config: Mapping[str, Any]) -> None:
         self.gate: Gate = gate_of(provider_config)
         # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish.
@@ -87,7 +91,7 @@ class BootCheckedProvider:
         # Of this very gate: a test gives a provider another one.
         known = self.__dict__.get("_watching")
         if known is None or known[0] is not self.gate:
-            watch = MachineWatch(self.gate, self)
+            watch = MachineWatch(self.gate, self, self.gate.clock, self.joined_nodes)
             # One step: threads of Ray's updaters come here at the same time.
             known = self.__dict__["_watching"] = (self.gate, watch, MachineStarts(self.gate, watch))
         return known[1], known[2]
