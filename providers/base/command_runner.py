@@ -231,6 +231,6 @@ def _verdict_in(text: str) -> dict[str, Any] | None:
     for line in reversed(text.splitlines()):
         with contextlib.suppress(ValueError, RecursionError):
             verdict = json.loads(line[line.index("{") : line.rindex("}") + 1])
-            if isinstance(verdict, dict) and "verdict" in verdict:
+            if isinstance(verdict, dict) and verdict.keys() & {"verdict", "joins"}:
                 return verdict
     return None

@@ -29,13 +29,10 @@ START = with_boot_check("ray stop; ray start --address=x")
 
 def fails(code: int, output: str = "") -> click.ClickException:
     """What Ray's runner raises of a command that failed, as the autoscaler's process runner lets it."""
-    try:
-        raise subprocess.CalledProcessError(code, ["ssh"], output=output.encode())
-    except subprocess.CalledProcessError:
-        try:
-            raise click.ClickException("SSH command failed.") from None
-        except click.ClickException as error:
-            return error
+    error = click.ClickException("SSH command failed.")
+    # As Ray's `raise ... from None` leaves it, while it handles the error of the process.
+    error.__context__ = subprocess.CalledProcessError(code, ["ssh"], output=output.encode())
+    return error
 
 
 @dataclass

@@ -109,7 +109,8 @@ def test_a_machine_that_is_interrupted_at_the_moment_of_its_failure_is_no_strike
     cluster.boot(node)
     assert cluster.strikes() == {}
     record = cluster.gate.machines.get(node)
-    assert record and "Server.SpotInstanceTermination" in record.end_reason
+    assert record
+    assert "Server.SpotInstanceTermination" in record.end_reason
 
 
 def test_a_machine_that_the_cloud_ends_right_after_its_launch_is_said_in_the_next_round_and_counted(
@@ -311,7 +312,8 @@ def test_a_machine_that_fails_while_the_clouds_api_fails_is_counted_once_and_end
     cluster.round()
     assert cluster.reasons() == ["DriverMissing"]
     record = cluster.gate.machines.get(node)
-    assert record and record.ended
+    assert record
+    assert record.ended
 
 
 def test_a_stopped_machine_that_is_started_again_begins_a_new_record(cluster: Cluster) -> None:
@@ -327,7 +329,8 @@ def test_a_stopped_machine_that_is_started_again_begins_a_new_record(cluster: Cl
     with cluster.gate.launching("p4d", 1):
         cluster.gate.launched("p4d", B, [node])
     record = cluster.gate.machines.get(node)
-    assert record and [moment.step for moment in record.steps] == [Step.ASKED, Step.LAUNCHED]
+    assert record
+    assert [moment.step for moment in record.steps] == [Step.ASKED, Step.LAUNCHED]
     cluster.provider.script.answers["pip"] = fails(1)
     cluster.provider.machines[node].tags.pop("ray-runtime-config", None)
     assert not cluster.boot(node)
