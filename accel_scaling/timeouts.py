@@ -56,6 +56,16 @@ CLOCK_STEP_S = 60.0
 MACHINES_REMEMBERED = 1000
 """Whose verdicts are remembered, by machine: v2 starts one up to three times within minutes; this is a large fleet."""
 
+FINISHED_MACHINES_REMEMBERED = 100
+"""Whose records are kept after they joined or ended: what a person wants to see of the last hour; 30 KB in the file."""
+
+JOINED_AFTER_START_S = 120.0
+"""For a node to be seen in Ray after its last start command ended with 0: a raylet registers within 10 s."""
+
+LAUNCH_ERRORS_IN_A_ROW = 3
+"""Launches that the cloud refuses for good before the node type is quarantined: the first may be a passing mistake of
+the cloud's (a role or a subnet that was made a moment ago), and a refused launch costs nothing."""
+
 LISTED_AFTER_S = 60.0
 """Within which a new machine is in its cloud's listings; EC2's are complete within seconds, mostly."""
 

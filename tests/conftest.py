@@ -28,6 +28,7 @@ pytest_plugins = [
     "tests.support.refresh",
     "tests.support.rehearsal",
     "tests.support.tpu",
+    "tests.support.watched_cloud",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,4 +1,4 @@
-"""`accel-scaling status`: the quarantined node types of a cluster, with the reason and the end."""
+"""`accel-scaling status`: the quarantined node types of a cluster, and the machines that ended before they joined."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.quarantine import messages
+from accel_scaling.quarantine import machine_json, messages
+from accel_scaling.quarantine.machine import ended_before_joined
 from accel_scaling.quarantine.store import Store, default_path
 from accel_scaling.terminal import render
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from accel_scaling.quarantine.ledger import Ledger, Quarantine
+    from accel_scaling.quarantine.machine import Machine
 
-HELP = "show quarantined node types: the reason, and the time of the next try (run it on the head)"
+HELP = "show quarantined node types, and machines that never joined, each with the reason (run it on the head)"
 
 EXAMPLES = """examples:
   accel-scaling status
@@ -31,6 +34,8 @@ exit codes: 0; 2 for a node type that the state file does not have, or a state f
 """
 
 SECONDS_PER_DAY = 86_400
+
+_MOST_MACHINES = 10  # in the text; --json has all that are remembered
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def as_json(ledger: Ledger, now_s: float) -> dict[str, Any]:
-    """Return the documented JSON: the quarantines, and the machine that is kept for inspection."""
+    """Return the documented JSON: the quarantines, the machine that is kept for inspection, and the machines."""
     return {
         "left_alone": [
             {
@@ -83,6 +88,9 @@ def as_json(ledger: Ledger, now_s: float) -> dict[str, Any]:
             for quarantine in record.quarantines
         ],
         "kept_for_inspection": dict(ledger.kept),
+        # All that are remembered: under way, joined, ended.
+        "machines": {name: machine_json.to_json(machine) for name, machine in ledger.machines.items()},
+        "never_joined": list(ended_before_joined(ledger.machines)),
     }
 
 
@@ -100,9 +108,30 @@ def as_text(ledger: Ledger, now_s: float) -> str:
             lines.append(f"\n{name} {messages.zone_text(item)}: {item.message}\n  {messages.advice(item)}")
     else:
         lines.append("no node type is quarantined")
+    lines += _machines(ledger.machines, now_s)
     for node, sentence in ledger.kept.items():
         lines.append(f"\n{node} is kept for inspection, and paid for, until `ray down`: {sentence}")
     return "\n".join(lines) + "\n"
+
+
+def _machines(machines: Mapping[str, Machine], now_s: float) -> list[str]:
+    """Return a table of the last machines that ended before they joined."""
+    never_joined = list(ended_before_joined(machines).items())[-_MOST_MACHINES:]
+    if not never_joined:
+        return []
+    rows = [
+        (name, machine.node_type, machine.zone, _ago(machine.steps[-1].time_s if machine.steps else now_s, now_s), why)
+        for name, machine in never_joined
+        for why in [messages.end_of(machine)]
+    ]
+    return ["\n" + render(("never joined", "node type", "zone", "ended", "reason"), rows)]
+
+
+def _ago(time_s: float, now_s: float) -> str:
+    ago_s = max(now_s - time_s, 0)
+    if ago_s < SECONDS_PER_DAY:
+        return f"{ago_s / 60:.0f} min ago"
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(time_s))
 
 
 def _until(quarantine: Quarantine, now_s: float) -> str:

@@ -18,7 +18,9 @@ from accel_scaling import _ray
 from accel_scaling.cluster.policies import QuarantinePolicy, confirmation_policy, quarantine_policy
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.quarantine import ledger, max_workers, messages, store
-from accel_scaling.quarantine.ledger import Reason, Record
+from accel_scaling.quarantine.ledger import Cause, Reason, Record
+from accel_scaling.quarantine.machine import Machine, Step
+from accel_scaling.quarantine.machine_records import MachineRecords
 from accel_scaling.quarantine.metrics import Metrics
 from accel_scaling.quarantine.worker_counts import WorkerCounts
 
@@ -49,11 +51,14 @@ class Gate:
             ClusterConfigError: the provider section's policies.
         """
         self.policy: QuarantinePolicy = quarantine_policy(provider_config)
-        self._keep = confirmation_policy(provider_config).keep_for_inspection
+        confirmation = confirmation_policy(provider_config)
+        self._keep = confirmation.keep_for_inspection
+        self.on_mismatch = confirmation.on_mismatch
         self._config_path = config_path
         self._store = store.FallbackStore(store.Store(state_path))
-        self._clock = clock
+        self.clock = clock
         self._metrics = metrics or Metrics(None)
+        self.machines = MachineRecords(self._store, clock, active=self.active)
         # Lock order: this lock may be held while the store's is taken, never the other way round.
         self._lock = threading.RLock()
         self._counts = WorkerCounts()
@@ -78,7 +83,7 @@ class Gate:
         """
         if not self.active:
             return list(zones)
-        now_s = self._clock()
+        now_s = self.clock()
         record = self._change(node_type, lambda old: ledger.before_launch(old, self.policy, zones, now_s)) or Record()
         open_zones = record.open_zones(zones, now_s)
         if not open_zones:
@@ -91,7 +96,7 @@ class Gate:
     def launching(self, node_type: str, count: int) -> Iterator[None]:
         """Count machines that are being launched: until they are listed, or fail, they are nodes of the type."""
         with self._lock:
-            launch = self._counts.begin_launch(node_type, count, self._clock())
+            launch = self._counts.begin_launch(node_type, count, self.clock())
         try:
             yield
         finally:
@@ -108,19 +113,35 @@ class Gate:
             return
         with self._lock:
             # First the counts, then the ledger: its change may write a limit that is made of the counts.
-            self._counts.add(node_type, nodes, self._store.read().judged, self._clock())
+            asked_s = self._counts.add(node_type, nodes, self._store.read().judged, self.clock())
         self._metrics.launched(node_type, zone, len(nodes))
-        self._change(node_type, lambda old: ledger.launched(old, zone))
 
-    def failed(self, node_type: str, zone: str, code: str, message: str, *, sold_out: bool) -> None:
-        """Report a launch that failed; the zone is quarantined only where it is ``sold_out``."""
+        def note(current: Ledger) -> Ledger:
+            return self.machines.with_launched(current, node_type, zone, nodes, asked_s)
+
+        self._change(node_type, lambda old: ledger.launched(old, zone), also=note)
+
+    def failed(
+        self, node_type: str, zone: str, code: str, message: str, *, sold_out: bool, for_good: bool = False
+    ) -> None:
+        """Report a launch that failed.
+
+        Args:
+            node_type: what was asked for.
+            zone: where, or all zones.
+            code: the cloud's.
+            message: the cloud's.
+            sold_out: the cloud has none: the zone is quarantined at once.
+            for_good: the cloud will say the same again: the zone is quarantined after some in a row.
+        """
         if not self.active:
             return
         self._metrics.failed(node_type, zone, code)
-        # Any other error (throttling, a wrong request) tells nothing about the node type, and is only counted.
-        if sold_out:
-            now_s = self._clock()
-            self._change(node_type, lambda old: ledger.sold_out(old, self.policy, zone, Reason(code, message), now_s))
+        # Any other error (throttling, an outage) tells nothing about the node type, and is only counted.
+        if not (sold_out or for_good):
+            return
+        now_s, rule = self.clock(), ledger.sold_out if sold_out else ledger.launch_error
+        self._change(node_type, lambda old: rule(old, self.policy, zone, Reason(code, message), now_s))
 
     def confirmed(self, node_id: str, node_type: str, zone: str, verdict: str) -> None:
         """Report a machine that holds what was promised, and joins."""
@@ -130,19 +151,58 @@ class Gate:
             # First the counts: the ledger's change may write a limit, in which this machine must count as checked.
             launch_s = self._counts.mark_checked(node_id)
         judged = (node_id, ledger.CONFIRMED)
-        if self._change(node_type, lambda old: ledger.confirmed(old, zone), judged):
-            self._metrics.checked(node_type, zone, verdict, None if launch_s is None else self._clock() - launch_s)
 
-    def refused(self, node_id: str, node_type: str, zone: str, verdict: str, message: str) -> None:
-        """Report a machine that was refused; each machine counts once, however often it starts."""
+        def note(current: Ledger) -> Ledger:
+            return self.machines.with_step(current, node_id, node_type, Step.CHECKED, verdict, zone=zone)
+
+        if self._change(node_type, lambda old: ledger.confirmed(old, zone), judged, also=note):
+            self._metrics.checked(node_type, zone, verdict, None if launch_s is None else self.clock() - launch_s)
+
+    def refused(
+        self,
+        node_id: str,
+        node_type: str,
+        zone: str,
+        verdict: str,
+        message: str,
+        *,
+        cause: Cause = Cause.REFUSED,
+        ends: bool = True,
+    ) -> bool:
+        """Report a machine that was refused or failed; each machine counts once, however often it starts.
+
+        Args:
+            node_id: the machine.
+            node_type: its node type.
+            zone: where it is.
+            verdict: the verdict's word, or the word of the failure.
+            message: one sentence.
+            cause: the boot check, or what failed beside it.
+            ends: the machine is given up; False for one that may join all the same.
+
+        Returns:
+            Whether that is news.
+        """
         if not self.active:
-            return
+            return False
         with self._lock:
             self._counts.mark_checked(node_id)
-        now_s, reason = self._clock(), Reason(verdict, message)
+        now_s, reason = self.clock(), Reason(verdict, message)
         judged = (node_id, verdict)
-        if self._change(node_type, lambda old: ledger.refused(old, self.policy, zone, reason, now_s), judged):
+        asked_s = (self.machines.get(node_id) or Machine(node_type)).asked_s
+
+        def count(old: Record) -> Record:
+            return ledger.refused(old, self.policy, zone, reason, now_s, cause=cause, asked_s=asked_s)
+
+        def note(current: Ledger) -> Ledger:
+            if cause is Cause.REFUSED:
+                current = self.machines.with_step(current, node_id, node_type, Step.CHECKED, verdict, zone=zone)
+            return self.machines.with_failure(current, node_id, node_type, reason, zone=zone) if ends else current
+
+        news = self._change(node_type, count, judged, also=note) is not None
+        if news:
             self._metrics.checked(node_type, zone, verdict, None)
+        return news
 
     def gone(self, node_id: str) -> None:
         """Report a machine that was terminated."""
@@ -176,13 +236,22 @@ class Gate:
         if not self.active:
             return
         with self._lock:
-            self._counts.update(nodes(), self._clock())
+            self._counts.update(nodes(), self.clock())
         if self._idle and not self._store.read().has_quarantines:
             return  # most clusters, most of the time
         self._limit()
 
+    def workers(self) -> dict[str, str]:
+        """Return the workers that the cloud listed last, node -> node type."""
+        with self._lock:
+            return self._counts.listed
+
     def _change(
-        self, node_type: str, change: Callable[[Record], Record], judged: tuple[str, str] | None = None
+        self,
+        node_type: str,
+        change: Callable[[Record], Record],
+        judged: tuple[str, str] | None = None,
+        also: Callable[[Ledger], Ledger] = lambda current: current,
     ) -> Record | None:
         """Change the record of a node type, log its new quarantines, and return it.
 
@@ -190,15 +259,17 @@ class Gate:
             node_type: the node type.
             change: from its record to the new one.
             judged: the machine and the verdict's word that cause the change; None is returned where they are not news.
+            also: what else changes in the ledger, news or not, within the same write.
         """
         # Where its file cannot be written, the store applies the change again, in memory: the last ledger counts.
         ledgers: list[Ledger] = []
 
         def change_record(old: Ledger) -> Ledger:
             ledgers.append(old)
+            new = also(old)
             if judged and not old.is_news(*judged):
-                return old
-            new = old.with_record(node_type, change(old.record(node_type)))
+                return new
+            new = new.with_record(node_type, change(new.record(node_type)))
             return new.with_judged(*judged) if judged else new
 
         record = self._store.change(change_record).record(node_type)
@@ -208,7 +279,7 @@ class Gate:
         new = [quarantine for quarantine in record.quarantines if quarantine not in before]
         for quarantine in new:
             logger.error("%s", messages.begun(node_type, quarantine))
-        if new and record.quarantined(self._clock()):  # not for each zone: this is what a task waits for
+        if new and record.quarantined(self.clock()):  # not for each zone: this is what a task waits for
             _ray.tell_drivers(messages.begun(node_type, new[-1]))
         # Boots alone change no limit.
         if record.quarantines != before:
@@ -221,7 +292,7 @@ class Gate:
             return
         # Launcher threads and the autoscaler's rounds both come here: counts, ledger and file must be of one moment.
         with self._lock:
-            now_s = self._clock()
+            now_s = self.clock()
             current = self._store.read()
             limits = {name: self._max_workers(name, record, now_s) for name, record in current.types.items()}
             limits_set = {name: limit for name, limit in limits.items() if limit is not None}

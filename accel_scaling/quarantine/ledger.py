@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from accel_scaling import timeouts
+from accel_scaling.quarantine.machine import Machine, Reason, bounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from accel_scaling.cluster.policies import QuarantinePolicy
 
+__all__ = ["EVERY_ZONE", "Boot", "Cause", "Ledger", "Machine", "Quarantine", "Reason", "Record"]
+
 EVERY_ZONE = "*"
+
+# Of a launch whose subnets the cloud does not place, and of a machine of which nobody could say where it was.
+UNKNOWN_ZONE = ""
 
 # The ledger's word for a boot that held its promise, whichever of the verdicts that let a machine join it was.
 CONFIRMED = "Confirmed"
@@ -22,22 +28,21 @@ _MAX_BOOTS = 100  # remembered of a node type, over all its zones
 
 
 class Cause(Enum):
-    """The cause of a quarantine: the boot check refused its machines, or the cloud has no capacity."""
+    """The cause of a quarantine: its machines failed, or the cloud does not launch any."""
 
-    REFUSED = "refused"
+    REFUSED = "refused"  # by the boot check
+    FAILED = "failed"  # before or after the boot check, and before they joined
     SOLD_OUT = "sold out"
+    LAUNCH_ERROR = "launch error"  # the cloud refuses the request for good
 
 
-class Reason(NamedTuple):
-    """A verdict's word and sentence, or a cloud's error code and message."""
-
-    code: str
-    message: str
+# Machines were launched and paid for: these causes count boots, and end with one machine on trial.
+_STRIKES = frozenset({Cause.REFUSED, Cause.FAILED})
 
 
 @dataclass(frozen=True)
 class Boot:
-    """The boot check of one machine: its zone, and the verdict's word."""
+    """The boot of one machine: its zone, and the verdict's word or the word of its failure."""
 
     zone: str
     verdict: str
@@ -49,9 +54,9 @@ class Quarantine:
 
     Attributes:
         zone: the zone, or ``*`` for all zones.
-        cause: whether its machines were refused, or sold out.
-        reason: the verdict's word, or the cloud's error code.
-        message: the last machine's verdict, or the cloud's message.
+        cause: whether its machines failed, and how, or the cloud launches none.
+        reason: the verdict's word, the word of the failure, or the cloud's error code.
+        message: the last machine's verdict or failure, or the cloud's message.
         since_s: when it began.
         until_s: when it ends. It is remembered after that, until a machine is confirmed (or launched) again: one more
             failure then is enough, and counts for a longer time.
@@ -79,11 +84,13 @@ class Record:
         zones: where it can be launched, as of its last launch.
         boots: the last ones, newest last.
         quarantines: those that last, and those that ended and are on trial.
+        launch_errors: the zones of the launches that the cloud refused for good, since it last gave a machine there.
     """
 
     zones: tuple[str, ...] = ()
     boots: tuple[Boot, ...] = ()
     quarantines: tuple[Quarantine, ...] = ()
+    launch_errors: tuple[str, ...] = ()
 
     def active(self, now_s: float) -> list[Quarantine]:
         """Return the quarantines that last."""
@@ -100,7 +107,7 @@ class Record:
         on_trial = self._zones_on_trial(now_s)
         proven = {boot.zone for boot in self.boots if boot.verdict == CONFIRMED}
         doubtful = {boot.zone for boot in self.boots} - proven
-        remaining = [] if EVERY_ZONE in closed else [zone for zone in zones if zone not in closed]
+        remaining = [zone for zone in zones if not any(_meet(name, zone) for name in closed)]
         # sorted() is stable: among equals the user's order stays.
         return sorted(remaining, key=lambda zone: (zone in on_trial, zone in doubtful))
 
@@ -111,18 +118,18 @@ class Record:
         """
         # With a closed zone of which nothing else is known, all others may be open.
         if not self.zones:
-            return any(quarantine.zone == EVERY_ZONE for quarantine in self.active(now_s))
+            return any(quarantine.zone in (EVERY_ZONE, UNKNOWN_ZONE) for quarantine in self.active(now_s))
         return bool(self.active(now_s)) and not self.open_zones(self.zones, now_s)
 
     def on_trial(self, now_s: float) -> bool:
         """Return whether all open zones are on trial: then one machine is launched at a time."""
         on_trial, remaining = self._zones_on_trial(now_s), self.open_zones(self.zones, now_s)
-        return bool(remaining) and (EVERY_ZONE in on_trial or on_trial.issuperset(remaining))
+        return bool(remaining) and all(any(_meet(name, zone) for name in on_trial) for zone in remaining)
 
     def _zones_on_trial(self, now_s: float) -> set[str]:
         # A sold-out zone needs no trial: the launch itself shows whether it has capacity, and a failure costs nothing.
         ended = (quarantine for quarantine in self.quarantines if not quarantine.lasts(now_s))
-        return {quarantine.zone for quarantine in ended if quarantine.cause is Cause.REFUSED}
+        return {quarantine.zone for quarantine in ended if quarantine.cause in _STRIKES}
 
 
 @dataclass(frozen=True)
@@ -133,11 +140,13 @@ class Ledger:
         types: node type -> its record.
         kept: the machine that is kept for inspection -> its verdict.
         judged: machine -> its verdict's word, newest last: a machine that is started again is not a further boot.
+        machines: machine -> the record of its life, newest last.
     """
 
     types: Mapping[str, Record] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
     judged: Mapping[str, str] = field(default_factory=dict)
+    machines: Mapping[str, Machine] = field(default_factory=dict)
 
     @property
     def has_quarantines(self) -> bool:
@@ -164,6 +173,21 @@ class Ledger:
         judged = {**{name: word for name, word in self.judged.items() if name != node_id}, node_id: verdict}
         return replace(self, judged=dict(list(judged.items())[-timeouts.MACHINES_REMEMBERED :]))
 
+    def with_machine(self, node_id: str, machine: Machine) -> Ledger:
+        """Return the ledger with this record of a machine; a finished boot is put last."""
+        before = self.machines.get(node_id)
+        if machine == before:
+            return self
+        others = dict(self.machines)
+        # Last, where it finishes: the machines that finished longest ago are forgotten first.
+        if before is not None and machine.finished and not before.finished:
+            del others[node_id]
+        return replace(self, machines=bounded({**others, node_id: machine}))
+
+    def launched_again(self, node_id: str) -> Ledger:
+        """Return the ledger for a machine that was stopped and is started: its verdict of an earlier life is none."""
+        return replace(self, judged={name: word for name, word in self.judged.items() if name != node_id})
+
     def without(self, node_types: Sequence[str] = ()) -> Ledger:
         """Return the ledger with the boots and quarantines of these node types removed, or of all of them.
 
@@ -183,66 +207,113 @@ def before_launch(record: Record, policy: QuarantinePolicy, zones: Sequence[str]
 
 
 def launched(record: Record, zone: str) -> Record:
-    """Return the record after the cloud gave machines in a zone: it is not sold out there."""
+    """Return the record after the cloud gave machines in a zone: it launches the node type there."""
     kept = (
         quarantine
         for quarantine in record.quarantines
         # A quota of a region closes all zones at once; a machine in any of them shows that there is room again.
-        if quarantine.cause is not Cause.SOLD_OUT or quarantine.zone not in (zone, EVERY_ZONE)
+        if quarantine.cause in _STRIKES or not _meet(quarantine.zone, zone)
     )
-    return replace(record, quarantines=tuple(kept))
+    errors = tuple(name for name in record.launch_errors if not _meet(name, zone))
+    return replace(record, quarantines=tuple(kept), launch_errors=errors)
 
 
 def confirmed(record: Record, zone: str) -> Record:
-    """Return the record after a machine was confirmed: the zone's refusals are forgotten."""
+    """Return the record after a machine was confirmed: the zone's strikes are forgotten."""
     kept = (
         quarantine
         for quarantine in record.quarantines
-        if quarantine.cause is not Cause.REFUSED or quarantine.zone not in (zone, EVERY_ZONE)
+        if quarantine.cause not in _STRIKES or not _meet(quarantine.zone, zone)
     )
     return replace(record, boots=(*record.boots, Boot(zone, CONFIRMED))[-_MAX_BOOTS:], quarantines=tuple(kept))
 
 
-def refused(record: Record, policy: QuarantinePolicy, zone: str, reason: Reason, now_s: float) -> Record:
-    """Return the record after a machine was refused; with a quarantine, where that was the last strike.
+def refused(
+    record: Record,
+    policy: QuarantinePolicy,
+    zone: str,
+    reason: Reason,
+    now_s: float,
+    *,
+    cause: Cause = Cause.REFUSED,
+    asked_s: float | None = None,
+) -> Record:
+    """Return the record after a machine was refused or failed; with a quarantine, where that was the last strike.
 
     A zone is judged by its own boots. A node type that is refused in several zones and confirmed in none, or refused in
     one zone until it was quarantined there and then in another, is quarantined in all zones: its cluster file or its
     image is wrong rather than one zone's machines.
+
+    Args:
+        record: of the node type.
+        policy: of the cluster file.
+        zone: where the machine was.
+        reason: the verdict, or what failed.
+        now_s: the time.
+        cause: who says so: the boot check, or what failed before the machine joined.
+        asked_s: when the machine was asked for; None where that is not known.
     """
     record = _without_old(record, policy, now_s)
+    before = {quarantine.zone: quarantine for quarantine in record.quarantines if quarantine.cause in _STRIKES}
+    if any(_meet(old.zone, zone) and _was_on_its_way(old, now_s, asked_s) for old in before.values()):
+        return record  # of a burst of launches, those that were on their way tell nothing new: it counts once
     record = replace(record, boots=(*record.boots, Boot(zone, reason.code))[-_MAX_BOOTS:])
-    before = {quarantine.zone: quarantine for quarantine in record.quarantines if quarantine.cause is Cause.REFUSED}
     # It was refused in another zone until that one was closed: so the zone is not the cause.
-    in_other_zones = not before.keys() <= {zone, EVERY_ZONE}
+    in_other_zones = any(not _meet(name, zone) for name in before)
     everywhere = EVERY_ZONE in before or in_other_zones or _last_strike_of_several_zones(record, policy)
-    if not (everywhere or zone in before or _last_strike(record, policy, zone)):
+    known = [old for old in before.values() if _meet(old.zone, zone)]
+    if not (everywhere or known or _last_strike(record, policy, zone)):
         return record
     new_zone = EVERY_ZONE if everywhere else zone
     # A quarantine of all zones goes on counting where the zone's own stopped.
-    times = 1 + max((before[name].times for name in (new_zone, zone) if name in before), default=0)
+    times = 1 + max((old.times for old in known), default=0)
     until_s = now_s + policy.duration_s(times, sold_out=False)
-    new = Quarantine(new_zone, Cause.REFUSED, reason.code, reason.message, now_s, until_s, times)
+    new = Quarantine(new_zone, cause, reason.code, reason.message, now_s, until_s, times)
     others = (
         quarantine
         for quarantine in record.quarantines
         # It also replaces those of single zones. Zones without capacity stay closed: that is another cause.
-        if quarantine.cause is not Cause.REFUSED or (new_zone != EVERY_ZONE and quarantine.zone != zone)
+        if quarantine.cause not in _STRIKES or (new_zone != EVERY_ZONE and not _meet(quarantine.zone, zone))
     )
     # The quarantine now stands for these boots: after it, one more refusal is enough.
-    boots = tuple(boot for boot in record.boots if new_zone != EVERY_ZONE and boot.zone != zone)
+    boots = tuple(boot for boot in record.boots if new_zone != EVERY_ZONE and not _meet(boot.zone, zone))
     return replace(record, boots=boots, quarantines=(*others, new))
 
 
 def sold_out(record: Record, policy: QuarantinePolicy, zone: str, reason: Reason, now_s: float) -> Record:
     """Return the record after the cloud said that it has no capacity: the zone is quarantined at once."""
     record = _without_old(record, policy, now_s)
-    before = next((old for old in record.quarantines if old.cause is Cause.SOLD_OUT and old.zone == zone), None)
+    return _without_machines(record, policy, zone, Cause.SOLD_OUT, reason, now_s=now_s)
+
+
+def launch_error(record: Record, policy: QuarantinePolicy, zone: str, reason: Reason, now_s: float) -> Record:
+    """Return the record after the cloud refused a launch for good; with a quarantine, after some in a row.
+
+    A node type that is refused so in one zone until it was quarantined there, and then in another, is quarantined in
+    all zones: most such mistakes are in its node_config.
+    """
+    record = _without_old(record, policy, now_s)
+    before = [old for old in record.quarantines if old.cause is Cause.LAUNCH_ERROR]
+    known = any(_meet(old.zone, zone) for old in before)
+    errors = (*record.launch_errors, zone)[-_MAX_BOOTS:]
+    record = replace(record, launch_errors=errors)
+    in_a_row = sum(_meet(name, zone) for name in errors)
+    if not before and in_a_row < timeouts.LAUNCH_ERRORS_IN_A_ROW:
+        return record
+    closed = zone if known or not before else EVERY_ZONE
+    return _without_machines(record, policy, closed, Cause.LAUNCH_ERROR, reason, now_s=now_s)
+
+
+def _without_machines(
+    record: Record, policy: QuarantinePolicy, zone: str, cause: Cause, reason: Reason, *, now_s: float
+) -> Record:
+    """Return the record with a quarantine for a launch that brought no machine."""
+    before = next((old for old in record.quarantines if old.cause is cause and old.zone == zone), None)
     if before and before.lasts(now_s):
         return record  # from a launch that was already under way: it counts once
     times = before.times + 1 if before else 1
     until_s = now_s + policy.duration_s(times, sold_out=True)
-    new = Quarantine(zone, Cause.SOLD_OUT, reason.code, reason.message, now_s, until_s, times)
+    new = Quarantine(zone, cause, reason.code, reason.message, now_s, until_s, times)
     others = (quarantine for quarantine in record.quarantines if quarantine is not before)
     return replace(record, quarantines=(*others, new))
 
@@ -253,12 +324,28 @@ def _without_old(record: Record, policy: QuarantinePolicy, now_s: float) -> Reco
     return replace(record, quarantines=tuple(kept))
 
 
+def _meet(one: str, other: str) -> bool:
+    """Return whether two zones may be the same one: a zone without a name may be any.
+
+    A launch whose subnets EC2 does not place is checked in the zone without a name, and its machines are counted in
+    their real one; held apart, the two would never meet, and the node type would be launched for ever.
+    """
+    return one == other or bool({one, other} & {EVERY_ZONE, UNKNOWN_ZONE})
+
+
+def _was_on_its_way(quarantine: Quarantine, now_s: float, asked_s: float | None) -> bool:
+    """Return whether a machine was asked for before this quarantine began."""
+    # While it lasts nothing is launched: whatever fails now was on its way.
+    return quarantine.lasts(now_s) or (asked_s is not None and asked_s <= quarantine.since_s)
+
+
 def _last_strike(record: Record, policy: QuarantinePolicy, zone: str) -> bool:
-    last = [boot for boot in record.boots if boot.zone == zone][-policy.of_boots :]
+    last = [boot for boot in record.boots if _meet(boot.zone, zone)][-policy.of_boots :]
     return sum(boot.verdict != CONFIRMED for boot in last) >= policy.strikes
 
 
 def _last_strike_of_several_zones(record: Record, policy: QuarantinePolicy) -> bool:
     last = record.boots[-policy.of_boots :]
     refused_only = all(boot.verdict != CONFIRMED for boot in last)
-    return refused_only and len(last) >= policy.strikes and len({boot.zone for boot in last}) > 1
+    several = len({boot.zone for boot in last} - {UNKNOWN_ZONE}) > 1
+    return refused_only and len(last) >= policy.strikes and several

@@ -6,17 +6,29 @@ import time
 from typing import TYPE_CHECKING
 
 from accel_scaling.quarantine.ledger import EVERY_ZONE, Cause
+from accel_scaling.quarantine.machine import FAILURES, GONE, NO_VERDICT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from accel_scaling.quarantine.ledger import Quarantine
+    from accel_scaling.quarantine.machine import Machine
+
+__all__ = [
+    "NO_VERDICT",
+    "PAGE",
+    "advice",
+    "begun",
+    "end_of",
+    "end_text",
+    "ended",
+    "not_launched",
+    "reason_text",
+    "zone_text",
+]
 
 PAGE = "docs/quarantine.md"
 _VERDICT = "see the verdict {} in docs/verdicts.md"
-
-# A reason for a refusal beside the verdicts of `accel-scaling confirm`: the boot check did not reach a verdict.
-NO_VERDICT = "NoVerdict"
 
 
 def zone_text(quarantine: Quarantine) -> str:
@@ -59,5 +71,20 @@ def advice(quarantine: Quarantine) -> str:
     """Return what the user can do about a quarantine."""
     if quarantine.cause is Cause.SOLD_OUT:
         return "add zones, a reservation, or another node type that can run the same tasks"
-    page = f"see {NO_VERDICT} in {PAGE}" if quarantine.reason == NO_VERDICT else _VERDICT.format(quarantine.reason)
+    if quarantine.cause is Cause.LAUNCH_ERROR:
+        return "the cloud refuses this request each time: correct the node type's node_config, or grant the permission"
+    if quarantine.reason in FAILURES:
+        page = f"see {quarantine.reason} in {PAGE}"
+    elif quarantine.cause is Cause.FAILED:
+        page = f"the cloud ended its machines; see {GONE} in {PAGE}"
+    else:
+        page = _VERDICT.format(quarantine.reason)
     return f"{page}; after that time the autoscaler tries it again"
+
+
+def end_of(machine: Machine) -> str:
+    """Return why a machine ended, or is given up, before it joined."""
+    if machine.failure and machine.given_up:
+        return f"{machine.failure.code}: {machine.failure.message}"
+    # One that somebody else ended, after a first try that failed.
+    return machine.end_reason or (machine.failure.message if machine.failure else "not known")

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import json
 import logging
-import math
 import os
 import threading
 import time
@@ -15,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import AccelScalingError
+from accel_scaling.quarantine import machine_json
 from accel_scaling.quarantine.ledger import Boot, Cause, Ledger, Quarantine, Record
+from accel_scaling.quarantine.values import checked, strings, texts, time_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
 STATE_FILE = ".accel_scaling/quarantine.json"  # under the home of the account that runs the head's autoscaler
 VERSION = 1
-
-_LAST_S = 253_402_300_799.0  # the end of the year 9999, the last that can be written as a date
 
 logger = logging.getLogger(__name__)
 
@@ -170,10 +169,12 @@ def to_json(ledger: Ledger) -> dict[str, Any]:
                 "zones": list(record.zones),
                 "boots": [asdict(boot) for boot in record.boots],
                 "quarantines": [_quarantine_to_json(quarantine) for quarantine in record.quarantines],
+                "launch_errors": list(record.launch_errors),
             }
             for name, record in ledger.types.items()
         },
         "judged": dict(ledger.judged),
+        "machines": {name: machine_json.to_json(machine) for name, machine in ledger.machines.items()},
     }
 
 
@@ -191,33 +192,38 @@ def ledger_from(content: Any) -> Ledger:
         NewerVersionError: a newer version wrote it.
         ValueError: it is not a state file; the text names the place.
     """
-    version = _checked(content, dict, "the file").get("version")
+    version = checked(content, dict, "the file").get("version")
     if isinstance(version, int) and version > VERSION:
         raise NewerVersionError(f"version {version}")
     if version != VERSION:
         raise ValueError(f"version {version!r}")
-    types = _checked(content.get("types"), dict, "types")
+    types = checked(content.get("types"), dict, "types")
+    # Files of earlier versions have neither verdicts by machine nor machines.
+    machines = checked(content.get("machines", {}), dict, "machines")
     return Ledger(
         {name: _record(record, name) for name, record in types.items()},
-        _texts(content.get("kept"), "kept"),
-        _texts(content.get("judged", {}), "judged"),  # files of the first version had none
+        texts(content.get("kept"), "kept"),
+        texts(content.get("judged", {}), "judged"),
+        {name: machine_json.machine_from(machine, f"machines.{name}") for name, machine in machines.items()},
     )
 
 
 def _record(content: Any, name: str) -> Record:
-    _checked(content, dict, name)
+    checked(content, dict, name)
     zones, boots, quarantines = (
-        _checked(content.get(key), list, f"{name}.{key}") for key in ("zones", "boots", "quarantines")
+        checked(content.get(key), list, f"{name}.{key}") for key in ("zones", "boots", "quarantines")
     )
+    errors = checked(content.get("launch_errors", []), list, f"{name}.launch_errors")
     return Record(
-        tuple(_checked(zone, str, f"{name}.zones") for zone in zones),
-        tuple(Boot(**_strings(boot, ("zone", "verdict"), f"{name}.boots")) for boot in boots),
+        tuple(checked(zone, str, f"{name}.zones") for zone in zones),
+        tuple(Boot(**strings(boot, ("zone", "verdict"), f"{name}.boots")) for boot in boots),
         tuple(_quarantine(quarantine, f"{name}.quarantines") for quarantine in quarantines),
+        tuple(checked(zone, str, f"{name}.launch_errors") for zone in errors),
     )
 
 
 def _quarantine(content: Any, path: str) -> Quarantine:
-    words = _strings(content, ("zone", "kind", "reason", "message"), path)
+    words = strings(content, ("zone", "kind", "reason", "message"), path)
     times = content.get("times")
     # Not isinstance, by which a bool is an int too.
     if type(times) is not int or times < 1:
@@ -227,34 +233,7 @@ def _quarantine(content: Any, path: str) -> Quarantine:
         Cause(words["kind"]),
         words["reason"],
         words["message"],
-        _time(content, "since_s", path),
-        _time(content, "until_s", path),
+        time_of(content.get("since_s"), f"{path}.since_s"),
+        time_of(content.get("until_s"), f"{path}.until_s"),
         times,
     )
-
-
-def _time(content: Mapping[str, Any], key: str, path: str) -> float:
-    value = content.get(key)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LAST_S or math.isnan(value):
-        raise ValueError(f"{path}.{key} is {value!r}")
-    return float(value)
-
-
-def _strings(content: Any, keys: tuple[str, ...], path: str) -> dict[str, str]:
-    _checked(content, dict, path)
-    return {key: _checked(content.get(key), str, f"{path}.{key}") for key in keys}
-
-
-def _texts(content: Any, path: str) -> dict[str, str]:
-    return {key: _checked(value, str, path) for key, value in _checked(content, dict, path).items()}
-
-
-def _checked(value: Any, expected: type, path: str) -> Any:
-    """Return the value, of which ``path`` is the place in the file.
-
-    Raises:
-        ValueError: it is not of the expected type.
-    """
-    if not isinstance(value, expected):
-        raise ValueError(f"{path} is {value!r:.40}")  # noqa: TRY004 - of the file, not of our code
-    return value

@@ -57,8 +57,13 @@ class WorkerCounts:
         if not self._in_flight(launch.node_type):
             self._unnamed = {node: name for node, name in self._unnamed.items() if name != launch.node_type}
 
-    def add(self, node_type: str, nodes: Collection[str], judged: Collection[str], now_s: float) -> None:
-        """Add new machines, from the launch of this thread.
+    @property
+    def listed(self) -> dict[str, str]:
+        """The workers that the cloud listed last, and those that came since: node -> node type."""
+        return dict(self._listed)
+
+    def add(self, node_type: str, nodes: Collection[str], judged: Collection[str], now_s: float) -> float:
+        """Add new machines, from the launch of this thread; return when it began.
 
         Args:
             node_type: their node type.
@@ -76,6 +81,7 @@ class WorkerCounts:
             self._listed[node] = node_type
             if node not in judged:
                 self._unchecked[node] = _UncheckedWorker(node_type, launch_s, now_s)
+        return launch_s
 
     def mark_checked(self, node: str) -> float | None:
         """Mark a machine as one with a verdict; return when its launch began, None where that is not known."""

@@ -14,7 +14,7 @@ says why if it cannot; the boot check is watched, and a machine that it refuses 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,13 +34,16 @@ from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.requirements import missing
 
 try:
-    from accel_scaling.providers.aws import bootstrap
+    from accel_scaling.providers.aws import bootstrap, machine_end
     from accel_scaling.providers.aws.launch import MachineLaunch, zones_of
 
     # An Any base: Ray ships no types for it.
     _RayAWSNodeProvider: Any = _ray.aws_node_provider()
 except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of error as a sentence
     raise click.ClickException(str(missing(error.name, "aws"))) from None
+
+if TYPE_CHECKING:
+    from accel_scaling.providers.base.machine_end import MachineEnd
 
 
 class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # type: ignore[misc]
@@ -92,6 +95,16 @@ class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # t
         """
         launch = MachineLaunch(super().create_node, self._zones(node_config), self.gate)
         return launch.run(node_config, tags, count)
+
+    def _create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
+        # What Ray's create_node calls for machines that it creates; stopped ones, it starts without this.
+        created: dict[str, Any] = super()._create_node(node_config, tags, count)
+        self.created_here.update(created)
+        return created
+
+    def ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd]:
+        """Return why machines ended, as EC2 says it."""
+        return machine_end.ends_of(self.ec2.meta.client, node_ids)
 
     def end_for_good(self, node_id: str) -> None:
         """Terminate a machine; never stop it to use it again."""

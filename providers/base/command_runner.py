@@ -1,7 +1,8 @@
-"""A command runner that notices a refused boot check, or one without an end, and tells the provider."""
+"""A command runner that notices what fails on a node: set-up commands, the boot check, the start of Ray."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,12 @@ from accel_scaling import _ray
 from accel_scaling.boot import bundle
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 from accel_scaling.providers.base import tpu_slice_start
-from accel_scaling.quarantine.messages import NO_VERDICT
+from accel_scaling.providers.base.command_output import last_line, shortened
+from accel_scaling.providers.base.machine_start import FailedCommand
+from accel_scaling.quarantine.machine import NO_VERDICT, START_FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
 _SSH_FAILED = 255  # ssh's own exit code: the connection broke, and nothing is known of the machine
 
@@ -34,29 +37,48 @@ class NodeRefusedError(click.ClickException):
         self.stderr = sentence
 
 
+class NodeStart:
+    """Who is told how the start of one node goes; by itself, nobody."""
+
+    def reachable(self) -> None:
+        """Be told that ssh answers."""
+
+    def start_begins(self) -> None:
+        """Be told that a start command begins."""
+
+    def command_failed(self, failed: FailedCommand) -> None:
+        """Be told of a command that failed."""
+
+    def no_verdict(self) -> None:
+        """Be told that a start command ended with 0 and left no verdict."""
+
+
 class RefusingCommandRunner:
     """Ray's command runner of a node; after a start command, the node's hosts are asked for a verdict."""
 
     def __init__(
         self,
         runner: Any,
-        on_refused: Callable[[str, str], bool],
+        on_refused: Callable[[str, str], bool | str],
         on_joined: Callable[[str, str], None],
         host_zero_seen: Callable[[], None] = lambda: None,
+        told: NodeStart | None = None,
     ) -> None:
         """Tell ``on_refused`` or ``on_joined`` a verdict's word and sentence.
 
         Args:
             runner: Ray's.
-            on_refused: the node may not join; says whether the machine is given up. ``NoVerdict`` is its word for a
-                check without an end.
+            on_refused: the node may not join; says whether the machine is given up, or the sentence to say then.
+                ``NoVerdict`` is its word for a check without an end, ``StartFailed`` for a host 0 that did not join.
             on_joined: it may.
             host_zero_seen: of a slice with several hosts, returns when the autoscaler has seen host 0.
+            told: is told of everything else.
         """
         self._runner = runner
         self._host_zero_seen = host_zero_seen
         self._on_refused = on_refused
         self._on_joined = on_joined
+        self._told = told or NodeStart()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._runner, name)
@@ -68,25 +90,88 @@ class RefusingCommandRunner:
             NodeRefusedError: it was a start command, and the machine is given up: its verdict does not let it join,
                 or there is none; or host 0 of a slice did not join.
         """
-        starts = bool(cmd) and bundle.has_boot_check(str(cmd))
+        command = str(cmd or "")
+        if bundle.has_boot_check(command):
+            return self._start(command, *args, **kwargs)
+        with self._failures_of(command):
+            output = self._runner.run(cmd, *args, **kwargs)
+        if command == _ray.PROBE_COMMAND:
+            self._told.reachable()
+        return output
+
+    def run_init(self, *args: Any, **kwargs: Any) -> Any:
+        """Start the node's container, where the cluster has containers."""
+        with self._failures_of("the start of its container"):
+            return self._runner.run_init(*args, **kwargs)
+
+    def run_rsync_up(self, source: str, target: str, *args: Any, **kwargs: Any) -> Any:
+        """Copy files to the node."""
+        with self._failures_of(f"rsync to {target}"):
+            return self._runner.run_rsync_up(source, target, *args, **kwargs)
+
+    @contextlib.contextmanager
+    def _failures_of(self, command: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            # Its error stays Ray's, which may try again: a set-up command that fails says nothing about the devices.
+            self._told.command_failed(_failed(command, error))
+            raise
+
+    def _start(self, cmd: str, *args: Any, **kwargs: Any) -> Any:
+        self._told.start_begins()
         try:
             # Host by host, in a way of our own: Ray's runner of a slice runs the command everywhere at once.
-            if starts and len(_ray.hosts_of(self._runner)) > 1:
-                output = tpu_slice_start.start(self._runner, str(cmd), self._host_zero_seen, *args, **kwargs)
+            if len(_ray.hosts_of(self._runner)) > 1:
+                output = tpu_slice_start.start(self._runner, cmd, self._host_zero_seen, *args, **kwargs)
             else:
                 output = self._runner.run(cmd, *args, **kwargs)
         except tpu_slice_start.HostZeroMissingError as error:
+            self._refuse(START_FAILED, str(error))
             raise NodeRefusedError(str(error)) from None
         except _ray.command_failed() as error:
-            # A set-up command that fails says nothing about the devices: its error stays Ray's.
-            refusal = self._refusal(_exit_code(error)) if starts else None
-            if refusal is None or not self._on_refused(*refusal):
-                raise
-            raise NodeRefusedError(refusal[1]) from None
-        # Host 0 stands for all: each host of a slice has confirmed before it joined.
-        if starts and (verdict := _verdict_of(_ray.hosts_of(self._runner)[0])):
-            self._on_joined(str(verdict.get("verdict")), str(verdict.get("message")))
+            refusal = self._refusal(_exit_code(error))
+            if refusal and (sentence := self._refuse(*refusal)):
+                raise NodeRefusedError(sentence) from None
+            self._told.command_failed(_failed(_without_check(cmd), error, starts_ray=True))
+            raise
+        self._ended_with_0()
         return output
+
+    def _ended_with_0(self) -> None:
+        """Look at the verdicts after a start command whose exit code says that all is well.
+
+        Raises:
+            NodeRefusedError: a verdict does not let its host join; a pipe or ``|| true`` has hidden the exit code.
+        """
+        texts, verdicts = self._verdicts()
+        refusal = self._refusal_of(verdicts)
+        if refusal and (sentence := self._refuse(*refusal)):
+            raise NodeRefusedError(sentence)
+        # Host 0 stands for all: each host of a slice has confirmed before it joined.
+        first = verdicts[0]
+        if first is not None and not refusal:
+            self._on_joined(str(first.get("verdict")), str(first.get("message")))
+        elif texts[0] is not None and not refusal:
+            self._told.no_verdict()
+
+    def _refuse(self, word: str, sentence: str) -> str | None:
+        """Return the sentence to say where the machine is given up, else None."""
+        given_up = self._on_refused(word, sentence)
+        return given_up if isinstance(given_up, str) else sentence if given_up else None
+
+    def _verdicts(self) -> tuple[list[str | None], list[dict[str, Any] | None]]:
+        texts = [_said_by(host) for host in _ray.hosts_of(self._runner)]
+        return texts, [None if text is None else _verdict_in(text) for text in texts]
+
+    def _refusal_of(self, verdicts: list[dict[str, Any] | None]) -> tuple[str, str] | None:
+        """Return the word of the first host whose verdict does not let it join, and its sentence."""
+        for number, verdict in enumerate(verdicts):
+            # Nothing but `true`: a text "false" is true for Python, and a verdict without the key is none of ours.
+            if verdict is not None and verdict.get("joins") is not True:
+                word = str(verdict.get("verdict"))
+                return word, f"{_where(number, verdicts)}{word}: {verdict.get('message')}"
+        return None
 
     def _refusal(self, code: int | None) -> tuple[str, str] | None:
         """Return the word of the first host that may not join, and its sentence; None where nothing speaks against it.
@@ -94,14 +179,10 @@ class RefusingCommandRunner:
         Args:
             code: with which the start command ended, where that is known.
         """
-        hosts = _ray.hosts_of(self._runner)
-        texts = [_said_by(host) for host in hosts]
-        verdicts = [None if text is None else _verdict_in(text) for text in texts]
+        texts, verdicts = self._verdicts()
         # A verdict counts even where ssh broke after it was written.
-        for number, verdict in enumerate(verdicts):
-            if verdict is not None and not verdict.get("joins"):
-                word = str(verdict.get("verdict"))
-                return word, f"{_where(number, hosts)}{word}: {verdict.get('message')}"
+        if refusal := self._refusal_of(verdicts):
+            return refusal
         # Here each host has confirmed, is silent, or has written nothing; and a broken connection explains the last.
         if code == _SSH_FAILED:
             return None
@@ -109,11 +190,11 @@ class RefusingCommandRunner:
             if verdict is None and texts[number] is not None:
                 how = "failed" if code is None else f"ended with {code}"
                 sentence = f"`ray start` {how} {_NO_END}"
-                return NO_VERDICT, f"{_where(number, hosts)}{NO_VERDICT}: {sentence}"
+                return NO_VERDICT, f"{_where(number, verdicts)}{NO_VERDICT}: {sentence}"
         return None
 
 
-def _where(number: int, hosts: list[Any]) -> str:
+def _where(number: int, hosts: Sequence[Any]) -> str:
     return "" if len(hosts) == 1 else f"host {number} of {len(hosts)}: "
 
 
@@ -124,9 +205,15 @@ def _exit_code(error: BaseException) -> int | None:
     return code if isinstance(code, int) else None
 
 
-def _verdict_of(host: Any) -> dict[str, Any] | None:
-    text = _said_by(host)
-    return None if text is None else _verdict_in(text)
+def _failed(command: str, error: BaseException, *, starts_ray: bool = False) -> FailedCommand:
+    code = _exit_code(error)
+    # An error that is none of a command's (a file that is missing on the head) has its own sentence.
+    said = last_line(error) or ("" if isinstance(error, _ray.command_failed()) else shortened(str(error), 200))
+    return FailedCommand(command, code, said, starts_ray, code == _SSH_FAILED)
+
+
+def _without_check(command: str) -> str:
+    return command.rpartition(bundle.PREFIX)[2]
 
 
 def _said_by(host: Any) -> str | None:
@@ -140,9 +227,10 @@ def _said_by(host: Any) -> str | None:
 
 
 def _verdict_in(text: str) -> dict[str, Any] | None:
-    try:
-        # A login shell may print around it.
-        verdict = json.loads(text[text.index("{") : text.rindex("}") + 1])
-    except ValueError:
-        return None
-    return verdict if isinstance(verdict, dict) else None
+    """Return the verdict in what a host said: the last line that is one, as a login shell may print around it."""
+    for line in reversed(text.splitlines()):
+        with contextlib.suppress(ValueError, RecursionError):
+            verdict = json.loads(line[line.index("{") : line.rindex("}") + 1])
+            if isinstance(verdict, dict) and verdict.keys() & {"verdict", "joins"}:
+                return verdict
+    return None

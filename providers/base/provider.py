@@ -1,22 +1,36 @@
-"""The provider class of all clouds: it watches the boot check of nodes, and ends a node that the check refuses."""
+"""The provider class of all clouds: it watches the start of nodes, and ends a node that fails before it joins."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling.boot.verdicts import holds_promise
 from accel_scaling.providers.base import cluster_config
-from accel_scaling.providers.base.command_runner import RefusingCommandRunner
+from accel_scaling.providers.base.command_output import TailingProcessRunner
+from accel_scaling.providers.base.command_runner import NodeStart, RefusingCommandRunner
+from accel_scaling.providers.base.machine_start import FailedCommand, MachineStarts
+from accel_scaling.providers.base.machine_watch import MachineWatch
 from accel_scaling.providers.base.tpu_slice_start import Rounds, wait_until_seen
 from accel_scaling.quarantine.gate import Gate, gate_of
-from accel_scaling.quarantine.messages import NO_VERDICT
+from accel_scaling.quarantine.machine import NO_VERDICT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from accel_scaling.providers.base.machine_end import MachineEnd
 
 logger = logging.getLogger(__name__)
+
+# Of the arguments of get_command_runner behind the node's name: authentication, cluster name, process runner.
+_PROCESS_RUNNER = 2
+
+_LEFT = (
+    "{}; this head node was there before, and is left as it is, without Ray: repair it and run `ray up` again, or end "
+    "it with `ray down`"
+)
 
 
 class BootCheckedProvider:
@@ -24,6 +38,7 @@ class BootCheckedProvider:
 
     # Of Ray's provider, which ships no types.
     node_tags: Any
+    internal_ip: Any
     provider_config: dict[str, Any]
 
     def listed_nodes(self, tag_filters: dict[str, str]) -> list[str]:
@@ -39,11 +54,57 @@ class BootCheckedProvider:
         """Terminate or delete a node; never stop it to use it again."""
         raise NotImplementedError
 
+    def ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd]:
+        """Return why nodes ended that the cluster has not ended; a node that has not ended is left out.
+
+        A cloud that does not say it leaves out all: such a machine is only missed.
+        """
+        del node_ids
+        return {}
+
+    def addresses_of(self, node_id: str) -> list[str]:
+        """Return the addresses of a node's hosts within the network."""
+        address = self.internal_ip(node_id)
+        return [address] if address else []
+
+    def joined_nodes(self) -> list[_ray.JoinedNode] | None:
+        """Return the nodes that have joined Ray; None where this process is no autoscaler."""
+        return _ray.joined_nodes()
+
     def _set_gate(self, provider_config: Mapping[str, Any]) -> None:
         self.gate: Gate = gate_of(provider_config)
         # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish.
         cluster_config.publish(_ray.autoscaler_config_path())
         self._rounds = Rounds()
+
+    @property
+    def watch(self) -> MachineWatch:
+        """The watch over the machines that have not joined yet."""
+        return self._watches()[0]
+
+    @property
+    def starts(self) -> MachineStarts:
+        """The machines that are being set up."""
+        return self._watches()[1]
+
+    def _watches(self) -> tuple[MachineWatch, MachineStarts]:
+        # Of this very gate: a test gives a provider another one.
+        known = self.__dict__.get("_watching")
+        if known is None or known[0] is not self.gate:
+            watch = MachineWatch(self.gate, self, self.gate.clock, self.joined_nodes)
+            # One step: threads of Ray's updaters come here at the same time.
+            known = self.__dict__["_watching"] = (self.gate, watch, MachineStarts(self.gate, watch))
+        return known[1], known[2]
+
+    # Heads. `ray up` launches them, in a process of its own.
+
+    @property
+    def created_here(self) -> set[str]:
+        """The nodes that this process has created; one that was stopped and is started again is none of them."""
+        nodes: set[str] = self.__dict__.setdefault("_created_here", set())
+        return nodes
+
+    # What Ray asks and does.
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """Return the names of the cluster's nodes with these tags; without a machine that is kept for inspection."""
@@ -54,57 +115,113 @@ class BootCheckedProvider:
         # In the list, a kept machine would count as a worker, and the autoscaler ends workers that do not join.
         hidden = self.gate.hidden()
         nodes = [node for node in nodes if node not in hidden]
-        if not tag_filters:
-            self.gate.listed(lambda: self._workers(nodes))
+        if not tag_filters and self.gate.active:
+            workers = self._workers(nodes)
+            self.gate.listed(lambda: workers)
+            self.watch.round(workers)
         return nodes
 
     def get_command_runner(self, log_prefix: str, node_id: str, *args: Any, **kwargs: Any) -> Any:
-        """Return Ray's command runner for a node or for all hosts of a slice, watching its boot check."""
+        """Return Ray's command runner for a node or for all hosts of a slice, watching the node's start."""
+        if self.gate.active:  # in `ray up`, commands have the terminal
+            if len(args) > _PROCESS_RUNNER:
+                before, after = args[:_PROCESS_RUNNER], args[_PROCESS_RUNNER + 1 :]
+                args = (*before, TailingProcessRunner(args[_PROCESS_RUNNER]), *after)
+            elif "process_runner" in kwargs:
+                kwargs["process_runner"] = TailingProcessRunner(kwargs["process_runner"])
         runner = super().get_command_runner(log_prefix, node_id, *args, **kwargs)  # type: ignore[misc]
         return RefusingCommandRunner(
             runner,
             lambda word, sentence: self.refuse(node_id, word, sentence),
             lambda word, sentence: self._joined(node_id, word, sentence),
             lambda: wait_until_seen(node_id, self._rounds),
+            _Told(self.starts, node_id),
         )
 
-    def refuse(self, node_id: str, word: str, sentence: str) -> bool:
+    def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
+        """Set tags of a node; one of Ray's says how far its set-up is."""
+        super().set_node_tags(node_id, tags)  # type: ignore[misc]
+        self.starts.tagged(node_id, tags)
+
+    def terminate_node(self, node_id: str) -> None:
+        """Terminate a node, or stop it with `cache_stopped_nodes`; one that failed before it joined is terminated."""
+        if self.left_to_ray([node_id]):
+            super().terminate_node(node_id)  # type: ignore[misc]
+
+    def terminate_nodes(self, node_ids: list[str]) -> None:
+        """Terminate nodes, or stop them with `cache_stopped_nodes`; those that failed are terminated."""
+        if rest := self.left_to_ray(node_ids):
+            super().terminate_nodes(rest)  # type: ignore[misc]
+
+    def left_to_ray(self, node_ids: Iterable[str]) -> list[str]:
+        """Return the nodes that end as Ray's provider ends them; those that failed are ended for good here."""
+        return self.watch.left_to_ray(node_ids)
+
+    # The verdict.
+
+    def refuse(self, node_id: str, word: str, sentence: str) -> bool | str:
         """Terminate a machine or slice that does not hold what was promised, and remember it of its node type.
 
         Returns:
-            Whether it is given up; a head whose check came to no verdict is left to the person at `ray up`.
+            Whether it is given up, or the sentence to say then; a head whose check came to no verdict is left to the
+            person at `ray up`.
         """
-        tags = self.node_tags(node_id)
-        node_type, head = _ray.node_type_of(tags), _ray.is_head(tags)
+        if not self._is_head(node_id):
+            self.watch.refuse(node_id, word, sentence)
+            return True
         # `ray up` shows Ray's own error then, and the machine is there to look at.
-        if head and word == NO_VERDICT:
+        if word == NO_VERDICT:
             return False
-        role = "head node" if head else "node"
-        logger.error("%s %s of type %s refused: %s", role, node_id, node_type, sentence)
-        # Asked before the end: a machine that is gone has no zone, and the quarantine is kept by zones.
-        zone = self.zone_of(node_id)
-        if not head and self.gate.keeps(node_id, sentence):
-            logger.error("node %s is kept for inspection, outside of the cluster; `ray down` ends it", node_id)
-        else:
-            self.end_for_good(node_id)
-            logger.error("%s %s is terminated; nothing was scheduled on it", role, node_id)
+        logger.error("head node %s of type %s refused: %s", node_id, self.watch.node_type(node_id), sentence)
+        # It has the disk, the logs and the results of a cluster that worked.
+        if node_id not in self.created_here:
+            return _LEFT.format(sentence)
         # A head is launched by `ray up`, at which a person sees the reason: it counts for no quarantine.
-        if not head:
-            self.gate.refused(node_id, node_type, zone, word, sentence.replace(f"{word}: ", "", 1))
-            self.gate.gone(node_id)
+        self.end_for_good(node_id)
+        logger.error("head node %s is terminated; nothing was scheduled on it", node_id)
         return True
 
     def _joined(self, node_id: str, word: str, sentence: str) -> None:
-        tags = self.node_tags(node_id)
-        if _ray.is_head(tags):
+        if self._is_head(node_id):
             return
-        node_type, zone = _ray.node_type_of(tags), self.zone_of(node_id)
+        node_type, zone = self.watch.node_type(node_id), self.watch.zone(node_id)
         if holds_promise(word):
             self.gate.confirmed(node_id, node_type, zone, word)
         else:  # it may join with less; but its type is no better for that
             logger.error("node %s of type %s joins with what it has: %s: %s", node_id, node_type, word, sentence)
-            self.gate.refused(node_id, node_type, zone, word, sentence)
+            self.gate.refused(node_id, node_type, zone, word, sentence, ends=False)
+
+    def _is_head(self, node_id: str) -> bool:
+        # An autoscaler starts workers only: what it knows of one need not be asked of the cloud, which may not answer.
+        if node_id in self.gate.workers() or self.gate.machines.get(node_id):
+            return False
+        try:
+            return _ray.is_head(self.node_tags(node_id))
+        except Exception:
+            if self.gate.active:
+                return False
+            raise
 
     def _workers(self, nodes: list[str]) -> dict[str, str]:
         tags = ((node, self.node_tags(node)) for node in nodes)
         return {node: _ray.node_type_of(node_tags) for node, node_tags in tags if not _ray.is_head(node_tags)}
+
+
+@dataclass(frozen=True)
+class _Told(NodeStart):
+    """Tells of one node to the machines that are being set up."""
+
+    starts: MachineStarts
+    node_id: str
+
+    def reachable(self) -> None:
+        self.starts.reachable(self.node_id)
+
+    def start_begins(self) -> None:
+        self.starts.start_begins(self.node_id)
+
+    def command_failed(self, failed: FailedCommand) -> None:
+        self.starts.command_failed(self.node_id, failed)
+
+    def no_verdict(self) -> None:
+        self.starts.no_verdict(self.node_id)

@@ -86,7 +86,7 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
         Raises:
             HttpError: 404: there is none in any zone.
         """
-        zones = self._zones_of(node_id)
+        zones = self.zones_of(node_id)
         for zone in zones:
             call = self.instances.get(project=self.project_id, zone=zone, instance=node_id)
             try:
@@ -111,7 +111,7 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
     def delete(self, node_id: str) -> None:
         """Delete a machine, whether it is there or not."""
         # In each zone where it may be: that of a machine which no listing has shown here is not known.
-        for zone in self._zones_of(node_id):
+        for zone in self.zones_of(node_id):
             call = self.instances.delete(
                 project=self.project_id, zone=zone, instance=node_id, requestId=new_request_id()
             )
@@ -192,7 +192,8 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
         self._zone_of[item["name"]] = zone
         return machine
 
-    def _zones_of(self, node_id: str) -> list[str]:
+    def zones_of(self, node_id: str) -> list[str]:
+        """Return the zone of a machine, or every zone where it may be."""
         known = self._zone_of.get(node_id)
         return [known] if known else self.zones
 

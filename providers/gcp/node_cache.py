@@ -52,6 +52,7 @@ class NodeCache:
         self._sweeping: set[str] = set()
         self._claimed: set[str] = set()
         self._deleted: set[str] = set()  # by this process, a short name each
+        self.created: set[str] = set()  # by this process, without those that it started again
         # Two threads: Compute Engine and Cloud TPU are listed at the same time.
         self._listers = ThreadPoolExecutor(2, thread_name_prefix="accel-gcp-list")
 
@@ -173,6 +174,7 @@ class NodeCache:
         launch: Launch = resource.create(
             node_config, labels, count - len(started), zones=zones, keep_stopped=self._keep_stopped
         )
+        self.created.update(launch.nodes)
         for zone, nodes in launch.made.items():
             made.setdefault(zone, []).extend(nodes)
         return replace(launch, made=made)

@@ -39,7 +39,7 @@ from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
 from accel_scaling.requirements import missing
 
 try:
-    from accel_scaling.providers.gcp import bootstrap, checks, images, launch
+    from accel_scaling.providers.gcp import bootstrap, checks, images, launch, machine_end
     from accel_scaling.providers.gcp.calls import ListingFailedError
     from accel_scaling.providers.gcp.client import client
     from accel_scaling.providers.gcp.compute import Compute
@@ -52,6 +52,7 @@ except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of e
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
+    from accel_scaling.providers.base.machine_end import MachineEnd
     from accel_scaling.providers.base.zone_launch import Launch
 
 # An Any base: Ray ships no types for it.
@@ -202,6 +203,7 @@ class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # t
     def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
         """Set tags: visible here at once, at Google within a second, and in any case before the process ends."""
         self._node_cache.set_tags(node_id, tags)
+        self.starts.tagged(node_id, tags)
 
     def flush_tags(self) -> list[str]:
         """Write all tags to Google now; return the nodes whose tags could not be written in 30 s."""
@@ -211,17 +213,33 @@ class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # t
         """Delete a machine or slice; never stop it to use it again."""
         self._node_cache.delete(node_id)
 
+    def ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd]:
+        """Return why machines and slices ended, as Google says it."""
+        return machine_end.ends_of(self._get_resource_depending_on_node_name, node_ids)
+
+    def addresses_of(self, node_id: str) -> list[str]:
+        """Return the addresses of a machine, or of all hosts of a slice, within the network."""
+        node = self._node_cache.node(node_id)
+        if node is None or not hasattr(node, "get_internal_ips"):
+            return super().addresses_of(node_id)
+        return [host["ipAddress"] for host in node.get_internal_ips() if host.get("ipAddress")]
+
+    @property
+    def created_here(self) -> set[str]:
+        """The nodes that this process has created; one that was stopped and is started again is none of them."""
+        return self._node_cache.created
+
     def zone_of(self, node_id: str) -> str:
         """Return the zone of a machine or slice; empty for one that is gone."""
         return self._node_cache.zone_of(node_id)
 
     def terminate_node(self, node_id: str) -> None:
         """Delete a node, or stop it with `cache_stopped_nodes`; one that is gone is no error."""
-        self._node_cache.terminate([node_id])
+        self._node_cache.terminate(self.left_to_ray([node_id]))
 
     def terminate_nodes(self, node_ids: list[str]) -> None:
         """Delete nodes, many at once; a failure of one does not keep the others."""
-        self._node_cache.terminate(node_ids)
+        self._node_cache.terminate(self.left_to_ray(node_ids))
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from accel_scaling.testing.gce.api_errors import not_carried_out, not_found
 from accel_scaling.testing.gce.instances import Instances
 from accel_scaling.testing.gce.launches import Launches
-from accel_scaling.testing.gce.lists import ListCalls, TypeLists
+from accel_scaling.testing.gce.lists import ListCalls, TypeLists, parse_filter
 from accel_scaling.testing.gce.machine_rules import image_handlers
 from accel_scaling.testing.gce.projects import Projects
 from accel_scaling.testing.gce.slices import Slices
@@ -59,6 +59,7 @@ class ComputeEngine:
             **ListCalls(state, lists or TypeLists()).handlers,
             **{f"compute.{scope}Operations.get": self._operation for scope in ("zone", "region", "global")},
             **{f"compute.{scope}Operations.wait": self._operation for scope in ("zone", "region", "global")},
+            "compute.zoneOperations.list": self._zone_operations,
             "tpu.projects.locations.operations.get": self._tpu_operation,
         }
 
@@ -133,7 +134,17 @@ class ComputeEngine:
         """Take a spot machine or slice back, as Google does."""
         with self.state.changed:
             self.state.settle()
+            if self._owner(name) is self._instances:
+                self._note_system_event(name, "compute.instances.preempted")
             self._owner(name).preempt(name)
+            self.state.changed.notify_all()
+
+    def end_by_google(self, name: str, event: str) -> None:
+        """Stop a machine as Google does, or as it does itself, with a system event such as ``hostError``."""
+        with self.state.changed:
+            self.state.settle()
+            self._note_system_event(name, f"compute.instances.{event}")
+            self._instances.set_status(name, "TERMINATED")
             self.state.changed.notify_all()
 
     def set_status(self, name: str, status: str) -> None:
@@ -162,6 +173,18 @@ class ComputeEngine:
         if name not in self.state.operations:
             raise not_found(f"projects/{self.state.project}/operations/{name}")
         return self.state.operations[name].view(self.state.project)
+
+    def _note_system_event(self, name: str, event: str) -> None:
+        machine = next(one for one in self._instances.all() if one["name"] == name)
+        zone = machine["zone"].rpartition("/")[2]
+        target = f"projects/{self.state.project}/zones/{zone}/instances/{name}"
+        self.state.begin(event, target, f"zones/{zone}", list)
+
+    def _zone_operations(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
+        fits = parse_filter(parameters.get("filter", ""))
+        scope = f"zones/{parameters['zone']}"
+        here = (one.view(self.state.project) for one in self.state.operations.values() if one.scope == scope)
+        return {"kind": "compute#operationList", "items": [operation for operation in here if fits(operation)]}
 
     def _tpu_operation(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
         if parameters["name"] not in self.state.operations:

@@ -25,6 +25,8 @@ class Node:
     def run(self, cmd: str, **_: Any) -> bytes:
         if cmd.startswith("cat ") and self.verdict is not None:
             return f"motd of a login shell\r\n{self.verdict}\r\n".encode()
+        if not self.code:
+            return b""
         if not self.login_shells:
             raise ProcessRunnerError("Command failed", "ssh_command_failed", code=self.code, command=cmd)
         try:
@@ -86,6 +88,40 @@ def test_a_connection_that_broke_during_the_start_says_nothing_about_the_machine
 def test_where_the_provider_does_not_give_it_up_rays_own_error_is_seen(told: list[tuple[str, str]]) -> None:
     with pytest.raises(ProcessRunnerError):
         runner_on(Node("", login_shells=False), told, gives_up=False).run(with_boot_check("ray start --head"))
+    assert [word for word, _ in told] == [NO_VERDICT]
+
+
+@pytest.mark.parametrize("code", [0, 3])
+@pytest.mark.parametrize(
+    "around",
+    [
+        "Welcome {{user}} to {host}\n%s",
+        "%s\n{motd} logout",
+        '{"verdict": "Confirmed", "message": "an older one", "joins": true}\n%s',
+        "\x1b[2J{\r\n  %s  \r\n}",
+    ],
+)
+def test_a_banner_with_brackets_before_or_after_a_verdict_hides_it_not(
+    around: str, code: int, told: list[tuple[str, str]]
+) -> None:
+    verdict = '{"verdict": "DriverMissing", "message": "no driver", "joins": false}'
+    node = Node(around % verdict, login_shells=False, code=code)
+    with pytest.raises(NodeRefusedError, match="DriverMissing: no driver"):
+        runner_on(node, told).run(with_boot_check("ray start"))
+    assert told == [("DriverMissing", "DriverMissing: no driver")]
+
+
+@pytest.mark.parametrize("joins", ['"false"', "null", "0", "1", "[]", '"true"'])
+def test_a_verdict_lets_a_machine_join_by_true_alone(joins: str, told: list[tuple[str, str]]) -> None:
+    node = Node(f'{{"verdict": "OtherType", "message": "m", "joins": {joins}}}', login_shells=False, code=0)
+    with pytest.raises(NodeRefusedError):
+        runner_on(node, told).run(with_boot_check("ray start"))
+    assert [word for word, _ in told] == ["OtherType"]
+
+
+def test_a_text_of_many_brackets_is_no_verdict(told: list[tuple[str, str]]) -> None:
+    with pytest.raises(NodeRefusedError):
+        runner_on(Node("[" * 200_000 + "{" * 200_000 + "}", login_shells=False), told).run(with_boot_check("ray start"))
     assert [word for word, _ in told] == [NO_VERDICT]
 
 

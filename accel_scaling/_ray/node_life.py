@@ -1,0 +1,87 @@
+"""What Ray says of a node between its launch and its first task: its status tag, its tries, and who has joined."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from accel_scaling._ray.autoscaler import autoscaler_version
+
+# The values of the tag that Ray's updater sets, in its order: ray/autoscaler/tags.py.
+STATUS_TAG = "ray-node-status"
+WAITING_FOR_SSH = "waiting-for-ssh"
+SYNCING_FILES = "syncing-files"
+SETTING_UP = "setting-up"
+UP_TO_DATE = "up-to-date"
+UPDATE_FAILED = "update-failed"
+
+PROBE_COMMAND = "uptime"
+"""With which the updater asks whether ssh answers: NodeUpdater.wait_ready."""
+
+SSH_TIMEOUT_S = 900
+"""For a new machine to answer ssh: AUTOSCALER_NODE_START_WAIT_S, which NodeUpdater.wait_ready counts down."""
+
+_V2_ATTEMPTS = 3
+"""How often v2 sets a machine up: max_install_attempts of ThreadedRayInstaller. v1 does it once."""
+
+_V2_INSTALL_TIMEOUT = ("RAY_AUTOSCALER_RECONCILE_RAY_INSTALL_STATUS_TIMEOUT_S", 30 * 60)
+"""After which v2 gives up a machine that is still being set up: InstanceReconcileConfig. v1 waits for ever."""
+
+_GCS_S = 5
+"""For the GCS to answer: it runs on the same machine, and a round of the autoscaler waits for it."""
+
+
+class JoinedNode(NamedTuple):
+    """A node that has joined Ray.
+
+    Attributes:
+        instance_id: the cloud's name of it, which v2 puts into its start command; empty under v1.
+        address: its address within the network.
+        labels: as it announced them.
+        alive: False for one that has left again.
+    """
+
+    instance_id: str
+    address: str
+    labels: dict[str, str]
+    alive: bool
+
+
+def status_of(tags: dict[str, str]) -> str | None:
+    """Return the status that these tags set; None where they set none."""
+    return tags.get(STATUS_TAG)
+
+
+def start_attempts() -> int:
+    """Return how often this process's autoscaler sets a machine up before it gives it up."""
+    return _V2_ATTEMPTS if autoscaler_version() == "v2" else 1
+
+
+def set_up_timeout_s() -> float:
+    """Return after how long this process's autoscaler gives up a machine whose set-up does not end."""
+    name, default = _V2_INSTALL_TIMEOUT
+    return float(os.environ.get(name, default)) if autoscaler_version() == "v2" else math.inf
+
+
+def joined_nodes() -> list[JoinedNode] | None:
+    """Return the nodes that have joined this cluster, those that have left again included, asked of the GCS.
+
+    None in a process that is no autoscaler.
+
+    Raises:
+        Exception: whatever Ray's client raises where the GCS does not answer.
+    """
+    option = "--gcs-address="
+    address = next((word.removeprefix(option) for word in sys.argv[1:] if word.startswith(option)), None)
+    if not address or Path(sys.argv[0]).name != "monitor.py":
+        return None
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]  # Cython
+    from ray.core.generated.gcs_pb2 import GcsNodeInfo
+
+    return [
+        JoinedNode(info.instance_id, info.node_manager_address, dict(info.labels), info.state == GcsNodeInfo.ALIVE)
+        for info in GcsClient(address=address).get_all_node_info(timeout=_GCS_S).values()
+    ]

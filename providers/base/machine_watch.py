@@ -1,0 +1,313 @@
+"""Watches the machines of a cluster from their launch until they join: what fails in between is ended and counted.
+
+It acts inside the autoscaler on a cluster's head alone. Nothing here raises: what a cloud or the GCS does not answer is
+asked again in the next round.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from accel_scaling import _ray, timeouts
+from accel_scaling.boot.bundle import LABEL_VERDICT
+from accel_scaling.boot.verdicts import VerdictWord, holds_promise
+from accel_scaling.cluster.policies import OnMismatch
+from accel_scaling.providers.base.machine_end import EndedBy, MachineEnd
+from accel_scaling.quarantine.ledger import Cause
+from accel_scaling.quarantine.machine import (
+    NO_VERDICT,
+    SET_UP_FAILED,
+    START_FAILED,
+    UNREACHABLE,
+    Machine,
+    Reason,
+    Step,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from accel_scaling._ray import JoinedNode
+    from accel_scaling.quarantine.gate import Gate
+
+logger = logging.getLogger(__name__)
+
+_NOT_CHECKED = "it joined, and its boot check never ran: `ray start` was called without it"
+
+
+class Cloud(Protocol):
+    """What the watch asks of a provider."""
+
+    def node_tags(self, node_id: str) -> dict[str, str]:
+        """Return a node's tags."""
+
+    def zone_of(self, node_id: str) -> str:
+        """Return a node's zone."""
+
+    def end_for_good(self, node_id: str) -> None:
+        """Terminate or delete a node."""
+
+    def ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd]:
+        """Return why nodes ended; those that have not are left out."""
+
+    def addresses_of(self, node_id: str) -> list[str]:
+        """Return the addresses of a node's hosts within the network."""
+
+
+class MachineWatch:
+    """The machines of one cluster between their launch and their first task."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        cloud: Cloud,
+        clock: Callable[[], float],
+        joined_nodes: Callable[[], list[JoinedNode] | None],
+    ) -> None:
+        """Report to ``gate``, end machines with ``cloud``, and ask ``joined_nodes`` who has joined Ray."""
+        self._gate = gate
+        self._cloud = cloud
+        self._clock = clock
+        self._joined_nodes = joined_nodes
+        # Those that are known to have joined: as long as every worker has, nobody is asked.
+        self._joined: set[str] = set()
+        self._started: dict[str, float] = {}  # when the last start command of a machine ended with 0
+
+    # What is known of a machine, whatever its cloud answers just now.
+
+    def node_type(self, node_id: str) -> str:
+        """Return a machine's node type, from its record, from the last listing, or from its tags."""
+        record = self._gate.machines.get(node_id)
+        known = record.node_type if record else self._gate.workers().get(node_id)
+        if known:
+            return known
+        try:
+            return _ray.node_type_of(self._cloud.node_tags(node_id))
+        except Exception as error:  # noqa: BLE001 - a cloud's client raises what it likes
+            logger.warning("the node type of %s is not known: %s", node_id, error)
+            return _ray.node_type_of({})
+
+    def zone(self, node_id: str) -> str:
+        """Return a machine's zone, as it was launched, or as its cloud says; empty where neither knows it."""
+        record = self._gate.machines.get(node_id)
+        if record and record.zone:
+            return record.zone
+        try:
+            return self._cloud.zone_of(node_id)
+        except Exception as error:  # noqa: BLE001
+            logger.warning("the zone of %s is not known: %s", node_id, error)
+            return ""
+
+    # A machine that is given up.
+
+    def refuse(self, node_id: str, word: str, sentence: str) -> None:
+        """Give up a machine whose start told why, or keep it for inspection, where the cluster file says so."""
+        message = sentence.replace(f"{word}: ", "", 1)
+        if not self._gate.keeps(node_id, sentence):
+            self.give_up(node_id, word, message, cause_of(word))
+            return
+        self._count(node_id, word, message, cause_of(word))
+        logger.error("node %s is kept for inspection, outside of the cluster; `ray down` ends it", node_id)
+        self._started.pop(node_id, None)
+        # Its boot is over, and nobody is to end it.
+        self._gate.machines.ended(node_id, "kept for inspection, outside of the cluster")
+        self._gate.gone(node_id)
+
+    def give_up(self, node_id: str, word: str, message: str, cause: Cause = Cause.FAILED) -> None:
+        """End a machine for good, and count it once; an end that its cloud does not accept is asked for again."""
+        # First counted: whatever the cloud answers to the end, the next machine of the type is as bad.
+        self._count(node_id, word, message, cause)
+        self.end(node_id)
+
+    def _count(self, node_id: str, word: str, message: str, cause: Cause) -> None:
+        node_type = self.node_type(node_id)
+        if self._gate.refused(node_id, node_type, self.zone(node_id), word, message, cause=cause):
+            logger.error("node %s of type %s %s: %s: %s", node_id, node_type, cause.value, word, message)
+
+    def end(self, node_id: str) -> None:
+        """Ask for the end of a machine; each round asks again until it is gone."""
+        self._started.pop(node_id, None)
+        try:
+            self._cloud.end_for_good(node_id)
+        except Exception as error:  # noqa: BLE001
+            logger.warning("node %s could not be terminated, the next round tries again: %s", node_id, error)
+        else:
+            logger.error("node %s is terminated; nothing was scheduled on it", node_id)
+        self._gate.gone(node_id)
+
+    def left_to_ray(self, node_ids: Iterable[str]) -> list[str]:
+        """Return those of the machines that Ray's provider is to end, of all that the autoscaler wants to end.
+
+        A machine that is known to have failed is ended here: Ray's provider might stop it, and start it again later.
+        """
+        if not self._gate.active:
+            return list(node_ids)
+        machines, rest = self._gate.machines.all(), []
+        for node_id in node_ids:
+            machine = machines.get(node_id)
+            failure = None if machine is None or machine.finished else machine.failure or self._stuck(machine)
+            if failure is None:
+                self._gate.machines.ended(node_id, "the autoscaler no longer needs it")
+                rest.append(node_id)
+            elif not machine or machine.given_up or self.ended_by_others(node_id) is not True:
+                self.give_up(node_id, *failure)
+        return rest
+
+    def _stuck(self, machine: Machine) -> Reason | None:
+        """Return what is wrong with a machine that took so long that autoscaler v2 gives it up; None for any other."""
+        since_s = machine.steps[0].time_s if machine.steps else self._clock()
+        if self._clock() - since_s < _ray.set_up_timeout_s():
+            return None
+        took = f"after {(self._clock() - since_s) / 60:.0f} min"
+        if machine.time_of(Step.CHECKED) is not None:
+            return Reason(START_FAILED, f"it has not joined {took}")
+        if machine.time_of(Step.REACHABLE) is not None:
+            return Reason(SET_UP_FAILED, f"its set-up has not ended {took}")
+        return Reason(UNREACHABLE, f"ssh has not answered {took}")
+
+    def ended_by_others(self, node_id: str) -> bool | None:
+        """Return whether somebody else ended a machine, and take note of it; None where the cloud does not say it.
+
+        A machine that is interrupted or terminated fails first: its commands are killed, its connection breaks.
+        """
+        ends = self._ends_of([node_id])
+        if ends is None:
+            return None
+        end = ends.get(node_id)
+        if end is None or end.by is EndedBy.UNKNOWN:
+            return False
+        self._note_end(node_id, end)
+        return True
+
+    def boot_is_over(self, node_id: str) -> bool:
+        """Return whether a machine has joined, has ended or is given up: what fails now is no boot."""
+        machine = self._gate.machines.get(node_id)
+        return node_id in self._joined or (machine is not None and (machine.finished or machine.given_up))
+
+    # Each round of the autoscaler.
+
+    def round(self, nodes: Mapping[str, str]) -> None:
+        """Look at the machines that have not joined.
+
+        Args:
+            nodes: the workers that the cloud lists now, node -> node type.
+        """
+        machines = self._gate.machines.all()
+        under_way = {name: machine for name, machine in machines.items() if not machine.ended}
+        for node_id, machine in under_way.items():
+            if machine.given_up and node_id in nodes:
+                self.end(node_id)
+            elif machine.given_up:
+                self._gate.machines.ended(node_id, machine.failure.code if machine.failure else "")
+        missing = [name for name, machine in under_way.items() if not machine.finished and not machine.given_up]
+        self._find_ends([name for name in missing if name not in nodes], machines)
+        self._joined &= nodes.keys()
+        known = self._joined | {name for name, machine in under_way.items() if machine.joined or machine.given_up}
+        self._find_joined([name for name in nodes if name not in known], nodes)
+
+    def _find_ends(self, node_ids: list[str], machines: Mapping[str, Machine]) -> None:
+        """Find out why machines are gone that had not joined."""
+        # A launch under way may have been listed and not reported yet: what was not launched is not gone.
+        launched = [name for name in node_ids if machines[name].time_of(Step.LAUNCHED) is not None]
+        if not launched:
+            return
+        for node_id, end in (self._ends_of(launched) or {}).items():
+            launched_s = machines[node_id].time_of(Step.LAUNCHED) or 0.0
+            # Lists and descriptions lag behind a launch: a machine that nobody knows yet is not gone.
+            if end.by is EndedBy.UNKNOWN and self._clock() - launched_s < timeouts.LISTED_AFTER_S:
+                continue
+            self._note_end(node_id, end)
+
+    def _note_end(self, node_id: str, end: MachineEnd) -> None:
+        machine, node_type = self._gate.machines.get(node_id), self.node_type(node_id)
+        sentence = f"{end} ({end.by.value})"
+        if end.by in (EndedBy.USER, EndedBy.INTERRUPTION):
+            logger.info("node %s of type %s ended before it joined: %s", node_id, node_type, sentence)
+            self._gate.machines.ended(node_id, sentence)
+        elif end.sold_out:
+            logger.error("node %s of type %s ended before it joined: %s", node_id, node_type, sentence)
+            self._gate.failed(node_type, self.zone(node_id), end.code, end.message or end.code, sold_out=True)
+            self._gate.machines.ended(node_id, sentence)
+        else:
+            failure = machine.failure if machine and machine.failure and end.by is EndedBy.UNKNOWN else None
+            # Ended, too: a machine that stopped by itself could be started again by Ray's provider.
+            self.give_up(node_id, *(failure or (end.code, end.message or f"it ended before it joined: {end.by.value}")))
+        self._gate.gone(node_id)
+
+    def _ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd] | None:
+        try:
+            return self._cloud.ends_of(node_ids)
+        except Exception as error:  # noqa: BLE001
+            logger.warning("it is not known whether and why %s ended: %s", ", ".join(node_ids), error)
+            return None
+
+    def _find_joined(self, node_ids: list[str], nodes: Mapping[str, str]) -> None:
+        """Compare the nodes that have joined Ray with the machines that were confirmed."""
+        if not node_ids:
+            return
+        try:
+            joined = self._joined_nodes()
+        except Exception as error:  # noqa: BLE001
+            logger.warning("it is not known which nodes have joined: %s", error)
+            return
+        if joined is None:
+            return
+        by_instance = {node.instance_id for node in joined if node.instance_id}
+        for node_id in node_ids:
+            mine = [node for node in joined if node.instance_id == node_id]
+            if not mine and node_id not in by_instance:
+                mine = self._by_address(node_id, joined)
+            if mine:
+                self._has_joined(node_id, nodes[node_id], mine)
+            elif self._clock() - self._started.get(node_id, self._clock()) > timeouts.JOINED_AFTER_START_S:
+                seconds = f"{timeouts.JOINED_AFTER_START_S:.0f} s"
+                self.give_up(node_id, START_FAILED, f"`ray start` ended with 0, and it did not join within {seconds}")
+
+    def _by_address(self, node_id: str, joined: list[JoinedNode]) -> list[JoinedNode]:
+        """Return the nodes of a machine by its address: v1 tells Ray nothing else of it."""
+        # Without those that have left: an address is used again.
+        nameless = [node for node in joined if node.alive and not node.instance_id]
+        if not nameless:
+            return []
+        try:
+            addresses = self._cloud.addresses_of(node_id)
+        except Exception as error:  # noqa: BLE001
+            logger.warning("the address of %s is not known: %s", node_id, error)
+            return []
+        return [node for node in nameless if node.address in addresses]
+
+    def _has_joined(self, node_id: str, node_type: str, mine: list[JoinedNode]) -> None:
+        self._started.pop(node_id, None)
+        verdicts = [node.labels.get(LABEL_VERDICT) for node in mine]
+        word = next((verdict for verdict in verdicts if verdict), None)
+        if not all(verdicts) or word is None:
+            if self._gate.on_mismatch is OnMismatch.REFUSE:
+                self.give_up(node_id, NO_VERDICT, _NOT_CHECKED, Cause.REFUSED)
+                return
+            self.joins_unchecked(node_id, _NOT_CHECKED)
+        elif holds_promise(word):
+            self._gate.confirmed(node_id, node_type, self.zone(node_id), word)
+        else:
+            message = f"it joined with the verdict {word}"
+            self._gate.refused(node_id, node_type, self.zone(node_id), word, message, ends=False)
+        self._joined.add(node_id)
+        self._gate.machines.step(node_id, node_type, Step.JOINED, word or "")
+
+    def joins_unchecked(self, node_id: str, why: str) -> None:
+        """Count a machine that joins without a verdict, where the cluster file lets it."""
+        node_type = self.node_type(node_id)
+        if self._gate.refused(node_id, node_type, self.zone(node_id), NO_VERDICT, why, ends=False):
+            logger.error("node %s of type %s joins as it is: %s: %s", node_id, node_type, NO_VERDICT, why)
+
+    # What the start of a machine tells.
+
+    def start_ended(self, node_id: str) -> None:
+        """Take note that the last start command of a machine ended with 0: it is to join now."""
+        self._started[node_id] = self._clock()
+
+
+def cause_of(word: str) -> Cause:
+    """Return the cause for a word: the boot check's own words, or what failed beside it."""
+    checked = {NO_VERDICT, *(verdict.value for verdict in VerdictWord)}
+    return Cause.REFUSED if word in checked else Cause.FAILED
