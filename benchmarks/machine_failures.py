@@ -208,14 +208,16 @@ class Cluster:
         ):
             provider = self._provider()
             local.set_faults(*(Fault.parse(f"{word}:{self.machine_type}") for word in self.failure.cloud))
-            rounds = AUTOSCALERS[autoscaler](self.path, provider, self._ssh(provider), clock)
+            ssh = self._ssh()
+            rounds = AUTOSCALERS[autoscaler](self.path, provider, ssh, clock)
             began_s, served_s = clock.now(), None
-            while clock.now() < began_s + DURATION_S:
-                rounds.round([DEMAND])
-                joined = {rounds.type_of(node) for node in rounds.joined()}
-                if "good" in joined:  # the demand is served: nothing more is launched
-                    served_s = clock.now() - began_s
-                    break
+            with ssh.on_path(provider):
+                while clock.now() < began_s + DURATION_S:
+                    rounds.round([DEMAND])
+                    joined = {rounds.type_of(node) for node in rounds.joined()}
+                    if "good" in joined:  # the demand is served: nothing more is launched
+                        served_s = clock.now() - began_s
+                        break
             events = [event.kind for event in local.events() if event.instance_type == self.machine_type]
         return Result(events.count(EventKind.LAUNCHED), events.count(EventKind.ASKED), served_s, "bad" in joined)
 
@@ -247,18 +249,10 @@ class Cluster:
         provider = {key: value for key, value in filled["provider"].items() if key != "module"}
         return {**filled, "provider": {**provider, "type": self.cloud.stock, **self.cloud.stock_provider}}
 
-    def _ssh(self, provider: Any) -> EmulatedSsh:
-        def name_of(address: str) -> str:
-            return next(node for node in provider.non_terminated_nodes({}) if provider.internal_ip(node) == address)
-
+    def _ssh(self) -> EmulatedSsh:
         types = self.config["available_node_types"]
-        return EmulatedSsh(
-            self.folder / "machines",
-            name_of,
-            lambda name: str(provider.node_tags(name)["ray-user-node-type"]),
-            {name: self.cloud.hardware(one["node_config"]) for name, one in types.items()},
-            {"bad": self.failure.machine},
-        )
+        hardware = {name: self.cloud.hardware(one["node_config"]) for name, one in types.items()}
+        return EmulatedSsh(self.folder / "machines", hardware, {"bad": self.failure.machine})
 
 
 def tags(kind: str) -> dict[str, str]:

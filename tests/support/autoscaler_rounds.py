@@ -84,7 +84,7 @@ class V2(Rounds):
         self.adapter = node_provider.NodeProviderAdapter(provider, self.reader)
         self.monitor = cloud_resource_monitor.CloudResourceMonitor()
         store = instance_storage.InstanceStorage("c", storage.InMemoryStorage())
-        installer = ray_installer.RayInstaller(provider, self.reader.get_cached_autoscaling_config(), ssh)
+        installer = ray_installer.RayInstaller(provider, self.reader.get_cached_autoscaling_config())
         self.installs = _Installs(store, installer, clock)
         updater = cloud_instance_updater.CloudInstanceUpdater(self.adapter)
         self.manager = instance_manager.InstanceManager(store, [updater, self.installs, self.monitor])
@@ -211,9 +211,7 @@ class V1(Rounds):
 
         self.load = LoadMetrics()
         with mock.patch("ray.autoscaler._private.autoscaler._get_node_provider", return_value=provider):
-            self.autoscaler = StandardAutoscaler(
-                str(path), self.load, mock.Mock(), update_interval_s=0, process_runner=ssh
-            )
+            self.autoscaler = StandardAutoscaler(str(path), self.load, mock.Mock(), update_interval_s=0)
 
     def round(self, demands: Demands) -> None:
         joined = self.joined()

@@ -1,25 +1,24 @@
-"""Machines as folders: Ray's updaters reach them over `ssh` and `rsync`, which are run here, in the machine's folder.
+"""Machines as folders: `ssh` and `rsync` on the PATH run each command here, in the folder of the machine.
 
 Real: the commands, as Ray and the boot check write them, run by bash; the bundle; the boot check, on emulated devices.
-`ray` itself is a program of ours, which calls the start hook as `ray start` does, and starts nothing.
+`ray` itself is a program of ours on each machine, which calls the start hook as `ray start` does, and starts nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
-import subprocess
+import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from accel_scaling.testing.devices.device_faults import with_fault
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.devices.hardware import Hardware
 
-SSH_FAILED = 255
 DEVICE_FAULTS = {"no-driver", "no-devices", "unhealthy", "not-yet"}
 
 # As Ray's `ray start` does: the hook first, with its parameters; then (here) nothing.
@@ -27,8 +26,6 @@ _RAY = """#!{python}
 import os, sys
 from pathlib import Path
 home = Path.home()
-with (home / "starts").open("a") as starts:
-    starts.write(" ".join(sys.argv[1:]) + "\\n")
 if "start" not in sys.argv or (home / "joined").exists():
     raise SystemExit(0)
 if (home / "crashes").exists():
@@ -45,103 +42,75 @@ if (home / "start-fails").exists():
 (home / "joined").touch()
 """
 
+# ssh hands its last words to the account's shell, as one line.
+_SSH = """#!/bin/bash
+while [[ $1 != *@* ]]; do shift; done
+machine={folder}/${{1##*@}}; shift
+if [[ -e $machine/home/no-ssh ]]; then
+    echo "ssh: connect to host ${{machine##*/}} port 22: Connection timed out" >&2
+    exit 255
+fi
+. "$machine/environment"
+cd "$HOME" && exec bash -c "$*" </dev/null
+"""
 
-@dataclass
-class Machine:
-    """A machine of the cluster, as a folder.
-
-    Attributes:
-        home: the home of the account that starts Ray.
-        environment: what its shells have.
-    """
-
-    home: Path
-    environment: dict[str, str]
-
-    @property
-    def joined(self) -> bool:
-        """Whether Ray was started here."""
-        return (self.home / "joined").exists()
+_RSYNC = """#!/bin/bash
+source=${{*: -2:1}} target=${{*: -1}}
+machine=${{target#*@}}; machine={folder}/${{machine%%:*}}
+there=${{target#*:}}; there=${{there/#\\~/$machine/home}}
+mkdir -p "${{there%/*}}"
+if [[ -d $source ]]; then mkdir -p "$there"; cp -r "$source/." "$there"; else cp "$source" "$there"; fi
+"""
 
 
 class EmulatedSsh:
-    """Stands for Python's `subprocess` in Ray's command runners.
+    """The machines of one cluster.
 
     Args:
         folder: of all machines.
-        name_of: the name of the machine with an address.
-        type_of: the node type of a machine by its name.
         hardware: node type -> the devices of its machines.
-        faults: node type -> what is wrong with its machines: ``no-ssh``, a device fault (``no-driver``), or the name of
-            a file in its home that a command or the `ray` above looks for.
+        faults: node type -> what is wrong with its machines: a device fault (``no-driver``), or the name of a file in
+            their home, for which a command or a program above looks.
     """
 
-    DEVNULL = subprocess.DEVNULL
-    PIPE = subprocess.PIPE
-    CalledProcessError = subprocess.CalledProcessError
-
-    def __init__(
-        self,
-        folder: Path,
-        name_of: Callable[[str], str],
-        type_of: Callable[[str], str],
-        hardware: Mapping[str, Hardware],
-        faults: Mapping[str, Sequence[str]],
-    ) -> None:
+    def __init__(self, folder: Path, hardware: Mapping[str, Hardware], faults: Mapping[str, Sequence[str]]) -> None:
         self._folder = folder
-        self._name_of = name_of
-        self._type_of = type_of
         self._hardware = hardware
         self._faults = faults
-        self.machines: dict[str, Machine] = {}
+        self._homes: dict[str, Path] = {}
+        for name, text in (("ssh", _SSH), ("rsync", _RSYNC)):
+            _write_program(folder / "bin" / name, text.format(folder=shlex.quote(str(folder))))
 
-    def check_call(self, command: list[str], **_: Any) -> int:
-        """Run ``ssh`` or ``rsync``."""
-        self._run(command)
-        return 0
+    @contextlib.contextmanager
+    def on_path(self, provider: Any) -> Iterator[None]:
+        """Let this process reach a provider's machines; each comes to be when it is first reached for."""
+        original = provider.get_command_runner
 
-    def check_output(self, command: list[str], **_: Any) -> bytes:
-        """Run ``ssh``, and return what the command printed."""
-        return self._run(command)
+        def get_command_runner(log_prefix: str, node_id: str, *args: Any, **kwargs: Any) -> Any:
+            if node_id not in self._homes:
+                node_type = str(provider.node_tags(node_id)["ray-user-node-type"])
+                self._homes[node_id] = self._boot(provider.internal_ip(node_id), node_type)
+            return original(log_prefix, node_id, *args, **kwargs)
 
-    def joined(self, name: str) -> bool:
+        path = f"{self._folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        with (
+            mock.patch.dict(os.environ, {"PATH": path}),
+            mock.patch.object(provider, "get_command_runner", get_command_runner),
+        ):
+            yield
+
+    def joined(self, node_id: str) -> bool:
         """Return whether Ray was started on a machine."""
-        return name in self.machines and self.machines[name].joined
+        return node_id in self._homes and (self._homes[node_id] / "joined").exists()
 
     def any_joined(self) -> bool:
         """Return whether Ray was started on any machine."""
-        return any(machine.joined for machine in self.machines.values())
+        return any(map(self.joined, self._homes))
 
-    def _run(self, command: list[str]) -> bytes:
-        remote = next(word for word in reversed(command) if "@" in word)
-        address = remote.rpartition("@")[2].partition(":")[0]
-        name = self._name_of(address)
-        if "no-ssh" in self._faults.get(self._type_of(name), ()):
-            raise self._error(command, SSH_FAILED)
-        machine = self.machines.get(name) or self._machine(name)
-        if command[0] == "rsync":
-            self._copy(machine, command[-2], command[-1].partition(":")[2])
-            return b""
-        # ssh hands its last words to the account's shell, as one line.
-        done = subprocess.run(
-            ["bash", "-c", " ".join(command[command.index(remote) + 1 :])],
-            env=machine.environment,
-            cwd=machine.home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode:
-            raise self._error(command, done.returncode)
-        return done.stdout
-
-    def _machine(self, name: str) -> Machine:
-        node_type = self._type_of(name)
-        home = self._folder / name / "home"
-        (home / "bin").mkdir(parents=True)
-        ray = home / "bin" / "ray"
-        ray.write_text(_RAY.format(python=sys.executable))
-        ray.chmod(0o755)
+    def _boot(self, address: str, node_type: str) -> Path:
+        machine = self._folder / address
+        home = machine / "home"
+        _write_program(home / "bin" / "ray", _RAY.format(python=sys.executable))
         # A login shell begins with the system's PATH, whatever the environment says.
         (home / ".bashrc").write_text(f'export PATH="{home}/bin:{Path(sys.executable).parent}:$PATH"\n')
         hardware = self._hardware[node_type]
@@ -150,27 +119,13 @@ class EmulatedSsh:
                 hardware = with_fault(hardware, fault)
             else:
                 (home / fault).touch()
-        environment = {
-            "HOME": str(home),
-            "PATH": os.environ["PATH"],
-            "LANG": "C.UTF-8",
-            **install(self._folder / name / "devices", hardware),
-        }
-        self.machines[name] = Machine(home, environment)
-        return self.machines[name]
+        environment = {"HOME": str(home), "LANG": "C.UTF-8", **install(machine / "devices", hardware)}
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()]
+        (machine / "environment").write_text("".join(lines))
+        return home
 
-    def _copy(self, machine: Machine, source: str, target: str) -> None:
-        there = Path(target.replace("~", str(machine.home), 1))
-        if Path(source).is_dir():
-            shutil.copytree(source, there, dirs_exist_ok=True)
-        else:
-            there.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, there)
 
-    @staticmethod
-    def _error(command: list[str], code: int) -> Exception:
-        # What Ray's own runner raises: given another module than `subprocess`, it would read no exit code.
-        from ray.autoscaler._private.command_runner import ProcessRunnerError
-
-        case = "ssh_timeout" if code == SSH_FAILED else None
-        return ProcessRunnerError("Command failed", "ssh_command_failed", code=code, command=command, special_case=case)
+def _write_program(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
