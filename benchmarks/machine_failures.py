@@ -147,7 +147,7 @@ CLOUDS = {
         lambda node_config: hardware_of(node_config["InstanceType"]),
         "aws",
         {},
-        {"KeyName": "a-key-that-somebody-has-removed"},
+        {"SecurityGroupIds": ["sg-0123456789abcdef0"]},
     ),
     "gcp": CloudNames(
         "accel_scaling.providers.gcp.GCPAcceleratorNodeProvider",
