@@ -75,7 +75,6 @@ FAILURES = (
     Failure("no driver, exit code lost", machine=("no-driver",), start=" || true"),
     Failure("start ends without a verdict", machine=("crashes",)),
     Failure("start fails after Confirmed", machine=("start-fails",)),
-    Failure("ssh never answers", machine=("no-ssh",)),
     Failure("ended by the cloud at once", cloud=("ends-at-launch",)),
     Failure("launch refused for good", refused=True),
     Failure("sold out", cloud=("no-capacity",)),

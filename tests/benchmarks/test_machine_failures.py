@@ -21,8 +21,7 @@ def test_a_failing_type_is_launched_at_most_four_times_and_the_task_is_served_by
     result = cell(cloud, autoscaler, "ours", failure)
     assert result.launched <= 4
     assert not result.joined_bad
-    if failure.name != "ssh never answers":  # the updater waits 15 min for each machine
-        assert result.served_s is not None
+    assert result.served_s is not None
 
 
 @functools.cache
