@@ -72,6 +72,7 @@ class MachineWatch:
         self._joined_nodes = joined_nodes
         # Those that are known to have joined: as long as every worker has, nobody is asked.
         self._joined: set[str] = set()
+        self._listed: set[str] = set()  # ever
         self._started: dict[str, float] = {}  # when the last start command of a machine ended with 0
 
     # What is known of a machine, whatever its cloud answers just now.
@@ -193,6 +194,7 @@ class MachineWatch:
         Args:
             nodes: the workers that the cloud lists now, node -> node type.
         """
+        self._listed |= nodes.keys()
         machines = self._gate.machines.all()
         under_way = {name: machine for name, machine in machines.items() if not machine.ended}
         for node_id, machine in under_way.items():
@@ -222,6 +224,8 @@ class MachineWatch:
     def _note_end(self, node_id: str, end: MachineEnd) -> None:
         machine, node_type = self._gate.machines.get(node_id), self.node_type(node_id)
         sentence = f"{end} ({end.by.value})"
+        if node_id not in self._listed:
+            _ray.tell_launch_failed(node_type, end.tags, end.code, end.message)
         if end.by in (EndedBy.USER, EndedBy.INTERRUPTION):
             logger.info("node %s of type %s ended before it joined: %s", node_id, node_type, sentence)
             self._gate.machines.ended(node_id, sentence)
