@@ -7,6 +7,7 @@ asked again in the next round.
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Protocol
 
 from accel_scaling import _ray, timeouts
@@ -70,6 +71,7 @@ class MachineWatch:
         self._cloud = cloud
         self._clock = clock
         self._joined_nodes = joined_nodes
+        self._in_round = threading.Lock()
         # Those that are known to have joined: as long as every worker has, nobody is asked.
         self._joined: set[str] = set()
         self._listed: set[str] = set()  # ever
@@ -147,11 +149,15 @@ class MachineWatch:
         machines, rest = self._gate.machines.all(), []
         for node_id in node_ids:
             machine = machines.get(node_id)
+            if machine is not None and machine.given_up:
+                self.end(node_id)
+                continue
             failure = None if machine is None or machine.finished else machine.failure or self._stuck(machine)
             if failure is None:
                 self._gate.machines.ended(node_id, "the autoscaler no longer needs it")
                 rest.append(node_id)
-            elif not machine or machine.given_up or self.ended_by_others(node_id) is not True:
+            # Where the cloud does not say who ended it, it failed: that much is known.
+            elif not self.ended_by_others(node_id):
                 self.give_up(node_id, *failure)
         return rest
 
@@ -194,6 +200,15 @@ class MachineWatch:
         Args:
             nodes: the workers that the cloud lists now, node -> node type.
         """
+        # Ray's EC2 provider lists anew to answer a question about one machine: within this round, or in an updater's thread.
+        if not self._in_round.acquire(blocking=False):
+            return
+        try:
+            self._look_at(nodes)
+        finally:
+            self._in_round.release()
+
+    def _look_at(self, nodes: Mapping[str, str]) -> None:
         self._listed |= nodes.keys()
         machines = self._gate.machines.all()
         under_way = {name: machine for name, machine in machines.items() if not machine.ended}

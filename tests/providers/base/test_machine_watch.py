@@ -360,6 +360,25 @@ def test_a_machine_that_is_kept_for_inspection_is_counted_and_not_ended(make: Ca
     assert cluster.strikes() == {node: "DriverMissing"}
 
 
+def test_a_provider_that_lists_anew_to_say_where_a_machine_was_makes_no_round_within_the_round(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listings = 0
+
+    def zone_of(_: str) -> str:  # as Ray's EC2 provider does for a machine that it does not know
+        nonlocal listings
+        listings += 1
+        cluster.listed()
+        return ""
+
+    monkeypatch.setattr(cluster.provider, "zone_of", zone_of)
+    (node,) = cluster.launch(zone="")
+    cluster.provider.machines[node].state, cluster.provider.machines[node].end = "terminated", KMS
+    cluster.round()
+    assert listings == 1
+    assert cluster.strikes() == {node: "Client.InternalError"}
+
+
 def test_a_restart_of_the_autoscaler_forgets_no_machine(cluster: Cluster) -> None:
     (node,) = cluster.launch()
     cluster.restart()
