@@ -42,7 +42,10 @@ ROWS = {
         f"{WATCH}::test_a_start_that_fails_after_it_was_confirmed_is_a_strike",
         "tests/loop/test_failing_machines.py::test_a_type_whose_start_fails_after_it_was_confirmed_is_quarantined",
     ],
-    "`ray start` ends with 0, and": [f"{WATCH}::test_a_node_that_does_not_join_after_its_start_is_a_strike"],
+    "`ray start` ends with 0, and": [
+        f"{WATCH}::test_a_node_that_does_not_join_after_its_start_is_a_strike",
+        f"{WATCH}::test_a_slice_has_joined_when_all_of_its_hosts_have",
+    ],
     "Host 0 of a TPU slice": [f"{GCP}::test_a_slice_whose_host_0_does_not_join_is_deleted_and_a_strike"],
     "A set-up or initialization command": [
         f"{WATCH}::test_a_set_up_command_that_fails_ends_the_machine_for_good_and_is_a_strike_with_its_last_line",
