@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 import os
 import sys
+import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from accel_scaling._ray.autoscaler import autoscaler_version
+from accel_scaling._ray.launcher import callers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # The values of the tag that Ray's updater sets, in its order: ray/autoscaler/tags.py.
 STATUS_TAG = "ray-node-status"
@@ -64,6 +69,26 @@ def set_up_timeout_s() -> float:
     """Return after how long this process's autoscaler gives up a machine whose set-up does not end."""
     name, default = _V2_INSTALL_TIMEOUT
     return float(os.environ.get(name, default)) if autoscaler_version() == "v2" else math.inf
+
+
+def tell_launch_failed(node_type: str, tags: Mapping[str, str], code: str, message: str) -> None:
+    """Tell autoscaler v2, which is listing nodes just now, that a machine of a launch will never be listed.
+
+    It waits ten minutes for such a machine, and keeps the demand for it; v1 counts the machines of each listing anew.
+    """
+    from ray.autoscaler.node_launch_exception import NodeLaunchException
+    from ray.autoscaler.tags import TAG_RAY_LAUNCH_REQUEST
+    from ray.autoscaler.v2.instance_manager.node_provider import LaunchNodeError, NodeProviderAdapter
+
+    owners = (frame.f_locals.get("self") for frame in callers())
+    adapter = next((owner for owner in owners if isinstance(owner, NodeProviderAdapter)), None)
+    request_id = tags.get(TAG_RAY_LAUNCH_REQUEST)
+    if adapter is None or not request_id:
+        return
+    error = LaunchNodeError(node_type, 1, request_id, time.time_ns())
+    error.__cause__ = NodeLaunchException(code, message, None)
+    # Read at the end of the listing: Autoscaler.update_autoscaling_state asks for nodes first, and for errors then.
+    adapter._errors_queue.put(error)  # noqa: SLF001
 
 
 def joined_nodes() -> list[JoinedNode] | None:

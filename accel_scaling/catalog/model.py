@@ -84,6 +84,7 @@ class Category(str, Enum):
     BAD_REQUEST = "bad request"
     PERMISSION = "permission"
     UNAVAILABLE = "unavailable"
+    CONNECTION = "connection"  # the cloud did not answer: nobody knows whether it launched
     UNKNOWN = "unknown"
 
 

@@ -56,9 +56,9 @@ class Gate:
         self.on_mismatch = confirmation.on_mismatch
         self._config_path = config_path
         self._store = store.FallbackStore(store.Store(state_path))
-        self.clock = clock
+        self._clock = clock
         self._metrics = metrics or Metrics(None)
-        self.machines = MachineRecords(self._store, clock, active=self.active)
+        self.machines = MachineRecords(self._store, self.clock, active=self.active)
         # Lock order: this lock may be held while the store's is taken, never the other way round.
         self._lock = threading.RLock()
         self._counts = WorkerCounts()
@@ -73,6 +73,10 @@ class Gate:
         """True where this process is a head's autoscaler."""
         return self._config_path is not None
 
+    def clock(self) -> float:
+        """Return the time, in Unix seconds."""
+        return self._clock()
+
     # Before a launch.
 
     def check(self, node_type: str, zones: Sequence[str]) -> list[str]:
@@ -83,7 +87,7 @@ class Gate:
         """
         if not self.active:
             return list(zones)
-        now_s = self.clock()
+        now_s = self._clock()
         record = self._change(node_type, lambda old: ledger.before_launch(old, self.policy, zones, now_s)) or Record()
         open_zones = record.open_zones(zones, now_s)
         if not open_zones:
@@ -96,7 +100,7 @@ class Gate:
     def launching(self, node_type: str, count: int) -> Iterator[None]:
         """Count machines that are being launched: until they are listed, or fail, they are nodes of the type."""
         with self._lock:
-            launch = self._counts.begin_launch(node_type, count, self.clock())
+            launch = self._counts.begin_launch(node_type, count, self._clock())
         try:
             yield
         finally:
@@ -113,7 +117,7 @@ class Gate:
             return
         with self._lock:
             # First the counts, then the ledger: its change may write a limit that is made of the counts.
-            asked_s = self._counts.add(node_type, nodes, self._store.read().judged, self.clock())
+            asked_s = self._counts.add(node_type, nodes, self._store.read().judged, self._clock())
         self._metrics.launched(node_type, zone, len(nodes))
 
         def note(current: Ledger) -> Ledger:
@@ -140,7 +144,7 @@ class Gate:
         # Any other error (throttling, an outage) tells nothing about the node type, and is only counted.
         if not (sold_out or for_good):
             return
-        now_s, rule = self.clock(), ledger.sold_out if sold_out else ledger.launch_error
+        now_s, rule = self._clock(), ledger.sold_out if sold_out else ledger.launch_error
         self._change(node_type, lambda old: rule(old, self.policy, zone, Reason(code, message), now_s))
 
     def confirmed(self, node_id: str, node_type: str, zone: str, verdict: str) -> None:
@@ -156,7 +160,7 @@ class Gate:
             return self.machines.with_step(current, node_id, node_type, Step.CHECKED, verdict, zone=zone)
 
         if self._change(node_type, lambda old: ledger.confirmed(old, zone), judged, also=note):
-            self._metrics.checked(node_type, zone, verdict, None if launch_s is None else self.clock() - launch_s)
+            self._metrics.checked(node_type, zone, verdict, None if launch_s is None else self._clock() - launch_s)
 
     def refused(
         self,
@@ -187,7 +191,7 @@ class Gate:
             return False
         with self._lock:
             self._counts.mark_checked(node_id)
-        now_s, reason = self.clock(), Reason(verdict, message)
+        now_s, reason = self._clock(), Reason(verdict, message)
         judged = (node_id, verdict)
         asked_s = (self.machines.get(node_id) or Machine(node_type)).asked_s
 
@@ -236,7 +240,7 @@ class Gate:
         if not self.active:
             return
         with self._lock:
-            self._counts.update(nodes(), self.clock())
+            self._counts.update(nodes(), self._clock())
         if self._idle and not self._store.read().has_quarantines:
             return  # most clusters, most of the time
         self._limit()
@@ -279,7 +283,7 @@ class Gate:
         new = [quarantine for quarantine in record.quarantines if quarantine not in before]
         for quarantine in new:
             logger.error("%s", messages.begun(node_type, quarantine))
-        if new and record.quarantined(self.clock()):  # not for each zone: this is what a task waits for
+        if new and record.quarantined(self._clock()):  # not for each zone: this is what a task waits for
             _ray.tell_drivers(messages.begun(node_type, new[-1]))
         # Boots alone change no limit.
         if record.quarantines != before:
@@ -292,7 +296,7 @@ class Gate:
             return
         # Launcher threads and the autoscaler's rounds both come here: counts, ledger and file must be of one moment.
         with self._lock:
-            now_s = self.clock()
+            now_s = self._clock()
             current = self._store.read()
             limits = {name: self._max_workers(name, record, now_s) for name, record in current.types.items()}
             limits_set = {name: limit for name, limit in limits.items() if limit is not None}

@@ -121,7 +121,9 @@ def failure_of(error: BaseException) -> Failure:
         return classified(CLOUD.name, [error.category], error.description)
     response = getattr(error, "response", None) or {}
     details = response.get("Error", {}) if isinstance(response, dict) else {}
-    return classified(CLOUD.name, [details.get("Code") or type(error).__name__], details.get("Message") or str(error))
+    # An error without an answer has no code: the name of its class, or of a class that it is of, stands for one.
+    codes = [details["Code"]] if details.get("Code") else [one.__name__ for one in type(error).__mro__]
+    return classified(CLOUD.name, codes, details.get("Message") or str(error))
 
 
 def zones_of(client: Any, subnets: list[str]) -> dict[str, str]:

@@ -30,10 +30,16 @@ def ends_of(client: Any, instance_ids: list[str]) -> dict[str, MachineEnd]:
         Filters=[{"Name": "instance-id", "Values": instance_ids}]
     )
     instances = [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
-    ends = {one["InstanceId"]: _end(one) for one in instances if one["State"]["Name"] in _ENDED}
+    ends = {
+        one["InstanceId"]: _end(one)._replace(tags=_tags(one)) for one in instances if one["State"]["Name"] in _ENDED
+    }
     known = {one["InstanceId"] for one in instances}
     gone = MachineEnd(EndedBy.UNKNOWN, GONE, "EC2 does not know it any more")
     return {**dict.fromkeys((one for one in instance_ids if one not in known), gone), **ends}
+
+
+def _tags(instance: dict[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in instance.get("Tags") or ()}
 
 
 def _end(instance: dict[str, Any]) -> MachineEnd:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class EndedBy(Enum):
@@ -23,12 +27,14 @@ class MachineEnd(NamedTuple):
         code: the cloud's word: EC2's StateReason, Compute Engine's operation type.
         message: the cloud's sentence; empty where it has none.
         sold_out: the cloud had no capacity for it after all.
+        tags: the machine's, where the cloud still has them.
     """
 
     by: EndedBy
     code: str
     message: str = ""
     sold_out: bool = False
+    tags: Mapping[str, str] = MappingProxyType({})
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}" if self.message and self.message != self.code else self.code

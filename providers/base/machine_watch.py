@@ -7,6 +7,7 @@ asked again in the next round.
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Protocol
 
 from accel_scaling import _ray, timeouts
@@ -70,8 +71,10 @@ class MachineWatch:
         self._cloud = cloud
         self._clock = clock
         self._joined_nodes = joined_nodes
+        self._in_round = threading.Lock()
         # Those that are known to have joined: as long as every worker has, nobody is asked.
         self._joined: set[str] = set()
+        self._listed: set[str] = set()  # ever
         self._started: dict[str, float] = {}  # when the last start command of a machine ended with 0
 
     # What is known of a machine, whatever its cloud answers just now.
@@ -146,11 +149,15 @@ class MachineWatch:
         machines, rest = self._gate.machines.all(), []
         for node_id in node_ids:
             machine = machines.get(node_id)
+            if machine is not None and machine.given_up:
+                self.end(node_id)
+                continue
             failure = None if machine is None or machine.finished else machine.failure or self._stuck(machine)
             if failure is None:
                 self._gate.machines.ended(node_id, "the autoscaler no longer needs it")
                 rest.append(node_id)
-            elif not machine or machine.given_up or self.ended_by_others(node_id) is not True:
+            # Where the cloud does not say who ended it, it failed: that much is known.
+            elif not self.ended_by_others(node_id):
                 self.give_up(node_id, *failure)
         return rest
 
@@ -193,6 +200,16 @@ class MachineWatch:
         Args:
             nodes: the workers that the cloud lists now, node -> node type.
         """
+        # Ray's EC2 provider lists anew to answer a question about one machine, in this round or an updater's thread.
+        if not self._in_round.acquire(blocking=False):
+            return
+        try:
+            self._look_at(nodes)
+        finally:
+            self._in_round.release()
+
+    def _look_at(self, nodes: Mapping[str, str]) -> None:
+        self._listed |= nodes.keys()
         machines = self._gate.machines.all()
         under_way = {name: machine for name, machine in machines.items() if not machine.ended}
         for node_id, machine in under_way.items():
@@ -222,6 +239,8 @@ class MachineWatch:
     def _note_end(self, node_id: str, end: MachineEnd) -> None:
         machine, node_type = self._gate.machines.get(node_id), self.node_type(node_id)
         sentence = f"{end} ({end.by.value})"
+        if node_id not in self._listed:
+            _ray.tell_launch_failed(node_type, end.tags, end.code, end.message)
         if end.by in (EndedBy.USER, EndedBy.INTERRUPTION):
             logger.info("node %s of type %s ended before it joined: %s", node_id, node_type, sentence)
             self._gate.machines.ended(node_id, sentence)
@@ -258,9 +277,9 @@ class MachineWatch:
             mine = [node for node in joined if node.instance_id == node_id]
             if not mine and node_id not in by_instance:
                 mine = self._by_address(node_id, joined)
-            if mine:
-                self._has_joined(node_id, nodes[node_id], mine)
-            elif self._clock() - self._started.get(node_id, self._clock()) > timeouts.JOINED_AFTER_START_S:
+            if mine and self._judge(node_id, nodes[node_id], mine):
+                continue
+            if self._clock() - self._started.get(node_id, self._clock()) > timeouts.JOINED_AFTER_START_S:
                 seconds = f"{timeouts.JOINED_AFTER_START_S:.0f} s"
                 self.give_up(node_id, START_FAILED, f"`ray start` ended with 0, and it did not join within {seconds}")
 
@@ -270,29 +289,43 @@ class MachineWatch:
         nameless = [node for node in joined if node.alive and not node.instance_id]
         if not nameless:
             return []
-        try:
-            addresses = self._cloud.addresses_of(node_id)
-        except Exception as error:  # noqa: BLE001
-            logger.warning("the address of %s is not known: %s", node_id, error)
-            return []
+        addresses = self._addresses_of(node_id)
         return [node for node in nameless if node.address in addresses]
 
-    def _has_joined(self, node_id: str, node_type: str, mine: list[JoinedNode]) -> None:
-        self._started.pop(node_id, None)
+    def _judge(self, node_id: str, node_type: str, mine: list[JoinedNode]) -> bool:
+        """Judge a machine by the nodes that have joined from it; False where a slice still lacks hosts."""
         verdicts = [node.labels.get(LABEL_VERDICT) for node in mine]
-        word = next((verdict for verdict in verdicts if verdict), None)
-        if not all(verdicts) or word is None:
-            if self._gate.on_mismatch is OnMismatch.REFUSE:
-                self.give_up(node_id, NO_VERDICT, _NOT_CHECKED, Cause.REFUSED)
-                return
+        word = next((verdict for verdict in verdicts if verdict), "")
+        unchecked = not all(verdicts)
+        if unchecked and self._gate.on_mismatch is OnMismatch.REFUSE:
+            self.give_up(node_id, NO_VERDICT, _NOT_CHECKED, Cause.REFUSED)
+            return True
+        if self._lacks_hosts(node_id, mine):
+            return False
+        if unchecked:
             self.joins_unchecked(node_id, _NOT_CHECKED)
         elif holds_promise(word):
             self._gate.confirmed(node_id, node_type, self.zone(node_id), word)
         else:
             message = f"it joined with the verdict {word}"
             self._gate.refused(node_id, node_type, self.zone(node_id), word, message, ends=False)
+        self._started.pop(node_id, None)
         self._joined.add(node_id)
-        self._gate.machines.step(node_id, node_type, Step.JOINED, word or "")
+        self._gate.machines.step(node_id, node_type, Step.JOINED, word)
+        return True
+
+    def _lacks_hosts(self, node_id: str, mine: list[JoinedNode]) -> bool:
+        """Return whether fewer hosts of a slice have joined than it has; a machine has one."""
+        # Of what left again, a machine has joined all the same; a slice has not, without one of its hosts.
+        alive = {node.address for node in mine if node.alive}
+        return len(alive) < len(self._addresses_of(node_id)) > 1
+
+    def _addresses_of(self, node_id: str) -> list[str]:
+        try:
+            return self._cloud.addresses_of(node_id)
+        except Exception as error:  # noqa: BLE001
+            logger.warning("the address of %s is not known: %s", node_id, error)
+            return []
 
     def joins_unchecked(self, node_id: str, why: str) -> None:
         """Count a machine that joins without a verdict, where the cluster file lets it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.launch_errors import ELSEWHERE, PASSING, SOLD_OUT, Category
+from accel_scaling.catalog.launch_errors import ELSEWHERE, FOR_GOOD, SOLD_OUT, Category
 from accel_scaling.quarantine.ledger import EVERY_ZONE
 
 if TYPE_CHECKING:
@@ -115,6 +115,6 @@ def gated(gate: Gate, workers: Workers, zones: Sequence[str], launch: Callable[[
                 failure.code,
                 failure.message,
                 sold_out=failure.category in SOLD_OUT,
-                for_good=failure.category not in PASSING,
+                for_good=failure.category in FOR_GOOD,
             )
     return result

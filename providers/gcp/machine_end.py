@@ -36,7 +36,8 @@ def ends_of(resource_of: Callable[[str], Any], node_ids: list[str]) -> dict[str,
         node = _node(resource, node_id)
         if node is not None and not node.is_terminated():
             continue
-        ends[node_id] = _slice_end(node) if resource.KIND == "tpu" else _machine_end(resource, node_id, node)
+        end = _slice_end(node) if resource.KIND == "tpu" else _machine_end(resource, node_id, node)
+        ends[node_id] = end if node is None else end._replace(tags=node.get_labels())
     return ends
 
 

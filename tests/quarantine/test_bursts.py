@@ -6,12 +6,14 @@ import itertools
 from typing import Any
 
 import pytest
+from botocore import exceptions
 from hypothesis import given
 from hypothesis import strategies as st
 from ray.autoscaler.node_launch_exception import NodeLaunchException
 
-from accel_scaling.catalog.launch_errors import Category, Failure
+from accel_scaling.catalog.launch_errors import FOR_GOOD, PASSING, Category, Failure
 from accel_scaling.cluster.policies import QuarantinePolicy
+from accel_scaling.providers.aws.launch import failure_of
 from accel_scaling.providers.base.zone_launch import Launch, Workers, gated
 from accel_scaling.quarantine import ledger
 from accel_scaling.quarantine.ledger import EVERY_ZONE, Cause, Reason, Record
@@ -101,6 +103,7 @@ def test_a_wrong_subnet_leaves_the_other_zone_open_and_a_wrong_node_config_close
         (Category.UNKNOWN, True),
         (Category.THROTTLED, False),
         (Category.UNAVAILABLE, False),
+        (Category.CONNECTION, False),
     ],
 )
 def test_what_the_cloud_will_say_again_closes_a_node_type_and_throttling_and_outages_do_not(
@@ -124,6 +127,32 @@ def test_what_the_cloud_will_say_again_closes_a_node_type_and_throttling_and_out
         with pytest.raises(NodeLaunchException, match="launch error: Code in us-west-2a"):
             head.gate.check("p4d", [A])
         assert head.most("p4d") == 0, "v2 gives the demand to another node type"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.ConnectTimeoutError(endpoint_url="https://ec2"),
+        exceptions.EndpointConnectionError(endpoint_url="https://ec2"),
+        exceptions.ReadTimeoutError(endpoint_url="https://ec2"),
+        exceptions.ConnectionClosedError(endpoint_url="https://ec2"),
+        exceptions.SSLError(endpoint_url="https://ec2", error="x"),
+        exceptions.ProxyConnectionError(proxy_url="http://proxy"),
+        exceptions.NoCredentialsError(),
+        ConnectionResetError("reset"),
+        TimeoutError("timed out"),
+    ],
+)
+def test_an_ec2_that_does_not_answer_is_no_refusal_and_is_not_asked_again_at_once(error: Exception) -> None:
+    """A launch that was sent and not answered may have been carried out."""
+    failure = failure_of(error)
+    assert failure.code == type(error).__name__
+    assert failure.category is Category.CONNECTION
+    assert failure.category not in PASSING | FOR_GOOD
+
+
+def test_a_request_that_boto_refuses_to_send_is_refused_for_good() -> None:
+    assert failure_of(exceptions.ParamValidationError(report="MaxPrice")).category in FOR_GOOD
 
 
 def test_over_ten_minutes_a_launch_that_is_refused_for_good_is_asked_for_a_few_times(head: Head) -> None:

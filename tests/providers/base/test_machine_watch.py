@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from accel_scaling import _ray
 from accel_scaling.boot.bundle import with_boot_check
 from accel_scaling.providers.base.machine_end import EndedBy, MachineEnd
 from accel_scaling.quarantine.machine import Step, ended_before_joined
@@ -235,8 +236,6 @@ def test_a_node_that_joined_without_a_verdict_is_found_and_treated_by_the_policy
 
 
 def test_a_node_that_a_person_started_by_hand_is_left(cluster: Cluster) -> None:
-    from accel_scaling import _ray
-
     (node,) = cluster.launch()
     cluster.boot(node)
     cluster.join(node)
@@ -358,6 +357,43 @@ def test_a_machine_that_is_kept_for_inspection_is_counted_and_not_ended(make: Ca
     assert cluster.state(node) == "running"
     assert cluster.listed() == []
     assert cluster.strikes() == {node: "DriverMissing"}
+
+
+def test_a_provider_that_lists_anew_to_say_where_a_machine_was_makes_no_round_within_the_round(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listings = 0
+
+    def zone_of(_: str) -> str:  # as Ray's EC2 provider does for a machine that it does not know
+        nonlocal listings
+        listings += 1
+        cluster.listed()
+        return ""
+
+    monkeypatch.setattr(cluster.provider, "zone_of", zone_of)
+    (node,) = cluster.launch(zone="")
+    cluster.provider.machines[node].state, cluster.provider.machines[node].end = "terminated", KMS
+    cluster.round()
+    assert listings == 1
+    assert cluster.strikes() == {node: "Client.InternalError"}
+
+
+def test_a_slice_has_joined_when_all_of_its_hosts_have(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = ["10.1.0.0", "10.1.0.1"]
+    monkeypatch.setattr(cluster.provider, "addresses_of", lambda _: hosts)
+    for complete in (True, False):
+        (node,) = cluster.launch()
+        assert cluster.boot(node)
+        cluster.provider.joined = []
+        for address in hosts[: 2 if complete else 1]:
+            name = node if cluster.version == "v2" else ""
+            labels = {"accel-scaling.io/verdict": "Confirmed"}
+            cluster.provider.joined.append(_ray.JoinedNode(name, address, labels, alive=True))
+            cluster.round()
+        cluster.round(121)
+        assert cluster.state(node) == ("running" if complete else "terminated")
+        cluster.provider.terminate_nodes([node])
+    assert list(cluster.strikes().values()) == ["StartFailed"]
 
 
 def test_a_restart_of_the_autoscaler_forgets_no_machine(cluster: Cluster) -> None:

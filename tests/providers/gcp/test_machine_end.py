@@ -145,7 +145,7 @@ def test_a_slice_whose_host_0_does_not_join_is_deleted_and_a_strike(
         node = head.launch("v4")
         head.round()
         told: list[str] = []
-        with pytest.raises(click.ClickException, match="host 0 of .* did not join"):
+        with pytest.raises(click.ClickException, match=r"host 0 of .* did not join"):
             start_of(head.provider, node, [Host(0, told), Host(1, told)])
         head.round()
     wait_until("their end", lambda: not gce.slices())

@@ -14,7 +14,7 @@ import yaml
 from tests.support.gcp_provider import config_of, google, ours, resolved, tags, wait_until
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
-HEAD = {"machines", "waiting", "slices"}  # the rows that a head needs
+HEAD = {"machines", "waiting", "why a machine ended before it joined", "slices"}  # the rows that a head needs
 MAKES = {"the head's service account, where Ray makes it"}
 
 
@@ -95,6 +95,7 @@ def test_each_call_of_a_clusters_life_is_written_down_and_no_other() -> None:
             provider.refuse(node_id, "DriverMissing", "a sentence")
         provider.refuse(slice_, "DriverMissing", "a sentence")
         wait_until("the end", lambda: not at.machines() and not at.slices())
+        assert provider.ends_of(made).keys() == set(made)
         by_the_head = {call.method for call in at.engine.calls}
     assert by_the_head == calls_of(HEAD)
     # A template is read while a config with one is filled: tests/providers/gcp/test_up.py.
