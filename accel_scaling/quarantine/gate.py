@@ -102,15 +102,16 @@ class Gate:
 
     # After it.
 
-    def launched(self, node_type: str, zone: str, nodes: Collection[str]) -> None:
-        """Report machines that the cloud gave."""
+    def launched(self, node_type: str, zone: str, nodes: Collection[str], *, started_again: bool = False) -> None:
+        """Report machines that the cloud gave; a stopped one that is started again proves no capacity of its zone."""
         if not self.active or not nodes:
             return
         with self._lock:
             # First the counts, then the ledger: its change may write a limit that is made of the counts.
             self._counts.add(node_type, nodes, self._store.read().judged, self._clock())
         self._metrics.launched(node_type, zone, len(nodes))
-        self._change(node_type, lambda old: ledger.launched(old, zone))
+        if not started_again:
+            self._change(node_type, lambda old: ledger.launched(old, zone))
 
     def failed(self, node_type: str, zone: str, code: str, message: str, *, sold_out: bool) -> None:
         """Report a launch that failed; the zone is quarantined only where it is ``sold_out``."""
