@@ -115,6 +115,17 @@ class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # t
             self._listed = frozenset(nodes)
         return nodes
 
+    def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
+        """Set tags, with those of other threads in one call."""
+        try:
+            super().set_node_tags(node_id, tags)
+        except BaseException:
+            # Ray's batch is not ended where EC2 refuses it: each further call would wait for it, and hold a lock that
+            # all other calls need.
+            self.batch_update_done.set()
+            self.ready_for_new_batch.set()
+            raise
+
     def end_for_good(self, node_id: str) -> None:
         """Terminate a machine; never stop it to use it again."""
         # Not by Ray's terminate_node: it stops the machine, and starts the same one the next time.

@@ -63,6 +63,7 @@ class EC2:
     faults: list[CallFault] = field(default_factory=list)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     launches: list[SimpleNamespace] = field(default_factory=list)  # the region's own record: what was asked and given
+    seen: set[str] | None = None  # where lists are late: the machines that they show
 
     # What the tests do to it.
 
@@ -73,12 +74,17 @@ class EC2:
         """Make these machine types sold out, and no others: ``TYPE``, or ``TYPE@ZONE``."""
         write_faults(self.faults_file, [Fault.no_capacity(one) for one in machines])
 
+    def hide(self, *, new: bool) -> None:
+        """Let lists not show what is launched from now on, as they may for some seconds; or show everything."""
+        self.seen = set(self.machines()) if new else None
+
     def reset(self) -> None:
         """Begin anew: no machines, no faults, no records."""
         self.__dict__.pop("call", None)
         self.faults.clear()
         self.calls.clear()
         self.launches.clear()
+        self.seen = None
         self.sold_out()
         self._backend().reservations.clear()
 
@@ -114,7 +120,11 @@ class EC2:
         self.calls.append((model.name, request))
         fault = next((one for one in self.faults if one.operation in (model.name, "*")), None)
         if fault is None:
-            return made(client, model, request, context)
+            http, answer = made(client, model, request, context)
+            if model.name == "DescribeInstances" and self.seen is not None:
+                for group in answer.get("Reservations", []):
+                    group["Instances"] = [one for one in group["Instances"] if one["InstanceId"] in self.seen]
+            return http, answer
         fault.times -= 1
         if fault.times <= 0:
             self.faults.remove(fault)
