@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import Category, Failure
 from accel_scaling.providers.base.zone_launch import Launch
-from accel_scaling.providers.gcp.calls import call_each, looked_up, status_of
+from accel_scaling.providers.gcp.calls import ListingFailedError, call_each, looked_up, status_of
 from accel_scaling.providers.gcp.labels import LabelWriter, to_labels
 from accel_scaling.providers.gcp.launch import purpose_of
 
@@ -232,7 +232,12 @@ class NodeCache:
         if count <= 0:
             return [], []
         same = {key: value for key, value in tags.items() if key in _ray.gcp_reuse_tags()}
-        stopped = [node for node in resource.list_instances(same, is_terminated=True) if _zone_in(node) in zones]
+        try:
+            listed = resource.list_instances(same, is_terminated=True)
+        except ListingFailedError as failed:
+            logger.warning("stopped nodes could not be listed, new ones are created: %s", failed)
+            return [], []
+        stopped = [node for node in listed if _zone_in(node) in zones]
         with self._lock:  # two launches at once must not both count on the same node
             chosen = [node["name"] for node in stopped if node["name"] not in self._claimed][:count]
             self._claimed.update(chosen)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.support import aws_provider
 from tests.support.aws_provider import ALIVE, EC2, A, B, ec2_in_process, node_config, provider_of
-from tests.support.launch_sequences import Machine, Sequences
+from tests.support.launch_sequences import EXAMPLES, Machine, Sequence, sequence
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -34,6 +35,7 @@ class EmulatedEC2:
         "DescribeSubnets",
         "*",
     )
+    launch_calls = ("RunInstances", "RunInstances", "StartInstances", "DescribeInstances", "*")
     faults = tuple(
         f"{when} {what}"
         for when in ("before", "after")
@@ -89,27 +91,24 @@ class EmulatedEC2:
         self.ec2.faults.clear()
         self.ec2.sold_out()
 
-
-class Ec2Sequences(Sequences):
-    _region: ClassVar[list[EC2]] = []
-
-    @classmethod
-    def cloud(cls) -> EmulatedEC2:  # type: ignore[override]
-        return EmulatedEC2(cls._region[0])
+    def close(self) -> None:
+        """Do nothing: all is written at once."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_region() -> Iterator[None]:
+@pytest.fixture(name="region", scope="module")
+def region_fixture() -> Iterator[EC2]:
     """One EC2 for all sequences."""
     from ray.autoscaler._private.aws import node_provider
 
     with pytest.MonkeyPatch.context() as patch, ec2_in_process() as ec2:
         patch.setattr(node_provider, "TAG_BATCH_DELAY", 0.0)
         patch.setattr(node_provider, "LIST_RETRY_DELAY_SEC", 0.0)
-        Ec2Sequences._region[:] = [ec2]
-        yield
-        Ec2Sequences._region.clear()
+        yield ec2
 
 
-TestEc2Sequences = Ec2Sequences.TestCase
-TestEc2Sequences.settings = settings(stateful_step_count=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
+@given(cache=st.booleans(), zones=st.integers(1, 2), seed=st.integers(0, 2**63), length=st.integers(4, 16))
+def test_whatever_happens_nothing_is_bought_twice_leaked_or_waited_for_for_ever(
+    region: EC2, cache: bool, zones: int, seed: int, length: int
+) -> None:
+    Sequence(EmulatedEC2(region), cache=cache, zones=zones).run(sequence(seed, length))
