@@ -19,7 +19,7 @@ from accel_scaling.providers.aws.launch_failures import Tries, failure_of, is_un
 from accel_scaling.providers.aws.subnet_zones import described_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     CreateNode = Callable[[dict[str, Any], dict[str, str], int], dict[str, Any]]
 
@@ -78,6 +78,7 @@ class NewMachines:
         self._cluster_name = cluster_name
         self._clock = clock
         self._lock = threading.Lock()
+        self._settling = threading.Lock()
         self._undecided: list[Request] = []
 
     def request(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> Request:
@@ -112,6 +113,7 @@ class NewMachines:
             # A refusal after a lost answer decides: what was carried out would have been answered with its machines.
             if not (passing and undecided):
                 return Answer(found, failure)
+            request = replace(request, asked_s=self._clock())
             self._remember(request)
             return Answer(found, failure, request)
 
@@ -126,25 +128,39 @@ class NewMachines:
         Returns:
             Their machines that Ray does not know; a request that is undecided still.
         """
-        machines: dict[str, Any] = {}
-        waiting = Answer({})
-        for request in self._take(tags):
-            answer = self._settled(request, tags, most - len(machines))
-            machines |= {name: one for name, one in answer.machines.items() if name not in known}
-            waiting = answer if answer.undecided else waiting
-        return replace(waiting, machines=machines)
+        # One launch at a time: another one must not begin while it is open what these requests will bring.
+        with self._settling:
+            requests = self._take(tags)
+            found = [self._machines_of(request) for request in requests]
+            machines: dict[str, Any] = {}
+            still_open: list[Request] = []
+            for request, there in zip(requests, found, strict=True):
+                machines |= {name: one for name, one in (there or {}).items() if name not in known}
+                if not self._decided(request, there):
+                    still_open.append(request)
+            # The same requests: EC2 launches them now, or names what it launched then. Only where they fit into what is
+            # wanted now, all of them: any may have been carried out.
+            room = most - len(machines)
+            if not all(request.tags == tags for request in still_open) or room < sum(one.count for one in still_open):
+                return self._open(still_open, machines)
+            last = Answer({})
+            for request in still_open:
+                answer = self.ask(request, Tries(waits=()))
+                machines |= {name: one for name, one in answer.machines.items() if name not in known}
+                last = answer if answer.undecided else last
+            return replace(last, machines=machines)
 
-    def _settled(self, request: Request, tags: dict[str, str], most: int) -> Answer:
-        found = self._machines_of(request)
+    def _decided(self, request: Request, there: Mapping[str, Any] | None) -> bool:
         old = self._clock() - request.asked_s > timeouts.AWS_VISIBLE_AFTER_S
-        if found is not None and (old or len(found) >= request.count):
-            return Answer(found)
-        # The same request: EC2 launches it now, or names what it launched then. Not for more than are wanted now.
-        if request.tags == tags and request.count <= most:
-            return self.ask(request, Tries(waits=()))
-        self._remember(request)
-        text = f"EC2 has not said yet what became of a request for {request.count} of them"
-        return Answer(found or {}, Failure(Category.UNAVAILABLE, "no answer", text), request)
+        return there is not None and (old or len(there) >= request.count)
+
+    def _open(self, requests: Sequence[Request], machines: dict[str, Any]) -> Answer:
+        for request in requests:
+            self._remember(request)
+        if not requests:
+            return Answer(machines)
+        text = f"EC2 has not said yet what became of a request for {requests[0].count} of them"
+        return Answer(machines, Failure(Category.UNAVAILABLE, "no answer", text), requests[0])
 
     def _machines_of(self, request: Request) -> dict[str, Any] | None:
         """Return the machines that a request has launched, as far as EC2 shows them; None where it does not answer."""
@@ -161,7 +177,7 @@ class NewMachines:
 
     def _remember(self, request: Request) -> None:
         with self._lock:
-            self._undecided.append(replace(request, asked_s=self._clock()))
+            self._undecided.append(request)
 
     def _take(self, tags: dict[str, str]) -> list[Request]:
         """Take out the undecided requests of a node type."""

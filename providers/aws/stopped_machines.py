@@ -82,18 +82,15 @@ class StoppedMachines:
         Raises:
             CallFailedError: the stopped machines could not be listed.
         """
-        listed = tries.call(
-            lambda: list(self._ec2.instances.filter(Filters=self._filters(tags, (_STOPPED, _STOPPING))))
-        )
-        # Those first that need not be waited for.
-        listed.sort(key=lambda one: _state(one) != _STOPPED)
-        placed = [
-            one
-            for one in listed
-            if may_start(str((described_in(one).get("Placement") or {}).get("AvailabilityZone", "")))
-        ]
-        with self._lock:  # two launches at once must not both count on the same machine
-            chosen = [one for one in placed if one.id not in self._claimed][:count]
+        # Listed under the lock: a list from before another launch has started a machine would show it as stopped when
+        # that launch counts on it no more, and both would count on it.
+        with self._lock:
+            listed = tries.call(
+                lambda: list(self._ec2.instances.filter(Filters=self._filters(tags, (_STOPPED, _STOPPING))))
+            )
+            # Those first that need not be waited for.
+            listed.sort(key=lambda one: _state(one) != _STOPPED)
+            chosen = [one for one in listed if one.id not in self._claimed and may_start(_zone(one))][:count]
             self._claimed.update(one.id for one in chosen)
         try:
             return self._started(chosen, tags, tries)
@@ -175,8 +172,12 @@ def _state(machine: Any) -> str:
     return str((described_in(machine).get("State") or {}).get("Name", ""))
 
 
+def _zone(machine: Any) -> str:
+    return str((described_in(machine).get("Placement") or {}).get("AvailabilityZone", ""))
+
+
 def _by_zone(machines: Sequence[Any]) -> Iterator[list[Any]]:
     zones: dict[str, list[Any]] = {}
     for one in machines:
-        zones.setdefault(str((described_in(one).get("Placement") or {}).get("AvailabilityZone", "")), []).append(one)
+        zones.setdefault(_zone(one), []).append(one)
     yield from zones.values()

@@ -30,7 +30,7 @@ class _CachedNode(NamedTuple):
 
 
 class NodeCache:
-    """The nodes of a cluster; safe for several threads. No lock is held while Google is asked.
+    """The nodes of a cluster; safe for several threads. No lock is held while Google is asked, but by launches.
 
     Args:
         resources: compute.Compute, and tpu.Tpu where the cluster has slices.
@@ -52,6 +52,7 @@ class NodeCache:
         self._departed: dict[str, dict[str, str]] = {}  # the last tags of nodes that are gone
         self._listed_at = float("-inf")
         self._sweeping: set[str] = set()
+        self._choosing = threading.Lock()  # of stopped nodes
         self._claimed: set[str] = set()
         self._deleted: set[str] = set()  # by this process, a short name each
         # Two threads: Compute Engine and Cloud TPU are listed at the same time.
@@ -232,14 +233,16 @@ class NodeCache:
         if count <= 0:
             return [], []
         same = {key: value for key, value in tags.items() if key in _ray.gcp_reuse_tags()}
-        try:
-            listed = resource.list_instances(same, is_terminated=True)
-        except ListingFailedError as failed:
-            logger.warning("stopped nodes could not be listed, new ones are created: %s", failed)
-            return [], []
-        stopped = [node for node in listed if _zone_in(node) in zones]
-        with self._lock:  # two launches at once must not both count on the same node
-            chosen = [node["name"] for node in stopped if node["name"] not in self._claimed][:count]
+        # Listed under this lock: a list from before another launch has started a node would show it as stopped when
+        # that launch counts on it no more, and both would count on it.
+        with self._choosing:
+            try:
+                listed = resource.list_instances(same, is_terminated=True)
+            except ListingFailedError as failed:
+                logger.warning("stopped nodes could not be listed, new ones are created: %s", failed)
+                return [], []
+            free = [node["name"] for node in listed if _zone_in(node) in zones and node["name"] not in self._claimed]
+            chosen = free[:count]
             self._claimed.update(chosen)
         try:
             started, errors = call_each(resource.start, chosen)
@@ -248,7 +251,7 @@ class NodeCache:
             # A lost answer is a failure here, and may be none at Google.
             looks, _ = call_each(lambda name: looked_up(lambda: resource.get_instance(name)), errors)
         finally:
-            with self._lock:
+            with self._choosing:
                 self._claimed.difference_update(chosen)
         running = [*started, *(name for name, alive in looks.items() if alive)]
         for node_id in running:

@@ -61,7 +61,7 @@ class EC2:
     faults_file: Path
     subnets: dict[str, str] = field(default_factory=dict)  # zone -> subnet
     faults: list[CallFault] = field(default_factory=list)
-    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list, repr=False)
     launches: list[SimpleNamespace] = field(default_factory=list)  # the region's own record: what was asked and given
     seen: set[str] | None = None  # where lists are late: the machines that they show
 
