@@ -86,7 +86,10 @@ class EC2:
         self.launches.clear()
         self.seen = None
         self.sold_out()
-        self._backend().reservations.clear()
+        # Records of machines that are gone: moto looks through all tags there ever were.
+        backend = self._backend()
+        for records in (backend.reservations, backend.tags, backend.volumes, backend.enis):
+            records.clear()
 
     # What it has, from its own records.
 
