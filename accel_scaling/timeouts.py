@@ -152,6 +152,20 @@ LOCAL_GCE_SILENT_S = 600.0
 AWS_LAUNCH_RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0)
 """Before a launch that EC2 throttled, or could not answer, is asked for again: boto retries launches not at all."""
 
+AWS_LAUNCH_UNTIL_S = 120.0
+"""After this no further try of a launch begins: a silent endpoint costs at most this and one call of 60 s."""
+
+AWS_VISIBLE_AFTER_S = 60.0
+"""Within which EC2's lists show what a launch made; they are complete within seconds, mostly. What a launch without an
+answer has not shown by then was not made."""
+
+AWS_STOPPING_S = 300.0
+"""For a machine that is stopping, until it can be started again: machines with GPUs take up to some minutes. One that
+takes longer is left, and a new one launched."""
+
+AWS_STOPPING_POLL_S = 5.0
+"""Between two looks at a machine that is stopping; Ray looks each 15 s."""
+
 # --- the plan (plan/live_cluster.py) ---
 
 PLAN_ADDRESS_S = 5.0

@@ -77,6 +77,23 @@ def aws_tries_each_subnet_once() -> None:
     node_provider.BOTO_CREATE_MAX_RETRIES = 1
 
 
+def aws_reuse_tags() -> tuple[str, ...]:
+    """Return the tags by which Ray's EC2 provider knows a stopped machine that it may start again."""
+    from ray.autoscaler.tags import TAG_RAY_LAUNCH_CONFIG, TAG_RAY_NODE_KIND, TAG_RAY_USER_NODE_TYPE
+
+    return TAG_RAY_NODE_KIND, TAG_RAY_LAUNCH_CONFIG, TAG_RAY_USER_NODE_TYPE
+
+
+def aws_tags() -> tuple[Any, Any]:
+    """Return the functions with which Ray's EC2 provider turns node tags into EC2's, and back; both change their dict.
+
+    EC2 shows the tag `Name` in its console, so the node's name is kept there.
+    """
+    from ray.autoscaler._private.aws.node_provider import from_aws_format, to_aws_format
+
+    return to_aws_format, from_aws_format
+
+
 def aws_client(service: str, region: str, credentials: dict[str, Any] | None) -> Any:
     """Return the cached client of an AWS service that Ray's provider uses for this region."""
     from ray.autoscaler._private.aws.utils import client_cache

@@ -29,7 +29,7 @@ EXAMPLES = """examples:
   accel-scaling rehearse cluster.yaml --faults faults.txt       # and edit faults.txt while it runs
 
 faults, each for an instance type, a machine type, or a TPU's accelerator type:
-  no-capacity:TYPE      the cloud refuses to launch it; on GCP also no-capacity:TYPE@ZONE, for one zone
+  no-capacity:TYPE      the cloud refuses to launch it; no-capacity:TYPE@ZONE is for one zone
   capacity:TYPE=N       the cloud launches at most N at a time
   fewer:TYPE=N          its machines boot with N devices only
   other:TYPE=NAME       their driver names another product, e.g. other:g5.xlarge='NVIDIA L4'

@@ -111,8 +111,8 @@ class Gate:
 
     # After it.
 
-    def launched(self, node_type: str, zone: str, nodes: Collection[str]) -> None:
-        """Report machines that the cloud gave."""
+    def launched(self, node_type: str, zone: str, nodes: Collection[str], *, started_again: bool = False) -> None:
+        """Report machines that the cloud gave; a stopped one that is started again proves no capacity of its zone."""
         if not self.active or not nodes:
             return
         with self._lock:
@@ -123,7 +123,10 @@ class Gate:
         def note(current: Ledger) -> Ledger:
             return self.machines.with_launched(current, node_type, zone, nodes, asked_s)
 
-        self._change(node_type, lambda old: ledger.launched(old, zone), also=note)
+        def proved(old: Record) -> Record:
+            return old if started_again else ledger.launched(old, zone)
+
+        self._change(node_type, proved, also=note)
 
     def failed(
         self, node_type: str, zone: str, code: str, message: str, *, sold_out: bool, for_good: bool = False

@@ -42,7 +42,7 @@ class Fault:
 
     Attributes:
         kind: what is wrong.
-        machine_type: an EC2 instance type, a Compute Engine machine type, or a TPU's accelerator type; on Google Cloud,
+        machine_type: an EC2 instance type, a Compute Engine machine type, or a TPU's accelerator type;
             ``no_capacity`` takes ``TYPE@ZONE`` too.
         count: machines that the cloud still gives, or devices that a machine shows.
         driver_name: the product name that the driver reports.

@@ -1,50 +1,50 @@
-"""Launches on EC2: each zone's subnets, a short launch asked again, and AWS's reason where machines are missing."""
+"""Launches on EC2: stopped machines first, new ones zone after zone, and AWS's reason where machines are missing."""
 
 from __future__ import annotations
 
 import sys
-import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from accel_scaling import _ray, timeouts
-from accel_scaling.catalog.launch_errors import PASSING, Category, Failure, classified
-from accel_scaling.providers.aws.cloud import CLOUD
-from accel_scaling.providers.base.zone_launch import Workers, gated, over_zones
+from accel_scaling import _ray
+from accel_scaling.catalog.launch_errors import ELSEWHERE, Failure
+from accel_scaling.providers.aws.launch_failures import CallFailedError, Tries
+from accel_scaling.providers.aws.stopped_machines import Started
+from accel_scaling.providers.base.zone_launch import Launch, Workers, gated, over_zones
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
-    from accel_scaling.providers.base.zone_launch import Launch
+    from accel_scaling.providers.aws.run_instances import NewMachines, Request
+    from accel_scaling.providers.aws.stopped_machines import StoppedMachines
+    from accel_scaling.providers.aws.subnet_zones import SubnetZones
     from accel_scaling.quarantine.gate import Gate
-
-    CreateNode = Callable[[dict[str, Any], dict[str, str], int], dict[str, Any]]
 
 
 class MachineLaunch:
     """One launch of like machines; what came is kept, whatever becomes of the rest."""
 
     def __init__(
-        self,
-        create: CreateNode,
-        zone_of_subnet: Mapping[str, str],
-        gate: Gate,
-        sleep: Callable[[float], None] = time.sleep,
+        self, new: NewMachines, stopped: StoppedMachines | None, zones: SubnetZones, gate: Gate, known: Collection[str]
     ) -> None:
-        """Launch with Ray's provider.
+        """Launch with the parts of one provider.
 
         Args:
-            create: Ray's ``create_node``, which tries each of ``SubnetIds`` once.
-            zone_of_subnet: subnet -> zone.
+            new: asks for new machines.
+            stopped: starts stopped ones; None where they are not kept.
+            zones: of subnets and machines.
             gate: which zones are in quarantine.
-            sleep: waits so many seconds.
+            known: the machines that Ray has listed.
         """
-        self._create = create
-        self._zone_of_subnet = zone_of_subnet
+        self._new = new
+        self._stopped = stopped
+        self._zones = zones
         self._gate = gate
-        self._sleep = sleep
+        self._known = known
         self._made: dict[str, Any] = {}
+        self._undecided: Request | None = None
 
     def run(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         """Launch ``count`` machines, zone after zone in the order of ``SubnetIds``.
@@ -53,85 +53,112 @@ class MachineLaunch:
             NodeLaunchException: AWS's code and message, and how many came; those are kept.
             click.ClickException: the same, for the head node, which `ray up` launches.
         """
-        by_zone: dict[str, list[str]] = {}
-        for subnet in node_config.get("SubnetIds") or []:
-            by_zone.setdefault(self._zone_of_subnet.get(subnet, ""), []).append(subnet)
+        by_zone = self._zones.by_zone(node_config.get("SubnetIds") or [])
         zones = list(by_zone) or [""]  # subnets whose zones EC2 did not say count as one zone without a name
 
-        def try_zone(zone: str, missing: int) -> tuple[list[str], Failure | None]:
-            placed = {**node_config, "SubnetIds": by_zone[zone]} if zone in by_zone else node_config
-            return self._in_zone(placed, tags, missing)
-
         def launch(allowed: list[str]) -> Launch:
-            return over_zones(allowed, count, try_zone)
+            placed = {zone: _one_subnet_each(node_config, by_zone.get(zone, ())) for zone in allowed}
+            return self._in_zones(placed, set(zones) - set(allowed), tags, count)
 
         if _ray.is_head(tags):
             result = launch(zones)
         else:
             result = gated(self._gate, Workers(_ray.node_type_of(tags), count), zones, launch)
-        if result.failure is not None:
+        if len(self._made) < count:
             raise self._shortfall(result, node_config, tags, count)
         return self._made
 
+    def _in_zones(
+        self, placed: Mapping[str, Sequence[dict[str, Any]]], closed: Collection[str], tags: dict[str, str], count: int
+    ) -> Launch:
+        earlier = self._new.settle(tags, count, self._known)
+        self._keep(earlier.machines)
+        if earlier.undecided:
+            self._undecided = earlier.undecided
+            return Launch(self._by_zone(earlier.machines), earlier.failure, [])
+        try:
+            started = self._start_stopped(closed, tags, count - len(self._made))
+        except CallFailedError as error:
+            return Launch(self._by_zone(earlier.machines), error.failure, [])
+        self._keep(started.machines)
+        missing = count - len(self._made) - len(started.unknown)
+
+        def try_zone(zone: str, missing: int) -> tuple[list[str], Failure | None]:
+            return self._in_zone(placed[zone], tags, missing)
+
+        result = over_zones(placed, missing, try_zone) if missing > 0 else Launch({}, None, [])
+        new = {name: self._made[name] for name in (*earlier.machines, *result.nodes)}
+        return replace(
+            result,
+            made=self._by_zone(new),
+            failure=result.failure or started.failure,
+            started=self._by_zone(started.machines),
+        )
+
+    def _start_stopped(self, closed: Collection[str], tags: dict[str, str], count: int) -> Started:
+        if self._stopped is None or count <= 0:
+            return Started()
+        return self._stopped.start(tags, count, lambda zone: zone not in closed, Tries())
+
     def _in_zone(
-        self, node_config: dict[str, Any], tags: dict[str, str], count: int
+        self, node_configs: Sequence[dict[str, Any]], tags: dict[str, str], count: int
     ) -> tuple[list[str], Failure | None]:
-        """Launch in one zone; a short launch is asked again.
+        """Launch in one zone, in one of its subnets after another; a short launch is asked again.
 
         EC2 gives no reason when it launches fewer than asked (MinCount is 1), only when it launches none; so the rest
         is asked for once more, and what EC2 answers then is the reason.
         """
         # One series of waits for the whole zone, in however many pieces the machines come.
-        waits = iter(timeouts.AWS_LAUNCH_RETRY_WAITS_S)
-        made: list[str] = []
-        while len(made) < count:
-            try:
-                new = self._create(node_config, tags, count - len(made))
-            except Exception as error:  # noqa: BLE001 - whatever it is, those that came are kept
-                failure = failure_of(error)
-                wait_s = next(waits, None) if failure.category in PASSING else None
-                if wait_s is None:
+        tries, made = Tries(), list[str]()
+        failure: Failure | None = None
+        for node_config in node_configs:
+            while len(made) < count:
+                answer = self._new.ask(self._new.request(node_config, tags, count - len(made)), tries)
+                self._keep(answer.machines)
+                made += answer.machines
+                failure = answer.failure
+                if answer.undecided:
+                    self._undecided = answer.undecided
                     return made, failure
-                self._sleep(wait_s)
-                continue
-            if not new:
-                return made, Failure(Category.UNKNOWN, "none launched", "EC2 launched none and gave no reason")
-            # Ray wants the instances by their ids; over_zones() keeps the ids alone.
-            self._made |= new
-            made += new
-        return made, None
+                if failure is not None:
+                    break
+            # Another subnet of the zone may have free addresses; a zone without a name may be several.
+            if failure is None or failure.category not in ELSEWHERE:
+                break
+        return made, None if len(made) >= count else failure
+
+    def _keep(self, machines: Mapping[str, Any]) -> None:
+        self._made.update(machines)
+        self._zones.learn(machines.values())
+
+    def _by_zone(self, machines: Mapping[str, Any]) -> dict[str, list[str]]:
+        zones: dict[str, list[str]] = {}
+        for name in machines:
+            zones.setdefault(self._zones.of_machine(name), []).append(name)
+        return zones
 
     def _shortfall(self, launch: Launch, node_config: dict[str, Any], tags: dict[str, str], count: int) -> Exception:
         machine_type, failure = node_config.get("InstanceType", "?"), launch.failure
         tried = f" (tried in {', '.join(launch.zones)})" if any(launch.zones) else ""
+        later = ""
+        if self._undecided is not None:
+            later = f"; {self._undecided.count} of them may come all the same, and are listed then"
         if failure is None or _ray.is_head(tags):
-            return click.ClickException(f"the head node ({machine_type}) could not be launched: {failure}{tried}")
+            later = later and "; it may come all the same: `ray up` finds it then, and `ray down` ends it"
+            return click.ClickException(
+                f"the head node ({machine_type}) could not be launched: {failure}{tried}{later}"
+            )
         made = len(self._made)
         came = f"{made} of {count} x {machine_type} launched and kept; for the rest AWS says: "
         exception: Exception = _ray.node_launch_exception()(
-            failure.code, f"{came if made else f'{machine_type}: '}{failure.message}{tried}", sys.exc_info()
+            failure.code, f"{came if made else f'{machine_type}: '}{failure.message}{tried}{later}", sys.exc_info()
         )
         return exception
 
 
-def failure_of(error: BaseException) -> Failure:
-    """Return what an error of a launch means."""
-    if isinstance(error, _ray.node_launch_exception()):
-        # Ray's provider has wrapped AWS's error into its own, with the code as the category.
-        return classified(CLOUD.name, [error.category], error.description)
-    response = getattr(error, "response", None) or {}
-    details = response.get("Error", {}) if isinstance(response, dict) else {}
-    # An error without an answer has no code: the name of its class, or of a class that it is of, stands for one.
-    codes = [details["Code"]] if details.get("Code") else [one.__name__ for one in type(error).__mro__]
-    return classified(CLOUD.name, codes, details.get("Message") or str(error))
-
-
-def zones_of(client: Any, subnets: list[str]) -> dict[str, str]:
-    """Return subnet -> zone, asked of EC2; empty where it does not say, and all subnets count as one zone then."""
-    if not subnets:
-        return {}
-    try:
-        answer = client.describe_subnets(SubnetIds=subnets)
-    except Exception:  # noqa: BLE001 - the launch itself says what is wrong with a subnet
-        return {}
-    return {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in answer["Subnets"]}
+def _one_subnet_each(node_config: dict[str, Any], subnets: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the node_configs for one zone, of one subnet each: a request names one, and its token stands for it."""
+    # Network interfaces have their subnets in them, and Ray then leaves SubnetIds alone.
+    if not subnets or "NetworkInterfaces" in node_config:
+        return [node_config]
+    return [{**node_config, "SubnetIds": [subnet]} for subnet in subnets]

@@ -35,7 +35,10 @@ from accel_scaling.requirements import missing
 
 try:
     from accel_scaling.providers.aws import bootstrap, machine_end
-    from accel_scaling.providers.aws.launch import MachineLaunch, zones_of
+    from accel_scaling.providers.aws.launch import MachineLaunch
+    from accel_scaling.providers.aws.run_instances import NewMachines
+    from accel_scaling.providers.aws.stopped_machines import StoppedMachines
+    from accel_scaling.providers.aws.subnet_zones import SubnetZones
 
     # An Any base: Ray ships no types for it.
     _RayAWSNodeProvider: Any = _ray.aws_node_provider()
@@ -43,6 +46,8 @@ except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of e
     raise click.ClickException(str(missing(error.name, "aws"))) from None
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from accel_scaling.providers.base.machine_end import MachineEnd
 
 
@@ -51,10 +56,14 @@ class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # t
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
         super().__init__(provider_config, cluster_name)
-        self._zone_of_subnet: dict[str, str] = {}
         self._set_gate(provider_config)
         # Ray would try a sold-out zone five times; MachineLaunch goes on to the next, and waits where that helps.
         _ray.aws_tries_each_subnet_once()
+        # Without boto's retries: a launch has its own, and its own end.
+        self._zones = SubnetZones(self.ec2_fail_fast.meta.client, provider_config)
+        self._new = NewMachines(self._create_node, self.ec2_fail_fast, cluster_name)
+        self._stopped = StoppedMachines(self.ec2_fail_fast, cluster_name, self._set_tags_now)
+        self._listed: frozenset[str] = frozenset()
         forget_cached_config(provider_config)
 
     @staticmethod
@@ -93,7 +102,8 @@ class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # t
             NodeLaunchException: fewer came than asked for; with AWS's code and reason.
             click.ClickException: the head node could not be launched.
         """
-        launch = MachineLaunch(super().create_node, self._zones(node_config), self.gate)
+        stopped = self._stopped if self.cache_stopped_nodes else None
+        launch = MachineLaunch(self._new, stopped, self._zones, self.gate, self._listed)
         return launch.run(node_config, tags, count)
 
     def _create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
@@ -106,6 +116,27 @@ class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # t
         """Return why machines ended, as EC2 says it."""
         return machine_end.ends_of(self.ec2.meta.client, node_ids)
 
+    def listed_nodes(self, tag_filters: dict[str, str]) -> list[str]:
+        """Return what Ray's provider lists, and learn the zones of machines and subnets from it."""
+        # Asked before Ray's provider, which adds a tag to the filters that it is given.
+        of_all = not tag_filters
+        nodes = super().listed_nodes(tag_filters)
+        self._zones.learn(self.cached_nodes.values())
+        if of_all:
+            self._listed = frozenset(nodes)
+        return nodes
+
+    def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
+        """Set tags, with those of other threads in one call."""
+        try:
+            super().set_node_tags(node_id, tags)
+        except BaseException:
+            # Ray's batch is not ended where EC2 refuses it: each further call would wait for it, and hold a lock that
+            # all other calls need.
+            self.batch_update_done.set()
+            self.ready_for_new_batch.set()
+            raise
+
     def end_for_good(self, node_id: str) -> None:
         """Terminate a machine; never stop it to use it again."""
         # Not by Ray's terminate_node: it stops the machine, and starts the same one the next time.
@@ -113,15 +144,21 @@ class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # t
 
     def zone_of(self, node_id: str) -> str:
         """Return the availability zone of a machine; empty where EC2 has not said it."""
-        placement = getattr(self._get_cached_node(node_id), "placement", None) or {}
-        return str(placement.get("AvailabilityZone", ""))
+        if zone := self._zones.of_machine(node_id):
+            return zone
+        self._zones.learn([self._get_cached_node(node_id)])
+        return self._zones.of_machine(node_id)
 
-    def _zones(self, node_config: dict[str, Any]) -> dict[str, str]:
-        # A subnet stays in its zone: EC2 is asked about each once, not at each launch.
-        subnets = list(node_config.get("SubnetIds") or [])
-        if any(subnet not in self._zone_of_subnet for subnet in subnets):
-            self._zone_of_subnet |= zones_of(self.ec2.meta.client, subnets)
-        return self._zone_of_subnet
+    def _set_tags_now(self, machines: Sequence[Any], tags: dict[str, str]) -> None:
+        """Set tags of machines in one call; Ray's own waits a second for each machine."""
+        to_ec2, from_ec2 = _ray.aws_tags()
+        pairs = [{"Key": key, "Value": value} for key, value in to_ec2(dict(tags)).items()]
+        self.ec2_fail_fast.meta.client.create_tags(Resources=[one.id for one in machines], Tags=pairs)
+        with self.tag_cache_lock:
+            for one in machines:
+                # The listing does not read the tags of a machine anew that is known here.
+                before = from_ec2({tag["Key"]: tag["Value"] for tag in one.tags or ()})
+                self.tag_cache[one.id] = {**before, **tags}
 
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

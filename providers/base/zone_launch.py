@@ -27,21 +27,23 @@ class Launch:
     """The result of a launch.
 
     Attributes:
-        made: the nodes that exist now, by the zone that they are in.
+        made: the new nodes, by the zone that they are in.
         failure: why there are fewer than asked for; None where all are there.
         zones: the zones that were tried, in this order.
         failures: why a zone had too few, for those that had.
+        started: stopped nodes that were started again, by their zones: that shows of no zone that it has capacity.
     """
 
     made: dict[str, list[str]]
     failure: Failure | None
     zones: list[str]
     failures: dict[str, Failure] = field(default_factory=dict)
+    started: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def nodes(self) -> list[str]:
-        """The nodes that exist now, in every zone."""
-        return [node for nodes in self.made.values() for node in nodes]
+        """The nodes that exist now, in every zone: started again, and made."""
+        return [node for placed in (self.started, self.made) for nodes in placed.values() for node in nodes]
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ def gated(gate: Gate, workers: Workers, zones: Sequence[str], launch: Callable[[
     # Until they are listed, these machines count as nodes of their type: a limit set meanwhile must not end them.
     with gate.launching(node_type, workers.count):
         result = launch(allowed)
+        for zone, nodes in result.started.items():
+            gate.launched(node_type, zone, nodes, started_again=True)
         for zone, nodes in result.made.items():
             gate.launched(node_type, zone, nodes)
         for zone, failure in result.failures.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import reprlib
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+# Which nodes stand for one another: the values of the tags by which a stopped node is known (_ray.gcp_reuse_tags).
+Purpose = tuple[str, ...]
 
 
 class GoogleRefusedError(AccelScalingError):
@@ -55,11 +59,13 @@ def of_exception(error: BaseException) -> Failure:
     return Failure(Category.UNKNOWN, type(error).__name__, str(error))
 
 
-def of_operation(error: dict[str, Any]) -> Failure:
+def of_operation(error: Any) -> Failure:
     """Return what the ``error`` of an operation means, of Compute Engine (a list) or of Cloud TPU (a code)."""
+    if not isinstance(error, dict):
+        return Failure(Category.UNKNOWN, "no reason given", reprlib.repr(error))
     failures = []
-    for entry in error.get("errors") or [error]:
-        codes = [str(entry.get("code", "")), *_reasons(entry.get("errorDetails") or entry.get("details") or [])]
+    for entry in mappings(error.get("errors")) or [error]:
+        codes = [str(entry.get("code", "")), *_reasons(entry.get("errorDetails") or entry.get("details"))]
         failures.append(classified("gcp", [code for code in codes if code], str(entry.get("message", ""))))
     # Bulk creation puts "too few were created" beside the reason.
     return next((failure for failure in failures if failure.category is not Category.UNKNOWN), failures[0])
@@ -87,16 +93,21 @@ def _of_http(error: HttpError) -> Failure:
     if not isinstance(content, dict):
         return classified("gcp", [status], str(content))
     # The detailed reasons go before the status: a status such as 403 stands for a missing permission and for a quota.
-    listed = [str(entry.get("reason", "")) for entry in content.get("errors") or []]
-    codes = [*listed, *_reasons(content.get("details") or [])]
+    listed = [str(entry.get("reason", "")) for entry in mappings(content.get("errors"))]
+    codes = [*listed, *_reasons(content.get("details"))]
     # Behind a 5xx the canonical status says less than the number.
     codes += [status] if status.startswith("5") else [str(content.get("status", "")), status]
     return classified("gcp", [code for code in codes if code], str(content.get("message", "")))
 
 
-def _reasons(details: list[Any]) -> list[str]:
-    reasons = [detail.get("errorInfo", detail).get("reason") for detail in details if isinstance(detail, dict)]
-    return [str(reason) for reason in reasons if reason]
+def _reasons(details: Any) -> list[str]:
+    infos = [detail.get("errorInfo", detail) for detail in mappings(details)]
+    return [str(info["reason"]) for info in mappings(infos) if info.get("reason")]
+
+
+def mappings(value: Any) -> list[dict[str, Any]]:
+    """Return the mappings of a list; none where it is no list."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def call_each(
@@ -152,6 +163,14 @@ def retry_on_conflict(change: Callable[[], T], is_conflict: Callable[[Exception]
     return change()
 
 
+def looked_up(ask: Callable[[], Any]) -> bool | None:
+    """Return whether a node exists, as a question about it is answered; None where Google does not answer."""
+    try:
+        return not ask().is_terminated()
+    except Exception as error:  # noqa: BLE001 - whatever it is, nobody knows then
+        return False if status_of(error) == 404 else None
+
+
 class ListingFailedError(Exception):
     """A zone could not be asked for its nodes, so nobody knows all of them."""
 
@@ -165,6 +184,28 @@ class ZonalResource:
         self.zones = list(zones)
         # Of their own, and kept: a listing waits for nothing else, and its connections stay open.
         self._listers = ThreadPoolExecutor(len(self.zones), thread_name_prefix="accel-gcp-list")
+        # Asked for, and nobody knows whether they exist: name -> what for. One item is written or taken at a time.
+        self._held: dict[str, Purpose] = {}
+
+    def hold(self, purpose: Purpose, node_ids: Iterable[str]) -> None:
+        """Remember nodes of which Google did not say whether they exist: they are not asked for a second time."""
+        self._held.update(dict.fromkeys(node_ids, purpose))
+
+    def settle(self, purpose: Purpose) -> tuple[list[str], list[str]]:
+        """Ask about the nodes that are held for a purpose; return those that exist, and those that are held still."""
+        mine = [node_id for node_id, held_for in list(self._held.items()) if held_for == purpose]
+        found, _ = call_each(lambda node_id: looked_up(lambda: self.get_instance(node_id)), mine)
+        for node_id, exists in found.items():
+            if exists is not None:
+                self._held.pop(node_id, None)
+        return (
+            [node_id for node_id, exists in found.items() if exists],
+            [node_id for node_id, exists in found.items() if exists is None],
+        )
+
+    def get_instance(self, node_id: str) -> Any:
+        """Return one node, asked for now."""
+        raise NotImplementedError
 
     def list_all(self) -> list[Any]:
         """Return every node of the cluster, stopped ones too.

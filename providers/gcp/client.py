@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import random
+import reprlib
 import threading
 import time
 import uuid
@@ -27,10 +28,11 @@ from googleapiclient.http import HttpRequest
 
 from accel_scaling import timeouts
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.providers.gcp.answers import UnexpectedAnswerError
 from accel_scaling.providers.gcp.calls import BROKEN, GoogleRefusedError, may_pass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 VERSIONS = {"compute": "v1", "tpu": "v2", "iam": "v1", "cloudresourcemanager": "v1"}
 _BASE_PATHS = {"compute": "/compute/v1/"}  # the other APIs have their version in each method's path
@@ -157,7 +159,7 @@ class _RetriedRequest(HttpRequest):  # type: ignore[misc]
         while True:
             try:
                 # Not with the library's num_retries: it would try again on the connection that has just broken.
-                return super().execute(http=_connection(self.http.credentials, timeout_s))
+                return _checked(super().execute, http=_connection(self.http.credentials, timeout_s))
             except Exception as error:
                 if isinstance(error, BROKEN):
                     _drop_connections()
@@ -166,6 +168,17 @@ class _RetriedRequest(HttpRequest):  # type: ignore[misc]
                     raise
             # Many threads meet the same failure at once: each waits its own time.
             time.sleep(waits.pop(0) * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+
+
+def _checked(execute: Callable[..., Any], **named: Any) -> dict[str, Any]:
+    """Return the answer of a call: every one of our APIs answers with an object of JSON."""
+    try:
+        answer = execute(**named)
+    except ValueError as error:  # no JSON: the page of a proxy, or half an answer
+        raise UnexpectedAnswerError(str(error)) from error
+    if not isinstance(answer, dict):
+        raise UnexpectedAnswerError(f"it is {reprlib.repr(answer)}")
+    return answer
 
 
 def _connection(credentials: Any, timeout_s: float) -> Any:

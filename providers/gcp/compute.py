@@ -10,6 +10,7 @@ from googleapiclient.errors import HttpError
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import Category, Failure
 from accel_scaling.providers.gcp import launch
+from accel_scaling.providers.gcp.answers import described, items_of, named
 from accel_scaling.providers.gcp.calls import (
     OperationFailedError,
     ZonalResource,
@@ -180,16 +181,16 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
         machines: list[Machine] = []
         while request is not None:
             answer = request.execute()
-            machines += [self._machine(item, zone) for item in answer.get("items", [])]
+            machines += [self._machine(item, zone) for item in items_of(answer, "items")]
             request = instances.list_next(request, answer)
         return machines
 
-    def _machine(self, item: dict[str, Any], zone: str) -> Machine:
-        machine = Machine(item, self)
+    def _machine(self, item: Any, zone: str) -> Machine:
+        machine = Machine(described(item), self)
         # The labels as Google has them, not as tags: written back, a decoded value might be none that Google takes.
-        machine.raw_labels = dict(item.get("labels") or {})
+        machine.raw_labels = dict(machine.get("labels") or {})
         machine["labels"] = from_labels(machine.raw_labels)
-        self._zone_of[item["name"]] = zone
+        self._zone_of[machine["name"]] = zone
         return machine
 
     def zones_of(self, node_id: str) -> list[str]:
@@ -225,16 +226,16 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
             OperationFailedError: it failed, or is not done after half an hour.
         """
         deadline = time.monotonic() + timeouts.GCP_OPERATION_S
-        while operation["status"] != "DONE":
+        while operation.get("status") != "DONE":
             if time.monotonic() > deadline:
-                text = f"{operation['name']} is not done after {timeouts.GCP_OPERATION_S:.0f} s"
+                text = f"{named(operation)} is not done after {timeouts.GCP_OPERATION_S:.0f} s"
                 raise OperationFailedError(Failure(Category.UNAVAILABLE, "TIMEOUT", text))
             asked_at = time.monotonic()
             call = collection(self.resource, "zoneOperations").wait(
-                project=self.project_id, zone=zone, operation=operation["name"]
+                project=self.project_id, zone=zone, operation=named(operation)
             )
             operation = call.execute()
-            if operation["status"] != "DONE" and time.monotonic() - asked_at < timeouts.GCP_OPERATION_POLL_S:
+            if operation.get("status") != "DONE" and time.monotonic() - asked_at < timeouts.GCP_OPERATION_POLL_S:
                 time.sleep(timeouts.GCP_OPERATION_POLL_S)  # an overloaded server answers at once
         if "error" in operation:
             raise OperationFailedError(of_operation(operation["error"]))

@@ -10,12 +10,12 @@ from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import ELSEWHERE, Category, Failure
 from accel_scaling.providers.base.zone_launch import over_zones
 from accel_scaling.providers.gcp import request_bodies
-from accel_scaling.providers.gcp.calls import call_each, of_exception
+from accel_scaling.providers.gcp.calls import Purpose, call_each, of_exception
 from accel_scaling.providers.gcp.client import new_request_id
 from accel_scaling.providers.gcp.labels import from_label, new_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from accel_scaling.providers.base.zone_launch import Launch
 
@@ -66,12 +66,16 @@ class MachineApi(Protocol):
     def wait(self, operation: dict[str, Any], zone: str) -> dict[str, Any]:
         """Wait until an operation is done, and return it."""
 
+    def hold(self, purpose: Purpose, node_ids: Iterable[str]) -> None:
+        """Remember machines of which nobody knows whether they exist."""
+
 
 class _MachineRequest(NamedTuple):
-    """The machine to create: the Instance, and the instance template that stands below it."""
+    """The machine to create: the Instance, the instance template that stands below it, and what it is for."""
 
     body: dict[str, Any]
     template: str | None
+    purpose: Purpose
 
 
 def create(
@@ -99,7 +103,7 @@ def create(
     delete_preempted = not keep_stopped and not _ray.is_head(labels)
     body = request_bodies.instance(node_config, labels, delete_preempted=delete_preempted)
     # A query parameter of insert, a field of bulkInsert, and no part of an Instance: each call puts it in its place.
-    request = _MachineRequest(body, body.pop("sourceInstanceTemplate", None))
+    request = _MachineRequest(body, body.pop("sourceInstanceTemplate", None), purpose_of(labels))
     # Spot machines and those on demand are not sold out together.
     machine_type = f"{body.get('machineType', '')} {(body.get('scheduling') or {}).get('provisioningModel', '')}"
 
@@ -150,13 +154,11 @@ def _bulk(
     call = compute.instances.bulkInsert(project=compute.project_id, zone=zone, body=body, requestId=new_request_id())
     failure = None
     try:
-        operation = compute.wait(call.execute(), zone)
+        if not _fell_short(compute.wait(call.execute(), zone)):
+            return compute.placed(zone, names), None
     except Exception as error:  # noqa: BLE001 - some may exist all the same
         failure = of_exception(error)
-    else:
-        if not _fell_short(operation):
-            return compute.placed(zone, names), None
-    return _existing(compute, zone, names), failure
+    return _existing(compute, zone, names, request.purpose), failure
 
 
 def _one_by_one(
@@ -180,14 +182,21 @@ def _one_by_one(
     if not errors:
         return came, None
     # Those whose insert failed may exist all the same: a lost answer is a failure here, and may be none at Google.
-    return came + _existing(compute, zone, list(errors)), of_exception(next(iter(errors.values())))
+    return came + _existing(compute, zone, list(errors), request.purpose), of_exception(next(iter(errors.values())))
 
 
-def _existing(compute: MachineApi, zone: str, names: Sequence[str]) -> list[str]:
+def _existing(compute: MachineApi, zone: str, names: Sequence[str], purpose: Purpose) -> list[str]:
     try:
         return compute.existing(zone, names)
-    except Exception:  # noqa: BLE001 - the failure before this one is the one to tell; a listing will find them
+    except Exception:  # noqa: BLE001 - the failure before this one is the one to tell
+        # The next launch asks about them before it asks for more; a listing finds them anyway.
+        compute.hold(purpose, compute.placed(zone, names))
         return []
+
+
+def purpose_of(labels: dict[str, str]) -> Purpose:
+    """Return what a node is for, from its labels or its tags."""
+    return tuple(from_label(labels.get(key, "")) for key in _ray.gcp_reuse_tags())
 
 
 def _fell_short(operation: dict[str, Any]) -> bool:

@@ -10,9 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accel_scaling import _ray, timeouts
+from accel_scaling.catalog.launch_errors import Category, Failure
 from accel_scaling.providers.base.zone_launch import Launch
-from accel_scaling.providers.gcp.calls import call_each, status_of
+from accel_scaling.providers.gcp.calls import ListingFailedError, call_each, looked_up, status_of
 from accel_scaling.providers.gcp.labels import LabelWriter, to_labels
+from accel_scaling.providers.gcp.launch import purpose_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -28,7 +30,7 @@ class _CachedNode(NamedTuple):
 
 
 class NodeCache:
-    """The nodes of a cluster; safe for several threads. No lock is held while Google is asked.
+    """The nodes of a cluster; safe for several threads. No lock is held while Google is asked, but by launches.
 
     Args:
         resources: compute.Compute, and tpu.Tpu where the cluster has slices.
@@ -50,6 +52,7 @@ class NodeCache:
         self._departed: dict[str, dict[str, str]] = {}  # the last tags of nodes that are gone
         self._listed_at = float("-inf")
         self._sweeping: set[str] = set()
+        self._choosing = threading.Lock()  # of stopped nodes
         self._claimed: set[str] = set()
         self._deleted: set[str] = set()  # by this process, a short name each
         self.created: set[str] = set()  # by this process, without those that it started again
@@ -158,26 +161,42 @@ class NodeCache:
         if node_id.startswith("projects/"):  # a slice's name has it
             return node_id.split("/")[3]
         node = self.node(node_id)
-        return str(node.get("zone", "")).rsplit("/", 1)[-1] if node is not None else ""
+        return _zone_in(node) if node is not None else ""
 
     def create(
         self, resource: Any, node_config: dict[str, Any], tags: dict[str, str], count: int, zones: Collection[str]
     ) -> Launch:
         """Create nodes in some of the zones, or start stopped ones of the same kind where those are kept."""
-        started = self._start_stopped(resource, tags, count) if self._keep_stopped else []
-        made: dict[str, list[str]] = {}
-        for node_id in started:
-            made.setdefault(self.zone_of(node_id), []).append(node_id)
-        if len(started) >= count:
-            return Launch(made, None, [])
-        labels = to_labels({**tags, _ray.gcp_tags()[0]: resource.cluster_name})
-        launch: Launch = resource.create(
-            node_config, labels, count - len(started), zones=zones, keep_stopped=self._keep_stopped
-        )
-        self.created.update(launch.nodes)
+        # Those of a launch whose answers were all lost: without this, they would be asked for a second time.
+        found, unknown = resource.settle(purpose_of(tags))
+        earlier = [name for name in found if name not in self._known]  # the others, Ray has listed and counted
+        started: list[str] = []
+        if self._keep_stopped:
+            started, unclear = self._start_stopped(resource, tags, count - len(earlier) - len(unknown), zones)
+            unknown += unclear
+        missing = count - len(earlier) - len(started) - len(unknown)
+        launch = Launch({}, None, [])
+        if missing > 0:
+            labels = to_labels({**tags, _ray.gcp_tags()[0]: resource.cluster_name})
+            launch = resource.create(node_config, labels, missing, zones=zones, keep_stopped=self._keep_stopped)
+        failure = launch.failure
+        if unknown and failure is None:
+            text = f"whether {', '.join(unknown)} exist or start is not known yet"
+            failure = Failure(Category.UNAVAILABLE, "no answer", text)
+        self.created.update(launch.nodes, earlier)
+        made = self._by_zone(resource, earlier)
         for zone, nodes in launch.made.items():
             made.setdefault(zone, []).extend(nodes)
-        return replace(launch, made=made)
+        return replace(launch, made=made, started=self._by_zone(resource, started), failure=failure)
+
+    @staticmethod
+    def _by_zone(resource: Any, node_ids: Iterable[str]) -> dict[str, list[str]]:
+        placed: dict[str, list[str]] = {}
+        for node_id in node_ids:
+            # Known from the listing, or from the launch: no question is asked here, which could fail.
+            zone = node_id.split("/")[3] if node_id.startswith("projects/") else resource.zone_of(node_id)
+            placed.setdefault(zone, []).append(node_id)
+        return placed
 
     def terminate(self, node_ids: Iterable[str]) -> None:
         """Delete nodes, or stop them where stopped ones are kept; a node that is gone is no error.
@@ -205,23 +224,41 @@ class NodeCache:
         if node is not None and not node.is_terminated():
             self._resource_of(node_id).stop(node_id)
 
-    def _start_stopped(self, resource: Any, tags: dict[str, str], count: int) -> list[str]:
-        """Start stopped nodes that were made for the same purpose, as Ray does; return those that could be."""
+    def _start_stopped(
+        self, resource: Any, tags: dict[str, str], count: int, zones: Collection[str]
+    ) -> tuple[list[str], list[str]]:
+        """Start stopped nodes that were made for the same purpose, as Ray does, in some of the zones.
+
+        Returns:
+            Those that start, and those of which nobody knows whether they do.
+        """
+        if count <= 0:
+            return [], []
         same = {key: value for key, value in tags.items() if key in _ray.gcp_reuse_tags()}
-        stopped = resource.list_instances(same, is_terminated=True)
-        with self._lock:  # two launches at once must not both count on the same node
-            chosen = [node["name"] for node in stopped if node["name"] not in self._claimed][:count]
+        # Listed under this lock: a list from before another launch has started a node would show it as stopped when
+        # that launch counts on it no more, and both would count on it.
+        with self._choosing:
+            try:
+                listed = resource.list_instances(same, is_terminated=True)
+            except ListingFailedError as failed:
+                logger.warning("stopped nodes could not be listed, new ones are created: %s", failed)
+                return [], []
+            free = [node["name"] for node in listed if _zone_in(node) in zones and node["name"] not in self._claimed]
+            chosen = free[:count]
             self._claimed.update(chosen)
         try:
             started, errors = call_each(resource.start, chosen)
+            for node_id, error in errors.items():
+                logger.warning("%s could not be started again: %s", node_id, error)
+            # A lost answer is a failure here, and may be none at Google.
+            looks, _ = call_each(lambda name: looked_up(lambda: resource.get_instance(name)), errors)
         finally:
-            with self._lock:
+            with self._choosing:
                 self._claimed.difference_update(chosen)
-        for node_id, error in errors.items():
-            logger.warning("%s could not be started again: %s", node_id, error)
-        for node_id in started:
+        running = [*started, *(name for name, alive in looks.items() if alive)]
+        for node_id in running:
             self.set_tags(node_id, tags)
-        return list(started)
+        return running, [name for name, alive in looks.items() if alive is None]
 
     def _ask_all(self) -> list[Any]:
         resources = list(self._resources())
@@ -255,3 +292,9 @@ class NodeCache:
             logger.warning("%s could not be deleted, the next listing tries again: %s", node_id, error)
         with self._lock:
             self._sweeping -= names
+
+
+def _zone_in(node: Any) -> str:
+    """Return the zone of a machine or slice, from its description."""
+    name = str(node["name"])
+    return name.split("/")[3] if name.startswith("projects/") else str(node.get("zone", "")).rsplit("/", 1)[-1]

@@ -11,11 +11,13 @@ from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import SOLD_OUT, Category, Failure
 from accel_scaling.providers.base.zone_launch import Launch, over_zones
 from accel_scaling.providers.gcp import request_bodies
+from accel_scaling.providers.gcp.answers import described, items_of, named
 from accel_scaling.providers.gcp.calls import (
     BROKEN,
     OperationFailedError,
     ZonalResource,
     call_each,
+    looked_up,
     of_exception,
     of_operation,
     retry_on_conflict,
@@ -23,6 +25,7 @@ from accel_scaling.providers.gcp.calls import (
 )
 from accel_scaling.providers.gcp.client import collection
 from accel_scaling.providers.gcp.labels import from_label, from_labels, new_name
+from accel_scaling.providers.gcp.launch import purpose_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -166,10 +169,12 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
         return True
 
     def _labels(self, node_id: str) -> dict[str, str]:
-        labels: dict[str, str] = self._nodes.get(name=node_id).execute().get("labels") or {}
+        labels: dict[str, str] = described(self._nodes.get(name=node_id).execute()).get("labels") or {}
         return labels
 
     def _create_one(self, body: dict[str, Any], zones: Collection[str]) -> Launch:
+        purpose = purpose_of(body["labels"])
+
         def try_zone(zone: str, _missing: int) -> tuple[list[str], Failure | None]:
             # A new name for each try: _create_named() believes that a name which is taken was taken by itself.
             name = new_name(from_label(body["labels"][_ray.gcp_tags()[1]]), self.KIND)
@@ -178,9 +183,10 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
                 self._create_named(zone, name, body)
             except Exception as error:  # noqa: BLE001 - the next zone may have what this one lacks
                 # The connection broke, the creation may not have: without this look, a second slice would be paid for.
-                if isinstance(error, BROKEN) and self._exists(node_id):
+                if isinstance(error, BROKEN) and looked_up(lambda: self.get_instance(node_id)):
                     return [node_id], of_exception(error)
-                self._sweep(node_id)
+                if not self._swept(node_id):
+                    self.hold(purpose, [node_id])
                 return [], of_exception(error)
             return [node_id], None
 
@@ -198,18 +204,13 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
             raise
         self._wait(operation)
 
-    def _exists(self, node_id: str) -> bool:
-        try:
-            return not self.get_instance(node_id).is_terminated()
-        except Exception:  # noqa: BLE001 - the failure before this one is the one to tell
-            return False
-
-    def _sweep(self, node_id: str) -> None:
-        """Delete what a failed creation may leave behind."""
+    def _swept(self, node_id: str) -> bool:
+        """Delete what a failed creation may leave behind; return whether that was possible."""
         try:
             self.delete(node_id)
         except Exception:  # noqa: BLE001 - the failure before this one is the one to tell; a listing will find it
-            return
+            return False
+        return True
 
     def _is_deleting(self, node_id: str, error: Exception) -> bool:
         """Return whether a delete failed because the slice is being deleted already."""
@@ -228,13 +229,14 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
                 if status_of(error) != 404:
                     raise
                 return []  # Cloud TPU is not in this zone, which has machines all the same
-            nodes += [self._node(item) for item in answer.get("nodes", [])]
+            nodes += [self._node(item) for item in items_of(answer, "nodes")]
             request = self._nodes.list_next(request, answer)
         # This API cannot filter by label.
         return [node for node in nodes if node.get_labels().get(_ray.gcp_tags()[0]) == self.cluster_name]
 
-    def _node(self, item: dict[str, Any]) -> TpuNode:
-        return TpuNode({**item, "labels": from_labels(item.get("labels") or {})}, self)
+    def _node(self, item: Any) -> TpuNode:
+        node = described(item)
+        return TpuNode({**node, "labels": from_labels(node.get("labels") or {})}, self)
 
     def _wait(self, operation: dict[str, Any]) -> None:
         """Wait until an operation is done, looking less and less often.
@@ -247,10 +249,10 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
         operations = collection(self.resource, "projects", "locations", "operations")
         while not operation.get("done"):
             if time.monotonic() > deadline:
-                text = f"{operation['name']} is not done after {timeouts.GCP_OPERATION_S:.0f} s"
+                text = f"{named(operation)} is not done after {timeouts.GCP_OPERATION_S:.0f} s"
                 raise OperationFailedError(Failure(Category.UNAVAILABLE, "TIMEOUT", text))
             time.sleep(wait_s)
             wait_s = min(wait_s * 1.5, 5 * timeouts.GCP_OPERATION_POLL_S)
-            operation = operations.get(name=operation["name"]).execute()
+            operation = operations.get(name=named(operation)).execute()
         if "error" in operation:
             raise OperationFailedError(of_operation(operation["error"]))

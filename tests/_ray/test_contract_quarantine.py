@@ -100,6 +100,15 @@ def test_rays_ec2_provider_reads_the_number_of_tries_at_each_launch(monkeypatch:
     ), "Ray counts its tries in another way: providers/aws/launch.py asks EC2 five times for what is sold out"
 
 
+def test_ray_up_writes_the_heads_config_as_json() -> None:
+    from ray.autoscaler._private import commands
+
+    source = inspect.getsource(commands._set_up_config_for_head_node)
+    assert "remote_config_file.write(json.dumps(remote_config))" in source, (
+        "accel_scaling/quarantine/max_workers.py reads JSON before YAML: now it takes seconds where types are many"
+    )
+
+
 def test_a_limited_config_is_one_that_both_autoscalers_take(tmp_path: Path) -> None:
     from ray.autoscaler._private.util import prepare_config, validate_config
     from ray.autoscaler.v2.instance_manager.config import FileConfigReader

@@ -13,7 +13,7 @@ from ray.autoscaler.node_launch_exception import NodeLaunchException
 
 from accel_scaling.catalog.launch_errors import FOR_GOOD, PASSING, Category, Failure
 from accel_scaling.cluster.policies import QuarantinePolicy
-from accel_scaling.providers.aws.launch import failure_of
+from accel_scaling.providers.aws.launch_failures import failure_of
 from accel_scaling.providers.base.zone_launch import Launch, Workers, gated
 from accel_scaling.quarantine import ledger
 from accel_scaling.quarantine.ledger import EVERY_ZONE, Cause, Reason, Record

@@ -1,4 +1,4 @@
-"""Patches of moto where it differs from AWS for a node provider: counts, capacity, states, addresses, images.
+"""Patches of moto where it differs from AWS for a node provider: counts, tokens, capacity, states, addresses, images.
 
 Of the public parameters of AWS Systems Manager that name machine images, those exist that AWS documents, in every
 region. The rows are this cloud's own, not those that the fill takes its images from: a name that AWS does not document
@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.testing.ec2.client_tokens import launched_before, note_launched
 from accel_scaling.testing.faults import granted, read_faults
 
 if TYPE_CHECKING:
@@ -40,13 +41,18 @@ def set_state(instance: Any, state: tuple[str, int]) -> None:
 
 def patch_moto(faults_file: Path, events: EventLog, vpc_cidr: str) -> None:
     """Change moto in this process, for good: it serves one local EC2 and then ends."""
-    _patch_run_instances(faults_file, events)
-    _patch_start_instances(faults_file)
+    patch_launches(faults_file, events)
     _patch_states()
     _patch_addresses(vpc_cidr)
     _patch_offerings()
     _patch_parameters()
     _patch_refusals()
+
+
+def patch_launches(faults_file: Path, events: EventLog) -> None:
+    """Make launches and starts of stopped machines need capacity, and launches follow their counts and tokens."""
+    _patch_run_instances(faults_file, events)
+    _patch_start_instances(faults_file)
 
 
 def _refusal(instance_type: str) -> Exception:
@@ -57,13 +63,20 @@ def _refusal(instance_type: str) -> Exception:
     return error
 
 
-def _live(backend: Any, instance_type: str) -> int:
-    instances = backend.all_instances()
-    return sum(instance.instance_type == instance_type and instance.state in LIVE for instance in instances)
+def _granted(faults_file: Path, backend: Any, instance_type: str, zone: str, requested: int) -> int:
+    """Return how many machines there are in a zone: a fault's machine type is ``TYPE``, or ``TYPE@ZONE``."""
+    of_type = [one for one in backend.all_instances() if one.instance_type == instance_type and one.state in LIVE]
+    in_zone = [one for one in of_type if one.placement.zone == zone]
+    faults = read_faults(faults_file)
+    return min(
+        granted(faults, instance_type, requested, len(of_type)),
+        granted(faults, f"{instance_type}@{zone}", requested, len(in_zone)),
+    )
 
 
 def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
-    """Launch up to MaxCount machines and refuse below MinCount, as EC2; moto launches MinCount."""
+    """Launch up to MaxCount machines, once for each client token, and refuse below MinCount; moto launches MinCount."""
+    from moto.core.responses import ActionResult
     from moto.ec2.models.instances import InstanceBackend
     from moto.ec2.responses.instances import InstanceResponse
 
@@ -77,8 +90,11 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
         most = int(param("MaxCount") or least)
         # Held over the count and the launch: what is free now must still be free when it is taken.
         with _launching:
-            live = _live(self.ec2_backend, instance_type)
-            count = granted(read_faults(faults_file), instance_type, most, live)
+            # Before the count: what was launched needs no capacity a second time.
+            if (known := launched_before(self)) is not None:
+                return ActionResult(known)
+            zone = _zone_of(self.ec2_backend, param("SubnetId"), param("NetworkInterfaces") or [])
+            count = _granted(faults_file, self.ec2_backend, instance_type, zone, most)
             refused = count < least
             error = "InsufficientInstanceCapacity" if refused else None
             events.launch_request(instance_type, most, 0 if refused else count, param("SubnetId"), error=error)
@@ -96,10 +112,17 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
         reservation = launch(self, *args, **named)
         for instance in reservation.instances:
             set_state(instance, PENDING)
+        note_launched(self, named.get("client_token"), reservation)
         return reservation
 
     InstanceResponse.run_instances = run_instances
     InstanceBackend.run_instances = backend_run_instances
+
+
+def _zone_of(backend: Any, subnet: str | None, interfaces: list[dict[str, Any]]) -> str:
+    named = subnet or next((one["SubnetId"] for one in interfaces if one.get("SubnetId")), None)
+    found = named or _default_subnet(backend)
+    return str(backend.get_subnet(found).availability_zone) if found else ""
 
 
 def _default_subnet(backend: Any) -> str | None:
@@ -115,8 +138,7 @@ def _patch_start_instances(faults_file: Path) -> None:
 
     def start_instances(self: Any, instance_ids: list[str]) -> Any:
         for instance in self.get_multi_instances_by_id(instance_ids):
-            live = _live(self, instance.instance_type)
-            if not granted(read_faults(faults_file), instance.instance_type, 1, live):
+            if not _granted(faults_file, self, instance.instance_type, instance.placement.zone, 1):
                 raise _refusal(instance.instance_type)
         started = start(self, instance_ids)
         for instance, previous in started:
