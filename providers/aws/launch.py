@@ -44,6 +44,7 @@ class MachineLaunch:
         self._gate = gate
         self._known = known
         self._made: dict[str, Any] = {}
+        self.created: set[str] = set()  # those of it that were not there before
         self._undecided: Request | None = None
 
     def run(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
@@ -80,7 +81,8 @@ class MachineLaunch:
             started = self._start_stopped(closed, tags, count - len(self._made))
         except CallFailedError as error:
             return Launch(self._by_zone(earlier.machines), error.failure, [])
-        self._keep(started.machines)
+        self._made.update(started.machines)
+        self._zones.learn(started.machines.values())
         missing = count - len(self._made) - len(started.unknown)
 
         def try_zone(zone: str, missing: int) -> tuple[list[str], Failure | None]:
@@ -128,6 +130,7 @@ class MachineLaunch:
         return made, None if len(made) >= count else failure
 
     def _keep(self, machines: Mapping[str, Any]) -> None:
+        self.created.update(machines)
         self._made.update(machines)
         self._zones.learn(machines.values())
 

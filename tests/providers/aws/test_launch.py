@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import click
 import pytest
+from botocore.exceptions import ClientError
 
 from accel_scaling import _ray, timeouts
 from tests.support.aws_provider import EC2, A, B, ec2_in_process, node_config, provider_of, tags
@@ -275,3 +277,51 @@ def test_a_head_that_gets_no_answer_at_all_is_one_sentence_which_says_that_it_ma
     ec2.fault("DescribeInstances", "before", "closed", times=9)
     with pytest.raises(click.ClickException, match="it may come all the same: `ray up` finds it then"):
         launched(ec2, provider_of(), 1, tags=tags("head", "head"))
+
+
+# The autoscaler's process ends, or EC2 refuses in the middle.
+
+
+@pytest.mark.parametrize("after", range(1, 6))
+def test_what_a_killed_autoscaler_has_launched_is_listed_by_the_next_one_and_ends_with_the_cluster(
+    ec2: EC2, after: int
+) -> None:
+    provider = provider_of(cache_stopped_nodes=True)
+    (old,) = launched(ec2, provider, 1)
+    stop(ec2, provider, old)
+    original, calls = ec2.call, iter(range(100))
+
+    def killed(*call: Any) -> Any:
+        if next(calls) >= after:
+            raise KeyboardInterrupt  # as a kill, it passes every `except Exception`
+        return original(*call)
+
+    ec2.call = killed  # type: ignore[method-assign]
+    with contextlib.suppress(KeyboardInterrupt):
+        launched(ec2, provider, 3)
+    ec2.call = original  # type: ignore[method-assign]
+    fresh = provider_of(cache_stopped_nodes=True)
+    assert sorted(fresh.non_terminated_nodes({})) == sorted(ec2.alive())
+    assert {fresh.node_tags(node)["ray-node-status"] for node in ec2.alive()} <= {"uninitialized"}
+    # The next one gets what is missing, and no more.
+    launched(ec2, fresh, 3 - len(ec2.alive()))
+    assert len(ec2.alive()) == 3
+    fresh.terminate_nodes(fresh.non_terminated_nodes({}))
+    assert ec2.alive() == []
+
+
+def test_tags_that_ec2_refuses_do_not_keep_later_ones_waiting(ec2: EC2, monkeypatch: pytest.MonkeyPatch) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from ray.autoscaler._private.aws import node_provider
+
+    monkeypatch.setattr(node_provider, "TAG_BATCH_DELAY", 0.0)
+    provider = provider_of()
+    (node,) = launched(ec2, provider, 1)
+    provider.non_terminated_nodes({})
+    ec2.fault("CreateTags", "before", "no permission")
+    with pytest.raises(ClientError, match="UnauthorizedOperation"):
+        provider.set_node_tags(node, {"a": "1"})
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(provider.set_node_tags, node, {"a": "2"}).result(timeout=10)
+    assert provider.node_tags(node)["a"] == "2"
