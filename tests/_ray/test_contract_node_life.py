@@ -37,6 +37,11 @@ def test_the_status_tags_are_those_of_rays_updater() -> None:
     )
 
 
+def test_the_updater_sets_the_status_as_a_tag_of_its_own() -> None:
+    assert _ray.status_of({tags.TAG_RAY_NODE_STATUS: tags.STATUS_UP_TO_DATE, "other": "x"}) == _ray.UP_TO_DATE
+    assert _ray.status_of({"other": "x"}) is None
+
+
 def test_the_updater_waits_for_ssh_with_the_probe_and_as_long_as_we_say() -> None:
     assert f'cmd_runner.run("{_ray.PROBE_COMMAND}"' in inspect.getsource(updater.NodeUpdater.wait_ready)
     assert command_runner.AUTOSCALER_NODE_START_WAIT_S == _ray.SSH_TIMEOUT_S
