@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from accel_scaling import _ray
-from accel_scaling.boot import bundle
+from accel_scaling.boot.start_prefix import has_boot_check
+from accel_scaling.boot.verdict_file import VerdictRead, new_start, read_command, read_verdict, with_start
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 from accel_scaling.providers.base import tpu_slice_start
 from accel_scaling.quarantine.messages import NO_VERDICT
@@ -57,6 +57,8 @@ class RefusingCommandRunner:
         self._host_zero_seen = host_zero_seen
         self._on_refused = on_refused
         self._on_joined = on_joined
+        # One number for all start commands of this runner: the verdict is that of the one that starts Ray.
+        self._start = new_start()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._runner, name)
@@ -68,11 +70,15 @@ class RefusingCommandRunner:
             NodeRefusedError: it was a start command, and the machine is given up: its verdict does not let it join,
                 or there is none; or host 0 of a slice did not join.
         """
-        starts = bool(cmd) and bundle.has_boot_check(str(cmd))
+        starts = bool(cmd) and has_boot_check(str(cmd))
+        if starts:
+            cmd = with_start(str(cmd), self._start)
         try:
             # Host by host, in a way of our own: Ray's runner of a slice runs the command everywhere at once.
             if starts and len(_ray.hosts_of(self._runner)) > 1:
-                output = tpu_slice_start.start(self._runner, str(cmd), self._host_zero_seen, *args, **kwargs)
+                output = tpu_slice_start.start(
+                    self._runner, str(cmd), self._host_zero_seen, self._is_checked, *args, **kwargs
+                )
             else:
                 output = self._runner.run(cmd, *args, **kwargs)
         except tpu_slice_start.HostZeroMissingError as error:
@@ -84,9 +90,18 @@ class RefusingCommandRunner:
                 raise
             raise NodeRefusedError(refusal[1]) from None
         # Host 0 stands for all: each host of a slice has confirmed before it joined.
-        if starts and (verdict := _verdict_of(_ray.hosts_of(self._runner)[0])):
-            self._on_joined(str(verdict.get("verdict")), str(verdict.get("message")))
+        if starts and (verdict := self._verdict_of(_ray.hosts_of(self._runner)[0])):
+            self._on_joined(verdict.word, verdict.message)
         return output
+
+    def _is_checked(self, host: Any) -> bool:
+        text = _said_by(host, self._start)
+        # A host that does not answer is started, as nothing is known of it.
+        return text is None or read_verdict(text, self._start) is not None
+
+    def _verdict_of(self, host: Any) -> VerdictRead | None:
+        text = _said_by(host, self._start)
+        return None if text is None else read_verdict(text, self._start)
 
     def _refusal(self, code: int | None) -> tuple[str, str] | None:
         """Return the word of the first host that may not join, and its sentence; None where nothing speaks against it.
@@ -95,13 +110,12 @@ class RefusingCommandRunner:
             code: with which the start command ended, where that is known.
         """
         hosts = _ray.hosts_of(self._runner)
-        texts = [_said_by(host) for host in hosts]
-        verdicts = [None if text is None else _verdict_in(text) for text in texts]
+        texts = [_said_by(host, self._start) for host in hosts]
+        verdicts = [None if text is None else read_verdict(text, self._start) for text in texts]
         # A verdict counts even where ssh broke after it was written.
         for number, verdict in enumerate(verdicts):
-            if verdict is not None and not verdict.get("joins"):
-                word = str(verdict.get("verdict"))
-                return word, f"{_where(number, hosts)}{word}: {verdict.get('message')}"
+            if verdict is not None and not verdict.joins:
+                return verdict.word, f"{_where(number, hosts)}{verdict.word}: {verdict.message}"
         # Here each host has confirmed, is silent, or has written nothing; and a broken connection explains the last.
         if code == _SSH_FAILED:
             return None
@@ -124,25 +138,10 @@ def _exit_code(error: BaseException) -> int | None:
     return code if isinstance(code, int) else None
 
 
-def _verdict_of(host: Any) -> dict[str, Any] | None:
-    text = _said_by(host)
-    return None if text is None else _verdict_in(text)
-
-
-def _said_by(host: Any) -> str | None:
-    """Return the text of a host's verdict file, empty where there is none; None where the host does not answer."""
+def _said_by(host: Any, start: str) -> bytes | str | None:
+    """Return what a host prints of its verdict, nothing where there is none; None where the host does not answer."""
     try:
-        # `|| true`: a host without the file has answered, and must not look like one that does not answer.
-        output = host.run(f"cat ~/{bundle.VERDICT_FILE} || true", with_output=True)
+        output = host.run(read_command(start), with_output=True)
     except _ray.command_failed():
         return None
-    return output.decode(errors="replace") if isinstance(output, bytes) else str(output)
-
-
-def _verdict_in(text: str) -> dict[str, Any] | None:
-    try:
-        # A login shell may print around it.
-        verdict = json.loads(text[text.index("{") : text.rindex("}") + 1])
-    except ValueError:
-        return None
-    return verdict if isinstance(verdict, dict) else None
+    return output if isinstance(output, bytes) else str(output)

@@ -9,7 +9,7 @@ import click
 import pytest
 from ray.autoscaler._private.command_runner import ProcessRunnerError
 
-from accel_scaling.boot.bundle import with_boot_check
+from accel_scaling.boot.start_prefix import with_boot_check
 from accel_scaling.providers.base.command_runner import NodeRefusedError, RefusingCommandRunner
 from accel_scaling.quarantine.messages import NO_VERDICT
 

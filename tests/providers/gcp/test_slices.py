@@ -144,7 +144,7 @@ class Host:
 
 def start_of(own: Any, slice_: str, hosts: list[Host]) -> Any:
     """Start Ray on a slice whose hosts answer here, behind Ray's own runner of slices."""
-    from accel_scaling.boot.bundle import with_boot_check
+    from accel_scaling.boot.start_prefix import with_boot_check
 
     auth = {"ssh_user": "ubuntu", "ssh_private_key": "/dev/null"}
     runner = own.get_command_runner("", slice_, auth, CLUSTER, None, False)
@@ -227,7 +227,7 @@ class FailingHost:
 
 
 def test_the_host_of_a_slice_that_refuses_is_named_and_the_slice_refused_once(gce: Google) -> None:
-    from accel_scaling.boot.bundle import with_boot_check
+    from accel_scaling.boot.start_prefix import with_boot_check
 
     provider, configs = ours(gce, slices=True)
     (slice_,) = provider.create_node(configs["v4"], tags("v4"), 1)
