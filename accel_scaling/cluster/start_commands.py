@@ -35,6 +35,7 @@ _HARMLESS = frozenset(
         *("mount", "umount", "apt-get", "apt", "yum", "dnf", "curl", "wget", "modprobe", "git", "tar", "unzip"),
     )
 )
+_DEEPEST = 5  # commands in commands; `$(...)` is a word that contains itself
 _RAY_OPTIONS_WITH_VALUE = ("--logging-level", "--logging-format")
 _STARTING = ("start", "symmetric-run")  # `ray symmetric-run` calls `ray start`
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=(.*)", re.DOTALL)
@@ -110,22 +111,27 @@ def _findings(key: str, readings: Sequence[Reading]) -> Iterator[tuple[bool, str
             yield False, f"{place}: `ray start` {late}; leave the & out, as `ray start` comes back by itself"
 
 
-def reading_of(command: str) -> Reading:
-    """Return what one start command does; of several programs in it, the one that says most about Ray's start."""
+def reading_of(command: str, depth: int = 0) -> Reading:
+    """Return what one start command does; of several programs in it, the one that says most about Ray's start.
+
+    Args:
+        command: as a shell gets it.
+        depth: in so many other commands it stands, as in `bash -c 'ray start'`.
+    """
     try:
         parts = simple_commands(command)
     except ValueError:
         # No shell would run it as a whole, or it is beyond this reader: wired, and not judged.
         return Reading(Starts.YES if _LOOKS_LIKE_START.search(command) else Starts.MAYBE, "it")
-    return _of_parts(parts)
+    return _of_parts(parts, depth)
 
 
-def _of_parts(parts: Sequence[SimpleCommand]) -> Reading:
+def _of_parts(parts: Sequence[SimpleCommand], depth: int) -> Reading:
     best, past = _NO, ""
     for part in parts:
         # `export X=...; ray start`: what a command does to the variables holds for those after it.
         past = past or _changed_variables(part.words)
-        reading = _of_simple(part)
+        reading = _of_simple(part, depth)
         if past and reading.starts is not Starts.NO:
             reading = Reading(reading.starts, reading.program, past, reading.in_background)
         if _rank(reading) > _rank(best):
@@ -138,13 +144,13 @@ def _rank(reading: Reading) -> tuple[int, bool]:
     return (Starts.YES, Starts.MAYBE, Starts.NO).index(reading.starts) * -1, bool(reading.past)
 
 
-def _of_simple(part: SimpleCommand) -> Reading:
+def _of_simple(part: SimpleCommand, depth: int) -> Reading:
     words = part.words
     first = next((number for number, word in enumerate(words) if not _ASSIGNMENT.fullmatch(word)), None)
     if first is None:
         return _NO
     program = _name(words[first])
-    at, nested = _start_in(words, first)
+    at, nested = _start_in(words, first, depth)
     if at is not None:
         past = nested or _taken_away(words[:at])
         return Reading(Starts.YES, program, past, part.in_background)
@@ -157,7 +163,7 @@ def _of_simple(part: SimpleCommand) -> Reading:
     return Reading(Starts.MAYBE, named, _taken_away(words), part.in_background)
 
 
-def _start_in(words: Sequence[str], first: int) -> tuple[int | None, str]:
+def _start_in(words: Sequence[str], first: int, depth: int) -> tuple[int | None, str]:
     """Return where in a simple command Ray is started, and what takes variables away inside a quoted command."""
     if _name(words[first]) in ("echo", "printf", "which", "type", "grep", "export", "alias"):
         return None, ""
@@ -167,8 +173,9 @@ def _start_in(words: Sequence[str], first: int) -> tuple[int | None, str]:
         if _is_start(words, at):
             return at, ""
         # `bash -c 'ray start'`, `ssh host "ray start"`: a command in one word.
-        if re.search(r"[\s;&|]", words[at]) and not _ASSIGNMENT.fullmatch(words[at]):
-            inner = reading_of(words[at])
+        nests = re.search(r"[\s;&|]", words[at]) and not _ASSIGNMENT.fullmatch(words[at])
+        if nests and depth < _DEEPEST:
+            inner = reading_of(words[at], depth + 1)
             if inner.starts is Starts.YES:
                 return at, inner.past
     return None, ""
