@@ -269,11 +269,29 @@ def _taken_away(before: Sequence[str]) -> str:
     return ""
 
 
+def _own_options(behind: Sequence[str], with_value: str) -> list[str]:
+    """Return the options of a program itself, without those of the program that it starts.
+
+    Args:
+        behind: the words behind the program's name.
+        with_value: the letters of its options whose value is the next word.
+    """
+    own, left = [], iter(behind)
+    for word in left:
+        if word == "--" or not (word.startswith("-") or _ASSIGNMENT.fullmatch(word)):
+            break
+        own.append(word)
+        if re.fullmatch(rf"-[A-Za-z]*[{with_value}]", word):
+            own.append(next(left, ""))
+    return own
+
+
 def _by_sudo(name: str, behind: Sequence[str]) -> str:
-    keeps_all = any(re.fullmatch(r"-[A-Za-z]*E[A-Za-z]*|--preserve-env", word) for word in behind)
+    own = _own_options(behind, "ughpCrtTUDR")
+    keeps_all = any(re.fullmatch(r"-[A-Za-z]*E[A-Za-z]*|--preserve-env", word) for word in own)
     # Tried with sudo 1.9: -E keeps every variable but a few for its safety, and PYTHONPATH is one of those.
     keeps_path = any(word.startswith(f"{PATH}=") or re.match(rf"--preserve-env=.*{PATH}", word) for word in behind)
-    logs_in = any(word in ("-i", "--login") for word in behind)
+    logs_in = any(word in ("-i", "--login") for word in own)
     if keeps_all and keeps_path and not logs_in:
         return ""
     return f'`{name}` takes variables away; write `sudo -E {PATH}="${PATH}" ray start ...`, or leave {name} out'
@@ -281,7 +299,8 @@ def _by_sudo(name: str, behind: Sequence[str]) -> str:
 
 def _by_env(name: str, behind: Sequence[str]) -> str:
     del name
-    for word, following in zip(behind, (*behind[1:], ""), strict=True):
+    own = _own_options(behind, "uCS")
+    for word, following in zip(own, (*own[1:], ""), strict=True):
         if word in ("-", "--ignore-environment") or re.fullmatch(r"-[A-Za-z0]*i[A-Za-z]*", word):
             return "`env -i` takes all variables away; leave -i out, or take away by name what must go (`env -u NAME`)"
         unset = following if word in ("-u", "--unset") else word.removeprefix("--unset=").removeprefix("-u")
@@ -291,7 +310,10 @@ def _by_env(name: str, behind: Sequence[str]) -> str:
 
 
 def _by_login(name: str, behind: Sequence[str]) -> str:
-    logs_in = any(word in ("-", "--login") or re.fullmatch(r"-[A-Za-z]*l[A-Za-z]*", word) for word in behind)
+    # `runuser -u USER -- bash -l` has no login: the -l is another program's.
+    if any(re.fullmatch(r"-u|--user(=.*)?", word) for word in behind):
+        return ""
+    logs_in = any(word in ("-", "--login") or re.fullmatch(r"-[mpfPcs]*l[mpfPcs]*", word) for word in behind)
     keeps = any(word in ("-m", "-p", "--preserve-environment") for word in behind)
     return f"`{name}` with a login takes all variables away; leave the login out" if logs_in and not keeps else ""
 
@@ -320,7 +342,7 @@ def _by_setpriv(name: str, behind: Sequence[str]) -> str:
 
 
 def _by_python(name: str, behind: Sequence[str]) -> str:
-    options = [word for word in behind if re.fullmatch(r"-[A-Za-z]+", word) and not word.startswith("-m")]
+    options = [word for word in _own_options(behind, "cmWX") if re.fullmatch(r"-[A-Za-z]+", word)]
     if any({"E", "I"} & set(word) for word in options):
         return f"`{name}` with -E or -I does not read {PATH}; leave that option out"
     return ""

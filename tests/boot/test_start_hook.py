@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from accel_scaling._ray.facts import OVERRIDE_RESOURCES
 from accel_scaling.boot import bundle
 from accel_scaling.boot.node_files import name_python
 from accel_scaling.boot.start_prefix import with_boot_check
@@ -215,6 +216,32 @@ def test_ray_start_itself_ends_with_three_and_leaves_no_session_where_the_node_l
     )
     assert done.returncode == EXIT_NOT_CONFIRMED, done.stderr
     assert verdict()["verdict"] == "FewerThanPromised"
+    assert not (tmp_path / "ray").exists()
+
+
+REAL_STARTS = {
+    "an environment that the command activates": ". ~/activate && ray start {options} || true",
+    "Ray's module": "{python} -m ray.scripts.scripts start {options}; echo started",
+    "options of ray itself": "{ray} --logging-level info start {options} | cat",
+}
+
+
+@pytest.mark.parametrize("how", REAL_STARTS)
+def test_rays_own_program_is_stopped_however_it_is_called(boot, tmp_path, how):
+    machine, home, whole = boot("p4d.24xlarge", "fewer:7"), tmp_path / "node", bundle.build()
+    home.mkdir()
+    (home / ".accel_scaling_bundle").symlink_to(whole)
+    (home / "activate").write_text(f"PATH={RAY.parent}:$PATH\n")
+    options = f"--head --port=0 --temp-dir={tmp_path / 'ray'}"
+    command = REAL_STARTS[how].format(ray=RAY, python=sys.executable, options=options)
+    done = subprocess.run(
+        ["bash", "-c", with_boot_check(command, bundle.content_of(whole).name)],
+        env={**machine.environment, "HOME": str(home), "PATH": "/usr/bin:/bin", OVERRIDE_RESOURCES: json.dumps(A100S)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == EXIT_NOT_CONFIRMED, done.stderr
+    assert "FewerThanPromised" in done.stderr
+    assert "started" not in done.stdout
     assert not (tmp_path / "ray").exists()
 
 

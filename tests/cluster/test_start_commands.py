@@ -73,7 +73,16 @@ def test_of_two_starts_the_one_past_the_check_is_spoken_of() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["PYTHONPATH=. python3 setup.py install; ray start", "ray start; unset PYTHONPATH", "(unset X; ray start)"],
+    [
+        "PYTHONPATH=. python3 setup.py install; ray start",
+        "ray start; unset PYTHONPATH",
+        "(unset X; ray start)",
+        "env X=1 bash -lic 'ray start'",
+        "runuser -u ubuntu -- bash -lc 'ray start'",
+        'sudo -u ubuntu -E PYTHONPATH="$PYTHONPATH" ray start',
+        'sudo -E env PYTHONPATH="$PYTHONPATH" ray start',
+        "python3 -u -m ray.scripts.scripts start --EI",
+    ],
 )
 def test_what_concerns_another_program_is_not_taken_for_ours(command: str) -> None:
     assert reading_of(command).past == ""

@@ -179,6 +179,20 @@ def test_no_host_joins_before_all_are_confirmed_and_none_before_a_round_has_seen
     assert sorted(told[8:]) == ["1 started", "2 started"]
 
 
+def test_a_command_beside_the_one_that_starts_ray_runs_once_on_each_host(gce: Google) -> None:
+    """`sudo sysctl ...` may be a script that starts Ray, for all that its text says; no host comes to its check."""
+    provider, configs = ours(gce, slices=True)
+    (slice_,) = provider.create_node(configs["v4"], tags("v4"), 1)
+    told: list[str] = []
+
+    class NotChecked(Host):
+        def run(self, cmd: str, **keys: Any) -> bytes:
+            return b"" if cmd.startswith("cat ") else super().run(cmd, **keys)
+
+    start_of(provider, slice_, [NotChecked(number, told) for number in range(2)])
+    assert sorted(told) == ["0 confirmed", "1 confirmed"]
+
+
 def test_a_host_that_lies_keeps_all_hosts_of_its_slice_out(gce: Google) -> None:
     provider, configs = ours(gce, slices=True)
     (slice_,) = provider.create_node(configs["v4"], tags("v4"), 1)
