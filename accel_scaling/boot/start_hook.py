@@ -20,7 +20,7 @@ from accel_scaling.boot.promise_input import POD, promise_of_node
 from accel_scaling.boot.verdict_file import write_verdict
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, LABEL_VERDICT, Verdict, VerdictWord, advice_of
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
-from accel_scaling.cluster.start_commands import NEXT_HOOK
+from accel_scaling.cluster.lost_variables import NEXT_HOOK
 from accel_scaling.families import register
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.inventory import detect
