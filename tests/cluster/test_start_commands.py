@@ -118,7 +118,7 @@ def test_the_fill_refuses_what_ray_up_would_pay_for() -> None:
         fill(clusters_config(worker_start_ray_commands=["sudo ray start"]), shipped_catalog())
 
 
-@pytest.mark.parametrize("command", ["fill", "plan"])
+@pytest.mark.parametrize("command", ["fill", "plan", "rehearse"])
 def test_each_command_says_it_with_the_line(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "cluster.yaml"
     text = yaml.safe_dump(clusters_config(worker_start_ray_commands=["ray stop", "env -i ray start"]), sort_keys=False)
