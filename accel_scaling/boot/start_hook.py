@@ -73,10 +73,18 @@ def call_next_hooks(ray_params: Any, *, head: bool) -> None:
     Args:
         ray_params: as Ray gave it.
         head: as Ray gave it.
+
+    Raises:
+        SystemExit: with 1, where there is no such hook; what a hook itself raises.
     """
     for name in filter(None, os.environ.get(NEXT_HOOK, "").split(",")):
         module, _, attribute = name.strip().rpartition(".")
-        getattr(importlib.import_module(module), attribute)(ray_params, head)
+        try:
+            hook = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            _say(f"there is no start hook {name.strip()} ({error}); correct {NEXT_HOOK}, or the image's RAY_START_HOOK")
+            raise SystemExit(1) from None
+        hook(ray_params, head)
 
 
 def _say(*sentences: str) -> None:

@@ -264,6 +264,16 @@ def test_a_hook_of_the_users_own_is_called_where_the_machine_may_join(boot, node
     assert node.verdict() == "Confirmed"
 
 
+def test_a_hook_of_the_users_own_that_does_not_exist_is_one_sentence(boot, node, whole):
+    healthy = boot("g5.xlarge")
+    done = node.run(wired(node, whole, "ACCEL_SCALING_NEXT_HOOK=nosuch.run ray start"), **healthy.environment)
+    assert done.returncode == 1
+    assert (
+        b"there is no start hook nosuch.run (No module named 'nosuch'); correct ACCEL_SCALING_NEXT_HOOK" in done.stderr
+    )
+    assert b"Traceback" not in done.stderr
+
+
 def test_the_verdict_of_an_earlier_start_that_nobody_can_remove_says_nothing(node, whole):
     """As on a disk that has become read-only: the file stays, and this start never came to its check."""
     old = {"verdict": "Confirmed", "message": "all is well", "joins": True}
