@@ -184,3 +184,14 @@ REFRESH_RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 REFRESH_PARALLEL = 8
 """Regions asked at once: each has a limit of its own, and an account has some 17."""
+
+# --- the bundle (boot/) ---
+
+BUNDLE_HALF_MADE_S = 3600.0
+"""How old half a bundle in the cache must be to be removed: another `ray up` makes a whole one in some seconds."""
+
+BUNDLE_UNUSED_S = 30 * 24 * 3600.0
+"""How long a bundle in the cache stays after its last use: people go back to a version within days; it has 6 MB."""
+
+NODE_BUNDLE_UNUSED_S = 3600.0
+"""How old a bundle on a node must be to be removed: another `ray up` may be between its copy and its start."""

@@ -196,7 +196,7 @@ def test_the_fill_works_without_ray_and_boto3(installed, tmp_path):
 
 def test_a_bundle_can_be_built_from_an_install(installed, tmp_path):
     code = "import sys, pathlib; from accel_scaling.boot.bundle import build; print(build(pathlib.Path(sys.argv[1])))"
-    built = Path(must(python(installed), "-I", "-c", code, tmp_path / "cache", cwd=tmp_path).strip())
+    (built,) = Path(must(python(installed), "-I", "-c", code, tmp_path / "cache", cwd=tmp_path).strip()).iterdir()
     assert (built / "accel_scaling" / "catalogs" / "aws.csv").is_file()
     assert (built / "accel_scaling" / "providers" / "aws" / "provider.py").is_file()
 
@@ -235,7 +235,7 @@ def test_pip_installs_the_example_of_a_plug_in_as_other_tests_take_it_to_be_inst
 def test_an_editable_install_of_the_example_is_found_and_travels(example, tools, tmp_path):
     must(*pip(tools), "--no-build-isolation", "--no-deps", "-e", example, cwd=tmp_path)
     code = (
-        "from accel_scaling.families import families; from accel_scaling.boot.bundle import plug_in_files; "
+        "from accel_scaling.families import families; from accel_scaling.boot.bundle_files import plug_in_files; "
         "print(*families(), *sorted(plug_in_files()))"
     )
     try:

@@ -1,30 +1,50 @@
-# Sourced on every node right before `ray start`: lets Ray find this package, and asks it to confirm the node.
-# `ray start` then runs accel_scaling.boot.start_hook before it detects anything.
+# Sourced on every node right before a start command, which may be any program: it lets `ray start` find this package
+# wherever that runs in the command, and asks it to confirm the node (accel_scaling.boot.start_hook), by variables alone.
+# Nothing is asked of `ray` here: it may come with what the command activates.
+# $ACCEL_SCALING_BUNDLE is the folder with the package; POSIX sh, and `set -eu` must not stop it.
 
-_accel_bundle="$HOME/.accel_scaling/bundle"
-# A start that ends without a verdict (NoVerdict) must not show the one of an earlier start.
-rm -f "$HOME/.accel_scaling/verdict.json"
-_accel_ray=$(command -v ray) || {
-    echo "accel_scaling: there is no 'ray' on this node's PATH; install it in the image or in setup_commands" >&2
-    return 3
-}
-# The Python that runs ray, from its script's first line: the node may have others.
-ACCEL_SCALING_PYTHON=$(sed -n '1s/^#! *//p' "$_accel_ray")
-case "$ACCEL_SCALING_PYTHON" in
-    */python*) ;;
-    *) ACCEL_SCALING_PYTHON=python3 ;;
-esac
-export ACCEL_SCALING_PYTHON
-export PYTHONPATH="$_accel_bundle${PYTHONPATH:+:$PYTHONPATH}"
-export RAY_START_HOOK=accel_scaling.boot.start_hook.run
+# Folders of other bundles go: a plug-in that was removed at home would be found there.
+_accel_others=
+_accel_left=${PYTHONPATH:+$PYTHONPATH:}
+while [ -n "$_accel_left" ]; do
+    _accel_one=${_accel_left%%:*}
+    _accel_left=${_accel_left#*:}
+    case "$_accel_one/" in
+        */.accel_scaling/bundle/ | */.accel_scaling_bundle/*) ;;
+        *) _accel_others="$_accel_others:$_accel_one" ;;
+    esac
+done
+export PYTHONPATH="$ACCEL_SCALING_BUNDLE$_accel_others"
 
-# For people and `ray exec` on this node: the command, and `import accel_scaling` in their drivers.
-cat > "$HOME/.accel_scaling/env.sh" <<END
-export ACCEL_SCALING_PYTHON="$ACCEL_SCALING_PYTHON"
-case ":\$PYTHONPATH:" in *":$_accel_bundle:"*) ;; *)
-    export PYTHONPATH="$_accel_bundle\${PYTHONPATH:+:\$PYTHONPATH}" PATH="$_accel_bundle/bin:\$PATH" ;;
+# The user's or the image's own hook is called after the check.
+_accel_hook=accel_scaling.boot.start_hook.run
+if [ "${RAY_START_HOOK:-$_accel_hook}" != "$_accel_hook" ]; then
+    export ACCEL_SCALING_NEXT_HOOK="${ACCEL_SCALING_NEXT_HOOK:+$ACCEL_SCALING_NEXT_HOOK,}$RAY_START_HOOK"
+fi
+export RAY_START_HOOK="$_accel_hook"
+
+# What Ray's autoscaler promised: the command may set these variables anew. And where the verdict belongs: `sudo` may
+# change HOME.
+export ACCEL_SCALING_PROMISE="${RAY_OVERRIDE_RESOURCES-}" ACCEL_SCALING_PROMISED_LABELS="${RAY_OVERRIDE_LABELS-}"
+export ACCEL_SCALING_HOME="$HOME/.accel_scaling"
+
+# The hook ends the whole command where Ray must not start: what follows `ray start` in it (`|| true`) would go on.
+export ACCEL_SCALING_SHELL="${BASHPID:-$$}"
+trap 'exit 3' USR2
+if [ -n "${ACCEL_SCALING_CONFIRM_ONLY-}" ]; then trap 'exit 0' USR1; fi
+
+# For people and `ray exec` on this node: the command, and `import accel_scaling` in their drivers. The hook adds the
+# Python that runs ray. Not on every file system; the check needs none of it.
+{
+    mkdir -p "$ACCEL_SCALING_HOME"
+    if ! grep -qsF "$ACCEL_SCALING_BUNDLE:" "$ACCEL_SCALING_HOME/env.sh"; then
+        cat > "$ACCEL_SCALING_HOME/env.sh" <<END
+case ":\$PYTHONPATH:" in *":$ACCEL_SCALING_BUNDLE:"*) ;; *)
+    export PYTHONPATH="$ACCEL_SCALING_BUNDLE\${PYTHONPATH:+:\$PYTHONPATH}" PATH="$ACCEL_SCALING_BUNDLE/bin:\$PATH" ;;
 esac
 END
-_accel_line=". \"\$HOME/.accel_scaling/env.sh\"  # accel_scaling"
-grep -qsxF "$_accel_line" "$HOME/.bashrc" || printf '%s\n' "$_accel_line" >> "$HOME/.bashrc"
-unset _accel_bundle _accel_ray _accel_line
+    fi
+    _accel_line=". \"\$HOME/.accel_scaling/env.sh\"  # accel_scaling"
+    grep -qsxF "$_accel_line" "$HOME/.bashrc" || printf '%s\n' "$_accel_line" >> "$HOME/.bashrc"
+} 2>/dev/null || :
+unset _accel_others _accel_left _accel_one _accel_hook _accel_line

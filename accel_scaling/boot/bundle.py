@@ -1,197 +1,172 @@
-"""Builds the bundle, a folder with this package, and adds it and the boot check to a cluster config.
+"""Builds the bundle, the folder with this package that Ray copies to each node by `file_mounts`, in a cache.
 
-Ray copies the bundle to the nodes by `file_mounts`: head and workers run the version that ran `ray up`, and need
-neither pip nor a package index. It holds what a wheel would install, without the machinery for tests; the plug-in
-families that are installed here; the user's own catalog; and a `bin/accel-scaling` for people on the node.
+Head and workers run the version that ran `ray up`, and need neither pip nor a package index. A bundle is a folder with
+one folder in it, whose name is the fingerprint of its content: Ray's rsync removes nothing on a node, and what an older
+bundle has left there is never beside the files of a newer one.
 """
 
 from __future__ import annotations
 
 import compileall
+import contextlib
 import hashlib
-import importlib.util
+import json
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from accel_scaling.boot.admission import JOIN, ON_MISMATCH
-from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
-from accel_scaling.cluster.policies import OnMismatch, confirmation_policy
-from accel_scaling.families.plugins import GROUP, entry_points, normalized
-from accel_scaling.version import __version__
+from accel_scaling import timeouts
+from accel_scaling.boot.bundle_files import COMMAND_FILE, NO_FILES, contents, fingerprint_of, plug_in_files
+from accel_scaling.catalog.files import BUNDLE_RECORD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from accel_scaling.families.plugins import EntryPoint
+# Directly below the home folder: where a container mounts the bundle, its runtime makes missing parents, and they
+# belong to root. In `~/.accel_scaling`, an image whose user is not root could then write nothing of its own.
+REMOTE_FOLDER = "~/.accel_scaling_bundle"
+FORMER_REMOTE_FOLDERS = ("~/.accel_scaling/bundle",)
 
-REMOTE_FOLDER = "~/.accel_scaling/bundle"
-SCRIPT = f"{REMOTE_FOLDER}/accel_scaling/boot/before_ray_start.sh"
-VERDICT_FILE = ".accel_scaling/verdict.json"  # under the home of the account that starts ray
-LABEL_VERDICT = "accel-scaling.io/verdict"
-
-# Sourced, not run: the variables that the script exports must reach the `ray start` behind it.
-# A missing script must stop the node: without it Ray would start unconfirmed.
-PREFIX = f". {SCRIPT} || exit {EXIT_NOT_CONFIRMED}; "
-
-NO_FILES: Mapping[str, Path] = MappingProxyType({})
-
-# Nodes need no rehearsals; and a .pyc that Python writes here later would change the fingerprint.
-_NOT_BUNDLED = {"testing", "__pycache__"}
-
-_COMMAND = """#!/bin/sh
-# accel-scaling, as `ray up` installed it; $ACCEL_SCALING_PYTHON is the Python that runs ray on this node.
-exec "${ACCEL_SCALING_PYTHON:-python3}" -m accel_scaling "$@"
-"""
+_NAME, _MAKING, _DISCARDED = "bundle-", "making-", "discarded-"
+_COMPILED = "compiled"
+_LETTERS_OF_FINGERPRINT = 12
+# Of every file: Python compares a .pyc with its source's, and rsync keeps it.
+_MODIFIED_S = 1_577_836_800  # 2020-01-01
 
 
 def build(cache: Path | None = None, catalog: Mapping[str, Path] = NO_FILES) -> Path:
-    """Return the folder with this installation's package; build it where it does not exist yet.
+    """Return the folder with this installation's bundle; build it where it does not exist yet, or is not whole.
 
     Args:
         cache: the folder of all bundles; ``~/.cache/accel_scaling`` by default.
         catalog: the user's own catalog files by their path below ``catalog/``; nodes read them too.
     """
-    package = Path(__file__).parent.parent
     cache = cache or Path.home() / ".cache" / "accel_scaling"
-    plug_ins = plug_in_files()
-    target = cache / f"bundle-{fingerprint(package, catalog, plug_ins)}"
-    # The name has the hash of the content, and a folder gets it only when it is complete.
-    if not target.is_dir():
+    files = contents(Path(__file__).parent.parent, catalog, plug_in_files())
+    target = cache / f"{_NAME}{fingerprint_of(files)}"
+    if not is_whole(target, files):
         cache.mkdir(parents=True, exist_ok=True)
         # In the same folder: the rename is then one step, and a second `ray up` never sees half a bundle.
-        fresh = Path(tempfile.mkdtemp(prefix="bundle-", dir=cache))
-        _write(fresh, package, catalog, plug_ins)
-        _move_into_place(fresh, target)
+        fresh = Path(tempfile.mkdtemp(prefix=_MAKING, dir=cache))
+        try:
+            _write(content_of(target, fresh), files)
+            _move_into_place(fresh, target, files)
+        finally:
+            # It is gone where all went well; a full disk must not be left fuller.
+            shutil.rmtree(fresh, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.utime(target)  # when it was used last
+    remove_old(cache, target)
     return target
 
 
-def fingerprint(
-    package: Path, catalog: Mapping[str, Path] = NO_FILES, plug_ins: Mapping[str, bytes] | None = None
-) -> str:
-    """Return twelve hex digits that change with any file of the bundle."""
-    digest = hashlib.sha256(__version__.encode())
-    for name, path in sorted(catalog.items()):
-        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    for name, content in sorted((plug_ins or {}).items()):
-        digest.update(name.encode() + b"\0" + content)
-    for path in _files(package):
-        digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:12]
+def content_of(bundle: Path, folder: Path | None = None) -> Path:
+    """Return the folder with a bundle's files: the one folder in it.
 
-
-def _files(package: Path) -> list[Path]:
-    files = []
-    # Not rglob: it does not follow the links providers/ and catalogs/ of a source checkout.
-    for folder, folders, names in os.walk(package, followlinks=True):
-        # os.walk has the order of the file system: unsorted, the same package would have several fingerprints.
-        folders[:] = sorted(set(folders) - _NOT_BUNDLED)
-        files += [Path(folder) / name for name in sorted(names)]
-    return files
-
-
-def plug_in_files() -> dict[str, bytes]:
-    """Return the files of the plug-in families that are installed here, by their path in the bundle.
-
-    A package that is broken or gone is bundled too, as far as it exists: a node that is promised its resource must know
-    that the package cannot ask the driver.
+    Args:
+        bundle: what `build` returned.
+        folder: where the bundle is for now; by default there.
     """
-    files: dict[str, bytes] = {}
-    by_package: dict[str, list[EntryPoint]] = {}
-    for entry in entry_points():
-        by_package.setdefault(entry.package, []).append(entry)
-    for package, entries in by_package.items():
-        # Our entry_points() reads nothing else on the node: name, version, and the lines of our group.
-        folder = f"{normalized(package)}-{entries[0].version or '0'}.dist-info"
-        lines = "".join(f"{entry.resource} = {entry.value}\n" for entry in entries)
-        files[f"{folder}/entry_points.txt"] = f"[{GROUP}]\n{lines}".encode()
-        head = f"Metadata-Version: 2.1\nName: {package}\nVersion: {entries[0].version or '0'}\n"
-        files[f"{folder}/METADATA"] = head.encode()
-        # Entry points into this package need no files of their own: it is in the bundle as a whole.
-        for root in sorted({entry.root for entry in entries} - {"accel_scaling"}):
-            files |= {path: file.read_bytes() for path, file in _module_files(root)}
-    return files
+    return (folder or bundle) / bundle.name.removeprefix(_NAME)
 
 
-def _module_files(root: str) -> Iterator[tuple[str, Path]]:
-    """Yield the files of a top-level package or module, wherever it was installed from."""
+def is_whole(target: Path, files: Mapping[str, bytes]) -> bool:
+    """Return whether a bundle in the cache has exactly these files, and what was compiled from them when it was built.
+
+    A name says nothing: a disk may have been full, and anything may have removed or changed a file since.
+    """
+    folder = content_of(target)
     try:
-        # This imports nothing: a plug-in that fails to import is copied all the same.
-        spec = importlib.util.find_spec(root)
-    # find_spec raises ValueError where a module of this name is loaded and has no __spec__.
-    except (ImportError, ValueError):
-        return
-    if spec is None:
-        return
-    if not spec.submodule_search_locations:
-        if spec.origin and Path(spec.origin).is_file():
-            yield Path(spec.origin).name, Path(spec.origin)
-        return
-    for location in spec.submodule_search_locations:
-        for folder, folders, names in os.walk(location, followlinks=True):
-            folders[:] = sorted(set(folders) - {"__pycache__"})
-            for name in sorted(names):
-                file = Path(folder, name)
-                yield str(Path(root, file.relative_to(location))), file
+        compiled = json.loads((folder / BUNDLE_RECORD).read_text(encoding="utf-8"))[_COMPILED]
+        there = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+        return (
+            {entry.name for entry in target.iterdir()} == {folder.name}
+            and there == {*files, *compiled, BUNDLE_RECORD}
+            and all((folder / name).read_bytes() == content for name, content in files.items())
+            and all(_digest(folder / name) == digest for name, digest in compiled.items())
+        )
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+    ):  # what stands there may be anything
+        return False
 
 
-def _write(folder: Path, package: Path, catalog: Mapping[str, Path], plug_ins: Mapping[str, bytes]) -> None:
-    for path in _files(package):
-        target = folder / "accel_scaling" / path.relative_to(package)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, target)
-    for name, content in plug_ins.items():
+def remove_old(cache: Path, current: Path) -> None:
+    """Remove what nobody needs of a cache: half-made bundles after an hour, others a month after their last use."""
+    now = time.time()
+    for entry in _entries(cache):
+        if entry == current:
+            continue
+        of_length = len(entry.name) - len(_NAME) == _LETTERS_OF_FINGERPRINT
+        if entry.name.startswith(_NAME) and of_length:
+            longest_s = timeouts.BUNDLE_UNUSED_S
+        # Earlier versions gave a half-made bundle the beginning of a whole one's name, and eight letters.
+        elif entry.name.startswith((_MAKING, _DISCARDED, _NAME)):
+            longest_s = timeouts.BUNDLE_HALF_MADE_S
+        else:
+            continue  # it is not ours
+        with contextlib.suppress(OSError):
+            if now - entry.stat().st_mtime > longest_s:
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    for name, path in catalog.items():
-        (folder / "catalog" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, folder / "catalog" / name)
-    command = folder / "bin" / "accel-scaling"
-    command.parent.mkdir()
-    command.write_text(_COMMAND, encoding="utf-8")
-    command.chmod(0o755)
+        os.utime(folder / name, (_MODIFIED_S, _MODIFIED_S))
+    (folder / COMMAND_FILE).chmod(0o755)
     # Compiled here: a .pyc written later on the head would change the mounts' hash, and v1 would sync all workers.
-    compileall.compile_dir(folder, quiet=2)  # an error in a plug-in is reported where it is loaded
+    # An error in a plug-in is reported where it is loaded. The paths in it: not those of a folder that will not stay.
+    compileall.compile_dir(folder, quiet=2, stripdir=str(folder))
+    compiled = {str(path.relative_to(folder)): _digest(path) for path in sorted(folder.rglob("*.pyc"))}
+    (folder / BUNDLE_RECORD).write_text(json.dumps({_COMPILED: compiled}) + "\n", encoding="utf-8")
 
 
-def _move_into_place(fresh: Path, target: Path) -> None:
+def _move_into_place(fresh: Path, target: Path, files: Mapping[str, bytes]) -> None:
     # mkdtemp makes a folder that only its owner can read (0700), and rsync copies the permissions to the nodes.
     fresh.chmod(0o755)
+    if _renamed(fresh, target):
+        return
+    # Another `ray up` was faster, and its bundle has the same files; or what is there is not whole.
+    if not is_whole(target, files):
+        _discard(target)
+        if not _renamed(fresh, target) and not is_whole(target, files):
+            raise OSError(f"{target} cannot be replaced; remove it")
+
+
+def _renamed(fresh: Path, target: Path) -> bool:
     try:
         fresh.rename(target)
-    except OSError:  # another `ray up` was faster; its bundle has the same files
-        shutil.rmtree(fresh, ignore_errors=True)
+    except OSError:
+        return False
+    return True
 
 
-def add_boot_check(config: dict[str, Any], bundle: str) -> None:
-    """Add the package and the boot check to a complete cluster config, in place; doing it twice changes nothing.
-
-    Args:
-        config: a cluster config with its start commands.
-        bundle: the folder on this machine that bundle.build() returned.
-    """
-    config["file_mounts"] = {**(config.get("file_mounts") or {}), REMOTE_FOLDER: bundle}
-    joins = confirmation_policy(config.get("provider") or {}).on_mismatch is OnMismatch.JOIN
-    for key in ("head_start_ray_commands", "worker_start_ray_commands"):
-        config[key] = [with_boot_check(command, joins=joins) for command in config.get(key) or []]
-
-
-def with_boot_check(command: str, *, joins: bool = False) -> str:
-    """Return the command with the boot check before it, where it starts Ray.
-
-    Args:
-        command: any command of a cluster config.
-        joins: a machine with fewer devices than promised joins with those.
-    """
-    # Only `ray start` needs the check: `ray stop`, and commands of the user's own, stay as they are.
-    if "ray start" not in command or has_boot_check(command):
-        return command
-    return (f"export {ON_MISMATCH}={JOIN}; " if joins else "") + PREFIX + command
-
-
-def has_boot_check(command: str) -> bool:
-    """Return whether this command runs the boot check before Ray."""
-    return SCRIPT in command
+def _discard(target: Path) -> None:
+    aside = target.with_name(f"{_DISCARDED}{os.getpid()}-{time.monotonic_ns()}")
+    target.rename(aside)
+    # A file of this name may be there instead of a folder.
+    if aside.is_dir() and not aside.is_symlink():
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        aside.unlink()

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from accel_scaling import _ray
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, OVERRIDE_RESOURCES
 from accel_scaling.boot.admission import CONFIRM_ONLY, admitted_resources, correct_promise
-from accel_scaling.boot.bundle import LABEL_VERDICT, VERDICT_FILE
+from accel_scaling.boot.announcement import keep_to_machine, restore_promise
+from accel_scaling.boot.command_end import end_command
 from accel_scaling.boot.compare import compare
+from accel_scaling.boot.node_files import name_python, remove_unused_bundles
 from accel_scaling.boot.promise_input import POD, promise_of_node
-from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, Verdict, VerdictWord, advice_of
+from accel_scaling.boot.verdict_file import write_verdict
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, LABEL_VERDICT, Verdict, VerdictWord, advice_of
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
+from accel_scaling.cluster.lost_variables import NEXT_HOOK
 from accel_scaling.families import register
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.inventory import detect
@@ -38,29 +42,79 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     Raises:
         SystemExit: with 3, when the node does not hold what was promised; with 0, when only the boot check was to run.
     """
+    _say(*restore_promise(os.environ))
     detected: list[Detection] = []
     verdict = check_machine(detected, ray_params)
     promised = verdict.promised
     resources = admitted_resources(verdict, os.environ)
     # Before the process may end below: the provider reads the file also after a start that was refused.
-    try:
-        write_verdict(verdict, Path.home() / VERDICT_FILE, head=head, joins=resources is not None)
-    except OSError:
-        if POD not in os.environ:  # in a pod no provider reads the file, and its file system may be read-only
-            raise
-    sys.stderr.write(f"accel_scaling {__version__}: {verdict.word.value}: {verdict.message}\n")
-    if resources is None:
-        # `ray start` has started no process yet, and passes SystemExit on as its exit code.
-        raise SystemExit(EXIT_NOT_CONFIRMED)
+    unwritten = _write(verdict, head=head, joins=resources is not None)
+    _say(f"{verdict.word.value}: {verdict.message}", *([unwritten] if unwritten else []))
+    name_python(os.environ)
+    if resources is None or unwritten:
+        _end(EXIT_NOT_CONFIRMED)
     if os.environ.get(CONFIRM_ONLY):
-        raise SystemExit(0)
+        _end(0)
     # Ray reads the variable after the hook, in this process.
     if resources != promised:
         os.environ[OVERRIDE_RESOURCES] = json.dumps(resources)
     announce_partition(promised)
     # After the variable is set above: the resources with which the host joins are corrected, not the promised ones.
     correct_promise(os.environ, detected)
+    _say(*keep_to_machine(ray_params, promised, detected, os.environ))
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
+    remove_unused_bundles(Path(__file__).parents[2], Path.home())
+    call_next_hooks(ray_params, head=head)
+
+
+def call_next_hooks(ray_params: Any, *, head: bool) -> None:
+    """Call the start hooks that the image or the user had set before this one, as Ray would have.
+
+    Args:
+        ray_params: as Ray gave it.
+        head: as Ray gave it.
+
+    Raises:
+        SystemExit: with 1, where there is no such hook; what a hook itself raises.
+    """
+    for name in filter(None, os.environ.get(NEXT_HOOK, "").split(",")):
+        module, _, attribute = name.strip().rpartition(".")
+        try:
+            hook = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            _say(f"there is no start hook {name.strip()} ({error}); correct {NEXT_HOOK}, or the image's RAY_START_HOOK")
+            raise SystemExit(1) from None
+        hook(ray_params, head)
+
+
+def _say(*sentences: str) -> None:
+    for sentence in sentences:
+        sys.stderr.write(f"accel_scaling {__version__}: {sentence}\n")
+
+
+def _end(code: int) -> NoReturn:
+    """End `ray start`, and the command that it is in.
+
+    Raises:
+        SystemExit: always; `ray start` has started no process yet, and passes it on as its exit code.
+    """
+    sys.stderr.flush()
+    end_command(os.environ, refused=code != 0)
+    raise SystemExit(code)
+
+
+def _write(verdict: Verdict, *, head: bool, joins: bool) -> str:
+    """Write the verdict; return why the node does not join where nobody could read it, empty where all is well."""
+    try:
+        write_verdict(verdict, head=head, joins=joins)
+    except OSError as error:
+        if POD not in os.environ:  # in a pod no provider reads the file, and its file system may be read-only
+            place = f"{error.filename}: " if error.filename else ""
+            return (
+                f"the verdict cannot be written ({place}{error.strerror or error}), so that this node does not join; "
+                "free some space, or let HOME or /tmp be a folder that this account may write"
+            )
+    return ""
 
 
 def check_machine(detected: list[Detection], ray_params: Any) -> Verdict:
@@ -94,11 +148,3 @@ def announce_partition(promised: Mapping[str, float]) -> None:
     for chip in chips_here().values():
         if chip.partition_of and chip.variant and ACCELERATOR_TYPE_PREFIX + chip.variant in promised:
             _ray.announce_accelerator_type(chip.variant)
-
-
-def write_verdict(verdict: Verdict, path: Path, *, head: bool, joins: bool) -> None:
-    """Write the verdict as data, to the file that the provider reads."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    node_kind = "head" if head else "worker"
-    content = {**verdict.to_json(), "version": __version__, "kind": node_kind, "joins": joins, "time_s": time.time()}
-    path.write_text(json.dumps(content) + "\n", encoding="utf-8")

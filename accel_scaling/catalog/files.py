@@ -32,7 +32,8 @@ REFRESH_FOLDER = "refresh"  # below ~/.accel_scaling
 _BY_ENDING = (schema.CORRECTIONS, schema.OFFERINGS, schema.LAUNCH_ERRORS)
 _LAYERED = (schema.MACHINE_TYPES, schema.CORRECTIONS, schema.OFFERINGS)  # a user's own files add to these
 USER_FOLDER = ".accel_scaling"
-TRAVELLED = "bundle/catalog"  # below USER_FOLDER on a node: what came with the cluster
+TRAVELLED = "catalog"  # in a bundle: what came with the cluster; a rehearsal brings the same below USER_FOLDER
+BUNDLE_RECORD = "bundle.json"  # in a bundle, and nowhere else beside the package: what was compiled for it
 HARDWARE, PLACES = "hardware", "places"  # last words of the names of such files
 
 
@@ -171,7 +172,7 @@ def user_catalog_files(user_files: Sequence[Path] = (), *, home: Path | None = N
     at_home = [*sorted(folder.glob("*.csv")), *sorted(folder.glob("*.yaml"))]
     # On a head, what came with the cluster goes before what lies in its home folder: it answers as home does.
     # travelling_files() numbers the folders in the order of their strength.
-    every = [*given, *sorted(folder.glob(f"{TRAVELLED}/[0-9]*/*")), *at_home]
+    every = [*given, *sorted(_travelled_folder(home).glob("[0-9]*/*")), *at_home]
     return [path for path in dict.fromkeys(every) if not is_hardware(path)]
 
 
@@ -184,8 +185,8 @@ def refreshed_files(cloud: str, *, home: Path | None = None) -> list[Path]:
     """Return the files of a cloud that a refresh wrote, or that came with the cluster from there."""
     names = (f"{cloud}.csv", f"{cloud}_{PLACES}.csv")
     # On a head, what came with the cluster goes first, as in user_catalog_files().
-    folders = (f"{TRAVELLED}/{REFRESH_FOLDER}", REFRESH_FOLDER)
-    candidates = ([_folder(home) / folder / name for folder in folders] for name in names)
+    folders = (_travelled_folder(home) / REFRESH_FOLDER, _folder(home) / REFRESH_FOLDER)
+    candidates = ([folder / name for folder in folders] for name in names)
     return [next(path for path in paths if path.is_file()) for paths in candidates if any(map(Path.is_file, paths))]
 
 
@@ -229,6 +230,15 @@ def places_beside(path: Path) -> list[Path]:
 def is_hardware(path: Path) -> bool:
     """Return whether a file has the name of one that rehearsals read: ``mine_hardware.csv``, ``hardware.csv``."""
     return path.suffix.lower() == ".csv" and path.stem.rpartition("_")[2] == HARDWARE
+
+
+def _travelled_folder(home: Path | None) -> Path:
+    """Return the folder with the catalog that came with the cluster.
+
+    On a node, in the very bundle that this package is read from: what an earlier one has left there is not read.
+    """
+    bundle = Path(__file__).parents[2]
+    return (bundle if (bundle / BUNDLE_RECORD).is_file() else _folder(home)) / TRAVELLED
 
 
 def _folder(home: Path | None) -> Path:

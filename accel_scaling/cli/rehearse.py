@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from accel_scaling import timeouts
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.cluster_file import at_its_line, read_cluster
+from accel_scaling.cluster.start_commands import check_start_commands
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.fill import promises
 from accel_scaling.requirements import check_modules, check_ray, missing
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         cluster = read_config(config)
         cluster.check_offered()
         promises(cluster)
+        check_start_commands(cluster.config)
     except AccelScalingError as error:
         raise at_its_line(error, args.cluster) from None
     check_modules(cluster.cloud.rehearsal_modules, "rehearse")

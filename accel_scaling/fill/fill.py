@@ -10,6 +10,7 @@ from accel_scaling.cluster.cluster import node_config_reader, read_config
 from accel_scaling.cluster.docker import with_run_options
 from accel_scaling.cluster.offering_checks import unknown_region
 from accel_scaling.cluster.shape import check_own_promise
+from accel_scaling.cluster.start_commands import check_start_commands
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.promise import Promise, of_slice, promise_for, with_users_own
 
@@ -43,18 +44,21 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
             knows better.
 
     Raises:
-        AccelScalingError: a node type that cannot be filled; nothing is half-filled.
+        AccelScalingError: a node type that cannot be filled, or a start command that the boot check does not reach;
+            nothing is half-filled.
     """
     if offerings:
         cluster.check_offered()
     # Every promise before the first change: an error leaves nothing half-filled.
     promised = promises(cluster)
+    start_notes = check_start_commands(cluster.config)
     filled, notes = _with_needs(cluster)
     for name, promise in promised.items():
         filled["available_node_types"][name]["resources"] = promise.resources
         filled["available_node_types"][name]["labels"] = promise.labels
     region_notes = _region_notes(cluster) if offerings else []
-    return filled, [*region_notes, *(note for promise in promised.values() for note in promise.notes), *notes]
+    promise_notes = [note for promise in promised.values() for note in promise.notes]
+    return filled, [*region_notes, *promise_notes, *notes, *start_notes]
 
 
 def promises(cluster: Cluster) -> dict[str, Promise]:

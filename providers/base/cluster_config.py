@@ -18,6 +18,7 @@ import yaml
 from accel_scaling import _ray
 from accel_scaling.accs.connected_cluster import KEY
 from accel_scaling.boot import bundle
+from accel_scaling.boot.start_prefix import add_boot_check
 from accel_scaling.catalog.files import travelling_files
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import user_catalogs
@@ -65,7 +66,7 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
         return _carrying(error)
     for note in notes:
         _ray.cli_logger().warning("{}", note)
-    bundle.add_boot_check(filled, str(bundled))
+    add_boot_check(filled, bundled)
     return filled
 
 

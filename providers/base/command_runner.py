@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from accel_scaling import _ray
-from accel_scaling.boot import bundle
+from accel_scaling.boot.start_prefix import as_written, has_boot_check
+from accel_scaling.boot.verdict_file import VerdictRead, new_start, read_command, read_verdict, with_start
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 from accel_scaling.providers.base import tpu_slice_start
 from accel_scaling.providers.base.command_output import last_line, shortened
@@ -79,6 +79,8 @@ class RefusingCommandRunner:
         self._on_refused = on_refused
         self._on_joined = on_joined
         self._told = told or NodeStart()
+        # One number for all start commands of this runner: the verdict is that of the one that starts Ray.
+        self._number = new_start()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._runner, name)
@@ -91,7 +93,7 @@ class RefusingCommandRunner:
                 or there is none; or host 0 of a slice did not join.
         """
         command = str(cmd or "")
-        if bundle.has_boot_check(command):
+        if has_boot_check(command):
             return self._start(command, *args, **kwargs)
         with self._failures_of(command):
             output = self._runner.run(cmd, *args, **kwargs)
@@ -118,12 +120,15 @@ class RefusingCommandRunner:
             self._told.command_failed(_failed(command, error))
             raise
 
-    def _start(self, cmd: str, *args: Any, **kwargs: Any) -> Any:
+    def _start(self, command: str, *args: Any, **kwargs: Any) -> Any:
         self._told.start_begins()
+        cmd = with_start(command, self._number)
         try:
             # Host by host, in a way of our own: Ray's runner of a slice runs the command everywhere at once.
             if len(_ray.hosts_of(self._runner)) > 1:
-                output = tpu_slice_start.start(self._runner, cmd, self._host_zero_seen, *args, **kwargs)
+                output = tpu_slice_start.start(
+                    self._runner, cmd, self._host_zero_seen, self._is_checked, *args, **kwargs
+                )
             else:
                 output = self._runner.run(cmd, *args, **kwargs)
         except tpu_slice_start.HostZeroMissingError as error:
@@ -133,7 +138,7 @@ class RefusingCommandRunner:
             refusal = self._refusal(_exit_code(error))
             if refusal and (sentence := self._refuse(*refusal)):
                 raise NodeRefusedError(sentence) from None
-            self._told.command_failed(_failed(_without_check(cmd), error, starts_ray=True))
+            self._told.command_failed(_failed(as_written(command), error, starts_ray=True))
             raise
         self._ended_with_0()
         return output
@@ -151,7 +156,7 @@ class RefusingCommandRunner:
         # Host 0 stands for all: each host of a slice has confirmed before it joined.
         first = verdicts[0]
         if first is not None and not refusal:
-            self._on_joined(str(first.get("verdict")), str(first.get("message")))
+            self._on_joined(first.word, first.message)
         elif texts[0] is not None and not refusal:
             self._told.no_verdict()
 
@@ -160,17 +165,20 @@ class RefusingCommandRunner:
         given_up = self._on_refused(word, sentence)
         return given_up if isinstance(given_up, str) else sentence if given_up else None
 
-    def _verdicts(self) -> tuple[list[str | None], list[dict[str, Any] | None]]:
-        texts = [_said_by(host) for host in _ray.hosts_of(self._runner)]
-        return texts, [None if text is None else _verdict_in(text) for text in texts]
+    def _is_checked(self, host: Any) -> bool:
+        text = _said_by(host, self._number)
+        # A host that does not answer is started, as nothing is known of it.
+        return text is None or read_verdict(text, self._number) is not None
 
-    def _refusal_of(self, verdicts: list[dict[str, Any] | None]) -> tuple[str, str] | None:
+    def _verdicts(self) -> tuple[list[bytes | str | None], list[VerdictRead | None]]:
+        texts = [_said_by(host, self._number) for host in _ray.hosts_of(self._runner)]
+        return texts, [None if text is None else read_verdict(text, self._number) for text in texts]
+
+    def _refusal_of(self, verdicts: list[VerdictRead | None]) -> tuple[str, str] | None:
         """Return the word of the first host whose verdict does not let it join, and its sentence."""
         for number, verdict in enumerate(verdicts):
-            # Nothing but `true`: a text "false" is true for Python, and a verdict without the key is none of ours.
-            if verdict is not None and verdict.get("joins") is not True:
-                word = str(verdict.get("verdict"))
-                return word, f"{_where(number, verdicts)}{word}: {verdict.get('message')}"
+            if verdict is not None and not verdict.joins:
+                return verdict.word, f"{_where(number, verdicts)}{verdict.word}: {verdict.message}"
         return None
 
     def _refusal(self, code: int | None) -> tuple[str, str] | None:
@@ -212,25 +220,10 @@ def _failed(command: str, error: BaseException, *, starts_ray: bool = False) -> 
     return FailedCommand(command, code, said, starts_ray, code == _SSH_FAILED)
 
 
-def _without_check(command: str) -> str:
-    return command.rpartition(bundle.PREFIX)[2]
-
-
-def _said_by(host: Any) -> str | None:
-    """Return the text of a host's verdict file, empty where there is none; None where the host does not answer."""
+def _said_by(host: Any, start: str) -> bytes | str | None:
+    """Return what a host prints of its verdict, nothing where there is none; None where the host does not answer."""
     try:
-        # `|| true`: a host without the file has answered, and must not look like one that does not answer.
-        output = host.run(f"cat ~/{bundle.VERDICT_FILE} || true", with_output=True)
+        output = host.run(read_command(start), with_output=True)
     except _ray.command_failed():
         return None
-    return output.decode(errors="replace") if isinstance(output, bytes) else str(output)
-
-
-def _verdict_in(text: str) -> dict[str, Any] | None:
-    """Return the verdict in what a host said: the last line that is one, as a login shell may print around it."""
-    for line in reversed(text.splitlines()):
-        with contextlib.suppress(ValueError, RecursionError):
-            verdict = json.loads(line[line.index("{") : line.rindex("}") + 1])
-            if isinstance(verdict, dict) and verdict.keys() & {"verdict", "joins"}:
-                return verdict
-    return None
+    return output if isinstance(output, bytes) else str(output)

@@ -11,8 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Protocol
 
 from accel_scaling import _ray, timeouts
-from accel_scaling.boot.bundle import LABEL_VERDICT
-from accel_scaling.boot.verdicts import VerdictWord, holds_promise
+from accel_scaling.boot.verdicts import LABEL_VERDICT, VerdictWord, holds_promise
 from accel_scaling.cluster.policies import OnMismatch
 from accel_scaling.providers.base.machine_end import EndedBy, MachineEnd
 from accel_scaling.quarantine.ledger import Cause

@@ -49,13 +49,21 @@ class Rounds:
             return self._changed.wait_for(lambda: self._count >= until, timeout_s)
 
 
-def start(runner: Any, cmd: str, host_zero_seen: Callable[[], None], *args: Any, **kwargs: Any) -> Any:
+def start(
+    runner: Any,
+    cmd: str,
+    host_zero_seen: Callable[[], None],
+    is_checked: Callable[[Any], bool],
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
     """Run a start command on all hosts of a slice, and return what host 0 said.
 
     Args:
         runner: Ray's command runner of the slice.
         cmd: the command, with the boot check.
         host_zero_seen: returns when the autoscaler has seen host 0.
+        is_checked: says whether a host has a verdict of this start.
         args: of the runner's ``run``.
         kwargs: of the runner's ``run``.
 
@@ -63,8 +71,11 @@ def start(runner: Any, cmd: str, host_zero_seen: Callable[[], None], *args: Any,
         HostZeroMissingError: from ``host_zero_seen``; what Ray's runners raise where the command fails.
     """
     # First on all hosts at once, without joining: a slice with one bad host is refused before a task can reach it.
-    runner.run(f"export {CONFIRM_ONLY}=1; {cmd}", *args, **kwargs)
+    output = runner.run(f"export {CONFIRM_ONLY}=1; {cmd}", *args, **kwargs)
     first, *others = _ray.hosts_of(runner)
+    # A command beside the one that starts Ray (`sudo sysctl ...`) has now run to its end: nothing is to be started.
+    if not is_checked(first):
+        return output
     # A copy for each host, as Ray's own runner of a slice gives: what one changes in it must not reach another.
     output = first.run(cmd, *args, **copy.deepcopy(kwargs))
     host_zero_seen()

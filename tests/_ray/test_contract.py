@@ -117,12 +117,14 @@ def test_rays_defaults_for_aws_are_where_we_look_and_complete_an_external_file()
 
 
 def test_every_start_command_of_rays_defaults_is_one_that_we_wire():
-    from accel_scaling.boot.bundle import has_boot_check, with_boot_check
+    from accel_scaling.boot.start_prefix import has_boot_check, with_boot_check
 
     for key in ("head_start_ray_commands", "worker_start_ray_commands"):
         commands = map(with_boot_check, ray_defaults(known_clouds()["aws"])[key])
         wired = [command for command in commands if has_boot_check(command)]
-        assert len(wired) == 1, f"{key} of Ray's defaults starts Ray {len(wired)} times: boot/bundle.py expects once"
+        assert len(wired) == 1, (
+            f"{key} of Ray's defaults starts Ray {len(wired)} times: boot/start_prefix.py expects once"
+        )
 
 
 def test_set_up_commands_are_merged_twice_so_the_provider_blanks_them():

@@ -160,3 +160,61 @@ def test_ray_reads_the_promise_after_the_start_hook_has_run():
     source = inspect.getsource(scripts.start.callback)
     hook, node = source.index("RAY_START_HOOK in os.environ"), source.index("ray._private.node.Node(")
     assert hook < node, "ray start makes the node before it runs the start hook: the hook comes too late"
+
+
+def test_rays_docker_command_mounts_the_bundle_directly_below_the_home_folder():
+    from ray.autoscaler._private.docker import docker_start_cmds
+
+    mounts = {bundle.REMOTE_FOLDER: "/here"}
+    command = docker_start_cmds("ubuntu", "image", mounts, "mine", [], "mine", "/home/ray", "docker")
+    assert "-v /tmp/ray_tmp_mount/mine/~/.accel_scaling_bundle:/home/ray/.accel_scaling_bundle " in command, (
+        "Ray mounts in another way: tests/boot/test_container_users.py, and the place of the bundle (boot/bundle.py)"
+    )
+
+
+def test_ray_replaces_the_home_folder_of_a_container_in_our_part_of_a_start_command():
+    from ray.autoscaler._private.command_runner import DockerCommandRunner
+
+    from accel_scaling.boot.start_prefix import with_boot_check
+
+    runner = object.__new__(DockerCommandRunner)
+    runner.home_dir = "/home/ray"
+    expanded = runner._docker_expand_user(with_boot_check("ray start", "abc"), any_char=True)
+    assert expanded.startswith("ACCEL_SCALING_BUNDLE=/home/ray/.accel_scaling_bundle/abc; "), (
+        "a container would look for the bundle in another home: boot/start_prefix.py"
+    )
+
+
+def test_rays_rsync_removes_nothing_on_a_node():
+    import inspect
+
+    from ray.autoscaler._private.command_runner import SSHCommandRunner
+
+    assert "--delete" not in inspect.getsource(SSHCommandRunner.run_rsync_up), (
+        "Ray's rsync now removes what is gone at home: the bundle need no longer have its fingerprint as a folder"
+    )
+
+
+def test_rays_command_line_has_the_global_options_that_we_know():
+    from ray.scripts.scripts import cli
+
+    from accel_scaling.cluster.start_commands import _RAY_OPTIONS_WITH_VALUE
+
+    with_value = {option for one in cli.params if not one.is_flag for option in one.opts}
+    assert with_value == set(_RAY_OPTIONS_WITH_VALUE), "cluster/start_commands.py takes an option's value for a command"
+    assert {"start", "symmetric-run", "stop"} <= set(cli.commands)
+
+
+@pytest.mark.parametrize(
+    ("promise", "expected"), [({"CPU": 2}, {"CPU": 2, "GPU": 4, "TPU": 4}), ({"GPU": 1, "TPU": 0}, {"GPU": 1})]
+)
+def test_rays_options_add_to_the_promise_and_never_overrule_it(promise, expected, monkeypatch, boot):
+    from ray._private.resource_and_label_spec import ResourceAndLabelSpec
+
+    boot("m5.large")
+    monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", json.dumps(promise))
+    spec = ResourceAndLabelSpec(num_gpus=4, resources={"TPU": 4}).resolve(is_head=False, node_ip_address="127.0.0.1")
+    found = {name: amount for name, amount in spec.to_resource_dict().items() if name in ("CPU", "GPU", "TPU")}
+    assert {**expected, "CPU": found["CPU"]} == found, (
+        "Ray merges start options with the promise in another way: boot/announcement.py counts on the promise's word"
+    )

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from accel_scaling._ray.facts import OVERRIDE_RESOURCES
-from accel_scaling.boot import bundle, start_hook
+from accel_scaling.boot import start_hook
 from accel_scaling.boot.admission import CONFIRM_ONLY, JOIN, ON_MISMATCH, admitted_resources
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
+from accel_scaling.boot.start_prefix import add_boot_check, has_boot_check
+from accel_scaling.boot.verdict_file import VERDICT_FILE
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, LABEL_VERDICT
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.detect.model import Detection
 from accel_scaling.fill.promise import promise_for
@@ -32,7 +34,7 @@ def start(machine: str, monkeypatch: pytest.MonkeyPatch, *, joins: bool) -> Any:
 
 
 def verdict() -> Any:
-    return json.loads((Path.home() / bundle.VERDICT_FILE).read_text())
+    return json.loads((Path.home() / VERDICT_FILE).read_text())
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,7 @@ def test_a_machine_with_fewer_devices_joins_with_those_where_the_file_says_so(
     boot(machine, "fewer")
     params = start(machine, monkeypatch, joins=True)
     assert json.loads(os.environ[OVERRIDE_RESOURCES])[resource] == left, "Ray announces what is there"
-    assert params.labels[bundle.LABEL_VERDICT] == "FewerThanPromised"
+    assert params.labels[LABEL_VERDICT] == "FewerThanPromised"
     assert (verdict()["verdict"], verdict()["joins"]) == ("FewerThanPromised", True)
 
 
@@ -108,10 +110,10 @@ def test_the_cluster_files_word_reaches_the_start_commands() -> None:
         "provider": {"confirmation": {"on_mismatch": "join"}},
         "worker_start_ray_commands": ["ray stop", "ray start --address=x"],
     }
-    bundle.add_boot_check(config, "/bundle")
+    add_boot_check(config, Path("/bundle-1"))
     assert config["worker_start_ray_commands"][0] == "ray stop"
     assert config["worker_start_ray_commands"][1].startswith(f"export {ON_MISMATCH}={JOIN}; ")
-    assert bundle.has_boot_check(config["worker_start_ray_commands"][1])
+    assert has_boot_check(config["worker_start_ray_commands"][1])
 
 
 def test_a_host_that_is_only_to_be_confirmed_says_so_and_does_not_start_ray(

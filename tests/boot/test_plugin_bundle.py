@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.boot import bundle
-from accel_scaling.boot.bundle import plug_in_files
+from accel_scaling.boot.bundle_files import plug_in_files
 from accel_scaling.testing.hosts import image_site, isolated
 from tests.support.plugins import (
     EXAMPLE,
@@ -48,7 +48,7 @@ def test_an_installed_package_travels_whole_with_its_entry_point_and_nothing_els
 
 
 def test_a_node_knows_the_family_by_the_bundle_alone(ferrum, tmp_path):
-    done = on_a_node(bundle.build(tmp_path / "cache"))
+    done = on_a_node(bundle.content_of(bundle.build(tmp_path / "cache")))
     assert done.stdout.strip() == "['FERRUM'] []", done.stderr
 
 
@@ -90,7 +90,7 @@ def test_a_single_module_travels_as_a_file(tmp_path, plugged):
 
 def test_what_is_broken_here_is_known_as_broken_there_and_the_bundle_is_built(tmp_path, plugged):
     plugged(write_metadata(tmp_path / "site", "ferrum-n1", "FERRUM = ferrum_n1:FAMILY"))
-    done = on_a_node(bundle.build(tmp_path / "cache"))
+    done = on_a_node(bundle.content_of(bundle.build(tmp_path / "cache")))
     assert done.stdout.strip() == "[] ['FERRUM']"
     assert (
         "the plug-in ferrum-n1 (entry point FERRUM = ferrum_n1:FAMILY) is left out: it cannot be imported"
@@ -100,7 +100,7 @@ def test_what_is_broken_here_is_known_as_broken_there_and_the_bundle_is_built(tm
 
 def test_a_package_that_does_not_compile_does_not_stop_ray_up(ferrum, tmp_path, capfd):
     (ferrum / "ferrum_n1" / "__init__.py").write_text("def\n")
-    built = bundle.build(tmp_path / "cache")
+    built = bundle.content_of(bundle.build(tmp_path / "cache"))
     assert (built / "ferrum_n1" / "__init__.py").read_text() == "def\n"
     assert "SyntaxError" not in capfd.readouterr().out
 
@@ -133,7 +133,7 @@ def test_without_plug_ins_nothing_is_added_to_the_bundle(tmp_path):
 
 def test_a_host_does_not_see_the_package_that_is_installed_on_the_laptop(ferrum, tmp_path):
     host = tmp_path / "host"
-    shutil.copytree(bundle.build(tmp_path / "cache"), host / "bundle")
+    shutil.copytree(bundle.content_of(bundle.build(tmp_path / "cache")), host / "bundle")
     (host / "site").mkdir()
     shutil.copy(image_site.__file__, host / "site" / "sitecustomize.py")
     root = Path(bundle.__file__).parents[2]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,6 @@ from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.devices.hardware import Hardware
 from tests.support.cluster import config_of
 
-ROOT = Path(__file__).resolve().parents[2]
 CHIP = (
     "Z1-80G: {family: nvidia, resource: GPU, detected_type: Z1, variant: Z1-80G, memory_mib: 81920, "
     "driver_names: [NVIDIA Z1 80GB]}\n"
@@ -37,15 +38,6 @@ def chip_file(tmp_path: Path) -> Path:
     path = tmp_path / "mine.yaml"
     path.write_text(CHIP)
     return path
-
-
-def confirm(home: Path, root: Path) -> subprocess.CompletedProcess[str]:
-    promise = '{"GPU": 1, "accelerator_type:Z1": 1, "accelerator_type:Z1-80G": 1}'
-    environment = {**os.environ, **install(root, Z1), "HOME": str(home), "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, "-m", "accel_scaling", "confirm", "--expect", promise],
-        capture_output=True, text=True, env=environment, check=False,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +67,19 @@ def test_the_bundle_carries_the_users_catalog_and_is_another_one_for_it(
 ) -> None:
     plain, with_own = bundle.build(cache), bundle.build(cache, travelling)
     assert plain != with_own
-    assert (with_own / "catalog" / "002" / "mine.yaml").read_text() == CHIP
+    assert (bundle.content_of(with_own) / "catalog" / "002" / "mine.yaml").read_text() == CHIP
     chip_file.write_text(CHIP.replace("81920", "40960"))
     assert bundle.build(cache, travelling) not in {plain, with_own}
+
+
+def on_a_node(content: Path, home: Path, *words: str, code: str = "", **environment: str) -> Any:
+    """Run `accel-scaling`, or some code, from a bundle, as on a node: nothing of this checkout is in its path."""
+    what = ["-c", code] if code else ["-m", "accel_scaling"]
+    return subprocess.run(
+        [sys.executable, *what, *words],
+        capture_output=True, text=True, check=False, cwd=home,
+        env={**os.environ, "HOME": str(home), "PYTHONPATH": str(content), **environment},
+    )  # fmt: skip
 
 
 def test_a_head_answers_as_home_does_with_the_catalog_that_came_with_the_cluster(
@@ -87,20 +89,38 @@ def test_a_head_answers_as_home_does_with_the_catalog_that_came_with_the_cluster
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "node" / ".accel_scaling").mkdir(parents=True)
-    (tmp_path / "node" / ".accel_scaling" / "bundle").symlink_to(bundle.build(cache, travelling))
-    answers = []
-    for home, catalog in ((tmp_path / "home", ["--catalog", str(tmp_path / "mine.csv")]), (tmp_path / "node", [])):
-        monkeypatch.setenv("HOME", str(home))
-        main(["catalog", "show", "z1.x", "--json", *catalog])
-        answers.append(json.loads(capsys.readouterr().out))
-    at_home, on_the_head = answers
-    assert on_the_head["layer"] == str(tmp_path / "node/.accel_scaling/bundle/catalog/000/mine.csv")
+    content = bundle.content_of(bundle.build(cache, travelling))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    main(["catalog", "show", "z1.x", "--json", "--catalog", str(tmp_path / "mine.csv")])
+    at_home = json.loads(capsys.readouterr().out)
+    (tmp_path / "node").mkdir()
+    done = on_a_node(content, tmp_path / "node", "catalog", "show", "z1.x", "--json")
+    on_the_head = json.loads(done.stdout)
+    assert on_the_head["layer"] == str(content / "catalog/000/mine.csv")
     assert at_home["regions"] == {"us-west-2": ["az1"]}
     assert len(at_home["overrides"]) == 2
-    for answer in answers:
+    for answer in (at_home, on_the_head):
         del answer["layer"], answer["overrides"]
     assert on_the_head == at_home
+
+
+def test_what_was_removed_at_home_is_gone_on_a_node_after_the_next_ray_up(
+    travelling: dict[str, Path], tmp_path: Path, cache: Path
+) -> None:
+    """Ray's rsync removes nothing: the files of the first `ray up` are still on the node's disk."""
+    node = tmp_path / "node"
+    folders = []
+    for catalog in (travelling, {}):
+        built = bundle.build(cache, catalog)
+        shutil.copytree(built, node / ".accel_scaling_bundle", dirs_exist_ok=True)
+        folders.append(node / ".accel_scaling_bundle" / bundle.content_of(built).name)
+    shutil.copytree(folders[0] / "catalog", node / ".accel_scaling" / "bundle" / "catalog")  # of an older version
+    known, unknown = (on_a_node(folder, node, "catalog", "show", "z1.x") for folder in folders)
+    assert (known.returncode, unknown.returncode) == (0, 2), unknown.stdout
+    # The package that a head hands on to its workers is made from what it runs itself.
+    handed_on = "from accel_scaling.boot import bundle; print(bundle.build())"
+    done = on_a_node(folders[1], node, code=handed_on)
+    assert Path(done.stdout.strip()).name == f"bundle-{folders[1].name}", done.stderr
 
 
 def test_the_head_is_given_no_path_of_the_machine_that_ran_ray_up_and_can_fill_its_config_again(
@@ -108,14 +128,20 @@ def test_the_head_is_given_no_path_of_the_machine_that_ran_ray_up_and_can_fill_i
 ) -> None:
     """`ray teardown` on the head fills the head's own config, in a folder where `mine.csv` is not."""
     config = config_of({"own": "z1.x"}, provider={"catalog": "mine.csv"})
-    (tmp_path / "node" / ".accel_scaling").mkdir(parents=True)
-    (tmp_path / "node" / ".accel_scaling" / "bundle").symlink_to(bundle.build(cache, travelling))
-    monkeypatch.setenv("HOME", str(tmp_path / "node"))
-    monkeypatch.chdir(tmp_path / "node")
+    node = tmp_path / "node"
+    node.mkdir()
+    monkeypatch.setenv("HOME", str(node))
+    monkeypatch.chdir(node)
     with pytest.raises(CatalogFileError, match=r"mine\.csv"):
         fill(config, catalog_of(config))
-    on_the_head = for_the_head(config)
-    filled, _ = fill(on_the_head, catalog_of(on_the_head))
+    code = (
+        "import json, sys; from accel_scaling.cluster.cluster import catalog_of; "
+        "from accel_scaling.fill.fill import fill; "
+        "config = json.loads(sys.argv[1]); filled, _ = fill(config, catalog_of(config)); print(json.dumps(filled))"
+    )
+    content = bundle.content_of(bundle.build(cache, travelling))
+    done = on_a_node(content, node, json.dumps(for_the_head(config)), code=code)
+    filled = json.loads(done.stdout)
     assert filled["available_node_types"]["own"]["resources"]["accelerator_type:Z1-80G"] == 1
 
 
@@ -123,18 +149,13 @@ def test_a_node_confirms_by_the_accelerators_that_came_with_the_package(
     travelling: dict[str, Path], tmp_path: Path, cache: Path
 ) -> None:
     node = tmp_path / "node"
-    (node / ".accel_scaling").mkdir(parents=True)
-    before = confirm(node, tmp_path / "root")
+    node.mkdir()
+    promise = '{"GPU": 1, "accelerator_type:Z1": 1, "accelerator_type:Z1-80G": 1}'
+    devices = install(tmp_path / "root", Z1)
+    plain, with_own = (bundle.content_of(bundle.build(cache, catalog)) for catalog in ({}, travelling))
+    before = on_a_node(plain, node, "confirm", "--expect", promise, **devices)
     assert (before.returncode, before.stdout.split(":")[0]) == (3, "OtherType")
-    (node / ".accel_scaling" / "bundle").symlink_to(bundle.build(cache, travelling))
-    ray = tmp_path / "bin" / "ray"
-    ray.parent.mkdir()
-    ray.write_text(f"#!{sys.executable}\n")
-    ray.chmod(0o755)
-    script = node / ".accel_scaling" / "bundle" / "accel_scaling" / "boot" / "before_ray_start.sh"
-    environment = {"HOME": str(node), "PATH": f"{ray.parent}:/usr/bin:/bin", "SCRIPT": str(script)}
-    subprocess.run(["sh", "-eu", "-c", '. "$SCRIPT"'], env=environment, check=True)
-    after = confirm(node, tmp_path / "root")
+    after = on_a_node(with_own, node, "confirm", "--expect", promise, **devices)
     assert after.returncode == 0, after.stdout
     assert after.stdout.startswith(
         "Confirmed: promised 1 x Z1-80G; 1 on the PCI bus, 1 seen by the driver as NVIDIA Z1"

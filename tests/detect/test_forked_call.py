@@ -16,8 +16,9 @@ import pytest
 
 from accel_scaling import timeouts
 from accel_scaling._ray.facts import OVERRIDE_RESOURCES
-from accel_scaling.boot import bundle, start_hook
+from accel_scaling.boot import start_hook
 from accel_scaling.boot.compare import compare
+from accel_scaling.boot.verdict_file import VERDICT_FILE
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, VerdictWord
 from accel_scaling.detect import forked_call
 from accel_scaling.families.built_in.nvidia.nvml import LIBRARY
@@ -73,7 +74,7 @@ def test_a_broken_library_is_a_verdict_on_the_machine_and_a_node_with_it_leaves_
     with pytest.raises(SystemExit) as refusal:
         start_hook.run(SimpleNamespace(labels={}), head=False)
     assert refusal.value.code == EXIT_NOT_CONFIRMED
-    left = json.loads((Path.home() / bundle.VERDICT_FILE).read_text())
+    left = json.loads((Path.home() / VERDICT_FILE).read_text())
     assert (left["verdict"], left["joins"]) == (word.value, False)
 
 
@@ -135,7 +136,7 @@ def test_a_check_that_fails_itself_is_a_verdict_and_its_machine_never_joins(
     with pytest.raises(SystemExit) as refusal:
         start_hook.run(SimpleNamespace(labels={}), head=False)
     assert refusal.value.code == EXIT_NOT_CONFIRMED
-    left = json.loads((Path.home() / bundle.VERDICT_FILE).read_text())
+    left = json.loads((Path.home() / VERDICT_FILE).read_text())
     assert (left["verdict"], left["joins"], left["promised"]) == ("Unhealthy", False, PROMISE)
     assert (
         "the boot check itself failed (RecursionError: maximum recursion depth exceeded in a driver" in left["message"]
@@ -147,5 +148,5 @@ def test_a_promise_that_is_none_is_a_verdict_too(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv(OVERRIDE_RESOURCES, "{GPU: 8}")
     with pytest.raises(SystemExit):
         start_hook.run(SimpleNamespace(labels={}), head=False)
-    left = json.loads((Path.home() / bundle.VERDICT_FILE).read_text())
+    left = json.loads((Path.home() / VERDICT_FILE).read_text())
     assert "RAY_OVERRIDE_RESOURCES is not JSON" in left["message"]

@@ -252,7 +252,7 @@ def free_port() -> int:
 def test_a_node_that_ray_start_starts_behind_the_hook_has_it_all(environment, short, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.syspath_prepend(environment["PYTHONPATH"])
-        built = bundle.build(tmp_path_factory.mktemp("cache"))
+        built = bundle.content_of(bundle.build(tmp_path_factory.mktemp("cache")))
     port = free_port()
     on_node = {
         **environment,

@@ -15,7 +15,8 @@ import yaml
 from ray.autoscaler._private.updater import NodeUpdater
 
 from accel_scaling import _ray
-from accel_scaling.boot.bundle import LABEL_VERDICT, with_boot_check
+from accel_scaling.boot.start_prefix import with_boot_check
+from accel_scaling.boot.verdicts import LABEL_VERDICT
 from accel_scaling.providers.base.machine_end import MachineEnd
 from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.providers.base.tpu_slice_start import Rounds

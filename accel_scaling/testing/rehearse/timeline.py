@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timeouts
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
-from accel_scaling.boot.bundle import VERDICT_FILE
+from accel_scaling.boot.verdict_file import VERDICT_FILE
 from accel_scaling.errors import RehearsalError
 from accel_scaling.terminal import Paint, Stream, painted, render
 from accel_scaling.testing.hosts.events import Event, EventKind

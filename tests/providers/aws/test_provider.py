@@ -14,6 +14,7 @@ import click
 import pytest
 import yaml
 
+from accel_scaling.boot.start_prefix import has_boot_check
 from accel_scaling.errors import UnknownInstanceTypeError
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing import Fault
@@ -103,13 +104,13 @@ def test_a_resolved_config_has_promises_defaults_the_package_and_the_boot_check(
     t4 = resolved["available_node_types"]["t4"]
     assert t4["resources"]["accelerator_type:T4"] == 1
     assert t4["node_config"]["SubnetIds"]
-    assert Path(
-        resolved["file_mounts"]["~/.accel_scaling/bundle"], "accel_scaling", "providers", "aws", "provider.py"
-    ).is_file()
+    (content,) = Path(resolved["file_mounts"]["~/.accel_scaling_bundle"]).iterdir()
+    assert (content / "accel_scaling" / "providers" / "aws" / "provider.py").is_file()
     for key in ("head_start_ray_commands", "worker_start_ray_commands"):
         starts = [command for command in resolved[key] if "ray start" in command]
         assert len(starts) == 1
-        assert starts[0].startswith(". ~/.accel_scaling/bundle/accel_scaling/boot/before_ray_start.sh || exit 3; ")
+        assert has_boot_check(starts[0])
+        assert starts[0].startswith(f"ACCEL_SCALING_BUNDLE=~/.accel_scaling_bundle/{content.name}; ")
 
 
 def test_set_up_commands_run_once_on_workers(resolved: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import click
 import pytest
 from ray.autoscaler._private.command_runner import ProcessRunnerError
 
-from accel_scaling.boot.bundle import with_boot_check
+from accel_scaling.boot.start_prefix import with_boot_check
 from accel_scaling.providers.base.command_runner import NodeRefusedError, RefusingCommandRunner
 from accel_scaling.quarantine.messages import NO_VERDICT
 
@@ -24,7 +24,7 @@ class Node:
 
     def run(self, cmd: str, **_: Any) -> bytes:
         if cmd.startswith("cat ") and self.verdict is not None:
-            return f"motd of a login shell\r\n{self.verdict}\r\n".encode()
+            return f"motd of {{a}} login shell\r\n{self.verdict}\r\n".encode()
         if not self.code:
             return b""
         if not self.login_shells:
@@ -57,6 +57,12 @@ def runner_on(node: Node, told: list[tuple[str, str]], *, gives_up: bool = True)
             [("DriverMissing", "DriverMissing: no driver")],
         ),
         ('{"verdict": "Confirmed", "message": "fine", "joins": true}', []),
+        (
+            '{"verdict": "Driver\\u001b[31mMissing", "message": "\\u001b]0;x\\u0007no driver", "joins": "true"}',
+            [("DrivermMissing", "DrivermMissing: ]0;x no driver")],
+        ),
+        ('{"verdict": "Confirmed", "joins": true, "start": "of yesterday"}', [(NO_VERDICT, f"{NO_VERDICT}: {SILENT}")]),
+        ("[" * 200_000, [(NO_VERDICT, f"{NO_VERDICT}: {SILENT}")]),
         ("{torn", [(NO_VERDICT, f"{NO_VERDICT}: {SILENT}")]),
         ("", [(NO_VERDICT, f"{NO_VERDICT}: {SILENT}")]),
         (None, []),  # the node does not answer: the line is broken

@@ -144,7 +144,7 @@ class Host:
 
 def start_of(own: Any, slice_: str, hosts: list[Host]) -> Any:
     """Start Ray on a slice whose hosts answer here, behind Ray's own runner of slices."""
-    from accel_scaling.boot.bundle import with_boot_check
+    from accel_scaling.boot.start_prefix import with_boot_check
 
     auth = {"ssh_user": "ubuntu", "ssh_private_key": "/dev/null"}
     runner = own.get_command_runner("", slice_, auth, CLUSTER, None, False)
@@ -177,6 +177,20 @@ def test_no_host_joins_before_all_are_confirmed_and_none_before_a_round_has_seen
     assert sorted(told[:3]) == ["0 confirmed", "1 confirmed", "2 confirmed"]
     assert told[3:8] == ["0 started", "joined ['1']", "joined []", "joined ['0']", "2 rounds"]
     assert sorted(told[8:]) == ["1 started", "2 started"]
+
+
+def test_a_command_beside_the_one_that_starts_ray_runs_once_on_each_host(gce: Google) -> None:
+    """`sudo sysctl ...` may be a script that starts Ray, for all that its text says; no host comes to its check."""
+    provider, configs = ours(gce, slices=True)
+    (slice_,) = provider.create_node(configs["v4"], tags("v4"), 1)
+    told: list[str] = []
+
+    class NotChecked(Host):
+        def run(self, cmd: str, **keys: Any) -> bytes:
+            return b"" if cmd.startswith("cat ") else super().run(cmd, **keys)
+
+    start_of(provider, slice_, [NotChecked(number, told) for number in range(2)])
+    assert sorted(told) == ["0 confirmed", "1 confirmed"]
 
 
 def test_a_host_that_lies_keeps_all_hosts_of_its_slice_out(gce: Google) -> None:
@@ -227,7 +241,7 @@ class FailingHost:
 
 
 def test_the_host_of_a_slice_that_refuses_is_named_and_the_slice_refused_once(gce: Google) -> None:
-    from accel_scaling.boot.bundle import with_boot_check
+    from accel_scaling.boot.start_prefix import with_boot_check
 
     provider, configs = ours(gce, slices=True)
     (slice_,) = provider.create_node(configs["v4"], tags("v4"), 1)

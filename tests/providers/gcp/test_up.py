@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from accel_scaling import timeouts
+from accel_scaling.boot.start_prefix import has_boot_check
 from accel_scaling.errors import UnknownInstanceTypeError
 from tests.support.gcp_provider import (
     DISKS,
@@ -59,12 +60,12 @@ def test_a_resolved_config_has_promises_project_key_network_and_the_boot_check(g
     assert Path(config["auth"]["ssh_private_key"]).is_file()
     (account,) = config["head_node"]["serviceAccounts"]
     assert account["email"].endswith(f"@{PROJECT}.iam.gserviceaccount.com")
-    assert Path(
-        config["file_mounts"]["~/.accel_scaling/bundle"], "accel_scaling", "providers", "gcp", "provider.py"
-    ).is_file()
+    (content,) = Path(config["file_mounts"]["~/.accel_scaling_bundle"]).iterdir()
+    assert (content / "accel_scaling" / "providers" / "gcp" / "provider.py").is_file()
     for key in ("head_start_ray_commands", "worker_start_ray_commands"):
         (start,) = (command for command in config[key] if "ray start" in command)
-        assert "before_ray_start.sh || exit 3; " in start
+        assert has_boot_check(start)
+        assert f"~/.accel_scaling_bundle/{content.name};" in start
     assert config["setup_commands"] == []
 
 
