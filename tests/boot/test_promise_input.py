@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
-from accel_scaling.boot.bundle import LABEL_VERDICT, VERDICT_FILE
+from accel_scaling.boot.verdict_file import VERDICT_FILE
 from accel_scaling.boot.promise_input import POD, promise_of_node
-from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, LABEL_VERDICT
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.kuberay.fill import fill
 from tests.kuberay.test_from_zero import clusters, text_of
@@ -31,7 +31,7 @@ HOOK = "accel_scaling.boot.start_hook.run"
 SHOWN = """
 import json, sys
 from accel_scaling.boot import start_hook
-from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, LABEL_VERDICT
 def run(ray_params, head):
     start_hook.run(ray_params, head)
     print("JOINS " + json.dumps([ray_params.num_gpus, ray_params.resources, ray_params.labels]))
@@ -95,7 +95,9 @@ def test_a_pod_whose_home_cannot_be_written_joins_all_the_same(boot, tmp_path: P
     )
     home = str(tmp_path / "a file")
     assert machine.python(code, HOME=home, **{POD: "1"}).returncode == 0
-    assert "NotADirectoryError" in machine.python(code, HOME=home).stderr
+    done = machine.python(code, HOME=home)
+    assert done.returncode == 3
+    assert "the verdict cannot be written" in done.stderr
 
 
 def params(**given: Any) -> SimpleNamespace:

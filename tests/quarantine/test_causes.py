@@ -52,7 +52,7 @@ def test_the_error_of_a_launch_names_the_zones_that_were_tried_and_no_other(head
     def create(node_config: Any, tags: Any, count: int) -> Any:
         raise LAUNCH_FAILED("VcpuLimitExceeded", "your quota is used up", None)
 
-    zones = SimpleNamespace(by_zone=lambda _: {A: ["subnet-1"], B: ["subnet-2"]})
+    zones = SimpleNamespace(by_zone=lambda _: {A: ["subnet-1"], B: ["subnet-2"]}, learn=lambda _: None)
     launch = MachineLaunch(NewMachines(create, None, "c"), None, zones, head.gate, ())
     with pytest.raises(LAUNCH_FAILED) as error:
         launch.run(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling import _ray
-from accel_scaling.boot.bundle import with_boot_check
+from accel_scaling.boot.start_prefix import with_boot_check
 from accel_scaling.providers.base.machine_end import EndedBy, MachineEnd
 from accel_scaling.quarantine.machine import Step, ended_before_joined
 from tests.support.quarantine import B
