@@ -62,6 +62,8 @@ class Gate:
         # Lock order: this lock may be held while the store's is taken, never the other way round.
         self._lock = threading.RLock()
         self._counts = WorkerCounts()
+        # Machines that counted as good boots when they were confirmed, before anybody knew who has joined.
+        self._good_boots: set[str] = set()
         # What the last round limited: the end of a quarantine is logged once, by the difference.
         self._limited: frozenset[str] = frozenset()
         # No quarantine, and no limit of ours in the config: then a round of the autoscaler costs one look at the file.
@@ -150,20 +152,49 @@ class Gate:
         now_s, rule = self._clock(), ledger.sold_out if sold_out else ledger.launch_error
         self._change(node_type, lambda old: rule(old, self.policy, zone, Reason(code, message), now_s))
 
-    def confirmed(self, node_id: str, node_type: str, zone: str, verdict: str) -> None:
-        """Report a machine that holds what was promised, and joins."""
+    def confirmed(self, node_id: str, node_type: str, zone: str, verdict: str, *, joins_later: bool = False) -> None:
+        """Report a machine that holds what was promised.
+
+        Args:
+            node_id: the machine.
+            node_type: its node type.
+            zone: where it is.
+            verdict: the verdict's word.
+            joins_later: it is a good boot only when it has joined, which `joined` reports.
+        """
         if not self.active:
             return
         with self._lock:
-            # First the counts: the ledger's change may write a limit, in which this machine must count as checked.
-            launch_s = self._counts.mark_checked(node_id)
+            launch_s = self._counts.launch_of(node_id)
+            if not joins_later:
+                # First the counts: the ledger's change may write a limit, in which this machine must count as checked.
+                self._counts.mark_checked(node_id)
+                self._good_boots.add(node_id)
         judged = (node_id, ledger.CONFIRMED)
 
         def note(current: Ledger) -> Ledger:
             return self.machines.with_step(current, node_id, node_type, Step.CHECKED, verdict, zone=zone)
 
-        if self._change(node_type, lambda old: ledger.confirmed(old, zone), judged, also=note):
+        def count(old: Record) -> Record:
+            return old if joins_later else ledger.confirmed(old, zone)
+
+        if self._change(node_type, count, judged, also=note):
             self._metrics.checked(node_type, zone, verdict, None if launch_s is None else self._clock() - launch_s)
+
+    def joined(self, node_id: str, node_type: str, zone: str, verdict: str, *, good: bool) -> None:
+        """Report a machine that has joined; a ``good`` one clears the strikes of its node type in its zone, once."""
+        if not self.active:
+            return
+        machine = self.machines.get(node_id)
+        with self._lock:
+            self._counts.mark_checked(node_id)
+            first = node_id not in self._good_boots and (machine is None or not machine.joined)
+            self._good_boots.discard(node_id)
+
+        def note(current: Ledger) -> Ledger:
+            return self.machines.with_step(current, node_id, node_type, Step.JOINED, verdict, zone=zone)
+
+        self._change(node_type, lambda old: ledger.confirmed(old, zone) if good and first else old, also=note)
 
     def refused(
         self,

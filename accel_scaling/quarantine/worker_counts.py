@@ -83,10 +83,14 @@ class WorkerCounts:
                 self._unchecked[node] = _UncheckedWorker(node_type, launch_s, now_s)
         return launch_s
 
-    def mark_checked(self, node: str) -> float | None:
-        """Mark a machine as one with a verdict; return when its launch began, None where that is not known."""
-        worker = self._unchecked.pop(node, None)
+    def launch_of(self, node: str) -> float | None:
+        """Return when the launch of a machine without a verdict began, None where that is not known."""
+        worker = self._unchecked.get(node)
         return worker.launch_s if worker else None
+
+    def mark_checked(self, node: str) -> None:
+        """Mark a machine as one with a verdict."""
+        self._unchecked.pop(node, None)
 
     def remove(self, node: str) -> None:
         """Remove a machine that was terminated."""

@@ -71,6 +71,8 @@ class MachineWatch:
         self._clock = clock
         self._joined_nodes = joined_nodes
         self._in_round = threading.Lock()
+        # Whether Ray has said who joined: only then a machine can be a good boot by having joined.
+        self.asks_who_joined = False
         # Those that are known to have joined: as long as every worker has, nobody is asked.
         self._joined: set[str] = set()
         self._listed: set[str] = set()  # ever
@@ -271,6 +273,7 @@ class MachineWatch:
             return
         if joined is None:
             return
+        self.asks_who_joined = True
         by_instance = {node.instance_id for node in joined if node.instance_id}
         for node_id in node_ids:
             mine = [node for node in joined if node.instance_id == node_id]
@@ -301,16 +304,16 @@ class MachineWatch:
             return True
         if self._lacks_hosts(node_id, mine):
             return False
+        zone, good = self.zone(node_id), not unchecked and holds_promise(word)
         if unchecked:
             self.joins_unchecked(node_id, _NOT_CHECKED)
-        elif holds_promise(word):
-            self._gate.confirmed(node_id, node_type, self.zone(node_id), word)
+        elif good:
+            self._gate.confirmed(node_id, node_type, zone, word, joins_later=True)
         else:
-            message = f"it joined with the verdict {word}"
-            self._gate.refused(node_id, node_type, self.zone(node_id), word, message, ends=False)
+            self._gate.refused(node_id, node_type, zone, word, f"it joined with the verdict {word}", ends=False)
         self._started.pop(node_id, None)
         self._joined.add(node_id)
-        self._gate.machines.step(node_id, node_type, Step.JOINED, word)
+        self._gate.joined(node_id, node_type, zone, word, good=good)
         return True
 
     def _lacks_hosts(self, node_id: str, mine: list[JoinedNode]) -> bool:

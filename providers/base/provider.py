@@ -186,7 +186,7 @@ class BootCheckedProvider:
             return
         node_type, zone = self.watch.node_type(node_id), self.watch.zone(node_id)
         if holds_promise(word):
-            self.gate.confirmed(node_id, node_type, zone, word)
+            self.gate.confirmed(node_id, node_type, zone, word, joins_later=self.watch.asks_who_joined)
         else:  # it may join with less; but its type is no better for that
             logger.error("node %s of type %s joins with what it has: %s: %s", node_id, node_type, word, sentence)
             self.gate.refused(node_id, node_type, zone, word, sentence, ends=False)

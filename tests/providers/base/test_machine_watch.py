@@ -13,7 +13,7 @@ from accel_scaling.boot.start_prefix import with_boot_check
 from accel_scaling.providers.base.machine_end import EndedBy, MachineEnd
 from accel_scaling.quarantine.machine import Step, ended_before_joined
 from tests.support.quarantine import B
-from tests.support.watched_cloud import LIES, START, Cluster, fails
+from tests.support.watched_cloud import CONFIRMED, LIES, START, Cluster, fails
 
 KMS = MachineEnd(EndedBy.CLOUD, "Client.InternalError", "Client error on launch")
 SPOT = MachineEnd(EndedBy.INTERRUPTION, "Server.SpotInstanceTermination", "Spot instance termination")
@@ -179,8 +179,32 @@ def test_a_node_that_does_not_join_after_its_start_is_a_strike(cluster: Cluster)
         assert cluster.state(node) == "running"
         cluster.round(25)
         assert cluster.state(node) == "terminated"
-    assert "StartFailed" in cluster.reasons()
+    assert cluster.reasons() == ["StartFailed"]
     assert cluster.most() == 0
+    cluster.round(301)
+    (node,) = cluster.launch()  # on trial: confirmed is not enough
+    assert cluster.boot(node)
+    cluster.round()
+    assert cluster.most() == 1, "no further one before it has joined"
+    cluster.round(121)
+    (quarantine,) = cluster.gate._store.read().record("p4d").quarantines
+    assert quarantine.times == 2
+
+
+def test_a_node_on_trial_that_joins_opens_its_type(cluster: Cluster) -> None:
+    cluster.provider.script.verdict = LIES
+    for _ in range(2):
+        cluster.boot(*cluster.launch())
+    cluster.provider.script.verdict = CONFIRMED
+    cluster.round(301)
+    (node,) = cluster.launch()
+    cluster.round()
+    assert cluster.boot(node)
+    assert cluster.most() == 1
+    cluster.join(node)
+    cluster.round()
+    assert cluster.most() == 4
+    assert cluster.reasons() == ["Confirmed"]
 
 
 def test_a_refusal_counts_whatever_the_exit_code_of_the_start_says(cluster: Cluster) -> None:
