@@ -15,7 +15,10 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import SOLD_OUT, Category, Failure
-from accel_scaling.providers.aws import launch as aws_zones
+from accel_scaling.providers.aws.launch import MachineLaunch
+from accel_scaling.providers.aws.launch_failures import failure_of
+from accel_scaling.providers.aws.run_instances import NewMachines
+from accel_scaling.providers.aws.subnet_zones import SubnetZones
 from accel_scaling.providers.base.zone_launch import Launch, Workers, gated
 from accel_scaling.providers.gcp.calls import of_exception
 from tests.support.quarantine import A, B, Head
@@ -42,14 +45,20 @@ def test_too_many_calls_to_cloud_tpu_are_no_lack_of_quota_with_or_without_its_er
 
 @pytest.mark.parametrize("code", ["InsufficientVolumeCapacity", "InsufficientAddressCapacity"])
 def test_a_zone_without_volumes_or_addresses_has_no_machine_either(code: str) -> None:
-    assert aws_zones.failure_of(LAUNCH_FAILED(code, "none", None)).category in SOLD_OUT
+    assert failure_of(LAUNCH_FAILED(code, "none", None)).category in SOLD_OUT
 
 
 def test_the_error_of_a_launch_names_the_zones_that_were_tried_and_no_other(head: Head) -> None:
     def create(node_config: Any, tags: Any, count: int) -> Any:
         raise LAUNCH_FAILED("VcpuLimitExceeded", "your quota is used up", None)
 
-    launch = aws_zones.MachineLaunch(create, {"subnet-1": A, "subnet-2": B}, head.gate)
+    class Client:
+        def describe_subnets(self, SubnetIds: list[str]) -> Any:  # noqa: N803 - as boto3 has it
+            zones = {"subnet-1": A, "subnet-2": B}
+            return {"Subnets": [{"SubnetId": one, "AvailabilityZone": zones[one]} for one in SubnetIds]}
+
+    new = NewMachines(create, None, "mine")
+    launch = MachineLaunch(new, None, SubnetZones(Client(), {}), head.gate, ())
     with pytest.raises(LAUNCH_FAILED) as error:
         launch.run(
             {"InstanceType": "p4d.24xlarge", "SubnetIds": ["subnet-1", "subnet-2"]},
