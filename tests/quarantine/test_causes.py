@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httplib2
@@ -19,6 +18,7 @@ from accel_scaling.catalog.launch_errors import SOLD_OUT, Category, Failure
 from accel_scaling.providers.aws.launch import MachineLaunch
 from accel_scaling.providers.aws.launch_failures import failure_of
 from accel_scaling.providers.aws.run_instances import NewMachines
+from accel_scaling.providers.aws.subnet_zones import SubnetZones
 from accel_scaling.providers.base.zone_launch import Launch, Workers, gated
 from accel_scaling.providers.gcp.calls import of_exception
 from tests.support.quarantine import A, B, Head
@@ -52,8 +52,13 @@ def test_the_error_of_a_launch_names_the_zones_that_were_tried_and_no_other(head
     def create(node_config: Any, tags: Any, count: int) -> Any:
         raise LAUNCH_FAILED("VcpuLimitExceeded", "your quota is used up", None)
 
-    zones = SimpleNamespace(by_zone=lambda _: {A: ["subnet-1"], B: ["subnet-2"]}, learn=lambda _: None)
-    launch = MachineLaunch(NewMachines(create, None, "c"), None, zones, head.gate, ())
+    class Client:
+        def describe_subnets(self, SubnetIds: list[str]) -> Any:  # noqa: N803 - as boto3 has it
+            zones = {"subnet-1": A, "subnet-2": B}
+            return {"Subnets": [{"SubnetId": one, "AvailabilityZone": zones[one]} for one in SubnetIds]}
+
+    new = NewMachines(create, None, "mine")
+    launch = MachineLaunch(new, None, SubnetZones(Client(), {}), head.gate, ())
     with pytest.raises(LAUNCH_FAILED) as error:
         launch.run(
             {"InstanceType": "p4d.24xlarge", "SubnetIds": ["subnet-1", "subnet-2"]},
