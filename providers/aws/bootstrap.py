@@ -22,7 +22,8 @@ from accel_scaling import _ray
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, no_image
 from accel_scaling.cluster.offering_checks import nearest
-from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.errors import ClusterConfigError
+from accel_scaling.providers.aws.errors import NOT_ALLOWED, AWSRefusedError, code_of, one_sentence
 from accel_scaling.providers.aws.node_config import region_of
 
 if TYPE_CHECKING:
@@ -32,25 +33,12 @@ if TYPE_CHECKING:
 
     Config = dict[str, Any]
 
-# botocore's errors about who is calling and where; everything else is passed on as AWS says it.
-_CREDENTIALS = (
-    botocore.exceptions.NoCredentialsError,
-    botocore.exceptions.PartialCredentialsError,
-    botocore.exceptions.ProfileNotFound,
-)
-_REFUSED = {"AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId", "ExpiredToken", "RequestExpired"}
-NOT_ALLOWED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
-
 TAG = "accel-scaling-image"
 PERMISSION = "ssm:GetParameters"
 
 _AT_ONCE = 10  # names that GetParameters takes
 # Ray keeps idle machines stopped, and starts them again: their image counts as well.
 _KEPT_STATES = ["pending", "running", "stopping", "stopped"]
-
-
-class AWSRefusedError(AccelScalingError):
-    """AWS could not be asked, or did not let us."""
 
 
 def check(cluster: Cluster) -> None:
@@ -89,7 +77,7 @@ def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str
         try:
             return {offer["InstanceType"] for page in pages for offer in page["InstanceTypeOfferings"]}
         except botocore.exceptions.ClientError as error:
-            if error.response.get("Error", {}).get("Code") in NOT_ALLOWED:
+            if code_of(error) in NOT_ALLOWED:
                 return None
             raise
 
@@ -112,32 +100,6 @@ def _refuse_unknown(region: str) -> None:
     if region in known:
         return
     raise ClusterConfigError(f"provider.region is {region!r}, which is no region of AWS{hint(region, known)}")
-
-
-@contextlib.contextmanager
-def one_sentence() -> Iterator[None]:
-    """Turn botocore's errors about credentials and places into one sentence each.
-
-    Raises:
-        AWSRefusedError: in their place.
-    """
-    try:
-        yield
-    except _CREDENTIALS as error:
-        raise AWSRefusedError(
-            f"no AWS credentials ({error}); set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "or run `aws configure`"
-        ) from None
-    except botocore.exceptions.ClientError as error:
-        details = error.response.get("Error", {})
-        if details.get("Code") in _REFUSED:
-            raise AWSRefusedError(
-                f"AWS refused the credentials ({details.get('Code')}: {details.get('Message')}); renew them, or, where "
-                "they are right elsewhere, enable the region in your account"
-            ) from None
-        raise
-    except botocore.exceptions.EndpointConnectionError as error:
-        raise AWSRefusedError(f"{error}; is provider.region spelt right, and the network up?") from None
 
 
 def resolved(cluster: Cluster) -> Config:
@@ -213,7 +175,7 @@ def _looked_up(
         try:
             answer = client.get_parameters(Names=names)
         except botocore.exceptions.ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in NOT_ALLOWED:
+            if code_of(error) not in NOT_ALLOWED:
                 raise
             raise AWSRefusedError(
                 f"AWS does not allow you {PERMISSION}, with which the image of {_node_types(names, by_type)} is looked "

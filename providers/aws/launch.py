@@ -11,6 +11,7 @@ import click
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import PASSING, Category, Failure, classified
 from accel_scaling.providers.aws.cloud import CLOUD
+from accel_scaling.providers.aws.errors import sentence_of
 from accel_scaling.providers.base.zone_launch import Workers, gated, over_zones
 
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ def failure_of(error: BaseException) -> Failure:
         return classified(CLOUD.name, [error.category], error.description)
     response = getattr(error, "response", None) or {}
     details = response.get("Error", {}) if isinstance(response, dict) else {}
-    return classified(CLOUD.name, [details.get("Code") or type(error).__name__], details.get("Message") or str(error))
+    message = details.get("Message") or sentence_of(error) or str(error)
+    return classified(CLOUD.name, [details.get("Code") or type(error).__name__], message)
 
 
 def zones_of(client: Any, subnets: list[str]) -> dict[str, str]:

@@ -35,6 +35,7 @@ from accel_scaling.requirements import missing
 
 try:
     from accel_scaling.providers.aws import bootstrap
+    from accel_scaling.providers.aws.errors import one_sentence
     from accel_scaling.providers.aws.launch import MachineLaunch, zones_of
 
     # An Any base: Ray ships no types for it.
@@ -77,7 +78,7 @@ class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # t
             cluster = read_config(cluster_config)
             bootstrap.check(cluster)
             cluster_config = bootstrap.resolved(cluster)
-            with bootstrap.one_sentence():
+            with one_sentence():
                 resolved: dict[str, Any] = _RayAWSNodeProvider.bootstrap_config(cluster_config)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []

@@ -13,9 +13,10 @@ from accel_scaling import _ray
 from accel_scaling.cluster.cluster import read_checked
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp import images
-from accel_scaling.providers.gcp.calls import BROKEN, GoogleRefusedError, of_exception, retry_on_conflict, status_of
+from accel_scaling.providers.gcp.calls import BROKEN, of_exception, retry_on_conflict, status_of
 from accel_scaling.providers.gcp.checks import template_of
 from accel_scaling.providers.gcp.client import client
+from accel_scaling.providers.gcp.errors import GoogleRefusedError, sentence_of
 from accel_scaling.providers.gcp.node_config import is_tpu, region_of, with_template, zones_of
 from accel_scaling.providers.gcp.scheduling import check_scheduling, missing_scheduling
 
@@ -156,16 +157,8 @@ def one_sentence(beginning: str = "", advice: str = "") -> Iterator[None]:
         failure = of_exception(error)
         ending = f"; {advice}" if advice else ""
         raise GoogleRefusedError(f"{beginning}Google refused ({failure.category.value}): {failure}{ending}") from None
-    except GoogleAuthError as error:
-        raise GoogleRefusedError(
-            f"{beginning}Google refused the credentials ({type(error).__name__}: {error}); renew them, "
-            "`gcloud auth application-default login` say"
-        ) from None
-    except BROKEN as error:
-        raise GoogleRefusedError(
-            f"{beginning}Google cannot be reached ({type(error).__name__}: {error}); is the network up, and are "
-            "provider.api_endpoints, if given, right?"
-        ) from None
+    except (GoogleAuthError, *BROKEN) as error:
+        raise GoogleRefusedError(f"{beginning}{sentence_of(error)}") from None
 
 
 def _with_service_account(config: Config, crm: Any, iam: Any) -> Config:

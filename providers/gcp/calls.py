@@ -17,17 +17,13 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling import timeouts
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
-from accel_scaling.errors import AccelScalingError
+from accel_scaling.providers.gcp.errors import sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class GoogleRefusedError(AccelScalingError):
-    """Google could not be asked, or did not let us."""
 
 
 class OperationFailedError(Exception):
@@ -49,9 +45,9 @@ def of_exception(error: BaseException) -> Failure:
     if isinstance(error, HttpError):
         return _of_http(error)
     if isinstance(error, BROKEN):
-        return Failure(Category.UNAVAILABLE, type(error).__name__, str(error) or "no answer from Google")
+        return Failure(Category.UNAVAILABLE, type(error).__name__, sentence_of(error) or "no answer from Google")
     if isinstance(error, GoogleAuthError):
-        return Failure(Category.PERMISSION, type(error).__name__, str(error))
+        return Failure(Category.PERMISSION, type(error).__name__, sentence_of(error) or str(error))
     return Failure(Category.UNKNOWN, type(error).__name__, str(error))
 
 

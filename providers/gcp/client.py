@@ -15,11 +15,9 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import google.auth
 import google_auth_httplib2
 import httplib2
 from google.auth.credentials import AnonymousCredentials
-from google.auth.exceptions import DefaultCredentialsError
 from google.oauth2 import service_account
 from google.oauth2.credentials import Credentials
 from googleapiclient import discovery
@@ -27,7 +25,8 @@ from googleapiclient.http import HttpRequest
 
 from accel_scaling import timeouts
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.providers.gcp.calls import BROKEN, GoogleRefusedError, may_pass
+from accel_scaling.providers.gcp.calls import BROKEN, may_pass
+from accel_scaling.providers.gcp.errors import default_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,13 +125,7 @@ def _built(api: str, url: str | None, credentials: str) -> Any:
 def _credentials(text: str) -> Any:
     given = json.loads(text)
     if given is None:
-        try:
-            return google.auth.default(scopes=_SCOPES)[0]
-        except DefaultCredentialsError:
-            raise GoogleRefusedError(
-                "no Google credentials; run `gcloud auth application-default login`, set "
-                "GOOGLE_APPLICATION_CREDENTIALS to a key file, or give provider.gcp_credentials"
-            ) from None
+        return default_credentials()[0]
     credentials_type = check_credentials(given)
     if credentials_type == "anonymous" or given == ANONYMOUS:
         return AnonymousCredentials()
