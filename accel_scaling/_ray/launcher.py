@@ -98,6 +98,32 @@ def launched_by_ray_up() -> bool:
     return command is not None and command.f_code is commands.create_or_update_cluster.__code__
 
 
+def config_cache_path() -> str | None:
+    """Return where Ray caches the config that it is resolving now; None where it is resolving none."""
+    from ray.autoscaler._private.commands import _bootstrap_config
+
+    frame = next((frame for frame in callers() if frame.f_code is _bootstrap_config.__code__), None)
+    path = frame.f_locals.get("cache_key") if frame is not None else None
+    return path if isinstance(path, str) else None
+
+
+def ends_cluster() -> bool:
+    """Return whether `ray down` is running, in this thread."""
+    return _teardown() is not None
+
+
+def ends_workers_only() -> bool:
+    """Return whether `ray down --workers-only` is running, in this thread."""
+    frame = _teardown()
+    return frame is not None and bool(frame.f_locals.get("workers_only"))
+
+
+def _teardown() -> FrameType | None:
+    from ray.autoscaler._private.commands import teardown_cluster
+
+    return next((frame for frame in callers() if frame.f_code is teardown_cluster.__code__), None)
+
+
 def _resolving_command() -> FrameType | None:
     """Return the frame of Ray's command that is resolving a config; None where none is."""
     from ray.autoscaler._private import commands

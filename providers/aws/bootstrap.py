@@ -105,14 +105,10 @@ def _refuse_unknown(region: str) -> None:
 def resolved(cluster: Cluster) -> Config:
     """Return a copy of a filled cluster's config that names every image by its id.
 
-    For a command that launches nothing, the config stays as it is.
-
     Raises:
         ClusterConfigError: a node type has no image, or AWS has no such parameter in the region.
         AWSRefusedError: no credentials, or the look-up is not allowed.
     """
-    if _ray.reads_only():
-        return cluster.config  # `ray down` must work for who may not look images up
     config = copy.deepcopy(cluster.config)
     for node_type in cluster.node_types.values():
         if not node_type.node_config.get("ImageId"):

@@ -47,8 +47,7 @@ def prepared(config: Config) -> Config:
     # Whatever may be refused is refused before Ray's steps, which make an account, a key pair and roles in the project.
     images.check(cluster)
     _add_scheduling(config, cluster)
-    if not _ray.reads_only():  # `ray down` lists anyway, and needs not be told twice
-        _ask_each_zone(provider)
+    _ask_each_zone(provider)
     config = _with_project(config)
     # Ray's subnet step writes a default network into every node_config that names none: it would override a template's.
     for name, node_type in cluster.node_types.items():

@@ -168,15 +168,24 @@ class ZonalResource:
         Raises:
             ListingFailedError: one of the zones could not be asked.
         """
-        nodes_in, errors = call_each(self._list_zone, self.zones, pool=self._listers)
+        nodes, errors = self.list_each_zone()
         # A listing that lacks a zone would look as if the nodes there were gone, and the autoscaler would replace them.
+        for sentence, error in errors.items():
+            raise ListingFailedError(sentence) from error
+        return nodes
+
+    def list_each_zone(self) -> tuple[list[Any], dict[str, Exception]]:
+        """Return the cluster's nodes, stopped ones too; and a sentence with its error for each zone that failed."""
+        nodes_in, errors = call_each(self._list_zone, self.zones, pool=self._listers)
+        sentences = dict[str, Exception]()
         for zone, error in errors.items():
             failure = of_exception(error)
-            raise ListingFailedError(
+            sentence = (
                 f"provider.availability_zone {zone}: the cluster's nodes there ({self.KIND}) could not be listed: "
                 f"{failure.category.value}: Google says: {failure}"
-            ) from error
-        return [node for zone in self.zones for node in nodes_in[zone]]
+            )
+            sentences[sentence] = error
+        return [node for zone in self.zones for node in nodes_in.get(zone, [])], sentences
 
     def list_instances(
         self,

@@ -68,14 +68,8 @@ def check(config: dict[str, Any]) -> None:
         ClusterConfigError: names the key.
     """
     check_shape(config)
-    region_of(config)
-    provider = config["provider"]
-    _check_project(provider.get("project_id"))
-    for api in VERSIONS:
-        endpoint(provider, api)
+    check_place(config["provider"])
     _check_cluster_name(config.get("cluster_name"))
-    if provider.get("gcp_credentials") is not None:
-        check_credentials(provider["gcp_credentials"])
     for name, node_type in config["available_node_types"].items():
         path = f"available_node_types.{name}"
         _check_fits(f"{path}: the node type's name", str(name), to_label(str(name)))
@@ -84,6 +78,20 @@ def check(config: dict[str, Any]) -> None:
         if is_tpu(node_config):
             _check_tpu(f"{path}.node_config", node_config)
         _check_node_config(f"{path}.node_config", node_config)
+
+
+def check_place(provider: dict[str, Any]) -> None:
+    """Refuse a provider section without which no machine can be asked for, listed or ended.
+
+    Raises:
+        ClusterConfigError: region, zones, project, endpoints or credentials are missing or wrong.
+    """
+    region_of({"provider": provider})
+    _check_project(provider.get("project_id"))
+    for api in VERSIONS:
+        endpoint(provider, api)
+    if provider.get("gcp_credentials") is not None:
+        check_credentials(provider["gcp_credentials"])
 
 
 def for_rays_schema(provider: dict[str, Any]) -> dict[str, Any]:
