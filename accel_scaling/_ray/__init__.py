@@ -32,6 +32,7 @@ from accel_scaling._ray.facts import UNIT_RESOURCES as UNIT_RESOURCES
 from accel_scaling._ray.launcher import called_by_ray_up as called_by_ray_up
 from accel_scaling._ray.launcher import cli_logger as cli_logger
 from accel_scaling._ray.launcher import cluster_name_tag as cluster_name_tag
+from accel_scaling._ray.launcher import collected_panics as collected_panics
 from accel_scaling._ray.launcher import command_failed as command_failed
 from accel_scaling._ray.launcher import config_cache_path as config_cache_path
 from accel_scaling._ray.launcher import connections_of as connections_of

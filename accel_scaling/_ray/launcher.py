@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
+
+_TERMINAL_CODE = re.compile(r"\x1b\[[0-9;]*m")  # colours
 
 
 def cli_logger() -> Any:
@@ -16,6 +20,26 @@ def cli_logger() -> Any:
     from ray.autoscaler._private.cli_logger import cli_logger as logger
 
     return logger
+
+
+@contextlib.contextmanager
+def collected_panics() -> Iterator[list[str]]:
+    """Collect what Ray's code says in lines of PANIC, in place of printing it; it raises next."""
+    from ray.autoscaler._private import cli_logger as module
+
+    logger, texts = module.cli_logger, list[str]()
+
+    def collect(msg: str, *args: Any, _level_str: str | None = None, **kwargs: Any) -> None:
+        del _level_str, kwargs
+        text = _TERMINAL_CODE.sub("", module._format_msg(msg, *args))  # noqa: SLF001
+        texts.append(" ".join(text.split()))
+
+    # On the object, not its class: taken away again, the class's own function is there.
+    logger._error = collect  # noqa: SLF001
+    try:
+        yield texts
+    finally:
+        del logger._error  # noqa: SLF001
 
 
 def node_launch_exception() -> Any:

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 import botocore.session
 
-from accel_scaling import _ray
+from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, no_image
 from accel_scaling.cluster.offering_checks import nearest
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.aws.errors import NOT_ALLOWED, AWSRefusedError, code_of, one_sentence
 from accel_scaling.providers.aws.node_config import region_of
+from accel_scaling.providers.base.teardown import SilentError, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -75,7 +76,14 @@ def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str
             LocationType="region", Filters=[{"Name": "instance-type", "Values": machines}]
         )
         try:
-            return {offer["InstanceType"] for page in pages for offer in page["InstanceTypeOfferings"]}
+            # The first question of `ray up`: where nobody answers, it is said here, and not after 13 tries of boto's.
+            return within(
+                timeouts.READ_ANSWER_S,
+                lambda: {offer["InstanceType"] for page in pages for offer in page["InstanceTypeOfferings"]},
+                "EC2 did not answer",
+            )
+        except SilentError as error:
+            raise AWSRefusedError(f"{error}; is the network up, and does a firewall let you out?") from None
         except botocore.exceptions.ClientError as error:
             if code_of(error) in NOT_ALLOWED:
                 return None

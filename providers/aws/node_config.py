@@ -9,6 +9,7 @@ from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
 from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.providers.aws import request_model
 from accel_scaling.providers.aws.cloud import CLOUD
 
 if TYPE_CHECKING:
@@ -41,6 +42,15 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
         # The same error type, so that callers can tell an unknown type; its text begins with the key.
         raise type(error)(f"{location}: {error}") from None
     return NodeMachine(machine_type, capacity_type=CapacityType.SPOT if spot else CapacityType.ON_DEMAND)
+
+
+def check_node_config(location: str, node_config: dict[str, Any]) -> None:
+    """Refuse what boto3 or Ray would refuse at a launch: unknown keys, and values of the wrong kind.
+
+    Raises:
+        ClusterConfigError: names the key.
+    """
+    request_model.check(f"{location}.node_config", node_config)
 
 
 def placement(provider: dict[str, Any]) -> Placement:

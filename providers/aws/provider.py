@@ -35,7 +35,7 @@ from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.requirements import missing
 
 try:
-    from accel_scaling.providers.aws import bootstrap, teardown
+    from accel_scaling.providers.aws import account_checks, bootstrap, ray_steps, teardown
     from accel_scaling.providers.aws.errors import one_sentence
     from accel_scaling.providers.aws.launch import MachineLaunch, zones_of
 
@@ -85,8 +85,10 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             cluster = read_config(cluster_config)
             bootstrap.check(cluster)
             cluster_config = bootstrap.resolved(cluster)
-            with one_sentence():
-                resolved: dict[str, Any] = _RayAWSNodeProvider.bootstrap_config(cluster_config)
+            account_checks.check_named(cluster, cluster_config)
+            resolved = ray_steps.prepared(cluster_config)
+            for note in account_checks.check_zones(cluster, resolved):
+                _ray.cli_logger().warning("{}", note)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
         return for_the_head(resolved)

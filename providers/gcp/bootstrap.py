@@ -14,10 +14,10 @@ from accel_scaling.cluster.cluster import read_checked
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp import images
 from accel_scaling.providers.gcp.calls import BROKEN, of_exception, retry_on_conflict, status_of
-from accel_scaling.providers.gcp.checks import template_of
 from accel_scaling.providers.gcp.client import client
 from accel_scaling.providers.gcp.errors import GoogleRefusedError, sentence_of
 from accel_scaling.providers.gcp.node_config import is_tpu, region_of, with_template, zones_of
+from accel_scaling.providers.gcp.request_schema import template_of
 from accel_scaling.providers.gcp.scheduling import check_scheduling, missing_scheduling
 
 if TYPE_CHECKING:
