@@ -7,7 +7,6 @@ launch asks EC2 in any case.
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
@@ -17,6 +16,7 @@ from accel_scaling.cluster.node_needs import RESOLVE_SSM, default_image
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.aws.errors import NOT_ALLOWED, code_of, one_sentence
 from accel_scaling.providers.base.error_rules import one_line
+from accel_scaling.providers.base.ray_steps import check_private_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,7 +39,8 @@ def check_named(cluster: Cluster, config: Config) -> None:
         ClusterConfigError: names the key.
         AWSRefusedError: AWS cannot be asked.
     """
-    _check_private_key(config)
+    check_private_key(config)
+    _check_key_pair(config)
     client = _ray.ec2_client(cluster.provider["region"], cluster.provider.get("aws_credentials"))
     for node_type in cluster.node_types.values():
         node_config = config["available_node_types"][node_type.name]["node_config"]
@@ -96,17 +97,10 @@ def check_zones(cluster: Cluster, config: Config) -> list[str]:
     return notes
 
 
-def _check_private_key(config: Config) -> None:
-    """Refuse a private key that is not on this machine, or that no machine would let in."""
-    auth = config.get("auth") or {}
-    path = auth.get("ssh_private_key")
-    if not path:
+def _check_key_pair(config: Config) -> None:
+    """Refuse a private key of the user's own that no machine would let in."""
+    if not (config.get("auth") or {}).get("ssh_private_key"):
         return
-    if not Path(str(path)).expanduser().is_file():
-        raise ClusterConfigError(
-            f"auth.ssh_private_key is {path}, which is not on this machine; name the private key of the machines' key "
-            "pair, or leave it out, and Ray makes a key pair"
-        )
     for name, node_type in config["available_node_types"].items():
         node_config = node_type["node_config"]
         # A template may name the key pair; user data may write the key.
@@ -124,7 +118,13 @@ def _check_image(node_type: NodeType, image_id: str, client: Any, cluster: Clust
     if not image_id.startswith("ami-") or (default and named == RESOLVE_SSM + default.name):
         return
     key = f"{node_type.location}.node_config.ImageId"
-    answer = _asked(client.describe_images, {"ImageIds": [image_id]}, key, cluster)
+    try:
+        answer = _asked(client.describe_images, {"ImageIds": [image_id]}, key, cluster)
+    except ClusterConfigError:
+        # A parameter of the user's own may name an image that only the head's account sees.
+        if named == image_id:
+            raise
+        return
     if answer is None:
         return
     images = answer.get("Images") or []

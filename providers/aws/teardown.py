@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
+import click
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.providers.aws.errors import CODES, AWSRefusedError, code_of, one_sentence, sentence_of
 from accel_scaling.providers.aws.node_config import region_of
+from accel_scaling.providers.base.cluster_config import said_by_click
 from accel_scaling.providers.base.teardown import Found, SilentError, TeardownProvider, within
 
 if TYPE_CHECKING:
@@ -58,6 +60,18 @@ class EndedProvider(TeardownProvider):
     cache_stopped_nodes: bool
     cached_nodes: dict[str, Any]
     tag_cache: dict[str, Any]
+
+    def listed_nodes(self, tag_filters: dict[str, str]) -> list[str]:
+        """Return what Ray's provider lists.
+
+        Raises:
+            click.ClickException: AWS refused, or does not answer; an autoscaler gets the error, and lists again.
+        """
+        listed = super().listed_nodes  # type: ignore[misc]
+        if _ray.autoscaler_config_path() is not None:
+            return list(listed(tag_filters))
+        with said_by_click(), _ray.collected_panics():
+            return list(_answered(lambda: listed(tag_filters)))
 
     def find_to_end(self, tag_filters: dict[str, str]) -> Found:
         """Return the machines with these tags; stopped ones too, whose disks are paid for, unless those are kept."""
@@ -125,6 +139,9 @@ def _answered(question: Callable[[], Any], keep: type[Exception] | tuple[()] = (
                 return within(timeouts.READ_ANSWER_S, question, "EC2 did not answer")
             except keep as error:
                 kept = error
+            except click.ClickException as error:
+                # Ray hides AWS's error behind lines of PANIC and an error without words.
+                raise (error.__context__ or error) from None
     except SilentError as error:
         raise AWSRefusedError(f"{error}; is the network up, and does a firewall let you out?") from None
     raise kept

@@ -7,7 +7,8 @@ The errors of a cloud's SDK pass through: each cloud has sentences for them.
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,10 +17,24 @@ from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.base.error_rules import one_line, whole_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 # What Python raises where an answer, or the cluster file, lacks what Ray takes for granted.
-_UNCHECKED = (AssertionError, AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError)
+_UNCHECKED = AssertionError | AttributeError | IndexError | KeyError | NotImplementedError | TypeError | ValueError
+
+
+def check_private_key(config: Mapping[str, Any]) -> None:
+    """Refuse a private key that is not on this machine: nobody would reach the machines with it.
+
+    Raises:
+        ClusterConfigError: names it.
+    """
+    path = (config.get("auth") or {}).get("ssh_private_key")
+    if path and not Path(str(path)).expanduser().is_file():
+        raise ClusterConfigError(
+            f"auth.ssh_private_key is {path}, which is not on this machine; name the private key of the machines' key "
+            "pair, or leave it out, and Ray makes a key pair"
+        )
 
 
 @contextlib.contextmanager
@@ -40,7 +55,10 @@ def said_in_one_sentence(
     with _ray.collected_panics() as panics:
         try:
             yield
-        except (click.ClickException, *_UNCHECKED) as error:
+        except Exception as error:
+            # Where an operation has failed, Ray raises a plain Exception.
+            if type(error) is not Exception and not isinstance(error, click.ClickException | _UNCHECKED):
+                raise
             # An SDK's error may be a ValueError too; and Ray hides one behind its own, which says less.
             for cause in (error, error.__cause__, error.__context__):
                 if cause is not None and (sentence := sentence_of(cause)):
@@ -54,5 +72,5 @@ def _text_of(error: BaseException) -> str:
     if isinstance(error, click.ClickException):
         return error.message
     # A KeyError's text is the key alone, an assertion's may be nothing.
-    known = isinstance(error, AssertionError | ValueError | NotImplementedError) and bool(error.args)
-    return whole_text(error) if known else f"{type(error).__name__}: {whole_text(error)}"
+    known = type(error) is Exception or isinstance(error, AssertionError | ValueError | NotImplementedError)
+    return whole_text(error) if known and error.args else f"{type(error).__name__}: {whole_text(error)}"

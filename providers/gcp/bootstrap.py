@@ -12,6 +12,7 @@ from googleapiclient.errors import HttpError
 from accel_scaling import _ray
 from accel_scaling.cluster.cluster import read_checked
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.providers.base.ray_steps import check_private_key, said_in_one_sentence
 from accel_scaling.providers.gcp import images
 from accel_scaling.providers.gcp.calls import BROKEN, of_exception, retry_on_conflict, status_of
 from accel_scaling.providers.gcp.client import client
@@ -26,6 +27,18 @@ if TYPE_CHECKING:
     from accel_scaling.cluster.cluster import Cluster
 
     Config = dict[str, Any]
+
+
+# Parts of Ray's own words (ray/autoscaler/_private/gcp/config.py), in lower case, and what to do then.
+REMEDIES = (
+    ("project status needs to be active", "restore the project, or name another one in provider.project_id"),
+    ("failed to create project", "make the project in Google's console, and name it in provider.project_id"),
+    ("failed to create service account", "name an account in node_config.serviceAccounts of the head"),
+    (
+        "should be able to create subnet",
+        "create a subnetwork in the region, or name networkInterfaces in each node_config",
+    ),
+)
 
 
 def prepared(config: Config) -> Config:
@@ -44,6 +57,7 @@ def prepared(config: Config) -> Config:
     if any(is_tpu(node_type["node_config"]) for node_type in config["available_node_types"].values()):
         provider[_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD] = True
     cluster = read_checked(with_templates(config))
+    check_private_key(config)
     # Whatever may be refused is refused before Ray's steps, which make an account, a key pair and roles in the project.
     images.check(cluster)
     _add_scheduling(config, cluster)
@@ -60,7 +74,7 @@ def _with_project(config: Config) -> Config:
     """Take Ray's own steps in the project: its service account, key pair and network."""
     provider, steps = config["provider"], _ray.gcp_bootstrap()
     project = f"provider.project_id {provider['project_id']}: "
-    with one_sentence():
+    with one_sentence(), said_in_one_sentence("Google Cloud", REMEDIES, sentence_of):
         # In the order of Ray's bootstrap_gcp; the project first, because the others need its id.
         crm, iam, compute = (client(provider, api) for api in ("cloudresourcemanager", "iam", "compute"))
         with one_sentence(project, "is it the id of your project, and may these credentials use it?"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.exceptions
 import click
 import pytest
 import yaml
@@ -209,6 +210,26 @@ def test_the_addresses_of_a_cluster_are_read_in_spite_of_a_broken_catalog_and_po
     config["provider"] |= {"catalog": "gone.csv", "quarantine": {"strikes": "many"}}
     (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(config))
     assert getattr(commands, command)(str(tmp_path / "cluster.yaml"))
+
+
+def test_a_listing_that_aws_refuses_is_one_sentence_at_the_keyboard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ray.autoscaler._private import commands
+
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(CONFIG))
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        answer: Any = {"Error": {"Code": "ExpiredToken", "Message": "The token is expired"}}
+        raise botocore.exceptions.ClientError(answer, "DescribeInstances")
+
+    with monkeypatch.context() as account:
+        account.setattr("botocore.client.BaseClient._make_api_call", refuse)
+        with pytest.raises(click.ClickException) as error:
+            commands.get_head_node_ip(str(tmp_path / "cluster.yaml"))
+    assert error.value.message.startswith("AWS refused the credentials (ExpiredToken: The token is expired); they were")
+    said = capsys.readouterr()
+    assert "PANIC" not in said.out + said.err
 
 
 def test_ray_exec_reaches_the_head_with_its_key_in_spite_of_a_broken_catalog(
