@@ -162,6 +162,15 @@ LOCAL_GCE_SILENT_S = 600.0
 AWS_LAUNCH_RETRY_WAITS_S = (1.0, 2.0, 4.0, 8.0)
 """Before a launch that EC2 throttled, or could not answer, is asked for again: boto retries launches not at all."""
 
+AWS_READ_TRIES = 3
+"""Of a question at which a person waits: what is throttled, or breaks once, passes with the second or third."""
+
+AWS_READ_CONNECT_S = 10.0
+"""For a connection at such a question; it takes 0.3 s from the other side of the world."""
+
+AWS_READ_CALL_S = 15.0
+"""For one answer to such a question: a page takes 1 to 3 s. Three tries end before READ_ANSWER_S, with boto's error."""
+
 # --- the plan (plan/live_cluster.py) ---
 
 PLAN_ADDRESS_S = 5.0

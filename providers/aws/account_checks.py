@@ -14,6 +14,7 @@ import botocore.exceptions
 from accel_scaling import _ray
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, default_image
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.providers.aws.client import quickly
 from accel_scaling.providers.aws.errors import NOT_ALLOWED, code_of, one_sentence
 from accel_scaling.providers.base.error_rules import one_line
 from accel_scaling.providers.base.ray_steps import check_private_key
@@ -41,7 +42,7 @@ def check_named(cluster: Cluster, config: Config) -> None:
     """
     check_private_key(config)
     _check_key_pair(config)
-    client = _ray.ec2_client(cluster.provider["region"], cluster.provider.get("aws_credentials"))
+    client = _ray.ec2_client(cluster.provider["region"], quickly(cluster.provider.get("aws_credentials")))
     for node_type in cluster.node_types.values():
         node_config = config["available_node_types"][node_type.name]["node_config"]
         key = f"{node_type.location}.node_config"
@@ -66,7 +67,7 @@ def check_zones(cluster: Cluster, config: Config) -> list[str]:
         ClusterConfigError: names the node type, its zones, and those that have the machine type.
         AWSRefusedError: AWS cannot be asked.
     """
-    client = _ray.ec2_client(cluster.provider["region"], cluster.provider.get("aws_credentials"))
+    client = _ray.ec2_client(cluster.provider["region"], quickly(cluster.provider.get("aws_credentials")))
     subnets = {
         name: _texts(node_type["node_config"].get("SubnetIds"))
         for name, node_type in config["available_node_types"].items()

@@ -23,6 +23,7 @@ from accel_scaling.catalog.suggest import hint
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, no_image
 from accel_scaling.cluster.offering_checks import nearest
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.providers.aws.client import quickly
 from accel_scaling.providers.aws.errors import NOT_ALLOWED, AWSRefusedError, code_of, one_sentence
 from accel_scaling.providers.aws.node_config import region_of
 from accel_scaling.providers.base.teardown import SilentError, within
@@ -70,7 +71,7 @@ def check(cluster: Cluster) -> None:
 def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str]) -> set[str] | None:
     """Return which of the types the region offers; None where this account may not ask."""
     with one_sentence():
-        client = _ray.ec2_client(region, credentials)
+        client = _ray.ec2_client(region, quickly(credentials))
         # EC2 answers for all types of the file in one call, and names those that the region has.
         pages = client.get_paginator("describe_instance_type_offerings").paginate(
             LocationType="region", Filters=[{"Name": "instance-type", "Values": machines}]
@@ -149,7 +150,7 @@ def _parameters(config: Config) -> Iterator[tuple[str, str]]:
 def _of_living_machines(region: str, credentials: Config | None, cluster_name: str) -> dict[str, str]:
     """Return parameter -> image id of the cluster's machines; the head's where they differ, else the newest's."""
     pages = (
-        _ray.ec2_client(region, credentials)
+        _ray.ec2_client(region, quickly(credentials))
         .get_paginator("describe_instances")
         .paginate(
             Filters=[
@@ -173,7 +174,7 @@ def _looked_up(
 ) -> dict[str, str]:
     if not parameters:
         return {}
-    client, ids = _ray.aws_client("ssm", region, credentials), dict[str, str]()
+    client, ids = _ray.aws_client("ssm", region, quickly(credentials)), dict[str, str]()
     for start in range(0, len(parameters), _AT_ONCE):
         names = list(parameters[start : start + _AT_ONCE])
         try:

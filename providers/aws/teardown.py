@@ -13,6 +13,7 @@ import botocore.exceptions
 import click
 
 from accel_scaling import _ray, timeouts
+from accel_scaling.providers.aws.client import quickly
 from accel_scaling.providers.aws.errors import CODES, AWSRefusedError, code_of, one_sentence, sentence_of
 from accel_scaling.providers.aws.node_config import region_of
 from accel_scaling.providers.base.cluster_config import said_by_click
@@ -153,7 +154,7 @@ def _head_key_names(region: str, credentials: Config | None, cluster_name: str) 
         {"Name": "instance-state-name", "Values": _RUNNING},
         {"Name": f"tag:{_ray.cluster_name_tag()}", "Values": [cluster_name]},
     ]
-    pages = _ray.ec2_client(region, credentials).get_paginator("describe_instances").paginate(Filters=filters)
+    pages = _ray.ec2_client(region, quickly(credentials)).get_paginator("describe_instances").paginate(Filters=filters)
     machines = [machine for page in pages for group in page["Reservations"] for machine in group["Instances"]]
     heads = [one for one in machines if _ray.is_head({tag["Key"]: tag["Value"] for tag in one.get("Tags") or []})]
     return iter([str(head["KeyName"]) for head in heads if head.get("KeyName")])

@@ -49,6 +49,10 @@ try:
     from accel_scaling.providers.gcp.tpu import Tpu
 except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of error as a sentence
     raise click.ClickException(str(missing(error.name, "gcp"))) from None
+except RuntimeError as error:  # httplib2 looks for its certificates when it is imported
+    raise click.ClickException(
+        f"Google cannot be asked: {error}; name the file with your network's certificates there, or unset it"
+    ) from None
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -193,6 +193,19 @@ def test_an_endpoint_that_never_answers_is_one_sentence_within_the_deadline(
     assert time.monotonic() - began < 10
 
 
+def test_no_network_is_said_with_botos_own_error_within_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray's own clients would try 13 times, with waits that double."""
+    began = time.monotonic()
+    with monkeypatch.context() as away:
+        away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        with pytest.raises(click.ClickException) as error:
+            down(tmp_path)
+    assert error.value.message.startswith("AWS cannot be reached: Could not connect to the endpoint URL")
+    assert time.monotonic() - began < timeouts.READ_ANSWER_S
+
+
 def test_a_region_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(click.ClickException, match=r"provider\.region is missing"):
         down(tmp_path, lambda config: config["provider"].pop("region"))

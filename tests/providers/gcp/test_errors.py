@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -188,6 +191,18 @@ def test_no_network_is_no_matter_of_credentials_and_names_the_proxy(
 def test_a_certificate_that_nobody_vouches_for_is_said_with_the_variable_that_helps(tls_url: str) -> None:
     sentence = asked({"api_endpoints": tls_url, "gcp_credentials": {"type": "anonymous"}})
     assert "name their file in HTTPLIB2_CA_CERTS" in sentence
+
+
+def test_a_file_of_certificates_that_is_not_there_is_one_sentence() -> None:
+    code = (
+        "import click\ntry: import accel_scaling.providers.gcp.provider\n"
+        "except click.ClickException as error: print(error.message)"
+    )
+    env = {**os.environ, "HTTPLIB2_CA_CERTS": "/no/such.pem", "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.startswith(
+        "Google cannot be asked: Environment variable HTTPLIB2_CA_CERTS not a valid file; name"
+    )
 
 
 def test_every_exception_of_google_auth_has_a_row() -> None:
