@@ -292,11 +292,12 @@ def _config_problem(named: dict[str, Any]) -> str:
     """Return what configparser found, without the path and the line, which the place has."""
     cause = named.get("error")
     if isinstance(cause, configparser.MissingSectionHeaderError):
-        return f"{one_line(repr(cause.line))} stands before the first [section], or is a torn one"
+        return f"{one_line(repr(str(cause.line).strip()))} stands before the first [section], or is a torn one"
     if isinstance(cause, (configparser.DuplicateSectionError, configparser.DuplicateOptionError)):
         return one_line(str(cause)).rpartition("]: ")[2]
     if isinstance(cause, configparser.ParsingError) and cause.errors:
-        return f"{one_line(str(cause.errors[0][1]))} is no `key = value`"
+        line = str(cause.errors[0][1]).replace("\\n", "")  # as configparser quotes it
+        return f"{one_line(line)} is no `key = value`"
     return one_line(str(cause)) if cause else "it is no text in UTF-8"
 
 

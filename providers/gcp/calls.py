@@ -45,10 +45,18 @@ def of_exception(error: BaseException) -> Failure:
     if isinstance(error, HttpError):
         return _of_http(error)
     if isinstance(error, BROKEN):
-        return Failure(Category.UNAVAILABLE, type(error).__name__, sentence_of(error) or "no answer from Google")
+        return Failure(Category.UNAVAILABLE, type(error).__name__, str(error) or "no answer from Google")
     if isinstance(error, GoogleAuthError):
         return Failure(Category.PERMISSION, type(error).__name__, sentence_of(error) or str(error))
     return Failure(Category.UNKNOWN, type(error).__name__, str(error))
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a call failed, as the end of a sentence: with its remedy, or in Google's words."""
+    if not isinstance(error, (OperationFailedError, HttpError)) and (sentence := sentence_of(error)):
+        return sentence
+    failure = of_exception(error)
+    return f"{failure.category.value}: Google says: {failure}"
 
 
 def of_operation(error: dict[str, Any]) -> Failure:
@@ -179,12 +187,8 @@ class ZonalResource:
         nodes_in, errors = call_each(self._list_zone, self.zones, pool=self._listers)
         sentences = dict[str, Exception]()
         for zone, error in errors.items():
-            failure = of_exception(error)
-            sentence = (
-                f"provider.availability_zone {zone}: the cluster's nodes there ({self.KIND}) could not be listed: "
-                f"{failure.category.value}: Google says: {failure}"
-            )
-            sentences[sentence] = error
+            key = f"provider.availability_zone {zone}"
+            sentences[f"{key}: the cluster's nodes there ({self.KIND}) could not be listed: {reason_of(error)}"] = error
         return [node for zone in self.zones for node in nodes_in.get(zone, [])], sentences
 
     def list_instances(

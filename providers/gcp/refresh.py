@@ -139,6 +139,9 @@ class _Google:
         try:
             return patiently(call, _failure, sleep=self._sleep)
         except RefusedError as error:
+            cause = error.__cause__
+            if cause is not None and (sentence := sentence_of(cause)):
+                raise RefreshError(f"Google does not list {types} for project {self._project}: {sentence}") from None
             denied = error.failure.category is Category.PERMISSION
             needs = "; it takes compute.machineTypes.list and compute.acceleratorTypes.list" if denied else ""
             raise RefreshError(f"Google does not list {types} for project {self._project}: {error}{needs}") from None
@@ -176,9 +179,9 @@ def _failure(error: Exception) -> Failure | None:
         status = str(int(error.code)) if error.code else "unknown"
         return classified(CLOUD, [*(code for code in codes if code), status], error.message or "")
     if isinstance(error, (RequestException, OSError)):
-        return Failure(Category.UNAVAILABLE, "no answer", sentence_of(error) or str(error))
+        return Failure(Category.UNAVAILABLE, "no answer", str(error))
     if isinstance(error, GoogleAuthError):
-        return Failure(Category.UNKNOWN, type(error).__name__, sentence_of(error) or str(error))
+        return Failure(Category.PERMISSION, type(error).__name__, str(error))
     return None
 
 

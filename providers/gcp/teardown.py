@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import _ray
 from accel_scaling.providers.base.teardown import Found, TeardownProvider
 from accel_scaling.providers.gcp import checks
-from accel_scaling.providers.gcp.calls import of_exception
+from accel_scaling.providers.gcp.calls import reason_of
 from accel_scaling.providers.gcp.node_config import is_tpu
 
 if TYPE_CHECKING:
@@ -57,5 +57,4 @@ class EndedProvider(TeardownProvider):
 
     def end(self, node_ids: Sequence[str]) -> dict[str, str]:
         """Delete nodes, many at once; stop them where the config keeps stopped ones."""
-        failures = {node: of_exception(error) for node, error in self._node_cache.try_to_terminate(node_ids).items()}
-        return {node: f"{failure.category.value}: Google says: {failure}" for node, failure in failures.items()}
+        return {node: reason_of(error) for node, error in self._node_cache.try_to_terminate(node_ids).items()}
