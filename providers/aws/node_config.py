@@ -54,8 +54,17 @@ def check_node_config(location: str, node_config: dict[str, Any]) -> None:
 
 
 def placement(provider: dict[str, Any]) -> Placement:
-    """Return the region, None where the file does not name it, and the zones that it names."""
-    zones = str(provider.get("availability_zone") or "").split(",")
+    """Return the region, None where the file does not name it, and the zones that it names.
+
+    Raises:
+        ClusterConfigError: the zones are no text, in which form Ray takes them.
+    """
+    given = provider.get("availability_zone") or ""
+    if not isinstance(given, str):
+        listed = given if isinstance(given, list) and all(isinstance(zone, str) for zone in given) else None
+        written = ",".join(listed)[:100] if listed else "us-west-2a,us-west-2b"
+        raise ClusterConfigError(f"provider.availability_zone takes zones as one text; write {written}")
+    zones = given.split(",")
     return Placement(provider.get("region") or None, tuple(zone.strip() for zone in zones if zone.strip()))
 
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.fill.fill import fill
 from accel_scaling.providers.aws import request_model
 from tests.support.cluster import MODULE
 
@@ -164,6 +166,16 @@ def test_every_command_says_the_same(tmp_path: Path, command: str, capsys: pytes
     assert main([command, str(path), *more]) == 2
     said = capsys.readouterr().err
     assert f"{KEY}.InstanceMarketOptions.SpotOptions.MaxPrice is 0.2; expected text: write '0.2', in quotes" in said
+
+
+@pytest.mark.parametrize("zones", [["us-west-2a", "us-west-2b"], {"a": 1}, 5])
+def test_zones_that_are_no_text_are_refused_with_the_form_that_ray_takes(zones: Any) -> None:
+    config = cluster()
+    config["provider"]["availability_zone"] = zones
+    with pytest.raises(
+        ClusterConfigError, match=r"^provider\.availability_zone takes .*; write us-west-2a,us-west-2b$"
+    ):
+        fill(config, shipped_catalog())
 
 
 def test_a_value_of_any_size_has_a_short_sentence() -> None:
