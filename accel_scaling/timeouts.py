@@ -89,6 +89,20 @@ LOCAL_CLOUD_CLOSE_S = 60.0
 LOCAL_CLOUD_SSHD_S = 20.0
 """For an isolated host to answer on port 22: 0.2 s where the machine is idle."""
 
+# --- `ray down`, and commands that only look at a cluster (providers/base/teardown.py) ---
+
+READ_ANSWER_S = 60.0
+"""For a cloud to list or end a cluster's machines: 5,000 take some 5 s; a person at `ray down` waits no 15 minutes."""
+
+RAY_STOP_S = 60.0
+"""For `ray stop` or `docker stop` on a machine that is about to end: 20 s at most where it answers, and not needed."""
+
+RAY_STOP_CONNECT_S = 15
+"""For ssh to such a machine: it takes 1 s; Ray would wait two minutes for one that does not answer."""
+
+END_TRIES = 2
+"""Of ending a machine: a second one for what passes; after it, the machine is left and named."""
+
 # --- Google Cloud (providers/gcp*.py) ---
 
 GCP_CALL_S = 60.0
@@ -102,6 +116,12 @@ GCP_RETRY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
 
 GCP_RETRY_UNTIL_S = 120.0
 """After this no further try begins: a silent server costs at most this and one more call, not five times a minute."""
+
+GCP_READ_CALL_S = 20.0
+"""As GCP_CALL_S, for commands at which a person waits and that launch nothing: a listing takes 4 s at most."""
+
+GCP_READ_UNTIL_S = 30.0
+"""As GCP_RETRY_UNTIL_S, for the same commands."""
 
 GCP_CONFLICT_TRIES = 8
 """Of a change that somebody else's change beat (label fingerprint, IAM etag): each loser has read anew."""
@@ -165,6 +185,15 @@ takes longer is left, and a new one launched."""
 
 AWS_STOPPING_POLL_S = 5.0
 """Between two looks at a machine that is stopping; Ray looks each 15 s."""
+
+AWS_READ_TRIES = 3
+"""Of a question at which a person waits: what is throttled, or breaks once, passes with the second or third."""
+
+AWS_READ_CONNECT_S = 10.0
+"""For a connection at such a question; it takes 0.3 s from the other side of the world."""
+
+AWS_READ_CALL_S = 15.0
+"""For one answer to such a question: a page takes 1 to 3 s. Three tries end before READ_ANSWER_S, with boto's error."""
 
 # --- the plan (plan/live_cluster.py) ---
 

@@ -25,6 +25,7 @@ from accel_scaling._ray.clouds import gcp_bootstrap as gcp_bootstrap
 from accel_scaling._ray.clouds import gcp_node_kinds as gcp_node_kinds
 from accel_scaling._ray.clouds import gcp_node_provider as gcp_node_provider
 from accel_scaling._ray.clouds import gcp_nodes as gcp_nodes
+from accel_scaling._ray.clouds import gcp_private_keys as gcp_private_keys
 from accel_scaling._ray.clouds import gcp_resources as gcp_resources
 from accel_scaling._ray.clouds import gcp_reuse_tags as gcp_reuse_tags
 from accel_scaling._ray.clouds import gcp_tags as gcp_tags
@@ -33,8 +34,12 @@ from accel_scaling._ray.facts import UNIT_RESOURCES as UNIT_RESOURCES
 from accel_scaling._ray.launcher import called_by_ray_up as called_by_ray_up
 from accel_scaling._ray.launcher import cli_logger as cli_logger
 from accel_scaling._ray.launcher import cluster_name_tag as cluster_name_tag
+from accel_scaling._ray.launcher import collected_panics as collected_panics
 from accel_scaling._ray.launcher import command_failed as command_failed
+from accel_scaling._ray.launcher import config_cache_path as config_cache_path
 from accel_scaling._ray.launcher import connections_of as connections_of
+from accel_scaling._ray.launcher import ends_cluster as ends_cluster
+from accel_scaling._ray.launcher import ends_workers_only as ends_workers_only
 from accel_scaling._ray.launcher import hosts_of as hosts_of
 from accel_scaling._ray.launcher import is_head as is_head
 from accel_scaling._ray.launcher import launched_by_ray_up as launched_by_ray_up

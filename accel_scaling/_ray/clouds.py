@@ -40,6 +40,15 @@ def gcp_bootstrap() -> Any:
     return config
 
 
+def gcp_private_keys(region: str, project: str, ssh_user: str) -> list[str]:
+    """Return the paths, in order, where Ray keeps the private key that it makes for this computer and project."""
+    from ray.autoscaler._private.gcp.config import generate_ssh_key_name, generate_ssh_key_paths
+
+    # Ten, as _configure_key_pair tries.
+    names = [generate_ssh_key_name("gcp", number, region, project, ssh_user) for number in range(10)]
+    return [generate_ssh_key_paths(name)[1] for name in names]
+
+
 def check_legacy_fields(config: dict[str, Any]) -> None:
     """Warn of fields that Ray no longer reads, in Ray's words."""
     from ray.autoscaler._private.util import check_legacy_fields as check

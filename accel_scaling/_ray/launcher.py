@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
+
+_TERMINAL_CODE = re.compile(r"\x1b\[[0-9;]*m")  # colours
 
 
 def cli_logger() -> Any:
@@ -16,6 +20,26 @@ def cli_logger() -> Any:
     from ray.autoscaler._private.cli_logger import cli_logger as logger
 
     return logger
+
+
+@contextlib.contextmanager
+def collected_panics() -> Iterator[list[str]]:
+    """Collect what Ray's code says in lines of PANIC, in place of printing it; it raises next."""
+    from ray.autoscaler._private import cli_logger as module
+
+    logger, texts = module.cli_logger, list[str]()
+
+    def collect(msg: str, *args: Any, _level_str: str | None = None, **kwargs: Any) -> None:
+        del _level_str, kwargs
+        text = _TERMINAL_CODE.sub("", module._format_msg(msg, *args))  # noqa: SLF001
+        texts.append(" ".join(text.split()))
+
+    # On the object, not its class: taken away again, the class's own function is there.
+    logger._error = collect  # noqa: SLF001
+    try:
+        yield texts
+    finally:
+        del logger._error  # noqa: SLF001
 
 
 def node_launch_exception() -> Any:
@@ -96,6 +120,32 @@ def launched_by_ray_up() -> bool:
 
     command = _resolving_command()
     return command is not None and command.f_code is commands.create_or_update_cluster.__code__
+
+
+def config_cache_path() -> str | None:
+    """Return where Ray caches the config that it is resolving now; None where it is resolving none."""
+    from ray.autoscaler._private.commands import _bootstrap_config
+
+    frame = next((frame for frame in callers() if frame.f_code is _bootstrap_config.__code__), None)
+    path = frame.f_locals.get("cache_key") if frame is not None else None
+    return path if isinstance(path, str) else None
+
+
+def ends_cluster() -> bool:
+    """Return whether `ray down` is running, in this thread."""
+    return _teardown() is not None
+
+
+def ends_workers_only() -> bool:
+    """Return whether `ray down --workers-only` is running, in this thread."""
+    frame = _teardown()
+    return frame is not None and bool(frame.f_locals.get("workers_only"))
+
+
+def _teardown() -> FrameType | None:
+    from ray.autoscaler._private.commands import teardown_cluster
+
+    return next((frame for frame in callers() if frame.f_code is teardown_cluster.__code__), None)
 
 
 def _resolving_command() -> FrameType | None:

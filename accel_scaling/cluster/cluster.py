@@ -80,6 +80,15 @@ class NodeConfigReader(Protocol):
             AccelScalingError: the catalog does not have the machine.
         """
 
+    def check_node_config(self, location: str, node_config: dict[str, Any]) -> None:
+        """Refuse what the cloud would refuse at a launch: unknown keys, and values of the wrong kind.
+
+        The cloud's own model of the request says so, as far as its SDK is installed.
+
+        Raises:
+            ClusterConfigError: names the key, what it holds, and what it may hold.
+        """
+
     def placement(self, provider: dict[str, Any]) -> Placement:
         """Return where the cluster's machines run.
 
@@ -200,7 +209,9 @@ def read_checked(config: dict[str, Any], catalog: Catalog | None = None) -> Clus
     node_types = {}
     for name, node_type in config["available_node_types"].items():
         node_config = node_type.get("node_config") or {}
-        machine = reader.machine(f"available_node_types.{name}", node_config, catalog)
+        location = f"available_node_types.{name}"
+        machine = reader.machine(location, node_config, catalog)
+        reader.check_node_config(location, node_config)
         is_head = name == config["head_node_type"]
         given = node_type.get("resources") or {}, node_type.get("labels") or {}
         node_types[name] = NodeType(name, node_config, machine, *given, is_head=is_head)

@@ -366,4 +366,5 @@ def gate_of(provider_config: Mapping[str, Any]) -> Gate:
     """Return the gate of this process for a provider section; it acts where the process is an autoscaler."""
     path = _ray.autoscaler_config_path()
     metrics = Metrics(_ray.autoscaler_metrics_registry()) if path else Metrics(None)
-    return Gate(provider_config, path, store.default_path(), metrics=metrics)
+    # Elsewhere no policy is needed, and a wrong one must not keep `ray down` from ending machines.
+    return Gate(provider_config if path else {}, path, store.default_path(), metrics=metrics)

@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 import botocore.session
 
-from accel_scaling import _ray
+from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, no_image
 from accel_scaling.cluster.offering_checks import nearest
-from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.errors import ClusterConfigError
+from accel_scaling.providers.aws.client import quickly
+from accel_scaling.providers.aws.errors import NOT_ALLOWED, AWSRefusedError, code_of, one_sentence
 from accel_scaling.providers.aws.node_config import region_of
+from accel_scaling.providers.base.teardown import SilentError, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,25 +35,12 @@ if TYPE_CHECKING:
 
     Config = dict[str, Any]
 
-# botocore's errors about who is calling and where; everything else is passed on as AWS says it.
-_CREDENTIALS = (
-    botocore.exceptions.NoCredentialsError,
-    botocore.exceptions.PartialCredentialsError,
-    botocore.exceptions.ProfileNotFound,
-)
-_REFUSED = {"AuthFailure", "UnrecognizedClientException", "InvalidClientTokenId", "ExpiredToken", "RequestExpired"}
-NOT_ALLOWED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
-
 TAG = "accel-scaling-image"
 PERMISSION = "ssm:GetParameters"
 
 _AT_ONCE = 10  # names that GetParameters takes
 # Ray keeps idle machines stopped, and starts them again: their image counts as well.
 _KEPT_STATES = ["pending", "running", "stopping", "stopped"]
-
-
-class AWSRefusedError(AccelScalingError):
-    """AWS could not be asked, or did not let us."""
 
 
 def check(cluster: Cluster) -> None:
@@ -81,15 +71,22 @@ def check(cluster: Cluster) -> None:
 def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str]) -> set[str] | None:
     """Return which of the types the region offers; None where this account may not ask."""
     with one_sentence():
-        client = _ray.ec2_client(region, credentials)
+        client = _ray.ec2_client(region, quickly(credentials))
         # EC2 answers for all types of the file in one call, and names those that the region has.
         pages = client.get_paginator("describe_instance_type_offerings").paginate(
             LocationType="region", Filters=[{"Name": "instance-type", "Values": machines}]
         )
         try:
-            return {offer["InstanceType"] for page in pages for offer in page["InstanceTypeOfferings"]}
+            # The first question of `ray up`: where nobody answers, it is said here, and not after 13 tries of boto's.
+            return within(
+                timeouts.READ_ANSWER_S,
+                lambda: {offer["InstanceType"] for page in pages for offer in page["InstanceTypeOfferings"]},
+                "EC2 did not answer",
+            )
+        except SilentError as error:
+            raise AWSRefusedError(f"{error}; is the network up, and does a firewall let you out?") from None
         except botocore.exceptions.ClientError as error:
-            if error.response.get("Error", {}).get("Code") in NOT_ALLOWED:
+            if code_of(error) in NOT_ALLOWED:
                 return None
             raise
 
@@ -114,43 +111,13 @@ def _refuse_unknown(region: str) -> None:
     raise ClusterConfigError(f"provider.region is {region!r}, which is no region of AWS{hint(region, known)}")
 
 
-@contextlib.contextmanager
-def one_sentence() -> Iterator[None]:
-    """Turn botocore's errors about credentials and places into one sentence each.
-
-    Raises:
-        AWSRefusedError: in their place.
-    """
-    try:
-        yield
-    except _CREDENTIALS as error:
-        raise AWSRefusedError(
-            f"no AWS credentials ({error}); set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "or run `aws configure`"
-        ) from None
-    except botocore.exceptions.ClientError as error:
-        details = error.response.get("Error", {})
-        if details.get("Code") in _REFUSED:
-            raise AWSRefusedError(
-                f"AWS refused the credentials ({details.get('Code')}: {details.get('Message')}); renew them, or, where "
-                "they are right elsewhere, enable the region in your account"
-            ) from None
-        raise
-    except botocore.exceptions.EndpointConnectionError as error:
-        raise AWSRefusedError(f"{error}; is provider.region spelt right, and the network up?") from None
-
-
 def resolved(cluster: Cluster) -> Config:
     """Return a copy of a filled cluster's config that names every image by its id.
-
-    For a command that launches nothing, the config stays as it is.
 
     Raises:
         ClusterConfigError: a node type has no image, or AWS has no such parameter in the region.
         AWSRefusedError: no credentials, or the look-up is not allowed.
     """
-    if _ray.reads_only():
-        return cluster.config  # `ray down` must work for who may not look images up
     config = copy.deepcopy(cluster.config)
     for node_type in cluster.node_types.values():
         if not node_type.node_config.get("ImageId"):
@@ -183,7 +150,7 @@ def _parameters(config: Config) -> Iterator[tuple[str, str]]:
 def _of_living_machines(region: str, credentials: Config | None, cluster_name: str) -> dict[str, str]:
     """Return parameter -> image id of the cluster's machines; the head's where they differ, else the newest's."""
     pages = (
-        _ray.ec2_client(region, credentials)
+        _ray.ec2_client(region, quickly(credentials))
         .get_paginator("describe_instances")
         .paginate(
             Filters=[
@@ -207,13 +174,13 @@ def _looked_up(
 ) -> dict[str, str]:
     if not parameters:
         return {}
-    client, ids = _ray.aws_client("ssm", region, credentials), dict[str, str]()
+    client, ids = _ray.aws_client("ssm", region, quickly(credentials)), dict[str, str]()
     for start in range(0, len(parameters), _AT_ONCE):
         names = list(parameters[start : start + _AT_ONCE])
         try:
             answer = client.get_parameters(Names=names)
         except botocore.exceptions.ClientError as error:
-            if error.response.get("Error", {}).get("Code") not in NOT_ALLOWED:
+            if code_of(error) not in NOT_ALLOWED:
                 raise
             raise AWSRefusedError(
                 f"AWS does not allow you {PERMISSION}, with which the image of {_node_types(names, by_type)} is looked "

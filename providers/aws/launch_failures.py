@@ -13,6 +13,7 @@ from botocore.parsers import ResponseParserError
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import PASSING, Category, Failure, classified
 from accel_scaling.providers.aws.cloud import CLOUD
+from accel_scaling.providers.aws.errors import sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -52,12 +53,14 @@ def failure_of(error: BaseException) -> Failure:
         # Ray's provider has wrapped AWS's error into its own, with the code as the category.
         return classified(CLOUD.name, [error.category], error.description)
     if isinstance(error, BROKEN):
-        return Failure(Category.CONNECTION, type(error).__name__, str(error) or "no answer from EC2")
+        return Failure(
+            Category.CONNECTION, type(error).__name__, sentence_of(error) or str(error) or "no answer from EC2"
+        )
     response = getattr(error, "response", None) or {}
     details = response.get("Error", {}) if isinstance(response, dict) else {}
     # An error without an answer has no code: the name of its class, or of a class that it is of, stands for one.
     codes = [details["Code"]] if details.get("Code") else [one.__name__ for one in type(error).__mro__]
-    return classified(CLOUD.name, codes, details.get("Message") or str(error))
+    return classified(CLOUD.name, codes, details.get("Message") or sentence_of(error) or str(error))
 
 
 def is_undecided(error: BaseException) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from accel_scaling.cluster.cluster import read_config
 from accel_scaling.providers.aws.node_config import region_of
 from accel_scaling.testing.base_cloud import LocalCloud
 from accel_scaling.testing.devices.ec2_machines import hardware_of
+from accel_scaling.testing.ec2.images import IMAGES
 
-IMAGE = "ami-0123456789abcdef0"  # any: the local hosts have one image
+IMAGE = IMAGES["x86_64"]
 
 
 class LocalEC2(LocalCloud):
@@ -62,9 +64,11 @@ class LocalEC2(LocalCloud):
     def point_at(cls, config: dict[str, Any], original: dict[str, Any], endpoint_url: str) -> None:
         """Name an image where the file names one; the laptop's environment says where EC2 is."""
         del endpoint_url
+        machines = read_config(original).node_types
         for name, node_type in config["available_node_types"].items():
             if (original["available_node_types"][name].get("node_config") or {}).get("ImageId"):
-                node_type["node_config"]["ImageId"] = IMAGE  # else the default image, which this cloud has too
+                # Else the default image, which this cloud has too.
+                node_type["node_config"]["ImageId"] = IMAGES[machines[name].machine.machine.arch]
 
     def _cloud_environment(self, endpoint_url: str) -> dict[str, str]:
         """Make boto3 speak to this cloud, with fake credentials."""

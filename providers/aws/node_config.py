@@ -9,6 +9,7 @@ from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
 from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.providers.aws import request_model
 from accel_scaling.providers.aws.cloud import CLOUD
 
 if TYPE_CHECKING:
@@ -43,9 +44,27 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     return NodeMachine(machine_type, capacity_type=CapacityType.SPOT if spot else CapacityType.ON_DEMAND)
 
 
+def check_node_config(location: str, node_config: dict[str, Any]) -> None:
+    """Refuse what boto3 or Ray would refuse at a launch: unknown keys, and values of the wrong kind.
+
+    Raises:
+        ClusterConfigError: names the key.
+    """
+    request_model.check(f"{location}.node_config", node_config)
+
+
 def placement(provider: dict[str, Any]) -> Placement:
-    """Return the region, None where the file does not name it, and the zones that it names."""
-    zones = str(provider.get("availability_zone") or "").split(",")
+    """Return the region, None where the file does not name it, and the zones that it names.
+
+    Raises:
+        ClusterConfigError: the zones are no text, in which form Ray takes them.
+    """
+    given = provider.get("availability_zone") or ""
+    if not isinstance(given, str):
+        listed = given if isinstance(given, list) and all(isinstance(zone, str) for zone in given) else None
+        written = ",".join(listed)[:100] if listed else "us-west-2a,us-west-2b"
+        raise ClusterConfigError(f"provider.availability_zone takes zones as one text; write {written}")
+    zones = given.split(",")
     return Placement(provider.get("region") or None, tuple(zone.strip() for zone in zones if zone.strip()))
 
 

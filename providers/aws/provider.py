@@ -23,18 +23,20 @@ from accel_scaling.cluster.cluster import read_config
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.providers.aws.cloud import CLOUD
 from accel_scaling.providers.aws.node_config import region_of
+from accel_scaling.providers.base import config_cache
 from accel_scaling.providers.base.cluster_config import (
     check_ready,
     for_the_head,
-    forget_cached_config,
     promised,
+    read_for_a_command,
     said_by_click,
 )
 from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.requirements import missing
 
 try:
-    from accel_scaling.providers.aws import bootstrap, machine_end
+    from accel_scaling.providers.aws import account_checks, bootstrap, machine_end, ray_steps, teardown
+    from accel_scaling.providers.aws.errors import one_sentence
     from accel_scaling.providers.aws.launch import MachineLaunch
     from accel_scaling.providers.aws.run_instances import NewMachines
     from accel_scaling.providers.aws.stopped_machines import StoppedMachines
@@ -51,11 +53,16 @@ if TYPE_CHECKING:
     from accel_scaling.providers.base.machine_end import MachineEnd
 
 
-class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # type: ignore[misc]
+class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _RayAWSNodeProvider):  # type: ignore[misc]
     """A node provider for EC2 that both autoscalers, `ray up` and `ray down` use as they use Ray's own."""
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
-        super().__init__(provider_config, cluster_name)
+        config_cache.forget(provider_config, cluster_name)
+        # `ray get-head-ip` makes a provider of the cluster file as it is.
+        with said_by_click(), one_sentence():
+            region_of({"provider": provider_config})
+            super().__init__(provider_config, cluster_name)
+        self._set_teardown()
         self._set_gate(provider_config)
         # Ray would try a sold-out zone five times; MachineLaunch goes on to the next, and waits where that helps.
         _ray.aws_tries_each_subnet_once()
@@ -64,7 +71,6 @@ class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # t
         self._new = NewMachines(self._create_node, self.ec2_fail_fast, cluster_name)
         self._stopped = StoppedMachines(self.ec2_fail_fast, cluster_name, self._set_tags_now)
         self._listed: frozenset[str] = frozenset()
-        forget_cached_config(provider_config)
 
     @staticmethod
     def fillout_available_node_types_resources(cluster_config: dict[str, Any]) -> dict[str, Any]:
@@ -84,13 +90,17 @@ class AWSAcceleratorNodeProvider(BootCheckedProvider, _RayAWSNodeProvider):  # t
             click.ClickException: one sentence: an unfillable node type, no credentials, a region without the type.
         """
         with said_by_click():
+            if read := read_for_a_command(cluster_config):
+                return teardown.for_reading(read)
             check_ready(cluster_config)
             region_of(cluster_config)
             cluster = read_config(cluster_config)
             bootstrap.check(cluster)
             cluster_config = bootstrap.resolved(cluster)
-            with bootstrap.one_sentence():
-                resolved: dict[str, Any] = _RayAWSNodeProvider.bootstrap_config(cluster_config)
+            account_checks.check_named(cluster, cluster_config)
+            resolved = ray_steps.prepared(cluster_config)
+            for note in account_checks.check_zones(cluster, resolved):
+                _ray.cli_logger().warning("{}", note)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
         return for_the_head(resolved)

@@ -10,6 +10,7 @@ from accel_scaling.catalog.columns import ARCHITECTURES
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.clouds import known_clouds
+from accel_scaling.providers.aws.errors import NOT_ALLOWED, code_of, sentence_of
 from accel_scaling.refresh.records import INTERRUPTED, ApiDevice, ApiMachine, CloudAnswer
 from accel_scaling.refresh.requests import RefreshError, RefusedError, at_once, patiently
 from accel_scaling.requirements import missing
@@ -125,6 +126,8 @@ def _session() -> Any:
     with _settings_told():
         session = boto3.Session()
         credentials = session.get_credentials()
+        if credentials is not None:
+            credentials.get_frozen_credentials()  # a sign-in or a program is asked for them now, not at the first call
     if credentials is None:
         raise RefreshError(
             "no AWS credentials; run `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
@@ -135,16 +138,14 @@ def _session() -> Any:
 
 @contextlib.contextmanager
 def _settings_told() -> Iterator[None]:
-    """Turn what boto3 says of its own files and variables into our error: its sentences name the profile or file."""
-    from botocore.exceptions import BotoCoreError
-
+    """Turn what boto3 says of its own files, variables and programs into our error, with the remedy."""
     try:
         yield
-    except (BotoCoreError, ValueError) as error:
-        reason = str(error).rstrip(".")
-        raise RefreshError(
-            f"your AWS settings cannot be used: {reason}; see AWS_PROFILE, ~/.aws/config and ~/.aws/credentials"
-        ) from None
+    except Exception as error:
+        sentence = sentence_of(error)
+        if sentence is None:
+            raise
+        raise RefreshError(sentence) from None
 
 
 def _client(session: Any, region: str) -> Any:
@@ -167,6 +168,10 @@ def _regions(session: Any, sleep: Sleep) -> dict[str, str]:
         # Without AllRegions EC2 names only those that the account has enabled, and the rest would seem not to exist.
         answer = patiently(lambda: client.describe_regions(AllRegions=True), _failure, sleep=sleep)
     except RefusedError as error:
+        cause = error.__cause__
+        # The network and the credentials: the table of errors has their remedies.
+        if cause is not None and code_of(cause) not in NOT_ALLOWED:
+            raise RefreshError(f"EC2 does not list its regions: {sentence_of(cause) or error}") from None
         needs = f"; the credentials need {_NEEDS}" if error.failure.category is Category.PERMISSION else ""
         raise RefreshError(f"EC2 does not list its regions: {error}{needs}") from None
     return {region["RegionName"]: region.get("OptInStatus", "") for region in answer["Regions"]}
@@ -218,7 +223,7 @@ def _failure(error: Exception) -> Failure | None:
     if isinstance(error, (ConnectionError, HTTPClientError)):
         return Failure(Category.UNAVAILABLE, "no answer", str(error))
     if isinstance(error, BotoCoreError):
-        return Failure(Category.UNKNOWN, type(error).__name__, str(error))
+        return Failure(Category.UNKNOWN, type(error).__name__, sentence_of(error) or str(error))
     return None
 
 

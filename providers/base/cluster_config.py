@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,14 +21,16 @@ from accel_scaling.boot.start_prefix import add_boot_check
 from accel_scaling.catalog.files import travelling_files
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import user_catalogs
-from accel_scaling.cluster.shape import check_filled_in
+from accel_scaling.cluster.shape import MAPPINGS, check_filled_in
 from accel_scaling.errors import AccelScalingError, disk_sentence
 from accel_scaling.fill.defaults import with_defaults
+from accel_scaling.providers.base import config_cache
 from accel_scaling.quarantine.max_workers import limited
 from accel_scaling.requirements import check_launcher_tools, check_ray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from accel_scaling.clouds import Cloud
 
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REFUSED = "accel_scaling_refused"  # a key of `provider` that lives from the fill to bootstrap_config
+# Keys of `provider` that live from the fill to bootstrap_config: Ray's schema is checked in between.
+REFUSED = "accel_scaling_refused"
+_READ = "accel_scaling_read"
 
 
 def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
@@ -56,6 +59,9 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
         AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
             carries it to `bootstrap_config`, which raises it.
     """
+    if _ray.reads_only():
+        # Machines must be ended whatever is wrong with catalogs, node types and policies: none of them is read.
+        return _stand_in(**{_READ: with_defaults(config, cloud)})
     try:
         filled, notes = fill_of_cloud(with_defaults(config, cloud))
         # Packed only for a config that can be filled: most mistakes are in the file, and need no work on the disk.
@@ -63,7 +69,7 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
     except AccelScalingError as error:
         if not _ray.called_by_ray_up():
             raise
-        return _carrying(error)
+        return _stand_in(**{REFUSED: str(error)})
     for note in notes:
         _ray.cli_logger().warning("{}", note)
     add_boot_check(filled, bundled)
@@ -89,20 +95,31 @@ def _bundle(config: Config) -> Path:
 def check_ready(config: Config) -> None:
     """Refuse what makes anything further pointless: a refusal by the fill, another Ray, a machine without ssh.
 
-    `ray down` and its like are refused for the first only: machines must be ended whatever is installed.
-
     Raises:
         AccelScalingError: one of them.
     """
     # First of all: a refused config is a stand-in, and everything else that is wrong with it is of our own making.
     if refusal := refusal_of(config):
         raise AccelScalingError(refusal)
-    if _ray.reads_only():
-        return
     check_ray()
     check_filled_in(config)
     if _ray.launched_by_ray_up():
         check_launcher_tools()
+
+
+def read_for_a_command(config: Config) -> Config | None:
+    """Return what the cluster file says, for a command that launches nothing, as `ray down`; None for all others.
+
+    Whatever such a command takes for granted is there, and of the right kind.
+    """
+    read: Config | None = config["provider"].get(_READ)
+    if read is None:
+        return None
+    for key in MAPPINGS:
+        if not isinstance(read.get(key), dict):
+            read[key] = {}
+    config_cache.mark_as_read(read["provider"])
+    return read
 
 
 @contextlib.contextmanager
@@ -128,20 +145,12 @@ def refusal_of(config: Config) -> str | None:
     return refusal
 
 
-def forget_cached_config(provider_config: Config) -> None:
-    """Remove Ray's cached copy of this config: it is keyed before the fill, so a new catalog would change nothing."""
-    # Ray writes the cache after bootstrap_config, and makes the provider next: here the file is there.
-    path = provider_config.get("_config_cache_path")
-    if path:
-        Path(path).unlink(missing_ok=True)
-
-
-def _carrying(error: AccelScalingError) -> Config:
-    """Return a config that passes Ray's schema, which stands before `bootstrap_config`, and carries the error there."""
+def _stand_in(**carried: Any) -> Config:
+    """Return a config that passes Ray's schema, which stands before `bootstrap_config`, and carries something there."""
     return {
         "cluster_name": "refused",
         "max_workers": 0,
-        "provider": {"type": "external", "module": "accel_scaling", REFUSED: str(error)},
+        "provider": {"type": "external", "module": "accel_scaling", **carried},
         "head_node_type": "head",
         "available_node_types": {"head": {"resources": {}, "node_config": {}}},
         # Ray's validate_config takes a config without this key for one of an older Ray, and stops.

@@ -12,11 +12,13 @@ from googleapiclient.errors import HttpError
 from accel_scaling import _ray
 from accel_scaling.cluster.cluster import read_checked
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.providers.base.ray_steps import check_private_key, said_in_one_sentence
 from accel_scaling.providers.gcp import images
-from accel_scaling.providers.gcp.calls import BROKEN, GoogleRefusedError, of_exception, retry_on_conflict, status_of
-from accel_scaling.providers.gcp.checks import template_of
+from accel_scaling.providers.gcp.calls import BROKEN, of_exception, retry_on_conflict, status_of
 from accel_scaling.providers.gcp.client import client
+from accel_scaling.providers.gcp.errors import GoogleRefusedError, sentence_of
 from accel_scaling.providers.gcp.node_config import is_tpu, region_of, with_template, zones_of
+from accel_scaling.providers.gcp.request_schema import template_of
 from accel_scaling.providers.gcp.scheduling import check_scheduling, missing_scheduling
 
 if TYPE_CHECKING:
@@ -25,6 +27,18 @@ if TYPE_CHECKING:
     from accel_scaling.cluster.cluster import Cluster
 
     Config = dict[str, Any]
+
+
+# Parts of Ray's own words (ray/autoscaler/_private/gcp/config.py), in lower case, and what to do then.
+REMEDIES = (
+    ("project status needs to be active", "restore the project, or name another one in provider.project_id"),
+    ("failed to create project", "make the project in Google's console, and name it in provider.project_id"),
+    ("failed to create service account", "name an account in node_config.serviceAccounts of the head"),
+    (
+        "should be able to create subnet",
+        "create a subnetwork in the region, or name networkInterfaces in each node_config",
+    ),
+)
 
 
 def prepared(config: Config) -> Config:
@@ -43,11 +57,11 @@ def prepared(config: Config) -> Config:
     if any(is_tpu(node_type["node_config"]) for node_type in config["available_node_types"].values()):
         provider[_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD] = True
     cluster = read_checked(with_templates(config))
+    check_private_key(config)
     # Whatever may be refused is refused before Ray's steps, which make an account, a key pair and roles in the project.
     images.check(cluster)
     _add_scheduling(config, cluster)
-    if not _ray.reads_only():  # `ray down` lists anyway, and needs not be told twice
-        _ask_each_zone(provider)
+    _ask_each_zone(provider)
     config = _with_project(config)
     # Ray's subnet step writes a default network into every node_config that names none: it would override a template's.
     for name, node_type in cluster.node_types.items():
@@ -60,7 +74,7 @@ def _with_project(config: Config) -> Config:
     """Take Ray's own steps in the project: its service account, key pair and network."""
     provider, steps = config["provider"], _ray.gcp_bootstrap()
     project = f"provider.project_id {provider['project_id']}: "
-    with one_sentence():
+    with one_sentence(), said_in_one_sentence("Google Cloud", REMEDIES, sentence_of):
         # In the order of Ray's bootstrap_gcp; the project first, because the others need its id.
         crm, iam, compute = (client(provider, api) for api in ("cloudresourcemanager", "iam", "compute"))
         with one_sentence(project, "is it the id of your project, and may these credentials use it?"):
@@ -156,16 +170,8 @@ def one_sentence(beginning: str = "", advice: str = "") -> Iterator[None]:
         failure = of_exception(error)
         ending = f"; {advice}" if advice else ""
         raise GoogleRefusedError(f"{beginning}Google refused ({failure.category.value}): {failure}{ending}") from None
-    except GoogleAuthError as error:
-        raise GoogleRefusedError(
-            f"{beginning}Google refused the credentials ({type(error).__name__}: {error}); renew them, "
-            "`gcloud auth application-default login` say"
-        ) from None
-    except BROKEN as error:
-        raise GoogleRefusedError(
-            f"{beginning}Google cannot be reached ({type(error).__name__}: {error}); is the network up, and are "
-            "provider.api_endpoints, if given, right?"
-        ) from None
+    except (GoogleAuthError, *BROKEN) as error:
+        raise GoogleRefusedError(f"{beginning}{sentence_of(error)}") from None
 
 
 def _with_service_account(config: Config, crm: Any, iam: Any) -> Config:

@@ -18,7 +18,7 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling import timeouts
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
-from accel_scaling.errors import AccelScalingError
+from accel_scaling.providers.gcp.errors import sentence_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,10 +28,6 @@ R = TypeVar("R")
 
 # Which nodes stand for one another: the values of the tags by which a stopped node is known (_ray.gcp_reuse_tags).
 Purpose = tuple[str, ...]
-
-
-class GoogleRefusedError(AccelScalingError):
-    """Google could not be asked, or did not let us."""
 
 
 class OperationFailedError(Exception):
@@ -55,8 +51,16 @@ def of_exception(error: BaseException) -> Failure:
     if isinstance(error, BROKEN):
         return Failure(Category.UNAVAILABLE, type(error).__name__, str(error) or "no answer from Google")
     if isinstance(error, GoogleAuthError):
-        return Failure(Category.PERMISSION, type(error).__name__, str(error))
+        return Failure(Category.PERMISSION, type(error).__name__, sentence_of(error) or str(error))
     return Failure(Category.UNKNOWN, type(error).__name__, str(error))
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a call failed, as the end of a sentence: with its remedy, or in Google's words."""
+    if not isinstance(error, (OperationFailedError, HttpError)) and (sentence := sentence_of(error)):
+        return sentence
+    failure = of_exception(error)
+    return f"{failure.category.value}: Google says: {failure}"
 
 
 def of_operation(error: Any) -> Failure:
@@ -213,15 +217,20 @@ class ZonalResource:
         Raises:
             ListingFailedError: one of the zones could not be asked.
         """
-        nodes_in, errors = call_each(self._list_zone, self.zones, pool=self._listers)
+        nodes, errors = self.list_each_zone()
         # A listing that lacks a zone would look as if the nodes there were gone, and the autoscaler would replace them.
+        for sentence, error in errors.items():
+            raise ListingFailedError(sentence) from error
+        return nodes
+
+    def list_each_zone(self) -> tuple[list[Any], dict[str, Exception]]:
+        """Return the cluster's nodes, stopped ones too; and a sentence with its error for each zone that failed."""
+        nodes_in, errors = call_each(self._list_zone, self.zones, pool=self._listers)
+        sentences = dict[str, Exception]()
         for zone, error in errors.items():
-            failure = of_exception(error)
-            raise ListingFailedError(
-                f"provider.availability_zone {zone}: the cluster's nodes there ({self.KIND}) could not be listed: "
-                f"{failure.category.value}: Google says: {failure}"
-            ) from error
-        return [node for zone in self.zones for node in nodes_in[zone]]
+            key = f"provider.availability_zone {zone}"
+            sentences[f"{key}: the cluster's nodes there ({self.KIND}) could not be listed: {reason_of(error)}"] = error
+        return [node for zone in self.zones for node in nodes_in.get(zone, [])], sentences
 
     def list_instances(
         self,

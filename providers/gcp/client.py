@@ -16,11 +16,9 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import google.auth
 import google_auth_httplib2
 import httplib2
 from google.auth.credentials import AnonymousCredentials
-from google.auth.exceptions import DefaultCredentialsError
 from google.oauth2 import service_account
 from google.oauth2.credentials import Credentials
 from googleapiclient import discovery
@@ -28,8 +26,10 @@ from googleapiclient.http import HttpRequest
 
 from accel_scaling import timeouts
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.providers.base import config_cache
 from accel_scaling.providers.gcp.answers import UnexpectedAnswerError
-from accel_scaling.providers.gcp.calls import BROKEN, GoogleRefusedError, may_pass
+from accel_scaling.providers.gcp.calls import BROKEN, may_pass
+from accel_scaling.providers.gcp.errors import default_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ def client(provider: Mapping[str, Any], api: str) -> Any:
     """
     # The text is the key of the cache: a dict cannot be one, and the order of its keys must not make a second client.
     credentials = json.dumps(provider.get("gcp_credentials"), sort_keys=True)
-    return _built(api, endpoint(provider, api), credentials)
+    return _built(api, endpoint(provider, api), credentials, quick=config_cache.READ_BY in provider)
 
 
 @functools.cache
@@ -111,12 +111,12 @@ def new_request_id() -> str:
 
 
 @functools.cache
-def _built(api: str, url: str | None, credentials: str) -> Any:
+def _built(api: str, url: str | None, credentials: str, *, quick: bool = False) -> Any:
     return discovery.build(
         api,
         VERSIONS[api],
         credentials=_credentials(credentials),
-        requestBuilder=_RetriedRequest,
+        requestBuilder=_QuickRequest if quick else _RetriedRequest,
         # The description of the API comes with the library: asked for over the network, it costs a call for each API.
         cache_discovery=False,
         static_discovery=True,
@@ -128,13 +128,7 @@ def _built(api: str, url: str | None, credentials: str) -> Any:
 def _credentials(text: str) -> Any:
     given = json.loads(text)
     if given is None:
-        try:
-            return google.auth.default(scopes=_SCOPES)[0]
-        except DefaultCredentialsError:
-            raise GoogleRefusedError(
-                "no Google credentials; run `gcloud auth application-default login`, set "
-                "GOOGLE_APPLICATION_CREDENTIALS to a key file, or give provider.gcp_credentials"
-            ) from None
+        return default_credentials()[0]
     credentials_type = check_credentials(given)
     if credentials_type == "anonymous" or given == ANONYMOUS:
         return AnonymousCredentials()
@@ -151,9 +145,17 @@ def _credentials(text: str) -> Any:
 class _RetriedRequest(HttpRequest):  # type: ignore[misc]
     """One call: on this thread's own connection, with a time-out, and tried again where that may help."""
 
+    @staticmethod
+    def _call_s() -> float:
+        return timeouts.GCP_CALL_S
+
+    @staticmethod
+    def _until_s() -> float:
+        return timeouts.GCP_RETRY_UNTIL_S
+
     def execute(self, http: Any = None, num_retries: int = 0) -> Any:  # noqa: ARG002 - the library's own signature
         long = (self.methodId or "").endswith("Operations.wait")
-        timeout_s = timeouts.GCP_LONG_POLL_S if long else timeouts.GCP_CALL_S
+        timeout_s = timeouts.GCP_LONG_POLL_S if long else self._call_s()
         began, waits = time.monotonic(), list(timeouts.GCP_RETRY_WAITS_S)
         # Each try sends the same requestId: Google does not carry out a second time what it has already done.
         while True:
@@ -163,7 +165,7 @@ class _RetriedRequest(HttpRequest):  # type: ignore[misc]
             except Exception as error:
                 if isinstance(error, BROKEN):
                     _drop_connections()
-                late = time.monotonic() - began > timeouts.GCP_RETRY_UNTIL_S
+                late = time.monotonic() - began > self._until_s()
                 if late or not waits or not may_pass(error):
                     raise
             # Many threads meet the same failure at once: each waits its own time.
@@ -179,6 +181,18 @@ def _checked(execute: Callable[..., Any], **named: Any) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise UnexpectedAnswerError(f"it is {reprlib.repr(answer)}")
     return answer
+
+
+class _QuickRequest(_RetriedRequest):
+    """A call of a command that launches nothing, as `ray down`: a person waits for it."""
+
+    @staticmethod
+    def _call_s() -> float:
+        return timeouts.GCP_READ_CALL_S
+
+    @staticmethod
+    def _until_s() -> float:
+        return timeouts.GCP_READ_UNTIL_S
 
 
 def _connection(credentials: Any, timeout_s: float) -> Any:

@@ -82,19 +82,27 @@ class NodeCache:
         filters = dict(tag_filters).items()
         return [name for name, known in alive.items() if filters <= self._merged(known).items()]
 
-    def with_stopped(self, tag_filters: Mapping[str, str]) -> list[str]:
-        """Return the nodes with these tags that somebody still pays for: stopped, suspended, taken back, in any state.
+    def to_end(self, tag_filters: Mapping[str, str]) -> tuple[list[str], list[str]]:
+        """Return the nodes with these tags that `ray down` ends, and a sentence for each zone that was not listed.
 
-        Only those are left out that are ending, and were deleted here.
+        Those that somebody still pays for: in any state but ending, if they were deleted here; only such as run where
+        stopped ones are kept, so that the next `ray up` starts them again, as with Ray's own provider.
         """
         asked_at, filters = time.monotonic(), dict(tag_filters).items()
-        return [
-            node["name"]
-            for node in self._ask_all()
+        parts = list(self._listers.map(lambda resource: resource.list_each_zone(), self._resources()))
+        nodes = [node for listed, _ in parts for node in listed]
+        names = []
+        for node in nodes:
             # `ray down` deletes and lists until nothing is left: it would delete again what takes minutes to end.
-            if not (node.is_ending() and node["name"] in self._deleted)
-            if filters <= self._merged(_CachedNode(node, asked_at)).items()
-        ]
+            ended = (node.is_ending() and node["name"] in self._deleted) or (
+                self._keep_stopped and node.is_terminated()
+            )
+            known = _CachedNode(node, asked_at)
+            if not ended and filters <= self._merged(known).items():
+                names.append(node["name"])
+                with self._lock:
+                    self._known[node["name"]] = known
+        return names, [sentence for _, errors in parts for sentence in errors]
 
     def node(self, node_id: str, *, fresh: bool = False) -> Any | None:
         """Return a node as last seen, or as Google describes it now; None if there is none.
@@ -204,12 +212,16 @@ class NodeCache:
         Raises:
             Exception: the first that Google refused, after all others were tried.
         """
-        # All are tried before one is raised: a machine that was skipped would go on, and be paid for.
-        _, errors = call_each(self._stop if self._keep_stopped else self.delete, node_ids)
+        errors = self.try_to_terminate(node_ids)
         for node_id, error in errors.items():
             logger.error("%s could not be terminated: %s", node_id, error)
         if errors:
             raise next(iter(errors.values()))
+
+    def try_to_terminate(self, node_ids: Iterable[str]) -> dict[str, Exception]:
+        """Delete or stop nodes; return those that Google refused, each with its error."""
+        # All are tried before one is raised: a machine that was skipped would go on, and be paid for.
+        return call_each(self._stop if self._keep_stopped else self.delete, node_ids)[1]
 
     def delete(self, node_id: str) -> None:
         """Delete a node for good."""

@@ -10,7 +10,7 @@ from accel_scaling.catalog.guest_accelerators import attach, check_zones
 from accel_scaling.cluster.cluster import NodeMachine, Placement
 from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region
 from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError
-from accel_scaling.providers.gcp import tpu_node_config
+from accel_scaling.providers.gcp import request_schema, tpu_node_config
 from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.images import with_image
 from accel_scaling.providers.gcp.scheduling import capacity_type_of, one_message, scheduling_of
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from accel_scaling.cluster.cluster import Cluster, NodeType
 
 __all__ = [
+    "check_node_config",
     "check_offered",
     "is_tpu",
     "machine",
@@ -70,6 +71,17 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
         return NodeMachine(attach(catalog, machine_type, *guests), capacity_type=capacity_type)
     except AccelScalingError as error:
         raise type(error)(f"{at}.guestAccelerators: {error}") from None
+
+
+def check_node_config(location: str, node_config: dict[str, Any]) -> None:
+    """Refuse what Google would refuse at a launch of a machine: unknown keys, and values of the wrong kind.
+
+    Raises:
+        ClusterConfigError: names the key.
+    """
+    # A slice waits for `ray up`: Cloud TPU takes keys in some releases of its API that the client's document lacks.
+    if not is_tpu(node_config):
+        request_schema.check_node_config(f"{location}.node_config", node_config)
 
 
 def placement(provider: dict[str, Any]) -> Placement:

@@ -25,11 +25,12 @@ import click
 from accel_scaling import _ray
 from accel_scaling.cluster.cluster import read_checked
 from accel_scaling.fill.fill import fill_cluster
+from accel_scaling.providers.base import config_cache
 from accel_scaling.providers.base.cluster_config import (
     check_ready,
     for_the_head,
-    forget_cached_config,
     promised,
+    read_for_a_command,
     said_by_click,
 )
 from accel_scaling.providers.base.provider import BootCheckedProvider
@@ -39,7 +40,7 @@ from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
 from accel_scaling.requirements import missing
 
 try:
-    from accel_scaling.providers.gcp import bootstrap, checks, images, launch, machine_end
+    from accel_scaling.providers.gcp import bootstrap, checks, images, launch, machine_end, teardown
     from accel_scaling.providers.gcp.calls import ListingFailedError
     from accel_scaling.providers.gcp.client import client
     from accel_scaling.providers.gcp.compute import Compute
@@ -48,6 +49,10 @@ try:
     from accel_scaling.providers.gcp.tpu import Tpu
 except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of error as a sentence
     raise click.ClickException(str(missing(error.name, "gcp"))) from None
+except RuntimeError as error:  # httplib2 looks for its certificates when it is imported
+    raise click.ClickException(
+        f"Google cannot be asked: {error}; name the file with your network's certificates there, or unset it"
+    ) from None
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -59,13 +64,17 @@ if TYPE_CHECKING:
 _RayGCPNodeProvider: Any = _ray.gcp_node_provider()
 
 
-class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # type: ignore[misc]
+class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _RayGCPNodeProvider):  # type: ignore[misc]
     """A node provider for Compute Engine and Cloud TPU that both autoscalers, `ray up` and `ray down` use."""
 
     def __init__(self, provider_config: dict[str, Any], cluster_name: str) -> None:
-        super().__init__(provider_config, cluster_name)
+        config_cache.forget(provider_config, cluster_name)
+        # `ray get-head-ip` makes a provider of the cluster file as it is.
+        with said_by_click():
+            checks.check_place(provider_config)
+            super().__init__(provider_config, cluster_name)
+        self._set_teardown()
         self._set_gate(provider_config)
-        forget_cached_config(provider_config)
 
     # Ray's constructor calls it, and its retries call it again after a broken pipe.
     def _construct_clients(self) -> None:
@@ -111,6 +120,8 @@ class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # t
             click.ClickException: one sentence: an unfillable node type, no credentials, a name that Google refuses.
         """
         with said_by_click():
+            if read := read_for_a_command(cluster_config):
+                return teardown.for_reading(read)
             check_ready(cluster_config)
             _ray.check_legacy_fields(cluster_config)
             checks.check(cluster_config)
@@ -154,14 +165,6 @@ class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # t
         """
         with _said_to_a_person():
             return self._node_cache.existing(tag_filters)
-
-    def nodes_for_teardown(self, tag_filters: dict[str, str]) -> list[str]:
-        """Return what `ray down` deletes: stopped and preempted nodes too, unless stopped ones are to be kept."""
-        with _said_to_a_person():
-            # The stopped ones stay, as with Ray's own provider: the next `ray up` starts them again.
-            if self.cache_stopped_nodes:
-                return self._node_cache.existing(tag_filters)
-            return self._node_cache.with_stopped(tag_filters)
 
     def is_running(self, node_id: str) -> bool:
         """Return whether a node runs; False for one that is gone."""
@@ -239,7 +242,10 @@ class GCPAcceleratorNodeProvider(BootCheckedProvider, _RayGCPNodeProvider):  # t
 
     def terminate_nodes(self, node_ids: list[str]) -> None:
         """Delete nodes, many at once; a failure of one does not keep the others."""
-        self._node_cache.terminate(self.left_to_ray(node_ids))
+        if self._tearing_down:
+            super().terminate_nodes(node_ids)
+        else:
+            self._node_cache.terminate(self.left_to_ray(node_ids))
 
 
 @contextlib.contextmanager

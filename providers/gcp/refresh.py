@@ -16,6 +16,7 @@ from accel_scaling.catalog.custom_machine_types import is_custom
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.clouds import known_clouds
+from accel_scaling.providers.gcp.errors import GoogleRefusedError, default_credentials, sentence_of
 from accel_scaling.refresh.records import ApiDevice, ApiMachine, CloudAnswer
 from accel_scaling.refresh.requests import RefreshError, RefusedError, patiently, progress
 from accel_scaling.requirements import missing
@@ -30,7 +31,6 @@ SOURCE = "Compute Engine machineTypes and acceleratorTypes"
 ENDPOINT = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE"
 NO_CREDENTIALS = "CLOUDSDK_AUTH_DISABLE_CREDENTIALS"
 
-_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 _PAGE = 500  # the most that Google returns at once
 _EMPTY = "NO_RESULTS_ON_PAGE"  # the warning of a zone that has nothing on this page; every page has most zones so
 
@@ -139,6 +139,9 @@ class _Google:
         try:
             return patiently(call, _failure, sleep=self._sleep)
         except RefusedError as error:
+            cause = error.__cause__
+            if cause is not None and (sentence := sentence_of(cause)):
+                raise RefreshError(f"Google does not list {types} for project {self._project}: {sentence}") from None
             denied = error.failure.category is Category.PERMISSION
             needs = "; it takes compute.machineTypes.list and compute.acceleratorTypes.list" if denied else ""
             raise RefreshError(f"Google does not list {types} for project {self._project}: {error}{needs}") from None
@@ -155,21 +158,15 @@ class _Google:
 
 def _credentials() -> tuple[Any, str | None]:
     """Return the credentials and the project that goes with them, None where none does."""
-    import google.auth
-    from google.auth.credentials import AnonymousCredentials
-    from google.auth.exceptions import DefaultCredentialsError
-
     if os.environ.get(NO_CREDENTIALS, "").lower() in {"1", "true", "yes", "on"}:
+        from google.auth.credentials import AnonymousCredentials
+
         named = (os.environ.get(name) for name in ("CLOUDSDK_CORE_PROJECT", "GOOGLE_CLOUD_PROJECT"))
         return AnonymousCredentials(), next((name for name in named if name), None)
     try:
-        credentials, project = google.auth.default(scopes=_SCOPES)
-    except DefaultCredentialsError:
-        raise RefreshError(
-            "no Google credentials; run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS "
-            "to a key file"
-        ) from None
-    return credentials, project
+        return default_credentials()
+    except GoogleRefusedError as error:
+        raise RefreshError(str(error)) from None
 
 
 def _failure(error: Exception) -> Failure | None:

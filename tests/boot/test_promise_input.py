@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from accel_scaling.boot.verdict_file import VERDICT_FILE
 from accel_scaling.boot.promise_input import POD, promise_of_node
+from accel_scaling.boot.verdict_file import VERDICT_FILE
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, LABEL_VERDICT
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.kuberay.fill import fill

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.testing.ec2.client_tokens import launched_before, note_launched
+from accel_scaling.testing.ec2.images import IMAGES
 from accel_scaling.testing.faults import granted, read_faults
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def patch_moto(faults_file: Path, events: EventLog, vpc_cidr: str) -> None:
     _patch_addresses(vpc_cidr)
     _patch_offerings()
     _patch_parameters()
+    _patch_images()
     _patch_refusals()
 
 
@@ -257,6 +259,21 @@ def _patch_parameters() -> None:
             dict.__setitem__(self, key, [parameter])
 
     ParameterDict._check_loading_status = with_images  # noqa: SLF001
+
+
+def _patch_images() -> None:
+    """Make moto know the images that stand for the user's own, when they are asked for."""
+    from moto.ec2.models.amis import Ami, AmiBackend
+
+    describe = AmiBackend.describe_images
+
+    def describe_with_ours(self: Any, ami_ids: list[str] | None = None, *args: Any, **named: Any) -> Any:
+        for architecture, ami_id in IMAGES.items():
+            if ami_id in (ami_ids or ()) and ami_id not in self.amis:
+                self.amis[ami_id] = Ami(self, ami_id, name="rehearsal", architecture=architecture, public=True)
+        return describe(self, ami_ids, *args, **named)
+
+    AmiBackend.describe_images = describe_with_ours
 
 
 def _patch_refusals() -> None:

@@ -105,11 +105,11 @@ class ComputeEngine:
         """Remember a call."""
         self.calls.append(LoggedCall(self.state.clock(), method, status, name))
 
-    def take_fault(self, method: str) -> CallFault | None:
+    def take_fault(self, method: str, zone: str = "") -> CallFault | None:
         """Return what goes wrong with a call before or after it is carried out."""
         with self.state.changed:
             # Under the lock, as faults are used up: two calls at once must not both meet the last one.
-            return self.injection.take_fault(method, ("error", "silent", "broken_connection", "lost_request"))
+            return self.injection.take_fault(method, ("error", "silent", "broken_connection", "lost_request"), zone)
 
     # What the tests and the hosts see and do.
 

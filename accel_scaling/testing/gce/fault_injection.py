@@ -33,6 +33,7 @@ class CallFault:
         code: the error code of a failed ``operation``.
         message: Google's sentence.
         skip: how many calls pass unharmed before it begins.
+        zone: only for calls about this zone; empty for all.
     """
 
     method: str
@@ -43,6 +44,7 @@ class CallFault:
     code: str = "INTERNAL_ERROR"
     message: str = "The service is currently unavailable."
     skip: int = 0
+    zone: str = ""
 
 
 @dataclass
@@ -73,10 +75,12 @@ class FaultInjection:
         types = {*self.dry_zones.get(zone, ()), *self.dry_zones.get(ANY, ())}
         return machine_type in types or ANY in types
 
-    def take_fault(self, method: str, kinds: tuple[FaultKind, ...]) -> CallFault | None:
+    def take_fault(self, method: str, kinds: tuple[FaultKind, ...], zone: str = "") -> CallFault | None:
         """Return the fault that this call meets, and use it up by one."""
         for fault in list(self.call_faults):
             if fault.kind not in kinds or fault.method not in (method, ANY) or fault.times <= 0:
+                continue
+            if fault.zone and fault.zone != zone:
                 continue
             if fault.skip > 0:
                 fault.skip -= 1

@@ -136,7 +136,7 @@ class _ApiHandler(BaseHTTPRequestHandler):
         engine = self.server.engine
         if engine.injection.call_latency_s:
             time.sleep(engine.injection.call_latency_s)
-        fault = engine.take_fault(call.method.id)
+        fault = engine.take_fault(call.method.id, str(call.parameters.get("zone", "")))
         # A broken connection comes after the call was carried out: its client does not know whether it was.
         if fault and fault.kind != "broken_connection":
             return self._go_wrong(fault)

@@ -226,6 +226,17 @@ def test_a_changed_catalog_takes_effect_in_spite_of_rays_config_cache(
     assert seen == [4, 3]
 
 
+def test_a_rehearsal_has_images_of_each_machines_architecture_in_place_of_the_users_own(account: LocalEC2) -> None:
+    config = changed(machine="g5g.xlarge")
+    for node_type in config["available_node_types"].values():
+        node_type["node_config"]["ImageId"] = "ami-of-the-users-account"
+    local, _ = LocalEC2.adapted(config, account.endpoint_url)
+    images = {name: one["node_config"]["ImageId"] for name, one in local["available_node_types"].items()}
+    assert images["t4"] != images["head"]
+    made = bootstrap({**local, "auth": {"ssh_user": "ubuntu"}})  # `ray up` asks EC2 about them
+    assert made["available_node_types"]["t4"]["node_config"]["ImageId"] == images["t4"]
+
+
 def test_a_caller_of_the_fill_gets_the_error_itself() -> None:
     from accel_scaling.providers.aws.provider import AWSAcceleratorNodeProvider
 

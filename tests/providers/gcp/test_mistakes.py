@@ -179,6 +179,42 @@ def test_key_files_without_their_halves_in_the_project_are_one_sentence(
     )
 
 
+def test_a_private_key_that_is_not_on_this_machine_is_one_sentence(gce: Google) -> None:
+    message = sentence_of(gce, ("auth", {"ssh_user": "me", "ssh_private_key": "~/gone.pem"}))
+    assert message.startswith("auth.ssh_private_key is ~/gone.pem, which is not on this machine")
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "sentence"),
+    [
+        (
+            "_configure_project",
+            AssertionError("Project status needs to be ACTIVE, got X"),
+            "got X; restore the project",
+        ),
+        (
+            "_configure_subnet",
+            NotImplementedError("Should be able to create subnet."),
+            "subnet; create a subnetwork in",
+        ),
+        ("_configure_key_pair", KeyError("ssh_user"), "KeyError: ssh_user"),
+        ("_configure_iam_role", Exception({"message": "the operation failed"}), "the operation failed"),
+    ],
+)
+def test_what_stops_rays_own_steps_is_one_sentence(
+    gce: Google, monkeypatch: pytest.MonkeyPatch, step: str, error: Exception, sentence: str
+) -> None:
+    from ray.autoscaler._private.gcp import config
+
+    def fail(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(config, step, fail)
+    message = sentence_of(gce)
+    assert message.startswith("Ray cannot prepare the cluster on Google Cloud: ")
+    assert sentence in message
+
+
 # --- scheduling that contradicts itself ---
 
 

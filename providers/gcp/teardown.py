@@ -1,0 +1,60 @@
+"""`ray down` on Google Cloud: each zone is listed by itself, and each failure is noted by itself.
+
+And the config for commands that launch nothing: only what the cluster file and this computer say, nobody is asked.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling import _ray
+from accel_scaling.providers.base.teardown import Found, TeardownProvider
+from accel_scaling.providers.gcp import checks
+from accel_scaling.providers.gcp.calls import reason_of
+from accel_scaling.providers.gcp.node_config import is_tpu
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from accel_scaling.providers.gcp.node_cache import NodeCache
+
+    Config = dict[str, Any]
+
+
+def for_reading(config: Config) -> Config:
+    """Return a cluster config with region, zones and private key, for a command that launches nothing.
+
+    Raises:
+        ClusterConfigError: the project, the zones, the endpoints or the credentials are missing or wrong.
+    """
+    config = copy.deepcopy(config)
+    checks.check_place(config["provider"])
+    provider = config["provider"] = checks.for_rays_schema(config["provider"])
+    # Read one by one: a node type of any shape must not keep the slices of another one from being listed.
+    node_types = config.get("available_node_types")
+    parts = node_types.values() if isinstance(node_types, dict) else []
+    node_configs = [part.get("node_config") for part in parts if isinstance(part, dict)]
+    if any(is_tpu(node_config) for node_config in node_configs if isinstance(node_config, dict)):
+        provider[_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD] = True
+    auth = config["auth"]
+    if not auth.get("ssh_private_key"):
+        paths = _ray.gcp_private_keys(provider["region"], provider["project_id"], str(auth.get("ssh_user")))
+        if existing := [path for path in paths if Path(path).exists()]:
+            auth["ssh_private_key"] = existing[0]
+    return config
+
+
+class EndedProvider(TeardownProvider):
+    """What `ray down` does on Google Cloud."""
+
+    _node_cache: NodeCache
+
+    def find_to_end(self, tag_filters: dict[str, str]) -> Found:
+        """Return the nodes with these tags: stopped and preempted ones too, unless stopped ones are to be kept."""
+        return Found(*self._node_cache.to_end(tag_filters))
+
+    def end(self, node_ids: Sequence[str]) -> dict[str, str]:
+        """Delete nodes, many at once; stop them where the config keeps stopped ones."""
+        return {node: reason_of(error) for node, error in self._node_cache.try_to_terminate(node_ids).items()}
