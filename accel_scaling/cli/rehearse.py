@@ -35,6 +35,11 @@ faults, each for an instance type, a machine type, or a TPU's accelerator type:
   other:TYPE=NAME       their driver names another product, e.g. other:g5.xlarge='NVIDIA L4'
   no-driver:TYPE        the devices are on the bus, the driver is not loaded
   no-devices:TYPE       there are no devices
+  ends-at-launch:TYPE   the cloud ends its machines by itself before they boot; on EC2 also ends-at-launch:TYPE=REASON,
+                        a reason of EC2, e.g. Client.VolumeLimitExceeded
+  no-ssh:TYPE           its machines run and never answer over ssh
+  setup-fails:TYPE      a set-up command fails
+  start-fails:TYPE      `ray start` fails after the boot check has passed
 
 COMMAND runs on the cluster's head instead of one small task per accelerator type of the file.
 

@@ -14,6 +14,7 @@ from accel_scaling.catalog.files import TRAVELLED, USER_FOLDER, travelling_files
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import user_catalogs
 from accel_scaling.errors import ClusterConfigError, RehearsalError
+from accel_scaling.testing.hosts.start_faults import SETUP_COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -127,6 +128,7 @@ def without_account(
     local = copy.deepcopy(config)
     skipped = [key for key in _SKIPPED if local.pop(key, None)]
     local |= {key: [] for key in _NEEDED_EMPTY}
+    local["setup_commands"] = [SETUP_COMMAND]
     local.setdefault("max_workers", 2)
     provider = local["provider"]
     if provider.get("type") not in types:

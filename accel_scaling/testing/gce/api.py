@@ -136,6 +136,13 @@ class ComputeEngine:
             self._owner(name).preempt(name)
             self.state.changed.notify_all()
 
+    def end_by_google(self, name: str) -> None:
+        """End a machine or slice that nobody asked to end, spot or not."""
+        with self.state.changed:
+            self.state.settle()
+            self._owner(name).end_by_google(name)
+            self.state.changed.notify_all()
+
     def set_status(self, name: str, status: str) -> None:
         """Put a machine into a status, or a slice into a state."""
         with self.state.changed:

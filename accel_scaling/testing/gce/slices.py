@@ -64,6 +64,10 @@ class Slices:
         """Take it back, as Google does; the name stays, in state PREEMPTED, until somebody deletes it."""
         self._nodes[name]["state"] = "PREEMPTED"
 
+    def end_by_google(self, name: str) -> None:
+        """End it, as Google does after an error of its hosts; the name stays until somebody deletes it."""
+        self._nodes[name]["state"] = "TERMINATED"
+
     def set_status(self, name: str, status: str) -> None:
         """Put it into a state."""
         self._nodes[name]["state"] = status

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.families.plugins import entry_points
 from accel_scaling.testing.devices.device_files import install
+from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.hosts import image_site
 from accel_scaling.testing.hosts.host_records import (
     ADDRESS_VARIABLE,
@@ -22,6 +23,7 @@ from accel_scaling.testing.hosts.host_records import (
 )
 from accel_scaling.testing.hosts.hosts import keep_ray_logs
 from accel_scaling.testing.hosts.settings import MARKER_VARIABLE, host_folder
+from accel_scaling.testing.hosts.start_faults import put_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,8 +61,10 @@ class ProcessHosts:
             devices["PYTHONPATH"] += f":{environment['PYTHONPATH']}"
         record = HostRecord(launch.instance_id, launch.address, folder, {**environment, **devices})
         _write_profile(record)
+        put_fault(record.home, launch.fault)
         self._records[launch.instance_id] = record
-        write_record(self._scratch, record)
+        if launch.fault is not FaultKind.NO_SSH:  # without a record ssh is refused
+            write_record(self._scratch, record)
 
     def halt(self, instance_id: str, *, destroy: bool) -> None:
         """Strike the host, kill its processes, and with ``destroy`` remove its directory."""

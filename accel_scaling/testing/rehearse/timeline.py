@@ -292,7 +292,7 @@ class Watcher(threading.Thread):
             self._timeline.say(event.time, "launched", f"{name} at {event.address}")
         elif event.kind is EventKind.TERMINATED:
             machine.gone_s = since
-            self._timeline.say(event.time, "terminated", name)
+            self._timeline.say(event.time, "terminated", f"{name}: {event.error}" if event.error else name)
         elif event.kind in {EventKind.STOPPED, EventKind.BOOT_FAILED}:
             self._timeline.say(event.time, event.kind.value.replace("_", " "), f"{name} {event.error or ''}".rstrip())
 
