@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
+from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import cloud_of
 from accel_scaling.cluster.cluster_file import read_cluster
@@ -286,7 +287,12 @@ class LocalCloud:
             ssh_user=self._ssh_user,
             network=network,
             endpoint_url=endpoint,
-            environment={**self._cloud_environment(endpoint), "RAY_USAGE_STATS_ENABLED": "0"},
+            environment={
+                **self._cloud_environment(endpoint),
+                "RAY_USAGE_STATS_ENABLED": "0",
+                # Isolated hosts have a network of their own, which nobody else is in.
+                **({} if isolated else {AUTH_MODE: "token", AUTH_TOKEN: secrets.token_hex(32)}),
+            },
             latencies=self._latencies,
             metadata_port=self.METADATA_PORTS.get(self.kind, 0),
         )

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import PYTHON_SERVERS
 from accel_scaling.families.plugins import entry_points
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.faults import FaultKind
@@ -105,6 +106,7 @@ class ProcessHosts:
             "PYTHONPATH": str(self._scratch / "site"),
             image_site.HOST_FOLDER_VARIABLE: str(folder),
             image_site.HIDDEN_VARIABLE: ",".join(sorted({entry.root for entry in entry_points()})),
+            image_site.SERVERS_VARIABLE: ",".join(PYTHON_SERVERS),
             MARKER_VARIABLE: settings.marker(launch.instance_id),
             SCRATCH_VARIABLE: str(self._scratch),
             ADDRESS_VARIABLE: launch.address,
