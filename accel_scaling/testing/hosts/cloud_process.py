@@ -48,6 +48,15 @@ _FIRST_PROCESS_SCRIPT = 'exec {pipe}<&0; "$@" <&$pipe {pipe}<&- & exec {pipe}<&-
 _FIRST_PROCESS = ("bash", "-c", _FIRST_PROCESS_SCRIPT, "bash")
 
 
+# As `python -m MODULE`, which would import from the current folder first.
+_RUN_MODULE = """
+import sys
+sys.path[:] = [path for path in sys.path if path]
+import runpy
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
 class CloudProcess:
     """The running cloud process, as its parent sees it.
 
@@ -62,7 +71,7 @@ class CloudProcess:
     def __init__(self, settings: Settings, listening: socket.socket) -> None:
         self._settings = settings
         self._log = settings.directory / "cloud.log"
-        words = [sys.executable, "-m", settings.module, str(settings.write())]
+        words = [sys.executable, "-c", _RUN_MODULE, settings.module, str(settings.write())]
         isolated = settings.kind is HostKind.ISOLATED
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
