@@ -72,5 +72,8 @@ MAX_CONCURRENT_LAUNCHES = 10
 DEFAULT_MAX_WORKERS = 2
 """`max_workers` in Ray's aws/defaults.yaml and gcp/defaults.yaml."""
 
+NODE_TYPE_TAG = "ray-user-node-type"
+"""The tag, or label, of a machine with its node type's name: ray/autoscaler/tags.py."""
+
 NODE_NAMES = ("ray-{}-worker", "ray-{}-head")
 """A node's name, in a tag, from its cluster's: node_launcher.py and commands.py."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.quarantine import messages
 from accel_scaling.quarantine.store import Store, default_path
-from accel_scaling.terminal import render
+from accel_scaling.terminal import render, without_controls
 
 if TYPE_CHECKING:
     import argparse
@@ -60,7 +60,9 @@ def run(args: argparse.Namespace) -> int:
         # By the store, under its lock: the autoscaler may change the ledger at this moment.
         store.change(lambda old: old.without(args.clear))
     ledger, now_s = store.read(), time.time()
-    sys.stdout.write(json.dumps(as_json(ledger, now_s), indent=2) + "\n" if args.json else as_text(ledger, now_s))
+    sys.stdout.write(
+        json.dumps(as_json(ledger, now_s), indent=2) + "\n" if args.json else without_controls(as_text(ledger, now_s))
+    )
     return 0
 
 

@@ -119,6 +119,11 @@ class LocalCloud:
         """Return the name of a node type's machines in the events of this cloud."""
         raise NotImplementedError
 
+    @staticmethod
+    def tag_of(node_type: str) -> str:
+        """Return a node type's name as the tags of machines have it on this cloud."""
+        return node_type
+
     @classmethod
     def check(cls, node_config: Config) -> None:
         """Refuse a node type that cannot be emulated.

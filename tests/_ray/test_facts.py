@@ -55,6 +55,12 @@ def test_a_ray_with_our_token_refuses_whoever_has_another() -> None:
     assert "a" * 32 in done.stdout, "Ray takes its token from another variable"
 
 
+def test_a_machine_has_its_node_type_in_our_tag() -> None:
+    from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
+
+    assert facts.NODE_TYPE_TAG == TAG_RAY_USER_NODE_TYPE
+
+
 def test_rays_servers_in_python_are_in_our_folders() -> None:
     servers = (
         "dashboard/agent.py",

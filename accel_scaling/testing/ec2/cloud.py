@@ -210,7 +210,8 @@ class Ec2Reconciler:
 
     def _record(self, kind: EventKind, instance: Any, *, error: str | None = None) -> None:
         address = instance.private_ip
-        self._events.instance(kind, instance.id, instance.instance_type, address, error=error)
+        tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
+        self._events.instance(kind, instance.id, instance.instance_type, address, error=error, tags=tags)
 
 
 def _public_keys(backend: Any, instance: Any) -> tuple[str, ...]:

@@ -105,7 +105,9 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
             count = granted(read_faults(faults_file), instance_type, most, live)
             refused = count < least
             error = "InsufficientInstanceCapacity" if refused else None
-            events.launch_request(instance_type, most, 0 if refused else count, param("SubnetId"), error=error)
+            tags = _instance_tags(param("TagSpecification", []))
+            granted_count = 0 if refused else count
+            events.launch_request(instance_type, most, granted_count, param("SubnetId"), error=error, tags=tags)
             if refused:
                 raise _refusal(instance_type)
             # moto makes a response object for each request: what is replaced here ends with this one.
@@ -124,6 +126,12 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
 
     InstanceResponse.run_instances = run_instances
     InstanceBackend.run_instances = backend_run_instances
+
+
+def _instance_tags(specifications: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the tags that a request has for its instances."""
+    of_instances = [row for row in specifications if row.get("ResourceType") == "instance"]
+    return {tag["Key"]: tag.get("Value", "") for row in of_instances for tag in row.get("Tag") or row.get("Tags") or []}
 
 
 def _default_subnet(backend: Any) -> str | None:

@@ -136,11 +136,11 @@ class ComputeEngine:
             self._owner(name).preempt(name)
             self.state.changed.notify_all()
 
-    def end_by_google(self, name: str) -> None:
+    def end_at_launch(self, name: str) -> None:
         """End a machine or slice that nobody asked to end, spot or not."""
         with self.state.changed:
             self.state.settle()
-            self._owner(name).end_by_google(name)
+            self._owner(name).end_at_launch(name)
             self.state.changed.notify_all()
 
     def set_status(self, name: str, status: str) -> None:

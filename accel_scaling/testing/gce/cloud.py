@@ -97,6 +97,7 @@ class GceHost:
         hardware: what is in it.
         metadata: what its metadata server says, path by path.
         keys: ``user:key``.
+        labels: the machine's, or the slice's.
     """
 
     id: str
@@ -105,6 +106,7 @@ class GceHost:
     hardware: Hardware
     metadata: dict[str, str]
     keys: tuple[str, ...]
+    labels: dict[str, str]
 
 
 class GceReconciler:
@@ -154,7 +156,7 @@ class GceReconciler:
         self._up[name] = []
         if fault_at_start(hosts[0].type, self._settings.faults_file) is FaultKind.ENDS_AT_LAUNCH:
             self._engine.booted(name)
-            self._engine.end_by_google(name)
+            self._engine.end_at_launch(name)
             self._record(EventKind.TERMINATED, hosts[0], error="ended by Google")
             return
         try:
@@ -195,7 +197,7 @@ class GceReconciler:
             self._record(EventKind.TERMINATED, host)
 
     def _record(self, kind: EventKind, host: GceHost, *, error: str | None = None) -> None:
-        self._events.instance(kind, host.id, host.type, host.address, error=error)
+        self._events.instance(kind, host.id, host.type, host.address, error=error, tags=host.labels)
 
     def _hosts_of(self, machine: dict[str, Any]) -> list[GceHost]:
         return self._hosts_of_slice(machine) if "networkEndpoints" in machine else [self._host_of_instance(machine)]
@@ -213,6 +215,7 @@ class GceReconciler:
             hardware_of_gcp(machine_type, accelerators),
             of_instance(machine, self._engine.state.project),
             tuple(self._engine.public_keys(machine.get("metadata") or {})),
+            machine.get("labels") or {},
         )
 
     def _hosts_of_slice(self, node: dict[str, Any]) -> list[GceHost]:
@@ -228,6 +231,7 @@ class GceReconciler:
                 hardware,
                 of_slice_host(node, number, self._engine.state.project),
                 keys,
+                node.get("labels") or {},
             )
             for number, endpoint in enumerate(node["networkEndpoints"])
         ]

@@ -96,7 +96,7 @@ class Instances:
             raise ValueError(f"{name} is no spot machine: Google does not take it back")
         self._end(key, GONE if scheduling.get("instanceTerminationAction") == "DELETE" else TERMINATED)
 
-    def end_by_google(self, name: str) -> None:
+    def end_at_launch(self, name: str) -> None:
         """End it as after an error of its host: a spot machine is preempted, any other stops and stays listed."""
         key = self._existing(name)
         scheduling = self._machines[key].get("scheduling", {})
