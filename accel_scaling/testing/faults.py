@@ -7,10 +7,11 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import RehearsalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 Faults = tuple["Fault", ...]
@@ -193,16 +194,58 @@ def read_faults(path: Path) -> Faults:
     return tuple(Fault(**{**row, "kind": FaultKind(row["kind"])}) for row in rows)
 
 
+@dataclass(frozen=True)
+class Machines:
+    """The machines of a cluster file, which faults must be for.
+
+    Attributes:
+        accelerators: machine type -> how many one machine has.
+        zones: the zones that a fault may name; none where the cloud has no faults by zone.
+    """
+
+    accelerators: Mapping[str, int]
+    zones: Sequence[str] = ()
+
+    def check(self, fault: Fault) -> None:
+        """Refuse a fault that would never come.
+
+        Raises:
+            RehearsalError: the file does not have the machine or zone, or the machine does not have the devices.
+        """
+        text = f"the fault {fault.kind.value}:{fault.machine_type}"
+        machine_type, at, zone = fault.machine_type.partition("@")
+        if machine_type not in self.accelerators:
+            has = ", ".join(sorted(self.accelerators))
+            near = hint(machine_type, self.accelerators)
+            raise RehearsalError(f"{text}: no node type of the file has a {machine_type}; they have {has}{near}")
+        if at and (fault.kind is not FaultKind.NO_CAPACITY or not self.zones):
+            raise RehearsalError(f"{text}: only no-capacity can be for one zone, and only on Google Cloud")
+        if at and zone not in self.zones:
+            has, near = ", ".join(self.zones), hint(zone, self.zones)
+            raise RehearsalError(f"{text}: the file does not have the zone {zone}; it has {has}{near}")
+        count = self.accelerators[machine_type]
+        if fault.kind not in _OF_CAPACITY + _OF_START and not count:
+            raise RehearsalError(f"{text}: a {machine_type} has no accelerators")
+        if fault.kind is FaultKind.FEWER and (fault.count or 0) >= count:
+            raise RehearsalError(f"{text}={fault.count}: a {machine_type} has {count}; write a smaller number")
+
+
 class FaultSource:
     """The faults of a rehearsal: those of the command line, and those of a file as it is now.
 
+    Args:
+        options: the faults of the command line.
+        file: has one on each line.
+        machines: those that faults must be for; None lets every fault through.
+
     Raises:
-        RehearsalError: as ``Fault.parse``, or the file cannot be read; before anything starts.
+        RehearsalError: as ``Fault.parse`` and ``Machines.check``, or the file cannot be read; before anything starts.
     """
 
-    def __init__(self, options: Sequence[str] = (), file: Path | None = None) -> None:
+    def __init__(self, options: Sequence[str] = (), file: Path | None = None, machines: Machines | None = None) -> None:
         self._options = list(options)
         self._file = file
+        self._machines = machines
         self.now: Faults = ()
         self.changed()
 
@@ -212,8 +255,10 @@ class FaultSource:
         Raises:
             RehearsalError: as ``Fault.parse``, or the file cannot be read.
         """
-        before = self.now
-        self.now = all_of([*self._options, *self._lines()])
+        before, now = self.now, all_of([*self._options, *self._lines()])
+        for fault in now if self._machines else ():
+            self._machines.check(fault)  # type: ignore[union-attr]
+        self.now = now
         return self.now != before
 
     def _lines(self) -> list[str]:

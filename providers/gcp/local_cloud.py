@@ -33,6 +33,7 @@ class LocalGCE(LocalCloud):
     PLACE = ",".join(ZONES)
     # Hosts find their metadata server there: isolated ones where Google's is, plain ones where anybody may listen.
     METADATA_PORTS: ClassVar[dict[HostKind, int]] = {HostKind.ISOLATED: 80, HostKind.PROCESSES: 8988}
+    FAULTS_BY_ZONE = True
     PROVIDER_TYPES = ("external",)
     ACCOUNT_KEYS = (
         "disks",

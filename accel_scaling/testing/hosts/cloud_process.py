@@ -25,6 +25,7 @@ from accel_scaling.testing.hosts.events import EventLog
 from accel_scaling.testing.hosts.host_records import parents_of_processes
 from accel_scaling.testing.hosts.hosts import NAMESPACE
 from accel_scaling.testing.hosts.laptop import remove_ray_ssh_folder
+from accel_scaling.testing.hosts.leftovers import CLAIM, claim
 from accel_scaling.testing.hosts.settings import HostKind, read_settings
 from accel_scaling.timeouts import LOCAL_CLOUD_CLOSE_S, LOCAL_CLOUD_RECONCILE_S
 
@@ -151,6 +152,10 @@ def run(argv: list[str], start: StartCloud) -> int:
     """Run one local cloud to its end; return the exit code."""
     settings = read_settings(Path(argv[0]))
     read_user_hardware(settings.directory)
+    # With the parent's: after its sudden end this process still needs them.
+    claim(settings.scratch)
+    if (settings.directory / CLAIM).exists():
+        claim(settings.directory)
     over = _end_of_process()
     events = EventLog(settings.events_file)
     inherited = [int(os.environ[LISTENING_FD_VARIABLE])]

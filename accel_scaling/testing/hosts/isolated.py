@@ -24,6 +24,7 @@ from accel_scaling.families.plugins import entry_points, normalized
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.hosts.hosts import keep_ray_logs, site_folders, sshd
+from accel_scaling.testing.hosts.leftovers import CLAIM
 from accel_scaling.testing.hosts.settings import host_folder
 from accel_scaling.testing.hosts.start_faults import failing_ray, put_fault
 from accel_scaling.timeouts import LOCAL_CLOUD_POLL_S, LOCAL_CLOUD_SSHD_S
@@ -141,7 +142,9 @@ class IsolatedHosts:
             self.halt(instance_id, destroy=True)
         with contextlib.suppress(subprocess.CalledProcessError, OSError):
             command("umount", "--lazy", self._scratch)
-            self._scratch.rmdir()  # LocalCloud does it too, unless it was killed
+            # LocalCloud does it too, unless it was killed.
+            (self._scratch / CLAIM).unlink(missing_ok=True)
+            self._scratch.rmdir()
 
     def _mount_root(self, host: _IsolatedHost) -> None:
         first = not host.folder.exists()

@@ -23,6 +23,7 @@ from accel_scaling.testing.hosts.host_records import (
     write_record,
 )
 from accel_scaling.testing.hosts.hosts import keep_ray_logs
+from accel_scaling.testing.hosts.leftovers import PREFIX
 from accel_scaling.testing.hosts.settings import MARKER_VARIABLE, host_folder
 from accel_scaling.testing.hosts.start_faults import put_fault
 
@@ -149,4 +150,4 @@ def _write_profile(record: HostRecord) -> None:
 def make_scratch() -> Path:
     """Make a short private folder; under /tmp whatever TMPDIR says, as paths of sockets below it must stay short."""
     parent = "/tmp" if os.access("/tmp", os.W_OK) else None  # noqa: S108 - made by mkdtemp
-    return Path(tempfile.mkdtemp(prefix="accel-", dir=parent))
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))

@@ -1,7 +1,7 @@
 """The sample tasks of a rehearsal: one for each accelerator type, then one for each node type that had no machine.
 
-A task of the second kind asks for a resource that its node type alone has. For the first kind Ray chooses the node type,
-and falls back to another one where the cloud has no machine.
+A task of the second kind asks for a resource that its node type alone has. For the first kind Ray chooses the node
+type, and falls back to another one where the cloud has no machine.
 """
 
 from __future__ import annotations

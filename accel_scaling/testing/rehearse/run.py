@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ from accel_scaling import timeouts
 from accel_scaling.fill.fill import fill
 from accel_scaling.testing.base_cloud import local_cloud_of
 from accel_scaling.testing.devices.hardware import write_user_hardware
-from accel_scaling.testing.faults import FaultSource
+from accel_scaling.testing.faults import FaultSource, Machines
+from accel_scaling.testing.hosts.leftovers import PREFIX, claim, remove_leftovers
 from accel_scaling.testing.rehearse.act import Act
 from accel_scaling.testing.rehearse.demands import demands_of, with_marks
 from accel_scaling.testing.rehearse.timeline import StatusLine
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from accel_scaling.catalog.load import Catalog
+    from accel_scaling.cluster.cluster import Cluster
     from accel_scaling.terminal import Stream
     from accel_scaling.testing.base_cloud import LocalCloud
     from accel_scaling.testing.hosts.settings import HostKind
@@ -39,6 +42,7 @@ class Rehearsal:
         command: what to run on the cluster's head; empty for a task per accelerator type.
         faults: what goes wrong, from the start or later.
         kind: isolated hosts or plain processes; None chooses.
+        with_setup: the file's set-up commands run on the hosts, which must be isolated.
         timeout_s: how long tasks may stay pending.
         out: the stream of the output.
     """
@@ -48,6 +52,7 @@ class Rehearsal:
     command: Sequence[str] = ()
     faults: FaultSource = field(default_factory=FaultSource)
     kind: HostKind | None = None
+    with_setup: bool = False
     timeout_s: float = timeouts.REHEARSAL_TASK_TIMEOUT_S
     out: Stream = sys.stdout
 
@@ -72,15 +77,20 @@ class Rehearsal:
 
     @contextlib.contextmanager
     def _begun(self, cloud: type[LocalCloud], user_types: dict[str, UserMachine]) -> Iterator[LocalCloud]:
+        remove_leftovers()
         with (
             # In this order: the cloud ends, and with it all that writes into the folder, before the folder is removed.
-            tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
+            tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder,
             contextlib.ExitStack() as stack,
         ):
+            stack.callback(os.close, claim(Path(folder)))
             # Before the cloud starts: its process reads them once, at its start.
             write_user_hardware(Path(folder), {name: machine.hardware for name, machine in user_types.items()})
             with self.line.doing(f"{cloud.CLOUD} starts on this machine"):
-                local = stack.enter_context(cloud(Path(folder), place=cloud.place_of(self.config), kind=self.kind))
+                place = cloud.place_of(self.config)
+                local = stack.enter_context(
+                    cloud(Path(folder), place=place, kind=self.kind, with_setup=self.with_setup)
+                )
             local.set_faults(*self.faults.now)
             yield local
 
@@ -91,6 +101,41 @@ class Rehearsal:
         )
         self.line.write(f"hosts: {local.reason}\n")
         if left_out:
-            self.line.write(f"not rehearsed: {', '.join(left_out)}\n")
+            self.line.write(f"not rehearsed: {grouped(left_out, list(self.config['available_node_types']))}\n")
+        if self.with_setup:
+            self.line.write("set-up commands run on the hosts, which reach no network outside: downloads fail there\n")
         self.line.write("".join(f"{line}\n" for line in user_lines) + "\n")
         self.line.flush()
+
+
+def grouped(left_out: Sequence[str], node_types: Sequence[str]) -> str:
+    """Return the keys that are left out in one line: those of node types once, with the node types that have them."""
+    owners: dict[str, list[str]] = {}
+    plain: list[str] = []
+    for key in left_out:
+        owner = next((name for name in node_types if key.startswith(f"{name}.")), None)
+        if owner is None:
+            plain.append(key)
+        else:
+            owners.setdefault(key.removeprefix(f"{owner}.").removeprefix("node_config."), []).append(owner)
+    by_owners: dict[tuple[str, ...], list[str]] = {}
+    for key, names in owners.items():
+        by_owners.setdefault(tuple(names), []).append(key)
+    parts = [", ".join(plain)] if plain else []
+    for who, keys in by_owners.items():
+        whose = "all node types" if len(who) == len(node_types) else ", ".join(who)
+        parts.append(f"{', '.join(keys)} (of {whose})")
+    return "; ".join(parts)
+
+
+def machines_of(cluster: Cluster) -> Machines:
+    """Return the machines that the faults of a rehearsal of this cluster file must be for.
+
+    Raises:
+        ClusterConfigError: its cloud has no local one.
+    """
+    local = local_cloud_of(cluster.config)
+    accelerators = {
+        local.machine_name(one.node_config): one.machine.machine.count for one in cluster.node_types.values()
+    }
+    return Machines(accelerators, local.place_of(cluster.config).split(",") if local.FAULTS_BY_ZONE else ())

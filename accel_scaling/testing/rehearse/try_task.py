@@ -1,8 +1,8 @@
 """The program that runs one task per accelerator type on the head of a cluster; `words` is its command line.
 
 Its text travels in the command line, as the nodes' bundle has nothing of `testing`. Its arguments: a JSON list of
-{"node_type", "resource", "count", "accelerator_type", "mark"}, and the seconds to wait. It prints one JSON line per task
-as it finishes, then one per node of the cluster, and exits with 1 when a task did not run.
+{"node_type", "resource", "count", "accelerator_type", "mark"}, and the seconds to wait. It prints one JSON line per
+task as it finishes, then one per node of the cluster, and exits with 1 when a task did not run.
 """
 
 from __future__ import annotations
