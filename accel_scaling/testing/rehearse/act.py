@@ -99,7 +99,9 @@ class Act:
             if name in self._timeline.joined():
                 continue
             reason = self._left_out.get(name) or self._timeline.reason_of([name]) or "no task asked for one"
-            lines.append(f"without a machine: node type {name} ({reason.removeprefix(f'node type {name}: ')})")
+            lines.append(
+                f"without a machine: node type {name} ({reason.removeprefix(f'node type {name}').lstrip(': ')})"
+            )
         return lines
 
     def _workers(self) -> list[str]:
