@@ -5,6 +5,11 @@ constant for each accelerator type, such as `acc.NVIDIA_TESLA_V100`. Importing t
 cloud SDK.
 """
 
+# isort: off
+# First: it keeps `python -m accel_scaling` from importing anything that lies in the current folder.
+from accel_scaling import import_path as import_path
+# isort: on
+
 from accel_scaling.accelerators import *  # noqa: F403 - constants only, and every one of them
 from accel_scaling.accs import bundle as bundle
 from accel_scaling.accs import get_acc_ids as get_acc_ids

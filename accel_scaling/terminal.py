@@ -6,12 +6,16 @@ A colour is written to a terminal only; never with NO_COLOR (no-color.org), and 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+
+_COLOURS = re.compile(r"(\033\[(?:0|1|3[1-3])m)")
 
 
 class Stream(Protocol):
@@ -54,6 +58,21 @@ def painted(text: str, paint: Paint, stream: Stream | None = None) -> str:
         stream: the target; standard output where it is None.
     """
     return f"\033[{paint.value}m{text}\033[0m" if wants_colours(stream or sys.stdout) else text
+
+
+def without_controls(text: str) -> str:
+    """Return a text from elsewhere with `?` for each sign that commands a terminal or turns the direction of writing.
+
+    The end of a line stays, and the colours of this module.
+    """
+    parts = _COLOURS.split(text)  # odd ones are colours
+    return "".join(part if number % 2 else _plain(part) for number, part in enumerate(parts))
+
+
+def _plain(text: str) -> str:
+    if text.isascii() and text.isprintable():  # nearly always
+        return text
+    return "".join(sign if sign.isprintable() or sign == "\n" else " " if sign.isspace() else "?" for sign in text)
 
 
 def render(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID
 from accel_scaling._ray.launcher import variable_of_callers
 from accel_scaling._ray.programs import KV_NAMESPACE
+from accel_scaling.terminal import without_controls
 
 
 def autoscaler_config_path() -> Path | None:
@@ -61,7 +62,8 @@ def tell_drivers(sentence: str) -> None:
     from ray._private.event import event_logger
 
     # In one line: v1's log is read line by line, and a line without the mark is not repeated to the drivers.
-    text = " ".join(sentence.split())
+    # And plain: it may have the words of a node, and reaches the terminals of all drivers.
+    text = without_controls(" ".join(sentence.split()))
     events = event_logger._event_logger.get("AUTOSCALER")  # noqa: SLF001 - the one that v2's monitor made
     if events is not None:
         # As an error: RAY_LOG_TO_DRIVER_EVENT_LEVEL may hide the levels below from the drivers.

@@ -17,6 +17,17 @@ UNIT_RESOURCES = "RAY_custom_unit_instance_resources"
 PRELOADED_MODULES = "RAY_preload_python_modules"
 """Names the modules that each worker imports before its first task: ray_config_def.h."""
 
+# Who may call a Ray: docs.ray.io, "Ray token authentication". Ray 2.51 and older do not read them.
+
+AUTH_MODE = "RAY_AUTH_MODE"
+"""With `token`, each server of a Ray wants the token of its caller."""
+
+AUTH_TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
+"""The token; strongest of the places where Ray looks for one."""
+
+PYTHON_SERVERS = ("/ray/dashboard/", "/ray/autoscaler/")
+"""The folders of Ray's own servers in Python: dashboard and agents, and the monitor with its metrics."""
+
 # Node labels: ray._raylet, RAY_NODE_*_KEY; those of TPU hosts: ray/_private/accelerators/tpu.py.
 
 LABEL_ACCELERATOR_TYPE = "ray.io/accelerator-type"
@@ -60,6 +71,9 @@ MAX_CONCURRENT_LAUNCHES = 10
 
 DEFAULT_MAX_WORKERS = 2
 """`max_workers` in Ray's aws/defaults.yaml and gcp/defaults.yaml."""
+
+NODE_TYPE_TAG = "ray-user-node-type"
+"""The tag, or label, of a machine with its node type's name: ray/autoscaler/tags.py."""
 
 NODE_NAMES = ("ray-{}-worker", "ray-{}-head")
 """A node's name, in a tag, from its cluster's: node_launcher.py and commands.py."""

@@ -26,7 +26,13 @@ _NOT_BUNDLED = {"testing", "__pycache__"}
 
 _COMMAND = """#!/bin/sh
 # accel-scaling, as `ray up` installed it; $ACCEL_SCALING_PYTHON is the Python that runs ray on this node.
-exec "${ACCEL_SCALING_PYTHON:-python3}" -m accel_scaling "$@"
+# Not -m, which would import from the current folder first.
+exec "${ACCEL_SCALING_PYTHON:-python3}" -c '
+import sys
+sys.path[:] = [path for path in sys.path if path]
+from accel_scaling.cli.main import main
+sys.exit(main())
+' "$@"
 """
 
 

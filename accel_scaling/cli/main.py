@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.cli.common import add_command
 from accel_scaling.errors import INTERRUPTED_CODE, AccelScalingError, disk_sentence
+from accel_scaling.import_path import leave_current_folder
 from accel_scaling.requirements import check_python
-from accel_scaling.terminal import Paint, painted
+from accel_scaling.terminal import Paint, painted, without_controls
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 for done, 2 for bad input, 3 for not confirmed or pending, 130 if interrupted."""
     try:
         check_python(sys.version_info[:2])
+        if argv is None:  # a program of its own, not a call in one
+            leave_current_folder()
         return _run(list(sys.argv[1:] if argv is None else argv))
     except AccelScalingError as error:
         return _refused(str(error), error.exit_code)
@@ -60,7 +63,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _refused(sentence: str, exit_code: int = AccelScalingError.exit_code) -> int:
-    sys.stderr.write(f"{painted('accel-scaling:', Paint.BAD, sys.stderr)} {sentence}\n")
+    sys.stderr.write(f"{painted('accel-scaling:', Paint.BAD, sys.stderr)} {without_controls(sentence)}\n")
     return exit_code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -36,10 +37,16 @@ faults, each for an instance type, a machine type, or a TPU's accelerator type:
   other:TYPE=NAME       their driver names another product, e.g. other:g5.xlarge='NVIDIA L4'
   no-driver:TYPE        the devices are on the bus, the driver is not loaded
   no-devices:TYPE       there are no devices
+  ends-at-launch:TYPE   the cloud ends its machines by itself before they boot; on EC2 also ends-at-launch:TYPE=REASON,
+                        a reason of EC2, e.g. Client.VolumeLimitExceeded
+  no-ssh:TYPE           its machines run and never answer over ssh
+  setup-fails:TYPE      a set-up command fails
+  start-fails:TYPE      `ray start` fails after the boot check has passed
 
-COMMAND runs on the cluster's head instead of one small task per accelerator type of the file.
+COMMAND runs on the cluster's head instead of one small task per accelerator type and node type of the file.
 
-exit codes: 0 every task ran (or COMMAND's own), 1 a task stayed pending, 2 bad input, 130 interrupted
+exit codes: 0 every task ran (or COMMAND's own), 1 a task stayed pending, 2 bad input, 129 the terminal was closed,
+130 interrupted
 """
 
 
@@ -50,6 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fault", metavar="FAULT", action="append", default=[], help="add a fault; see below")
     parser.add_argument(
         "--faults", metavar="FILE", type=Path, help="faults, one on each line; read again when it changes"
+    )
+    parser.add_argument(
+        "--with-setup",
+        action="store_true",
+        help="run the file's set-up commands on the hosts, and copy its file_mounts; isolated hosts only",
     )
     parser.add_argument("--hosts", choices=("isolated", "processes"), help="the kind of host; by default the best")
     parser.add_argument(
@@ -77,25 +89,54 @@ def run(args: argparse.Namespace) -> int:
     try:
         from accel_scaling.testing.faults import FaultSource
         from accel_scaling.testing.hosts.settings import HostKind
-        from accel_scaling.testing.rehearse.run import Rehearsal
+        from accel_scaling.testing.rehearse.run import Rehearsal, machines_of
     except ModuleNotFoundError as error:
         raise missing(error.name, "rehearse") from None
     host_kind = HostKind(args.hosts) if args.hosts else None
-    faults = FaultSource(args.fault, args.faults)
-    with _ended_like_ctrl_c():
-        return Rehearsal(
-            config, cluster.catalog, args.command, faults, host_kind, timeout_s=args.timeout, out=sys.stdout
-        ).run()
+    faults = FaultSource(args.fault, args.faults, machines_of(cluster))
+    try:
+        with _ended_like_ctrl_c():
+            return Rehearsal(
+                config,
+                cluster.catalog,
+                args.command,
+                faults,
+                host_kind,
+                with_setup=args.with_setup,
+                timeout_s=args.timeout,
+                out=sys.stdout,
+            ).run()
+    except _HangUp:
+        return 128 + signal.SIGHUP
+
+
+class _HangUp(KeyboardInterrupt):
+    """The terminal was closed."""
+
+
+def _hang_up(_number: int, _frame: object) -> None:
+    # Nobody reads any more, and a write to a terminal that is gone would stop the clean-up.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(nowhere, stream.fileno())
+    raise _HangUp
 
 
 @contextlib.contextmanager
 def _ended_like_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM, which CI systems and `timeout` send, end the block as Ctrl-C does: after the clean-up."""
+    """Let two signals end the block as Ctrl-C does, after the clean-up.
+
+    SIGTERM comes from CI systems and `timeout`, SIGHUP from a terminal that is closed; `nohup` ignores the latter.
+    """
     if threading.current_thread() is not threading.main_thread():  # Python handles signals in the main thread only
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, signal.default_int_handler)}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, _hang_up)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

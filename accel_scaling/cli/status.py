@@ -12,7 +12,7 @@ from accel_scaling.errors import AccelScalingError
 from accel_scaling.quarantine import machine_json, messages
 from accel_scaling.quarantine.machine import ended_before_joined
 from accel_scaling.quarantine.store import Store, default_path
-from accel_scaling.terminal import render
+from accel_scaling.terminal import render, without_controls
 
 if TYPE_CHECKING:
     import argparse
@@ -65,7 +65,9 @@ def run(args: argparse.Namespace) -> int:
         # By the store, under its lock: the autoscaler may change the ledger at this moment.
         store.change(lambda old: old.without(args.clear))
     ledger, now_s = store.read(), time.time()
-    sys.stdout.write(json.dumps(as_json(ledger, now_s), indent=2) + "\n" if args.json else as_text(ledger, now_s))
+    sys.stdout.write(
+        json.dumps(as_json(ledger, now_s), indent=2) + "\n" if args.json else without_controls(as_text(ledger, now_s))
+    )
     return 0
 
 

@@ -17,8 +17,9 @@ PIPE_BYTES = 65536
 # What runs there: one of the families' questions, which calls `say` with Ray's number and Ray's type. The current
 # folder is no place for packages: `ray start` does not look there either.
 _FRAME = """\
-import json, os, sys
+import sys
 sys.path[:] = [path for path in sys.path if path]
+import json, os
 answers = os.fdopen(int(sys.argv[1]), "w")
 def say(count, kind=None):
     print(json.dumps({{"count": count, "kind": kind}}), file=answers, flush=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import CatalogFileError
+from accel_scaling.import_path import import_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -75,11 +76,11 @@ def entry_points(path: Iterable[str] | None = None) -> list[EntryPoint]:
     package's ``entry_points.txt`` once, and at nothing else.
 
     Args:
-        path: the folders to look into; by default those from which Python imports.
+        path: the folders to look into; by default those from which Python imports, without the current one.
     """
     entries: list[EntryPoint] = []
     packages: set[str] = set()
-    for metadata, text in _texts(sys.path if path is None else path):
+    for metadata, text in _texts(import_folders() if path is None else path):
         lines = _lines_of_group(text)
         name, version = _name_and_version(metadata)
         if lines and normalized(name) not in packages:
@@ -95,8 +96,7 @@ def normalized(package: str) -> str:
 
 def _texts(path: Iterable[str]) -> Iterator[tuple[Path, str]]:
     """Yield the packages' folders of metadata whose entry points mention the group."""
-    # sys.path may have a folder twice, and has the current one as an empty text.
-    for folder in dict.fromkeys(entry or "." for entry in path):
+    for folder in dict.fromkeys(path):  # sys.path may have a folder twice
         try:
             names = os.listdir(folder)  # noqa: PTH208 - a thousand names: no objects for those that do not matter
         except OSError:  # an archive, or not there

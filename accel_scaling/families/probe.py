@@ -5,7 +5,6 @@ A family whose driver needs more has a ``detect`` of its own; most of those call
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from accel_scaling.detect import container, device_nodes, pci, vendor_package
 from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.detect.vendor_package import Reply
 from accel_scaling.families.catalog import chips_of
+from accel_scaling.import_path import import_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -137,7 +137,7 @@ def _ask_driver(family: Family, root: Path) -> Reply | None:
         return vendor_package.ask(family.module, family.question)
     if family.probe is None:
         return None
-    path = [str(Path(entry).resolve()) for entry in sys.path]
+    path = [str(Path(entry).resolve()) for entry in import_folders()]
     question = _QUESTION.format(path=path, family=family.name, root=str(root))
     # The question itself imports the plug-in; json stands in for the package, as it is in every Python.
     return vendor_package.ask("json", question, called=_library(family))

@@ -5,6 +5,7 @@ Each cloud brings its own subclass: the value ``LOCAL_CLOUD`` of the part ``loca
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import socket
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
+from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import cloud_of
 from accel_scaling.cluster.cluster_file import read_cluster
@@ -23,6 +25,7 @@ from accel_scaling.testing.hosts.cloud_process import CLOUD_PORT, CloudProcess
 from accel_scaling.testing.hosts.events import Event, read_events
 from accel_scaling.testing.hosts.hosts import choose_kind
 from accel_scaling.testing.hosts.laptop import Laptop, remove_ray_ssh_folder
+from accel_scaling.testing.hosts.leftovers import claim
 from accel_scaling.testing.hosts.processes import make_scratch
 from accel_scaling.testing.hosts.settings import HostKind, Latencies, Settings, host_path
 from accel_scaling.testing.ray_cluster import RayCluster, bring_catalog, without_account
@@ -51,6 +54,7 @@ class LocalCloud:
         python: the interpreter of the environment that laptop and hosts use; Ray is in it.
         latencies: how long the cloud takes.
         ssh_user: the account on the hosts.
+        with_setup: the set-up commands and file_mounts of cluster files are carried out; isolated hosts only.
 
     Attributes:
         kind: what a machine is.
@@ -74,6 +78,9 @@ class LocalCloud:
     METADATA_PORTS: ClassVar[dict[HostKind, int]] = {}
     """The port of the hosts' metadata server by kind of hosts; empty where the cloud has none."""
 
+    FAULTS_BY_ZONE: ClassVar[bool] = False
+    """Whether a type can be sold out in one of the zones of ``place``, as a fault: ``TYPE@ZONE``."""
+
     PROVIDER_TYPES: ClassVar[Sequence[str]] = ("external",)
     """The values of ``provider.type`` in cluster files that it can run."""
 
@@ -92,13 +99,21 @@ class LocalCloud:
         python: Path = Path(sys.executable),
         latencies: Latencies | None = None,
         ssh_user: str = "ubuntu",
+        with_setup: bool = False,
     ) -> None:
         self.directory = directory.absolute()
         self.kind, self.reason = choose_kind(kind, python)
+        if with_setup and self.kind is HostKind.PROCESSES:
+            raise RehearsalError(
+                f"set-up commands would change this machine, which is the host itself here ({self.reason}); they need"
+                " isolated hosts"
+            )
+        self._with_setup = with_setup
         self.place, self._python, self._ssh_user = place or self.PLACE, python, ssh_user
         self._latencies = latencies or Latencies()
         self._settings: Settings | None = None
         self._process: CloudProcess | None = None
+        self._claim: int | None = None
         self.endpoint_url = ""
         self.faults: Faults = ()
 
@@ -117,6 +132,11 @@ class LocalCloud:
     def machine_name(node_config: Config) -> str:
         """Return the name of a node type's machines in the events of this cloud."""
         raise NotImplementedError
+
+    @staticmethod
+    def tag_of(node_type: str) -> str:
+        """Return a node type's name as the tags of machines have it on this cloud."""
+        return node_type
 
     @classmethod
     def check(cls, node_config: Config) -> None:
@@ -143,19 +163,22 @@ class LocalCloud:
         raise NotImplementedError
 
     @classmethod
-    def adapted(cls, config: Config, endpoint_url: str, user: str = "ubuntu") -> tuple[Config, list[str]]:
+    def adapted(
+        cls, config: Config, endpoint_url: str, user: str = "ubuntu", *, with_setup: bool = False
+    ) -> tuple[Config, list[str]]:
         """Return the config to launch on this cloud, and the keys that it cannot follow.
 
         Args:
             config: the user's cluster config.
             endpoint_url: where the cloud answers the laptop.
             user: the account that the hosts let in over ssh.
+            with_setup: keep what sets the hosts up.
 
         Raises:
             ClusterConfigError: a config without a region or zones, or with another ``provider.type``.
         """
         adapted, left_out = without_account(
-            config, cls.ACCOUNT_KEYS, cls.ACCOUNT_PROVIDER_KEYS, cls.PROVIDER_TYPES, user
+            config, cls.ACCOUNT_KEYS, cls.ACCOUNT_PROVIDER_KEYS, cls.PROVIDER_TYPES, user, with_setup=with_setup
         )
         cls.place_of(config)
         cls.point_at(adapted, config, endpoint_url)
@@ -167,7 +190,7 @@ class LocalCloud:
         for name in ("laptop/tmp", "laptop/.ssh", "postmortem"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         # The cloud's process inherits the socket: the port is known before, and no other program can take it meanwhile.
-        with socket.create_server(("127.0.0.1", 0)) as listening:
+        with _listening() as listening:
             port = listening.getsockname()[1]
             self.endpoint_url = f"http://127.0.0.1:{port}"
             self._settings = self._make_settings()
@@ -210,7 +233,11 @@ class LocalCloud:
         Raises:
             ClusterConfigError: the config is not one for this cloud.
         """
-        adapted, left_out = self.adapted(config, self.settings.endpoint_url, self._ssh_user)
+        adapted, left_out = self.adapted(
+            config, self.settings.endpoint_url, self._ssh_user, with_setup=self._with_setup
+        )
+        for remote, path in (adapted.get("file_mounts") or {}).items():
+            adapted["file_mounts"][remote] = str(Path(str(path)).expanduser())  # of the user's home, not the laptop's
         # The laptop has a home of its own, without the user's catalog files.
         bring_catalog(adapted, self.settings.laptop)
         path = self.directory / "cluster.yaml"
@@ -274,27 +301,52 @@ class LocalCloud:
         # A random second byte, so that two rehearsals on one machine do not share addresses.
         network = ISOLATED_NETWORK if isolated else f"127.{64 + secrets.randbelow(190)}"
         endpoint = f"http://{ISOLATED_NETWORK}.255.254:{CLOUD_PORT}" if isolated else self.endpoint_url
+        cloud_id, scratch = "cloud" + secrets.token_hex(4), make_scratch()
+        self._claim = claim(scratch, cloud_id)
         return Settings(
             cloud=self.CLOUD,
             module=self.MODULE,
-            cloud_id="cloud" + secrets.token_hex(4),
+            cloud_id=cloud_id,
             kind=self.kind,
             place=self.place,
             directory=self.directory,
-            scratch=make_scratch(),
+            scratch=scratch,
             python=self._python.absolute(),
             ssh_user=self._ssh_user,
             network=network,
             endpoint_url=endpoint,
-            environment={**self._cloud_environment(endpoint), "RAY_USAGE_STATS_ENABLED": "0"},
+            environment={
+                **self._cloud_environment(endpoint),
+                "RAY_USAGE_STATS_ENABLED": "0",
+                # Isolated hosts have a network of their own, which nobody else is in.
+                **({} if isolated else {AUTH_MODE: "token", AUTH_TOKEN: secrets.token_hex(32)}),
+            },
             latencies=self._latencies,
             metadata_port=self.METADATA_PORTS.get(self.kind, 0),
         )
 
     def _clean_up(self) -> None:
+        if self._claim is not None:
+            os.close(self._claim)
+            self._claim = None
         if self._settings is not None:
             shutil.rmtree(self._settings.scratch, ignore_errors=True)
             remove_ray_ssh_folder(self._settings.cloud_id)
+
+
+def _listening() -> socket.socket:
+    """Return a socket that listens on a free port of the loopback interface.
+
+    Raises:
+        RehearsalError: it has no IPv4 address, as in a container with ::1 alone.
+    """
+    try:
+        return socket.create_server(("127.0.0.1", 0))
+    except OSError as error:
+        raise RehearsalError(
+            f"this machine has no 127.0.0.1 ({error.strerror}), and local clouds need IPv4 on the loopback interface;"
+            " `ip addr add 127.0.0.1/8 dev lo`, as root, adds it"
+        ) from None
 
 
 def local_cloud_class(name: str) -> type[LocalCloud]:

@@ -1,4 +1,4 @@
-"""Faults of a local cloud: machine types that are sold out, and machines whose devices are not what was promised."""
+"""Faults of a local cloud: sold-out types, machines that never get to join, devices that are not what was promised."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import RehearsalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 Faults = tuple["Fault", ...]
@@ -27,12 +28,20 @@ class FaultKind(str, enum.Enum):
     NO_DEVICES = "no-devices"
     UNHEALTHY = "unhealthy"
     NOT_YET = "not-yet"
+    ENDS_AT_LAUNCH = "ends-at-launch"
+    NO_SSH = "no-ssh"
+    SETUP_FAILS = "setup-fails"
+    START_FAILS = "start-fails"
 
 
 _OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY)
+_OF_START = (FaultKind.ENDS_AT_LAUNCH, FaultKind.NO_SSH, FaultKind.SETUP_FAILS, FaultKind.START_FAILS)
 _WITH_NUMBER = (FaultKind.CAPACITY, FaultKind.FEWER)
 
-WORDS = ("no-capacity", "capacity", "fewer", "other", "no-driver", "no-devices")
+WORDS = (
+    *("no-capacity", "capacity", "fewer", "other", "no-driver", "no-devices"),
+    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails"),
+)
 """The words that the command line takes and its help explains."""
 
 
@@ -46,12 +55,14 @@ class Fault:
             ``no_capacity`` takes ``TYPE@ZONE`` too.
         count: machines that the cloud still gives, or devices that a machine shows.
         driver_name: the product name that the driver reports.
+        reason: why the cloud ends a machine, as EC2's StateReason has it, e.g. ``Client.VolumeLimitExceeded``.
     """
 
     kind: FaultKind
     machine_type: str
     count: int | None = None
     driver_name: str | None = None
+    reason: str | None = None
 
     @classmethod
     def no_capacity(cls, machine_type: str) -> Fault:
@@ -94,6 +105,26 @@ class Fault:
         return cls(FaultKind.NOT_YET, machine_type)
 
     @classmethod
+    def ends_at_launch(cls, machine_type: str, reason: str | None = None) -> Fault:
+        """Make the cloud launch its machines and end them by itself a moment later, before they boot."""
+        return cls(FaultKind.ENDS_AT_LAUNCH, machine_type, reason=reason)
+
+    @classmethod
+    def no_ssh(cls, machine_type: str) -> Fault:
+        """Make its machines run without an answer over ssh, as with a wrong security group."""
+        return cls(FaultKind.NO_SSH, machine_type)
+
+    @classmethod
+    def setup_fails(cls, machine_type: str) -> Fault:
+        """Make a set-up command fail on its machines."""
+        return cls(FaultKind.SETUP_FAILS, machine_type)
+
+    @classmethod
+    def start_fails(cls, machine_type: str) -> Fault:
+        """Make `ray start` fail on its machines after the boot check has passed."""
+        return cls(FaultKind.START_FAILS, machine_type)
+
+    @classmethod
     def parse(cls, text: str) -> Fault:
         """Return the fault that ``WORD:TYPE`` or ``WORD:TYPE=VALUE`` describes.
 
@@ -113,6 +144,8 @@ class Fault:
             if not value:
                 raise RehearsalError(f"--fault {text}: say what the driver names, e.g. {text}='NVIDIA L4'")
             return cls(kind, machine_type, driver_name=value)
+        if kind is FaultKind.ENDS_AT_LAUNCH:
+            return cls(kind, machine_type, reason=value or None)
         return cls(kind, machine_type)
 
 
@@ -134,7 +167,16 @@ def granted(faults: Iterable[Fault], machine_type: str, requested: int, live: in
 
 def of_devices(faults: Iterable[Fault], machine_type: str) -> Fault | None:
     """Return what is wrong with the devices of a machine that boots now, the last that is given; None for nothing."""
-    mine = [fault for fault in faults if fault.machine_type == machine_type and fault.kind not in _OF_CAPACITY]
+    return _last(faults, machine_type, [kind for kind in FaultKind if kind not in _OF_CAPACITY + _OF_START])
+
+
+def of_start(faults: Iterable[Fault], machine_type: str) -> Fault | None:
+    """Return what goes wrong between the launch of a machine and its join, the last that is given; None for nothing."""
+    return _last(faults, machine_type, _OF_START)
+
+
+def _last(faults: Iterable[Fault], machine_type: str, kinds: Sequence[FaultKind]) -> Fault | None:
+    mine = [fault for fault in faults if fault.machine_type == machine_type and fault.kind in kinds]
     # The file comes after the command line, so that its lines can replace a fault while the rehearsal runs.
     return mine[-1] if mine else None
 
@@ -152,16 +194,58 @@ def read_faults(path: Path) -> Faults:
     return tuple(Fault(**{**row, "kind": FaultKind(row["kind"])}) for row in rows)
 
 
+@dataclass(frozen=True)
+class Machines:
+    """The machines of a cluster file, which faults must be for.
+
+    Attributes:
+        accelerators: machine type -> how many one machine has.
+        zones: the zones that a fault may name; none where the cloud has no faults by zone.
+    """
+
+    accelerators: Mapping[str, int]
+    zones: Sequence[str] = ()
+
+    def check(self, fault: Fault) -> None:
+        """Refuse a fault that would never come.
+
+        Raises:
+            RehearsalError: the file does not have the machine or zone, or the machine does not have the devices.
+        """
+        text = f"the fault {fault.kind.value}:{fault.machine_type}"
+        machine_type, at, zone = fault.machine_type.partition("@")
+        if machine_type not in self.accelerators:
+            has = ", ".join(sorted(self.accelerators))
+            near = hint(machine_type, self.accelerators)
+            raise RehearsalError(f"{text}: no node type of the file has a {machine_type}; they have {has}{near}")
+        if at and (fault.kind is not FaultKind.NO_CAPACITY or not self.zones):
+            raise RehearsalError(f"{text}: only no-capacity can be for one zone, and only on Google Cloud")
+        if at and zone not in self.zones:
+            has, near = ", ".join(self.zones), hint(zone, self.zones)
+            raise RehearsalError(f"{text}: the file does not have the zone {zone}; it has {has}{near}")
+        count = self.accelerators[machine_type]
+        if fault.kind not in _OF_CAPACITY + _OF_START and not count:
+            raise RehearsalError(f"{text}: a {machine_type} has no accelerators")
+        if fault.kind is FaultKind.FEWER and (fault.count or 0) >= count:
+            raise RehearsalError(f"{text}={fault.count}: a {machine_type} has {count}; write a smaller number")
+
+
 class FaultSource:
     """The faults of a rehearsal: those of the command line, and those of a file as it is now.
 
+    Args:
+        options: the faults of the command line.
+        file: has one on each line.
+        machines: those that faults must be for; None lets every fault through.
+
     Raises:
-        RehearsalError: as ``Fault.parse``, or the file cannot be read; before anything starts.
+        RehearsalError: as ``Fault.parse`` and ``Machines.check``, or the file cannot be read; before anything starts.
     """
 
-    def __init__(self, options: Sequence[str] = (), file: Path | None = None) -> None:
+    def __init__(self, options: Sequence[str] = (), file: Path | None = None, machines: Machines | None = None) -> None:
         self._options = list(options)
         self._file = file
+        self._machines = machines
         self.now: Faults = ()
         self.changed()
 
@@ -171,8 +255,10 @@ class FaultSource:
         Raises:
             RehearsalError: as ``Fault.parse``, or the file cannot be read.
         """
-        before = self.now
-        self.now = all_of([*self._options, *self._lines()])
+        before, now = self.now, all_of([*self._options, *self._lines()])
+        for fault in now if self._machines else ():
+            self._machines.check(fault)  # type: ignore[union-attr]
+        self.now = now
         return self.now != before
 
     def _lines(self) -> list[str]:

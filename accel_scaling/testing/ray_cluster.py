@@ -14,6 +14,7 @@ from accel_scaling.catalog.files import TRAVELLED, USER_FOLDER, travelling_files
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import user_catalogs
 from accel_scaling.errors import ClusterConfigError, RehearsalError
+from accel_scaling.testing.hosts.start_faults import SETUP_COMMAND
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -34,6 +35,14 @@ _SKIPPED = (
     "file_mounts",
     "initialization_commands",
     "cluster_synced_files",
+    "setup_commands",
+    "head_setup_commands",
+    "worker_setup_commands",
+)
+# What isolated hosts can do without harm to this machine: each has a root file system of its own.
+_SETUP = (
+    "file_mounts",
+    "initialization_commands",
     "setup_commands",
     "head_setup_commands",
     "worker_setup_commands",
@@ -110,7 +119,13 @@ def tail(text: str, lines: int = 25) -> str:
 
 
 def without_account(
-    config: dict[str, Any], keys: Collection[str], provider_keys: Collection[str], types: Collection[str], user: str
+    config: dict[str, Any],
+    keys: Collection[str],
+    provider_keys: Collection[str],
+    types: Collection[str],
+    user: str,
+    *,
+    with_setup: bool = False,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return a copy of the config without the keys that a local cloud cannot follow, and the names of these keys.
 
@@ -120,13 +135,17 @@ def without_account(
         provider_keys: the same of ``provider``.
         types: the values of ``provider.type`` that the local cloud knows.
         user: the account that the local hosts let in over ssh.
+        with_setup: keep the set-up commands and file_mounts.
 
     Raises:
         ClusterConfigError: another ``provider.type``.
     """
     local = copy.deepcopy(config)
-    skipped = [key for key in _SKIPPED if local.pop(key, None)]
-    local |= {key: [] for key in _NEEDED_EMPTY}
+    kept = _SETUP if with_setup else ()
+    left_out = [key for key in _SKIPPED if key not in kept]
+    skipped = [key for key in left_out if local.pop(key, None)]
+    local |= {key: list(local.get(key) or []) for key in _NEEDED_EMPTY}
+    local["setup_commands"] = [SETUP_COMMAND, *local["setup_commands"]]
     local.setdefault("max_workers", 2)
     provider = local["provider"]
     if provider.get("type") not in types:
@@ -139,7 +158,7 @@ def without_account(
     for name, node_type in local["available_node_types"].items():
         node_config = node_type["node_config"]
         skipped += [f"{name}.node_config.{key}" for key in keys if node_config.pop(key, None) is not None]
-        skipped += [f"{name}.{key}" for key in _SKIPPED if node_type.pop(key, None)]
+        skipped += [f"{name}.{key}" for key in left_out if node_type.pop(key, None)]
     return local, skipped
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from accel_scaling.providers.gcp.labels import to_label
 from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
 from accel_scaling.testing.base_cloud import LocalCloud
 from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp, hardware_of_tpu, slice_of_topology
@@ -32,6 +33,7 @@ class LocalGCE(LocalCloud):
     PLACE = ",".join(ZONES)
     # Hosts find their metadata server there: isolated ones where Google's is, plain ones where anybody may listen.
     METADATA_PORTS: ClassVar[dict[HostKind, int]] = {HostKind.ISOLATED: 80, HostKind.PROCESSES: 8988}
+    FAULTS_BY_ZONE = True
     PROVIDER_TYPES = ("external",)
     ACCOUNT_KEYS = (
         "disks",
@@ -66,6 +68,11 @@ class LocalGCE(LocalCloud):
             name: str = accelerator_type or slice_of_topology(config["type"], config["topology"]).accelerator_type
             return name
         return str(node_config["machineType"]).strip().rpartition("/")[2]
+
+    @staticmethod
+    def tag_of(node_type: str) -> str:
+        """Return a node type's name as a label's value."""
+        return to_label(node_type)
 
     @classmethod
     def check(cls, node_config: dict[str, Any]) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,34 @@ def test_the_raylet_reads_our_variables() -> None:
     raylet = (RAY / "core/src/ray/raylet/raylet").read_bytes()
     for variable in (facts.UNIT_RESOURCES, facts.PRELOADED_MODULES):
         assert variable.encode() in raylet, f"the raylet no longer reads {variable}"
+
+
+def test_a_ray_with_our_token_refuses_whoever_has_another() -> None:
+    from ray._private.authentication import authentication_token_setup as setup
+
+    assert setup.AUTH_MODE_ENV_VAR == facts.AUTH_MODE
+    code = "from ray._raylet import AuthenticationTokenLoader as l; print(l.instance().get_raw_token())"
+    environment = {**os.environ, facts.AUTH_MODE: "token", facts.AUTH_TOKEN: "a" * 32}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert "a" * 32 in done.stdout, "Ray takes its token from another variable"
+
+
+def test_a_machine_has_its_node_type_in_our_tag() -> None:
+    from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
+
+    assert facts.NODE_TYPE_TAG == TAG_RAY_USER_NODE_TYPE
+
+
+def test_rays_servers_in_python_are_in_our_folders() -> None:
+    servers = (
+        "dashboard/agent.py",
+        "dashboard/dashboard.py",
+        "autoscaler/v2/monitor.py",
+        "autoscaler/_private/monitor.py",
+    )
+    for server in servers:
+        assert (RAY / server).is_file(), f"Ray's {server} has moved"
+        assert any(folder in f"/ray/{server}" for folder in facts.PYTHON_SERVERS)
 
 
 def test_an_accelerator_type_is_a_resource_with_our_prefix() -> None:

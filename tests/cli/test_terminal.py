@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pty
 import re
@@ -11,13 +12,17 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from accel_scaling import terminal, timeouts
+from accel_scaling import _ray, terminal, timeouts
 from accel_scaling.cli.completion import SHELLS
 from accel_scaling.cli.main import COMMANDS, main
+from accel_scaling.quarantine.ledger import Cause, Ledger, Quarantine, Record
+from accel_scaling.quarantine.store import to_json
 from accel_scaling.testing.rehearse.timeline import StatusLine, Timeline
 
 GREEN = "\033[32m"
@@ -196,3 +201,43 @@ def test_an_error_while_something_is_done_ends_the_line_too() -> None:
         interrupted()
     assert out.getvalue().endswith("\r\033[K")
     assert [thread.name for thread in threading.enumerate() if thread.name == "status line"] == []
+
+
+# --- texts from nodes ---
+
+
+EVIL = "\x1b]0;owned\x07\x1b[2J\r\x9b31m\u202edenrut\u2028next"
+
+
+def test_a_text_from_elsewhere_commands_no_terminal_and_our_colours_stay() -> None:
+    text = terminal.without_controls(f"\033[32mconfirmed\033[0m {EVIL}\nnext line\t\u00fc \u4e2d")
+    assert text == "\033[32mconfirmed\033[0m ?]0;owned??[2J ?31m?denrut next\nnext line \u00fc \u4e2d"
+
+
+def test_status_shows_what_a_hostile_node_has_said_without_its_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    item = {"zone": f"z{EVIL}", "cause": "refused", "reason": f"R{EVIL}", "message": EVIL}
+    quarantine = Quarantine(**{**item, "cause": Cause.REFUSED}, since_s=time.time(), until_s=time.time() + 300)  # type: ignore[arg-type]
+    ledger = Ledger(types={f"p4d{EVIL}": Record(quarantines=(quarantine,))}, kept={"i-1": EVIL})
+    (tmp_path / "state.json").write_text(json.dumps(to_json(ledger)))
+    assert main(["status", "--state", str(tmp_path / "state.json")]) == 0
+    shown = capsys.readouterr().out
+    assert "owned" in shown
+    assert all(sign.isprintable() or sign == "\n" for sign in shown)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_sentence_for_all_drivers_has_no_commands_for_their_terminals(
+    version: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from ray._private.event import event_logger
+
+    told: list[str] = []
+    events = {"AUTOSCALER": SimpleNamespace(error=told.append)} if version == "v2" else {}
+    monkeypatch.setattr(event_logger, "_event_logger", events)
+    with caplog.at_level("INFO"):
+        _ray.tell_drivers(f"node type p4d is quarantined: {EVIL}")
+    (text,) = told or [caplog.records[-1].getMessage()]
+    assert "owned" in text
+    assert text.isprintable()

@@ -76,12 +76,20 @@ def allowed(statements: Statements, asked: Asked) -> bool:
         asked.action in listed(one["Action"])
         and any(fnmatchcase(asked.resource, pattern) for pattern in listed(one["Resource"]))
         and all(
-            context.get(key) in listed(values)
-            for wanted in one.get("Condition", {}).values()
+            _holds(operator, context.get(key), listed(values))
+            for operator, wanted in one.get("Condition", {}).items()
             for key, values in wanted.items()
         )
         for one in statements
     )
+
+
+def _holds(operator: str, value: str | None, wanted: list[str]) -> bool:
+    """Return whether a condition holds, by the operators that the files use; another one is a mistake of the file."""
+    if operator == "StringEqualsIfExists" and value is None:  # the request does not mention the key
+        return True
+    assert operator in {"StringEquals", "StringEqualsIfExists", "ArnEquals"}, operator
+    return value in wanted
 
 
 def _arn(kind: str, name: str, *, account: str = ACCOUNT) -> str:
@@ -105,8 +113,9 @@ def asked_for(action: str, params: Mapping[str, Any], owner: Mapping[str, str]) 
     elif action == "ec2:RunInstances":
         yield from _asked_for_machines(params)
     elif action in {"ec2:CreateTags", "ec2:StartInstances", "ec2:StopInstances", "ec2:TerminateInstances"}:
+        tags = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in params.get("Tags") or []}
         for one in params.get("Resources") or params["InstanceIds"]:
-            yield Asked(action, _arn("instance", one), {f"aws:ResourceTag/{TAG}": owner[one]})
+            yield Asked(action, _arn("instance", one), {f"aws:ResourceTag/{TAG}": owner[one], **tags})
     elif action == "ec2:CreateSecurityGroup":
         yield Asked(action, _arn("vpc", params["VpcId"]))
         yield from _tagged(action, "security-group", params)
@@ -136,14 +145,36 @@ def _asked_for_machines(params: Mapping[str, Any]) -> Iterator[Asked]:
     yield from _tagged(action, "instance", params)
     yield Asked(action, _arn("image", params["ImageId"], account=""))
     yield Asked(action, _arn("key-pair", params["KeyName"]))
-    yield Asked(action, _arn("subnet", params["SubnetId"]))
-    for group in params["SecurityGroupIds"]:
+    interfaces = params.get("NetworkInterfaces") or [{"SubnetId": params["SubnetId"]}]
+    for name, key in (("subnet", "SubnetId"), ("network-interface", "NetworkInterfaceId")):
+        yield from (Asked(action, _arn(name, one[key])) for one in interfaces if key in one)
+    groups = params.get("SecurityGroupIds") or [name for one in interfaces for name in one.get("Groups", [])]
+    for group in groups:
         yield Asked(action, _arn("security-group", group))
     for made in ("network-interface", "volume"):
-        yield Asked(action, _arn(made, "*"))
+        yield from _tagged(action, made, params)
+    if (params.get("InstanceMarketOptions") or {}).get("MarketType") == "spot":
+        yield from _tagged(action, "spot-instances-request", params)
+    yield from _asked_for_what_is_there(action, params)
     if profile := params.get("IamInstanceProfile"):
         name = profile.get("Name") or profile["Arn"].rpartition("/")[2]
         yield Asked("iam:PassRole", _role(name), {"iam:PassedToService": "ec2.amazonaws.com"})
+
+
+def _asked_for_what_is_there(action: str, params: Mapping[str, Any]) -> Iterator[Asked]:
+    """What a launch uses beside a network: snapshots, templates, placement groups, reservations."""
+    for mapping in params.get("BlockDeviceMappings") or []:
+        if snapshot := mapping.get("Ebs", {}).get("SnapshotId"):
+            yield Asked(action, _arn("snapshot", snapshot, account=""))
+    if template := params.get("LaunchTemplate"):
+        yield Asked(action, _arn("launch-template", template["LaunchTemplateId"]))
+    if group := (params.get("Placement") or {}).get("GroupName"):
+        yield Asked(action, _arn("placement-group", group))
+    target = (params.get("CapacityReservationSpecification") or {}).get("CapacityReservationTarget", {})
+    if reservation := target.get("CapacityReservationId"):
+        yield Asked(action, _arn("capacity-reservation", reservation))
+    if arn := target.get("CapacityReservationResourceGroupArn"):
+        yield Asked(action, arn)
 
 
 def _asked_for_roles(action: str, params: Mapping[str, Any]) -> Iterator[Asked]:

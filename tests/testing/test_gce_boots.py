@@ -50,7 +50,7 @@ def test_a_host_whose_first_process_ends_at_once_says_why(tmp_path: Path, monkey
 
     monkeypatch.setattr(isolated, "subprocess", fake)
     monkeypatch.setattr(hosts, "_mount_root", lambda host: None)
-    launch = SimpleNamespace(instance_id="h", address="10.1.0.1", hostname="h")
+    launch = SimpleNamespace(instance_id="h", address="10.1.0.1", hostname="h", fault=None)
     with pytest.raises(RehearsalError, match="the host of h did not come up: hostname: name too long"):
         hosts.boot(launch)  # type: ignore[arg-type]
     assert started

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -92,9 +93,10 @@ def readable_by_others(path: Path) -> bool:
         ("processes", signal.SIGINT),
         pytest.param("isolated", signal.SIGINT, marks=NEEDS_ISOLATED_HOSTS),
         ("processes", signal.SIGTERM),
+        ("processes", signal.SIGHUP),
     ],
 )
-def test_ctrl_c_and_a_ci_systems_end_leave_nothing_behind(hosts: str, end: signal.Signals, scratch: Path) -> None:
+def test_whoever_ends_a_rehearsal_finds_nothing_left_behind(hosts: str, end: signal.Signals, scratch: Path) -> None:
     process = subprocess.Popen(
         [*REHEARSE, ROOT / "example_clusters" / "aws-gpu.yaml", "--hosts", hosts],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(scratch),
@@ -112,7 +114,7 @@ def test_ctrl_c_and_a_ci_systems_end_leave_nothing_behind(hosts: str, end: signa
                 process.send_signal(end)
             break
     rest, _ = process.communicate(timeout=90)
-    assert process.returncode == 130, "".join(said) + rest
+    assert process.returncode == (129 if end == signal.SIGHUP else 130), "".join(said) + rest
     assert "Traceback" not in rest
     deadline = time.monotonic() + 20
     while left_behind(scratch) and time.monotonic() < deadline:
@@ -161,12 +163,25 @@ def test_faults_in_a_file_are_read_again_when_it_changes(tmp_path: Path) -> None
         (["{aws-gpu}", "--fault", "fewer:g5.xlarge"], "--fault fewer:g5.xlarge: expected a whole number after `=`"),
         (["{aws-gpu}", "--fault", "other:g5.xlarge"], "--fault other:g5.xlarge: say what the driver names"),
         (["{aws-gpu}", "--faults", "nowhere.txt"], "--faults nowhere.txt cannot be read"),
+        (["{aws-gpu}", "--fault", "no-driver:g5.2xlarge"], "no node type of the file has a g5.2xlarge; they have"),
+        (["{aws-gpu}", "--fault", "no-driver:g5.2xlarge"], "nearest: g5.xlarge"),
+        (
+            ["{aws-gpu}", "--fault", "no-capacity:g5.xlarge@us-west-2a"],
+            "only no-capacity can be for one zone, and only",
+        ),
+        (["{aws-gpu}", "--fault", "fewer:g5.xlarge=9"], "fewer:g5.xlarge=9: a g5.xlarge has 1; write a smaller number"),
+        (["{aws-gpu}", "--fault", "no-driver:m5.large"], "a m5.large has no accelerators"),
+        (["{gcp-gpu}", "--fault", "no-capacity:g2-standard-4@us-central1-z"], "does not have the zone us-central1-z"),
+        (["{gcp-gpu}", "--fault", "setup-fails:g2-standard-4@us-central1-a"], "only no-capacity can be for one zone"),
+        (["{gcp-gpu}", "--fault", "no-ssh:g2-standard-8"], "nearest: g2-standard-4"),
+        (["{gcp-tpu-v4-pod}", "--fault", "no-driver:v4-8"], "no node type of the file has a v4-8"),
+        (["{aws-gpu}", "--with-setup", "--hosts", "processes"], "set-up commands would change this machine"),
     ],
 )
 def test_bad_input_is_refused_before_anything_starts(
     arguments: list[str], sentence: str, examples: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [word.replace("{aws-gpu}", str(examples / "aws-gpu.yaml")) for word in arguments]
+    words = [re.sub(r"\{(.+)\}", lambda name: str(examples / f"{name[1]}.yaml"), word) for word in arguments]
     assert main(["rehearse", *words]) == 2
     assert sentence in capsys.readouterr().err
 
@@ -177,3 +192,76 @@ def test_a_machine_that_is_up_and_was_not_refused_is_waited_for_until_it_announc
     joined.resources = {"TPU": 4}
     refused.refused, gone.gone_s = True, 3.0
     assert [machine.instance_id for machine in timeline.coming()] == [silent.instance_id]
+
+
+TWO_OF_ONE_KIND = """
+cluster_name: two
+provider:
+  type: external
+  module: accel_scaling.providers.aws.AWSAcceleratorNodeProvider
+  region: us-west-2
+max_workers: 2
+head_node_type: head
+available_node_types:
+  head: {node_config: {InstanceType: m5.large}}
+  spot: {node_config: {InstanceType: g4dn.xlarge, InstanceMarketOptions: {MarketType: spot}}}
+  big: {node_config: {InstanceType: g4dn.2xlarge}}
+  plain: {node_config: {InstanceType: m5.xlarge}}
+setup_commands: []
+head_setup_commands: []
+worker_setup_commands: []
+"""
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(400)
+def test_each_node_type_is_rehearsed_or_named_and_has_its_own_row(scratch: Path) -> None:
+    """The cloud has no spot machine: its node type is quarantined, and the task runs on another, which has its row."""
+    path = scratch / "two.yaml"
+    path.write_text(TWO_OF_ONE_KIND)
+    done = subprocess.run(
+        [*REHEARSE, path, "--hosts", "processes", "--fault", "no-capacity:g4dn.xlarge"],
+        capture_output=True, text=True, env=environment(scratch), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"failed +1 x g4dn.xlarge for spot: InsufficientInstanceCapacity", done.stdout)
+    assert re.search(r"quarantine of spot in us-west-2a, .* until .* \(sold out: Insufficient", done.stdout)
+    assert re.search(r"^big +g4dn.2xlarge .* Confirmed$", done.stdout, re.MULTILINE)
+    assert re.search(r"^plain +m5.xlarge .* Confirmed$", done.stdout, re.MULTILINE)
+    assert "rehearsal-" not in done.stdout
+    *_, ran, not_run = done.stdout.strip().splitlines()
+    assert ran == "2 of 2 tasks ran"
+    assert not_run.startswith("without a machine: node type spot (is quarantined in us-west-2a")
+
+
+@pytest.mark.cluster
+@pytest.mark.root
+@pytest.mark.timeout(400)
+@NEEDS_ISOLATED_HOSTS
+def test_set_up_commands_are_rehearsed_where_they_are_asked_for(scratch: Path) -> None:
+    path = scratch / "setup.yaml"
+    commands = "setup_commands: [echo all >> ~/ran]\nhead_setup_commands: [echo head >> ~/ran]\n"
+    path.write_text(TWO_OF_ONE_KIND.partition("setup_commands")[0] + commands + "worker_setup_commands: [exit 1]\n")
+    done = subprocess.run(
+        [*REHEARSE, path, "--with-setup", "--hosts", "isolated", "--", "cat", "ran"],
+        capture_output=True, text=True, env=environment(scratch), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^all\r?\nhead\r?$", done.stdout, re.MULTILINE), done.stdout
+    assert "set-up commands run on the hosts, which reach no network outside" in done.stdout
+    assert done.stdout.rstrip().splitlines()[-4] == "the command ended with exit code 0"
+    assert not Path.home().joinpath("ran").exists()
+
+
+@pytest.mark.root
+@pytest.mark.needs("unshare", "ip")
+def test_a_machine_without_ipv4_on_its_loopback_gets_one_sentence(scratch: Path, examples: Path) -> None:
+    script = 'ip link set lo up && ip addr del 127.0.0.1/8 dev lo && exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-c", script, "sh", *REHEARSE, examples / "aws-gpu.yaml", "--hosts", "processes"],
+        capture_output=True, text=True, env=environment(scratch), check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith("accel-scaling: this machine has no 127.0.0.1 (")
+    assert "Traceback" not in done.stderr
+    assert [entry.name for entry in scratch.iterdir() if entry.name.startswith("accel-")] == []

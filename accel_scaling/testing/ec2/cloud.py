@@ -23,9 +23,11 @@ from accel_scaling.testing.ec2.moto_patches import (
     STOPPED,
     STOPPING,
     TERMINATED,
+    end_by_ec2,
     patch_moto,
     set_state,
 )
+from accel_scaling.testing.faults import FaultKind, of_start, read_faults
 from accel_scaling.testing.hosts.cloud_process import run
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot
@@ -164,12 +166,20 @@ class Ec2Reconciler:
                 self._terminate(instance, waited)
 
     def _boot(self, backend: Any, instance: Any) -> None:
+        fault = of_start(read_faults(self._faults_file), instance.instance_type)
+        if fault and fault.kind is FaultKind.ENDS_AT_LAUNCH:
+            end_by_ec2(instance, fault.reason)
+            self._record(EventKind.TERMINATED, instance, error=instance.state_reason.message)
+            return
         # Before the boot: one that fails half-way has left files, which the termination then removes.
         self._have_disk.add(instance.id)
         try:
             hardware = hardware_at_boot(hardware_of(instance.instance_type), instance.instance_type, self._faults_file)
             keys = _public_keys(backend, instance)
-            self._hosts.boot(HostSpec(instance.id, instance.instance_type, instance.private_ip, keys, hardware))
+            kind = fault.kind if fault else None
+            self._hosts.boot(
+                HostSpec(instance.id, instance.instance_type, instance.private_ip, keys, hardware, fault=kind)
+            )
         except (OSError, subprocess.SubprocessError, RehearsalError) as error:
             self._record(EventKind.BOOT_FAILED, instance, error=_text_of(error))
             instance.terminate()
@@ -200,7 +210,8 @@ class Ec2Reconciler:
 
     def _record(self, kind: EventKind, instance: Any, *, error: str | None = None) -> None:
         address = instance.private_ip
-        self._events.instance(kind, instance.id, instance.instance_type, address, error=error)
+        tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
+        self._events.instance(kind, instance.id, instance.instance_type, address, error=error, tags=tags)
 
 
 def _public_keys(backend: Any, instance: Any) -> tuple[str, ...]:

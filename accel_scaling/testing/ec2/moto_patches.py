@@ -31,6 +31,16 @@ LIVE = (PENDING[0], RUNNING[0])
 
 PUBLISHED = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)  # of every image
 
+# The words of EC2's console; the codes are those of StateReason in EC2's API reference.
+_REASONS = {
+    "Client.InternalError": "Client error on launch",
+    "Client.InvalidSnapshot.NotFound": "The specified snapshot was not found",
+    "Client.VolumeLimitExceeded": "Volume limit exceeded",
+    "Server.InsufficientInstanceCapacity": "Insufficient capacity to satisfy instance request",
+    "Server.InternalError": "Internal error on launch",
+    "Server.SpotInstanceTermination": "Spot instance termination",
+}
+
 _launching = threading.Lock()  # two requests at once must not share the last free machine
 
 
@@ -38,6 +48,20 @@ def set_state(instance: Any, state: tuple[str, int]) -> None:
     """Put a moto instance into an EC2 state and note since when."""
     instance._state.name, instance._state.code = state  # noqa: SLF001 - moto has no public setter
     instance.rehearsal_since = time.monotonic()
+
+
+def end_by_ec2(instance: Any, reason: str | None) -> None:
+    """End an instance as EC2 does when a launch fails after RunInstances has answered; nobody asked for it."""
+    from moto.ec2.models.instances import StateReason
+
+    reason = reason or "Client.InternalError"
+    instance.terminate()
+    # By reports of such launches the code is the server's, and the client's mistake is in the message
+    # (github.com/aws/karpenter-provider-aws/issues/1407).
+    code = reason if reason.startswith("Server.") else "Server.InternalError"
+    instance.state_reason = StateReason(f"{reason}: {_REASONS.get(reason, 'the instance was terminated')}", code)
+    instance._reason = code  # noqa: SLF001 - moto has no public setter
+    set_state(instance, TERMINATED)
 
 
 def patch_moto(faults_file: Path, events: EventLog, vpc_cidr: str) -> None:
@@ -99,7 +123,9 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
             count = _granted(faults_file, self.ec2_backend, instance_type, zone, most)
             refused = count < least
             error = "InsufficientInstanceCapacity" if refused else None
-            events.launch_request(instance_type, most, 0 if refused else count, param("SubnetId"), error=error)
+            tags = _instance_tags(param("TagSpecification", []))
+            granted_count = 0 if refused else count
+            events.launch_request(instance_type, most, granted_count, param("SubnetId"), error=error, tags=tags)
             if refused:
                 raise _refusal(instance_type)
             # moto makes a response object for each request: what is replaced here ends with this one.
@@ -125,6 +151,12 @@ def _zone_of(backend: Any, subnet: str | None, interfaces: list[dict[str, Any]])
     named = subnet or next((one["SubnetId"] for one in interfaces if one.get("SubnetId")), None)
     found = named or _default_subnet(backend)
     return str(backend.get_subnet(found).availability_zone) if found else ""
+
+
+def _instance_tags(specifications: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the tags that a request has for its instances."""
+    of_instances = [row for row in specifications if row.get("ResourceType") == "instance"]
+    return {tag["Key"]: tag.get("Value", "") for row in of_instances for tag in row.get("Tag") or row.get("Tags") or []}
 
 
 def _default_subnet(backend: Any) -> str | None:

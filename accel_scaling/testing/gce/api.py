@@ -145,6 +145,14 @@ class ComputeEngine:
             self.state.settle()
             self._note_system_event(name, f"compute.instances.{event}")
             self._instances.set_status(name, "TERMINATED")
+
+    def end_at_launch(self, name: str) -> None:
+        """End a machine or slice that nobody asked to end, spot or not."""
+        with self.state.changed:
+            self.state.settle()
+            if self._owner(name) is self._instances:
+                self._note_system_event(name, "compute.instances.hostError")
+            self._owner(name).end_at_launch(name)
             self.state.changed.notify_all()
 
     def set_status(self, name: str, status: str) -> None:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp, hardware_of_tpu
+from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.fault_injection import Preemptions, injection_file, read_injection
 from accel_scaling.testing.gce.metadata_server import MetadataServers, of_instance, of_slice_host
 from accel_scaling.testing.gce.server import Server
 from accel_scaling.testing.hosts.cloud_process import run
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot
+from accel_scaling.testing.hosts.hosts import HostSpec, fault_at_start, hardware_at_boot
 
 if TYPE_CHECKING:
     from accel_scaling.testing.devices.hardware import Hardware
@@ -96,6 +97,7 @@ class GceHost:
         hardware: what is in it.
         metadata: what its metadata server says, path by path.
         keys: ``user:key``.
+        labels: the machine's, or the slice's.
     """
 
     id: str
@@ -104,6 +106,7 @@ class GceHost:
     hardware: Hardware
     metadata: dict[str, str]
     keys: tuple[str, ...]
+    labels: dict[str, str]
 
 
 class GceReconciler:
@@ -151,6 +154,11 @@ class GceReconciler:
             return
         del self._since[name]
         self._up[name] = []
+        if fault_at_start(hosts[0].type, self._settings.faults_file) is FaultKind.ENDS_AT_LAUNCH:
+            self._engine.booted(name)
+            self._engine.end_at_launch(name)
+            self._record(EventKind.TERMINATED, hosts[0], error="ended by Google")
+            return
         try:
             for host in hosts:
                 self._boot(name, host)
@@ -169,7 +177,8 @@ class GceReconciler:
         self._up[name].append(host)
         # Before the host boots, which may ask for it at once.
         self._metadata.add(host.address, host.metadata)
-        self._hosts.boot(HostSpec(host.id, host.type, host.address, keys, hardware, name=_host_name(host.id)))
+        fault = fault_at_start(host.type, self._settings.faults_file)
+        self._hosts.boot(HostSpec(host.id, host.type, host.address, keys, hardware, _host_name(host.id), fault))
         self._record(EventKind.BOOTED, host)
 
     def _end(self, name: str, machine: dict[str, Any]) -> None:
@@ -188,7 +197,7 @@ class GceReconciler:
             self._record(EventKind.TERMINATED, host)
 
     def _record(self, kind: EventKind, host: GceHost, *, error: str | None = None) -> None:
-        self._events.instance(kind, host.id, host.type, host.address, error=error)
+        self._events.instance(kind, host.id, host.type, host.address, error=error, tags=host.labels)
 
     def _hosts_of(self, machine: dict[str, Any]) -> list[GceHost]:
         return self._hosts_of_slice(machine) if "networkEndpoints" in machine else [self._host_of_instance(machine)]
@@ -206,6 +215,7 @@ class GceReconciler:
             hardware_of_gcp(machine_type, accelerators),
             of_instance(machine, self._engine.state.project),
             tuple(self._engine.public_keys(machine.get("metadata") or {})),
+            machine.get("labels") or {},
         )
 
     def _hosts_of_slice(self, node: dict[str, Any]) -> list[GceHost]:
@@ -221,6 +231,7 @@ class GceReconciler:
                 hardware,
                 of_slice_host(node, number, self._engine.state.project),
                 keys,
+                node.get("labels") or {},
             )
             for number, endpoint in enumerate(node["networkEndpoints"])
         ]

@@ -96,6 +96,14 @@ class Instances:
             raise ValueError(f"{name} is no spot machine: Google does not take it back")
         self._end(key, GONE if scheduling.get("instanceTerminationAction") == "DELETE" else TERMINATED)
 
+    def end_at_launch(self, name: str) -> None:
+        """End it as after an error of its host: a spot machine is preempted, any other stops and stays listed."""
+        key = self._existing(name)
+        scheduling = self._machines[key].get("scheduling", {})
+        deleted = scheduling.get("instanceTerminationAction") == "DELETE"
+        self._machines[key]["statusMessage"] = "Instance was terminated by Compute Engine."
+        self._end(key, GONE if deleted else TERMINATED)
+
     def set_status(self, name: str, status: str) -> None:
         """Put it into a status."""
         self._machines[self._existing(name)]["status"] = status

@@ -12,6 +12,8 @@ from accel_scaling.testing.gce.machine_rules import NAME, MachineRequest, checke
 from accel_scaling.testing.gce.state import COMPUTE, Errors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from accel_scaling.testing.gce.instances import Instances
     from accel_scaling.testing.gce.state import State
 
@@ -49,7 +51,7 @@ class Launches:
         errors: Errors = [{"code": fault.code, "message": fault.message}] if fault else []
         errors = errors or self._refusal(zone, machine["machineType"])
         self._instances.add(zone, machine)  # one that will fail, too: its name is taken until the operation has failed
-        self._report(zone, machine["machineType"], 1, 0 if errors else 1, errors)
+        self._report(zone, machine, 1, 0 if errors else 1, errors)
         target = machine["selfLink"].removeprefix(COMPUTE)
         hosts_of = [] if errors else [machine["name"]]
 
@@ -94,7 +96,7 @@ class Launches:
             for name, _zone in made:
                 self._instances.vanish(name)
         kept = [name for name, _zone in made] if len(made) >= least else []
-        self._report(zones[0], properties["machineType"], len(names), len(kept), errors)
+        self._report(zones[0], properties, len(names), len(kept), errors)
 
         def finish() -> Errors:
             for name in kept:
@@ -181,9 +183,9 @@ class Launches:
             ],
         }
 
-    def _report(self, zone: str, machine_type: str, count: int, granted: int, errors: Errors) -> None:
-        machine_type, error = machine_type.rpartition("/")[2], errors[0]["code"] if errors else None
-        self._state.launch_request(machine_type, count, granted, zone, error)
+    def _report(self, zone: str, machine: Mapping[str, Any], count: int, granted: int, errors: Errors) -> None:
+        machine_type, error = machine["machineType"].rpartition("/")[2], errors[0]["code"] if errors else None
+        self._state.launch_request(machine_type, count, granted, zone, error, labels=machine.get("labels") or {})
 
     # Templates.
 

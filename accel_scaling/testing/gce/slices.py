@@ -64,6 +64,10 @@ class Slices:
         """Take it back, as Google does; the name stays, in state PREEMPTED, until somebody deletes it."""
         self._nodes[name]["state"] = "PREEMPTED"
 
+    def end_at_launch(self, name: str) -> None:
+        """End it, as Google does after an error of its hosts; the name stays until somebody deletes it."""
+        self._nodes[name]["state"] = "TERMINATED"
+
     def set_status(self, name: str, status: str) -> None:
         """Put it into a state."""
         self._nodes[name]["state"] = status
@@ -88,7 +92,8 @@ class Slices:
             "networkEndpoints": [self._endpoint() for _ in range(shape.hosts)],
         }
         code = "RESOURCE_EXHAUSTED" if errors else None
-        self._state.launch_request(shape.accelerator_type, 1, 0 if errors else 1, zone, code)
+        labels = body.get("labels") or {}
+        self._state.launch_request(shape.accelerator_type, 1, 0 if errors else 1, zone, code, labels=labels)
 
         def finish() -> Errors:
             if errors:

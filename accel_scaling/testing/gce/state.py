@@ -13,7 +13,7 @@ from accel_scaling.testing.gce.api_errors import invalid
 from accel_scaling.testing.gce.fault_injection import FaultInjection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 PROJECT = "rehearsal"
 ZONES = ("us-central1-a", "us-central1-b", "us-central1-c")
@@ -112,7 +112,16 @@ class Operation:
 class OnLaunchRequest(Protocol):
     """Is told of each request for machines, with the state's lock held."""
 
-    def __call__(self, machine_type: str, count: int, granted: int, location: str | None, *, error: str | None) -> None:
+    def __call__(
+        self,
+        machine_type: str,
+        count: int,
+        granted: int,
+        location: str | None,
+        *,
+        error: str | None,
+        tags: Mapping[str, str],
+    ) -> None:
         """Take note of how many were asked for and how many came, and of Google's code if fewer did."""
 
 
@@ -217,7 +226,16 @@ class State:
             raise invalid(f"Invalid value for field 'zone': '{name}'. Unknown zone.")
         return name
 
-    def launch_request(self, machine_type: str, count: int, granted: int, zone: str, error: str | None) -> None:
+    def launch_request(
+        self,
+        machine_type: str,
+        count: int,
+        granted: int,
+        zone: str,
+        error: str | None,
+        *,
+        labels: Mapping[str, str],
+    ) -> None:
         """Report a request for machines to the cloud's holder, if there is one."""
         if self._on_launch_request:
-            self._on_launch_request(machine_type, count, granted, zone, error=error)
+            self._on_launch_request(machine_type, count, granted, zone, error=error, tags=labels)

@@ -25,6 +25,7 @@ from accel_scaling.testing.hosts.events import EventLog
 from accel_scaling.testing.hosts.host_records import parents_of_processes
 from accel_scaling.testing.hosts.hosts import NAMESPACE
 from accel_scaling.testing.hosts.laptop import remove_ray_ssh_folder
+from accel_scaling.testing.hosts.leftovers import CLAIM, claim
 from accel_scaling.testing.hosts.settings import HostKind, read_settings
 from accel_scaling.timeouts import LOCAL_CLOUD_CLOSE_S, LOCAL_CLOUD_RECONCILE_S
 
@@ -48,6 +49,15 @@ _FIRST_PROCESS_SCRIPT = 'exec {pipe}<&0; "$@" <&$pipe {pipe}<&- & exec {pipe}<&-
 _FIRST_PROCESS = ("bash", "-c", _FIRST_PROCESS_SCRIPT, "bash")
 
 
+# As `python -m MODULE`, which would import from the current folder first.
+_RUN_MODULE = """
+import sys
+sys.path[:] = [path for path in sys.path if path]
+import runpy
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
 class CloudProcess:
     """The running cloud process, as its parent sees it.
 
@@ -62,7 +72,7 @@ class CloudProcess:
     def __init__(self, settings: Settings, listening: socket.socket) -> None:
         self._settings = settings
         self._log = settings.directory / "cloud.log"
-        words = [sys.executable, "-m", settings.module, str(settings.write())]
+        words = [sys.executable, "-c", _RUN_MODULE, settings.module, str(settings.write())]
         isolated = settings.kind is HostKind.ISOLATED
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
@@ -142,6 +152,10 @@ def run(argv: list[str], start: StartCloud) -> int:
     """Run one local cloud to its end; return the exit code."""
     settings = read_settings(Path(argv[0]))
     read_user_hardware(settings.directory)
+    # With the parent's: after its sudden end this process still needs them.
+    claim(settings.scratch)
+    if (settings.directory / CLAIM).exists():
+        claim(settings.directory)
     over = _end_of_process()
     events = EventLog(settings.events_file)
     inherited = [int(os.environ[LISTENING_FD_VARIABLE])]

@@ -7,10 +7,16 @@ import json
 import threading
 import time
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import NODE_TYPE_TAG
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+_NO_TAGS: Mapping[str, str] = MappingProxyType({})
 
 
 class EventKind(str, enum.Enum):
@@ -38,6 +44,7 @@ class Event:
         granted: for ``ASKED``, how many were launched.
         subnet: for ``ASKED``, the subnet or zone of the request.
         error: the cloud's error code, or why a boot failed.
+        node_type: Ray's tag with the node type, as the cloud has it; empty where there is none.
     """
 
     time: float
@@ -49,6 +56,7 @@ class Event:
     granted: int | None = None
     subnet: str | None = None
     error: str | None = None
+    node_type: str = ""
 
 
 class EventLog:
@@ -59,18 +67,34 @@ class EventLog:
         self._lock = threading.Lock()
 
     def instance(
-        self, kind: EventKind, instance_id: str, instance_type: str, address: str, *, error: str | None = None
+        self,
+        kind: EventKind,
+        instance_id: str,
+        instance_type: str,
+        address: str,
+        *,
+        error: str | None = None,
+        tags: Mapping[str, str] = _NO_TAGS,
     ) -> None:
         """Record a step of one instance."""
-        self._append(Event(time.time(), kind, instance_type, instance_id, address, error=error))
+        node_type = tags.get(NODE_TYPE_TAG, "")
+        self._append(Event(time.time(), kind, instance_type, instance_id, address, error=error, node_type=node_type))
 
     def launch_request(
-        self, machine_type: str, count: int, granted: int, location: str | None, *, error: str | None
+        self,
+        machine_type: str,
+        count: int,
+        granted: int,
+        location: str | None,
+        *,
+        error: str | None,
+        tags: Mapping[str, str] = _NO_TAGS,
     ) -> None:
         """Record a request for machines."""
-        kind = EventKind.ASKED
-        event = Event(time.time(), kind, machine_type, None, None, count, granted, location, error)
-        self._append(event)
+        node_type = tags.get(NODE_TYPE_TAG, "")
+        self._append(
+            Event(time.time(), EventKind.ASKED, machine_type, None, None, count, granted, location, error, node_type)
+        )
 
     def _append(self, event: Event) -> None:
         with self._lock, self._path.open("a") as file:

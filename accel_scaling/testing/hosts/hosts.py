@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.device_faults import with_fault
-from accel_scaling.testing.faults import FaultKind, of_devices, read_faults
+from accel_scaling.testing.faults import FaultKind, of_devices, of_start, read_faults
 from accel_scaling.testing.hosts.settings import HostKind
 from accel_scaling.timeouts import LOCAL_CLOUD_PROBE_S
 
@@ -59,6 +59,7 @@ class HostSpec:
         public_keys: OpenSSH public keys that may log in.
         hardware: what is really in it, faults included.
         name: its host name; made of the address, as EC2 does, where it is empty.
+        fault: what goes wrong between its boot and its join; None for nothing.
     """
 
     instance_id: str
@@ -67,6 +68,7 @@ class HostSpec:
     public_keys: tuple[str, ...]
     hardware: Hardware
     name: str = ""
+    fault: FaultKind | None = None
 
     @property
     def hostname(self) -> str:
@@ -107,6 +109,12 @@ def hardware_at_boot(hardware: Hardware, machine_type: str, faults_file: Path) -
         return replace(hardware, driver_name=fault.driver_name or "")
     words = _DEVICE_FAULTS[fault.kind]
     return with_fault(hardware, words if fault.count is None else f"{words}:{fault.count}")
+
+
+def fault_at_start(machine_type: str, faults_file: Path) -> FaultKind | None:
+    """Return what goes wrong between the launch of a machine and its join; None for nothing."""
+    fault = of_start(read_faults(faults_file), machine_type)
+    return fault.kind if fault else None
 
 
 def choose_kind(requested: HostKind | None, python: Path) -> tuple[HostKind, str]:

@@ -22,8 +22,11 @@ from typing import TYPE_CHECKING
 from accel_scaling.errors import RehearsalError
 from accel_scaling.families.plugins import entry_points, normalized
 from accel_scaling.testing.devices.device_files import install
+from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.hosts.hosts import keep_ray_logs, site_folders, sshd
+from accel_scaling.testing.hosts.leftovers import CLAIM
 from accel_scaling.testing.hosts.settings import host_folder
+from accel_scaling.testing.hosts.start_faults import failing_ray, put_fault
 from accel_scaling.timeouts import LOCAL_CLOUD_POLL_S, LOCAL_CLOUD_SSHD_S
 
 if TYPE_CHECKING:
@@ -100,7 +103,7 @@ class IsolatedHosts:
         words = [
             *("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount", "--propagation", "private"),
             *("--uts", "--ipc", "bash", str(INIT), str(folder / "root"), launch.hostname),
-            *(f"{launch.address}/16", bridge_address(self._settings), str(sshd())),
+            *(f"{launch.address}/16", bridge_address(self._settings), str(self._sshd(launch))),
         ]
         with (folder / "init.log").open("ab") as log:
             host.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -110,7 +113,12 @@ class IsolatedHosts:
             if host.process.poll() is None:
                 raise
             raise self._not_up(host) from None
-        self._wait_for_sshd(host)
+        if launch.fault is not FaultKind.NO_SSH:
+            self._wait_for_sshd(host)
+
+    def _sshd(self, launch: HostSpec) -> str | None:
+        """Return the program that runs on the host as its ssh server."""
+        return "true" if launch.fault is FaultKind.NO_SSH else sshd()
 
     def halt(self, instance_id: str, *, destroy: bool) -> None:
         """Kill the host's first process, and with it all others and its network."""
@@ -134,7 +142,9 @@ class IsolatedHosts:
             self.halt(instance_id, destroy=True)
         with contextlib.suppress(subprocess.CalledProcessError, OSError):
             command("umount", "--lazy", self._scratch)
-            self._scratch.rmdir()  # LocalCloud does it too, unless it was killed
+            # LocalCloud does it too, unless it was killed.
+            (self._scratch / CLAIM).unlink(missing_ok=True)
+            self._scratch.rmdir()
 
     def _mount_root(self, host: _IsolatedHost) -> None:
         first = not host.folder.exists()
@@ -160,6 +170,10 @@ class IsolatedHosts:
         (root / "etc/hosts").write_text(names)
         (root / "etc/hostname").write_text(launch.hostname + "\n")
         install(root, launch.hardware)
+        put_fault(root / "home" / user, launch.fault)
+        if launch.fault is FaultKind.START_FAILS:
+            ray = root / self._settings.python.parent.relative_to("/") / "ray"
+            ray.write_text(failing_ray(self._settings.python))
 
     def _wait_for_sshd(self, host: _IsolatedHost) -> None:
         deadline = time.monotonic() + LOCAL_CLOUD_SSHD_S

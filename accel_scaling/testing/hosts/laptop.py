@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 # Credentials and projects of real clouds; and proxies, which would be sent the calls to the local one.
 _OMITTED_PREFIXES = (
-    *("AWS_", "GOOGLE_", "GCE_", "CLOUDSDK_"),
+    *("AWS_", "GOOGLE_", "GCE_", "CLOUDSDK_", "RAY_AUTH_"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
 )
-# RAY_ADDRESS leads to another Ray, the user's ssh agent offers keys of its own, and the last two name files that a
-# shell runs before anything else.
+# RAY_ADDRESS leads to another Ray, whose token is in RAY_AUTH_TOKEN; the user's ssh agent offers keys of its own; the
+# last two name files that a shell runs before anything else.
 _OMITTED_NAMES = ("RAY_ADDRESS", "RAY_TMPDIR", "SSH_AUTH_SOCK", "BASH_ENV", "ENV")
 
 

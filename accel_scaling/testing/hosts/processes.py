@@ -9,8 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import PYTHON_SERVERS
 from accel_scaling.families.plugins import entry_points
 from accel_scaling.testing.devices.device_files import install
+from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.hosts import image_site
 from accel_scaling.testing.hosts.host_records import (
     ADDRESS_VARIABLE,
@@ -21,7 +23,9 @@ from accel_scaling.testing.hosts.host_records import (
     write_record,
 )
 from accel_scaling.testing.hosts.hosts import keep_ray_logs
+from accel_scaling.testing.hosts.leftovers import PREFIX
 from accel_scaling.testing.hosts.settings import MARKER_VARIABLE, host_folder
+from accel_scaling.testing.hosts.start_faults import put_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,8 +63,10 @@ class ProcessHosts:
             devices["PYTHONPATH"] += f":{environment['PYTHONPATH']}"
         record = HostRecord(launch.instance_id, launch.address, folder, {**environment, **devices})
         _write_profile(record)
+        put_fault(record.home, launch.fault)
         self._records[launch.instance_id] = record
-        write_record(self._scratch, record)
+        if launch.fault is not FaultKind.NO_SSH:  # without a record ssh is refused
+            write_record(self._scratch, record)
 
     def halt(self, instance_id: str, *, destroy: bool) -> None:
         """Strike the host, kill its processes, and with ``destroy`` remove its directory."""
@@ -101,6 +107,7 @@ class ProcessHosts:
             "PYTHONPATH": str(self._scratch / "site"),
             image_site.HOST_FOLDER_VARIABLE: str(folder),
             image_site.HIDDEN_VARIABLE: ",".join(sorted({entry.root for entry in entry_points()})),
+            image_site.SERVERS_VARIABLE: ",".join(PYTHON_SERVERS),
             MARKER_VARIABLE: settings.marker(launch.instance_id),
             SCRATCH_VARIABLE: str(self._scratch),
             ADDRESS_VARIABLE: launch.address,
@@ -143,4 +150,4 @@ def _write_profile(record: HostRecord) -> None:
 def make_scratch() -> Path:
     """Make a short private folder; under /tmp whatever TMPDIR says, as paths of sockets below it must stay short."""
     parent = "/tmp" if os.access("/tmp", os.W_OK) else None  # noqa: S108 - made by mkdtemp
-    return Path(tempfile.mkdtemp(prefix="accel-", dir=parent))
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))

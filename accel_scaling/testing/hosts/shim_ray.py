@@ -19,6 +19,7 @@ from pathlib import Path
 
 from accel_scaling.testing.hosts.host_records import ADDRESS_VARIABLE, SCRATCH_VARIABLE, kill_marked, marked_processes
 from accel_scaling.testing.hosts.settings import MARKER_VARIABLE
+from accel_scaling.testing.hosts.start_faults import NO_OBJECT_STORE, start_fails
 
 HEAD_PORT = 6379
 
@@ -50,6 +51,8 @@ def start_arguments(argv: list[str], address: str, ray_tmpdir: str) -> list[str]
     # Its sessions, sockets and logs; with Ray's default all hosts would share the links in /tmp/ray.
     if not _has(argv, "--temp-dir"):
         kept.append(f"--temp-dir={ray_tmpdir}/ray")
+    if start_fails(Path.home()):
+        kept.append(NO_OBJECT_STORE)
     if head:
         kept.append(f"--dashboard-host={address}")
         if not _has(argv, "--include-dashboard"):

@@ -1,13 +1,11 @@
 """The output of a rehearsal: lines while it runs, then each machine's promise beside what it announced.
 
-On a terminal, a status line at the bottom shows the step that runs. A watcher puts each step of each machine into the
-timeline as it happens.
+On a terminal, a status line at the bottom shows the step that runs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import sys
@@ -16,20 +14,17 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling import timeouts
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
-from accel_scaling.boot.verdict_file import VERDICT_FILE
-from accel_scaling.errors import RehearsalError
-from accel_scaling.terminal import Paint, Stream, painted, render
-from accel_scaling.testing.hosts.events import Event, EventKind
+from accel_scaling.quarantine import messages
+from accel_scaling.quarantine.ledger import EVERY_ZONE
+from accel_scaling.terminal import Paint, Stream, painted, render, without_controls
+from accel_scaling.testing.rehearse.demands import MARK
 from accel_scaling.timeouts import STATUS_LINE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from accel_scaling.testing.base_cloud import LocalCloud
-    from accel_scaling.testing.faults import FaultSource
-
+    from accel_scaling.quarantine.ledger import Quarantine
 
 BYTES_PER_GIB = 1024**3
 _CLEAR = "\r\033[K"  # to the line's begin, and nothing after it
@@ -39,6 +34,7 @@ _PAINTS = {
     "refused": Paint.BAD,
     "failed": Paint.BAD,
     "pending": Paint.WAITS,
+    "quarantine": Paint.WAITS,
 }
 
 
@@ -58,16 +54,25 @@ class MachineRecord:
     verdict: str = ""
     message: str = ""
     refused: bool = False
+    trouble: str = ""
     resources: Mapping[str, float] = field(default_factory=dict)
 
 
 class Timeline:
-    """The lines of a rehearsal, printed as things happen, and the records for its closing table."""
+    """The lines of a rehearsal, printed as things happen, and the records for its closing table.
+
+    Attributes:
+        machines: by the cloud's id, in the order of their launches.
+        requests: node type -> the error of its last request for machines; empty where machines came.
+        quarantines: node type -> its last quarantine, as a clause.
+    """
 
     def __init__(self, started_s: float, out: Stream = sys.stdout) -> None:
         """Start the clock at ``started_s`` (Unix time)."""
         self.started_s = started_s
         self.machines: dict[str, MachineRecord] = {}
+        self.requests: dict[str, str] = {}
+        self.quarantines: dict[str, str] = {}
         self._out = out
 
     def say(self, at_s: float, word: str, text: str) -> None:
@@ -75,8 +80,34 @@ class Timeline:
         shown = f"{word:<10}"
         if word in _PAINTS:
             shown = painted(shown, _PAINTS[word], self._out)
-        self._out.write(f"{at_s - self.started_s:7.1f} s  {shown} {text}\n")
+        self._out.write(f"{at_s - self.started_s:7.1f} s  {shown} {without_controls(text)}\n")
         self._out.flush()
+
+    def quarantined(self, node_type: str, quarantines: Sequence[Quarantine]) -> None:
+        """Print that quarantines of a node type have begun, or have been prolonged, and remember it."""
+        last = max(quarantines, key=lambda one: one.until_s)
+        minutes, until = (last.until_s - last.since_s) / 60, messages.end_text(last)
+        where, reason = zones_text(quarantines), messages.reason_text(last)
+        self.say(time.time(), "quarantine", f"of {node_type} {where} for {minutes:g} min, until {until} ({reason})")
+        self.quarantines[node_type] = f"node type {node_type} is quarantined {where} until {until} ({reason})"
+
+    def reason_of(self, node_types: Collection[str]) -> str:
+        """Return why node types have no machine for a task, as far as it was seen; empty where nothing was."""
+        for node_type in node_types:
+            if node_type in self.quarantines:
+                return self.quarantines[node_type]
+        for node_type in node_types:
+            if error := self.requests.get(node_type):
+                return f"node type {node_type}: the cloud answered {error}"
+        for machine in reversed(self.machines.values()):
+            if machine.node_type in node_types and not machine.resources:
+                trouble = machine.trouble or (f"{machine.verdict}: {machine.message}" if machine.refused else "")
+                return f"node type {machine.node_type}: {trouble or 'its last machine has not joined'}"
+        return ""
+
+    def joined(self) -> set[str]:
+        """Return the node types of which a machine has announced itself to Ray."""
+        return {machine.node_type for machine in self.machines.values() if machine.resources}
 
     def machine(self, instance_id: str, instance_type: str) -> MachineRecord:
         """Return the record of an instance, new or known."""
@@ -122,14 +153,21 @@ class Timeline:
             (m.node_type, shown(promised.get(m.node_type, {})), shown(m.resources) or "(never joined)")
             for m in self.machines.values()
         ]
-        return text + "\n\n" + render(("node type", "promised", "announced by the node"), pairs)
+        return without_controls(text + "\n\n" + render(("node type", "promised", "announced by the node"), pairs))
+
+
+def zones_text(quarantines: Sequence[Quarantine]) -> str:
+    """Return where a node type is quarantined: ``in us-west-2a, us-west-2b``, or ``in all zones``."""
+    if any(item.zone in (EVERY_ZONE, "") for item in quarantines):
+        return "in all zones"
+    return f"in {', '.join(sorted({item.zone for item in quarantines}))}"
 
 
 def shown(resources: Mapping[str, Any]) -> str:
     """Return resources as one readable line, in the catalog's order; memory in GiB."""
     parts = []
     for name, amount in sorted(resources.items(), key=_order):
-        if name.startswith("node:") or name == "object_store_memory":
+        if name.startswith(("node:", MARK)) or name == "object_store_memory":
             continue
         if name == "memory":
             parts.append(f"memory {amount / BYTES_PER_GIB:.1f} GiB")
@@ -209,117 +247,3 @@ class StatusLine:
         if self._shown:
             self._out.write(_CLEAR)
             self._shown = False
-
-
-class Watcher(threading.Thread):
-    """A thread that polls the local cloud's events and the machines' verdicts until told to stop."""
-
-    def __init__(
-        self, local: LocalCloud, timeline: Timeline, node_types: Mapping[str, str], faults: FaultSource
-    ) -> None:
-        """Watch ``local``; ``node_types`` maps a machine type to the node types that use it."""
-        super().__init__(daemon=True, name="rehearsal-watcher")
-        self._local = local
-        self._timeline = timeline
-        self._node_types = node_types
-        self._faults = faults
-        self._done = threading.Event()
-        self._seen = 0
-        self._fault_error = ""
-        self._requested: dict[str, list[float]] = {}
-        self._last_requested: dict[str, float] = {}
-        self._lock = threading.Lock()
-
-    def run(self) -> None:
-        """Poll until stop()."""
-        while not self._done.wait(timeouts.REHEARSAL_POLL_S):
-            self.look()
-
-    def stop(self) -> None:
-        """Look once more, then end."""
-        self._done.set()
-        # The look of the thread may be under way; the last one comes after it, on the caller's thread.
-        self.join()
-        self.look()
-
-    def look(self) -> None:
-        """Print what is new."""
-        with self._lock:
-            self._read_faults()
-            events = self._local.events()
-            for event in events[self._seen :]:
-                self._print_event(event)
-            self._seen = len(events)
-            self._read_verdicts()
-
-    def _read_faults(self) -> None:
-        try:
-            if self._faults.changed():
-                self._local.set_faults(*self._faults.now)
-                self._timeline.say(time.time(), "faults", "changed")
-        except RehearsalError as error:  # half edited: the faults stay as they were
-            if str(error) != self._fault_error:
-                self._timeline.say(time.time(), "faults", f"not changed: {error}")
-            self._fault_error = str(error)
-
-    def _print_event(self, event: Event) -> None:
-        machine_name = event.instance_type
-        if event.kind is EventKind.ASKED:
-            self._requested.setdefault(machine_name, []).extend([event.time] * (event.granted or 0))
-            what = f"{event.count} x {machine_name} for {self._node_types.get(machine_name, '?')}"
-            if event.error:
-                self._timeline.say(event.time, "failed", f"{what}: {event.error}")
-            else:
-                self._timeline.say(event.time, "asked", what)
-        elif event.instance_id:
-            self._step(event, event.instance_id)
-
-    def _step(self, event: Event, instance_id: str) -> None:
-        machine = self._timeline.machine(instance_id, event.instance_type)
-        machine.node_type = machine.node_type or self._node_types.get(event.instance_type, "?")
-        machine.address = event.address or machine.address
-        since = event.time - self._timeline.started_s
-        name = f"{event.instance_type} {instance_id}"
-        # The cloud does not say which request a machine is from: they are matched by type, in order. A machine that was
-        # stopped boots again, and its first times count.
-        if event.kind is EventKind.BOOTED and machine.launched_s is None:
-            requests = self._requested.get(event.instance_type)
-            if requests:  # the other hosts of a slice were asked for with its first
-                self._last_requested[event.instance_type] = requests.pop(0)
-            last = self._last_requested.get(event.instance_type)
-            machine.asked_s = None if last is None else last - self._timeline.started_s
-            machine.launched_s = since
-            self._timeline.say(event.time, "launched", f"{name} at {event.address}")
-        elif event.kind is EventKind.TERMINATED:
-            machine.gone_s = since
-            self._timeline.say(event.time, "terminated", name)
-        elif event.kind in {EventKind.STOPPED, EventKind.BOOT_FAILED}:
-            self._timeline.say(event.time, event.kind.value.replace("_", " "), f"{name} {event.error or ''}".rstrip())
-
-    def _read_verdicts(self) -> None:
-        for machine in self._timeline.machines.values():
-            if machine.verdict:
-                continue
-            verdict = self._verdict(machine.instance_id)
-            if verdict is None:
-                continue
-            machine.verdict, machine.message = verdict["verdict"], verdict["message"]
-            text = f"{machine.instance_type} {machine.instance_id}: {machine.message}"
-            machine.refused = not verdict["joins"]
-            if not machine.refused:
-                machine.confirmed_s = verdict["time_s"] - self._timeline.started_s
-                self._timeline.say(
-                    verdict["time_s"],
-                    "confirmed",
-                    text if machine.verdict == "Confirmed" else f"{machine.verdict}: {text}",
-                )
-            else:
-                self._timeline.say(verdict["time_s"], "refused", f"{machine.verdict}: {text}")
-
-    def _verdict(self, instance_id: str) -> dict[str, Any] | None:
-        try:
-            text = self._local.host_file(instance_id, VERDICT_FILE).read_text(encoding="utf-8")
-            verdict: dict[str, Any] = json.loads(text)
-        except (OSError, ValueError):  # not there yet, half written, or the machine is gone
-            return None
-        return verdict

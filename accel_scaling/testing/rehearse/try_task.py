@@ -1,8 +1,8 @@
 """The program that runs one task per accelerator type on the head of a cluster; `words` is its command line.
 
 Its text travels in the command line, as the nodes' bundle has nothing of `testing`. Its arguments: a JSON list of
-{"node_type", "resource", "count", "accelerator_type"}, and the seconds to wait. It prints one JSON line per task as it
-finishes, then one per node of the cluster, and exits with 1 when a task did not run.
+{"node_type", "resource", "count", "accelerator_type", "mark"}, and the seconds to wait. It prints one JSON line per
+task as it finishes, then one per node of the cluster, and exits with 1 when a task did not run.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ def main(demands: list[dict[str, Any]], timeout_s: float) -> int:
             options["num_gpus"] = demand["count"]
         elif demand.get("resource"):
             options["resources"] = {demand["resource"]: demand["count"]}
+        if demand.get("mark"):
+            options.setdefault("resources", {})[demand["mark"]] = 0.001
         if demand.get("accelerator_type"):
             options["accelerator_type"] = demand["accelerator_type"]
         pending[ray.remote(**options)(where_am_i).remote()] = demand
