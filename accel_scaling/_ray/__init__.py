@@ -43,6 +43,8 @@ from accel_scaling._ray.managers import accelerator_manager as accelerator_manag
 from accel_scaling._ray.managers import add_accelerator_managers as add_accelerator_managers
 from accel_scaling._ray.managers import announce_accelerator_type as announce_accelerator_type
 from accel_scaling._ray.managers import nvidia_type_reader as nvidia_type_reader
+from accel_scaling._ray.node_scores import asks_for_none as asks_for_none
+from accel_scaling._ray.node_scores import spare_accelerators as spare_accelerators
 from accel_scaling._ray.programs import KV_NAMESPACE as KV_NAMESPACE
 from accel_scaling._ray.programs import connect as connect
 from accel_scaling._ray.programs import is_connected as is_connected
