@@ -96,6 +96,15 @@ class ImageKind(Enum):
     NONE = "none"  # no cloud image has the driver: the user must name one
 
 
+class SoldAs(str, Enum):
+    """Ways in which a cloud sells a machine."""
+
+    ON_DEMAND = "on-demand"
+    SPOT = "spot"
+    FLEX_START = "flex-start"  # Google's, for at most seven days
+    RESERVED = "reserved"  # from a reservation, or a Capacity Block of EC2
+
+
 class Counts(Enum):
     """Units that a Kubernetes device resource counts."""
 

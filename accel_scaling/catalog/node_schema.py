@@ -76,6 +76,22 @@ BOOT_DISKS = Table(
     key=("series",),
 )
 
+CAPACITY_TYPES = Table(
+    "CLOUD_capacity_types.csv",
+    "how a machine type is sold, where the cloud does not sell it in every way",
+    (
+        Column("types", NAME, "a machine type, or the first words of its name"),
+        Column(
+            "sold_as",
+            ListOf(Text("on-demand|spot|flex-start|reserved", "on-demand, spot, flex-start and reserved")),
+            "every way in which it is sold; reserved: for those who have a reservation or a Capacity Block",
+        ),
+        SOURCE,
+    ),
+    key=("types",),
+    order=("types",),
+)
+
 KUBERAY_RESOURCES = Table(
     "kuberay_resources.csv",
     "a resource that a Kubernetes device plug-in announces",

@@ -37,6 +37,7 @@ from accel_scaling.catalog.columns import (
 from accel_scaling.catalog.model import Category
 from accel_scaling.catalog.node_schema import (
     BOOT_DISKS,
+    CAPACITY_TYPES,
     KUBERAY_RESOURCES,
     KUBERAY_SELECTORS,
     NODE_FAMILIES,
@@ -272,6 +273,7 @@ TABLES = (
     TPU_GENERATIONS,
     TPU_HOSTS,
     BOOT_DISKS,
+    CAPACITY_TYPES,
     NODE_FAMILIES,
     NODE_IMAGES,
     KUBERAY_RESOURCES,

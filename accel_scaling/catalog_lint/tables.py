@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
 from accel_scaling.catalog import columns, node_schema, schema
+from accel_scaling.catalog.capacity_types import parse_capacity_types
 from accel_scaling.catalog.custom_machine_types import parse_custom_rules
 from accel_scaling.catalog.files import REFRESH_FOLDER, Problem, Source, cloud_of_file, shipped, table_of
 from accel_scaling.catalog.guest_accelerators import api_names, parse_attach_rules
@@ -50,6 +51,7 @@ _PARSERS: Mapping[Table, Callable[[Source, Known], Parsed]] = {
     schema.TPU_GENERATIONS: parse_generations,
     schema.TPU_HOSTS: parse_hosts,
     node_schema.BOOT_DISKS: lambda source, _: parse_boot_disks(source),
+    node_schema.CAPACITY_TYPES: lambda source, _: parse_capacity_types(source),
     node_schema.NODE_FAMILIES: lambda source, _: parse_families(source),
     node_schema.NODE_IMAGES: parse_images,
     node_schema.KUBERAY_RESOURCES: parse_resources,

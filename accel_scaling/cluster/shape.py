@@ -26,8 +26,16 @@ MAPPINGS = ("auth", "docker", "file_mounts")
 PROJECT = "your-project-id"
 AWS_IMAGE = "ami-of-your-own"
 GCP_IMAGE = f"projects/{PROJECT}/global/images/your-image"
+RESERVATION = "your-reservation"
+CAPACITY_BLOCK = "cr-of-your-own"
 
-_MEANT = {PROJECT: "the id of your Google Cloud project", AWS_IMAGE: "an image's id", GCP_IMAGE: "your image"}
+_MEANT = {
+    PROJECT: "the id of your Google Cloud project",
+    AWS_IMAGE: "an image's id",
+    GCP_IMAGE: "your image",
+    RESERVATION: "the name of your reservation",
+    CAPACITY_BLOCK: "the id of your Capacity Block",
+}
 
 
 def check_shape(config: Any) -> dict[str, Any]:
