@@ -60,6 +60,7 @@ NODE_IMAGES = Table(
             EMPTY,
         ),
         Column("note", Text(), "what an image of the user's own must hold; else a remark", EMPTY),
+        Column("docker", YES_OR_NO, "whether it brings Docker, for clusters with containers"),
         SOURCE,
     ),
     key=("family", "chips", "cloud", "arch", "kind"),
