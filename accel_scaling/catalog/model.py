@@ -122,6 +122,7 @@ class Says(Enum):
     COUNT = "count"  # how many devices the machine has
     MEMORY_MIB = "memory_mib"  # memory of one device, as the cloud says it
     MIG = "mig"  # the MIG profile that each GPU is cut into
+    SHARING = "sharing"  # that several pods get the same device
     TOPOLOGY = "topology"  # of a TPU slice
     MARKET = "market"  # spot or on demand
     REGION = "region"

@@ -113,6 +113,22 @@ KUBERAY_RESOURCES = Table(
     key=("name",),
 )
 
+KUBERAY_OTHER_RESOURCES = Table(
+    "kuberay_other_resources.csv",
+    "a resource of Kubernetes that is no whole accelerator",
+    (
+        Column("name", Text(r"[A-Za-z0-9./_-]+\*?", "a name, with * at its end for any"), "in a container's limits"),
+        Column(
+            "is",
+            OneOf({"share": True, "other": False}),
+            "share: a part of an accelerator, by memory or cores; other: no accelerator",
+        ),
+        SOURCE,
+    ),
+    key=("name",),
+    order=("name",),
+)
+
 KUBERAY_SELECTORS = Table(
     "kuberay_selectors.csv",
     "a label of Kubernetes nodes that tells the machine or its accelerator",

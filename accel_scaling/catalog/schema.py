@@ -38,6 +38,7 @@ from accel_scaling.catalog.model import Category
 from accel_scaling.catalog.node_schema import (
     BOOT_DISKS,
     CAPACITY_TYPES,
+    KUBERAY_OTHER_RESOURCES,
     KUBERAY_RESOURCES,
     KUBERAY_SELECTORS,
     NODE_FAMILIES,
@@ -277,6 +278,7 @@ TABLES = (
     NODE_FAMILIES,
     NODE_IMAGES,
     KUBERAY_RESOURCES,
+    KUBERAY_OTHER_RESOURCES,
     KUBERAY_SELECTORS,
     CHIPS,
 )
