@@ -72,11 +72,13 @@ class Rehearsal:
             RehearsalError: a machine type that cannot be emulated, or `ray up` failed.
         """
         cloud = local_cloud_of(self.config)
+        # Of the user's whole file: what a rehearsal leaves out, such as containers, is noted all the same.
+        notes = [f"note: {note}" for note in fill(self.config, self.catalog)[1]]
         user_types = user_machines(self.config, self.catalog, cloud)  # refuses what cannot be emulated
         with self._begun(cloud, user_types) as local:
             cluster, left_out = local.write_cluster(self.config)
             filled, _ = fill(cluster.config, self.catalog)
-            self._introduce(local, left_out, introduced(user_types))
+            self._introduce(local, left_out, [*introduced(user_types), *notes])
             return _Act(self, local, cluster, filled).play()
 
     @contextlib.contextmanager
