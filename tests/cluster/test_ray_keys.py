@@ -40,6 +40,38 @@ def test_a_misspelt_key_of_a_node_type_is_refused_by_fill_and_plan(
         assert says in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"max_workers": "2"}, "available_node_types.t4.max_workers is '2'; Ray's cluster files take a whole number"),
+        ({"max_workers": True}, "max_workers is True; Ray's cluster files take a whole number"),
+        ({"min_workers": 1.5}, "min_workers is 1.5; Ray's cluster files take a whole number"),
+        ({"idle_timeout_s": "soon"}, "idle_timeout_s is 'soon'; Ray's cluster files take a number"),
+    ],
+)
+def test_a_number_of_the_wrong_kind_is_refused_by_fill_and_plan(changed: dict[str, Any], says: str) -> None:
+    config = config_of({"t4": "g4dn.xlarge"})
+    config["available_node_types"]["t4"] |= changed
+    for door in (lambda: fill(copy.deepcopy(config), shipped_catalog()), lambda: plan(copy.deepcopy(config), "GPU:1")):
+        with pytest.raises(ClusterConfigError) as refused:
+            door()
+        assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("idle_timeout_minutes", "5", "idle_timeout_minutes is '5'; Ray's cluster files take"),
+        ("upscaling_speed", [], "upscaling_speed is []; Ray's cluster files take a number"),
+        ("max_workers", -1, "max_workers: -1 is less than the minimum of 0"),
+    ],
+)
+def test_a_number_of_the_file_too(key: str, value: Any, says: str) -> None:
+    with pytest.raises(ClusterConfigError) as refused:
+        check_shape({**config_of({"t4": "g4dn.xlarge"}), key: value})
+    assert says in str(refused.value)
+
+
 @pytest.mark.parametrize("key", ["worker_default_node_type", "max_worker", "min_workers", "head_node"])
 def test_a_key_of_the_file_that_ray_does_not_have_is_refused(key: str) -> None:
     config = {**config_of({"t4": "g4dn.xlarge"}), key: {"a": 1}}
