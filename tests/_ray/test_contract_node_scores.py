@@ -136,6 +136,23 @@ def test_rays_own_switch_switches_it_off(launched: Any, monkeypatch: pytest.Monk
     assert launched({"cpu": CPU, "acc": ACCELERATED["trainium"]}, [{"CPU": 4}] * 32) == {"acc": 1}
 
 
+@pytest.mark.parametrize(
+    ("demand", "none"),
+    [
+        ({"CPU": 4}, True),
+        ({"CPU": 4, "neuron_cores": 0}, True),
+        ({"CPU": 4, "GPU": 1}, True),  # of another node: this one has no GPU
+        ({"neuron_cores": 1}, False),
+        ({"CPU": 1, "accelerator_type:aws-neuron-core": 0.001}, False),
+        ({"TPU-v4-16-head": 1}, False),
+    ],
+)
+def test_a_demand_for_an_accelerator_names_its_resource_its_type_or_a_whole_slice(
+    demand: dict[str, float], *, none: bool
+) -> None:
+    assert _ray.asks_for_none({"neuron_cores"}, [demand]) is none
+
+
 def test_a_scorer_of_the_users_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(node_scores.V1_SCORER_VARIABLE, "my.scorer")
     _ray.spare_accelerators({"TPU"})
