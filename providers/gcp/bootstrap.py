@@ -46,7 +46,6 @@ def prepared(config: Config) -> Config:
     # Whatever may be refused is refused before Ray's steps, which make an account, a key pair and roles in the project.
     images.check(cluster)
     _add_scheduling(config, cluster)
-    _say_notes_of_templates(cluster, given_types)
     if not _ray.reads_only():  # `ray down` lists anyway, and needs not be told twice
         _ask_each_zone(provider)
     config = _with_project(config)
@@ -208,14 +207,6 @@ def _add_scheduling(config: Config, cluster: Cluster) -> None:
         if added:
             # A list stays a list: a file that was made from Ray's own defaults.yaml has one there.
             node_config["scheduling"] = [*given, added] if isinstance(given, list) else {**given, **added}
-
-
-def _say_notes_of_templates(cluster: Cluster, given_types: Config) -> None:
-    """Say what the fill, which could not see the instance templates, would have noted of their machines."""
-    for name, node_type in cluster.node_types.items():
-        if (given_types[name].get("node_config") or {}).get("sourceInstanceTemplate"):
-            for note in node_type.machine.notes:
-                _ray.cli_logger().warning("{}", f"{node_type.location}: {note}")
 
 
 def _properties(provider: Config, template: dict[str, str | None]) -> dict[str, Any]:
