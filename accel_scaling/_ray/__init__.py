@@ -63,6 +63,8 @@ from accel_scaling._ray.node_life import set_up_timeout_s as set_up_timeout_s
 from accel_scaling._ray.node_life import start_attempts as start_attempts
 from accel_scaling._ray.node_life import status_of as status_of
 from accel_scaling._ray.node_life import tell_launch_failed as tell_launch_failed
+from accel_scaling._ray.node_scores import asks_for_none as asks_for_none
+from accel_scaling._ray.node_scores import spare_accelerators as spare_accelerators
 from accel_scaling._ray.programs import KV_NAMESPACE as KV_NAMESPACE
 from accel_scaling._ray.programs import connect as connect
 from accel_scaling._ray.programs import is_connected as is_connected

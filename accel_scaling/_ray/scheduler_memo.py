@@ -23,6 +23,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from accel_scaling._ray.node_scores import wrap_v2
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import ModuleType
@@ -131,6 +133,7 @@ def _module(*, memo: bool) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     module.__dict__["ResourceDemandScheduler"] = _keeping_nodes(module.ResourceDemandScheduler)
+    wrap_v2(module.SchedulingNode)
     # Without the memo it is Ray's code but for the nodes that it keeps: what tests compare the memo with.
     if not memo:
         return module

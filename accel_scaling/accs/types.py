@@ -63,6 +63,10 @@ class AcceleratorTypes:
             )
         return next(iter(resources))
 
+    def resources(self) -> frozenset[str]:
+        """Return the Ray resources by which accelerators are counted."""
+        return frozenset(chip.resource for chip in self.chips.values())
+
     def spelt(self, name: str) -> str:
         """Return a type as nodes announce it, where only its upper and lower case differ; else unchanged."""
         alike = self._alike(name)

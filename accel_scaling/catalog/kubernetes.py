@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.files import shipped
 from accel_scaling.catalog.model import Counts, Says
-from accel_scaling.catalog.node_schema import KUBERAY_RESOURCES, KUBERAY_SELECTORS
+from accel_scaling.catalog.node_schema import KUBERAY_OTHER_RESOURCES, KUBERAY_RESOURCES, KUBERAY_SELECTORS
 from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
 
 if TYPE_CHECKING:
@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.files import Problem, Source
 
-__all__ = ["ANY", "Counts", "DeviceResource", "NodeLabel", "Says", "device_resources", "node_labels"]
+__all__ = [
+    "ANY",
+    "Counts",
+    "DeviceResource",
+    "NodeLabel",
+    "OtherResource",
+    "Says",
+    "device_resources",
+    "node_labels",
+    "other_resource",
+]
 
 ANY = "*"
 
@@ -48,6 +58,23 @@ class DeviceResource:
     ray_derives: bool
     chips: tuple[str, ...]
     select_by: tuple[str, ...]
+
+    def matches(self, name: str) -> bool:
+        """Return whether a container's resource is this one."""
+        return name.startswith(self.name[:-1]) if self.name.endswith(ANY) else name == self.name
+
+
+@dataclass(frozen=True)
+class OtherResource:
+    """A resource that is no whole accelerator; a row of ``kuberay_other_resources.csv``.
+
+    Attributes:
+        name: its name in a container's limits; one ``*`` at the end stands for any ending.
+        is_share: it is a part of an accelerator, by memory or cores; else it is none.
+    """
+
+    name: str
+    is_share: bool
 
     def matches(self, name: str) -> bool:
         """Return whether a container's resource is this one."""
@@ -84,6 +111,21 @@ def device_resources() -> tuple[DeviceResource, ...]:
     return tuple(source.accept(parse_resources(source))) if source else ()
 
 
+def other_resource(name: str) -> OtherResource | None:
+    """Return the row of a resource that is no whole accelerator, None where there is none.
+
+    Raises:
+        CatalogFileError: the file has a wrong row.
+    """
+    return next((row for row in _other_resources() if row.matches(name)), None)
+
+
+@functools.cache
+def _other_resources() -> tuple[OtherResource, ...]:
+    source = shipped(KUBERAY_OTHER_RESOURCES)
+    return tuple(source.accept(parse_other_resources(source))) if source else ()
+
+
 @functools.cache
 def node_labels() -> dict[str, NodeLabel]:
     """Return the node labels by key.
@@ -98,6 +140,11 @@ def node_labels() -> dict[str, NodeLabel]:
 def parse_resources(source: Source, known: Known | None = None) -> tuple[list[DeviceResource], list[Problem]]:
     """Read the device resources, and everything that is wrong with their file; the names too, where given."""
     return read_table(source, KUBERAY_RESOURCES, _resource, known)
+
+
+def parse_other_resources(source: Source) -> tuple[list[OtherResource], list[Problem]]:
+    """Read the resources that are no whole accelerators, and everything that is wrong with their file."""
+    return read_table(source, KUBERAY_OTHER_RESOURCES, lambda row, _: OtherResource(row["name"], row["is"]))
 
 
 def parse_selectors(source: Source, known: Known | None = None) -> tuple[list[NodeLabel], list[Problem]]:

@@ -97,6 +97,15 @@ class ImageKind(Enum):
     NONE = "none"  # no cloud image has the driver: the user must name one
 
 
+class SoldAs(str, Enum):
+    """Ways in which a cloud sells a machine."""
+
+    ON_DEMAND = "on-demand"
+    SPOT = "spot"
+    FLEX_START = "flex-start"  # Google's, for at most seven days
+    RESERVED = "reserved"  # from a reservation, or a Capacity Block of EC2
+
+
 class Counts(Enum):
     """Units that a Kubernetes device resource counts."""
 
@@ -114,6 +123,7 @@ class Says(Enum):
     COUNT = "count"  # how many devices the machine has
     MEMORY_MIB = "memory_mib"  # memory of one device, as the cloud says it
     MIG = "mig"  # the MIG profile that each GPU is cut into
+    SHARING = "sharing"  # that several pods get the same device
     TOPOLOGY = "topology"  # of a TPU slice
     MARKET = "market"  # spot or on demand
     REGION = "region"

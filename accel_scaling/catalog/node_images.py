@@ -58,6 +58,7 @@ class Image:
         kind: how ``name`` names it.
         name: empty where there is none.
         disk_gb: size of the boot disk; 0 for the image's own.
+        has_docker: it brings Docker.
         metadata: keys and values that the machine must be given for it.
         note: where there is none: what the user's own image must hold. Else a remark for the user.
     """
@@ -69,6 +70,7 @@ class Image:
     kind: ImageKind
     name: str
     disk_gb: int
+    has_docker: bool
     metadata: tuple[tuple[str, str], ...]
     note: str
     source: str
@@ -191,6 +193,7 @@ def _image(row: RowValues, _: int) -> Image:
         kind=kind,
         name=name,
         disk_gb=row["disk_gb"],
+        has_docker=row["docker"],
         metadata=tuple((key, value) for key, _, value in (pair.partition("=") for pair in row["metadata"])),
         note=row["note"],
         source=row["source"],

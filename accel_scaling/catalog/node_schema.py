@@ -60,6 +60,7 @@ NODE_IMAGES = Table(
             EMPTY,
         ),
         Column("note", Text(), "what an image of the user's own must hold; else a remark", EMPTY),
+        Column("docker", YES_OR_NO, "whether it brings Docker, for clusters with containers"),
         SOURCE,
     ),
     key=("family", "chips", "cloud", "arch", "kind"),
@@ -74,6 +75,22 @@ BOOT_DISKS = Table(
         SOURCE,
     ),
     key=("series",),
+)
+
+CAPACITY_TYPES = Table(
+    "CLOUD_capacity_types.csv",
+    "how a machine type is sold, where the cloud does not sell it in every way",
+    (
+        Column("types", NAME, "a machine type, or the first words of its name"),
+        Column(
+            "sold_as",
+            ListOf(Text("on-demand|spot|flex-start|reserved", "on-demand, spot, flex-start and reserved")),
+            "every way in which it is sold; reserved: for those who have a reservation or a Capacity Block",
+        ),
+        SOURCE,
+    ),
+    key=("types",),
+    order=("types",),
 )
 
 KUBERAY_RESOURCES = Table(
@@ -94,6 +111,22 @@ KUBERAY_RESOURCES = Table(
         SOURCE,
     ),
     key=("name",),
+)
+
+KUBERAY_OTHER_RESOURCES = Table(
+    "kuberay_other_resources.csv",
+    "a resource of Kubernetes that is no whole accelerator",
+    (
+        Column("name", Text(r"[A-Za-z0-9./_-]+\*?", "a name, with * at its end for any"), "in a container's limits"),
+        Column(
+            "is",
+            OneOf({"share": True, "other": False}),
+            "share: a part of an accelerator, by memory or cores; other: no accelerator",
+        ),
+        SOURCE,
+    ),
+    key=("name",),
+    order=("name",),
 )
 
 KUBERAY_SELECTORS = Table(

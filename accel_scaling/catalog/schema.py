@@ -37,6 +37,8 @@ from accel_scaling.catalog.columns import (
 from accel_scaling.catalog.model import Category
 from accel_scaling.catalog.node_schema import (
     BOOT_DISKS,
+    CAPACITY_TYPES,
+    KUBERAY_OTHER_RESOURCES,
     KUBERAY_RESOURCES,
     KUBERAY_SELECTORS,
     NODE_FAMILIES,
@@ -272,9 +274,11 @@ TABLES = (
     TPU_GENERATIONS,
     TPU_HOSTS,
     BOOT_DISKS,
+    CAPACITY_TYPES,
     NODE_FAMILIES,
     NODE_IMAGES,
     KUBERAY_RESOURCES,
+    KUBERAY_OTHER_RESOURCES,
     KUBERAY_SELECTORS,
     CHIPS,
 )

@@ -10,10 +10,11 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
 from accel_scaling.catalog import columns, node_schema, schema
+from accel_scaling.catalog.capacity_types import parse_capacity_types
 from accel_scaling.catalog.custom_machine_types import parse_custom_rules
 from accel_scaling.catalog.files import REFRESH_FOLDER, Problem, Source, cloud_of_file, shipped, table_of
 from accel_scaling.catalog.guest_accelerators import api_names, parse_attach_rules
-from accel_scaling.catalog.kubernetes import parse_resources, parse_selectors
+from accel_scaling.catalog.kubernetes import parse_other_resources, parse_resources, parse_selectors
 from accel_scaling.catalog.launch_errors import parse_launch_errors
 from accel_scaling.catalog.node_images import parse_boot_disks, parse_families, parse_images
 from accel_scaling.catalog.offerings import parse_places
@@ -50,9 +51,11 @@ _PARSERS: Mapping[Table, Callable[[Source, Known], Parsed]] = {
     schema.TPU_GENERATIONS: parse_generations,
     schema.TPU_HOSTS: parse_hosts,
     node_schema.BOOT_DISKS: lambda source, _: parse_boot_disks(source),
+    node_schema.CAPACITY_TYPES: lambda source, _: parse_capacity_types(source),
     node_schema.NODE_FAMILIES: lambda source, _: parse_families(source),
     node_schema.NODE_IMAGES: parse_images,
     node_schema.KUBERAY_RESOURCES: parse_resources,
+    node_schema.KUBERAY_OTHER_RESOURCES: lambda source, _: parse_other_resources(source),
     node_schema.KUBERAY_SELECTORS: parse_selectors,
 }
 

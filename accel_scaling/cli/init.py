@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     from accel_scaling.families.catalog import load_catalog
     from accel_scaling.fill.fill import fill
     from accel_scaling.init.model import FileRequest, parse_accelerator
-    from accel_scaling.init.text import cluster_file, to_fill_in
+    from accel_scaling.init.text import cluster_file, not_as_asked, to_fill_in
 
     request = FileRequest(
         cloud=args.cloud,
@@ -82,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
         give(text + "\n", args.output, new=not args.force, then=following)
     except FileExistsError:
         raise InitError(f"{args.output} is there already; write another with -o, or over it with --force") from None
+    for line in not_as_asked(text):
+        sys.stderr.write(f"note: {line}\n")
     for line in to_fill_in(text):
         sys.stderr.write(f"note: before `ray up`, put yours into {line}\n")
     return 0

@@ -71,7 +71,7 @@ def _fill(args: argparse.Namespace) -> int:
 
 
 def _check(files: list[Path]) -> int:
-    from accel_scaling.kuberay.check import findings
+    from accel_scaling.kuberay.check import findings, notes
     from accel_scaling.kuberay.manifest import groups
 
     catalog = load_catalog()
@@ -82,6 +82,8 @@ def _check(files: list[Path]) -> int:
         # A file that cannot be used does not hide the contradictions in the others.
         except ClusterConfigError as error:
             return 0, [str(error)]
+        for note in (note for group in file_groups for note in notes(group, catalog)):
+            sys.stderr.write(f"note: {file}:{note.line}: {note.text}\n")
         return len(file_groups), [
             f"{file}:{finding.line}: {finding.text}" for group in file_groups for finding in findings(group, catalog)
         ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from accel_scaling.clouds import Cloud, known_clouds
-from accel_scaling.cluster.policies import confirmation_policy, quarantine_policy
+from accel_scaling.cluster.policies import confirmation_policy, quarantine_policy, spares_accelerators
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.families.catalog import load_catalog
@@ -162,6 +162,11 @@ class Cluster:
         return section
 
     @property
+    def is_ours(self) -> bool:
+        """It is launched by a provider of this package, and not by Ray's own (`type: aws`)."""
+        return self.provider.get("type") == "external"
+
+    @property
     def head(self) -> NodeType:
         """The head node's type."""
         return self.node_types[self.config["head_node_type"]]
@@ -204,6 +209,7 @@ def read_checked(config: dict[str, Any], catalog: Catalog | None = None) -> Clus
     """Return a cluster config, whose shape was checked already, as typed values; see `read_config`."""
     provider = config["provider"]
     policies = confirmation_policy(provider), quarantine_policy(provider)
+    spares_accelerators(provider)  # it has no value of its own here; a wrong one is refused
     cloud, catalog = cloud_of(provider), catalog or catalog_of(config)
     reader = node_config_reader(cloud)
     node_types = {}

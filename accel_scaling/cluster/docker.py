@@ -12,6 +12,7 @@ import copy
 import re
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.cluster.docker_checks import image_notes, option_notes, uses_containers
 from accel_scaling.cluster.node_needs import needs_of
 from accel_scaling.errors import ClusterConfigError
 
@@ -75,11 +76,11 @@ def with_run_options(config: dict[str, Any], machines: Mapping[str, MachineType]
     Raises:
         ClusterConfigError: options that are no list.
     """
-    shared = config.get("docker")
-    if not isinstance(shared, dict) or not shared.get("container_name"):
+    if not uses_containers(config):
         return config, []
     filled, notes = copy.deepcopy(config), []
-    podman = bool(shared.get("use_podman"))
+    podman = bool(config["docker"].get("use_podman"))
+    written: list[tuple[str, str, Sequence[str]]] = []
     for name, machine in machines.items():
         node_type = filled["available_node_types"][name]
         family = machine.chip.family if machine.chip else None
@@ -93,14 +94,16 @@ def with_run_options(config: dict[str, Any], machines: Mapping[str, MachineType]
         for key, holder, path in _places(filled, name, node_type):
             others = _options(filled["docker"], SHARED, "docker")
             # A node type's own list takes the place of the cluster's: what that says must go on into the new list.
-            given = _options(holder, key, path) if key in holder else _options(filled["docker"], key, "docker")
+            own = key in holder
+            given = _options(holder, key, path) if own else _options(config["docker"], key, "docker")
+            written += [(name, f"docker.{SHARED}", others), (name, f"{path if own else 'docker'}.{key}", given)]
             added = missing((*others, *given), family, machine.count, podman=podman)
             if added:
                 holder[key] = [*given, *added]
                 # A node type that had no `docker` has got a new one; the head's options go to the cluster's own.
                 if holder is not filled["docker"]:
                     node_type["docker"] = holder
-    return filled, notes
+    return filled, [*notes, *option_notes(written, machines), *image_notes(filled, machines)]
 
 
 def _places(config: dict[str, Any], name: str, node_type: dict[str, Any]) -> list[tuple[str, dict[str, Any], str]]:

@@ -13,7 +13,9 @@ from accel_scaling.errors import ClusterConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OURS = ("confirmation", "quarantine", "catalog")
+SPARE = "spare_accelerators"
+
+_OURS = ("confirmation", "quarantine", "catalog", SPARE)
 # Of difflib: a letter or two may be wrong, or the word be cut short. No key of Ray's is as near, as a test holds.
 _LOOKS_LIKE = 0.7
 
@@ -124,6 +126,18 @@ def quarantine_policy(provider: Mapping[str, Any]) -> QuarantinePolicy:
             " write a longer one"
         )
     return policy
+
+
+def spares_accelerators(provider: Mapping[str, Any]) -> bool:
+    """Return whether nodes with accelerators are launched last for demands without them: ``spare_accelerators``.
+
+    Raises:
+        ClusterConfigError: it is neither true nor false.
+    """
+    given = provider.get(SPARE, True)
+    if not isinstance(given, bool):
+        raise ClusterConfigError(f"provider.{SPARE} is {given!r}: write true or false")
+    return given
 
 
 def _section(provider: Mapping[str, Any], key: str, policy: type) -> dict[str, Any]:

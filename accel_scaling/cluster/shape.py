@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.cluster.policies import check_names
+from accel_scaling.cluster.ray_keys import check_keys
 from accel_scaling.errors import ClusterConfigError
 
 if TYPE_CHECKING:
@@ -26,8 +27,16 @@ MAPPINGS = ("auth", "docker", "file_mounts")
 PROJECT = "your-project-id"
 AWS_IMAGE = "ami-of-your-own"
 GCP_IMAGE = f"projects/{PROJECT}/global/images/your-image"
+RESERVATION = "your-reservation"
+CAPACITY_BLOCK = "cr-of-your-own"
 
-_MEANT = {PROJECT: "the id of your Google Cloud project", AWS_IMAGE: "an image's id", GCP_IMAGE: "your image"}
+_MEANT = {
+    PROJECT: "the id of your Google Cloud project",
+    AWS_IMAGE: "an image's id",
+    GCP_IMAGE: "your image",
+    RESERVATION: "the name of your reservation",
+    CAPACITY_BLOCK: "the id of your Capacity Block",
+}
 
 
 def check_shape(config: Any) -> dict[str, Any]:
@@ -56,6 +65,7 @@ def check_shape(config: Any) -> dict[str, Any]:
         if not isinstance(node_type, dict) or not isinstance(node_type.get("node_config") or {}, dict):
             raise ClusterConfigError(f"available_node_types.{name} must hold keys, among them node_config")
     _check_kinds(config)
+    check_keys(config)
     check_names(config["provider"])
     return config
 

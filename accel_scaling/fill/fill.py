@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling._ray.facts import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
 from accel_scaling.cluster.cluster import node_config_reader, read_config
 from accel_scaling.cluster.docker import with_run_options
+from accel_scaling.cluster.docker_checks import add_docker
+from accel_scaling.cluster.node_needs import default_image
 from accel_scaling.cluster.offering_checks import unknown_region
 from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.cluster.start_commands import check_start_commands
@@ -121,14 +123,16 @@ def _with_needs(cluster: Cluster) -> tuple[dict[str, Any], list[str]]:
     """Return a copy of the config with images and container options where the user wrote none, and the notes."""
     machines = {name: node_type.machine.machine for name, node_type in cluster.node_types.items()}
     filled, notes = with_run_options(copy.deepcopy(cluster.config), machines)
-    reader = node_config_reader(cluster.cloud)
+    reader, chosen = node_config_reader(cluster.cloud), {}
     for name, node_type in cluster.node_types.items():
         entry = filled["available_node_types"][name]
-        entry["node_config"], image_notes = reader.with_image(
-            node_type, entry.get("node_config") or {}, cluster.provider
-        )
+        given = entry.get("node_config") or {}
+        entry["node_config"], image_notes = reader.with_image(node_type, given, cluster.provider)
         notes += image_notes
-    return filled, notes
+        image = default_image(node_type.machine.machine, of_slice=node_type.machine.slice is not None)
+        if entry["node_config"] != given and image is not None:
+            chosen[name] = image
+    return filled, [*notes, *add_docker(filled, chosen)]
 
 
 def _region_notes(cluster: Cluster) -> list[str]:

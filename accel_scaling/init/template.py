@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from accel_scaling.catalog.capacity_types import sold_as
 from accel_scaling.catalog.columns import EMPTY, Column, ListOf, Table, Text
 from accel_scaling.catalog.files import read
+from accel_scaling.catalog.model import SoldAs
 from accel_scaling.catalog.table import read_table
 from accel_scaling.errors import InitError
 
@@ -157,6 +159,12 @@ class ClusterTemplate:
             values: what every cloud's node types have: name, comments, max_workers, machine, has, image.
         """
         raise NotImplementedError
+
+    def way(self, choice: Choice, request: FileRequest) -> SoldAs:
+        """Return how a machine is bought: as asked, or else in the first way in which the cloud sells it."""
+        asked = SoldAs.SPOT if request.spot else SoldAs.ON_DEMAND
+        sold = sold_as(self.cloud.name, choice.machine.name) if choice.slice is None else None
+        return asked if sold is None or asked in sold.sold_as else sold.sold_as[0]
 
     def attached(self, request: AcceleratorRequest, names: Collection[str], catalog: Catalog) -> list[Choice]:
         """Return machines to which one of these accelerators is attached; none where the cloud attaches none."""

@@ -8,7 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
+from accel_scaling.catalog.capacity_types import sold_as
+from accel_scaling.catalog.model import SoldAs
 from accel_scaling.clouds import known_clouds
+from accel_scaling.cluster.capacity_notes import ways
 from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
 from accel_scaling.fill.defaults import ray_requirement
 from accel_scaling.fill.promise import accelerator_types
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from accel_scaling.init.template import ClusterTemplate
 
 YOURS = "<- "  # begins the comment of a value that the user has to put in
+NOT_SOLD = "Not sold "  # begins the comment on a machine that is bought in another way than was asked for
 
 _MIB_PER_GIB = 1024
 
@@ -72,6 +76,11 @@ def to_fill_in(text: str) -> list[str]:
     return [f"line {number}: {line.strip()}" for number, line in enumerate(text.splitlines(), 1) if YOURS in line]
 
 
+def not_as_asked(text: str) -> list[str]:
+    """Return the comments of a starter file on machines that are bought in another way than was asked for."""
+    return [line.strip().removeprefix("# ") for line in text.splitlines() if f"# {NOT_SOLD}" in line]
+
+
 def _title(cloud: Cloud, choices: Sequence[Choice]) -> str:
     kinds = ", ".join(f"{choice.count} x {choice.chip.name}" if choice.chip else "plain" for choice in choices)
     return f"Workers on {cloud.title}: {kinds}. Written by `accel-scaling init`; yours to change."
@@ -109,7 +118,7 @@ def _slug(name: str) -> str:
 def _worker(name: str, choice: Choice, request: FileRequest, template: ClusterTemplate) -> str:
     values = {
         "name": scalar(name),
-        "comments": comment(*_comments(choice)),
+        "comments": comment(*_comments(choice), *_way(choice, request, template)),
         "max_workers": scalar(request.max_workers or DEFAULT_MAX_WORKERS),
         "machine": scalar(choice.name),
         "has": words(_has(choice)),
@@ -160,6 +169,17 @@ def _comments(choice: Choice) -> list[str]:
     if choice.also:
         sentences.append(f"also: {', '.join(_alternative(other, choice) for other in choice.also)}")
     return sentences
+
+
+def _way(choice: Choice, request: FileRequest, template: ClusterTemplate) -> list[str]:
+    """Return the comment on a machine that the cloud does not sell as it was asked for."""
+    way = template.way(choice, request)
+    sold = sold_as(template.cloud.name, choice.machine.name)
+    asked = SoldAs.SPOT if request.spot else SoldAs.ON_DEMAND
+    if sold is None or way is asked:
+        return []
+    sells = f"{template.cloud.title} sells {choice.name} {ways(sold.sold_as)}"
+    return [f"{NOT_SOLD}{ways([asked])}: {sells}. Here: {ways([way])}."]
 
 
 def _request(choice: Choice, units: int, types: Sequence[str]) -> str:

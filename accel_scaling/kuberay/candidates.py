@@ -36,6 +36,8 @@ class Candidates:
         machine_type: the one machine type that the selectors allow.
         trouble: why nothing satisfies the selectors; else empty.
         trouble_line: the line of the selector that is not satisfied.
+        parts: machine types with a part of the device, which the same name selects.
+        parts_of: the selector with that name.
     """
 
     chips: tuple[Chip, ...] = ()
@@ -43,6 +45,8 @@ class Candidates:
     machine_type: str | None = None
     trouble: str = ""
     trouble_line: int = 0
+    parts: tuple[str, ...] = ()
+    parts_of: str = ""
 
 
 def candidates(terms: Sequence[Term], devices: Devices, catalog: Catalog) -> Candidates:
@@ -62,7 +66,9 @@ def candidates(terms: Sequence[Term], devices: Devices, catalog: Catalog) -> Can
     if not all(result.named for result in possible):
         return Candidates(chips=_by_name(devices, catalog))
     types = {result.machine_type for result in possible}
-    return Candidates(_unique(chip for result in possible for chip in result.chips), True, _only(types))  # noqa: FBT003
+    parts = next((result for result in possible if result.parts), possible[0])
+    chips = _unique(chip for result in possible for chip in result.chips)
+    return Candidates(chips, True, _only(types), parts=parts.parts, parts_of=parts.parts_of)  # noqa: FBT003
 
 
 def agreed(chips: Sequence[Chip]) -> Chip | None:
@@ -98,10 +104,24 @@ def _of_term(term: Term, devices: Devices, catalog: Catalog) -> Candidates:
         return _on_machines(machines, chips if by_chip else None, by_machine, devices)
     clouds = {requirement.label.cloud for requirement in by_chip}
     # EC2 has one name for the A100 of 40 GB and of 80 GB; only its machine types tell them apart.
+    parts: tuple[str, ...] = ()
     for name in clouds:
         if len(clouds) == 1 and name in known_clouds() and not known_clouds()[name].exact_accelerator_names:
             chips = _sold_as(chips, name, term, devices, catalog)
-    return Candidates(tuple(_whole_first(chips)), True) if by_chip else Candidates()  # noqa: FBT003 - as above
+            parts = _with_parts(chips, name, devices, catalog)
+    if not by_chip:
+        return Candidates()
+    return Candidates(tuple(_whole_first(chips)), True, parts=parts, parts_of=str(by_chip[0]))  # noqa: FBT003 - as above
+
+
+def _with_parts(chips: Sequence[Chip], cloud: str, devices: Devices, catalog: Catalog) -> tuple[str, ...]:
+    """Return the machine types whose device is a part of one, where the same name stands for whole ones, too."""
+    partitions = {chip.name for chip in chips if chip.partition_of}
+    if not partitions or all(chip.partition_of for chip in chips):
+        return ()
+    machines = catalog.machine_types(cloud).values()
+    fitting = (machine for machine in machines if machine.chip and machine.chip.name in partitions)
+    return tuple(machine.name for machine in fitting if _has(machine, devices))
 
 
 def _chips(

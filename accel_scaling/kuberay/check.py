@@ -19,6 +19,7 @@ from accel_scaling.fill.promise import LABEL_VARIANT
 from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.candidates import candidates
 from accel_scaling.kuberay.manifest import CUSTOM, LABELS, PARAMS, amount, devices_of, user_values, whole
+from accel_scaling.kuberay.other_devices import uncounted
 from accel_scaling.kuberay.promise import market_of, propose
 from accel_scaling.kuberay.selectors import chips_of, terms_of, tpu_keys
 from accel_scaling.kuberay.validation import Finding, line_of, wrong_types
@@ -55,6 +56,13 @@ def findings(group: Group, catalog: Catalog) -> list[Finding]:
         all_findings += tpu_findings(group, terms, only_device, catalog)
     # A set: several alternatives of an affinity may have the same contradiction.
     return sorted({Finding(finding.line, f"{group.title}: {finding.text}", finding.mended) for finding in all_findings})
+
+
+def notes(group: Group, catalog: Catalog) -> list[Finding]:
+    """Return what the fill notes about a group and is no contradiction: what cannot be promised, and what to add."""
+    if wrong_types(group):
+        return []
+    return [Finding(group.line, f"{group.title}: {note}") for note in propose(group, catalog).notes]
 
 
 def _params(group: Group, mine: UserValues) -> Iterator[Finding]:
@@ -100,6 +108,9 @@ def _counts(group: Group, devices: Sequence[Devices]) -> Iterator[Finding]:
         line = line_of(group, name)
         device = given.get(name)
         if device is None:
+            # A claim, or a resource without a row, may be these devices: only the user knows.
+            if uncounted(group):
+                continue
             yield Finding(line, f"{name}: {count} is promised, but the container's limits have no device for it")
         elif not _is_several_units(device) and device.amount and count > device.amount:
             yield Finding(line, f"{name}: {count} is promised, but the limits have only {device.name}: {device.amount}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import (
+    ACCELERATOR_TYPE_PREFIX,
     LABEL_MARKET_TYPE,
     LABEL_REGION,
     LABEL_TPU_POD_TYPE,
@@ -17,10 +18,11 @@ from accel_scaling._ray.facts import (
 from accel_scaling.catalog.kubernetes import Counts, Says
 from accel_scaling.catalog.tpu_slices import slice_of_chip
 from accel_scaling.errors import UnknownTpuError
-from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE, promise_for_devices
+from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE, accelerator_types, promise_for_devices
 from accel_scaling.kuberay.candidates import Candidates, agreed, candidates, machines_named, mig_profile
-from accel_scaling.kuberay.manifest import devices_of
-from accel_scaling.kuberay.selectors import terms_of, tpu_keys
+from accel_scaling.kuberay.manifest import devices_of, user_values
+from accel_scaling.kuberay.other_devices import share_note, shared_by, uncounted, uncounted_notes
+from accel_scaling.kuberay.selectors import chips_of, terms_of, tpu_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.lookup import Catalog
     from accel_scaling.catalog.model import Chip
     from accel_scaling.catalog.tpu_slices import TpuSlice
+    from accel_scaling.fill.promise import Promise
     from accel_scaling.kuberay.manifest import Devices, Group
     from accel_scaling.kuberay.selectors import Term
 
@@ -61,10 +64,29 @@ def propose(group: Group, catalog: Catalog) -> Proposal:
     terms, devices = terms_of(group), devices_of(group)
     labels = _place(terms, catalog)
     if len(devices) != 1 or not devices[0].amount:
-        return Proposal(labels=labels, notes=_without_devices(terms, devices))
+        uncounted_devices = uncounted_notes(group, _types_named(terms, catalog))
+        notes = () if uncounted(group) and not devices else _without_devices(terms, devices)
+        return Proposal(labels=labels, notes=(*notes, *uncounted_devices))
     (device,) = devices
     of_devices = _of_devices(group, terms, device, catalog)
-    return replace(of_devices, labels={**of_devices.labels, **labels})
+    return replace(
+        of_devices,
+        labels={**of_devices.labels, **labels},
+        notes=(*of_devices.notes, *(uncounted_notes(group) if uncounted(group) else ())),
+    )
+
+
+def _types_named(terms: Sequence[Term], catalog: Catalog) -> tuple[str, ...]:
+    """Return the accelerator types of the one chip that the selectors name; none where they name none, or several."""
+    chips = {
+        chip.name: chip
+        for term in terms
+        for requirement in term.of(Says.CHIP)
+        for value in requirement.values
+        for chip in chips_of(requirement.label.names, value, catalog)
+        if chip.partition_of is None
+    }
+    return accelerator_types(next(iter(chips.values()))) if len(chips) == 1 else ()
 
 
 def slice_of(terms: Sequence[Term], chips: Sequence[Chip], catalog: Catalog) -> TpuSlice | None:
@@ -145,12 +167,29 @@ def _of_devices(group: Group, terms: Sequence[Term], devices: Devices, catalog: 
             promised_count.derived,
             (_unknown(result, devices, complete=not promised_count.resources),),
         )
-    promised = promise_for_devices(chip, units)
-    types = {name: amount for name, amount in promised.resources.items() if name != device_resource.resource}
-    whole = _split(devices, {device_resource.resource: units}, types)
-    if device_resource.family != "tpu":
-        return Proposal(whole.resources, promised.labels, whole.derived)
-    base = Proposal(whole.resources, promised.labels, whole.derived)
+    if reason := shared_by(group, terms):
+        return _shared(group, devices, chip, units, reason)
+    return _whole(group, terms, devices, result, promised=promise_for_devices(chip, units), catalog=catalog)
+
+
+def _shared(group: Group, devices: Devices, chip: Chip, units: int, reason: str) -> Proposal:
+    """Return the count without a type: a task for the type of a whole device may need all of its memory."""
+    own = any(name.startswith(ACCELERATOR_TYPE_PREFIX) for name in user_values(group).all_resources)
+    notes = () if own else (share_note(reason, accelerator_types(chip)),)
+    return replace(_split(devices, {devices.resource.resource: units}, {}), notes=notes)
+
+
+def _whole(
+    group: Group, terms: Sequence[Term], devices: Devices, result: Candidates, *, promised: Promise, catalog: Catalog
+) -> Proposal:
+    """Return the promise for whole devices of one type; for TPUs, of their slice."""
+    resource = devices.resource.resource
+    types = {name: amount for name, amount in promised.resources.items() if name != resource}
+    whole = _split(devices, {resource: promised.resources[resource]}, types)
+    notes = (_also_parts(result),) if result.parts else ()
+    base = Proposal(whole.resources, promised.labels, whole.derived, notes)
+    if devices.resource.family != "tpu":
+        return base
     tpu = slice_of(terms, result.chips, catalog)
     # With another number of chips the selectors name another slice than the pods get; `check` reports it.
     fits = tpu is not None and devices.amount * group.hosts == tpu.chips
@@ -180,6 +219,15 @@ def _unknown(result: Candidates, devices: Devices, *, complete: bool) -> str:
     return (
         f"{what}: {devices.name}: {devices.text} does not name the accelerator; add a nodeSelector, such as "
         f"{', or '.join(devices.resource.select_by)}"
+    )
+
+
+def _also_parts(result: Candidates) -> str:
+    names = ", ".join(result.parts)
+    families = " and ".join(dict.fromkeys(name.partition(".")[0] for name in result.parts))
+    return (
+        f"{result.parts_of} selects {names} too, whose GPU is a part of one; to have whole ones alone, rule {families} "
+        "out with a NotIn of karpenter.k8s.aws/instance-family, or select by instance-gpu-memory as well"
     )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from accel_scaling.kuberay.manifest import Group
 
 REQUIRED = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
+SHARED = "-SHARED"
 # GPU feature discovery appends these to the product: shared in time, or divided into MIG partitions.
 _SUFFIX = re.compile(r"-(?:SHARED|MIG-(?P<profile>[0-9a-z.+-]+))(?=-|$)")
 

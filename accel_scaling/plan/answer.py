@@ -1,16 +1,15 @@
-"""Turns the scheduler's reply into the plan: the cause of each pending demand, and notes where Ray may surprise."""
+"""Turns the scheduler's reply into the plan: its nodes, and the cause of each pending demand."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from accel_scaling import _ray
-from accel_scaling._ray.facts import MAX_CONCURRENT_LAUNCHES, UPDATE_INTERVAL_S, tpu_head_resource
 from accel_scaling.plan.demands import total_resources
 from accel_scaling.plan.model import Demand, Gang, Pending, PendingCause, Plan, PlannedNodes
 from accel_scaling.plan.nearest_miss import nearest_miss, requirement_of, requirement_text
+from accel_scaling.plan.notes import notes_of
 from accel_scaling.plan.scheduler_request import Limits
 from accel_scaling.plan.suggestions import who_takes
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 # Causes for which another machine type would not help.
 _OFFERED = {PendingCause.NEVER_LAUNCHED, PendingCause.NO_SUCH_LABEL, PendingCause.OVER_SEVERAL_HOSTS}
-_FEW_ROUNDS = 4  # so many rounds need no note: a machine takes longer to boot
 
 
 def make_plan(cluster: AutoscalerCluster, question: Question) -> Plan:
@@ -42,16 +40,13 @@ def make_plan(cluster: AutoscalerCluster, question: Question) -> Plan:
         for part in _pending_demand(cluster, question, limits, key, count)
     ]
     pending += [_pending_gang(cluster, question, limits, key, count) for key, count in _keys(scheduled.pending_gangs)]
-    requests = _distinct(scheduled)
-    of_chips = {number for number, request in requests.items() if "TPU" in _ray.read_request(request).resources}
-    chips = {node.node_type for node in scheduled.nodes if any(id(request) in of_chips for request in node.requests)}
-    notes = [*_notes_of_slices(cluster, rows, chips), *_notes_of_rounds(cluster, rows), *_ended(scheduled)]
+    notes = notes_of(cluster, question, scheduled, rows)
     return Plan(tuple(rows), tuple(pending), tuple(_limits(cluster, limits)), tuple(notes))
 
 
 def _rows(cluster: AutoscalerCluster, question: Question, scheduled: _ray.Scheduled) -> list[PlannedNodes]:
     rows = []
-    texts = {number: _text(question, request) for number, request in _distinct(scheduled).items()}
+    texts = {number: question.text(request) for number, request in scheduled.requests().items()}
     for launched in (True, False):
         names = dict.fromkeys(node.node_type for node in scheduled.nodes if node.launched == launched)
         for name in sorted(names, key=lambda name_: list(question.types).index(name_)):
@@ -69,19 +64,6 @@ def _rows(cluster: AutoscalerCluster, question: Question, scheduled: _ray.Schedu
                 )
             )
     return rows
-
-
-def _distinct(scheduled: _ray.Scheduled) -> dict[int, Any]:
-    """Return the placed requests by id: 50,000 of one demand are one object."""
-    return {id(request): request for node in scheduled.nodes for request in node.requests}
-
-
-def _text(question: Question, request: Any) -> str:
-    read = _ray.read_request(request)
-    # Ray combines the bundles of such a group into one request (combine_requests_with_affinity), of no demand.
-    if read.strategy == "STRICT_PACK":
-        return f"({question.strict[read.group].text})"
-    return question.demands[_ray.key_of(request)].text
 
 
 def _keys(requests: Iterable[Any]) -> list[tuple[bytes, int]]:
@@ -174,46 +156,4 @@ def _limits(cluster: AutoscalerCluster, limits: Limits) -> list[str]:
         _limits_text(cluster, limits, (cause,))
         for cause in (PendingCause.MAX_WORKERS, PendingCause.MAX_WORKERS_OF_TYPE)
         if cause in limits.bitten
-    ]
-
-
-def _ended(scheduled: _ray.Scheduled) -> list[str]:
-    counts = Counter(scheduled.ended)
-    return [
-        f"{count} of {name} would be terminated: the cluster has more than max_workers"
-        for name, count in counts.items()
-    ]
-
-
-def _notes_of_slices(cluster: AutoscalerCluster, rows: Iterable[PlannedNodes], chips_asked: Iterable[str]) -> list[str]:
-    """Return a note for each node type that is a TPU slice of several hosts and is launched host by host.
-
-    Args:
-        cluster: the cluster file.
-        rows: the plan's rows.
-        chips_asked: the node types where a demand asks for chips and not for a whole slice.
-    """
-    types_with_chips = set(chips_asked)
-    notes = []
-    for row in rows:
-        tpu_slice = cluster.types[row.node_type].machine.slice if row.node_type in cluster.types else None
-        if row.launched and tpu_slice is not None and tpu_slice.hosts > 1 and row.node_type in types_with_chips:
-            notes.append(
-                f"{row.node_type}: Ray's scheduler counts a TPU slice as one host with {tpu_slice.chips_per_host} "
-                f"chips; a {tpu_slice.accelerator_type} is {tpu_slice.hosts} such hosts, so {row.count} of them have "
-                f"{row.count * tpu_slice.chips} chips; to ask for a whole slice, use "
-                f"ray.util.tpu.slice_placement_group, here --demand {tpu_head_resource(tpu_slice.pod_type)}"
-            )
-    return notes
-
-
-def _notes_of_rounds(cluster: AutoscalerCluster, rows: Iterable[PlannedNodes]) -> list[str]:
-    """Return a note for each node type that Ray launches in many rounds."""
-    # v2 launches at most upscaling_speed times the running nodes of a type at once, and counts none as one.
-    first = min(max(1, math.ceil(cluster.upscaling_speed)), MAX_CONCURRENT_LAUNCHES)
-    return [
-        f"{row.node_type}: Ray launches {first} of them every {UPDATE_INTERVAL_S} s, and more when they run "
-        f"(upscaling_speed: {cluster.upscaling_speed:g}); all {row.count} within {rounds * UPDATE_INTERVAL_S} s"
-        for row in rows
-        if row.launched and (rounds := math.ceil(row.count / first)) > _FEW_ROUNDS
     ]

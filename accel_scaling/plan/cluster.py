@@ -9,6 +9,7 @@ from accel_scaling import _ray
 from accel_scaling._ray.facts import OBJECT_STORE_PROPORTION
 from accel_scaling.accs.types import AcceleratorTypes
 from accel_scaling.cluster.cluster import CapacityType
+from accel_scaling.cluster.policies import spares_accelerators
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
@@ -76,6 +77,8 @@ class AutoscalerCluster:
         known: the accelerator types of the catalog.
         in_ray: the node types in Ray's form.
         notes: the fill's sentences about the file.
+        spared: the Ray resources of accelerators that its autoscaler spares from demands without them; none where it is
+            Ray's own provider, or where the file switches that off.
     """
 
     cloud: str
@@ -86,6 +89,7 @@ class AutoscalerCluster:
     accelerators: AcceleratorTypes
     in_ray: Mapping[str, Any]
     notes: tuple[str, ...]
+    spared: frozenset[str] = frozenset()
 
     @property
     def head(self) -> AutoscalerNodeType:
@@ -150,6 +154,7 @@ def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterab
         accelerators=AcceleratorTypes(catalog.chips),
         in_ray=in_ray,
         notes=tuple(notes),
+        spared=_spared(read),
     )
 
 
@@ -168,6 +173,13 @@ def head_node(cluster: AutoscalerCluster) -> Any:
         "node:__internal_head__": 1,
     }
     return _ray.running_instance(head.name, 0, {**detected, **head.resources}, head.labels, head=True)
+
+
+def _spared(read: cluster_file.Cluster) -> frozenset[str]:
+    # Stock Ray (`type: aws`) runs without this package: its autoscaler spares GPUs alone.
+    if not read.is_ours or not spares_accelerators(read.provider):
+        return frozenset()
+    return AcceleratorTypes(read.catalog.chips).resources()
 
 
 def _attached(machine: NodeMachine, catalog: Catalog) -> str | None:

@@ -56,7 +56,9 @@ def question_of(cluster: AutoscalerCluster, address: str) -> Question:
             if name not in cluster.in_ray
         },
     }
-    question = Question(types, cluster.max_workers + 1, state.instances, constraints=state.constraints)
+    question = Question(
+        types, cluster.max_workers + 1, state.instances, constraints=state.constraints, spared=cluster.spared
+    )
     for request, count in state.requests:
         question.requests.append((request, count))
         _remember(question, request, cluster.accelerators)

@@ -30,6 +30,7 @@ class Question:
         demands: the demand behind a request, by its key.
         groups: the placement group behind one of Ray's, by its key.
         strict: the strict placement group behind a request, by the group's name.
+        spared: the Ray resources of accelerators that the autoscaler spares from demands without them.
     """
 
     types: Mapping[str, Any]
@@ -41,6 +42,7 @@ class Question:
     demands: dict[bytes, Demand] = field(default_factory=dict)
     groups: dict[bytes, Gang] = field(default_factory=dict)
     strict: dict[str, Gang] = field(default_factory=dict)
+    spared: frozenset[str] = frozenset()
 
     def answer(self, *, types: Mapping[str, Any] | None = None, most: int | None = None) -> _ray.Scheduled:
         """Return the reply of Ray's scheduler.
@@ -57,8 +59,17 @@ class Question:
                 gangs=self.gangs,
                 instances=self.instances,
                 constraints=self.constraints,
-            )
+            ),
+            self.spared,
         )
+
+    def text(self, request: Any) -> str:
+        """Return the demand behind a request of Ray's, in the form of the command line."""
+        read = _ray.read_request(request)
+        # Ray combines the bundles of such a group into one request (combine_requests_with_affinity), of no demand.
+        if read.strategy == "STRICT_PACK":
+            return f"({self.strict[read.group].text})"
+        return self.demands[_ray.key_of(request)].text
 
     def add(self, demand: Demand) -> None:
         """Add a demand."""
@@ -91,7 +102,7 @@ class Question:
 
 def question_of(cluster: AutoscalerCluster, plan_request: PlanRequest) -> Question:
     """Return the question for a cluster that has just been started: only its head runs."""
-    question = Question(cluster.in_ray, cluster.max_workers + 1, (head_node(cluster),))
+    question = Question(cluster.in_ray, cluster.max_workers + 1, (head_node(cluster),), spared=cluster.spared)
     for demand in plan_request.demands:
         question.add(demand)
     for gang in plan_request.gangs:

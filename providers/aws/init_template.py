@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.catalog.model import SoldAs
 from accel_scaling.clouds import cloud_of_region
-from accel_scaling.cluster.shape import AWS_IMAGE
+from accel_scaling.cluster.shape import AWS_IMAGE, CAPACITY_BLOCK
 from accel_scaling.errors import ClusterConfigError, InitError
 from accel_scaling.init.template import ClusterTemplate, one_region, scalar
 from accel_scaling.providers.aws.cloud import CLOUD
@@ -47,8 +48,12 @@ class AWSTemplate(ClusterTemplate):
 
     def worker(self, choice: Choice, request: FileRequest, values: dict[str, str]) -> str:
         """Return a node type with its instance type."""
-        del choice
-        return self.part("machine", **values, market=self.part("spot") if request.spot else "")
+        way, market = self.way(choice, request), ""
+        if way is SoldAs.RESERVED:
+            market = self.part("reserved", reservation=scalar(CAPACITY_BLOCK))
+        elif way is SoldAs.SPOT:
+            market = self.part("spot")
+        return self.part("machine", **values, market=market)
 
     def _region_alone(self, request: FileRequest) -> str:
         try:

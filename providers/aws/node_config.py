@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.catalog.model import SoldAs
+from accel_scaling.cluster.capacity_notes import capacity_note
 from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
 from accel_scaling.cluster.offering_checks import check_region
@@ -18,6 +20,15 @@ if TYPE_CHECKING:
 
 # The values of EC2's MarketType, as botocore's model of EC2 has them; "" is left out.
 MARKETS = ("", "spot", "capacity-block", "on-demand", "interruptible-capacity-reservation")
+
+_REMEDIES = {
+    SoldAs.ON_DEMAND: "no InstanceMarketOptions",
+    SoldAs.SPOT: "InstanceMarketOptions: {MarketType: spot}",
+    SoldAs.RESERVED: (
+        "InstanceMarketOptions: {MarketType: capacity-block} with CapacityReservationSpecification: "
+        "{CapacityReservationTarget: {CapacityReservationId: cr-...}}"
+    ),
+}
 
 ZONE = re.compile(r"([a-z]+(?:-[a-z]+)+-[0-9]+)[a-z]")  # us-west-2a: a region and a letter
 
@@ -35,13 +46,18 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
         UnknownInstanceTypeError: the catalog does not have it.
     """
     name = _instance_type(location, node_config)
-    spot = _market(f"{location}.node_config", node_config) == "spot"
+    market = _market(f"{location}.node_config", node_config)
     try:
         machine_type = catalog.machine_type(CLOUD.name, name)
     except AccelScalingError as error:
         # The same error type, so that callers can tell an unknown type; its text begins with the key.
         raise type(error)(f"{location}: {error}") from None
-    return NodeMachine(machine_type, capacity_type=CapacityType.SPOT if spot else CapacityType.ON_DEMAND)
+    note = capacity_note(CLOUD.name, machine_type.name, _bought(market, node_config), _REMEDIES)
+    return NodeMachine(
+        machine_type,
+        capacity_type=CapacityType.SPOT if market == "spot" else CapacityType.ON_DEMAND,
+        notes=(note,) if note else (),
+    )
 
 
 def check_node_config(location: str, node_config: dict[str, Any]) -> None:
@@ -140,6 +156,16 @@ def _instance_type(location: str, node_config: dict[str, Any]) -> str:
             f"{location}.node_config.InstanceType is missing; name an EC2 instance type there, such as g5.xlarge"
         )
     return name.strip()
+
+
+def _bought(market: str, node_config: dict[str, Any]) -> SoldAs:
+    """Return how a node_config buys its machine; a launch template may name a reservation, or none."""
+    if market == "spot":
+        return SoldAs.SPOT
+    reserved = market in ("capacity-block", "interruptible-capacity-reservation") or any(
+        key in node_config for key in ("CapacityReservationSpecification", "LaunchTemplate")
+    )
+    return SoldAs.RESERVED if reserved else SoldAs.ON_DEMAND
 
 
 def _market(location: str, node_config: dict[str, Any]) -> str:

@@ -21,8 +21,10 @@ from accel_scaling.boot.start_prefix import add_boot_check
 from accel_scaling.catalog.files import travelling_files
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import user_catalogs
+from accel_scaling.cluster.policies import spares_accelerators
 from accel_scaling.cluster.shape import MAPPINGS, check_filled_in
 from accel_scaling.errors import AccelScalingError, disk_sentence
+from accel_scaling.families.catalog import chips_here
 from accel_scaling.fill.defaults import with_defaults
 from accel_scaling.providers.base import config_cache
 from accel_scaling.quarantine.max_workers import limited
@@ -195,3 +197,19 @@ def published(config: Mapping[str, Any], autoscaler: str) -> dict[str, Any]:
             if node_type.get("max_workers", most) > 0
         },
     }
+
+
+def spare_accelerators(provider_config: Mapping[str, Any], config_path: Path | None) -> None:
+    """Have the autoscaler launch nodes with accelerators last for demands without them, where this process is one.
+
+    Args:
+        provider_config: the ``provider`` section; ``spare_accelerators: false`` leaves it to Ray, which spares GPUs.
+        config_path: the autoscaler's config; None in every other process.
+    """
+    if config_path is None:
+        return
+    try:
+        resources = {chip.resource for chip in chips_here().values()} if spares_accelerators(provider_config) else ()
+        _ray.spare_accelerators(resources)
+    except Exception:  # a Ray whose scheduler is another; it goes on as Ray does
+        logger.exception("nodes with accelerators cannot be spared from tasks without them; only GPU nodes are, by Ray")

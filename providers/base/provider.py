@@ -73,8 +73,9 @@ class BootCheckedProvider:
 
     def _set_gate(self, provider_config: Mapping[str, Any]) -> None:
         self.gate: Gate = gate_of(provider_config)
-        # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish.
+        # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish, and schedules.
         cluster_config.publish(_ray.autoscaler_config_path())
+        cluster_config.spare_accelerators(provider_config, _ray.autoscaler_config_path())
         self._rounds = Rounds()
 
     @property

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.guest_accelerators import api_names, attach, attach_rules
+from accel_scaling.catalog.model import SoldAs
 from accel_scaling.cluster.node_needs import default_image
-from accel_scaling.cluster.shape import GCP_IMAGE, PROJECT
+from accel_scaling.cluster.shape import GCP_IMAGE, PROJECT, RESERVATION
 from accel_scaling.errors import ClusterConfigError, InitError
 from accel_scaling.init.model import Choice
 from accel_scaling.init.template import ClusterTemplate, one_region, scalar
@@ -75,8 +76,16 @@ class GCPTemplate(ClusterTemplate):
         guests = ""
         if choice.guest:
             guests = self.part("guests", accelerator=scalar(choice.guest), count=scalar(choice.count))
-        market = self.part("spot") if request.spot else self.part("on_demand") if choice.chip else ""
-        return self.part("machine", **values, guests=guests, market=market)
+        return self.part("machine", **values, guests=guests, market=self._market(choice, request))
+
+    def _market(self, choice: Choice, request: FileRequest) -> str:
+        """Return the keys that say how the machine is bought."""
+        way = self.way(choice, request)
+        if way is SoldAs.RESERVED:
+            return self.part("reserved", reservation=scalar(RESERVATION))
+        if way is SoldAs.SPOT:
+            return self.part("spot")
+        return self.part("on_demand") if choice.chip else ""
 
     def attached(self, request: AcceleratorRequest, names: Collection[str], catalog: Catalog) -> list[Choice]:
         """Return N1 machines with GPUs attached: of each count the smallest machine that does not starve them."""

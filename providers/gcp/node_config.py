@@ -13,11 +13,19 @@ from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigEr
 from accel_scaling.providers.gcp import request_schema, tpu_node_config
 from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.images import with_image
-from accel_scaling.providers.gcp.scheduling import capacity_type_of, one_message, scheduling_of
+from accel_scaling.providers.gcp.scheduling import (
+    capacity_type_of,
+    check_provisioning_model,
+    check_scheduling,
+    one_message,
+    purchase_notes,
+    scheduling_of,
+)
 from accel_scaling.providers.gcp.tpu_node_config import is_tpu
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
+    from accel_scaling.catalog.model import MachineType
     from accel_scaling.cluster.cluster import Cluster, NodeType
 
 __all__ = [
@@ -58,19 +66,19 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
         return tpu_node_config.machine(location, node_config, catalog)
     at = f"{location}.node_config"
     name = _machine_type_name(at, node_config)
-    capacity_type = capacity_type_of(scheduling_of(at, node_config))
+    scheduling = scheduling_of(at, node_config)
+    check_provisioning_model(at, scheduling)
+    capacity_type = capacity_type_of(scheduling)
     guests = _guest_accelerators(at, node_config)
     try:
         machine_type = catalog.machine_type(CLOUD.name, name)
     except AccelScalingError as error:
         raise type(error)(f"{at}.machineType: {error}") from None
-    if guests is None:
-        notes = _template_notes(name, node_config)
-        return NodeMachine(machine_type, capacity_type=capacity_type, notes=notes)
     try:
-        return NodeMachine(attach(catalog, machine_type, *guests), capacity_type=capacity_type)
+        machine_type = machine_type if guests is None else attach(catalog, machine_type, *guests)
     except AccelScalingError as error:
         raise type(error)(f"{at}.guestAccelerators: {error}") from None
+    return NodeMachine(machine_type, capacity_type=capacity_type, notes=_notes(at, machine_type, node_config))
 
 
 def check_node_config(location: str, node_config: dict[str, Any]) -> None:
@@ -262,6 +270,19 @@ def _guest_accelerators(at: str, node_config: dict[str, Any]) -> tuple[str, int]
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise ClusterConfigError(f"{at}: acceleratorCount is {count!r}; expected how many of {name}, 1 or more")
     return name, count
+
+
+def _notes(at: str, machine_type: MachineType, node_config: dict[str, Any]) -> tuple[str, ...]:
+    """Return what the node_config alone cannot say, or Google would refuse.
+
+    Raises:
+        ClusterConfigError: scheduling that contradicts itself, or the machine.
+    """
+    # What a template holds is known to `ray up` alone, which checks both together.
+    if node_config.get("sourceInstanceTemplate") is not None:
+        return _template_notes(machine_type.name, node_config)
+    check_scheduling(at, node_config, accelerated=machine_type.chip is not None)
+    return purchase_notes(machine_type.name, node_config)
 
 
 def _template_notes(name: str, node_config: dict[str, Any]) -> tuple[str, ...]:

@@ -1,18 +1,44 @@
 """The scheduling of a Compute Engine machine: how it is bought, what is added to it, and what Google would refuse.
 
-Sources: docs.cloud.google.com/compute/docs/gpus/gpu-host-maintenance, .../instances/create-use-spot and
-.../instances/limit-vm-runtime.
+Sources: docs.cloud.google.com/compute/docs/gpus/gpu-host-maintenance, .../instances/create-use-spot,
+.../instances/provisioning-models, .../instances/about-flex-start-vms and .../instances/limit-vm-runtime.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from accel_scaling.catalog.model import SoldAs
+from accel_scaling.catalog.suggest import hint
+from accel_scaling.cluster.capacity_notes import capacity_note
 from accel_scaling.cluster.cluster import CapacityType
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.providers.gcp.cloud import CLOUD
 
 # Without these, only a spot machine is ended by Google (docs.cloud.google.com/compute/docs/instances/limit-vm-runtime).
 _ENDED_BY = ("maxRunDuration", "terminationTime")
+
+# The words of `provisioningModel` in Google's document of Compute Engine, as a test holds; upper case only.
+PROVISIONING_MODELS = {
+    "STANDARD": SoldAs.ON_DEMAND,
+    "SPOT": SoldAs.SPOT,
+    "FLEX_START": SoldAs.FLEX_START,
+    "RESERVATION_BOUND": SoldAs.RESERVED,
+}
+
+# The reservation types of `reservationAffinity` that take a machine from a reservation.
+_FROM_RESERVATION = ("SPECIFIC_RESERVATION", "ANY_RESERVATION")
+
+_REMEDIES = {
+    SoldAs.ON_DEMAND: "scheduling without provisioningModel",
+    SoldAs.SPOT: "scheduling: {provisioningModel: SPOT}",
+    SoldAs.FLEX_START: (
+        "scheduling: {provisioningModel: FLEX_START, maxRunDuration: {seconds: 86400}, instanceTerminationAction: "
+        "DELETE}"
+    ),
+    SoldAs.RESERVED: "scheduling: {provisioningModel: RESERVATION_BOUND} with the reservationAffinity of your "
+    "reservation",
+}
 
 
 def one_message(given: Any) -> dict[str, Any]:
@@ -42,6 +68,60 @@ def capacity_type_of(scheduling: dict[str, Any]) -> CapacityType:
     """Return spot where Google may take the machine back: SPOT, or preemptible, its older form."""
     spot = scheduling.get("provisioningModel") == "SPOT" or scheduling.get("preemptible") is True
     return CapacityType.SPOT if spot else CapacityType.ON_DEMAND
+
+
+def check_provisioning_model(at: str, scheduling: dict[str, Any]) -> None:
+    """Refuse a provisioning model that Google does not have: ``spot`` would be on demand for us, an error for Google.
+
+    Args:
+        at: the node_config's place in the cluster file.
+        scheduling: its ``scheduling``, as one object.
+
+    Raises:
+        ClusterConfigError: names the key and the nearest words.
+    """
+    model = scheduling.get("provisioningModel")
+    if model is not None and model not in PROVISIONING_MODELS:
+        near = hint(model.upper(), PROVISIONING_MODELS) if isinstance(model, str) else ""
+        raise ClusterConfigError(
+            f"{at}.scheduling.provisioningModel is {model!r}, which Google does not know"
+            + (near or f"; it takes {', '.join(PROVISIONING_MODELS)}")
+        )
+
+
+def purchase_notes(machine_type: str, node_config: dict[str, Any]) -> tuple[str, ...]:
+    """Return notes where Google does not sell a machine so, or a key is missing without which it refuses the launch.
+
+    Args:
+        machine_type: its name.
+        node_config: as the user wrote it, without an instance template: that may hold any of these keys.
+    """
+    scheduling = one_message(node_config.get("scheduling") or {})
+    affinity = one_message(node_config.get("reservationAffinity") or {})
+    reserved = affinity.get("consumeReservationType") in _FROM_RESERVATION
+    bought = PROVISIONING_MODELS.get(str(scheduling.get("provisioningModel")), SoldAs.ON_DEMAND)
+    if capacity_type_of(scheduling) is CapacityType.SPOT:
+        bought = SoldAs.SPOT
+    # A reservation of any kind is the user's to know: no table says what they were granted.
+    refused = None if reserved else capacity_note(CLOUD.name, machine_type, bought, _REMEDIES)
+    notes = [refused] if refused else []
+    if reserved and bought is SoldAs.ON_DEMAND and capacity_note(CLOUD.name, machine_type, bought, _REMEDIES):
+        notes.append(
+            "its reservationAffinity has no provisioningModel: RESERVATION_BOUND beside it; Google grants "
+            f"{machine_type} by future reservations, whose machines are bound to them; add it to scheduling"
+        )
+    if bought is SoldAs.FLEX_START and not any(scheduling.get(key) for key in _ENDED_BY):
+        notes.append(
+            "provisioningModel: FLEX_START has no maxRunDuration, without which Google refuses the launch; add "
+            "maxRunDuration: {seconds: 86400}, of 10 minutes to 7 days"
+        )
+    if bought is SoldAs.RESERVED and affinity.get("consumeReservationType") != "SPECIFIC_RESERVATION":
+        notes.append(
+            "provisioningModel: RESERVATION_BOUND names no reservation; add reservationAffinity: "
+            "{consumeReservationType: SPECIFIC_RESERVATION, key: compute.googleapis.com/reservation-name, "
+            "values: [NAME]}"
+        )
+    return tuple(notes)
 
 
 def missing_scheduling(node_config: dict[str, Any], *, accelerated: bool, delete_preempted: bool) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cli.main import main
 from accel_scaling.clouds import known_clouds
-from accel_scaling.cluster.shape import check_shape
-from accel_scaling.errors import AccelScalingError
+from accel_scaling.cluster.shape import check_filled_in, check_shape
+from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_defaults
 from accel_scaling.fill.fill import fill
 from accel_scaling.init.model import AcceleratorRequest, FileRequest, parse_accelerator
@@ -265,3 +265,40 @@ def test_machines_are_those_of_the_region_and_the_usual_region_gives_way_to_the_
     assert worker["node_config"]["InstanceType"] == "trn2.48xlarge"  # us-east-2 has no smaller one
     with pytest.raises(AccelScalingError, match=r"us-west-2 does not have trn2\.3xlarge; the nearest .* --region"):
         cluster_file(FileRequest("aws", asked, region="us-west-2"), CATALOG)
+
+
+@pytest.mark.parametrize(
+    ("cloud", "accelerator", "spot", "says", "bought"),
+    [
+        ("gcp", "H100:1", False, "as spot or as flex-start. Here: as spot.", "SPOT"),
+        ("gcp", "H100:4", False, "as spot or as flex-start. Here: as spot.", "SPOT"),
+        ("gcp", "H200:8", False, "as spot, as flex-start or by reservation. Here: as spot.", "SPOT"),
+        ("gcp", "B200:8", True, "", "SPOT"),
+        ("gcp", "GB200:4", False, "by reservation. Here: by reservation.", "RESERVATION_BOUND"),
+        ("gcp", "GB200:4", True, "Not sold as spot: ", "RESERVATION_BOUND"),
+        ("gcp", "H100:8", False, "", None),
+        ("aws", "GB200:4", False, "by reservation. Here: by reservation.", "capacity-block"),
+        ("aws", "H200:8", False, "", None),
+    ],
+)
+def test_a_machine_that_is_not_sold_on_demand_is_bought_as_it_is_sold_and_the_file_says_so(
+    cloud: str, accelerator: str, says: str, bought: str | None, capsys: pytest.CaptureFixture[str], *, spot: bool
+) -> None:
+    assert main(["init", cloud, "--accelerator", accelerator, *(["--spot"] if spot else [])]) == 0
+    out, err = capsys.readouterr()
+    (worker,) = workers(yaml.safe_load(out)).values()
+    given = worker["node_config"]
+    market = given.get("InstanceMarketOptions", {}).get("MarketType")
+    assert given.get("scheduling", {}).get("provisioningModel", market) == bought
+    assert ("# Not sold " in out) is ("note: Not sold " in err) is bool(says)
+    assert says in out
+    assert fill(yaml.safe_load(out), CATALOG)[1] == []
+
+
+@pytest.mark.parametrize("cloud", ["aws", "gcp"])
+def test_the_name_of_a_reservation_is_left_for_the_user_and_asked_for_before_the_launch(cloud: str) -> None:
+    project = "mine" if cloud == "gcp" else None
+    text = cluster_file(FileRequest(cloud, (parse_accelerator("GB200:4"),), project=project), CATALOG)
+    assert any("of your reservation" in line or "of your Capacity Block" in line for line in to_fill_in(text))
+    with pytest.raises(ClusterConfigError, match=r"is still 'your-reservation'|is still 'cr-of-your-own'"):
+        check_filled_in(yaml.safe_load(text))

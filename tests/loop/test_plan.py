@@ -1,9 +1,11 @@
-"""For ten cluster files the plan is what real Ray then launches, on a local cloud; and what stays pending, does."""
+"""For eleven cluster files the plan is what real Ray then launches, on a local cloud; and what stays pending, does."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,22 @@ from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.plan.run import PlanArguments, plan_cluster
 from accel_scaling.testing.base_cloud import local_cloud_of
 from accel_scaling.testing.hosts.settings import HostKind
-from tests.support.cluster import LEAN_HEAD, cluster
+from tests.support.cluster import LEAN_HEAD, V1, cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 PLANS = sorted((Path(__file__).parents[1] / "data" / "plans").glob("*.yaml"))
 
 PROGRAM = (Path(__file__).parents[1] / "programs" / "cluster_plan.py").read_text(encoding="utf-8")
+
+REQUEST = """
+import json, sys
+import ray
+from ray.autoscaler.sdk import request_resources
+
+ray.init(address="auto", log_to_driver=False, logging_level="ERROR")
+request_resources(bundles=json.loads(sys.argv[1]))
+"""
 
 # The head's autoscaler looks each second; machines boot for longer than the test lasts.
 HASTE = {
@@ -30,8 +41,8 @@ HASTE = {
 }
 
 
-def test_there_are_ten() -> None:
-    assert len(PLANS) == 10
+def test_there_are_eleven() -> None:
+    assert len(PLANS) == 11
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
@@ -50,12 +61,31 @@ def test_what_is_launched_is_what_was_planned(path: Path) -> None:
         pending = sum(each.count for each in answer.pending if not each.strategy)
         assert told["infeasible"] == pending
         assert told["infeasible_groups"] == sum(each.count for each in answer.pending if each.strategy)
-        cloud = local_cloud_of(config)
-        names = {name: cloud.machine_name(of["node_config"]) for name, of in config["available_node_types"].items()}
-        expected: Counter[str] = Counter({names[head]: 1})
-        for name, count in answer.launch.items():
-            expected[names[name]] += count
+        expected = machines(config, answer.launch)
         one.wait("all machines that were asked for", lambda: launched(one) == expected, 90)
+
+
+def test_v1_launches_plain_machines_for_cpus_too() -> None:
+    first, config = yaml.safe_load_all(PLANS[-1].read_text(encoding="utf-8"))
+    (asked,) = first["asked"]["tasks"]
+    bundles = [{"CPU": asked["options"]["num_cpus"]}] * asked["count"]
+    with cluster(config | HASTE, V1, kind=HostKind.PROCESSES) as one:
+        up = one.ray("up", "-y", "--no-config-cache", str(one.path))
+        assert up.returncode == 0, up.stdout[-3000:]
+        # v1 tells no program what it launches; what is requested so stays requested after the program.
+        one.exec(shlex.join(["python3", "-c", REQUEST, json.dumps(bundles)]))
+        expected = machines(config, first["launches"])
+        one.wait("all machines that were asked for", lambda: launched(one) == expected, 90)
+
+
+def machines(config: dict[str, Any], launch: Mapping[str, int]) -> Counter[str]:
+    """The machines of a plan and of the head, by their type."""
+    cloud, head = local_cloud_of(config), config["head_node_type"]
+    names = {name: cloud.machine_name(of["node_config"]) for name, of in config["available_node_types"].items()}
+    expected: Counter[str] = Counter({names[head]: 1})
+    for name, count in launch.items():
+        expected[names[name]] += count
+    return expected
 
 
 def launched(one: Any) -> Counter[str]:

@@ -71,3 +71,30 @@ def test_a_machine_type_that_google_does_not_make_is_refused(cloud, machine_type
 )
 def test_a_machine_type_that_google_makes_is_made(cloud, machine_type):
     assert cloud.client.insert("a", machine_type)["name"]
+
+
+BOUND = {"provisioningModel": "RESERVATION_BOUND", "onHostMaintenance": "TERMINATE"}
+FLEX = {"provisioningModel": "FLEX_START", "onHostMaintenance": "TERMINATE"}
+DAY = {"maxRunDuration": {"seconds": "86400"}}
+
+
+@pytest.mark.parametrize(
+    ("machine_type", "refused", "made"),
+    [
+        ("a3-highgpu-1g", GPU, {**GPU, "provisioningModel": "SPOT"}),
+        ("a3-ultragpu-8g", GPU, {**FLEX, **DAY}),
+        ("a4-highgpu-8g", GPU, BOUND),
+        ("a4x-highgpu-4g", {**GPU, "provisioningModel": "SPOT"}, BOUND),
+        ("a2-highgpu-1g", FLEX, GPU),
+    ],
+)
+def test_a_machine_that_google_does_not_sell_so_is_refused(cloud, machine_type, refused, made):
+    code, says = status(lambda: cloud.client.insert("a", machine_type, scheduling=refused))
+    assert code == 400
+    assert "resource.scheduling.provisioningModel" in says
+    cloud.client.insert("b", machine_type, scheduling=made)
+
+
+def test_a_reservation_is_taken_without_a_provisioning_model(cloud):
+    mine = {"consumeReservationType": "SPECIFIC_RESERVATION", "key": "k", "values": ["mine"]}
+    cloud.client.insert("a", "a3-ultragpu-8g", scheduling=GPU, reservationAffinity=mine)

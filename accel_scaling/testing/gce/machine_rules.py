@@ -72,6 +72,7 @@ def checked(body: dict[str, Any], zone: str, *, bulk: bool) -> MachineRequest:
     if accelerators and scheduling.get("onHostMaintenance") != "TERMINATE":
         raise invalid("Instances with guest accelerators do not support live migration.")
     _check_scheduling(scheduling)
+    _check_provisioning(machine_type, scheduling, body.get("reservationAffinity") or {})
     if not body.get("disks") and not body.get("sourceMachineImage"):
         raise ApiError(400, "Invalid value for field 'resource.disks': ''. No disks are specified.", "required")
     _check_images(body.get("disks") or [])
@@ -141,6 +142,29 @@ def _check_scheduling(scheduling: dict[str, Any]) -> None:
     ends = scheduling.get("provisioningModel") in _ENDED_BY_GOOGLE or scheduling.get("maxRunDuration")
     if scheduling.get("instanceTerminationAction") and not (ends or scheduling.get("terminationTime")):
         raise invalid("instanceTerminationAction can be specified only for instances that Compute Engine ends.")
+
+
+def _check_provisioning(machine_type: str, scheduling: dict[str, Any], affinity: dict[str, Any]) -> None:
+    """Refuse a machine that Google does not sell so, and a flex-start machine that would never end."""
+    preemptible = "SPOT" if scheduling.get("preemptible") else "STANDARD"
+    model = str(scheduling.get("provisioningModel") or preemptible)
+    if model == "FLEX_START" and not any(scheduling.get(key) for key in ("maxRunDuration", "terminationTime")):
+        raise wrong_field("resource.scheduling.provisioningModel", model, "FLEX_START requires a max run duration.")
+    reserved = affinity.get("consumeReservationType") in ("SPECIFIC_RESERVATION", "ANY_RESERVATION")
+    for pattern, models in provisioning_models().items():
+        if pattern.fullmatch(machine_type) and model not in models and not reserved:
+            raise wrong_field(
+                "resource.scheduling.provisioningModel",
+                model,
+                f"Machine type {machine_type} supports the provisioning models {', '.join(models)} only.",
+            )
+
+
+@functools.cache
+def provisioning_models() -> dict[re.Pattern[str], tuple[str, ...]]:
+    """Return the provisioning models of the machine types that do not have all of them."""
+    with Path(__file__).with_name("provisioning.csv").open(encoding="utf-8", newline="") as file:
+        return {re.compile(row["pattern"]): tuple(row["models"].split()) for row in csv.DictReader(file)}
 
 
 def check_labels(labels: dict[str, str]) -> None:

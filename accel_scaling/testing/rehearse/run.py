@@ -66,12 +66,14 @@ class Rehearsal:
             RehearsalError: a machine type that cannot be emulated, or `ray up` failed.
         """
         cloud = local_cloud_of(self.config)
+        # Of the user's whole file: what a rehearsal leaves out, such as containers, is noted all the same.
+        notes = [f"note: {note}" for note in fill(self.config, self.catalog)[1]]
         user_types = user_machines(self.config, self.catalog, cloud)  # refuses what cannot be emulated
         with self._begun(cloud, user_types) as local:
             config = self.config if self.command else with_marks(self.config, self.catalog)
             cluster, left_out = local.write_cluster(config)
             filled, _ = fill(cluster.config, self.catalog)
-            self._introduce(local, left_out, introduced(user_types))
+            self._introduce(local, left_out, [*introduced(user_types), *notes])
             act = Act(local, cluster, filled, line=self.line, faults=self.faults, timeout_s=self.timeout_s)
             return act.play(self.command, demands_of(self.config, self.catalog))
 

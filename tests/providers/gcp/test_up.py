@@ -120,6 +120,18 @@ def test_what_an_instance_template_holds_is_promised_and_its_network_stays(gce: 
                 assert gce.machines()[node_id]["machineType"].endswith("/g2-standard-4")
 
 
+def test_what_a_template_lacks_to_be_sold_is_noted_once(gce: Google, capsys: pytest.CaptureFixture[str]) -> None:
+    gce.add_template("h100", {"machineType": "a3-highgpu-1g", "disks": DISKS})
+    spot = {"machineType": "a3-highgpu-1g", "disks": DISKS, "scheduling": {"provisioningModel": "SPOT"}}
+    gce.add_template("h100-spot", spot)
+    for template, times in (("h100", 1), ("h100-spot", 0)):
+        node_config = {"sourceInstanceTemplate": f"global/instanceTemplates/{template}"}
+        capsys.readouterr()
+        resolved(changed(config_of(gce.url), "available_node_types/l4/node_config", node_config))
+        said = "".join(capsys.readouterr())
+        assert " ".join(said.split()).count("sells a3-highgpu-1g as spot or as flex-start") == times
+
+
 def test_a_caller_of_the_fill_gets_the_error_itself(gce: Google) -> None:
     from accel_scaling.providers.gcp.provider import GCPAcceleratorNodeProvider
 

@@ -1,0 +1,45 @@
+"""The note on a machine type that its cloud does not sell in the way in which a node type buys it. No network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog.capacity_types import sold_as
+from accel_scaling.catalog.model import SoldAs
+from accel_scaling.catalog.node_schema import CAPACITY_TYPES
+from accel_scaling.clouds import known_clouds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_WORDS = {
+    SoldAs.ON_DEMAND: "on demand",
+    SoldAs.SPOT: "as spot",
+    SoldAs.FLEX_START: "as flex-start",
+    SoldAs.RESERVED: "by reservation",
+}
+
+
+def capacity_note(cloud: str, machine_type: str, bought: SoldAs, remedies: Mapping[SoldAs, str]) -> str | None:
+    """Return the note; None where the cloud sells it so, as far as is known.
+
+    Args:
+        cloud: whose machine it is.
+        machine_type: its name.
+        bought: how the node_config buys it.
+        remedies: what a node_config says to buy it in each way.
+    """
+    row = sold_as(cloud, machine_type)
+    if row is None or bought in row.sold_as:
+        return None
+    instead = " or ".join(remedies[way] for way in row.sold_as if way in remedies)
+    return (
+        f"{known_clouds()[cloud].title} sells {machine_type} {ways(row.sold_as)}, and not {_WORDS[bought]} as here, "
+        f"says {CAPACITY_TYPES.file_of(cloud)}; write {instead}"
+    )
+
+
+def ways(sold: Iterable[SoldAs]) -> str:
+    """Return ways of selling in words: ``as spot, as flex-start or by reservation``."""
+    words = [_WORDS[way] for way in sold]
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -1,0 +1,112 @@
+"""Devices of a group that cannot be counted as whole ones: claims, unknown resources, and parts of a device.
+
+Ray's autoscaler counts what it knows by name, and makes ``GPU`` of any other resource whose name ends in ``gpu``
+(autoscaling_config.py). For the rest, the user says what Ray shall count; here is said that, and where.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from accel_scaling.catalog.kubernetes import Says, device_resources, other_resource
+from accel_scaling.kuberay import yaml_text as yt
+from accel_scaling.kuberay.manifest import known_device, user_values, whole
+from accel_scaling.kuberay.selectors import SHARED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from accel_scaling.kuberay.manifest import Group
+    from accel_scaling.kuberay.selectors import Term
+
+_NOT_SHARED = ("none", "0", "1", "false")  # values of labels about sharing on nodes that share nothing
+
+
+def uncounted(group: Group) -> list[str]:
+    """Return what the group asks for and cannot be counted here, as words: claims, and resources without a row."""
+    return [*_claims(group), *(f"{name}: {text}" for name, text in _unknown(group))]
+
+
+def uncounted_notes(group: Group, types: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the notes on what cannot be counted, with the way out; none where the user's resources have it.
+
+    Args:
+        group: the group.
+        types: the accelerator types that its selectors name.
+    """
+    own, known = user_values(group).all_resources, {row.resource for row in device_resources()}
+    if any(whole(text) for name, text in own.items() if name in known):
+        return ()
+    notes = []
+    kind = f', "accelerator_type:{types[0]}": "1"' if types else ""
+    advice = (
+        f'write what Ray shall count into the group, such as resources: {{GPU: "1"{kind}}} (before KubeRay 1.5: '
+        "num-gpus and resources in rayStartParams)"
+    )
+    if claims := _claims(group):
+        unused = "" if _claimed(group) else ", and the Ray container gets none of it: its resources.claims names none"
+        notes.append(
+            f"its devices come by {' and '.join(claims)}, which neither this fill nor Ray's autoscaler counts{unused}; "
+            f"{advice}"
+        )
+    for name, text in _unknown(group):
+        if name.endswith("gpu"):
+            notes.append(f"{name}: {text} is not known; Ray's autoscaler counts it as GPU, and no type is promised")
+        elif (row := other_resource(name)) is not None and row.is_share:
+            notes.append(f"{name}: {text} is a part of a device, which Ray's autoscaler does not count; {advice}")
+        else:
+            notes.append(f"{name}: {text} is not known; if it is an accelerator, {advice}")
+    return tuple(notes)
+
+
+def shared_by(group: Group, terms: Sequence[Term]) -> str | None:
+    """Return what says that the group's devices are shared with other pods; None where nothing does."""
+    for name, (_, text) in group.limits().items():
+        row = other_resource(name)
+        if row is not None and row.is_share and whole(text) != 0:
+            return f"{name}: {text}"
+        if name.endswith(".shared") and known_device(name) and whole(text) != 0:
+            return f"{name}: {text}"
+    for term in terms:
+        for requirement in term.of(Says.SHARING):
+            if not all(value.lower() in _NOT_SHARED for value in requirement.values):
+                return str(requirement)
+        for requirement in term.of(Says.CHIP):
+            if requirement.values and all(value.endswith(SHARED) for value in requirement.values):
+                return str(requirement)
+    return None
+
+
+def share_note(reason: str, types: Sequence[str]) -> str:
+    """Return the note on devices that are parts.
+
+    Args:
+        reason: what says so, as ``shared_by`` returns it.
+        types: the types of the whole device.
+    """
+    whole_types = " and ".join(types) or "its type"
+    note = f"its pods get a part of a device ({reason}), so {whole_types}, of a whole one, is not promised"
+    if not types:
+        return note
+    return f'{note}; if your tasks may take it for one, write resources: {{"accelerator_type:{types[0]}": "1"}}'
+
+
+def _claims(group: Group) -> list[str]:
+    """Return the resource claims of the pod (dynamic resource allocation)."""
+    names = [yt.word(yt.at(claim, "name")) for claim in yt.items(yt.at(group.pod, "resourceClaims"))]
+    return [f"resourceClaims {', '.join(name or '?' for name in names)}"] if names else []
+
+
+def _claimed(group: Group) -> bool:
+    return bool(yt.items(yt.at(group.container, "resources", "claims")))
+
+
+def _unknown(group: Group) -> Iterator[tuple[str, str]]:
+    """Yield the limits that no row counts, with their amounts; beside counted devices, a part says only how large."""
+    counted = any(known_device(name) and whole(text) != 0 for name, (_, text) in group.limits().items())
+    for name, (_, text) in group.limits().items():
+        if "/" not in name or known_device(name) or whole(text) == 0:
+            continue
+        row = other_resource(name)
+        if row is None or (row.is_share and not counted):
+            yield name, text
