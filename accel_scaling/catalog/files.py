@@ -17,6 +17,7 @@ from accel_scaling.catalog import schema
 from accel_scaling.catalog.columns import CLOUD
 from accel_scaling.clouds import SHIPPED_FOLDER, default_cloud, known_clouds
 from accel_scaling.errors import CatalogFileError
+from accel_scaling.inputs.file_text import NotUtf8Error, UnreadableError, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -100,15 +101,12 @@ def read(path: Path, *, label: str | None = None) -> Source:
         CatalogFileError: there is no such file, it cannot be read, or it is not UTF-8.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CatalogFileError(f"{path}: cannot be read as a catalog file: {error.strerror}") from error
-    try:
-        text = data.decode("utf-8-sig")  # spreadsheets write a byte-order mark
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise CatalogFileError(f"{path}:{line}: is not UTF-8; save the file as UTF-8") from error
-    return Source(path, label or str(path), text)
+        text = read_text(path)
+    except NotUtf8Error as error:
+        raise CatalogFileError(f"{path}:{error.line}: is not UTF-8; save the file as UTF-8") from error
+    except UnreadableError as error:
+        raise CatalogFileError(f"{path}: cannot be read as a catalog file: {error}") from error
+    return Source(path, label or str(path), text.removeprefix("\ufeff"))  # spreadsheets write a byte-order mark
 
 
 def table_of(path: Path) -> Table:

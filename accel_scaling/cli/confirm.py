@@ -14,6 +14,7 @@ from accel_scaling.boot.verdicts import EXIT_CONFIRMED, EXIT_NOT_CONFIRMED, PAGE
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.families.inventory import detect
+from accel_scaling.message_text import shown
 from accel_scaling.terminal import Paint, painted
 
 
@@ -74,7 +75,7 @@ def _seconds(text: str) -> float:
         # Not a number is in no range, and so refused below.
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, as 60")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number of seconds, as 60")
     return seconds
 
 

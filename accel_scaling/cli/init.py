@@ -12,6 +12,7 @@ import yaml
 from accel_scaling.cli.common import give
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import InitError
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     import argparse
@@ -92,4 +93,4 @@ def _number(text: str) -> int:
 
     if text.isascii() and text.isdigit() and 0 < len(text) <= 6 and int(text) > 0:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    raise argparse.ArgumentTypeError(f"{shown(text)} is not a whole number of 1 or more")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling import timeouts
 from accel_scaling.cluster.cluster import read_config
-from accel_scaling.cluster.cluster_file import at_its_line, read_cluster
+from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.fill import promises
 from accel_scaling.requirements import check_modules, check_ray, missing
@@ -62,14 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Rehearse the file; everything that it starts is ended before it returns."""
-    config = read_cluster(args.cluster)
+    file = read_cluster(args.cluster)
     try:
         # Mistakes in the file come first: these checks need neither Ray nor the packages for rehearsals.
-        cluster = read_config(config)
+        cluster = read_config(file.config)
         cluster.check_offered()
         promises(cluster)
     except AccelScalingError as error:
-        raise at_its_line(error, args.cluster) from None
+        raise file.at_its_line(error) from None
     check_modules(cluster.cloud.rehearsal_modules, "rehearse")
     check_ray()
     try:
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     faults = FaultSource(args.fault, args.faults)
     with _ended_like_ctrl_c():
         return Rehearsal(
-            config, cluster.catalog, args.command, faults, host_kind, timeout_s=args.timeout, out=sys.stdout
+            file.config, cluster.catalog, args.command, faults, host_kind, timeout_s=args.timeout, out=sys.stdout
         ).run()
 
 

@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import AccelScalingError
+from accel_scaling.inputs.file_text import MissingFileError, NotUtf8Error, UnreadableError, read_text
+from accel_scaling.inputs.json_text import loads
+from accel_scaling.message_text import shown
 from accel_scaling.quarantine.ledger import Boot, Cause, Ledger, Quarantine, Record
 
 if TYPE_CHECKING:
@@ -60,21 +63,25 @@ class Store:
             StateError: it cannot be read, or a newer version wrote it.
         """
         try:
-            return ledger_from(json.loads(self._path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+            return ledger_from(loads(read_text(self._path)))
+        except MissingFileError:
             return Ledger()
-        except OSError as error:
-            raise StateError(f"{self._path} cannot be read ({error.strerror})") from error
+        except NotUtf8Error as error:
+            raise self._broken(error) from error
+        except UnreadableError as error:
+            raise StateError(f"{self._path} cannot be read ({error})") from error
         except NewerVersionError as error:
             raise StateError(
                 f"{self._path} was written by a newer accel-scaling ({error}): use that version, or move the file away"
             ) from error
-        # The parser raises RecursionError for a file of many opening brackets.
-        except (ValueError, RecursionError) as error:
-            raise BrokenStateError(
-                f"{self._path} is not a state file of accel-scaling ({error}); at its next change the autoscaler"
-                " renames it and starts with an empty one"
-            ) from error
+        except ValueError as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> BrokenStateError:
+        return BrokenStateError(
+            f"{self._path} is not a state file of accel-scaling ({error}); at its next change the autoscaler"
+            " renames it and starts with an empty one"
+        )
 
     def change(self, change: Callable[[Ledger], Ledger]) -> Ledger:
         """Apply ``change`` to the ledger, write it, and return it. A broken file is renamed, not lost.
@@ -195,7 +202,7 @@ def ledger_from(content: Any) -> Ledger:
     if isinstance(version, int) and version > VERSION:
         raise NewerVersionError(f"version {version}")
     if version != VERSION:
-        raise ValueError(f"version {version!r}")
+        raise ValueError(f"version {shown(version)}")
     types = _checked(content.get("types"), dict, "types")
     return Ledger(
         {name: _record(record, name) for name, record in types.items()},
@@ -221,7 +228,7 @@ def _quarantine(content: Any, path: str) -> Quarantine:
     times = content.get("times")
     # Not isinstance, by which a bool is an int too.
     if type(times) is not int or times < 1:
-        raise ValueError(f"{path}.times is {times!r}")
+        raise ValueError(f"{path}.times is {shown(times)}")
     return Quarantine(
         words["zone"],
         Cause(words["kind"]),
@@ -236,7 +243,7 @@ def _quarantine(content: Any, path: str) -> Quarantine:
 def _time(content: Mapping[str, Any], key: str, path: str) -> float:
     value = content.get(key)
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LAST_S or math.isnan(value):
-        raise ValueError(f"{path}.{key} is {value!r}")
+        raise ValueError(f"{path}.{key} is {shown(value)}")
     return float(value)
 
 
@@ -256,5 +263,5 @@ def _checked(value: Any, expected: type, path: str) -> Any:
         ValueError: it is not of the expected type.
     """
     if not isinstance(value, expected):
-        raise ValueError(f"{path} is {value!r:.40}")  # noqa: TRY004 - of the file, not of our code
+        raise ValueError(f"{path} is {shown(value)}")  # noqa: TRY004 - of the file, not of our code
     return value

@@ -19,6 +19,7 @@ from accel_scaling._ray.facts import NODE_NAMES
 from accel_scaling.catalog.suggest import hint, nearest
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.message_text import shown
 from accel_scaling.providers.gcp.client import ANONYMOUS, VERSIONS, check_credentials, endpoint
 from accel_scaling.providers.gcp.labels import MAX_LABEL, is_plain, to_label, valid_key, valid_value
 from accel_scaling.providers.gcp.node_config import is_tpu, region_of, zones_of
@@ -100,8 +101,8 @@ def _check_project(project: Any) -> None:
     if not isinstance(project, str) or not _PROJECT.fullmatch(project):
         advice = f"; a project's number goes in quotes, '{project}'" if isinstance(project, int) else ""
         raise ClusterConfigError(
-            f"provider.project_id is {project!r}; expected the id of a Google Cloud project, such as my-project-123"
-            + advice
+            f"provider.project_id is {shown(project)}; expected the id of a Google Cloud project, such as "
+            "my-project-123" + advice
         )
 
 
@@ -120,7 +121,7 @@ def _check_fits(subject: str, name: str, label: str) -> None:
         advice = "" if is_plain(name) else "; upper case, dots and the like count three times"
         characters = "character" if over == 1 else "characters"
         raise ClusterConfigError(
-            f"{subject} {name!r} is too long for a label of Google's, by {over} {characters}; shorten it{advice}"
+            f"{subject} {shown(name)} is too long for a label of Google's, by {over} {characters}; shorten it{advice}"
         )
 
 
@@ -132,7 +133,7 @@ def _check_labels(path: str, labels: Any) -> None:
     for key, value in labels.items():
         if not valid_key(str(key)) or not isinstance(value, str) or not valid_value(value):
             raise ClusterConfigError(
-                f"{path}: {key}: {value!r} is no label of Google's: up to {MAX_LABEL} lower-case letters, "
+                f"{path}: {key}: {shown(value)} is no label of Google's: up to {MAX_LABEL} lower-case letters, "
                 "digits, _ and -, and a letter first in the name"
             )
 
@@ -191,7 +192,7 @@ def template_of(key: str, path: Any) -> dict[str, str | None]:
     parts = _TEMPLATE.fullmatch(path) if isinstance(path, str) else None
     if parts is None:
         raise ClusterConfigError(
-            f"{key} is {path!r}; expected the path of an instance template, such as "
+            f"{key} is {shown(path)}; expected the path of an instance template, such as "
             "projects/PROJECT/global/instanceTemplates/NAME, its name of lower-case letters, digits and -"
         )
     return parts.groupdict()
@@ -232,7 +233,7 @@ def _check_value(schemas: dict[str, Any], schema: dict[str, Any], value: Any, pa
         _check_object(schemas, schema, value, path)
     elif schema_type == "array":
         if not isinstance(value, list):
-            raise SchemaError(path, f"is {value!r}; expected a list, [...]")
+            raise SchemaError(path, f"is {shown(value)}; expected a list, [...]")
         for index, item in enumerate(value):
             _check_value(schemas, schema["items"], item, f"{path}[{index}]")
     else:
@@ -241,7 +242,7 @@ def _check_value(schemas: dict[str, Any], schema: dict[str, Any], value: Any, pa
 
 def _check_object(schemas: dict[str, Any], schema: dict[str, Any], value: Any, path: str) -> None:
     if not isinstance(value, dict):
-        raise SchemaError(path, f"is {value!r}; expected an object, {{key: value}}")
+        raise SchemaError(path, f"is {shown(value)}; expected an object, {{key: value}}")
     properties, others = schema.get("properties", {}), schema.get("additionalProperties")
     for name, inner in value.items():
         if name in properties:
@@ -266,10 +267,10 @@ def _check_scalar(schema: dict[str, Any], value: Any, path: str) -> None:
         valid = isinstance(value, str)
     if not valid:
         expected = "a whole number" if whole else _TYPES.get(schema_type, schema_type)
-        raise SchemaError(path, f"is {value!r}; expected {expected}")
+        raise SchemaError(path, f"is {shown(value)}; expected {expected}")
     if "enum" in schema and value not in schema["enum"]:
         words = nearest(value, schema["enum"]) or schema["enum"]
-        raise SchemaError(path, f"is {value!r}, which Google does not know; nearest: {', '.join(words)}")
+        raise SchemaError(path, f"is {shown(value)}, which Google does not know; nearest: {', '.join(words)}")
     pattern = schema.get("pattern")
     if pattern and value and not re.fullmatch(pattern, value):
-        raise SchemaError(path, f"is {value!r}; expected a match of {pattern}")
+        raise SchemaError(path, f"is {shown(value)}; expected a match of {pattern}")

@@ -10,6 +10,7 @@ from typing import Any
 
 from accel_scaling.cluster.cluster import CapacityType
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.message_text import shown
 
 # Without these, only a spot machine is ended by Google (docs.cloud.google.com/compute/docs/instances/limit-vm-runtime).
 _ENDED_BY = ("maxRunDuration", "terminationTime")
@@ -34,7 +35,9 @@ def scheduling_of(at: str, node_config: dict[str, Any]) -> dict[str, Any]:
     given = node_config.get("scheduling")
     entries = given if isinstance(given, list) else [{} if given is None else given]
     if not all(isinstance(entry, dict) for entry in entries):
-        raise ClusterConfigError(f"{at}.scheduling is {given!r}; it takes keys, such as {{provisioningModel: SPOT}}")
+        raise ClusterConfigError(
+            f"{at}.scheduling is {shown(given)}; it takes keys, such as {{provisioningModel: SPOT}}"
+        )
     return one_message(entries)
 
 

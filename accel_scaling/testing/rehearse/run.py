@@ -19,6 +19,7 @@ from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import RehearsalError
 from accel_scaling.fill.fill import fill
 from accel_scaling.fill.promise import accelerator_types
+from accel_scaling.message_text import shown
 from accel_scaling.testing.base_cloud import local_cloud_of
 from accel_scaling.testing.devices.hardware import write_user_hardware
 from accel_scaling.testing.faults import FaultSource
@@ -154,7 +155,7 @@ class _Act:
         if not demands:
             self._timeline.say(time.time(), "no tasks", "no worker type of the file has an accelerator")
         for demand in demands:
-            text = f"a task with accelerator_type={demand['accelerator_type']!r}, {demand['resource']}: 1"
+            text = f"a task with accelerator_type={shown(demand['accelerator_type'])}, {demand['resource']}: 1"
             self._timeline.say(time.time(), "submitted", text)
         with self._rehearsal.line.doing("tasks wait for their machines"):
             results = self._try(demands)
@@ -189,7 +190,7 @@ class _Act:
 
     def _print_result(self, result: dict[str, Any]) -> None:
         ran = result["ran"]
-        name = f"accelerator_type={result['accelerator_type']!r}"
+        name = f"accelerator_type={shown(result['accelerator_type'])}"
         if not ran:
             self._timeline.say(time.time(), "pending", f"{name}: {result['reason']}")
             return
