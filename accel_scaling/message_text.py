@@ -18,13 +18,14 @@ _DEEPEST = 3  # levels of a list or a mapping that are shown
 _MOST_ITEMS = 6  # of each of them
 _MOST_BITS = 128  # of a whole number; Python itself refuses to write one of more than 4,300 digits
 _WORDS = re.compile(rf"\S{{{LONGEST_WORD + 1},}}")
-# What `painted` writes is passed on: bold, red, green, yellow and the end of each.
-_COLOURS = re.compile("(\033\\[(?:0|1|31|32|33)m)")
+_MOST_OF_LINE = 4000  # characters: a sentence of Ray's or of a cloud's may hold a whole value
 
 
 def shown(value: object) -> str:
-    """Return a value as ``repr`` does, in at most about MOST_SHOWN characters."""
-    return _cut(_piece(value, _DEEPEST), MOST_SHOWN)
+    """Return a value as ``repr`` does, in about MOST_SHOWN characters at the most."""
+    piece = _piece(value, _DEEPEST)
+    # A text has been cut, and says how long it was.
+    return piece if isinstance(value, str) else _cut(piece, 2 * MOST_SHOWN)
 
 
 def printable(text: str) -> str:
@@ -34,15 +35,10 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
 
 
-def printable_coloured(text: str) -> str:
-    """Return a text as ``printable`` does, with the colours of this package's own output."""
-    parts = _COLOURS.split(text)
-    return "".join(part if number % 2 else printable(part) for number, part in enumerate(parts))
-
-
 def sentence(text: str) -> str:
-    """Return a message as it is shown: without control characters, and long words shortened."""
-    return _WORDS.sub(lambda match: _cut(match.group(), MOST_SHOWN), printable(text))
+    """Return a message as it is shown: without control characters, and long words and lines shortened."""
+    short = _WORDS.sub(lambda match: _cut(match.group(), MOST_SHOWN), printable(text))
+    return "\n".join(_cut(line, _MOST_OF_LINE) for line in short.split("\n"))
 
 
 def _piece(value: Any, levels: int) -> str:

@@ -157,7 +157,7 @@ def check_number(num_accs: float, resource: str) -> None:
         AskingError: one sentence with the possible numbers.
     """
     # In Python a bool is a number: True would be one accelerator.
-    if isinstance(num_accs, bool) or not isinstance(num_accs, int | float) or not math.isfinite(num_accs):
+    if isinstance(num_accs, bool) or not isinstance(num_accs, int | float) or not -math.inf < num_accs < math.inf:
         raise AskingError(f"num_accs={shown(num_accs)} is not a number of accelerators; ask for 1, 2, ...")
     if num_accs < 0:
         raise AskingError(f"num_accs={num_accs} is negative; ask for 0, 1, 2, ...")

@@ -17,7 +17,7 @@ from accel_scaling.catalog import schema
 from accel_scaling.catalog.columns import CLOUD
 from accel_scaling.clouds import SHIPPED_FOLDER, default_cloud, known_clouds
 from accel_scaling.errors import CatalogFileError
-from accel_scaling.inputs.file_text import NotUtf8Error, UnreadableError, read_text
+from accel_scaling.inputs.file_text import NotUtf8Error, UnreadableError, is_file, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -131,7 +131,7 @@ def shipped(table: Table, cloud: str = "") -> Source | None:
     """Return the shipped file of a table, a cloud's where each has its own; None where there is none."""
     name = table.file_of(cloud)
     path = (known_clouds()[cloud].data if cloud else SHIPPED_FOLDER) / name
-    return read(path, label=name) if path.is_file() else None
+    return read(path, label=name) if is_file(path) else None
 
 
 def shipped_files(cloud: str, tables: Iterable[Table]) -> list[Source]:
@@ -184,7 +184,7 @@ def refreshed_files(cloud: str, *, home: Path | None = None) -> list[Path]:
     # On a head, what came with the cluster goes first, as in user_catalog_files().
     folders = (f"{TRAVELLED}/{REFRESH_FOLDER}", REFRESH_FOLDER)
     candidates = ([_folder(home) / folder / name for folder in folders] for name in names)
-    return [next(path for path in paths if path.is_file()) for paths in candidates if any(map(Path.is_file, paths))]
+    return [next(path for path in paths if is_file(path)) for paths in candidates if any(map(is_file, paths))]
 
 
 def hardware_files(user_files: Sequence[Path] = (), *, home: Path | None = None) -> list[Path]:
@@ -192,7 +192,7 @@ def hardware_files(user_files: Sequence[Path] = (), *, home: Path | None = None)
     given = [file.expanduser() for file in user_files]
     beside = [file.parent / name for file in given for name in (f"{file.stem}_{HARDWARE}.csv", f"{HARDWARE}.csv")]
     at_home = (path for path in sorted(_folder(home).glob("*.csv")) if is_hardware(path))
-    return [path for path in dict.fromkeys([*beside, *at_home]) if path.is_file()]
+    return [path for path in dict.fromkeys([*beside, *at_home]) if is_file(path)]
 
 
 def travelling_files(user_files: Sequence[Path], clouds: Iterable[str], *, home: Path | None = None) -> dict[str, Path]:
@@ -215,13 +215,13 @@ def chips_beside(path: Path) -> list[Path]:
     if not path.name:  # `.`: a folder, which is refused where it is read
         return []
     beside = (path.with_suffix(".yaml"), path.with_name(CHIPS_FILE))
-    return [path for path in beside if path.is_file()]
+    return [path for path in beside if is_file(path)]
 
 
 def places_beside(path: Path) -> list[Path]:
     """Return the places file that belongs to a CSV file: ``mine_places.csv`` to ``mine.csv``."""
     beside = path.parent / f"{path.stem}_{PLACES}.csv"
-    return [beside] if not is_places(path) and beside.is_file() else []
+    return [beside] if not is_places(path) and is_file(beside) else []
 
 
 def is_hardware(path: Path) -> bool:

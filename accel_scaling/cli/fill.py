@@ -14,6 +14,7 @@ from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.fill.defaults import with_keys_needed_by_ray
 from accel_scaling.fill.fill import fill
+from accel_scaling.inputs.yaml_nodes import DUMPER
 
 if TYPE_CHECKING:
     import argparse
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         raise ClusterConfigError(f"{args.cluster}: cluster_name is missing; `ray up` ends with a KeyError without it")
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
-    text = yaml.safe_dump(with_keys_needed_by_ray(filled), sort_keys=False, width=110, allow_unicode=True)
+    complete = with_keys_needed_by_ray(filled)
+    text = yaml.dump(complete, Dumper=DUMPER, sort_keys=False, width=110, allow_unicode=True)
     give(text, args.output)
     return 0

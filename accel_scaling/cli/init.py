@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from accel_scaling.cli.arguments import whole_number
 from accel_scaling.cli.common import give
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import InitError
-from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     import argparse
@@ -89,8 +89,4 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _number(text: str) -> int:
-    import argparse
-
-    if text.isascii() and text.isdigit() and 0 < len(text) <= 6 and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{shown(text)} is not a whole number of 1 or more")
+    return whole_number(text, least=1)

@@ -35,6 +35,14 @@ class NotUtf8Error(UnreadableError):
         self.line = line
 
 
+def is_file(path: Path) -> bool:
+    """Return whether there is such a file; False also for a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, one with a NUL character
+        return False
+
+
 def read_bytes(path: Path, *, most: int = bounds.MOST_BYTES) -> bytes:
     """Return a file's content.
 

@@ -12,6 +12,7 @@ from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, TASK_CPUS
 from accel_scaling.accs.request import AccRequest, bundle_of, check_number, ray_options
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import AskingError, PlanError
+from accel_scaling.inputs.bounds import MOST_AMOUNT
 from accel_scaling.message_text import shown
 from accel_scaling.plan.model import Demand, Gang
 
@@ -243,16 +244,17 @@ def _number(text: str) -> float:
         number = float(text)
     except ValueError:
         raise AskingError(_FORM) from None
-    if not math.isfinite(number) or number < 0:
+    if not 0 <= number <= MOST_AMOUNT:
         raise AskingError(f"{text} is not an amount; {_FORM}")
     return int(number) if number.is_integer() else number
 
 
 def _memory(text: str) -> float:
     match = _MEMORY.fullmatch(text)
-    if match is None:
+    number = float(match["number"]) * _UNITS[match["unit"]] if match else math.inf
+    if number > MOST_AMOUNT:
         raise AskingError("memory is an amount of bytes with K, M, G or T (times 1024 each), such as memory:64G")
-    return int(float(match["number"]) * _UNITS[match["unit"]])
+    return int(number)
 
 
 def labels_of(options: Iterable[str]) -> dict[str, str]:
