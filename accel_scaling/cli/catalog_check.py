@@ -72,7 +72,7 @@ def _hardware_mistakes(path: Path) -> list[Mistake]:
     try:
         rows_of_file(path)
     except RehearsalError as error:
-        line, _, text = str(error).removeprefix(f"{path}:").partition(": ")
+        line, _, text = error.text.removeprefix(f"{path}:").partition(": ")
         return [Mistake(path, int(line), "", text)]
     return []
 

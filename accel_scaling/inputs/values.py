@@ -85,4 +85,7 @@ def check_name(name: object, path: tuple[object, ...] = ()) -> None:
 
 
 def _at(path: tuple[object, ...]) -> str:
-    return ".".join(str(part) for part in path) or "it"
+    keys = list(path)
+    while keys and isinstance(keys[-1], int):  # items of lists: of a bomb, of lists in lists
+        keys.pop()
+    return ".".join(str(part) for part in keys) or "it"
