@@ -39,11 +39,7 @@ def check_shape(config: Any) -> dict[str, Any]:
     Raises:
         ClusterConfigError: names the key that is missing or of the wrong kind.
     """
-    # Before anything else looks at it: `ray up` reads the file itself, and knows no bounds.
-    try:
-        check(config)
-    except UnusableValueError as error:
-        raise ClusterConfigError(str(error)) from None
+    _check_bounds(config)
     if not isinstance(config, dict):
         raise ClusterConfigError(f"this is not a cluster config: expected keys and values, found {_yaml_kind(config)}")
     for key in ("provider", "available_node_types"):
@@ -66,6 +62,14 @@ def check_shape(config: Any) -> dict[str, Any]:
     _check_kinds(config)
     check_names(config["provider"])
     return config
+
+
+def _check_bounds(config: Any) -> None:
+    """Refuse what is beyond the bounds, before anything else looks at it: `ray up` reads the file, and knows none."""
+    try:
+        check(config)
+    except UnusableValueError as error:
+        raise ClusterConfigError(str(error)) from None
 
 
 def check_own_promise(location: str, resources: Any, labels: Any) -> None:
@@ -124,8 +128,9 @@ def check_filled_in(config: dict[str, Any]) -> None:
     """Refuse a cluster config in which a placeholder is left.
 
     Raises:
-        ClusterConfigError: names the first one's key.
+        ClusterConfigError: names the first one's key; or the config is beyond the bounds.
     """
+    _check_bounds(config)
     for path, value in _texts(config, ""):
         if value in _MEANT:
             raise ClusterConfigError(

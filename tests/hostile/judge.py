@@ -82,14 +82,14 @@ def judged(case: Case, folder: Path) -> Outcome:
 def _run(case: Case) -> int:
     try:
         if case.words[:1] == ("rehearse",):
-            with mock.patch("accel_scaling.testing.rehearse.run.Rehearsal.run", _until_it_starts):
+            with mock.patch("accel_scaling.testing.rehearse.run.Rehearsal.run", until_it_starts):
                 return main(case.words)
         return main(case.words)
     except SystemExit as ended:  # of argparse
         return ended.code if isinstance(ended.code, int) else 1
 
 
-def _until_it_starts(rehearsal: Any) -> int:
+def until_it_starts(rehearsal: Any) -> int:
     """Do what a rehearsal does before it starts anything."""
     from accel_scaling.testing.base_cloud import local_cloud_of
     from accel_scaling.testing.rehearse.user_hardware import user_machines

@@ -28,17 +28,18 @@ def main() -> int:
     """Return 1 where something was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=20_000)
-    parser.add_argument(
-        "--seed", type=int, default=None, help="of the random numbers; another one each time by default"
-    )
+    parser.add_argument("--minutes", type=float, default=600.0, help="the most that it takes")
+    parser.add_argument("--seed", type=int, default=None, help="of the random numbers; by default another each time")
     parser.add_argument("--keep", type=Path, default=FOUND, help="the folder for what was found")
     args = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     seed = args.seed if args.seed is not None else time.time_ns() % 2**32
     counts, refused, slowest, found = Counter[str](), Counter[str](), dict[str, float](), 0
-    folder = Path(tempfile.mkdtemp(prefix="hostile-"))
+    folder, until_s = Path(tempfile.mkdtemp(prefix="hostile-")), time.monotonic() + 60 * args.minutes
     try:
         for number in range(args.inputs):
+            if time.monotonic() > until_s:
+                break
             case = case_of(Random(f"{seed}/{number}"))
             place = folder / str(number)
             place.mkdir()
