@@ -63,12 +63,12 @@ def test_a_long_word_is_cut_in_its_middle() -> None:
 
 def test_no_message_shows_a_value_whole() -> None:
     """``{value!r}`` of what a user gave may be millions of characters: ``shown`` is short."""
-    found = []
+    found: list[str] = []
     for path in [*(ROOT / "accel_scaling").rglob("*.py"), *(ROOT / "providers").rglob("*.py")]:
         name = str(path.relative_to(ROOT))
         if name in WHOLE or name.startswith(("accel_scaling/providers", "accel_scaling/catalogs")):
             continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FormattedValue) and node.conversion == ord("r"):
-                found.append(f"{name}:{node.lineno}")
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        whole = (node for node in nodes if isinstance(node, ast.FormattedValue) and node.conversion == ord("r"))
+        found += [f"{name}:{node.lineno}" for node in whole]
     assert not found, f"write {{shown(value)}}: {found}"

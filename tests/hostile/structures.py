@@ -1,8 +1,8 @@
-"""Changes of what a YAML file means: values of another kind, keys of other files, bombs; what is written is still YAML."""
+"""Changes of what a YAML file means: values of another kind, keys of other files, bombs; it stays YAML."""
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -34,8 +34,8 @@ VALUES: tuple[Any, ...] = (
     ),
     *([], {}, [None], [[["a"]]], {"a": "b"}, {1: 2}, {None: None}, {"a": {"b": {"c": []}}}, [1, "a", {}], ["x", "x"]),
     *(
-        datetime.date(2024, 1, 1),
-        datetime.datetime(2024, 1, 1, 1),
+        dt.date(2024, 1, 1),
+        dt.datetime(2024, 1, 1, 1, tzinfo=dt.timezone.utc),
         b"\xff",
         {True: 1},
         {"": ""},
