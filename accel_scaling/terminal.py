@@ -6,6 +6,7 @@ A colour is written to a terminal only; never with NO_COLOR (no-color.org), and 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import secrets
@@ -58,7 +59,8 @@ class _Printable:
     """A stream to which control characters come spelt, as ``\\x1b``: what is shown may be of a file, or of a node."""
 
     def __init__(self, stream: Any) -> None:
-        self.whole = stream
+        # None where the shell closed it (`>&-`): Python writes to nowhere then, and so does this.
+        self.whole = io.StringIO() if stream is None else stream
 
     def write(self, text: str, /) -> object:
         """Write a text; the colours of this package pass."""

@@ -17,7 +17,7 @@ from accel_scaling.catalog import schema
 from accel_scaling.catalog.columns import CLOUD
 from accel_scaling.clouds import SHIPPED_FOLDER, default_cloud, known_clouds
 from accel_scaling.errors import CatalogFileError
-from accel_scaling.inputs.file_text import NotUtf8Error, UnreadableError, is_file, read_text
+from accel_scaling.inputs.file_text import NotUtf8Error, UnreadableError, expanded, is_file, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -164,7 +164,7 @@ def user_catalog_files(user_files: Sequence[Path] = (), *, home: Path | None = N
         user_files: those that the cluster file names; what belongs to them comes right after each.
         home: the folder that has ``.accel_scaling``; the user's home where it is None.
     """
-    given = [path for file in user_files for path in with_beside(file.expanduser())]
+    given = [path for file in user_files for path in with_beside(expanded(file))]
     folder = _folder(home)
     at_home = [*sorted(folder.glob("*.csv")), *sorted(folder.glob("*.yaml"))]
     # On a head, what came with the cluster goes before what lies in its home folder: it answers as home does.
@@ -189,7 +189,7 @@ def refreshed_files(cloud: str, *, home: Path | None = None) -> list[Path]:
 
 def hardware_files(user_files: Sequence[Path] = (), *, home: Path | None = None) -> list[Path]:
     """Return the user's own files of emulated hardware, strongest first; arguments as user_catalog_files()."""
-    given = [file.expanduser() for file in user_files]
+    given = [expanded(file) for file in user_files]
     beside = [file.parent / name for file in given for name in (f"{file.stem}_{HARDWARE}.csv", f"{HARDWARE}.csv")]
     at_home = (path for path in sorted(_folder(home).glob("*.csv")) if is_hardware(path))
     return [path for path in dict.fromkeys([*beside, *at_home]) if is_file(path)]

@@ -13,6 +13,7 @@ from accel_scaling.cluster.policies import confirmation_policy, quarantine_polic
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.families.catalog import load_catalog
+from accel_scaling.inputs.file_text import expanded
 from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
@@ -260,4 +261,4 @@ def user_catalogs(provider: dict[str, Any]) -> list[Path]:
     paths = [named] if isinstance(named, str) else named
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
         raise ClusterConfigError(f"provider.catalog is {shown(named)}; expected the path of a file, or a list of them")
-    return [Path(path).expanduser() for path in paths]
+    return [expanded(Path(path)) for path in paths]

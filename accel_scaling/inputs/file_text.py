@@ -35,6 +35,14 @@ class NotUtf8Error(UnreadableError):
         self.line = line
 
 
+def expanded(path: Path) -> Path:
+    """Return a path with `~` expanded; as it is where there is no such account."""
+    try:
+        return path.expanduser()
+    except RuntimeError:  # of `~nobody/a.csv`
+        return path
+
+
 def is_file(path: Path) -> bool:
     """Return whether there is such a file; False also for a name that no file can have."""
     try:

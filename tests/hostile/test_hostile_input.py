@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -115,6 +117,10 @@ def test_a_bomb_in_a_cluster_file_is_refused_with_its_line(
         (("region: us-west-2", "region: us-west-2\n  catalog: /dev/zero"), "It has no end within 8.4 MB"),
         (("region: us-west-2", 'region: us-west-2\n  catalog: "a\\0b"'), "No file has such a name"),
         (("region: us-west-2", f"region: us-west-2\n  catalog: {LONG}"), "File name too long"),
+        (
+            ("region: us-west-2", "region: us-west-2\n  catalog: ~nobody/x.csv"),
+            "~nobody/x.csv: cannot be read as a catalog",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -261,6 +267,14 @@ def test_an_argument_of_any_size_gets_the_usage_and_one_sentence(
     assert ": error: " in written
     assert len(written) < 1500
     assert written.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">/dev/full", "2>/dev/full"])
+def test_an_output_that_is_closed_or_full_is_no_traceback(closed: str) -> None:
+    command = f"{sys.executable} -m accel_scaling catalog show g5.xlarge {closed}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    assert "Traceback" not in done.stderr + done.stdout
+    assert done.returncode == (2 if closed == ">/dev/full" else 0)
 
 
 # --- `ray up`, which has read the file itself ---
