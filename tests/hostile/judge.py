@@ -119,8 +119,8 @@ def _through_providers(config: dict[str, Any]) -> int:
     from accel_scaling.providers.aws import AWSAcceleratorNodeProvider
     from accel_scaling.providers.gcp import GCPAcceleratorNodeProvider
 
-    made = str(config["provider"].get("module"))[:200]
-    provider = GCPAcceleratorNodeProvider if "gcp" in made else AWSAcceleratorNodeProvider
+    module = config["provider"].get("module")
+    provider = GCPAcceleratorNodeProvider if isinstance(module, str) and "gcp" in module else AWSAcceleratorNodeProvider
     try:
         provider.fillout_available_node_types_resources(copy.deepcopy(config))
     except (AccelScalingError, click.ClickException) as error:

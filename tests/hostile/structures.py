@@ -23,7 +23,7 @@ VALUES: tuple[Any, ...] = (
         ESCAPE,
         "\0",
         "a\nb",
-        "~nobody/x",
+        "~no-such/x",
         "~",
         "/dev/zero",
         "é\u202e",

@@ -118,8 +118,8 @@ def test_a_bomb_in_a_cluster_file_is_refused_with_its_line(
         (("region: us-west-2", 'region: us-west-2\n  catalog: "a\\0b"'), "No file has such a name"),
         (("region: us-west-2", f"region: us-west-2\n  catalog: {LONG}"), "File name too long"),
         (
-            ("region: us-west-2", "region: us-west-2\n  catalog: ~nobody/x.csv"),
-            "~nobody/x.csv: cannot be read as a catalog",
+            ("region: us-west-2", "region: us-west-2\n  catalog: ~no-such/x.csv"),
+            "~no-such/x.csv: cannot be read as a catalog",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
