@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import errno
 
+from accel_scaling.message_text import sentence
+
 INTERRUPTED_CODE = 130  # what a shell reports for Ctrl-C
 
 
 class AccelScalingError(Exception):
-    """A user's mistake or a fact of the world, in one sentence. Commands print it and exit with 2."""
+    """A user's mistake or a fact of the world, in one sentence. Commands print it and exit with 2.
+
+    Attributes:
+        text: the sentence as it was written; ``str()`` of the error is what may be shown.
+    """
 
     exit_code = 2
+
+    @property
+    def text(self) -> str:
+        """The sentence as it was written."""
+        return str(self.args[0]) if self.args else ""
+
+    def __str__(self) -> str:
+        # What Ray, a log or a terminal prints: names in it may be of a file, or of another machine.
+        return sentence(super().__str__())
 
 
 class UnknownInstanceTypeError(AccelScalingError):

@@ -5,14 +5,19 @@ A colour is written to a terminal only; never with NO_COLOR (no-color.org), and 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
+import secrets
 import sys
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from accel_scaling.message_text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 
 _COLOURS = re.compile(r"(\033\[(?:0|1|3[1-3])m)")
@@ -40,6 +45,54 @@ class Paint(Enum):
     WAITS = "33"
 
 
+# Stands for a colour until the text is written, and nobody can guess it: colours of a file must not pass for ours.
+_SECRET = secrets.token_hex(8)
+_MARKED = re.compile(f"\0{_SECRET}:([0-9]+)\0")
+
+
+def _mark(code: str) -> str:
+    return f"\0{_SECRET}:{code}\0"
+
+
+def _ansi(code: str) -> str:
+    return f"\033[{code}m"
+
+
+class _Printable:
+    """A stream to which control characters come spelt, as ``\\x1b``: what is shown may be of a file, or of a node."""
+
+    def __init__(self, stream: Any) -> None:
+        # None where the shell closed it (`>&-`): Python writes to nowhere then, and so does this.
+        self.whole = io.StringIO() if stream is None else stream
+
+    def write(self, text: str, /) -> object:
+        """Write a text; the colours of this package pass."""
+        parts = _MARKED.split(text)
+        return self.whole.write(
+            "".join(_ansi(part) if number % 2 else printable(part) for number, part in enumerate(parts))
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.whole, name)
+
+
+@contextlib.contextmanager
+def printable_output() -> Iterator[None]:
+    """Let nothing that a terminal obeys come to standard output and standard error while the block runs."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _Printable(before[0]), _Printable(before[1])
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def write_as_it_is(text: str) -> None:
+    """Write a whole file to standard output, its line breaks as they are."""
+    stream: Stream = getattr(sys.stdout, "whole", sys.stdout)
+    stream.write(text)
+
+
 def wants_colours(stream: Stream) -> bool:
     """Return whether to write colours to a stream."""
     if os.environ.get("NO_COLOR"):
@@ -57,7 +110,11 @@ def painted(text: str, paint: Paint, stream: Stream | None = None) -> str:
         paint: its meaning.
         stream: the target; standard output where it is None.
     """
-    return f"\033[{paint.value}m{text}\033[0m" if wants_colours(stream or sys.stdout) else text
+    target = stream or sys.stdout
+    if not wants_colours(target):
+        return text
+    code = _mark if isinstance(target, _Printable) else _ansi
+    return f"{code(paint.value)}{text}{code('0')}"
 
 
 def without_controls(text: str) -> str:

@@ -52,6 +52,9 @@ class ClusterState(NamedTuple):
     node_types: Mapping[str, int]
 
 
+_SSH_KEYS = ("ssh_private_key", "ssh_public_key")
+
+
 def node_type_configs(config: dict[str, Any]) -> tuple[dict[str, Any], int]:
     """Return what v2 reads of a filled cluster config: its node types, and the most nodes, the head among them.
 
@@ -65,12 +68,16 @@ def node_type_configs(config: dict[str, Any]) -> tuple[dict[str, Any], int]:
     before = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        # A hash of the contents would read every file of file_mounts.
-        read = AutoscalingConfig(copy.deepcopy(config), skip_content_hash=True)
+        # A hash of the contents would read every file of file_mounts; another one, which decides nothing here, the ssh
+        # keys (hash_launch_conf), which may be on another machine.
+        auth = {key: value for key, value in (config.get("auth") or {}).items() if key not in _SSH_KEYS}
+        read = AutoscalingConfig(copy.deepcopy({**config, "auth": auth}), skip_content_hash=True)
         return read.get_node_type_configs(), read.get_max_num_nodes()
     except ValidationError as error:
         path = ".".join(str(word) for word in error.absolute_path)
         raise ValueError(f"{path}: {error.message}" if path else error.message) from None
+    except TypeError as error:  # that hash is of JSON, which has no dates, and no keys of several kinds
+        raise ValueError(f"Ray cannot use a value of a node_config: {error}") from None
     except AssertionError as error:
         raise ValueError(str(error) or "min_workers of a node type is above its max_workers") from None
     finally:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_AMOUNT, ACCELERATOR_TYPE_PREFIX
 from accel_scaling.errors import AskingError
 from accel_scaling.families.registry import family_of
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,7 +59,7 @@ def types_in(accelerator_type: str | Sequence[str] | None) -> tuple[str, ...]:
     names = (accelerator_type,) if isinstance(accelerator_type, str) else accelerator_type
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name for name in names):
         raise AskingError(
-            f"accelerator_type={accelerator_type!r} is not an accelerator type; name one, or a list of "
+            f"accelerator_type={shown(accelerator_type)} is not an accelerator type; name one, or a list of "
             "them, the best first"
         )
     return tuple(dict.fromkeys(names))
@@ -111,7 +112,7 @@ def _count(options: dict[str, Any], num_accs: float, resource: str) -> None:
     key = "num_gpus" if resource == "GPU" else "resources"
     given = options.get(key) or {}
     if (resource == "GPU" and given) or (key == "resources" and resource in given):
-        other_option = "num_gpus" if resource == "GPU" else f"resources={{{resource!r}: ...}}"
+        other_option = "num_gpus" if resource == "GPU" else f"resources={{{shown(resource)}: ...}}"
         raise AskingError(f"num_accs and {other_option} both set the number of accelerators; remove one of them")
     if num_accs == 0 and _refuses_zero(resource):
         return
@@ -136,7 +137,8 @@ def _prefer(options: dict[str, Any], types: Sequence[str], accelerators: Acceler
     for name in types:
         if given.get(accelerators.types[name].label, name) != name:
             raise AskingError(
-                f"label_selector[{accelerators.types[name].label!r}] contradicts accelerator_type; remove one of them"
+                f"label_selector[{shown(accelerators.types[name].label)}] contradicts accelerator_type; "
+                "remove one of them"
             )
     # Ray's fallbacks take label selectors and no resources: so the first choice is a label too.
     first, *rest = [{**given, accelerators.types[name].label: name} for name in types]
@@ -155,8 +157,8 @@ def check_number(num_accs: float, resource: str) -> None:
         AskingError: one sentence with the possible numbers.
     """
     # In Python a bool is a number: True would be one accelerator.
-    if isinstance(num_accs, bool) or not isinstance(num_accs, int | float) or not math.isfinite(num_accs):
-        raise AskingError(f"num_accs={num_accs!r} is not a number of accelerators; ask for 1, 2, ...")
+    if isinstance(num_accs, bool) or not isinstance(num_accs, int | float) or not -math.inf < num_accs < math.inf:
+        raise AskingError(f"num_accs={shown(num_accs)} is not a number of accelerators; ask for 1, 2, ...")
     if num_accs < 0:
         raise AskingError(f"num_accs={num_accs} is negative; ask for 0, 1, 2, ...")
     family = family_of(resource)

@@ -9,6 +9,7 @@ from accel_scaling import _ray, families
 from accel_scaling.accs import connected_cluster, types
 from accel_scaling.accs.request import AccRequest, check_number, ray_options
 from accel_scaling.errors import AskingError
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -51,7 +52,7 @@ def options_for_ray(request: AccRequest, others: Mapping[str, Any], *, must_know
     options = ray_options(request, resource_for(request, must_know=must_know), others, types.local_types())
     if len(request.types) > 1 and _ray.is_connected() and not connected_cluster.supports_preferences():
         raise AskingError(
-            f"accelerator_type={list(request.types)!r}: this cluster's autoscaler is v1, which has no order of "
+            f"accelerator_type={shown(list(request.types))}: this cluster's autoscaler is v1, which has no order of "
             "preference; name one accelerator_type, or launch the cluster with autoscaler v2"
         )
     return options

@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from accel_scaling.errors import AskingError
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -89,9 +90,10 @@ class AcceleratorTypes:
             if type_
         }
         if meant:
-            return f"no node announces accelerator_type {name!r}; did you mean {' or '.join(sorted(meant))}?"
+            return f"no node announces accelerator_type {shown(name)}; did you mean {' or '.join(sorted(meant))}?"
         return (
-            f"no node announces accelerator_type {name!r}{hint(name, self.types)}; `accel-scaling catalog find` lists "
+            f"no node announces accelerator_type {shown(name)}{hint(name, self.types)}; `accel-scaling "
+            "catalog find` lists "
             "all types; a type of your own needs a catalog or a plug-in that defines it"
         )
 

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import OVERRIDE_RESOURCES
 from accel_scaling.errors import AccelScalingError
+from accel_scaling.inputs.bounds import MOST_AMOUNT
+from accel_scaling.inputs.json_text import NotJsonError, loads
+from accel_scaling.message_text import MOST_SHOWN, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,8 +35,8 @@ def parse_promise(text: str, source: str) -> dict[str, float]:
         AccelScalingError: it is not a promise; the text says what is wrong and shows an example.
     """
     try:
-        promised = json.loads(text)
-    except ValueError as error:
+        promised = loads(text)
+    except NotJsonError as error:
         raise AccelScalingError(f"{source} is not JSON ({error}): give an object such as {EXAMPLE}") from error
     if not isinstance(promised, dict):
         raise AccelScalingError(f"{source} is JSON but not an object of resources: give one such as {EXAMPLE}")
@@ -41,9 +44,13 @@ def parse_promise(text: str, source: str) -> dict[str, float]:
         # Python's JSON reader accepts NaN and Infinity, which no amount can be.
         # In Python a bool is an int: `true` would be read as 1.
         if isinstance(amount, bool) or not isinstance(amount, int | float) or not math.isfinite(amount):
-            raise AccelScalingError(f"{source}: {name} is {json.dumps(amount)}, not a number: write for example 8")
+            raise AccelScalingError(f"{source}: {name} is {_as_json(amount)}, not a number: write for example 8")
         if amount < 0:
             raise AccelScalingError(f"{source}: {name} is {amount}: an amount cannot be negative")
+        if amount > MOST_AMOUNT:
+            raise AccelScalingError(
+                f"{source}: {name} is {amount}: no machine has more than {MOST_AMOUNT:,} of anything"
+            )
     return promised
 
 
@@ -83,3 +90,9 @@ def promise_of_node(environment: Mapping[str, str], ray_params: Any) -> dict[str
         promised["GPU"] = min(promised["GPU"] or 0, 1)
     # None: `ray start` was not told, and Ray detects it itself, so that nothing is promised of it.
     return {name: amount for name, amount in promised.items() if amount is not None}
+
+
+def _as_json(value: Any) -> str:
+    """Return a value as it stands in the JSON text; a long one shortened."""
+    text = json.dumps(value)
+    return text if len(text) <= MOST_SHOWN else shown(value)

@@ -17,6 +17,8 @@ from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.schema import CHIPS
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.table import OnDemand
+from accel_scaling.inputs.yaml_nodes import NotYamlError, compose
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.columns import Value
     from accel_scaling.catalog.files import Source
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where PyYAML was built with it: ten times faster
 _TAG = "tag:yaml.org,2002:"
 _ENTRY = re.compile(r"^([A-Za-z][A-Za-z0-9._-]*):(?=[ \n])", re.MULTILINE)
 _OTHER = re.compile(r"^(?![ #\n]|[A-Za-z][A-Za-z0-9._-]*:[ \n])(?=.)", re.MULTILINE)  # no entry begins so
@@ -51,11 +52,9 @@ def parse_chips(text: str, known: Mapping[str, Chip]) -> tuple[dict[str, Chip], 
         The chips by name, and everything that is wrong; with a problem, the chips are not complete.
     """
     try:
-        root = yaml.compose(text, Loader=_LOADER)
-    except yaml.YAMLError as error:
-        return {}, [_yaml_problem(error)]
-    except RecursionError:  # the composer calls itself for each level
-        return {}, [Problem(1, "is nested too deeply; expected a mapping of accelerators")]
+        root = _root(text)
+    except NotYamlError as error:
+        return {}, [Problem(error.line or 1, f"is not YAML: {error.problem}" if error.grammar else error.problem)]
     if not isinstance(root, yaml.MappingNode):
         return {}, [Problem(1, "is not a mapping; expected `NAME: {family: ..., resource: ..., ...}` entries")]
     chips: dict[str, Chip] = {}
@@ -106,7 +105,7 @@ def chips_on_demand(source: Source) -> Mapping[str, Chip]:
 
 def lines_of(text: str) -> dict[str, dict[str, int]]:
     """Return the line of each accelerator of a file that parses, under ``""``, and of each of its fields."""
-    root = yaml.compose(text, Loader=_LOADER)
+    root = _root(text)
     return {
         key.value: {"": _line(key), **{field.value: _line(field) for field, _ in value.value}}
         for key, value in (root.value if root else ())
@@ -114,10 +113,11 @@ def lines_of(text: str) -> dict[str, dict[str, int]]:
     }
 
 
-def _yaml_problem(error: yaml.YAMLError) -> Problem:
-    mark = getattr(error, "problem_mark", None)
-    what = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return Problem(mark.line + 1 if mark else 1, f"is not YAML: {what}")
+def _root(text: str) -> yaml.Node | None:
+    roots = compose(text)
+    if len(roots) > 1:
+        raise NotYamlError("a second document begins; a catalog file has one", roots[1].start_mark)
+    return roots[0] if roots else None
 
 
 def _line(node: yaml.Node) -> int:
@@ -151,7 +151,7 @@ def _chip(name: str, key: yaml.Node, value: yaml.Node, problems: list[Problem]) 
 
 def _field(name: str, field: yaml.ScalarNode, node: yaml.Node, before: Mapping[str, Any]) -> object:
     if field.value not in CHIPS.names:
-        raise _ChipError(field, f"{name}: field {field.value!r} is not known{hint(field.value, CHIPS.names)}")
+        raise _ChipError(field, f"{name}: field {shown(field.value)} is not known{hint(field.value, CHIPS.names)}")
     if field.value in before:
         raise _ChipError(field, f"{name}: field {field.value} is there twice; keep one of the two")
     if _is_null(node):
@@ -187,7 +187,7 @@ def _items(what: str, node: yaml.Node) -> list[tuple[yaml.ScalarNode, yaml.Node]
 
 def _kind(node: yaml.Node) -> str:
     if isinstance(node, yaml.ScalarNode):
-        return "empty" if _is_null(node) else repr(node.value)
+        return "empty" if _is_null(node) else shown(node.value)
     return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
 
 

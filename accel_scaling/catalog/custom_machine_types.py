@@ -19,6 +19,7 @@ from accel_scaling.catalog.schema import CUSTOM_MACHINE_TYPES
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
 from accel_scaling.errors import UnknownInstanceTypeError
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,7 +167,8 @@ def _example(rule: CustomRule) -> str:
 
 def _refused(cloud: str, name: str, why: str) -> str:
     return (
-        f"instance type {name!r} of {cloud} is not a custom machine type that Compute Engine makes: {why}; a row in "
+        f"instance type {shown(name)} of {cloud} is not a custom machine type that Compute Engine makes: "
+        f"{why}; a row in "
         "`provider.catalog` overrides this rule"
     )
 

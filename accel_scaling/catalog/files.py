@@ -17,6 +17,7 @@ from accel_scaling.catalog import schema
 from accel_scaling.catalog.columns import CLOUD
 from accel_scaling.clouds import SHIPPED_FOLDER, default_cloud, known_clouds
 from accel_scaling.errors import CatalogFileError
+from accel_scaling.inputs.file_text import NotUtf8Error, UnreadableError, expanded, is_file, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -101,15 +102,12 @@ def read(path: Path, *, label: str | None = None) -> Source:
         CatalogFileError: there is no such file, it cannot be read, or it is not UTF-8.
     """
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CatalogFileError(f"{path}: cannot be read as a catalog file: {error.strerror}") from error
-    try:
-        text = data.decode("utf-8-sig")  # spreadsheets write a byte-order mark
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise CatalogFileError(f"{path}:{line}: is not UTF-8; save the file as UTF-8") from error
-    return Source(path, label or str(path), text)
+        text = read_text(path)
+    except NotUtf8Error as error:
+        raise CatalogFileError(f"{path}:{error.line}: is not UTF-8; save the file as UTF-8") from error
+    except UnreadableError as error:
+        raise CatalogFileError(f"{path}: cannot be read as a catalog file: {error}") from error
+    return Source(path, label or str(path), text.removeprefix("\ufeff"))  # spreadsheets write a byte-order mark
 
 
 def table_of(path: Path) -> Table:
@@ -134,7 +132,7 @@ def shipped(table: Table, cloud: str = "") -> Source | None:
     """Return the shipped file of a table, a cloud's where each has its own; None where there is none."""
     name = table.file_of(cloud)
     path = (known_clouds()[cloud].data if cloud else SHIPPED_FOLDER) / name
-    return read(path, label=name) if path.is_file() else None
+    return read(path, label=name) if is_file(path) else None
 
 
 def shipped_files(cloud: str, tables: Iterable[Table]) -> list[Source]:
@@ -167,7 +165,7 @@ def user_catalog_files(user_files: Sequence[Path] = (), *, home: Path | None = N
         user_files: those that the cluster file names; what belongs to them comes right after each.
         home: the folder that has ``.accel_scaling``; the user's home where it is None.
     """
-    given = [path for file in user_files for path in with_beside(file.expanduser())]
+    given = [path for file in user_files for path in with_beside(expanded(file))]
     folder = _folder(home)
     at_home = [*sorted(folder.glob("*.csv")), *sorted(folder.glob("*.yaml"))]
     # On a head, what came with the cluster goes before what lies in its home folder: it answers as home does.
@@ -187,15 +185,15 @@ def refreshed_files(cloud: str, *, home: Path | None = None) -> list[Path]:
     # On a head, what came with the cluster goes first, as in user_catalog_files().
     folders = (_travelled_folder(home) / REFRESH_FOLDER, _folder(home) / REFRESH_FOLDER)
     candidates = ([folder / name for folder in folders] for name in names)
-    return [next(path for path in paths if path.is_file()) for paths in candidates if any(map(Path.is_file, paths))]
+    return [next(path for path in paths if is_file(path)) for paths in candidates if any(map(is_file, paths))]
 
 
 def hardware_files(user_files: Sequence[Path] = (), *, home: Path | None = None) -> list[Path]:
     """Return the user's own files of emulated hardware, strongest first; arguments as user_catalog_files()."""
-    given = [file.expanduser() for file in user_files]
+    given = [expanded(file) for file in user_files]
     beside = [file.parent / name for file in given for name in (f"{file.stem}_{HARDWARE}.csv", f"{HARDWARE}.csv")]
     at_home = (path for path in sorted(_folder(home).glob("*.csv")) if is_hardware(path))
-    return [path for path in dict.fromkeys([*beside, *at_home]) if path.is_file()]
+    return [path for path in dict.fromkeys([*beside, *at_home]) if is_file(path)]
 
 
 def travelling_files(user_files: Sequence[Path], clouds: Iterable[str], *, home: Path | None = None) -> dict[str, Path]:
@@ -218,13 +216,13 @@ def chips_beside(path: Path) -> list[Path]:
     if not path.name:  # `.`: a folder, which is refused where it is read
         return []
     beside = (path.with_suffix(".yaml"), path.with_name(CHIPS_FILE))
-    return [path for path in beside if path.is_file()]
+    return [path for path in beside if is_file(path)]
 
 
 def places_beside(path: Path) -> list[Path]:
     """Return the places file that belongs to a CSV file: ``mine_places.csv`` to ``mine.csv``."""
     beside = path.parent / f"{path.stem}_{PLACES}.csv"
-    return [beside] if not is_places(path) and beside.is_file() else []
+    return [beside] if not is_places(path) and is_file(beside) else []
 
 
 def is_hardware(path: Path) -> bool:

@@ -16,6 +16,7 @@ from accel_scaling.catalog.schema import GUEST_ACCELERATORS
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
 from accel_scaling.errors import AttachError, UnknownAcceleratorError
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,7 +83,7 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
     named = api_names(catalog.chips.values(), machine.cloud)
     if accelerator not in named:
         raise UnknownAcceleratorError(
-            f"accelerator type {accelerator!r} is not one that Compute Engine has{_near(accelerator, named)}"
+            f"accelerator type {shown(accelerator)} is not one that Compute Engine has{_near(accelerator, named)}"
         )
     # Before the rules: those are for N1, and Compute Engine lets other machines spell out what they come with.
     if machine.chip is not None:

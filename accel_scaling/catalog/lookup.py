@@ -11,6 +11,7 @@ from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.table import OnDemand
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import UnknownAcceleratorError, UnknownInstanceTypeError
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,7 +64,7 @@ class Catalog:
         if cloud not in self._tables:
             known = ", ".join(self.clouds)
             raise UnknownInstanceTypeError(
-                f"cloud {cloud!r} has no rows in the catalog {self.version}; expected {known}"
+                f"cloud {shown(cloud)} has no rows in the catalog {self.version}; expected {known}"
             )
         if cloud not in self._read:
             self._layers[cloud] = self._tables[cloud]()
@@ -91,7 +92,7 @@ class Catalog:
         if name in self._unpromised[cloud]:
             raise UnknownAcceleratorError(_no_accelerator(self._unpromised[cloud][name], self.version))
         raise UnknownInstanceTypeError(
-            f"instance type {name!r} of {cloud} is not in the catalog {self.version}{hint(name, types)}; "
+            f"instance type {shown(name)} of {cloud} is not in the catalog {self.version}{hint(name, types)}; "
             + (
                 self._meant(cloud, name)
                 or f"correct the name, run `accel-scaling catalog refresh {cloud}` if it is newer than that, or add a "
@@ -162,7 +163,7 @@ class Catalog:
         chips = self.chips_named(name)
         if len(chips) > 1:
             names = ", ".join(chip.name for chip in chips)
-            raise UnknownAcceleratorError(f"accelerator {name!r} may be any of {names}; name one of them")
+            raise UnknownAcceleratorError(f"accelerator {shown(name)} may be any of {names}; name one of them")
         return chips[0]
 
     def chips_named(self, name: str) -> list[Chip]:
@@ -177,7 +178,7 @@ class Catalog:
         if not chips:
             words = {word for chip in self.chips.values() for word in (*own_names(chip), *aliases_of(chip))}
             raise UnknownAcceleratorError(
-                f"accelerator {name!r} is not in the catalog {self.version}{hint(name, words)}; "
+                f"accelerator {shown(name)} is not in the catalog {self.version}{hint(name, words)}; "
                 f"`accel-scaling catalog find` lists what is"
             )
         return chips
@@ -230,7 +231,9 @@ def _strongest(
 
 def _no_accelerator(machine: MachineType, version: str) -> str:
     """Return the error's sentence for a type with an accelerator that no chip of the catalog is."""
-    has = f"instance type {machine.name!r} of {machine.cloud} has {machine.unknown} ({machine.layer}:{machine.line})"
+    has = (
+        f"instance type {shown(machine.name)} of {machine.cloud} has {machine.unknown} ({machine.layer}:{machine.line})"
+    )
     if MIXED in (machine.unknown or ""):
         return f"{has}; a node has one kind of accelerator: a row of your own {_OWN} says which tasks may ask for"
     name = (machine.unknown or "").partition(" x ")[2] or machine.unknown

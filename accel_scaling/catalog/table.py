@@ -17,6 +17,7 @@ from accel_scaling.catalog.columns import ALWAYS, ByCloud, Column, ListOf, Name
 from accel_scaling.catalog.files import Problem
 from accel_scaling.catalog.product_names import meant_by
 from accel_scaling.catalog.suggest import hint
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -146,10 +147,10 @@ def _word(column: Column, value: Text | Number | Amount | OneOf | Name, word: st
 
 def _unknown(value: Name, word: str, names: Collection[str]) -> str:
     if value.of == columns.ACCELERATOR and isinstance(names, Mapping):
-        return f"{word!r} is in no accelerators.yaml{meant_by(word, names)}"
+        return f"{shown(word)} is in no accelerators.yaml{meant_by(word, names)}"
     if value.of == columns.OF_CLOUD:
         return f"is {word}; expected {', '.join(sorted(names))}"
-    return f"{word!r} is not known{hint(word, names)}"
+    return f"{shown(word)} is not known{hint(word, names)}"
 
 
 def read_table(
@@ -227,7 +228,7 @@ def header_of(
     text = ""
     for name in names:
         if name not in table.names and not table.others:
-            text = text or f"column {name!r} is not known{hint(name, table.names)}; expected {expected}"
+            text = text or f"column {shown(name)} is not known{hint(name, table.names)}; expected {expected}"
         elif names.count(name) > 1:
             text = text or f"column {name} is there {names.count(name)} times; keep one"
     if missing and not text:

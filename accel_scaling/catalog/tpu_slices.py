@@ -26,6 +26,7 @@ from accel_scaling.catalog.tpu_generations import (
     tpu_cloud,
 )
 from accel_scaling.errors import UnknownTpuError
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,7 +98,7 @@ def slice_of_topology(catalog: Catalog, config_type: str, topology: str) -> TpuS
     generation = by_config.get(config_type)
     if generation is None:
         raise UnknownTpuError(
-            f"acceleratorConfig.type {config_type!r} is not in the TPU API{hint(config_type, by_config)}; it has "
+            f"acceleratorConfig.type {shown(config_type)} is not in the TPU API{hint(config_type, by_config)}; it has "
             f"{', '.join(by_config)}; ask for another generation by its acceleratorType, e.g. tpu7x-8"
         )
     if topology not in topologies(generation):
@@ -234,7 +235,7 @@ def _machine(catalog: Catalog, host: TpuHost, chip: Chip, accelerator_type: str)
 
 def _no_such_type(catalog: Catalog, accelerator_type: str, name: str, number: str) -> str:
     """Return the error's sentence: the sizes beside it, the generation's right name, or what looks like it."""
-    start = f"TPU accelerator type {accelerator_type!r} is not one that Google has"
+    start = f"TPU accelerator type {shown(accelerator_type)} is not one that Google has"
     if accelerator_type in catalog.machine_types(tpu_cloud()):
         return f"{start}; it is a machine type, which is asked for by `machineType`"
     generation = generations().get(name)
@@ -250,7 +251,7 @@ def _no_such_type(catalog: Catalog, accelerator_type: str, name: str, number: st
 
 def _no_such_topology(generation: TpuGeneration, topology: str) -> str:
     """Return the error's sentence: the topologies with as many chips, or the smallest ones and the largest."""
-    start = f"TPU topology {topology!r} of {generation.config_type or generation.name} is not one that Google has"
+    start = f"TPU topology {shown(topology)} of {generation.config_type or generation.name} is not one that Google has"
     same = _of_chips(generation, chips_in(topology)) if is_topology(topology) else []
     if same:
         count = chips_in(same[0])

@@ -10,6 +10,7 @@ from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog_lint.machines import Checked, Wrong
 from accel_scaling.families.built_in import nvidia
 from accel_scaling.families.registry import built_in
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -47,10 +48,12 @@ def the_type_is_what_ray_detects(checked: Checked) -> Iterator[Wrong]:
         for name in chip.driver_names if rule else ():
             detected = rule(name) if rule else None
             if chip.partition_of is None and chip.detected_type != detected and not name.startswith(TO_FILL_IN):
-                text = f"detected_type is {chip.detected_type}; expected {detected}, which Ray makes of {name!r}"
+                text = f"detected_type is {chip.detected_type}; expected {detected}, which Ray makes of {shown(name)}"
                 yield Wrong(chip, "detected_type", f"{chip.name}: {text}")
             elif chip.partition_of is not None and chip.variant == detected:
-                text = f"variant is {chip.variant}, which Ray makes of {name!r}; expected a name of the slice alone"
+                text = (
+                    f"variant is {chip.variant}, which Ray makes of {shown(name)}; expected a name of the slice alone"
+                )
                 yield Wrong(chip, "variant", f"{chip.name}: {text}")
 
 
@@ -84,7 +87,7 @@ def a_slice_has_less_memory_than_its_whole(checked: Checked) -> Iterator[Wrong]:
 def a_drivers_name_means_one_chip(checked: Checked) -> Iterator[Wrong]:
     """By the driver's name a node tells which accelerator it has: no two may share one."""
     for chip, other, name in _shared(checked, lambda chip: chip.driver_names):
-        text = f"driver_names has {name!r}, which {other.name} has too; expected a name of one accelerator"
+        text = f"driver_names has {shown(name)}, which {other.name} has too; expected a name of one accelerator"
         yield Wrong(chip, "driver_names", f"{chip.name}: {text}")
 
 
@@ -108,7 +111,8 @@ def an_apis_name_can_be_told_apart(checked: Checked) -> Iterator[Wrong]:
             same = chip.memory_mib is None or chip.memory_mib == other.memory_mib
             if same and chip.partition_of == other.partition_of:
                 text = (
-                    f"api_names has {name!r} of {cloud}, as {other.name}; expected a memory_mib that tells them apart"
+                    f"api_names has {shown(name)} of {cloud}, as {other.name}; expected a memory_mib that tells them "
+                    "apart"
                 )
                 yield Wrong(chip, "api_names", f"{chip.name}: {text}")
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.cli.arguments import whole_number
 from accel_scaling.cli.common import add_command
 from accel_scaling.clouds import cloud_of_region, known_clouds
 from accel_scaling.errors import UnknownRegionError
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterable, Sequence
     from types import ModuleType
 
@@ -86,10 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _count(text: str) -> int:
-    # isdigit alone accepts signs such as `²`, for which int() raises.
-    if text.isascii() and text.isdigit():
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return whole_number(text, least=0)
 
 
 def _show(catalog: Catalog, args: argparse.Namespace) -> int:
@@ -206,6 +205,6 @@ def _in_region(machines: Iterable[MachineType], catalog: Catalog, region: str) -
     if region not in regions:
         from accel_scaling.catalog.suggest import hint
 
-        raise UnknownRegionError(f"region {region!r} is in no places file{hint(region, regions)}")
+        raise UnknownRegionError(f"region {shown(region)} is in no places file{hint(region, regions)}")
     offers = [(machine, catalog.where(machine).in_region(region)) for machine in machines if machine.cloud == cloud]
     return [machine for machine, offered in offers if offered], sum(offered is None for _, offered in offers)

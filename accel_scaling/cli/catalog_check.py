@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.message_text import sentence
+
 if TYPE_CHECKING:
     import argparse
 
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(described(report), indent=2))
     elif report.mistakes:
-        print("\n".join(report.problems))
+        print(sentence("\n".join(report.problems)))
     else:
         rules = f", {report.rules} rules" if args.files and report.rules else ""
         of_user = f"; {len(home)} files of yours in ~/.accel_scaling" if home else ""
@@ -72,7 +74,7 @@ def _hardware_mistakes(path: Path) -> list[Mistake]:
     try:
         rows_of_file(path)
     except RehearsalError as error:
-        line, _, text = str(error).removeprefix(f"{path}:").partition(": ")
+        line, _, text = error.text.removeprefix(f"{path}:").partition(": ")
         return [Mistake(path, int(line), "", text)]
     return []
 

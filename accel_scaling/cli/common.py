@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.terminal import write_as_it_is
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,7 @@ def give(text: str, path: Path | None, *, new: bool = False, then: str = "") -> 
         ClusterConfigError: the file cannot be written.
     """
     if path is None:
-        sys.stdout.write(text)
+        write_as_it_is(text)
         return
     try:
         # Mode x: the file system refuses an existing file in the same step, also one that was just written.
@@ -75,4 +76,6 @@ def give(text: str, path: Path | None, *, new: bool = False, then: str = "") -> 
         raise
     except OSError as error:
         raise ClusterConfigError(f"{path} cannot be written: {error.strerror}") from None
+    except ValueError:  # Python's word for a name with a NUL character in it
+        raise ClusterConfigError(f"{path} cannot be written: No file has such a name") from None
     sys.stderr.write(f"wrote {path}{then}\n")

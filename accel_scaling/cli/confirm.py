@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import math
 import sys
+from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import OVERRIDE_RESOURCES
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.promise_input import EXAMPLE, parse_promise, promise_from_environment
 from accel_scaling.boot.verdicts import EXIT_CONFIRMED, EXIT_NOT_CONFIRMED, PAGE, WORDS
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
+from accel_scaling.cli.arguments import seconds
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.families.inventory import detect
 from accel_scaling.terminal import Paint, painted
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def _words(exit_code: int) -> str:
@@ -46,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wait",
         metavar="SECONDS",
-        type=_seconds,
+        type=seconds,
         default=0.0,
         help="repeat the check so long, while the driver does not answer (default: 0, one check)",
     )
@@ -65,17 +68,6 @@ def run(args: argparse.Namespace) -> int:
     text = json.dumps(verdict.to_json(), indent=2) if args.json else f"{word}: {verdict.message}"
     sys.stdout.write(text + "\n")
     return EXIT_CONFIRMED if verdict.confirmed else EXIT_NOT_CONFIRMED
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        # Not a number is in no range, and so refused below.
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, as 60")
-    return seconds
 
 
 def _promise(expect: str | None) -> dict[str, float]:

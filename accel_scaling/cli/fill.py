@@ -10,10 +10,11 @@ import yaml
 
 from accel_scaling.cli.common import give
 from accel_scaling.cluster.cluster import catalog_of
-from accel_scaling.cluster.cluster_file import at_its_line, read_cluster
+from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.fill.defaults import with_keys_needed_by_ray
 from accel_scaling.fill.fill import fill
+from accel_scaling.inputs.yaml_nodes import DUMPER
 
 if TYPE_CHECKING:
     import argparse
@@ -33,15 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Fill the file; print contradictions between it and the catalog to standard error."""
-    config = read_cluster(args.cluster)
+    file = read_cluster(args.cluster)
     try:
-        filled, notes = fill(config, catalog_of(config))
+        filled, notes = fill(file.config, catalog_of(file.config))
     except AccelScalingError as error:
-        raise at_its_line(error, args.cluster) from None
+        raise file.at_its_line(error) from None
     if not filled.get("cluster_name"):
         raise ClusterConfigError(f"{args.cluster}: cluster_name is missing; `ray up` ends with a KeyError without it")
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
-    text = yaml.safe_dump(with_keys_needed_by_ray(filled), sort_keys=False, width=110, allow_unicode=True)
+    complete = with_keys_needed_by_ray(filled)
+    text = yaml.dump(complete, Dumper=DUMPER, sort_keys=False, width=110, allow_unicode=True)
     give(text, args.output)
     return 0

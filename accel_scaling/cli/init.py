@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from accel_scaling.cli.arguments import whole_number
 from accel_scaling.cli.common import give
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import InitError
@@ -90,8 +91,4 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _number(text: str) -> int:
-    import argparse
-
-    if text.isascii() and text.isdigit() and 0 < len(text) <= 6 and int(text) > 0:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return whole_number(text, least=1)

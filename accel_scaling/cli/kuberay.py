@@ -10,6 +10,7 @@ from accel_scaling.cli.common import give
 from accel_scaling.cluster.cluster_file import text_of
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.families.catalog import load_catalog
+from accel_scaling.message_text import sentence
 
 if TYPE_CHECKING:
     import argparse
@@ -58,8 +59,8 @@ def _fill(args: argparse.Namespace) -> int:
     text = text_of(args.manifest)
     filled = fill(text, str(args.manifest), load_catalog(), args.kuberay_version)
     # Everything but the manifest goes to standard error: standard output is piped to `kubectl apply -f -`.
-    for sentence in filled.added:
-        sys.stderr.write(f"{sentence}\n")
+    for line in filled.added:
+        sys.stderr.write(f"{line}\n")
     for note in filled.notes:
         sys.stderr.write(f"note: {note}\n")
     if args.kuberay_version is None and filled.added:
@@ -89,7 +90,8 @@ def _check(files: list[Path]) -> int:
         ]
 
     results = [checked(file) for file in files]
-    sentences = [sentence for _, file_sentences in results for sentence in file_sentences]
+    sentences = [line for _, file_sentences in results for line in file_sentences]
     count = sum(number for number, _ in results)
-    sys.stdout.write("".join(f"{sentence}\n" for sentence in sentences) or f"ok: {count} groups, no contradictions\n")
+    lines = "".join(f"{line}\n" for line in sentences)
+    sys.stdout.write(sentence(lines) or f"ok: {count} groups, no contradictions\n")
     return 2 if sentences else 0

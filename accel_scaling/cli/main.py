@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
 from typing import TYPE_CHECKING
 
+from accel_scaling.cli.arguments import Parser
 from accel_scaling.cli.common import add_command
 from accel_scaling.errors import INTERRUPTED_CODE, AccelScalingError, disk_sentence
 from accel_scaling.import_path import leave_current_folder
 from accel_scaling.requirements import check_python
-from accel_scaling.terminal import Paint, painted, without_controls
+from accel_scaling.terminal import Paint, painted, printable_output, without_controls
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
@@ -26,11 +28,20 @@ TAKE_A_COMMAND = ("rehearse",)  # it runs the words after `--` on the cluster
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 for done, 2 for bad input, 3 for not confirmed or pending, 130 if interrupted."""
+    if argv is None:  # a program of its own, not a call in one
+        leave_current_folder()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # What a rehearsal passes on of Ray and of the user's command has colours and a line of status.
+    with contextlib.nullcontext() if "rehearse" in arguments[:1] else printable_output():
+        return _exit_code_of(arguments)
+
+
+def _exit_code_of(arguments: list[str]) -> int:
     try:
         check_python(sys.version_info[:2])
-        if argv is None:  # a program of its own, not a call in one
-            leave_current_folder()
-        return _run(list(sys.argv[1:] if argv is None else argv))
+        code = _run(arguments)
+        sys.stdout.flush()  # a full disk is a sentence here, and a traceback of Python's at its exit
+        return code
     except AccelScalingError as error:
         return _refused(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -48,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sentence = disk_sentence(error)
         if sentence is None:
             raise
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # as above
         return _refused(sentence)
 
 
@@ -73,7 +86,7 @@ def parser(name: str | None) -> argparse.ArgumentParser:
     Args:
         name: a command's name; None, or any other word, for all commands.
     """
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="accel-scaling",
         description="Launch accelerator machines with Ray that are what the cluster file promised.",
         epilog="`accel-scaling COMMAND --help` shows each command's options and examples.",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.cluster.cluster import catalog_of
-from accel_scaling.cluster.cluster_file import at_its_line, read_cluster
+from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.plan.model import counted, uses_text
 from accel_scaling.terminal import bold, render, without_controls
@@ -72,15 +72,15 @@ def run(args: argparse.Namespace) -> int:
     from accel_scaling.plan.run import PlanArguments, plan_cluster
 
     words = PlanArguments([text for texts in args.demand for text in texts], args.gang, args.label, args.address)
-    config = read_cluster(args.cluster)
+    file = read_cluster(args.cluster)
     try:
         prices = read_prices(args.prices) if args.prices else None
-        cluster, answer = plan_cluster(config, catalog_of(config), words)
+        cluster, answer = plan_cluster(file.config, catalog_of(file.config), words)
     # About the arguments or the price file: it has no line in the cluster file.
     except PlanError:
         raise
     except AccelScalingError as error:
-        raise at_its_line(error, args.cluster) from None
+        raise file.at_its_line(error) from None
     if args.json:
         sys.stdout.write(json.dumps(as_json(cluster, answer, prices), indent=2) + "\n")
     else:

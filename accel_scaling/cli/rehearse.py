@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling import timeouts
+from accel_scaling.cli.arguments import seconds
 from accel_scaling.cluster.cluster import read_config
-from accel_scaling.cluster.cluster_file import at_its_line, read_cluster
+from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.cluster.start_commands import check_start_commands
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.fill import promises
@@ -67,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         metavar="SECONDS",
-        type=float,
+        type=seconds,
         default=timeouts.REHEARSAL_TASK_TIMEOUT_S,
         help="how long a sample task may stay pending (default: %(default)g)",
     )
@@ -75,15 +76,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Rehearse the file; everything that it starts is ended before it returns."""
-    config = read_cluster(args.cluster)
+    file = read_cluster(args.cluster)
     try:
         # Mistakes in the file come first: these checks need neither Ray nor the packages for rehearsals.
-        cluster = read_config(config)
+        cluster = read_config(file.config)
         cluster.check_offered()
         promises(cluster)
         check_start_commands(cluster.config)
     except AccelScalingError as error:
-        raise at_its_line(error, args.cluster) from None
+        raise file.at_its_line(error) from None
     check_modules(cluster.cloud.rehearsal_modules, "rehearse")
     check_ray()
     try:
@@ -97,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with _ended_like_ctrl_c():
             return Rehearsal(
-                config,
+                file.config,
                 cluster.catalog,
                 args.command,
                 faults,

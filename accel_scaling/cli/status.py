@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import AccelScalingError
+from accel_scaling.message_text import shown
 from accel_scaling.quarantine import machine_json, messages
 from accel_scaling.quarantine.machine import ended_before_joined
 from accel_scaling.quarantine.store import Store, default_path
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         for name in args.clear:
             if name not in known:
                 names = ", ".join(sorted(known)) or "none"
-                raise AccelScalingError(f"the state file has no node type {name!r}; it has: {names}")
+                raise AccelScalingError(f"the state file has no node type {shown(name)}; it has: {names}")
         # By the store, under its lock: the autoscaler may change the ledger at this moment.
         store.change(lambda old: old.without(args.clear))
     ledger, now_s = store.read(), time.time()

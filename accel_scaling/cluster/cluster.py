@@ -13,6 +13,8 @@ from accel_scaling.cluster.policies import confirmation_policy, quarantine_polic
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.families.catalog import load_catalog
+from accel_scaling.inputs.file_text import expanded
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -247,7 +249,9 @@ def cloud_of(provider: dict[str, Any]) -> Cloud:
         )
     if known is None:
         raise ClusterConfigError(
-            f"provider.type is {provider_type!r}" + (f" with module {module!r}" if module else "") + "; this fill "
+            f"provider.type is {shown(provider_type)}"
+            + (f" with module {shown(module)}" if module else "")
+            + "; this fill "
             f"knows `type: external` with `module: {'` or `module: '.join(modules)}`, and "
             + ", ".join(f"`type: {name}`" for name in stock)
         )
@@ -273,5 +277,5 @@ def user_catalogs(provider: dict[str, Any]) -> list[Path]:
     named = provider.get("catalog") or []
     paths = [named] if isinstance(named, str) else named
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise ClusterConfigError(f"provider.catalog is {named!r}; expected the path of a file, or a list of them")
-    return [Path(path).expanduser() for path in paths]
+        raise ClusterConfigError(f"provider.catalog is {shown(named)}; expected the path of a file, or a list of them")
+    return [expanded(Path(path)) for path in paths]

@@ -10,6 +10,7 @@ from typing import Any
 from accel_scaling._ray.cluster_schema import cluster_schema
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.message_text import shown
 
 # What a value of a JSON type may be in Python, and in words.
 _NUMBERS: dict[str, tuple[tuple[type, ...], str]] = {
@@ -62,7 +63,7 @@ def _check_number(schema: dict[str, Any], value: Any, path: str) -> None:
     kinds, words = expected
     # bool is a kind of int in Python: `max_workers: true` must not be 1.
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise ClusterConfigError(f"{path} is {value!r}; Ray's cluster files take {words} there")
+        raise ClusterConfigError(f"{path} is {shown(value)}; Ray's cluster files take {words} there")
     least = schema.get("minimum")
     if least is not None and value < least:
         raise ClusterConfigError(f"{path}: {value} is less than the minimum of {least}")

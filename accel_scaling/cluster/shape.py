@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.cluster.policies import check_names
 from accel_scaling.cluster.ray_keys import check_keys
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.inputs.bounds import MOST_AMOUNT
+from accel_scaling.inputs.values import UnusableValueError, check
+from accel_scaling.message_text import MOST_SHOWN, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +48,7 @@ def check_shape(config: Any) -> dict[str, Any]:
     Raises:
         ClusterConfigError: names the key that is missing or of the wrong kind.
     """
+    _check_bounds(config)
     if not isinstance(config, dict):
         raise ClusterConfigError(f"this is not a cluster config: expected keys and values, found {_yaml_kind(config)}")
     for key in ("provider", "available_node_types"):
@@ -60,7 +64,7 @@ def check_shape(config: Any) -> dict[str, Any]:
                 f"available_node_types has a node type {_as_yaml(name)}, which YAML does not read as a string; quote it"
             )
     if not isinstance(head, str) or head not in config["available_node_types"]:
-        raise ClusterConfigError(f"head_node_type is {head!r}, which is not one of available_node_types")
+        raise ClusterConfigError(f"head_node_type is {shown(head)}, which is not one of available_node_types")
     for name, node_type in config["available_node_types"].items():
         if not isinstance(node_type, dict) or not isinstance(node_type.get("node_config") or {}, dict):
             raise ClusterConfigError(f"available_node_types.{name} must hold keys, among them node_config")
@@ -68,6 +72,14 @@ def check_shape(config: Any) -> dict[str, Any]:
     check_keys(config)
     check_names(config["provider"])
     return config
+
+
+def _check_bounds(config: Any) -> None:
+    """Refuse what is beyond the bounds, before anything else looks at it: `ray up` reads the file, and knows none."""
+    try:
+        check(config)
+    except UnusableValueError as error:
+        raise ClusterConfigError(str(error)) from None
 
 
 def check_own_promise(location: str, resources: Any, labels: Any) -> None:
@@ -90,7 +102,12 @@ def check_own_promise(location: str, resources: Any, labels: Any) -> None:
         # bool is a kind of int in Python: `GPU: true` must not be 1.
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
             raise ClusterConfigError(
-                f"{location}.resources.{name} is {value!r}; Ray's cluster files take whole numbers of 0 or more there"
+                f"{location}.resources.{name} is {shown(value)}; Ray's cluster files take whole numbers of "
+                "0 or more there"
+            )
+        if value > MOST_AMOUNT:
+            raise ClusterConfigError(
+                f"{location}.resources.{name} is {value}; no machine has more than {MOST_AMOUNT:,} of anything"
             )
 
 
@@ -104,12 +121,13 @@ def _check_kinds(config: dict[str, Any]) -> None:
             raise ClusterConfigError(f"{key} must hold keys and values; leave it out for none")
     region = config["provider"].get("region")  # its other keys are its cloud's to check: Google's zones may be a list
     if region is not None and not isinstance(region, str):
-        raise ClusterConfigError(f"provider.region is {region!r}; it takes text, in quotes if need be")
+        raise ClusterConfigError(f"provider.region is {shown(region)}; it takes text, in quotes if need be")
 
 
 def _as_yaml(value: Any) -> str:
-    """Return a value as it stands in the file: ``5``, ``true``, ``null``."""
-    return json.dumps(value, default=str)
+    """Return a value as it stands in the file: ``5``, ``true``, ``null``; a list or a text shortened."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= MOST_SHOWN else shown(value)
 
 
 def _yaml_kind(value: Any) -> str:
@@ -120,11 +138,14 @@ def check_filled_in(config: dict[str, Any]) -> None:
     """Refuse a cluster config in which a placeholder is left.
 
     Raises:
-        ClusterConfigError: names the first one's key.
+        ClusterConfigError: names the first one's key; or the config is beyond the bounds.
     """
+    _check_bounds(config)
     for path, value in _texts(config, ""):
         if value in _MEANT:
-            raise ClusterConfigError(f"{path} is still {value!r}, as the example has it; write {_MEANT[value]} there")
+            raise ClusterConfigError(
+                f"{path} is still {shown(value)}, as the example has it; write {_MEANT[value]} there"
+            )
 
 
 def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from accel_scaling import timeouts
 from accel_scaling.detect.model import DriverState
+from accel_scaling.message_text import shown
 
 # A pipe of Linux holds no more.
 PIPE_BYTES = 65536
@@ -103,7 +104,7 @@ def _read(package: str, text: str) -> Reply:
         return Reply(absent=True)
     count, kind = answer["count"], answer["kind"]
     if not isinstance(count, int) or count < 0:
-        return _failed(package, f"counts {count!r} devices")
+        return _failed(package, f"counts {shown(count)} devices")
     return Reply(count=count, kind=kind if isinstance(kind, str) and kind else None)
 
 

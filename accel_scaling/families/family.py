@@ -10,6 +10,8 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.message_text import shown
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -166,25 +168,25 @@ def _problems(family: Any, built_in: Collection[Family]) -> Iterator[str]:
     if family.visible_devices in {other.visible_devices for other in built_in}:
         yield f"visible_devices is {family.visible_devices}, which Ray sets for another family; take the family's own"
     if NUMBER not in str(family.nodes):
-        yield f"nodes is {family.nodes!r}; expected {NUMBER} where the device's number begins, as in ferrum[0-9]*"
+        yield f"nodes is {shown(family.nodes)}; expected {NUMBER} where the device's number begins, as in ferrum[0-9]*"
     yield from _wrong_values(family)
     yield from _wrong_options(family)
 
 
 def _wrong_values(family: Any) -> Iterator[str]:
     if not isinstance(family.shared, bool):
-        yield f"shared is {family.shared!r}; expected True or False"
+        yield f"shared is {shown(family.shared)}; expected True or False"
     for field, value in (("in_ray", False), ("detect", None)):
         if getattr(family, field) is not value:
-            yield f"{field} is {getattr(family, field)!r}; expected {value}: it is for built-in families"
+            yield f"{field} is {shown(getattr(family, field))}; expected {value}: it is for built-in families"
     for field in ("probe", "emulate"):
         if not (getattr(family, field) is None or callable(getattr(family, field))):
-            yield f"{field} is {getattr(family, field)!r}; expected a function, or None"
+            yield f"{field} is {shown(getattr(family, field))}; expected a function, or None"
     for field in ("vendors", "device_classes"):
         if not isinstance(getattr(family, field), list | tuple):
-            yield f"{field} is {getattr(family, field)!r}; expected a list, such as ['1200']"
+            yield f"{field} is {shown(getattr(family, field))}; expected a list, such as ['1200']"
     if not (family.folder is None or isinstance(family.folder, Path)):
-        yield f"folder is {family.folder!r}; expected a pathlib.Path, or None for the folder of the package"
+        yield f"folder is {shown(family.folder)}; expected a pathlib.Path, or None for the folder of the package"
 
 
 def _wrong_texts(family: Any) -> Iterator[str]:
@@ -197,7 +199,7 @@ def _wrong_texts(family: Any) -> Iterator[str]:
     ):
         value = getattr(family, field)
         if not isinstance(value, str) or not pattern.fullmatch(value):
-            yield f"{field} is {value!r}; expected {example}"
+            yield f"{field} is {shown(value)}; expected {example}"
 
 
 def _wrong_options(family: Any) -> Iterator[str]:
@@ -205,11 +207,11 @@ def _wrong_options(family: Any) -> Iterator[str]:
 
     options = family.run_options
     if not isinstance(options, list | tuple):
-        yield f"run_options is {options!r}; expected a list, such as ['--device=/dev/ferrum']"
+        yield f"run_options is {shown(options)}; expected a list, such as ['--device=/dev/ferrum']"
         return
     for option in options:
         if not isinstance(option, str) or not is_option(option):
-            yield f"run_options has {option!r}; expected options without spaces, as --device=/dev/ferrum"
+            yield f"run_options has {shown(option)}; expected options without spaces, as --device=/dev/ferrum"
     option = family.each_device
     if not isinstance(option, str) or (option and not (is_option(option) and DEVICE_NUMBER in option)):
-        yield f"each_device is {option!r}; expected an option with {DEVICE_NUMBER}, as --device=/dev/ferrum{{n}}"
+        yield f"each_device is {shown(option)}; expected an option with {DEVICE_NUMBER}, as --device=/dev/ferrum{{n}}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.families.built_in import built_in
 from accel_scaling.families.plugins import loaded
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,5 +69,5 @@ def names_of(family: str, root: str) -> list[str]:
     names = list(ask(Path(root))) if ask else []
     # This runs in the child that asks (probe): there, what it raises becomes the reason that the verdict names.
     if not all(isinstance(name, str) and name for name in names):
-        raise TypeError(f"it returned {names!r}, not the product's name for each device")
+        raise TypeError(f"it returned {shown(names)}, not the product's name for each device")
     return names

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import InitError
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip, MachineType
@@ -131,7 +132,7 @@ def parse_accelerator(text: str) -> AcceleratorRequest:
     """
     name, colon, count = text.partition(":")
     if not name.strip() or (colon and not _COUNT.fullmatch(count)):
-        raise InitError(f"--accelerator {text!r}: expected NAME or NAME:COUNT, such as A100-80G:8 or v5litepod-16")
+        raise InitError(f"--accelerator {shown(text)}: expected NAME or NAME:COUNT, such as A100-80G:8 or v5litepod-16")
     return AcceleratorRequest(text, name.strip(), int(count) if colon else None)
 
 
@@ -145,6 +146,7 @@ def check(request: FileRequest) -> None:
         raise InitError("name what the workers have: --accelerator NAME[:COUNT], or --cpus N for plain machines")
     if request.name is not None and not _CLUSTER.fullmatch(request.name):
         raise InitError(
-            f"--name {request.name!r}: a cluster's name becomes part of its machines' names; write up to 35 letters, "
+            f"--name {shown(request.name)}: a cluster's name becomes part of its machines' names; write up "
+            "to 35 letters, "
             "digits, - and _, a letter first"
         )

@@ -15,6 +15,7 @@ from accel_scaling.kuberay.patch import Change, as_fields, as_params, edits_of, 
 from accel_scaling.kuberay.promise import propose
 from accel_scaling.kuberay.validation import wrong_types
 from accel_scaling.kuberay.yaml_edits import CannotEditError, applied
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -168,5 +169,7 @@ def form_of(version: str | None) -> Form:
         return Form.FIELDS
     match = _VERSION.fullmatch(version.strip())
     if not match:
-        raise AccelScalingError(f"--kuberay-version is {version!r}; expected the operator's, such as 1.4 or v1.5.1")
+        raise AccelScalingError(
+            f"--kuberay-version is {shown(version)}; expected the operator's, such as 1.4 or v1.5.1"
+        )
     return Form.FIELDS if (int(match[1]), int(match[2])) >= FIRST_WITH_FIELDS else Form.PARAMS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.kubernetes import DeviceResource, device_resources
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.inputs.bounds import LONGEST_NUMBER
+from accel_scaling.inputs.json_text import NotJsonError, loads
 from accel_scaling.kuberay import yaml_text as yt
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     import yaml
@@ -28,6 +30,7 @@ LABELS = "labels"
 _QUANTITY = re.compile(r"\+?(?P<number>\d+(?:\.\d*)?|\.\d+)(?P<suffix>[numkMGTPE]|[KMGTPE]i|[eE][+-]?\d{1,3})?")
 _SUFFIXES = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = "KMGTPE"
+_MOST = Decimal(2) ** 80  # far above the 2**63 to which Kubernetes cuts a quantity down
 
 
 @dataclass(frozen=True)
@@ -188,16 +191,18 @@ def known_device(name: str) -> DeviceResource | None:
 
 def amount(text: str) -> Decimal | None:
     """Return the value of a quantity (``4``, ``"16Gi"``, ``500m``), None where it is not one."""
-    match = _QUANTITY.fullmatch(text.strip())
+    match = _QUANTITY.fullmatch(text.strip()) if len(text) <= LONGEST_NUMBER else None
     if not match:
         return None
     # Exact, as no float is: requests and limits are compared, and `0.7` must equal `700m`.
     number, suffix = Decimal(match["number"]), match["suffix"] or ""
     if suffix.endswith("i"):
-        return number * Decimal(1024) ** (_BINARY.index(suffix[0]) + 1)
-    # `E` alone is the suffix exa; `E3` is an exponent.
-    exponent = int(suffix[1:]) if len(suffix) > 1 else _SUFFIXES.get(suffix, 0)
-    return number.scaleb(exponent)
+        value = number * Decimal(1024) ** (_BINARY.index(suffix[0]) + 1)
+    else:
+        # `E` alone is the suffix exa; `E3` is an exponent.
+        exponent = int(suffix[1:]) if len(suffix) > 1 else _SUFFIXES.get(suffix, 0)
+        value = number.scaleb(exponent)
+    return value if value < _MOST else None
 
 
 def whole(text: str) -> int | None:
@@ -258,18 +263,18 @@ def custom_resources(text: str) -> tuple[dict[str, str], str]:
     if not text:
         return {}, ""
     try:
-        resources = json.loads(text.strip().strip("'\"`").replace("\\", ""))
-    except ValueError:
+        resources = loads(text.strip().strip("'\"`").replace("\\", ""))
+    except NotJsonError:
         resources = None
     amounts = resources.values() if isinstance(resources, dict) else [None]
     # Ray's autoscaler raises on any value that is no int, and then reads no group of the cluster.
     if any(isinstance(amount, bool) or not isinstance(amount, int) for amount in amounts):
-        return {}, f"rayStartParams.resources is {text}, but Ray reads quoted JSON of whole numbers there"
+        return {}, f"rayStartParams.resources is {shown(text)[1:-1]}, but Ray reads quoted JSON of whole numbers there"
     return {name: str(amount) for name, amount in resources.items()}, ""
 
 
 def _labels(text: str) -> tuple[dict[str, str], str]:
     parts = [part.partition("=") for part in text.strip("\"'").split(",") if part.strip()]
     if any(not key.strip() or not sign or "=" in value for key, sign, value in parts):
-        return {}, f"rayStartParams.labels is {text}, but Ray reads KEY=VALUE,KEY=VALUE there"
+        return {}, f"rayStartParams.labels is {shown(text)[1:-1]}, but Ray reads KEY=VALUE,KEY=VALUE there"
     return {key.strip(): value.strip() for key, _, value in parts}, ""

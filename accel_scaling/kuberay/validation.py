@@ -9,6 +9,7 @@ import yaml
 
 from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.manifest import CUSTOM, LABELS, PARAMS, amount, known_device, whole
+from accel_scaling.message_text import MOST_SHOWN, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,4 +100,5 @@ def _shown(node: yaml.Node) -> str:
     text = yt.word(node)
     if text is None:
         return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
+    text = shown(text)[1:-1] if len(text) > MOST_SHOWN else text
     return f'"{text}"' if text.isdecimal() and node.tag != _INT else text or '""'

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import yaml
 
-from accel_scaling.cluster.cluster_file import LOADER
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.inputs.yaml_nodes import NotYamlError, children, compose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    Pairs = Mapping[str, tuple[yaml.Node, yaml.Node]]
 
 _MERGE = "tag:yaml.org,2002:merge"
 _STRING = "tag:yaml.org,2002:str"
@@ -31,19 +34,12 @@ def documents(text: str, file: str) -> list[yaml.Node]:
     """
     try:
         # libyaml reads what Kubernetes' reader reads, for example a tab before a comment.
-        roots = [node for node in yaml.compose_all(text, Loader=LOADER) if node is not None]
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{file}:{mark.line + 1}" if mark else file
-        problem = getattr(error, "problem", None) or " ".join(str(error).split())
-        advice = "; it holds {{ }}: render the chart first (`helm template`)" if "{{" in text else ""
-        raise ClusterConfigError(f"{place}: is not YAML: {problem}{advice}") from None
-    except RecursionError:
-        raise ClusterConfigError(f"{file}: is nested too deeply for a manifest") from None
-    for node in roots:
-        if (inner := _inside_itself(node)) is not None:
-            raise ClusterConfigError(f"{file}:{line(inner)}: an anchor contains itself; write it in full")
-    return roots
+        return compose(text)
+    except NotYamlError as error:
+        place = file if error.line is None else f"{file}:{error.line}"
+        advice = "; it holds {{ }}: render the chart first (`helm template`)" if error.grammar and "{{" in text else ""
+        problem = f"is not YAML: {error.problem}" if error.grammar else error.problem
+        raise ClusterConfigError(f"{place}: {problem}{advice}") from None
 
 
 def shared_nodes(root: yaml.Node) -> frozenset[int]:
@@ -56,23 +52,33 @@ def shared_nodes(root: yaml.Node) -> frozenset[int]:
         # Into each node once: with aliases of aliases, there are millions of ways to the same node.
         if counts[id(node)] > 1:
             continue
-        todo += _children(node)
+        todo += children(node)
     return frozenset(key for key, count in counts.items() if count > 1)
 
 
-def pairs(node: yaml.Node | None) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+# Of each mapping once: a mapping that merges others, which merge others, would be resolved anew for each question.
+_pairs: WeakKeyDictionary[yaml.Node, Pairs] = WeakKeyDictionary()
+
+
+def pairs(node: yaml.Node | None) -> Pairs:
     """Return the key and value nodes of a mapping by key, merge keys (``<<``) resolved; empty for anything else."""
     if not isinstance(node, yaml.MappingNode):
         return {}
+    if (known := _pairs.get(node)) is None:
+        known = _pairs[node] = _resolved(node)
+    return known
+
+
+def _resolved(node: yaml.MappingNode) -> Pairs:
     entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
     # YAML's rule: of merged mappings the first has precedence, and the mapping's own entries before all.
     for merged in _merged(node):
         for key, pair in pairs(merged).items():
             entries.setdefault(key, pair)
-    return entries | own_pairs(node)
+    return {**entries, **own_pairs(node)}
 
 
-def own_pairs(node: yaml.Node | None) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+def own_pairs(node: yaml.Node | None) -> Pairs:
     """Return ``pairs`` without the entries from merge keys."""
     if not isinstance(node, yaml.MappingNode):
         return {}
@@ -136,32 +142,6 @@ def plain_key(name: str) -> str:
 def plain_text(text: str) -> tuple[str, str]:
     """Return a text as ``plain`` has it."""
     return (_STRING, text)
-
-
-def _children(node: yaml.Node) -> list[yaml.Node]:
-    if isinstance(node, yaml.MappingNode):
-        return [part for pair in node.value for part in pair]
-    return items(node)
-
-
-def _inside_itself(root: yaml.Node) -> yaml.Node | None:
-    """Return a node that contains itself, None where there is none."""
-    # A stack and not recursion, so that the depth has no limit of Python's; each node is entered once.
-    path: list[tuple[yaml.Node, Iterator[yaml.Node]]] = [(root, iter(_children(root)))]
-    on_path, done = {id(root)}, set()
-    while path:
-        node, rest = path[-1]
-        child = next(rest, None)
-        if child is None:
-            path.pop()
-            on_path.discard(id(node))
-            done.add(id(node))
-        elif id(child) in on_path:
-            return child
-        elif id(child) not in done:
-            on_path.add(id(child))
-            path.append((child, iter(_children(child))))
-    return None
 
 
 def _merged(node: yaml.MappingNode) -> Iterator[yaml.Node]:

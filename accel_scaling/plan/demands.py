@@ -12,6 +12,8 @@ from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, TASK_CPUS
 from accel_scaling.accs.request import AccRequest, bundle_of, check_number, ray_options
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import AskingError, PlanError
+from accel_scaling.inputs.bounds import MOST_AMOUNT
+from accel_scaling.message_text import shown
 from accel_scaling.plan.model import Demand, Gang
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Reader:
                 (name, *_), more[name] = self._term(other)
             resources, selectors = self._resources_and_selectors(names, amount, more, bundle=bundle)
         except AskingError as error:
-            raise PlanError(f"{option} {text!r}: {error}") from None
+            raise PlanError(f"{option} {shown(text)}: {error}") from None
         return Demand(what, count, resources, selectors)
 
     def gang(self, words: Sequence[str]) -> Gang:
@@ -110,7 +112,7 @@ class Reader:
             raise AskingError(_FORM)
         if not first and names[0] not in self._resources:
             raise AskingError(
-                f"after + write a Ray resource, such as CPU:4 or memory:64G; {names[0]!r} is not one"
+                f"after + write a Ray resource, such as CPU:4 or memory:64G; {shown(names[0])} is not one"
                 f"{hint(names[0], self._resources)}"
             )
         return names, _memory(number) if names == ["memory"] else _number(number or "1")
@@ -152,9 +154,9 @@ class Reader:
             fold = name.casefold()
             if name not in self._accelerators.types and fold in folded:
                 if len(names) > 1:
-                    raise AskingError(f"{name!r} is a Ray resource; a list may have accelerator types only")
+                    raise AskingError(f"{shown(name)} is a Ray resource; a list may have accelerator types only")
                 raise AskingError(
-                    f"{name!r} is neither an accelerator type nor a Ray resource; write {folded[name.casefold()]}"
+                    f"{shown(name)} is neither an accelerator type nor a Ray resource; write {folded[name.casefold()]}"
                 )
 
     def _check_amount(self, amount: float, resource: str) -> None:
@@ -178,7 +180,7 @@ def check_strategy(word: str) -> None:
     """
     if word.upper() not in STRATEGIES:
         raise PlanError(
-            f"--gang {word!r}: a placement group begins with its strategy{hint(word.upper(), STRATEGIES)}; the "
+            f"--gang {shown(word)}: a placement group begins with its strategy{hint(word.upper(), STRATEGIES)}; the "
             f"strategies are {', '.join(STRATEGIES)}; for example --gang STRICT_SPREAD A100:8x4"
         )
 
@@ -242,16 +244,17 @@ def _number(text: str) -> float:
         number = float(text)
     except ValueError:
         raise AskingError(_FORM) from None
-    if not math.isfinite(number) or number < 0:
+    if not 0 <= number <= MOST_AMOUNT:
         raise AskingError(f"{text} is not an amount; {_FORM}")
     return int(number) if number.is_integer() else number
 
 
 def _memory(text: str) -> float:
     match = _MEMORY.fullmatch(text)
-    if match is None:
+    number = float(match["number"]) * _UNITS[match["unit"]] if match else math.inf
+    if number > MOST_AMOUNT:
         raise AskingError("memory is an amount of bytes with K, M, G or T (times 1024 each), such as memory:64G")
-    return int(float(match["number"]) * _UNITS[match["unit"]])
+    return int(number)
 
 
 def labels_of(options: Iterable[str]) -> dict[str, str]:
@@ -265,11 +268,13 @@ def labels_of(options: Iterable[str]) -> dict[str, str]:
         key, equals, value = (word.strip() for word in option.partition("="))
         if not key or not equals or not value:
             raise PlanError(
-                f"--label {option!r}: expected KEY=VALUE, such as ray.io/market-type=spot; VALUE may be !spot, "
+                f"--label {shown(option)}: expected KEY=VALUE, such as ray.io/market-type=spot; VALUE may be !spot, "
                 "in(a,b) or !in(a,b), as in Ray's label_selector"
             )
         if key in labels:
-            raise PlanError(f"--label {option!r}: {key} is given twice; write {key}=in(a,b) for one of several values")
+            raise PlanError(
+                f"--label {shown(option)}: {key} is given twice; write {key}=in(a,b) for one of several values"
+            )
         labels[key] = value
     return labels
 

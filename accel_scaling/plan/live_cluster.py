@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.errors import PlanError
+from accel_scaling.message_text import shown
 from accel_scaling.plan.demands import demand_text
 from accel_scaling.plan.model import Demand, Gang
 from accel_scaling.plan.nearest_miss import preferred
@@ -25,7 +26,7 @@ def check_address(address: str) -> tuple[str, int]:
     """
     host, colon, port = address.rpartition(":")
     if not colon or not host or not (port.isascii() and port.isdigit()) or "/" in host:
-        raise PlanError(f"--address {address!r}: expected HOST:PORT of the cluster's head, such as 10.0.0.5:6379")
+        raise PlanError(f"--address {shown(address)}: expected HOST:PORT of the cluster's head, such as 10.0.0.5:6379")
     return host, int(port)
 
 

@@ -9,6 +9,7 @@ from accel_scaling.catalog.columns import LEFT_OUT, Amount, Column, Table, Text
 from accel_scaling.catalog.files import Source, describe
 from accel_scaling.catalog.table import csv_records, read_table
 from accel_scaling.errors import PlanError
+from accel_scaling.inputs.file_text import NotUtf8Error, UnreadableError, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,11 +56,11 @@ def read_prices(path: Path) -> Prices:
         PlanError: it cannot be read, or a row is wrong; with the line.
     """
     try:
-        # Spreadsheet programs write a byte-order mark before UTF-8.
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise PlanError(f"--prices {path} cannot be read: {reason}") from None
+        text = read_text(path).removeprefix("\ufeff")  # spreadsheet programs write a byte-order mark before UTF-8
+    except NotUtf8Error:
+        raise PlanError(f"--prices {path} cannot be read: it is no UTF-8 text") from None
+    except UnreadableError as error:
+        raise PlanError(f"--prices {path} cannot be read: {error}") from None
     _, header = next(csv_records(text, []), (1, []))
     columns = [name.strip() for name in header]
     if "instance_type" not in columns or not {PRICE, SPOT} & set(columns):

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import AccelScalingError
+from accel_scaling.inputs.file_text import MissingFileError, NotUtf8Error, UnreadableError, read_text
+from accel_scaling.inputs.json_text import loads
+from accel_scaling.message_text import shown
 from accel_scaling.quarantine import machine_json
 from accel_scaling.quarantine.ledger import Boot, Cause, Ledger, Quarantine, Record
 from accel_scaling.quarantine.values import checked, strings, texts, time_of
@@ -59,21 +62,25 @@ class Store:
             StateError: it cannot be read, or a newer version wrote it.
         """
         try:
-            return ledger_from(json.loads(self._path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
+            return ledger_from(loads(read_text(self._path)))
+        except MissingFileError:
             return Ledger()
-        except OSError as error:
-            raise StateError(f"{self._path} cannot be read ({error.strerror})") from error
+        except NotUtf8Error as error:
+            raise self._broken(error) from error
+        except UnreadableError as error:
+            raise StateError(f"{self._path} cannot be read ({error})") from error
         except NewerVersionError as error:
             raise StateError(
                 f"{self._path} was written by a newer accel-scaling ({error}): use that version, or move the file away"
             ) from error
-        # The parser raises RecursionError for a file of many opening brackets.
-        except (ValueError, RecursionError) as error:
-            raise BrokenStateError(
-                f"{self._path} is not a state file of accel-scaling ({error}); at its next change the autoscaler"
-                " renames it and starts with an empty one"
-            ) from error
+        except ValueError as error:
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> BrokenStateError:
+        return BrokenStateError(
+            f"{self._path} is not a state file of accel-scaling ({error}); at its next change the autoscaler"
+            " renames it and starts with an empty one"
+        )
 
     def change(self, change: Callable[[Ledger], Ledger]) -> Ledger:
         """Apply ``change`` to the ledger, write it, and return it. A broken file is renamed, not lost.
@@ -196,7 +203,7 @@ def ledger_from(content: Any) -> Ledger:
     if isinstance(version, int) and version > VERSION:
         raise NewerVersionError(f"version {version}")
     if version != VERSION:
-        raise ValueError(f"version {version!r}")
+        raise ValueError(f"version {shown(version)}")
     types = checked(content.get("types"), dict, "types")
     # Files of earlier versions have neither verdicts by machine nor machines.
     machines = checked(content.get("machines", {}), dict, "machines")
@@ -227,7 +234,7 @@ def _quarantine(content: Any, path: str) -> Quarantine:
     times = content.get("times")
     # Not isinstance, by which a bool is an int too.
     if type(times) is not int or times < 1:
-        raise ValueError(f"{path}.times is {times!r}")
+        raise ValueError(f"{path}.times is {shown(times)}")
     return Quarantine(
         words["zone"],
         Cause(words["kind"]),

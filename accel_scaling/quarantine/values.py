@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from accel_scaling.message_text import shown
+
 _LAST_S = 253_402_300_799.0  # the end of the year 9999, the last that can be written as a date
 
 
@@ -15,7 +17,7 @@ def checked(value: Any, expected: type, path: str) -> Any:
         ValueError: it is not of the expected type.
     """
     if not isinstance(value, expected):
-        raise ValueError(f"{path} is {value!r:.40}")  # noqa: TRY004 - of the file, not of our code
+        raise ValueError(f"{path} is {shown(value)}")  # noqa: TRY004 - of the file, not of our code
     return value
 
 
@@ -26,7 +28,7 @@ def time_of(value: Any, path: str) -> float:
         ValueError: it is no number, or no time that can be written as a date.
     """
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _LAST_S or math.isnan(value):
-        raise ValueError(f"{path} is {value!r}")
+        raise ValueError(f"{path} is {shown(value)}")
     return float(value)
 
 

@@ -255,7 +255,7 @@ class LocalCloud:
             ClusterConfigError: it is no config for this cloud.
             RehearsalError: `ray up` failed; with the end of its output.
         """
-        cluster, _ = self.write_cluster(read_cluster(Path(config)) if isinstance(config, str | Path) else config)
+        cluster, _ = self.write_cluster(read_cluster(Path(config)).config if isinstance(config, str | Path) else config)
         cluster.up()
         return cluster
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import RehearsalError
+from accel_scaling.inputs.file_text import UnreadableError, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -265,7 +266,7 @@ class FaultSource:
         if self._file is None:
             return []
         try:
-            lines = self._file.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise RehearsalError(f"--faults {self._file} cannot be read: {error.strerror}") from None
+            lines = read_text(self._file).splitlines()
+        except UnreadableError as error:
+            raise RehearsalError(f"--faults {self._file} cannot be read: {error}") from None
         return [text for line in lines if (text := line.partition("#")[0].strip())]

@@ -14,6 +14,7 @@ from accel_scaling.catalog.files import TRAVELLED, USER_FOLDER, travelling_files
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import user_catalogs
 from accel_scaling.errors import ClusterConfigError, RehearsalError
+from accel_scaling.message_text import shown
 from accel_scaling.testing.hosts.start_faults import SETUP_COMMAND
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def without_account(
     provider = local["provider"]
     if provider.get("type") not in types:
         known = " and ".join(f"`{name}`" for name in sorted(types, reverse=True))
-        raise ClusterConfigError(f"provider.type is {provider.get('type')!r}; a rehearsal knows {known}")
+        raise ClusterConfigError(f"provider.type is {shown(provider.get('type'))}; a rehearsal knows {known}")
     skipped += [f"provider.{key}" for key in provider_keys if provider.pop(key, None)]
     provider["use_internal_ips"] = True  # the hosts have no other: a public address is the private one here
     # Replaced as a whole, without the user's own key: Ray makes a key pair in the laptop's home, and the hosts take it.

@@ -23,6 +23,7 @@ from accel_scaling.catalog.suggest import hint
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, no_image
 from accel_scaling.cluster.offering_checks import nearest
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.message_text import shown
 from accel_scaling.providers.aws.client import quickly
 from accel_scaling.providers.aws.errors import NOT_ALLOWED, AWSRefusedError, code_of, one_sentence
 from accel_scaling.providers.aws.node_config import region_of
@@ -108,7 +109,7 @@ def _refuse_unknown(region: str) -> None:
     known = {name for partition in partitions for name in session.get_available_regions("ec2", partition)}
     if region in known:
         return
-    raise ClusterConfigError(f"provider.region is {region!r}, which is no region of AWS{hint(region, known)}")
+    raise ClusterConfigError(f"provider.region is {shown(region)}, which is no region of AWS{hint(region, known)}")
 
 
 def resolved(cluster: Cluster) -> Config:
@@ -191,7 +192,7 @@ def _looked_up(
         ids |= {parameter["Name"]: parameter["Value"] for parameter in answer["Parameters"]}
     for name in parameters:
         if not ids.get(name, "").startswith("ami-"):
-            lacks = f"is {ids[name]!r}, which is no image's id," if name in ids else "does not exist"
+            lacks = f"is {shown(ids[name])}, which is no image's id," if name in ids else "does not exist"
             raise ClusterConfigError(
                 f"{_node_types([name], by_type)}: the parameter {name} of AWS Systems Manager, which names the image, "
                 f"{lacks} in {region}; write the id of an image in node_config.ImageId, or choose another region"

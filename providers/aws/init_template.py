@@ -10,6 +10,7 @@ from accel_scaling.clouds import cloud_of_region
 from accel_scaling.cluster.shape import AWS_IMAGE, CAPACITY_BLOCK
 from accel_scaling.errors import ClusterConfigError, InitError
 from accel_scaling.init.template import ClusterTemplate, one_region, scalar
+from accel_scaling.message_text import shown
 from accel_scaling.providers.aws.cloud import CLOUD
 from accel_scaling.providers.aws.node_config import ZONE, region_of
 
@@ -36,7 +37,7 @@ class AWSTemplate(ClusterTemplate):
         for zone in request.zones:
             match = ZONE.fullmatch(zone)
             if match is None:
-                raise InitError(f"--zones: {zone!r} is no zone; write each in full, such as us-west-2a")
+                raise InitError(f"--zones: {shown(zone)} is no zone; write each in full, such as us-west-2a")
             regions.append(match[1])
         return one_region(request, regions)
 
@@ -62,7 +63,7 @@ class AWSTemplate(ClusterTemplate):
             raise InitError(f"--region: {error}") from None
         if cloud_of_region(region) != self.cloud.name:
             raise InitError(
-                f"--region: {region!r} is no region of {self.cloud.title}; write one such as "
+                f"--region: {shown(region)} is no region of {self.cloud.title}; write one such as "
                 f"{self.cloud.region_example}"
             )
         return region

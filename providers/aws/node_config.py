@@ -11,6 +11,7 @@ from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
 from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.message_text import shown
 from accel_scaling.providers.aws import request_model
 from accel_scaling.providers.aws.cloud import CLOUD
 
@@ -95,7 +96,8 @@ def region_of(config: dict[str, Any]) -> str:
         raise ClusterConfigError("provider.region is missing; name an AWS region there, such as us-west-2")
     if zone := ZONE.fullmatch(region):
         raise ClusterConfigError(
-            f"provider.region is {region!r}, which is a zone; write region: {zone[1]}, and availability_zone: {region} "
+            f"provider.region is {shown(region)}, which is a zone; write region: {zone[1]}, and "
+            f"availability_zone: {region} "
             "where it is to be that zone only"
         )
     return region
@@ -114,7 +116,8 @@ def check_offered(node_type: NodeType, cluster: Cluster) -> None:
         zone_region = ZONE.fullmatch(zone)  # a Local Zone's name is another: us-west-2-lax-1a
         if zone_region and zone_region[1] != region:
             raise ClusterConfigError(
-                f"provider.region is {region!r}, and provider.availability_zone {zone} is in {zone_region[1]}; make "
+                f"provider.region is {shown(region)}, and provider.availability_zone {zone} is in "
+                f"{zone_region[1]}; make "
                 "them agree"
             )
     key = f"{node_type.location}.node_config.InstanceType"
@@ -149,7 +152,7 @@ def _instance_type(location: str, node_config: dict[str, Any]) -> str:
     name = node_config.get("InstanceType")
     if name and not isinstance(name, str):
         raise ClusterConfigError(
-            f"{location}.node_config.InstanceType is {name!r}; it takes one instance type, as text"
+            f"{location}.node_config.InstanceType is {shown(name)}; it takes one instance type, as text"
         )
     if not name or not name.strip():
         raise ClusterConfigError(
@@ -176,10 +179,10 @@ def _market(location: str, node_config: dict[str, Any]) -> str:
     options = node_config.get("InstanceMarketOptions") or {}
     if not isinstance(options, dict):
         raise ClusterConfigError(
-            f"{location}.InstanceMarketOptions is {options!r}; it takes keys, such as {{MarketType: spot}}"
+            f"{location}.InstanceMarketOptions is {shown(options)}; it takes keys, such as {{MarketType: spot}}"
         )
     market = options.get("MarketType") or ""
     if market not in MARKETS:
         known = ", ".join(MARKETS[1:])
-        raise ClusterConfigError(f"{location}.InstanceMarketOptions.MarketType is {market!r}; it takes {known}")
+        raise ClusterConfigError(f"{location}.InstanceMarketOptions.MarketType is {shown(market)}; it takes {known}")
     return str(market)

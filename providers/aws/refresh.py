@@ -10,6 +10,7 @@ from accel_scaling.catalog.columns import ARCHITECTURES
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.clouds import known_clouds
+from accel_scaling.message_text import shown
 from accel_scaling.providers.aws.errors import NOT_ALLOWED, code_of, sentence_of
 from accel_scaling.refresh.records import INTERRUPTED, ApiDevice, ApiMachine, CloudAnswer
 from accel_scaling.refresh.requests import RefreshError, RefusedError, at_once, patiently
@@ -51,7 +52,7 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
     account_regions = _regions(session, sleep)
     for region in regions:
         if region not in account_regions:
-            raise RefreshError(f"region {region!r} is none that EC2 has{hint(region, account_regions)}")
+            raise RefreshError(f"region {shown(region)} is none that EC2 has{hint(region, account_regions)}")
     answer = CloudAnswer(CLOUD, SOURCE)
     for region in regions or account_regions:
         if account_regions[region] == "not-opted-in":

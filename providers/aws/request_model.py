@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -157,7 +158,7 @@ def _check_scalar(shape: Any, value: Any, path: str) -> None:
         # EC2 may know more words than this botocore: only one that differs in nothing but its case is misspelt.
         meant = next((word for word in known if _letters(word) == _letters(value)), None)
         if meant is not None:
-            raise ClusterConfigError(f"{path} is {value!r}; EC2 spells it {meant}")
+            raise ClusterConfigError(f"{path} is {shown(value)}; EC2 spells it {meant}")
 
 
 def _letters(word: str) -> str:

@@ -26,6 +26,7 @@ from accel_scaling.cluster.shape import MAPPINGS, check_filled_in
 from accel_scaling.errors import AccelScalingError, disk_sentence
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.fill.defaults import with_defaults
+from accel_scaling.message_text import sentence
 from accel_scaling.providers.base import config_cache
 from accel_scaling.quarantine.max_workers import limited
 from accel_scaling.requirements import check_launcher_tools, check_ray
@@ -73,7 +74,7 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
             raise
         return _stand_in(**{REFUSED: str(error)})
     for note in notes:
-        _ray.cli_logger().warning("{}", note)
+        _ray.cli_logger().warning("{}", sentence(note))
     add_boot_check(filled, bundled)
     return filled
 
@@ -90,8 +91,8 @@ def _bundle(config: Config) -> Path:
     try:
         return bundle.build(catalog=travelling_files(user_catalogs(config["provider"]), known_clouds()))
     except OSError as error:
-        sentence = disk_sentence(error) or f"{error.filename}: {error.strerror}; is HOME a folder that you may write?"
-        raise AccelScalingError(f"what the nodes get of this package cannot be packed: {sentence}") from None
+        problem = disk_sentence(error) or f"{error.filename}: {error.strerror}; is HOME a folder that you may write?"
+        raise AccelScalingError(f"what the nodes get of this package cannot be packed: {problem}") from None
 
 
 def check_ready(config: Config) -> None:
@@ -136,8 +137,8 @@ def said_by_click() -> Iterator[None]:
     except AccelScalingError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
-        if sentence := disk_sentence(error):
-            raise click.ClickException(sentence) from None
+        if problem := disk_sentence(error):
+            raise click.ClickException(problem) from None
         raise
 
 

@@ -12,6 +12,7 @@ from googleapiclient.errors import HttpError
 from accel_scaling import _ray
 from accel_scaling.cluster.cluster import read_checked
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.message_text import shown
 from accel_scaling.providers.base.ray_steps import check_private_key, said_in_one_sentence
 from accel_scaling.providers.gcp import images
 from accel_scaling.providers.gcp.calls import BROKEN, of_exception, retry_on_conflict, status_of
@@ -98,7 +99,8 @@ def _with_key_pair(config: Config, compute: Any) -> Config:
     except AssertionError as error:  # it gives up after ten keys that this computer has and the project has not
         user = config["auth"].get("ssh_user")
         raise ClusterConfigError(
-            f"auth.ssh_private_key is missing, and Ray could not make a key pair for auth.ssh_user {user!r} ({error}); "
+            "auth.ssh_private_key is missing, and Ray could not make a key pair for auth.ssh_user "
+            f"{shown(user)} ({error}); "
             "name a private key there whose public half is in the project's metadata, or remove old keys, "
             "~/.ssh/ray-autoscaler_gcp_*"
         ) from None

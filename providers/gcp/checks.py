@@ -8,6 +8,7 @@ from typing import Any
 from accel_scaling._ray.facts import NODE_NAMES
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.message_text import shown
 from accel_scaling.providers.gcp.client import ANONYMOUS, VERSIONS, check_credentials, endpoint
 from accel_scaling.providers.gcp.labels import MAX_LABEL, is_plain, to_label, valid_key, valid_value
 from accel_scaling.providers.gcp.node_config import is_tpu, region_of, zones_of
@@ -67,8 +68,8 @@ def _check_project(project: Any) -> None:
     if not isinstance(project, str) or not _PROJECT.fullmatch(project):
         advice = f"; a project's number goes in quotes, '{project}'" if isinstance(project, int) else ""
         raise ClusterConfigError(
-            f"provider.project_id is {project!r}; expected the id of a Google Cloud project, such as my-project-123"
-            + advice
+            f"provider.project_id is {shown(project)}; expected the id of a Google Cloud project, such as "
+            "my-project-123" + advice
         )
 
 
@@ -87,7 +88,7 @@ def _check_fits(subject: str, name: str, label: str) -> None:
         advice = "" if is_plain(name) else "; upper case, dots and the like count three times"
         characters = "character" if over == 1 else "characters"
         raise ClusterConfigError(
-            f"{subject} {name!r} is too long for a label of Google's, by {over} {characters}; shorten it{advice}"
+            f"{subject} {shown(name)} is too long for a label of Google's, by {over} {characters}; shorten it{advice}"
         )
 
 
@@ -99,7 +100,7 @@ def _check_labels(path: str, labels: Any) -> None:
     for key, value in labels.items():
         if not valid_key(str(key)) or not isinstance(value, str) or not valid_value(value):
             raise ClusterConfigError(
-                f"{path}: {key}: {value!r} is no label of Google's: up to {MAX_LABEL} lower-case letters, "
+                f"{path}: {key}: {shown(value)} is no label of Google's: up to {MAX_LABEL} lower-case letters, "
                 "digits, _ and -, and a letter first in the name"
             )
 

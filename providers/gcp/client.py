@@ -26,6 +26,7 @@ from googleapiclient.http import HttpRequest
 
 from accel_scaling import timeouts
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.message_text import shown
 from accel_scaling.providers.base import config_cache
 from accel_scaling.providers.gcp.answers import UnexpectedAnswerError
 from accel_scaling.providers.gcp.calls import BROKEN, may_pass
@@ -83,7 +84,9 @@ def endpoint(provider: Mapping[str, Any], api: str) -> str | None:
     if not named:
         return None
     if not isinstance(named, str) or not named.startswith(("http://", "https://")):
-        raise ClusterConfigError(f"provider.api_endpoints: {named!r} is not a URL, such as https://compute.example.net")
+        raise ClusterConfigError(
+            f"provider.api_endpoints: {shown(named)} is not a URL, such as https://compute.example.net"
+        )
     root = named.rstrip("/")
     path = _BASE_PATHS.get(api, "/")
     return root + ("/" if root.endswith(path.rstrip("/")) else path)

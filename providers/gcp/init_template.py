@@ -14,6 +14,7 @@ from accel_scaling.errors import ClusterConfigError, InitError
 from accel_scaling.init.model import Choice
 from accel_scaling.init.template import ClusterTemplate, one_region, scalar
 from accel_scaling.init.text import YOURS
+from accel_scaling.message_text import shown
 from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.node_config import zones_of
 
@@ -40,7 +41,7 @@ class GCPTemplate(ClusterTemplate):
     def check(self, request: FileRequest) -> None:
         """Refuse what is no project's id."""
         if request.project is not None and not _PROJECT_ID.fullmatch(request.project):
-            raise InitError(f"--project {request.project!r} is no project's id; expected such as my-project-123")
+            raise InitError(f"--project {shown(request.project)} is no project's id; expected such as my-project-123")
 
     def region_of(self, request: FileRequest) -> str:
         """Return the region of the zones that are asked for."""

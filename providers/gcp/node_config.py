@@ -10,6 +10,7 @@ from accel_scaling.catalog.guest_accelerators import attach, check_zones
 from accel_scaling.cluster.cluster import NodeMachine, Placement
 from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region
 from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError
+from accel_scaling.message_text import shown
 from accel_scaling.providers.gcp import request_schema, tpu_node_config
 from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.images import with_image
@@ -119,7 +120,7 @@ def check_offered(node_type: NodeType, cluster: Cluster) -> None:
         url = _ZONE_OF_URL.search(value) if isinstance(value, str) else None
         if url and url[1] not in zones:
             raise ClusterConfigError(
-                f"{at}.{key}: {value!r} is in zone {url[1]}, and provider.availability_zone is "
+                f"{at}.{key}: {shown(value)} is in zone {url[1]}, and provider.availability_zone is "
                 f"{','.join(zones)}; write the name alone, without a zone"
             )
     if node_type.machine.slice is not None:
@@ -167,7 +168,7 @@ def zones_of(provider: dict[str, Any]) -> tuple[str, ...]:
     for zone in zones:
         if not _ZONE.fullmatch(zone):
             raise ClusterConfigError(
-                f"provider.availability_zone names {zone!r}, which is no zone; write each in full: us-central1-a"
+                f"provider.availability_zone names {shown(zone)}, which is no zone; write each in full: us-central1-a"
             )
     regions = dict.fromkeys(zone.rpartition("-")[0] for zone in zones)
     if len(regions) > 1:
@@ -192,7 +193,7 @@ def _region_of(provider: dict[str, Any], zones: tuple[str, ...]) -> str:
     given = provider.get("region")
     if given is not None and given != region:
         raise ClusterConfigError(
-            f"provider.region is {given!r}, and provider.availability_zone {','.join(zones)} is in {region}; "
+            f"provider.region is {shown(given)}, and provider.availability_zone {','.join(zones)} is in {region}; "
             "make them agree"
         )
     return region
@@ -244,7 +245,7 @@ def _machine_type_name(at: str, node_config: dict[str, Any]) -> str:
     name = given.strip().rpartition("machineTypes/")[2] if isinstance(given, str) else ""
     if not name or "/" in name:
         raise ClusterConfigError(
-            f"{at}.machineType is {given!r}; expected a machine type, such as g2-standard-8 or "
+            f"{at}.machineType is {shown(given)}; expected a machine type, such as g2-standard-8 or "
             "zones/us-central1-a/machineTypes/g2-standard-8"
         )
     return name
@@ -257,18 +258,18 @@ def _guest_accelerators(at: str, node_config: dict[str, Any]) -> tuple[str, int]
         return None
     example = "[{acceleratorType: nvidia-tesla-t4, acceleratorCount: 1}]"
     if not isinstance(given, list) or not all(isinstance(entry, dict) for entry in given):
-        raise ClusterConfigError(f"{at} is {given!r}; expected a list such as {example}")
+        raise ClusterConfigError(f"{at} is {shown(given)}; expected a list such as {example}")
     if len(given) > 1:
         raise ClusterConfigError(f"{at} names {len(given)} accelerators; a machine takes one type, such as {example}")
     accelerator_type, count = given[0].get("acceleratorType"), given[0].get("acceleratorCount")
     name = accelerator_type.strip().rpartition("acceleratorTypes/")[2] if isinstance(accelerator_type, str) else ""
     if not name or "/" in name:
         raise ClusterConfigError(
-            f"{at}: acceleratorType is {accelerator_type!r}; expected a name such as nvidia-tesla-t4"
+            f"{at}: acceleratorType is {shown(accelerator_type)}; expected a name such as nvidia-tesla-t4"
         )
     # bool is a kind of int in Python: without this, `acceleratorCount: true` would be one GPU.
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ClusterConfigError(f"{at}: acceleratorCount is {count!r}; expected how many of {name}, 1 or more")
+        raise ClusterConfigError(f"{at}: acceleratorCount is {shown(count)}; expected how many of {name}, 1 or more")
     return name, count
 
 

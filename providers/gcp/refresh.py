@@ -16,6 +16,7 @@ from accel_scaling.catalog.custom_machine_types import is_custom
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.clouds import known_clouds
+from accel_scaling.message_text import shown
 from accel_scaling.providers.gcp.errors import GoogleRefusedError, default_credentials, sentence_of
 from accel_scaling.refresh.records import ApiDevice, ApiMachine, CloudAnswer
 from accel_scaling.refresh.requests import RefreshError, RefusedError, patiently, progress
@@ -72,7 +73,7 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
     every = sorted({*offered, *silent})
     for region in regions:
         if region not in every:
-            raise RefreshError(f"region {region!r} is none that Compute Engine has{hint(region, every)}")
+            raise RefreshError(f"region {shown(region)} is none that Compute Engine has{hint(region, every)}")
     for region in regions or every:
         if region in silent:
             zones = ", ".join(sorted(zone for zone in google.silent if _region(zone) == region))

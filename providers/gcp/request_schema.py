@@ -16,6 +16,7 @@ from typing import Any
 
 from accel_scaling.catalog.suggest import hint, nearest
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.message_text import shown
 from accel_scaling.providers.gcp.request_bodies import INSERT_ONLY, MESSAGES
 from accel_scaling.providers.gcp.scheduling import one_message
 from accel_scaling.providers.gcp.tpu_node_config import is_tpu
@@ -100,7 +101,7 @@ def template_of(key: str, path: Any) -> dict[str, str | None]:
     parts = _TEMPLATE.fullmatch(path) if isinstance(path, str) else None
     if parts is None:
         raise ClusterConfigError(
-            f"{key} is {path!r}; expected the path of an instance template, such as "
+            f"{key} is {shown(path)}; expected the path of an instance template, such as "
             "projects/PROJECT/global/instanceTemplates/NAME, its name of lower-case letters, digits and -"
         )
     return parts.groupdict()
@@ -141,7 +142,7 @@ def _check_value(schemas: dict[str, Any], schema: dict[str, Any], value: Any, pa
         _check_object(schemas, schema, value, path)
     elif schema_type == "array":
         if not isinstance(value, list):
-            raise SchemaError(path, f"is {value!r}; expected a list, [...]")
+            raise SchemaError(path, f"is {shown(value)}; expected a list, [...]")
         for index, item in enumerate(value):
             _check_value(schemas, schema["items"], item, f"{path}[{index}]")
     else:
@@ -150,7 +151,7 @@ def _check_value(schemas: dict[str, Any], schema: dict[str, Any], value: Any, pa
 
 def _check_object(schemas: dict[str, Any], schema: dict[str, Any], value: Any, path: str) -> None:
     if not isinstance(value, dict):
-        raise SchemaError(path, f"is {value!r}; expected an object, {{key: value}}")
+        raise SchemaError(path, f"is {shown(value)}; expected an object, {{key: value}}")
     properties, others = schema.get("properties", {}), schema.get("additionalProperties")
     for name, inner in value.items():
         if name in properties:
@@ -175,10 +176,10 @@ def _check_scalar(schema: dict[str, Any], value: Any, path: str) -> None:
         valid = isinstance(value, str)
     if not valid:
         expected = "a whole number" if whole else _TYPES.get(schema_type, schema_type)
-        raise SchemaError(path, f"is {value!r}; expected {expected}")
+        raise SchemaError(path, f"is {shown(value)}; expected {expected}")
     if "enum" in schema and value not in schema["enum"]:
         words = nearest(value, schema["enum"]) or schema["enum"]
-        raise SchemaError(path, f"is {value!r}, which Google does not know; nearest: {', '.join(words)}")
+        raise SchemaError(path, f"is {shown(value)}, which Google does not know; nearest: {', '.join(words)}")
     pattern = schema.get("pattern")
     if pattern and value and not re.fullmatch(pattern, value):
-        raise SchemaError(path, f"is {value!r}; expected a match of {pattern}")
+        raise SchemaError(path, f"is {shown(value)}; expected a match of {pattern}")

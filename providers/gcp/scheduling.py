@@ -13,6 +13,7 @@ from accel_scaling.catalog.suggest import hint
 from accel_scaling.cluster.capacity_notes import capacity_note
 from accel_scaling.cluster.cluster import CapacityType
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.message_text import shown
 from accel_scaling.providers.gcp.cloud import CLOUD
 
 # Without these, only a spot machine is ended by Google (docs.cloud.google.com/compute/docs/instances/limit-vm-runtime).
@@ -60,7 +61,9 @@ def scheduling_of(at: str, node_config: dict[str, Any]) -> dict[str, Any]:
     given = node_config.get("scheduling")
     entries = given if isinstance(given, list) else [{} if given is None else given]
     if not all(isinstance(entry, dict) for entry in entries):
-        raise ClusterConfigError(f"{at}.scheduling is {given!r}; it takes keys, such as {{provisioningModel: SPOT}}")
+        raise ClusterConfigError(
+            f"{at}.scheduling is {shown(given)}; it takes keys, such as {{provisioningModel: SPOT}}"
+        )
     return one_message(entries)
 
 
@@ -84,7 +87,7 @@ def check_provisioning_model(at: str, scheduling: dict[str, Any]) -> None:
     if model is not None and model not in PROVISIONING_MODELS:
         near = hint(model.upper(), PROVISIONING_MODELS) if isinstance(model, str) else ""
         raise ClusterConfigError(
-            f"{at}.scheduling.provisioningModel is {model!r}, which Google does not know"
+            f"{at}.scheduling.provisioningModel is {shown(model)}, which Google does not know"
             + (near or f"; it takes {', '.join(PROVISIONING_MODELS)}")
         )
 

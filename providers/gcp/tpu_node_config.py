@@ -8,6 +8,7 @@ from accel_scaling.catalog.tpu_slices import slice_of_topology, slice_of_type
 from accel_scaling.cluster.cluster import CapacityType, NodeMachine
 from accel_scaling.cluster.node_needs import default_image
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
@@ -85,21 +86,26 @@ def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> TpuSlice:
     if config is None:
         name = node_config["acceleratorType"]
         if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME:
-            raise ClusterConfigError(f"{at}.acceleratorType is {name!r}; name a TPU type there, such as v5litepod-8")
+            raise ClusterConfigError(
+                f"{at}.acceleratorType is {shown(name)}; name a TPU type there, such as v5litepod-8"
+            )
         # GPU users know acceleratorType from guestAccelerators, one level deeper.
         if name.strip().startswith("nvidia"):
             raise ClusterConfigError(
-                f"{at}.acceleratorType is {name!r}, which is a GPU; the key makes the node type a TPU, and a GPU is "
+                f"{at}.acceleratorType is {shown(name)}, which is a GPU; the key makes the node type a TPU, "
+                "and a GPU is "
                 "attached to a machineType by guestAccelerators"
             )
         return slice_of_type(catalog, name.strip())
     if not isinstance(config, dict):
         raise ClusterConfigError(
-            f"{at}.acceleratorConfig is {config!r}; it takes two keys, such as {{type: V4, topology: 2x2x2}}"
+            f"{at}.acceleratorConfig is {shown(config)}; it takes two keys, such as {{type: V4, topology: 2x2x2}}"
         )
     for key, example in (("type", "V4"), ("topology", "2x2x2")):
         if not isinstance(config.get(key), str) or not config[key].strip():
-            raise ClusterConfigError(f"{at}.acceleratorConfig.{key} is {config.get(key)!r}; expected such as {example}")
+            raise ClusterConfigError(
+                f"{at}.acceleratorConfig.{key} is {shown(config.get(key))}; expected such as {example}"
+            )
     return slice_of_topology(catalog, config["type"].strip(), config["topology"].strip())
 
 
@@ -117,4 +123,4 @@ def _check_runtime(at: str, node_config: dict[str, Any], tpu_slice: TpuSlice) ->
 def _check_scheduling(at: str, node_config: dict[str, Any]) -> None:
     config = node_config.get("schedulingConfig")
     if config is not None and not isinstance(config, dict):
-        raise ClusterConfigError(f"{at}.schedulingConfig is {config!r}; it takes keys, such as {{spot: true}}")
+        raise ClusterConfigError(f"{at}.schedulingConfig is {shown(config)}; it takes keys, such as {{spot: true}}")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from accel_scaling.catalog.custom_machine_types import is_custom
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.errors import UnknownInstanceTypeError
+from accel_scaling.message_text import shown
 
 CATALOG = shipped_catalog()
 GIB = 1024
@@ -131,7 +132,7 @@ def test_any_name_is_either_made_as_it_says_or_refused_in_one_sentence(name):
     try:
         made = machine(name)
     except UnknownInstanceTypeError as error:
-        assert repr(name) in str(error)
+        assert shown(name) in str(error)
     else:
         assert f"-{made.memory_mib}" in name
         assert made.memory_mib % 256 == 0

@@ -16,6 +16,7 @@ from accel_scaling.catalog_lint import machines, tables
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.errors import UnknownAcceleratorError, UnknownTpuError
+from accel_scaling.message_text import shown
 
 CATALOG = shipped_catalog()
 SLICES = known_slices(CATALOG)
@@ -167,7 +168,7 @@ def test_a_slice_says_whether_rays_table_has_its_topology():
 def test_an_unknown_type_is_refused_with_the_nearest_names(name, message):
     with pytest.raises(UnknownTpuError, match=message) as error:
         slice_of_type(CATALOG, name)
-    assert repr(name) in str(error.value)
+    assert shown(name) in str(error.value)
 
 
 @given(name=st.text(max_size=20) | st.builds("{}-{}".format, st.sampled_from([*generations()]), st.integers()))

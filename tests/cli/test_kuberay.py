@@ -106,7 +106,7 @@ def test_a_file_that_cannot_be_used_is_one_sentence_with_its_line(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["fill", "no.yaml"], "accel-scaling: no.yaml cannot be read: No such file or directory\n"),
+        (["fill", "no.yaml"], "accel-scaling: no.yaml does not exist\n"),
         (["fill", "latin.yaml"], "accel-scaling: latin.yaml is not UTF-8; save it as UTF-8\n"),
         (
             ["fill", "ray.yaml", "-o", "no/a.yaml"],

@@ -14,6 +14,7 @@ from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.catalog import chips_of
 from accel_scaling.families.family import Family
 from accel_scaling.families.probe import devices_on_bus
+from accel_scaling.message_text import shown
 from accel_scaling.timeouts import METADATA_SERVER_S
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def identity() -> Identity:
     # As Ray's normalize_tpu_accelerator_type: its tables and its resources have v7x-8, and not tpu7x-8.
     pod_type = re.sub(r"^tpu-?v?", "v", name.lower()) if _POD_TYPE.fullmatch(name) else ""
     if name and not pod_type:
-        trouble.append(f"{ACCELERATOR_TYPE[0]} is {name!r}, which is no TPU's")
+        trouble.append(f"{ACCELERATOR_TYPE[0]} is {shown(name)}, which is no TPU's")
     return Identity(pod_type, int(number) if number.isdecimal() else None, "; ".join(trouble))
 
 

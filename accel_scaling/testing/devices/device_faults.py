@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from accel_scaling.errors import RehearsalError
+from accel_scaling.message_text import shown
 from accel_scaling.testing.devices.drivers import DRIVERS, driver_of
 from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.devices.hardware import PLUG_IN_KIND, Hardware
@@ -51,12 +52,12 @@ def with_fault(hardware: Hardware, fault: str) -> Hardware:
     if name == "other-type" and argument:
         other = hardware_of(argument)
         if other.kind == "none":
-            raise RehearsalError(f"fault {fault!r}: {argument} has no accelerator; for none at all use no-device")
+            raise RehearsalError(f"fault {shown(fault)}: {argument} has no accelerator; for none at all use no-device")
         return replace(other, count=hardware.count)
     if name in _HEALTH_FAULTS:
         return _with_health_fault(hardware, fault)
     if argument or name not in ("no-driver", "no-device", "unhealthy", "not-yet"):
-        raise RehearsalError(f"there is no fault {fault!r}; the faults are:\n{FAULTS}")
+        raise RehearsalError(f"there is no fault {shown(fault)}; the faults are:\n{FAULTS}")
     return {
         "no-driver": replace(hardware, kind="pci-only"),
         "no-device": Hardware(kind="none", family=hardware.family, source="fault: no-device"),
@@ -73,10 +74,10 @@ def _with_health_fault(hardware: Hardware, fault: str) -> Hardware:
     """
     name, _, argument = fault.partition(":")
     if argument and (name not in ("mig", "hidden") or not argument.isdecimal()):
-        raise RehearsalError(f"fault {fault!r}: {argument!r} is not a number of devices")
+        raise RehearsalError(f"fault {shown(fault)}: {shown(argument)} is not a number of devices")
     kinds = {"ecc": tuple(_MEMORY_ERRORS), "mig": ("nvml",)}.get(name, _NODES)
     if hardware.kind not in kinds:
-        raise RehearsalError(f"fault {fault!r}: only these drivers can show it: {', '.join(kinds)}")
+        raise RehearsalError(f"fault {shown(fault)}: only these drivers can show it: {', '.join(kinds)}")
     if name == "ecc":
         return replace(hardware, facts=_MEMORY_ERRORS[hardware.kind])
     if name == "mig":
@@ -91,14 +92,16 @@ def _refuse_what_cannot_be(hardware: Hardware, fault: str, name: str) -> None:
     driver = driver_of(hardware)
     if name in ("unhealthy", "not-yet") and (hardware.kind == "tpu" or (driver and not driver.is_asked)):
         device = "TPU" if hardware.kind == "tpu" else hardware.driver_name
-        raise RehearsalError(f"fault {fault!r}: a {device}'s driver says no more than its device nodes; take no-driver")
+        raise RehearsalError(
+            f"fault {shown(fault)}: a {device}'s driver says no more than its device nodes; take no-driver"
+        )
     if hardware.kind == "fpga" and name in ("no-driver", "driver-fewer", "unhealthy", "not-yet"):
         raise RehearsalError(
-            f"fault {fault!r}: an FPGA is used without a driver of the kernel's; take fewer or no-device"
+            f"fault {shown(fault)}: an FPGA is used without a driver of the kernel's; take fewer or no-device"
         )
 
 
 def _number(fault: str, argument: str, default: int) -> int:
     if argument and not argument.isdecimal():
-        raise RehearsalError(f"fault {fault!r}: {argument!r} is not a number of devices")
+        raise RehearsalError(f"fault {shown(fault)}: {shown(argument)} is not a number of devices")
     return int(argument) if argument else max(default, 0)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from accel_scaling.errors import RehearsalError
+from accel_scaling.message_text import shown
 from accel_scaling.requirements import missing
 from accel_scaling.testing.devices.hardware import PLUG_IN_KIND, Hardware, rows_of_plug_ins, user_hardware
 
@@ -85,7 +86,7 @@ def _devices(record: dict[str, Any]) -> tuple[int, int]:
 def _unknown(instance_type: str) -> str:
     near = difflib.get_close_matches(instance_type, [*_recording(), *_table()], n=3)
     return (
-        f"no machine of type {instance_type!r} can be rehearsed: neither moto's recording nor {TABLE.name} has it"
+        f"no machine of type {shown(instance_type)} can be rehearsed: neither moto's recording nor {TABLE.name} has it"
         + (f"; near names: {', '.join(near)}" if near else "")
     )
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
+from accel_scaling.message_text import shown
 from accel_scaling.testing.devices.hardware import Hardware, user_hardware
 
 if TYPE_CHECKING:
@@ -117,7 +118,9 @@ def built_in(machine_type: str) -> BuiltIn:
         return BuiltIn()
     if hardware := user_hardware(machine_type):
         return BuiltIn(hardware.driver_name, hardware.count, hardware.driver_name, hardware.memory_mib)
-    raise RehearsalError(f"no machine of type {machine_type!r} can be rehearsed: gcp_machines.csv does not have it")
+    raise RehearsalError(
+        f"no machine of type {shown(machine_type)} can be rehearsed: gcp_machines.csv does not have it"
+    )
 
 
 def is_custom(machine_type: str) -> bool:
@@ -190,7 +193,7 @@ def hardware_of_gcp(machine_type: str, accelerators: Sequence[tuple[str, int]] =
         return NOTHING
     row = next((row for row in _rows("gcp_accelerators") if row["accelerator"] == name), None)
     if row is None:
-        raise RehearsalError(f"no machine with {name!r} can be rehearsed: gcp_accelerators.csv does not have it")
+        raise RehearsalError(f"no machine with {shown(name)} can be rehearsed: gcp_accelerators.csv does not have it")
     return Hardware(
         kind="nvml",
         family="nvidia",
@@ -216,7 +219,7 @@ def slice_of(accelerator_type: str) -> SliceShape:
         chips = int(number) // rule.suffix_per_chip
         if 0 < chips <= rule.chips_of_one_host or (chips and chips % rule.chips_per_host == 0):
             return SliceShape(rule, chips)
-    raise RehearsalError(f"no TPU slice {accelerator_type!r} can be rehearsed: gcp_slices.csv does not have it")
+    raise RehearsalError(f"no TPU slice {shown(accelerator_type)} can be rehearsed: gcp_slices.csv does not have it")
 
 
 def slice_of_topology(config_type: str, topology: str) -> SliceShape:
@@ -227,7 +230,9 @@ def slice_of_topology(config_type: str, topology: str) -> SliceShape:
     """
     rule = next((rule for rule in _slice_rules() if rule.config_type == config_type), None)
     if rule is None or not re.fullmatch(r"[0-9]+(x[0-9]+){1,2}", topology):
-        raise RehearsalError(f"no TPU slice of type {config_type!r} and topology {topology!r} can be rehearsed")
+        raise RehearsalError(
+            f"no TPU slice of type {shown(config_type)} and topology {shown(topology)} can be rehearsed"
+        )
     return SliceShape(rule, math.prod(int(side) for side in topology.split("x")))
 
 

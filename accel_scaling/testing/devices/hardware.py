@@ -8,6 +8,7 @@ else from the row of the catalog itself: the rehearsal finds it out, prints whic
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.families.plugins import loaded
+from accel_scaling.inputs.file_text import UnreadableError, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,11 +157,10 @@ def rows_of_file(path: Path) -> list[tuple[str, dict[str, str]]]:
         RehearsalError: the file is wrong; the text names file, line and what is expected.
     """
     try:
-        # With the mark that spreadsheets put in front of UTF-8: it would become part of the first column's name.
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns, rows = set(reader.fieldnames or ()), list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        # Without the mark that spreadsheets put in front of UTF-8: it would become part of the first column's name.
+        reader = csv.DictReader(io.StringIO(read_text(path).removeprefix("\ufeff"), newline=""))
+        columns, rows = set(reader.fieldnames or ()), list(reader)
+    except (UnreadableError, csv.Error) as error:
         raise RehearsalError(f"{path}:1: cannot be read as CSV in UTF-8: {error}") from None
     if not columns.issuperset(_REQUIRED_COLUMNS) or not columns.issubset((*_REQUIRED_COLUMNS, *_OPTIONAL_COLUMNS)):
         raise RehearsalError(

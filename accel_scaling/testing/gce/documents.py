@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from accel_scaling.message_text import shown
 from accel_scaling.requirements import missing
 from accel_scaling.testing.gce.api_errors import ApiError, invalid, no_such_method
 
@@ -339,4 +340,4 @@ def _sentence(error: Any, path: str) -> str:
     if error.validator == "pattern" and "integer" not in error.schema["type"]:
         regex = error.validator_value.removeprefix(_PATTERN[0]).removesuffix(_PATTERN[1])
         return f"Invalid value for field '{location}': '{error.instance}'. Must be a match of regex '{regex}'"
-    return f"Invalid value at '{location}' (TYPE_{str(error.schema['type'][0]).upper()}): {error.instance!r}"
+    return f"Invalid value at '{location}' (TYPE_{str(error.schema['type'][0]).upper()}): {shown(error.instance)}"

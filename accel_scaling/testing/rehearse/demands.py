@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.fill.promise import accelerator_types
+from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
@@ -63,7 +64,7 @@ def _demand(node_type: NodeType) -> Demand:
 
 def name_of(demand: Demand) -> str:
     """Return the demand in the words of the timeline."""
-    wanted = f"accelerator_type={demand['accelerator_type']!r}" if demand.get("accelerator_type") else ""
+    wanted = f"accelerator_type={shown(demand['accelerator_type'])}" if demand.get("accelerator_type") else ""
     if not demand.get("mark"):
         return wanted
     of_node_type = f"node type {demand['node_type']}"
