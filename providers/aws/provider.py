@@ -114,7 +114,11 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         """
         stopped = self._stopped if self.cache_stopped_nodes else None
         launch = MachineLaunch(self._new, stopped, self._zones, self.gate, self._listed)
-        return launch.run(node_config, tags, count)
+        try:
+            return launch.run(node_config, tags, count)
+        finally:
+            # Those too that were found by their token, of a launch without an answer.
+            self.created_here.update(launch.created)
 
     def _create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         # What Ray's create_node calls for machines that it creates; stopped ones, it starts without this.
