@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -76,11 +77,28 @@ class Image:
 
 @dataclass(frozen=True)
 class BootDisk:
-    """The disk type of a Compute Engine machine series that a node type names no disk for."""
+    """The disk type of a Compute Engine machine series that a node type names no disk for.
+
+    Attributes:
+        series: the first words of a machine type's name, or a pattern of the whole name (``c3-*-metal``).
+        disk_type: the API's name.
+        source: who says so.
+    """
 
     series: str
     disk_type: str
     source: str
+
+    def fits(self, machine_type: str) -> bool:
+        """Return whether the row is about a machine type; bare metal of a series may take other disks than its VMs."""
+        if ANY_SERIES in self.series:
+            return fnmatch.fnmatchcase(machine_type, self.series)
+        return f"{machine_type}-".startswith(f"{self.series}-")
+
+    @property
+    def is_guess(self) -> bool:
+        """True where no row has the series of the machine type."""
+        return self.series == ANY_SERIES
 
 
 def parse_families(source: Source) -> tuple[list[Needs], list[Problem]]:
@@ -148,14 +166,16 @@ def parse_boot_disks(source: Source) -> tuple[list[BootDisk], list[Problem]]:
 
 
 @functools.cache
-def boot_disks(cloud: str) -> dict[str, str]:
-    """Return the disk type of each series of a cloud's machines; none where the cloud has no such table.
+def boot_disks(cloud: str) -> tuple[BootDisk, ...]:
+    """Return the disks of a cloud's machine series, the most exact first; none where the cloud has no such table.
 
     Raises:
         CatalogFileError: the file has a wrong row.
     """
     source = shipped(BOOT_DISKS, cloud)
-    return {disk.series: disk.disk_type for disk in source.accept(parse_boot_disks(source))} if source else {}
+    rows = source.accept(parse_boot_disks(source)) if source else ()
+    # a3-ultragpu before a3, c3-*-metal before c3, and * last.
+    return tuple(sorted(rows, key=lambda disk: -len(disk.series)))
 
 
 def _needs(row: RowValues, _: int) -> Needs:

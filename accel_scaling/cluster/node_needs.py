@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.node_images import (
-    ANY_SERIES,
     NO_ACCELERATOR,
+    BootDisk,
     Image,
     ImageKind,
     Needs,
@@ -19,7 +19,7 @@ from accel_scaling.families.plugins import loaded
 if TYPE_CHECKING:
     from accel_scaling.catalog.model import MachineType
 
-__all__ = ["NO_ACCELERATOR", "Image", "ImageKind", "Needs", "boot_disk_type", "images", "needs", "needs_of"]
+__all__ = ["NO_ACCELERATOR", "BootDisk", "Image", "ImageKind", "Needs", "boot_disk", "images", "needs", "needs_of"]
 
 RESOLVE_SSM = "resolve:ssm:"  # EC2's own form of an ImageId that is a Systems Manager parameter
 
@@ -37,18 +37,13 @@ def needs_of(family: str | None) -> Needs | None:
     return next((plugged.needs for plugged in families if plugged.name == family), None)
 
 
-def boot_disk_type(cloud: str, machine_type: str) -> str:
-    """Return the disk type that a Compute Engine machine of this type can boot from.
+def boot_disk(cloud: str, machine_type: str) -> BootDisk:
+    """Return the disk that a Compute Engine machine of this type can boot from.
 
     Raises:
         CatalogFileError: the file has a wrong row.
     """
-    types = boot_disks(cloud)
-    parts = machine_type.split("-")
-    for length in (2, 1):  # a3-ultragpu before a3
-        if disk_type := types.get("-".join(parts[:length])):
-            return disk_type
-    return types[ANY_SERIES]
+    return next(disk for disk in boot_disks(cloud) if disk.fits(machine_type))
 
 
 def default_image(machine: MachineType, *, of_slice: bool = False) -> Image | None:
