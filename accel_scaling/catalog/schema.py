@@ -123,7 +123,11 @@ LAUNCH_ERRORS = Table(
     "CLOUD_launch_errors.csv",
     "what a failed launch of one code means; the first row that fits counts",
     (
-        Column("code", Text(r"\S+", "the API's code, without spaces"), "the code of the cloud's API"),
+        Column(
+            "code",
+            Text(r"\S+", "the API's code, without spaces"),
+            "the code of the cloud's API; `*` in it stands for any text, alone for any code",
+        ),
         Column("message", Text(), "what its message must contain; empty for any message", EMPTY),
         Column("category", words_of(Category), "what helps: another zone, more quota, a changed file, ..."),
         SOURCE,

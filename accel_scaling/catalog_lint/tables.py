@@ -14,7 +14,7 @@ from accel_scaling.catalog.custom_machine_types import parse_custom_rules
 from accel_scaling.catalog.files import REFRESH_FOLDER, Problem, Source, cloud_of_file, shipped, table_of
 from accel_scaling.catalog.guest_accelerators import api_names, parse_attach_rules
 from accel_scaling.catalog.kubernetes import parse_resources, parse_selectors
-from accel_scaling.catalog.launch_errors import parse_launch_errors
+from accel_scaling.catalog.launch_errors import is_code_of, parse_launch_errors
 from accel_scaling.catalog.node_images import parse_boot_disks, parse_families, parse_images
 from accel_scaling.catalog.offerings import parse_places
 from accel_scaling.catalog.table import cells_of
@@ -124,6 +124,21 @@ def unsorted(source: Source) -> Iterator[Problem]:
         if key < before:
             text = f"{' '.join(key)} comes after {' '.join(before)}; expected rows sorted by {', '.join(table.order)}"
             yield Problem(line, text, table.order[0])
+
+
+def hidden(source: Source) -> Iterator[Problem]:
+    """Yield the rows of launch errors that never count, as an earlier one fits whatever they fit."""
+    if table_of(source.path) is not schema.LAUNCH_ERRORS:
+        return
+    before: list[tuple[int, str, str]] = []
+    for line, row in cells_of(source):
+        code, part = row.get("code", ""), row.get("message", "").lower()
+        for at, earlier, words in before:
+            if words in part and is_code_of(earlier, code):
+                text = f"is hidden by line {at}, {earlier}, which fits it too; put it before that line"
+                yield Problem(line, f"code {code} {text}", "code")
+                break
+        before.append((line, code, part))
 
 
 def tpu_mistakes(
