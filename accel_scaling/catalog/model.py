@@ -87,6 +87,14 @@ class Category(str, Enum):
     UNKNOWN = "unknown"
 
 
+class UnlistedKind(Enum):
+    """Kinds of things that no listing of a cloud has."""
+
+    TYPE = "machine type"
+    ACCELERATOR = "accelerator"  # that is attached
+    REGION = "region"
+
+
 class ImageKind(Enum):
     """Ways in which an image is named."""
 

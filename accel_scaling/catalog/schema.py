@@ -34,7 +34,7 @@ from accel_scaling.catalog.columns import (
     Text,
     words_of,
 )
-from accel_scaling.catalog.model import Category
+from accel_scaling.catalog.model import Category, UnlistedKind
 from accel_scaling.catalog.node_schema import (
     BOOT_DISKS,
     KUBERAY_RESOURCES,
@@ -116,6 +116,33 @@ OFFERINGS = Table(
     ),
     key=("region", "types"),
     order=("region", "types"),
+)
+
+UNLISTED = Table(
+    "CLOUD_unlisted.csv",
+    "what exists, or existed, and no listing of the cloud has",
+    (
+        Column("name", NAME, "the cloud's name"),
+        Column("what", words_of(UnlistedKind), "what it names"),
+        Column(
+            "known", Text(), "of a machine type without a row: what is known of it, as the end of a sentence", EMPTY
+        ),
+        SOURCE,
+    ),
+    key=("name",),
+    order=("name",),
+)
+
+DATES = Table(
+    "dates.csv",
+    "how old a file that ships is",
+    (
+        Column("file", Text(r"[a-z0-9_]+\.(?:csv|yaml)", "the name of a file in catalogs/"), "the file"),
+        Column("as_of", Text(r"20[0-9]{2}-[01][0-9](?:-[0-3][0-9])?", "a month or a day, as 2026-10"), "how old it is"),
+        Column("source", Text(), "of which source that is the date"),
+    ),
+    key=("file",),
+    order=("file",),
 )
 
 # Not sorted: the first row that fits counts, so that exceptions stand before the rule.
@@ -270,6 +297,8 @@ TABLES = (
     MACHINE_TYPES,
     CORRECTIONS,
     OFFERINGS,
+    UNLISTED,
+    DATES,
     LAUNCH_ERRORS,
     GUEST_ACCELERATORS,
     CUSTOM_MACHINE_TYPES,

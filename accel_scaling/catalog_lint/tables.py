@@ -29,6 +29,7 @@ from accel_scaling.catalog.tpu_generations import (
     tpu_cloud,
 )
 from accel_scaling.catalog.tpu_slices import topologies
+from accel_scaling.catalog.unlisted import parse_dates, parse_unlisted
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 # Every table but those of machine types and of accelerators, which more is asked of.
 _PARSERS: Mapping[Table, Callable[[Source, Known], Parsed]] = {
     schema.OFFERINGS: lambda source, _: parse_places(source),
+    schema.UNLISTED: lambda source, _: parse_unlisted(source),
+    schema.DATES: lambda source, _: parse_dates(source),
     schema.LAUNCH_ERRORS: lambda source, _: parse_launch_errors(source),
     schema.GUEST_ACCELERATORS: parse_attach_rules,
     schema.CUSTOM_MACHINE_TYPES: parse_custom_rules,

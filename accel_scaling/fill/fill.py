@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling._ray.facts import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
 from accel_scaling.cluster.cluster import node_config_reader, read_config
 from accel_scaling.cluster.docker import with_run_options
-from accel_scaling.cluster.offering_checks import unknown_region
+from accel_scaling.cluster.offering_checks import offering_notes, unknown_region
 from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.promise import Promise, of_slice, promise_for, with_users_own
@@ -53,8 +53,8 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
     for name, promise in promised.items():
         filled["available_node_types"][name]["resources"] = promise.resources
         filled["available_node_types"][name]["labels"] = promise.labels
-    region_notes = _region_notes(cluster) if offerings else []
-    return filled, [*region_notes, *(note for promise in promised.values() for note in promise.notes), *notes]
+    place_notes = [*_region_notes(cluster), *offering_notes(cluster)] if offerings else []
+    return filled, [*place_notes, *(note for promise in promised.values() for note in promise.notes), *notes]
 
 
 def promises(cluster: Cluster) -> dict[str, Promise]:
@@ -133,5 +133,5 @@ def _region_notes(cluster: Cluster) -> list[str]:
     # Without a region nothing can be said; a file with slices may rightly name a region of Cloud TPU alone.
     if not region or any(node_type.machine.slice for node_type in cluster.node_types.values()):
         return []
-    note = unknown_region(cluster.cloud.name, region, cluster.catalog.places(cluster.cloud.name).regions)
+    note = unknown_region(cluster.cloud, region, cluster.catalog.places(cluster.cloud.name).regions)
     return [note] if note else []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.guest_accelerators import attach, check_zones
 from accel_scaling.cluster.cluster import NodeMachine, Placement
-from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region
+from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region, is_answer
 from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError
 from accel_scaling.providers.gcp import tpu_node_config
 from accel_scaling.providers.gcp.cloud import CLOUD
@@ -87,7 +87,7 @@ def check_offered(node_type: NodeType, cluster: Cluster) -> None:
 
     Raises:
         ClusterConfigError: it names another zone, the provider's zones are missing or wrong, or neither they nor their
-            region have the machine type or the GPUs, as far as the catalog knows.
+            region have the machine type or the GPUs, as the user's own files or a refresh say.
         AttachError: the GPUs do not go with this machine in one of the zones.
     """
     zones, node_config, at = cluster.placement.zones, node_type.node_config, f"{node_type.location}.node_config"
@@ -120,6 +120,8 @@ def _check_zones_offer(at: str, machine: NodeMachine, attached: tuple[str, int] 
     if attached is not None:
         offered["guestAccelerators"] = (attached[0], catalog.places(CLOUD.name).where(attached[0]))
     for key, (name, offerings) in offered.items():
+        if not is_answer(offerings, CLOUD, region):
+            continue  # a note says it, and `ray up` asks Google
         check_region(f"{at}.{key}", name, offerings, CLOUD.name, region)
         check_offered_in_zones(f"{at}.{key}", name, offerings, region, zones)
 
