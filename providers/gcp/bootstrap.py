@@ -12,7 +12,7 @@ from googleapiclient.errors import HttpError
 from accel_scaling import _ray
 from accel_scaling.cluster.cluster import read_checked
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.providers.gcp import images
+from accel_scaling.providers.gcp import images, offered
 from accel_scaling.providers.gcp.calls import BROKEN, GoogleRefusedError, of_exception, retry_on_conflict, status_of
 from accel_scaling.providers.gcp.checks import template_of
 from accel_scaling.providers.gcp.client import client
@@ -48,6 +48,7 @@ def prepared(config: Config) -> Config:
     _add_scheduling(config, cluster)
     if not _ray.reads_only():  # `ray down` lists anyway, and needs not be told twice
         _ask_each_zone(provider)
+        offered.check(cluster)
     config = _with_project(config)
     # Ray's subnet step writes a default network into every node_config that names none: it would override a template's.
     for name, node_type in cluster.node_types.items():
