@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from accel_scaling.clouds import known_clouds
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.files import Problem, Source
+
+_UBUNTU = re.compile(r"ubuntu[a-z-]*-?([0-9]{2})\.?04")  # ubuntu-22.04, ubuntu-accel-2404-amd64, tpu-ubuntu2204-base
 
 __all__ = ["ANY_SERIES", "NO_ACCELERATOR", "BootDisk", "Image", "ImageKind", "Needs"]
 
@@ -73,6 +76,11 @@ class Image:
     metadata: tuple[tuple[str, str], ...]
     note: str
     source: str
+
+    @property
+    def system(self) -> str:
+        """The Ubuntu that is in it, ``22.04``, as its name says; empty for any other system."""
+        return system_in(self.name)
 
 
 @dataclass(frozen=True)
@@ -143,8 +151,18 @@ def parse_images(source: Source, known: Known | None = None) -> tuple[list[Image
         _image,
         known,
         # A TPU slice takes a runtime version, and its hosts as machines may have an image beside.
-        key=lambda row: (row["family"], row["chips"], row["cloud"], row["arch"], row["kind"] is ImageKind.RUNTIME),
+        # Of several systems, each is there once; the first is the usual one.
+        key=lambda row: (
+            *(row["family"], row["chips"], row["cloud"], row["arch"], row["kind"] is ImageKind.RUNTIME),
+            system_in(row["image"]),
+        ),
     )
+
+
+def system_in(text: str) -> str:
+    """Return the Ubuntu that the name of an image says, ``22.04``; empty where it says none."""
+    found = _UBUNTU.search(text)
+    return f"{found[1]}.04" if found else ""
 
 
 @functools.cache

@@ -62,7 +62,7 @@ NODE_IMAGES = Table(
         Column("note", Text(), "what an image of the user's own must hold; else a remark", EMPTY),
         SOURCE,
     ),
-    key=("family", "chips", "cloud", "arch", "kind"),
+    key=("family", "chips", "cloud", "arch", "kind", "image"),
 )
 
 BOOT_DISKS = Table(

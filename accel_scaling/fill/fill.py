@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
 from accel_scaling.cluster.cluster import node_config_reader, read_config
 from accel_scaling.cluster.docker import with_run_options
+from accel_scaling.cluster.node_needs import common_system, default_image, system_in
 from accel_scaling.cluster.offering_checks import offering_notes, unknown_region
 from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.promise import Promise, of_slice, promise_for, with_users_own
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.cluster.cluster import Cluster, NodeMachine, NodeType
 
@@ -117,14 +121,36 @@ def _with_needs(cluster: Cluster) -> tuple[dict[str, Any], list[str]]:
     """Return a copy of the config with images and container options where the user wrote none, and the notes."""
     machines = {name: node_type.machine.machine for name, node_type in cluster.node_types.items()}
     filled, notes = with_run_options(copy.deepcopy(cluster.config), machines)
-    reader = node_config_reader(cluster.cloud)
+    reader, system = node_config_reader(cluster.cloud), _image_system(cluster)
     for name, node_type in cluster.node_types.items():
         entry = filled["available_node_types"][name]
         entry["node_config"], image_notes = reader.with_image(
-            node_type, entry.get("node_config") or {}, cluster.provider
+            replace(node_type, system=system), entry.get("node_config") or {}, cluster.provider
         )
         notes += image_notes
-    return filled, notes
+    return filled, [*notes, *_system_notes(filled, cluster)]
+
+
+def _system_notes(filled: dict[str, Any], cluster: Cluster) -> Iterator[str]:
+    """Yield a note for each default image of an Ubuntu that no other has, beside images that may be of another one."""
+    texts = {name: str(entry["node_config"]) for name, entry in filled["available_node_types"].items()}
+    systems = {name: system_in(text) for name, text in texts.items()}
+    for name, node_type in cluster.node_types.items():
+        image = default_image(node_type.machine.machine, system=systems[name])
+        others = [other for other in systems if systems[other] != systems[name]]
+        if image is not None and image.name and image.note and image.name in texts[name] and others:
+            yield f"{node_type.location} ({node_type.machine.name}): its default image: {image.note}"
+
+
+def _image_system(cluster: Cluster) -> str:
+    """Return the system that the images of the node types which name none have in common."""
+    reader, types = node_config_reader(cluster.cloud), cluster.config["available_node_types"]
+    taking = []
+    for name, node_type in cluster.node_types.items():
+        given = types[name].get("node_config") or {}
+        if node_type.machine.slice is None and reader.with_image(node_type, given, cluster.provider)[0] != given:
+            taking.append(node_type.machine.machine)
+    return common_system(taking)
 
 
 def _region_notes(cluster: Cluster) -> list[str]:

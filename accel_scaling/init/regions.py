@@ -33,8 +33,8 @@ def with_all(place: Place, template: ClusterTemplate, machines: Sequence[Machine
         InitError: the region does not have them all, and the user has to choose another.
     """
     offered = {machine.name: catalog.where(machine) for machine in machines}
-    # False is "listed, and not there"; None is "not known", and nothing is refused for that. Nor is a place that the user
-    # named, where the list is no answer of the cloud's own: the fill says so in a note.
+    # False is "listed, and not there"; None is "not known", and nothing is refused for that. Nor is a place that the
+    # user named, where the list is no answer of the cloud's own: the fill says so in a note.
     missing = [
         name
         for name, offerings in offered.items()

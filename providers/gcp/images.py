@@ -36,11 +36,11 @@ def with_image(
         return tpu_node_config.with_runtime(node_config, machine.slice), ()
     if not lacks_image(node_config):
         return node_config, ()
-    image = default_image(machine.machine)
+    image = default_image(machine.machine, system=node_type.system)
     if image is None or image.kind is ImageKind.NONE:
         return node_config, (no_image(node_type.location, machine.machine, IMAGE_KEY),)
     disk, filled = _with_boot_disk(node_config, image, machine.machine.name)
-    notes = [f"its default image: {image.note}"] if image.note else []
+    notes = []
     if disk is not None and disk.is_guess:
         notes.append(_NO_SERIES.format(disk.disk_type))
     return filled, tuple(f"{node_type.location} ({machine.name}): {note}" for note in notes)

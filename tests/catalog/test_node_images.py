@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from accel_scaling.catalog.node_schema import BOOT_DISKS, NODE_FAMILIES, NODE_IM
 from accel_scaling.catalog_lint.check import check_files
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.cluster.docker import run_options
-from accel_scaling.cluster.node_needs import boot_disk, default_image, images, needs, no_image
+from accel_scaling.cluster.node_needs import boot_disk, common_system, default_image, images, needs, no_image
 from accel_scaling.families.catalog import load_catalog
 from accel_scaling.fill.fill import fill
 from accel_scaling.testing.ec2.moto_patches import documented_parameters
@@ -23,6 +24,7 @@ from tests.support.catalog import HEADER
 
 FAMILIES, IMAGES, DISKS = NODE_FAMILIES.files, NODE_IMAGES.files, BOOT_DISKS.file_of("gcp")
 CLOUDS = ("aws", "gcp")
+SSM = "resolve:ssm:/aws/service"
 
 
 def of(cloud: str, name: str):
@@ -115,8 +117,8 @@ def test_a_machine_whose_driver_is_in_no_image_never_gets_one_silently(name: str
     [
         ("aws", "p4d.24xlarge", "/deeplearning/ami/x86_64/base-oss-nvidia"),
         ("aws", "g5g.xlarge", "/deeplearning/ami/arm64/base-oss-nvidia"),
-        ("aws", "trn1.2xlarge", "/neuron/dlami/base/ubuntu-22.04"),
-        ("aws", "inf2.xlarge", "/neuron/dlami/base/ubuntu-22.04"),
+        ("aws", "trn1.2xlarge", "/neuron/dlami/base/ubuntu-24.04"),
+        ("aws", "inf2.xlarge", "/neuron/dlami/base/ubuntu-24.04"),
         ("aws", "m5.large", "/deeplearning/ami/x86_64/base"),
         ("aws", "m7g.large", "/deeplearning/ami/arm64/base"),
         ("gcp", "n2-standard-2", "family/ubuntu-2204-lts"),
@@ -211,3 +213,38 @@ def test_container_options_show_every_device_of_the_node() -> None:
     assert run_options(None, 0) == run_options("none", 0) == run_options("of-a-users-catalog", 3) == ()
     assert run_options("nvidia", 1, podman=True)[0] == "--device=nvidia.com/gpu=all"
     assert run_options("neuron", 1, podman=True) == run_options("neuron", 1)
+
+
+def test_default_images_of_a_cluster_are_of_one_ubuntu_as_ray_needs_one_python() -> None:
+    assert common_system([of("aws", "m5.large"), of("aws", "g5.xlarge")]) == "22.04"
+    assert common_system([of("aws", "m5.large"), of("aws", "trn1.2xlarge"), of("aws", "g5g.xlarge")]) == "24.04"
+    assert common_system([of("gcp", "n2-standard-2"), of("gcp", "tpu7x-standard-4t")]) == "24.04"
+    assert common_system([of("gcp", "g2-standard-4"), of("gcp", "ct6e-standard-4t")]) == "22.04"
+    assert common_system([of("gcp", "ct6e-standard-4t"), of("gcp", "tpu7x-standard-4t")]) == ""  # no image is for both
+    assert common_system([]) == ""
+
+
+def neuron_cluster(**head: str) -> dict[str, Any]:
+    types = {"head": {"InstanceType": "m5.large", **head}, "trn": {"InstanceType": "trn1.2xlarge"}}
+    return {
+        "provider": {"type": "external", "module": known_clouds()["aws"].module, "region": "us-west-2"},
+        "head_node_type": "head",
+        "available_node_types": {name: {"node_config": node_config} for name, node_config in types.items()},
+    }
+
+
+def test_the_head_of_neuron_machines_has_their_ubuntu_without_a_word() -> None:
+    filled, notes = fill(neuron_cluster(), shipped_catalog())
+    images_of = {name: entry["node_config"]["ImageId"] for name, entry in filled["available_node_types"].items()}
+    assert images_of == {
+        "head": f"{SSM}/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
+        "trn": f"{SSM}/neuron/dlami/base/ubuntu-24.04/latest/image_id",
+    }
+    assert notes == []
+
+
+def test_an_image_of_the_users_own_beside_neuron_machines_is_told_which_ubuntu_it_must_be() -> None:
+    filled, notes = fill(neuron_cluster(ImageId="ami-1"), shipped_catalog())
+    assert filled["available_node_types"]["head"]["node_config"]["ImageId"] == "ami-1"
+    (note,) = notes
+    assert note.startswith("available_node_types.trn (trn1.2xlarge): its default image: it is Ubuntu 24.04: Ray needs ")

@@ -276,8 +276,10 @@ def test_a_zone_that_the_user_names_is_not_refused_by_a_list_that_is_not_googles
     text = cluster_file(FileRequest("gcp", asked, zones=("us-south1-ai1b",), project="my-project-1"), CATALOG)
     _, notes = fill(check_shape(yaml.safe_load(text)), CATALOG)
     assert [note.partition(";")[0] for note in notes] == [
-        "available_node_types.h100-x8 (a3-highgpu-8g): us-south1 is not known to have it, says gcp_places.csv, from "
-        "machine types by region in Cyclenerd/google-cloud-pricing-cost-calculator 2026-07-01"
+        (
+            "available_node_types.h100-x8 (a3-highgpu-8g): us-south1 is not known to have it, says gcp_places.csv, "
+            "from machine types by region in Cyclenerd/google-cloud-pricing-cost-calculator 2026-07-01"
+        )
     ]
 
 
