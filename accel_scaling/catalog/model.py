@@ -92,6 +92,7 @@ class UnlistedKind(Enum):
 
     TYPE = "machine type"
     ACCELERATOR = "accelerator"  # that is attached
+    SLICE = "TPU slice"
     REGION = "region"
 
 

@@ -25,7 +25,7 @@ class Unlisted:
 
     Attributes:
         name: the cloud's name for it.
-        kind: a machine type, an accelerator that is attached, or a region.
+        kind: a machine type, an accelerator that is attached, a TPU slice, or a region.
         known: of a machine type without a row: what is known of it; empty for all others.
         source: who says that it exists, or existed.
     """
