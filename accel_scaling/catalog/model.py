@@ -121,6 +121,8 @@ class Says(Enum):
     CHIP = "chip"  # an accelerator
     COUNT = "count"  # how many devices the machine has
     MEMORY_MIB = "memory_mib"  # memory of one device, as the cloud says it
+    ARCH = "arch"  # what the processor runs, by Kubernetes' names: amd64, arm64
+    MAKER = "maker"  # who makes the accelerator
     MIG = "mig"  # the MIG profile that each GPU is cut into
     TOPOLOGY = "topology"  # of a TPU slice
     MARKET = "market"  # spot or on demand
