@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling._ray.facts import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
 from accel_scaling.cluster.cluster import node_config_reader, read_config
 from accel_scaling.cluster.docker import with_run_options
-from accel_scaling.cluster.node_needs import common_system, default_image, system_in
+from accel_scaling.cluster.node_needs import NO_ACCELERATOR, common_system, default_images, images, system_in
 from accel_scaling.cluster.offering_checks import offering_notes, unknown_region
 from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.errors import ClusterConfigError
@@ -136,10 +136,25 @@ def _system_notes(filled: dict[str, Any], cluster: Cluster) -> Iterator[str]:
     texts = {name: str(entry["node_config"]) for name, entry in filled["available_node_types"].items()}
     systems = {name: system_in(text) for name, text in texts.items()}
     for name, node_type in cluster.node_types.items():
-        image = default_image(node_type.machine.machine, system=systems[name])
-        others = [other for other in systems if systems[other] != systems[name]]
-        if image is not None and image.name and image.note and image.name in texts[name] and others:
-            yield f"{node_type.location} ({node_type.machine.name}): its default image: {image.note}"
+        every = default_images(node_type.machine.machine)
+        if len(every) != 1 or not every[0].name or every[0].name not in texts[name]:
+            continue  # of another system there is an image too, or it is the user's own
+        (image,), system = every, systems[name]
+        others = [other for other in systems if systems[other] != system]
+        if others and (image.note or system > _usual_system(cluster)):
+            text = (
+                f"it is Ubuntu {system}: Ray needs one Python on all nodes, so the head wants an image of Ubuntu "
+                f"{system} too"
+            )
+            yield f"{node_type.location} ({node_type.machine.name}): its default image: {image.note or text}"
+
+
+def _usual_system(cluster: Cluster) -> str:
+    """Return the Ubuntu of a cloud's images for machines without an accelerator."""
+    systems = (
+        image.system for image in images() if (image.cloud, image.family) == (cluster.cloud.name, NO_ACCELERATOR)
+    )
+    return next(systems, "")
 
 
 def _image_system(cluster: Cluster) -> str:
