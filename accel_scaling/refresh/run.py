@@ -102,8 +102,9 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     attached = api_names(shipped_catalog().chips.values(), cloud) if attach_rules(cloud) else ()
     known = [*before, *attached]
     had = _offered(cloud, beside)
-    # Of a type that no listing has, what is listed of its family was not known of it.
-    had_where = {name: had.where(name, private=name in unlisted(cloud)) for name in known}
+    # Of a type that no listing has, an earlier refresh neither, what is listed of its family was not known of it.
+    unknown = set(unlisted(cloud)) - set(old)
+    had_where = {name: had.where(name, private=name in unknown) for name in known}
 
     rows, new_chips = rows_of(answer, chips, before)
     text = text_of({**old, **rows}, path, cloud, clouds)
