@@ -72,6 +72,7 @@ class Cloud:
             where there is no such image.
         rehearsal_modules: what must be importable to rehearse it.
         defaults_of: the provider of Ray whose defaults.yaml suits it; by default its own.
+        lists_places: what ships of its regions is the answer of its own API; else a note is all that comes of it.
         data: the folder of its ``NAME.csv``, ``NAME_places.csv`` and ``NAME_launch_errors.csv``.
     """
 
@@ -95,6 +96,7 @@ class Cloud:
     series_separator: str = "-"
     rehearsal_modules: tuple[str, ...] = ()
     defaults_of: str = ""
+    lists_places: bool = True
     data: Path = SHIPPED_FOLDER
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,6 +29,10 @@ PASSING = frozenset({Category.THROTTLED, Category.UNAVAILABLE})
 # What the cloud will say again, until somebody changes something. An unknown code is one: most codes are.
 FOR_GOOD = frozenset({Category.BAD_REQUEST, Category.PERMISSION, Category.UNKNOWN})
 
+ANY_TEXT = "*"  # in a code of the table
+# EC2 writes whose fault it was before the code: of a machine that ended (its StateReason), in old answers of all calls.
+_FAULTS = ("Server.", "Client.")
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -47,13 +52,21 @@ def classified(cloud: str, codes: Sequence[str], message: str) -> Failure:
     Raises:
         CatalogFileError: the cloud's table has a wrong row.
     """
-    for code in codes:
+    words, first = message.lower(), (codes or ["unknown"])[0]
+    for code in codes or [""]:
+        fault = next((word for word in _FAULTS if code.startswith(word)), "")
+        names = {code, code.removeprefix(fault)}
         for row_code, part, category in _rows(cloud):
-            if code == row_code and part.lower() in message.lower():
-                return Failure(category, codes[0], message)
+            if part.lower() in words and any(is_code_of(row_code, name) for name in names):
+                return Failure(category, first, message)
     # Google's codes may be HTTP statuses: those of the server's own errors pass, listed or not.
     server = any(code.isdigit() and 500 <= int(code) < 600 for code in codes)
-    return Failure(Category.UNAVAILABLE if server else Category.UNKNOWN, (codes or ["unknown"])[0], message)
+    return Failure(Category.UNAVAILABLE if server else Category.UNKNOWN, first, message)
+
+
+def is_code_of(row_code: str, code: str) -> bool:
+    """Return whether a row's code is this one, or stands for it: ``Invalid*`` for ``InvalidSubnet``."""
+    return code == row_code or (ANY_TEXT in row_code and fnmatch.fnmatchcase(code, row_code))
 
 
 def parse_launch_errors(source: Source) -> tuple[list[Meaning], list[Problem]]:

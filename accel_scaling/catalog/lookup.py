@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.columns import MIXED
@@ -9,6 +10,7 @@ from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER
 from accel_scaling.catalog.product_names import Names, aliases_of, own_names
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.table import OnDemand
+from accel_scaling.catalog.unlisted import unlisted
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import UnknownAcceleratorError, UnknownInstanceTypeError
 from accel_scaling.message_text import shown
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.model import Chip, MachineType
     from accel_scaling.catalog.offerings import Offerings, Where
+    from accel_scaling.catalog.unlisted import Unlisted
 
 
 _OWN = "(`provider.catalog: FILE` or ~/.accel_scaling/*.csv)"
@@ -91,12 +94,24 @@ class Catalog:
                 return custom_machine_type(cloud, name, self.chips)
         if name in self._unpromised[cloud]:
             raise UnknownAcceleratorError(_no_accelerator(self._unpromised[cloud][name], self.version))
-        raise UnknownInstanceTypeError(
-            f"instance type {shown(name)} of {cloud} is not in the catalog {self.version}{hint(name, types)}; "
+        raise UnknownInstanceTypeError(self._unknown_type(cloud, name))
+
+    def _unknown_type(self, cloud: str, name: str) -> str:
+        """Return the error's sentence for a machine type that no layer has, with the way out."""
+        row = f"add a row for it to a catalog of your own {_OWN}"
+        if public := unlisted(cloud).get(name):
+            return (
+                f"instance type {shown(name)} of {cloud} has no row in the catalog {self.version}: its vCPUs and memory "
+                f"are in no public list, and it has {public.known} ({public.source}); {row}, or run `accel-scaling catalog "
+                f"refresh {cloud}`, where the API lists it to you"
+            )
+        return (
+            f"instance type {shown(name)} of {cloud} is not in the catalog {self.version}"
+            f"{hint(name, self.machine_types(cloud))}; "
             + (
                 self._meant(cloud, name)
-                or f"correct the name, run `accel-scaling catalog refresh {cloud}` if it is newer than that, or add a "
-                f"row for it to a catalog of your own {_OWN} or {_PLUG_IN}"
+                or f"correct the name, run `accel-scaling catalog refresh {cloud}` if it is newer than that and the "
+                f"API lists it to you, or {row} or {_PLUG_IN}"
             )
         )
 
@@ -115,13 +130,47 @@ class Catalog:
 
         What is known of its family counts for a type that the cloud itself lists; one that only the user's own
         catalog has may be anywhere, unless a row names it, or one of the user's own places files its family or region.
+        So may one that no listing has, but for regions that are said to have nothing of its family.
 
         Raises:
             CatalogFileError: a places file has a wrong row.
         """
         # Custom types and hosts of TPU slices are in no layer: then the answer itself is looked at.
+        places = self.places(machine.cloud)
         private = not any(is_clouds_own(row) for row in self.layers(machine.cloud, machine.name) or [machine])
-        return self.places(machine.cloud).where(machine.name, private=private)
+        if private or self.unlisted(machine) is None:
+            return places.where(machine.name, private=private)
+        family, where = places.where(machine.name), places.where(machine.name, private=True)
+        without = {region for region in family.listed if family.in_region(region) is False}
+        return replace(where, without=where.without | without)
+
+    def unlisted(self, machine: MachineType) -> Unlisted | None:
+        """Return the row that says that no listing of the cloud has a machine type; None where one has.
+
+        Raises:
+            CatalogFileError: the file has a wrong row.
+        """
+        row = unlisted(machine.cloud).get(machine.name)
+        # What a refresh brought, the cloud's API has listed.
+        asked = row is not None and any(map(is_refreshed, self.layers(machine.cloud, machine.name)))
+        return None if asked else row
+
+    def nowhere(self, machine: MachineType) -> str | None:
+        """Return who says that no region has a machine type, as the end of a clause; None where that is not said.
+
+        It may be retired, new, or never have been listed. Of custom types, hosts of TPU slices and the user's own
+        types nothing is said.
+
+        Raises:
+            CatalogFileError: a file has a wrong row.
+        """
+        where = self.where(machine)
+        if where.regions or not where.listed or not any(map(is_clouds_own, self.layers(machine.cloud, machine.name))):
+            return None
+        if row := self.unlisted(machine):
+            return f": no listing has it; it is from {row.source}"
+        listing = max(where.listed.values(), key=lambda offering: offering.source)
+        return f", says {listing.layer}, from {listing.source}"
 
     def places(self, cloud: str) -> Offerings:
         """Return which region of a cloud has what.
@@ -246,9 +295,13 @@ def _no_accelerator(machine: MachineType, version: str) -> str:
 
 def is_clouds_own(machine: MachineType) -> bool:
     """Return whether the answer is from what ships or from a refresh, not from the user's own files or a plug-in."""
-    shipped = machine.layer in {f"{machine.cloud}.csv", f"{machine.cloud}{CORRECTIONS}.csv"}
     # A layer is the bare name of a file that ships, and the path of any other.
-    return shipped or machine.layer.endswith(f"/{REFRESH_FOLDER}/{machine.cloud}.csv")
+    return machine.layer in {f"{machine.cloud}.csv", f"{machine.cloud}{CORRECTIONS}.csv"} or is_refreshed(machine)
+
+
+def is_refreshed(machine: MachineType) -> bool:
+    """Return whether the answer is from a refresh: what the cloud's API said."""
+    return machine.layer.endswith(f"/{REFRESH_FOLDER}/{machine.cloud}.csv")
 
 
 def _reading_order(machine: MachineType) -> tuple[str, str, int, int, str]:

@@ -88,6 +88,15 @@ class Category(str, Enum):
     UNKNOWN = "unknown"
 
 
+class UnlistedKind(Enum):
+    """Kinds of things that no listing of a cloud has."""
+
+    TYPE = "machine type"
+    ACCELERATOR = "accelerator"  # that is attached
+    SLICE = "TPU slice"
+    REGION = "region"
+
+
 class ImageKind(Enum):
     """Ways in which an image is named."""
 
@@ -122,6 +131,8 @@ class Says(Enum):
     CHIP = "chip"  # an accelerator
     COUNT = "count"  # how many devices the machine has
     MEMORY_MIB = "memory_mib"  # memory of one device, as the cloud says it
+    ARCH = "arch"  # what the processor runs, by Kubernetes' names: amd64, arm64
+    MAKER = "maker"  # who makes the accelerator
     MIG = "mig"  # the MIG profile that each GPU is cut into
     SHARING = "sharing"  # that several pods get the same device
     TOPOLOGY = "topology"  # of a TPU slice

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +17,8 @@ from accel_scaling.clouds import known_clouds
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.files import Problem, Source
+
+_UBUNTU = re.compile(r"ubuntu[a-z-]*-?([0-9]{2})\.?04")  # ubuntu-22.04, ubuntu-accel-2404-amd64, tpu-ubuntu2204-base
 
 __all__ = ["ANY_SERIES", "NO_ACCELERATOR", "BootDisk", "Image", "ImageKind", "Needs"]
 
@@ -75,14 +79,36 @@ class Image:
     note: str
     source: str
 
+    @property
+    def system(self) -> str:
+        """The Ubuntu that is in it, ``22.04``, as its name says; empty for any other system."""
+        return system_in(self.name)
+
 
 @dataclass(frozen=True)
 class BootDisk:
-    """The disk type of a Compute Engine machine series that a node type names no disk for."""
+    """The disk type of a Compute Engine machine series that a node type names no disk for.
+
+    Attributes:
+        series: the first words of a machine type's name, or a pattern of the whole name (``c3-*-metal``).
+        disk_type: the API's name.
+        source: who says so.
+    """
 
     series: str
     disk_type: str
     source: str
+
+    def fits(self, machine_type: str) -> bool:
+        """Return whether the row is about a machine type; bare metal of a series may take other disks than its VMs."""
+        if ANY_SERIES in self.series:
+            return fnmatch.fnmatchcase(machine_type, self.series)
+        return f"{machine_type}-".startswith(f"{self.series}-")
+
+    @property
+    def is_guess(self) -> bool:
+        """True where no row has the series of the machine type."""
+        return self.series == ANY_SERIES
 
 
 def parse_families(source: Source) -> tuple[list[Needs], list[Problem]]:
@@ -127,8 +153,18 @@ def parse_images(source: Source, known: Known | None = None) -> tuple[list[Image
         _image,
         known,
         # A TPU slice takes a runtime version, and its hosts as machines may have an image beside.
-        key=lambda row: (row["family"], row["chips"], row["cloud"], row["arch"], row["kind"] is ImageKind.RUNTIME),
+        # Of several systems, each is there once; the first is the usual one.
+        key=lambda row: (
+            *(row["family"], row["chips"], row["cloud"], row["arch"], row["kind"] is ImageKind.RUNTIME),
+            system_in(row["image"]),
+        ),
     )
+
+
+def system_in(text: str) -> str:
+    """Return the Ubuntu that the name of an image says, ``22.04``; empty where it says none."""
+    found = _UBUNTU.search(text)
+    return f"{found[1]}.04" if found else ""
 
 
 @functools.cache
@@ -150,14 +186,16 @@ def parse_boot_disks(source: Source) -> tuple[list[BootDisk], list[Problem]]:
 
 
 @functools.cache
-def boot_disks(cloud: str) -> dict[str, str]:
-    """Return the disk type of each series of a cloud's machines; none where the cloud has no such table.
+def boot_disks(cloud: str) -> tuple[BootDisk, ...]:
+    """Return the disks of a cloud's machine series, the most exact first; none where the cloud has no such table.
 
     Raises:
         CatalogFileError: the file has a wrong row.
     """
     source = shipped(BOOT_DISKS, cloud)
-    return {disk.series: disk.disk_type for disk in source.accept(parse_boot_disks(source))} if source else {}
+    rows = source.accept(parse_boot_disks(source)) if source else ()
+    # a3-ultragpu before a3, c3-*-metal before c3, and * last.
+    return tuple(sorted(rows, key=lambda disk: -len(disk.series)))
 
 
 def _needs(row: RowValues, _: int) -> Needs:

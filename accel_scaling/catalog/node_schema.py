@@ -63,14 +63,20 @@ NODE_IMAGES = Table(
         Column("docker", YES_OR_NO, "whether it brings Docker, for clusters with containers"),
         SOURCE,
     ),
-    key=("family", "chips", "cloud", "arch", "kind"),
+    key=("family", "chips", "cloud", "arch", "kind", "image"),
 )
 
 BOOT_DISKS = Table(
     "CLOUD_boot_disks.csv",
     "the disk type of a machine series, where the user names none",
     (
-        Column("series", Text(r"\*|[a-z0-9]+(?:-[a-z0-9]+)*", "the first words of a type's name, or *"), "* for all"),
+        Column(
+            "series",
+            Text(
+                r"\*|[a-z0-9]+(?:-(?:\*|[a-z0-9]+))*", "the first words of a type's name, a pattern as c3-*-metal, or *"
+            ),
+            "the longest row that fits counts; `*` alone is for series that no row has, with a note",
+        ),
         Column("disk_type", Text("[a-z0-9-]+", "the API's name of a disk type"), "what it can boot from"),
         SOURCE,
     ),

@@ -83,13 +83,14 @@ class Where:
     Attributes:
         rows: what is said of it, by region: its own row, or its family's.
         listed: the regions of which a file lists all that they have, each with that file's row.
-        of_users: for a type that only the user's own catalog has: those of them that the user's own files list, which
-            would have it; elsewhere it may be, until a row says where it is.
+        without: for a type that only the user's own catalog has: those of them that the user's own files list, which
+            would have it; elsewhere it may be, until a row says where it is. For one that no listing has: those
+            without any of its family.
     """
 
     rows: Mapping[str, Offering]
     listed: Mapping[str, Offering]
-    of_users: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
 
     @property
     def regions(self) -> tuple[str, ...]:
@@ -101,7 +102,7 @@ class Where:
         if region in self.rows:
             return self.rows[region].zones != ()
         # A type that no region is said to have may be newer than all files: then a complete list says nothing about it.
-        return False if region in self.of_users or (region in self.listed and self.regions) else None
+        return False if region in self.without or (region in self.listed and self.regions) else None
 
     def in_zone(self, region: str, zone: str) -> bool | None:
         """Return whether a zone has it; None where that is not known.

@@ -34,7 +34,7 @@ from accel_scaling.catalog.columns import (
     Text,
     words_of,
 )
-from accel_scaling.catalog.model import Category
+from accel_scaling.catalog.model import Category, UnlistedKind
 from accel_scaling.catalog.node_schema import (
     BOOT_DISKS,
     CAPACITY_TYPES,
@@ -120,12 +120,43 @@ OFFERINGS = Table(
     order=("region", "types"),
 )
 
+UNLISTED = Table(
+    "CLOUD_unlisted.csv",
+    "what exists, or existed, and no listing of the cloud has",
+    (
+        Column("name", NAME, "the cloud's name"),
+        Column("what", words_of(UnlistedKind), "what it names"),
+        Column(
+            "known", Text(), "of a machine type without a row: what is known of it, as the end of a sentence", EMPTY
+        ),
+        SOURCE,
+    ),
+    key=("name",),
+    order=("name",),
+)
+
+DATES = Table(
+    "dates.csv",
+    "how old a file that ships is",
+    (
+        Column("file", Text(r"[a-z0-9_]+\.(?:csv|yaml)", "the name of a file in catalogs/"), "the file"),
+        Column("as_of", Text(r"20[0-9]{2}-[01][0-9](?:-[0-3][0-9])?", "a month or a day, as 2026-10"), "how old it is"),
+        Column("source", Text(), "of which source that is the date"),
+    ),
+    key=("file",),
+    order=("file",),
+)
+
 # Not sorted: the first row that fits counts, so that exceptions stand before the rule.
 LAUNCH_ERRORS = Table(
     "CLOUD_launch_errors.csv",
     "what a failed launch of one code means; the first row that fits counts",
     (
-        Column("code", Text(r"\S+", "the API's code, without spaces"), "the code of the cloud's API"),
+        Column(
+            "code",
+            Text(r"\S+", "the API's code, without spaces"),
+            "the code of the cloud's API; `*` in it stands for any text, alone for any code",
+        ),
         Column("message", Text(), "what its message must contain; empty for any message", EMPTY),
         Column("category", words_of(Category), "what helps: another zone, more quota, a changed file, ..."),
         SOURCE,
@@ -268,6 +299,8 @@ TABLES = (
     MACHINE_TYPES,
     CORRECTIONS,
     OFFERINGS,
+    UNLISTED,
+    DATES,
     LAUNCH_ERRORS,
     GUEST_ACCELERATORS,
     CUSTOM_MACHINE_TYPES,

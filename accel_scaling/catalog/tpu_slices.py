@@ -43,8 +43,8 @@ class TpuSlice:
 
     Attributes:
         generation: ``v2``, ``v3``, ``v4``, ``v5litepod``, ``v5p``, ``v6e``, ``tpu7x`` or ``tpu7``.
-        accelerator_type: Cloud TPU's own name, e.g. ``v4-16``. The number counts TensorCores, except that of
-            v5litepod and v6e, which counts chips.
+        accelerator_type: Cloud TPU's own name, e.g. ``v4-16``; ``v7x-8`` stays as it was asked for. The number counts
+            TensorCores, except that of v5litepod and v6e, which counts chips.
         topology: the chips' layout, e.g. ``2x2x2``.
         chips: chips in the whole slice.
         hosts: machines in the slice; each becomes one Ray node.
@@ -79,12 +79,13 @@ def slice_of_type(catalog: Catalog, accelerator_type: str) -> TpuSlice:
         UnknownTpuError: Google has no such slice; the text names the nearest.
     """
     name, _, number = accelerator_type.rpartition("-")
-    generation = generations().get(name)
+    generation = generations().get(name) or _by_api_name(catalog, name)
     if generation and _NUMBER.fullmatch(number):
         # An odd number of TensorCores is half a chip too many: no slice has it.
         fitting = _of_chips(generation, int(number) / generation.suffix_per_chip)
         if fitting:
-            return _slice(catalog, generation, _default(generation, fitting))
+            found = _slice(catalog, generation, _default(generation, fitting))
+            return found if name == generation.name else replace(found, accelerator_type=accelerator_type)
     raise UnknownTpuError(_no_such_type(catalog, accelerator_type, name, number))
 
 
@@ -171,6 +172,21 @@ def _sizes(generation: TpuGeneration) -> Iterable[int]:
     return _by_chips(generation)
 
 
+def _by_api_name(catalog: Catalog, name: str) -> TpuGeneration | None:
+    """Return the generation that Cloud TPU's clients, and Ray, call so: ``v7x`` is ``tpu7x``; None for any other name.
+
+    A name that only Ray has, or only Google's documents (``v5e``), is none that the API takes.
+    """
+    return next(
+        (
+            generation
+            for generation in generations().values()
+            if name == generation.ray_name and name in catalog.chips[generation.chip].api_names.get(tpu_cloud(), ())
+        ),
+        None,
+    )
+
+
 def _of_chips(generation: TpuGeneration, chips: float) -> list[str]:
     return _by_chips(generation).get(int(chips), []) if chips == int(chips) else []
 
@@ -238,7 +254,7 @@ def _no_such_type(catalog: Catalog, accelerator_type: str, name: str, number: st
     start = f"TPU accelerator type {shown(accelerator_type)} is not one that Google has"
     if accelerator_type in catalog.machine_types(tpu_cloud()):
         return f"{start}; it is a machine type, which is asked for by `machineType`"
-    generation = generations().get(name)
+    generation = generations().get(name) or _by_api_name(catalog, name)
     if generation and _NUMBER.fullmatch(number):
         sizes = sorted(_sizes(generation), key=lambda count: abs(count * generation.suffix_per_chip - int(number)))
         return f"{start}; nearest: {', '.join(_type_name(generation, count) for count in sorted(sizes[:3]))}"

@@ -32,7 +32,7 @@ from accel_scaling.catalog.load import parse_rows, shipped_catalog
 from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog_lint.chips import CHIP_RULES
 from accel_scaling.catalog_lint.machines import MACHINE_RULES, Checked, MayBeNamed, names_in, new_regions, unknown_types
-from accel_scaling.catalog_lint.tables import has_rows, needs_of, parse, tpu_mistakes, unsorted
+from accel_scaling.catalog_lint.tables import has_rows, hidden, needs_of, parse, tpu_mistakes, unsorted
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 from accel_scaling.families.plugins import loaded
@@ -214,7 +214,7 @@ def _hold_invariants(report: Report, sources: Sequence[Source], checked: Checked
         for source, problem in tpu_mistakes(sources, checked.chips, checked.known):
             problems.setdefault(source.label, []).append(problem)
         for source in sources:
-            problems.setdefault(source.label, []).extend(unsorted(source))
+            problems.setdefault(source.label, []).extend((*unsorted(source), *hidden(source)))
     for label, of_file in problems.items():
         if label in by_label:  # a slice's other file, which is not checked, may not fit this one either
             _note(report, by_label[label], of_file)

@@ -15,7 +15,7 @@ from accel_scaling.catalog.custom_machine_types import parse_custom_rules
 from accel_scaling.catalog.files import REFRESH_FOLDER, Problem, Source, cloud_of_file, shipped, table_of
 from accel_scaling.catalog.guest_accelerators import api_names, parse_attach_rules
 from accel_scaling.catalog.kubernetes import parse_other_resources, parse_resources, parse_selectors
-from accel_scaling.catalog.launch_errors import parse_launch_errors
+from accel_scaling.catalog.launch_errors import is_code_of, parse_launch_errors
 from accel_scaling.catalog.node_images import parse_boot_disks, parse_families, parse_images
 from accel_scaling.catalog.offerings import parse_places
 from accel_scaling.catalog.table import cells_of
@@ -30,6 +30,7 @@ from accel_scaling.catalog.tpu_generations import (
     tpu_cloud,
 )
 from accel_scaling.catalog.tpu_slices import topologies
+from accel_scaling.catalog.unlisted import parse_dates, parse_unlisted
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 # Every table but those of machine types and of accelerators, which more is asked of.
 _PARSERS: Mapping[Table, Callable[[Source, Known], Parsed]] = {
     schema.OFFERINGS: lambda source, _: parse_places(source),
+    schema.UNLISTED: lambda source, _: parse_unlisted(source),
+    schema.DATES: lambda source, _: parse_dates(source),
     schema.LAUNCH_ERRORS: lambda source, _: parse_launch_errors(source),
     schema.GUEST_ACCELERATORS: parse_attach_rules,
     schema.CUSTOM_MACHINE_TYPES: parse_custom_rules,
@@ -127,6 +130,21 @@ def unsorted(source: Source) -> Iterator[Problem]:
         if key < before:
             text = f"{' '.join(key)} comes after {' '.join(before)}; expected rows sorted by {', '.join(table.order)}"
             yield Problem(line, text, table.order[0])
+
+
+def hidden(source: Source) -> Iterator[Problem]:
+    """Yield the rows of launch errors that never count, as an earlier one fits whatever they fit."""
+    if table_of(source.path) is not schema.LAUNCH_ERRORS:
+        return
+    before: list[tuple[int, str, str]] = []
+    for line, row in cells_of(source):
+        code, part = row.get("code", ""), row.get("message", "").lower()
+        for at, earlier, words in before:
+            if words in part and is_code_of(earlier, code):
+                text = f"is hidden by line {at}, {earlier}, which fits it too; put it before that line"
+                yield Problem(line, f"code {code} {text}", "code")
+                break
+        before.append((line, code, part))
 
 
 def tpu_mistakes(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, tpu_head_resource
-from accel_scaling.catalog.lookup import is_clouds_own
+from accel_scaling.cli.place_text import ages, describe_places, files_of_slice, shown_places
 from accel_scaling.cluster.docker import run_options
 from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
 from accel_scaling.terminal import bold, render
@@ -28,7 +28,6 @@ _IMAGE_TEXTS = {
     ImageKind.NONE: "none: name your own",
 }
 _FEW_OPTIONS = 4  # container options that `show` prints in full: a machine may need one for each of 16 devices
-_FEW_REGIONS = 5
 
 
 def describe(machine: MachineType) -> dict[str, Any]:
@@ -91,6 +90,7 @@ def shown_slice(tpu_slice: TpuSlice, catalog: Catalog) -> str:
         *((f"{what} of a host" if several else what, value) for what, value in _size(tpu_slice.machine)),
         ("accelerator", f"{tpu_slice.chips_per_host} x {tpu_slice.chip.name}" + (" a host" if several else "")),
         ("from", f"gcp_tpu.csv, {tpu_slice.machine.layer} (catalog {catalog.version})"),
+        ("as of", ", ".join(f"{as_of} ({name})" for name, as_of in ages(files_of_slice(tpu_slice)).items())),
     ]
     detected = [*_detected(tpu_slice.machine, tpu_slice.chip), ("pod type", tpu_slice.pod_type)]
     if not tpu_slice.in_ray:
@@ -316,33 +316,3 @@ def shown_needs(machine: MachineType, *, of_slice: bool = False) -> list[tuple[s
         must = "it must hold " if image_kind is ImageKind.NONE else ""
         pairs.append(("note", must + needs["image_note"]))
     return pairs
-
-
-def describe_places(machine: MachineType, catalog: Catalog) -> dict[str, Any]:
-    """Return the layers that have a machine type, and its regions with their zones, as ``--json`` prints them.
-
-    A region without zones: they are not known, or it offers something that has no zones of its own.
-    """
-    offering = catalog.where(machine)
-    return {
-        "line": machine.line or None,
-        "overrides": [weaker.layer for weaker in catalog.layers(machine.cloud, machine.name)[1:]],
-        "regions": {region: list(offering.zones(region)) for region in offering.regions},
-    }
-
-
-def shown_places(machine: MachineType, catalog: Catalog) -> list[tuple[str, str]]:
-    """Return the lines of ``show`` about the layers and the regions of a machine type."""
-    answered, *weaker = catalog.layers(machine.cloud, machine.name) or [machine]
-    over = f", over {' and '.join(map(_file_of, weaker))}" if weaker else ""
-    # Regions of the USA first: most users know their names.
-    named = sorted(catalog.where(machine).regions, key=lambda region: (not region.startswith("us-"), region))
-    if len(named) > _FEW_REGIONS + 1:
-        named[_FEW_REGIONS:] = [f"{len(named) - _FEW_REGIONS} more (--json lists them)"]
-    has = ", ".join(named) or "no places file has it"
-    return [("regions", has), ("from", f"{_file_of(answered)}{over} (catalog {catalog.version})")]
-
-
-def _file_of(machine: MachineType) -> str:
-    """Return the file of a row; with the line where it is the user's own, or a plug-in's."""
-    return machine.layer if is_clouds_own(machine) or not machine.line else f"{machine.layer}:{machine.line}"

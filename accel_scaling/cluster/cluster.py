@@ -122,6 +122,7 @@ class NodeType:
         resources: the user's own resources.
         labels: the user's own labels.
         is_head: it is the head node's type.
+        system: the Ubuntu of the default images of the cluster, ``22.04``; empty where that is not known.
     """
 
     name: str
@@ -130,6 +131,7 @@ class NodeType:
     resources: dict[str, int] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     is_head: bool = False
+    system: str = ""
 
     @property
     def location(self) -> str:

@@ -5,21 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.node_images import (
-    ANY_SERIES,
     NO_ACCELERATOR,
+    BootDisk,
     Image,
     ImageKind,
     Needs,
     boot_disks,
     images,
+    system_in,
 )
 from accel_scaling.catalog.node_images import families as needs
 from accel_scaling.families.plugins import loaded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from accel_scaling.catalog.model import MachineType
 
-__all__ = ["NO_ACCELERATOR", "Image", "ImageKind", "Needs", "boot_disk_type", "images", "needs", "needs_of"]
+__all__ = [
+    "NO_ACCELERATOR",
+    "BootDisk",
+    "Image",
+    "ImageKind",
+    "Needs",
+    "boot_disk",
+    "images",
+    "needs",
+    "needs_of",
+    "system_in",
+]
 
 RESOLVE_SSM = "resolve:ssm:"  # EC2's own form of an ImageId that is a Systems Manager parameter
 
@@ -37,37 +51,52 @@ def needs_of(family: str | None) -> Needs | None:
     return next((plugged.needs for plugged in families if plugged.name == family), None)
 
 
-def boot_disk_type(cloud: str, machine_type: str) -> str:
-    """Return the disk type that a Compute Engine machine of this type can boot from.
+def boot_disk(cloud: str, machine_type: str) -> BootDisk:
+    """Return the disk that a Compute Engine machine of this type can boot from.
 
     Raises:
         CatalogFileError: the file has a wrong row.
     """
-    types = boot_disks(cloud)
-    parts = machine_type.split("-")
-    for length in (2, 1):  # a3-ultragpu before a3
-        if disk_type := types.get("-".join(parts[:length])):
-            return disk_type
-    return types[ANY_SERIES]
+    return next(disk for disk in boot_disks(cloud) if disk.fits(machine_type))
 
 
-def default_image(machine: MachineType, *, of_slice: bool = False) -> Image | None:
+def default_image(machine: MachineType, *, of_slice: bool = False, system: str = "") -> Image | None:
     """Return the image for a machine type.
 
     Args:
         machine: a row of the catalog.
         of_slice: the machine is a host of a slice that Cloud TPU creates: the image is a runtime version.
+        system: the Ubuntu that the cluster's images have in common, where there is one for this machine.
 
     Returns:
         Of kind NONE where no cloud image has the driver; None where nothing is known about such a machine.
     """
+    every = default_images(machine, of_slice=of_slice)
+    return next((image for image in every if image.system == system), every[0] if every else None)
+
+
+def default_images(machine: MachineType, *, of_slice: bool = False) -> list[Image]:
+    """Return the images for a machine type, one for each system, the usual one first; arguments as default_image()."""
     family, chip = (machine.chip.family, machine.chip.name) if machine.chip else (NO_ACCELERATOR, "")
+    fitting = [
+        image
+        for image in images()
+        if (image.family, image.cloud, image.arch) == (family, machine.cloud, machine.arch)
+        and (not image.chips or chip in image.chips)
+        and (image.kind is ImageKind.RUNTIME) == of_slice
+    ]
     # Images for certain chips come first in the list: the first that fits is the most exact.
-    for image in images():
-        at = (image.family, image.cloud, image.arch) == (family, machine.cloud, machine.arch)
-        if at and (not image.chips or chip in image.chips) and (image.kind is ImageKind.RUNTIME) == of_slice:
-            return image
-    return None
+    return [image for image in fitting if image.chips == fitting[0].chips]
+
+
+def common_system(machines: Iterable[MachineType]) -> str:
+    """Return the Ubuntu of which each of some machines has a default image, the usual one if it may be chosen.
+
+    Ray needs one Python on all nodes, and each Ubuntu has its own. Empty where they have none in common.
+    """
+    systems = [[image.system for image in default_images(machine) if image.system] for machine in machines]
+    shared = [system for system in systems[0] if all(system in each for each in systems)] if systems else []
+    return shared[0] if shared else ""
 
 
 def no_image(location: str, machine: MachineType, key: str) -> str:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
 from accel_scaling.cluster.cluster import node_config_reader, read_config
 from accel_scaling.cluster.docker import with_run_options
 from accel_scaling.cluster.docker_checks import add_docker
-from accel_scaling.cluster.node_needs import default_image
-from accel_scaling.cluster.offering_checks import unknown_region
+from accel_scaling.cluster.node_needs import (
+    NO_ACCELERATOR,
+    common_system,
+    default_image,
+    default_images,
+    images,
+    system_in,
+)
+from accel_scaling.cluster.offering_checks import offering_notes, unknown_region
 from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.cluster.start_commands import check_start_commands
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.promise import Promise, of_slice, promise_for, with_users_own
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.cluster.cluster import Cluster, NodeMachine, NodeType
 
@@ -58,9 +68,9 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
     for name, promise in promised.items():
         filled["available_node_types"][name]["resources"] = promise.resources
         filled["available_node_types"][name]["labels"] = promise.labels
-    region_notes = _region_notes(cluster) if offerings else []
+    place_notes = [*_region_notes(cluster), *offering_notes(cluster)] if offerings else []
     promise_notes = [note for promise in promised.values() for note in promise.notes]
-    return filled, [*region_notes, *promise_notes, *notes, *start_notes]
+    return filled, [*place_notes, *promise_notes, *notes, *start_notes]
 
 
 def promises(cluster: Cluster) -> dict[str, Promise]:
@@ -123,16 +133,56 @@ def _with_needs(cluster: Cluster) -> tuple[dict[str, Any], list[str]]:
     """Return a copy of the config with images and container options where the user wrote none, and the notes."""
     machines = {name: node_type.machine.machine for name, node_type in cluster.node_types.items()}
     filled, notes = with_run_options(copy.deepcopy(cluster.config), machines)
-    reader, chosen = node_config_reader(cluster.cloud), {}
+    reader, system, chosen = node_config_reader(cluster.cloud), _image_system(cluster), {}
     for name, node_type in cluster.node_types.items():
         entry = filled["available_node_types"][name]
         given = entry.get("node_config") or {}
-        entry["node_config"], image_notes = reader.with_image(node_type, given, cluster.provider)
+        entry["node_config"], image_notes = reader.with_image(
+            replace(node_type, system=system), given, cluster.provider
+        )
         notes += image_notes
-        image = default_image(node_type.machine.machine, of_slice=node_type.machine.slice is not None)
+        machine = node_type.machine
+        image = default_image(machine.machine, of_slice=machine.slice is not None, system=system)
         if entry["node_config"] != given and image is not None:
             chosen[name] = image
-    return filled, [*notes, *add_docker(filled, chosen)]
+    return filled, [*notes, *_system_notes(filled, cluster), *add_docker(filled, chosen)]
+
+
+def _system_notes(filled: dict[str, Any], cluster: Cluster) -> Iterator[str]:
+    """Yield a note for each default image of an Ubuntu that no other has, beside images that may be of another one."""
+    texts = {name: str(entry["node_config"]) for name, entry in filled["available_node_types"].items()}
+    systems = {name: system_in(text) for name, text in texts.items()}
+    for name, node_type in cluster.node_types.items():
+        every = default_images(node_type.machine.machine)
+        if len(every) != 1 or not every[0].name or every[0].name not in texts[name]:
+            continue  # of another system there is an image too, or it is the user's own
+        (image,), system = every, systems[name]
+        others = [other for other in systems if systems[other] != system]
+        if others and (image.note or system > _usual_system(cluster)):
+            text = (
+                f"it is Ubuntu {system}: Ray needs one Python on all nodes, so the head wants an image of Ubuntu "
+                f"{system} too"
+            )
+            yield f"{node_type.location} ({node_type.machine.name}): its default image: {image.note or text}"
+
+
+def _usual_system(cluster: Cluster) -> str:
+    """Return the Ubuntu of a cloud's images for machines without an accelerator."""
+    systems = (
+        image.system for image in images() if (image.cloud, image.family) == (cluster.cloud.name, NO_ACCELERATOR)
+    )
+    return next(systems, "")
+
+
+def _image_system(cluster: Cluster) -> str:
+    """Return the system that the images of the node types which name none have in common."""
+    reader, types = node_config_reader(cluster.cloud), cluster.config["available_node_types"]
+    taking = []
+    for name, node_type in cluster.node_types.items():
+        given = types[name].get("node_config") or {}
+        if node_type.machine.slice is None and reader.with_image(node_type, given, cluster.provider)[0] != given:
+            taking.append(node_type.machine.machine)
+    return common_system(taking)
 
 
 def _region_notes(cluster: Cluster) -> list[str]:
@@ -141,5 +191,5 @@ def _region_notes(cluster: Cluster) -> list[str]:
     # Without a region nothing can be said; a file with slices may rightly name a region of Cloud TPU alone.
     if not region or any(node_type.machine.slice for node_type in cluster.node_types.values()):
         return []
-    note = unknown_region(cluster.cloud.name, region, cluster.catalog.places(cluster.cloud.name).regions)
+    note = unknown_region(cluster.cloud, region, cluster.catalog.places(cluster.cloud.name).regions)
     return [note] if note else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from accel_scaling.cluster.offering_checks import is_answer
 from accel_scaling.errors import InitError
 from accel_scaling.init.model import Place
 
@@ -32,8 +33,14 @@ def with_all(place: Place, template: ClusterTemplate, machines: Sequence[Machine
         InitError: the region does not have them all, and the user has to choose another.
     """
     offered = {machine.name: catalog.where(machine) for machine in machines}
-    # False is "listed, and not there"; None is "not known", and nothing is refused for that.
-    missing = [name for name, offerings in offered.items() if offerings.in_region(place.region) is False]
+    # False is "listed, and not there"; None is "not known", and nothing is refused for that. Nor is a place that the
+    # user named, where the list is no answer of the cloud's own: the fill says so in a note.
+    missing = [
+        name
+        for name, offerings in offered.items()
+        if offerings.in_region(place.region) is False
+        and (not place.given or is_answer(offerings, template.cloud, place.region))
+    ]
     if not missing:
         return place
     near = [

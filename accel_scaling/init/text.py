@@ -55,7 +55,7 @@ def cluster_file(request: FileRequest, catalog: Catalog) -> str:
     place = requested or usual_place(template, [choice.chip for choice in choices if choice.chip])
     place = with_all(place, template, [choice.machine for choice in choices if not choice.slice], catalog)
     names = _names(choices)
-    workers = (_worker(name, choice, request, template) for name, choice in zip(names, choices, strict=True))
+    workers = (_worker(name, choice, request, template, catalog) for name, choice in zip(names, choices, strict=True))
     return template.part(
         "cluster",
         title=words(_title(cloud, choices)),
@@ -115,10 +115,15 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "worker"
 
 
-def _worker(name: str, choice: Choice, request: FileRequest, template: ClusterTemplate) -> str:
+def _worker(name: str, choice: Choice, request: FileRequest, template: ClusterTemplate, catalog: Catalog) -> str:
+    nowhere = None if choice.slice else catalog.nowhere(choice.machine)
     values = {
         "name": scalar(name),
-        "comments": comment(*_comments(choice), *_way(choice, request, template)),
+        "comments": comment(
+            *_comments(choice),
+            *_way(choice, request, template),
+            *([f"No region is known to have it{nowhere}."] if nowhere else []),
+        ),
         "max_workers": scalar(request.max_workers or DEFAULT_MAX_WORKERS),
         "machine": scalar(choice.name),
         "has": words(_has(choice)),

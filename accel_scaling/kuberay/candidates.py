@@ -15,7 +15,7 @@ from accel_scaling.errors import AccelScalingError
 from accel_scaling.kuberay.selectors import chips_of, mig_profile_in
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from accel_scaling.catalog.lookup import Catalog
     from accel_scaling.catalog.model import Chip, MachineType
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
 _LIKE = 0.8  # a typing error: Azure's Standard_NC24ads_A100_v4 is like no name here
 _NEAR = 0.1  # a cloud's figure for a device's memory and the driver's differ by less
+_ARCHITECTURES = {"x86_64": "amd64", "i386": "386"}  # Kubernetes' words for them
+# As Karpenter writes them, in lower case, after EC2's API.
+_MAKERS = {"nvidia": {"nvidia"}, "amd": {"amd"}, "gaudi": {"habana"}, "neuron": {"aws", "amazon"}}
+
+# What a machine type has, for the sentence about a label that says something else of it.
+_OF_MACHINE: Mapping[Says, Callable[[MachineType], str]] = {
+    Says.COUNT: lambda machine: f"{machine.count or 'no'} accelerator{'' if machine.count == 1 else 's'}",
+    Says.MEMORY_MIB: lambda machine: f"{machine.chip.memory_mib if machine.chip else 'no'} MiB in each",
+    Says.MAKER: lambda machine: f"{machine.chip.name if machine.chip else 'no accelerator'}",
+    Says.ARCH: lambda machine: _ARCHITECTURES.get(machine.arch, machine.arch),
+}
 
 
 @dataclass(frozen=True)
@@ -101,7 +112,8 @@ def _of_term(term: Term, devices: Devices, catalog: Catalog) -> Candidates:
     if machines is None:
         return Candidates(tuple(chips), True)  # noqa: FBT003 - a field with a name
     if by_machine:
-        return _on_machines(machines, chips if by_chip else None, by_machine, devices)
+        contradiction = _contradiction(term, machines, by_machine[0])
+        return contradiction or _on_machines(machines, chips if by_chip else None, by_machine, devices)
     clouds = {requirement.label.cloud for requirement in by_chip}
     # EC2 has one name for the A100 of 40 GB and of 80 GB; only its machine types tell them apart.
     parts: tuple[str, ...] = ()
@@ -122,6 +134,35 @@ def _with_parts(chips: Sequence[Chip], cloud: str, devices: Devices, catalog: Ca
     machines = catalog.machine_types(cloud).values()
     fitting = (machine for machine in machines if machine.chip and machine.chip.name in partitions)
     return tuple(machine.name for machine in fitting if _has(machine, devices))
+
+
+def _contradiction(term: Term, machines: Sequence[MachineType], named: LabelRequirement) -> Candidates | None:
+    """Return the trouble with a label that none of the machine types which another label names can have."""
+    # GPUs are attached to an N1 machine: its row says neither how many, nor whose.
+    own = [machine for machine in machines if not takes_accelerators(machine)]
+    for requirement in term.of(*_OF_MACHINE):
+        if own and len(own) == len(machines) and not any(_fits(machine, requirement) for machine in own):
+            has = _OF_MACHINE[requirement.label.says](own[0])
+            trouble = f"{requirement} contradicts {named}, which has {has}; no node has both"
+            return Candidates(trouble=trouble, trouble_line=requirement.line)
+    return None
+
+
+def _fits(machine: MachineType, requirement: LabelRequirement) -> bool:
+    says, values = requirement.label.says, requirement.values
+    if says is Says.ARCH:
+        return _ARCHITECTURES.get(machine.arch, machine.arch) in values
+    if says is Says.COUNT:
+        return str(machine.count) in values
+    if machine.chip is None:
+        return False
+    if says is Says.MAKER:
+        makers = _MAKERS.get(machine.chip.family)
+        return makers is None or bool(makers & {value.lower() for value in values})
+    memory = machine.chip.memory_mib
+    return memory is None or any(
+        not value.isdecimal() or abs(memory - int(value)) <= _NEAR * int(value) for value in values
+    )
 
 
 def _chips(

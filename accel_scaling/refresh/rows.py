@@ -189,11 +189,16 @@ def region_changes(answer: CloudAnswer, before: Mapping[str, Where], regions: Co
         earlier = {name for name, where in before.items() if where.in_region(region)}
         zones = {name: set(before[name].zones(region)) for name in earlier & set(offered)}
         # Where no zones were known, zones that are known now are no change.
-        other = sorted(name for name, known in zones.items() if known and known != set(offered[name]))
+        other = sorted(name for name, known in zones.items() if known and _main(known) != _main(offered[name]))
         more, fewer = sorted(set(offered) - earlier), sorted(earlier - set(offered))
         if more or fewer or other:
             changes.append(RegionChange(region, tuple(more), tuple(fewer), tuple(other), region not in regions))
     return changes
+
+
+def _main(zones: Iterable[str]) -> set[str]:
+    """Return zones without Local Zones (``atl2-az1``), which an API lists only to the accounts that opted in."""
+    return {zone for zone in zones if "-" not in zone}
 
 
 def gone_types(answer: CloudAnswer, before: Mapping[str, Where]) -> list[str]:

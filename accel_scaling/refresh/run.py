@@ -12,6 +12,7 @@ from accel_scaling.catalog.guest_accelerators import api_names, attach_rules
 from accel_scaling.catalog.load import parse_rows, shipped_catalog, shipped_sources
 from accel_scaling.catalog.offerings import Offerings, parse_places
 from accel_scaling.catalog.schema import OFFERINGS
+from accel_scaling.catalog.unlisted import unlisted
 from accel_scaling.clouds import known_clouds
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.refresh.records import INTERRUPTED
@@ -101,7 +102,9 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     attached = api_names(shipped_catalog().chips.values(), cloud) if attach_rules(cloud) else ()
     known = [*before, *attached]
     had = _offered(cloud, beside)
-    had_where = {name: had.where(name) for name in known}
+    # Of a type that no listing has, an earlier refresh neither, what is listed of its family was not known of it.
+    unknown = set(unlisted(cloud)) - set(old)
+    had_where = {name: had.where(name, private=name in unknown) for name in known}
 
     rows, new_chips = rows_of(answer, chips, before)
     text = text_of({**old, **rows}, path, cloud, clouds)

@@ -136,10 +136,10 @@ def with_image(
     location, machine_type = node_type.location, node_type.machine.machine
     if node_config.get("ImageId") or provider.get("type") != "external":
         return node_config, ()
-    image = default_image(machine_type)
+    image = default_image(machine_type, system=node_type.system)
     if image is None or image.kind is ImageKind.NONE:
         return node_config, (no_image(location, machine_type, "ImageId"),)
-    notes = [f"{location} ({machine_type.name}): its default image: {image.note}"] if image.note else []
+    notes = []
     if "LaunchTemplate" in node_config:
         notes.append(
             f"{location} has a LaunchTemplate and no ImageId; as `ray up` always names an image, that of the template "

@@ -14,7 +14,7 @@ from accel_scaling.cluster.cluster import read_checked
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 from accel_scaling.providers.base.ray_steps import check_private_key, said_in_one_sentence
-from accel_scaling.providers.gcp import images
+from accel_scaling.providers.gcp import images, offered
 from accel_scaling.providers.gcp.calls import BROKEN, of_exception, retry_on_conflict, status_of
 from accel_scaling.providers.gcp.client import client
 from accel_scaling.providers.gcp.errors import GoogleRefusedError, sentence_of
@@ -62,7 +62,9 @@ def prepared(config: Config) -> Config:
     # Whatever may be refused is refused before Ray's steps, which make an account, a key pair and roles in the project.
     images.check(cluster)
     _add_scheduling(config, cluster)
-    _ask_each_zone(provider)
+    if not _ray.reads_only():  # `ray down` lists anyway, and needs not be told twice
+        _ask_each_zone(provider)
+        offered.check(cluster)
     config = _with_project(config)
     # Ray's subnet step writes a default network into every node_config that names none: it would override a template's.
     for name, node_type in cluster.node_types.items():

@@ -5,17 +5,23 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.cluster.node_needs import ImageKind, boot_disk_type, default_image, no_image
+from accel_scaling.cluster.node_needs import ImageKind, boot_disk, default_image, no_image
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp import tpu_node_config
 
 if TYPE_CHECKING:
-    from accel_scaling.catalog.node_images import Image
+    from accel_scaling.catalog.node_images import BootDisk, Image
     from accel_scaling.cluster.cluster import Cluster, NodeType
 
 # Where a Compute Engine disk or machine has its content from, so that it needs no image.
 _DISK_CONTENT = ("source", "sourceImage", "sourceSnapshot", "sourceInstantSnapshot")
 _MACHINE_CONTENT = ("sourceInstanceTemplate", "sourceMachineImage")
+
+# Since 2024, each new series takes Hyperdisk alone: a Persistent Disk would be refused at every launch.
+_NO_SERIES = (
+    "no row of gcp_boot_disks.csv says what its series boots from; {} is written, as each new series takes it; where "
+    "it does not, write disks[0].initializeParams.diskType"
+)
 
 IMAGE_KEY = "disks[0].initializeParams.sourceImage"
 
@@ -30,11 +36,14 @@ def with_image(
         return tpu_node_config.with_runtime(node_config, machine.slice), ()
     if not lacks_image(node_config):
         return node_config, ()
-    image = default_image(machine.machine)
+    image = default_image(machine.machine, system=node_type.system)
     if image is None or image.kind is ImageKind.NONE:
         return node_config, (no_image(node_type.location, machine.machine, IMAGE_KEY),)
-    notes = (f"{node_type.location} ({machine.name}): its default image: {image.note}",) if image.note else ()
-    return _with_boot_disk(node_config, image, machine.machine.name), notes
+    disk, filled = _with_boot_disk(node_config, image, machine.machine.name)
+    notes = []
+    if disk is not None and disk.is_guess:
+        notes.append(_NO_SERIES.format(disk.disk_type))
+    return filled, tuple(f"{node_type.location} ({machine.name}): {note}" for note in notes)
 
 
 def lacks_image(node_config: dict[str, Any]) -> bool:
@@ -59,17 +68,20 @@ def _boot_disk(disks: Any) -> dict[str, Any] | None:
     return next((disk for disk in disks if isinstance(disk, dict) and disk.get("boot")), None)
 
 
-def _with_boot_disk(node_config: dict[str, Any], image: Image, machine_type: str) -> dict[str, Any]:
+def _with_boot_disk(
+    node_config: dict[str, Any], image: Image, machine_type: str
+) -> tuple[BootDisk | None, dict[str, Any]]:
+    """Return the node_config with a boot disk, and the row of its type; None for the row where the user wrote one."""
     disks: list[Any] = node_config.get("disks") or [{"boot": True, "autoDelete": True}]
     boot = _boot_disk(disks) or {}
-    disk_type = boot_disk_type(image.cloud, machine_type)
-    first = {"diskSizeGb": image.disk_gb, "diskType": disk_type, "sourceImage": image.name}
+    disk, given = boot_disk(image.cloud, machine_type), boot.get("initializeParams") or {}
+    first = {"diskSizeGb": image.disk_gb, "diskType": disk.disk_type, "sourceImage": image.name}
     # The user's own keys win: a disk of another size or type keeps it, and gets only what it lacks.
-    filled_boot = {**boot, "initializeParams": {**first, **(boot.get("initializeParams") or {})}}
+    filled_boot = {**boot, "initializeParams": {**first, **given}}
     filled = {**node_config, "disks": [filled_boot if disk is boot else disk for disk in disks]}
     if image.metadata:
         filled["metadata"] = _with_metadata(node_config.get("metadata"), image)
-    return filled
+    return None if given.get("diskType") else disk, filled
 
 
 def _with_metadata(given: Any, image: Image) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.guest_accelerators import attach, check_zones
 from accel_scaling.cluster.cluster import NodeMachine, Placement
-from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region
+from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region, is_answer
 from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError
 from accel_scaling.message_text import shown
 from accel_scaling.providers.gcp import request_schema, tpu_node_config
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from accel_scaling.cluster.cluster import Cluster, NodeType
 
 __all__ = [
+    "attached_accelerator",
     "check_node_config",
     "check_offered",
     "is_tpu",
@@ -107,8 +108,20 @@ def check_offered(node_type: NodeType, cluster: Cluster) -> None:
     """Refuse what the cluster's zones do not have: a URL of another zone, GPUs that one of them does not attach.
 
     Raises:
-        ClusterConfigError: it names another zone, the provider's zones are missing or wrong, or neither they nor their
-            region have the machine type or the GPUs, as far as the catalog knows.
+        ClusterConfigError: as `check_zones_named`; or neither the zones nor their region have the machine type or the
+            GPUs, as the user's own files or a refresh say.
+        AttachError: the GPUs do not go with this machine in one of the zones.
+    """
+    check_zones_named(node_type, cluster)
+    if node_type.machine.slice is None:  # Cloud TPU has zones of its own, which no file lists
+        _check_zones_offer(node_type, cluster)
+
+
+def check_zones_named(node_type: NodeType, cluster: Cluster) -> None:
+    """Refuse a machine that is asked for in another zone than the cluster's, and GPUs that a zone does not attach.
+
+    Raises:
+        ClusterConfigError: it names another zone, or the provider's zones are missing or wrong.
         AttachError: the GPUs do not go with this machine in one of the zones.
     """
     zones, node_config, at = cluster.placement.zones, node_type.node_config, f"{node_type.location}.node_config"
@@ -123,26 +136,32 @@ def check_offered(node_type: NodeType, cluster: Cluster) -> None:
                 f"{at}.{key}: {shown(value)} is in zone {url[1]}, and provider.availability_zone is "
                 f"{','.join(zones)}; write the name alone, without a zone"
             )
-    if node_type.machine.slice is not None:
-        return  # Cloud TPU has zones of its own, which no file lists
-    attached = _guest_accelerators(at, node_config)
-    _check_zones_offer(at, node_type.machine, attached, cluster)
-    if attached is not None:
+    if node_type.machine.slice is None and (attached := attached_accelerator(node_type)):
         try:
             check_zones(node_type.machine.machine, *attached, zones)
         except AttachError as error:
             raise AttachError(f"{at}.guestAccelerators: {error}") from None
 
 
-def _check_zones_offer(at: str, machine: NodeMachine, attached: tuple[str, int] | None, cluster: Cluster) -> None:
-    zones, catalog = cluster.placement.zones, cluster.catalog
+def attached_accelerator(node_type: NodeType) -> tuple[str, int] | None:
+    """Return the name and count of the GPUs that a node type's config attaches; None where it attaches none.
+
+    Raises:
+        ClusterConfigError: they are not written as Google wants them.
+    """
+    return _guest_accelerators(f"{node_type.location}.node_config", node_type.node_config)
+
+
+def _check_zones_offer(node_type: NodeType, cluster: Cluster) -> None:
+    at, machine, zones = f"{node_type.location}.node_config", node_type.machine, cluster.placement.zones
     region = zones[0].rpartition("-")[0]
-    offered = {"machineType": (machine.name, catalog.where(machine.machine))}
-    if attached is not None:
-        offered["guestAccelerators"] = (attached[0], catalog.places(CLOUD.name).where(attached[0]))
+    offered = {"machineType": (machine.name, cluster.catalog.where(machine.machine))}
+    if attached := attached_accelerator(node_type):
+        offered["guestAccelerators"] = (attached[0], cluster.catalog.places(CLOUD.name).where(attached[0]))
     for key, (name, offerings) in offered.items():
-        check_region(f"{at}.{key}", name, offerings, CLOUD.name, region)
-        check_offered_in_zones(f"{at}.{key}", name, offerings, region, zones)
+        if is_answer(offerings, CLOUD, region):  # of all others a note says it, and `ray up` asks Google
+            check_region(f"{at}.{key}", name, offerings, CLOUD.name, region)
+            check_offered_in_zones(f"{at}.{key}", name, offerings, region, zones)
 
 
 def zones_of(provider: dict[str, Any]) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ from accel_scaling.providers.base.cluster_config import (
 from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.providers.base.zone_launch import Workers, gated
 from accel_scaling.providers.gcp.cloud import CLOUD
-from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
+from accel_scaling.providers.gcp.node_config import check_zones_named, is_tpu, zones_of
 from accel_scaling.requirements import missing
 
 try:
@@ -263,7 +263,9 @@ def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Fill a config by what its machines will have, those of instance templates too; its node_configs gain images."""
     checks.check(config)  # before Google is asked for templates: a mistake in the file needs no network
     cluster = read_checked(bootstrap.with_templates(config))
-    filled, notes = fill_cluster(cluster)
+    for node_type in cluster.node_types.values():
+        check_zones_named(node_type, cluster)
+    filled, notes = fill_cluster(cluster, offerings=False)  # bootstrap.prepared() asks Google what the zones have
     # What a template holds stays there: written into the node_config, it would win over a later change of the template.
     for name, node_type in filled["available_node_types"].items():
         given, merged = config["available_node_types"][name].get("node_config"), cluster.node_types[name].node_config

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.catalog.model import UnlistedKind
 from accel_scaling.catalog.tpu_slices import slice_of_topology, slice_of_type
+from accel_scaling.catalog.unlisted import unlisted
 from accel_scaling.cluster.cluster import CapacityType, NodeMachine
 from accel_scaling.cluster.node_needs import default_image
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.message_text import shown
+from accel_scaling.providers.gcp.cloud import CLOUD
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.tpu_slices import TpuSlice
 
@@ -29,9 +34,11 @@ _NOT_OF_A_TPU = {
 
 # cloud.google.com/tpu/docs/runtimes: "The Cloud TPU API is not supported on TPU7x and later TPU versions".
 _NOT_IN_THE_API = (
-    "Google says that the Cloud TPU API, through which Ray creates slices, does not have {}; the promise is what its "
+    "Google says that the Cloud TPU API, through which Ray creates slices, does not have {}{}; the promise is what its "
     "hosts would announce"
 )
+# AI-Hypercomputer/tpu-recipes, inference/ironwood (2026-08-07): `queued-resources create --accelerator-type v7x-8`.
+_BY_RESERVATION = ", and Google's own recipes ask it for {}-N, by a reservation"
 
 
 def is_tpu(node_config: dict[str, Any]) -> bool:
@@ -62,8 +69,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
         raise type(error)(f"{at}.{named[0]}: {error}") from None
     _check_runtime(at, node_config, tpu_slice)
     _check_scheduling(at, node_config)
-    notes = () if tpu_slice.config_type else (_NOT_IN_THE_API.format(tpu_slice.generation),)
-    return NodeMachine(tpu_slice.machine, tpu_slice, _capacity_type(node_config), notes)
+    return NodeMachine(tpu_slice.machine, tpu_slice, _capacity_type(node_config), tuple(_notes(tpu_slice)))
 
 
 def with_runtime(node_config: dict[str, Any], tpu_slice: TpuSlice) -> dict[str, Any]:
@@ -72,6 +78,16 @@ def with_runtime(node_config: dict[str, Any], tpu_slice: TpuSlice) -> dict[str, 
     if node_config.get("runtimeVersion") is not None or image is None:
         return node_config
     return {**node_config, "runtimeVersion": image.name}
+
+
+def _notes(tpu_slice: TpuSlice) -> Iterator[str]:
+    name = tpu_slice.accelerator_type
+    if not tpu_slice.config_type:
+        api_name = tpu_slice.pod_type.rpartition("-")[0]
+        named = api_name in tpu_slice.chip.api_names.get(CLOUD.name, ())
+        yield _NOT_IN_THE_API.format(tpu_slice.generation, _BY_RESERVATION.format(api_name) if named else "")
+    if row := unlisted(CLOUD.name, UnlistedKind.SLICE).get(name):
+        yield f"no list of Google's has {name} ({row.source}); `ray up` asks Google Cloud"
 
 
 def _capacity_type(node_config: dict[str, Any]) -> CapacityType:

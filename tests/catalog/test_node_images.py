@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from accel_scaling.catalog.custom_machine_types import custom_rules
 from accel_scaling.catalog.files import Source
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.node_images import ImageKind, parse_boot_disks, parse_families, parse_images
 from accel_scaling.catalog.node_schema import BOOT_DISKS, NODE_FAMILIES, NODE_IMAGES
 from accel_scaling.catalog_lint.check import check_files
-from accel_scaling.clouds import SHIPPED_FOLDER
+from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.cluster.docker import run_options
-from accel_scaling.cluster.node_needs import boot_disk_type, default_image, images, needs, no_image
+from accel_scaling.cluster.node_needs import boot_disk, common_system, default_image, images, needs, no_image
+from accel_scaling.families.catalog import load_catalog
+from accel_scaling.fill.fill import fill
 from accel_scaling.testing.ec2.moto_patches import documented_parameters
 from accel_scaling.testing.gce.machine_rules import public_images
+from tests.support.catalog import HEADER
 
 FAMILIES, IMAGES, DISKS = NODE_FAMILIES.files, NODE_IMAGES.files, BOOT_DISKS.file_of("gcp")
 CLOUDS = ("aws", "gcp")
+SSM = "resolve:ssm:/aws/service"
 
 
 def of(cloud: str, name: str):
@@ -111,8 +117,8 @@ def test_a_machine_whose_driver_is_in_no_image_never_gets_one_silently(name: str
     [
         ("aws", "p4d.24xlarge", "/deeplearning/ami/x86_64/base-oss-nvidia"),
         ("aws", "g5g.xlarge", "/deeplearning/ami/arm64/base-oss-nvidia"),
-        ("aws", "trn1.2xlarge", "/neuron/dlami/base/ubuntu-22.04"),
-        ("aws", "inf2.xlarge", "/neuron/dlami/base/ubuntu-22.04"),
+        ("aws", "trn1.2xlarge", "/neuron/dlami/base/ubuntu-24.04"),
+        ("aws", "inf2.xlarge", "/neuron/dlami/base/ubuntu-24.04"),
         ("aws", "m5.large", "/deeplearning/ami/x86_64/base"),
         ("aws", "m7g.large", "/deeplearning/ami/arm64/base"),
         ("gcp", "n2-standard-2", "family/ubuntu-2204-lts"),
@@ -137,10 +143,65 @@ def test_an_image_is_of_the_machines_family_and_architecture(cloud: str, name: s
         ("a3-ultragpu-8g", "hyperdisk-balanced"),
         ("c4-standard-4", "hyperdisk-balanced"),
         ("g4-standard-48", "hyperdisk-balanced"),
+        ("c3-standard-176", "pd-balanced"),
+        ("c3-standard-192-metal", "hyperdisk-balanced"),
+        ("c3-highmem-192-metal", "hyperdisk-balanced"),
+        ("z3-highmem-192-highlssd-metal", "hyperdisk-balanced"),
+        ("z3-highmem-88", "pd-balanced"),
+        ("x4-480-6t-metal", "hyperdisk-balanced"),
+        ("custom-4-8192", "pd-balanced"),
+        ("n4-custom-4-8192", "hyperdisk-balanced"),
+        ("f1-micro", "pd-balanced"),
     ],
 )
 def test_a_boot_disk_is_of_a_type_that_the_machine_series_takes(machine: str, disk: str) -> None:
-    assert boot_disk_type("gcp", machine) == disk
+    assert boot_disk("gcp", machine).disk_type == disk
+
+
+def test_each_series_that_ships_has_its_boot_disk_and_only_others_are_guessed() -> None:
+    names = {*shipped_catalog().machine_types("gcp"), *(f"{name}-4-8192" for name in custom_rules("gcp"))}
+    assert [name for name in sorted(names) if boot_disk("gcp", name).is_guess] == []
+    assert all(boot_disk("gcp", name).is_guess for name in ("u4c-standard-688", "x5-metal-2064", "c33-standard-4"))
+
+
+def test_a_series_that_no_row_has_gets_the_disk_of_new_series_and_a_note_unless_the_user_wrote_one(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "gcp_mine.csv"
+    own.write_text(HEADER + "u4c-standard-688,688,2752512,x86_64,,\n")
+    node_configs = {
+        "new": {"machineType": "u4c-standard-688"},
+        "typed": {
+            "machineType": "u4c-standard-688",
+            "disks": [{"boot": True, "initializeParams": {"diskType": "hyperdisk-extreme"}}],
+        },
+        "old": {"machineType": "n2-standard-8"},
+    }
+    filled, notes = fill(
+        {
+            "provider": {
+                "type": "external",
+                "module": known_clouds()["gcp"].module,
+                "project_id": "p",
+                "availability_zone": "us-central1-a",
+                "catalog": str(own),
+            },
+            "head_node_type": "old",
+            "available_node_types": {name: {"node_config": node_config} for name, node_config in node_configs.items()},
+        },
+        load_catalog([own]),
+    )
+    disks = {
+        name: entry["node_config"]["disks"][0]["initializeParams"]["diskType"]
+        for name, entry in filled["available_node_types"].items()
+    }
+    assert disks == {"new": "hyperdisk-balanced", "typed": "hyperdisk-extreme", "old": "pd-balanced"}
+    (note,) = [note for note in notes if "gcp_boot_disks.csv" in note]
+    assert note == (
+        "available_node_types.new (u4c-standard-688): no row of gcp_boot_disks.csv says what its series boots from; "
+        "hyperdisk-balanced is written, as each new series takes it; where it does not, write "
+        "disks[0].initializeParams.diskType"
+    )
 
 
 def test_container_options_show_every_device_of_the_node() -> None:
@@ -152,3 +213,38 @@ def test_container_options_show_every_device_of_the_node() -> None:
     assert run_options(None, 0) == run_options("none", 0) == run_options("of-a-users-catalog", 3) == ()
     assert run_options("nvidia", 1, podman=True)[0] == "--device=nvidia.com/gpu=all"
     assert run_options("neuron", 1, podman=True) == run_options("neuron", 1)
+
+
+def test_default_images_of_a_cluster_are_of_one_ubuntu_as_ray_needs_one_python() -> None:
+    assert common_system([of("aws", "m5.large"), of("aws", "g5.xlarge")]) == "22.04"
+    assert common_system([of("aws", "m5.large"), of("aws", "trn1.2xlarge"), of("aws", "g5g.xlarge")]) == "24.04"
+    assert common_system([of("gcp", "n2-standard-2"), of("gcp", "tpu7x-standard-4t")]) == "24.04"
+    assert common_system([of("gcp", "g2-standard-4"), of("gcp", "ct6e-standard-4t")]) == "22.04"
+    assert common_system([of("gcp", "ct6e-standard-4t"), of("gcp", "tpu7x-standard-4t")]) == ""  # no image is for both
+    assert common_system([]) == ""
+
+
+def neuron_cluster(**head: str) -> dict[str, Any]:
+    types = {"head": {"InstanceType": "m5.large", **head}, "trn": {"InstanceType": "trn1.2xlarge"}}
+    return {
+        "provider": {"type": "external", "module": known_clouds()["aws"].module, "region": "us-west-2"},
+        "head_node_type": "head",
+        "available_node_types": {name: {"node_config": node_config} for name, node_config in types.items()},
+    }
+
+
+def test_the_head_of_neuron_machines_has_their_ubuntu_without_a_word() -> None:
+    filled, notes = fill(neuron_cluster(), shipped_catalog())
+    images_of = {name: entry["node_config"]["ImageId"] for name, entry in filled["available_node_types"].items()}
+    assert images_of == {
+        "head": f"{SSM}/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id",
+        "trn": f"{SSM}/neuron/dlami/base/ubuntu-24.04/latest/image_id",
+    }
+    assert notes == []
+
+
+def test_an_image_of_the_users_own_beside_neuron_machines_is_told_which_ubuntu_it_must_be() -> None:
+    filled, notes = fill(neuron_cluster(ImageId="ami-1"), shipped_catalog())
+    assert filled["available_node_types"]["head"]["node_config"]["ImageId"] == "ami-1"
+    (note,) = notes
+    assert note.startswith("available_node_types.trn (trn1.2xlarge): its default image: it is Ubuntu 24.04: Ray needs ")

@@ -87,7 +87,7 @@ def test_a_slice_is_what_google_documents(documented):
 
 
 def test_no_two_slices_are_the_same_and_each_is_found_by_its_topology():
-    assert len(BY_LAYOUT) == len(SLICES) == 1686
+    assert len(BY_LAYOUT) == len(SLICES) == 1687
     for each in SLICES:
         assert each.hosts * each.chips_per_host == each.chips
         if each.config_type:
@@ -145,6 +145,18 @@ def test_a_slice_says_whether_rays_table_has_its_topology():
     assert slice_of_type(CATALOG, "v4-16").in_ray
 
 
+def test_a_slice_may_be_asked_for_as_cloud_tpus_clients_do() -> None:
+    asked, listed_as = slice_of_type(CATALOG, "v7x-8"), slice_of_type(CATALOG, "tpu7x-8")
+    assert (asked.accelerator_type, asked.pod_type, asked.topology) == ("v7x-8", "v7x-8", "2x2x1")
+    assert (asked.machine, asked.chips, asked.hosts) == (listed_as.machine, listed_as.chips, listed_as.hosts)
+    assert [slice_of_type(CATALOG, f"v7x-{number}").chips for number in (2, 16)] == [1, 8]
+
+
+def test_each_tpu_machine_of_gkes_table_is_a_host_of_a_slice() -> None:
+    alone = slice_of_type(CATALOG, "tpu7-2")
+    assert (alone.topology, alone.machine.name, alone.chips_per_host) == ("1x1x1", "tpu7-standard-1t", 1)
+
+
 # --- what does not exist ---
 
 
@@ -154,7 +166,8 @@ def test_a_slice_says_whether_rays_table_has_its_topology():
         ("v4-17", "nearest: v4-8, v4-16, v4-32$"),
         ("v5p-99999", "nearest: .*v5p-17920$"),
         ("v5litepod-12", "nearest: .*v5litepod-8.*v5litepod-16"),
-        ("v7x-8", "Cloud TPU writes tpu7x-8$"),
+        ("v7x-7", "nearest: "),
+        ("v7-8", "Cloud TPU writes tpu7-8$"),
         ("v5e-8", "Cloud TPU writes v5litepod-8$"),
         ("v44-8", "nearest: v4-8"),
         ("v4-08", "nearest: v4-8"),

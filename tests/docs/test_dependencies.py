@@ -12,7 +12,7 @@ import yaml
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.catalog.node_images import ImageKind
 from accel_scaling.cli.main import main
-from accel_scaling.cluster.node_needs import boot_disk_type, images, needs, no_image
+from accel_scaling.cluster.node_needs import boot_disk, images, needs, no_image
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
@@ -70,4 +70,4 @@ def test_the_document_names_every_ec2_family_without_an_image_and_the_boot_disks
     assert {name.removesuffix("dn").removesuffix("s") for name in lacking} <= words
     sizes = {image.disk_gb for image in images() if image.kind is ImageKind.FAMILY}
     assert sizes == {50, 100}
-    assert boot_disk_type("gcp", "n2-standard-2") == "pd-balanced"
+    assert boot_disk("gcp", "n2-standard-2").disk_type == "pd-balanced"

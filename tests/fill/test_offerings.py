@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from accel_scaling.fill.fill import fill, fill_cluster, promises
 from tests.support.catalog import HEADER
 from tests.support.cluster import GCP_MODULE, MODULE
 
+K80 = [{"acceleratorType": "nvidia-tesla-k80", "acceleratorCount": 1}]
 T4 = [{"acceleratorType": "nvidia-tesla-t4", "acceleratorCount": 1}]
 COLUMNS = "region,types,zones,source\n"
 
@@ -36,6 +38,17 @@ def gcp(zones: str, **node_config: Any) -> dict[str, Any]:
     return config
 
 
+def noted(config: dict[str, Any], home: Path | None = None) -> list[str]:
+    """The notes of a fill about places."""
+    notes = fill(config, shipped_catalog() if home is None else load_catalog(home=home))[1]
+    return [note for note in notes if "image" not in note]
+
+
+def catalog_zones(machine: str, region: str) -> set[str]:
+    catalog = shipped_catalog()
+    return set(catalog.where(catalog.machine_type("gcp", machine)).zones(region))
+
+
 def refused(config: dict[str, Any], home: Path | None = None) -> str:
     with pytest.raises(ClusterConfigError) as error:
         fill(config, shipped_catalog() if home is None else load_catalog(home=home))
@@ -52,10 +65,114 @@ def test_an_ec2_type_that_the_region_lacks_is_refused_with_the_nearest_regions_a
     assert "add a row `us-west-1,p4d.24xlarge,,` to ~/.accel_scaling/aws_places.csv" in said
 
 
-def test_a_compute_engine_type_that_the_region_lacks_is_refused() -> None:
-    said = refused(gcp("us-west2-a", machineType="a3-highgpu-8g"))
+def test_a_compute_engine_type_that_the_region_is_not_known_to_have_is_a_note_until_google_is_asked() -> None:
+    assert noted(gcp("us-west2-a", machineType="a3-highgpu-8g")) == [
+        (
+            "available_node_types.head (a3-highgpu-8g): us-west2 is not known to have it, says gcp_places.csv, from "
+            "machine types by region in Cyclenerd/google-cloud-pricing-cost-calculator 2026-07-01; the nearest regions "
+            "that do: us-west1, us-west4, us-central1 and 15 more; `ray up` asks Google Cloud"
+        )
+    ]
+
+
+def test_what_google_or_the_user_said_of_a_region_is_refused(home: Path) -> None:
+    rows = "us-west2,*,a b,Compute Engine API\nus-west2,n2-standard,,\n"
+    (home / ".accel_scaling" / "refresh" / "gcp_places.csv").write_text(COLUMNS + rows)
+    said = refused(gcp("us-west2-a", machineType="a3-highgpu-8g"), home)
     assert said.startswith("available_node_types.head.node_config.machineType: us-west2 does not have a3-highgpu-8g,")
     assert "the nearest regions that do: us-west1, us-west4, us-central1 and " in said
+
+
+@pytest.mark.parametrize("zone", ["us-south1-ai1b", "us-central1-ai1a"])
+def test_ai_zones_are_known_to_have_tpus(zone: str) -> None:
+    assert noted(gcp(zone, machineType="ct6e-standard-4t")) == []
+    assert catalog_zones("ct6e-standard-4t", zone.rpartition("-")[0]) >= {zone.rpartition("-")[2]}
+
+
+def test_zones_that_are_not_known_to_have_a_type_are_a_note_and_one_zone_is_enough() -> None:
+    (note,) = noted(gcp("us-central1-a,us-central1-c", machineType="a3-ultragpu-8g"))
+    assert note == (
+        "available_node_types.head (a3-ultragpu-8g): us-central1-a, us-central1-c is not known to have it, says "
+        "gcp_places.csv, from SkyPilot catalog v8 gcp/vms.csv; us-central1-b is; `ray up` asks Google Cloud"
+    )
+    assert noted(gcp("us-central1-a,us-central1-b", machineType="a3-ultragpu-8g")) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            aws("p3.2xlarge", "us-west-2"),
+            (
+                "(p3.2xlarge): no region is known to have it, says aws_places.csv, from EC2 "
+                "DescribeInstanceTypeOfferings (moto 5.2.5) 2026-10; `ray up` asks EC2"
+            ),
+        ),
+        (
+            aws("i3.metal", "us-west-2"),
+            (
+                "(i3.metal): no region is known to have it: no listing has it; it is from EC2's API model (botocore "
+                "1.44.8 InstanceType); SpareCores measured 2026-08-22; `ray up` asks EC2"
+            ),
+        ),
+        (
+            gcp("us-central1-a", machineType="n2-highcpu-128"),
+            (
+                "(n2-highcpu-128): no region is known to have it: no listing has it; it is from GKE's table "
+                "(GoogleCloudPlatform/cluster-autoscaler) 2026-08-21; `ray up` asks Google Cloud"
+            ),
+        ),
+        (
+            gcp("us-central1-a", machineType="n1-standard-8", guestAccelerators=K80),
+            (
+                "(n1-standard-8): no region is known to have nvidia-tesla-k80 any more "
+                "(GoogleCloudPlatform/cluster-autoscaler 2026-08-21: end of life); `ray up` asks Google Cloud"
+            ),
+        ),
+    ],
+    ids=["retired", "in no listing", "in GKE's table alone", "attached no more"],
+)
+def test_a_type_that_no_region_is_known_to_have_is_said_to_be_so(config: dict[str, Any], said: str) -> None:
+    assert f"available_node_types.head {said}" in noted(config)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        aws("g5.xlarge", "us-west-2"),
+        aws("g5.xlarge", ""),
+        gcp("us-central1-a", machineType="n2-custom-8-32768"),
+        gcp("us-central1-a", machineType="n1-standard-8", guestAccelerators=T4),
+        gcp("us-central1-a", acceleratorType="v4-8", runtimeVersion="tpu-ubuntu2204-base"),
+    ],
+    ids=["offered", "without a region", "a custom type", "an attached GPU", "a slice"],
+)
+def test_nothing_is_said_of_what_is_offered_or_in_no_listing_by_its_nature(config: dict[str, Any]) -> None:
+    assert [note for note in noted(config) if "known to have" in note] == []
+
+
+def test_a_users_own_row_or_a_refresh_ends_the_note(home: Path) -> None:
+    config, folder = aws("i3.metal", "us-west-2"), home / ".accel_scaling"
+    (folder / "refresh" / "aws.csv").write_text(HEADER + "i3.metal,72,524288,x86_64,,\n")
+    assert [note for note in noted(config, home) if "known to have" in note] == []  # its family's row counts now
+    (folder / "refresh" / "aws.csv").unlink()
+    (folder / "aws_places.csv").write_text(f"{COLUMNS}us-west-2,i3.metal,,\n")
+    assert [note for note in noted(config, home) if "known to have" in note] == []
+
+
+def test_a_size_that_no_listing_has_is_not_where_nothing_of_its_family_is() -> None:
+    catalog = shipped_catalog()
+    where = catalog.where(catalog.machine_type("gcp", "a3-highgpu-8g-nolssd"))
+    assert (where.in_region("us-west2"), where.in_region("us-central1"), where.regions) == (False, None, ())
+
+
+def test_a_region_that_exists_and_is_listed_nowhere_is_no_slip_of_the_pen() -> None:
+    for region in ("ap-east-2", "ap-southeast-7", "me-west-1", "sa-west-1", "eusc-de-east-1", "us-gov-west-1"):
+        assert noted(aws("m5.large", region)) == [
+            f"provider.region: what {region} offers is in no places file; `ray up` asks EC2"
+        ]
+    (note,) = noted(aws("m5.large", "us-wst-2"))
+    assert "nearest: us-west-2" in note
 
 
 def test_the_row_that_the_error_names_is_the_way_out(home: Path) -> None:
@@ -139,7 +256,22 @@ def test_show_says_in_a_line_where_a_type_is_to_be_had(catalog) -> None:
     _, out, _ = catalog("show", "p4d.24xlarge")
     regions = "us-east-1, us-east-2, us-west-2, ap-northeast-1, ap-northeast-2, 8 more (--json lists them)"
     assert f"  regions      {regions}\n" in out
-    assert "  regions      no places file has it\n" in catalog("show", "p3.2xlarge")[1]
+    none = "none is known to have it, says aws_places.csv, from EC2 DescribeInstanceTypeOfferings (moto 5.2.5) 2026-10"
+    assert f"  regions      {none}\n" in catalog("show", "p3.2xlarge")[1]
+    none = "none is known to have it: no listing has it; it is from GKE's table"
+    assert f"  regions      {none}" in catalog("show", "n2-highcpu-128")[1]
+
+
+def test_show_says_how_old_the_files_are_that_it_answers_from(catalog) -> None:
+    assert "  as of        2026-10 (aws.csv), 2026-10 (aws_places.csv)\n" in catalog("show", "p4d.24xlarge")[1]
+    assert (
+        "  as of        2026-04-14 (gcp_corrections.csv), 2026-07-01 (gcp_places.csv)\n"
+        in catalog("show", "g4-standard-12")[1]
+    )
+    assert "  as of             2026-11 (gcp_tpu.csv), 2026-07-01 (gcp.csv)\n" in catalog("show", "v4-16")[1]
+    told = json.loads(catalog("show", "n2-highcpu-128", "--json")[1])
+    assert (told["regions"], told["unlisted"].partition(" (")[0]) == ({}, "GKE's table")
+    assert told["as_of"] == {"gcp.csv": "2026-07-01", "gcp_places.csv": "2026-07-01"}
 
 
 def test_show_names_the_line_of_a_users_row_and_the_rows_that_it_overrides(catalog, tmp_path: Path) -> None:

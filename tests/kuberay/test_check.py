@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from accel_scaling.cli.main import main
 from accel_scaling.errors import ClusterConfigError
 from tests.support.kuberay import filled, found, manifest
 
@@ -326,3 +327,44 @@ TPUS = f"{TPU}, {TOPOLOGY}"
 )
 def test_a_fill_says_each_mistake_once_and_where_it_is(parts: dict[str, str], line: int, said: str) -> None:
     assert filled(manifest(**parts)).notes == (f"demo.yaml:{line}: RayCluster demo, group workers: {said}",)
+
+
+LABELS = """apiVersion: ray.io/v1
+kind: RayCluster
+metadata: {{name: a}}
+spec:
+  headGroupSpec:
+    rayStartParams: {{}}
+    template: {{spec: {{containers: [{{name: h, image: "rayproject/ray:2.60.0"}}]}}}}
+  workerGroupSpecs:
+  - groupName: g
+    rayStartParams: {{}}
+    template:
+      spec:
+        nodeSelector:
+          node.kubernetes.io/instance-type: p5.48xlarge
+          {label}
+        containers: [{{name: w, image: "rayproject/ray:2.60.0", resources: {{limits: {{nvidia.com/gpu: 1}}}}}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("label", "has"),
+    [
+        ('karpenter.k8s.aws/instance-gpu-count: "4"', "8 accelerators"),
+        ('karpenter.k8s.aws/instance-gpu-memory: "24576"', "81559 MiB in each"),
+        ("karpenter.k8s.aws/instance-gpu-manufacturer: amd", "H100"),
+        ("kubernetes.io/arch: arm64", "amd64"),
+        ('karpenter.k8s.aws/instance-gpu-count: "8"', ""),
+        ('karpenter.k8s.aws/instance-gpu-memory: "81920"', ""),
+        ("karpenter.k8s.aws/instance-gpu-manufacturer: nvidia", ""),
+        ("kubernetes.io/arch: amd64", ""),
+    ],
+)
+def test_a_label_that_the_instance_type_cannot_have_is_named(label: str, has: str, tmp_path, capsys) -> None:
+    path = tmp_path / "cluster.yaml"
+    path.write_text(LABELS.format(label=label))
+    assert main(["kuberay", "check", str(path)]) == (2 if has else 0)
+    said = "".join(capsys.readouterr())
+    named = f"contradicts node.kubernetes.io/instance-type: p5.48xlarge, which has {has}; no node has both"
+    assert (named in said) is bool(has)

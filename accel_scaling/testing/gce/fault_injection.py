@@ -60,6 +60,8 @@ class FaultInjection:
         quota: machine type -> the same, refused as a quota of the project.
         page_size: the most that one page of a list holds, whatever was asked for; 0 for Google's own.
         call_faults: what goes wrong; the first that fits a call is used up first.
+        lacking: zone -> types of machines, accelerators and slices that it does not have, as it says when it is asked
+            for one; ``*`` is any zone.
     """
 
     call_latency_s: float = 0.0
@@ -69,6 +71,11 @@ class FaultInjection:
     quota: dict[str, int] = field(default_factory=dict)
     page_size: int = 0
     call_faults: list[CallFault] = field(default_factory=list)
+    lacking: dict[str, list[str]] = field(default_factory=dict)
+
+    def offers(self, zone: str, name: str) -> bool:
+        """Return whether a zone has a type, sold out or not."""
+        return name not in {*self.lacking.get(zone, ()), *self.lacking.get(ANY, ())}
 
     def is_dry(self, zone: str, machine_type: str) -> bool:
         """Return whether a type is sold out in a zone."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.testing.gce.api_errors import ApiError, invalid, not_found, wrong_field
+from accel_scaling.testing.gce.machine_rules import known_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,16 +154,35 @@ class TypeLists:
 
 
 class ListCalls:
-    """The calls for the two lists of types."""
+    """The calls for the two lists of types, and for one type in one zone."""
 
     def __init__(self, state: State, lists: TypeLists) -> None:
         self._state, self._lists = state, lists
         self.handlers: dict[str, Any] = {
             f"compute.{what}.aggregatedList": self._lister(what) for what in ("machineTypes", "acceleratorTypes")
         }
+        self.handlers |= {
+            "compute.machineTypes.get": lambda parameters, _: self._one("machineType", parameters),
+            "compute.acceleratorTypes.get": lambda parameters, _: self._one("acceleratorType", parameters),
+            "tpu.projects.locations.acceleratorTypes.get": lambda parameters, _: self._slice_type(parameters["name"]),
+        }
 
     def _lister(self, what: str) -> Any:
         return lambda parameters, _body: self._list(what, parameters)
+
+    def _one(self, what: str, parameters: dict[str, str]) -> dict[str, Any]:
+        """Return a type, which is in every zone, or in those that the test named."""
+        zone, name = self._state.zone(parameters["zone"]), parameters[what]
+        place = f"projects/{self._state.project}/zones/{zone}/{what}s/{name}"
+        if not known_type(what, name) or not self._state.injection.offers(zone, name):
+            raise not_found(place)
+        return {"kind": f"compute#{what}", "name": name, "zone": zone, "selfLink": place}
+
+    def _slice_type(self, path: str) -> dict[str, Any]:
+        zone, name = self._state.zone(path.split("/")[3]), path.rpartition("/")[2]
+        if not known_type("slice", name) or not self._state.injection.offers(zone, name):
+            raise not_found(path)
+        return {"name": path, "type": name}
 
     def _list(self, what: str, parameters: dict[str, str]) -> dict[str, Any]:
         if parameters["project"] != self._state.project:

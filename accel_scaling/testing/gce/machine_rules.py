@@ -83,6 +83,20 @@ def checked(body: dict[str, Any], zone: str, *, bulk: bool) -> MachineRequest:
     return MachineRequest(body, machine_type, accelerators)
 
 
+def known_type(what: str, name: str) -> bool:
+    """Return whether there is a machine type, an accelerator that is attached, or a type of slice of this name."""
+    try:
+        if what == "machineType":
+            gcp_machines.built_in(name)
+        elif what == "slice":
+            gcp_machines.slice_of(name)
+        else:
+            return gcp_machines.is_accelerator(name)
+    except RehearsalError:
+        return False
+    return True
+
+
 def _machine_type(given: str, zone: str, *, bulk: bool) -> str:
     if bulk:
         if "/" in given or not given:

@@ -24,8 +24,10 @@ pytestmark = pytest.mark.slow
 
 REGION = "us-west-2"
 BASE = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
-ARM = "/aws/service/deeplearning/ami/arm64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id"
-NEURON = "/aws/service/neuron/dlami/base/ubuntu-22.04/latest/image_id"
+# Beside Neuron machines, whose images are Ubuntu 24.04 alone: Ray needs one Python on all nodes.
+BESIDE_NEURON = "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
+ARM = "/aws/service/deeplearning/ami/arm64/base-oss-nvidia-driver-gpu-ubuntu-24.04/latest/ami-id"
+NEURON = "/aws/service/neuron/dlami/base/ubuntu-24.04/latest/image_id"
 OWN = "/golden/image"
 
 
@@ -104,8 +106,8 @@ def test_each_node_type_gets_the_image_with_its_familys_driver(account: LocalEC2
     types = {"p4d": "p4d.24xlarge", "trn1": "trn1.2xlarge", "g5g": "g5g.xlarge", "arm": "m7g.large"}
     made = ray_up(cluster(**{name: {"InstanceType": one} for name, one in types.items()}))
     assert image_ids(made) == {
-        "head": image_id(BASE),
-        "p4d": image_id(BASE),
+        "head": image_id(BESIDE_NEURON),
+        "p4d": image_id(BESIDE_NEURON),
         "trn1": image_id(NEURON),
         "g5g": image_id(ARM),
         "arm": image_id(ARM),

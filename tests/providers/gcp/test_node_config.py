@@ -22,6 +22,9 @@ STOCK = {"type": "gcp", "project_id": "p", "region": "us-central1", "availabilit
 T4 = [{"acceleratorType": "nvidia-tesla-t4", "acceleratorCount": 1}]
 
 
+IN_ZONE_B = ("a3-ultragpu-8g", "a4-highgpu-8g")
+
+
 def cluster(node_config: Any, provider: dict[str, Any] | None = None, **worker: Any) -> dict[str, Any]:
     """A cluster config with this node_config as w0."""
     return {
@@ -35,8 +38,9 @@ def cluster(node_config: Any, provider: dict[str, Any] | None = None, **worker: 
 
 
 def filled(machine_type: str, **more: Any) -> dict[str, Any]:
-    """The filled node type of a machine type and further keys of its node_config."""
-    config, notes = fill(cluster({"machineType": machine_type, **more}), shipped_catalog())
+    """The filled node type of a machine type and further keys of its node_config, in a zone that has it."""
+    provider = {**OURS, "availability_zone": "us-central1-b" if machine_type in IN_ZONE_B else "us-central1-a"}
+    config, notes = fill(cluster({"machineType": machine_type, **more}, provider), shipped_catalog())
     assert notes == []
     return config["available_node_types"]["w0"]
 

@@ -110,7 +110,7 @@ def test_the_market_of_a_slice_is_a_label(scheduling: Any, market: str) -> None:
         ({"acceleratorType": "v4-8", "guestAccelerators": T4}, "makes it a TPU, and guestAccelerators:"),
         ({"acceleratorType": "v4-8", "scheduling": {"preemptible": True}}, "makes it a TPU, and scheduling:"),
         ({"acceleratorType": "v4-8", "schedulingConfig": True}, "node_config.schedulingConfig is True"),
-        ({"acceleratorType": "tpu7x-8", "runtimeVersion": None}, "runtimeVersion is missing"),
+        ({"acceleratorType": "tpu7-8", "runtimeVersion": None}, "runtimeVersion is missing"),
         ({"acceleratorType": "v4-8", "runtimeVersion": 2}, "runtimeVersion is 2"),
         ({"acceleratorType": "v5litepod-8", "runtimeVersion": ""}, "usually v2-alpha-tpuv5-lite"),
     ],
@@ -124,10 +124,18 @@ def test_a_wrong_slice_is_refused_with_its_key_before_anything_is_paid_for(
 
 
 def test_a_generation_that_the_cloud_tpu_api_does_not_have_is_filled_and_said() -> None:
-    config, notes = fill(cluster({**RUNTIME, "acceleratorType": "tpu7x-8"}), shipped_catalog())
-    assert config["available_node_types"]["w0"]["resources"]["TPU-v7x-8-head"] == 1
-    assert len(notes) == 1
-    assert "available_node_types.w0: Google says that the Cloud TPU API" in notes[0]
+    for name in ("tpu7x-8", "v7x-8"):
+        config, notes = fill(cluster({**RUNTIME, "acceleratorType": name}), shipped_catalog())
+        assert config["available_node_types"]["w0"]["resources"]["TPU-v7x-8-head"] == 1
+        assert config["available_node_types"]["w0"]["node_config"]["acceleratorType"] == name
+        assert len(notes) == 1
+        assert "available_node_types.w0: Google says that the Cloud TPU API" in notes[0]
+        assert "Google's own recipes ask it for v7x-N, by a reservation" in notes[0]
+
+
+def test_a_slice_that_no_list_has_is_said_to_be_doubtful() -> None:
+    (note,) = fill(cluster({**RUNTIME, "acceleratorType": "v5litepod-2"}), shipped_catalog())[1]
+    assert note.startswith("available_node_types.w0: no list of Google's has v5litepod-2 (")
 
 
 def test_an_unknown_slice_is_named_with_the_nearest_names() -> None:
@@ -163,7 +171,8 @@ def test_a_slice_without_a_software_version_gets_that_of_its_generation() -> Non
         "v5litepod": "v2-alpha-tpuv5-lite",
         "v5p": "v2-alpha-tpuv5",
         "v6e": "v2-alpha-tpuv6e",
-        **dict.fromkeys(("tpu7", "tpu7x")),  # Cloud TPU's API, and so its software versions, end with v6e
+        "tpu7x": "v2-alpha-tpuv7",  # of Google's recipes for v7x; its list of software versions ends with v6e
+        "tpu7": None,
     }
 
 
