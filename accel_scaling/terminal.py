@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
 
-_COLOURS = re.compile(r"(\033\[(?:0|1|3[1-3])m)")
-
-
 class Stream(Protocol):
     """The target of an output: a file, a terminal, or one of these with a status line."""
 
@@ -48,6 +45,10 @@ class Paint(Enum):
 # Stands for a colour until the text is written, and nobody can guess it: colours of a file must not pass for ours.
 _SECRET = secrets.token_hex(8)
 _MARKED = re.compile(f"\0{_SECRET}:([0-9]+)\0")
+
+
+# The colours of this module, as they are written and as they are marked.
+_COLOURS = re.compile(rf"(\033\[(?:0|1|3[1-3])m|\0{_SECRET}:[0-9]+\0)")
 
 
 def _mark(code: str) -> str:

@@ -101,8 +101,9 @@ class Catalog:
         row = f"add a row for it to a catalog of your own {_OWN}"
         if public := unlisted(cloud).get(name):
             return (
-                f"instance type {shown(name)} of {cloud} has no row in the catalog {self.version}: its vCPUs and memory "
-                f"are in no public list, and it has {public.known} ({public.source}); {row}, or run `accel-scaling catalog "
+                f"instance type {shown(name)} of {cloud} has no row in the catalog {self.version}: its vCPUs and "
+                f"memory are in no public list, and it has {public.known} ({public.source}); {row}, or run "
+                "`accel-scaling catalog "
                 f"refresh {cloud}`, where the API lists it to you"
             )
         return (

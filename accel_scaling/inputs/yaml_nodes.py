@@ -246,6 +246,8 @@ def _mistake(error: yaml.YAMLError) -> NotYamlError:
     if isinstance(error, yaml.reader.ReaderError):
         return NotYamlError(f"it has the character {shown(error.character)}, which YAML does not take", grammar=True)
     problem = str(getattr(error, "problem", None) or error)
+    if "nesting depth" in problem:  # libyaml has a bound of its own, which it may meet first
+        return NotYamlError("it is nested too deeply", getattr(error, "problem_mark", None))
     # PyYAML says only that a tab "cannot start any token".
     hint = "; indent with spaces: YAML takes no tabs" if "'\\t'" in problem else ""
     return NotYamlError(f"{' '.join(problem.split())}{hint}", getattr(error, "problem_mark", None), grammar=True)

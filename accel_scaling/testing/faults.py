@@ -7,7 +7,6 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import RehearsalError
 from accel_scaling.inputs.file_text import UnreadableError, read_text
 
@@ -213,15 +212,19 @@ class Machines:
         Raises:
             RehearsalError: the file does not have the machine or zone, or the machine does not have the devices.
         """
+        # Here, as the parts that emulate devices share nothing with the catalog.
+        from accel_scaling.catalog.suggest import hint
+
         text = f"the fault {fault.kind.value}:{fault.machine_type}"
         machine_type, at, zone = fault.machine_type.partition("@")
         if machine_type not in self.accelerators:
             has = ", ".join(sorted(self.accelerators))
             near = hint(machine_type, self.accelerators)
             raise RehearsalError(f"{text}: no node type of the file has a {machine_type}; they have {has}{near}")
-        if at and (fault.kind is not FaultKind.NO_CAPACITY or not self.zones):
-            raise RehearsalError(f"{text}: only no-capacity can be for one zone, and only on Google Cloud")
-        if at and zone not in self.zones:
+        if at and fault.kind is not FaultKind.NO_CAPACITY:
+            raise RehearsalError(f"{text}: only no-capacity can be for one zone")
+        # A cluster file need not name its zones: those of EC2 come from its subnets.
+        if at and self.zones and zone not in self.zones:
             has, near = ", ".join(self.zones), hint(zone, self.zones)
             raise RehearsalError(f"{text}: the file does not have the zone {zone}; it has {has}{near}")
         count = self.accelerators[machine_type]

@@ -180,6 +180,8 @@ def _checked(execute: Callable[..., Any], **named: Any) -> dict[str, Any]:
     try:
         answer = execute(**named)
     except ValueError as error:  # no JSON: the page of a proxy, or half an answer
+        if isinstance(error, OSError):  # a certificate that nobody vouches for is both
+            raise
         raise UnexpectedAnswerError(str(error)) from error
     if not isinstance(answer, dict):
         raise UnexpectedAnswerError(f"it is {reprlib.repr(answer)}")

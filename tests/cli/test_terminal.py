@@ -219,7 +219,7 @@ def test_status_shows_what_a_hostile_node_has_said_without_its_commands(
 ) -> None:
     item = {"zone": f"z{EVIL}", "cause": "refused", "reason": f"R{EVIL}", "message": EVIL}
     quarantine = Quarantine(**{**item, "cause": Cause.REFUSED}, since_s=time.time(), until_s=time.time() + 300)  # type: ignore[arg-type]
-    ledger = Ledger(types={f"p4d{EVIL}": Record(quarantines=(quarantine,))}, kept={"i-1": EVIL})
+    ledger = Ledger(types={"p4d": Record(quarantines=(quarantine,))}, kept={"i-1": EVIL})
     (tmp_path / "state.json").write_text(json.dumps(to_json(ledger)))
     assert main(["status", "--state", str(tmp_path / "state.json")]) == 0
     shown = capsys.readouterr().out

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from accel_scaling.boot.bundle import build
+from accel_scaling.boot.bundle import build, content_of
 from accel_scaling.detect import vendor_package
 from accel_scaling.families.plugins import entry_points
 from accel_scaling.import_path import import_folders, runs_this_package
@@ -73,7 +73,7 @@ def script(folder: Path) -> Path:
 
 
 def test_the_command_on_a_node_imports_nothing_from_the_current_folder(folder: Path, tmp_path: Path) -> None:
-    bundle = build(tmp_path / "cache")
+    bundle = content_of(build(tmp_path / "cache"))
     for name in ("accel_scaling", "runpy"):
         (folder / f"{name}.py").write_text(f"open({str(folder / 'imported')!r}, 'a').write('{name} ')\n")
     python = {"ACCEL_SCALING_PYTHON": sys.executable, "PYTHONPATH": str(bundle)}

@@ -136,7 +136,7 @@ def test_a_wrong_field_is_said_with_what_is_expected(site, field, reason):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("chips_dot_yaml", "Ferrum-N1: [", "chips.yaml:2: is not YAML"),
+        ("chips_dot_yaml", "Ferrum-N1: [", "chips.yaml:1: is not YAML"),
         ("chips_dot_yaml", CHIPS.replace("family: ferrum", "family: nvidia"), "yaml:1: Ferrum-N1 has family nvidia"),
         ("chips_dot_yaml", CHIPS.replace("resource: FERRUM", "resource: GPU"), "expected family ferrum, resource FERR"),
         ("chips_dot_yaml", CHIPS.replace("Ferrum-N1:", "T4:", 1), "chips.yaml:1: T4 ships with accel_scaling"),

@@ -112,7 +112,9 @@ class EC2:
     def count(self, operation: str) -> int:
         return sum(1 for name, _ in self.calls if name == operation)
 
-    def launch_request(self, machine_type: str, count: int, granted: int, location: Any, *, error: str | None) -> None:
+    def launch_request(
+        self, machine_type: str, count: int, granted: int, location: Any, *, error: str | None, tags: Any = None
+    ) -> None:
         """Record a request, as an event log does."""
         self.launches.append(SimpleNamespace(machine_type=machine_type, count=count, granted=granted, error=error))
 

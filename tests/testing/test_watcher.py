@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from accel_scaling.boot.bundle import VERDICT_FILE
+from accel_scaling.boot.verdict_file import VERDICT_FILE
 from accel_scaling.quarantine.store import STATE_FILE
 from accel_scaling.testing.faults import FaultSource
 from accel_scaling.testing.hosts.events import Event, EventKind
