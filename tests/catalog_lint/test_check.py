@@ -283,7 +283,7 @@ def test_200_mutated_files_are_each_valid_or_refused_with_a_line_and_never_half_
     try:
         catalog = load_catalog([path], home=path.parent)
     except CatalogFileError as error:
-        assert str(error).partition(" (and ")[0] in mistakes, "what the loader refuses, the check explains"
+        assert error.text.partition(" (and ")[0] in mistakes, "what the loader refuses, the check explains"
         return
     OUTCOMES.add("loaded")
     if name != CHIPS_FILE:
