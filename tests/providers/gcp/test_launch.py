@@ -230,3 +230,18 @@ def test_a_list_with_a_node_that_is_described_wrongly_is_no_list(
     monkeypatch.setattr(type(resource), "_list_zone", lambda self, zone: [self._machine(wrong, zone)])
     with pytest.raises((ListingFailedError, Exception), match="not what Google's API describes"):
         provider.non_terminated_nodes({})
+
+
+@pytest.mark.parametrize("node_type", ["cpu", "v4"])
+def test_an_answer_that_lacks_labels_of_the_cluster_is_not_written_back(gce: Google, node_type: str) -> None:
+    provider, configs = ours(gce, slices=True)
+    (node,) = provider.create_node(configs[node_type], tags(node_type), 1)
+    resource = provider._resource("tpu" if node_type == "v4" else "compute")
+    spoilt = {"name": node, "labels": {"a": "b"}, "labelFingerprint": "x"}
+    resource._labels = lambda _: {"a": "b"}
+    resource.get_instance = lambda _: resource._machine(spoilt, ZONES[0])
+    with pytest.raises(UnexpectedAnswerError, match="has no label ray-"):
+        resource.write_labels(node, {"c": "d"})
+    found = {**gce.machines(), **gce.slices()}[node]["labels"]
+    assert found["ray-user-node-type"] == node_type
+    assert "c" not in found
