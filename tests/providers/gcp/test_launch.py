@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,21 @@ def test_machines_of_which_google_said_nothing_are_found_by_the_next_launch_and_
     made = provider.create_node(configs["cpu"], tags(), count + 1)
     assert sorted(made) == sorted(paid(gce))
     assert len(made) == count + 1
+
+
+def test_two_launches_at_once_do_not_both_count_on_what_an_earlier_one_has_brought(gce: Google) -> None:
+    provider, configs = ours(gce)
+    gce.fault("compute.instances.bulkInsert", kind="broken_connection", times=99)
+    gce.fault("compute.instances.list", kind="lost_request", times=99)
+    with pytest.raises(_ray.node_launch_exception()):
+        provider.create_node(configs["cpu"], tags(), 2)
+    gce.injection.call_faults.clear()
+    gce.injection.call_latency_s = 0.05
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda _: provider.create_node(configs["cpu"], tags(), 2), range(2))
+    assert not set(first) & set(second)
+    assert sorted({*first, *second}) == sorted(paid(gce))
+    assert len(paid(gce)) == 4
 
 
 def test_slices_of_which_google_said_nothing_are_found_by_the_next_launch_and_not_created_again(gce: Google) -> None:
