@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import Category, Failure
 from accel_scaling.providers.gcp.calls import OperationFailedError, mappings
 
@@ -54,6 +55,19 @@ def described(item: Any) -> dict[str, Any]:
         if not isinstance(configs, list) or len(mappings(configs)) != len(configs):
             raise UnexpectedAnswerError(f"accessConfigs of a node are {reprlib.repr(configs)}")
     return kept
+
+
+def labels_to_keep(labels: dict[str, str], node_id: str) -> dict[str, str]:
+    """Return the labels that a node has, to be written back with new ones.
+
+    Raises:
+        UnexpectedAnswerError: they lack one that each node of a cluster has: written back, it would be lost at Google,
+            and no list of the cluster would find the node any more.
+    """
+    for key in (_ray.gcp_tags()[0], *_ray.gcp_reuse_tags()):
+        if key not in labels:
+            raise UnexpectedAnswerError(f"{node_id} has no label {key}")
+    return labels
 
 
 def named(operation: dict[str, Any]) -> str:

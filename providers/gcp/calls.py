@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import reprlib
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -190,6 +191,7 @@ class ZonalResource:
         self._listers = ThreadPoolExecutor(len(self.zones), thread_name_prefix="accel-gcp-list")
         # Asked for, and nobody knows whether they exist: name -> what for. One item is written or taken at a time.
         self._held: dict[str, Purpose] = {}
+        self._settling = threading.Lock()
 
     def hold(self, purpose: Purpose, node_ids: Iterable[str]) -> None:
         """Remember nodes of which Google did not say whether they exist: they are not asked for a second time."""
@@ -197,11 +199,13 @@ class ZonalResource:
 
     def settle(self, purpose: Purpose) -> tuple[list[str], list[str]]:
         """Ask about the nodes that are held for a purpose; return those that exist, and those that are held still."""
-        mine = [node_id for node_id, held_for in list(self._held.items()) if held_for == purpose]
-        found, _ = call_each(lambda node_id: looked_up(lambda: self.get_instance(node_id)), mine)
-        for node_id, exists in found.items():
-            if exists is not None:
-                self._held.pop(node_id, None)
+        # One launch at a time: two at once must not both count on what is found.
+        with self._settling:
+            mine = [node_id for node_id, held_for in list(self._held.items()) if held_for == purpose]
+            found, _ = call_each(lambda node_id: looked_up(lambda: self.get_instance(node_id)), mine)
+            for node_id, exists in found.items():
+                if exists is not None:
+                    self._held.pop(node_id, None)
         return (
             [node_id for node_id, exists in found.items() if exists],
             [node_id for node_id, exists in found.items() if exists is None],

@@ -179,7 +179,9 @@ def _checked(execute: Callable[..., Any], **named: Any) -> dict[str, Any]:
     """Return the answer of a call: every one of our APIs answers with an object of JSON."""
     try:
         answer = execute(**named)
-    except ValueError as error:  # no JSON: the page of a proxy, or half an answer
+    # No JSON: the page of a proxy, or half an answer. The others are Google's library's own, which reads the message of
+    # an error without a look (googleapiclient/errors.py).
+    except (ValueError, AttributeError, TypeError, KeyError) as error:
         if isinstance(error, OSError):  # a certificate that nobody vouches for is both
             raise
         raise UnexpectedAnswerError(str(error)) from error

@@ -10,7 +10,7 @@ from googleapiclient.errors import HttpError
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import Category, Failure
 from accel_scaling.providers.gcp import launch
-from accel_scaling.providers.gcp.answers import described, items_of, named
+from accel_scaling.providers.gcp.answers import described, items_of, labels_to_keep, named
 from accel_scaling.providers.gcp.calls import (
     OperationFailedError,
     ZonalResource,
@@ -145,7 +145,7 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
         def add() -> None:
             # Read anew in each try: Google refuses (412) a write with the fingerprint of older labels.
             machine = self.get_instance(node_id)
-            self._set_labels(machine, {**machine.raw_labels, **labels})
+            self._set_labels(machine, {**labels_to_keep(machine.raw_labels, node_id), **labels})
 
         try:
             retry_on_conflict(add, lambda error: status_of(error) == 412)

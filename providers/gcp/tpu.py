@@ -11,7 +11,7 @@ from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import SOLD_OUT, Category, Failure
 from accel_scaling.providers.base.zone_launch import Launch, over_zones
 from accel_scaling.providers.gcp import request_bodies
-from accel_scaling.providers.gcp.answers import described, items_of, named
+from accel_scaling.providers.gcp.answers import described, items_of, labels_to_keep, named
 from accel_scaling.providers.gcp.calls import (
     BROKEN,
     OperationFailedError,
@@ -152,7 +152,7 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
 
         def add() -> None:
             before = self._labels(node_id)
-            body = {"labels": {**before, **labels}}
+            body = {"labels": {**labels_to_keep(before, node_id), **labels}}
             self._wait(self._nodes.patch(name=node_id, updateMask="labels", body=body).execute())
             after = self._labels(node_id)
             # A label that is as before, and not as written: another process has written back what it had read earlier.

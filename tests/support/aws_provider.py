@@ -90,6 +90,10 @@ class EC2:
         backend = self._backend()
         for records in (backend.reservations, backend.tags, backend.volumes, backend.enis):
             records.clear()
+        # Addresses of machines that are gone: a subnet has some 4,000, and the sequences launch more.
+        for subnet in backend.describe_subnets():
+            for address in list(subnet._subnet_ips):
+                subnet.del_subnet_ip(address)
 
     # What it has, from its own records.
 

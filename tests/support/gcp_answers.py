@@ -30,6 +30,9 @@ CALLS = {
 KINDS = ("html", "half", "empty", "null", "list", "500", "503 of a proxy", "401", "mutated", "mutated", "mutated")
 
 
+_COUNTED = ("items", "nodes", "error")
+
+
 @dataclass
 class Spoilt:
     """What is to be spoilt, a call at a time: (the name of the call, the kind)."""
@@ -76,8 +79,12 @@ class Spoilt:
         for key, one in value.items():
             chance = self.random.random()
             if chance < 0.05:
+                # A list without its items is a right answer, which says that there are none: nobody could see the lie.
+                if key in _COUNTED:
+                    mutated[key] = one
                 continue
-            mutated[key] = self.random.choice([None, [], {}, "", 0, "x", -1]) if chance < 0.1 else self._mutated(one)
+            wrong = self.random.choice(["x", -1] if key in _COUNTED else [None, [], {}, "", 0, "x", -1])
+            mutated[key] = wrong if chance < 0.1 else self._mutated(one)
         return mutated
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,21 @@ def test_machines_of_which_google_said_nothing_are_found_by_the_next_launch_and_
     assert len(made) == count + 1
 
 
+def test_two_launches_at_once_do_not_both_count_on_what_an_earlier_one_has_brought(gce: Google) -> None:
+    provider, configs = ours(gce)
+    gce.fault("compute.instances.bulkInsert", kind="broken_connection", times=99)
+    gce.fault("compute.instances.list", kind="lost_request", times=99)
+    with pytest.raises(_ray.node_launch_exception()):
+        provider.create_node(configs["cpu"], tags(), 2)
+    gce.injection.call_faults.clear()
+    gce.injection.call_latency_s = 0.05
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(lambda _: provider.create_node(configs["cpu"], tags(), 2), range(2))
+    assert not set(first) & set(second)
+    assert sorted({*first, *second}) == sorted(paid(gce))
+    assert len(paid(gce)) == 4
+
+
 def test_slices_of_which_google_said_nothing_are_found_by_the_next_launch_and_not_created_again(gce: Google) -> None:
     provider, configs = ours(gce, slices=True)
     gce.fault("tpu.projects.locations.nodes.create", kind="broken_connection")
@@ -230,3 +246,18 @@ def test_a_list_with_a_node_that_is_described_wrongly_is_no_list(
     monkeypatch.setattr(type(resource), "_list_zone", lambda self, zone: [self._machine(wrong, zone)])
     with pytest.raises((ListingFailedError, Exception), match="not what Google's API describes"):
         provider.non_terminated_nodes({})
+
+
+@pytest.mark.parametrize("node_type", ["cpu", "v4"])
+def test_an_answer_that_lacks_labels_of_the_cluster_is_not_written_back(gce: Google, node_type: str) -> None:
+    provider, configs = ours(gce, slices=True)
+    (node,) = provider.create_node(configs[node_type], tags(node_type), 1)
+    resource = provider._resource("tpu" if node_type == "v4" else "compute")
+    spoilt = {"name": node, "labels": {"a": "b"}, "labelFingerprint": "x"}
+    resource._labels = lambda _: {"a": "b"}
+    resource.get_instance = lambda _: resource._machine(spoilt, ZONES[0])
+    with pytest.raises(UnexpectedAnswerError, match="has no label ray-"):
+        resource.write_labels(node, {"c": "d"})
+    found = {**gce.machines(), **gce.slices()}[node]["labels"]
+    assert found["ray-user-node-type"] == node_type
+    assert "c" not in found
