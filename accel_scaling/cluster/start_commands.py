@@ -64,6 +64,15 @@ class Reading:
 _NO = Reading(Starts.NO)
 
 
+_NO_UPDATERS = (
+    "provider.disable_node_updaters: Ray runs no command on workers, so that the boot check does not run there either"
+)
+_NO_UPDATERS_REFUSED = (
+    f"{_NO_UPDATERS}; workers that start Ray by themselves join unchecked and are terminated; leave the key out, or set "
+    "confirmation: {on_mismatch: join}"
+)
+
+
 def check_start_commands(config: Mapping[str, Any]) -> list[str]:
     """Return notes about start commands that the boot check may not reach.
 
@@ -85,6 +94,8 @@ def check_start_commands(config: Mapping[str, Any]) -> list[str]:
         notes += [sentence for _, sentence in found]
         if commands and all(reading.starts is Starts.NO for reading in readings):
             notes.append(f"{key}: none of these commands starts Ray, so that no such node joins; add `ray start ...`")
+    if (config.get("provider") or {}).get("disable_node_updaters") is True:
+        notes.append(_NO_UPDATERS_REFUSED if refuses else _NO_UPDATERS)
     return notes
 
 

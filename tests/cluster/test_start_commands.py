@@ -37,6 +37,16 @@ def test_where_machines_may_join_with_what_they_have_it_is_a_note() -> None:
     assert note.startswith("worker_start_ray_commands[0]: the boot check does not reach this `ray start`: `env -i`")
 
 
+def test_workers_that_no_command_reaches_are_noted_with_what_becomes_of_them() -> None:
+    policies = {"refuse": "are terminated; leave the key out", "join": "does not run there either"}
+    for policy, end in policies.items():
+        provider = {"disable_node_updaters": True, "confirmation": {"on_mismatch": policy}}
+        (note,) = check_start_commands({"provider": provider})
+        assert note.startswith("provider.disable_node_updaters: Ray runs no command on workers")
+        assert end in note
+    assert check_start_commands({"provider": {"disable_node_updaters": False}}) == []
+
+
 @pytest.mark.parametrize("commands", [STOCK, ["./start_it.sh"], ["sudo mount /dev/sdb /data", "ray start"], []])
 def test_commands_that_are_checked_are_not_spoken_of(commands: list[str]) -> None:
     assert notes_of(*commands) == []
