@@ -65,7 +65,7 @@ _NO = Reading(Starts.NO)
 
 
 _NO_UPDATERS = (
-    "provider.disable_node_updaters: Ray runs no command on workers, so that the boot check does not run there either"
+    "provider.disable_node_updaters: Ray runs no command on workers, and the boot check does not run there either"
 )
 _NO_UPDATERS_REFUSED = (
     f"{_NO_UPDATERS}; workers that start Ray by themselves join unchecked and are terminated; leave the key out, or set "
