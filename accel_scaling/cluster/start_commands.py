@@ -68,8 +68,8 @@ _NO_UPDATERS = (
     "provider.disable_node_updaters: Ray runs no command on workers, and the boot check does not run there either"
 )
 _NO_UPDATERS_REFUSED = (
-    f"{_NO_UPDATERS}; workers that start Ray by themselves join unchecked and are terminated; leave the key out, or set "
-    "confirmation: {on_mismatch: join}"
+    f"{_NO_UPDATERS}; workers that start Ray by themselves join unchecked and are terminated; leave the key out, or "
+    "set confirmation: {on_mismatch: join}"
 )
 
 
