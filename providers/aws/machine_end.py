@@ -52,4 +52,6 @@ def _end(instance: dict[str, Any]) -> MachineEnd:
     message = message.removeprefix(f"{code}: ")
     # A launch error's code has no side before it: InsufficientInstanceCapacity.
     category = classified(CLOUD.name, [code.rpartition(".")[2]], message).category
-    return MachineEnd(_BY.get(code, EndedBy.CLOUD), code, message, sold_out=category in SOLD_OUT)
+    by = _BY.get(code, EndedBy.CLOUD)
+    # That a spot machine was taken back says nothing of the next one.
+    return MachineEnd(by, code, message, sold_out=by is EndedBy.CLOUD and category in SOLD_OUT)

@@ -8,8 +8,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.providers.aws.node_config import placement
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -24,8 +22,9 @@ class SubnetZones:
 
     def __init__(self, client: Any, provider: dict[str, Any]) -> None:
         self._client = client
-        named = placement(provider).zones
-        self._only_zone = named[0] if len(named) == 1 else ""
+        # As it is: `ray up` has checked it, and `ray down` ends machines whatever stands there.
+        named = provider.get("availability_zone")
+        self._only_zone = named.strip() if isinstance(named, str) and "," not in named else ""
         self._lock = threading.Lock()
         self._of_subnet: dict[str, str] = {}
         self._of_machine: dict[str, str] = {}

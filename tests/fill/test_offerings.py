@@ -41,7 +41,7 @@ def gcp(zones: str, **node_config: Any) -> dict[str, Any]:
 def noted(config: dict[str, Any], home: Path | None = None) -> list[str]:
     """The notes of a fill about places."""
     notes = fill(config, shipped_catalog() if home is None else load_catalog(home=home))[1]
-    return [note for note in notes if "image" not in note]
+    return [note for note in notes if "image" not in note and "not on demand as here" not in note]
 
 
 def catalog_zones(machine: str, region: str) -> set[str]:

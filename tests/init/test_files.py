@@ -296,7 +296,8 @@ def test_a_machine_that_is_not_sold_on_demand_is_bought_as_it_is_sold_and_the_fi
     assert given.get("scheduling", {}).get("provisioningModel", market) == bought
     assert ("# Not sold " in out) is ("note: Not sold " in err) is bool(says)
     assert says in out
-    assert fill(yaml.safe_load(out), CATALOG)[1] == []
+    # No list has the region of p6e-gb200, and that is another note.
+    assert [note for note in fill(yaml.safe_load(out), CATALOG)[1] if "no region is known" not in note] == []
 
 
 @pytest.mark.parametrize("cloud", ["aws", "gcp"])

@@ -54,7 +54,7 @@ def ended(node_id: str, code: str, sentence: str, state: str = "terminated") -> 
 CLOUD, SPOT, USER = EndedBy.CLOUD, EndedBy.INTERRUPTION, EndedBy.USER
 ROWS = [
     ("Client.InternalError", "Client error on launch", CLOUD, False),
-    ("Client.VolumeLimitExceeded", "Volume limit exceeded", CLOUD, False),
+    ("Client.VolumeLimitExceeded", "Volume limit exceeded", CLOUD, True),
     ("Client.InvalidSnapshot.NotFound", "The specified snapshot was not found", CLOUD, False),
     ("Server.InternalError", "Internal error on launch", CLOUD, False),
     ("Client.InstanceInitiatedShutdown", "Instance initiated shutdown", CLOUD, False),
