@@ -68,16 +68,12 @@ class Group:
     @property
     def ray(self) -> RayVersion:
         """The version of Ray in its pods."""
-        own = self._ray(yt.word(yt.at(self.container, "image")))
-        # All pods of a cluster have one version of Ray: the head's is better than none.
-        return own if own.source else self._ray(yt.word(yt.at(self._head_container, "image")))
+        return self._ray(self.container, self._head_container)
 
     @property
     def autoscalers_ray(self) -> RayVersion:
         """The version of Ray that the autoscaler has: the head's, where no image is named for it (KubeRay, pod.go)."""
-        named = yt.word(yt.at(self.cluster, "autoscalerOptions", "image"))
-        own = self._ray(named or yt.word(yt.at(self._head_container, "image")))
-        return own if own.source else self.ray
+        return self._ray(yt.at(self.cluster, "autoscalerOptions"), self._head_container, self.container)
 
     @property
     def _head_container(self) -> yaml.Node | None:
@@ -88,8 +84,14 @@ class Group:
         """Whether Ray's autoscaler runs for its cluster."""
         return yt.word(yt.at(self.cluster, "enableInTreeAutoscaling")) == "true"
 
-    def _ray(self, image: str | None) -> RayVersion:
-        return version_in(image or "", yt.word(yt.at(self.cluster, "rayVersion")) or "")
+    def _ray(self, *holders: yaml.Node | None) -> RayVersion:
+        """Return what the first image says that says it: all pods of a cluster have one version of Ray."""
+        stated = yt.word(yt.at(self.cluster, "rayVersion")) or ""
+        images = [yt.word(yt.at(holder, "image")) or "" for holder in holders]
+        versions = [version_in(image, stated) for image in images]
+        # The container runs the image, so that another group's image is better than `rayVersion`, which may be old.
+        of_image = next((v for v, image in zip(versions, images, strict=True) if v.source and v.source == image), None)
+        return of_image or next((version for version in versions if version.source), RayVersion())
 
     @property
     def hosts(self) -> int | None:

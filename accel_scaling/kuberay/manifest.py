@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import ClusterConfigError
@@ -18,6 +19,7 @@ GROUP_API = "ray.io"
 NEWEST_API = "ray.io/v1"
 # The old API has no group-level `resources` and `labels`, whatever the operator's version.
 OLD_API = "ray.io/v1alpha1"
+_SERVED = re.compile(rf"{re.escape(GROUP_API)}/(v\d+|v1alpha1)")
 # The API of Ray's own operator, before KubeRay (ray/python/ray/autoscaler/kubernetes, until Ray 1.12).
 _FIRST_API = "cluster.ray.io"
 
@@ -53,7 +55,7 @@ def _objects(root: yaml.Node) -> list[yaml.Node]:
 
 def _is_ray(root: yaml.Node) -> bool:
     api = yt.word(yt.at(root, "apiVersion")) or ""
-    return api.partition("/")[0] == GROUP_API and yt.word(yt.at(root, "kind")) in CLUSTER_OF
+    return _SERVED.fullmatch(api) is not None and yt.word(yt.at(root, "kind")) in CLUSTER_OF
 
 
 def _other_api(root: yaml.Node) -> str:

@@ -26,16 +26,18 @@ def version_notes(group: Group, proposal: Proposal) -> list[str]:
         group: the group.
         proposal: its promise.
     """
-    user, fields = user_values(group), group.autoscalers_ray.reads_fields
+    user = user_values(group)
+    # Beside `resources` of the user's, KubeRay refuses those of rayStartParams; `unread_findings` says what follows.
+    fields = group.autoscalers_ray.reads_fields or bool(user.resources)
     labels = bool(proposal.labels.keys() - user.all_labels.keys())
     resources = bool(proposal.resources.keys() - user.all_resources.keys())
-    elsewhere = "resources go into rayStartParams, where its autoscaler reads them" if not fields and resources else ""
+    elsewhere = "resources go into rayStartParams, where its autoscaler reads them" if resources else ""
     if labels and not group.ray.reads_labels:
         text = (
             f"{group.ray}, whose `ray start` ends with an error at labels as KubeRay writes them (Ray {_LABELS} and "
             "later read them): no labels are written"
         )
-        return [f"{text}; {elsewhere}" if elsewhere else text]
+        return [f"{text}; {elsewhere}" if elsewhere and not fields else text]
     if not fields and (labels or resources):
         text = (
             f"{group.autoscalers_ray}, whose autoscaler reads rayStartParams only (Ray {_FIELDS} and later read a "

@@ -55,6 +55,8 @@ def as_fields(group: Group, proposal: Proposal) -> Change:
     user = user_values(group)
     proposal = _uncontested(proposal, user)
     added = {name: str(amount) for name, amount in proposal.resources.items() if name not in user.all_resources}
+    if added and templates.has_open_key(yt.at(group.node, "rayStartParams")):
+        raise CannotEditError(templates.note(["rayStartParams"]))
     # KubeRay refuses only the combination: where `resources` stays empty, the parameters may stay too.
     moves = bool(user.params) and bool(added or user.resources)
     resources = {**({n: q for n, q in user.params.items() if n not in user.resources} if moves else {}), **added}

@@ -83,9 +83,8 @@ def _by_devices(
     if len(devices) != 1 or not devices[0].amount:
         uncounted_devices = uncounted_notes(group, _types_named(terms, catalog))
         notes = () if uncounted(group) and not devices else _without_devices(terms, devices)
-        if uncounted(group) and (chip := agreed(chips_by_hand(group, None, catalog))):
-            labels = {**promise_for_devices(chip, 1).labels, **labels}
-        return Proposal(labels=labels, notes=(*notes, *uncounted_devices))
+        proposal = Proposal(labels=labels, notes=(*notes, *uncounted_devices))
+        return _by_hand_alone(group, proposal, catalog) if uncounted(group) else proposal
     (device,) = devices
     of_devices = _of_devices(group, terms, device, catalog)
     return replace(
@@ -93,6 +92,16 @@ def _by_devices(
         labels={**of_devices.labels, **labels},
         notes=(*of_devices.notes, *(uncounted_notes(group) if uncounted(group) else ())),
     )
+
+
+def _by_hand_alone(group: Group, proposal: Proposal, catalog: Catalog) -> Proposal:
+    """Add the types and labels of the accelerator that the user names for devices that are not counted here."""
+    chip = agreed(chips_by_hand(group, None, catalog))
+    if chip is None:
+        return proposal
+    promised = promise_for_devices(chip, 1)
+    types = {name: amount for name, amount in promised.resources.items() if name != chip.resource}
+    return replace(proposal, resources=types, labels={**promised.labels, **proposal.labels})
 
 
 def _types_named(terms: Sequence[Term], catalog: Catalog) -> tuple[str, ...]:
@@ -174,6 +183,10 @@ def _of_devices(group: Group, terms: Sequence[Term], devices: Devices, catalog: 
     result = candidates(terms, devices, catalog)
     if result.trouble:
         return Proposal(trouble=result.trouble)
+    # What is left open may make parts of them, or shared ones.
+    if any(item.label.says in (Says.MIG, Says.SHARING) for term in terms for item in term.left_open):
+        count = {} if devices.is_open else {devices.resource.resource: devices.amount}
+        return replace(_split(devices, count, {}), left_open=tuple(open_selectors(group, terms)))
     profiles: set[str | None] = {None}
     if devices.resource.family == "nvidia":
         profiles = mig_profiles(terms, devices)
@@ -253,6 +266,8 @@ def _whole(
     base = Proposal(whole.resources, promised.labels, whole.derived, notes)
     if devices.resource.family != "tpu":
         return base
+    if any(item.label.says is Says.TOPOLOGY for term in terms for item in term.left_open):
+        return replace(base, left_open=tuple(open_selectors(group, terms)))
     tpu = slice_of(terms, result.chips, catalog)
     # With another number of chips the selectors name another slice than the pods get; `check` reports it.
     if tpu is None or tpu.chips % devices.amount:
@@ -303,7 +318,8 @@ def _example(devices: Devices, catalog: Catalog) -> str:
         chips = [machine.chip for machine in machines_named(named, catalog) or () if machine.chip]
     else:
         chips = chips_of(label.names, value, catalog)
-    return next((name for chip in chips for name in accelerator_types(chip)), "NAME")
+    # The variant, where there is one: `aws-neuron-core` alone does not tell how many cores a device has.
+    return next((accelerator_types(chip)[-1] for chip in chips if accelerator_types(chip)), "NAME")
 
 
 def _also_parts(result: Candidates) -> str:

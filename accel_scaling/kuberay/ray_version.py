@@ -34,7 +34,12 @@ class RayVersion(NamedTuple):
         return self.number is None or self.number >= FIRST_WITH_GROUP_FIELDS
 
     def __str__(self) -> str:
-        return f"{self.source} has Ray {'.'.join(map(str, self.number or ()))}"
+        return (
+            f"{self.source} {'says' if self.source == _STATED else 'has'} Ray {'.'.join(map(str, self.number or ()))}"
+        )
+
+
+_STATED = "rayVersion"
 
 
 # Images of Ray's own releases, under any registry: their tag begins with Ray's version.
@@ -75,7 +80,7 @@ def version_in(image: str, ray_version: str = "") -> RayVersion:
     if newest and _is_published(repository):
         return RayVersion(None, image)
     if stated:
-        return RayVersion(_pair(stated), f"rayVersion: {ray_version.strip()},")
+        return RayVersion(_pair(stated), _STATED)
     if name in _RELEASES and newest:
         return RayVersion(None, image)
     return RayVersion(_pair(of_tag), image) if of_tag and likely and _OWN.search(name) else RayVersion()

@@ -9,6 +9,7 @@ import yaml
 
 from accel_scaling.cluster.cluster_file import LOADER
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.kuberay.templates import RENDER, is_open_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,6 +38,9 @@ def documents(text: str, file: str) -> list[yaml.Node]:
         place = f"{file}:{mark.line + 1}" if mark else file
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
         advice = "; it holds {{ }}: render the chart first (`helm template`)" if "{{" in text else ""
+        # In braces, `${N}` without quotes is no YAML: the file is one for envsubst, or the like.
+        if not advice and mark and is_open_text(text.splitlines()[mark.line] if mark.line < text.count("\n") else ""):
+            advice = f"; it is a template: {RENDER}"
         raise ClusterConfigError(f"{place}: is not YAML: {problem}{advice}") from None
     except RecursionError:
         raise ClusterConfigError(f"{file}: is nested too deeply for a manifest") from None
