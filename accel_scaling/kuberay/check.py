@@ -127,6 +127,8 @@ def _limits(group: Group, devices: Sequence[Devices]) -> Iterator[Finding]:
     limits = {device.name: device for device in devices}
     for device in devices_of(group, "requests"):
         limit = limits.get(device.name)
+        if limit is None and group.limits_are_open:
+            continue
         if limit is None:
             text = f"requests has {device.name}: {device.text} and limits has none; Kubernetes requires the limit"
             yield Finding(device.line, text)

@@ -10,8 +10,6 @@ from accel_scaling.kuberay.ray_version import RayVersion, version_in
 from accel_scaling.kuberay.templates import has_open_key, is_open, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import yaml
 
 
@@ -62,8 +60,7 @@ class Group:
     @property
     def params(self) -> dict[str, str]:
         """Its ``rayStartParams``."""
-        entries = yt.pairs(yt.at(self.node, "rayStartParams"))
-        return _texts({name: value for name, (_, value) in entries.items()})
+        return texts_of(yt.at(self.node, "rayStartParams"))
 
     @property
     def ray(self) -> RayVersion:
@@ -104,9 +101,9 @@ class Group:
 
     def limits(self, key: str = "limits") -> dict[str, tuple[int, str]]:
         """Return the container's limits, or its ``requests``: name -> line and quantity."""
-        entries = yt.pairs(yt.at(self.container, "resources", key))
-        texts = _texts({name: value for name, (_, value) in entries.items()})
-        return {name: (yt.line(entries[name][0]), text) for name, text in texts.items()}
+        limits = yt.at(self.container, "resources", key)
+        entries = yt.pairs(limits)
+        return {name: (yt.line(entries[name][0]), text) for name, text in texts_of(limits).items()}
 
     @property
     def limits_are_open(self) -> bool:
@@ -115,7 +112,8 @@ class Group:
         return is_open(self.container) or is_open(resources) or has_open_key(yt.at(resources, "limits"))
 
 
-def _texts(values: Mapping[str, yaml.Node]) -> dict[str, str]:
-    """Return scalars, and what a template leaves open, as they are written."""
-    texts = {name: shown(value) if is_open(value) else yt.word(value) for name, value in values.items()}
-    return {name: text for name, text in texts.items() if text is not None}
+def texts_of(node: yaml.Node | None) -> dict[str, str]:
+    """Return the scalars of a mapping by key, and what a template leaves open, as they are written."""
+    values = {key: value for key, (_, value) in yt.pairs(node).items()}
+    texts = {key: shown(value) if is_open(value) else yt.word(value) for key, value in values.items()}
+    return {key: text for key, text in texts.items() if text is not None}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.group import Group
-from accel_scaling.kuberay.templates import RENDER, is_open, shown
+from accel_scaling.kuberay.templates import RENDER, is_open, note, shown
 
 if TYPE_CHECKING:
     import yaml
@@ -41,6 +41,8 @@ def groups(text: str, file: str) -> list[Group]:
         return all_groups
     if wrong := next((root for root in roots if yt.word(yt.at(root, "kind")) in CLUSTER_OF), None):
         raise ClusterConfigError(f"{file}:{yt.line(wrong)}: {_other_api(wrong)}")
+    if left_open := next((kind for root in roots if is_open(kind := yt.at(root, "kind"))), None):
+        raise ClusterConfigError(f"{file}:{yt.line(left_open)}: {note([f'kind: {shown(left_open)}'])}")
     kinds = [f"{yt.word(yt.at(root, 'kind')) or 'no kind'} in line {yt.line(root)}" for root in roots]
     raise ClusterConfigError(
         f"{file}:{yt.line(roots[0]) if roots else 1}: has no {', '.join(CLUSTER_OF)} of {GROUP_API}; "
@@ -63,7 +65,7 @@ def _other_api(root: yaml.Node) -> str:
     kind, node = yt.word(yt.at(root, "kind")) or "", yt.at(root, "apiVersion")
     api = shown(node) if is_open(node) else yt.word(node) or ""
     if is_open(node):
-        return f"apiVersion: {api} is left open by a template: {RENDER}"
+        return note([f"apiVersion: {api}"])
     has = f"the {kind} has apiVersion: {api}" if api else f"the {kind} has no apiVersion"
     if api.partition("/")[0] == _FIRST_API:
         return (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling.kuberay import yaml_text as yt
+from accel_scaling.kuberay.group import texts_of
 from accel_scaling.kuberay.templates import is_open_text
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def user_values(group: Group) -> UserValues:
     labels, wrong_labels = _labels("" if LABELS in left_open else texts[LABELS])
     moved = {name: params[param] for param, name in PARAMS.items() if params.get(param)}
     return UserValues(
-        resources=yt.words(yt.at(group.node, "resources")),
-        labels=yt.words(yt.at(group.node, "labels")),
+        resources=texts_of(yt.at(group.node, "resources")),
+        labels=texts_of(yt.at(group.node, "labels")),
         params={**moved, **custom},
         param_labels=labels,
         wrong=wrong or wrong_labels,
