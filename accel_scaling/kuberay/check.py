@@ -98,6 +98,11 @@ def _params(group: Group, mine: UserValues) -> Iterator[Finding]:
         moves = group.autoscalers_ray.reads_fields
         advice = "`kuberay fill` moves it to `labels`" if moves else f"remove it: {group.ray}, which is too old for it"
         yield Finding(yt.line(params[LABELS][0]), f"{text}; {advice}", mended=moves)
+    for name in PARAMS:
+        number = group.params.get(name, "")
+        if number and not number.strip().isdecimal() and not templates.is_open_text(number):
+            said = f"rayStartParams.{name}: {number} is no whole number, at which `ray start` and Ray's autoscaler stop"
+            yield Finding(yt.line(params[name][0]), said)
     if mine.wrong:
         yield Finding(yt.line(params[CUSTOM if CUSTOM in mine.wrong else LABELS][0]), mine.wrong)
     for name, (key, _) in yt.pairs(yt.at(group.node, "resources")).items():

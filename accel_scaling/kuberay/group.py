@@ -65,7 +65,7 @@ class Group:
     @property
     def ray(self) -> RayVersion:
         """The version of Ray in its pods."""
-        return self._ray(self.container, self._head_container)
+        return self._ray(self.container, self._head_container, yt.at(self.cluster, "autoscalerOptions"))
 
     @property
     def autoscalers_ray(self) -> RayVersion:

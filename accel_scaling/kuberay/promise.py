@@ -14,17 +14,18 @@ from accel_scaling._ray.facts import (
     LABEL_ZONE,
     tpu_head_resource,
 )
-from accel_scaling.catalog.kubernetes import Counts, Says, node_labels
+from accel_scaling.catalog.kubernetes import Counts, Says
 from accel_scaling.catalog.tpu_slices import slice_of_chip
 from accel_scaling.errors import UnknownTpuError
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE, accelerator_types, promise_for_devices
 from accel_scaling.kuberay import templates
 from accel_scaling.kuberay import yaml_text as yt
+from accel_scaling.kuberay.advice import also_parts, not_named
 from accel_scaling.kuberay.by_hand import chips_by_hand, narrowed, types_by_hand
 from accel_scaling.kuberay.candidates import Candidates, agreed, candidates, machines_named, mig_profiles
 from accel_scaling.kuberay.devices import devices_of
 from accel_scaling.kuberay.other_devices import share_note, shared_by, uncounted, uncounted_notes
-from accel_scaling.kuberay.selectors import LabelRequirement, chips_of, open_selectors, terms_of, tpu_keys
+from accel_scaling.kuberay.selectors import chips_of, open_selectors, terms_of, tpu_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -238,7 +239,7 @@ def _count_alone(
     # `check` says which of the two selectors is missing; a type of the user's needs no advice on how to give one.
     if (any(map(tpu_keys, terms)) and not result.named) or (units and types_by_hand(group) and not result.named):
         return count
-    return replace(count, notes=(_unknown(result, devices, catalog, complete=not count.resources),))
+    return replace(count, notes=(not_named(result, devices, catalog, complete=not count.resources),))
 
 
 def _without_count(proposal: Proposal, devices: Devices) -> Proposal:
@@ -262,7 +263,7 @@ def _whole(
     resource = devices.resource.resource
     types = {name: amount for name, amount in promised.resources.items() if name != resource}
     whole = _split(devices, {resource: promised.resources[resource]}, types)
-    notes = (_also_parts(result),) if result.parts else ()
+    notes = (also_parts(result),) if result.parts else ()
     base = Proposal(whole.resources, promised.labels, whole.derived, notes)
     if devices.resource.family != "tpu":
         return base
@@ -292,42 +293,6 @@ def _units(devices: Devices, chips: Sequence[Chip]) -> int | None:
         return devices.amount
     per_device = {chip.units_per_device for chip in chips}
     return devices.amount * per_device.pop() if len(per_device) == 1 else None
-
-
-def _unknown(result: Candidates, devices: Devices, catalog: Catalog, *, complete: bool) -> str:
-    what = "not filled" if complete else "no accelerator_type is promised"
-    if result.named:
-        names = " or ".join(chip.name for chip in result.chips)
-        return f"{what}: its pods may get {names}, but a group promises one type; make a group for each"
-    resource = devices.resource
-    derived = f", and Ray's autoscaler counts it as {resource.resource} alone" if resource.ray_derives else ""
-    # Without the number, so that groups with other numbers have the same note, which is then said once.
-    return (
-        f"{what}: {devices.name} does not name the accelerator{derived}; say it in the group, such as resources: "
-        f'{{"accelerator_type:{_example(devices, catalog)}": "1"}} (before KubeRay 1.5 or Ray 2.51: rayStartParams), '
-        f"or add a nodeSelector that its nodes have, such as {', or '.join(devices.resource.select_by)}"
-    )
-
-
-def _example(devices: Devices, catalog: Catalog) -> str:
-    """Return the type that the first proposed selector names."""
-    key, _, value = devices.resource.select_by[0].partition(": ")
-    label = node_labels()[key]
-    named = LabelRequirement(label, (value,), 0, in_selector=True)
-    if label.says is Says.MACHINE:
-        chips = [machine.chip for machine in machines_named(named, catalog) or () if machine.chip]
-    else:
-        chips = chips_of(label.names, value, catalog)
-    # The variant, where there is one: `aws-neuron-core` alone does not tell how many cores a device has.
-    return next((accelerator_types(chip)[-1] for chip in chips if accelerator_types(chip)), "NAME")
-
-
-def _also_parts(result: Candidates) -> str:
-    names = ", ".join(result.parts)
-    return (
-        f"{result.parts_of} selects {names} too, whose GPU is a part of one; to have whole ones alone, rule "
-        f"{result.parts_out}, or select the machine types as well"
-    )
 
 
 def _of_slice(base: Proposal, tpu: TpuSlice, terms: Sequence[Term], *, hosts: int | None) -> Proposal:
