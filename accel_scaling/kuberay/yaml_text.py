@@ -39,7 +39,8 @@ def documents(text: str, file: str) -> list[yaml.Node]:
         problem = getattr(error, "problem", None) or " ".join(str(error).split())
         advice = "; it holds {{ }}: render the chart first (`helm template`)" if "{{" in text else ""
         # In braces, `${N}` without quotes is no YAML: the file is one for envsubst, or the like.
-        if not advice and mark and is_open_text(text.splitlines()[mark.line] if mark.line < text.count("\n") else ""):
+        lines = text.splitlines()
+        if not advice and mark and mark.line < len(lines) and is_open_text(lines[mark.line]):
             advice = f"; it is a template: {RENDER}"
         raise ClusterConfigError(f"{place}: is not YAML: {problem}{advice}") from None
     except RecursionError:

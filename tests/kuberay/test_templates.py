@@ -184,6 +184,7 @@ def test_what_would_have_to_move_and_is_left_open_stays(params: str, named: str)
             "24: is not YAML: did not find expected ',' or '}'; it is a template:",
         ),
         (manifest().replace("minReplicas: 0", "{{- if .x }}"), "it holds {{ }}: render the chart first"),
+        (manifest().replace("    minReplicas: 0", "{% if x %}"), "it is a template: render the file first"),
     ],
 )
 def test_a_file_that_cannot_be_read_before_it_is_rendered_says_so(text: str, words: str) -> None:
