@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,8 @@ def shared_nodes(root: yaml.Node) -> frozenset[int]:
     return frozenset(key for key, count in counts.items() if count > 1)
 
 
+# Kept for a file's nodes: a merge of merges is otherwise resolved anew at each of its places, and by each question.
+@functools.lru_cache(maxsize=4096)
 def pairs(node: yaml.Node | None) -> dict[str, tuple[yaml.Node, yaml.Node]]:
     """Return the key and value nodes of a mapping by key, merge keys (``<<``) resolved; empty for anything else."""
     if not isinstance(node, yaml.MappingNode):
