@@ -77,3 +77,12 @@ NODE_TYPE_TAG = "ray-user-node-type"
 
 NODE_NAMES = ("ray-{}-worker", "ray-{}-head")
 """A node's name, in a tag, from its cluster's: node_launcher.py and commands.py."""
+
+# KubeRay. Before 2.51 the autoscaler reads rayStartParams and limits alone (kuberay/autoscaling_config.py), and before
+# 2.45 `ray start --labels` takes JSON only (scripts.py): seen in the wheels of 2.44.1, 2.45.0, 2.50.1 and 2.51.0.
+
+FIRST_WITH_LABEL_PAIRS = (2, 45)
+"""The first version whose `ray start` reads ``--labels=KEY=VALUE``, which KubeRay makes of a group's labels."""
+
+FIRST_WITH_GROUP_FIELDS = (2, 51)
+"""The first version whose autoscaler reads ``resources`` and ``labels`` of a group."""

@@ -34,6 +34,7 @@ __all__ = [
 
 ANY = "*"
 
+_BEFORE = "before:"
 _ASSIGNS = "="  # between a label's value and what it says of the market
 
 
@@ -89,7 +90,8 @@ class NodeLabel:
         key: the label's key.
         says: what its value tells.
         cloud: the cloud whose nodes have it; empty for any.
-        names: for a chip, how its value names it (``api:aws``, ``driver``, ``pci:1002``, ``prefix:Intel-GPU-``).
+        names: for a chip, how its value names it (``api:aws``, ``driver``, ``pci:1002``, ``prefix:Intel-GPU-``); for a
+            machine type, what a service may put before the cloud's name (``before:ml.``).
         markets: for a market, what each value means.
     """
 
@@ -98,6 +100,11 @@ class NodeLabel:
     cloud: str
     names: str
     markets: Mapping[str, str]
+
+    @property
+    def before(self) -> str:
+        """What may stand before the cloud's name of a machine type; empty where nothing may."""
+        return self.names.removeprefix(_BEFORE) if self.names.startswith(_BEFORE) else ""
 
 
 @functools.cache
@@ -161,6 +168,8 @@ def _label(row: RowValues, _: int) -> NodeLabel:
     says, names = row["says"], row["names"]
     if says is Says.MARKET:
         wrong, expected = [name for name in names if _ASSIGNS not in name], "VALUE=spot or VALUE=on-demand"
+    elif says is Says.MACHINE:
+        wrong, expected = [name for name in names if not name.startswith(_BEFORE)] or list(names[1:]), "before:TEXT"
     elif says is Says.CHIP:
         wrong = [name for name in names if _ASSIGNS in name] or list(names[1:])
         expected = "how a value names the chip, as api:aws or driver"
@@ -172,6 +181,6 @@ def _label(row: RowValues, _: int) -> NodeLabel:
         key=row["key"],
         says=says,
         cloud=row["cloud"],
-        names=names[0] if says is Says.CHIP else "",
+        names=names[0] if names and says in {Says.CHIP, Says.MACHINE} else "",
         markets=dict(name.split(_ASSIGNS) for name in names) if says is Says.MARKET else {},
     )

@@ -146,7 +146,7 @@ KUBERAY_SELECTORS = Table(
             "names",
             ListOf(
                 Text(
-                    "api:[a-z]+|driver|pci:[0-9a-f]{4}|prefix:[A-Za-z-]*|[^=]+=(?:spot|on-demand)",
+                    "api:[a-z]+|driver|pci:[0-9a-f]{4}|prefix:[A-Za-z-]*|before:[a-z.-]+|[^=]+=(?:spot|on-demand)",
                     "how a value names the chip, as api:aws or driver, or VALUE=spot or VALUE=on-demand",
                 )
             ),

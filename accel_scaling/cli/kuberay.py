@@ -83,7 +83,7 @@ def _check(files: list[Path]) -> int:
         # A file that cannot be used does not hide the contradictions in the others.
         except ClusterConfigError as error:
             return 0, [str(error)]
-        for note in (note for group in file_groups for note in notes(group, catalog)):
+        for note in notes(file_groups, catalog):
             sys.stderr.write(f"note: {file}:{note.line}: {note.text}\n")
         return len(file_groups), [
             f"{file}:{finding.line}: {finding.text}" for group in file_groups for finding in findings(group, catalog)

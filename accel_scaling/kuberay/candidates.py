@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.custom_machine_types import is_custom
 from accel_scaling.catalog.guest_accelerators import takes_accelerators
-from accel_scaling.catalog.kubernetes import Counts, Says
+from accel_scaling.catalog.kubernetes import Counts, Says, node_labels
 from accel_scaling.catalog.suggest import nearest
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import AccelScalingError
@@ -17,9 +17,10 @@ from accel_scaling.kuberay.selectors import chips_of, mig_profile_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from accel_scaling.catalog.kubernetes import NodeLabel
     from accel_scaling.catalog.lookup import Catalog
     from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.kuberay.manifest import Devices
+    from accel_scaling.kuberay.devices import Devices
     from accel_scaling.kuberay.selectors import LabelRequirement, Term
 
 _LIKE = 0.8  # a typing error: Azure's Standard_NC24ads_A100_v4 is like no name here
@@ -49,6 +50,7 @@ class Candidates:
         trouble_line: the line of the selector that is not satisfied.
         parts: machine types with a part of the device, which the same name selects.
         parts_of: the selector with that name.
+        parts_out: the label, and its values, by which to rule these machine types out.
     """
 
     chips: tuple[Chip, ...] = ()
@@ -58,6 +60,7 @@ class Candidates:
     trouble_line: int = 0
     parts: tuple[str, ...] = ()
     parts_of: str = ""
+    parts_out: str = ""
 
 
 def candidates(terms: Sequence[Term], devices: Devices, catalog: Catalog) -> Candidates:
@@ -79,7 +82,7 @@ def candidates(terms: Sequence[Term], devices: Devices, catalog: Catalog) -> Can
     types = {result.machine_type for result in possible}
     parts = next((result for result in possible if result.parts), possible[0])
     chips = _unique(chip for result in possible for chip in result.chips)
-    return Candidates(chips, True, _only(types), parts=parts.parts, parts_of=parts.parts_of)  # noqa: FBT003
+    return replace(parts, chips=chips, named=True, machine_type=_only(types))
 
 
 def agreed(chips: Sequence[Chip]) -> Chip | None:
@@ -96,7 +99,7 @@ def machines_named(requirement: LabelRequirement, catalog: Catalog) -> list[Mach
     if requirement.label.says is Says.SERIES:
         cloud, names = requirement.label.cloud, {value.lower() for value in requirement.values}
         return [machine for name, machine in catalog.machine_types(cloud).items() if _series(cloud, name) in names]
-    machines = [_machine(name, catalog) for name in requirement.values]
+    machines = [_labelled(name, requirement.label, catalog) for name in requirement.values]
     return [machine for machine in machines if machine] if all(machines) else None
 
 
@@ -112,28 +115,62 @@ def _of_term(term: Term, devices: Devices, catalog: Catalog) -> Candidates:
     if machines is None:
         return Candidates(tuple(chips), True)  # noqa: FBT003 - a field with a name
     if by_machine:
-        contradiction = _contradiction(term, machines, by_machine[0])
-        return contradiction or _on_machines(machines, chips if by_chip else None, by_machine, devices)
+        allowed = [machine for machine in machines if not _is_ruled_out(machine, term)]
+        contradiction = _contradiction(term, allowed or machines, by_machine[0])
+        return contradiction or _on_machines(allowed or machines, chips if by_chip else None, by_machine, devices)
+    return _on_any_machine(chips, term, devices, catalog) if by_chip else Candidates()
+
+
+def _on_any_machine(chips: Sequence[Chip], term: Term, devices: Devices, catalog: Catalog) -> Candidates:
+    """Return the chips that labels of the accelerator name, on whichever of their cloud's machine types."""
+    by_chip = term.of(Says.CHIP)
     clouds = {requirement.label.cloud for requirement in by_chip}
+    cloud = known_clouds().get(_only(clouds) or "")
+    if cloud is None:
+        return Candidates(tuple(_whole_first(chips)), True)  # noqa: FBT003 - as above
     # EC2 has one name for the A100 of 40 GB and of 80 GB; only its machine types tell them apart.
-    parts: tuple[str, ...] = ()
-    for name in clouds:
-        if len(clouds) == 1 and name in known_clouds() and not known_clouds()[name].exact_accelerator_names:
-            chips = _sold_as(chips, name, term, devices, catalog)
-            parts = _with_parts(chips, name, devices, catalog)
-    if not by_chip:
-        return Candidates()
-    return Candidates(tuple(_whole_first(chips)), True, parts=parts, parts_of=str(by_chip[0]))  # noqa: FBT003 - as above
+    if not cloud.exact_accelerator_names:
+        chips = _sold_as(chips, cloud.name, term, devices, catalog)
+    parts = _with_parts(chips, cloud.name, term, devices, catalog)
+    out = _way_to_rule_out(parts, by_chip[0], catalog) if parts else ""
+    named = Candidates(tuple(_whole_first(chips)), True)  # noqa: FBT003 - as above
+    return replace(named, parts=tuple(machine.name for machine in parts), parts_of=str(by_chip[0]), parts_out=out)
 
 
-def _with_parts(chips: Sequence[Chip], cloud: str, devices: Devices, catalog: Catalog) -> tuple[str, ...]:
+def _with_parts(chips: Sequence[Chip], cloud: str, term: Term, devices: Devices, catalog: Catalog) -> list[MachineType]:
     """Return the machine types whose device is a part of one, where the same name stands for whole ones, too."""
     partitions = {chip.name for chip in chips if chip.partition_of}
     if not partitions or all(chip.partition_of for chip in chips):
-        return ()
+        return []
     machines = catalog.machine_types(cloud).values()
-    fitting = (machine for machine in machines if machine.chip and machine.chip.name in partitions)
-    return tuple(machine.name for machine in fitting if _has(machine, devices))
+    fitting = [machine for machine in machines if machine.chip and machine.chip.name in partitions]
+    return [machine for machine in fitting if _has(machine, devices) and not _is_ruled_out(machine, term)]
+
+
+def _way_to_rule_out(parts: Sequence[MachineType], requirement: LabelRequirement, catalog: Catalog) -> str:
+    """Return a label with the values by which parts are ruled out: their series where they have whole ones nowhere."""
+    cloud, domain = requirement.label.cloud, requirement.label.key.partition("/")[0]
+    series = list(dict.fromkeys(_series(cloud, machine.name) for machine in parts))
+    whole = {_series(cloud, machine.name) for machine in catalog.machine_types(cloud).values() if _is_whole(machine)}
+    labels = [label for label in node_labels().values() if label.says is Says.SERIES and label.key.startswith(domain)]
+    if labels and not whole & set(series):
+        return f"{' and '.join(series)} out with a NotIn of {labels[0].key}"
+    return "them out with a NotIn of node.kubernetes.io/instance-type"
+
+
+def _is_whole(machine: MachineType) -> bool:
+    return machine.chip is not None and machine.chip.partition_of is None
+
+
+def _is_ruled_out(machine: MachineType, term: Term) -> bool:
+    """Return whether a NotIn of the term excludes a machine type, by its name or by its series."""
+    for requirement in term.excluded:
+        label, values = requirement.label, requirement.values
+        if label.says is Says.MACHINE and machine.name in {value.removeprefix(label.before) for value in values}:
+            return True
+        if label.says is Says.SERIES and machine.cloud == label.cloud and _series(label.cloud, machine.name) in values:
+            return True
+    return False
 
 
 def _contradiction(term: Term, machines: Sequence[MachineType], named: LabelRequirement) -> Candidates | None:
@@ -203,9 +240,13 @@ def _misspelt(requirements: Sequence[LabelRequirement], catalog: Catalog) -> Can
     every = [name for cloud in catalog.clouds for name in catalog.machine_types(cloud)]
     for requirement in requirements:
         for value in requirement.values if requirement.label.says is Says.MACHINE else ():
-            near = nearest(value, every, cutoff=_LIKE) if _machine(value, catalog) is None else []
+            known = _labelled(value, requirement.label, catalog)
+            # With the service's prefix, which the label's value must have: HyperPod has no node named p5.48xlarge.
+            prefix = requirement.label.before if value.startswith(requirement.label.before) else ""
+            near = [] if known else nearest(value.removeprefix(prefix), every, cutoff=_LIKE)
             if near:
-                trouble = f"{requirement} is not a machine type of the catalog; nearest: {', '.join(near)}"
+                names = ", ".join(prefix + name for name in near)
+                trouble = f"{requirement} is not a machine type of the catalog; nearest: {names}"
                 return Candidates(trouble=trouble, trouble_line=requirement.line)
     return Candidates()
 
@@ -249,6 +290,7 @@ def _sold_as(chips: Sequence[Chip], cloud: str, term: Term, devices: Devices, ca
         if machine.chip
         and machine.chip.name in names
         and _has(machine, devices)
+        and not _is_ruled_out(machine, term)
         and (count is None or str(machine.count) == count)
     ]
     sold_chips = _unique(machine.chip for machine in sold if machine.chip)
@@ -288,6 +330,11 @@ def _machine(name: str, catalog: Catalog) -> MachineType | None:
     return None
 
 
+def _labelled(value: str, label: NodeLabel, catalog: Catalog) -> MachineType | None:
+    """Return the machine type of a label's value, with or without what a service puts before the cloud's name."""
+    return _machine(value, catalog) or _machine(value.removeprefix(label.before), catalog)
+
+
 def _series(cloud: str, name: str) -> str:
     return name.partition(known_clouds()[cloud].series_separator)[0]
 
@@ -305,14 +352,14 @@ def _only(names: Collection[str | None]) -> str | None:
     return next(iter(names)) if len(names) == 1 else None
 
 
-def mig_profile(terms: Sequence[Term], devices: Devices) -> str | None:
-    """Return the MIG profile of a group's partitions: from their name in the limits, or from a selector."""
-    if devices.mig_profile or not terms:
-        return devices.mig_profile
-    profiles = {_profile(term) for term in terms}
-    return _only(profiles)
+def mig_profiles(terms: Sequence[Term], devices: Devices) -> set[str | None]:
+    """Return the MIG profiles that a group's devices may have; None among them where they may be whole GPUs."""
+    if devices.mig_profile:
+        return {devices.mig_profile}
+    return {profile for term in terms for profile in _profiles(term)}
 
 
-def _profile(term: Term) -> str | None:
-    profiles = [mig_profile_in(value) for requirement in term.of(Says.CHIP) for value in requirement.values]
-    return term.only(Says.MIG) or next((profile for profile in profiles if profile), None)
+def _profiles(term: Term) -> set[str | None]:
+    by_label = {value for requirement in term.of(Says.MIG) for value in requirement.values}
+    products = [value for requirement in term.of(Says.CHIP) for value in requirement.values]
+    return {*by_label} or {mig_profile_in(value) for value in products} or {None}

@@ -8,12 +8,15 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.kuberay import templates
 from accel_scaling.kuberay import yaml_text as yt
-from accel_scaling.kuberay.check import findings
-from accel_scaling.kuberay.manifest import OLD_API, Group, groups, user_values
-from accel_scaling.kuberay.patch import Change, as_fields, as_params, edits_of, expected
+from accel_scaling.kuberay.check import findings, group_notes
+from accel_scaling.kuberay.manifest import OLD_API, groups
+from accel_scaling.kuberay.notes import together
+from accel_scaling.kuberay.patch import Change, as_fields, as_params, edits_of, expected, for_old_ray
 from accel_scaling.kuberay.promise import propose
-from accel_scaling.kuberay.validation import wrong_types
+from accel_scaling.kuberay.user_values import user_values
+from accel_scaling.kuberay.validation import Finding, wrong_types
 from accel_scaling.kuberay.yaml_edits import CannotEditError, applied
 from accel_scaling.message_text import shown
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     import yaml
 
     from accel_scaling.catalog.lookup import Catalog
+    from accel_scaling.kuberay.group import Group
     from accel_scaling.kuberay.promise import Proposal
     from accel_scaling.kuberay.yaml_edits import Edit
 
@@ -77,11 +81,13 @@ def fill(text: str, file: str, catalog: Catalog, kuberay_version: str | None = N
     # All edits are of the original text and are made together: none of them moves the place of another.
     edits: list[Edit] = []
     changes: dict[int, Change] = {}
-    added, notes = [], []
+    added: list[str] = []
+    said: list[tuple[Group, str]] = []
+    found: list[Finding] = []
     for group in all_groups:
-        place = f"{file}:{group.line}: {group.title}"
         proposal = propose(group, catalog)
         messages = _messages(group, proposal, catalog)
+        said += [(group, note) for note in group_notes(group, proposal, fields=_takes_fields(group, form))]
         try:
             change = _change(group, proposal, form)
             edits += edits_of(body, group, change) if change else []
@@ -89,18 +95,19 @@ def fill(text: str, file: str, catalog: Catalog, kuberay_version: str | None = N
         except CannotEditError as error:
             change = None
             messages[f"not filled: {error}"] = messages.pop(str(error), group.line)  # once, also where `check` finds it
-        notes += [f"{file}:{line}: {group.title}: {text}" for text, line in messages.items()]
+        found += [Finding(line, f"{group.title}: {text}") for text, line in messages.items()]
         if change:
             changes[id(group.node)] = change
-            added.append(f"{place}{_change_text(change)}")
+            added.append(f"{file}:{group.line}: {group.title}{_change_text(change)}")
     result = applied(body, edits)
     _verify(body, result, file, all_groups, changes)
+    notes = [f"{file}:{note.line}: {note.text}" for note in (*together(said), *found)]
     return Filled(mark + result, tuple(added), tuple(dict.fromkeys(notes)))
 
 
 def _messages(group: Group, proposal: Proposal, catalog: Catalog) -> dict[str, int]:
-    """Return the notes about a group, each sentence once and with its line."""
-    messages = dict.fromkeys(proposal.notes, group.line)
+    """Return the contradictions in a group that a fill does not mend, each sentence once and with its line."""
+    messages: dict[str, int] = {}
     for finding in findings(group, catalog):
         text = finding.text.removeprefix(f"{group.title}: ")
         if proposal.trouble and text.startswith(proposal.trouble):
@@ -111,15 +118,24 @@ def _messages(group: Group, proposal: Proposal, catalog: Catalog) -> dict[str, i
 
 
 def _change(group: Group, proposal: Proposal, form: Form) -> Change:
-    if wrong := user_values(group).wrong:
-        raise CannotEditError(wrong)
-    if form is Form.FIELDS and group.api != OLD_API:
-        return as_fields(group, proposal)
+    user = user_values(group)
+    if user.wrong:
+        raise CannotEditError(user.wrong)
+    if user.left_open:
+        raise CannotEditError(templates.note([user.left_open]))
+    if _takes_fields(group, form):
+        old = not group.autoscalers_ray.reads_fields and not user.resources
+        return for_old_ray(group, proposal) if old else as_fields(group, proposal)
     for name in ("resources", "labels"):
         if yt.pairs(yt.at(group.node, name)):
             reason = f"{OLD_API} has no such key" if group.api == OLD_API else "KubeRay before 1.5 does not read them"
             raise CannotEditError(f"the group has its own `{name}`, and {reason}")
     return as_params(group, proposal)
+
+
+def _takes_fields(group: Group, form: Form) -> bool:
+    """Return whether the operator takes ``resources`` and ``labels`` of the group."""
+    return form is Form.FIELDS and group.api != OLD_API
 
 
 def _change_text(change: Change) -> str:

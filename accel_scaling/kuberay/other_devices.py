@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.kubernetes import Says, device_resources, other_resource
 from accel_scaling.kuberay import yaml_text as yt
-from accel_scaling.kuberay.manifest import known_device, user_values, whole
+from accel_scaling.kuberay.by_hand import types_by_hand
+from accel_scaling.kuberay.devices import known_device, whole
 from accel_scaling.kuberay.selectors import SHARED
+from accel_scaling.kuberay.user_values import user_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from accel_scaling.kuberay.manifest import Group
+    from accel_scaling.kuberay.group import Group
     from accel_scaling.kuberay.selectors import Term
 
 _NOT_SHARED = ("none", "0", "1", "false")  # values of labels about sharing on nodes that share nothing
@@ -50,13 +52,29 @@ def uncounted_notes(group: Group, types: Sequence[str] = ()) -> tuple[str, ...]:
             f"{advice}"
         )
     for name, text in _unknown(group):
+        if name.endswith("gpu") and types_by_hand(group):
+            continue
         if name.endswith("gpu"):
-            notes.append(f"{name}: {text} is not known; Ray's autoscaler counts it as GPU, and no type is promised")
+            notes.append(_as_gpu(name, text, advice))
         elif (row := other_resource(name)) is not None and row.is_share:
             notes.append(f"{name}: {text} is a part of a device, which Ray's autoscaler does not count; {advice}")
         else:
             notes.append(f"{name}: {text} is not known; if it is an accelerator, {advice}")
     return tuple(notes)
+
+
+def _as_gpu(name: str, text: str, advice: str) -> str:
+    """Return the note on a resource of which Ray's autoscaler makes GPUs for the end of its name."""
+    if (row := other_resource(name)) is not None and row.is_share:
+        return (
+            f"{name}: {text} is a part of a device, or several; as its name ends in gpu, Ray's autoscaler counts it as "
+            f"GPU: {text}; {advice}"
+        )
+    return (
+        f"{name}: {text} is not known; as its name ends in gpu, Ray's autoscaler counts it as GPU: {text}, and no type "
+        "is promised; if it is one, write its type into the group, such as resources: "
+        '{"accelerator_type:NAME": "1"}, else resources: {GPU: "0"}'
+    )
 
 
 def shared_by(group: Group, terms: Sequence[Term]) -> str | None:
@@ -72,7 +90,8 @@ def shared_by(group: Group, terms: Sequence[Term]) -> str | None:
             if not all(value.lower() in _NOT_SHARED for value in requirement.values):
                 return str(requirement)
         for requirement in term.of(Says.CHIP):
-            if requirement.values and all(value.endswith(SHARED) for value in requirement.values):
+            # Where a node with shared devices is one of several, the pods may get a part.
+            if any(value.endswith(SHARED) for value in requirement.values):
                 return str(requirement)
     return None
 
@@ -85,7 +104,8 @@ def share_note(reason: str, types: Sequence[str]) -> str:
         types: the types of the whole device.
     """
     whole_types = " and ".join(types) or "its type"
-    note = f"its pods get a part of a device ({reason}), so {whole_types}, of a whole one, is not promised"
+    are = "are" if len(types) > 1 else "is"
+    note = f"its pods get a part of a device ({reason}), so {whole_types}, of a whole one, {are} not promised"
     if not types:
         return note
     return f'{note}; if your tasks may take it for one, write resources: {{"accelerator_type:{types[0]}": "1"}}'

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE
 from accel_scaling.fill.promise import LABEL_VARIANT
-from accel_scaling.kuberay import yaml_edits
+from accel_scaling.kuberay import templates, yaml_edits
 from accel_scaling.kuberay import yaml_text as yt
-from accel_scaling.kuberay.manifest import CUSTOM, LABELS, PARAMS, user_values
+from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS, user_values
 from accel_scaling.kuberay.yaml_edits import CannotEditError, Edit
 
 if TYPE_CHECKING:
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     import yaml
 
-    from accel_scaling.kuberay.manifest import Group, UserValues
+    from accel_scaling.kuberay.group import Group
     from accel_scaling.kuberay.promise import Proposal
+    from accel_scaling.kuberay.user_values import UserValues
 
 SHARED = "{} is shared through an anchor or a merge key; write it in full for this group"
 
@@ -54,17 +55,32 @@ def as_fields(group: Group, proposal: Proposal) -> Change:
     user = user_values(group)
     proposal = _uncontested(proposal, user)
     added = {name: str(amount) for name, amount in proposal.resources.items() if name not in user.all_resources}
+    if added and templates.has_open_key(yt.at(group.node, "rayStartParams")):
+        raise CannotEditError(templates.note(["rayStartParams"]))
     # KubeRay refuses only the combination: where `resources` stays empty, the parameters may stay too.
     moves = bool(user.params) and bool(added or user.resources)
     resources = {**({n: q for n, q in user.params.items() if n not in user.resources} if moves else {}), **added}
     if moves:
         _check_names(user.params)
-    moved = {n: q for n, q in user.param_labels.items() if n not in user.labels}
-    labels = {**moved, **{n: text for n, text in proposal.labels.items() if n not in user.all_labels}}
     leaving = [name for name in (*PARAMS, CUSTOM) if moves and group.params.get(name)]
+    if not group.ray.reads_labels:
+        return Change({"resources": resources}, tuple(leaving))
     # Labels are refused in rayStartParams even alone.
     leaving += [LABELS] if group.params.get(LABELS) is not None else []
-    return Change({"resources": resources, "labels": labels}, tuple(leaving))
+    return Change({"resources": resources, "labels": _labels(proposal, user)}, tuple(leaving))
+
+
+def for_old_ray(group: Group, proposal: Proposal) -> Change:
+    """Return the change for a KubeRay since 1.5 with a Ray whose autoscaler reads no ``resources`` of a group.
+
+    Resources go into rayStartParams, which every version reads. Labels stay a key of the group, which `ray start` reads
+    since 2.45; KubeRay refuses them in rayStartParams.
+    """
+    change = as_params(group, proposal)
+    if not group.ray.reads_labels or group.params.get(LABELS) is not None:
+        return change
+    user = user_values(group)
+    return replace(change, add={**change.add, "labels": _labels(_uncontested(proposal, user), user)})
 
 
 def as_params(group: Group, proposal: Proposal) -> Change:
@@ -82,6 +98,12 @@ def as_params(group: Group, proposal: Proposal) -> Change:
     if written:
         return Change({"rayStartParams": add}, replace={CUSTOM: text})
     return Change({"rayStartParams": {**add, CUSTOM: text}})
+
+
+def _labels(proposal: Proposal, user: UserValues) -> dict[str, str]:
+    """Return the labels that a group's ``labels`` get: those of rayStartParams, and the proposed ones."""
+    moved = {name: text for name, text in user.param_labels.items() if name not in user.labels}
+    return {**moved, **{name: text for name, text in proposal.labels.items() if name not in user.all_labels}}
 
 
 def edits_of(text: str, group: Group, change: Change) -> list[Edit]:
@@ -155,6 +177,8 @@ def _check_own(group: Group, change: Change) -> None:
     names = [name for name, added in change.add.items() if added]
     names += ["rayStartParams"] if change.remove or change.replace else []
     for name in names:
+        if templates.has_open_key(yt.at(group.node, name)):
+            raise CannotEditError(templates.note([name]))
         entry = yt.pairs(group.node).get(name)
         if entry and (id(entry[1]) in group.shared or name not in yt.own_pairs(group.node)):
             raise CannotEditError(SHARED.format(name))

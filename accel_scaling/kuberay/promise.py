@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import (
-    ACCELERATOR_TYPE_PREFIX,
     LABEL_MARKET_TYPE,
     LABEL_REGION,
     LABEL_TPU_POD_TYPE,
@@ -19,10 +18,14 @@ from accel_scaling.catalog.kubernetes import Counts, Says
 from accel_scaling.catalog.tpu_slices import slice_of_chip
 from accel_scaling.errors import UnknownTpuError
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE, accelerator_types, promise_for_devices
-from accel_scaling.kuberay.candidates import Candidates, agreed, candidates, machines_named, mig_profile
-from accel_scaling.kuberay.manifest import devices_of, user_values
+from accel_scaling.kuberay import templates
+from accel_scaling.kuberay import yaml_text as yt
+from accel_scaling.kuberay.advice import also_parts, not_named
+from accel_scaling.kuberay.by_hand import chips_by_hand, narrowed, types_by_hand
+from accel_scaling.kuberay.candidates import Candidates, agreed, candidates, machines_named, mig_profiles
+from accel_scaling.kuberay.devices import devices_of
 from accel_scaling.kuberay.other_devices import share_note, shared_by, uncounted, uncounted_notes
-from accel_scaling.kuberay.selectors import chips_of, terms_of, tpu_keys
+from accel_scaling.kuberay.selectors import chips_of, open_selectors, terms_of, tpu_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip
     from accel_scaling.catalog.tpu_slices import TpuSlice
     from accel_scaling.fill.promise import Promise
-    from accel_scaling.kuberay.manifest import Devices, Group
+    from accel_scaling.kuberay.devices import Devices
+    from accel_scaling.kuberay.group import Group
     from accel_scaling.kuberay.selectors import Term
 
 
@@ -45,6 +49,7 @@ class Proposal:
         derived: Ray resources that it does derive.
         notes: sentences: why something is not promised, and what to add.
         trouble: why nothing is promised for its devices, where `check` finds the same; else empty.
+        left_open: what a template leaves open and something that is not promised depends on; a note has it, too.
     """
 
     resources: dict[str, int] = field(default_factory=dict)
@@ -52,6 +57,7 @@ class Proposal:
     derived: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     trouble: str = ""
+    left_open: tuple[str, ...] = ()
 
 
 def propose(group: Group, catalog: Catalog) -> Proposal:
@@ -63,10 +69,23 @@ def propose(group: Group, catalog: Catalog) -> Proposal:
     """
     terms, devices = terms_of(group), devices_of(group)
     labels = _place(terms, catalog)
+    proposal = _by_devices(group, terms, devices, labels, catalog)
+    places = [item for term in terms for item in term.left_open if item.label.says in _OF_PLACE]
+    left_open = tuple(dict.fromkeys((*proposal.left_open, *map(str, places))))
+    notes = (*proposal.notes, templates.note(left_open)) if left_open else proposal.notes
+    return replace(proposal, notes=notes, left_open=left_open)
+
+
+def _by_devices(
+    group: Group, terms: Sequence[Term], devices: Sequence[Devices], labels: dict[str, str], catalog: Catalog
+) -> Proposal:
+    if group.limits_are_open:
+        return Proposal(labels=labels, left_open=(_open_limits(group), *open_selectors(group, terms)))
     if len(devices) != 1 or not devices[0].amount:
         uncounted_devices = uncounted_notes(group, _types_named(terms, catalog))
         notes = () if uncounted(group) and not devices else _without_devices(terms, devices)
-        return Proposal(labels=labels, notes=(*notes, *uncounted_devices))
+        proposal = Proposal(labels=labels, notes=(*notes, *uncounted_devices))
+        return _by_hand_alone(group, proposal, catalog) if uncounted(group) else proposal
     (device,) = devices
     of_devices = _of_devices(group, terms, device, catalog)
     return replace(
@@ -74,6 +93,16 @@ def propose(group: Group, catalog: Catalog) -> Proposal:
         labels={**of_devices.labels, **labels},
         notes=(*of_devices.notes, *(uncounted_notes(group) if uncounted(group) else ())),
     )
+
+
+def _by_hand_alone(group: Group, proposal: Proposal, catalog: Catalog) -> Proposal:
+    """Add the types and labels of the accelerator that the user names for devices that are not counted here."""
+    chip = agreed(chips_by_hand(group, None, catalog))
+    if chip is None:
+        return proposal
+    promised = promise_for_devices(chip, 1)
+    types = {name: amount for name, amount in promised.resources.items() if name != chip.resource}
+    return replace(proposal, resources=types, labels={**promised.labels, **proposal.labels})
 
 
 def _types_named(terms: Sequence[Term], catalog: Catalog) -> tuple[str, ...]:
@@ -135,6 +164,12 @@ def _same(values: Sequence[str | None]) -> str | None:
     return values[0] if len(set(values)) == 1 else None
 
 
+def _open_limits(group: Group) -> str:
+    resources = yt.at(group.container, "resources")
+    limits = yt.at(resources, "limits")
+    return f"limits: {templates.shown(limits)}" if limits is not None else f"resources: {templates.shown(resources)}"
+
+
 def _without_devices(terms: Sequence[Term], devices: Sequence[Devices]) -> tuple[str, ...]:
     if len(devices) > 1:
         names = " and ".join(item.name for item in devices)
@@ -146,37 +181,79 @@ def _without_devices(terms: Sequence[Term], devices: Sequence[Devices]) -> tuple
 
 
 def _of_devices(group: Group, terms: Sequence[Term], devices: Devices, catalog: Catalog) -> Proposal:
-    device_resource = devices.resource
     result = candidates(terms, devices, catalog)
     if result.trouble:
         return Proposal(trouble=result.trouble)
-    profile = mig_profile(terms, devices) if device_resource.family == "nvidia" else None
+    # What is left open may make parts of them, or shared ones.
+    if any(item.label.says in (Says.MIG, Says.SHARING) for term in terms for item in term.left_open):
+        count = {} if devices.is_open else {devices.resource.resource: devices.amount}
+        return replace(_split(devices, count, {}), left_open=tuple(open_selectors(group, terms)))
+    profiles: set[str | None] = {None}
+    if devices.resource.family == "nvidia":
+        profiles = mig_profiles(terms, devices)
     # The type of a whole GPU would be wrong for a partition: a task for it may need all of its memory.
-    if profile:
-        return _split(devices, {"GPU": devices.amount}, {f"mig-{profile}": devices.amount})
-    family_chips = [chip for chip in catalog.chips.values() if chip.family == device_resource.family]
-    considered = result.chips or tuple(family_chips)
+    if profiles != {None}:
+        return _partitions(group, devices, profiles)
+    by_hand = chips_by_hand(group, devices, catalog)
+    family_chips = [chip for chip in catalog.chips.values() if chip.family == devices.resource.family]
+    named = result.chips or tuple(by_hand)
+    considered = narrowed(named, by_hand) if agreed(named) else named or tuple(family_chips)
     chip, units = agreed(considered), _units(devices, considered)
     if chip is None or units is None:
-        promised_count = _split(devices, {device_resource.resource: units} if units else {}, {})
-        if any(map(tpu_keys, terms)) and not result.named:  # `check` says which of the two selectors is missing
-            return Proposal(promised_count.resources, {}, promised_count.derived)
-        return Proposal(
-            promised_count.resources,
-            {},
-            promised_count.derived,
-            (_unknown(result, devices, complete=not promised_count.resources),),
-        )
-    if reason := shared_by(group, terms):
-        return _shared(group, devices, chip, units, reason)
-    return _whole(group, terms, devices, result, promised=promise_for_devices(chip, units), catalog=catalog)
+        return _count_alone(group, terms, devices, result, units=units, catalog=catalog)
+    reason = shared_by(group, terms)
+    whole = promise_for_devices(chip, units)
+    if reason and not types_by_hand(group):
+        return _shared(devices, chip, units, reason)
+    proposal = _whole(group, terms, devices, result, promised=whole, catalog=catalog)
+    return _without_count(proposal, devices) if devices.is_open else proposal
 
 
-def _shared(group: Group, devices: Devices, chip: Chip, units: int, reason: str) -> Proposal:
+def _partitions(group: Group, devices: Devices, profiles: set[str | None]) -> Proposal:
+    """Return the promise of MIG partitions; no profile where there may be several, or whole GPUs as well."""
+    if len(profiles) == 1:
+        (profile,) = profiles
+        proposal = _split(devices, {"GPU": devices.amount}, {f"mig-{profile}": devices.amount})
+        return _without_count(proposal, devices) if devices.is_open else proposal
+    names = " or ".join(sorted(f"mig-{profile}" if profile else "whole GPUs" for profile in profiles))
+    note = f"its pods may get {names}, but a group promises one kind, so no type is promised; make a group for each"
+    return replace(_split(devices, {"GPU": devices.amount}, {}), notes=() if types_by_hand(group) else (note,))
+
+
+def _count_alone(
+    group: Group,
+    terms: Sequence[Term],
+    devices: Devices,
+    result: Candidates,
+    *,
+    units: int | None,
+    catalog: Catalog,
+) -> Proposal:
+    """Return the promise of devices whose type is not known."""
+    promised = {devices.resource.resource: units} if units and not devices.is_open else {}
+    count = _split(devices, promised, {})
+    left_open = open_selectors(group, terms)
+    left_open += [f"{devices.name}: {devices.text}"] if devices.is_open and not devices.resource.ray_derives else []
+    if left_open:
+        return replace(count, left_open=tuple(left_open))
+    # `check` says which of the two selectors is missing; a type of the user's needs no advice on how to give one.
+    if (any(map(tpu_keys, terms)) and not result.named) or (units and types_by_hand(group) and not result.named):
+        return count
+    return replace(count, notes=(not_named(result, devices, catalog, complete=not count.resources),))
+
+
+def _without_count(proposal: Proposal, devices: Devices) -> Proposal:
+    """Leave out what depends on a number of devices that a template leaves open."""
+    drop = {devices.resource.resource} | {name for name in proposal.resources if name.startswith("mig-")}
+    resources = {name: amount for name, amount in proposal.resources.items() if name not in drop}
+    lost = (f"{devices.name}: {devices.text}",) if drop & proposal.resources.keys() else ()
+    return replace(proposal, resources=resources, derived={}, left_open=(*proposal.left_open, *lost))
+
+
+def _shared(devices: Devices, chip: Chip, units: int, reason: str) -> Proposal:
     """Return the count without a type: a task for the type of a whole device may need all of its memory."""
-    own = any(name.startswith(ACCELERATOR_TYPE_PREFIX) for name in user_values(group).all_resources)
-    notes = () if own else (share_note(reason, accelerator_types(chip)),)
-    return replace(_split(devices, {devices.resource.resource: units}, {}), notes=notes)
+    count = _split(devices, {} if devices.is_open else {devices.resource.resource: units}, {})
+    return replace(count, notes=(share_note(reason, accelerator_types(chip)),))
 
 
 def _whole(
@@ -186,14 +263,21 @@ def _whole(
     resource = devices.resource.resource
     types = {name: amount for name, amount in promised.resources.items() if name != resource}
     whole = _split(devices, {resource: promised.resources[resource]}, types)
-    notes = (_also_parts(result),) if result.parts else ()
+    notes = (also_parts(result),) if result.parts else ()
     base = Proposal(whole.resources, promised.labels, whole.derived, notes)
     if devices.resource.family != "tpu":
         return base
+    if any(item.label.says is Says.TOPOLOGY for term in terms for item in term.left_open):
+        return replace(base, left_open=tuple(open_selectors(group, terms)))
     tpu = slice_of(terms, result.chips, catalog)
     # With another number of chips the selectors name another slice than the pods get; `check` reports it.
-    fits = tpu is not None and devices.amount * group.hosts == tpu.chips
-    return _of_slice(base, tpu, terms, hosts=group.hosts) if tpu and fits else base
+    if tpu is None or tpu.chips % devices.amount:
+        return base
+    # What a template leaves open is such that the chips are those of the slice.
+    hosts = group.hosts or (None if devices.is_open else tpu.chips // devices.amount)
+    if devices.is_open or (hosts and devices.amount * hosts == tpu.chips):
+        return _of_slice(base, tpu, terms, hosts=hosts)
+    return base
 
 
 def _split(devices: Devices, resources: dict[str, int], types: dict[str, int]) -> Proposal:
@@ -211,29 +295,11 @@ def _units(devices: Devices, chips: Sequence[Chip]) -> int | None:
     return devices.amount * per_device.pop() if len(per_device) == 1 else None
 
 
-def _unknown(result: Candidates, devices: Devices, *, complete: bool) -> str:
-    what = "not filled" if complete else "no accelerator_type is promised"
-    if result.named:
-        names = " or ".join(chip.name for chip in result.chips)
-        return f"{what}: its pods may get {names}, but a group promises one type; make a group for each"
-    return (
-        f"{what}: {devices.name}: {devices.text} does not name the accelerator; add a nodeSelector, such as "
-        f"{', or '.join(devices.resource.select_by)}"
-    )
-
-
-def _also_parts(result: Candidates) -> str:
-    names = ", ".join(result.parts)
-    families = " and ".join(dict.fromkeys(name.partition(".")[0] for name in result.parts))
-    return (
-        f"{result.parts_of} selects {names} too, whose GPU is a part of one; to have whole ones alone, rule {families} "
-        "out with a NotIn of karpenter.k8s.aws/instance-family, or select by instance-gpu-memory as well"
-    )
-
-
-def _of_slice(base: Proposal, tpu: TpuSlice, terms: Sequence[Term], *, hosts: int) -> Proposal:
+def _of_slice(base: Proposal, tpu: TpuSlice, terms: Sequence[Term], *, hosts: int | None) -> Proposal:
     """Add the labels of a TPU slice; the host's number and the head resource only where it has one host."""
     labels = {**base.labels, LABEL_TPU_TOPOLOGY: tpu.topology, LABEL_TPU_POD_TYPE: tpu.pod_type}
+    if hosts is None:
+        return replace(base, labels=labels, left_open=(*base.left_open, "numOfHosts"))
     if hosts > 1:
         return replace(base, labels=labels)
     labels[LABEL_TPU_WORKER_ID] = "0"
@@ -244,4 +310,5 @@ def _of_slice(base: Proposal, tpu: TpuSlice, terms: Sequence[Term], *, hosts: in
     return replace(base, labels=labels, resources={**base.resources, **head})
 
 
+_OF_PLACE = (Says.MARKET, Says.REGION, Says.ZONE)
 _TPU = (Says.CHIP, Says.TOPOLOGY)  # what Ray reads in the nodeSelector, and only there

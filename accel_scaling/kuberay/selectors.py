@@ -6,19 +6,20 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import yaml
+
 from accel_scaling.catalog.kubernetes import Says, node_labels
 from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.product_names import ray_nvidia_type
 from accel_scaling.kuberay import yaml_text as yt
+from accel_scaling.kuberay.templates import is_open, is_open_text, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import yaml
-
     from accel_scaling.catalog.kubernetes import NodeLabel
     from accel_scaling.catalog.lookup import Catalog
-    from accel_scaling.kuberay.manifest import Group
+    from accel_scaling.kuberay.group import Group
 
 REQUIRED = ("affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms")
 SHARED = "-SHARED"
@@ -50,9 +51,17 @@ class LabelRequirement:
 
 @dataclass(frozen=True)
 class Term:
-    """Labels that a node must have, all of them; one of several alternatives where an affinity has several terms."""
+    """Labels that a node must have, all of them; one of several alternatives where an affinity has several terms.
+
+    Attributes:
+        requirements: the labels with their possible values.
+        left_open: those with a value that a template leaves open.
+        excluded: those that an affinity rules out (``NotIn``).
+    """
 
     requirements: tuple[LabelRequirement, ...] = field(default_factory=tuple)
+    left_open: tuple[LabelRequirement, ...] = field(default_factory=tuple)
+    excluded: tuple[LabelRequirement, ...] = field(default_factory=tuple)
 
     def of(self, *says: Says) -> list[LabelRequirement]:
         """Return the labels that state one of these."""
@@ -70,20 +79,41 @@ def terms_of(group: Group) -> list[Term]:
     from_selector = [
         LabelRequirement(label, (text,), yt.line(key), in_selector=True)
         for name, (key, value) in yt.pairs(yt.at(group.pod, "nodeSelector")).items()
-        if (label := node_labels().get(name)) and (text := yt.word(value)) is not None
+        if (label := node_labels().get(name)) and (text := _text(value)) is not None
     ]
     # Kubernetes requires the nodeSelector and one term of the affinity: the selector is part of each alternative.
     alternatives = yt.items(yt.at(group.pod, *REQUIRED))
     return [_narrowed((*from_selector, *_expressions(alternative)), alternative) for alternative in alternatives] or [
-        Term(tuple(from_selector))
+        _narrowed(from_selector, None)
     ]
 
 
-def _narrowed(requirements: Sequence[LabelRequirement], term: yaml.Node) -> Term:
-    """Return a term without the values that it excludes (``NotIn``)."""
-    out = {
-        (requirement.label.key, value) for requirement in _expressions(term, "NotIn") for value in requirement.values
-    }
+def open_selectors(group: Group, terms: Sequence[Term]) -> list[str]:
+    """Return the selectors of a group that a template leaves open, as they are written.
+
+    Args:
+        group: the group.
+        terms: the alternatives of its selectors.
+    """
+    holders = [("nodeSelector", yt.at(group.pod, "nodeSelector"))]
+    holders += [(REQUIRED[number], yt.at(group.pod, *REQUIRED[: number + 1])) for number in range(len(REQUIRED))]
+    holders += [(REQUIRED[-1], term) for term in yt.items(yt.at(group.pod, *REQUIRED))]
+    whole = [f"{name}: {shown(node)}" for name, node in holders if is_open(node)]
+    keys = [key for key, _ in holders[0][1].value] if isinstance(holders[0][1], yaml.MappingNode) else []
+    whole += [f"nodeSelector: {shown(key)}" for key in keys if is_open(key) and not is_open(holders[0][1])]
+    return [*whole, *(str(requirement) for term in terms for requirement in term.left_open)]
+
+
+def _text(node: yaml.Node) -> str | None:
+    return shown(node) if is_open(node) else yt.word(node)
+
+
+def _narrowed(all_requirements: Sequence[LabelRequirement], term: yaml.Node | None) -> Term:
+    """Return a term without the values that it excludes (``NotIn``), and without those that are left open."""
+    excluded = _expressions(term, "NotIn")
+    out = {(requirement.label.key, value) for requirement in excluded for value in requirement.values}
+    left_open = [item for item in all_requirements if any(map(is_open_text, item.values))]
+    requirements = [item for item in all_requirements if item not in left_open]
     kept = [
         tuple(value for value in requirement.values if (requirement.label.key, value) not in out)
         for requirement in requirements
@@ -93,22 +123,25 @@ def _narrowed(requirements: Sequence[LabelRequirement], term: yaml.Node) -> Term
             # Where a NotIn leaves none, the values stay for the sentence about it.
             replace(requirement, values=values or requirement.values, ruled_out=not values)
             for requirement, values in zip(requirements, kept, strict=True)
-        )
+        ),
+        tuple(left_open),
+        tuple(excluded),
     )
 
 
 def tpu_keys(term: Term) -> set[Says]:
-    """Return which of the two TPU selectors a term has."""
-    chips = [requirement for requirement in term.of(Says.CHIP) if requirement.label.names == "api:gke"]
-    return {Says.TOPOLOGY for _ in term.of(Says.TOPOLOGY)} | {Says.CHIP for _ in chips}
+    """Return which of the two TPU selectors a term has, with those that a template leaves open."""
+    keys = (*term.requirements, *term.left_open)
+    chips = [item for item in keys if item.label.says is Says.CHIP and item.label.names == "api:gke"]
+    return {item.label.says for item in keys if item.label.says is Says.TOPOLOGY} | {Says.CHIP for _ in chips}
 
 
-def _expressions(term: yaml.Node, operator: str = "In") -> list[LabelRequirement]:
+def _expressions(term: yaml.Node | None, operator: str = "In") -> list[LabelRequirement]:
     """Return the requirements of a term with this operator; without values (``Exists`` ...) it names no accelerator."""
     requirements = []
     for expression in yt.items(yt.at(term, "matchExpressions")):
         label = node_labels().get(yt.word(yt.at(expression, "key")) or "")
-        values = tuple(text for item in yt.items(yt.at(expression, "values")) if (text := yt.word(item)) is not None)
+        values = tuple(text for item in yt.items(yt.at(expression, "values")) if (text := _text(item)) is not None)
         if label and values and yt.word(yt.at(expression, "operator")) == operator:
             requirements.append(LabelRequirement(label, values, yt.line(expression), in_selector=False))
     return requirements

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import yaml
 
 from accel_scaling.kuberay import yaml_text as yt
-from accel_scaling.kuberay.manifest import CUSTOM, LABELS, PARAMS, amount, known_device, whole
+from accel_scaling.kuberay.devices import amount, known_device, whole
+from accel_scaling.kuberay.templates import is_open
+from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS
 from accel_scaling.message_text import MOST_SHOWN, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from accel_scaling.kuberay.manifest import Group
+    from accel_scaling.kuberay.group import Group
 
 # Keys of a worker group with whole numbers, and the least value of each (KubeRay, apis/ray/v1/raycluster_types.go).
 NUMBERS = {"replicas": 0, "minReplicas": 0, "maxReplicas": 0, "numOfHosts": 1}
@@ -68,7 +70,7 @@ def _numbers(group: Group) -> Iterator[Finding]:
     entries = yt.pairs(group.node)
     for name, least in NUMBERS.items():
         key, value = entries.get(name, (None, None))
-        if key is None or value is None or yt.is_null(value):
+        if key is None or value is None or yt.is_null(value) or is_open(value):
             continue
         text = yt.word(value) or ""
         # Kubernetes does not convert: a number in quotes is a string, and is refused.
@@ -81,14 +83,16 @@ def _numbers(group: Group) -> Iterator[Finding]:
 def _mappings(node: yaml.Node | None, *names: str, of: str = "") -> Iterator[Finding]:
     for name in names:
         key, value = yt.pairs(node).get(name, (None, None))
-        if key is not None and value is not None and not yt.is_null(value) and not isinstance(value, yaml.MappingNode):
+        if key is None or value is None or yt.is_null(value) or is_open(value):
+            continue
+        if not isinstance(value, yaml.MappingNode):
             yield Finding(yt.line(key), f"{of}{name}: {_shown(value)} is not a mapping; write NAME: VALUE below it")
 
 
 def _quantities(resources: yaml.Node | None, field: str) -> Iterator[Finding]:
     for name, (name_node, value) in yt.pairs(yt.at(resources, field)).items():
         text, what = yt.word(value) or "", f"the {field.removesuffix('s')} {name}: {_shown(value)}"
-        if yt.is_null(value):
+        if yt.is_null(value) or is_open(value):
             continue
         if known_device(name) and whole(text) is None:
             yield Finding(yt.line(name_node), f"{what} is not a whole number, as devices are")

@@ -10,6 +10,7 @@ import yaml
 
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.inputs.yaml_nodes import NotYamlError, children, compose
+from accel_scaling.kuberay.templates import RENDER, is_open_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -38,6 +39,10 @@ def documents(text: str, file: str) -> list[yaml.Node]:
     except NotYamlError as error:
         place = file if error.line is None else f"{file}:{error.line}"
         advice = "; it holds {{ }}: render the chart first (`helm template`)" if error.grammar and "{{" in text else ""
+        # In braces, `${N}` without quotes is no YAML: the file is one for envsubst, or the like.
+        lines = text.splitlines()
+        if error.grammar and not advice and error.line and is_open_text("".join(lines[error.line - 1 : error.line])):
+            advice = f"; it is a template: {RENDER}"
         problem = f"is not YAML: {error.problem}" if error.grammar else error.problem
         raise ClusterConfigError(f"{place}: {problem}{advice}") from None
 

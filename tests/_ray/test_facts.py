@@ -153,3 +153,24 @@ def test_ray_names_workers_and_heads_as_our_length_check_expects() -> None:
     assert f'"{worker}"' in inspect.getsource(node_launcher)
     assert f'"{worker}"' in inspect.getsource(node_provider)
     assert f'"{head}"' in inspect.getsource(commands)
+
+
+def test_a_group_may_say_its_resources_and_labels_itself_and_ray_start_reads_its_labels() -> None:
+    from ray._private.label_utils import parse_node_labels_json, parse_node_labels_string
+    from ray.autoscaler._private.kuberay.autoscaling_config import _node_type_from_group_spec
+
+    group = {
+        "groupName": "g",
+        "minReplicas": 0,
+        "maxReplicas": 1,
+        "resources": {"CPU": "1", "accelerator_type:L4": "1"},
+        "labels": {"ray.io/accelerator-type": "L4"},
+        "template": {"spec": {"containers": [{}]}},
+    }
+    node_type = _node_type_from_group_spec(group, is_head=False)
+    installed = tuple(int(part) for part in ray.__version__.split(".")[:2])
+    assert installed >= facts.FIRST_WITH_GROUP_FIELDS >= facts.FIRST_WITH_LABEL_PAIRS
+    assert (node_type["resources"]["accelerator_type:L4"], node_type["labels"]) == (1, group["labels"])
+    assert parse_node_labels_string("ray.io/accelerator-type=L4") == group["labels"]
+    # What older ones read is read still, but not with a label of Ray's own.
+    assert parse_node_labels_json('{"team": "a"}') == {"team": "a"}

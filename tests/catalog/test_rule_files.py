@@ -144,7 +144,7 @@ def test_the_catalogs_version_covers_the_rules(monkeypatch, tmp_path):
         ),
         (RESOURCES_FILE, "GPU,devices,yes", "GPU,some,yes", "2: counts is some; expected devices, units, slices"),
         (RESOURCES_FILE, "GPU,devices,yes", "GPU,devices,maybe", "2: ray_derives is maybe; expected yes, no"),
-        (RESOURCES_FILE, ",Ascend310,", ",Ascend3100,", "13: chips 'Ascend3100' is in no accelerators.yaml"),
+        (RESOURCES_FILE, ",Ascend310,", ",Ascend3100,", "14: chips 'Ascend3100' is in no accelerators.yaml"),
         (RESOURCES_FILE, "gpu.intel.com/xe,", "gpu.intel.com/i915,", "7: gpu.intel.com/i915 is already in line 6"),
         (SELECTORS_FILE, "type,machine,", "type,engine,", "2: says is engine; expected machine, series, chip"),
         (

@@ -115,6 +115,12 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
             15,
             "rayStartParams.labels is refused by KubeRay 1.5, and Ray's autoscaler does not read it",
         ),
+        (
+            {"params": "{num-cpus: four}"},
+            15,
+            "rayStartParams.num-cpus: four is no whole number, at which `ray start` and Ray's autoscaler stop",
+        ),
+        ({"params": "{memory: 4Gi}"}, 15, "rayStartParams.memory: 4Gi is no whole number, at which `ray start` and"),
         ({"params": "{labels: 'a'}"}, 15, "rayStartParams.labels is a, but Ray reads KEY=VALUE,KEY=VALUE there"),
         (
             {"params": "{resources: 'a: 1'}"},

@@ -110,8 +110,12 @@ def test_a_claim_is_no_contradiction_to_the_users_own_count() -> None:
         ("example.com/dongle: 1", "example.com/dongle: 1 is not known; if it is an accelerator, write what Ray shall"),
         ("cambricon.com/mlu: 1", "cambricon.com/mlu: 1 is not known; if it is an accelerator"),
         (
-            "intel.com/gpu: 2",
-            "intel.com/gpu: 2 is not known; Ray's autoscaler counts it as GPU, and no type is",
+            "iluvatar.example/gpu: 2",
+            "iluvatar.example/gpu: 2 is not known; as its name ends in gpu, Ray's autoscaler counts it as GPU: 2, and",
+        ),
+        (
+            "koordinator.sh/gpu: 100",
+            "koordinator.sh/gpu: 100 is a part of a device, or several; as its name ends in gpu, Ray's autoscaler",
         ),
     ],
 )

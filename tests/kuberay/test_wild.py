@@ -197,3 +197,29 @@ def test_a_manifest_in_json_stays_json() -> None:
     assert group["resources"] == {"GPU": "1", "accelerator_type:T4": "1"}
     assert group["rayStartParams"] == {}
     assert '\n        "labels": {"ray.io/accelerator-type": "T4"},\n' in done.text
+
+
+PLACEHOLDERS = ['"${X}"', "$X", "{{ .Values.x }}", "'{{ x }}'", "$(X)"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(sorted(TEXTS)), st.sampled_from(PLACEHOLDERS), st.integers(0, 2**32))
+def test_a_value_that_a_template_leaves_open_is_never_a_mistake(name: str, open_: str, seed: int) -> None:
+    text = fill(TEXTS[name], name, shipped_catalog()).text
+    values = [node for root in yaml.compose_all(text, Loader=LOADER) for node in _values(root)]
+    value = random.Random(seed).choice(values)
+    text = text[: value.start_mark.index] + open_ + text[value.end_mark.index :]
+    try:
+        assert [each.text for group in groups(text, name) for each in findings(group, shipped_catalog())] == []
+        done = fill(text, name, shipped_catalog())
+        assert fill(done.text, name, shipped_catalog()).text == done.text
+    except AccelScalingError as error:
+        assert "render the file first" in str(error)
+
+
+def _values(node: yaml.Node) -> list[yaml.Node]:
+    """The values of all mappings and lists that stand on one line."""
+    parts = [value for _, value in node.value] if isinstance(node, yaml.MappingNode) else []
+    parts += node.value if isinstance(node, yaml.SequenceNode) else []
+    on_a_line = [part for part in parts if part.start_mark.line == part.end_mark.line]
+    return on_a_line + [value for part in parts for value in _values(part)]
