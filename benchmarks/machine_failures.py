@@ -160,7 +160,7 @@ CLOUDS = {
         ),
         "gcp",
         {"gcp_credentials": {"type": "credentials_token", "credentials": "x"}},
-        {"minCpuPlatform": "Intel Nowhere"},
+        {"scheduling": {"onHostMaintenance": "MIGRATE"}},
     ),
 }
 
