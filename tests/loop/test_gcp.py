@@ -73,7 +73,7 @@ LIES = {
     "v4-16": (
         Fault.no_driver("v4-16"),
         "TPU-V4",
-        "DriverMissing: promised 4 TPU of TPU-V4; 4 on the PCI bus, 0 seen by the driver",
+        "DriverMissing: host 0 of 2: promised 4 TPU of TPU-V4; 4 on the PCI bus, 0 seen by the driver",
     ),
 }
 
@@ -90,7 +90,6 @@ def test_a_machine_or_slice_that_lies_never_joins_the_log_says_why_and_it_is_gon
         for machine, (_, _, sentence) in LIES.items():
             one.wait(f"the refusal of {machine} in the log", lambda wanted=sentence: wanted in one.log())
             one.wait(f"the end of {machine}", lambda name=machine: name in machines_of(one.local, ["terminated"]))
-        assert "host 0 of 2: DriverMissing" in one.log()
 
 
 RESERVE = """
