@@ -89,7 +89,7 @@ def config_of(url: str) -> dict[str, Any]:
             "api_endpoints": url,
             "gcp_credentials": {"type": "anonymous"},
         },
-        "auth": {"ssh_user": "ubuntu", "ssh_private_key": "/dev/null"},
+        "auth": {"ssh_user": "ubuntu", "ssh_private_key": __file__},
         "head_node_type": "head",
         "available_node_types": {"head": head, TYPE: node},
         **{key: [] for key in ("setup_commands", "head_setup_commands", "worker_setup_commands")},

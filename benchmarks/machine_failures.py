@@ -205,8 +205,9 @@ class Cluster:
             emulated_time() as clock,
             rays_client_at(local.settings.endpoint_url) if self.stock and self.cloud.stock == "gcp" else nullcontext(),
         ):
-            provider = self._provider()
+            # First: a local cloud looks for its faults a few times in a second.
             local.set_faults(*(Fault.parse(f"{word}:{self.machine_type}") for word in self.failure.cloud))
+            provider = self._provider()
             ssh = self._ssh()
             rounds = AUTOSCALERS[autoscaler](self.path, provider, ssh, clock)
             began_s, served_s = clock.now(), None

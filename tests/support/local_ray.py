@@ -12,6 +12,7 @@ import ray
 def two_t4_fixture() -> Iterator[None]:
     """A cluster of one node with two T4."""
     ray.init(
+        address="local",  # and not one that another test has just started on this machine
         num_cpus=4,
         num_gpus=2,
         resources={"accelerator_type:T4": 1},

@@ -165,10 +165,6 @@ def test_faults_in_a_file_are_read_again_when_it_changes(tmp_path: Path) -> None
         (["{aws-gpu}", "--faults", "nowhere.txt"], "--faults nowhere.txt cannot be read"),
         (["{aws-gpu}", "--fault", "no-driver:g5.2xlarge"], "no node type of the file has a g5.2xlarge; they have"),
         (["{aws-gpu}", "--fault", "no-driver:g5.2xlarge"], "nearest: g5.xlarge"),
-        (
-            ["{aws-gpu}", "--fault", "no-capacity:g5.xlarge@us-west-2a"],
-            "only no-capacity can be for one zone, and only",
-        ),
         (["{aws-gpu}", "--fault", "fewer:g5.xlarge=9"], "fewer:g5.xlarge=9: a g5.xlarge has 1; write a smaller number"),
         (["{aws-gpu}", "--fault", "no-driver:m5.large"], "a m5.large has no accelerators"),
         (["{gcp-gpu}", "--fault", "no-capacity:g2-standard-4@us-central1-z"], "does not have the zone us-central1-z"),

@@ -23,8 +23,6 @@ from accel_scaling.testing.rehearse.watcher import NodeTypes, Watcher
 HEAD, WORKER = "i-head", "i-worker"
 EVIL = "\x1b]0;owned\x07\x1b[2J\r\x9b31m\u202edenrut\u2028next"
 STATE = {
-    "since_s": time.time(),
-    "until_s": time.time() + 300,
     "cause": "sold out",
     "reason": "InsufficientInstanceCapacity",
     "message": EVIL,
@@ -121,7 +119,9 @@ def write_state(file: Path, quarantines: list[dict[str, Any]]) -> None:
     from accel_scaling.quarantine.ledger import Cause, Ledger, Quarantine, Record
     from accel_scaling.quarantine.store import to_json
 
-    items = tuple(Quarantine(**{**row, "cause": Cause(row["cause"])}) for row in quarantines)
+    # From now on: this file is collected minutes before it runs.
+    lasts = {"since_s": time.time(), "until_s": time.time() + 300}
+    items = tuple(Quarantine(**{**row, **lasts, "cause": Cause(row["cause"])}) for row in quarantines)
     file.write_text(json.dumps(to_json(Ledger(types={"a10g": Record(quarantines=items)}))))
 
 

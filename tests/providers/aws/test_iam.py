@@ -42,6 +42,7 @@ from tests.support.local_ec2 import until
 pytestmark = pytest.mark.slow
 
 LAUNCHER, HEAD, MAKES = "aws-launcher", "aws-head", "aws-ray-makes-the-role"
+MAY_BE_MISSING = {"ec2:DescribeImages"}  # images are not checked then, as docs/security.md says
 NO_CALL = {"iam:PassRole"}  # AWS asks for it within other calls; moto never does
 MACHINES = {"head": "m5.large", "t4": "g4dn.xlarge", "trn1": "trn1.2xlarge", "arm": "g5g.xlarge"}  # each default image
 
@@ -216,7 +217,7 @@ def fails_without(action: str, account: LocalEC2, user: User, lived: Life) -> No
     assert user.refused == {action}, f"{raised.type.__name__}: {raised.value}"
 
 
-@pytest.mark.parametrize("action", [one for one in actions_of(policy(LAUNCHER)) if one not in NO_CALL])
+@pytest.mark.parametrize("action", [one for one in actions_of(policy(LAUNCHER)) if one not in NO_CALL | MAY_BE_MISSING])
 def test_no_action_of_the_launchers_policy_can_be_left_out(
     action: str, account: LocalEC2, monkeypatch: pytest.MonkeyPatch
 ) -> None:
