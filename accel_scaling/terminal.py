@@ -48,7 +48,7 @@ _MARKED = re.compile(f"\0{_SECRET}:([0-9]+)\0")
 
 
 # The colours of this module, as they are written and as they are marked.
-_COLOURS = re.compile(rf"(\033\[(?:0|1|3[1-3])m|\0{_SECRET}:[0-9]+\0)")
+_COLOURS = re.compile("(\\033\\[(?:0|1|3[1-3])m|\\x00" + _SECRET + ":[0-9]+\\x00)")
 
 
 def _mark(code: str) -> str:
