@@ -10,7 +10,7 @@ from accel_scaling import timeouts
 from accel_scaling.quarantine.machine import Machine, Reason, bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from accel_scaling.cluster.policies import QuarantinePolicy
 
@@ -175,18 +175,23 @@ class Ledger:
 
     def with_machine(self, node_id: str, machine: Machine) -> Ledger:
         """Return the ledger with this record of a machine; a finished boot is put last."""
-        before = self.machines.get(node_id)
-        if machine == before:
-            return self
-        others = dict(self.machines)
-        # Last, where it finishes: the machines that finished longest ago are forgotten first.
-        if before is not None and machine.finished and not before.finished:
-            del others[node_id]
-        return replace(self, machines=bounded({**others, node_id: machine}))
+        return self.with_machines({node_id: machine})
 
-    def launched_again(self, node_id: str) -> Ledger:
-        """Return the ledger for a machine that was stopped and is started: its verdict of an earlier life is none."""
-        return replace(self, judged={name: word for name, word in self.judged.items() if name != node_id})
+    def with_machines(self, changed: Mapping[str, Machine]) -> Ledger:
+        """Return the ledger with these records of machines; finished boots are put last."""
+        machines = dict(self.machines)
+        for node_id, machine in changed.items():
+            before = machines.get(node_id)
+            # Last, where it finishes: the machines that finished longest ago are forgotten first.
+            if before is not None and machine.finished and not before.finished:
+                del machines[node_id]
+            machines[node_id] = machine
+        return self if machines == self.machines else replace(self, machines=bounded(machines))
+
+    def launched_again(self, node_ids: Collection[str]) -> Ledger:
+        """Return the ledger for machines that were stopped and are started: their earlier verdicts are none."""
+        judged = {name: word for name, word in self.judged.items() if name not in node_ids}
+        return replace(self, judged=judged)
 
     def without(self, node_types: Sequence[str] = ()) -> Ledger:
         """Return the ledger with the boots and quarantines of these node types removed, or of all of them.

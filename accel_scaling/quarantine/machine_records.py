@@ -62,17 +62,18 @@ class MachineRecords:
         self, current: Ledger, node_type: str, zone: str, nodes: Collection[str], asked_s: float
     ) -> Ledger:
         """Return the ledger with machines that the cloud gave, asked for at ``asked_s``."""
+        new, changed = set(), {}
         for node_id in nodes:
             before = current.machines.get(node_id)
             # A stopped machine that is started begins a new life. One that was checked before the call that launched it
             # returned is in its first.
             if before is None or (before.finished and before.steps[-1].time_s < asked_s):
-                current = current.launched_again(node_id)
+                new.add(node_id)
                 machine = Machine(node_type, zone).with_step(Step.ASKED, asked_s)
             else:
                 machine = before.with_request(zone, asked_s)
-            current = current.with_machine(node_id, machine.with_step(Step.LAUNCHED, self._clock()))
-        return current
+            changed[node_id] = machine.with_step(Step.LAUNCHED, self._clock())
+        return current.launched_again(new).with_machines(changed)
 
     def with_step(
         self, current: Ledger, node_id: str, node_type: str, step: Step, reason: str = "", *, zone: str = ""

@@ -12,12 +12,13 @@ import functools
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from accel_scaling.cluster.cluster_file import load
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.quarantine.file_identity import FileIdentity, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,18 +68,9 @@ def limited(config: dict[str, Any], limits: Mapping[str, int]) -> dict[str, Any]
     return {**config, "provider": provider, "available_node_types": types}
 
 
-class _Seen(NamedTuple):
-    """What tells a file from another one in its place, and from itself after a change."""
-
-    device: int
-    inode: int
-    mtime_ns: int
-    size: int
-
-
 # What is done already: file -> the limits that it has, and what it was seen as then. A round of the autoscaler, each
 # 5 s, costs one look at the file while nothing changes; reading 3,000 node types takes 0.1 s.
-_applied: dict[Path, tuple[_Seen, dict[str, int]]] = {}
+_applied: dict[Path, tuple[FileIdentity, dict[str, int]]] = {}
 
 _TRIES = 5  # `ray up` writes the file once; whoever writes it more often than this within a moment is something else
 
@@ -92,7 +84,7 @@ def apply(path: Path, limits: Mapping[str, int]) -> None:
         OSError: the file cannot be read or written.
         ClusterConfigError: it is not a cluster config at this moment, or is written again and again.
     """
-    if _applied.get(path) == (_seen(path.stat()), dict(limits)):
+    if _applied.get(path) == (identity_of(path.stat()), dict(limits)):
         return
     for _ in range(_TRIES):
         if seen := _limited_once(path, limits):
@@ -101,10 +93,10 @@ def apply(path: Path, limits: Mapping[str, int]) -> None:
     raise ClusterConfigError("another process writes it again and again")
 
 
-def _limited_once(path: Path, limits: Mapping[str, int]) -> _Seen | None:
+def _limited_once(path: Path, limits: Mapping[str, int]) -> FileIdentity | None:
     """Limit the node types; return what the file is seen as then, None where it is another by now."""
     with path.open("rb") as file:
-        seen = _seen(os.fstat(file.fileno()))
+        seen = identity_of(os.fstat(file.fileno()))
         content = file.read()
     try:
         # Parsing takes milliseconds; the text is enough to see that there is nothing to restore.
@@ -124,7 +116,7 @@ def _limited_once(path: Path, limits: Mapping[str, int]) -> _Seen | None:
         descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, path.stat().st_mode & 0o777)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             dump(new, file)
-        ours = _seen(written.stat())
+        ours = identity_of(written.stat())
         return ours if _replaced(path, written, seen) else None
     # Also after Ctrl-C or SystemExit: a copy of a file with credentials must not stay.
     finally:
@@ -144,25 +136,21 @@ def _dump_yaml(config: Any, file: TextIO) -> None:
     yaml.dump(config, file, Dumper=_DUMPER, sort_keys=False)
 
 
-def _replaced(path: Path, written: Path, seen: _Seen) -> bool:
+def _replaced(path: Path, written: Path, seen: FileIdentity) -> bool:
     """Put the new file in the place of the one that was read; False where that is another one by now."""
-    if _seen(path.stat()) != seen:
+    if identity_of(path.stat()) != seen:
         return False
     ours = written.stat().st_ino
     if not _exchanged(path, written):
         written.replace(path)
         return True
     # Only now is it certain which file was taken out: between a look and a replacement there is always a moment.
-    if _seen(written.stat()) == seen:
+    if identity_of(written.stat()) == seen:
         return True
     _exchanged(path, written)  # a newer one, which `ray up` has put there: back with it
     if written.stat().st_ino != ours:
         _exchanged(path, written)  # and a still newer one
     return False
-
-
-def _seen(stat: os.stat_result) -> _Seen:
-    return _Seen(stat.st_dev, stat.st_ino, stat.st_mtime_ns, stat.st_size)
 
 
 def _exchanged(one: Path, other: Path) -> bool:

