@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from accel_scaling import _ray
 from accel_scaling.cluster.policies import QuarantinePolicy, confirmation_policy, quarantine_policy
-from accel_scaling.errors import ClusterConfigError
-from accel_scaling.quarantine import ledger, max_workers, messages, store
+from accel_scaling.quarantine import ledger, messages, store
 from accel_scaling.quarantine.ledger import Cause, Reason, Record
 from accel_scaling.quarantine.machine import Machine, Step
 from accel_scaling.quarantine.machine_records import MachineRecords
 from accel_scaling.quarantine.metrics import Metrics
+from accel_scaling.quarantine.node_type_limits import NodeTypeLimits
 from accel_scaling.quarantine.worker_counts import WorkerCounts
 
 if TYPE_CHECKING:
@@ -64,11 +64,7 @@ class Gate:
         self._counts = WorkerCounts()
         # Machines that counted as good boots when they were confirmed, before anybody knew who has joined.
         self._good_boots: set[str] = set()
-        # What the last round limited: the end of a quarantine is logged once, by the difference.
-        self._limited: frozenset[str] = frozenset()
-        # No quarantine, and no limit of ours in the config: then a round of the autoscaler costs one look at the file.
-        self._idle = False
-        self._last_error = ""
+        self._limits = NodeTypeLimits(config_path, self._counts, self._metrics)
 
     @property
     def active(self) -> bool:
@@ -108,7 +104,7 @@ class Gate:
         finally:
             with self._lock:
                 self._counts.end_launch(launch)
-            if not self._idle:
+            if not self._limits.idle:
                 self._limit()  # a launch that failed counted its own machines until now
 
     # After it.
@@ -275,7 +271,7 @@ class Gate:
             return
         with self._lock:
             self._counts.update(nodes(), self._clock())
-        if self._idle and not self._store.read().has_quarantines:
+        if self._limits.idle and not self._store.read().has_quarantines:
             return  # most clusters, most of the time
         self._limit()
 
@@ -326,40 +322,9 @@ class Gate:
 
     def _limit(self) -> None:
         """Limit the node types that are quarantined to the workers that they have."""
-        if self._config_path is None:
-            return
         # Launcher threads and the autoscaler's rounds both come here: counts, ledger and file must be of one moment.
         with self._lock:
-            now_s = self._clock()
-            current = self._store.read()
-            limits = {name: self._max_workers(name, record, now_s) for name, record in current.types.items()}
-            limits_set = {name: limit for name, limit in limits.items() if limit is not None}
-            self._metrics.quarantined(current, now_s)
-            for name in self._limited - limits_set.keys():
-                logger.info("%s", messages.ended(name))
-            self._limited = frozenset(limits_set)
-            self._idle = self._write(self._config_path, limits_set) and not current.has_quarantines
-
-    def _max_workers(self, node_type: str, record: Record, now_s: float) -> int | None:
-        """Return the most workers that a node type may have now; None for as many as the cluster file says."""
-        if record.quarantined(now_s):
-            return self._counts.workers(node_type)
-        # On trial, one machine at a time: the next may come only when this one has its verdict.
-        if record.on_trial(now_s):
-            return self._counts.workers(node_type) + (0 if self._counts.has_unchecked(node_type) else 1)
-        return None
-
-    def _write(self, path: Path, limits: Mapping[str, int]) -> bool:
-        try:
-            max_workers.apply(path, limits)
-        # That the file cannot be limited stops no round: `check` blocks the launches all the same.
-        except (OSError, ClusterConfigError) as error:
-            if str(error) != self._last_error:  # once in a row: this is tried every few seconds
-                self._last_error = str(error)
-                logger.error("node types could not be limited in %s: %s", path, error)  # noqa: TRY400
-            return False
-        self._last_error = ""
-        return True
+            self._limits.write(self._store.read, self._clock())
 
 
 def gate_of(provider_config: Mapping[str, Any]) -> Gate:
