@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from accel_scaling.quarantine.ledger import Ledger, Quarantine
+    from accel_scaling.quarantine.ledger import Ledger
     from accel_scaling.quarantine.machine import Machine
+    from accel_scaling.quarantine.record import Quarantine
 
 HELP = "show quarantined node types, and machines that never joined, each with the reason (run it on the head)"
 

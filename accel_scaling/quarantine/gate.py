@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 from accel_scaling import _ray
 from accel_scaling.cluster.policies import QuarantinePolicy, confirmation_policy, quarantine_policy
 from accel_scaling.quarantine import ledger, messages, store
-from accel_scaling.quarantine.ledger import Cause, Reason, Record
-from accel_scaling.quarantine.machine import Machine, Step
+from accel_scaling.quarantine.machine import Machine, Reason, Step
 from accel_scaling.quarantine.machine_records import MachineRecords
 from accel_scaling.quarantine.metrics import Metrics
 from accel_scaling.quarantine.node_type_limits import NodeTypeLimits
+from accel_scaling.quarantine.record import CONFIRMED, Cause, Record
 from accel_scaling.quarantine.worker_counts import WorkerCounts
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Gate:
                 # First the counts: the ledger's change may write a limit, in which this machine must count as checked.
                 self._counts.mark_checked(node_id)
                 self._good_boots.add(node_id)
-        judged = (node_id, ledger.CONFIRMED)
+        judged = (node_id, CONFIRMED)
 
         def note(current: Ledger) -> Ledger:
             return self.machines.with_step(current, node_id, node_type, Step.CHECKED, verdict, zone=zone)

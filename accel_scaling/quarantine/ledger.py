@@ -1,135 +1,31 @@
-"""The ledger: the last boots of each node type, and its quarantines. Pure functions; times are Unix seconds."""
+"""The ledger of all node types and machines, and the rules by which it changes. Pure; times are Unix seconds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from accel_scaling import timeouts
-from accel_scaling.quarantine.machine import Machine, Reason, bounded
+from accel_scaling.quarantine.machine import bounded
+from accel_scaling.quarantine.record import (
+    CONFIRMED,
+    EVERY_ZONE,
+    STRIKES,
+    UNKNOWN_ZONE,
+    Boot,
+    Cause,
+    Quarantine,
+    Record,
+    meet,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from accel_scaling.cluster.policies import QuarantinePolicy
-
-__all__ = ["EVERY_ZONE", "Boot", "Cause", "Ledger", "Machine", "Quarantine", "Reason", "Record"]
-
-EVERY_ZONE = "*"
-
-# Of a launch whose subnets the cloud does not place, and of a machine of which nobody could say where it was.
-UNKNOWN_ZONE = ""
-
-# The ledger's word for a boot that held its promise, whichever of the verdicts that let a machine join it was.
-CONFIRMED = "Confirmed"
+    from accel_scaling.quarantine.machine import Machine, Reason
 
 _MAX_BOOTS = 100  # remembered of a node type, over all its zones
-
-
-class Cause(Enum):
-    """The cause of a quarantine: its machines failed, or the cloud does not launch any."""
-
-    REFUSED = "refused"  # by the boot check
-    FAILED = "failed"  # before or after the boot check, and before they joined
-    SOLD_OUT = "sold out"
-    LAUNCH_ERROR = "launch error"  # the cloud refuses the request for good
-
-
-# Machines were launched and paid for: these causes count boots, and end with one machine on trial.
-_STRIKES = frozenset({Cause.REFUSED, Cause.FAILED})
-
-
-@dataclass(frozen=True)
-class Boot:
-    """The boot of one machine: its zone, and the verdict's word or the word of its failure."""
-
-    zone: str
-    verdict: str
-
-
-@dataclass(frozen=True)
-class Quarantine:
-    """A node type that is not launched in a zone for a while.
-
-    Attributes:
-        zone: the zone, or ``*`` for all zones.
-        cause: whether its machines failed, and how, or the cloud launches none.
-        reason: the verdict's word, the word of the failure, or the cloud's error code.
-        message: the last machine's verdict or failure, or the cloud's message.
-        since_s: when it began.
-        until_s: when it ends. It is remembered after that, until a machine is confirmed (or launched) again: one more
-            failure then is enough, and counts for a longer time.
-        times: how many times in a row.
-    """
-
-    zone: str
-    cause: Cause
-    reason: str
-    message: str
-    since_s: float
-    until_s: float
-    times: int = 1
-
-    def lasts(self, now_s: float) -> bool:
-        """Return whether it lasts; where the clock was put back to before it began, it has ended."""
-        return self.since_s - timeouts.CLOCK_STEP_S <= now_s < self.until_s
-
-
-@dataclass(frozen=True)
-class Record:
-    """The history of one node type.
-
-    Attributes:
-        zones: where it can be launched, as of its last launch.
-        boots: the last ones, newest last.
-        quarantines: those that last, and those that ended and are on trial.
-        launch_errors: the zones of the launches that the cloud refused for good, since it last gave a machine there.
-    """
-
-    zones: tuple[str, ...] = ()
-    boots: tuple[Boot, ...] = ()
-    quarantines: tuple[Quarantine, ...] = ()
-    launch_errors: tuple[str, ...] = ()
-
-    def active(self, now_s: float) -> list[Quarantine]:
-        """Return the quarantines that last."""
-        return [quarantine for quarantine in self.quarantines if quarantine.lasts(now_s)]
-
-    def open_zones(self, zones: Sequence[str], now_s: float) -> list[str]:
-        """Return those of the zones where the node type may be launched, in their order.
-
-        Zones on trial come last; before them come zones where its machines were refused and none was ever confirmed:
-        the next machine then shows sooner whether the node type or the zone is to blame. A zone with confirmed machines
-        keeps its place.
-        """
-        closed = {quarantine.zone for quarantine in self.active(now_s)}
-        on_trial = self._zones_on_trial(now_s)
-        proven = {boot.zone for boot in self.boots if boot.verdict == CONFIRMED}
-        doubtful = {boot.zone for boot in self.boots} - proven
-        remaining = [zone for zone in zones if not any(_meet(name, zone) for name in closed)]
-        # sorted() is stable: among equals the user's order stays.
-        return sorted(remaining, key=lambda zone: (zone in on_trial, zone in doubtful))
-
-    def quarantined(self, now_s: float) -> bool:
-        """Return whether no zone is open to the node type.
-
-        Where its zones are not known, only a quarantine in all zones counts.
-        """
-        # With a closed zone of which nothing else is known, all others may be open.
-        if not self.zones:
-            return any(quarantine.zone in (EVERY_ZONE, UNKNOWN_ZONE) for quarantine in self.active(now_s))
-        return bool(self.active(now_s)) and not self.open_zones(self.zones, now_s)
-
-    def on_trial(self, now_s: float) -> bool:
-        """Return whether all open zones are on trial: then one machine is launched at a time."""
-        on_trial, remaining = self._zones_on_trial(now_s), self.open_zones(self.zones, now_s)
-        return bool(remaining) and all(any(_meet(name, zone) for name in on_trial) for zone in remaining)
-
-    def _zones_on_trial(self, now_s: float) -> set[str]:
-        # A sold-out zone needs no trial: the launch itself shows whether it has capacity, and a failure costs nothing.
-        ended = (quarantine for quarantine in self.quarantines if not quarantine.lasts(now_s))
-        return {quarantine.zone for quarantine in ended if quarantine.cause in _STRIKES}
 
 
 @dataclass(frozen=True)
@@ -217,9 +113,9 @@ def launched(record: Record, zone: str) -> Record:
         quarantine
         for quarantine in record.quarantines
         # A quota of a region closes all zones at once; a machine in any of them shows that there is room again.
-        if quarantine.cause in _STRIKES or not _meet(quarantine.zone, zone)
+        if quarantine.cause in STRIKES or not meet(quarantine.zone, zone)
     )
-    errors = tuple(name for name in record.launch_errors if not _meet(name, zone))
+    errors = tuple(name for name in record.launch_errors if not meet(name, zone))
     return replace(record, quarantines=tuple(kept), launch_errors=errors)
 
 
@@ -228,7 +124,7 @@ def confirmed(record: Record, zone: str) -> Record:
     kept = (
         quarantine
         for quarantine in record.quarantines
-        if quarantine.cause not in _STRIKES or not _meet(quarantine.zone, zone)
+        if quarantine.cause not in STRIKES or not meet(quarantine.zone, zone)
     )
     return replace(record, boots=(*record.boots, Boot(zone, CONFIRMED))[-_MAX_BOOTS:], quarantines=tuple(kept))
 
@@ -259,14 +155,14 @@ def refused(
         asked_s: when the machine was asked for; None where that is not known.
     """
     record = _without_old(record, policy, now_s)
-    before = {quarantine.zone: quarantine for quarantine in record.quarantines if quarantine.cause in _STRIKES}
-    if any(_meet(old.zone, zone) and _was_on_its_way(old, now_s, asked_s) for old in before.values()):
+    before = {quarantine.zone: quarantine for quarantine in record.quarantines if quarantine.cause in STRIKES}
+    if any(meet(old.zone, zone) and _was_on_its_way(old, now_s, asked_s) for old in before.values()):
         return record  # of a burst of launches, those that were on their way tell nothing new: it counts once
     record = replace(record, boots=(*record.boots, Boot(zone, reason.code))[-_MAX_BOOTS:])
     # It was refused in another zone until that one was closed: so the zone is not the cause.
-    in_other_zones = any(not _meet(name, zone) for name in before)
+    in_other_zones = any(not meet(name, zone) for name in before)
     everywhere = EVERY_ZONE in before or in_other_zones or _last_strike_of_several_zones(record, policy)
-    known = [old for old in before.values() if _meet(old.zone, zone)]
+    known = [old for old in before.values() if meet(old.zone, zone)]
     if not (everywhere or known or _last_strike(record, policy, zone)):
         return record
     new_zone = EVERY_ZONE if everywhere else zone
@@ -278,10 +174,10 @@ def refused(
         quarantine
         for quarantine in record.quarantines
         # It also replaces those of single zones. Zones without capacity stay closed: that is another cause.
-        if quarantine.cause not in _STRIKES or (new_zone != EVERY_ZONE and not _meet(quarantine.zone, zone))
+        if quarantine.cause not in STRIKES or (new_zone != EVERY_ZONE and not meet(quarantine.zone, zone))
     )
     # The quarantine now stands for these boots: after it, one more refusal is enough.
-    boots = tuple(boot for boot in record.boots if new_zone != EVERY_ZONE and not _meet(boot.zone, zone))
+    boots = tuple(boot for boot in record.boots if new_zone != EVERY_ZONE and not meet(boot.zone, zone))
     return replace(record, boots=boots, quarantines=(*others, new))
 
 
@@ -299,10 +195,10 @@ def launch_error(record: Record, policy: QuarantinePolicy, zone: str, reason: Re
     """
     record = _without_old(record, policy, now_s)
     before = [old for old in record.quarantines if old.cause is Cause.LAUNCH_ERROR]
-    known = any(_meet(old.zone, zone) for old in before)
+    known = any(meet(old.zone, zone) for old in before)
     errors = (*record.launch_errors, zone)[-_MAX_BOOTS:]
     record = replace(record, launch_errors=errors)
-    in_a_row = sum(_meet(name, zone) for name in errors)
+    in_a_row = sum(meet(name, zone) for name in errors)
     if not before and in_a_row < timeouts.LAUNCH_ERRORS_IN_A_ROW:
         return record
     closed = zone if known or not before else EVERY_ZONE
@@ -329,15 +225,6 @@ def _without_old(record: Record, policy: QuarantinePolicy, now_s: float) -> Reco
     return replace(record, quarantines=tuple(kept))
 
 
-def _meet(one: str, other: str) -> bool:
-    """Return whether two zones may be the same one: a zone without a name may be any.
-
-    A launch whose subnets EC2 does not place is checked in the zone without a name, and its machines are counted in
-    their real one; held apart, the two would never meet, and the node type would be launched for ever.
-    """
-    return one == other or bool({one, other} & {EVERY_ZONE, UNKNOWN_ZONE})
-
-
 def _was_on_its_way(quarantine: Quarantine, now_s: float, asked_s: float | None) -> bool:
     """Return whether a machine was asked for before this quarantine began."""
     # While it lasts nothing is launched: whatever fails now was on its way.
@@ -345,7 +232,7 @@ def _was_on_its_way(quarantine: Quarantine, now_s: float, asked_s: float | None)
 
 
 def _last_strike(record: Record, policy: QuarantinePolicy, zone: str) -> bool:
-    last = [boot for boot in record.boots if _meet(boot.zone, zone)][-policy.of_boots :]
+    last = [boot for boot in record.boots if meet(boot.zone, zone)][-policy.of_boots :]
     return sum(boot.verdict != CONFIRMED for boot in last) >= policy.strikes
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from accel_scaling.quarantine.ledger import EVERY_ZONE, Cause
 from accel_scaling.quarantine.machine import FAILURES, GONE, NO_VERDICT
+from accel_scaling.quarantine.record import EVERY_ZONE, Cause
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from accel_scaling.quarantine.ledger import Quarantine
     from accel_scaling.quarantine.machine import Machine
+    from accel_scaling.quarantine.record import Quarantine
 
 __all__ = [
     "NO_VERDICT",

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from accel_scaling.quarantine.ledger import Ledger, Record
+    from accel_scaling.quarantine.ledger import Ledger
     from accel_scaling.quarantine.metrics import Metrics
+    from accel_scaling.quarantine.record import Record
     from accel_scaling.quarantine.worker_counts import WorkerCounts
 
 logger = logging.getLogger(__name__)

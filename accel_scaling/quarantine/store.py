@@ -19,7 +19,8 @@ from accel_scaling.inputs.json_text import loads
 from accel_scaling.message_text import shown
 from accel_scaling.quarantine import machine_json
 from accel_scaling.quarantine.file_identity import FileIdentity, identity_of
-from accel_scaling.quarantine.ledger import Boot, Cause, Ledger, Quarantine, Record
+from accel_scaling.quarantine.ledger import Ledger
+from accel_scaling.quarantine.record import Boot, Cause, Quarantine, Record
 from accel_scaling.quarantine.values import checked, strings, texts, time_of
 
 if TYPE_CHECKING:

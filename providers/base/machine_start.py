@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import _ray
 from accel_scaling.cluster.policies import OnMismatch
 from accel_scaling.providers.base.command_output import shortened
-from accel_scaling.quarantine.ledger import Cause
 from accel_scaling.quarantine.machine import NO_VERDICT, SET_UP_FAILED, START_FAILED, UNREACHABLE, Reason, Step
+from accel_scaling.quarantine.record import Cause
 
 if TYPE_CHECKING:
     from accel_scaling.providers.base.machine_watch import MachineWatch

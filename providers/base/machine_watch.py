@@ -14,7 +14,6 @@ from accel_scaling import _ray, timeouts
 from accel_scaling.boot.verdicts import LABEL_VERDICT, VerdictWord, holds_promise
 from accel_scaling.cluster.policies import OnMismatch
 from accel_scaling.providers.base.machine_end import EndedBy, MachineEnd
-from accel_scaling.quarantine.ledger import Cause
 from accel_scaling.quarantine.machine import (
     NO_VERDICT,
     SET_UP_FAILED,
@@ -24,6 +23,7 @@ from accel_scaling.quarantine.machine import (
     Reason,
     Step,
 )
+from accel_scaling.quarantine.record import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.launch_errors import ELSEWHERE, FOR_GOOD, SOLD_OUT, Category
-from accel_scaling.quarantine.ledger import EVERY_ZONE
+from accel_scaling.quarantine.record import EVERY_ZONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence

@@ -21,7 +21,8 @@ import pytest
 from accel_scaling import _ray, terminal, timeouts
 from accel_scaling.cli.completion import SHELLS
 from accel_scaling.cli.main import COMMANDS, main
-from accel_scaling.quarantine.ledger import Cause, Ledger, Quarantine, Record
+from accel_scaling.quarantine.ledger import Ledger
+from accel_scaling.quarantine.record import Cause, Quarantine, Record
 from accel_scaling.quarantine.store import to_json
 from accel_scaling.testing.rehearse.timeline import StatusLine, Timeline
 

@@ -16,7 +16,8 @@ from accel_scaling.cluster.policies import QuarantinePolicy
 from accel_scaling.providers.aws.launch_failures import failure_of
 from accel_scaling.providers.base.zone_launch import Launch, Workers, gated
 from accel_scaling.quarantine import ledger
-from accel_scaling.quarantine.ledger import EVERY_ZONE, Cause, Reason, Record
+from accel_scaling.quarantine.machine import Reason
+from accel_scaling.quarantine.record import EVERY_ZONE, Cause, Record
 from tests.support.quarantine import A, B, Head
 
 POLICY = QuarantinePolicy()

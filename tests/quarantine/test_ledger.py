@@ -16,7 +16,9 @@ from accel_scaling.cli.main import main
 from accel_scaling.cluster.policies import QuarantinePolicy, check_names, confirmation_policy, quarantine_policy
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.quarantine import ledger
-from accel_scaling.quarantine.ledger import EVERY_ZONE, Cause, Ledger, Reason, Record
+from accel_scaling.quarantine.ledger import Ledger
+from accel_scaling.quarantine.machine import Reason
+from accel_scaling.quarantine.record import EVERY_ZONE, Cause, Record
 from accel_scaling.quarantine.store import BrokenStateError, Store, ledger_from, to_json
 
 POLICY = QuarantinePolicy()

@@ -12,7 +12,8 @@ import yaml
 
 from accel_scaling.cli.main import main
 from accel_scaling.quarantine import store
-from accel_scaling.quarantine.ledger import Ledger, Record
+from accel_scaling.quarantine.ledger import Ledger
+from accel_scaling.quarantine.record import Record
 from accel_scaling.quarantine.store import StateError, Store
 from tests.support.quarantine import CONFIG, A, B, Head
 

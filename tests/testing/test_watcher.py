@@ -116,7 +116,8 @@ def test_a_quarantine_is_shown_from_its_begin_to_its_end(rehearsed: Rehearsed) -
 
 def write_state(file: Path, quarantines: list[dict[str, Any]]) -> None:
     """Write a state file as the store does."""
-    from accel_scaling.quarantine.ledger import Cause, Ledger, Quarantine, Record
+    from accel_scaling.quarantine.ledger import Ledger
+    from accel_scaling.quarantine.record import Cause, Quarantine, Record
     from accel_scaling.quarantine.store import to_json
 
     # From now on: this file is collected minutes before it runs.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.quarantine import messages
-from accel_scaling.quarantine.ledger import EVERY_ZONE
+from accel_scaling.quarantine.record import EVERY_ZONE
 from accel_scaling.terminal import Paint, Stream, painted, render, without_controls
 from accel_scaling.testing.rehearse.demands import MARK
 from accel_scaling.timeouts import STATUS_LINE_S
@@ -24,7 +24,7 @@ from accel_scaling.timeouts import STATUS_LINE_S
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from accel_scaling.quarantine.ledger import Quarantine
+    from accel_scaling.quarantine.record import Quarantine
 
 BYTES_PER_GIB = 1024**3
 _CLEAR = "\r\033[K"  # to the line's begin, and nothing after it

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from accel_scaling.quarantine.ledger import Quarantine
+    from accel_scaling.quarantine.record import Quarantine
     from accel_scaling.testing.base_cloud import LocalCloud
     from accel_scaling.testing.faults import FaultSource
     from accel_scaling.testing.rehearse.timeline import MachineRecord, Timeline
