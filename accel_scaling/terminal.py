@@ -47,8 +47,7 @@ _SECRET = secrets.token_hex(8)
 _MARKED = re.compile(f"\0{_SECRET}:([0-9]+)\0")
 
 
-# The colours of this module, as they are written and as they are marked.
-_COLOURS = re.compile("(\\033\\[(?:0|1|3[1-3])m|\\x00" + _SECRET + ":[0-9]+\\x00)")
+_COLOURS = re.compile(r"(\033\[(?:0|1|3[1-3])m)")
 
 
 def _mark(code: str) -> str:
@@ -121,7 +120,8 @@ def painted(text: str, paint: Paint, stream: Stream | None = None) -> str:
 def without_controls(text: str) -> str:
     """Return a text from elsewhere with `?` for each sign that commands a terminal or turns the direction of writing.
 
-    The end of a line stays, and the colours of this module.
+    For what does not go through `printable_output`: a rehearsal, and Ray's messages to drivers. The end of a line
+    stays, and the colours of this module.
     """
     parts = _COLOURS.split(text)  # odd ones are colours
     return "".join(part if number % 2 else _plain(part) for number, part in enumerate(parts))

@@ -14,7 +14,7 @@ from accel_scaling.cli.common import add_command
 from accel_scaling.errors import INTERRUPTED_CODE, AccelScalingError, disk_sentence
 from accel_scaling.import_path import leave_current_folder
 from accel_scaling.requirements import check_python
-from accel_scaling.terminal import Paint, painted, printable_output, without_controls
+from accel_scaling.terminal import Paint, painted, printable_output
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _refused(sentence: str, exit_code: int = AccelScalingError.exit_code) -> int:
-    sys.stderr.write(f"{painted('accel-scaling:', Paint.BAD, sys.stderr)} {without_controls(sentence)}\n")
+    sys.stderr.write(f"{painted('accel-scaling:', Paint.BAD, sys.stderr)} {sentence}\n")
     return exit_code
 
 

@@ -11,7 +11,7 @@ from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.plan.model import counted, uses_text
-from accel_scaling.terminal import bold, render, without_controls
+from accel_scaling.terminal import bold, render
 
 if TYPE_CHECKING:
     import argparse
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(json.dumps(as_json(cluster, answer, prices), indent=2) + "\n")
     else:
-        sys.stdout.write(without_controls(as_text(cluster, answer, prices)))
+        sys.stdout.write(as_text(cluster, answer, prices))
     return STAYS_PENDING if answer.pending else 0
 
 

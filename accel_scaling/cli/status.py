@@ -13,7 +13,7 @@ from accel_scaling.message_text import shown
 from accel_scaling.quarantine import machine_json, messages
 from accel_scaling.quarantine.machine import ended_before_joined
 from accel_scaling.quarantine.store import Store, default_path
-from accel_scaling.terminal import render, without_controls
+from accel_scaling.terminal import render
 
 if TYPE_CHECKING:
     import argparse
@@ -67,9 +67,7 @@ def run(args: argparse.Namespace) -> int:
         # By the store, under its lock: the autoscaler may change the ledger at this moment.
         store.change(lambda old: old.without(args.clear))
     ledger, now_s = store.read(), time.time()
-    sys.stdout.write(
-        json.dumps(as_json(ledger, now_s), indent=2) + "\n" if args.json else without_controls(as_text(ledger, now_s))
-    )
+    sys.stdout.write(json.dumps(as_json(ledger, now_s), indent=2) + "\n" if args.json else as_text(ledger, now_s))
     return 0
 
 
