@@ -35,6 +35,18 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else ascii(char)[1:-1] for char in text)
 
 
+def flat(text: str) -> str:
+    """Return a text from elsewhere as one line, without control characters and signs that turn its direction."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def one_line(text: str, most: int) -> str:
+    """Return a text from elsewhere as one line, as `flat` does, in at most so many characters."""
+    # Twice the length: what is left out or joined must not let a long text through, nor cost its whole length.
+    line = flat(text[: 2 * most])
+    return line if len(line) <= most else line[: most - 3] + "..."
+
+
 def sentence(text: str) -> str:
     """Return a message as it is shown: without control characters, and long words and lines shortened."""
     short = _WORDS.sub(lambda match: _cut(match.group(), MOST_SHOWN), printable(text))

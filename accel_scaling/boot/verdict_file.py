@@ -13,11 +13,11 @@ import os
 import re
 import tempfile
 import time
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.message_text import one_line
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
@@ -92,25 +92,14 @@ def read_verdict(text: str | bytes, start: str = "") -> VerdictRead | None:
         text = text.decode("utf-8", errors="replace")
     for line in reversed(text.splitlines()):
         for found in _objects(line):
-            number = plain_text(str(found.get("start") or ""), 32)
+            number = one_line(str(found.get("start") or ""), 32)
             # One without a number is what `read_command` let through, so that it is of this start.
             if {"verdict", "joins"} & set(found) and (not start or number in ("", start)):
                 word = re.sub(r"[^A-Za-z]", "", str(found.get("verdict") or ""))[:_MOST_WORD] or "Unknown"
-                message = plain_text(str(found.get("message") or ""))
+                message = one_line(str(found.get("message") or ""), _MOST_MESSAGE)
                 # Not whatever counts as true: "joins": "no" is no leave to join.
                 return VerdictRead(word, message, found.get("joins") is True, number)
     return None
-
-
-def plain_text(text: str, most: int = _MOST_MESSAGE) -> str:
-    """Return a text from elsewhere as one line without control characters, cut where it is too long.
-
-    Escape sequences would reach terminals and logs; signs that turn the direction of writing change what is read.
-    """
-    # Twice the length: what is left out or joined below must not let a long text through, nor cost its whole length.
-    kept = (" " if unicodedata.category(sign)[0] in "CZ" else sign for sign in text[: 2 * most])
-    line = " ".join("".join(kept).split())
-    return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def write_verdict(verdict: Verdict, *, head: bool, joins: bool, environment: Mapping[str, str] | None = None) -> Path:

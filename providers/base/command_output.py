@@ -12,12 +12,14 @@ import sys
 import threading
 from typing import IO, Any
 
+from accel_scaling.message_text import one_line
+
 _TAIL = 4096  # bytes of an output that are remembered: its last line, however much ssh says after it
 _MOST_LETTERS = 200  # of that line in a sentence
 
 _DRAIN_S = 1.0  # after the end of ssh: what is in the pipe is read; a background process may hold it open for ever
 
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 # What ssh and an interactive bash without a terminal say of themselves.
 _OF_SSH = re.compile(
@@ -78,13 +80,7 @@ def last_line(error: BaseException) -> str:
 def last_line_of(output: bytes) -> str:
     """Return the last line of an output, without what ssh says of itself, control characters, and its rest."""
     for line in reversed(re.split(r"[\r\n]+", output.decode(errors="replace"))):
-        text = " ".join(_CONTROL.sub("", line).split())
+        text = one_line(_COLOURS.sub("", line), _MOST_LETTERS)
         if text and not _OF_SSH.fullmatch(text):
-            return shortened(text, _MOST_LETTERS)
+            return text
     return ""
-
-
-def shortened(text: str, most: int) -> str:
-    """Return a text in one line of at most so many letters."""
-    text = " ".join(_CONTROL.sub("", text.replace("\n", " ")).split())
-    return text if len(text) <= most else text[: most - 3] + "..."

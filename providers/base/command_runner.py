@@ -11,8 +11,9 @@ from accel_scaling import _ray
 from accel_scaling.boot.start_prefix import as_written, has_boot_check
 from accel_scaling.boot.verdict_file import VerdictRead, new_start, read_command, read_verdict, with_start
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
+from accel_scaling.message_text import one_line
 from accel_scaling.providers.base import tpu_slice_start
-from accel_scaling.providers.base.command_output import last_line, shortened
+from accel_scaling.providers.base.command_output import last_line
 from accel_scaling.providers.base.machine_start import FailedCommand
 from accel_scaling.quarantine.machine import NO_VERDICT, START_FAILED
 
@@ -216,7 +217,7 @@ def _exit_code(error: BaseException) -> int | None:
 def _failed(command: str, error: BaseException, *, starts_ray: bool = False) -> FailedCommand:
     code = _exit_code(error)
     # An error that is none of a command's (a file that is missing on the head) has its own sentence.
-    said = last_line(error) or ("" if isinstance(error, _ray.command_failed()) else shortened(str(error), 200))
+    said = last_line(error) or ("" if isinstance(error, _ray.command_failed()) else one_line(str(error), 200))
     return FailedCommand(command, code, said, starts_ray, code == _SSH_FAILED)
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from accel_scaling.message_text import flat
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -63,7 +65,7 @@ class _Lazy(dict[str, str]):
 
 def one_line(text: str) -> str:
     """Return a text of somebody else's as a part of a sentence: in one line, printable, not too long, no full stop."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    line = flat(text)
     return f"{line[:_LONGEST]} ..." if len(line) > _LONGEST else line.rstrip(".")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling.cluster.policies import OnMismatch
-from accel_scaling.providers.base.command_output import shortened
+from accel_scaling.message_text import one_line
 from accel_scaling.quarantine.machine import NO_VERDICT, SET_UP_FAILED, START_FAILED, UNREACHABLE, Reason, Step
 from accel_scaling.quarantine.record import Cause
 
@@ -44,7 +44,7 @@ class FailedCommand:
     @property
     def reason(self) -> Reason:
         """The word and the sentence."""
-        command = shortened(self.command, _MOST_LETTERS)
+        command = one_line(self.command, _MOST_LETTERS)
         said = f": {self.last_line}" if self.last_line else ""
         if self.connection_broke:
             return Reason(UNREACHABLE, f"the connection broke during `{command}`{said}")

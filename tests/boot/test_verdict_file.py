@@ -20,13 +20,13 @@ from accel_scaling.boot.verdict_file import (
     VERDICT_FILE,
     VerdictRead,
     new_start,
-    plain_text,
     read_command,
     read_verdict,
     with_start,
     write_verdict,
 )
 from accel_scaling.boot.verdicts import Verdict, VerdictWord
+from accel_scaling.message_text import one_line
 
 MISSING = Verdict(VerdictWord.DRIVER_MISSING, "promised 1 x A10G; no driver", {"GPU": 1.0})
 START_1 = "1" * 32
@@ -202,7 +202,7 @@ def test_no_control_character_reaches_a_log_or_a_terminal() -> None:
 
 @given(st.text())
 def test_any_text_is_printable_and_short_afterwards(text: str) -> None:
-    plain = plain_text(text, 50)
+    plain = one_line(text, 50)
     assert plain.isprintable()
     assert len(plain) <= 50
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from ray.autoscaler._private.command_runner import SSHCommandRunner
 
-from accel_scaling.providers.base.command_output import TailingProcessRunner, last_line, last_line_of, shortened
+from accel_scaling.message_text import one_line
+from accel_scaling.providers.base.command_output import TailingProcessRunner, last_line, last_line_of
 
 
 def test_the_last_line_is_the_programs_not_sshs() -> None:
@@ -23,12 +24,13 @@ def test_the_last_line_is_the_programs_not_sshs() -> None:
     assert last_line_of(b"Warning: Permanently added '10.0.0.7' (ED25519) to the list of known hosts.\r\n") == ""
     assert last_line_of(b"\x1b]0;title\x07 10%\r 20%\rdone\x00") == "done"
     assert last_line_of(b"\xff\xfe{") == "\ufffd\ufffd{"
+    assert last_line_of("\u202edenrut\u2028next \x9b31mred".encode()) == "denrut next 31mred"
     assert len(last_line_of(b"x" * 5000)) == 200
 
 
 def test_a_long_command_is_one_short_line() -> None:
-    assert shortened("pip install\n  torch   numpy", 80) == "pip install torch numpy"
-    assert shortened("x" * 100, 10) == "xxxxxxx..."
+    assert one_line("pip install\n  torch   numpy", 80) == "pip install torch numpy"
+    assert one_line("x" * 100, 10) == "xxxxxxx..."
 
 
 def test_a_command_that_fails_carries_its_output_and_its_code(
