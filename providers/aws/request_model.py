@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import importlib.util
-import reprlib
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.suggest import hint
@@ -45,10 +44,6 @@ _WORDS = {
     "blob": "text",
     "timestamp": "a date and time",
 }
-
-_SHOWN = reprlib.Repr()  # a value may be of any size: its sentence is not
-_SHOWN.maxstring = _SHOWN.maxother = 60
-_SHOWN.maxlevel, _SHOWN.maxlist, _SHOWN.maxdict = 2, 3, 3
 
 
 def check(path: str, node_config: Mapping[str, Any]) -> None:
@@ -113,12 +108,12 @@ def _check_value(shape: Any, value: Any, path: str, others: tuple[str, ...] = ()
         _check_structure(shape, value, path, others)
     elif kind == "list":
         if not isinstance(value, list):
-            raise ClusterConfigError(f"{path} is {_shown(value)}; expected a list, [...]")
+            raise ClusterConfigError(f"{path} is {shown(value)}; expected a list, [...]")
         for index, item in enumerate(value):
             _check_value(shape.member, item, f"{path}[{index}]")
     elif kind == "map":
         if not isinstance(value, dict):
-            raise ClusterConfigError(f"{path} is {_shown(value)}; expected names and values, {{name: value}}")
+            raise ClusterConfigError(f"{path} is {shown(value)}; expected names and values, {{name: value}}")
         for name, item in value.items():
             _check_value(shape.value, item, f"{path}.{name}")
     else:
@@ -128,7 +123,7 @@ def _check_value(shape: Any, value: Any, path: str, others: tuple[str, ...] = ()
 def _check_structure(shape: Any, value: Any, path: str, others: tuple[str, ...]) -> None:
     known = [*shape.members, *others]
     if not isinstance(value, dict):
-        raise ClusterConfigError(f"{path} is {_shown(value)}; expected keys, {_example(shape, value)}")
+        raise ClusterConfigError(f"{path} is {shown(value)}; expected keys, {_example(shape, value)}")
     for name, inner in value.items():
         if name not in shape.members:
             raise ClusterConfigError(
@@ -152,7 +147,7 @@ def _example(shape: Any, value: Any) -> str:
 def _check_scalar(shape: Any, value: Any, path: str) -> None:
     kind = str(shape.type_name)
     if not _KINDS[kind](value):
-        raise ClusterConfigError(f"{path} is {_shown(value)}; expected {_WORDS[kind]}{_way_out(kind, value)}")
+        raise ClusterConfigError(f"{path} is {shown(value)}; expected {_WORDS[kind]}{_way_out(kind, value)}")
     known = getattr(shape, "enum", None) or []
     if isinstance(value, str) and value not in known:
         # EC2 may know more words than this botocore: only one that differs in nothing but its case is misspelt.
@@ -200,7 +195,7 @@ def _check_subnets(path: str, node_config: Mapping[str, Any]) -> None:
     # Ray would take a text for a list of its letters.
     if not isinstance(subnets, list) or not subnets or not all(isinstance(subnet, str) for subnet in subnets):
         example = f"[{subnets}]" if isinstance(subnets, str) else "[subnet-...]"
-        raise ClusterConfigError(f"{path}.{_SUBNETS} is {_shown(subnets)}; expected a list of subnets, {example}")
+        raise ClusterConfigError(f"{path}.{_SUBNETS} is {shown(subnets)}; expected a list of subnets, {example}")
 
 
 def _check_network_interfaces(path: str, node_config: Mapping[str, Any]) -> None:
@@ -245,7 +240,3 @@ def _check_tags(path: str, node_config: Mapping[str, Any]) -> None:
                 if isinstance(tag, dict) and key not in tag:
                     place = f"{path}.TagSpecifications[{index}].Tags[{number}].{key}"
                     raise ClusterConfigError(f"{place} is missing; Ray needs it there")
-
-
-def _shown(value: Any) -> str:
-    return " ".join(_SHOWN.repr(value).split())
