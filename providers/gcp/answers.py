@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import reprlib
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import Category, Failure
+from accel_scaling.message_text import shown
 from accel_scaling.providers.gcp.calls import OperationFailedError, mappings
 
 if TYPE_CHECKING:
@@ -43,17 +43,17 @@ def described(item: Any) -> dict[str, Any]:
         UnexpectedAnswerError: what is read of it is not of the form that the API describes.
     """
     if not isinstance(item, dict):
-        raise UnexpectedAnswerError(f"a node is {reprlib.repr(item)}")
+        raise UnexpectedAnswerError(f"a node is {shown(item)}")
     kept = {key: value for key, value in item.items() if value is not None}
     for key, fits in _READ.items():
         if key == "name" and key not in kept:
             raise UnexpectedAnswerError("a node has no name")
         if key in kept and not fits(kept[key]):
-            raise UnexpectedAnswerError(f"{key} of a node is {reprlib.repr(kept[key])}")
+            raise UnexpectedAnswerError(f"{key} of a node is {shown(kept[key])}")
     for interface in kept.get("networkInterfaces", []):
         configs = interface.get("accessConfigs") or []
         if not isinstance(configs, list) or len(mappings(configs)) != len(configs):
-            raise UnexpectedAnswerError(f"accessConfigs of a node are {reprlib.repr(configs)}")
+            raise UnexpectedAnswerError(f"accessConfigs of a node are {shown(configs)}")
     return kept
 
 
@@ -90,5 +90,5 @@ def items_of(answer: dict[str, Any], key: str) -> list[Any]:
     """
     items = answer.get(key) or []
     if not isinstance(items, list):
-        raise UnexpectedAnswerError(f"{key} are {reprlib.repr(items)}")
+        raise UnexpectedAnswerError(f"{key} are {shown(items)}")
     return items

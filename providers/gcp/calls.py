@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import reprlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling import timeouts
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
+from accel_scaling.message_text import shown
 from accel_scaling.providers.gcp.errors import sentence_of
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def reason_of(error: BaseException) -> str:
 def of_operation(error: Any) -> Failure:
     """Return what the ``error`` of an operation means, of Compute Engine (a list) or of Cloud TPU (a code)."""
     if not isinstance(error, dict):
-        return Failure(Category.UNKNOWN, "no reason given", reprlib.repr(error))
+        return Failure(Category.UNKNOWN, "no reason given", shown(error))
     failures = []
     for entry in mappings(error.get("errors")) or [error]:
         codes = [str(entry.get("code", "")), *_reasons(entry.get("errorDetails") or entry.get("details"))]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import json
 import random
-import reprlib
 import threading
 import time
 import uuid
@@ -186,7 +185,7 @@ def _checked(execute: Callable[..., Any], **named: Any) -> dict[str, Any]:
             raise
         raise UnexpectedAnswerError(str(error)) from error
     if not isinstance(answer, dict):
-        raise UnexpectedAnswerError(f"it is {reprlib.repr(answer)}")
+        raise UnexpectedAnswerError(f"it is {shown(answer)}")
     return answer
 
 
