@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.support.contributing",
     "tests.support.devices",
     "tests.support.first_hour",
+    "tests.support.hostile_input",
     "tests.support.hostile_network",
     "tests.support.local_ray",
     "tests.support.needs",
