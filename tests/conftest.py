@@ -17,10 +17,12 @@ settings.load_profile("normal")
 
 # Fixtures that several folders need.
 pytest_plugins = [
+    "tests.support.aws_provider",
     "tests.support.catalog",
     "tests.support.contributing",
     "tests.support.devices",
     "tests.support.first_hour",
+    "tests.support.hostile_input",
     "tests.support.hostile_network",
     "tests.support.local_ray",
     "tests.support.needs",

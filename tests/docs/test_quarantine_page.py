@@ -13,6 +13,7 @@ from tests.support.contributing import ROOT
 
 PAGE = (ROOT / "docs" / "quarantine.md").read_text(encoding="utf-8")
 WATCH = "tests/providers/base/test_machine_watch.py"
+SET_UP, END = "tests/providers/base/test_machine_set_up.py", "tests/providers/base/test_machine_end.py"
 AWS, GCP = "tests/providers/aws/test_machine_end.py", "tests/providers/gcp/test_machine_end.py"
 BURSTS, HEAD = "tests/quarantine/test_bursts.py", "tests/providers/base/test_head.py"
 GATE = "tests/quarantine/test_gate.py"
@@ -48,9 +49,9 @@ ROWS = {
     ],
     "Host 0 of a TPU slice": [f"{GCP}::test_a_slice_whose_host_0_does_not_join_is_deleted_and_a_strike"],
     "A set-up or initialization command": [
-        f"{WATCH}::test_a_set_up_command_that_fails_ends_the_machine_for_good_and_is_a_strike_with_its_last_line",
-        f"{WATCH}::test_files_or_a_container_that_fail_are_a_failed_set_up_too",
-        f"{WATCH}::test_what_v2_sets_up_at_its_second_try_is_no_strike",
+        f"{SET_UP}::test_a_set_up_command_that_fails_ends_the_machine_for_good_and_is_a_strike_with_its_last_line",
+        f"{SET_UP}::test_files_or_a_container_that_fail_are_a_failed_set_up_too",
+        f"{SET_UP}::test_what_v2_sets_up_at_its_second_try_is_no_strike",
         (
             "tests/loop/test_failing_machines.py::"
             "test_a_type_whose_set_up_fails_is_quarantined_and_the_task_runs_on_another"
@@ -58,41 +59,41 @@ ROWS = {
         f"{AWS}::test_a_failed_machine_is_terminated_where_idle_ones_are_stopped",
         f"{GCP}::test_a_failed_machine_is_deleted_where_idle_ones_are_stopped",
     ],
-    "The set-up does not end": [f"{WATCH}::test_a_set_up_that_does_not_end_is_a_strike_where_v2_gives_it_up"],
-    "ssh does not answer": [f"{WATCH}::test_ssh_that_never_answers_is_a_strike"],
-    "The connection breaks": [f"{WATCH}::test_a_connection_that_breaks_until_the_autoscaler_gives_up_is_a_strike"],
+    "The set-up does not end": [f"{SET_UP}::test_a_set_up_that_does_not_end_is_a_strike_where_v2_gives_it_up"],
+    "ssh does not answer": [f"{SET_UP}::test_ssh_that_never_answers_is_a_strike"],
+    "The connection breaks": [f"{SET_UP}::test_a_connection_that_breaks_until_the_autoscaler_gives_up_is_a_strike"],
     "The cloud ends the machine, or": [
-        f"{WATCH}::test_a_machine_that_the_cloud_ends_right_after_its_launch_is_said_in_the_next_round_and_counted",
+        f"{END}::test_a_machine_that_the_cloud_ends_right_after_its_launch_is_said_in_the_next_round_and_counted",
         f"{AWS}::test_machines_that_ec2_ends_right_after_their_launch_are_said_at_once_and_quarantine_their_type",
         f"{GCP}::test_a_machine_that_google_or_it_itself_stops_is_a_strike_and_is_deleted",
     ],
     "The cloud does not know": [
         (
-            f"{WATCH}::"
+            f"{END}::"
             "test_a_machine_that_its_cloud_does_not_know_yet_is_waited_for_and_one_that_it_knows_no_more_is_a_strike"
         ),
     ],
     "The cloud ends the machine for lack": [
-        f"{WATCH}::test_a_machine_that_the_cloud_had_no_room_for_after_all_is_sold_out",
+        f"{END}::test_a_machine_that_the_cloud_had_no_room_for_after_all_is_sold_out",
         f"{AWS}::test_ec2s_own_word_tells_who_ended_an_instance",
     ],
     "The user terminates": [
-        f"{WATCH}::test_a_machine_that_spot_or_the_user_ends_before_it_joins_is_no_strike",
-        f"{WATCH}::test_a_machine_that_spot_or_the_user_ends_during_its_set_up_is_no_strike",
+        f"{END}::test_a_machine_that_spot_or_the_user_ends_before_it_joins_is_no_strike",
+        f"{END}::test_a_machine_that_spot_or_the_user_ends_during_its_set_up_is_no_strike",
         f"{AWS}::test_an_instance_that_a_person_terminates_is_the_users",
         f"{GCP}::test_a_machine_that_a_person_deletes_or_stops_is_no_strike",
         f"{GCP}::test_a_slice_that_a_person_deletes_is_no_strike",
     ],
     "A spot machine is interrupted": [
-        f"{WATCH}::test_a_machine_that_is_interrupted_at_the_moment_of_its_failure_is_no_strike",
+        f"{END}::test_a_machine_that_is_interrupted_at_the_moment_of_its_failure_is_no_strike",
         f"{GCP}::test_a_spot_machine_that_google_takes_back_is_no_strike",
         f"{GCP}::test_a_slice_that_google_takes_back_is_no_strike",
     ],
     "The autoscaler no longer needs": [
-        f"{WATCH}::test_what_the_autoscaler_ends_without_a_known_failure_is_no_strike_and_may_be_stopped",
+        f"{END}::test_what_the_autoscaler_ends_without_a_known_failure_is_no_strike_and_may_be_stopped",
     ],
     "The cloud's API fails": [
-        f"{WATCH}::test_a_machine_that_fails_while_the_clouds_api_fails_is_counted_once_and_ended_when_it_answers",
+        f"{END}::test_a_machine_that_fails_while_the_clouds_api_fails_is_counted_once_and_ended_when_it_answers",
         f"{AWS}::test_when_ec2_does_not_answer_a_refusal_is_counted_and_the_machine_ended_later",
         f"{GCP}::test_when_google_does_not_answer_a_refusal_is_counted_and_the_machine_deleted_later",
     ],

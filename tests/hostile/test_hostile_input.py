@@ -1,13 +1,9 @@
-"""Bombs, huge numbers, endless files: one sentence within a second, in every command and in `ray up`."""
+"""Bombs and huge numbers in files, and input made at random: one sentence soon, in every command and in `ray up`."""
 
 from __future__ import annotations
 
 import importlib
 import json
-import os
-import subprocess
-import sys
-import threading
 import time
 from pathlib import Path
 from random import Random
@@ -23,32 +19,16 @@ from accel_scaling.cli.main import main
 from accel_scaling.errors import AccelScalingError
 from tests.hostile import judge
 from tests.hostile.cases import GROUPS, PROMISE, Case
-from tests.hostile.judge import judged, until_it_starts
+from tests.hostile.judge import judged
 from tests.hostile.mutations import BOMB, HUGE, LONG, MERGE_BOMB
 from tests.hostile.structures import bomb
+from tests.support.contributing import ROOT
+from tests.support.hostile_input import CLUSTER, READERS, said
 
-ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.usefixtures("no_rehearsal_starts")
+
 FOUND = sorted(Path(__file__).with_name("found").glob("*.json"))
-FILE = """\
-cluster_name: x
-provider:
-  type: external
-  module: accel_scaling.providers.aws.AWSAcceleratorNodeProvider
-  region: us-west-2
-available_node_types:
-  head: {node_config: {InstanceType: m5.large}}
-  w:
-    max_workers: 2
-    node_config: {InstanceType: g5.xlarge}
-head_node_type: head
-max_workers: 2
-docker: {container_name: ray, image: rayproject/ray}
-setup_commands: []
-head_setup_commands: []
-worker_setup_commands: []
-"""
 MANIFEST = (ROOT / "tests/data/kuberay/gpu.yaml").read_text(encoding="utf-8")
-READERS = [["fill"], ["plan", "--demand", "A10G"], ["rehearse"]]
 # Where a bomb was once written into the sentence about it.
 PLACES = [
     ("region: us-west-2", "region: {}"),
@@ -70,30 +50,14 @@ PLACES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _no_rehearsal_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("accel_scaling.testing.rehearse.run.Rehearsal.run", until_it_starts)
-
-
-def said(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What a command says to something that it refuses: one line, within a second of CPU."""
-    start = time.process_time()
-    assert main(words) == 2
-    assert time.process_time() - start < 3  # with what is imported for the first time
-    written = capsys.readouterr()
-    lines = (written.err or written.out).splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
-
-
 @pytest.mark.parametrize("command", READERS, ids=lambda words: words[0])
 @pytest.mark.parametrize(("was", "place"), PLACES, ids=[place.strip()[:40] for _, place in PLACES])
 def test_a_bomb_in_a_cluster_file_is_refused_with_its_line(
     command: list[str], was: str, place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "cluster.yaml"
-    assert was in FILE
-    path.write_text(BOMB + FILE.replace(was, place.format("*a8"), 1), encoding="utf-8")
+    assert was in CLUSTER
+    path.write_text(BOMB + CLUSTER.replace(was, place.format("*a8"), 1), encoding="utf-8")
     sentence = said([command[0], str(path), *command[1:]], capsys)
     assert sentence.startswith(f"accel-scaling: {path}:6:20: it holds more than 150,000 values")
 
@@ -128,7 +92,7 @@ def test_what_goes_beyond_a_bound_in_a_cluster_file_is_one_sentence(
     command: list[str], change: tuple[str, str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "cluster.yaml"
-    path.write_text(FILE.replace(*change, 1), encoding="utf-8")
+    path.write_text(CLUSTER.replace(*change, 1), encoding="utf-8")
     sentence = said([command[0], str(path), *command[1:]], capsys)
     assert expected in sentence
     assert len(sentence) < 1500
@@ -168,115 +132,6 @@ def test_a_promise_with_a_huge_number_is_refused_wherever_it_comes_from(
     assert "GPU is" in large
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["fill", "FILE"],
-        ["plan", "FILE", "--demand", "A10G"],
-        ["rehearse", "FILE"],
-        ["kuberay", "fill", "FILE"],
-        ["kuberay", "check", "FILE"],
-        ["catalog", "check", "FILE"],
-        ["catalog", "check", "FILE_hardware.csv"],
-        ["catalog", "show", "g5.xlarge", "--catalog", "FILE"],
-        ["catalog", "find", "--catalog", "FILE"],
-        ["init", "aws", "--accelerator", "T4", "--catalog", "FILE"],
-        ["init", "aws", "--accelerator", "T4", "-o", "FILE"],
-        ["status", "--state", "FILE"],
-        ["plan", "{example}", "--demand", "A10G", "--prices", "FILE"],
-        ["rehearse", "{example}", "--faults", "FILE"],
-        ["fill", "{example}", "-o", "FILE"],
-    ],
-    ids=" ".join,
-)
-@pytest.mark.parametrize("name", [LONG, "folder", "loop", "\udc80/none", "/proc/self/mem", "/dev/full"])
-def test_a_path_that_cannot_be_read_is_one_sentence_in_every_command(
-    words: list[str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("folder").mkdir()
-    Path("loop").symlink_to("loop")
-    example = str(ROOT / "example_clusters" / "aws-gpu.yaml")
-    if words[0] == "status" and name.endswith("none"):
-        return  # no state file yet: nothing is quarantined
-    sentence = said([word.replace("FILE", name).replace("{example}", example) for word in words], capsys)
-    assert len(sentence) < 1000
-    assert sentence.isprintable()
-
-
-@pytest.mark.parametrize("device", ["/dev/zero", "/dev/full"])
-@pytest.mark.parametrize(
-    "words", [*READERS, ["kuberay", "check"], ["catalog", "check"], ["status", "--state"]], ids=" ".join
-)
-def test_a_device_without_an_end_is_one_sentence(
-    words: list[str], device: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    place = 1 if words in READERS else len(words)
-    assert "It has no end within 8.4 MB" in said([*words[:place], device, *words[place:]], capsys)
-
-
-def test_a_mistake_in_a_named_pipe_is_named_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    writer = threading.Thread(target=lambda: pipe.write_text(FILE.replace("g5.xlarge", "g5.xlrge")))
-    writer.start()
-    assert said(["fill", str(pipe)], capsys).startswith(
-        f"accel-scaling: {pipe}:8: available_node_types.w: instance type"
-    )
-    writer.join()
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["plan", "{example}", "--demand", f"A10G:{HUGE}"],
-        ["plan", "{example}", "--demand", f"CPU:{HUGE}"],
-        ["plan", "{example}", "--demand", f"memory:{HUGE}G"],
-        ["plan", "{example}", "--demand", f"A10Gx{HUGE}"],
-        ["plan", "{example}", "--demand", "A10G:1e400"],
-    ],
-    ids=lambda words: words[-1][:12],
-)
-def test_a_huge_demand_is_one_sentence(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    example = str(ROOT / "example_clusters" / "aws-gpu.yaml")
-    assert said([word.format(example=example) for word in words], capsys).startswith("accel-scaling: --demand")
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["catalog", "find", "--min-count", "9" * 5000],
-        ["catalog", "find", "--min-count", "\u00b2"],
-        ["init", "aws", "--max-workers", HUGE],
-        ["init", "aws", "--cpus", HUGE],
-        ["rehearse", "x.yaml", "--timeout", "1e400"],
-        ["rehearse", "x.yaml", "--timeout", "nan"],
-        ["confirm", "--wait", "1e300"],
-        ["\x1b[2J" + LONG],
-        ["detect", LONG],
-    ],
-    ids=lambda words: " ".join(words)[:20],
-)
-def test_an_argument_of_any_size_gets_the_usage_and_one_sentence(
-    words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(words)
-    assert ended.value.code == 2
-    written = capsys.readouterr().err
-    assert ": error: " in written
-    assert len(written) < 1500
-    assert written.replace("\n", "").isprintable()
-
-
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">/dev/full", "2>/dev/full"])
-def test_an_output_that_is_closed_or_full_is_no_traceback(closed: str) -> None:
-    command = f"{sys.executable} -m accel_scaling catalog show g5.xlarge {closed}"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
-    assert "Traceback" not in done.stderr + done.stdout
-    assert done.returncode == (2 if closed == ">/dev/full" else 0)
-
-
 # --- `ray up`, which has read the file itself ---
 
 PROVIDERS = ["aws.AWSAcceleratorNodeProvider", "gcp.GCPAcceleratorNodeProvider"]
@@ -290,7 +145,7 @@ PROVIDERS = ["aws.AWSAcceleratorNodeProvider", "gcp.GCPAcceleratorNodeProvider"]
 def test_our_part_of_ray_up_ends_with_one_sentence(module: str, place: str, value: str) -> None:
     package, name = module.split(".")
     provider = getattr(importlib.import_module(f"accel_scaling.providers.{package}"), name)
-    config = yaml.safe_load(FILE)
+    config = yaml.safe_load(CLUSTER)
     config["provider"]["module"] = f"accel_scaling.providers.{module}"
     *parents, last = place.split(".")
     holder = config
@@ -315,7 +170,7 @@ def test_five_thousand_node_types_and_twenty_thousand_keys_are_filled_soon(
     types = "".join(f"  w{n}: {{max_workers: 2, node_config: {{InstanceType: g5.xlarge}}}}\n" for n in range(5000))
     keys = "".join(f"  key{n}: value\n" for n in range(20_000))
     path = tmp_path / "large.yaml"
-    for text in (FILE.replace("  w:\n", types + "  w:\n"), FILE.replace("  region:", keys + "  region:")):
+    for text in (CLUSTER.replace("  w:\n", types + "  w:\n"), CLUSTER.replace("  region:", keys + "  region:")):
         path.write_text(text, encoding="utf-8")
         # The file's time-out is the bound here: with the time growing with the square, each took 9 s and more.
         assert main(["fill", str(path)]) == 0

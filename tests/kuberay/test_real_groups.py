@@ -10,9 +10,8 @@ from ray.autoscaler._private.kuberay.autoscaling_config import _get_num_cpus, _n
 
 from accel_scaling.cli.main import main
 from accel_scaling.errors import ClusterConfigError
-from tests.support.kuberay import GKE, GPU, TYPE, filled, found, group_of, manifest, types_of
+from tests.support.kuberay import GKE, GPU, MACHINE, TYPE, filled, found, group_of, manifest, types_of
 
-MACHINE = "node.kubernetes.io/instance-type"
 L4 = f"{GKE}: nvidia-l4"
 PRODUCT = "nvidia.com/gpu.product"
 A100 = "NVIDIA-A100-SXM4-80GB"

@@ -6,10 +6,9 @@ import pytest
 
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.kuberay.templates import is_open_text
-from tests.support.kuberay import GKE, GPU, HEAD, filled, found, group_of, manifest, types_of
+from tests.support.kuberay import GKE, GPU, HEAD, MACHINE, filled, found, group_of, manifest, types_of
 
 L4 = f"{GKE}: nvidia-l4"
-MACHINE = "node.kubernetes.io/instance-type"
 MIG = "cloud.google.com/gke-gpu-partition-size"
 SHARING = "cloud.google.com/gke-gpu-sharing-strategy"
 TPU = "cloud.google.com/gke-tpu-accelerator"

@@ -189,6 +189,20 @@ def ec2_in_process() -> Iterator[EC2]:
             forget_clients(patch)
 
 
+@pytest.fixture(name="shared_region", scope="module")
+def shared_region_fixture() -> Iterator[EC2]:
+    """One EC2 for all tests of a file."""
+    with ec2_in_process() as region:
+        yield region
+
+
+@pytest.fixture(name="region")
+def region_fixture(shared_region: EC2) -> EC2:
+    """The same, as if it had just begun."""
+    shared_region.reset()
+    return shared_region
+
+
 def provider_of(cluster: str = "mine", *, cache_stopped_nodes: bool = False, **provider: Any) -> Any:
     """Our provider, as a process that has just begun makes it."""
     from ray.autoscaler._private.providers import _get_node_provider

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "iam"
 REGION, ACCOUNT, CLUSTER = "us-west-2", "123456789012", "first"
+LAUNCHER, HEAD, MAKES = "aws-launcher", "aws-head", "aws-ray-makes-the-role"  # the files
 HEAD_ROLE = f"ray-head-{CLUSTER}"
 NOT_ALLOWED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 TAG = "ray-cluster-name"
+MACHINE = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1"
 
 Statements = list[dict[str, Any]]
 

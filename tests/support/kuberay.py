@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 TYPE = "accelerator_type:"
 GPU = "nvidia.com/gpu: 1"
 GKE = "cloud.google.com/gke-accelerator"
+MACHINE = "node.kubernetes.io/instance-type"
+# One slice of two hosts, as its node pool is selected.
+TPU = "cloud.google.com/gke-tpu-accelerator: tpu-v4-podslice"
+TOPOLOGY = "cloud.google.com/gke-tpu-topology: 2x2x2"
 
 HEAD = """\
 apiVersion: ray.io/v1

@@ -1,13 +1,12 @@
-"""The AWS policies of docs/iam: enough for a cluster's whole life, nothing in them unneeded, nobody else's machines.
+"""The AWS policies of docs/iam: enough for a cluster's whole life, and nothing in them unneeded.
 
 moto checks actions here, of real calls by the real provider. It has no check of resources and conditions: those are
-held against the same calls by ``iam_fixture.allowed``, which reads a policy as AWS documents it.
+held against the same calls by ``tests.support.iam.allowed``, which reads a policy as AWS documents it.
 """
 
 from __future__ import annotations
 
 import copy
-import csv
 import json
 import tempfile
 import types
@@ -17,17 +16,19 @@ from typing import Any
 
 import pytest
 
-from accel_scaling.clouds import SHIPPED_FOLDER
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.settings import HostKind, Latencies
 from tests.support.iam import (
     ACCOUNT,
     CLUSTER,
+    HEAD,
     HEAD_ROLE,
+    LAUNCHER,
+    MACHINE,
+    MAKES,
     REGION,
     TAG,
-    Asked,
     User,
     actions_of,
     allowed,
@@ -41,7 +42,6 @@ from tests.support.local_ec2 import until
 
 pytestmark = pytest.mark.slow
 
-LAUNCHER, HEAD, MAKES = "aws-launcher", "aws-head", "aws-ray-makes-the-role"
 MAY_BE_MISSING = {"ec2:DescribeImages"}  # images are not checked then, as docs/security.md says
 NO_CALL = {"iam:PassRole"}  # AWS asks for it within other calls; moto never does
 MACHINES = {"head": "m5.large", "t4": "g4dn.xlarge", "trn1": "trn1.2xlarge", "arm": "g5g.xlarge"}  # each default image
@@ -246,86 +246,6 @@ def test_no_action_of_the_heads_policy_can_be_left_out(account: LocalEC2, monkey
             client(account, "ec2").terminate_instances(InstanceIds=left)
 
 
-def resource(kind: str) -> str:
-    """Return the ARN of a resource that a launch may name, in the form of the Service Authorization Reference."""
-    if kind == "group":
-        return f"arn:aws:resource-groups:{REGION}:{ACCOUNT}:group/reserved"
-    if kind == "license-configuration":
-        return f"arn:aws:license-manager:{REGION}:{ACCOUNT}:license-configuration:lic-1"
-    if kind == "elastic-inference":
-        return f"arn:aws:elastic-inference:{REGION}:{ACCOUNT}:elastic-inference-accelerator/e-1"
-    account = "" if kind in {"image", "snapshot"} else ACCOUNT
-    return f"arn:aws:ec2:{REGION}:{account}:{kind}/one"
-
-
-# The types of resources that RunInstances can name, by AWS's Service Authorization Reference; whether a cluster may.
-LAUNCHED_WITH = {
-    **dict.fromkeys(("image", "key-pair", "network-interface", "security-group", "subnet", "volume"), True),
-    "instance": True,  # with the cluster's tag
-    "spot-instances-request": True,
-    "snapshot": True,  # a volume made of it
-    "launch-template": True,
-    "placement-group": True,
-    "capacity-reservation": True,
-    "group": True,  # a resource group of reservations
-    "secondary-interface": True,
-    "secondary-subnet": True,
-    "elastic-gpu": False,  # AWS has ended it
-    "elastic-inference": False,  # AWS has ended it
-    "license-configuration": False,  # spends licences; nothing of Ray's names one
-}
-
-
-@pytest.mark.parametrize("name", [LAUNCHER, HEAD])
-@pytest.mark.parametrize("kind", LAUNCHED_WITH)
-def test_each_type_of_resource_of_a_launch_is_let_through_or_refused_on_purpose(name: str, kind: str) -> None:
-    tags = {f"aws:RequestTag/{TAG}": CLUSTER} if kind == "instance" else {}
-    assert allowed(policy(name), Asked("ec2:RunInstances", resource(kind), tags)) is LAUNCHED_WITH[kind]
-
-
-def test_the_types_of_resources_of_a_launch_are_those_of_awss_reference() -> None:
-    """cfn-lint, which comes with moto, has the reference as data."""
-    specification = pytest.importorskip("cfnlint.data.AdditionalSpecs")
-    reference = json.loads((Path(specification.__path__[0]) / "Policies.json").read_text(encoding="utf-8"))
-    assert set(reference["ec2"]["Actions"]["runinstances"]["Resources"]) == set(LAUNCHED_WITH)
-
-
-MACHINE_WITH_ALL = {
-    "InstanceType": "p5.48xlarge",
-    "ImageId": "ami-1",
-    "KeyName": "mine",
-    "NetworkInterfaces": [
-        {"SubnetId": "subnet-1", "Groups": ["sg-1"], "InterfaceType": "efa"},
-        {"NetworkInterfaceId": "eni-1"},
-    ],
-    "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": "snap-1"}}],
-    "LaunchTemplate": {"LaunchTemplateId": "lt-1"},
-    "Placement": {"GroupName": "close"},
-    "InstanceMarketOptions": {"MarketType": "spot"},
-    "CapacityReservationSpecification": {
-        "CapacityReservationTarget": {
-            "CapacityReservationId": "cr-1",
-            "CapacityReservationResourceGroupArn": f"arn:aws:resource-groups:{REGION}:{ACCOUNT}:group/reserved",
-        }
-    },
-    "TagSpecifications": [
-        {"ResourceType": "instance", "Tags": [{"Key": TAG, "Value": CLUSTER}]},
-        *(
-            {"ResourceType": kind, "Tags": [{"Key": "team", "Value": "vision"}]}
-            for kind in ("volume", "network-interface", "spot-instances-request")
-        ),
-    ],
-}
-
-
-@pytest.mark.parametrize("name", [LAUNCHER, HEAD])
-def test_a_launch_may_name_all_that_a_node_config_can(name: str) -> None:
-    asked = list(asked_for("ec2:RunInstances", MACHINE_WITH_ALL, {}))
-    assert [one for one in asked if not allowed(policy(name), one)] == []
-    kinds = {one.resource.rpartition(":")[2].partition("/")[0] for one in asked}
-    assert kinds == {kind for kind, may in LAUNCHED_WITH.items() if may} - {"secondary-interface", "secondary-subnet"}
-
-
 def test_a_real_launch_of_a_spot_machine_is_let_through(account: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.autoscaler._private.providers import _get_node_provider
 
@@ -344,54 +264,6 @@ def test_a_real_launch_of_a_spot_machine_is_let_through(account: LocalEC2, monke
     assert f"arn:aws:ec2:{REGION}:{ACCOUNT}:spot-instances-request/*" in {one.resource for one in asked}
     assert [one for one in asked if not allowed(policy(HEAD), one)] == []
     assert user.refused == set()
-
-
-OTHERS = {f"aws:ResourceTag/{TAG}": "another"}
-OWN = {f"aws:ResourceTag/{TAG}": CLUSTER}
-INTO_ANOTHER = {f"aws:RequestTag/{TAG}": "another"}
-AT_LAUNCH = {"ec2:CreateAction": "RunInstances"}
-MACHINE = f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-1"
-
-
-@pytest.mark.parametrize("name", [LAUNCHER, HEAD])
-@pytest.mark.parametrize(
-    "asked",
-    [
-        *(Asked(f"ec2:{verb}Instances", MACHINE, OTHERS) for verb in ("Terminate", "Stop", "Start")),
-        Asked("ec2:CreateTags", MACHINE, OTHERS),
-        Asked("ec2:CreateTags", MACHINE),
-        # A machine of one's own that had another cluster's tag would be a worker there, with its files and tasks.
-        Asked("ec2:CreateTags", MACHINE, {**OWN, **INTO_ANOTHER}),
-        Asked("ec2:CreateTags", MACHINE, {**OTHERS, f"aws:RequestTag/{TAG}": CLUSTER}),
-        Asked("ec2:CreateTags", MACHINE, {**AT_LAUNCH, **INTO_ANOTHER}),
-        Asked("ec2:CreateTags", MACHINE, {f"aws:RequestTag/{TAG}": CLUSTER, "ec2:CreateAction": "CreateFleet"}),
-        *(
-            Asked("ec2:CreateTags", resource(kind), INTO_ANOTHER | AT_LAUNCH)
-            for kind in ("volume", "network-interface")
-        ),
-        *(Asked("ec2:CreateTags", resource(kind)) for kind in ("volume", "spot-instances-request", "image", "subnet")),
-        *(Asked(f"ec2:{verb}", MACHINE, OWN) for verb in ("DeleteTags", "ModifyInstanceAttribute", "CreateFleet")),
-        Asked("ec2:RunInstances", MACHINE, {f"aws:RequestTag/{TAG}": "another"}),
-        Asked("ec2:RunInstances", MACHINE),
-        Asked("ec2:AuthorizeSecurityGroupIngress", f"arn:aws:ec2:{REGION}:{ACCOUNT}:security-group/sg-1", OTHERS),
-        Asked("ec2:CreateKeyPair", f"arn:aws:ec2:{REGION}:{ACCOUNT}:key-pair/mine"),
-        Asked("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/password"),
-        Asked("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin", {"iam:PassedToService": "ec2.amazonaws.com"}),
-        Asked("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/{HEAD_ROLE}", {"iam:PassedToService": "lambda"}),
-        Asked("ec2:DescribeInstances", "*", {"aws:RequestedRegion": "eu-west-1"}),
-    ],
-    ids=lambda asked: f"{asked.action} {asked.context}" if isinstance(asked, Asked) else asked,
-)
-def test_what_belongs_to_others_is_out_of_reach(name: str, asked: Asked) -> None:
-    assert not allowed(policy(name), asked)
-
-
-def test_the_parameters_that_may_be_read_are_those_that_name_default_images() -> None:
-
-    with (SHIPPED_FOLDER / "node_images.csv").open(encoding="utf-8", newline="") as file:
-        named = {row["image"] for row in csv.DictReader(file) if row["kind"] == "ssm"}
-    (images,) = [one for one in policy(LAUNCHER) if one["Action"] == "ssm:GetParameters"]
-    assert set(images["Resource"]) == {f"arn:aws:ssm:{REGION}::parameter{name}" for name in named}
 
 
 def test_moto_still_has_no_check_of_resources_and_conditions() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,13 @@ import yaml
 
 from accel_scaling import _ray
 from accel_scaling.quarantine.gate import Gate
-from tests.support.aws_provider import EC2, A, B, ec2_in_process, node_config, provider_of, tags
+from tests.support.aws_provider import EC2, A, B, node_config, provider_of, tags
 
 CONFIG = {
     "max_workers": 9,
     "provider": {},
     "available_node_types": {"a10g": {"max_workers": 4, "node_config": {}}},
 }
-
-
-@pytest.fixture(name="region", scope="module")
-def region_fixture() -> Iterator[EC2]:
-    with ec2_in_process() as region:
-        yield region
-
-
-@pytest.fixture
-def ec2(region: EC2) -> EC2:
-    region.reset()
-    return region
 
 
 def gated(folder: Path, **how: Any) -> Any:
@@ -46,97 +33,97 @@ def most(folder: Path) -> int:
     return int(config["available_node_types"]["a10g"]["max_workers"])
 
 
-def rounds_of_lies(ec2: EC2, provider: Any, folder: Path, zones: tuple[str, ...]) -> int:
+def rounds_of_lies(region: EC2, provider: Any, folder: Path, zones: tuple[str, ...]) -> int:
     """Launch a machine that is refused, six times; return how often EC2 was asked."""
     for _ in range(6):
         provider.non_terminated_nodes({})
         if most(folder) <= 0:
             continue
         try:
-            made = provider.create_node(node_config(ec2, zones=zones), tags(), 1)
+            made = provider.create_node(node_config(region, zones=zones), tags(), 1)
         except _ray.node_launch_exception():
             continue
         provider.non_terminated_nodes({})
         for node in made:
             provider.refuse(node, "DriverMissing", "DriverMissing: promised 1; 0 seen")
-    return len(ec2.launches)
+    return len(region.launches)
 
 
 @pytest.mark.parametrize("fault", [None, "no permission", "throttled", "internal", "closed", "garbled"])
 @pytest.mark.parametrize("zones", [(A,), (A, B)])
 def test_a_type_that_lies_is_quarantined_whether_ec2_says_where_subnets_are_or_not(
-    ec2: EC2, tmp_path: Path, zones: tuple[str, ...], fault: str | None
+    region: EC2, tmp_path: Path, zones: tuple[str, ...], fault: str | None
 ) -> None:
     provider = gated(tmp_path)
     if fault:
-        ec2.fault("DescribeSubnets", "before", fault, times=99)
-    assert rounds_of_lies(ec2, provider, tmp_path, zones) <= 3
-    assert ec2.alive() == []
+        region.fault("DescribeSubnets", "before", fault, times=99)
+    assert rounds_of_lies(region, provider, tmp_path, zones) <= 3
+    assert region.alive() == []
 
 
 @pytest.mark.parametrize("provider", [{}, {"availability_zone": A}])
 def test_a_zone_has_its_name_after_the_first_machine_though_ec2_says_nothing_of_subnets(
-    ec2: EC2, tmp_path: Path, provider: dict[str, Any]
+    region: EC2, tmp_path: Path, provider: dict[str, Any]
 ) -> None:
     ours = gated(tmp_path, **provider)
-    ec2.fault("DescribeSubnets", "before", "no permission", times=99)
-    (node,) = ours.create_node(node_config(ec2, zones=(A,)), tags(), 1)
+    region.fault("DescribeSubnets", "before", "no permission", times=99)
+    (node,) = ours.create_node(node_config(region, zones=(A,)), tags(), 1)
     assert ours.zone_of(node) == A
-    ec2.sold_out(f"g5.xlarge@{A}")
+    region.sold_out(f"g5.xlarge@{A}")
     with pytest.raises(_ray.node_launch_exception(), match=rf"tried in {A}\)"):
-        ours.create_node(node_config(ec2, zones=(A,)), tags(), 1)
+        ours.create_node(node_config(region, zones=(A,)), tags(), 1)
 
 
-def test_a_zone_that_the_file_names_is_that_of_its_subnets_before_any_machine_is_there(ec2: EC2) -> None:
-    ec2.fault("DescribeSubnets", "before", "no permission", times=99)
-    ec2.sold_out("g5.xlarge")
+def test_a_zone_that_the_file_names_is_that_of_its_subnets_before_any_machine_is_there(region: EC2) -> None:
+    region.fault("DescribeSubnets", "before", "no permission", times=99)
+    region.sold_out("g5.xlarge")
     with pytest.raises(_ray.node_launch_exception(), match=rf"tried in {A}\)"):
-        provider_of(availability_zone=A).create_node(node_config(ec2, zones=(A,)), tags(), 1)
+        provider_of(availability_zone=A).create_node(node_config(region, zones=(A,)), tags(), 1)
 
 
-def test_a_new_process_learns_zones_from_the_machines_that_are_there(ec2: EC2) -> None:
-    provider_of().create_node(node_config(ec2, zones=(B,)), tags(), 1)
-    ec2.fault("DescribeSubnets", "before", "no permission", times=99)
+def test_a_new_process_learns_zones_from_the_machines_that_are_there(region: EC2) -> None:
+    provider_of().create_node(node_config(region, zones=(B,)), tags(), 1)
+    region.fault("DescribeSubnets", "before", "no permission", times=99)
     provider = provider_of()
     provider.non_terminated_nodes({})
-    ec2.sold_out("g5.xlarge")
+    region.sold_out("g5.xlarge")
     with pytest.raises(_ray.node_launch_exception(), match=rf"tried in {B}\)"):
-        provider.create_node(node_config(ec2, zones=(B,)), tags(), 1)
+        provider.create_node(node_config(region, zones=(B,)), tags(), 1)
 
 
-def test_ec2_is_asked_again_after_an_error_that_passes_and_never_about_what_is_known(ec2: EC2) -> None:
+def test_ec2_is_asked_again_after_an_error_that_passes_and_never_about_what_is_known(region: EC2) -> None:
     provider = provider_of()
-    ec2.fault("DescribeSubnets", "before", "throttled")
+    region.fault("DescribeSubnets", "before", "throttled")
     for _ in range(3):
-        provider.create_node(node_config(ec2), tags(), 1)
-    assert ec2.count("DescribeSubnets") == 2
+        provider.create_node(node_config(region), tags(), 1)
+    assert region.count("DescribeSubnets") == 2
 
 
-def test_a_machine_that_is_gone_keeps_its_zone(ec2: EC2) -> None:
+def test_a_machine_that_is_gone_keeps_its_zone(region: EC2) -> None:
     provider = provider_of()
-    (node,) = provider.create_node(node_config(ec2, zones=(B,)), tags(), 1)
-    ec2.machines()[node].terminate()
-    ec2.fault("DescribeInstances", "before", "closed", times=99)
+    (node,) = provider.create_node(node_config(region, zones=(B,)), tags(), 1)
+    region.machines()[node].terminate()
+    region.fault("DescribeInstances", "before", "closed", times=99)
     assert provider.zone_of(node) == B
 
 
-def test_a_machine_that_is_started_again_opens_no_zone_that_was_sold_out(ec2: EC2, tmp_path: Path) -> None:
+def test_a_machine_that_is_started_again_opens_no_zone_that_was_sold_out(region: EC2, tmp_path: Path) -> None:
     provider = gated(tmp_path, cache_stopped_nodes=True)
-    made = provider.create_node(node_config(ec2, zones=(A, B)), tags(), 1)
+    made = provider.create_node(node_config(region, zones=(A, B)), tags(), 1)
     provider.non_terminated_nodes({})
-    ec2.sold_out("g5.xlarge")
+    region.sold_out("g5.xlarge")
     with pytest.raises(_ray.node_launch_exception()):
-        provider.create_node(node_config(ec2, zones=(A, B)), tags(), 1)
+        provider.create_node(node_config(region, zones=(A, B)), tags(), 1)
     provider.terminate_nodes(list(made))
-    ec2.sold_out()
-    asked = len(ec2.launches)
+    region.sold_out()
+    asked = len(region.launches)
     # Both zones are in quarantine: no machine is started there either.
     with pytest.raises(_ray.node_launch_exception(), match="quarantine"):
-        provider.create_node(node_config(ec2, zones=(A, B)), tags(), 1)
-    assert (len(ec2.launches), ec2.alive()) == (asked, [])
+        provider.create_node(node_config(region, zones=(A, B)), tags(), 1)
+    assert (len(region.launches), region.alive()) == (asked, [])
 
 
-def test_a_start_says_nothing_of_the_capacity_of_its_zone(tmp_path: Path, ec2: EC2) -> None:
+def test_a_start_says_nothing_of_the_capacity_of_its_zone(tmp_path: Path, region: EC2) -> None:
     provider = gated(tmp_path)
     gate = provider.gate
     gate.check("a10g", [A, B])
@@ -147,4 +134,4 @@ def test_a_start_says_nothing_of_the_capacity_of_its_zone(tmp_path: Path, ec2: E
     with gate.launching("a10g", 1):
         gate.launched("a10g", A, ["i-2"])
     assert gate.check("a10g", [A, B]) == [A, B]
-    assert ec2.alive() == []
+    assert region.alive() == []
