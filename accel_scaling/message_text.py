@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Of a value in a sentence: what one looks for in the file is found by its beginning and its end.
 MOST_SHOWN = 120
@@ -26,6 +29,11 @@ def shown(value: object) -> str:
     piece = _piece(value, _DEEPEST)
     # A text has been cut, and says how long it was.
     return piece if isinstance(value, str) else _cut(piece, 2 * MOST_SHOWN)
+
+
+def listed(words: Sequence[str], conjunction: str = "and") -> str:
+    """Return words as a part of a sentence: ``a, b and c``."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
 
 
 def printable(text: str) -> str:

@@ -28,11 +28,11 @@ from accel_scaling.cluster.cluster import read_config
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.terminal import render
 from accel_scaling.testing import Fault
-from accel_scaling.testing.base_cloud import local_cloud_of
 from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.settings import HostKind, Latencies
+from accel_scaling.testing.local_clouds import local_cloud_of
 from tests.support.autoscaler_rounds import V1, V2
 from tests.support.emulated_ssh import EmulatedSsh
 from tests.support.emulated_time import emulated_time

@@ -52,15 +52,8 @@ def contents(package: Path, catalog: Mapping[str, Path], plug_ins: Mapping[str, 
     }
 
 
-def fingerprint(
-    package: Path, catalog: Mapping[str, Path] = NO_FILES, plug_ins: Mapping[str, bytes] | None = None
-) -> str:
-    """Return twelve hex digits that change with any file of the bundle."""
-    return fingerprint_of(contents(package, catalog, plug_ins or {}))
-
-
 def fingerprint_of(files: Mapping[str, bytes]) -> str:
-    """Return the fingerprint of these files."""
+    """Return twelve hex digits that change with any of these files."""
     digest = hashlib.sha256(__version__.encode())
     for name, content in sorted(files.items()):
         # The lengths, too: else two files could be another two with the same bytes.

@@ -19,7 +19,7 @@ from accel_scaling.catalog.schema import CUSTOM_MACHINE_TYPES
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.table import CellError, Known, RowValues, read_table
 from accel_scaling.errors import UnknownInstanceTypeError
-from accel_scaling.message_text import shown
+from accel_scaling.message_text import listed, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -178,7 +178,7 @@ def _spans(rules: list[CustomRule]) -> str:
     for first, last, step in (span for rule in rules for span in rule.spans):
         steps = f" in steps of {step}" if step > 1 else ""
         words.append(str(first) if first == last else f"{first} to {last}{steps}")
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+    return listed(words, "or")
 
 
 def _in_gib(mib: Decimal | int) -> str:

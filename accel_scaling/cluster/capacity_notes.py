@@ -8,6 +8,7 @@ from accel_scaling.catalog.capacity_types import sold_as
 from accel_scaling.catalog.model import SoldAs
 from accel_scaling.catalog.node_schema import CAPACITY_TYPES
 from accel_scaling.clouds import known_clouds
+from accel_scaling.message_text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,5 +42,4 @@ def capacity_note(cloud: str, machine_type: str, bought: SoldAs, remedies: Mappi
 
 def ways(sold: Iterable[SoldAs]) -> str:
     """Return ways of selling in words: ``as spot, as flex-start or by reservation``."""
-    words = [_WORDS[way] for way in sold]
-    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+    return listed([_WORDS[way] for way in sold], "or")

@@ -9,10 +9,9 @@ Ray joins a node's options with spaces and gives them to a shell: `docker.run_op
 from __future__ import annotations
 
 import copy
-import re
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.cluster.docker_checks import image_notes, option_notes, uses_containers
+from accel_scaling.cluster.docker_checks import image_notes, option_notes, uses_containers, words_of
 from accel_scaling.cluster.node_needs import needs_of
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
@@ -51,8 +50,7 @@ def missing(given: Sequence[str], family: str | None, count: int, *, podman: boo
         podman: as in ``run_options()``.
     """
     needs = needs_of(family)
-    # Ray joins all options with spaces for a shell: an entry of the list may hold several.
-    words = re.split(r"[\s'\"]+", " ".join(given))
+    words = words_of(given)
     if needs is None or any(_says(claim, word) for claim in needs.claims for word in words):
         return ()
     # `--gpus all` and `--gpus=all` are the same option.

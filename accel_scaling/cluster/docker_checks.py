@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.cluster.node_needs import needs
+from accel_scaling.message_text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +40,11 @@ def uses_containers(config: dict[str, Any]) -> bool:
     return isinstance(docker, dict) and bool(docker.get("container_name"))
 
 
+def words_of(options: Sequence[str]) -> list[str]:
+    """Return the words of options: Ray joins them with spaces for a shell, so that one of a list may hold several."""
+    return re.split(r"[\s'\"]+", " ".join(options))
+
+
 def add_docker(filled: dict[str, Any], chosen: Mapping[str, Image]) -> list[str]:
     """Install Docker where the image that the fill chose lacks it and the file wants containers; return notes.
 
@@ -64,7 +70,7 @@ def add_docker(filled: dict[str, Any], chosen: Mapping[str, Image]) -> list[str]
     for key, names, commands in _commands(filled, lacking):
         if commands and not any("docker" in str(command) or "podman" in str(command) for command in commands):
             notes.append(
-                f"{key}: the default image of {_listed(names)} has no {program.capitalize()}, and `docker:` asks for "
+                f"{key}: the default image of {listed(names)} has no {program.capitalize()}, and `docker:` asks for "
                 f"it; begin with - {INSTALL[program]}"
             )
     return notes
@@ -102,7 +108,7 @@ def option_notes(options: Sequence[tuple[str, str, Sequence[str]]], machines: Ma
                 nodes.append(f"{name} ({machine.name})")
     return [
         f"{key}: {option} is for nodes with accelerators of the family {family}, and docker refuses the container on "
-        f"{_listed(nodes)}; leave it out: the fill adds what each node type needs to its docker.worker_run_options, "
+        f"{listed(nodes)}; leave it out: the fill adds what each node type needs to its docker.worker_run_options, "
         "and to docker.head_run_options"
         for (key, option, family), nodes in foreign.items()
     ]
@@ -129,7 +135,7 @@ def image_notes(filled: dict[str, Any], machines: Mapping[str, MachineType]) -> 
 
 def _device_options(given: Sequence[str]) -> Iterator[tuple[str, frozenset[str]]]:
     """Yield the options that need a device or a runtime of the host, each with the families that bring it."""
-    words = re.split(r"[\s'\"]+", " ".join(str(option) for option in given))
+    words = words_of(given)
     for word, following in zip(words, [*words[1:], ""], strict=True):
         option, equals, value = word.partition("=")
         value = value if equals else following
@@ -147,7 +153,3 @@ def _brings(option: str, value: str, family: str, row: Any) -> bool:
     if option == "--runtime":
         return value == family or f"{option}={value}" in row.run_options
     return any(claim in value for claim in row.claims if not claim.startswith("--") and "/" in claim)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

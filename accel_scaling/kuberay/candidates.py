@@ -12,10 +12,11 @@ from accel_scaling.catalog.kubernetes import Counts, Says, node_labels
 from accel_scaling.catalog.suggest import nearest
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import AccelScalingError
+from accel_scaling.kuberay.machine_labels import contradiction, is_near
 from accel_scaling.kuberay.selectors import chips_of, mig_profile_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from accel_scaling.catalog.kubernetes import NodeLabel
     from accel_scaling.catalog.lookup import Catalog
@@ -24,18 +25,6 @@ if TYPE_CHECKING:
     from accel_scaling.kuberay.selectors import LabelRequirement, Term
 
 _LIKE = 0.8  # a typing error: Azure's Standard_NC24ads_A100_v4 is like no name here
-_NEAR = 0.1  # a cloud's figure for a device's memory and the driver's differ by less
-_ARCHITECTURES = {"x86_64": "amd64", "i386": "386"}  # Kubernetes' words for them
-# As Karpenter writes them, in lower case, after EC2's API.
-_MAKERS = {"nvidia": {"nvidia"}, "amd": {"amd"}, "gaudi": {"habana"}, "neuron": {"aws", "amazon"}}
-
-# What a machine type has, for the sentence about a label that says something else of it.
-_OF_MACHINE: Mapping[Says, Callable[[MachineType], str]] = {
-    Says.COUNT: lambda machine: f"{machine.count or 'no'} accelerator{'' if machine.count == 1 else 's'}",
-    Says.MEMORY_MIB: lambda machine: f"{machine.chip.memory_mib if machine.chip else 'no'} MiB in each",
-    Says.MAKER: lambda machine: f"{machine.chip.name if machine.chip else 'no accelerator'}",
-    Says.ARCH: lambda machine: _ARCHITECTURES.get(machine.arch, machine.arch),
-}
 
 
 @dataclass(frozen=True)
@@ -116,8 +105,8 @@ def _of_term(term: Term, devices: Devices, catalog: Catalog) -> Candidates:
         return Candidates(tuple(chips), True)  # noqa: FBT003 - a field with a name
     if by_machine:
         allowed = [machine for machine in machines if not _is_ruled_out(machine, term)]
-        contradiction = _contradiction(term, allowed or machines, by_machine[0])
-        return contradiction or _on_machines(allowed or machines, chips if by_chip else None, by_machine, devices)
+        trouble = _contradicted(term, allowed or machines, by_machine[0])
+        return trouble or _on_machines(allowed or machines, chips if by_chip else None, by_machine, devices)
     return _on_any_machine(chips, term, devices, catalog) if by_chip else Candidates()
 
 
@@ -173,33 +162,12 @@ def _is_ruled_out(machine: MachineType, term: Term) -> bool:
     return False
 
 
-def _contradiction(term: Term, machines: Sequence[MachineType], named: LabelRequirement) -> Candidates | None:
-    """Return the trouble with a label that none of the machine types which another label names can have."""
-    # GPUs are attached to an N1 machine: its row says neither how many, nor whose.
-    own = [machine for machine in machines if not takes_accelerators(machine)]
-    for requirement in term.of(*_OF_MACHINE):
-        if own and len(own) == len(machines) and not any(_fits(machine, requirement) for machine in own):
-            has = _OF_MACHINE[requirement.label.says](own[0])
-            trouble = f"{requirement} contradicts {named}, which has {has}; no node has both"
-            return Candidates(trouble=trouble, trouble_line=requirement.line)
-    return None
-
-
-def _fits(machine: MachineType, requirement: LabelRequirement) -> bool:
-    says, values = requirement.label.says, requirement.values
-    if says is Says.ARCH:
-        return _ARCHITECTURES.get(machine.arch, machine.arch) in values
-    if says is Says.COUNT:
-        return str(machine.count) in values
-    if machine.chip is None:
-        return False
-    if says is Says.MAKER:
-        makers = _MAKERS.get(machine.chip.family)
-        return makers is None or bool(makers & {value.lower() for value in values})
-    memory = machine.chip.memory_mib
-    return memory is None or any(
-        not value.isdecimal() or abs(memory - int(value)) <= _NEAR * int(value) for value in values
-    )
+def _contradicted(term: Term, machines: Sequence[MachineType], named: LabelRequirement) -> Candidates | None:
+    found = contradiction(term, machines)
+    if found is None:
+        return None
+    trouble = f"{found.requirement} contradicts {named}, which has {found.has}; no node has both"
+    return Candidates(trouble=trouble, trouble_line=found.requirement.line)
 
 
 def _chips(
@@ -295,9 +263,7 @@ def _sold_as(chips: Sequence[Chip], cloud: str, term: Term, devices: Devices, ca
     ]
     sold_chips = _unique(machine.chip for machine in sold if machine.chip)
     if memory and memory.isdecimal():
-        near = [
-            chip for chip in sold_chips if chip.memory_mib and abs(chip.memory_mib - int(memory)) <= _NEAR * int(memory)
-        ]
+        near = [chip for chip in sold_chips if chip.memory_mib and is_near(chip.memory_mib, int(memory))]
         sold_chips = tuple(near) or sold_chips
     return list(sold_chips) or list(chips)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling.kuberay.validation import Finding
+from accel_scaling.message_text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +31,5 @@ def _title(groups: list[Group]) -> str:
     if len(groups) == 1:
         return groups[0].title
     workers = [group.name for group in groups if not group.is_head]
-    names = f"{', '.join(workers[:-1])} and {workers[-1]}" if len(workers) > 1 else workers[0]
     head = "head group and " if len(workers) < len(groups) else ""
-    return f"{groups[0].manifest}, {head}group{'s' if len(workers) > 1 else ''} {names}"
+    return f"{groups[0].manifest}, {head}group{'s' if len(workers) > 1 else ''} {listed(workers)}"

@@ -33,13 +33,6 @@ def is_open_text(text: str) -> bool:
     return _OPEN.search(text.strip()) is not None
 
 
-def has_open(node: yaml.Node | None) -> bool:
-    """Return whether a mapping or a list, or one of its own entries, is left open."""
-    if isinstance(node, yaml.MappingNode):
-        return is_open(node) or any(is_open(part) for pair in node.value for part in pair)
-    return any(map(is_open, node.value)) if isinstance(node, yaml.SequenceNode) else is_open(node)
-
-
 def has_open_key(node: yaml.Node | None) -> bool:
     """Return whether a template leaves open which entries a mapping has."""
     keys = [key for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []

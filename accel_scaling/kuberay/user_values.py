@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from accel_scaling.inputs.json_text import NotJsonError, loads
 from accel_scaling.kuberay import yaml_text as yt
@@ -76,10 +76,7 @@ def custom_resources(text: str) -> tuple[dict[str, str], str]:
     """
     if not text:
         return {}, ""
-    try:
-        resources = loads(text.strip().strip("'\"`").replace("\\", ""))
-    except NotJsonError:
-        resources = None
+    resources = _quoted_json(text)
     amounts = resources.values() if isinstance(resources, dict) else [None]
     # Ray's autoscaler raises on any value that is no int, and then reads no group of the cluster.
     if any(isinstance(amount, bool) or not isinstance(amount, int) for amount in amounts):
@@ -98,9 +95,14 @@ def _labels(text: str) -> tuple[dict[str, str], str]:
 
 def _json_labels(text: str) -> dict[str, str] | None:
     """Return labels in JSON, as Ray before 2.45 reads them, and newer ones still do; None for anything else."""
-    try:
-        labels = loads(text.strip().strip("'\"`").replace("\\", ""))
-    except NotJsonError:
-        return None
+    labels = _quoted_json(text)
     is_text = isinstance(labels, dict) and all(isinstance(value, str) for value in labels.values())
     return labels if is_text else None
+
+
+def _quoted_json(text: str) -> Any:
+    """Return what JSON in quotes for a shell holds; None where it is no JSON."""
+    try:
+        return loads(text.strip().strip("'\"`").replace("\\", ""))
+    except NotJsonError:
+        return None

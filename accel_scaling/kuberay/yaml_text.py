@@ -107,12 +107,6 @@ def word(node: yaml.Node | None) -> str | None:
     return str(node.value) if isinstance(node, yaml.ScalarNode) and not is_null(node) else None
 
 
-def words(node: yaml.Node | None) -> dict[str, str]:
-    """Return the scalars of a mapping by key."""
-    entries = {key: word(value) for key, (_, value) in pairs(node).items()}
-    return {key: value for key, value in entries.items() if value is not None}
-
-
 def is_null(node: yaml.Node | None) -> bool:
     """Return whether there is no value: no node, or null."""
     return node is None or (isinstance(node, yaml.ScalarNode) and node.tag == _NULL)

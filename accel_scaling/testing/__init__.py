@@ -51,8 +51,8 @@ def local_cloud(
         RehearsalError: this machine cannot carry it, or a fault that is none.
     """
     # Imported now: the commands of plain-process hosts import this package too, at each call.
-    from accel_scaling.testing.base_cloud import local_cloud_class
     from accel_scaling.testing.hosts.settings import HostKind
+    from accel_scaling.testing.local_clouds import local_cloud_class
 
     kind = HostKind(hosts) if hosts else None
     wrong = all_of(faults)  # refused before anything starts

@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import yaml
 
 from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN
-from accel_scaling.clouds import known_clouds
-from accel_scaling.cluster.cluster import cloud_of
 from accel_scaling.cluster.cluster_file import read_cluster
-from accel_scaling.errors import ClusterConfigError, RehearsalError
+from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.faults import Fault, all_of, write_faults
 from accel_scaling.testing.hosts.cloud_process import CLOUD_PORT, CloudProcess
 from accel_scaling.testing.hosts.events import Event, read_events
@@ -347,28 +345,3 @@ def _listening() -> socket.socket:
             f"this machine has no 127.0.0.1 ({error.strerror}), and local clouds need IPv4 on the loopback interface;"
             " `ip addr add 127.0.0.1/8 dev lo`, as root, adds it"
         ) from None
-
-
-def local_cloud_class(name: str) -> type[LocalCloud]:
-    """Return the class of the local cloud that stands for a cloud.
-
-    Args:
-        name: the cloud's name in the registry, e.g. ``aws``.
-
-    Raises:
-        ClusterConfigError: no such cloud has a local one.
-    """
-    clouds = {known: cloud for known, cloud in known_clouds().items() if cloud.has_part("local_cloud")}
-    if name not in clouds:
-        raise ClusterConfigError(f"there is no local cloud for {name}; there is one for {' and '.join(clouds)}")
-    local_class: type[LocalCloud] = clouds[name].part("local_cloud").LOCAL_CLOUD
-    return local_class
-
-
-def local_cloud_of(config: Config) -> type[LocalCloud]:
-    """Return the class of the local cloud that stands for a cluster file's cloud.
-
-    Raises:
-        ClusterConfigError: no such cloud has a local one.
-    """
-    return local_cloud_class(cloud_of(config["provider"]).name)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import configparser
 import contextlib
-import datetime as dt
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.providers.base.error_rules import (
     Rule,
+    certificate_words,
     filled,
-    missing_files,
+    now_words,
     one_line,
     proxy_variable,
     proxy_words,
@@ -227,8 +227,8 @@ def _facts(error: BaseException) -> dict[str, Any]:
         "proxy": proxy_words,
         "proxy_url": lambda: without_password(str(named.get("proxy_url", ""))),
         "proxy_variable": lambda: proxy_variable(str(named.get("proxy_url", ""))),
-        "certificates": _certificates,
-        "now": _now,
+        "certificates": lambda: certificate_words(_CERTIFICATE_FILES),
+        "now": now_words,
         "sso_hint": lambda: (
             f", `aws sso login{_profile_option()}` say" if _setting("sso_session", "sso_start_url") else ""
         ),
@@ -299,16 +299,3 @@ def _config_problem(named: dict[str, Any]) -> str:
         line = str(cause.errors[0][1]).replace("\\n", "")  # as configparser quotes it
         return f"{one_line(line)} is no `key = value`"
     return one_line(str(cause)) if cause else "it is no text in UTF-8"
-
-
-def _certificates() -> str:
-    for name, path in missing_files(_CERTIFICATE_FILES):
-        return f"{name} names {path}, which is not there; name the file with your network's certificates, or unset it"
-    for name in _CERTIFICATE_FILES:
-        if os.environ.get(name):
-            return f"does {os.environ[name]}, which {name} names, hold the certificates of your network?"
-    return "where your network has certificates of its own, name their file in AWS_CA_BUNDLE"
-
-
-def _now() -> str:
-    return dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%d %H:%M")

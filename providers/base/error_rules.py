@@ -6,6 +6,7 @@ by where that is the same for every cloud.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 from accel_scaling.message_text import flat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 # In the order in which SDKs look: the lower-case name wins where both are set.
 PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
@@ -96,9 +97,24 @@ def without_password(url: str) -> str:
     return url.rpartition("@")[2] if "@" in url else url
 
 
-def missing_files(variables: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield (variable, path) of each variable of the environment that names a file which is not there."""
+def certificate_words(variables: Sequence[str]) -> str:
+    """Return the words about the file of a network's own certificates.
+
+    Args:
+        variables: those of the environment that name it; the first is the one to set.
+    """
     for name in variables:
         path = os.environ.get(name, "")
         if path and not os.path.exists(path):  # noqa: PTH110 - Path() would read a leading ~, which SDKs do not
-            yield name, path
+            return (
+                f"{name} names {path}, which is not there; name the file with your network's certificates, or unset it"
+            )
+    for name in variables:
+        if os.environ.get(name):
+            return f"does {os.environ[name]}, which {name} names, hold the certificates of your network?"
+    return f"where your network has certificates of its own, name their file in {variables[0]}"
+
+
+def now_words() -> str:
+    """Return the time on this machine's clock, in UTC."""
+    return dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%d %H:%M")

@@ -6,13 +6,20 @@ tests/providers/gcp/test_errors.py holds it against every exception that google-
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import re
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.providers.base.error_rules import Rule, filled, missing_files, proxy_words, rule_of, whole_text
+from accel_scaling.providers.base.error_rules import (
+    Rule,
+    certificate_words,
+    filled,
+    now_words,
+    proxy_words,
+    rule_of,
+    whole_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,8 +139,8 @@ def _facts(error: BaseException) -> dict[str, Callable[[], str]]:
         "problem": lambda: _problem(error),
         "file": lambda: _file(error),
         "proxy": proxy_words,
-        "certificates": _certificates,
-        "now": _now,
+        "certificates": lambda: certificate_words(CERTIFICATE_FILES),
+        "now": now_words,
     }
 
 
@@ -154,16 +161,3 @@ def _problem(error: BaseException) -> str:
         return f"it is no valid JSON (line {inner.lineno}: {inner.msg})"  # type: ignore[attr-defined]
     text = whole_text(inner or error)
     return "there is no such file" if "was not found" in text else text
-
-
-def _certificates() -> str:
-    for name, path in missing_files(CERTIFICATE_FILES):
-        return f"{name} names {path}, which is not there; name the file with your network's certificates, or unset it"
-    for name in CERTIFICATE_FILES:
-        if os.environ.get(name):
-            return f"does {os.environ[name]}, which {name} names, hold the certificates of your network?"
-    return "where your network has certificates of its own, name their file in HTTPLIB2_CA_CERTS"
-
-
-def _now() -> str:
-    return dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%d %H:%M")

@@ -16,7 +16,7 @@ import yaml
 import accel_scaling
 from accel_scaling import timeouts
 from accel_scaling.boot import bundle
-from accel_scaling.boot.bundle_files import fingerprint
+from accel_scaling.boot.bundle_files import contents, fingerprint_of
 from accel_scaling.boot.start_prefix import add_boot_check, has_boot_check, with_boot_check
 
 PACKAGE = Path(accel_scaling.__file__).parent
@@ -31,6 +31,11 @@ def whole_fixture(tmp_path_factory) -> Path:
 def built_fixture(whole) -> Path:
     """The folder with the files, as a node has it in its path."""
     return bundle.content_of(whole)
+
+
+def fingerprint(package: Path) -> str:
+    """Return the fingerprint of a bundle of this package alone."""
+    return fingerprint_of(contents(package, {}, {}))
 
 
 def test_a_node_with_nothing_but_yaml_can_run_the_start_hook(built, tmp_path):

@@ -91,7 +91,7 @@ def _run(case: Case) -> int:
 
 def until_it_starts(rehearsal: Any) -> int:
     """Do what a rehearsal does before it starts anything."""
-    from accel_scaling.testing.base_cloud import local_cloud_of
+    from accel_scaling.testing.local_clouds import local_cloud_of
     from accel_scaling.testing.rehearse.user_hardware import user_machines
 
     user_machines(rehearsal.config, rehearsal.catalog, local_cloud_of(rehearsal.config))

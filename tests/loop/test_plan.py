@@ -14,8 +14,8 @@ import yaml
 
 from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.plan.run import PlanArguments, plan_cluster
-from accel_scaling.testing.base_cloud import local_cloud_of
 from accel_scaling.testing.hosts.settings import HostKind
+from accel_scaling.testing.local_clouds import local_cloud_of
 from tests.support.cluster import LEAN_HEAD, V1, cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing import Fault
 from accel_scaling.testing.hosts.settings import HostKind
 from tests.providers.aws.test_provider import bootstrap, tags
+from tests.support.autoscaler_rounds import cluster_state, head_state, settle
 from tests.support.cluster import config_of, machines_of
 
 pytestmark = pytest.mark.slow
@@ -105,46 +105,23 @@ class V2(Booting):
         self.age = {}
         self.head = self.launch_head(path)
 
-    def settle(self) -> None:
-        """Let the launches and terminations of a round end: the adapter has threads for them."""
-        self.adapter._main_executor.submit(lambda: None).result()
-        pool = self.adapter._node_launcher_executors
-        idle = threading.Barrier(pool._max_workers)  # reached when no thread is busy with anything else
-        for waiting in [pool.submit(idle.wait) for _ in range(pool._max_workers)]:
-            waiting.result()
-
     def run(self, demands: list[dict[str, float]]) -> None:
         from ray.autoscaler.v2.instance_manager.reconciler import Reconciler
-        from ray.core.generated import autoscaler_pb2 as pb
 
-        head = pb.NodeState(
-            node_id=b"head",
-            instance_id=self.head,
-            ray_node_type_name="head",
-            status=pb.NodeStatus.RUNNING,
-            total_resources={"node:__internal_head__": 1.0},
-        )
-        state = pb.ClusterResourceState(
-            node_states=[head],
-            pending_resource_requests=[
-                pb.ResourceRequestByCount(request=pb.ResourceRequest(resources_bundle=demand), count=1)
-                for demand in demands
-            ],
-        )
         self.reader.refresh_cached_autoscaling_config()
         Reconciler.reconcile(
             instance_manager=self.manager,
             scheduler=self.scheduler,
             cloud_provider=self.adapter,
             cloud_resource_monitor=self.monitor,
-            ray_cluster_resource_state=state,
+            ray_cluster_resource_state=cluster_state([head_state(self.head)], demands),
             non_terminated_cloud_instances=self.adapter.get_non_terminated(),
             cloud_provider_errors=self.adapter.poll_errors(),
             ray_install_errors=[],
             ray_stop_errors=[],
             autoscaling_config=self.reader.get_cached_autoscaling_config(),
         )
-        self.settle()
+        settle(self.adapter)
 
 
 @pytest.fixture(name="ec2", scope="module")

@@ -63,6 +63,52 @@ class Rounds:
         return str(self.provider.node_tags(node)["ray-user-node-type"])
 
 
+def node_state(name: str, node_type: str, resources: Mapping[str, float]) -> Any:
+    """Return what Ray's control store tells v2 of a node that runs, with nothing on it."""
+    from ray.core.generated import autoscaler_pb2 as pb
+
+    return pb.NodeState(
+        node_id=name.encode(),
+        instance_id=name,
+        ray_node_type_name=node_type,
+        status=pb.NodeStatus.RUNNING,
+        total_resources=resources,
+        available_resources=resources,
+    )
+
+
+def head_state(name: str) -> Any:
+    """Return the same of the head, which no demand fits."""
+    return node_state(name, "head", {"node:__internal_head__": 1.0})
+
+
+def cluster_state(nodes: Sequence[Any], demands: Demands) -> Any:
+    """Return what Ray's control store tells v2 of a cluster.
+
+    Args:
+        nodes: those that run.
+        demands: what waits.
+    """
+    from ray.core.generated import autoscaler_pb2 as pb
+
+    return pb.ClusterResourceState(
+        node_states=nodes,
+        pending_resource_requests=[
+            pb.ResourceRequestByCount(request=pb.ResourceRequest(resources_bundle=demand), count=1)
+            for demand in demands
+        ],
+    )
+
+
+def settle(adapter: Any) -> None:
+    """Let the launches and terminations of a round of v2 end: its adapter has threads for them."""
+    adapter._main_executor.submit(lambda: None).result()
+    pool = adapter._node_launcher_executors
+    idle = threading.Barrier(pool._max_workers)  # reached when no thread is busy with anything else
+    for waiting in [pool.submit(idle.wait) for _ in range(pool._max_workers)]:
+        waiting.result()
+
+
 class V2(Rounds):
     """Autoscaler v2."""
 
@@ -106,43 +152,13 @@ class V2(Rounds):
             ray_stop_errors=[],
             autoscaling_config=self.reader.get_cached_autoscaling_config(),
         )
-        self._settle()
+        settle(self.adapter)
         self.installs.run()
         self.clock.sleep(ROUND_S)
 
     def _state(self, demands: Demands) -> Any:
-        from ray.core.generated import autoscaler_pb2 as pb
-
-        nodes = [self._node(self.head, "head", {"node:__internal_head__": 1.0})]
-        nodes += [self._node(node, self.type_of(node), self.resources_of(node)) for node in self.joined()]
-        return pb.ClusterResourceState(
-            node_states=nodes,
-            pending_resource_requests=[
-                pb.ResourceRequestByCount(request=pb.ResourceRequest(resources_bundle=demand), count=1)
-                for demand in demands
-            ],
-        )
-
-    @staticmethod
-    def _node(name: str, node_type: str, resources: Mapping[str, float]) -> Any:
-        from ray.core.generated import autoscaler_pb2 as pb
-
-        return pb.NodeState(
-            node_id=name.encode(),
-            instance_id=name,
-            ray_node_type_name=node_type,
-            status=pb.NodeStatus.RUNNING,
-            total_resources=resources,
-            available_resources=resources,
-        )
-
-    def _settle(self) -> None:
-        """Let the launches and terminations of a round end: the adapter has threads for them."""
-        self.adapter._main_executor.submit(lambda: None).result()
-        pool = self.adapter._node_launcher_executors
-        idle = threading.Barrier(pool._max_workers)  # reached when no thread is busy with anything else
-        for waiting in [pool.submit(idle.wait) for _ in range(pool._max_workers)]:
-            waiting.result()
+        workers = [node_state(node, self.type_of(node), self.resources_of(node)) for node in self.joined()]
+        return cluster_state([head_state(self.head), *workers], demands)
 
 
 class _Installs:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from accel_scaling.testing.base_cloud import LocalCloud, local_cloud_of
+from accel_scaling.testing.base_cloud import LocalCloud
 from accel_scaling.testing.hosts.events import Event, EventKind
 from accel_scaling.testing.hosts.settings import HostKind
+from accel_scaling.testing.local_clouds import local_cloud_of
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = "accel_scaling.providers.aws.AWSAcceleratorNodeProvider"

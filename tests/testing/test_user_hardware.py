@@ -9,12 +9,12 @@ import pytest
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.families.catalog import load_catalog
-from accel_scaling.testing.base_cloud import local_cloud_of
 from accel_scaling.testing.devices import hardware as devices
 from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.devices.gcp_machines import built_in, hardware_of_gcp
 from accel_scaling.testing.gce.api_errors import ApiError
 from accel_scaling.testing.gce.machine_rules import checked
+from accel_scaling.testing.local_clouds import local_cloud_of
 from accel_scaling.testing.ray_cluster import bring_catalog
 from accel_scaling.testing.rehearse.user_hardware import introduced, user_machines
 from tests.support.catalog import HEADER

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timeouts
 from accel_scaling.fill.fill import fill
-from accel_scaling.testing.base_cloud import local_cloud_of
 from accel_scaling.testing.devices.hardware import write_user_hardware
 from accel_scaling.testing.faults import FaultSource, Machines
 from accel_scaling.testing.hosts.leftovers import PREFIX, claim, remove_leftovers
+from accel_scaling.testing.local_clouds import local_cloud_of
 from accel_scaling.testing.rehearse.act import Act
 from accel_scaling.testing.rehearse.demands import demands_of, with_marks
 from accel_scaling.testing.rehearse.timeline import StatusLine
