@@ -6,15 +6,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from accel_scaling.cli.common import give
 from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.fill.defaults import with_keys_needed_by_ray
+from accel_scaling.fill.file_text import changed_note, filled_text, users_values
 from accel_scaling.fill.fill import fill
-from accel_scaling.inputs.yaml_nodes import DUMPER
 
 if TYPE_CHECKING:
     import argparse
@@ -35,15 +33,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fill the file; print contradictions between it and the catalog to standard error."""
     file = read_cluster(args.cluster)
+    users = users_values(file)
     try:
-        filled, notes = fill(file.config, catalog_of(file.config))
+        filled, notes = fill(users.config, catalog_of(users.config))
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
     if not filled.get("cluster_name"):
         raise ClusterConfigError(f"{args.cluster}: cluster_name is missing; `ray up` ends with a KeyError without it")
-    for note in notes:
-        sys.stderr.write(f"note: {note}\n")
-    complete = with_keys_needed_by_ray(filled)
-    text = yaml.dump(complete, Dumper=DUMPER, sort_keys=False, width=110, allow_unicode=True)
+    text, form_note = filled_text(file, users.config, with_keys_needed_by_ray(filled))
+    for note in (*notes, changed_note(file, users.changed), form_note):
+        if note:
+            sys.stderr.write(f"note: {note}\n")
     give(text, args.output)
     return 0

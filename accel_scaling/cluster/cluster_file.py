@@ -31,11 +31,13 @@ class ClusterFile:
         path: the file, as errors name it.
         config: its content.
         root: the same as YAML nodes, which know their lines.
+        text: the same as it was read.
     """
 
     path: Path
     config: dict[str, Any]
     root: yaml.Node
+    text: str
 
     def at_its_line(self, error: AccelScalingError) -> AccelScalingError:
         """Return the error with the file, and the line of the key that it begins with, or of a node type it names."""
@@ -70,7 +72,7 @@ def read_cluster(path: Path) -> ClusterFile:
     config = None if root is None else _value(root, str(path))
     if not isinstance(config, dict) or root is None:
         raise ClusterConfigError(f"{path} is not a cluster config: expected keys and values at the top level")
-    return ClusterFile(path, config, root)
+    return ClusterFile(path, config, root, text)
 
 
 def text_of(path: Path) -> str:

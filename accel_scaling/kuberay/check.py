@@ -17,7 +17,6 @@ from accel_scaling.catalog.tpu_slices import slice_of_chip
 from accel_scaling.errors import UnknownTpuError
 from accel_scaling.fill.promise import LABEL_VARIANT
 from accel_scaling.kuberay import templates
-from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.by_hand import families_of
 from accel_scaling.kuberay.candidates import candidates
 from accel_scaling.kuberay.devices import amount, devices_of, whole
@@ -29,6 +28,7 @@ from accel_scaling.kuberay.promise import market_of, propose
 from accel_scaling.kuberay.selectors import Term, chips_of, open_selectors, terms_of, tpu_keys
 from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS, user_values
 from accel_scaling.kuberay.validation import Finding, line_of, wrong_types
+from accel_scaling.yaml_text import nodes as yt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

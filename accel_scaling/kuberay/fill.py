@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.kuberay import templates
-from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.check import findings, group_notes
+from accel_scaling.kuberay.documents import documents
 from accel_scaling.kuberay.manifest import OLD_API, groups
 from accel_scaling.kuberay.notes import together
 from accel_scaling.kuberay.patch import Change, as_fields, as_params, edits_of, expected, for_old_ray
 from accel_scaling.kuberay.promise import propose
 from accel_scaling.kuberay.user_values import user_values
 from accel_scaling.kuberay.validation import Finding, wrong_types
-from accel_scaling.kuberay.yaml_edits import CannotEditError, applied
 from accel_scaling.message_text import shown
+from accel_scaling.yaml_text import nodes as yt
+from accel_scaling.yaml_text.edits import CannotEditError, applied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.lookup import Catalog
     from accel_scaling.kuberay.group import Group
     from accel_scaling.kuberay.promise import Proposal
-    from accel_scaling.kuberay.yaml_edits import Edit
+    from accel_scaling.yaml_text.edits import Edit
 
 _VERSION = re.compile(r"v?(\d{1,3})\.(\d{1,3})(?:\.\d{1,3})?(?:[-+.].*)?")
 FIRST_WITH_FIELDS = (1, 5)  # ray-project/kuberay pull 4106
@@ -162,9 +163,9 @@ def _verify(before: str, after: str, file: str, all_groups: Sequence[Group], cha
         change = places.get(node.start_mark.index)
         return expected(value, change) if change else value
 
-    wanted_values = [yt.plain(root, patched) for root in yt.documents(before, file)]
+    wanted_values = [yt.plain(root, patched) for root in documents(before, file)]
     try:
-        same = wanted_values == [yt.plain(root) for root in yt.documents(after, file)]
+        same = wanted_values == [yt.plain(root) for root in documents(after, file)]
     # The new text may not even be YAML; that is refused with the same sentence.
     except ClusterConfigError:
         same = False

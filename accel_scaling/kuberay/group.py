@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.ray_version import RayVersion, version_in
 from accel_scaling.kuberay.templates import has_open_key, is_open, shown
+from accel_scaling.yaml_text import nodes as yt
 
 if TYPE_CHECKING:
     import yaml

@@ -6,9 +6,10 @@ import re
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.kuberay import yaml_text as yt
+from accel_scaling.kuberay.documents import documents
 from accel_scaling.kuberay.group import Group
 from accel_scaling.kuberay.templates import RENDER, is_open, note, shown
+from accel_scaling.yaml_text import nodes as yt
 
 if TYPE_CHECKING:
     import yaml
@@ -35,7 +36,7 @@ def groups(text: str, file: str) -> list[Group]:
         ClusterConfigError: it is not YAML, or has no Ray manifest, or an incomplete one; the text has the line.
     """
     text = text.removeprefix(yt.BOM)
-    roots = [item for root in yt.documents(text, file) for item in _objects(root)]
+    roots = [item for root in documents(text, file) for item in _objects(root)]
     all_groups = [group for root in roots if _is_ray(root) for group in _groups(root, file)]
     if any(map(_is_ray, roots)):
         return all_groups

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import FIRST_WITH_GROUP_FIELDS, FIRST_WITH_LABEL_PAIRS
-from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.user_values import user_values
 from accel_scaling.kuberay.validation import Finding
+from accel_scaling.yaml_text import nodes as yt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

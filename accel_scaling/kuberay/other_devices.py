@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.kubernetes import Says, device_resources, other_resource
-from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.by_hand import types_by_hand
 from accel_scaling.kuberay.devices import known_device, whole
 from accel_scaling.kuberay.selectors import SHARED
 from accel_scaling.kuberay.user_values import user_values
+from accel_scaling.yaml_text import nodes as yt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE
 from accel_scaling.fill.promise import LABEL_VARIANT
 from accel_scaling.kuberay import templates, yaml_edits
-from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS, user_values
-from accel_scaling.kuberay.yaml_edits import CannotEditError, Edit
+from accel_scaling.yaml_text import nodes as yt
+from accel_scaling.yaml_text.edits import CannotEditError, Edit, trailing_comment
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -193,7 +193,7 @@ def _comments(text: str, group: Group, leaving: Collection[str]) -> dict[str, st
     """Return the comments after entries that leave rayStartParams, by their new name."""
     entries = yt.own_pairs(yt.at(group.node, "rayStartParams"))
     return {
-        name: yaml_edits.trailing_comment(text, entries[param][1])
+        name: trailing_comment(text, entries[param][1])
         for param, name in PARAMS.items()
         if param in leaving and param in entries
     }

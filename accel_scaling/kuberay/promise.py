@@ -19,13 +19,13 @@ from accel_scaling.catalog.tpu_slices import slice_of_chip
 from accel_scaling.errors import UnknownTpuError
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE, accelerator_types, promise_for_devices
 from accel_scaling.kuberay import templates
-from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.advice import also_parts, not_named
 from accel_scaling.kuberay.by_hand import chips_by_hand, narrowed, types_by_hand
 from accel_scaling.kuberay.candidates import Candidates, agreed, candidates, machines_named, mig_profiles
 from accel_scaling.kuberay.devices import devices_of
 from accel_scaling.kuberay.other_devices import share_note, shared_by, uncounted, uncounted_notes
 from accel_scaling.kuberay.selectors import chips_of, open_selectors, terms_of, tpu_keys
+from accel_scaling.yaml_text import nodes as yt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

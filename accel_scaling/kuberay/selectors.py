@@ -11,8 +11,8 @@ import yaml
 from accel_scaling.catalog.kubernetes import Says, node_labels
 from accel_scaling.catalog.model import Chip
 from accel_scaling.catalog.product_names import ray_nvidia_type
-from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.templates import is_open, is_open_text, shown
+from accel_scaling.yaml_text import nodes as yt
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.inputs.json_text import NotJsonError, loads
-from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.group import texts_of
 from accel_scaling.kuberay.templates import is_open_text
 from accel_scaling.message_text import shown
+from accel_scaling.yaml_text import nodes as yt
 
 if TYPE_CHECKING:
     from accel_scaling.kuberay.group import Group

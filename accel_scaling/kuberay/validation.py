@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from accel_scaling.kuberay import yaml_text as yt
 from accel_scaling.kuberay.devices import amount, known_device, whole
 from accel_scaling.kuberay.templates import is_open
 from accel_scaling.kuberay.user_values import CUSTOM, LABELS, PARAMS
 from accel_scaling.message_text import MOST_SHOWN, shown
+from accel_scaling.yaml_text import nodes as yt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,42 +1,21 @@
-"""Edits a YAML text in place: adds lines and removes entries, and changes nothing else."""
+"""The edits of a group in a manifest: what is added to it below its key, and what leaves it."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import yaml
 
-from accel_scaling.kuberay import yaml_text as yt
+from accel_scaling.yaml_text import nodes as yt
+from accel_scaling.yaml_text.edits import BREAK, BREAKS, CannotEditError, Edit, from_flow, line_end, lines_after
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
-_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what libyaml reads as the end of a line
 _INDENT = 2
 _ONE_A_LINE = "write its keys and those of rayStartParams on a line each, with the value"
-
-
-class CannotEditError(Exception):
-    """The YAML has a form that cannot be changed in place; the text says why."""
-
-
-class Edit(NamedTuple):
-    """One change: the text from ``start`` to ``end`` becomes ``text``."""
-
-    start: int
-    end: int
-    text: str
-
-
-def applied(text: str, edits: Iterable[Edit]) -> str:
-    """Return the text with all edits."""
-    result, done = [], 0
-    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
-        result += [text[done : edit.start], edit.text]
-        done = max(done, edit.end)
-    return "".join([*result, text[done:]])
 
 
 def add_entries(text: str, key: yaml.Node, mapping: yaml.Node, entries: Mapping[str, str]) -> Edit:
@@ -51,7 +30,7 @@ def add_entries(text: str, key: yaml.Node, mapping: yaml.Node, entries: Mapping[
     column = mapping.value[0][0].start_mark.column if yt.pairs(mapping) else key.start_mark.column + _INDENT
     if yt.pairs(mapping) and mapping.value[0][0].start_mark.line == key.start_mark.line:
         raise CannotEditError(_ONE_A_LINE)
-    return _lines_after(text, key.end_mark.index, _block(column, entries))
+    return lines_after(text, key.end_mark.index, _block(column, entries))
 
 
 def add_mapping(text: str, group: yaml.Node, group_key: yaml.Node | None, blocks: Mapping[str, dict[str, str]]) -> Edit:
@@ -70,11 +49,11 @@ def add_mapping(text: str, group: yaml.Node, group_key: yaml.Node | None, blocks
     for name, entries in blocks.items():
         lines += [" " * first.column + f"{name}:", *_block(first.column + _step(group), entries)]
     if group_key is not None and first.line > group_key.end_mark.line:
-        return _lines_after(text, group_key.end_mark.index, lines)
+        return lines_after(text, group_key.end_mark.index, lines)
     name_key, name_value = yt.own_pairs(group).get("groupName", (None, None))
     if name_key is None or name_value is None or name_key.start_mark.line != name_value.end_mark.line:
         raise CannotEditError(_ONE_A_LINE)
-    return _lines_after(text, name_value.end_mark.index, lines)
+    return lines_after(text, name_value.end_mark.index, lines)
 
 
 def remove_entries(text: str, key: yaml.Node, mapping: yaml.Node, names: Collection[str]) -> list[Edit]:
@@ -86,7 +65,7 @@ def remove_entries(text: str, key: yaml.Node, mapping: yaml.Node, names: Collect
     if not isinstance(mapping, yaml.MappingNode):
         return []
     if mapping.flow_style:
-        return _from_flow(text, mapping, names)
+        return from_flow(mapping, names, text)
     edits = [_lines_of(text, name, value) for name, value in mapping.value if name.value in names]
     # The key must keep a mapping: with null there, Ray's autoscaler raises (`"num-gpus" in None`).
     if len(edits) == len(mapping.value):
@@ -95,12 +74,6 @@ def remove_entries(text: str, key: yaml.Node, mapping: yaml.Node, names: Collect
             raise CannotEditError(_ONE_A_LINE)
         edits.append(Edit(behind.end(), behind.end(), " {}"))
     return edits
-
-
-def trailing_comment(text: str, value: yaml.Node) -> str:
-    """Return the comment after a value on its line, with its ``#``; empty where there is none."""
-    rest = text[value.end_mark.index : _line_end(text, value.end_mark.index)[0]]
-    return rest.strip() if rest.strip().startswith("#") else ""
 
 
 def replace_scalar(text: str, value: yaml.Node, new: str) -> Edit:
@@ -152,36 +125,16 @@ def _step(group: yaml.Node) -> int:
     return _INDENT
 
 
-def _line_end(text: str, place: int) -> tuple[int, int]:
-    """Return the end of the line, before and after its line break."""
-    line_break = _BREAK.search(text, place)
-    return (line_break.start(), line_break.end()) if line_break else (len(text), len(text))
-
-
-def _newline(text: str, place: int) -> str:
-    # In the file's own kind of line break: the other lines must not differ in it.
-    line_break = _BREAK.search(text, place) or _BREAK.search(text)
-    return line_break.group() if line_break else "\n"
-
-
-def _lines_after(text: str, place: int, lines: list[str]) -> Edit:
-    before, behind = _line_end(text, place)
-    newline = _newline(text, place)
-    if before == behind:  # the file's last line, without a line break
-        return Edit(behind, behind, "".join(newline + line for line in lines))
-    return Edit(behind, behind, "".join(line + newline for line in lines))
-
-
 def _lines_of(text: str, key: yaml.Node, value: yaml.Node) -> Edit:
     """Return the edit that removes an entry with its lines."""
     start = key.start_mark.index - key.start_mark.column
     last = len(text[: value.end_mark.index].rstrip()) if value.end_mark.index > key.end_mark.index else 0
-    _, end = _line_end(text, max(last, key.end_mark.index))
+    _, end = line_end(text, max(last, key.end_mark.index))
     if text[start : key.start_mark.index].strip():
         raise CannotEditError(_ONE_A_LINE)
-    if end == len(text) and not _BREAK.search(text, max(last, key.end_mark.index)):
+    if end == len(text) and not BREAK.search(text, max(last, key.end_mark.index)):
         # The last line of a file without a line break at its end: the break before it goes instead.
-        start = len(text[:start].rstrip("\r\n\x85\u2028\u2029"))
+        start = len(text[:start].rstrip(BREAKS))
     return Edit(start, end, "")
 
 
@@ -189,28 +142,10 @@ def _into_flow(text: str, mapping: yaml.Node, entries: list[tuple[str, str]]) ->
     """Add entries after the opening brace; each on its own line where the first entry is."""
     inside = text.index("{", mapping.start_mark.index) + 1
     gap = re.compile(r"\s*").match(text, inside)
-    between = gap.group() if gap and _BREAK.search(gap.group()) and mapping.value else ""
+    between = gap.group() if gap and BREAK.search(gap.group()) and mapping.value else ""
     # In quotes: the manifest may be JSON, and must stay so.
     written = [f"{json.dumps(name)}: {value}" for name, value in entries]
     if not mapping.value:
         return Edit(inside, inside, ", ".join(written))
     behind = "" if between else " "
     return Edit(inside, inside, "".join(f"{between}{entry},{behind}" for entry in written))
-
-
-def _from_flow(text: str, mapping: yaml.MappingNode, names: Collection[str]) -> list[Edit]:
-    """Remove entries from a flow mapping, each with its comma."""
-    if all(key.value in names for key, _ in mapping.value):
-        first, end = mapping.value[0][0].start_mark.index, mapping.value[-1][1].end_mark.index
-        comma = re.compile(r"\s*,").match(text, end)
-        return [Edit(first, comma.end() if comma else end, "")]
-    edits, kept_end = [], mapping.start_mark.index
-    for number, (key, value) in enumerate(mapping.value):
-        if key.value not in names:
-            kept_end = value.end_mark.index
-        elif any(other.value not in names for other, _ in mapping.value[number + 1 :]):
-            edits.append(Edit(key.start_mark.index, mapping.value[number + 1][0].start_mark.index, ""))
-        else:
-            edits.append(Edit(kept_end, value.end_mark.index, ""))
-            kept_end = value.end_mark.index
-    return edits

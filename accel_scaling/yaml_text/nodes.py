@@ -1,4 +1,4 @@
-"""Reads YAML as nodes with their place in the text: no value is constructed, so that none is reformatted."""
+"""Questions about YAML nodes with their place in the text: no value is constructed, so that none is reformatted."""
 
 from __future__ import annotations
 
@@ -8,43 +8,17 @@ from weakref import WeakKeyDictionary
 
 import yaml
 
-from accel_scaling.errors import ClusterConfigError
-from accel_scaling.inputs.yaml_nodes import NotYamlError, children, compose
-from accel_scaling.kuberay.templates import RENDER, is_open_text
+from accel_scaling.inputs.yaml_nodes import children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     Pairs = Mapping[str, tuple[yaml.Node, yaml.Node]]
 
-_MERGE = "tag:yaml.org,2002:merge"
+MERGE = "tag:yaml.org,2002:merge"
 _STRING = "tag:yaml.org,2002:str"
 _NULL = "tag:yaml.org,2002:null"
 BOM = "\ufeff"
-
-
-def documents(text: str, file: str) -> list[yaml.Node]:
-    """Return the root node of each document that has one.
-
-    Args:
-        text: one or several YAML documents, without a byte-order mark.
-        file: its name, for the error.
-
-    Raises:
-        ClusterConfigError: it is not YAML; the text has the line.
-    """
-    try:
-        # libyaml reads what Kubernetes' reader reads, for example a tab before a comment.
-        return compose(text)
-    except NotYamlError as error:
-        place = file if error.line is None else f"{file}:{error.line}"
-        advice = "; it holds {{ }}: render the chart first (`helm template`)" if error.grammar and "{{" in text else ""
-        # In braces, `${N}` without quotes is no YAML: the file is one for envsubst, or the like.
-        lines = text.splitlines()
-        if error.grammar and not advice and error.line and is_open_text("".join(lines[error.line - 1 : error.line])):
-            advice = f"; it is a template: {RENDER}"
-        problem = f"is not YAML: {error.problem}" if error.grammar else error.problem
-        raise ClusterConfigError(f"{place}: {problem}{advice}") from None
 
 
 def shared_nodes(root: yaml.Node) -> frozenset[int]:
@@ -145,5 +119,5 @@ def plain_text(text: str) -> tuple[str, str]:
 
 def _merged(node: yaml.MappingNode) -> Iterator[yaml.Node]:
     for key, value in node.value:
-        if key.tag == _MERGE:
+        if key.tag == MERGE:
             yield from items(value) or [value]
