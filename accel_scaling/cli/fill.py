@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING
 from accel_scaling.cli.common import give
 from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.cluster.cluster_file import read_cluster
-from accel_scaling.errors import AccelScalingError, ClusterConfigError
-from accel_scaling.fill.defaults import with_keys_needed_by_ray
-from accel_scaling.fill.file_text import changed_note, filled_text, users_values
-from accel_scaling.fill.fill import fill
+from accel_scaling.errors import AccelScalingError
+from accel_scaling.fill.file_text import fill_file
 
 if TYPE_CHECKING:
     import argparse
 
-HELP = "print a cluster file with the resources and labels of all node types filled; no network"
+HELP = "print a cluster file with the resources and labels of all node types filled; nothing else changes; no network"
 EXAMPLES = """examples:
   accel-scaling fill cluster.yaml
   accel-scaling fill cluster.yaml -o filled.yaml && ray up filled.yaml
+  accel-scaling fill filled.yaml -o filled.yaml   # again: replaces what it wrote itself
 """
 
 
@@ -33,16 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fill the file; print contradictions between it and the catalog to standard error."""
     file = read_cluster(args.cluster)
-    users = users_values(file)
     try:
-        filled, notes = fill(users.config, catalog_of(users.config))
+        catalog = catalog_of(file.config)
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
-    if not filled.get("cluster_name"):
-        raise ClusterConfigError(f"{args.cluster}: cluster_name is missing; `ray up` ends with a KeyError without it")
-    text, form_note = filled_text(file, users.config, with_keys_needed_by_ray(filled))
-    for note in (*notes, changed_note(file, users.changed), form_note):
-        if note:
-            sys.stderr.write(f"note: {note}\n")
-    give(text, args.output)
+    text, notes = fill_file(file, catalog)
+    for note in notes:
+        sys.stderr.write(f"note: {note}\n")
+    short = f"; keep editing {args.cluster}, and fill it again after a change"
+    give(text, args.output, then="" if args.output == args.cluster else short)
     return 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError, PlanError
+from accel_scaling.fill.file_text import stale_note
 from accel_scaling.plan.model import counted, uses_text
 from accel_scaling.terminal import bold, render
 
@@ -75,12 +76,15 @@ def run(args: argparse.Namespace) -> int:
     file = read_cluster(args.cluster)
     try:
         prices = read_prices(args.prices) if args.prices else None
-        cluster, answer = plan_cluster(file.config, catalog_of(file.config), words)
+        catalog = catalog_of(file.config)
+        cluster, answer = plan_cluster(file.config, catalog, words)
     # About the arguments or the price file: it has no line in the cluster file.
     except PlanError:
         raise
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
+    for note in stale_note(file, catalog):
+        sys.stderr.write(f"note: {note}\n")
     if args.json:
         sys.stdout.write(json.dumps(as_json(cluster, answer, prices), indent=2) + "\n")
     else:

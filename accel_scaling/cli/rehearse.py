@@ -16,6 +16,7 @@ from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.cluster.start_commands import check_start_commands
 from accel_scaling.errors import AccelScalingError
+from accel_scaling.fill.file_text import stale_note
 from accel_scaling.fill.fill import promises
 from accel_scaling.requirements import check_modules, check_ray, missing
 
@@ -83,8 +84,11 @@ def run(args: argparse.Namespace) -> int:
         cluster.check_offered()
         promises(cluster)
         check_start_commands(cluster.config)
+        stale = stale_note(file, cluster.catalog)
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
+    for note in stale:
+        sys.stderr.write(f"note: {note}\n")
     check_modules(cluster.cloud.rehearsal_modules, "rehearse")
     check_ray()
     try:

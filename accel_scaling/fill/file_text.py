@@ -6,18 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.defaults import NEEDED_BY_RAY
+from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_keys_needed_by_ray
+from accel_scaling.fill.fill import fill
 from accel_scaling.fill.in_place import SHARED, Values, edited
 from accel_scaling.fill.marks import MARK, Marked, users_part
 from accel_scaling.inputs.yaml_nodes import DUMPER, NotYamlError, compose, construct
+from accel_scaling.message_text import shown
 from accel_scaling.yaml_text.edits import CannotEditError
 from accel_scaling.yaml_text.equality import same
 from accel_scaling.yaml_text.nodes import BOM, shared_nodes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from accel_scaling.catalog.load import Catalog
     from accel_scaling.cluster.cluster_file import ClusterFile
 
+_JSON = "JSON has no comments, so that what is written is not marked: a later fill takes it for yours"
 REASONS = dict.fromkeys(NEEDED_BY_RAY, "Ray needs this key")
 
 
@@ -30,7 +36,58 @@ class _Dumper(DUMPER):  # type: ignore[misc] # PyYAML's type depends on how it w
         return True
 
 
-def users_values(file: ClusterFile) -> Marked:
+def fill_file(file: ClusterFile, catalog: Catalog) -> tuple[str, list[str]]:
+    """Return the text of a cluster file, filled, and the notes; see ``fill`` for its values.
+
+    What an earlier fill wrote is filled anew; what somebody changed of it since is the user's.
+
+    Args:
+        file: the file.
+        catalog: what is known about machine types.
+
+    Raises:
+        AccelScalingError: a node type cannot be filled, or the filled file would be too large to be read again.
+    """
+    users = _users_values(file)
+    try:
+        filled, notes = fill(users.config, catalog)
+    except AccelScalingError as error:
+        raise file.at_its_line(error) from None
+    if not filled.get("cluster_name"):
+        raise ClusterConfigError(f"{file.path}: cluster_name is missing; `ray up` ends with a KeyError without it")
+    text, form_note = _filled_text(file, users.config, with_keys_needed_by_ray(filled))
+    return text, [*notes, *_changed_note(file, users.changed), *form_note]
+
+
+def stale_note(file: ClusterFile, catalog: Catalog) -> list[str]:
+    """Return a note where an earlier fill wrote what a fill would not write now: another machine, another catalog.
+
+    `ray up` reads no comments: for it, and so for a plan of what it does, such a value is the user's.
+    """
+    if MARK not in file.text:
+        return []
+    filled, _ = fill(_users_values(file).config, catalog)
+    stale = list(_differences(file.config, with_keys_needed_by_ray(filled), ()))
+    if not stale:
+        return []
+    more = f" (and {len(stale) - 1} more)" if len(stale) > 1 else ""
+    command = f"`accel-scaling fill {file.path} -o {file.path}`"
+    return [f"{file.path}: an earlier fill wrote {stale[0]}{more}; it counts as yours until you run {command} again"]
+
+
+def _differences(now: dict[str, Any], wanted: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    """Yield each value that is there and would be another, with its place."""
+    for key, value in now.items():
+        other, here = wanted.get(key), (*path, str(key))
+        if isinstance(value, dict) and isinstance(other, dict):
+            yield from _differences(value, other, here)
+        elif not same(value, other):
+            is_short = not isinstance(value, (dict, list)) and not isinstance(other, (dict, list))
+            values = f": {shown(value)}, and would now write {shown(other)}" if is_short and key in wanted else ""
+            yield f"{'.'.join(here)}{values or ', and would now write something else'}"
+
+
+def _users_values(file: ClusterFile) -> Marked:
     """Return what the user wrote of a file: all but what an earlier fill wrote and nobody changed since."""
     if MARK not in file.text:
         return Marked(file.config)
@@ -38,19 +95,17 @@ def users_values(file: ClusterFile) -> Marked:
     return users_part(text, _root(text))
 
 
-def changed_note(file: ClusterFile, changed: list[tuple[int, str]]) -> str | None:
-    """Return the note about values that the fill wrote and somebody changed since; None where there are none."""
+def _changed_note(file: ClusterFile, changed: list[tuple[int, str]]) -> list[str]:
+    """Return the note about values that the fill wrote and somebody changed since."""
     if not changed:
-        return None
+        return []
     places = ", ".join(f"{path} (line {line})" for line, path in changed[:3])
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-    return (
-        f"{file.path}: changed by hand since a fill wrote it, and therefore yours: {places}{more}; "
-        "a fill no longer replaces it"
-    )
+    what = f"changed by hand after a fill wrote it, and kept as yours: {places}{more}"
+    return [f"{file.path}: {what}; to have it filled again, delete it"]
 
 
-def filled_text(file: ClusterFile, users: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, str | None]:
+def _filled_text(file: ClusterFile, users: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, list[str]]:
     """Return the text that holds the filled values, and a note where it could not be kept as it was.
 
     Args:
@@ -62,17 +117,19 @@ def filled_text(file: ClusterFile, users: dict[str, Any], wanted: dict[str, Any]
         ClusterConfigError: with the filled values, the file is too large to be read again.
     """
     if same(file.config, wanted):
-        return file.text, None
+        return file.text, []
     body = file.text.removeprefix(BOM)
     try:
-        result = edited(body, _root(body), Values(file.config, users, wanted), REASONS)
+        root = _root(body)
+        result = edited(body, root, Values(file.config, users, wanted), REASONS)
         if _holds(result, wanted, str(file.path)):
-            return file.text[: len(file.text) - len(body)] + result, None
+            notes = [f"{file.path}: {_JSON}"] if isinstance(root, yaml.MappingNode) and root.flow_style else []
+            return file.text[: len(file.text) - len(body)] + result, notes
         reason = SHARED if shared_nodes(_root(body)) else "its form takes no further lines"
     except CannotEditError as error:
         reason = str(error)
     note = f"{file.path}: printed anew, without its comments and layout: {reason}"
-    return _anew(users, wanted, str(file.path)), note
+    return _anew(users, wanted, str(file.path)), [note]
 
 
 def _anew(users: dict[str, Any], wanted: dict[str, Any], name: str) -> str:

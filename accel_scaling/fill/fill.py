@@ -132,7 +132,7 @@ def _placement_labels(cluster: Cluster, node_type: NodeType) -> dict[str, str]:
 def _with_needs(cluster: Cluster) -> tuple[dict[str, Any], list[str]]:
     """Return a copy of the config with images and container options where the user wrote none, and the notes."""
     machines = {name: node_type.machine.machine for name, node_type in cluster.node_types.items()}
-    filled, notes = with_run_options(copy.deepcopy(cluster.config), machines)
+    filled, notes = with_run_options(_own_node_types(cluster.config), machines)
     reader, system, chosen = node_config_reader(cluster.cloud), _image_system(cluster), {}
     for name, node_type in cluster.node_types.items():
         entry = filled["available_node_types"][name]
@@ -146,6 +146,12 @@ def _with_needs(cluster: Cluster) -> tuple[dict[str, Any], list[str]]:
         if entry["node_config"] != given and image is not None:
             chosen[name] = image
     return filled, [*notes, *_system_notes(filled, cluster), *add_docker(filled, chosen)]
+
+
+def _own_node_types(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of a config in which no two node types are one object, as YAML's aliases (`*name`) make them."""
+    types = {name: copy.deepcopy(node_type) for name, node_type in config["available_node_types"].items()}
+    return {**copy.deepcopy(config), "available_node_types": types}
 
 
 def _system_notes(filled: dict[str, Any], cluster: Cluster) -> Iterator[str]:

@@ -201,7 +201,7 @@ class _Editor:
         """Return the edit that removes an entry or an item with its lines; the user's comments among them stay."""
         first = key or node
         start = first.start_mark.index - first.start_mark.column
-        if self._text[start : first.start_mark.index].strip("" if key else " -"):
+        if self._text[start : first.start_mark.index].strip(None if key else " -"):
             raise CannotEditError(_ONE_A_LINE)
         end = content_end(self._text, node, first.end_mark.index if key else start)
         kept = self._comments_in(node, start, end)
@@ -223,8 +223,7 @@ class _Editor:
     def _mark(self, mark: Mark | None, value: Any) -> None:
         if mark is None or mark.summary is None:
             return
-        end = mark.start + len(self._text[mark.start : mark.end].rstrip())
-        self.edits.append(Edit(end - len(mark.summary), end, summary(value)))
+        self.edits.append(Edit(mark.end - len(mark.summary), mark.end, summary(value)))
 
     def _comment(self, path: tuple[Any, ...], value: Any) -> str:
         reason = self._reasons.get(path[0]) if len(path) == 1 else None

@@ -24,7 +24,7 @@ from accel_scaling.yaml_text.nodes import is_null
 from accel_scaling.yaml_text.value_text import flow_text
 
 MARK = "accel-scaling fill"
-_COMMENT = re.compile(rf"[ \t]+#(?:.*[ ;#])?{MARK}(?:: (?P<summary>\S.*?))?[ \t]*$")
+_COMMENT = re.compile(rf"[ \t]+#(?:.*[ ;#])?{MARK}(?:: (?P<summary>\S.*))?$")
 _BEHIND_KEY = re.compile(r"[ \t]*:")
 _LONGEST = 40  # characters of a value that a mark repeats
 _STRING = "tag:yaml.org,2002:str"
@@ -93,7 +93,7 @@ def mark_behind(text: str, key: yaml.Node | None, value: yaml.Node) -> Mark | No
         place = colon.end()
     elif isinstance(value, yaml.ScalarNode) and value.style in ("|", ">"):
         return None
-    rest = rest_of_line(text, place)
+    rest = rest_of_line(text, place).rstrip()
     if MARK not in rest:
         return None
     found = _COMMENT.match(rest)
