@@ -18,6 +18,7 @@ from accel_scaling._ray.clouds import aws_client as aws_client
 from accel_scaling._ray.clouds import aws_node_provider as aws_node_provider
 from accel_scaling._ray.clouds import aws_reuse_tags as aws_reuse_tags
 from accel_scaling._ray.clouds import aws_tags as aws_tags
+from accel_scaling._ray.clouds import aws_template_content as aws_template_content
 from accel_scaling._ray.clouds import aws_tries_each_subnet_once as aws_tries_each_subnet_once
 from accel_scaling._ray.clouds import check_legacy_fields as check_legacy_fields
 from accel_scaling._ray.clouds import ec2_client as ec2_client

@@ -104,8 +104,8 @@ def _check_key_pair(config: Config) -> None:
         return
     for name, node_type in config["available_node_types"].items():
         node_config = node_type["node_config"]
-        # A template may name the key pair; user data may write the key.
-        if not {"KeyName", "UserData", "LaunchTemplate"} & set(node_config):
+        # User data may write the key. What a template holds is in the node_config by now.
+        if not {"KeyName", "UserData"} & set(node_config):
             raise ClusterConfigError(
                 f"available_node_types.{name}.node_config.KeyName is missing: auth.ssh_private_key is a key of yours; "
                 "name its key pair in EC2 there, or leave auth.ssh_private_key out, and Ray makes a key pair"

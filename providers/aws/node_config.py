@@ -10,7 +10,7 @@ from accel_scaling.cluster.capacity_notes import capacity_note
 from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
 from accel_scaling.cluster.offering_checks import check_region
-from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.errors import AccelScalingError, ClusterConfigError, MachineInTemplateError
 from accel_scaling.message_text import shown
 from accel_scaling.providers.aws import request_model
 from accel_scaling.providers.aws.cloud import CLOUD
@@ -39,10 +39,11 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
 
     Args:
         location: the node type's place in the cluster file, for the error.
-        node_config: the node type's ``node_config``.
+        node_config: the node type's ``node_config``; without LaunchTemplate where what that holds is in it.
         catalog: what is known about machine types.
 
     Raises:
+        MachineInTemplateError: there is no ``InstanceType`` beside a ``LaunchTemplate``.
         ClusterConfigError: there is no ``InstanceType``, or a market that EC2 does not have.
         UnknownInstanceTypeError: the catalog does not have it.
     """
@@ -136,16 +137,17 @@ def with_image(
     location, machine_type = node_type.location, node_type.machine.machine
     if node_config.get("ImageId") or provider.get("type") != "external":
         return node_config, ()
+    # Like Ray, `ray up` asks for the template first (launch_templates.py); whoever has not asked writes no image.
+    if node_config.get("LaunchTemplate"):
+        note = (
+            f"{location}: the image is that of its LaunchTemplate, for which `ray up` asks EC2; where the template "
+            "names none, `ray up` takes the default image"
+        )
+        return node_config, (note,)
     image = default_image(machine_type, system=node_type.system)
     if image is None or image.kind is ImageKind.NONE:
         return node_config, (no_image(location, machine_type, "ImageId"),)
-    notes = []
-    if "LaunchTemplate" in node_config:
-        notes.append(
-            f"{location} has a LaunchTemplate and no ImageId; as `ray up` always names an image, that of the template "
-            "is not used; write the ImageId that you want"
-        )
-    return {**node_config, "ImageId": RESOLVE_SSM + image.name}, tuple(notes)
+    return {**node_config, "ImageId": RESOLVE_SSM + image.name}, ()
 
 
 def _instance_type(location: str, node_config: dict[str, Any]) -> str:
@@ -153,6 +155,12 @@ def _instance_type(location: str, node_config: dict[str, Any]) -> str:
     if name and not isinstance(name, str):
         raise ClusterConfigError(
             f"{location}.node_config.InstanceType is {shown(name)}; it takes one instance type, as text"
+        )
+    if not name and node_config.get("LaunchTemplate"):
+        raise MachineInTemplateError(
+            f"{location}.node_config has a LaunchTemplate and no InstanceType, and only EC2 knows the template: "
+            "`ray up` asks for it, and takes machine type, image and promise from there; to see the promise before, "
+            "write InstanceType, which is then used in place of the template's"
         )
     if not name or not name.strip():
         raise ClusterConfigError(

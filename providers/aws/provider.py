@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accel_scaling import _ray
-from accel_scaling.cluster.cluster import read_config
+from accel_scaling.cluster.cluster import read_checked, read_config
+from accel_scaling.cluster.shape import check_shape
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.providers.aws.cloud import CLOUD
 from accel_scaling.providers.aws.node_config import region_of
@@ -35,7 +36,14 @@ from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.requirements import missing
 
 try:
-    from accel_scaling.providers.aws import account_checks, bootstrap, machine_end, ray_steps, teardown
+    from accel_scaling.providers.aws import (
+        account_checks,
+        bootstrap,
+        launch_templates,
+        machine_end,
+        ray_steps,
+        teardown,
+    )
     from accel_scaling.providers.aws.errors import one_sentence
     from accel_scaling.providers.aws.launch import MachineLaunch
     from accel_scaling.providers.aws.run_instances import NewMachines
@@ -94,6 +102,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
                 return teardown.for_reading(read)
             check_ready(cluster_config)
             region_of(cluster_config)
+            cluster_config, templates = launch_templates.merged(cluster_config)
             cluster = read_config(cluster_config)
             bootstrap.check(cluster)
             cluster_config = bootstrap.resolved(cluster)
@@ -103,7 +112,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
                 _ray.cli_logger().warning("{}", note)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
-        return for_the_head(resolved)
+        return for_the_head(launch_templates.put_back(resolved, templates))
 
     def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         """Launch all of ``count`` machines, or raise; machines that came are kept.
@@ -177,4 +186,6 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     region_of(config)
-    return fill_cluster(read_config(config), offerings=False)  # bootstrap.check() asks EC2 what the region has
+    merged, templates = launch_templates.merged(check_shape(config))
+    filled, notes = fill_cluster(read_checked(merged), offerings=False)  # bootstrap.check() asks what the region has
+    return launch_templates.put_back(filled, templates, for_bootstrap=True), notes
