@@ -39,6 +39,7 @@ try:
     from accel_scaling.providers.aws import (
         account_checks,
         bootstrap,
+        launch_block,
         launch_templates,
         machine_end,
         ray_steps,
@@ -106,10 +107,11 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             cluster = read_config(cluster_config)
             bootstrap.check(cluster)
             cluster_config = bootstrap.resolved(cluster)
-            account_checks.check_named(cluster, cluster_config)
+            image_names = account_checks.check_named(cluster, cluster_config)
             resolved = ray_steps.prepared(cluster_config)
             for note in account_checks.check_zones(cluster, resolved):
                 _ray.cli_logger().warning("{}", note)
+            launch_block.say(cluster.config, resolved, image_names)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
         return for_the_head(launch_templates.put_back(resolved, templates))
