@@ -47,6 +47,7 @@ from accel_scaling._ray.launcher import launched_by_ray_up as launched_by_ray_up
 from accel_scaling._ray.launcher import node_launch_exception as node_launch_exception
 from accel_scaling._ray.launcher import node_type_of as node_type_of
 from accel_scaling._ray.launcher import reads_only as reads_only
+from accel_scaling._ray.machine_type_names import name_machine_types as name_machine_types
 from accel_scaling._ray.managers import accelerator_manager as accelerator_manager
 from accel_scaling._ray.managers import add_accelerator_managers as add_accelerator_managers
 from accel_scaling._ray.managers import announce_accelerator_type as announce_accelerator_type

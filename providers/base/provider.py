@@ -76,6 +76,7 @@ class BootCheckedProvider:
         # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish, and schedules.
         cluster_config.publish(_ray.autoscaler_config_path())
         cluster_config.spare_accelerators(provider_config, _ray.autoscaler_config_path())
+        cluster_config.name_machine_types(_ray.autoscaler_config_path())
         self._rounds = Rounds()
 
     @property
