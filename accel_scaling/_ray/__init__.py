@@ -30,6 +30,9 @@ from accel_scaling._ray.clouds import gcp_private_keys as gcp_private_keys
 from accel_scaling._ray.clouds import gcp_resources as gcp_resources
 from accel_scaling._ray.clouds import gcp_reuse_tags as gcp_reuse_tags
 from accel_scaling._ray.clouds import gcp_tags as gcp_tags
+from accel_scaling._ray.cloudwatch import CLOUDWATCH_PARTS as CLOUDWATCH_PARTS
+from accel_scaling._ray.cloudwatch import update_cloudwatch as update_cloudwatch
+from accel_scaling._ray.cloudwatch import updates_head as updates_head
 from accel_scaling._ray.facts import PRELOADED_MODULES as PRELOADED_MODULES
 from accel_scaling._ray.facts import UNIT_RESOURCES as UNIT_RESOURCES
 from accel_scaling._ray.launcher import called_by_ray_up as called_by_ray_up

@@ -106,6 +106,13 @@ class NodeConfigReader(Protocol):
             AccelScalingError: names the key, and where the machine is offered.
         """
 
+    def cluster_notes(self, cluster: Cluster) -> list[str]:
+        """Return notes about the provider section and all node types together.
+
+        Raises:
+            ClusterConfigError: something of this cloud alone that nobody else checks is wrong.
+        """
+
     def with_image(
         self, node_type: NodeType, node_config: dict[str, Any], provider: dict[str, Any]
     ) -> tuple[dict[str, Any], tuple[str, ...]]:

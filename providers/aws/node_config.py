@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.cloudwatch import CLOUDWATCH_PARTS
 from accel_scaling.catalog.model import SoldAs
 from accel_scaling.cluster.capacity_notes import capacity_note
 from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
@@ -123,6 +124,49 @@ def check_offered(node_type: NodeType, cluster: Cluster) -> None:
             )
     key = f"{node_type.location}.node_config.InstanceType"
     check_region(key, machine_type.name, cluster.catalog.where(machine_type), CLOUD.name, region)
+
+
+def cluster_notes(cluster: Cluster) -> list[str]:
+    """Return the note about CloudWatch on workers without a role.
+
+    Raises:
+        ClusterConfigError: ``provider.cloudwatch`` is not what Ray's helper reads.
+    """
+    given = cluster.provider.get("cloudwatch")
+    if given is None:
+        return []
+    _check_cloudwatch(given)
+    if not cluster.is_ours or not given:
+        return []
+    without = [
+        one.location
+        for one in cluster.node_types.values()
+        if not one.is_head and not {"IamInstanceProfile", "LaunchTemplate"} & set(one.node_config)
+    ]
+    if not without:
+        return []
+    note = (
+        f"provider.cloudwatch: {', '.join(without)} have no node_config.IamInstanceProfile, without which AWS Systems "
+        "Manager does not reach their machines, and CloudWatch is not set up there; name a profile with AWS's policies "
+        "CloudWatchAgentServerPolicy and AmazonSSMManagedInstanceCore"
+    )
+    return [note]
+
+
+def _check_cloudwatch(given: Any) -> None:
+    key = "provider.cloudwatch"
+    example = "{agent: {config: agent.json}}"
+    if not isinstance(given, dict):
+        raise ClusterConfigError(f"{key} is {shown(given)}; it takes keys, such as {example}")
+    for name, part in given.items():
+        if name not in CLOUDWATCH_PARTS:
+            raise ClusterConfigError(f"{key}.{str(name)[:60]}: its parts are {', '.join(CLOUDWATCH_PARTS)}")
+        if not isinstance(part, dict):
+            raise ClusterConfigError(f"{key}.{name} is {shown(part)}; it takes keys, such as {example}")
+        if not isinstance(part.get("config") or "", str):
+            raise ClusterConfigError(
+                f"{key}.{name}.config is {shown(part.get('config'))}; it takes the path of a JSON file"
+            )
 
 
 def with_image(

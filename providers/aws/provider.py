@@ -39,6 +39,7 @@ try:
     from accel_scaling.providers.aws import (
         account_checks,
         bootstrap,
+        cloudwatch,
         launch_block,
         launch_templates,
         machine_end,
@@ -105,6 +106,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             region_of(cluster_config)
             cluster_config, templates = launch_templates.merged(cluster_config)
             cluster = read_config(cluster_config)
+            cloudwatch.check_files(cluster.provider)
             bootstrap.check(cluster)
             cluster_config = bootstrap.resolved(cluster)
             image_names = account_checks.check_named(cluster, cluster_config)
@@ -136,6 +138,10 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         created: dict[str, Any] = super()._create_node(node_config, tags, count)
         self.created_here.update(created)
         return created
+
+    def answers(self, node_id: str, *, head: bool) -> None:
+        """Set CloudWatch up on a node, where the cluster file asks for it."""
+        cloudwatch.set_up(self.provider_config, node_id, self.cluster_name, head=head)
 
     def ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd]:
         """Return why machines ended, as EC2 says it."""
