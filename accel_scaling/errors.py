@@ -56,6 +56,10 @@ class ClusterConfigError(AccelScalingError):
     """A cluster file that is not one, or that lacks something: the text names the key."""
 
 
+class MachineInTemplateError(ClusterConfigError):
+    """A node type whose machine stands in a template of the account: only the cloud can say which it is."""
+
+
 class InitError(AccelScalingError):
     """A cluster file that `accel-scaling init` is asked for and cannot write: the text names the option."""
 

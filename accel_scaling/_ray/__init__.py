@@ -18,6 +18,7 @@ from accel_scaling._ray.clouds import aws_client as aws_client
 from accel_scaling._ray.clouds import aws_node_provider as aws_node_provider
 from accel_scaling._ray.clouds import aws_reuse_tags as aws_reuse_tags
 from accel_scaling._ray.clouds import aws_tags as aws_tags
+from accel_scaling._ray.clouds import aws_template_content as aws_template_content
 from accel_scaling._ray.clouds import aws_tries_each_subnet_once as aws_tries_each_subnet_once
 from accel_scaling._ray.clouds import check_legacy_fields as check_legacy_fields
 from accel_scaling._ray.clouds import ec2_client as ec2_client
@@ -29,6 +30,9 @@ from accel_scaling._ray.clouds import gcp_private_keys as gcp_private_keys
 from accel_scaling._ray.clouds import gcp_resources as gcp_resources
 from accel_scaling._ray.clouds import gcp_reuse_tags as gcp_reuse_tags
 from accel_scaling._ray.clouds import gcp_tags as gcp_tags
+from accel_scaling._ray.cloudwatch import CLOUDWATCH_PARTS as CLOUDWATCH_PARTS
+from accel_scaling._ray.cloudwatch import update_cloudwatch as update_cloudwatch
+from accel_scaling._ray.cloudwatch import updates_head as updates_head
 from accel_scaling._ray.facts import PRELOADED_MODULES as PRELOADED_MODULES
 from accel_scaling._ray.facts import UNIT_RESOURCES as UNIT_RESOURCES
 from accel_scaling._ray.launcher import called_by_ray_up as called_by_ray_up
@@ -46,6 +50,7 @@ from accel_scaling._ray.launcher import launched_by_ray_up as launched_by_ray_up
 from accel_scaling._ray.launcher import node_launch_exception as node_launch_exception
 from accel_scaling._ray.launcher import node_type_of as node_type_of
 from accel_scaling._ray.launcher import reads_only as reads_only
+from accel_scaling._ray.machine_type_names import name_machine_types as name_machine_types
 from accel_scaling._ray.managers import accelerator_manager as accelerator_manager
 from accel_scaling._ray.managers import add_accelerator_managers as add_accelerator_managers
 from accel_scaling._ray.managers import announce_accelerator_type as announce_accelerator_type

@@ -103,6 +103,20 @@ def aws_tags() -> tuple[Any, Any]:
     return to_aws_format, from_aws_format
 
 
+def aws_template_content(template: dict[str, Any], region: str, credentials: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what a launch template holds, as Ray merges it into a node_config; asks EC2 once.
+
+    Raises:
+        ValueError: EC2 does not answer with one version of one template.
+        botocore.exceptions.ClientError: EC2 refuses.
+    """
+    from ray.autoscaler._private.aws.config import _configure_node_cfg_from_launch_template
+
+    config = {"provider": {"region": region, "aws_credentials": credentials or {}}}
+    content: dict[str, Any] = _configure_node_cfg_from_launch_template(config, {"LaunchTemplate": template})
+    return content
+
+
 def aws_client(service: str, region: str, credentials: dict[str, Any] | None) -> Any:
     """Return the cached client of an AWS service that Ray's provider uses for this region."""
     from ray.autoscaler._private.aws.utils import client_cache

@@ -55,6 +55,9 @@ def tpu_head_pod_type(resource: str) -> str | None:
 OVERRIDE_RESOURCES = "RAY_OVERRIDE_RESOURCES"
 OVERRIDE_LABELS = "RAY_OVERRIDE_LABELS"
 
+INSTANCE_TYPE_NAME = "RAY_CLOUD_INSTANCE_TYPE_NAME"
+"""The machine type of a node, as it tells the GCS: v2's ray_installer.py exports it, v1 and `ray up` do not."""
+
 OBJECT_STORE_PROPORTION = 0.3
 """The share of a node's memory that Ray keeps for objects; its AWS provider promises the rest as `memory`."""
 

@@ -7,17 +7,20 @@ node type of CPUs. A machine that has them may announce them, as Ray would by it
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import (
     ACCELERATOR_TYPE_PREFIX,
+    INSTANCE_TYPE_NAME,
     LABEL_ACCELERATOR_TYPE,
     OVERRIDE_LABELS,
     OVERRIDE_RESOURCES,
     tpu_head_pod_type,
 )
 from accel_scaling.families.registry import all_families
+from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
@@ -47,6 +50,20 @@ def restore_promise(environment: MutableMapping[str, str]) -> list[str]:
         else:
             del environment[name]
     return sentences
+
+
+def name_machine_type(environment: MutableMapping[str, str]) -> None:
+    """Set the variable by which Ray's status names this node's machine type, where nobody has set it.
+
+    Args:
+        environment: of the process in which Ray will read it.
+    """
+    # `ray up` sets it for no head, and autoscaler v1 for no worker.
+    if environment.get(INSTANCE_TYPE_NAME):
+        return
+    with contextlib.suppress(ValueError, AttributeError):
+        if name := json.loads(environment.get(OVERRIDE_LABELS) or "{}").get(LABEL_INSTANCE_TYPE):
+            environment[INSTANCE_TYPE_NAME] = str(name)
 
 
 def keep_to_machine(

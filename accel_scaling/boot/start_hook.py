@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from accel_scaling import _ray
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, OVERRIDE_RESOURCES
 from accel_scaling.boot.admission import CONFIRM_ONLY, admitted_resources, correct_promise
-from accel_scaling.boot.announcement import keep_to_machine, restore_promise
+from accel_scaling.boot.announcement import keep_to_machine, name_machine_type, restore_promise
 from accel_scaling.boot.command_end import end_command
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.node_files import name_python, remove_unused_bundles
@@ -62,6 +62,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     # After the variable is set above: the resources with which the host joins are corrected, not the promised ones.
     correct_promise(os.environ, detected)
     _say(*keep_to_machine(ray_params, promised, detected, os.environ))
+    name_machine_type(os.environ)
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
     remove_unused_bundles(Path(__file__).parents[2], Path.home())
     call_next_hooks(ray_params, head=head)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from accel_scaling.clouds import Cloud, known_clouds
 from accel_scaling.cluster.policies import confirmation_policy, quarantine_policy, spares_accelerators
 from accel_scaling.cluster.shape import check_shape
-from accel_scaling.errors import ClusterConfigError
+from accel_scaling.errors import ClusterConfigError, MachineInTemplateError
 from accel_scaling.families.catalog import load_catalog
 from accel_scaling.inputs.file_text import expanded
 from accel_scaling.message_text import shown
@@ -78,6 +78,7 @@ class NodeConfigReader(Protocol):
         """Return what a node_config names.
 
         Raises:
+            MachineInTemplateError: a template of the account names it.
             ClusterConfigError: a key is missing, of the wrong kind, or contradicts another.
             AccelScalingError: the catalog does not have the machine.
         """
@@ -103,6 +104,13 @@ class NodeConfigReader(Protocol):
 
         Raises:
             AccelScalingError: names the key, and where the machine is offered.
+        """
+
+    def cluster_notes(self, cluster: Cluster) -> list[str]:
+        """Return notes about the provider section and all node types together.
+
+        Raises:
+            ClusterConfigError: something of this cloud alone that nobody else checks is wrong.
         """
 
     def with_image(
@@ -147,9 +155,10 @@ class Cluster:
         config: the file's content.
         cloud: whose machines it launches.
         catalog: where its machine types are looked up.
-        node_types: its node types by name, in the file's order.
+        node_types: its node types by name, in the file's order; without those whose machine nobody was asked about.
         confirmation: what becomes of a machine that does not hold its promise.
         quarantine: when a node type is not launched for a while.
+        in_templates: for each other node type, the sentence that its machine stands in a template of the account.
     """
 
     config: dict[str, Any]
@@ -158,6 +167,7 @@ class Cluster:
     node_types: Mapping[str, NodeType]
     confirmation: ConfirmationPolicy
     quarantine: QuarantinePolicy
+    in_templates: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def provider(self) -> dict[str, Any]:
@@ -183,6 +193,15 @@ class Cluster:
             ClusterConfigError: region or zones are missing where the cloud needs them, or contradict each other.
         """
         return node_config_reader(self.cloud).placement(self.provider)
+
+    def check_told(self) -> None:
+        """Refuse a node type whose machine only the cloud knows, where it cannot be asked and is needed.
+
+        Raises:
+            MachineInTemplateError: the first one.
+        """
+        for sentence in self.in_templates.values():
+            raise MachineInTemplateError(sentence)
 
     def check_offered(self) -> None:
         """Refuse machines that the cluster's region or zones do not have, as far as the catalog knows.
@@ -216,16 +235,21 @@ def read_checked(config: dict[str, Any], catalog: Catalog | None = None) -> Clus
     spares_accelerators(provider)  # it has no value of its own here; a wrong one is refused
     cloud, catalog = cloud_of(provider), catalog or catalog_of(config)
     reader = node_config_reader(cloud)
-    node_types = {}
+    node_types, in_templates = {}, {}
     for name, node_type in config["available_node_types"].items():
         node_config = node_type.get("node_config") or {}
         location = f"available_node_types.{name}"
-        machine = reader.machine(location, node_config, catalog)
+        try:
+            machine = reader.machine(location, node_config, catalog)
+        except MachineInTemplateError as error:
+            reader.check_node_config(location, node_config)
+            in_templates[name] = str(error)
+            continue
         reader.check_node_config(location, node_config)
         is_head = name == config["head_node_type"]
         given = node_type.get("resources") or {}, node_type.get("labels") or {}
         node_types[name] = NodeType(name, node_config, machine, *given, is_head=is_head)
-    return Cluster(config, cloud, catalog, node_types, *policies)
+    return Cluster(config, cloud, catalog, node_types, *policies, in_templates)
 
 
 def node_config_reader(cloud: Cloud) -> NodeConfigReader:

@@ -48,7 +48,8 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
     """Return a copy of a cluster's config, filled, and the notes.
 
     Every node type has resources and labels, an image with its accelerator's driver where the user named none, and
-    container options that show the devices where the config uses containers.
+    container options that show the devices where the config uses containers. A node type whose machine stands in a
+    template of the account stays as it is, with a note.
 
     Args:
         cluster: a cluster file, read.
@@ -64,13 +65,14 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
     # Every promise before the first change: an error leaves nothing half-filled.
     promised = promises(cluster)
     start_notes = check_start_commands(cluster.config)
+    cloud_notes = node_config_reader(cluster.cloud).cluster_notes(cluster)
     filled, notes = _with_needs(cluster)
     for name, promise in promised.items():
         filled["available_node_types"][name]["resources"] = promise.resources
         filled["available_node_types"][name]["labels"] = promise.labels
     place_notes = [*_region_notes(cluster), *offering_notes(cluster)] if offerings else []
     promise_notes = [note for promise in promised.values() for note in promise.notes]
-    return filled, [*place_notes, *promise_notes, *notes, *start_notes]
+    return filled, [*cluster.in_templates.values(), *place_notes, *promise_notes, *notes, *cloud_notes, *start_notes]
 
 
 def promises(cluster: Cluster) -> dict[str, Promise]:

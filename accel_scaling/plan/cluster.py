@@ -121,13 +121,17 @@ def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterab
         notes: the fill's sentences about it.
 
     Raises:
-        ClusterConfigError: Ray refuses it; the text names the key.
+        ClusterConfigError: Ray refuses it, or the head's machine is not known here; the text names the key.
     """
     complete = with_defaults(with_keys_needed_by_ray(filled), read.cloud)
+    if read.config["head_node_type"] in read.in_templates:
+        read.check_told()
     try:
-        in_ray, max_nodes = _ray.node_type_configs(complete)
+        every, max_nodes = _ray.node_type_configs(complete)
     except ValueError as error:
         raise ClusterConfigError(str(error)) from None
+    # The others are of templates, which nobody was asked for: the notes say that.
+    in_ray = {name: node_type for name, node_type in every.items() if name in read.node_types}
     catalog = read.catalog
     machines = {name: node_type.machine for name, node_type in read.node_types.items()}
     types = {

@@ -59,7 +59,8 @@ def plan_cluster(config: dict[str, Any], catalog: Catalog, arguments: PlanArgume
         live_cluster.check_address(arguments.address)
     read = read_config(check_workers(config), catalog)
     filled, notes = fill_cluster(read)
-    promised = [name for node_type in filled["available_node_types"].values() for name in node_type["resources"]]
+    types = filled["available_node_types"].values()
+    promised = [name for node_type in types for name in node_type.get("resources") or {}]
     labels = labels_of(arguments.labels)
     request = _request(arguments, Reader(AcceleratorTypes(catalog.chips), promised, labels))
     # Last, as this imports Ray: mistakes in the demands are reported without waiting for it.

@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 _NAMES_AT_ONCE = 200  # values of one filter: EC2 takes no more
 
 
-def check_named(cluster: Cluster, config: Config) -> None:
+def check_named(cluster: Cluster, config: Config) -> dict[str, str]:
     """Refuse subnets, groups, key pairs and images that the region does not have, and images of another architecture.
+
+    Returns:
+        Node type -> the name of its image, as far as EC2 was asked about it.
 
     Args:
         cluster: a cluster file, read.
@@ -42,6 +45,7 @@ def check_named(cluster: Cluster, config: Config) -> None:
     """
     check_private_key(config)
     _check_key_pair(config)
+    image_names = {}
     client = _ray.ec2_client(cluster.provider["region"], quickly(cluster.provider.get("aws_credentials")))
     for node_type in cluster.node_types.values():
         node_config = config["available_node_types"][node_type.name]["node_config"]
@@ -53,7 +57,9 @@ def check_named(cluster: Cluster, config: Config) -> None:
         ):
             if ids := _texts(node_config.get(name)):
                 _asked(call, {parameter: ids}, f"{key}.{name}", cluster)
-        _check_image(node_type, str(node_config.get("ImageId") or ""), client, cluster)
+        image = str(node_config.get("ImageId") or "")
+        image_names[node_type.name] = _check_image(node_type, image, client, cluster)
+    return image_names
 
 
 def check_zones(cluster: Cluster, config: Config) -> list[str]:
@@ -104,20 +110,21 @@ def _check_key_pair(config: Config) -> None:
         return
     for name, node_type in config["available_node_types"].items():
         node_config = node_type["node_config"]
-        # A template may name the key pair; user data may write the key.
-        if not {"KeyName", "UserData", "LaunchTemplate"} & set(node_config):
+        # User data may write the key. What a template holds is in the node_config by now.
+        if not {"KeyName", "UserData"} & set(node_config):
             raise ClusterConfigError(
                 f"available_node_types.{name}.node_config.KeyName is missing: auth.ssh_private_key is a key of yours; "
                 "name its key pair in EC2 there, or leave auth.ssh_private_key out, and Ray makes a key pair"
             )
 
 
-def _check_image(node_type: NodeType, image_id: str, client: Any, cluster: Cluster) -> None:
+def _check_image(node_type: NodeType, image_id: str, client: Any, cluster: Cluster) -> str:
+    """Return the name of an image; empty where EC2 is not asked, or may not be."""
     machine = node_type.machine.machine
     named, default = node_type.node_config.get("ImageId"), default_image(machine)
     # Ours are AWS's own, of the right architecture; Ray has an image of its own for its word.
     if not image_id.startswith("ami-") or (default and named == RESOLVE_SSM + default.name):
-        return
+        return ""
     key = f"{node_type.location}.node_config.ImageId"
     try:
         answer = _asked(client.describe_images, {"ImageIds": [image_id]}, key, cluster)
@@ -125,9 +132,9 @@ def _check_image(node_type: NodeType, image_id: str, client: Any, cluster: Clust
         # A parameter of the user's own may name an image that only the head's account sees.
         if named == image_id:
             raise
-        return
+        return ""
     if answer is None:
-        return
+        return ""
     images = answer.get("Images") or []
     if not images:
         raise ClusterConfigError(
@@ -139,6 +146,7 @@ def _check_image(node_type: NodeType, image_id: str, client: Any, cluster: Clust
             f"{key} is {image_id}, an image for {architecture}, and {machine.name} is {machine.arch}; name an image "
             f"for {machine.arch}, or another InstanceType"
         )
+    return str(images[0].get("Name") or "")
 
 
 def _asked(call: Callable[..., Any], parameters: Mapping[str, Any], key: str, cluster: Cluster) -> Any | None:

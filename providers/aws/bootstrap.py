@@ -52,8 +52,7 @@ def check(cluster: Cluster) -> None:
         AWSRefusedError: no credentials, or AWS cannot be reached.
     """
     region = region_of(cluster.config)
-    with one_sentence():
-        _refuse_unknown(region)
+    refuse_unknown(region)
     names = dict.fromkeys(node_type.machine.name for node_type in cluster.node_types.values())
     offered = _offered(region, cluster.provider.get("aws_credentials"), list(names))
     # The catalog's list of regions may be old: it counts only where EC2 may not be asked.
@@ -92,11 +91,12 @@ def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str
             raise
 
 
-def _refuse_unknown(region: str) -> None:
+def refuse_unknown(region: str) -> None:
     """Refuse a region that nobody knows, at once: boto would look for its endpoint for a minute.
 
     Raises:
         ClusterConfigError: boto does not know it, and it has no endpoint.
+        AWSRefusedError: boto's own files cannot be read.
     """
     # An endpoint that the user names, a local EC2 say, may have regions that nobody else knows.
     if any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2")):
@@ -104,9 +104,10 @@ def _refuse_unknown(region: str) -> None:
     with contextlib.suppress(OSError, UnicodeError):
         socket.getaddrinfo(f"ec2.{region}.amazonaws.com", 443)  # boto may be older than the region
         return
-    session = botocore.session.Session()
-    partitions = session.get_available_partitions()
-    known = {name for partition in partitions for name in session.get_available_regions("ec2", partition)}
+    with one_sentence():
+        session = botocore.session.Session()
+        partitions = session.get_available_partitions()
+        known = {name for partition in partitions for name in session.get_available_regions("ec2", partition)}
     if region in known:
         return
     raise ClusterConfigError(f"provider.region is {shown(region)}, which is no region of AWS{hint(region, known)}")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.cloudwatch import CLOUDWATCH_PARTS
 from accel_scaling.catalog.model import SoldAs
 from accel_scaling.cluster.capacity_notes import capacity_note
 from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
 from accel_scaling.cluster.offering_checks import check_region
-from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.errors import AccelScalingError, ClusterConfigError, MachineInTemplateError
 from accel_scaling.message_text import shown
 from accel_scaling.providers.aws import request_model
 from accel_scaling.providers.aws.cloud import CLOUD
@@ -39,10 +40,11 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
 
     Args:
         location: the node type's place in the cluster file, for the error.
-        node_config: the node type's ``node_config``.
+        node_config: the node type's ``node_config``; without LaunchTemplate where what that holds is in it.
         catalog: what is known about machine types.
 
     Raises:
+        MachineInTemplateError: there is no ``InstanceType`` beside a ``LaunchTemplate``.
         ClusterConfigError: there is no ``InstanceType``, or a market that EC2 does not have.
         UnknownInstanceTypeError: the catalog does not have it.
     """
@@ -124,6 +126,49 @@ def check_offered(node_type: NodeType, cluster: Cluster) -> None:
     check_region(key, machine_type.name, cluster.catalog.where(machine_type), CLOUD.name, region)
 
 
+def cluster_notes(cluster: Cluster) -> list[str]:
+    """Return the note about CloudWatch on workers without a role.
+
+    Raises:
+        ClusterConfigError: ``provider.cloudwatch`` is not what Ray's helper reads.
+    """
+    given = cluster.provider.get("cloudwatch")
+    if given is None:
+        return []
+    _check_cloudwatch(given)
+    if not cluster.is_ours or not given:
+        return []
+    without = [
+        one.location
+        for one in cluster.node_types.values()
+        if not one.is_head and not {"IamInstanceProfile", "LaunchTemplate"} & set(one.node_config)
+    ]
+    if not without:
+        return []
+    note = (
+        f"provider.cloudwatch: {', '.join(without)} have no node_config.IamInstanceProfile, without which AWS Systems "
+        "Manager does not reach their machines, and CloudWatch is not set up there; name a profile with AWS's policies "
+        "CloudWatchAgentServerPolicy and AmazonSSMManagedInstanceCore"
+    )
+    return [note]
+
+
+def _check_cloudwatch(given: Any) -> None:
+    key = "provider.cloudwatch"
+    example = "{agent: {config: agent.json}}"
+    if not isinstance(given, dict):
+        raise ClusterConfigError(f"{key} is {shown(given)}; it takes keys, such as {example}")
+    for name, part in given.items():
+        if name not in CLOUDWATCH_PARTS:
+            raise ClusterConfigError(f"{key}.{str(name)[:60]}: its parts are {', '.join(CLOUDWATCH_PARTS)}")
+        if not isinstance(part, dict):
+            raise ClusterConfigError(f"{key}.{name} is {shown(part)}; it takes keys, such as {example}")
+        if not isinstance(part.get("config") or "", str):
+            raise ClusterConfigError(
+                f"{key}.{name}.config is {shown(part.get('config'))}; it takes the path of a JSON file"
+            )
+
+
 def with_image(
     node_type: NodeType, node_config: dict[str, Any], provider: dict[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -136,16 +181,17 @@ def with_image(
     location, machine_type = node_type.location, node_type.machine.machine
     if node_config.get("ImageId") or provider.get("type") != "external":
         return node_config, ()
+    # Like Ray, `ray up` asks for the template first (launch_templates.py); whoever has not asked writes no image.
+    if node_config.get("LaunchTemplate"):
+        note = (
+            f"{location}: the image is that of its LaunchTemplate, for which `ray up` asks EC2; where the template "
+            "names none, `ray up` takes the default image"
+        )
+        return node_config, (note,)
     image = default_image(machine_type, system=node_type.system)
     if image is None or image.kind is ImageKind.NONE:
         return node_config, (no_image(location, machine_type, "ImageId"),)
-    notes = []
-    if "LaunchTemplate" in node_config:
-        notes.append(
-            f"{location} has a LaunchTemplate and no ImageId; as `ray up` always names an image, that of the template "
-            "is not used; write the ImageId that you want"
-        )
-    return {**node_config, "ImageId": RESOLVE_SSM + image.name}, tuple(notes)
+    return {**node_config, "ImageId": RESOLVE_SSM + image.name}, ()
 
 
 def _instance_type(location: str, node_config: dict[str, Any]) -> str:
@@ -153,6 +199,12 @@ def _instance_type(location: str, node_config: dict[str, Any]) -> str:
     if name and not isinstance(name, str):
         raise ClusterConfigError(
             f"{location}.node_config.InstanceType is {shown(name)}; it takes one instance type, as text"
+        )
+    if not name and node_config.get("LaunchTemplate"):
+        raise MachineInTemplateError(
+            f"{location}.node_config has a LaunchTemplate and no InstanceType, and only EC2 knows the template: "
+            "`ray up` asks for it, and takes machine type, image and promise from there; to see the promise before, "
+            "write InstanceType, which is then used in place of the template's"
         )
     if not name or not name.strip():
         raise ClusterConfigError(

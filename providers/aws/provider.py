@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accel_scaling import _ray
-from accel_scaling.cluster.cluster import read_config
+from accel_scaling.cluster.cluster import read_checked, read_config
+from accel_scaling.cluster.shape import check_shape
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.providers.aws.cloud import CLOUD
 from accel_scaling.providers.aws.node_config import region_of
@@ -35,7 +36,16 @@ from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.requirements import missing
 
 try:
-    from accel_scaling.providers.aws import account_checks, bootstrap, machine_end, ray_steps, teardown
+    from accel_scaling.providers.aws import (
+        account_checks,
+        bootstrap,
+        cloudwatch,
+        launch_block,
+        launch_templates,
+        machine_end,
+        ray_steps,
+        teardown,
+    )
     from accel_scaling.providers.aws.errors import one_sentence
     from accel_scaling.providers.aws.launch import MachineLaunch
     from accel_scaling.providers.aws.run_instances import NewMachines
@@ -94,16 +104,19 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
                 return teardown.for_reading(read)
             check_ready(cluster_config)
             region_of(cluster_config)
+            cluster_config, templates = launch_templates.merged(cluster_config)
             cluster = read_config(cluster_config)
+            cloudwatch.check_files(cluster.provider)
             bootstrap.check(cluster)
             cluster_config = bootstrap.resolved(cluster)
-            account_checks.check_named(cluster, cluster_config)
+            image_names = account_checks.check_named(cluster, cluster_config)
             resolved = ray_steps.prepared(cluster_config)
             for note in account_checks.check_zones(cluster, resolved):
                 _ray.cli_logger().warning("{}", note)
+            launch_block.say(cluster.config, resolved, image_names)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
-        return for_the_head(resolved)
+        return for_the_head(launch_templates.put_back(resolved, templates))
 
     def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         """Launch all of ``count`` machines, or raise; machines that came are kept.
@@ -125,6 +138,10 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         created: dict[str, Any] = super()._create_node(node_config, tags, count)
         self.created_here.update(created)
         return created
+
+    def answers(self, node_id: str, *, head: bool) -> None:
+        """Set CloudWatch up on a node, where the cluster file asks for it."""
+        cloudwatch.set_up(self.provider_config, node_id, self.cluster_name, head=head)
 
     def ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd]:
         """Return why machines ended, as EC2 says it."""
@@ -177,4 +194,6 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     region_of(config)
-    return fill_cluster(read_config(config), offerings=False)  # bootstrap.check() asks EC2 what the region has
+    merged, templates = launch_templates.merged(check_shape(config))
+    filled, notes = fill_cluster(read_checked(merged), offerings=False)  # bootstrap.check() asks what the region has
+    return launch_templates.put_back(filled, templates, for_bootstrap=True), notes

@@ -73,6 +73,24 @@ def check(path: str, node_config: Mapping[str, Any]) -> None:
     _check_tags(path, rest)
 
 
+def of_request(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a RunInstances request takes of a launch template's content, of which EC2's answer has more.
+
+    ``MetadataOptions`` has a ``State`` there, and boto3 refuses a request with a key that it does not know; the
+    template goes with each launch, so that nothing is lost.
+    """
+    model = _run_instances()
+    return dict(content) if model is None else _taken(model, dict(content))
+
+
+def _taken(shape: Any, value: Any) -> Any:
+    if shape.type_name == "structure" and isinstance(value, dict):
+        return {name: _taken(shape.members[name], inner) for name, inner in value.items() if name in shape.members}
+    if shape.type_name == "list" and isinstance(value, list):
+        return [_taken(shape.member, item) for item in value]
+    return value
+
+
 def _is_default_image(key: str, value: Any) -> bool:
     return key == "ImageId" and value is None  # the fill writes an image there
 

@@ -26,6 +26,7 @@ from accel_scaling.cluster.shape import MAPPINGS, check_filled_in
 from accel_scaling.errors import AccelScalingError, disk_sentence
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.fill.defaults import with_defaults
+from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
 from accel_scaling.message_text import sentence
 from accel_scaling.providers.base import config_cache
 from accel_scaling.quarantine.max_workers import limited
@@ -198,6 +199,20 @@ def published(config: Mapping[str, Any], autoscaler: str) -> dict[str, Any]:
             if node_type.get("max_workers", most) > 0
         },
     }
+
+
+def name_machine_types(config_path: Path | None) -> None:
+    """Have autoscaler v2 say the machine types of the cluster's nodes, where this process is one.
+
+    Args:
+        config_path: the autoscaler's config; None in every other process.
+    """
+    if config_path is None:
+        return
+    try:
+        _ray.name_machine_types(LABEL_INSTANCE_TYPE)
+    except Exception:  # a Ray whose config is another: the cluster's status lacks a word then
+        logger.exception("autoscaler v2 cannot be told the machine types of its nodes")
 
 
 def spare_accelerators(provider_config: Mapping[str, Any], config_path: Path | None) -> None:

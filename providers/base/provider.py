@@ -18,7 +18,7 @@ from accel_scaling.quarantine.gate import Gate, gate_of
 from accel_scaling.quarantine.machine import NO_VERDICT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from accel_scaling.providers.base.machine_end import MachineEnd
 
@@ -62,6 +62,9 @@ class BootCheckedProvider:
         del node_ids
         return {}
 
+    def answers(self, node_id: str, *, head: bool) -> None:
+        """Do what Ray's updater does for `type: aws` alone, now that a node that it sets up has answered."""
+
     def addresses_of(self, node_id: str) -> list[str]:
         """Return the addresses of a node's hosts within the network."""
         address = self.internal_ip(node_id)
@@ -76,6 +79,7 @@ class BootCheckedProvider:
         # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish, and schedules.
         cluster_config.publish(_ray.autoscaler_config_path())
         cluster_config.spare_accelerators(provider_config, _ray.autoscaler_config_path())
+        cluster_config.name_machine_types(_ray.autoscaler_config_path())
         self._rounds = Rounds()
 
     @property
@@ -136,7 +140,7 @@ class BootCheckedProvider:
             lambda word, sentence: self.refuse(node_id, word, sentence),
             lambda word, sentence: self._joined(node_id, word, sentence),
             lambda: wait_until_seen(node_id, self._rounds),
-            _Told(self.starts, node_id),
+            _Told(self.starts, node_id, self.answers),
         )
 
     def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
@@ -214,9 +218,13 @@ class _Told(NodeStart):
 
     starts: MachineStarts
     node_id: str
+    answers: Callable[..., None]
 
     def reachable(self) -> None:
         self.starts.reachable(self.node_id)
+        head = _ray.updates_head()
+        if head is not None:
+            self.answers(self.node_id, head=head)
 
     def start_begins(self) -> None:
         self.starts.start_begins(self.node_id)

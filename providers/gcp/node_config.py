@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.catalog.guest_accelerators import attach, check_zones
 from accel_scaling.cluster.cluster import NodeMachine, Placement
 from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region, is_answer
-from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError
+from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError, MachineInTemplateError
 from accel_scaling.message_text import shown
 from accel_scaling.providers.gcp import request_schema, tpu_node_config
 from accel_scaling.providers.gcp.cloud import CLOUD
@@ -61,6 +61,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
         catalog: what is known about machine types.
 
     Raises:
+        MachineInTemplateError: there is no ``machineType`` beside a ``sourceInstanceTemplate``.
         ClusterConfigError: a key is missing, of the wrong kind, or contradicts another.
         UnknownInstanceTypeError, UnknownAcceleratorError, UnknownTpuError: the catalog does not have it.
     """
@@ -252,9 +253,10 @@ def _machine_type_name(at: str, node_config: dict[str, Any]) -> str:
     """Return the machine type's short name; Google takes URLs of several lengths too."""
     given = node_config.get("machineType")
     if given is None and node_config.get("sourceInstanceTemplate") is not None:
-        raise ClusterConfigError(
-            f"{at} has a sourceInstanceTemplate and no machineType, and only Google knows what is in the template; "
-            "add machineType, which overrides the template's (`ray up` asks Google instead)"
+        raise MachineInTemplateError(
+            f"{at} has a sourceInstanceTemplate and no machineType, and only Google knows the template: `ray up` asks "
+            "for it, and takes machine type and promise from there; to see the promise before, write machineType, "
+            "which is then used in place of the template's"
         )
     if given is None:
         raise ClusterConfigError(

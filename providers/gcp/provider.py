@@ -40,7 +40,7 @@ from accel_scaling.providers.gcp.node_config import check_zones_named, is_tpu, z
 from accel_scaling.requirements import missing
 
 try:
-    from accel_scaling.providers.gcp import bootstrap, checks, images, launch, machine_end, teardown
+    from accel_scaling.providers.gcp import bootstrap, checks, images, launch, launch_block, machine_end, teardown
     from accel_scaling.providers.gcp.calls import ListingFailedError
     from accel_scaling.providers.gcp.client import client
     from accel_scaling.providers.gcp.compute import Compute
@@ -126,6 +126,7 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             _ray.check_legacy_fields(cluster_config)
             checks.check(cluster_config)
             resolved = bootstrap.prepared(cluster_config)
+            launch_block.say(cluster_config, resolved)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
         return for_the_head(resolved)

@@ -174,3 +174,9 @@ def test_a_group_may_say_its_resources_and_labels_itself_and_ray_start_reads_its
     assert parse_node_labels_string("ray.io/accelerator-type=L4") == group["labels"]
     # What older ones read is read still, but not with a label of Ray's own.
     assert parse_node_labels_json('{"team": "a"}') == {"team": "a"}
+
+
+def test_v2_exports_a_nodes_machine_type_by_this_name() -> None:
+    from ray.autoscaler.v2.instance_manager import ray_installer
+
+    assert f'"{facts.INSTANCE_TYPE_NAME}"' in inspect.getsource(ray_installer)

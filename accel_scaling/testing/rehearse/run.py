@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timeouts
+from accel_scaling.cluster.cluster import read_config
 from accel_scaling.fill.fill import fill
 from accel_scaling.testing.devices.hardware import write_user_hardware
 from accel_scaling.testing.faults import FaultSource, Machines
@@ -68,6 +69,7 @@ class Rehearsal:
         cloud = local_cloud_of(self.config)
         # Of the user's whole file: what a rehearsal leaves out, such as containers, is noted all the same.
         notes = [f"note: {note}" for note in fill(self.config, self.catalog)[1]]
+        read_config(self.config, self.catalog).check_told()  # the local cloud has none of the account's templates
         user_types = user_machines(self.config, self.catalog, cloud)  # refuses what cannot be emulated
         with self._begun(cloud, user_types) as local:
             config = self.config if self.command else with_marks(self.config, self.catalog)

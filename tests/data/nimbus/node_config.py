@@ -47,6 +47,12 @@ def check_offered(node_type: NodeType, cluster: Cluster) -> None:
     check_region(key, machine_type.name, offerings, CLOUD.name, cluster.placement.region or "")
 
 
+def cluster_notes(cluster: Cluster) -> list[str]:
+    """Return no notes."""
+    del cluster
+    return []
+
+
 def with_image(
     node_type: NodeType, node_config: dict[str, Any], provider: dict[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:

@@ -45,6 +45,7 @@ pytestmark = pytest.mark.slow
 MAY_BE_MISSING = {"ec2:DescribeImages"}  # images are not checked then, as docs/security.md says
 NO_CALL = {"iam:PassRole"}  # AWS asks for it within other calls; moto never does
 MACHINES = {"head": "m5.large", "t4": "g4dn.xlarge", "trn1": "trn1.2xlarge", "arm": "g5g.xlarge"}  # each default image
+TEMPLATE = "golden"  # a launch template of the account
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,8 @@ def account(ec2: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> LocalEC2:
     iam.create_role(RoleName=HEAD_ROLE, AssumeRolePolicyDocument="{}")
     iam.create_instance_profile(InstanceProfileName=HEAD_ROLE)
     iam.add_role_to_instance_profile(InstanceProfileName=HEAD_ROLE, RoleName=HEAD_ROLE)
+    if not (api := client(ec2, "ec2")).describe_launch_templates()["LaunchTemplates"]:
+        api.create_launch_template(LaunchTemplateName=TEMPLATE, LaunchTemplateData={"InstanceType": "g5.xlarge"})
     return ec2
 
 
@@ -103,6 +106,7 @@ def machines_of(account: LocalEC2) -> list[dict[str, Any]]:
 def config_of(head: dict[str, Any]) -> dict[str, Any]:
     node_types: dict[str, dict[str, Any]] = {name: {"InstanceType": machine} for name, machine in MACHINES.items()}
     node_types["head"] |= head
+    node_types["templated"] = {"LaunchTemplate": {"LaunchTemplateName": TEMPLATE}}
     return {
         "cluster_name": CLUSTER,
         "max_workers": 4,

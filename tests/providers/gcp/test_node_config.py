@@ -189,10 +189,6 @@ def test_built_in_gpus_that_are_spelt_out_rightly_change_nothing() -> None:
             },
             "nearest: nvidia-tesla-",
         ),
-        (
-            {"sourceInstanceTemplate": "global/instanceTemplates/t"},
-            "a sourceInstanceTemplate and no machineType",
-        ),
         ({"machineType": "n1-standard-8", "scheduling": "SPOT"}, "node_config.scheduling is 'SPOT'"),
         (
             {"machineType": "zones/us-east1-b/machineTypes/n1-standard-8"},
@@ -219,3 +215,12 @@ def test_an_unknown_machine_type_is_named_with_the_nearest_names() -> None:
     with pytest.raises(UnknownInstanceTypeError) as error:
         fill(cluster({"machineType": "g2-standrd-4"}), shipped_catalog())
     assert "g2-standard-4" in str(error.value)
+
+
+def test_a_template_that_nobody_was_asked_for_is_one_note_and_leaves_the_node_type_as_it_is() -> None:
+    config = cluster({"sourceInstanceTemplate": "global/instanceTemplates/t"}, resources={"GPU": 1})
+    made, notes = fill(config, shipped_catalog())
+    assert made["available_node_types"]["w0"] == config["available_node_types"]["w0"]
+    (note,) = notes
+    assert note.startswith("available_node_types.w0.node_config has a sourceInstanceTemplate and no machineType")
+    assert "write machineType" in note

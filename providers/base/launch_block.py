@@ -1,0 +1,113 @@
+"""The block before the question of `ray up`: what is used of the account, and what each node type promises.
+
+Ray prints one for `type: aws` alone (`log_to_cli` in ray/autoscaler/_private/aws/config.py), with the same labels. What
+the file does not name, and Ray or the fill has chosen, is marked ``[default]``.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling import _ray
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_MARKET_TYPE
+from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_WIDTH = 80
+_INDENT = 2  # of each level, as Ray's logger has it
+_ALL = "all available node types"  # Ray's words
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the block.
+
+    Attributes:
+        label: the thing.
+        value: its name in the account.
+        default: the file does not name it.
+    """
+
+    label: str
+    value: str
+    default: bool = False
+
+
+def of_node_types(label: str, head: str, values: Mapping[str, tuple[str, bool]]) -> list[Fact]:
+    """Return a line for what node types have: one where all have the same, else one for each, the head's first.
+
+    Args:
+        label: the thing.
+        head: the head's node type.
+        values: node type -> its name in the account, and whether the file does not name it; empty names are left out.
+    """
+    named = {name: value for name, value in values.items() if value[0]}
+    if len(set(named.values())) == 1 and len(named) == len(values):
+        value, default = next(iter(named.values()))
+        return [Fact(f"{label} ({_ALL})", value, default)]
+    ordered = sorted(named, key=lambda name: name != head)
+    return [Fact(f"{label} ({name})", *named[name]) for name in ordered]
+
+
+def say(title: str, facts: Sequence[Fact], config: Mapping[str, Any], images: Mapping[str, str]) -> None:
+    """Print the block, where `ray up` is to launch a head.
+
+    Args:
+        title: the cloud's.
+        facts: what is used of the account.
+        config: the cluster config, filled and resolved.
+        images: node type -> its image in words.
+    """
+    if not _ray.launched_by_ray_up():
+        return
+    logger = _ray.cli_logger()
+    with logger.group("{} config", title):
+        for fact in facts:
+            _say(fact, level=1)
+        for name, node_type in config["available_node_types"].items():
+            _say(Fact(f"Node type {name}", ", ".join(_machine_words(node_type))), level=1)
+            with logger.indented():
+                _say(Fact("promise", ", ".join(promise_words(node_type.get("resources") or {}))), level=2)
+                _say(Fact("image", images.get(name, "")), level=2)
+    logger.newline()
+
+
+def promise_words(resources: Mapping[str, float]) -> Iterator[str]:
+    """Yield each promised resource in words: ``CPU 4``, ``memory 11.2 GiB``, ``type A10G``."""
+    for name, amount in resources.items():
+        if name.startswith(ACCELERATOR_TYPE_PREFIX):
+            yield f"type {name.removeprefix(ACCELERATOR_TYPE_PREFIX)}"
+        elif name == "memory":
+            yield f"memory {amount / _GIB:.1f} GiB"
+        else:
+            yield f"{name} {amount:g}"
+
+
+def _machine_words(node_type: Mapping[str, Any]) -> Iterator[str]:
+    labels = node_type.get("labels") or {}
+    for label in (LABEL_INSTANCE_TYPE, LABEL_MARKET_TYPE):
+        if labels.get(label):
+            yield str(labels[label])
+
+
+def _say(fact: Fact, level: int) -> None:
+    """Print one line within 80 columns; a longer one goes on below it."""
+    if not fact.value:
+        return
+    logger = _ray.cli_logger()
+    lines = textwrap.wrap(
+        fact.value + (" [default]" if fact.default else ""),
+        _WIDTH - _INDENT * level,
+        initial_indent=" " * len(f"{fact.label}: "),
+        subsequent_indent=" " * _INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    logger.labeled_value(fact.label, "{}", lines[0].strip())
+    for line in lines[1:]:
+        logger.print("{}", line)
