@@ -39,7 +39,7 @@ FAMILY = Family(
     nodes="dri/renderD[0-9]*",
     kernel_class=RENDER_NODES,
     control_node="kfd",  # without it nothing can compute: ROCm, "Running ROCm Docker containers"
-    in_ray=True,
+    ray_since=(2, 0),
     # Of several GPUs, Ray takes the first one's type for the node's.
     # As Ray's pyamdsmi shim: ray/_private/thirdparty/pyamdsmi.
     module="amdsmi",

@@ -19,7 +19,7 @@ FAMILY = Family(
     known_ids_only=True,  # the graphics of an Intel processor are no accelerator
     nodes="dri/renderD[0-9]*",
     kernel_class=RENDER_NODES,
-    in_ray=True,
+    ray_since=(2, 0),
     # As ray/_private/accelerators/intel_gpu.py.
     module="dpctl",
     question="""
