@@ -29,8 +29,12 @@ SINCE: dict[str, Minor] = {
     "priority": (2, 56),
     # `ray down` asks the provider which nodes are to end, stopped ones too (commands.py).
     "nodes_for_teardown": (2, 56),
+    # AMD GPUs are counted by the Python package amdsmi; before, by the library librocm_smi64.so (thirdparty/pyamdsmi).
+    "amdsmi": (2, 56),
     # "NVIDIA RTX PRO 6000 ..." is read as RTX-PRO-6000; before, as RTX (nvidia_gpu.py).
     "rtx_pro_names": (2, 57),
+    # Tasks are told their Intel GPUs by ZE_AFFINITY_MASK; before, by ONEAPI_DEVICE_SELECTOR (intel_gpu.py).
+    "ze_affinity_mask": (2, 58),
     # v2 fails as many requests as a launch fell short by; before, all of it, and took in what came (reconciler.py).
     "short_launch": (2, 60),
 }

@@ -1,7 +1,7 @@
 """The version of Ray that the nodes install: that of the machine which runs `ray up`, unless the file names another.
 
 A file says `pip install 'ray[default]'`, and no version that would be old by the next month: at `ray up` the
-requirement becomes the version that runs there. Head and laptop must speak the same Ray, and workers are refused by another.
+requirement becomes the version that runs there. Laptop and head must have one Ray, and Ray refuses workers of another.
 """
 
 from __future__ import annotations
