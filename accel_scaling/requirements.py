@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import NotInstalledError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 PYTHONS = ((3, 10), (3, 13))  # the oldest and the newest; pip reads the same from pyproject.toml
-
-ANY_RAY = "ACCEL_SCALING_ANY_RAY"  # if set, any version of Ray is accepted
 
 # Programs that `ray up` runs on the machine that it is called on.
 LAUNCHER_TOOLS = ("ssh", "rsync")
@@ -52,27 +49,51 @@ def check_python(version: tuple[int, int]) -> None:
         )
 
 
-def check_ray() -> None:
-    """Refuse a Ray with other private names than this version uses; ``ACCEL_SCALING_ANY_RAY=1`` accepts it.
+def check_ray(warn: Callable[[str], None]) -> None:
+    """Refuse a Ray that is too old; warn of one that is newer than those that this version was checked with.
+
+    Args:
+        warn: what is called with the sentence of the warning.
 
     Raises:
-        NotInstalledError: there is no Ray, or one of another minor version.
+        NotInstalledError: there is no Ray, or one below the oldest that is supported.
     """
-    import importlib.metadata  # here, because the import takes 20 ms, and most commands need no Ray
+    from accel_scaling._ray import versions  # here: most commands need no Ray
 
-    from accel_scaling._ray import RAY_MINOR
-
-    try:
-        version = importlib.metadata.version("ray")
-    except importlib.metadata.PackageNotFoundError:
+    version = versions.installed_version()
+    if version is None:
         raise NotInstalledError(
-            f"Ray is not installed in this Python; `pip install 'ray[default]=={RAY_MINOR}.*'`"
-        ) from None
-    if version.split(".")[:2] != RAY_MINOR.split(".") and not os.environ.get(ANY_RAY):
-        raise NotInstalledError(
-            f"Ray {version} is installed, and this version of accel_scaling goes with Ray {RAY_MINOR}: `pip install "
-            f"'ray[default]=={RAY_MINOR}.*'`, or try it all the same with {ANY_RAY}=1"
+            f"Ray is not installed in this Python; `pip install 'ray[default]>={versions.minor_text(versions.FLOOR)}'`"
         )
+    refuse_old_ray()
+    if versions.is_unchecked():
+        warn(
+            f"Ray {version} is newer than Ray {versions.minor_text(versions.CHECKED)}, the newest that this version of "
+            "accel_scaling was checked with; look for a newer accel_scaling where something does not work"
+        )
+
+
+def refuse_old_ray() -> None:
+    """Refuse a Ray that is too old; none at all is accepted.
+
+    Raises:
+        NotInstalledError: with the version to install.
+    """
+    if sentence := old_ray():
+        raise NotInstalledError(sentence)
+
+
+def old_ray() -> str | None:
+    """Return the sentence about an installed Ray that is too old; None for any other, and where there is none."""
+    from accel_scaling._ray import versions  # as above
+
+    if not versions.is_too_old():
+        return None
+    floor = versions.minor_text(versions.FLOOR)
+    return (
+        f"Ray {versions.installed_version()} is installed, and accel_scaling needs Ray {floor} or newer: "
+        f"`pip install 'ray[default]>={floor}'`"
+    )
 
 
 def check_launcher_tools() -> None:

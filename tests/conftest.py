@@ -25,6 +25,7 @@ pytest_plugins = [
     "tests.support.hostile_input",
     "tests.support.hostile_network",
     "tests.support.local_ray",
+    "tests.support.minors",
     "tests.support.needs",
     "tests.support.plugins",
     "tests.support.quarantine",

@@ -47,6 +47,8 @@ from accel_scaling._ray.launcher import ends_workers_only as ends_workers_only
 from accel_scaling._ray.launcher import hosts_of as hosts_of
 from accel_scaling._ray.launcher import is_head as is_head
 from accel_scaling._ray.launcher import launched_by_ray_up as launched_by_ray_up
+from accel_scaling._ray.launcher import lists_to_end as lists_to_end
+from accel_scaling._ray.launcher import name_config_cache as name_config_cache
 from accel_scaling._ray.launcher import node_launch_exception as node_launch_exception
 from accel_scaling._ray.launcher import node_type_of as node_type_of
 from accel_scaling._ray.launcher import reads_only as reads_only
@@ -55,6 +57,7 @@ from accel_scaling._ray.managers import accelerator_manager as accelerator_manag
 from accel_scaling._ray.managers import add_accelerator_managers as add_accelerator_managers
 from accel_scaling._ray.managers import announce_accelerator_type as announce_accelerator_type
 from accel_scaling._ray.managers import nvidia_type_reader as nvidia_type_reader
+from accel_scaling._ray.managers import reads_otherwise as reads_otherwise
 from accel_scaling._ray.node_life import PROBE_COMMAND as PROBE_COMMAND
 from accel_scaling._ray.node_life import SETTING_UP as SETTING_UP
 from accel_scaling._ray.node_life import SSH_TIMEOUT_S as SSH_TIMEOUT_S
@@ -94,8 +97,7 @@ from accel_scaling._ray.scheduler import running_instance as running_instance
 from accel_scaling._ray.scheduler import schedule as schedule
 from accel_scaling._ray.scheduler import scheduling_request as scheduling_request
 from accel_scaling._ray.scheduler import with_most as with_most
+from accel_scaling._ray.versions import has as has
 
 if TYPE_CHECKING:
     from ray._private.worker import RemoteDecorator as RemoteDecorator
-
-RAY_MINOR = "2.60"

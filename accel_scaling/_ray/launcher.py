@@ -8,6 +8,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray import versions
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
@@ -131,9 +133,28 @@ def config_cache_path() -> str | None:
     return path if isinstance(path, str) else None
 
 
+def name_config_cache(provider_config: dict[str, Any]) -> None:
+    """Write where Ray caches the config that it is resolving into its provider section, as Ray does since 2.51."""
+    path = config_cache_path()
+    if path is not None and not versions.has("named_config_cache"):
+        provider_config["_config_cache_path"] = path
+
+
 def ends_cluster() -> bool:
     """Return whether `ray down` is running, in this thread."""
     return _teardown() is not None
+
+
+def lists_to_end() -> bool:
+    """Return whether `ray down` lists nodes to end them by `non_terminated_nodes`, in this thread.
+
+    Since 2.56 it asks for them by `nodes_for_teardown`; before, stopped machines would stay, and be paid for.
+    """
+    if versions.has("nodes_for_teardown") or _teardown() is None:
+        return False
+    names = [frame.f_code.co_name for frame in callers()]
+    # teardown_cluster lists by a function of its own; what this package lists for its answer is no question of Ray's.
+    return "remaining_nodes" in names and "nodes_for_teardown" not in names
 
 
 def ends_workers_only() -> bool:

@@ -6,17 +6,27 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 
 def announce_accelerator_type(name: str) -> None:
     """Make Ray, in this process, announce ``name`` for the NVIDIA GPUs of this node instead of what it reads.
 
     For partitions: Ray reads `NVIDIA L4-3Q` as L4, and a task that asks for L4 must not be given an eighth of one.
+    And for products that an older Ray has no name for.
     """
     from ray._private.accelerators import NvidiaGPUAcceleratorManager
 
     NvidiaGPUAcceleratorManager.get_current_node_accelerator_type = staticmethod(lambda: name)
+
+
+def reads_otherwise(driver_names: Iterable[str], accelerator_type: str) -> bool:
+    """Return whether the installed Ray makes another accelerator_type of these product names of NVIDIA's driver.
+
+    Before 2.57 it makes ``RTX`` of all RTX PRO, which are several products.
+    """
+    read = nvidia_type_reader()
+    return any(read(name) != accelerator_type for name in driver_names)
 
 
 def nvidia_type_reader() -> Callable[[str], str | None]:

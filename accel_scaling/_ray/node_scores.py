@@ -75,7 +75,8 @@ def asks_for_none(resources: Collection[str], demands: Iterable[Mapping[str, flo
 
 def wrap_v2(node_class: Any) -> None:
     """Replace ``_compute_score`` of v2's node, once."""
-    if hasattr(node_class, "_score_of_ray"):
+    # Without the method it is a Ray that is newer than those that were checked: it goes on as Ray does.
+    if hasattr(node_class, "_score_of_ray") or not hasattr(node_class, "_compute_score"):
         return
     node_class._score_of_ray = node_class._compute_score  # noqa: SLF001 - Ray's
     node_class._compute_score = _v2_score  # noqa: SLF001
@@ -110,6 +111,8 @@ def _lowered(
     accelerators = {name for name in _spared if node.get(name, 0) > 0}
     if not accelerators or not _rays_rule_is_on() or not asks_for_none(accelerators, demands):
         return score
+    if len(score) < -_SPARED_PLACE or not isinstance(score[_SPARED_PLACE], bool):
+        return score  # the score of a Ray that is newer than those that were checked
     return (*score[:_SPARED_PLACE], False, *score[_SPARED_PLACE + 1 :])
 
 

@@ -6,8 +6,10 @@ import copy
 import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from accel_scaling._ray import versions
 from accel_scaling._ray.node_scores import sparing
 from accel_scaling._ray.scheduler_memo import scheduler_module
+from accel_scaling.errors import PlanError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -118,7 +120,10 @@ def gang_request(requests: Iterable[Any]) -> Any:
     from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 
     gang = GangResourceRequest()
-    gang.bundle_selectors.add().resource_requests.extend(requests)
+    # Ray 2.50 has the newer field, and its scheduler reads the older one only: the group would be empty without a word.
+    has_selectors = versions.has("bundle_selectors")
+    bundles = gang.bundle_selectors.add().resource_requests if has_selectors else gang.requests
+    bundles.extend(requests)
     return gang
 
 
@@ -234,7 +239,23 @@ def schedule(request: Any, spared: Collection[str] = ()) -> Scheduled:
     Args:
         request: as ``scheduling_request`` makes it.
         spared: the Ray resources of accelerators whose nodes are launched last for demands without them.
+
+    Raises:
+        PlanError: a Ray that is newer than those that were checked has another scheduler.
     """
+    try:
+        return _schedule(request, spared)
+    except (AttributeError, TypeError) as error:
+        if not versions.is_unchecked():
+            raise
+        raise PlanError(
+            f"Ray {versions.installed_version()} cannot be asked for a plan ({error}): this accel_scaling knows Ray "
+            f"{versions.minor_text(versions.FLOOR)} to {versions.minor_text(versions.CHECKED)}; take a newer "
+            "accel_scaling, or one of these versions of Ray"
+        ) from error
+
+
+def _schedule(request: Any, spared: Collection[str]) -> Scheduled:
     module = scheduler_module()
     with sparing(spared):
         reply = module.ResourceDemandScheduler(None).schedule(request)

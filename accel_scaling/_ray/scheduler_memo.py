@@ -11,7 +11,8 @@ afterwards and the score. What is true of each candidate of a round is true of w
 take the same as before, and that is still left, the same one is launched.
 
 Without the memo, a plan of 1,000 nodes of many types takes 15 s. tests/plan/test_scheduler.py compares with Ray's plain
-call; ``ACCEL_SCALING_SCHEDULER_MEMO=0`` switches the memo off.
+call; ``ACCEL_SCALING_SCHEDULER_MEMO=0`` switches the memo off. It is off, too, with a Ray that is newer than those that
+were compared: this is private code, and has changed with every second minor.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from accel_scaling._ray import versions
 from accel_scaling._ray.node_scores import wrap_v2
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 MEMO_VARIABLE = "ACCEL_SCALING_SCHEDULER_MEMO"
 
 _NAME = "accel_scaling._ray._scheduler_of_ray"
+# Ray's functions of a list of requests whose answer depends on the different ones only: since 2.60, and 2.57 to 2.59.
+_OF_DISTINCT = ("_collect_unique_resource_shapes", "_compute_min_resource_demand")
 
 
 class Tried(NamedTuple):
@@ -117,7 +121,7 @@ def scheduler_module() -> ModuleType:
 
     Ray's own module stays as it is.
     """
-    return _module(memo=os.environ.get(MEMO_VARIABLE) != "0")
+    return _module(memo=os.environ.get(MEMO_VARIABLE) != "0" and not versions.is_unchecked())
 
 
 @functools.cache
@@ -139,7 +143,9 @@ def _module(*, memo: bool) -> ModuleType:
         return module
     module.__dict__["dataclass"] = _once(module.dataclass)
     module.__dict__["sorted"] = _sorted
-    module.__dict__["_collect_unique_resource_shapes"] = _of_distinct(module._collect_unique_resource_shapes)  # noqa: SLF001
+    for name in _OF_DISTINCT:
+        if hasattr(module, name):
+            module.__dict__[name] = _of_distinct(getattr(module, name))
     module.__dict__["SchedulingNode"] = type("Node", (_MemoNode, module.SchedulingNode), {})
     module.__dict__["ResourceDemandScheduler"] = _with_memo(module.ResourceDemandScheduler)
     return module
@@ -271,6 +277,11 @@ class _MemoNode:
         return twin
 
 
+def _priority(node: Any) -> int:
+    """Return the priority of a node's type; before 2.56, all have the same."""
+    return int(getattr(node, "priority", 0))
+
+
 def _keeping_nodes(base: Any) -> type:
     class Scheduler(base):  # type: ignore[misc]
         """Ray's scheduler; ``nodes`` are those of the last call, with what was put on each."""
@@ -300,13 +311,14 @@ def _with_memo(base: Any) -> type:
                 requests: what is left.
                 nodes: the candidates; the best is taken out.
                 source: whose requests they are.
-                more: two mappings of how available node types are, empty in a plan; then the keys of the requests.
+                more: none to two mappings of how available node types are, empty in a plan; then, since 2.60, the keys
+                    of the requests.
             """
             # Where availability counts, the best depends on more than the states; a plain list has no memory.
             plain = (
                 any(more[:2]) or not isinstance(requests, Rest) or len({node.node_type for node in nodes}) < len(nodes)
             )
-            key = None if plain else tuple((node.node_type, node.priority, node._state(source)) for node in nodes)  # noqa: SLF001
+            key = None if plain else tuple((node.node_type, _priority(node), node._state(source)) for node in nodes)  # noqa: SLF001
             won = requests.rounds.get(key) if key else None
             if won and all(requests.has(outcome.taken) for outcome in won.tried):
                 best, tried = copy.deepcopy(nodes.pop(won.at)), won.tried[won.at]

@@ -24,12 +24,15 @@ from accel_scaling.cluster.lost_variables import NEXT_HOOK
 from accel_scaling.families import register
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.inventory import detect
+from accel_scaling.requirements import old_ray
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from accel_scaling.detect.model import Detection
+
+NVIDIA = "nvidia"  # the family whose types Ray makes of names
 
 
 def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
@@ -58,7 +61,7 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     # Ray reads the variable after the hook, in this process.
     if resources != promised:
         os.environ[OVERRIDE_RESOURCES] = json.dumps(resources)
-    announce_partition(promised)
+    announce_promised_type(promised)
     # After the variable is set above: the resources with which the host joins are corrected, not the promised ones.
     correct_promise(os.environ, detected)
     _say(*keep_to_machine(ray_params, promised, detected, os.environ))
@@ -131,6 +134,9 @@ def check_machine(detected: list[Detection], ray_params: Any) -> Verdict:
         detected[:] = detect()
         return compare(promised, detected)
 
+    # A pod has the Ray of its image, with which KubeRay's operator works, not our provider.
+    if POD not in os.environ and (sentence := old_ray()):
+        return Verdict(VerdictWord.UNHEALTHY, f"on this node, {sentence}", promised, advice=sentence)
     try:
         register()
         # In place and before the check: a check that fails still tells what was promised.
@@ -144,8 +150,15 @@ def check_machine(detected: list[Detection], ray_params: Any) -> Verdict:
         )
 
 
-def announce_partition(promised: Mapping[str, float]) -> None:
-    """Make Ray announce a promised partition (L4-3Q) instead of the whole device that it detects (L4)."""
+def announce_promised_type(promised: Mapping[str, float]) -> None:
+    """Make Ray announce a promised NVIDIA type that it reads otherwise.
+
+    A partition (L4-3Q), of which Ray detects the whole device (L4); and a product to which an older Ray gives the name
+    of several (RTX-PRO-6000 is RTX before 2.57): a task that asks for one must not get another.
+    """
     for chip in chips_here().values():
-        if chip.partition_of and chip.variant and ACCELERATOR_TYPE_PREFIX + chip.variant in promised:
-            _ray.announce_accelerator_type(chip.variant)
+        name = chip.variant if chip.partition_of else chip.detected_type
+        if chip.family != NVIDIA or not name or ACCELERATOR_TYPE_PREFIX + name not in promised:
+            continue
+        if chip.partition_of or _ray.reads_otherwise(chip.driver_names, name):
+            _ray.announce_accelerator_type(name)

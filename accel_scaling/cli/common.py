@@ -79,3 +79,8 @@ def give(text: str, path: Path | None, *, new: bool = False, then: str = "") -> 
     except ValueError:  # Python's word for a name with a NUL character in it
         raise ClusterConfigError(f"{path} cannot be written: No file has such a name") from None
     sys.stderr.write(f"wrote {path}{then}\n")
+
+
+def write_note(text: str) -> None:
+    """Write a note to the terminal, beside the output."""
+    sys.stderr.write(f"note: {text}\n")

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.cli.common import write_note
 from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.fill.file_text import stale_note
 from accel_scaling.plan.model import counted, uses_text
+from accel_scaling.requirements import check_ray
 from accel_scaling.terminal import bold, render
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
     words = PlanArguments([text for texts in args.demand for text in texts], args.gang, args.label, args.address)
     file = read_cluster(args.cluster)
+    check_ray(write_note)
     try:
         prices = read_prices(args.prices) if args.prices else None
         catalog = catalog_of(file.config)

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from accel_scaling import timeouts
 from accel_scaling.cli.arguments import seconds
+from accel_scaling.cli.common import write_note
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.cluster.start_commands import check_start_commands
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.file_text import stale_note
 from accel_scaling.fill.fill import promises
-from accel_scaling.requirements import check_modules, check_ray, missing
+from accel_scaling.requirements import check_modules, check_ray, missing, refuse_old_ray
 
 if TYPE_CHECKING:
     import argparse
@@ -77,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Rehearse the file; everything that it starts is ended before it returns."""
+    refuse_old_ray()  # first: its schema would refuse what a newer one knows
     file = read_cluster(args.cluster)
     try:
         # Mistakes in the file come first: these checks need neither Ray nor the packages for rehearsals.
@@ -90,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     for note in stale:
         sys.stderr.write(f"note: {note}\n")
     check_modules(cluster.cloud.rehearsal_modules, "rehearse")
-    check_ray()
+    check_ray(write_note)
     try:
         from accel_scaling.testing.faults import FaultSource
         from accel_scaling.testing.hosts.settings import HostKind

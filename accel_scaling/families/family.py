@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.versions import has_manager
 from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class Family:
         kernel_class: the folder below /sys/class that tells whose a node is, where several makers' have one name.
         control_node: the driver's one node without which nothing can compute, e.g. ``kfd``.
         nodes_called: how to speak of the nodes, where ``/dev/ferrum0, ...`` is not all.
-        in_ray: Ray 2.60 detects the family by a manager of its own (``ray/_private/accelerators``); what follows is
-            how that manager does it.
+        ray_since: the minor since which Ray detects the family by a manager of its own (``ray/_private/accelerators``);
+            what follows is how that manager does it. (2, 0) is before the oldest minor that is supported.
         module: the Python module by which Ray asks the driver, e.g. ``amdsmi``.
         question: Python that asks it, in a process of its own, and calls ``say(count, name)``.
         ray_counts_nodes: Ray counts the nodes where the module is missing or fails.
@@ -98,7 +99,7 @@ class Family:
     kernel_class: str = ""
     control_node: str = ""
     nodes_called: str = ""
-    in_ray: bool = False
+    ray_since: tuple[int, int] | None = None
     module: str = ""
     question: str = ""
     ray_counts_nodes: bool = False
@@ -111,9 +112,14 @@ class Family:
     detect: Callable[[Sequence[PciDevice], Path], Detection] | None = None
 
     @property
+    def in_ray(self) -> bool:
+        """True where the installed Ray detects the family by a manager of its own."""
+        return self.ray_since is not None and has_manager(self.ray_since)
+
+    @property
     def registered(self) -> bool:
-        """True where Ray must be told of the family: it has no manager, and ids can be given by a variable."""
-        return bool(self.visible_devices) and not self.in_ray
+        """True where Ray must be told of the family: no Ray has a manager, and ids can be given by a variable."""
+        return bool(self.visible_devices) and self.ray_since is None
 
     @property
     def needs(self) -> Needs:
@@ -176,7 +182,7 @@ def _problems(family: Any, built_in: Collection[Family]) -> Iterator[str]:
 def _wrong_values(family: Any) -> Iterator[str]:
     if not isinstance(family.shared, bool):
         yield f"shared is {shown(family.shared)}; expected True or False"
-    for field, value in (("in_ray", False), ("detect", None)):
+    for field, value in (("ray_since", None), ("detect", None)):
         if getattr(family, field) is not value:
             yield f"{field} is {shown(getattr(family, field))}; expected {value}: it is for built-in families"
     for field in ("probe", "emulate"):

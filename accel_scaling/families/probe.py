@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray import versions
 from accel_scaling.catalog import product_names
 from accel_scaling.detect import container, device_nodes, pci, vendor_package
 from accel_scaling.detect.model import Detection, Device, DriverState
@@ -61,9 +62,20 @@ def probe(family: Family, bus: Sequence[pci.PciDevice], root: Path) -> Detection
         root: the folder that stands for ``/``.
     """
     if family.detect:
-        return family.detect(bus, root)
+        return _by_this_ray(family, family.detect(bus, root))
     on_bus = devices_on_bus(family, bus, root)
-    return examine(family, on_bus, nodes_of(family, on_bus, root), root)
+    return _by_this_ray(family, examine(family, on_bus, nodes_of(family, on_bus, root), root))
+
+
+def _by_this_ray(family: Family, result: Detection) -> Detection:
+    """Return a result with what the installed Ray announces: nothing, where its manager of the family came later."""
+    if not result.present or family.ray_since is None or family.in_ray:
+        return result
+    note = (
+        f"the installed Ray, {versions.installed_version()}, does not detect it, and gives tasks no ids of it; Ray "
+        f"{versions.minor_text(family.ray_since)} and newer do"
+    )
+    return replace(result, ray_units=0, accelerator_type=None, evidence=(*result.evidence, note))
 
 
 def devices_on_bus(family: Family, bus: Iterable[pci.PciDevice], root: Path) -> list[pci.PciDevice]:

@@ -72,6 +72,6 @@ def _look(family: Family) -> tuple[int, str | None]:
 
 
 def rays_unit_resources() -> tuple[str, ...]:
-    """Return the resources beside GPU whose units have ids in Ray 2.60 itself; a contract test reads the raylet's."""
+    """Return the resources beside GPU whose units have ids in the installed Ray; a contract test reads the raylet's."""
     resources = (family.resource for family in built_in() if family.in_ray and family.resource != "GPU")
     return tuple(dict.fromkeys(resources))

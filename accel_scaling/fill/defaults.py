@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
 from accel_scaling.cluster.cluster import cloud_of
+from accel_scaling.cluster.ray_requirement import RAY_REQUIREMENT
 from accel_scaling.inputs.yaml_nodes import FAST
 from accel_scaling.requirements import missing
 
@@ -59,14 +60,14 @@ def with_defaults(config: dict[str, Any], cloud: Cloud) -> dict[str, Any]:
 def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
     """Return a copy of the config with the four keys without which `ray up` crashes for `type: external`.
 
-    The set-up commands install the Ray version of this machine where the image has none; Ray's own defaults
-    would install a nightly build. The head node needs its cloud's client besides.
+    The set-up commands install Ray where the image has none; at `ray up` it becomes the version that runs there. Ray's
+    own defaults would install a nightly build. The head node needs its cloud's client besides.
 
     Raises:
         ClusterConfigError: the config's provider is of no cloud that is known.
     """
     cloud = cloud_of(config["provider"])
-    install = f"command -v ray >/dev/null || python3 -m pip install '{ray_requirement()}'"
+    install = f"command -v ray >/dev/null || python3 -m pip install '{RAY_REQUIREMENT}'"
     needed = {
         "max_workers": DEFAULT_MAX_WORKERS,
         "setup_commands": [cloud.image_path_command, WITH_PIP, install],
@@ -76,13 +77,3 @@ def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
         "worker_setup_commands": [],
     }
     return {**copy.deepcopy(config), **{key: value for key, value in needed.items() if key not in config}}
-
-
-def ray_requirement() -> str:
-    """Return what pip is to install on nodes: the Ray version of this machine, where it has one."""
-    import importlib.metadata  # 20 ms that only the commands that write files pay
-
-    try:
-        return f"ray[default]=={importlib.metadata.version('ray')}"
-    except importlib.metadata.PackageNotFoundError:
-        return "ray[default]"

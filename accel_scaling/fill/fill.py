@@ -19,6 +19,7 @@ from accel_scaling.cluster.node_needs import (
     system_in,
 )
 from accel_scaling.cluster.offering_checks import offering_notes, unknown_region
+from accel_scaling.cluster.ray_requirement import version_notes
 from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.cluster.start_commands import check_start_commands
 from accel_scaling.errors import ClusterConfigError
@@ -72,7 +73,8 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
         filled["available_node_types"][name]["labels"] = promise.labels
     place_notes = [*_region_notes(cluster), *offering_notes(cluster)] if offerings else []
     promise_notes = [note for promise in promised.values() for note in promise.notes]
-    return filled, [*cluster.in_templates.values(), *place_notes, *promise_notes, *notes, *cloud_notes, *start_notes]
+    notes = [*notes, *cloud_notes, *version_notes(cluster.config), *start_notes]
+    return filled, [*cluster.in_templates.values(), *place_notes, *promise_notes, *notes]
 
 
 def promises(cluster: Cluster) -> dict[str, Promise]:

@@ -13,7 +13,6 @@ from accel_scaling.catalog.model import SoldAs
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.capacity_notes import ways
 from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
-from accel_scaling.fill.defaults import ray_requirement
 from accel_scaling.fill.promise import accelerator_types
 from accel_scaling.init.choice import choose, plain, template_of
 from accel_scaling.init.model import Choice, check
@@ -65,7 +64,6 @@ def cluster_file(request: FileRequest, catalog: Catalog) -> str:
         head=scalar(place.head),
         max_workers=scalar(request.max_workers or DEFAULT_MAX_WORKERS),
         workers="\n".join(workers),
-        ray=ray_requirement(),
         catalog=f"catalog: [{', '.join(map(scalar, request.catalogs))}]" if request.catalogs else "",
         **template.place_values(request, place, place.note),
     )

@@ -22,6 +22,7 @@ from accel_scaling.catalog.files import travelling_files
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import user_catalogs
 from accel_scaling.cluster.policies import spares_accelerators
+from accel_scaling.cluster.ray_requirement import with_version_of_this_machine
 from accel_scaling.cluster.shape import MAPPINGS, check_filled_in
 from accel_scaling.errors import AccelScalingError, disk_sentence
 from accel_scaling.families.catalog import chips_here
@@ -67,7 +68,7 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
         # Machines must be ended whatever is wrong with catalogs, node types and policies: none of them is read.
         return _stand_in(**{_READ: with_defaults(config, cloud)})
     try:
-        filled, notes = fill_of_cloud(with_defaults(config, cloud))
+        filled, notes = fill_of_cloud(with_version_of_this_machine(with_defaults(config, cloud)))
         # Packed only for a config that can be filled: most mistakes are in the file, and need no work on the disk.
         bundled = _bundle(config)
     except AccelScalingError as error:
@@ -75,7 +76,7 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
             raise
         return _stand_in(**{REFUSED: str(error)})
     for note in notes:
-        _ray.cli_logger().warning("{}", sentence(note))
+        _warn(note)
     add_boot_check(filled, bundled)
     return filled
 
@@ -85,7 +86,10 @@ def for_the_head(config: Config) -> Config:
 
     A path of this machine means nothing on the head, and what came with the cluster is asked there anyway.
     """
-    return {**config, "provider": {key: value for key, value in config["provider"].items() if key != "catalog"}}
+    provider = {key: value for key, value in config["provider"].items() if key != "catalog"}
+    # Here, as this is the last that is done to a config before Ray caches it.
+    _ray.name_config_cache(provider)
+    return {**config, "provider": provider}
 
 
 def _bundle(config: Config) -> Path:
@@ -105,10 +109,14 @@ def check_ready(config: Config) -> None:
     # First of all: a refused config is a stand-in, and everything else that is wrong with it is of our own making.
     if refusal := refusal_of(config):
         raise AccelScalingError(refusal)
-    check_ray()
+    check_ray(_warn)
     check_filled_in(config)
     if _ray.launched_by_ray_up():
         check_launcher_tools()
+
+
+def _warn(text: str) -> None:
+    _ray.cli_logger().warning("{}", sentence(text))
 
 
 def read_for_a_command(config: Config) -> Config | None:

@@ -22,7 +22,7 @@ from accel_scaling import _ray
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NAME = re.compile(r"ray-config-[0-9a-f]{64}")
+_NAME = re.compile(r"ray-config-(?:[0-9a-f]{64}|[0-9a-f]{40})")  # SHA-256; in older minors, SHA-1
 _LARGEST = 50_000_000  # bytes; a resolved config has some 100 kB
 
 READ_BY = "accel_scaling_read_by"  # a key of `provider` in a config that was only read: says which process did
@@ -32,6 +32,7 @@ _THIS_PROCESS = secrets.token_hex(8)
 def mark_as_read(provider: dict[str, Any]) -> None:
     """Mark a config that was only read, for a command that launches nothing."""
     provider[READ_BY] = _THIS_PROCESS
+    _ray.name_config_cache(provider)
     # A command that stops before it makes a provider, at its question say, leaves the cache behind.
     if path := _ray.config_cache_path():
         atexit.register(_remove, path)

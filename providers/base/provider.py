@@ -16,6 +16,7 @@ from accel_scaling.providers.base.machine_watch import MachineWatch
 from accel_scaling.providers.base.tpu_slice_start import Rounds, wait_until_seen
 from accel_scaling.quarantine.gate import Gate, gate_of
 from accel_scaling.quarantine.machine import NO_VERDICT
+from accel_scaling.requirements import check_ray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -75,6 +76,8 @@ class BootCheckedProvider:
         return _ray.joined_nodes()
 
     def _set_gate(self, provider_config: Mapping[str, Any]) -> None:
+        if _ray.autoscaler_config_path() is not None:  # on the head, whose Ray may be another than `ray up`'s
+            check_ray(logger.warning)
         self.gate: Gate = gate_of(provider_config)
         # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish, and schedules.
         cluster_config.publish(_ray.autoscaler_config_path())

@@ -64,6 +64,13 @@ class TeardownProvider:
         """End nodes, or stop them where the config keeps stopped ones; return the others, each with the reason."""
         raise NotImplementedError
 
+    def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
+        """Return the cluster's nodes; to an older Ray's `ray down`, which has no other question, those to end."""
+        if _ray.lists_to_end():
+            return self.nodes_for_teardown(tag_filters)
+        nodes: list[str] = super().non_terminated_nodes(tag_filters)  # type: ignore[misc]
+        return nodes
+
     def nodes_for_teardown(self, tag_filters: dict[str, str]) -> list[str]:
         """Return the nodes that are still to be ended, without those that cannot be.
 

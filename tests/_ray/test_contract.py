@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from accel_scaling import _ray
+from accel_scaling._ray import versions
 from accel_scaling.clouds import known_clouds
 from accel_scaling.families.built_in import neuron as our_neuron
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, ray_defaults, with_defaults
@@ -42,11 +43,12 @@ def test_every_name_of_ray_that_we_use_has_its_contract_here():
     assert untested == [], f"accel_scaling/_ray uses private names that no contract test holds: {untested}"
 
 
-def test_the_installed_ray_is_the_minor_that_this_version_was_checked_with():
+def test_the_installed_ray_is_one_that_this_version_was_checked_with():
     installed = importlib.metadata.version("ray")
-    assert installed.startswith(_ray.RAY_MINOR + "."), (
-        f"ray {installed} is installed, _ray.RAY_MINOR is {_ray.RAY_MINOR}: check every test here, then move both it "
-        "and pyproject.toml's `ray[default]==`"
+    assert versions.installed_version() == installed
+    assert versions.FLOOR <= versions.installed() <= versions.CHECKED, (
+        f"ray {installed} is installed, the newest that was checked is {versions.CHECKED}: check every test with it, "
+        "run tests/ray_versions.py, then move _ray/versions.py CHECKED"
     )
 
 
@@ -59,7 +61,8 @@ def test_the_installed_ray_is_the_minor_that_this_version_was_checked_with():
         ("Tesla T4", "T4"),
         ("NVIDIA A100-SXM4-80GB", "A100"),
         ("NVIDIA L4-3Q", "L4"),
-        ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX-PRO-6000"),
+        pytest.param("NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX-PRO-6000", marks=pytest.mark.since(2, 57)),
+        pytest.param("NVIDIA RTX PRO 6000 Blackwell Server Edition", "RTX", marks=pytest.mark.until(2, 56)),
     ],
 )
 def test_ray_reads_accelerator_types_from_driver_names_as_the_catalog_was_written_for(driver_name, accelerator_type):
@@ -67,6 +70,13 @@ def test_ray_reads_accelerator_types_from_driver_names_as_the_catalog_was_writte
     assert read == accelerator_type, (
         f"Ray now calls {driver_name!r} {read}: accelerators.yaml and product_names.py are old"
     )
+
+
+def test_a_name_that_this_ray_reads_otherwise_is_found():
+    assert _ray.reads_otherwise(["NVIDIA L4-3Q"], "L4-3Q")
+    assert not _ray.reads_otherwise(["Tesla T4", "NVIDIA T4"], "T4")
+    rtx = _ray.reads_otherwise(["NVIDIA RTX PRO 4500 Blackwell Server Edition"], "RTX-PRO-4500")
+    assert rtx is not _ray.has("rtx_pro_names"), "a node of an older Ray would announce RTX, which is many products"
 
 
 def test_ray_announces_every_neuron_device_as_one_accelerator_type():
@@ -185,6 +195,7 @@ def test_the_fill_can_tell_ray_up_from_other_callers(provider_for_ray_up):
     assert seen.called_by_ray_up is False, "_ray.called_by_ray_up takes any caller for `ray up`"
 
 
+@pytest.mark.since(2, 51)
 def test_rays_cached_config_is_named_in_the_provider_section(provider_for_ray_up, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     bootstrap = provider_for_ray_up[2]
@@ -194,6 +205,21 @@ def test_rays_cached_config_is_named_in_the_provider_section(provider_for_ray_up
         assert Path(named).is_file(), (
             "Ray's config cache is not at _config_cache_path: providers/aws/provider.py cannot forget it"
         )
+
+
+def test_the_cached_config_is_named_by_us_where_ray_does_not(provider_for_ray_up, monkeypatch, tmp_path):
+    seen, provider, bootstrap = provider_for_ray_up
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def named(config):
+        _ray.name_config_cache(config["provider"])
+        seen.named = "_config_cache_path" in config["provider"]
+        return config
+
+    provider.bootstrap_config = staticmethod(named)
+    path = bootstrap(complete())["provider"]["_config_cache_path"]
+    assert Path(path).is_file()
+    assert seen.named is not _ray.has("named_config_cache")
 
 
 def test_rays_aws_provider_has_the_methods_that_ours_extends():

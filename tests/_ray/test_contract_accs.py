@@ -23,11 +23,19 @@ def managers() -> dict[str, Any]:
     return {manager.get_resource_name(): manager for manager in get_all_accelerator_managers()}
 
 
+@pytest.mark.since(2, 57)
 def test_our_option_names_are_rays_but_for_accelerator_type() -> None:
     from ray._common.ray_option_utils import valid_options
 
     ours = options.RayOptions.__annotations__.keys() | {"accelerator_type"}
     assert ours == valid_options.keys(), "Ray's options changed: _ray/options.py must name the same"
+
+
+def test_our_option_names_have_those_of_every_older_ray() -> None:
+    from ray._common.ray_option_utils import valid_options
+
+    ours = options.RayOptions.__annotations__.keys() | {"accelerator_type"}
+    assert valid_options.keys() - ours <= {"_metadata"}, "_metadata is of 2.50, and for Ray itself"
 
 
 @pytest.mark.parametrize("amount", [0, 0.5, 1, 1.0, 1.5, 2, 3, 4, 8, 16])
@@ -45,9 +53,11 @@ def test_what_we_accept_rays_managers_accept_and_what_they_refuse_we_refuse(amou
 
 def test_the_resources_that_no_manager_hands_out_are_whole() -> None:
     whole = {family.resource for family in built_in() if not family.shared and not family.quantities}
-    assert whole - managers().keys() == {"FPGA", "MEDIA", "QAIC"}
+    later = {family.resource for family in built_in() if family.ray_since and not family.in_ray}
+    assert whole - managers().keys() - later == {"FPGA", "MEDIA", "QAIC"}
 
 
+@pytest.mark.since(2, 51)
 def test_fallbacks_take_label_selectors_only_so_all_choices_have_one_resource() -> None:
     from ray._private.label_utils import validate_fallback_strategy
 

@@ -96,6 +96,7 @@ def test_the_size_of_a_batch_comes_from_the_environment():
         assert name in launch._EXPORT
 
 
+@pytest.mark.since(2, 60)
 def test_v2_counts_nodes_that_came_before_it_fails_those_that_did_not():
     """A short launch raises, and what came is kept: v2 must give listed nodes to requests before it fails requests."""
     from ray.autoscaler.v2.instance_manager.reconciler import Reconciler
@@ -107,6 +108,7 @@ def test_v2_counts_nodes_that_came_before_it_fails_those_that_did_not():
     ), "a node that is listed after its launch failed is no longer taken in"
 
 
+@pytest.mark.since(2, 56)
 def test_ray_up_asks_what_to_tear_down_with_its_own_question():
     from ray.autoscaler._private import commands
 

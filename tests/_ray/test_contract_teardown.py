@@ -43,13 +43,14 @@ class Seeing:
     @staticmethod
     def bootstrap_config(config: dict[str, Any]) -> dict[str, Any]:
         Seeing.seen.append(("path", _ray.config_cache_path()))
+        _ray.name_config_cache(config["provider"])
         return config
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
-        del tag_filters
-        return []
+        return self.nodes_for_teardown(tag_filters) if _ray.lists_to_end() else []
 
     def nodes_for_teardown(self, tag_filters: dict[str, str]) -> list[str]:
+        assert not _ray.lists_to_end(), "what is listed for the answer would ask again"
         self.seen.append(("listed", (_ray.is_head(tag_filters), _ray.ends_cluster(), _ray.ends_workers_only())))
         return []
 
@@ -89,7 +90,9 @@ def test_the_cache_holds_the_config_that_the_provider_is_made_of(tmp_path: Path)
     path = Path(config["provider"]["_config_cache_path"])
     assert path.parent == tmp_path
     assert path.name.removeprefix("ray-config-").isalnum()
-    assert len(path.name.removeprefix("ray-config-")) == len(hashlib.sha256().hexdigest())
+    # SHA-1 until 2.53.
+    lengths = [len(method().hexdigest()) for method in (hashlib.sha1, hashlib.sha256)]
+    assert len(path.name.removeprefix("ray-config-")) in lengths
     cached = json.loads(path.read_text())["config"]
     assert (cached["provider"], cached["cluster_name"]) == (config["provider"], config["cluster_name"])
 

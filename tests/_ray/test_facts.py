@@ -45,6 +45,7 @@ def test_the_raylet_reads_our_variables() -> None:
         assert variable.encode() in raylet, f"the raylet no longer reads {variable}"
 
 
+@pytest.mark.since(2, 59)
 def test_a_ray_with_our_token_refuses_whoever_has_another() -> None:
     from ray._private.authentication import authentication_token_setup as setup
 
@@ -155,6 +156,7 @@ def test_ray_names_workers_and_heads_as_our_length_check_expects() -> None:
     assert f'"{head}"' in inspect.getsource(commands)
 
 
+@pytest.mark.since(2, 51)
 def test_a_group_may_say_its_resources_and_labels_itself_and_ray_start_reads_its_labels() -> None:
     from ray._private.label_utils import parse_node_labels_json, parse_node_labels_string
     from ray.autoscaler._private.kuberay.autoscaling_config import _node_type_from_group_spec

@@ -12,6 +12,7 @@ from ray.autoscaler.v2.scheduler import NodeTypeConfig, ResourceDemandScheduler,
 from ray.autoscaler.v2.utils import ResourceRequestUtil
 from ray.core.generated import autoscaler_pb2, common_pb2
 
+from accel_scaling import _ray
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.fill.fill import fill
 from tests.providers.gcp.test_node_config import OURS, T4
@@ -78,9 +79,7 @@ def demand(resources: dict[str, float], labels: dict[str, str] | None = None) ->
 
 
 def gang_of(demands: list[Any]) -> Any:
-    gang = autoscaler_pb2.GangResourceRequest()
-    gang.bundle_selectors.add().resource_requests.extend(demands)
-    return gang
+    return _ray.gang_request(demands)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from ray.autoscaler.v2.instance_manager.config import NodeTypeConfig
 from ray.autoscaler.v2.scheduler import ResourceDemandScheduler
 
 from accel_scaling import _ray
+from accel_scaling._ray import versions
 
 TYPES = ("T4", "A100", "L4")
 ZONES = ("a", "b")
@@ -28,11 +29,12 @@ def node_type(draw: st.DrawFn, name: str) -> NodeTypeConfig:
         f"accelerator_type:{kind}": 1,
     }
     least = draw(st.sampled_from([0, 0, 0, 1, 3]))
+    priority = {"priority": draw(st.sampled_from([0, 0, 1]))} if versions.has("priority") else {}
     return NodeTypeConfig(
         name=name,
         min_worker_nodes=least,
         max_worker_nodes=max(least, draw(st.sampled_from([0, 1, 5, 50]))),
-        priority=draw(st.sampled_from([0, 0, 1])),
+        **priority,
         resources={key: value for key, value in resources.items() if value},
         labels={"zone": draw(st.sampled_from(ZONES)), "type": kind},
     )

@@ -11,7 +11,7 @@ FAMILY = Family(
     vendors=["19e5"],  # Huawei's, of its network devices too
     device_classes=["1200"],
     nodes="davinci[0-9]*",
-    in_ray=True,
+    ray_since=(2, 0),
     # The name is said before a failure: where counting fails, Ray counts the nodes and still announces the name.
     # As ray/_private/accelerators/npu.py.
     module="acl",

@@ -30,7 +30,7 @@ FAMILY = Family(
     noun="Furiosa NPU",
     vendors=["1ed2"],
     nodes="rngd/npu[0-9]*mgmt",  # one a device, beside those of its cores: libfuriosa-kubernetes
-    in_ray=True,
+    ray_since=(2, 56),
     # As ray/_private/accelerators/furiosa.py, with its way from the name of the architecture to a type.
     module="furiosa_smi_py",
     question="""

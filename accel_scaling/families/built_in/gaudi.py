@@ -58,7 +58,7 @@ FAMILY = Family(
     nodes="accel/accel[0-9]*",
     kernel_class="accel",
     nodes_called="/dev/accel/accel0 or /dev/hl0, ...",
-    in_ray=True,
+    ray_since=(2, 0),
     # As ray/_private/accelerators/hpu.py. Ray names a type only where the process already computes on a Gaudi, which
     # `ray start` does not: so it announces none, and the promise's type stands.
     module="habana_frameworks.torch.hpu",

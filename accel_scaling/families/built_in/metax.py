@@ -13,7 +13,7 @@ FAMILY = Family(
     nodes="dri/renderD[0-9]*",
     kernel_class=RENDER_NODES,
     control_node="mxcd",  # each GPU has a render node beside it: vLLM-MetaX documentation
-    in_ray=True,
+    ray_since=(2, 53),
     # As ray/_private/accelerators/metax_gpu.py.
     module="pymxsml.mxsml_extension",
     question="""

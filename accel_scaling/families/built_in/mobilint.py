@@ -35,7 +35,7 @@ FAMILY = Family(
     vendors=["209f"],  # makes nothing but accelerators
     nodes="aries[0-9]*",
     nodes_called="/dev/aries0 or /dev/regulus-npu0, ...",
-    in_ray=True,
+    ray_since=(2, 59),
     # As ray/_private/accelerators/mblt.py.
     module="qbruntime",
     question="say(len(qbruntime.get_available_device_numbers()))",

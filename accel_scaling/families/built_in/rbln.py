@@ -9,7 +9,7 @@ FAMILY = Family(
     noun="RBLN NPU",
     vendors=["1eff"],  # makes nothing but accelerators
     nodes="rbln[0-9]*",  # Rebellions' container toolkit; /dev/rsd0 beside them is no device
-    in_ray=True,
+    ray_since=(2, 49),
     # As ray/_private/accelerators/rbln.py.
     module="rebel",
     question="""

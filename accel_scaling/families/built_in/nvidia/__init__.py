@@ -179,7 +179,7 @@ FAMILY = Family(
     vendors=["10de"],
     # VGA and 3D controllers: a GPU also shows audio and USB functions, and an NVSwitch is a bridge.
     device_classes=["0300", "0302"],
-    in_ray=True,
+    ray_since=(2, 0),
     type_of_name=product_names.ray_nvidia_type,
     common=True,
     position=10,

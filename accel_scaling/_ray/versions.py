@@ -1,0 +1,103 @@
+"""The versions of Ray: which are supported, and since which minor each thing exists that this package uses.
+
+Nothing else compares versions of the installed Ray: a place that needs to know asks ``has("priority")``.
+docs/ray-versions.md has what was run on each minor, and tests/_ray/ the meaning of each name.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+Minor = tuple[int, int]
+
+FLOOR: Minor = (2, 50)
+"""The oldest minor: from there `ray up` starts autoscaler v2 by itself, which knows node labels since 2.49."""
+
+CHECKED: Minor = (2, 60)
+"""The newest minor with which all tests were run. A newer one works, with a warning, and without `scheduler_memo`."""
+
+SINCE: dict[str, Minor] = {
+    # A placement group's requests are in `bundle_selectors`; before, in the field `requests` (autoscaler.proto).
+    "bundle_selectors": (2, 51),
+    # `_bootstrap_config` names its cache in `provider._config_cache_path` (commands.py).
+    "named_config_cache": (2, 51),
+    # `priority` of a node type (ray-schema.json, NodeTypeConfig).
+    "priority": (2, 56),
+    # `ray down` asks the provider which nodes are to end, stopped ones too (commands.py).
+    "nodes_for_teardown": (2, 56),
+    # AMD GPUs are counted by the Python package amdsmi; before, by the library librocm_smi64.so (thirdparty/pyamdsmi).
+    "amdsmi": (2, 56),
+    # "NVIDIA RTX PRO 6000 ..." is read as RTX-PRO-6000; before, as RTX (nvidia_gpu.py).
+    "rtx_pro_names": (2, 57),
+    # Tasks are told their Intel GPUs by ZE_AFFINITY_MASK; before, by ONEAPI_DEVICE_SELECTOR (intel_gpu.py).
+    "ze_affinity_mask": (2, 58),
+    # v2 fails as many requests as a launch fell short by; before, all of it, and took in what came (reconciler.py).
+    "short_launch": (2, 60),
+}
+"""Since which minor Ray has something. An entry goes when FLOOR passes it."""
+
+TPU_SINCE: dict[str, Minor] = {"v7x": (2, 54)}
+"""Since which minor the start of a TPU host takes a generation, by Ray's name of it: VALID_TPU_TYPES in tpu.py."""
+
+_VERSION = re.compile(r"(\d+)\.(\d+)")
+_WRITTEN = re.compile(r"""^version = ["']([^"']+)["']""", re.MULTILINE)
+
+
+def has(name: str) -> bool:
+    """Return whether the installed Ray has something of ``SINCE``; where there is no Ray, what the newest has."""
+    return (installed() or CHECKED) >= SINCE[name]
+
+
+def has_manager(since: Minor) -> bool:
+    """Return whether the installed Ray has a family's manager of accelerators, which came with a minor."""
+    return (installed() or CHECKED) >= since
+
+
+def minor_for_tpu(pod_type: str) -> Minor | None:
+    """Return the minor that a TPU slice needs, where the installed Ray is older; None where it will do."""
+    since = TPU_SINCE.get(pod_type.partition("-")[0], FLOOR)
+    return since if (installed() or CHECKED) < since else None
+
+
+def is_too_old() -> bool:
+    """Return whether the installed Ray is below the floor."""
+    return (installed() or CHECKED) < FLOOR
+
+
+def is_unchecked() -> bool:
+    """Return whether the installed Ray is newer than what the tests were run with."""
+    return (installed() or CHECKED) > CHECKED
+
+
+def minor_text(minor: Minor) -> str:
+    """Return a minor as it is written: ``2.50``."""
+    return ".".join(map(str, minor))
+
+
+def installed() -> Minor | None:
+    """Return the minor of the Ray in this Python; None where there is none."""
+    found = _VERSION.match(installed_version() or "")
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def installed_version() -> str | None:
+    """Return the version of the Ray in this Python, as Ray says it; None where there is none. Ray is not imported."""
+    loaded = getattr(sys.modules.get("ray"), "__version__", None)
+    return loaded if isinstance(loaded, str) else _written_version()
+
+
+@functools.cache
+def _written_version() -> str | None:
+    # From Ray's own file: the metadata take 20 ms to read, and a build of one's own may have other ones.
+    spec = importlib.util.find_spec("ray")
+    if spec is None or spec.origin is None:
+        return None
+    try:
+        written = _WRITTEN.search((Path(spec.origin).parent / "_version.py").read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    return written[1] if written else None
