@@ -66,6 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="run the file's set-up commands on the hosts, and copy its file_mounts; isolated hosts only",
     )
+    parser.add_argument(
+        "--ray-in",
+        metavar="FOLDER",
+        default="",
+        help="the environment on the hosts that has `ray`, e.g. '~/venv', which is then not on their PATH; "
+        "without it, the environments that the start commands name",
+    )
     parser.add_argument("--hosts", choices=("isolated", "processes"), help="the kind of host; by default the best")
     parser.add_argument(
         "--timeout",
@@ -110,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
                 faults,
                 host_kind,
                 with_setup=args.with_setup,
+                ray_in=args.ray_in,
                 timeout_s=args.timeout,
                 out=sys.stdout,
             ).run()

@@ -35,6 +35,7 @@ def local_cloud(
     faults: Iterable[Fault | str] = (),
     place: str = "",
     hosts: str | None = None,
+    ray_in: str = "",
     directory: Path | None = None,
 ) -> Iterator[LocalCloud]:
     """Start a local cloud; at the end of the block everything that it started is gone.
@@ -44,6 +45,8 @@ def local_cloud(
         faults: what goes wrong, as ``Fault`` or in the words of `rehearse --fault`; ``set_faults`` changes it later.
         place: the region (AWS), or the zones with commas between them (Google Cloud).
         hosts: ``isolated`` (namespaces and sshd; needs root) or ``processes``; None takes the best that works here.
+        ray_in: the folder on the hosts that has `ray`, such as ``~/venv``, which is then not on their PATH; without it,
+            the environments that the start commands of a cluster file name are made.
         directory: where events, logs and Ray's logs of ended machines stay; None for a folder that goes with the block.
 
     Raises:
@@ -60,6 +63,6 @@ def local_cloud(
         if directory is None:
             folder = tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True)
             directory = Path(stack.enter_context(folder))
-        cloud = stack.enter_context(local_cloud_class(name)(directory, place=place, kind=kind))
+        cloud = stack.enter_context(local_cloud_class(name)(directory, place=place, kind=kind, ray_in=ray_in))
         cloud.set_faults(*wrong)
         yield cloud

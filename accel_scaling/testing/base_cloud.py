@@ -17,6 +17,7 @@ import yaml
 
 from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN
 from accel_scaling.cluster.cluster_file import read_cluster
+from accel_scaling.cluster.start_commands import KEYS
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.faults import Fault, all_of, write_faults
 from accel_scaling.testing.hosts.cloud_process import CLOUD_PORT, CloudProcess
@@ -25,8 +26,10 @@ from accel_scaling.testing.hosts.hosts import choose_kind
 from accel_scaling.testing.hosts.laptop import Laptop, remove_ray_ssh_folder
 from accel_scaling.testing.hosts.leftovers import claim
 from accel_scaling.testing.hosts.processes import make_scratch
+from accel_scaling.testing.hosts.python_environments import PythonEnvironments, write_environments
 from accel_scaling.testing.hosts.settings import HostKind, Latencies, Settings, host_path
 from accel_scaling.testing.ray_cluster import RayCluster, bring_catalog, without_account
+from accel_scaling.testing.start_environments import environments_of, on_plain_processes, with_ray_in
 
 if TYPE_CHECKING:
     import subprocess
@@ -53,6 +56,8 @@ class LocalCloud:
         latencies: how long the cloud takes.
         ssh_user: the account on the hosts.
         with_setup: the set-up commands and file_mounts of cluster files are carried out; isolated hosts only.
+        ray_in: the folder of the environment on the hosts that has `ray`, which is then not on their PATH; empty for
+            what the start commands of a cluster file say.
 
     Attributes:
         kind: what a machine is.
@@ -98,6 +103,7 @@ class LocalCloud:
         latencies: Latencies | None = None,
         ssh_user: str = "ubuntu",
         with_setup: bool = False,
+        ray_in: str = "",
     ) -> None:
         self.directory = directory.absolute()
         self.kind, self.reason = choose_kind(kind, python)
@@ -106,7 +112,7 @@ class LocalCloud:
                 f"set-up commands would change this machine, which is the host itself here ({self.reason}); they need"
                 " isolated hosts"
             )
-        self._with_setup = with_setup
+        self._with_setup, self._ray_in = with_setup, ray_in
         self.place, self._python, self._ssh_user = place or self.PLACE, python, ssh_user
         self._latencies = latencies or Latencies()
         self._settings: Settings | None = None
@@ -236,11 +242,26 @@ class LocalCloud:
         )
         for remote, path in (adapted.get("file_mounts") or {}).items():
             adapted["file_mounts"][remote] = str(Path(str(path)).expanduser())  # of the user's home, not the laptop's
+        self._put_environments(config, adapted)
         # The laptop has a home of its own, without the user's catalog files.
         bring_catalog(adapted, self.settings.laptop)
         path = self.directory / "cluster.yaml"
         path.write_text(yaml.safe_dump(adapted, sort_keys=False), encoding="utf-8")
         return RayCluster(self._laptop, path, adapted), left_out
+
+    def environments(self, config: Config) -> PythonEnvironments:
+        """Return the Python environments that hosts of this cluster get, from which its start commands take `ray`."""
+        # The set-up commands make them, where they run.
+        found = PythonEnvironments() if self._with_setup else environments_of(config)
+        return with_ray_in(found, self._ray_in) if self._ray_in else found
+
+    def _put_environments(self, config: Config, adapted: Config) -> None:
+        environments = self.environments(config)
+        write_environments(self.settings.environments_file, environments)
+        if self.kind is HostKind.PROCESSES and environments:
+            for key in KEYS:
+                commands = adapted.get(key) or []
+                adapted[key] = [on_plain_processes(str(command), environments) for command in commands]
 
     def ray_up(self, config: Config | Path | str) -> RayCluster:
         """Launch a cluster on this cloud with `ray up`; leave it with ``down()``, or use it as a context manager.

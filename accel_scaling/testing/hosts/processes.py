@@ -24,6 +24,7 @@ from accel_scaling.testing.hosts.host_records import (
 )
 from accel_scaling.testing.hosts.hosts import keep_ray_logs
 from accel_scaling.testing.hosts.leftovers import PREFIX
+from accel_scaling.testing.hosts.python_environments import ROOT, ULIMIT, EnvironmentFiles, read_environments
 from accel_scaling.testing.hosts.settings import MARKER_VARIABLE, host_folder
 from accel_scaling.testing.hosts.start_faults import put_fault
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 # Program -> the module with a function of its name. A laptop's `ray` is the real one.
 _SHIMS = {"ssh": "shim_remote", "rsync": "shim_remote", "ray": "shim_ray"}
+
+# As a shell says it; its exit code too.
+_NO_RAY = "#!/bin/sh\necho 'ray: command not found' >&2\nexit 127\n"
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -50,6 +54,10 @@ class ProcessHosts:
             (self._scratch / name).mkdir(parents=True, exist_ok=True)
         shutil.copy(image_site.__file__, self._scratch / "site" / "sitecustomize.py")
         write_shims(self._scratch / "shims", settings.python, _SHIMS)
+        # In front of a machine's own PATH: a `ray` of this machine would end all of them by `ray stop`.
+        write_shims(self._scratch / "no-ray", settings.python, ("ssh", "rsync"))
+        if shutil.which("ray", path=SYSTEM_PATH):
+            _write_program(self._scratch / "no-ray" / "ray", _NO_RAY)
         write_shims(self._scratch / "laptop-shims", settings.python, ("ssh", "rsync"))
 
     def boot(self, launch: HostSpec) -> None:
@@ -62,7 +70,7 @@ class ProcessHosts:
         if "PYTHONPATH" in devices:  # the makers' packages stand before the rest
             devices["PYTHONPATH"] += f":{environment['PYTHONPATH']}"
         record = HostRecord(launch.instance_id, launch.address, folder, {**environment, **devices})
-        _write_profile(record)
+        _write_profile(record, self._put_environments(record))
         put_fault(record.home, launch.fault)
         self._records[launch.instance_id] = record
         if launch.fault is not FaultKind.NO_SSH:  # without a record ssh is refused
@@ -92,10 +100,9 @@ class ProcessHosts:
 
     def _environment(self, launch: HostSpec, folder: Path) -> dict[str, str]:
         settings = self._settings
-        path = f"{self._scratch / 'shims'}:{settings.python.parent}:{SYSTEM_PATH}"
         return {
             **settings.environment,
-            "PATH": path,
+            "PATH": self._path(),
             "HOME": str(folder / "home"),
             # Programs that ask for a temporary folder get the host's; /tmp itself is shared by all plain-process hosts.
             "TMPDIR": str(folder / "tmp"),
@@ -113,6 +120,22 @@ class ProcessHosts:
             ADDRESS_VARIABLE: launch.address,
             **self._metadata_server(launch),
         }
+
+    def _path(self) -> str:
+        if not read_environments(self._settings.environments_file).ray_on_path:
+            return f"{self._scratch / 'no-ray'}:{SYSTEM_PATH}"
+        return f"{self._scratch / 'shims'}:{self._settings.python.parent}:{SYSTEM_PATH}"
+
+    def _put_environments(self, record: HostRecord) -> str:
+        """Write the environments from which start commands take `ray`; return the lines for the profile."""
+
+        def inside(path: str) -> Path:
+            relative = path.removeprefix("~").removeprefix("/")
+            return record.home / (relative if path.startswith("~") else f"{ROOT}/{relative}")
+
+        ray = (self._scratch / "shims" / "ray").read_text(encoding="utf-8")
+        files = EnvironmentFiles(inside, lambda path: str(inside(path)), ray, self._settings.python)
+        return files.put(read_environments(self._settings.environments_file))
 
     def _metadata_server(self, launch: HostSpec) -> dict[str, str]:
         """Return the variables that name it: for Google's libraries, and for programs that know its name."""
@@ -134,17 +157,22 @@ def write_shims(folder: Path, python: Path, names: Iterable[str]) -> None:
             f"import sys; sys.path.insert(0, {package_parent!r}); "
             f"from accel_scaling.testing.hosts.{_SHIMS[name]} import {name}; sys.exit({name}(sys.argv[1:]))"
         )
-        file = folder / name
         # -I: the host's PYTHONPATH hides this package, and is meant for what the shim starts.
-        file.write_text(f'#!/bin/sh\nexec {shlex.quote(str(python))} -I -c {shlex.quote(code)} "$@"\n')
-        file.chmod(0o755)
+        _write_program(folder / name, f'#!/bin/sh\nexec {shlex.quote(str(python))} -I -c {shlex.quote(code)} "$@"\n')
 
 
-def _write_profile(record: HostRecord) -> None:
+def _write_program(file: Path, text: str) -> None:
+    file.write_text(text)
+    file.chmod(0o755)
+
+
+def _write_profile(record: HostRecord, environments: str) -> None:
     """Write the home's profile, which sets PATH back: a login shell reads /etc/profile, which sets it anew."""
     path = record.environment["PATH"]
-    (record.home / ".bashrc").touch()
-    (record.home / ".bash_profile").write_text(f"export PATH={shlex.quote(path)}\n. ~/.bashrc\n")
+    bashrc = record.home / ".bashrc"
+    if not bashrc.exists():  # not on a boot after a stop
+        bashrc.write_text(environments)
+    (record.home / ".bash_profile").write_text(f"export PATH={shlex.quote(path)}\n{ULIMIT}. ~/.bashrc\n")
 
 
 def make_scratch() -> Path:

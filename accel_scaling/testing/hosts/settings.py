@@ -76,6 +76,11 @@ class Settings:
         return self.directory / "faults.json"
 
     @property
+    def environments_file(self) -> Path:
+        """The file of the Python environments on hosts, see python_environments.py."""
+        return self.directory / "environments.json"
+
+    @property
     def events_file(self) -> Path:
         """The file of the events, see events.py."""
         return self.directory / "events.jsonl"

@@ -26,6 +26,13 @@ SETUP_COMMAND = (
 # Ray looks at it after the start hook, when it has found the head: the raylet is never started.
 NO_OBJECT_STORE = "--plasma-directory=/fault-start-fails"
 
+_PLAIN_RAY = """#!{python}
+# Stands for an environment's `ray`.
+import sys
+from ray.scripts.scripts import main
+sys.exit(main())
+"""
+
 _RAY = """#!/bin/sh
 # Stands for the image's `ray`: `ray start` fails after the boot check (the fault start-fails).
 case " $* " in *" start "*) set -- "$@" {option} ;; esac
@@ -46,6 +53,11 @@ def put_fault(home: Path, fault: FaultKind | None) -> None:
 def start_fails(home: Path) -> bool:
     """Return whether `ray start` is to fail on the host with this home."""
     return (home / FOLDER / FaultKind.START_FAILS.value).exists()
+
+
+def plain_ray(python: Path) -> str:
+    """Return the text of a program that is `ray`, wherever it lies."""
+    return _PLAIN_RAY.format(python=python)
 
 
 def failing_ray(python: Path) -> str:

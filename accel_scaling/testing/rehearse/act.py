@@ -168,7 +168,9 @@ class Act:
 
     def _try(self, demands: list[Demand]) -> list[dict[str, Any]]:
         """Run try_task on the head, print its lines as they come, and return the tasks' results."""
-        command = shlex.join(try_task.words(demands, self._timeout_s))
+        # By its path: where the start commands bring `ray`, the PATH has another Python, without Ray.
+        python = str(self._local.settings.python)
+        command = shlex.join(try_task.words(demands, self._timeout_s, python))
         process = self._local.popen(self._cluster.exec_words(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         results, rest = [], []
         for output in process.stdout or ():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from accel_scaling.testing.rehearse.act import Act
 from accel_scaling.testing.rehearse.demands import demands_of, with_marks
 from accel_scaling.testing.rehearse.timeline import StatusLine
 from accel_scaling.testing.rehearse.user_hardware import introduced, user_machines
+from accel_scaling.testing.start_environments import ulimits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from accel_scaling.cluster.cluster import Cluster
     from accel_scaling.terminal import Stream
     from accel_scaling.testing.base_cloud import LocalCloud
+    from accel_scaling.testing.hosts.python_environments import PythonEnvironments
     from accel_scaling.testing.hosts.settings import HostKind
     from accel_scaling.testing.rehearse.user_hardware import UserMachine
 
@@ -44,6 +47,7 @@ class Rehearsal:
         faults: what goes wrong, from the start or later.
         kind: isolated hosts or plain processes; None chooses.
         with_setup: the file's set-up commands run on the hosts, which must be isolated.
+        ray_in: the environment on the hosts that has `ray`; empty for what the start commands say.
         timeout_s: how long tasks may stay pending.
         out: the stream of the output.
     """
@@ -54,6 +58,7 @@ class Rehearsal:
     faults: FaultSource = field(default_factory=FaultSource)
     kind: HostKind | None = None
     with_setup: bool = False
+    ray_in: str = ""
     timeout_s: float = timeouts.REHEARSAL_TASK_TIMEOUT_S
     out: Stream = sys.stdout
 
@@ -93,7 +98,7 @@ class Rehearsal:
             with self.line.doing(f"{cloud.CLOUD} starts on this machine"):
                 place = cloud.place_of(self.config)
                 local = stack.enter_context(
-                    cloud(Path(folder), place=place, kind=self.kind, with_setup=self.with_setup)
+                    cloud(Path(folder), place=place, kind=self.kind, with_setup=self.with_setup, ray_in=self.ray_in)
                 )
             local.set_faults(*self.faults.now)
             yield local
@@ -108,8 +113,26 @@ class Rehearsal:
             self.line.write(f"not rehearsed: {grouped(left_out, list(self.config['available_node_types']))}\n")
         if self.with_setup:
             self.line.write("set-up commands run on the hosts, which reach no network outside: downloads fail there\n")
-        self.line.write("".join(f"{line}\n" for line in user_lines) + "\n")
+        lines = [*_environment_lines(local.environments(self.config)), *_limit_lines(self.config), *user_lines]
+        self.line.write("".join(f"{line}\n" for line in lines) + "\n")
         self.line.flush()
+
+
+def _environment_lines(environments: PythonEnvironments) -> list[str]:
+    """Return the line about the environments from which the start commands take `ray`."""
+    if not environments:
+        return []
+    where = "on the hosts' PATH, and in" if environments.ray_on_path else "not on the hosts' PATH; it is in"
+    return [f"`ray` is {where} {environments.text()}: stand-ins, each with this machine's Ray"]
+
+
+def _limit_lines(config: dict[str, Any]) -> list[str]:
+    """Return the line about limits of open files that this machine does not allow."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    beyond = [number for number in ulimits_of(config) if 0 <= allowed < number]
+    if not beyond:
+        return []
+    return [f"`ulimit -n {max(beyond)}` of the start commands is passed over: this machine allows {allowed} open files"]
 
 
 def grouped(left_out: Sequence[str], node_types: Sequence[str]) -> str:

@@ -18,14 +18,15 @@ from accel_scaling.families import register
 from accel_scaling.families.registry import visible_devices
 
 
-def words(demands: list[dict[str, Any]], timeout_s: float) -> list[str]:
+def words(demands: list[dict[str, Any]], timeout_s: float, python: str = "python3") -> list[str]:
     """Return the command line of this program on a head.
 
     Args:
         demands: the tasks; empty to print the nodes only.
         timeout_s: seconds that a task may stay pending.
+        python: the interpreter there that has Ray.
     """
-    return ["python3", "-c", Path(__file__).read_text(encoding="utf-8"), json.dumps(demands), str(timeout_s)]
+    return [python, "-c", Path(__file__).read_text(encoding="utf-8"), json.dumps(demands), str(timeout_s)]
 
 
 def where_am_i() -> dict[str, Any]:
