@@ -1,4 +1,4 @@
-"""What every test has: a home of its own, no credentials, and Ray without usage statistics."""
+"""What every test has: a home of its own, no credentials, no token, and Ray without usage statistics."""
 
 from __future__ import annotations
 
@@ -58,6 +58,9 @@ def _home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundles: P
     (home / ".cache" / "accel_scaling").symlink_to(bundles)
     monkeypatch.setenv("HOME", str(home))
     for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    # Ray's own `ray.init()` of an earlier test, in this process, has set the first one for all that it starts.
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")

@@ -8,6 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.auth import CannotReadTokenError as CannotReadTokenError
+from accel_scaling._ray.auth import FoundToken as FoundToken
+from accel_scaling._ray.auth import TokenRefusedError as TokenRefusedError
+from accel_scaling._ray.auth import asks_for_token as asks_for_token
+from accel_scaling._ray.auth import asks_for_token_by_default as asks_for_token_by_default
+from accel_scaling._ray.auth import find_token as find_token
+from accel_scaling._ray.auth import knows_tokens as knows_tokens
+from accel_scaling._ray.auth import ray_version as ray_version
+from accel_scaling._ray.auth import set_auth_mode as set_auth_mode
 from accel_scaling._ray.autoscaler import autoscaler_config_path as autoscaler_config_path
 from accel_scaling._ray.autoscaler import autoscaler_kv_put as autoscaler_kv_put
 from accel_scaling._ray.autoscaler import autoscaler_metrics_registry as autoscaler_metrics_registry
@@ -40,6 +49,7 @@ from accel_scaling._ray.launcher import cli_logger as cli_logger
 from accel_scaling._ray.launcher import cluster_name_tag as cluster_name_tag
 from accel_scaling._ray.launcher import collected_panics as collected_panics
 from accel_scaling._ray.launcher import command_failed as command_failed
+from accel_scaling._ray.launcher import command_in_container as command_in_container
 from accel_scaling._ray.launcher import config_cache_path as config_cache_path
 from accel_scaling._ray.launcher import connections_of as connections_of
 from accel_scaling._ray.launcher import ends_cluster as ends_cluster
@@ -52,6 +62,7 @@ from accel_scaling._ray.launcher import name_config_cache as name_config_cache
 from accel_scaling._ray.launcher import node_launch_exception as node_launch_exception
 from accel_scaling._ray.launcher import node_type_of as node_type_of
 from accel_scaling._ray.launcher import reads_only as reads_only
+from accel_scaling._ray.launcher import ssh_runner_of as ssh_runner_of
 from accel_scaling._ray.machine_type_names import name_machine_types as name_machine_types
 from accel_scaling._ray.managers import accelerator_manager as accelerator_manager
 from accel_scaling._ray.managers import add_accelerator_managers as add_accelerator_managers

@@ -25,6 +25,18 @@ AUTH_MODE = "RAY_AUTH_MODE"
 AUTH_TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 """The token; strongest of the places where Ray looks for one."""
 
+AUTH_TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 - the name of a variable
+"""Names the file with the token; the next place where Ray looks, and then no other."""
+
+AUTH_TOKEN_FILE = ".ray/auth_token"  # noqa: S105 - the name of a file
+"""The file in a home, where Ray looks last and where `ray get-auth-token --generate` writes."""
+
+FIRST_WITH_TOKENS = (2, 52)
+"""The first version that can ask for a token; older ones read none of these variables."""
+
+FIRST_WITH_TOKENS_BY_DEFAULT = (2, 61)
+"""The version that will ask all callers by default: the banner of docs.ray.io of October 2026."""
+
 PYTHON_SERVERS = ("/ray/dashboard/", "/ray/autoscaler/")
 """The folders of Ray's own servers in Python: dashboard and agents, and the monitor with its metrics."""
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
 _TERMINAL_CODE = re.compile(r"\x1b\[[0-9;]*m")  # colours
@@ -71,6 +72,21 @@ def hosts_of(runner: Any) -> list[Any]:
 def connections_of(runner: Any) -> int:
     """Return to how many hosts of a TPU slice Ray's command runner talks at once."""
     return max(1, int(getattr(runner, "num_connections", 1)))
+
+
+def ssh_runner_of(runner: Any) -> Any:
+    """Return the command runner of a host itself, of the runner of a host or of the container on it."""
+    return getattr(runner, "ssh_command_runner", runner)
+
+
+def command_in_container(runner: Any, words: Sequence[str]) -> str | None:
+    """Return the command for the host that runs words in its container, with its own input; None without a container.
+
+    Not by Ray's runner: it asks the container for a terminal, which input from a file is not.
+    """
+    if not hasattr(runner, "ssh_command_runner"):
+        return None
+    return shlex.join([runner.docker_cmd, "exec", "-i", runner.container_name, *words])
 
 
 def is_head(tags: dict[str, str]) -> bool:

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accel_scaling._ray import versions
+from accel_scaling._ray.auth import TokenRefusedError, is_refusal
 from accel_scaling._ray.node_scores import sparing
 from accel_scaling._ray.scheduler_memo import scheduler_module
 from accel_scaling.errors import PlanError
@@ -296,7 +297,7 @@ def cluster_state(address: str, head_type: str, timeout_s: float) -> ClusterStat
         timeout_s: for each of two calls.
 
     Raises:
-        ConnectionError: nobody answers there.
+        ConnectionError: nobody answers there; as a TokenRefusedError, where it wants a token, or another one.
     """
     from ray._raylet import GcsClient  # type: ignore[attr-defined]  # Cython
     from ray.core.generated import autoscaler_pb2 as pb
@@ -306,7 +307,8 @@ def cluster_state(address: str, head_type: str, timeout_s: float) -> ClusterStat
         client = GcsClient(address=address)
         reply.ParseFromString(client.get_cluster_status(timeout_s=timeout_s))
     except Exception as error:  # noqa: BLE001 - Ray raises RuntimeError, RpcError and its own, by what is wrong
-        raise ConnectionError(str(error).strip().splitlines()[0]) from None
+        kind = TokenRefusedError if is_refusal(error) else ConnectionError
+        raise kind(str(error).strip().splitlines()[0]) from None
     state, autoscaling = reply.cluster_resource_state, reply.autoscaling_state
     alive = [node for node in state.node_states if node.status != pb.NodeStatus.DEAD]
     coming = [instance.ray_node_type_name for instance in autoscaling.pending_instances]

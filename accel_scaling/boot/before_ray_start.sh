@@ -33,6 +33,19 @@ export ACCEL_SCALING_SHELL="${BASHPID:-$$}"
 trap 'exit 3' USR2
 if [ -n "${ACCEL_SCALING_CONFIRM_ONLY-}" ]; then trap 'exit 0' USR1; fi
 
+# The token that Ray asks for, which whoever starts this node has just copied here. Written anew: rsync as root keeps the
+# owner of the other machine. Over a file that is mounted, nothing can be moved.
+_accel_in="$HOME/.accel_scaling_auth_token" _accel_token="$HOME/.ray/auth_token"
+if [ -f "$_accel_in" ]; then
+    (
+        umask 077
+        mkdir -p "$HOME/.ray" && cat "$_accel_in" > "$_accel_token.new" &&
+            { mv -f "$_accel_token.new" "$_accel_token" 2>/dev/null ||
+                { cat "$_accel_token.new" > "$_accel_token" && chmod 600 "$_accel_token"; }; }
+        rm -f "$_accel_in" "$_accel_token.new"
+    ) || :
+fi
+
 # For people and `ray exec` on this node: the command, and `import accel_scaling` in their drivers. The hook adds the
 # Python that runs ray. Not on every file system; the check needs none of it.
 {
@@ -47,4 +60,4 @@ END
     _accel_line=". \"\$HOME/.accel_scaling/env.sh\"  # accel_scaling"
     grep -qsxF "$_accel_line" "$HOME/.bashrc" || printf '%s\n' "$_accel_line" >> "$HOME/.bashrc"
 } 2>/dev/null || :
-unset _accel_others _accel_left _accel_one _accel_hook _accel_line
+unset _accel_others _accel_left _accel_one _accel_hook _accel_line _accel_in _accel_token

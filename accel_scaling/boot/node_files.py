@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling import timeouts
+from accel_scaling._ray.facts import AUTH_MODE
 from accel_scaling.boot.verdict_file import FOLDER
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ _PYTHON = "ACCEL_SCALING_PYTHON"
 _FORMER = ".accel_scaling/bundle"
 
 
-def name_python(environment: Mapping[str, str]) -> None:
-    """Write into env.sh which Python runs ray here: this one. The node may have others.
+def tell_shells(environment: Mapping[str, str]) -> None:
+    """Write into env.sh what people's shells need to speak to the Ray that starts here.
+
+    That is the Python that runs ray, this one, as the node may have others; and whether Ray asks for a token.
 
     Args:
         environment: this process's; without the script before the start command there is no such file.
@@ -30,15 +33,16 @@ def name_python(environment: Mapping[str, str]) -> None:
     folder = environment.get(FOLDER)
     if not folder:
         return
-    line = f"export {_PYTHON}={shlex.quote(sys.executable)}"
+    values = {_PYTHON: sys.executable, AUTH_MODE: environment.get(AUTH_MODE, "")}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in values.items() if value]
     file = Path(folder, "env.sh")
     # Not on every file system; and nothing but people's shells needs it.
     with contextlib.suppress(OSError, UnicodeDecodeError):
         there = file.read_text(encoding="utf-8").splitlines()
-        kept = [other for other in there if not other.startswith(f"export {_PYTHON}=")]
-        if [*kept, line] != there:
+        kept = [other for other in there if not other.startswith(tuple(f"export {name}=" for name in values))]
+        if [*kept, *lines] != there:
             fresh = file.with_name(f"env.sh.{os.getpid()}")
-            fresh.write_text("\n".join([*kept, line]) + "\n", encoding="utf-8")
+            fresh.write_text("\n".join([*kept, *lines]) + "\n", encoding="utf-8")
             fresh.replace(file)
 
 

@@ -13,9 +13,10 @@ from accel_scaling import _ray
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, OVERRIDE_RESOURCES
 from accel_scaling.boot.admission import CONFIRM_ONLY, admitted_resources, correct_promise
 from accel_scaling.boot.announcement import keep_to_machine, name_machine_type, restore_promise
+from accel_scaling.boot.authentication import settle
 from accel_scaling.boot.command_end import end_command
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.node_files import name_python, remove_unused_bundles
+from accel_scaling.boot.node_files import remove_unused_bundles, tell_shells
 from accel_scaling.boot.promise_input import POD, promise_of_node
 from accel_scaling.boot.verdict_file import write_verdict
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, LABEL_VERDICT, Verdict, VerdictWord, advice_of
@@ -43,7 +44,8 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
         head: whether this is the head node; head and workers are confirmed alike.
 
     Raises:
-        SystemExit: with 3, when the node does not hold what was promised; with 0, when only the boot check was to run.
+        SystemExit: with 3, when the node does not hold what was promised; with 0, when only the boot check was to run;
+            with 1, when Ray is to ask for a token and cannot.
     """
     _say(*restore_promise(os.environ))
     detected: list[Detection] = []
@@ -53,9 +55,13 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     # Before the process may end below: the provider reads the file also after a start that was refused.
     unwritten = _write(verdict, head=head, joins=resources is not None)
     _say(f"{verdict.word.value}: {verdict.message}", *([unwritten] if unwritten else []))
-    name_python(os.environ)
+    unprotected = settle(os.environ, head=head)
+    tell_shells(os.environ)
     if resources is None or unwritten:
         _end(EXIT_NOT_CONFIRMED)
+    if unprotected:
+        _say(unprotected)
+        raise SystemExit(1)
     if os.environ.get(CONFIRM_ONLY):
         _end(0)
     # Ray reads the variable after the hook, in this process.

@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from accel_scaling.clouds import Cloud, known_clouds
-from accel_scaling.cluster.policies import confirmation_policy, quarantine_policy, spares_accelerators
+from accel_scaling.cluster.policies import (
+    authentication_policy,
+    confirmation_policy,
+    quarantine_policy,
+    spares_accelerators,
+)
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError, MachineInTemplateError
 from accel_scaling.families.catalog import load_catalog
@@ -232,7 +237,9 @@ def read_checked(config: dict[str, Any], catalog: Catalog | None = None) -> Clus
     """Return a cluster config, whose shape was checked already, as typed values; see `read_config`."""
     provider = config["provider"]
     policies = confirmation_policy(provider), quarantine_policy(provider)
-    spares_accelerators(provider)  # it has no value of its own here; a wrong one is refused
+    # They have no value of their own here; a wrong one is refused.
+    spares_accelerators(provider)
+    authentication_policy(provider)
     cloud, catalog = cloud_of(provider), catalog or catalog_of(config)
     reader = node_config_reader(cloud)
     node_types, in_templates = {}, {}

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SPARE = "spare_accelerators"
+AUTHENTICATION = "authentication"
 
-_OURS = ("confirmation", "quarantine", "catalog", SPARE)
+_OURS = ("confirmation", "quarantine", "catalog", SPARE, AUTHENTICATION)
 # Of difflib: a letter or two may be wrong, or the word be cut short. No key of Ray's is as near, as a test holds.
 _LOOKS_LIKE = 0.7
 
@@ -149,6 +150,20 @@ def spares_accelerators(provider: Mapping[str, Any]) -> bool:
     if not isinstance(given, bool):
         raise ClusterConfigError(f"provider.{SPARE} is {shown(given)}: write true or false")
     return given
+
+
+def authentication_policy(provider: Mapping[str, Any]) -> str:
+    """Return whether the cluster's Ray asks for a token, of ``authentication``: ``token``, ``disabled``, or empty.
+
+    Raises:
+        ClusterConfigError: another value.
+    """
+    given = provider.get(AUTHENTICATION)
+    if given is None:
+        return ""
+    if given not in ("token", "disabled"):
+        raise ClusterConfigError(f"provider.{AUTHENTICATION} is {shown(given)}: write token or disabled")
+    return str(given)
 
 
 def _section(provider: Mapping[str, Any], key: str, policy: type) -> dict[str, Any]:

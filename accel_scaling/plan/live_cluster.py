@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray, timeouts
+from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN, AUTH_TOKEN_FILE, AUTH_TOKEN_PATH
+from accel_scaling.boot.authentication import DISABLED, TOKEN, mode_of
 from accel_scaling.errors import PlanError
 from accel_scaling.message_text import shown
 from accel_scaling.plan.demands import demand_text
@@ -16,6 +20,8 @@ from accel_scaling.plan.scheduler_request import Question
 if TYPE_CHECKING:
     from accel_scaling.accs.types import AcceleratorTypes
     from accel_scaling.plan.cluster import AutoscalerCluster
+
+_HOW_TO_GET_IT = "`ray exec CLUSTER.yaml 'ray get-auth-token'` prints the cluster's"
 
 
 def check_address(address: str) -> tuple[str, int]:
@@ -38,11 +44,14 @@ def question_of(cluster: AutoscalerCluster, address: str) -> Question:
         address: ``HOST:PORT`` of the head's GCS.
 
     Raises:
-        PlanError: nothing answers there, or it is not a Ray cluster.
+        PlanError: nothing answers there, it is not a Ray cluster, or it wants a token that is not here.
     """
     try:
         socket.create_connection(check_address(address), timeouts.PLAN_ADDRESS_S).close()
+        token = _give_token(address)
         state = _ray.cluster_state(address, cluster.head.name, timeouts.PLAN_ADDRESS_S)
+    except _ray.TokenRefusedError:
+        raise PlanError(f"--address {address}: this cluster refuses the token of {token}; {_HOW_TO_GET_IT}") from None
     except OSError as error:
         raise PlanError(
             f"--address {address}: no Ray cluster answers there ({error}); give the head's address and the port of "
@@ -69,6 +78,31 @@ def question_of(cluster: AutoscalerCluster, address: str) -> Question:
     for gang in state.gangs:
         _keep_gang(question, gang, cluster.accelerators)
     return question
+
+
+def _give_token(address: str) -> str:
+    """Have Ray's client send its token where the cluster asks for one, and only there; return where the token is.
+
+    Raises:
+        PlanError: it asks, and there is none, or RAY_AUTH_MODE=disabled keeps it back.
+    """
+    if not _ray.knows_tokens():
+        return ""
+    if not _ray.asks_for_token(address, timeouts.PLAN_ADDRESS_S):
+        # With `token` and none here, Ray's client would end this process.
+        _ray.set_auth_mode(DISABLED)
+        return ""
+    asks = f"--address {address}: this cluster asks for a token, and"
+    if mode_of(os.environ) == DISABLED:
+        raise PlanError(f"{asks} {AUTH_MODE}={DISABLED} keeps yours back; unset the variable")
+    try:
+        found = _ray.find_token(os.environ, Path.home())
+    except _ray.CannotReadTokenError as error:
+        raise PlanError(f"{asks} {AUTH_TOKEN_PATH} names {error}, which has none; {_HOW_TO_GET_IT}") from None
+    if found is None:
+        raise PlanError(f"{asks} there is none in ~/{AUTH_TOKEN_FILE} or {AUTH_TOKEN}; {_HOW_TO_GET_IT}")
+    _ray.set_auth_mode(TOKEN)
+    return found.place
 
 
 def _remember(question: Question, request: Any, accelerators: AcceleratorTypes, *, by: str = "") -> Demand:

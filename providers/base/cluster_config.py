@@ -29,7 +29,7 @@ from accel_scaling.families.catalog import chips_here
 from accel_scaling.fill.defaults import with_defaults
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
 from accel_scaling.message_text import sentence
-from accel_scaling.providers.base import config_cache
+from accel_scaling.providers.base import authentication, config_cache
 from accel_scaling.quarantine.max_workers import limited
 from accel_scaling.requirements import check_launcher_tools, check_ray
 
@@ -113,6 +113,7 @@ def check_ready(config: Config) -> None:
     check_filled_in(config)
     if _ray.launched_by_ray_up():
         check_launcher_tools()
+        authentication.prepare(config)
 
 
 def _warn(text: str) -> None:

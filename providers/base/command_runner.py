@@ -13,6 +13,7 @@ from accel_scaling.boot.verdict_file import VerdictRead, new_start, read_command
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
 from accel_scaling.message_text import one_line
 from accel_scaling.providers.base import tpu_slice_start
+from accel_scaling.providers.base.authentication import Authentication, bring_token, with_mode
 from accel_scaling.providers.base.command_output import last_line
 from accel_scaling.providers.base.machine_start import FailedCommand
 from accel_scaling.quarantine.machine import NO_VERDICT, START_FAILED
@@ -64,6 +65,8 @@ class RefusingCommandRunner:
         on_joined: Callable[[str, str], None],
         host_zero_seen: Callable[[], None] = lambda: None,
         told: NodeStart | None = None,
+        *,
+        authentication: Callable[[], Authentication] = Authentication,
     ) -> None:
         """Tell ``on_refused`` or ``on_joined`` a verdict's word and sentence.
 
@@ -74,12 +77,15 @@ class RefusingCommandRunner:
             on_joined: it may.
             host_zero_seen: of a slice with several hosts, returns when the autoscaler has seen host 0.
             told: is told of everything else.
+            authentication: says whether this node's Ray is to ask for a token, and which.
         """
         self._runner = runner
         self._host_zero_seen = host_zero_seen
         self._on_refused = on_refused
         self._on_joined = on_joined
         self._told = told or NodeStart()
+        self._authentication_of = authentication
+        self._brought: Authentication | None = None
         # One number for all start commands of this runner: the verdict is that of the one that starts Ray.
         self._number = new_start()
 
@@ -123,7 +129,7 @@ class RefusingCommandRunner:
 
     def _start(self, command: str, *args: Any, **kwargs: Any) -> Any:
         self._told.start_begins()
-        cmd = with_start(command, self._number)
+        cmd = with_mode(with_start(command, self._number), self._authentication())
         try:
             # Host by host, in a way of our own: Ray's runner of a slice runs the command everywhere at once.
             if len(_ray.hosts_of(self._runner)) > 1:
@@ -143,6 +149,15 @@ class RefusingCommandRunner:
             raise
         self._ended_with_0()
         return output
+
+    def _authentication(self) -> Authentication:
+        """Return what the node is told, and bring it the token, once for all of its start commands."""
+        if self._brought is None:
+            authentication = self._authentication_of()
+            with self._failures_of("the copy of Ray's token"):
+                bring_token(self._runner, authentication)
+            self._brought = authentication
+        return self._brought
 
     def _ended_with_0(self) -> None:
         """Look at the verdicts after a start command whose exit code says that all is well.

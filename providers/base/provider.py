@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import _ray
 from accel_scaling.boot.verdicts import holds_promise
 from accel_scaling.providers.base import cluster_config
+from accel_scaling.providers.base.authentication import Authentication, of_head, of_laptop
 from accel_scaling.providers.base.command_output import TailingProcessRunner
 from accel_scaling.providers.base.command_runner import NodeStart, RefusingCommandRunner
 from accel_scaling.providers.base.machine_start import FailedCommand, MachineStarts
@@ -144,7 +145,13 @@ class BootCheckedProvider:
             lambda word, sentence: self._joined(node_id, word, sentence),
             lambda: wait_until_seen(node_id, self._rounds),
             _Told(self.starts, node_id, self.answers),
+            authentication=self._authentication,
         )
+
+    def _authentication(self) -> Authentication:
+        """Return what a node that is started from here is told about tokens."""
+        on_head = _ray.autoscaler_config_path() is not None
+        return of_head() if on_head else of_laptop(self.provider_config)
 
     def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
         """Set tags of a node; one of Ray's says how far its set-up is."""

@@ -56,6 +56,14 @@ def test_a_ray_with_our_token_refuses_whoever_has_another() -> None:
     assert "a" * 32 in done.stdout, "Ray takes its token from another variable"
 
 
+def test_rays_token_lies_in_our_places_since_the_version_that_we_say() -> None:
+    """Each place, and what Ray's default is, is looked at in test_contract_auth.py."""
+    assert (facts.AUTH_TOKEN_PATH, facts.AUTH_TOKEN_FILE) == ("RAY_AUTH_TOKEN_PATH", ".ray/auth_token")
+    installed = tuple(map(int, ray.__version__.split(".")[:2]))
+    assert (RAY / "_private" / "authentication").is_dir() is (installed >= facts.FIRST_WITH_TOKENS)
+    assert installed < facts.FIRST_WITH_TOKENS_BY_DEFAULT, "see what the default of this Ray is"
+
+
 def test_a_machine_has_its_node_type_in_our_tag() -> None:
     from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
 

@@ -13,7 +13,7 @@ import pytest
 
 from accel_scaling._ray.facts import OVERRIDE_RESOURCES
 from accel_scaling.boot import bundle
-from accel_scaling.boot.node_files import name_python
+from accel_scaling.boot.node_files import tell_shells
 from accel_scaling.boot.start_prefix import with_boot_check
 from accel_scaling.boot.verdict_file import VERDICT_FILE
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, LABEL_VERDICT
@@ -132,7 +132,7 @@ def test_the_file_for_peoples_shells_names_the_python_that_really_runs_ray(node)
     home = node[0]
     source(node, ["sh", "-eu"], ":")
     for _ in range(2):  # a second start changes nothing
-        name_python({"ACCEL_SCALING_HOME": f"{home}/.accel_scaling"})
+        tell_shells({"ACCEL_SCALING_HOME": f"{home}/.accel_scaling"})
     lines = (home / ".accel_scaling" / "env.sh").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if "PYTHON=" in line] == [f"export ACCEL_SCALING_PYTHON={sys.executable}"]
     done = subprocess.run(

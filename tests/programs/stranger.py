@@ -1,6 +1,7 @@
 """What somebody without a credential gets of a rehearsal's Ray, from another address of the machine.
 
-Its argument is that address. Prints a JSON list: each port that answers there, and how.
+Its arguments are that address, and the ports, by default those of the servers in its own network. Prints a JSON list:
+each port that answers there, and how.
 """
 
 from __future__ import annotations
@@ -67,4 +68,5 @@ def status(target: str, call: str, **how: Any) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps([found for port in sorted(ports()) if (found := answer(sys.argv[1], port))]))
+    chosen = [int(word) for word in sys.argv[2:]] or sorted(ports())
+    print(json.dumps([found for port in chosen if (found := answer(sys.argv[1], port))]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +52,7 @@ class Settings:
         endpoint_url: where the cloud answers, as the laptop and the hosts see it.
         environment: what makes clients on laptop and hosts speak to this cloud and to no other.
         latencies: how long the cloud takes.
+        laptop_environment: more variables of the laptop, which no host has.
         metadata_port: where each host finds its metadata server; 0 where the cloud has none.
     """
 
@@ -69,6 +70,7 @@ class Settings:
     environment: Mapping[str, str]
     latencies: Latencies
     metadata_port: int = 0
+    laptop_environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def faults_file(self) -> Path:

@@ -1,0 +1,71 @@
+"""Token authentication on a node: whether its Ray asks for a token, decided right before Ray reads it.
+
+The one who starts a node says it with RAY_AUTH_MODE before the start command (providers/base/authentication.py), and
+leaves the token in ``INCOMING``, from where before_ray_start.sh moves it to Ray's own place.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from accel_scaling import _ray
+from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN_FILE, AUTH_TOKEN_PATH, FIRST_WITH_TOKENS
+from accel_scaling.boot.verdict_file import FOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, MutableMapping
+
+INCOMING = ".accel_scaling_auth_token"
+"""The file in a node's home with the token that was just copied there; before_ray_start.sh has the same name."""
+
+TOKEN, DISABLED = "token", "disabled"
+"""The words of RAY_AUTH_MODE."""
+
+SINCE = "Ray " + ".".join(map(str, FIRST_WITH_TOKENS))
+_NO_TOKENS = (
+    f"{AUTH_MODE}=token, and the Ray of this node, {{}}, asks nobody for a token; install {SINCE} or newer on the nodes"
+)
+
+
+def mode_of(environment: Mapping[str, str]) -> str:
+    """Return the authentication mode that an environment names, in small letters as Ray reads it; empty for none."""
+    return environment.get(AUTH_MODE, "").strip().lower()
+
+
+def settle(environment: MutableMapping[str, str], *, head: bool) -> str:
+    """Switch authentication on where nobody has said anything and the head has a token.
+
+    Ray 2.59 and newer do so by themselves; said here, older ones do the same, and the shells of this node get to know.
+
+    Args:
+        environment: this process's.
+        head: whether this is the head node; a worker does what its head said.
+
+    Returns:
+        Why Ray must not start; empty where it may.
+    """
+    mode = mode_of(environment)
+    if not _ray.knows_tokens():
+        return _NO_TOKENS.format(_ray.ray_version()) if mode == TOKEN else ""
+    if mode == DISABLED or not (mode or head):
+        return ""
+    try:
+        found = _ray.find_token(environment, Path.home()) or _beside_verdict(environment)
+    except _ray.CannotReadTokenError:
+        return ""  # Ray names the file
+    if found and not mode:
+        _ray.set_auth_mode(TOKEN)
+    return ""
+
+
+def _beside_verdict(environment: MutableMapping[str, str]) -> bool:
+    """Return whether the home of whoever runs the start command has a token, and have Ray read it there.
+
+    `sudo` may give `ray start` another home.
+    """
+    home = Path(environment.get(FOLDER) or "/nowhere/x").parent
+    if _ray.find_token({}, home) is None:
+        return False
+    environment[AUTH_TOKEN_PATH] = str(home / AUTH_TOKEN_FILE)
+    return True
