@@ -89,6 +89,8 @@ from accel_scaling._ray.scheduler import running_instance as running_instance
 from accel_scaling._ray.scheduler import schedule as schedule
 from accel_scaling._ray.scheduler import scheduling_request as scheduling_request
 from accel_scaling._ray.scheduler import with_most as with_most
+from accel_scaling._ray.scheduler import with_real as with_real
+from accel_scaling._ray.scheduler import without_launches as without_launches
 
 if TYPE_CHECKING:
     from ray._private.worker import RemoteDecorator as RemoteDecorator

@@ -11,7 +11,8 @@ import yaml
 from accel_scaling.cli.common import give
 from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.cluster.cluster_file import read_cluster
-from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.cluster.shape import check_named
+from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.defaults import with_keys_needed_by_ray
 from accel_scaling.fill.fill import fill
 from accel_scaling.inputs.yaml_nodes import DUMPER
@@ -37,10 +38,9 @@ def run(args: argparse.Namespace) -> int:
     file = read_cluster(args.cluster)
     try:
         filled, notes = fill(file.config, catalog_of(file.config))
+        check_named(filled)
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
-    if not filled.get("cluster_name"):
-        raise ClusterConfigError(f"{args.cluster}: cluster_name is missing; `ray up` ends with a KeyError without it")
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
     complete = with_keys_needed_by_ray(filled)

@@ -14,6 +14,7 @@ from accel_scaling import timeouts
 from accel_scaling.cli.arguments import seconds
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.cluster_file import read_cluster
+from accel_scaling.cluster.shape import check_named
 from accel_scaling.cluster.start_commands import check_start_commands
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.fill import promises
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         cluster.check_offered()
         promises(cluster)
         check_start_commands(cluster.config)
+        check_named(cluster.config)
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
     check_modules(cluster.cloud.rehearsal_modules, "rehearse")
@@ -98,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with _ended_like_ctrl_c():
             return Rehearsal(
-                file.config,
+                cluster.config,
                 cluster.catalog,
                 args.command,
                 faults,
