@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+from typing import TYPE_CHECKING
 
 from accel_scaling.message_text import sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 INTERRUPTED_CODE = 130  # what a shell reports for Ctrl-C
 
@@ -53,7 +57,16 @@ class CatalogFileError(AccelScalingError):
 
 
 class ClusterConfigError(AccelScalingError):
-    """A cluster file that is not one, or that lacks something: the text names the key."""
+    """A cluster file that is not one, or that lacks something: the text names the key.
+
+    Args:
+        text: the sentence, which begins with the key.
+        others: more keys that it is about, whose lines are told too.
+    """
+
+    def __init__(self, text: str, others: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.others = tuple(others)
 
 
 class MachineInTemplateError(ClusterConfigError):

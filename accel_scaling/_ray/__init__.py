@@ -108,6 +108,8 @@ from accel_scaling._ray.scheduler import running_instance as running_instance
 from accel_scaling._ray.scheduler import schedule as schedule
 from accel_scaling._ray.scheduler import scheduling_request as scheduling_request
 from accel_scaling._ray.scheduler import with_most as with_most
+from accel_scaling._ray.scheduler import with_real as with_real
+from accel_scaling._ray.scheduler import without_launches as without_launches
 from accel_scaling._ray.versions import has as has
 
 if TYPE_CHECKING:

@@ -87,6 +87,13 @@ MAX_CONCURRENT_LAUNCHES = 10
 DEFAULT_MAX_WORKERS = 2
 """`max_workers` in Ray's aws/defaults.yaml and gcp/defaults.yaml."""
 
+EXTERNAL_NODE_TYPES = ("ray.head.default", "ray.worker.default")
+"""The node types, the head's first, that a file with `type: external` has where it names none: providers.py,
+MINIMAL_EXTERNAL_CONFIG. They have no machine."""
+
+FIRST_NODE_TYPES = ("ray-legacy-head-node-type", "ray-legacy-worker-node-type")
+"""The names that Ray gives to what a file of Ray 1 calls head_node and worker_nodes: tags.py, NODE_TYPE_LEGACY_*."""
+
 NODE_TYPE_TAG = "ray-user-node-type"
 """The tag, or label, of a machine with its node type's name: ray/autoscaler/tags.py."""
 

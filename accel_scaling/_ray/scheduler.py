@@ -234,6 +234,26 @@ def with_most(types: Mapping[str, Any], names: Collection[str], most: int) -> di
     return {name: replace(config, max_worker_nodes=most) if name in names else config for name, config in types.items()}
 
 
+def with_real(types: Mapping[str, Any], real: Mapping[str, tuple[Mapping[str, float], Mapping[str, str]]]) -> Any:
+    """Return the node types, those of these names with the resources and labels that their nodes will have."""
+    from dataclasses import replace
+
+    return {
+        name: replace(config, resources=dict(real[name][0]), labels=dict(real[name][1])) if name in real else config
+        for name, config in types.items()
+    }
+
+
+def without_launches(types: Mapping[str, Any], names: Collection[str], head: str) -> dict[str, Any]:
+    """Return the node types, those of these names without any worker; Ray counts the head as one of its type."""
+    from dataclasses import replace
+
+    return {
+        name: replace(config, min_worker_nodes=0, max_worker_nodes=int(name == head)) if name in names else config
+        for name, config in types.items()
+    }
+
+
 def schedule(request: Any, spared: Collection[str] = ()) -> Scheduled:
     """Ask Ray's scheduler; a node that is put to no use is among the answer's nodes, too.
 

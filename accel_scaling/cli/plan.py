@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.cli.common import write_note
 from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.cluster.cluster_file import read_cluster
+from accel_scaling.cluster.shape import check_named
 from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.fill.file_text import stale_note
 from accel_scaling.plan.model import counted, uses_text
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         prices = read_prices(args.prices) if args.prices else None
         catalog = catalog_of(file.config)
         cluster, answer = plan_cluster(file.config, catalog, words)
+        check_named(file.config)
     # About the arguments or the price file: it has no line in the cluster file.
     except PlanError:
         raise

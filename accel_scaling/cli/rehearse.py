@@ -15,6 +15,7 @@ from accel_scaling.cli.arguments import seconds
 from accel_scaling.cli.common import write_note
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.cluster_file import read_cluster
+from accel_scaling.cluster.shape import check_named
 from accel_scaling.cluster.start_commands import check_start_commands
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.file_text import stale_note
@@ -94,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
         promises(cluster)
         check_start_commands(cluster.config)
         stale = stale_note(file, cluster.catalog)
+        check_named(cluster.config)
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
     for note in stale:
@@ -111,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with _ended_like_ctrl_c():
             return Rehearsal(
-                file.config,
+                cluster.config,
                 cluster.catalog,
                 args.command,
                 faults,

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from accel_scaling.clouds import Cloud, known_clouds
+from accel_scaling.cluster.node_type_defaults import default_types_note
 from accel_scaling.cluster.policies import (
     authentication_policy,
     confirmation_policy,
     quarantine_policy,
     spares_accelerators,
 )
+from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError, MachineInTemplateError
 from accel_scaling.families.catalog import load_catalog
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.model import MachineType
     from accel_scaling.catalog.tpu_slices import TpuSlice
+    from accel_scaling.clouds import Cloud
     from accel_scaling.cluster.policies import ConfirmationPolicy, QuarantinePolicy
 
 
@@ -164,6 +166,7 @@ class Cluster:
         confirmation: what becomes of a machine that does not hold its promise.
         quarantine: when a node type is not launched for a while.
         in_templates: for each other node type, the sentence that its machine stands in a template of the account.
+        notes: sentences for the user about what was read.
     """
 
     config: dict[str, Any]
@@ -173,6 +176,7 @@ class Cluster:
     confirmation: ConfirmationPolicy
     quarantine: QuarantinePolicy
     in_templates: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def provider(self) -> dict[str, Any]:
@@ -230,7 +234,9 @@ def read_config(config: Any, catalog: Catalog | None = None) -> Cluster:
         AccelScalingError: a config of the wrong shape, an unknown provider, or the first node type that names no
             machine, or an unknown one; it begins with the key.
     """
-    return read_checked(check_shape(config), catalog)
+    cluster = read_checked(check_shape(config), catalog)
+    note = default_types_note(config, cluster.cloud)
+    return replace(cluster, notes=(note,)) if note else cluster
 
 
 def read_checked(config: dict[str, Any], catalog: Catalog | None = None) -> Cluster:
@@ -263,32 +269,6 @@ def node_config_reader(cloud: Cloud) -> NodeConfigReader:
     """Return the module that reads a cloud's node_configs."""
     reader: NodeConfigReader = cloud.part("node_config")
     return reader
-
-
-def cloud_of(provider: dict[str, Any]) -> Cloud:
-    """Return the cloud of a provider section.
-
-    Raises:
-        ClusterConfigError: no such provider is known.
-    """
-    provider_type, module = provider.get("type"), provider.get("module")
-    clouds = known_clouds().values()
-    # `type: external` may be any provider: only its module says which cloud it launches on.
-    modules, stock = {cloud.module: cloud for cloud in clouds}, {cloud.name: cloud for cloud in clouds if cloud.stock}
-    known = modules.get(str(module)) if provider_type == "external" else stock.get(str(provider_type))
-    if provider_type == "external" and not module:
-        raise ClusterConfigError(
-            f"provider.module is missing; with `type: external` write module: {' or '.join(modules)}"
-        )
-    if known is None:
-        raise ClusterConfigError(
-            f"provider.type is {shown(provider_type)}"
-            + (f" with module {shown(module)}" if module else "")
-            + "; this fill "
-            f"knows `type: external` with `module: {'` or `module: '.join(modules)}`, and "
-            + ", ".join(f"`type: {name}`" for name in stock)
-        )
-    return known
 
 
 def catalog_of(config: dict[str, Any]) -> Catalog:

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from accel_scaling.cluster.other_files import RAY_MANIFESTS, of_manifest
+from accel_scaling.cluster.placeholders import advice
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.inputs import yaml_nodes
 from accel_scaling.inputs.file_text import MissingFileError, NotUtf8Error, UnreadableError, read_text
+from accel_scaling.message_text import listed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _MERGE = "tag:yaml.org,2002:merge"  # `<<`; what stands beside it overrides what it brings, which is no key twice
@@ -43,6 +47,8 @@ class ClusterFile:
         """Return the error with the file, and the line of the key that it begins with, or of a node type it names."""
         text = error.text
         line = _line_of(self.root, text) or _line_of(self.root, text[max(text.find(_NODE_TYPES), 0) :])
+        others = [f"{key} is in line {_line_of(self.root, key)}" for key in getattr(error, "others", ())]
+        text = f"{text} ({listed(others)})" if others else text
         return type(error)(f"{self.path}:{line}: {text}" if line else f"{self.path}: {text}")
 
 
@@ -58,7 +64,7 @@ def load(text: str, name: str) -> Any:
             with the line.
     """
     root = _root(text, name)
-    return None if root is None else _value(root, name)
+    return None if root is None else _value(root, text, name)
 
 
 def read_cluster(path: Path) -> ClusterFile:
@@ -69,8 +75,10 @@ def read_cluster(path: Path) -> ClusterFile:
     """
     text = text_of(path)
     root = _root(text, str(path))
-    config = None if root is None else _value(root, str(path))
-    if not isinstance(config, dict) or root is None:
+    config = None if root is None else _value(root, text, str(path))
+    if root is None or config is None:
+        raise ClusterConfigError(f"{path} is not a cluster config: it is empty; let `accel-scaling init` write one")
+    if not isinstance(config, dict):
         raise ClusterConfigError(f"{path} is not a cluster config: expected keys and values at the top level")
     return ClusterFile(path, config, root, text)
 
@@ -91,18 +99,27 @@ def text_of(path: Path) -> str:
         raise ClusterConfigError(f"{path} cannot be read: {error}") from None
 
 
-def sentence_of(error: yaml_nodes.NotYamlError, name: str) -> str:
-    """Return the sentence for a file that is no YAML, or goes beyond a bound."""
+def sentence_of(error: yaml_nodes.NotYamlError, name: str, text: str = "") -> str:
+    """Return the sentence for a file that is no YAML, or goes beyond a bound.
+
+    Args:
+        error: what is wrong.
+        name: of the file.
+        text: of the file; a template is told to be one.
+    """
     place = name if error.line is None else f"{name}:{error.line}:{error.column}"
-    return f"{place}: this is no valid YAML: {error.problem}" if error.grammar else f"{place}: {error.problem}"
+    if not error.grammar:
+        return f"{place}: {error.problem}"
+    return f"{place}: this is no valid YAML: {error.problem}{advice(text, error.line)}"
 
 
 def _root(text: str, name: str) -> yaml.Node | None:
     try:
         roots = yaml_nodes.compose(text, like_ray=True)
     except yaml_nodes.NotYamlError as error:
-        raise ClusterConfigError(sentence_of(error, name)) from None
+        raise ClusterConfigError(sentence_of(error, name, text)) from None
     if len(roots) > 1:
+        _check_no_manifest(roots, name)
         line = roots[1].start_mark.line + 1
         raise ClusterConfigError(f"{name}:{line}: a second YAML document begins; a cluster file has one")
     if roots:
@@ -110,11 +127,24 @@ def _root(text: str, name: str) -> yaml.Node | None:
     return roots[0] if roots else None
 
 
-def _value(root: yaml.Node, name: str) -> Any:
+def _value(root: yaml.Node, text: str, name: str) -> Any:
     try:
         return yaml_nodes.construct(root)
     except yaml_nodes.NotYamlError as error:
-        raise ClusterConfigError(sentence_of(error, name)) from None
+        raise ClusterConfigError(sentence_of(error, name, text)) from None
+
+
+def _check_no_manifest(roots: Sequence[yaml.Node], name: str) -> None:
+    """Refuse the manifests of Kubernetes, of which a file has several, by what they are."""
+    manifests = []
+    for root in roots:
+        pairs = root.value if isinstance(root, yaml.MappingNode) else []
+        scalars = {str(key.value): str(value.value) for key, value in pairs if isinstance(value, yaml.ScalarNode)}
+        if {"apiVersion", "kind"} <= scalars.keys():
+            manifests.append((scalars["kind"] not in RAY_MANIFESTS, root.start_mark.line + 1, scalars["kind"]))
+    if manifests:
+        _, line, kind = min(manifests)  # one that Ray is told of goes before others
+        raise ClusterConfigError(f"{name}:{line}: {of_manifest(kind)}")
 
 
 def _check_keys_of_all(root: yaml.Node, name: str) -> None:

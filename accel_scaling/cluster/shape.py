@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.cluster.node_type_defaults import check_head, check_ray_1, with_node_types
+from accel_scaling.cluster.other_files import other_file
+from accel_scaling.cluster.placeholders import check_rendered
 from accel_scaling.cluster.policies import check_names
+from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.cluster.ray_keys import check_keys
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.inputs.bounds import MOST_AMOUNT
@@ -14,6 +18,8 @@ from accel_scaling.message_text import MOST_SHOWN, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from accel_scaling.clouds import Cloud
 
 # What people write at the top level, by Ray's own ray-schema.json; of the wrong kind, Ray's scheduler falls over it.
 COMMANDS = (
@@ -43,7 +49,7 @@ _MEANT = {
 
 
 def check_shape(config: Any) -> dict[str, Any]:
-    """Return the config if it is a cluster config with node types.
+    """Return the config if it is a cluster config with node types; what Ray takes where it names none is added.
 
     Raises:
         ClusterConfigError: names the key that is missing or of the wrong kind.
@@ -51,27 +57,44 @@ def check_shape(config: Any) -> dict[str, Any]:
     _check_bounds(config)
     if not isinstance(config, dict):
         raise ClusterConfigError(f"this is not a cluster config: expected keys and values, found {_yaml_kind(config)}")
-    for key in ("provider", "available_node_types"):
-        if not isinstance(config.get(key), dict) or not config[key]:
-            raise ClusterConfigError(
-                f"this is not a cluster config: `{key}` is missing or empty; see example_clusters/ for complete ones"
-            )
+    if other := other_file(config):
+        raise ClusterConfigError(other)
+    if not isinstance(config.get("provider"), dict) or not config["provider"]:
+        raise ClusterConfigError(
+            "this is not a cluster config: `provider` is missing or empty; see example_clusters/ for complete ones"
+        )
     # In this order: each check takes for granted what those above have found.
-    head = config.get("head_node_type")
+    check_rendered(config)
+    cloud = cloud_of(config["provider"])
+    check_ray_1(config)
+    complete = with_node_types(config, cloud)
+    _check_node_types(complete, cloud)
+    _check_kinds(complete)
+    check_keys(complete)
+    check_names(complete["provider"])
+    return complete
+
+
+def _check_node_types(config: dict[str, Any], cloud: Cloud) -> None:
     for name in config["available_node_types"]:
         if not isinstance(name, str):  # to YAML 1.1, `no` and `on` are truth values
             raise ClusterConfigError(
                 f"available_node_types has a node type {_as_yaml(name)}, which YAML does not read as a string; quote it"
             )
-    if not isinstance(head, str) or head not in config["available_node_types"]:
-        raise ClusterConfigError(f"head_node_type is {shown(head)}, which is not one of available_node_types")
+    check_head(config, cloud)
     for name, node_type in config["available_node_types"].items():
         if not isinstance(node_type, dict) or not isinstance(node_type.get("node_config") or {}, dict):
             raise ClusterConfigError(f"available_node_types.{name} must hold keys, among them node_config")
-    _check_kinds(config)
-    check_keys(config)
-    check_names(config["provider"])
-    return config
+
+
+def check_named(config: dict[str, Any]) -> None:
+    """Refuse a cluster file without a name; a config within a program may do without.
+
+    Raises:
+        ClusterConfigError: it has none.
+    """
+    if not config.get("cluster_name"):
+        raise ClusterConfigError("cluster_name is missing; `ray up` ends with a KeyError without it")
 
 
 def _check_bounds(config: Any) -> None:

@@ -65,7 +65,8 @@ _NO = Reading(Starts.NO)
 
 
 _NO_UPDATERS = (
-    "provider.disable_node_updaters: Ray runs no command on workers, and the boot check does not run there either"
+    "provider.disable_node_updaters: Ray runs no command on workers, so that this package does not get there, and the "
+    "boot check does not run there either"
 )
 _NO_UPDATERS_REFUSED = (
     f"{_NO_UPDATERS}; workers that start Ray by themselves join unchecked and are terminated; leave the key out, or "
@@ -94,9 +95,14 @@ def check_start_commands(config: Mapping[str, Any]) -> list[str]:
         notes += [sentence for _, sentence in found]
         if commands and all(reading.starts is Starts.NO for reading in readings):
             notes.append(f"{key}: none of these commands starts Ray, so that no such node joins; add `ray start ...`")
-    if (config.get("provider") or {}).get("disable_node_updaters") is True:
+    if updaters_disabled(config):
         notes.append(_NO_UPDATERS_REFUSED if refuses else _NO_UPDATERS)
     return notes
+
+
+def updaters_disabled(config: Mapping[str, Any]) -> bool:
+    """Return whether Ray runs no command on the cluster's workers."""
+    return (config.get("provider") or {}).get("disable_node_updaters") is True
 
 
 def _findings(key: str, readings: Sequence[Reading]) -> Iterator[tuple[bool, str]]:

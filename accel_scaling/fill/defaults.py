@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray.cluster_defaults import cluster_defaults
 from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
-from accel_scaling.cluster.cluster import cloud_of
+from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.cluster.ray_requirement import RAY_REQUIREMENT
-from accel_scaling.inputs.yaml_nodes import FAST
 from accel_scaling.requirements import missing
 
 if TYPE_CHECKING:
@@ -19,7 +17,8 @@ if TYPE_CHECKING:
 # Ray reads these before it imports our class, and crashes without them: a file must carry them itself.
 NEEDED_BY_RAY = ("setup_commands", "head_setup_commands", "worker_setup_commands", "max_workers")
 
-# Per cluster, not per cloud: a default here would launch something that nobody asked for.
+# Per cluster, not per cloud: a default here would launch something that nobody asked for. What Ray itself takes where
+# a file names no node types or no head is read with the file (cluster/node_type_defaults.py).
 NEVER_DEFAULTED = (
     *("cluster_name", "provider", "available_node_types", "head_node_type", *NEEDED_BY_RAY),
     *("head_node", "worker_nodes"),  # of Ray 1; Ray itself warns of them
@@ -38,12 +37,9 @@ def ray_defaults(cloud: Cloud) -> dict[str, Any]:
     Raises:
         NotInstalledError: Ray is not installed.
     """
-    spec = importlib.util.find_spec("ray")
-    if spec is None or spec.origin is None:
+    defaults = cluster_defaults(cloud.ray_defaults)
+    if defaults is None:
         raise missing("ray", cloud.name)
-    path = Path(spec.origin).parent / "autoscaler" / cloud.ray_defaults / "defaults.yaml"
-    loader = FAST(path.read_text(encoding="utf-8"))  # within `ray up`'s fill it takes 1 ms where safe_load takes 10
-    defaults: dict[str, Any] = loader.get_single_data()
     return defaults
 
 
@@ -51,8 +47,9 @@ def with_defaults(config: dict[str, Any], cloud: Cloud) -> dict[str, Any]:
     """Return a copy of the config with each key that it lacks, from Ray's defaults for that cloud."""
     filled = copy.deepcopy(config)
     for key, value in ray_defaults(cloud).items():
-        # An empty value counts as lacking: no start commands at all would start no Ray.
-        if key not in NEVER_DEFAULTED and not filled.get(key):
+        # An empty list and a 0 are meant, and Ray's own providers leave them: `head_start_ray_commands: []` starts no
+        # Ray. Nothing and {} are not: Ray itself writes `auth: {}` where a file with `type: external` has no auth.
+        if key not in NEVER_DEFAULTED and filled.get(key) in (None, {}):
             filled[key] = value
     return filled
 

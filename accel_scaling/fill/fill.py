@@ -19,11 +19,13 @@ from accel_scaling.cluster.node_needs import (
     system_in,
 )
 from accel_scaling.cluster.offering_checks import offering_notes, unknown_region
+from accel_scaling.cluster.policies import OnMismatch
 from accel_scaling.cluster.ray_requirement import version_notes
 from accel_scaling.cluster.shape import check_own_promise
-from accel_scaling.cluster.start_commands import check_start_commands
+from accel_scaling.cluster.start_commands import KEYS, check_start_commands, updaters_disabled
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.fill.promise import Promise, of_slice, promise_for, with_users_own
+from accel_scaling.fill.promise import Promise, of_slice, promise_for
+from accel_scaling.fill.users_own import BootCheck, with_users_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +67,7 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
         cluster.check_offered()
     # Every promise before the first change: an error leaves nothing half-filled.
     promised = promises(cluster)
-    start_notes = check_start_commands(cluster.config)
+    start_notes = [*check_start_commands(cluster.config), *_without_start(cluster)]
     cloud_notes = node_config_reader(cluster.cloud).cluster_notes(cluster)
     filled, notes = _with_needs(cluster)
     for name, promise in promised.items():
@@ -74,7 +76,8 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
     place_notes = [*_region_notes(cluster), *offering_notes(cluster)] if offerings else []
     promise_notes = [note for promise in promised.values() for note in promise.notes]
     notes = [*notes, *cloud_notes, *version_notes(cluster.config), *start_notes]
-    return filled, [*cluster.in_templates.values(), *place_notes, *promise_notes, *notes]
+    read_notes = [*cluster.notes, *cluster.in_templates.values()]
+    return filled, [*read_notes, *place_notes, *promise_notes, *_added_cpus(cluster, promised), *notes]
 
 
 def promises(cluster: Cluster) -> dict[str, Promise]:
@@ -86,15 +89,45 @@ def promises(cluster: Cluster) -> dict[str, Promise]:
     result = {}
     for name, node_type in cluster.node_types.items():
         promised = promise_of(node_type.location, node_type.machine, head=node_type.is_head)
-        placed = {**promised.labels, **_placement_labels(cluster, node_type)}
+        placed = replace(promised, labels={**promised.labels, **_placement_labels(cluster, node_type)})
         check_own_promise(node_type.location, node_type.resources, node_type.labels)
+        joins = cluster.confirmation.on_mismatch is OnMismatch.JOIN and node_type.machine.slice is None
         result[name] = with_users_own(
-            Promise(promised.resources, placed, promised.notes),
+            placed,
             f"{node_type.location} ({node_type.machine.name})",
-            node_type.resources,
-            node_type.labels,
+            node_type.machine,
+            (node_type.resources, node_type.labels),
+            chips=cluster.catalog.chips,
+            check=BootCheck(runs=cluster.is_ours, joins_with_fewer=joins),
         )
     return result
+
+
+def _without_start(cluster: Cluster) -> list[str]:
+    """Return a note for each list of start commands that is empty: a missing one has Ray's own."""
+    if updaters_disabled(cluster.config):
+        return []
+    empty = [key for key in KEYS if cluster.config.get(key) == []]
+    return [f"{key} is empty: Ray starts on no such node; leave the key out for Ray's own commands" for key in empty]
+
+
+def _added_cpus(cluster: Cluster, promised: dict[str, Promise]) -> Iterator[str]:
+    """Yield a note for each node type with accelerators to which the fill adds the only CPUs that tasks may have.
+
+    Who writes ``TPU: 4`` alone, as stock Ray's examples do, may not mean its machines for tasks that ask for CPUs only.
+    Where another node type has CPUs, such a task goes there.
+    """
+    plain = [one for one in cluster.node_types.values() if one.machine.machine.chip is None]
+    if any(promised[one.name].resources.get("CPU") for one in plain):
+        return
+    for one in cluster.node_types.values():
+        added = promised[one.name].resources.get("CPU")
+        if one not in plain and not one.is_head and one.resources and "CPU" not in one.resources and added:
+            yield (
+                f"{one.location} ({one.machine.name}): your resources name no CPU, its {added} are added, and no other "
+                "node type has any: a task that asks for CPUs alone launches this one; add a node type without "
+                "accelerators"
+            )
 
 
 def promise_of(location: str, machine: NodeMachine, *, head: bool = False) -> Promise:

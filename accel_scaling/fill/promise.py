@@ -33,11 +33,17 @@ class Promise:
         resources: Ray's resource names to whole numbers; ``memory`` is in bytes.
         labels: Ray node labels.
         notes: sentences for the user, e.g. where their own ``resources:`` contradict the catalog.
+        not_held: why a node will not hold the promise, by the catalog; empty where it will.
+        joins_with: accelerators of which a node has fewer than is promised, and joins all the same.
+        false_labels: labels of the user's that name another accelerator, with the catalog's value; None for none.
     """
 
     resources: dict[str, int] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    not_held: str = ""
+    joins_with: dict[str, int] = field(default_factory=dict)
+    false_labels: dict[str, str | None] = field(default_factory=dict)
 
 
 def accelerator_types(chip: Chip) -> tuple[str, ...]:
@@ -103,38 +109,3 @@ def of_slice(promised: Promise, tpu_slice: TpuSlice) -> Promise:
     }
     resources = {**promised.resources, tpu_head_resource(tpu_slice.pod_type): 1}
     return Promise(resources, {**promised.labels, **labels}, promised.notes)
-
-
-def with_users_own(promised: Promise, node: str, resources: dict[str, int], labels: dict[str, str]) -> Promise:
-    """Return the promise with what the user wrote on top, and a note for each contradiction.
-
-    Args:
-        promised: the catalog's promise.
-        node: names the node type and its machine type in the notes.
-        resources: the user's ``resources:`` of the node type.
-        labels: the user's ``labels:`` of the node type.
-    """
-    notes = [
-        f"{node}: your resources say {name}: {value}, the catalog says {promised.resources[name]}; yours is used"
-        for name, value in resources.items()
-        if name in promised.resources and promised.resources[name] != value
-    ]
-    notes += [
-        f"{node}: your labels say {name}: {value}, and its node_config makes it {promised.labels[name]}; yours is used"
-        for name, value in labels.items()
-        if promised.labels.get(name, value) != value
-    ]
-    # Only types are noted that the catalog does not have: a count that differs has its note above.
-    own_types = {name for name in resources if name.startswith(ACCELERATOR_TYPE_PREFIX)}
-    known_types = {name for name in promised.resources if name.startswith(ACCELERATOR_TYPE_PREFIX)}
-    notes += [
-        f"{node}: your resources promise {name}, the catalog knows "
-        f"{', '.join(sorted(known_types)) or 'no accelerator'} there; yours is used, and a node that does not hold "
-        "it will be refused on boot"
-        for name in sorted(own_types - known_types)
-    ]
-    return Promise(
-        {**promised.resources, **resources},
-        {**promised.labels, **labels},
-        (*promised.notes, *notes),
-    )

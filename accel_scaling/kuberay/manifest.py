@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from accel_scaling.cluster.other_files import is_cluster_file
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.kuberay.documents import documents
 from accel_scaling.kuberay.group import Group
@@ -44,6 +45,11 @@ def groups(text: str, file: str) -> list[Group]:
         raise ClusterConfigError(f"{file}:{yt.line(wrong)}: {_other_api(wrong)}")
     if left_open := next((kind for root in roots if is_open(kind := yt.at(root, "kind"))), None):
         raise ClusterConfigError(f"{file}:{yt.line(left_open)}: {note([f'kind: {shown(left_open)}'])}")
+    if cluster := next((root for root in roots if is_cluster_file(yt.pairs(root))), None):
+        raise ClusterConfigError(
+            f"{file}:{yt.line(cluster)}: this is a cluster file of `ray up`, no manifest; give it to "
+            "`accel-scaling fill`"
+        )
     kinds = [f"{yt.word(yt.at(root, 'kind')) or 'no kind'} in line {yt.line(root)}" for root in roots]
     raise ClusterConfigError(
         f"{file}:{yt.line(roots[0]) if roots else 1}: has no {', '.join(CLUSTER_OF)} of {GROUP_API}; "

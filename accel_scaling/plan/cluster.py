@@ -10,9 +10,9 @@ from accel_scaling._ray.facts import OBJECT_STORE_PROPORTION
 from accel_scaling.accs.types import AcceleratorTypes
 from accel_scaling.cluster.cluster import CapacityType
 from accel_scaling.cluster.policies import spares_accelerators
-from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
+from accel_scaling.fill.fill import promises
 from accel_scaling.fill.promise import BYTES_PER_MIB
 from accel_scaling.plan.demands import types_in
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.cluster import cluster as cluster_file
     from accel_scaling.cluster.cluster import NodeMachine
+    from accel_scaling.fill.promise import Promise
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class AutoscalerNodeType:
         limited: the file gives max_workers for it; else it is the cluster's.
         attached: Compute Engine's name of the accelerators attached to the machine; None where the type includes them.
         spot: the cloud bills it as spot, by its node_config; a label alone changes no price.
+        not_held: why its nodes never join, where its promise is more than its machine has; empty where it is not.
     """
 
     name: str
@@ -49,6 +51,7 @@ class AutoscalerNodeType:
     limited: bool = True
     attached: str | None = None
     spot: bool = False
+    not_held: str = ""
 
     @property
     def instance_type(self) -> str:
@@ -97,21 +100,6 @@ class AutoscalerCluster:
         return next(node_type for node_type in self.types.values() if node_type.is_head)
 
 
-def check_workers(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the config, where it has a worker node type.
-
-    Raises:
-        ClusterConfigError: as ``check_shape``; or there is no worker node type.
-    """
-    types = check_shape(config)["available_node_types"]
-    # Ray launches workers of the head's own node type too, where that has max_workers.
-    if set(types) == {config["head_node_type"]} and not types[config["head_node_type"]].get("max_workers"):
-        raise ClusterConfigError(
-            "the file has no worker node type, so nothing can be launched; add one under available_node_types"
-        )
-    return config
-
-
 def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterable[str]) -> AutoscalerCluster:
     """Return a filled cluster config as the autoscaler sees it; no network.
 
@@ -132,25 +120,18 @@ def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterab
         raise ClusterConfigError(str(error)) from None
     # The others are of templates, which nobody was asked for: the notes say that.
     in_ray = {name: node_type for name, node_type in every.items() if name in read.node_types}
-    catalog = read.catalog
-    machines = {name: node_type.machine for name, node_type in read.node_types.items()}
-    types = {
-        name: AutoscalerNodeType(
-            name=name,
-            machine=machines[name],
-            resources=dict(node_type.resources),
-            labels=dict(node_type.labels),
-            max_workers=node_type.max_worker_nodes - read.node_types[name].is_head,  # Ray counts the head itself
-            is_head=read.node_types[name].is_head,
-            limited="max_workers" in filled["available_node_types"][name],
-            attached=_attached(machines[name], catalog),
-            spot=machines[name].capacity_type is CapacityType.SPOT,
-        )
-        for name, node_type in in_ray.items()
-    }
+    catalog, promised = read.catalog, promises(read)
+    real = {name: promised[name] for name in in_ray if promised[name].joins_with or promised[name].false_labels}
+    in_ray = _ray.with_real(in_ray, {name: _real(promise) for name, promise in real.items()})
+    not_held = _not_held(read, promised)
+    in_ray = _ray.without_launches(in_ray, not_held.keys(), read.head.name)
     return AutoscalerCluster(
         cloud=read.cloud.name,
-        types=types,
+        types={
+            name: _node_type(node_type, read, limited=limited, not_held=not_held.get(name, ""))
+            for name, node_type in in_ray.items()
+            for limited in ["max_workers" in filled["available_node_types"][name]]
+        },
         # Ray's number includes the head.
         max_workers=max_nodes - 1,
         upscaling_speed=float(complete.get("upscaling_speed") or 0),
@@ -162,12 +143,46 @@ def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterab
     )
 
 
+def _node_type(in_ray: Any, read: cluster_file.Cluster, *, limited: bool, not_held: str) -> AutoscalerNodeType:
+    own = read.node_types[in_ray.name]
+    return AutoscalerNodeType(
+        name=in_ray.name,
+        machine=own.machine,
+        resources=dict(in_ray.resources),
+        labels=dict(in_ray.labels),
+        max_workers=in_ray.max_worker_nodes - own.is_head,  # Ray counts the head itself
+        is_head=own.is_head,
+        limited=limited,
+        attached=_attached(own.machine, read.catalog),
+        spot=own.machine.capacity_type is CapacityType.SPOT,
+        not_held=not_held,
+    )
+
+
+def _real(promise: Promise) -> tuple[dict[str, int], dict[str, str]]:
+    """Return the resources and labels that a task finds on a node, where the promise says more or something else."""
+    labels = {name: promise.false_labels.get(name, value) for name, value in promise.labels.items()}
+    kept = {name: value for name, value in labels.items() if value is not None}
+    return {**promise.resources, **promise.joins_with}, kept
+
+
+def _not_held(read: cluster_file.Cluster, promised: Mapping[str, Promise]) -> dict[str, str]:
+    """Return why nodes never join, by node type; without its head a cluster has none at all."""
+    own = {name: promise.not_held for name, promise in promised.items() if promise.not_held}
+    if head := own.get(read.head.name):
+        return {name: own.get(name) or f"the head {read.head.name} does not come up: {head}" for name in promised}
+    return own
+
+
 def head_node(cluster: AutoscalerCluster) -> Any:
     """Return the head node, running and idle, in Ray's form.
 
-    A head's memory is not promised but detected on the node; here it is what a node of that machine type detects.
+    A head's memory is not promised but detected on the node; here it is what a node of that machine type detects. A
+    head that does not come up has nothing to offer.
     """
     head = cluster.head
+    if head.not_held:
+        return _ray.running_instance(head.name, 0, {}, {}, head=True)
     memory = int(head.machine.machine.memory_mib * BYTES_PER_MIB)
     detected = {
         "memory": int(memory * (1 - OBJECT_STORE_PROPORTION)),

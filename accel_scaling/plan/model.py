@@ -61,6 +61,7 @@ class PendingCause(str, enum.Enum):
     MAX_WORKERS = "MaxWorkers"
     MAX_WORKERS_OF_TYPE = "MaxWorkersOfType"
     NEVER_LAUNCHED = "NeverLaunched"
+    PROMISE_NOT_HELD = "PromiseNotHeld"
     NO_SUCH_LABEL = "NoSuchLabel"
     TOO_FEW_DEVICES = "TooFewDevices"
     OVER_SEVERAL_HOSTS = "OverSeveralHosts"

@@ -22,6 +22,7 @@ _OF_TYPES = (LABEL_ACCELERATOR_TYPE, LABEL_VARIANT)
 # The nearest first: the one that needs the smallest change by the user.
 _NEARNESS = (
     PendingCause.NEVER_LAUNCHED,
+    PendingCause.PROMISE_NOT_HELD,
     PendingCause.NO_SUCH_LABEL,
     PendingCause.TOO_SMALL,
     PendingCause.OVER_SEVERAL_HOSTS,
@@ -30,6 +31,8 @@ _NEARNESS = (
     PendingCause.PART_OF_A_DEVICE,
     PendingCause.NO_SUCH_ACCELERATOR,
 )
+# What is worth telling of the head: with any other cause it is too small, and there is one head only.
+_OF_HEADS = (PendingCause.NEVER_LAUNCHED, PendingCause.PROMISE_NOT_HELD)
 
 
 @dataclass(frozen=True)
@@ -104,11 +107,8 @@ def nearest_miss(demand: Demand, node_types: Iterable[AutoscalerNodeType], accel
     """Return the miss that needs the smallest change by the user; several equal ones are named together."""
     requirement = requirement_of(demand, accelerators)
     results = [(node_type, _miss(requirement, node_type, accelerators)) for node_type in node_types]
-    # There is one head: that it would be too small does not help the user.
     misses = [
-        miss
-        for node_type, miss in results
-        if not node_type.is_head or miss.cause is PendingCause.NEVER_LAUNCHED or len(results) == 1
+        miss for node_type, miss in results if not node_type.is_head or miss.cause in _OF_HEADS or len(results) == 1
     ]
     best = min((miss.cause for miss in misses), key=_NEARNESS.index)
     if best is PendingCause.NO_SUCH_ACCELERATOR:
@@ -136,6 +136,13 @@ def _miss(requirement: Requirement, node_type: AutoscalerNodeType, accelerators:
         return Miss(PendingCause.TOO_SMALL, f"node type {node_type.name} has {has}")
     if requirement.labels and not any(matches(selector, node_type.labels) for selector in requirement.labels):
         return Miss(PendingCause.NO_SUCH_LABEL, f"node type {node_type.name} {_labels_of(requirement, node_type)}")
+    return _closed(node_type)
+
+
+def _closed(node_type: AutoscalerNodeType) -> Miss:
+    """Return why a node type that a demand fits is not launched."""
+    if node_type.not_held:
+        return Miss(PendingCause.PROMISE_NOT_HELD, f"node type {node_type.name} promises it: {node_type.not_held}")
     only = ", but for the head itself" if node_type.is_head else ""
     return Miss(
         PendingCause.NEVER_LAUNCHED, f"node type {node_type.name} would take it, but its max_workers is 0{only}"

@@ -35,11 +35,19 @@ def notes_of(
     of_chips = {number for number, resources in asked.items() if "TPU" in resources}
     chips = {node.node_type for node in scheduled.nodes if any(id(request) in of_chips for request in node.requests)}
     return [
+        *_only_a_head(cluster, scheduled),
         *_notes_of_slices(cluster, rows, chips),
         *_notes_of_rounds(cluster, rows),
         *_notes_of_idle_accelerators(cluster, question, scheduled),
         *_ended(scheduled),
     ]
+
+
+def _only_a_head(cluster: AutoscalerCluster, scheduled: _ray.Scheduled) -> list[str]:
+    """Return the note about a file whose head is all that there will be, where a demand waits."""
+    if len(cluster.types) > 1 or cluster.head.max_workers > 0 or not (scheduled.pending or scheduled.pending_gangs):
+        return []
+    return ["the file has no worker node type, so nothing can be launched; add one under available_node_types"]
 
 
 def _notes_of_idle_accelerators(cluster: AutoscalerCluster, question: Question, scheduled: _ray.Scheduled) -> list[str]:

@@ -11,7 +11,7 @@ from accel_scaling.errors import PlanError
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.plan import live_cluster
 from accel_scaling.plan.answer import make_plan
-from accel_scaling.plan.cluster import check_workers, cluster_of
+from accel_scaling.plan.cluster import cluster_of
 from accel_scaling.plan.demands import Reader, check_labels, check_strategy, labels_of
 from accel_scaling.plan.model import Gang, Plan, PlanRequest
 from accel_scaling.plan.scheduler_request import question_of
@@ -57,7 +57,7 @@ def plan_cluster(config: dict[str, Any], catalog: Catalog, arguments: PlanArgume
         if arguments.demands or arguments.gangs or arguments.labels:
             raise PlanError("--address takes the demands from the cluster; remove --demand, --gang and --label")
         live_cluster.check_address(arguments.address)
-    read = read_config(check_workers(config), catalog)
+    read = read_config(config, catalog)
     filled, notes = fill_cluster(read)
     types = filled["available_node_types"].values()
     promised = [name for node_type in types for name in node_type.get("resources") or {}]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling.clouds import known_clouds
-from accel_scaling.cluster.cluster import cloud_of
+from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.errors import ClusterConfigError
 
 if TYPE_CHECKING:
