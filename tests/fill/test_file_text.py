@@ -57,7 +57,8 @@ FORMS = {
     "available_node_types:\n  ? head\n  : node_config:\n      InstanceType: m5.large\n",
     "tags": "head_node_type: !!str head\n" + HEAD.replace("types:", "types: !!map").replace("m5", "!!str m5"),
     "one line for all node types": "head_node_type: head\n"
-    "available_node_types: {head: {node_config: {InstanceType: m5.large}}, a: {node_config: {InstanceType: t3.micro}}}\n",
+    "available_node_types: {head: {node_config: {InstanceType: m5.large}},\n"
+    "  a: {node_config: {InstanceType: g5.xlarge}},}\n",
     "container options in brackets": KEYS
     + HEAD.replace("m5.large", "trn1.2xlarge")
     + "docker: {container_name: c, image: x/y, head_run_options: [--ipc=host]} # d\n",
