@@ -157,7 +157,7 @@ class _Editor:
 
     def _replace(self, key: yaml.Node | None, node: yaml.Node, values: Values) -> None:
         wanted, start, end = values.wanted, node.start_mark.index, node.end_mark.index
-        if key is not None and is_alias(key.end_mark.index, node):
+        if id(node) in self._shared or (key is not None and is_alias(key.end_mark.index, node)):
             raise CannotEditError(SHARED)
         is_many = isinstance(wanted, (dict, list)) and bool(wanted)
         mark = mark_behind(self._text, key, node)
