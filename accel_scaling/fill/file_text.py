@@ -102,7 +102,7 @@ def _changed_note(file: ClusterFile, changed: list[tuple[int, str]]) -> list[str
     places = ", ".join(f"{path} (line {line})" for line, path in changed[:3])
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     what = f"changed by hand after a fill wrote it, and kept as yours: {places}{more}"
-    return [f"{file.path}: {what}; to have it filled again, delete it"]
+    return [f"{file.path}: {what}; without its comment this note goes, without the line it is filled again"]
 
 
 def _filled_text(file: ClusterFile, users: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, list[str]]:
@@ -116,12 +116,13 @@ def _filled_text(file: ClusterFile, users: dict[str, Any], wanted: dict[str, Any
     Raises:
         ClusterConfigError: with the filled values, the file is too large to be read again.
     """
-    if same(file.config, wanted):
-        return file.text, []
     body = file.text.removeprefix(BOM)
+    now = construct(_root(body))
+    if same(now, wanted):
+        return file.text, []
     try:
         root = _root(body)
-        result = edited(body, root, Values(file.config, users, wanted), REASONS)
+        result = edited(body, root, Values(now, users, wanted), REASONS)
         if _holds(result, wanted, str(file.path)):
             notes = [f"{file.path}: {_JSON}"] if isinstance(root, yaml.MappingNode) and root.flow_style else []
             return file.text[: len(file.text) - len(body)] + result, notes

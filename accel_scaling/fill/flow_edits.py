@@ -59,17 +59,7 @@ class FlowEdits:
 
     def _collection(self, node: yaml.Node, now: Any, wanted: Any) -> None:
         if isinstance(node, yaml.MappingNode) and isinstance(now, dict):
-            if any(key.tag == MERGE for key, _ in node.value):
-                raise CannotEditError(_SHARED)
-            own = [(key_of(key), key, value) for key, value in node.value]
-            for name, _, value in own:
-                if name in wanted and name in now and not same(now[name], wanted[name]):
-                    self._value(value, now[name], wanted[name])
-            spans = [(key.start_mark.index, content_end(self._text, v, key.end_mark.index)) for _, key, v in own]
-            leaving = {number for number, (name, _, _) in enumerate(own) if name not in wanted}
-            as_json = self._text[spans[0][0]] == '"'
-            added = [_entry(name, item, as_json=as_json) for name, item in wanted.items() if name not in now]
-            self._parts(node, spans, leaving, added)
+            self._mapping(node, now, wanted)
         elif isinstance(node, yaml.SequenceNode) and isinstance(now, list):
             for number, item in enumerate(node.value[: len(wanted)]):
                 if not same(now[number], wanted[number]):
@@ -82,6 +72,23 @@ class FlowEdits:
             self._parts(node, spans, set(range(len(wanted), len(items))), added)
         else:
             raise CannotEditError(_NO_PLACE)
+
+    def _mapping(self, node: yaml.MappingNode, now: dict[Any, Any], wanted: dict[Any, Any]) -> None:
+        own = {key_of(key): value for key, value in node.value if key.tag != MERGE}
+        for name, value in own.items():
+            if name in wanted and not same(now[name], wanted[name]):
+                self._value(value, now[name], wanted[name])
+        if any(name not in wanted and name not in own for name in now):
+            raise CannotEditError(_SHARED)  # it is from a merge key
+        spans = [
+            (key.start_mark.index, content_end(self._text, value, key.end_mark.index)) for key, value in node.value
+        ]
+        leaving = {
+            number for number, (key, _) in enumerate(node.value) if key.tag != MERGE and key_of(key) not in wanted
+        }
+        as_json = self._text[spans[0][0]] == '"'
+        missing = [name for name in wanted if name not in own and not (name in now and same(now[name], wanted[name]))]
+        self._parts(node, spans, leaving, [_entry(name, wanted[name], as_json=as_json) for name in missing])
 
     def _parts(self, node: yaml.Node, spans: list[tuple[int, int]], leaving: set[int], added: list[str]) -> None:
         if len(leaving) == len(spans) and added:

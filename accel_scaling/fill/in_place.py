@@ -12,7 +12,7 @@ from accel_scaling.fill.marks import Mark, item_mark, key_of, mark_behind, mark_
 from accel_scaling.yaml_text.edits import BREAKS, CannotEditError, Edit, applied, line_end, newline
 from accel_scaling.yaml_text.equality import same
 from accel_scaling.yaml_text.nodes import MERGE, is_null, shared_nodes
-from accel_scaling.yaml_text.places import content_end, is_alias
+from accel_scaling.yaml_text.places import alias_end, content_end, is_alias
 from accel_scaling.yaml_text.value_text import block_text, entry_lines, item_line, style_of
 
 if TYPE_CHECKING:
@@ -68,11 +68,14 @@ class _Editor:
 
     def change(self, key: yaml.Node | None, node: yaml.Node, values: Values) -> None:
         """Edit a value of a block mapping (with its key), of a block list, or the whole file."""
-        if id(node) in self._shared:
-            if id(node) in self._done and not same(self._done[id(node)], values.wanted):
-                raise CannotEditError(SHARED)
-            if id(node) in self._done:
+        if key is not None and is_alias(key.end_mark.index, node):
+            self._alias(key, self._done.get(id(node), values.now), values.wanted)
+            return
+        if id(node) in self._done:  # an item that is an alias
+            if same(self._done[id(node)], values.wanted):
                 return
+            raise CannotEditError(SHARED)
+        if id(node) in self._shared:
             self._done[id(node)] = values.wanted
         now, wanted = values.now, values.wanted
         alike = isinstance(wanted, type(now)) and bool(now) and bool(wanted)
@@ -139,6 +142,22 @@ class _Editor:
         else:
             self.edits.append(Edit(at, at, "".join(line + end for line in lines)))
 
+    def _alias(self, key: yaml.Node, there: Any, wanted: Any) -> None:
+        """Give an alias (`*name`) what differs from the place that it stands for, with a merge key."""
+        if same(there, wanted):
+            return
+        if not isinstance(there, dict) or not isinstance(wanted, dict) or there.keys() - wanted.keys():
+            raise CannotEditError(SHARED)
+        colon = self._text.index(":", key.end_mark.index) + 1
+        end = alias_end(self._text, colon)
+        column = key.start_mark.column + self._style.step
+        lines = [" " * column + f"<<: {self._text[colon:end].strip()}"]
+        for name, item in wanted.items():
+            if name not in there or not same(there[name], item):
+                lines += entry_lines(name, item, column, self._style, self._comment)
+        self.edits.append(Edit(colon, end, ""))
+        self._insert(end, column, lines)
+
     def _list(self, node: yaml.SequenceNode, values: Values) -> None:
         now, wanted = values.now, values.wanted
         for number, item in enumerate(node.value[: len(wanted)]):
@@ -157,7 +176,7 @@ class _Editor:
 
     def _replace(self, key: yaml.Node | None, node: yaml.Node, values: Values) -> None:
         wanted, start, end = values.wanted, node.start_mark.index, node.end_mark.index
-        if key is not None and is_alias(key.end_mark.index, node):
+        if id(node) in self._shared:
             raise CannotEditError(SHARED)
         is_many = isinstance(wanted, (dict, list)) and bool(wanted)
         mark = mark_behind(self._text, key, node)

@@ -20,6 +20,7 @@ import yaml
 
 from accel_scaling.inputs.yaml_nodes import construct
 from accel_scaling.yaml_text.edits import rest_of_line
+from accel_scaling.yaml_text.equality import same
 from accel_scaling.yaml_text.nodes import is_null
 from accel_scaling.yaml_text.value_text import flow_text
 
@@ -204,5 +205,5 @@ def own_part(users: Any, wanted: Any) -> Any:
         pairs = [(number, users[number] if number < len(users) else None, item) for number, item in enumerate(wanted)]
     else:
         return summary(wanted)
-    parts = {str(key): own_part(own, value) for key, own, value in pairs if own != value}
+    parts = {str(key): own_part(own, value) for key, own, value in pairs if not same(own, value)}
     return parts or summary(wanted)

@@ -46,6 +46,9 @@ FORMS = {
     + HEAD
     + "  a: &a\n    node_config: &n\n      InstanceType: g5.xlarge\n  b:\n    <<: *a\n    node_config:\n      <<: *n\n"
     "      InstanceType: p4d.24xlarge # of its own\n",
+    "a config in braces that merges another": KEYS
+    + HEAD.replace("node_config:", "node_config: &n")
+    + "  a:\n    node_config: {<<: *n, InstanceType: g5.xlarge} # c\n",
     "an alias at the end of a node type": KEYS
     + HEAD
     + "      SecurityGroupIds: &s\n      - sg-1\n  a:\n    node_config:\n      InstanceType: g5.xlarge\n"
@@ -57,7 +60,8 @@ FORMS = {
     "available_node_types:\n  ? head\n  : node_config:\n      InstanceType: m5.large\n",
     "tags": "head_node_type: !!str head\n" + HEAD.replace("types:", "types: !!map").replace("m5", "!!str m5"),
     "one line for all node types": "head_node_type: head\n"
-    "available_node_types: {head: {node_config: {InstanceType: m5.large}}, a: {node_config: {InstanceType: t3.micro}}}\n",
+    "available_node_types: {head: {node_config: {InstanceType: m5.large}},\n"
+    "  a: {node_config: {InstanceType: g5.xlarge}},}\n",
     "container options in brackets": KEYS
     + HEAD.replace("m5.large", "trn1.2xlarge")
     + "docker: {container_name: c, image: x/y, head_run_options: [--ipc=host]} # d\n",
@@ -137,13 +141,21 @@ def test_a_json_file_stays_json_and_a_note_says_that_it_takes_no_marks(tmp_path:
     assert filled_text(path, filled)[0] == filled
 
 
-def test_a_head_and_workers_of_one_alias_get_their_own_promises_and_the_file_is_printed_anew(tmp_path: Path) -> None:
-    text = TOP + KEYS + HEAD.replace("head:", "head: &h") + "  a: *h\n"
-    filled = check(tmp_path / "c.yaml", text, notes="printed anew, without its comments and layout: it shares values")
+def test_a_head_and_workers_of_one_alias_get_their_own_promises_by_a_merge_key(tmp_path: Path) -> None:
+    text = TOP + KEYS + HEAD.replace("head:", "head: &h # both") + "  a: *h # as the head\n"
+    filled = check(tmp_path / "c.yaml", text)
     types = values(filled)["available_node_types"]
     assert "memory" not in types["head"]["resources"]
-    assert "memory" in types["a"]["resources"]
-    assert "      CPU: 2  # accel-scaling fill: 2\n" in filled
+    assert types["a"]["resources"]["memory"] == 6012954214
+    assert "  a: # as the head\n    <<: *h\n    resources:  # accel-scaling fill\n      CPU: 2  # accel" in filled
+
+
+def test_a_list_that_an_anchor_shares_with_one_that_needs_less_has_the_file_printed_anew(tmp_path: Path) -> None:
+    text = TOP + KEYS + "# ours\n" + HEAD.replace("m5.large", "trn1.2xlarge") + "docker:\n  container_name: c\n"
+    text += "  image: x/y\n  head_run_options: &o\n  - --ipc=host\n  worker_run_options: *o\n"
+    filled = check(tmp_path / "c.yaml", text, notes="printed anew, without its comments and layout: it shares values")
+    assert "# ours" not in filled
+    assert "    accelerator_type:Trainium: 1  # accel-scaling fill: 1\n" in filled
 
 
 def test_a_filled_file_that_could_not_be_read_again_is_refused(tmp_path: Path) -> None:

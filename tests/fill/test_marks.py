@@ -67,7 +67,7 @@ def test_a_value_that_was_changed_by_hand_is_the_users_and_a_note_says_so(path: 
     assert again == edited
     line = edited.splitlines().index("      CPU: 3  # accel-scaling fill: 4") + 1
     place = f"available_node_types.w.resources.CPU (line {line})"
-    assert f"changed by hand after a fill wrote it, and kept as yours: {place}; to have it filled again" in notes
+    assert f"changed by hand after a fill wrote it, and kept as yours: {place}; without its comment this" in notes
 
 
 def test_the_users_own_entries_among_the_fills_stay(path: Path) -> None:
@@ -160,3 +160,14 @@ def test_a_comment_that_is_no_mark_of_its_value_makes_it_nobodys_but_the_users(p
     assert worker(again)["resources"]["GPU"] == 1
     assert worker(again)["node_config"]["InstanceType"] == "g5.xlarge"
     assert filled_text(path, again)[0] == again
+
+
+def test_a_rehearsal_says_that_a_filled_file_holds_an_old_promise(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled, _ = filled_text(path, TEXT)
+    path.write_text(filled.replace("InstanceType: g5.xlarge", "InstanceType: g5.2xlarge"))
+    # The second mistake ends it before anything is started.
+    assert main(["rehearse", str(path), "--fault", "nothing:g5.xlarge"]) == 2
+    err = capsys.readouterr().err
+    assert "an earlier fill wrote available_node_types.w.resources.CPU: 4, and would now write 8 (and " in err
