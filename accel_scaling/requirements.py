@@ -52,6 +52,16 @@ def check_python(version: tuple[int, int]) -> None:
         )
 
 
+def installed_ray() -> str:
+    """Return the version of Ray in this Python; empty where there is none."""
+    import importlib.metadata  # as in check_ray
+
+    try:
+        return importlib.metadata.version("ray")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
 def check_ray() -> None:
     """Refuse a Ray with other private names than this version uses; ``ACCEL_SCALING_ANY_RAY=1`` accepts it.
 

@@ -19,6 +19,7 @@ from accel_scaling.cluster.node_needs import (
     system_in,
 )
 from accel_scaling.cluster.offering_checks import offering_notes, unknown_region
+from accel_scaling.cluster.setup_notes import setup_notes
 from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.cluster.start_commands import check_start_commands
 from accel_scaling.errors import ClusterConfigError
@@ -65,6 +66,7 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
     # Every promise before the first change: an error leaves nothing half-filled.
     promised = promises(cluster)
     start_notes = check_start_commands(cluster.config)
+    start_notes += setup_notes(cluster.config, cluster.cloud) if cluster.is_ours else []
     cloud_notes = node_config_reader(cluster.cloud).cluster_notes(cluster)
     filled, notes = _with_needs(cluster)
     for name, promise in promised.items():
