@@ -1,4 +1,4 @@
-"""Contract: docs/type-external.md knows every place in Ray's source that looks at the type of a provider."""
+"""Contract: docs/design-decisions.md knows every place in Ray's source that looks at the type of a provider."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import ray
 from accel_scaling._ray import RAY_MINOR
 from tests.support.provider_types import places
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "type-external.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "design-decisions.md"
 
 
 def on_the_page() -> set[str]:
-    table = PAGE.read_text(encoding="utf-8").partition("| place in Ray |")[2].partition("\n## ")[0]
+    table = PAGE.read_text(encoding="utf-8").partition("| place in Ray |")[2].partition("\n### ")[0]
     return {place for line in table.splitlines() for place in re.findall(r"`([\w/]+\.py: [\w.()]+)`", line)}
 
 
 def test_no_place_is_new() -> None:
     new = places(Path(ray.__file__).parent) - on_the_page()
     assert new == set(), (
-        f"Ray {ray.__version__} looks at the type of a provider in {sorted(new)}, of which docs/type-external.md says "
-        "nothing: see what it does for type: aws or gcp, do it for ours too, and add a row"
+        f"Ray {ray.__version__} looks at the type of a provider in {sorted(new)}, of which docs/design-decisions.md "
+        "says nothing: see what it does for type: aws or gcp, do it for ours too, and add a row"
     )
 
 
