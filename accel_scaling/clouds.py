@@ -68,6 +68,7 @@ class Cloud:
         series_separator: what stands after the series in the name of a machine type: ``g5`` of ``g5.xlarge``.
         sdk_module: what Ray's provider for it imports on the head node.
         sdk_package: the package that brings it.
+        sdk_floors: the oldest versions of that package, and of those that it calls, with which the provider works.
         image_path_command: puts the Python of its usual images on the PATH, as Ray's own defaults do; it must succeed
             where there is no such image.
         rehearsal_modules: what must be importable to rehearse it.
@@ -85,6 +86,7 @@ class Cloud:
     zone_example: str
     sdk_module: str
     sdk_package: str
+    sdk_floors: tuple[tuple[str, str], ...] = ()
     image_path_command: str = "true"
     stock: bool = True
     has_tpus: bool = False
@@ -103,6 +105,12 @@ class Cloud:
     def package(self) -> str:
         """The package of the cloud's folder."""
         return f"{accel_scaling.providers.__name__}.{self.name}"
+
+    @property
+    def sdk_requirement(self) -> str:
+        """What pip is asked for on the head: the package, with its oldest version."""
+        floor = dict(self.sdk_floors).get(self.sdk_package)
+        return f"{self.sdk_package}>={floor}" if floor else self.sdk_package
 
     @property
     def ray_defaults(self) -> str:

@@ -69,6 +69,12 @@ the cloud's (a role or a subnet that was made a moment ago), and a refused launc
 LISTED_AFTER_S = 60.0
 """Within which a new machine is in its cloud's listings; EC2's are complete within seconds, mostly."""
 
+# --- the head's own packages (boot/head_packages.py) ---
+
+HEAD_PACKAGES_S = 300.0
+"""For pip to download and unpack a cloud's client: 100 MB of Google's take 30 s; a package index that nobody reaches
+gives up after 2 minutes, by pip's own retries."""
+
 # --- the local clouds and their hosts (rehearse) ---
 
 LOCAL_CLOUD_RECONCILE_S = 0.2

@@ -62,6 +62,11 @@ def tpu_head_pod_type(resource: str) -> str | None:
     return resource[len("TPU-") : -len("-head")] if is_head else None
 
 
+# What people install.
+
+CONDA_PACKAGES = ("ray", "ray-core", "ray-default", "ray-all", "ray-cpp")
+"""The names that Ray has on PyPI (`ray` and `ray-cpp`) and on conda-forge."""
+
 # The promise on a node: ray/_private/ray_constants.py, and autoscaler/_private/updater.py, which exports it.
 
 OVERRIDE_RESOURCES = "RAY_OVERRIDE_RESOURCES"

@@ -108,10 +108,17 @@ def no_image(location: str, machine: MachineType, key: str) -> str:
         key: what the image is named with, e.g. ``ImageId``.
     """
     image = default_image(machine)
+    if image and image.name:
+        # Of a config that was not filled before, as Ray's API allows.
+        return (
+            f"{location} ({machine.name}): node_config.{key} is missing; name an image there, or let the fill "
+            f"write the default one, {image.name}"
+        )
     chip = machine.chip.name if machine.chip else f"{machine.arch} machines"
-    family_needs = needs_of(machine.chip.family) if machine.chip else None
-    driver = family_needs.driver if family_needs else "the accelerator's driver"
-    must = image.note if image and image.note else f"{driver}, Python and ssh"
+    must = image.note if image and image.note else "Python and ssh"
+    if machine.chip and not (image and image.note):
+        family_needs = needs_of(machine.chip.family)
+        must = f"{family_needs.driver if family_needs else 'the driver of the accelerator'}, Python and ssh"
     return (
         f"{location} ({machine.name}): there is no default image for {chip}; write node_config.{key} and name one "
         f"of your own, which must hold {must}"

@@ -69,7 +69,8 @@ def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
         "max_workers": DEFAULT_MAX_WORKERS,
         "setup_commands": [cloud.image_path_command, WITH_PIP, install],
         "head_setup_commands": [
-            f"python3 -c 'import {cloud.sdk_module}' || python3 -m pip install {cloud.sdk_package}"
+            # Where it is there and too old, the boot check of the head puts another beside it (boot/head_packages.py).
+            f"python3 -c 'import {cloud.sdk_module}' || python3 -m pip install '{cloud.sdk_requirement}'"
         ],
         "worker_setup_commands": [],
     }

@@ -20,7 +20,7 @@ from accel_scaling.cluster.node_needs import (
 )
 from accel_scaling.cluster.offering_checks import offering_notes, unknown_region
 from accel_scaling.cluster.policies import OnMismatch
-from accel_scaling.cluster.ray_requirement import version_notes
+from accel_scaling.cluster.setup_notes import setup_notes
 from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.cluster.start_commands import KEYS, check_start_commands, updaters_disabled
 from accel_scaling.errors import ClusterConfigError
@@ -68,6 +68,7 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
     # Every promise before the first change: an error leaves nothing half-filled.
     promised = promises(cluster)
     start_notes = [*check_start_commands(cluster.config), *_without_start(cluster)]
+    start_notes += setup_notes(cluster.config, cluster.cloud) if cluster.is_ours else []
     cloud_notes = node_config_reader(cluster.cloud).cluster_notes(cluster)
     filled, notes = _with_needs(cluster)
     for name, promise in promised.items():
@@ -75,7 +76,7 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
         filled["available_node_types"][name]["labels"] = promise.labels
     place_notes = [*_region_notes(cluster), *offering_notes(cluster)] if offerings else []
     promise_notes = [note for promise in promised.values() for note in promise.notes]
-    notes = [*notes, *cloud_notes, *version_notes(cluster.config), *start_notes]
+    notes = [*notes, *cloud_notes, *start_notes]
     read_notes = [*cluster.notes, *cluster.in_templates.values()]
     return filled, [*read_notes, *place_notes, *promise_notes, *_added_cpus(cluster, promised), *notes]
 

@@ -20,7 +20,7 @@ import botocore.session
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.suggest import hint
-from accel_scaling.cluster.node_needs import RESOLVE_SSM, no_image
+from accel_scaling.cluster.node_needs import RESOLVE_SSM, default_image, no_image
 from accel_scaling.cluster.offering_checks import nearest
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
@@ -122,7 +122,14 @@ def resolved(cluster: Cluster) -> Config:
     """
     config = copy.deepcopy(cluster.config)
     for node_type in cluster.node_types.values():
-        if not node_type.node_config.get("ImageId"):
+        if node_type.node_config.get("ImageId"):
+            continue
+        # Who has not called the fill before, as Ray's API allows, gets the image that the fill would have written.
+        image = default_image(node_type.machine.machine)
+        if image is not None and image.name:
+            node_config = config["available_node_types"][node_type.name].setdefault("node_config", {})
+            node_config["ImageId"] = RESOLVE_SSM + image.name
+        else:
             raise ClusterConfigError(no_image(node_type.location, node_type.machine.machine, "ImageId"))
     by_type = dict(_parameters(config))
     if not by_type:

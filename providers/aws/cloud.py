@@ -41,6 +41,7 @@ CLOUD = AWS(
     series_separator=".",
     sdk_module="boto3",
     sdk_package="boto3",
+    sdk_floors=(("boto3", "1.34"), ("botocore", "1.34"), ("urllib3", "1.25.4")),
     # The Python of Ray's own default image (`ImageId: latest_dlami`).
     image_path_command=(
         "(stat ~/anaconda3/envs/tensorflow2_p310 >/dev/null 2>&1 && "

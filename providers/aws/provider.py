@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accel_scaling import _ray
+from accel_scaling.boot import head_packages
 from accel_scaling.cluster.cluster import read_checked, read_config
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.fill.fill import fill_cluster
@@ -34,6 +35,8 @@ from accel_scaling.providers.base.cluster_config import (
 )
 from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.requirements import missing
+
+head_packages.use(CLOUD)  # on a head whose own client is too old; before that is imported
 
 try:
     from accel_scaling.providers.aws import (

@@ -8,6 +8,8 @@ as Ray has it (`service_account`, `credentials_token`), or `{type: anonymous}` f
 from __future__ import annotations
 
 import functools
+import importlib.metadata
+import inspect
 import json
 import random
 import threading
@@ -29,6 +31,7 @@ from accel_scaling.message_text import shown
 from accel_scaling.providers.base import config_cache
 from accel_scaling.providers.gcp.answers import UnexpectedAnswerError
 from accel_scaling.providers.gcp.calls import BROKEN, may_pass
+from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.errors import default_credentials
 
 if TYPE_CHECKING:
@@ -114,6 +117,12 @@ def new_request_id() -> str:
 
 @functools.cache
 def _built(api: str, url: str | None, credentials: str, *, quick: bool = False) -> Any:
+    if "static_discovery" not in inspect.signature(discovery.build).parameters:
+        version = importlib.metadata.version("google-api-python-client")
+        raise ClusterConfigError(
+            f"this Python has google-api-python-client {version}, and the provider needs {CLOUD.sdk_requirement}: take "
+            f"an older version out of the set-up commands, or `pip install '{CLOUD.sdk_requirement}'`"
+        )
     return discovery.build(
         api,
         VERSIONS[api],

@@ -51,6 +51,14 @@ CLOUD = GCP(
     has_custom_machine_types=True,
     sdk_module="googleapiclient",
     sdk_package="google-api-python-client",
+    sdk_floors=(
+        ("google-api-python-client", "2.150"),
+        ("google-auth-httplib2", "0.2"),
+        # What these two ask for themselves.
+        ("google-api-core", "1.31.5"),
+        ("google-auth", "1.32"),
+        ("httplib2", "0.19"),
+    ),
     # The Python of Google's images for deep learning.
     image_path_command=(
         """(stat /opt/conda/bin >/dev/null 2>&1 && echo 'export PATH="/opt/conda/bin:$PATH"' >> ~/.bashrc) || true"""

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accel_scaling import _ray
+from accel_scaling.boot import head_packages
 from accel_scaling.cluster.cluster import read_checked
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.providers.base import config_cache
@@ -38,6 +39,8 @@ from accel_scaling.providers.base.zone_launch import Workers, gated
 from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.node_config import check_zones_named, is_tpu, zones_of
 from accel_scaling.requirements import missing
+
+head_packages.use(CLOUD)  # on a head whose own client is too old; before that is imported
 
 try:
     from accel_scaling.providers.gcp import bootstrap, checks, images, launch, launch_block, machine_end, teardown

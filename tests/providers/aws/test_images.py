@@ -257,10 +257,8 @@ def test_the_fill_asks_nobody_and_writes_ec2s_own_form() -> None:
     assert "ImageId" not in config["available_node_types"]["trn1"]["node_config"], "Ray's own head could not look it up"
 
 
-def test_who_has_a_launch_template_is_told_that_its_image_is_not_used() -> None:
-    from accel_scaling.catalog.load import shipped_catalog
-    from accel_scaling.fill.fill import fill
+def test_who_has_not_filled_the_config_before_gets_the_default_image(account: LocalEC2) -> None:
+    from accel_scaling.providers.aws import AWSAcceleratorNodeProvider
 
-    template = {"InstanceType": "g5.xlarge", "LaunchTemplate": {"LaunchTemplateName": "mine"}}
-    _, (note,) = fill(cluster(gpu=template), shipped_catalog())
-    assert note.startswith("available_node_types.gpu has a LaunchTemplate and no ImageId; ")
+    made = AWSAcceleratorNodeProvider.bootstrap_config(copy.deepcopy(cluster(gpu={"InstanceType": "g5.xlarge"})))
+    assert image_ids(made) == {"head": image_id(BASE), "gpu": image_id(BASE)}
