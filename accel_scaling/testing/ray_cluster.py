@@ -14,8 +14,9 @@ from accel_scaling.catalog.files import TRAVELLED, USER_FOLDER, travelling_files
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import user_catalogs
 from accel_scaling.errors import ClusterConfigError, RehearsalError
-from accel_scaling.message_text import shown
+from accel_scaling.message_text import printable, shown
 from accel_scaling.testing.hosts.start_faults import SETUP_COMMAND
+from accel_scaling.testing.ray_up_log import UpFailure, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -41,7 +42,7 @@ _SKIPPED = (
     "worker_setup_commands",
 )
 # What isolated hosts can do without harm to this machine: each has a root file system of its own.
-_SETUP = (
+SETUP = (
     "file_mounts",
     "initialization_commands",
     "setup_commands",
@@ -50,6 +51,16 @@ _SETUP = (
 )
 # Without these, and without `max_workers`, Ray fails before it imports the provider.
 _NEEDED_EMPTY = ("setup_commands", "head_setup_commands", "worker_setup_commands")
+
+
+class RayUpError(RehearsalError):
+    """`ray up` failed: the cause, the last lines of the command that failed, and the file with all of them."""
+
+    def __init__(self, failure: UpFailure, head: str, log: Path, advice: str = "") -> None:
+        where = f"on the head (node type {head}), " if failure.command else ""
+        lines = "".join(f"\n  | {printable(line)}" for line in failure.lines)
+        super().__init__(f"`ray up` failed: {where}{failure.cause}{advice}{lines}\nits whole output: {log}")
+        self.failure, self.head, self.log = failure, head, log
 
 
 class RayCluster:
@@ -78,12 +89,12 @@ class RayCluster:
         """Run `ray up`; its output goes to the file ``log``.
 
         Raises:
-            RehearsalError: it failed; with the end of its output.
+            RayUpError: it failed; with the cause.
         """
         # Ray keys its cache of configs before the fill, so that with another catalog it would take the old promise.
         if self._logged("up", "-y", "--no-config-cache", str(self.path)) != 0:
-            text = self.log.read_text(encoding="utf-8", errors="replace")
-            raise RehearsalError(f"`ray up` failed; its output ends with:\n{tail(text)}")
+            failure = failure_of(self.log.read_text(encoding="utf-8", errors="replace"))
+            raise RayUpError(failure, str(self.config.get("head_node_type", "")), self.log)
 
     def down(self) -> None:
         """Run `ray down`, which terminates the machines; its output goes to the file ``log``."""
@@ -142,7 +153,7 @@ def without_account(
         ClusterConfigError: another ``provider.type``.
     """
     local = copy.deepcopy(config)
-    kept = _SETUP if with_setup else ()
+    kept = SETUP if with_setup else ()
     left_out = [key for key in _SKIPPED if key not in kept]
     skipped = [key for key in left_out if local.pop(key, None)]
     local |= {key: list(local.get(key) or []) for key in _NEEDED_EMPTY}

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _SSH_FAILED = 255  # ssh's own exit code: the connection broke, and nothing is known of the machine
 
-_NO_END = "before its boot check came to a verdict; the autoscaler's log has its output"
+_NO_END = "before its boot check came to a verdict"
+_MOST_LETTERS = 80  # of a command in a sentence
 
 
 class NodeRefusedError(click.ClickException):
@@ -124,7 +125,9 @@ class RefusingCommandRunner:
             yield
         except Exception as error:
             # Its error stays Ray's, which may try again: a set-up command that fails says nothing about the devices.
-            self._told.command_failed(_failed(command, error))
+            failed = _failed(command, error)
+            self._told.command_failed(failed)
+            _say_it_to_ray(error, failed)
             raise
 
     def _start(self, command: str, *args: Any, **kwargs: Any) -> Any:
@@ -142,10 +145,12 @@ class RefusingCommandRunner:
             self._refuse(START_FAILED, str(error))
             raise NodeRefusedError(str(error)) from None
         except _ray.command_failed() as error:
-            refusal = self._refusal(_exit_code(error))
+            failed = _failed(as_written(command), error, starts_ray=True)
+            refusal = self._refusal(failed)
             if refusal and (sentence := self._refuse(*refusal)):
                 raise NodeRefusedError(sentence) from None
-            self._told.command_failed(_failed(as_written(command), error, starts_ray=True))
+            self._told.command_failed(failed)
+            _say_it_to_ray(error, failed)
             raise
         self._ended_with_0()
         return output
@@ -197,23 +202,24 @@ class RefusingCommandRunner:
                 return verdict.word, f"{_where(number, verdicts)}{verdict.word}: {verdict.message}"
         return None
 
-    def _refusal(self, code: int | None) -> tuple[str, str] | None:
+    def _refusal(self, failed: FailedCommand) -> tuple[str, str] | None:
         """Return the word of the first host that may not join, and its sentence; None where nothing speaks against it.
 
         Args:
-            code: with which the start command ended, where that is known.
+            failed: the start command.
         """
         texts, verdicts = self._verdicts()
         # A verdict counts even where ssh broke after it was written.
         if refusal := self._refusal_of(verdicts):
             return refusal
         # Here each host has confirmed, is silent, or has written nothing; and a broken connection explains the last.
-        if code == _SSH_FAILED:
+        if failed.connection_broke:
             return None
         for number, verdict in enumerate(verdicts):
             if verdict is None and texts[number] is not None:
-                how = "failed" if code is None else f"ended with {code}"
-                sentence = f"`ray start` {how} {_NO_END}"
+                how = "failed" if failed.exit_code is None else f"ended with {failed.exit_code}"
+                said = f": {failed.last_line}" if failed.last_line else "; the autoscaler's log has its output"
+                sentence = f"`{one_line(failed.command, _MOST_LETTERS)}` {how} {_NO_END}{said}"
                 return NO_VERDICT, f"{_where(number, verdicts)}{NO_VERDICT}: {sentence}"
         return None
 
@@ -234,6 +240,14 @@ def _failed(command: str, error: BaseException, *, starts_ray: bool = False) -> 
     # An error that is none of a command's (a file that is missing on the head) has its own sentence.
     said = last_line(error) or ("" if isinstance(error, _ray.command_failed()) else one_line(str(error), 200))
     return FailedCommand(command, code, said, starts_ray, code == _SSH_FAILED)
+
+
+def _say_it_to_ray(error: BaseException, failed: FailedCommand) -> None:
+    """Give the error of a command what Ray's updater prints in one line; without it, it prints a traceback."""
+    if isinstance(error, _ray.command_failed()):
+        error.cmd = failed.command  # type: ignore[attr-defined]
+        error.returncode = failed.exit_code  # type: ignore[attr-defined]
+        error.stderr = failed.last_line  # type: ignore[attr-defined]
 
 
 def _said_by(host: Any, start: str) -> bytes | str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import subprocess
 import time
@@ -15,7 +14,7 @@ from accel_scaling.testing.ray_cluster import tail
 from accel_scaling.testing.rehearse import try_task
 from accel_scaling.testing.rehearse.demands import name_of
 from accel_scaling.testing.rehearse.timeline import Timeline
-from accel_scaling.testing.rehearse.watcher import NodeTypes, Watcher
+from accel_scaling.testing.rehearse.watcher import SLICE_HOST, NodeTypes, Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from accel_scaling.testing.rehearse.timeline import StatusLine
 
 EXIT_CODE_FILE = ".accel_scaling/exit_code"
-
-_SLICE_HOST = re.compile(r"-w-[0-9]+$")
 
 
 class Act:
@@ -145,7 +142,7 @@ class Act:
         """Return the demands whose node types the file's limits let in; the others are left out, with the reason."""
         most = self._filled.get("max_workers", 0)
         head = next(iter(self._timeline.machines), "")
-        up = {_SLICE_HOST.sub("", one.instance_id) for one in self._timeline.machines.values() if one.gone_s is None}
+        up = {SLICE_HOST.sub("", one.instance_id) for one in self._timeline.machines.values() if one.gone_s is None}
         room, kept = most - len(up - {head}), []
         for demand in demands:
             name = demand["node_type"]

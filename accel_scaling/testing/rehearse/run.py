@@ -18,6 +18,7 @@ from accel_scaling.testing.devices.hardware import write_user_hardware
 from accel_scaling.testing.faults import FaultSource, Machines
 from accel_scaling.testing.hosts.leftovers import PREFIX, claim, remove_leftovers
 from accel_scaling.testing.local_clouds import local_cloud_of
+from accel_scaling.testing.ray_cluster import SETUP, RayUpError
 from accel_scaling.testing.rehearse.act import Act
 from accel_scaling.testing.rehearse.demands import demands_of, with_marks
 from accel_scaling.testing.rehearse.timeline import StatusLine
@@ -82,7 +83,10 @@ class Rehearsal:
             filled, _ = fill(cluster.config, self.catalog)
             self._introduce(local, left_out, [*introduced(user_types), *notes])
             act = Act(local, cluster, filled, line=self.line, faults=self.faults, timeout_s=self.timeout_s)
-            return act.play(self.command, demands_of(self.config, self.catalog))
+            try:
+                return act.play(self.command, demands_of(self.config, self.catalog))
+            except RayUpError as error:
+                raise _kept(error, _left_out_setup(left_out)) from None
 
     @contextlib.contextmanager
     def _begun(self, cloud: type[LocalCloud], user_types: dict[str, UserMachine]) -> Iterator[LocalCloud]:
@@ -116,6 +120,21 @@ class Rehearsal:
         lines = [*_environment_lines(local.environments(self.config)), *_limit_lines(self.config), *user_lines]
         self.line.write("".join(f"{line}\n" for line in lines) + "\n")
         self.line.flush()
+
+
+def _left_out_setup(left_out: Sequence[str]) -> list[str]:
+    """Return the keys with set-up commands that are left out."""
+    return [key for key in left_out if key.rsplit(".", 1)[-1] in SETUP]
+
+
+def _kept(error: RayUpError, left_out: Sequence[str]) -> RayUpError:
+    """Return the error with what to do, and with the output in a file that outlives the rehearsal."""
+    number, path = tempfile.mkstemp(prefix="ray-up-", suffix=".log")
+    with os.fdopen(number, "wb") as file:
+        file.write(error.log.read_bytes())
+    failed = error.failure.command
+    advice = f"; {' and '.join(left_out)} were left out: --with-setup runs them" if failed and left_out else ""
+    return RayUpError(error.failure, error.head, Path(path), advice)
 
 
 def _environment_lines(environments: PythonEnvironments) -> list[str]:

@@ -95,7 +95,7 @@ class Timeline:
         """Return why node types have no machine for a task, as far as it was seen; empty where nothing was."""
         for node_type in node_types:
             if node_type in self.quarantines:
-                return self.quarantines[node_type]
+                return self.quarantines[node_type] + self._failure_of(node_type)
         for node_type in node_types:
             if error := self.requests.get(node_type):
                 return f"node type {node_type}: the cloud answered {error}"
@@ -104,6 +104,11 @@ class Timeline:
                 trouble = machine.trouble or (f"{machine.verdict}: {machine.message}" if machine.refused else "")
                 return f"node type {machine.node_type}: {trouble or 'its last machine has not joined'}"
         return ""
+
+    def _failure_of(self, node_type: str) -> str:
+        """Return the failure of its last machine, which a quarantine names by its word alone."""
+        troubles = [one.trouble for one in self.machines.values() if one.node_type == node_type and one.trouble]
+        return f": {troubles[-1]}" if troubles else ""
 
     def joined(self) -> set[str]:
         """Return the node types of which a machine has announced itself to Ray."""

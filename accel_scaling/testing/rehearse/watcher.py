@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import timeouts
 from accel_scaling.boot.verdict_file import VERDICT_FILE
 from accel_scaling.errors import RehearsalError
+from accel_scaling.quarantine.machine import FAILURES
 from accel_scaling.quarantine.store import STATE_FILE, StateError, Store
 from accel_scaling.testing.hosts.events import Event, EventKind
 from accel_scaling.testing.rehearse.timeline import zones_text
@@ -19,10 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from accel_scaling.quarantine.ledger import Ledger
     from accel_scaling.quarantine.record import Quarantine
     from accel_scaling.testing.base_cloud import LocalCloud
     from accel_scaling.testing.faults import FaultSource
     from accel_scaling.testing.rehearse.timeline import MachineRecord, Timeline
+
+SLICE_HOST = re.compile(r"-w-[0-9]+$")
+"""The end of the name of a host of a TPU slice."""
 
 _MAX_VERDICT_BYTES = 65_536  # of a verdict's file; a host writes what it likes
 
@@ -60,6 +66,7 @@ class Watcher(threading.Thread):
         self._requested: dict[str, list[float]] = {}
         self._last_requested: dict[str, float] = {}
         self._quarantines: dict[tuple[str, str, float], Quarantine] = {}
+        self._failures: set[str] = set()
         self._lock = threading.Lock()
 
     def run(self) -> None:
@@ -83,7 +90,7 @@ class Watcher(threading.Thread):
                 self._print_event(event)
             self._seen = len(events)
             self._read_verdicts()
-            self._read_quarantines()
+            self._read_ledger()
 
     def _read_faults(self) -> None:
         try:
@@ -158,7 +165,7 @@ class Watcher(threading.Thread):
             return None
         return verdict
 
-    def _read_quarantines(self) -> None:
+    def _read_ledger(self) -> None:
         head = next(iter(self._timeline.machines), None)  # `ray up` launches it first
         if head is None:
             return
@@ -170,6 +177,23 @@ class Watcher(threading.Thread):
             ledger = Store(path).read()
         except (StateError, RehearsalError):
             return
+        self._read_failures(ledger)
+        self._read_quarantines(ledger, now_s)
+
+    def _read_failures(self, ledger: Ledger) -> None:
+        """Say why machines are given up of which the boot check has not said anything: a command that failed."""
+        for name, known in ledger.machines.items():
+            if known.failure is None or known.failure.code not in FAILURES or name in self._failures:
+                continue
+            self._failures.add(name)
+            hosts = [one for key, one in self._timeline.machines.items() if SLICE_HOST.sub("", key) == name]
+            what = f"{hosts[0].instance_type} {name}" if hosts else name
+            text = f"{known.failure.code}: {known.failure.message}"
+            self._timeline.say(time.time(), "failed", f"{what}: {text}")
+            for host in hosts:
+                host.verdict, host.trouble = host.verdict or known.failure.code, text
+
+    def _read_quarantines(self, ledger: Ledger, now_s: float) -> None:
         lasting = {
             (name, item.zone, item.since_s): item
             for name, record in ledger.types.items()
