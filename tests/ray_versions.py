@@ -64,8 +64,8 @@ def main() -> int:
             passed, row[part] = run(environment, part, args.logs)
             print(f"Ray {version}: {part}: {row[part]}", flush=True)
             failed += [] if passed else [f"Ray {version}: {part}"]
-    if args.write:
-        write_table(rows)
+        if args.write:  # after each: a run of all takes an hour, and may be cut off
+            write_table(rows)
     if failed:
         print(f"FAILED: {'; '.join(failed)}; what they said is in {args.logs}", file=sys.stderr)
     return 1 if failed else 0
@@ -95,8 +95,8 @@ def install(environment: Path, name: str) -> str:
     """Make an environment with a version of Ray, or bring it up to date; return the version."""
     python = environment / "bin" / "python"
     if not python.exists():
-        # 3.11: every supported Ray has it.
-        subprocess.run(["uv", "venv", "-q", "--python", "3.11", str(environment)], check=True)
+        # With this Python: every supported Ray has those that this package supports.
+        subprocess.run(["uv", "venv", "-q", "--python", sys.executable, str(environment)], check=True)
     pinned = {NEWEST: "ray", PRE_RELEASE: "ray"}.get(name, f"ray=={name}" + (".*" if name.count(".") == 1 else ""))
     options = ["--prerelease", "allow"] if name == PRE_RELEASE else []
     options += ["--upgrade-package", "ray"] if name in (NEWEST, PRE_RELEASE) else []

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from ray._private.accelerators import NvidiaGPUAcceleratorManager
 
-from accel_scaling import _ray
+from accel_scaling import _ray, options
 from accel_scaling._ray import versions
 from accel_scaling.boot.start_hook import announce_promised_type
-from accel_scaling.errors import ClusterConfigError
+from accel_scaling.errors import AskingError, ClusterConfigError
 from accel_scaling.families.inventory import detect
 from accel_scaling.families.registration import rays_unit_resources
 from accel_scaling.families.registry import family_of_name
@@ -52,15 +52,11 @@ def test_slices_of_older_generations_are_in_every_ray(with_ray: Callable[[str], 
         assert versions.minor_for_tpu(name) is None
 
 
-@pytest.mark.parametrize(("family", "before", "since"), [("mobilint", "2.58.1", "2.59"), ("furiosa", "2.55.1", "2.56")])
+@pytest.mark.parametrize("case", [("mobilint", "2.58.1", "2.59"), ("furiosa", "2.55.1", "2.56")])
 def test_a_family_of_a_newer_ray_is_seen_and_said_to_be_announced_by_none(
-    with_ray: Callable[[str], None],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    family: str,
-    before: str,
-    since: str,
+    with_ray: Callable[[str], None], tmp_path: Path, monkeypatch: Any, case: tuple[str, str, str]
 ) -> None:
+    family, before, since = case
     for name, value in install(tmp_path, devices(family, 2)).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("ACCEL_SCALING_SYSROOT", str(tmp_path))
@@ -152,6 +148,31 @@ def test_an_older_ray_reads_a_gang_from_its_older_field(with_ray: Callable[[str]
     assert _ray.requests_of_gang(gang) == [request]
     with_ray("2.51.0")
     assert not _ray.gang_request([request]).requests
+
+
+def test_a_key_of_a_newer_ray_is_refused_with_the_version_to_install(
+    with_ray: Callable[[str], None], monkeypatch: Any
+) -> None:
+    from accel_scaling.cluster import ray_keys
+
+    node_types = {"patternProperties": {".*": {"additionalProperties": False, "properties": {"max_workers": {}}}}}
+    schema = {"properties": {"available_node_types": node_types}}
+    monkeypatch.setattr(ray_keys, "cluster_schema", lambda: schema)
+    with_ray("2.55.1")
+    sentence = r"available_node_types\.g\.priority needs Ray 2\.56 or newer, and this is Ray 2\.55\.1: `pip install"
+    with pytest.raises(ClusterConfigError, match=sentence):
+        ray_keys.check_keys({"available_node_types": {"g": {"priority": 1}}})
+    with pytest.raises(ClusterConfigError, match="prioritty is a key that Ray's cluster files do not have"):
+        ray_keys.check_keys({"available_node_types": {"g": {"prioritty": 1}}})
+
+
+def test_a_list_of_types_needs_a_ray_with_fallbacks(with_ray: Callable[[str], None]) -> None:
+    with_ray("2.50.1")
+    with pytest.raises(AskingError, match=r"a list of accelerator types needs Ray 2\.51 or newer.*, or name one"):
+        options(num_accs=1, accelerator_type=["T4", "A10G"])
+    assert options(num_accs=1, accelerator_type=["T4"])
+    with_ray("2.51.0")
+    assert options(num_accs=1, accelerator_type=["T4", "A10G"])["fallback_strategy"]
 
 
 def test_the_cache_of_an_older_ray_is_named_by_us(with_ray: Callable[[str], None], monkeypatch: Any) -> None:
