@@ -16,6 +16,8 @@ import pytest
 import yaml
 
 import accel_scaling
+from accel_scaling._ray import versions
+from tests import ray_versions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -282,9 +284,13 @@ def test_every_change_runs_what_the_readme_runs():
         assert jobs[name]["steps"][-1]["run"].endswith("tests/run")
 
 
-def test_the_nightly_run_exchanges_ray_and_lets_it_pass():
-    job = read_yaml(ROOT / ".github/workflows/nightly.yml")["jobs"]["newest-ray"]
-    assert job["env"] == {"ACCEL_SCALING_ANY_RAY": "1"}
+def test_the_nightly_run_tries_the_oldest_ray_and_those_that_are_newer_than_the_checked_ones():
+    jobs = read_yaml(ROOT / ".github/workflows/nightly.yml")["jobs"]
+    tried = jobs["ray-versions"]["strategy"]["matrix"]["ray"]
+    assert tried[0] == versions.minor_text(versions.FLOOR)
+    assert {ray_versions.NEWEST, ray_versions.PRE_RELEASE} < set(tried)
+    assert any("tests/ray_versions.py" in step.get("run", "") for step in jobs["ray-versions"]["steps"])
+    job = jobs["newest-ray"]
     assert any("install --upgrade" in step.get("run", "") and "'ray[" in step["run"] for step in job["steps"])
 
 

@@ -23,6 +23,8 @@ CHECKED: Minor = (2, 60)
 SINCE: dict[str, Minor] = {
     # A placement group's requests are in `bundle_selectors`; before, in the field `requests` (autoscaler.proto).
     "bundle_selectors": (2, 51),
+    # Tasks take `fallback_strategy`, the label selectors of a second choice (_common/ray_option_utils.py).
+    "fallback_strategy": (2, 51),
     # `_bootstrap_config` names its cache in `provider._config_cache_path` (commands.py).
     "named_config_cache": (2, 51),
     # `priority` of a node type (ray-schema.json, NodeTypeConfig).
@@ -35,6 +37,8 @@ SINCE: dict[str, Minor] = {
     "rtx_pro_names": (2, 57),
     # Tasks are told their Intel GPUs by ZE_AFFINITY_MASK; before, by ONEAPI_DEVICE_SELECTOR (intel_gpu.py).
     "ze_affinity_mask": (2, 58),
+    # A key of `auth` (ray-schema.json).
+    "ssh_proxy_use_node_id": (2, 60),
     # v2 fails as many requests as a launch fell short by; before, all of it, and took in what came (reconciler.py).
     "short_launch": (2, 60),
 }
@@ -50,6 +54,13 @@ _WRITTEN = re.compile(r"""^version = ["']([^"']+)["']""", re.MULTILINE)
 def has(name: str) -> bool:
     """Return whether the installed Ray has something of ``SINCE``; where there is no Ray, what the newest has."""
     return (installed() or CHECKED) >= SINCE[name]
+
+
+def needs_newer(name: str, what: str) -> str:
+    """Return the sentence that something needs a newer Ray; ``name`` is in ``SINCE``."""
+    since = minor_text(SINCE[name])
+    here = installed_version()
+    return f"{what} needs Ray {since} or newer, and this is Ray {here}: `pip install 'ray[default]>={since}'`"
 
 
 def has_manager(since: Minor) -> bool:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling._ray import versions
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_AMOUNT, ACCELERATOR_TYPE_PREFIX
 from accel_scaling.errors import AskingError
 from accel_scaling.families.registry import family_of
@@ -133,6 +134,8 @@ def _prefer(options: dict[str, Any], types: Sequence[str], accelerators: Acceler
             "a list of accelerator types becomes Ray's fallback_strategy, and you also give one; name one "
             "accelerator_type, or write the label selectors of all choices yourself"
         )
+    if len(types) > 1 and not versions.has("fallback_strategy"):
+        raise AskingError(versions.needs_newer("fallback_strategy", "a list of accelerator types") + ", or name one")
     given = options.get("label_selector") or {}
     for name in types:
         if given.get(accelerators.types[name].label, name) != name:

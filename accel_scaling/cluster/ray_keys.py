@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from accel_scaling._ray import versions
 from accel_scaling._ray.cluster_schema import cluster_schema
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import ClusterConfigError
@@ -49,6 +50,8 @@ def _check(schema: dict[str, Any], value: Any, path: str) -> None:
             _check(known[key], inner, f"{path}{key}.")
         elif patterns:
             _check(patterns[0], inner, f"{path}{key}.")
+        elif schema.get("additionalProperties") is False and key in versions.SINCE and not versions.has(key):
+            raise ClusterConfigError(versions.needs_newer(key, f"{path}{key}"))
         elif schema.get("additionalProperties") is False:
             raise ClusterConfigError(
                 f"{path}{key} is a key that Ray's cluster files do not have{hint(str(key), known)}"

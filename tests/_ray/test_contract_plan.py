@@ -52,9 +52,7 @@ def test_the_scheduler_is_rays_text_and_rays_module_stays_as_it_is() -> None:
 @pytest.mark.since(2, 53)
 def test_the_best_node_of_a_round_depends_on_how_available_its_type_is() -> None:
     best = inspect.getsource(rays.ResourceDemandScheduler._sched_best_node)
-    assert "_availabilities.get(r.node.node_type, 1" in best, (
-        "scheduler_memo compares rounds without it"
-    )
+    assert "_availabilities.get(r.node.node_type, 1" in best, "scheduler_memo compares rounds without it"
 
 
 @pytest.mark.since(2, 56)
