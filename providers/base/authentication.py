@@ -19,7 +19,6 @@ from accel_scaling import _ray
 from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN_FILE
 from accel_scaling.boot.authentication import DISABLED, INCOMING, SINCE, TOKEN, mode_of
 from accel_scaling.cluster.policies import AUTHENTICATION, authentication_policy
-from accel_scaling.cluster.start_commands import KEYS
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 # Where a cluster file may set the variable for its nodes, as Ray's documentation has it.
-_COMMANDS = (*KEYS[:1], "initialization_commands", "setup_commands", "head_setup_commands")
+_COMMANDS = ("initialization_commands", "setup_commands", "head_setup_commands", "head_start_ray_commands")
 _CONTAINERS = ("run_options", "head_run_options")
 _IN_TEXT = re.compile(rf"\b{AUTH_MODE}=[\"']?(token|disabled)\b", re.IGNORECASE)
 
@@ -214,9 +213,10 @@ def _token_here(environment: Mapping[str, str], home: Path) -> _ray.FoundToken |
 
 
 def _mode_in_commands(config: Mapping[str, Any]) -> str:
-    """Return the mode that a cluster file sets in its head's commands or container options; the last one counts."""
-    docker = config.get("docker") or {}
-    lists = [*(docker.get(key) for key in _CONTAINERS), *(config.get(key) for key in reversed(_COMMANDS))]
+    """Return the mode that a cluster file sets in options of its container or commands of its head; the last counts."""
+    docker = config.get("docker")
+    options = [docker.get(key) for key in _CONTAINERS] if isinstance(docker, dict) else []
+    lists = [*options, *(config.get(key) for key in _COMMANDS)]
     texts = [text for one in lists for text in (one if isinstance(one, list) else ()) if isinstance(text, str)]
     found = [match[1].lower() for text in texts for match in _IN_TEXT.finditer(text)]
     return found[-1] if found else ""

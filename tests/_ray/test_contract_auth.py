@@ -15,13 +15,18 @@ from accel_scaling import _ray
 from accel_scaling._ray import auth, facts
 
 LOADER = """
-import json
-from ray._raylet import AuthenticationMode as modes, AuthenticationTokenLoader, get_authentication_mode
+import json, os
+from ray._raylet import AuthenticationMode as modes, AuthenticationTokenLoader, Config, get_authentication_mode
+asks = get_authentication_mode() == modes.TOKEN
+# Without a token, `get_raw_token` alone would end this process where Ray asks for one; and before 2.54 it looks only there.
+os.environ["RAY_AUTH_MODE"] = "token"
+Config.initialize("")
+loader = AuthenticationTokenLoader.instance()
 try:
-    token = AuthenticationTokenLoader.instance().get_raw_token(ignore_auth_mode=True)
+    token = loader.get_raw_token() if loader.has_token() else ""
 except Exception as error:
     token = type(error).__name__
-print(json.dumps([get_authentication_mode() == modes.TOKEN, token]))
+print(json.dumps([asks, token]))
 """
 
 
