@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
-from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN_FILE
+from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN, AUTH_TOKEN_FILE
 from accel_scaling.boot.authentication import DISABLED, INCOMING, SINCE, TOKEN, mode_of
 from accel_scaling.cluster.policies import AUTHENTICATION, authentication_policy
 from accel_scaling.errors import ClusterConfigError
@@ -98,9 +98,10 @@ def prepare(config: Mapping[str, Any]) -> None:
             f"a folder that you may write, or set {AUTH_MODE}={DISABLED}"
         ) from None
     found = _token_here(os.environ, home)
-    place = found.place if found else file
+    if found is None:
+        raise ClusterConfigError(f"{AUTH_TOKEN} has blanks only, and Ray looks for a token nowhere else then; unset it")
     _ray.cli_logger().print(
-        "{}", f"The cluster's Ray asks its callers for a token: that of {place}{made}. The nodes get it by ssh."
+        "{}", f"The cluster's Ray asks its callers for a token: that of {found.place}{made}. The nodes get it by ssh."
     )
 
 
