@@ -152,7 +152,7 @@ def test_a_home_that_cannot_be_written_is_one_sentence(home: Path, monkeypatch: 
 
 def test_a_variable_of_blanks_hides_every_token_and_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", " ")
-    with pytest.raises(ClusterConfigError, match="^RAY_AUTH_TOKEN has blanks only, and Ray looks for a token nowhere"):
+    with pytest.raises(ClusterConfigError, match=r"^RAY_AUTH_TOKEN has blanks only, and Ray looks for a token nowhere"):
         prepare({"provider": {"authentication": "token"}})
 
 
