@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
-from accel_scaling._ray.auth import knows_tokens
-from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.cluster.start_commands import KEYS
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.faults import Fault, all_of, write_faults
+from accel_scaling.testing.hosts import ray_token
 from accel_scaling.testing.hosts.cloud_process import CLOUD_PORT, CloudProcess
 from accel_scaling.testing.hosts.events import Event, read_events
 from accel_scaling.testing.hosts.hosts import choose_kind
-from accel_scaling.testing.hosts.laptop import Laptop, mode_of_user, remove_ray_ssh_folder
+from accel_scaling.testing.hosts.laptop import Laptop, remove_ray_ssh_folder
 from accel_scaling.testing.hosts.leftovers import claim
 from accel_scaling.testing.hosts.processes import make_scratch
 from accel_scaling.testing.hosts.python_environments import PythonEnvironments, write_environments
@@ -244,6 +243,7 @@ class LocalCloud:
         for remote, path in (adapted.get("file_mounts") or {}).items():
             adapted["file_mounts"][remote] = str(Path(str(path)).expanduser())  # of the user's home, not the laptop's
         self._put_environments(config, adapted)
+        ray_token.keep_asking(adapted, self.kind)
         # The laptop has a home of its own, without the user's catalog files.
         bring_catalog(adapted, self.settings.laptop)
         path = self.directory / "cluster.yaml"
@@ -318,8 +318,6 @@ class LocalCloud:
 
     def _make_settings(self) -> Settings:
         isolated = self.kind is HostKind.ISOLATED
-        # Isolated hosts have a network of their own, which nobody else is in.
-        asks = not isolated and knows_tokens()
         # A random second byte, so that two rehearsals on one machine do not share addresses.
         network = ISOLATED_NETWORK if isolated else f"127.{64 + secrets.randbelow(190)}"
         endpoint = f"http://{ISOLATED_NETWORK}.255.254:{CLOUD_PORT}" if isolated else self.endpoint_url
@@ -340,10 +338,9 @@ class LocalCloud:
             environment={
                 **self._cloud_environment(endpoint),
                 "RAY_USAGE_STATS_ENABLED": "0",
-                **({AUTH_MODE: "token", AUTH_TOKEN: secrets.token_hex(32)} if asks else {}),
+                **ray_token.of_all(self.kind),
             },
-            # There the cluster is as the user's would be: it asks for a token where theirs does, for one of its own.
-            laptop_environment=mode_of_user() if isolated else {},
+            laptop_environment=ray_token.of_laptop(self.kind),
             latencies=self._latencies,
             metadata_port=self.METADATA_PORTS.get(self.kind, 0),
         )

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
-from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN_FILE
+from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN, AUTH_TOKEN_FILE
 from accel_scaling.boot.authentication import DISABLED, INCOMING, SINCE, TOKEN, mode_of
 from accel_scaling.cluster.policies import AUTHENTICATION, authentication_policy
-from accel_scaling.cluster.start_commands import KEYS
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 # Where a cluster file may set the variable for its nodes, as Ray's documentation has it.
-_COMMANDS = (*KEYS[:1], "initialization_commands", "setup_commands", "head_setup_commands")
+_COMMANDS = ("initialization_commands", "setup_commands", "head_setup_commands", "head_start_ray_commands")
 _CONTAINERS = ("run_options", "head_run_options")
 _IN_TEXT = re.compile(rf"\b{AUTH_MODE}=[\"']?(token|disabled)\b", re.IGNORECASE)
 
@@ -99,9 +98,10 @@ def prepare(config: Mapping[str, Any]) -> None:
             f"a folder that you may write, or set {AUTH_MODE}={DISABLED}"
         ) from None
     found = _token_here(os.environ, home)
-    place = found.place if found else file
+    if found is None:
+        raise ClusterConfigError(f"{AUTH_TOKEN} has blanks only, and Ray looks for a token nowhere else then; unset it")
     _ray.cli_logger().print(
-        "{}", f"The cluster's Ray asks its callers for a token: that of {place}{made}. The nodes get it by ssh."
+        "{}", f"The cluster's Ray asks its callers for a token: that of {found.place}{made}. The nodes get it by ssh."
     )
 
 
@@ -214,9 +214,10 @@ def _token_here(environment: Mapping[str, str], home: Path) -> _ray.FoundToken |
 
 
 def _mode_in_commands(config: Mapping[str, Any]) -> str:
-    """Return the mode that a cluster file sets in its head's commands or container options; the last one counts."""
-    docker = config.get("docker") or {}
-    lists = [*(docker.get(key) for key in _CONTAINERS), *(config.get(key) for key in reversed(_COMMANDS))]
+    """Return the mode that a cluster file sets in options of its container or commands of its head; the last counts."""
+    docker = config.get("docker")
+    options = [docker.get(key) for key in _CONTAINERS] if isinstance(docker, dict) else []
+    lists = [*options, *(config.get(key) for key in _COMMANDS)]
     texts = [text for one in lists for text in (one if isinstance(one, list) else ()) if isinstance(text, str)]
     found = [match[1].lower() for text in texts for match in _IN_TEXT.finditer(text)]
     return found[-1] if found else ""

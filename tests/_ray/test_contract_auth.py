@@ -3,77 +3,79 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from accel_scaling import _ray
 from accel_scaling._ray import auth, facts
 
+# All of them in one process: each start of Ray's core takes a second of CPU.
 LOADER = """
-import json
-from ray._raylet import AuthenticationMode as modes, AuthenticationTokenLoader, get_authentication_mode
-try:
-    token = AuthenticationTokenLoader.instance().get_raw_token(ignore_auth_mode=True)
-except Exception as error:
-    token = type(error).__name__
-print(json.dumps([get_authentication_mode() == modes.TOKEN, token]))
+import json, os, sys
+from ray._raylet import AuthenticationMode as modes, AuthenticationTokenLoader, Config, get_authentication_mode
+answers = []
+for variables in json.load(sys.stdin):
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        os.environ.pop(name, None)
+    os.environ.update(variables)
+    Config.initialize("")
+    loader = AuthenticationTokenLoader.instance()
+    loader.reset_cache()
+    try:
+        token = loader.get_raw_token(ignore_auth_mode=True)
+    except Exception as error:
+        token = type(error).__name__
+    answers.append([get_authentication_mode() == modes.TOKEN, token])
+print(json.dumps(answers))
 """
 
 
-def of_ray(home: Path, **variables: str) -> Any:
-    """Return whether Ray asks for a token, and which it finds, in a process with these variables."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+def of_ray(*cases: dict[str, str]) -> list[tuple[bool, str]]:
+    """Return, for each set of variables, whether Ray asks for a token, and which it finds."""
     done = subprocess.run(
-        [sys.executable, "-c", LOADER], env={**kept, "HOME": str(home), **variables},
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return json.loads(done.stdout.splitlines()[-1])
+        [sys.executable, "-c", LOADER], input=json.dumps(cases), capture_output=True, text=True, check=True
+    )
+    return [(asks, token) for asks, token in json.loads(done.stdout.splitlines()[-1])]
 
 
-@pytest.mark.parametrize(
-    ("in_home", "variables"),
-    [
-        (None, {}),
-        ("of the home\n", {}),
-        ("  of the home \n second line\n", {}),
-        ("\nsecond line\n", {}),
-        ("of the home", {"RAY_AUTH_TOKEN": " of the variable "}),
-        ("of the home", {"RAY_AUTH_TOKEN": " "}),
-        ("of the home", {"RAY_AUTH_TOKEN": "", "RAY_AUTH_TOKEN_PATH": ""}),
-        ("of the home", {"RAY_AUTH_TOKEN_PATH": "FILE"}),
-        ("of the home", {"RAY_AUTH_TOKEN_PATH": "/no/such/file"}),
-        ("of the home", {"RAY_AUTH_TOKEN_PATH": "~/.ray/auth_token"}),
-        ("of the home", {"RAY_AUTH_TOKEN_PATH": "FILE", "RAY_AUTH_TOKEN": "of the variable"}),
-    ],
-)
-def test_we_find_the_token_that_ray_finds(tmp_path: Path, in_home: str | None, variables: dict[str, str]) -> None:
+def test_we_find_the_token_that_ray_finds(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("of the file\n")
-    variables = {name: value.replace("FILE", str(tmp_path / "file")) for name, value in variables.items()}
-    if in_home is not None:
-        (tmp_path / facts.AUTH_TOKEN_FILE).parent.mkdir()
-        (tmp_path / facts.AUTH_TOKEN_FILE).write_text(in_home)
+    homes = {"none": None, "a": "of the home\n", "b": "  of the home \n second line\n", "c": "\nsecond line\n"}
+    for name, text in homes.items():
+        (tmp_path / name / ".ray").mkdir(parents=True)
+        if text is not None:
+            (tmp_path / name / facts.AUTH_TOKEN_FILE).write_text(text)
+    given = [
+        {"RAY_AUTH_TOKEN": " of the variable "},
+        {"RAY_AUTH_TOKEN": " "},
+        {"RAY_AUTH_TOKEN": "", "RAY_AUTH_TOKEN_PATH": ""},
+        {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "file")},
+        {"RAY_AUTH_TOKEN_PATH": "/no/such/file"},
+        {"RAY_AUTH_TOKEN_PATH": "~/.ray/auth_token"},
+        {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "file"), "RAY_AUTH_TOKEN": "of the variable"},
+    ]
+    cases = [{"HOME": str(tmp_path / name)} for name in homes]
+    cases += [{"HOME": str(tmp_path / "a"), **variables} for variables in given]
+    ours = [found_by_us(variables) for variables in cases]
+    assert ours == [token for _, token in of_ray(*cases)]
+    assert len(set(ours)) == 5, "the cases differ"
+
+
+def found_by_us(variables: dict[str, str]) -> str:
     try:
-        found = auth.find_token(variables, tmp_path)
-        ours = found.text if found else ""
+        found = auth.find_token(variables, Path(variables["HOME"]))
     except auth.CannotReadTokenError:
-        ours = "AuthenticationError"
-    assert ours == of_ray(tmp_path, **variables)[1]
+        return "AuthenticationError"
+    return found.text if found else ""
 
 
-@pytest.mark.parametrize(("mode", "asks"), [("token", True), ("Token", True), ("disabled", False), ("tokn", False)])
-def test_ray_reads_small_and_capital_letters_and_takes_another_word_for_disabled(
-    tmp_path: Path, mode: str, *, asks: bool
-) -> None:
-    assert of_ray(tmp_path, RAY_AUTH_MODE=mode)[0] is asks
-
-
-def test_a_ray_of_today_asks_nobody_by_default(tmp_path: Path) -> None:
-    assert of_ray(tmp_path)[0] is _ray.asks_for_token_by_default()
+def test_ray_reads_small_and_capital_letters_takes_another_word_for_disabled_and_asks_nobody_by_default() -> None:
+    words = ("token", "Token", "disabled", "tokn")
+    answers = of_ray({}, *({"RAY_AUTH_MODE": word} for word in words))
+    assert [asks for asks, _ in answers] == [_ray.asks_for_token_by_default(), True, True, False, False]
 
 
 SWITCHED = """

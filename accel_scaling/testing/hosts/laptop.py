@@ -10,9 +10,6 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling._ray.facts import AUTH_MODE
-from accel_scaling.errors import AccelScalingError
-from accel_scaling.providers.base.authentication import decide
 from accel_scaling.testing.hosts.host_records import SCRATCH_VARIABLE
 from accel_scaling.testing.hosts.settings import MARKER_VARIABLE, HostKind
 
@@ -88,16 +85,6 @@ class Laptop:
         # nsenter leaves its child behind when it is killed: the child asks the kernel to be killed with it.
         with_parent = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", 'cd "$0" && exec "$@"', folder]
         return {"args": [*enter, *with_parent, *words], "env": environment, **kwargs}
-
-
-def mode_of_user() -> dict[str, str]:
-    """Return the variable by which the laptop's `ray up` asks for a token where the user's would; or for none."""
-    try:
-        # Without a cluster file: that is on the laptop, too.
-        mode = decide({}, os.environ, Path.home())
-    except AccelScalingError:
-        mode = os.environ.get(AUTH_MODE, "")  # what is wrong with it, `ray up` says
-    return {AUTH_MODE: mode} if mode else {}
 
 
 def ray_ssh_folder(user: str) -> Path:

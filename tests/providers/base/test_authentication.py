@@ -150,6 +150,12 @@ def test_a_home_that_cannot_be_written_is_one_sentence(home: Path, monkeypatch: 
         prepare({"provider": {}})
 
 
+def test_a_variable_of_blanks_hides_every_token_and_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", " ")
+    with pytest.raises(ClusterConfigError, match=r"^RAY_AUTH_TOKEN has blanks only, and Ray looks for a token nowhere"):
+        prepare({"provider": {"authentication": "token"}})
+
+
 def test_a_worker_is_told_what_the_heads_ray_has_come_to(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_token(home)
     assert authentication.of_head() == Authentication("disabled")
