@@ -14,6 +14,8 @@ from accel_scaling._ray.autoscaler import autoscaler_metrics_registry as autosca
 from accel_scaling._ray.autoscaler import autoscaler_version as autoscaler_version
 from accel_scaling._ray.autoscaler import tell_drivers as tell_drivers
 from accel_scaling._ray.autoscaler import tpu_workers_joined as tpu_workers_joined
+from accel_scaling._ray.autoscaler_pause import demand_reader as demand_reader
+from accel_scaling._ray.autoscaler_pause import replace_pause as replace_pause
 from accel_scaling._ray.clouds import aws_client as aws_client
 from accel_scaling._ray.clouds import aws_node_provider as aws_node_provider
 from accel_scaling._ray.clouds import aws_reuse_tags as aws_reuse_tags
@@ -58,10 +60,12 @@ from accel_scaling._ray.node_life import UP_TO_DATE as UP_TO_DATE
 from accel_scaling._ray.node_life import UPDATE_FAILED as UPDATE_FAILED
 from accel_scaling._ray.node_life import WAITING_FOR_SSH as WAITING_FOR_SSH
 from accel_scaling._ray.node_life import JoinedNode as JoinedNode
+from accel_scaling._ray.node_life import is_passing as is_passing
 from accel_scaling._ray.node_life import joined_nodes as joined_nodes
 from accel_scaling._ray.node_life import set_up_timeout_s as set_up_timeout_s
 from accel_scaling._ray.node_life import start_attempts as start_attempts
 from accel_scaling._ray.node_life import status_of as status_of
+from accel_scaling._ray.node_life import stop_where_ray_runs as stop_where_ray_runs
 from accel_scaling._ray.node_life import tell_launch_failed as tell_launch_failed
 from accel_scaling._ray.node_scores import asks_for_none as asks_for_none
 from accel_scaling._ray.node_scores import spare_accelerators as spare_accelerators
