@@ -24,8 +24,8 @@ def missing(module: str | None, extra: str) -> NotInstalledError:
     # pip takes the package that is installed, from a wheel or a clone, and adds what the extra needs: it asks no index
     # for the package itself.
     return NotInstalledError(
-        f"the Python module {module} is not installed; `pip install 'accel-scaling[{extra}]'` brings it (in a clone that "
-        f"is not installed: `pip install -e '.[{extra}]'`)"
+        f"the Python module {module} is not installed; `pip install 'accel-scaling[{extra}]'` brings it (in a "
+        f"clone that is not installed: `pip install -e '.[{extra}]'`)"
     )
 
 

@@ -47,6 +47,7 @@ from accel_scaling._ray.launcher import is_head as is_head
 from accel_scaling._ray.launcher import launched_by_ray_up as launched_by_ray_up
 from accel_scaling._ray.launcher import node_launch_exception as node_launch_exception
 from accel_scaling._ray.launcher import node_type_of as node_type_of
+from accel_scaling._ray.launcher import quick_probe as quick_probe
 from accel_scaling._ray.launcher import reads_only as reads_only
 from accel_scaling._ray.managers import accelerator_manager as accelerator_manager
 from accel_scaling._ray.managers import add_accelerator_managers as add_accelerator_managers

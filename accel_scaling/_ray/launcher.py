@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import re
 import sys
@@ -69,6 +70,13 @@ def hosts_of(runner: Any) -> list[Any]:
 def connections_of(runner: Any) -> int:
     """Return to how many hosts of a TPU slice Ray's command runner talks at once."""
     return max(1, int(getattr(runner, "num_connections", 1)))
+
+
+def quick_probe(runner: Any, timeout_s: int) -> dict[str, Any]:
+    """Return the options with which this command runner of Ray's asks whether ssh answers, without a word if not."""
+    # That of containers has no `silent`, though it runs the probe by the one of the host.
+    silent = {"silent": True} if "silent" in inspect.signature(runner.run).parameters else {}
+    return {"timeout": timeout_s, **silent}
 
 
 def is_head(tags: dict[str, str]) -> bool:

@@ -110,7 +110,7 @@ class RefusingCommandRunner:
         """Return whether ssh has answered a quick try; Ray asks once, and then waits 5 s before it asks again."""
         if len(_ray.hosts_of(self._runner)) > 1:
             return False  # Ray's runner of a slice asks all of its hosts at once
-        quick = {**options, "timeout": timeouts.SSH_PROBE_CONNECT_S, "silent": True}
+        quick = {**options, **_ray.quick_probe(self._runner, timeouts.SSH_PROBE_CONNECT_S)}
         until_s = time.time() + timeouts.SSH_PROBES_S
         while time.time() < until_s:
             if self._answers(probe, quick):

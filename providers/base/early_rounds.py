@@ -28,12 +28,21 @@ class EarlyRounds:
     Args:
         demand: asks what waits for resources; it may raise what it likes.
         clock: seconds that only grow.
+        sleep: waits so many seconds.
+        came: set when machines were launched; it is waited for.
     """
 
-    def __init__(self, demand: Callable[[], Demand] | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        demand: Callable[[], Demand] | None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        came: threading.Event | None = None,
+    ) -> None:
         self._demand = demand or dict
         self._clock = clock
-        self._came = threading.Event()
+        self._sleep = sleep
+        self._came = came or threading.Event()
         self._thread: int | None = None
         self._early = False
         self._began_s = clock()
@@ -62,11 +71,9 @@ class EarlyRounds:
     def _wait(self, earliest_s: float) -> bool:
         """Wait; return whether the round that follows is early."""
         look_s, before = timeouts.DEMAND_LOOK_S, self._known
+        self._sleep(max(0.0, min(earliest_s, self._regular_s) - self._clock()))
         while (left_s := self._regular_s - self._clock()) > 0:
-            came = self._came.wait(min(look_s, left_s))
-            if self._clock() < earliest_s:
-                continue
-            if came:
+            if self._came.wait(min(look_s, left_s)):
                 self._came.clear()
                 return True
             asked_s = self._clock()
@@ -74,7 +81,7 @@ class EarlyRounds:
             # What waits no more is new when it waits again.
             self._known = {request: min(count, now.get(request, 0)) for request, count in self._known.items()}
             # Tasks come in bursts. What is still growing is waited for: seen whole, it gets the machines that fit it.
-            if _grew(self._known, before) and not _grew(now, before):
+            if _grew(self._known, before) and _grew(self._known, now) and not _grew(before, now):
                 self._known = now
                 return True
             before = now
