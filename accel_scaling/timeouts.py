@@ -71,14 +71,14 @@ LISTED_AFTER_S = 60.0
 
 # --- from a task that waits to its node (providers/base/early_rounds.py, command_runner.py) ---
 
-DEMAND_LOOK_S = 0.25
+DEMAND_LOOK_S = 0.1
 """Between two looks at what waits for resources: a call on the head itself, 1 ms for some nodes, 10 ms for a thousand;
 where it takes longer, it is asked less often (a twentieth of the time at most)."""
 
 EARLY_ROUND_GAP_S = 0.2
 """Between the end of a round of the autoscaler and one that comes early: a round of a small cluster takes 0.05 s."""
 
-SSH_PROBE_WAIT_S = 0.5
+SSH_PROBE_WAIT_S = 0.25
 """Between two tries of ssh to a machine that boots; Ray waits 5 s, and a machine is up at any moment of these."""
 
 SSH_PROBE_CONNECT_S = 3

@@ -93,15 +93,15 @@ def test_a_task_that_waits_again_is_new(head, rounds) -> None:
 
 
 def test_a_burst_of_tasks_is_seen_whole(head, rounds) -> None:
-    head.demands |= {1 + number / 5: {b"T4": number + 1} for number in range(10)}
+    head.demands |= {1 + number / 20: {b"T4": number + 1} for number in range(40)}
     second, early = head.round(rounds)
     assert early
-    assert second > 1 + 9 / 5
+    assert second > 1 + 39 / 20
     assert head.round(rounds) == (5, False)
 
 
 def test_a_burst_without_an_end_waits_for_the_regular_round(head, rounds) -> None:
-    head.demands |= {number / 10: {b"T4": number + 1} for number in range(100)}
+    head.demands |= {number / 20: {b"T4": number + 1} for number in range(200)}
     assert head.round(rounds) == (5, False)
 
 
