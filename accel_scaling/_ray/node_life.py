@@ -37,7 +37,7 @@ STOP_COMMAND = re.compile(r"((?:export \w+=[^;]*; )*)(ray stop(?: --force| -f)?)
 # brackets: the shell that runs the command has the pattern in its own command line.
 _RAY_RUNS = (
     r"[r]aylet|[p]lasma_store|[m]onitor\.py|[r]ay\.util\.client\.server|[d]efault_worker\.py|[s]etup_worker\.py|[r]ay::"
-    r"|[i]o\.ray\.runtime\.|[l]og_monitor\.py|[d]ashboard/dashboard\.py|[r]ay_process_reaper\.py|[g]cs_server"
+    r"|[i]o\.ray\.runtime\.|[l]og_monitor\.py|[d]ashboard/|[r]untime_env/agent/|[r]ay_process_reaper\.py|[g]cs_server"
 )
 _RAY_ADDRESS = '"${RAY_TMPDIR:-/tmp}/ray/ray_current_cluster"'
 

@@ -199,7 +199,7 @@ def check_ray(words: list[str], desk: Path) -> None:
 
 
 def check_pip(words: list[str], desk: Path) -> None:
-    if (ROOT / words[-1] / "pyproject.toml").is_file():
+    if (ROOT / words[-1] / "pyproject.toml").is_file() and words[1] != "wheel":
         assert words[1:-1] == ["install"], words
         return
     wheel = rf"dist/accel_scaling-{re.escape(__version__)}-py3-none-any\.whl"
