@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,30 @@ class NodeRefusedError(click.ClickException):
         self.cmd = "ray start"
         self.returncode = EXIT_NOT_CONFIRMED
         self.stderr = sentence
+
+
+class Probes:
+    """The machines that are asked just now whether ssh answers; with more of them, each is asked less often."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._count -= 1
+
+    def wait_s(self) -> float:
+        """Return how long to wait before a machine is asked again; at most as long as Ray waits."""
+        share = max(1.0, self._count / timeouts.SSH_PROBES_AT_ONCE)
+        return min(timeouts.SSH_PROBE_WAIT_S * share, timeouts.SSH_PROBE_MOST_WAIT_S)
+
+
+_PROBES = Probes()
 
 
 class NodeStart:
@@ -112,10 +137,11 @@ class RefusingCommandRunner:
             return False  # Ray's runner of a slice asks all of its hosts at once
         quick = {**options, **_ray.quick_probe(self._runner, timeouts.SSH_PROBE_CONNECT_S)}
         until_s = time.time() + timeouts.SSH_PROBES_S
-        while time.time() < until_s:
-            if self._answers(probe, quick):
-                return True
-            time.sleep(timeouts.SSH_PROBE_WAIT_S)
+        with _PROBES:
+            while time.time() < until_s:
+                if self._answers(probe, quick):
+                    return True
+                time.sleep(_PROBES.wait_s())
         return False
 
     def _answers(self, probe: str, options: Mapping[str, Any]) -> bool:

@@ -135,4 +135,4 @@ def test_each_of_rays_runners_takes_the_options_of_a_quick_probe() -> None:
         options = _ray.quick_probe(kind.__new__(kind), timeouts.SSH_PROBE_CONNECT_S)
         inspect.signature(kind.run).bind(None, "uptime", run_env="host", **options)
         assert options["timeout"] == timeouts.SSH_PROBE_CONNECT_S
-    assert timeouts.SSH_PROBE_WAIT_S < updater.READY_CHECK_INTERVAL
+    assert timeouts.SSH_PROBE_MOST_WAIT_S == updater.READY_CHECK_INTERVAL
