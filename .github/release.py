@@ -136,7 +136,7 @@ def _environment(folder: Path, *requirements: str) -> Path:
     return folder / "bin"
 
 
-def _export(folder: Path) -> Path:
+def export(folder: Path) -> Path:
     """Write the files of the commit into a folder, its links as links."""
     archive = folder.with_suffix(".tar")
     _run("git", "archive", "--output", archive, "HEAD", cwd=ROOT)
@@ -192,19 +192,24 @@ def check_install(wheel: Path, source: Path, work: Path, *, rehearse: bool) -> N
         _run(program, "rehearse", example, cwd=elsewhere, limit_s=REHEARSAL_LIMIT_S)
 
 
+def shelf() -> Path:
+    """Return the folder for environments of a moment."""
+    # A rehearsal's isolated hosts have a /tmp of their own, and would not see an environment in ours.
+    folder = Path("/var/cache") if os.geteuid() == 0 else Path.home() / ".cache"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def release(out: Path, tag: str | None, *, rehearse: bool) -> None:
     """Build and check, and put both files into a folder only when all is right.
 
     Raises:
         RefusedError: says what must not be published, and why.
     """
-    # A rehearsal's isolated hosts have a /tmp of their own, and would not see an environment in ours.
-    shelf = Path("/var/cache") if os.geteuid() == 0 else Path.home() / ".cache"
-    shelf.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{PACKAGE}-release-", dir=shelf) as name:
+    with tempfile.TemporaryDirectory(prefix=f"{PACKAGE}-release-", dir=shelf()) as name:
         work = Path(name)
         work.chmod(0o755)  # hosts run as other accounts, too
-        source = _export(work / "source")
+        source = export(work / "source")
         if tag:
             texts = ((source / file).read_text() for file in ("CHANGELOG.md", "pyproject.toml"))
             if mistakes := tag_mistakes(tag, version_of(source), *texts):

@@ -18,8 +18,11 @@ LAUNCHER_TOOLS = ("ssh", "rsync")
 
 def missing(module: str | None, extra: str) -> NotInstalledError:
     """Return the error for a missing module of an extra."""
+    # pip takes the package that is installed, from a wheel or a clone, and adds what the extra needs: it asks no index
+    # for the package itself.
     return NotInstalledError(
-        f"the Python module {module} is not installed; `pip install -e '.[{extra}]'`, in your clone, brings it"
+        f"the Python module {module} is not installed; `pip install 'accel-scaling[{extra}]'` brings it (in a "
+        f"clone that is not installed: `pip install -e '.[{extra}]'`)"
     )
 
 

@@ -75,6 +75,34 @@ HEAD_PACKAGES_S = 300.0
 """For pip to download and unpack a cloud's client: 100 MB of Google's take 30 s; a package index that nobody reaches
 gives up after 2 minutes, by pip's own retries."""
 
+# --- from a task that waits to its node (providers/base/early_rounds.py, command_runner.py) ---
+
+DEMAND_LOOK_S = 0.1
+"""Between two looks at what waits for resources: a call on the head itself, 1 ms for some nodes, 10 ms for a thousand;
+where it takes longer, it is asked less often (a twentieth of the time at most)."""
+
+EARLY_ROUND_GAP_S = 0.2
+"""Between the end of a round of the autoscaler and one that comes early: a round of a small cluster takes 0.05 s."""
+
+SSH_PROBE_WAIT_S = 0.25
+"""Between two tries of ssh to a machine that boots; Ray waits 5 s, and a machine is up at any moment of these."""
+
+SSH_PROBES_AT_ONCE = 8
+"""Machines that boot at once and are tried so often; with more, each waits longer in proportion. A try costs the head
+20 ms: all of them together at most two thirds of a core."""
+
+SSH_PROBE_MOST_WAIT_S = 5.0
+"""Before a machine is tried again, with however many others: as long as Ray waits (READY_CHECK_INTERVAL)."""
+
+SSH_PROBE_CONNECT_S = 3
+"""For such a try: a packet to a machine that is not there yet is lost, and sent again after 1 s and 3 s."""
+
+SSH_PROBES_S = 30.0
+"""For how long ssh is tried so before Ray's own try decides, with its 10 s for a machine that answers slowly."""
+
+AWS_STATUS_TAG_S = 5.0
+"""How long a machine must be in a state of its set-up before EC2 is told: most states of a set-up are over by then."""
+
 # --- the local clouds and their hosts (rehearse) ---
 
 LOCAL_CLOUD_RECONCILE_S = 0.2

@@ -2,7 +2,8 @@
 
 Real `ray up` and the real autoscaler, each cluster on a local EC2 of its own; rounds alternate. In each, three tasks
 ask for a T4, an A10G and an L4, one after another, so each waits for a new node. Set-up commands are empty for both.
-Autoscaler v2 looks every 5 s: the wait for that look is shown apart, it is the same for both and varies most.
+The way is shown in two parts: until EC2 is asked for a machine, and from there until the task runs on it. The calls of
+EC2's API are counted from the first demand to the last running task.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ import yaml
 
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.terminal import render
+from accel_scaling.testing.ec2.call_log import read_calls
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.settings import HostKind
 
@@ -43,6 +46,15 @@ for name in sys.argv[1:]:
     task = ray.remote(num_gpus=1, accelerator_type=name)(lambda: time.time())
     print("SAMPLE " + json.dumps([name, asked_s, ray.get(task.remote(), timeout=300)]), flush=True)
 """
+
+
+@dataclass(frozen=True)
+class Run:
+    """One cluster: a sample for each demand, and EC2's calls meanwhile."""
+
+    samples: list[Sample]
+    calls: Counter[str]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,7 @@ def config(provider: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def one_cluster(name: str, hosts: str | None) -> list[Sample]:
+def one_cluster(name: str, hosts: str | None, *, v1: bool = False) -> Run:
     """Bring a cluster up, submit the demands one after another, and return their times."""
     with (
         tempfile.TemporaryDirectory(prefix="demand-", ignore_cleanup_errors=True) as folder,
@@ -80,34 +92,39 @@ def one_cluster(name: str, hosts: str | None) -> list[Sample]:
         path.write_text(
             yaml.safe_dump(local.adapted(config(PROVIDERS[name]), local.settings.endpoint_url)[0]), encoding="utf-8"
         )
-        _ray(local, "up", "-y", "--no-config-cache", str(path))
+        _ray(local, "up", "-y", "--no-config-cache", str(path), v1=v1)
         driver = shlex.join(["python3", "-c", DRIVER, *WORKERS.values()])
         output = _ray(local, "exec", str(path), driver)
-        samples = _samples(local, output)
+        run = _run(local, output)
         _ray(local, "down", "-y", str(path))
-        return samples
+        return run
 
 
-def _ray(local: LocalEC2, *arguments: str) -> str:
-    done = local.run(["ray", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def _ray(local: LocalEC2, *arguments: str, v1: bool = False) -> str:
+    command = ["env", "RAY_UP_enable_autoscaler_v2=0", "ray"] if v1 else ["ray"]
+    done = local.run([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode:
         raise SystemExit(f"ray {arguments[0]} failed:\n{done.stdout[-3000:]}")
     return str(done.stdout)
 
 
-def _samples(local: LocalEC2, output: str) -> list[Sample]:
+def _run(local: LocalEC2, output: str) -> Run:
     asked_s = {event.instance_type: event.time for event in local.events() if event.kind is EventKind.ASKED}
     machines = {accelerator: machine for machine, accelerator in WORKERS.items()}
     lines = [line.partition("SAMPLE ")[2] for line in output.splitlines() if "SAMPLE [" in line]
     found = [json.loads(line[: line.rindex("]") + 1]) for line in lines]
-    return [
+    samples = [
         Sample(asked_s[machines[name]] - demanded_s, running_s - asked_s[machines[name]])
         for name, demanded_s, running_s in found
     ]
+    first_s, last_s = found[0][1], found[-1][2]
+    calls = (call.action for call in read_calls(local.settings.directory) if first_s <= call.time_s <= last_s)
+    return Run(samples, Counter(calls), last_s - first_s)
 
 
-def show(samples: dict[str, list[Sample]]) -> str:
-    """Return the medians and their ratio as a table."""
+def show(runs: dict[str, list[Run]]) -> str:
+    """Return the medians and their ratio, and the calls, as two tables."""
+    samples = {name: [sample for run in of_name for sample in run.samples] for name, of_name in runs.items()}
     parts: dict[str, Callable[[Sample], float]] = {
         "demand to RunInstances": lambda sample: sample.to_asked_s,
         "RunInstances to running": lambda sample: sample.to_running_s,
@@ -118,24 +135,41 @@ def show(samples: dict[str, list[Sample]]) -> str:
         ours, stock = (statistics.median(map(part, samples[name])) for name in ("ours", "stock"))
         rows.append((title, f"{ours:.2f} s", f"{stock:.2f} s", f"{ours / stock:.3f}"))
     count = min(map(len, samples.values()))
-    return render((f"median of {count}", "ours", "stock", "ours / stock"), rows, right={1, 2, 3})
+    times = render((f"median of {count}", "ours", "stock", "ours / stock"), rows, right={1, 2, 3})
+    return f"{times}\n\n{_calls(runs)}"
+
+
+def _calls(runs: dict[str, list[Run]]) -> str:
+    """Return EC2's calls for each node, and for each minute, as a table."""
+    sums = {name: sum((run.calls for run in of_name), Counter()) for name, of_name in runs.items()}
+    nodes = {name: sum(len(run.samples) for run in of_name) for name, of_name in runs.items()}
+    minutes = {name: sum(run.seconds for run in of_name) / 60 for name, of_name in runs.items()}
+    rows = []
+    for action in sorted({*sums["ours"], *sums["stock"]}):
+        row = [action]
+        for name in ("ours", "stock"):
+            row += [f"{sums[name][action] / nodes[name]:.1f}", f"{sums[name][action] / minutes[name]:.1f}"]
+        rows.append(tuple(row))
+    head = ("calls", "ours a node", "a minute", "stock a node", "a minute")
+    return render(head, rows, right={1, 2, 3, 4})
 
 
 def main() -> None:
-    """Alternate clusters of both and print the table."""
+    """Alternate clusters of both and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="clusters of each (default: 3), 80 s each")
+    parser.add_argument("--v1", action="store_true", help="autoscaler v1, on both sides")
     parser.add_argument(
         "--hosts", choices=[host.value for host in HostKind], help="the kind of host; by default the best"
     )
     arguments = parser.parse_args()
-    samples: dict[str, list[Sample]] = {name: [] for name in PROVIDERS}
+    runs: dict[str, list[Run]] = {name: [] for name in PROVIDERS}
     for turn in range(arguments.rounds):
         for name in sorted(PROVIDERS, reverse=bool(turn % 2)):
-            new = one_cluster(name, arguments.hosts)
-            samples[name] += new
-            sys.stderr.write(f"{name}: {', '.join(f'{sample.total_s:.1f} s' for sample in new)}\n")
-    print(show(samples))
+            new = one_cluster(name, arguments.hosts, v1=arguments.v1)
+            runs[name].append(new)
+            sys.stderr.write(f"{name}: {', '.join(f'{sample.total_s:.1f} s' for sample in new.samples)}\n")
+    print(show(runs))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from accel_scaling._ray.autoscaler import autoscaler_metrics_registry as autosca
 from accel_scaling._ray.autoscaler import autoscaler_version as autoscaler_version
 from accel_scaling._ray.autoscaler import tell_drivers as tell_drivers
 from accel_scaling._ray.autoscaler import tpu_workers_joined as tpu_workers_joined
+from accel_scaling._ray.autoscaler_pause import demand_reader as demand_reader
+from accel_scaling._ray.autoscaler_pause import replace_pause as replace_pause
 from accel_scaling._ray.clouds import aws_client as aws_client
 from accel_scaling._ray.clouds import aws_node_provider as aws_node_provider
 from accel_scaling._ray.clouds import aws_reuse_tags as aws_reuse_tags
@@ -61,6 +63,7 @@ from accel_scaling._ray.launcher import lists_to_end as lists_to_end
 from accel_scaling._ray.launcher import name_config_cache as name_config_cache
 from accel_scaling._ray.launcher import node_launch_exception as node_launch_exception
 from accel_scaling._ray.launcher import node_type_of as node_type_of
+from accel_scaling._ray.launcher import quick_probe as quick_probe
 from accel_scaling._ray.launcher import reads_only as reads_only
 from accel_scaling._ray.launcher import ssh_runner_of as ssh_runner_of
 from accel_scaling._ray.machine_type_names import name_machine_types as name_machine_types
@@ -77,10 +80,12 @@ from accel_scaling._ray.node_life import UP_TO_DATE as UP_TO_DATE
 from accel_scaling._ray.node_life import UPDATE_FAILED as UPDATE_FAILED
 from accel_scaling._ray.node_life import WAITING_FOR_SSH as WAITING_FOR_SSH
 from accel_scaling._ray.node_life import JoinedNode as JoinedNode
+from accel_scaling._ray.node_life import is_passing as is_passing
 from accel_scaling._ray.node_life import joined_nodes as joined_nodes
 from accel_scaling._ray.node_life import set_up_timeout_s as set_up_timeout_s
 from accel_scaling._ray.node_life import start_attempts as start_attempts
 from accel_scaling._ray.node_life import status_of as status_of
+from accel_scaling._ray.node_life import stop_where_ray_runs as stop_where_ray_runs
 from accel_scaling._ray.node_life import tell_launch_failed as tell_launch_failed
 from accel_scaling._ray.node_scores import asks_for_none as asks_for_none
 from accel_scaling._ray.node_scores import spare_accelerators as spare_accelerators

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import re
 import shlex
@@ -87,6 +88,13 @@ def command_in_container(runner: Any, words: Sequence[str]) -> str | None:
     if not hasattr(runner, "ssh_command_runner"):
         return None
     return shlex.join([runner.docker_cmd, "exec", "-i", runner.container_name, *words])
+
+
+def quick_probe(runner: Any, timeout_s: int) -> dict[str, Any]:
+    """Return the options with which this command runner of Ray's asks whether ssh answers, without a word if not."""
+    # That of containers has no `silent`, though it runs the probe by the one of the host.
+    silent = {"silent": True} if "silent" in inspect.signature(runner.run).parameters else {}
+    return {"timeout": timeout_s, **silent}
 
 
 def is_head(tags: dict[str, str]) -> bool:

@@ -14,11 +14,12 @@ says why if it cannot; the boot check is watched, and a machine that it refuses 
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from accel_scaling import _ray
+from accel_scaling import _ray, timeouts
 from accel_scaling.boot import head_packages
 from accel_scaling.cluster.cluster import read_checked, read_config
 from accel_scaling.cluster.shape import check_shape
@@ -51,6 +52,7 @@ try:
     )
     from accel_scaling.providers.aws.errors import one_sentence
     from accel_scaling.providers.aws.launch import MachineLaunch
+    from accel_scaling.providers.aws.passing_states import PassingStates
     from accel_scaling.providers.aws.run_instances import NewMachines
     from accel_scaling.providers.aws.stopped_machines import StoppedMachines
     from accel_scaling.providers.aws.subnet_zones import SubnetZones
@@ -61,7 +63,7 @@ except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of e
     raise click.ClickException(str(missing(error.name, "aws"))) from None
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from accel_scaling.providers.base.machine_end import MachineEnd
 
@@ -84,6 +86,8 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         self._new = NewMachines(self._create_node, self.ec2_fail_fast, cluster_name)
         self._stopped = StoppedMachines(self.ec2_fail_fast, cluster_name, self._set_tags_now)
         self._listed: frozenset[str] = frozenset()
+        self._launched: dict[str, tuple[float, Any]] = {}  # when, and what EC2 said
+        self._states = PassingStates(self._write_states)
 
     @staticmethod
     def fillout_available_node_types_resources(cluster_config: dict[str, Any]) -> dict[str, Any]:
@@ -135,16 +139,33 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         finally:
             # Those too that were found by their token, of a launch without an answer.
             self.created_here.update(launch.created)
+            self.arrived(launch.created)
 
     def _create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         # What Ray's create_node calls for machines that it creates; stopped ones, it starts without this.
         created: dict[str, Any] = super()._create_node(node_config, tags, count)
         self.created_here.update(created)
+        # EC2's answer has all that a list says of them: address, zone, tags.
+        self._launched.update((name, (time.monotonic(), machine)) for name, machine in created.items())
+        self._keep_launched()
         return created
 
     def answers(self, node_id: str, *, head: bool) -> None:
         """Set CloudWatch up on a node, where the cluster file asks for it."""
         cloudwatch.set_up(self.provider_config, node_id, self.cluster_name, head=head)
+
+    def _keep_launched(self) -> None:
+        """Keep machines among Ray's cached ones until EC2 lists them: Ray would ask for each by itself, and wait."""
+        from_ec2, oldest_s = _ray.aws_tags()[1], time.monotonic() - timeouts.LISTED_AFTER_S
+        for name, (launched_s, machine) in list(self._launched.items()):
+            # What is gone, or not listed for so long, is to be asked for.
+            if launched_s < oldest_s or self.is_over(name):
+                self._launched.pop(name, None)
+                continue
+            with self.tag_cache_lock:
+                if name not in self.tag_cache:
+                    self.tag_cache[name] = from_ec2({tag["Key"]: tag["Value"] for tag in machine.tags or ()})
+            self.cached_nodes.setdefault(name, machine)
 
     def ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd]:
         """Return why machines ended, as EC2 says it."""
@@ -156,12 +177,32 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         of_all = not tag_filters
         nodes = super().listed_nodes(tag_filters)
         self._zones.learn(self.cached_nodes.values())
+        for name in nodes:
+            self._launched.pop(name, None)
+        self._keep_launched()
         if of_all:
             self._listed = frozenset(nodes)
         return nodes
 
+    def is_running(self, node_id: str) -> bool:
+        """Return whether a machine runs, or is about to, in an autoscaler: v2 starts its set-up then.
+
+        ssh is tried until it answers, as v1 does from the launch on; so EC2 need not be asked when the machine runs.
+        """
+        return not self.is_terminated(node_id) if self.gate.active else bool(super().is_running(node_id))
+
+    def node_tags(self, node_id: str) -> dict[str, str]:
+        """Return a machine's tags, with its state of a moment ago, of which EC2 may not know."""
+        tags: dict[str, str] = super().node_tags(node_id)
+        return {**tags, **self._states.of(node_id)}
+
     def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
-        """Set tags, with those of other threads in one call."""
+        """Set tags, with those of other threads in one call; a state of the set-up without waiting for EC2."""
+        if _ray.is_passing(tags):
+            self._states.set(node_id, tags)
+            self.starts.tagged(node_id, tags)
+            return
+        self._states.forget(node_id)
         try:
             super().set_node_tags(node_id, tags)
         except BaseException:
@@ -182,6 +223,10 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             return zone
         self._zones.learn([self._get_cached_node(node_id)])
         return self._zones.of_machine(node_id)
+
+    def _write_states(self, node_ids: Sequence[str], tags: Mapping[str, str]) -> None:
+        pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
+        self.ec2_fail_fast.meta.client.create_tags(Resources=list(node_ids), Tags=pairs)
 
     def _set_tags_now(self, machines: Sequence[Any], tags: dict[str, str]) -> None:
         """Set tags of machines in one call; Ray's own waits a second for each machine."""

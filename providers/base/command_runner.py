@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from accel_scaling import _ray
+from accel_scaling import _ray, timeouts
 from accel_scaling.boot.start_prefix import as_written, has_boot_check
 from accel_scaling.boot.verdict_file import VerdictRead, new_start, read_command, read_verdict, with_start
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
@@ -19,7 +21,7 @@ from accel_scaling.providers.base.machine_start import FailedCommand
 from accel_scaling.quarantine.machine import NO_VERDICT, START_FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _SSH_FAILED = 255  # ssh's own exit code: the connection broke, and nothing is known of the machine
 
@@ -38,6 +40,30 @@ class NodeRefusedError(click.ClickException):
         self.cmd = "ray start"
         self.returncode = EXIT_NOT_CONFIRMED
         self.stderr = sentence
+
+
+class Probes:
+    """The machines that are asked just now whether ssh answers; with more of them, each is asked less often."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._count -= 1
+
+    def wait_s(self) -> float:
+        """Return how long to wait before a machine is asked again; at most as long as Ray waits."""
+        share = max(1.0, self._count / timeouts.SSH_PROBES_AT_ONCE)
+        return min(timeouts.SSH_PROBE_WAIT_S * share, timeouts.SSH_PROBE_MOST_WAIT_S)
+
+
+_PROBES = Probes()
 
 
 class NodeStart:
@@ -104,10 +130,33 @@ class RefusingCommandRunner:
         if has_boot_check(command):
             return self._start(command, *args, **kwargs)
         with self._failures_of(command):
-            output = self._runner.run(cmd, *args, **kwargs)
+            if command == _ray.PROBE_COMMAND and self._answers_soon(command, kwargs):
+                output = None
+            else:
+                output = self._runner.run(_ray.stop_where_ray_runs(command) if cmd else cmd, *args, **kwargs)
         if command == _ray.PROBE_COMMAND:
             self._told.reachable()
         return output
+
+    def _answers_soon(self, probe: str, options: Mapping[str, Any]) -> bool:
+        """Return whether ssh has answered a quick try; Ray asks once, and then waits 5 s before it asks again."""
+        if len(_ray.hosts_of(self._runner)) > 1:
+            return False  # Ray's runner of a slice asks all of its hosts at once
+        quick = {**options, **_ray.quick_probe(self._runner, timeouts.SSH_PROBE_CONNECT_S)}
+        until_s = time.time() + timeouts.SSH_PROBES_S
+        with _PROBES:
+            while time.time() < until_s:
+                if self._answers(probe, quick):
+                    return True
+                time.sleep(_PROBES.wait_s())
+        return False
+
+    def _answers(self, probe: str, options: Mapping[str, Any]) -> bool:
+        try:
+            self._runner.run(probe, **options)
+        except _ray.command_failed():
+            return False
+        return True
 
     def run_init(self, *args: Any, **kwargs: Any) -> Any:
         """Start the node's container, where the cluster has containers."""

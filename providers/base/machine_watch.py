@@ -195,6 +195,10 @@ class MachineWatch:
 
     # Each round of the autoscaler.
 
+    def shown(self, node_ids: Iterable[str]) -> None:
+        """Take note of machines that the autoscaler was told of, before the cloud has listed them."""
+        self._listed |= set(node_ids)
+
     def round(self, nodes: Mapping[str, str]) -> None:
         """Look at the machines that have not joined.
 

@@ -12,6 +12,8 @@ from accel_scaling.providers.base import cluster_config
 from accel_scaling.providers.base.authentication import Authentication, of_head, of_laptop
 from accel_scaling.providers.base.command_output import TailingProcessRunner
 from accel_scaling.providers.base.command_runner import NodeStart, RefusingCommandRunner
+from accel_scaling.providers.base.early_rounds import EarlyRounds
+from accel_scaling.providers.base.known_nodes import KnownNodes
 from accel_scaling.providers.base.machine_start import FailedCommand, MachineStarts
 from accel_scaling.providers.base.machine_watch import MachineWatch
 from accel_scaling.providers.base.tpu_slice_start import Rounds, wait_until_seen
@@ -42,6 +44,9 @@ class BootCheckedProvider:
     node_tags: Any
     internal_ip: Any
     provider_config: dict[str, Any]
+
+    # None where the autoscaler waits as Ray has it: v1, and an interval of the user's own.
+    _early: EarlyRounds | None = None
 
     def listed_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """Return what Ray's provider lists."""
@@ -85,6 +90,9 @@ class BootCheckedProvider:
         cluster_config.spare_accelerators(provider_config, _ray.autoscaler_config_path())
         cluster_config.name_machine_types(_ray.autoscaler_config_path())
         self._rounds = Rounds()
+        if self.gate.active:
+            early = EarlyRounds(_ray.demand_reader())
+            self._early = early if _ray.replace_pause(early.pause) else None
 
     @property
     def watch(self) -> MachineWatch:
@@ -120,15 +128,44 @@ class BootCheckedProvider:
         # Only a listing without filters is a round of an autoscaler, v1's and v2's; `ray up` filters by kind of node.
         if not tag_filters:
             self._rounds.began()
+            if self._early is not None and self._early.is_early:
+                return self._without_a_question()
         nodes = self.listed_nodes(tag_filters)
         # In the list, a kept machine would count as a worker, and the autoscaler ends workers that do not join.
         hidden = self.gate.hidden()
         nodes = [node for node in nodes if node not in hidden]
         if not tag_filters and self.gate.active:
-            workers = self._workers(nodes)
-            self.gate.listed(lambda: workers)
+            # What the autoscaler was told of, and the cloud does not list yet, is a node all the same.
+            late = [node for node in self._known.listed(nodes) if not self.is_over(node)]
+            workers, late_workers = self._workers(nodes), self._workers(late)
+            self.gate.listed(lambda: {**workers, **late_workers})
             self.watch.round(workers)
+            nodes += [node for node in late if not self.is_over(node)]
         return nodes
+
+    @property
+    def _known(self) -> KnownNodes:
+        known: KnownNodes = self.__dict__.setdefault("_known_nodes", KnownNodes())
+        return known
+
+    def _without_a_question(self) -> list[str]:
+        """Return the nodes that are known, for a round that comes early: the cloud is asked as often as by Ray."""
+        hidden = self.gate.hidden()
+        nodes = [node for node in self._known.all() if node not in hidden]
+        self.watch.shown(nodes)
+        return nodes
+
+    def is_over(self, node_id: str) -> bool:
+        """Return whether a machine is known to have ended before it joined, or is given up."""
+        machine = self.gate.machines.get(node_id)
+        return machine is not None and bool(machine.ended or machine.given_up)
+
+    def arrived(self, node_ids: Iterable[str]) -> None:
+        """Take note of new nodes that a launch has made: their set-up may begin."""
+        nodes = list(node_ids)
+        if self._early is not None and nodes:
+            self._known.launched(nodes)
+            self._early.came()
 
     def get_command_runner(self, log_prefix: str, node_id: str, *args: Any, **kwargs: Any) -> Any:
         """Return Ray's command runner for a node or for all hosts of a slice, watching the node's start."""
@@ -170,7 +207,9 @@ class BootCheckedProvider:
 
     def left_to_ray(self, node_ids: Iterable[str]) -> list[str]:
         """Return the nodes that end as Ray's provider ends them; those that failed are ended for good here."""
-        return self.watch.left_to_ray(node_ids)
+        nodes = list(node_ids)
+        self._known.ended(nodes)
+        return self.watch.left_to_ray(nodes)
 
     # The verdict.
 

@@ -81,7 +81,7 @@ def test_without_the_extra_the_sentence_says_how_to_get_it(cloud, module, monkey
     if package in sys.modules:  # another test may have imported it
         monkeypatch.delattr(sys.modules[package], name, raising=False)
     assert main(["catalog", "refresh", cloud]) == 2
-    assert "pip install -e '.[refresh]'" in capsys.readouterr().err
+    assert "`pip install 'accel-scaling[refresh]'` brings it" in capsys.readouterr().err
 
 
 def test_a_terminal_is_shown_a_bar(monkeypatch, capsys):

@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from accel_scaling import __version__
 from accel_scaling.boot.verdicts import VerdictWord
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cli.main import COMMANDS, main
@@ -198,13 +199,19 @@ def check_ray(words: list[str], desk: Path) -> None:
 
 
 def check_pip(words: list[str], desk: Path) -> None:
-    if (ROOT / words[-1] / "pyproject.toml").is_file():
+    if (ROOT / words[-1] / "pyproject.toml").is_file() and words[1] != "wheel":
         assert words[1:-1] == ["install"], words
         return
-    extras = re.fullmatch(r"\.\[([\w,]+)\]", words[-1])
+    wheel = rf"dist/accel_scaling-{re.escape(__version__)}-py3-none-any\.whl"
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    if words[1] == "wheel" or "--no-deps" in words:
+        assert words[-1] == "." or re.fullmatch(wheel, words[-1]), words
+        return
     assert words[1] == "install"
-    assert extras
+    extras = re.fullmatch(rf"(?:\.|accel-scaling|{wheel})\[([\w,]+)\]", words[-1])
+    if not extras:
+        assert all(re.search(rf'^    "{name}[>"]', project, re.MULTILINE) for name in words[2:]), words
+        return
     for extra in extras[1].split(","):
         assert re.search(rf"^{extra} = \[$", project, re.MULTILINE)  # Python 3.10 has no tomllib
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.ec2_machines import hardware_of
+from accel_scaling.testing.ec2.call_log import CallLog
 from accel_scaling.testing.ec2.moto_patches import (
     PENDING,
     RUNNING,
@@ -34,6 +35,7 @@ from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from accel_scaling.testing.hosts.events import EventLog
     from accel_scaling.testing.hosts.hosts import Hosts
@@ -54,7 +56,7 @@ class Ec2Cloud:
     ) -> None:
         # moto cuts the default VPC's block into one /20 per zone.
         patch_moto(settings.faults_file, events, f"{settings.network}.0.0/16")
-        self._server = Ec2Server(listen, inherited)
+        self._server = Ec2Server(listen, inherited, settings.directory)
         self._reconciler = Ec2Reconciler(self._server, hosts, events, settings)
         self.ports = self._server.ports
 
@@ -73,9 +75,10 @@ class Ec2Server:
     Args:
         listen: (address, port) pairs to bind here; port 0 takes a free one.
         inherited: file descriptors that listen already, e.g. in another network namespace.
+        folder: where the calls are noted.
     """
 
-    def __init__(self, listen: list[tuple[str, int]], inherited: list[int]) -> None:
+    def __init__(self, listen: list[tuple[str, int]], inherited: list[int], folder: Path) -> None:
         # Ray attaches two of AWS's own policies to a role that it makes; moto has them only with this.
         os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
         from moto.moto_server.werkzeug_app import (
@@ -86,7 +89,7 @@ class Ec2Server:
         from werkzeug.serving import make_server
 
         logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request hides the errors
-        app = DomainDispatcherApplication(create_backend_app)
+        app = CallLog(DomainDispatcherApplication(create_backend_app), folder)
         options: dict[str, Any] = {"threaded": True, "request_handler": MotoRequestHandler}
         self._servers: list[Any] = [make_server(host, port, app, **options) for host, port in listen]
         self._servers += [make_server("127.0.0.1", 0, app, fd=fd, **options) for fd in inherited]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from typing import Any
 
@@ -9,9 +10,12 @@ import click
 import pytest
 from ray.autoscaler._private.command_runner import ProcessRunnerError
 
+from accel_scaling import timeouts
 from accel_scaling.boot.start_prefix import with_boot_check
-from accel_scaling.providers.base.command_runner import NodeRefusedError, RefusingCommandRunner
+from accel_scaling.providers.base.command_runner import NodeRefusedError, NodeStart, Probes, RefusingCommandRunner
+from accel_scaling.providers.base.machine_start import FailedCommand
 from accel_scaling.quarantine.messages import NO_VERDICT
+from tests.support.emulated_time import emulated_time
 
 SILENT = "`ray start` ended with 3 before its boot check came to a verdict; the autoscaler's log has its output"
 
@@ -140,3 +144,73 @@ def test_rays_runner_lets_the_exit_code_be_seen() -> None:
     handler = source.partition("except subprocess.CalledProcessError")[2]
     assert "raise click.ClickException" in handler, "refusing.py finds no exit code: a broken line is a strike"
     assert "code=e.returncode" in handler
+
+
+class Booting:
+    """A machine that answers ssh at the given try; what it is asked is noted."""
+
+    def __init__(self, answers_at: int) -> None:
+        self.answers_at = answers_at
+        self.asked: list[dict[str, Any]] = []
+
+    def run(self, cmd: str, *, timeout: int = 120, run_env: str = "auto", silent: bool = False) -> bytes:
+        self.asked.append({"cmd": cmd, "timeout": timeout, "silent": silent})
+        if len(self.asked) < self.answers_at:
+            raise click.ClickException("SSH command failed.")
+        return b""
+
+
+def reached(node: Any) -> tuple[RefusingCommandRunner, list[str]]:
+    heard: list[str] = []
+
+    class Told(NodeStart):
+        def reachable(self) -> None:
+            heard.append("reachable")
+
+        def command_failed(self, failed: FailedCommand) -> None:
+            heard.append(failed.command)
+
+    return RefusingCommandRunner(node, lambda *_: True, lambda *_: None, told=Told()), heard
+
+
+def test_ssh_is_tried_until_it_answers_without_rays_pause_of_five_seconds() -> None:
+    node = Booting(answers_at=8)
+    with emulated_time() as clock:
+        began_s = clock.now()
+        runner, heard = reached(node)
+        runner.run("uptime", timeout=10, run_env="host")
+        assert clock.now() - began_s == pytest.approx(7 * timeouts.SSH_PROBE_WAIT_S)
+    assert heard == ["reachable"]
+    assert all(asked["silent"] and asked["timeout"] == timeouts.SSH_PROBE_CONNECT_S for asked in node.asked)
+
+
+def test_a_machine_that_does_not_answer_quick_tries_gets_rays_own_and_its_error_is_rays() -> None:
+    node = Booting(answers_at=10_000)
+    with emulated_time() as clock:
+        began_s = clock.now()
+        runner, heard = reached(node)
+        with pytest.raises(click.ClickException):
+            runner.run("uptime", timeout=10, run_env="host")
+        assert clock.now() - began_s <= timeouts.SSH_PROBES_S + 1
+    assert heard == ["uptime"], "one failure for Ray's one question"
+    assert node.asked[-1] == {"cmd": "uptime", "timeout": 10, "silent": False}
+
+
+def test_a_thousand_machines_that_boot_are_tried_as_often_as_by_ray() -> None:
+    probes = Probes()
+    waits = []
+    with contextlib.ExitStack() as stack:
+        for count in range(1, 1001):
+            stack.enter_context(probes)
+            if count in (1, 8, 80, 1000):
+                waits.append(probes.wait_s())
+    assert waits == [0.25, 0.25, 2.5, 5.0]
+
+
+def test_ray_stop_is_sent_with_a_look_whether_ray_runs_and_fails_under_its_own_name() -> None:
+    node = Booting(answers_at=2)
+    runner, heard = reached(node)
+    with pytest.raises(click.ClickException):
+        runner.run("export RAY_HEAD_IP=10.0.0.1; ray stop", run_env="auto")
+    assert node.asked[0]["cmd"].endswith("|| ray stop")
+    assert heard == ["export RAY_HEAD_IP=10.0.0.1; ray stop"]
