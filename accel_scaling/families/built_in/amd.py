@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 from accel_scaling.families.catalog import chips_of
 from accel_scaling.families.family import RENDER_NODES, Family
 from accel_scaling.families.probe import devices_on_bus, examine, nodes_of
+from accel_scaling.families.visible import NO_DEVICES, Reading, numbered_from_zero
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from accel_scaling.detect.model import Detection
     from accel_scaling.detect.pci import PciDevice
+
+VARIABLE, ROCMS_VARIABLE = "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"
 
 
 def detect(bus: Sequence[PciDevice], root: Path) -> Detection:
@@ -27,10 +30,20 @@ def ray_type(pci_id: str) -> str | None:
     return next((chip.detected_type for chip in chips_of(FAMILY.name) if pci_id in chip.pci_ids), None)
 
 
+def read_visible(environment: Mapping[str, str]) -> Reading | None:
+    """Return what is visible; Ray stops where ROCm's own variable stands alone."""
+    value, rocms = environment.get(VARIABLE), environment.get(ROCMS_VARIABLE)
+    if value is not None:
+        return Reading(VARIABLE, value, () if value in FAMILY.none_visible else tuple(value.split(",")))
+    if rocms is None:
+        return None
+    return Reading(ROCMS_VARIABLE, rocms, (), f"Ray does not start with it: use {VARIABLE} in its place")
+
+
 FAMILY = Family(
     name="amd",
     resource="GPU",
-    visible_devices="HIP_VISIBLE_DEVICES",
+    visible_devices=VARIABLE,
     shared=True,
     noun="AMD GPU",
     vendors=["1002"],
@@ -49,6 +62,10 @@ handles = amdsmi.amdsmi_get_processor_handles()
 say(len(handles), f"1002:{amdsmi.amdsmi_get_gpu_id(handles[0]):04x}" if handles else None)
 """,
     type_prefix="AMD-",
+    none_visible=("", NO_DEVICES),
+    narrowed_by=[ROCMS_VARIABLE],
+    read_visible=read_visible,
+    runtime_ids=numbered_from_zero,
     position=40,
     detect=detect,
 )

@@ -1,0 +1,127 @@
+"""The units that the environment leaves visible to `ray start`, read as Ray's managers read it.
+
+Ray starts with no more of a resource than the family's variable names: with a larger promise, `ray start` fails after
+the boot check. tests/_ray/test_contract_visible.py holds each reading equal to that of Ray's manager.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from accel_scaling._ray.facts import GPU, GPU_FAMILIES
+from accel_scaling.detect.model import Visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from accel_scaling.detect.model import Detection
+    from accel_scaling.families.family import Family
+
+NO_DEVICES = "NoDevFiles"  # a word of CUDA's, which several of Ray's managers know
+_SEVERAL = re.compile(r"\d+-\d+|\*|.*:\*")
+_NEGATIVE = re.compile(r"\s*-\d+")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The value of a variable, as Ray reads it.
+
+    Attributes:
+        variable: its name.
+        value: its value.
+        ids: one for each unit.
+        note: why Ray does not start with it, as a part of a sentence; empty where it does.
+    """
+
+    variable: str
+    value: str
+    ids: tuple[str, ...]
+    note: str = ""
+
+
+def reading_of(family: Family, environment: Mapping[str, str]) -> Reading | None:
+    """Return what Ray reads of a family's variable; None where the environment narrows nothing."""
+    if family.read_visible:
+        return family.read_visible(environment)
+    value = environment.get(family.visible_devices) if family.visible_devices else None
+    if value is None:
+        return None
+    ids = [] if value in family.none_visible else value.split(",")
+    if family.registered:  # its manager is ours (_ray.accelerator_manager), which passes over empty ids
+        ids = [one for one in ids if one]
+    return Reading(family.visible_devices, value, tuple(ids))
+
+
+def narrowed(
+    detections: Sequence[Detection], families: Iterable[Family], environment: Mapping[str, str]
+) -> list[Detection]:
+    """Return the detections with what the environment leaves visible of each, and with what Ray then announces.
+
+    Args:
+        detections: of all families of this machine.
+        families: those of this Python.
+        environment: of the process that starts Ray.
+    """
+    by_name = {family.name: family for family in families}
+    gpus = _gpu_family(detections)
+    return [_narrowed(each, gpus if each.resource == GPU else each.family, by_name, environment) for each in detections]
+
+
+def _gpu_family(detections: Iterable[Detection]) -> str:
+    """Return the family whose manager Ray takes for the GPUs of this machine: of several makers', it takes one."""
+    counted = {each.family for each in detections if each.ray_units}
+    return next((name for name in GPU_FAMILIES if name in counted), GPU_FAMILIES[-1])
+
+
+def _narrowed(
+    detection: Detection, manager: str, by_name: Mapping[str, Family], environment: Mapping[str, str]
+) -> Detection:
+    if not detection.present or manager not in by_name:
+        return detection
+    reading = reading_of(by_name[manager], environment)
+    counted = detection.ray_units
+    if manager != detection.family and counted:
+        words = f"of the GPUs of several makers, Ray announces those of {by_name[manager].noun or manager}"
+        detection = replace(detection, ray_units=0, evidence=(*detection.evidence, words))
+    if reading is None:
+        return detection
+    count = len(reading.ids)
+    usable = count if reading.note else _usable(reading.ids, by_name[manager], counted or detection.units)
+    visible = Visible(reading.variable, reading.value, count, usable, reading.note or _note(reading.ids))
+    return replace(detection, ray_units=min(detection.ray_units, count), visible=visible)
+
+
+def _usable(ids: Sequence[str], family: Family, units: int) -> int:
+    """Return how many of the ids a runtime takes for units of this machine: those before the first that is none."""
+    if family.runtime_ids:
+        return family.runtime_ids(ids, units)
+    return next((number for number, one in enumerate(ids) if _NEGATIVE.fullmatch(one)), len(ids))
+
+
+def _note(ids: Sequence[str]) -> str:
+    several = next((one for one in ids if _SEVERAL.fullmatch(one.strip())), "")
+    return f"Ray counts {several.strip()} as one: write the number of each" if several else ""
+
+
+def numbered_from_zero(ids: Sequence[str], units: int) -> int:
+    """Return how many ids CUDA and HIP take: the place of a device, or its own id (``GPU-...``, ``MIG-...``).
+
+    CUDA reads as many digits as there are, and ends its list at the first that is no device. An id that is there
+    twice ends it here too: Ray would take one device for two.
+
+    Args:
+        ids: of the variable.
+        units: devices of this machine.
+    """
+    seen: set[str] = set()
+    for one in ids:
+        text = one.strip()
+        number = re.match(r"\+?(\d+)", text)
+        if number:
+            text = str(int(number[1]))
+        if text in seen or not (int(text) < units if number else text.startswith(("GPU-", "MIG-"))):
+            break
+        seen.add(text)
+    return len(seen)
