@@ -120,7 +120,8 @@ def _read(package: str, text: str) -> Reply:
 
 
 def _name(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    # An empty name stays: Ray makes a type of it, too, where it puts words before it.
+    return value if isinstance(value, str) else None
 
 
 def _failed(package: str, words: str) -> Reply:

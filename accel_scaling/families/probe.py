@@ -128,11 +128,11 @@ def examine(
         return _as_ray_counts(_result(family, seen, root), seen)
     read = type_of or family.type_of_name
     if reply and read:
-        typed = tuple(read(name) if name else None for name in reply.each)
-        reply = replace(reply, kind=read(reply.kind) if reply.kind else None, each=typed)
+        typed = tuple(None if name is None else read(name) or None for name in reply.each)
+        reply = replace(reply, kind=None if reply.kind is None else read(reply.kind), each=typed)
     if each:
         reply = replace(reply or Reply(), each=tuple(each))
-    ray_type = ray_type or (reply.kind if reply else None)
+    ray_type = ray_type or (reply.kind if reply else None) or None
     chips = _chips_of_type(family, on_bus, ray_type)
     kinds = _kinds(family, on_bus, reply, lambda name: _chips_of_type(family, on_bus, name))
     return _result(family, _Evidence(on_bus, nodes, reply, ray_type, chips, sick, kinds), root)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from accel_scaling.detect.pci import PciDevice
 
 VARIABLE, ROCMS_VARIABLE = "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"
+# What a virtual machine shows of an MI300X: the catalog has them, Ray's table has not.
+WITHOUT_TYPE = frozenset(("1002:74b5", "1002:74bd"))
 
 
 def detect(bus: Sequence[PciDevice], root: Path) -> Detection:
@@ -27,6 +29,8 @@ def detect(bus: Sequence[PciDevice], root: Path) -> Detection:
 
 def ray_type(pci_id: str) -> str | None:
     """Return the type that Ray 2.60 announces for the first GPU's PCI id, None where its table lacks it."""
+    if pci_id in WITHOUT_TYPE:
+        return None
     return next((chip.detected_type for chip in chips_of(FAMILY.name) if pci_id in chip.pci_ids), None)
 
 

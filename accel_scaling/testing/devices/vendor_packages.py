@@ -75,7 +75,7 @@ def mxSmlExInit(): answer(None)
 def mxSmlExShutdown(): pass
 def mxSmlExDeviceGetCount(): return COUNT
 def mxSmlExDeviceGetHandleByIndex(index): return index
-def mxSmlExDeviceGetName(handle): return NAMES[handle].encode()
+def mxSmlExDeviceGetName(handle): return NAMES[handle] and NAMES[handle].encode()
 """
 _FURIOSA = """
 class _Device:
