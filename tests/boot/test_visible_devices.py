@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from accel_scaling._ray.facts import OVERRIDE_RESOURCES
-from accel_scaling.boot import start_hook
+from accel_scaling.boot import bundle, start_hook
 from accel_scaling.boot.admission import ON_MISMATCH
 from accel_scaling.boot.announcement import PROMISE, keep_to_machine
 from accel_scaling.boot.compare import compare
+from accel_scaling.boot.start_prefix import with_boot_check
 from accel_scaling.boot.verdicts import VerdictWord
 from accel_scaling.families.inventory import detect
 from accel_scaling.testing.devices.gcp_machines import hardware_of_tpu
@@ -178,6 +182,32 @@ def test_ray_start_is_refused_by_the_variable_of_its_own_command(boot, monkeypat
     monkeypatch.setenv(ON_MISMATCH, "join")
     start_hook.run(SimpleNamespace(labels=None), head=False)
     assert json.loads(start_hook.os.environ[OVERRIDE_RESOURCES])["GPU"] == 3
+
+
+NARROWED_STARTS = {
+    "the image's .bashrc": ". ~/.bashrc; {ray} start {options}",
+    "the command": "export CUDA_VISIBLE_DEVICES=0,1; CUDA_VISIBLE_DEVICES=0,1,2 {ray} start {options} || true",
+}
+
+
+@pytest.mark.parametrize("how", NARROWED_STARTS)
+def test_rays_own_program_is_refused_before_it_fails(boot, tmp_path, how):
+    machine, home, whole = boot(t4s()), tmp_path / "node", bundle.build()
+    home.mkdir()
+    (home / ".accel_scaling_bundle").symlink_to(whole)
+    (home / ".bashrc").write_text("export CUDA_VISIBLE_DEVICES=0,1,2\n")
+    options = f"--head --port=0 --temp-dir={tmp_path / 'ray'}"
+    command = NARROWED_STARTS[how].format(ray=Path(sys.executable).with_name("ray"), options=options)
+    done = subprocess.run(
+        ["bash", "-c", with_boot_check(command, bundle.content_of(whole).name)],
+        env={**machine.environment, "HOME": str(home), "PATH": "/usr/bin:/bin", OVERRIDE_RESOURCES: json.dumps(T4)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert "FewerThanPromised: promised 4 x T4" in done.stderr
+    assert "CUDA_VISIBLE_DEVICES=0,1,2 leaves 3 of 4 visible" in done.stderr
+    assert "ValueError" not in done.stderr
+    assert not (tmp_path / "ray").exists()
 
 
 def test_detect_says_what_ray_announces_and_why(boot):
