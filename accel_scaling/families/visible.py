@@ -54,6 +54,21 @@ def reading_of(family: Family, environment: Mapping[str, str]) -> Reading | None
     return Reading(family.visible_devices, value, tuple(ids))
 
 
+def visible_of(family: Family, environment: Mapping[str, str], units: int) -> Visible | None:
+    """Return what the environment leaves visible of a family's units; None where it narrows nothing.
+
+    Args:
+        family: the family whose variable Ray reads.
+        environment: of the process that starts Ray.
+        units: that the machine has.
+    """
+    reading = reading_of(family, environment)
+    if reading is None:
+        return None
+    usable = 0 if reading.note else _usable(reading.ids, family, units)
+    return Visible(reading.variable, reading.value, len(reading.ids), usable, reading.note or _note(reading.ids))
+
+
 def narrowed(
     detections: Sequence[Detection], families: Iterable[Family], environment: Mapping[str, str]
 ) -> list[Detection]:
@@ -80,17 +95,14 @@ def _narrowed(
 ) -> Detection:
     if not detection.present or manager not in by_name:
         return detection
-    reading = reading_of(by_name[manager], environment)
     counted = detection.ray_units
+    visible = visible_of(by_name[manager], environment, counted or detection.units)
     if manager != detection.family and counted:
         words = f"of the GPUs of several makers, Ray announces those of {by_name[manager].noun or manager}"
         detection = replace(detection, ray_units=0, evidence=(*detection.evidence, words))
-    if reading is None:
+    if visible is None:
         return detection
-    count = len(reading.ids)
-    usable = count if reading.note else _usable(reading.ids, by_name[manager], counted or detection.units)
-    visible = Visible(reading.variable, reading.value, count, usable, reading.note or _note(reading.ids))
-    return replace(detection, ray_units=min(detection.ray_units, count), visible=visible)
+    return replace(detection, ray_units=min(detection.ray_units, visible.count), visible=visible)
 
 
 def _usable(ids: Sequence[str], family: Family, units: int) -> int:

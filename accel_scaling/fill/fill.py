@@ -21,6 +21,7 @@ from accel_scaling.cluster.node_needs import (
 from accel_scaling.cluster.offering_checks import offering_notes, unknown_region
 from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.cluster.start_commands import check_start_commands
+from accel_scaling.cluster.visible_variables import visible_notes
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.promise import Promise, of_slice, promise_for, with_users_own
 
@@ -70,7 +71,8 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
         filled["available_node_types"][name]["labels"] = promise.labels
     place_notes = [*_region_notes(cluster), *offering_notes(cluster)] if offerings else []
     promise_notes = [note for promise in promised.values() for note in promise.notes]
-    return filled, [*place_notes, *promise_notes, *notes, *start_notes]
+    visible = visible_notes(cluster, {name: promise.resources for name, promise in promised.items()})
+    return filled, [*place_notes, *promise_notes, *notes, *start_notes, *visible]
 
 
 def promises(cluster: Cluster) -> dict[str, Promise]:
