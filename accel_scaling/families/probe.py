@@ -123,7 +123,7 @@ def examine(
     if family.registered:
         chips = _products(family, on_bus, reply.kind if reply else None)
         ray_type = _type_of_products(chips, reply)
-        kinds = _kinds(family, on_bus, reply, lambda name: _products(family, on_bus, name))
+        kinds = _kinds(family, (on_bus, nodes), reply, lambda name: _products(family, on_bus, name))
         seen = _Evidence(on_bus, nodes, reply, ray_type, chips, sick, kinds)
         return _as_ray_counts(_result(family, seen, root), seen)
     read = type_of or family.type_of_name
@@ -134,19 +134,23 @@ def examine(
         reply = replace(reply or Reply(), each=tuple(each))
     ray_type = ray_type or (reply.kind if reply else None) or None
     chips = _chips_of_type(family, on_bus, ray_type)
-    kinds = _kinds(family, on_bus, reply, lambda name: _chips_of_type(family, on_bus, name))
+    kinds = _kinds(family, (on_bus, nodes), reply, lambda name: _chips_of_type(family, on_bus, name))
     return _result(family, _Evidence(on_bus, nodes, reply, ray_type, chips, sick, kinds), root)
 
 
 def _kinds(
     family: Family,
-    on_bus: Sequence[pci.PciDevice],
+    seen: tuple[Sequence[pci.PciDevice], Sequence[str]],
     reply: Reply | None,
     chips_named: Callable[[str | None], Sequence[Chip]],
 ) -> tuple[Kind, ...]:
     """Return the products of a machine that has several: by what the library says of each, else by the bus."""
     if reply and len(set(reply.each)) > 1:
         return kinds_of(_product(name, chips_named(name)) for name in reply.each)
+    on_bus, nodes = seen
+    # A container that was given some of its machine's devices sees them all on the bus.
+    if 0 < len(nodes) < len(on_bus):
+        return ()
     return kinds_on_bus(on_bus, chips_of(family.name)) if len({device.id for device in on_bus}) > 1 else ()
 
 

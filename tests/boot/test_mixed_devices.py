@@ -143,6 +143,44 @@ def test_the_nodes_of_two_mobilint_products_are_two_types(boot):
     assert "2 x MOBILINT_ARIES and 1 x MOBILINT_REGULUS" in verdict.message
 
 
+def in_container(boot, hardware: Hardware, given: tuple[tuple[str, str], ...]):
+    """Boot a container that was given the last devices of a machine, of which its driver knows no others."""
+    machine = boot(replace(hardware, container=True, node_count=len(given), driver_count=len(given)))
+    packages = [file for file in machine.root.rglob("*.py") if "COUNT" in file.read_text(encoding="utf-8")]
+    for package in packages:
+        names, ids = zip(*given, strict=True)
+        with package.open("a", encoding="utf-8") as file:
+            file.write(f"NAMES, PCI_IDS = {list(names)!r}, {list(ids)!r}\nNAME = NAMES[0]\n")
+
+
+@pytest.mark.parametrize(
+    ("family", "resource", "second"),
+    [
+        ("amd", "GPU", "AMD-Instinct-MI210"),
+        ("intel", "GPU", "Intel-GPU-Flex-170"),
+        ("metax", "GPU", "MXC550"),
+        ("furiosa", "FURIOSA", "FURIOSA_RNGDPLUS"),
+    ],
+)
+def test_a_container_that_was_given_devices_of_one_type_has_one_type(boot, family, resource, second):
+    """The PCI bus in it is its machine's, with devices that it cannot open."""
+    one, other = devices(family, 4), (OTHER[family].driver_name, OTHER[family].pci_id)
+    own = ((one.driver_name, one.pci_id),) * 2
+    in_container(boot, replace(one, products=(*own, other, other)), (other, other))
+    verdict = compare({resource: 2, f"accelerator_type:{second}": 1}, detect())
+    assert verdict.word is VerdictWord.CONFIRMED, verdict.message
+
+
+def test_a_container_that_was_given_gpus_of_both_types_has_two(boot):
+    hardware = replace(nvidia(8), products=((A100,) * 4 + (T4,) * 4))
+    boot(replace(hardware, container=True, node_count=6, driver_count=6))
+    verdict = compare({"GPU": 6, **A100_40G_TYPES}, detect())
+    assert verdict.word is VerdictWord.OTHER_TYPE
+    assert "4 x A100-40G and 2 x T4" in verdict.message
+    boot(replace(hardware, container=True, node_count=4, driver_count=4))
+    assert compare({"GPU": 4, **A100_40G_TYPES}, detect()).confirmed
+
+
 def test_detect_prints_each_kind_with_its_count_and_that_ray_takes_the_first(boot):
     machine = boot(with_odd_one(nvidia(8), T4, 7))
     lines = machine.command("detect").stdout.splitlines()

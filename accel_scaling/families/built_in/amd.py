@@ -63,7 +63,8 @@ FAMILY = Family(
     question="""
 amdsmi.amdsmi_init(amdsmi.AmdSmiInitFlags.INIT_AMD_GPUS)
 handles = amdsmi.amdsmi_get_processor_handles()
-say(len(handles), f"1002:{amdsmi.amdsmi_get_gpu_id(handles[0]):04x}" if handles else None)
+ids = [f"1002:{amdsmi.amdsmi_get_gpu_id(handle):04x}" for handle in handles]
+say(len(ids), ids[0] if ids else None, ids)
 """,
     type_prefix="AMD-",
     none_visible=("", NO_DEVICES),

@@ -87,7 +87,9 @@ def _kinds(on_bus: Sequence[pci.PciDevice], answer: NeuronAnswer, root: Path) ->
         return ()  # most machines: do not even read the catalog
     chips = chips_of(FAMILY.name)
     found = kinds_of(_product(product_names.chips_named(name or "", chips), name) for name in names)
-    found = found or kinds_on_bus(on_bus, chips)
+    # A container that was given some of its machine's devices sees them all on the bus.
+    if not found and len(names) in (0, len(on_bus)):
+        found = kinds_on_bus(on_bus, chips)
     return tuple(replace(kind, answers_to=(RAY_TYPE, *kind.answers_to)) for kind in found)
 
 

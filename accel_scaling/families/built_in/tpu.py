@@ -58,7 +58,9 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     ray_type = who.ray_type if nodes else None
     state, trouble = _state(on_bus, nodes, who, root)
     different = len({(device.id, device.subsystem) for device in on_bus}) > 1
-    kinds = kinds_on_bus(on_bus, chips, lambda device: _chips([device])) if different else ()
+    # A container that was given some of its machine's chips sees them all on the bus.
+    given = 0 < len(nodes) < len(on_bus)
+    kinds = kinds_on_bus(on_bus, chips, lambda device: _chips([device])) if different and not given else ()
     known = [chip for chip in chips if chip.detected_type == ray_type] or chips
     types = dict.fromkeys((*product_names.types_of(known), *([ray_type] if ray_type and not known else [])))
     return Detection(

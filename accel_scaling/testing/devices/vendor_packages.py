@@ -48,7 +48,9 @@ _DPCTL = """
 class SyclContext:
     def __init__(self, selector): self.device_count = answer(COUNT)
 class SyclDevice:
-    def __init__(self, selector): self.name = NAME
+    def __init__(self, selector): self.name = NAMES[int(selector.rpartition(":")[2])]
+def get_devices(backend, device_type):
+    return [SyclDevice(f"{backend}:{device_type}:{number}") for number in range(COUNT)]
 """
 # Of a process that does not compute, is_initialized() is False: habana_frameworks/torch/hpu/__init__.py.
 _HPU = """
