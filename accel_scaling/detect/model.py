@@ -50,11 +50,13 @@ class Kind:
         name: the exact product, or what the driver calls it.
         count: how many devices.
         answers_to: every accelerator type that a promise may name for these devices.
+        places: their numbers, by the driver's order; by the bus's where no driver names them.
     """
 
     name: str
     count: int
     answers_to: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

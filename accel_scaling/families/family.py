@@ -76,6 +76,8 @@ class Family:
         read_visible: reads what is visible in place of ``visible.reading_of``.
         runtime_ids: returns how many of the variable's ids are devices to the family's runtime, given the ids and how
             many units this machine has; without it, all up to a negative number.
+        places: returns the numbers that devices have in the driver's order, given the variable's ids and the
+            environment; None where that is not sure.
         quantities: how many units of one host a task may have, where not every number will do.
         unit: what one unit of the resource is called; by default the resource's name.
         common: clouds sell it so much that ``detect`` tells in full how it knows that there is none.
@@ -114,6 +116,7 @@ class Family:
     narrowed_by: Sequence[str] = ()
     read_visible: Callable[[Mapping[str, str]], Reading | None] | None = None
     runtime_ids: Callable[[Sequence[str], int], int] | None = None
+    places: Callable[[Sequence[str], Mapping[str, str]], list[int] | None] | None = None
     quantities: Sequence[int] = ()
     unit: str = ""
     common: bool = False

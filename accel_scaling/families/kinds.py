@@ -5,7 +5,6 @@ Ray gives a node one type, that of its first device, and gives out the others as
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,10 +28,12 @@ class Product:
 
 def kinds_of(products: Iterable[Product]) -> tuple[Kind, ...]:
     """Return the different products with their counts, in the order of the devices; empty where all are alike."""
-    counts = Counter(products)
-    if len(counts) < 2:
+    places: dict[Product, list[int]] = {}
+    for place, product in enumerate(products):
+        places.setdefault(product, []).append(place)
+    if len(places) < 2:
         return ()
-    return tuple(Kind(product.name, count, product.answers_to) for product, count in counts.items())
+    return tuple(Kind(each.name, len(of), each.answers_to, tuple(of)) for each, of in places.items())
 
 
 def kinds_on_bus(

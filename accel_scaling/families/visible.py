@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 NO_DEVICES = "NoDevFiles"  # a word of CUDA's, which several of Ray's managers know
 _SEVERAL = re.compile(r"\d+-\d+|\*|.*:\*")
+_PLACE = re.compile(r"\+?(\d+)", re.ASCII)
+_MOST_DIGITS = 9  # more than any device's place; Python refuses to read thousands of them
 _NEGATIVE = re.compile(r"\s*-\d+")
 
 
@@ -102,7 +104,20 @@ def _narrowed(
         detection = replace(detection, ray_units=0, evidence=(*detection.evidence, words))
     if visible is None:
         return detection
+    if detection.kinds:
+        detection = replace(detection, answers_to=_types_of_visible(detection, by_name[manager], environment))
     return replace(detection, ray_units=min(detection.ray_units, visible.count), visible=visible)
+
+
+def _types_of_visible(detection: Detection, family: Family, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the types that all visible devices of a mixed machine answer to; where it is not sure which, all do."""
+    reading = reading_of(family, environment)
+    places = family.places(reading.ids, environment) if reading and family.places else None
+    kinds = [kind for kind in detection.kinds if set(kind.places).intersection(places or ())]
+    # Ray calls the node by its first device, whatever is visible: another type would be announced beside the promise.
+    if len(kinds) == 1 and 0 in kinds[0].places:
+        return kinds[0].answers_to
+    return detection.answers_to
 
 
 def _usable(ids: Sequence[str], family: Family, units: int) -> int:
@@ -130,9 +145,9 @@ def numbered_from_zero(ids: Sequence[str], units: int) -> int:
     seen: set[str] = set()
     for one in ids:
         text = one.strip()
-        number = re.match(r"\+?(\d+)", text)
+        number = _PLACE.match(text)
         if number:
-            text = str(int(number[1]))
+            text = number[1].lstrip("0")[:_MOST_DIGITS] or "0"
         if text in seen or not (int(text) < units if number else text.startswith(("GPU-", "MIG-"))):
             break
         seen.add(text)

@@ -143,6 +143,27 @@ def test_the_nodes_of_two_mobilint_products_are_two_types(boot):
     assert "2 x MOBILINT_ARIES and 1 x MOBILINT_REGULUS" in verdict.message
 
 
+@pytest.mark.parametrize(
+    ("at", "visible", "confirmed"),
+    [
+        (7, "0,1,2,3,4,5,6", True),
+        (7, "1,2,3,4,5,6,7", False),
+        (0, "1,2,3,4,5,6,7", False),  # Ray would announce the type of the first device, too
+        (7, "GPU-1,GPU-2,GPU-3,GPU-4,GPU-5,GPU-6,GPU-7", False),
+    ],
+)
+def test_devices_of_another_type_may_be_hidden_where_it_is_sure_which_are(boot, monkeypatch, at, visible, confirmed):
+    boot(with_odd_one(nvidia(8), T4, at))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    verdict = compare({"GPU": 7, **A100_40G_TYPES}, detect())
+    assert verdict.word is (VerdictWord.CONFIRMED if confirmed else VerdictWord.OTHER_TYPE), verdict.message
+    if confirmed:
+        assert verdict.message.endswith("leaves 7 of 8 visible")
+    monkeypatch.delenv("CUDA_DEVICE_ORDER")  # by itself CUDA begins with the fastest
+    assert compare({"GPU": 7, **A100_40G_TYPES}, detect()).word is VerdictWord.OTHER_TYPE
+
+
 def in_container(boot, hardware: Hardware, given: tuple[tuple[str, str], ...]):
     """Boot a container that was given the last devices of a machine, of which its driver knows no others."""
     machine = boot(replace(hardware, container=True, node_count=len(given), driver_count=len(given)))

@@ -45,6 +45,8 @@ def t4s():
         ("all", FEWER, "CUDA_VISIBLE_DEVICES=all leaves none of 4"),
         ("-1,-1,-1,-1", FEWER, "leaves none of 4"),  # which Ray takes for four
         ("0,1,2,9", FEWER, "leaves 3 of 4"),
+        ("0," + "9" * 5000, FEWER, "leaves 1 of 4"),
+        ("00,+1,2 ,03", CONFIRMED, "seen by the driver"),
         ("0,1,1,2", FEWER, "leaves 2 of 4"),
         ("GPU-7c4f0a6e", FEWER, "CUDA_VISIBLE_DEVICES=GPU-7c4f0a6e leaves 1 of 4"),
     ],

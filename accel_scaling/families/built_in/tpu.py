@@ -42,6 +42,7 @@ ATTRIBUTES = "/computeMetadata/v1/instance/attributes/"
 ACCELERATOR_TYPE = ("accelerator-type", "TPU_ACCELERATOR_TYPE")
 WORKER_ID = ("agent-worker-number", "TPU_WORKER_ID")
 
+_MOST_DIGITS = 4  # of units for each chip: Ray's own generations have one or two
 _POD_TYPE = re.compile(r"(?:v|tpu)\d+[a-zA-Z]*-\d+")
 
 
@@ -242,7 +243,7 @@ def read_visible(environment: Mapping[str, str]) -> Reading | None:
     value, per_chip = environment.get(VARIABLE), environment.get(TPU_RESOURCE_PER_CHIP, "1")
     if value is None:
         return None
-    units = int(per_chip) if per_chip.isdecimal() else 0
+    units = int(per_chip) if per_chip.isdecimal() and len(per_chip) < _MOST_DIGITS else 0
     chips = value.split(",") if value else []
     if units != 1:
         chips = [chip for chip in chips if chip.strip()]

@@ -18,13 +18,14 @@ from accel_scaling.families.kinds import Product, common_types, kinds_of, kinds_
 from accel_scaling.families.visible import NO_DEVICES, numbered_from_zero
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from accel_scaling.catalog.model import Chip
     from accel_scaling.detect.model import Kind
     from accel_scaling.detect.pci import PciDevice
 
+_PLACE = re.compile(r"[0-9]{1,9}")
 _NODE = re.compile(r"nvidia(\d+)")
 # There where the driver makes nodes at all; not on WSL, where NVML answers without any.
 CONTROL_NODE = "dev/nvidiactl"
@@ -201,6 +202,13 @@ def _minors(root: Path) -> set[int]:
     return {int(match[1]) for match in matches if match}
 
 
+def places(ids: Sequence[str], environment: Mapping[str, str]) -> list[int] | None:
+    """Return the numbers of devices in NVML's order, which is the bus's; by itself, CUDA begins with the fastest."""
+    if environment.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID" or not all(_PLACE.fullmatch(one.strip()) for one in ids):
+        return None
+    return [int(one) for one in ids]
+
+
 FAMILY = Family(
     name="nvidia",
     resource="GPU",
@@ -213,6 +221,7 @@ FAMILY = Family(
     in_ray=True,
     none_visible=("", NO_DEVICES),
     runtime_ids=numbered_from_zero,
+    places=places,
     type_of_name=product_names.ray_nvidia_type,
     common=True,
     position=10,
