@@ -40,6 +40,16 @@ FIRST_WITH_TOKENS_BY_DEFAULT = (2, 61)
 PYTHON_SERVERS = ("/ray/dashboard/", "/ray/autoscaler/")
 """The folders of Ray's own servers in Python: dashboard and agents, and the monitor with its metrics."""
 
+GPU = "GPU"
+"""The resource of the GPUs of all makers."""
+
+GPU_FAMILIES = ("amd", "intel", "apple", "metax", "nvidia")
+"""The families whose devices are GPUs, in the order in which Ray looks for the one manager of a machine's GPUs; without
+any it takes the last: get_accelerator_manager_for_resource in ray/_private/accelerators/__init__.py."""
+
+TPU_RESOURCE_PER_CHIP = "RAY_TPU_RESOURCE_PER_CHIP"
+"""How many units of TPU Ray counts for each visible chip: get_tpu_resource_per_chip in tpu.py."""
+
 # Node labels: ray._raylet, RAY_NODE_*_KEY; those of TPU hosts: ray/_private/accelerators/tpu.py.
 
 LABEL_ACCELERATOR_TYPE = "ray.io/accelerator-type"

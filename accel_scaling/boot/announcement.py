@@ -23,7 +23,7 @@ from accel_scaling.families.registry import all_families
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, MutableMapping
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
     from accel_scaling.detect.model import Detection
 
@@ -79,6 +79,7 @@ def keep_to_machine(
     """
     if PROMISE not in environment:
         return []  # in a pod of KubeRay the options are the promise
+    detected = list(detected)
     here = _here(detected)
     sentences = []
     options = {"CPU": ("--num-cpus", "num_cpus"), "GPU": ("--num-gpus", "num_gpus")}
@@ -87,11 +88,11 @@ def keep_to_machine(
         if asked is None:
             continue
         if name in promised:
-            sentences += [_overruled(f"{option}={asked:g}", name, promised)] if asked > promised[name] else []
+            sentences += _overruled(f"{option}={asked:g}", asked, name, promised)
         elif name != "CPU" and asked > here.get(name, 0):
             setattr(ray_params, attribute, None)
-            sentences.append(_not_here(f"{option}={asked:g}", here.get(name, 0)))
-    sentences += _resources(ray_params, promised, here)
+            sentences.append(_not_here(f"{option}={asked:g}", here.get(name, 0), _narrowed(detected, name)))
+    sentences += _resources(ray_params, promised, detected)
     labels = getattr(ray_params, "labels", None) or {}
     said = labels.get(LABEL_ACCELERATOR_TYPE)
     by_promise = LABEL_ACCELERATOR_TYPE in json.loads(environment.get(OVERRIDE_LABELS) or "{}")
@@ -101,15 +102,15 @@ def keep_to_machine(
     return sentences
 
 
-def _resources(ray_params: Any, promised: Mapping[str, float], here: Mapping[str, float]) -> list[str]:
-    sentences, kept = [], {}
+def _resources(ray_params: Any, promised: Mapping[str, float], detected: Sequence[Detection]) -> list[str]:
+    sentences, kept, here = [], {}, _here(detected)
     asked: Mapping[str, float] = getattr(ray_params, "resources", None) or {}
     for name, amount in asked.items():
         option = f"--resources={json.dumps({name: amount})}"
         if name in promised:
-            sentences += [_overruled(option, name, promised)] if amount > promised[name] else []
+            sentences += _overruled(option, amount, name, promised)
         elif _is_device(name) and amount > here.get(name, 0):
-            sentences.append(_not_here(option, here.get(name, 0)))
+            sentences.append(_not_here(option, here.get(name, 0), _narrowed(detected, name)))
             continue
         kept[name] = amount
     if len(kept) != len(asked):
@@ -121,9 +122,9 @@ def _here(detected: Iterable[Detection]) -> dict[str, float]:
     """Return the devices of this machine, by the resources and types that they may be announced as."""
     here: dict[str, float] = {}
     for device in detected:
-        here[device.resource] = here.get(device.resource, 0) + device.units
+        here[device.resource] = here.get(device.resource, 0) + device.usable_units
         # Ray announces one of each type, whatever the number of devices.
-        here |= {ACCELERATOR_TYPE_PREFIX + name: 1 for name in device.answers_to if device.units}
+        here |= {ACCELERATOR_TYPE_PREFIX + name: 1 for name in device.answers_to if device.usable_units}
     return here
 
 
@@ -132,9 +133,21 @@ def _is_device(name: str) -> bool:
     return name in of_families or name.startswith(ACCELERATOR_TYPE_PREFIX) or tpu_head_pod_type(name) is not None
 
 
-def _overruled(option: str, name: str, promised: Mapping[str, float]) -> str:
-    return f"{option} is more than is promised, {name}: {promised[name]:g}, which is announced"
+def _overruled(option: str, asked: float, name: str, promised: Mapping[str, float]) -> list[str]:
+    """Return a sentence where an option asks for another amount than is promised: Ray takes the promise."""
+    # Fewer CPUs (`--num-cpus=0`) are written to keep tasks off a node; fewer devices, to keep one for oneself.
+    if asked == promised[name] or (asked < promised[name] and not _is_device(name)):
+        return []
+    said = f"{option} is {'more' if asked > promised[name] else 'less'} than is promised"
+    less = f"; for {asked:g}, promise it in the node type's resources" if asked < promised[name] else ""
+    return [f"{said}, {name}: {promised[name]:g}, which is announced{less}"]
 
 
-def _not_here(option: str, here: float) -> str:
-    return f"{option} is not promised, and this machine has {here:g}: it is not announced"
+def _not_here(option: str, here: float, narrowed: str = "") -> str:
+    return f"{option} is not promised, and this machine has {here:g}{narrowed}: it is not announced"
+
+
+def _narrowed(detected: Iterable[Detection], name: str) -> str:
+    """Return by which variable fewer units of a resource are visible, as a part of a sentence."""
+    variables = (each.visible.assignment for each in detected if each.resource == name and each.visible)
+    return next((f" ({assignment})" for assignment in variables), "")

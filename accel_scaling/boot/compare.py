@@ -13,11 +13,13 @@ from accel_scaling.boot.verdicts import Verdict, VerdictWord, advice_of, holds_p
 from accel_scaling.detect.model import Detection, DriverState
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.registry import all_families
+from accel_scaling.message_text import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from accel_scaling.catalog.model import Chip
+    from accel_scaling.detect.model import Visible
 
 
 _STATES = {
@@ -73,7 +75,7 @@ def compare(
     message = "; ".join(map(str, deciding)) or "no accelerator is promised"
     advice = "; ".join(dict.fromkeys(result.advice for result in deciding if result.advice))
     devices = {claim.resource: device for claim in claims if (device := _device(claim, detected))}
-    here = {resource: float(device.units) for resource, device in devices.items()}
+    here = {resource: float(device.usable_units) for resource, device in devices.items()}
     others = tuple(result.word for result in wrong[1:])
     return Verdict(word, message, dict(promised), devices_json, advice, others, here)
 
@@ -115,15 +117,39 @@ def _device(claim: Claim, detected: Sequence[Detection]) -> Detection | None:
 
 
 def _check_count(claim: Claim, device: Detection, evidence: str) -> _ClaimVerdict:
-    if device.units < claim.units:
-        missing = f"{_amount(claim.units - device.units, claim)} missing"
-        return _claim_verdict(VerdictWord.FEWER_THAN_PROMISED, claim, f"{evidence}: {missing}")
+    usable = device.usable_units
     # With 0 units only a type is promised: any number of devices keeps that.
-    if 0 < claim.units < device.units:
-        more = f"the {_amount(device.units - claim.units, claim)} not promised will not be used"
+    if usable < max(claim.units, 1):
+        missing = f"{_amount(max(claim.units, 1) - usable, claim)} missing"
+        if device.visible and usable < device.units:
+            return _narrowed(claim, device.visible, f"{evidence}: {_left(device)}: {missing}", usable)
+        return _claim_verdict(VerdictWord.FEWER_THAN_PROMISED, claim, f"{evidence}: {missing}")
+    if 0 < claim.units < usable:
+        more = f"the {_amount(usable - claim.units, claim)} not promised will not be used"
         return _claim_verdict(VerdictWord.MORE_THAN_PROMISED, claim, f"{evidence}: {more}")
-    note = f": {device.divided}" if device.divided else ""
-    return _claim_verdict(VerdictWord.CONFIRMED, claim, evidence + note)
+    notes = [device.divided, _kinds(device), _left(device) if usable < device.units else ""]
+    return _claim_verdict(VerdictWord.CONFIRMED, claim, ": ".join([evidence, *filter(None, notes)]))
+
+
+def _narrowed(claim: Claim, visible: Visible, result: str, usable: int) -> _ClaimVerdict:
+    """Return the verdict where the environment leaves fewer units visible than are promised."""
+    fewer = f", or promise {_amount(usable, claim)} in the node type's resources" if usable else ""
+    sets = "the start command, docker's run_options or the image"
+    advice = visible.note or f"take {visible.variable} out of {sets}{fewer}"
+    return _ClaimVerdict(VerdictWord.FEWER_THAN_PROMISED, f"promised {_words(claim)}; {result}", advice)
+
+
+def _left(device: Detection) -> str:
+    """Return how many units the environment leaves visible, as a part of a sentence."""
+    visible = device.visible
+    if visible is None:
+        return ""
+    left = f"{device.usable_units} of {device.units}" if device.usable_units else f"none of {device.units}"
+    return f"{visible.assignment}{', which' if not visible.value else ''} leaves {left} visible"
+
+
+def _kinds(device: Detection) -> str:
+    return listed([f"{kind.count} x {kind.name}" for kind in device.kinds]) if device.kinds else ""
 
 
 def _claim_verdict(word: VerdictWord, claim: Claim, result: str, device: Detection | None = None) -> _ClaimVerdict:
@@ -170,7 +196,8 @@ def _evidence(device: Detection) -> str:
     if device.state is DriverState.NOT_PROBED or (device.units and not device.driver_count):
         return f"{device.bus_count} x {device.variant or device.family} on the PCI bus, their driver was not asked"
     names = Counter(item.name for item in device.devices if item.name)
-    name = f" as {', '.join(names)}" if names and device.driver_count else ""
+    counts = [f"{count} x {name}" for name, count in names.items()] if len(names) > 1 else names
+    name = f" as {', '.join(counts)}" if names and device.driver_count else ""
     unit = "usable" if device.resource == "GPU" else device.resource
     units = f" ({device.units} {unit})" if device.units != device.driver_count else ""
     return f"{device.bus_count} on the PCI bus, {device.driver_count} seen by the driver{name}{units}"
@@ -180,5 +207,7 @@ def _other_type(claim: Claim, device: Detection) -> str:
     if device.divided:
         return f"{device.divided}: a task that asks for a whole {_exact(claim)} would get one partition of it"
     wrong = [name for name in claim.types if name not in device.answers_to]
+    if device.kinds:
+        return f"that is {_kinds(device)}, and a node has devices of one type"
     types = " or ".join(device.answers_to) or "of no type that this version knows"
     return f"that is {types}, not {ACCELERATOR_TYPE_PREFIX}{', '.join(wrong)}"

@@ -59,7 +59,7 @@ WORDS = {
         "use an image that has it, or load it before Ray starts",
     ),
     VerdictWord.FEWER_THAN_PROMISED: Meaning(
-        "The driver shows fewer devices than are promised.",
+        "The driver shows fewer devices than are promised, or the environment leaves fewer visible.",
         "replace this machine, or promise fewer in the node type's resources",
     ),
     VerdictWord.OTHER_TYPE: Meaning(

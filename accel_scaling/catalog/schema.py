@@ -215,6 +215,7 @@ TPU_GENERATIONS = Table(
     (
         Column("generation", NAME, "how its accelerator types begin"),
         Column("config_type", NAME, "`acceleratorConfig.type`; empty where the API has none", EMPTY),
+        Column("config_refused", Text(), "why no slice is asked for by that type all the same", EMPTY),
         Column("ray_name", NAME, "how Ray's pod types begin"),
         Column("chip", CHIP, "its accelerator"),
         Column("suffix_per_chip", Number(), "what the number in an accelerator type counts for each chip"),

@@ -38,6 +38,7 @@ class TpuGeneration:
     Attributes:
         name: how its accelerator types begin, e.g. ``v5litepod``.
         config_type: ``acceleratorConfig.type`` of the TPU API; empty where the API has none.
+        config_refused: why no slice is asked for by that type all the same; empty where slices are.
         ray_name: how Ray's pod types begin.
         chip: its key in ``accelerators.yaml``.
         suffix_per_chip: what the number in an accelerator type counts for each chip: 2 TensorCores, or the chip.
@@ -53,6 +54,7 @@ class TpuGeneration:
 
     name: str
     config_type: str
+    config_refused: str
     ray_name: str
     chip: str
     suffix_per_chip: int
@@ -158,6 +160,7 @@ def _generation(row: RowValues, _: int) -> TpuGeneration:
     return TpuGeneration(
         name=row["generation"],
         config_type=row["config_type"],
+        config_refused=row["config_refused"],
         ray_name=row["ray_name"],
         chip=row["chip"],
         suffix_per_chip=row["suffix_per_chip"],

@@ -95,13 +95,10 @@ def slice_of_topology(catalog: Catalog, config_type: str, topology: str) -> TpuS
     Raises:
         UnknownTpuError: there is no such type, or no such topology of it; the text names those that exist.
     """
-    by_config = {generation.config_type: generation for generation in generations().values() if generation.config_type}
+    by_config = {each.config_type: each for each in generations().values() if each.config_type}
     generation = by_config.get(config_type)
-    if generation is None:
-        raise UnknownTpuError(
-            f"acceleratorConfig.type {shown(config_type)} is not in the TPU API{hint(config_type, by_config)}; it has "
-            f"{', '.join(by_config)}; ask for another generation by its acceleratorType, e.g. tpu7x-8"
-        )
+    if generation is None or generation.config_refused:
+        raise UnknownTpuError(_no_such_config_type(catalog, config_type, topology))
     if topology not in topologies(generation):
         raise UnknownTpuError(_no_such_topology(generation, topology))
     return _slice(catalog, generation, topology)
@@ -263,6 +260,31 @@ def _no_such_type(catalog: Catalog, accelerator_type: str, name: str, number: st
             return f"{start}; Cloud TPU writes {other.name}-{number or 'N'}"
     known = (_type_name(other, count) for other in generations().values() for count in _sizes(other))
     return start + hint(accelerator_type, known)
+
+
+def _no_such_config_type(catalog: Catalog, config_type: str, topology: str) -> str:
+    """Return the error's sentence: the API's spelling, the acceleratorType in its place, or the API's types."""
+    start = f"acceleratorConfig.type {shown(config_type)}"
+    meant = _by_any_name(catalog, config_type)
+    if meant and meant.config_type and not meant.config_refused:
+        return f"{start} is not in the TPU API; write {meant.config_type}"
+    if meant:
+        known = topology in topologies(meant)
+        name = _type_name(meant, chips_in(topology if known else topologies(meant)[0]))
+        why = meant.config_refused or "it is not in the TPU API"
+        return f"{start} names no slice: {why}; write acceleratorType{':' if known else ', such as'} {name}"
+    types = [each.config_type for each in generations().values() if each.config_type and not each.config_refused]
+    return f"{start} is not in the TPU API{hint(config_type, types)}; it has {', '.join(types)}"
+
+
+def _by_any_name(catalog: Catalog, name: str) -> TpuGeneration | None:
+    """Return the generation that somebody calls so, in any spelling; None where nobody does."""
+    fold = name.casefold().replace("_", "").removeprefix("tpu-")
+    for each in generations().values():
+        names = (each.name, each.config_type, each.ray_name, *catalog.chips[each.chip].api_names.get(tpu_cloud(), ()))
+        if fold in {other.casefold().replace("_", "") for other in names}:
+            return each
+    return None
 
 
 def _no_such_topology(generation: TpuGeneration, topology: str) -> str:

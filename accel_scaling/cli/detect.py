@@ -63,8 +63,9 @@ def _nothing(families: Iterable[Detection]) -> str:
 
 def _block(accelerator: Detection) -> str:
     name = accelerator.variant or accelerator.accelerator_type or accelerator.driver_name or accelerator.family
+    kinds = ", ".join(f"{kind.count} x {kind.name}" for kind in accelerator.kinds)
     lines = [
-        f"{accelerator.count or accelerator.bus_count} x {name}",
+        kinds or f"{accelerator.count or accelerator.bus_count} x {name}",
         *(f"  {sentence}" for sentence in accelerator.evidence),
     ]
     lines.append(f"  Ray: {_announced(accelerator)}")
@@ -77,11 +78,14 @@ def _announced(accelerator: Detection) -> str:
     """Return the resources that Ray 2.60 announces on this machine, by our copy of its rule."""
     if accelerator.state is DriverState.NOT_PROBED:
         return "not known, as the driver was not asked"
+    narrowed = f" ({accelerator.visible.assignment})" if accelerator.visible else ""
     if not accelerator.ray_units:
-        return f"announces no {accelerator.resource}"
+        return f"announces no {accelerator.resource}{narrowed}"
     type_text = (
         f", accelerator_type:{accelerator.accelerator_type}"
         if accelerator.accelerator_type
         else ", no accelerator_type"
     )
-    return f"announces {accelerator.resource}: {accelerator.ray_units}{type_text}"
+    if accelerator.kinds and accelerator.accelerator_type:
+        type_text += " (of the first device)"
+    return f"announces {accelerator.resource}: {accelerator.ray_units}{narrowed}{type_text}"

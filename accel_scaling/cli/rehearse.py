@@ -39,6 +39,7 @@ faults, each for an instance type, a machine type, or a TPU's accelerator type:
   capacity:TYPE=N       the cloud launches at most N at a time
   fewer:TYPE=N          its machines boot with N devices only
   other:TYPE=NAME       their driver names another product, e.g. other:g5.xlarge='NVIDIA L4'
+  mixed:TYPE=NAME       their driver names another product for one device
   no-driver:TYPE        the devices are on the bus, the driver is not loaded
   no-devices:TYPE       there are no devices
   ends-at-launch:TYPE   the cloud ends its machines by itself before they boot; on EC2 also ends-at-launch:TYPE=REASON,

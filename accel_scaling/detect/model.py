@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
+
+from accel_scaling.message_text import shown
+
+_PLAIN = re.compile(r"[\w.,:;*!-]{1,60}", re.ASCII)  # stands in a sentence as it is
 
 
 class DriverState(Enum):
@@ -38,6 +43,49 @@ class Device:
 
 
 @dataclass(frozen=True)
+class Kind:
+    """Devices of one product, on a machine that has several products of a family.
+
+    Attributes:
+        name: the exact product, or what the driver calls it.
+        count: how many devices.
+        answers_to: every accelerator type that a promise may name for these devices.
+        places: their numbers, by the driver's order; by the bus's where no driver names them.
+    """
+
+    name: str
+    count: int
+    answers_to: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Visible:
+    """The units of a Ray resource that an environment variable leaves visible to `ray start`.
+
+    Attributes:
+        variable: its name.
+        value: its value.
+        count: units by Ray's reading: Ray announces no more, and does not start where more are promised.
+        usable: units by the reading of the devices' own runtime, which may be stricter: to CUDA, ``-1`` is no device.
+        note: what the value gets wrong, as a part of a sentence; empty where nothing.
+    """
+
+    variable: str
+    value: str
+    count: int
+    usable: int
+    note: str = ""
+
+    @property
+    def assignment(self) -> str:
+        """The variable with its value, as a part of a sentence: ``CUDA_VISIBLE_DEVICES=0,1,2``."""
+        if not self.value:
+            return f"{self.variable} is empty"
+        return f"{self.variable}={self.value if _PLAIN.fullmatch(self.value) else shown(self.value)}"
+
+
+@dataclass(frozen=True)
 class Detection:
     """The result of a probe: one family of accelerators on this machine, by the bus and by its driver.
 
@@ -46,7 +94,7 @@ class Detection:
         resource: the Ray resource that a node announces for it.
         count: devices that can be used: those the driver answers for (on the bus, where there is no probe).
         units: units of ``resource``: Neuron cores; equal to ``count`` for GPUs.
-        ray_units: units that Ray 2.60 counts on this node: it may count a device that is lost.
+        ray_units: units that Ray 2.60 announces on this node by itself: it may count a device that is lost.
         accelerator_type: what Ray 2.60 announces on this node, None where Ray has no type for it.
         variant: the exact product, where the catalog knows the driver's name or the PCI id: ``A100-80G``, ``L4-3Q``.
         answers_to: every accelerator type that a promise may name for these devices. A slice of a device answers
@@ -60,6 +108,8 @@ class Detection:
         worker_id: for TPUs, this host's number in it.
         evidence: what the bus, the driver and Ray's way show, one short sentence each.
         divided: how devices are cut into slices where a task would be given a whole one; empty where they are not.
+        kinds: the products, where the devices are not all alike; ``answers_to`` has what is common to them.
+        visible: what the environment leaves visible; None where it says nothing.
     """
 
     family: str
@@ -79,6 +129,13 @@ class Detection:
     worker_id: int | None = None
     evidence: tuple[str, ...] = ()
     divided: str = ""
+    kinds: tuple[Kind, ...] = ()
+    visible: Visible | None = None
+
+    @property
+    def usable_units(self) -> int:
+        """Units that tasks can use: those of this machine that the environment leaves visible."""
+        return self.units if self.visible is None else min(self.units, self.visible.usable)
 
     @property
     def present(self) -> bool:

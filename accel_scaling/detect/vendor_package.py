@@ -7,10 +7,14 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from accel_scaling import timeouts
 from accel_scaling.detect.model import DriverState
 from accel_scaling.message_text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 # A pipe of Linux holds no more.
 PIPE_BYTES = 65536
@@ -22,8 +26,8 @@ import sys
 sys.path[:] = [path for path in sys.path if path]
 import json, os
 answers = os.fdopen(int(sys.argv[1]), "w")
-def say(count, kind=None):
-    print(json.dumps({{"count": count, "kind": kind}}), file=answers, flush=True)
+def say(count, kind=None, each=()):
+    print(json.dumps({{"count": count, "kind": kind, "each": list(each)}}), file=answers, flush=True)
 try:
     import {module}
 except ModuleNotFoundError as error:
@@ -45,6 +49,7 @@ class Reply:
         absent: it is not installed in this Python.
         count: devices, by Ray's way of counting.
         kind: the type, by Ray's way of naming; None where Ray names none.
+        each: the same of each device; empty where the package tells one only.
     """
 
     state: DriverState = DriverState.OK
@@ -52,15 +57,17 @@ class Reply:
     absent: bool = False
     count: int = 0
     kind: str | None = None
+    each: tuple[str | None, ...] = ()
 
 
-def ask(module: str, question: str, *, called: str = "") -> Reply:
+def ask(module: str, question: str, *, called: str = "", without: Collection[str] = ()) -> Reply:
     """Import a module in another process and run a question there; never raises.
 
     Args:
         module: what Ray imports, e.g. ``amdsmi``.
-        question: Python that calls ``say(count, kind)``; ``kind`` may be left out.
+        question: Python that calls ``say(count, kind, each)``; the last two may be left out.
         called: how to speak of what is asked; by default the package's name.
+        without: environment variables that tell the package of fewer devices than this machine has.
     """
     package = module.partition(".")[0]
     reading, writing = os.pipe()
@@ -68,9 +75,12 @@ def ask(module: str, question: str, *, called: str = "") -> Reply:
     program = [sys.executable, "-c", _FRAME.format(module=module, package=package), str(writing), question]
     package = called or package
     timeout_s = timeouts.DRIVER_PACKAGE_TIMEOUT_S
+    environment = {name: value for name, value in os.environ.items() if name not in without}
     try:
         # The answer has a pipe of its own: packages print what they like to the standard output.
-        done = subprocess.run(program, capture_output=True, pass_fds=(writing,), timeout=timeout_s, check=False)
+        done = subprocess.run(
+            program, env=environment, capture_output=True, pass_fds=(writing,), timeout=timeout_s, check=False
+        )
     except subprocess.TimeoutExpired:
         os.close(reading)
         return Reply(DriverState.NOT_YET, f"{package} gave no answer within {timeout_s} s")
@@ -105,7 +115,13 @@ def _read(package: str, text: str) -> Reply:
     count, kind = answer["count"], answer["kind"]
     if not isinstance(count, int) or count < 0:
         return _failed(package, f"counts {shown(count)} devices")
-    return Reply(count=count, kind=kind if isinstance(kind, str) and kind else None)
+    each = tuple(_name(name) for name in answer.get("each", ()))
+    return Reply(count=count, kind=_name(kind), each=each if len(each) == count else ())
+
+
+def _name(value: object) -> str | None:
+    # An empty name stays: Ray makes a type of it, too, where it puts words before it.
+    return value if isinstance(value, str) else None
 
 
 def _failed(package: str, words: str) -> Reply:

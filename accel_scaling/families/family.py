@@ -14,11 +14,12 @@ from accel_scaling._ray.versions import has_manager
 from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from accel_scaling.catalog.node_images import Needs
     from accel_scaling.detect.model import Detection
     from accel_scaling.detect.pci import PciDevice
+    from accel_scaling.families.visible import Reading
 
 NUMBER = "[0-9]"  # the part of `nodes` that stands for a device's number
 DEVICE_NUMBER = "{n}"
@@ -71,6 +72,13 @@ class Family:
         ray_counts_nodes: Ray counts the nodes where the module is missing or fails.
         type_of_name: the accelerator_type that Ray makes of the driver's name of a product.
         type_prefix: how the types of Ray's begin that the catalog does not know, e.g. ``AMD-``.
+        none_visible: values of the variable by which Ray reads that no device is visible.
+        narrowed_by: other variables by which Ray, or the driver's library, is told of fewer devices.
+        read_visible: reads what is visible in place of ``visible.reading_of``.
+        runtime_ids: returns how many of the variable's ids are devices to the family's runtime, given the ids and how
+            many units this machine has; without it, all up to a negative number.
+        places: returns the numbers that devices have in the driver's order, given the variable's ids and the
+            environment; None where that is not sure.
         quantities: how many units of one host a task may have, where not every number will do.
         unit: what one unit of the resource is called; by default the resource's name.
         common: clouds sell it so much that ``detect`` tells in full how it knows that there is none.
@@ -105,6 +113,11 @@ class Family:
     ray_counts_nodes: bool = False
     type_of_name: Callable[[str], str | None] | None = None
     type_prefix: str = ""
+    none_visible: Sequence[str] = ("",)
+    narrowed_by: Sequence[str] = ()
+    read_visible: Callable[[Mapping[str, str]], Reading | None] | None = None
+    runtime_ids: Callable[[Sequence[str], int], int] | None = None
+    places: Callable[[Sequence[str], Mapping[str, str]], list[int] | None] | None = None
     quantities: Sequence[int] = ()
     unit: str = ""
     common: bool = False
@@ -120,6 +133,11 @@ class Family:
     def registered(self) -> bool:
         """True where Ray must be told of the family: no Ray has a manager, and ids can be given by a variable."""
         return bool(self.visible_devices) and self.ray_since is None
+
+    @property
+    def narrowing_variables(self) -> tuple[str, ...]:
+        """The environment variables that tell the driver's library of fewer devices."""
+        return tuple(filter(None, (self.visible_devices, *self.narrowed_by)))
 
     @property
     def needs(self) -> Needs:
@@ -182,7 +200,7 @@ def _problems(family: Any, built_in: Collection[Family]) -> Iterator[str]:
 def _wrong_values(family: Any) -> Iterator[str]:
     if not isinstance(family.shared, bool):
         yield f"shared is {shown(family.shared)}; expected True or False"
-    for field, value in (("ray_since", None), ("detect", None)):
+    for field, value in (("ray_since", None), ("detect", None), ("read_visible", None), ("runtime_ids", None)):
         if getattr(family, field) is not value:
             yield f"{field} is {shown(getattr(family, field))}; expected {value}: it is for built-in families"
     for field in ("probe", "emulate"):

@@ -10,8 +10,10 @@ from accel_scaling.catalog import product_names
 from accel_scaling.detect import pci
 from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.catalog import chips_here
+from accel_scaling.families.kinds import common_types, kinds_on_bus
 from accel_scaling.families.probe import probe
 from accel_scaling.families.registry import all_families
+from accel_scaling.families.visible import narrowed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -54,7 +56,8 @@ def survey(sysroot: Path | None = None) -> list[Detection]:
     bus = pci.scan(root)
     families = all_families()
     probed = [probe(family, bus, root) for family in families]
-    return probed + _unprobed(bus, {family.name for family in families})
+    detections = probed + _unprobed(bus, {family.name for family in families})
+    return narrowed(detections, families, os.environ)
 
 
 def look_for(family: Family, sysroot: Path | None = None) -> Detection:
@@ -85,17 +88,19 @@ def _not_asked(family: str, seen: Sequence[tuple[pci.PciDevice, list[Chip]]]) ->
     # One PCI id may be several products': a type is named only where all of them have the same one.
     detected = {chip.detected_type for chip in candidates}
     devices = [device for device, _ in seen]
+    kinds = kinds_on_bus(devices, [chip for _, chips in seen for chip in chips])
     return Detection(
         family=family,
         resource=candidates[0].resource,
         count=len(devices),
         units=len(devices) * candidates[0].units_per_device,
         accelerator_type=detected.pop() if len(detected) == 1 else None,
-        variant=product_names.exact_name(candidates),
-        answers_to=product_names.types_of(candidates),
+        variant=None if kinds else product_names.exact_name(candidates),
+        answers_to=common_types(kinds) if kinds else product_names.types_of(candidates),
         devices=tuple(Device(i, None, device.address, device.id) for i, device in enumerate(devices)),
         bus_count=len(devices),
         state=DriverState.NOT_PROBED,
         trouble=f"this version has no probe for the {family} driver",
         evidence=(pci.sentence(devices, family), f"driver: not asked, this version has no probe for {family}"),
+        kinds=kinds,
     )

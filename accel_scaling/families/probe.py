@@ -15,12 +15,14 @@ from accel_scaling.detect import container, device_nodes, pci, vendor_package
 from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.detect.vendor_package import Reply
 from accel_scaling.families.catalog import chips_of
+from accel_scaling.families.kinds import Product, common_types, kinds_of, kinds_on_bus
 from accel_scaling.import_path import import_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from accel_scaling.catalog.model import Chip
+    from accel_scaling.detect.model import Kind
     from accel_scaling.families.family import Family
 
 # What runs in the process that asks a family's `probe`: with this process's path, of which a node's bundle is a part.
@@ -28,7 +30,7 @@ _QUESTION = """
 sys.path[:] = {path!r}
 from accel_scaling.families.registry import names_of
 names = names_of({family!r}, {root!r})
-say(len(names), names[0] if names else None)
+say(len(names), names[0] if names else None, names)
 """
 
 
@@ -43,6 +45,7 @@ class _Evidence:
         ray_type: the accelerator_type that Ray announces; None where it names none.
         chips: the products that they may be.
         sick: devices that the driver says cannot be used, one short sentence each.
+        kinds: the products, where the devices are not all alike.
     """
 
     on_bus: Sequence[pci.PciDevice]
@@ -51,6 +54,7 @@ class _Evidence:
     ray_type: str | None = None
     chips: Sequence[Chip] = ()
     sick: Sequence[str] = ()
+    kinds: tuple[Kind, ...] = ()
 
 
 def probe(family: Family, bus: Sequence[pci.PciDevice], root: Path) -> Detection:
@@ -110,6 +114,7 @@ def examine(
     type_of: Callable[[str], str | None] | None = None,
     ray_type: str | None = None,
     sick: Sequence[str] = (),
+    each: Sequence[str] = (),
 ) -> Detection:
     """Ask the driver's library where there are nodes, and combine the evidence.
 
@@ -121,6 +126,7 @@ def examine(
         type_of: makes Ray's type of the name that the library says; by default the family's ``type_of_name``.
         ray_type: Ray's type where the library does not tell it.
         sick: devices that the driver says cannot be used, one short sentence each.
+        each: Ray's type of each device, where the nodes tell it.
     """
     if not on_bus and not nodes:
         return Detection(family.name, family.resource, evidence=_sentences(family, _Evidence(on_bus, nodes)))
@@ -129,14 +135,41 @@ def examine(
     if family.registered:
         chips = _products(family, on_bus, reply.kind if reply else None)
         ray_type = _type_of_products(chips, reply)
-        seen = _Evidence(on_bus, nodes, reply, ray_type, chips, sick)
+        kinds = _kinds(family, (on_bus, nodes), reply, lambda name: _products(family, on_bus, name))
+        seen = _Evidence(on_bus, nodes, reply, ray_type, chips, sick, kinds)
         return _as_ray_counts(_result(family, seen, root), seen)
     read = type_of or family.type_of_name
-    if reply and reply.kind and read:
-        reply = replace(reply, kind=read(reply.kind))
-    ray_type = ray_type or (reply.kind if reply else None)
+    if reply and read:
+        typed = tuple(None if name is None else read(name) or None for name in reply.each)
+        reply = replace(reply, kind=None if reply.kind is None else read(reply.kind), each=typed)
+    if each:
+        reply = replace(reply or Reply(), each=tuple(each))
+    ray_type = ray_type or (reply.kind if reply else None) or None
     chips = _chips_of_type(family, on_bus, ray_type)
-    return _result(family, _Evidence(on_bus, nodes, reply, ray_type, chips, sick), root)
+    kinds = _kinds(family, (on_bus, nodes), reply, lambda name: _chips_of_type(family, on_bus, name))
+    return _result(family, _Evidence(on_bus, nodes, reply, ray_type, chips, sick, kinds), root)
+
+
+def _kinds(
+    family: Family,
+    seen: tuple[Sequence[pci.PciDevice], Sequence[str]],
+    reply: Reply | None,
+    chips_named: Callable[[str | None], Sequence[Chip]],
+) -> tuple[Kind, ...]:
+    """Return the products of a machine that has several: by what the library says of each, else by the bus."""
+    if reply and len(set(reply.each)) > 1:
+        return kinds_of(_product(name, chips_named(name)) for name in reply.each)
+    on_bus, nodes = seen
+    # A container that was given some of its machine's devices sees them all on the bus.
+    if 0 < len(nodes) < len(on_bus):
+        return ()
+    return kinds_on_bus(on_bus, chips_of(family.name)) if len({device.id for device in on_bus}) > 1 else ()
+
+
+def _product(name: str | None, chips: Sequence[Chip]) -> Product:
+    # A name of no chip is a type as it is.
+    types = dict.fromkeys((*product_names.types_of(chips), *([name] if name and not chips else [])))
+    return Product(product_names.exact_name(chips) or name or "a device without a name", tuple(types))
 
 
 def _library(family: Family) -> str:
@@ -146,7 +179,8 @@ def _library(family: Family) -> str:
 
 def _ask_driver(family: Family, root: Path) -> Reply | None:
     if family.module:
-        return vendor_package.ask(family.module, family.question)
+        # The machine's devices are counted; what the environment leaves visible of them is another question (visible).
+        return vendor_package.ask(family.module, family.question, without=family.narrowing_variables)
     if family.probe is None:
         return None
     path = [str(Path(entry).resolve()) for entry in import_folders()]
@@ -196,14 +230,15 @@ def _result(family: Family, seen: _Evidence, root: Path) -> Detection:
         units=count,
         ray_units=rays_number,
         accelerator_type=seen.ray_type if rays_number else None,
-        variant=product_names.exact_name(seen.chips),
-        answers_to=tuple(types),
+        variant=None if seen.kinds else product_names.exact_name(seen.chips),
+        answers_to=common_types(seen.kinds) if seen.kinds else tuple(types),
         devices=_devices(seen, count),
         bus_count=len(seen.on_bus),
         driver_count=count,
         state=state,
         trouble=trouble,
         evidence=_sentences(family, seen),
+        kinds=seen.kinds,
     )
 
 
@@ -247,7 +282,8 @@ def _as_ray_counts(result: Detection, seen: _Evidence) -> Detection:
 
 def _devices(seen: _Evidence, count: int) -> tuple[Device, ...]:
     chips = seen.chips
-    name = chips[0].driver_names[0] if count and len(chips) == 1 and chips[0].driver_names else None
+    named = count and len(chips) == 1 and chips[0].driver_names and not seen.kinds
+    name = chips[0].driver_names[0] if named else None
     if count and len(seen.on_bus) != count:
         return tuple(Device(index, name) for index in range(count))  # which one is missing is not known
     return tuple(Device(index, name, item.address, item.id) for index, item in enumerate(seen.on_bus))

@@ -23,6 +23,7 @@ from accel_scaling.cluster.policies import OnMismatch
 from accel_scaling.cluster.setup_notes import setup_notes
 from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.cluster.start_commands import KEYS, check_start_commands, updaters_disabled
+from accel_scaling.cluster.visible_variables import visible_notes
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.promise import Promise, of_slice, promise_for
 from accel_scaling.fill.users_own import BootCheck, with_users_own
@@ -76,7 +77,8 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
         filled["available_node_types"][name]["labels"] = promise.labels
     place_notes = [*_region_notes(cluster), *offering_notes(cluster)] if offerings else []
     promise_notes = [note for promise in promised.values() for note in promise.notes]
-    notes = [*notes, *cloud_notes, *start_notes]
+    visible = visible_notes(cluster, {name: promise.resources for name, promise in promised.items()})
+    notes = [*notes, *cloud_notes, *start_notes, *visible]
     read_notes = [*cluster.notes, *cluster.in_templates.values()]
     return filled, [*read_notes, *place_notes, *promise_notes, *_added_cpus(cluster, promised), *notes]
 

@@ -24,6 +24,7 @@ class FaultKind(str, enum.Enum):
     CAPACITY = "capacity"
     FEWER = "fewer"
     OTHER = "other"
+    MIXED = "mixed"
     NO_DRIVER = "no-driver"
     NO_DEVICES = "no-devices"
     UNHEALTHY = "unhealthy"
@@ -36,10 +37,11 @@ class FaultKind(str, enum.Enum):
 
 _OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY)
 _OF_START = (FaultKind.ENDS_AT_LAUNCH, FaultKind.NO_SSH, FaultKind.SETUP_FAILS, FaultKind.START_FAILS)
+_WITH_NAME = (FaultKind.OTHER, FaultKind.MIXED)
 _WITH_NUMBER = (FaultKind.CAPACITY, FaultKind.FEWER)
 
 WORDS = (
-    *("no-capacity", "capacity", "fewer", "other", "no-driver", "no-devices"),
+    *("no-capacity", "capacity", "fewer", "other", "mixed", "no-driver", "no-devices"),
     *("ends-at-launch", "no-ssh", "setup-fails", "start-fails"),
 )
 """The words that the command line takes and its help explains."""
@@ -83,6 +85,11 @@ class Fault:
     def other(cls, machine_type: str, driver_name: str) -> Fault:
         """Make the driver of its machines report another product, e.g. ``NVIDIA L4``."""
         return cls(FaultKind.OTHER, machine_type, driver_name=driver_name)
+
+    @classmethod
+    def mixed(cls, machine_type: str, driver_name: str) -> Fault:
+        """Make the driver of its machines report another product for one device, e.g. ``Tesla T4``."""
+        return cls(FaultKind.MIXED, machine_type, driver_name=driver_name)
 
     @classmethod
     def no_driver(cls, machine_type: str) -> Fault:
@@ -140,7 +147,7 @@ class Fault:
             if not value.isdigit():
                 raise RehearsalError(f"--fault {text}: expected a whole number after `=`")
             return cls(kind, machine_type, count=int(value))
-        if kind is FaultKind.OTHER:
+        if kind in _WITH_NAME:
             if not value:
                 raise RehearsalError(f"--fault {text}: say what the driver names, e.g. {text}='NVIDIA L4'")
             return cls(kind, machine_type, driver_name=value)

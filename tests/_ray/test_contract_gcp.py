@@ -126,3 +126,22 @@ def test_rays_schema_takes_no_anonymous_credentials_and_no_list_of_zones():
     provider = schema["properties"]["provider"]["properties"]
     assert provider["gcp_credentials"]["properties"]["type"]["enum"] == ["credentials_token", "service_account"]
     assert provider["availability_zone"]["type"] == "string"
+
+
+def test_ray_refuses_an_accelerator_config_of_the_generations_whose_row_says_so():
+    from ray.autoscaler._private.gcp.config import get_node_type
+
+    from accel_scaling.catalog.tpu_generations import generations
+
+    for generation in generations().values():
+        if not generation.config_type:
+            continue
+        node = {"acceleratorConfig": {"type": generation.config_type, "topology": generation.topologies[-1]}}
+        try:
+            get_node_type(node)
+        except ValueError:
+            assert generation.config_refused, generation.name
+        else:
+            assert not generation.config_refused, (
+                f"Ray takes {generation.config_type}: empty gcp_tpu.csv's config_refused"
+            )

@@ -86,8 +86,8 @@ def test_a_label_of_an_accelerator_that_is_not_here_is_not_announced(
     assert found["labels"]["mine"] == "x"
 
 
-@pytest.mark.parametrize(("num_gpus", "num_cpus"), [(0, 0), (None, None), (0, 2)])
-def test_fewer_than_is_promised_is_no_matter(num_gpus: int | None, num_cpus: int | None, boot: Any) -> None:
+@pytest.mark.parametrize(("num_gpus", "num_cpus"), [(1, 0), (None, None), (None, 2)])
+def test_fewer_cpus_than_are_promised_are_no_matter(num_gpus: int | None, num_cpus: int | None, boot: Any) -> None:
     boot("g5.xlarge")
     given = params(num_gpus=num_gpus, num_cpus=num_cpus)
     assert keep_to_machine(given, {"CPU": 4, "GPU": 1}, detect(), {PROMISE: "{}"}) == []

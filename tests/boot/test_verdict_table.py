@@ -77,6 +77,8 @@ def cases(family: str, count: int) -> Iterator[tuple[str, str, str]]:
     if chips:
         return
     yield f"other-type:{OTHER_TYPES[family]}", "OtherType", "not accelerator_type:"
+    odd_one = "not accelerator_type:" if single else "and a node has devices of one type"
+    yield f"mixed:{OTHER_TYPES[family]}", "OtherType", odd_one
     yield "unhealthy", "Unhealthy", "NVML says: device" if family != "neuron" else "does not respond"
     yield "ecc", "Unhealthy", "SRAM" if family == "neuron" else "has failed to remap a row of its memory"
     yield "not-yet", "NotYet", "no answer within" if family == "neuron" else "does not answer yet"

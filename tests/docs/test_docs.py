@@ -49,6 +49,7 @@ FENCE = re.compile(
 )
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)")
 VERSION = re.compile(r"\b\d+\.\d+\.\d+\+[0-9a-f]{8}\b")
+ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
 COUNTS = re.compile(r"\b\d{4} machine types, \d+ accelerators")
 # A path in backticks that begins with a folder of the repository.
 PATH = re.compile(r"`((?:accel_scaling|providers|catalogs|example_clusters|tests|benchmarks|docs)/[\w./-]*)`")
@@ -106,7 +107,7 @@ def words_of(command: str) -> list[list[str]]:
     for word in lexer:
         if word in {"&&", ";"}:
             simple.append([])
-        else:
+        elif simple[-1] or not ASSIGNMENT.fullmatch(word):  # variables before a program are the shell's
             simple[-1].append(word)
     return simple
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling import timeouts
+from accel_scaling.boot.compare import compare
 from accel_scaling.detect import vendor_package
 from accel_scaling.detect.model import DriverState
 from accel_scaling.families.inventory import detect
@@ -221,3 +222,21 @@ print(json.dumps([len(found), sorted(makers & set(sys.modules))]))
 """
     assert json.loads(boot(devices("amd", 1)).python(code).stdout) == [1, []]
     assert "amdsmi" not in sys.modules
+
+
+@pytest.mark.parametrize("name", ["None", "''", "' '"])
+@pytest.mark.parametrize("family", ["furiosa", "rbln", "metax", "ascend"])
+def test_a_package_that_names_no_product_gives_no_type_and_the_bus_tells_the_product(boot, family, name):
+    machine = boot(devices(family, 2))
+    (package,) = (file for file in machine.root.rglob("*.py") if "COUNT" in file.read_text(encoding="utf-8"))
+    with package.open("a", encoding="utf-8") as file:
+        file.write(f"NAME = {name}.strip() if {name} else {name}\nNAMES = [NAME] * COUNT\n")
+    (found,) = detect()
+    assert (found.count, found.ray_units, found.accelerator_type, found.kinds) == (2, 2, None, ())
+    assert not any("NONE" in name.upper() for name in found.answers_to)
+    printed = machine.command("detect").stdout
+    assert printed.endswith(f"Ray: announces {found.resource}: 2, no accelerator_type\n")
+    assert compare({found.resource: 2}, [found]).confirmed
+    if family in ("furiosa", "rbln"):  # one product has the PCI id
+        (answers_to,) = found.answers_to
+        assert compare({found.resource: 2, f"accelerator_type:{answers_to}": 1}, [found]).confirmed

@@ -66,6 +66,23 @@ def test_another_product_of_the_maker_is_of_another_type(ferrum, boot):
     assert "that is Ferrum-N2, not accelerator_type:Ferrum-N1" in verdict.message
 
 
+def test_one_device_of_another_product_is_told_apart_by_the_probes_names(ferrum, boot):
+    machine = hardware_of("fe1.4xlarge")
+    boot(replace(machine, products=(*((machine.driver_name, machine.pci_id),) * 3, ("Ferrum N2", machine.pci_id))))
+    verdict = compare(promise(4), detect())
+    assert verdict.word is VerdictWord.OTHER_TYPE
+    assert "that is 3 x Ferrum-N1 and 1 x Ferrum N2, and a node has devices of one type" in verdict.message
+
+
+def test_the_familys_variable_narrows_it_as_rays_families(ferrum, boot, monkeypatch):
+    boot(hardware_of("fe1.4xlarge"))
+    monkeypatch.setenv("FERRUM_VISIBLE_DEVICES", "0,1,,")  # its manager is ours, which passes over empty ids
+    verdict = compare(promise(4), detect())
+    assert verdict.word is VerdictWord.FEWER_THAN_PROMISED
+    assert "FERRUM_VISIBLE_DEVICES=0,1,, leaves 2 of 4 visible: 2 FERRUM missing" in verdict.message
+    assert compare(promise(2), detect()).word is VerdictWord.CONFIRMED
+
+
 PROBES = {
     "def probe(root): raise OSError('ioctl failed')": (VerdictWord.UNHEALTHY, "the probe of FERRUM fails: OSError"),
     "def probe(root): return 4": (VerdictWord.UNHEALTHY, "the probe of FERRUM fails: TypeError"),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from accel_scaling.families.registry import built_in
 from accel_scaling.testing.devices.device_faults import with_fault
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.devices.ec2_machines import hardware_of
@@ -58,6 +59,10 @@ def boot_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
 
     def boot_one(what: str | Hardware, fault: str | None = None) -> Machine:
         hardware = hardware_of(what) if isinstance(what, str) else what
+        # What this machine's own shell says about its devices is not the emulated machine's.
+        for family in built_in():
+            for variable in family.narrowing_variables:
+                monkeypatch.delenv(variable, raising=False)
         root = tmp_path / f"machine-{len(list(tmp_path.glob('machine-*')))}"
         environment = install(root, with_fault(hardware, fault) if fault else hardware)
         for name, value in environment.items():

@@ -76,6 +76,16 @@ def test_a_fault_changes_what_the_driver_says_at_boot(tmp_path):
     assert driver(Fault.no_devices("g4dn.12xlarge")) is None
 
 
+def test_a_mixed_machine_is_one_device_of_another_name(tmp_path):
+    write_faults(tmp_path / "faults", [Fault.parse("mixed:g4dn.12xlarge=NVIDIA L4")])
+    hardware = hardware_at_boot(hardware_of("g4dn.12xlarge"), "g4dn.12xlarge", tmp_path / "faults")
+    assert hardware.names == ["Tesla T4"] * 3 + ["NVIDIA L4"]
+    install(tmp_path / "machine", hardware)
+    answers = (tmp_path / "machine/etc/accel-emulated-nvml").read_text().splitlines()
+    assert answers[1].startswith("device 3 ")
+    assert answers[1].endswith(" NVIDIA L4")
+
+
 def test_ssh_is_understood_as_ray_calls_it():
     line = (
         "-tt -i /k.pem -o StrictHostKeyChecking=no -o ControlPath=/tmp/x/%C -L 8265:localhost:8265 "

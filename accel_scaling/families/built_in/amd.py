@@ -10,13 +10,18 @@ from accel_scaling._ray.versions import has
 from accel_scaling.families.catalog import chips_of
 from accel_scaling.families.family import RENDER_NODES, Family
 from accel_scaling.families.probe import devices_on_bus, examine, nodes_of
+from accel_scaling.families.visible import NO_DEVICES, Reading, numbered_from_zero
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from accel_scaling.detect.model import Detection
     from accel_scaling.detect.pci import PciDevice
+
+VARIABLE, ROCMS_VARIABLE = "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"
+# What a virtual machine shows of an MI300X: the catalog has them, Ray's table has not.
+WITHOUT_TYPE = frozenset(("1002:74b5", "1002:74bd"))
 
 
 def detect(bus: Sequence[PciDevice], root: Path) -> Detection:
@@ -36,13 +41,25 @@ def _by_library(result: Detection, root: Path) -> Detection:
 
 def ray_type(pci_id: str) -> str | None:
     """Return the type that Ray announces for the first GPU's PCI id, None where its table lacks it."""
+    if pci_id in WITHOUT_TYPE:
+        return None
     return next((chip.detected_type for chip in chips_of(FAMILY.name) if pci_id in chip.pci_ids), None)
+
+
+def read_visible(environment: Mapping[str, str]) -> Reading | None:
+    """Return what is visible; Ray stops where ROCm's own variable stands alone."""
+    value, rocms = environment.get(VARIABLE), environment.get(ROCMS_VARIABLE)
+    if value is not None:
+        return Reading(VARIABLE, value, () if value in FAMILY.none_visible else tuple(value.split(",")))
+    if rocms is None:
+        return None
+    return Reading(ROCMS_VARIABLE, rocms, (), f"Ray does not start with it: use {VARIABLE} in its place")
 
 
 FAMILY = Family(
     name="amd",
     resource="GPU",
-    visible_devices="HIP_VISIBLE_DEVICES",
+    visible_devices=VARIABLE,
     shared=True,
     noun="AMD GPU",
     vendors=["1002"],
@@ -58,9 +75,14 @@ FAMILY = Family(
     question="""
 amdsmi.amdsmi_init(amdsmi.AmdSmiInitFlags.INIT_AMD_GPUS)
 handles = amdsmi.amdsmi_get_processor_handles()
-say(len(handles), f"1002:{amdsmi.amdsmi_get_gpu_id(handles[0]):04x}" if handles else None)
+ids = [f"1002:{amdsmi.amdsmi_get_gpu_id(handle):04x}" for handle in handles]
+say(len(ids), ids[0] if ids else None, ids)
 """,
     type_prefix="AMD-",
+    none_visible=("", NO_DEVICES),
+    narrowed_by=[ROCMS_VARIABLE],
+    read_visible=read_visible,
+    runtime_ids=numbered_from_zero,
     position=40,
     detect=detect,
 )

@@ -1,6 +1,7 @@
 """Huawei Ascend: the driver's nodes, and AscendCL's Python package, which Ray asks."""
 
 from accel_scaling.families.family import Family
+from accel_scaling.families.visible import NO_DEVICES
 
 FAMILY = Family(
     name="ascend",
@@ -22,5 +23,6 @@ if error:
     sys.exit(f"aclrtGetDeviceCount returned {error}")
 """,
     ray_counts_nodes=True,
+    none_visible=("", NO_DEVICES),
     position=70,
 )

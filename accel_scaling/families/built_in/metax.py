@@ -20,9 +20,10 @@ FAMILY = Family(
 mxsml = sys.modules["pymxsml.mxsml_extension"]
 mxsml.mxSmlExInit()
 count = mxsml.mxSmlExDeviceGetCount()
-name = mxsml.mxSmlExDeviceGetName(mxsml.mxSmlExDeviceGetHandleByIndex(0)) if count else None
+names = [mxsml.mxSmlExDeviceGetName(mxsml.mxSmlExDeviceGetHandleByIndex(number)) for number in range(count)]
 mxsml.mxSmlExShutdown()
-say(count, name.decode() if isinstance(name, bytes) else name)
+names = [name.decode() if isinstance(name, bytes) else name for name in names]
+say(count, names[0] if names else None, names)
 """,
     type_of_name=str,
     type_prefix="MXC",

@@ -24,7 +24,8 @@ def detect(bus: Sequence[PciDevice], root: Path) -> Detection:
     nodes = [node for named in of_type.values() for node in named]
     # By the node's name and with ARIES first, as Ray: public lists do not have Mobilint's device ids.
     ray_type = next((ray_type for ray_type, named in of_type.items() if named), None)
-    return examine(FAMILY, devices_on_bus(FAMILY, bus, root), nodes, root, ray_type=ray_type)
+    each = [ray_type for ray_type, named in of_type.items() for _ in named]
+    return examine(FAMILY, devices_on_bus(FAMILY, bus, root), nodes, root, ray_type=ray_type, each=each)
 
 
 FAMILY = Family(

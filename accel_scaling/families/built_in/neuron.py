@@ -15,11 +15,15 @@ from accel_scaling.detect.container import hidden_trouble
 from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.catalog import chips_of
 from accel_scaling.families.family import Family
+from accel_scaling.families.kinds import Product, common_types, kinds_of, kinds_on_bus
 from accel_scaling.families.probe import devices_on_bus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from accel_scaling.catalog.model import Chip
+    from accel_scaling.detect.model import Kind
 
 RAY_TYPE = "aws-neuron-core"  # ray.util.accelerators.AWS_NEURON_CORE, for every Neuron device
 BYTES_PER_MIB = 1024 * 1024
@@ -55,6 +59,7 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     usable = [device for device in answer.devices if _number(device, "neuron_device") not in answer.unusable]
     present = bool(on_bus or answer.devices)
     types = dict.fromkeys((RAY_TYPE, *product_names.types_of(chips))) if present else {}
+    kinds = _kinds(on_bus, answer, root)
     return Detection(
         family=FAMILY.name,
         resource=FAMILY.resource,
@@ -62,21 +67,40 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
         units=sum(_number(device, "nc_count") for device in usable),
         ray_units=cores if answer.for_ray else 0,
         accelerator_type=RAY_TYPE if answer.devices else None,
-        variant=product_names.exact_name(chips),
-        answers_to=tuple(types),
+        variant=None if kinds else product_names.exact_name(chips),
+        answers_to=common_types(kinds) if kinds else tuple(types),
         devices=_devices(on_bus, answer, name),
         bus_count=len(on_bus),
         driver_count=len(answer.devices),
         state=answer.state,
         trouble=answer.trouble,
         evidence=(pci.sentence(on_bus, FAMILY.noun), _sentence(answer, cores, name)),
+        kinds=kinds,
     )
 
 
-def _sysfs_name(root: Path) -> str | None:
-    """Return the driver's own name of the first device, e.g. ``Trainium2``; older drivers do not have it."""
+def _kinds(on_bus: Sequence[pci.PciDevice], answer: NeuronAnswer, root: Path) -> tuple[Kind, ...]:
+    """Return the products of a machine that has several: by the driver's names, else by the bus."""
+    numbers = [_number(device, "neuron_device") for device in answer.devices]
+    names = [_sysfs_name(root, number) for number in numbers]
+    if len(set(names)) < 2 and len({device.id for device in on_bus}) < 2:
+        return ()  # most machines: do not even read the catalog
+    chips = chips_of(FAMILY.name)
+    found = kinds_of(_product(product_names.chips_named(name or "", chips), name) for name in names)
+    # A container that was given some of its machine's devices sees them all on the bus.
+    if not found and len(names) in (0, len(on_bus)):
+        found = kinds_on_bus(on_bus, chips)
+    return tuple(replace(kind, answers_to=(RAY_TYPE, *kind.answers_to)) for kind in found)
+
+
+def _product(chips: Sequence[Chip], name: str | None) -> Product:
+    return Product(product_names.exact_name(chips) or name or "a device without a name", product_names.types_of(chips))
+
+
+def _sysfs_name(root: Path, number: int = 0) -> str | None:
+    """Return the driver's own name of a device, e.g. ``Trainium2``; older drivers do not have it."""
     try:
-        path = root / DRIVER_DEVICES / "neuron0/info/architecture/device_name"
+        path = root / DRIVER_DEVICES / f"neuron{number}/info/architecture/device_name"
         return path.read_text(encoding="utf-8").strip() or None
     except (OSError, UnicodeDecodeError):
         return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.detect import device_nodes
 from accel_scaling.families.family import Family
 from accel_scaling.families.probe import devices_on_bus, examine, nodes_of
+from accel_scaling.families.visible import NO_DEVICES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,7 @@ FAMILY = Family(
     nodes="tenstorrent/[0-9]*",
     ray_since=(2, 58),
     ray_counts_nodes=True,
+    none_visible=("", NO_DEVICES),
     position=120,
     detect=detect,
 )

@@ -7,22 +7,26 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray.facts import TPU_RESOURCE_PER_CHIP
 from accel_scaling.catalog import product_names
 from accel_scaling.detect import pci
 from accel_scaling.detect.container import hidden_trouble, taken
 from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.catalog import chips_of
 from accel_scaling.families.family import Family
+from accel_scaling.families.kinds import common_types, kinds_on_bus
 from accel_scaling.families.probe import devices_on_bus
+from accel_scaling.families.visible import Reading
 from accel_scaling.message_text import shown
 from accel_scaling.timeouts import METADATA_SERVER_S
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from accel_scaling.catalog.model import Chip
 
+VARIABLE = "TPU_VISIBLE_CHIPS"
 IOMMU_GROUPS = "sys/kernel/iommu_groups"
 VENDOR = "1ae0"  # Google's, of its network and disk devices too
 
@@ -38,6 +42,7 @@ ATTRIBUTES = "/computeMetadata/v1/instance/attributes/"
 ACCELERATOR_TYPE = ("accelerator-type", "TPU_ACCELERATOR_TYPE")
 WORKER_ID = ("agent-worker-number", "TPU_WORKER_ID")
 
+_MOST_DIGITS = 4  # of units for each chip: Ray's own generations have one or two
 _POD_TYPE = re.compile(r"(?:v|tpu)\d+[a-zA-Z]*-\d+")
 
 
@@ -53,6 +58,10 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     chips = _chips(on_bus)
     ray_type = who.ray_type if nodes else None
     state, trouble = _state(on_bus, nodes, who, root)
+    different = len({(device.id, device.subsystem) for device in on_bus}) > 1
+    # A container that was given some of its machine's chips sees them all on the bus.
+    given = 0 < len(nodes) < len(on_bus)
+    kinds = kinds_on_bus(on_bus, chips, lambda device: _chips([device])) if different and not given else ()
     known = [chip for chip in chips if chip.detected_type == ray_type] or chips
     types = dict.fromkeys((*product_names.types_of(known), *([ray_type] if ray_type and not known else [])))
     return Detection(
@@ -62,9 +71,9 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
         units=len(nodes),
         ray_units=len(nodes),
         accelerator_type=ray_type,
-        variant=product_names.exact_name(known),
-        answers_to=tuple(types),
-        devices=_devices(on_bus, nodes, known),
+        variant=None if kinds else product_names.exact_name(known),
+        answers_to=common_types(kinds) if kinds else tuple(types),
+        devices=_devices(on_bus, nodes, [] if kinds else known),
         bus_count=len(on_bus),
         driver_count=len(nodes),
         state=state,
@@ -72,6 +81,7 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
         pod_type=who.pod_type,
         worker_id=who.worker_id,
         evidence=(pci.sentence(on_bus, FAMILY.noun), _nodes_sentence(nodes), _who_sentence(who)),
+        kinds=kinds,
     )
 
 
@@ -228,14 +238,37 @@ def ask_metadata_server(attribute: str) -> str | None:
     return text if answer.status == http.HTTPStatus.OK else None
 
 
+def read_visible(environment: Mapping[str, str]) -> Reading | None:
+    """Return what is visible, in units of Ray's ``TPU``."""
+    value, per_chip = environment.get(VARIABLE), environment.get(TPU_RESOURCE_PER_CHIP, "1")
+    if value is None:
+        return None
+    units = int(per_chip) if per_chip.isdecimal() and len(per_chip) < _MOST_DIGITS else 0
+    chips = value.split(",") if value else []
+    if units != 1:
+        chips = [chip for chip in chips if chip.strip()]
+    if value and (units < 1 or (units > 1 and not all(_is_whole(chip) for chip in chips))):
+        return Reading(VARIABLE, value, (), f"Ray cannot read it with {TPU_RESOURCE_PER_CHIP}={shown(per_chip)}")
+    return Reading(VARIABLE, value, tuple(chip for chip in chips for _ in range(units)))
+
+
+def _is_whole(text: str) -> bool:
+    try:
+        int(text)
+    except ValueError:
+        return False
+    return True
+
+
 FAMILY = Family(
     name="tpu",
     resource="TPU",
-    visible_devices="TPU_VISIBLE_CHIPS",
+    visible_devices=VARIABLE,
     noun="TPU",
     vendors=[VENDOR],
     known_ids_only=True,
     ray_since=(2, 0),
+    read_visible=read_visible,
     quantities=(1, 2, 4, 8),  # a host's chips are wired in these shapes
     unit="TPU chip",
     common=True,

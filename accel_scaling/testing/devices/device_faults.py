@@ -14,6 +14,7 @@ FAULTS = """\
 fewer[:N]          N devices (default: one less) on the bus and in the driver
 driver-fewer[:N]   all devices on the bus, the driver sees N (default: one less)
 other-type:TYPE    the accelerators of another EC2 type, e.g. other-type:g6.xlarge, in the same number
+mixed:TYPE         the last device is one of another EC2 type, e.g. mixed:g4dn.xlarge
 no-driver          the bus shows the devices, the driver is absent
 no-device          nothing on the bus, nothing in the driver
 unhealthy          the driver answers with an error for one device
@@ -50,10 +51,9 @@ def with_fault(hardware: Hardware, fault: str) -> Hardware:
         left = _number(fault, argument, hardware.count - 1)
         return replace(hardware, driver_count=left) if name == "driver-fewer" else replace(hardware, count=left)
     if name == "other-type" and argument:
-        other = hardware_of(argument)
-        if other.kind == "none":
-            raise RehearsalError(f"fault {shown(fault)}: {argument} has no accelerator; for none at all use no-device")
-        return replace(other, count=hardware.count)
+        return replace(_other(fault, argument), count=hardware.count)
+    if name == "mixed" and argument:
+        return mixed(hardware, *_other(fault, argument).product(0))
     if name in _HEALTH_FAULTS:
         return _with_health_fault(hardware, fault)
     if argument or name not in ("no-driver", "no-device", "unhealthy", "not-yet"):
@@ -64,6 +64,25 @@ def with_fault(hardware: Hardware, fault: str) -> Hardware:
         "unhealthy": replace(hardware, lost_index=max(hardware.count - 1, 0)),
         "not-yet": replace(hardware, hangs=True),
     }[name]
+
+
+def mixed(hardware: Hardware, driver_name: str, pci_id: str = "") -> Hardware:
+    """Return the hardware with another product in the place of its last device.
+
+    Args:
+        hardware: what a good machine has.
+        driver_name: what the driver calls the other product.
+        pci_id: its own; by default that of the others.
+    """
+    alike = ((hardware.driver_name, hardware.pci_id),) * (hardware.count - 1)
+    return replace(hardware, products=(*alike, (driver_name, pci_id or hardware.pci_id)))
+
+
+def _other(fault: str, machine_type: str) -> Hardware:
+    other = hardware_of(machine_type)
+    if other.kind == "none":
+        raise RehearsalError(f"fault {shown(fault)}: {machine_type} has no accelerator; for none at all use no-device")
+    return other
 
 
 def _with_health_fault(hardware: Hardware, fault: str) -> Hardware:

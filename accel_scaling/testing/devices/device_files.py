@@ -86,14 +86,15 @@ def _write_bus(root: Path, hardware: Hardware) -> list[str]:
     bus.mkdir(parents=True, exist_ok=True)
     if not hardware.pci_id:
         return []
-    vendor, device = hardware.pci_id.split(":")
     addresses = [f"0000:{0x10 + index:02x}:1c.0" for index in range(hardware.count * hardware.functions)]
-    for address in addresses:
+    for index, address in enumerate(addresses):
         folder = bus / address
         folder.mkdir(exist_ok=True)
+        vendor, device, *own = hardware.product(index // hardware.functions)[1].split(":")
+        subsystem = own[0] if own else hardware.subsystem
         files = {"vendor": f"0x{vendor}", "device": f"0x{device}", "class": hardware.pci_class}
-        if hardware.subsystem:
-            files |= {"subsystem_vendor": f"0x{vendor}", "subsystem_device": f"0x{hardware.subsystem}"}
+        if subsystem:
+            files |= {"subsystem_vendor": f"0x{vendor}", "subsystem_device": f"0x{subsystem}"}
         for name, value in files.items():
             (folder / name).write_text(value + "\n", encoding="ascii")
     return addresses
@@ -140,7 +141,7 @@ def _write_neuron(root: Path, hardware: Hardware, addresses: list[str]) -> None:
     for index in range(hardware.count if hardware.container else len(records)):
         folder = root / DRIVER_DEVICES / f"neuron{index}"
         counted = hardware.facts if index == len(records) - 1 else ()
-        files = {"info/architecture/device_name": hardware.driver_name}
+        files = {"info/architecture/device_name": hardware.product(index)[0]}
         files |= {f"stats/hardware/{name}": str(value) for name, value in counted}
         for name, content in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -119,7 +119,7 @@ def _write_plug_in_files(root: Path, hardware: Hardware) -> None:
 
     for family in all_families():
         if family.name == hardware.family and family.emulate:
-            family.emulate(root, [hardware.driver_name] * min(hardware.seen_by_driver, hardware.nodes))
+            family.emulate(root, hardware.names[: hardware.nodes])
 
 
 def take(root: Path, addresses: Iterable[str], driver: str) -> None:
@@ -163,6 +163,11 @@ def write_nvml(root: Path, hardware: Hardware) -> Path:
 
 def _answers(hardware: Hardware) -> list[str]:
     lines = [f"{hardware.seen_by_driver} {hardware.memory_mib} {hardware.driver_name}"]
+    lines += [
+        f"device {index} {hardware.memory_mib} {name}"
+        for index, name in enumerate(hardware.names)
+        if name != hardware.driver_name
+    ]
     if hardware.lost_index is not None:
         lines.append(f"lost {hardware.lost_index}")
     init_code = 10 if hardware.hangs else hardware.init_code  # NVML_ERROR_TIMEOUT

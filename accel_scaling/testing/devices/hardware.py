@@ -64,6 +64,7 @@ class Hardware:
         facts: what the driver says of the last device beside that it is there: words of ``nvml.c``, or names of
             counters in Neuron's sysfs.
         functions: PCI functions that each device shows.
+        products: name and PCI id of each device, where they are not all alike; ``:`` and the subsystem may follow.
     """
 
     kind: DriverKind
@@ -85,6 +86,16 @@ class Hardware:
     container: bool = False
     facts: tuple[tuple[str, int], ...] = ()
     functions: int = 1
+    products: tuple[tuple[str, str], ...] = ()
+
+    def product(self, index: int) -> tuple[str, str]:
+        """Return the name and the PCI id of a device, by its place on the bus."""
+        return self.products[index] if self.products else (self.driver_name, self.pci_id)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the devices that the driver answers for."""
+        return [self.product(index)[0] for index in range(self.seen_by_driver)]
 
     @property
     def nodes(self) -> int:
@@ -121,10 +132,13 @@ def read_user_hardware(directory: Path) -> None:
     """Set the hardware that the rehearsal wrote into a local cloud's directory, if it did."""
     file = directory / USER_TYPES_FILE
     if file.is_file():
-        # JSON has no tuples: the facts come back as lists, which would not equal those of a table.
+        # JSON has no tuples: these fields come back as lists, which would not equal those of a table.
         rows = json.loads(file.read_text(encoding="utf-8"))
         set_user_hardware(
-            {name: Hardware(**{**row, "facts": tuple(map(tuple, row["facts"]))}) for name, row in rows.items()}
+            {
+                name: Hardware(**{**row, **{field: tuple(map(tuple, row[field])) for field in ("facts", "products")}})
+                for name, row in rows.items()
+            }
         )
 
 

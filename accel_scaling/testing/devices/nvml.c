@@ -4,6 +4,7 @@
  * /etc/accel-emulated-nvml:
  *
  *     COUNT MEMORY_MIB NAME     what the driver sees, e.g. "8 40960 NVIDIA A100-SXM4-40GB"
+ *     device INDEX MIB NAME     optional: this device is another product, e.g. "device 7 15360 Tesla T4"
  *     lost INDEX                optional: this device has fallen off the bus
  *     init CODE                 optional: nvmlInit fails with this nvmlReturn_t
  *     WORD INDEX VALUE          optional: one fact about one device, where it is not the default:
@@ -53,7 +54,7 @@ typedef struct {
     union { unsigned number; unsigned long long wide; } value;
 } field_value;
 
-enum { UNCORRECTED = 1, VOLATILE = 0, FIELD_RECOVERY_ACTION = 230, VALUE_UNSIGNED = 1, MIG_SLOTS = 7, MANY_FACTS = 512 };
+enum { MOST_OTHERS = 64, UNCORRECTED = 1, VOLATILE = 0, FIELD_RECOVERY_ACTION = 230, VALUE_UNSIGNED = 1, MIG_SLOTS = 7, MANY_FACTS = 512 };
 
 static unsigned initialized, device_count;
 static int lost_index, init_code;
@@ -61,9 +62,16 @@ static unsigned long long memory_mib;
 static char device_name[96];
 static struct { char word[16]; unsigned index; int value; } facts[MANY_FACTS];
 static unsigned fact_count;
+static struct { unsigned index; unsigned long long memory_mib; char name[96]; } others[MOST_OTHERS];
+static unsigned other_count;
 
 static void read_line(const char *line)
 {
+    if (other_count < MOST_OTHERS && sscanf(line, "device %u %llu %95[^\n]", &others[other_count].index,
+                                            &others[other_count].memory_mib, others[other_count].name) == 3) {
+        other_count++;
+        return;
+    }
     if (fact_count < MANY_FACTS && sscanf(line, "%15[a-z-] %u %d", facts[fact_count].word,
                                           &facts[fact_count].index, &facts[fact_count].value) == 3) {
         fact_count++;
@@ -84,6 +92,7 @@ static void read_configuration(void)
     memory_mib = 0;
     device_name[0] = 0;
     fact_count = 0;
+    other_count = 0;
     lost_index = -1;
     init_code = file ? SUCCESS : DRIVER_NOT_LOADED;
     if (!file)
@@ -121,6 +130,26 @@ static int fact(nvml_device device, const char *word, int otherwise)
         if (facts[i].index == index && !strcmp(facts[i].word, word))
             return facts[i].value;
     return otherwise;
+}
+
+static const char *name_of(nvml_device device)
+{
+    unsigned i;
+
+    for (i = 0; i < other_count; i++)
+        if (others[i].index == (unsigned)((uintptr_t)device - 1))
+            return others[i].name;
+    return device_name;
+}
+
+static unsigned long long bytes_of(nvml_device device)
+{
+    unsigned i;
+
+    for (i = 0; i < other_count; i++)
+        if (others[i].index == (unsigned)((uintptr_t)device - 1))
+            return others[i].memory_mib << 20;
+    return memory_mib << 20;
 }
 
 nvml_return nvmlInitWithFlags(unsigned flags)
@@ -191,7 +220,7 @@ nvml_return nvmlDeviceGetName(nvml_device device, char *name, unsigned length)
 {
     nvml_return code = check(device);
 
-    return code == SUCCESS ? copy_text(device_name, name, length) : code;
+    return code == SUCCESS ? copy_text(name_of(device), name, length) : code;
 }
 
 nvml_return nvmlDeviceGetUUID(nvml_device device, char *uuid, unsigned length)
@@ -213,7 +242,7 @@ nvml_return nvmlDeviceGetMemoryInfo(nvml_device device, memory_v1 *memory)
         return code;
     if (!memory)
         return INVALID_ARGUMENT;
-    memory->total = memory->free = memory_mib << 20;
+    memory->total = memory->free = bytes_of(device);
     memory->used = 0;
     return SUCCESS;
 }
@@ -226,7 +255,7 @@ nvml_return nvmlDeviceGetMemoryInfo_v2(nvml_device device, memory_v2 *memory)
         return code;
     if (!memory)
         return INVALID_ARGUMENT;
-    memory->total = memory->free = memory_mib << 20;
+    memory->total = memory->free = bytes_of(device);
     memory->reserved = memory->used = 0;
     return SUCCESS;
 }

@@ -16,7 +16,8 @@ MAC_TOOLS = "usr/sbin"
 _ALL = """\
 # The emulated package of a rehearsed host.
 import time
-COUNT, NAME, PCI_ID, MEMORY_MIB = {count!r}, {name!r}, {pci_id!r}, {memory_mib!r}
+COUNT, NAME, PCI_IDS, MEMORY_MIB = {count!r}, {name!r}, {pci_ids!r}, {memory_mib!r}
+NAMES = {names!r}
 SICK, HANGS = {sick!r}, {hangs!r}
 def answer(good):
     if HANGS:
@@ -32,10 +33,10 @@ class AmdSmiMemoryType: VRAM = 0
 class AmdSmiLibraryException(Exception): pass
 def amdsmi_init(flags): answer(None)
 def amdsmi_get_processor_handles(): return list(range(COUNT))
-def amdsmi_get_gpu_id(handle): return int(PCI_ID.split(":")[1], 16)
+def amdsmi_get_gpu_id(handle): return int(PCI_IDS[handle].split(":")[1], 16)
 def amdsmi_shut_down(): pass
 # What Ray's dashboard reads beside.
-def amdsmi_get_gpu_asic_info(handle): return {"market_name": NAME}
+def amdsmi_get_gpu_asic_info(handle): return {"market_name": NAMES[handle]}
 def amdsmi_get_gpu_device_uuid(handle): return "GPU-emulated-" + str(handle)
 def amdsmi_get_gpu_busy_percent(handle): return 0
 def amdsmi_get_gpu_memory_usage(handle, kind): return 0
@@ -47,7 +48,9 @@ _DPCTL = """
 class SyclContext:
     def __init__(self, selector): self.device_count = answer(COUNT)
 class SyclDevice:
-    def __init__(self, selector): self.name = NAME
+    def __init__(self, selector): self.name = NAMES[int(selector.rpartition(":")[2])]
+def get_devices(backend, device_type):
+    return [SyclDevice(f"{backend}:{device_type}:{number}") for number in range(COUNT)]
 """
 # Of a process that does not compute, is_initialized() is False: habana_frameworks/torch/hpu/__init__.py.
 _HPU = """
@@ -74,14 +77,15 @@ def mxSmlExInit(): answer(None)
 def mxSmlExShutdown(): pass
 def mxSmlExDeviceGetCount(): return COUNT
 def mxSmlExDeviceGetHandleByIndex(index): return index
-def mxSmlExDeviceGetName(handle): return NAME.encode()
+def mxSmlExDeviceGetName(handle): return NAMES[handle] and NAMES[handle].encode()
 """
 _FURIOSA = """
 class _Device:
+    def __init__(self, name): self.name = name
     def device_info(self): return self
-    def arch(self): return "Arch." + NAME
+    def arch(self): return "Arch." + self.name if self.name else None
 def init(): answer(None)
-def list_devices(): return [_Device() for _ in range(COUNT)]
+def list_devices(): return [_Device(name) for name in NAMES]
 """
 _QBRUNTIME = """
 def get_available_device_numbers(): return answer(list(range(COUNT)))
@@ -116,8 +120,9 @@ def write_package(root: Path, hardware: Hardware) -> Path | None:
     sick = hardware.lost_index is not None and hardware.kind != "gaudi"
     values = {
         "count": hardware.seen_by_driver,
-        "name": hardware.driver_name,
-        "pci_id": hardware.pci_id,
+        "name": hardware.names[0] if hardware.names else hardware.driver_name,
+        "names": hardware.names,
+        "pci_ids": [hardware.product(index)[1] for index in range(hardware.seen_by_driver)],
         "memory_mib": hardware.memory_mib,
         "sick": f"device {hardware.lost_index} does not respond" if sick else "",
         "hangs": hardware.hangs,

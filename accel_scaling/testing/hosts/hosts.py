@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.testing.devices.device_faults import with_fault
+from accel_scaling.testing.devices.device_faults import mixed, with_fault
 from accel_scaling.testing.faults import FaultKind, of_devices, of_start, read_faults
 from accel_scaling.testing.hosts.settings import HostKind
 from accel_scaling.timeouts import LOCAL_CLOUD_PROBE_S
@@ -107,6 +107,8 @@ def hardware_at_boot(hardware: Hardware, machine_type: str, faults_file: Path) -
         return hardware
     if fault.kind is FaultKind.OTHER:
         return replace(hardware, driver_name=fault.driver_name or "")
+    if fault.kind is FaultKind.MIXED:
+        return mixed(hardware, fault.driver_name or "")
     words = _DEVICE_FAULTS[fault.kind]
     return with_fault(hardware, words if fault.count is None else f"{words}:{fault.count}")
 

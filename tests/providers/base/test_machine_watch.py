@@ -12,8 +12,19 @@ from accel_scaling.quarantine.machine import Step
 from tests.support.watched_cloud import CONFIRMED, LIES, START, Cluster, fails
 
 
-def test_a_start_that_fails_after_it_was_confirmed_is_a_strike(cluster: Cluster) -> None:
-    cluster.provider.script.answers["ray start"] = fails(124, "RuntimeError: Failed to connect to GCS")
+@pytest.mark.parametrize(
+    ("code", "last_line"),
+    [
+        (124, "RuntimeError: Failed to connect to GCS"),
+        (1, "RuntimeError: Version mismatch: The cluster was started with: Ray: 2.59.0 Python: 3.12.3"),
+        (1, "OSError: [Errno 98] Address already in use"),
+        (1, "OSError: [Errno 28] No space left on device"),
+        (1, "ValueError: Attempting to start raylet with 4 GPU, but CUDA_VISIBLE_DEVICES contains ['0', '1']."),
+        (137, "Killed"),
+    ],
+)
+def test_a_start_that_fails_after_it_was_confirmed_is_a_strike(cluster: Cluster, code: int, last_line: str) -> None:
+    cluster.provider.script.answers["ray start"] = fails(code, last_line)
     for _ in range(2):
         (node,) = cluster.launch()
         assert not cluster.boot(node)
@@ -21,7 +32,7 @@ def test_a_start_that_fails_after_it_was_confirmed_is_a_strike(cluster: Cluster)
     assert cluster.reasons() == ["StartFailed"]
     (quarantine,) = cluster.gate._store.read().record("p4d").quarantines
     assert quarantine.message == (
-        "it was confirmed, and `ray stop; ray start --address=x` ended with 124: RuntimeError: Failed to connect to GCS"
+        f"it was confirmed, and `ray stop; ray start --address=x` ended with {code}: {last_line}"
     )
 
 

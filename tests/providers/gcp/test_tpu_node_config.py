@@ -94,6 +94,12 @@ def test_the_market_of_a_slice_is_a_label(scheduling: Any, market: str) -> None:
             "node_config.acceleratorConfig: TPU topology '2x2x3' of V4 is not one",
         ),
         ({"acceleratorConfig": {"type": "V9", "topology": "2x2x2"}}, "node_config.acceleratorConfig: "),
+        (
+            {"acceleratorConfig": {"type": "V2", "topology": "2x2"}},
+            "node_config.acceleratorConfig: acceleratorConfig.type 'V2' names no slice: ",
+        ),
+        ({"acceleratorConfig": {"type": "V3", "topology": "4x4"}}, "write acceleratorType: v3-32"),
+        ({"acceleratorConfig": {"type": "v6e", "topology": "4x4"}}, "is not in the TPU API; write V6E"),
         ({"acceleratorConfig": {"type": "V4"}}, "node_config.acceleratorConfig.topology is None"),
         ({"acceleratorConfig": {"topology": "2x2x2"}}, "node_config.acceleratorConfig.type is None"),
         ({"acceleratorConfig": {"type": "V4", "topology": 222}}, "node_config.acceleratorConfig.topology is 222"),

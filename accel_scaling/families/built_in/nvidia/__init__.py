@@ -14,13 +14,18 @@ from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.built_in.nvidia.nvml import NvmlAnswer, ask
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.family import Family
+from accel_scaling.families.kinds import Product, common_types, kinds_of, kinds_on_bus
+from accel_scaling.families.visible import NO_DEVICES, numbered_from_zero
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from accel_scaling.catalog.model import Chip
+    from accel_scaling.detect.model import Kind
     from accel_scaling.detect.pci import PciDevice
 
+_PLACE = re.compile(r"[0-9]{1,9}")
 _NODE = re.compile(r"nvidia(\d+)")
 # There where the driver makes nodes at all; not on WSL, where NVML answers without any.
 CONTROL_NODE = "dev/nvidiactl"
@@ -34,6 +39,9 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     ]
     answer = reachable(_judged(ask(root), len(on_bus)), on_bus, root)
     ray_type, variant, answers_to = _types(on_bus, answer)
+    kinds = _kinds(on_bus, answer)
+    if kinds:
+        variant, answers_to = None, common_types(kinds)
     usable = sum(not health.unusable for health in answer.health)
     divided = _divided(answer)
     return Detection(
@@ -52,6 +60,7 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
         trouble=answer.trouble,
         evidence=(pci.sentence(on_bus, FAMILY.noun), _sentence(answer), *([f"MIG: {divided}"] if divided else [])),
         divided=divided,
+        kinds=kinds,
     )
 
 
@@ -90,17 +99,40 @@ def _types(on_bus: Sequence[pci.PciDevice], answer: NvmlAnswer) -> tuple[str | N
     if not answer.devices:
         return None, product_names.exact_name(by_bus), product_names.types_of(by_bus)
     driver_name = answer.devices[0].name or ""
+    return (product_names.ray_nvidia_type(driver_name), *_types_of_name(driver_name, by_bus))
+
+
+def _types_of_name(driver_name: str, by_bus: Sequence[Chip]) -> tuple[str | None, tuple[str, ...]]:
+    """Return the exact product with this name, and every type that a device with it answers to."""
+    chips = chips_here().values()
     ray_type = product_names.ray_nvidia_type(driver_name)
     named = product_names.chips_named(driver_name, chips)
     part = product_names.partition_name(driver_name)
     if any(chip.partition_of for chip in named):
-        return ray_type, product_names.exact_name(named), product_names.types_of(named)
+        return product_names.exact_name(named), product_names.types_of(named)
     if part:
-        return ray_type, part, (part,)
+        return part, (part,)
     # A name that the catalog lacks: the bus tells the exact product, unless Ray's reading of the name contradicts it.
     known = named or [chip for chip in by_bus if chip.detected_type == ray_type]
     types = (*product_names.types_of(known), *((ray_type,) if ray_type else ()))
-    return ray_type, product_names.exact_name(known), tuple(dict.fromkeys(types))
+    return product_names.exact_name(known), tuple(dict.fromkeys(types))
+
+
+def _kinds(on_bus: Sequence[pci.PciDevice], answer: NvmlAnswer) -> tuple[Kind, ...]:
+    """Return the products of a machine that has several: by the driver's names, or where these are one, by the bus."""
+    if len({device.name for device in answer.devices}) < 2 and len({device.id for device in on_bus}) < 2:
+        return ()  # most machines: do not even read the catalog
+    chips = list(chips_here().values())
+    joined = _joined(on_bus, answer.devices) if answer.devices else ()
+    products = []
+    for device in joined:
+        by_bus = product_names.chips_on_bus(device.pci_id or on_bus[0].id, chips) if on_bus else []
+        variant, answers_to = _types_of_name(device.name or "", by_bus)
+        products.append(Product(variant or device.name or "", answers_to))
+    if kinds := kinds_of(products):
+        return kinds
+    # Of fewer devices than are on the bus, the driver's names alone tell: another driver may have the others.
+    return kinds_on_bus(on_bus, chips) if len(answer.devices) in (0, len(on_bus)) else ()
 
 
 def _joined(on_bus: Sequence[pci.PciDevice], seen: Sequence[Device]) -> tuple[Device, ...]:
@@ -170,6 +202,13 @@ def _minors(root: Path) -> set[int]:
     return {int(match[1]) for match in matches if match}
 
 
+def places(ids: Sequence[str], environment: Mapping[str, str]) -> list[int] | None:
+    """Return the numbers of devices in NVML's order, which is the bus's; by itself, CUDA begins with the fastest."""
+    if environment.get("CUDA_DEVICE_ORDER") != "PCI_BUS_ID" or not all(_PLACE.fullmatch(one.strip()) for one in ids):
+        return None
+    return [int(one) for one in ids]
+
+
 FAMILY = Family(
     name="nvidia",
     resource="GPU",
@@ -180,6 +219,9 @@ FAMILY = Family(
     # VGA and 3D controllers: a GPU also shows audio and USB functions, and an NVSwitch is a bridge.
     device_classes=["0300", "0302"],
     ray_since=(2, 0),
+    none_visible=("", NO_DEVICES),
+    runtime_ids=numbered_from_zero,
+    places=places,
     type_of_name=product_names.ray_nvidia_type,
     common=True,
     position=10,
