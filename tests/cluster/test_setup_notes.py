@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from accel_scaling._ray import facts
+from accel_scaling._ray import facts, versions
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster import setup_notes
 from accel_scaling.cluster.cluster import catalog_of
@@ -24,7 +24,7 @@ NIGHTLY = "https://s3-us-west-2.amazonaws.com/ray-wheels/latest/ray-3.0.0.dev0-c
 
 @pytest.fixture(autouse=True)
 def ray_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(setup_notes, "installed_ray", lambda: "2.60.0")
+    monkeypatch.setattr(versions, "installed_version", lambda: "2.60.0")
 
 
 def notes(cloud: Any = GCP, **config: Any) -> list[str]:
@@ -100,8 +100,9 @@ def test_only_what_is_surely_too_old_is_noted(cloud: Any, package: str, noted: b
         (f"which ray || pip install -U {NIGHTLY}", "nodes would run Ray 3.0.0.dev0, and this machine has 2.60.0"),
         ("pip install ray==2.9.3", "nodes would run Ray 2.9.3"),
         ("pip install 'ray<2.10'", "nodes would run a Ray <2.10"),
-        ("pip install -U 'ray[default]'", "nodes would run the newest Ray"),
-        ("pip install ray", "where the image has no Ray, nodes would run the newest Ray"),
+        ("pip install -U --pre 'ray[default]'", "nodes would run the newest Ray"),
+        ("pip install -U 'ray[default]'", ""),  # `ray up` writes its own version there
+        ("pip install ray", ""),
         ("conda install -y ray-default", "where the image has no Ray"),
         ("conda create -y -n x python=3.8", "the boot check needs Python 3.10 to 3.13"),
         ("pip install 'ray[default]==2.60.0'", ""),
@@ -119,6 +120,12 @@ def test_another_ray_or_a_python_without_the_boot_check_is_noted_on_all_nodes(
     assert (said in found[0]) if said else found == []
     if "Ray" in said and "Python" not in said:
         assert "write 'ray[default]==2.60.0'" in found[0]
+
+
+def test_a_command_that_ray_up_merges_into_other_lists_is_noted_once() -> None:
+    old = ["pip install ray==2.9.3"]
+    (note,) = notes(setup_commands=old, head_setup_commands=old, worker_setup_commands=old)
+    assert note.startswith("setup_commands[0] (")
 
 
 def test_commands_and_images_of_node_types_count_and_those_of_a_host_with_containers_do_not() -> None:
