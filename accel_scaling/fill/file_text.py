@@ -11,7 +11,7 @@ from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_keys_needed_by_ray
 from accel_scaling.fill.fill import fill
 from accel_scaling.fill.in_place import SHARED, Values, edited
 from accel_scaling.fill.marks import MARK, Marked, users_part
-from accel_scaling.inputs.yaml_nodes import DUMPER, NotYamlError, compose, construct
+from accel_scaling.inputs.yaml_nodes import DUMPER, FAST, NotYamlError, compose, construct
 from accel_scaling.message_text import shown
 from accel_scaling.yaml_text.edits import CannotEditError
 from accel_scaling.yaml_text.equality import same
@@ -46,7 +46,7 @@ def fill_file(file: ClusterFile, catalog: Catalog) -> tuple[str, list[str]]:
         catalog: what is known about machine types.
 
     Raises:
-        AccelScalingError: a node type cannot be filled, or the filled file would be too large to be read again.
+        AccelScalingError: a node type cannot be filled, or the cluster has no name.
     """
     users = _users_values(file)
     try:
@@ -112,9 +112,6 @@ def _filled_text(file: ClusterFile, users: dict[str, Any], wanted: dict[str, Any
         file: the file.
         users: what its user wrote of it.
         wanted: its filled content.
-
-    Raises:
-        ClusterConfigError: with the filled values, the file is too large to be read again.
     """
     body = file.text.removeprefix(BOM)
     now = construct(_root(body))
@@ -123,22 +120,22 @@ def _filled_text(file: ClusterFile, users: dict[str, Any], wanted: dict[str, Any
     try:
         root = _root(body)
         result = edited(body, root, Values(now, users, wanted), REASONS)
-        if _holds(result, wanted, str(file.path)):
+        if _holds(result, wanted):
             notes = [f"{file.path}: {_JSON}"] if isinstance(root, yaml.MappingNode) and root.flow_style else []
             return file.text[: len(file.text) - len(body)] + result, notes
         reason = SHARED if shared_nodes(_root(body)) else "its form takes no further lines"
     except CannotEditError as error:
         reason = str(error)
     note = f"{file.path}: printed anew, without its comments and layout: {reason}"
-    return _anew(users, wanted, str(file.path)), [note]
+    return _anew(users, wanted), [note]
 
 
-def _anew(users: dict[str, Any], wanted: dict[str, Any], name: str) -> str:
+def _anew(users: dict[str, Any], wanted: dict[str, Any]) -> str:
     """Return the filled values as PyYAML writes them, with marks where that is possible."""
     plain = yaml.dump(users, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
     try:
         result = edited(plain, _root(plain), Values(users, users, wanted), REASONS)
-        if _holds(result, wanted, name):
+        if _holds(result, wanted):
             return result
     except CannotEditError:
         pass
@@ -150,18 +147,11 @@ def _root(text: str) -> yaml.Node:
     return compose(text, like_ray=True)[0]
 
 
-def _holds(text: str, wanted: dict[str, Any], name: str) -> bool:
-    """Return whether a text means the wanted values for Ray.
-
-    Raises:
-        ClusterConfigError: it is beyond a bound.
-    """
+def _holds(text: str, wanted: dict[str, Any]) -> bool:
+    """Return whether a text means the wanted values for Ray."""
     try:
         roots = compose(text, like_ray=True)
         return len(roots) == 1 and same(construct(roots[0]), wanted)
     except NotYamlError as error:
-        if error.grammar:
-            return False
-        raise ClusterConfigError(
-            f"{name}: once it is filled, {error.problem}; give the file as it is to `ray up`, which fills it too"
-        ) from None
+        # A file within the bounds may leave them by its fill; all that is new in it is ours.
+        return not error.grammar and same(yaml.load(text, Loader=FAST), wanted)  # noqa: S506 - it is a safe loader

@@ -156,11 +156,3 @@ def test_a_list_that_an_anchor_shares_with_one_that_needs_less_has_the_file_prin
     filled = check(tmp_path / "c.yaml", text, notes="printed anew, without its comments and layout: it shares values")
     assert "# ours" not in filled
     assert "    accelerator_type:Trainium: 1  # accel-scaling fill: 1\n" in filled
-
-
-def test_a_filled_file_that_could_not_be_read_again_is_refused(tmp_path: Path) -> None:
-    from accel_scaling.errors import ClusterConfigError
-
-    types = "".join(f"  w{number}: {{node_config: {{InstanceType: g5.xlarge}}}}\n" for number in range(7000))
-    with pytest.raises(ClusterConfigError, match=r"once it is filled, it holds more than 150,000 values"):
-        filled_text(tmp_path / "c.yaml", TOP + KEYS + HEAD + types)
