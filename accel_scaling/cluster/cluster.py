@@ -48,12 +48,14 @@ class NodeMachine:
         slice: the TPU slice that one node is; None for everything else.
         capacity_type: on demand, or spot.
         notes: sentences for the user about what the node_config alone cannot say.
+        market_in_template: a template of the account may buy it in another way, and nobody was asked.
     """
 
     machine: MachineType
     slice: TpuSlice | None = None
     capacity_type: CapacityType = CapacityType.ON_DEMAND
     notes: tuple[str, ...] = ()
+    market_in_template: bool = False
 
     @property
     def name(self) -> str:

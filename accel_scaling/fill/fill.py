@@ -160,7 +160,9 @@ def promise_of(location: str, machine: NodeMachine, *, head: bool = False) -> Pr
 def _placement_labels(cluster: Cluster, node_type: NodeType) -> dict[str, str]:
     """Return the labels that the config fixes: market type, region, and the zone where there is only one."""
     placement = cluster.placement
-    labels = {LABEL_MARKET_TYPE: node_type.machine.capacity_type.value}
+    # What the fill writes counts as the user's own the next time: only what is sure.
+    machine = node_type.machine
+    labels = {} if machine.market_in_template else {LABEL_MARKET_TYPE: machine.capacity_type.value}
     if placement.region:
         labels[LABEL_REGION] = placement.region
     # With several zones, only the machine that came knows its own.

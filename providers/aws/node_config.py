@@ -60,6 +60,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
         machine_type,
         capacity_type=CapacityType.SPOT if market == "spot" else CapacityType.ON_DEMAND,
         notes=(note,) if note else (),
+        market_in_template=bool(node_config.get("LaunchTemplate")) and "InstanceMarketOptions" not in node_config,
     )
 
 

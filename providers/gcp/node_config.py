@@ -81,7 +81,12 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
         machine_type = machine_type if guests is None else attach(catalog, machine_type, *guests)
     except AccelScalingError as error:
         raise type(error)(f"{at}.guestAccelerators: {error}") from None
-    return NodeMachine(machine_type, capacity_type=capacity_type, notes=_notes(at, machine_type, node_config))
+    return NodeMachine(
+        machine_type,
+        capacity_type=capacity_type,
+        notes=_notes(at, machine_type, node_config),
+        market_in_template=node_config.get("sourceInstanceTemplate") is not None and not scheduling,
+    )
 
 
 def check_node_config(location: str, node_config: dict[str, Any]) -> None:

@@ -252,12 +252,15 @@ def test_a_head_of_a_template_can_be_filled_and_not_be_planned_or_rehearsed() ->
         plan_cluster(config, catalog_of(config), PlanArguments(("A10G",)))
 
 
-def test_a_filled_file_and_the_file_itself_come_to_the_same(calls: list[str]) -> None:
-    template("both", GOLDEN)
-    config = cluster(gpu={"LaunchTemplate": {"LaunchTemplateName": "both"}})
+@pytest.mark.parametrize("own", [{}, {"InstanceType": "g5.xlarge"}], ids=["whole", "typed"])
+def test_a_filled_file_and_the_file_itself_come_to_the_same(calls: list[str], own: dict[str, Any]) -> None:
+    name = f"both-{len(own)}"
+    template(name, {**GOLDEN, "InstanceMarketOptions": SPOT})
+    config = cluster(gpu={"LaunchTemplate": {"LaunchTemplateName": name}, **own})
     filled, _ = fill(config, catalog_of(config))
     from_file, from_filled = (worker(ray_up(one)) for one in (config, yaml.safe_load(yaml.safe_dump(filled))))
     assert from_file == from_filled
+    assert from_file["labels"]["ray.io/market-type"] == "spot"
     assert json.dumps(from_file), "what `ray up` writes to its cache"
 
 

@@ -224,3 +224,11 @@ def test_a_template_that_nobody_was_asked_for_is_one_note_and_leaves_the_node_ty
     (note,) = notes
     assert note.startswith("available_node_types.w0.node_config has a sourceInstanceTemplate and no machineType")
     assert "write machineType" in note
+
+
+def test_the_market_that_a_template_may_choose_is_not_promised_by_who_has_not_asked() -> None:
+    template = {"machineType": "g2-standard-4", "sourceInstanceTemplate": "global/instanceTemplates/t"}
+    spot = {**template, "scheduling": {"provisioningModel": "SPOT"}}
+    for node_config, market in ((template, None), (spot, "spot")):
+        made, _ = fill(cluster(node_config), shipped_catalog())
+        assert made["available_node_types"]["w0"]["labels"].get("ray.io/market-type") == market
