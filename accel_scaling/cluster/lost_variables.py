@@ -87,6 +87,8 @@ def _by_sudo(name: str, behind: Sequence[str]) -> str:
     logs_in = any(word in ("-i", "--login") for word in own)
     if keeps_all and keeps_path and not logs_in:
         return ""
+    if keeps_all and not logs_in:
+        return f'`{name} -E` takes {PATH} away; write {PATH}="${PATH}" behind its options, before the program'
     return f'`{name}` takes variables away; write `sudo -E {PATH}="${PATH}" ray start ...`, or leave {name} out'
 
 

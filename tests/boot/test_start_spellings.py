@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,7 @@ from accel_scaling.boot.admission import CONFIRM_ONLY
 from accel_scaling.boot.start_prefix import with_boot_check
 from accel_scaling.boot.verdict_file import new_start, read_command, read_verdict, with_start
 from accel_scaling.cluster.start_commands import Starts, reading_of
+from accel_scaling.testing.hosts.python_environments import EnvironmentFiles, PythonEnvironments
 
 PROMISE = {"CPU": 4, "GPU": 1, "accelerator_type:A10G": 1}
 
@@ -52,6 +55,12 @@ CHECKED = {
     "an environment's own path": "~/venv/bin/ray start",
     "the profile read anew": "source ~/.bashrc && source ~/venv/bin/activate && ray start",
     "poetry": "cd / && poetry run ray start",
+    "an environment that is activated by a dot": ". ~/venv/bin/activate; ray start",
+    "conda": "source ~/.bashrc && conda activate x && ulimit -n 64; ray start",
+    "conda from a script": 'eval "$(conda shell.bash hook)" && conda activate x\nray start',
+    "conda run": "~/opt/conda/bin/conda run -n x ray start",
+    "uv": "uv run ray start",
+    "uv with a module": "cd / && uv run -m ray.scripts.scripts start",
     "bash -c": "bash -c 'ray start --address=x'",
     "a login shell": "bash -lc 'ray start; echo started'",
     "a pipe": "ray start --address=x 2>&1 | tee ray_start.log",
@@ -89,6 +98,7 @@ REFUSED = {
     "the hook not exported": "export -n RAY_START_HOOK; ray start",
     "PYTHONPATH set anew": "PYTHONPATH=/mine ray start",
     "PYTHONPATH exported anew": "export PYTHONPATH=/mine; ray start",
+    "sudo -E env": "sudo -E env PATH=$PATH $(which ray) start",
     "setpriv": "setpriv --reset-env $(which ray) start",
 }
 # A machine of the tests has no Docker, no second host and no systemd that could run them; what they do is known.
@@ -162,6 +172,13 @@ def node_fixture(boot, tmp_path, whole) -> Node:
     write_program(home / "bin" / "poetry", '#!/bin/sh\nshift\nexec "$@"\n')
     # A login shell reads /etc/profile, which may set PATH anew.
     (home / ".bash_profile").write_text(f"export PATH={home}/bin:/usr/sbin:/usr/bin:/sbin:/bin\n. ~/.bashrc\n")
+    files = EnvironmentFiles(
+        lambda path: home / path.removeprefix("~/"),
+        lambda path: path.replace("~", str(home)),
+        ray,
+        Path(sys.executable),
+    )
+    (home / ".bashrc").write_text(files.put(PythonEnvironments((), "~/opt/conda", ("x",), ("uv",))))
     environment = {**machine.environment, "HOME": str(home), "PYTHONPATH": str(modules), "RAY_HEAD_IP": "x"}
     return Node(home, environment, started, new_start())
 
@@ -200,7 +217,7 @@ def test_a_machine_that_lies_never_starts_ray_however_the_command_is_spelt(node,
     command = CHECKED[spelling]
     skip_without(command)
     assert reading_of(command).past == ""
-    if "poetry" not in command and "python3" not in command:
+    if not {"poetry", "python3", "uv"} & {*re.findall(r"\w+", command)}:
         assert reading_of(command).starts in (Starts.YES, Starts.MAYBE)
     done = node.run(wired(node, whole, command))
     assert node.verdict() == "DriverMissing", done.stderr.decode()
@@ -208,6 +225,25 @@ def test_a_machine_that_lies_never_starts_ray_however_the_command_is_spelt(node,
     assert b"DriverMissing: promised 1 x A10G" in done.stdout + done.stderr or "tee" in command
     assert done.returncode == 3, (done.stdout.decode(), done.stderr.decode())
     assert b"started" not in done.stdout, "what follows `ray start` has run"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["Ray's own", "several lines", "an environment that is activated, on two lines", "conda", "uv", "bash -c"],
+)
+def test_the_check_reaches_a_start_command_that_ray_runs_in_a_container(node, whole, spelling):
+    """`docker exec` hands none of the machine's variables on: they are in the command."""
+    from ray.autoscaler._private.command_runner import _with_environment_variables, _with_interactive
+    from ray.autoscaler._private.docker import with_docker_exec
+
+    promised = _with_environment_variables(wired(node, whole, CHECKED[spelling]), {"RAY_OVERRIDE_RESOURCES": PROMISE})
+    inner = " ".join(_with_interactive(promised.replace("~/", f"{node.home}/")))
+    (command,) = with_docker_exec([inner], container_name="mine", docker_cmd="docker", with_interactive=True)
+    kept = " ".join(f"{name}={shlex.quote(value)}" for name, value in node.environment.items() if name != "RAY_HEAD_IP")
+    write_program(node.home / "bin" / "docker", f'#!/bin/sh\nshift 3\nexec env -i {kept} "$@"\n')
+    done = node.shell(f"{node.home}/bin/{command}")
+    assert (done.returncode, node.verdict()) == (3, "DriverMissing"), done.stderr.decode()
+    assert not node.started.exists()
 
 
 @pytest.mark.parametrize("spelling", [*REFUSED, *REFUSED_WITHOUT_A_TRY])

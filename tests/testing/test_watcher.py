@@ -6,13 +6,15 @@ import io
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from accel_scaling.boot.verdict_file import VERDICT_FILE
+from accel_scaling.quarantine.machine import Machine, Reason
 from accel_scaling.quarantine.store import STATE_FILE
 from accel_scaling.testing.faults import FaultSource
 from accel_scaling.testing.hosts.events import Event, EventKind
@@ -114,7 +116,25 @@ def test_a_quarantine_is_shown_from_its_begin_to_its_end(rehearsed: Rehearsed) -
     assert "quarantine of a10g in us-west-2a, us-west-2b has ended" in rehearsed.look()
 
 
-def write_state(file: Path, quarantines: list[dict[str, Any]]) -> None:
+def test_a_machine_whose_command_failed_is_named_with_the_command_once(rehearsed: Rehearsed) -> None:
+    """The boot check has said nothing of it: without this line, it would go without a reason."""
+    sentence = (
+        "`conda activate x` ended with 127 before its boot check came to a verdict: bash: conda: command not found"
+    )
+    rehearsed.look()
+    quarantine = {**STATE, "cause": "refused", "reason": "NoVerdict", "zone": "*"}
+    failed = {WORKER: Machine("a10g", failure=Reason("NoVerdict", sentence), given_up=True)}
+    write_state(rehearsed.file(HEAD, STATE_FILE), [quarantine], failed)
+    shown = rehearsed.look()
+    assert f"failed     g5.xlarge {WORKER}: NoVerdict: {sentence}" in shown
+    assert rehearsed.look() == shown
+    assert rehearsed.timeline.reason_of(["a10g"]).endswith(f"(refused: NoVerdict): NoVerdict: {sentence}")
+    assert rehearsed.timeline.machines[WORKER].verdict == "NoVerdict"
+
+
+def write_state(
+    file: Path, quarantines: list[dict[str, Any]], machines: Mapping[str, Machine] = MappingProxyType({})
+) -> None:
     """Write a state file as the store does."""
     from accel_scaling.quarantine.ledger import Ledger
     from accel_scaling.quarantine.record import Cause, Quarantine, Record
@@ -123,7 +143,7 @@ def write_state(file: Path, quarantines: list[dict[str, Any]]) -> None:
     # From now on: this file is collected minutes before it runs.
     lasts = {"since_s": time.time(), "until_s": time.time() + 300}
     items = tuple(Quarantine(**{**row, **lasts, "cause": Cause(row["cause"])}) for row in quarantines)
-    file.write_text(json.dumps(to_json(Ledger(types={"a10g": Record(quarantines=items)}))))
+    file.write_text(json.dumps(to_json(Ledger({"a10g": Record(quarantines=items)}, machines=machines))))
 
 
 def test_keys_that_are_left_out_are_named_once() -> None:

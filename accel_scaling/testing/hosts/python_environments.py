@@ -42,6 +42,7 @@ export -f ulimit
 _ACTIVATE = """# A stand-in of the rehearsal.
 case "${{1-}}" in
     "" | base) _folder={folder} ;;
+    */*) _folder=$1 ;;
     *) _folder={folder}/envs/$1 ;;
 esac
 if [ ! -d "$_folder/bin" ]; then

@@ -11,20 +11,22 @@ import pytest
 from ray.autoscaler._private.command_runner import ProcessRunnerError
 
 from accel_scaling import timeouts
-from accel_scaling.boot.start_prefix import with_boot_check
+from accel_scaling.boot.start_prefix import as_written, with_boot_check
 from accel_scaling.providers.base.command_runner import NodeRefusedError, NodeStart, Probes, RefusingCommandRunner
 from accel_scaling.providers.base.machine_start import FailedCommand
 from accel_scaling.quarantine.messages import NO_VERDICT
 from tests.support.emulated_time import emulated_time
 
-SILENT = "`ray start` ended with 3 before its boot check came to a verdict; the autoscaler's log has its output"
+SILENT = (
+    "`ray start --address=x` ended with 3 before its boot check came to a verdict; the autoscaler's log has its output"
+)
 
 
 class Node:
     """A node whose commands fail with this exit code, as Ray's runner says it, and which has this verdict file."""
 
-    def __init__(self, verdict: str | None, *, login_shells: bool, code: int = 3) -> None:
-        self.verdict, self.login_shells, self.code = verdict, login_shells, code
+    def __init__(self, verdict: str | None, *, login_shells: bool, code: int = 3, says: str = "") -> None:
+        self.verdict, self.login_shells, self.code, self.says = verdict, login_shells, code, says
 
     def run(self, cmd: str, **_: Any) -> bytes:
         if cmd.startswith("cat ") and self.verdict is not None:
@@ -34,7 +36,8 @@ class Node:
         if not self.login_shells:
             raise ProcessRunnerError("Command failed", "ssh_command_failed", code=self.code, command=cmd)
         try:
-            subprocess.run(["sh", "-c", f"exit {self.code}"], check=True)
+            words = ["sh", "-c", f"printf '%s' '{self.says}'; exit {self.code}"]
+            subprocess.run(words, check=True, stdout=subprocess.PIPE)
         except subprocess.CalledProcessError:
             raise click.ClickException("SSH command failed.") from None
         raise AssertionError("unreachable: it fails")
@@ -93,6 +96,24 @@ def test_a_connection_that_broke_during_the_start_says_nothing_about_the_machine
         runner_on(Node("", login_shells=login_shells, code=255), told).run(with_boot_check("ray start"))
     assert not isinstance(error.value, NodeRefusedError)
     assert told == []
+
+
+def test_a_start_command_that_comes_to_no_check_is_named_with_its_last_line(told: list[tuple[str, str]]) -> None:
+    node = Node("", login_shells=True, code=127, says="bash: conda: command not found\r\n")
+    with pytest.raises(NodeRefusedError):
+        runner_on(node, told).run(with_boot_check("conda activate x && ray start"))
+    reason = f"ended with 127 before its boot check came to a verdict: {node.says.strip()}"
+    assert told == [(NO_VERDICT, f"{NO_VERDICT}: `conda activate x && ray start` {reason}")]
+
+
+@pytest.mark.parametrize("command", ["pip install x", with_boot_check("conda activate x && ray start")])
+def test_rays_updater_says_a_failed_command_in_one_line(command: str, told: list[tuple[str, str]]) -> None:
+    """It prints a traceback for an error without these three names."""
+    node = Node("", login_shells=True, code=127, says="command not found\r\n")
+    with pytest.raises(click.ClickException) as error:
+        runner_on(node, told, gives_up=False).run(command)
+    said: Any = error.value
+    assert (said.cmd, said.returncode, said.stderr) == (as_written(command), 127, "command not found")
 
 
 def test_where_the_provider_does_not_give_it_up_rays_own_error_is_seen(told: list[tuple[str, str]]) -> None:
