@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling._ray.versions import installed_version, minor_for_tpu, minor_text
+from accel_scaling._ray import versions
 from accel_scaling.catalog.model import UnlistedKind
 from accel_scaling.catalog.tpu_slices import slice_of_topology, slice_of_type
 from accel_scaling.catalog.unlisted import unlisted
@@ -68,10 +68,11 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
         raise
     except AccelScalingError as error:
         raise type(error)(f"{at}.{named[0]}: {error}") from None
-    if needed := minor_for_tpu(tpu_slice.pod_type):
+    if needed := versions.minor_for_tpu(tpu_slice.pod_type):
+        since, here = versions.minor_text(needed), versions.installed_version()
         raise ClusterConfigError(
-            f"{at}.{named[0]}: Ray {installed_version()} does not detect the chips of a {tpu_slice.accelerator_type}; "
-            f"that needs Ray {minor_text(needed)} or newer: `pip install 'ray[default]>={minor_text(needed)}'`"
+            f"{at}.{named[0]}: Ray {here} does not detect the chips of a {tpu_slice.accelerator_type}; "
+            f"that needs Ray {since} or newer: `pip install 'ray[default]>={since}'`"
         )
     _check_runtime(at, node_config, tpu_slice)
     _check_scheduling(at, node_config)

@@ -151,7 +151,7 @@ def both_fixture(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, in
         env={**os.environ, "RAY_DEDUP_LOGS": "0"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,  # below pytest's; half a minute on an idle machine
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -12,6 +12,8 @@ from accel_scaling.plan.model import PendingCause
 from accel_scaling.plan.run import PlanArguments, plan_cluster
 from tests.support.plan import POD, aws, gcp, plan, uses
 
+H100_AND_A100 = aws(h100="p5.48xlarge", a100="p4d.24xlarge")
+
 
 def test_each_demand_gets_its_machines_and_the_answer_says_what_they_are_for() -> None:
     answer = plan(aws(p4d="p4d.24xlarge", t4="g4dn.xlarge"), "A100:8x2", "T4:0.5x4")
@@ -36,8 +38,8 @@ def test_a_task_takes_a_cpu_as_in_ray_unless_it_says_otherwise_and_a_bundle_take
         (aws(hpu="dl1.24xlarge"), "Intel-GAUDI:8", {"hpu": 1}),
         (aws(part="g6f.large", whole="g6.xlarge"), "L4x2", {"whole": 2}),
         (aws(t4="g4dn.xlarge", a10g="g5.xlarge"), "GPU:1", {"t4": 1}),
-        (aws(h100="p5.48xlarge", a100="p4d.24xlarge"), "A100-40G,H100:8", {"a100": 1}),
-        (aws(h100="p5.48xlarge", a100="p4d.24xlarge"), "H200,H100:8", {"h100": 1}),
+        pytest.param(H100_AND_A100, "A100-40G,H100:8", {"a100": 1}, marks=pytest.mark.since(2, 51)),
+        pytest.param(H100_AND_A100, "H200,H100:8", {"h100": 1}, marks=pytest.mark.since(2, 51)),
         (aws(plain="m5.2xlarge", t4="g4dn.2xlarge"), "CPU:4x4", {"plain": 2}),
         (gcp(v5e={"acceleratorType": "v5litepod-8", "runtimeVersion": "x"}), "TPU-V5LITEPOD:8", {"v5e": 1}),
         (gcp(pod=POD), "TPU-v4-16-head", {"pod": 1}),
@@ -48,6 +50,7 @@ def test_what_is_asked_for_is_what_acc_remote_would_ask_for(config: Any, demand:
     assert plan(config, demand).launch == launch
 
 
+@pytest.mark.since(2, 51)
 def test_a_type_may_be_written_in_small_letters_and_is_told_as_nodes_announce_it() -> None:
     answer = plan(aws(p4d="p4d.24xlarge", t4="g4dn.xlarge"), "a100:8", "t4,a10gx2", gangs=[["PACK", "t4x2"]])
     assert uses(answer) == {"p4d": {"A100:8": 1}, "t4": {"T4,A10G": 2, "T4": 2}}
