@@ -1,4 +1,4 @@
-"""The script that tries an install as people install: what it refuses, and that it is run for each Python each night."""
+"""The script that tries an install as people install: what it refuses, and that each Python is tried each night."""
 
 from __future__ import annotations
 
