@@ -98,8 +98,8 @@ def in_wheel_fixture(built) -> set[str]:
 
 @pytest.fixture(name="installed", scope="module")
 def installed_fixture(built, tools, tmp_path_factory) -> Path:
-    """An environment with the wheel and PyYAML, without Ray and boto3."""
-    environment = tmp_path_factory.mktemp("installed")
+    """An environment with the wheel and PyYAML, without Ray and boto3; its path has spaces, as some homes have."""
+    environment = tmp_path_factory.mktemp("installed as people do")
     venv.create(environment, symlinks=True)
     must(*pip(tools, "--python", python(environment)), "--no-deps", "pyyaml", built[0], cwd=environment)
     return environment
@@ -192,6 +192,14 @@ def test_the_catalog_answers_without_ray_and_boto3(installed, tmp_path):
 def test_the_fill_works_without_ray_and_boto3(installed, tmp_path):
     text = must(installed / "bin" / "accel-scaling", "fill", ROOT / "example_clusters" / "aws-gpu.yaml", cwd=tmp_path)
     assert "accelerator_type:" in text
+
+
+def test_the_command_that_a_message_names_takes_the_package_that_is_installed(installed, tools, tmp_path):
+    done = run(installed / "bin" / "accel-scaling", "catalog", "refresh", "aws", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "`pip install 'accel-scaling[refresh]'` brings it" in done.stderr
+    # Without an index: the package itself is looked for nowhere else.
+    must(*pip(tools, "--python", python(installed)), "--no-index", "--no-deps", "accel-scaling[refresh]", cwd=tmp_path)
 
 
 def test_a_bundle_can_be_built_from_an_install(installed, tmp_path):
