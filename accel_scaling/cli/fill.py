@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import yaml
 
 from accel_scaling.cli.common import give
-from accel_scaling.cluster.cluster import catalog_of
+from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.cluster_file import read_cluster
-from accel_scaling.cluster.shape import check_named
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.defaults import with_keys_needed_by_ray
-from accel_scaling.fill.fill import fill
+from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.inputs.yaml_nodes import DUMPER
 
 if TYPE_CHECKING:
@@ -37,8 +36,9 @@ def run(args: argparse.Namespace) -> int:
     """Fill the file; print contradictions between it and the catalog to standard error."""
     file = read_cluster(args.cluster)
     try:
-        filled, notes = fill(file.config, catalog_of(file.config))
-        check_named(filled)
+        cluster = read_config(file.config)
+        filled, notes = fill_cluster(cluster)
+        cluster.check_launchable()
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
     for note in notes:

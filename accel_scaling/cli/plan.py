@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.cluster.cluster_file import read_cluster
-from accel_scaling.cluster.shape import check_named
 from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.plan.model import counted, uses_text
 from accel_scaling.terminal import bold, render
@@ -76,8 +74,7 @@ def run(args: argparse.Namespace) -> int:
     file = read_cluster(args.cluster)
     try:
         prices = read_prices(args.prices) if args.prices else None
-        cluster, answer = plan_cluster(file.config, catalog_of(file.config), words)
-        check_named(file.config)
+        cluster, answer = plan_cluster(file.config, None, words)
     # About the arguments or the price file: it has no line in the cluster file.
     except PlanError:
         raise

@@ -14,10 +14,8 @@ from accel_scaling import timeouts
 from accel_scaling.cli.arguments import seconds
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.cluster_file import read_cluster
-from accel_scaling.cluster.shape import check_named
-from accel_scaling.cluster.start_commands import check_start_commands
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.fill.fill import promises
+from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.requirements import check_modules, check_ray, missing
 
 if TYPE_CHECKING:
@@ -81,12 +79,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         # Mistakes in the file come first: these checks need neither Ray nor the packages for rehearsals.
         cluster = read_config(file.config)
-        cluster.check_offered()
-        promises(cluster)
-        check_start_commands(cluster.config)
-        check_named(cluster.config)
+        fill_cluster(cluster)
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
+    cluster.check_launchable()
     check_modules(cluster.cloud.rehearsal_modules, "rehearse")
     check_ray()
     try:

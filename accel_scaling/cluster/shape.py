@@ -11,6 +11,7 @@ from accel_scaling.cluster.placeholders import check_rendered
 from accel_scaling.cluster.policies import check_names
 from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.cluster.ray_keys import check_keys
+from accel_scaling.cluster.ray_rules import check_rules
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.inputs.bounds import MOST_AMOUNT
 from accel_scaling.inputs.values import UnusableValueError, check
@@ -71,6 +72,7 @@ def check_shape(config: Any) -> dict[str, Any]:
     _check_node_types(complete, cloud)
     _check_kinds(complete)
     check_keys(complete)
+    check_rules(complete)
     check_names(complete["provider"])
     return complete
 
@@ -85,16 +87,6 @@ def _check_node_types(config: dict[str, Any], cloud: Cloud) -> None:
     for name, node_type in config["available_node_types"].items():
         if not isinstance(node_type, dict) or not isinstance(node_type.get("node_config") or {}, dict):
             raise ClusterConfigError(f"available_node_types.{name} must hold keys, among them node_config")
-
-
-def check_named(config: dict[str, Any]) -> None:
-    """Refuse a cluster file without a name; a config within a program may do without.
-
-    Raises:
-        ClusterConfigError: it has none.
-    """
-    if not config.get("cluster_name"):
-        raise ClusterConfigError("cluster_name is missing; `ray up` ends with a KeyError without it")
 
 
 def _check_bounds(config: Any) -> None:
@@ -142,6 +134,11 @@ def _check_kinds(config: dict[str, Any]) -> None:
     for key in MAPPINGS:
         if not isinstance(config.get(key, {}), dict):
             raise ClusterConfigError(f"{key} must hold keys and values; leave it out for none")
+    for remote, local in config.get("file_mounts", {}).items():
+        if not isinstance(remote, str) or not isinstance(local, str):
+            raise ClusterConfigError(
+                f"file_mounts.{remote} is {shown(local)}; it takes the path on a node, and that on this machine"
+            )
     region = config["provider"].get("region")  # its other keys are its cloud's to check: Google's zones may be a list
     if region is not None and not isinstance(region, str):
         raise ClusterConfigError(f"provider.region is {shown(region)}; it takes text, in quotes if need be")

@@ -112,6 +112,8 @@ def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterab
         ClusterConfigError: Ray refuses it; the text names the key.
     """
     complete = with_defaults(with_keys_needed_by_ray(filled), read.cloud)
+    # Nothing else of the provider decides here; and a cloud takes more there than the schema, such as a list of zones.
+    complete["provider"] = {"type": read.provider["type"]}
     try:
         in_ray, max_nodes = _ray.node_type_configs(complete)
     except ValueError as error:
