@@ -23,6 +23,7 @@ _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "object": ((dict,), "keys and values"),
     "null": ((type(None),), "nothing"),
 }
+_NUMBERS = ("integer", "number", "boolean")
 
 # Places whose values are read, and refused, elsewhere with more to say; a cloud takes more there than Ray's schema, and
 # brings it into the schema's form.
@@ -99,9 +100,10 @@ def _check_kind(schema: dict[str, Any], value: Any, path: str) -> None:
         isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool)) for kinds, _ in expected
     ):
         words = " or ".join(words for _, words in expected)
-        is_given = "is empty" if value is None else f"is {shown(value)}"
-        out = "; leave it out for none" if value is None else ""
-        raise ClusterConfigError(f"{path} {is_given}; Ray's cluster files take {words} there{out}")
+        if value is None:
+            raise ClusterConfigError(f"{path} is empty; it takes {words}, or leave it out")
+        takes = f"Ray's cluster files take {words} there" if types in _NUMBERS else f"it takes {words}"
+        raise ClusterConfigError(f"{path} is {shown(value)}; {takes}")
     least = schema.get("minimum")
     if least is not None and isinstance(value, (int, float)) and value < least:
         raise ClusterConfigError(f"{path}: {value} is less than the minimum of {least}")

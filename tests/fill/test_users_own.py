@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from accel_scaling.boot.verdicts import VerdictWord
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cluster.cluster import read_config
-from accel_scaling.fill.fill import fill, promises
+from accel_scaling.fill.fill import fill, fill_cluster, promises
 from accel_scaling.fill.users_own import FEWER, NO_DEVICE, OTHER_TYPE
 from tests.support.cluster import config_of, gcp_config_of
 
@@ -29,8 +30,10 @@ def config(
     return made
 
 
-def notes(*words: Any, **more: Any) -> list[str]:
-    return [note for note in fill(config(*words, **more), shipped_catalog())[1] if "yours is used" in note]
+def notes(*words: Any, read: bool = False, **more: Any) -> list[str]:
+    made = config(*words, **more)
+    found = fill_cluster(read_config(made))[1] if read else fill(made, shipped_catalog())[1]
+    return [note for note in found if "yours is used" in note]
 
 
 def test_the_words_are_those_of_the_boot_check() -> None:
@@ -83,6 +86,17 @@ def test_with_the_policy_to_join_a_node_with_fewer_joins_and_no_other() -> None:
 def test_rays_own_provider_checks_nothing_and_that_is_what_follows() -> None:
     (note,) = notes("g5.xlarge", {"GPU": 2}, provider={"type": "aws", "module": None})
     assert note.endswith("yours is used, and Ray starts tasks for devices that are not there")
+
+
+def test_what_the_boot_check_cannot_look_for_is_not_said_to_be_refused(tmp_path: Path) -> None:
+    chips, machines = tmp_path / "chips.yaml", tmp_path / "machines.csv"
+    chips.write_text("Q1:\n  {family: mine, resource: QPU, detected_type: Q1, driver_names: [Q1]}\n", encoding="utf-8")
+    machines.write_text("instance_type,vcpus,memory_mib,arch,accelerator,count\nq.large,4,8192,x86_64,Q1,1\n")
+    (note,) = notes("q.large", {"QPU": 2}, provider={"catalog": [str(chips), str(machines)]}, read=True)
+    assert note.endswith(
+        "your resources say QPU: 2, the catalog says 1; yours is used, and Ray starts tasks for devices "
+        "that are not there"
+    )
 
 
 @pytest.mark.parametrize(
