@@ -108,6 +108,28 @@ def test_our_providers_have_no_node_types_of_their_own(types: Any) -> None:
         read_config({"cluster_name": "a", "provider": provider, "available_node_types": types})
 
 
+@pytest.mark.parametrize(
+    ("was", "written", "said"),
+    [
+        (
+            "head_node_type",
+            "head_node_typ",
+            "head_node_typ is a key that Ray's cluster files do not have; nearest: head_n",
+        ),
+        ("available_node_types", "available_node_type", "(there is available_node_type, which nothing reads), and Ray"),
+        ("provider", "providers", "`provider` is missing or empty (there is providers, which nothing reads)"),
+    ],
+)
+def test_a_key_that_is_misspelt_is_named_before_what_follows_from_it(was: str, written: str, said: str) -> None:
+    types = {"h": {"node_config": HEADS["aws"]}}
+    provider = {**AWS, "type": "external", "module": MODULE}
+    config = {"cluster_name": "a", "provider": provider, "head_node_type": "h", "available_node_types": types}
+    config[written] = config.pop(was)
+    with pytest.raises(ClusterConfigError) as refused:
+        read_config(config)
+    assert said in str(refused.value)
+
+
 def test_without_ray_a_stock_file_without_a_head_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("accel_scaling.cluster.node_type_defaults.cluster_defaults", lambda _: None)
     types = {"h": {"node_config": HEADS["aws"]}}
