@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.cli.common import give
-from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.cluster.cluster_file import read_cluster
-from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.file_text import fill_file
 
 if TYPE_CHECKING:
@@ -32,11 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Fill the file; print contradictions between it and the catalog to standard error."""
     file = read_cluster(args.cluster)
-    try:
-        catalog = catalog_of(file.config)
-    except AccelScalingError as error:
-        raise file.at_its_line(error) from None
-    text, notes = fill_file(file, catalog)
+    text, notes = fill_file(file)
     for note in notes:
         sys.stderr.write(f"note: {note}\n")
     short = f"; keep editing {args.cluster}, and fill it again after a change"

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.cli.common import write_note
-from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.cluster.cluster_file import read_cluster
-from accel_scaling.cluster.shape import check_named
 from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.fill.file_text import stale_note
 from accel_scaling.plan.model import counted, uses_text
@@ -80,15 +78,13 @@ def run(args: argparse.Namespace) -> int:
     check_ray(write_note)
     try:
         prices = read_prices(args.prices) if args.prices else None
-        catalog = catalog_of(file.config)
-        cluster, answer = plan_cluster(file.config, catalog, words)
-        check_named(file.config)
+        cluster, answer = plan_cluster(file.config, None, words)
     # About the arguments or the price file: it has no line in the cluster file.
     except PlanError:
         raise
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
-    for note in stale_note(file, catalog):
+    for note in stale_note(file, cluster.catalog):
         sys.stderr.write(f"note: {note}\n")
     if args.json:
         sys.stdout.write(json.dumps(as_json(cluster, answer, prices), indent=2) + "\n")

@@ -15,11 +15,9 @@ from accel_scaling.cli.arguments import seconds
 from accel_scaling.cli.common import write_note
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.cluster_file import read_cluster
-from accel_scaling.cluster.shape import check_named
-from accel_scaling.cluster.start_commands import check_start_commands
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.file_text import stale_note
-from accel_scaling.fill.fill import promises
+from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.requirements import check_modules, check_ray, missing, refuse_old_ray
 
 if TYPE_CHECKING:
@@ -92,13 +90,11 @@ def run(args: argparse.Namespace) -> int:
     try:
         # Mistakes in the file come first: these checks need neither Ray nor the packages for rehearsals.
         cluster = read_config(file.config)
-        cluster.check_offered()
-        promises(cluster)
-        check_start_commands(cluster.config)
+        fill_cluster(cluster)
         stale = stale_note(file, cluster.catalog)
-        check_named(cluster.config)
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
+    cluster.check_launchable()
     for note in stale:
         sys.stderr.write(f"note: {note}\n")
     check_modules(cluster.cloud.rehearsal_modules, "rehearse")

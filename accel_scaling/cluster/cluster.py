@@ -214,6 +214,19 @@ class Cluster:
         for sentence in self.in_templates.values():
             raise MachineInTemplateError(sentence)
 
+    def check_launchable(self) -> None:
+        """Refuse a file that says neither what its cluster is called nor where it runs; a part of one may do without.
+
+        Raises:
+            ClusterConfigError: names the key.
+        """
+        if not self.config.get("cluster_name"):
+            raise ClusterConfigError("cluster_name is missing; `ray up` ends with a KeyError without it")
+        if not self.placement.region:
+            a = "an" if self.cloud.title[0] in "AEIOU" else "a"
+            example = f"{a} {self.cloud.title} region there, such as {self.cloud.region_example}"
+            raise ClusterConfigError(f"provider.region is missing; name {example}")
+
     def check_offered(self) -> None:
         """Refuse machines that the cluster's region or zones do not have, as far as the catalog knows.
 

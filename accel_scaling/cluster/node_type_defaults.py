@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.cluster_defaults import cluster_defaults
 from accel_scaling._ray.facts import EXTERNAL_NODE_TYPES, FIRST_NODE_TYPES
+from accel_scaling.catalog.suggest import nearest
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import listed, shown
 from accel_scaling.requirements import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from accel_scaling.clouds import Cloud
 
@@ -31,6 +32,7 @@ _OF_RAY_1 = {
     "autoscaling_mode": "autoscaling_mode became upscaling_speed",
 }
 _NODES = ("head_node", "worker_nodes")  # Ray drops them where they are empty, as older defaults have them
+_LOOKS_LIKE = 0.85  # of difflib: some letters may be wrong; none of Ray's own keys are as near to each other
 _MOST_NAMES = 6  # of node types in a sentence
 
 
@@ -74,6 +76,13 @@ def with_node_types(config: dict[str, Any], cloud: Cloud) -> dict[str, Any]:
     return _with_head_first(config, added) if added else config
 
 
+def misspelt(key: str, config: Mapping[Any, Any]) -> str:
+    """Return the words about a key that is nearly the one that a config lacks, or has nothing in; empty for none."""
+    others = [str(other) for other in config if other != key]
+    near = nearest(key, others, at_most=1, cutoff=_LOOKS_LIKE)
+    return f" (there is {near[0]}, which nothing reads)" if near else ""
+
+
 def default_types_note(config: dict[str, Any], cloud: Cloud) -> str | None:
     """Return the note about node types that Ray adds by itself; None where the file has its own."""
     if TYPES in config:
@@ -102,7 +111,7 @@ def check_head(config: dict[str, Any], cloud: Cloud) -> None:
 
 def _head_of(names: list[str], cloud: Cloud, head: object) -> str:
     """Return what to write in place of a head that does not exist."""
-    of_ray = _known_default(HEAD, cloud)
+    of_ray = _known_default(HEAD, cloud) if cloud.stock else None
     if of_ray in names and of_ray != head:
         return f"write {HEAD}: {of_ray}, which Ray takes by itself for `type: {cloud.name}` only"
     heads = [name for name in names if "head" in name.casefold()]
@@ -113,10 +122,11 @@ def _head_of(names: list[str], cloud: Cloud, head: object) -> str:
 
 
 def _no_node_types(config: dict[str, Any]) -> str:
-    why = ", and Ray has no machines of its own for `type: external`" if _is_external(config) else ""
+    lacks = f"`{TYPES}` is missing or empty{misspelt(TYPES, config)}"
+    lacks += ", and Ray has no machines of its own for `type: external`" if _is_external(config) else ""
     return (
-        f"this is not a cluster config: `{TYPES}` is missing or empty{why}; name the machines there: see "
-        "example_clusters/ for complete files, or let `accel-scaling init` write one"
+        f"this is not a cluster config: {lacks}; name the machines there: see example_clusters/ for complete files, or "
+        "let `accel-scaling init` write one"
     )
 
 

@@ -24,6 +24,8 @@ _WHOLE = re.compile(r"\{\{.*\}\}|\{%.*%\}|<%.*%>|\$\{[^}]*\}|\$[A-Za-z_]\w*", re
 # Where YAML begins to read a template that is none of its own: `key: {{ name }}`, `- {{ name }}`, `{% if x %}`.
 _BRACES = re.compile(r"^\s*\{%|(?:^|[:\-,\[{]\s*)\{\{|(?:^|[:\-]\s+)[<]?%", re.MULTILINE)
 
+# A dollar sign in a secret is none of a template's, and no message shows a secret.
+_NOT_OF_PROVIDER = ("cloudwatch", "aws_credentials", "gcp_credentials")
 _OF_CLUSTER = ("cluster_name", "head_node_type", "max_workers", "upscaling_speed", "idle_timeout_minutes")
 _OF_NODE_TYPE = ("min_workers", "max_workers", "idle_timeout_s", "priority", "resources", "labels")
 
@@ -67,7 +69,8 @@ def _values(config: dict[Any, Any]) -> Iterator[tuple[str, str]]:
         yield from _texts(config.get(key), key)
     provider = config.get("provider")
     if isinstance(provider, dict):
-        yield from _texts({key: value for key, value in provider.items() if key != "cloudwatch"}, "provider")
+        shown_keys = {key: value for key, value in provider.items() if key not in _NOT_OF_PROVIDER}
+        yield from _texts(shown_keys, "provider")
     for name, node_type in _node_types(config):
         yield "the name of a node type", name
         for key in _OF_NODE_TYPE:

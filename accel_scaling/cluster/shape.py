@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.cluster.node_type_defaults import check_head, check_ray_1, with_node_types
+from accel_scaling.cluster.node_type_defaults import check_head, check_ray_1, misspelt, with_node_types
 from accel_scaling.cluster.other_files import other_file
 from accel_scaling.cluster.placeholders import check_rendered
 from accel_scaling.cluster.policies import check_names
 from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.cluster.ray_keys import check_keys
+from accel_scaling.cluster.ray_rules import check_rules
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.inputs.bounds import MOST_AMOUNT
 from accel_scaling.inputs.values import UnusableValueError, check
@@ -18,8 +19,6 @@ from accel_scaling.message_text import MOST_SHOWN, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from accel_scaling.clouds import Cloud
 
 # What people write at the top level, by Ray's own ray-schema.json; of the wrong kind, Ray's scheduler falls over it.
 COMMANDS = (
@@ -61,40 +60,32 @@ def check_shape(config: Any) -> dict[str, Any]:
         raise ClusterConfigError(other)
     if not isinstance(config.get("provider"), dict) or not config["provider"]:
         raise ClusterConfigError(
-            "this is not a cluster config: `provider` is missing or empty; see example_clusters/ for complete ones"
+            f"this is not a cluster config: `provider` is missing or empty{misspelt('provider', config)}; see "
+            "example_clusters/ for complete ones"
         )
     # In this order: each check takes for granted what those above have found.
     check_rendered(config)
     cloud = cloud_of(config["provider"])
     check_ray_1(config)
     complete = with_node_types(config, cloud)
-    _check_node_types(complete, cloud)
+    _check_node_types(complete["available_node_types"])
     _check_kinds(complete)
+    # Before the head: of a misspelt head_node_type the head would be Ray's own.
     check_keys(complete)
+    check_head(complete, cloud)
+    check_rules(complete)
     check_names(complete["provider"])
     return complete
 
 
-def _check_node_types(config: dict[str, Any], cloud: Cloud) -> None:
-    for name in config["available_node_types"]:
+def _check_node_types(types: dict[Any, Any]) -> None:
+    for name, node_type in types.items():
         if not isinstance(name, str):  # to YAML 1.1, `no` and `on` are truth values
             raise ClusterConfigError(
                 f"available_node_types has a node type {_as_yaml(name)}, which YAML does not read as a string; quote it"
             )
-    check_head(config, cloud)
-    for name, node_type in config["available_node_types"].items():
         if not isinstance(node_type, dict) or not isinstance(node_type.get("node_config") or {}, dict):
             raise ClusterConfigError(f"available_node_types.{name} must hold keys, among them node_config")
-
-
-def check_named(config: dict[str, Any]) -> None:
-    """Refuse a cluster file without a name; a config within a program may do without.
-
-    Raises:
-        ClusterConfigError: it has none.
-    """
-    if not config.get("cluster_name"):
-        raise ClusterConfigError("cluster_name is missing; `ray up` ends with a KeyError without it")
 
 
 def _check_bounds(config: Any) -> None:
@@ -142,6 +133,11 @@ def _check_kinds(config: dict[str, Any]) -> None:
     for key in MAPPINGS:
         if not isinstance(config.get(key, {}), dict):
             raise ClusterConfigError(f"{key} must hold keys and values; leave it out for none")
+    for remote, local in config.get("file_mounts", {}).items():
+        if not isinstance(remote, str) or not isinstance(local, str):
+            raise ClusterConfigError(
+                f"file_mounts.{remote} is {shown(local)}; it takes the path on a node, and that on this machine"
+            )
     region = config["provider"].get("region")  # its other keys are its cloud's to check: Google's zones may be a list
     if region is not None and not isinstance(region, str):
         raise ClusterConfigError(f"provider.region is {shown(region)}; it takes text, in quotes if need be")

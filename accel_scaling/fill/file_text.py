@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from accel_scaling.errors import AccelScalingError, ClusterConfigError
+from accel_scaling.cluster.cluster import read_config
+from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_keys_needed_by_ray
-from accel_scaling.fill.fill import fill
+from accel_scaling.fill.fill import fill, fill_cluster
 from accel_scaling.fill.in_place import SHARED, Values, edited
 from accel_scaling.fill.marks import MARK, Marked, users_part
 from accel_scaling.inputs.yaml_nodes import DUMPER, FAST, NotYamlError, compose, construct
@@ -36,25 +37,25 @@ class _Dumper(DUMPER):  # type: ignore[misc] # PyYAML's type depends on how it w
         return True
 
 
-def fill_file(file: ClusterFile, catalog: Catalog) -> tuple[str, list[str]]:
+def fill_file(file: ClusterFile, catalog: Catalog | None = None) -> tuple[str, list[str]]:
     """Return the text of a cluster file, filled, and the notes; see ``fill`` for its values.
 
     What an earlier fill wrote is filled anew; what somebody changed of it since is the user's.
 
     Args:
         file: the file.
-        catalog: what is known about machine types.
+        catalog: what is known about machine types; by default what the file names.
 
     Raises:
         AccelScalingError: a node type cannot be filled, or the cluster has no name.
     """
     users = _users_values(file)
     try:
-        filled, notes = fill(users.config, catalog)
+        cluster = read_config(users.config, catalog)
+        filled, notes = fill_cluster(cluster)
+        cluster.check_launchable()
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
-    if not filled.get("cluster_name"):
-        raise ClusterConfigError(f"{file.path}: cluster_name is missing; `ray up` ends with a KeyError without it")
     text, form_note = _filled_text(file, users.config, with_keys_needed_by_ray(filled))
     return text, [*notes, *_changed_note(file, users.changed), *form_note]
 

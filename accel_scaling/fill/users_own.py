@@ -46,13 +46,15 @@ class _Contradiction:
         said: what both say.
         verdict: the boot check's word; empty where it asks for nothing of the kind.
         end: what follows where there is no such word; empty for nothing to say.
-        here: the resource with the amount that the machine has; None where it has no such thing.
+        resource: the Ray resource that it is about, where there is a word.
+        has: how much of it the machine has.
     """
 
     said: str
     verdict: str = ""
     end: str = ""
-    here: tuple[str, int] | None = None
+    resource: str = ""
+    has: int = 0
 
 
 def with_users_own(
@@ -86,7 +88,7 @@ def with_users_own(
         labels={**promised.labels, **labels},
         notes=(*promised.notes, *notes, *(f"{node}: {note}" for note in of_labels)),
         not_held="" if joining else "; ".join(f"{one.said}{_end(one, check)}" for one in broken),
-        joins_with=dict(one.here for one in broken if joining and one.here),
+        joins_with={one.resource: one.has for one in broken if joining},
         false_labels=false,
     )
 
@@ -100,11 +102,10 @@ def _of_resources(
         said = f"your resources say {name}: {value}, the catalog says {has}{_each_host(name, machine, accelerators)}"
         if name in accelerators:
             if value > has > 0:
-                yield _Contradiction(said, FEWER, here=(name, has))
+                yield _Contradiction(said, FEWER, resource=name, has=has)
             elif value > has:
-                yield _Contradiction(
-                    f"your resources say {name}: {value}, the catalog knows no such accelerator there", NO_DEVICE
-                )
+                none = f"your resources say {name}: {value}, the catalog knows no such accelerator there"
+                yield _Contradiction(none, NO_DEVICE, resource=name)
             elif 0 < value < has:
                 yield _Contradiction(said)
         elif name == "CPU" and value > has:
@@ -133,13 +134,15 @@ def _of_types(promised: Promise, resources: Mapping[str, int], chips: Mapping[st
             here = ", ".join(sorted(known)) or "no accelerator"
             counted = _counted_as(name.removeprefix(ACCELERATOR_TYPE_PREFIX), promised, chips)
             verdict = OTHER_TYPE if promised.resources.get(counted) else NO_DEVICE
-            yield _Contradiction(f"your resources promise {name}, the catalog knows {here} there", verdict)
+            yield _Contradiction(
+                f"your resources promise {name}, the catalog knows {here} there", verdict, resource=counted
+            )
         elif tpu_head_pod_type(name):
             slices = [one for one in promised.resources if tpu_head_pod_type(one)]
             said = f"your resources promise {name}, the catalog knows {', '.join(slices) or 'no TPU slice'} there"
             # The boot check asks a host of which slice it is, and any other machine for nothing of the kind.
             end = ", unchecked: whoever reserves such a slice gets this node"
-            yield _Contradiction(said, OTHER_TYPE if slices else "", end=end)
+            yield _Contradiction(said, OTHER_TYPE if slices else "", end=end, resource="TPU")
 
 
 def _counted_as(accelerator_type: str, promised: Promise, chips: Mapping[str, Chip]) -> str:
@@ -172,8 +175,15 @@ def _end(one: _Contradiction, check: BootCheck) -> str:
     """Return what follows from a contradiction, as the end of its note."""
     if not one.verdict:
         return one.end
-    if not check.runs:
+    if not check.runs or not _is_probed(one.resource):
         return ", and Ray starts tasks for devices that are not there"
-    if one.verdict == FEWER and check.joins_with_fewer and one.here:
-        return f", and a node joins with the {one.here[1]} that it has"
+    if one.verdict == FEWER and check.joins_with_fewer:
+        return f", and a node joins with the {one.has} that it has"
     return f", and a node that does not hold it will be refused on boot ({one.verdict})"
+
+
+def _is_probed(resource: str) -> bool:
+    """Return whether the boot check can look for a resource; one that a user's catalog has made up, it confirms."""
+    from accel_scaling.families.registry import all_families  # here: few files need it, and it takes a while
+
+    return resource in {family.resource for family in all_families()}

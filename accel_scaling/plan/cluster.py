@@ -114,6 +114,8 @@ def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterab
     complete = with_defaults(with_keys_needed_by_ray(filled), read.cloud)
     if read.config["head_node_type"] in read.in_templates:
         read.check_told()
+    # Nothing else of the provider decides here; and a cloud takes more there than the schema, such as a list of zones.
+    complete["provider"] = {"type": read.provider["type"]}
     try:
         every, max_nodes = _ray.node_type_configs(complete)
     except ValueError as error:

@@ -41,12 +41,14 @@ class PlanArguments:
     address: str | None = None
 
 
-def plan_cluster(config: dict[str, Any], catalog: Catalog, arguments: PlanArguments) -> tuple[AutoscalerCluster, Plan]:
+def plan_cluster(
+    config: dict[str, Any], catalog: Catalog | None, arguments: PlanArguments
+) -> tuple[AutoscalerCluster, Plan]:
     """Return the cluster and its plan; wrong arguments are reported before Ray is imported.
 
     Args:
         config: the cluster config, not filled.
-        catalog: the source of the promises.
+        catalog: the source of the promises; by default the one that the config names.
         arguments: the command's arguments.
 
     Raises:
@@ -59,10 +61,11 @@ def plan_cluster(config: dict[str, Any], catalog: Catalog, arguments: PlanArgume
         live_cluster.check_address(arguments.address)
     read = read_config(config, catalog)
     filled, notes = fill_cluster(read)
+    read.check_launchable()
     types = filled["available_node_types"].values()
     promised = [name for node_type in types for name in node_type.get("resources") or {}]
     labels = labels_of(arguments.labels)
-    request = _request(arguments, Reader(AcceleratorTypes(catalog.chips), promised, labels))
+    request = _request(arguments, Reader(AcceleratorTypes(read.catalog.chips), promised, labels))
     # Last, as this imports Ray: mistakes in the demands are reported without waiting for it.
     check_labels(labels)
     cluster = cluster_of(read, filled, notes)

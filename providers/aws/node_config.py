@@ -79,7 +79,7 @@ def placement(provider: dict[str, Any]) -> Placement:
     Raises:
         ClusterConfigError: the zones are no text, in which form Ray takes them.
     """
-    given = provider.get("availability_zone") or ""
+    given = provider.get("availability_zone", "")
     if not isinstance(given, str):
         listed = given if isinstance(given, list) and all(isinstance(zone, str) for zone in given) else None
         written = ",".join(listed)[:100] if listed else "us-west-2a,us-west-2b"

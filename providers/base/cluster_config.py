@@ -23,7 +23,7 @@ from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.cluster import user_catalogs
 from accel_scaling.cluster.policies import spares_accelerators
 from accel_scaling.cluster.ray_requirement import with_version_of_this_machine
-from accel_scaling.cluster.shape import MAPPINGS, check_filled_in
+from accel_scaling.cluster.shape import MAPPINGS, check_filled_in, check_shape
 from accel_scaling.errors import AccelScalingError, disk_sentence
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.fill.defaults import with_defaults
@@ -68,7 +68,9 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
         # Machines must be ended whatever is wrong with catalogs, node types and policies: none of them is read.
         return _stand_in(**{_READ: with_defaults(config, cloud)})
     try:
-        filled, notes = fill_of_cloud(with_version_of_this_machine(with_defaults(config, cloud)))
+        # Before the defaults: they would hide what is empty in the file, and is refused by `fill`.
+        complete = with_version_of_this_machine(with_defaults(check_shape(config), cloud))
+        filled, notes = fill_of_cloud(complete)
         # Packed only for a config that can be filled: most mistakes are in the file, and need no work on the disk.
         bundled = _bundle(config)
     except AccelScalingError as error:

@@ -103,6 +103,17 @@ def test_the_schedulers_answer_has_nodes_with_what_is_put_on_them(memo: str, mon
     assert _ray.schedule(_ray.scheduling_request(more, 10, [(wanted, 5)], instances=[head])).pending == ()
 
 
+def test_node_types_may_have_other_resources_or_no_launches() -> None:
+    types = {"gpu": GPU_NODE, "head": _ray.node_type_config("head", 1)}
+    real = _ray.with_real(types, {"gpu": ({"GPU": 4}, {"zone": "c"})})
+    assert _ray.fits(real["gpu"], _ray.resource_request({"GPU": 4}, [selector({"zone": "c"})]))
+    closed = _ray.without_launches(types, ["gpu", "head"], "head")
+    assert (closed["gpu"].max_worker_nodes, closed["head"].max_worker_nodes) == (0, 1), "Ray counts heads otherwise"
+    head = _ray.running_instance("head", 0, {}, {}, head=True)
+    wanted = _ray.resource_request({"GPU": 1})
+    assert _ray.schedule(_ray.scheduling_request(closed, 10, [(wanted, 1)], instances=[head])).pending == (wanted,)
+
+
 def test_the_config_is_read_as_v2_reads_it() -> None:
     config = aws(t4="g4dn.xlarge")
     config["available_node_types"]["t4"].pop("max_workers")

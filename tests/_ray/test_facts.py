@@ -65,6 +65,16 @@ def test_rays_token_lies_in_our_places_since_the_version_that_we_say() -> None:
     assert installed < facts.FIRST_WITH_TOKENS_BY_DEFAULT, "see what the default of this Ray is"
 
 
+def test_a_file_that_names_no_node_types_has_those_of_ray() -> None:
+    from ray.autoscaler._private.providers import MINIMAL_EXTERNAL_CONFIG as OF_EXTERNAL
+    from ray.autoscaler.tags import NODE_TYPE_LEGACY_HEAD, NODE_TYPE_LEGACY_WORKER
+
+    assert tuple(OF_EXTERNAL["available_node_types"]) == facts.EXTERNAL_NODE_TYPES
+    assert OF_EXTERNAL["head_node_type"] == facts.EXTERNAL_NODE_TYPES[0]
+    assert not any(OF_EXTERNAL["available_node_types"].values()), "Ray has machines of its own for `type: external` now"
+    assert (NODE_TYPE_LEGACY_HEAD, NODE_TYPE_LEGACY_WORKER) == facts.FIRST_NODE_TYPES
+
+
 def test_a_machine_has_its_node_type_in_our_tag() -> None:
     from ray.autoscaler.tags import TAG_RAY_USER_NODE_TYPE
 

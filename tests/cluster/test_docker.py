@@ -182,7 +182,7 @@ def test_filling_twice_adds_nothing() -> None:
     assert fill(once, shipped_catalog())[0] == once
 
 
-@pytest.mark.parametrize("docker", [{}, {"image": "rayproject/ray"}, {"container_name": ""}, {"run_options": ["-it"]}])
+@pytest.mark.parametrize("docker", [{}, {"container_name": ""}, {"run_options": ["-it"]}])
 def test_a_cluster_without_containers_gets_no_docker_options(docker: dict[str, Any]) -> None:
     config, _ = fill(cluster(docker, p4d="p4d.24xlarge"), shipped_catalog())
     assert config["docker"] == docker

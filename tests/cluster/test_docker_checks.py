@@ -30,7 +30,7 @@ def test_podman_is_installed_in_its_place() -> None:
     assert notes == []
 
 
-@pytest.mark.parametrize("docker", [{}, {"image": "x"}])
+@pytest.mark.parametrize("docker", [{}, {"run_options": ["-it"]}])
 def test_without_containers_nothing_is_installed(docker: dict[str, Any]) -> None:
     assert "initialization_commands" not in fill(cluster(docker, GCP), CATALOG)[0]
 

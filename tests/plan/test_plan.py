@@ -303,7 +303,6 @@ def test_a_mistake_in_what_is_asked_is_one_sentence(words: PlanArguments, said: 
 
 def test_a_mistake_in_the_file_is_one_sentence() -> None:
     for config, said in (
-        (aws(), "the file has no worker node type, so nothing can be launched; add one under "),
         ({**aws(t4="g4dn.xlarge"), "max_workers": -1}, "max_workers: -1 is less than the minimum of 0"),
         (aws(t4="g4dn.xlrge"), "available_node_types.t4: instance type 'g4dn.xlrge' of aws is not in the catalog "),
     ):
