@@ -29,7 +29,7 @@ _NUMBERS = ("integer", "number", "boolean")
 # Places whose values are read, and refused, elsewhere with more to say; a cloud takes more there than Ray's schema, and
 # brings it into the schema's form.
 _READ_ELSEWHERE = re.compile(
-    r"cluster_name|head_node_type|provider\.(?:type|module|region|availability_zone|gcp_credentials)(?:\..*)?"
+    r"cluster_name|head_node_type|provider\.(?:type|module|region|availability_zone|project_id|gcp_credentials)(?:\..*)?"
     r"|available_node_types\..*\.resources(?:\..*)?"
 )
 # The fill writes these, whether there is nothing or something.
