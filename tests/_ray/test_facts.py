@@ -45,6 +45,17 @@ def test_the_raylet_reads_our_variables() -> None:
         assert variable.encode() in raylet, f"the raylet no longer reads {variable}"
 
 
+def test_rays_managers_of_gpus_and_tpus_have_our_names() -> None:
+    from ray._private.accelerators import NvidiaGPUAcceleratorManager, get_accelerator_manager_for_resource, tpu
+
+    assert NvidiaGPUAcceleratorManager.get_resource_name() == facts.GPU
+    chosen = inspect.getsource(get_accelerator_manager_for_resource).lower()
+    # In test_contract_visible.py Ray itself chooses, on machines with GPUs of each maker.
+    places = [chosen.index(f'["gpu"] = {family}') for family in facts.GPU_FAMILIES]
+    assert places == sorted(places), "Ray looks for the managers of GPUs in another order"
+    assert tpu.RAY_TPU_RESOURCE_PER_CHIP_ENV_VAR == facts.TPU_RESOURCE_PER_CHIP
+
+
 @pytest.mark.since(2, 59)
 def test_a_ray_with_our_token_refuses_whoever_has_another() -> None:
     from ray._private.authentication import authentication_token_setup as setup
