@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,7 +19,7 @@ from accel_scaling.cluster.start_commands import KEYS
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.faults import Fault, all_of, write_faults
 from accel_scaling.testing.hosts import ray_token
-from accel_scaling.testing.hosts.cloud_process import CLOUD_PORT, CloudProcess
+from accel_scaling.testing.hosts.cloud_process import CLOUD_PORT, CloudProcess, listening_socket
 from accel_scaling.testing.hosts.events import Event, read_events
 from accel_scaling.testing.hosts.hosts import choose_kind
 from accel_scaling.testing.hosts.laptop import Laptop, remove_ray_ssh_folder
@@ -194,7 +193,7 @@ class LocalCloud:
         for name in ("laptop/tmp", "laptop/.ssh", "postmortem"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         # The cloud's process inherits the socket: the port is known before, and no other program can take it meanwhile.
-        with _listening() as listening:
+        with listening_socket() as listening:
             port = listening.getsockname()[1]
             self.endpoint_url = f"http://127.0.0.1:{port}"
             self._settings = self._make_settings()
@@ -252,17 +251,15 @@ class LocalCloud:
 
     def environments(self, config: Config) -> PythonEnvironments:
         """Return the Python environments that hosts of this cluster get, from which its start commands take `ray`."""
-        # The set-up commands make them, where they run.
-        found = PythonEnvironments() if self._with_setup else environments_of(config)
+        found = PythonEnvironments() if self._with_setup else environments_of(config)  # set-up commands make them
         return with_ray_in(found, self._ray_in) if self._ray_in else found
 
     def _put_environments(self, config: Config, adapted: Config) -> None:
         environments = self.environments(config)
         write_environments(self.settings.environments_file, environments)
         if self.kind is HostKind.PROCESSES and environments:
-            for key in KEYS:
-                commands = adapted.get(key) or []
-                adapted[key] = [on_plain_processes(str(command), environments) for command in commands]
+            for key in (key for key in KEYS if adapted.get(key)):  # where there is none, Ray's own come
+                adapted[key] = [on_plain_processes(str(command), environments) for command in adapted[key]]
 
     def ray_up(self, config: Config | Path | str) -> RayCluster:
         """Launch a cluster on this cloud with `ray up`; leave it with ``down()``, or use it as a context manager.
@@ -352,18 +349,3 @@ class LocalCloud:
         if self._settings is not None:
             shutil.rmtree(self._settings.scratch, ignore_errors=True)
             remove_ray_ssh_folder(self._settings.cloud_id)
-
-
-def _listening() -> socket.socket:
-    """Return a socket that listens on a free port of the loopback interface.
-
-    Raises:
-        RehearsalError: it has no IPv4 address, as in a container with ::1 alone.
-    """
-    try:
-        return socket.create_server(("127.0.0.1", 0))
-    except OSError as error:
-        raise RehearsalError(
-            f"this machine has no 127.0.0.1 ({error.strerror}), and local clouds need IPv4 on the loopback interface;"
-            " `ip addr add 127.0.0.1/8 dev lo`, as root, adds it"
-        ) from None

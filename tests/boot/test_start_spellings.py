@@ -172,12 +172,8 @@ def node_fixture(boot, tmp_path, whole) -> Node:
     write_program(home / "bin" / "poetry", '#!/bin/sh\nshift\nexec "$@"\n')
     # A login shell reads /etc/profile, which may set PATH anew.
     (home / ".bash_profile").write_text(f"export PATH={home}/bin:/usr/sbin:/usr/bin:/sbin:/bin\n. ~/.bashrc\n")
-    files = EnvironmentFiles(
-        lambda path: home / path.removeprefix("~/"),
-        lambda path: path.replace("~", str(home)),
-        ray,
-        Path(sys.executable),
-    )
+    inside, seen = (lambda path: home / path[2:]), (lambda path: path.replace("~", str(home)))
+    files = EnvironmentFiles(inside, seen, ray, Path(sys.executable))
     (home / ".bashrc").write_text(files.put(PythonEnvironments((), "~/opt/conda", ("x",), ("uv",))))
     environment = {**machine.environment, "HOME": str(home), "PYTHONPATH": str(modules), "RAY_HEAD_IP": "x"}
     return Node(home, environment, started, new_start())

@@ -11,6 +11,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -30,7 +31,6 @@ from accel_scaling.testing.hosts.settings import HostKind, read_settings
 from accel_scaling.timeouts import LOCAL_CLOUD_CLOSE_S, LOCAL_CLOUD_RECONCILE_S
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from accel_scaling.testing.hosts.hosts import Hosts
@@ -111,6 +111,21 @@ class CloudProcess:
         raise RehearsalError(
             f"the local {self._settings.cloud} did not start: {answer.get('error', last)} (log: {self._log})"
         )
+
+
+def listening_socket() -> socket.socket:
+    """Return a socket that listens on a free port of the loopback interface.
+
+    Raises:
+        RehearsalError: it has no IPv4 address, as in a container with ::1 alone.
+    """
+    try:
+        return socket.create_server(("127.0.0.1", 0))
+    except OSError as error:
+        raise RehearsalError(
+            f"this machine has no 127.0.0.1 ({error.strerror}), and local clouds need IPv4 on the loopback interface;"
+            " `ip addr add 127.0.0.1/8 dev lo`, as root, adds it"
+        ) from None
 
 
 def _environment(listening_fd: int) -> dict[str, str]:

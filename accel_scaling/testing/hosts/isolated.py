@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import shutil
 import socket
 import stat
@@ -24,8 +23,8 @@ from accel_scaling.families.plugins import entry_points, normalized
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.hosts.hosts import keep_ray_logs, site_folders, sshd
+from accel_scaling.testing.hosts.isolated_account import SYSTEM_PATH, put_environments, write_path
 from accel_scaling.testing.hosts.leftovers import CLAIM
-from accel_scaling.testing.hosts.python_environments import ULIMIT, EnvironmentFiles, read_environments
 from accel_scaling.testing.hosts.settings import host_folder
 from accel_scaling.testing.hosts.start_faults import failing_ray, plain_ray, put_fault
 from accel_scaling.timeouts import LOCAL_CLOUD_POLL_S, LOCAL_CLOUD_SSHD_S
@@ -38,25 +37,7 @@ if TYPE_CHECKING:
 BRIDGE = "cloudbridge0"
 # Without a fixed one, a bridge takes the lowest of its ports' and changes it with them: neighbours then stall for 35 s.
 BRIDGE_MAC = "02:00:00:00:00:01"
-SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-PROFILE = "etc/profile.d/cloud-image.sh"
 INIT = Path(__file__).with_name("isolated_init.sh")
-
-# Ray opens many connections at once, and sshd would drop some of them (MaxStartups is 10:30:100 by default).
-SSHD_CONFIG = """Port 22
-HostKey /etc/ssh/cloud_host_key
-PermitRootLogin no
-PasswordAuthentication no
-UsePAM no
-PidFile /run/sshd.pid
-StrictModes no
-MaxStartups 200
-MaxSessions 200
-UseDNS no
-PrintMotd no
-Subsystem sftp internal-sftp
-SetEnv {environment}
-"""
 
 # This machine's drivers and their tools: a host shows the emulated ones or none.
 _DRIVERS = ("/usr/lib/*/libnvidia-ml.so*", "/usr/lib*/libnvidia-ml.so*", "/usr/bin/nvidia-smi", "/opt/aws/neuron")
@@ -178,31 +159,7 @@ class IsolatedHosts:
         ray = failing_ray(self._settings.python) if fails else plain_ray(self._settings.python)
         if fails:
             (root / self._settings.python.parent.relative_to("/") / "ray").write_text(ray)
-        self._put_environments(root, ray)
-
-    def _put_environments(self, root: Path, ray: str) -> None:
-        """Write the environments from which start commands take `ray`, and take it off the PATH."""
-        environments = read_environments(self._settings.environments_file)
-        if not environments:
-            return
-        user = self._settings.ssh_user
-
-        def seen(path: str) -> str:
-            return f"/home/{user}{path[1:]}" if path.startswith("~") else path
-
-        if not environments.ray_on_path:
-            for folder in (str(self._settings.python.parent), *SYSTEM_PATH.split(":")):
-                (root / folder.lstrip("/") / "ray").unlink(missing_ok=True)
-            write_path(root, self._settings, SYSTEM_PATH)
-        files = EnvironmentFiles(lambda path: root / seen(path).lstrip("/"), seen, ray, self._settings.python)
-        profile = files.put(environments)
-        with (root / PROFILE).open("a") as file:
-            file.write(profile)
-        bashrc = root / "home" / user / ".bashrc"
-        # In front: a distribution's ends early where the shell is not interactive.
-        bashrc.write_text(profile + (bashrc.read_text() if bashrc.exists() else ""))
-        # What is new alone: a change of all would copy the whole home into the layer of this host.
-        command("chroot", root, "find", f"/home/{user}", "!", "-user", user, "-exec", "chown", f"{user}:", "{}", "+")
+        put_environments(root, self._settings, ray)
 
     def _wait_for_sshd(self, host: _IsolatedHost) -> None:
         deadline = time.monotonic() + LOCAL_CLOUD_SSHD_S
@@ -342,16 +299,6 @@ def _write_sshd(root: Path, settings: Settings) -> None:
     # Often a link to a file that this machine's resolver writes; the image is to have a file of its own.
     (root / "etc/resolv.conf").unlink(missing_ok=True)
     (root / "etc/resolv.conf").write_text("")  # no name servers: nothing outside can be reached
-
-
-def write_path(root: Path, settings: Settings, path: str) -> None:
-    """Make this the PATH of the account, in all kinds of shells."""
-    words = [f'"{name}={value}"' for name, value in {**settings.environment, "PATH": path}.items()]
-    # In one SetEnv: sshd takes the first such line, and ignores all others.
-    (root / "etc/ssh/sshd_config_cloud").write_text(SSHD_CONFIG.format(environment=" ".join(words)))
-    # A login shell reads /etc/profile, which sets PATH anew, and then this.
-    (root / "etc/profile.d").mkdir(exist_ok=True)
-    (root / PROFILE).write_text(f"export PATH={shlex.quote(path)}\n{ULIMIT}")
 
 
 def _check_image(root: Path, settings: Settings) -> None:

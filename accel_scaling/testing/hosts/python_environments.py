@@ -42,7 +42,7 @@ export -f ulimit
 _ACTIVATE = """# A stand-in of the rehearsal.
 case "${{1-}}" in
     "" | base) _folder={folder} ;;
-    */*) _folder=$1 ;;
+    */*) _folder=$(cd "$1" 2>/dev/null && pwd || echo "$1") ;;
     *) _folder={folder}/envs/$1 ;;
 esac
 if [ ! -d "$_folder/bin" ]; then
