@@ -23,7 +23,7 @@ def test_it_prints_the_file_with_resources_labels_and_the_keys_that_ray_needs(
     assert filled["available_node_types"]["t4"]["resources"]["accelerator_type:T4"] == 1
     assert filled["available_node_types"]["a10g"]["labels"]["ray.io/accelerator-type"] == "A10G"
     assert filled["max_workers"] == 2
-    assert "ray[default]==" in filled["setup_commands"][-1]
+    assert filled["setup_commands"][-1].endswith("pip install 'ray[default]'"), "`ray up` adds its version"
     assert filled["worker_setup_commands"] == []
 
 

@@ -83,14 +83,9 @@ def without_moto(desk: Desk) -> str:
 
 def ray_is(version: str | None) -> Callable[[Desk], str]:
     def mistake(desk: Desk) -> str:
-        import importlib.metadata
+        from accel_scaling._ray import versions
 
-        def said(name: str) -> str:
-            if version is None:
-                raise importlib.metadata.PackageNotFoundError(name)
-            return version
-
-        desk.patch.setattr(importlib.metadata, "version", said)
+        desk.patch.setattr(versions, "installed_version", lambda: version)
         return desk.ours("rehearse", desk.file(AWS))
 
     return mistake
@@ -245,12 +240,6 @@ def test_a_mistake_says_what_its_row_says(name: str, desk: Desk) -> None:
     assert "Traceback" not in output
     pattern = ".*".join(re.escape(part) for part in rows()[name].split("..."))
     assert re.fullmatch(pattern, output), f"{output}\nis not\n{rows()[name]}"
-
-
-def test_another_ray_can_be_tried_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.99.0")
-    monkeypatch.setenv(requirements.ANY_RAY, "1")
-    requirements.check_ray()
 
 
 def test_the_pythons_are_those_that_pip_is_told() -> None:

@@ -114,7 +114,7 @@ WRONG_FIELDS = [
     ("shared='no'", "shared is 'no'; expected True or False"),
     ("probe='ferrum-smi'", "probe is 'ferrum-smi'; expected a function, or None"),
     ("emulate=3", "emulate is 3; expected a function, or None"),
-    ("in_ray=True", "in_ray is True; expected False: it is for built-in families"),
+    ("ray_since=(2, 61)", "ray_since is (2, 61); expected None: it is for built-in families"),
     ("detect=print", "detect is <built-in function print>; expected None: it is for built-in families"),
     ("vendors='fe00'", "vendors is 'fe00'; expected a list, such as ['1200']"),
     ("run_options='--device=/dev/ferrum0'", "run_options is '--device=/dev/ferrum0'; expected a list"),

@@ -73,7 +73,7 @@ def test_the_fill_command_adds_what_ray_needs_on_a_gcp_head(
     assert main(["fill", str(path)]) == 0
     config = yaml.safe_load(capsys.readouterr().out)
     assert "google-api-python-client" in config["head_setup_commands"][0]
-    assert "ray[default]==" in config["setup_commands"][-1]
+    assert config["setup_commands"][-1].endswith("pip install 'ray[default]'"), "`ray up` adds its version"
     assert "boto3" not in str(config)
 
 
