@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import ray
 
 from accel_scaling import _ray
 from accel_scaling._ray import auth, facts
@@ -66,8 +67,8 @@ def test_we_find_the_token_that_ray_finds(tmp_path: Path) -> None:
 
 def found_by_us(variables: dict[str, str]) -> str:
     try:
-        found = auth.find_token(variables, Path(variables["HOME"]))
-    except auth.CannotReadTokenError:
+        found = _ray.find_token(variables, Path(variables["HOME"]))
+    except _ray.CannotReadTokenError:
         return "AuthenticationError"
     return found.text if found else ""
 
@@ -80,9 +81,9 @@ def test_ray_reads_small_and_capital_letters_takes_another_word_for_disabled_and
 
 SWITCHED = """
 from ray._raylet import AuthenticationMode as modes, get_authentication_mode
-from accel_scaling._ray import set_auth_mode
+from accel_scaling import _ray
 for mode in ("token", "disabled"):
-    set_auth_mode(mode)
+    _ray.set_auth_mode(mode)
     print(get_authentication_mode() == modes.TOKEN)
 """
 
@@ -98,8 +99,9 @@ def test_a_mode_that_is_set_after_rays_core_was_loaded_counts() -> None:
      ("2.61.0rc1", True, True), ("3.0.0.dev0", True, True), ("", False, False)],
 )  # fmt: skip
 def test_a_version_says_whether_its_ray_can_ask_for_a_token(version: str, *, knows: bool, by_default: bool) -> None:
-    assert auth.knows_tokens(version) is knows
-    assert auth.asks_for_token_by_default(version) is by_default
+    assert _ray.ray_version() == ray.__version__
+    assert _ray.knows_tokens(version) is knows
+    assert _ray.asks_for_token_by_default(version) is by_default
 
 
 def test_rays_documentation_has_the_file_where_its_own_command_writes(tmp_path: Path) -> None:
