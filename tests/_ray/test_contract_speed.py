@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from ray.autoscaler import tags
 from ray.autoscaler._private import constants, updater
 from ray.autoscaler._private.command_runner import DockerCommandRunner, SSHCommandRunner
 from ray.autoscaler._private.util import with_envs
@@ -136,3 +137,12 @@ def test_each_of_rays_runners_takes_the_options_of_a_quick_probe() -> None:
         inspect.signature(kind.run).bind(None, "uptime", run_env="host", **options)
         assert options["timeout"] == timeouts.SSH_PROBE_CONNECT_S
     assert timeouts.SSH_PROBE_MOST_WAIT_S == updater.READY_CHECK_INTERVAL
+
+
+def test_the_states_before_the_last_are_those_that_pass() -> None:
+    passing = {tags.STATUS_WAITING_FOR_SSH, tags.STATUS_SYNCING_FILES, tags.STATUS_SETTING_UP}
+    set_by_the_updater = {*passing, tags.STATUS_UP_TO_DATE, tags.STATUS_UPDATE_FAILED}
+    assert {one for one in set_by_the_updater if _ray.is_passing({tags.TAG_RAY_NODE_STATUS: one})} == passing
+    # Each is set by itself; what is set with the last one is written with it.
+    source = inspect.getsource(updater.NodeUpdater.do_update)
+    assert source.count("{TAG_RAY_NODE_STATUS: STATUS_") == len(passing)
