@@ -28,6 +28,9 @@ def rows(name: str) -> list[dict[str, str]]:
 
 ROWS = rows("expected.csv")
 FILLED = sorted({row["file"] for row in ROWS if (row["command"], row["exit"]) == ("fill", "0")})
+OURS = [name for name in FILLED if "type: external" in (HERE / f"{name}.yaml").read_text()]
+# Their machines are known to EC2 alone, which is asked in tests/providers/aws/test_launch_templates.py.
+IN_TEMPLATES = ["type-in-the-template"]
 
 
 def answer(row: dict[str, str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -57,7 +60,7 @@ def test_each_file_gets_its_answer(
         assert len(said.strip().splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", FILLED)
+@pytest.mark.parametrize("name", sorted({*OURS} - {*IN_TEMPLATES}))
 def test_ray_up_promises_what_the_fill_has_written(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -85,5 +88,4 @@ def promises_of(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_every_file_has_an_answer() -> None:
-    known = {row["file"] for name in ("expected.csv", "later.csv") if (HERE / name).exists() for row in rows(name)}
-    assert {path.stem for path in HERE.glob("*.yaml")} == known
+    assert {path.stem for path in HERE.glob("*.yaml")} == {row["file"] for row in ROWS}
