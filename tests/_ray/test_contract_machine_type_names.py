@@ -21,7 +21,13 @@ from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
 
 @pytest.fixture(autouse=True)
 def rays_own() -> Iterator[None]:
+    # Before, too: another test of this process may have made a provider as an autoscaler does.
+    unwrap()
     yield
+    unwrap()
+
+
+def unwrap() -> None:
     if of_ray := AutoscalingConfig.__dict__.get("_instance_type_of_ray"):
         AutoscalingConfig.get_provider_instance_type = of_ray
         del AutoscalingConfig._instance_type_of_ray

@@ -231,7 +231,8 @@ def test_a_role_that_may_not_be_made_is_one_sentence(
 def test_a_launch_template_that_is_gone_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     said = sentence_of(config_of(LaunchTemplate={"LaunchTemplateId": "lt-0123456789abcdef0"}), capsys)
     assert "lt-0123456789abcdef0" in said
-    assert said.startswith("AWS refused DescribeLaunchTemplateVersions (InvalidLaunchTemplateId")
+    assert said.startswith("available_node_types.t4.node_config.LaunchTemplate: ")
+    assert "(InvalidLaunchTemplateId.NotFound, in us-west-2)" in said
 
 
 @pytest.mark.parametrize("error", [AssertionError("Failed to create role"), KeyError("Roles"), IndexError("list")])
