@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling._ray import versions
 from accel_scaling._ray.facts import (
     AUTH_MODE,
     AUTH_TOKEN,
     AUTH_TOKEN_FILE,
     AUTH_TOKEN_PATH,
-    FIRST_WITH_TOKENS,
-    FIRST_WITH_TOKENS_BY_DEFAULT,
 )
 
 if TYPE_CHECKING:
@@ -51,24 +49,21 @@ class FoundToken:
 
 def ray_version() -> str:
     """Return the version of the installed Ray; empty where there is none."""
-    try:
-        return importlib.metadata.version("ray")
-    except importlib.metadata.PackageNotFoundError:
-        return ""
-
-
-def _minor(version: str) -> tuple[int, ...]:
-    return tuple(int(word) for word in version.split(".")[:2] if word.isdigit())
+    return versions.installed_version() or ""
 
 
 def knows_tokens(version: str | None = None) -> bool:
     """Return whether a Ray can ask for a token; by default the installed one."""
-    return _minor(ray_version() if version is None else version) >= FIRST_WITH_TOKENS
+    return _minor(version) >= versions.SINCE["tokens"]
 
 
 def asks_for_token_by_default(version: str | None = None) -> bool:
     """Return whether a Ray asks for a token where nobody has said anything; by default the installed one."""
-    return _minor(ray_version() if version is None else version) >= FIRST_WITH_TOKENS_BY_DEFAULT
+    return _minor(version) >= versions.TOKENS_BY_DEFAULT
+
+
+def _minor(version: str | None) -> versions.Minor:
+    return versions.minor_of(ray_version() if version is None else version) or (0, 0)
 
 
 def find_token(environment: Mapping[str, str], home: Path) -> FoundToken | None:

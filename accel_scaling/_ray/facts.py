@@ -31,12 +31,6 @@ AUTH_TOKEN_PATH = "RAY_AUTH_TOKEN_PATH"  # noqa: S105 - the name of a variable
 AUTH_TOKEN_FILE = ".ray/auth_token"  # noqa: S105 - the name of a file
 """The file in a home, where Ray looks last and where `ray get-auth-token --generate` writes."""
 
-FIRST_WITH_TOKENS = (2, 52)
-"""The first version that can ask for a token; older ones read none of these variables."""
-
-FIRST_WITH_TOKENS_BY_DEFAULT = (2, 61)
-"""The version that will ask all callers by default: the banner of docs.ray.io of October 2026."""
-
 PYTHON_SERVERS = ("/ray/dashboard/", "/ray/autoscaler/")
 """The folders of Ray's own servers in Python: dashboard and agents, and the monitor with its metrics."""
 
@@ -71,11 +65,6 @@ def tpu_head_pod_type(resource: str) -> str | None:
     is_head = resource.startswith("TPU-") and resource.endswith("-head") and len(resource) > len("TPU--head")
     return resource[len("TPU-") : -len("-head")] if is_head else None
 
-
-# What people install.
-
-CONDA_PACKAGES = ("ray", "ray-core", "ray-default", "ray-all", "ray-cpp")
-"""The names that Ray has on PyPI (`ray` and `ray-cpp`) and on conda-forge."""
 
 # The promise on a node: ray/_private/ray_constants.py, and autoscaler/_private/updater.py, which exports it.
 

@@ -27,6 +27,8 @@ SINCE: dict[str, Minor] = {
     "fallback_strategy": (2, 51),
     # `_bootstrap_config` names its cache in `provider._config_cache_path` (commands.py).
     "named_config_cache": (2, 51),
+    # A Ray that asks its callers for a token (ray/_private/authentication); an older one reads none of its variables.
+    "tokens": (2, 52),
     # `priority` of a node type (ray-schema.json, NodeTypeConfig).
     "priority": (2, 56),
     # `ray down` asks the provider which nodes are to end, stopped ones too (commands.py).
@@ -43,6 +45,9 @@ SINCE: dict[str, Minor] = {
     "short_launch": (2, 60),
 }
 """Since which minor Ray has something. An entry goes when FLOOR passes it."""
+
+TOKENS_BY_DEFAULT: Minor = (2, 61)
+"""The minor that will ask all callers for a token by default: the banner of docs.ray.io of October 2026."""
 
 TPU_SINCE: dict[str, Minor] = {"v7x": (2, 54)}
 """Since which minor the start of a TPU host takes a generation, by Ray's name of it: VALID_TPU_TYPES in tpu.py."""
@@ -91,7 +96,12 @@ def minor_text(minor: Minor) -> str:
 
 def installed() -> Minor | None:
     """Return the minor of the Ray in this Python; None where there is none."""
-    found = _VERSION.match(installed_version() or "")
+    return minor_of(installed_version() or "")
+
+
+def minor_of(version: str) -> Minor | None:
+    """Return the minor of a version; None where the text begins with no version."""
+    found = _VERSION.match(version)
     return (int(found[1]), int(found[2])) if found else None
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling import _ray
-from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN_FILE, AUTH_TOKEN_PATH, FIRST_WITH_TOKENS
+from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN_FILE, AUTH_TOKEN_PATH
+from accel_scaling._ray.versions import SINCE as SINCE_MINOR
+from accel_scaling._ray.versions import minor_text
 from accel_scaling.boot.verdict_file import FOLDER
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ INCOMING = ".accel_scaling_auth_token"
 TOKEN, DISABLED = "token", "disabled"
 """The words of RAY_AUTH_MODE."""
 
-SINCE = "Ray " + ".".join(map(str, FIRST_WITH_TOKENS))
+SINCE = f"Ray {minor_text(SINCE_MINOR['tokens'])}"
 _NO_TOKENS = (
     f"{AUTH_MODE}=token, and the Ray of this node, {{}}, asks nobody for a token; install {SINCE} or newer on the nodes"
 )

@@ -10,7 +10,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray import versions
-from accel_scaling._ray.facts import CONDA_PACKAGES
 from accel_scaling.cluster.docker_checks import uses_containers
 from accel_scaling.cluster.installs import PYTHON, Installed, installed_by, is_below, release
 from accel_scaling.cluster.ray_requirement import pinned
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from accel_scaling.clouds import Cloud
+
+RAY_PACKAGES = ("ray", "ray-core", "ray-default", "ray-all", "ray-cpp")
+"""The names that Ray has on PyPI (`ray` and `ray-cpp`) and on conda-forge (its feedstock ray-packages)."""
 
 # What this package and Ray need on each node, beside the client of a cloud: pyproject.toml, and Ray's own metadata.
 FLOORS = (("pyyaml", "6"), ("protobuf", "3.20.3"))
@@ -76,7 +78,7 @@ def _texts(key: str, commands: Any) -> Iterator[tuple[str, str]]:
 
 def _sentence(one: Installed, cloud: Cloud, *, on_head: bool) -> str:
     """Return what is wrong with a package; empty where nothing is."""
-    if one.name in CONDA_PACKAGES:
+    if one.name in RAY_PACKAGES:
         return _about_ray(one)
     if one.name == PYTHON:
         return _about_python(one)

@@ -42,6 +42,7 @@ def of_ray(*cases: dict[str, str]) -> list[tuple[bool, str]]:
     return [(asks, token) for asks, token in json.loads(done.stdout.splitlines()[-1])]
 
 
+@pytest.mark.since(2, 53)
 def test_we_find_the_token_that_ray_finds(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("of the file\n")
     homes = {"none": None, "a": "of the home\n", "b": "  of the home \n second line\n", "c": "\nsecond line\n"}
@@ -73,6 +74,7 @@ def found_by_us(variables: dict[str, str]) -> str:
     return found.text if found else ""
 
 
+@pytest.mark.since(2, 52)
 def test_ray_reads_small_and_capital_letters_takes_another_word_for_disabled_and_asks_nobody_by_default() -> None:
     words = ("token", "Token", "disabled", "tokn")
     answers = of_ray({}, *({"RAY_AUTH_MODE": word} for word in words))
@@ -88,6 +90,7 @@ for mode in ("token", "disabled"):
 """
 
 
+@pytest.mark.since(2, 52)
 def test_a_mode_that_is_set_after_rays_core_was_loaded_counts() -> None:
     done = subprocess.run([sys.executable, "-c", SWITCHED], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True", "False"]
@@ -104,6 +107,7 @@ def test_a_version_says_whether_its_ray_can_ask_for_a_token(version: str, *, kno
     assert _ray.asks_for_token_by_default(version) is by_default
 
 
+@pytest.mark.since(2, 52)
 def test_rays_documentation_has_the_file_where_its_own_command_writes(tmp_path: Path) -> None:
     from ray._private.authentication.authentication_token_setup import _get_default_token_path
 
@@ -123,6 +127,7 @@ def test_a_container_of_rays_has_the_runner_of_its_host_and_the_program_that_run
     assert _ray.command_in_container(runner.ssh_command_runner, ["cat"]) is None
 
 
+@pytest.mark.since(2, 52)
 def test_the_gcs_has_the_call_that_we_ask_and_rays_client_the_error_that_we_know() -> None:
     import ray.exceptions
     from ray.core.generated import gcs_service_pb2

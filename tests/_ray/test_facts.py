@@ -45,6 +45,7 @@ def test_the_raylet_reads_our_variables() -> None:
         assert variable.encode() in raylet, f"the raylet no longer reads {variable}"
 
 
+@pytest.mark.since(2, 60)
 def test_rays_managers_of_gpus_and_tpus_have_our_names() -> None:
     from ray._private.accelerators import NvidiaGPUAcceleratorManager, get_accelerator_manager_for_resource, tpu
 
@@ -68,12 +69,9 @@ def test_a_ray_with_our_token_refuses_whoever_has_another() -> None:
     assert "a" * 32 in done.stdout, "Ray takes its token from another variable"
 
 
-def test_rays_token_lies_in_our_places_since_the_version_that_we_say() -> None:
+def test_rays_token_lies_in_our_places() -> None:
     """Each place, and what Ray's default is, is looked at in test_contract_auth.py."""
     assert (facts.AUTH_TOKEN_PATH, facts.AUTH_TOKEN_FILE) == ("RAY_AUTH_TOKEN_PATH", ".ray/auth_token")
-    installed = tuple(map(int, ray.__version__.split(".")[:2]))
-    assert (RAY / "_private" / "authentication").is_dir() is (installed >= facts.FIRST_WITH_TOKENS)
-    assert installed < facts.FIRST_WITH_TOKENS_BY_DEFAULT, "see what the default of this Ray is"
 
 
 def test_a_file_that_names_no_node_types_has_those_of_ray() -> None:
