@@ -29,6 +29,8 @@ def test_a_venv_brings_ray_and_a_head_and_a_worker_of_one_machine_type_have_a_ro
     assert "`ray` is not on the hosts' PATH; it is in ~/rayenv, /home/ubuntu/rayenv: stand-ins" in done.stdout
     for name, machine in (("boss", "m6i.large"), ("crunch", "m6i.large"), ("tesla", "g4dn.xlarge")):
         assert re.search(rf"^{name} +{machine} .* Confirmed$", done.stdout, re.MULTILINE), done.stdout
+    assert "asked      1 x m6i.large for boss\n" in done.stdout
+    assert "asked      1 x m6i.large for crunch\n" in done.stdout
     assert re.search(r"^boss +CPU 2 +CPU 2, ", done.stdout, re.MULTILINE), done.stdout
     assert re.search(r"^crunch +CPU 2, memory \S+ GiB +CPU 2, ", done.stdout, re.MULTILINE), done.stdout
     assert done.stdout.rstrip().endswith("2 of 2 tasks ran")

@@ -123,7 +123,8 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
             count = _granted(faults_file, self.ec2_backend, instance_type, zone, most)
             refused = count < least
             error = "InsufficientInstanceCapacity" if refused else None
-            tags = _instance_tags(param("TagSpecification", []))
+            # As moto reads them: the name depends on how the client's version writes a request.
+            tags = _instance_tags(param("TagSpecification", []) or param("TagSpecifications", []))
             granted_count = 0 if refused else count
             events.launch_request(instance_type, most, granted_count, param("SubnetId"), error=error, tags=tags)
             if refused:
