@@ -21,6 +21,8 @@ RENDER = "render the file first, with Jinja, envsubst or what fills it in"
 _OPEN = re.compile(r"\{\{|\{%|<%|\$\{|\$[A-Za-z_]")
 # A value that is a placeholder and nothing else; within another text, a cloud may take it as it is.
 _WHOLE = re.compile(r"\{\{.*\}\}|\{%.*%\}|<%.*%>|\$\{[^}]*\}|\$[A-Za-z_]\w*", re.DOTALL)
+# Values of a cloud's own: versions of a launch template (EC2, LaunchTemplateSpecification).
+_OF_A_CLOUD = ("$Latest", "$Default")
 # Where YAML begins to read a template that is none of its own: `key: {{ name }}`, `- {{ name }}`, `{% if x %}`.
 _BRACES = re.compile(r"^\s*\{%|(?:^|[:\-,\[{]\s*)\{\{|(?:^|[:\-]\s+)[<]?%", re.MULTILINE)
 
@@ -57,7 +59,7 @@ def check_rendered(config: dict[Any, Any]) -> None:
         if _OPEN.search(value):
             raise ClusterConfigError(f"{path} is {shown(value)}, which a template leaves open: {RENDER}")
     for path, value in _node_configs(config):
-        if _WHOLE.fullmatch(value.strip()):
+        if value not in _OF_A_CLOUD and _WHOLE.fullmatch(value.strip()):
             raise ClusterConfigError(f"{path} is {shown(value)}, which a template leaves open: {RENDER}")
 
 
