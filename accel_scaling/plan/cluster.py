@@ -82,6 +82,7 @@ class AutoscalerCluster:
         notes: the fill's sentences about the file.
         spared: the Ray resources of accelerators that its autoscaler spares from demands without them; none where it is
             Ray's own provider, or where the file switches that off.
+        in_templates: the names of node types that are left out, as only the cloud knows their machines.
     """
 
     cloud: str
@@ -93,6 +94,7 @@ class AutoscalerCluster:
     in_ray: Mapping[str, Any]
     notes: tuple[str, ...]
     spared: frozenset[str] = frozenset()
+    in_templates: frozenset[str] = frozenset()
 
     @property
     def head(self) -> AutoscalerNodeType:
@@ -116,12 +118,13 @@ def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterab
         read.check_told()
     # Nothing else of the provider decides here; and a cloud takes more there than the schema, such as a list of zones.
     complete["provider"] = {"type": read.provider["type"]}
+    # The machines of the others stand in templates, which nobody was asked for: the notes say that.
+    node_types = complete["available_node_types"]
+    complete["available_node_types"] = {name: node_types[name] for name in node_types if name in read.node_types}
     try:
-        every, max_nodes = _ray.node_type_configs(complete)
+        in_ray, max_nodes = _ray.node_type_configs(complete)
     except ValueError as error:
         raise ClusterConfigError(str(error)) from None
-    # The others are of templates, which nobody was asked for: the notes say that.
-    in_ray = {name: node_type for name, node_type in every.items() if name in read.node_types}
     catalog, promised = read.catalog, promises(read)
     real = {name: promised[name] for name in in_ray if promised[name].joins_with or promised[name].false_labels}
     in_ray = _ray.with_real(in_ray, {name: _real(promise) for name, promise in real.items()})
@@ -142,6 +145,7 @@ def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterab
         in_ray=in_ray,
         notes=tuple(notes),
         spared=_spared(read),
+        in_templates=frozenset(read.in_templates),
     )
 
 

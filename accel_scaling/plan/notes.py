@@ -45,7 +45,8 @@ def notes_of(
 
 def _only_a_head(cluster: AutoscalerCluster, scheduled: _ray.Scheduled) -> list[str]:
     """Return the note about a file whose head is all that there will be, where a demand waits."""
-    if len(cluster.types) > 1 or cluster.head.max_workers > 0 or not (scheduled.pending or scheduled.pending_gangs):
+    others = len(cluster.types) > 1 or cluster.in_templates or cluster.head.max_workers > 0
+    if others or not (scheduled.pending or scheduled.pending_gangs):
         return []
     return ["the file has no worker node type, so nothing can be launched; add one under available_node_types"]
 
