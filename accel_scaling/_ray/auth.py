@@ -44,7 +44,7 @@ class FoundToken:
     place: str
 
     def __repr__(self) -> str:
-        return f"FoundToken(place={self.place!r})"
+        return f"FoundToken({self.place})"
 
 
 def ray_version() -> str:

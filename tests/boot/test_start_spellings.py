@@ -38,6 +38,14 @@ if "start" in sys.argv:
     open({started!r}, "a").close()
 """
 
+# What the start hook asks of a node's Ray about the names of NVIDIA's driver.
+RAYS_READER = """
+class NvidiaGPUAcceleratorManager:
+    @staticmethod
+    def _gpu_name_to_accelerator_type(name):
+        return name.split()[-1]
+"""
+
 CHECKED = {
     "Ray's own": "ulimit -n 1024; ray start --address=$RAY_HEAD_IP:6379 --object-manager-port=8076",
     "two blanks": "ray  start --address=x",
@@ -158,8 +166,10 @@ def node_fixture(boot, tmp_path, whole) -> Node:
     ray = RAY.format(python=sys.executable, started=str(started))
     modules = home / "modules"
     (modules / "ray" / "scripts").mkdir(parents=True)
-    for folder in (modules / "ray", modules / "ray" / "scripts"):
+    (modules / "ray" / "_private").mkdir()
+    for folder in (modules / "ray", modules / "ray" / "scripts", modules / "ray" / "_private"):
         (folder / "__init__.py").touch()
+    (modules / "ray" / "_private" / "accelerators.py").write_text(RAYS_READER)
     (modules / "ray" / "scripts" / "scripts.py").write_text(ray)
     (modules / "mine.py").write_text("def run(ray_params, head): raise SystemExit(9)\n")
     write_program(home / "bin" / "ray", ray)

@@ -76,7 +76,12 @@ def test_a_cloud_that_has_no_local_one_and_a_fault_that_is_none_are_refused_by_n
 
 @pytest.mark.parametrize("kind", FaultKind)
 def test_a_fault_is_made_by_a_method_of_its_name(kind: FaultKind) -> None:
-    values = {FaultKind.CAPACITY: [2], FaultKind.FEWER: [2], FaultKind.OTHER: ["NVIDIA L4"]}
+    values = {
+        FaultKind.CAPACITY: [2],
+        FaultKind.FEWER: [2],
+        FaultKind.OTHER: ["NVIDIA L4"],
+        FaultKind.MIXED: ["NVIDIA L4"],
+    }
     fault = getattr(Fault, kind.name.lower())("g5.xlarge", *values.get(kind, []))
     assert (fault.kind, fault.machine_type) == (kind, "g5.xlarge")
 

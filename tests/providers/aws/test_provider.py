@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from accel_scaling.boot.start_prefix import has_boot_check
+from accel_scaling.cluster.ray_requirement import with_version_of_this_machine
 from accel_scaling.errors import UnknownInstanceTypeError
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing import Fault
@@ -118,7 +119,8 @@ def test_set_up_commands_run_once_on_workers(resolved: dict[str, Any]) -> None:
 
     resolved.pop("head_node")  # as Ray does when it writes the head's config
     on_the_head = AutoscalingConfig(resolved, skip_content_hash=True)
-    assert on_the_head.get_worker_setup_commands("t4") == EXAMPLE["setup_commands"]
+    written = with_version_of_this_machine(EXAMPLE)["setup_commands"]
+    assert on_the_head.get_worker_setup_commands("t4") == written
 
 
 def test_all_machines_that_were_asked_for_come(account: LocalEC2, resolved: dict[str, Any]) -> None:

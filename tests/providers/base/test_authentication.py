@@ -212,7 +212,11 @@ def test_a_node_gets_the_token_once_before_its_first_start_command_and_each_is_t
     for command in ("ray stop", START, START):
         runner.run(command)
     starts = [command for command in host.commands if "ray start" in command]
-    assert [command.partition(" ")[0] for command in host.commands][:3] == ["ray", "rsync", "export"]
+    assert ["ray stop" in host.commands[0], *(command.partition(" ")[0] for command in host.commands[1:3])] == [
+        True,
+        "rsync",
+        "export",
+    ]
     assert sum(command.startswith("rsync") for command in host.commands) == 1
     assert len(starts) == 2
     assert all(command.startswith("export RAY_AUTH_MODE=token; ") for command in starts)
