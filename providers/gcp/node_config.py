@@ -14,6 +14,7 @@ from accel_scaling.message_text import shown
 from accel_scaling.providers.gcp import request_schema, tpu_node_config
 from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.images import with_image
+from accel_scaling.providers.gcp.names import check_names
 from accel_scaling.providers.gcp.scheduling import (
     capacity_type_of,
     check_provisioning_model,
@@ -225,8 +226,13 @@ def _region_of(provider: dict[str, Any], zones: tuple[str, ...]) -> str:
 
 
 def cluster_notes(cluster: Cluster) -> list[str]:
-    """Return no notes: all are about one node type."""
-    del cluster
+    """Return no notes: all are about one node type.
+
+    Raises:
+        ClusterConfigError: a name or a label that Google does not take; Ray's own provider lets Google say so.
+    """
+    if cluster.is_ours:
+        check_names(cluster.config)
     return []
 
 
