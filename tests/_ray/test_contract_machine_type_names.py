@@ -67,9 +67,13 @@ def test_rays_own_answer_stays() -> None:
 def test_all_that_v2_says_of_machine_types_is_asked_of_that_method() -> None:
     assert "get_provider_instance_type" in inspect.getsource(ray_installer.RayInstaller.install_ray)
     assert facts.INSTANCE_TYPE_NAME in inspect.getsource(ray_installer.RayInstaller.install_ray)
+    assert hasattr(machine_type_names, "wrap")
+
+
+@pytest.mark.since(2, 56)
+def test_the_cluster_status_is_given_what_that_method_says() -> None:
     filled = inspect.getsource(reconciler.Reconciler._fill_autoscaling_state)
     assert filled.count("instance_type_name=get_provider_instance_type(") == 3
-    assert hasattr(machine_type_names, "wrap")
 
 
 def test_the_raylet_reads_the_variable() -> None:
