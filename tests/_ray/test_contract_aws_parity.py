@@ -10,6 +10,7 @@ import pytest
 from moto import mock_aws
 
 from accel_scaling import _ray
+from tests.support.aws_clients import forget_clients
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +19,7 @@ def _account(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    forget_clients(monkeypatch)
     with mock_aws():
         yield
 

@@ -66,15 +66,15 @@ NVML = (
 
 
 def sleepers(seconds):
-    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if readable(path)]
+    lines = [content(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
     return [line for line in lines if line == b"sleep\0" + seconds.encode() + b"\0"]
 
 
-def readable(path):
+def content(path):
     try:
-        return bool(path.read_bytes())
-    except OSError:
-        return False
+        return path.read_bytes()
+    except OSError:  # the process has ended since
+        return b""
 
 
 def until(done, seconds=20):
