@@ -14,6 +14,8 @@ from accel_scaling.cli.main import main
 
 TOKEN = "7" * 64
 
+pytestmark = pytest.mark.since(2, 52)
+
 
 class Gcs(grpc.GenericRpcHandler):  # type: ignore[misc]
     """A GCS that knows one token, or asks for none; it has no other answer than an error."""
