@@ -57,7 +57,7 @@ def test_rays_managers_of_gpus_and_tpus_have_our_names() -> None:
     assert tpu.RAY_TPU_RESOURCE_PER_CHIP_ENV_VAR == facts.TPU_RESOURCE_PER_CHIP
 
 
-@pytest.mark.since(2, 59)
+@pytest.mark.since(2, 52)
 def test_a_ray_with_our_token_refuses_whoever_has_another() -> None:
     from ray._private.authentication import authentication_token_setup as setup
 
