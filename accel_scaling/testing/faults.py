@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.inputs.file_text import UnreadableError, read_text
+from accel_scaling.testing.json_files import replace_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -189,10 +190,8 @@ def _last(faults: Iterable[Fault], machine_type: str, kinds: Sequence[FaultKind]
 
 
 def write_faults(path: Path, faults: Iterable[Fault]) -> None:
-    """Replace the faults in a file; a reader sees the old ones or the new ones, never half."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(json.dumps([asdict(fault) for fault in faults]))
-    fresh.replace(path)
+    """Replace the faults in a file."""
+    replace_json(path, [asdict(fault) for fault in faults])
 
 
 def read_faults(path: Path) -> Faults:

@@ -10,6 +10,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from accel_scaling.testing.json_files import replace_json
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -100,10 +102,8 @@ class FaultInjection:
         return None
 
     def write(self, path: Path) -> None:
-        """Replace what is in a file; a reader sees the old ones or the new ones, never half."""
-        fresh = path.with_name(path.name + ".new")
-        fresh.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        fresh.replace(path)
+        """Replace what is in a file."""
+        replace_json(path, asdict(self))
 
 
 def read_injection(path: Path) -> FaultInjection:

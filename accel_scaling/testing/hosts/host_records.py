@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.testing.hosts.settings import MARKER_VARIABLE
+from accel_scaling.testing.json_files import replace_json
 from accel_scaling.timeouts import LOCAL_CLOUD_KILL_S, LOCAL_CLOUD_POLL_S
 
 if TYPE_CHECKING:
@@ -54,11 +55,7 @@ class HostRecord:
 
 def write_record(scratch: Path, record: HostRecord) -> None:
     """Write the record of a host: it answers from now on."""
-    # Replaced as a whole: a shim may read it at any moment.
-    file = _file(scratch, record.address)
-    fresh = file.with_suffix(".new")
-    fresh.write_text(json.dumps(asdict(record), default=str))
-    fresh.replace(file)
+    replace_json(_file(scratch, record.address), asdict(record))
 
 
 def delete_record(scratch: Path, address: str) -> None:

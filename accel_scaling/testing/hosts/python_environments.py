@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.testing.hosts.start_faults import FOLDER
+from accel_scaling.testing.json_files import replace_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,7 +152,7 @@ class PythonEnvironments:
 
 def write_environments(file: Path, environments: PythonEnvironments) -> None:
     """Write them for the process of the local cloud; hosts that boot from now on have them."""
-    file.write_text(json.dumps(asdict(environments)), encoding="utf-8")
+    replace_json(file, asdict(environments))
 
 
 def read_environments(file: Path) -> PythonEnvironments:
