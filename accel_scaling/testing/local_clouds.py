@@ -9,7 +9,8 @@ from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.errors import ClusterConfigError
 
 if TYPE_CHECKING:
-    from accel_scaling.testing.base_cloud import Config, LocalCloud
+    from accel_scaling.testing.base_cloud import LocalCloud
+    from accel_scaling.testing.cloud_facts import Config
 
 
 def local_cloud_class(name: str) -> type[LocalCloud]:
