@@ -6,6 +6,7 @@ from cloud to cloud is declared in ``cloud_facts``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -26,6 +27,7 @@ from accel_scaling.testing.hosts.events import Event, read_events
 from accel_scaling.testing.hosts.hosts import choose_kind
 from accel_scaling.testing.hosts.laptop import Laptop, remove_ray_ssh_folder
 from accel_scaling.testing.hosts.leftovers import claim
+from accel_scaling.testing.hosts.networks import claim_network
 from accel_scaling.testing.hosts.processes import make_scratch
 from accel_scaling.testing.hosts.python_environments import PythonEnvironments, write_environments
 from accel_scaling.testing.hosts.settings import HostKind, Latencies, Settings, host_path
@@ -92,7 +94,7 @@ class LocalCloud(CloudFacts):
         self._latencies = latencies or Latencies()
         self._settings: Settings | None = None
         self._process: CloudProcess | None = None
-        self._claim: int | None = None
+        self._claims = contextlib.ExitStack()
         self.endpoint_url = ""
         self.faults: Faults = ()
 
@@ -105,8 +107,8 @@ class LocalCloud(CloudFacts):
         with listening_socket() as listening:
             port = listening.getsockname()[1]
             self.endpoint_url = f"http://127.0.0.1:{port}"
-            self._settings = self._make_settings()
             try:
+                self._settings = self._make_settings()
                 self._process = CloudProcess(self._settings, listening)
             # Python does not call __exit__ where __enter__ raises; Ctrl-C may come here too.
             except BaseException:
@@ -224,11 +226,10 @@ class LocalCloud(CloudFacts):
 
     def _make_settings(self) -> Settings:
         isolated = self.kind is HostKind.ISOLATED
-        # A random second byte, so that two rehearsals on one machine do not share addresses.
-        network = ISOLATED_NETWORK if isolated else f"127.{64 + secrets.randbelow(190)}"
+        network = ISOLATED_NETWORK if isolated else self._claim_network()
         endpoint = f"http://{ISOLATED_NETWORK}.255.254:{CLOUD_PORT}" if isolated else self.endpoint_url
         cloud_id, scratch = "cloud" + secrets.token_hex(4), make_scratch()
-        self._claim = claim(scratch, cloud_id)
+        self._claims.callback(os.close, claim(scratch, cloud_id))
         return Settings(
             cloud=self.CLOUD,
             module=self.MODULE,
@@ -251,10 +252,13 @@ class LocalCloud(CloudFacts):
             metadata_port=self.METADATA_PORTS.get(self.kind, 0),
         )
 
+    def _claim_network(self) -> str:
+        network, holder = claim_network()
+        self._claims.enter_context(holder)
+        return network
+
     def _clean_up(self) -> None:
-        if self._claim is not None:
-            os.close(self._claim)
-            self._claim = None
+        self._claims.close()
         if self._settings is not None:
             shutil.rmtree(self._settings.scratch, ignore_errors=True)
             remove_ray_ssh_folder(self._settings.cloud_id)

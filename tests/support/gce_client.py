@@ -49,6 +49,9 @@ class Client:
         made = {key: value for key, value in made.items() if value is not None}
         return self.nodes.create(parent=PARENT, nodeId=name, body=made).execute()
 
+    def slice_operation(self, operation: dict[str, Any]) -> Any:
+        return self.tpu.projects().locations().operations().get(name=operation["name"]).execute()
+
 
 def body(name: str, machine_type: str = "n2-standard-2", **more: Any) -> dict[str, Any]:
     url = f"zones/{ZONE}/machineTypes/{machine_type}"

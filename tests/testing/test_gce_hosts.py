@@ -40,14 +40,18 @@ class Cloud:
         project.setCommonInstanceMetadata(project=PROJECT, body=metadata).execute()
 
     def up(self, name, machine_type="n2-standard-2", **more):
-        self.google.wait(self.google.insert(name, machine_type, **more))
+        operation = self.google.wait(self.google.insert(name, machine_type, **more))
+        assert "error" not in operation, operation["error"]  # why it did not boot
         machine = self.google.get(name)
         assert machine["status"] == "RUNNING"
         return machine["networkInterfaces"][0]["networkIP"]
 
     def slice(self, name, kind):
-        self.google.slice(name, kind)
-        until(lambda: self.node(name)["state"] == "READY")
+        operation = self.google.slice(name, kind)
+        until(lambda: self.google.slice_operation(operation).get("done"))
+        ended = self.google.slice_operation(operation)
+        assert "error" not in ended, ended["error"]
+        assert self.node(name)["state"] == "READY"
         return [one["ipAddress"] for one in self.node(name)["networkEndpoints"]]
 
     def node(self, name):
@@ -154,6 +158,25 @@ def test_a_machine_that_is_deleted_before_its_host_is_up_never_gets_one(tmp_path
         google.delete("a")
         until(lambda: "items" not in google.list())
         assert [event.kind for event in local.events() if event.instance_id] in ([EventKind.LAUNCHED], [])
+
+
+def test_two_local_clouds_of_plain_processes_have_no_address_in_common(tmp_path):
+    first, second = (LocalGCE(tmp_path / name, kind=HostKind.PROCESSES, latencies=FAST) for name in ("a", "b"))
+    with first, second:
+        assert first.settings.network != second.settings.network
+        for local in (first, second):
+            assert Cloud(local).up("same", "g2-standard-4", scheduling=GPU).startswith(f"{local.settings.network}.")
+
+
+def test_a_host_that_does_not_boot_says_why_in_its_operation_and_in_the_events(tmp_path):
+    with LocalGCE(tmp_path, kind=HostKind.PROCESSES, latencies=FAST) as local:
+        google, port = Client(local.endpoint_url), local.settings.metadata_port
+        with socket.create_server((f"{local.settings.network}.0.2", port)):
+            operation = google.wait(google.insert("a"))
+        (error,) = operation["error"]["errors"]
+        why = f"no metadata server at {local.settings.network}.0.2:{port}: Address already in use"
+        assert error == {"code": "INTERNAL_ERROR", "message": why}
+        assert [event.error for event in local.events() if event.kind is EventKind.BOOT_FAILED] == [why]
 
 
 def test_nothing_answers_and_nothing_is_left_when_it_is_over(tmp_path):

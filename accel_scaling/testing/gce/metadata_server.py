@@ -10,6 +10,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.gcp_machines import slice_of
 from accel_scaling.testing.hosts.settings import HostKind
 
@@ -41,7 +42,11 @@ class MetadataServers:
             self._serve(bridge_address(settings), lambda client: self._of_address.get(client, {}))
 
     def add(self, address: str, metadata: Mapping[str, str]) -> None:
-        """Answer the host at this address with this from now on."""
+        """Answer the host at this address with this from now on.
+
+        Raises:
+            RehearsalError: another program has the port there.
+        """
         self._of_address[address] = metadata
         if self._settings.kind is HostKind.PROCESSES:
             # One server for each: on loopback the kernel gives every client the address 127.0.0.1, so that it cannot
@@ -62,7 +67,11 @@ class MetadataServers:
             self.remove(address)
 
     def _serve(self, address: str, metadata_of: Callable[[str], Mapping[str, str]]) -> None:
-        server = _MetadataServer((address, self._settings.metadata_port), metadata_of)
+        port = self._settings.metadata_port
+        try:
+            server = _MetadataServer((address, port), metadata_of)
+        except OSError as error:
+            raise RehearsalError(f"no metadata server at {address}:{port}: {error.strerror}") from None
         self._servers[address] = server
         # The poll interval, as shutdown() waits for the next poll: with the default, half a second for each host.
         threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()

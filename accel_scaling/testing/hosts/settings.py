@@ -48,7 +48,7 @@ class Settings:
         scratch: a short path under /tmp for hosts; gone when the cloud is.
         python: the interpreter of the environment that hosts have; Ray is in it.
         ssh_user: the account that Ray logs in to.
-        network: the first two bytes of the hosts' addresses, ``172.31`` or ``127.<random>``.
+        network: the first two bytes of the hosts' addresses, ``172.31``, or ``127.<number>`` (networks.py).
         endpoint_url: where the cloud answers, as the laptop and the hosts see it.
         environment: what makes clients on laptop and hosts speak to this cloud and to no other.
         latencies: how long the cloud takes.
