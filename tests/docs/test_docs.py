@@ -1,28 +1,18 @@
-"""What the documents show is what happens: commands are run or parsed, outputs compared, files and links there.
-
-Blocks are read as people read them. ```console has `$ commands` with their output, a line `...` standing for any
-lines; ```sh has commands only. A comment before a block gives what it needs: `<!-- file: NAME -->` writes the block to
-a file for the commands after it; `<!-- machine: TYPE [FAULT] -->` runs it on an emulated machine of that EC2 type, with
-that type's promise set as Ray sets it; `<!-- source: PATH -->` says that the block is that file of the repository;
-`<!-- add: PATH -->` adds the block to that file, in a copy of the repository in which the document's commands then run.
-"""
+"""What the documents show is what happens: commands are run or parsed, outputs compared, files and links there."""
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
-from accel_scaling import __version__
 from accel_scaling.boot.verdicts import VerdictWord
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cli.main import COMMANDS, main
@@ -32,84 +22,31 @@ from accel_scaling.families.catalog import load_catalog
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_keys_needed_by_ray
 from accel_scaling.fill.fill import fill
 from accel_scaling.fill.promise import promise_for
-from accel_scaling.testing.faults import WORDS, all_of
-from tests.support.contributing import GUIDE
+from accel_scaling.testing.faults import WORDS
+from tests.support.contributing import GUIDE, ROOT
+from tests.support.document_commands import CHECKS
+from tests.support.documents import (
+    BLOCKS,
+    CONSOLE,
+    DOCUMENTS,
+    README,
+    SHELL,
+    Block,
+    blocks_of,
+    normal,
+    pattern_of,
+    words_of,
+    write_files,
+)
 from tests.support.plugins import install_example
 
 MODULES = [cloud.module for cloud in known_clouds().values()]
-ROOT = Path(__file__).resolve().parents[2]
-README = ROOT / "README.md"
-DOCUMENTS = [README, GUIDE, *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
 README_LINES = 150
 WITH_THE_EXAMPLE = {"families-of-your-own.md"}  # its reader has installed docs/ferrum-n1
 
-FENCE = re.compile(
-    r"(?:<!-- (?P<key>\w+): (?P<value>.+?) -->\n+)?^(?P<pad> *)```(?P<language>\w*)\n(?P<body>.*?)^ *```$",
-    re.MULTILINE | re.DOTALL,
-)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)")
-VERSION = re.compile(r"\b\d+\.\d+\.\d+\+[0-9a-f]{8}\b")
-ASSIGNMENT = re.compile(r"[A-Z_]+=.*")
-COUNTS = re.compile(r"\b\d{4} machine types, \d+ accelerators")
 # A path in backticks that begins with a folder of the repository.
 PATH = re.compile(r"`((?:accel_scaling|providers|catalogs|example_clusters|tests|benchmarks|docs)/[\w./-]*)`")
-
-
-@dataclass(frozen=True)
-class Block:
-    """One fenced block of a document."""
-
-    document: Path
-    line: int
-    language: str
-    body: str
-    key: str
-    value: str
-
-    def __str__(self) -> str:
-        return f"{self.document.relative_to(ROOT)}:{self.line}"
-
-    @property
-    def commands(self) -> list[str]:
-        """The commands of a `sh` or `console` block."""
-        return [command for command, _ in self.steps]
-
-    @property
-    def steps(self) -> list[tuple[str, str]]:
-        """Each command with the output that the document shows."""
-        if self.language == "sh":
-            return [(line, "") for line in self.body.splitlines() if line and not line.startswith("#")]
-        parts = re.split(r"^\$ ", self.body, flags=re.MULTILINE)
-        assert parts[0] == "", f"{self}: a console block begins with `$ `"
-        return [(first, rest) for first, _, rest in (part.partition("\n") for part in parts[1:])]
-
-
-def blocks_of(document: Path) -> list[Block]:
-    text = document.read_text(encoding="utf-8")
-    blocks = []
-    for match in FENCE.finditer(text):
-        body = re.sub(f"^{match['pad']}", "", match["body"], flags=re.MULTILINE)
-        line = text.count("\n", 0, match.start("language")) + 1
-        blocks.append(Block(document, line, match["language"], body, match["key"] or "", match["value"] or ""))
-    return blocks
-
-
-BLOCKS = [block for document in DOCUMENTS for block in blocks_of(document)]
-CONSOLE = [block for block in BLOCKS if block.language == "console"]
-SHELL = [(block, command) for block in BLOCKS if block.language in {"sh", "console"} for command in block.commands]
-
-
-def words_of(command: str) -> list[list[str]]:
-    """Return the words of each simple command of a line joined by `&&` and `;`."""
-    lexer = shlex.shlex(command, posix=True, punctuation_chars=";&|")
-    lexer.whitespace_split = True
-    simple: list[list[str]] = [[]]
-    for word in lexer:
-        if word in {"&&", ";"}:
-            simple.append([])
-        elif simple[-1] or not ASSIGNMENT.fullmatch(word):  # variables before a program are the shell's
-            simple[-1].append(word)
-    return simple
 
 
 @pytest.fixture(name="desk")
@@ -131,12 +68,6 @@ def desk_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytes
     return desk
 
 
-def write_files(document: Path, desk: Path) -> None:
-    for block in blocks_of(document):
-        if block.key == "file":
-            (desk / block.value).write_text(block.body, encoding="utf-8")
-
-
 @pytest.mark.parametrize("block", CONSOLE, ids=str)
 def test_a_command_prints_what_the_document_shows(block: Block, desk: Path, boot, plugged, monkeypatch) -> None:
     write_files(block.document, desk)
@@ -155,15 +86,6 @@ def test_a_command_prints_what_the_document_shows(block: Block, desk: Path, boot
         assert re.fullmatch(pattern_of(shown), normal(done.stdout)), f"{block}: {command}\n{done.stdout}"
 
 
-def normal(text: str) -> str:
-    """Return a text in which what changes with each row of the catalog is the same: its version, how many it has."""
-    return COUNTS.sub("N machine types, N accelerators", VERSION.sub("VERSION", text))
-
-
-def pattern_of(shown: str) -> str:
-    return re.escape(normal(shown)).replace(re.escape("...\n"), "(?:.*\n)*?")
-
-
 @pytest.mark.parametrize(("block", "command"), SHELL, ids=lambda value: str(value)[:60])
 def test_a_command_in_a_document_exists_and_takes_these_arguments(block: Block, command: str, desk: Path) -> None:
     write_files(block.document, desk)
@@ -172,88 +94,6 @@ def test_a_command_in_a_document_exists_and_takes_these_arguments(block: Block, 
             (desk / made).touch()
     for words in words_of(command):
         CHECKS[Path(words[0]).name](words, desk)
-
-
-def check_ours(words: list[str], desk: Path) -> None:
-    """Let the command parse its arguments, and take them where it would begin to work."""
-    taken = []
-    with pytest.MonkeyPatch.context() as patched:
-        module = importlib.import_module(f"accel_scaling.cli.{words[1]}")
-        patched.setattr(module, "run", lambda args: taken.append(args) or 0)
-        assert main(words[1:]) == 0
-    (args,) = taken
-    for name in ("cluster", "files"):
-        given = getattr(args, name, None) or []
-        for path in given if isinstance(given, list) else [given]:
-            assert path.exists(), path
-    all_of(getattr(args, "fault", []))
-
-
-def check_ray(words: list[str], desk: Path) -> None:
-    from ray.scripts.scripts import cli
-
-    command = cli.commands[words[1]]
-    context = command.make_context(words[1], words[2:])
-    for name in ("cluster_config_file", "script"):
-        if context.params.get(name):
-            assert (desk / context.params[name]).exists(), context.params[name]
-
-
-def check_pip(words: list[str], desk: Path) -> None:
-    if (ROOT / words[-1] / "pyproject.toml").is_file() and words[1] != "wheel":
-        assert words[1:-1] == ["install"], words
-        return
-    wheel = rf"dist/accel_scaling-{re.escape(__version__)}-py3-none-any\.whl"
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    if words[1] == "wheel" or "--no-deps" in words:
-        assert words[-1] == "." or re.fullmatch(wheel, words[-1]), words
-        return
-    assert words[1] == "install"
-    extras = re.fullmatch(rf"(?:\.|accel-scaling|{wheel})\[([\w,]+)\]", words[-1])
-    if not extras:
-        assert all(re.search(rf'^    "{name}[>"]', project, re.MULTILINE) for name in words[2:]), words
-        return
-    for extra in extras[1].split(","):
-        assert re.search(rf"^{extra} = \[$", project, re.MULTILINE)  # Python 3.10 has no tomllib
-
-
-def check_python(words: list[str], desk: Path) -> None:
-    assert words[1:3] == ["-m", "venv"] or (ROOT / words[1]).is_file(), words
-
-
-def check_run(words: list[str], desk: Path) -> None:
-    assert os.access(ROOT / words[0], os.X_OK), words
-
-
-def check_aws(words: list[str], desk: Path) -> None:
-    """Look the operation and its parameters up in AWS's own description of the service."""
-    import botocore
-    import botocore.session
-
-    service = botocore.session.get_session().get_service_model(words[1])
-    operation = service.operation_model("".join(part.capitalize() for part in words[2].split("-")))
-    taken = {"--" + botocore.xform_name(name, "-") for name in operation.input_shape.members}
-    assert {word for word in words if word.startswith("--")} <= taken, taken
-
-
-def check_sed(words: list[str], desk: Path) -> None:
-    """Fill a policy in: what comes out is JSON without a placeholder."""
-    done = subprocess.run(words[: words.index(">")], capture_output=True, text=True, cwd=desk, check=True)
-    assert json.loads(done.stdout)["Statement"]
-    assert re.findall(r"\b[A-Z]{4,}\b", done.stdout) == []
-
-
-CHECKS = {
-    "accel-scaling": check_ours,
-    "aws": check_aws,
-    "sed": check_sed,
-    "ray": check_ray,
-    "pip": check_pip,
-    "python3": check_python,
-    "run": check_run,
-    "echo": lambda words, desk: None,
-    "export": lambda words, desk: None,
-}
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.key == "source"], ids=str)

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from accel_scaling.testing.hosts.events import EventKind
-from tests.docs.test_docs import DOCUMENTS, ROOT, check_ours, normal, words_of
+from tests.support.contributing import ROOT
+from tests.support.document_commands import check_ours
+from tests.support.documents import DOCUMENTS, normal, words_of
 
 FOLDER = ROOT / "docs" / "pictures"
 MOST_BYTES = 60_000

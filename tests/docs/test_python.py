@@ -8,7 +8,8 @@ import pytest
 
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.fill.promise import promise_for
-from tests.docs.test_docs import BLOCKS, ROOT, Block
+from tests.support.contributing import ROOT
+from tests.support.documents import BLOCKS, Block
 
 # A block that is quoted from a file of this repository (`<!-- from: FILE -->`) runs there.
 ALONE = [block for block in BLOCKS if block.language == "python" and block.key != "from"]
