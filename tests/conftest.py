@@ -28,6 +28,7 @@ pytest_plugins = [
     "tests.support.minors",
     "tests.support.needs",
     "tests.support.plugins",
+    "tests.support.pyproject",
     "tests.support.quarantine",
     "tests.support.refresh",
     "tests.support.rehearsal",

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pytest needs it there too
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -48,9 +43,8 @@ def test_every_folder_of_the_package_is_in_the_table_of_folders() -> None:
     assert len(folders()) == len(names)
 
 
-def test_the_table_has_the_folders_in_the_order_of_the_layers() -> None:
-    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    layers = next(part["layers"] for part in pyproject["tool"]["importlinter"]["contracts"] if part["type"] == "layers")
+def test_the_table_has_the_folders_in_the_order_of_the_layers(project: dict[str, Any]) -> None:
+    layers = next(part["layers"] for part in project["tool"]["importlinter"]["contracts"] if part["type"] == "layers")
     level = {name.strip(): number for number, layer in enumerate(layers) for name in layer.split(":")}
     names = [f"accel_scaling.{folder.removeprefix('accel_scaling/').replace('/', '.')}" for folder in folders()]
     levels = [level[name] for name in names]
