@@ -1,10 +1,10 @@
 """The documents of this repository, and their fenced blocks as people read them.
 
 ```console has `$ commands` with their output, a line `...` standing for any lines; ```sh has commands only. A comment
-before a block gives what it needs: `<!-- file: NAME -->` writes the block to a file for the commands after it; `<!--
-machine: TYPE [FAULT] -->` runs it on an emulated machine of that EC2 type, with that type's promise set as Ray sets it;
-`<!-- source: PATH -->` says that the block is that file of the repository; `<!-- add: PATH -->` adds the block to that
-file, in a copy of the repository in which the document's commands then run.
+before a block gives what it needs: `<!-- file: NAME -->` writes the block to a file for the commands after it;
+`<!-- machine: TYPE [FAULT] -->` runs it on an emulated machine of that EC2 type, with that type's promise set as Ray
+sets it; `<!-- source: PATH -->` says that the block is that file of the repository; `<!-- add: PATH -->` adds the
+block to that file, in a copy of the repository in which the document's commands then run.
 """
 
 from __future__ import annotations
