@@ -107,7 +107,7 @@ def sdist_mistakes(names: set[str], version: str) -> list[str]:
     return mistakes + [f"the sdist lacks {need}" for need in _lacking(SDIST_NEEDS, inside)]
 
 
-def _run(*words: str | Path, cwd: Path, limit_s: float | None = None, **environment: str) -> None:
+def run(*words: str | Path, cwd: Path, limit_s: float | None = None, **environment: str) -> None:
     """Run a command whose output is shown; without PYTHONPATH, by which a checkout could answer for an install.
 
     Raises:
@@ -132,16 +132,16 @@ def _run(*words: str | Path, cwd: Path, limit_s: float | None = None, **environm
 def _environment(folder: Path, *requirements: str) -> Path:
     """Make a virtual environment, and return the folder of its commands."""
     venv.create(folder, with_pip=True, symlinks=True)
-    _run(folder / "bin" / "python", "-m", "pip", "install", "-q", *requirements, cwd=folder)
+    run(folder / "bin" / "python", "-m", "pip", "install", "-q", *requirements, cwd=folder)
     return folder / "bin"
 
 
 def export(folder: Path) -> Path:
     """Write the files of the commit into a folder, its links as links."""
     archive = folder.with_suffix(".tar")
-    _run("git", "archive", "--output", archive, "HEAD", cwd=ROOT)
+    run("git", "archive", "--output", archive, "HEAD", cwd=ROOT)
     folder.mkdir()
-    _run("tar", "-xf", archive, "-C", folder, cwd=ROOT)
+    run("tar", "-xf", archive, "-C", folder, cwd=ROOT)
     return folder
 
 
@@ -158,9 +158,9 @@ def build(source: Path, work: Path) -> tuple[Path, Path]:
     built = work / "built"
     # The commit's time, so that who builds the commit again gets the same wheel.
     written = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=True)
-    _run(tools / "python", "-m", "build", "--outdir", built, source, cwd=work, SOURCE_DATE_EPOCH=written.stdout.strip())
+    run(tools / "python", "-m", "build", "--outdir", built, source, cwd=work, SOURCE_DATE_EPOCH=written.stdout.strip())
     (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")
-    _run(tools / "python", "-m", "twine", "check", "--strict", wheel, sdist, cwd=work)
+    run(tools / "python", "-m", "twine", "check", "--strict", wheel, sdist, cwd=work)
     version = version_of(source)
     with zipfile.ZipFile(wheel) as in_wheel:
         mistakes = wheel_mistakes(set(in_wheel.namelist()), version)
@@ -182,14 +182,14 @@ def check_install(wheel: Path, source: Path, work: Path, *, rehearse: bool) -> N
     elsewhere.mkdir()
     generic = sorted(folder.name for folder in source.iterdir() if folder.is_dir() and folder.name != PACKAGE)
     look = "import importlib.util as u, sys; sys.exit(', '.join(n for n in sys.argv[1:] if u.find_spec(n)) or 0)"
-    _run(commands / "python", "-I", "-c", look, *(name for name in generic if name.isidentifier()), cwd=elsewhere)
+    run(commands / "python", "-I", "-c", look, *(name for name in generic if name.isidentifier()), cwd=elsewhere)
     program, example = commands / "accel-scaling", source / EXAMPLE
-    _run(program, "--version", cwd=elsewhere)
-    _run(program, "catalog", "show", "p4d.24xlarge", cwd=elsewhere)
-    _run(program, "fill", example, cwd=elsewhere)
+    run(program, "--version", cwd=elsewhere)
+    run(program, "catalog", "show", "p4d.24xlarge", cwd=elsewhere)
+    run(program, "fill", example, cwd=elsewhere)
     if rehearse:
-        _run(commands / "python", "-m", "pip", "install", "-q", f"{wheel}[rehearse]", cwd=elsewhere)
-        _run(program, "rehearse", example, cwd=elsewhere, limit_s=REHEARSAL_LIMIT_S)
+        run(commands / "python", "-m", "pip", "install", "-q", f"{wheel}[rehearse]", cwd=elsewhere)
+        run(program, "rehearse", example, cwd=elsewhere, limit_s=REHEARSAL_LIMIT_S)
 
 
 def shelf() -> Path:

@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import release
@@ -41,7 +41,6 @@ class Place:
     environment: Path
     home: Path
     tool: str
-    variables: dict[str, str] = field(default_factory=dict)
 
     @property
     def python(self) -> Path:
@@ -51,9 +50,9 @@ class Place:
     def make(self, python: str) -> None:
         """Make the environment, and the user's folders."""
         if self.tool == "uv":
-            _must("uv", "venv", "-q", "--python", python, self.environment)
+            release.run("uv", "venv", "-q", "--python", python, self.environment, cwd=Path.cwd())
         else:
-            _must(python, "-m", "venv", self.environment)
+            release.run(python, "-m", "venv", self.environment, cwd=Path.cwd())
         (self.home / "my clusters").mkdir(parents=True)
         if os.geteuid() == 0:
             user = pwd.getpwnam(ORDINARY)
@@ -64,9 +63,10 @@ class Place:
         """Install into the environment."""
         if self.tool == "uv":
             # Copies: links into the cache of another user cannot be read by everybody.
-            _must("uv", "pip", "install", "-q", "--link-mode", "copy", "--python", self.python, *requirements)
+            words = ["uv", "pip", "install", "-q", "--link-mode", "copy", "--python", self.python]
         else:
-            _must(self.python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *requirements)
+            words = [self.python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        release.run(*words, *requirements, cwd=self.home)
 
     def installed(self) -> dict[str, str]:
         """Return what is installed, name -> version."""
@@ -82,7 +82,7 @@ class Place:
         """
         print(f"$ {' '.join(words)}", flush=True)
         path = f"{self.environment / 'bin'}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-        environment = {"PATH": path, "HOME": str(self.home), "USER": ORDINARY, "LOGNAME": ORDINARY, **self.variables}
+        environment = {"PATH": path, "HOME": str(self.home), "USER": ORDINARY, "LOGNAME": ORDINARY}
         become = ["setpriv", f"--reuid={ORDINARY}", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
         done = subprocess.run(
             [*become, *words],
@@ -145,16 +145,6 @@ def try_it(work: Path, wheel: Path, arguments: argparse.Namespace) -> None:
     added = sorted(f"{name} {after[name]}" for name in after.keys() - before.keys())
     print(f"added: {', '.join(added)}", flush=True)
     use(place, release.ROOT / release.EXAMPLE, rehearse=arguments.rehearsal)
-
-
-def _must(*words: str | Path) -> None:
-    line = [str(word) for word in words]
-    kept = {
-        name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
-    }
-    done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=kept, check=False)
-    if done.returncode:
-        raise release.RefusedError(f"exit code {done.returncode}: {' '.join(line)}\n{done.stdout[-3000:]}")
 
 
 def main() -> int:
