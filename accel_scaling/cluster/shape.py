@@ -12,6 +12,8 @@ from accel_scaling.cluster.policies import check_names
 from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.cluster.ray_keys import check_keys
 from accel_scaling.cluster.ray_rules import check_rules
+from accel_scaling.cluster.setup_commands import OF_CLUSTER
+from accel_scaling.cluster.start_commands import KEYS
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.inputs.bounds import MOST_AMOUNT
 from accel_scaling.inputs.values import UnusableValueError, check
@@ -21,14 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # What people write at the top level, by Ray's own ray-schema.json; of the wrong kind, Ray's scheduler falls over it.
-COMMANDS = (
-    "initialization_commands",
-    "setup_commands",
-    "head_setup_commands",
-    "worker_setup_commands",
-    "head_start_ray_commands",
-    "worker_start_ray_commands",
-)
+COMMANDS = (*OF_CLUSTER, *KEYS)
 MAPPINGS = ("auth", "docker", "file_mounts")
 
 # Placeholders of examples and starter files: with them nothing can be launched.
