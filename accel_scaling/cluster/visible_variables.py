@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.cluster.docker import HEAD, SHARED, WORKER
 from accel_scaling.cluster.lost_variables import ASSIGNMENT, program_name
-from accel_scaling.cluster.shell_words import simple_commands
+from accel_scaling.cluster.shell_words import readable_commands
 from accel_scaling.families.registry import all_families
 from accel_scaling.families.visible import visible_of
 
@@ -102,14 +102,10 @@ def _of_container(config: Mapping[str, Any], node_type: NodeType) -> dict[str, s
     return _assigned(given)
 
 
-def _at_starts(command: object) -> Iterator[dict[str, str]]:
+def _at_starts(command: str) -> Iterator[dict[str, str]]:
     """Yield the variables that a command sets before each `ray start` in it."""
-    try:
-        parts = simple_commands(command) if isinstance(command, str) else []
-    except ValueError:
-        return
     variables: dict[str, str] = {}
-    for part in parts:
+    for part in readable_commands(command):
         program = next((program_name(word) for word in part.words if not ASSIGNMENT.fullmatch(word)), "")
         if program in ("", *_SETTERS):
             variables |= _assigned(part.words)
