@@ -34,7 +34,7 @@ _NVIDIA = "nvidia"
 _OF_NVIDIA = re.compile(r"(?:^|[-_:/.])(?:gpu|cuda[0-9]*|cu[0-9]{2,3})(?:$|[-_:/.])")
 
 
-def uses_containers(config: dict[str, Any]) -> bool:
+def uses_containers(config: Mapping[str, Any]) -> bool:
     """Return whether a cluster config's nodes run Ray in containers; Ray looks at the container's name."""
     docker = config.get("docker")
     return isinstance(docker, dict) and bool(docker.get("container_name"))

@@ -43,7 +43,7 @@ def setup_notes(config: Mapping[str, Any], cloud: Cloud) -> list[str]:
 
 
 def _command_notes(config: Mapping[str, Any], cloud: Cloud) -> Iterator[str]:
-    in_containers = uses_containers(dict(config))
+    in_containers = uses_containers(config)
     seen: set[tuple[str, str]] = set()  # `ray up` merges setup_commands into two other lists
     for place, key, commands, on_head in setup_commands(config):
         # They run on the host: what they install is not where Ray runs.

@@ -119,7 +119,7 @@ class _Editor:
         if end == len(self._text) and self._text[end - 1] not in BREAKS and _ends_in_block_text(value):
             # A further line would give the text in `|` a line break at its end: they go before it.
             start = last.start_mark.index - last.start_mark.column
-            self.edits.append(Edit(start, start, "".join(line + newline(self._text, start) for line in lines)))
+            self.edits.append(lines_at(self._text, start, lines, newline(self._text, start)))
             return
         self._insert(end, column, lines)
 
