@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.cli.common import write_note
 from accel_scaling.message_text import sentence
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         of_user = f"; {len(home)} files of yours in ~/.accel_scaling" if home else ""
         print(f"ok: {report.machine_types} machine types, {report.accelerators} accelerators{rules}{of_user}")
     for note in () if args.json else report.notes:
-        sys.stderr.write(f"note: {note}\n")
+        write_note(str(note))
     return 2 if report.mistakes else 0
 
 

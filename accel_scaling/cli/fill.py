@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.common import give
+from accel_scaling.cli.common import give, write_note
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.fill.file_text import fill_file
 
@@ -32,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     file = read_cluster(args.cluster)
     text, notes = fill_file(file)
     for note in notes:
-        sys.stderr.write(f"note: {note}\n")
+        write_note(note)
     short = f"; keep editing {args.cluster}, and fill it again after a change"
     give(text, args.output, then="" if args.output == args.cluster else short)
     return 0

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
 from accel_scaling.cli.arguments import whole_number
-from accel_scaling.cli.common import give
+from accel_scaling.cli.common import give, write_note
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import InitError
 
@@ -84,9 +83,9 @@ def run(args: argparse.Namespace) -> int:
     except FileExistsError:
         raise InitError(f"{args.output} is there already; write another with -o, or over it with --force") from None
     for line in not_as_asked(text):
-        sys.stderr.write(f"note: {line}\n")
+        write_note(line)
     for line in to_fill_in(text):
-        sys.stderr.write(f"note: before `ray up`, put yours into {line}\n")
+        write_note(f"before `ray up`, put yours into {line}")
     return 0
 
 

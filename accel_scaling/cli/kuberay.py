@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.common import give
+from accel_scaling.cli.common import give, write_note
 from accel_scaling.cluster.cluster_file import text_of
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.families.catalog import load_catalog
@@ -62,9 +62,9 @@ def _fill(args: argparse.Namespace) -> int:
     for line in filled.added:
         sys.stderr.write(f"{line}\n")
     for note in filled.notes:
-        sys.stderr.write(f"note: {note}\n")
+        write_note(note)
     if args.kuberay_version is None and filled.added:
-        sys.stderr.write(f"note: {NEWEST}\n")
+        write_note(NEWEST)
     if not filled.added:
         sys.stderr.write(f"{args.manifest}: nothing to add\n")
     give(filled.text, args.output)
@@ -84,7 +84,7 @@ def _check(files: list[Path]) -> int:
         except ClusterConfigError as error:
             return 0, [str(error)]
         for note in notes(file_groups, catalog):
-            sys.stderr.write(f"note: {file}:{note.line}: {note.text}\n")
+            write_note(f"{file}:{note.line}: {note.text}")
         return len(file_groups), [
             f"{file}:{finding.line}: {finding.text}" for group in file_groups for finding in findings(group, catalog)
         ]

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
     for note in stale_note(file, cluster.catalog):
-        sys.stderr.write(f"note: {note}\n")
+        write_note(note)
     if args.json:
         sys.stdout.write(json.dumps(as_json(cluster, answer, prices), indent=2) + "\n")
     else:

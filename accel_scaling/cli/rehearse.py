@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         raise file.at_its_line(error) from None
     cluster.check_launchable()
     for note in stale:
-        sys.stderr.write(f"note: {note}\n")
+        write_note(note)
     check_modules(cluster.cloud.rehearsal_modules, "rehearse")
     check_ray(write_note)
     try:

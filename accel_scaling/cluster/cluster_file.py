@@ -18,12 +18,12 @@ from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.inputs import yaml_nodes
 from accel_scaling.inputs.file_text import MissingFileError, NotUtf8Error, UnreadableError, read_text
 from accel_scaling.message_text import listed
+from accel_scaling.yaml_text.nodes import MERGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_MERGE = "tag:yaml.org,2002:merge"  # `<<`; what stands beside it overrides what it brings, which is no key twice
 _NODE_TYPES = "available_node_types."
 
 
@@ -99,25 +99,11 @@ def text_of(path: Path) -> str:
         raise ClusterConfigError(f"{path} cannot be read: {error}") from None
 
 
-def sentence_of(error: yaml_nodes.NotYamlError, name: str, text: str = "") -> str:
-    """Return the sentence for a file that is no YAML, or goes beyond a bound.
-
-    Args:
-        error: what is wrong.
-        name: of the file.
-        text: of the file; a template is told to be one.
-    """
-    place = name if error.line is None else f"{name}:{error.line}:{error.column}"
-    if not error.grammar:
-        return f"{place}: {error.problem}"
-    return f"{place}: this is no valid YAML: {error.problem}{advice(text, error.line)}"
-
-
 def _root(text: str, name: str) -> yaml.Node | None:
     try:
         roots = yaml_nodes.compose(text, like_ray=True)
     except yaml_nodes.NotYamlError as error:
-        raise ClusterConfigError(sentence_of(error, name, text)) from None
+        raise ClusterConfigError(_sentence_of(error, name, text)) from None
     if len(roots) > 1:
         _check_no_manifest(roots, name)
         line = roots[1].start_mark.line + 1
@@ -131,7 +117,15 @@ def _value(root: yaml.Node, text: str, name: str) -> Any:
     try:
         return yaml_nodes.construct(root)
     except yaml_nodes.NotYamlError as error:
-        raise ClusterConfigError(sentence_of(error, name, text)) from None
+        raise ClusterConfigError(_sentence_of(error, name, text)) from None
+
+
+def _sentence_of(error: yaml_nodes.NotYamlError, name: str, text: str) -> str:
+    """Return the sentence for a file that is no YAML, or goes beyond a bound; a template is told to be one."""
+    place = name if error.line is None else f"{name}:{error.line}:{error.column}"
+    if not error.grammar:
+        return f"{place}: {error.problem}"
+    return f"{place}: this is no valid YAML: {error.problem}{advice(text, error.line)}"
 
 
 def _check_no_manifest(roots: Sequence[yaml.Node], name: str) -> None:
@@ -170,7 +164,8 @@ def _check_keys_of_all(root: yaml.Node, name: str) -> None:
 def _check_keys(node: yaml.MappingNode, path: tuple[str, ...], name: str) -> None:
     lines: dict[tuple[str, str], int] = {}
     for key, _ in node.value:
-        if not isinstance(key, yaml.ScalarNode) or key.tag == _MERGE:
+        # What stands beside `<<` overrides what it brings, which is no key twice.
+        if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
             continue
         line = key.start_mark.line + 1
         if (key.tag, key.value) in lines:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.cluster.node_needs import needs
+from accel_scaling.cluster.setup_commands import INITIALIZATION
 from accel_scaling.message_text import listed
 
 if TYPE_CHECKING:
@@ -28,13 +29,12 @@ INSTALL = {
     "podman": f"command -v podman >/dev/null || ({_APT} update -q && {_APT} install -yq podman)",
 }
 
-_COMMANDS = "initialization_commands"
 _NVIDIA = "nvidia"
 # rayproject/ray:2.60.0-py310-gpu, -cu128, nvidia/cuda:12.8.0-base: images with NVIDIA's libraries.
 _OF_NVIDIA = re.compile(r"(?:^|[-_:/.])(?:gpu|cuda[0-9]*|cu[0-9]{2,3})(?:$|[-_:/.])")
 
 
-def uses_containers(config: dict[str, Any]) -> bool:
+def uses_containers(config: Mapping[str, Any]) -> bool:
     """Return whether a cluster config's nodes run Ray in containers; Ray looks at the container's name."""
     docker = config.get("docker")
     return isinstance(docker, dict) and bool(docker.get("container_name"))
@@ -61,12 +61,12 @@ def add_docker(filled: dict[str, Any], chosen: Mapping[str, Image]) -> list[str]
     notes = [
         f"available_node_types.{name}: its default image ({image.name.rpartition('/')[2]}) has no NVIDIA container "
         f"toolkit, without which {program} shows a container no GPU; name an image that has it, or install it with "
-        f"{_COMMANDS}"
+        f"{INITIALIZATION}"
         for name, image in lacking.items()
         if image.family == _NVIDIA
     ]
-    if not filled.get(_COMMANDS):
-        filled[_COMMANDS] = [INSTALL[program]]
+    if not filled.get(INITIALIZATION):
+        filled[INITIALIZATION] = [INSTALL[program]]
     for key, names, commands in _commands(filled, lacking):
         if commands and not any("docker" in str(command) or "podman" in str(command) for command in commands):
             notes.append(
@@ -82,13 +82,17 @@ def _commands(filled: dict[str, Any], lacking: Mapping[str, Image]) -> Iterator[
     A node type's own list is for its workers; the cluster's is for the head, and for all other workers.
     """
     types, head = filled["available_node_types"], filled["head_node_type"]
-    own = {name: types[name][_COMMANDS] for name in lacking if name != head and types[name].get(_COMMANDS) is not None}
+    own = {
+        name: types[name][INITIALIZATION]
+        for name in lacking
+        if name != head and types[name].get(INITIALIZATION) is not None
+    }
     shared = [name for name in lacking if name not in own]
     if shared:
-        yield _COMMANDS, shared, filled[_COMMANDS]
+        yield INITIALIZATION, shared, filled[INITIALIZATION]
     for name, commands in own.items():
         # An empty list of its own takes the place of the cluster's: [""] has no Docker in it either.
-        yield f"available_node_types.{name}.{_COMMANDS}", [name], commands or [""]
+        yield f"available_node_types.{name}.{INITIALIZATION}", [name], commands or [""]
 
 
 def option_notes(options: Sequence[tuple[str, str, Sequence[str]]], machines: Mapping[str, MachineType]) -> list[str]:

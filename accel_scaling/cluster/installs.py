@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from accel_scaling.cluster.lost_variables import program_name
-from accel_scaling.cluster.shell_words import simple_commands
+from accel_scaling.cluster.shell_words import readable_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,6 +16,7 @@ PYTHON = "python"
 
 _PIP = re.compile(r"pip[0-9.]*")
 _CONDAS = frozenset(("conda", "mamba", "micromamba", "pixi"))
+_CONDA_VERBS = frozenset(("install", "create", "update", "add"))
 _SYSTEMS = frozenset(("apt", "apt-get", "yum", "dnf"))
 _NAME = r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)"
 _EXTRAS = r"\s*(?:\[[^\]]*\])?\s*"
@@ -30,17 +31,8 @@ _WITH_VALUE = frozenset(
     (
         *("-i", "--index-url", "--extra-index-url", "-f", "--find-links", "-r", "--requirement", "-c", "--constraint"),
         *("-t", "--target", "--prefix", "--root", "-n", "--name", "-p", "--channel", "--trusted-host", "--timeout"),
-        *(
-            "--python-version",
-            "--platform",
-            "--abi",
-            "--cache-dir",
-            "--proxy",
-            "--retries",
-            "--src",
-            "-e",
-            "--editable",
-        ),
+        *("--python-version", "--platform", "--abi", "--cache-dir", "--proxy", "--retries", "--src", "-e"),
+        "--editable",
     )
 )
 _DEEPEST = 3
@@ -72,14 +64,10 @@ def installed_by(command: str, depth: int = 0) -> list[Installed]:
         command: as a shell gets it.
         depth: in so many other commands it stands, as in `bash -c 'pip install x'`.
     """
-    try:
-        parts = simple_commands(command)
-    except ValueError:
-        return []
     guarded = "||" in command
     found: list[Installed] = []
-    for part in parts:
-        found += _of_words(part.words, guarded=guarded)
+    for part in readable_commands(command):
+        found += [replace(one, guarded=guarded) for one in _of_words(part.words)]
         if depth < _DEEPEST:
             for word in part.words:
                 if re.search(r"\s", word):
@@ -107,35 +95,35 @@ def is_below(one: Installed, floor: str) -> bool:
     return (one.operator == "<" and given <= least) or (one.operator == "<=" and given < least)
 
 
-def _of_words(words: Sequence[str], *, guarded: bool) -> Iterator[Installed]:
+def _of_words(words: Sequence[str]) -> Iterator[Installed]:
     names = [program_name(word) for word in words]
     for at, name in enumerate(names):
         rest = words[at + 1 :]
         if _PIP.fullmatch(name) and "install" in rest[:4]:
-            yield from _requirements(rest[list(rest).index("install") + 1 :], guarded=guarded)
+            yield from _requirements(rest[list(rest).index("install") + 1 :])
             return
-        if name in _CONDAS and {"install", "create", "update", "add"} & set(rest[:3]):
-            verb = next(number for number, word in enumerate(rest) if word in ("install", "create", "update", "add"))
-            yield from _requirements(rest[verb + 1 :], guarded=guarded, conda=True)
+        if name in _CONDAS and _CONDA_VERBS & set(rest[:3]):
+            verb = next(number for number, word in enumerate(rest) if word in _CONDA_VERBS)
+            yield from _requirements(rest[verb + 1 :], conda=True)
             return
         if name == "pyenv" and "install" in rest[:1]:
-            yield from (Installed(PYTHON, "==", word, guarded=guarded) for word in rest[1:] if release(word))
+            yield from (Installed(PYTHON, "==", word) for word in rest[1:] if release(word))
             return
         if name in _SYSTEMS and "install" in rest:
-            yield from _pythons_of_system(rest, guarded=guarded)
+            yield from _pythons_of_system(rest)
             return
         if name == "uv" and {"venv", "python"} & set(rest[:1]):
-            yield from _pythons_of_uv(rest, guarded=guarded)
+            yield from _pythons_of_uv(rest)
             return
 
 
-def _pythons_of_system(words: Sequence[str], *, guarded: bool) -> Iterator[Installed]:
+def _pythons_of_system(words: Sequence[str]) -> Iterator[Installed]:
     for word in words:
         if match := _SYSTEM_PYTHON.fullmatch(word):
-            yield Installed(PYTHON, "==", f"{match['version']}.*", guarded=guarded)
+            yield Installed(PYTHON, "==", f"{match['version']}.*")
 
 
-def _pythons_of_uv(words: Sequence[str], *, guarded: bool) -> Iterator[Installed]:
+def _pythons_of_uv(words: Sequence[str]) -> Iterator[Installed]:
     for number, word in enumerate(words):
         option, _, value = word.partition("=")
         if option in ("--python", "-p"):
@@ -146,22 +134,22 @@ def _pythons_of_uv(words: Sequence[str], *, guarded: bool) -> Iterator[Installed
             value = word
         value = value.removeprefix("python").lstrip("@")
         if release(value):
-            yield Installed(PYTHON, "==", value if value.count(".") > 1 else f"{value}.*", guarded=guarded)
+            yield Installed(PYTHON, "==", value if value.count(".") > 1 else f"{value}.*")
 
 
-def _requirements(words: Sequence[str], *, guarded: bool, conda: bool = False) -> Iterator[Installed]:
+def _requirements(words: Sequence[str], *, conda: bool = False) -> Iterator[Installed]:
     upgrade = any(word in ("--upgrade", "-U", "--pre") or re.fullmatch(r"-[a-zA-Z]*U[a-zA-Z]*", word) for word in words)
     left = iter(words)
     for word in left:
-        if (word in _WITH_VALUE and not (conda and word == "-c")) or (conda and word == "-c"):
+        if word in _WITH_VALUE:
             next(left, None)
         elif not word.startswith("-"):
-            yield from _requirement(word.rpartition("::")[2] if conda else word, upgrade=upgrade, guarded=guarded)
+            yield from _requirement(word.rpartition("::")[2] if conda else word, upgrade=upgrade)
 
 
-def _requirement(word: str, *, upgrade: bool, guarded: bool) -> Iterator[Installed]:
+def _requirement(word: str, *, upgrade: bool) -> Iterator[Installed]:
     if at_url := _AT_URL.fullmatch(word):
-        yield from _requirement(at_url["url"], upgrade=upgrade, guarded=guarded)
+        yield from _requirement(at_url["url"], upgrade=upgrade)
         return
     wheel = _WHEEL.fullmatch(word)
     match = wheel or _REQUIREMENT.match(word)
@@ -169,4 +157,4 @@ def _requirement(word: str, *, upgrade: bool, guarded: bool) -> Iterator[Install
         return
     name = re.sub(r"[-_.]+", "-", match["name"]).lower()
     operator, version = ("==", match["version"]) if wheel else (match["operator"] or "", match["version"] or "")
-    yield Installed(name, operator, version, upgrade=upgrade, guarded=guarded)
+    yield Installed(name, operator, version, upgrade=upgrade)

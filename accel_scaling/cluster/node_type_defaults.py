@@ -31,7 +31,9 @@ _OF_RAY_1 = {
     "target_utilization_fraction": "target_utilization_fraction became upscaling_speed",
     "autoscaling_mode": "autoscaling_mode became upscaling_speed",
 }
-_NODES = ("head_node", "worker_nodes")  # Ray drops them where they are empty, as older defaults have them
+DROPPED_IF_EMPTY = ("head_node", "worker_nodes")
+"""Keys of Ray 1 that Ray drops where they are empty, as older defaults have them."""
+
 _LOOKS_LIKE = 0.85  # of difflib: some letters may be wrong; none of Ray's own keys are as near to each other
 _MOST_NAMES = 6  # of node types in a sentence
 
@@ -42,17 +44,29 @@ def check_ray_1(config: dict[str, Any]) -> None:
     Raises:
         ClusterConfigError: names them, with what they became.
     """
-    keys = [key for key in _OF_RAY_1 if (config.get(key) if key in _NODES else key in config)]
+    keys = [key for key in _OF_RAY_1 if (config.get(key) if key in DROPPED_IF_EMPTY else key in config)]
     if not keys:
         return
     are = "is a key" if len(keys) == 1 else "are keys"
     # Before a provider is asked, Ray turns both into node types: whether the file has any besides cannot be seen.
-    instead = f"write them under {TYPES}: see example_clusters/" if {*keys} & {*_NODES} else "leave it out"
+    instead = f"write them under {TYPES}: see example_clusters/" if {*keys} & {*DROPPED_IF_EMPTY} else "leave it out"
     raise ClusterConfigError(
         f"{listed(keys)} {are} that Ray's cluster files do not have any more, as they had in Ray 1: "
         f"{', '.join(_OF_RAY_1[key] for key in keys)}; {instead}",
         others=keys[1:],
     )
+
+
+def ray_defaults(cloud: Cloud) -> dict[str, Any]:
+    """Return Ray's own `<cloud>/defaults.yaml`, found without importing ray.
+
+    Raises:
+        NotInstalledError: Ray is not installed.
+    """
+    defaults = cluster_defaults(cloud.ray_defaults)
+    if defaults is None:
+        raise missing("ray", cloud.name)
+    return defaults
 
 
 def with_node_types(config: dict[str, Any], cloud: Cloud) -> dict[str, Any]:
@@ -68,11 +82,11 @@ def with_node_types(config: dict[str, Any], cloud: Cloud) -> dict[str, Any]:
     """
     added = {}
     if TYPES not in config and not _is_external(config):
-        added[TYPES] = _default(TYPES, cloud)
+        added[TYPES] = ray_defaults(cloud)[TYPES]
     elif not _has_node_types(config.get(TYPES)):
         raise ClusterConfigError(_no_node_types(config))
     if HEAD not in config:
-        added[HEAD] = EXTERNAL_NODE_TYPES[0] if _is_external(config) else _default(HEAD, cloud)
+        added[HEAD] = EXTERNAL_NODE_TYPES[0] if _is_external(config) else ray_defaults(cloud)[HEAD]
     return _with_head_first(config, added) if added else config
 
 
@@ -87,7 +101,7 @@ def default_types_note(config: dict[str, Any], cloud: Cloud) -> str | None:
     """Return the note about node types that Ray adds by itself; None where the file has its own."""
     if TYPES in config:
         return None
-    names = [shown(name) for name in _default(TYPES, cloud)]
+    names = [shown(name) for name in ray_defaults(cloud)[TYPES]]
     return f"{TYPES} is missing: as `ray up` does, it takes Ray's own for `type: {cloud.name}`, {listed(names)}"
 
 
@@ -158,13 +172,6 @@ def _with_head_first(config: dict[str, Any], added: dict[str, Any]) -> dict[str,
             complete[HEAD] = added[HEAD]
         complete[key] = value
     return {**complete, **{key: added[key] for key in (HEAD, TYPES) if key in added and key not in complete}}
-
-
-def _default(key: str, cloud: Cloud) -> Any:
-    defaults = cluster_defaults(cloud.ray_defaults)
-    if defaults is None:
-        raise missing("ray", cloud.name)
-    return defaults[key]
 
 
 def _known_default(key: str, cloud: Cloud) -> Any:

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.inputs.values import texts
 from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
@@ -68,34 +69,23 @@ def _values(config: dict[Any, Any]) -> Iterator[tuple[str, str]]:
     for key in config:
         yield "a key of the file", str(key)
     for key in _OF_CLUSTER:
-        yield from _texts(config.get(key), key)
+        yield from texts(config.get(key), key)
     provider = config.get("provider")
     if isinstance(provider, dict):
         shown_keys = {key: value for key, value in provider.items() if key not in _NOT_OF_PROVIDER}
-        yield from _texts(shown_keys, "provider")
+        yield from texts(shown_keys, "provider")
     for name, node_type in _node_types(config):
         yield "the name of a node type", name
         for key in _OF_NODE_TYPE:
-            yield from _texts(node_type.get(key), f"available_node_types.{name}.{key}")
+            yield from texts(node_type.get(key), f"available_node_types.{name}.{key}")
 
 
 def _node_configs(config: dict[Any, Any]) -> Iterator[tuple[str, str]]:
     for name, node_type in _node_types(config):
-        yield from _texts(node_type.get("node_config"), f"available_node_types.{name}.node_config")
+        yield from texts(node_type.get("node_config"), f"available_node_types.{name}.node_config")
 
 
 def _node_types(config: dict[Any, Any]) -> Iterator[tuple[str, dict[Any, Any]]]:
     types = config.get("available_node_types")
     for name, node_type in types.items() if isinstance(types, dict) else ():
         yield str(name), node_type if isinstance(node_type, dict) else {}
-
-
-def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _texts(inner, f"{path}.{key}")
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _texts(inner, f"{path}[{number}]")

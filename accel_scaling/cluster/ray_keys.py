@@ -11,6 +11,7 @@ from typing import Any
 from accel_scaling._ray import versions
 from accel_scaling._ray.cluster_schema import cluster_schema
 from accel_scaling.catalog.suggest import hint
+from accel_scaling.cluster.node_type_defaults import DROPPED_IF_EMPTY
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 
@@ -35,9 +36,6 @@ _READ_ELSEWHERE = re.compile(
 # The fill writes these, whether there is nothing or something.
 _MAY_BE_EMPTY = re.compile(r"available_node_types\..*\.(?:node_config|labels)")
 
-# Of Ray 1; Ray drops them where they are empty, as older defaults have them.
-_DROPPED_IF_EMPTY = ("head_node", "worker_nodes")
-
 
 def check_keys(config: dict[str, Any]) -> None:
     """Refuse a key that Ray's schema does not have, and a value of another kind than the schema's.
@@ -46,12 +44,8 @@ def check_keys(config: dict[str, Any]) -> None:
         ClusterConfigError: names the key; and the nearest ones, or what it takes.
     """
     schema = cluster_schema()
-    kept = {key: value for key, value in config.items() if not _dropped(key, value)}
+    kept = {key: value for key, value in config.items() if value or key not in DROPPED_IF_EMPTY}
     _check(schema, kept, "", schema.get("definitions", {}))
-
-
-def _dropped(key: object, value: object) -> bool:
-    return key in _DROPPED_IF_EMPTY and not value
 
 
 def _check(schema: dict[str, Any], value: Any, path: str, definitions: dict[str, Any]) -> None:

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import copy
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from accel_scaling._ray import versions
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from accel_scaling.cluster.setup_commands import setup_commands
 
 RAY_REQUIREMENT = "ray[default]"
 """How a file asks for Ray on its nodes."""
-
-_KEYS = ("initialization_commands", "setup_commands", "head_setup_commands", "worker_setup_commands")
-_OF_NODE_TYPES = ("initialization_commands", "worker_setup_commands", "setup_commands")
 
 # From `pip install` to the end of that command: `command -v ray || pip install 'ray[default]'` names ray before, too.
 _INSTALL = re.compile(r"\bpip[0-9.]*\s+install\b(?:[^;&|)\n]|(?<=[<>=~!])[|&])*")
@@ -34,7 +29,7 @@ _PRE = re.compile(r"(?:^|\s)--pre(?:\s|$)")
 def with_version_of_this_machine(config: dict[str, Any]) -> dict[str, Any]:
     """Return a copy of a cluster config whose commands install this machine's version of Ray where they name none."""
     written = copy.deepcopy(config)
-    for commands in _command_lists(written):
+    for _, _, commands, _ in setup_commands(written):
         commands[:] = [pinned(command) if isinstance(command, str) else command for command in commands]
     return written
 
@@ -51,11 +46,3 @@ def pinned(command: str) -> str:
         return _RAY.sub(lambda ray: ray[0] if ray[2] else f"{ray[0]}=={version}", found[0])
 
     return _INSTALL.sub(of_install, command)
-
-
-def _command_lists(config: dict[str, Any]) -> Iterator[list[Any]]:
-    yield from (config[key] for key in _KEYS if isinstance(config.get(key), list))
-    types = config.get("available_node_types")
-    for node_type in types.values() if isinstance(types, dict) else ():
-        given = node_type if isinstance(node_type, dict) else {}
-        yield from (given[key] for key in _OF_NODE_TYPES if isinstance(given.get(key), list))

@@ -13,6 +13,7 @@ from accel_scaling._ray import versions
 from accel_scaling.cluster.docker_checks import uses_containers
 from accel_scaling.cluster.installs import PYTHON, Installed, installed_by, is_below, release
 from accel_scaling.cluster.ray_requirement import pinned
+from accel_scaling.cluster.setup_commands import INITIALIZATION, setup_commands
 from accel_scaling.message_text import shown
 from accel_scaling.requirements import PYTHONS
 
@@ -27,9 +28,6 @@ RAY_PACKAGES = ("ray", "ray-core", "ray-default", "ray-all", "ray-cpp")
 # What this package and Ray need on each node, beside the client of a cloud: pyproject.toml, and Ray's own metadata.
 FLOORS = (("pyyaml", "6"), ("protobuf", "3.20.3"))
 
-_ON_HEAD = ("setup_commands", "head_setup_commands", "initialization_commands")
-_ON_WORKERS = ("worker_setup_commands",)
-_OF_NODE_TYPE = ("initialization_commands", "worker_setup_commands", "setup_commands", "head_setup_commands")
 _RAY_IMAGE = re.compile(r"(?:.*/)?rayproject/ray(?:-ml|-llm)?:(?P<tag>[\w.-]+)")
 _IMAGE_KEYS = ("image", "head_image", "worker_image")
 
@@ -45,35 +43,25 @@ def setup_notes(config: Mapping[str, Any], cloud: Cloud) -> list[str]:
 
 
 def _command_notes(config: Mapping[str, Any], cloud: Cloud) -> Iterator[str]:
-    in_containers = uses_containers(dict(config))
+    in_containers = uses_containers(config)
     seen: set[tuple[str, str]] = set()  # `ray up` merges setup_commands into two other lists
-    for place, command, on_head in _commands(config):
+    for place, key, commands, on_head in setup_commands(config):
         # They run on the host: what they install is not where Ray runs.
-        if in_containers and place.partition("[")[0].endswith("initialization_commands"):
+        if in_containers and key == INITIALIZATION:
             continue
-        # As `ray up` writes it: a Ray without a version becomes that of this machine.
-        for one in installed_by(pinned(command)):
-            sentence = _sentence(one, cloud, on_head=on_head)
-            if sentence and (command, sentence) not in seen:
-                seen.add((command, sentence))
-                yield f"{place} ({shown(command)}): {sentence}"
+        for number, command in enumerate(commands):
+            for sentence in _sentences(command, cloud, on_head=on_head) if isinstance(command, str) else ():
+                if (command, sentence) not in seen:
+                    seen.add((command, sentence))
+                    yield f"{place}[{number}] ({shown(command)}): {sentence}"
 
 
-def _commands(config: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
-    """Yield the place and the text of each set-up command, and whether the head runs it."""
-    for key in (*_ON_HEAD, *_ON_WORKERS):
-        yield from ((place, text, key in _ON_HEAD) for place, text in _texts(key, config.get(key)))
-    for name, node_type in (config.get("available_node_types") or {}).items():
-        is_head = name == config.get("head_node_type")
-        for key in _OF_NODE_TYPE:
-            given = node_type.get(key) if isinstance(node_type, dict) else None
-            yield from ((*one, is_head) for one in _texts(f"available_node_types.{name}.{key}", given))
-
-
-def _texts(key: str, commands: Any) -> Iterator[tuple[str, str]]:
-    for number, command in enumerate(commands if isinstance(commands, list) else []):
-        if isinstance(command, str):
-            yield f"{key}[{number}]", command
+def _sentences(command: str, cloud: Cloud, *, on_head: bool) -> Iterator[str]:
+    """Yield what is wrong with each package that a command installs."""
+    # As `ray up` writes it: a Ray without a version becomes that of this machine.
+    for one in installed_by(pinned(command)):
+        if sentence := _sentence(one, cloud, on_head=on_head):
+            yield sentence
 
 
 def _sentence(one: Installed, cloud: Cloud, *, on_head: bool) -> str:

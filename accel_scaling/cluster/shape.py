@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from accel_scaling.cluster.node_type_defaults import check_head, check_ray_1, misspelt, with_node_types
 from accel_scaling.cluster.other_files import other_file
@@ -12,23 +12,15 @@ from accel_scaling.cluster.policies import check_names
 from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.cluster.ray_keys import check_keys
 from accel_scaling.cluster.ray_rules import check_rules
+from accel_scaling.cluster.setup_commands import OF_CLUSTER
+from accel_scaling.cluster.start_commands import KEYS
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.inputs.bounds import MOST_AMOUNT
-from accel_scaling.inputs.values import UnusableValueError, check
+from accel_scaling.inputs.values import UnusableValueError, check, texts
 from accel_scaling.message_text import MOST_SHOWN, shown
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 # What people write at the top level, by Ray's own ray-schema.json; of the wrong kind, Ray's scheduler falls over it.
-COMMANDS = (
-    "initialization_commands",
-    "setup_commands",
-    "head_setup_commands",
-    "worker_setup_commands",
-    "head_start_ray_commands",
-    "worker_start_ray_commands",
-)
+COMMANDS = (*OF_CLUSTER, *KEYS)
 MAPPINGS = ("auth", "docker", "file_mounts")
 
 # Placeholders of examples and starter files: with them nothing can be launched.
@@ -160,20 +152,8 @@ def check_filled_in(config: dict[str, Any]) -> None:
         ClusterConfigError: names the first one's key; or the config is beyond the bounds.
     """
     _check_bounds(config)
-    for path, value in _texts(config, ""):
+    for path, value in texts(config):
         if value in _MEANT:
             raise ClusterConfigError(
                 f"{path} is still {shown(value)}, as the example has it; write {_MEANT[value]} there"
             )
-
-
-def _texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Yield every text below a value with its place, as ``available_node_types.head.node_config.ImageId``."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _texts(inner, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for number, inner in enumerate(value):
-            yield from _texts(inner, f"{path}[{number}]")

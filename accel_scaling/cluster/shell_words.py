@@ -30,6 +30,14 @@ class SimpleCommand:
     in_background: bool = False
 
 
+def readable_commands(text: str) -> list[SimpleCommand]:
+    """Return the simple commands of a text as `simple_commands` does; none where no shell would read it."""
+    try:
+        return simple_commands(text)
+    except ValueError:
+        return []
+
+
 def simple_commands(text: str) -> list[SimpleCommand]:
     """Return the simple commands of a command line, in their order.
 

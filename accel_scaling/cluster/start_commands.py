@@ -95,12 +95,18 @@ def check_start_commands(config: Mapping[str, Any]) -> list[str]:
         notes += [sentence for _, sentence in found]
         if commands and all(reading.starts is Starts.NO for reading in readings):
             notes.append(f"{key}: none of these commands starts Ray, so that no such node joins; add `ray start ...`")
-    if updaters_disabled(config):
+    if _updaters_disabled(config):
         notes.append(_NO_UPDATERS_REFUSED if refuses else _NO_UPDATERS)
     return notes
 
 
-def updaters_disabled(config: Mapping[str, Any]) -> bool:
+def empty_notes(config: Mapping[str, Any]) -> list[str]:
+    """Return a note for each list of start commands that is empty: a missing one has Ray's own."""
+    empty = [] if _updaters_disabled(config) else [key for key in KEYS if config.get(key) == []]
+    return [f"{key} is empty: Ray starts on no such node; leave the key out for Ray's own commands" for key in empty]
+
+
+def _updaters_disabled(config: Mapping[str, Any]) -> bool:
     """Return whether Ray runs no command on the cluster's workers."""
     return (config.get("provider") or {}).get("disable_node_updaters") is True
 

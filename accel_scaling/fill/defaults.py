@@ -5,11 +5,10 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling._ray.cluster_defaults import cluster_defaults
 from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
+from accel_scaling.cluster.node_type_defaults import DROPPED_IF_EMPTY, ray_defaults
 from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.cluster.ray_requirement import RAY_REQUIREMENT
-from accel_scaling.requirements import missing
 
 if TYPE_CHECKING:
     from accel_scaling.clouds import Cloud
@@ -21,7 +20,7 @@ NEEDED_BY_RAY = ("setup_commands", "head_setup_commands", "worker_setup_commands
 # a file names no node types or no head is read with the file (cluster/node_type_defaults.py).
 NEVER_DEFAULTED = (
     *("cluster_name", "provider", "available_node_types", "head_node_type", *NEEDED_BY_RAY),
-    *("head_node", "worker_nodes"),  # of Ray 1; Ray itself warns of them
+    *DROPPED_IF_EMPTY,  # Ray itself warns of them
 )
 
 # Ubuntu's images, those of TPU and Neuron hosts too, may have a Python without pip; a first boot may hold apt's lock.
@@ -29,18 +28,6 @@ WITH_PIP = (
     "python3 -m pip --version >/dev/null 2>&1 || (sudo apt-get -o DPkg::Lock::Timeout=300 update -q && "
     "sudo apt-get -o DPkg::Lock::Timeout=300 install -yq python3-pip)"
 )
-
-
-def ray_defaults(cloud: Cloud) -> dict[str, Any]:
-    """Return Ray's own `<cloud>/defaults.yaml`, found without importing ray.
-
-    Raises:
-        NotInstalledError: Ray is not installed.
-    """
-    defaults = cluster_defaults(cloud.ray_defaults)
-    if defaults is None:
-        raise missing("ray", cloud.name)
-    return defaults
 
 
 def with_defaults(config: dict[str, Any], cloud: Cloud) -> dict[str, Any]:

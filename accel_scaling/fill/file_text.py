@@ -115,16 +115,15 @@ def _filled_text(file: ClusterFile, users: dict[str, Any], wanted: dict[str, Any
         wanted: its filled content.
     """
     body = file.text.removeprefix(BOM)
-    now = construct(_root(body))
-    if same(now, wanted):
+    if same(file.config, wanted):
         return file.text, []
+    root = _root(body)
     try:
-        root = _root(body)
-        result = edited(body, root, Values(now, users, wanted), REASONS)
+        result = edited(body, root, Values(file.config, users, wanted), REASONS)
         if _holds(result, wanted):
             notes = [f"{file.path}: {_JSON}"] if isinstance(root, yaml.MappingNode) and root.flow_style else []
             return file.text[: len(file.text) - len(body)] + result, notes
-        reason = SHARED if shared_nodes(_root(body)) else "its form takes no further lines"
+        reason = SHARED if shared_nodes(root) else "its form takes no further lines"
     except CannotEditError as error:
         reason = str(error)
     note = f"{file.path}: printed anew, without its comments and layout: {reason}"

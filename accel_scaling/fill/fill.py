@@ -22,7 +22,7 @@ from accel_scaling.cluster.offering_checks import offering_notes, unknown_region
 from accel_scaling.cluster.policies import OnMismatch
 from accel_scaling.cluster.setup_notes import setup_notes
 from accel_scaling.cluster.shape import check_own_promise
-from accel_scaling.cluster.start_commands import KEYS, check_start_commands, updaters_disabled
+from accel_scaling.cluster.start_commands import check_start_commands, empty_notes
 from accel_scaling.cluster.visible_variables import visible_notes
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.promise import Promise, of_slice, promise_for
@@ -68,19 +68,24 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
         cluster.check_offered()
     # Every promise before the first change: an error leaves nothing half-filled.
     promised = promises(cluster)
-    start_notes = [*check_start_commands(cluster.config), *_without_start(cluster)]
-    start_notes += setup_notes(cluster.config, cluster.cloud) if cluster.is_ours else []
+    start_notes = check_start_commands(cluster.config)
     cloud_notes = node_config_reader(cluster.cloud).cluster_notes(cluster)
-    filled, notes = _with_needs(cluster)
+    filled, need_notes = _with_needs(cluster)
     for name, promise in promised.items():
-        filled["available_node_types"][name]["resources"] = promise.resources
-        filled["available_node_types"][name]["labels"] = promise.labels
-    place_notes = [*_region_notes(cluster), *offering_notes(cluster)] if offerings else []
-    promise_notes = [note for promise in promised.values() for note in promise.notes]
-    visible = visible_notes(cluster, {name: promise.resources for name, promise in promised.items()})
-    notes = [*notes, *cloud_notes, *start_notes, *visible]
-    read_notes = [*cluster.notes, *cluster.in_templates.values()]
-    return filled, [*read_notes, *place_notes, *promise_notes, *_added_cpus(cluster, promised), *notes]
+        filled["available_node_types"][name] |= {"resources": promise.resources, "labels": promise.labels}
+    return filled, [
+        *cluster.notes,
+        *cluster.in_templates.values(),
+        *([*_region_notes(cluster), *offering_notes(cluster)] if offerings else []),
+        *(note for promise in promised.values() for note in promise.notes),
+        *_added_cpus(cluster, promised),
+        *need_notes,
+        *cloud_notes,
+        *start_notes,
+        *empty_notes(cluster.config),
+        *(setup_notes(cluster.config, cluster.cloud) if cluster.is_ours else []),
+        *visible_notes(cluster, {name: promise.resources for name, promise in promised.items()}),
+    ]
 
 
 def promises(cluster: Cluster) -> dict[str, Promise]:
@@ -104,14 +109,6 @@ def promises(cluster: Cluster) -> dict[str, Promise]:
             check=BootCheck(runs=cluster.is_ours, joins_with_fewer=joins),
         )
     return result
-
-
-def _without_start(cluster: Cluster) -> list[str]:
-    """Return a note for each list of start commands that is empty: a missing one has Ray's own."""
-    if updaters_disabled(cluster.config):
-        return []
-    empty = [key for key in KEYS if cluster.config.get(key) == []]
-    return [f"{key} is empty: Ray starts on no such node; leave the key out for Ray's own commands" for key in empty]
 
 
 def _added_cpus(cluster: Cluster, promised: dict[str, Promise]) -> Iterator[str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from accel_scaling.fill.flow_edits import FlowEdits
 from accel_scaling.fill.marks import Mark, item_mark, key_of, mark_behind, mark_of, summary
-from accel_scaling.yaml_text.edits import BREAKS, CannotEditError, Edit, applied, line_end, newline
+from accel_scaling.yaml_text.edits import BREAK, BREAKS, CannotEditError, Edit, applied, line_end, lines_at, newline
 from accel_scaling.yaml_text.equality import same
 from accel_scaling.yaml_text.nodes import MERGE, is_null, shared_nodes
 from accel_scaling.yaml_text.places import alias_end, content_end, is_alias
@@ -120,7 +119,7 @@ class _Editor:
         if end == len(self._text) and self._text[end - 1] not in BREAKS and _ends_in_block_text(value):
             # A further line would give the text in `|` a line break at its end: they go before it.
             start = last.start_mark.index - last.start_mark.column
-            self.edits.append(Edit(start, start, "".join(line + newline(self._text, start) for line in lines)))
+            self.edits.append(lines_at(self._text, start, lines, newline(self._text, start)))
             return
         self._insert(end, column, lines)
 
@@ -136,11 +135,7 @@ class _Editor:
                 break
             here = behind
             at = here if words else at
-        end = newline(text, place)
-        if at == len(text) and not text.endswith(tuple(BREAKS)):
-            self.edits.append(Edit(at, at, "".join(end + line for line in lines)))
-        else:
-            self.edits.append(Edit(at, at, "".join(line + end for line in lines)))
+        self.edits.append(lines_at(text, at, lines, newline(text, place)))
 
     def _alias(self, key: yaml.Node, there: Any, wanted: Any) -> None:
         """Give an alias (`*name`) what differs from the place that it stands for, with a merge key."""
@@ -236,7 +231,7 @@ class _Editor:
         """Return the lines that are comments between the first and the last line of an entry."""
         if not isinstance(node, yaml.CollectionNode) or node.flow_style:
             return []
-        lines = re.split("|".join(["\r\n", *BREAKS]), self._text[start:end])
+        lines = BREAK.split(self._text[start:end])
         return [line for line in lines[1:] if line.lstrip().startswith("#")]
 
     def _mark(self, mark: Mark | None, value: Any) -> None:

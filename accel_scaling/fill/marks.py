@@ -21,14 +21,14 @@ import yaml
 from accel_scaling.inputs.yaml_nodes import construct
 from accel_scaling.yaml_text.edits import rest_of_line
 from accel_scaling.yaml_text.equality import same
-from accel_scaling.yaml_text.nodes import is_null
+from accel_scaling.yaml_text.nodes import STRING, is_null
+from accel_scaling.yaml_text.places import is_alias
 from accel_scaling.yaml_text.value_text import flow_text
 
 MARK = "accel-scaling fill"
 _COMMENT = re.compile(rf"[ \t]+#(?:.*[ ;#])?{MARK}(?:: (?P<summary>\S.*))?$")
 _BEHIND_KEY = re.compile(r"[ \t]*:")
 _LONGEST = 40  # characters of a value that a mark repeats
-_STRING = "tag:yaml.org,2002:str"
 
 
 class Mark(NamedTuple):
@@ -103,7 +103,7 @@ def mark_behind(text: str, key: yaml.Node | None, value: yaml.Node) -> Mark | No
 
 def key_of(node: yaml.Node) -> Any:
     """Return a key as a value."""
-    return node.value if node.tag == _STRING else construct(node)
+    return node.value if node.tag == STRING else construct(node)
 
 
 def users_part(text: str, root: yaml.Node) -> Marked:
@@ -138,8 +138,8 @@ class _Reader:
 
     def _stays(self, key: yaml.Node | None, value: yaml.Node, path: tuple[str, ...]) -> bool:
         """Return whether an entry is the user's; what is in it is looked at too."""
-        is_alias = key is not None and value.start_mark.index < key.end_mark.index
-        mark = None if is_alias else mark_behind(self._text, key, value)
+        is_elsewhere = key is not None and is_alias(key.end_mark.index, value)
+        mark = None if is_elsewhere else mark_behind(self._text, key, value)
         is_block = isinstance(value, yaml.CollectionNode) and not value.flow_style
         if mark is None or (mark.summary is None and not is_block):
             self.block(value, path)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE, tpu_head_pod_type
+from accel_scaling.families.registry import family_of
 from accel_scaling.fill.promise import BYTES_PER_MIB, LABEL_VARIANT, Promise, accelerator_types
 
 if TYPE_CHECKING:
@@ -184,6 +185,4 @@ def _end(one: _Contradiction, check: BootCheck) -> str:
 
 def _is_probed(resource: str) -> bool:
     """Return whether the boot check can look for a resource; one that a user's catalog has made up, it confirms."""
-    from accel_scaling.families.registry import all_families  # here: few files need it, and it takes a while
-
-    return resource in {family.resource for family in all_families()}
+    return family_of(resource) is not None

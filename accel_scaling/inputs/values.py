@@ -1,11 +1,14 @@
-"""Checks values that somebody else has read from YAML or JSON, as `ray up` does before it calls a provider."""
+"""Checks, and walks over, values that somebody else has read from YAML or JSON, as `ray up` does for a provider."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from accel_scaling.inputs.bounds import DEEPEST, LONGEST_NAME, MOST_VALUES
 from accel_scaling.message_text import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MOST_WHOLE = 2**64  # no cloud's number and none of Ray's is larger
 
@@ -25,6 +28,18 @@ def check(value: Any) -> None:
             of hundreds of digits.
     """
     _Counter().count(value, ())
+
+
+def texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every text below a value with its place, as ``available_node_types.head.node_config.ImageId``."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from texts(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from texts(inner, f"{path}[{number}]")
 
 
 class _Counter:

@@ -133,9 +133,13 @@ def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterab
     return AutoscalerCluster(
         cloud=read.cloud.name,
         types={
-            name: _node_type(node_type, read, limited=limited, not_held=not_held.get(name, ""))
+            name: _node_type(
+                node_type,
+                read,
+                limited="max_workers" in filled["available_node_types"][name],
+                not_held=not_held.get(name, ""),
+            )
             for name, node_type in in_ray.items()
-            for limited in ["max_workers" in filled["available_node_types"][name]]
         },
         # Ray's number includes the head.
         max_workers=max_nodes - 1,

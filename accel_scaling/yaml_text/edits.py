@@ -61,11 +61,14 @@ def trailing_comment(text: str, value: yaml.Node) -> str:
 
 def lines_after(text: str, place: int, lines: Sequence[str]) -> Edit:
     """Return the edit that adds lines after the line of a place."""
-    before, behind = line_end(text, place)
-    end = newline(text, place)
-    if before == behind:  # the file's last line, without a line break
-        return Edit(behind, behind, "".join(end + line for line in lines))
-    return Edit(behind, behind, "".join(line + end for line in lines))
+    return lines_at(text, line_end(text, place)[1], lines, newline(text, place))
+
+
+def lines_at(text: str, at: int, lines: Sequence[str], end: str) -> Edit:
+    """Return the edit that adds lines where a line begins, or at the end of the text; ``end`` is their line break."""
+    if at == len(text) and not text.endswith(tuple(BREAKS)):  # the file's last line, without a line break
+        return Edit(at, at, "".join(end + line for line in lines))
+    return Edit(at, at, "".join(line + end for line in lines))
 
 
 def from_flow(mapping: yaml.MappingNode, names: Collection[str], text: str) -> list[Edit]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Pairs = Mapping[str, tuple[yaml.Node, yaml.Node]]
 
 MERGE = "tag:yaml.org,2002:merge"
-_STRING = "tag:yaml.org,2002:str"
+STRING = "tag:yaml.org,2002:str"
 _NULL = "tag:yaml.org,2002:null"
 BOM = "\ufeff"
 
@@ -114,7 +114,7 @@ def plain_key(name: str) -> str:
 
 def plain_text(text: str) -> tuple[str, str]:
     """Return a text as ``plain`` has it."""
-    return (_STRING, text)
+    return (STRING, text)
 
 
 def _merged(node: yaml.MappingNode) -> Iterator[yaml.Node]:

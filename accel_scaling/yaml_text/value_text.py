@@ -10,6 +10,7 @@ import yaml
 
 from accel_scaling.inputs.yaml_nodes import DUMPER
 from accel_scaling.yaml_text.edits import CannotEditError
+from accel_scaling.yaml_text.places import is_alias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,7 @@ def style_of(root: yaml.Node) -> Style:
             for key, value in () if node.flow_style else node.value:
                 columns = value.start_mark.column - key.start_mark.column
                 # What an alias stands for begins elsewhere.
-                if not _is_block(value) or value.start_mark.index < key.end_mark.index or columns > 8:
+                if not _is_block(value) or is_alias(key.end_mark.index, value) or columns > 8:
                     continue
                 if isinstance(value, yaml.SequenceNode):
                     dash = columns if dash is None and columns >= 0 else dash

@@ -17,8 +17,9 @@ import pytest
 from accel_scaling import _ray
 from accel_scaling._ray import versions
 from accel_scaling.clouds import known_clouds
+from accel_scaling.cluster.node_type_defaults import ray_defaults
 from accel_scaling.families.built_in import neuron as our_neuron
-from accel_scaling.fill.defaults import NEEDED_BY_RAY, ray_defaults, with_defaults
+from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_defaults
 
 EXTERNAL = {
     "cluster_name": "contract",

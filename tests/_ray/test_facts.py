@@ -14,7 +14,7 @@ from ray._private import ray_constants
 
 from accel_scaling._ray import facts
 from accel_scaling.clouds import known_clouds
-from accel_scaling.fill.defaults import ray_defaults
+from accel_scaling.cluster.node_type_defaults import ray_defaults
 
 RAY = Path(ray.__file__).parent
 OF_LABELS = {

@@ -15,6 +15,7 @@ from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.fill import fill
 from tests.support.cluster import GCP_MODULE, MODULE
+from tests.support.hostile_input import READERS
 
 AWS = {"type": "aws", "region": "us-west-2"}
 GCP = {"type": "gcp", "region": "us-west1", "availability_zone": "us-west1-a", "project_id": "p"}
@@ -137,7 +138,7 @@ def test_without_ray_a_stock_file_without_a_head_names_what_to_install(monkeypat
         read_config({"cluster_name": "a", "provider": AWS, "available_node_types": types})
 
 
-@pytest.mark.parametrize("command", [["fill"], ["plan", "--demand", "T4"], ["rehearse"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("command", READERS, ids=lambda words: words[0])
 def test_a_file_of_ray_1_is_told_what_its_keys_became_each_with_its_line(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

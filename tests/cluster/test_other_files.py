@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.cli.main import main
+from accel_scaling.cluster.other_files import RAY_MANIFESTS
+from accel_scaling.kuberay.manifest import CLUSTER_OF
+from tests.support.hostile_input import READERS
 
-DOORS = [["fill"], ["plan", "--demand", "T4"], ["rehearse"]]
 CLUSTER = """\
 cluster_name: a
 provider: {type: aws, region: us-west-2}
@@ -27,7 +29,7 @@ def said_by(words: list[str], text: str, tmp_path: Path, capsys: pytest.CaptureF
     return said.removeprefix(f"accel-scaling: {path}")
 
 
-@pytest.mark.parametrize("door", DOORS, ids=lambda words: words[0])
+@pytest.mark.parametrize("door", READERS, ids=lambda words: words[0])
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -59,6 +61,10 @@ def test_another_file_is_named_with_what_takes_it(
     assert said in said_by(door, text, tmp_path, capsys)
 
 
+def test_the_manifests_that_are_sent_to_kuberay_are_those_that_it_takes() -> None:
+    assert set(RAY_MANIFESTS) == set(CLUSTER_OF)
+
+
 @pytest.mark.parametrize("command", ["fill", "check"])
 @pytest.mark.parametrize("text", [CLUSTER, "cluster_name: a\nprovider: {type: aws}\nhead_node: {}\n"])
 def test_a_cluster_file_given_to_kuberay_is_named(
@@ -73,7 +79,7 @@ def test_a_cluster_file_given_to_kuberay_is_named(
     )
 
 
-@pytest.mark.parametrize("door", DOORS, ids=lambda words: words[0])
+@pytest.mark.parametrize("door", READERS, ids=lambda words: words[0])
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -15,6 +15,7 @@ from accel_scaling.cluster.shape import check_shape
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.fill import fill
 from tests.support.cluster import ROOT, config_of, gcp_config_of
+from tests.support.hostile_input import READERS
 from tests.support.plan import plan
 
 
@@ -90,7 +91,7 @@ def test_the_examples_pass(path: Path) -> None:
     check_shape(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
-@pytest.mark.parametrize("command", [["fill"], ["plan", "--demand", "GPU:1"], ["rehearse"]])
+@pytest.mark.parametrize("command", READERS)
 def test_the_sentence_has_the_line(command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = config_of({"t4": "g4dn.xlarge"})
     config["available_node_types"]["t4"]["idle_timeout"] = 60

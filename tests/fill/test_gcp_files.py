@@ -26,7 +26,7 @@ def test_a_stock_gcp_file_is_filled_as_one_of_ours() -> None:
 
 
 def test_rays_own_default_file_is_filled_its_list_of_scheduling_too() -> None:
-    from accel_scaling.fill.defaults import ray_defaults
+    from accel_scaling.cluster.node_type_defaults import ray_defaults
 
     config, notes = fill(ray_defaults(known_clouds()["gcp"]), shipped_catalog())
     assert notes == []

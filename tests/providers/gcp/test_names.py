@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.cli.main import main
+from tests.support.hostile_input import READERS
 
 TEXT = """\
 cluster_name: one
@@ -37,7 +38,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("door", [["fill"], ["plan", "--demand", "L4"], ["rehearse"]], ids=lambda words: words[0])
+@pytest.mark.parametrize("door", READERS, ids=lambda words: words[0])
 @pytest.mark.parametrize("mistake", WRONG)
 def test_each_door_refuses_it_with_its_line(
     mistake: str, door: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
