@@ -12,10 +12,7 @@ from accel_scaling._ray.auth import CannotReadTokenError as CannotReadTokenError
 from accel_scaling._ray.auth import FoundToken as FoundToken
 from accel_scaling._ray.auth import TokenRefusedError as TokenRefusedError
 from accel_scaling._ray.auth import asks_for_token as asks_for_token
-from accel_scaling._ray.auth import asks_for_token_by_default as asks_for_token_by_default
 from accel_scaling._ray.auth import find_token as find_token
-from accel_scaling._ray.auth import knows_tokens as knows_tokens
-from accel_scaling._ray.auth import ray_version as ray_version
 from accel_scaling._ray.auth import set_auth_mode as set_auth_mode
 from accel_scaling._ray.autoscaler import autoscaler_config_path as autoscaler_config_path
 from accel_scaling._ray.autoscaler import autoscaler_kv_put as autoscaler_kv_put
