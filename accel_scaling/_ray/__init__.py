@@ -1,7 +1,7 @@
 """The private names of Ray that this package uses, one file a seam; tests/_ray/ holds each to its meaning.
 
 Nothing of Ray is imported before it is asked for: nodes have no boto3, and commands without need of Ray do not load it.
-Nor is a file of this package: all of them take 15 ms, and `detect` needs two, `facts` and `versions`. `facts` has the
+Nor is a file of this package: all of them take 15 ms, and `detect` needs `facts` and `versions`. `facts` has the
 numbers and names that are copied from Ray.
 """
 

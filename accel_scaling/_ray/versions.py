@@ -7,10 +7,10 @@ docs/ray-versions.md has what was run on each minor, and tests/_ray/ the meaning
 from __future__ import annotations
 
 import functools
-import importlib.util
 import re
 import sys
-from pathlib import Path
+
+from accel_scaling._ray.files import text_of
 
 Minor = tuple[int, int]
 
@@ -119,11 +119,5 @@ def installed_version() -> str | None:
 @functools.cache
 def _written_version() -> str | None:
     # From Ray's own file: the metadata take 20 ms to read, and a build of one's own may have other ones.
-    spec = importlib.util.find_spec("ray")
-    if spec is None or spec.origin is None:
-        return None
-    try:
-        written = _WRITTEN.search((Path(spec.origin).parent / "_version.py").read_text(encoding="utf-8"))
-    except OSError:
-        return None
+    written = _WRITTEN.search(text_of("_version.py") or "")
     return written[1] if written else None
