@@ -65,9 +65,7 @@ def check_ray(warn: Callable[[str], None]) -> None:
 
     version = versions.installed_version()
     if version is None:
-        raise NotInstalledError(
-            f"Ray is not installed in this Python; `pip install 'ray[default]>={versions.minor_text(versions.FLOOR)}'`"
-        )
+        raise NotInstalledError(f"Ray is not installed in this Python; {versions.install_command(versions.FLOOR)}")
     refuse_old_ray()
     if versions.is_unchecked():
         warn(
@@ -95,7 +93,7 @@ def old_ray() -> str | None:
     floor = versions.minor_text(versions.FLOOR)
     return (
         f"Ray {versions.installed_version()} is installed, and accel_scaling needs Ray {floor} or newer: "
-        f"`pip install 'ray[default]>={floor}'`"
+        f"{versions.install_command(versions.FLOOR)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Token authentication: where Ray looks for its token, which versions ask for one, and how a process is switched."""
+"""Token authentication: where Ray looks for its token, and how a process is switched."""
 
 from __future__ import annotations
 
@@ -9,12 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray import versions
-from accel_scaling._ray.facts import (
-    AUTH_MODE,
-    AUTH_TOKEN,
-    AUTH_TOKEN_FILE,
-    AUTH_TOKEN_PATH,
-)
+from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN, AUTH_TOKEN_FILE, AUTH_TOKEN_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,25 +40,6 @@ class FoundToken:
 
     def __repr__(self) -> str:
         return f"FoundToken({self.place})"
-
-
-def ray_version() -> str:
-    """Return the version of the installed Ray; empty where there is none."""
-    return versions.installed_version() or ""
-
-
-def knows_tokens(version: str | None = None) -> bool:
-    """Return whether a Ray can ask for a token; by default the installed one."""
-    return _minor(version) >= versions.SINCE["tokens"]
-
-
-def asks_for_token_by_default(version: str | None = None) -> bool:
-    """Return whether a Ray asks for a token where nobody has said anything; by default the installed one."""
-    return _minor(version) >= versions.TOKENS_BY_DEFAULT
-
-
-def _minor(version: str | None) -> versions.Minor:
-    return versions.minor_of(ray_version() if version is None else version) or (0, 0)
 
 
 def find_token(environment: Mapping[str, str], home: Path) -> FoundToken | None:
@@ -99,7 +75,7 @@ def set_auth_mode(mode: str) -> None:
         mode: ``token`` or ``disabled``. With ``token`` and no token, Ray's core ends the process at the first call.
     """
     os.environ[AUTH_MODE] = mode
-    if not knows_tokens():
+    if not versions.has("tokens"):
         return
     from ray._raylet import Config  # type: ignore[attr-defined]  # Cython
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import functools
-import importlib.util
-from pathlib import Path
 from typing import Any
 
+from accel_scaling._ray.files import text_of
 from accel_scaling.inputs.yaml_nodes import FAST
 
 
@@ -17,17 +16,13 @@ def cluster_defaults(provider: str) -> dict[str, Any] | None:
     Args:
         provider: the name of a provider of Ray, which its folder has too.
     """
-    spec = importlib.util.find_spec("ray")
-    if spec is None or spec.origin is None:
-        return None
-    return copy.deepcopy(_read(Path(spec.origin).parent / "autoscaler" / provider / "defaults.yaml"))
+    return copy.deepcopy(_read(provider))
 
 
 @functools.cache
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        loader = FAST(path.read_text(encoding="utf-8"))  # within `ray up`'s fill it takes 1 ms, and safe_load 10
-    except OSError:
+def _read(provider: str) -> dict[str, Any] | None:
+    text = text_of(f"autoscaler/{provider}/defaults.yaml")
+    if text is None:
         return None
-    defaults: dict[str, Any] = loader.get_single_data()
+    defaults: dict[str, Any] = FAST(text).get_single_data()  # within `ray up`'s fill it takes 1 ms, and safe_load 10
     return defaults

@@ -7,10 +7,10 @@ docs/ray-versions.md has what was run on each minor, and tests/_ray/ the meaning
 from __future__ import annotations
 
 import functools
-import importlib.util
 import re
 import sys
-from pathlib import Path
+
+from accel_scaling._ray.files import text_of
 
 Minor = tuple[int, int]
 
@@ -56,37 +56,42 @@ _VERSION = re.compile(r"(\d+)\.(\d+)")
 _WRITTEN = re.compile(r"""^version = ["']([^"']+)["']""", re.MULTILINE)
 
 
+def is_at_least(minor: Minor) -> bool:
+    """Return whether the installed Ray is of a minor, or of a newer one; where there is no Ray, as with CHECKED."""
+    return (installed() or CHECKED) >= minor
+
+
 def has(name: str) -> bool:
     """Return whether the installed Ray has something of ``SINCE``; where there is no Ray, what the newest has."""
-    return (installed() or CHECKED) >= SINCE[name]
+    return is_at_least(SINCE[name])
 
 
 def needs_newer(name: str, what: str) -> str:
     """Return the sentence that something needs a newer Ray; ``name`` is in ``SINCE``."""
     since = minor_text(SINCE[name])
     here = installed_version()
-    return f"{what} needs Ray {since} or newer, and this is Ray {here}: `pip install 'ray[default]>={since}'`"
-
-
-def has_manager(since: Minor) -> bool:
-    """Return whether the installed Ray has a family's manager of accelerators, which came with a minor."""
-    return (installed() or CHECKED) >= since
+    return f"{what} needs Ray {since} or newer, and this is Ray {here}: {install_command(SINCE[name])}"
 
 
 def minor_for_tpu(pod_type: str) -> Minor | None:
     """Return the minor that a TPU slice needs, where the installed Ray is older; None where it will do."""
     since = TPU_SINCE.get(pod_type.partition("-")[0], FLOOR)
-    return since if (installed() or CHECKED) < since else None
+    return None if is_at_least(since) else since
 
 
 def is_too_old() -> bool:
     """Return whether the installed Ray is below the floor."""
-    return (installed() or CHECKED) < FLOOR
+    return not is_at_least(FLOOR)
 
 
 def is_unchecked() -> bool:
     """Return whether the installed Ray is newer than what the tests were run with."""
     return (installed() or CHECKED) > CHECKED
+
+
+def install_command(minor: Minor) -> str:
+    """Return the command that installs a minor or a newer one, as sentences have it."""
+    return f"`pip install 'ray[default]>={minor_text(minor)}'`"
 
 
 def minor_text(minor: Minor) -> str:
@@ -114,11 +119,5 @@ def installed_version() -> str | None:
 @functools.cache
 def _written_version() -> str | None:
     # From Ray's own file: the metadata take 20 ms to read, and a build of one's own may have other ones.
-    spec = importlib.util.find_spec("ray")
-    if spec is None or spec.origin is None:
-        return None
-    try:
-        written = _WRITTEN.search((Path(spec.origin).parent / "_version.py").read_text(encoding="utf-8"))
-    except OSError:
-        return None
+    written = _WRITTEN.search(text_of("_version.py") or "")
     return written[1] if written else None

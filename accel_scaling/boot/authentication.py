@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling import _ray
+from accel_scaling._ray import versions
 from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN_FILE, AUTH_TOKEN_PATH
-from accel_scaling._ray.versions import SINCE as SINCE_MINOR
-from accel_scaling._ray.versions import minor_text
 from accel_scaling.boot.verdict_file import FOLDER
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ INCOMING = ".accel_scaling_auth_token"
 TOKEN, DISABLED = "token", "disabled"
 """The words of RAY_AUTH_MODE."""
 
-SINCE = f"Ray {minor_text(SINCE_MINOR['tokens'])}"
+SINCE = f"Ray {versions.minor_text(versions.SINCE['tokens'])}"
 _NO_TOKENS = (
     f"{AUTH_MODE}=token, and the Ray of this node, {{}}, asks nobody for a token; install {SINCE} or newer on the nodes"
 )
@@ -48,8 +47,8 @@ def settle(environment: MutableMapping[str, str], *, head: bool) -> str:
         Why Ray must not start; empty where it may.
     """
     mode = mode_of(environment)
-    if not _ray.knows_tokens():
-        return _NO_TOKENS.format(_ray.ray_version()) if mode == TOKEN else ""
+    if not versions.has("tokens"):
+        return _NO_TOKENS.format(versions.installed_version()) if mode == TOKEN else ""
     if mode == DISABLED or not (mode or head):
         return ""
     try:
@@ -66,8 +65,8 @@ def _beside_verdict(environment: MutableMapping[str, str]) -> bool:
 
     `sudo` may give `ray start` another home.
     """
-    home = Path(environment.get(FOLDER) or "/nowhere/x").parent
-    if _ray.find_token({}, home) is None:
+    folder = environment.get(FOLDER)
+    if not folder or _ray.find_token({}, Path(folder).parent) is None:
         return False
-    environment[AUTH_TOKEN_PATH] = str(home / AUTH_TOKEN_FILE)
+    environment[AUTH_TOKEN_PATH] = str(Path(folder).parent / AUTH_TOKEN_FILE)
     return True

@@ -16,7 +16,6 @@ from accel_scaling.boot.announcement import keep_to_machine, name_machine_type, 
 from accel_scaling.boot.authentication import settle
 from accel_scaling.boot.command_end import end_command
 from accel_scaling.boot.compare import compare
-from accel_scaling.boot.head_packages import prepare
 from accel_scaling.boot.node_files import remove_unused_bundles, tell_shells
 from accel_scaling.boot.promise_input import POD, promise_of_node
 from accel_scaling.boot.verdict_file import write_verdict
@@ -74,6 +73,8 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     _say(*keep_to_machine(ray_params, promised, detected, os.environ))
     name_machine_type(os.environ)
     if head:
+        from accel_scaling.boot.head_packages import prepare  # here: it takes 15 ms, and workers do not need it
+
         _say(*prepare(ray_params, os.environ))
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
     remove_unused_bundles(Path(__file__).parents[2], Path.home())

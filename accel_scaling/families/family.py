@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling._ray.versions import has_manager
+from accel_scaling._ray.versions import is_at_least
 from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class Family:
     @property
     def in_ray(self) -> bool:
         """True where the installed Ray detects the family by a manager of its own."""
-        return self.ray_since is not None and has_manager(self.ray_since)
+        return self.ray_since is not None and is_at_least(self.ray_since)
 
     @property
     def registered(self) -> bool:

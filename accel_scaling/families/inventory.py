@@ -10,7 +10,7 @@ from accel_scaling.catalog import product_names
 from accel_scaling.detect import pci
 from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.catalog import chips_here
-from accel_scaling.families.kinds import common_types, kinds_on_bus
+from accel_scaling.families.kinds import kinds_on_bus, with_kinds
 from accel_scaling.families.probe import probe
 from accel_scaling.families.registry import all_families
 from accel_scaling.families.visible import narrowed
@@ -88,19 +88,18 @@ def _not_asked(family: str, seen: Sequence[tuple[pci.PciDevice, list[Chip]]]) ->
     # One PCI id may be several products': a type is named only where all of them have the same one.
     detected = {chip.detected_type for chip in candidates}
     devices = [device for device, _ in seen]
-    kinds = kinds_on_bus(devices, [chip for _, chips in seen for chip in chips])
-    return Detection(
+    detection = Detection(
         family=family,
         resource=candidates[0].resource,
         count=len(devices),
         units=len(devices) * candidates[0].units_per_device,
         accelerator_type=detected.pop() if len(detected) == 1 else None,
-        variant=None if kinds else product_names.exact_name(candidates),
-        answers_to=common_types(kinds) if kinds else product_names.types_of(candidates),
+        variant=product_names.exact_name(candidates),
+        answers_to=product_names.types_of(candidates),
         devices=tuple(Device(i, None, device.address, device.id) for i, device in enumerate(devices)),
         bus_count=len(devices),
         state=DriverState.NOT_PROBED,
         trouble=f"this version has no probe for the {family} driver",
         evidence=(pci.sentence(devices, family), f"driver: not asked, this version has no probe for {family}"),
-        kinds=kinds,
     )
+    return with_kinds(detection, kinds_on_bus(devices, [chip for _, chips in seen for chip in chips]))

@@ -5,7 +5,7 @@ Ray gives a node one type, that of its first device, and gives out the others as
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog import product_names
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from accel_scaling.catalog.model import Chip
+    from accel_scaling.detect.model import Detection
     from accel_scaling.detect.pci import PciDevice
 
 
@@ -60,7 +61,10 @@ def kinds_on_bus(
     )
 
 
-def common_types(kinds: Sequence[Kind]) -> tuple[str, ...]:
-    """Return the types that a promise may name for every device."""
+def with_kinds(detection: Detection, kinds: tuple[Kind, ...]) -> Detection:
+    """Return a detection with its products: several have no one name, and answer to what is common to all of them."""
+    if not kinds:
+        return detection
     first, *others = kinds
-    return tuple(name for name in first.answers_to if all(name in kind.answers_to for kind in others))
+    common = tuple(name for name in first.answers_to if all(name in kind.answers_to for kind in others))
+    return replace(detection, kinds=kinds, variant=None, answers_to=common)

@@ -15,7 +15,7 @@ from accel_scaling.detect import container, device_nodes, pci, vendor_package
 from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.detect.vendor_package import Reply
 from accel_scaling.families.catalog import chips_of
-from accel_scaling.families.kinds import Product, common_types, kinds_of, kinds_on_bus
+from accel_scaling.families.kinds import Product, kinds_of, kinds_on_bus, with_kinds
 from accel_scaling.import_path import import_folders
 
 if TYPE_CHECKING:
@@ -223,23 +223,23 @@ def _result(family: Family, seen: _Evidence, root: Path) -> Detection:
     state, trouble, count = _state(family, seen, root)
     rays_number = _rays_number(family, seen)
     types = dict.fromkeys((*product_names.types_of(seen.chips), *((seen.ray_type,) if seen.ray_type else ())))
-    return Detection(
+    detection = Detection(
         family=family.name,
         resource=family.resource,
         count=count,
         units=count,
         ray_units=rays_number,
         accelerator_type=seen.ray_type if rays_number else None,
-        variant=None if seen.kinds else product_names.exact_name(seen.chips),
-        answers_to=common_types(seen.kinds) if seen.kinds else tuple(types),
+        variant=product_names.exact_name(seen.chips),
+        answers_to=tuple(types),
         devices=_devices(seen, count),
         bus_count=len(seen.on_bus),
         driver_count=count,
         state=state,
         trouble=trouble,
         evidence=_sentences(family, seen),
-        kinds=seen.kinds,
     )
+    return with_kinds(detection, seen.kinds)
 
 
 def _state(family: Family, seen: _Evidence, root: Path) -> tuple[DriverState, str, int]:

@@ -6,6 +6,7 @@ import functools
 import os
 from typing import TYPE_CHECKING
 
+from accel_scaling import _ray
 from accel_scaling.families.registry import built_in, registered_families
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ def register() -> None:
     families = registered_families()
     if not families:
         return
-    from accel_scaling import _ray  # here: it takes 15 ms, and commands without plug-ins do not need it
-
     # In the environment, as the raylet and the workers of a `ray.init()` are processes that inherit it.
     announce(families, os.environ)
     _ray.add_accelerator_managers(
@@ -42,8 +41,6 @@ def announce(resources: Collection[str], environment: MutableMapping[str, str]) 
         resources: the families' Ray resources.
         environment: of the process that starts Ray there; what the user set in it stays.
     """
-    from accel_scaling import _ray
-
     # The variable replaces Ray's own list: without Ray's resources in it, no task would get ids of TPUs or NPUs.
     units = environment.get(_ray.UNIT_RESOURCES, ",".join(rays_unit_resources()))
     environment[_ray.UNIT_RESOURCES] = _with(units, resources)
@@ -57,8 +54,6 @@ def _with(listed: str, added: Collection[str]) -> str:
 
 
 def _manager(family: Family) -> type:
-    from accel_scaling import _ray
-
     return _ray.accelerator_manager(
         family.resource, family.visible_devices, shared=family.shared, look=functools.partial(_look, family)
     )

@@ -14,7 +14,7 @@ from accel_scaling._ray.facts import GPU, GPU_FAMILIES
 from accel_scaling.detect.model import Visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from accel_scaling.detect.model import Detection
     from accel_scaling.families.family import Family
@@ -50,10 +50,21 @@ def reading_of(family: Family, environment: Mapping[str, str]) -> Reading | None
     value = environment.get(family.visible_devices) if family.visible_devices else None
     if value is None:
         return None
-    ids = [] if value in family.none_visible else value.split(",")
+    reading = list_in(family.visible_devices, value, family.none_visible)
     if family.registered:  # its manager is ours (_ray.accelerator_manager), which passes over empty ids
-        ids = [one for one in ids if one]
-    return Reading(family.visible_devices, value, tuple(ids))
+        return replace(reading, ids=tuple(one for one in reading.ids if one))
+    return reading
+
+
+def list_in(variable: str, value: str, none_visible: Collection[str] = ("",)) -> Reading:
+    """Return the reading of ids with commas between them, as most managers read a variable.
+
+    Args:
+        variable: its name.
+        value: its value.
+        none_visible: values that leave no device visible.
+    """
+    return Reading(variable, value, () if value in none_visible else tuple(value.split(",")))
 
 
 def visible_of(family: Family, environment: Mapping[str, str], units: int) -> Visible | None:

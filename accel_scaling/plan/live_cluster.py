@@ -86,7 +86,7 @@ def _give_token(address: str) -> str:
     Raises:
         PlanError: it asks, and there is none, or RAY_AUTH_MODE=disabled keeps it back.
     """
-    if not _ray.knows_tokens():
+    if not _ray.has("tokens"):
         return ""
     if not _ray.asks_for_token(address, timeouts.PLAN_ADDRESS_S):
         # With `token` and none here, Ray's client would end this process.

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
+from accel_scaling._ray import versions
 from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN, AUTH_TOKEN_FILE
 from accel_scaling.boot.authentication import DISABLED, INCOMING, SINCE, TOKEN, mode_of
 from accel_scaling.cluster.policies import AUTHENTICATION, authentication_policy
@@ -63,15 +64,15 @@ def decide(config: Mapping[str, Any], environment: Mapping[str, str], home: Path
     if not of_file and of_user not in ("", TOKEN, DISABLED):
         raise ClusterConfigError(f"{AUTH_MODE} is {shown(environment[AUTH_MODE])}: set it to {TOKEN} or {DISABLED}")
     mode = of_file or of_user
-    if mode == TOKEN and not _ray.knows_tokens():
+    if mode == TOKEN and not _ray.has("tokens"):
         where = f"provider.{AUTHENTICATION}: {TOKEN}" if provider.get(AUTHENTICATION) else f"{AUTH_MODE}={TOKEN}"
         raise ClusterConfigError(
-            f"{where}: Ray {_ray.ray_version()} cannot ask for a token; install {SINCE} or newer, here and on the "
-            "nodes, or leave it out"
+            f"{where}: Ray {versions.installed_version()} cannot ask for a token; install {SINCE} or newer, here and "
+            "on the nodes, or leave it out"
         )
-    if mode or not _ray.knows_tokens():
+    if mode or not _ray.has("tokens"):
         return mode
-    return TOKEN if _ray.asks_for_token_by_default() or _token_here(environment, home) else ""
+    return TOKEN if versions.is_at_least(versions.TOKENS_BY_DEFAULT) or _token_here(environment, home) else ""
 
 
 def prepare(config: Mapping[str, Any]) -> None:
@@ -118,7 +119,7 @@ def of_laptop(provider: Mapping[str, Any]) -> Authentication:
 
 def of_head() -> Authentication:
     """Return what the autoscaler tells a worker: to do as its own Ray does, which started this process."""
-    if not _ray.knows_tokens():
+    if not _ray.has("tokens"):
         return Authentication()
     # `ray start` gives its processes the mode that it has come to. Said even where it is off: an image's own variable,
     # or the default of a newer Ray, must not have one worker ask for what no other sends.

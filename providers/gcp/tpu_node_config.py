@@ -72,7 +72,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
         since, here = versions.minor_text(needed), versions.installed_version()
         raise ClusterConfigError(
             f"{at}.{named[0]}: Ray {here} does not detect the chips of a {tpu_slice.accelerator_type}; "
-            f"that needs Ray {since} or newer: `pip install 'ray[default]>={since}'`"
+            f"that needs Ray {since} or newer: {versions.install_command(needed)}"
         )
     _check_runtime(at, node_config, tpu_slice)
     _check_scheduling(at, node_config)

@@ -11,7 +11,7 @@ import pytest
 import ray
 
 from accel_scaling import _ray
-from accel_scaling._ray import auth, facts
+from accel_scaling._ray import auth, facts, versions
 
 # All of them in one process: each start of Ray's core takes a second of CPU.
 LOADER = """
@@ -78,7 +78,7 @@ def found_by_us(variables: dict[str, str]) -> str:
 def test_ray_reads_small_and_capital_letters_takes_another_word_for_disabled_and_asks_nobody_by_default() -> None:
     words = ("token", "Token", "disabled", "tokn")
     answers = of_ray({}, *({"RAY_AUTH_MODE": word} for word in words))
-    assert [asks for asks, _ in answers] == [_ray.asks_for_token_by_default(), True, True, False, False]
+    assert [asks for asks, _ in answers] == [versions.is_at_least(versions.TOKENS_BY_DEFAULT), True, True, False, False]
 
 
 SWITCHED = """
@@ -99,12 +99,15 @@ def test_a_mode_that_is_set_after_rays_core_was_loaded_counts() -> None:
 @pytest.mark.parametrize(
     ("version", "knows", "by_default"),
     [("2.50.1", False, False), ("2.51.2", False, False), ("2.52.0", True, False), ("2.60.0", True, False),
-     ("2.61.0rc1", True, True), ("3.0.0.dev0", True, True), ("", False, False)],
+     ("2.61.0rc1", True, True), ("3.0.0.dev0", True, True), (None, True, False)],
 )  # fmt: skip
-def test_a_version_says_whether_its_ray_can_ask_for_a_token(version: str, *, knows: bool, by_default: bool) -> None:
-    assert _ray.ray_version() == ray.__version__
-    assert _ray.knows_tokens(version) is knows
-    assert _ray.asks_for_token_by_default(version) is by_default
+def test_a_version_says_whether_its_ray_can_ask_for_a_token(
+    monkeypatch: pytest.MonkeyPatch, version: str | None, *, knows: bool, by_default: bool
+) -> None:
+    assert versions.installed_version() == ray.__version__
+    monkeypatch.setattr(versions, "installed_version", lambda: version)
+    assert _ray.has("tokens") is knows
+    assert versions.is_at_least(versions.TOKENS_BY_DEFAULT) is by_default
 
 
 @pytest.mark.since(2, 52)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import shutil
@@ -20,24 +19,14 @@ from accel_scaling.families.built_in import apple
 from accel_scaling.families.registry import family_of_name
 from accel_scaling.testing.devices.device_faults import with_fault
 from accel_scaling.testing.devices.device_files import install
+from tests.support import managers
 from tests.support.families import OTHER, devices
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Whose module and class of Ray's it is.
-MANAGERS = {
-    "amd": ("amd_gpu", "AMDGPUAcceleratorManager"),
-    "intel": ("intel_gpu", "IntelGPUAcceleratorManager"),
-    "gaudi": ("hpu", "HPUAcceleratorManager"),
-    "ascend": ("npu", "NPUAcceleratorManager"),
-    "rbln": ("rbln", "RBLNAcceleratorManager"),
-    "metax": ("metax_gpu", "MetaxGPUAcceleratorManager"),
-    "furiosa": ("furiosa", "FuriosaAcceleratorManager"),
-    "mobilint": ("mblt", "MBLTAcceleratorManager"),
-    "tenstorrent": ("ttnpu", "TTNPUAcceleratorManager"),
-    "apple": ("apple_gpu", "AppleGPUAcceleratorManager"),
-}
+# Those of NVIDIA, Neuron and TPUs have tests of their own.
+MANAGERS = {name: its for name, its in managers.MANAGERS.items() if name not in ("nvidia", "neuron", "tpu")}
 FAULTS = ("fewer", "driver-fewer:3", "no-driver", "no-device", "unhealthy", "hidden:2")
 # What a maker's package may call a product that it does not know.
 ODD_NAMES = ("None", "''", "'Unknown'", "'a b c'", "'rngd+'", "' - '")
@@ -174,8 +163,7 @@ def by_ray(family: str, *values: Any) -> Any:
 
 @pytest.mark.parametrize("family", [by_ray(family) for family in sorted(MANAGERS)])
 def test_a_familys_resource_and_variable_are_its_managers(family):
-    module, name = MANAGERS[family]
-    manager = getattr(importlib.import_module(f"ray._private.accelerators.{module}"), name)
+    manager = managers.manager_of(family)
     ours = family_of_name(family)
     assert ours.in_ray
     assert (ours.resource, ours.visible_devices) == (

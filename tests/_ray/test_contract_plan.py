@@ -132,7 +132,7 @@ def test_ray_says_what_is_wrong_with_a_label_selector() -> None:
 
 def token_of_this_ray() -> str | None:
     """Return the token that this process's Ray asks for; None where it asks for none."""
-    if not _ray.knows_tokens():
+    if not _ray.has("tokens"):
         return None
     from ray._raylet import AuthenticationMode, AuthenticationTokenLoader, get_authentication_mode
 

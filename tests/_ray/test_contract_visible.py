@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import json
 import os
@@ -19,22 +18,8 @@ from accel_scaling.families.inventory import detect
 from accel_scaling.families.registry import built_in, family_of_name
 from accel_scaling.families.visible import reading_of
 from tests.support.devices import neuron, nvidia
+from tests.support.managers import MANAGERS, manager_of
 
-MANAGERS = {
-    "nvidia": ("nvidia_gpu", "NvidiaGPUAcceleratorManager"),
-    "neuron": ("neuron", "NeuronAcceleratorManager"),
-    "tpu": ("tpu", "TPUAcceleratorManager"),
-    "amd": ("amd_gpu", "AMDGPUAcceleratorManager"),
-    "intel": ("intel_gpu", "IntelGPUAcceleratorManager"),
-    "gaudi": ("hpu", "HPUAcceleratorManager"),
-    "ascend": ("npu", "NPUAcceleratorManager"),
-    "rbln": ("rbln", "RBLNAcceleratorManager"),
-    "metax": ("metax_gpu", "MetaxGPUAcceleratorManager"),
-    "furiosa": ("furiosa", "FuriosaAcceleratorManager"),
-    "mobilint": ("mblt", "MBLTAcceleratorManager"),
-    "tenstorrent": ("ttnpu", "TTNPUAcceleratorManager"),
-    "apple": ("apple_gpu", "AppleGPUAcceleratorManager"),
-}
 VARIABLES = sorted({facts.TPU_RESOURCE_PER_CHIP, *(name for each in built_in() for name in each.narrowing_variables)})
 
 IDS = st.sampled_from(
@@ -55,11 +40,6 @@ VALUES = st.one_of(
 READS_AS_WE_DO = pytest.mark.skipif(
     tuple(map(int, ray.__version__.split(".")[:2])) < (2, 60), reason="families/visible.py reads as Ray 2.60 does"
 )
-
-
-def manager_of(family: str):
-    module, name = MANAGERS[family]
-    return getattr(importlib.import_module(f"ray._private.accelerators.{module}"), name)
 
 
 @READS_AS_WE_DO

@@ -25,11 +25,6 @@ from tests.support.plan import cluster
 OLDEST = versions.minor_text(versions.FLOOR)
 
 
-@pytest.fixture(name="with_ray")
-def with_ray_fixture(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    return lambda version: monkeypatch.setattr(versions, "installed_version", lambda: version)
-
-
 @pytest.mark.parametrize("name", ["tpu7x-8", "v7x-16"])
 def test_a_slice_that_this_ray_does_not_detect_is_refused_with_the_version_to_install(
     with_ray: Callable[[str], None], name: str

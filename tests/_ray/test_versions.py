@@ -23,16 +23,6 @@ COMPARES = re.compile(
 )
 
 
-@pytest.fixture(name="with_ray")
-def with_ray_fixture(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function after whose call another version of Ray is installed."""
-
-    def with_ray(version: str | None) -> None:
-        monkeypatch.setattr(versions, "installed_version", lambda: version)
-
-    return with_ray
-
-
 def test_the_floor_is_what_pip_is_told() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     needed = re.findall(r'"ray\[[a-z,]+\]([^"]*)"', text)

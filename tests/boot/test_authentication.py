@@ -130,8 +130,7 @@ def test_a_ray_that_sudo_gave_another_home_reads_the_token_of_whoever_called_it(
 def test_a_node_whose_ray_cannot_ask_for_the_token_never_joins(
     node: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("accel_scaling._ray.auth.ray_version", lambda: "2.51.2")
-    monkeypatch.setattr("accel_scaling._ray.ray_version", lambda: "2.51.2")
+    monkeypatch.setattr("accel_scaling._ray.versions.installed_version", lambda: "2.51.2")
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     with pytest.raises(SystemExit) as end:
         start(head=False)

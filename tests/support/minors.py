@@ -6,9 +6,17 @@ installed one, or ended one below, and each must fail: a mark that is too narrow
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from accel_scaling._ray import versions
+
+
+@pytest.fixture(name="with_ray")
+def with_ray_fixture(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], None]:
+    """Return a function after whose call another version of Ray is installed, or none."""
+    return lambda version: monkeypatch.setattr(versions, "installed_version", lambda: version)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -47,5 +47,5 @@ def test_on_isolated_hosts_only_the_laptop_is_told_and_never_the_users_own_token
 
 
 def test_a_ray_without_tokens_is_asked_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("accel_scaling._ray.auth.ray_version", lambda: "2.51.2")
+    monkeypatch.setattr("accel_scaling._ray.versions.installed_version", lambda: "2.51.2")
     assert ray_token.of_all(HostKind.PROCESSES) == {}

@@ -10,7 +10,7 @@ from accel_scaling._ray.versions import has
 from accel_scaling.families.catalog import chips_of
 from accel_scaling.families.family import RENDER_NODES, Family
 from accel_scaling.families.probe import devices_on_bus, examine, nodes_of
-from accel_scaling.families.visible import NO_DEVICES, Reading, numbered_from_zero
+from accel_scaling.families.visible import NO_DEVICES, Reading, list_in, numbered_from_zero
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ def read_visible(environment: Mapping[str, str]) -> Reading | None:
     """Return what is visible; Ray stops where ROCm's own variable stands alone."""
     value, rocms = environment.get(VARIABLE), environment.get(ROCMS_VARIABLE)
     if value is not None:
-        return Reading(VARIABLE, value, () if value in FAMILY.none_visible else tuple(value.split(",")))
+        return list_in(VARIABLE, value, FAMILY.none_visible)
     if rocms is None:
         return None
     return Reading(ROCMS_VARIABLE, rocms, (), f"Ray does not start with it: use {VARIABLE} in its place")

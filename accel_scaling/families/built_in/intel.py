@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling._ray.versions import has
 from accel_scaling.families.family import RENDER_NODES, Family
-from accel_scaling.families.visible import NO_DEVICES, Reading
+from accel_scaling.families.visible import NO_DEVICES, Reading, list_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ def read_visible(environment: Mapping[str, str]) -> Reading | None:
     """Return what is visible by Level Zero's mask; without one, by oneAPI's selector (``level_zero:0,1``)."""
     mask, selector = environment.get(VARIABLE), environment.get(SELECTOR)
     if mask is not None and has("ze_affinity_mask"):
-        return Reading(VARIABLE, mask, tuple(mask.split(",")) if mask else ())
+        return list_in(VARIABLE, mask)
     if selector is None:
         return None
     # As Ray: what stands between the backend's first name and its next, whatever that is.

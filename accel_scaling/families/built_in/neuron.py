@@ -15,7 +15,7 @@ from accel_scaling.detect.container import hidden_trouble
 from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.catalog import chips_of
 from accel_scaling.families.family import Family
-from accel_scaling.families.kinds import Product, common_types, kinds_of, kinds_on_bus
+from accel_scaling.families.kinds import Product, kinds_of, kinds_on_bus, with_kinds
 from accel_scaling.families.probe import devices_on_bus
 
 if TYPE_CHECKING:
@@ -59,24 +59,23 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     usable = [device for device in answer.devices if _number(device, "neuron_device") not in answer.unusable]
     present = bool(on_bus or answer.devices)
     types = dict.fromkeys((RAY_TYPE, *product_names.types_of(chips))) if present else {}
-    kinds = _kinds(on_bus, answer, root)
-    return Detection(
+    detection = Detection(
         family=FAMILY.name,
         resource=FAMILY.resource,
         count=len(usable),
         units=sum(_number(device, "nc_count") for device in usable),
         ray_units=cores if answer.for_ray else 0,
         accelerator_type=RAY_TYPE if answer.devices else None,
-        variant=None if kinds else product_names.exact_name(chips),
-        answers_to=common_types(kinds) if kinds else tuple(types),
+        variant=product_names.exact_name(chips),
+        answers_to=tuple(types),
         devices=_devices(on_bus, answer, name),
         bus_count=len(on_bus),
         driver_count=len(answer.devices),
         state=answer.state,
         trouble=answer.trouble,
         evidence=(pci.sentence(on_bus, FAMILY.noun), _sentence(answer, cores, name)),
-        kinds=kinds,
     )
+    return with_kinds(detection, _kinds(on_bus, answer, root))
 
 
 def _kinds(on_bus: Sequence[pci.PciDevice], answer: NeuronAnswer, root: Path) -> tuple[Kind, ...]:

@@ -14,7 +14,7 @@ from accel_scaling.detect.container import hidden_trouble, taken
 from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.catalog import chips_of
 from accel_scaling.families.family import Family
-from accel_scaling.families.kinds import common_types, kinds_on_bus
+from accel_scaling.families.kinds import kinds_on_bus, with_kinds
 from accel_scaling.families.probe import devices_on_bus
 from accel_scaling.families.visible import Reading
 from accel_scaling.message_text import shown
@@ -64,15 +64,15 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     kinds = kinds_on_bus(on_bus, chips, lambda device: _chips([device])) if different and not given else ()
     known = [chip for chip in chips if chip.detected_type == ray_type] or chips
     types = dict.fromkeys((*product_names.types_of(known), *([ray_type] if ray_type and not known else [])))
-    return Detection(
+    detection = Detection(
         family=FAMILY.name,
         resource=FAMILY.resource,
         count=len(nodes),
         units=len(nodes),
         ray_units=len(nodes),
         accelerator_type=ray_type,
-        variant=None if kinds else product_names.exact_name(known),
-        answers_to=common_types(kinds) if kinds else tuple(types),
+        variant=product_names.exact_name(known),
+        answers_to=tuple(types),
         devices=_devices(on_bus, nodes, [] if kinds else known),
         bus_count=len(on_bus),
         driver_count=len(nodes),
@@ -81,8 +81,8 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
         pod_type=who.pod_type,
         worker_id=who.worker_id,
         evidence=(pci.sentence(on_bus, FAMILY.noun), _nodes_sentence(nodes), _who_sentence(who)),
-        kinds=kinds,
     )
+    return with_kinds(detection, kinds)
 
 
 def _chips(on_bus: Sequence[pci.PciDevice]) -> list[Chip]:

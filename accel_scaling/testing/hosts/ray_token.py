@@ -11,8 +11,8 @@ import secrets
 from pathlib import Path
 from typing import Any
 
-from accel_scaling._ray.auth import knows_tokens
 from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN
+from accel_scaling._ray.versions import has
 from accel_scaling.cluster.policies import AUTHENTICATION
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.providers.base.authentication import decide
@@ -21,7 +21,7 @@ from accel_scaling.testing.hosts.settings import HostKind
 
 def of_all(kind: HostKind) -> dict[str, str]:
     """Return the variables of laptop and hosts."""
-    if kind is HostKind.ISOLATED or not knows_tokens():
+    if kind is HostKind.ISOLATED or not has("tokens"):
         return {}
     return {AUTH_MODE: "token", AUTH_TOKEN: secrets.token_hex(32)}
 

@@ -31,8 +31,7 @@ def ray_is_fixture(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Let another version of Ray be the installed one."""
 
     def ray_is(version: str) -> None:
-        for name in ("accel_scaling._ray.auth.ray_version", "accel_scaling._ray.ray_version"):
-            monkeypatch.setattr(name, lambda: version)
+        monkeypatch.setattr("accel_scaling._ray.versions.installed_version", lambda: version)
 
     return ray_is
 

@@ -14,7 +14,7 @@ from accel_scaling.detect.model import Detection, Device, DriverState
 from accel_scaling.families.built_in.nvidia.nvml import NvmlAnswer, ask
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.family import Family
-from accel_scaling.families.kinds import Product, common_types, kinds_of, kinds_on_bus
+from accel_scaling.families.kinds import Product, kinds_of, kinds_on_bus, with_kinds
 from accel_scaling.families.visible import NO_DEVICES, numbered_from_zero
 
 if TYPE_CHECKING:
@@ -39,12 +39,9 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
     ]
     answer = reachable(_judged(ask(root), len(on_bus)), on_bus, root)
     ray_type, variant, answers_to = _types(on_bus, answer)
-    kinds = _kinds(on_bus, answer)
-    if kinds:
-        variant, answers_to = None, common_types(kinds)
     usable = sum(not health.unusable for health in answer.health)
     divided = _divided(answer)
-    return Detection(
+    detection = Detection(
         family=FAMILY.name,
         resource=FAMILY.resource,
         count=usable,
@@ -60,8 +57,8 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
         trouble=answer.trouble,
         evidence=(pci.sentence(on_bus, FAMILY.noun), _sentence(answer), *([f"MIG: {divided}"] if divided else [])),
         divided=divided,
-        kinds=kinds,
     )
+    return with_kinds(detection, _kinds(on_bus, answer))
 
 
 def _judged(answer: NvmlAnswer, bus_count: int) -> NvmlAnswer:
