@@ -126,7 +126,7 @@ class MachineStarts:
 
     def _step(self, node_id: str, step: Step) -> None:
         if self._gate.active and not self._watch.boot_is_over(node_id):
-            self._gate.machines.step(node_id, self._watch.node_type(node_id), step)
+            self._gate.machines.step(node_id, self._watch.cloud.node_type(node_id), step)
 
     def _failed(self, node_id: str, attempt: _Attempt) -> None:
         # Of a machine that had joined, Ray updates or restarts what runs there.
@@ -135,7 +135,7 @@ class MachineStarts:
         reason = _reason(attempt)
         # Ray waits 15 minutes for ssh: as long as that, a machine is not tried again.
         last = attempt.number >= _ray.start_attempts() or attempt.waits_for_ssh
-        node_type = self._watch.node_type(node_id)
+        node_type = self._watch.cloud.node_type(node_id)
         again = "" if last else "; Ray tries again"
         logger.error("node %s of type %s: %s: %s%s", node_id, node_type, *reason, again)
         self._gate.machines.failing(node_id, node_type, reason)

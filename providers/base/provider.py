@@ -226,7 +226,7 @@ class BootCheckedProvider:
         # `ray up` shows Ray's own error then, and the machine is there to look at.
         if word == NO_VERDICT:
             return False
-        logger.error("head node %s of type %s refused: %s", node_id, self.watch.node_type(node_id), sentence)
+        logger.error("head node %s of type %s refused: %s", node_id, self.watch.cloud.node_type(node_id), sentence)
         # It has the disk, the logs and the results of a cluster that worked.
         if node_id not in self.created_here:
             return _LEFT.format(sentence)
@@ -238,7 +238,7 @@ class BootCheckedProvider:
     def _joined(self, node_id: str, word: str, sentence: str) -> None:
         if self._is_head(node_id):
             return
-        node_type, zone = self.watch.node_type(node_id), self.watch.zone(node_id)
+        node_type, zone = self.watch.cloud.node_type(node_id), self.watch.cloud.zone(node_id)
         if holds_promise(word):
             self.gate.confirmed(node_id, node_type, zone, word, joins_later=self.watch.asks_who_joined)
         else:  # it may join with less; but its type is no better for that
