@@ -44,14 +44,22 @@ class FailedCommand:
     @property
     def reason(self) -> Reason:
         """The word and the sentence."""
-        command = one_line(self.command, _MOST_LETTERS)
         said = f": {self.last_line}" if self.last_line else ""
         if self.connection_broke:
-            return Reason(UNREACHABLE, f"the connection broke during `{command}`{said}")
-        ended = "failed" if self.exit_code is None else f"ended with {self.exit_code}"
+            return Reason(UNREACHABLE, f"the connection broke during {self._quoted}{said}")
         if self.starts_ray:
-            return Reason(START_FAILED, f"it was confirmed, and `{command}` {ended}{said}")
-        return Reason(SET_UP_FAILED, f"`{command}` {ended}{said}")
+            return Reason(START_FAILED, f"it was confirmed, and {self.words}{said}")
+        return Reason(SET_UP_FAILED, f"{self.words}{said}")
+
+    @property
+    def words(self) -> str:
+        """The command in backquotes, and how it ended."""
+        ended = "failed" if self.exit_code is None else f"ended with {self.exit_code}"
+        return f"{self._quoted} {ended}"
+
+    @property
+    def _quoted(self) -> str:
+        return f"`{one_line(self.command, _MOST_LETTERS)}`"
 
 
 @dataclass(frozen=True)
