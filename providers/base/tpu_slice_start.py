@@ -89,7 +89,7 @@ def on_each(runner: Any, hosts: Sequence[Any], do: Callable[[Any], Any]) -> None
     Args:
         runner: Ray's command runner of the node.
         hosts: of that node.
-        do: takes one host; its first error is raised when all have ended.
+        do: takes one host; its first error is raised, once the hosts that have begun are done.
     """
     with ThreadPoolExecutor(min(len(hosts), _ray.connections_of(runner)), thread_name_prefix="accel-hosts") as pool:
         list(pool.map(do, hosts))
