@@ -18,16 +18,15 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 import botocore.session
 
-from accel_scaling import _ray, timeouts
+from accel_scaling import _ray
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, default_image, no_image
 from accel_scaling.cluster.offering_checks import nearest
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
-from accel_scaling.providers.aws.client import quickly
+from accel_scaling.providers.aws.client import in_time, quickly
 from accel_scaling.providers.aws.errors import NOT_ALLOWED, AWSRefusedError, code_of, one_sentence
 from accel_scaling.providers.aws.node_config import region_of
-from accel_scaling.providers.base.teardown import SilentError, within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,13 +77,7 @@ def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str
         )
         try:
             # The first question of `ray up`: where nobody answers, it is said here, and not after 13 tries of boto's.
-            return within(
-                timeouts.READ_ANSWER_S,
-                lambda: {offer["InstanceType"] for page in pages for offer in page["InstanceTypeOfferings"]},
-                "EC2 did not answer",
-            )
-        except SilentError as error:
-            raise AWSRefusedError(f"{error}; is the network up, and does a firewall let you out?") from None
+            return in_time(lambda: {offer["InstanceType"] for page in pages for offer in page["InstanceTypeOfferings"]})
         except botocore.exceptions.ClientError as error:
             if code_of(error) in NOT_ALLOWED:
                 return None

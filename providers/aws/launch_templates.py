@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 
-from accel_scaling import _ray, timeouts
+from accel_scaling import _ray
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.aws import bootstrap, request_model
-from accel_scaling.providers.aws.client import quickly
+from accel_scaling.providers.aws.client import in_time, quickly
 from accel_scaling.providers.aws.errors import NOT_ALLOWED, AWSRefusedError, code_of, one_sentence
 from accel_scaling.providers.aws.node_config import check_node_config, region_of
 from accel_scaling.providers.base.error_rules import one_line
-from accel_scaling.providers.base.teardown import SilentError, within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,13 +116,7 @@ def _content(config: Config, key: str, template: Config) -> Config:
     credentials = quickly(config["provider"].get("aws_credentials"))
     with one_sentence():
         try:
-            content = within(
-                timeouts.READ_ANSWER_S,
-                lambda: _ray.aws_template_content(template, region, credentials),
-                "EC2 did not answer",
-            )
-        except SilentError as error:
-            raise AWSRefusedError(f"{error}; is the network up, and does a firewall let you out?") from None
+            content = in_time(lambda: _ray.aws_template_content(template, region, credentials))
         except ValueError as error:  # Ray's, of a version that does not exist
             if isinstance(error, botocore.exceptions.BotoCoreError):
                 raise

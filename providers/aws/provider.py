@@ -87,7 +87,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         self._stopped = StoppedMachines(self.ec2_fail_fast, cluster_name, self._set_tags_now)
         self._listed: frozenset[str] = frozenset()
         self._launched: dict[str, tuple[float, Any]] = {}  # when, and what EC2 said
-        self._states = PassingStates(self._write_states)
+        self._states = PassingStates(self._write_tags)
 
     @staticmethod
     def fillout_available_node_types_resources(cluster_config: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +156,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
 
     def _keep_launched(self) -> None:
         """Keep machines among Ray's cached ones until EC2 lists them: Ray would ask for each by itself, and wait."""
-        from_ec2, oldest_s = _ray.aws_tags()[1], time.monotonic() - timeouts.LISTED_AFTER_S
+        oldest_s = time.monotonic() - timeouts.LISTED_AFTER_S
         for name, (launched_s, machine) in list(self._launched.items()):
             # What is gone, or not listed for so long, is to be asked for.
             if launched_s < oldest_s or self.is_over(name):
@@ -164,7 +164,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
                 continue
             with self.tag_cache_lock:
                 if name not in self.tag_cache:
-                    self.tag_cache[name] = from_ec2({tag["Key"]: tag["Value"] for tag in machine.tags or ()})
+                    self.tag_cache[name] = _tags_of(machine)
             self.cached_nodes.setdefault(name, machine)
 
     def ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd]:
@@ -224,20 +224,25 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         self._zones.learn([self._get_cached_node(node_id)])
         return self._zones.of_machine(node_id)
 
-    def _write_states(self, node_ids: Sequence[str], tags: Mapping[str, str]) -> None:
-        pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
+    def _write_tags(self, node_ids: Sequence[str], tags: Mapping[str, str]) -> None:
+        """Write tags of machines in one call; Ray's own waits a second for each machine."""
+        to_ec2, _ = _ray.aws_tags()
+        pairs = [{"Key": key, "Value": value} for key, value in to_ec2(dict(tags)).items()]
         self.ec2_fail_fast.meta.client.create_tags(Resources=list(node_ids), Tags=pairs)
 
     def _set_tags_now(self, machines: Sequence[Any], tags: dict[str, str]) -> None:
-        """Set tags of machines in one call; Ray's own waits a second for each machine."""
-        to_ec2, from_ec2 = _ray.aws_tags()
-        pairs = [{"Key": key, "Value": value} for key, value in to_ec2(dict(tags)).items()]
-        self.ec2_fail_fast.meta.client.create_tags(Resources=[one.id for one in machines], Tags=pairs)
+        self._write_tags([one.id for one in machines], tags)
         with self.tag_cache_lock:
             for one in machines:
                 # The listing does not read the tags of a machine anew that is known here.
-                before = from_ec2({tag["Key"]: tag["Value"] for tag in one.tags or ()})
-                self.tag_cache[one.id] = {**before, **tags}
+                self.tag_cache[one.id] = {**_tags_of(one), **tags}
+
+
+def _tags_of(machine: Any) -> dict[str, str]:
+    """Return the tags of a machine by Ray's names, as EC2 gave them with it."""
+    _, from_ec2 = _ray.aws_tags()
+    tags: dict[str, str] = from_ec2({tag["Key"]: tag["Value"] for tag in machine.tags or ()})
+    return tags
 
 
 def _fill(config: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

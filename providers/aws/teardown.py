@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import botocore.exceptions
 import click
 
-from accel_scaling import _ray, timeouts
-from accel_scaling.providers.aws.client import quickly
+from accel_scaling import _ray
+from accel_scaling.providers.aws.client import in_time, quickly
 from accel_scaling.providers.aws.errors import CODES, AWSRefusedError, code_of, one_sentence, sentence_of
 from accel_scaling.providers.aws.node_config import region_of
 from accel_scaling.providers.base.cluster_config import said_by_click
-from accel_scaling.providers.base.teardown import Found, SilentError, TeardownProvider, within
+from accel_scaling.providers.base.teardown import Found, TeardownProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -134,17 +134,14 @@ def _answered(question: Callable[[], Any], keep: type[Exception] | tuple[()] = (
     Raises:
         AWSRefusedError: it does not answer, or the answer is an error.
     """
-    try:
-        with one_sentence():
-            try:
-                return within(timeouts.READ_ANSWER_S, question, "EC2 did not answer")
-            except keep as error:
-                kept = error
-            except click.ClickException as error:
-                # Ray hides AWS's error behind lines of PANIC and an error without words.
-                raise (error.__context__ or error) from None
-    except SilentError as error:
-        raise AWSRefusedError(f"{error}; is the network up, and does a firewall let you out?") from None
+    with one_sentence():
+        try:
+            return in_time(question)
+        except keep as error:
+            kept = error
+        except click.ClickException as error:
+            # Ray hides AWS's error behind lines of PANIC and an error without words.
+            raise (error.__context__ or error) from None
     raise kept
 
 

@@ -10,7 +10,6 @@ import contextlib
 import os
 import re
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from accel_scaling.boot.authentication import DISABLED, INCOMING, SINCE, TOKEN, 
 from accel_scaling.cluster.policies import AUTHENTICATION, authentication_policy
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
+from accel_scaling.providers.base.tpu_slice_start import on_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -147,12 +147,8 @@ def bring_token(runner: Any, authentication: Authentication) -> None:
     """
     if not authentication.token:
         return
-    hosts = _ray.hosts_of(runner)
-    with (
-        _private_file(authentication.token) as file,
-        ThreadPoolExecutor(min(len(hosts), _ray.connections_of(runner)), thread_name_prefix="accel-token") as pool,
-    ):
-        list(pool.map(lambda host: _bring_to(host, file), hosts))
+    with _private_file(authentication.token) as file:
+        on_each(runner, _ray.hosts_of(runner), lambda host: _bring_to(host, file))
 
 
 def _bring_to(host: Any, file: Path) -> None:

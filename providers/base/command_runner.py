@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _SSH_FAILED = 255  # ssh's own exit code: the connection broke, and nothing is known of the machine
 
 _NO_END = "before its boot check came to a verdict"
-_MOST_LETTERS = 80  # of a command in a sentence
 
 
 class NodeRefusedError(click.ClickException):
@@ -266,10 +265,8 @@ class RefusingCommandRunner:
             return None
         for number, verdict in enumerate(verdicts):
             if verdict is None and texts[number] is not None:
-                how = "failed" if failed.exit_code is None else f"ended with {failed.exit_code}"
                 said = f": {failed.last_line}" if failed.last_line else "; the autoscaler's log has its output"
-                sentence = f"`{one_line(failed.command, _MOST_LETTERS)}` {how} {_NO_END}{said}"
-                return NO_VERDICT, f"{_where(number, verdicts)}{NO_VERDICT}: {sentence}"
+                return NO_VERDICT, f"{_where(number, verdicts)}{NO_VERDICT}: {failed.words} {_NO_END}{said}"
         return None
 
 

@@ -44,14 +44,22 @@ class FailedCommand:
     @property
     def reason(self) -> Reason:
         """The word and the sentence."""
-        command = one_line(self.command, _MOST_LETTERS)
         said = f": {self.last_line}" if self.last_line else ""
         if self.connection_broke:
-            return Reason(UNREACHABLE, f"the connection broke during `{command}`{said}")
-        ended = "failed" if self.exit_code is None else f"ended with {self.exit_code}"
+            return Reason(UNREACHABLE, f"the connection broke during {self._quoted}{said}")
         if self.starts_ray:
-            return Reason(START_FAILED, f"it was confirmed, and `{command}` {ended}{said}")
-        return Reason(SET_UP_FAILED, f"`{command}` {ended}{said}")
+            return Reason(START_FAILED, f"it was confirmed, and {self.words}{said}")
+        return Reason(SET_UP_FAILED, f"{self.words}{said}")
+
+    @property
+    def words(self) -> str:
+        """The command in backquotes, and how it ended."""
+        ended = "failed" if self.exit_code is None else f"ended with {self.exit_code}"
+        return f"{self._quoted} {ended}"
+
+    @property
+    def _quoted(self) -> str:
+        return f"`{one_line(self.command, _MOST_LETTERS)}`"
 
 
 @dataclass(frozen=True)
@@ -126,7 +134,7 @@ class MachineStarts:
 
     def _step(self, node_id: str, step: Step) -> None:
         if self._gate.active and not self._watch.boot_is_over(node_id):
-            self._gate.machines.step(node_id, self._watch.node_type(node_id), step)
+            self._gate.machines.step(node_id, self._watch.cloud.node_type(node_id), step)
 
     def _failed(self, node_id: str, attempt: _Attempt) -> None:
         # Of a machine that had joined, Ray updates or restarts what runs there.
@@ -135,7 +143,7 @@ class MachineStarts:
         reason = _reason(attempt)
         # Ray waits 15 minutes for ssh: as long as that, a machine is not tried again.
         last = attempt.number >= _ray.start_attempts() or attempt.waits_for_ssh
-        node_type = self._watch.node_type(node_id)
+        node_type = self._watch.cloud.node_type(node_id)
         again = "" if last else "; Ray tries again"
         logger.error("node %s of type %s: %s: %s%s", node_id, node_type, *reason, again)
         self._gate.machines.failing(node_id, node_type, reason)

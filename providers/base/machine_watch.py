@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot.verdicts import LABEL_VERDICT, VerdictWord, holds_promise
 from accel_scaling.cluster.policies import OnMismatch
-from accel_scaling.providers.base.machine_end import EndedBy, MachineEnd
+from accel_scaling.providers.base.machine_cloud import MachineCloud
+from accel_scaling.providers.base.machine_end import EndedBy
 from accel_scaling.quarantine.machine import (
     NO_VERDICT,
     SET_UP_FAILED,
@@ -29,30 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from accel_scaling._ray import JoinedNode
+    from accel_scaling.providers.base.machine_cloud import Cloud
+    from accel_scaling.providers.base.machine_end import MachineEnd
     from accel_scaling.quarantine.gate import Gate
 
 logger = logging.getLogger(__name__)
 
 _NOT_CHECKED = "it joined, and its boot check never ran: `ray start` was called without it"
-
-
-class Cloud(Protocol):
-    """What the watch asks of a provider."""
-
-    def node_tags(self, node_id: str) -> dict[str, str]:
-        """Return a node's tags."""
-
-    def zone_of(self, node_id: str) -> str:
-        """Return a node's zone."""
-
-    def end_for_good(self, node_id: str) -> None:
-        """Terminate or delete a node."""
-
-    def ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd]:
-        """Return why nodes ended; those that have not are left out."""
-
-    def addresses_of(self, node_id: str) -> list[str]:
-        """Return the addresses of a node's hosts within the network."""
 
 
 class MachineWatch:
@@ -67,7 +51,7 @@ class MachineWatch:
     ) -> None:
         """Report to ``gate``, end machines with ``cloud``, and ask ``joined_nodes`` who has joined Ray."""
         self._gate = gate
-        self._cloud = cloud
+        self.cloud = MachineCloud(gate, cloud)
         self._clock = clock
         self._joined_nodes = joined_nodes
         self._in_round = threading.Lock()
@@ -77,31 +61,6 @@ class MachineWatch:
         self._joined: set[str] = set()
         self._listed: set[str] = set()  # ever
         self._started: dict[str, float] = {}  # when the last start command of a machine ended with 0
-
-    # What is known of a machine, whatever its cloud answers just now.
-
-    def node_type(self, node_id: str) -> str:
-        """Return a machine's node type, from its record, from the last listing, or from its tags."""
-        record = self._gate.machines.get(node_id)
-        known = record.node_type if record else self._gate.workers().get(node_id)
-        if known:
-            return known
-        try:
-            return _ray.node_type_of(self._cloud.node_tags(node_id))
-        except Exception as error:  # noqa: BLE001 - a cloud's client raises what it likes
-            logger.warning("the node type of %s is not known: %s", node_id, error)
-            return _ray.node_type_of({})
-
-    def zone(self, node_id: str) -> str:
-        """Return a machine's zone, as it was launched, or as its cloud says; empty where neither knows it."""
-        record = self._gate.machines.get(node_id)
-        if record and record.zone:
-            return record.zone
-        try:
-            return self._cloud.zone_of(node_id)
-        except Exception as error:  # noqa: BLE001
-            logger.warning("the zone of %s is not known: %s", node_id, error)
-            return ""
 
     # A machine that is given up.
 
@@ -125,19 +84,14 @@ class MachineWatch:
         self.end(node_id)
 
     def _count(self, node_id: str, word: str, message: str, cause: Cause) -> None:
-        node_type = self.node_type(node_id)
-        if self._gate.refused(node_id, node_type, self.zone(node_id), word, message, cause=cause):
+        node_type = self.cloud.node_type(node_id)
+        if self._gate.refused(node_id, node_type, self.cloud.zone(node_id), word, message, cause=cause):
             logger.error("node %s of type %s %s: %s: %s", node_id, node_type, cause.value, word, message)
 
     def end(self, node_id: str) -> None:
         """Ask for the end of a machine; each round asks again until it is gone."""
         self._started.pop(node_id, None)
-        try:
-            self._cloud.end_for_good(node_id)
-        except Exception as error:  # noqa: BLE001
-            logger.warning("node %s could not be terminated, the next round tries again: %s", node_id, error)
-        else:
-            logger.error("node %s is terminated; nothing was scheduled on it", node_id)
+        self.cloud.end(node_id)
         self._gate.gone(node_id)
 
     def left_to_ray(self, node_ids: Iterable[str]) -> list[str]:
@@ -179,7 +133,7 @@ class MachineWatch:
 
         A machine that is interrupted or terminated fails first: its commands are killed, its connection breaks.
         """
-        ends = self._ends_of([node_id])
+        ends = self.cloud.ends_of([node_id])
         if ends is None:
             return None
         end = ends.get(node_id)
@@ -234,7 +188,7 @@ class MachineWatch:
         launched = [name for name in node_ids if machines[name].time_of(Step.LAUNCHED) is not None]
         if not launched:
             return
-        for node_id, end in (self._ends_of(launched) or {}).items():
+        for node_id, end in (self.cloud.ends_of(launched) or {}).items():
             launched_s = machines[node_id].time_of(Step.LAUNCHED) or 0.0
             # Lists and descriptions lag behind a launch: a machine that nobody knows yet is not gone.
             if end.by is EndedBy.UNKNOWN and self._clock() - launched_s < timeouts.LISTED_AFTER_S:
@@ -242,7 +196,7 @@ class MachineWatch:
             self._note_end(node_id, end)
 
     def _note_end(self, node_id: str, end: MachineEnd) -> None:
-        machine, node_type = self._gate.machines.get(node_id), self.node_type(node_id)
+        machine, node_type = self._gate.machines.get(node_id), self.cloud.node_type(node_id)
         sentence = f"{end} ({end.by.value})"
         if node_id not in self._listed:
             _ray.tell_launch_failed(node_type, end.tags, end.code, end.message)
@@ -251,7 +205,7 @@ class MachineWatch:
             self._gate.machines.ended(node_id, sentence)
         elif end.sold_out:
             logger.error("node %s of type %s ended before it joined: %s", node_id, node_type, sentence)
-            self._gate.failed(node_type, self.zone(node_id), end.code, end.message or end.code, sold_out=True)
+            self._gate.failed(node_type, self.cloud.zone(node_id), end.code, end.message or end.code, sold_out=True)
             self._gate.machines.ended(node_id, sentence)
         else:
             failure = machine.failure if machine and machine.failure and end.by is EndedBy.UNKNOWN else None
@@ -259,20 +213,13 @@ class MachineWatch:
             self.give_up(node_id, *(failure or (end.code, end.message or f"it ended before it joined: {end.by.value}")))
         self._gate.gone(node_id)
 
-    def _ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd] | None:
-        try:
-            return self._cloud.ends_of(node_ids)
-        except Exception as error:  # noqa: BLE001
-            logger.warning("it is not known whether and why %s ended: %s", ", ".join(node_ids), error)
-            return None
-
     def _find_joined(self, node_ids: list[str], nodes: Mapping[str, str]) -> None:
         """Compare the nodes that have joined Ray with the machines that were confirmed."""
         if not node_ids:
             return
         try:
             joined = self._joined_nodes()
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - Ray's client raises what it likes
             logger.warning("it is not known which nodes have joined: %s", error)
             return
         if joined is None:
@@ -295,7 +242,7 @@ class MachineWatch:
         nameless = [node for node in joined if node.alive and not node.instance_id]
         if not nameless:
             return []
-        addresses = self._addresses_of(node_id)
+        addresses = self.cloud.addresses_of(node_id)
         return [node for node in nameless if node.address in addresses]
 
     def _judge(self, node_id: str, node_type: str, mine: list[JoinedNode]) -> bool:
@@ -308,7 +255,7 @@ class MachineWatch:
             return True
         if self._lacks_hosts(node_id, mine):
             return False
-        zone, good = self.zone(node_id), not unchecked and holds_promise(word)
+        zone, good = self.cloud.zone(node_id), not unchecked and holds_promise(word)
         if unchecked:
             self.joins_unchecked(node_id, _NOT_CHECKED)
         elif good:
@@ -324,19 +271,12 @@ class MachineWatch:
         """Return whether fewer hosts of a slice have joined than it has; a machine has one."""
         # Of what left again, a machine has joined all the same; a slice has not, without one of its hosts.
         alive = {node.address for node in mine if node.alive}
-        return len(alive) < len(self._addresses_of(node_id)) > 1
-
-    def _addresses_of(self, node_id: str) -> list[str]:
-        try:
-            return self._cloud.addresses_of(node_id)
-        except Exception as error:  # noqa: BLE001
-            logger.warning("the address of %s is not known: %s", node_id, error)
-            return []
+        return len(alive) < len(self.cloud.addresses_of(node_id)) > 1
 
     def joins_unchecked(self, node_id: str, why: str) -> None:
         """Count a machine that joins without a verdict, where the cluster file lets it."""
-        node_type = self.node_type(node_id)
-        if self._gate.refused(node_id, node_type, self.zone(node_id), NO_VERDICT, why, ends=False):
+        node_type = self.cloud.node_type(node_id)
+        if self._gate.refused(node_id, node_type, self.cloud.zone(node_id), NO_VERDICT, why, ends=False):
             logger.error("node %s of type %s joins as it is: %s: %s", node_id, node_type, NO_VERDICT, why)
 
     # What the start of a machine tells.

@@ -69,6 +69,13 @@ class BootCheckedProvider:
         del node_ids
         return {}
 
+    def ready(self, node_ids: list[str]) -> list[str]:
+        """Return those nodes of a launch whose set-up may begin: their tags and addresses are known.
+
+        A cloud that does not say these with the launch itself asks for them here.
+        """
+        return node_ids
+
     def answers(self, node_id: str, *, head: bool) -> None:
         """Do what Ray's updater does for `type: aws` alone, now that a node that it sets up has answered."""
 
@@ -82,14 +89,16 @@ class BootCheckedProvider:
         return _ray.joined_nodes()
 
     def _set_gate(self, provider_config: Mapping[str, Any]) -> None:
-        if _ray.autoscaler_config_path() is not None:  # on the head, whose Ray may be another than `ray up`'s
+        config_path = _ray.autoscaler_config_path()
+        if config_path is not None:  # on the head, whose Ray may be another than `ray up`'s
             check_ray(logger.warning)
         self.gate: Gate = gate_of(provider_config)
         # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish, and schedules.
-        cluster_config.publish(_ray.autoscaler_config_path())
-        cluster_config.spare_accelerators(provider_config, _ray.autoscaler_config_path())
-        cluster_config.name_machine_types(_ray.autoscaler_config_path())
+        cluster_config.publish(config_path)
+        cluster_config.spare_accelerators(provider_config, config_path)
+        cluster_config.name_machine_types(config_path)
         self._rounds = Rounds()
+        self._known = KnownNodes()
         if self.gate.active:
             early = EarlyRounds(_ray.demand_reader())
             self._early = early if _ray.replace_pause(early.pause) else None
@@ -143,11 +152,6 @@ class BootCheckedProvider:
             nodes += [node for node in late if not self.is_over(node)]
         return nodes
 
-    @property
-    def _known(self) -> KnownNodes:
-        known: KnownNodes = self.__dict__.setdefault("_known_nodes", KnownNodes())
-        return known
-
     def _without_a_question(self) -> list[str]:
         """Return the nodes that are known, for a round that comes early: the cloud is asked as often as by Ray."""
         hidden = self.gate.hidden()
@@ -163,8 +167,10 @@ class BootCheckedProvider:
     def arrived(self, node_ids: Iterable[str]) -> None:
         """Take note of new nodes that a launch has made: their set-up may begin."""
         nodes = list(node_ids)
-        if self._early is not None and nodes:
-            self._known.launched(nodes)
+        if self._early is None or not nodes:
+            return
+        if ready := self.ready(nodes):
+            self._known.launched(ready)
             self._early.came()
 
     def get_command_runner(self, log_prefix: str, node_id: str, *args: Any, **kwargs: Any) -> Any:
@@ -226,7 +232,7 @@ class BootCheckedProvider:
         # `ray up` shows Ray's own error then, and the machine is there to look at.
         if word == NO_VERDICT:
             return False
-        logger.error("head node %s of type %s refused: %s", node_id, self.watch.node_type(node_id), sentence)
+        logger.error("head node %s of type %s refused: %s", node_id, self.watch.cloud.node_type(node_id), sentence)
         # It has the disk, the logs and the results of a cluster that worked.
         if node_id not in self.created_here:
             return _LEFT.format(sentence)
@@ -238,7 +244,7 @@ class BootCheckedProvider:
     def _joined(self, node_id: str, word: str, sentence: str) -> None:
         if self._is_head(node_id):
             return
-        node_type, zone = self.watch.node_type(node_id), self.watch.zone(node_id)
+        node_type, zone = self.watch.cloud.node_type(node_id), self.watch.cloud.zone(node_id)
         if holds_promise(word):
             self.gate.confirmed(node_id, node_type, zone, word, joins_later=self.watch.asks_who_joined)
         else:  # it may join with less; but its type is no better for that

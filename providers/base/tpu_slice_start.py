@@ -20,7 +20,7 @@ from accel_scaling import _ray, timeouts
 from accel_scaling.boot.admission import CONFIRM_ONLY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +79,20 @@ def start(
     # A copy for each host, as Ray's own runner of a slice gives: what one changes in it must not reach another.
     output = first.run(cmd, *args, **copy.deepcopy(kwargs))
     host_zero_seen()
-    with ThreadPoolExecutor(min(len(others), _ray.connections_of(runner)), thread_name_prefix="accel-slice") as pool:
-        list(pool.map(lambda host: host.run(cmd, *args, **copy.deepcopy(kwargs)), others))
+    on_each(runner, others, lambda host: host.run(cmd, *args, **copy.deepcopy(kwargs)))
     return output
+
+
+def on_each(runner: Any, hosts: Sequence[Any], do: Callable[[Any], Any]) -> None:
+    """Do something on several hosts at once: on as many as Ray's own runner of a slice talks to.
+
+    Args:
+        runner: Ray's command runner of the node.
+        hosts: of that node.
+        do: takes one host; its first error is raised, once the hosts that have begun are done.
+    """
+    with ThreadPoolExecutor(min(len(hosts), _ray.connections_of(runner)), thread_name_prefix="accel-hosts") as pool:
+        list(pool.map(do, hosts))
 
 
 def wait_until_seen(node_id: str, rounds: Rounds) -> None:

@@ -33,10 +33,9 @@ def _facts(given: Config, resolved: Config) -> Iterator[Fact]:
     yield Fact("Zones", ", ".join(zones_of(provider)))
     own = _accounts(types[head]["node_config"])
     yield Fact("Service account (head)", own or _accounts(resolved.get("head_node") or {}), default=not own)
-    workers = {name: (_accounts(one["node_config"]), False) for name, one in types.items() if name != head}
-    yield from (
-        fact for name, value in workers.items() for fact in of_node_types("Service account", head, {name: value})
-    )
+    for name, node_type in types.items():
+        if name != head:
+            yield Fact(f"Service account ({name})", _accounts(node_type["node_config"]))
     own_key = (given.get("auth") or {}).get("ssh_private_key")
     yield Fact("Private key", str((resolved.get("auth") or {}).get("ssh_private_key") or ""), default=not own_key)
     networks = {}

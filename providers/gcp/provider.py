@@ -58,13 +58,13 @@ except RuntimeError as error:  # httplib2 looks for its certificates when it is 
         f"Google cannot be asked: {error}; name the file with your network's certificates there, or unset it"
     ) from None
 
-logger = logging.getLogger(__name__)
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from accel_scaling.providers.base.machine_end import MachineEnd
     from accel_scaling.providers.base.zone_launch import Launch
+
+logger = logging.getLogger(__name__)
 
 # An Any base: Ray ships no types for it.
 _RayGCPNodeProvider: Any = _ray.gcp_node_provider()
@@ -159,20 +159,18 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             # Compute Engine's quota is a region's, Cloud TPU's a zone's.
             workers = Workers(_ray.node_type_of(tags), count, quota_is_regional=not slices)
             result = gated(self.gate, workers, resource.zones, create)
-        self._arrived([node for nodes in result.made.values() for node in nodes])
+        self.arrived(node for nodes in result.made.values() for node in nodes)
         launch.raise_if_short(result, base_config, tags, count)
         return {name: {} for name in result.nodes}
 
-    def _arrived(self, nodes: list[str]) -> None:
-        """Let the set-up of new nodes begin at once: one list says of all of them that they run, and where."""
-        if self._early is None or not nodes:
-            return
+    def ready(self, node_ids: list[str]) -> list[str]:
+        """Return which nodes of a launch are listed: one list says of all of them that they run, and where."""
         try:
             there = set(self._node_cache.existing({}))
         except ListingFailedError as error:  # the next regular round lists them
             logger.warning("what was launched is not known yet: %s", error)
-        else:
-            self.arrived(node for node in nodes if node in there)
+            return []
+        return [node for node in node_ids if node in there]
 
     # What is known of nodes.
 

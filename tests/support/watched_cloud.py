@@ -17,6 +17,7 @@ from ray.autoscaler._private.updater import NodeUpdater
 from accel_scaling import _ray
 from accel_scaling.boot.start_prefix import with_boot_check
 from accel_scaling.boot.verdicts import LABEL_VERDICT
+from accel_scaling.providers.base.known_nodes import KnownNodes
 from accel_scaling.providers.base.machine_end import MachineEnd
 from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.providers.base.tpu_slice_start import Rounds
@@ -129,6 +130,7 @@ class WatchedProvider(BootCheckedProvider, StockProvider):
         StockProvider.__init__(self, provider_config)
         self.gate = gate
         self._rounds = Rounds()
+        self._known = KnownNodes()
         self.joined: list[_ray.JoinedNode] = []
         self.questions = 0
 
