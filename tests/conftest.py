@@ -17,6 +17,7 @@ settings.load_profile("normal")
 
 # Fixtures that several folders need.
 pytest_plugins = [
+    "tests.support.aws_account",
     "tests.support.aws_provider",
     "tests.support.catalog",
     "tests.support.contributing",

@@ -15,6 +15,7 @@ from accel_scaling.providers.gcp.client import client
 from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.fault_injection import CallFault, FaultInjection
 from accel_scaling.testing.gce.server import serve
+from tests.support.resolved import resolved
 
 MODULE = "accel_scaling.providers.gcp.GCPAcceleratorNodeProvider"
 PROJECT = "rehearsal"
@@ -106,14 +107,6 @@ def config_of(url: str, *, slices: bool = False, **provider: Any) -> dict[str, A
         "available_node_types": {name: {"node_config": copy.deepcopy(one)} for name, one in kinds.items()},
         **{key: [] for key in ("setup_commands", "head_setup_commands", "worker_setup_commands")},
     }
-
-
-def resolved(config: dict[str, Any]) -> dict[str, Any]:
-    """The config as `ray up` resolves it."""
-    from ray.autoscaler._private.commands import _bootstrap_config
-
-    done: dict[str, Any] = _bootstrap_config(copy.deepcopy(config), no_config_cache=True)
-    return done
 
 
 def provider_of(config: dict[str, Any]) -> Any:

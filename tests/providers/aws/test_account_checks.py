@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,9 @@ import pytest
 
 from accel_scaling.providers.aws import account_checks, ray_steps
 from accel_scaling.providers.aws.provider import AWSAcceleratorNodeProvider
-from tests.support.aws_clients import forget_clients
+from tests.support.aws_account import use_account
 from tests.support.cluster import MODULE
+from tests.support.resolved import resolved
 
 REGION, PROFILE = "us-west-2", "ray-autoscaler-v1"
 X86, ARM = "ami-12c6146b", "ami-0arm0000000000001"
@@ -28,11 +28,8 @@ pytestmark = pytest.mark.needs("ssh", "rsync")
 @pytest.fixture(autouse=True)
 def _account(monkeypatch: pytest.MonkeyPatch, moto_url: str, tmp_path: Path) -> Iterator[None]:
     """moto as this process's account, with Ray's instance profile, whose making takes Ray half a minute."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    use_account(monkeypatch, moto_url)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    forget_clients(monkeypatch)
     iam = boto3.client("iam", REGION)
     if not iam.list_instance_profiles()["InstanceProfiles"]:
         iam.create_role(RoleName=PROFILE, AssumeRolePolicyDocument="{}")
@@ -60,13 +57,6 @@ def config_of(machine: str = "g4dn.xlarge", *, provider: Any = None, auth: Any =
         },
         **{key: [] for key in ("setup_commands", "head_setup_commands", "worker_setup_commands")},
     }
-
-
-def resolved(config: dict[str, Any]) -> dict[str, Any]:
-    from ray.autoscaler._private.commands import _bootstrap_config
-
-    made: dict[str, Any] = _bootstrap_config(copy.deepcopy(config), no_config_cache=True)
-    return made
 
 
 def sentence_of(config: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> str:

@@ -6,7 +6,6 @@ question have files of their own.
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,12 +13,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import boto3
-import click
 import pytest
 
 from tests.support.aws_provider import EC2, MODULE, REGION, A, B, node_config, provider_of, tags
-from tests.support.aws_provider import region_fixture as region_fixture  # noqa: PLC0414 - pytest finds it by its name
-from tests.support.aws_provider import shared_region_fixture as shared_region_fixture  # noqa: PLC0414
+from tests.support.resolved import refusal, resolved
 
 pytestmark = pytest.mark.slow
 
@@ -56,20 +53,6 @@ def cluster(image: str, *, provider: dict[str, Any] | None = None, **node_config
         "available_node_types": {name: {"node_config": {**machine, **one}} for name, one in types.items()},
         **{key: [] for key in ("setup_commands", "head_setup_commands", "worker_setup_commands")},
     }
-
-
-def resolved(config: dict[str, Any]) -> dict[str, Any]:
-    from ray.autoscaler._private.commands import _bootstrap_config
-
-    made: dict[str, Any] = _bootstrap_config(copy.deepcopy(config), no_config_cache=True)
-    return made
-
-
-def refusal(config: dict[str, Any]) -> str:
-    with pytest.raises(click.ClickException) as error:
-        resolved(config)
-    assert "\n" not in error.value.message
-    return error.value.message
 
 
 def of(config: dict[str, Any], key: str, node_type: str = "worker") -> Any:

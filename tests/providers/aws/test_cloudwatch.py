@@ -18,8 +18,6 @@ from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.fill import fill
 from accel_scaling.providers.aws import cloudwatch
 from tests.support.aws_provider import EC2, MODULE, REGION, node_config, provider_of, tags
-from tests.support.aws_provider import region_fixture as region_fixture  # noqa: PLC0414 - pytest finds it by its name
-from tests.support.aws_provider import shared_region_fixture as shared_region_fixture  # noqa: PLC0414
 from tests.support.iam import actions_of, policy
 
 pytestmark = pytest.mark.slow

@@ -7,48 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from accel_scaling.providers.base.early_rounds import EarlyRounds
-from accel_scaling.quarantine.gate import Gate
 from tests.support.aws_provider import EC2, node_config, provider_of, tags
+from tests.support.early_rounds import EarlyHead
 
 
-class Early(EarlyRounds):
-    """Rounds that are early when the test says so."""
-
-    def __init__(self) -> None:
-        super().__init__(None)
-        self.early, self.told = False, 0
-
-    @property
-    def is_early(self) -> bool:
-        return self.early
-
-    def came(self) -> None:
-        self.told += 1
-
-
-class Head:
+class Head(EarlyHead):
     def __init__(self, region: EC2, folder: Path) -> None:
-        self.region = region
-        self.provider = provider_of()
-        path = folder / "ray_bootstrap_config.yaml"
         types = {"a10g": {"max_workers": 8, "node_config": {}, "resources": {"GPU": 1}}, "head": {"node_config": {}}}
-        path.write_text(yaml.safe_dump({"max_workers": 9, "provider": {}, "available_node_types": types}))
-        self.provider.gate = Gate({}, path, folder / "state.json")
-        self.provider.joined_nodes = list
-        self.early = self.provider._early = Early()
+        super().__init__(provider_of(), folder, types)
+        self.region = region
 
     def launch(self, count: int = 1) -> list[str]:
         return list(self.provider.create_node(node_config(self.region), tags(), count))
-
-    def round(self, *, early: bool = False) -> list[str]:
-        self.early.early = early
-        try:
-            return sorted(self.provider.non_terminated_nodes({}))
-        finally:
-            self.early.early = False
 
 
 @pytest.fixture(name="head")

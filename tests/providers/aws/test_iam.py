@@ -6,19 +6,17 @@ held against the same calls by ``tests.support.iam.allowed``, which reads a poli
 
 from __future__ import annotations
 
-import copy
 import json
-import tempfile
 import types
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.settings import HostKind, Latencies
+from accel_scaling.testing.hosts.settings import Latencies
+from tests.support.aws_account import local_ec2
 from tests.support.iam import (
     ACCOUNT,
     CLUSTER,
@@ -39,6 +37,7 @@ from tests.support.iam import (
     without,
 )
 from tests.support.local_ec2 import until
+from tests.support.resolved import resolved as resolve
 
 pytestmark = pytest.mark.slow
 
@@ -50,11 +49,7 @@ TEMPLATE = "golden"  # a launch template of the account
 
 @pytest.fixture(scope="module")
 def ec2() -> Iterator[LocalEC2]:
-    at_once = Latencies(boot_s=0, stop_s=0, terminate_s=0)
-    with (
-        tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
-        LocalEC2(Path(folder), kind=HostKind.PROCESSES, latencies=at_once) as local,
-    ):
+    with local_ec2(Latencies(boot_s=0, stop_s=0, terminate_s=0)) as local:
         yield local
 
 
@@ -124,10 +119,7 @@ def config_of(head: dict[str, Any]) -> dict[str, Any]:
 
 def resolved(head: dict[str, Any]) -> dict[str, Any]:
     """The config as `ray up` hands it to the head."""
-    from ray.autoscaler._private.commands import _bootstrap_config
-
-    made: dict[str, Any] = _bootstrap_config(copy.deepcopy(config_of(head)), no_config_cache=True)
-    return made
+    return resolve(config_of(head))
 
 
 ROLE_MADE_BEFORE = {"IamInstanceProfile": {"Name": HEAD_ROLE}}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +15,9 @@ import yaml
 
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing.ec2.moto_patches import image_id
-from accel_scaling.testing.hosts.settings import HostKind
-from tests.support.aws_clients import forget_clients
+from tests.support.aws_account import use_account
 from tests.support.iam import check_permissions_after
+from tests.support.resolved import refusal, resolved
 
 pytestmark = pytest.mark.slow
 
@@ -31,27 +30,11 @@ NEURON = "/aws/service/neuron/dlami/base/ubuntu-24.04/latest/image_id"
 OWN = "/golden/image"
 
 
-@pytest.fixture(scope="module")
-def ec2() -> Iterator[LocalEC2]:
-    with (
-        tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
-        LocalEC2(Path(folder), kind=HostKind.PROCESSES) as local,
-    ):
-        yield local
-
-
 @pytest.fixture
-def account(ec2: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> LocalEC2:
+def account(local_ec2: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> LocalEC2:
     """The local EC2 as this process's AWS account."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", ec2.endpoint_url)
-    as_user(monkeypatch, "rehearsal", "rehearsal")
-    return ec2
-
-
-def as_user(monkeypatch: pytest.MonkeyPatch, key: str, secret: str) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
-    forget_clients(monkeypatch)
+    use_account(monkeypatch, local_ec2.endpoint_url)
+    return local_ec2
 
 
 def client(account: LocalEC2, service: str) -> Any:
@@ -79,23 +62,8 @@ def cluster(**node_configs: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def ray_up(config: dict[str, Any]) -> dict[str, Any]:
-    """The config that the head gets."""
-    from ray.autoscaler._private.commands import _bootstrap_config
-
-    made: dict[str, Any] = _bootstrap_config(copy.deepcopy(config), no_config_cache=True)
-    return made
-
-
 def image_ids(config: dict[str, Any]) -> dict[str, str]:
     return {name: one["node_config"]["ImageId"] for name, one in config["available_node_types"].items()}
-
-
-def refusal(config: dict[str, Any]) -> str:
-    with pytest.raises(click.ClickException) as error:
-        ray_up(config)
-    assert "\n" not in error.value.message
-    return error.value.message
 
 
 def put(account: LocalEC2, value: str) -> None:
@@ -104,7 +72,7 @@ def put(account: LocalEC2, value: str) -> None:
 
 def test_each_node_type_gets_the_image_with_its_familys_driver(account: LocalEC2) -> None:
     types = {"p4d": "p4d.24xlarge", "trn1": "trn1.2xlarge", "g5g": "g5g.xlarge", "arm": "m7g.large"}
-    made = ray_up(cluster(**{name: {"InstanceType": one} for name, one in types.items()}))
+    made = resolved(cluster(**{name: {"InstanceType": one} for name, one in types.items()}))
     assert image_ids(made) == {
         "head": image_id(BESIDE_NEURON),
         "p4d": image_id(BESIDE_NEURON),
@@ -119,7 +87,7 @@ def test_an_image_that_the_user_names_stays_and_rays_latest_dlami_means_what_it_
 
     own = {"InstanceType": "trn1.2xlarge", "ImageId": "ami-0123456789abcdef0"}
     dlami = {"InstanceType": "g5.xlarge", "ImageId": "latest_dlami"}
-    made = ray_up(cluster(own=own, dlami=dlami))
+    made = resolved(cluster(own=own, dlami=dlami))
     assert image_ids(made) == {
         "head": image_id(BASE),
         "own": "ami-0123456789abcdef0",
@@ -130,7 +98,7 @@ def test_an_image_that_the_user_names_stays_and_rays_latest_dlami_means_what_it_
 
 def test_ray_takes_machines_with_a_default_image_and_keeps_the_users_own_tags(account: LocalEC2) -> None:
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "team", "Value": "ml"}]}]
-    made = ray_up(cluster(trn1={"InstanceType": "trn1.2xlarge", "TagSpecifications": tags}))
+    made = resolved(cluster(trn1={"InstanceType": "trn1.2xlarge", "TagSpecifications": tags}))
     (machine,) = launched(account, made, "trn1")
     assert machine["ImageId"] == image_id(NEURON)
     found = {tag["Key"]: tag["Value"] for tag in machine["Tags"]}
@@ -141,14 +109,14 @@ def test_ray_takes_machines_with_a_default_image_and_keeps_the_users_own_tags(ac
 def test_a_cluster_keeps_its_image_while_its_machines_live_though_aws_publishes_a_newer_one(account: LocalEC2) -> None:
     put(account, "ami-00000000000000001")
     config = cluster(head={"InstanceType": "m5.large", "ImageId": f"resolve:ssm:{OWN}"})
-    first = ray_up(config)
+    first = resolved(config)
     (head,) = launched(account, first, "head", kind="head")
     put(account, "ami-00000000000000002")
-    assert ray_up(config)["available_node_types"] == first["available_node_types"], "Ray would replace the head"
+    assert resolved(config)["available_node_types"] == first["available_node_types"], "Ray would replace the head"
     other = {**copy.deepcopy(config), "cluster_name": "another"}
-    assert image_ids(ray_up(other)) == {"head": "ami-00000000000000002"}
+    assert image_ids(resolved(other)) == {"head": "ami-00000000000000002"}
     client(account, "ec2").terminate_instances(InstanceIds=[head["InstanceId"]])
-    assert image_ids(ray_up(config)) == {"head": "ami-00000000000000002"}
+    assert image_ids(resolved(config)) == {"head": "ami-00000000000000002"}
 
 
 def launched(account: LocalEC2, config: dict[str, Any], node_type: str, kind: str = "worker") -> list[dict[str, Any]]:
@@ -173,7 +141,7 @@ def test_a_type_whose_driver_is_in_no_image_is_refused_before_anything_is_launch
     assert text.startswith("available_node_types.g4ad (g4ad.xlarge): there is no default image for Radeon-Pro-V520; ")
     assert "write node_config.ImageId" in text
     assert "AMD's driver" in text
-    with_own = ray_up(cluster(g4ad={"InstanceType": "g4ad.xlarge", "ImageId": "ami-0123456789abcdef0"}))
+    with_own = resolved(cluster(g4ad={"InstanceType": "g4ad.xlarge", "ImageId": "ami-0123456789abcdef0"}))
     assert image_ids(with_own)["g4ad"] == "ami-0123456789abcdef0"
 
 
@@ -203,7 +171,7 @@ def without_ssm(account: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     }
     iam.put_user_policy(UserName=user, PolicyName="p", PolicyDocument=json.dumps(policy))
     key = iam.create_access_key(UserName=user)["AccessKey"]
-    as_user(monkeypatch, key["AccessKeyId"], key["SecretAccessKey"])
+    use_account(monkeypatch, account.endpoint_url, key["AccessKeyId"], key["SecretAccessKey"])
     check_permissions_after(account, "0")
     try:
         yield

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +10,10 @@ import pytest
 
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing.ec2.images import IMAGES
-from accel_scaling.testing.hosts.settings import HostKind
-from tests.support.aws_clients import forget_clients
+from tests.support.aws_account import use_account
 from tests.support.aws_provider import MODULE, REGION
 from tests.support.ray_up_question import said_before_the_question
+from tests.support.resolved import resolved
 
 pytestmark = pytest.mark.slow
 
@@ -23,23 +21,11 @@ pytestmark = pytest.mark.slow
 RAYS_LABELS = ("AWS config", "IAM Profile", "EC2 Key pair", "VPC Subnets", "EC2 Security groups", "EC2 AMI")
 
 
-@pytest.fixture(scope="module")
-def ec2() -> Iterator[LocalEC2]:
-    with (
-        tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
-        LocalEC2(Path(folder), kind=HostKind.PROCESSES) as local,
-    ):
-        yield local
-
-
 @pytest.fixture(autouse=True)
-def account(ec2: LocalEC2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "rehearsal")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", ec2.endpoint_url)
+def account(local_ec2: LocalEC2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # Ray waits 15 s for a role to be known
-    forget_clients(monkeypatch)
+    use_account(monkeypatch, local_ec2.endpoint_url)
 
 
 def cluster(kind: str = "external", **node_configs: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +78,5 @@ def test_the_lines_have_the_values_of_rays_own_block(
 
 
 def test_only_ray_up_prints_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from ray.autoscaler._private.commands import _bootstrap_config
-
-    _bootstrap_config(cluster(head={"InstanceType": "m5.large"}), no_config_cache=True)
+    resolved(cluster(head={"InstanceType": "m5.large"}))
     assert "IAM Profile" not in capsys.readouterr().out

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import base64
-import copy
 import json
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
-import click
 import pytest
 import yaml
 
@@ -21,9 +17,9 @@ from accel_scaling.fill.fill import fill
 from accel_scaling.plan.run import PlanArguments, plan_cluster
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing.ec2.images import IMAGES
-from accel_scaling.testing.hosts.settings import HostKind
-from tests.support.aws_clients import forget_clients
+from tests.support.aws_account import use_account
 from tests.support.aws_provider import MODULE, REGION, error_of
+from tests.support.resolved import refusal, resolved
 
 pytestmark = pytest.mark.slow
 
@@ -38,22 +34,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
 
 
-@pytest.fixture(scope="module")
-def ec2() -> Iterator[LocalEC2]:
-    with (
-        tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
-        LocalEC2(Path(folder), kind=HostKind.PROCESSES) as local,
-    ):
-        yield local
-
-
 @pytest.fixture
-def calls(ec2: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def calls(local_ec2: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The local EC2 as this process's AWS account; the names of the calls that are made."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "rehearsal")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", ec2.endpoint_url)
-    forget_clients(monkeypatch)
+    use_account(monkeypatch, local_ec2.endpoint_url)
     boto3.setup_default_session()
     made: list[str] = []
     boto3.DEFAULT_SESSION.events.register("provide-client-params.*.*", lambda model, **_: made.append(model.name))
@@ -87,24 +71,9 @@ def cluster(kind: str = "external", **workers: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def ray_up(config: dict[str, Any]) -> dict[str, Any]:
-    """The config that the head gets."""
-    from ray.autoscaler._private.commands import _bootstrap_config
-
-    made: dict[str, Any] = _bootstrap_config(copy.deepcopy(config), no_config_cache=True)
-    return made
-
-
 def worker(config: dict[str, Any], name: str = "gpu") -> dict[str, Any]:
     one: dict[str, Any] = config["available_node_types"][name]
     return one
-
-
-def refusal(config: dict[str, Any]) -> str:
-    with pytest.raises(click.ClickException) as error:
-        ray_up(config)
-    assert "\n" not in error.value.message
-    return error.value.message
 
 
 # The content, and what the node_config has beside it.
@@ -130,7 +99,7 @@ def test_a_template_is_found_by_name_and_id_and_each_form_of_version(calls: list
     spec: dict[str, Any] = {"LaunchTemplateName": name} if by == "name" else {"LaunchTemplateId": made}
     if version is not None:
         spec["Version"] = version
-    gpu = worker(ray_up(cluster(gpu={"LaunchTemplate": spec})))
+    gpu = worker(resolved(cluster(gpu={"LaunchTemplate": spec})))
     machine, chip = ("g4dn.xlarge", "T4") if version in ("$Latest", 2) else ("g5.xlarge", "A10G")
     assert (gpu["node_config"]["InstanceType"], gpu["node_config"]["ImageId"]) == (machine, IMAGE)
     assert gpu["node_config"]["LaunchTemplate"] == {**spec, "Version": str(version or "$Default")}
@@ -148,7 +117,7 @@ def test_a_launch_sends_what_rays_own_provider_would_send(calls: list[str], case
     name = f"case-{list(CASES).index(case)}"
     template(name, content)
     node_config = {"LaunchTemplate": {"LaunchTemplateName": name, "Version": "$Latest"}, **own}
-    ours = worker(ray_up(cluster(gpu=node_config)))
+    ours = worker(resolved(cluster(gpu=node_config)))
     stock = worker(bootstrap_aws({**cluster("aws", gpu=node_config), "cluster_name": "stock"}))
     # Each cluster has its own security group.
     mine, rays = ({**one["node_config"], "SecurityGroupIds": []} for one in (ours, stock))
@@ -160,15 +129,15 @@ def test_ec2_is_asked_once_for_each_template(calls: list[str]) -> None:
     template("shared", GOLDEN)
     template("other", {"ImageId": IMAGE, "InstanceType": "g4dn.xlarge"})
     named = {"a": "shared", "b": "shared", "c": "other"}
-    ray_up(cluster(**{one: {"LaunchTemplate": {"LaunchTemplateName": name}} for one, name in named.items()}))
+    resolved(cluster(**{one: {"LaunchTemplate": {"LaunchTemplateName": name}} for one, name in named.items()}))
     assert calls.count("DescribeLaunchTemplateVersions") == 2
-    ray_up(cluster(d=GOLDEN))
+    resolved(cluster(d=GOLDEN))
     assert calls.count("DescribeLaunchTemplateVersions") == 2, "a file without templates asks for none"
 
 
 def test_a_template_without_an_image_gets_the_default_image_of_its_machine(calls: list[str]) -> None:
     template("bare", {"InstanceType": "g5.xlarge"})
-    gpu = worker(ray_up(cluster(gpu={"LaunchTemplate": {"LaunchTemplateName": "bare"}})))
+    gpu = worker(resolved(cluster(gpu={"LaunchTemplate": {"LaunchTemplateName": "bare"}})))
     assert gpu["node_config"]["ImageId"].startswith("ami-")
     assert gpu["node_config"]["ImageId"] != IMAGE
     tags = gpu["node_config"]["TagSpecifications"][0]["Tags"]
@@ -183,7 +152,7 @@ def test_user_data_of_a_template_is_sent_once_by_the_template_and_lets_a_key_of_
     config = cluster(gpu={"LaunchTemplate": {"LaunchTemplateName": "cloud-init"}})
     config["auth"]["ssh_private_key"] = str(tmp_path / "key.pem")
     worker(config, "head")["node_config"]["UserData"] = "#cloud-config\n"
-    made = ray_up(config)
+    made = resolved(config)
     assert "UserData" not in worker(made)["node_config"], "in base64, which boto3 would encode again"
     assert worker(made, "head")["node_config"]["UserData"] == "#cloud-config\n"
 
@@ -196,7 +165,7 @@ def test_what_ec2_says_and_takes_in_no_launch_is_left_to_the_template(
     options = {"State": "applied", "HttpTokens": "required"}
     content = {**GOLDEN, "MetadataOptions": options, "RamDiskId": "ari-1", "LaunchTemplate": {}}
     monkeypatch.setattr(_ray, "aws_template_content", lambda *_: content)  # moto keeps no such keys
-    made = worker(ray_up(cluster(gpu={"LaunchTemplate": {"LaunchTemplateName": "x"}})))["node_config"]
+    made = worker(resolved(cluster(gpu={"LaunchTemplate": {"LaunchTemplateName": "x"}})))["node_config"]
     assert made["MetadataOptions"] == {"HttpTokens": "required"}
     assert "RamDiskId" not in made
 
@@ -258,7 +227,7 @@ def test_a_filled_file_and_the_file_itself_come_to_the_same(calls: list[str], ow
     template(name, {**GOLDEN, "InstanceMarketOptions": SPOT})
     config = cluster(gpu={"LaunchTemplate": {"LaunchTemplateName": name}, **own})
     filled, _ = fill(config, catalog_of(config))
-    from_file, from_filled = (worker(ray_up(one)) for one in (config, yaml.safe_load(yaml.safe_dump(filled))))
+    from_file, from_filled = (worker(resolved(one)) for one in (config, yaml.safe_load(yaml.safe_dump(filled))))
     assert from_file == from_filled
     assert from_file["labels"]["ray.io/market-type"] == "spot"
     assert json.dumps(from_file), "what `ray up` writes to its cache"

@@ -18,17 +18,15 @@ from moto.ec2.models.instances import Instance, StateReason
 from accel_scaling.providers.aws import machine_end
 from accel_scaling.providers.base.machine_end import EndedBy
 from accel_scaling.quarantine.gate import Gate
-from tests.support.aws_clients import forget_clients
+from tests.support.aws_account import use_account
 
 REGION = "us-west-2"
 
 
 @pytest.fixture(name="ec2")
 def ec2_fixture(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
     with mock_aws():
-        forget_clients(monkeypatch)
+        use_account(monkeypatch)
         yield boto3.client("ec2", region_name=REGION)
 
 

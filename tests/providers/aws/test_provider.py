@@ -20,8 +20,8 @@ from accel_scaling.errors import UnknownInstanceTypeError
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing import Fault
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.settings import HostKind
-from tests.support.aws_clients import forget_clients
+from tests.support.aws_account import use_account
+from tests.support.resolved import resolved as resolve
 
 pytestmark = pytest.mark.slow
 
@@ -29,38 +29,20 @@ ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = yaml.safe_load((ROOT / "example_clusters" / "aws-gpu.yaml").read_text())
 
 
-@pytest.fixture(scope="module")
-def ec2() -> Iterator[LocalEC2]:
-    with (
-        tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
-        LocalEC2(Path(folder), kind=HostKind.PROCESSES) as local,
-    ):
-        yield local
-
-
 @pytest.fixture
-def account(ec2: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalEC2]:
+def account(local_ec2: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalEC2]:
     """The local EC2 as this process's AWS account, without faults; its machines are gone after the test."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "rehearsal")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", ec2.endpoint_url)
-    ec2.set_faults()
-    forget_clients(monkeypatch)
-    yield ec2
-    if left := [node for machine in ("g4dn.xlarge", "g5.xlarge", "m5.large") for node in live(ec2, machine)]:
-        client_of(ec2).terminate_instances(InstanceIds=left)
+    use_account(monkeypatch, local_ec2.endpoint_url)
+    local_ec2.set_faults()
+    yield local_ec2
+    if left := [node for machine in ("g4dn.xlarge", "g5.xlarge", "m5.large") for node in live(local_ec2, machine)]:
+        client_of(local_ec2).terminate_instances(InstanceIds=left)
 
 
-@pytest.fixture
-def resolved(account: LocalEC2) -> dict[str, Any]:
+@pytest.fixture(name="resolved")
+def resolved_fixture(account: LocalEC2) -> dict[str, Any]:
     """The example as `ray up` resolves it."""
-    return bootstrap(EXAMPLE)
-
-
-def bootstrap(config: dict[str, Any]) -> dict[str, Any]:
-    from ray.autoscaler._private.commands import _bootstrap_config
-
-    return _bootstrap_config(copy.deepcopy(config), no_config_cache=True)
+    return resolve(EXAMPLE)
 
 
 def provider_of(config: dict[str, Any]) -> Any:
@@ -235,7 +217,7 @@ def test_a_rehearsal_has_images_of_each_machines_architecture_in_place_of_the_us
     local, _ = LocalEC2.adapted(config, account.endpoint_url)
     images = {name: one["node_config"]["ImageId"] for name, one in local["available_node_types"].items()}
     assert images["t4"] != images["head"]
-    made = bootstrap({**local, "auth": {"ssh_user": "ubuntu"}})  # `ray up` asks EC2 about them
+    made = resolve({**local, "auth": {"ssh_user": "ubuntu"}})  # `ray up` asks EC2 about them
     assert made["available_node_types"]["t4"]["node_config"]["ImageId"] == images["t4"]
 
 

@@ -14,7 +14,7 @@ from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.providers.aws import bootstrap
-from tests.support.aws_clients import forget_clients
+from tests.support.aws_account import use_account
 from tests.support.cluster import MODULE
 
 NOT_ALLOWED = (
@@ -48,10 +48,8 @@ class Refusing(BaseHTTPRequestHandler):
 @pytest.fixture(name="account")
 def account_fixture(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """Credentials that any of these servers takes, and a home without a catalog."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
     monkeypatch.setenv("HOME", str(home))
-    forget_clients(monkeypatch)
+    use_account(monkeypatch)
 
 
 @pytest.fixture

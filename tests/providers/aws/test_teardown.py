@@ -20,7 +20,7 @@ import yaml
 
 from accel_scaling import timeouts
 from accel_scaling.providers.base import teardown
-from tests.support.aws_clients import forget_clients
+from tests.support.aws_account import use_account
 
 CLUSTER = "mine"
 ROOT = Path(__file__).resolve().parents[3]
@@ -54,13 +54,10 @@ def _account(monkeypatch: pytest.MonkeyPatch, moto_url: str, tmp_path: Path) -> 
     ssh.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
 
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "x")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_url)
+    use_account(monkeypatch, moto_url)
     monkeypatch.setattr(commands, "POLL_INTERVAL", 0.01)
     monkeypatch.setattr(timeouts, "RAY_STOP_S", 0.2)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    forget_clients(monkeypatch)
     providers._clear_provider_cache()
     yield
     providers._clear_provider_cache()

@@ -16,7 +16,8 @@ from accel_scaling import _ray
 from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.fill import fill
-from tests.support.gcp_provider import Google, config_of, google, node_configs, ours, provider_of, resolved, tags
+from tests.support.gcp_provider import Google, config_of, google, node_configs, ours, provider_of, tags
+from tests.support.resolved import resolved
 
 
 @pytest.fixture(scope="module", name="gce")

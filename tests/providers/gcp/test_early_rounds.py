@@ -5,52 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from accel_scaling import timeouts
-from accel_scaling.providers.base.early_rounds import EarlyRounds
-from accel_scaling.quarantine.gate import Gate
+from tests.support.early_rounds import EarlyHead
 from tests.support.gcp_provider import Google, google, ours, tags
 
 
-class Early(EarlyRounds):
-    """Rounds that are early when the test says so."""
-
-    def __init__(self) -> None:
-        super().__init__(None)
-        self.early, self.told = False, 0
-
-    @property
-    def is_early(self) -> bool:
-        return self.early
-
-    def came(self) -> None:
-        self.told += 1
-
-
-class Head:
+class Head(EarlyHead):
     def __init__(self, at: Google, folder: Path) -> None:
+        provider, self.configs = ours(at, slices=True)
+        super().__init__(provider, folder, {name: {"max_workers": 8, "node_config": {}} for name in self.configs})
         self.at = at
-        self.provider, self.configs = ours(at, slices=True)
-        path = folder / "ray_bootstrap_config.yaml"
-        types: dict[str, Any] = {name: {"max_workers": 8, "node_config": {}} for name in self.configs}
-        path.write_text(yaml.safe_dump({"max_workers": 9, "provider": {}, "available_node_types": types}))
-        self.provider.gate = Gate({}, path, folder / "state.json")
-        self.provider.joined_nodes = list
-        self.early = self.provider._early = Early()
 
     def launch(self, node_type: str = "cpu", count: int = 1) -> list[str]:
         return list(self.provider.create_node(self.configs[node_type], tags(node_type), count))
-
-    def round(self, *, early: bool = False) -> list[str]:
-        self.early.early = early
-        try:
-            return sorted(self.provider.non_terminated_nodes({}))
-        finally:
-            self.early.early = False
 
 
 @pytest.fixture(name="head")

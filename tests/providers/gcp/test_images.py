@@ -12,7 +12,8 @@ from googleapiclient.errors import HttpError
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.fill.fill import fill
 from accel_scaling.providers.gcp.client import client
-from tests.support.gcp_provider import DISKS, PROJECT, Google, config_of, google, provider_of, resolved, tags
+from tests.support.gcp_provider import DISKS, PROJECT, Google, config_of, google, provider_of, tags
+from tests.support.resolved import resolved
 
 CPU = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2204-lts"
 GPU = "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2204-nvidia-580"

@@ -9,7 +9,8 @@ import click
 import pytest
 
 from accel_scaling import _ray
-from tests.support.gcp_provider import ZONES, Google, config_of, google, resolved
+from tests.support.gcp_provider import ZONES, Google, config_of, google
+from tests.support.resolved import resolved
 
 SLICE = "tpu.projects.locations.acceleratorTypes.get"
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.gcp_provider import config_of, google, ours, resolved, tags, wait_until
+from tests.support.gcp_provider import config_of, google, ours, tags, wait_until
+from tests.support.resolved import resolved
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 HEAD = {"machines", "waiting", "why a machine ended before it joined", "slices"}  # the rows that a head needs

@@ -17,7 +17,8 @@ import pytest
 from ray.autoscaler.node_launch_exception import NodeLaunchException
 
 from accel_scaling import timeouts
-from tests.support.gcp_provider import CLUSTER, ZONES, Google, config_of, google, ours, resolved, tags, wait_until
+from tests.support.gcp_provider import CLUSTER, ZONES, Google, config_of, google, ours, tags, wait_until
+from tests.support.resolved import resolved
 
 ROOT = Path(__file__).resolve().parents[3]
 ALL = ",".join(ZONES)
