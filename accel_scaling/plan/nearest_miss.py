@@ -143,7 +143,7 @@ def _closed(node_type: AutoscalerNodeType) -> Miss:
     """Return why a node type that a demand fits is not launched."""
     if node_type.not_held:
         return Miss(PendingCause.PROMISE_NOT_HELD, f"node type {node_type.name} promises it: {node_type.not_held}")
-    only = ", but for the head itself" if node_type.is_head else ""
+    only = ", except for the head itself" if node_type.is_head else ""
     return Miss(
         PendingCause.NEVER_LAUNCHED, f"node type {node_type.name} would take it, but its max_workers is 0{only}"
     )
