@@ -20,6 +20,7 @@ from accel_scaling.cluster.node_needs import (
 )
 from accel_scaling.cluster.offering_checks import offering_notes, unknown_region
 from accel_scaling.cluster.policies import OnMismatch
+from accel_scaling.cluster.provider_keys import unread_notes
 from accel_scaling.cluster.setup_notes import setup_notes
 from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.cluster.start_commands import check_start_commands, empty_notes
@@ -75,6 +76,7 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
         filled["available_node_types"][name] |= {"resources": promise.resources, "labels": promise.labels}
     return filled, [
         *cluster.notes,
+        *unread_notes(cluster.provider, cluster.cloud),
         *cluster.in_templates.values(),
         *([*_region_notes(cluster), *offering_notes(cluster)] if offerings else []),
         *(note for promise in promised.values() for note in promise.notes),
