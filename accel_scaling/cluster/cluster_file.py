@@ -43,11 +43,15 @@ class ClusterFile:
     root: yaml.Node
     text: str
 
+    def line_of(self, place: str) -> int | None:
+        """Return the line of a key, or of the deepest key above it that the file has: ``provider.type``."""
+        return line_in(self.root, place)
+
     def at_its_line(self, error: AccelScalingError) -> AccelScalingError:
         """Return the error with the file, and the line of the key that it begins with, or of a node type it names."""
         text = error.text
-        line = _line_of(self.root, text) or _line_of(self.root, text[max(text.find(_NODE_TYPES), 0) :])
-        others = [f"{key} is in line {_line_of(self.root, key)}" for key in getattr(error, "others", ())]
+        line = line_in(self.root, text) or line_in(self.root, text[max(text.find(_NODE_TYPES), 0) :])
+        others = [f"{key} is in line {line_in(self.root, key)}" for key in getattr(error, "others", ())]
         text = f"{text} ({listed(others)})" if others else text
         name = name_of(self.path)
         return type(error)(f"{name}:{line}: {text}" if line else f"{name}: {text}")
@@ -192,8 +196,8 @@ def _check_keys(node: yaml.MappingNode, path: tuple[str, ...], name: str) -> Non
         lines[key.tag, key.value] = line
 
 
-def _line_of(node: yaml.Node | None, rest: str) -> int | None:
-    """Return the line of the deepest key of ``a.b.c`` that begins a sentence; a key may have dots of its own."""
+def line_in(node: yaml.Node | None, rest: str) -> int | None:
+    """Return the line of the deepest key of ``a.b.c`` that begins a text; a key may have dots of its own."""
     line: int | None = None
     while isinstance(node, yaml.MappingNode):
         begun = [pair for pair in node.value if _begins(rest, str(pair[0].value))]
