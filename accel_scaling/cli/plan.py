@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.cli.common import write_note
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError, PlanError
-from accel_scaling.fill.file_text import stale_note
+from accel_scaling.fill.file_notes import file_notes
 from accel_scaling.plan.model import counted, uses_text
 from accel_scaling.requirements import check_ray
 from accel_scaling.terminal import bold, render
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         raise
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
-    for note in stale_note(file, cluster.catalog):
+    for note in file_notes(file, cluster.catalog):
         write_note(note)
     if args.json:
         sys.stdout.write(json.dumps(as_json(cluster, answer, prices), indent=2) + "\n")
