@@ -25,7 +25,7 @@ EXAMPLES = """examples:
   accel-scaling migrate old.yaml -o cluster.yaml && accel-scaling rehearse cluster.yaml
   accel-scaling migrate old.yaml                      prints the new file; what was done on standard error
   accel-scaling migrate old.yaml -o old.yaml --force  in place
-  cat old.yaml | accel-scaling migrate - -o cluster.yaml
+  accel-scaling migrate - < old.yaml > cluster.yaml
 
 A file of `type: external` that lacks one of the four keys without which `ray up` ends in a KeyError gets these.
 
@@ -35,9 +35,17 @@ exit codes: 0, 2 for a file that cannot be migrated, or an output file that is t
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("cluster", metavar="OLD.yaml", type=Path, help="a Ray cluster file; - for standard input")
-    parser.add_argument("-o", "--output", metavar="NEW.yaml", type=Path, help="write there instead of printing")
+    parser.add_argument("cluster", metavar="OLD.yaml", type=_input, help="a Ray cluster file; - for standard input")
+    parser.add_argument("-o", "--output", metavar="NEW.yaml", type=_output, help="write there instead of printing")
     parser.add_argument("--force", action="store_true", help="overwrite NEW.yaml if it exists")
+
+
+def _input(text: str) -> Path:
+    return Path("/dev/stdin" if text == "-" else text)
+
+
+def _output(text: str) -> Path | None:
+    return None if text == "-" else Path(text)
 
 
 def run(args: argparse.Namespace) -> int:
