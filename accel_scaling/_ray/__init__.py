@@ -113,6 +113,9 @@ if TYPE_CHECKING:
     from accel_scaling._ray.programs import kv_get as kv_get
     from accel_scaling._ray.programs import nodes_resources as nodes_resources
     from accel_scaling._ray.programs import worker as worker
+    from accel_scaling._ray.recent_failures import BlockedType as BlockedType
+    from accel_scaling._ray.recent_failures import RecentFailures as RecentFailures
+    from accel_scaling._ray.recent_failures import shown_failures as shown_failures
     from accel_scaling._ray.scheduler import NodeOfPlan as NodeOfPlan
     from accel_scaling._ray.scheduler import Scheduled as Scheduled
     from accel_scaling._ray.scheduler import fits as fits
@@ -157,6 +160,7 @@ _NAMES = {
     "node_scores": "asks_for_none spare_accelerators",
     "node_types": "node_type_config node_type_configs with_most with_real without_launches",
     "programs": "KV_NAMESPACE connect is_connected kv_get nodes_resources worker",
+    "recent_failures": "BlockedType RecentFailures shown_failures",
     "scheduler": "NodeOfPlan Scheduled fits schedule scheduling_request",
     "state": "ClusterState cluster_state running_instance",
     "versions": "has",
