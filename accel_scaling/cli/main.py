@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # In the order in which a user meets them; each module has HELP, EXAMPLES, add_arguments(parser) and run(args).
-COMMANDS = ("init", "fill", "catalog", "plan", "kuberay", "rehearse", "detect", "confirm", "status", "completion")
+COMMANDS = (
+    "init",
+    "migrate",
+    "fill",
+    "catalog",
+    "plan",
+    "kuberay",
+    "rehearse",
+    "detect",
+    "confirm",
+    "status",
+    "completion",
+)
 
 TAKE_A_COMMAND = ("rehearse",)  # it runs the words after `--` on the cluster
 
