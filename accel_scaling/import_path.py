@@ -1,4 +1,4 @@
-"""The folders from which Python imports, without the current one: it may be somebody else's.
+"""The folders from which Python imports, without the current one: it may be another user's.
 
 `python -m accel_scaling` puts the current folder first, and an empty entry of PYTHONPATH means it. What lies there must
 not become a part of this program. Imports nothing but what Python itself has loaded by now.

@@ -86,7 +86,7 @@ def test_a_type_that_is_only_a_name_is_unknown_and_its_neighbour_is_named(name):
     assert name.removesuffix("-lowmem").removesuffix("-nolssd").removesuffix("-tpu") in str(error.value)
 
 
-def test_what_the_api_calls_a_whole_gpu_and_is_a_fraction_stands_in_the_corrections():
+def test_what_the_api_calls_a_whole_gpu_and_is_a_fraction_is_in_the_corrections():
     plain = {row["instance_type"]: row for row in rows(SHIPPED_FOLDER / "gcp.csv")}
     corrections = {row["instance_type"]: row for row in rows(SHIPPED_FOLDER / "gcp_corrections.csv")}
     assert set(corrections) == {"g4-standard-6", "g4-standard-12", "g4-standard-24"}

@@ -60,7 +60,7 @@ def test_a_wrong_row_is_refused_with_file_line_and_reason(load, tmp_path, row, m
         ("", "1: column instance_type, vcpus, memory_mib, arch, accelerator, count is missing"),
         (GOOD.replace("arch,", ""), "1: column arch is missing; expected instance_type"),
         (GOOD.replace("arch", "arhc"), "1: column 'arhc' is not known; nearest: arch"),
-        (GOOD.replace("vcpus", "arch"), "1: column arch is there 2 times"),
+        (GOOD.replace("vcpus", "arch"), "1: column arch appears 2 times"),
         (b"instance_type\n\n\xff\xfe", "3: is not UTF-8"),
         (GOOD.replace("type,", "type,cloud,").replace("x1.large,", "x1.large,azure,"), "2: cloud is azure; expected"),
     ],

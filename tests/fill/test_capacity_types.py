@@ -119,7 +119,7 @@ def test_keys_without_which_google_refuses_the_launch_are_noted() -> None:
         ({"provisioningModel": "flex-start"}, "nearest: FLEX_START"),
         ({"provisioningModel": 5}, "it takes STANDARD, SPOT, FLEX_START, RESERVATION_BOUND"),
         ({"onHostMaintenance": "MIGRATE"}, "a machine with accelerators cannot move to another host"),
-        ({"provisioningModel": "SPOT", "automaticRestart": True}, "Google restarts no spot machine"),
+        ({"provisioningModel": "SPOT", "automaticRestart": True}, "Google never restarts a spot machine"),
         ({"instanceTerminationAction": "DELETE"}, "Google does not end this one"),
     ],
 )
@@ -154,7 +154,7 @@ def test_the_provisioning_models_are_those_of_googles_document() -> None:
 
 def test_ec2_machines_that_are_bought_in_blocks_only_or_never_as_spot_are_noted() -> None:
     (note,) = aws_notes("p6e-gb200.36xlarge")
-    assert "AWS sells p6e-gb200.36xlarge by reservation, and not on demand" in note
+    assert "AWS sells p6e-gb200.36xlarge by reservation, not on demand" in note
     block = {"InstanceMarketOptions": {"MarketType": "capacity-block"}}
     assert aws_notes("p6e-gb200.36xlarge", **block) == []
     spot = {"InstanceMarketOptions": {"MarketType": "spot"}}
@@ -164,7 +164,7 @@ def test_ec2_machines_that_are_bought_in_blocks_only_or_never_as_spot_are_noted(
 
 
 def test_ec2_says_how_it_sells_its_machines() -> None:
-    """The rows, held against the answers of EC2's API that moto recorded."""
+    """The rows, compared with the answers of EC2's API that moto recorded."""
     import gzip
 
     import moto.ec2
