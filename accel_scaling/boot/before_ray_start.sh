@@ -33,7 +33,7 @@ export ACCEL_SCALING_SHELL="${BASHPID:-$$}"
 trap 'exit 3' USR2
 if [ -n "${ACCEL_SCALING_CONFIRM_ONLY-}" ]; then trap 'exit 0' USR1; fi
 
-# The token that Ray asks for, which whoever starts this node has just copied here. Written again: rsync as root keeps the
+# The token that Ray asks for, which the updater has just copied here. Written again: rsync as root keeps the
 # owner of the other machine. Over a file that is mounted, nothing can be moved.
 _accel_in="$HOME/.accel_scaling_auth_token" _accel_token="$HOME/.ray/auth_token"
 if [ -f "$_accel_in" ]; then

@@ -57,7 +57,7 @@ def meant_by(name: str, chips: Mapping[str, Chip]) -> str:
     """Return the tail of the error of a name that is no key: the keys of what has that name, or the nearest keys."""
     keys = [chip.name for chip in Names(chips.values()).meant(name)]
     if len(keys) > 1:
-        return f"; the catalog has {' and '.join(keys)}: write the one that the machine has"
+        return f"; the catalog has {' and '.join(keys)}: write the name of the one in the machine"
     return f"; write {keys[0]}" if keys else hint(name, chips)
 
 

@@ -29,7 +29,7 @@ EXAMPLES = """examples:
 
 A file of `type: external` that lacks one of the four keys without which `ray up` ends in a KeyError gets these.
 
-exit codes: 0, 2 for a file that cannot be migrated, or an output file that is there already
+exit codes: 0, 2 for a file that cannot be migrated, or an output file that exists already
 """
 
 

@@ -150,7 +150,7 @@ CODES = {
     **dict.fromkeys(("RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"), _CLOCK),
     **dict.fromkeys(
         ("SignatureDoesNotMatch", "InvalidSignatureException"),
-        "AWS refused the credentials ({code}: {message}); is AWS_SECRET_ACCESS_KEY the one of this key, and the clock "
+        "AWS refused the credentials ({code}: {message}); does AWS_SECRET_ACCESS_KEY belong to this key, and the clock "
         "of this machine right? It is {now} here (UTC)",
     ),
     **dict.fromkeys(

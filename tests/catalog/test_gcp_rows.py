@@ -166,6 +166,6 @@ def test_a_name_of_something_else_is_told_what_it_is(cloud, name, meant):
         CATALOG.machine_type(cloud, name)
 
 
-def test_a_users_row_goes_before_a_rule(load):
+def test_a_users_row_has_precedence_over_a_rule(load):
     catalog = load(HEADER + "n2-custom-3-4096,3,4096,x86_64,,\n", "gcp_mine.csv")
     assert catalog.machine_type("gcp", "n2-custom-3-4096").vcpus == 3

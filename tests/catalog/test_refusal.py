@@ -120,7 +120,7 @@ def test_the_error_counts_the_problems_that_it_does_not_print(load):
             "1: N9: detected_type is N9; expected null, as for every partition",
         ),
         (f"N9: {{{CHIP}}}\nN9: {{{CHIP}}}", "2: N9 is already in line 1"),
-        (f"N9: {{{CHIP}, family: x}}", "1: N9: field family is there twice"),
+        (f"N9: {{{CHIP}, family: x}}", "1: N9: field family appears twice"),
         ("N9: {family: a b, resource: NPU, detected_type: N9}", "1: N9: family is 'a b'; expected letters"),
         ("N9: &n {family: *n}", "1: an anchor contains itself; write it in full"),
     ],

@@ -54,7 +54,8 @@ def test_a_users_own_places_are_named_as_who_says_so_and_as_what_to_correct(caps
     Path("mine_places.csv").write_text("region,types,zones,source\nus-west-2,p4d,-,\n", encoding="utf-8")
     assert main(["fill", cluster("mine.csv")]) == 2
     said = capsys.readouterr().err
-    assert "us-west-2 does not have p4d.24xlarge, says mine_places.csv; the nearest" in said  # not EC2, which has it
+    # Not according to EC2, which has it.
+    assert "us-west-2 does not have p4d.24xlarge, according to mine_places.csv; the nearest" in said
     assert "if that is wrong, write `us-west-2,p4d.24xlarge,,` in that file" in said
 
 

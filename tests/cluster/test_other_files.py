@@ -96,14 +96,14 @@ def test_a_cluster_file_given_to_kuberay_is_named(
             ("region: us-west-2", "region: '${REGION}'"),
             ":2: provider.region is '${REGION}', which is still a pl",
         ),
-        (("region: us-west-2", "region: $REGION"), ":2: provider.region is '$REGION', which is still a placeholder"),
+        (("region: us-west-2", "region: $REGION"), ":2: provider.region is '$REGION', which is still a pl"),
         (
             ("cluster_name: a", "cluster_name: '{{ name }}'"),
             ":1: cluster_name is '{{ name }}', which is still a placeholder",
         ),
         (("cluster_name: a", "cluster_name: a-${USER}"), ":1: cluster_name is 'a-${USER}', which is still a pl"),
         (("InstanceType: m5.large", "InstanceType: '{{ t }}'"), ":4: available_node_types.h.node_config.InstanceType"),
-        (("InstanceType: m5.large", "InstanceType: $TYPE"), "InstanceType is '$TYPE', which is still a placeholder"),
+        (("InstanceType: m5.large", "InstanceType: $TYPE"), "InstanceType is '$TYPE', which is still a pl"),
         (
             ("{h: {node", "{'{{ head }}': {node"),
             "the name of a node type is '{{ head }}', which is still a placeholder",

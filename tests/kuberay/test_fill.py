@@ -1,4 +1,4 @@
-"""The fill of a KubeRay manifest, part by part: which accelerator the pods get, and whose word goes before whose."""
+"""The fill of a KubeRay manifest, part by part: which accelerator the pods get, and which value has precedence."""
 
 from __future__ import annotations
 

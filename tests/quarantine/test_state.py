@@ -206,7 +206,7 @@ def test_a_type_that_was_limited_is_open_again_where_the_state_went_while_the_au
     assert yaml.safe_load(head.path.read_text()) == CONFIG
 
 
-def test_the_gauge_of_a_zone_goes_with_clear(head: Head) -> None:
+def test_the_gauge_of_a_zone_ends_with_clear(head: Head) -> None:
     head.gate.check("p4d", [A, B])
     head.gate.failed("p4d", A, "Dry", "none", sold_out=True)
     head.tick()

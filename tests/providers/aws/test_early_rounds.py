@@ -93,7 +93,7 @@ def test_the_last_state_of_a_set_up_is_written_before_it_continues(head: Head, m
     assert head.provider.node_tags(node)["ray-node-status"] == "up-to-date"
 
 
-def test_where_no_autoscaler_waits_by_us_nothing_is_remembered(head: Head) -> None:
+def test_where_no_autoscaler_waits_by_us_nothing_is_stored(head: Head) -> None:
     head.provider._early = None
     head.region.hide(new=True)
     head.launch()

@@ -168,7 +168,7 @@ def test_a_certificate_that_nobody_vouches_for_is_said_with_the_variable_that_he
     [
         ("ExpiredToken", "get new ones"),
         ("RequestExpired", "is the clock of this machine right"),
-        ("SignatureDoesNotMatch", "is AWS_SECRET_ACCESS_KEY the one of this key, and the clock"),
+        ("SignatureDoesNotMatch", "does AWS_SECRET_ACCESS_KEY belong to this key, and the clock"),
         ("AuthFailure", "if they work in other regions, enable this region"),
         ("UnauthorizedOperation", "your AWS credentials lack the permission for DescribeRegions"),
         ("OptInRequired", "AWS accepts no requests of this account"),

@@ -94,7 +94,7 @@ def test_tags_that_another_process_undoes_are_written_again(gce: Google) -> None
     assert gce.slices()[node_id]["labels"].items() >= {"ray-node-status": "up-to-date", "theirs": "x"}.items()
 
 
-def test_deletes_of_slices_and_machines_go_together(gce: Google) -> None:
+def test_deletes_of_slices_and_machines_are_made_together(gce: Google) -> None:
     provider, configs = ours(gce, slices=True)
     made = [*provider.create_node(configs["v4"], tags("v4"), 2), *provider.create_node(configs["cpu"], tags(), 2)]
     assert set(provider.non_terminated_nodes({})) == set(made)
