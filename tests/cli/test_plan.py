@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from accel_scaling.cli.main import main
+from accel_scaling.fill.defaults import with_keys_needed_by_ray
 from tests.support.plan import aws
 
 PRICES = "instance_type,price_per_hour,spot_price_per_hour\ng4dn.xlarge,0.5,0.2\ng5.xlarge,1.25,\nm5.large,0.1,\n"
@@ -18,7 +19,7 @@ PRICES = "instance_type,price_per_hour,spot_price_per_hour\ng4dn.xlarge,0.5,0.2\
 @pytest.fixture(name="plan")
 def plan_fixture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     """Run `accel-scaling plan` on a file with T4 and A10G; return exit code, stdout and stderr."""
-    config = aws(t4="g4dn.xlarge", a10g="g5.xlarge")
+    config = with_keys_needed_by_ray(aws(t4="g4dn.xlarge", a10g="g5.xlarge"))
     path = tmp_path / "cluster.yaml"
 
     def running(*words: str, change: dict[str, Any] | None = None) -> tuple[int, str, str]:
