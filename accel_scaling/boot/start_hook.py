@@ -135,8 +135,8 @@ def _write(verdict: Verdict, *, head: bool, joins: bool) -> str:
         if POD not in os.environ:  # in a pod no provider reads the file, and its file system may be read-only
             place = f"{error.filename}: " if error.filename else ""
             return (
-                f"the verdict cannot be written ({place}{error.strerror or error}), so that this node does not join; "
-                "free some space, or let HOME or /tmp be a folder that this account may write"
+                f"the verdict cannot be written ({place}{error.strerror or error}), so this node does not join; "
+                "free some space, or make HOME or /tmp a folder that this account may write to"
             )
     return ""
 

@@ -232,8 +232,9 @@ def _total(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices)
     total, unpriced = _sum(cluster, rows, prices)
     there = " with the existing nodes" if any(not row.launched for row in rows) else ""
     if not unpriced:
-        return f"total: {total:.2f} an hour{there}, by your price list"
-    return f"total: {total:.2f} an hour{there}, without what your price list lacks: {', '.join(unpriced)}"
+        return f"total: {total:.2f} an hour{there}, from your price list"
+    lacks = ", ".join(unpriced)
+    return f"total: {total:.2f} an hour{there}, without the machine types that your price list lacks: {lacks}"
 
 
 def _sum(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices) -> tuple[float, list[str]]:

@@ -70,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ray-in",
         metavar="FOLDER",
         default="",
-        help="the environment on the hosts that has `ray`, e.g. '~/venv', which is then not on their PATH; "
-        "without it, the environments that the start commands name",
+        help="the environment on the hosts that has `ray`, e.g. '~/venv', which is then not on their PATH (default: "
+        "the environments that the start commands name)",
     )
     parser.add_argument("--hosts", choices=("isolated", "processes"), help="the kind of host; by default the best")
     parser.add_argument(

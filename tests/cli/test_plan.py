@@ -86,13 +86,13 @@ def prices_fixture(tmp_path: Path) -> Path:
 def test_costs_are_of_the_users_own_list_and_what_it_lacks_is_said_never_0(plan: Any, prices: Path) -> None:
     _, out, _ = plan("--demand", "T4x2", "A10G", "--prices", str(prices))
     assert "t4         g4dn.xlarge        2     1.00  T4x2\n" in out
-    assert "total: 2.35 an hour with the existing nodes, by your price list\n" in out
+    assert "total: 2.35 an hour with the existing nodes, from your price list\n" in out
     answer = json.loads(plan("--demand", "T4x2", "A10G", "--prices", str(prices), "--json")[1])
     assert (answer["cost_per_hour"], answer["without_price"]) == (2.35, [])
     prices.write_text(PRICES.replace("g5.xlarge", "g6.xlarge"), encoding="utf-8")
     _, out, _ = plan("--demand", "T4x2", "A10G", "--prices", str(prices))
     assert "a10g       g5.xlarge          1  no price  A10G\n" in out
-    assert "without what your price list lacks: g5.xlarge\n" in out
+    assert "without the machine types that your price list lacks: g5.xlarge\n" in out
     answer = json.loads(plan("--demand", "T4x2", "A10G", "--prices", str(prices), "--json")[1])
     assert (answer["cost_per_hour"], answer["without_price"]) == (None, ["g5.xlarge"])
 
