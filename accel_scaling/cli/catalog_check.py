@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.cli.arguments import input_file
 from accel_scaling.cli.common import write_note
 from accel_scaling.message_text import sentence
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from accel_scaling.catalog_lint.check import Mistake, Report
 
@@ -20,6 +21,9 @@ examples:
   accel-scaling catalog check
   accel-scaling catalog check my_machines.csv
   accel-scaling catalog check catalogs/*.csv catalogs/*.yaml --json
+  accel-scaling catalog check - < my_machines.csv
+
+exit codes: 0 no mistakes, 2 a mistake
 """
 
 
@@ -28,9 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files",
         metavar="FILE",
-        type=Path,
+        type=input_file,
         nargs="*",
-        help="CSV or YAML (default: the shipped files, and yours in ~/.accel_scaling)",
+        help="CSV or YAML; - for a CSV of machine types on standard input (default: the shipped files, and yours in "
+        "~/.accel_scaling)",
     )
     parser.add_argument(
         "--json", action="store_true", help="print JSON: an object with lists of `mistakes` and `notes`"

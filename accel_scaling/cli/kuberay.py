@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.common import give, write_note
+from accel_scaling.cli.arguments import input_file, output_file
+from accel_scaling.cli.common import give, write_beside, write_note
 from accel_scaling.cluster.cluster_file import text_of
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.families.catalog import load_catalog
@@ -14,18 +14,22 @@ from accel_scaling.message_text import sentence
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
 HELP = "fill the promise of each group of a KubeRay manifest, and find contradictions; no network"
 EXAMPLES = """examples:
   accel-scaling kuberay fill raycluster.yaml | kubectl apply -f -
   accel-scaling kuberay fill raycluster.yaml -o filled.yaml
   accel-scaling kuberay fill raycluster.yaml --kuberay-version 1.4
+  accel-scaling kuberay fill - < rendered.yaml          what `helm template` or `kustomize build` printed
   accel-scaling kuberay check *.yaml
 
 exit codes:
   0  filled; checked, and no contradictions
   2  a file that cannot be used; check: something contradicts itself, each with file:line
 """
+_ONE = "RayCluster, RayJob, RayService; - for standard input"
+_SEVERAL = "files with Ray manifests; - for standard input"
 NEWEST = "written for KubeRay 1.5 and later; for an earlier one: --kuberay-version 1.4"
 
 
@@ -35,13 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     filling = commands.add_parser(
         "fill", help="print the file with the resources and labels of each group; nothing else changes"
     )
-    filling.add_argument("manifest", metavar="RAYCLUSTER.yaml", type=Path, help="RayCluster, RayJob, RayService")
-    filling.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of printing")
+    filling.add_argument(
+        "manifest",
+        metavar="RAYCLUSTER.yaml",
+        type=input_file,
+        help="RayCluster, RayJob, RayService; - for standard input",
+    )
+    filling.add_argument("-o", "--output", metavar="FILE", type=output_file, help="write there instead of printing")
     filling.add_argument(
         "--kuberay-version", metavar="V", help="the operator's version; before 1.5 it reads rayStartParams only"
     )
     check = commands.add_parser("check", help="find contradictions, each with file:line")
-    check.add_argument("files", metavar="FILE", type=Path, nargs="+", help="files with Ray manifests")
+    check.add_argument("files", metavar="FILE", type=input_file, nargs="+", help=_SEVERAL)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,13 +69,13 @@ def _fill(args: argparse.Namespace) -> int:
     filled = fill(text, str(args.manifest), load_catalog(), args.kuberay_version)
     # Everything but the manifest goes to standard error: standard output is piped to `kubectl apply -f -`.
     for line in filled.added:
-        sys.stderr.write(f"{line}\n")
+        write_beside(line)
     for note in filled.notes:
         write_note(note)
     if args.kuberay_version is None and filled.added:
         write_note(NEWEST)
     if not filled.added:
-        sys.stderr.write(f"{args.manifest}: nothing to add\n")
+        write_beside(f"{args.manifest}: nothing to add")
     give(filled.text, args.output)
     return 0
 

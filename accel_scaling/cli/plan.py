@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.cli.arguments import CLUSTER_HELP, input_file
 from accel_scaling.cli.common import write_note
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.fill.file_text import stale_note
 from accel_scaling.plan.model import counted, uses_text
 from accel_scaling.requirements import check_ray
-from accel_scaling.terminal import bold, render
+from accel_scaling.tables import render
+from accel_scaling.terminal import bold
 
 if TYPE_CHECKING:
     import argparse
@@ -29,9 +30,9 @@ EXAMPLES = """examples:
   accel-scaling plan cluster.yaml --demand H100,A100-80G:8    the first of these types that can be launched
   accel-scaling plan cluster.yaml --gang STRICT_SPREAD A100:8x4 --gang PACK Trainium:2x2
   accel-scaling plan cluster.yaml --demand A100 --label ray.io/market-type=spot --prices prices.csv
-  accel-scaling plan cluster.yaml --address 10.0.0.5:6379     the pending demands of a running cluster
+  accel-scaling plan cluster.yaml --address 10.0.0.5          the pending demands of a running cluster
 
-exit codes: 0 all demands would be placed, 3 a demand would stay pending, 2 bad input
+exit codes: 0 all demands would be placed, 2 bad input, 3 a demand would stay pending
 """
 
 STAYS_PENDING = 3
@@ -39,7 +40,7 @@ STAYS_PENDING = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("cluster", metavar="CLUSTER.yaml", type=Path, help="a Ray cluster file")
+    parser.add_argument("cluster", metavar="CLUSTER.yaml", type=input_file, help=CLUSTER_HELP)
     parser.add_argument(
         "--demand",
         metavar="TYPE[:ACCS][xCOUNT]",
@@ -63,8 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a label selector for every demand, in Ray's form: spot, !spot, in(a,b)",
     )
-    parser.add_argument("--address", metavar="HOST:PORT", help="read demands and nodes from this running cluster")
-    parser.add_argument("--prices", metavar="FILE", type=Path, help="your CSV: instance_type,price_per_hour")
+    parser.add_argument(
+        "--address", metavar="HOST[:PORT]", help="read demands and nodes from this running cluster (port: 6379)"
+    )
+    parser.add_argument("--prices", metavar="FILE", type=input_file, help="your CSV: instance_type,price_per_hour")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 

@@ -13,7 +13,7 @@ from accel_scaling.message_text import shown
 from accel_scaling.quarantine import machine_json, messages
 from accel_scaling.quarantine.machine import ended_before_joined
 from accel_scaling.quarantine.store import Store, default_path
-from accel_scaling.terminal import render
+from accel_scaling.tables import render
 
 if TYPE_CHECKING:
     import argparse
@@ -32,7 +32,7 @@ EXAMPLES = """examples:
   accel-scaling status --clear                     of all node types; a machine kept for inspection stays
   accel-scaling status --json
 
-exit codes: 0; 2 for a node type that the state file does not have, or a state file that cannot be used
+exit codes: 0 done, 2 the state file does not have a node type, or cannot be used
 """
 
 SECONDS_PER_DAY = 86_400

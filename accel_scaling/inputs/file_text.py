@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import select
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from accel_scaling.inputs import bounds
 
-if TYPE_CHECKING:
-    from pathlib import Path
+STANDARD_INPUT = Path("/dev/stdin")
+"""What the argument `-` stands for."""
 
 _CHUNK = 1 << 18
 
@@ -68,7 +68,9 @@ def read_bytes(path: Path, *, most: int = bounds.MOST_BYTES) -> bytes:
     except FileNotFoundError as error:
         raise MissingFileError(error.strerror) from None
     except OSError as error:
-        raise UnreadableError(error.strerror or str(error)) from None
+        if path != STANDARD_INPUT:
+            raise UnreadableError(error.strerror or str(error)) from None
+        descriptor = _duplicate_of_input()
     except ValueError:  # Python's word for a name with a NUL character in it
         raise UnreadableError("No file has such a name") from None
     try:
@@ -95,6 +97,14 @@ def read_text(path: Path, *, most: int = bounds.MOST_BYTES) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise NotUtf8Error(content.count(b"\n", 0, error.start) + 1) from None
+
+
+def _duplicate_of_input() -> int:
+    """Return standard input where it cannot be opened by its name: a socket, or a pipe of another user."""
+    try:
+        return os.dup(0)
+    except OSError as error:
+        raise UnreadableError(error.strerror or str(error)) from None
 
 
 def _content(descriptor: int, most: int) -> bytes:
