@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from accel_scaling._ray.demands import resource_request as resource_request
     from accel_scaling._ray.facts import PRELOADED_MODULES as PRELOADED_MODULES
     from accel_scaling._ray.facts import UNIT_RESOURCES as UNIT_RESOURCES
+    from accel_scaling._ray.kuberay import HEAD_GROUP as HEAD_GROUP
+    from accel_scaling._ray.kuberay import UnreadableGroupError as UnreadableGroupError
+    from accel_scaling._ray.kuberay import kuberay_config as kuberay_config
     from accel_scaling._ray.launcher import called_by_ray_up as called_by_ray_up
     from accel_scaling._ray.launcher import cli_logger as cli_logger
     from accel_scaling._ray.launcher import cluster_name_tag as cluster_name_tag
@@ -135,6 +138,7 @@ _NAMES = {
     "cloudwatch": "CLOUDWATCH_PARTS update_cloudwatch updates_head",
     "demands": "Selector gang_request key_of label_selector_error read_request requests_of_gang resource_request",
     "facts": "PRELOADED_MODULES UNIT_RESOURCES",
+    "kuberay": "HEAD_GROUP UnreadableGroupError kuberay_config",
     "launcher": (
         "called_by_ray_up cli_logger cluster_name_tag collected_panics command_failed command_in_container "
         "config_cache_path connections_of ends_cluster ends_workers_only hosts_of is_head launched_by_ray_up "

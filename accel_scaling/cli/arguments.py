@@ -2,7 +2,7 @@
 
 A new command declares its arguments as any parser of argparse does, with these types:
 
-* ``input_file``: a file that is read; ``-`` is standard input;
+* ``Path``: a file that is read; ``-`` is standard input;
 * ``output_file``: a file that is written; ``-`` is standard output, for which the value is None;
 * ``whole_number`` and ``seconds``: numbers within bounds.
 
@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from accel_scaling.cli.argument_order import Words, ordered
 from accel_scaling.cli.help_text import HelpText
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.inputs.file_text import STANDARD_INPUT
 from accel_scaling.message_text import listed, sentence, shown
 from accel_scaling.terminal import Paint, painted, wrapped
 
@@ -102,11 +101,6 @@ def write_error(text: str) -> None:
     sys.stderr.write(f"{painted(PREFIX, Paint.BAD, sys.stderr)} {lines}\n")
 
 
-def input_file(text: str) -> Path:
-    """Return the file that an argument names, ``-`` being standard input; for ``type=`` of an argument."""
-    return STANDARD_INPUT if text == "-" else Path(text)
-
-
 def output_file(text: str) -> Path | None:
     """Return the file that an argument names, None for standard output (``-``); for ``type=`` of an argument."""
     return None if text == "-" else Path(text)
@@ -114,7 +108,7 @@ def output_file(text: str) -> Path | None:
 
 CLUSTER_HELP = "a Ray cluster file; - for standard input"
 
-FILE_TYPES = (Path, input_file, output_file)
+FILE_TYPES = (Path, output_file)
 """The types of arguments that a shell completes with the names of files."""
 
 

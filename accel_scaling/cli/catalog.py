@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.cli.arguments import one_of_both, whole_number
+from accel_scaling.cli.catalog_series import cloud_with, means_accelerator, series, series_text, unknown_name
 from accel_scaling.cli.common import add_command
 from accel_scaling.clouds import cloud_of_region, known_clouds
-from accel_scaling.errors import UnknownRegionError
+from accel_scaling.errors import UnknownInstanceTypeError, UnknownRegionError
 from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
@@ -109,7 +110,18 @@ def _show(catalog: Catalog, args: argparse.Namespace) -> int:
         shown = text.shown_slice(tpu_slice, catalog)
         print(json.dumps(text.describe_slice(tpu_slice), indent=2) if as_json else shown)
         return 0
-    machine = catalog.machine_type(cloud or _cloud_of(catalog, name), name)
+    of = cloud_with(catalog, name, cloud)
+    if of is None:
+        members = series(catalog, name, cloud)
+        if members and not as_json:
+            print(series_text(name, members, catalog))
+            return 0
+        if not members and means_accelerator(catalog, name) and not as_json:
+            args.accelerator, args.min_count, args.region, args.all = name, 1, None, False
+            print(f"{name} is an accelerator; these machine types and TPU slices have it:\n")
+            return _find(catalog, args)
+        raise UnknownInstanceTypeError(unknown_name(catalog, name, members))
+    machine = catalog.machine_type(of, name)
     if as_json:
         print(json.dumps(text.describe_whole(machine, catalog), indent=2))
     else:
@@ -124,15 +136,6 @@ def _is_slice(catalog: Catalog, name: str, cloud: str | None) -> bool:
     names = catalog.clouds if cloud is None else (cloud,)
     with_tpus = any(name in names for name, known in known_clouds().items() if known.has_tpus)
     return with_tpus and is_tpu_type(name) and not any(name in catalog.machine_types(of) for of in names)
-
-
-def _cloud_of(catalog: Catalog, name: str) -> str:
-    """Return the cloud that has the type; else the one whose names look like it, for the error's sake."""
-    for cloud in catalog.clouds:
-        if name in catalog.machine_types(cloud):
-            return cloud
-    like = [cloud.name for cloud in known_clouds().values() if cloud.names_like(name)]
-    return next((cloud for cloud in like if cloud in catalog.clouds), catalog.clouds[0])
 
 
 def _find(catalog: Catalog, args: argparse.Namespace) -> int:

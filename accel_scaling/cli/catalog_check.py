@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.arguments import input_file
 from accel_scaling.cli.common import write_note
 from accel_scaling.message_text import sentence
 
 if TYPE_CHECKING:
     import argparse
-    from pathlib import Path
 
     from accel_scaling.catalog_lint.check import Mistake, Report
 
@@ -32,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files",
         metavar="FILE",
-        type=input_file,
+        type=Path,
         nargs="*",
         help="CSV or YAML; - for a CSV of machine types on standard input (default: the shipped files, and yours in "
         "~/.accel_scaling)",

@@ -147,7 +147,7 @@ def listed_slices(slices: list[TpuSlice], more: int, catalog: Catalog) -> str:
             str(tpu_slice.hosts),
             str(tpu_slice.machine.vcpus),
             _gib(tpu_slice.machine.memory_mib),
-            _promised(describe_slice(tpu_slice)),
+            _promised_by_hosts(tpu_slice),
         )
         for tpu_slice in slices
     ]
@@ -218,6 +218,15 @@ def _promised(description: dict[str, Any]) -> str:
     """Return the accelerator part of the promise on one line: every machine has CPU and memory."""
     parts = [f"{key}: {value:g}" for key, value in description["resources"].items() if key not in {"CPU", "memory"}]
     return ", ".join(parts) or "-"
+
+
+def _promised_by_hosts(tpu_slice: TpuSlice) -> str:
+    """Return the same of a slice, and which part of it host 0 alone promises."""
+    description, head = describe_slice(tpu_slice), tpu_head_resource(tpu_slice.pod_type)
+    if tpu_slice.hosts == 1 or head not in description["resources"]:
+        return _promised(description)
+    every_host = {key: value for key, value in description["resources"].items() if key != head}
+    return f"{_promised({'resources': every_host})}; host 0 also {head}: 1"
 
 
 def _size(machine: MachineType) -> list[tuple[str, str]]:

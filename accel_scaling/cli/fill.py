@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.arguments import CLUSTER_HELP, input_file, output_file
+from accel_scaling.cli.arguments import CLUSTER_HELP, output_file
 from accel_scaling.cli.common import give, write_note
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.fill.file_text import fill_file
@@ -26,7 +27,7 @@ exit codes: 0 filled, 2 the file cannot be used
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("cluster", metavar="CLUSTER.yaml", type=input_file, help=CLUSTER_HELP)
+    parser.add_argument("cluster", metavar="CLUSTER.yaml", type=Path, help=CLUSTER_HELP)
     parser.add_argument("-o", "--output", metavar="FILE", type=output_file, help="write there instead of printing")
 
 

@@ -21,7 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # In the order in which a user meets them; each module has HELP, EXAMPLES, add_arguments(parser) and run(args).
-COMMANDS = ("init", "fill", "catalog", "plan", "kuberay", "rehearse", "detect", "confirm", "status", "completion")
+COMMANDS = (
+    "init",
+    "migrate",
+    "fill",
+    "catalog",
+    "plan",
+    "kuberay",
+    "rehearse",
+    "detect",
+    "confirm",
+    "status",
+    "completion",
+)
 
 _ALL = """`accel-scaling COMMAND --help` shows each command's options, examples and exit codes.
 

@@ -8,8 +8,8 @@ from typing import Any
 from accel_scaling.cluster.node_type_defaults import check_head, check_ray_1, misspelt, with_node_types
 from accel_scaling.cluster.other_files import other_file
 from accel_scaling.cluster.placeholders import check_rendered
-from accel_scaling.cluster.policies import check_names
 from accel_scaling.cluster.provider_cloud import cloud_of
+from accel_scaling.cluster.provider_keys import check_names
 from accel_scaling.cluster.ray_keys import check_keys
 from accel_scaling.cluster.ray_rules import check_rules
 from accel_scaling.cluster.setup_commands import OF_CLUSTER
@@ -66,7 +66,7 @@ def check_shape(config: Any) -> dict[str, Any]:
     check_keys(complete)
     check_head(complete, cloud)
     check_rules(complete)
-    check_names(complete["provider"])
+    check_names(complete["provider"], cloud)
     return complete
 
 

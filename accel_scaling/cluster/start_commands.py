@@ -19,7 +19,8 @@ from accel_scaling.errors import ClusterConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-KEYS = ("head_start_ray_commands", "worker_start_ray_commands")
+WORKERS = "worker_start_ray_commands"
+KEYS = ("head_start_ray_commands", WORKERS)
 # Programs that start no Ray, whatever their arguments are; every other one may be a script that does.
 _HARMLESS = frozenset(
     (
@@ -83,12 +84,11 @@ def check_start_commands(config: Mapping[str, Any]) -> list[str]:
     Raises:
         ClusterConfigError: it does not reach one that starts Ray, and the config's policy is to refuse machines.
     """
-    refuses = confirmation_policy(config.get("provider") or {}).on_mismatch is OnMismatch.REFUSE
     notes = []
     for key in KEYS:
         commands = config.get(key) or []
         readings = [reading_of(command) for command in commands]
-        found = list(_findings(key, readings))
+        found, refuses = list(_findings(key, readings)), _refuses(config, key)
         for surely, sentence in found:
             if surely and refuses:
                 raise ClusterConfigError(sentence)
@@ -96,7 +96,7 @@ def check_start_commands(config: Mapping[str, Any]) -> list[str]:
         if commands and all(reading.starts is Starts.NO for reading in readings):
             notes.append(f"{key}: none of these commands starts Ray, so that no such node joins; add `ray start ...`")
     if _updaters_disabled(config):
-        notes.append(_NO_UPDATERS_REFUSED if refuses else _NO_UPDATERS)
+        notes.append(_NO_UPDATERS_REFUSED if _refuses(config, WORKERS) else _NO_UPDATERS)
     return notes
 
 
@@ -104,6 +104,15 @@ def empty_notes(config: Mapping[str, Any]) -> list[str]:
     """Return a note for each list of start commands that is empty: a missing one has Ray's own."""
     empty = [] if _updaters_disabled(config) else [key for key in KEYS if config.get(key) == []]
     return [f"{key} is empty: Ray starts on no such node; leave the key out for Ray's own commands" for key in empty]
+
+
+def _refuses(config: Mapping[str, Any], key: str) -> bool:
+    """Return whether a node that runs these start commands is refused where it does not hold its promise."""
+    policy, head = confirmation_policy(config.get("provider") or {}), config.get("head_node_type")
+    types = config.get("available_node_types") or {}
+    starting = [name for name in types if (name == head) == (key != WORKERS)]
+    policies = [policy.of(name) for name in starting] or [policy.on_mismatch]
+    return OnMismatch.REFUSE in policies
 
 
 def _updaters_disabled(config: Mapping[str, Any]) -> bool:

@@ -93,7 +93,7 @@ def _users_values(file: ClusterFile) -> Marked:
     if MARK not in file.text:
         return Marked(file.config)
     text = file.text.removeprefix(BOM)
-    return users_part(text, _root(text))
+    return users_part(text, root_of(text))
 
 
 def _changed_note(file: ClusterFile, changed: list[tuple[int, str]]) -> list[str]:
@@ -117,10 +117,10 @@ def _filled_text(file: ClusterFile, users: dict[str, Any], wanted: dict[str, Any
     body = file.text.removeprefix(BOM)
     if same(file.config, wanted):
         return file.text, []
-    root = _root(body)
+    root = root_of(body)
     try:
         result = edited(body, root, Values(file.config, users, wanted), REASONS)
-        if _holds(result, wanted):
+        if holds(result, wanted):
             notes = [f"{file.path}: {_JSON}"] if isinstance(root, yaml.MappingNode) and root.flow_style else []
             return file.text[: len(file.text) - len(body)] + result, notes
         reason = SHARED if shared_nodes(root) else "its form takes no further lines"
@@ -132,22 +132,27 @@ def _filled_text(file: ClusterFile, users: dict[str, Any], wanted: dict[str, Any
 
 def _anew(users: dict[str, Any], wanted: dict[str, Any]) -> str:
     """Return the filled values as PyYAML writes them, with marks where that is possible."""
-    plain = yaml.dump(users, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+    plain = printed(users)
     try:
-        result = edited(plain, _root(plain), Values(users, users, wanted), REASONS)
-        if _holds(result, wanted):
+        result = edited(plain, root_of(plain), Values(users, users, wanted), REASONS)
+        if holds(result, wanted):
             return result
     except CannotEditError:
         pass
-    return str(yaml.dump(wanted, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True))
+    return printed(wanted)
 
 
-def _root(text: str) -> yaml.Node:
-    # Anew: reading a file's values spells its merge keys out in its nodes.
+def printed(values: dict[str, Any]) -> str:
+    """Return values as PyYAML writes them, without anchors."""
+    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True))
+
+
+def root_of(text: str) -> yaml.Node:
+    """Return the nodes of a text, new ones: reading a file's values spells its merge keys out in its nodes."""
     return compose(text, like_ray=True)[0]
 
 
-def _holds(text: str, wanted: dict[str, Any]) -> bool:
+def holds(text: str, wanted: dict[str, Any]) -> bool:
     """Return whether a text means the wanted values for Ray."""
     try:
         roots = compose(text, like_ray=True)

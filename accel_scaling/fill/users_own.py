@@ -33,10 +33,12 @@ class BootCheck:
     Attributes:
         runs: the boot check runs there; it does not with Ray's own providers.
         joins_with_fewer: a node with fewer devices joins with those: ``provider.confirmation``.
+        always_joins: a node joins with its whole promise, whatever it has.
     """
 
     runs: bool = True
     joins_with_fewer: bool = False
+    always_joins: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def with_users_own(
         resources={**promised.resources, **resources},
         labels={**promised.labels, **labels},
         notes=(*promised.notes, *notes, *(f"{node}: {note}" for note in of_labels)),
-        not_held="" if joining else "; ".join(f"{one.said}{_end(one, check)}" for one in broken),
+        not_held="" if joining or check.always_joins else "; ".join(f"{one.said}{_end(one, check)}" for one in broken),
         joins_with={one.resource: one.has for one in broken if joining},
         false_labels=false,
     )
@@ -176,7 +178,7 @@ def _end(one: _Contradiction, check: BootCheck) -> str:
     """Return what follows from a contradiction, as the end of its note."""
     if not one.verdict:
         return one.end
-    if not check.runs or not _is_probed(one.resource):
+    if not check.runs or check.always_joins or not _is_probed(one.resource):
         return ", and Ray starts tasks for devices that are not there"
     if one.verdict == FEWER and check.joins_with_fewer:
         return f", and a node joins with the {one.has} that it has"

@@ -147,7 +147,8 @@ def _has(choice: Choice) -> str:
     size = f"{machine.vcpus} vCPUs, {machine.memory_mib / _MIB_PER_GIB:g} GiB"
     if choice.slice is not None:
         hosts = "1 host" if choice.slice.hosts == 1 else f"{choice.slice.hosts} hosts"
-        return f"{choice.slice.chips} chips, {choice.slice.topology}, in {hosts} of {size}"
+        chips = "1 chip" if choice.slice.chips == 1 else f"{choice.slice.chips} chips"
+        return f"{chips}, {choice.slice.topology}, in {hosts} of {size}"
     if choice.chip is None:
         return size
     memory = f" of {choice.chip.memory_mib / _MIB_PER_GIB:.0f} GiB" if choice.chip.memory_mib else ""

@@ -45,6 +45,8 @@ class Prices:
 
     def of(self, node_type: AutoscalerNodeType) -> float | None:
         """Return the price of an hour of a node; None where the list has none."""
+        if not node_type.has_machine:
+            return None
         # A spot node without a spot price has none: with the on-demand price the sum would be wrong and look right.
         return (self.spot if node_type.spot else self.on_demand).get(node_type.instance_type)
 

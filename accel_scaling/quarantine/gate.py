@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accel_scaling import _ray
-from accel_scaling.cluster.policies import QuarantinePolicy, confirmation_policy, quarantine_policy
+from accel_scaling.cluster.policies import ConfirmationPolicy, QuarantinePolicy, confirmation_policy, quarantine_policy
 from accel_scaling.quarantine import ledger, messages, store
 from accel_scaling.quarantine.machine import Machine, Reason, Step
 from accel_scaling.quarantine.machine_records import MachineRecords
@@ -51,9 +51,8 @@ class Gate:
             ClusterConfigError: the provider section's policies.
         """
         self.policy: QuarantinePolicy = quarantine_policy(provider_config)
-        confirmation = confirmation_policy(provider_config)
-        self._keep = confirmation.keep_for_inspection
-        self.on_mismatch = confirmation.on_mismatch
+        self.confirmation: ConfirmationPolicy = confirmation_policy(provider_config)
+        self._keep = self.confirmation.keep_for_inspection
         self._config_path = config_path
         self._store = store.FallbackStore(store.Store(state_path))
         self._clock = clock

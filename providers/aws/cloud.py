@@ -48,4 +48,13 @@ CLOUD = AWS(
         """echo 'export PATH="$HOME/anaconda3/envs/tensorflow2_p310/bin:$PATH"' >> ~/.bashrc) || true"""
     ),
     rehearsal_modules=("ray", "boto3", "moto"),
+    provider_keys=(
+        "region",
+        "availability_zone",
+        "cache_stopped_nodes",
+        "security_group",
+        "key_pair",
+        "aws_credentials",
+        "cloudwatch",
+    ),
 )

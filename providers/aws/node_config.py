@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.cloudwatch import CLOUDWATCH_PARTS
 from accel_scaling.catalog.model import SoldAs
+from accel_scaling.catalog.suggest import hint
 from accel_scaling.cluster.capacity_notes import capacity_note
 from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
@@ -29,6 +30,20 @@ _REMEDIES = {
     SoldAs.RESERVED: (
         "InstanceMarketOptions: {MarketType: capacity-block} with CapacityReservationSpecification: "
         "{CapacityReservationTarget: {CapacityReservationId: cr-...}}"
+    ),
+}
+
+# Sections of `provider` with free keys in Ray's schema: a name of a key pair, and arguments of boto3's clients.
+_SECTIONS = {
+    "key_pair": ("key_name",),
+    "aws_credentials": (
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "endpoint_url",
+        "verify",
+        "use_ssl",
+        "api_version",
     ),
 }
 
@@ -131,8 +146,11 @@ def cluster_notes(cluster: Cluster) -> list[str]:
     """Return the note about CloudWatch on workers without a role.
 
     Raises:
-        ClusterConfigError: ``provider.cloudwatch`` is not what Ray's helper reads.
+        ClusterConfigError: ``provider.cloudwatch`` is not what Ray's helper reads, or another key of the provider
+            section has a key that Ray does not read.
     """
+    for section, keys in _SECTIONS.items():
+        _check_section(f"provider.{section}", cluster.provider.get(section), keys)
     given = cluster.provider.get("cloudwatch")
     if given is None:
         return []
@@ -152,6 +170,17 @@ def cluster_notes(cluster: Cluster) -> list[str]:
         "CloudWatchAgentServerPolicy and AmazonSSMManagedInstanceCore"
     )
     return [note]
+
+
+def _check_section(path: str, given: Any, keys: tuple[str, ...]) -> None:
+    if given is not None and not isinstance(given, dict):
+        raise ClusterConfigError(f"{path} is {shown(given)}; it takes keys, such as {{{keys[0]}: ...}}")
+    for name in given or {}:
+        if name not in keys:
+            raise ClusterConfigError(
+                f"{path}.{str(name)[:60]} is a key that nothing reads{hint(str(name)[:60], keys)}; the keys there are "
+                f"{', '.join(keys)}"
+            )
 
 
 def _check_cloudwatch(given: Any) -> None:

@@ -229,10 +229,14 @@ def cluster_notes(cluster: Cluster) -> list[str]:
     """Return no notes: all are about one node type.
 
     Raises:
-        ClusterConfigError: a name or a label that Google does not take; Ray's own provider lets Google say so.
+        ClusterConfigError: a name or a label that Google does not take, which Ray's own provider lets Google say; or a
+            way of buying a slice that our provider's API does not have.
     """
     if cluster.is_ours:
         check_names(cluster.config)
+        for node_type in cluster.node_types.values():
+            if node_type.machine.slice is not None:
+                tpu_node_config.check_purchase(node_type.location, node_type.node_config)
     return []
 
 

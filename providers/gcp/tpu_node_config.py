@@ -33,6 +33,14 @@ _NOT_OF_A_TPU = {
     "scheduling": "a TPU takes schedulingConfig, such as schedulingConfig: {spot: true}",
 }
 
+# What SchedulingConfig of the API's version 2, which the provider calls, has in place of the provisioning models of
+# v2alpha1 and of a queued resource (docs.cloud.google.com/tpu/docs/reference/rest/v2/SchedulingConfig).
+_INSTEAD_OF_MODEL = {
+    "SPOT": "schedulingConfig: {spot: true}",
+    "RESERVATION_BOUND": "schedulingConfig: {reserved: true}",
+}
+_WAYS = "schedulingConfig: {spot: true}, or {reserved: true} for a reservation of yours"
+
 # cloud.google.com/tpu/docs/runtimes: "The Cloud TPU API is not supported on TPU7x and later TPU versions".
 _NOT_IN_THE_API = (
     "Google says that the Cloud TPU API, through which Ray creates slices, does not have {}{}; the promise is what its "
@@ -77,6 +85,31 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     _check_runtime(at, node_config, tpu_slice)
     _check_scheduling(at, node_config)
     return NodeMachine(tpu_slice.machine, tpu_slice, _capacity_type(node_config), tuple(_notes(tpu_slice)))
+
+
+def check_purchase(location: str, node_config: dict[str, Any]) -> None:
+    """Refuse a way of buying a slice that the provider's API of Cloud TPU does not have: queues and models.
+
+    Args:
+        location: the node type's place in the cluster file, for the error.
+        node_config: the node type's ``node_config``.
+
+    Raises:
+        ClusterConfigError: names the key, and the ways that there are.
+    """
+    at = f"{location}.node_config"
+    if node_config.get("queuedResource") is not None:
+        raise ClusterConfigError(
+            f"{at}.queuedResource is written by Google into slices that it has queued, and this package asks for "
+            f"slices at once, without a queue; remove it, and write {_WAYS}"
+        )
+    scheduling = node_config.get("schedulingConfig")
+    model = scheduling.get("provisioningModel") if isinstance(scheduling, dict) else None
+    if model is not None:
+        raise ClusterConfigError(
+            f"{at}.schedulingConfig.provisioningModel is {shown(model)}, a key that version 2 of the Cloud TPU API "
+            f"does not have; write {_INSTEAD_OF_MODEL.get(str(model), _WAYS)}"
+        )
 
 
 def with_runtime(node_config: dict[str, Any], tpu_slice: TpuSlice) -> dict[str, Any]:

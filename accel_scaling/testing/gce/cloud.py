@@ -20,6 +20,7 @@ from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.fault_injection import Preemptions, injection_file, read_injection
 from accel_scaling.testing.gce.metadata_server import MetadataServers, of_instance, of_slice_host
 from accel_scaling.testing.gce.server import Server
+from accel_scaling.testing.hosts.call_log import CallLog
 from accel_scaling.testing.hosts.cloud_process import run
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.hosts import HostSpec, fault_at_start, hardware_at_boot
@@ -53,6 +54,7 @@ class GceCloud:
             boots=False,
             network=settings.network,
             on_launch_request=events.launch_request,
+            on_call=CallLog(settings.directory).add,
         )
         self._servers = [Server(self._engine, address) for address in listen]
         self._servers += [Server(self._engine, inherited=socket.socket(fileno=fd)) for fd in inherited]
