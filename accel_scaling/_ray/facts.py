@@ -115,3 +115,6 @@ FIRST_WITH_LABEL_PAIRS = (2, 45)
 
 FIRST_WITH_GROUP_FIELDS = (2, 51)
 """The first version whose autoscaler reads ``resources`` and ``labels`` of a group."""
+
+BOOTSTRAP_CONFIG = "ray_bootstrap_config.yaml"
+"""The head's copy of the cluster config, in the home of its user: autoscaler/_private/commands.py."""

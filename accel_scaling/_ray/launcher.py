@@ -148,6 +148,15 @@ def launched_by_ray_up() -> bool:
     return command is not None and command.f_code is commands.create_or_update_cluster.__code__
 
 
+def file_of_ray_up() -> str | None:
+    """Return the path of the cluster file that `ray up` was given, in this thread; None where it is not running."""
+    from ray.autoscaler._private.commands import create_or_update_cluster
+
+    frame = next((frame for frame in callers() if frame.f_code is create_or_update_cluster.__code__), None)
+    path = frame.f_locals.get("config_file") if frame is not None else None
+    return path if isinstance(path, str) else None
+
+
 def config_cache_path() -> str | None:
     """Return where Ray caches the config that it is resolving now; None where it is resolving none."""
     from ray.autoscaler._private.commands import _bootstrap_config

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from accel_scaling.cli.arguments import CLUSTER_HELP, output_file
 from accel_scaling.cli.common import give, write_note
 from accel_scaling.cluster.cluster_file import read_cluster
+from accel_scaling.fill.file_notes import provider_note
 from accel_scaling.fill.file_text import fill_file
 from accel_scaling.inputs.file_text import STANDARD_INPUT
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Fill the file; print contradictions between it and the catalog to standard error."""
     file = read_cluster(args.cluster)
     text, notes = fill_file(file)
-    for note in notes:
+    for note in [*provider_note(file), *notes]:
         write_note(note)
     short = f"; keep editing {args.cluster}, and fill it again after a change"
     give(text, args.output, then="" if args.cluster in {args.output, STANDARD_INPUT} else short)

@@ -26,11 +26,11 @@ EXAMPLES = """examples:
   accel-scaling migrate old.yaml -o cluster.yaml && accel-scaling rehearse cluster.yaml
   accel-scaling migrate old.yaml                      prints the new file; what was done on standard error
   accel-scaling migrate old.yaml -o old.yaml --force  in place
-  cat old.yaml | accel-scaling migrate - -o cluster.yaml
+  accel-scaling migrate - < old.yaml > cluster.yaml
 
 A file of `type: external` that lacks one of the four keys without which `ray up` ends in a KeyError gets these.
 
-exit codes: 0, 2 for a file that cannot be migrated, or an output file that is there already
+exit codes: 0 done, 2 the file cannot be migrated, or the output file exists already
 """
 
 

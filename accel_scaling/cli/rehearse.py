@@ -16,7 +16,7 @@ from accel_scaling.cli.common import write_note
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.fill.file_text import stale_note
+from accel_scaling.fill.file_notes import file_notes
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.requirements import check_modules, check_ray, missing, refuse_old_ray
 
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         # Mistakes in the file come first: these checks need neither Ray nor the packages for rehearsals.
         cluster = read_config(file.config)
         fill_cluster(cluster)
-        stale = stale_note(file, cluster.catalog)
+        stale = file_notes(file, cluster.catalog)
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
     cluster.check_launchable()

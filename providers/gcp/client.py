@@ -18,7 +18,6 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import google_auth_httplib2
-import httplib2
 from google.auth.credentials import AnonymousCredentials
 from google.oauth2 import service_account
 from google.oauth2.credentials import Credentials
@@ -32,6 +31,7 @@ from accel_scaling.providers.base import config_cache
 from accel_scaling.providers.gcp.answers import UnexpectedAnswerError
 from accel_scaling.providers.gcp.calls import BROKEN, may_pass
 from accel_scaling.providers.gcp.cloud import CLOUD
+from accel_scaling.providers.gcp.connections import Connections
 from accel_scaling.providers.gcp.errors import default_credentials
 
 if TYPE_CHECKING:
@@ -139,7 +139,9 @@ def _built(api: str, url: str | None, credentials: str, *, quick: bool = False) 
 def _credentials(text: str) -> Any:
     given = json.loads(text)
     if given is None:
-        return default_credentials()[0]
+        # Credentials of another identity provider ask Google at once; google-auth's own connections would read another
+        # variable for the certificates.
+        return default_credentials(google_auth_httplib2.Request(Connections(timeout=timeouts.GCP_READ_CALL_S)))[0]
     credentials_type = check_credentials(given)
     if credentials_type == "anonymous" or given == ANONYMOUS:
         return AnonymousCredentials()
@@ -217,7 +219,7 @@ def _connection(credentials: Any, timeout_s: float) -> Any:
     # credentials, for the life of the process: no others get the same id.
     key = (id(credentials), timeout_s)
     if key not in kept:
-        kept[key] = google_auth_httplib2.AuthorizedHttp(credentials, http=httplib2.Http(timeout=timeout_s))
+        kept[key] = google_auth_httplib2.AuthorizedHttp(credentials, http=Connections(timeout=timeout_s))
     return kept[key]
 
 

@@ -100,8 +100,11 @@ class GoogleRefusedError(AccelScalingError):
     """Google could not be asked, or did not let us."""
 
 
-def default_credentials() -> tuple[Any, str | None]:
+def default_credentials(request: Any = None) -> tuple[Any, str | None]:
     """Return the credentials of this environment, and the project that goes with them; None where none does.
+
+    Args:
+        request: by which Google is asked, where that takes a question; by default google-auth's own.
 
     Raises:
         GoogleRefusedError: there are none, or their file cannot be used.
@@ -110,12 +113,15 @@ def default_credentials() -> tuple[Any, str | None]:
     from google.auth.exceptions import GoogleAuthError
 
     try:
-        credentials, project = google.auth.default(scopes=_SCOPES)
+        credentials, project = google.auth.default(scopes=_SCOPES, request=request)
     except GoogleAuthError as error:
         raise GoogleRefusedError(str(sentence_of(error))) from None
     # google-auth takes for granted what a file holds: one that is JSON of another shape, or a folder, makes it fall.
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        raise GoogleRefusedError(_unreadable(error)) from None
+        # An OSError that names no file is the network's: some credentials ask Google when they are read.
+        of_network = isinstance(error, OSError) and error.filename is None
+        sentence = sentence_of(error) if of_network else None
+        raise GoogleRefusedError(sentence or _unreadable(error)) from None
     return credentials, project
 
 
