@@ -91,7 +91,7 @@ def command_in_container(runner: Any, words: Sequence[str]) -> str | None:
 
 
 def quick_probe(runner: Any, timeout_s: int) -> dict[str, Any]:
-    """Return the options with which this command runner of Ray's asks whether ssh answers, without a word if not."""
+    """Return the options with which this command runner of Ray's asks whether ssh answers, silently if not."""
     # That of containers has no `silent`, though it runs the probe by the one of the host.
     silent = {"silent": True} if "silent" in inspect.signature(runner.run).parameters else {}
     return {"timeout": timeout_s, **silent}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 SPARE = "spare_accelerators"
 AUTHENTICATION = "authentication"
@@ -26,6 +26,13 @@ class OnMismatch(Enum):
 
     REFUSE = "refuse"  # it never joins and is terminated
     JOIN = "join"  # with what is really there, where that is of the promised type
+    REPORT = "report"  # it joins with its whole promise, and the log has the verdict
+    SKIP = "skip"  # nobody looks at its devices: it joins with its whole promise
+
+    @property
+    def always_joins(self) -> bool:
+        """A machine joins whatever the boot check finds, and is a good boot of its node type."""
+        return self in (OnMismatch.REPORT, OnMismatch.SKIP)
 
 
 @dataclass(frozen=True)
@@ -33,13 +40,19 @@ class ConfirmationPolicy:
     """``provider.confirmation``.
 
     Attributes:
-        on_mismatch: ``refuse`` or ``join``.
+        on_mismatch: of all node types that ``node_types`` does not name.
         keep_for_inspection: whether the first refused machine of a cluster is kept, outside of the cluster, until
             ``ray down``. It is paid for.
+        node_types: the same as ``on_mismatch`` for single node types, by their names.
     """
 
     on_mismatch: OnMismatch = OnMismatch.REFUSE
     keep_for_inspection: bool = False
+    node_types: Mapping[str, OnMismatch] = field(default_factory=dict)
+
+    def of(self, node_type: str) -> OnMismatch:
+        """Return what becomes of the machines of a node type."""
+        return self.node_types.get(node_type, self.on_mismatch)
 
 
 @dataclass(frozen=True)
@@ -79,13 +92,36 @@ def confirmation_policy(provider: Mapping[str, Any]) -> ConfirmationPolicy:
     """
     key = "provider.confirmation"
     given = _section(provider, "confirmation", ConfirmationPolicy)
-    word, keep = given.get("on_mismatch", "refuse"), given.get("keep_for_inspection", False)
-    if word not in [value.value for value in OnMismatch]:
-        words = " or ".join(value.value for value in OnMismatch)
-        raise ClusterConfigError(f"{key}.on_mismatch is {shown(word)}: write {words}")
+    keep, single = given.get("keep_for_inspection", False), given.get("node_types") or {}
     if not isinstance(keep, bool):
         raise ClusterConfigError(f"{key}.keep_for_inspection is {shown(keep)}: write true or false")
-    return ConfirmationPolicy(OnMismatch(word), keep)
+    if not isinstance(single, dict):
+        raise ClusterConfigError(f"{key}.node_types is {shown(single)}: write a mapping, such as {{my_type: skip}}")
+    node_types = {name: _on_mismatch(f"{key}.node_types.{name}", word) for name, word in single.items()}
+    return ConfirmationPolicy(
+        _on_mismatch(f"{key}.on_mismatch", given.get("on_mismatch", OnMismatch.REFUSE.value)), keep, node_types
+    )
+
+
+def check_node_types(policy: ConfirmationPolicy, node_types: Collection[str]) -> None:
+    """Refuse a policy for a node type that the cluster file does not have.
+
+    Raises:
+        ClusterConfigError: it names the nearest node type.
+    """
+    for name in policy.node_types:
+        if name not in node_types:
+            raise ClusterConfigError(
+                f"provider.confirmation.node_types names {shown(name)}, which available_node_types does not have"
+                + (hint(str(name), map(str, node_types)) or f": it has {', '.join(map(str, node_types))}")
+            )
+
+
+def _on_mismatch(key: str, word: Any) -> OnMismatch:
+    words = [value.value for value in OnMismatch]
+    if word not in words:
+        raise ClusterConfigError(f"{key} is {shown(word)}: write {', '.join(words[:-1])} or {words[-1]}")
+    return OnMismatch(word)
 
 
 def quarantine_policy(provider: Mapping[str, Any]) -> QuarantinePolicy:
