@@ -23,7 +23,7 @@ _SCRIPT = "accel_scaling/boot/before_ray_start.sh"
 _JOINS = f"export {ON_MISMATCH}=join; "
 _OR_EXIT = rf" \|\| exit {EXIT_NOT_CONFIRMED}; "
 _PREFIX = re.compile(rf'(?:^|(?<=; )){BUNDLE}=(\S+); export {BUNDLE}; \. "\${BUNDLE}/{_SCRIPT}"{_OR_EXIT}')
-# What stands before the commands of a cluster that an earlier version started.
+# What precedes the commands of a cluster that an earlier version started.
 _FORMER = re.compile(rf"^(?:{re.escape(_JOINS)})?\. ~/\.accel_scaling/bundle/\S+/before_ray_start\.sh{_OR_EXIT}")
 
 

@@ -106,10 +106,8 @@ def _cloud(config: dict[str, Any]) -> Cloud:
     stock = [cloud.name for cloud in known_clouds().values() if cloud.stock]
     if kind not in (None, _OURS, *stock):
         takes = " and ".join(f"`type: {name}`" for name in stock)
-        raise ClusterConfigError(
-            f"provider.type is {shown(kind)}, and a migration takes {takes}{hint(str(kind), stock)}; this package has "
-            "no provider for another cloud: leave such a file as it is"
-        )
+        advice = hint(str(kind), stock) or "; for another cloud this package has no provider: leave the file as it is"
+        raise ClusterConfigError(f"provider.type is {shown(kind)}, and a migration takes {takes}{advice}")
     cloud = cloud_of(provider or {})
     if kind == _OURS and all(key in config for key in NEEDED_BY_RAY):
         raise ClusterConfigError(

@@ -105,7 +105,7 @@ def check_credentials(given: Any) -> str:
         credentials_type != "anonymous" and not isinstance(given.get("credentials"), str)
     ):
         raise ClusterConfigError(
-            f"provider.gcp_credentials must hold `type` ({', '.join(_CREDENTIAL_TYPES)}) and `credentials`"
+            f"provider.gcp_credentials must have `type` ({', '.join(_CREDENTIAL_TYPES)}) and `credentials`"
         )
     return str(credentials_type)
 
@@ -120,8 +120,8 @@ def _built(api: str, url: str | None, credentials: str, *, quick: bool = False) 
     if "static_discovery" not in inspect.signature(discovery.build).parameters:
         version = importlib.metadata.version("google-api-python-client")
         raise ClusterConfigError(
-            f"this Python has google-api-python-client {version}, and the provider needs {CLOUD.sdk_requirement}: take "
-            f"an older version out of the set-up commands, or `pip install '{CLOUD.sdk_requirement}'`"
+            f"this Python has google-api-python-client {version}, and the provider needs {CLOUD.sdk_requirement}: "
+            f"remove an older version from the set-up commands, or `pip install '{CLOUD.sdk_requirement}'`"
         )
     return discovery.build(
         api,

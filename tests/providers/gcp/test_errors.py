@@ -112,7 +112,7 @@ def key(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{", "it is no valid JSON (line 1"),
+        ("{", "it is not valid JSON (line 1"),
         ("[]", "has no attribute 'get'"),
         ('{"type": "service_account"}', "missing fields "),
         ('{"type": "authorized_user"}', "missing fields "),
@@ -131,14 +131,14 @@ def test_a_key_file_that_cannot_be_used_is_named_with_what_is_wrong_and_is_not_n
     sentence = asked()
     assert sentence.startswith(f"the Google credentials in {path} cannot be used: ")
     assert problem in sentence
-    assert "download the key anew" in sentence
+    assert "download the key again" in sentence
 
 
 def test_gclouds_own_file_is_named_where_it_is_torn() -> None:
     path = Path.home() / ".config" / "gcloud" / "application_default_credentials.json"
     path.parent.mkdir(parents=True)
     path.write_text('{"type": "authorized_user",')
-    assert asked().startswith(f"the Google credentials in {path} cannot be used: it is no valid JSON (line 1")
+    assert asked().startswith(f"the Google credentials in {path} cannot be used: it is not valid JSON (line 1")
 
 
 @pytest.mark.parametrize("path", ["/no/such.json", "/tmp"])
