@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from accel_scaling._ray.launcher import connections_of as connections_of
     from accel_scaling._ray.launcher import ends_cluster as ends_cluster
     from accel_scaling._ray.launcher import ends_workers_only as ends_workers_only
+    from accel_scaling._ray.launcher import file_of_ray_up as file_of_ray_up
     from accel_scaling._ray.launcher import hosts_of as hosts_of
     from accel_scaling._ray.launcher import is_head as is_head
     from accel_scaling._ray.launcher import launched_by_ray_up as launched_by_ray_up
@@ -112,6 +113,9 @@ if TYPE_CHECKING:
     from accel_scaling._ray.programs import kv_get as kv_get
     from accel_scaling._ray.programs import nodes_resources as nodes_resources
     from accel_scaling._ray.programs import worker as worker
+    from accel_scaling._ray.recent_failures import BlockedType as BlockedType
+    from accel_scaling._ray.recent_failures import RecentFailures as RecentFailures
+    from accel_scaling._ray.recent_failures import shown_failures as shown_failures
     from accel_scaling._ray.scheduler import NodeOfPlan as NodeOfPlan
     from accel_scaling._ray.scheduler import Scheduled as Scheduled
     from accel_scaling._ray.scheduler import fits as fits
@@ -141,8 +145,9 @@ _NAMES = {
     "kuberay": "HEAD_GROUP UnreadableGroupError kuberay_config",
     "launcher": (
         "called_by_ray_up cli_logger cluster_name_tag collected_panics command_failed command_in_container "
-        "config_cache_path connections_of ends_cluster ends_workers_only hosts_of is_head launched_by_ray_up "
-        "lists_to_end name_config_cache node_launch_exception node_type_of quick_probe reads_only ssh_runner_of"
+        "config_cache_path connections_of ends_cluster ends_workers_only file_of_ray_up hosts_of is_head "
+        "launched_by_ray_up lists_to_end name_config_cache node_launch_exception node_type_of quick_probe reads_only "
+        "ssh_runner_of"
     ),
     "machine_type_names": "name_machine_types",
     "managers": (
@@ -155,6 +160,7 @@ _NAMES = {
     "node_scores": "asks_for_none spare_accelerators",
     "node_types": "node_type_config node_type_configs with_most with_real without_launches",
     "programs": "KV_NAMESPACE connect is_connected kv_get nodes_resources worker",
+    "recent_failures": "BlockedType RecentFailures shown_failures",
     "scheduler": "NodeOfPlan Scheduled fits schedule scheduling_request",
     "state": "ClusterState cluster_state running_instance",
     "versions": "has",

@@ -75,7 +75,7 @@ def test_one_name_for_several_chips_needs_a_word_from_the_user(two_chips: Any) -
     two_chips(f"'{N1}'")
     (note,) = noted(manifest(limits=f"{N1}: 1"))
     assert note.endswith(
-        f"no accelerator_type is promised: {N1} does not name the accelerator; say it in the group, such as resources: "
+        f"no accelerator_type is promised: {N1} does not name the accelerator; name it in the group, such as resources: "
         '{"accelerator_type:Ferrum-N1": "1"} (before KubeRay 1.5 or Ray 2.51: rayStartParams)'
     )
     assert "FERRUM: 1" in added(manifest(limits=f"{N1}: 1"))[0]
