@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
 from accel_scaling.catalog.capacity_types import sold_as
-from accel_scaling.catalog.tpu_generations import is_tpu_type
 from accel_scaling.catalog.model import SoldAs
+from accel_scaling.catalog.tpu_generations import is_tpu_type
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.capacity_notes import ways
 from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of

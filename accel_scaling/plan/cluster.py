@@ -61,7 +61,7 @@ class AutoscalerNodeType:
         fixed: why no node of it is ever launched, as the end of a sentence; empty where nodes are.
         after_fill: what the group is after `kuberay fill`; None where a fill changes nothing.
         quarantined: why it is not launched for a while, as the end of a sentence; empty where it is.
-        has_machine: a node of it has a machine of its own, so that the machine's price is the node's.
+        has_machine: a node of it has a machine of its own, so the machine's price is the node's.
     """
 
     name: str
