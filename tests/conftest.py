@@ -64,6 +64,7 @@ def _home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundles: P
     # Ray's own `ray.init()` of an earlier test, in this process, has set the first one for all that it starts.
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)  # it wraps what a command prints
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
 

@@ -79,6 +79,9 @@ OBJECT_STORE_PROPORTION = 0.3
 
 # Demands and the autoscaler.
 
+GCS_PORT = 6379
+"""The port of `ray start --head` where no `--port` is given."""
+
 TASK_CPUS = 1
 """The CPUs of a task or actor that names none: ray/_common/ray_option_utils.py."""
 

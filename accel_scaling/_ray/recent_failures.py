@@ -100,3 +100,14 @@ def add_to(autoscaling_state: Any) -> None:
             failed_ts=int(one.since_s),
             reason=one.sentence,
         )
+
+
+def blocked_in(autoscaling_state: Any) -> dict[str, str]:
+    """Return the node types that a cluster's v2 reports by ``add_to``, each with the few words why."""
+    blocked = {}
+    for one in autoscaling_state.failed_instance_requests:
+        shown, name = str(one.ray_node_type_name), str(one.instance_type_name)
+        # Of a launch that failed, Ray has the bare name of the node type there.
+        if shown.startswith(f"{name} (") and shown.endswith(")"):
+            blocked[name] = shown.removeprefix(f"{name} (").removesuffix(")")
+    return blocked

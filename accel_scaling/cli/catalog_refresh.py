@@ -25,6 +25,8 @@ examples:
   accel-scaling catalog refresh aws --region us-west-2 eu-central-1
   accel-scaling catalog refresh gcp --project my-project
   accel-scaling catalog refresh aws -o catalogs/aws.csv     # for everybody: what ships
+
+exit codes: 0 done, also where a region did not answer, 2 the cloud refused or cannot be reached, 130 interrupted
 """
 
 LISTED = 20  # lines of a part that are shown; a first refresh may have hundreds

@@ -8,7 +8,8 @@ from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, tpu_head_resource
 from accel_scaling.cli.place_text import ages, describe_places, files_of_slice, shown_places
 from accel_scaling.cluster.docker import run_options
 from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
-from accel_scaling.terminal import bold, render
+from accel_scaling.tables import render
+from accel_scaling.terminal import bold
 
 if TYPE_CHECKING:
     from typing import Any

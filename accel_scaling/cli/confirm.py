@@ -34,7 +34,7 @@ EXAMPLES = f"""examples:
 exit codes, and the verdicts that end with them ({PAGE}):
   {EXIT_CONFIRMED}  confirmed: {_words(EXIT_CONFIRMED)}
   {EXIT_NOT_CONFIRMED}  not confirmed: {_words(EXIT_NOT_CONFIRMED)}
-  2  bad usage: the promise is missing or malformed
+  2  bad input: there is no promise, or it cannot be read
 """
 
 

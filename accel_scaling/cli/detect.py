@@ -22,6 +22,8 @@ HELP = "show the accelerators of this machine: PCI bus, driver, Ray"
 EXAMPLES = """examples:
   accel-scaling detect           one block for each kind of accelerator
   accel-scaling detect --json    the same as a JSON list, empty if there is none
+
+exit codes: 0 done, with or without accelerators
 """
 
 

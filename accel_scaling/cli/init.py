@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from accel_scaling.cli.arguments import whole_number
+from accel_scaling.cli.arguments import output_file, whole_number
 from accel_scaling.cli.common import give, write_note
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import InitError
@@ -18,24 +18,26 @@ if TYPE_CHECKING:
 
 HELP = "write a complete, commented cluster file for the accelerators that you want; no network"
 EXAMPLES = """examples:
-  accel-scaling init aws --accelerator A100-80G:8 --accelerator T4 --spot -o cluster.yaml
-  accel-scaling init aws --accelerator Trainium2 --cpus 16 --region us-east-2
-  accel-scaling init gcp --accelerator L4 --accelerator V100:8 --project my-project --zones us-central1-a,us-central1-b
-  accel-scaling init gcp --accelerator v5litepod-16       a TPU slice by its name
-  accel-scaling init gcp --accelerator TPU-V4:8           the slice with 8 chips
+  accel-scaling init aws A100-80G:8 T4 --spot -o cluster.yaml
+  accel-scaling init aws Trainium2 --cpus 16 --region us-east-2
+  accel-scaling init gcp L4 V100:8 --project my-project --zones us-central1-a,us-central1-b
+  accel-scaling init gcp v5litepod-16       a TPU slice by its name
+  accel-scaling init gcp TPU-V4:8           the slice with 8 chips
 
 An accelerator has its name from `accel-scaling catalog find`. COUNT is the least number of devices in one machine. The
 smallest machine type with that many is used, and comments name others.
 
-exit codes: 0, 2 if no machine type fits or the output file exists
+exit codes: 0 done, 2 no machine type fits, or the output file exists
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("cloud", metavar="CLOUD", choices=tuple(known_clouds()), help=" or ".join(known_clouds()))
-    what = "what the workers have, e.g. A100-80G:8 or v5litepod-16; may be given more than once"
-    parser.add_argument("--accelerator", metavar="NAME[:COUNT]", action="append", default=[], help=what)
+    what = "what the workers have, e.g. A100-80G:8 or v5litepod-16; a node type for each"
+    parser.add_argument("words", metavar="NAME[:COUNT]", nargs="*", help=what)
+    same = "the same as an option; may be given more than once"
+    parser.add_argument("--accelerator", metavar="NAME[:COUNT]", action="append", default=[], help=same)
     plain = "workers without an accelerator, of N vCPUs or more; may be given more than once"
     parser.add_argument("--cpus", metavar="N", type=_number, action="append", default=[], help=plain)
     parser.add_argument("--spot", action="store_true", help="spot workers: cheaper, but the cloud may reclaim them")
@@ -48,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--project", metavar="ID", help="gcp: your project (default: a placeholder in the file)")
     user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first one wins"
     parser.add_argument("--catalog", metavar="FILE", type=Path, action="append", default=[], help=user_catalog)
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of printing")
+    parser.add_argument("-o", "--output", metavar="FILE", type=output_file, help="write there instead of printing")
     parser.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
 
 
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     request = FileRequest(
         cloud=args.cloud,
-        accelerators=tuple(parse_accelerator(text) for text in args.accelerator),
+        accelerators=tuple(parse_accelerator(text) for text in (*args.words, *args.accelerator)),
         cpus=tuple(args.cpus),
         spot=args.spot,
         max_workers=args.max_workers,

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.common import give, write_note
+from accel_scaling.cli.arguments import output_file
+from accel_scaling.cli.common import give, write_beside, write_note
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import sentence
@@ -29,23 +30,15 @@ EXAMPLES = """examples:
 
 A file of `type: external` that lacks one of the four keys without which `ray up` ends in a KeyError gets these.
 
-exit codes: 0, 2 for a file that cannot be migrated, or an output file that exists already
+exit codes: 0 done, 2 the file cannot be migrated, or the output file exists already
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("cluster", metavar="OLD.yaml", type=_input, help="a Ray cluster file; - for standard input")
-    parser.add_argument("-o", "--output", metavar="NEW.yaml", type=_output, help="write there instead of printing")
+    parser.add_argument("cluster", metavar="OLD.yaml", type=Path, help="a Ray cluster file; - for standard input")
+    parser.add_argument("-o", "--output", metavar="NEW.yaml", type=output_file, help="write there instead of printing")
     parser.add_argument("--force", action="store_true", help="overwrite NEW.yaml if it exists")
-
-
-def _input(text: str) -> Path:
-    return Path("/dev/stdin" if text == "-" else text)
-
-
-def _output(text: str) -> Path | None:
-    return None if text == "-" else Path(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,10 +59,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _report(migration: Migration) -> None:
     for line in migration.changes:
-        sys.stderr.write(f"{sentence(line)}\n")
+        write_beside(sentence(line))
     for note in [*migration.contradictions, *migration.notes]:
         write_note(sentence(note))
     if migration.differences:
-        sys.stderr.write("what is different from now on:\n")
+        write_beside("what is different from now on:")
     for line in migration.differences:
-        sys.stderr.write(f"- {sentence(line)}\n")
+        write_beside(f"- {sentence(line)}")

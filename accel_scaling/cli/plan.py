@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.cli.common import write_note
+from accel_scaling.cli.plan_existing import existing_json, existing_table
 from accel_scaling.cli.plan_groups import ONLY_WHOLE, launched_table, running_table, with_replicas
 from accel_scaling.cluster.cluster_file import cluster_in, text_of
 from accel_scaling.errors import AccelScalingError, PlanError
@@ -21,7 +22,8 @@ from accel_scaling.inputs.file_text import name_of
 from accel_scaling.plan.model import counted, uses_text
 from accel_scaling.plan.words import MANIFEST
 from accel_scaling.requirements import check_ray
-from accel_scaling.terminal import bold, render
+from accel_scaling.tables import render
+from accel_scaling.terminal import bold
 
 if TYPE_CHECKING:
     import argparse
@@ -38,11 +40,11 @@ EXAMPLES = """examples:
   accel-scaling plan cluster.yaml --demand H100,A100-80G:8    the first of these types that can be launched
   accel-scaling plan cluster.yaml --gang STRICT_SPREAD A100:8x4 --gang PACK Trainium:2x2
   accel-scaling plan cluster.yaml --demand A100 --label ray.io/market-type=spot --prices prices.csv
-  accel-scaling plan cluster.yaml --address 10.0.0.5:6379     the pending demands of a running cluster
+  accel-scaling plan cluster.yaml --address 10.0.0.5          the pending demands of a running cluster
   accel-scaling plan raycluster.yaml --demand L4:1x3          a manifest of KubeRay, as its autoscaler reads it
   helm template chart | accel-scaling plan - --name demo --demand L4
 
-exit codes: 0 all demands would be placed, 3 a demand would stay pending, 2 bad input
+exit codes: 0 all demands would be placed, 2 bad input, 3 a demand would stay pending
 """
 
 STAYS_PENDING = 3
@@ -80,7 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a label selector for every demand, in Ray's form: spot, !spot, in(a,b)",
     )
-    parser.add_argument("--address", metavar="HOST:PORT", help="read demands and nodes from this running cluster")
+    parser.add_argument(
+        "--address", metavar="HOST[:PORT]", help="read demands and nodes from this running cluster (port: 6379)"
+    )
     parser.add_argument("--prices", metavar="FILE", type=Path, help="your CSV: instance_type,price_per_hour")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
@@ -145,6 +149,8 @@ def as_text(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> 
         parts = [_launched(cluster, launched, prices) if launched else bold("nothing to launch")]
     if prices is not None:
         parts[0] += f"\n\n{_total(cluster, [*launched, *there], prices)}"
+    if answer.existing is not None:
+        parts.insert(0, existing_table(cluster, answer.existing, prices))
     if of_groups and any(row.uses for row in there):
         parts.append(running_table(cluster, there))
     elif any(row.uses for row in there):
@@ -180,6 +186,8 @@ def as_json(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> 
         "limits": list(answer.limits),
         "notes": _notes(cluster, answer, prices),
     }
+    if answer.existing is not None:
+        content["existing"] = [existing_json(cluster, nodes, prices) for nodes in answer.existing]
     if prices is not None:
         total, unpriced = _sum(cluster, list(answer.rows), prices)
         content["cost_per_hour"] = None if unpriced else total
@@ -229,12 +237,23 @@ def _cost(cluster: AutoscalerCluster, prices: Prices, row: PlannedNodes) -> str:
 
 
 def _total(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices) -> str:
+    """Return the sum, and the names and columns of the prices that the list lacks: they count for nothing."""
     total, unpriced = _sum(cluster, rows, prices)
     there = " with the existing nodes" if any(not row.launched for row in rows) else ""
     if not unpriced:
         return f"total: {total:.2f} an hour{there}, from your price list"
-    lacks = ", ".join(unpriced)
-    return f"total: {total:.2f} an hour{there}, without the machine types that your price list lacks: {lacks}"
+    lacking: dict[str, list[str]] = {}
+    for row in rows:
+        if _price(cluster, row, prices) is None:
+            node_type = cluster.types.get(row.node_type)
+            column = prices.column(node_type) if node_type else ""
+            lacking.setdefault(column, []).append(row.instance_type or row.node_type)
+    lacks = " and ".join(
+        f"{column or 'the price'} of {', '.join(dict.fromkeys(names))}" for column, names in lacking.items()
+    )
+    if all(_price(cluster, row, prices) is None for row in rows):
+        return f"total: not known: your price list lacks {lacks}"
+    return f"total: {total:.2f} an hour{there}, without what your price list lacks: {lacks}"
 
 
 def _sum(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices) -> tuple[float, list[str]]:
