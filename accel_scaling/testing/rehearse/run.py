@@ -112,7 +112,7 @@ class Rehearsal:
         self.line.write(
             f"rehearsal of {name}: real Ray and its autoscaler; {local.CLOUD} and the devices are emulated\n"
         )
-        self.line.write(f"hosts: {local.reason.replace('isolated hosts:', 'isolated:')}\n")
+        self.line.write(f"hosts: {local.reason}\n")
         if left_out:
             self.line.write(f"not rehearsed: {grouped(left_out, list(self.config['available_node_types']))}\n")
         if self.with_setup:
