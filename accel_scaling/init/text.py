@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
 from accel_scaling.catalog.capacity_types import sold_as
-from accel_scaling.catalog.tpu_generations import is_tpu_type
 from accel_scaling.catalog.model import SoldAs
+from accel_scaling.catalog.tpu_generations import is_tpu_type
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.capacity_notes import ways
 from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
@@ -186,7 +186,8 @@ def _more_than_asked(choice: Choice, request: AcceleratorRequest) -> list[str]:
         return []
     # Where smaller ones follow, each has its own reason.
     why = "" if choice.fewer else f"; {known_clouds()[choice.machine.cloud].title} sells none with {asked}"
-    sentences = [f"{MORE}{choice.name} has {choice.count} x {chip.name}, and {asked} {'was' if asked == 1 else 'were'} asked for{why}."]
+    were = "1 was" if asked == 1 else f"{asked} were"
+    sentences = [f"{MORE}{choice.name} has {choice.count} x {chip.name}, and {were} asked for{why}."]
     if choice.fewer:
         named = {other.count: (other, why) for other, why in reversed(choice.fewer)}
         sentences += [

@@ -330,7 +330,11 @@ def test_an_accelerator_is_put_where_it_is_known_to_be() -> None:
 @pytest.mark.parametrize(
     ("words", "more", "fewer"),
     [
-        (["aws", "--accelerator", "V100"], "p3dn.24xlarge has 8 x V100-32G, and 1 was asked for.", "p3.2xlarge has 1 x"),
+        (
+            ["aws", "--accelerator", "V100"],
+            "p3dn.24xlarge has 8 x V100-32G, and 1 was asked for.",
+            "p3.2xlarge has 1 x",
+        ),
         (["aws", "--accelerator", "A100:1"], "p4d.24xlarge has 8 x A100-40G, and 1 was asked for; AWS sells none", ""),
         (["aws", "--accelerator", "L4:3"], "g6.12xlarge has 4 x L4, and 3 were asked for; AWS sells none with 3.", ""),
         (["gcp", "--accelerator", "v4"], "v4-8 has 4 x TPU-V4, and 1 was asked for; Google Cloud sells none", ""),
