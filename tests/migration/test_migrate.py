@@ -113,7 +113,7 @@ def test_hand_written_values_that_the_catalog_contradicts_are_named_with_their_l
     assert main(["migrate", str(path), "-o", str(new)]) == 0
     said = capsys.readouterr().err
     for line, words in (
-        (15, "your resources say GPU: 2, the catalog says 1; yours is used, and a node that does not hold it"),
+        (15, "your resources say GPU: 2, the catalog says 1; yours is used, and a node without it"),
         (16, "your resources promise accelerator_type:T4, the catalog knows accelerator_type:A10G there"),
         (17, "your labels say ray.io/accelerator-type: T4, and its node_config makes it A10G"),
     ):

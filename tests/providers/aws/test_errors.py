@@ -154,7 +154,7 @@ def test_a_bundle_of_certificates_that_is_not_there_is_named_with_its_variable(
 ) -> None:
     environment = {**KEYS, "AWS_ENDPOINT_URL": tls_url}
     missing = asked(monkeypatch, home, {}, {**environment, "AWS_CA_BUNDLE": "/no/such.pem"})
-    assert "AWS_CA_BUNDLE names /no/such.pem, which is not there" in missing
+    assert "AWS_CA_BUNDLE names /no/such.pem, which does not exist" in missing
 
 
 def test_a_certificate_that_nobody_vouches_for_is_said_with_the_variable_that_helps(

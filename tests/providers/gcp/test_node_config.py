@@ -192,7 +192,7 @@ def test_built_in_gpus_that_are_spelt_out_rightly_change_nothing() -> None:
         ({"machineType": "n1-standard-8", "scheduling": "SPOT"}, "node_config.scheduling is 'SPOT'"),
         (
             {"machineType": "zones/us-east1-b/machineTypes/n1-standard-8"},
-            "machineTypes/n1-standard-8' is in zone us-east1-b, and provider.availability_zone is us-central1-a",
+            "machineTypes/n1-standard-8' is in zone us-east1-b, but provider.availability_zone is us-central1-a",
         ),
         (
             {

@@ -150,7 +150,7 @@ def test_a_caller_of_the_fill_gets_the_error_itself(gce: Google) -> None:
         ("provider/availability_zone", "us-central1-a,us-west1-a", "a cluster runs in one region"),
         ("provider/region", "us-west1", "provider.region is 'us-west1'"),
         ("provider/api_endpoints", {"s3": "http://x"}, "provider.api_endpoints.s3: the APIs are"),
-        ("provider/gcp_credentials", {"type": "magic"}, "provider.gcp_credentials must hold"),
+        ("provider/gcp_credentials", {"type": "magic"}, "provider.gcp_credentials must have"),
         ("provider/gcp_credentials", None, "no Google credentials; run `gcloud auth"),
         ("cluster_name", "c" * 60, "is too long for a Google Cloud label, by"),
         ("available_node_types/l4/node_config/labels", {"Team": "x"}, "is not a valid Google Cloud label"),
