@@ -270,3 +270,6 @@ BUNDLE_UNUSED_S = 30 * 24 * 3600.0
 
 NODE_BUNDLE_UNUSED_S = 3600.0
 """How old a bundle on a node must be to be removed: another `ray up` may be between its copy and its start."""
+
+KUBERNETES_API_S = 5.0
+"""For the API server to answer a pod that is refused: it takes milliseconds, and the pod ends in any case."""

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from accel_scaling._ray.launcher import connections_of as connections_of
     from accel_scaling._ray.launcher import ends_cluster as ends_cluster
     from accel_scaling._ray.launcher import ends_workers_only as ends_workers_only
+    from accel_scaling._ray.launcher import file_of_ray_up as file_of_ray_up
     from accel_scaling._ray.launcher import hosts_of as hosts_of
     from accel_scaling._ray.launcher import is_head as is_head
     from accel_scaling._ray.launcher import launched_by_ray_up as launched_by_ray_up
@@ -145,8 +146,9 @@ _NAMES = {
     "kuberay": "HEAD_GROUP UnreadableGroupError kuberay_config",
     "launcher": (
         "called_by_ray_up cli_logger cluster_name_tag collected_panics command_failed command_in_container "
-        "config_cache_path connections_of ends_cluster ends_workers_only hosts_of is_head launched_by_ray_up "
-        "lists_to_end name_config_cache node_launch_exception node_type_of quick_probe reads_only ssh_runner_of"
+        "config_cache_path connections_of ends_cluster ends_workers_only file_of_ray_up hosts_of is_head "
+        "launched_by_ray_up lists_to_end name_config_cache node_launch_exception node_type_of quick_probe reads_only "
+        "ssh_runner_of"
     ),
     "machine_type_names": "name_machine_types",
     "managers": (

@@ -1,6 +1,6 @@
 """`ray status` under "Recent failures": the node types that are not launched now, with the reason.
 
-While a node type has no workers left to launch, Ray does not ask the provider for one, so that no launch fails and
+While a node type has no workers left to launch, Ray does not ask the provider for one, so no launch fails and
 `ray status` has nothing to show. v2 makes the list in each round from its records of instances, in one static method;
 v1 has a tracker of launches that failed, and shows what is in it.
 """
@@ -62,7 +62,7 @@ class RecentFailures:
 def shown_failures() -> RecentFailures:
     """Return the list of the autoscaler that is making its provider just now; of any other process one that is unread.
 
-    A Ray that is newer than those that were checked may have no such method: it goes on as Ray does.
+    A Ray that is newer than those that were checked may have no such method: it does what Ray does.
     """
     if autoscaler_version() == "v1":
         return RecentFailures(variable_of_callers("node_provider_availability_tracker", "update_node_availability"))

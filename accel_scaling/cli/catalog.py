@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.arguments import whole_number
+from accel_scaling.cli.arguments import one_of_both, whole_number
 from accel_scaling.cli.catalog_series import cloud_with, means_accelerator, series, series_text, unknown_name
 from accel_scaling.cli.common import add_command
 from accel_scaling.clouds import cloud_of_region, known_clouds
@@ -27,13 +27,15 @@ HELP = "show and find machine types, check and refresh catalog files"
 EXAMPLES = """\
 examples:
   accel-scaling catalog show p4d.24xlarge
-  accel-scaling catalog find --accelerator A100 --min-count 8
+  accel-scaling catalog find A100 --min-count 8
   accel-scaling catalog show v5litepod-16
-  accel-scaling catalog find --accelerator TPU-V4 --min-count 16
+  accel-scaling catalog find TPU-V4 --min-count 16
   accel-scaling catalog find --cloud gcp --json
-  accel-scaling catalog find --accelerator H100 --region us-east-2
+  accel-scaling catalog find H100 --region us-east-2
   accel-scaling catalog check my_machines.csv
   accel-scaling catalog refresh aws --region us-west-2
+
+exit codes: 0 done, 2 an unknown name, or a file that cannot be used
 """
 
 SUBCOMMANDS = ("check", "refresh")  # each with a module of its own
@@ -51,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     find = commands.add_parser(
         "find", help="find the machine types with an accelerator; without a name, all machine types"
     )
-    find.add_argument("--accelerator", metavar="NAME", help="e.g. A100, A100-80G, Trainium2, nvidia-l4")
+    find.add_argument(
+        "name", metavar="NAME", nargs="?", help="an accelerator, e.g. A100, A100-80G, Trainium2, nvidia-l4"
+    )
+    find.add_argument("--accelerator", metavar="NAME", help="the same as an option")
     find.add_argument(
         "--min-count", metavar="N", type=_count, default=1, help="the least number of devices (default: 1)"
     )
@@ -63,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for command in (show, find):
         command.add_argument("--cloud", metavar="CLOUD", help=f"{' or '.join(known_clouds())} (default: all clouds)")
-        user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first is strongest"
+        user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first one wins"
         command.add_argument("--catalog", metavar="FILE", type=Path, action="append", default=[], help=user_catalog)
         command.add_argument(
             "--json", action="store_true", help="print JSON: one object (show), a list of objects (find)"
@@ -82,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         return int(_module(args.catalog_command).run(args))
     from accel_scaling.families.catalog import load_catalog
 
+    if args.catalog_command == "find":
+        args.accelerator = one_of_both(args.name, args.accelerator, "--accelerator")
     catalog = load_catalog(args.catalog)
     if args.catalog_command == "show":
         return _show(catalog, args)
@@ -208,6 +215,6 @@ def _in_region(machines: Iterable[MachineType], catalog: Catalog, region: str) -
     if region not in regions:
         from accel_scaling.catalog.suggest import hint
 
-        raise UnknownRegionError(f"region {shown(region)} is in no places file{hint(region, regions)}")
+        raise UnknownRegionError(f"region {shown(region)} is not in the places files{hint(region, regions)}")
     offers = [(machine, catalog.where(machine).in_region(region)) for machine in machines if machine.cloud == cloud]
     return [machine for machine, offered in offers if offered], sum(offered is None for _, offered in offers)

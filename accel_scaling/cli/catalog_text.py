@@ -11,7 +11,8 @@ from accel_scaling.cli.place_text import ages, describe_places, files_of_slice, 
 from accel_scaling.cluster.capacity_notes import ways
 from accel_scaling.cluster.docker import run_options
 from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
-from accel_scaling.terminal import bold, render
+from accel_scaling.tables import render
+from accel_scaling.terminal import bold
 
 if TYPE_CHECKING:
     from typing import Any
@@ -134,7 +135,7 @@ def listed(machines: list[MachineType], catalog: Catalog, region: str | None = N
         for machine in machines
     ]
     note = f" in {region}" if region else ""
-    note += f"; {unknown} more may be, no places file has them" if unknown else ""
+    note += f"; {unknown} more types: regions unknown" if unknown else ""
     closing = f"{_many(len(machines), 'machine type')}{note} (catalog {catalog.version})"
     return f"{render(headers, rows, right={1, 2, 5})}\n{closing}"
 
@@ -182,7 +183,7 @@ def attached(
     if not any(line[-1] for line in lines):
         headers, lines = headers[:-1], [line[:-1] for line in lines]
     table = render(headers, lines, right={1, 2})
-    unknown = f"; whether {region} has them is in no places file" if region else ""
+    unknown = f"; unknown whether {region} has them" if region else ""
     return [f"{table}\nany N1 machine of {cloud} up to these sizes takes them (guestAccelerators){unknown}"]
 
 

@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.common import give, write_note
+from accel_scaling.cli.arguments import output_file
+from accel_scaling.cli.common import give, write_beside, write_note
 from accel_scaling.cluster.cluster_file import text_of
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.families.catalog import load_catalog
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     filling.add_argument(
         "manifest", metavar="RAYCLUSTER.yaml", type=Path, help="RayCluster, RayJob, RayService; - for standard input"
     )
-    filling.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of printing")
+    filling.add_argument("-o", "--output", metavar="FILE", type=output_file, help="write there instead of printing")
     filling.add_argument(
         "--kuberay-version", metavar="V", help="the operator's version; before 1.5 it reads rayStartParams only"
     )
@@ -66,13 +67,13 @@ def _fill(args: argparse.Namespace) -> int:
     filled = fill(text, name, load_catalog(), args.kuberay_version)
     # Everything but the manifest goes to standard error: standard output is piped to `kubectl apply -f -`.
     for line in filled.added:
-        sys.stderr.write(f"{line}\n")
+        write_beside(line)
     for note in filled.notes:
         write_note(note)
     if args.kuberay_version is None and filled.added:
         write_note(NEWEST)
     if not filled.added:
-        sys.stderr.write(f"{name}: nothing to add\n")
+        write_beside(f"{name}: nothing to add")
     give(filled.text, args.output)
     return 0
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.common import give, write_note
+from accel_scaling.cli.arguments import output_file
+from accel_scaling.cli.common import give, write_beside, write_note
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import sentence
@@ -25,18 +26,18 @@ EXAMPLES = """examples:
   accel-scaling migrate old.yaml -o cluster.yaml && accel-scaling rehearse cluster.yaml
   accel-scaling migrate old.yaml                      prints the new file; what was done on standard error
   accel-scaling migrate old.yaml -o old.yaml --force  in place
-  cat old.yaml | accel-scaling migrate - -o cluster.yaml
+  accel-scaling migrate - < old.yaml > cluster.yaml
 
 A file of `type: external` that lacks one of the four keys without which `ray up` ends in a KeyError gets these.
 
-exit codes: 0, 2 for a file that cannot be migrated, or an output file that is there already
+exit codes: 0 done, 2 the file cannot be migrated, or the output file exists already
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("cluster", metavar="OLD.yaml", type=Path, help="a Ray cluster file; - for standard input")
-    parser.add_argument("-o", "--output", metavar="NEW.yaml", type=Path, help="write there instead of printing")
+    parser.add_argument("-o", "--output", metavar="NEW.yaml", type=output_file, help="write there instead of printing")
     parser.add_argument("--force", action="store_true", help="overwrite NEW.yaml if it exists")
 
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         give(migration.text, args.output, new=not args.force, then=following)
     except FileExistsError:
         raise ClusterConfigError(
-            f"{args.output} is there already; write another with -o, or over it with --force"
+            f"{args.output} exists already; choose another file with -o, or overwrite it with --force"
         ) from None
     sys.stdout.flush()
     _report(migration)
@@ -58,10 +59,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _report(migration: Migration) -> None:
     for line in migration.changes:
-        sys.stderr.write(f"{sentence(line)}\n")
+        write_beside(sentence(line))
     for note in [*migration.contradictions, *migration.notes]:
         write_note(sentence(note))
     if migration.differences:
-        sys.stderr.write("what is different from now on:\n")
+        write_beside("what is different from now on:")
     for line in migration.differences:
-        sys.stderr.write(f"- {sentence(line)}\n")
+        write_beside(f"- {sentence(line)}")

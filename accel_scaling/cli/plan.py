@@ -17,12 +17,13 @@ from accel_scaling.cli.plan_groups import ONLY_WHOLE, launched_table, running_ta
 from accel_scaling.cluster.cluster_file import cluster_in, text_of
 from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.families.catalog import load_catalog
-from accel_scaling.fill.file_text import stale_note
+from accel_scaling.fill.file_notes import file_notes
 from accel_scaling.inputs.file_text import name_of
 from accel_scaling.plan.model import counted, uses_text
 from accel_scaling.plan.words import MANIFEST
 from accel_scaling.requirements import check_ray
-from accel_scaling.terminal import bold, render
+from accel_scaling.tables import render
+from accel_scaling.terminal import bold
 
 if TYPE_CHECKING:
     import argparse
@@ -39,11 +40,11 @@ EXAMPLES = """examples:
   accel-scaling plan cluster.yaml --demand H100,A100-80G:8    the first of these types that can be launched
   accel-scaling plan cluster.yaml --gang STRICT_SPREAD A100:8x4 --gang PACK Trainium:2x2
   accel-scaling plan cluster.yaml --demand A100 --label ray.io/market-type=spot --prices prices.csv
-  accel-scaling plan cluster.yaml --address 10.0.0.5:6379     the pending demands of a running cluster
+  accel-scaling plan cluster.yaml --address 10.0.0.5          the pending demands of a running cluster
   accel-scaling plan raycluster.yaml --demand L4:1x3          a manifest of KubeRay, as its autoscaler reads it
   helm template chart | accel-scaling plan - --name demo --demand L4
 
-exit codes: 0 all demands would be placed, 3 a demand would stay pending, 2 bad input
+exit codes: 0 all demands would be placed, 2 bad input, 3 a demand would stay pending
 """
 
 STAYS_PENDING = 3
@@ -81,7 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a label selector for every demand, in Ray's form: spot, !spot, in(a,b)",
     )
-    parser.add_argument("--address", metavar="HOST:PORT", help="read demands and nodes from this running cluster")
+    parser.add_argument(
+        "--address", metavar="HOST[:PORT]", help="read demands and nodes from this running cluster (port: 6379)"
+    )
     parser.add_argument("--prices", metavar="FILE", type=Path, help="your CSV: instance_type,price_per_hour")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
@@ -120,7 +123,7 @@ def _plan_file(args: argparse.Namespace, text: str, words: PlanArguments) -> tup
         raise
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
-    for note in stale_note(file, cluster.catalog):
+    for note in file_notes(file, cluster.catalog):
         write_note(note)
     return cluster, answer
 
@@ -238,7 +241,7 @@ def _total(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices)
     total, unpriced = _sum(cluster, rows, prices)
     there = " with the existing nodes" if any(not row.launched for row in rows) else ""
     if not unpriced:
-        return f"total: {total:.2f} an hour{there}, by your price list"
+        return f"total: {total:.2f} an hour{there}, from your price list"
     lacking: dict[str, list[str]] = {}
     for row in rows:
         if _price(cluster, row, prices) is None:

@@ -16,7 +16,7 @@ from accel_scaling.quarantine import launch_failure, machine_json, messages
 from accel_scaling.quarantine.machine import ended_before_joined
 from accel_scaling.quarantine.record import EVERY_ZONE
 from accel_scaling.quarantine.store import STATE_FILE, Store, default_path
-from accel_scaling.terminal import render
+from accel_scaling.tables import render
 
 if TYPE_CHECKING:
     import argparse
@@ -36,7 +36,7 @@ EXAMPLES = """examples:
   accel-scaling status --clear                     of all node types; a machine kept for inspection stays
   accel-scaling status --json
 
-exit codes: 0; 2 away from a head, for a node type that the state file does not have, or a file that cannot be used
+exit codes: 0 done, 2 away from a head, or the state file does not have a node type, or cannot be used
 """
 
 SECONDS_PER_DAY = 86_400

@@ -95,7 +95,7 @@ def _commands(request: FileRequest, template: ClusterTemplate) -> str:
         (f"accel-scaling fill {file}", "what each node will announce; no network"),
         (f"accel-scaling rehearse {file}", f"the whole loop on this machine, {cloud.compute} emulated, free"),
         (f"ray up {file}", f"on {cloud.title}, with your credentials{template.login}"),
-        (f"ray down {file}", "ends everything, and what it costs"),
+        (f"ray down {file}", "terminates all machines and ends the costs"),
     ]
     width = max(len(command) for command, _ in commands)
     return "\n".join(f"#   {command:<{width}}   {purpose}" for command, purpose in commands)
@@ -142,7 +142,7 @@ def _image(machine: MachineType, template: ClusterTemplate) -> str:
     needs = needs_of(machine.chip.family) if machine.chip else None
     must = image.note if image else needs.driver if needs else "the accelerator's driver"
     company = template.cloud.title
-    needed = comment(f"{company} has no image with its driver. Yours must hold Python, ssh, and {must}.")
+    needed = comment(f"{company} has no image with its driver. Yours must contain Python, ssh, and {must}.")
     return template.part("image", needs=needed, image=scalar(template.image_placeholder))
 
 
@@ -222,7 +222,7 @@ def _request(choice: Choice, units: int, types: Sequence[str]) -> str:
 def _whole_slice(tpu_slice: TpuSlice) -> list[str]:
     which = f'topology="{tpu_slice.topology}", accelerator_version="{tpu_slice.generation}"'
     return [
-        "or for the whole slice, so that Ray creates one, not one for each host (ray.util.tpu):",
+        "or for the whole slice, so Ray creates one, not one for each host (ray.util.tpu):",
         f"  slice_placement_group({which}, head_reservation_timeout_s=1200)",
     ]
 

@@ -68,7 +68,7 @@ def _of_devices(cluster: Cluster) -> Iterator[str]:
     spared = [
         name
         for name, one in cluster.node_types.items()
-        if one.machine.machine.chip is not None and one.machine.machine.chip.resource != GPU
+        if not one.is_head and one.machine.machine.chip is not None and one.machine.machine.chip.resource != GPU
     ]
     if spared:
         yield f"tasks that ask for no accelerator launch {listed(spared)} last; Ray itself spares GPUs only"

@@ -106,10 +106,8 @@ def _cloud(config: dict[str, Any]) -> Cloud:
     stock = [cloud.name for cloud in known_clouds().values() if cloud.stock]
     if kind not in (None, _OURS, *stock):
         takes = " and ".join(f"`type: {name}`" for name in stock)
-        raise ClusterConfigError(
-            f"provider.type is {shown(kind)}, and a migration takes {takes}{hint(str(kind), stock)}; this package has "
-            "no provider for another cloud: leave such a file as it is"
-        )
+        advice = hint(str(kind), stock) or "; for another cloud this package has no provider: leave the file as it is"
+        raise ClusterConfigError(f"provider.type is {shown(kind)}, and a migration takes {takes}{advice}")
     cloud = cloud_of(provider or {})
     if kind == _OURS and all(key in config for key in NEEDED_BY_RAY):
         raise ClusterConfigError(
@@ -150,7 +148,7 @@ def _text(file: ClusterFile, before: Renewed, wanted: dict[str, Any], cloud: Clo
         if holds(result, wanted):
             return mark + result, []
         reason = "an anchor (`&`, `*`, `<<`) shares what the migration changes"
-    return printed(wanted), [f"{file.path}: printed anew, without its comments and layout: {reason}"]
+    return printed(wanted), [f"{file.path}: printed again, without its comments and layout: {reason}"]
 
 
 def _begun(body: str, config: dict[str, Any], before: Renewed, cloud: Cloud) -> list[str]:

@@ -157,7 +157,7 @@ def _closed(node_type: AutoscalerNodeType) -> Miss:
         return Miss(PendingCause.NEVER_LAUNCHED, f"{node_type.title} would take it, but {node_type.fixed}")
     if node_type.is_head and node_type.words is MANIFEST:
         return Miss(PendingCause.NEVER_LAUNCHED, f"{node_type.title} would take it, but there is one head only")
-    only = ", but for the head itself" if node_type.is_head else ""
+    only = ", except for the head itself" if node_type.is_head else ""
     return Miss(
         PendingCause.NEVER_LAUNCHED,
         f"{node_type.title} would take it, but its {node_type.words.most} is 0{only}",

@@ -65,7 +65,7 @@ def read_prices(path: Path) -> Prices:
     try:
         text = read_text(path).removeprefix("\ufeff")  # spreadsheet programs write a byte-order mark before UTF-8
     except NotUtf8Error:
-        raise PlanError(f"--prices {path} cannot be read: it is no UTF-8 text") from None
+        raise PlanError(f"--prices {path} cannot be read: it is not UTF-8 text") from None
     except UnreadableError as error:
         raise PlanError(f"--prices {path} cannot be read: {error}") from None
     _, header = next(csv_records(text, []), (1, []))

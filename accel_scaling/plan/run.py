@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.accs.types import AcceleratorTypes
+from accel_scaling.catalog.tpu_generations import is_tpu_type
+from accel_scaling.catalog.tpu_slices import slice_of_type
 from accel_scaling.cluster.cluster import read_config
-from accel_scaling.errors import PlanError
+from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.plan import live_cluster
 from accel_scaling.plan.answer import make_plan
@@ -73,7 +77,9 @@ def plan_cluster(
     types = filled["available_node_types"].values()
     promised = [name for node_type in types for name in node_type.get("resources") or {}]
     labels = labels_of(arguments.labels)
-    request = _request(arguments, Reader(AcceleratorTypes(read.catalog.chips), promised, labels))
+    machine = functools.partial(_whole_machine, read.catalog)
+    reader = Reader(AcceleratorTypes(read.catalog.chips), promised, labels, machine=machine)
+    request = _request(arguments, reader)
     # Last, as this imports Ray: mistakes in the demands are reported without waiting for it.
     check_labels(labels)
     cluster = cluster_of(read, filled, notes)
@@ -127,7 +133,8 @@ def plan_manifest(manifest: Manifest, catalog: Catalog, arguments: PlanArguments
         for node_type in cluster.types.values()
         for name in (*node_type.resources, *(node_type.after_fill.resources if node_type.after_fill else ()))
     ]
-    request = _request(arguments, Reader(cluster.accelerators, promised, labels))
+    machine = functools.partial(_whole_machine, catalog)
+    request = _request(arguments, Reader(cluster.accelerators, promised, labels, machine=machine))
     check_labels(labels)
     if arguments.address is not None:
         return running_plan(cluster, arguments.address, None)
@@ -146,6 +153,19 @@ def _check_address(arguments: PlanArguments) -> None:
     if arguments.demands or arguments.gangs or arguments.labels:
         raise PlanError("--address takes the demands from the cluster; remove --demand, --gang and --label")
     live_cluster.check_address(arguments.address)
+
+
+def _whole_machine(catalog: Catalog, name: str) -> str:
+    """Return the demand that takes all of a machine type, or of a host of a TPU slice; empty for any other name."""
+    for cloud in catalog.clouds:
+        machine = catalog.machine_types(cloud).get(name)
+        if machine is not None:
+            return f"{machine.chip.variant or machine.chip.name}:{machine.count}" if machine.chip else "CPU:4"
+    with contextlib.suppress(AccelScalingError):
+        if is_tpu_type(name):
+            tpu_slice = slice_of_type(catalog, name)
+            return f"{tpu_slice.chip.name}:{tpu_slice.chips_per_host}"
+    return ""
 
 
 def _request(arguments: PlanArguments, reader: Reader) -> PlanRequest:

@@ -120,7 +120,7 @@ def launched(record: Record, zone: str) -> Record:
     kept = (
         quarantine
         for quarantine in record.quarantines
-        # A quota of a region closes all zones at once; a machine in any of them shows that there is room again.
+        # A quota of a region closes all zones at once; a machine in any of them shows that there is capacity again.
         if quarantine.cause in STRIKES or not meet(quarantine.zone, zone)
     )
     errors = tuple(name for name in record.launch_errors if not meet(name, zone))

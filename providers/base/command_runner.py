@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _SSH_FAILED = 255  # ssh's own exit code: the connection broke, and nothing is known of the machine
 
-_NO_END = "before its boot check came to a verdict"
+_NO_END = "before its boot check had a verdict"
 
 
 class NodeRefusedError(click.ClickException):

@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 _PROCESS_RUNNER = 2
 
 _LEFT = (
-    "{}; this head node was there before, and is left as it is, without Ray: repair it and run `ray up` again, or end "
-    "it with `ray down`"
+    "{}; this head node existed before; it stays as it is, without Ray: repair it and run `ray up` again, or "
+    "terminate it with `ray down`"
 )
 
 

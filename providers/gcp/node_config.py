@@ -141,7 +141,7 @@ def check_zones_named(node_type: NodeType, cluster: Cluster) -> None:
         url = _ZONE_OF_URL.search(value) if isinstance(value, str) else None
         if url and url[1] not in zones:
             raise ClusterConfigError(
-                f"{at}.{key}: {shown(value)} is in zone {url[1]}, and provider.availability_zone is "
+                f"{at}.{key}: {shown(value)} is in zone {url[1]}, but provider.availability_zone is "
                 f"{','.join(zones)}; write the name alone, without a zone"
             )
     if node_type.machine.slice is None and (attached := attached_accelerator(node_type)):
@@ -195,7 +195,8 @@ def zones_of(provider: dict[str, Any]) -> tuple[str, ...]:
     for zone in zones:
         if not _ZONE.fullmatch(zone):
             raise ClusterConfigError(
-                f"provider.availability_zone names {shown(zone)}, which is no zone; write each in full: us-central1-a"
+                f"provider.availability_zone names {shown(zone)}, which is not a zone; write each in full: "
+                f"us-central1-a"
             )
     regions = dict.fromkeys(zone.rpartition("-")[0] for zone in zones)
     if len(regions) > 1:
@@ -283,8 +284,9 @@ def _machine_type_name(at: str, node_config: dict[str, Any]) -> str:
     given = node_config.get("machineType")
     if given is None and node_config.get("sourceInstanceTemplate") is not None:
         raise MachineInTemplateError(
-            f"{at} has a sourceInstanceTemplate and no machineType, and only Google knows the template: `ray up` asks "
-            "for it, and takes machine type and promise from there; to see the promise before, write machineType, "
+            f"{at} has a sourceInstanceTemplate and no machineType, and only Google knows the template: `ray up` "
+            f"reads it, and takes the machine type and the promise from it; to see the promise earlier, write "
+            f"machineType, "
             "which is then used in place of the template's"
         )
     if given is None:
@@ -343,6 +345,6 @@ def _template_notes(name: str, node_config: dict[str, Any]) -> tuple[str, ...]:
         return ()
     note = (
         "GPUs that the sourceInstanceTemplate attaches are not in this promise; add them as guestAccelerators, or "
-        "guestAccelerators: [] where it has none"
+        "write guestAccelerators: [] if it attaches none"
     )
     return (note,)

@@ -56,7 +56,7 @@ class SchemaError(Exception):
 
 
 def check_node_config(path: str, node_config: dict[str, Any], *, misspelt_only: bool = False) -> None:
-    """Hold a node_config to Google's schema of an Instance, or of a TPU Node; nothing is said without Google's client.
+    """Check a node_config against Google's schema of an Instance or a TPU Node; without Google's client, do nothing.
 
     Args:
         path: its place in the cluster file.
@@ -166,7 +166,7 @@ def _check_object(schemas: dict[str, Any], schema: dict[str, Any], value: Any, p
         elif others is not None:
             _check_value(schemas, others, inner, f"{path}[{name}]")
         else:
-            problem = f"is no key that Google knows{hint(str(name), properties)}"
+            problem = f"is not a key that Google knows{hint(str(name), properties)}"
             new = not nearest(str(name), properties, cutoff=_MISSPELT)
             raise SchemaError(f"{path}.{name}", problem, may_be_new=new)
 

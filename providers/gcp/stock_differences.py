@@ -23,7 +23,7 @@ def differences(cluster: Cluster, without_image: Sequence[str]) -> Iterator[str]
     chips = {name: one.machine.machine.chip for name, one in cluster.node_types.items()}
     with_gpus = [name for name, chip in chips.items() if chip is not None and chip.resource == GPU]
     if with_gpus:
-        yield f"{listed(with_gpus)}: tasks that ask for GPUs launch these node types; Ray itself promises no GPU there"
+        yield f"tasks that ask for GPUs launch {listed(with_gpus)}; Ray itself promises no GPU on this cloud"
     if without_image:
         yield f"{listed(without_image)} without an image: Google's newest with the driver of the machine"
     if any(one.machine.slice for one in cluster.node_types.values()):

@@ -149,6 +149,10 @@ def test_ray_keeps_the_share_of_memory_for_objects_that_our_promise_leaves_out()
     )
 
 
+def test_the_port_of_a_head_is_rays() -> None:
+    assert ray_constants.DEFAULT_PORT == facts.GCS_PORT
+
+
 def test_a_task_asks_for_one_cpu_where_nothing_is_said() -> None:
     from ray._common.ray_option_utils import task_options
 

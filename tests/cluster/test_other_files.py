@@ -87,7 +87,7 @@ def test_a_cluster_file_given_to_kuberay_is_named(
     [
         (
             ("cluster_name: a", "cluster_name: {{ name }}"),
-            ":1:16: this is no valid YAML: found unhashable key; it is a",
+            ":1:16: this is not valid YAML: found unhashable key; it is a",
         ),
         (("cluster_name: a", '{% if x %}\ncluster_name: {{env["A"]}}'), "; it is a template: render the file first"),
         (("region: us-west-2", "region: {{ region }}"), "; it is a template: render the file first"),

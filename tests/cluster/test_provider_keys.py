@@ -160,13 +160,13 @@ def test_a_machine_type_under_a_misspelt_key_is_missing_and_the_key_is_named(wri
     [
         (
             {"schedulingConfig": {"reservd": True}},
-            "schedulingConfig.reservd is no key that Google knows; nearest: reserved",
+            "schedulingConfig.reservd is not a key that Google knows; nearest: reserved",
         ),
         (
             {"schedulingConfg": {"reserved": True}},
-            "schedulingConfg is no key that Google knows; nearest: schedulingConfig",
+            "schedulingConfg is not a key that Google knows; nearest: schedulingConfig",
         ),
-        ({"networkConfig": {"subnetwrk": "x"}}, "networkConfig.subnetwrk is no key that Google knows"),
+        ({"networkConfig": {"subnetwrk": "x"}}, "networkConfig.subnetwrk is not a key that Google knows"),
         ({"schedulingConfig": {"reserved": "yes"}}, "schedulingConfig.reserved is 'yes'; expected true or false"),
         ({"somethingOfNextYear": {"a": 1}}, ""),
     ],

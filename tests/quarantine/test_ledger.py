@@ -178,7 +178,7 @@ def test_no_number_of_times_is_too_many(times: int, growth: float, sold_out: boo
         ({"quarantine": {"strikes": True}}, "strikes is True"),
         ({"quarantine": {"longest_s": 10}}, "longest_s (10) is shorter than the first time (300 s)"),
         ({"quarantine": []}, "provider.quarantine is []: write a mapping"),
-        ({"confirmation": {"on_mismatch": "ignore"}}, "on_mismatch is 'ignore': write refuse or join"),
+        ({"confirmation": {"on_mismatch": "ignore"}}, "on_mismatch is 'ignore': write refuse, join, report or skip"),
         ({"confirmation": {"keep_for_inspection": 1}}, "keep_for_inspection is 1: write true or false"),
         ({"confirmation": "join"}, "provider.confirmation is 'join': write a mapping"),
     ],

@@ -178,7 +178,7 @@ def test_a_generation_that_the_cloud_tpu_api_does_not_have_is_filled_and_said() 
 
 def test_a_slice_that_no_list_has_is_said_to_be_doubtful() -> None:
     (note,) = fill(cluster({**RUNTIME, "acceleratorType": "v5litepod-2"}), shipped_catalog())[1]
-    assert note.startswith("available_node_types.w0: no list of Google's has v5litepod-2 (")
+    assert note.startswith("available_node_types.w0: no list of Google Cloud has v5litepod-2 (")
 
 
 def test_an_unknown_slice_is_named_with_the_nearest_names() -> None:
