@@ -16,7 +16,7 @@ from accel_scaling.cli.plan_groups import ONLY_WHOLE, launched_table, running_ta
 from accel_scaling.cluster.cluster_file import cluster_in, text_of
 from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.families.catalog import load_catalog
-from accel_scaling.fill.file_notes import file_notes
+from accel_scaling.fill.file_notes import file_notes, with_old_fill
 from accel_scaling.inputs.file_text import name_of
 from accel_scaling.plan.model import counted, uses_text
 from accel_scaling.plan.words import MANIFEST
@@ -121,7 +121,7 @@ def _plan_file(args: argparse.Namespace, text: str, words: PlanArguments) -> tup
     except PlanError:
         raise
     except AccelScalingError as error:
-        raise file.at_its_line(error) from None
+        raise file.at_its_line(with_old_fill(file, error)) from None
     for note in file_notes(file, cluster.catalog):
         write_note(note)
     return cluster, answer

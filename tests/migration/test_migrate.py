@@ -113,7 +113,7 @@ def test_hand_written_values_that_the_catalog_contradicts_are_named_with_their_l
     assert main(["migrate", str(path), "-o", str(new)]) == 0
     said = capsys.readouterr().err
     for line, words in (
-        (15, "your resources say GPU: 2, the catalog says 1; yours is used, and a node that does not hold it"),
+        (15, "your resources say GPU: 2, the catalog says 1; yours is used, and a node"),
         (16, "your resources promise accelerator_type:T4, the catalog knows accelerator_type:A10G there"),
         (17, "your labels say ray.io/accelerator-type: T4, and its node_config makes it A10G"),
     ):
@@ -202,7 +202,7 @@ def test_what_ray_1_had_beside_node_types_goes_where_ray_puts_it(
         (STOCK.replace("type: aws", "type: azure"), ":3: provider.type is 'azure', and a migration takes"),
         (STOCK.replace("type: aws", "type: local"), "this package has no provider: leave the file as it is"),
         (STOCK.replace("type: aws", "type: asw"), "; nearest: aws"),
-        (STOCK.replace("type: aws", "type: ${CLOUD}"), "which a template leaves open: render the file first"),
+        (STOCK.replace("type: aws", "type: ${CLOUD}"), "of a template: render the file first"),
         (STOCK.replace("  type: aws\n", ""), ":2: provider.type is missing"),
         ("{% if x %}\n" + STOCK, "it is a template: render the file first"),
         ("apiVersion: ray.io/v1\nkind: RayCluster\n", "give it to `accel-scaling kuberay fill`"),
