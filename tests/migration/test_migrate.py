@@ -130,6 +130,7 @@ def test_hand_written_values_that_the_catalog_contradicts_are_named_with_their_l
         ),
         ("worker_nodes:\n  InstanceType: g5.xlarge\nhead_node:\n  InstanceType: m5.xlarge\n",
          {"head": "m5.xlarge", "worker": "g5.xlarge"}),
+        (f"available_node_types:\n{SMALL_HEAD}", {"head": "m5.large", "worker": "m5.large"}),
         ("head_node:\n  InstanceType: m5.xlarge\n", {"head": "m5.xlarge", "worker": "m5.large"}),
         ("worker_nodes:\n  InstanceType: g5.xlarge\nhead_node: {}\n", {"head": "m5.large", "worker": "g5.xlarge"}),
         (
@@ -214,6 +215,7 @@ def test_what_ray_1_had_beside_node_types_goes_where_ray_puts_it(
         (RAY_1 + "head_node:\n  InstanceType: m5.lrge\n", ":7: head_node: instance type 'm5.lrge' of aws is not in"),
         (RAY_1 + "head_node: m5.large\n", ":7: head_node is 'm5.large'; it must hold the keys of a node_config"),
         (STOCK.replace("cluster_name: demo\n", ""), "cluster_name is missing"),
+        (STOCK.partition("  head:")[0] + "  - head\n", "old.yaml: this is not a cluster config"),
     ],
 )
 def test_a_file_that_cannot_be_migrated_gets_one_sentence(
@@ -227,7 +229,9 @@ def test_a_file_that_is_there_is_not_overwritten_without_being_asked(
 ) -> None:
     path.write_text(STOCK)
     assert main(["migrate", str(path), "-o", str(path)]) == 2
-    assert f"{path} is there already; write another with -o, or over it with --force" in capsys.readouterr().err
+    assert (
+        f"{path} exists already; choose another file with -o, or overwrite it with --force" in capsys.readouterr().err
+    )
     assert path.read_text() == STOCK
     assert main(["migrate", str(path), "-o", str(path), "--force"]) == 0
     assert MODULES["aws"] in path.read_text()
