@@ -103,7 +103,7 @@ class GoogleRefusedError(AccelScalingError):
 
 
 def default_credentials(request: Any = None) -> tuple[Any, str | None]:
-    """Return the credentials of this environment, and the project that goes with them; None where none does.
+    """Return the credentials of this environment, and their project; None where none does.
 
     Args:
         request: by which Google is asked, where that takes a question; by default google-auth's own.
