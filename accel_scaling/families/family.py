@@ -184,7 +184,7 @@ def problem_of(family: Family, built_in: Collection[Family]) -> str | None:
     """Return the first thing that is wrong with a plug-in's fields, as the middle of a sentence; None for nothing.
 
     Args:
-        family: what a package gave; of its fields nothing is taken for granted.
+        family: what a package gave; of its fields nothing is treated as granted.
         built_in: the families whose names are taken.
     """
     return next(_problems(family, built_in), None)

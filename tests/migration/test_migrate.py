@@ -66,7 +66,7 @@ def refused(path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> str:
         ("provider:\n  # why\n\n  type:   aws\n", "provider:\n  # why\n\n  type:   external\n  module: MODULE\n"),
     ],
 )
-def test_the_module_stands_behind_the_type_in_the_form_of_the_file(
+def test_the_module_comes_after_the_type_in_the_form_of_the_file(
     path: Path, capsys: pytest.CaptureFixture[str], before: str, after: str
 ) -> None:
     end = " region: us-west-2}\n" if "{" in before else "  region: us-west-2\n"
@@ -83,7 +83,7 @@ def test_an_anchor_at_the_provider_does_no_harm(path: Path, capsys: pytest.Captu
     assert "# " not in new.partition("available_node_types")[0]
 
 
-def test_a_provider_from_elsewhere_in_the_file_is_printed_anew_with_a_note(
+def test_a_provider_from_elsewhere_in_the_file_is_printed_again_with_a_note(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = "base: &b {type: aws, region: us-west-2}\n" + STOCK

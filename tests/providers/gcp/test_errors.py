@@ -135,7 +135,7 @@ def test_a_key_file_that_cannot_be_used_is_named_with_what_is_wrong_and_is_not_n
     assert "download the key again" in sentence
 
 
-def test_gclouds_own_file_is_named_where_it_is_torn() -> None:
+def test_gclouds_own_file_is_named_where_it_is_damaged() -> None:
     path = Path.home() / ".config" / "gcloud" / "application_default_credentials.json"
     path.parent.mkdir(parents=True)
     path.write_text('{"type": "authorized_user",')
