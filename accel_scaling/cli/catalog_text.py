@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, tpu_head_resource
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_TPU_WORKER_ID, tpu_head_resource
 from accel_scaling.cli.place_text import ages, describe_places, files_of_slice, shown_places
 from accel_scaling.cluster.docker import run_options
 from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
 from accel_scaling.tables import render
-from accel_scaling.terminal import bold
+from accel_scaling.terminal import bold, wrapped
 
 if TYPE_CHECKING:
     from typing import Any
@@ -28,6 +28,7 @@ _IMAGE_TEXTS = {
     ImageKind.RUNTIME: "runtimeVersion {}",
     ImageKind.NONE: "none: name your own",
 }
+_COLUMNS = ("VCPUS", "GIB", "ARCH", "ACCELERATOR", "COUNT", "RAY IS PROMISED")
 _FEW_OPTIONS = 4  # container options that `show` prints in full: a machine may need one for each of 16 devices
 
 
@@ -117,10 +118,12 @@ def listed(machines: list[MachineType], catalog: Catalog, region: str | None = N
         region: the region that offers them; None for any.
         unknown: the number of others of which it is not known whether the region offers them.
     """
-    headers = ("TYPE", "VCPUS", "GIB", "ARCH", "ACCELERATOR", "COUNT", "RAY IS PROMISED")
+    several = len({machine.cloud for machine in machines}) > 1
+    headers = ("TYPE", *(["CLOUD"] if several else []), *_COLUMNS)
     rows = [
         (
             machine.name,
+            *([machine.cloud] if several else []),
             str(machine.vcpus),
             _gib(machine.memory_mib),
             machine.arch,
@@ -133,7 +136,10 @@ def listed(machines: list[MachineType], catalog: Catalog, region: str | None = N
     note = f" in {region}" if region else ""
     note += f"; {unknown} more may be, no places file has them" if unknown else ""
     closing = f"{_many(len(machines), 'machine type')}{note} (catalog {catalog.version})"
-    return f"{render(headers, rows, right={1, 2, 5})}\n{closing}"
+    at = headers.index
+    drop = [at(name) for name in ("ARCH", "GIB", "COUNT", "VCPUS")]
+    table = render(headers, rows, right={at("VCPUS"), at("GIB"), at("COUNT")}, drop=drop, others="--json")
+    return f"{table}\n{wrapped(closing)}"
 
 
 def listed_slices(slices: list[TpuSlice], more: int, catalog: Catalog) -> str:
@@ -153,7 +159,8 @@ def listed_slices(slices: list[TpuSlice], more: int, catalog: Catalog) -> str:
     ]
     rest = f"; {more} larger ones with --all" if more else ""
     closing = f"{_many(len(slices), 'TPU slice')} in default topology{rest} (catalog {catalog.version})"
-    return f"{render(headers, rows, right={2, 3, 4, 5})}\n{closing}"
+    table = render(headers, rows, right={2, 3, 4, 5}, drop=(5, 4, 1, 3), others="--json")
+    return f"{table}\n{wrapped(closing)}"
 
 
 def attached(
@@ -180,7 +187,8 @@ def attached(
         headers, lines = headers[:-1], [line[:-1] for line in lines]
     table = render(headers, lines, right={1, 2})
     unknown = f"; whether {region} has them is in no places file" if region else ""
-    return [f"{table}\nany N1 machine of {cloud} up to these sizes takes them (guestAccelerators){unknown}"]
+    closing = f"any N1 machine of {cloud} up to these sizes takes them (guestAccelerators){unknown}"
+    return [f"{table}\n{wrapped(closing)}"]
 
 
 def _zones_text(rule: AttachRule) -> str:
@@ -215,8 +223,12 @@ def _described(machine: MachineType, promise: Promise) -> dict[str, Any]:
 
 
 def _promised(description: dict[str, Any]) -> str:
-    """Return the accelerator part of the promise on one line: every machine has CPU and memory."""
-    parts = [f"{key}: {value:g}" for key, value in description["resources"].items() if key not in {"CPU", "memory"}]
+    """Return the accelerator part of the promise on one line, its types by name: every machine has CPU and memory."""
+    parts = [
+        key.removeprefix(ACCELERATOR_TYPE_PREFIX) if key.startswith(ACCELERATOR_TYPE_PREFIX) else f"{key}: {value:g}"
+        for key, value in description["resources"].items()
+        if key not in {"CPU", "memory"}
+    ]
     return ", ".join(parts) or "-"
 
 
@@ -280,7 +292,8 @@ def _detected(machine: MachineType, chip: Chip | None) -> list[tuple[str, str]]:
 
 def _lines(pairs: list[tuple[str, str]]) -> str:
     width = max(len(key) for key, _ in pairs)
-    return "\n".join(f"  {key.ljust(width)}  {value}" for key, value in pairs)
+    hang = " " * (width + 2)
+    return "\n".join(wrapped(f"  {key.ljust(width)}  {value}", hang=hang) for key, value in pairs)
 
 
 def _many(count: int, word: str) -> str:
