@@ -65,7 +65,7 @@ class StatusLine:
             yield
         finally:
             over.set()
-            # Before the line is cleared, so that no status is written after it.
+            # Before the line is cleared, so no status is written after it.
             teller.join()
             with self._lock:
                 self._clear()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 # How many random examples a test tries that names no number of its own: `tests/run --quick`, `tests/run` and
-# `tests/run --thorough`, by pytest's --hypothesis-profile. Each run of the first two tries the same ones, so that a red
+# `tests/run --thorough`, by pytest's --hypothesis-profile. Each run of the first two tries the same ones, so a red
 # test is the change's; the nightly run looks for new ones. No deadlines: a slow machine is no failure.
 settings.register_profile("quick", deadline=None, derandomize=True, max_examples=20)
 settings.register_profile("normal", deadline=None, derandomize=True, max_examples=100)

@@ -1,6 +1,6 @@
 """Names and numbers copied from Ray 2.60, for code that must not import Ray.
 
-Imports nothing, so that any room may import it. tests/_ray/ holds each of them equal to the installed Ray's.
+Imports nothing, so any module may import it. tests/_ray/ holds each of them equal to the installed Ray's.
 """
 
 # Accelerators. What Ray's managers call their resources and variables, each Family says (families/).

@@ -102,8 +102,8 @@ class Catalog:
         row = f"add a row for it to a catalog of your own {_OWN}"
         if public := unlisted(cloud).get(name):
             return (
-                f"instance type {shown(name)} of {cloud} has no row in the catalog {self.version}: its vCPUs and "
-                f"memory are in no public list, and it has {public.known} ({public.source}); {row}, or run "
+                f"instance type {shown(name)} of {cloud} has no row in the catalog {self.version}: no public list "
+                f"has its vCPUs and memory, and it has {public.known} ({public.source}); {row}, or run "
                 "`accel-scaling catalog "
                 f"refresh {cloud}`, where the API lists it to you"
             )
@@ -167,10 +167,10 @@ class Catalog:
         return None if asked else row
 
     def nowhere(self, machine: MachineType) -> str | None:
-        """Return who says that no region has a machine type, as the end of a clause; None where that is not said.
+        """Return who says that no region has a machine type, as the end of a clause; None where that is unknown.
 
         It may be retired, new, or never have been listed. Of custom types, hosts of TPU slices and the user's own
-        types nothing is said.
+        types nothing is reported.
 
         Raises:
             CatalogFileError: a file has a wrong row.
@@ -181,7 +181,7 @@ class Catalog:
         if row := self.unlisted(machine):
             return f": no listing has it; it is from {row.source}"
         listing = max(where.listed.values(), key=lambda offering: offering.source)
-        return f", says {listing.layer}, from {listing.source}"
+        return f", according to {listing.layer}, from {listing.source}"
 
     def places(self, cloud: str) -> Offerings:
         """Return which region of a cloud has what.
@@ -232,7 +232,7 @@ class Catalog:
         return chips[0]
 
     def chips_named(self, name: str) -> list[Chip]:
-        """Return every chip that a name may mean; a type's name goes before a cloud's name for something else.
+        """Return every chip that a name may mean; a type's name has precedence over a cloud's name for something else.
 
         Raises:
             UnknownAcceleratorError: nothing has that name; the text names the nearest names.

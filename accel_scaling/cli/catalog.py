@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for command in (show, find):
         command.add_argument("--cloud", metavar="CLOUD", help=f"{' or '.join(known_clouds())} (default: all clouds)")
-        user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first is strongest"
+        user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first one wins"
         command.add_argument("--catalog", metavar="FILE", type=Path, action="append", default=[], help=user_catalog)
         command.add_argument(
             "--json", action="store_true", help="print JSON: one object (show), a list of objects (find)"
@@ -208,13 +208,13 @@ def _in_region(machines: Iterable[MachineType], catalog: Catalog, region: str) -
     """Return the machine types that a region offers, and the number of those of which it is not known.
 
     Raises:
-        UnknownRegionError: no places file has the region.
+        UnknownRegionError: no places file lists the region.
     """
     cloud = cloud_of_region(region) or ""
     regions = [name for of in catalog.clouds for name in catalog.places(of).regions]
     if region not in regions:
         from accel_scaling.catalog.suggest import hint
 
-        raise UnknownRegionError(f"region {shown(region)} is in no places file{hint(region, regions)}")
+        raise UnknownRegionError(f"region {shown(region)} is not in the places files{hint(region, regions)}")
     offers = [(machine, catalog.where(machine).in_region(region)) for machine in machines if machine.cloud == cloud]
     return [machine for machine, offered in offers if offered], sum(offered is None for _, offered in offers)

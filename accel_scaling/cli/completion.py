@@ -12,7 +12,7 @@ from accel_scaling.errors import AccelScalingError
 if TYPE_CHECKING:
     import argparse
 
-HELP = "print a script with which your shell completes commands, options and files"
+HELP = "print a shell completion script: commands, options and files"
 EXAMPLES = """examples:
   accel-scaling completion bash > ~/.local/share/bash-completion/completions/accel-scaling
   accel-scaling completion zsh > ~/.zfunc/_accel-scaling       with fpath+=~/.zfunc before compinit in ~/.zshrc

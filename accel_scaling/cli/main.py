@@ -100,14 +100,14 @@ def _refused(sentence: str, exit_code: int = AccelScalingError.exit_code) -> int
 
 
 def parser(name: str | None) -> argparse.ArgumentParser:
-    """Return the parser; only the named command's module is imported, so that each command starts fast.
+    """Return the parser; only the named command's module is imported, so each command starts fast.
 
     Args:
         name: a command's name; None, or any other word, for all commands.
     """
     made = Parser(
         prog="accel-scaling",
-        description="Launch accelerator machines with Ray that are what the cluster file promised.",
+        description="Launch Ray nodes whose accelerators match what the cluster file promises.",
         epilog=_ALL,
     )
     made.add_argument("--version", action="version", version=f"accel-scaling {__version__}")

@@ -1,7 +1,7 @@
 """The text of a cluster file: YAML in, a dict out, and the line of the key that an error is about.
 
 PyYAML's safe loader, as `ray up` reads it, and refused besides: a key that is there twice, of which one would get lost
-without a word, and what is beyond the bounds of `inputs`.
+silently, and what is beyond the bounds of `inputs`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def load(text: str, name: str) -> Any:
         name: of the file, for the error.
 
     Raises:
-        ClusterConfigError: it is no YAML, goes beyond a bound, has a key twice, or a value that Python cannot hold;
+        ClusterConfigError: it is not YAML, goes beyond a bound, has a key twice, or a value that Python cannot hold;
             with the line.
     """
     root = _root(text, name)
@@ -76,7 +76,7 @@ def read_cluster(path: Path) -> ClusterFile:
     """Return the cluster file, read.
 
     Raises:
-        ClusterConfigError: the file is missing, is no YAML, has a key twice (with the line), or holds no mapping.
+        ClusterConfigError: the file is missing, is not YAML, has a key twice (with the line), or holds no mapping.
     """
     return cluster_in(text_of(path), path)
 
@@ -139,11 +139,11 @@ def _value(root: yaml.Node, text: str, name: str) -> Any:
 
 
 def _sentence_of(error: yaml_nodes.NotYamlError, name: str, text: str) -> str:
-    """Return the sentence for a file that is no YAML, or goes beyond a bound; a template is told to be one."""
+    """Return the sentence for a file that is not YAML, or goes beyond a bound; a template is told to be one."""
     place = name if error.line is None else f"{name}:{error.line}:{error.column}"
     if not error.grammar:
         return f"{place}: {error.problem}"
-    return f"{place}: this is no valid YAML: {error.problem}{advice(text, error.line)}"
+    return f"{place}: this is not valid YAML: {error.problem}{advice(text, error.line)}"
 
 
 def _check_no_manifest(roots: Sequence[yaml.Node], name: str) -> None:
@@ -155,7 +155,7 @@ def _check_no_manifest(roots: Sequence[yaml.Node], name: str) -> None:
         if {"apiVersion", "kind"} <= scalars.keys():
             manifests.append((scalars["kind"] not in RAY_MANIFESTS, root.start_mark.line + 1, scalars["kind"]))
     if manifests:
-        _, line, kind = min(manifests)  # one that Ray is told of goes before others
+        _, line, kind = min(manifests)  # one that Ray is told of comes before others
         raise ClusterConfigError(f"{name}:{line}: {of_manifest(kind)}")
 
 
@@ -182,16 +182,15 @@ def _check_keys_of_all(root: yaml.Node, name: str) -> None:
 def _check_keys(node: yaml.MappingNode, path: tuple[str, ...], name: str) -> None:
     lines: dict[tuple[str, str], int] = {}
     for key, _ in node.value:
-        # What stands beside `<<` overrides what it brings, which is no key twice.
+        # What is beside `<<` overrides what it brings, which is no key twice.
         if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
             continue
         line = key.start_mark.line + 1
         if (key.tag, key.value) in lines:
             written = ".".join([word for word in path if word] + [key.value])
             raise ClusterConfigError(
-                f"{name}:{line}: {written} is already in line {lines[key.tag, key.value]}, and `ray up` "
-                "would drop that "
-                "one without a word; keep one"
+                f"{name}:{line}: {written} is already in line {lines[key.tag, key.value]}, and `ray up` would "
+                f"silently drop that one; keep one"
             )
         lines[key.tag, key.value] = line
 

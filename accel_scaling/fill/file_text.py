@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.cluster.cluster_file import ClusterFile
 
-_JSON = "JSON has no comments, so that what is written is not marked: a later fill takes it for yours"
+_JSON = "JSON has no comments, so the written lines carry no mark; a later fill treats them as yours"
 REASONS = dict.fromkeys(NEEDED_BY_RAY, "Ray needs this key")
 
 
@@ -37,7 +37,7 @@ class _Dumper(DUMPER):  # type: ignore[misc] # PyYAML's type depends on how it w
 def fill_file(file: ClusterFile, catalog: Catalog | None = None) -> tuple[str, list[str]]:
     """Return the text of a cluster file, filled, and the notes; see ``fill`` for its values.
 
-    What an earlier fill wrote is filled anew; what somebody changed of it since is the user's.
+    What an earlier fill wrote is filled again; what a user changed of it since is the user's.
 
     Args:
         file: the file.
@@ -66,13 +66,13 @@ def users_values(file: ClusterFile) -> Marked:
 
 
 def _changed_note(file: ClusterFile, changed: list[tuple[int, str]]) -> list[str]:
-    """Return the note about values that the fill wrote and somebody changed since."""
+    """Return the note about values that the fill wrote and a user changed since."""
     if not changed:
         return []
     places = ", ".join(f"{path} (line {line})" for line, path in changed[:3])
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     what = f"changed by hand after a fill wrote it, and kept as yours: {places}{more}"
-    return [f"{file.path}: {what}; without its comment this note goes, without the line it is filled again"]
+    return [f"{file.path}: {what}; remove the comment to end this note, or the line to have it filled again"]
 
 
 def _filled_text(file: ClusterFile, users: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, list[str]]:
@@ -92,10 +92,10 @@ def _filled_text(file: ClusterFile, users: dict[str, Any], wanted: dict[str, Any
         if holds(result, wanted):
             notes = [f"{file.path}: {_JSON}"] if isinstance(root, yaml.MappingNode) and root.flow_style else []
             return file.text[: len(file.text) - len(body)] + result, notes
-        reason = SHARED if shared_nodes(root) else "its form takes no further lines"
+        reason = SHARED if shared_nodes(root) else "lines cannot be added to its form"
     except CannotEditError as error:
         reason = str(error)
-    note = f"{file.path}: printed anew, without its comments and layout: {reason}"
+    note = f"{file.path}: printed again, without its comments and layout: {reason}"
     return _anew(users, wanted), [note]
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SHARED = "it shares values through anchors (`&`, `*`, `<<`), and the fill differs between the places that share them"
-_ONE_A_LINE = "it has a form that takes no further lines; write one key on each line"
+_ONE_A_LINE = "it has a form to which lines cannot be added; write one key on each line"
 
 
 class Values(NamedTuple):
@@ -200,7 +200,7 @@ class _Editor:
         self._insert(node.end_mark.index, key.start_mark.column + 1, lines)
 
     def _whole_entry(self, key: yaml.Node, node: yaml.Node, wanted: Any, *, marked: bool) -> None:
-        """Write an entry anew where it stands."""
+        """Write an entry again in its place."""
         start, column = key.start_mark.index, key.start_mark.column
         if self._text[start - column : start].strip(" -"):
             raise CannotEditError(_ONE_A_LINE)
@@ -225,7 +225,7 @@ class _Editor:
         if self._text[end - 1] not in BREAKS:
             end = line_end(self._text, end)[1]
         if end == len(self._text) and not self._text.endswith(tuple(BREAKS)):
-            # The last line of a file without a line break at its end: the break before it goes instead.
+            # The last line of a file without a line break at its end: the break before it is removed instead.
             start = len(self._text[:start].rstrip(BREAKS)) if not kept else start
             return Edit(start, end, newline(self._text, start).join(kept))
         return Edit(start, end, "".join(line + newline(self._text, start) for line in kept))

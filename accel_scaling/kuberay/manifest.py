@@ -87,7 +87,8 @@ def _other_api(root: yaml.Node) -> str:
     has = f"the {kind} has apiVersion: {api}" if api else f"the {kind} has no apiVersion"
     if api.partition("/")[0] == _FIRST_API:
         return (
-            f"{has}, of Ray's operator before KubeRay, which nothing runs any more; write apiVersion: {NEWEST_API}, "
+            f"{has}, of an operator that was used before KubeRay, and is no longer in use; write apiVersion: "
+            f"{NEWEST_API}, "
             "and headGroupSpec and workerGroupSpecs in place of podTypes"
         )
     return f"{has}; write apiVersion: {NEWEST_API}, KubeRay's"
@@ -107,7 +108,9 @@ def _groups(root: yaml.Node, file: str) -> list[Group]:
         raise ClusterConfigError(f"{file}:{line}: {title} has no {path}.headGroupSpec with keys in it{advice}")
     workers = yt.at(cluster, "workerGroupSpecs")
     if workers is not None and is_open(workers):
-        raise ClusterConfigError(f"{file}:{yt.line(workers)}: {title}: workerGroupSpecs is left open: {RENDER}")
+        raise ClusterConfigError(
+            f"{file}:{yt.line(workers)}: {title}: workerGroupSpecs is still a placeholder of a template: {RENDER}"
+        )
     shared = yt.shared_nodes(root)
     all_groups = [Group(title, "headgroup", True, head, head_key, api, shared, cluster)]  # noqa: FBT003 - a field with a name
     for number, node in enumerate(yt.items(workers)):

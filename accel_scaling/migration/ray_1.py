@@ -105,7 +105,7 @@ def _to_node_types(new: dict[str, Any], cloud: Cloud, catalog: Catalog, changes:
         changes.append(Change("", f"there were no {WORKER_NODES}: wrote Ray's own of `type: {cloud.name}`"))
     if isinstance(least, int) and least:
         first = next(name for name in types if name != HEAD_NAME)
-        types[first] = {"min_workers": least, **types[first]}
+        types[first] = {"min_workers": 0, **types[first]} | {"min_workers": least}
     if least is not None:
         what = "became that of the workers" if least else "is the default: dropped"
         changes.append(Change("min_workers", f"min_workers: {shown(least)} {what}"))
@@ -200,11 +200,10 @@ def _drop(new: dict[str, Any], changes: list[Change]) -> None:
         speed = aggressive or speed
     if speed is not None and "upscaling_speed" not in new:
         new["upscaling_speed"] = round(speed, 3)
-    if new.get("min_workers") and TYPES in new:
-        text = (
-            f"min_workers: {shown(new['min_workers'])} at the top level is read by nobody; write it under a node type"
-        )
-        changes.append(Change("min_workers", text))
+    if "min_workers" in new:
+        least = new.pop("min_workers")
+        more = ": Ray reads it nowhere; write min_workers under a node type" if least else ""
+        changes.append(Change("min_workers", f"min_workers: {shown(least)} of the whole file was dropped{more}"))
 
 
 def _speed_change(key: str, value: Any, speed: float | None, new: dict[str, Any]) -> Change:

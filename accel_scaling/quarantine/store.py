@@ -37,7 +37,7 @@ class StateError(AccelScalingError):
 
 
 class BrokenStateError(StateError):
-    """The state file is not one of accel-scaling, or is torn."""
+    """The state file is not one of accel-scaling, or is damaged."""
 
 
 class NewerVersionError(ValueError):
@@ -55,7 +55,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         """Use the file at ``path``; nothing is written before the first change."""
         self._path = path
-        # A ledger, and the file that it stands in. An autoscaler asks for it several times for each machine: to parse
+        # A ledger, and the file that it is in. An autoscaler asks for it several times for each machine: to parse
         # the file of 1,000 machines takes 20 ms, a look at it 2 us.
         self._last: tuple[FileIdentity, Ledger] | None = None
 
@@ -150,7 +150,7 @@ class Store:
 
 
 class FallbackStore:
-    """The ledger for a process that goes on when its disk fails: what cannot be written is kept in memory."""
+    """The ledger for a process that continues when its disk fails: what cannot be written is kept in memory."""
 
     def __init__(self, store: Store) -> None:
         """Read and change ``store`` while that is possible."""

@@ -13,7 +13,7 @@ class AWS(Cloud):
     """Amazon Web Services: machines of EC2."""
 
     def machine_family(self, machine_type: str) -> str | None:
-        """Return what stands before the dot: ``g5`` of ``g5.xlarge``."""
+        """Return what precedes the dot: ``g5`` of ``g5.xlarge``."""
         family, dot, _ = machine_type.partition(".")
         return family if dot else None
 

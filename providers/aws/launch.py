@@ -145,9 +145,9 @@ class MachineLaunch:
         tried = f" (tried in {', '.join(launch.zones)})" if any(launch.zones) else ""
         later = ""
         if self._undecided is not None:
-            later = f"; {self._undecided.count} of them may come all the same, and are listed then"
+            later = f"; {self._undecided.count} of them may still start, and are listed then"
         if failure is None or _ray.is_head(tags):
-            later = later and "; it may come all the same: `ray up` finds it then, and `ray down` ends it"
+            later = later and "; it may still start: `ray up` then finds it, and `ray down` terminates it"
             return click.ClickException(
                 f"the head node ({machine_type}) could not be launched: {failure}{tried}{later}"
             )

@@ -64,7 +64,7 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
         fill_of_cloud: fills the config, with what only this cloud checks before.
 
     Raises:
-        AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
+        AccelScalingError: a config that cannot be filled. `ray up` would swallow it and continue; there the config
             carries it to `bootstrap_config`, which raises it.
     """
     if _ray.reads_only():
@@ -113,8 +113,8 @@ def _bundle(config: Config) -> Path:
     try:
         return bundle.build(catalog=travelling_files(user_catalogs(config["provider"]), known_clouds()))
     except OSError as error:
-        problem = disk_sentence(error) or f"{error.filename}: {error.strerror}; is HOME a folder that you may write?"
-        raise AccelScalingError(f"what the nodes get of this package cannot be packed: {problem}") from None
+        problem = disk_sentence(error) or f"{error.filename}: {error.strerror}; may you write to the folder HOME?"
+        raise AccelScalingError(f"the bundle for the nodes cannot be made: {problem}") from None
 
 
 def check_ready(config: Config) -> None:
@@ -176,7 +176,7 @@ def refusal_of(config: Config) -> str | None:
 
 
 def _stand_in(**carried: Any) -> Config:
-    """Return a config that passes Ray's schema, which stands before `bootstrap_config`, and carries something there."""
+    """Return a config that passes Ray's schema before `bootstrap_config`, and carries something there."""
     return {
         "cluster_name": "refused",
         "max_workers": 0,
@@ -209,7 +209,7 @@ def published(config: Mapping[str, Any], autoscaler: str) -> dict[str, Any]:
     """Return what is written: the autoscaler's version, and the resources of each type that may be launched.
 
     Args:
-        config: the autoscaler's cluster config; a type that is left alone for a while counts as it was before.
+        config: the autoscaler's cluster config; a type that is quarantined counts as it was before.
         autoscaler: ``v1`` or ``v2``.
     """
     # {}: without the limits that a quarantine has written into the head's config.
@@ -253,5 +253,7 @@ def spare_accelerators(provider_config: Mapping[str, Any], config_path: Path | N
     try:
         resources = {chip.resource for chip in chips_here().values()} if spares_accelerators(provider_config) else ()
         _ray.spare_accelerators(resources)
-    except Exception:  # a Ray whose scheduler is another; it goes on as Ray does
-        logger.exception("nodes with accelerators cannot be spared from tasks without them; only GPU nodes are, by Ray")
+    except Exception:  # a Ray whose scheduler is another; it does what Ray does
+        logger.exception(
+            "only GPU nodes are spared from tasks without accelerators (by Ray); the nodes of other families are not"
+        )

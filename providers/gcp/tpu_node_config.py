@@ -43,11 +43,12 @@ _WAYS = "schedulingConfig: {spot: true}, or {reserved: true} for a reservation o
 
 # cloud.google.com/tpu/docs/runtimes: "The Cloud TPU API is not supported on TPU7x and later TPU versions".
 _NOT_IN_THE_API = (
-    "Google says that the Cloud TPU API, through which Ray creates slices, does not have {}{}; the promise is what its "
+    "Ray creates slices through the Cloud TPU API, which according to Google does not have {}{}; the promise is what "
+    "its "
     "hosts would announce"
 )
 # AI-Hypercomputer/tpu-recipes, inference/ironwood (2026-08-07): `queued-resources create --accelerator-type v7x-8`.
-_BY_RESERVATION = ", and Google's own recipes ask it for {}-N, by a reservation"
+_BY_RESERVATION = "; Google's own recipes ask it for {}-N, with a reservation"
 
 
 def is_tpu(node_config: dict[str, Any]) -> bool:
@@ -59,7 +60,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     """Return the slice of a TPU node type.
 
     Raises:
-        ClusterConfigError: keys that are missing, of the wrong kind, or do not go together.
+        ClusterConfigError: keys that are missing, of the wrong kind, or do not fit together.
         UnknownTpuError: Google has no such slice.
     """
     at = f"{location}.node_config"
@@ -127,7 +128,7 @@ def _notes(tpu_slice: TpuSlice) -> Iterator[str]:
         named = api_name in tpu_slice.chip.api_names.get(CLOUD.name, ())
         yield _NOT_IN_THE_API.format(tpu_slice.generation, _BY_RESERVATION.format(api_name) if named else "")
     if row := unlisted(CLOUD.name, UnlistedKind.SLICE).get(name):
-        yield f"no list of Google's has {name} ({row.source}); `ray up` asks Google Cloud"
+        yield f"no list of Google Cloud has {name} ({row.source}); `ray up` asks Google Cloud"
 
 
 def _capacity_type(node_config: dict[str, Any]) -> CapacityType:
@@ -148,14 +149,13 @@ def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> TpuSlice:
         # GPU users know acceleratorType from guestAccelerators, one level deeper.
         if name.strip().startswith("nvidia"):
             raise ClusterConfigError(
-                f"{at}.acceleratorType is {shown(name)}, which is a GPU; the key makes the node type a TPU, "
-                "and a GPU is "
-                "attached to a machineType by guestAccelerators"
+                f"{at}.acceleratorType is {shown(name)}, which is a GPU; this key makes the node type a TPU; to "
+                f"attach a GPU to a machineType, use guestAccelerators"
             )
         return slice_of_type(catalog, name.strip())
     if not isinstance(config, dict):
         raise ClusterConfigError(
-            f"{at}.acceleratorConfig is {shown(config)}; it takes two keys, such as {{type: V4, topology: 2x2x2}}"
+            f"{at}.acceleratorConfig is {shown(config)}; expected two keys, such as {{type: V4, topology: 2x2x2}}"
         )
     for key, example in (("type", "V4"), ("topology", "2x2x2")):
         if not isinstance(config.get(key), str) or not config[key].strip():
@@ -171,12 +171,13 @@ def _check_runtime(at: str, node_config: dict[str, Any], tpu_slice: TpuSlice) ->
     if (version is None and usual) or (isinstance(version, str) and version.strip()):
         return
     raise ClusterConfigError(
-        f"{at}.runtimeVersion is {'missing' if version is None else repr(version)}; a TPU is not created without the "
-        "software version of its hosts" + (f", for {tpu_slice.accelerator_type} usually {usual.name}" if usual else "")
+        f"{at}.runtimeVersion is {'missing' if version is None else repr(version)}; Google Cloud needs the software "
+        f"version of the hosts to create a "
+        f"TPU" + (f", for {tpu_slice.accelerator_type} usually {usual.name}" if usual else "")
     )
 
 
 def _check_scheduling(at: str, node_config: dict[str, Any]) -> None:
     config = node_config.get("schedulingConfig")
     if config is not None and not isinstance(config, dict):
-        raise ClusterConfigError(f"{at}.schedulingConfig is {shown(config)}; it takes keys, such as {{spot: true}}")
+        raise ClusterConfigError(f"{at}.schedulingConfig is {shown(config)}; expected keys, such as {{spot: true}}")

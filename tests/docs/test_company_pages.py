@@ -25,7 +25,15 @@ from tests.support.doors import of_fill, of_plan, of_ray_up
 from tests.support.gcp_provider import Google, google
 from tests.support.resolved import resolved
 
-PAGES = ("spot-and-on-demand", "reservations", "flex-start", "training-networks", "private-network", "without-internet")
+PAGES = (
+    "spot-and-on-demand",
+    "reservations",
+    "flex-start",
+    "training-networks",
+    "private-network",
+    "without-internet",
+    "pending",
+)
 NEEDED = {"setup_commands": [], "head_setup_commands": [], "worker_setup_commands": [], "max_workers": 8}
 FILES = [
     block
@@ -107,7 +115,7 @@ def gce() -> Iterator[Google]:
 
 
 def on_gce(block: Block, gce: Google, monkeypatch: pytest.MonkeyPatch, packed: Path) -> dict[str, dict[str, Any]]:
-    """Launch a machine or slice of each worker of the file; node type -> as Google has it."""
+    """Launch a machine or slice of each worker of the file; node type -> in the form of Google."""
     monkeypatch.setattr(cluster_config, "_bundle", lambda *_: packed)
     config = config_of(block)
     config["provider"] |= {
@@ -258,3 +266,11 @@ def test_the_commands_of_the_page_are_those_that_the_fill_writes() -> None:
     commands = [*config["setup_commands"][1:], *config["head_setup_commands"]]
     for beginning, command in zip(shown, commands, strict=True):
         assert command.startswith(beginning.replace("\\|", "|").split(" ||")[0].strip()), command
+
+
+def test_the_policy_of_the_page_about_loosening_is_taken() -> None:
+    (block,) = [one for one in BLOCKS if one.document.stem == "loosen-the-check" and one.language == "yaml"]
+    config = {**NEEDED, "cluster_name": "loose", **yaml.safe_load(block.body), "head_node_type": "head"}
+    names = ("head", *config["provider"]["confirmation"]["node_types"])
+    config["available_node_types"] = {name: {"node_config": {"InstanceType": "g5.xlarge"}} for name in names}
+    assert (of_fill(config), of_plan(config), of_ray_up(config)) == (None, None, None)
