@@ -30,11 +30,12 @@ def noted(text: str) -> tuple[str, ...]:
 
 def test_the_example_fills_a_group_from_its_limits(ferrum: Any) -> None:
     text = manifest(limits=f"{N1}: 4")
-    assert added(text) == (
-        "demo.yaml:14: RayCluster demo, group workers\n"
-        "  + resources: FERRUM: 4, accelerator_type:Ferrum-N1: 1\n"
+    (lines,) = added(text)
+    assert lines.splitlines() == [
+        "demo.yaml:14: RayCluster demo, group workers",
+        "  + resources: FERRUM: 4, accelerator_type:Ferrum-N1: 1",
         "  + labels: ray.io/accelerator-type: Ferrum-N1",
-    )
+    ]
     filled = fill(text, "demo.yaml", load_catalog()).text
     assert fill(filled, "demo.yaml", load_catalog()).added == ()
     assert [each for group in groups(filled, "demo.yaml") for each in findings(group, load_catalog())] == []
@@ -75,8 +76,8 @@ def test_one_name_for_several_chips_needs_a_word_from_the_user(two_chips: Any) -
     two_chips(f"'{N1}'")
     (note,) = noted(manifest(limits=f"{N1}: 1"))
     assert note.endswith(
-        f"no accelerator_type is promised: {N1} does not name the accelerator; name it in the group, such as resources: "
-        '{"accelerator_type:Ferrum-N1": "1"} (before KubeRay 1.5 or Ray 2.51: rayStartParams)'
+        f"no accelerator_type is promised: {N1} does not name the accelerator; name it in the group, such as "
+        'resources: {"accelerator_type:Ferrum-N1": "1"} (before KubeRay 1.5 or Ray 2.51: rayStartParams)'
     )
     assert "FERRUM: 1" in added(manifest(limits=f"{N1}: 1"))[0]
     by_hand = manifest(limits=f"{N1}: 1", fields='resources: {"accelerator_type:Ferrum-N2": "1"}')
