@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Mapping
 
-SHIPPED_FOLDER = Path(__file__).parent / "catalogs"
+# In a clone it is a link to the folder that people edit: messages name that one.
+SHIPPED_FOLDER = (Path(__file__).parent / "catalogs").resolve()
 
 
 class ImageForm(NamedTuple):

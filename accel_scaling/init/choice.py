@@ -70,7 +70,13 @@ def choose(
         offered = there or offered
     best = offered[0]
     _refuse_other_system(best)
-    return Choice(request, best.machine, best.guest, best.slice, tuple(offered[1 : ALTERNATIVES + 1]))
+    fewer = [
+        (choice, _why_not(template, choice) or _elsewhere(choice, catalog))
+        for choice in enough
+        if choice.count < best.count
+    ]
+    others = tuple(offered[1 : ALTERNATIVES + 1])
+    return Choice(request, best.machine, best.guest, best.slice, others, tuple(fewer))
 
 
 def plain(vcpus: int, template: ClusterTemplate, catalog: Catalog) -> Choice:
@@ -163,6 +169,13 @@ def _why_not(template: ClusterTemplate, choice: Choice) -> str | None:
         if choice.name.startswith(row["name"]) or choice.guest == row["name"]:
             return str(row["because"])
     return None
+
+
+def _elsewhere(choice: Choice, catalog: Catalog) -> str:
+    """Return where a machine is offered, which is not in the region that was asked for."""
+    regions = sorted(catalog.where(choice.machine).regions)
+    more = " and more" if len(regions) > ALTERNATIVES else ""
+    return f"it is in other regions: {', '.join(regions[:ALTERNATIVES])}{more}" if regions else "no region has it"
 
 
 def template_of(cloud: Cloud) -> ClusterTemplate:

@@ -58,7 +58,7 @@ def read_bytes(path: Path, *, most: int = bounds.MOST_BYTES) -> bytes:
     """Return a file's content.
 
     Args:
-        path: the file, or `-` for standard input; it is opened once, so that a pipe can be read too.
+        path: the file, or `-` for standard input; it is opened once, so a pipe can be read too.
         most: its bytes at the most.
 
     Raises:

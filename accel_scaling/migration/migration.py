@@ -148,7 +148,7 @@ def _text(file: ClusterFile, before: Renewed, wanted: dict[str, Any], cloud: Clo
         if holds(result, wanted):
             return mark + result, []
         reason = "an anchor (`&`, `*`, `<<`) shares what the migration changes"
-    return printed(wanted), [f"{file.path}: printed anew, without its comments and layout: {reason}"]
+    return printed(wanted), [f"{file.path}: printed again, without its comments and layout: {reason}"]
 
 
 def _begun(body: str, config: dict[str, Any], before: Renewed, cloud: Cloud) -> list[str]:

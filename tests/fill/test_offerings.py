@@ -58,7 +58,7 @@ def refused(config: dict[str, Any], home: Path | None = None) -> str:
 def test_an_ec2_type_that_the_region_lacks_is_refused_with_the_nearest_regions_and_the_row_to_add() -> None:
     said = refused(aws("p4d.24xlarge", "us-west-1"))
     assert said.startswith(
-        "available_node_types.head.node_config.InstanceType: us-west-1 does not have p4d.24xlarge, says "
+        "available_node_types.head.node_config.InstanceType: us-west-1 does not have p4d.24xlarge, according to "
         "aws_places.csv, from EC2 DescribeInstanceTypeOfferings "
     )
     assert "the nearest regions that do: us-west-2, us-east-1, us-east-2 and 10 more; " in said
@@ -105,7 +105,7 @@ def test_zones_that_are_not_known_to_have_a_type_are_a_note_and_one_zone_is_enou
         (
             aws("p3.2xlarge", "us-west-2"),
             (
-                "(p3.2xlarge): no region is known to have it, says aws_places.csv, from EC2 "
+                "(p3.2xlarge): no region is known to have it, according to aws_places.csv, from EC2 "
                 "DescribeInstanceTypeOfferings (moto 5.2.5) 2026-10; `ray up` asks EC2"
             ),
         ),

@@ -202,7 +202,10 @@ def test_what_ray_1_had_beside_node_types_goes_where_ray_puts_it(
         (STOCK.replace("type: aws", "type: azure"), ":3: provider.type is 'azure', and a migration takes"),
         (STOCK.replace("type: aws", "type: local"), "this package has no provider: leave the file as it is"),
         (STOCK.replace("type: aws", "type: asw"), "; nearest: aws"),
-        (STOCK.replace("type: aws", "type: ${CLOUD}"), "which a template leaves open: render the file first"),
+        (
+            STOCK.replace("type: aws", "type: ${CLOUD}"),
+            "which is still a placeholder of a template: render the file first",
+        ),
         (STOCK.replace("  type: aws\n", ""), ":2: provider.type is missing"),
         ("{% if x %}\n" + STOCK, "it is a template: render the file first"),
         ("apiVersion: ray.io/v1\nkind: RayCluster\n", "give it to `accel-scaling kuberay fill`"),
@@ -227,7 +230,8 @@ def test_a_file_that_is_there_is_not_overwritten_without_being_asked(
 ) -> None:
     path.write_text(STOCK)
     assert main(["migrate", str(path), "-o", str(path)]) == 2
-    assert f"{path} is there already; write another with -o, or over it with --force" in capsys.readouterr().err
+    says = f"{path} exists already; choose another file with -o, or overwrite it with --force"
+    assert says in capsys.readouterr().err
     assert path.read_text() == STOCK
     assert main(["migrate", str(path), "-o", str(path), "--force"]) == 0
     assert MODULES["aws"] in path.read_text()
