@@ -91,7 +91,7 @@ def test_a_command_prints_what_the_document_shows(block: Block, desk: Path, boot
 def test_a_command_in_a_document_exists_and_takes_these_arguments(block: Block, command: str, desk: Path) -> None:
     write_files(block.document, desk)
     for block_of_document in blocks_of(block.document):  # earlier commands may have made the files of later ones
-        for made in re.findall(r"accel-scaling (?:fill|migrate) \S+ -o (\S+)", block_of_document.body):
+        for made in re.findall(r"accel-scaling (?:(?:kuberay )?fill|migrate) \S+ -o (\S+)", block_of_document.body):
             (desk / made).touch()
     for words in words_of(command):
         CHECKS[Path(words[0]).name](words, desk)
