@@ -1,7 +1,7 @@
 """The registry of clouds: each is one folder in `providers/`, and one `Cloud` value.
 
 A cloud's folder holds all that is its own. Its ``cloud.py`` has the value ``CLOUD``; other modules of the folder are
-its parts, and are imported when somebody asks for them: the registry itself imports neither ray nor a cloud SDK.
+its parts, and are imported when a user asks for them: the registry itself imports neither ray nor a cloud SDK.
 
 ==================  ==================================================================================
 part                what it does
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Mapping
 
-SHIPPED_FOLDER = Path(__file__).parent / "catalogs"
+# In a clone it is a link to the folder that people edit: messages name that one.
+SHIPPED_FOLDER = (Path(__file__).parent / "catalogs").resolve()
 
 
 class ImageForm(NamedTuple):
@@ -74,6 +75,8 @@ class Cloud:
         rehearsal_modules: what must be importable to rehearse it.
         defaults_of: the provider of Ray whose defaults.yaml suits it; by default its own.
         lists_places: what ships of its regions is the answer of its own API; else a note is all that comes of it.
+        provider_keys: the keys of a provider section that Ray's provider for it, or ours, reads; none where a provider
+            may read any.
         data: the folder of its ``NAME.csv``, ``NAME_places.csv`` and ``NAME_launch_errors.csv``.
     """
 
@@ -99,6 +102,7 @@ class Cloud:
     rehearsal_modules: tuple[str, ...] = ()
     defaults_of: str = ""
     lists_places: bool = True
+    provider_keys: tuple[str, ...] = ()
     data: Path = SHIPPED_FOLDER
 
     @property

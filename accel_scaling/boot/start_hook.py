@@ -64,6 +64,9 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     resources = admitted_resources(verdict, os.environ)
     # Before the process may end below: the provider reads the file also after a start that was refused.
     unwritten = _write(verdict, head=head, joins=resources is not None)
+    if resources is None and POD in os.environ:
+        _say(*_tell_kubernetes(verdict))
+    # The last line: Kubernetes shows it as the reason why the container ended.
     _say(f"{verdict.word.value}: {verdict.message}", *([unwritten] if unwritten else []))
     unprotected = settle(os.environ, head=head)
     tell_shells(os.environ)
@@ -93,6 +96,16 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     start_watcher(os.environ, json.loads(os.environ.get(OVERRIDE_RESOURCES) or "{}") if holds else {})
     remove_unused_bundles(Path(__file__).parents[2], Path.home())
     call_next_hooks(ray_params, head=head)
+
+
+def _tell_kubernetes(verdict: Verdict) -> list[str]:
+    """Tell Kubernetes of a refused pod; whatever goes wrong there, the pod ends with its verdict."""
+    from accel_scaling.boot.pod_report import report_refusal  # here: no other node needs it
+
+    try:
+        return report_refusal(verdict, os.environ)
+    except Exception as error:  # noqa: BLE001 - a report must not take the place of the refusal
+        return [f"Kubernetes is not told of this refusal: {type(error).__name__}"]
 
 
 def call_next_hooks(ray_params: Any, *, head: bool) -> None:
@@ -139,8 +152,8 @@ def _write(verdict: Verdict, *, head: bool, joins: bool) -> str:
         if POD not in os.environ:  # in a pod no provider reads the file, and its file system may be read-only
             place = f"{error.filename}: " if error.filename else ""
             return (
-                f"the verdict cannot be written ({place}{error.strerror or error}), so that this node does not join; "
-                "free some space, or let HOME or /tmp be a folder that this account may write"
+                f"the verdict cannot be written ({place}{error.strerror or error}), so this node does not join; "
+                "free some space, or make HOME or /tmp a folder that this account may write to"
             )
     return ""
 
@@ -178,7 +191,7 @@ def skipped_check(detected: list[Detection], ray_params: Any) -> Verdict:
     """Do what a node needs beside the check: plug-in families, its promise, and on a TPU slice the host's number.
 
     Raises:
-        Exception: the promise cannot be read, so that Ray could not start either.
+        Exception: the promise cannot be read, so Ray could not start either.
     """
     with contextlib.suppress(Exception):
         register()

@@ -23,7 +23,7 @@ _SCRIPT = "accel_scaling/boot/before_ray_start.sh"
 _JOINS = f"export {ON_MISMATCH}=join; "
 _OR_EXIT = rf" \|\| exit {EXIT_NOT_CONFIRMED}; "
 _PREFIX = re.compile(rf'(?:^|(?<=; )){BUNDLE}=(\S+); export {BUNDLE}; \. "\${BUNDLE}/{_SCRIPT}"{_OR_EXIT}')
-# What stands before the commands of a cluster that an earlier version started.
+# What precedes the commands of a cluster that an earlier version started.
 _FORMER = re.compile(rf"^(?:{re.escape(_JOINS)})?\. ~/\.accel_scaling/bundle/\S+/before_ray_start\.sh{_OR_EXIT}")
 
 
@@ -62,7 +62,7 @@ def with_boot_check(command: str, folder: str = "") -> str:
 def with_policy(command: str, on_mismatch: OnMismatch) -> str:
     """Return a start command with the boot check, as it runs on the nodes of one node type.
 
-    All workers have the same start commands, so that whoever runs one on a node adds what that node's type has.
+    All workers have the same start commands, so whoever runs one on a node adds what that node's type has.
     """
     return command if on_mismatch is OnMismatch.REFUSE else f"export {ON_MISMATCH}={on_mismatch.value}; {command}"
 

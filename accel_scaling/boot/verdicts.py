@@ -8,7 +8,7 @@ from typing import Any
 
 PAGE = "docs/verdicts.md"
 LABEL_VERDICT = "accel-scaling.io/verdict"  # of the Ray node
-_OPTIONS = "{options}"  # stands in an advice for the options of `docker run`
+_OPTIONS = "{options}"  # used in an advice for the options of `docker run`
 EXIT_CONFIRMED = 0
 # Not 1 or 2, which a traceback and argparse's bad usage end with.
 # Of `accel-scaling confirm` and of a start command that is refused; before_ray_start.sh has the same number.

@@ -1,4 +1,4 @@
-"""Accelerators that are attached to a Compute Engine machine (``guestAccelerators``): which go with which.
+"""Accelerators that are attached to a Compute Engine machine (``guestAccelerators``): which fit which.
 
 Only N1 machines take them; the rules are ``gcp_attach.csv``. A machine type that comes with its own accelerators
 may spell them out, in the right count.
@@ -33,7 +33,7 @@ _NUMBERS = ("count", "min_vcpus", "max_vcpus", "min_memory_mib", "max_memory_mib
 
 @dataclass(frozen=True)
 class AttachRule:
-    """The numbers of one accelerator that go with certain N1 machines; a row of ``gcp_attach.csv``.
+    """The numbers of one accelerator that fit certain N1 machines; a row of ``gcp_attach.csv``.
 
     Attributes:
         accelerator: the API's name.
@@ -78,12 +78,12 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
 
     Raises:
         UnknownAcceleratorError: the API has no such accelerator; the text names the nearest.
-        AttachError: Compute Engine makes this combination in no zone; the text says what goes.
+        AttachError: Compute Engine makes this combination in no zone; the text says what is possible.
     """
     named = api_names(catalog.chips.values(), machine.cloud)
     if accelerator not in named:
         raise UnknownAcceleratorError(
-            f"accelerator type {shown(accelerator)} is not one that Compute Engine has{_near(accelerator, named)}"
+            f"accelerator type {shown(accelerator)} does not exist on Compute Engine{_near(accelerator, named)}"
         )
     # Before the rules: those are for N1, and Compute Engine lets other machines spell out what they come with.
     if machine.chip is not None:
@@ -94,7 +94,8 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
         raise AttachError(f"{accelerator} cannot be attached to {machine.name}: {machine_types}")
     if not takes_accelerators(machine):
         raise AttachError(
-            f"{accelerator} cannot be attached to {machine.name}: it goes with N1 machines only, e.g. n1-standard-4"
+            f"{accelerator} cannot be attached to {machine.name}: it can be attached to N1 machines only, e.g. "
+            f"n1-standard-4"
         )
     if not any(rule.count == count and rule.allows(machine) for rule in rules):
         raise AttachError(_wrong_size(machine, accelerator, count, rules))
@@ -208,7 +209,7 @@ def _sized(machine: MachineType) -> str:
 
 def _goes_with(rule: AttachRule) -> str:
     return (
-        f"so many go with {rule.min_vcpus} to {rule.max_vcpus} vCPUs and {_gib(rule.min_memory_mib)} to "
+        f"this count needs {rule.min_vcpus} to {rule.max_vcpus} vCPUs and {_gib(rule.min_memory_mib)} to "
         f"{_gib(rule.max_memory_mib)} GiB"
     )
 

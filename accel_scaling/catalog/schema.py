@@ -101,7 +101,7 @@ OFFERINGS = Table(
             "types",
             Text(r"\*|[A-Za-z0-9][A-Za-z0-9._-]*", "a family, a machine type, or * for the region itself"),
             "a machine type; a family (`g5`, on Google Cloud the first two words, `a2-highgpu`) for all of its types; "
-            "or `*` for the region itself: the file lists all that it has, so that what it does not list is not there",
+            "or `*` for the region itself: the file lists all that it has, so what it does not list is not there",
         ),
         Column(
             "zones",
@@ -147,7 +147,7 @@ DATES = Table(
     order=("file",),
 )
 
-# Not sorted: the first row that fits counts, so that exceptions stand before the rule.
+# Not sorted: the first row that fits counts, so exceptions come before the rule.
 LAUNCH_ERRORS = Table(
     "CLOUD_launch_errors.csv",
     "what a failed launch of one code means; the first row that fits counts",
@@ -166,7 +166,7 @@ LAUNCH_ERRORS = Table(
 
 GUEST_ACCELERATORS = Table(
     "CLOUD_attach.csv",
-    "how many of an accelerator go with which N1 machines",
+    "how many of an accelerator fit which N1 machines",
     (
         Column("accelerator", Name(API_NAME, "a name of the cloud's API, as in api_names"), "the API's name"),
         Column("count", Number(), "how many", unit="devices"),
@@ -215,7 +215,7 @@ TPU_GENERATIONS = Table(
     (
         Column("generation", NAME, "how its accelerator types begin"),
         Column("config_type", NAME, "`acceleratorConfig.type`; empty where the API has none", EMPTY),
-        Column("config_refused", Text(), "why no slice is asked for by that type all the same", EMPTY),
+        Column("config_refused", Text(), "why no slice is asked for by that type anyway", EMPTY),
         Column("ray_name", NAME, "how Ray's pod types begin"),
         Column("chip", CHIP, "its accelerator"),
         Column("suffix_per_chip", Number(), "what the number in an accelerator type counts for each chip"),
@@ -230,7 +230,7 @@ TPU_GENERATIONS = Table(
         Column(
             "cube_order",
             OneOf({"any": True, "rising": False}),
-            "whether the edges of such a topology may stand in any order",
+            "whether the edges of such a topology may be in any order",
             EMPTY,
         ),
         Column(

@@ -1,7 +1,7 @@
 """Rules over the rows of machine types and of their offerings, beyond the form of one row; they hold for every cloud.
 
 Each function takes all that is checked and yields what is wrong; MACHINE_RULES, and CHIP_RULES of chips.py, list them.
-A new cloud's file, or a contributor's, is held to all of them by being there.
+A new cloud's file, or a contributor's, is checked against all of them by being there.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Checked:
     Attributes:
         files: the files of machine types, each with its rows.
         known: every machine type that is known, of the files and of what ships; the files' own go first.
-        base: the shipped rows and the files' own that are no corrections: what corrections stand on.
+        base: the shipped rows and the files' own that are no corrections: what corrections refer to.
         chips: every accelerator that is known.
         own: the names of those that are checked.
         chip_families: every family of accelerators, those of plug-ins too.
@@ -110,7 +110,7 @@ def an_arm_only_chip_is_in_arm64_machines(checked: Checked) -> Iterator[Wrong]:
             seen.setdefault(row.chip.name, Counter())[row.arch] += 1
     for row in checked.rows:
         archs = seen[row.chip.name] if row.chip else Counter()
-        # A single row is taken for a slip; several agree on a new kind of machine.
+        # A single row is treated as a slip; several agree on a new kind of machine.
         if row.arch != "arm64" and archs["arm64"] > archs[row.arch] == 1:
             text = f"arch of {row.name} is {row.arch}; expected arm64, as of every machine with {row.chip.name}"  # type: ignore[union-attr]
             yield Wrong(row, "arch", text)
@@ -156,7 +156,7 @@ def a_name_is_of_one_cloud(checked: Checked) -> Iterator[Wrong]:
 
 
 def a_correction_changes_a_row_that_is_there(checked: Checked) -> Iterator[Wrong]:
-    """A correction stands on a row of the cloud's own file, and says something else than it."""
+    """A correction refers to a row of the cloud's own file, and says something else than it."""
     for source, rows in checked.files:
         for key, row in rows.items() if table_of(source.path) is CORRECTIONS else ():
             base = checked.base.get(key)
@@ -256,7 +256,7 @@ def new_regions(source: Source) -> Iterator[Problem]:
             noted.add(region)
             near = hint(region, known)
             yield Problem(
-                line, f"region {region} is in no places file that ships{near}; right where it is new", "region"
+                line, f"region {region} is not in the places files that ship{near}; ignore this if it is new", "region"
             )
 
 

@@ -1,4 +1,4 @@
-"""What a template leaves open in a cluster file: values that Jinja, envsubst or the like fill in before `ray up`.
+"""What a template leaves open in a cluster file: values that Jinja, envsubst or similar tools fill in before `ray up`.
 
 Commands, start scripts and containers' options may well hold ``${HOME}`` or ``{{.ID}}``, for a shell or for Docker. So
 only values are looked at that no shell gets to see.
@@ -24,7 +24,7 @@ _OPEN = re.compile(r"\{\{|\{%|<%|\$\{|\$[A-Za-z_]")
 _WHOLE = re.compile(r"\{\{.*\}\}|\{%.*%\}|<%.*%>|\$\{[^}]*\}|\$[A-Za-z_]\w*", re.DOTALL)
 # Values of a cloud's own: versions of a launch template (EC2, LaunchTemplateSpecification).
 _OF_A_CLOUD = ("$Latest", "$Default")
-# Where YAML begins to read a template that is none of its own: `key: {{ name }}`, `- {{ name }}`, `{% if x %}`.
+# Where YAML begins to read a template that is not its own: `key: {{ name }}`, `- {{ name }}`, `{% if x %}`.
 _BRACES = re.compile(r"^\s*\{%|(?:^|[:\-,\[{]\s*)\{\{|(?:^|[:\-]\s+)[<]?%", re.MULTILINE)
 
 # A dollar sign in a secret is none of a template's, and no message shows a secret.
@@ -34,7 +34,7 @@ _OF_NODE_TYPE = ("min_workers", "max_workers", "idle_timeout_s", "priority", "re
 
 
 def advice(text: str, line: int | None) -> str:
-    """Return what to do about a text that is no YAML, where it is a template; else nothing.
+    """Return what to do about a text that is not YAML, where it is a template; else nothing.
 
     Args:
         text: the file's.
@@ -58,10 +58,10 @@ def check_rendered(config: dict[Any, Any]) -> None:
     """
     for path, value in _values(config):
         if _OPEN.search(value):
-            raise ClusterConfigError(f"{path} is {shown(value)}, which a template leaves open: {RENDER}")
+            raise ClusterConfigError(f"{path} is {shown(value)}, which is still a placeholder of a template: {RENDER}")
     for path, value in _node_configs(config):
         if value not in _OF_A_CLOUD and _WHOLE.fullmatch(value.strip()):
-            raise ClusterConfigError(f"{path} is {shown(value)}, which a template leaves open: {RENDER}")
+            raise ClusterConfigError(f"{path} is {shown(value)}, which is still a placeholder of a template: {RENDER}")
 
 
 def _values(config: dict[Any, Any]) -> Iterator[tuple[str, str]]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.catalog.suggest import hint, nearest
+from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
 SPARE = "spare_accelerators"
 AUTHENTICATION = "authentication"
 
-_OURS = ("confirmation", "quarantine", "watcher", "catalog", SPARE, AUTHENTICATION)
-# Of difflib: a letter or two may be wrong, or the word be cut short. No key of Ray's is as near, as a test holds.
-_LOOKS_LIKE = 0.7
+OURS = ("confirmation", "quarantine", "watcher", "catalog", SPARE, AUTHENTICATION)
+"""The keys of a provider section that this package reads, and Ray does not."""
+
 _LONGEST_DRAIN_S = 7 * 24 * 3600.0
 
 
@@ -64,7 +63,7 @@ class QuarantinePolicy:
 
     Attributes:
         strikes: so many failed confirmations ...
-        of_boots: ... among so many of the last boots of a node type in a zone, and it is left alone there.
+        of_boots: ... among so many of the last boots of a node type in a zone, and it is quarantined there.
         first_s: for how many seconds, the first time.
         sold_out_first_s: the same for a node type that the cloud does not have; once is enough there.
         growth: how many times longer each further time is.
@@ -79,7 +78,7 @@ class QuarantinePolicy:
     longest_s: float = 3600.0
 
     def duration_s(self, times: int, *, sold_out: bool) -> float:
-        """Return how long a node type is left alone, the ``times``-th time in a row, counted from 1."""
+        """Return how long a node type is quarantined, the ``times``-th time in a row, counted from 1."""
         first_s = self.sold_out_first_s if sold_out else self.first_s
         # Before the power: a number of a thousand digits is no float.
         if self.growth > 1 and (times - 1) * math.log(self.growth) > math.log(max(self.longest_s / first_s, 1)):
@@ -112,26 +111,6 @@ class WatcherPolicy:
     maintenance: OnEvent = OnEvent.ACT
     sick: OnEvent = OnEvent.ACT
     drain_s: float = 300.0
-
-
-def check_names(provider: Mapping[str, Any]) -> None:
-    """Refuse a key of a provider section that is nearly one of ours: Ray would pass it on, and nobody would read it.
-
-    Raises:
-        ClusterConfigError: it names the key and ours.
-    """
-    for name in provider:
-        if name in _OURS or not _may_look_like(str(name)):
-            continue
-        if near := nearest(str(name), _OURS, at_most=1, cutoff=_LOOKS_LIKE):
-            raise ClusterConfigError(f"provider.{name} is a key that nothing reads; nearest: {near[0]}")
-
-
-def _may_look_like(name: str) -> bool:
-    """Return whether `nearest` can find one of ours near a name: it takes 0.1 ms for each, and a file may have many."""
-    # By difflib, letters in common count twice, of the letters of both.
-    letters = Counter(name.casefold())
-    return any(2 * sum((letters & Counter(ours)).values()) >= _LOOKS_LIKE * (len(name) + len(ours)) for ours in _OURS)
 
 
 def confirmation_policy(provider: Mapping[str, Any]) -> ConfirmationPolicy:
@@ -257,5 +236,9 @@ def _section(provider: Mapping[str, Any], key: str, policy: type) -> dict[str, A
         raise ClusterConfigError(f"provider.{key} is {shown(given)}: write a mapping with {', '.join(names)}")
     for name in given:
         if name not in names:
-            raise ClusterConfigError(f"provider.{key} has no key {shown(name)}: its keys are {', '.join(names)}")
+            written = name if isinstance(name, str) and name.isidentifier() else shown(name)
+            raise ClusterConfigError(
+                f"provider.{key}.{written} is a key that nothing reads{hint(str(name), names)}; the keys there are "
+                f"{', '.join(names)}"
+            )
     return given

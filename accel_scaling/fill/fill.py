@@ -20,6 +20,7 @@ from accel_scaling.cluster.node_needs import (
 )
 from accel_scaling.cluster.offering_checks import offering_notes, unknown_region
 from accel_scaling.cluster.policies import OnMismatch
+from accel_scaling.cluster.provider_keys import unread_notes
 from accel_scaling.cluster.setup_notes import setup_notes
 from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.cluster.start_commands import check_start_commands, empty_notes
@@ -52,7 +53,7 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
     """Return a copy of a cluster's config, filled, and the notes.
 
     Every node type has resources and labels, an image with its accelerator's driver where the user named none, and
-    container options that show the devices where the config uses containers. A node type whose machine stands in a
+    container options that show the devices where the config uses containers. A node type whose machine is in a
     template of the account stays as it is, with a note.
 
     Args:
@@ -75,6 +76,7 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
         filled["available_node_types"][name] |= {"resources": promise.resources, "labels": promise.labels}
     return filled, [
         *cluster.notes,
+        *unread_notes(cluster.provider, cluster.cloud),
         *cluster.in_templates.values(),
         *([*_region_notes(cluster), *offering_notes(cluster)] if offerings else []),
         *(note for promise in promised.values() for note in promise.notes),
@@ -117,7 +119,7 @@ def _added_cpus(cluster: Cluster, promised: dict[str, Promise]) -> Iterator[str]
     """Yield a note for each node type with accelerators to which the fill adds the only CPUs that tasks may have.
 
     Who writes ``TPU: 4`` alone, as stock Ray's examples do, may not mean its machines for tasks that ask for CPUs only.
-    Where another node type has CPUs, such a task goes there.
+    Where another node type has CPUs, such a task runs there.
     """
     plain = [one for one in cluster.node_types.values() if one.machine.machine.chip is None]
     if any(promised[one.name].resources.get("CPU") for one in plain):
@@ -221,7 +223,7 @@ def _system_notes(filled: dict[str, Any], cluster: Cluster) -> Iterator[str]:
         others = [other for other in systems if systems[other] != system]
         if others and (image.note or system > _usual_system(cluster)):
             text = (
-                f"it is Ubuntu {system}: Ray needs one Python on all nodes, so the head wants an image of Ubuntu "
+                f"it is Ubuntu {system}: Ray needs one Python on all nodes, so the head needs an image of Ubuntu "
                 f"{system} too"
             )
             yield f"{node_type.location} ({node_type.machine.name}): its default image: {image.note or text}"

@@ -1,11 +1,11 @@
-"""The marks of the fill: comments that say what it wrote, so that the next fill may replace exactly that.
+"""The marks of the fill: comments that say what it wrote, so the next fill may replace exactly that.
 
 Each line that the fill writes ends with one, and holds the value again, or a digest where that is long:
 
     GPU: 8  # accel-scaling fill: 8
 
 A value counts as the fill's as long as it agrees with its mark. Whoever changes it makes it their own. Where values
-stand in braces, the comment behind the braces names those that are the fill's.
+are in braces, the comment behind the braces names those that are the fill's.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Marked:
 
     Attributes:
         config: the values that are the user's.
-        changed: line and keys of each value that the fill wrote and somebody changed since.
+        changed: line and keys of each value that the fill wrote and a user changed since.
     """
 
     config: dict[str, Any]
@@ -77,7 +77,7 @@ def summary(value: Any) -> str:
     """Return a value as a mark holds it: on one line, or its digest."""
     if not isinstance(value, (dict, list)) or not value:
         text = flow_text(value)
-        # What begins with a brace is the mark of a part of what stands in braces.
+        # What begins with a brace is the mark of a part of a value in braces.
         if len(text) <= _LONGEST and text.isprintable() and not (value and text.startswith("{")):
             return text
     written = json.dumps(value, sort_keys=True, default=str)
@@ -196,7 +196,7 @@ def own_part(users: Any, wanted: Any) -> Any:
 
     Args:
         users: what the user wrote there; anything but a mapping or a list where that is nothing.
-        wanted: what stands there after the fill.
+        wanted: the new text after the fill.
     """
     if isinstance(wanted, dict) and wanted:
         own = users if isinstance(users, dict) else {}

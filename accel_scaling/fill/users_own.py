@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip
     from accel_scaling.cluster.cluster import NodeMachine
 
-# Words of the boot check (boot/verdicts.py, which stands above this folder).
+# Words of the boot check (boot/verdicts.py, which is above this folder).
 NO_DEVICE, FEWER, OTHER_TYPE = "NoDevice", "FewerThanPromised", "OtherType"
 
 _MEMORY = ("memory", "object_store_memory")
@@ -115,7 +115,7 @@ def _of_resources(
             yield _Contradiction(said, end=", unchecked: Ray runs that many tasks on fewer CPUs")
         elif name in _MEMORY and value > machine.machine.memory_mib * BYTES_PER_MIB:
             yield _Contradiction(
-                f"your resources say {name}: {value}, the catalog says {machine.machine.memory_mib} MiB in all",
+                f"your resources say {name}: {value}, the catalog says {machine.machine.memory_mib} MiB in total",
                 end=", unchecked: tasks may run out of memory",
             )
         elif name.startswith(ACCELERATOR_TYPE_PREFIX) and name in promised and value not in (0, has):
@@ -144,12 +144,12 @@ def _of_types(promised: Promise, resources: Mapping[str, int], chips: Mapping[st
             slices = [one for one in promised.resources if tpu_head_pod_type(one)]
             said = f"your resources promise {name}, the catalog knows {', '.join(slices) or 'no TPU slice'} there"
             # The boot check asks a host of which slice it is, and any other machine for nothing of the kind.
-            end = ", unchecked: whoever reserves such a slice gets this node"
+            end = ", unchecked: a task that reserves such a slice gets this node"
             yield _Contradiction(said, OTHER_TYPE if slices else "", end=end, resource="TPU")
 
 
 def _counted_as(accelerator_type: str, promised: Promise, chips: Mapping[str, Chip]) -> str:
-    """Return the Ray resource that a type goes with, as the boot check sees it."""
+    """Return the Ray resource of a type, as the boot check sees it."""
     of_chips = (chip.resource for chip in chips.values() if accelerator_type in accelerator_types(chip))
     here = (name for name in promised.resources if name in {chip.resource for chip in chips.values()})
     return next(of_chips, next(here, "GPU"))
@@ -168,7 +168,7 @@ def _of_labels(
         end = ""
         if of_accelerators and value not in types:
             false[name] = has
-            end = f", and whoever asks for {value} by this label gets {has or 'no accelerator'}"
+            end = f", and a task that asks for {value} by this label gets {has or 'no accelerator'}"
         made = f"its node_config makes it {has}" if has is not None else "the catalog knows no accelerator there"
         notes.append(f"your labels say {name}: {value}, and {made}; yours is used{end}")
     return notes, false
@@ -182,7 +182,7 @@ def _end(one: _Contradiction, check: BootCheck) -> str:
         return ", and Ray starts tasks for devices that are not there"
     if one.verdict == FEWER and check.joins_with_fewer:
         return f", and a node joins with the {one.has} that it has"
-    return f", and a node that does not hold it will be refused on boot ({one.verdict})"
+    return f", and a node without it will be refused on boot ({one.verdict})"
 
 
 def _is_probed(resource: str) -> bool:

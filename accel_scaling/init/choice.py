@@ -70,7 +70,13 @@ def choose(
         offered = there or offered
     best = offered[0]
     _refuse_other_system(best)
-    return Choice(request, best.machine, best.guest, best.slice, tuple(offered[1 : ALTERNATIVES + 1]))
+    fewer = [
+        (choice, _why_not(template, choice) or _elsewhere(choice, catalog))
+        for choice in enough
+        if choice.count < best.count
+    ]
+    others = tuple(offered[1 : ALTERNATIVES + 1])
+    return Choice(request, best.machine, best.guest, best.slice, others, tuple(fewer))
 
 
 def plain(vcpus: int, template: ClusterTemplate, catalog: Catalog) -> Choice:
@@ -97,12 +103,12 @@ def _named_slice(request: AcceleratorRequest, cloud: Cloud, catalog: Catalog) ->
     whole = slice_of_type(catalog, request.name)
     if not cloud.has_tpus:
         have = next(other.name for other in known_clouds().values() if other.has_tpus)
-        raise InitError(f"--accelerator {request.text}: TPUs are Google's; write `accel-scaling init {have}`")
+        raise InitError(f"--accelerator {request.text}: only Google Cloud has TPUs; write `accel-scaling init {have}`")
     if request.count is not None:
         raise InitError(
             f"--accelerator {request.text}: {request.name} is a whole slice, with {whole.chips} chips, and takes no "
-            f"count; --max-workers says how many slices, {whole.chip.name}:{request.count} asks for one of so many "
-            "chips"
+            f"count; --max-workers says how many slices, {whole.chip.name}:{request.count} asks for one slice with "
+            f"that many chips"
         )
     choice = Choice(request, whole.machine, slice=whole)
     _refuse_other_system(choice)
@@ -165,6 +171,13 @@ def _why_not(template: ClusterTemplate, choice: Choice) -> str | None:
     return None
 
 
+def _elsewhere(choice: Choice, catalog: Catalog) -> str:
+    """Return where a machine is offered, which is not in the region that was asked for."""
+    regions = sorted(catalog.where(choice.machine).regions)
+    more = " and more" if len(regions) > ALTERNATIVES else ""
+    return f"it is in other regions: {', '.join(regions[:ALTERNATIVES])}{more}" if regions else "no region has it"
+
+
 def template_of(cloud: Cloud) -> ClusterTemplate:
     """Return the template of a cloud's files."""
     template: ClusterTemplate = cloud.part("init_template").TEMPLATE
@@ -172,7 +185,7 @@ def template_of(cloud: Cloud) -> ClusterTemplate:
 
 
 def _refuse_other_system(choice: Choice) -> None:
-    """Refuse what does not go with the head that the file has.
+    """Refuse what does not fit the head that the file has.
 
     Raises:
         InitError: Cloud TPU does not create such slices, or their hosts have another Ubuntu, and so Python.
@@ -201,7 +214,7 @@ def _too_many(request: AcceleratorRequest, candidates: Iterable[Choice], cloud: 
     largest = sorted(by_count)[-COUNTS:]
     counts = ", ".join(f"{count} ({by_count[count].name})" for count in largest)
     return (
-        f"--accelerator {request.text}: no machine of {cloud} has so many; it comes in {counts}; ask for several "
+        f"--accelerator {request.text}: no machine of {cloud} has that many; the counts are {counts}; ask for several "
         "machines (--max-workers)"
     )
 

@@ -11,7 +11,7 @@ from accel_scaling._ray.facts import (
     LABEL_TPU_WORKER_ID,
     tpu_head_pod_type,
 )
-from accel_scaling.catalog.kubernetes import Says, device_resources
+from accel_scaling.catalog.kubernetes import Says
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.tpu_slices import slice_of_chip
 from accel_scaling.errors import UnknownTpuError
@@ -19,6 +19,7 @@ from accel_scaling.fill.promise import LABEL_VARIANT
 from accel_scaling.kuberay import templates
 from accel_scaling.kuberay.by_hand import families_of
 from accel_scaling.kuberay.candidates import candidates
+from accel_scaling.kuberay.device_names import device_resources
 from accel_scaling.kuberay.devices import amount, devices_of, whole
 from accel_scaling.kuberay.manifest import OLD_API
 from accel_scaling.kuberay.notes import together
@@ -101,7 +102,7 @@ def _params(group: Group, mine: UserValues) -> Iterator[Finding]:
     for name in PARAMS:
         number = group.params.get(name, "")
         if number and not number.strip().isdecimal() and not templates.is_open_text(number):
-            said = f"rayStartParams.{name}: {number} is no whole number, at which `ray start` and Ray's autoscaler stop"
+            said = f"rayStartParams.{name}: {number} is not a whole number; `ray start` and Ray's autoscaler fail on it"
             yield Finding(yt.line(params[name][0]), said)
     if mine.wrong:
         yield Finding(yt.line(params[CUSTOM if CUSTOM in mine.wrong else LABELS][0]), mine.wrong)
@@ -121,8 +122,8 @@ def _cpus(group: Group) -> Iterator[Finding]:
         return
     resources = yt.pairs(group.container).get("resources", (group.container, None))[0]
     text = (
-        "nothing says how many CPUs its pods have; with enableInTreeAutoscaling, Ray's autoscaler raises ValueError at "
-        "that and never starts; write a limit `cpu` of the Ray container, or num-cpus in rayStartParams"
+        "nothing says how many CPUs its pods have; with enableInTreeAutoscaling, Ray's autoscaler then raises "
+        "ValueError and never starts; write a limit `cpu` of the Ray container, or num-cpus in rayStartParams"
     )
     yield Finding(yt.line(resources) if resources is not None else group.line, text)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.kubernetes import Says, device_resources, other_resource
+from accel_scaling.catalog.kubernetes import Says, other_resource
 from accel_scaling.kuberay.by_hand import types_by_hand
+from accel_scaling.kuberay.device_names import device_resources
 from accel_scaling.kuberay.devices import known_device, whole
 from accel_scaling.kuberay.selectors import SHARED
 from accel_scaling.kuberay.user_values import user_values
@@ -48,7 +49,8 @@ def uncounted_notes(group: Group, types: Sequence[str] = ()) -> tuple[str, ...]:
     if claims := _claims(group):
         unused = "" if _claimed(group) else ", and the Ray container gets none of it: its resources.claims names none"
         notes.append(
-            f"its devices come by {' and '.join(claims)}, which neither this fill nor Ray's autoscaler counts{unused}; "
+            f"its devices come through {' and '.join(claims)}, which neither this fill nor Ray's autoscaler "
+            f"counts{unused}; "
             f"{advice}"
         )
     for name, text in _unknown(group):

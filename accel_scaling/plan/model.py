@@ -60,8 +60,11 @@ class PendingCause(str, enum.Enum):
 
     MAX_WORKERS = "MaxWorkers"
     MAX_WORKERS_OF_TYPE = "MaxWorkersOfType"
+    QUARANTINED = "Quarantined"
     NEVER_LAUNCHED = "NeverLaunched"
     PROMISE_NOT_HELD = "PromiseNotHeld"
+    NOT_PROMISED = "NotPromised"
+    PART_OF_A_REPLICA = "PartOfAReplica"
     NO_SUCH_LABEL = "NoSuchLabel"
     TOO_FEW_DEVICES = "TooFewDevices"
     OVER_SEVERAL_HOSTS = "OverSeveralHosts"
@@ -115,6 +118,27 @@ class PlannedNodes:
 
 
 @dataclass(frozen=True)
+class ExistingNodes:
+    """The nodes of a running cluster that are alike.
+
+    Attributes:
+        node_type: as they announce it.
+        zone: where they are; empty where they do not say.
+        capacity_type: how they were bought; empty where nobody says.
+        verdict: of their boot check; empty where they had none.
+        count: how many.
+        joined: they are Ray nodes; False for those on their way.
+    """
+
+    node_type: str
+    zone: str
+    capacity_type: str
+    verdict: str
+    count: int
+    joined: bool = True
+
+
+@dataclass(frozen=True)
 class Plan:
     """A plan.
 
@@ -123,12 +147,14 @@ class Plan:
         pending: the demands that are not placed.
         limits: sentences about the limits that keep demands pending.
         notes: other sentences about the plan.
+        existing: the nodes of the running cluster that was asked; None where none was.
     """
 
     rows: tuple[PlannedNodes, ...] = ()
     pending: tuple[Pending, ...] = ()
     limits: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    existing: tuple[ExistingNodes, ...] | None = None
 
     @property
     def launch(self) -> dict[str, int]:

@@ -101,8 +101,10 @@ class Question:
 
 
 def question_of(cluster: AutoscalerCluster, plan_request: PlanRequest) -> Question:
-    """Return the question for a cluster that has just been started: only its head runs."""
-    question = Question(cluster.in_ray, cluster.max_workers + 1, (head_node(cluster),), spared=cluster.spared)
+    """Return the question for a cluster that has just been started: its head runs, and the replicas of a manifest."""
+    question = Question(
+        cluster.in_ray, cluster.max_workers + 1, (head_node(cluster), *cluster.running), spared=cluster.spared
+    )
     for demand in plan_request.demands:
         question.add(demand)
     for gang in plan_request.gangs:
@@ -141,6 +143,7 @@ class Limits:
                 for node_type in self._cluster.types.values()
                 # With 0 the user has closed the node type: that is NeverLaunched, and not a limit that was reached.
                 if node_type.max_workers > 0
+                and not node_type.quarantined
                 and (of_types or (of_cluster and not node_type.limited and not node_type.is_head))
             ]
             self._answers[key] = self._question.answer(

@@ -54,7 +54,7 @@ WORDS = (
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with a machine type, from now on and until the faults are set anew.
+    """One thing that is wrong with a machine type, from now on and until the faults are set again.
 
     Attributes:
         kind: what is wrong.
@@ -212,7 +212,7 @@ def of_later(faults: Iterable[Fault], machine_type: str) -> list[Fault]:
 
 def _last(faults: Iterable[Fault], machine_type: str, kinds: Sequence[FaultKind]) -> Fault | None:
     mine = [fault for fault in faults if fault.machine_type == machine_type and fault.kind in kinds]
-    # The file comes after the command line, so that its lines can replace a fault while the rehearsal runs.
+    # The file comes after the command line, so its lines can replace a fault while the rehearsal runs.
     return mine[-1] if mine else None
 
 

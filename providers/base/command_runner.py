@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SSH_FAILED = 255  # ssh's own exit code: the connection broke, and nothing is known of the machine
 
-_NO_END = "before its boot check came to a verdict"
+_NO_END = "before its boot check had a verdict"
 
 
 class NodeRefusedError(click.ClickException):
@@ -286,7 +286,7 @@ def _exit_code(error: BaseException) -> int | None:
 
 def _failed(command: str, error: BaseException, *, starts_ray: bool = False) -> FailedCommand:
     code = _exit_code(error)
-    # An error that is none of a command's (a file that is missing on the head) has its own sentence.
+    # An error that does not come from a command (a file that is missing on the head) has its own sentence.
     said = last_line(error) or ("" if isinstance(error, _ray.command_failed()) else one_line(str(error), 200))
     return FailedCommand(command, code, said, starts_ray, code == _SSH_FAILED)
 

@@ -65,7 +65,7 @@ class _Lazy(dict[str, str]):
 
 
 def one_line(text: str) -> str:
-    """Return a text of somebody else's as a part of a sentence: in one line, printable, not too long, no full stop."""
+    """Return a text of another program as a part of a sentence: in one line, printable, not too long, no full stop."""
     line = flat(text)
     return f"{line[:_LONGEST]} ..." if len(line) > _LONGEST else line.rstrip(".")
 
@@ -107,12 +107,13 @@ def certificate_words(variables: Sequence[str]) -> str:
         path = os.environ.get(name, "")
         if path and not os.path.exists(path):  # noqa: PTH110 - Path() would read a leading ~, which SDKs do not
             return (
-                f"{name} names {path}, which is not there; name the file with your network's certificates, or unset it"
+                f"{name} names {path}, which does not exist; name the file with your network's certificates, or "
+                f"unset it"
             )
     for name in variables:
         if os.environ.get(name):
             return f"does {os.environ[name]}, which {name} names, hold the certificates of your network?"
-    return f"where your network has certificates of its own, name their file in {variables[0]}"
+    return f"if your network has its own certificates, name their file in {variables[0]}"
 
 
 def now_words() -> str:

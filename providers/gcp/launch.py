@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _BULK_LIMIT = 1000  # machines in one call
 
-_NO_REASON = Failure(Category.UNKNOWN, "no reason given", "Google created fewer than asked for")
+_NO_REASON = Failure(Category.UNKNOWN, "no reason given", "Google created fewer machines than requested")
 
 # Ray asks for five machines at a time, two such requests at once; a bulk creation makes a hundred as fast as one.
 # Read by Ray (autoscaler/_private/constants.py) in the process that `ray start --head` starts; a user's own stay.
@@ -71,7 +71,7 @@ class MachineApi(Protocol):
 
 
 class _MachineRequest(NamedTuple):
-    """The machine to create: the Instance, the instance template that stands below it, and what it is for."""
+    """The machine to create: the Instance, the instance template that is below it, and what it is for."""
 
     body: dict[str, Any]
     template: str | None
@@ -156,7 +156,7 @@ def _bulk(
     try:
         if not _fell_short(compute.wait(call.execute(), zone)):
             return compute.placed(zone, names), None
-    except Exception as error:  # noqa: BLE001 - some may exist all the same
+    except Exception as error:  # noqa: BLE001 - some may exist anyway
         failure = of_exception(error)
     return _existing(compute, zone, names, request.purpose), failure
 
@@ -181,7 +181,7 @@ def _one_by_one(
     came = compute.placed(zone, [name for name in names if name in made])
     if not errors:
         return came, None
-    # Those whose insert failed may exist all the same: a lost answer is a failure here, and may be none at Google.
+    # Those whose insert failed may exist anyway: a lost answer is a failure here, and may be none at Google.
     return came + _existing(compute, zone, list(errors), request.purpose), of_exception(next(iter(errors.values())))
 
 

@@ -21,7 +21,7 @@ from accel_scaling.providers.base.provider import BootCheckedProvider
 Nodes = dict[str, dict[str, int]]
 
 CPU = {"CPU": 32, "memory": 96}
-# More CPUs than the plain machine, so that Ray's other rules prefer them for 32 tasks of 4 CPUs.
+# More CPUs than the plain machine, so Ray's other rules prefer them for 32 tasks of 4 CPUs.
 ACCELERATED = {
     "gpu": {"CPU": 128, "memory": 400, "GPU": 8, "accelerator_type:A100": 1},
     "trainium": {"CPU": 128, "memory": 400, "neuron_cores": 32, "accelerator_type:aws-neuron-core": 1},
@@ -96,8 +96,8 @@ def test_tasks_for_cpus_buy_no_accelerators_beside_a_plain_machine(launched: Any
 @FAMILIES
 def test_they_buy_one_where_nothing_else_can_take_them(launched: Any, family: str) -> None:
     nodes = {"cpu": CPU, "acc": ACCELERATED[family]}
-    assert launched({"acc": ACCELERATED[family]}, [{"CPU": 4}] * 32) == {"acc": 1}, "a demand was left alone"
-    assert launched(nodes, [{"CPU": 64}]) == {"acc": 1}, "a demand that no plain machine fits was left alone"
+    assert launched({"acc": ACCELERATED[family]}, [{"CPU": 4}] * 32) == {"acc": 1}, "a demand was not changed"
+    assert launched(nodes, [{"CPU": 64}]) == {"acc": 1}, "a demand that no plain machine fits was not changed"
     assert sum(launched(nodes, [{"CPU": 4}] * 32, most=1).values()) == 2, "max_workers of the plain type was the end"
 
 

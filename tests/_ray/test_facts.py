@@ -69,7 +69,7 @@ def test_a_ray_with_our_token_refuses_whoever_has_another() -> None:
     assert "a" * 32 in done.stdout, "Ray takes its token from another variable"
 
 
-def test_rays_token_lies_in_our_places() -> None:
+def test_rays_token_is_in_our_places() -> None:
     """Each place, and what Ray's default is, is looked at in test_contract_auth.py."""
     assert (facts.AUTH_TOKEN_PATH, facts.AUTH_TOKEN_FILE) == ("RAY_AUTH_TOKEN_PATH", ".ray/auth_token")
 
@@ -149,6 +149,10 @@ def test_ray_keeps_the_share_of_memory_for_objects_that_our_promise_leaves_out()
     )
 
 
+def test_the_port_of_a_head_is_rays() -> None:
+    assert ray_constants.DEFAULT_PORT == facts.GCS_PORT
+
+
 def test_a_task_asks_for_one_cpu_where_nothing_is_said() -> None:
     from ray._common.ray_option_utils import task_options
 
@@ -210,3 +214,11 @@ def test_v2_exports_a_nodes_machine_type_by_this_name() -> None:
     from ray.autoscaler.v2.instance_manager import ray_installer
 
     assert f'"{facts.INSTANCE_TYPE_NAME}"' in inspect.getsource(ray_installer)
+
+
+def test_the_head_has_its_config_under_our_name() -> None:
+    from ray.autoscaler._private import commands
+
+    assert f'"~/{facts.BOOTSTRAP_CONFIG}"' in inspect.getsource(commands.get_or_create_head_node) + inspect.getsource(
+        commands._set_up_config_for_head_node
+    )

@@ -40,7 +40,7 @@ def of(cloud: str, name: str):
         (FAMILIES, "/dev/neuron{n}", "/dev/neuron0", "each_device is --device=/dev/neuron0; expected an option with"),
         (FAMILIES, "\nneuron,", "\nnvidia,", "nvidia is already in line "),
         (IMAGES, "\nneuron,", "\nneurn,", "family 'neurn' is not known; nearest: neuron"),
-        (IMAGES, "V100-16G ", "V100-17G ", "chips 'V100-17G' is in no accelerators.yaml; nearest: V100-16G"),
+        (IMAGES, "V100-16G ", "V100-17G ", "chips 'V100-17G' is not in accelerators.yaml; nearest: V100-16G"),
         (IMAGES, "aws,x86_64,ssm", "gcp,x86_64,ssm", "kind is ssm, which gcp does not have"),
         (IMAGES, "/aws/service/neuron", "aws/service/neuron", "expected a parameter's name, as /aws/service/..."),
         (IMAGES, "projects/ubuntu-os-cloud/global", "ubuntu-os-cloud", "expected projects/PROJECT/global/images/fam"),
@@ -87,7 +87,7 @@ def test_every_machine_type_has_an_image_or_a_sentence_that_says_what_to_do() ->
             assert image is not None, name
             if image.kind is ImageKind.NONE:
                 sentence = no_image("available_node_types.x", machine, key)
-                assert f"write node_config.{key} and name one of your own, which must hold {image.note}" in sentence
+                assert f"write node_config.{key} and name one of your own, which must contain {image.note}" in sentence
 
 
 def test_each_image_is_one_that_the_local_clouds_know_from_their_own_tables() -> None:
@@ -198,8 +198,8 @@ def test_a_series_that_no_row_has_gets_the_disk_of_new_series_and_a_note_unless_
     assert disks == {"new": "hyperdisk-balanced", "typed": "hyperdisk-extreme", "old": "pd-balanced"}
     (note,) = [note for note in notes if "gcp_boot_disks.csv" in note]
     assert note == (
-        "available_node_types.new (u4c-standard-688): no row of gcp_boot_disks.csv says what its series boots from; "
-        "hyperdisk-balanced is written, as each new series takes it; where it does not, write "
+        "available_node_types.new (u4c-standard-688): gcp_boot_disks.csv has no row for its series; "
+        "hyperdisk-balanced is written, as all new series boot from it; if this one does not, write "
         "disks[0].initializeParams.diskType"
     )
 
@@ -233,7 +233,7 @@ def neuron_cluster(**head: str) -> dict[str, Any]:
     }
 
 
-def test_the_head_of_neuron_machines_has_their_ubuntu_without_a_word() -> None:
+def test_the_head_of_neuron_machines_has_their_ubuntu_silently() -> None:
     filled, notes = fill(neuron_cluster(), shipped_catalog())
     images_of = {name: entry["node_config"]["ImageId"] for name, entry in filled["available_node_types"].items()}
     assert images_of == {

@@ -58,6 +58,8 @@ def said_by(words: list[str], text: str, tmp_path: Path, capsys: pytest.CaptureF
 def test_another_file_is_named_with_what_takes_it(
     door: list[str], text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if door[0] == "plan" and "RayCluster" in text:
+        said = "RayCluster a has no spec.headGroupSpec"  # a plan takes manifests too
     assert said in said_by(door, text, tmp_path, capsys)
 
 
@@ -85,22 +87,31 @@ def test_a_cluster_file_given_to_kuberay_is_named(
     [
         (
             ("cluster_name: a", "cluster_name: {{ name }}"),
-            ":1:16: this is no valid YAML: found unhashable key; it is a",
+            ":1:16: this is not valid YAML: found unhashable key; it is a",
         ),
         (("cluster_name: a", '{% if x %}\ncluster_name: {{env["A"]}}'), "; it is a template: render the file first"),
         (("region: us-west-2", "region: {{ region }}"), "; it is a template: render the file first"),
         (("region: us-west-2", "region: ${REGION}"), "; it is a template: render the file first"),
         (
             ("region: us-west-2", "region: '${REGION}'"),
-            ":2: provider.region is '${REGION}', which a template leaves op",
+            ":2: provider.region is '${REGION}', which is still a pl",
         ),
-        (("region: us-west-2", "region: $REGION"), ":2: provider.region is '$REGION', which a template leaves open"),
-        (("cluster_name: a", "cluster_name: '{{ name }}'"), ":1: cluster_name is '{{ name }}', which a template leav"),
-        (("cluster_name: a", "cluster_name: a-${USER}"), ":1: cluster_name is 'a-${USER}', which a template leaves op"),
+        (("region: us-west-2", "region: $REGION"), ":2: provider.region is '$REGION', which is still a pl"),
+        (
+            ("cluster_name: a", "cluster_name: '{{ name }}'"),
+            ":1: cluster_name is '{{ name }}', which is still a placeholder",
+        ),
+        (("cluster_name: a", "cluster_name: a-${USER}"), ":1: cluster_name is 'a-${USER}', which is still a pl"),
         (("InstanceType: m5.large", "InstanceType: '{{ t }}'"), ":4: available_node_types.h.node_config.InstanceType"),
-        (("InstanceType: m5.large", "InstanceType: $TYPE"), "InstanceType is '$TYPE', which a template leaves open"),
-        (("{h: {node", "{'{{ head }}': {node"), "the name of a node type is '{{ head }}', which a template leaves"),
-        (("{h: {node", "{h: {max_workers: '${MOST}', node"), ".h.max_workers is '${MOST}', which a template leaves"),
+        (("InstanceType: m5.large", "InstanceType: $TYPE"), "InstanceType is '$TYPE', which is still a pl"),
+        (
+            ("{h: {node", "{'{{ head }}': {node"),
+            "the name of a node type is '{{ head }}', which is still a placeholder",
+        ),
+        (
+            ("{h: {node", "{h: {max_workers: '${MOST}', node"),
+            ".h.max_workers is '${MOST}', which is still a placeholder",
+        ),
     ],
 )
 def test_a_template_is_told_to_be_rendered_first(

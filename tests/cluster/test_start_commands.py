@@ -1,4 +1,4 @@
-"""What is said of start commands before anything is paid for: refused, noted, or nothing at all."""
+"""The findings about start commands before anything costs money: refused, noted, or nothing at all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_start_that_the_check_does_not_reach_is_refused_with_its_place_and_the
     with pytest.raises(ClusterConfigError) as error:
         notes_of("ray stop", "sudo ray start --address=x", key=key)
     assert str(error.value) == (
-        f"{key}[1]: the boot check does not reach this `ray start`: `sudo` takes variables away; write "
+        f"{key}[1]: the boot check does not reach this `ray start`: `sudo` removes variables; write "
         '`sudo -E PYTHONPATH="$PYTHONPATH" ray start ...`, or leave sudo out'
     )
 
@@ -38,7 +38,7 @@ def test_where_machines_may_join_with_what_they_have_it_is_a_note() -> None:
 
 
 def test_workers_that_no_command_reaches_are_noted_with_what_becomes_of_them() -> None:
-    policies = {"refuse": "are terminated; leave the key out", "join": "does not run there either"}
+    policies = {"refuse": "are terminated; leave the key out", "join": "so the boot check cannot run there"}
     for policy, end in policies.items():
         provider = {"disable_node_updaters": True, "confirmation": {"on_mismatch": policy}}
         (note,) = check_start_commands({"provider": provider})
@@ -67,7 +67,7 @@ def test_a_script_that_may_start_ray_behind_sudo_is_noted() -> None:
 
 def test_no_command_that_starts_ray_is_noted() -> None:
     (note,) = notes_of("ray stop", "ulimit -n 65536")
-    expected = "worker_start_ray_commands: none of these commands starts Ray, so that no such node joins"
+    expected = "worker_start_ray_commands: none of these commands starts Ray, so these nodes never join"
     assert note == f"{expected}; add `ray start ...`"
 
 
@@ -94,7 +94,7 @@ def test_of_two_starts_the_one_past_the_check_is_spoken_of() -> None:
         "python3 -u -m ray.scripts.scripts start --EI",
     ],
 )
-def test_what_concerns_another_program_is_not_taken_for_ours(command: str) -> None:
+def test_what_concerns_another_program_is_not_treated_as_ours(command: str) -> None:
     assert reading_of(command).past == ""
 
 

@@ -189,6 +189,16 @@ def test_each_fault_of_a_rehearsal_is_in_its_document() -> None:
     assert [word for word in WORDS if f"| `{word}:TYPE" not in text] == []
 
 
-def test_no_document_is_without_a_place_in_the_readme() -> None:
+def test_every_document_is_reached_from_the_readme_by_links() -> None:
+    reached, waiting = set[Path](), [README]
+    while waiting:
+        page = waiting.pop()
+        if page in reached:
+            continue
+        reached.add(page)
+        if page.suffix == ".md":
+            links = {(page.parent / link).resolve() for link in LINK.findall(page.read_text(encoding="utf-8"))}
+            waiting += [link for link in links if link.exists()]
+    assert [path.name for path in (ROOT / "docs").glob("*.md") if path not in reached] == []
     text = README.read_text(encoding="utf-8")
-    assert [path.name for path in (ROOT / "docs").iterdir() if f"docs/{path.name}" not in text] == []
+    assert [path.name for path in (ROOT / "docs").iterdir() if path.suffix != ".md" and path.name not in text] == []

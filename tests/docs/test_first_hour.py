@@ -158,7 +158,7 @@ MISTAKES: dict[str, Callable[[Desk], str]] = {
     "ModuleNotFoundError: No module named 'accel_scaling'": lambda desk: desk.ray_up_without("accel_scaling"),
     "ssh and rsync not found": without_ssh,
     "... does not exist": lambda desk: desk.ours("fill", "nowhere.yaml"),
-    "this is no valid YAML": lambda desk: desk.fill("provider:\n\ttype: external\n"),
+    "this is not valid YAML": lambda desk: desk.fill("provider:\n\ttype: external\n"),
     "this is not a cluster config: `provider`": lambda desk: desk.fill(changed(AWS, "provider")),
     "this is not a cluster config: `available": lambda desk: desk.fill(changed(AWS, "available_node_types")),
     "head_node_type is 'ray.head.default'": lambda desk: desk.fill(changed(AWS, "head_node_type")),
@@ -195,9 +195,9 @@ MISTAKES: dict[str, Callable[[Desk], str]] = {
     "isolated hosts do not work here": isolated_without_root,
     "No usable temporary directory": no_temporary_folder,
     "No space left on device": full_disk,
-    "what the nodes get of this package": home_is_a_file,
+    "the bundle for the nodes cannot be made": home_is_a_file,
     "... cannot be written": lambda desk: desk.ours("fill", desk.file(AWS), "-o", desk.folder / "no" / "filled.yaml"),
-    "... is there already": init_twice,
+    "... exists already": init_twice,
 }
 
 # Said by the cloud, which `ray up` asks after it has looked for ssh and rsync.

@@ -1,4 +1,4 @@
-"""The fill of a KubeRay manifest, part by part: which accelerator the pods get, and whose word goes before whose."""
+"""The fill of a KubeRay manifest, part by part: which accelerator the pods get, and which value has precedence."""
 
 from __future__ import annotations
 
@@ -145,14 +145,14 @@ def test_what_an_affinity_prefers_or_rules_out_alone_fixes_nothing() -> None:
     assert filled(text).text == text
 
 
-def test_a_gpu_that_nothing_names_is_left_alone_with_what_to_add() -> None:
+def test_a_gpu_that_nothing_names_is_not_changed_with_what_to_add() -> None:
     text = manifest(limits=GPU)
     done = filled(text)
     assert done.text == text
     (note,) = done.notes
     assert note == (
         "demo.yaml:14: RayCluster demo, group workers: not filled: nvidia.com/gpu does not name the accelerator, and "
-        "Ray's autoscaler counts it as GPU alone; say it in the group, such as resources: "
+        "Ray's autoscaler counts it as GPU alone; name it in the group, such as resources: "
         '{"accelerator_type:L4": "1"} (before KubeRay 1.5 or Ray 2.51: rayStartParams), or add a nodeSelector that '
         "its nodes have, such as cloud.google.com/gke-accelerator: nvidia-l4, or "
         "node.kubernetes.io/instance-type: g5.xlarge, or nvidia.com/gpu.product: NVIDIA-L40S"
@@ -243,7 +243,7 @@ def test_keys_without_a_value_and_values_on_lines_of_their_own_are_no_hindrance(
     assert filled(done.text, version).text == done.text
 
 
-def test_a_group_that_leaves_no_place_is_left_alone_with_what_to_do() -> None:
+def test_a_group_that_leaves_no_place_is_not_changed_with_what_to_do() -> None:
     text = manifest(limits=GPU, selector=f"{GKE}: nvidia-l4").replace(
         "- groupName: workers", "- groupName:\n      workers"
     )
@@ -293,7 +293,7 @@ def test_what_a_kuberay_before_1_5_would_not_read_is_said() -> None:
 
 
 @pytest.mark.parametrize("version", ["", "newest", "1", "1.x", "15", "1.4; rm"])
-def test_a_version_that_is_none_is_one_sentence(version: str) -> None:
+def test_a_malformed_version_is_one_sentence(version: str) -> None:
     with pytest.raises(AccelScalingError, match=r"--kuberay-version is .*expected the operator's, such as 1\.4"):
         filled(manifest(), version)
 

@@ -85,7 +85,8 @@ def test_a_type_that_the_user_wrote_for_a_part_stays_without_a_note() -> None:
 @pytest.mark.parametrize("selector", ["", L4])
 def test_devices_by_claim_are_named_with_the_way_out(selector: str) -> None:
     (note,) = filled(with_claim(manifest(selector=selector))).notes
-    assert "its devices come by resourceClaims gpu, which neither this fill nor Ray's autoscaler counts; write" in note
+    assert "its devices come through resourceClaims gpu, which neither this fill nor" in note
+    assert "Ray's autoscaler counts; write" in note
     assert ('resources: {GPU: "1", "accelerator_type:L4": "1"}' in note) is bool(selector)
     assert "its pods get none" not in note
 
@@ -163,7 +164,7 @@ def test_karpenters_name_of_a_gpu_selects_parts_of_it_too_and_the_note_says_how_
     assert types_of(text) == {"L4"}
     (note,) = filled(text).notes
     assert "karpenter.k8s.aws/instance-gpu-name: l4 selects g6f." in note
-    assert "rule g6f and gr6f out with a NotIn of karpenter.k8s.aws/instance-family" in note
+    assert "exclude g6f and gr6f with a NotIn of karpenter.k8s.aws/instance-family" in note
 
 
 @pytest.mark.parametrize(

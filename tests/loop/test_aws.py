@@ -91,7 +91,7 @@ LIES = {
 }
 
 
-def test_a_machine_that_lies_never_joins_the_log_says_why_and_it_is_gone() -> None:
+def test_a_machine_with_other_devices_never_joins_the_log_says_why_and_it_is_gone() -> None:
     config = config_of({f"w{number}": machine for number, machine in enumerate(LIES)})
     with cluster(config | LEAN) as one:
         one.local.set_faults(*(fault for fault, _, _ in LIES.values()))
@@ -145,7 +145,7 @@ def test_fewer_machines_than_asked_for_are_used_and_the_log_has_awss_reason_thou
     with cluster(config_of({"t4": "g4dn.xlarge"}) | LEAN, kind=HostKind.PROCESSES) as one, with_just_docs_iam(one):
         one.local.set_faults(Fault.capacity("g4dn.xlarge", 1))
         one.up()
-        # Two nodes' worth of demand; one machine is to be had.
+        # Two nodes' worth of demand; one machine is available.
         one.exec(
             "python3 -c \"import ray; from ray.autoscaler.sdk import request_resources; ray.init('auto'); "
             "request_resources(bundles=[{'GPU': 1}] * 2)\""

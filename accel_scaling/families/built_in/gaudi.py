@@ -33,7 +33,7 @@ def _sick(root: Path, kernel_class: str, nodes: Sequence[str]) -> list[str]:
     sick = []
     for node in nodes:
         name = node.rpartition("/")[2]
-        # The kernel's documents have both places; where neither can be read, the device is taken for healthy.
+        # The kernel's documents have both places; where neither can be read, the device is treated as healthy.
         files = (root / kernel_class / name / part for part in ("device/status", "status"))
         status = next((text for file in files if (text := _read(file))), "")
         if status and status.lower() != HEALTHY:
@@ -60,7 +60,7 @@ FAMILY = Family(
     nodes_called="/dev/accel/accel0 or /dev/hl0, ...",
     ray_since=(2, 0),
     # As ray/_private/accelerators/hpu.py. Ray names a type only where the process already computes on a Gaudi, which
-    # `ray start` does not: so it announces none, and the promise's type stands.
+    # `ray start` does not: so it announces none, and the promise's type is kept.
     module="habana_frameworks.torch.hpu",
     question="""
 hpu = sys.modules["habana_frameworks.torch.hpu"]

@@ -108,7 +108,7 @@ def write_package(root: Path, hardware: Hardware) -> Path | None:
     """Write the package where this Python has its packages, below the root; return the folder, None without one.
 
     Args:
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
         hardware: what the machine has; a sick device makes the package fail, unless the driver itself says so.
     """
     if hardware.kind not in _PACKAGES:
@@ -128,8 +128,7 @@ def write_package(root: Path, hardware: Hardware) -> Path | None:
         "hangs": hardware.hangs,
     }
     module.write_text(_ALL.format(**values) + answers, encoding="utf-8")
-    # Without the file Python takes a folder for a namespace package, and a real package later on its path goes before
-    # it.
+    # Without the file a folder is a namespace package, and Python prefers a real package later on its path.
     for folder in module.relative_to(site).parents[:-1]:
         (site / folder / "__init__.py").touch()
     return site
@@ -139,7 +138,7 @@ def write_mac(root: Path, hardware: Hardware) -> Path:
     """Write the two tools of macOS that name its GPU; return their folder. The system's name is not emulated.
 
     Args:
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
         hardware: of kind ``apple``; without devices in the driver, macOS lists no GPU with Metal.
     """
     graphics = f"Chipset Model: {hardware.driver_name}\nMetal Support: Metal 3" if hardware.seen_by_driver else ""

@@ -36,7 +36,7 @@ class LoggedCall(NamedTuple):
 
 
 class ComputeEngine:
-    """Compute Engine, Cloud TPU, and what of IAM and Resource Manager goes with them; safe for several threads.
+    """Compute Engine, Cloud TPU, and the parts of IAM and Resource Manager that they need; safe for several threads.
 
     Args:
         lists: the machine and accelerator types that lists over all zones have; none where it is None.
@@ -71,7 +71,7 @@ class ComputeEngine:
 
     @property
     def injection(self) -> FaultInjection:
-        """The latencies and faults; may be changed, or set anew, at any time."""
+        """The latencies and faults; may be changed, or set again, at any time."""
         return self.state.injection
 
     @injection.setter

@@ -181,7 +181,7 @@ class GceReconciler:
     def _boot(self, name: str, host: GceHost) -> None:
         hardware = hardware_at_boot(host.hardware, host.type, self._settings.faults_file)
         keys = tuple(key.partition(":")[2] for key in host.keys)
-        # Before the boot, so that a host that comes up half-way is halted with the others of its machine.
+        # Before the boot, so a host that comes up half-way is halted with the others of its machine.
         self._up[name].append(host)
         # Before the host boots, which may ask for it at once.
         self._metadata.add(host.address, host.metadata)

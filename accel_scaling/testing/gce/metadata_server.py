@@ -67,7 +67,7 @@ def _common(name: str, number: str, zone: str, project: str) -> Metadata:
 
 
 def _topology(node: dict[str, Any]) -> str:
-    """Return the requested topology, or the default one of the type, as near to a cube or square as it goes."""
+    """Return the requested topology, or the default one of the type, as near to a cube or square as possible."""
     requested = (node.get("acceleratorConfig") or {}).get("topology")
     if requested:
         return str(requested)

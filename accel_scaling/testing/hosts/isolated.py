@@ -146,7 +146,7 @@ class IsolatedHosts:
         # The host's own layer over the image's, which all hosts share, over this machine's files.
         options = f"lowerdir={self._scratch}/image/upper:/,upperdir={upper},workdir={work}"
         command("mount", "-t", "overlay", "overlay", "-o", options, root)
-        # A host that boots after a stop has its files; writing them anew would undo what was changed on it.
+        # A host that boots after a stop has its files; writing them again would undo what was changed on it.
         if first:
             self._write_first_boot(host.launch, root)
 
@@ -265,7 +265,7 @@ def _remove(path: Path) -> None:
 
 
 def _empty(upper: Path, folder: str) -> None:
-    """Make a folder of the image empty at once, before it is mounted: an opaque directory hides what lies below."""
+    """Make a folder of the image empty at once, before it is mounted: an opaque directory hides what is below."""
     below = Path(folder)
     if not below.is_dir():
         return
@@ -279,7 +279,7 @@ def _empty(upper: Path, folder: str) -> None:
 
 
 def _let_account_read(root: Path, python: Path) -> None:
-    """Let the account read an environment that lies in a user's home."""
+    """Let the account read an environment that is in a user's home."""
     for start in (python.parent, python.resolve().parent, *site_folders(python)):
         for folder in (start, *start.parents):
             inside = root / folder.relative_to("/")

@@ -28,7 +28,7 @@ def claim(folder: Path, cloud_id: str = "") -> int:
 
     Args:
         folder: of this process or its parent; several processes may claim it.
-        cloud_id: marks the processes that go with the folder.
+        cloud_id: marks the processes that use the folder.
     """
     file = folder / CLAIM
     if not file.exists():
@@ -71,7 +71,7 @@ def _remove_if_left(folder: Path) -> bool:
         if cloud_id := str(content.get("cloud_id") or ""):
             kill_marked(f"{cloud_id}/")
             remove_ray_ssh_folder(cloud_id)
-        # By descriptors, so that a link that is put in its way leads nowhere (shutil.rmtree.avoids_symlink_attacks).
+        # By descriptors, so a link that is put in its way leads nowhere (shutil.rmtree.avoids_symlink_attacks).
         shutil.rmtree(folder)
         return True
     return False
