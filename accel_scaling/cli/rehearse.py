@@ -45,6 +45,9 @@ faults, each for an instance type, a machine type, or a TPU's accelerator type:
   no-ssh:TYPE           its machines run and never answer over ssh
   setup-fails:TYPE      a set-up command fails
   start-fails:TYPE      `ray start` fails after the boot check has passed
+  notice:TYPE@20s       20 s after its boot, the cloud announces to its first machine that it takes it back;
+                        notice:TYPE@20s=N does so to its first N machines
+  sick:TYPE@20s         20 s after its boot, a device of its first machine fails; sick:TYPE@20s=N as above
 
 COMMAND runs on the cluster's head instead of one small task per accelerator type and node type of the file.
 
