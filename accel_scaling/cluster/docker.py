@@ -93,7 +93,7 @@ def with_run_options(config: dict[str, Any], machines: Mapping[str, MachineType]
             )
         for key, holder, path in _places(filled, name, node_type):
             others = _options(filled["docker"], SHARED, "docker")
-            # A node type's own list takes the place of the cluster's: what that says must go on into the new list.
+            # A node type's own list takes the place of the cluster's: what that says must continue into the new list.
             own = key in holder
             given = _options(holder, key, path) if own else _options(config["docker"], key, "docker")
             written += [(name, f"docker.{SHARED}", others), (name, f"{path if own else 'docker'}.{key}", given)]
