@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling import _ray
+from accel_scaling import _ray, documentation
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 from accel_scaling.providers.aws.errors import sentence_of
@@ -52,7 +52,8 @@ def set_up(provider_config: Mapping[str, Any], node_id: str, cluster_name: str, 
         text = sentence_of(error) or one_line(f"{type(error).__name__}: {error}")
         sentence = (
             f"CloudWatch is not set up on {node_id}, which goes on without it: {text}; has its machine the agent "
-            "and an IamInstanceProfile for AWS Systems Manager, and is allowed what docs/iam/aws-cloudwatch.json has?"
+            "and an IamInstanceProfile for AWS Systems Manager, and is allowed what "
+            f"{documentation.file('iam/aws-cloudwatch.json')} has?"
         )
         # At `ray up` a person reads the terminal; the autoscaler has its log.
         if _ray.autoscaler_config_path() is None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 
-from accel_scaling import _ray
+from accel_scaling import _ray, documentation
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.aws import bootstrap, request_model
 from accel_scaling.providers.aws.client import in_time, quickly
@@ -132,8 +132,9 @@ def _refusal(key: str, template: Config, region: str, error: Any) -> Exception:
     code = code_of(error)
     if code in NOT_ALLOWED:
         return AWSRefusedError(
-            f"AWS does not allow you {PERMISSION}, with which {key} ({_name(template)}) is read; allow it (docs/iam "
-            "has the policy), or write what the template holds into the node_config"
+            f"AWS does not allow you {PERMISSION}, with which {key} ({_name(template)}) is read; allow it "
+            f"({documentation.page('security', 'aws')} has the policy), or write what the template holds into "
+            "the node_config"
         )
     # InvalidLaunchTemplateName.NotFoundException, InvalidLaunchTemplateId.VersionNotFound, ...
     if code.startswith("Invalid"):
