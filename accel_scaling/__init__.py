@@ -6,7 +6,7 @@ cloud SDK.
 """
 
 # isort: off
-# First: it keeps `python -m accel_scaling` from importing anything that lies in the current folder.
+# First: it keeps `python -m accel_scaling` from importing anything that is in the current folder.
 from accel_scaling import import_path as import_path
 # isort: on
 

@@ -1,6 +1,6 @@
 """A name for every accelerator type that a node may announce: those of `ray.util.accelerators`, and what it lacks.
 
-The same values as Ray's under the same names, so that either may be used; a test holds them to Ray and to the catalog.
+The same values as Ray's under the same names, so either may be used; a test holds them to Ray and to the catalog.
 """
 
 # NVIDIA. A100 is either size, A100_80G that one only; L4_3Q and the like are slices of a GPU.

@@ -74,6 +74,8 @@ class Cloud:
         rehearsal_modules: what must be importable to rehearse it.
         defaults_of: the provider of Ray whose defaults.yaml suits it; by default its own.
         lists_places: what ships of its regions is the answer of its own API; else a note is all that comes of it.
+        provider_keys: the keys of a provider section that Ray's provider for it, or ours, reads; none where a provider
+            may read any.
         data: the folder of its ``NAME.csv``, ``NAME_places.csv`` and ``NAME_launch_errors.csv``.
     """
 
@@ -99,6 +101,7 @@ class Cloud:
     rehearsal_modules: tuple[str, ...] = ()
     defaults_of: str = ""
     lists_places: bool = True
+    provider_keys: tuple[str, ...] = ()
     data: Path = SHIPPED_FOLDER
 
     @property

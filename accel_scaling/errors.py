@@ -49,7 +49,7 @@ class UnknownAcceleratorError(AccelScalingError):
 
 
 class AttachError(AccelScalingError):
-    """An accelerator and a machine type that the cloud does not put together: the text says what goes."""
+    """An accelerator and a machine type that the cloud does not put together: the text says what is possible."""
 
 
 class CatalogFileError(AccelScalingError):
@@ -70,7 +70,7 @@ class ClusterConfigError(AccelScalingError):
 
 
 class MachineInTemplateError(ClusterConfigError):
-    """A node type whose machine stands in a template of the account: only the cloud can say which it is."""
+    """A node type whose machine is in a template of the account: only the cloud can say which it is."""
 
 
 class InitError(AccelScalingError):
@@ -107,4 +107,4 @@ def disk_sentence(error: OSError) -> str | None:
     if error.errno not in _OF_THE_DISK and not problem.startswith(_NO_TEMPORARY):
         return None
     place = f"{error.filename}: " if error.filename else ""
-    return f"{place}{problem}; free some space there, or let HOME and TMPDIR name folders that you may write"
+    return f"{place}{problem}; free some space there, or set HOME and TMPDIR to folders that you may write to"

@@ -70,7 +70,7 @@ def check_ray(warn: Callable[[str], None]) -> None:
     if versions.is_unchecked():
         warn(
             f"Ray {version} is newer than Ray {versions.minor_text(versions.CHECKED)}, the newest that this version of "
-            "accel_scaling was checked with; look for a newer accel_scaling where something does not work"
+            "accel_scaling was checked with; look for a newer accel_scaling if something does not work"
         )
 
 
@@ -108,6 +108,6 @@ def check_launcher_tools() -> None:
     lacking = [tool for tool in LAUNCHER_TOOLS if shutil.which(tool) is None]
     if lacking:
         raise NotInstalledError(
-            f"{' and '.join(lacking)} not found on this machine, with which Ray sets the head up; install it first "
+            f"{' and '.join(lacking)} not found on this machine, and Ray needs it to set up the head; install it first "
             "(Debian, Ubuntu: apt install openssh-client rsync; macOS: brew install rsync)"
         )

@@ -1,6 +1,11 @@
-"""Output for people: colours, bold and aligned columns.
+"""Output for people: colours, the width of the terminal, and text wrapped to it.
 
-A colour is written to a terminal only; never with NO_COLOR (no-color.org), and always with FORCE_COLOR.
+A colour is written to a terminal only; never with NO_COLOR (no-color.org), and always with FORCE_COLOR. Lines are
+wrapped on a terminal only: in a file or a pipe each sentence is one line, for `grep`. The variable COLUMNS sets the
+width everywhere.
+
+No library for terminals is used: this module runs on every node as well, where only PyYAML is installed beside Ray,
+and a command is to start within a few tenths of a second.
 """
 
 from __future__ import annotations
@@ -11,13 +16,14 @@ import os
 import re
 import secrets
 import sys
+import textwrap
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from accel_scaling.message_text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator
 
 
 class Stream(Protocol):
@@ -39,15 +45,22 @@ class Paint(Enum):
     HEAD = "1"
     GOOD = "32"
     BAD = "31"
-    WAITS = "33"
+    WAITS = "35"  # no yellow, which is hard to read on white
 
+
+USUAL_WIDTH = 80  # of a terminal that does not tell its own
+LEAST_WIDTH = 20  # a smaller one is no place for a sentence
+WIDEST_TEXT = 120  # columns of a sentence: longer lines are hard to read; tables take the whole width
+LEAST_TEXT = 16  # columns of a sentence beside its indentation, whatever the terminal has
+_NO_BREAK = "\0"
+_COMMAND = re.compile(r"`[^`\n]+`")
 
 # Stands for a colour until the text is written, and nobody can guess it: colours of a file must not pass for ours.
 _SECRET = secrets.token_hex(8)
 _MARKED = re.compile(f"\0{_SECRET}:([0-9]+)\0")
 
 
-_COLOURS = re.compile(r"(\033\[(?:0|1|3[1-3])m)")
+_COLOURS = re.compile(r"(\033\[(?:0|1|3[125])m)")
 
 
 def _mark(code: str) -> str:
@@ -133,24 +146,70 @@ def _plain(text: str) -> str:
     return "".join(sign if sign.isprintable() or sign == "\n" else " " if sign.isspace() else "?" for sign in text)
 
 
-def render(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> str:
-    """Return a table with aligned columns, two spaces apart, without a final newline.
+def width_of(stream: Stream | None = None) -> int | None:
+    """Return the columns of a stream's terminal; None for a file or a pipe, whose lines are not wrapped.
 
     Args:
-        headers: the columns' titles.
-        rows: the cells, as many in each row as there are headers.
-        right: positions of the columns that are aligned to the right (numbers).
+        stream: the target; standard output where it is None.
     """
-    lines = [list(headers), *(list(row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    texts = [
-        "  ".join(
-            cell.rjust(width) if position in right else cell.ljust(width)
-            for position, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
+    target = stream or sys.stdout
+    if columns := _columns_of_environment():
+        return columns
+    if not target.isatty():
+        return None
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        columns = os.get_terminal_size(target.fileno()).columns  # type: ignore[union-attr] # suppressed above
+        return max(columns, LEAST_WIDTH) if columns else USUAL_WIDTH  # 0: nobody has set the size
+    return USUAL_WIDTH
+
+
+def _columns_of_environment() -> int | None:
+    text = os.environ.get("COLUMNS", "")
+    return max(int(text), LEAST_WIDTH) if text.isascii() and text.isdigit() and int(text[:6]) > 0 else None
+
+
+def wrapped(text: str, *, hang: str = "  ", stream: Stream | None = None, used: int = 0) -> str:
+    """Return a text with each line wrapped at spaces to its terminal; as it is where there is none.
+
+    Words are not broken, neither at a hyphen nor where they are longer than a line, and a command in backquotes stays
+    in one line where it can. Lines after the first have the indentation of the first, and `hang`.
+
+    Args:
+        text: lines of text; without colours.
+        hang: the further indentation of what is wrapped.
+        stream: the target; standard output where it is None.
+        used: the columns that are taken before the text, in its first line.
+    """
+    width = width_of(stream)
+    return text if width is None else fill(text, min(width, WIDEST_TEXT), hang, used)
+
+
+def fill(text: str, width: int, hang: str = "  ", used: int = 0) -> str:
+    """Return a text with each line wrapped to a width, as `wrapped` does."""
+    lines = [
+        line for number, one in enumerate(text.split("\n")) for line in _fill(one, width, hang, 0 if number else used)
     ]
-    return "\n".join([bold(texts[0]), *texts[1:]])
+    return "\n".join(lines)
+
+
+def _fill(line: str, width: int, hang: str, used: int) -> list[str]:
+    if len(line) + used <= width:
+        return [line]
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    follow = indent + hang
+    # A command keeps its spaces while the line is cut: what is copied from the terminal works.
+    room = width - len(follow)
+    kept = _COMMAND.sub(lambda match: match[0].replace(" ", _NO_BREAK) if len(match[0]) <= room else match[0], line)
+    lines = textwrap.wrap(
+        kept.strip(" "),
+        max(width, len(follow) + LEAST_TEXT),
+        initial_indent="." * used + indent,
+        subsequent_indent=follow,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    lines[0] = lines[0][used:]
+    return [one.replace(_NO_BREAK, " ") for one in lines]
 
 
 def bold(text: str) -> str:

@@ -50,6 +50,18 @@ METADATA_SERVER_S = 2.0
 
 # --- quarantine ---
 
+LAUNCH_FAILURE_AGAIN_S = 30.0
+"""Between two writes of a launch that fails alike: v2 tries every 5 s, and `status` says how long ago it was."""
+
+LAUNCH_FAILURES_REMEMBERED = 50
+"""Failed launches in the state file: some for each zone of each node type, of which `status` shows the last."""
+
+LAUNCH_FAILURE_SHOWN_S = 3600.0
+"""For how long `status` shows a failed launch: later the cloud may have what it lacked."""
+
+QUARANTINE_REPEATED_S = 60.0
+"""Between two messages to the drivers about the same quarantine: Ray's own, that no node type fits, comes every 5 s."""
+
 CLOCK_STEP_S = 60.0
 """By how much a clock may be put back that is still the same: time services step by seconds; more is another clock."""
 
@@ -258,3 +270,6 @@ BUNDLE_UNUSED_S = 30 * 24 * 3600.0
 
 NODE_BUNDLE_UNUSED_S = 3600.0
 """How old a bundle on a node must be to be removed: another `ray up` may be between its copy and its start."""
+
+KUBERNETES_API_S = 5.0
+"""For the API server to answer a pod that is refused: it takes milliseconds, and the pod ends in any case."""

@@ -2,7 +2,7 @@
 
     python3 benchmarks/accs.py
 
-The tasks ask for a type that no node here has, so that they wait and only their submission is timed.
+The tasks ask for a type that no node here has, so they wait and only their submission is timed.
 """
 
 from __future__ import annotations

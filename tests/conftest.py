@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 # How many random examples a test tries that names no number of its own: `tests/run --quick`, `tests/run` and
-# `tests/run --thorough`, by pytest's --hypothesis-profile. Each run of the first two tries the same ones, so that a red
+# `tests/run --thorough`, by pytest's --hypothesis-profile. Each run of the first two tries the same ones, so a red
 # test is the change's; the nightly run looks for new ones. No deadlines: a slow machine is no failure.
 settings.register_profile("quick", deadline=None, derandomize=True, max_examples=20)
 settings.register_profile("normal", deadline=None, derandomize=True, max_examples=100)
@@ -64,6 +64,7 @@ def _home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundles: P
     # Ray's own `ray.init()` of an earlier test, in this process, has set the first one for all that it starts.
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("COLUMNS", raising=False)  # it wraps what a command prints
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
 

@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from accel_scaling._ray.demands import resource_request as resource_request
     from accel_scaling._ray.facts import PRELOADED_MODULES as PRELOADED_MODULES
     from accel_scaling._ray.facts import UNIT_RESOURCES as UNIT_RESOURCES
+    from accel_scaling._ray.kuberay import HEAD_GROUP as HEAD_GROUP
+    from accel_scaling._ray.kuberay import UnreadableGroupError as UnreadableGroupError
+    from accel_scaling._ray.kuberay import kuberay_config as kuberay_config
     from accel_scaling._ray.launcher import called_by_ray_up as called_by_ray_up
     from accel_scaling._ray.launcher import cli_logger as cli_logger
     from accel_scaling._ray.launcher import cluster_name_tag as cluster_name_tag
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from accel_scaling._ray.launcher import connections_of as connections_of
     from accel_scaling._ray.launcher import ends_cluster as ends_cluster
     from accel_scaling._ray.launcher import ends_workers_only as ends_workers_only
+    from accel_scaling._ray.launcher import file_of_ray_up as file_of_ray_up
     from accel_scaling._ray.launcher import hosts_of as hosts_of
     from accel_scaling._ray.launcher import is_head as is_head
     from accel_scaling._ray.launcher import launched_by_ray_up as launched_by_ray_up
@@ -109,6 +113,9 @@ if TYPE_CHECKING:
     from accel_scaling._ray.programs import kv_get as kv_get
     from accel_scaling._ray.programs import nodes_resources as nodes_resources
     from accel_scaling._ray.programs import worker as worker
+    from accel_scaling._ray.recent_failures import BlockedType as BlockedType
+    from accel_scaling._ray.recent_failures import RecentFailures as RecentFailures
+    from accel_scaling._ray.recent_failures import shown_failures as shown_failures
     from accel_scaling._ray.scheduler import NodeOfPlan as NodeOfPlan
     from accel_scaling._ray.scheduler import Scheduled as Scheduled
     from accel_scaling._ray.scheduler import fits as fits
@@ -135,10 +142,12 @@ _NAMES = {
     "cloudwatch": "CLOUDWATCH_PARTS update_cloudwatch updates_head",
     "demands": "Selector gang_request key_of label_selector_error read_request requests_of_gang resource_request",
     "facts": "PRELOADED_MODULES UNIT_RESOURCES",
+    "kuberay": "HEAD_GROUP UnreadableGroupError kuberay_config",
     "launcher": (
         "called_by_ray_up cli_logger cluster_name_tag collected_panics command_failed command_in_container "
-        "config_cache_path connections_of ends_cluster ends_workers_only hosts_of is_head launched_by_ray_up "
-        "lists_to_end name_config_cache node_launch_exception node_type_of quick_probe reads_only ssh_runner_of"
+        "config_cache_path connections_of ends_cluster ends_workers_only file_of_ray_up hosts_of is_head "
+        "launched_by_ray_up lists_to_end name_config_cache node_launch_exception node_type_of quick_probe reads_only "
+        "ssh_runner_of"
     ),
     "machine_type_names": "name_machine_types",
     "managers": (
@@ -151,6 +160,7 @@ _NAMES = {
     "node_scores": "asks_for_none spare_accelerators",
     "node_types": "node_type_config node_type_configs with_most with_real without_launches",
     "programs": "KV_NAMESPACE connect is_connected kv_get nodes_resources worker",
+    "recent_failures": "BlockedType RecentFailures shown_failures",
     "scheduler": "NodeOfPlan Scheduled fits schedule scheduling_request",
     "state": "ClusterState cluster_state running_instance",
     "versions": "has",

@@ -23,7 +23,7 @@ class TokenRefusedError(ConnectionError):
 
 
 class CannotReadTokenError(Exception):
-    """RAY_AUTH_TOKEN_PATH names a file without a token; Ray goes to no other place then."""
+    """RAY_AUTH_TOKEN_PATH names a file without a token; Ray then looks at no other place."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def autoscaler_config_path() -> Path | None:
 
     None in any process that is not the autoscaler of a head (ray/autoscaler/v2/monitor.py, _private/monitor.py).
     """
-    # Ray's services.py joins each option and its value with `=`, so that one word has both. The monitor's own parser is
+    # Ray's services.py joins each option and its value with `=`, so one word has both. The monitor's own parser is
     # made in its `__main__` block, where nobody else can reach it.
     option = "--autoscaling-config="
     if Path(sys.argv[0]).name != "monitor.py":

@@ -33,7 +33,7 @@ def replace_pause(pause: Callable[[float], None]) -> bool:
     Returns:
         Whether it does; False in any other process, and where the user has set an interval of their own.
     """
-    # Ray has no door for it: Monitor._run calls `time.sleep` of its own module, which runs as the program.
+    # Ray has no interface for it: Monitor._run calls `time.sleep` of its own module, which runs as the program.
     monitor = sys.modules["__main__"]
     if autoscaler_version() != "v2" or os.environ.get(INTERVAL_VARIABLE) or not hasattr(monitor, INTERVAL_VARIABLE):
         return False

@@ -8,6 +8,18 @@ from typing import Any
 
 from accel_scaling._ray.files import text_of
 
+PROVIDER_KEYS = (
+    "type",
+    "module",
+    "use_internal_ips",
+    "use_external_head_ip",
+    "disable_node_updaters",
+    "disable_launch_config_check",
+    "foreground_node_launch",
+    "worker_liveness_check",
+)
+"""The keys of a provider section that Ray reads whatever the cloud is; its schema lacks some of them."""
+
 
 @functools.cache
 def cluster_schema() -> dict[str, Any]:

@@ -30,7 +30,7 @@ def resource_request(
 
     kinds = ResourceRequestUtil.PlacementConstraintType
     strict = {"STRICT_SPREAD": kinds.ANTI_AFFINITY, "STRICT_PACK": kinds.AFFINITY}
-    # PACK and SPREAD are wishes, which the autoscaler is not told of: only the strict strategies become constraints.
+    # PACK and SPREAD are wishes, which the autoscaler does not see: only the strict strategies become constraints.
     constraints = [(strict[group[0]], _GROUP + group[1], "")] if group and group[0] in strict else []
     operators = (Operator.LABEL_OPERATOR_IN, Operator.LABEL_OPERATOR_NOT_IN)
     written = [[(key, operators[negated], list(values)) for key, negated, values in selector] for selector in selectors]
@@ -42,7 +42,7 @@ def gang_request(requests: Iterable[Any]) -> Any:
     from ray.core.generated.autoscaler_pb2 import GangResourceRequest
 
     gang = GangResourceRequest()
-    # Ray 2.50 has the newer field, and its scheduler reads the older one only: the group would be empty without a word.
+    # Ray 2.50 has the newer field, and its scheduler reads the older one only: the group would be empty silently.
     has_selectors = versions.has("bundle_selectors")
     bundles = gang.bundle_selectors.add().resource_requests if has_selectors else gang.requests
     bundles.extend(requests)

@@ -1,6 +1,6 @@
 """Names and numbers copied from Ray 2.60, for code that must not import Ray.
 
-Imports nothing, so that any room may import it. tests/_ray/ holds each of them equal to the installed Ray's.
+Imports nothing, so any module may import it. tests/_ray/ holds each of them equal to the installed Ray's.
 """
 
 # Accelerators. What Ray's managers call their resources and variables, each Family says (families/).
@@ -79,6 +79,9 @@ OBJECT_STORE_PROPORTION = 0.3
 
 # Demands and the autoscaler.
 
+GCS_PORT = 6379
+"""The port of `ray start --head` where no `--port` is given."""
+
 TASK_CPUS = 1
 """The CPUs of a task or actor that names none: ray/_common/ray_option_utils.py."""
 
@@ -112,3 +115,6 @@ FIRST_WITH_LABEL_PAIRS = (2, 45)
 
 FIRST_WITH_GROUP_FIELDS = (2, 51)
 """The first version whose autoscaler reads ``resources`` and ``labels`` of a group."""
+
+BOOTSTRAP_CONFIG = "ray_bootstrap_config.yaml"
+"""The head's copy of the cluster config, in the home of its user: autoscaler/_private/commands.py."""

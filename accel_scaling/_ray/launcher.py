@@ -91,7 +91,7 @@ def command_in_container(runner: Any, words: Sequence[str]) -> str | None:
 
 
 def quick_probe(runner: Any, timeout_s: int) -> dict[str, Any]:
-    """Return the options with which this command runner of Ray's asks whether ssh answers, without a word if not."""
+    """Return the options with which this command runner of Ray's asks whether ssh answers, silently if not."""
     # That of containers has no `silent`, though it runs the probe by the one of the host.
     silent = {"silent": True} if "silent" in inspect.signature(runner.run).parameters else {}
     return {"timeout": timeout_s, **silent}
@@ -146,6 +146,15 @@ def launched_by_ray_up() -> bool:
 
     command = _resolving_command()
     return command is not None and command.f_code is commands.create_or_update_cluster.__code__
+
+
+def file_of_ray_up() -> str | None:
+    """Return the path of the cluster file that `ray up` was given, in this thread; None where it is not running."""
+    from ray.autoscaler._private.commands import create_or_update_cluster
+
+    frame = next((frame for frame in callers() if frame.f_code is create_or_update_cluster.__code__), None)
+    path = frame.f_locals.get("config_file") if frame is not None else None
+    return path if isinstance(path, str) else None
 
 
 def config_cache_path() -> str | None:

@@ -102,7 +102,7 @@ def add_accelerator_managers(managers: Mapping[str, Callable[[], type[Any]]]) ->
             return {*all_managers(), *ours.values()}
 
         # On the function: a second call finds the mapping and adds to it, instead of wrapping the wrapper. Ray's
-        # callers look the function up in its module at each call, so that all of them get this one.
+        # callers look the function up in its module at each call, so all of them get this one.
         with_ours.added_by_accel_scaling = ours  # type: ignore[attr-defined]
         accelerators.get_all_accelerator_managers = with_ours
     for resource in managers.keys() - ours.keys():

@@ -86,7 +86,7 @@ def stop_where_ray_runs(command: str) -> str:
 
 
 def is_passing(tags: Mapping[str, str]) -> bool:
-    """Return whether these tags say nothing but how far a set-up is that goes on."""
+    """Return whether these tags say nothing but how far a set-up is that continues."""
     return set(tags) == {STATUS_TAG} and tags[STATUS_TAG] in (WAITING_FOR_SSH, SYNCING_FILES, SETTING_UP)
 
 

@@ -1,7 +1,7 @@
 """Ray's rule that spares GPU nodes from demands without a GPU, for the nodes of every family of accelerators.
 
 Both autoscalers launch the node type with the best score, and a GPU node without a demand for a GPU scores below all
-others (``AUTOSCALER_CONSERVE_GPU_NODES``). Ray knows the resource ``GPU`` only, so that a task that asks for CPUs alone
+others (``AUTOSCALER_CONSERVE_GPU_NODES``). Ray knows the resource ``GPU`` only, so a task that asks for CPUs alone
 is given a Trainium, Gaudi or TPU machine where that fits it more tightly (ray/autoscaler/v2/scheduler.py has a TODO).
 
 Here the same place of the score is lowered for the same reason. A score orders node types and forbids none: where only
@@ -75,7 +75,7 @@ def asks_for_none(resources: Collection[str], demands: Iterable[Mapping[str, flo
 
 def wrap_v2(node_class: Any) -> None:
     """Replace ``_compute_score`` of v2's node, once."""
-    # Without the method it is a Ray that is newer than those that were checked: it goes on as Ray does.
+    # Without the method it is a Ray that is newer than those that were checked: it does what Ray does.
     if hasattr(node_class, "_score_of_ray") or not hasattr(node_class, "_compute_score"):
         return
     node_class._score_of_ray = node_class._compute_score  # noqa: SLF001 - Ray's

@@ -1,7 +1,7 @@
 """Ray's v2 scheduler with a memo: its own code decides, and nodes in the same state are tried once.
 
 Ray tries each node type for each node that it launches, over all demands that are left. Two nodes in the same state
-take the same from the same demands, and a node goes on taking the same while what it took is still there to be taken:
+take the same from the same demands, and a node continues taking the same while what it took is still there to be taken:
 demands only become fewer. So a try is remembered by the node's state, with what it took of each run of like demands:
 
     takes(run) = min(left(run), fits(run))
@@ -202,8 +202,8 @@ class _MemoNode:
     ) -> tuple[Any, Any]:
         """Take what fits, as Ray's node does; return what is left, and the score."""
         if not isinstance(requests, Rest):
-            # Ray passes the same list to each candidate of a round: it is cut into runs once. The list is kept here, so
-            # that no other object can take its place in memory and be mistaken for it.
+            # Ray passes the same list to each candidate of a round: it is cut into runs once. The list is kept here,
+            # so no other object can take its place in memory and be mistaken for it.
             if self._last[0] is not requests:
                 self._last[:] = requests, Rest.of(requests, shape_keys)
             requests = self._last[1]

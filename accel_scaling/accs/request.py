@@ -122,7 +122,7 @@ def _count(options: dict[str, Any], num_accs: float, resource: str) -> None:
 
 def _refuses_zero(resource: str) -> bool:
     # Ray's TPU manager takes a few numbers only (TPU_VALID_CHIP_OPTIONS), and 0 is none of them; every other manager
-    # takes 0. A task without the resource gets no device either, so that 0 means the same for all families.
+    # takes 0. A task without the resource gets no device either, so 0 means the same for all families.
     family = family_of(resource)
     return family is not None and bool(family.quantities) and 0 not in family.quantities
 

@@ -78,17 +78,11 @@ class AcceleratorTypes:
         return {other for other in self.types if other.casefold() == fold}
 
     def _unknown(self, name: str) -> str:
-        from accel_scaling.catalog.product_names import aliases_of, own_names
+        from accel_scaling.catalog.product_names import Names
         from accel_scaling.catalog.suggest import hint
 
-        fold = name.strip().casefold()
-        meant = self._alike(name) or {
-            type_
-            for chip in self.chips.values()
-            if fold in {word.casefold() for word in (*own_names(chip), *aliases_of(chip))}
-            for type_ in (chip.variant or chip.detected_type,)
-            if type_
-        }
+        named = (chip.variant or chip.detected_type for chip in Names(self.chips.values()).meant(name))
+        meant = self._alike(name) or {type_ for type_ in named if type_}
         if meant:
             return f"no node announces accelerator_type {shown(name)}; did you mean {' or '.join(sorted(meant))}?"
         return (

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, OVERRIDE_LABELS, OVERRIDE_RESOURCES, tpu_head_pod_type
 from accel_scaling.boot.verdicts import VerdictWord
+from accel_scaling.cluster.policies import OnMismatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, MutableMapping
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     from accel_scaling.boot.verdicts import Verdict
     from accel_scaling.detect.model import Detection
 
-# Set in the start commands where the cluster file has `provider.confirmation.on_mismatch: join`.
+# Set right before a start command: what `provider.confirmation` says of the node's type, a word of OnMismatch.
 ON_MISMATCH = "ACCEL_SCALING_ON_MISMATCH"
-JOIN = "join"
 
 # Set in a start command that runs the boot check and does not start Ray: all hosts of a slice are confirmed first.
 CONFIRM_ONLY = "ACCEL_SCALING_CONFIRM_ONLY"
@@ -31,19 +31,29 @@ def admitted_resources(verdict: Verdict, environment: Mapping[str, str]) -> dict
     """Return the resources with which this machine joins; None where it may not join.
 
     With ``on_mismatch: join``, a machine of the promised type with fewer devices joins with those, where nothing else
-    is wrong with it. One host of a TPU slice cannot: its slice is useless without it.
+    is wrong with it. One host of a TPU slice cannot: its slice is useless without it. With ``report`` and ``skip``,
+    each machine joins with its whole promise.
     """
-    if verdict.confirmed:
+    policy = policy_of(environment)
+    if verdict.confirmed or policy.always_joins:
         return dict(verdict.promised)
     slice_host = is_slice_host(verdict.promised)
     # `others` counts too: with a second promised accelerator absent, joining with fewer of the first is not enough.
     only_fewer = {verdict.word, *verdict.others} == {VerdictWord.FEWER_THAN_PROMISED}
-    if environment.get(ON_MISMATCH) != JOIN or not only_fewer or slice_host:
+    if policy is not OnMismatch.JOIN or not only_fewer or slice_host:
         return None
     # What is no device (CPU, memory, types, the user's own) is not in `here`, and stays as promised.
     resources = {name: min(amount, verdict.here.get(name, amount)) for name, amount in verdict.promised.items()}
     # Where none of the promised devices is usable, there is nothing to join with.
     return resources if all(resources[name] for name in verdict.here if name in resources) else None
+
+
+def policy_of(environment: Mapping[str, str]) -> OnMismatch:
+    """Return what becomes of this machine where it does not hold its promise; a word that nobody knows refuses it."""
+    try:
+        return OnMismatch(environment.get(ON_MISMATCH, ""))
+    except ValueError:
+        return OnMismatch.REFUSE
 
 
 def is_slice_host(promised: Iterable[str]) -> bool:

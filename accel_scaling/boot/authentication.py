@@ -25,7 +25,8 @@ TOKEN, DISABLED = "token", "disabled"
 
 SINCE = f"Ray {versions.minor_text(versions.SINCE['tokens'])}"
 _NO_TOKENS = (
-    f"{AUTH_MODE}=token, and the Ray of this node, {{}}, asks nobody for a token; install {SINCE} or newer on the nodes"
+    f"{AUTH_MODE}=token, and the Ray of this node, {{}}, does not ask for a token; install {SINCE} or newer on the "
+    f"nodes"
 )
 
 

@@ -95,7 +95,7 @@ def is_whole(target: Path, files: Mapping[str, bytes]) -> bool:
         KeyError,
         AttributeError,
         RecursionError,
-    ):  # what stands there may be anything
+    ):  # what is there may be anything
         return False
 
 

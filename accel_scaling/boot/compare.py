@@ -69,7 +69,7 @@ def compare(
     wrong = [result for result in results if not result.holds]
     # One broken or absent accelerator refuses the node, whatever else is confirmed on it.
     deciding = wrong or results
-    # Where every claim holds, MoreThanPromised goes before Confirmed: it has an advice for the user.
+    # Where every claim holds, MoreThanPromised has precedence over Confirmed: it has an advice for the user.
     word = next((result.word for result in deciding if result.word is not VerdictWord.CONFIRMED), VerdictWord.CONFIRMED)
     # No claim may be left: resources of the user's own look like accelerators until the catalog is read.
     message = "; ".join(map(str, deciding)) or "no accelerator is promised"
@@ -81,7 +81,7 @@ def compare(
 
 
 def _may_be_accelerator(name: str) -> bool:
-    """Return False for what every node announces, so that the check of a plain node need not read the catalog."""
+    """Return False for what every node announces, so the check of a plain node need not read the catalog."""
     return name not in ("CPU", "memory", "object_store_memory") and not name.startswith("node:")
 
 
@@ -97,7 +97,7 @@ def _check(claim: Claim, detected: Sequence[Detection]) -> _ClaimVerdict:
     evidence = _evidence(device)
     # A container that was given as many devices as are promised is confirmed.
     enough = device.state is DriverState.HIDDEN and device.units >= max(claim.units, 1)
-    # The driver's state goes before type and count, which come from its answer.
+    # The driver's state is compared before type and count, which come from its answer.
     if device.state in _STATES and not enough:
         return _claim_verdict(_STATES[device.state], claim, f"{evidence}: {device.trouble}", device)
     if not _matches(claim, device):

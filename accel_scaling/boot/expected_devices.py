@@ -76,7 +76,7 @@ def of_broken_plug_ins(promised: Mapping[str, float]) -> list[str]:
         promised: the Ray resources that the node is to announce.
     """
     return [
-        f"promised {promised[resource]:g} {resource}; {broken.entry} is left out ({broken.reason}), so that "
+        f"promised {promised[resource]:g} {resource}; {broken.entry} is left out ({broken.reason}), so "
         f"nothing here can ask the driver"
         for resource, broken in loaded().broken.items()
         if promised.get(resource, 0) > 0
@@ -84,7 +84,7 @@ def of_broken_plug_ins(promised: Mapping[str, float]) -> list[str]:
 
 
 def _resource(name: str, answering: list[Chip], units: Mapping[str, float]) -> str:
-    """Return the resource that a type goes with: its chip's, else the only or first one promised."""
+    """Return the resource of a type: its chip's, else the only or first one promised."""
     if answering:
         return answering[0].resource
     if maker := _maker(name):

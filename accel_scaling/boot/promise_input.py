@@ -88,11 +88,11 @@ def promise_of_node(environment: Mapping[str, str], ray_params: Any) -> dict[str
     promised = {**given, **(ray_params.resources or {})}
     if any(name.startswith(MIG_PREFIX) for name in promised):
         promised["GPU"] = min(promised["GPU"] or 0, 1)
-    # None: `ray start` was not told, and Ray detects it itself, so that nothing is promised of it.
+    # None: `ray start` was not told, and Ray detects it itself, so nothing is promised of it.
     return {name: amount for name, amount in promised.items() if amount is not None}
 
 
 def _as_json(value: Any) -> str:
-    """Return a value as it stands in the JSON text; a long one shortened."""
+    """Return a value as it is written in the JSON text; a long one shortened."""
     text = json.dumps(value)
     return text if len(text) <= MOST_SHOWN else shown(value)

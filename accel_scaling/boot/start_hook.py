@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -11,7 +12,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from accel_scaling import _ray
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, OVERRIDE_RESOURCES
-from accel_scaling.boot.admission import CONFIRM_ONLY, admitted_resources, correct_promise
+from accel_scaling.boot.admission import (
+    CONFIRM_ONLY,
+    admitted_resources,
+    correct_promise,
+    is_slice_host,
+    policy_of,
+)
 from accel_scaling.boot.announcement import keep_to_machine, name_machine_type, restore_promise
 from accel_scaling.boot.authentication import settle
 from accel_scaling.boot.command_end import end_command
@@ -19,9 +26,10 @@ from accel_scaling.boot.compare import compare
 from accel_scaling.boot.node_files import remove_unused_bundles, tell_shells
 from accel_scaling.boot.promise_input import POD, promise_of_node
 from accel_scaling.boot.verdict_file import write_verdict
-from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, LABEL_VERDICT, Verdict, VerdictWord, advice_of
+from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, LABEL_VERDICT, NoCheck, Verdict, VerdictWord, advice_of
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
 from accel_scaling.cluster.lost_variables import NEXT_HOOK
+from accel_scaling.cluster.policies import OnMismatch
 from accel_scaling.families import register
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.inventory import detect
@@ -49,11 +57,15 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     """
     _say(*restore_promise(os.environ))
     detected: list[Detection] = []
-    verdict = check_machine(detected, ray_params)
+    skips = policy_of(os.environ) is OnMismatch.SKIP
+    verdict = skipped_check(detected, ray_params) if skips else check_machine(detected, ray_params)
     promised = verdict.promised
     resources = admitted_resources(verdict, os.environ)
     # Before the process may end below: the provider reads the file also after a start that was refused.
     unwritten = _write(verdict, head=head, joins=resources is not None)
+    if resources is None and POD in os.environ:
+        _say(*_tell_kubernetes(verdict))
+    # The last line: Kubernetes shows it as the reason why the container ended.
     _say(f"{verdict.word.value}: {verdict.message}", *([unwritten] if unwritten else []))
     unprotected = settle(os.environ, head=head)
     tell_shells(os.environ)
@@ -70,7 +82,8 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     announce_promised_type(promised)
     # After the variable is set above: the resources with which the host joins are corrected, not the promised ones.
     correct_promise(os.environ, detected)
-    _say(*keep_to_machine(ray_params, promised, detected, os.environ))
+    if not skips:  # nobody knows which devices are here
+        _say(*keep_to_machine(ray_params, promised, detected, os.environ))
     name_machine_type(os.environ)
     if head:
         from accel_scaling.boot.head_packages import prepare  # here: it takes 15 ms, and workers do not need it
@@ -79,6 +92,16 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
     remove_unused_bundles(Path(__file__).parents[2], Path.home())
     call_next_hooks(ray_params, head=head)
+
+
+def _tell_kubernetes(verdict: Verdict) -> list[str]:
+    """Tell Kubernetes of a refused pod; whatever goes wrong there, the pod ends with its verdict."""
+    from accel_scaling.boot.pod_report import report_refusal  # here: no other node needs it
+
+    try:
+        return report_refusal(verdict, os.environ)
+    except Exception as error:  # noqa: BLE001 - a report must not take the place of the refusal
+        return [f"Kubernetes is not told of this refusal: {type(error).__name__}"]
 
 
 def call_next_hooks(ray_params: Any, *, head: bool) -> None:
@@ -125,8 +148,8 @@ def _write(verdict: Verdict, *, head: bool, joins: bool) -> str:
         if POD not in os.environ:  # in a pod no provider reads the file, and its file system may be read-only
             place = f"{error.filename}: " if error.filename else ""
             return (
-                f"the verdict cannot be written ({place}{error.strerror or error}), so that this node does not join; "
-                "free some space, or let HOME or /tmp be a folder that this account may write"
+                f"the verdict cannot be written ({place}{error.strerror or error}), so this node does not join; "
+                "free some space, or make HOME or /tmp a folder that this account may write to"
             )
     return ""
 
@@ -158,6 +181,21 @@ def check_machine(detected: list[Detection], ray_params: Any) -> Verdict:
         return Verdict(
             VerdictWord.UNHEALTHY, f"the boot check itself failed ({words}); {advice}", promised, advice=advice
         )
+
+
+def skipped_check(detected: list[Detection], ray_params: Any) -> Verdict:
+    """Do what a node needs beside the check: plug-in families, its promise, and on a TPU slice the host's number.
+
+    Raises:
+        Exception: the promise cannot be read, so that Ray could not start either.
+    """
+    with contextlib.suppress(Exception):
+        register()
+    promised = promise_of_node(os.environ, ray_params)
+    if is_slice_host(promised):
+        with contextlib.suppress(Exception):
+            detected[:] = detect()
+    return Verdict(NoCheck.NOT_CHECKED, "the cluster file skips the boot check of this node type", promised)
 
 
 def announce_promised_type(promised: Mapping[str, float]) -> None:

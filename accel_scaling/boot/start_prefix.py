@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.boot.admission import JOIN, ON_MISMATCH
+from accel_scaling.boot.admission import ON_MISMATCH
 from accel_scaling.boot.bundle import FORMER_REMOTE_FOLDERS, REMOTE_FOLDER, content_of
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
-from accel_scaling.cluster.policies import OnMismatch, confirmation_policy
+from accel_scaling.cluster.policies import OnMismatch
 from accel_scaling.cluster.start_commands import KEYS, Starts, reading_of
 
 if TYPE_CHECKING:
@@ -19,10 +19,11 @@ BUNDLE = "ACCEL_SCALING_BUNDLE"
 """The folder on the node with the package that confirms it."""
 
 _SCRIPT = "accel_scaling/boot/before_ray_start.sh"
-_JOINS = f"export {ON_MISMATCH}={JOIN}; "
+# What earlier versions put before the commands of a cluster with `on_mismatch: join`.
+_JOINS = f"export {ON_MISMATCH}=join; "
 _OR_EXIT = rf" \|\| exit {EXIT_NOT_CONFIRMED}; "
 _PREFIX = re.compile(rf'(?:^|(?<=; )){BUNDLE}=(\S+); export {BUNDLE}; \. "\${BUNDLE}/{_SCRIPT}"{_OR_EXIT}')
-# What stands before the commands of a cluster that an earlier version started.
+# What precedes the commands of a cluster that an earlier version started.
 _FORMER = re.compile(rf"^(?:{re.escape(_JOINS)})?\. ~/\.accel_scaling/bundle/\S+/before_ray_start\.sh{_OR_EXIT}")
 
 
@@ -36,19 +37,17 @@ def add_boot_check(config: dict[str, Any], bundle: Path) -> None:
     mounts: Mapping[str, str] = config.get("file_mounts") or {}
     kept = {remote: local for remote, local in mounts.items() if remote not in FORMER_REMOTE_FOLDERS}
     config["file_mounts"] = {**kept, REMOTE_FOLDER: str(bundle)}
-    joins = confirmation_policy(config.get("provider") or {}).on_mismatch is OnMismatch.JOIN
     folder = content_of(bundle).name
     for key in KEYS:
-        config[key] = [with_boot_check(command, folder, joins=joins) for command in config.get(key) or []]
+        config[key] = [with_boot_check(command, folder) for command in config.get(key) or []]
 
 
-def with_boot_check(command: str, folder: str = "", *, joins: bool = False) -> str:
+def with_boot_check(command: str, folder: str = "") -> str:
     """Return the command with the boot check before it, where it may start Ray.
 
     Args:
         command: any start command of a cluster config, wired or not.
         folder: of the package, in the bundle's folder on the node.
-        joins: a machine with fewer devices than promised joins with those.
     """
     plain = without_boot_check(command)
     # Which programs start Ray cannot be seen; only those that surely do not, as `ray stop`, stay as they are.
@@ -57,8 +56,15 @@ def with_boot_check(command: str, folder: str = "", *, joins: bool = False) -> s
     path = f"{REMOTE_FOLDER}/{folder}".rstrip("/")
     # Sourced, not run: the variables that the script exports must reach the programs behind it. A missing script must
     # stop the node: without it Ray would start unconfirmed.
-    source = f'{BUNDLE}={path}; export {BUNDLE}; . "${BUNDLE}/{_SCRIPT}" || exit {EXIT_NOT_CONFIRMED}; '
-    return (_JOINS if joins else "") + source + plain
+    return f'{BUNDLE}={path}; export {BUNDLE}; . "${BUNDLE}/{_SCRIPT}" || exit {EXIT_NOT_CONFIRMED}; {plain}'
+
+
+def with_policy(command: str, on_mismatch: OnMismatch) -> str:
+    """Return a start command with the boot check, as it runs on the nodes of one node type.
+
+    All workers have the same start commands, so that whoever runs one on a node adds what that node's type has.
+    """
+    return command if on_mismatch is OnMismatch.REFUSE else f"export {ON_MISMATCH}={on_mismatch.value}; {command}"
 
 
 def without_boot_check(command: str) -> str:

@@ -2,7 +2,7 @@
 
 What is read comes from a machine that may be broken or hostile, through a login shell that prints what it likes. So it
 is read as data of bounded size; its text has no control characters; and it counts only with the number of the very
-start that was asked for, so that a file that an earlier start has left, and that nobody can remove, says nothing.
+start that was asked for, so a file that an earlier start has left, and that nobody can remove, says nothing.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def read_verdict(text: str | bytes, start: str = "") -> VerdictRead | None:
     for line in reversed(text.splitlines()):
         for found in _objects(line):
             number = one_line(str(found.get("start") or ""), 32)
-            # One without a number is what `read_command` let through, so that it is of this start.
+            # One without a number is what `read_command` let through, so it is of this start.
             if {"verdict", "joins"} & set(found) and (not start or number in ("", start)):
                 word = re.sub(r"[^A-Za-z]", "", str(found.get("verdict") or ""))[:_MOST_WORD] or "Unknown"
                 message = one_line(str(found.get("message") or ""), _MOST_MESSAGE)

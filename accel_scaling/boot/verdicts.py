@@ -10,7 +10,7 @@ from accel_scaling import documentation
 
 PAGE = "verdicts"
 LABEL_VERDICT = "accel-scaling.io/verdict"  # of the Ray node
-_OPTIONS = "{options}"  # stands in an advice for the options of `docker run`
+_OPTIONS = "{options}"  # used in an advice for the options of `docker run`
 EXIT_CONFIRMED = 0
 # Not 1 or 2, which a traceback and argparse's bad usage end with.
 # Of `accel-scaling confirm` and of a start command that is refused; before_ray_start.sh has the same number.
@@ -29,6 +29,12 @@ class VerdictWord(Enum):
     UNHEALTHY = "Unhealthy"
     NOT_YET = "NotYet"
     NOT_VISIBLE_IN_CONTAINER = "NotVisibleInContainer"
+
+
+class NoCheck(Enum):
+    """The word of a machine whose devices nobody looked at: no verdict, and it stands where one does."""
+
+    NOT_CHECKED = "NotChecked"
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ class Verdict:
     """The result of comparing a promise with a machine.
 
     Attributes:
-        word: the verdict.
+        word: the verdict, or that there is none.
         message: one sentence: what is promised, what the machine has, what to do.
         promised: the Ray resources that the node was to announce.
         detected: the accelerators of the machine, as ``detect --json`` prints them.
@@ -97,7 +103,7 @@ class Verdict:
         here: the units that the machine has of each promised resource, of the devices that the verdict is about.
     """
 
-    word: VerdictWord
+    word: VerdictWord | NoCheck
     message: str
     promised: dict[str, float] = field(default_factory=dict)
     detected: list[dict[str, Any]] = field(default_factory=list)
@@ -122,7 +128,7 @@ class Verdict:
         }
 
 
-def holds_promise(word: VerdictWord | str) -> bool:
+def holds_promise(word: VerdictWord | NoCheck | str) -> bool:
     """Return whether a machine with this verdict has what is promised; a word of no verdict says that it has not."""
     try:
         return WORDS[VerdictWord(word)].exit_code == EXIT_CONFIRMED
@@ -146,8 +152,10 @@ def advice_of(word: VerdictWord, family: str = "", devices: int = 0) -> str:
     return advice.format(options=_container_options(family, devices)) if _OPTIONS in advice else advice
 
 
-def page_of(word: VerdictWord) -> str:
+def page_of(word: VerdictWord | NoCheck) -> str:
     """Return the page and heading that explain a verdict."""
+    if isinstance(word, NoCheck):
+        return documentation.page("confirmation", "one-node-type")
     return documentation.page(PAGE, word.value.lower())
 
 

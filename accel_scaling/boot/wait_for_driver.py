@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from accel_scaling import timeouts
-from accel_scaling.boot.verdicts import VerdictWord
+from accel_scaling.boot.verdicts import NoCheck, VerdictWord
 from accel_scaling.families.inventory import uptime_s
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def wait_for_verdict(
     return check()
 
 
-def _may_change(word: VerdictWord, up_s: Callable[[], float | None]) -> bool:
+def _may_change(word: VerdictWord | NoCheck, up_s: Callable[[], float | None]) -> bool:
     if word is not VerdictWord.DRIVER_MISSING:
         return word is VerdictWord.NOT_YET
     # Where the uptime is not known, a missing driver is final: waiting would cost each such machine a minute.

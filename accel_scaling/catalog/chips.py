@@ -153,7 +153,7 @@ def _field(name: str, field: yaml.ScalarNode, node: yaml.Node, before: Mapping[s
     if field.value not in CHIPS.names:
         raise _ChipError(field, f"{name}: field {shown(field.value)} is not known{hint(field.value, CHIPS.names)}")
     if field.value in before:
-        raise _ChipError(field, f"{name}: field {field.value} is there twice; keep one of the two")
+        raise _ChipError(field, f"{name}: field {field.value} appears twice; keep one of the two")
     if _is_null(node):
         return None
     return _value(f"{name}: {field.value}", node, CHIPS.column(field.value).value)

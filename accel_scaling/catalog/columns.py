@@ -101,7 +101,7 @@ class OneOf:
 
 
 class Name:
-    """The name of something that stands elsewhere; the caller of the reader says which names there are.
+    """The name of something that is defined elsewhere; the caller of the reader says which names there are.
 
     Args:
         of: what it names: a key of ``known``, which the reader is given.

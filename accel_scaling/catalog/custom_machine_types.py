@@ -69,7 +69,7 @@ class CustomRule:
         return any(first <= vcpus <= last and (vcpus - first) % step == 0 for first, last, step in self.spans)
 
     def memory_mib(self, vcpus: int, *, extended: bool) -> tuple[Decimal, Decimal]:
-        """Return the least and the most memory that goes with so many vCPUs."""
+        """Return the least and the most memory for this number of vCPUs."""
         least, most = (Decimal(mib) for mib in self.total_mib)
         if self.per_vcpu_mib:
             least = max(least, self.per_vcpu_mib[0] * vcpus)
@@ -189,7 +189,7 @@ def _rule(row: RowValues, _: int, *, layer: str) -> CustomRule:
     per_vcpu = [row[f"{end}_gib_per_vcpu"] for end in ("min", "max")]
     if (per_vcpu[0] is None) != (per_vcpu[1] is None):
         empty = ("min", "max")[per_vcpu.index(None)]
-        text = "min_gib_per_vcpu and max_gib_per_vcpu go together; fill both, or empty both"
+        text = "min_gib_per_vcpu and max_gib_per_vcpu belong together; fill both, or empty both"
         raise CellError(f"{empty}_gib_per_vcpu", text)
     for least, most in (("min_gib", "max_gib"), ("min_gib_per_vcpu", "max_gib_per_vcpu")):
         if row[least] and row[least] > row[most]:

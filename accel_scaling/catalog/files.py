@@ -3,7 +3,7 @@
 A user's catalog is the files that the cluster file names, those beside them, and those in the home folder. A CSV file
 of machine types may have companions of its own name: ``mine.yaml`` (or ``accelerators.yaml``) with accelerators,
 ``mine_places.csv`` with the zones that offer the types, ``mine_hardware.csv`` with what a rehearsal emulates. All but
-the last travel to the nodes with the package (boot.bundle), so that a head answers as home does.
+the last travel to the nodes with the package (boot.bundle), so a head answers as home does.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def user_catalog_files(user_files: Sequence[Path] = (), *, home: Path | None = N
     given = [path for file in user_files for path in with_beside(expanded(file))]
     folder = _folder(home)
     at_home = [*sorted(folder.glob("*.csv")), *sorted(folder.glob("*.yaml"))]
-    # On a head, what came with the cluster goes before what lies in its home folder: it answers as home does.
+    # On a head, what came with the cluster has precedence over its home folder: it then answers as home does.
     # travelling_files() numbers the folders in the order of their strength.
     every = [*given, *sorted(_travelled_folder(home).glob("[0-9]*/*")), *at_home]
     return [path for path in dict.fromkeys(every) if not is_hardware(path)]
@@ -182,7 +182,7 @@ def with_beside(path: Path) -> list[Path]:
 def refreshed_files(cloud: str, *, home: Path | None = None) -> list[Path]:
     """Return the files of a cloud that a refresh wrote, or that came with the cluster from there."""
     names = (f"{cloud}.csv", f"{cloud}_{PLACES}.csv")
-    # On a head, what came with the cluster goes first, as in user_catalog_files().
+    # On a head, what came with the cluster is first, as in user_catalog_files().
     folders = (_travelled_folder(home) / REFRESH_FOLDER, _folder(home) / REFRESH_FOLDER)
     candidates = ([folder / name for folder in folders] for name in names)
     return [next(path for path in paths if is_file(path)) for paths in candidates if any(map(is_file, paths))]

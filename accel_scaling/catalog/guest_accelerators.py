@@ -78,12 +78,12 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
 
     Raises:
         UnknownAcceleratorError: the API has no such accelerator; the text names the nearest.
-        AttachError: Compute Engine makes this combination in no zone; the text says what goes.
+        AttachError: Compute Engine makes this combination in no zone; the text says what is possible.
     """
     named = api_names(catalog.chips.values(), machine.cloud)
     if accelerator not in named:
         raise UnknownAcceleratorError(
-            f"accelerator type {shown(accelerator)} is not one that Compute Engine has{_near(accelerator, named)}"
+            f"accelerator type {shown(accelerator)} does not exist on Compute Engine{_near(accelerator, named)}"
         )
     # Before the rules: those are for N1, and Compute Engine lets other machines spell out what they come with.
     if machine.chip is not None:
@@ -94,7 +94,8 @@ def attach(catalog: Catalog, machine: MachineType, accelerator: str, count: int)
         raise AttachError(f"{accelerator} cannot be attached to {machine.name}: {machine_types}")
     if not takes_accelerators(machine):
         raise AttachError(
-            f"{accelerator} cannot be attached to {machine.name}: it goes with N1 machines only, e.g. n1-standard-4"
+            f"{accelerator} cannot be attached to {machine.name}: it can be attached to N1 machines only, e.g. "
+            f"n1-standard-4"
         )
     if not any(rule.count == count and rule.allows(machine) for rule in rules):
         raise AttachError(_wrong_size(machine, accelerator, count, rules))
@@ -208,7 +209,7 @@ def _sized(machine: MachineType) -> str:
 
 def _goes_with(rule: AttachRule) -> str:
     return (
-        f"so many go with {rule.min_vcpus} to {rule.max_vcpus} vCPUs and {_gib(rule.min_memory_mib)} to "
+        f"this count needs {rule.min_vcpus} to {rule.max_vcpus} vCPUs and {_gib(rule.min_memory_mib)} to "
         f"{_gib(rule.max_memory_mib)} GiB"
     )
 

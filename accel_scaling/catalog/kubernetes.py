@@ -103,7 +103,7 @@ class NodeLabel:
 
     @property
     def before(self) -> str:
-        """What may stand before the cloud's name of a machine type; empty where nothing may."""
+        """What may precede the cloud's name of a machine type; empty where nothing may."""
         return self.names.removeprefix(_BEFORE) if self.names.startswith(_BEFORE) else ""
 
 

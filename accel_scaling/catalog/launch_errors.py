@@ -23,7 +23,7 @@ __all__ = ["ELSEWHERE", "FOR_GOOD", "PASSING", "SOLD_OUT", "Category", "Failure"
 
 # What one zone lacks, another may have; and it is no use to ask for it again at once.
 SOLD_OUT = frozenset({Category.CAPACITY, Category.NOT_OFFERED, Category.QUOTA})
-# Without quotas: those of machines are a region's, so that another zone has no more (TPU slices' are a zone's).
+# Without quotas: those of machines are a region's, so another zone has no more (TPU slices' are a zone's).
 ELSEWHERE = frozenset({Category.CAPACITY, Category.NOT_OFFERED})
 PASSING = frozenset({Category.THROTTLED, Category.UNAVAILABLE})
 # What the cloud will say again, until somebody changes something. An unknown code is one: most codes are.

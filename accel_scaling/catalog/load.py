@@ -144,7 +144,7 @@ def _build(
     ]
     tables: dict[str, Callable[[], Sequence[Mapping[str, MachineType]]]] = {}
     places: dict[str, Callable[[], Offerings]] = {}
-    # All that an answer may depend on, rules too, so that the version tells two catalogs apart.
+    # All that an answer may depend on, rules too, so the version tells two catalogs apart.
     stack = [
         *users,
         *(source for addition in additions for source in addition.sources),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _OWN = "(`provider.catalog: FILE` or ~/.accel_scaling/*.csv)"
+_MEMBERS = 6  # machine types of a series that a sentence names
 _PLUG_IN = f"install the package that brings it ({documentation.page('families-of-your-own')})"
 
 
@@ -102,8 +103,8 @@ class Catalog:
         row = f"add a row for it to a catalog of your own {_OWN}"
         if public := unlisted(cloud).get(name):
             return (
-                f"instance type {shown(name)} of {cloud} has no row in the catalog {self.version}: its vCPUs and "
-                f"memory are in no public list, and it has {public.known} ({public.source}); {row}, or run "
+                f"instance type {shown(name)} of {cloud} has no row in the catalog {self.version}: no public list "
+                f"has its vCPUs and memory, and it has {public.known} ({public.source}); {row}, or run "
                 "`accel-scaling catalog "
                 f"refresh {cloud}`, where the API lists it to you"
             )
@@ -116,6 +117,15 @@ class Catalog:
                 f"API lists it to you, or {row} or {_PLUG_IN}"
             )
         )
+
+    def family(self, cloud: str, name: str) -> list[MachineType]:
+        """Return the machine types of a series, such as ``g5`` or ``a3``, by size; none where the name is no series.
+
+        Raises:
+            UnknownInstanceTypeError: the catalog has no such cloud.
+        """
+        begins = f"{name.strip().casefold()}{known_clouds()[cloud].series_separator}"
+        return sorted((row for key, row in self.machine_types(cloud).items() if key.startswith(begins)), key=_by_size)
 
     def layers(self, cloud: str, name: str) -> list[MachineType]:
         """Return a machine type as each layer has it that has a row for it, the strongest first; that one answers.
@@ -158,10 +168,10 @@ class Catalog:
         return None if asked else row
 
     def nowhere(self, machine: MachineType) -> str | None:
-        """Return who says that no region has a machine type, as the end of a clause; None where that is not said.
+        """Return who says that no region has a machine type, as the end of a clause; None where that is unknown.
 
         It may be retired, new, or never have been listed. Of custom types, hosts of TPU slices and the user's own
-        types nothing is said.
+        types nothing is reported.
 
         Raises:
             CatalogFileError: a file has a wrong row.
@@ -172,7 +182,7 @@ class Catalog:
         if row := self.unlisted(machine):
             return f": no listing has it; it is from {row.source}"
         listing = max(where.listed.values(), key=lambda offering: offering.source)
-        return f", says {listing.layer}, from {listing.source}"
+        return f", according to {listing.layer}, from {listing.source}"
 
     def places(self, cloud: str) -> Offerings:
         """Return which region of a cloud has what.
@@ -190,9 +200,14 @@ class Catalog:
         """Return what a name is that this cloud has no machine type of, where something else has that name."""
         from accel_scaling.catalog.tpu_generations import is_tpu_type  # only errors need it
 
+        if members := [row.name for row in self.family(cloud, name)]:
+            more = f" and {len(members) - _MEMBERS} more" if len(members) > _MEMBERS else ""
+            return f"{name} is a series; name one of its machine types: {', '.join(members[:_MEMBERS])}{more}"
         if known_clouds()[cloud].has_tpus and is_tpu_type(name):
             return "it is written as a TPU slice, which is asked for by `acceleratorType`"
         for other in self.clouds:
+            if other != cloud and self.family(other, name):
+                return f"{name} is a series of {other}"
             row = self.machine_types(other).get(name) if other != cloud else None
             if row is not None and is_clouds_own(row):
                 return f"it is a type of {other}"
@@ -218,7 +233,7 @@ class Catalog:
         return chips[0]
 
     def chips_named(self, name: str) -> list[Chip]:
-        """Return every chip that a name may mean; a type's name goes before a cloud's name for something else.
+        """Return every chip that a name may mean; a type's name has precedence over a cloud's name for something else.
 
         Raises:
             UnknownAcceleratorError: nothing has that name; the text names the nearest names.
@@ -304,6 +319,10 @@ def is_clouds_own(machine: MachineType) -> bool:
 def is_refreshed(machine: MachineType) -> bool:
     """Return whether the answer is from a refresh: what the cloud's API said."""
     return machine.layer.endswith(f"/{REFRESH_FOLDER}/{machine.cloud}.csv")
+
+
+def _by_size(machine: MachineType) -> tuple[int, int, str]:
+    return (machine.vcpus, machine.memory_mib, machine.name)
 
 
 def _reading_order(machine: MachineType) -> tuple[str, str, int, int, str]:

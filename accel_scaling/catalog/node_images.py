@@ -176,7 +176,7 @@ def images() -> tuple[Image, ...]:
     """
     source = shipped(NODE_IMAGES)
     rows = source.accept(parse_images(source)) if source else ()
-    # The first image that fits is taken: one for certain accelerators stands before that of all others.
+    # The first image that fits is taken: one for certain accelerators comes before that of all others.
     return tuple(sorted(rows, key=lambda image: not image.chips))
 
 

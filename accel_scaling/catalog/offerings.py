@@ -189,7 +189,7 @@ def parse_places(source: Source) -> tuple[list[OfferingRow], list[Problem]]:
 def _place_maker(file: str) -> Callable[[table.RowReader, Sequence[str], int], tuple[object, OfferingRow]]:
     """Return the function that makes a place of a line; a file that begins with a cloud's name is about that cloud.
 
-    A fill reads 3,000 rows, so that each step counts: no dict of the values, no OfferingRow.__new__.
+    A fill reads 3,000 rows, so each step counts: no dict of the values, no OfferingRow.__new__.
     """
     named = next((name for name in known_clouds() if file.startswith(name)), None)
     clouds: dict[str, str] = {}  # by region: the rows have 80 of them

@@ -21,6 +21,9 @@ _MAKER = re.compile(r"^NVIDIA\s+")
 # A vGPU profile: framebuffer in GB and a licence letter, e.g. "L4-3Q", "A100-4-20C" (NVIDIA vGPU user guide).
 _VGPU = re.compile(r"-\d+[ABCQV]$")
 
+# Words that people, and some of Google's and NVIDIA's own lists, write before the name of a chip.
+_MAKERS = ("tpu", "nvidia", "tesla", "amd", "intel", "aws", "google", "cloud")
+
 
 class Names:
     """The chips by each of their names.
@@ -39,9 +42,15 @@ class Names:
                 self._aliases.setdefault(fold, []).append(chip)
 
     def meant(self, name: str) -> list[Chip]:
-        """Return every chip that a name may mean, none where nothing has it; case does not matter."""
+        """Return every chip that a name may mean, none where nothing has it; case does not matter.
+
+        A maker's word may stand before it: a ``TPU-V5E`` has the names TPU-V5LITEPOD and v5e.
+        """
         fold = _fold(name)
-        return self._types.get(fold) or self._aliases.get(fold) or []
+        if found := self._types.get(fold) or self._aliases.get(fold):
+            return found
+        maker, _, rest = fold.partition("-")
+        return self.meant(rest) if rest and maker in _MAKERS else []
 
 
 def meant_by(name: str, chips: Mapping[str, Chip]) -> str:
@@ -66,7 +75,7 @@ def aliases_of(chip: Chip) -> list[str]:
 
 
 def _fold(name: str) -> str:
-    return name.strip().casefold().replace(" ", "-")
+    return name.strip().casefold().replace(" ", "-").replace("_", "-")
 
 
 def ray_nvidia_type(driver_name: str) -> str | None:

@@ -101,7 +101,7 @@ OFFERINGS = Table(
             "types",
             Text(r"\*|[A-Za-z0-9][A-Za-z0-9._-]*", "a family, a machine type, or * for the region itself"),
             "a machine type; a family (`g5`, on Google Cloud the first two words, `a2-highgpu`) for all of its types; "
-            "or `*` for the region itself: the file lists all that it has, so that what it does not list is not there",
+            "or `*` for the region itself: the file lists all that it has, so what it does not list is not there",
         ),
         Column(
             "zones",
@@ -147,7 +147,7 @@ DATES = Table(
     order=("file",),
 )
 
-# Not sorted: the first row that fits counts, so that exceptions stand before the rule.
+# Not sorted: the first row that fits counts, so exceptions come before the rule.
 LAUNCH_ERRORS = Table(
     "CLOUD_launch_errors.csv",
     "what a failed launch of one code means; the first row that fits counts",

@@ -147,7 +147,7 @@ def _word(column: Column, value: Text | Number | Amount | OneOf | Name, word: st
 
 def _unknown(value: Name, word: str, names: Collection[str]) -> str:
     if value.of == columns.ACCELERATOR and isinstance(names, Mapping):
-        return f"{shown(word)} is in no accelerators.yaml{meant_by(word, names)}"
+        return f"{shown(word)} is not in accelerators.yaml{meant_by(word, names)}"
     if value.of == columns.OF_CLOUD:
         return f"is {word}; expected {', '.join(sorted(names))}"
     return f"{shown(word)} is not known{hint(word, names)}"
@@ -230,7 +230,7 @@ def header_of(
         if name not in table.names and not table.others:
             text = text or f"column {shown(name)} is not known{hint(name, table.names)}; expected {expected}"
         elif names.count(name) > 1:
-            text = text or f"column {name} is there {names.count(name)} times; keep one"
+            text = text or f"column {name} appears {names.count(name)} times; keep one"
     if missing and not text:
         text = f"column {', '.join(missing)} is missing; expected {expected}"
     if text:  # the first problem alone: with a wrong header every row would be wrong, too

@@ -225,7 +225,8 @@ def _slice(catalog: Catalog, generation: TpuGeneration, topology: str) -> TpuSli
 def _host(generation: TpuGeneration, chips: int) -> TpuHost:
     """Return the host of a slice: the one machine that has all its chips, else one of many."""
     of_generation = hosts()[generation.name]
-    # One host and many may be different machines: of v3, ct3-hightpu-4t stands alone, ct3p-hightpu-4t is one of many.
+    # One host and many may be different machines: of v3, ct3-hightpu-4t is for one,
+    # ct3p-hightpu-4t for many.
     alone = next((host for host in of_generation if not host.one_of_many and host.chips == chips), None)
     return alone or next(host for host in of_generation if host.one_of_many)
 
@@ -289,7 +290,8 @@ def _by_any_name(catalog: Catalog, name: str) -> TpuGeneration | None:
 
 def _no_such_topology(generation: TpuGeneration, topology: str) -> str:
     """Return the error's sentence: the topologies with as many chips, or the smallest ones and the largest."""
-    start = f"TPU topology {shown(topology)} of {generation.config_type or generation.name} is not one that Google has"
+    name = generation.config_type or generation.name
+    start = f"TPU topology {shown(topology)} of {name} does not exist on Google Cloud"
     same = _of_chips(generation, chips_in(topology)) if is_topology(topology) else []
     if same:
         count = chips_in(same[0])

@@ -92,7 +92,7 @@ class Report:
 def check_files(paths: Sequence[Path] = ()) -> Report:
     """Check CSV and YAML files against each other and what ships; what ships alone where none is given."""
     report = Report()
-    # Once each: a file that is named may also lie beside another.
+    # Once each: a file that is named may also be beside another.
     every = dict.fromkeys([*paths, *(beside for path in paths for beside in with_beside(path))])
     sources = _read_all(list(every), report) if paths else _ours()
     # Accelerators first: rows name them. Then machine types, which the rules and places name.
@@ -171,8 +171,8 @@ def _checked_rows(
 def _known(
     files: Sequence[tuple[Source, Mapping[tuple[str, str], MachineType]]],
 ) -> tuple[dict[tuple[str, str], MachineType], dict[tuple[str, str], MachineType]]:
-    """Return all machine types that are known, and those of them that corrections stand on."""
-    # Without corrections: each must stand on a row, and differ from it.
+    """Return all machine types that are known, and those of them that corrections refer to."""
+    # Without corrections: each must refer to a row, and differ from it.
     base = dict(_shipped_rows(tuple(known_clouds())))
     for source, rows in files:
         if table_of(source.path) is not schema.CORRECTIONS:

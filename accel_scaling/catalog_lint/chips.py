@@ -163,7 +163,7 @@ def _shared(checked: Checked, values: Callable[[Chip], Iterable[str]]) -> Iterat
             having.setdefault(value, []).append(chip)
     own = set(checked.own)
     for value, chips in having.items():
-        # The mistake is said of a checked accelerator, not of the one that was there before.
+        # The mistake is reported for a checked accelerator, not of the one that was there before.
         first = next((chip for chip in chips if chip.name not in own), chips[0])
         for chip in chips:
             if chip.name in own and chip.name != first.name:

@@ -53,7 +53,7 @@ class Checked:
     Attributes:
         files: the files of machine types, each with its rows.
         known: every machine type that is known, of the files and of what ships; the files' own go first.
-        base: the shipped rows and the files' own that are no corrections: what corrections stand on.
+        base: the shipped rows and the files' own that are no corrections: what corrections refer to.
         chips: every accelerator that is known.
         own: the names of those that are checked.
         chip_families: every family of accelerators, those of plug-ins too.
@@ -156,7 +156,7 @@ def a_name_is_of_one_cloud(checked: Checked) -> Iterator[Wrong]:
 
 
 def a_correction_changes_a_row_that_is_there(checked: Checked) -> Iterator[Wrong]:
-    """A correction stands on a row of the cloud's own file, and says something else than it."""
+    """A correction refers to a row of the cloud's own file, and says something else than it."""
     for source, rows in checked.files:
         for key, row in rows.items() if table_of(source.path) is CORRECTIONS else ():
             base = checked.base.get(key)
@@ -256,7 +256,7 @@ def new_regions(source: Source) -> Iterator[Problem]:
             noted.add(region)
             near = hint(region, known)
             yield Problem(
-                line, f"region {region} is in no places file that ships{near}; right where it is new", "region"
+                line, f"region {region} is not in the places files that ship{near}; ignore this if it is new", "region"
             )
 
 

@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.arguments import whole_number
+from accel_scaling.cli.arguments import one_of_both, whole_number
+from accel_scaling.cli.catalog_series import cloud_with, means_accelerator, series, series_text, unknown_name
 from accel_scaling.cli.common import add_command
 from accel_scaling.clouds import cloud_of_region, known_clouds
-from accel_scaling.errors import UnknownRegionError
+from accel_scaling.errors import UnknownInstanceTypeError, UnknownRegionError
 from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
@@ -26,13 +27,15 @@ HELP = "show and find machine types, check and refresh catalog files"
 EXAMPLES = """\
 examples:
   accel-scaling catalog show p4d.24xlarge
-  accel-scaling catalog find --accelerator A100 --min-count 8
+  accel-scaling catalog find A100 --min-count 8
   accel-scaling catalog show v5litepod-16
-  accel-scaling catalog find --accelerator TPU-V4 --min-count 16
+  accel-scaling catalog find TPU-V4 --min-count 16
   accel-scaling catalog find --cloud gcp --json
-  accel-scaling catalog find --accelerator H100 --region us-east-2
+  accel-scaling catalog find H100 --region us-east-2
   accel-scaling catalog check my_machines.csv
   accel-scaling catalog refresh aws --region us-west-2
+
+exit codes: 0 done, 2 an unknown name, or a file that cannot be used
 """
 
 SUBCOMMANDS = ("check", "refresh")  # each with a module of its own
@@ -50,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     find = commands.add_parser(
         "find", help="find the machine types with an accelerator; without a name, all machine types"
     )
-    find.add_argument("--accelerator", metavar="NAME", help="e.g. A100, A100-80G, Trainium2, nvidia-l4")
+    find.add_argument(
+        "name", metavar="NAME", nargs="?", help="an accelerator, e.g. A100, A100-80G, Trainium2, nvidia-l4"
+    )
+    find.add_argument("--accelerator", metavar="NAME", help="the same as an option")
     find.add_argument(
         "--min-count", metavar="N", type=_count, default=1, help="the least number of devices (default: 1)"
     )
@@ -62,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for command in (show, find):
         command.add_argument("--cloud", metavar="CLOUD", help=f"{' or '.join(known_clouds())} (default: all clouds)")
-        user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first is strongest"
+        user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first one wins"
         command.add_argument("--catalog", metavar="FILE", type=Path, action="append", default=[], help=user_catalog)
         command.add_argument(
             "--json", action="store_true", help="print JSON: one object (show), a list of objects (find)"
@@ -81,6 +87,8 @@ def run(args: argparse.Namespace) -> int:
         return int(_module(args.catalog_command).run(args))
     from accel_scaling.families.catalog import load_catalog
 
+    if args.catalog_command == "find":
+        args.accelerator = one_of_both(args.name, args.accelerator, "--accelerator")
     catalog = load_catalog(args.catalog)
     if args.catalog_command == "show":
         return _show(catalog, args)
@@ -102,7 +110,18 @@ def _show(catalog: Catalog, args: argparse.Namespace) -> int:
         shown = text.shown_slice(tpu_slice, catalog)
         print(json.dumps(text.describe_slice(tpu_slice), indent=2) if as_json else shown)
         return 0
-    machine = catalog.machine_type(cloud or _cloud_of(catalog, name), name)
+    of = cloud_with(catalog, name, cloud)
+    if of is None:
+        members = series(catalog, name, cloud)
+        if members and not as_json:
+            print(series_text(name, members, catalog))
+            return 0
+        if not members and means_accelerator(catalog, name) and not as_json:
+            args.accelerator, args.min_count, args.region, args.all = name, 1, None, False
+            print(f"{name} is an accelerator; these machine types and TPU slices have it:\n")
+            return _find(catalog, args)
+        raise UnknownInstanceTypeError(unknown_name(catalog, name, members))
+    machine = catalog.machine_type(of, name)
     if as_json:
         print(json.dumps(text.describe_whole(machine, catalog), indent=2))
     else:
@@ -117,15 +136,6 @@ def _is_slice(catalog: Catalog, name: str, cloud: str | None) -> bool:
     names = catalog.clouds if cloud is None else (cloud,)
     with_tpus = any(name in names for name, known in known_clouds().items() if known.has_tpus)
     return with_tpus and is_tpu_type(name) and not any(name in catalog.machine_types(of) for of in names)
-
-
-def _cloud_of(catalog: Catalog, name: str) -> str:
-    """Return the cloud that has the type; else the one whose names look like it, for the error's sake."""
-    for cloud in catalog.clouds:
-        if name in catalog.machine_types(cloud):
-            return cloud
-    like = [cloud.name for cloud in known_clouds().values() if cloud.names_like(name)]
-    return next((cloud for cloud in like if cloud in catalog.clouds), catalog.clouds[0])
 
 
 def _find(catalog: Catalog, args: argparse.Namespace) -> int:
@@ -205,6 +215,6 @@ def _in_region(machines: Iterable[MachineType], catalog: Catalog, region: str) -
     if region not in regions:
         from accel_scaling.catalog.suggest import hint
 
-        raise UnknownRegionError(f"region {shown(region)} is in no places file{hint(region, regions)}")
+        raise UnknownRegionError(f"region {shown(region)} is not in the places files{hint(region, regions)}")
     offers = [(machine, catalog.where(machine).in_region(region)) for machine in machines if machine.cloud == cloud]
     return [machine for machine, offered in offers if offered], sum(offered is None for _, offered in offers)

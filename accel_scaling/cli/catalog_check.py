@@ -20,6 +20,9 @@ examples:
   accel-scaling catalog check
   accel-scaling catalog check my_machines.csv
   accel-scaling catalog check catalogs/*.csv catalogs/*.yaml --json
+  accel-scaling catalog check - < my_machines.csv
+
+exit codes: 0 no mistakes, 2 a mistake
 """
 
 
@@ -30,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         nargs="*",
-        help="CSV or YAML (default: the shipped files, and yours in ~/.accel_scaling)",
+        help="CSV or YAML; - for a CSV of machine types on standard input (default: the shipped files, and yours in "
+        "~/.accel_scaling)",
     )
     parser.add_argument(
         "--json", action="store_true", help="print JSON: an object with lists of `mistakes` and `notes`"

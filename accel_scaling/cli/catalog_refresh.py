@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from accel_scaling.refresh.rows import RegionChange
     from accel_scaling.refresh.run import Result
 
-HELP = "read a cloud's API, write its machine types in the catalog's format, and show the differences"
+HELP = "read a cloud's machine types from its API, write them in the catalog's format, and show the differences"
 EXAMPLES = """\
 examples:
   accel-scaling catalog refresh aws
   accel-scaling catalog refresh aws --region us-west-2 eu-central-1
   accel-scaling catalog refresh gcp --project my-project
   accel-scaling catalog refresh aws -o catalogs/aws.csv     # for everybody: what ships
+
+exit codes: 0 done, also where a region did not answer, 2 the cloud refused or cannot be reached, 130 interrupted
 """
 
 LISTED = 20  # lines of a part that are shown; a first refresh may have hundreds
@@ -62,9 +64,11 @@ def refresh_text(result: Result) -> str:
     types = f"{_counted(len(answer.types), 'machine type')} in {_counted(len(answer.offered), 'region')}"
     lines = [f"{answer.cloud}: {_interrupted(answer)}{types}{_same(result)}"]
     lines += _failed(answer.failed)
-    lines += _part("the API says too little of", [f"{name}: {why}" for name, why in sorted(answer.lacking.items())])
+    lines += _part(
+        "not enough data from the API for", [f"{name}: {why}" for name, why in sorted(answer.lacking.items())]
+    )
     lines += _part("added", [_row(row) for row in result.added])
-    lines += _part("gone (no region that was asked has it any more; its row stays)", result.gone)
+    lines += _part("gone (no region in this refresh offers it any more; its row is kept)", result.gone)
     lines += _part("changed", [change for pair in result.changed for change in _changes(*pair)])
     lines += _part("other regions or zones", [_moved(moved) for moved in result.moved])
     lines += _part("nothing can be promised for", [_row(row) for row in result.unpromised])
@@ -78,7 +82,7 @@ def _same(result: Result) -> str:
     if not result.same:
         return ""
     # A first refresh writes files, although they only repeat the shipped rows: "nothing changed" would be wrong.
-    return "; all as the catalog has it" if result.written else "; nothing changed"
+    return "; the catalog agrees with all of it" if result.written else "; nothing changed"
 
 
 def _interrupted(answer: CloudAnswer) -> str:

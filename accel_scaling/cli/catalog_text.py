@@ -8,7 +8,8 @@ from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, tpu_head_resource
 from accel_scaling.cli.place_text import ages, describe_places, files_of_slice, shown_places
 from accel_scaling.cluster.docker import run_options
 from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
-from accel_scaling.terminal import bold, render
+from accel_scaling.tables import render
+from accel_scaling.terminal import bold
 
 if TYPE_CHECKING:
     from typing import Any
@@ -130,7 +131,7 @@ def listed(machines: list[MachineType], catalog: Catalog, region: str | None = N
         for machine in machines
     ]
     note = f" in {region}" if region else ""
-    note += f"; {unknown} more may be, no places file has them" if unknown else ""
+    note += f"; {unknown} more types: regions unknown" if unknown else ""
     closing = f"{_many(len(machines), 'machine type')}{note} (catalog {catalog.version})"
     return f"{render(headers, rows, right={1, 2, 5})}\n{closing}"
 
@@ -146,7 +147,7 @@ def listed_slices(slices: list[TpuSlice], more: int, catalog: Catalog) -> str:
             str(tpu_slice.hosts),
             str(tpu_slice.machine.vcpus),
             _gib(tpu_slice.machine.memory_mib),
-            _promised(describe_slice(tpu_slice)),
+            _promised_by_hosts(tpu_slice),
         )
         for tpu_slice in slices
     ]
@@ -178,7 +179,7 @@ def attached(
     if not any(line[-1] for line in lines):
         headers, lines = headers[:-1], [line[:-1] for line in lines]
     table = render(headers, lines, right={1, 2})
-    unknown = f"; whether {region} has them is in no places file" if region else ""
+    unknown = f"; unknown whether {region} has them" if region else ""
     return [f"{table}\nany N1 machine of {cloud} up to these sizes takes them (guestAccelerators){unknown}"]
 
 
@@ -217,6 +218,15 @@ def _promised(description: dict[str, Any]) -> str:
     """Return the accelerator part of the promise on one line: every machine has CPU and memory."""
     parts = [f"{key}: {value:g}" for key, value in description["resources"].items() if key not in {"CPU", "memory"}]
     return ", ".join(parts) or "-"
+
+
+def _promised_by_hosts(tpu_slice: TpuSlice) -> str:
+    """Return the same of a slice, and which part of it host 0 alone promises."""
+    description, head = describe_slice(tpu_slice), tpu_head_resource(tpu_slice.pod_type)
+    if tpu_slice.hosts == 1 or head not in description["resources"]:
+        return _promised(description)
+    every_host = {key: value for key, value in description["resources"].items() if key != head}
+    return f"{_promised({'resources': every_host})}; host 0 also {head}: 1"
 
 
 def _size(machine: MachineType) -> list[tuple[str, str]]:

@@ -1,4 +1,8 @@
-"""Helpers of all commands: a module as a sub-command, examples below the options of `--help`, output to a file."""
+"""Helpers of all commands: a module as a sub-command, examples below the options of `--help`, output to a file.
+
+A command writes its result to standard output, and all else by `write_note` and `write_beside`; an error is an
+AccelScalingError, which `main` writes. Each EXAMPLES ends with a paragraph that begins with ``exit codes``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import ClusterConfigError
-from accel_scaling.terminal import write_as_it_is
+from accel_scaling.terminal import wrapped, write_as_it_is
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,13 +35,12 @@ def with_examples(parser: argparse.ArgumentParser, text: str) -> None:
         text: the command's EXAMPLES: paragraphs, of which the first is ``examples:`` and lines that begin with the
             whole command; a paragraph of exit codes is every sub-command's too.
     """
-    parser.epilog, parser.formatter_class = text, argparse.RawDescriptionHelpFormatter
+    parser.epilog = text
     paragraphs = text.strip("\n").split("\n\n")
     exit_codes = [paragraph for paragraph in paragraphs if paragraph.startswith("exit codes")]
     for name, (command, about) in sub_commands(parser).items():
         examples = [line for line in text.splitlines() if line.lstrip().startswith(f"{parser.prog} {name} ")]
         command.description = command.description or about
-        command.formatter_class = argparse.RawDescriptionHelpFormatter
         if command.epilog is None and examples:
             command.epilog = "\n\n".join(["\n".join(["examples:", *examples]), *exit_codes])
 
@@ -78,9 +81,14 @@ def give(text: str, path: Path | None, *, new: bool = False, then: str = "") -> 
         raise ClusterConfigError(f"{path} cannot be written: {error.strerror}") from None
     except ValueError:  # Python's word for a name with a NUL character in it
         raise ClusterConfigError(f"{path} cannot be written: No file has such a name") from None
-    sys.stderr.write(f"wrote {path}{then}\n")
+    write_beside(f"wrote {path}{then}")
 
 
 def write_note(text: str) -> None:
-    """Write a note to the terminal, beside the output."""
-    sys.stderr.write(f"note: {text}\n")
+    """Write a note to standard error, beside the output; wrapped on a terminal."""
+    write_beside(f"note: {text}")
+
+
+def write_beside(text: str) -> None:
+    """Write a line to standard error, beside the output; wrapped on a terminal."""
+    sys.stderr.write(f"{wrapped(text, stream=sys.stderr)}\n")

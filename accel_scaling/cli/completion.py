@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling.cli.arguments import FILE_TYPES
 from accel_scaling.cli.common import sub_commands
 from accel_scaling.errors import AccelScalingError
 
 if TYPE_CHECKING:
     import argparse
 
-HELP = "print a script with which your shell completes commands, options and files"
+HELP = "print a shell completion script: commands, options and files"
 EXAMPLES = """examples:
   accel-scaling completion bash > ~/.local/share/bash-completion/completions/accel-scaling
   accel-scaling completion zsh > ~/.zfunc/_accel-scaling       with fpath+=~/.zfunc before compinit in ~/.zshrc
   accel-scaling completion fish > ~/.config/fish/completions/accel-scaling.fish
   accel-scaling completion tcsh > ~/.accel-scaling.tcsh        and source it in ~/.tcshrc
+
+exit codes: 0 printed, 2 the installed shtab does not know the shell
 """
 
 SHELLS = ("bash", "zsh", "fish", "tcsh")
@@ -52,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 def _complete_files(parser: argparse.ArgumentParser, file: dict[str, str]) -> None:
     """Mark each argument that is a path for completion; shtab reads the attribute ``complete``."""
     for action in parser._actions:  # noqa: SLF001 - argparse has no public way to ask
-        if action.type is Path:
+        if action.type in FILE_TYPES:
             action.complete = file  # type: ignore[attr-defined]
     for command, _ in sub_commands(parser).values():
         _complete_files(command, file)

@@ -29,13 +29,13 @@ HELP = "compare the promise with this machine: exit code 0 confirmed, 3 not conf
 
 EXAMPLES = f"""examples:
   accel-scaling confirm --expect '{EXAMPLE}'
-  accel-scaling confirm --json       the verdict as data; the promise from {OVERRIDE_RESOURCES}, as `ray start` has it
+  accel-scaling confirm --json       the verdict as data; the promise from {OVERRIDE_RESOURCES}, as `ray start` gets it
   accel-scaling confirm --wait 60    give a driver that is still loading a minute, as on a node's boot
 
 exit codes, and the verdicts that end with them ({documentation.page(PAGE)}):
   {EXIT_CONFIRMED}  confirmed: {_words(EXIT_CONFIRMED)}
   {EXIT_NOT_CONFIRMED}  not confirmed: {_words(EXIT_NOT_CONFIRMED)}
-  2  bad usage: there is no promise, or it is none
+  2  bad input: there is no promise, or it cannot be read
 """
 
 
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=seconds,
         default=0.0,
-        help="repeat the check so long, while the driver does not answer (default: 0, one check)",
+        help="repeat the check for this many seconds while the driver does not answer (default: 0, one check)",
     )
     parser.add_argument("--json", action="store_true", help="print the verdict as a JSON object")
 

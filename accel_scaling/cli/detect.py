@@ -21,7 +21,9 @@ HELP = "show the accelerators of this machine: PCI bus, driver, Ray"
 
 EXAMPLES = """examples:
   accel-scaling detect           one block for each kind of accelerator
-  accel-scaling detect --json    the same as data: a list, empty where there is none
+  accel-scaling detect --json    the same as a JSON list, empty if there is none
+
+exit codes: 0 done, with or without accelerators
 """
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from accel_scaling.cli.arguments import whole_number
+from accel_scaling.cli.arguments import output_file, whole_number
 from accel_scaling.cli.common import give, write_note
 from accel_scaling.clouds import known_clouds
 from accel_scaling.errors import InitError
@@ -18,39 +18,39 @@ if TYPE_CHECKING:
 
 HELP = "write a complete, commented cluster file for the accelerators that you want; no network"
 EXAMPLES = """examples:
-  accel-scaling init aws --accelerator A100-80G:8 --accelerator T4 --spot -o cluster.yaml
-  accel-scaling init aws --accelerator Trainium2 --cpus 16 --region us-east-2
-  accel-scaling init gcp --accelerator L4 --accelerator V100:8 --project my-project --zones us-central1-a,us-central1-b
-  accel-scaling init gcp --accelerator v5litepod-16       a TPU slice by its name
-  accel-scaling init gcp --accelerator TPU-V4:8           the one with 8 chips
+  accel-scaling init aws A100-80G:8 T4 --spot -o cluster.yaml
+  accel-scaling init aws Trainium2 --cpus 16 --region us-east-2
+  accel-scaling init gcp L4 V100:8 --project my-project --zones us-central1-a,us-central1-b
+  accel-scaling init gcp v5litepod-16       a TPU slice by its name
+  accel-scaling init gcp TPU-V4:8           the slice with 8 chips
 
-An accelerator is written as `accel-scaling catalog find` has it, and COUNT is how many one machine has at least. Of the
-machine types that have so many the smallest is taken, and comments name others.
+An accelerator has its name from `accel-scaling catalog find`. COUNT is the least number of devices in one machine. The
+smallest machine type with that many is used, and comments name others.
 
-exit codes: 0, 2 for what no machine has, or a file that is there already
+exit codes: 0 done, 2 no machine type fits, or the output file exists
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("cloud", metavar="CLOUD", choices=tuple(known_clouds()), help=" or ".join(known_clouds()))
-    what = "what the workers have, e.g. A100-80G:8 or v5litepod-16; may be given more than once"
-    parser.add_argument("--accelerator", metavar="NAME[:COUNT]", action="append", default=[], help=what)
+    what = "what the workers have, e.g. A100-80G:8 or v5litepod-16; a node type for each"
+    parser.add_argument("words", metavar="NAME[:COUNT]", nargs="*", help=what)
+    same = "the same as an option; may be given more than once"
+    parser.add_argument("--accelerator", metavar="NAME[:COUNT]", action="append", default=[], help=same)
     plain = "workers without an accelerator, of N vCPUs or more; may be given more than once"
     parser.add_argument("--cpus", metavar="N", type=_number, action="append", default=[], help=plain)
-    parser.add_argument("--spot", action="store_true", help="spot machines as workers, which the cloud may take back")
+    parser.add_argument("--spot", action="store_true", help="spot workers: cheaper, but the cloud may reclaim them")
     most = "machines at once, over all node types (default: 2, or one of each)"
     parser.add_argument("--max-workers", metavar="N", type=_number, help=most)
-    parser.add_argument("--name", metavar="NAME", help="the cluster's name (default: from cloud and accelerator)")
-    parser.add_argument(
-        "--region", metavar="REGION", help="where it runs (default: the usual region, which is printed)"
-    )
+    parser.add_argument("--name", metavar="NAME", help="the cluster's name (default: CLOUD-ACCELERATOR)")
+    parser.add_argument("--region", metavar="REGION", help="the region (default: a usual one, written into the file)")
     zones = "zones to try in turn, each in full; needed with --region on gcp"
     parser.add_argument("--zones", metavar="ZONE,...", help=zones)
-    parser.add_argument("--project", metavar="ID", help="gcp: your project (default: to be filled into the file)")
-    user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first is strongest"
+    parser.add_argument("--project", metavar="ID", help="gcp: your project (default: a placeholder in the file)")
+    user_catalog = "a user catalog, as in provider.catalog; may be given more than once, the first one wins"
     parser.add_argument("--catalog", metavar="FILE", type=Path, action="append", default=[], help=user_catalog)
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of printing")
+    parser.add_argument("-o", "--output", metavar="FILE", type=output_file, help="write there instead of printing")
     parser.add_argument("--force", action="store_true", help="overwrite FILE if it exists")
 
 
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
 
     request = FileRequest(
         cloud=args.cloud,
-        accelerators=tuple(parse_accelerator(text) for text in args.accelerator),
+        accelerators=tuple(parse_accelerator(text) for text in (*args.words, *args.accelerator)),
         cpus=tuple(args.cpus),
         spot=args.spot,
         max_workers=args.max_workers,
@@ -81,11 +81,13 @@ def run(args: argparse.Namespace) -> int:
         following = f"; next: accel-scaling fill {shlex.quote(str(args.output))}"
         give(text + "\n", args.output, new=not args.force, then=following)
     except FileExistsError:
-        raise InitError(f"{args.output} is there already; write another with -o, or over it with --force") from None
+        raise InitError(
+            f"{args.output} exists already; choose another file with -o, or overwrite it with --force"
+        ) from None
     for line in not_as_asked(text):
         write_note(line)
     for line in to_fill_in(text):
-        write_note(f"before `ray up`, put yours into {line}")
+        write_note(f"before `ray up`, write your own value into {line}")
     return 0
 
 

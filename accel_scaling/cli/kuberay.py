@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.common import give, write_note
+from accel_scaling.cli.arguments import output_file
+from accel_scaling.cli.common import give, write_beside, write_note
 from accel_scaling.cluster.cluster_file import text_of
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.families.catalog import load_catalog
+from accel_scaling.inputs.file_text import name_of
 from accel_scaling.message_text import sentence
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ HELP = "fill the promise of each group of a KubeRay manifest, and find contradic
 EXAMPLES = """examples:
   accel-scaling kuberay fill raycluster.yaml | kubectl apply -f -
   accel-scaling kuberay fill raycluster.yaml -o filled.yaml
+  helm template chart | accel-scaling kuberay fill - | kubectl apply -f -
   accel-scaling kuberay fill raycluster.yaml --kuberay-version 1.4
   accel-scaling kuberay check *.yaml
 
@@ -35,13 +38,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     filling = commands.add_parser(
         "fill", help="print the file with the resources and labels of each group; nothing else changes"
     )
-    filling.add_argument("manifest", metavar="RAYCLUSTER.yaml", type=Path, help="RayCluster, RayJob, RayService")
-    filling.add_argument("-o", "--output", metavar="FILE", type=Path, help="write there instead of printing")
+    filling.add_argument(
+        "manifest", metavar="RAYCLUSTER.yaml", type=Path, help="RayCluster, RayJob, RayService; - for standard input"
+    )
+    filling.add_argument("-o", "--output", metavar="FILE", type=output_file, help="write there instead of printing")
     filling.add_argument(
         "--kuberay-version", metavar="V", help="the operator's version; before 1.5 it reads rayStartParams only"
     )
     check = commands.add_parser("check", help="find contradictions, each with file:line")
-    check.add_argument("files", metavar="FILE", type=Path, nargs="+", help="files with Ray manifests")
+    check.add_argument(
+        "files", metavar="FILE", type=Path, nargs="+", help="files with Ray manifests; - for standard input"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,17 +63,17 @@ def run(args: argparse.Namespace) -> int:
 def _fill(args: argparse.Namespace) -> int:
     from accel_scaling.kuberay.fill import fill
 
-    text = text_of(args.manifest)
-    filled = fill(text, str(args.manifest), load_catalog(), args.kuberay_version)
+    text, name = text_of(args.manifest), name_of(args.manifest)
+    filled = fill(text, name, load_catalog(), args.kuberay_version)
     # Everything but the manifest goes to standard error: standard output is piped to `kubectl apply -f -`.
     for line in filled.added:
-        sys.stderr.write(f"{line}\n")
+        write_beside(line)
     for note in filled.notes:
         write_note(note)
     if args.kuberay_version is None and filled.added:
         write_note(NEWEST)
     if not filled.added:
-        sys.stderr.write(f"{args.manifest}: nothing to add\n")
+        write_beside(f"{name}: nothing to add")
     give(filled.text, args.output)
     return 0
 
@@ -78,15 +85,16 @@ def _check(files: list[Path]) -> int:
     catalog = load_catalog()
 
     def checked(file: Path) -> tuple[int, list[str]]:
+        name = name_of(file)
         try:
-            file_groups = groups(text_of(file), str(file))
+            file_groups = groups(text_of(file), name)
         # A file that cannot be used does not hide the contradictions in the others.
         except ClusterConfigError as error:
             return 0, [str(error)]
         for note in notes(file_groups, catalog):
-            write_note(f"{file}:{note.line}: {note.text}")
+            write_note(f"{name}:{note.line}: {note.text}")
         return len(file_groups), [
-            f"{file}:{finding.line}: {finding.text}" for group in file_groups for finding in findings(group, catalog)
+            f"{name}:{finding.line}: {finding.text}" for group in file_groups for finding in findings(group, catalog)
         ]
 
     results = [checked(file) for file in files]

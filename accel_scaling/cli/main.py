@@ -9,19 +9,36 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.arguments import Parser
+from accel_scaling.cli.arguments import Parser, write_error
 from accel_scaling.cli.common import add_command
 from accel_scaling.errors import INTERRUPTED_CODE, AccelScalingError, disk_sentence
 from accel_scaling.import_path import leave_current_folder
 from accel_scaling.requirements import check_python
-from accel_scaling.terminal import Paint, painted, printable_output
+from accel_scaling.terminal import printable_output
 from accel_scaling.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # In the order in which a user meets them; each module has HELP, EXAMPLES, add_arguments(parser) and run(args).
-COMMANDS = ("init", "fill", "catalog", "plan", "kuberay", "rehearse", "detect", "confirm", "status", "completion")
+COMMANDS = (
+    "init",
+    "migrate",
+    "fill",
+    "catalog",
+    "plan",
+    "kuberay",
+    "rehearse",
+    "detect",
+    "confirm",
+    "status",
+    "completion",
+)
+
+_ALL = """`accel-scaling COMMAND --help` shows each command's options, examples and exit codes.
+
+exit codes of all commands: 0 done, 2 bad input, 130 interrupted
+"""
 
 TAKE_A_COMMAND = ("rehearse",)  # it runs the words after `--` on the cluster
 
@@ -65,6 +82,8 @@ def _exit_code_of(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["help"]:  # of git, docker, kubectl and many more
+        arguments = [*arguments[1:], "--help"]
     name = next((word for word in arguments if not word.startswith("-")), None)
     # Taken off here: argparse loses a `-- COMMAND` that follows options.
     end = arguments.index("--") if name in TAKE_A_COMMAND and "--" in arguments else len(arguments)
@@ -76,20 +95,20 @@ def _run(arguments: list[str]) -> int:
 
 
 def _refused(sentence: str, exit_code: int = AccelScalingError.exit_code) -> int:
-    sys.stderr.write(f"{painted('accel-scaling:', Paint.BAD, sys.stderr)} {sentence}\n")
+    write_error(sentence)
     return exit_code
 
 
 def parser(name: str | None) -> argparse.ArgumentParser:
-    """Return the parser; only the named command's module is imported, so that each command starts fast.
+    """Return the parser; only the named command's module is imported, so each command starts fast.
 
     Args:
         name: a command's name; None, or any other word, for all commands.
     """
     made = Parser(
         prog="accel-scaling",
-        description="Launch accelerator machines with Ray that are what the cluster file promised.",
-        epilog="`accel-scaling COMMAND --help` shows each command's options and examples.",
+        description="Launch Ray nodes whose accelerators match what the cluster file promises.",
+        epilog=_ALL,
     )
     made.add_argument("--version", action="version", version=f"accel-scaling {__version__}")
     commands = made.add_subparsers(title="commands", metavar="COMMAND")

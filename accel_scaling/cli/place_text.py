@@ -41,7 +41,7 @@ def shown_places(machine: MachineType, catalog: Catalog) -> list[tuple[str, str]
     if len(named) > _FEW_REGIONS + 1:
         named[_FEW_REGIONS:] = [f"{len(named) - _FEW_REGIONS} more (--json lists them)"]
     why = catalog.nowhere(machine)
-    has = ", ".join(named) or (f"none is known to have it{why}" if why else "no places file has it")
+    has = ", ".join(named) or (f"none is known to have it{why}" if why else "unknown")
     old = [f"{as_of} ({name})" for name, as_of in ages(_files_of(machine, catalog)).items()]
     return [
         ("regions", has),

@@ -1,19 +1,28 @@
-"""`accel-scaling plan`: the nodes that Ray's own scheduler would launch, and why a demand stays pending."""
+"""`accel-scaling plan`: the nodes that Ray's own scheduler would launch, and why a demand stays pending.
+
+A manifest of KubeRay is planned as its own autoscaler would: a worker group is a node type there.
+"""
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.cli.common import write_note
-from accel_scaling.cluster.cluster_file import read_cluster
+from accel_scaling.cli.plan_groups import ONLY_WHOLE, launched_table, running_table, with_replicas
+from accel_scaling.cluster.cluster_file import cluster_in, text_of
 from accel_scaling.errors import AccelScalingError, PlanError
-from accel_scaling.fill.file_text import stale_note
+from accel_scaling.families.catalog import load_catalog
+from accel_scaling.fill.file_notes import file_notes
+from accel_scaling.inputs.file_text import name_of
 from accel_scaling.plan.model import counted, uses_text
+from accel_scaling.plan.words import MANIFEST
 from accel_scaling.requirements import check_ray
-from accel_scaling.terminal import bold, render
+from accel_scaling.tables import render
+from accel_scaling.terminal import bold
 
 if TYPE_CHECKING:
     import argparse
@@ -21,6 +30,7 @@ if TYPE_CHECKING:
     from accel_scaling.plan.cluster import AutoscalerCluster
     from accel_scaling.plan.model import Plan, PlannedNodes
     from accel_scaling.plan.prices import Prices
+    from accel_scaling.plan.run import PlanArguments
 
 HELP = "show the nodes that Ray would launch for given demands, and why a demand stays pending; no network"
 EXAMPLES = """examples:
@@ -29,9 +39,11 @@ EXAMPLES = """examples:
   accel-scaling plan cluster.yaml --demand H100,A100-80G:8    the first of these types that can be launched
   accel-scaling plan cluster.yaml --gang STRICT_SPREAD A100:8x4 --gang PACK Trainium:2x2
   accel-scaling plan cluster.yaml --demand A100 --label ray.io/market-type=spot --prices prices.csv
-  accel-scaling plan cluster.yaml --address 10.0.0.5:6379     the pending demands of a running cluster
+  accel-scaling plan cluster.yaml --address 10.0.0.5          the pending demands of a running cluster
+  accel-scaling plan raycluster.yaml --demand L4:1x3          a manifest of KubeRay, as its autoscaler reads it
+  helm template chart | accel-scaling plan - --name demo --demand L4
 
-exit codes: 0 all demands would be placed, 3 a demand would stay pending, 2 bad input
+exit codes: 0 all demands would be placed, 2 bad input, 3 a demand would stay pending
 """
 
 STAYS_PENDING = 3
@@ -39,7 +51,13 @@ STAYS_PENDING = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("cluster", metavar="CLUSTER.yaml", type=Path, help="a Ray cluster file")
+    parser.add_argument(
+        "cluster",
+        metavar="CLUSTER.yaml",
+        type=Path,
+        help="a Ray cluster file, or a RayCluster, RayJob or RayService of KubeRay; - for standard input",
+    )
+    parser.add_argument("--name", metavar="NAME", help="the manifest to plan, where the file has several of KubeRay")
     parser.add_argument(
         "--demand",
         metavar="TYPE[:ACCS][xCOUNT]",
@@ -63,29 +81,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a label selector for every demand, in Ray's form: spot, !spot, in(a,b)",
     )
-    parser.add_argument("--address", metavar="HOST:PORT", help="read demands and nodes from this running cluster")
+    parser.add_argument(
+        "--address", metavar="HOST[:PORT]", help="read demands and nodes from this running cluster (port: 6379)"
+    )
     parser.add_argument("--prices", metavar="FILE", type=Path, help="your CSV: instance_type,price_per_hour")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the plan; return 0 where all demands are placed, and 3 where one stays pending."""
+    from accel_scaling.kuberay.manifest import has_ray_manifest
     from accel_scaling.plan.prices import read_prices
-    from accel_scaling.plan.run import PlanArguments, plan_cluster
+    from accel_scaling.plan.run import PlanArguments
 
     words = PlanArguments([text for texts in args.demand for text in texts], args.gang, args.label, args.address)
-    file = read_cluster(args.cluster)
-    check_ray(write_note)
-    try:
-        prices = read_prices(args.prices) if args.prices else None
-        cluster, answer = plan_cluster(file.config, None, words)
-    # About the arguments or the price file: it has no line in the cluster file.
-    except PlanError:
-        raise
-    except AccelScalingError as error:
-        raise file.at_its_line(error) from None
-    for note in stale_note(file, cluster.catalog):
-        write_note(note)
+    text = text_of(args.cluster)
+    planned = _plan_manifest if has_ray_manifest(text) else _plan_file
+    prices = read_prices(args.prices) if args.prices else None
+    cluster, answer = planned(args, text, words)
     if args.json:
         sys.stdout.write(json.dumps(as_json(cluster, answer, prices), indent=2) + "\n")
     else:
@@ -93,21 +106,58 @@ def run(args: argparse.Namespace) -> int:
     return STAYS_PENDING if answer.pending else 0
 
 
+def _plan_file(args: argparse.Namespace, text: str, words: PlanArguments) -> tuple[AutoscalerCluster, Plan]:
+    from accel_scaling.plan.run import plan_cluster
+
+    file = cluster_in(text, args.cluster)
+    if args.name is not None:
+        raise PlanError(
+            f"--name chooses one of several manifests of KubeRay; {name_of(args.cluster)} is a cluster file"
+        )
+    check_ray(write_note)
+    try:
+        cluster, answer = plan_cluster(file.config, None, words)
+    # About the arguments: it has no line in the cluster file.
+    except PlanError:
+        raise
+    except AccelScalingError as error:
+        raise file.at_its_line(error) from None
+    for note in file_notes(file, cluster.catalog):
+        write_note(note)
+    return cluster, answer
+
+
+def _plan_manifest(args: argparse.Namespace, text: str, words: PlanArguments) -> tuple[AutoscalerCluster, Plan]:
+    from accel_scaling.plan.manifest import read_manifest
+    from accel_scaling.plan.run import plan_manifest
+
+    manifest = read_manifest(text, name_of(args.cluster), args.name)
+    check_ray(write_note)
+    return plan_manifest(manifest, load_catalog(), words)
+
+
 def as_text(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> str:
     """Return the tables of nodes, then what stays pending, the limits and the notes."""
     launched = [row for row in answer.rows if row.launched]
     there = [row for row in answer.rows if not row.launched]
-    parts = [_launched(cluster, launched, prices) if launched else bold("nothing to launch")]
+    of_groups = cluster.words is MANIFEST
+    if of_groups:
+        cost = None if prices is None else functools.partial(_cost, cluster, prices)
+        parts = [launched_table(cluster, answer, cost)]
+    else:
+        parts = [_launched(cluster, launched, prices) if launched else bold("nothing to launch")]
     if prices is not None:
         parts[0] += f"\n\n{_total(cluster, [*launched, *there], prices)}"
-    if any(row.uses for row in there):
+    if of_groups and any(row.uses for row in there):
+        parts.append(running_table(cluster, there))
+    elif any(row.uses for row in there):
         heads = ("existing", "instance type", "nodes", "for")
         rows = [(row.node_type, row.instance_type, f"{row.count}", uses_text(row)) for row in there]
         parts.append(render(heads, rows, right={2}))
     for title, sentences in (
         ("stays pending", [f"{counted(demand.text, demand.count)}: {demand.reason}" for demand in answer.pending]),
         ("limits", answer.limits),
-        ("notes", [*cluster.notes, *answer.notes]),
+        ("notes", _notes(cluster, answer, prices)),
     ):
         if sentences:
             parts.append("\n".join([bold(title), *(f"  {sentence}" for sentence in sentences)]))
@@ -129,9 +179,9 @@ def as_json(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> 
             }
             for demand in answer.pending
         ],
-        "nodes": [_node(cluster, row, prices) for row in answer.rows],
+        "nodes": [_node(cluster, answer, row, prices) for row in answer.rows],
         "limits": list(answer.limits),
-        "notes": [*cluster.notes, *answer.notes],
+        "notes": _notes(cluster, answer, prices),
     }
     if prices is not None:
         total, unpriced = _sum(cluster, list(answer.rows), prices)
@@ -140,7 +190,12 @@ def as_json(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> 
     return content
 
 
-def _node(cluster: AutoscalerCluster, row: PlannedNodes, prices: Prices | None) -> dict[str, Any]:
+def _notes(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> list[str]:
+    of_groups = prices is not None and cluster.words is MANIFEST
+    return [*cluster.notes, *answer.notes, *([ONLY_WHOLE] if of_groups else [])]
+
+
+def _node(cluster: AutoscalerCluster, answer: Plan, row: PlannedNodes, prices: Prices | None) -> dict[str, Any]:
     content: dict[str, Any] = {
         "node_type": row.node_type,
         "instance_type": row.instance_type,
@@ -149,6 +204,8 @@ def _node(cluster: AutoscalerCluster, row: PlannedNodes, prices: Prices | None) 
         "for": [{"demand": text, "count": count} for text, count in row.uses],
         "for_min_workers": row.for_min_workers,
     }
+    if cluster.words is MANIFEST:
+        content |= with_replicas(cluster, answer, row)
     if prices is not None:
         content["price_per_hour"] = _price(cluster, row, prices)
     return content
@@ -161,7 +218,7 @@ def _launched(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Pric
             row.node_type,
             row.instance_type,
             f"{row.count}",
-            *([_cost(cluster, row, prices)] if prices is not None else []),
+            *([_cost(cluster, prices, row)] if prices is not None else []),
             uses_text(row),
         )
         for row in rows
@@ -169,7 +226,7 @@ def _launched(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Pric
     return render(heads, cells, right={2, 3} if prices is not None else {2})
 
 
-def _cost(cluster: AutoscalerCluster, row: PlannedNodes, prices: Prices) -> str:
+def _cost(cluster: AutoscalerCluster, prices: Prices, row: PlannedNodes) -> str:
     price = _price(cluster, row, prices)
     return "no price" if price is None else f"{price * row.count:.2f}"
 
@@ -178,8 +235,9 @@ def _total(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices)
     total, unpriced = _sum(cluster, rows, prices)
     there = " with the existing nodes" if any(not row.launched for row in rows) else ""
     if not unpriced:
-        return f"total: {total:.2f} an hour{there}, by your price list"
-    return f"total: {total:.2f} an hour{there}, without what your price list lacks: {', '.join(unpriced)}"
+        return f"total: {total:.2f} an hour{there}, from your price list"
+    lacks = ", ".join(unpriced)
+    return f"total: {total:.2f} an hour{there}, without the machine types that your price list lacks: {lacks}"
 
 
 def _sum(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices) -> tuple[float, list[str]]:

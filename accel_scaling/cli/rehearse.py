@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling import timeouts
-from accel_scaling.cli.arguments import seconds
+from accel_scaling.cli.arguments import CLUSTER_HELP, seconds
 from accel_scaling.cli.common import write_note
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.fill.file_text import stale_note
+from accel_scaling.fill.file_notes import file_notes
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.requirements import check_modules, check_ray, missing, refuse_old_ray
 
@@ -56,7 +56,7 @@ exit codes: 0 every task ran (or COMMAND's own), 1 a task stayed pending, 2 bad 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options; the command after `--` comes in ``args.command``."""
     parser.usage = "accel-scaling rehearse CLUSTER.yaml [options] [-- COMMAND ...]"
-    parser.add_argument("cluster", metavar="CLUSTER.yaml", type=Path, help="a Ray cluster file")
+    parser.add_argument("cluster", metavar="CLUSTER.yaml", type=Path, help=CLUSTER_HELP)
     parser.add_argument("--fault", metavar="FAULT", action="append", default=[], help="add a fault; see below")
     parser.add_argument(
         "--faults", metavar="FILE", type=Path, help="faults, one on each line; read again when it changes"
@@ -70,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ray-in",
         metavar="FOLDER",
         default="",
-        help="the environment on the hosts that has `ray`, e.g. '~/venv', which is then not on their PATH; "
-        "without it, the environments that the start commands name",
+        help="the environment on the hosts that has `ray`, e.g. '~/venv', which is then not on their PATH (default: "
+        "the environments that the start commands name)",
     )
     parser.add_argument("--hosts", choices=("isolated", "processes"), help="the kind of host; by default the best")
     parser.add_argument(
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         # Mistakes in the file come first: these checks need neither Ray nor the packages for rehearsals.
         cluster = read_config(file.config)
         fill_cluster(cluster)
-        stale = stale_note(file, cluster.catalog)
+        stale = file_notes(file, cluster.catalog)
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
     cluster.check_launchable()

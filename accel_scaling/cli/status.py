@@ -8,22 +8,26 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling import timeouts
+from accel_scaling._ray.facts import BOOTSTRAP_CONFIG
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.message_text import shown
-from accel_scaling.quarantine import machine_json, messages
+from accel_scaling.quarantine import launch_failure, machine_json, messages
 from accel_scaling.quarantine.machine import ended_before_joined
-from accel_scaling.quarantine.store import Store, default_path
-from accel_scaling.terminal import render
+from accel_scaling.quarantine.record import EVERY_ZONE
+from accel_scaling.quarantine.store import STATE_FILE, Store, default_path
+from accel_scaling.tables import render
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from accel_scaling.quarantine.launch_failure import LaunchFailure
     from accel_scaling.quarantine.ledger import Ledger
     from accel_scaling.quarantine.machine import Machine
     from accel_scaling.quarantine.record import Quarantine
 
-HELP = "show quarantined node types, and machines that never joined, each with the reason (run it on the head)"
+HELP = "show quarantined node types, failed launches and machines that never joined, with reasons (run it on the head)"
 
 EXAMPLES = """examples:
   accel-scaling status
@@ -32,7 +36,7 @@ EXAMPLES = """examples:
   accel-scaling status --clear                     of all node types; a machine kept for inspection stays
   accel-scaling status --json
 
-exit codes: 0; 2 for a node type that the state file does not have, or a state file that cannot be used
+exit codes: 0 done, 2 away from a head, or the state file does not have a node type, or cannot be used
 """
 
 SECONDS_PER_DAY = 86_400
@@ -56,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         AccelScalingError: the state file does not have a node type that is to be cleared.
         StateError: the state file cannot be read or written, or is not one of accel-scaling.
     """
-    store = Store(args.state or default_path())
+    store = _store(args.state)
     if args.clear is not None:
         known = store.read().types
         # All names first: a misspelt one must not leave the others cleared.
@@ -69,6 +73,27 @@ def run(args: argparse.Namespace) -> int:
     ledger, now_s = store.read(), time.time()
     sys.stdout.write(json.dumps(as_json(ledger, now_s), indent=2) + "\n" if args.json else as_text(ledger, now_s))
     return 0
+
+
+def _store(given: Path | None) -> Store:
+    """Return the store of a state file; where nothing was looked at, nothing must read as if all were well.
+
+    Raises:
+        AccelScalingError: the file that was named does not exist, or this machine is no head.
+    """
+    path = given or default_path()
+    store = Store(path)
+    if store.exists:
+        return store
+    if given is not None:
+        raise AccelScalingError(f"--state {path} does not exist; a head's state file is ~/{STATE_FILE}")
+    # A head has no state file before its first launch.
+    if not (Path.home() / BOOTSTRAP_CONFIG).exists():
+        raise AccelScalingError(
+            f"this machine is not the head of a cluster (it has neither {path} nor ~/{BOOTSTRAP_CONFIG}); run it on "
+            "the head: ray exec CLUSTER.yaml 'accel-scaling status'"
+        )
+    return store
 
 
 def as_json(ledger: Ledger, now_s: float) -> dict[str, Any]:
@@ -93,6 +118,7 @@ def as_json(ledger: Ledger, now_s: float) -> dict[str, Any]:
         # All that are remembered: under way, joined, ended.
         "machines": {name: machine_json.to_json(machine) for name, machine in ledger.machines.items()},
         "never_joined": list(ended_before_joined(ledger.machines)),
+        "failed_launches": [launch_failure.to_json(failure) for failure in ledger.failures],
     }
 
 
@@ -106,14 +132,38 @@ def as_text(ledger: Ledger, now_s: float) -> str:
             for name, item in quarantines
         ]
         lines.append(render(("node type", "quarantined", "reason", "until", "times"), rows, right={4}))
-        for name, item in quarantines:
-            lines.append(f"\n{name} {messages.zone_text(item)}: {item.message}\n  {messages.advice(item)}")
+        lines += [f"\n{paragraph}" for paragraph in messages.paragraphs(quarantines)]
     else:
         lines.append("no node type is quarantined")
+    lines += _failed_launches(ledger.failures, quarantines, now_s)
     lines += _machines(ledger.machines, now_s)
     for node, sentence in ledger.kept.items():
         lines.append(f"\n{node} is kept for inspection, and paid for, until `ray down`: {sentence}")
     return "\n".join(lines) + "\n"
+
+
+def _failed_launches(
+    failures: Sequence[LaunchFailure], quarantines: Sequence[tuple[str, Quarantine]], now_s: float
+) -> list[str]:
+    """Return a table of the last launches that failed, but for those that a quarantine above stands for."""
+    known = {(name, item.reason) for name, item in quarantines}
+    recent = [
+        failure
+        for failure in failures
+        if now_s - failure.last_s < timeouts.LAUNCH_FAILURE_SHOWN_S and (failure.node_type, failure.code) not in known
+    ][-_MOST_MACHINES:]
+    if not recent:
+        return []
+    rows = [
+        (
+            failure.node_type,
+            "all zones" if failure.zone in (EVERY_ZONE, "") else failure.zone,
+            _ago(failure.last_s, now_s),
+            failure.message if failure.code in failure.message else f"{failure.code}: {failure.message}",
+        )
+        for failure in recent
+    ]
+    return ["\n" + render(("failed launch", "zone", "last", "reason"), rows)]
 
 
 def _machines(machines: Mapping[str, Machine], now_s: float) -> list[str]:

@@ -35,8 +35,8 @@ def capacity_note(cloud: str, machine_type: str, bought: SoldAs, remedies: Mappi
         return None
     instead = " or ".join(remedies[way] for way in row.sold_as if way in remedies)
     return (
-        f"{known_clouds()[cloud].title} sells {machine_type} {ways(row.sold_as)}, and not {_WORDS[bought]} as here, "
-        f"says {CAPACITY_TYPES.file_of(cloud)}; write {instead}"
+        f"{known_clouds()[cloud].title} sells {machine_type} {ways(row.sold_as)}, not {_WORDS[bought]} as here, "
+        f"according to {CAPACITY_TYPES.file_of(cloud)}; write {instead}"
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from accel_scaling.cluster.node_type_defaults import default_types_note
 from accel_scaling.cluster.policies import (
     authentication_policy,
+    check_node_types,
     confirmation_policy,
     quarantine_policy,
     spares_accelerators,
@@ -258,6 +259,7 @@ def read_checked(config: dict[str, Any], catalog: Catalog | None = None) -> Clus
     """Return a cluster config, whose shape was checked already, as typed values; see `read_config`."""
     provider = config["provider"]
     policies = confirmation_policy(provider), quarantine_policy(provider)
+    check_node_types(policies[0], config["available_node_types"])
     # They have no value of their own here; a wrong one is refused.
     spares_accelerators(provider)
     authentication_policy(provider)

@@ -1,7 +1,7 @@
 """The text of a cluster file: YAML in, a dict out, and the line of the key that an error is about.
 
 PyYAML's safe loader, as `ray up` reads it, and refused besides: a key that is there twice, of which one would get lost
-without a word, and what is beyond the bounds of `inputs`.
+silently, and what is beyond the bounds of `inputs`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from accel_scaling.cluster.other_files import RAY_MANIFESTS, of_manifest
 from accel_scaling.cluster.placeholders import advice
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.inputs import yaml_nodes
-from accel_scaling.inputs.file_text import MissingFileError, NotUtf8Error, UnreadableError, read_text
+from accel_scaling.inputs.file_text import MissingFileError, NotUtf8Error, UnreadableError, name_of, read_text
 from accel_scaling.message_text import listed
 from accel_scaling.yaml_text.nodes import MERGE
 
@@ -43,13 +43,18 @@ class ClusterFile:
     root: yaml.Node
     text: str
 
+    def line_of(self, place: str) -> int | None:
+        """Return the line of a key, or of the deepest key above it that the file has: ``provider.type``."""
+        return line_in(self.root, place)
+
     def at_its_line(self, error: AccelScalingError) -> AccelScalingError:
         """Return the error with the file, and the line of the key that it begins with, or of a node type it names."""
         text = error.text
-        line = _line_of(self.root, text) or _line_of(self.root, text[max(text.find(_NODE_TYPES), 0) :])
-        others = [f"{key} is in line {_line_of(self.root, key)}" for key in getattr(error, "others", ())]
+        line = line_in(self.root, text) or line_in(self.root, text[max(text.find(_NODE_TYPES), 0) :])
+        others = [f"{key} is in line {line_in(self.root, key)}" for key in getattr(error, "others", ())]
         text = f"{text} ({listed(others)})" if others else text
-        return type(error)(f"{self.path}:{line}: {text}" if line else f"{self.path}: {text}")
+        name = name_of(self.path)
+        return type(error)(f"{name}:{line}: {text}" if line else f"{name}: {text}")
 
 
 def load(text: str, name: str) -> Any:
@@ -60,7 +65,7 @@ def load(text: str, name: str) -> Any:
         name: of the file, for the error.
 
     Raises:
-        ClusterConfigError: it is no YAML, goes beyond a bound, has a key twice, or a value that Python cannot hold;
+        ClusterConfigError: it is not YAML, goes beyond a bound, has a key twice, or a value that Python cannot hold;
             with the line.
     """
     root = _root(text, name)
@@ -71,15 +76,28 @@ def read_cluster(path: Path) -> ClusterFile:
     """Return the cluster file, read.
 
     Raises:
-        ClusterConfigError: the file is missing, is no YAML, has a key twice (with the line), or holds no mapping.
+        ClusterConfigError: the file is missing, is not YAML, has a key twice (with the line), or holds no mapping.
     """
-    text = text_of(path)
-    root = _root(text, str(path))
-    config = None if root is None else _value(root, text, str(path))
+    return cluster_in(text_of(path), path)
+
+
+def cluster_in(text: str, path: Path) -> ClusterFile:
+    """Return the cluster file with this text.
+
+    Args:
+        text: the file's content.
+        path: the file, for errors; `-` is standard input.
+
+    Raises:
+        ClusterConfigError: as ``read_cluster``, but for what is about the file itself.
+    """
+    name = name_of(path)
+    root = _root(text, name)
+    config = None if root is None else _value(root, text, name)
     if root is None or config is None:
-        raise ClusterConfigError(f"{path} is not a cluster config: it is empty; let `accel-scaling init` write one")
+        raise ClusterConfigError(f"{name} is not a cluster config: it is empty; let `accel-scaling init` write one")
     if not isinstance(config, dict):
-        raise ClusterConfigError(f"{path} is not a cluster config: expected keys and values at the top level")
+        raise ClusterConfigError(f"{name} is not a cluster config: expected keys and values at the top level")
     return ClusterFile(path, config, root, text)
 
 
@@ -94,9 +112,9 @@ def text_of(path: Path) -> str:
     except MissingFileError:
         raise ClusterConfigError(f"{path} does not exist") from None
     except NotUtf8Error:
-        raise ClusterConfigError(f"{path} is not UTF-8; save it as UTF-8") from None
+        raise ClusterConfigError(f"{name_of(path)} is not UTF-8; save it as UTF-8") from None
     except UnreadableError as error:
-        raise ClusterConfigError(f"{path} cannot be read: {error}") from None
+        raise ClusterConfigError(f"{name_of(path)} cannot be read: {error}") from None
 
 
 def _root(text: str, name: str) -> yaml.Node | None:
@@ -121,11 +139,11 @@ def _value(root: yaml.Node, text: str, name: str) -> Any:
 
 
 def _sentence_of(error: yaml_nodes.NotYamlError, name: str, text: str) -> str:
-    """Return the sentence for a file that is no YAML, or goes beyond a bound; a template is told to be one."""
+    """Return the sentence for a file that is not YAML, or goes beyond a bound; a template is told to be one."""
     place = name if error.line is None else f"{name}:{error.line}:{error.column}"
     if not error.grammar:
         return f"{place}: {error.problem}"
-    return f"{place}: this is no valid YAML: {error.problem}{advice(text, error.line)}"
+    return f"{place}: this is not valid YAML: {error.problem}{advice(text, error.line)}"
 
 
 def _check_no_manifest(roots: Sequence[yaml.Node], name: str) -> None:
@@ -137,7 +155,7 @@ def _check_no_manifest(roots: Sequence[yaml.Node], name: str) -> None:
         if {"apiVersion", "kind"} <= scalars.keys():
             manifests.append((scalars["kind"] not in RAY_MANIFESTS, root.start_mark.line + 1, scalars["kind"]))
     if manifests:
-        _, line, kind = min(manifests)  # one that Ray is told of goes before others
+        _, line, kind = min(manifests)  # one that Ray is told of comes before others
         raise ClusterConfigError(f"{name}:{line}: {of_manifest(kind)}")
 
 
@@ -164,22 +182,21 @@ def _check_keys_of_all(root: yaml.Node, name: str) -> None:
 def _check_keys(node: yaml.MappingNode, path: tuple[str, ...], name: str) -> None:
     lines: dict[tuple[str, str], int] = {}
     for key, _ in node.value:
-        # What stands beside `<<` overrides what it brings, which is no key twice.
+        # What is beside `<<` overrides what it brings, which is no key twice.
         if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
             continue
         line = key.start_mark.line + 1
         if (key.tag, key.value) in lines:
             written = ".".join([word for word in path if word] + [key.value])
             raise ClusterConfigError(
-                f"{name}:{line}: {written} is already in line {lines[key.tag, key.value]}, and `ray up` "
-                "would drop that "
-                "one without a word; keep one"
+                f"{name}:{line}: {written} is already in line {lines[key.tag, key.value]}, and `ray up` would "
+                f"silently drop that one; keep one"
             )
         lines[key.tag, key.value] = line
 
 
-def _line_of(node: yaml.Node | None, rest: str) -> int | None:
-    """Return the line of the deepest key of ``a.b.c`` that begins a sentence; a key may have dots of its own."""
+def line_in(node: yaml.Node | None, rest: str) -> int | None:
+    """Return the line of the deepest key of ``a.b.c`` that begins a text; a key may have dots of its own."""
     line: int | None = None
     while isinstance(node, yaml.MappingNode):
         begun = [pair for pair in node.value if _begins(rest, str(pair[0].value))]

@@ -110,7 +110,7 @@ def _places(config: dict[str, Any], name: str, node_type: dict[str, Any]) -> lis
     node_docker = node_type.get("docker") or {}
     path = f"available_node_types.{name}.docker"
     if not isinstance(node_docker, dict):
-        raise ClusterConfigError(f"{path} is {shown(node_docker)}; it takes keys, such as {WORKER}")
+        raise ClusterConfigError(f"{path} is {shown(node_docker)}; expected keys, such as {WORKER}")
     worker = (WORKER, node_docker, path)
     if name != config["head_node_type"]:
         return [worker]
@@ -122,7 +122,7 @@ def _places(config: dict[str, Any], name: str, node_type: dict[str, Any]) -> lis
 def _options(holder: dict[str, Any], key: str, path: str) -> list[str]:
     given = holder.get(key) or []
     if not isinstance(given, list):
-        raise ClusterConfigError(f"{path}.{key} is {shown(given)}; it takes a list, such as ['--gpus all']")
+        raise ClusterConfigError(f"{path}.{key} is {shown(given)}; expected a list, such as ['--gpus all']")
     return [str(option) for option in given]
 
 

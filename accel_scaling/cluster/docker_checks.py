@@ -41,7 +41,7 @@ def uses_containers(config: Mapping[str, Any]) -> bool:
 
 
 def words_of(options: Sequence[str]) -> list[str]:
-    """Return the words of options: Ray joins them with spaces for a shell, so that one of a list may hold several."""
+    """Return the words of options: Ray joins them with spaces for a shell, so one of a list may hold several."""
     return re.split(r"[\s'\"]+", " ".join(options))
 
 
@@ -60,7 +60,7 @@ def add_docker(filled: dict[str, Any], chosen: Mapping[str, Image]) -> list[str]
     program = "podman" if filled["docker"].get("use_podman") else "docker"
     notes = [
         f"available_node_types.{name}: its default image ({image.name.rpartition('/')[2]}) has no NVIDIA container "
-        f"toolkit, without which {program} shows a container no GPU; name an image that has it, or install it with "
+        f"toolkit, and without it {program} gives containers no GPU; name an image that has it, or install it with "
         f"{INITIALIZATION}"
         for name, image in lacking.items()
         if image.family == _NVIDIA
@@ -131,8 +131,8 @@ def image_notes(filled: dict[str, Any], machines: Mapping[str, MachineType]) -> 
         if isinstance(image, str) and _OF_NVIDIA.search(image):
             at = f"docker.{key}" if head else f"available_node_types.{name}.docker.{key}"
             notes.append(
-                f"available_node_types.{name} ({machine.name}): its container image {image} is one for NVIDIA's GPUs; "
-                f"where it does not hold what {machine.chip.name} needs, name another in {at}"
+                f"available_node_types.{name} ({machine.name}): its container image {image} is for NVIDIA GPUs; if "
+                f"it lacks what {machine.chip.name} needs, name another in {at}"
             )
     return notes
 

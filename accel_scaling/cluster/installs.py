@@ -62,7 +62,7 @@ def installed_by(command: str, depth: int = 0) -> list[Installed]:
 
     Args:
         command: as a shell gets it.
-        depth: in so many other commands it stands, as in `bash -c 'pip install x'`.
+        depth: in how many other commands it is, as in `bash -c 'pip install x'`.
     """
     guarded = "||" in command
     found: list[Installed] = []

@@ -31,7 +31,7 @@ def changed_variables(words: Sequence[str]) -> str:
     program = program_name(names[0]) if names else ""
     if program == "unset" or (program in ("export", "declare", "typeset") and {"-n", "+x"} & set(words)):
         taken = next((name for name in (HOOK, PATH) if name in words), "")
-        return f"`{program}` takes {taken} away; leave that out" if taken else ""
+        return f"`{program}` removes {taken}; leave that out" if taken else ""
     if program in ("", "export", "declare", "typeset", "readonly"):
         return _set_anew(words)
     return ""
@@ -44,9 +44,9 @@ def _set_anew(words: Sequence[str]) -> str:
             continue
         name, adds, value = found.groups()
         if name == HOOK:
-            return f"{HOOK} is the boot check's; write {NEXT_HOOK}={value}, which is called after the check"
+            return f"{HOOK} is the boot check's; write {NEXT_HOOK}={value}, which is called after the boot check"
         if name == PATH and not adds and not re.search(rf"\$\{{?{PATH}\b", value):
-            return f"{PATH} is set anew, and the check's folder is lost; write {_KEEP}"
+            return f"{PATH} is replaced, and the boot check's folder is lost; write {_KEEP}"
     return ""
 
 
@@ -88,8 +88,8 @@ def _by_sudo(name: str, behind: Sequence[str]) -> str:
     if keeps_all and keeps_path and not logs_in:
         return ""
     if keeps_all and not logs_in:
-        return f'`{name} -E` takes {PATH} away; write {PATH}="${PATH}" behind its options, before the program'
-    return f'`{name}` takes variables away; write `sudo -E {PATH}="${PATH}" ray start ...`, or leave {name} out'
+        return f'`{name} -E` removes {PATH}; write {PATH}="${PATH}" behind its options, before the program'
+    return f'`{name}` removes variables; write `sudo -E {PATH}="${PATH}" ray start ...`, or leave {name} out'
 
 
 def _by_env(name: str, behind: Sequence[str]) -> str:
@@ -97,10 +97,10 @@ def _by_env(name: str, behind: Sequence[str]) -> str:
     own = _own_options(behind, "uCS")
     for word, following in zip(own, (*own[1:], ""), strict=True):
         if word in ("-", "--ignore-environment") or re.fullmatch(r"-[A-Za-z0]*i[A-Za-z]*", word):
-            return "`env -i` takes all variables away; leave -i out, or take away by name what must go (`env -u NAME`)"
+            return "`env -i` removes all variables; leave -i out, or remove single variables by name (`env -u NAME`)"
         unset = following if word in ("-u", "--unset") else word.removeprefix("--unset=").removeprefix("-u")
         if unset in (HOOK, PATH) and word.startswith("-"):
-            return f"`env -u` takes {unset} away; leave that out"
+            return f"`env -u` removes {unset}; leave that out"
     return ""
 
 
@@ -110,7 +110,7 @@ def _by_login(name: str, behind: Sequence[str]) -> str:
         return ""
     logs_in = any(word in ("-", "--login") or re.fullmatch(r"-[mpfPcs]*l[mpfPcs]*", word) for word in behind)
     keeps = any(word in ("-m", "-p", "--preserve-environment") for word in behind)
-    return f"`{name}` with a login takes all variables away; leave the login out" if logs_in and not keeps else ""
+    return f"`{name}` with a login removes all variables; leave the login out" if logs_in and not keeps else ""
 
 
 def _by_other_place(name: str, behind: Sequence[str]) -> str:
@@ -129,11 +129,11 @@ def _by_systemd_run(name: str, behind: Sequence[str]) -> str:
 
 def _by_clean_container(name: str, behind: Sequence[str]) -> str:
     cleans = any(word in ("-e", "--cleanenv", "-C", "--containall") for word in behind)
-    return f"`{name}` with a clean environment takes all variables away; leave that option out" if cleans else ""
+    return f"`{name}` with a clean environment removes all variables; leave that option out" if cleans else ""
 
 
 def _by_setpriv(name: str, behind: Sequence[str]) -> str:
-    return f"`{name} --reset-env` takes variables away; leave it out" if "--reset-env" in behind else ""
+    return f"`{name} --reset-env` removes variables; leave it out" if "--reset-env" in behind else ""
 
 
 def _by_python(name: str, behind: Sequence[str]) -> str:

@@ -120,6 +120,6 @@ def no_image(location: str, machine: MachineType, key: str) -> str:
         family_needs = needs_of(machine.chip.family)
         must = f"{family_needs.driver if family_needs else 'the driver of the accelerator'}, Python and ssh"
     return (
-        f"{location} ({machine.name}): there is no default image for {chip}; write node_config.{key} and name one "
-        f"of your own, which must hold {must}"
+        f"{location} ({machine.name}): there is no default image for {chip}; write node_config.{key} and name one of "
+        f"your own, which must contain {must}"
     )

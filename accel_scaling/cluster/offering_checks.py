@@ -33,22 +33,22 @@ def unknown_region(cloud: Cloud, region: str, known: Sequence[str]) -> str | Non
     Args:
         cloud: whose region it is.
         region: the cluster's.
-        known: every region that a row names; nothing is said where there are none.
+        known: every region that a row names; nothing is reported where there are none.
     """
     if not known or region in known:
         return None
     if region in unlisted(cloud.name, UnlistedKind.REGION):
-        return f"provider.region: what {region} offers is in no places file; `ray up` asks {cloud.compute}"
+        return f"provider.region: what {region} offers is not in the places files; `ray up` asks {cloud.compute}"
     return (
-        f"provider.region: {region} is a region that no places file has{hint(region, known)}; where it is new, "
-        f"~/.accel_scaling/{cloud.name}_places.csv can have it"
+        f"provider.region: {region} is a region that no places file lists{hint(region, known)}; if it is new, add it "
+        f"to ~/.accel_scaling/{cloud.name}_places.csv"
     )
 
 
 def offering_notes(cluster: Cluster) -> Iterator[str]:
     """Yield a note for each machine that nobody is known to offer, or not where the cluster is to run.
 
-    Of what `check_offered` refuses, nothing is said. TPU slices are Cloud TPU's, which has zones of its own: no file
+    What `check_offered` refuses is not reported here. TPU slices belong to Cloud TPU, which has its own zones: no file
     lists them, and `ray up` asks.
     """
     for node_type in cluster.node_types.values():
@@ -81,7 +81,7 @@ def _notes(machine: MachineType, cluster: Cluster) -> Iterator[str]:
     zones = cluster.placement.zones
     if zones and all(offerings.in_zone(region, cloud.short_zone(region, zone)) is False for zone in zones):
         has = ", ".join(f"{region}-{zone}" for zone in offerings.zones(region))
-        yield f"{', '.join(zones)} is not known to have it, says {_by(offerings, region)}; {has} is{ask}"
+        yield f"{', '.join(zones)} is not known to have it, according to {_by(offerings, region)}; {has} is{ask}"
 
 
 def is_answer(offerings: Where, cloud: Cloud, region: str) -> bool:
@@ -93,7 +93,7 @@ def is_answer(offerings: Where, cloud: Cloud, region: str) -> bool:
 
 
 def _says(offerings: Where, region: str) -> str:
-    return f"{region} is not known to have it, says {_by(offerings, region)}"
+    return f"{region} is not known to have it, according to {_by(offerings, region)}"
 
 
 def _by(offerings: Where, region: str) -> str:
@@ -124,12 +124,12 @@ def check_region(key: str, name: str, offerings: Where, cloud: str, region: str)
     # Rows of our own files and of a refresh are mended in the user's own file; a row of that file, in it.
     ours = row.layer == f"{cloud}_places.csv" or REFRESH_FOLDER in Path(row.layer).parts
     mend = (
-        f"where it is new, add a row `{region},{name},,` to ~/.accel_scaling/{cloud}_places.csv"
+        f"if it is new, add a row `{region},{name},,` to ~/.accel_scaling/{cloud}_places.csv"
         if ours
-        else f"where that is not so, write `{region},{name},,` in that file"
+        else f"if that is wrong, write `{region},{name},,` in that file"
     )
     raise ClusterConfigError(
-        f"{key}: {region} does not have {name}, says {_by(offerings, region)}; "
+        f"{key}: {region} does not have {name}, according to {_by(offerings, region)}; "
         f"{nearest(offerings, region)}{mend} ({documentation.page('catalogs', 'regions')})"
     )
 
@@ -142,12 +142,13 @@ def check_offered_in_zones(key: str, name: str, offerings: Where, region: str, z
     Raises:
         ClusterConfigError: names the region's zones that have it.
     """
-    # One zone that has it is enough: a launch goes on to it.
+    # One zone that has it is enough: a launch continues to it.
     if any(offerings.in_zone(region, zone.removeprefix(f"{region}-")) is not False for zone in zones):
         return
     has = ", ".join(f"{region}-{zone}" for zone in offerings.zones(region))
     raise ClusterConfigError(
-        f"{key}: {', '.join(zones)} (provider.availability_zone) has no {name}, says {offerings.rows[region].layer}; "
+        f"{key}: {', '.join(zones)} (provider.availability_zone) has no {name}, according to "
+        f"{offerings.rows[region].layer}; "
         f"in this region it is in {has}"
     )
 

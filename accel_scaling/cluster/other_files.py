@@ -40,7 +40,7 @@ def of_manifest(kind: object) -> str:
     """
     manifest = f"this is a Kubernetes manifest (kind: {kind if isinstance(kind, str) else shown(kind)})"
     if kind in RAY_MANIFESTS:
-        return f"{manifest}, {_NO_CLUSTER_FILE}; give it to `accel-scaling kuberay fill`"
+        return f"{manifest}, {_NO_CLUSTER_FILE}; give it to `accel-scaling kuberay fill`, or to `accel-scaling plan`"
     return f"{manifest}, {_NO_CLUSTER_FILE}; `accel-scaling kuberay fill` takes {listed(RAY_MANIFESTS)}"
 
 

@@ -34,7 +34,7 @@ _OF_NODE_TYPE = ("min_workers", "max_workers", "idle_timeout_s", "priority", "re
 
 
 def advice(text: str, line: int | None) -> str:
-    """Return what to do about a text that is no YAML, where it is a template; else nothing.
+    """Return what to do about a text that is not YAML, where it is a template; else nothing.
 
     Args:
         text: the file's.
@@ -58,10 +58,10 @@ def check_rendered(config: dict[Any, Any]) -> None:
     """
     for path, value in _values(config):
         if _OPEN.search(value):
-            raise ClusterConfigError(f"{path} is {shown(value)}, which a template leaves open: {RENDER}")
+            raise ClusterConfigError(f"{path} is {shown(value)}, which is still a placeholder of a template: {RENDER}")
     for path, value in _node_configs(config):
         if value not in _OF_A_CLOUD and _WHOLE.fullmatch(value.strip()):
-            raise ClusterConfigError(f"{path} is {shown(value)}, which a template leaves open: {RENDER}")
+            raise ClusterConfigError(f"{path} is {shown(value)}, which is still a placeholder of a template: {RENDER}")
 
 
 def _values(config: dict[Any, Any]) -> Iterator[tuple[str, str]]:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.catalog.suggest import nearest
+from accel_scaling.catalog.suggest import hint
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 SPARE = "spare_accelerators"
 AUTHENTICATION = "authentication"
 
-_OURS = ("confirmation", "quarantine", "catalog", SPARE, AUTHENTICATION)
-# Of difflib: a letter or two may be wrong, or the word be cut short. No key of Ray's is as near, as a test holds.
-_LOOKS_LIKE = 0.7
+OURS = ("confirmation", "quarantine", "catalog", SPARE, AUTHENTICATION)
+"""The keys of a provider section that this package reads, and Ray does not."""
 
 
 class OnMismatch(Enum):
@@ -28,6 +26,13 @@ class OnMismatch(Enum):
 
     REFUSE = "refuse"  # it never joins and is terminated
     JOIN = "join"  # with what is really there, where that is of the promised type
+    REPORT = "report"  # it joins with its whole promise, and the log has the verdict
+    SKIP = "skip"  # nobody looks at its devices: it joins with its whole promise
+
+    @property
+    def always_joins(self) -> bool:
+        """A machine joins whatever the boot check finds, and is a good boot of its node type."""
+        return self in (OnMismatch.REPORT, OnMismatch.SKIP)
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,19 @@ class ConfirmationPolicy:
     """``provider.confirmation``.
 
     Attributes:
-        on_mismatch: ``refuse`` or ``join``.
+        on_mismatch: of all node types that ``node_types`` does not name.
         keep_for_inspection: whether the first refused machine of a cluster is kept, outside of the cluster, until
             ``ray down``. It is paid for.
+        node_types: the same as ``on_mismatch`` for single node types, by their names.
     """
 
     on_mismatch: OnMismatch = OnMismatch.REFUSE
     keep_for_inspection: bool = False
+    node_types: Mapping[str, OnMismatch] = field(default_factory=dict)
+
+    def of(self, node_type: str) -> OnMismatch:
+        """Return what becomes of the machines of a node type."""
+        return self.node_types.get(node_type, self.on_mismatch)
 
 
 @dataclass(frozen=True)
@@ -73,26 +84,6 @@ class QuarantinePolicy:
         return float(min(first_s * self.growth ** (times - 1), self.longest_s))
 
 
-def check_names(provider: Mapping[str, Any]) -> None:
-    """Refuse a key of a provider section that is nearly one of ours: Ray would pass it on, and nobody would read it.
-
-    Raises:
-        ClusterConfigError: it names the key and ours.
-    """
-    for name in provider:
-        if name in _OURS or not _may_look_like(str(name)):
-            continue
-        if near := nearest(str(name), _OURS, at_most=1, cutoff=_LOOKS_LIKE):
-            raise ClusterConfigError(f"provider.{name} is a key that nothing reads; nearest: {near[0]}")
-
-
-def _may_look_like(name: str) -> bool:
-    """Return whether `nearest` can find one of ours near a name: it takes 0.1 ms for each, and a file may have many."""
-    # By difflib, letters in common count twice, of the letters of both.
-    letters = Counter(name.casefold())
-    return any(2 * sum((letters & Counter(ours)).values()) >= _LOOKS_LIKE * (len(name) + len(ours)) for ours in _OURS)
-
-
 def confirmation_policy(provider: Mapping[str, Any]) -> ConfirmationPolicy:
     """Return the policy of a provider section.
 
@@ -101,13 +92,36 @@ def confirmation_policy(provider: Mapping[str, Any]) -> ConfirmationPolicy:
     """
     key = "provider.confirmation"
     given = _section(provider, "confirmation", ConfirmationPolicy)
-    word, keep = given.get("on_mismatch", "refuse"), given.get("keep_for_inspection", False)
-    if word not in [value.value for value in OnMismatch]:
-        words = " or ".join(value.value for value in OnMismatch)
-        raise ClusterConfigError(f"{key}.on_mismatch is {shown(word)}: write {words}")
+    keep, single = given.get("keep_for_inspection", False), given.get("node_types") or {}
     if not isinstance(keep, bool):
         raise ClusterConfigError(f"{key}.keep_for_inspection is {shown(keep)}: write true or false")
-    return ConfirmationPolicy(OnMismatch(word), keep)
+    if not isinstance(single, dict):
+        raise ClusterConfigError(f"{key}.node_types is {shown(single)}: write a mapping, such as {{my_type: skip}}")
+    node_types = {name: _on_mismatch(f"{key}.node_types.{name}", word) for name, word in single.items()}
+    return ConfirmationPolicy(
+        _on_mismatch(f"{key}.on_mismatch", given.get("on_mismatch", OnMismatch.REFUSE.value)), keep, node_types
+    )
+
+
+def check_node_types(policy: ConfirmationPolicy, node_types: Collection[str]) -> None:
+    """Refuse a policy for a node type that the cluster file does not have.
+
+    Raises:
+        ClusterConfigError: it names the nearest node type.
+    """
+    for name in policy.node_types:
+        if name not in node_types:
+            raise ClusterConfigError(
+                f"provider.confirmation.node_types names {shown(name)}, which available_node_types does not have"
+                + (hint(str(name), map(str, node_types)) or f": it has {', '.join(map(str, node_types))}")
+            )
+
+
+def _on_mismatch(key: str, word: Any) -> OnMismatch:
+    words = [value.value for value in OnMismatch]
+    if word not in words:
+        raise ClusterConfigError(f"{key} is {shown(word)}: write {', '.join(words[:-1])} or {words[-1]}")
+    return OnMismatch(word)
 
 
 def quarantine_policy(provider: Mapping[str, Any]) -> QuarantinePolicy:
@@ -175,5 +189,9 @@ def _section(provider: Mapping[str, Any], key: str, policy: type) -> dict[str, A
         raise ClusterConfigError(f"provider.{key} is {shown(given)}: write a mapping with {', '.join(names)}")
     for name in given:
         if name not in names:
-            raise ClusterConfigError(f"provider.{key} has no key {shown(name)}: its keys are {', '.join(names)}")
+            written = name if isinstance(name, str) and name.isidentifier() else shown(name)
+            raise ClusterConfigError(
+                f"provider.{key}.{written} is a key that nothing reads{hint(str(name), names)}; the keys there are "
+                f"{', '.join(names)}"
+            )
     return given

@@ -30,7 +30,7 @@ def _check_container(docker: dict[str, Any]) -> None:
     has_image = "image" in images or {"head_image", "worker_image"} <= set(images)
     if docker.get("container_name") and not has_image:
         missing = "docker.image" if not images else f"docker.{({'head_image', 'worker_image'} - set(images)).pop()}"
-        raise ClusterConfigError(f"{missing} is missing: docker.container_name has Ray run in containers")
+        raise ClusterConfigError(f"{missing} is missing: docker.container_name makes Ray run in containers")
     if has_image and not docker.get("container_name"):
         raise ClusterConfigError(
             f"docker.container_name is missing: without it Ray refuses docker.{images[0]}; name one, such as ray"

@@ -9,8 +9,8 @@ from accel_scaling import documentation
 from accel_scaling.cluster.node_type_defaults import check_head, check_ray_1, misspelt, with_node_types
 from accel_scaling.cluster.other_files import other_file
 from accel_scaling.cluster.placeholders import check_rendered
-from accel_scaling.cluster.policies import check_names
 from accel_scaling.cluster.provider_cloud import cloud_of
+from accel_scaling.cluster.provider_keys import check_names
 from accel_scaling.cluster.ray_keys import check_keys
 from accel_scaling.cluster.ray_rules import check_rules
 from accel_scaling.cluster.setup_commands import OF_CLUSTER
@@ -67,7 +67,7 @@ def check_shape(config: Any) -> dict[str, Any]:
     check_keys(complete)
     check_head(complete, cloud)
     check_rules(complete)
-    check_names(complete["provider"])
+    check_names(complete["provider"], cloud)
     return complete
 
 
@@ -78,7 +78,7 @@ def _check_node_types(types: dict[Any, Any]) -> None:
                 f"available_node_types has a node type {_as_yaml(name)}, which YAML does not read as a string; quote it"
             )
         if not isinstance(node_type, dict) or not isinstance(node_type.get("node_config") or {}, dict):
-            raise ClusterConfigError(f"available_node_types.{name} must hold keys, among them node_config")
+            raise ClusterConfigError(f"available_node_types.{name} must have keys, among them node_config")
 
 
 def _check_bounds(config: Any) -> None:
@@ -101,7 +101,7 @@ def check_own_promise(location: str, resources: Any, labels: Any) -> None:
         ClusterConfigError: names the key.
     """
     if not isinstance(resources, dict) or not isinstance(labels, dict):
-        raise ClusterConfigError(f"{location}: resources and labels must hold names and values")
+        raise ClusterConfigError(f"{location}: resources and labels must have names and values")
     for name in (*resources, *labels):
         if not isinstance(name, str):
             raise ClusterConfigError(f"{location}: YAML does not read the name {_as_yaml(name)} as a string; quote it")
@@ -125,19 +125,19 @@ def _check_kinds(config: dict[str, Any]) -> None:
             raise ClusterConfigError(f"{key} must be a list of commands, each of them text; write [] for none")
     for key in MAPPINGS:
         if not isinstance(config.get(key, {}), dict):
-            raise ClusterConfigError(f"{key} must hold keys and values; leave it out for none")
+            raise ClusterConfigError(f"{key} must have keys and values; leave it out for none")
     for remote, local in config.get("file_mounts", {}).items():
         if not isinstance(remote, str) or not isinstance(local, str):
             raise ClusterConfigError(
-                f"file_mounts.{remote} is {shown(local)}; it takes the path on a node, and that on this machine"
+                f"file_mounts.{remote} is {shown(local)}; expected a path on the node and a path on this machine"
             )
     region = config["provider"].get("region")  # its other keys are its cloud's to check: Google's zones may be a list
     if region is not None and not isinstance(region, str):
-        raise ClusterConfigError(f"provider.region is {shown(region)}; it takes text, in quotes if need be")
+        raise ClusterConfigError(f"provider.region is {shown(region)}; expected text, in quotes if needed")
 
 
 def _as_yaml(value: Any) -> str:
-    """Return a value as it stands in the file: ``5``, ``true``, ``null``; a list or a text shortened."""
+    """Return a value as it is written in the file: ``5``, ``true``, ``null``; a list or a text shortened."""
     text = json.dumps(value, default=str)
     return text if len(text) <= MOST_SHOWN else shown(value)
 
@@ -156,5 +156,5 @@ def check_filled_in(config: dict[str, Any]) -> None:
     for path, value in texts(config):
         if value in _MEANT:
             raise ClusterConfigError(
-                f"{path} is still {shown(value)}, as the example has it; write {_MEANT[value]} there"
+                f"{path} is still {shown(value)}, the example's value; write {_MEANT[value]} there"
             )

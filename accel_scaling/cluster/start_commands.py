@@ -19,7 +19,8 @@ from accel_scaling.errors import ClusterConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-KEYS = ("head_start_ray_commands", "worker_start_ray_commands")
+WORKERS = "worker_start_ray_commands"
+KEYS = ("head_start_ray_commands", WORKERS)
 # Programs that start no Ray, whatever their arguments are; every other one may be a script that does.
 _HARMLESS = frozenset(
     (
@@ -52,7 +53,7 @@ class Reading:
         starts: whether it starts Ray.
         program: that starts Ray, or may; empty where none does.
         past: why the boot check does not reach that program, and what to write; empty where it does.
-        in_background: it goes on after the command has ended.
+        in_background: it continues after the command has ended.
     """
 
     starts: Starts
@@ -64,10 +65,7 @@ class Reading:
 _NO = Reading(Starts.NO)
 
 
-_NO_UPDATERS = (
-    "provider.disable_node_updaters: Ray runs no command on workers, so that this package does not get there, and the "
-    "boot check does not run there either"
-)
+_NO_UPDATERS = "provider.disable_node_updaters: Ray runs no command on workers, so the boot check cannot run there"
 _NO_UPDATERS_REFUSED = (
     f"{_NO_UPDATERS}; workers that start Ray by themselves join unchecked and are terminated; leave the key out, or "
     "set confirmation: {on_mismatch: join}"
@@ -83,27 +81,38 @@ def check_start_commands(config: Mapping[str, Any]) -> list[str]:
     Raises:
         ClusterConfigError: it does not reach one that starts Ray, and the config's policy is to refuse machines.
     """
-    refuses = confirmation_policy(config.get("provider") or {}).on_mismatch is OnMismatch.REFUSE
     notes = []
     for key in KEYS:
         commands = config.get(key) or []
         readings = [reading_of(command) for command in commands]
-        found = list(_findings(key, readings))
+        found, refuses = list(_findings(key, readings)), _refuses(config, key)
         for surely, sentence in found:
             if surely and refuses:
                 raise ClusterConfigError(sentence)
         notes += [sentence for _, sentence in found]
         if commands and all(reading.starts is Starts.NO for reading in readings):
-            notes.append(f"{key}: none of these commands starts Ray, so that no such node joins; add `ray start ...`")
+            notes.append(f"{key}: none of these commands starts Ray, so these nodes never join; add `ray start ...`")
     if _updaters_disabled(config):
-        notes.append(_NO_UPDATERS_REFUSED if refuses else _NO_UPDATERS)
+        notes.append(_NO_UPDATERS_REFUSED if _refuses(config, WORKERS) else _NO_UPDATERS)
     return notes
 
 
 def empty_notes(config: Mapping[str, Any]) -> list[str]:
     """Return a note for each list of start commands that is empty: a missing one has Ray's own."""
     empty = [] if _updaters_disabled(config) else [key for key in KEYS if config.get(key) == []]
-    return [f"{key} is empty: Ray starts on no such node; leave the key out for Ray's own commands" for key in empty]
+    return [
+        f"{key} is empty: Ray does not start on these nodes; leave the key out to use Ray's own commands"
+        for key in empty
+    ]
+
+
+def _refuses(config: Mapping[str, Any], key: str) -> bool:
+    """Return whether a node that runs these start commands is refused where it does not hold its promise."""
+    policy, head = confirmation_policy(config.get("provider") or {}), config.get("head_node_type")
+    types = config.get("available_node_types") or {}
+    starting = [name for name in types if (name == head) == (key != WORKERS)]
+    policies = [policy.of(name) for name in starting] or [policy.on_mismatch]
+    return OnMismatch.REFUSE in policies
 
 
 def _updaters_disabled(config: Mapping[str, Any]) -> bool:
@@ -123,8 +132,8 @@ def _findings(key: str, readings: Sequence[Reading]) -> Iterator[tuple[bool, str
             program = reading.program
             yield False, f"{place}: if {program} starts Ray, the boot check does not reach it: {reading.past}"
         if reading.starts is Starts.YES and reading.in_background:
-            late = "runs in the background, so that its verdict may come after the command has ended"
-            yield False, f"{place}: `ray start` {late}; leave the & out, as `ray start` comes back by itself"
+            late = "runs in the background, so its verdict may come after the command has ended"
+            yield False, f"{place}: `ray start` {late}; leave the & out, as `ray start` returns by itself"
 
 
 def reading_of(command: str, depth: int = 0) -> Reading:
@@ -132,7 +141,7 @@ def reading_of(command: str, depth: int = 0) -> Reading:
 
     Args:
         command: as a shell gets it.
-        depth: in so many other commands it stands, as in `bash -c 'ray start'`.
+        depth: in how many other commands it is, as in `bash -c 'ray start'`.
     """
     try:
         parts = simple_commands(command)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Docker, Podman, containerd and CRI-O all mount these files into a container; no machine mounts them into itself.
 _MOUNTED = re.compile(r"^(?:\S+ ){4}/etc/(?:hosts|hostname|resolv\.conf) ", re.MULTILINE)
 _RUNTIMES = re.compile(r"docker|containerd|kubepods|libpod|crio|/lxc")
-# Podman's, and systemd's in LXC and nspawn: made when the container starts, so that no image has them.
+# Podman's, and systemd's in LXC and nspawn: made when the container starts, so no image has them.
 _RUN_MARKS = ("run/.containerenv", "run/systemd/container")
 # Docker's, also in what was exported from a container, machine images among it: heard where nothing better is.
 _WEAK_MARK = ".dockerenv"
@@ -27,7 +27,7 @@ def in_container(root: Path) -> bool:
     """Return whether ``root`` is a container's.
 
     Args:
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
     """
     if any((root / mark).exists() for mark in _RUN_MARKS):
         return True
@@ -41,7 +41,7 @@ def hidden(root: Path, expected: int, visible: int) -> bool:
     """Return whether this is a container that sees fewer devices than its machine has.
 
     Args:
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
         expected: devices of the machine.
         visible: those with a device node here.
     """
@@ -52,7 +52,7 @@ def hidden_trouble(root: Path, on_bus: int, visible: int, nodes: str) -> str:
     """Return what this container does not see of its machine, as the middle of a sentence; empty for nothing.
 
     Args:
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
         on_bus: devices of the machine that its driver has taken: see ``taken``. Without a driver there is nothing
             that a container could be given.
         visible: those with a device node here.

@@ -18,7 +18,7 @@ def named(root: Path, pattern: str) -> list[str]:
     """Return the nodes below /dev whose names match, in the order of their numbers.
 
     Args:
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
         pattern: of ``glob``, e.g. ``davinci[0-9]*``.
     """
     dev = root / "dev"
@@ -31,7 +31,7 @@ def of_class(root: Path, pattern: str, kernel_class: str, pci_ids: Collection[st
     """Return the nodes of devices with one of these PCI ids, where drivers of several makers share the names.
 
     Args:
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
         pattern: of ``glob``, e.g. ``dri/renderD*``.
         kernel_class: the folder below /sys/class that says whose each is, e.g. ``drm``.
         pci_ids: ``vendor:device``; none means none.

@@ -9,7 +9,7 @@ from typing import Any
 
 from accel_scaling.message_text import shown
 
-_PLAIN = re.compile(r"[\w.,:;*!-]{1,60}", re.ASCII)  # stands in a sentence as it is
+_PLAIN = re.compile(r"[\w.,:;*!-]{1,60}", re.ASCII)  # used in a sentence as it is
 
 
 class DriverState(Enum):

@@ -50,9 +50,9 @@ class Family:
         nodes: the driver's device nodes as a pattern below /dev, one node for each device: ``ferrum[0-9]*``.
         driver: what a machine image must have, as the end of a sentence: ``the ferrum kernel driver``.
         shared: whether several tasks may have a part of one device (``0.5``); else only whole devices are given.
-        probe: asks the driver: takes the folder that stands for ``/`` and returns the product's name for each device.
+        probe: asks the driver: takes the folder used as ``/`` and returns the product's name for each device.
             It runs in a process of its own, with a time limit. None: the nodes are counted, the bus tells the product.
-        emulate: for rehearsals: writes below the folder that stands for ``/`` what ``probe`` reads, given each
+        emulate: for rehearsals: writes below the folder used as ``/`` what ``probe`` reads, given each
             device's product name.
         run_options: options of ``docker run`` that show the devices to a container.
         each_device: one more option for each device, ``{n}`` for its number from 0.
@@ -84,7 +84,7 @@ class Family:
         common: clouds sell it so much that ``detect`` tells in full how it knows that there is none.
         position: place in lists; families with the same are in the order of their names.
         detect: looks at the machine in place of ``families.probe.probe``, for a driver that these fields do not
-            describe: takes what ``pci.scan`` returned and the folder that stands for ``/``. It never raises, and tells
+            describe: takes what ``pci.scan`` returned and the folder used as ``/``. It never raises, and tells
             its evidence even where there is no device. A package's family has none: its ``probe`` may hang or crash.
     """
 
@@ -185,12 +185,12 @@ def problem_of(family: Family, built_in: Collection[Family]) -> str | None:
 
 
 def _problems(family: Any, built_in: Collection[Family]) -> Iterator[str]:
-    # First: what follows takes these fields for texts, and as only the first problem is said, it runs on texts only.
+    # First: the checks below expect texts in these fields. Only the first problem is reported, so they see texts only.
     yield from _wrong_texts(family)
     if family.resource in _RAYS_OWN | {other.resource for other in built_in}:
-        yield f"resource is {family.resource}, which Ray or accel_scaling already has; take a name of your own"
+        yield f"resource is {family.resource}, which Ray or accel_scaling already has; choose another name"
     if family.visible_devices in {other.visible_devices for other in built_in}:
-        yield f"visible_devices is {family.visible_devices}, which Ray sets for another family; take the family's own"
+        yield f"visible_devices is {family.visible_devices}, which Ray sets for another family; name the family's own"
     if NUMBER not in str(family.nodes):
         yield f"nodes is {shown(family.nodes)}; expected {NUMBER} where the device's number begins, as in ferrum[0-9]*"
     yield from _wrong_values(family)

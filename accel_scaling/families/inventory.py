@@ -32,7 +32,7 @@ def detect(sysroot: Path | None = None) -> list[Detection]:
     """Return the accelerators of this machine, by family; empty where there is none.
 
     Args:
-        sysroot: the folder that stands for ``/``; by default ``$ACCEL_SCALING_SYSROOT``, else ``/``.
+        sysroot: the folder used as ``/``; by default ``$ACCEL_SCALING_SYSROOT``, else ``/``.
     """
     return [detection for detection in survey(sysroot) if detection.present]
 

@@ -207,7 +207,7 @@ def loaded() -> Loaded:
     for plug_in in broken:
         if not _Teller.hushed:
             sys.stderr.write(f"accel_scaling: {plug_in}\n")
-    # Reversed, so that of several broken ones for one resource the first one stays.
+    # Reversed, so of several broken ones for one resource the first one stays.
     return Loaded(plug_ins, {plug_in.entry.resource: plug_in for plug_in in reversed(broken)})
 
 
@@ -237,7 +237,7 @@ def _load(entry: EntryPoint, entries: Sequence[EntryPoint], others: Mapping[str,
     if family.resource != entry.resource:
         raise _BrokenError(f"its resource is {family.resource}; the entry point must have that name")
     if family.name in shipped_families():
-        raise _BrokenError(f"name is {family.name}, a family that accel_scaling already has; take a name of your own")
+        raise _BrokenError(f"name is {family.name}, a family that accel_scaling already has; choose another name")
     placed = replace(family, folder=_folder(entry, family))
     try:
         plug_in = PlugIn(entry, placed, data_of(placed, entry.package))
@@ -262,12 +262,12 @@ def _family(entry: EntryPoint) -> Family:
 def _folder(entry: EntryPoint, family: Family) -> Path | None:
     """Return where the data are; they must lie in what travels to the nodes."""
     package = sys.modules[entry.root]
-    # A single module has no folder of its own: what lies beside it in site-packages belongs to other packages.
+    # A single module has no folder of its own: what is beside it in site-packages belongs to other packages.
     roots = [Path(path).resolve() for path in getattr(package, "__path__", ())]
     beside = Path(str(sys.modules[entry.module].__file__)).parent if roots else None
     folder = beside if family.folder is None else family.folder
     if folder is not None and not any(folder.resolve().is_relative_to(root) for root in roots):
-        raise _BrokenError(f"its folder {folder} is not in the package {entry.root}, so that nodes would not get it")
+        raise _BrokenError(f"its folder {folder} is not in the package {entry.root}, so nodes would not get it")
     return folder
 
 
@@ -286,4 +286,4 @@ def _check_beside(plug_in: PlugIn, others: Mapping[str, PlugIn]) -> None:
 
 def _claimed_by(resource: str, entries: Sequence[EntryPoint]) -> str:
     packages = " and ".join(entry.package for entry in entries if entry.resource == resource)
-    return f"{packages} are both for the resource {resource}, and which one a node shall ask is not known"
+    return f"{packages} both define the resource {resource}, and it is not known which one a node must use"

@@ -63,7 +63,7 @@ def probe(family: Family, bus: Sequence[pci.PciDevice], root: Path) -> Detection
     Args:
         family: the family.
         bus: what ``pci.scan`` returned.
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
     """
     if family.detect:
         return _by_this_ray(family, family.detect(bus, root))
@@ -122,7 +122,7 @@ def examine(
         family: the family.
         on_bus: its devices on the PCI bus.
         nodes: its device nodes.
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
         type_of: makes Ray's type of the name that the library says; by default the family's ``type_of_name``.
         ray_type: Ray's type where the library does not tell it.
         sick: devices that the driver says cannot be used, one short sentence each.
@@ -185,7 +185,7 @@ def _ask_driver(family: Family, root: Path) -> Reply | None:
         return None
     path = [str(Path(entry).resolve()) for entry in import_folders()]
     question = _QUESTION.format(path=path, family=family.name, root=str(root))
-    # The question itself imports the plug-in; json stands in for the package, as it is in every Python.
+    # The call itself imports the plug-in; json stands in for the package, as it is in every Python.
     return vendor_package.ask("json", question, called=_library(family))
 
 

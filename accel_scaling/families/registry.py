@@ -60,7 +60,7 @@ def names_of(family: str, root: str) -> list[str]:
 
     Args:
         family: its name.
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
 
     Raises:
         TypeError: it says something else.

@@ -9,22 +9,19 @@ import yaml
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_keys_needed_by_ray
-from accel_scaling.fill.fill import fill, fill_cluster
+from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.fill.in_place import SHARED, Values, edited
 from accel_scaling.fill.marks import MARK, Marked, users_part
 from accel_scaling.inputs.yaml_nodes import DUMPER, FAST, NotYamlError, compose, construct
-from accel_scaling.message_text import shown
 from accel_scaling.yaml_text.edits import CannotEditError
 from accel_scaling.yaml_text.equality import same
 from accel_scaling.yaml_text.nodes import BOM, shared_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.cluster.cluster_file import ClusterFile
 
-_JSON = "JSON has no comments, so that what is written is not marked: a later fill takes it for yours"
+_JSON = "JSON has no comments, so the written lines carry no mark; a later fill treats them as yours"
 REASONS = dict.fromkeys(NEEDED_BY_RAY, "Ray needs this key")
 
 
@@ -49,7 +46,7 @@ def fill_file(file: ClusterFile, catalog: Catalog | None = None) -> tuple[str, l
     Raises:
         AccelScalingError: a node type cannot be filled, or the cluster has no name.
     """
-    users = _users_values(file)
+    users = users_values(file)
     try:
         cluster = read_config(users.config, catalog)
         filled, notes = fill_cluster(cluster)
@@ -60,40 +57,12 @@ def fill_file(file: ClusterFile, catalog: Catalog | None = None) -> tuple[str, l
     return text, [*notes, *_changed_note(file, users.changed), *form_note]
 
 
-def stale_note(file: ClusterFile, catalog: Catalog) -> list[str]:
-    """Return a note where an earlier fill wrote what a fill would not write now: another machine, another catalog.
-
-    `ray up` reads no comments: for it, and so for a plan of what it does, such a value is the user's.
-    """
-    if MARK not in file.text:
-        return []
-    filled, _ = fill(_users_values(file).config, catalog)
-    stale = list(_differences(file.config, with_keys_needed_by_ray(filled), ()))
-    if not stale:
-        return []
-    more = f" (and {len(stale) - 1} more)" if len(stale) > 1 else ""
-    command = f"`accel-scaling fill {file.path} -o {file.path}`"
-    return [f"{file.path}: an earlier fill wrote {stale[0]}{more}; it counts as yours until you run {command} again"]
-
-
-def _differences(now: dict[str, Any], wanted: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    """Yield each value that is there and would be another, with its place."""
-    for key, value in now.items():
-        other, here = wanted.get(key), (*path, str(key))
-        if isinstance(value, dict) and isinstance(other, dict):
-            yield from _differences(value, other, here)
-        elif not same(value, other):
-            is_short = not isinstance(value, (dict, list)) and not isinstance(other, (dict, list))
-            values = f": {shown(value)}, and would now write {shown(other)}" if is_short and key in wanted else ""
-            yield f"{'.'.join(here)}{values or ', and would now write something else'}"
-
-
-def _users_values(file: ClusterFile) -> Marked:
+def users_values(file: ClusterFile) -> Marked:
     """Return what the user wrote of a file: all but what an earlier fill wrote and nobody changed since."""
     if MARK not in file.text:
         return Marked(file.config)
     text = file.text.removeprefix(BOM)
-    return users_part(text, _root(text))
+    return users_part(text, root_of(text))
 
 
 def _changed_note(file: ClusterFile, changed: list[tuple[int, str]]) -> list[str]:
@@ -103,7 +72,7 @@ def _changed_note(file: ClusterFile, changed: list[tuple[int, str]]) -> list[str
     places = ", ".join(f"{path} (line {line})" for line, path in changed[:3])
     more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
     what = f"changed by hand after a fill wrote it, and kept as yours: {places}{more}"
-    return [f"{file.path}: {what}; without its comment this note goes, without the line it is filled again"]
+    return [f"{file.path}: {what}; remove the comment to end this note, or the line to have it filled again"]
 
 
 def _filled_text(file: ClusterFile, users: dict[str, Any], wanted: dict[str, Any]) -> tuple[str, list[str]]:
@@ -117,37 +86,42 @@ def _filled_text(file: ClusterFile, users: dict[str, Any], wanted: dict[str, Any
     body = file.text.removeprefix(BOM)
     if same(file.config, wanted):
         return file.text, []
-    root = _root(body)
+    root = root_of(body)
     try:
         result = edited(body, root, Values(file.config, users, wanted), REASONS)
-        if _holds(result, wanted):
+        if holds(result, wanted):
             notes = [f"{file.path}: {_JSON}"] if isinstance(root, yaml.MappingNode) and root.flow_style else []
             return file.text[: len(file.text) - len(body)] + result, notes
-        reason = SHARED if shared_nodes(root) else "its form takes no further lines"
+        reason = SHARED if shared_nodes(root) else "lines cannot be added to its form"
     except CannotEditError as error:
         reason = str(error)
-    note = f"{file.path}: printed anew, without its comments and layout: {reason}"
+    note = f"{file.path}: printed again, without its comments and layout: {reason}"
     return _anew(users, wanted), [note]
 
 
 def _anew(users: dict[str, Any], wanted: dict[str, Any]) -> str:
     """Return the filled values as PyYAML writes them, with marks where that is possible."""
-    plain = yaml.dump(users, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+    plain = printed(users)
     try:
-        result = edited(plain, _root(plain), Values(users, users, wanted), REASONS)
-        if _holds(result, wanted):
+        result = edited(plain, root_of(plain), Values(users, users, wanted), REASONS)
+        if holds(result, wanted):
             return result
     except CannotEditError:
         pass
-    return str(yaml.dump(wanted, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True))
+    return printed(wanted)
 
 
-def _root(text: str) -> yaml.Node:
-    # Anew: reading a file's values spells its merge keys out in its nodes.
+def printed(values: dict[str, Any]) -> str:
+    """Return values as PyYAML writes them, without anchors."""
+    return str(yaml.dump(values, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True))
+
+
+def root_of(text: str) -> yaml.Node:
+    """Return the nodes of a text, new ones: reading a file's values spells its merge keys out in its nodes."""
     return compose(text, like_ray=True)[0]
 
 
-def _holds(text: str, wanted: dict[str, Any]) -> bool:
+def holds(text: str, wanted: dict[str, Any]) -> bool:
     """Return whether a text means the wanted values for Ray."""
     try:
         roots = compose(text, like_ray=True)

@@ -20,6 +20,7 @@ from accel_scaling.cluster.node_needs import (
 )
 from accel_scaling.cluster.offering_checks import offering_notes, unknown_region
 from accel_scaling.cluster.policies import OnMismatch
+from accel_scaling.cluster.provider_keys import unread_notes
 from accel_scaling.cluster.setup_notes import setup_notes
 from accel_scaling.cluster.shape import check_own_promise
 from accel_scaling.cluster.start_commands import check_start_commands, empty_notes
@@ -75,10 +76,12 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
         filled["available_node_types"][name] |= {"resources": promise.resources, "labels": promise.labels}
     return filled, [
         *cluster.notes,
+        *unread_notes(cluster.provider, cluster.cloud),
         *cluster.in_templates.values(),
         *([*_region_notes(cluster), *offering_notes(cluster)] if offerings else []),
         *(note for promise in promised.values() for note in promise.notes),
         *_added_cpus(cluster, promised),
+        *_not_refused(cluster),
         *need_notes,
         *cloud_notes,
         *start_notes,
@@ -99,14 +102,15 @@ def promises(cluster: Cluster) -> dict[str, Promise]:
         promised = promise_of(node_type.location, node_type.machine, head=node_type.is_head)
         placed = replace(promised, labels={**promised.labels, **_placement_labels(cluster, node_type)})
         check_own_promise(node_type.location, node_type.resources, node_type.labels)
-        joins = cluster.confirmation.on_mismatch is OnMismatch.JOIN and node_type.machine.slice is None
+        policy = cluster.confirmation.of(name)
+        joins = policy is OnMismatch.JOIN and node_type.machine.slice is None
         result[name] = with_users_own(
             placed,
             f"{node_type.location} ({node_type.machine.name})",
             node_type.machine,
             (node_type.resources, node_type.labels),
             chips=cluster.catalog.chips,
-            check=BootCheck(runs=cluster.is_ours, joins_with_fewer=joins),
+            check=BootCheck(cluster.is_ours, joins, policy.always_joins),
         )
     return result
 
@@ -115,7 +119,7 @@ def _added_cpus(cluster: Cluster, promised: dict[str, Promise]) -> Iterator[str]
     """Yield a note for each node type with accelerators to which the fill adds the only CPUs that tasks may have.
 
     Who writes ``TPU: 4`` alone, as stock Ray's examples do, may not mean its machines for tasks that ask for CPUs only.
-    Where another node type has CPUs, such a task goes there.
+    Where another node type has CPUs, such a task runs there.
     """
     plain = [one for one in cluster.node_types.values() if one.machine.machine.chip is None]
     if any(promised[one.name].resources.get("CPU") for one in plain):
@@ -128,6 +132,20 @@ def _added_cpus(cluster: Cluster, promised: dict[str, Promise]) -> Iterator[str]
                 "node type has any: a task that asks for CPUs alone launches this one; add a node type without "
                 "accelerators"
             )
+
+
+def _not_refused(cluster: Cluster) -> Iterator[str]:
+    """Yield a note about the node types with accelerators whose machines join whatever devices they have."""
+    policy = cluster.confirmation
+    types = [
+        one for one in cluster.node_types.values() if one.machine.machine.chip and policy.of(one.name).always_joins
+    ]
+    if types and cluster.is_ours:
+        names = ", ".join(f"{one.name} ({policy.of(one.name).value})" for one in types)
+        yield (
+            f"provider.confirmation: machines of {names} join with their whole promise, whatever devices they have; "
+            "Ray starts tasks there for devices that may be missing"
+        )
 
 
 def promise_of(location: str, machine: NodeMachine, *, head: bool = False) -> Promise:
@@ -205,7 +223,7 @@ def _system_notes(filled: dict[str, Any], cluster: Cluster) -> Iterator[str]:
         others = [other for other in systems if systems[other] != system]
         if others and (image.note or system > _usual_system(cluster)):
             text = (
-                f"it is Ubuntu {system}: Ray needs one Python on all nodes, so the head wants an image of Ubuntu "
+                f"it is Ubuntu {system}: Ray needs one Python on all nodes, so the head needs an image of Ubuntu "
                 f"{system} too"
             )
             yield f"{node_type.location} ({node_type.machine.name}): its default image: {image.note or text}"

@@ -1,4 +1,4 @@
-"""The edits of what stands in braces or brackets, and of the comment behind it that marks the fill's part."""
+"""The edits of values in braces or brackets, and of the comment behind it that marks the fill's part."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from accel_scaling.yaml_text.value_text import flow_text
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_SHARED = "an anchor (`&`, `*`) shares what stands in braces; write it in full"
+_SHARED = "an anchor (`&`, `*`) shares a value in braces; write it in full"
 _NO_PLACE = "it has braces that cannot be changed in place; write one key on each line"
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SHARED = "it shares values through anchors (`&`, `*`, `<<`), and the fill differs between the places that share them"
-_ONE_A_LINE = "it has a form that takes no further lines; write one key on each line"
+_ONE_A_LINE = "it has a form to which lines cannot be added; write one key on each line"
 
 
 class Values(NamedTuple):
@@ -38,7 +38,7 @@ class Values(NamedTuple):
         return Values(self.now[key], users, self.wanted[key])
 
 
-def edited(text: str, root: yaml.Node, values: Values, reasons: Mapping[str, str]) -> str:
+def edited(text: str, root: yaml.Node, values: Values, reasons: Mapping[str, str], *, marked: bool = True) -> str:
     """Return the text with the wanted values; what the fill writes is marked.
 
     Args:
@@ -46,11 +46,12 @@ def edited(text: str, root: yaml.Node, values: Values, reasons: Mapping[str, str
         root: its nodes.
         values: its values.
         reasons: what the comments of some keys say besides.
+        marked: mark what is written as the fill's; else it is the user's from now on.
 
     Raises:
         CannotEditError: its form takes no such change; the text says why.
     """
-    editor = _Editor(text, root, reasons)
+    editor = _Editor(text, root, reasons, marked=marked)
     editor.change(None, root, values)
     return applied(text, editor.edits)
 
@@ -58,8 +59,8 @@ def edited(text: str, root: yaml.Node, values: Values, reasons: Mapping[str, str
 class _Editor:
     """Collects the edits of one text. All are of the original text: none of them moves the place of another."""
 
-    def __init__(self, text: str, root: yaml.Node, reasons: Mapping[str, str]) -> None:
-        self._text, self._root, self._reasons = text, root, reasons
+    def __init__(self, text: str, root: yaml.Node, reasons: Mapping[str, str], *, marked: bool) -> None:
+        self._text, self._root, self._reasons, self._marked = text, root, reasons, marked
         self._style = style_of(root)
         self._shared = shared_nodes(root)
         self._done: dict[int, Any] = {}
@@ -80,7 +81,7 @@ class _Editor:
         alike = isinstance(wanted, type(now)) and bool(now) and bool(wanted)
         if alike and isinstance(node, yaml.CollectionNode) and node.flow_style:
             in_braces = FlowEdits(self._text, self._shared)
-            self.edits += in_braces.outermost(node, *values, marked=node is not self._root)
+            self.edits += in_braces.outermost(node, *values, marked=self._marked and node is not self._root)
         elif alike and isinstance(node, yaml.MappingNode) and isinstance(now, dict):
             self._mapping(node, values)
         elif alike and isinstance(node, yaml.SequenceNode) and isinstance(now, list):
@@ -167,7 +168,9 @@ class _Editor:
                 raise CannotEditError(_ONE_A_LINE)
             column = len(before) - 1
             end = content_end(self._text, node, node.start_mark.index)
-            self._insert(end, column, [item_line(item, column, item_mark(item)) for item in wanted[len(now) :]])
+            self._insert(
+                end, column, [item_line(item, column, self._item_comment(item)) for item in wanted[len(now) :]]
+            )
 
     def _replace(self, key: yaml.Node | None, node: yaml.Node, values: Values) -> None:
         wanted, start, end = values.wanted, node.start_mark.index, node.end_mark.index
@@ -192,12 +195,12 @@ class _Editor:
         if node.end_mark.index > colon:
             self.edits.append(Edit(colon, node.end_mark.index, ""))
         _, *lines = entry_lines(key_of(key), wanted, key.start_mark.column, self._style, self._comment)
-        if isinstance(wanted, list):
+        if isinstance(wanted, list) and self._marked:
             lines = [f"{line}  # {item_mark(item)}" for line, item in zip(lines, wanted, strict=True)]
         self._insert(node.end_mark.index, key.start_mark.column + 1, lines)
 
     def _whole_entry(self, key: yaml.Node, node: yaml.Node, wanted: Any, *, marked: bool) -> None:
-        """Write an entry anew where it stands."""
+        """Write an entry again in its place."""
         start, column = key.start_mark.index, key.start_mark.column
         if self._text[start - column : start].strip(" -"):
             raise CannotEditError(_ONE_A_LINE)
@@ -222,7 +225,7 @@ class _Editor:
         if self._text[end - 1] not in BREAKS:
             end = line_end(self._text, end)[1]
         if end == len(self._text) and not self._text.endswith(tuple(BREAKS)):
-            # The last line of a file without a line break at its end: the break before it goes instead.
+            # The last line of a file without a line break at its end: the break before it is removed instead.
             start = len(self._text[:start].rstrip(BREAKS)) if not kept else start
             return Edit(start, end, newline(self._text, start).join(kept))
         return Edit(start, end, "".join(line + newline(self._text, start) for line in kept))
@@ -240,8 +243,11 @@ class _Editor:
         self.edits.append(Edit(mark.end - len(mark.summary), mark.end, summary(value)))
 
     def _comment(self, path: tuple[Any, ...], value: Any) -> str:
-        reason = self._reasons.get(path[0]) if len(path) == 1 else None
-        return f"{reason}; {mark_of(value)}" if reason else mark_of(value)
+        reason = self._reasons.get(path[0], "") if len(path) == 1 else ""
+        return "; ".join(part for part in (reason, mark_of(value) if self._marked else "") if part)
+
+    def _item_comment(self, item: Any) -> str:
+        return item_mark(item) if self._marked else ""
 
 
 def _ends_in_block_text(node: yaml.Node) -> bool:

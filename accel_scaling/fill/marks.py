@@ -1,4 +1,4 @@
-"""The marks of the fill: comments that say what it wrote, so that the next fill may replace exactly that.
+"""The marks of the fill: comments that say what it wrote, so the next fill may replace exactly that.
 
 Each line that the fill writes ends with one, and holds the value again, or a digest where that is long:
 
@@ -77,7 +77,7 @@ def summary(value: Any) -> str:
     """Return a value as a mark holds it: on one line, or its digest."""
     if not isinstance(value, (dict, list)) or not value:
         text = flow_text(value)
-        # What begins with a brace is the mark of a part of what stands in braces.
+        # What begins with a brace is the mark of a part of a value in braces.
         if len(text) <= _LONGEST and text.isprintable() and not (value and text.startswith("{")):
             return text
     written = json.dumps(value, sort_keys=True, default=str)

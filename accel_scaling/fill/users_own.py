@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip
     from accel_scaling.cluster.cluster import NodeMachine
 
-# Words of the boot check (boot/verdicts.py, which stands above this folder).
+# Words of the boot check (boot/verdicts.py, which is above this folder).
 NO_DEVICE, FEWER, OTHER_TYPE = "NoDevice", "FewerThanPromised", "OtherType"
 
 _MEMORY = ("memory", "object_store_memory")
@@ -33,10 +33,12 @@ class BootCheck:
     Attributes:
         runs: the boot check runs there; it does not with Ray's own providers.
         joins_with_fewer: a node with fewer devices joins with those: ``provider.confirmation``.
+        always_joins: a node joins with its whole promise, whatever it has.
     """
 
     runs: bool = True
     joins_with_fewer: bool = False
+    always_joins: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def with_users_own(
         resources={**promised.resources, **resources},
         labels={**promised.labels, **labels},
         notes=(*promised.notes, *notes, *(f"{node}: {note}" for note in of_labels)),
-        not_held="" if joining else "; ".join(f"{one.said}{_end(one, check)}" for one in broken),
+        not_held="" if joining or check.always_joins else "; ".join(f"{one.said}{_end(one, check)}" for one in broken),
         joins_with={one.resource: one.has for one in broken if joining},
         false_labels=false,
     )
@@ -113,7 +115,7 @@ def _of_resources(
             yield _Contradiction(said, end=", unchecked: Ray runs that many tasks on fewer CPUs")
         elif name in _MEMORY and value > machine.machine.memory_mib * BYTES_PER_MIB:
             yield _Contradiction(
-                f"your resources say {name}: {value}, the catalog says {machine.machine.memory_mib} MiB in all",
+                f"your resources say {name}: {value}, the catalog says {machine.machine.memory_mib} MiB in total",
                 end=", unchecked: tasks may run out of memory",
             )
         elif name.startswith(ACCELERATOR_TYPE_PREFIX) and name in promised and value not in (0, has):
@@ -147,7 +149,7 @@ def _of_types(promised: Promise, resources: Mapping[str, int], chips: Mapping[st
 
 
 def _counted_as(accelerator_type: str, promised: Promise, chips: Mapping[str, Chip]) -> str:
-    """Return the Ray resource that a type goes with, as the boot check sees it."""
+    """Return the Ray resource of a type, as the boot check sees it."""
     of_chips = (chip.resource for chip in chips.values() if accelerator_type in accelerator_types(chip))
     here = (name for name in promised.resources if name in {chip.resource for chip in chips.values()})
     return next(of_chips, next(here, "GPU"))
@@ -176,11 +178,11 @@ def _end(one: _Contradiction, check: BootCheck) -> str:
     """Return what follows from a contradiction, as the end of its note."""
     if not one.verdict:
         return one.end
-    if not check.runs or not _is_probed(one.resource):
+    if not check.runs or check.always_joins or not _is_probed(one.resource):
         return ", and Ray starts tasks for devices that are not there"
     if one.verdict == FEWER and check.joins_with_fewer:
         return f", and a node joins with the {one.has} that it has"
-    return f", and a node that does not hold it will be refused on boot ({one.verdict})"
+    return f", and a node without it will be refused on boot ({one.verdict})"
 
 
 def _is_probed(resource: str) -> bool:

@@ -97,12 +97,12 @@ def _named_slice(request: AcceleratorRequest, cloud: Cloud, catalog: Catalog) ->
     whole = slice_of_type(catalog, request.name)
     if not cloud.has_tpus:
         have = next(other.name for other in known_clouds().values() if other.has_tpus)
-        raise InitError(f"--accelerator {request.text}: TPUs are Google's; write `accel-scaling init {have}`")
+        raise InitError(f"--accelerator {request.text}: only Google Cloud has TPUs; write `accel-scaling init {have}`")
     if request.count is not None:
         raise InitError(
             f"--accelerator {request.text}: {request.name} is a whole slice, with {whole.chips} chips, and takes no "
-            f"count; --max-workers says how many slices, {whole.chip.name}:{request.count} asks for one of so many "
-            "chips"
+            f"count; --max-workers says how many slices, {whole.chip.name}:{request.count} asks for one slice with "
+            f"that many chips"
         )
     choice = Choice(request, whole.machine, slice=whole)
     _refuse_other_system(choice)
@@ -201,7 +201,7 @@ def _too_many(request: AcceleratorRequest, candidates: Iterable[Choice], cloud: 
     largest = sorted(by_count)[-COUNTS:]
     counts = ", ".join(f"{count} ({by_count[count].name})" for count in largest)
     return (
-        f"--accelerator {request.text}: no machine of {cloud} has so many; it comes in {counts}; ask for several "
+        f"--accelerator {request.text}: no machine of {cloud} has that many; the counts are {counts}; ask for several "
         "machines (--max-workers)"
     )
 

@@ -121,7 +121,7 @@ class Place:
         """Why this region, as a comment of the file."""
         if self.instead_of:
             return f"near {self.instead_of}, which does not have all of these machines"
-        return "as asked" if self.given else "the usual one; yours may be another"
+        return "as asked" if self.given else "the default; change it if you use another"
 
 
 def parse_accelerator(text: str) -> AcceleratorRequest:

@@ -86,7 +86,7 @@ class ClusterTemplate:
     login = ""
     # The beginning of the names of machine types without an accelerator, as the heads of the examples have them.
     plain_family = ""
-    # What stands in the file in the place of an image of the user's own.
+    # What the file has in place of an image of the user's own.
     image_placeholder = "an-image-of-your-own"
 
     def __init__(self, cloud: Cloud, folder: Path) -> None:
@@ -197,7 +197,7 @@ def scalar(value: str | int) -> str:
 
 
 def words(text: str) -> str:
-    """Return a text as it may stand in a comment: one line, of characters that YAML takes."""
+    """Return a text as it may be written in a comment: one line, of characters that YAML takes."""
     return "".join(character if character.isprintable() else " " for character in text)
 
 

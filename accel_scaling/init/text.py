@@ -91,7 +91,7 @@ def _commands(request: FileRequest, template: ClusterTemplate) -> str:
         (f"accel-scaling fill {file}", "what each node will announce; no network"),
         (f"accel-scaling rehearse {file}", f"the whole loop on this machine, {cloud.compute} emulated, free"),
         (f"ray up {file}", f"on {cloud.title}, with your credentials{template.login}"),
-        (f"ray down {file}", "ends everything, and what it costs"),
+        (f"ray down {file}", "terminates all machines and ends the costs"),
     ]
     width = max(len(command) for command, _ in commands)
     return "\n".join(f"#   {command:<{width}}   {purpose}" for command, purpose in commands)
@@ -138,7 +138,7 @@ def _image(machine: MachineType, template: ClusterTemplate) -> str:
     needs = needs_of(machine.chip.family) if machine.chip else None
     must = image.note if image else needs.driver if needs else "the accelerator's driver"
     company = template.cloud.title
-    needed = comment(f"{company} has no image with its driver. Yours must hold Python, ssh, and {must}.")
+    needed = comment(f"{company} has no image with its driver. Yours must contain Python, ssh, and {must}.")
     return template.part("image", needs=needed, image=scalar(template.image_placeholder))
 
 
@@ -147,7 +147,8 @@ def _has(choice: Choice) -> str:
     size = f"{machine.vcpus} vCPUs, {machine.memory_mib / _MIB_PER_GIB:g} GiB"
     if choice.slice is not None:
         hosts = "1 host" if choice.slice.hosts == 1 else f"{choice.slice.hosts} hosts"
-        return f"{choice.slice.chips} chips, {choice.slice.topology}, in {hosts} of {size}"
+        chips = "1 chip" if choice.slice.chips == 1 else f"{choice.slice.chips} chips"
+        return f"{chips}, {choice.slice.topology}, in {hosts} of {size}"
     if choice.chip is None:
         return size
     memory = f" of {choice.chip.memory_mib / _MIB_PER_GIB:.0f} GiB" if choice.chip.memory_mib else ""
@@ -160,7 +161,7 @@ def _comments(choice: Choice) -> list[str]:
         return [f"Each node announces CPU {choice.machine.vcpus}; a task that asks for num_cpus only may run here."]
     sentences = []
     if request.count is not None and request.count != choice.count:
-        sentences.append(f"{request.count} were asked for; {choice.count} is the fewest that there is.")
+        sentences.append(f"{request.count} were asked for; no machine type has fewer than {choice.count}.")
     units = choice.machine.count * chip.units_per_device
     types = accelerator_types(chip)
     announced_types = f" and accelerator_type {' and '.join(types)}" if types else ", and no accelerator_type"
@@ -199,7 +200,7 @@ def _request(choice: Choice, units: int, types: Sequence[str]) -> str:
 def _whole_slice(tpu_slice: TpuSlice) -> list[str]:
     which = f'topology="{tpu_slice.topology}", accelerator_version="{tpu_slice.generation}"'
     return [
-        "or for the whole slice, so that Ray creates one, not one for each host (ray.util.tpu):",
+        "or for the whole slice, so Ray creates one, not one for each host (ray.util.tpu):",
         f"  slice_placement_group({which}, head_reservation_timeout_s=1200)",
     ]
 

@@ -1,18 +1,16 @@
-"""Reads a file once and within bounds: a plain file, a pipe (`<(...)`), /dev/stdin; never one without an end."""
+"""Reads a file once and within bounds: a plain file, a pipe (`<(...)`), `-` for standard input; none without an end."""
 
 from __future__ import annotations
 
 import os
 import select
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from accel_scaling.inputs import bounds
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 _CHUNK = 1 << 18
+STANDARD_INPUT = Path("-")
 
 
 class UnreadableError(Exception):
@@ -43,6 +41,11 @@ def expanded(path: Path) -> Path:
         return path
 
 
+def name_of(path: Path) -> str:
+    """Return the name of a file for messages: `-` is standard input."""
+    return "standard input" if path == STANDARD_INPUT else str(path)
+
+
 def is_file(path: Path) -> bool:
     """Return whether there is such a file; False also for a name that no file can have."""
     try:
@@ -55,7 +58,7 @@ def read_bytes(path: Path, *, most: int = bounds.MOST_BYTES) -> bytes:
     """Return a file's content.
 
     Args:
-        path: the file; it is opened once, so that a pipe can be read too.
+        path: the file, or `-` for standard input; it is opened once, so that a pipe can be read too.
         most: its bytes at the most.
 
     Raises:
@@ -64,11 +67,14 @@ def read_bytes(path: Path, *, most: int = bounds.MOST_BYTES) -> bytes:
     """
     try:
         # Not blocking: opening a named pipe waits for a writer, and nobody may come.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        opened = "/dev/stdin" if path == STANDARD_INPUT else path
+        descriptor = os.open(opened, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise MissingFileError(error.strerror) from None
     except OSError as error:
-        raise UnreadableError(error.strerror or str(error)) from None
+        if path != STANDARD_INPUT:
+            raise UnreadableError(error.strerror or str(error)) from None
+        descriptor = _duplicate_of_input()
     except ValueError:  # Python's word for a name with a NUL character in it
         raise UnreadableError("No file has such a name") from None
     try:
@@ -95,6 +101,14 @@ def read_text(path: Path, *, most: int = bounds.MOST_BYTES) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise NotUtf8Error(content.count(b"\n", 0, error.start) + 1) from None
+
+
+def _duplicate_of_input() -> int:
+    """Return standard input where it cannot be opened by its name: a socket, or a pipe of another user."""
+    try:
+        return os.dup(0)
+    except OSError as error:
+        raise UnreadableError(error.strerror or str(error)) from None
 
 
 def _content(descriptor: int, most: int) -> bytes:

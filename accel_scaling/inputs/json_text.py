@@ -10,14 +10,14 @@ from accel_scaling.inputs.values import UnusableValueError, check
 
 
 class NotJsonError(ValueError):
-    """A text that is no JSON, or has a value beyond the bounds; the text is one sentence's end."""
+    """A text that is not JSON, or has a value beyond the bounds; the text is one sentence's end."""
 
 
 def loads(text: str) -> Any:
     """Return what a JSON text means.
 
     Raises:
-        NotJsonError: it is no JSON, is nested too deeply, or has a number or a name that is too long.
+        NotJsonError: it is not JSON, is nested too deeply, or has a number or a name that is too long.
     """
     try:
         content = json.loads(text, parse_int=_whole, parse_float=_number)

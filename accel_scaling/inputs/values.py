@@ -53,9 +53,7 @@ class _Counter:
         """Return how many values a value is, itself included."""
         if not isinstance(value, (dict, list, tuple, set)):
             if isinstance(value, int) and abs(value) >= _MOST_WHOLE:
-                raise UnusableValueError(
-                    f"{_at(path)} is {shown(value)}, which nothing here counts; write a smaller one"
-                )
+                raise UnusableValueError(f"{_at(path)} is {shown(value)}, which is too large; write a smaller one")
             return 1
         if id(value) in self._counted:
             return self._counted[id(value)]
@@ -96,7 +94,7 @@ def check_name(name: object, path: tuple[object, ...] = ()) -> None:
             f"{_at(path)} has the key {shown(name)}; a key has at most {LONGEST_NAME:,} characters"
         )
     if any(ord(char) < ord(" ") or ord(char) == 0x7F for char in name):
-        raise UnusableValueError(f"{_at(path)} has the key {shown(name)} with a control character; take it out")
+        raise UnusableValueError(f"{_at(path)} has the key {shown(name)} with a control character; remove it")
 
 
 def _at(path: tuple[object, ...]) -> str:

@@ -37,7 +37,7 @@ _NODES = {events.ScalarEvent, events.SequenceStartEvent, events.MappingStartEven
 
 
 class NotYamlError(Exception):
-    """A text that is no YAML, or goes beyond the bounds.
+    """A text that is not YAML, or goes beyond the bounds.
 
     Attributes:
         problem: what is wrong.
@@ -62,7 +62,7 @@ def compose(text: str, *, like_ray: bool = False) -> list[yaml.Node]:
         like_ray: accept what `ray up` accepts, and nothing else; Kubernetes accepts what libyaml does.
 
     Raises:
-        NotYamlError: it is no YAML, or goes beyond a bound.
+        NotYamlError: it is not YAML, or goes beyond a bound.
     """
     loader = RAYS if like_ray and (len(text) <= _SMALL or _ONLY_FOR_RAYS.search(text)) else FAST
     reader = None

@@ -30,9 +30,9 @@ def not_named(result: Candidates, devices: Devices, catalog: Catalog, *, complet
         return f"{what}: its pods may get {names}, but a group promises one type; make a group for each"
     resource = devices.resource
     derived = f", and Ray's autoscaler counts it as {resource.resource} alone" if resource.ray_derives else ""
-    # Without the number, so that groups with other numbers have the same note, which is then said once.
+    # Without the number, so groups with other numbers have the same note, which is then printed once.
     return (
-        f"{what}: {devices.name} does not name the accelerator{derived}; say it in the group, such as resources: "
+        f"{what}: {devices.name} does not name the accelerator{derived}; name it in the group, such as resources: "
         f'{{"accelerator_type:{_example(devices, catalog)}": "1"}} (before KubeRay 1.5 or Ray 2.51: rayStartParams), '
         f"or add a nodeSelector that its nodes have, such as {', or '.join(devices.resource.select_by)}"
     )
@@ -55,6 +55,6 @@ def also_parts(result: Candidates) -> str:
     """Return the note on machine types with a part of the device, which the same name selects."""
     names = ", ".join(result.parts)
     return (
-        f"{result.parts_of} selects {names} too, whose GPU is a part of one; to have whole ones alone, rule "
+        f"{result.parts_of} selects {names} too, whose GPU is a part of one; to select whole ones only, exclude "
         f"{result.parts_out}, or select the machine types as well"
     )

@@ -143,8 +143,8 @@ def _way_to_rule_out(parts: Sequence[MachineType], requirement: LabelRequirement
     whole = {_series(cloud, machine.name) for machine in catalog.machine_types(cloud).values() if _is_whole(machine)}
     labels = [label for label in node_labels().values() if label.says is Says.SERIES and label.key.startswith(domain)]
     if labels and not whole & set(series):
-        return f"{' and '.join(series)} out with a NotIn of {labels[0].key}"
-    return "them out with a NotIn of node.kubernetes.io/instance-type"
+        return f"{' and '.join(series)} with a NotIn of {labels[0].key}"
+    return "them with a NotIn of node.kubernetes.io/instance-type"
 
 
 def _is_whole(machine: MachineType) -> bool:

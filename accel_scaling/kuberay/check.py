@@ -101,7 +101,7 @@ def _params(group: Group, mine: UserValues) -> Iterator[Finding]:
     for name in PARAMS:
         number = group.params.get(name, "")
         if number and not number.strip().isdecimal() and not templates.is_open_text(number):
-            said = f"rayStartParams.{name}: {number} is no whole number, at which `ray start` and Ray's autoscaler stop"
+            said = f"rayStartParams.{name}: {number} is not a whole number; `ray start` and Ray's autoscaler fail on it"
             yield Finding(yt.line(params[name][0]), said)
     if mine.wrong:
         yield Finding(yt.line(params[CUSTOM if CUSTOM in mine.wrong else LABELS][0]), mine.wrong)
@@ -121,8 +121,8 @@ def _cpus(group: Group) -> Iterator[Finding]:
         return
     resources = yt.pairs(group.container).get("resources", (group.container, None))[0]
     text = (
-        "nothing says how many CPUs its pods have; with enableInTreeAutoscaling, Ray's autoscaler raises ValueError at "
-        "that and never starts; write a limit `cpu` of the Ray container, or num-cpus in rayStartParams"
+        "nothing says how many CPUs its pods have; with enableInTreeAutoscaling, Ray's autoscaler then raises "
+        "ValueError and never starts; write a limit `cpu` of the Ray container, or num-cpus in rayStartParams"
     )
     yield Finding(yt.line(resources) if resources is not None else group.line, text)
 

@@ -86,7 +86,7 @@ class Group:
         stated = yt.word(yt.at(self.cluster, "rayVersion")) or ""
         images = [yt.word(yt.at(holder, "image")) or "" for holder in holders]
         versions = [version_in(image, stated) for image in images]
-        # The container runs the image, so that another group's image is better than `rayVersion`, which may be old.
+        # The container runs the image, so another group's image is better than `rayVersion`, which may be old.
         of_image = next((v for v, image in zip(versions, images, strict=True) if v.source and v.source == image), None)
         return of_image or next((version for version in versions if version.source), RayVersion())
 

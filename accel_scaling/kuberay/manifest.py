@@ -9,6 +9,7 @@ from accel_scaling.cluster.other_files import is_cluster_file
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.kuberay.documents import documents
 from accel_scaling.kuberay.group import Group
+from accel_scaling.kuberay.sources import source_of_manifests
 from accel_scaling.kuberay.templates import RENDER, is_open, note, shown
 from accel_scaling.yaml_text import nodes as yt
 
@@ -21,9 +22,16 @@ GROUP_API = "ray.io"
 NEWEST_API = "ray.io/v1"
 # The old API has no group-level `resources` and `labels`, whatever the operator's version.
 OLD_API = "ray.io/v1alpha1"
+_KIND = re.compile(rf"""(?:^|[\s{{,])["']?kind["']?\s*:\s*["']?(?:{"|".join(CLUSTER_OF)})\b""", re.MULTILINE)
+_OF_CLUSTER_FILE = re.compile(r"^(?:provider|available_node_types)\s*:", re.MULTILINE)
 _SERVED = re.compile(rf"{re.escape(GROUP_API)}/(v\d+|v1alpha1)")
 # The API of Ray's own operator, before KubeRay (ray/python/ray/autoscaler/kubernetes, until Ray 1.12).
 _FIRST_API = "cluster.ray.io"
+
+
+def has_ray_manifest(text: str) -> bool:
+    """Return whether a file is meant as manifests, and names a kind of Ray's among them; it is not parsed."""
+    return _KIND.search(text) is not None and _OF_CLUSTER_FILE.search(text) is None
 
 
 def groups(text: str, file: str) -> list[Group]:
@@ -50,6 +58,9 @@ def groups(text: str, file: str) -> list[Group]:
             f"{file}:{yt.line(cluster)}: this is a cluster file of `ray up`, no manifest; give it to "
             "`accel-scaling fill`"
         )
+    for root in roots:
+        if sentence := source_of_manifests(root):
+            raise ClusterConfigError(f"{file}:{yt.line(root)}: {sentence}")
     kinds = [f"{yt.word(yt.at(root, 'kind')) or 'no kind'} in line {yt.line(root)}" for root in roots]
     raise ClusterConfigError(
         f"{file}:{yt.line(roots[0]) if roots else 1}: has no {', '.join(CLUSTER_OF)} of {GROUP_API}; "
@@ -76,7 +87,8 @@ def _other_api(root: yaml.Node) -> str:
     has = f"the {kind} has apiVersion: {api}" if api else f"the {kind} has no apiVersion"
     if api.partition("/")[0] == _FIRST_API:
         return (
-            f"{has}, of Ray's operator before KubeRay, which nothing runs any more; write apiVersion: {NEWEST_API}, "
+            f"{has}, of an operator that was used before KubeRay, and is no longer in use; write apiVersion: "
+            f"{NEWEST_API}, "
             "and headGroupSpec and workerGroupSpecs in place of podTypes"
         )
     return f"{has}; write apiVersion: {NEWEST_API}, KubeRay's"
@@ -96,7 +108,9 @@ def _groups(root: yaml.Node, file: str) -> list[Group]:
         raise ClusterConfigError(f"{file}:{line}: {title} has no {path}.headGroupSpec with keys in it{advice}")
     workers = yt.at(cluster, "workerGroupSpecs")
     if workers is not None and is_open(workers):
-        raise ClusterConfigError(f"{file}:{yt.line(workers)}: {title}: workerGroupSpecs is left open: {RENDER}")
+        raise ClusterConfigError(
+            f"{file}:{yt.line(workers)}: {title}: workerGroupSpecs is still a placeholder of a template: {RENDER}"
+        )
     shared = yt.shared_nodes(root)
     all_groups = [Group(title, "headgroup", True, head, head_key, api, shared, cluster)]  # noqa: FBT003 - a field with a name
     for number, node in enumerate(yt.items(workers)):

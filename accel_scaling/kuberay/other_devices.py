@@ -48,7 +48,8 @@ def uncounted_notes(group: Group, types: Sequence[str] = ()) -> tuple[str, ...]:
     if claims := _claims(group):
         unused = "" if _claimed(group) else ", and the Ray container gets none of it: its resources.claims names none"
         notes.append(
-            f"its devices come by {' and '.join(claims)}, which neither this fill nor Ray's autoscaler counts{unused}; "
+            f"its devices come through {' and '.join(claims)}, which neither this fill nor Ray's autoscaler "
+            f"counts{unused}; "
             f"{advice}"
         )
     for name, text in _unknown(group):

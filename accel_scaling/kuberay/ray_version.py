@@ -49,7 +49,7 @@ _PUBLISHERS = ("rayproject/", "anyscale/")
 _ENDED = ("anyscale/ray-llm", "anyscale/aviary")
 _ENDED_WITH = (2, 9)
 _NUMBER = re.compile(r"v?(\d{1,3})\.(\d{1,3})(?=\D|$)")
-# `vllm0.6.3-ray2.10-v0.3` and `ray-2.9.3`, wherever they stand; not the end of another word, as in `xray2.1`.
+# `vllm0.6.3-ray2.10-v0.3` and `ray-2.9.3`, wherever they are; not the end of another word, as in `xray2.1`.
 _NAMED = re.compile(r"(?<![a-z])ray[-_.:]?v?(\d{1,3})[.-](\d{1,3})(?=\D|$)")
 _OWN = re.compile(r"(?:^|[-_.])ray(?:[-_.]|$)")  # a user's image of Ray: `my-ray`, `ray-worker`
 _LIKELY_MAJOR = 2  # a user's `ray:1.0.7` is hardly Ray 1.0, if rayVersion says something else

@@ -18,7 +18,8 @@ _OPEN = re.compile(
     r"\$\{|\$\(|\$[A-Za-z_]|\{\{|\{%|<%"  # envsubst, kustomize and OpenShift; Helm and Jinja
     r"|^<[A-Za-z][^<>]*>$|^(?:__|@@?|%%?)[A-Za-z]\w*(?:__|@@?|%%?)$"  # replaced by hand, or by sed
 )
-RENDER = "render the file first (with envsubst, `helm template` or what fills it in), then fill it"
+RENDER_FIRST = "render the file first (with envsubst, `helm template` or what fills it in)"
+RENDER = f"{RENDER_FIRST}, then fill it"
 
 
 def is_open(node: yaml.Node | None) -> bool:

@@ -101,7 +101,7 @@ def _json_labels(text: str) -> dict[str, str] | None:
 
 
 def _quoted_json(text: str) -> Any:
-    """Return what JSON in quotes for a shell holds; None where it is no JSON."""
+    """Return what JSON in quotes for a shell holds; None where it is not JSON."""
     try:
         return loads(text.strip().strip("'\"`").replace("\\", ""))
     except NotJsonError:

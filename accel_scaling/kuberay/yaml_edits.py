@@ -36,7 +36,7 @@ def add_entries(text: str, key: yaml.Node, mapping: yaml.Node, entries: Mapping[
 def add_mapping(text: str, group: yaml.Node, group_key: yaml.Node | None, blocks: Mapping[str, dict[str, str]]) -> Edit:
     """Return the edit that adds keys to a group, each with a mapping.
 
-    They go below the group's key, or below its ``groupName`` where it is an item of a list, so that each comment stays
+    They go below the group's key, or below its ``groupName`` where it is an item of a list, so each comment stays
     beside its entry.
 
     Raises:
@@ -133,7 +133,7 @@ def _lines_of(text: str, key: yaml.Node, value: yaml.Node) -> Edit:
     if text[start : key.start_mark.index].strip():
         raise CannotEditError(_ONE_A_LINE)
     if end == len(text) and not BREAK.search(text, max(last, key.end_mark.index)):
-        # The last line of a file without a line break at its end: the break before it goes instead.
+        # The last line of a file without a line break at its end: the break before it is removed instead.
         start = len(text[:start].rstrip(BREAKS))
     return Edit(start, end, "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ from accel_scaling.plan.demands import total_resources
 from accel_scaling.plan.model import Demand, Gang, Pending, PendingCause, Plan, PlannedNodes
 from accel_scaling.plan.nearest_miss import nearest_miss, requirement_of, requirement_text
 from accel_scaling.plan.notes import notes_of
+from accel_scaling.plan.replicas import in_whole_replicas
 from accel_scaling.plan.scheduler_request import Limits
 from accel_scaling.plan.suggestions import who_takes
+from accel_scaling.plan.words import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +24,12 @@ if TYPE_CHECKING:
     from accel_scaling.plan.scheduler_request import Question
 
 # Causes for which another machine type would not help.
-_OFFERED = {PendingCause.NEVER_LAUNCHED, PendingCause.NO_SUCH_LABEL, PendingCause.OVER_SEVERAL_HOSTS}
+_OFFERED = {
+    PendingCause.NEVER_LAUNCHED,
+    PendingCause.NOT_PROMISED,
+    PendingCause.NO_SUCH_LABEL,
+    PendingCause.OVER_SEVERAL_HOSTS,
+}
 
 
 def make_plan(cluster: AutoscalerCluster, question: Question) -> Plan:
@@ -31,7 +39,7 @@ def make_plan(cluster: AutoscalerCluster, question: Question) -> Plan:
         cluster: the cluster file.
         question: as ``scheduler_request.question_of`` or ``live_cluster.question_of`` returns it.
     """
-    scheduled = question.answer()
+    scheduled, in_part = in_whole_replicas(cluster, question, question.answer())
     limits = Limits(cluster, question)
     rows = _rows(cluster, question, scheduled)
     pending = [
@@ -40,6 +48,7 @@ def make_plan(cluster: AutoscalerCluster, question: Question) -> Plan:
         for part in _pending_demand(cluster, question, limits, key, count)
     ]
     pending += [_pending_gang(cluster, question, limits, key, count) for key, count in _keys(scheduled.pending_gangs)]
+    pending += in_part
     notes = notes_of(cluster, question, scheduled, rows)
     return Plan(tuple(rows), tuple(pending), tuple(_limits(cluster, limits)), tuple(notes))
 
@@ -103,7 +112,7 @@ def _never_gang(cluster: AutoscalerCluster, question: Question, gang: Gang) -> t
     # A bundle that fits no node type keeps the whole group, whatever the others need.
     for bundle in gang.bundles:
         request = _ray.resource_request(bundle.resources, bundle.selectors)
-        if not any(_ray.fits(node_type, request) for node_type in question.types.values()):
+        if not any(_ray.fits(question.types[name], request) for name in _launchable(cluster, question)):
             cause, reason = _never(cluster, bundle)
             return cause, f"bundle {bundle.text} {reason}"
     if gang.strategy == "STRICT_PACK":
@@ -112,8 +121,14 @@ def _never_gang(cluster: AutoscalerCluster, question: Question, gang: Gang) -> t
         return PendingCause.GROUP_TOO_BIG, f"all bundles on one node: {reason}"
     return (
         PendingCause.GROUP_TOO_BIG,
-        "each bundle fits a node type, but Ray's scheduler does not place them all together",
+        f"each bundle fits a {cluster.words.node_type}, but Ray's scheduler does not place them all together",
     )
+
+
+def _launchable(cluster: AutoscalerCluster, question: Question) -> list[str]:
+    """Return the node types that the plan may launch, the head's, and those of running nodes that the file has not."""
+    types = cluster.types
+    return [name for name in question.types if name not in types or types[name].max_workers > 0 or types[name].is_head]
 
 
 def _never(cluster: AutoscalerCluster, demand: Demand) -> tuple[PendingCause, str]:
@@ -122,8 +137,10 @@ def _never(cluster: AutoscalerCluster, demand: Demand) -> tuple[PendingCause, st
     if miss.cause not in _OFFERED:
         machines = [node_type.instance_type for node_type in cluster.types.values() if not node_type.is_head]
         if miss.cause is not PendingCause.NO_SUCH_ACCELERATOR:
-            words.append("no node type of the file has it")
-        words.append(who_takes(requirement_of(demand, cluster.accelerators), cluster.cloud, cluster.catalog, machines))
+            words.append(f"no {cluster.words.node_type} of the {cluster.words.file} has it")
+        if cluster.cloud:
+            requirement = requirement_of(demand, cluster.accelerators)
+            words.append(who_takes(requirement, cluster.cloud, cluster.catalog, machines))
     return miss.cause, "; ".join(words)
 
 
@@ -141,14 +158,13 @@ def _limits_text(
     """Return the limits as text: those of these node types; or all, with the number of nodes without them."""
     of_types = limits.exceeded() if PendingCause.MAX_WORKERS_OF_TYPE in causes else []
     parts = [
-        (f"node type {name}", most, many) for name, many, most in of_types if node_types is None or name in node_types
+        (cluster.types[name].limit, math.ceil(many / cluster.types[name].hosts))
+        for name, many, _ in of_types
+        if node_types is None or name in node_types
     ]
-    if PendingCause.MAX_WORKERS in causes or not parts:
-        parts.insert(0, ("the cluster", cluster.max_workers, limits.workers_wanted()))
-    return "; ".join(
-        f"max_workers of {what} is {most}" + (f", and {many} would be needed" if node_types is None else "")
-        for what, most, many in parts
-    )
+    if (PendingCause.MAX_WORKERS in causes or not parts) and cluster.words is not MANIFEST:
+        parts.insert(0, (f"max_workers of the cluster is {cluster.max_workers}", limits.workers_wanted()))
+    return "; ".join(limit + (f", and {many} would be needed" if node_types is None else "") for limit, many in parts)
 
 
 def _limits(cluster: AutoscalerCluster, limits: Limits) -> list[str]:

@@ -15,6 +15,7 @@ from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
 from accel_scaling.fill.fill import promises
 from accel_scaling.fill.promise import BYTES_PER_MIB
 from accel_scaling.plan.demands import types_in
+from accel_scaling.plan.words import CLUSTER_FILE, MANIFEST, Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,8 +27,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class AfterFill:
+    """A group of a manifest as it is after `kuberay fill`, where it differs.
+
+    Attributes:
+        resources: Ray resources, as Ray's autoscaler then reads them.
+        labels: Ray labels.
+        adds: what the fill adds, as text.
+    """
+
+    resources: Mapping[str, float]
+    labels: Mapping[str, str]
+    adds: str
+
+
+@dataclass(frozen=True)
 class AutoscalerNodeType:
-    """A node type of the file.
+    """A node type of the file, or a group of a manifest.
 
     Attributes:
         name: its key under available_node_types.
@@ -40,6 +56,11 @@ class AutoscalerNodeType:
         attached: Compute Engine's name of the accelerators attached to the machine; None where the type includes them.
         spot: the cloud bills it as spot, by its node_config; a label alone changes no price.
         not_held: why its nodes never join, where its promise is more than its machine has; empty where it is not.
+        words: what messages call it.
+        hosts: how many nodes are launched together: the pods of one replica of a group.
+        fixed: why no node of it is ever launched, as the end of a sentence; empty where nodes are.
+        after_fill: what the group is after `kuberay fill`; None where a fill changes nothing.
+        has_machine: a node of it has a machine of its own, so that the machine's price is the node's.
     """
 
     name: str
@@ -52,6 +73,26 @@ class AutoscalerNodeType:
     attached: str | None = None
     spot: bool = False
     not_held: str = ""
+    words: Words = CLUSTER_FILE
+    hosts: int = 1
+    fixed: str = ""
+    after_fill: AfterFill | None = None
+    has_machine: bool = True
+
+    @property
+    def title(self) -> str:
+        """Its name in messages."""
+        if self.is_head and self.words is MANIFEST:
+            return "the head group"
+        return f"{self.words.node_type} {self.name}"
+
+    @property
+    def limit(self) -> str:
+        """The sentence about the most nodes of it."""
+        if self.fixed:
+            return f"{self.title} {self.fixed}"
+        each = f" replicas of {self.hosts} pods" if self.hosts > 1 else ""
+        return f"{self.words.most} of {self.title} is {self.max_workers // self.hosts}{each}"
 
     @property
     def instance_type(self) -> str:
@@ -83,6 +124,9 @@ class AutoscalerCluster:
         spared: the Ray resources of accelerators that its autoscaler spares from demands without them; none where it is
             Ray's own provider, or where the file switches that off.
         in_templates: the names of node types that are left out, as only the cloud knows their machines.
+        words: what messages call the parts of the file.
+        running: nodes in Ray's form that run without any demand, besides the head: the replicas of a manifest.
+        upscaling: the sentence's words for upscaling_speed.
     """
 
     cloud: str
@@ -95,6 +139,9 @@ class AutoscalerCluster:
     notes: tuple[str, ...]
     spared: frozenset[str] = frozenset()
     in_templates: frozenset[str] = frozenset()
+    words: Words = CLUSTER_FILE
+    running: tuple[Any, ...] = ()
+    upscaling: str = ""
 
     @property
     def head(self) -> AutoscalerNodeType:
@@ -118,7 +165,7 @@ def cluster_of(read: cluster_file.Cluster, filled: dict[str, Any], notes: Iterab
         read.check_told()
     # Nothing else of the provider decides here; and a cloud takes more there than the schema, such as a list of zones.
     complete["provider"] = {"type": read.provider["type"]}
-    # The machines of the others stand in templates, which nobody was asked for: the notes say that.
+    # The machines of the others are in templates, which were not read: the notes say that.
     node_types = complete["available_node_types"]
     complete["available_node_types"] = {name: node_types[name] for name in node_types if name in read.node_types}
     try:

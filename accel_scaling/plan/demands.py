@@ -17,7 +17,7 @@ from accel_scaling.message_text import shown
 from accel_scaling.plan.model import Demand, Gang
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from accel_scaling._ray import Selector
     from accel_scaling.accs.types import AcceleratorTypes
@@ -27,6 +27,10 @@ STRATEGIES = ("PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD")
 _FORM = "expected TYPE[:ACCS][xCOUNT], such as A100:8x16, T4:0.5x4, CPU:4x100 or A100:8+CPU:32"
 MOST = 50_000  # of one demand: Ray's scheduler checks each of them, about 10,000 a second
 _COUNTED = re.compile(r"(?P<what>.+?)x(?P<count>\d+)")
+# `8xA100`, `8 A100`, `A100=8`, `A100*8`
+_OTHER_FORM = re.compile(
+    r"(?P<first>\d{1,6})\s*[xX* ]\s*(?P<after>[^\d\W].*)|(?P<before>.*\w)\s*[=* ]\s*(?P<last>\d{1,6})", re.ASCII
+)
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _MEMORY = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[KMGT]?)(?:i?B)?")
 
@@ -38,11 +42,18 @@ class Reader:
         known: the accelerator types of the cluster's catalog.
         resources: Ray resources that node types of the file promise.
         labels: label selectors for every demand.
+        machine: the demand that takes all of a machine type or of a TPU slice's host; empty for any other name.
     """
 
     def __init__(
-        self, accelerators: AcceleratorTypes, resources: Sequence[str] = (), labels: Mapping[str, str] | None = None
+        self,
+        accelerators: AcceleratorTypes,
+        resources: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+        *,
+        machine: Callable[[str], str] = lambda _name: "",
     ) -> None:
+        self._machine = machine
         user_resources = [name for name in resources if not name.startswith(ACCELERATOR_TYPE_PREFIX)]
         self._accelerators, self._labels = accelerators, dict(labels or {})
         self._resources = {"CPU", "memory", *user_resources, *(chip.resource for chip in accelerators.chips.values())}
@@ -108,6 +119,7 @@ class Reader:
         """Return the names and the amount of ``A100:8``; the first term of a demand may list types."""
         listed, colon, number = (word.strip() for word in text.partition(":"))
         names = [name.strip() for name in listed.split(",")]
+        self._check_form(names)
         if not all(names) or (colon and not number) or (len(names) > 1 and not first):
             raise AskingError(_FORM)
         if not first and names[0] not in self._resources:
@@ -116,6 +128,20 @@ class Reader:
                 f"{hint(names[0], self._resources)}"
             )
         return names, _memory(number) if names == ["memory"] else _number(number or "1")
+
+    def _check_form(self, names: list[str]) -> None:
+        """Refuse a number at a wrong place, and a machine type; with the form that is expected."""
+        for name in names:
+            known = name in self._resources or name in self._accelerators.types
+            match = None if known else _OTHER_FORM.fullmatch(name)
+            of = self._accelerators.spelt((match["after"] or match["before"]).strip()) if match else ""
+            if match and (of in self._accelerators.types or of in self._resources):
+                number = match["first"] or match["last"]
+                meant = f"{of}:{number} is one task with {number}, {of}x{number} are {number} tasks with one each"
+                raise AskingError(f"the number comes after the name: {meant}")
+            if not known and (demand := self._machine(name)):
+                what = f"{shown(name)} is a machine, and a demand names what a task needs"
+                raise AskingError(f"{what}: {demand} is all of such a machine; {_FORM}")
 
     def _resources_and_selectors(
         self, names: list[str], amount: float, more: dict[str, float], *, bundle: bool

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray, timeouts
-from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN, AUTH_TOKEN_FILE, AUTH_TOKEN_PATH
+from accel_scaling._ray.facts import AUTH_MODE, AUTH_TOKEN, AUTH_TOKEN_FILE, AUTH_TOKEN_PATH, GCS_PORT
 from accel_scaling.boot.authentication import DISABLED, TOKEN, mode_of
 from accel_scaling.errors import PlanError
 from accel_scaling.message_text import shown
@@ -21,19 +22,27 @@ if TYPE_CHECKING:
     from accel_scaling.accs.types import AcceleratorTypes
     from accel_scaling.plan.cluster import AutoscalerCluster
 
+_ADDRESS = re.compile(r"(?:\[(?P<brackets>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s/:\[\]]+))(?::(?P<port>\d{1,5}))?", re.ASCII)
+_IPV6 = re.compile(r"(?P<host>[0-9A-Fa-f]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f.]*)(?P<brackets>)(?P<port>)", re.ASCII)
+_MOST_PORT = 65_535
+_SUCH = f"such as 10.0.0.5 or 10.0.0.5:{GCS_PORT}"
 _HOW_TO_GET_IT = "`ray exec CLUSTER.yaml 'ray get-auth-token'` prints the cluster's"
 
 
 def check_address(address: str) -> tuple[str, int]:
-    """Return host and port of an address.
+    """Return host and port of an address; the port is Ray's own where it names none.
 
     Raises:
         PlanError: it is not an address.
     """
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not (port.isascii() and port.isdigit()) or "/" in host:
-        raise PlanError(f"--address {shown(address)}: expected HOST:PORT of the cluster's head, such as 10.0.0.5:6379")
-    return host, int(port)
+    match = _ADDRESS.fullmatch(address) or _IPV6.fullmatch(address)
+    port = int(match["port"] or GCS_PORT) if match else 0
+    if not match or not 0 < port <= _MOST_PORT:
+        client = "; the port of Ray Client (ray://) is another one" if address.startswith("ray:") else ""
+        raise PlanError(
+            f"--address {shown(address)}: expected HOST or HOST:PORT of the cluster's head, {_SUCH}{client}"
+        )
+    return match["host"] or match["brackets"], port
 
 
 def question_of(cluster: AutoscalerCluster, address: str) -> Question:
@@ -41,13 +50,15 @@ def question_of(cluster: AutoscalerCluster, address: str) -> Question:
 
     Args:
         cluster: the cluster file.
-        address: ``HOST:PORT`` of the head's GCS.
+        address: host and port of the head's GCS; without a port, Ray's own.
 
     Raises:
         PlanError: nothing answers there, it is not a Ray cluster, or it wants a token that is not here.
     """
+    host, port = check_address(address)
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        socket.create_connection(check_address(address), timeouts.PLAN_ADDRESS_S).close()
+        socket.create_connection((host, port), timeouts.PLAN_ADDRESS_S).close()
         token = _give_token(address)
         state = _ray.cluster_state(address, cluster.head.name, timeouts.PLAN_ADDRESS_S)
     except _ray.TokenRefusedError:
@@ -55,7 +66,7 @@ def question_of(cluster: AutoscalerCluster, address: str) -> Question:
     except OSError as error:
         raise PlanError(
             f"--address {address}: no Ray cluster answers there ({error}); give the head's address and the port of "
-            "its `ray start --head --port`, 6379 by default; both must be reachable from here"
+            f"its `ray start --head --port`, {GCS_PORT} by default; both must be reachable from here"
         ) from None
     # Nodes of node types that the file no longer has, or started by hand: they take demands, and none is launched.
     types = {

@@ -62,6 +62,8 @@ class PendingCause(str, enum.Enum):
     MAX_WORKERS_OF_TYPE = "MaxWorkersOfType"
     NEVER_LAUNCHED = "NeverLaunched"
     PROMISE_NOT_HELD = "PromiseNotHeld"
+    NOT_PROMISED = "NotPromised"
+    PART_OF_A_REPLICA = "PartOfAReplica"
     NO_SUCH_LABEL = "NoSuchLabel"
     TOO_FEW_DEVICES = "TooFewDevices"
     OVER_SEVERAL_HOSTS = "OverSeveralHosts"

@@ -9,9 +9,10 @@ from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_
 from accel_scaling.fill.promise import LABEL_VARIANT
 from accel_scaling.plan.demands import matches, selector_text, types_in
 from accel_scaling.plan.model import Demand, PendingCause
+from accel_scaling.plan.words import MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from accel_scaling.accs.types import AcceleratorTypes
     from accel_scaling.catalog.model import Chip
@@ -23,6 +24,7 @@ _OF_TYPES = (LABEL_ACCELERATOR_TYPE, LABEL_VARIANT)
 _NEARNESS = (
     PendingCause.NEVER_LAUNCHED,
     PendingCause.PROMISE_NOT_HELD,
+    PendingCause.NOT_PROMISED,
     PendingCause.NO_SUCH_LABEL,
     PendingCause.TOO_SMALL,
     PendingCause.OVER_SEVERAL_HOSTS,
@@ -32,7 +34,7 @@ _NEARNESS = (
     PendingCause.NO_SUCH_ACCELERATOR,
 )
 # What is worth telling of the head: with any other cause it is too small, and there is one head only.
-_OF_HEADS = (PendingCause.NEVER_LAUNCHED, PendingCause.PROMISE_NOT_HELD)
+_OF_HEADS = (PendingCause.NEVER_LAUNCHED, PendingCause.PROMISE_NOT_HELD, PendingCause.NOT_PROMISED)
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,15 @@ def requirement_text(demand: Demand, accelerators: AcceleratorTypes) -> str:
     return ", ".join(words)
 
 
-def nearest_miss(demand: Demand, node_types: Iterable[AutoscalerNodeType], accelerators: AcceleratorTypes) -> Miss:
+def nearest_miss(demand: Demand, node_types: Sequence[AutoscalerNodeType], accelerators: AcceleratorTypes) -> Miss:
     """Return the miss that needs the smallest change by the user; several equal ones are named together."""
     requirement = requirement_of(demand, accelerators)
-    results = [(node_type, _miss(requirement, node_type, accelerators)) for node_type in node_types]
+    results = [
+        (node_type, _not_promised(node_type))
+        if _takes_after_fill(requirement, node_type)
+        else (node_type, _miss(requirement, node_type, accelerators))
+        for node_type in node_types
+    ]
     misses = [
         miss for node_type, miss in results if not node_type.is_head or miss.cause in _OF_HEADS or len(results) == 1
     ]
@@ -133,19 +140,44 @@ def _miss(requirement: Requirement, node_type: AutoscalerNodeType, accelerators:
         return _too_few(requirement, node_type)
     if short:
         has = ", ".join(amount_text(name, node_type.resources.get(name, 0)) for name in short)
-        return Miss(PendingCause.TOO_SMALL, f"node type {node_type.name} has {has}")
+        return Miss(PendingCause.TOO_SMALL, f"{node_type.title} has {has}")
     if requirement.labels and not any(matches(selector, node_type.labels) for selector in requirement.labels):
-        return Miss(PendingCause.NO_SUCH_LABEL, f"node type {node_type.name} {_labels_of(requirement, node_type)}")
+        return Miss(PendingCause.NO_SUCH_LABEL, f"{node_type.title} {_labels_of(requirement, node_type)}")
     return _closed(node_type)
 
 
 def _closed(node_type: AutoscalerNodeType) -> Miss:
     """Return why a node type that a demand fits is not launched."""
     if node_type.not_held:
-        return Miss(PendingCause.PROMISE_NOT_HELD, f"node type {node_type.name} promises it: {node_type.not_held}")
+        return Miss(PendingCause.PROMISE_NOT_HELD, f"{node_type.title} promises it: {node_type.not_held}")
+    if node_type.fixed:
+        return Miss(PendingCause.NEVER_LAUNCHED, f"{node_type.title} would take it, but {node_type.fixed}")
+    if node_type.is_head and node_type.words is MANIFEST:
+        return Miss(PendingCause.NEVER_LAUNCHED, f"{node_type.title} would take it, but there is one head only")
     only = ", but for the head itself" if node_type.is_head else ""
     return Miss(
-        PendingCause.NEVER_LAUNCHED, f"node type {node_type.name} would take it, but its max_workers is 0{only}"
+        PendingCause.NEVER_LAUNCHED,
+        f"{node_type.title} would take it, but its {node_type.words.most} is 0{only}",
+    )
+
+
+def _takes_after_fill(requirement: Requirement, node_type: AutoscalerNodeType) -> bool:
+    """Return whether a group of a manifest takes it once the manifest is filled, and not before."""
+    filled = node_type.after_fill
+    if filled is None or (node_type.max_workers <= 0 and not node_type.is_head):
+        return False
+    return (
+        (not requirement.types or bool(set(requirement.types) & set(types_in(filled.resources))))
+        and all(filled.resources.get(name, 0) >= value for name, value in requirement.amounts.items())
+        and (not requirement.labels or any(matches(selector, filled.labels) for selector in requirement.labels))
+    )
+
+
+def _not_promised(node_type: AutoscalerNodeType) -> Miss:
+    return Miss(
+        PendingCause.NOT_PROMISED,
+        f"{node_type.title} does not promise it to Ray's autoscaler; it would take it after `accel-scaling kuberay "
+        "fill`",
     )
 
 
@@ -154,11 +186,11 @@ def _too_few(requirement: Requirement, node_type: AutoscalerNodeType) -> Miss:
     tpu_slice = node_type.machine.slice
     if tpu_slice is not None and tpu_slice.hosts > 1 and tpu_slice.chips >= requirement.amounts[requirement.resource]:
         sentence = (
-            f"node type {node_type.name} is a TPU slice of {tpu_slice.chips} chips on {tpu_slice.hosts} hosts, each "
+            f"{node_type.title} is a TPU slice of {tpu_slice.chips} chips on {tpu_slice.hosts} hosts, each "
             f"with {has}; a task runs on one host"
         )
         return Miss(PendingCause.OVER_SEVERAL_HOSTS, sentence)
-    return Miss(PendingCause.TOO_FEW_DEVICES, f"node type {node_type.name} has {has}")
+    return Miss(PendingCause.TOO_FEW_DEVICES, f"{node_type.title} has {has}")
 
 
 def _other_type(requirement: Requirement, node_type: AutoscalerNodeType, accelerators: AcceleratorTypes) -> Miss:
@@ -168,13 +200,13 @@ def _other_type(requirement: Requirement, node_type: AutoscalerNodeType, acceler
         return Miss(PendingCause.NO_SUCH_ACCELERATOR, "")
     name = node_type.types[-1] if node_type.types else chip.name
     if chip.partition_of in {meant_chip.name for meant_chip in meant_chips}:
-        sentence = f"node type {node_type.name} has {name}, a partition, which is announced under this name only"
+        sentence = f"{node_type.title} has {name}, a partition, which is announced under this name only"
         return Miss(PendingCause.PART_OF_A_DEVICE, sentence)
     # Ray detects the same type (A100) on both, and the user named the variant (of 40 or 80 GB) that this is not.
     if {meant_chip.detected_type for meant_chip in meant_chips} & {chip.detected_type} - {
         None
     } and chip.detected_type in _types(meant_chips):
-        return Miss(PendingCause.OTHER_VARIANT, f"node type {node_type.name} has {name}")
+        return Miss(PendingCause.OTHER_VARIANT, f"{node_type.title} has {name}")
     return Miss(PendingCause.NO_SUCH_ACCELERATOR, "")
 
 
@@ -198,6 +230,11 @@ def _labels_of(requirement: Requirement, node_type: AutoscalerNodeType) -> str:
     return " and ".join(words)
 
 
-def _types_of_file(node_types: Iterable[AutoscalerNodeType]) -> str:
+def _types_of_file(node_types: Sequence[AutoscalerNodeType]) -> str:
+    words = node_types[0].words
     names = dict.fromkeys(node_type.types[-1] for node_type in node_types if node_type.types)
-    return f"the node types of the file have {', '.join(names)}" if names else "no node type of the file has any"
+    if not names and words is MANIFEST:
+        return "no group of the manifest promises an accelerator type"
+    if not names:
+        return f"no {words.node_type} of the {words.file} has any"
+    return f"the {words.node_type}s of the {words.file} have {', '.join(names)}"

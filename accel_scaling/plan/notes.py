@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling._ray.facts import MAX_CONCURRENT_LAUNCHES, UPDATE_INTERVAL_S, tpu_head_resource
+from accel_scaling.plan.words import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,10 +46,11 @@ def notes_of(
 
 def _only_a_head(cluster: AutoscalerCluster, scheduled: _ray.Scheduled) -> list[str]:
     """Return the note about a file whose head is all that there will be, where a demand waits."""
+    words = cluster.words
     others = len(cluster.types) > 1 or cluster.in_templates or cluster.head.max_workers > 0
     if others or not (scheduled.pending or scheduled.pending_gangs):
         return []
-    return ["the file has no worker node type, so nothing can be launched; add one under available_node_types"]
+    return [f"the {words.file} has no worker {words.node_type}, so nothing can be launched; {words.add}"]
 
 
 def _notes_of_idle_accelerators(cluster: AutoscalerCluster, question: Question, scheduled: _ray.Scheduled) -> list[str]:
@@ -86,13 +88,15 @@ def _why_idle(cluster: AutoscalerCluster, question: Question, requests: Iterable
         and any(_ray.fits(question.types[name], request) for request in wanted)
     ]
     if not plain:
-        return "no node type without accelerators fits it; add one"
+        return f"no {cluster.words.node_type} without accelerators fits it; add one"
+    if cluster.words is MANIFEST:
+        return "Ray spares only groups with GPU from such demands"
     if not cluster.spared:
         return (
             "Ray spares only nodes with GPU from such demands; a provider of this package spares all accelerators, "
             "unless the file says spare_accelerators: false"
         )
-    return f"max_workers leaves no more nodes of {' and '.join(plain)}; raise it"
+    return f"{cluster.words.most} leaves no more nodes of {' and '.join(plain)}; raise it"
 
 
 def _notes_of_slices(cluster: AutoscalerCluster, rows: Iterable[PlannedNodes], chips_asked: Iterable[str]) -> list[str]:
@@ -121,9 +125,10 @@ def _notes_of_rounds(cluster: AutoscalerCluster, rows: Iterable[PlannedNodes]) -
     """Return a note for each node type that Ray launches in many rounds."""
     # v2 launches at most upscaling_speed times the running nodes of a type at once, and counts none as one.
     first = min(max(1, math.ceil(cluster.upscaling_speed)), MAX_CONCURRENT_LAUNCHES)
+    speed = cluster.upscaling or f"upscaling_speed: {cluster.upscaling_speed:g}"
     return [
         f"{row.node_type}: Ray launches {first} of them every {UPDATE_INTERVAL_S} s, and more when they run "
-        f"(upscaling_speed: {cluster.upscaling_speed:g}); all {row.count} within {rounds * UPDATE_INTERVAL_S} s"
+        f"({speed}); all {row.count} within {rounds * UPDATE_INTERVAL_S} s"
         for row in rows
         if row.launched and (rounds := math.ceil(row.count / first)) > _FEW_ROUNDS
     ]

@@ -45,6 +45,8 @@ class Prices:
 
     def of(self, node_type: AutoscalerNodeType) -> float | None:
         """Return the price of an hour of a node; None where the list has none."""
+        if not node_type.has_machine:
+            return None
         # A spot node without a spot price has none: with the on-demand price the sum would be wrong and look right.
         return (self.spot if node_type.spot else self.on_demand).get(node_type.instance_type)
 
@@ -58,7 +60,7 @@ def read_prices(path: Path) -> Prices:
     try:
         text = read_text(path).removeprefix("\ufeff")  # spreadsheet programs write a byte-order mark before UTF-8
     except NotUtf8Error:
-        raise PlanError(f"--prices {path} cannot be read: it is no UTF-8 text") from None
+        raise PlanError(f"--prices {path} cannot be read: it is not UTF-8 text") from None
     except UnreadableError as error:
         raise PlanError(f"--prices {path} cannot be read: {error}") from None
     _, header = next(csv_records(text, []), (1, []))

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import functools
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.accs.types import AcceleratorTypes
+from accel_scaling.catalog.tpu_generations import is_tpu_type
+from accel_scaling.catalog.tpu_slices import slice_of_type
 from accel_scaling.cluster.cluster import read_config
-from accel_scaling.errors import PlanError
+from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.plan import live_cluster
 from accel_scaling.plan.answer import make_plan
 from accel_scaling.plan.cluster import cluster_of
 from accel_scaling.plan.demands import Reader, check_labels, check_strategy, labels_of
+from accel_scaling.plan.manifest_cluster import cluster_of_manifest, filled_manifest
+from accel_scaling.plan.manifest_notes import note_of_filled
 from accel_scaling.plan.model import Gang, Plan, PlanRequest
 from accel_scaling.plan.scheduler_request import question_of
 
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.plan.cluster import AutoscalerCluster
+    from accel_scaling.plan.manifest import Manifest
 
 
 @dataclass(frozen=True)
@@ -55,23 +62,77 @@ def plan_cluster(
         PlanError: the arguments are wrong, or nothing answers at the address.
         AccelScalingError: the config cannot be filled, or Ray refuses it; the text names the key.
     """
-    if arguments.address is not None:
-        if arguments.demands or arguments.gangs or arguments.labels:
-            raise PlanError("--address takes the demands from the cluster; remove --demand, --gang and --label")
-        live_cluster.check_address(arguments.address)
+    _check_address(arguments)
     read = read_config(config, catalog)
     filled, notes = fill_cluster(read)
     read.check_launchable()
     types = filled["available_node_types"].values()
     promised = [name for node_type in types for name in node_type.get("resources") or {}]
     labels = labels_of(arguments.labels)
-    request = _request(arguments, Reader(AcceleratorTypes(read.catalog.chips), promised, labels))
+    machine = functools.partial(_whole_machine, read.catalog)
+    reader = Reader(AcceleratorTypes(read.catalog.chips), promised, labels, machine=machine)
+    request = _request(arguments, reader)
     # Last, as this imports Ray: mistakes in the demands are reported without waiting for it.
     check_labels(labels)
     cluster = cluster_of(read, filled, notes)
     if arguments.address is not None:
         return cluster, make_plan(cluster, live_cluster.question_of(cluster, arguments.address))
     return cluster, make_plan(cluster, question_of(cluster, request))
+
+
+def plan_manifest(manifest: Manifest, catalog: Catalog, arguments: PlanArguments) -> tuple[AutoscalerCluster, Plan]:
+    """Return a manifest of KubeRay as its autoscaler sees it, and the plan.
+
+    Args:
+        manifest: the manifest, as it is; what a fill would change is in the notes.
+        catalog: the source of accelerator types.
+        arguments: the command's arguments.
+
+    Raises:
+        PlanError: as ``plan_cluster``.
+        ClusterConfigError: Ray's autoscaler cannot read a group; the text has the line.
+    """
+    _check_address(arguments)
+    labels = labels_of(arguments.labels)
+    cluster = cluster_of_manifest(manifest, catalog)
+    promised = [
+        name
+        for node_type in cluster.types.values()
+        for name in (*node_type.resources, *(node_type.after_fill.resources if node_type.after_fill else ()))
+    ]
+    machine = functools.partial(_whole_machine, catalog)
+    request = _request(arguments, Reader(cluster.accelerators, promised, labels, machine=machine))
+    check_labels(labels)
+    if arguments.address is not None:
+        return cluster, make_plan(cluster, live_cluster.question_of(cluster, arguments.address))
+    answer = make_plan(cluster, question_of(cluster, request))
+    filled = filled_manifest(manifest, catalog)
+    if filled is not None:
+        then = cluster_of_manifest(filled, catalog)
+        notes = note_of_filled(make_plan(then, question_of(then, request)), answer)
+        answer = replace(answer, notes=(*notes, *answer.notes))
+    return cluster, answer
+
+
+def _check_address(arguments: PlanArguments) -> None:
+    if arguments.address is None:
+        return
+    if arguments.demands or arguments.gangs or arguments.labels:
+        raise PlanError("--address takes the demands from the cluster; remove --demand, --gang and --label")
+    live_cluster.check_address(arguments.address)
+
+
+def _whole_machine(catalog: Catalog, name: str) -> str:
+    """Return the demand that takes all of a machine type, or of a host of a TPU slice; empty for any other name."""
+    for cloud in catalog.clouds:
+        machine = catalog.machine_types(cloud).get(name)
+        if machine is not None:
+            return f"{machine.chip.variant or machine.chip.name}:{machine.count}" if machine.chip else "CPU:4"
+    with contextlib.suppress(AccelScalingError):
+        if is_tpu_type(name):
+            tpu_slice = slice_of_type(catalog, name)
+            return f"{tpu_slice.chip.name}:{tpu_slice.chips_per_host}"
+    return ""
 
 
 def _request(arguments: PlanArguments, reader: Reader) -> PlanRequest:

@@ -101,8 +101,10 @@ class Question:
 
 
 def question_of(cluster: AutoscalerCluster, plan_request: PlanRequest) -> Question:
-    """Return the question for a cluster that has just been started: only its head runs."""
-    question = Question(cluster.in_ray, cluster.max_workers + 1, (head_node(cluster),), spared=cluster.spared)
+    """Return the question for a cluster that has just been started: its head runs, and the replicas of a manifest."""
+    question = Question(
+        cluster.in_ray, cluster.max_workers + 1, (head_node(cluster), *cluster.running), spared=cluster.spared
+    )
     for demand in plan_request.demands:
         question.add(demand)
     for gang in plan_request.gangs:

@@ -15,8 +15,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from accel_scaling import _ray
-from accel_scaling.cluster.policies import QuarantinePolicy, confirmation_policy, quarantine_policy
+from accel_scaling.cluster.policies import ConfirmationPolicy, QuarantinePolicy, confirmation_policy, quarantine_policy
 from accel_scaling.quarantine import ledger, messages, store
+from accel_scaling.quarantine.driver_messages import DriverMessages
+from accel_scaling.quarantine.launch_failure import LaunchFailure
 from accel_scaling.quarantine.machine import Machine, Reason, Step
 from accel_scaling.quarantine.machine_records import MachineRecords
 from accel_scaling.quarantine.metrics import Metrics
@@ -44,6 +46,8 @@ class Gate:
         state_path: Path,
         clock: Callable[[], float] = time.time,
         metrics: Metrics | None = None,
+        *,
+        drivers: DriverMessages | None = None,
     ) -> None:
         """Keep the ledger in ``state_path`` and limit node types in the autoscaler's ``config_path``; None: do nothing.
 
@@ -51,9 +55,8 @@ class Gate:
             ClusterConfigError: the provider section's policies.
         """
         self.policy: QuarantinePolicy = quarantine_policy(provider_config)
-        confirmation = confirmation_policy(provider_config)
-        self._keep = confirmation.keep_for_inspection
-        self.on_mismatch = confirmation.on_mismatch
+        self.confirmation: ConfirmationPolicy = confirmation_policy(provider_config)
+        self._keep = self.confirmation.keep_for_inspection
         self._config_path = config_path
         self._store = store.FallbackStore(store.Store(state_path))
         self._clock = clock
@@ -64,6 +67,7 @@ class Gate:
         self._counts = WorkerCounts()
         # Machines that counted as good boots when they were confirmed, before anybody knew who has joined.
         self._good_boots: set[str] = set()
+        self._drivers = drivers or DriverMessages()
         self._limits = NodeTypeLimits(config_path, self._counts, self._metrics)
 
     @property
@@ -142,11 +146,14 @@ class Gate:
         if not self.active:
             return
         self._metrics.failed(node_type, zone, code)
-        # Any other error (throttling, an outage) tells nothing about the node type, and is only counted.
-        if not (sold_out or for_good):
-            return
         now_s, rule = self._clock(), ledger.sold_out if sold_out else ledger.launch_error
-        self._change(node_type, lambda old: rule(old, self.policy, zone, Reason(code, message), now_s))
+        failure = LaunchFailure(node_type, zone, code, message, now_s)
+
+        def count(old: Record) -> Record:
+            # Any other error (throttling, an outage) tells nothing about the node type, and is only listed.
+            return rule(old, self.policy, zone, Reason(code, message), now_s) if sold_out or for_good else old
+
+        self._change(node_type, count, also=lambda current: current.with_launch_failure(failure))
 
     def confirmed(self, node_id: str, node_type: str, zone: str, verdict: str, *, joins_later: bool = False) -> None:
         """Report a machine that holds what was promised.
@@ -271,9 +278,9 @@ class Gate:
             return
         with self._lock:
             self._counts.update(nodes(), self._clock())
-        if self._limits.idle and not self._store.read().has_quarantines:
-            return  # most clusters, most of the time
-        self._limit()
+        if not self._limits.idle or self._store.read().has_quarantines:  # in most clusters, rarely
+            self._limit()
+        self._drivers.repeat(self._store.read(), self._clock())
 
     def workers(self) -> dict[str, str]:
         """Return the workers that the cloud listed last, node -> node type."""
@@ -314,7 +321,7 @@ class Gate:
         for quarantine in new:
             logger.error("%s", messages.begun(node_type, quarantine))
         if new and record.quarantined(self._clock()):  # not for each zone: this is what a task waits for
-            _ray.tell_drivers(messages.begun(node_type, new[-1]))
+            self._drivers.begun(node_type, new[-1], self._clock())
         # Boots alone change no limit.
         if record.quarantines != before:
             self._limit()
@@ -331,5 +338,6 @@ def gate_of(provider_config: Mapping[str, Any]) -> Gate:
     """Return the gate of this process for a provider section; it acts where the process is an autoscaler."""
     path = _ray.autoscaler_config_path()
     metrics = Metrics(_ray.autoscaler_metrics_registry()) if path else Metrics(None)
+    drivers = DriverMessages(_ray.shown_failures() if path else None)
     # Elsewhere no policy is needed, and a wrong one must not keep `ray down` from ending machines.
-    return Gate(provider_config if path else {}, path, store.default_path(), metrics=metrics)
+    return Gate(provider_config if path else {}, path, store.default_path(), metrics=metrics, drivers=drivers)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from accel_scaling import timeouts
+from accel_scaling.quarantine.launch_failure import LaunchFailure, with_failure
 from accel_scaling.quarantine.machine import bounded
 from accel_scaling.quarantine.record import (
     CONFIRMED,
@@ -37,12 +38,14 @@ class Ledger:
         kept: the machine that is kept for inspection -> its verdict.
         judged: machine -> its verdict's word, newest last: a machine that is started again is not a further boot.
         machines: machine -> the record of its life, newest last.
+        failures: launches that failed, newest last.
     """
 
     types: Mapping[str, Record] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
     judged: Mapping[str, str] = field(default_factory=dict)
     machines: Mapping[str, Machine] = field(default_factory=dict)
+    failures: tuple[LaunchFailure, ...] = ()
 
     @property
     def has_quarantines(self) -> bool:
@@ -56,6 +59,10 @@ class Ledger:
     def with_record(self, node_type: str, record: Record) -> Ledger:
         """Return the ledger with this record in the place of the old one."""
         return replace(self, types={**self.types, node_type: record})
+
+    def with_launch_failure(self, failure: LaunchFailure) -> Ledger:
+        """Return the ledger with a launch that failed."""
+        return replace(self, failures=with_failure(self.failures, failure))
 
     def is_news(self, node_id: str, verdict: str) -> bool:
         """Return whether a verdict counts: a machine's first one, or a refusal after a confirmation."""
@@ -99,7 +106,8 @@ class Ledger:
             name: Record(record.zones) if name in node_types or not node_types else record
             for name, record in self.types.items()
         }
-        return replace(self, types=cleared)
+        kept = (failure for failure in self.failures if node_types and failure.node_type not in node_types)
+        return replace(self, types=cleared, failures=tuple(kept))
 
 
 def before_launch(record: Record, policy: QuarantinePolicy, zones: Sequence[str], now_s: float) -> Record:
@@ -112,7 +120,7 @@ def launched(record: Record, zone: str) -> Record:
     kept = (
         quarantine
         for quarantine in record.quarantines
-        # A quota of a region closes all zones at once; a machine in any of them shows that there is room again.
+        # A quota of a region closes all zones at once; a machine in any of them shows that there is capacity again.
         if quarantine.cause in STRIKES or not meet(quarantine.zone, zone)
     )
     errors = tuple(name for name in record.launch_errors if not meet(name, zone))

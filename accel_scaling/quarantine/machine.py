@@ -119,7 +119,7 @@ def bounded(machines: Mapping[str, Machine]) -> dict[str, Machine]:
     finished = [name for name, machine in machines.items() if machine.finished and not _is_ending(machine)]
     dropped = set(finished[: -timeouts.FINISHED_MACHINES_REMEMBERED])
     kept = {name: machine for name, machine in machines.items() if name not in dropped}
-    # What never finished, because nobody saw its end: the oldest goes.
+    # What never finished, because nobody saw its end: the oldest is dropped.
     return dict(list(kept.items())[-timeouts.MACHINES_REMEMBERED :])
 
 

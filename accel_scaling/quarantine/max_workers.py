@@ -109,7 +109,7 @@ def _limited_once(path: Path, limits: Mapping[str, int]) -> FileIdentity | None:
         raise ClusterConfigError(f"it is not a cluster config ({' '.join(str(error).split())})") from error
     if new == config:
         return seen
-    # In the same folder, so that the replacement is one step of the file system.
+    # In the same folder, so the replacement is one step of the file system.
     written = path.with_name(f".{path.name}.accel-scaling")
     try:
         # With the permissions of the old file: it has all that the cluster file has, maybe credentials.

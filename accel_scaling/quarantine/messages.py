@@ -20,11 +20,14 @@ __all__ = [
     "PAGE",
     "advice",
     "begun",
+    "blocked",
     "end_of",
     "end_text",
     "ended",
     "not_launched",
+    "paragraphs",
     "reason_text",
+    "still",
     "zone_text",
 ]
 
@@ -68,6 +71,13 @@ def not_launched(node_type: str, active: Sequence[Quarantine]) -> str:
     return f"{node_type} is quarantined ({'; '.join(parts)}); `accel-scaling status --clear {node_type}` ends that"
 
 
+def blocked(active: Sequence[Quarantine]) -> str:
+    """Return in a few words why a node type is not launched now, for `ray status`."""
+    last = max(active, key=lambda item: item.since_s)
+    first_end = min(active, key=lambda item: item.until_s)
+    return f"quarantined until {end_text(first_end)}, {reason_text(last)}"
+
+
 def advice(quarantine: Quarantine) -> str:
     """Return what the user can do about a quarantine."""
     if quarantine.cause is Cause.SOLD_OUT:
@@ -81,6 +91,37 @@ def advice(quarantine: Quarantine) -> str:
     else:
         page = f"see the verdict {quarantine.reason} in {documentation.page(_VERDICTS, quarantine.reason.lower())}"
     return f"{page}; after that time the autoscaler tries it again"
+
+
+def paragraphs(quarantines: Sequence[tuple[str, Quarantine]]) -> list[str]:
+    """Return the last message and the advice of quarantines; one paragraph for all zones that are alike.
+
+    Args:
+        quarantines: node types with their quarantines.
+    """
+    alike: dict[tuple[str, str, str], list[Quarantine]] = {}
+    for name, item in quarantines:
+        alike.setdefault((name, reason_text(item), advice(item)), []).append(item)
+    return [
+        f"{name} {_zones_text(items)}: {max(items, key=lambda item: item.since_s).message}\n  {what_to_do}"
+        for (name, _, what_to_do), items in alike.items()
+    ]
+
+
+def _zones_text(items: Sequence[Quarantine]) -> str:
+    zones = list(dict.fromkeys(item.zone for item in items))
+    return zone_text(items[0]) if len(zones) == 1 else f"in {', '.join(zones)}"
+
+
+def still(node_type: str, active: Sequence[Quarantine]) -> str:
+    """Return the sentence that the drivers are told again while a node type is quarantined in all its zones."""
+    last = max(active, key=lambda item: item.since_s)
+    first_end = min(active, key=lambda item: item.until_s)
+    return (
+        f"node type {node_type} is still quarantined {_zones_text(active)}, until {end_text(first_end)} "
+        f"({reason_text(last)}: {last.message}); tasks that need it wait, and no node type is missing; run "
+        "`accel-scaling status` on the head to see it"
+    )
 
 
 def end_of(machine: Machine) -> str:

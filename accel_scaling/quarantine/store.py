@@ -17,7 +17,7 @@ from accel_scaling.errors import AccelScalingError
 from accel_scaling.inputs.file_text import MissingFileError, NotUtf8Error, UnreadableError, read_text
 from accel_scaling.inputs.json_text import loads
 from accel_scaling.message_text import shown
-from accel_scaling.quarantine import machine_json
+from accel_scaling.quarantine import launch_failure, machine_json
 from accel_scaling.quarantine.file_identity import FileIdentity, identity_of
 from accel_scaling.quarantine.ledger import Ledger
 from accel_scaling.quarantine.record import Boot, Cause, Quarantine, Record
@@ -55,9 +55,14 @@ class Store:
     def __init__(self, path: Path) -> None:
         """Use the file at ``path``; nothing is written before the first change."""
         self._path = path
-        # A ledger, and the file that it stands in. An autoscaler asks for it several times for each machine: to parse
+        # A ledger, and the file that it is in. An autoscaler asks for it several times for each machine: to parse
         # the file of 1,000 machines takes 20 ms, a look at it 2 us.
         self._last: tuple[FileIdentity, Ledger] | None = None
+
+    @property
+    def exists(self) -> bool:
+        """True where there is a file; its first change writes one."""
+        return self._identity() is not None
 
     def read(self) -> Ledger:
         """Return the ledger; an empty one where there is no file. The file stays as it is.
@@ -145,7 +150,7 @@ class Store:
 
 
 class FallbackStore:
-    """The ledger for a process that goes on when its disk fails: what cannot be written is kept in memory."""
+    """The ledger for a process that continues when its disk fails: what cannot be written is kept in memory."""
 
     def __init__(self, store: Store) -> None:
         """Read and change ``store`` while that is possible."""
@@ -202,6 +207,7 @@ def to_json(ledger: Ledger) -> dict[str, Any]:
         },
         "judged": dict(ledger.judged),
         "machines": {name: machine_json.to_json(machine) for name, machine in ledger.machines.items()},
+        "failures": [launch_failure.to_json(failure) for failure in ledger.failures],
     }
 
 
@@ -225,13 +231,15 @@ def ledger_from(content: Any) -> Ledger:
     if version != VERSION:
         raise ValueError(f"version {shown(version)}")
     types = checked(content.get("types"), dict, "types")
-    # Files of earlier versions have neither verdicts by machine nor machines.
+    # Files of earlier versions have neither verdicts by machine, nor machines, nor failed launches.
     machines = checked(content.get("machines", {}), dict, "machines")
+    failures = checked(content.get("failures", []), list, "failures")
     return Ledger(
         {name: _record(record, name) for name, record in types.items()},
         texts(content.get("kept"), "kept"),
         texts(content.get("judged", {}), "judged"),
         {name: machine_json.machine_from(machine, f"machines.{name}") for name, machine in machines.items()},
+        tuple(launch_failure.failure_from(failure, "failures") for failure in failures),
     )
 
 

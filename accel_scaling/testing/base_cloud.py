@@ -86,7 +86,7 @@ class LocalCloud(CloudFacts):
         self.kind, self.reason = choose_kind(kind, python)
         if with_setup and self.kind is HostKind.PROCESSES:
             raise RehearsalError(
-                f"set-up commands would change this machine, which is the host itself here ({self.reason}); they need"
+                f"set-up commands would change this machine, which is also the host here ({self.reason}); they need"
                 " isolated hosts"
             )
         self._with_setup, self._ray_in = with_setup, ray_in

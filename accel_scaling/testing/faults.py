@@ -185,7 +185,7 @@ def of_start(faults: Iterable[Fault], machine_type: str) -> Fault | None:
 
 def _last(faults: Iterable[Fault], machine_type: str, kinds: Sequence[FaultKind]) -> Fault | None:
     mine = [fault for fault in faults if fault.machine_type == machine_type and fault.kind in kinds]
-    # The file comes after the command line, so that its lines can replace a fault while the rehearsal runs.
+    # The file comes after the command line, so its lines can replace a fault while the rehearsal runs.
     return mine[-1] if mine else None
 
 

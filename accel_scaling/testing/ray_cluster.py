@@ -86,18 +86,18 @@ class RayCluster:
         self.down()
 
     def up(self) -> None:
-        """Run `ray up`; its output goes to the file ``log``.
+        """Run `ray up`; its output is written to the file ``log``.
 
         Raises:
             RayUpError: it failed; with the cause.
         """
-        # Ray keys its cache of configs before the fill, so that with another catalog it would take the old promise.
+        # Ray keys its cache of configs before the fill, so with another catalog it would take the old promise.
         if self._logged("up", "-y", "--no-config-cache", str(self.path)) != 0:
             failure = failure_of(self.log.read_text(encoding="utf-8", errors="replace"))
             raise RayUpError(failure, str(self.config.get("head_node_type", "")), self.log)
 
     def down(self) -> None:
-        """Run `ray down`, which terminates the machines; its output goes to the file ``log``."""
+        """Run `ray down`, which terminates the machines; its output is written to the file ``log``."""
         self._logged("down", "-y", str(self.path))
 
     def exec(self, command: str, *, timeout_s: float | None = None) -> str:
@@ -162,7 +162,7 @@ def without_account(
     provider = local["provider"]
     if provider.get("type") not in types:
         known = " and ".join(f"`{name}`" for name in sorted(types, reverse=True))
-        raise ClusterConfigError(f"provider.type is {shown(provider.get('type'))}; a rehearsal knows {known}")
+        raise ClusterConfigError(f"provider.type is {shown(provider.get('type'))}; a rehearsal supports {known}")
     skipped += [f"provider.{key}" for key in provider_keys if provider.pop(key, None)]
     provider["use_internal_ips"] = True  # the hosts have no other: a public address is the private one here
     # Replaced as a whole, without the user's own key: Ray makes a key pair in the laptop's home, and the hosts take it.

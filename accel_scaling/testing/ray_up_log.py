@@ -53,7 +53,7 @@ def failure_of(output: str) -> UpFailure:
             return _of_command(found, records[:at])
     lines = [line.strip() for record in records for line in record.split("\n") if line.strip()]
     texts = [found["text"] for line in lines if (found := _ERROR.match(line))]
-    telling = [text for text in texts if text != _SAYS_NOTHING] or texts or lines[-1:] or ["it said nothing"]
+    telling = [text for text in texts if text != _SAYS_NOTHING] or texts or lines[-1:] or ["it printed nothing"]
     return UpFailure(one_line(telling[-1], _MOST_SAID))
 
 

@@ -27,7 +27,7 @@ _PYTHON = re.compile(r"python[\d.]*")
 _VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 _RAY_MODULE = re.compile(r"-m ray(\.scripts\.scripts)?$")
 _LOOKED_UP = re.compile(r"\b(?:which|command -v|type -p) ray\b")
-# In an assignment to PATH, where /usr/local/cuda/bin stands too.
+# In an assignment to PATH, which may have /usr/local/cuda/bin too.
 _ENVIRONMENT_PATH = re.compile(r"(?:env|conda|\.local)[^:]*/bin$")
 _CONDA_IN_SHELL = re.compile(r"\b(?:conda|mamba|micromamba)\b")
 _DEEPEST = 4  # commands in commands
@@ -69,7 +69,7 @@ def on_plain_processes(command: str, environments: PythonEnvironments) -> str:
     """Return a start command whose absolute paths of environments lead into the home of a plain-process host."""
     used = environments.absolute_folders
     work = [folder for folder in environments.work_folders if folder.startswith("/") and folder not in SYSTEM_FOLDERS]
-    # A folder of this machine, such as /tmp, is used as it is, unless an environment lies in it.
+    # A folder of this machine, such as /tmp, is used as it is, unless an environment is in it.
     work = [one for one in work if not Path(one).is_dir() or any(folder.startswith(f"{one}/") for folder in used)]
     # The longest first: a shorter one may be its beginning.
     for folder in sorted({*used, *work}, key=len, reverse=True):

@@ -1,4 +1,4 @@
-"""Questions about YAML nodes with their place in the text: no value is constructed, so that none is reformatted."""
+"""Questions about YAML nodes with their place in the text: no value is constructed, so none is reformatted."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import yaml
 
 from accel_scaling.yaml_text.edits import CannotEditError
 
-# What may stand between the end of one value and an alias; then the alias.
+# What may be between the end of one value and an alias; then the alias.
 _ALIAS = re.compile(r"(?:[\s,:-]|(?<=\s)#[^\r\n]*)*\*[^\s,\[\]{}]+")
 
 
@@ -52,7 +52,7 @@ def alias_end(text: str, place: int) -> int:
 
 
 def _before_last(text: str, node: yaml.CollectionNode) -> int:
-    """Return where the last item but one ends, so that an alias as the last one is noticed."""
+    """Return where the last item but one ends, so an alias as the last one is noticed."""
     begin = int(node.start_mark.index)
     if len(node.value) == 1 or node.value[-1].start_mark.index >= node.value[-2].end_mark.index >= begin:
         return begin

@@ -31,7 +31,7 @@ class Style(NamedTuple):
 
 
 def style_of(root: yaml.Node) -> Style:
-    """Return the style of a file's first mapping and first list that stand below a key; else the usual one."""
+    """Return the style of a file's first mapping and first list that are below a key; else the usual one."""
     step = dash = None
     todo, seen = [root], {id(root)}
     while todo and (step is None or dash is None):
@@ -62,7 +62,7 @@ def _is_block(node: yaml.Node) -> bool:
 
 
 def flow_text(value: Any) -> str:
-    """Return a value on one line, as it may stand in braces and as a block's value."""
+    """Return a value on one line, as it may be written in braces and as a block's value."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{flow_text(key)}: {flow_text(item)}" for key, item in value.items()) + "}"
     if isinstance(value, (list, tuple)):

@@ -3,7 +3,7 @@
 The pages are written for a forge, where most people meet them first. For the site,
 
 - files of the top folder, such as CONTRIBUTING.md, become pages;
-- links to files that are no pages lead to the repository;
+- links to files that are no pages lead to the repository, and those to pages have their headings for a name;
 - the page of the examples shows the files whole, as a reader of the site may have no clone;
 - lists are indented as the site's Markdown wants it;
 - the addresses are those of pyproject.toml.
@@ -32,9 +32,11 @@ PAGES = {
     "benchmarks/README.md": "benchmarks.md",
 }
 EXAMPLES = "examples.md"
+# Places in the navigation for pages that are being written.
+LATER = ("from-type-aws.md", "from-type-gcp.md", "glossary.md")
 FILES = {page: file for file, page in PAGES.items()}
 
-_LINK = re.compile(r"(?<=\]\()(?P<path>[^)#\s:]+)(?P<anchor>#[\w-]*)?(?=\))")
+_LINK = re.compile(r"(?:\[(?P<text>[\w./-]+\.md)\]|(?<=\]))\((?P<path>[^)#\s:]+)(?P<anchor>#[\w-]*)?\)")
 _FENCE = re.compile(r" *(`{3,}|~{3,})")
 _ITEM = re.compile(r"(?P<marker>[-*+]|\d+\.)(?P<space> +)")
 _STEP = 4  # columns by which Python-Markdown indents what belongs to an item of a list
@@ -54,8 +56,21 @@ def on_config(config: Any) -> Any:
     config.site_url = f"{address('Documentation')}/"
     config.repo_url = address("Repository")
     config.repo_name = "accel_scaling"
+    config.nav = _without_missing(config.nav)
     config.mdx_configs["toc"]["slugify"] = slugify(case="lower")
     return config
+
+
+def _without_missing(entry: Any) -> Any:
+    """Return the navigation without the pages that are not written yet."""
+    if isinstance(entry, list):
+        return [_without_missing(part) for part in entry if not _is_missing(part)]
+    return {name: _without_missing(part) for name, part in entry.items()} if isinstance(entry, dict) else entry
+
+
+def _is_missing(entry: Any) -> bool:
+    pages = [*entry.values()] if isinstance(entry, dict) else [entry]
+    return pages[0] in LATER and not (ROOT / "docs" / pages[0]).exists()
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -87,12 +102,13 @@ def linked(text: str, folder: str, place: str, known: set[str]) -> str:
     def target(match: re.Match[str]) -> str:
         path = posixpath.normpath(posixpath.join(folder, match["path"]))
         here = PAGES.get(path, path.removeprefix("docs/") if path.startswith("docs/") else "")
+        anchor = match["anchor"] or ""
         if here in known:
-            return posixpath.relpath(here, place or ".") + (match["anchor"] or "")
+            return f"{_named(match['text'], path)}({posixpath.relpath(here, place or '.')}{anchor})"
         if not (ROOT / path).exists():
             return match[0]  # mkdocs reports it
         kind = "tree" if (ROOT / path).is_dir() else "blob"
-        return f"{address('Repository')}/{kind}/{REF}/{path}{match['anchor'] or ''}"
+        return f"{_named(match['text'], '')}({address('Repository')}/{kind}/{REF}/{path}{anchor})"
 
     fence = ""
     lines = []
@@ -100,6 +116,14 @@ def linked(text: str, folder: str, place: str, known: set[str]) -> str:
         fence = _fence_after(line, fence)
         lines.append(line if fence else _LINK.sub(target, line))
     return "\n".join(lines)
+
+
+def _named(text: str | None, path: str) -> str:
+    """Return the text of a link in brackets: a page's heading in place of its file's name; nothing where it stays."""
+    if text is None or not path:
+        return f"[{text}]" if text else ""
+    heading = (ROOT / path).read_text(encoding="utf-8").partition("\n")[0]
+    return f"[{heading.removeprefix('# ').partition(':')[0]}]"
 
 
 def _example_files() -> str:

@@ -114,7 +114,7 @@ def _check_key_pair(config: Config) -> None:
         if not {"KeyName", "UserData"} & set(node_config):
             raise ClusterConfigError(
                 f"available_node_types.{name}.node_config.KeyName is missing: auth.ssh_private_key is a key of yours; "
-                "name its key pair in EC2 there, or leave auth.ssh_private_key out, and Ray makes a key pair"
+                "name its key pair in EC2 there, or leave auth.ssh_private_key out to let Ray make a key pair"
             )
 
 
@@ -138,7 +138,8 @@ def _check_image(node_type: NodeType, image_id: str, client: Any, cluster: Clust
     images = answer.get("Images") or []
     if not images:
         raise ClusterConfigError(
-            f"{key} is {image_id}, which {cluster.provider['region']} does not have, or not for you"
+            f"{key} is {image_id}, which does not exist in {cluster.provider['region']}, or which your account may "
+            f"not use"
         )
     architecture = str(images[0].get("Architecture") or machine.arch).removesuffix("_mac")
     if architecture != machine.arch:

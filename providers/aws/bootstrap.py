@@ -76,7 +76,7 @@ def _offered(region: str, credentials: dict[str, Any] | None, machines: list[str
             LocationType="region", Filters=[{"Name": "instance-type", "Values": machines}]
         )
         try:
-            # The first question of `ray up`: where nobody answers, it is said here, and not after 13 tries of boto's.
+            # The first request of `ray up`: without an answer the error comes here, and not after 13 tries of boto.
             return in_time(lambda: {offer["InstanceType"] for page in pages for offer in page["InstanceTypeOfferings"]})
         except botocore.exceptions.ClientError as error:
             if code_of(error) in NOT_ALLOWED:
@@ -103,7 +103,7 @@ def refuse_unknown(region: str) -> None:
         known = {name for partition in partitions for name in session.get_available_regions("ec2", partition)}
     if region in known:
         return
-    raise ClusterConfigError(f"provider.region is {shown(region)}, which is no region of AWS{hint(region, known)}")
+    raise ClusterConfigError(f"provider.region is {shown(region)}, which is not a region of AWS{hint(region, known)}")
 
 
 def resolved(cluster: Cluster) -> Config:
@@ -185,15 +185,16 @@ def _looked_up(
             if code_of(error) not in NOT_ALLOWED:
                 raise
             raise AWSRefusedError(
-                f"AWS does not allow you {PERMISSION}, with which the image of {_node_types(names, by_type)} is looked "
-                "up; allow it (for arn:aws:ssm:*::parameter/aws/service/*), or write the id of an image in "
+                f"your AWS credentials lack the permission {PERMISSION}, which the image look-up of "
+                f"{_node_types(names, by_type)} needs; allow it (for arn:aws:ssm:*::parameter/aws/service/*), or "
+                f"write the id of an image in "
                 "node_config.ImageId"
             ) from None
         # GetParameters names unknown parameters in a list of their own, and does not fail.
         ids |= {parameter["Name"]: parameter["Value"] for parameter in answer["Parameters"]}
     for name in parameters:
         if not ids.get(name, "").startswith("ami-"):
-            lacks = f"is {shown(ids[name])}, which is no image's id," if name in ids else "does not exist"
+            lacks = f"is {shown(ids[name])}, which is not an image's id," if name in ids else "does not exist"
             raise ClusterConfigError(
                 f"{_node_types([name], by_type)}: the parameter {name} of AWS Systems Manager, which names the image, "
                 f"{lacks} in {region}; write the id of an image in node_config.ImageId, or choose another region"

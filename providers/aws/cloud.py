@@ -13,7 +13,7 @@ class AWS(Cloud):
     """Amazon Web Services: machines of EC2."""
 
     def machine_family(self, machine_type: str) -> str | None:
-        """Return what stands before the dot: ``g5`` of ``g5.xlarge``."""
+        """Return what precedes the dot: ``g5`` of ``g5.xlarge``."""
         family, dot, _ = machine_type.partition(".")
         return family if dot else None
 
@@ -48,4 +48,13 @@ CLOUD = AWS(
         """echo 'export PATH="$HOME/anaconda3/envs/tensorflow2_p310/bin:$PATH"' >> ~/.bashrc) || true"""
     ),
     rehearsal_modules=("ray", "boto3", "moto"),
+    provider_keys=(
+        "region",
+        "availability_zone",
+        "cache_stopped_nodes",
+        "security_group",
+        "key_pair",
+        "aws_credentials",
+        "cloudwatch",
+    ),
 )

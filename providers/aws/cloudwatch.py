@@ -39,7 +39,7 @@ def check_files(provider_config: Mapping[str, Any]) -> None:
         except OSError as error:
             raise ClusterConfigError(f"{key}, which cannot be read: {error.strerror or error}") from None
         except ValueError as error:
-            raise ClusterConfigError(f"{key}, which is no JSON: {one_line(str(error))}") from None
+            raise ClusterConfigError(f"{key}, which is not JSON: {one_line(str(error))}") from None
 
 
 def set_up(provider_config: Mapping[str, Any], node_id: str, cluster_name: str, *, head: bool) -> None:
@@ -48,12 +48,12 @@ def set_up(provider_config: Mapping[str, Any], node_id: str, cluster_name: str, 
         return
     try:
         _ray.update_cloudwatch(dict(provider_config), node_id, cluster_name, head=head)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the node goes on
+    except Exception as error:  # noqa: BLE001 - whatever it is, the node continues
         text = sentence_of(error) or one_line(f"{type(error).__name__}: {error}")
         sentence = (
-            f"CloudWatch is not set up on {node_id}, which goes on without it: {text}; has its machine the agent "
-            "and an IamInstanceProfile for AWS Systems Manager, and is allowed what "
-            f"{documentation.file('iam/aws-cloudwatch.json')} has?"
+            f"CloudWatch is not set up on {node_id}, which continues without it: {text}; does its machine have the "
+            f"agent and an IamInstanceProfile for AWS Systems Manager, with the permissions of "
+            f"{documentation.file('iam/aws-cloudwatch.json')}?"
         )
         # At `ray up` a person reads the terminal; the autoscaler has its log.
         if _ray.autoscaler_config_path() is None:

@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 NOT_ALLOWED = frozenset({"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"})
 
 _SETTINGS = "your AWS settings cannot be used: {error}"
-_FILES = "; mend it in {config_file}"
+_FILES = "; correct it in {config_file}"
 _VARIABLES = "; look at the variables AWS_... of your environment, and at {config_file}"
-_SSO = "your AWS sign-in is over, or was never made ({error}); run `aws sso login{profile_option}`"
-_LOGIN = "your AWS sign-in is over, or was never made ({error}); run `aws login{profile_option}`"
-_NETWORK = "AWS cannot be reached: {error}; is provider.region spelt right, and the network up{proxy}?"
+_SSO = "you are not signed in to AWS, or the sign-in has expired ({error}); run `aws sso login{profile_option}`"
+_LOGIN = "you are not signed in to AWS, or the sign-in has expired ({error}); run `aws login{profile_option}`"
+_NETWORK = "AWS cannot be reached: {error}; is provider.region correct, and is the network up{proxy}?"
 _SLOW = "AWS cannot be reached: {error}; is the network up, and does a firewall let you out{proxy}?"
 _TLS = "AWS cannot be reached: {error}; "
 _PROGRAM = (
-    _SETTINGS + " (credential_process of {profile}: `{process}`); run that command by hand, or mend {config_file}"
+    _SETTINGS + " (credential_process of {profile}: `{process}`); run that command yourself, or correct {config_file}"
 )
 
-# botocore's classes by name: an older botocore lacks some. Rows with a part stand before the row of the class itself.
+# botocore's classes by name: an older botocore lacks some. Rows with a part come before the row of the class itself.
 ERRORS = (
     # Nobody is calling.
     Rule(
@@ -74,14 +74,14 @@ ERRORS = (
         "CredentialRetrievalError", "AWS gave no credentials: {error}; look at {config_file} for where they come from"
     ),
     Rule("MetadataRetrievalError", "AWS gave no credentials: {error}; is this machine allowed a role?"),
-    Rule("RefreshWithMFAUnsupportedError", "AWS wants a new MFA code ({error}); sign in anew, and try again"),
+    Rule("RefreshWithMFAUnsupportedError", "AWS needs a new MFA code ({error}); sign in again, and retry"),
     Rule("UnknownCredentialError", _SETTINGS + _FILES),
     Rule("UnknownTokenProviderError", _SETTINGS + _FILES),
     Rule("MissingDependencyException", _SETTINGS + ", in the Python that runs this command"),
     # The files.
     Rule(
         "ConfigParseError",
-        "your AWS settings cannot be used: Unable to parse config file: {config_place}: {config_problem}; mend that",
+        "your AWS settings cannot be used: Unable to parse config file: {config_place}: {config_problem}; correct that",
     ),
     Rule("ConfigNotFound", _SETTINGS + "; look at AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE"),
     Rule("InvalidConfigError", _SETTINGS + _FILES),
@@ -89,9 +89,9 @@ ERRORS = (
     Rule("NoRegionError", _SETTINGS + "; set AWS_DEFAULT_REGION, or region in {config_file}"),
     Rule("InvalidRegionError", _SETTINGS + "; provider.region, or AWS_DEFAULT_REGION, is no region"),
     Rule("UnknownRegionError", _SETTINGS + "; provider.region, or AWS_DEFAULT_REGION, is no region"),
-    Rule("BaseEndpointResolverError", _SETTINGS + "; is provider.region, or AWS_DEFAULT_REGION, spelt right?"),
+    Rule("BaseEndpointResolverError", _SETTINGS + "; is provider.region, or AWS_DEFAULT_REGION, correct?"),
     Rule("EndpointProviderError", _SETTINGS + "; look at provider.region and at AWS_ENDPOINT_URL"),
-    Rule("InvalidHostLabelError", _SETTINGS + "; is provider.region spelt right?"),
+    Rule("InvalidHostLabelError", _SETTINGS + "; is provider.region correct?"),
     Rule("InvalidEndpointConfigurationError", _SETTINGS + _VARIABLES),
     Rule("ServiceNotInRegionError", _SETTINGS + "; choose another provider.region"),
     Rule("InvalidIMDSEndpointError", _SETTINGS + "; look at AWS_EC2_METADATA_SERVICE_ENDPOINT"),
@@ -104,8 +104,8 @@ ERRORS = (
     # The network.
     Rule(
         "ProxyConnectionError",
-        "AWS cannot be reached: the proxy {proxy_url}, which {proxy_variable} names, does not answer; mend or unset "
-        "that variable, or name AWS's hosts in NO_PROXY",
+        "AWS cannot be reached: the proxy {proxy_url}, which {proxy_variable} names, does not answer; correct or "
+        "unset that variable, or name AWS's hosts in NO_PROXY",
     ),
     Rule("SSLError", _TLS + "{certificates}"),
     Rule("ConnectTimeoutError", _SLOW),
@@ -116,13 +116,13 @@ ERRORS = (
     Rule("ChecksumError", _SLOW),
     Rule("CapacityNotAvailableError", _SLOW),
     # Everything else of botocore's: a file of ours that it does not take, or a mistake in botocore.
-    Rule("BotoCoreError", "AWS could not be asked: {error}"),
+    Rule("BotoCoreError", "the request to AWS failed: {error}"),
 )
 
 # What is no exception of botocore's and comes out of it all the same; only where botocore raised it.
 PYTHON_ERRORS = (
     Rule("JSONDecodeError", _PROGRAM.replace("{error}", "it printed no JSON")),
-    Rule("EOFError", "AWS wants an MFA code, and nobody is at a terminal to type it; sign in before, and try again"),
+    Rule("EOFError", "AWS needs an MFA code, and there is no terminal to type it; sign in first, and retry"),
     Rule("FileNotFoundError", _SETTINGS + "; look at {config_file}, and at the variables AWS_... that name files"),
     Rule("PermissionError", _SETTINGS + "; look at {config_file}, and at the variables AWS_... that name files"),
     Rule("UnicodeError", _SETTINGS + _FILES),
@@ -132,12 +132,12 @@ PYTHON_ERRORS = (
 )
 
 _RENEW = (
-    "AWS refused the credentials ({code}: {message}); renew them, or, where they are right elsewhere, enable the "
-    "region in your account"
+    "AWS refused the credentials ({code}: {message}); renew them; if they work in other regions, enable this region "
+    "in your account"
 )
 _CLOCK = "AWS refused the credentials ({code}: {message}); is the clock of this machine right? It is {now} here (UTC)"
-_EXPIRED = "AWS refused the credentials ({code}: {message}); they were given for some hours: get new ones{sso_hint}"
-_BUSY = "AWS has too much to do for this account ({code}: {message}); try again in a minute"
+_EXPIRED = "AWS refused the credentials ({code}: {message}); they have expired: get new ones{sso_hint}"
+_BUSY = "AWS limits the requests of this account ({code}: {message}); try again in a minute"
 
 # AWS's error codes about who is calling (docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html, and
 # IAM's CommonErrors).
@@ -156,12 +156,13 @@ CODES = {
     ),
     **dict.fromkeys(
         (*sorted(NOT_ALLOWED), "AuthorizationError", "NotAuthorizedException"),
-        "AWS does not allow you {operation} ({code}: {message}); "
+        "your AWS credentials lack the permission for {operation} ({code}: {message}); "
         f"{documentation.page('security', 'aws')} has the policies that a cluster needs",
     ),
     **dict.fromkeys(
         ("OptInRequired", "PendingVerification", "Blocked", "SubscriptionRequiredException"),
-        "AWS does not serve this account ({code}: {message}); see your account's pages, or write to AWS's support",
+        "AWS accepts no requests of this account ({code}: {message}); look at your account's pages, or contact AWS "
+        "Support",
     ),
     **dict.fromkeys(("RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"), _BUSY),
 }
@@ -232,7 +233,7 @@ def _facts(error: BaseException) -> dict[str, Any]:
         "certificates": lambda: certificate_words(_CERTIFICATE_FILES),
         "now": now_words,
         "sso_hint": lambda: (
-            f", `aws sso login{_profile_option()}` say" if _setting("sso_session", "sso_start_url") else ""
+            f", for example with `aws sso login{_profile_option()}`" if _setting("sso_session", "sso_start_url") else ""
         ),
     }
 
@@ -294,10 +295,11 @@ def _config_problem(named: dict[str, Any]) -> str:
     """Return what configparser found, without the path and the line, which the place has."""
     cause = named.get("error")
     if isinstance(cause, configparser.MissingSectionHeaderError):
-        return f"{one_line(repr(str(cause.line).strip()))} stands before the first [section], or is a torn one"
+        line = one_line(repr(str(cause.line).strip()))
+        return f"{line} comes before the first [section], or is a broken section line"
     if isinstance(cause, (configparser.DuplicateSectionError, configparser.DuplicateOptionError)):
         return one_line(str(cause)).rpartition("]: ")[2]
     if isinstance(cause, configparser.ParsingError) and cause.errors:
         line = str(cause.errors[0][1]).replace("\\n", "")  # as configparser quotes it
         return f"{one_line(line)} is no `key = value`"
-    return one_line(str(cause)) if cause else "it is no text in UTF-8"
+    return one_line(str(cause)) if cause else "it is not UTF-8 text"

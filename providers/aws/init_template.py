@@ -37,7 +37,7 @@ class AWSTemplate(ClusterTemplate):
         for zone in request.zones:
             match = ZONE.fullmatch(zone)
             if match is None:
-                raise InitError(f"--zones: {shown(zone)} is no zone; write each in full, such as us-west-2a")
+                raise InitError(f"--zones: {shown(zone)} is not a zone; write each in full, such as us-west-2a")
             regions.append(match[1])
         return one_region(request, regions)
 
@@ -63,7 +63,7 @@ class AWSTemplate(ClusterTemplate):
             raise InitError(f"--region: {error}") from None
         if cloud_of_region(region) != self.cloud.name:
             raise InitError(
-                f"--region: {shown(region)} is no region of {self.cloud.title}; write one such as "
+                f"--region: {shown(region)} is not a region of {self.cloud.title}; write one such as "
                 f"{self.cloud.region_example}"
             )
         return region

@@ -145,9 +145,9 @@ class MachineLaunch:
         tried = f" (tried in {', '.join(launch.zones)})" if any(launch.zones) else ""
         later = ""
         if self._undecided is not None:
-            later = f"; {self._undecided.count} of them may come all the same, and are listed then"
+            later = f"; {self._undecided.count} of them may still start, and are listed then"
         if failure is None or _ray.is_head(tags):
-            later = later and "; it may come all the same: `ray up` finds it then, and `ray down` ends it"
+            later = later and "; it may still start: `ray up` then finds it, and `ray down` terminates it"
             return click.ClickException(
                 f"the head node ({machine_type}) could not be launched: {failure}{tried}{later}"
             )
@@ -161,7 +161,10 @@ class MachineLaunch:
 
 def _one_subnet_each(node_config: dict[str, Any], subnets: Sequence[str]) -> list[dict[str, Any]]:
     """Return the node_configs for one zone, of one subnet each: a request names one, and its token stands for it."""
-    # Network interfaces have their subnets in them, and Ray then leaves SubnetIds alone.
-    if not subnets or "NetworkInterfaces" in node_config:
+    if not subnets:
         return [node_config]
+    # Network interfaces have their subnets in them, which Ray has copied to SubnetIds, one for each interface: it would
+    # send the same request 32 times where a p5.48xlarge is sold out.
+    if "NetworkInterfaces" in node_config:
+        return [{**node_config, "SubnetIds": list(subnets[:1])}]
     return [{**node_config, "SubnetIds": [subnet]} for subnet in subnets]

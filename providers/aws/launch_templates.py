@@ -1,8 +1,8 @@
 """Launch templates of a cluster file: EC2 is asked what they hold, which is merged as Ray's own provider merges it.
 
-Ray merges a template into its node_config first of all, so that whatever is looked at next (machine type, image,
+Ray merges a template into its node_config first of all, so whatever is looked at next (machine type, image,
 market, network interfaces) may come from it; a key of the node_config replaces the same key of the template, whole. Two
-things are ours. What a launch cannot be asked for is left to the template, which goes with the launch. And so is
+things are ours. What a launch cannot be asked for is left to the template, which is sent with the launch. And so is
 ``UserData``: EC2 answers with it in base64, and boto3 would encode that once more.
 
 Between `merged` and `put_back` the node_configs have no ``LaunchTemplate``: what it holds is known, and Ray, which
@@ -132,8 +132,8 @@ def _refusal(key: str, template: Config, region: str, error: Any) -> Exception:
     code = code_of(error)
     if code in NOT_ALLOWED:
         return AWSRefusedError(
-            f"AWS does not allow you {PERMISSION}, with which {key} ({_name(template)}) is read; allow it "
-            f"({documentation.page('security', 'aws')} has the policy), or write what the template holds into "
+            f"your AWS credentials lack the permission {PERMISSION}, which reading {key} ({_name(template)}) needs; "
+            f"allow it ({documentation.page('security', 'aws')} has the policy), or write what the template holds into "
             "the node_config"
         )
     # InvalidLaunchTemplateName.NotFoundException, InvalidLaunchTemplateId.VersionNotFound, ...

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.cloudwatch import CLOUDWATCH_PARTS
 from accel_scaling.catalog.model import SoldAs
+from accel_scaling.catalog.suggest import hint
 from accel_scaling.cluster.capacity_notes import capacity_note
 from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
@@ -32,6 +33,20 @@ _REMEDIES = {
     ),
 }
 
+# Sections of `provider` with free keys in Ray's schema: a name of a key pair, and arguments of boto3's clients.
+_SECTIONS = {
+    "key_pair": ("key_name",),
+    "aws_credentials": (
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "endpoint_url",
+        "verify",
+        "use_ssl",
+        "api_version",
+    ),
+}
+
 ZONE = re.compile(r"([a-z]+(?:-[a-z]+)+-[0-9]+)[a-z]")  # us-west-2a: a region and a letter
 
 
@@ -53,7 +68,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     try:
         machine_type = catalog.machine_type(CLOUD.name, name)
     except AccelScalingError as error:
-        # The same error type, so that callers can tell an unknown type; its text begins with the key.
+        # The same error type, so callers can tell an unknown type; its text begins with the key.
         raise type(error)(f"{location}: {error}") from None
     note = capacity_note(CLOUD.name, machine_type.name, _bought(market, node_config), _REMEDIES)
     return NodeMachine(
@@ -101,7 +116,7 @@ def region_of(config: dict[str, Any]) -> str:
         raise ClusterConfigError(
             f"provider.region is {shown(region)}, which is a zone; write region: {zone[1]}, and "
             f"availability_zone: {region} "
-            "where it is to be that zone only"
+            "to use that zone only"
         )
     return region
 
@@ -131,8 +146,11 @@ def cluster_notes(cluster: Cluster) -> list[str]:
     """Return the note about CloudWatch on workers without a role.
 
     Raises:
-        ClusterConfigError: ``provider.cloudwatch`` is not what Ray's helper reads.
+        ClusterConfigError: ``provider.cloudwatch`` is not what Ray's helper reads, or another key of the provider
+            section has a key that Ray does not read.
     """
+    for section, keys in _SECTIONS.items():
+        _check_section(f"provider.{section}", cluster.provider.get(section), keys)
     given = cluster.provider.get("cloudwatch")
     if given is None:
         return []
@@ -147,26 +165,38 @@ def cluster_notes(cluster: Cluster) -> list[str]:
     if not without:
         return []
     note = (
-        f"provider.cloudwatch: {', '.join(without)} have no node_config.IamInstanceProfile, without which AWS Systems "
-        "Manager does not reach their machines, and CloudWatch is not set up there; name a profile with AWS's policies "
+        f"provider.cloudwatch: {', '.join(without)} have no node_config.IamInstanceProfile; without it AWS Systems "
+        f"Manager does not reach their machines, and CloudWatch is not set up there; name a profile with AWS's "
+        f"policies "
         "CloudWatchAgentServerPolicy and AmazonSSMManagedInstanceCore"
     )
     return [note]
+
+
+def _check_section(path: str, given: Any, keys: tuple[str, ...]) -> None:
+    if given is not None and not isinstance(given, dict):
+        raise ClusterConfigError(f"{path} is {shown(given)}; expected keys, such as {{{keys[0]}: ...}}")
+    for name in given or {}:
+        if name not in keys:
+            raise ClusterConfigError(
+                f"{path}.{str(name)[:60]} is a key that nothing reads{hint(str(name)[:60], keys)}; the keys there are "
+                f"{', '.join(keys)}"
+            )
 
 
 def _check_cloudwatch(given: Any) -> None:
     key = "provider.cloudwatch"
     example = "{agent: {config: agent.json}}"
     if not isinstance(given, dict):
-        raise ClusterConfigError(f"{key} is {shown(given)}; it takes keys, such as {example}")
+        raise ClusterConfigError(f"{key} is {shown(given)}; expected keys, such as {example}")
     for name, part in given.items():
         if name not in CLOUDWATCH_PARTS:
-            raise ClusterConfigError(f"{key}.{str(name)[:60]}: its parts are {', '.join(CLOUDWATCH_PARTS)}")
+            raise ClusterConfigError(f"{key}.{str(name)[:60]}: the parts are {', '.join(CLOUDWATCH_PARTS)}")
         if not isinstance(part, dict):
-            raise ClusterConfigError(f"{key}.{name} is {shown(part)}; it takes keys, such as {example}")
+            raise ClusterConfigError(f"{key}.{name} is {shown(part)}; expected keys, such as {example}")
         if not isinstance(part.get("config") or "", str):
             raise ClusterConfigError(
-                f"{key}.{name}.config is {shown(part.get('config'))}; it takes the path of a JSON file"
+                f"{key}.{name}.config is {shown(part.get('config'))}; expected the path of a JSON file"
             )
 
 
@@ -185,8 +215,8 @@ def with_image(
     # Like Ray, `ray up` asks for the template first (launch_templates.py); whoever has not asked writes no image.
     if node_config.get("LaunchTemplate"):
         note = (
-            f"{location}: the image is that of its LaunchTemplate, for which `ray up` asks EC2; where the template "
-            "names none, `ray up` takes the default image"
+            f"{location}: the image comes from its LaunchTemplate, which `ray up` reads from EC2; if the template "
+            f"names no image, `ray up` uses the default image"
         )
         return node_config, (note,)
     image = default_image(machine_type, system=node_type.system)
@@ -199,13 +229,13 @@ def _instance_type(location: str, node_config: dict[str, Any]) -> str:
     name = node_config.get("InstanceType")
     if name and not isinstance(name, str):
         raise ClusterConfigError(
-            f"{location}.node_config.InstanceType is {shown(name)}; it takes one instance type, as text"
+            f"{location}.node_config.InstanceType is {shown(name)}; expected one instance type, as text"
         )
     if not name and node_config.get("LaunchTemplate"):
         raise MachineInTemplateError(
-            f"{location}.node_config has a LaunchTemplate and no InstanceType, and only EC2 knows the template: "
-            "`ray up` asks for it, and takes machine type, image and promise from there; to see the promise before, "
-            "write InstanceType, which is then used in place of the template's"
+            f"{location}.node_config has a LaunchTemplate and no InstanceType, and only EC2 knows the template: `ray "
+            f"up` reads it, and takes the machine type, the image and the promise from it; to see the promise "
+            f"earlier, write InstanceType, which is then used in place of the template's"
         )
     if not name or not name.strip():
         raise ClusterConfigError(
@@ -232,7 +262,7 @@ def _market(location: str, node_config: dict[str, Any]) -> str:
     options = node_config.get("InstanceMarketOptions") or {}
     if not isinstance(options, dict):
         raise ClusterConfigError(
-            f"{location}.InstanceMarketOptions is {shown(options)}; it takes keys, such as {{MarketType: spot}}"
+            f"{location}.InstanceMarketOptions is {shown(options)}; expected keys, such as {{MarketType: spot}}"
         )
     market = options.get("MarketType") or ""
     if market not in MARKETS:

@@ -1,7 +1,7 @@
 """The states that a machine passes on its way to a node, as tags: known here at once, told to EC2 where one lasts.
 
 Ray's provider waits a second for other tags before each write, and the updater waits for the write: three seconds of
-each set-up, for tags that are overwritten a moment later. What ends a set-up is still written before it goes on.
+each set-up, for tags that are overwritten a moment later. What ends a set-up is still written before it continues.
 """
 
 from __future__ import annotations

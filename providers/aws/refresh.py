@@ -52,7 +52,7 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
     account_regions = _regions(session, sleep)
     for region in regions:
         if region not in account_regions:
-            raise RefreshError(f"region {shown(region)} is none that EC2 has{hint(region, account_regions)}")
+            raise RefreshError(f"region {shown(region)} does not exist on EC2{hint(region, account_regions)}")
     answer = CloudAnswer(CLOUD, SOURCE)
     for region in regions or account_regions:
         if account_regions[region] == "not-opted-in":

@@ -25,8 +25,8 @@ _READ_ELSEWHERE = {"InstanceType"}
 # Keys that RunInstances has and Ray does not leave to the cluster file (_create_node in its AWS node_provider.py).
 _NOT_HERE = {
     "SubnetId": "is overwritten by Ray with one of SubnetIds; write SubnetIds, a list",
-    "SecurityGroups": "goes without a subnet only, and Ray always names one; write SecurityGroupIds",
-    "ClientToken": "makes EC2 take each launch for the first one; leave it out",
+    "SecurityGroups": "works without a subnet only, and Ray always names one; write SecurityGroupIds",
+    "ClientToken": "makes EC2 treat each launch as the first one; leave it out",
     "DryRun": "makes EC2 launch nothing; leave it out",
 }
 _SET_BY_RAY = {"MinCount", "MaxCount"}  # whatever they hold is overwritten, as in old files of Ray's own
@@ -47,7 +47,7 @@ _WORDS = {
 
 
 def check(path: str, node_config: Mapping[str, Any]) -> None:
-    """Refuse a node_config that boto3 or Ray would refuse at a launch; nothing is said where botocore is missing.
+    """Refuse a node_config that boto3 or Ray would refuse at a launch; nothing is reported where botocore is missing.
 
     Args:
         path: its place in the cluster file.
@@ -77,7 +77,7 @@ def of_request(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a RunInstances request takes of a launch template's content, of which EC2's answer has more.
 
     ``MetadataOptions`` has a ``State`` there, and boto3 refuses a request with a key that it does not know; the
-    template goes with each launch, so that nothing is lost.
+    template goes with each launch, so nothing is lost.
     """
     model = _run_instances()
     return dict(content) if model is None else _taken(model, dict(content))
@@ -145,7 +145,7 @@ def _check_structure(shape: Any, value: Any, path: str, others: tuple[str, ...])
     for name, inner in value.items():
         if name not in shape.members:
             raise ClusterConfigError(
-                f"{path}.{str(name)[:60]} is no key that EC2 knows{hint(str(name)[:60], known)}{_version()}"
+                f"{path}.{str(name)[:60]} is not a key that EC2 knows{hint(str(name)[:60], known)}{_version()}"
             )
         _check_value(shape.members[name], inner, f"{path}.{name}")
     for name in shape.required_members:

@@ -159,7 +159,7 @@ class NewMachines:
             self._remember(request)
         if not requests:
             return Answer(machines)
-        text = f"EC2 has not said yet what became of a request for {requests[0].count} of them"
+        text = f"EC2 has not yet reported the result of a request for {requests[0].count} of them"
         return Answer(machines, Failure(Category.UNAVAILABLE, "no answer", text), requests[0])
 
     def _machines_of(self, request: Request) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The zones of subnets: learned from EC2's answers, so that a zone has one name in launches and in refusals.
+"""The zones of subnets: learned from EC2's answers, so a zone has one name in launches and in refusals.
 
 EC2 is asked (`ec2:DescribeSubnets`); where it does not say, each machine that comes names its subnet and its zone.
 """
@@ -22,7 +22,7 @@ class SubnetZones:
 
     def __init__(self, client: Any, provider: dict[str, Any]) -> None:
         self._client = client
-        # As it is: `ray up` has checked it, and `ray down` ends machines whatever stands there.
+        # As it is: `ray up` has checked it, and `ray down` ends machines whatever is written there.
         named = provider.get("availability_zone")
         self._only_zone = named.strip() if isinstance(named, str) and "," not in named else ""
         self._lock = threading.Lock()
@@ -30,7 +30,7 @@ class SubnetZones:
         self._of_machine: dict[str, str] = {}
 
     def by_zone(self, subnets: Sequence[str]) -> dict[str, list[str]]:
-        """Return subnets by their zones, in the given order; those whose zone is not known stand under no name."""
+        """Return subnets by their zones, in the given order; those whose zone is not known have no name."""
         self._ask([subnet for subnet in subnets if subnet not in self._of_subnet])
         found: dict[str, list[str]] = {}
         for subnet in subnets:

@@ -42,7 +42,7 @@ def for_reading(config: Config) -> Config:
     """
     config = copy.deepcopy(config)
     region = region_of(config)
-    # Asked in any case: where nobody answers, it is said now, and not after each further step.
+    # Asked in any case: if there is no answer, the error comes now, and not after each further step.
     names = _answered(
         lambda: _head_key_names(region, config["provider"].get("aws_credentials"), config["cluster_name"])
     )

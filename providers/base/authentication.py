@@ -95,12 +95,14 @@ def prepare(config: Mapping[str, Any]) -> None:
         _keep_to_owner(file)
     except OSError as error:
         raise ClusterConfigError(
-            f"{error.filename or file}: the token of the cluster cannot be written: {error.strerror}; let your HOME be "
-            f"a folder that you may write, or set {AUTH_MODE}={DISABLED}"
+            f"{error.filename or file}: the token of the cluster cannot be written: {error.strerror}; set HOME to a "
+            f"folder that you may write to, or set {AUTH_MODE}={DISABLED}"
         ) from None
     found = _token_here(os.environ, home)
     if found is None:
-        raise ClusterConfigError(f"{AUTH_TOKEN} has blanks only, and Ray looks for a token nowhere else then; unset it")
+        raise ClusterConfigError(
+            f"{AUTH_TOKEN} contains only spaces, and Ray then looks for a token nowhere else; unset it"
+        )
     _ray.cli_logger().print(
         "{}", f"The cluster's Ray asks its callers for a token: that of {found.place}{made}. The nodes get it by ssh."
     )

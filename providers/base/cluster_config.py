@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,14 +21,17 @@ from accel_scaling.boot import bundle
 from accel_scaling.boot.start_prefix import add_boot_check
 from accel_scaling.catalog.files import travelling_files
 from accel_scaling.clouds import known_clouds
-from accel_scaling.cluster.cluster import user_catalogs
+from accel_scaling.cluster.cluster import catalog_of, user_catalogs
+from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.cluster.policies import spares_accelerators
 from accel_scaling.cluster.ray_requirement import with_version_of_this_machine
 from accel_scaling.cluster.shape import MAPPINGS, check_filled_in, check_shape
 from accel_scaling.errors import AccelScalingError, disk_sentence
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.fill.defaults import with_defaults
+from accel_scaling.fill.file_notes import stale_note
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
+from accel_scaling.inputs.file_text import expanded, is_file
 from accel_scaling.message_text import sentence
 from accel_scaling.providers.base import authentication, config_cache
 from accel_scaling.quarantine.max_workers import limited
@@ -35,7 +39,6 @@ from accel_scaling.requirements import check_launcher_tools, check_ray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from accel_scaling.clouds import Cloud
 
@@ -77,7 +80,7 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
         if not _ray.called_by_ray_up():
             raise
         return _stand_in(**{REFUSED: str(error)})
-    for note in notes:
+    for note in [*_of_an_old_fill(config), *notes]:
         _warn(note)
     add_boot_check(filled, bundled)
     return filled
@@ -94,12 +97,24 @@ def for_the_head(config: Config) -> Config:
     return {**config, "provider": provider}
 
 
+def _of_an_old_fill(config: Config) -> list[str]:
+    """Return the note about what an earlier fill wrote into the file of `ray up`, whose comments Ray does not read."""
+    path = _ray.file_of_ray_up()
+    # A pipe, such as `<(accel-scaling fill cluster.yaml)`, has been read.
+    if path is None or not is_file(expanded(Path(path))):
+        return []
+    try:
+        return stale_note(read_cluster(expanded(Path(path))), catalog_of(config))
+    except AccelScalingError:  # the file has changed since Ray read it
+        return []
+
+
 def _bundle(config: Config) -> Path:
     try:
         return bundle.build(catalog=travelling_files(user_catalogs(config["provider"]), known_clouds()))
     except OSError as error:
-        problem = disk_sentence(error) or f"{error.filename}: {error.strerror}; is HOME a folder that you may write?"
-        raise AccelScalingError(f"what the nodes get of this package cannot be packed: {problem}") from None
+        problem = disk_sentence(error) or f"{error.filename}: {error.strerror}; may you write to the folder HOME?"
+        raise AccelScalingError(f"the bundle for the nodes cannot be made: {problem}") from None
 
 
 def check_ready(config: Config) -> None:
@@ -161,7 +176,7 @@ def refusal_of(config: Config) -> str | None:
 
 
 def _stand_in(**carried: Any) -> Config:
-    """Return a config that passes Ray's schema, which stands before `bootstrap_config`, and carries something there."""
+    """Return a config that passes Ray's schema before `bootstrap_config`, and carries something there."""
     return {
         "cluster_name": "refused",
         "max_workers": 0,
@@ -238,5 +253,7 @@ def spare_accelerators(provider_config: Mapping[str, Any], config_path: Path | N
     try:
         resources = {chip.resource for chip in chips_here().values()} if spares_accelerators(provider_config) else ()
         _ray.spare_accelerators(resources)
-    except Exception:  # a Ray whose scheduler is another; it goes on as Ray does
-        logger.exception("nodes with accelerators cannot be spared from tasks without them; only GPU nodes are, by Ray")
+    except Exception:  # a Ray whose scheduler is another; it does what Ray does
+        logger.exception(
+            "only GPU nodes are spared from tasks without accelerators (by Ray); the nodes of other families are not"
+        )

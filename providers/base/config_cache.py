@@ -1,4 +1,4 @@
-"""Ray's cache of a resolved cluster config: forgotten, so that a change of a catalog takes effect.
+"""Ray's cache of a resolved cluster config: forgotten, so a change of a catalog takes effect.
 
 Ray keys it before the fill, by what the cluster file says. `ray up` would go on with the promises of an old catalog;
 and a config that was only read (cluster_config.py) must never be taken for one that can launch.
@@ -50,7 +50,8 @@ def forget(provider_config: Mapping[str, Any], cluster_name: str) -> None:
         _remove(path)
     if provider_config.get(READ_BY, _THIS_PROCESS) != _THIS_PROCESS:
         raise click.ClickException(
-            "Ray's cached copy of this cluster config is of a command that was cut off; it is removed now: run the "
+            "Ray's cached copy of this cluster config comes from a command that was interrupted; it is now removed: "
+            "run the "
             "same command again"
         )
 

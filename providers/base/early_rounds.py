@@ -2,7 +2,7 @@
 
 Ray's monitor looks every 5 s: a task waits for one look, and its machine, once launched, for another. Here the monitor
 waits no longer than until something is there to be done. An early round asks the cloud nothing: the provider answers
-it from what it knows (providers/base/known_nodes.py), so that the cloud is asked as often as by Ray alone.
+it from what it knows (providers/base/known_nodes.py), so the cloud is asked as often as by Ray alone.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class EarlyRounds:
         try:
             return self._demand()
         except Exception as error:  # noqa: BLE001 - Ray's client raises what gRPC does; the round will say it, too
-            logger.debug("it is not known what waits for resources: %s", error)
+            logger.debug("the pending resource requests are unknown: %s", error)
             return before
 
 

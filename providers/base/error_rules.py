@@ -107,12 +107,13 @@ def certificate_words(variables: Sequence[str]) -> str:
         path = os.environ.get(name, "")
         if path and not os.path.exists(path):  # noqa: PTH110 - Path() would read a leading ~, which SDKs do not
             return (
-                f"{name} names {path}, which is not there; name the file with your network's certificates, or unset it"
+                f"{name} names {path}, which does not exist; name the file with your network's certificates, or "
+                f"unset it"
             )
     for name in variables:
         if os.environ.get(name):
             return f"does {os.environ[name]}, which {name} names, hold the certificates of your network?"
-    return f"where your network has certificates of its own, name their file in {variables[0]}"
+    return f"if your network has its own certificates, name their file in {variables[0]}"
 
 
 def now_words() -> str:

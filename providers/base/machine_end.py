@@ -16,7 +16,7 @@ class EndedBy(Enum):
     CLOUD = "the cloud, or the machine itself"
     USER = "the user"
     INTERRUPTION = "an interruption of a spot machine"
-    UNKNOWN = "unknown: the cloud has no trace of it"
+    UNKNOWN = "unknown: the cloud has no record of it"
 
 
 class MachineEnd(NamedTuple):

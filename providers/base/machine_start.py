@@ -159,10 +159,12 @@ class MachineStarts:
         checked = machine is not None and machine.time_of(Step.CHECKED) is not None
         # A machine that did not answer may have a verdict: its labels will tell it, when it joins.
         if attempt.silent and not checked:
-            if self._gate.on_mismatch is OnMismatch.REFUSE:
+            policy = self._gate.confirmation.of(self._watch.cloud.node_type(node_id))
+            if policy is OnMismatch.REFUSE:
                 self._watch.give_up(node_id, NO_VERDICT, _NO_VERDICT, Cause.REFUSED)
                 return
-            self._watch.joins_unchecked(node_id, _NO_VERDICT)
+            if not policy.always_joins:
+                self._watch.joins_unchecked(node_id, _NO_VERDICT)
         self._watch.start_ended(node_id)
 
 

@@ -249,17 +249,17 @@ class MachineWatch:
         """Judge a machine by the nodes that have joined from it; False where a slice still lacks hosts."""
         verdicts = [node.labels.get(LABEL_VERDICT) for node in mine]
         word = next((verdict for verdict in verdicts if verdict), "")
-        unchecked = not all(verdicts)
-        if unchecked and self._gate.on_mismatch is OnMismatch.REFUSE:
+        unchecked, policy = not all(verdicts), self._gate.confirmation.of(node_type)
+        if unchecked and policy is OnMismatch.REFUSE:
             self.give_up(node_id, NO_VERDICT, _NOT_CHECKED, Cause.REFUSED)
             return True
         if self._lacks_hosts(node_id, mine):
             return False
-        zone, good = self.cloud.zone(node_id), not unchecked and holds_promise(word)
-        if unchecked:
+        zone, good = self.cloud.zone(node_id), policy.always_joins or (not unchecked and holds_promise(word))
+        if unchecked and not good:
             self.joins_unchecked(node_id, _NOT_CHECKED)
         elif good:
-            self._gate.confirmed(node_id, node_type, zone, word, joins_later=True)
+            self._gate.confirmed(node_id, node_type, zone, word or NO_VERDICT, joins_later=True)
         else:
             self._gate.refused(node_id, node_type, zone, word, f"it joined with the verdict {word}", ends=False)
         self._started.pop(node_id, None)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling.boot.verdicts import holds_promise
+from accel_scaling.cluster.policies import confirmation_policy
 from accel_scaling.providers.base import cluster_config
 from accel_scaling.providers.base.authentication import Authentication, of_head, of_laptop
 from accel_scaling.providers.base.command_output import TailingProcessRunner
@@ -24,6 +25,7 @@ from accel_scaling.requirements import check_ray
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from accel_scaling.cluster.policies import OnMismatch
     from accel_scaling.providers.base.machine_end import MachineEnd
 
 logger = logging.getLogger(__name__)
@@ -32,8 +34,8 @@ logger = logging.getLogger(__name__)
 _PROCESS_RUNNER = 2
 
 _LEFT = (
-    "{}; this head node was there before, and is left as it is, without Ray: repair it and run `ray up` again, or end "
-    "it with `ray down`"
+    "{}; this head node existed before; it stays as it is, without Ray: repair it and run `ray up` again, or "
+    "terminate it with `ray down`"
 )
 
 
@@ -189,7 +191,13 @@ class BootCheckedProvider:
             lambda: wait_until_seen(node_id, self._rounds),
             _Told(self.starts, node_id, self.answers),
             authentication=self._authentication,
+            on_mismatch=lambda: self._on_mismatch(node_id),
         )
+
+    def _on_mismatch(self, node_id: str) -> OnMismatch:
+        """Return what becomes of a machine that does not hold its promise."""
+        policy = confirmation_policy(self.provider_config)  # the gate has one in an autoscaler only
+        return policy.of(self.watch.cloud.node_type(node_id)) if policy.node_types else policy.on_mismatch
 
     def _authentication(self) -> Authentication:
         """Return what a node that is started from here is told about tokens."""
@@ -245,7 +253,7 @@ class BootCheckedProvider:
         if self._is_head(node_id):
             return
         node_type, zone = self.watch.cloud.node_type(node_id), self.watch.cloud.zone(node_id)
-        if holds_promise(word):
+        if holds_promise(word) or self.gate.confirmation.of(node_type).always_joins:
             self.gate.confirmed(node_id, node_type, zone, word, joins_later=self.watch.asks_who_joined)
         else:  # it may join with less; but its type is no better for that
             logger.error("node %s of type %s joins with what it has: %s: %s", node_id, node_type, word, sentence)

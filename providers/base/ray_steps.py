@@ -32,8 +32,8 @@ def check_private_key(config: Mapping[str, Any]) -> None:
     path = (config.get("auth") or {}).get("ssh_private_key")
     if path and not Path(str(path)).expanduser().is_file():
         raise ClusterConfigError(
-            f"auth.ssh_private_key is {path}, which is not on this machine; name the private key of the machines' key "
-            "pair, or leave it out, and Ray makes a key pair"
+            f"auth.ssh_private_key is {path}, which is not on this machine; name the private key of the machines' "
+            f"key pair, or leave it out to let Ray make a key pair"
         )
 
 

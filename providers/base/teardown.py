@@ -1,7 +1,7 @@
 """`ray down`: it ends what it can, names what it could not, and does not wait for what does not answer.
 
 Ray's own loop ends nodes and lists them until none is listed; it stops at the first error. Here a place that cannot be
-listed, and a node that cannot be ended, are noted and left out, so that the loop goes through all others. Once nothing
+listed, and a node that cannot be ended, are noted and left out, so the loop goes through all others. Once nothing
 else is left, the notes are raised as one error, and `ray down` exits with 1.
 """
 
@@ -124,8 +124,9 @@ class TeardownProvider:
         sentences = list(dict.fromkeys(sentence for part in found for sentence in part.unlisted))
         sentences += _by_reason(self._failed)
         if sentences:
-            beginning = "not everything is ended, and what is left is paid for: "
-            raise click.ClickException(beginning + "\n".join(sentences) + "; run `ray down` again when that is mended")
+            beginning = "some machines are not terminated, and you still pay for them: "
+            end = "; run `ray down` again when that is repaired"
+            raise click.ClickException(beginning + "\n".join(sentences) + end)
 
 
 class Processes:
@@ -197,7 +198,7 @@ class BoundedRunner:
 
 
 def within(timeout_s: float, function: Callable[[], T], what: str) -> T:
-    """Return what a function returns, if it does in time; it goes on in a thread of its own if it does not.
+    """Return what a function returns, if it does in time; it continues in a thread of its own if it does not.
 
     Args:
         timeout_s: how long to wait.

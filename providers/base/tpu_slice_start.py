@@ -105,8 +105,8 @@ def wait_until_seen(node_id: str, rounds: Rounds) -> None:
     while (joined := _ray.tpu_workers_joined(node_id)) is not None and "0" not in joined:
         if time.monotonic() > deadline:
             raise HostZeroMissingError(
-                f"host 0 of {node_id} did not join within {timeouts.GCP_SLICE_HOST_ZERO_S:.0f} s of its ray start; the "
-                "other hosts are not started, look at the raylet's log there"
+                f"host 0 of {node_id} did not join within {timeouts.GCP_SLICE_HOST_ZERO_S:.0f} s of its ray start; "
+                f"the other hosts are not started; look at the raylet's log on host 0"
             )
         time.sleep(timeouts.GCP_SLICE_POLL_S)
     # A round that has begun may have read who joined before host 0 did: the one after it has not.

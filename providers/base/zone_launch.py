@@ -105,7 +105,13 @@ def gated(gate: Gate, workers: Workers, zones: Sequence[str], launch: Callable[[
     allowed = gate.check(node_type, zones)
     # Until they are listed, these machines count as nodes of their type: a limit set meanwhile must not end them.
     with gate.launching(node_type, workers.count):
-        result = launch(allowed)
+        try:
+            result = launch(allowed)
+        except Exception as error:
+            # No answer of the cloud's, but of its SDK or of Ray: `accel-scaling status` lists it all the same.
+            words = " ".join(str(error).split())
+            gate.failed(node_type, EVERY_ZONE, type(error).__name__, words, sold_out=False)
+            raise
         for zone, nodes in result.started.items():
             gate.launched(node_type, zone, nodes, started_again=True)
         for zone, nodes in result.made.items():

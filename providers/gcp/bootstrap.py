@@ -135,7 +135,7 @@ def _ask_each_zone(provider: Config) -> None:
                 without_tpu.append(zone)
     if len(without_tpu) == len(zones):
         raise ClusterConfigError(
-            f"provider.availability_zone is {','.join(zones)}, where Google has no Cloud TPU; name a zone that has it "
+            f"provider.availability_zone is {','.join(zones)}, which has no Cloud TPU; name a zone that has it "
             "(docs.cloud.google.com/tpu/docs/regions-zones)"
         )
 

@@ -12,6 +12,7 @@ from accel_scaling.providers.gcp.client import ANONYMOUS, VERSIONS, check_creden
 from accel_scaling.providers.gcp.names import check_names
 from accel_scaling.providers.gcp.node_config import region_of, zones_of
 from accel_scaling.providers.gcp.request_schema import check_node_config
+from accel_scaling.providers.gcp.tpu_node_config import check_purchase, is_tpu
 
 # The pattern of the parameter `project` in Google's discovery document of Compute Engine.
 _PROJECT = re.compile(
@@ -32,7 +33,10 @@ def check(config: dict[str, Any]) -> None:
         raise ClusterConfigError("cluster_name is missing")
     check_names(config)
     for name, node_type in config["available_node_types"].items():
-        check_node_config(f"available_node_types.{name}.node_config", node_type.get("node_config") or {})
+        location, node_config = f"available_node_types.{name}", node_type.get("node_config") or {}
+        if is_tpu(node_config):
+            check_purchase(location, node_config)
+        check_node_config(f"{location}.node_config", node_config)
 
 
 def check_place(provider: dict[str, Any]) -> None:

@@ -18,7 +18,6 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import google_auth_httplib2
-import httplib2
 from google.auth.credentials import AnonymousCredentials
 from google.oauth2 import service_account
 from google.oauth2.credentials import Credentials
@@ -32,6 +31,7 @@ from accel_scaling.providers.base import config_cache
 from accel_scaling.providers.gcp.answers import UnexpectedAnswerError
 from accel_scaling.providers.gcp.calls import BROKEN, may_pass
 from accel_scaling.providers.gcp.cloud import CLOUD
+from accel_scaling.providers.gcp.connections import Connections
 from accel_scaling.providers.gcp.errors import default_credentials
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def check_credentials(given: Any) -> str:
         credentials_type != "anonymous" and not isinstance(given.get("credentials"), str)
     ):
         raise ClusterConfigError(
-            f"provider.gcp_credentials must hold `type` ({', '.join(_CREDENTIAL_TYPES)}) and `credentials`"
+            f"provider.gcp_credentials must have `type` ({', '.join(_CREDENTIAL_TYPES)}) and `credentials`"
         )
     return str(credentials_type)
 
@@ -120,8 +120,8 @@ def _built(api: str, url: str | None, credentials: str, *, quick: bool = False) 
     if "static_discovery" not in inspect.signature(discovery.build).parameters:
         version = importlib.metadata.version("google-api-python-client")
         raise ClusterConfigError(
-            f"this Python has google-api-python-client {version}, and the provider needs {CLOUD.sdk_requirement}: take "
-            f"an older version out of the set-up commands, or `pip install '{CLOUD.sdk_requirement}'`"
+            f"this Python has google-api-python-client {version}, and the provider needs {CLOUD.sdk_requirement}: "
+            f"remove an older version from the set-up commands, or `pip install '{CLOUD.sdk_requirement}'`"
         )
     return discovery.build(
         api,
@@ -139,7 +139,9 @@ def _built(api: str, url: str | None, credentials: str, *, quick: bool = False) 
 def _credentials(text: str) -> Any:
     given = json.loads(text)
     if given is None:
-        return default_credentials()[0]
+        # Credentials of another identity provider ask Google at once; google-auth's own connections would read another
+        # variable for the certificates.
+        return default_credentials(google_auth_httplib2.Request(Connections(timeout=timeouts.GCP_READ_CALL_S)))[0]
     credentials_type = check_credentials(given)
     if credentials_type == "anonymous" or given == ANONYMOUS:
         return AnonymousCredentials()
@@ -217,7 +219,7 @@ def _connection(credentials: Any, timeout_s: float) -> Any:
     # credentials, for the life of the process: no others get the same id.
     key = (id(credentials), timeout_s)
     if key not in kept:
-        kept[key] = google_auth_httplib2.AuthorizedHttp(credentials, http=httplib2.Http(timeout=timeout_s))
+        kept[key] = google_auth_httplib2.AuthorizedHttp(credentials, http=Connections(timeout=timeout_s))
     return kept[key]
 
 

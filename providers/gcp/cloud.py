@@ -65,4 +65,12 @@ CLOUD = GCP(
     ),
     lists_places=False,  # a public price list's: Google's API names machine types to those who have a project
     rehearsal_modules=("ray", "googleapiclient", "google_auth_httplib2"),
+    provider_keys=(
+        "region",
+        "availability_zone",
+        "cache_stopped_nodes",
+        "project_id",
+        "gcp_credentials",
+        "api_endpoints",
+    ),
 )

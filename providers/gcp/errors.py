@@ -32,17 +32,19 @@ NO_CREDENTIALS = (
 
 _FILE = "the Google credentials in {file} cannot be used: {problem}; "
 _REFUSED = "Google refused the credentials ({name}: {error}); "
-_RENEW = _REFUSED + f"renew them, {_LOGIN} say"
-_KEY_FILE = _FILE + f"download the key anew, or run {_LOGIN}"
+_RENEW = _REFUSED + f"renew them, for example with {_LOGIN}"
+_KEY_FILE = _FILE + f"download the key again, or run {_LOGIN}"
 _NETWORK = (
     "Google cannot be reached ({name}: {error}); is the network up{proxy}, and are provider.api_endpoints, if given, "
     "right?"
 )
 _CERTIFICATES = "Google cannot be reached ({name}: {error}); {certificates}"
-_MACHINE = "Google gave no credentials ({name}: {error}); has this machine a service account, and is its network up?"
+_MACHINE = (
+    "Google gave no credentials ({name}: {error}); does this machine have a service account, and is its network up?"
+)
 _SETTINGS = "your Google settings cannot be used ({name}: {error}); look at the variables GOOGLE_... and at {file}"
 
-# google-auth's classes by name. Rows with a part stand before the row of the class itself.
+# google-auth's classes by name. Rows with a part come before the row of the class itself.
 ERRORS = (
     # The file of the credentials.
     Rule("DefaultCredentialsError", NO_CREDENTIALS, "default credentials were not found"),
@@ -59,14 +61,14 @@ ERRORS = (
     Rule(
         "RefreshError", _REFUSED + "that service account was deleted or disabled: choose another", "account not found"
     ),
-    Rule("RefreshError", _FILE + "mend it, or run " + _LOGIN, "was not found"),
+    Rule("RefreshError", _FILE + "correct it, or run " + _LOGIN, "was not found"),
     Rule(
         "RefreshError",
-        _REFUSED + "provider.gcp_credentials has a token that has run out: give a new one",
+        _REFUSED + "provider.gcp_credentials has an expired token: give a new one",
         "refresh the",
     ),
     Rule("RefreshError", _RENEW),
-    Rule("ReauthFailError", _REFUSED + f"your sign-in is over: run {_LOGIN}"),
+    Rule("ReauthFailError", _REFUSED + f"your sign-in has expired: run {_LOGIN}"),
     Rule("UserAccessTokenError", _REFUSED + "run `gcloud auth login`"),
     Rule("OAuthError", _RENEW),
     # Certificates of this machine.
@@ -100,8 +102,11 @@ class GoogleRefusedError(AccelScalingError):
     """Google could not be asked, or did not let us."""
 
 
-def default_credentials() -> tuple[Any, str | None]:
+def default_credentials(request: Any = None) -> tuple[Any, str | None]:
     """Return the credentials of this environment, and the project that goes with them; None where none does.
+
+    Args:
+        request: by which Google is asked, where that takes a question; by default google-auth's own.
 
     Raises:
         GoogleRefusedError: there are none, or their file cannot be used.
@@ -110,12 +115,15 @@ def default_credentials() -> tuple[Any, str | None]:
     from google.auth.exceptions import GoogleAuthError
 
     try:
-        credentials, project = google.auth.default(scopes=_SCOPES)
+        credentials, project = google.auth.default(scopes=_SCOPES, request=request)
     except GoogleAuthError as error:
         raise GoogleRefusedError(str(sentence_of(error))) from None
     # google-auth takes for granted what a file holds: one that is JSON of another shape, or a folder, makes it fall.
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        raise GoogleRefusedError(_unreadable(error)) from None
+        # An OSError that names no file is the network's: some credentials ask Google when they are read.
+        of_network = isinstance(error, OSError) and error.filename is None
+        sentence = sentence_of(error) if of_network else None
+        raise GoogleRefusedError(sentence or _unreadable(error)) from None
     return credentials, project
 
 
@@ -158,6 +166,6 @@ def _problem(error: BaseException) -> str:
     """Return what is wrong with a file, in the words of the error that google-auth has wrapped."""
     inner: Any = error.__cause__ or next((part for part in error.args if isinstance(part, BaseException)), None)
     if isinstance(inner, ValueError) and hasattr(inner, "lineno"):  # of json
-        return f"it is no valid JSON (line {inner.lineno}: {inner.msg})"  # type: ignore[attr-defined]
+        return f"it is not valid JSON (line {inner.lineno}: {inner.msg})"  # type: ignore[attr-defined]
     text = whole_text(inner or error)
     return "there is no such file" if "was not found" in text else text

@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.node_images import BootDisk, Image
     from accel_scaling.cluster.cluster import Cluster, NodeType
 
-# Where a Compute Engine disk or machine has its content from, so that it needs no image.
+# Where a Compute Engine disk or machine has its content from, so it needs no image.
 _DISK_CONTENT = ("source", "sourceImage", "sourceSnapshot", "sourceInstantSnapshot")
 _MACHINE_CONTENT = ("sourceInstanceTemplate", "sourceMachineImage")
 
 # Since 2024, each new series takes Hyperdisk alone: a Persistent Disk would be refused at every launch.
 _NO_SERIES = (
-    "no row of gcp_boot_disks.csv says what its series boots from; {} is written, as each new series takes it; where "
-    "it does not, write disks[0].initializeParams.diskType"
+    "gcp_boot_disks.csv has no row for its series; {} is written, as all new series boot from it; if this one does "
+    "not, write disks[0].initializeParams.diskType"
 )
 
 IMAGE_KEY = "disks[0].initializeParams.sourceImage"

@@ -41,13 +41,15 @@ class GCPTemplate(ClusterTemplate):
     def check(self, request: FileRequest) -> None:
         """Refuse what is no project's id."""
         if request.project is not None and not _PROJECT_ID.fullmatch(request.project):
-            raise InitError(f"--project {shown(request.project)} is no project's id; expected such as my-project-123")
+            raise InitError(
+                f"--project {shown(request.project)} is not a project's id; expected an id such as my-project-123"
+            )
 
     def region_of(self, request: FileRequest) -> str:
         """Return the region of the zones that are asked for."""
         if not request.zones:
             raise InitError(
-                f"--region {request.region} alone does not say where machines run on Google Cloud; name zones of it "
+                f"--region {request.region} is not enough on Google Cloud; name zones of it "
                 f"with --zones, such as {request.region}-b"
             )
         try:
@@ -63,7 +65,7 @@ class GCPTemplate(ClusterTemplate):
         order = several if len(place.zones) > 1 else "or several of the region, to try in turn: a,b,c in full"
         return {
             "zones": scalar(",".join(place.zones)),
-            "region_note": order if place.given else f"the usual one; {order}",
+            "region_note": order if place.given else f"the default; {order}",
             "project": scalar(request.project or PROJECT),
             "project_note": "as asked" if request.project else f"{YOURS}the id of your GCP project",
         }

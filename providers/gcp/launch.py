@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _BULK_LIMIT = 1000  # machines in one call
 
-_NO_REASON = Failure(Category.UNKNOWN, "no reason given", "Google created fewer than asked for")
+_NO_REASON = Failure(Category.UNKNOWN, "no reason given", "Google created fewer machines than requested")
 
 # Ray asks for five machines at a time, two such requests at once; a bulk creation makes a hundred as fast as one.
 # Read by Ray (autoscaler/_private/constants.py) in the process that `ray start --head` starts; a user's own stay.
@@ -71,7 +71,7 @@ class MachineApi(Protocol):
 
 
 class _MachineRequest(NamedTuple):
-    """The machine to create: the Instance, the instance template that stands below it, and what it is for."""
+    """The machine to create: the Instance, the instance template that is below it, and what it is for."""
 
     body: dict[str, Any]
     template: str | None

@@ -76,7 +76,7 @@ def _machine_end(resource: Any, node_id: str, node: Any | None) -> MachineEnd:
         return MachineEnd(EndedBy.CLOUD, by_google[-1], _said_of(node) or "the machine ended by itself")
     by_user = [word for word in types if word in _BY_USERS]
     if by_user:
-        return MachineEnd(EndedBy.USER, by_user[-1], f"somebody called {by_user[-1]} of the machine")
+        return MachineEnd(EndedBy.USER, by_user[-1], f"a user called {by_user[-1]} of the machine")
     if node is not None:
         return MachineEnd(EndedBy.CLOUD, str(node.get("status")), _said_of(node) or "the machine ended by itself")
     return MachineEnd(EndedBy.UNKNOWN, GONE, "Google does not know it any more")

@@ -40,7 +40,7 @@ def _check_fits(subject: str, name: str, label: str) -> None:
         advice = "" if is_plain(name) else "; upper case, dots and the like count three times"
         characters = "character" if over == 1 else "characters"
         raise ClusterConfigError(
-            f"{subject} {shown(name)} is too long for a label of Google's, by {over} {characters}; shorten it{advice}"
+            f"{subject} {shown(name)} is too long for a Google Cloud label, by {over} {characters}; shorten it{advice}"
         )
 
 
@@ -48,11 +48,12 @@ def _check_labels(path: str, labels: Any) -> None:
     if labels is None:
         return
     if not isinstance(labels, dict):
-        raise ClusterConfigError(f"{path} must hold names and values")
+        raise ClusterConfigError(f"{path} must have names and values")
     for key, value in labels.items():
         if not valid_key(str(key)) or not isinstance(value, str) or not valid_value(value):
             raise ClusterConfigError(
-                f"{path}: {key}: {shown(value)} is no label of Google's: up to {MAX_LABEL} lower-case letters, "
+                f"{path}: {key}: {shown(value)} is not a valid Google Cloud label: up to {MAX_LABEL} lower-case "
+                f"letters, "
                 "digits, _ and -, and a letter first in the name"
             )
 

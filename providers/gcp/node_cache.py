@@ -86,7 +86,7 @@ class NodeCache:
         """Return the nodes with these tags that `ray down` ends, and a sentence for each zone that was not listed.
 
         Those that somebody still pays for: in any state but ending, if they were deleted here; only such as run where
-        stopped ones are kept, so that the next `ray up` starts them again, as with Ray's own provider.
+        stopped ones are kept, so the next `ray up` starts them again, as with Ray's own provider.
         """
         asked_at, filters = time.monotonic(), dict(tag_filters).items()
         parts = list(self._listers.map(lambda resource: resource.list_each_zone(), self._resources()))
@@ -284,7 +284,7 @@ class NodeCache:
     def _sweep(self, preempted: Iterable[Any]) -> None:
         """Delete, in the background, workers that Google has taken back; the next listing tries again."""
         kept = self._keep_stopped
-        # A head is left to the person at `ray down`: deleted here, the cluster would be lost without a word.
+        # A head is left to the person at `ray down`: deleted here, the cluster would be lost silently.
         names = {
             node["name"]
             for node in preempted

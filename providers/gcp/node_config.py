@@ -140,7 +140,7 @@ def check_zones_named(node_type: NodeType, cluster: Cluster) -> None:
         url = _ZONE_OF_URL.search(value) if isinstance(value, str) else None
         if url and url[1] not in zones:
             raise ClusterConfigError(
-                f"{at}.{key}: {shown(value)} is in zone {url[1]}, and provider.availability_zone is "
+                f"{at}.{key}: {shown(value)} is in zone {url[1]}, but provider.availability_zone is "
                 f"{','.join(zones)}; write the name alone, without a zone"
             )
     if node_type.machine.slice is None and (attached := attached_accelerator(node_type)):
@@ -194,7 +194,8 @@ def zones_of(provider: dict[str, Any]) -> tuple[str, ...]:
     for zone in zones:
         if not _ZONE.fullmatch(zone):
             raise ClusterConfigError(
-                f"provider.availability_zone names {shown(zone)}, which is no zone; write each in full: us-central1-a"
+                f"provider.availability_zone names {shown(zone)}, which is not a zone; write each in full: "
+                f"us-central1-a"
             )
     regions = dict.fromkeys(zone.rpartition("-")[0] for zone in zones)
     if len(regions) > 1:
@@ -229,10 +230,14 @@ def cluster_notes(cluster: Cluster) -> list[str]:
     """Return no notes: all are about one node type.
 
     Raises:
-        ClusterConfigError: a name or a label that Google does not take; Ray's own provider lets Google say so.
+        ClusterConfigError: a name or a label that Google does not take, which Ray's own provider lets Google say; or a
+            way of buying a slice that our provider's API does not have.
     """
     if cluster.is_ours:
         check_names(cluster.config)
+        for node_type in cluster.node_types.values():
+            if node_type.machine.slice is not None:
+                tpu_node_config.check_purchase(node_type.location, node_type.node_config)
     return []
 
 
@@ -271,8 +276,9 @@ def _machine_type_name(at: str, node_config: dict[str, Any]) -> str:
     given = node_config.get("machineType")
     if given is None and node_config.get("sourceInstanceTemplate") is not None:
         raise MachineInTemplateError(
-            f"{at} has a sourceInstanceTemplate and no machineType, and only Google knows the template: `ray up` asks "
-            "for it, and takes machine type and promise from there; to see the promise before, write machineType, "
+            f"{at} has a sourceInstanceTemplate and no machineType, and only Google knows the template: `ray up` "
+            f"reads it, and takes the machine type and the promise from it; to see the promise earlier, write "
+            f"machineType, "
             "which is then used in place of the template's"
         )
     if given is None:
@@ -331,6 +337,6 @@ def _template_notes(name: str, node_config: dict[str, Any]) -> tuple[str, ...]:
         return ()
     note = (
         "GPUs that the sourceInstanceTemplate attaches are not in this promise; add them as guestAccelerators, or "
-        "guestAccelerators: [] where it has none"
+        "write guestAccelerators: [] if it attaches none"
     )
     return (note,)

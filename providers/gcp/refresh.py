@@ -73,7 +73,7 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
     every = sorted({*offered, *silent})
     for region in regions:
         if region not in every:
-            raise RefreshError(f"region {shown(region)} is none that Compute Engine has{hint(region, every)}")
+            raise RefreshError(f"region {shown(region)} does not exist on Compute Engine{hint(region, every)}")
     for region in regions or every:
         if region in silent:
             zones = ", ".join(sorted(zone for zone in google.silent if _region(zone) == region))
@@ -144,7 +144,7 @@ class _Google:
             if cause is not None and (sentence := sentence_of(cause)):
                 raise RefreshError(f"Google does not list {types} for project {self._project}: {sentence}") from None
             denied = error.failure.category is Category.PERMISSION
-            needs = "; it takes compute.machineTypes.list and compute.acceleratorTypes.list" if denied else ""
+            needs = "; it needs compute.machineTypes.list and compute.acceleratorTypes.list" if denied else ""
             raise RefreshError(f"Google does not list {types} for project {self._project}: {error}{needs}") from None
 
     def _client(self, types: str) -> Any:
@@ -158,7 +158,7 @@ class _Google:
 
 
 def _credentials() -> tuple[Any, str | None]:
-    """Return the credentials and the project that goes with them, None where none does."""
+    """Return the credentials and their project, None where none does."""
     if os.environ.get(NO_CREDENTIALS, "").lower() in {"1", "true", "yes", "on"}:
         from google.auth.credentials import AnonymousCredentials
 

@@ -52,7 +52,7 @@ class SchemaError(Exception):
 
 
 def check_node_config(path: str, node_config: dict[str, Any]) -> None:
-    """Hold a node_config to Google's schema of an Instance, or of a TPU Node; nothing is said without Google's client.
+    """Check a node_config against Google's schema of an Instance or a TPU Node; without Google's client, do nothing.
 
     Args:
         path: its place in the cluster file.
@@ -159,7 +159,7 @@ def _check_object(schemas: dict[str, Any], schema: dict[str, Any], value: Any, p
         elif others is not None:
             _check_value(schemas, others, inner, f"{path}[{name}]")
         else:
-            raise SchemaError(f"{path}.{name}", f"is no key that Google knows{hint(str(name), properties)}")
+            raise SchemaError(f"{path}.{name}", f"is not a key that Google knows{hint(str(name), properties)}")
 
 
 def _check_scalar(schema: dict[str, Any], value: Any, path: str) -> None:

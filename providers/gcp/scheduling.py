@@ -62,7 +62,7 @@ def scheduling_of(at: str, node_config: dict[str, Any]) -> dict[str, Any]:
     entries = given if isinstance(given, list) else [{} if given is None else given]
     if not all(isinstance(entry, dict) for entry in entries):
         raise ClusterConfigError(
-            f"{at}.scheduling is {shown(given)}; it takes keys, such as {{provisioningModel: SPOT}}"
+            f"{at}.scheduling is {shown(given)}; expected keys, such as {{provisioningModel: SPOT}}"
         )
     return one_message(entries)
 
@@ -110,12 +110,12 @@ def purchase_notes(machine_type: str, node_config: dict[str, Any]) -> tuple[str,
     notes = [refused] if refused else []
     if reserved and bought is SoldAs.ON_DEMAND and capacity_note(CLOUD.name, machine_type, bought, _REMEDIES):
         notes.append(
-            "its reservationAffinity has no provisioningModel: RESERVATION_BOUND beside it; Google grants "
-            f"{machine_type} by future reservations, whose machines are bound to them; add it to scheduling"
+            f"its reservationAffinity has no provisioningModel: RESERVATION_BOUND beside it; Google gives "
+            f"{machine_type} through future reservations, which need this model; add it to scheduling"
         )
     if bought is SoldAs.FLEX_START and not any(scheduling.get(key) for key in _ENDED_BY):
         notes.append(
-            "provisioningModel: FLEX_START has no maxRunDuration, without which Google refuses the launch; add "
+            "provisioningModel: FLEX_START needs maxRunDuration, or Google refuses the launch; add "
             "maxRunDuration: {seconds: 86400}, of 10 minutes to 7 days"
         )
     if bought is SoldAs.RESERVED and affinity.get("consumeReservationType") != "SPECIFIC_RESERVATION":
@@ -169,16 +169,16 @@ def check_scheduling(path: str, node_config: dict[str, Any], *, accelerated: boo
     if (spot or accelerated) and given.get("onHostMaintenance") == "MIGRATE":
         which = "a spot machine" if spot else "a machine with accelerators"
         raise ClusterConfigError(
-            f"{at}.onHostMaintenance is MIGRATE, and {which} cannot move to another host; write TERMINATE, or leave it "
+            f"{at}.onHostMaintenance is MIGRATE, but {which} cannot move to another host; write TERMINATE, or leave it "
             "out"
         )
     if spot and given.get("automaticRestart"):
         raise ClusterConfigError(
-            f"{at}.automaticRestart is true, and Google restarts no spot machine; write false, or leave it out"
+            f"{at}.automaticRestart is true, but Google never restarts a spot machine; write false, or leave it out"
         )
     ends = model in {"SPOT", "FLEX_START", "RESERVATION_BOUND"} or any(given.get(key) for key in _ENDED_BY)
     if given.get("instanceTerminationAction") and not ends:
         raise ClusterConfigError(
-            f"{at}.instanceTerminationAction says what is done with a machine that Google ends, and Google does not "
-            f"end this one; add provisioningModel: SPOT, {' or '.join(_ENDED_BY)}, or leave it out"
+            f"{at}.instanceTerminationAction is for machines that Google ends, and Google does not end this one; add "
+            f"provisioningModel: SPOT, {' or '.join(_ENDED_BY)}, or leave it out"
         )

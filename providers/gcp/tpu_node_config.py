@@ -33,13 +33,22 @@ _NOT_OF_A_TPU = {
     "scheduling": "a TPU takes schedulingConfig, such as schedulingConfig: {spot: true}",
 }
 
+# What SchedulingConfig of the API's version 2, which the provider calls, has in place of the provisioning models of
+# v2alpha1 and of a queued resource (docs.cloud.google.com/tpu/docs/reference/rest/v2/SchedulingConfig).
+_INSTEAD_OF_MODEL = {
+    "SPOT": "schedulingConfig: {spot: true}",
+    "RESERVATION_BOUND": "schedulingConfig: {reserved: true}",
+}
+_WAYS = "schedulingConfig: {spot: true}, or {reserved: true} for a reservation of yours"
+
 # cloud.google.com/tpu/docs/runtimes: "The Cloud TPU API is not supported on TPU7x and later TPU versions".
 _NOT_IN_THE_API = (
-    "Google says that the Cloud TPU API, through which Ray creates slices, does not have {}{}; the promise is what its "
+    "Ray creates slices through the Cloud TPU API, which according to Google does not have {}{}; the promise is what "
+    "its "
     "hosts would announce"
 )
 # AI-Hypercomputer/tpu-recipes, inference/ironwood (2026-08-07): `queued-resources create --accelerator-type v7x-8`.
-_BY_RESERVATION = ", and Google's own recipes ask it for {}-N, by a reservation"
+_BY_RESERVATION = "; Google's own recipes ask it for {}-N, with a reservation"
 
 
 def is_tpu(node_config: dict[str, Any]) -> bool:
@@ -79,6 +88,31 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     return NodeMachine(tpu_slice.machine, tpu_slice, _capacity_type(node_config), tuple(_notes(tpu_slice)))
 
 
+def check_purchase(location: str, node_config: dict[str, Any]) -> None:
+    """Refuse a way of buying a slice that the provider's API of Cloud TPU does not have: queues and models.
+
+    Args:
+        location: the node type's place in the cluster file, for the error.
+        node_config: the node type's ``node_config``.
+
+    Raises:
+        ClusterConfigError: names the key, and the ways that there are.
+    """
+    at = f"{location}.node_config"
+    if node_config.get("queuedResource") is not None:
+        raise ClusterConfigError(
+            f"{at}.queuedResource is written by Google into slices that it has queued, and this package asks for "
+            f"slices at once, without a queue; remove it, and write {_WAYS}"
+        )
+    scheduling = node_config.get("schedulingConfig")
+    model = scheduling.get("provisioningModel") if isinstance(scheduling, dict) else None
+    if model is not None:
+        raise ClusterConfigError(
+            f"{at}.schedulingConfig.provisioningModel is {shown(model)}, a key that version 2 of the Cloud TPU API "
+            f"does not have; write {_INSTEAD_OF_MODEL.get(str(model), _WAYS)}"
+        )
+
+
 def with_runtime(node_config: dict[str, Any], tpu_slice: TpuSlice) -> dict[str, Any]:
     """Return the node_config with the usual software version of its hosts, where it names none."""
     image = default_image(tpu_slice.machine, of_slice=True)
@@ -94,7 +128,7 @@ def _notes(tpu_slice: TpuSlice) -> Iterator[str]:
         named = api_name in tpu_slice.chip.api_names.get(CLOUD.name, ())
         yield _NOT_IN_THE_API.format(tpu_slice.generation, _BY_RESERVATION.format(api_name) if named else "")
     if row := unlisted(CLOUD.name, UnlistedKind.SLICE).get(name):
-        yield f"no list of Google's has {name} ({row.source}); `ray up` asks Google Cloud"
+        yield f"no list of Google Cloud has {name} ({row.source}); `ray up` asks Google Cloud"
 
 
 def _capacity_type(node_config: dict[str, Any]) -> CapacityType:
@@ -115,14 +149,13 @@ def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> TpuSlice:
         # GPU users know acceleratorType from guestAccelerators, one level deeper.
         if name.strip().startswith("nvidia"):
             raise ClusterConfigError(
-                f"{at}.acceleratorType is {shown(name)}, which is a GPU; the key makes the node type a TPU, "
-                "and a GPU is "
-                "attached to a machineType by guestAccelerators"
+                f"{at}.acceleratorType is {shown(name)}, which is a GPU; this key makes the node type a TPU; to "
+                f"attach a GPU to a machineType, use guestAccelerators"
             )
         return slice_of_type(catalog, name.strip())
     if not isinstance(config, dict):
         raise ClusterConfigError(
-            f"{at}.acceleratorConfig is {shown(config)}; it takes two keys, such as {{type: V4, topology: 2x2x2}}"
+            f"{at}.acceleratorConfig is {shown(config)}; expected two keys, such as {{type: V4, topology: 2x2x2}}"
         )
     for key, example in (("type", "V4"), ("topology", "2x2x2")):
         if not isinstance(config.get(key), str) or not config[key].strip():
@@ -138,12 +171,13 @@ def _check_runtime(at: str, node_config: dict[str, Any], tpu_slice: TpuSlice) ->
     if (version is None and usual) or (isinstance(version, str) and version.strip()):
         return
     raise ClusterConfigError(
-        f"{at}.runtimeVersion is {'missing' if version is None else repr(version)}; a TPU is not created without the "
-        "software version of its hosts" + (f", for {tpu_slice.accelerator_type} usually {usual.name}" if usual else "")
+        f"{at}.runtimeVersion is {'missing' if version is None else repr(version)}; Google Cloud needs the software "
+        f"version of the hosts to create a "
+        f"TPU" + (f", for {tpu_slice.accelerator_type} usually {usual.name}" if usual else "")
     )
 
 
 def _check_scheduling(at: str, node_config: dict[str, Any]) -> None:
     config = node_config.get("schedulingConfig")
     if config is not None and not isinstance(config, dict):
-        raise ClusterConfigError(f"{at}.schedulingConfig is {shown(config)}; it takes keys, such as {{spot: true}}")
+        raise ClusterConfigError(f"{at}.schedulingConfig is {shown(config)}; expected keys, such as {{spot: true}}")

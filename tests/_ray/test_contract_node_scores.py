@@ -21,7 +21,7 @@ from accel_scaling.providers.base.provider import BootCheckedProvider
 Nodes = dict[str, dict[str, int]]
 
 CPU = {"CPU": 32, "memory": 96}
-# More CPUs than the plain machine, so that Ray's other rules prefer them for 32 tasks of 4 CPUs.
+# More CPUs than the plain machine, so Ray's other rules prefer them for 32 tasks of 4 CPUs.
 ACCELERATED = {
     "gpu": {"CPU": 128, "memory": 400, "GPU": 8, "accelerator_type:A100": 1},
     "trainium": {"CPU": 128, "memory": 400, "neuron_cores": 32, "accelerator_type:aws-neuron-core": 1},

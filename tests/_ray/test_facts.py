@@ -149,6 +149,10 @@ def test_ray_keeps_the_share_of_memory_for_objects_that_our_promise_leaves_out()
     )
 
 
+def test_the_port_of_a_head_is_rays() -> None:
+    assert ray_constants.DEFAULT_PORT == facts.GCS_PORT
+
+
 def test_a_task_asks_for_one_cpu_where_nothing_is_said() -> None:
     from ray._common.ray_option_utils import task_options
 
@@ -210,3 +214,11 @@ def test_v2_exports_a_nodes_machine_type_by_this_name() -> None:
     from ray.autoscaler.v2.instance_manager import ray_installer
 
     assert f'"{facts.INSTANCE_TYPE_NAME}"' in inspect.getsource(ray_installer)
+
+
+def test_the_head_has_its_config_under_our_name() -> None:
+    from ray.autoscaler._private import commands
+
+    assert f'"~/{facts.BOOTSTRAP_CONFIG}"' in inspect.getsource(commands.get_or_create_head_node) + inspect.getsource(
+        commands._set_up_config_for_head_node
+    )

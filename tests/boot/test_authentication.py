@@ -137,6 +137,6 @@ def test_a_node_whose_ray_cannot_ask_for_the_token_never_joins(
     assert end.value.code == 1
     said: Any = capsys.readouterr().err.splitlines()
     assert said[-1].endswith(
-        "RAY_AUTH_MODE=token, and the Ray of this node, 2.51.2, asks nobody for a token; install Ray 2.52 or newer on"
+        "RAY_AUTH_MODE=token, and the Ray of this node, 2.51.2, does not ask for a token; install Ray 2.52 or newer on"
         " the nodes"
     )

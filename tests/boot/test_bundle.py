@@ -230,7 +230,7 @@ def test_a_head_that_an_older_version_started_gets_the_wiring_of_this_one(whole,
     """The head fills its own config again: the commands there are wired already, perhaps by another version."""
     before = "export ACCEL_SCALING_ON_MISMATCH=join; " if joins else ""
     older = f"{before}. ~/.accel_scaling/bundle/accel_scaling/boot/before_ray_start.sh || exit 3; ray start --head"
-    other_bundle = with_boot_check("ray start --head", "0" * 12, joins=joins)
+    other_bundle = before + with_boot_check("ray start --head", "0" * 12)
     config = {
         "file_mounts": {"~/.accel_scaling/bundle": "/home/ubuntu/.cache/accel_scaling/bundle-1"},
         "head_start_ray_commands": [older, other_bundle, "ray start --head"],

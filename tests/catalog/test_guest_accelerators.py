@@ -32,7 +32,7 @@ def test_a_count_goes_with_the_largest_machine_of_its_rule_and_with_no_larger_on
     assert (machine.chip.name, machine.count) == (CHIPS[accelerator.rpartition("-")[2]], count)
     assert (machine.vcpus, machine.memory_mib) == (vcpus, gib * 1024)
     if vcpus < 96:
-        with pytest.raises(AttachError, match=f"so many go with .* to {vcpus} vCPUs and 1 to {gib} GiB"):
+        with pytest.raises(AttachError, match=f"this count needs .* to {vcpus} vCPUs and 1 to {gib} GiB"):
             attached(f"n1-custom-{vcpus + 2}-{gib * 1024}-ext", accelerator, count)
     if gib < 624:
         with pytest.raises(AttachError, match=f"to {gib} GiB"):
@@ -55,15 +55,15 @@ def test_a_virtual_workstation_is_the_same_gpu_by_the_same_rule():
 @pytest.mark.parametrize(
     ("machine_type", "accelerator", "count", "message"),
     [
-        ("n1-standard-1", "nvidia-tesla-k80", 8, "so many go with 8 to 64 vCPUs .*; this machine takes 1, 2, 4$"),
+        ("n1-standard-1", "nvidia-tesla-k80", 8, "this count needs 8 to 64 vCPUs .*; this machine takes 1, 2, 4$"),
         ("n1-standard-8", "nvidia-tesla-t4", 3, "it comes in counts of 1, 2, 4$"),
         ("n1-standard-8", "nvidia-tesla-t4", 0, "it comes in counts of 1, 2, 4$"),
         ("n1-standard-96", "nvidia-tesla-p4", 1, "; this machine takes 4$"),
         ("n1-highmem-96", "nvidia-tesla-k80", 8, "; this machine takes none$"),
-        ("n2-standard-4", "nvidia-tesla-t4", 1, "it goes with N1 machines only"),
-        ("f1-micro", "nvidia-tesla-t4", 1, "it goes with N1 machines only"),
-        ("g1-small", "nvidia-tesla-t4", 1, "it goes with N1 machines only"),
-        ("e2-medium", "nvidia-tesla-t4", 1, "it goes with N1 machines only"),
+        ("n2-standard-4", "nvidia-tesla-t4", 1, "it can be attached to N1 machines only"),
+        ("f1-micro", "nvidia-tesla-t4", 1, "it can be attached to N1 machines only"),
+        ("g1-small", "nvidia-tesla-t4", 1, "it can be attached to N1 machines only"),
+        ("e2-medium", "nvidia-tesla-t4", 1, "it can be attached to N1 machines only"),
         ("n1-standard-4", "nvidia-l4", 1, r"comes with machine types of its own \(g2-standard-"),
         ("a2-highgpu-8g", "nvidia-tesla-a100", 4, "comes with 8 x nvidia-tesla-a100 and takes no other"),
         ("a2-highgpu-8g", "nvidia-a100-80gb", 8, "comes with 8 x nvidia-tesla-a100 and takes no other"),

@@ -40,7 +40,7 @@ def of(cloud: str, name: str):
         (FAMILIES, "/dev/neuron{n}", "/dev/neuron0", "each_device is --device=/dev/neuron0; expected an option with"),
         (FAMILIES, "\nneuron,", "\nnvidia,", "nvidia is already in line "),
         (IMAGES, "\nneuron,", "\nneurn,", "family 'neurn' is not known; nearest: neuron"),
-        (IMAGES, "V100-16G ", "V100-17G ", "chips 'V100-17G' is in no accelerators.yaml; nearest: V100-16G"),
+        (IMAGES, "V100-16G ", "V100-17G ", "chips 'V100-17G' is not in accelerators.yaml; nearest: V100-16G"),
         (IMAGES, "aws,x86_64,ssm", "gcp,x86_64,ssm", "kind is ssm, which gcp does not have"),
         (IMAGES, "/aws/service/neuron", "aws/service/neuron", "expected a parameter's name, as /aws/service/..."),
         (IMAGES, "projects/ubuntu-os-cloud/global", "ubuntu-os-cloud", "expected projects/PROJECT/global/images/fam"),
@@ -87,7 +87,7 @@ def test_every_machine_type_has_an_image_or_a_sentence_that_says_what_to_do() ->
             assert image is not None, name
             if image.kind is ImageKind.NONE:
                 sentence = no_image("available_node_types.x", machine, key)
-                assert f"write node_config.{key} and name one of your own, which must hold {image.note}" in sentence
+                assert f"write node_config.{key} and name one of your own, which must contain {image.note}" in sentence
 
 
 def test_each_image_is_one_that_the_local_clouds_know_from_their_own_tables() -> None:

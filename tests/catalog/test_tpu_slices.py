@@ -174,7 +174,7 @@ def test_each_tpu_machine_of_gkes_table_is_a_host_of_a_slice() -> None:
         ("v4-", "nearest: "),
         ("v4-²", "'v4-²'"),
         ("a2-highgpu-8g", "it is a machine type, which is asked for by `machineType`$"),
-        ("v4-" + "9" * 5000, "is not one that Google has$"),
+        ("v4-" + "9" * 5000, "does not exist on Google Cloud$"),
         ("", "''"),
     ],
 )

@@ -55,7 +55,7 @@ def test_a_users_own_places_are_named_as_who_says_so_and_as_what_to_mend(capsys:
     assert main(["fill", cluster("mine.csv")]) == 2
     said = capsys.readouterr().err
     assert "us-west-2 does not have p4d.24xlarge, says mine_places.csv; the nearest" in said  # not EC2, which has it
-    assert "where that is not so, write `us-west-2,p4d.24xlarge,,` in that file" in said
+    assert "if that is wrong, write `us-west-2,p4d.24xlarge,,` in that file" in said
 
 
 def test_show_names_the_file_of_an_accelerator_of_the_users_own(capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,7 +90,7 @@ def test_check_of_places_names_unknown_types_and_notes_new_regions(capsys: pytes
     google = "us-central1,nvidia-tesla-t4,a,\nus-central1,n2-custom,,\nus-central1,a2-highgpu,,\n"
     Path("mine_places.csv").write_text(f"region,types,zones,source\n{rows}{google}", encoding="utf-8")
     wrong = ["mine_places.csv:2: types is g5.xlrage, which no catalog file has", "mine_places.csv:5: types is q7.large"]
-    for command in (["mine.csv"], ["mine_places.csv"]):  # what lies beside it is found
+    for command in (["mine.csv"], ["mine_places.csv"]):  # what is beside it is found
         assert main(["catalog", "check", *command]) == 2
         shown = capsys.readouterr()
         lines = shown.out.splitlines()
@@ -98,7 +98,7 @@ def test_check_of_places_names_unknown_types_and_notes_new_regions(capsys: pytes
         assert all(line.startswith(start) for line, start in zip(lines, wrong, strict=True))
         assert "nearest: g5.xlarge" in lines[0]
         assert shown.err.startswith(
-            "note: mine_places.csv:6: region us-west-7 is in no places file that ships; nearest:"
+            "note: mine_places.csv:6: region us-west-7 is not in the places files that ship; nearest:"
         )
         assert shown.err.count("\n") == 1
     home = Path.home() / ".accel_scaling" / "refresh"
@@ -115,7 +115,7 @@ def test_gpus_that_are_attached_are_found_in_a_region_too(capsys: pytest.Capture
     assert main(["catalog", "find", "--accelerator", "T4", "--region", "us-central1", "--cloud", "gcp"]) == 0
     said = capsys.readouterr().out
     assert "1 x nvidia-tesla-t4" in said
-    assert "whether us-central1 has them is in no places file" in said
+    assert "whether us-central1 has them is not in the places files" in said
     assert main(["catalog", "find", "--accelerator", "T4", "--region", "us-west-2", "--json"]) == 0
     assert {each["cloud"] for each in json.loads(capsys.readouterr().out)} == {"aws"}
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from accel_scaling import terminal
+from accel_scaling import tables, terminal
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.cli.main import main
 
@@ -230,10 +230,10 @@ def test_headings_are_bold_on_a_terminal_only_and_never_with_no_color(monkeypatc
 
 
 def test_a_table_aligns_text_left_and_numbers_right_and_ends_no_line_with_blanks():
-    assert terminal.render(("NAME", "N"), [("a", "10"), ("long name", "9")], right={1}) == (
+    assert tables.render(("NAME", "N"), [("a", "10"), ("long name", "9")], right={1}) == (
         "NAME        N\na          10\nlong name   9"
     )
-    assert terminal.render(("NAME", "NOTE"), [("a", "")]) == "NAME  NOTE\na"
+    assert tables.render(("NAME", "NOTE"), [("a", "")]) == "NAME  NOTE\na"
 
 
 def test_the_command_imports_no_ray_no_cloud_sdk_and_nothing_slow():

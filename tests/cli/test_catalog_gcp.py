@@ -92,7 +92,8 @@ def test_show_of_an_unknown_slice_exits_2_with_the_nearest(catalog):
     code, out, err = catalog("show", "v4-17")
     assert (code, out) == (2, "")
     assert (
-        err == "accel-scaling: TPU accelerator type 'v4-17' is not one that Google has; nearest: v4-8, v4-16, v4-32\n"
+        err == "accel-scaling: TPU accelerator type 'v4-17' does not exist on Google Cloud; nearest: v4-8, v4-16, "
+        "v4-32\n"
     )
     assert "of aws is not in the catalog" in catalog("show", "v4-16", "--cloud", "aws")[2]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -97,13 +98,13 @@ def test_a_wait_that_is_no_number_of_seconds_is_bad_usage(text, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["confirm", "--wait", text])
     assert ended.value.code == 2
-    assert f"argument --wait: {text!r} is not a number of seconds" in capsys.readouterr().err
+    assert f"--wait: {text!r} is not a number of seconds" in capsys.readouterr().err
 
 
 def test_the_help_names_every_verdict_with_its_exit_code(capsys):
     with pytest.raises(SystemExit):
         main(["confirm", "--help"])
-    output = capsys.readouterr().out
+    output = re.sub(r"\n {5,}", " ", capsys.readouterr().out)
     for word, meaning in WORDS.items():
         (line,) = [line for line in output.splitlines() if line.startswith(f"  {meaning.exit_code}  ")]
         assert word.value in line

@@ -44,7 +44,7 @@ def test_it_writes_a_file_and_a_contradiction_goes_to_standard_error(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a: [1", "cluster.yaml:1:6: this is no valid YAML"),
+        ("a: [1", "cluster.yaml:1:6: this is not valid YAML"),
         ("- a\n", "cluster.yaml is not a cluster config"),
         ("", "cluster.yaml is not a cluster config"),
         ("a: 1\n", "cluster.yaml: this is not a cluster config: `provider` is missing"),

@@ -21,11 +21,11 @@ REFUSED = [
     (["gcp", "--accelerator", "G5.xlarge"], "; write `accel-scaling init aws --accelerator A10G`\n"),
     (["aws", "--accelerator", "m5.xlarge"], "a machine type of aws, without an accelerator; write --cpus 4\n"),
     (["gcp", "--accelerator", "n2-custom-8-32768"], "of gcp, without an accelerator; write --cpus 8\n"),
-    (["aws", "--accelerator", "A100:32"], "no machine of aws has so many; it comes in 8 (p4d.24xlarge)"),
+    (["aws", "--accelerator", "A100:32"], "no machine of aws has that many; the counts are 8 (p4d.24xlarge)"),
     (["gcp", "--accelerator", "T4:8"], "it comes in 1 (n1-standard-4), 2 (n1-standard-8), 4 (n1-standard-16)"),
     (["aws", "--accelerator", "TPU-V4:8"], "no machine type of aws has it; gcp has it: v4-8, v4-16, v4-32 and more"),
-    (["aws", "--accelerator", "v4-8"], "TPUs are Google's; write `accel-scaling init gcp`"),
-    (["gcp", "--accelerator", "v4-7"], "TPU accelerator type 'v4-7' is not one that Google has; nearest: v4-8"),
+    (["aws", "--accelerator", "v4-8"], "only Google Cloud has TPUs; write `accel-scaling init gcp`"),
+    (["gcp", "--accelerator", "v4-7"], "TPU accelerator type 'v4-7' does not exist on Google Cloud; nearest: v4-8"),
     (["gcp", "--accelerator", "v4-8:3"], "v4-8 is a whole slice, with 4 chips, and takes no count"),
     (["gcp", "--accelerator", "TPU-V7X"], "the Cloud TPU API does not create this generation"),
     (["gcp", "--accelerator", "A10G"], "no machine type of gcp has it; aws has it: g5.xlarge"),
@@ -35,7 +35,7 @@ REFUSED = [
     (["aws"], "name what the workers have: --accelerator NAME[:COUNT], or --cpus N"),
     (["aws", "--cpus", "999"], "m5.* has up to 96 vCPUs"),
     (["aws", "--cpus", "2", "--region", "us-west-2a"], "'us-west-2a', which is a zone; write region: us-west-2"),
-    (["aws", "--cpus", "2", "--zones", "us-west-2"], "--zones: 'us-west-2' is no zone; write each in full"),
+    (["aws", "--cpus", "2", "--zones", "us-west-2"], "--zones: 'us-west-2' is not a zone; write each in full"),
     (["aws", "--cpus", "2", "--zones", "us-west-2a", "--region", "us-east-1"], "name us-east-1 and us-west-2"),
     (["aws", "--cpus", "2", "--project", "p-1"], "--project is for gcp"),
     (["aws", "--cpus", "2", "--name", "a b"], "--name 'a b': a cluster's name becomes part of"),
@@ -80,7 +80,8 @@ def test_a_file_that_is_there_is_written_over_with_force_only(
     path.write_text("mine")
     words = ["init", "aws", "--accelerator", "T4", "-o", str(path)]
     assert main(words) == 2
-    assert f"{path} is there already; write another with -o, or over it with --force" in capsys.readouterr().err
+    says = f"{path} exists already; choose another file with -o, or overwrite it with --force"
+    assert says in capsys.readouterr().err
     assert path.read_text() == "mine"
     assert main([*words, "--force"]) == 0
     assert yaml.safe_load(path.read_text())["head_node_type"] == "head"

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from accel_scaling.cli.main import main
+from accel_scaling.fill.defaults import with_keys_needed_by_ray
 from tests.support.plan import aws
 
 PRICES = "instance_type,price_per_hour,spot_price_per_hour\ng4dn.xlarge,0.5,0.2\ng5.xlarge,1.25,\nm5.large,0.1,\n"
@@ -18,7 +19,7 @@ PRICES = "instance_type,price_per_hour,spot_price_per_hour\ng4dn.xlarge,0.5,0.2\
 @pytest.fixture(name="plan")
 def plan_fixture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     """Run `accel-scaling plan` on a file with T4 and A10G; return exit code, stdout and stderr."""
-    config = aws(t4="g4dn.xlarge", a10g="g5.xlarge")
+    config = with_keys_needed_by_ray(aws(t4="g4dn.xlarge", a10g="g5.xlarge"))
     path = tmp_path / "cluster.yaml"
 
     def running(*words: str, change: dict[str, Any] | None = None) -> tuple[int, str, str]:
@@ -85,13 +86,13 @@ def prices_fixture(tmp_path: Path) -> Path:
 def test_costs_are_of_the_users_own_list_and_what_it_lacks_is_said_never_0(plan: Any, prices: Path) -> None:
     _, out, _ = plan("--demand", "T4x2", "A10G", "--prices", str(prices))
     assert "t4         g4dn.xlarge        2     1.00  T4x2\n" in out
-    assert "total: 2.35 an hour with the existing nodes, by your price list\n" in out
+    assert "total: 2.35 an hour with the existing nodes, from your price list\n" in out
     answer = json.loads(plan("--demand", "T4x2", "A10G", "--prices", str(prices), "--json")[1])
     assert (answer["cost_per_hour"], answer["without_price"]) == (2.35, [])
     prices.write_text(PRICES.replace("g5.xlarge", "g6.xlarge"), encoding="utf-8")
     _, out, _ = plan("--demand", "T4x2", "A10G", "--prices", str(prices))
     assert "a10g       g5.xlarge          1  no price  A10G\n" in out
-    assert "without what your price list lacks: g5.xlarge\n" in out
+    assert "without the machine types that your price list lacks: g5.xlarge\n" in out
     answer = json.loads(plan("--demand", "T4x2", "A10G", "--prices", str(prices), "--json")[1])
     assert (answer["cost_per_hour"], answer["without_price"]) == (None, ["g5.xlarge"])
 

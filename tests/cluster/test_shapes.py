@@ -48,8 +48,8 @@ DEEP = 3000
         (("head_node_type: head", "head_node_type: [head]"), "head_node_type is ['head'], which is not one of"),
         (("cluster_name: a", "setup_commands:"), "setup_commands must be a list of commands"),
         (("cluster_name: a", "setup_commands: pip install x"), "each of them text; write [] for none"),
-        (("cluster_name: a", "docker: rayproject/ray"), "docker must hold keys and values"),
-        (("cluster_name: a", "file_mounts: ~/x"), "file_mounts must hold keys and values"),
+        (("cluster_name: a", "docker: rayproject/ray"), "docker must have keys and values"),
+        (("cluster_name: a", "file_mounts: ~/x"), "file_mounts must have keys and values"),
         (("region: us-west-2", "region: [us-west-2]"), "provider.region is ['us-west-2']; it takes text"),
         (("region: us-west-2", "region: 5"), "provider.region is 5; it takes text"),
         ((A, "  a: {max_workers: 1, max_workers: 9, node_config"), "a.max_workers is already in line 6"),
@@ -57,7 +57,7 @@ DEEP = 3000
         (("InstanceType: g5.xlarge", "InstanceType: [g5.xlarge]"), "InstanceType is ['g5.xlarge']; it takes one"),
         (
             ("InstanceType: g5.xlarge", "InstanceType: g5.xlarge, InstanceMarketOptions: spot"),
-            "InstanceMarketOptions is 'spot'; it takes keys, such as {MarketType: spot}",
+            "InstanceMarketOptions is 'spot'; expected keys, such as {MarketType: spot}",
         ),
         (
             ("InstanceType: g5.xlarge", "InstanceType: g5.xlarge, InstanceMarketOptions: {MarketType: Spot}"),
@@ -90,7 +90,7 @@ def test_a_region_that_nobody_knows_is_noted(
     path.write_text(FILE.replace("us-west-2", "us-wst-2"), encoding="utf-8")
     assert main([command[0], str(path), *command[1:]]) == 0
     said = capsys.readouterr()
-    assert "us-wst-2 is a region that no places file has; nearest: us-west-2" in said.out + said.err
+    assert "us-wst-2 is a region that no places file lists; nearest: us-west-2" in said.out + said.err
     path.write_text(FILE, encoding="utf-8")
     assert main([command[0], str(path), *command[1:]]) == 0
     said = capsys.readouterr()
@@ -159,7 +159,7 @@ def test_an_output_whose_encoding_lacks_a_sign_is_told_so(tmp_path: Path, monkey
     assert "'\\u2603' cannot be written in latin-1, the encoding of this output" in errors.getvalue()
 
 
-# --- what YAML would drop without a word, or cannot hold ---
+# --- what YAML would drop silently, or cannot hold ---
 
 
 @pytest.mark.parametrize("command", [["fill"], ["plan", "--demand", "A10G"]], ids=["fill", "plan"])
@@ -170,8 +170,8 @@ def test_a_key_that_is_there_twice_is_refused_with_both_lines(
     path.write_text("available_node_types:\n  p4d:\n    max_workers: 3\n  p4d: {}\n", encoding="utf-8")
     assert main([command[0], str(path), *command[1:]]) == 2
     assert capsys.readouterr().err == (
-        f"accel-scaling: {path}:4: available_node_types.p4d is already in line 2, and `ray up` would drop that "
-        "one without a word; keep one\n"
+        f"accel-scaling: {path}:4: available_node_types.p4d is already in line 2, and `ray up` would silently drop "
+        f"that one; keep one\n"
     )
 
 
@@ -184,7 +184,7 @@ def test_a_key_that_is_there_twice_is_refused_with_both_lines(
         ("a: " + "[" * 200 + "]" * 200, "f:1:103: it is nested too deeply"),
         ("a: " + "9" * 5000, "f:1:4: the number 999999999999... has 5,000 digits; at most 40 are read"),
         ("a: 2024-13-45", "f:1:4: month must be in 1..12"),
-        ("a:\n\tb: 1", "f:2:1: this is no valid YAML: found character '\\t' that cannot start any token; indent with"),
+        ("a:\n\tb: 1", "f:2:1: this is not valid YAML: found character '\\t' that cannot start any token; indent with"),
     ],
 )
 def test_text_that_is_no_yaml_or_loses_something_is_one_sentence(text: str, said: str) -> None:

@@ -27,7 +27,7 @@ def test_a_start_that_the_check_does_not_reach_is_refused_with_its_place_and_the
     with pytest.raises(ClusterConfigError) as error:
         notes_of("ray stop", "sudo ray start --address=x", key=key)
     assert str(error.value) == (
-        f"{key}[1]: the boot check does not reach this `ray start`: `sudo` takes variables away; write "
+        f"{key}[1]: the boot check does not reach this `ray start`: `sudo` removes variables; write "
         '`sudo -E PYTHONPATH="$PYTHONPATH" ray start ...`, or leave sudo out'
     )
 
@@ -67,7 +67,7 @@ def test_a_script_that_may_start_ray_behind_sudo_is_noted() -> None:
 
 def test_no_command_that_starts_ray_is_noted() -> None:
     (note,) = notes_of("ray stop", "ulimit -n 65536")
-    expected = "worker_start_ray_commands: none of these commands starts Ray, so that no such node joins"
+    expected = "worker_start_ray_commands: none of these commands starts Ray, so these nodes never join"
     assert note == f"{expected}; add `ray start ...`"
 
 

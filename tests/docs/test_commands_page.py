@@ -30,7 +30,7 @@ def examples(command: argparse.ArgumentParser) -> list[str]:
     """The command's examples as they are typed: without remarks, and without what follows `&&`, `|` or `>`."""
     lines = [line.strip() for line in (command.epilog or "").splitlines()]
     return [
-        re.split(r"\s{2,}|\s#\s|\s(?:&&|>|\|)\s", line)[0] for line in lines if line.startswith(f"{command.prog} ")
+        re.split(r"\s{2,}|\s#\s|\s(?:&&|[<>|])\s", line)[0] for line in lines if line.startswith(f"{command.prog} ")
     ]  # fmt: skip
 
 

@@ -55,7 +55,7 @@ def test_the_guides_cluster_is_filled_in_a_region_that_has_the_machine_and_refus
     (tmp_path / "g9.yaml").write_text(yaml.safe_dump(config))
     refused = run(contributed, tmp_path, "fill", "g9.yaml")
     assert refused.returncode == 2
-    assert "eu-west-1 does not have g9.xlarge, says aws_places.csv" in refused.stderr
+    assert "eu-west-1 does not have g9.xlarge, according to aws_places.csv" in refused.stderr
     assert "the nearest regions that do: us-east-1, us-west-2;" in refused.stderr
 
 

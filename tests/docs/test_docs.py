@@ -184,3 +184,16 @@ def test_each_verdict_is_shown_with_a_sentence(word: VerdictWord) -> None:
 def test_each_fault_of_a_rehearsal_is_in_its_document() -> None:
     text = (ROOT / "docs" / "rehearsal.md").read_text(encoding="utf-8")
     assert [word for word in WORDS if f"| `{word}:TYPE" not in text] == []
+
+
+def test_every_document_is_reached_from_the_readme_by_links() -> None:
+    reached, waiting = set[Path](), [README]
+    while waiting:
+        page = waiting.pop()
+        if page in reached:
+            continue
+        reached.add(page)
+        if page.suffix == ".md":
+            links = {(page.parent / link).resolve() for link in LINK.findall(page.read_text(encoding="utf-8"))}
+            waiting += [link for link in links if link.exists()]
+    assert [path.name for path in (ROOT / "docs").rglob("*.md") if path not in reached] == []

@@ -158,7 +158,7 @@ MISTAKES: dict[str, Callable[[Desk], str]] = {
     "ModuleNotFoundError: No module named 'accel_scaling'": lambda desk: desk.ray_up_without("accel_scaling"),
     "ssh and rsync not found": without_ssh,
     "... does not exist": lambda desk: desk.ours("fill", "nowhere.yaml"),
-    "this is no valid YAML": lambda desk: desk.fill("provider:\n\ttype: external\n"),
+    "this is not valid YAML": lambda desk: desk.fill("provider:\n\ttype: external\n"),
     "this is not a cluster config: `provider`": lambda desk: desk.fill(changed(AWS, "provider")),
     "this is not a cluster config: `available": lambda desk: desk.fill(changed(AWS, "available_node_types")),
     "head_node_type is 'ray.head.default'": lambda desk: desk.fill(changed(AWS, "head_node_type")),

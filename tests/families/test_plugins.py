@@ -145,7 +145,7 @@ def test_a_wrong_field_is_said_with_what_is_expected(site, field, reason):
         (
             "aws_dot_csv",
             "instance_type,vcpus,memory_mib,arch,accelerator,count\nfe1.xlarge,4,1,x86_64,Ferrum-N2,1\n",
-            "aws.csv:2: accelerator 'Ferrum-N2' is in no accelerators.yaml; nearest: Ferrum-N1",
+            "aws.csv:2: accelerator 'Ferrum-N2' is not in accelerators.yaml; nearest: Ferrum-N1",
         ),
     ],
 )  # fmt: skip

@@ -62,8 +62,8 @@ def without_places(notes: list[str]) -> list[str]:
 def test_a_machine_that_google_does_not_sell_on_demand_is_noted(machine_type: str, sold: str) -> None:
     (note,) = gcp_notes(machine_type)
     assert note.startswith(
-        f"available_node_types.w: Google Cloud sells {machine_type} {sold}, and not on demand as here, says "
-        "gcp_capacity_types.csv; write scheduling: {provisioningModel: "
+        f"available_node_types.w: Google Cloud sells {machine_type} {sold}, not on demand as here, "
+        "according to gcp_capacity_types.csv; write scheduling: {provisioningModel: "
     )
     assert gcp_notes(machine_type, **BOUND) == []
 

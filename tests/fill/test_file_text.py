@@ -135,9 +135,7 @@ def test_a_json_file_stays_json_and_a_note_says_that_it_takes_no_marks(tmp_path:
     path = tmp_path / "c.json"
     filled, notes = filled_text(path, text)
     assert json.loads(filled) == with_keys_needed_by_ray(fill(json.loads(text), shipped_catalog())[0])
-    assert notes.endswith(
-        "JSON has no comments, so that what is written is not marked: a later fill takes it for yours"
-    )
+    assert notes.endswith("JSON has no comments, so the written lines carry no mark; a later fill treats them as yours")
     assert filled_text(path, filled)[0] == filled
 
 
@@ -153,6 +151,6 @@ def test_a_head_and_workers_of_one_alias_get_their_own_promises_by_a_merge_key(t
 def test_a_list_that_an_anchor_shares_with_one_that_needs_less_has_the_file_printed_anew(tmp_path: Path) -> None:
     text = TOP + KEYS + "# ours\n" + HEAD.replace("m5.large", "trn1.2xlarge") + "docker:\n  container_name: c\n"
     text += "  image: x/y\n  head_run_options: &o\n  - --ipc=host\n  worker_run_options: *o\n"
-    filled = check(tmp_path / "c.yaml", text, notes="printed anew, without its comments and layout: it shares values")
+    filled = check(tmp_path / "c.yaml", text, notes="printed again, without its comments and layout: it shares values")
     assert "# ours" not in filled
     assert "    accelerator_type:Trainium: 1  # accel-scaling fill: 1\n" in filled

@@ -32,7 +32,7 @@ def cluster(*machines: str, **worker: Any) -> dict[str, Any]:
 
 
 def filled(*machines: str, **worker: Any) -> dict[str, Any]:
-    """The filled node type of the first machine, wherever it is to be had."""
+    """The filled node type of the first machine, wherever it is available."""
     config, _ = fill_cluster(read_config(cluster(*machines, **worker), shipped_catalog()), offerings=False)
     return config["available_node_types"]["w0"]
 

@@ -68,7 +68,8 @@ def test_an_ec2_type_that_the_region_lacks_is_refused_with_the_nearest_regions_a
 def test_a_compute_engine_type_that_the_region_is_not_known_to_have_is_a_note_until_google_is_asked() -> None:
     assert noted(gcp("us-west2-a", machineType="a3-highgpu-8g")) == [
         (
-            "available_node_types.head (a3-highgpu-8g): us-west2 is not known to have it, says gcp_places.csv, from "
+            "available_node_types.head (a3-highgpu-8g): us-west2 is not known to have it, according to "
+            "gcp_places.csv, from "
             "machine types by region in Cyclenerd/google-cloud-pricing-cost-calculator 2026-07-01; the nearest regions "
             "that do: us-west1, us-west4, us-central1 and 15 more; `ray up` asks Google Cloud"
         )
@@ -92,8 +93,8 @@ def test_ai_zones_are_known_to_have_tpus(zone: str) -> None:
 def test_zones_that_are_not_known_to_have_a_type_are_a_note_and_one_zone_is_enough() -> None:
     (note,) = noted(gcp("us-central1-a,us-central1-c", machineType="a3-ultragpu-8g"))
     assert note == (
-        "available_node_types.head (a3-ultragpu-8g): us-central1-a, us-central1-c is not known to have it, says "
-        "gcp_places.csv, from SkyPilot catalog v8 gcp/vms.csv; us-central1-b is; `ray up` asks Google Cloud"
+        "available_node_types.head (a3-ultragpu-8g): us-central1-a, us-central1-c is not known to have it, according "
+        "to gcp_places.csv, from SkyPilot catalog v8 gcp/vms.csv; us-central1-b is; `ray up` asks Google Cloud"
     )
     assert noted(gcp("us-central1-a,us-central1-b", machineType="a3-ultragpu-8g")) == []
 
@@ -169,7 +170,7 @@ def test_a_size_that_no_listing_has_is_not_where_nothing_of_its_family_is() -> N
 def test_a_region_that_exists_and_is_listed_nowhere_is_no_slip_of_the_pen() -> None:
     for region in ("ap-east-2", "ap-southeast-7", "me-west-1", "sa-west-1", "eusc-de-east-1", "us-gov-west-1"):
         assert noted(aws("m5.large", region)) == [
-            f"provider.region: what {region} offers is in no places file; `ray up` asks EC2"
+            f"provider.region: what {region} offers is not in the places files; `ray up` asks EC2"
         ]
     (note,) = noted(aws("m5.large", "us-wst-2"))
     assert "nearest: us-west-2" in note
@@ -256,7 +257,8 @@ def test_show_says_in_a_line_where_a_type_is_to_be_had(catalog) -> None:
     _, out, _ = catalog("show", "p4d.24xlarge")
     regions = "us-east-1, us-east-2, us-west-2, ap-northeast-1, ap-northeast-2, 8 more (--json lists them)"
     assert f"  regions      {regions}\n" in out
-    none = "none is known to have it, says aws_places.csv, from EC2 DescribeInstanceTypeOfferings (moto 5.2.5) 2026-10"
+    source = "aws_places.csv, from EC2 DescribeInstanceTypeOfferings (moto 5.2.5) 2026-10"
+    none = f"none is known to have it, according to {source}"
     assert f"  regions      {none}\n" in catalog("show", "p3.2xlarge")[1]
     none = "none is known to have it: no listing has it; it is from GKE's table"
     assert f"  regions      {none}" in catalog("show", "n2-highcpu-128")[1]
@@ -288,4 +290,4 @@ def test_find_lists_what_a_region_has_and_says_of_how_many_nobody_knows(catalog)
     assert out.splitlines()[-1].startswith("0 machine types in us-west2 (")
     code, _, err = catalog("find", "--region", "us-wst-2")
     assert code == 2
-    assert err.startswith("accel-scaling: region 'us-wst-2' is in no places file; nearest: us-west-2, ")
+    assert err.startswith("accel-scaling: region 'us-wst-2' is not in the places files; nearest: us-west-2, ")

@@ -63,7 +63,7 @@ def test_more_than_the_machine_has_is_noted_with_the_verdict_that_follows(
 ) -> None:
     (note,) = notes(machine, resources)
     assert said in note
-    assert note.endswith(f"and a node that does not hold it will be refused on boot ({verdict})")
+    assert note.endswith(f"and a node without it will be refused on boot ({verdict})")
     assert promises(read_config(config(machine, resources)))["w"].not_held.endswith(f"({verdict})")
 
 
@@ -105,7 +105,7 @@ def test_what_the_boot_check_cannot_look_for_is_not_said_to_be_refused(tmp_path:
         ({"CPU": 8}, "say CPU: 8, the catalog says 4; yours is used, unchecked: Ray runs that many tasks on fewer"),
         (
             {"memory": 10**12},
-            "says 16384 MiB in all; yours is used, unchecked: tasks may run out of memory",
+            "says 16384 MiB in total; yours is used, unchecked: tasks may run out of memory",
         ),
         ({"GPU": 4}, "refused on boot"),
     ],

@@ -119,7 +119,7 @@ def manifest(random: Random) -> bytes:
 
 @cache
 def catalogs() -> dict[str, bytes]:
-    """The beginnings of catalog files, by their names: some rows of each, so that a command takes milliseconds."""
+    """The beginnings of catalog files, by their names: some rows of each, so a command takes milliseconds."""
     tables = {path.name: path.read_bytes() for path in sorted((ROOT / "catalogs").glob("*.csv"))}
     found = {name: b"\n".join(data.split(b"\n")[:14]) + b"\n" for name, data in tables.items()}
     chips = (ROOT / "catalogs/accelerators.yaml").read_bytes().split(b"\n")

@@ -147,7 +147,7 @@ def _wrong(case: Case, code: int | None, out: str, err: str) -> str:
         return f"a line of {len(longest)} characters: {longest:.300}"
     lines = [line for line in err.split("\n") if line and not _BESIDE.match(line)]
     if code == 2 and not lines and not out and case.group != "ray up":
-        return "exit code 2 without a word"
+        return "exit code 2 silently"
     ours = [line for line in lines if line.startswith("accel-scaling")]
     if code == 2 and len(ours) > 1:
         return f"{len(ours)} sentences: {err:.600}"

@@ -75,7 +75,7 @@ def test_a_bomb_in_a_cluster_file_is_refused_with_its_line(
         (("    max_workers: 2\n", f"    resources: {{GPU: {'9' * 30}}}\n"), "is 99999"),
         (("setup_commands: []", "setup_commands:\n  - echo a\n    b\tc"), "found character '\\t'"),
         (("  w:", f"  ? {LONG}\n  :"), "a key has at most 1,024 characters"),
-        (("  w:", '  "w\\e[2J":'), "with a control character; take it out"),
+        (("  w:", '  "w\\e[2J":'), "with a control character; remove it"),
         (("type: external", f"type: {LONG}"), "(5,0"),
         (("type: external", 'type: "\\e]0;owned\\a"'), "\\x1b]0;owned\\x07"),
         (("region: us-west-2", "region: us-west-2\n  catalog: /dev/zero"), "It has no end within 8.4 MB"),
@@ -206,7 +206,7 @@ def test_the_judge_sees_a_traceback_a_silence_and_an_escape(tmp_path: Path, monk
     for number, (does, expected) in enumerate(
         (
             (lambda _: json.loads("{"), "JSONDecodeError"),
-            (lambda _: 2, "without a word"),
+            (lambda _: 2, "silently"),
             (lambda _: 1, "exit code 1"),
             (lambda _: sum(range(10**6)) and 0, "slow"),
         )

@@ -151,7 +151,8 @@ def test_what_the_user_must_put_in_is_marked_and_said(tmp_path: Path, capsys: py
     assert main(["init", "aws", "--accelerator", "L4-3Q", "-o", str(path)]) == 0
     lines = path.read_text(encoding="utf-8").splitlines()
     number = next(number for number, line in enumerate(lines, 1) if "ImageId: ami-of-your-own # <- " in line)
-    assert f"note: before `ray up`, put yours into line {number}: ImageId: ami-of-your-own" in capsys.readouterr().err
+    note = f"note: before `ray up`, write your own value into line {number}: ImageId: ami-of-your-own"
+    assert note in capsys.readouterr().err
     assert to_fill_in(cluster_file(FileRequest("aws", (parse_accelerator("T4"),)), CATALOG)) == []
     (project,) = to_fill_in(cluster_file(FileRequest("gcp", (parse_accelerator("L4"),)), CATALOG))
     assert "project_id: your-project-id" in project
@@ -315,7 +316,8 @@ def test_a_zone_that_the_user_names_is_not_refused_by_a_list_that_is_not_googles
     _, notes = fill(check_shape(yaml.safe_load(text)), CATALOG)
     assert [note.partition(";")[0] for note in notes] == [
         (
-            "available_node_types.h100-x8 (a3-highgpu-8g): us-south1 is not known to have it, says gcp_places.csv, "
+            "available_node_types.h100-x8 (a3-highgpu-8g): us-south1 is not known to have it, according to "
+            "gcp_places.csv, "
             "from machine types by region in Cyclenerd/google-cloud-pricing-cost-calculator 2026-07-01"
         )
     ]

@@ -75,7 +75,7 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
         (
             {"limits": "google.com/tpu: 4", "selector": f"{TPU}, {TOPOLOGY.replace('2x2x2', '3x3')}"},
             20,
-            "TPU topology '3x3' of V4 is not one that Google has; it has 2x2x1, 2x2x2, 2x2x4, 2x4x4, 4x4x4, 4x4x8,",
+            "TPU topology '3x3' of V4 does not exist on Google Cloud; it has 2x2x1, 2x2x2, 2x2x4, 2x4x4, 4x4x4, 4x4x8,",
         ),
         (
             {"selector": f"{TPU}, {TOPOLOGY}"},
@@ -113,7 +113,7 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
         (
             {"params": "{num-cpus: four}"},
             15,
-            "rayStartParams.num-cpus: four is no whole number, at which `ray start` and Ray's autoscaler stop",
+            "rayStartParams.num-cpus: four is not a whole number; `ray start` and Ray's autoscaler fail on it",
         ),
         ({"params": "{memory: 4Gi}"}, 15, "rayStartParams.memory: 4Gi is no whole number, at which `ray start` and"),
         ({"params": "{labels: 'a'}"}, 15, "rayStartParams.labels is a, but Ray reads KEY=VALUE,KEY=VALUE there"),

@@ -152,7 +152,7 @@ def test_a_gpu_that_nothing_names_is_left_alone_with_what_to_add() -> None:
     (note,) = done.notes
     assert note == (
         "demo.yaml:14: RayCluster demo, group workers: not filled: nvidia.com/gpu does not name the accelerator, and "
-        "Ray's autoscaler counts it as GPU alone; say it in the group, such as resources: "
+        "Ray's autoscaler counts it as GPU alone; name it in the group, such as resources: "
         '{"accelerator_type:L4": "1"} (before KubeRay 1.5 or Ray 2.51: rayStartParams), or add a nodeSelector that '
         "its nodes have, such as cloud.google.com/gke-accelerator: nvidia-l4, or "
         "node.kubernetes.io/instance-type: g5.xlarge, or nvidia.com/gpu.product: NVIDIA-L40S"

@@ -85,7 +85,8 @@ def test_a_type_that_the_user_wrote_for_a_part_stays_without_a_note() -> None:
 @pytest.mark.parametrize("selector", ["", L4])
 def test_devices_by_claim_are_named_with_the_way_out(selector: str) -> None:
     (note,) = filled(with_claim(manifest(selector=selector))).notes
-    assert "its devices come by resourceClaims gpu, which neither this fill nor Ray's autoscaler counts; write" in note
+    assert "its devices come through resourceClaims gpu, which neither this fill nor" in note
+    assert "Ray's autoscaler counts; write" in note
     assert ('resources: {GPU: "1", "accelerator_type:L4": "1"}' in note) is bool(selector)
     assert "its pods get none" not in note
 

@@ -243,7 +243,7 @@ def test_the_way_out_stands_in_the_group_and_is_said_once_for_all_groups(
     assert note.startswith(
         "demo.yaml:14: RayCluster demo, groups workers, two and three: not filled: nvidia.com/gpu does "
     )
-    assert 'say it in the group, such as resources: {"accelerator_type:L4": "1"}' in note
+    assert 'name it in the group, such as resources: {"accelerator_type:L4": "1"}' in note
     (tmp_path / "c.yaml").write_text(text, encoding="utf-8")
     assert main(["kuberay", "check", str(tmp_path / "c.yaml")]) == 0
     assert capsys.readouterr().err == f"note: {note.replace('demo.yaml', str(tmp_path / 'c.yaml'))}\n"

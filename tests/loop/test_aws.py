@@ -145,7 +145,7 @@ def test_fewer_machines_than_asked_for_are_used_and_the_log_has_awss_reason_thou
     with cluster(config_of({"t4": "g4dn.xlarge"}) | LEAN, kind=HostKind.PROCESSES) as one, with_just_docs_iam(one):
         one.local.set_faults(Fault.capacity("g4dn.xlarge", 1))
         one.up()
-        # Two nodes' worth of demand; one machine is to be had.
+        # Two nodes' worth of demand; one machine is available.
         one.exec(
             "python3 -c \"import ray; from ray.autoscaler.sdk import request_resources; ray.init('auto'); "
             "request_resources(bundles=[{'GPU': 1}] * 2)\""

@@ -290,7 +290,10 @@ def test_many_nodes_that_come_in_rounds_are_said_to() -> None:
             PlanArguments(["T4"], (), (), "10.0.0.5:6379"),
             "--address takes the demands from the cluster; remove --demand, ",
         ),
-        (PlanArguments(address="10.0.0.5"), "--address '10.0.0.5': expected HOST:PORT of the cluster's head"),
+        (
+            PlanArguments(address="ray://10.0.0.5:10001"),
+            "--address 'ray://10.0.0.5:10001': expected HOST or HOST:PORT of the cluster's head",
+        ),
         (PlanArguments(address="127.0.0.1:1"), "--address 127.0.0.1:1: no Ray cluster answers there ("),
     ],
 )

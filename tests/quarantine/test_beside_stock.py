@@ -23,9 +23,10 @@ from accel_scaling.fill.defaults import with_keys_needed_by_ray
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.testing import Fault
 from accel_scaling.testing.hosts.settings import HostKind
-from tests.providers.aws.test_provider import bootstrap, tags
+from tests.providers.aws.test_provider import tags
 from tests.support.autoscaler_rounds import cluster_state, head_state, settle
 from tests.support.cluster import config_of, machines_of
+from tests.support.resolved import resolved
 
 pytestmark = pytest.mark.slow
 
@@ -151,7 +152,7 @@ def account_fixture(ec2: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> LocalEC2:
 
 def on_the_head(account: LocalEC2, machines: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Path]:
     """Return a cluster config as the head has it, and its file; this process is the head's autoscaler."""
-    config = bootstrap(with_keys_needed_by_ray(config_of(machines, provider=PROVIDER)))
+    config = resolved(with_keys_needed_by_ray(config_of(machines, provider=PROVIDER)))
     for key in ("head_node", "worker_nodes", "_config_cache_path"):  # as `ray up` takes them out on its way to the head
         config.pop(key, None)
     path = account.directory / "ray_bootstrap_config.yaml"

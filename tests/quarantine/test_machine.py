@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from accel_scaling import timeouts
 from accel_scaling.cli.main import main
-from accel_scaling.quarantine.ledger import Ledger
 from accel_scaling.quarantine.machine import Machine, Moment, Reason, Step, bounded
 from accel_scaling.quarantine.machine_json import machine_from, to_json
+from accel_scaling.quarantine.record import Record
 from accel_scaling.quarantine.store import BrokenStateError, Store, ledger_from
 from tests.support.quarantine import A, Head
 
@@ -115,7 +115,7 @@ def test_status_of_a_cluster_without_such_machines_is_as_before(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "quarantine.json"
-    Store(path).change(lambda _: Ledger())
+    Store(path).change(lambda old: old.with_record("p4d", Record((A,))))
     assert status(path, capsys) == "no node type is quarantined\n"
 
 

@@ -68,7 +68,9 @@ def test_a_refresh_from_what_our_rows_were_made_of_changes_nothing_and_a_second_
     assert second.same
     assert second.written == []
     assert kept == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in second.files}
-    assert refresh_text(first).startswith("aws: 1,395 machine types in 30 regions; all as the catalog has it\n\nwrote ")
+    assert refresh_text(first).startswith(
+        "aws: 1,395 machine types in 30 regions; the catalog agrees with all of it\n\nwrote "
+    )
     assert "nothing changed" in refresh_text(second)
     assert "wrote" not in refresh_text(second)
     assert check_files(first.files).problems == []
@@ -283,7 +285,7 @@ def test_a_region_that_the_account_lacks_is_named_and_not_asked(ec2):
 
 
 def test_a_region_that_does_not_exist_is_an_error_that_names_the_nearest(ec2):
-    with pytest.raises(RefreshError, match="region 'us-wset-2' is none that EC2 has; nearest: us-west-2"):
+    with pytest.raises(RefreshError, match="region 'us-wset-2' does not exist on EC2; nearest: us-west-2"):
         aws_refresh.ask(["us-wset-2"])
 
 

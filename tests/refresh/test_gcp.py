@@ -156,7 +156,7 @@ def test_some_regions_can_be_asked_and_one_that_does_not_exist_is_an_error(cloud
     cloud.lists.machine_types = {"europe-west4-a": [{**SMALL, "name": "zz7-standard-2"}]}
     assert list(cloud.refresh(SMALL, regions=["us-central1"]).answer.types) == ["zz9-standard-2"]
     with pytest.raises(
-        RefreshError, match="region 'us-centrall' is none that Compute Engine has; nearest: us-central1"
+        RefreshError, match="region 'us-centrall' does not exist on Compute Engine; nearest: us-central1"
     ):
         gcp_refresh.ask(["us-centrall"], PROJECT)
 

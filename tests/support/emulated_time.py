@@ -41,7 +41,7 @@ class EmulatedTime:
 
     @contextlib.contextmanager
     def elsewhere(self) -> Iterator[list[float]]:
-        """Do something that goes on beside the test: what it sleeps is noted in the list, and not waited for."""
+        """Do something that continues beside the test: what it sleeps is noted in the list, and not waited for."""
         before, took = self._now_s, [0.0]
         try:
             yield took

@@ -163,5 +163,5 @@ def test_a_limit_that_ends_a_start_command_is_spoken_of() -> None:
     ]
     assert ulimits_of({"head_start_ray_commands": commands}) == [65536, 90000, 1]
     (line,) = _limit_lines({"worker_start_ray_commands": [f"ulimit -n {2**40}"]})
-    assert line.startswith(f"`ulimit -n {2**40}` of the start commands is passed over: this machine allows ")
+    assert line.startswith(f"`ulimit -n {2**40}` of the start commands is ignored: this machine allows ")
     assert _limit_lines({"worker_start_ray_commands": ["ulimit -n 1"]}) == []

@@ -75,7 +75,7 @@ def test_of_several_tries_the_last_one_counts() -> None:
          "Failed to setup head node."),
         ("a.b.ClusterConfigError: the cause\nError: Failed to setup head node.\n", "the cause"),
         ("nothing that is known\n", "nothing that is known"),
-        ("", "it said nothing"),
+        ("", "it printed nothing"),
         ("Error: " + "x" * 1000, "x" * 397 + "..."),
         ("Error: \x1b]0;owned\x07next\n", "]0;owned next"),
     ],

@@ -118,7 +118,7 @@ def test_a_quarantine_is_shown_from_its_begin_to_its_end(rehearsed: Rehearsed) -
 
 def test_a_machine_whose_command_failed_is_named_with_the_command_once(rehearsed: Rehearsed) -> None:
     """The boot check has said nothing of it: without this line, it would go without a reason."""
-    sentence = "`conda activate x` ended with 127 before its boot check came to a verdict: bash: conda: not found"
+    sentence = "`conda activate x` ended with 127 before its boot check had a verdict: bash: conda: not found"
     rehearsed.look()
     quarantine = {**STATE, "cause": "refused", "reason": "NoVerdict", "zone": "*"}
     failed = {WORKER: Machine("a10g", failure=Reason("NoVerdict", sentence), given_up=True)}

@@ -47,7 +47,7 @@ def ray_type(pci_id: str) -> str | None:
 
 
 def read_visible(environment: Mapping[str, str]) -> Reading | None:
-    """Return what is visible; Ray stops where ROCm's own variable stands alone."""
+    """Return what is visible; Ray stops where ROCm's own variable is set alone."""
     value, rocms = environment.get(VARIABLE), environment.get(ROCMS_VARIABLE)
     if value is not None:
         return list_in(VARIABLE, value, FAMILY.none_visible)

@@ -33,7 +33,7 @@ class _SilentError(Exception):
 def detect(bus: Sequence[PciDevice], root: Path) -> Detection:  # noqa: ARG001 - a Mac shows its GPU on no bus
     """Ask macOS."""
     if (platform.system(), platform.machine()) != ("Darwin", "arm64"):
-        return Detection(FAMILY.name, FAMILY.resource, evidence=("macOS: this is no Apple Silicon",))
+        return Detection(FAMILY.name, FAMILY.resource, evidence=("macOS: this is not Apple Silicon",))
     try:
         metal = "metal" in _output(GRAPHICS).lower()
         ray_type = _chip_type() if metal else None
@@ -54,7 +54,7 @@ def detect(bus: Sequence[PciDevice], root: Path) -> Detection:  # noqa: ARG001 -
         devices=(Device(0, chips[0].driver_names[0] if chips else ray_type),),
         bus_count=1,
         driver_count=1,
-        evidence=(f"system_profiler: a GPU with Metal, {ray_type or 'of no chip that it names'}",),
+        evidence=(f"system_profiler: a GPU with Metal, {ray_type or 'whose chip it does not name'}",),
     )
 
 

@@ -60,7 +60,7 @@ FAMILY = Family(
     nodes_called="/dev/accel/accel0 or /dev/hl0, ...",
     ray_since=(2, 0),
     # As ray/_private/accelerators/hpu.py. Ray names a type only where the process already computes on a Gaudi, which
-    # `ray start` does not: so it announces none, and the promise's type stands.
+    # `ray start` does not: so it announces none, and the promise's type is kept.
     module="habana_frameworks.torch.hpu",
     question="""
 hpu = sys.modules["habana_frameworks.torch.hpu"]

@@ -27,7 +27,7 @@ def read_visible(environment: Mapping[str, str]) -> Reading | None:
         return list_in(VARIABLE, mask)
     if selector is None:
         return None
-    # As Ray: what stands between the backend's first name and its next, whatever that is.
+    # As Ray: what is between the backend's first name and its next, whatever that is.
     listed = selector.split(BACKEND)[1] if BACKEND in selector else selector
     return Reading(SELECTOR, selector, () if selector in ("", NO_DEVICES) else tuple(listed.split(",")))
 

@@ -238,7 +238,7 @@ def _corrected(answer: NeuronAnswer, root: Path) -> NeuronAnswer:
 
     Args:
         answer: neuron-ls's.
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
     """
     folders = _numbers(root / DRIVER_DEVICES)
     nodes = _numbers(root / "dev", folders=False)

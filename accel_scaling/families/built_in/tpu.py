@@ -38,7 +38,7 @@ HOST_VARIABLE = "GCE_METADATA_HOST"
 HOST = "metadata.google.internal"
 ATTRIBUTES = "/computeMetadata/v1/instance/attributes/"
 
-# Attribute and the variable that goes before it: ray/_private/accelerators/tpu.py.
+# Attribute and the variable that overrides it: ray/_private/accelerators/tpu.py.
 ACCELERATOR_TYPE = ("accelerator-type", "TPU_ACCELERATOR_TYPE")
 WORKER_ID = ("agent-worker-number", "TPU_WORKER_ID")
 
@@ -205,7 +205,7 @@ def identity() -> Identity:
     # As Ray's normalize_tpu_accelerator_type: its tables and its resources have v7x-8, and not tpu7x-8.
     pod_type = re.sub(r"^tpu-?v?", "v", name.lower()) if _POD_TYPE.fullmatch(name) else ""
     if name and not pod_type:
-        trouble.append(f"{ACCELERATOR_TYPE[0]} is {shown(name)}, which is no TPU's")
+        trouble.append(f"{ACCELERATOR_TYPE[0]} is {shown(name)}, which is not a TPU's")
     return Identity(pod_type, int(number) if number.isdecimal() else None, "; ".join(trouble))
 
 

@@ -112,11 +112,11 @@ def _refuse_what_cannot_be(hardware: Hardware, fault: str, name: str) -> None:
     if name in ("unhealthy", "not-yet") and (hardware.kind == "tpu" or (driver and not driver.is_asked)):
         device = "TPU" if hardware.kind == "tpu" else hardware.driver_name
         raise RehearsalError(
-            f"fault {shown(fault)}: a {device}'s driver says no more than its device nodes; take no-driver"
+            f"fault {shown(fault)}: a {device}'s driver says no more than its device nodes; use no-driver"
         )
     if hardware.kind == "fpga" and name in ("no-driver", "driver-fewer", "unhealthy", "not-yet"):
         raise RehearsalError(
-            f"fault {shown(fault)}: an FPGA is used without a driver of the kernel's; take fewer or no-device"
+            f"fault {shown(fault)}: an FPGA is used without a driver of the kernel's; use fewer or no-device"
         )
 
 

@@ -44,7 +44,7 @@ class Driver:
         beside: nodes that are there once.
         of_class: the folder below /sys/class that says whose each node is; empty where the name says it.
         has_status: each device has a file with its health.
-        is_asked: a Python package asks this driver, so that it can be sick or silent.
+        is_asked: a Python package asks this driver, so it can be sick or silent.
     """
 
     name: str
@@ -81,7 +81,7 @@ def write_driver(root: Path, hardware: Hardware, addresses: list[str]) -> None:
     """Write the links, nodes and files of a loaded driver.
 
     Args:
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
         hardware: what the machine has, with a driver that ``driver_of`` knows.
         addresses: its PCI functions.
     """
@@ -114,7 +114,7 @@ def write_driver(root: Path, hardware: Hardware, addresses: list[str]) -> None:
 
 
 def _write_plug_in_files(root: Path, hardware: Hardware) -> None:
-    """Have a plug-in family write the files of its driver that its probe reads; ``root`` stands for ``/``."""
+    """Have a plug-in family write the files of its driver that its probe reads; ``root`` is used as ``/``."""
     from accel_scaling.families.registry import all_families  # here: what ships is emulated without the catalog
 
     for family in all_families():

@@ -108,7 +108,7 @@ def write_package(root: Path, hardware: Hardware) -> Path | None:
     """Write the package where this Python has its packages, below the root; return the folder, None without one.
 
     Args:
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
         hardware: what the machine has; a sick device makes the package fail, unless the driver itself says so.
     """
     if hardware.kind not in _PACKAGES:
@@ -139,7 +139,7 @@ def write_mac(root: Path, hardware: Hardware) -> Path:
     """Write the two tools of macOS that name its GPU; return their folder. The system's name is not emulated.
 
     Args:
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
         hardware: of kind ``apple``; without devices in the driver, macOS lists no GPU with Metal.
     """
     graphics = f"Chipset Model: {hardware.driver_name}\nMetal Support: Metal 3" if hardware.seen_by_driver else ""

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.ec2_machines import hardware_of
-from accel_scaling.testing.ec2.call_log import CallLog
 from accel_scaling.testing.ec2.moto_patches import (
     PENDING,
     RUNNING,
@@ -29,6 +28,7 @@ from accel_scaling.testing.ec2.moto_patches import (
     set_state,
 )
 from accel_scaling.testing.faults import FaultKind, of_start, read_faults
+from accel_scaling.testing.hosts.call_log import CallLog, LoggedApplication
 from accel_scaling.testing.hosts.cloud_process import run
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot
@@ -89,7 +89,7 @@ class Ec2Server:
         from werkzeug.serving import make_server
 
         logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request hides the errors
-        app = CallLog(DomainDispatcherApplication(create_backend_app), folder)
+        app = LoggedApplication(DomainDispatcherApplication(create_backend_app), CallLog(folder))
         options: dict[str, Any] = {"threaded": True, "request_handler": MotoRequestHandler}
         self._servers: list[Any] = [make_server(host, port, app, **options) for host, port in listen]
         self._servers += [make_server("127.0.0.1", 0, app, fd=fd, **options) for fd in inherited]

@@ -16,6 +16,8 @@ from accel_scaling.testing.gce.slices import Slices
 from accel_scaling.testing.gce.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from accel_scaling.testing.gce.documents import ApiCall
     from accel_scaling.testing.gce.fault_injection import CallFault, FaultInjection
     from accel_scaling.testing.gce.state import Errors
@@ -34,19 +36,23 @@ class LoggedCall(NamedTuple):
 
 
 class ComputeEngine:
-    """Compute Engine, Cloud TPU, and what of IAM and Resource Manager goes with them; safe for several threads.
+    """Compute Engine, Cloud TPU, and the parts of IAM and Resource Manager that they need; safe for several threads.
 
     Args:
         lists: the machine and accelerator types that lists over all zones have; none where it is None.
+        on_call: called with the id of each call's method, as Google's documents have it.
         options: as ``State``.
 
     Attributes:
         calls: every call that was answered, oldest first.
     """
 
-    def __init__(self, *, lists: TypeLists | None = None, **options: Any) -> None:
+    def __init__(
+        self, *, lists: TypeLists | None = None, on_call: Callable[[str], None] | None = None, **options: Any
+    ) -> None:
         self.state = state = State(**options)
         self.calls: list[LoggedCall] = []
+        self._on_call = on_call
         self._by_request: dict[str, str] = {}
         self._instances, self._slices = Instances(state), Slices(state)
         self._projects, self._launches = Projects(state), Launches(state, self._instances)
@@ -104,6 +110,8 @@ class ComputeEngine:
     def log(self, method: str, status: int, name: str) -> None:
         """Remember a call."""
         self.calls.append(LoggedCall(self.state.clock(), method, status, name))
+        if self._on_call:
+            self._on_call(method)
 
     def take_fault(self, method: str, zone: str = "") -> CallFault | None:
         """Return what goes wrong with a call before or after it is carried out."""

@@ -20,6 +20,7 @@ from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.fault_injection import Preemptions, injection_file, read_injection
 from accel_scaling.testing.gce.metadata_server import MetadataServers, of_instance, of_slice_host
 from accel_scaling.testing.gce.server import Server
+from accel_scaling.testing.hosts.call_log import CallLog
 from accel_scaling.testing.hosts.cloud_process import run
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.hosts import HostSpec, fault_at_start, hardware_at_boot
@@ -53,6 +54,7 @@ class GceCloud:
             boots=False,
             network=settings.network,
             on_launch_request=events.launch_request,
+            on_call=CallLog(settings.directory).add,
         )
         self._servers = [Server(self._engine, address) for address in listen]
         self._servers += [Server(self._engine, inherited=socket.socket(fileno=fd)) for fd in inherited]
@@ -173,7 +175,7 @@ class GceReconciler:
     def _boot(self, name: str, host: GceHost) -> None:
         hardware = hardware_at_boot(host.hardware, host.type, self._settings.faults_file)
         keys = tuple(key.partition(":")[2] for key in host.keys)
-        # Before the boot, so that a host that comes up half-way is halted with the others of its machine.
+        # Before the boot, so a host that comes up half-way is halted with the others of its machine.
         self._up[name].append(host)
         # Before the host boots, which may ask for it at once.
         self._metadata.add(host.address, host.metadata)

@@ -1,6 +1,6 @@
 """Google's own contract: the calls that exist and what they carry, from the discovery documents of its Python client.
 
-A request is matched to its method and checked; an answer is checked as well, so that this Compute Engine cannot say
+A request is matched to its method and checked; an answer is checked as well, so this Compute Engine cannot say
 what Google never says. What Google checks beyond the documents is in ``rules.md``. The library `jsonschema` does the
 checks, independent of those in providers/gcp on purpose: a mistake there must not be taken for Google's contract here.
 """
@@ -62,7 +62,7 @@ class Method:
         pattern: the regular expression of its paths; its groups are ``names``.
         names: parameters in the path.
         parts: how many parts, between slashes, its paths have at least.
-        whole: whether a parameter is a whole resource name, so that they may have more.
+        whole: whether a parameter is a whole resource name, so they may have more.
         spec: the method's part of the document.
         schemas: the API's.
     """

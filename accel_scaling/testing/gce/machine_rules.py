@@ -68,7 +68,7 @@ def checked(body: dict[str, Any], zone: str, *, bulk: bool) -> MachineRequest:
     attached = _attached(body.get("guestAccelerators") or [], machine_type, built)
     accelerators = attached or (((built.accelerator, built.count),) if built.count else ())
     scheduling = body.get("scheduling") or {}
-    # MIGRATE is Google's default, so that a request with GPUs must say it.
+    # MIGRATE is Google's default, so a request with GPUs must say it.
     if accelerators and scheduling.get("onHostMaintenance") != "TERMINATE":
         raise invalid("Instances with guest accelerators do not support live migration.")
     _check_scheduling(scheduling)

@@ -49,7 +49,7 @@ class MetadataServers:
         """
         self._of_address[address] = metadata
         if self._settings.kind is HostKind.PROCESSES:
-            # One server for each: on loopback the kernel gives every client the address 127.0.0.1, so that it cannot
+            # One server for each: on loopback the kernel gives every client the address 127.0.0.1, so it cannot
             # tell who asks.
             self._serve(address, lambda _client: metadata)
 
@@ -93,7 +93,7 @@ class _MetadataHandler(BaseHTTPRequestHandler):
         """Write no log."""
 
     def do_GET(self) -> None:
-        """Answer one path; Google demands a header, so that no browser can be made to ask."""
+        """Answer one path; Google demands a header, so no browser can be made to ask."""
         path = self.path.partition("?")[0]
         metadata = self.server.metadata_of(str(self.client_address[0]))
         if self.headers.get(FLAVOR) != "Google":
@@ -165,7 +165,7 @@ def _common(name: str, number: str, zone: str, project: str) -> Metadata:
 
 
 def _topology(node: dict[str, Any]) -> str:
-    """Return the requested topology, or the default one of the type, as near to a cube or square as it goes."""
+    """Return the requested topology, or the default one of the type, as near to a cube or square as possible."""
     requested = (node.get("acceleratorConfig") or {}).get("topology")
     if requested:
         return str(requested)

@@ -107,7 +107,7 @@ class CloudProcess:
         answer: dict[str, Any] = json.loads(line) if line else {}
         if answer.get("ready"):
             return
-        last = (self._log.read_text().strip().splitlines() or ["it said nothing"])[-1]
+        last = (self._log.read_text().strip().splitlines() or ["it printed nothing"])[-1]
         raise RehearsalError(
             f"the local {self._settings.cloud} did not start: {answer.get('error', last)} (log: {self._log})"
         )

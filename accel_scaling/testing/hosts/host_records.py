@@ -1,7 +1,7 @@
 """The records of plain-process hosts, address -> folder and environment; and the processes of each host.
 
 The cloud writes the records, the shims read them. Processes are found by the marker in their environment, and ended by
-it. Workers of Ray write their title over their environment, so that it can't be read any more; they are found as
+it. Workers of Ray write their title over their environment, so it can't be read any more; they are found as
 descendants of marked processes, and by the folder they run in.
 """
 

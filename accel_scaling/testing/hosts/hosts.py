@@ -157,7 +157,7 @@ def _environment_obstacle(python: Path) -> str | None:
     for folder in _environment_folders(python):
         if folder.is_relative_to("/tmp") or folder.is_relative_to("/var/tmp"):  # noqa: S108 - fresh on each host
             return f"Python's {folder} is in a folder for temporary files, of which each host has its own"
-        # An overlay shows the one file system that it lies over, and nothing that is mounted below that.
+        # An overlay shows the one file system that it is over, and nothing that is mounted below that.
         if folder.stat().st_dev != Path("/").stat().st_dev:
             return f"Python's {folder} is on another file system than /, where hosts would not see it"
     return None

@@ -257,7 +257,7 @@ def _remove(path: Path) -> None:
 
 
 def _empty(upper: Path, folder: str) -> None:
-    """Make a folder of the image empty at once, before it is mounted: an opaque directory hides what lies below."""
+    """Make a folder of the image empty at once, before it is mounted: an opaque directory hides what is below."""
     below = Path(folder)
     if not below.is_dir():
         return
@@ -271,7 +271,7 @@ def _empty(upper: Path, folder: str) -> None:
 
 
 def _let_account_read(root: Path, python: Path) -> None:
-    """Let the account read an environment that lies in a user's home."""
+    """Let the account read an environment that is in a user's home."""
     for start in (python.parent, python.resolve().parent, *site_folders(python)):
         for folder in (start, *start.parents):
             inside = root / folder.relative_to("/")

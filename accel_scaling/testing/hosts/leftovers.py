@@ -71,7 +71,7 @@ def _remove_if_left(folder: Path) -> bool:
         if cloud_id := str(content.get("cloud_id") or ""):
             kill_marked(f"{cloud_id}/")
             remove_ray_ssh_folder(cloud_id)
-        # By descriptors, so that a link that is put in its way leads nowhere (shutil.rmtree.avoids_symlink_attacks).
+        # By descriptors, so a link that is put in its way leads nowhere (shutil.rmtree.avoids_symlink_attacks).
         shutil.rmtree(folder)
         return True
     return False

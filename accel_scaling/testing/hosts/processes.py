@@ -67,7 +67,7 @@ class ProcessHosts:
             (folder / name).mkdir(parents=True, exist_ok=True)
         devices = install(folder / "devices", launch.hardware)
         environment = self._environment(launch, folder)
-        if "PYTHONPATH" in devices:  # the makers' packages stand before the rest
+        if "PYTHONPATH" in devices:  # the makers' packages come before the rest
             devices["PYTHONPATH"] += f":{environment['PYTHONPATH']}"
         record = HostRecord(launch.instance_id, launch.address, folder, {**environment, **devices})
         _write_profile(record, self._put_environments(record))
@@ -81,7 +81,7 @@ class ProcessHosts:
         record = self._records.get(instance_id)
         if record is None:
             return
-        # First, so that no new command can start on it while its processes are being killed.
+        # First, so no new command can start on it while its processes are being killed.
         delete_record(self._scratch, record.address)
         kill_marked(self._settings.marker(instance_id), record.folder)
         if destroy:

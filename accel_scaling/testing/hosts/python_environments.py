@@ -33,7 +33,7 @@ ROOT = f"{FOLDER}/root"
 ULIMIT = """ulimit() {
     builtin ulimit "$@" 2>/dev/null && return
     case " $* " in
-        *" -n "*) echo "ulimit $*: this machine allows no more open files; the rehearsal goes on" >&2 ;;
+        *" -n "*) echo "ulimit $*: this machine allows no more open files; the rehearsal continues" >&2 ;;
         *) builtin ulimit "$@" ;;
     esac
 }

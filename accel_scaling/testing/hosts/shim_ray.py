@@ -5,7 +5,7 @@
 - ``ray stop`` ends this host's processes only; the real one would end every Ray on the machine.
 - Everything else is passed on.
 
-Ray's GCS listens on all addresses, so that two heads on one machine cannot both have port 6379. A head that finds its
+Ray's GCS listens on all addresses, so two heads on one machine cannot both have port 6379. A head that finds its
 port taken, or claimed by a head that is just starting, gets a free one, noted beside the host records; a worker's
 ``--address`` is translated.
 """

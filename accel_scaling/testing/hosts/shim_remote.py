@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 UNREACHABLE, FILE_ERROR = 255, 23
 """Exit codes: of ssh, and of rsync where the remote shell failed; of rsync where some files could not be copied."""
 
-# From ssh(1). A value may stand behind its option's letter or be the next word: only the latter is skipped.
+# From ssh(1). A value may follow its option's letter or be the next word: only the latter is skipped.
 _SSH_OPTIONS_WITH_VALUE = frozenset("bBcDEeFIiJLlmOopQRSWw")
 
 

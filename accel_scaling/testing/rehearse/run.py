@@ -116,7 +116,7 @@ class Rehearsal:
         if left_out:
             self.line.write(f"not rehearsed: {grouped(left_out, list(self.config['available_node_types']))}\n")
         if self.with_setup:
-            self.line.write("set-up commands run on the hosts, which reach no network outside: downloads fail there\n")
+            self.line.write("set-up commands run on the hosts, which cannot reach the internet: downloads fail there\n")
         lines = [*_environment_lines(local.environments(self.config)), *_limit_lines(self.config), *user_lines]
         self.line.write("".join(f"{line}\n" for line in lines) + "\n")
         self.line.flush()
@@ -151,7 +151,7 @@ def _limit_lines(config: dict[str, Any]) -> list[str]:
     beyond = [number for number in ulimits_of(config) if 0 <= allowed < number]
     if not beyond:
         return []
-    return [f"`ulimit -n {max(beyond)}` of the start commands is passed over: this machine allows {allowed} open files"]
+    return [f"`ulimit -n {max(beyond)}` of the start commands is ignored: this machine allows {allowed} open files"]
 
 
 def grouped(left_out: Sequence[str], node_types: Sequence[str]) -> str:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.quarantine import messages
 from accel_scaling.quarantine.record import EVERY_ZONE
-from accel_scaling.terminal import Paint, Stream, painted, render, without_controls
+from accel_scaling.tables import render
+from accel_scaling.terminal import Paint, Stream, painted, without_controls
 from accel_scaling.testing.rehearse.demands import MARK
 from accel_scaling.timeouts import STATUS_LINE_S
 
@@ -234,7 +235,7 @@ class StatusLine:
             yield
         finally:
             over.set()
-            # Before the line is cleared, so that no status is written after it.
+            # Before the line is cleared, so no status is written after it.
             teller.join()
             with self._lock:
                 self._clear()

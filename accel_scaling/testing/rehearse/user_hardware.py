@@ -70,9 +70,7 @@ def user_machines(
         else:
             if machine.name in rows:
                 location = rows[machine.name][0]
-                raise RehearsalError(
-                    f"{location}: rehearsals know what is in {machine.name} already; take this row out"
-                )
+                raise RehearsalError(f"{location}: rehearsals know what is in {machine.name} already; remove this row")
     return machines
 
 
@@ -80,7 +78,7 @@ def introduced(machines: dict[str, UserMachine]) -> list[str]:
     """Return a line for each machine type of the user's: the file and line that it is emulated by."""
     return [
         f"{name}: emulated as {machine.by} says"
-        + ("" if machine.independent else ", the row itself: its confirmation proves the path, not the row")
+        + ("" if machine.independent else ", the row itself: its boot check proves the path, not the row")
         for name, machine in machines.items()
     ]
 

@@ -14,7 +14,7 @@ class Nimbus(Cloud):
     """A cloud whose machine types are written as ``hopper.8x``."""
 
     def machine_family(self, machine_type: str) -> str | None:
-        """Return what stands before the dot."""
+        """Return what precedes the dot."""
         return machine_type.partition(".")[0] or None
 
 

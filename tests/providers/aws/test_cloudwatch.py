@@ -176,7 +176,7 @@ def test_what_fails_is_one_sentence_and_costs_no_node(
     with caplog.at_level(logging.ERROR):
         set_up(provider, node_id, head=False)
     (said,) = [one.getMessage() for one in caplog.records if "CloudWatch" in one.getMessage()]
-    assert said.startswith(f"CloudWatch is not set up on {node_id}, which goes on without it: ")
+    assert said.startswith(f"CloudWatch is not set up on {node_id}, which continues without it: ")
     assert "\n" not in said
     provider.non_terminated_nodes({})
     assert provider.node_tags(node_id)["ray-node-status"] == "up-to-date"
@@ -219,9 +219,9 @@ def test_a_worker_without_a_role_is_noted() -> None:
     ("section", "sentence"),
     [
         ("agent.json", "provider.cloudwatch is 'agent.json'; it takes keys"),
-        ({"agents": {}}, "provider.cloudwatch.agents: its parts are agent, dashboard, alarm"),
+        ({"agents": {}}, "provider.cloudwatch.agents: the parts are agent, dashboard, alarm"),
         ({"agent": "agent.json"}, "provider.cloudwatch.agent is 'agent.json'; it takes keys"),
-        ({"agent": {"config": 1}}, "provider.cloudwatch.agent.config is 1; it takes the path of a JSON file"),
+        ({"agent": {"config": 1}}, "provider.cloudwatch.agent.config is 1; expected the path of a JSON file"),
     ],
 )
 def test_a_section_that_rays_helper_cannot_read_is_one_sentence(section: Any, sentence: str) -> None:
@@ -233,6 +233,6 @@ def test_a_section_that_rays_helper_cannot_read_is_one_sentence(section: Any, se
 def test_a_file_that_is_missing_or_no_json_is_said_before_the_head_is_paid_for(tmp_path: Path) -> None:
     wrong = tmp_path / "a.json"
     wrong.write_text("{")
-    for path, said in ((wrong, "which is no JSON"), (tmp_path / "nowhere.json", "which cannot be read")):
+    for path, said in ((wrong, "which is not JSON"), (tmp_path / "nowhere.json", "which cannot be read")):
         with pytest.raises(ClusterConfigError, match=said):
             cloudwatch.check_files({"cloudwatch": {"agent": {"config": str(path)}}})

@@ -67,7 +67,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Path:
         (
             {"config": f"[profile corp]\nsso_start_url=https://x\n{SSO}"},
             CORP,
-            "your AWS sign-in is over, or was never made",
+            "you are not signed in to AWS, or the sign-in has expired",
             "run `aws sso login --profile corp`",
         ),
         (
@@ -171,7 +171,7 @@ def test_a_certificate_that_nobody_vouches_for_is_said_with_the_variable_that_he
         ("SignatureDoesNotMatch", "is AWS_SECRET_ACCESS_KEY the one of this key, and the clock"),
         ("AuthFailure", "renew them, or, where they are right elsewhere, enable the region"),
         ("UnauthorizedOperation", "AWS does not allow you DescribeRegions"),
-        ("OptInRequired", "AWS does not serve this account"),
+        ("OptInRequired", "AWS accepts no requests of this account"),
         ("RequestLimitExceeded", "try again in a minute"),
         ("SomethingNew", "AWS refused DescribeRegions (SomethingNew: because)"),
     ],

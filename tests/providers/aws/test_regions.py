@@ -73,7 +73,11 @@ def ec2(account: None, moto_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("refusing")
 def test_where_the_account_may_not_ask_the_files_are_gone_by() -> None:
     bootstrap.check(read_config(cluster("p4d.24xlarge", "eu-west-1")))
-    with pytest.raises(ClusterConfigError, match=r"eu-south-1 does not have p4d\.24xlarge, says aws_places\.csv"):
+    with pytest.raises(
+        ClusterConfigError,
+        match=r"eu-south-1 does not have p4d\.24xlarge, according to "
+        r"aws_places\.csv",
+    ):
         bootstrap.check(read_config(cluster("p4d.24xlarge", "eu-south-1")))
 
 

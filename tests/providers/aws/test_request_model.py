@@ -44,18 +44,18 @@ INTERFACE = {"DeviceIndex": 0, "SubnetId": "subnet-1", "Groups": ["sg-1"]}
         # Keys.
         (
             {"IamInstanceProfil": {"Name": "x"}},
-            "IamInstanceProfil is no key that EC2 knows; nearest: IamInstanceProfile",
+            "IamInstanceProfil is not a key that EC2 knows; nearest: IamInstanceProfile",
         ),
-        ({"SubnetIDs": ["subnet-1"]}, "SubnetIDs is no key that EC2 knows; nearest: SubnetIds"),
-        ({"Monitoring": {"Enable": True}}, "Monitoring.Enable is no key that EC2 knows; nearest: Enabled"),
+        ({"SubnetIDs": ["subnet-1"]}, "SubnetIDs is not a key that EC2 knows; nearest: SubnetIds"),
+        ({"Monitoring": {"Enable": True}}, "Monitoring.Enable is not a key that EC2 knows; nearest: Enabled"),
         (
             {"BlockDeviceMappings": [{**DISK, "EBS": {}}]},
-            "BlockDeviceMappings[0].EBS is no key that EC2 knows; nearest: Eb",
+            "BlockDeviceMappings[0].EBS is not a key that EC2 knows; nearest: Eb",
         ),
-        ({5: "x"}, "5 is no key that EC2 knows"),
+        ({5: "x"}, "5 is not a key that EC2 knows"),
         ({"SubnetId": "subnet-1"}, "SubnetId is overwritten by Ray with one of SubnetIds; write SubnetIds, a list"),
         ({"SecurityGroups": ["web"]}, "SecurityGroups goes without a subnet only"),
-        ({"ClientToken": "x"}, "ClientToken makes EC2 take each launch for the first one; leave it out"),
+        ({"ClientToken": "x"}, "ClientToken makes EC2 treat each launch as the first one; leave it out"),
         ({"DryRun": True}, "DryRun makes EC2 launch nothing; leave it out"),
         # Kinds.
         (

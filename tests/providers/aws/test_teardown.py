@@ -173,7 +173,7 @@ def test_a_machine_that_cannot_be_ended_keeps_no_other_one_and_is_named(tmp_path
     ec2().modify_instance_attribute(InstanceId=protected, DisableApiTermination={"Value": False})
     said = error.value.message
     assert said.startswith(
-        f"not everything is ended, and what is left is paid for: {protected} could not be ended: AWS"
+        f"some machines are not terminated, and you still pay for them: {protected} could not be ended: AWS"
     )
     assert "\n" not in said
 
@@ -280,7 +280,7 @@ def test_ray_down_exits_with_1_and_names_what_is_left(tmp_path: Path, moto_url: 
     assert done.returncode == 1
     assert "Traceback" not in done.stdout + done.stderr
     said = done.stderr.strip().splitlines()[-1]
-    assert said.startswith("Error: not everything is ended, and what is left is paid for: ")
+    assert said.startswith("Error: some machines are not terminated, and you still pay for them: ")
     assert protected in said
 
 

@@ -17,9 +17,7 @@ from accel_scaling.providers.base.machine_start import FailedCommand
 from accel_scaling.quarantine.messages import NO_VERDICT
 from tests.support.emulated_time import emulated_time
 
-SILENT = (
-    "`ray start --address=x` ended with 3 before its boot check came to a verdict; the autoscaler's log has its output"
-)
+SILENT = "`ray start --address=x` ended with 3 before its boot check had a verdict; the autoscaler's log has its output"
 
 
 class Node:
@@ -102,7 +100,7 @@ def test_a_start_command_that_comes_to_no_check_is_named_with_its_last_line(told
     node = Node("", login_shells=True, code=127, says="bash: conda: command not found\r\n")
     with pytest.raises(NodeRefusedError):
         runner_on(node, told).run(with_boot_check("conda activate x && ray start"))
-    reason = f"ended with 127 before its boot check came to a verdict: {node.says.strip()}"
+    reason = f"ended with 127 before its boot check had a verdict: {node.says.strip()}"
     assert told == [(NO_VERDICT, f"{NO_VERDICT}: `conda activate x && ray start` {reason}")]
 
 

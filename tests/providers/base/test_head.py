@@ -32,8 +32,8 @@ def test_a_second_ray_up_leaves_a_head_that_is_refused_now_and_says_what_to_do(
         provider.get_command_runner("", "i-head").run(START)
     assert provider.machines["i-head"].state == "running"
     assert error.value.message == (
-        "DriverMissing: promised 8; 0 seen; this head node was there before, and is left as it is, without Ray: repair "
-        "it and run `ray up` again, or end it with `ray down`"
+        "DriverMissing: promised 8; 0 seen; this head node existed before; it stays as it is, without Ray: repair it "
+        "and run `ray up` again, or terminate it with `ray down`"
     )
     # Ray's updater takes an error of this kind for a failed command, and `ray up` then ends with 1.
     assert error.value.returncode == 3

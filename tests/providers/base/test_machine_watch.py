@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
@@ -193,3 +194,29 @@ def test_a_slice_has_joined_when_all_of_its_hosts_have(cluster: Cluster, monkeyp
         assert cluster.state(node) == ("running" if complete else "terminated")
         cluster.provider.terminate_nodes([node])
     assert list(cluster.strikes().values()) == ["StartFailed"]
+
+
+@pytest.mark.parametrize("policy", ["report", "skip"])
+def test_a_single_node_type_has_a_policy_of_its_own(policy: str, make: Callable[..., Cluster]) -> None:
+    cluster = make(confirmation={"node_types": {"odd": policy}})
+    word = "NotChecked" if policy == "skip" else "Unhealthy"
+    cluster.provider.script.verdict = json.dumps({"verdict": word, "message": "", "joins": True})
+    (odd,), (other,) = cluster.launch("odd"), cluster.launch("p4d")
+    assert cluster.boot(odd)
+    assert any(f"ACCEL_SCALING_ON_MISMATCH={policy}" in command for command in cluster.provider.script.commands)
+    cluster.join(odd, word)
+    cluster.provider.script.commands.clear()
+    cluster.provider.script.verdict = LIES
+    cluster.boot(other)
+    assert not any("ON_MISMATCH" in command for command in cluster.provider.script.commands)
+    cluster.round()
+    assert (cluster.state(odd), cluster.state(other)) == ("running", "terminated")
+    assert cluster.strikes() == {other: "DriverMissing"}
+    # Even where the check was never run on it.
+    cluster.provider.script.verdict = ""
+    (silent,) = cluster.launch("odd")
+    cluster.boot(silent)
+    cluster.join(silent, None)
+    cluster.round()
+    assert cluster.state(silent) == "running"
+    assert cluster.strikes() == {other: "DriverMissing"}

@@ -23,7 +23,9 @@ from google.auth.exceptions import GoogleAuthError
 from accel_scaling import timeouts
 from accel_scaling.providers.base.error_rules import PROXY_VARIABLES, rule_of
 from accel_scaling.providers.gcp import bootstrap, client, errors
+from accel_scaling.providers.gcp.connections import Connections
 from accel_scaling.providers.gcp.errors import GoogleRefusedError
+from tests.support.company_network import as_json, company
 
 USER = {"type": "authorized_user", "client_id": "x", "client_secret": "y", "refresh_token": "z"}
 LOGIN = "gcloud auth application-default login"
@@ -110,7 +112,7 @@ def key(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("{", "it is no valid JSON (line 1"),
+        ("{", "it is not valid JSON (line 1"),
         ("[]", "has no attribute 'get'"),
         ('{"type": "service_account"}', "missing fields "),
         ('{"type": "authorized_user"}', "missing fields "),
@@ -129,14 +131,14 @@ def test_a_key_file_that_cannot_be_used_is_named_with_what_is_wrong_and_is_not_n
     sentence = asked()
     assert sentence.startswith(f"the Google credentials in {path} cannot be used: ")
     assert problem in sentence
-    assert "download the key anew" in sentence
+    assert "download the key again" in sentence
 
 
 def test_gclouds_own_file_is_named_where_it_is_torn() -> None:
     path = Path.home() / ".config" / "gcloud" / "application_default_credentials.json"
     path.parent.mkdir(parents=True)
     path.write_text('{"type": "authorized_user",')
-    assert asked().startswith(f"the Google credentials in {path} cannot be used: it is no valid JSON (line 1")
+    assert asked().startswith(f"the Google credentials in {path} cannot be used: it is not valid JSON (line 1")
 
 
 @pytest.mark.parametrize("path", ["/no/such.json", "/tmp"])
@@ -216,3 +218,38 @@ def test_every_exception_of_google_auth_has_a_row() -> None:
         sentence = errors.sentence_of(one("it broke"))
         assert sentence
         assert "{" not in sentence
+
+
+def test_a_proxy_that_refuses_is_no_matter_of_the_credentials_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "ci.json"
+    (tmp_path / "token").write_text("x")
+    made = {
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/ci/providers/ci",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": "https://sts.googleapis.com/v1/token",
+        "credential_source": {"file": str(tmp_path / "token")},
+    }
+    path.write_text(json.dumps(made))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    with company(tmp_path, {"nobody.example": lambda path, body: as_json({})}) as network:
+        monkeypatch.setenv("HTTPS_PROXY", network.proxy_url)
+        sentence = asked()
+        assert network.tunnels == ["sts.googleapis.com:443"]
+    assert sentence.startswith("Google cannot be reached (OSError: Tunnel connection failed: 403")
+    assert f"is the proxy that HTTPS_PROXY names ({network.proxy_url}) right" in sentence
+
+
+def test_the_metadata_server_is_asked_directly_where_no_proxy_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    answer, _ = Connections(timeout=5).request(f"http://127.0.0.1:{server.server_port}/", "POST", body="")
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    assert answer.status == 400

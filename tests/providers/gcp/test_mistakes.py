@@ -124,7 +124,7 @@ def test_slices_where_no_zone_has_cloud_tpu_are_refused(gce: Google) -> None:
         (f"{L4}/metadata", "x", "node_config.metadata is 'x'; expected an object"),
         (f"{L4}/metadata", {"items": {"a": "b"}}, "node_config.metadata.items is {'a': 'b'}; expected a list"),
         (f"{L4}/metadata", [{"items": [{"key": "a", "value": 5}]}], "metadata.items[0].value is 5; expected text"),
-        (f"{L4}/gustAccelerators", [], "node_config.gustAccelerators is no key that Google knows; nearest: guestAcc"),
+        (f"{L4}/gustAccelerators", [], "node_config.gustAccelerators is not a key that Google knows; nearest: guestA"),
         (f"{L4}/name", "hello", "node_config.name is set for each machine by Ray or by Google; leave it out"),
         (f"{L4}/scheduling", {"provisioningModel": "spot"}, "provisioningModel is 'spot', which Google does not know"),
         (f"{L4}/scheduling", [{"preemptable": True}], "scheduling.preemptable is no key that Google knows; nearest: p"),
@@ -133,7 +133,7 @@ def test_slices_where_no_zone_has_cloud_tpu_are_refused(gce: Google) -> None:
         ("provider/project_id", 12345, "provider.project_id is 12345; expected the id"),
         ("provider/project_id", "My_Project", "provider.project_id is 'My_Project'; expected the id of a Google"),
         ("provider/project_id", "another", "provider.project_id another: Google refused"),
-        ("cluster_name", "c" * 53, "is too long for a label of Google's, by 1 character; shorten it"),
+        ("cluster_name", "c" * 53, "is too long for a Google Cloud label, by 1 character; shorten it"),
         ("cluster_name", "C" * 30, "upper case, dots and the like count three times"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Names and labels that Google does not take are refused by each door of a cluster file, with one sentence."""
+"""Names and labels that Google does not take are refused by each entry point of a cluster file, with one sentence."""
 
 from __future__ import annotations
 

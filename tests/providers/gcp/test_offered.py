@@ -70,7 +70,7 @@ def test_what_none_of_the_zones_has_is_refused_before_anything_is_made(
         "compute.projects.setCommonInstanceMetadata",
         "iam.projects.serviceAccounts.create",
     }
-    # One zone that has it is enough: a launch goes on to it.
+    # One zone that has it is enough: a launch continues to it.
     gce.injection.lacking = {zone: [name] for zone in ZONES[:2]}
     assert resolved(asked_for(gce.url, **node_config))["available_node_types"]["new"]["resources"]
 

@@ -97,7 +97,9 @@ def test_one_zone_that_cannot_be_listed_keeps_no_machine_of_the_others(gce: Goog
     (left,) = gce.machines().values()
     assert left["zone"].endswith(B)
     said = error.value.message
-    assert said.startswith(f"not everything is ended, and what is left is paid for: provider.availability_zone {B}: ")
+    assert said.startswith(
+        f"some machines are not terminated, and you still pay for them: provider.availability_zone {B}: "
+    )
     assert "permission: Google says: " in said
 
 

@@ -11,7 +11,8 @@ from accel_scaling.catalog.tpu_slices import known_slices
 from accel_scaling.cluster.cluster import NodeMachine
 from accel_scaling.errors import AccelScalingError, UnknownTpuError
 from accel_scaling.fill.fill import fill, promise_of
-from tests.providers.gcp.test_node_config import T4, cluster, refused
+from tests.providers.gcp.test_node_config import OURS, T4, cluster, refused
+from tests.support.doors import of_fill, of_plan, of_ray_up
 
 RUNTIME = {"runtimeVersion": "tpu-ubuntu2204-base"}
 
@@ -72,7 +73,6 @@ def test_a_topology_that_is_not_the_default_one_is_promised_as_written() -> None
         ({}, "on-demand"),
         ({"preemptible": True}, "spot"),
         ({"spot": True}, "spot"),
-        ({"provisioningModel": "SPOT"}, "spot"),
         ({"reserved": True}, "on-demand"),
     ],
 )
@@ -116,6 +116,19 @@ def test_the_market_of_a_slice_is_a_label(scheduling: Any, market: str) -> None:
         ({"acceleratorType": "v4-8", "guestAccelerators": T4}, "makes it a TPU, and guestAccelerators:"),
         ({"acceleratorType": "v4-8", "scheduling": {"preemptible": True}}, "makes it a TPU, and scheduling:"),
         ({"acceleratorType": "v4-8", "schedulingConfig": True}, "node_config.schedulingConfig is True"),
+        (
+            {"acceleratorType": "v4-8", "queuedResource": {"guaranteed": {}}},
+            "node_config.queuedResource is written by Google",
+        ),
+        ({"acceleratorType": "v4-8", "queuedResource": "projects/p/x"}, "slices at once, without a queue; remove it"),
+        (
+            {"acceleratorType": "v4-8", "schedulingConfig": {"provisioningModel": "SPOT"}},
+            "is 'SPOT', a key that version 2 of the Cloud TPU API does not have; write schedulingConfig: {spot: true}",
+        ),
+        (
+            {"acceleratorType": "v4-8", "schedulingConfig": {"provisioningModel": "FLEX_START"}},
+            "write schedulingConfig: {spot: true}, or {reserved: true}",
+        ),
         ({"acceleratorType": "tpu7-8", "runtimeVersion": None}, "runtimeVersion is missing"),
         ({"acceleratorType": "v4-8", "runtimeVersion": 2}, "runtimeVersion is 2"),
         ({"acceleratorType": "v5litepod-8", "runtimeVersion": ""}, "usually v2-alpha-tpuv5-lite"),
@@ -127,6 +140,30 @@ def test_a_wrong_slice_is_refused_with_its_key_before_anything_is_paid_for(
     text = refused({**RUNTIME, **node_config})
     assert words in text
     assert text.startswith("available_node_types.w0")
+
+
+@pytest.mark.parametrize(
+    "key", [{"queuedResource": {"guaranteed": {}}}, {"schedulingConfig": {"provisioningModel": "FLEX_START"}}], ids=str
+)
+def test_every_door_refuses_a_queue_in_the_same_words(key: dict[str, Any]) -> None:
+    needed = {name: [] for name in ("setup_commands", "head_setup_commands", "worker_setup_commands")}
+    config = {
+        "cluster_name": "c",
+        "max_workers": 1,
+        **needed,
+        **cluster({**RUNTIME, "acceleratorType": "v4-8", **key}, {**OURS, "project_id": "my-project"}),
+    }
+    said = {of_fill(config), of_plan(config), of_ray_up(config)}
+    assert len(said) == 1
+    assert "write schedulingConfig: {spot: true}, or {reserved: true}" in str(said.pop())
+
+
+def test_stock_rays_provider_has_provisioning_models_of_slices() -> None:
+    node_config = {**RUNTIME, "acceleratorType": "v4-8", "schedulingConfig": {"provisioningModel": "SPOT"}}
+    stock = {"type": "gcp", "region": "us-central1", "availability_zone": "us-central1-a", "project_id": "p"}
+    config, notes = fill(cluster(node_config, stock), shipped_catalog())
+    assert config["available_node_types"]["w0"]["labels"]["ray.io/market-type"] == "spot"
+    assert notes == []
 
 
 def test_a_generation_that_the_cloud_tpu_api_does_not_have_is_filled_and_said() -> None:
@@ -141,7 +178,7 @@ def test_a_generation_that_the_cloud_tpu_api_does_not_have_is_filled_and_said() 
 
 def test_a_slice_that_no_list_has_is_said_to_be_doubtful() -> None:
     (note,) = fill(cluster({**RUNTIME, "acceleratorType": "v5litepod-2"}), shipped_catalog())[1]
-    assert note.startswith("available_node_types.w0: no list of Google's has v5litepod-2 (")
+    assert note.startswith("available_node_types.w0: no list of Google Cloud has v5litepod-2 (")
 
 
 def test_an_unknown_slice_is_named_with_the_nearest_names() -> None:

@@ -152,7 +152,7 @@ def test_a_caller_of_the_fill_gets_the_error_itself(gce: Google) -> None:
         ("provider/api_endpoints", {"s3": "http://x"}, "provider.api_endpoints.s3: the APIs are"),
         ("provider/gcp_credentials", {"type": "magic"}, "provider.gcp_credentials must hold"),
         ("provider/gcp_credentials", None, "no Google credentials; run `gcloud auth"),
-        ("cluster_name", "c" * 60, "is too long for a label of Google's, by"),
+        ("cluster_name", "c" * 60, "is too long for a Google Cloud label, by"),
         ("available_node_types/l4/node_config/labels", {"Team": "x"}, "is no label of Google's"),
         ("available_node_types/v4/node_config/scheduling", {}, "write schedulingConfig"),
         ("available_node_types/v4/node_config/acceleratorType", "v4-17", "v4-17"),

@@ -150,7 +150,7 @@ def reachable(answer: NvmlAnswer, on_bus: Sequence[PciDevice], root: Path) -> Nv
     Args:
         answer: NVML's.
         on_bus: the machine's devices.
-        root: the folder that stands for ``/``.
+        root: the folder used as ``/``.
     """
     nodes = _minors(root)
     loaded = len(on_bus) if (root / VERSION).exists() else taken(root, on_bus)

@@ -101,7 +101,7 @@ def _ask_library(path: str) -> NvmlAnswer:
         return NvmlAnswer(DriverState.UNHEALTHY, f"{LIBRARY} cannot be loaded ({error})", f"NVML: {error}")
     except AttributeError:
         return NvmlAnswer(DriverState.UNHEALTHY, f"{LIBRARY} is not NVML", f"NVML: {LIBRARY} is not NVML")
-    # _v2: the older nvmlInit sets up all GPUs, so that a single broken one hides the others (NVML API reference).
+    # _v2: the older nvmlInit sets up all GPUs, so a single broken one hides the others (NVML API reference).
     code = library.nvmlInit_v2()
     if code != SUCCESS:
         return _failed(library, code)
@@ -239,7 +239,7 @@ def health_of(library: Any, handle: ctypes.c_void_p) -> Health:
     faults, notes = _memory_faults(library, handle, cut=slices is not None)
     if slices == 0:
         # MIG User Guide, "Creating GPU Instances": without them no CUDA work can run on the device.
-        faults.append("is in MIG mode without a single slice, so that nothing can run on it")
+        faults.append("is in MIG mode without a single slice, so nothing can run on it")
     minor = _numbers(library, "nvmlDeviceGetMinorNumber", handle)
     return Health("; ".join(faults), tuple(notes), slices, minor[0] if minor else None)
 

@@ -1,4 +1,4 @@
-"""The calls of the local EC2 that a benchmark counts."""
+"""The calls of the local clouds that a benchmark counts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from accel_scaling.testing.ec2.call_log import CallLog, read_calls
+from accel_scaling.testing.hosts.call_log import CallLog, LoggedApplication, read_calls
 
 
 def test_each_call_is_noted_and_answered_with_its_whole_request(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_each_call_is_noted_and_answered_with_its_whole_request(tmp_path: Path) 
         seen.append(environ["wsgi.input"].read())
         return [b"<ok/>"]
 
-    log = CallLog(answers, tmp_path)
+    log = LoggedApplication(answers, CallLog(tmp_path))
     bodies = [b"Action=RunInstances&MaxCount=2", b"Action=DescribeInstances", b"\xff{}"]
     for body in bodies:
         assert log({"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}, None) == [b"<ok/>"]
