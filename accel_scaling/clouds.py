@@ -1,7 +1,7 @@
 """The registry of clouds: each is one folder in `providers/`, and one `Cloud` value.
 
 A cloud's folder holds all that is its own. Its ``cloud.py`` has the value ``CLOUD``; other modules of the folder are
-its parts, and are imported when somebody asks for them: the registry itself imports neither ray nor a cloud SDK.
+its parts, and are imported when a user asks for them: the registry itself imports neither ray nor a cloud SDK.
 
 ==================  ==================================================================================
 part                what it does
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Mapping
 
-SHIPPED_FOLDER = Path(__file__).parent / "catalogs"
+# In a clone it is a link to the folder that people edit: messages name that one.
+SHIPPED_FOLDER = (Path(__file__).parent / "catalogs").resolve()
 
 
 class ImageForm(NamedTuple):

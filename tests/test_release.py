@@ -1,4 +1,4 @@
-"""What others need of an open-source project: license, changelog and releases, each held to the code."""
+"""What others need of an open-source project: license, changelog and releases, each checked against the code."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_what_a_page_points_to_is_there(name):
         ("Documentation", ["accel_scaling/documentation.py", "pyproject.toml"]),
     ],
 )
-def test_an_address_of_the_project_stands_in_one_place(project, name, files):
+def test_an_address_of_the_project_is_in_one_place(project, name, files):
     address = project["project"]["urls"][name]
     without_scheme = address.partition("://")[2]
     assert without_scheme

@@ -122,6 +122,7 @@ if TYPE_CHECKING:
     from accel_scaling._ray.scheduler import schedule as schedule
     from accel_scaling._ray.scheduler import scheduling_request as scheduling_request
     from accel_scaling._ray.state import ClusterState as ClusterState
+    from accel_scaling._ray.state import LivingNode as LivingNode
     from accel_scaling._ray.state import cluster_state as cluster_state
     from accel_scaling._ray.state import running_instance as running_instance
     from accel_scaling._ray.versions import has as has
@@ -162,7 +163,7 @@ _NAMES = {
     "programs": "KV_NAMESPACE connect is_connected kv_get nodes_resources worker",
     "recent_failures": "BlockedType RecentFailures shown_failures",
     "scheduler": "NodeOfPlan Scheduled fits schedule scheduling_request",
-    "state": "ClusterState cluster_state running_instance",
+    "state": "ClusterState LivingNode cluster_state running_instance",
     "versions": "has",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -12,7 +12,7 @@ _MODULE = "ray.autoscaler._private.kuberay.autoscaling_config"
 
 
 class UnreadableGroupError(ValueError):
-    """A group that Ray's autoscaler cannot read, so that it reads none; the text is Ray's.
+    """A group that Ray's autoscaler cannot read, so it reads none; the text is Ray's.
 
     Attributes:
         group: the group's name.

@@ -1,6 +1,6 @@
 """`ray status` under "Recent failures": the node types that are not launched now, with the reason.
 
-While a node type has no workers left to launch, Ray does not ask the provider for one, so that no launch fails and
+While a node type has no workers left to launch, Ray does not ask the provider for one, so no launch fails and
 `ray status` has nothing to show. v2 makes the list in each round from its records of instances, in one static method;
 v1 has a tracker of launches that failed, and shows what is in it.
 """
@@ -62,7 +62,7 @@ class RecentFailures:
 def shown_failures() -> RecentFailures:
     """Return the list of the autoscaler that is making its provider just now; of any other process one that is unread.
 
-    A Ray that is newer than those that were checked may have no such method: it goes on as Ray does.
+    A Ray that is newer than those that were checked may have no such method: it does what Ray does.
     """
     if autoscaler_version() == "v1":
         return RecentFailures(variable_of_callers("node_provider_availability_tracker", "update_node_availability"))
@@ -100,3 +100,14 @@ def add_to(autoscaling_state: Any) -> None:
             failed_ts=int(one.since_s),
             reason=one.sentence,
         )
+
+
+def blocked_in(autoscaling_state: Any) -> dict[str, str]:
+    """Return the node types that a cluster's v2 reports by ``add_to``, each with the few words why."""
+    blocked = {}
+    for one in autoscaling_state.failed_instance_requests:
+        shown, name = str(one.ray_node_type_name), str(one.instance_type_name)
+        # Of a launch that failed, Ray has the bare name of the node type there.
+        if shown.startswith(f"{name} (") and shown.endswith(")"):
+            blocked[name] = shown.removeprefix(f"{name} (").removesuffix(")")
+    return blocked

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accel_scaling._ray.auth import TokenRefusedError, is_refusal
+from accel_scaling._ray.recent_failures import blocked_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,14 +14,32 @@ BY_HAND = "(started by hand)"  # a node that no autoscaler launched has no node 
 _HEAD = "node:__internal_head__"
 
 
+class LivingNode(NamedTuple):
+    """A Ray node of a running cluster, or one that is on its way.
+
+    ``labels`` are those that it announced, ``machine`` is the cloud's name for its machine, where the node knows it.
+    """
+
+    node_type: str
+    labels: Mapping[str, str]
+    head: bool = False
+    joined: bool = True
+    machine: str = ""
+
+
 class ClusterState(NamedTuple):
-    """The state that a running cluster's autoscaler sees: demands, nodes and pending nodes, in Ray's form."""
+    """The state that a running cluster's autoscaler sees: demands, nodes and pending nodes, in Ray's form.
+
+    ``blocked`` has the node types that its autoscaler does not launch now, with the reason; None where it does not say.
+    """
 
     requests: tuple[tuple[Any, int], ...]
     gangs: tuple[Any, ...]
     constraints: tuple[Any, ...]
     instances: tuple[Any, ...]
     node_types: Mapping[str, int]
+    nodes: tuple[LivingNode, ...] = ()
+    blocked: Mapping[str, str] | None = None
 
 
 def running_instance(
@@ -77,6 +96,13 @@ def cluster_state(address: str, head_type: str, timeout_s: float) -> ClusterStat
         ),
         *(_instance(name, f"pending-{number}", None) for number, name in enumerate(coming)),
     ]
+    nodes = [
+        *(
+            LivingNode(name, dict(node.labels), head=head, machine=node.instance_id)
+            for name, node, head in zip(names, alive, heads, strict=True)
+        ),
+        *(LivingNode(name, {}, joined=False) for name in coming),
+    ]
     names += coming
     return ClusterState(
         requests=tuple((demand.request, demand.count) for demand in state.pending_resource_requests),
@@ -84,6 +110,9 @@ def cluster_state(address: str, head_type: str, timeout_s: float) -> ClusterStat
         constraints=tuple(state.cluster_resource_constraints),
         instances=tuple(instances),
         node_types={name: names.count(name) for name in names},
+        nodes=tuple(nodes),
+        # v1 reports nothing there, and its version stays 0.
+        blocked=blocked_in(autoscaling) if autoscaling.last_seen_cluster_resource_state_version else None,
     )
 
 

@@ -187,7 +187,7 @@ def skipped_check(detected: list[Detection], ray_params: Any) -> Verdict:
     """Do what a node needs beside the check: plug-in families, its promise, and on a TPU slice the host's number.
 
     Raises:
-        Exception: the promise cannot be read, so that Ray could not start either.
+        Exception: the promise cannot be read, so Ray could not start either.
     """
     with contextlib.suppress(Exception):
         register()

@@ -62,7 +62,7 @@ def with_boot_check(command: str, folder: str = "") -> str:
 def with_policy(command: str, on_mismatch: OnMismatch) -> str:
     """Return a start command with the boot check, as it runs on the nodes of one node type.
 
-    All workers have the same start commands, so that whoever runs one on a node adds what that node's type has.
+    All workers have the same start commands, so whoever runs one on a node adds what that node's type has.
     """
     return command if on_mismatch is OnMismatch.REFUSE else f"export {ON_MISMATCH}={on_mismatch.value}; {command}"
 

@@ -249,7 +249,7 @@ def _machine(catalog: Catalog, host: TpuHost, chip: Chip, accelerator_type: str)
 
 def _no_such_type(catalog: Catalog, accelerator_type: str, name: str, number: str) -> str:
     """Return the error's sentence: the sizes beside it, the generation's right name, or what looks like it."""
-    start = f"TPU accelerator type {shown(accelerator_type)} is not one that Google has"
+    start = f"TPU accelerator type {shown(accelerator_type)} does not exist on Google Cloud"
     if accelerator_type in catalog.machine_types(tpu_cloud()):
         return f"{start}; it is a machine type, which is asked for by `machineType`"
     generation = generations().get(name) or _by_api_name(catalog, name)
@@ -279,7 +279,7 @@ def _no_such_config_type(catalog: Catalog, config_type: str, topology: str) -> s
 
 
 def _by_any_name(catalog: Catalog, name: str) -> TpuGeneration | None:
-    """Return the generation that somebody calls so, in any spelling; None where nobody does."""
+    """Return the generation that a user calls so, in any spelling; None where nobody does."""
     fold = name.casefold().replace("_", "").removeprefix("tpu-")
     for each in generations().values():
         names = (each.name, each.config_type, each.ray_name, *catalog.chips[each.chip].api_names.get(tpu_cloud(), ()))

@@ -84,7 +84,7 @@ def _hardware_mistakes(path: Path) -> list[Mistake]:
 
 
 def described(report: Report) -> dict[str, object]:
-    """Return a report as JSON has it; the keys stay."""
+    """Return a report as a value for JSON; the keys stay."""
     return {
         "machine_types": report.machine_types,
         "accelerators": report.accelerators,

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, tpu_head_resource
+from accel_scaling.catalog.capacity_types import sold_as
+from accel_scaling.catalog.model import SoldAs
 from accel_scaling.cli.place_text import ages, describe_places, files_of_slice, shown_places
+from accel_scaling.cluster.capacity_notes import ways
 from accel_scaling.cluster.docker import run_options
 from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
 from accel_scaling.tables import render
@@ -74,6 +77,7 @@ def shown(machine: MachineType, catalog: Catalog, entry_of_user: str = "") -> st
         *_size(machine),
         ("accelerator", f"{machine.count} x {chip.name}" + _part(chip) if chip else "none"),
         *([("by", entry_of_user)] if entry_of_user else []),
+        *_sold(machine),
         *shown_places(machine, catalog),
     ]
     needs = shown_needs(machine)
@@ -196,7 +200,7 @@ def _promise_of(tpu_slice: TpuSlice) -> Promise:
 
 
 def _described(machine: MachineType, promise: Promise) -> dict[str, Any]:
-    chip = machine.chip
+    chip, sold = machine.chip, sold_as(machine.cloud, machine.name)
     return {
         "instance_type": machine.name,
         "cloud": machine.cloud,
@@ -209,6 +213,7 @@ def _described(machine: MachineType, promise: Promise) -> dict[str, Any]:
         "family": chip.family if chip else None,
         "resources": dict(promise.resources),
         "labels": dict(promise.labels),
+        "sold_as": [way.value for way in sold.sold_as] if sold else None,
         "layer": machine.layer,
         "dependencies": describe_needs(machine),
     }
@@ -218,6 +223,15 @@ def _promised(description: dict[str, Any]) -> str:
     """Return the accelerator part of the promise on one line: every machine has CPU and memory."""
     parts = [f"{key}: {value:g}" for key, value in description["resources"].items() if key not in {"CPU", "memory"}]
     return ", ".join(parts) or "-"
+
+
+def _sold(machine: MachineType) -> list[tuple[str, str]]:
+    """Return how the cloud sells it, where that is not in every way."""
+    sold = sold_as(machine.cloud, machine.name)
+    if sold is None:
+        return []
+    not_so = "" if SoldAs.ON_DEMAND in sold.sold_as else ", not on demand"
+    return [("sold", f"{ways(sold.sold_as)}{not_so}")]
 
 
 def _promised_by_hosts(tpu_slice: TpuSlice) -> str:

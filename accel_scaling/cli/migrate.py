@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         give(migration.text, args.output, new=not args.force, then=following)
     except FileExistsError:
         raise ClusterConfigError(
-            f"{args.output} is there already; write another with -o, or over it with --force"
+            f"{args.output} exists already; choose another file with -o, or overwrite it with --force"
         ) from None
     sys.stdout.flush()
     _report(migration)

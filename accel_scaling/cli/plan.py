@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.cli.common import write_note
+from accel_scaling.cli.plan_existing import existing_json, existing_table
 from accel_scaling.cli.plan_groups import ONLY_WHOLE, launched_table, running_table, with_replicas
 from accel_scaling.cluster.cluster_file import cluster_in, text_of
 from accel_scaling.errors import AccelScalingError, PlanError
@@ -148,6 +149,8 @@ def as_text(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> 
         parts = [_launched(cluster, launched, prices) if launched else bold("nothing to launch")]
     if prices is not None:
         parts[0] += f"\n\n{_total(cluster, [*launched, *there], prices)}"
+    if answer.existing is not None:
+        parts.insert(0, existing_table(cluster, answer.existing, prices))
     if of_groups and any(row.uses for row in there):
         parts.append(running_table(cluster, there))
     elif any(row.uses for row in there):
@@ -183,6 +186,8 @@ def as_json(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> 
         "limits": list(answer.limits),
         "notes": _notes(cluster, answer, prices),
     }
+    if answer.existing is not None:
+        content["existing"] = [existing_json(cluster, nodes, prices) for nodes in answer.existing]
     if prices is not None:
         total, unpriced = _sum(cluster, list(answer.rows), prices)
         content["cost_per_hour"] = None if unpriced else total
@@ -232,12 +237,23 @@ def _cost(cluster: AutoscalerCluster, prices: Prices, row: PlannedNodes) -> str:
 
 
 def _total(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices) -> str:
+    """Return the sum, and the names and columns of the prices that the list lacks: they count for nothing."""
     total, unpriced = _sum(cluster, rows, prices)
     there = " with the existing nodes" if any(not row.launched for row in rows) else ""
     if not unpriced:
         return f"total: {total:.2f} an hour{there}, from your price list"
-    lacks = ", ".join(unpriced)
-    return f"total: {total:.2f} an hour{there}, without the machine types that your price list lacks: {lacks}"
+    lacking: dict[str, list[str]] = {}
+    for row in rows:
+        if _price(cluster, row, prices) is None:
+            node_type = cluster.types.get(row.node_type)
+            column = prices.column(node_type) if node_type else ""
+            lacking.setdefault(column, []).append(row.instance_type or row.node_type)
+    lacks = " and ".join(
+        f"{column or 'the price'} of {', '.join(dict.fromkeys(names))}" for column, names in lacking.items()
+    )
+    if all(_price(cluster, row, prices) is None for row in rows):
+        return f"total: not known: your price list lacks {lacks}"
+    return f"total: {total:.2f} an hour{there}, without what your price list lacks: {lacks}"
 
 
 def _sum(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices) -> tuple[float, list[str]]:

@@ -16,7 +16,7 @@ from accel_scaling.cli.common import write_note
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.fill.file_notes import file_notes
+from accel_scaling.fill.file_notes import file_notes, missing_keys_note
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.requirements import check_modules, check_ray, missing, refuse_old_ray
 
@@ -91,11 +91,11 @@ def run(args: argparse.Namespace) -> int:
         # Mistakes in the file come first: these checks need neither Ray nor the packages for rehearsals.
         cluster = read_config(file.config)
         fill_cluster(cluster)
-        stale = file_notes(file, cluster.catalog)
+        file_says = [*file_notes(file, cluster.catalog), *missing_keys_note(file)]
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
     cluster.check_launchable()
-    for note in stale:
+    for note in file_says:
         write_note(note)
     check_modules(cluster.cloud.rehearsal_modules, "rehearse")
     check_ray(write_note)

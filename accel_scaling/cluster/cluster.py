@@ -168,7 +168,7 @@ class Cluster:
         node_types: its node types by name, in the file's order; without those whose machine nobody was asked about.
         confirmation: what becomes of a machine that does not hold its promise.
         quarantine: when a node type is not launched for a while.
-        in_templates: for each other node type, the sentence that its machine stands in a template of the account.
+        in_templates: for each other node type, the sentence that its machine is in a template of the account.
         notes: sentences for the user about what was read.
     """
 

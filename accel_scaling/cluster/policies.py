@@ -61,7 +61,7 @@ class QuarantinePolicy:
 
     Attributes:
         strikes: so many failed confirmations ...
-        of_boots: ... among so many of the last boots of a node type in a zone, and it is left alone there.
+        of_boots: ... among so many of the last boots of a node type in a zone, and it is quarantined there.
         first_s: for how many seconds, the first time.
         sold_out_first_s: the same for a node type that the cloud does not have; once is enough there.
         growth: how many times longer each further time is.
@@ -76,7 +76,7 @@ class QuarantinePolicy:
     longest_s: float = 3600.0
 
     def duration_s(self, times: int, *, sold_out: bool) -> float:
-        """Return how long a node type is left alone, the ``times``-th time in a row, counted from 1."""
+        """Return how long a node type is quarantined, the ``times``-th time in a row, counted from 1."""
         first_s = self.sold_out_first_s if sold_out else self.first_s
         # Before the power: a number of a thousand digits is no float.
         if self.growth > 1 and (times - 1) * math.log(self.growth) > math.log(max(self.longest_s / first_s, 1)):

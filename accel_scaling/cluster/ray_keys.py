@@ -1,4 +1,4 @@
-"""The keys and values of a cluster file, held to Ray's own schema: a misspelt key is a limit that is not there.
+"""The keys and values of a cluster file, checked against Ray's own schema: a misspelt key is a limit that is not there.
 
 `ray up` and the plan let Ray refuse such a file, with a dump of all of it; here it is one sentence, in every command.
 """

@@ -6,6 +6,7 @@ Importing it costs nothing of the catalog: each boot check and each driver reads
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from accel_scaling._ray.versions import is_at_least
 from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from accel_scaling.catalog.node_images import Needs
     from accel_scaling.detect.model import Detection
@@ -32,6 +33,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 # No comma: Ray is given the resources as a list with commas between them (registration.announce).
 _RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+# Kubernetes' extended resources: a domain of one's own, then a name (kubernetes.io: Extended Resources).
+_DEVICE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 # No slash at the beginning and no "..": it is a glob pattern below /dev, and must not lead out of there.
 _NODES = re.compile(r"(?!/)(?!.*\.\.)[A-Za-z0-9_./*?\[\]-]+")
 
@@ -56,6 +59,8 @@ class Family:
             device's product name.
         run_options: options of ``docker run`` that show the devices to a container.
         each_device: one more option for each device, ``{n}`` for its number from 0.
+        device_plugin: the name by which the device plug-in of Kubernetes announces a device, as in a container's
+            limits: ``ferrum.example.com/n1``; or names with the chip of each, where each chip has a name of its own.
         folder: where its chips (``*.yaml``), machine types (``*.csv``) and ``hardware.csv`` are; by default the folder
             of the package that has the family.
         noun: what to call its devices, e.g. ``AMD GPU``; by default the family's name.
@@ -100,6 +105,7 @@ class Family:
     each_device: str = ""
     folder: Path | None = None
     _: KW_ONLY
+    device_plugin: str | Mapping[str, str] = ""
     noun: str = ""
     vendors: Sequence[str] = ()
     device_classes: Sequence[str] = ()
@@ -178,7 +184,7 @@ def problem_of(family: Family, built_in: Collection[Family]) -> str | None:
     """Return the first thing that is wrong with a plug-in's fields, as the middle of a sentence; None for nothing.
 
     Args:
-        family: what a package gave; of its fields nothing is taken for granted.
+        family: what a package gave; of its fields nothing is treated as granted.
         built_in: the families whose names are taken.
     """
     return next(_problems(family, built_in), None)
@@ -195,6 +201,7 @@ def _problems(family: Any, built_in: Collection[Family]) -> Iterator[str]:
         yield f"nodes is {shown(family.nodes)}; expected {NUMBER} where the device's number begins, as in ferrum[0-9]*"
     yield from _wrong_values(family)
     yield from _wrong_options(family)
+    yield from _wrong_device_names(family)
 
 
 def _wrong_values(family: Any) -> Iterator[str]:
@@ -211,6 +218,17 @@ def _wrong_values(family: Any) -> Iterator[str]:
             yield f"{field} is {shown(getattr(family, field))}; expected a list, such as ['1200']"
     if not (family.folder is None or isinstance(family.folder, Path)):
         yield f"folder is {shown(family.folder)}; expected a pathlib.Path, or None for the folder of the package"
+
+
+def _wrong_device_names(family: Any) -> Iterator[str]:
+    named = family.device_plugin
+    names = named if isinstance(named, Mapping) else [named] if named else []
+    for name in names:
+        if not isinstance(name, str) or not _DEVICE_NAME.fullmatch(name):
+            yield f"device_plugin has {shown(name)}; expected a name with its domain, such as ferrum.example.com/n1"
+    for chip in names.values() if isinstance(names, Mapping) else ():
+        if not isinstance(chip, str) or not chip:
+            yield f"device_plugin has the chip {shown(chip)}; expected a chip's name, such as Ferrum-N1"
 
 
 def _wrong_texts(family: Any) -> Iterator[str]:

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def file_notes(file: ClusterFile, catalog: Catalog) -> list[str]:
-    """Return the notes about a file that a plan or a rehearsal takes as it is.
+    """Return the notes about a file that a plan takes as it is.
 
     Args:
         file: a cluster file that can be filled.
         catalog: what is known about machine types.
     """
-    return [*provider_note(file), *missing_keys_note(file), *stale_note(file, catalog)]
+    return [*provider_note(file), *stale_note(file, catalog)]
 
 
 def provider_note(file: ClusterFile) -> list[str]:

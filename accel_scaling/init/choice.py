@@ -70,7 +70,13 @@ def choose(
         offered = there or offered
     best = offered[0]
     _refuse_other_system(best)
-    return Choice(request, best.machine, best.guest, best.slice, tuple(offered[1 : ALTERNATIVES + 1]))
+    fewer = [
+        (choice, _why_not(template, choice) or _elsewhere(choice, catalog))
+        for choice in enough
+        if choice.count < best.count
+    ]
+    others = tuple(offered[1 : ALTERNATIVES + 1])
+    return Choice(request, best.machine, best.guest, best.slice, others, tuple(fewer))
 
 
 def plain(vcpus: int, template: ClusterTemplate, catalog: Catalog) -> Choice:
@@ -165,6 +171,13 @@ def _why_not(template: ClusterTemplate, choice: Choice) -> str | None:
     return None
 
 
+def _elsewhere(choice: Choice, catalog: Catalog) -> str:
+    """Return where a machine is offered, which is not in the region that was asked for."""
+    regions = sorted(catalog.where(choice.machine).regions)
+    more = " and more" if len(regions) > ALTERNATIVES else ""
+    return f"it is in other regions: {', '.join(regions[:ALTERNATIVES])}{more}" if regions else "no region has it"
+
+
 def template_of(cloud: Cloud) -> ClusterTemplate:
     """Return the template of a cloud's files."""
     template: ClusterTemplate = cloud.part("init_template").TEMPLATE
@@ -172,7 +185,7 @@ def template_of(cloud: Cloud) -> ClusterTemplate:
 
 
 def _refuse_other_system(choice: Choice) -> None:
-    """Refuse what does not go with the head that the file has.
+    """Refuse what does not fit the head that the file has.
 
     Raises:
         InitError: Cloud TPU does not create such slices, or their hosts have another Ubuntu, and so Python.

@@ -74,6 +74,7 @@ class Choice:
         guest: the API's name of what is attached to it; None where it comes with its accelerators.
         slice: the TPU slice; None for a machine.
         also: other machines that have the accelerator, the next best first.
+        fewer: machines with fewer devices, and enough of them, that were not taken; each with the reason.
     """
 
     request: AcceleratorRequest | None
@@ -81,6 +82,7 @@ class Choice:
     guest: str | None = None
     slice: TpuSlice | None = None
     also: tuple[Choice, ...] = ()
+    fewer: tuple[tuple[Choice, str], ...] = ()
 
     @property
     def name(self) -> str:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
 from accel_scaling.catalog.capacity_types import sold_as
 from accel_scaling.catalog.model import SoldAs
+from accel_scaling.catalog.tpu_generations import is_tpu_type
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.capacity_notes import ways
 from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
 from accel_scaling.fill.promise import accelerator_types
-from accel_scaling.init.choice import choose, plain, template_of
+from accel_scaling.init.choice import ALTERNATIVES, choose, plain, template_of
 from accel_scaling.init.model import Choice, check
 from accel_scaling.init.regions import requested_place, usual_place, with_all
 from accel_scaling.init.template import comment, scalar, words
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip, MachineType
     from accel_scaling.catalog.tpu_slices import TpuSlice
     from accel_scaling.clouds import Cloud
-    from accel_scaling.init.model import FileRequest
+    from accel_scaling.init.model import AcceleratorRequest, FileRequest
     from accel_scaling.init.template import ClusterTemplate
 
 YOURS = "<- "  # begins the comment of a value that the user has to put in
 NOT_SOLD = "Not sold "  # begins the comment on a machine that is bought in another way than was asked for
+MORE = "More than asked: "  # begins the comment on a machine with more devices than were asked for
+FEWER = "Fewer: "  # begins the comment on one with fewer that was not taken
 
 _MIB_PER_GIB = 1024
 
@@ -75,8 +78,9 @@ def to_fill_in(text: str) -> list[str]:
 
 
 def not_as_asked(text: str) -> list[str]:
-    """Return the comments of a starter file on machines that are bought in another way than was asked for."""
-    return [line.strip().removeprefix("# ") for line in text.splitlines() if f"# {NOT_SOLD}" in line]
+    """Return the comments of a starter file on machines that are larger, or bought in another way, than was asked."""
+    begins = tuple(f"# {words_}" for words_ in (MORE, FEWER, NOT_SOLD))
+    return [line.strip().removeprefix("# ") for line in text.splitlines() if line.strip().startswith(begins)]
 
 
 def _title(cloud: Cloud, choices: Sequence[Choice]) -> str:
@@ -160,8 +164,8 @@ def _comments(choice: Choice) -> list[str]:
     if chip is None or request is None:
         return [f"Each node announces CPU {choice.machine.vcpus}; a task that asks for num_cpus only may run here."]
     sentences = []
-    if request.count is not None and request.count != choice.count:
-        sentences.append(f"{request.count} were asked for; no machine type has fewer than {choice.count}.")
+    if not is_tpu_type(request.name):
+        sentences += _more_than_asked(choice, request)
     units = choice.machine.count * chip.units_per_device
     types = accelerator_types(chip)
     announced_types = f" and accelerator_type {' and '.join(types)}" if types else ", and no accelerator_type"
@@ -172,6 +176,24 @@ def _comments(choice: Choice) -> list[str]:
         sentences += _whole_slice(choice.slice)
     if choice.also:
         sentences.append(f"also: {', '.join(_alternative(other, choice) for other in choice.also)}")
+    return sentences
+
+
+def _more_than_asked(choice: Choice, request: AcceleratorRequest) -> list[str]:
+    """Return the comments on a machine with more devices than were asked for: one, where no number was."""
+    asked, chip = request.count or 1, choice.chip
+    if chip is None or choice.count <= asked:
+        return []
+    # Where smaller ones follow, each has its own reason.
+    why = "" if choice.fewer else f"; {known_clouds()[choice.machine.cloud].title} sells none with {asked}"
+    were = "1 was" if asked == 1 else f"{asked} were"
+    sentences = [f"{MORE}{choice.name} has {choice.count} x {chip.name}, and {were} asked for{why}."]
+    if choice.fewer:
+        named = {other.count: (other, why) for other, why in reversed(choice.fewer)}
+        sentences += [
+            f"{FEWER}{other.name} has {other.count} x {other.chip.name if other.chip else ''}, but {why}."
+            for _, (other, why) in sorted(named.items())[:ALTERNATIVES]
+        ]
     return sentences
 
 

@@ -30,16 +30,20 @@ def not_named(result: Candidates, devices: Devices, catalog: Catalog, *, complet
         return f"{what}: its pods may get {names}, but a group promises one type; make a group for each"
     resource = devices.resource
     derived = f", and Ray's autoscaler counts it as {resource.resource} alone" if resource.ray_derives else ""
+    selectors = f", or add a nodeSelector that its nodes have, such as {', or '.join(resource.select_by)}"
     # Without the number, so groups with other numbers have the same note, which is then printed once.
     return (
         f"{what}: {devices.name} does not name the accelerator{derived}; name it in the group, such as resources: "
-        f'{{"accelerator_type:{_example(devices, catalog)}": "1"}} (before KubeRay 1.5 or Ray 2.51: rayStartParams), '
-        f"or add a nodeSelector that its nodes have, such as {', or '.join(devices.resource.select_by)}"
+        f'{{"accelerator_type:{_example(devices, catalog)}": "1"}} (before KubeRay 1.5 or Ray 2.51: rayStartParams)'
+        + (selectors if resource.select_by else "")
     )
 
 
 def _example(devices: Devices, catalog: Catalog) -> str:
-    """Return the type that the first proposed selector names."""
+    """Return the type that the first proposed selector names; of a family without one, its first chip's."""
+    if not devices.resource.select_by:
+        chips = [chip for chip in catalog.chips.values() if chip.family == devices.resource.family]
+        return next((accelerator_types(chip)[-1] for chip in chips if accelerator_types(chip)), "NAME")
     key, _, value = devices.resource.select_by[0].partition(": ")
     label = node_labels()[key]
     named = LabelRequirement(label, (value,), 0, in_selector=True)

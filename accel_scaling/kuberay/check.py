@@ -11,7 +11,7 @@ from accel_scaling._ray.facts import (
     LABEL_TPU_WORKER_ID,
     tpu_head_pod_type,
 )
-from accel_scaling.catalog.kubernetes import Says, device_resources
+from accel_scaling.catalog.kubernetes import Says
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.catalog.tpu_slices import slice_of_chip
 from accel_scaling.errors import UnknownTpuError
@@ -19,6 +19,7 @@ from accel_scaling.fill.promise import LABEL_VARIANT
 from accel_scaling.kuberay import templates
 from accel_scaling.kuberay.by_hand import families_of
 from accel_scaling.kuberay.candidates import candidates
+from accel_scaling.kuberay.device_names import device_resources
 from accel_scaling.kuberay.devices import amount, devices_of, whole
 from accel_scaling.kuberay.manifest import OLD_API
 from accel_scaling.kuberay.notes import together

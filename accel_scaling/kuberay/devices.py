@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.kubernetes import DeviceResource, device_resources
 from accel_scaling.inputs.bounds import LONGEST_NUMBER
+from accel_scaling.kuberay.device_names import device_resources
 from accel_scaling.kuberay.templates import is_open_text
 
 if TYPE_CHECKING:
+    from accel_scaling.catalog.kubernetes import DeviceResource
     from accel_scaling.kuberay.group import Group
 
 # The form of Kubernetes (apimachinery, pkg/api/resource/quantity.go), without negative values, which no limit has.

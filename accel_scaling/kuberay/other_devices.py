@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.kubernetes import Says, device_resources, other_resource
+from accel_scaling.catalog.kubernetes import Says, other_resource
 from accel_scaling.kuberay.by_hand import types_by_hand
+from accel_scaling.kuberay.device_names import device_resources
 from accel_scaling.kuberay.devices import known_device, whole
 from accel_scaling.kuberay.selectors import SHARED
 from accel_scaling.kuberay.user_values import user_values

@@ -119,7 +119,7 @@ def _cloud(config: dict[str, Any]) -> Cloud:
 
 def _wanted(config: dict[str, Any], cloud: Cloud) -> dict[str, Any]:
     """Return what the migrated file holds."""
-    # Node types and head as Ray has them for its own provider: for `type: external` it has others, or none.
+    # Node types and head like those that Ray has for its own provider: for `type: external` it has others, or none.
     complete = with_node_types(config, cloud)
     provider = {"type": _OURS, "module": cloud.module}
     rest = {key: value for key, value in config["provider"].items() if key not in provider}
@@ -148,7 +148,7 @@ def _text(file: ClusterFile, before: Renewed, wanted: dict[str, Any], cloud: Clo
         if holds(result, wanted):
             return mark + result, []
         reason = "an anchor (`&`, `*`, `<<`) shares what the migration changes"
-    return printed(wanted), [f"{file.path}: printed anew, without its comments and layout: {reason}"]
+    return printed(wanted), [f"{file.path}: printed again, without its comments and layout: {reason}"]
 
 
 def _begun(body: str, config: dict[str, Any], before: Renewed, cloud: Cloud) -> list[str]:

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from accel_scaling.plan.cluster import AutoscalerCluster
+    from accel_scaling.plan.cluster import AutoscalerCluster, AutoscalerNodeType
     from accel_scaling.plan.scheduler_request import Question
 
 # Causes for which another machine type would not help.
 _OFFERED = {
+    PendingCause.QUARANTINED,
     PendingCause.NEVER_LAUNCHED,
     PendingCause.NOT_PROMISED,
     PendingCause.NO_SUCH_LABEL,
@@ -128,7 +129,11 @@ def _never_gang(cluster: AutoscalerCluster, question: Question, gang: Gang) -> t
 def _launchable(cluster: AutoscalerCluster, question: Question) -> list[str]:
     """Return the node types that the plan may launch, the head's, and those of running nodes that the file has not."""
     types = cluster.types
-    return [name for name in question.types if name not in types or types[name].max_workers > 0 or types[name].is_head]
+    return [name for name in question.types if name not in types or _may_launch(types[name])]
+
+
+def _may_launch(node_type: AutoscalerNodeType) -> bool:
+    return node_type.is_head or (node_type.max_workers > 0 and not node_type.quarantined)
 
 
 def _never(cluster: AutoscalerCluster, demand: Demand) -> tuple[PendingCause, str]:

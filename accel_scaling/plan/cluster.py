@@ -60,7 +60,8 @@ class AutoscalerNodeType:
         hosts: how many nodes are launched together: the pods of one replica of a group.
         fixed: why no node of it is ever launched, as the end of a sentence; empty where nodes are.
         after_fill: what the group is after `kuberay fill`; None where a fill changes nothing.
-        has_machine: a node of it has a machine of its own, so that the machine's price is the node's.
+        quarantined: why it is not launched for a while, as the end of a sentence; empty where it is.
+        has_machine: a node of it has a machine of its own, so the machine's price is the node's.
     """
 
     name: str
@@ -77,6 +78,7 @@ class AutoscalerNodeType:
     hosts: int = 1
     fixed: str = ""
     after_fill: AfterFill | None = None
+    quarantined: str = ""
     has_machine: bool = True
 
     @property
@@ -115,7 +117,7 @@ class AutoscalerCluster:
     Attributes:
         cloud: ``aws`` or ``gcp``.
         types: its node types by name.
-        max_workers: the most workers in all.
+        max_workers: the most workers of the cluster.
         upscaling_speed: Ray's factor for the growth from few nodes to many.
         catalog: the source of the promises.
         known: the accelerator types of the catalog.

@@ -45,8 +45,8 @@ def check_address(address: str) -> tuple[str, int]:
     return match["host"] or match["brackets"], port
 
 
-def question_of(cluster: AutoscalerCluster, address: str) -> Question:
-    """Return the question that the autoscaler of a running cluster would ask, with the node types of the file.
+def state_of(cluster: AutoscalerCluster, address: str) -> _ray.ClusterState:
+    """Return the state of a running cluster.
 
     Args:
         cluster: the cluster file.
@@ -60,7 +60,7 @@ def question_of(cluster: AutoscalerCluster, address: str) -> Question:
     try:
         socket.create_connection((host, port), timeouts.PLAN_ADDRESS_S).close()
         token = _give_token(address)
-        state = _ray.cluster_state(address, cluster.head.name, timeouts.PLAN_ADDRESS_S)
+        return _ray.cluster_state(address, cluster.head.name, timeouts.PLAN_ADDRESS_S)
     except _ray.TokenRefusedError:
         raise PlanError(f"--address {address}: this cluster refuses the token of {token}; {_HOW_TO_GET_IT}") from None
     except OSError as error:
@@ -68,6 +68,15 @@ def question_of(cluster: AutoscalerCluster, address: str) -> Question:
             f"--address {address}: no Ray cluster answers there ({error}); give the head's address and the port of "
             f"its `ray start --head --port`, {GCS_PORT} by default; both must be reachable from here"
         ) from None
+
+
+def question_of(cluster: AutoscalerCluster, state: _ray.ClusterState) -> Question:
+    """Return the question that the autoscaler of a running cluster would ask, with the node types of the file.
+
+    Args:
+        cluster: the cluster file.
+        state: of the running cluster.
+    """
     # Nodes of node types that the file no longer has, or started by hand: they take demands, and none is launched.
     types = {
         **cluster.in_ray,

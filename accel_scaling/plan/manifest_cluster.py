@@ -49,7 +49,7 @@ def cluster_of_manifest(manifest: Manifest, catalog: Catalog) -> AutoscalerClust
     return AutoscalerCluster(
         cloud=_cloud(types, catalog),
         types=types,
-        max_workers=_NO_LIMIT,  # Ray sets it to the sum of the groups', so that it never decides
+        max_workers=_NO_LIMIT,  # Ray sets it to the sum of the groups', so it never decides
         upscaling_speed=float(config["upscaling_speed"]),
         catalog=catalog,
         accelerators=AcceleratorTypes(catalog.chips),

@@ -60,6 +60,7 @@ class PendingCause(str, enum.Enum):
 
     MAX_WORKERS = "MaxWorkers"
     MAX_WORKERS_OF_TYPE = "MaxWorkersOfType"
+    QUARANTINED = "Quarantined"
     NEVER_LAUNCHED = "NeverLaunched"
     PROMISE_NOT_HELD = "PromiseNotHeld"
     NOT_PROMISED = "NotPromised"
@@ -117,6 +118,27 @@ class PlannedNodes:
 
 
 @dataclass(frozen=True)
+class ExistingNodes:
+    """The nodes of a running cluster that are alike.
+
+    Attributes:
+        node_type: as they announce it.
+        zone: where they are; empty where they do not say.
+        capacity_type: how they were bought; empty where nobody says.
+        verdict: of their boot check; empty where they had none.
+        count: how many.
+        joined: they are Ray nodes; False for those on their way.
+    """
+
+    node_type: str
+    zone: str
+    capacity_type: str
+    verdict: str
+    count: int
+    joined: bool = True
+
+
+@dataclass(frozen=True)
 class Plan:
     """A plan.
 
@@ -125,12 +147,14 @@ class Plan:
         pending: the demands that are not placed.
         limits: sentences about the limits that keep demands pending.
         notes: other sentences about the plan.
+        existing: the nodes of the running cluster that was asked; None where none was.
     """
 
     rows: tuple[PlannedNodes, ...] = ()
     pending: tuple[Pending, ...] = ()
     limits: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
+    existing: tuple[ExistingNodes, ...] | None = None
 
     @property
     def launch(self) -> dict[str, int]:

@@ -22,6 +22,7 @@ _OF_TYPES = (LABEL_ACCELERATOR_TYPE, LABEL_VARIANT)
 
 # The nearest first: the one that needs the smallest change by the user.
 _NEARNESS = (
+    PendingCause.QUARANTINED,
     PendingCause.NEVER_LAUNCHED,
     PendingCause.PROMISE_NOT_HELD,
     PendingCause.NOT_PROMISED,
@@ -150,11 +151,13 @@ def _closed(node_type: AutoscalerNodeType) -> Miss:
     """Return why a node type that a demand fits is not launched."""
     if node_type.not_held:
         return Miss(PendingCause.PROMISE_NOT_HELD, f"{node_type.title} promises it: {node_type.not_held}")
+    if node_type.quarantined:
+        return Miss(PendingCause.QUARANTINED, f"{node_type.title} would take it, but it is {node_type.quarantined}")
     if node_type.fixed:
         return Miss(PendingCause.NEVER_LAUNCHED, f"{node_type.title} would take it, but {node_type.fixed}")
     if node_type.is_head and node_type.words is MANIFEST:
         return Miss(PendingCause.NEVER_LAUNCHED, f"{node_type.title} would take it, but there is one head only")
-    only = ", but for the head itself" if node_type.is_head else ""
+    only = ", except for the head itself" if node_type.is_head else ""
     return Miss(
         PendingCause.NEVER_LAUNCHED,
         f"{node_type.title} would take it, but its {node_type.words.most} is 0{only}",

@@ -43,6 +43,11 @@ class Prices:
     on_demand: Mapping[str, float]
     spot: Mapping[str, float]
 
+    @staticmethod
+    def column(node_type: AutoscalerNodeType) -> str:
+        """Return the column of the list that has the price of a node."""
+        return SPOT if node_type.spot else PRICE
+
     def of(self, node_type: AutoscalerNodeType) -> float | None:
         """Return the price of an hour of a node; None where the list has none."""
         if not node_type.has_machine:

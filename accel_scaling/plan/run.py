@@ -20,6 +20,14 @@ from accel_scaling.plan.demands import Reader, check_labels, check_strategy, lab
 from accel_scaling.plan.manifest_cluster import cluster_of_manifest, filled_manifest
 from accel_scaling.plan.manifest_notes import note_of_filled
 from accel_scaling.plan.model import Gang, Plan, PlanRequest
+from accel_scaling.plan.quarantines import (
+    of_config,
+    quarantine_notes,
+    reported_quarantines,
+    with_quarantines,
+    zones_of_machines,
+)
+from accel_scaling.plan.running_nodes import existing_nodes
 from accel_scaling.plan.scheduler_request import question_of
 
 if TYPE_CHECKING:
@@ -76,8 +84,33 @@ def plan_cluster(
     check_labels(labels)
     cluster = cluster_of(read, filled, notes)
     if arguments.address is not None:
-        return cluster, make_plan(cluster, live_cluster.question_of(cluster, arguments.address))
+        return running_plan(cluster, arguments.address, read.provider)
+    cluster = with_quarantines(cluster, of_config(read.provider, {}), {})
     return cluster, make_plan(cluster, question_of(cluster, request))
+
+
+def running_plan(
+    cluster: AutoscalerCluster, address: str, provider: dict[str, Any] | None
+) -> tuple[AutoscalerCluster, Plan]:
+    """Return a cluster with the quarantines of the one that runs at an address, and the plan for its demands.
+
+    Args:
+        cluster: the file.
+        address: of the head's GCS.
+        provider: the file's provider section; None for a manifest, of which nobody quarantines a group.
+
+    Raises:
+        PlanError: nothing answers there, or it wants a token that is not here.
+    """
+    state = live_cluster.state_of(cluster, address)
+    notes: tuple[str, ...] = ()
+    if provider is not None and provider.get("type") == "external":
+        reported = reported_quarantines(state)
+        cluster = with_quarantines(cluster, of_config(provider, reported or {}), state.node_types)
+        notes = quarantine_notes(cluster, known=reported is not None)
+    answer = make_plan(cluster, live_cluster.question_of(cluster, state))
+    existing = existing_nodes(cluster, state.nodes, zones_of_machines())
+    return cluster, replace(answer, notes=(*notes, *answer.notes), existing=existing)
 
 
 def plan_manifest(manifest: Manifest, catalog: Catalog, arguments: PlanArguments) -> tuple[AutoscalerCluster, Plan]:
@@ -104,7 +137,7 @@ def plan_manifest(manifest: Manifest, catalog: Catalog, arguments: PlanArguments
     request = _request(arguments, Reader(cluster.accelerators, promised, labels, machine=machine))
     check_labels(labels)
     if arguments.address is not None:
-        return cluster, make_plan(cluster, live_cluster.question_of(cluster, arguments.address))
+        return running_plan(cluster, arguments.address, None)
     answer = make_plan(cluster, question_of(cluster, request))
     filled = filled_manifest(manifest, catalog)
     if filled is not None:

@@ -143,6 +143,7 @@ class Limits:
                 for node_type in self._cluster.types.values()
                 # With 0 the user has closed the node type: that is NeverLaunched, and not a limit that was reached.
                 if node_type.max_workers > 0
+                and not node_type.quarantined
                 and (of_types or (of_cluster and not node_type.limited and not node_type.is_head))
             ]
             self._answers[key] = self._question.answer(

@@ -50,7 +50,7 @@ WORDS = (
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with a machine type, from now on and until the faults are set anew.
+    """One thing that is wrong with a machine type, from now on and until the faults are set again.
 
     Attributes:
         kind: what is wrong.

@@ -53,7 +53,7 @@ def address(name: str) -> str:
 
 def on_config(config: Any) -> Any:
     """Take the addresses from pyproject.toml, and make anchors as forges do."""
-    config.site_url = f"{address('Documentation')}/"
+    config.site_url = f"{address('Documentation')}/{REF.removeprefix('v')}/"  # each version has a folder
     config.repo_url = address("Repository")
     config.repo_name = "accel_scaling"
     config.nav = _without_missing(config.nav)
@@ -93,7 +93,7 @@ def linked(text: str, folder: str, place: str, known: set[str]) -> str:
     """Return a text whose links lead to pages and files of the site, and else to the repository.
 
     Args:
-        text: Markdown; what stands in a code block stays.
+        text: Markdown; code blocks stay as they are.
         folder: the folder of the repository from which the links are written.
         place: the folder of the page on the site.
         known: the files of the site.

@@ -79,7 +79,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             super().__init__(provider_config, cluster_name)
         self._set_teardown()
         self._set_gate(provider_config)
-        # Ray would try a sold-out zone five times; MachineLaunch goes on to the next, and waits where that helps.
+        # Ray would try a sold-out zone five times; MachineLaunch continues with the next, and waits where that helps.
         _ray.aws_tries_each_subnet_once()
         # Without boto's retries: a launch has its own, and its own end.
         self._zones = SubnetZones(self.ec2_fail_fast.meta.client, provider_config)
@@ -94,7 +94,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         """Return the config with every node type's promise, Ray's defaults, and the boot check.
 
         Raises:
-            AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
+            AccelScalingError: a config that cannot be filled. `ray up` would swallow it and continue; there the config
                 carries it to `bootstrap_config`, which raises it.
         """
         return promised(cluster_config, CLOUD, _fill)
@@ -234,7 +234,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         self._write_tags([one.id for one in machines], tags)
         with self.tag_cache_lock:
             for one in machines:
-                # The listing does not read the tags of a machine anew that is known here.
+                # The listing does not read the tags of a machine again that is known here.
                 self.tag_cache[one.id] = {**_tags_of(one), **tags}
 
 

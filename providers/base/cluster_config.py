@@ -64,7 +64,7 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
         fill_of_cloud: fills the config, with what only this cloud checks before.
 
     Raises:
-        AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
+        AccelScalingError: a config that cannot be filled. `ray up` would swallow it and continue; there the config
             carries it to `bootstrap_config`, which raises it.
     """
     if _ray.reads_only():
@@ -209,7 +209,7 @@ def published(config: Mapping[str, Any], autoscaler: str) -> dict[str, Any]:
     """Return what is written: the autoscaler's version, and the resources of each type that may be launched.
 
     Args:
-        config: the autoscaler's cluster config; a type that is left alone for a while counts as it was before.
+        config: the autoscaler's cluster config; a type that is quarantined counts as it was before.
         autoscaler: ``v1`` or ``v2``.
     """
     # {}: without the limits that a quarantine has written into the head's config.

@@ -287,7 +287,7 @@ def _exit_code(error: BaseException) -> int | None:
 
 def _failed(command: str, error: BaseException, *, starts_ray: bool = False) -> FailedCommand:
     code = _exit_code(error)
-    # An error that is none of a command's (a file that is missing on the head) has its own sentence.
+    # An error that does not come from a command (a file that is missing on the head) has its own sentence.
     said = last_line(error) or ("" if isinstance(error, _ray.command_failed()) else one_line(str(error), 200))
     return FailedCommand(command, code, said, starts_ray, code == _SSH_FAILED)
 

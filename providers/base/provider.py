@@ -47,7 +47,7 @@ class BootCheckedProvider:
     internal_ip: Any
     provider_config: dict[str, Any]
 
-    # None where the autoscaler waits as Ray has it: v1, and an interval of the user's own.
+    # None where the autoscaler waits as long as Ray does: v1, and an interval of the user's own.
     _early: EarlyRounds | None = None
 
     def listed_nodes(self, tag_filters: dict[str, str]) -> list[str]:
@@ -146,7 +146,7 @@ class BootCheckedProvider:
         hidden = self.gate.hidden()
         nodes = [node for node in nodes if node not in hidden]
         if not tag_filters and self.gate.active:
-            # What the autoscaler was told of, and the cloud does not list yet, is a node all the same.
+            # What the autoscaler was told of, and the cloud does not list yet, is a node anyway.
             late = [node for node in self._known.listed(nodes) if not self.is_over(node)]
             workers, late_workers = self._workers(nodes), self._workers(late)
             self.gate.listed(lambda: {**workers, **late_workers})
@@ -220,7 +220,7 @@ class BootCheckedProvider:
             super().terminate_nodes(rest)  # type: ignore[misc]
 
     def left_to_ray(self, node_ids: Iterable[str]) -> list[str]:
-        """Return the nodes that end as Ray's provider ends them; those that failed are ended for good here."""
+        """Return the nodes that end as Ray's provider ends them; those that failed are ended permanently here."""
         nodes = list(node_ids)
         self._known.ended(nodes)
         return self.watch.left_to_ray(nodes)

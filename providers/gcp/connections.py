@@ -73,6 +73,6 @@ def _login(proxy: Any) -> dict[str, str]:
     """Return the headers by which a proxy knows who is calling."""
     if not proxy.proxy_user:
         return {}
-    # As they stand in the URL: characters such as @ are escaped there.
+    # As in the URL: characters such as @ are escaped there.
     text = f"{unquote(proxy.proxy_user)}:{unquote(proxy.proxy_pass or '')}"
     return {"Proxy-Authorization": f"Basic {base64.b64encode(text.encode()).decode()}"}

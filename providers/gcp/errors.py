@@ -22,7 +22,7 @@ from accel_scaling.providers.base.error_rules import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _LOGIN = "`gcloud auth application-default login`"
 NO_CREDENTIALS = (
@@ -103,7 +103,7 @@ class GoogleRefusedError(AccelScalingError):
 
 
 def default_credentials(request: Any = None) -> tuple[Any, str | None]:
-    """Return the credentials of this environment, and the project that goes with them; None where none does.
+    """Return the credentials of this environment, and their project; None where none does.
 
     Args:
         request: by which Google is asked, where that takes a question; by default google-auth's own.
@@ -147,9 +147,14 @@ def _facts(error: BaseException) -> dict[str, Callable[[], str]]:
         "problem": lambda: _problem(error),
         "file": lambda: _file(error),
         "proxy": proxy_words,
-        "certificates": lambda: certificate_words(CERTIFICATE_FILES),
+        "certificates": lambda: certificate_words(_certificate_files(error)),
         "now": now_words,
     }
+
+
+def _certificate_files(error: BaseException) -> Sequence[str]:
+    """Return the variables that name the certificates of whoever called: `catalog refresh` calls by requests."""
+    return CERTIFICATE_FILES[1:] if "HTTPSConnectionPool" in whole_text(error) else CERTIFICATE_FILES
 
 
 def _file(error: BaseException) -> str:

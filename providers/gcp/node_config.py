@@ -117,7 +117,7 @@ def check_offered(node_type: NodeType, cluster: Cluster) -> None:
     Raises:
         ClusterConfigError: as `check_zones_named`; or neither the zones nor their region have the machine type or the
             GPUs, as the user's own files or a refresh say.
-        AttachError: the GPUs do not go with this machine in one of the zones.
+        AttachError: the GPUs do not fit this machine in one of the zones.
     """
     check_zones_named(node_type, cluster)
     if node_type.machine.slice is None:  # Cloud TPU has zones of its own, which no file lists
@@ -129,7 +129,7 @@ def check_zones_named(node_type: NodeType, cluster: Cluster) -> None:
 
     Raises:
         ClusterConfigError: it names another zone, or the provider's zones are missing or wrong.
-        AttachError: the GPUs do not go with this machine in one of the zones.
+        AttachError: the GPUs do not fit this machine in one of the zones.
     """
     zones, node_config, at = cluster.placement.zones, node_type.node_config, f"{node_type.location}.node_config"
     guests = node_config.get("guestAccelerators")

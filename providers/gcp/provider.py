@@ -113,7 +113,7 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         """Return the config with every node type's promise, Ray's defaults, and the boot check.
 
         Raises:
-            AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
+            AccelScalingError: a config that cannot be filled. `ray up` would swallow it and continue; there the config
                 carries it to `bootstrap_config`, which raises it.
         """
         return in_large_batches(promised(cluster_config, CLOUD, _fill))

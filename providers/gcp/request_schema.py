@@ -1,4 +1,4 @@
-"""A node_config held to Google's own description of an Instance or a TPU Node. No network.
+"""A node_config checked against Google's own description of an Instance or a TPU Node. No network.
 
 The discovery documents come with Google's Python client, which is not imported: that takes ten times as long.
 """

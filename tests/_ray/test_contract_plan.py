@@ -17,7 +17,7 @@ from accel_scaling.errors import PlanError
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray
 from accel_scaling.fill.fill import fill
 from accel_scaling.plan.demands import check_labels, selector
-from accel_scaling.plan.live_cluster import question_of
+from accel_scaling.plan.live_cluster import question_of, state_of
 from tests.support.plan import aws, cluster
 
 
@@ -164,7 +164,7 @@ def test_what_is_pending_on_a_running_cluster_is_planned_as_ray_reports_it(monke
 
     from accel_scaling.plan.answer import make_plan
 
-    found = make_plan(one, question_of(one, address))
+    found = make_plan(one, question_of(one, state_of(one, address)))
     assert found.launch == {"t4": 3, "a10g": 3}
     uses = {row.node_type: sorted(row.uses) for row in found.rows}
     assert uses == {"t4": [("T4:4", 3)], "a10g": [("A10G:1", 2), ("A10G:1+CPU:2", 1)], "head": []}

@@ -69,7 +69,7 @@ def test_a_ray_with_our_token_refuses_whoever_has_another() -> None:
     assert "a" * 32 in done.stdout, "Ray takes its token from another variable"
 
 
-def test_rays_token_lies_in_our_places() -> None:
+def test_rays_token_is_in_our_places() -> None:
     """Each place, and what Ray's default is, is looked at in test_contract_auth.py."""
     assert (facts.AUTH_TOKEN_PATH, facts.AUTH_TOKEN_FILE) == ("RAY_AUTH_TOKEN_PATH", ".ray/auth_token")
 

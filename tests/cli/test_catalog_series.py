@@ -90,3 +90,20 @@ def test_an_instance_type_that_is_a_series_is_refused_with_its_machine_types() -
     assert "g5 is a series; name one of its machine types: g5.xlarge, g5.2xlarge" in str(
         of_fill(config_of({"a": "g5"}))
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("a3-highgpu-1g", "as spot or as flex-start, not on demand"),
+        ("a4x-highgpu-4g", "by reservation, not on demand"),
+        ("p6e-gb200.36xlarge", "by reservation, not on demand"),
+        ("g4-standard-48", "on demand, as spot or by reservation"),
+        ("p5.48xlarge", ""),
+    ],
+)
+def test_show_says_how_a_machine_is_sold_where_that_is_not_in_every_way(
+    name: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sold = [row.strip() for row in show(name, capsys)[1].splitlines() if row.strip().startswith("sold ")]
+    assert [" ".join(row.split()) for row in sold] == ([f"sold {line}"] if line else [])

@@ -44,7 +44,7 @@ REFUSED = [
     (["gcp", "--cpus", "2", "--zones", "us-east1"], "--zones: provider.availability_zone names 'us-east1'"),
     (["gcp", "--accelerator", "TPU-V4", "--accelerator", "TPU-V6E"], "TPU-V4 in us-central2-b and TPU-V6E in us-east5"),
     (["gcp", "--accelerator", "L4", "--accelerator", "TPU-V4"], "find L4 in us-central1-a and TPU-V4 in us-central2-b"),
-    (["aws", "--cpus", "2", "--region", "Frankfurt"], "--region: 'Frankfurt' is no region of AWS; write one such as"),
+    (["aws", "--cpus", "2", "--region", "Frankfurt"], "'Frankfurt' is not a region of AWS; write one such as"),
 ]
 
 
@@ -61,7 +61,7 @@ def test_what_cannot_be_is_one_sentence_that_says_what_can(
 
 
 @pytest.mark.parametrize("options", [["--cpus", "0"], ["--max-workers", "x"], ["--cpus", "9999999"]])
-def test_a_number_that_is_none_is_bad_usage(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_number_that_is_not_one_is_bad_usage(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["init", "aws", *options])
     assert ended.value.code == 2

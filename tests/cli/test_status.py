@@ -1,4 +1,4 @@
-"""`accel-scaling status`: nothing is said to be well where nothing was looked at; failed launches; zones in one row."""
+"""`accel-scaling status`: it never says that all is well if it looked at nothing; failed launches; zones in one row."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_a_key_of_the_cloud_too(name: str, meant: str) -> None:
     [
         ({"key_pair": {"keyname": "mine"}}, "provider.key_pair.keyname is a key that nothing reads; nearest: key_name"),
         ({"aws_credentials": {"aws_access_key": "x"}}, "nearest: aws_access_key_id"),
-        ({"aws_credentials": ["x"]}, "provider.aws_credentials is ['x']; it takes keys"),
+        ({"aws_credentials": ["x"]}, "provider.aws_credentials is ['x']; expected keys"),
         ({"security_group": {"GroupNam": "x"}}, "provider.security_group.GroupNam is a key"),
         ({"quarantine": {"first": 1}}, "provider.quarantine.first is a key that nothing reads; nearest: first_s"),
         ({"confirmation": {"on_mismach": "join"}}, "nearest: on_mismatch"),

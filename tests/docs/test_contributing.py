@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.contributing import GIT, GUIDE
+from tests.support.contributing import GIT, GUIDE, ROOT
+from tests.support.documents import blocks_of
 from tests.support.rehearsal import left_behind
 
 OWN_ROWS = "instance_type,vcpus,memory_mib,arch,accelerator,count\nz1.xlarge,4,16384,x86_64,Z1,2\n"
@@ -42,6 +43,25 @@ def test_what_a_reviewer_sees_of_a_new_machine_with_a_new_chip_is_eight_lines(co
         "accel_scaling/accelerators.py": ("1", "0"),
         "accel_scaling/testing/devices/hardware.csv": ("1", "0"),
     }
+
+
+def test_the_rows_that_the_guide_takes_as_examples_are_in_their_files() -> None:
+    examples = [block for block in blocks_of(GUIDE) if block.key == "there"]
+    assert len(examples) == 2
+    for block in examples:
+        assert block.body in (ROOT / block.value).read_text(encoding="utf-8"), block
+
+
+def test_a_mistake_in_a_shipped_file_is_named_where_people_edit_it(contributed: Path, tmp_path: Path) -> None:
+    path = contributed / "catalogs" / "aws.csv"
+    before = path.read_text(encoding="utf-8")
+    path.write_text(before.replace(",X900,1\n", ",X901,1\n"), encoding="utf-8")
+    try:
+        said = run(contributed, tmp_path, "catalog", "check").stdout
+    finally:
+        path.write_text(before, encoding="utf-8")
+    assert f"{path}:" in said
+    assert "accel_scaling/catalogs" not in said
 
 
 def test_the_guides_cluster_is_filled_in_a_region_that_has_the_machine_and_refused_in_another(
@@ -79,6 +99,6 @@ def test_the_guides_machine_and_one_of_a_users_own_catalog_are_rehearsed_and_con
     for shown in re.findall(r"```text\n *(confirmed .*?)\n", GUIDE.read_text(encoding="utf-8")):
         assert re.search(re.escape(shown).replace(re.escape("i-..."), r"i-\w+"), done.stdout), done.stdout
     assert re.search(r"confirmed  z1.xlarge i-\w+: promised 2 x Z1; 2 on the PCI bus, 2 seen by", done.stdout)
-    assert "z1.xlarge: emulated as mine.csv:2 says, the row itself: its confirmation proves the path" in done.stdout
+    assert "z1.xlarge: emulated as mine.csv:2 says, the row itself: its boot check proves the path" in done.stdout
     assert "accelerator_type='X900' on g9.xlarge" in done.stdout
     assert "accelerator_type='Z1' on z1.xlarge" in done.stdout

@@ -49,7 +49,7 @@ ROWS = {
     ],
     "Host 0 of a TPU slice": [f"{GCP}::test_a_slice_whose_host_0_does_not_join_is_deleted_and_a_strike"],
     "A set-up or initialization command": [
-        f"{SET_UP}::test_a_set_up_command_that_fails_ends_the_machine_for_good_and_is_a_strike_with_its_last_line",
+        f"{SET_UP}::test_a_set_up_command_that_fails_ends_the_machine_permanently_and_is_a_strike_with_its_last_line",
         f"{SET_UP}::test_files_or_a_container_that_fail_are_a_failed_set_up_too",
         f"{SET_UP}::test_what_v2_sets_up_at_its_second_try_is_no_strike",
         (
@@ -104,7 +104,7 @@ ROWS = {
         ),
     ],
     "The cloud refuses the launch": [
-        f"{BURSTS}::test_a_launch_that_is_refused_for_good_three_times_in_a_row_is_quarantined_and_longer_each_time",
+        f"{BURSTS}::test_a_launch_that_is_refused_permanently_three_times_in_a_row_is_quarantined_and_longer_each_time",
         f"{BURSTS}::test_what_the_cloud_will_say_again_closes_a_node_type_and_throttling_and_outages_do_not",
         f"{BURSTS}::test_one_success_forgets_the_launches_that_were_refused",
     ],
@@ -112,12 +112,12 @@ ROWS = {
         f"{BURSTS}::test_what_the_cloud_will_say_again_closes_a_node_type_and_throttling_and_outages_do_not",
         f"{GATE}::test_throttling_and_our_own_errors_quarantine_nothing",
     ],
-    "Machines that were on their way": [
+    "Machines that were already booting": [
         f"{BURSTS}::test_a_burst_of_bad_machines_is_one_quarantine_of_five_minutes_whatever_its_size",
         f"{BURSTS}::test_a_machine_that_was_asked_for_before_the_quarantine_and_fails_after_it_prolongs_nothing",
     ],
     "A new head": [f"{HEAD}::test_a_head_that_this_ray_up_created_is_ended"],
-    "A head that was there": [
+    "An existing head": [
         f"{HEAD}::test_a_second_ray_up_leaves_a_head_that_is_refused_now_and_says_what_to_do",
         f"{AWS}::test_only_a_head_that_ec2_gave_to_this_process_is_terminated",
         f"{GCP}::test_only_a_head_that_google_gave_to_this_process_is_deleted",

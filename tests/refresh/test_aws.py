@@ -261,7 +261,7 @@ def test_a_region_that_fails_is_named_and_what_the_others_said_is_kept(ec2):
     assert {each.region for each in result.moved} == {WEST}
 
 
-def test_a_region_that_is_throttled_for_good_is_named_after_the_last_try(ec2):
+def test_a_region_that_is_throttled_permanently_is_named_after_the_last_try(ec2):
     ec2.sells([record("m5.large", 2, 8192)], us_west_2=["m5.large"], us_east_1=["m5.large"])
     ec2.refuses("RequestLimitExceeded", region=EAST)
     waits = []

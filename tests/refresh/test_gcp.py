@@ -167,7 +167,7 @@ def test_some_regions_can_be_asked_and_one_that_does_not_exist_is_an_error(cloud
         (
             403,
             "forbidden",
-            "Google does not list MachineTypes for project rehearsal: .* takes compute.machineTypes.list",
+            "Google does not list MachineTypes for project rehearsal: .* needs compute.machineTypes.list",
         ),
         (404, "notFound", "Google does not list MachineTypes for project rehearsal: "),
     ],

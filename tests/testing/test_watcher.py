@@ -1,4 +1,4 @@
-"""The timeline of a rehearsal with a host that writes what it likes: the lines stay clean, and the watcher goes on."""
+"""The timeline of a rehearsal with a host that writes what it likes: the lines stay clean; the watcher continues."""
 
 from __future__ import annotations
 

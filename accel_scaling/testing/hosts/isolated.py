@@ -138,7 +138,7 @@ class IsolatedHosts:
         # The host's own layer over the image's, which all hosts share, over this machine's files.
         options = f"lowerdir={self._scratch}/image/upper:/,upperdir={upper},workdir={work}"
         command("mount", "-t", "overlay", "overlay", "-o", options, root)
-        # A host that boots after a stop has its files; writing them anew would undo what was changed on it.
+        # A host that boots after a stop has its files; writing them again would undo what was changed on it.
         if first:
             self._write_first_boot(host.launch, root)
 

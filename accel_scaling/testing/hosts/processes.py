@@ -167,7 +167,7 @@ def _write_program(file: Path, text: str) -> None:
 
 
 def _write_profile(record: HostRecord, environments: str) -> None:
-    """Write the home's profile, which sets PATH back: a login shell reads /etc/profile, which sets it anew."""
+    """Write the home's profile, which sets PATH back: a login shell reads /etc/profile, which sets it again."""
     path = record.environment["PATH"]
     bashrc = record.home / ".bashrc"
     if not bashrc.exists():  # not on a boot after a stop

@@ -1,4 +1,4 @@
-"""A rehearsal: real Ray and `ray up` on a local cloud; printed as a timeline, and torn down whatever happens."""
+"""A rehearsal: real Ray and `ray up` on a local cloud; printed as a timeline, and removed whatever happens."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Rehearsal:
             RehearsalError: a machine type that cannot be emulated, or `ray up` failed.
         """
         cloud = local_cloud_of(self.config)
-        # Of the user's whole file: what a rehearsal leaves out, such as containers, is noted all the same.
+        # Of the user's whole file: what a rehearsal leaves out, such as containers, is noted anyway.
         notes = [f"note: {note}" for note in fill(self.config, self.catalog)[1]]
         read_config(self.config, self.catalog).check_told()  # the local cloud has none of the account's templates
         user_types = user_machines(self.config, self.catalog, cloud)  # refuses what cannot be emulated

@@ -31,4 +31,5 @@ FAMILY = Family(
     emulate=emulate,
     each_device="--device=/dev/ferrum{n}",
     driver="the ferrum kernel driver",
+    device_plugin="ferrum.example.com/n1",  # in a pod's limits on Kubernetes
 )

@@ -134,7 +134,7 @@ def test_a_key_file_that_cannot_be_used_is_named_with_what_is_wrong_and_is_not_n
     assert "download the key again" in sentence
 
 
-def test_gclouds_own_file_is_named_where_it_is_torn() -> None:
+def test_gclouds_own_file_is_named_where_it_is_damaged() -> None:
     path = Path.home() / ".config" / "gcloud" / "application_default_credentials.json"
     path.parent.mkdir(parents=True)
     path.write_text('{"type": "authorized_user",')
@@ -154,7 +154,7 @@ def test_without_credentials_the_ways_to_them_are_named() -> None:
 @pytest.mark.parametrize(
     ("description", "remedy"),
     [
-        ("Token has been expired or revoked.", f"renew them, `{LOGIN}`"),
+        ("Token has been expired or revoked.", f"renew them, for example with `{LOGIN}`"),
         (
             "Invalid JWT: Token must be a short-lived token. Check your iat and exp values",
             "is the clock of this machine",
@@ -193,6 +193,12 @@ def test_no_network_is_no_matter_of_credentials_and_names_the_proxy(
 def test_a_certificate_that_nobody_vouches_for_is_said_with_the_variable_that_helps(tls_url: str) -> None:
     sentence = asked({"api_endpoints": tls_url, "gcp_credentials": {"type": "anonymous"}})
     assert "name their file in HTTPLIB2_CA_CERTS" in sentence
+
+
+def test_a_certificate_of_a_call_by_requests_has_the_variable_of_requests() -> None:
+    text = "HTTPSConnectionPool(host='compute.googleapis.com', port=443): certificate verify failed"
+    sentence = str(errors.sentence_of(google.auth.exceptions.TransportError(text)))
+    assert sentence.endswith("name their file in REQUESTS_CA_BUNDLE")
 
 
 def test_a_file_of_certificates_that_is_not_there_is_one_sentence() -> None:
