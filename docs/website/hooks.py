@@ -32,8 +32,6 @@ PAGES = {
     "benchmarks/README.md": "benchmarks.md",
 }
 EXAMPLES = "examples.md"
-# Places in the navigation for pages that are being written.
-LATER = ("from-type-aws.md", "from-type-gcp.md", "glossary.md")
 FILES = {page: file for file, page in PAGES.items()}
 
 _LINK = re.compile(r"(?:\[(?P<text>[\w./-]+\.md)\]|(?<=\]))\((?P<path>[^)#\s:]+)(?P<anchor>#[\w-]*)?\)")
@@ -56,21 +54,8 @@ def on_config(config: Any) -> Any:
     config.site_url = f"{address('Documentation')}/{REF.removeprefix('v')}/"  # each version has a folder
     config.repo_url = address("Repository")
     config.repo_name = "accel_scaling"
-    config.nav = _without_missing(config.nav)
     config.mdx_configs["toc"]["slugify"] = slugify(case="lower")
     return config
-
-
-def _without_missing(entry: Any) -> Any:
-    """Return the navigation without the pages that are not written yet."""
-    if isinstance(entry, list):
-        return [_without_missing(part) for part in entry if not _is_missing(part)]
-    return {name: _without_missing(part) for name, part in entry.items()} if isinstance(entry, dict) else entry
-
-
-def _is_missing(entry: Any) -> bool:
-    pages = [*entry.values()] if isinstance(entry, dict) else [entry]
-    return pages[0] in LATER and not (ROOT / "docs" / pages[0]).exists()
 
 
 def on_files(files: Files, config: Any) -> Files:
