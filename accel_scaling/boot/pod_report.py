@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from accel_scaling import documentation
 from accel_scaling.boot.kubernetes_api import KubernetesError, NotAllowedError, create, merge, service_account
 from accel_scaling.boot.verdicts import VerdictWord, page_of
 from accel_scaling.message_text import one_line
@@ -28,7 +29,7 @@ POD_UID = "ACCEL_SCALING_POD_UID"
 """The pod's uid, from the downward API (metadata.uid): `kubectl describe pod` selects events by it."""
 LABEL_REFUSED = "accel-scaling.io/refused"
 """The label of a node on which a pod was refused; its value is the verdict."""
-RIGHTS = "docs/iam/kuberay-boot-check.yaml"
+RIGHTS = "iam/kuberay-boot-check.yaml"  # in docs/
 
 # KubeRay sets both for autoscaler v2, and the second for every pod (ray-operator, common/pod.go).
 _POD_NAMES = ("RAY_CLOUD_INSTANCE_ID", "HOSTNAME")
@@ -66,7 +67,7 @@ def _told(what: str, tell: Any, account: ServiceAccount, verdict: Verdict, envir
     try:
         tell(account, verdict, environment)
     except NotAllowedError as error:
-        return f"Kubernetes did not take {what}: {error}; {RIGHTS} has the rights that it needs"
+        return f"Kubernetes did not take {what}: {error}; {documentation.file(RIGHTS)} has the rights that it needs"
     except KubernetesError as error:
         return f"Kubernetes did not take {what}: {error}"
     return f"Kubernetes has {what}"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 REFUSED = Verdict(VerdictWord.DRIVER_MISSING, "promised 8 x A100-80G; 8 on the PCI bus, no driver")
-ALL = rights_of(ROOT / RIGHTS)
+ALL = rights_of(ROOT / "docs" / RIGHTS)
 
 
 @pytest.fixture(name="api")

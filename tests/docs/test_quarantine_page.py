@@ -49,7 +49,7 @@ ROWS = {
     ],
     "Host 0 of a TPU slice": [f"{GCP}::test_a_slice_whose_host_0_does_not_join_is_deleted_and_a_strike"],
     "A set-up or initialization command": [
-        f"{SET_UP}::test_a_set_up_command_that_fails_ends_the_machine_for_good_and_is_a_strike_with_its_last_line",
+        f"{SET_UP}::test_a_set_up_command_that_fails_ends_the_machine_permanently_and_is_a_strike_with_its_last_line",
         f"{SET_UP}::test_files_or_a_container_that_fail_are_a_failed_set_up_too",
         f"{SET_UP}::test_what_v2_sets_up_at_its_second_try_is_no_strike",
         (
@@ -104,7 +104,7 @@ ROWS = {
         ),
     ],
     "The cloud refuses the launch": [
-        f"{BURSTS}::test_a_launch_that_is_refused_for_good_three_times_in_a_row_is_quarantined_and_longer_each_time",
+        f"{BURSTS}::test_a_launch_that_is_refused_permanently_three_times_in_a_row_is_quarantined_and_longer_each_time",
         f"{BURSTS}::test_what_the_cloud_will_say_again_closes_a_node_type_and_throttling_and_outages_do_not",
         f"{BURSTS}::test_one_success_forgets_the_launches_that_were_refused",
     ],
