@@ -6,7 +6,7 @@ A new command declares its arguments as any parser of argparse does, with these 
 * ``output_file``: a file that is written; ``-`` is standard output, for which the value is None;
 * ``whole_number`` and ``seconds``: numbers within bounds.
 
-Options may stand before or after the other arguments, an option of several values too (``--demand A B cluster.yaml``).
+Options may come before or after the other arguments, an option of several values too (``--demand A B cluster.yaml``).
 """
 
 from __future__ import annotations

@@ -98,9 +98,8 @@ def _failed(failed: dict[str, str]) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for region, reason in failed.items():
         by_reason.setdefault(reason, []).append(region)
-    kept = "what was known of it stays"
     return [
-        f"  without {', '.join(regions)}: {reason}; {kept if len(regions) == 1 else kept.replace('it', 'them', 1)}"
+        f"  skipped {', '.join(regions)}: {reason}; {'its' if len(regions) == 1 else 'their'} rows stay as they were"
         for reason, regions in by_reason.items()
     ]
 

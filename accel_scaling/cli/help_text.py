@@ -19,7 +19,7 @@ _PROGRAM = "accel-scaling "
 
 
 class HelpText(argparse.HelpFormatter):
-    """Wraps the description, the options and what stands below them: paragraphs, examples and lists of two columns."""
+    """Wraps the description, the options and the text below them: paragraphs, examples and lists of two columns."""
 
     def __init__(self, prog: str) -> None:
         columns = shutil.get_terminal_size().columns
@@ -53,7 +53,7 @@ def _paragraph(lines: list[str], width: int) -> str:
         return fill(" ".join(lines), width, hang="")
     joined: list[str] = []
     for line in lines:
-        # A line far to the right goes on with the remark above it.
+        # A line far to the right continues with the remark above it.
         if joined and line.startswith(" " * 8):
             joined[-1] += f" {line.strip()}"
         else:

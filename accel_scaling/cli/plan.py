@@ -17,7 +17,7 @@ from accel_scaling.cli.plan_groups import ONLY_WHOLE, launched_table, running_ta
 from accel_scaling.cluster.cluster_file import cluster_in, text_of
 from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.families.catalog import load_catalog
-from accel_scaling.fill.file_notes import file_notes
+from accel_scaling.fill.file_notes import file_notes, with_old_fill
 from accel_scaling.inputs.file_text import name_of
 from accel_scaling.plan.model import counted, uses_text
 from accel_scaling.plan.words import MANIFEST
@@ -125,7 +125,7 @@ def _plan_file(args: argparse.Namespace, text: str, words: PlanArguments) -> tup
     except PlanError:
         raise
     except AccelScalingError as error:
-        raise file.at_its_line(error) from None
+        raise file.at_its_line(with_old_fill(file, error)) from None
     for note in file_notes(file, cluster.catalog):
         write_note(note)
     return cluster, answer
@@ -257,7 +257,7 @@ def _total(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices)
     )
     if all(_price(cluster, row, prices) is None for row in rows):
         return f"total: not known: your price list lacks {lacks}"
-    return f"total: {total:.2f} an hour{there}, without what your price list lacks: {lacks}"
+    return f"total: {total:.2f} an hour{there}, without the machine types that your price list lacks: {lacks}"
 
 
 def _sum(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices) -> tuple[float, list[str]]:

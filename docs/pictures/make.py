@@ -72,7 +72,7 @@ PICTURES = (
     ),
     Picture(
         "plan",
-        "What Ray would launch for these demands, which limit bites, and the nearest miss of what would stay pending",
+        "What Ray would launch for these demands, which limit is reached, and the nearest miss of what stays pending",
         ("accel-scaling plan example_clusters/aws-gpu.yaml --demand A10G:1x2 T4 A100-80G:8",),
     ),
     Picture(
