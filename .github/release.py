@@ -6,7 +6,7 @@
     .github/release.py --tag v0.2.0        also refuses a tag that does not fit, as the release workflow does
 
 Both files are built from the commit, not from the working tree: what git does not have cannot get in. The wheel is
-built from the sdist, so that the sdist is known to be complete. RELEASING.md says what comes before and after.
+built from the sdist, so the sdist is known to be complete. RELEASING.md says what comes before and after.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "accel_scaling"
 EXAMPLE = "example_clusters/aws-gpu.yaml"
-# A rehearsal takes a minute. One that hangs must end before the CI job does, so that its output is shown.
+# A rehearsal takes a minute. One that hangs must end before the CI job does; then its output is shown.
 REHEARSAL_LIMIT_S = 900
 CLEANUP_LIMIT_S = 60
 # What every wheel must have: the types' marker, data of each kind, a cloud's provider; the license is added below.
@@ -156,7 +156,7 @@ def build(source: Path, work: Path) -> tuple[Path, Path]:
     """
     tools = _environment(work / "tools", "build", "twine")
     built = work / "built"
-    # The commit's time, so that who builds the commit again gets the same wheel.
+    # The commit's time: whoever builds the commit again gets the same wheel.
     written = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=True)
     run(tools / "python", "-m", "build", "--outdir", built, source, cwd=work, SOURCE_DATE_EPOCH=written.stdout.strip())
     (wheel,), (sdist,) = built.glob("*.whl"), built.glob("*.tar.gz")

@@ -3,7 +3,7 @@
 The same values as Ray's under the same names, so either may be used; a test holds them to Ray and to the catalog.
 """
 
-# NVIDIA. A100 is either size, A100_80G that one only; L4_3Q and the like are slices of a GPU.
+# NVIDIA. A100 is either size, A100_80G that one only; L4_3Q and similar ones are slices of a GPU.
 NVIDIA_GRID_K520 = "K520"
 NVIDIA_TESLA_M60 = "M60"
 NVIDIA_TESLA_K80 = "K80"

@@ -37,7 +37,7 @@ class UnknownInstanceTypeError(AccelScalingError):
 
 
 class UnknownRegionError(AccelScalingError):
-    """A region that no places file has."""
+    """A region that no places file lists."""
 
 
 class UnknownTpuError(AccelScalingError):

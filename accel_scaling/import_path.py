@@ -1,6 +1,6 @@
-"""The folders from which Python imports, without the current one: it may be somebody else's.
+"""The folders from which Python imports, without the current one: it may be another user's.
 
-`python -m accel_scaling` puts the current folder first, and an empty entry of PYTHONPATH means it. What lies there must
+`python -m accel_scaling` puts the current folder first, and an empty entry of PYTHONPATH means it. What is there must
 not become a part of this program. Imports nothing but what Python itself has loaded by now.
 """
 

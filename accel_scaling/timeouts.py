@@ -24,14 +24,14 @@ DRIVER_READY_S = 60.0
 # ssh answers, and what is slower (a module that is built or signed on the first boot) is there within two minutes.
 DRIVER_LOADS_S = 120.0
 
-# Between two looks at such a driver: each look starts it anew, and costs it a second or two.
+# Between two looks at such a driver: each look starts it again, and costs it a second or two.
 DRIVER_READY_POLL_S = 3.0
 
 DRIVER_PACKAGE_TIMEOUT_S = 20.0
 """For a maker's Python package to count its devices: Gaudi's imports torch, some 5 s; most take well below 1 s."""
 
 DRIVER_LIBRARY_TIMEOUT_S = 30.0
-"""For NVML to answer for all GPUs: a driver that nothing keeps loaded sets each up anew, 1 to 2 s a GPU, 16 at most."""
+"""For NVML to answer for all GPUs: a driver that is not kept loaded initializes each, 1 to 2 s a GPU, 16 at most."""
 
 DRIVER_LIBRARY_END_S = 1.0
 """For the process that has answered, or was killed, to be gone; one that a broken driver holds is never gone."""
@@ -75,8 +75,8 @@ JOINED_AFTER_START_S = 120.0
 """For a node to be seen in Ray after its last start command ended with 0: a raylet registers within 10 s."""
 
 LAUNCH_ERRORS_IN_A_ROW = 3
-"""Launches that the cloud refuses for good before the node type is quarantined: the first may be a passing mistake of
-the cloud's (a role or a subnet that was made a moment ago), and a refused launch costs nothing."""
+"""Permanently refused launches before the node type is quarantined: the first may be a passing mistake of the cloud
+(a role or a subnet that was made a moment ago), and a refused launch costs nothing."""
 
 LISTED_AFTER_S = 60.0
 """Within which a new machine is in its cloud's listings; EC2's are complete within seconds, mostly."""
@@ -170,7 +170,7 @@ GCP_READ_UNTIL_S = 30.0
 """As GCP_RETRY_UNTIL_S, for the same commands."""
 
 GCP_CONFLICT_TRIES = 8
-"""Of a change that somebody else's change beat (label fingerprint, IAM etag): each loser has read anew."""
+"""Of a change that another user's change beat (label fingerprint, IAM etag): each loser has read again."""
 
 GCP_CONFLICT_WAIT_S = 0.2
 """Times the number of the try, before a change is tried again: two writers must not stay in step."""
@@ -273,3 +273,32 @@ NODE_BUNDLE_UNUSED_S = 3600.0
 
 KUBERNETES_API_S = 5.0
 """For the API server to answer a pod that is refused: it takes milliseconds, and the pod ends in any case."""
+
+# --- the watcher on each node (boot/watcher.py) ---
+
+WATCHER_NOTICES_S = 1.0
+"""Between two questions for notices: Google preempts 30 s after its notice; a question takes 0.5 ms of CPU."""
+
+WATCHER_SLOW_NOTICES_S = 30.0
+"""Between two questions for events that are announced long before."""
+
+WATCHER_DEVICES_S = 60.0
+"""Between two looks at the devices: one takes 20 to 100 ms of CPU, so that it stays below 0.2 % of a core."""
+
+WATCHER_SICK_LOOKS = 2
+"""So many looks in a row must find a device sick: a driver may be busy once, with a reset that a user asked for."""
+
+WATCHER_RAYLET_S = 300.0
+"""For the raylet to appear after the boot check: `ray start` takes some seconds, on a loaded machine a minute."""
+
+WATCHER_AGAIN_S = 5.0
+"""Before a watcher that died is started again."""
+
+NOTICE_SERVER_S = 2.0
+"""For a metadata server, which is on the machine's own host and answers within milliseconds."""
+
+DRAIN_CALL_S = 20.0
+"""For the program that drains a node: it imports Ray, which takes a second on an idle machine."""
+
+NOTICE_LOST_S = 600.0
+"""After this time without an answer, a metadata server is taken for absent, and asked rarely."""

@@ -1,6 +1,6 @@
 """How long the catalog takes to load and to be checked, in a new process each: what ships, then what is asked of it.
 
-CPU time: nothing here waits, and other work on the machine counts less so. Of what ships, names are read when somebody
+CPU time: nothing here waits, and other work on the machine counts less so. Of what ships, names are read when a user
 first asks for a cloud's rows, and a row or an accelerator when it is asked for; "every row" is what is left then. The
 check is the whole command but for Python's start, Ray's own rule for names (an import of Ray) included. Beside it
 `import ray`, which a program of Ray's pays anyway, and what stock Ray asks EC2 for the same question:

@@ -76,7 +76,7 @@ FAILURES = (
     Failure("start ends without a verdict", machine=("crashes",)),
     Failure("start fails after Confirmed", machine=("start-fails",)),
     Failure("ended by the cloud at once", cloud=("ends-at-launch",)),
-    Failure("launch refused for good", refused=True),
+    Failure("launch refused permanently", refused=True),
     Failure("sold out", cloud=("no-capacity",)),
 )
 
@@ -118,7 +118,7 @@ class CloudNames:
         hardware: the devices of a node_config's machine.
         stock: Ray's own type of provider.
         stock_provider: more keys of the provider section with it.
-        refused: what the cloud refuses in a node_config, for good.
+        refused: what the cloud refuses in a node_config, permanently.
     """
 
     module: str
@@ -267,7 +267,7 @@ def tags(kind: str) -> dict[str, str]:
 
 
 def cell(cloud: str, autoscaler: str, side: str, failure: Failure) -> Result:
-    """Run one cell of the table in a process of its own: each replaces the time, and Ray keeps clients for good."""
+    """Run one cell of the table in a process of its own: each replaces the time, and Ray keeps clients permanently."""
     words = [sys.executable, "-m", "benchmarks.machine_failures", "--cell", cloud, autoscaler, side, failure.name]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:

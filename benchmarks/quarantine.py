@@ -1,4 +1,4 @@
-"""From asking for a type whose machines lie to the task running on a third type, with a sold-out one between them.
+"""Time until a task runs on a third node type: the first fails the boot check, the second is sold out.
 
 Real `ray up` and the real autoscalers, each cluster on a local EC2 of its own. Three node types have a T4: the smallest
 boots without a driver, the next is sold out, the third is as promised. Stock Ray never runs the task: there the first

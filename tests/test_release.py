@@ -1,4 +1,4 @@
-"""What others need of an open-source project: license, changelog and releases, each held to the code."""
+"""What others need of an open-source project: license, changelog and releases, each checked against the code."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_what_a_page_points_to_is_there(name):
 # Addresses.
 
 
-def test_the_projects_address_stands_in_one_place(project):
+def test_the_projects_address_is_in_one_place(project):
     (address,) = project["project"]["urls"].values()
     without_scheme = address.partition("://")[2]
     assert without_scheme

@@ -18,7 +18,7 @@ SCRIPT = ROOT / ".github" / "try_install.py"
 
 @pytest.fixture(name="try_install", scope="module")
 def try_install_fixture() -> Iterator[ModuleType]:
-    """The script as a module; it imports the release script, which stands beside it."""
+    """The script as a module; it imports the release script, which is beside it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(SCRIPT.parent))
         yield importlib.import_module(SCRIPT.stem)
@@ -43,7 +43,7 @@ def test_the_nightly_run_tries_what_the_quickstart_names() -> None:
     assert f".github/{SCRIPT.name}" in text
 
 
-def test_a_version_that_is_none_is_refused_before_anything_is_installed() -> None:
+def test_a_malformed_version_is_refused_before_anything_is_installed() -> None:
     words = [sys.executable, SCRIPT, "--ray", "newest"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2

@@ -121,7 +121,7 @@ def cluster_name_tag() -> str:
 def called_by_ray_up() -> bool:
     """Return whether Ray's `_bootstrap_config` is calling the provider's fill, and swallows what it raises.
 
-    It prints a warning, or off a terminal a traceback, and goes on with a config that was not filled.
+    It prints a warning, or off a terminal a traceback, and continues with a config that was not filled.
     """
     from ray.autoscaler._private.commands import _bootstrap_config
 

@@ -104,7 +104,7 @@ def set_up_timeout_s() -> float:
 def tell_launch_failed(node_type: str, tags: Mapping[str, str], code: str, message: str) -> None:
     """Tell autoscaler v2, which is listing nodes just now, that a machine of a launch will never be listed.
 
-    It waits ten minutes for such a machine, and keeps the demand for it; v1 counts the machines of each listing anew.
+    It waits ten minutes for such a machine, and keeps the demand for it; v1 counts the machines of each listing again.
     """
     from ray.autoscaler.node_launch_exception import NodeLaunchException
     from ray.autoscaler.tags import TAG_RAY_LAUNCH_REQUEST

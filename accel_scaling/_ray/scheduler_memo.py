@@ -152,7 +152,7 @@ def _module(*, memo: bool) -> ModuleType:
 
 
 def _once(dataclass: Any) -> Any:
-    """Return `dataclass` for the class that Ray defines within a function, anew at each call: it is made once."""
+    """Return `dataclass` for the class that Ray defines within a function, again at each call: it is made once."""
     made: dict[str, Any] = {}
 
     def once(cls: type) -> Any:
@@ -325,7 +325,7 @@ def _with_memo(base: Any) -> type:
                 best._become(tried.node, source)  # noqa: SLF001 - it is a node of ours
                 return best, requests.without(tried.taken), nodes
             before = list(nodes)
-            best, left, nodes = base._sched_best_node(requests, nodes, source, *more)  # noqa: SLF001 - it stands in for it
+            best, left, nodes = base._sched_best_node(requests, nodes, source, *more)  # noqa: SLF001 - it replaces it
             if key and best is not None:
                 # Ray takes the best out of the list and returns the others in their order: its place is the first that
                 # differs.

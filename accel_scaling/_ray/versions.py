@@ -118,6 +118,6 @@ def installed_version() -> str | None:
 
 @functools.cache
 def _written_version() -> str | None:
-    # From Ray's own file: the metadata take 20 ms to read, and a build of one's own may have other ones.
+    # From Ray's own file: the metadata take 20 ms to read, and a build of your own may have other ones.
     written = _WRITTEN.search(text_of("_version.py") or "")
     return written[1] if written else None

@@ -1,7 +1,7 @@
 """`remote`, `options`, `bundle` and `get_acc_ids`: accelerators of any family in tasks and actors.
 
 They return Ray's own remote function or actor class, so `.remote()` is as fast as in Ray. Only where the cluster
-must be asked first (no accelerator type, or several), a ``resolve.DeferredRemote`` stands before it.
+must be asked first (no accelerator type, or several), a ``resolve.DeferredRemote`` is used.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class DeferredRemote:
         Raises:
             AskingError: the cluster has no accelerator, several families, or an autoscaler without preferences.
         """
-        # Each `ray.init()` has a node object of its own: after another one, the cluster is asked anew.
+        # Each `ray.init()` has a node object of its own: after another one, the cluster is asked again.
         if self._worker is not None and self._worker.node is self._node:  # every call after the first in a cluster
             return self._remote.remote(*args, **kwargs)
         return self._of_this_cluster().remote(*args, **kwargs)

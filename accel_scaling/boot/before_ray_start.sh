@@ -23,17 +23,17 @@ if [ "${RAY_START_HOOK:-$_accel_hook}" != "$_accel_hook" ]; then
 fi
 export RAY_START_HOOK="$_accel_hook"
 
-# What Ray's autoscaler promised: the command may set these variables anew. And where the verdict belongs: `sudo` may
+# What Ray's autoscaler promised: the command may set these variables again. And where the verdict belongs: `sudo` may
 # change HOME.
 export ACCEL_SCALING_PROMISE="${RAY_OVERRIDE_RESOURCES-}" ACCEL_SCALING_PROMISED_LABELS="${RAY_OVERRIDE_LABELS-}"
 export ACCEL_SCALING_HOME="$HOME/.accel_scaling"
 
-# The hook ends the whole command where Ray must not start: what follows `ray start` in it (`|| true`) would go on.
+# The hook ends the whole command where Ray must not start: what follows `ray start` in it (`|| true`) would continue.
 export ACCEL_SCALING_SHELL="${BASHPID:-$$}"
 trap 'exit 3' USR2
 if [ -n "${ACCEL_SCALING_CONFIRM_ONLY-}" ]; then trap 'exit 0' USR1; fi
 
-# The token that Ray asks for, which whoever starts this node has just copied here. Written anew: rsync as root keeps the
+# The token that Ray asks for, which the updater has just copied here. Written again: rsync as root keeps the
 # owner of the other machine. Over a file that is mounted, nothing can be moved.
 _accel_in="$HOME/.accel_scaling_auth_token" _accel_token="$HOME/.ray/auth_token"
 if [ -f "$_accel_in" ]; then

@@ -97,7 +97,7 @@ def plug_in_files() -> dict[str, bytes]:
 def _module_files(root: str) -> Iterator[tuple[str, Path]]:
     """Yield the files of a top-level package or module, wherever it was installed from."""
     try:
-        # This imports nothing: a plug-in that fails to import is copied all the same.
+        # This imports nothing: a plug-in that fails to import is copied anyway.
         spec = importlib.util.find_spec(root)
     # find_spec raises ValueError where a module of this name is loaded and has no __spec__.
     except (ImportError, ValueError):

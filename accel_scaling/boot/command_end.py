@@ -1,6 +1,6 @@
 """Ends a start command from inside its `ray start`: what follows Ray's start in it must not run.
 
-A shell goes on after `ray start || true`, `ray start; echo started` and `ray start | tee log`, and its exit code is
+A shell continues after `ray start || true`, `ray start; echo started` and `ray start | tee log`, and its exit code is
 then that of another program. before_ray_start.sh sets traps in the shell of the command; a signal from here makes it
 end once the program that it waits for has ended.
 """
@@ -41,7 +41,7 @@ def end_command(environment: Mapping[str, str], *, refused: bool) -> None:
         return
     with contextlib.suppress(OSError):
         os.kill(shell, number)
-        # `bash -c 'ray start; echo'`, `conda run`: they would go on with what follows.
+        # `bash -c 'ray start; echo'`, `conda run`: they would continue with what follows.
         for process in between:
             os.kill(process, signal.SIGTERM)
 

@@ -130,7 +130,7 @@ def write_verdict(verdict: Verdict, *, head: bool, joins: bool, environment: Map
     try:
         _replace(file, text)
     except OSError:
-        # A read-only root file system, `--user` with somebody else's home: the spare place is read, too.
+        # A read-only root file system, `--user` with another user's home: the spare place is read, too.
         if not _NUMBER.fullmatch(start):
             raise
         file = _spare_file(start)
@@ -164,7 +164,7 @@ def _bounded(content: dict[str, Any]) -> str:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Write a file in one step: half a verdict on a full disk, or a file that belongs to somebody else, is none."""
+    """Write a file in one step: half a verdict on a full disk, or a file that belongs to another user, is none."""
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)
     fresh = Path(name)

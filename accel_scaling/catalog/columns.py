@@ -14,7 +14,7 @@ CLOUD = "CLOUD"  # in a file pattern: the name of a cloud
 
 ALWAYS, EMPTY, LEFT_OUT = "always", "may be empty", "may be left out"
 
-MAX_DIGITS = 12  # 10^12 MiB is an exabyte: more digits are a slip of the finger
+MAX_DIGITS = 12  # 10^12 MiB is an exabyte: more digits are a typo
 
 
 # Plain classes: as dataclasses, these nine would take 5 ms of each command's start.
@@ -122,7 +122,7 @@ class ListOf:
 
     Args:
         of: each word.
-        separator: stands between them.
+        separator: is between them.
         none: the cell that stands for a list without words.
         empty: what an empty cell stands for.
     """

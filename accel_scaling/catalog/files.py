@@ -141,7 +141,7 @@ def shipped_files(cloud: str, tables: Iterable[Table]) -> list[Source]:
 
 
 def shipped_rules() -> list[Source]:
-    """Return the shipped files that no user's file adds to: what goes with what, images, launch errors, Kubernetes."""
+    """Return the shipped files that no user's file adds to: what fits what, images, launch errors, Kubernetes."""
     rules = [table for table in schema.TABLES if table not in {*_LAYERED, schema.CHIPS}]
     of_clouds = [shipped(table, cloud) for table in rules if table.of_cloud for cloud in known_clouds()]
     return [source for source in (*of_clouds, *(shipped(table) for table in rules if not table.of_cloud)) if source]

@@ -1,4 +1,4 @@
-"""Accelerators that are attached to a Compute Engine machine (``guestAccelerators``): which go with which.
+"""Accelerators that are attached to a Compute Engine machine (``guestAccelerators``): which fit which.
 
 Only N1 machines take them; the rules are ``gcp_attach.csv``. A machine type that comes with its own accelerators
 may spell them out, in the right count.
@@ -33,7 +33,7 @@ _NUMBERS = ("count", "min_vcpus", "max_vcpus", "min_memory_mib", "max_memory_mib
 
 @dataclass(frozen=True)
 class AttachRule:
-    """The numbers of one accelerator that go with certain N1 machines; a row of ``gcp_attach.csv``.
+    """The numbers of one accelerator that fit certain N1 machines; a row of ``gcp_attach.csv``.
 
     Attributes:
         accelerator: the API's name.

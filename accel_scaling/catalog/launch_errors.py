@@ -26,7 +26,7 @@ SOLD_OUT = frozenset({Category.CAPACITY, Category.NOT_OFFERED, Category.QUOTA})
 # Without quotas: those of machines are a region's, so another zone has no more (TPU slices' are a zone's).
 ELSEWHERE = frozenset({Category.CAPACITY, Category.NOT_OFFERED})
 PASSING = frozenset({Category.THROTTLED, Category.UNAVAILABLE})
-# What the cloud will say again, until somebody changes something. An unknown code is one: most codes are.
+# What the cloud will say again, until a user changes something. An unknown code is one: most codes are.
 FOR_GOOD = frozenset({Category.BAD_REQUEST, Category.PERMISSION, Category.UNKNOWN})
 
 ANY_TEXT = "*"  # in a code of the table

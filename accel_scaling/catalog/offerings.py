@@ -81,7 +81,7 @@ class Where:
     """The regions and zones that offer one machine type.
 
     Attributes:
-        rows: what is said of it, by region: its own row, or its family's.
+        rows: its rows, by region: its own row, or its family's.
         listed: the regions of which a file lists all that they have, each with that file's row.
         without: for a type that only the user's own catalog has: those of them that the user's own files list, which
             would have it; elsewhere it may be, until a row says where it is. For one that no listing has: those

@@ -28,7 +28,7 @@ _MAKERS = ("tpu", "nvidia", "tesla", "amd", "intel", "aws", "google", "cloud")
 class Names:
     """The chips by each of their names.
 
-    A type's name goes before a cloud's name for something else: EC2 calls a GB200 ``B200``, so B200 must not find it,
+    A type's name comes before a cloud's name for something else: EC2 calls a GB200 ``B200``, so B200 must not find it,
     and ``RTX PRO Server 6000`` must find the RTX-PRO-6000.
     """
 
@@ -44,7 +44,7 @@ class Names:
     def meant(self, name: str) -> list[Chip]:
         """Return every chip that a name may mean, none where nothing has it; case does not matter.
 
-        A maker's word may stand before it: a ``TPU-V5E`` has the names TPU-V5LITEPOD and v5e.
+        A maker's word may precede it: a ``TPU-V5E`` has the names TPU-V5LITEPOD and v5e.
         """
         fold = _fold(name)
         if found := self._types.get(fold) or self._aliases.get(fold):
@@ -57,7 +57,7 @@ def meant_by(name: str, chips: Mapping[str, Chip]) -> str:
     """Return the tail of the error of a name that is no key: the keys of what has that name, or the nearest keys."""
     keys = [chip.name for chip in Names(chips.values()).meant(name)]
     if len(keys) > 1:
-        return f"; the catalog has {' and '.join(keys)}: write the one that the machine has"
+        return f"; the catalog has {' and '.join(keys)}: write the name of the one in the machine"
     return f"; write {keys[0]}" if keys else hint(name, chips)
 
 

@@ -166,7 +166,7 @@ LAUNCH_ERRORS = Table(
 
 GUEST_ACCELERATORS = Table(
     "CLOUD_attach.csv",
-    "how many of an accelerator go with which N1 machines",
+    "how many of an accelerator fit which N1 machines",
     (
         Column("accelerator", Name(API_NAME, "a name of the cloud's API, as in api_names"), "the API's name"),
         Column("count", Number(), "how many", unit="devices"),
@@ -215,7 +215,7 @@ TPU_GENERATIONS = Table(
     (
         Column("generation", NAME, "how its accelerator types begin"),
         Column("config_type", NAME, "`acceleratorConfig.type`; empty where the API has none", EMPTY),
-        Column("config_refused", Text(), "why no slice is asked for by that type all the same", EMPTY),
+        Column("config_refused", Text(), "why no slice is asked for by that type anyway", EMPTY),
         Column("ray_name", NAME, "how Ray's pod types begin"),
         Column("chip", CHIP, "its accelerator"),
         Column("suffix_per_chip", Number(), "what the number in an accelerator type counts for each chip"),
@@ -230,7 +230,7 @@ TPU_GENERATIONS = Table(
         Column(
             "cube_order",
             OneOf({"any": True, "rising": False}),
-            "whether the edges of such a topology may stand in any order",
+            "whether the edges of such a topology may be in any order",
             EMPTY,
         ),
         Column(

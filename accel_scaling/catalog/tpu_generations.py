@@ -38,13 +38,13 @@ class TpuGeneration:
     Attributes:
         name: how its accelerator types begin, e.g. ``v5litepod``.
         config_type: ``acceleratorConfig.type`` of the TPU API; empty where the API has none.
-        config_refused: why no slice is asked for by that type all the same; empty where slices are.
+        config_refused: why no slice is asked for by that type anyway; empty where slices are.
         ray_name: how Ray's pod types begin.
         chip: its key in ``accelerators.yaml``.
         suffix_per_chip: what the number in an accelerator type counts for each chip: 2 TensorCores, or the chip.
         topologies: those that follow no rule, the smallest first.
         cubes_to_chips: besides them, everything made of 4x4x4 cubes up to so many chips; 0 for none.
-        any_order: whether the edges of such a topology may stand in any order, not only in a rising one.
+        any_order: whether the edges of such a topology may be in any order, not only in a rising one.
         compact_to_chips: up to so many chips, the default topology is the one nearest to a cube; above, the
             one that comes first by its edges.
         default_topologies: defaults that follow neither.

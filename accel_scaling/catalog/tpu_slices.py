@@ -279,7 +279,7 @@ def _no_such_config_type(catalog: Catalog, config_type: str, topology: str) -> s
 
 
 def _by_any_name(catalog: Catalog, name: str) -> TpuGeneration | None:
-    """Return the generation that somebody calls so, in any spelling; None where nobody does."""
+    """Return the generation that a user calls so, in any spelling; None where nobody does."""
     fold = name.casefold().replace("_", "").removeprefix("tpu-")
     for each in generations().values():
         names = (each.name, each.config_type, each.ray_name, *catalog.chips[each.chip].api_names.get(tpu_cloud(), ()))

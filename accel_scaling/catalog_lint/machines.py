@@ -1,7 +1,7 @@
 """Rules over the rows of machine types and of their offerings, beyond the form of one row; they hold for every cloud.
 
 Each function takes all that is checked and yields what is wrong; MACHINE_RULES, and CHIP_RULES of chips.py, list them.
-A new cloud's file, or a contributor's, is held to all of them by being there.
+A new cloud's file, or a contributor's, is checked against all of them by being there.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def an_arm_only_chip_is_in_arm64_machines(checked: Checked) -> Iterator[Wrong]:
             seen.setdefault(row.chip.name, Counter())[row.arch] += 1
     for row in checked.rows:
         archs = seen[row.chip.name] if row.chip else Counter()
-        # A single row is taken for a slip; several agree on a new kind of machine.
+        # A single row is treated as a slip; several agree on a new kind of machine.
         if row.arch != "arm64" and archs["arm64"] > archs[row.arch] == 1:
             text = f"arch of {row.name} is {row.arch}; expected arm64, as of every machine with {row.chip.name}"  # type: ignore[union-attr]
             yield Wrong(row, "arch", text)

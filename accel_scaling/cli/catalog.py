@@ -208,7 +208,7 @@ def _in_region(machines: Iterable[MachineType], catalog: Catalog, region: str) -
     """Return the machine types that a region offers, and the number of those of which it is not known.
 
     Raises:
-        UnknownRegionError: no places file has the region.
+        UnknownRegionError: no places file lists the region.
     """
     cloud = cloud_of_region(region) or ""
     regions = [name for of in catalog.clouds for name in catalog.places(of).regions]

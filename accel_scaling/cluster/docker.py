@@ -12,6 +12,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.cluster.docker_checks import image_notes, option_notes, uses_containers, words_of
+from accel_scaling.cluster.docker_devices import fewer_note
 from accel_scaling.cluster.node_needs import needs_of
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
@@ -92,7 +93,7 @@ def with_run_options(config: dict[str, Any], machines: Mapping[str, MachineType]
             )
         for key, holder, path in _places(filled, name, node_type):
             others = _options(filled["docker"], SHARED, "docker")
-            # A node type's own list takes the place of the cluster's: what that says must go on into the new list.
+            # A node type's own list takes the place of the cluster's: what that says must continue into the new list.
             own = key in holder
             given = _options(holder, key, path) if own else _options(config["docker"], key, "docker")
             written += [(name, f"docker.{SHARED}", others), (name, f"{path if own else 'docker'}.{key}", given)]
@@ -102,6 +103,15 @@ def with_run_options(config: dict[str, Any], machines: Mapping[str, MachineType]
                 # A node type that had no `docker` has got a new one; the head's options go to the cluster's own.
                 if holder is not filled["docker"]:
                     node_type["docker"] = holder
+            where = f"{path if own else 'docker'}.{key}" if given else f"docker.{SHARED}"
+            notes += fewer_note(
+                name,
+                machine,
+                (*others, *given, *added),
+                node_type.get("resources") or {},
+                key=where,
+                checked=config["provider"].get("type") == "external",
+            )
     return filled, [*notes, *option_notes(written, machines), *image_notes(filled, machines)]
 
 

@@ -120,16 +120,16 @@ def check_region(key: str, name: str, offerings: Where, cloud: str, region: str)
     if offerings.in_region(region) is not False:
         return
     row = offerings.rows.get(region) or offerings.listed[region]
-    # Rows of our own files and of a refresh are mended in the user's own file; a row of that file, in it.
+    # Rows of our own files and of a refresh are corrected in the user's own file; a row of that file, in it.
     ours = row.layer == f"{cloud}_places.csv" or REFRESH_FOLDER in Path(row.layer).parts
-    mend = (
+    remedy = (
         f"if it is new, add a row `{region},{name},,` to ~/.accel_scaling/{cloud}_places.csv"
         if ours
         else f"if that is wrong, write `{region},{name},,` in that file"
     )
     raise ClusterConfigError(
         f"{key}: {region} does not have {name}, according to {_by(offerings, region)}; "
-        f"{nearest(offerings, region)}{mend} (docs/catalogs.md, Regions)"
+        f"{nearest(offerings, region)}{remedy} (docs/catalogs.md, Regions)"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a template leaves open in a cluster file: values that Jinja, envsubst or the like fill in before `ray up`.
+"""What a template leaves open in a cluster file: values that Jinja, envsubst or similar tools fill in before `ray up`.
 
 Commands, start scripts and containers' options may well hold ``${HOME}`` or ``{{.ID}}``, for a shell or for Docker. So
 only values are looked at that no shell gets to see.
@@ -24,7 +24,7 @@ _OPEN = re.compile(r"\{\{|\{%|<%|\$\{|\$[A-Za-z_]")
 _WHOLE = re.compile(r"\{\{.*\}\}|\{%.*%\}|<%.*%>|\$\{[^}]*\}|\$[A-Za-z_]\w*", re.DOTALL)
 # Values of a cloud's own: versions of a launch template (EC2, LaunchTemplateSpecification).
 _OF_A_CLOUD = ("$Latest", "$Default")
-# Where YAML begins to read a template that is none of its own: `key: {{ name }}`, `- {{ name }}`, `{% if x %}`.
+# Where YAML begins to read a template that is not its own: `key: {{ name }}`, `- {{ name }}`, `{% if x %}`.
 _BRACES = re.compile(r"^\s*\{%|(?:^|[:\-,\[{]\s*)\{\{|(?:^|[:\-]\s+)[<]?%", re.MULTILINE)
 
 # A dollar sign in a secret is none of a template's, and no message shows a secret.

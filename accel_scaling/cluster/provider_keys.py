@@ -1,6 +1,6 @@
 """The keys of a provider section: a key that nothing reads is a limit, or a saving, that is not there.
 
-Ray takes any key there, as a provider of one's own may read it. Of the providers of this package all keys are known.
+Ray takes any key there, as a provider of your own may read it. Of the providers of this package all keys are known.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def check_names(provider: Mapping[str, object], cloud: Cloud) -> None:
     """
     read = _read(cloud, ours=True)
     for name in _unread(provider, read):
-        # A key for another cloud is spelt right: the note says that nothing reads it here.
+        # A key for another cloud is correct: the note says that nothing reads it here.
         if name in _of_schema() or not _may_look_like(name, read):
             continue
         if near := nearest(name, read, at_most=1, cutoff=_LOOKS_LIKE):

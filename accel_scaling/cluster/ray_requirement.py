@@ -22,7 +22,7 @@ _INSTALL = re.compile(r"\bpip[0-9.]*\s+install\b(?:[^;&|)\n]|(?<=[<>=~!])[|&])*"
 _RAY = re.compile(
     r"(?<![\w./@:=\[-])ray(\[[\w, -]*\])?(?:\s*(===?|~=|>=|<=|!=|<|>|@)\s*([^\s'\",;]+))?(?=['\"\s,;)]|$)"
 )
-_OF_AN_INDEX = re.compile(r"\d+(\.\d+)+(rc\d+)?")  # no build of one's own, and no nightly one
+_OF_AN_INDEX = re.compile(r"\d+(\.\d+)+(rc\d+)?")  # no build of your own, and no nightly one
 _PRE = re.compile(r"(?:^|\s)--pre(?:\s|$)")
 
 

@@ -76,7 +76,7 @@ def call(question: Callable[[], _Answer], timeout_s: float) -> _Answer:
 
 def _answer(question: Callable[[], object], writing: int) -> NoReturn:
     """Answer and end, in the child: without the parent's exit handlers, and without flushing what it had buffered."""
-    # _exit and no exception out of here: else the child would go on in its parent's code, beside it.
+    # _exit and no exception out of here: else the child would continue in its parent's code, beside it.
     code = 1
     faulthandler.disable()  # where the parent has it: a crash is one sentence, not a page of stack
     try:

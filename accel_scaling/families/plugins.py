@@ -250,7 +250,7 @@ def _load(entry: EntryPoint, entries: Sequence[EntryPoint], others: Mapping[str,
 def _family(entry: EntryPoint) -> Family:
     try:
         family = getattr(importlib.import_module(entry.module), entry.attribute)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: whatever it does, the others go on
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: whatever it does, the others continue
         raise _BrokenError(f"it cannot be imported ({type(error).__name__}: {error})") from None
     from accel_scaling.families.family import Family
 

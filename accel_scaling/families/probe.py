@@ -185,7 +185,7 @@ def _ask_driver(family: Family, root: Path) -> Reply | None:
         return None
     path = [str(Path(entry).resolve()) for entry in import_folders()]
     question = _QUESTION.format(path=path, family=family.name, root=str(root))
-    # The call itself imports the plug-in; json stands in for the package, as it is in every Python.
+    # The call itself imports the plug-in; json replaces the package, as it is in every Python.
     return vendor_package.ask("json", question, called=_library(family))
 
 

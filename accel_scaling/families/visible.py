@@ -132,7 +132,7 @@ def _types_of_visible(detection: Detection, family: Family, environment: Mapping
 
 
 def _usable(ids: Sequence[str], family: Family, units: int) -> int:
-    """Return how many of the ids a runtime takes for units of this machine: those before the first that is none."""
+    """Return how many of the ids a runtime takes for units of this machine: those before the first that is not one."""
     if family.runtime_ids:
         return family.runtime_ids(ids, units)
     return next((number for number, one in enumerate(ids) if _NEGATIVE.fullmatch(one)), len(ids))

@@ -37,7 +37,7 @@ class _Dumper(DUMPER):  # type: ignore[misc] # PyYAML's type depends on how it w
 def fill_file(file: ClusterFile, catalog: Catalog | None = None) -> tuple[str, list[str]]:
     """Return the text of a cluster file, filled, and the notes; see ``fill`` for its values.
 
-    What an earlier fill wrote is filled anew; what somebody changed of it since is the user's.
+    What an earlier fill wrote is filled again; what a user changed of it since is the user's.
 
     Args:
         file: the file.
@@ -66,7 +66,7 @@ def users_values(file: ClusterFile) -> Marked:
 
 
 def _changed_note(file: ClusterFile, changed: list[tuple[int, str]]) -> list[str]:
-    """Return the note about values that the fill wrote and somebody changed since."""
+    """Return the note about values that the fill wrote and a user changed since."""
     if not changed:
         return []
     places = ", ".join(f"{path} (line {line})" for line, path in changed[:3])

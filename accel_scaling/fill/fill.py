@@ -53,7 +53,7 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
     """Return a copy of a cluster's config, filled, and the notes.
 
     Every node type has resources and labels, an image with its accelerator's driver where the user named none, and
-    container options that show the devices where the config uses containers. A node type whose machine stands in a
+    container options that show the devices where the config uses containers. A node type whose machine is in a
     template of the account stays as it is, with a note.
 
     Args:

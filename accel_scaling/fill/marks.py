@@ -5,7 +5,7 @@ Each line that the fill writes ends with one, and holds the value again, or a di
     GPU: 8  # accel-scaling fill: 8
 
 A value counts as the fill's as long as it agrees with its mark. Whoever changes it makes it their own. Where values
-stand in braces, the comment behind the braces names those that are the fill's.
+are in braces, the comment behind the braces names those that are the fill's.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Marked:
 
     Attributes:
         config: the values that are the user's.
-        changed: line and keys of each value that the fill wrote and somebody changed since.
+        changed: line and keys of each value that the fill wrote and a user changed since.
     """
 
     config: dict[str, Any]
@@ -196,7 +196,7 @@ def own_part(users: Any, wanted: Any) -> Any:
 
     Args:
         users: what the user wrote there; anything but a mapping or a list where that is nothing.
-        wanted: what stands there after the fill.
+        wanted: the new text after the fill.
     """
     if isinstance(wanted, dict) and wanted:
         own = users if isinstance(users, dict) else {}

@@ -34,7 +34,7 @@ class Promise:
         labels: Ray node labels.
         notes: sentences for the user, e.g. where their own ``resources:`` contradict the catalog.
         not_held: why a node will not hold the promise, by the catalog; empty where it will.
-        joins_with: accelerators of which a node has fewer than is promised, and joins all the same.
+        joins_with: accelerators of which a node has fewer than is promised, and joins anyway.
         false_labels: labels of the user's that name another accelerator, with the catalog's value; None for none.
     """
 

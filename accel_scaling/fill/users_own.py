@@ -144,7 +144,7 @@ def _of_types(promised: Promise, resources: Mapping[str, int], chips: Mapping[st
             slices = [one for one in promised.resources if tpu_head_pod_type(one)]
             said = f"your resources promise {name}, the catalog knows {', '.join(slices) or 'no TPU slice'} there"
             # The boot check asks a host of which slice it is, and any other machine for nothing of the kind.
-            end = ", unchecked: whoever reserves such a slice gets this node"
+            end = ", unchecked: a task that reserves such a slice gets this node"
             yield _Contradiction(said, OTHER_TYPE if slices else "", end=end, resource="TPU")
 
 
@@ -168,7 +168,7 @@ def _of_labels(
         end = ""
         if of_accelerators and value not in types:
             false[name] = has
-            end = f", and whoever asks for {value} by this label gets {has or 'no accelerator'}"
+            end = f", and a task that asks for {value} by this label gets {has or 'no accelerator'}"
         made = f"its node_config makes it {has}" if has is not None else "the catalog knows no accelerator there"
         notes.append(f"your labels say {name}: {value}, and {made}; yours is used{end}")
     return notes, false

@@ -185,7 +185,7 @@ def template_of(cloud: Cloud) -> ClusterTemplate:
 
 
 def _refuse_other_system(choice: Choice) -> None:
-    """Refuse what does not go with the head that the file has.
+    """Refuse what does not fit the head that the file has.
 
     Raises:
         InitError: Cloud TPU does not create such slices, or their hosts have another Ubuntu, and so Python.

@@ -186,8 +186,8 @@ def _more_than_asked(choice: Choice, request: AcceleratorRequest) -> list[str]:
         return []
     # Where smaller ones follow, each has its own reason.
     why = "" if choice.fewer else f"; {known_clouds()[choice.machine.cloud].title} sells none with {asked}"
-    was = "was" if asked == 1 else "were"
-    sentences = [f"{MORE}{choice.name} has {choice.count} x {chip.name}, and {asked} {was} asked for{why}."]
+    were = "1 was" if asked == 1 else f"{asked} were"
+    sentences = [f"{MORE}{choice.name} has {choice.count} x {chip.name}, and {were} asked for{why}."]
     if choice.fewer:
         named = {other.count: (other, why) for other, why in reversed(choice.fewer)}
         sentences += [

@@ -19,7 +19,7 @@ DEEPEST = 100
 """Levels of lists and mappings in each other: a cluster file has 8, a manifest 20, and Python ends at a few hundred."""
 
 LONGEST_NAME = 1024
-"""Characters of a key: as many as YAML takes of one that stands before its colon on a line."""
+"""Characters of a key: as many as YAML takes of one before its colon on a line."""
 
 LONGEST_NUMBER = 40
 """Characters of a number: one of 64 bits has 20 digits, a fraction 17 that count."""
@@ -29,7 +29,7 @@ MOST_AMOUNT = 10**15
 ten-thousandths in 64 bits, ends below it."""
 
 PIPE_OPENS_S = 3.0
-"""For somebody to write into a named pipe: what is started beside the command is there within milliseconds, on a busy
+"""For a user to write into a named pipe: what is started beside the command is there within milliseconds, on a busy
 machine within a second or two."""
 
 PIPE_SILENCE_S = 60.0

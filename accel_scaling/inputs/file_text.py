@@ -131,7 +131,7 @@ def _chunk(descriptor: int, *, first: bool) -> bytes:
             return chunk or (os.read(descriptor, _CHUNK) if first else b"")
         # Still the end, and nobody has come: with a writer that waits, this raises BlockingIOError.
         if not (chunk := os.read(descriptor, _CHUNK)):
-            raise UnreadableError(f"Nobody writes into this pipe, {bounds.PIPE_OPENS_S:g} s after it was opened")
+            raise UnreadableError(f"No program writes into this pipe, {bounds.PIPE_OPENS_S:g} s after it was opened")
         return chunk
     except BlockingIOError:
         if not _is_ready(descriptor, bounds.PIPE_SILENCE_S):

@@ -1,4 +1,4 @@
-"""Checks, and walks over, values that somebody else has read from YAML or JSON, as `ray up` does for a provider."""
+"""Checks, and walks over, values that another user has read from YAML or JSON, as `ray up` does for a provider."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def documents(text: str, file: str) -> list[yaml.Node]:
     except NotYamlError as error:
         place = file if error.line is None else f"{file}:{error.line}"
         advice = "; it holds {{ }}: render the chart first (`helm template`)" if error.grammar and "{{" in text else ""
-        # In braces, `${N}` without quotes is not YAML: the file is one for envsubst, or the like.
+        # In braces, `${N}` without quotes is not YAML: the file is one for envsubst, or similar tools.
         lines = text.splitlines()
         if error.grammar and not advice and error.line and is_open_text("".join(lines[error.line - 1 : error.line])):
             advice = f"; it is a template: {RENDER}"

@@ -92,7 +92,7 @@ def fill(text: str, file: str, catalog: Catalog, kuberay_version: str | None = N
         try:
             change = _change(group, proposal, form)
             edits += edits_of(body, group, change) if change else []
-        # A group that has no place for an edit gets a note; the others are filled all the same.
+        # A group that has no place for an edit gets a note; the others are filled anyway.
         except CannotEditError as error:
             change = None
             messages[f"not filled: {error}"] = messages.pop(str(error), group.line)  # once, also where `check` finds it
@@ -107,7 +107,7 @@ def fill(text: str, file: str, catalog: Catalog, kuberay_version: str | None = N
 
 
 def _messages(group: Group, proposal: Proposal, catalog: Catalog) -> dict[str, int]:
-    """Return the contradictions in a group that a fill does not mend, each sentence once and with its line."""
+    """Return the contradictions in a group that a fill does not correct, each sentence once and with its line."""
     messages: dict[str, int] = {}
     for finding in findings(group, catalog):
         text = finding.text.removeprefix(f"{group.title}: ")

@@ -91,7 +91,7 @@ def as_params(group: Group, proposal: Proposal) -> Change:
     add = {"num-gpus": str(added.pop("GPU"))} if "GPU" in added else {}
     if not added:
         return Change({"rayStartParams": add})
-    # The JSON is one text: it is written anew with the user's entries. CPU, GPU and memory are no part of it.
+    # The JSON is one text: it is written again with the user's entries. CPU, GPU and memory are no part of it.
     moved_amounts = {name: int(user.params[name]) for name in user.params if name not in PARAMS.values()}
     written = group.params.get(CUSTOM) or ""
     text = _for_shell({**moved_amounts, **added}, escaped="\\" in written)

@@ -1,4 +1,4 @@
-"""Finds what a template leaves open in a manifest: values that `envsubst`, `helm template` or the like fill in later.
+"""Finds values of a manifest that a tool (`envsubst`, `helm template`, ...) fills in later.
 
 What does not depend on such a value can be filled; for the rest, the file must be rendered first.
 """

@@ -31,7 +31,7 @@ class Finding:
     Attributes:
         line: its line, counted from 1.
         text: the mistake and what to do, with the group's title.
-        mended: whether `kuberay fill` corrects it.
+        corrected: whether `kuberay fill` corrects it.
     """
 
     line: int

@@ -70,9 +70,9 @@ def migrate_file(file: ClusterFile, new_name: str = "") -> Migration:
     try:
         cloud = _cloud(file.config)
         before = renewed(file.config, cloud, catalog_of(file.config))
+        wanted = _wanted(before.config, cloud)
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
-    wanted = _wanted(before.config, cloud)
     try:
         cluster = read_config(wanted)
         _, notes = fill_cluster(cluster)
@@ -119,7 +119,7 @@ def _cloud(config: dict[str, Any]) -> Cloud:
 
 def _wanted(config: dict[str, Any], cloud: Cloud) -> dict[str, Any]:
     """Return what the migrated file holds."""
-    # Node types and head as Ray has them for its own provider: for `type: external` it has others, or none.
+    # Node types and head like those that Ray has for its own provider: for `type: external` it has others, or none.
     complete = with_node_types(config, cloud)
     provider = {"type": _OURS, "module": cloud.module}
     rest = {key: value for key, value in config["provider"].items() if key not in provider}

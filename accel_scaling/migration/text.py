@@ -27,7 +27,7 @@ def with_provider(text: str, module: str) -> str:
     """Return a file's text with `type: external`, and the module in the next line.
 
     Raises:
-        CannotEditError: the provider stands in a form that takes no such change.
+        CannotEditError: the provider has a form that takes no such change.
     """
     root = compose(text, like_ray=True)[0]
     key, provider = own_pairs(root).get("provider", (None, None))
@@ -36,7 +36,7 @@ def with_provider(text: str, module: str) -> str:
     own = own_pairs(provider)
     type_key, value = own.get("type", (None, None))
     if type_key is None or value is None or "module" in own or is_alias(type_key.end_mark.index, value):
-        raise CannotEditError("the provider's type stands elsewhere")
+        raise CannotEditError("the provider's type is elsewhere")
     start, end = value.start_mark.index, value.end_mark.index
     if not isinstance(provider, yaml.MappingNode) or provider.flow_style:
         quoted = text[type_key.start_mark.index] == '"'
@@ -55,7 +55,7 @@ class _Block:
         start: where its first line begins, its comments above included.
         key_line: where the line of the key begins.
         end: where its last line ends, behind the line break.
-        lines: what stands there instead.
+        lines: the new text instead.
     """
 
     start: int
@@ -73,7 +73,7 @@ def with_node_types(text: str, moved: Mapping[str, str], least: Any) -> str:
         least: min_workers of the workers; nothing for none.
 
     Raises:
-        CannotEditError: a key stands in a form that takes no such change.
+        CannotEditError: a key has a form that takes no such change.
     """
     root = compose(text, like_ray=True)[0]
     pairs = own_pairs(root)
@@ -92,7 +92,7 @@ def with_node_types(text: str, moved: Mapping[str, str], least: Any) -> str:
     if len(blocks) > 1 and not behind.strip():
         edits.append(Edit(blocks[1].key_line, blocks[1].end, _joined(blocks[1].lines, end)))
     elif len(blocks) > 1:
-        # Other keys stand between: it goes to the other one, with the comments above it.
+        # Other keys are between: it goes to the other one, with the comments above it.
         margin = blocks[1].lines[0][: -len(blocks[1].lines[0].lstrip())]
         above = BREAK.split(text[blocks[1].start : blocks[1].key_line].rstrip(BREAKS))
         comments = ["", *(margin + line.lstrip() for line in above)] if above[0] else []

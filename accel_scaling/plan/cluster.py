@@ -117,7 +117,7 @@ class AutoscalerCluster:
     Attributes:
         cloud: ``aws`` or ``gcp``.
         types: its node types by name.
-        max_workers: the most workers in all.
+        max_workers: the most workers of the cluster.
         upscaling_speed: Ray's factor for the growth from few nodes to many.
         catalog: the source of the promises.
         known: the accelerator types of the catalog.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DriverMessages:
-    """The messages of one autoscaler process; a new process begins anew."""
+    """The messages of one autoscaler process; a new process begins again."""
 
     def __init__(self, recent_failures: RecentFailures | None = None) -> None:
         """Remember nothing; with the list of `ray status`, keep that up to date too."""

@@ -219,7 +219,7 @@ class Gate:
             verdict: the verdict's word, or the word of the failure.
             message: one sentence.
             cause: the boot check, or what failed beside it.
-            ends: the machine is given up; False for one that may join all the same.
+            ends: the machine is given up; False for one that may join anyway.
 
         Returns:
             Whether that is news.
@@ -267,7 +267,7 @@ class Gate:
         return node_id in kept
 
     def hidden(self) -> Collection[str]:
-        """Return the machines that are kept and no longer part of the cluster; `ray down` finds them all the same."""
+        """Return the machines that are kept and no longer part of the cluster; `ray down` finds them anyway."""
         return self._store.read().kept if self._keep and self.active else ()
 
     # Between launches.

@@ -100,7 +100,7 @@ class Ledger:
         """Return the ledger with the boots and quarantines of these node types removed, or of all of them.
 
         A machine that is kept for inspection stays so: it would come back as a node of the cluster. Zones stay too:
-        without them the first zone that is quarantined would be taken for all zones.
+        without them the first zone that is quarantined would be treated as all zones.
         """
         cleared = {
             name: Record(record.zones) if name in node_types or not node_types else record
@@ -174,7 +174,7 @@ def refused(
     if not (everywhere or known or _last_strike(record, policy, zone)):
         return record
     new_zone = EVERY_ZONE if everywhere else zone
-    # A quarantine of all zones goes on counting where the zone's own stopped.
+    # A quarantine of all zones continues counting where the zone's own stopped.
     times = 1 + max((old.times for old in known), default=0)
     until_s = now_s + policy.duration_s(times, sold_out=False)
     new = Quarantine(new_zone, cause, reason.code, reason.message, now_s, until_s, times)
@@ -196,7 +196,7 @@ def sold_out(record: Record, policy: QuarantinePolicy, zone: str, reason: Reason
 
 
 def launch_error(record: Record, policy: QuarantinePolicy, zone: str, reason: Reason, now_s: float) -> Record:
-    """Return the record after the cloud refused a launch for good; with a quarantine, after some in a row.
+    """Return the record after the cloud refused a launch permanently; with a quarantine, after some in a row.
 
     A node type that is refused so in one zone until it was quarantined there, and then in another, is quarantined in
     all zones: most such mistakes are in its node_config.
@@ -228,7 +228,7 @@ def _without_machines(
 
 
 def _without_old(record: Record, policy: QuarantinePolicy, now_s: float) -> Record:
-    """Forget quarantines that ended longer ago than the longest lasts: the next failure starts anew."""
+    """Forget quarantines that ended longer ago than the longest lasts: the next failure starts again."""
     kept = (quarantine for quarantine in record.quarantines if quarantine.until_s + policy.longest_s > now_s)
     return replace(record, quarantines=tuple(kept))
 

@@ -127,5 +127,5 @@ def end_of(machine: Machine) -> str:
     """Return why a machine ended, or is given up, before it joined."""
     if machine.failure and machine.given_up:
         return f"{machine.failure.code}: {machine.failure.message}"
-    # One that somebody else ended, after a first try that failed.
+    # One that another user ended, after a first try that failed.
     return machine.end_reason or (machine.failure.message if machine.failure else "not known")

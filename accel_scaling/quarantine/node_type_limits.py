@@ -62,7 +62,7 @@ class NodeTypeLimits:
     def _write(self, path: Path, limits: Mapping[str, int]) -> bool:
         try:
             max_workers.apply(path, limits)
-        # That the file cannot be limited stops no round: the gate blocks the launches all the same.
+        # That the file cannot be limited stops no round: the gate blocks the launches anyway.
         except (OSError, ClusterConfigError) as error:
             if str(error) != self._last_error:  # once in a row: this is tried every few seconds
                 self._last_error = str(error)

@@ -26,7 +26,7 @@ class Cause(Enum):
     REFUSED = "refused"  # by the boot check
     FAILED = "failed"  # before or after the boot check, and before they joined
     SOLD_OUT = "sold out"
-    LAUNCH_ERROR = "launch error"  # the cloud refuses the request for good
+    LAUNCH_ERROR = "launch error"  # the cloud refuses the request permanently
 
 
 # Machines were launched and paid for: these causes count boots, and end with one machine on trial.
@@ -77,7 +77,7 @@ class Record:
         zones: where it can be launched, as of its last launch.
         boots: the last ones, newest last.
         quarantines: those that last, and those that ended and are on trial.
-        launch_errors: the zones of the launches that the cloud refused for good, since it last gave a machine there.
+        launch_errors: the zones of the launches that the cloud refused permanently, since it last gave a machine there.
     """
 
     zones: tuple[str, ...] = ()

@@ -37,7 +37,7 @@ class StateError(AccelScalingError):
 
 
 class BrokenStateError(StateError):
-    """The state file is not one of accel-scaling, or is torn."""
+    """The state file is not one of accel-scaling, or is damaged."""
 
 
 class NewerVersionError(ValueError):

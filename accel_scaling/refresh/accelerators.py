@@ -1,6 +1,6 @@
 """Accelerators of an API's answer: matched with the catalog's, and an entry to begin with for those that it lacks.
 
-What a person must fill in stands in ``<...>`` in the entry; ``catalog check`` refuses it until that is gone.
+What a person must fill in is in ``<...>`` in the entry; ``catalog check`` refuses it until that is gone.
 """
 
 from __future__ import annotations
@@ -164,7 +164,7 @@ def entry(device: ApiDevice, cloud: str, chips: Mapping[str, Chip]) -> str:
 
 
 def _text(value: str) -> str:
-    """Return a text as YAML has it, quoted where it must be; null stays null."""
+    """Return a text as YAML writes it, quoted where it must be; null stays null."""
     # YAML 1.1 reads these words as booleans.
     plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]*", value)
     return value if plain and value not in {"true", "false", "yes", "no", "on", "off"} else json.dumps(value)

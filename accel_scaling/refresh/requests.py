@@ -81,8 +81,8 @@ def progress(what: str, total: int | None = None, unit: str = "region") -> Itera
     """Show a bar on standard error while the block runs, where that is a terminal; yields the step.
 
     Args:
-        what: stands before the bar.
-        total: steps in all; None where that is not known.
+        what: the text before the bar.
+        total: number of steps; None where that is not known.
         unit: what a step is.
     """
     if not sys.stderr.isatty():
@@ -109,7 +109,7 @@ def at_once(
         call: asks, given a question and how to wait between tries.
         questions: in the order in which answers are returned.
         sleep: waits for seconds; where it is None, until Ctrl-C at most.
-        what: stands before the progress bar.
+        what: the text before the progress bar.
         unit: what a call is.
 
     Raises:

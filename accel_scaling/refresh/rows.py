@@ -153,7 +153,7 @@ def places_file(path: Path) -> Path:
 
 
 def places_text(answer: CloudAnswer, path: Path, known: Collection[str], month: str) -> str:
-    """Return the places file's text: the regions that answered anew, all others as the file has them.
+    """Return the places file's text: the regions that answered again, all others as the file has them.
 
     A region that is as it was keeps its rows, source and all: a refresh that changes nothing changes no byte.
 

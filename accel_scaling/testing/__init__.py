@@ -47,11 +47,11 @@ def local_cloud(
         hosts: ``isolated`` (namespaces and sshd; needs root) or ``processes``; None takes the best that works here.
         ray_in: the folder on the hosts that has `ray`, such as ``~/venv``, which is then not on their PATH; without it,
             the environments that the start commands of a cluster file name are made.
-        directory: where events, logs and Ray's logs of ended machines stay; None for a folder that goes with the block.
+        directory: where events, logs and Ray's logs of ended machines stay; None for a folder of the block.
 
     Raises:
         ClusterConfigError: no such cloud has a local one.
-        RehearsalError: this machine cannot carry it, or a fault that is none.
+        RehearsalError: this machine cannot carry it, or a fault that is not one.
     """
     # Imported now: the commands of plain-process hosts import this package too, at each call.
     from accel_scaling.testing.hosts.settings import HostKind

@@ -35,7 +35,7 @@ def shared_nodes(root: yaml.Node) -> frozenset[int]:
     return frozenset(key for key, count in counts.items() if count > 1)
 
 
-# Of each mapping once: a mapping that merges others, which merge others, would be resolved anew for each question.
+# Of each mapping once: a mapping that merges others, which merge others, would be resolved again for each question.
 _pairs: WeakKeyDictionary[yaml.Node, Pairs] = WeakKeyDictionary()
 
 

@@ -23,7 +23,7 @@ def content_end(text: str, node: yaml.Node, place: int) -> int:
     Args:
         text: the whole text.
         node: a value, or an item of a list.
-        place: where what stands before it ends.
+        place: where the text before it ends.
 
     Raises:
         CannotEditError: it is an alias that is not found.

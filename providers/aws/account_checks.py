@@ -1,6 +1,6 @@
 """Questions about what a cluster file names in the account: subnets, groups, keys, images; and what its zones have.
 
-Each is asked before the head is paid for. Where the account may not ask one, `ray up` goes on without its answer: a
+Each is asked before the head is paid for. Where the account may not ask one, `ray up` continues without its answer: a
 launch asks EC2 in any case.
 """
 

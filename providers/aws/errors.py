@@ -103,6 +103,12 @@ ERRORS = (
     # The network.
     Rule(
         "ProxyConnectionError",
+        "AWS cannot be reached: {proxy_variable} names a SOCKS proxy, and boto3 takes HTTP proxies only; name one, "
+        "such as http://proxy.example.com:3128",
+        "http://socks",
+    ),
+    Rule(
+        "ProxyConnectionError",
         "AWS cannot be reached: the proxy {proxy_url}, which {proxy_variable} names, does not answer; correct or "
         "unset that variable, or name AWS's hosts in NO_PROXY",
     ),
@@ -118,7 +124,7 @@ ERRORS = (
     Rule("BotoCoreError", "the request to AWS failed: {error}"),
 )
 
-# What is no exception of botocore's and comes out of it all the same; only where botocore raised it.
+# What is no exception of botocore's and comes out of it anyway; only where botocore raised it.
 PYTHON_ERRORS = (
     Rule("JSONDecodeError", _PROGRAM.replace("{error}", "it printed no JSON")),
     Rule("EOFError", "AWS needs an MFA code, and there is no terminal to type it; sign in first, and retry"),
@@ -150,7 +156,7 @@ CODES = {
     **dict.fromkeys(("RequestExpired", "RequestTimeTooSkewed", "RequestInTheFuture"), _CLOCK),
     **dict.fromkeys(
         ("SignatureDoesNotMatch", "InvalidSignatureException"),
-        "AWS refused the credentials ({code}: {message}); is AWS_SECRET_ACCESS_KEY the one of this key, and the clock "
+        "AWS refused the credentials ({code}: {message}); does AWS_SECRET_ACCESS_KEY belong to this key, and the clock "
         "of this machine right? It is {now} here (UTC)",
     ),
     **dict.fromkeys(
@@ -182,7 +188,7 @@ def code_of(error: BaseException) -> str:
 
 
 def sentence_of(error: BaseException) -> str | None:
-    """Return the sentence about an error of AWS's or of botocore's; None for an error of somebody else's."""
+    """Return the sentence about an error of AWS's or of botocore's; None for an error of another program."""
     import botocore.exceptions  # here: commands that ask no cloud do not need it
 
     if isinstance(error, botocore.exceptions.ClientError):

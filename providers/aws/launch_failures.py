@@ -1,4 +1,4 @@
-"""Failures of EC2's calls: what an error means, and whether the call may have been carried out all the same."""
+"""Failures of EC2's calls: what an error means, and whether the call may have been carried out anyway."""
 
 from __future__ import annotations
 

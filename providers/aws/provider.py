@@ -36,6 +36,7 @@ from accel_scaling.providers.base.cluster_config import (
 )
 from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.requirements import missing
+from accel_scaling.status_line import doing
 
 head_packages.use(CLOUD)  # on a head whose own client is too old; before that is imported
 
@@ -79,7 +80,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             super().__init__(provider_config, cluster_name)
         self._set_teardown()
         self._set_gate(provider_config)
-        # Ray would try a sold-out zone five times; MachineLaunch goes on to the next, and waits where that helps.
+        # Ray would try a sold-out zone five times; MachineLaunch continues with the next, and waits where that helps.
         _ray.aws_tries_each_subnet_once()
         # Without boto's retries: a launch has its own, and its own end.
         self._zones = SubnetZones(self.ec2_fail_fast.meta.client, provider_config)
@@ -94,7 +95,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         """Return the config with every node type's promise, Ray's defaults, and the boot check.
 
         Raises:
-            AccelScalingError: a config that cannot be filled. `ray up` would swallow it and go on; there the config
+            AccelScalingError: a config that cannot be filled. `ray up` would swallow it and continue; there the config
                 carries it to `bootstrap_config`, which raises it.
         """
         return promised(cluster_config, CLOUD, _fill)
@@ -111,12 +112,14 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
                 return teardown.for_reading(read)
             check_ready(cluster_config)
             region_of(cluster_config)
-            cluster_config, templates = launch_templates.merged(cluster_config)
-            cluster = read_config(cluster_config)
-            cloudwatch.check_files(cluster.provider)
-            bootstrap.check(cluster)
-            cluster_config = bootstrap.resolved(cluster)
-            image_names = account_checks.check_named(cluster, cluster_config)
+            # Without a network, or behind a proxy that does not answer, each of these questions takes its time.
+            with doing("AWS is asked about the machine types, images and names of the file"):
+                cluster_config, templates = launch_templates.merged(cluster_config)
+                cluster = read_config(cluster_config)
+                cloudwatch.check_files(cluster.provider)
+                bootstrap.check(cluster)
+                cluster_config = bootstrap.resolved(cluster)
+                image_names = account_checks.check_named(cluster, cluster_config)
             resolved = ray_steps.prepared(cluster_config)
             for note in account_checks.check_zones(cluster, resolved):
                 _ray.cli_logger().warning("{}", note)
@@ -234,7 +237,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         self._write_tags([one.id for one in machines], tags)
         with self.tag_cache_lock:
             for one in machines:
-                # The listing does not read the tags of a machine anew that is known here.
+                # The listing does not read the tags of a machine again that is known here.
                 self.tag_cache[one.id] = {**_tags_of(one), **tags}
 
 

@@ -1,4 +1,4 @@
-"""A node_config held to botocore's own model of RunInstances, and to what Ray makes of it. No network.
+"""A node_config checked against botocore's own model of RunInstances, and to what Ray makes of it. No network.
 
 EC2 and boto3 would refuse the same at each launch: of a worker, after the head is paid for, and every few seconds.
 botocore validates keys and kinds with this model; here the sentences name the place in the cluster file. Values that
@@ -77,7 +77,7 @@ def of_request(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a RunInstances request takes of a launch template's content, of which EC2's answer has more.
 
     ``MetadataOptions`` has a ``State`` there, and boto3 refuses a request with a key that it does not know; the
-    template goes with each launch, so nothing is lost.
+    template is sent with each launch, so nothing is lost.
     """
     model = _run_instances()
     return dict(content) if model is None else _taken(model, dict(content))

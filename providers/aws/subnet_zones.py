@@ -34,7 +34,7 @@ class SubnetZones:
         self._ask([subnet for subnet in subnets if subnet not in self._of_subnet])
         found: dict[str, list[str]] = {}
         for subnet in subnets:
-            # Ray chooses subnets of the zones that the file names. A guess all the same: what EC2 says replaces it.
+            # Ray chooses subnets of the zones that the file names. A guess anyway: what EC2 says replaces it.
             found.setdefault(self._of_subnet.get(subnet) or self._only_zone, []).append(subnet)
         return found
 

@@ -1,7 +1,7 @@
 """Ray's cache of a resolved cluster config: forgotten, so a change of a catalog takes effect.
 
-Ray keys it before the fill, by what the cluster file says. `ray up` would go on with the promises of an old catalog;
-and a config that was only read (cluster_config.py) must never be taken for one that can launch.
+Ray keys it before the fill, by what the cluster file says. `ray up` would continue with the promises of an old catalog;
+and a config that was only read (cluster_config.py) must never be treated as one that can launch.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class EarlyRounds:
 
     @property
     def is_early(self) -> bool:
-        """True in the autoscaler's thread, in a round that came before its time; updaters list anew."""
+        """True in the autoscaler's thread, in a round that came before its time; updaters list again."""
         return self._early and threading.get_ident() == self._thread
 
     def came(self) -> None:

@@ -65,7 +65,7 @@ class _Lazy(dict[str, str]):
 
 
 def one_line(text: str) -> str:
-    """Return a text of somebody else's as a part of a sentence: in one line, printable, not too long, no full stop."""
+    """Return a text of another program as a part of a sentence: in one line, printable, not too long, no full stop."""
     line = flat(text)
     return f"{line[:_LONGEST]} ..." if len(line) > _LONGEST else line.rstrip(".")
 

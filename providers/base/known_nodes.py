@@ -58,7 +58,7 @@ class KnownNodes:
     def all(self) -> list[str]:
         """Return the nodes of the last list, and those launched since.
 
-        Also those that have ended since: a node that goes and is listed again would be taken for another.
+        Also those that have ended since: a node that goes and is listed again would be treated as another.
         """
         with self._lock:
             self._told.update(self._launched)

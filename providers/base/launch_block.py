@@ -96,7 +96,7 @@ def _machine_words(node_type: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _say(fact: Fact, level: int) -> None:
-    """Print one line within 80 columns; a longer one goes on below it."""
+    """Print one line within 80 columns; a longer one continues below it."""
     if not fact.value:
         return
     logger = _ray.cli_logger()

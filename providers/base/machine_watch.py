@@ -78,7 +78,7 @@ class MachineWatch:
         self._gate.gone(node_id)
 
     def give_up(self, node_id: str, word: str, message: str, cause: Cause = Cause.FAILED) -> None:
-        """End a machine for good, and count it once; an end that its cloud does not accept is asked for again."""
+        """End a machine permanently, and count it once; an end that its cloud does not accept is asked for again."""
         # First counted: whatever the cloud answers to the end, the next machine of the type is as bad.
         self._count(node_id, word, message, cause)
         self.end(node_id)
@@ -91,7 +91,8 @@ class MachineWatch:
     def end(self, node_id: str) -> None:
         """Ask for the end of a machine; each round asks again until it is gone."""
         self._started.pop(node_id, None)
-        self.cloud.end(node_id)
+        if self.cloud.end(node_id):
+            logger.error("node %s is terminated; nothing was scheduled on it", node_id)
         self._gate.gone(node_id)
 
     def left_to_ray(self, node_ids: Iterable[str]) -> list[str]:
@@ -129,7 +130,7 @@ class MachineWatch:
         return Reason(UNREACHABLE, f"ssh has not answered {took}")
 
     def ended_by_others(self, node_id: str) -> bool | None:
-        """Return whether somebody else ended a machine, and take note of it; None where the cloud does not say it.
+        """Return whether another user ended a machine, and take note of it; None where the cloud does not say it.
 
         A machine that is interrupted or terminated fails first: its commands are killed, its connection breaks.
         """
@@ -159,7 +160,7 @@ class MachineWatch:
         Args:
             nodes: the workers that the cloud lists now, node -> node type.
         """
-        # Ray's EC2 provider lists anew to answer a question about one machine, in this round or an updater's thread.
+        # Ray's EC2 provider lists again to answer a question about one machine, in this round or an updater's thread.
         if not self._in_round.acquire(blocking=False):
             return
         try:
@@ -269,7 +270,7 @@ class MachineWatch:
 
     def _lacks_hosts(self, node_id: str, mine: list[JoinedNode]) -> bool:
         """Return whether fewer hosts of a slice have joined than it has; a machine has one."""
-        # Of what left again, a machine has joined all the same; a slice has not, without one of its hosts.
+        # Of what left again, a machine has joined anyway; a slice has not, without one of its hosts.
         alive = {node.address for node in mine if node.alive}
         return len(alive) < len(self.cloud.addresses_of(node_id)) > 1
 

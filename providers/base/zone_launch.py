@@ -108,7 +108,7 @@ def gated(gate: Gate, workers: Workers, zones: Sequence[str], launch: Callable[[
         try:
             result = launch(allowed)
         except Exception as error:
-            # No answer of the cloud's, but of its SDK or of Ray: `accel-scaling status` lists it all the same.
+            # No answer of the cloud's, but of its SDK or of Ray: `accel-scaling status` lists it anyway.
             words = " ".join(str(error).split())
             gate.failed(node_type, EVERY_ZONE, type(error).__name__, words, sold_out=False)
             raise

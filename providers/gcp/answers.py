@@ -1,4 +1,4 @@
-"""Answers of Google's APIs, held to the form in which they are read: a proxy may answer, or a connection be cut."""
+"""Checks that answers of Google's APIs have the expected form: a proxy may answer, or a connection may break."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def _ask_each_zone(provider: Config) -> None:
             except HttpError as error:
                 if status_of(error) != 404:
                     raise
-                # Cloud TPU is not in this zone, which has machines all the same.
+                # Cloud TPU is not in this zone, which has machines anyway.
                 without_tpu.append(zone)
     if len(without_tpu) == len(zones):
         raise ClusterConfigError(
@@ -181,7 +181,7 @@ def one_sentence(beginning: str = "", advice: str = "") -> Iterator[None]:
 def _with_service_account(config: Config, crm: Any, iam: Any) -> Config:
     """Return the config with the head's service account, made by Ray; as it is where the head names one of its own.
 
-    Ray would make its account all the same, and give it roles in the whole project: that takes a permission which is as
+    Ray would make its account anyway, and give it roles in the whole project: that takes a permission which is as
     much as every other, and what it made would not be used.
     """
     if config["available_node_types"][config["head_node_type"]]["node_config"].get("serviceAccounts"):

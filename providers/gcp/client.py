@@ -2,7 +2,7 @@
 
 `provider.api_endpoints` names other endpoints than Google's public ones: one URL for all of them, or one for each of
 `compute`, `tpu`, `iam`, `cloudresourcemanager` (a Private Service Connect endpoint, say). `provider.gcp_credentials` is
-as Ray has it (`service_account`, `credentials_token`), or `{type: anonymous}` for an endpoint that asks for none.
+as in Ray (`service_account`, `credentials_token`), or `{type: anonymous}` for an endpoint that asks for none.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def client(provider: Mapping[str, Any], api: str) -> Any:
 def collection(client: Any, *names: str) -> Any:
     """Return a collection of an API, as ``client.projects().locations()`` does, made once.
 
-    Google's library makes it anew each time, with the docstring of every method: 15 ms for Compute Engine's instances.
+    Google's library makes it again each time, with the docstring of every method: 15 ms for Compute Engine's instances.
     """
     for name in names:
         client = getattr(client, name)()

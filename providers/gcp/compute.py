@@ -45,7 +45,7 @@ class Machine(_RayComputeNode):  # type: ignore[misc]
         return self.get("status") in self.STOPPED_STATUSES
 
     def is_ending(self) -> bool:
-        """Return whether it is on its way out for good, or to a stop: only who has deleted it knows which."""
+        """Return whether it is on its way out permanently, or to a stop: only who has deleted it knows which."""
         return self.get("status") in {"STOPPING", "DEPROVISIONING"}
 
     def is_preempted(self) -> bool:
@@ -143,7 +143,7 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
         """Add labels to a machine's; False if there is no such machine. A change in between is read and kept."""
 
         def add() -> None:
-            # Read anew in each try: Google refuses (412) a write with the fingerprint of older labels.
+            # Read again in each try: Google refuses (412) a write with the fingerprint of older labels.
             machine = self.get_instance(node_id)
             self._set_labels(machine, {**labels_to_keep(machine.raw_labels, node_id), **labels})
 
@@ -187,7 +187,7 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
 
     def _machine(self, item: Any, zone: str) -> Machine:
         machine = Machine(described(item), self)
-        # The labels as Google has them, not as tags: written back, a decoded value might be none that Google takes.
+        # Google's form of the labels, not as tags: written back, a decoded value might be none that Google takes.
         machine.raw_labels = dict(machine.get("labels") or {})
         machine["labels"] = from_labels(machine.raw_labels)
         self._zone_of[machine["name"]] = zone

@@ -75,7 +75,7 @@ def from_label(value: str) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:
-        # Somebody else's label, which only looks like one of ours.
+        # another user's label, which only looks like one of ours.
         return value
 
 
@@ -243,7 +243,7 @@ class LabelWriter:
 
 def flush_all(timeout_s: float | None = None) -> None:
     """Write what is unwritten in this process, as it ends; a tag that cannot be written in this time is logged."""
-    # One deadline for all writers together: SIGTERM leaves this process a few seconds in all.
+    # One deadline for all writers together: SIGTERM leaves this process a few seconds.
     deadline = time.monotonic() + (timeouts.GCP_LABELS_EXIT_S if timeout_s is None else timeout_s)
     for writer in list(_writers):
         for node_id in writer.flush(max(0.0, deadline - time.monotonic())):

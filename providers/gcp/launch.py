@@ -156,7 +156,7 @@ def _bulk(
     try:
         if not _fell_short(compute.wait(call.execute(), zone)):
             return compute.placed(zone, names), None
-    except Exception as error:  # noqa: BLE001 - some may exist all the same
+    except Exception as error:  # noqa: BLE001 - some may exist anyway
         failure = of_exception(error)
     return _existing(compute, zone, names, request.purpose), failure
 
@@ -181,7 +181,7 @@ def _one_by_one(
     came = compute.placed(zone, [name for name in names if name in made])
     if not errors:
         return came, None
-    # Those whose insert failed may exist all the same: a lost answer is a failure here, and may be none at Google.
+    # Those whose insert failed may exist anyway: a lost answer is a failure here, and may be none at Google.
     return came + _existing(compute, zone, list(errors), request.purpose), of_exception(next(iter(errors.values())))
 
 

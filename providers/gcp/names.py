@@ -37,7 +37,7 @@ def _check_fits(subject: str, name: str, label: str) -> None:
     """Refuse a name whose label is too long for Google; shortened, it could not be read back."""
     over = len(label) - MAX_LABEL
     if over > 0:
-        advice = "" if is_plain(name) else "; upper case, dots and the like count three times"
+        advice = "" if is_plain(name) else "; upper case, dots and similar ones count three times"
         characters = "character" if over == 1 else "characters"
         raise ClusterConfigError(
             f"{subject} {shown(name)} is too long for a Google Cloud label, by {over} {characters}; shorten it{advice}"

@@ -85,7 +85,7 @@ class NodeCache:
     def to_end(self, tag_filters: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Return the nodes with these tags that `ray down` ends, and a sentence for each zone that was not listed.
 
-        Those that somebody still pays for: in any state but ending, if they were deleted here; only such as run where
+        Those that a user still pays for: in any state but ending, if they were deleted here; only such as run where
         stopped ones are kept, so the next `ray up` starts them again, as with Ray's own provider.
         """
         asked_at, filters = time.monotonic(), dict(tag_filters).items()
@@ -220,11 +220,11 @@ class NodeCache:
 
     def try_to_terminate(self, node_ids: Iterable[str]) -> dict[str, Exception]:
         """Delete or stop nodes; return those that Google refused, each with its error."""
-        # All are tried before one is raised: a machine that was skipped would go on, and be paid for.
+        # All are tried before one is raised: a machine that was skipped would continue, and be paid for.
         return call_each(self._stop if self._keep_stopped else self.delete, node_ids)[1]
 
     def delete(self, node_id: str) -> None:
-        """Delete a node for good."""
+        """Delete a node permanently."""
         logger.info("deleting %s", node_id)
         self._resource_of(node_id).delete(node_id)
         self._deleted.add(node_id)

@@ -228,7 +228,7 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
             except HttpError as error:
                 if status_of(error) != 404:
                     raise
-                return []  # Cloud TPU is not in this zone, which has machines all the same
+                return []  # Cloud TPU is not in this zone, which has machines anyway
             nodes += [self._node(item) for item in items_of(answer, "nodes")]
             request = self._nodes.list_next(request, answer)
         # This API cannot filter by label.

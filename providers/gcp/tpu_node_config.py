@@ -60,7 +60,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     """Return the slice of a TPU node type.
 
     Raises:
-        ClusterConfigError: keys that are missing, of the wrong kind, or do not go together.
+        ClusterConfigError: keys that are missing, of the wrong kind, or do not fit together.
         UnknownTpuError: Google has no such slice.
     """
     at = f"{location}.node_config"

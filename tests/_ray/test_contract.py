@@ -176,7 +176,7 @@ def provider_for_ray_up_fixture(monkeypatch):
     return seen, Provider, commands._bootstrap_config
 
 
-def test_ray_up_swallows_what_the_fill_raises_and_goes_on(provider_for_ray_up):
+def test_ray_up_swallows_what_the_fill_raises_and_continues(provider_for_ray_up):
     seen, _, bootstrap = provider_for_ray_up
     bootstrap(complete(), no_config_cache=True)
     assert seen.bootstrapped is not None, (

@@ -67,7 +67,7 @@ def test_fallbacks_take_label_selectors_only_so_all_choices_have_one_resource() 
     )
 
 
-def test_options_are_a_method_that_an_attribute_can_stand_before() -> None:
+def test_options_are_a_method_that_an_attribute_can_replace() -> None:
     from ray.actor import ActorClass
     from ray.remote_function import RemoteFunction
 

@@ -75,7 +75,7 @@ def found_by_us(variables: dict[str, str]) -> str:
 
 
 @pytest.mark.since(2, 52)
-def test_ray_reads_small_and_capital_letters_takes_another_word_for_disabled_and_asks_nobody_by_default() -> None:
+def test_ray_reads_small_and_capital_letters_takes_another_word_for_disabled_and_asks_for_no_token_by_default() -> None:
     words = ("token", "Token", "disabled", "tokn")
     answers = of_ray({}, *({"RAY_AUTH_MODE": word} for word in words))
     assert [asks for asks, _ in answers] == [versions.is_at_least(versions.TOKENS_BY_DEFAULT), True, True, False, False]

@@ -1,6 +1,6 @@
 """What we take for granted about Ray where plug-in families are told to it.
 
-The rest of tests/_ray/test_contract.py. Registering changes Ray for good in a process, so each question has its own.
+The rest of tests/_ray/test_contract.py. Registering changes Ray permanently in a process, so each question has its own.
 """
 
 from __future__ import annotations

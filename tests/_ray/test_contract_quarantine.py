@@ -125,7 +125,7 @@ def test_a_limited_config_is_one_that_both_autoscalers_take(tmp_path: Path) -> N
     reader.refresh_cached_autoscaling_config()
     t4 = reader.get_cached_autoscaling_config().get_node_type_configs()["t4"]
     assert (t4.min_worker_nodes, t4.max_worker_nodes) == (0, 0), (
-        "v2 does not read max_workers again before each round: a type that is quarantined is launched all the same"
+        "v2 does not read max_workers again before each round: a type that is quarantined is launched anyway"
     )
     max_workers.apply(path, {})
     assert yaml.safe_load(path.read_text()) == config

@@ -58,7 +58,7 @@ def test_the_pause_of_v2s_monitor_can_be_another(monitor: ModuleType) -> None:
     assert monitor.time.time() > 0, "the rest of the module is there"
 
 
-def test_a_users_own_interval_is_left_alone(monitor: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_own_interval_is_not_changed(monitor: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(autoscaler_pause.INTERVAL_VARIABLE, "30")
     assert not _ray.replace_pause(lambda _: None)
     assert isinstance(monitor.time, ModuleType)

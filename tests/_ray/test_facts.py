@@ -69,7 +69,7 @@ def test_a_ray_with_our_token_refuses_whoever_has_another() -> None:
     assert "a" * 32 in done.stdout, "Ray takes its token from another variable"
 
 
-def test_rays_token_lies_in_our_places() -> None:
+def test_rays_token_is_in_our_places() -> None:
     """Each place, and what Ray's default is, is looked at in test_contract_auth.py."""
     assert (facts.AUTH_TOKEN_PATH, facts.AUTH_TOKEN_FILE) == ("RAY_AUTH_TOKEN_PATH", ".ray/auth_token")
 
@@ -153,7 +153,7 @@ def test_the_port_of_a_head_is_rays() -> None:
     assert ray_constants.DEFAULT_PORT == facts.GCS_PORT
 
 
-def test_a_task_asks_for_one_cpu_where_nothing_is_said() -> None:
+def test_a_task_asks_for_one_cpu_by_default() -> None:
     from ray._common.ray_option_utils import task_options
 
     assert task_options["num_cpus"].default_value == facts.TASK_CPUS, "a task's usual CPUs are another number"

@@ -78,7 +78,7 @@ def test_without_ray_the_sentence_says_so(with_ray: Any) -> None:
 
 
 @pytest.mark.parametrize(("version", "warnings"), [("2.50.0", 0), ("2.60.3", 0), ("2.61.0rc1", 1), ("3.0.0.dev0", 1)])
-def test_a_newer_ray_gets_one_warning_and_goes_on(with_ray: Any, version: str, warnings: int) -> None:
+def test_a_newer_ray_gets_one_warning_and_continues(with_ray: Any, version: str, warnings: int) -> None:
     with_ray(version)
     said: list[str] = []
     requirements.check_ray(said.append)

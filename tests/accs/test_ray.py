@@ -1,4 +1,4 @@
-"""Accelerators in tasks and actors, on real Ray: who gets which ids, and what goes on working as in Ray."""
+"""Accelerators in tasks and actors, on real Ray: who gets which ids, and what continues working as in Ray."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Whole:
         return seen()
 
 
-def test_actors_of_a_half_share_a_device_and_give_it_back() -> None:
+def test_actors_of_a_half_share_a_device_and_release_it() -> None:
     halves = [Half.remote() for _ in range(4)]
     given = [ids for ids, _ in ray.get([half.seen.remote() for half in halves], timeout=SOON_S)]
     assert sorted(given) == [["0"], ["0"], ["1"], ["1"]]
@@ -114,7 +114,7 @@ def test_a_change_of_the_type_takes_back_what_the_old_one_asked(typed: Any) -> N
     ]
 
 
-def test_the_next_choice_is_taken_where_the_first_is_not_to_be_had(untyped: Any) -> None:
+def test_the_next_choice_is_taken_where_the_first_is_sold_out(untyped: Any) -> None:
     choice = untyped.options(accelerator_type=["H100", "A100-80G", "T4"])
     assert len(ray.get(choice.remote(), timeout=SOON_S)[0]) == 1
 
@@ -209,7 +209,7 @@ for resources in ({"num_gpus": 1}, {"num_gpus": 0, "resources": {"neuron_cores":
 """
 
 
-def test_another_cluster_is_asked_anew() -> None:
+def test_another_cluster_is_asked_again() -> None:
     done = subprocess.run([sys.executable, "-c", AGAIN], capture_output=True, text=True, check=True)
     said = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     assert said == ["RESULT ['0'] ['0']"] * 2, "a GPU in the first, a Neuron core in the second"

@@ -135,7 +135,7 @@ def test_with_skip_a_host_of_a_slice_still_gets_its_number(monkeypatch: pytest.M
     assert json.loads(os.environ[OVERRIDE_RESOURCES]) == {"TPU": 4}, "host 0 alone has the head resource"
 
 
-def test_the_hosts_of_a_node_type_are_told_its_word_before_whatever_else_stands_in_the_command() -> None:
+def test_the_hosts_of_a_node_type_are_told_its_word_before_everything_else_in_the_command() -> None:
     config = {"worker_start_ray_commands": ["ray stop", "ray start --address=x"]}
     add_boot_check(config, Path("/bundle-1"))
     command = config["worker_start_ray_commands"][1]

@@ -100,7 +100,7 @@ def put_token(home: Path) -> None:
         (False, True, "token", "token"),
     ],
 )
-def test_a_head_that_has_a_token_asks_for_it_unless_somebody_says_no_and_its_shells_know(
+def test_a_head_that_has_a_token_asks_for_it_unless_a_user_says_no_and_its_shells_know(
     node: Path, monkeypatch: pytest.MonkeyPatch, said: str | None, mode: str | None, *, head: bool, there: bool
 ) -> None:
     from ray._raylet import Config

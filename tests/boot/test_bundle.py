@@ -163,7 +163,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_bundle_in_the_cache_is_believed_by_its_content(cached, whole, damage):
+def test_a_bundle_in_the_cache_is_trusted_by_its_content(cached, whole, damage):
     DAMAGES[damage](bundle.content_of(cached))
     assert bundle.build(cached.parent) == cached
     assert list(cached.parent.iterdir()) == [cached], "what was wrong is left"
@@ -201,7 +201,7 @@ def test_old_bundles_and_half_made_ones_are_removed_and_all_else_stays(cached):
         "making-abcdefgh": timeouts.BUNDLE_HALF_MADE_S + 60,
         "making-of_now": 60,
         "discarded-1-2": timeouts.BUNDLE_HALF_MADE_S + 60,
-        "of somebody else": 10 * timeouts.BUNDLE_UNUSED_S,
+        "of another user": 10 * timeouts.BUNDLE_UNUSED_S,
     }
     for name, age_s in ages_s.items():
         (cache / name).mkdir()
@@ -209,7 +209,7 @@ def test_old_bundles_and_half_made_ones_are_removed_and_all_else_stays(cached):
         os.utime(cache / name, (now - age_s, now - age_s))
     os.utime(cached, (0, 0))  # in use now, whenever it was before
     bundle.build(cache)
-    kept = {"bundle-111111111111", "making-of_now", "of somebody else", cached.name}
+    kept = {"bundle-111111111111", "making-of_now", "of another user", cached.name}
     assert {path.name for path in cache.iterdir()} == kept
 
 
@@ -252,7 +252,7 @@ def test_wiring_leaves_what_starts_no_ray_as_it_is_and_keeps_the_users_mounts(wh
     assert config["worker_start_ray_commands"] == []
 
 
-def test_a_command_that_only_names_the_script_is_not_taken_for_a_wired_one():
+def test_a_command_that_only_names_the_script_is_not_treated_as_a_wired_one():
     command = "cat ~/.accel_scaling_bundle/accel_scaling/boot/before_ray_start.sh; ray start"
     assert not has_boot_check(command)
     assert with_boot_check(command) != command

@@ -135,7 +135,7 @@ def run(
         (1000, HOME),  # rayproject/ray
         (0, "/root"),
         (0, HOME),
-        (1234, HOME),  # --user=1234: the home belongs to somebody else
+        (1234, HOME),  # --user=1234: the home belongs to another user
     ],
 )
 @pytest.mark.parametrize("read_only", [False, True])
@@ -155,7 +155,7 @@ def test_a_container_starts_ray_and_leaves_its_verdict_whoever_runs_it(
     assert (verdict.word, verdict.joins) == ("Confirmed", True)
 
 
-def test_in_a_container_of_another_user_a_machine_that_lies_is_refused_with_its_verdict(root: Path) -> None:
+def test_in_a_container_of_another_user_a_machine_with_other_devices_is_refused_with_its_verdict(root: Path) -> None:
     said, verdict = run(root, 1000, promise='{"CPU": 1, "FPGA": 1, "accelerator_type:VU47P": 1}')
     assert "ray started" not in said
     assert "exit code 3" in said

@@ -72,7 +72,7 @@ def test_it_is_installed_apart_and_found_by_the_provider_alone(head: Path, monke
     assert (place / "only_google_api_python_client.py").is_file()
 
 
-def test_what_is_new_enough_is_left_alone_and_no_folder_is_made(head: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_new_enough_is_not_changed_and_no_folder_is_made(head: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head_packages, "_version", lambda name, path: "99")
     assert prepared(head) == []
     assert not (head / ".accel_scaling").exists()
@@ -119,7 +119,7 @@ def test_the_provider_imports_from_the_folder_only_where_the_own_client_is_too_o
     assert str(place) not in sys.path, "tasks and the autoscaler have the same then"
 
 
-def test_a_provider_that_meets_an_old_client_all_the_same_says_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_that_meets_an_old_client_anyway_says_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     from googleapiclient import discovery
 
     from accel_scaling.providers.gcp import client

@@ -86,7 +86,7 @@ def test_a_verdict_that_cannot_be_written_is_a_refusal_in_one_sentence_and_no_tr
     said = capsys.readouterr().err.splitlines()
     assert "Confirmed: no accelerator is promised" in said[0]
     assert "the verdict cannot be written" in said[1]
-    assert "so that this node does not join; free some space, or let HOME or /tmp be a folder" in said[1]
+    assert "so this node does not join; free some space, or make HOME or /tmp a folder" in said[1]
     # In a pod of KubeRay nobody reads the file.
     monkeypatch.setenv("RAY_USAGE_STATS_KUBERAY_IN_USE", "1")
     start_hook.run(SimpleNamespace(labels=None), head=True)

@@ -115,7 +115,7 @@ def test_without_a_service_account_nothing_is_asked(api: Api, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("token", ["a\nX-Other: b", "a b", "", "\u00e9"])
-def test_a_token_that_is_none_is_neither_sent_nor_shown(api: Api, token: str) -> None:
+def test_a_token_that_is_not_one_is_neither_sent_nor_shown(api: Api, token: str) -> None:
     Path(api.environment["ACCEL_SCALING_SERVICE_ACCOUNT"], "token").write_text(token, encoding="utf-8")
     (told,) = report_refusal(REFUSED, api.environment)
     assert told.endswith("are not those of a service account")
@@ -151,7 +151,7 @@ def test_a_server_that_is_silent_or_gone_does_not_hold_the_pod(api: Api, monkeyp
 
 
 @pytest.mark.parametrize("name", ["../../namespaces/x", "A", "a?b", "a" * 300])
-def test_a_name_that_is_none_becomes_no_path(api: Api, name: str) -> None:
+def test_a_name_that_is_not_one_becomes_no_path(api: Api, name: str) -> None:
     told = report_refusal(REFUSED, {**api.environment, "ACCEL_SCALING_NODE_NAME": name})
     assert told[1].endswith(": ACCEL_SCALING_NODE_NAME is not known")
     assert [method for method, *_ in api.asked] == ["POST"]

@@ -86,7 +86,7 @@ def test_a_pod_with_a_slice_of_a_gpu_joins(boot, tmp_path: Path) -> None:
     assert 'JOINS [1, {"mig-1g.5gb": 1' in done.stdout
 
 
-def test_a_pod_whose_home_cannot_be_written_joins_all_the_same(boot, tmp_path: Path) -> None:
+def test_a_pod_whose_home_cannot_be_written_joins_anyway(boot, tmp_path: Path) -> None:
     machine = boot("g5.xlarge")
     (tmp_path / "a file").write_text("", encoding="utf-8")
     code = (

@@ -115,7 +115,7 @@ def test_a_login_on_the_node_has_the_command_and_the_package_once(node):
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
 def test_a_home_that_cannot_be_written_stops_nothing(node, shell):
-    """`--user` with somebody else's home, or a read-only root file system: `.accel_scaling` is a file here."""
+    """`--user` with another user's home, or a read-only root file system: `.accel_scaling` is a file here."""
     (node[0] / ".accel_scaling").write_text("in the way")
     done = source(node, shell, 'echo "$RAY_START_HOOK"')
     assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "accel_scaling.boot.start_hook.run", "")
@@ -141,7 +141,7 @@ def test_the_file_for_peoples_shells_names_the_python_that_really_runs_ray(node)
     )  # fmt: skip
     assert done.stdout.strip() == sys.executable, done.stderr
     source(node, ["sh", "-eu"], ":")
-    assert sys.executable in (home / ".accel_scaling" / "env.sh").read_text(encoding="utf-8"), "it is written anew"
+    assert sys.executable in (home / ".accel_scaling" / "env.sh").read_text(encoding="utf-8"), "it is written again"
 
 
 HOOK = """
@@ -185,7 +185,7 @@ def test_a_node_that_holds_its_promise_joins_with_a_label_that_says_so(boot):
         ("not-yet", "NotYet"),
     ],
 )
-def test_a_node_that_lies_never_joins_and_leaves_its_verdict_as_data(boot, fault, word):
+def test_a_node_with_other_devices_never_joins_and_leaves_its_verdict_as_data(boot, fault, word):
     done = run_hook(boot("p4d.24xlarge", fault), A100S)
     assert (done.returncode, done.stdout) == (EXIT_NOT_CONFIRMED, ""), done.stderr
     left = verdict()
@@ -199,7 +199,7 @@ def test_a_node_of_which_nothing_is_promised_joins(boot):
     assert run_hook(boot("m5.large"), None).returncode == 0
 
 
-def test_ray_start_itself_ends_with_three_and_leaves_no_session_where_the_node_lies(boot, tmp_path):
+def test_ray_start_itself_ends_with_three_and_leaves_no_session_where_the_devices_differ(boot, tmp_path):
     machine = boot("p4d.24xlarge", "fewer:7")
     done = subprocess.run(
         [RAY, "start", "--head", "--port=0", f"--temp-dir={tmp_path}/ray"],

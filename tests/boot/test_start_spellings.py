@@ -61,7 +61,7 @@ CHECKED = {
     "an environment that is activated": "source ~/venv/bin/activate && ray start",
     "an environment that is activated, on two lines": "source ~/venv/bin/activate\nray start",
     "an environment's own path": "~/venv/bin/ray start",
-    "the profile read anew": "source ~/.bashrc && source ~/venv/bin/activate && ray start",
+    "the profile read again": "source ~/.bashrc && source ~/venv/bin/activate && ray start",
     "poetry": "cd / && poetry run ray start",
     "an environment that is activated by a dot": ". ~/venv/bin/activate; ray start",
     "conda": "source ~/.bashrc && conda activate x && ulimit -n 64; ray start",
@@ -104,8 +104,8 @@ REFUSED = {
     "another hook, exported": "export RAY_START_HOOK=os.getpid; ray start",
     "the hook taken away": "unset RAY_START_HOOK; ray start",
     "the hook not exported": "export -n RAY_START_HOOK; ray start",
-    "PYTHONPATH set anew": "PYTHONPATH=/mine ray start",
-    "PYTHONPATH exported anew": "export PYTHONPATH=/mine; ray start",
+    "PYTHONPATH set again": "PYTHONPATH=/mine ray start",
+    "PYTHONPATH exported again": "export PYTHONPATH=/mine; ray start",
     "sudo -E env": "sudo -E env PATH=$PATH $(which ray) start",
     "setpriv": "setpriv --reset-env $(which ray) start",
 }
@@ -180,7 +180,7 @@ def node_fixture(boot, tmp_path, whole) -> Node:
     shutil.copytree(Path(yaml.__file__).parent, modules / "yaml")
     write_program(home / "bin" / "python3", f'#!/bin/sh\nexec {sys._base_executable} "$@"\n')
     write_program(home / "bin" / "poetry", '#!/bin/sh\nshift\nexec "$@"\n')
-    # A login shell reads /etc/profile, which may set PATH anew.
+    # A login shell reads /etc/profile, which may set PATH again.
     (home / ".bash_profile").write_text(f"export PATH={home}/bin:/usr/sbin:/usr/bin:/sbin:/bin\n. ~/.bashrc\n")
     inside, seen = (lambda path: home / path[2:]), (lambda path: path.replace("~", str(home)))
     files = EnvironmentFiles(inside, seen, ray, Path(sys.executable))
@@ -219,7 +219,7 @@ def skip_without(command: str) -> None:
 
 
 @pytest.mark.parametrize("spelling", CHECKED)
-def test_a_machine_that_lies_never_starts_ray_however_the_command_is_spelt(node, whole, spelling):
+def test_a_machine_with_other_devices_never_starts_ray_however_the_command_is_spelt(node, whole, spelling):
     command = CHECKED[spelling]
     skip_without(command)
     assert reading_of(command).past == ""
@@ -301,7 +301,7 @@ def test_what_follows_the_start_does_not_run_where_a_host_is_only_to_be_confirme
 
 
 @pytest.mark.parametrize("command", ["ray start || true", "bash -c 'ray start; true'", "ray start 2>&1 | tee x"])
-def test_a_host_that_lies_ends_the_command_with_three_where_it_is_only_to_be_confirmed(node, whole, command):
+def test_a_host_with_other_devices_ends_the_command_with_three_where_it_is_only_to_be_confirmed(node, whole, command):
     assert node.run(f"export {CONFIRM_ONLY}=1; {wired(node, whole, command)}").returncode == 3
 
 

@@ -84,7 +84,7 @@ def test_where_home_cannot_be_written_the_spare_file_is(place: str, spare: Path)
     elif place == "a folder in the place of the file":
         (file / "x").mkdir(parents=True)
     else:
-        environment[FOLDER] = "/proc/1/of-somebody-else"
+        environment[FOLDER] = "/proc/1/of-another-user"
     written = write_verdict(MISSING, head=True, joins=False, environment=environment)
     assert written == spare / f"accel_scaling-verdict-{START_1}.json"
     found = read_verdict(printed(START_1), START_1)
@@ -159,7 +159,9 @@ def test_the_last_of_several_counts() -> None:
     assert found.joins is False
 
 
-@pytest.mark.parametrize("text", ["", "{torn", "[1]", "null", '"x"', "{}", '{"other": 1}', b"\xff\xfe\x00", "1" * 5000])
+@pytest.mark.parametrize(
+    "text", ["", "{damaged", "[1]", "null", '"x"', "{}", '{"other": 1}', b"\xff\xfe\x00", "1" * 5000]
+)
 def test_what_is_no_verdict_is_none(text: str | bytes) -> None:
     assert read_verdict(text) is None
 

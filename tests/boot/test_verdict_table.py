@@ -288,7 +288,7 @@ print(json.dumps({
 
 
 def test_nvidias_own_binding_reads_the_same_health_from_the_emulated_library(boot):
-    """Our calls and our library have one author: NVIDIA's binding, which Ray carries, is the witness of both."""
+    """Our calls and our library have one author: NVIDIA's binding, which Ray carries, is the evidence for both."""
     facts = (("recovery", 2), ("remap-failed", 1), ("remap-pending", 1), ("ecc", 5), ("pages-pending", 1), ("mig", 3))
     machine = boot(replace(nvidia(2), facts=facts))
     expected = {"recovery": 2, "rows": [0, 0, 1, 1], "errors": 5, "pages": 1, "mig": 1, "slices": 3, "minor": 1}

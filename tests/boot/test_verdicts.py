@@ -209,7 +209,7 @@ def test_the_accelerator_resources_are_those_of_rays_own_managers():
     assert variables - {None} == {family.visible_devices for family in in_ray} - {""}
 
 
-def test_a_type_goes_with_the_resource_of_its_chip():
+def test_a_type_has_the_resource_of_its_chip():
     (gpu, neuron_claim) = claims_of(
         {"GPU": 1, "neuron_cores": 2, "accelerator_type:Trainium2": 1, "accelerator_type:T4": 1}, CHIPS.values()
     )

@@ -1,4 +1,4 @@
-"""A driver that is still coming up is waited for, with a deadline; every other verdict stands at once."""
+"""A driver that is still coming up is waited for, with a deadline; every other verdict is final at once."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_the_deadline_is_the_callers_and_none_is_one_look() -> None:
 
 
 @pytest.mark.parametrize("word", [word for word in VerdictWord if word is not VerdictWord.NOT_YET])
-def test_every_other_verdict_stands_at_once(word: VerdictWord) -> None:
+def test_every_other_verdict_is_final_at_once(word: VerdictWord) -> None:
     assert settle(word, VerdictWord.CONFIRMED) == (word, 0.0)
 
 

@@ -86,7 +86,7 @@ def test_a_type_that_is_only_a_name_is_unknown_and_its_neighbour_is_named(name):
     assert name.removesuffix("-lowmem").removesuffix("-nolssd").removesuffix("-tpu") in str(error.value)
 
 
-def test_what_the_api_calls_a_whole_gpu_and_is_a_fraction_stands_in_the_corrections():
+def test_what_the_api_calls_a_whole_gpu_and_is_a_fraction_is_in_the_corrections():
     plain = {row["instance_type"]: row for row in rows(SHIPPED_FOLDER / "gcp.csv")}
     corrections = {row["instance_type"]: row for row in rows(SHIPPED_FOLDER / "gcp_corrections.csv")}
     assert set(corrections) == {"g4-standard-6", "g4-standard-12", "g4-standard-24"}
@@ -166,6 +166,6 @@ def test_a_name_of_something_else_is_told_what_it_is(cloud, name, meant):
         CATALOG.machine_type(cloud, name)
 
 
-def test_a_users_row_goes_before_a_rule(load):
+def test_a_users_row_has_precedence_over_a_rule(load):
     catalog = load(HEADER + "n2-custom-3-4096,3,4096,x86_64,,\n", "gcp_mine.csv")
     assert catalog.machine_type("gcp", "n2-custom-3-4096").vcpus == 3

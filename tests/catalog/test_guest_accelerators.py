@@ -1,4 +1,4 @@
-"""Which accelerators go with which Compute Engine machines; every other combination is refused with the rule."""
+"""Which accelerators fit which Compute Engine machines; every other combination is refused with the rule."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def attached(machine_type, accelerator, count):
     ("accelerator", "count", "vcpus", "gib"),
     [(name, count, *size) for name, sizes in LARGEST.items() for count, size in sizes.items()],
 )
-def test_a_count_goes_with_the_largest_machine_of_its_rule_and_with_no_larger_one(accelerator, count, vcpus, gib):
+def test_a_count_fits_the_largest_machine_of_its_rule_and_with_no_larger_one(accelerator, count, vcpus, gib):
     machine = attached(f"n1-custom-{vcpus}-{gib * 1024}-ext", accelerator, count)
     assert (machine.chip.name, machine.count) == (CHIPS[accelerator.rpartition("-")[2]], count)
     assert (machine.vcpus, machine.memory_mib) == (vcpus, gib * 1024)

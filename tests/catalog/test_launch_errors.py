@@ -30,7 +30,7 @@ def category(cloud: str, code: str, message: str = "") -> str:
         ("Client.InvalidSnapshot.NotFound", "bad request"),
         ("Client.RequestLimitExceeded", "throttled"),
         ("Client.UnauthorizedOperation", "permission"),
-        ("Client.UserInitiatedShutdown", "unknown"),  # no failure: somebody ended it
+        ("Client.UserInitiatedShutdown", "unknown"),  # no failure: a user ended it
     ],
 )
 def test_a_code_of_ec2_may_say_first_whose_fault_it_was(code: str, means: str) -> None:

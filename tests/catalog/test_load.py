@@ -91,7 +91,7 @@ def test_the_cloud_is_the_cells_then_the_file_names_then_aws(tmp_path):
         assert (set(rows), problems) == ({("gcp", "a"), (second, "b")}, [])
 
 
-def test_columns_may_stand_in_any_order_with_spaces_quotes_crlf_and_a_bom(load):
+def test_columns_may_be_in_any_order_with_spaces_quotes_crlf_and_a_bom(load):
     text = '\ufeffcount,accelerator, arch,memory_mib,vcpus,instance_type\r\n\r\n2, L4 ,arm64,32768,8,"x1.gpu"\r\n'
     assert load(text).machine_type("aws", "x1.gpu").chip.name == "L4"
 
@@ -110,7 +110,7 @@ def test_the_version_names_the_package_and_changes_with_any_layers_content(load,
     assert len(versions) == 5
 
 
-def test_a_clouds_rows_are_read_when_somebody_asks_for_them(monkeypatch, home):
+def test_a_clouds_rows_are_read_when_a_user_asks_for_them(monkeypatch, home):
     from accel_scaling.catalog import load
 
     asked = []

@@ -198,8 +198,8 @@ def test_a_series_that_no_row_has_gets_the_disk_of_new_series_and_a_note_unless_
     assert disks == {"new": "hyperdisk-balanced", "typed": "hyperdisk-extreme", "old": "pd-balanced"}
     (note,) = [note for note in notes if "gcp_boot_disks.csv" in note]
     assert note == (
-        "available_node_types.new (u4c-standard-688): no row of gcp_boot_disks.csv says what its series boots from; "
-        "hyperdisk-balanced is written, as each new series takes it; where it does not, write "
+        "available_node_types.new (u4c-standard-688): gcp_boot_disks.csv has no row for its series; "
+        "hyperdisk-balanced is written, as all new series boot from it; if this one does not, write "
         "disks[0].initializeParams.diskType"
     )
 
@@ -233,7 +233,7 @@ def neuron_cluster(**head: str) -> dict[str, Any]:
     }
 
 
-def test_the_head_of_neuron_machines_has_their_ubuntu_without_a_word() -> None:
+def test_the_head_of_neuron_machines_has_their_ubuntu_silently() -> None:
     filled, notes = fill(neuron_cluster(), shipped_catalog())
     images_of = {name: entry["node_config"]["ImageId"] for name, entry in filled["available_node_types"].items()}
     assert images_of == {

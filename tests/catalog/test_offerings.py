@@ -183,7 +183,9 @@ def test_the_nearest_regions_come_first() -> None:
 # --- the layers of a catalog ---
 
 
-def test_a_users_places_go_before_a_refresh_which_goes_before_what_ships(home: Path, tmp_path: Path) -> None:
+def test_a_users_places_have_precedence_over_a_refresh_and_a_refresh_over_what_ships(
+    home: Path, tmp_path: Path
+) -> None:
     folder = home / ".accel_scaling"
     (folder / "refresh" / "aws_places.csv").write_text(COLUMNS + "us-west-2,*,az1,API\nus-west-2,g5,,\n")
     (folder / "aws_places.csv").write_text(COLUMNS + "us-west-2,g6,az9,\n")

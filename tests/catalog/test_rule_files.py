@@ -63,7 +63,7 @@ def edited_fixture(tmp_path):
             "only_in and not_in are both filled",
         ),
         (CUSTOM, "custom,1 2-96/2,", "custom,1 2-96/,", "vcpus has 2-96/; expected counts and spans, as 1 2-96/2"),
-        (CUSTOM, ",0.9,6.5,1,624", ",,6.5,1,624", "go together; fill both, or empty both"),
+        (CUSTOM, ",0.9,6.5,1,624", ",,6.5,1,624", "belong together; fill both, or empty both"),
         (CUSTOM, ",0.9,6.5,1,624", ",0.9,6.5,700,624", "min_gib is 700, above max_gib, which is 624"),
         (CUSTOM, ",0.9,", ",nan,", "min_gib_per_vcpu is nan; expected a number above 0"),
         (CUSTOM, "x86_64", "amd64", "arch is amd64; expected x86_64, arm64, i386"),

@@ -1,6 +1,6 @@
 """What the shipped rows say, against expectations written down here, EC2's recorded API, and Ray's own functions.
 
-Rows that were added since are held to everything but the recording: their hardware table is the other witness.
+Rows that were added since are checked against everything but the recording: their hardware table is the other source.
 """
 
 import csv

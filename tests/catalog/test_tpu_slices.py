@@ -295,7 +295,7 @@ def test_slices_that_do_not_add_up_are_named(tmp_path, name, change, column, wor
     assert any(words in each.text for each in found)
 
 
-def test_the_number_in_an_accelerator_type_is_held_to_what_ray_counts():
+def test_the_number_in_an_accelerator_type_is_checked_against_what_ray_counts():
     for name, cores in tables._CORES_OF.items():
         assert cores == ray_tpu.get_tpu_cores_per_chip(f"{generations()[name].ray_name}-8"), name
     assert machines.TPU_CHIPS == ray_tpu.TPU_VALID_CHIP_OPTIONS

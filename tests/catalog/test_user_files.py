@@ -50,11 +50,12 @@ def test_a_catalog_that_is_no_file_is_one_sentence(
     assert said in capsys.readouterr().err
 
 
-def test_a_users_own_places_are_named_as_who_says_so_and_as_what_to_mend(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_users_own_places_are_named_as_who_says_so_and_as_what_to_correct(capsys: pytest.CaptureFixture[str]) -> None:
     Path("mine_places.csv").write_text("region,types,zones,source\nus-west-2,p4d,-,\n", encoding="utf-8")
     assert main(["fill", cluster("mine.csv")]) == 2
     said = capsys.readouterr().err
-    assert "us-west-2 does not have p4d.24xlarge, says mine_places.csv; the nearest" in said  # not EC2, which has it
+    # Not according to EC2, which has it.
+    assert "us-west-2 does not have p4d.24xlarge, according to mine_places.csv; the nearest" in said
     assert "if that is wrong, write `us-west-2,p4d.24xlarge,,` in that file" in said
 
 
@@ -115,7 +116,7 @@ def test_gpus_that_are_attached_are_found_in_a_region_too(capsys: pytest.Capture
     assert main(["catalog", "find", "--accelerator", "T4", "--region", "us-central1", "--cloud", "gcp"]) == 0
     said = capsys.readouterr().out
     assert "1 x nvidia-tesla-t4" in said
-    assert "whether us-central1 has them is not in the places files" in said
+    assert "unknown whether us-central1 has them" in said
     assert main(["catalog", "find", "--accelerator", "T4", "--region", "us-west-2", "--json"]) == 0
     assert {each["cloud"] for each in json.loads(capsys.readouterr().out)} == {"aws"}
 

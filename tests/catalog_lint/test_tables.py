@@ -76,7 +76,7 @@ def test_a_word_that_is_not_allowed_is_named_with_its_file_line_and_column(tmp_p
     ],
 )
 @pytest.mark.parametrize("cell", ["none", "-1", "1.5.2", "1e400", "٣" * 14])
-def test_a_number_that_is_none_is_named_with_its_file_line_and_column(tmp_path, name, column, cell) -> None:
+def test_a_number_that_is_not_one_is_named_with_its_file_line_and_column(tmp_path, name, column, cell) -> None:
     text, line = with_cell(name, column, cell)
     assert (name, line, column) in mistakes(tmp_path, name, text)
 
@@ -171,7 +171,7 @@ def test_every_shipped_file_is_of_a_table_of_its_own_name() -> None:
     assert {path.name for path in SHIPPED_FOLDER.iterdir() if path.suffix in {".csv", ".yaml"}} <= of_clouds
 
 
-def test_columns_of_any_table_may_stand_in_any_order(tmp_path) -> None:
+def test_columns_of_any_table_may_be_in_any_order(tmp_path) -> None:
     for name in SHIPPED:
         header, *rows = csv.reader(io.StringIO((SHIPPED_FOLDER / name).read_text()))
         text = csv_text(header[::-1], [row[::-1] for row in rows])

@@ -24,6 +24,7 @@ KEYS = {
     "labels",
     "layer",
     "dependencies",
+    "sold_as",
 }
 MINE = "instance_type,vcpus,memory_mib,arch,accelerator,count\nx1.gpu,8,32768,arm64,L4,2\n"
 

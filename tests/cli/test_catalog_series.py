@@ -56,7 +56,7 @@ def test_a_series_of_another_cloud_than_the_named_one_is_said_to_be_so(capsys: p
 def test_a_name_that_no_cloud_has_is_blamed_on_none(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = show(name, capsys)
     assert code == 2
-    assert "is no machine type of aws or gcp in the catalog" in text
+    assert "is not a machine type of aws or gcp in the catalog" in text
 
 
 @pytest.mark.parametrize(("name", "near"), [("g5.xlargee", "g5.xlarge"), ("a2-highgpu-9g", "a2-highgpu-8g")])
@@ -90,3 +90,20 @@ def test_an_instance_type_that_is_a_series_is_refused_with_its_machine_types() -
     assert "g5 is a series; name one of its machine types: g5.xlarge, g5.2xlarge" in str(
         of_fill(config_of({"a": "g5"}))
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("a3-highgpu-1g", "as spot or as flex-start, not on demand"),
+        ("a4x-highgpu-4g", "by reservation, not on demand"),
+        ("p6e-gb200.36xlarge", "by reservation, not on demand"),
+        ("g4-standard-48", "on demand, as spot or by reservation"),
+        ("p5.48xlarge", ""),
+    ],
+)
+def test_show_says_how_a_machine_is_sold_where_that_is_not_in_every_way(
+    name: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sold = [row.strip() for row in show(name, capsys)[1].splitlines() if row.strip().startswith("sold ")]
+    assert [" ".join(row.split()) for row in sold] == ([f"sold {line}"] if line else [])

@@ -14,7 +14,7 @@ print(json.dumps(sorted(heavy & {name.partition(".")[0] for name in sys.modules}
 """
 
 
-def test_it_shows_the_three_witnesses_of_an_accelerator(boot):
+def test_it_shows_the_three_kinds_of_evidence_of_an_accelerator(boot):
     done = boot("p4d.24xlarge").command("detect")
     assert done.returncode == 0
     assert done.stdout.splitlines() == [

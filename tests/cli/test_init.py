@@ -22,7 +22,7 @@ REFUSED = [
     (["aws", "--accelerator", "m5.xlarge"], "a machine type of aws, without an accelerator; write --cpus 4\n"),
     (["gcp", "--accelerator", "n2-custom-8-32768"], "of gcp, without an accelerator; write --cpus 8\n"),
     (["aws", "--accelerator", "A100:32"], "no machine of aws has that many; the counts are 8 (p4d.24xlarge)"),
-    (["gcp", "--accelerator", "T4:8"], "it comes in 1 (n1-standard-4), 2 (n1-standard-8), 4 (n1-standard-16)"),
+    (["gcp", "--accelerator", "T4:8"], "the counts are 1 (n1-standard-4), 2 (n1-standard-8), 4 (n1-standard-16)"),
     (["aws", "--accelerator", "TPU-V4:8"], "no machine type of aws has it; gcp has it: v4-8, v4-16, v4-32 and more"),
     (["aws", "--accelerator", "v4-8"], "only Google Cloud has TPUs; write `accel-scaling init gcp`"),
     (["gcp", "--accelerator", "v4-7"], "TPU accelerator type 'v4-7' does not exist on Google Cloud; nearest: v4-8"),
@@ -39,12 +39,12 @@ REFUSED = [
     (["aws", "--cpus", "2", "--zones", "us-west-2a", "--region", "us-east-1"], "name us-east-1 and us-west-2"),
     (["aws", "--cpus", "2", "--project", "p-1"], "--project is for gcp"),
     (["aws", "--cpus", "2", "--name", "a b"], "--name 'a b': a cluster's name becomes part of"),
-    (["gcp", "--cpus", "2", "--project", "P 1"], "--project 'P 1' is no project's id"),
+    (["gcp", "--cpus", "2", "--project", "P 1"], "--project 'P 1' is not a project's id"),
     (["gcp", "--cpus", "2", "--region", "us-east1"], "name zones of it with --zones, such as us-east1-b"),
     (["gcp", "--cpus", "2", "--zones", "us-east1"], "--zones: provider.availability_zone names 'us-east1'"),
     (["gcp", "--accelerator", "TPU-V4", "--accelerator", "TPU-V6E"], "TPU-V4 in us-central2-b and TPU-V6E in us-east5"),
     (["gcp", "--accelerator", "L4", "--accelerator", "TPU-V4"], "find L4 in us-central1-a and TPU-V4 in us-central2-b"),
-    (["aws", "--cpus", "2", "--region", "Frankfurt"], "--region: 'Frankfurt' is no region of AWS; write one such as"),
+    (["aws", "--cpus", "2", "--region", "Frankfurt"], "'Frankfurt' is not a region of AWS; write one such as"),
 ]
 
 
@@ -61,7 +61,7 @@ def test_what_cannot_be_is_one_sentence_that_says_what_can(
 
 
 @pytest.mark.parametrize("options", [["--cpus", "0"], ["--max-workers", "x"], ["--cpus", "9999999"]])
-def test_a_number_that_is_none_is_bad_usage(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_number_that_is_not_one_is_bad_usage(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["init", "aws", *options])
     assert ended.value.code == 2

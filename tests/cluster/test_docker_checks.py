@@ -128,7 +128,7 @@ def test_an_image_for_nvidias_gpus_on_another_family_is_noted_with_the_key(
     else:
         other = {"node_config": {"acceleratorType": "v4-8", "runtimeVersion": "tpu-ubuntu2204-base"}}
     (note,) = notes_of(cluster({**DOCKER, "image": image}, provider, other=other))
-    assert f"its container image {image} is one for NVIDIA's GPUs" in note
+    assert f"its container image {image} is for NVIDIA GPUs" in note
     assert note.endswith("name another in available_node_types.other.docker.worker_image")
 
 

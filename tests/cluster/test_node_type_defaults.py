@@ -185,7 +185,7 @@ def test_start_commands_that_are_empty_stay_so_and_are_noted(tmp_path: Path) -> 
     assert complete["worker_start_ray_commands"]
     assert complete["auth"] == {"ssh_user": "ubuntu"}
     _, notes = fill({**config, "head_start_ray_commands": []}, shipped_catalog())
-    assert any(note.startswith("head_start_ray_commands is empty: Ray starts on no such node") for note in notes)
+    assert any(note.startswith("head_start_ray_commands is empty: Ray does not start on these nodes") for note in notes)
     silent = {**config, "provider": {**AWS, "disable_node_updaters": True}, "head_start_ray_commands": []}
     assert not any("is empty" in note for note in fill(silent, shipped_catalog())[1])
     path, output = tmp_path / "c.yaml", tmp_path / "o.yaml"

@@ -94,15 +94,24 @@ def test_a_cluster_file_given_to_kuberay_is_named(
         (("region: us-west-2", "region: ${REGION}"), "; it is a template: render the file first"),
         (
             ("region: us-west-2", "region: '${REGION}'"),
-            ":2: provider.region is '${REGION}', which a template leaves op",
+            ":2: provider.region is '${REGION}', which is still a pl",
         ),
-        (("region: us-west-2", "region: $REGION"), ":2: provider.region is '$REGION', which a template leaves open"),
-        (("cluster_name: a", "cluster_name: '{{ name }}'"), ":1: cluster_name is '{{ name }}', which a template leav"),
-        (("cluster_name: a", "cluster_name: a-${USER}"), ":1: cluster_name is 'a-${USER}', which a template leaves op"),
+        (("region: us-west-2", "region: $REGION"), ":2: provider.region is '$REGION', which is still a pl"),
+        (
+            ("cluster_name: a", "cluster_name: '{{ name }}'"),
+            ":1: cluster_name is '{{ name }}', which is still a placeholder",
+        ),
+        (("cluster_name: a", "cluster_name: a-${USER}"), ":1: cluster_name is 'a-${USER}', which is still a pl"),
         (("InstanceType: m5.large", "InstanceType: '{{ t }}'"), ":4: available_node_types.h.node_config.InstanceType"),
-        (("InstanceType: m5.large", "InstanceType: $TYPE"), "InstanceType is '$TYPE', which a template leaves open"),
-        (("{h: {node", "{'{{ head }}': {node"), "the name of a node type is '{{ head }}', which a template leaves"),
-        (("{h: {node", "{h: {max_workers: '${MOST}', node"), ".h.max_workers is '${MOST}', which a template leaves"),
+        (("InstanceType: m5.large", "InstanceType: $TYPE"), "InstanceType is '$TYPE', which is still a pl"),
+        (
+            ("{h: {node", "{'{{ head }}': {node"),
+            "the name of a node type is '{{ head }}', which is still a placeholder",
+        ),
+        (
+            ("{h: {node", "{h: {max_workers: '${MOST}', node"),
+            ".h.max_workers is '${MOST}', which is still a placeholder",
+        ),
     ],
 )
 def test_a_template_is_told_to_be_rendered_first(

@@ -117,7 +117,7 @@ def test_ray_up_ends_with_the_same_sentence(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_rays_validation_refuses_for_a_key_is_refused_and_what_it_takes_passes() -> None:
-    """The check, held against Ray's own: the same keys, one at a time, at each level."""
+    """The check, compared with Ray's own: the same keys, one at a time, at each level."""
     import jsonschema
 
     from accel_scaling._ray.cluster_schema import cluster_schema

@@ -50,11 +50,11 @@ DEEP = 3000
         (("cluster_name: a", "setup_commands: pip install x"), "each of them text; write [] for none"),
         (("cluster_name: a", "docker: rayproject/ray"), "docker must have keys and values"),
         (("cluster_name: a", "file_mounts: ~/x"), "file_mounts must have keys and values"),
-        (("region: us-west-2", "region: [us-west-2]"), "provider.region is ['us-west-2']; it takes text"),
-        (("region: us-west-2", "region: 5"), "provider.region is 5; it takes text"),
+        (("region: us-west-2", "region: [us-west-2]"), "provider.region is ['us-west-2']; expected text"),
+        (("region: us-west-2", "region: 5"), "provider.region is 5; expected text"),
         ((A, "  a: {max_workers: 1, max_workers: 9, node_config"), "a.max_workers is already in line 6"),
         ((A, "  head: {node_config"), "available_node_types.head is already in line 5"),
-        (("InstanceType: g5.xlarge", "InstanceType: [g5.xlarge]"), "InstanceType is ['g5.xlarge']; it takes one"),
+        (("InstanceType: g5.xlarge", "InstanceType: [g5.xlarge]"), "InstanceType is ['g5.xlarge']; expected one"),
         (
             ("InstanceType: g5.xlarge", "InstanceType: g5.xlarge, InstanceMarketOptions: spot"),
             "InstanceMarketOptions is 'spot'; expected keys, such as {MarketType: spot}",
@@ -135,7 +135,7 @@ def test_a_label_against_the_node_config_is_noted_and_changes_no_price(
     ("text", "said"),
     [
         ("instance_type,price_per_hour\np4d.24xlarge,32,77\n", ":2: has 3 cells; expected 2"),
-        ("instance_type,price_per_hour,price_per_hour\nx,1,2\n", ":1: column price_per_hour is there 2 times"),
+        ("instance_type,price_per_hour,price_per_hour\nx,1,2\n", ":1: column price_per_hour appears 2 times"),
         (f"instance_type,price_per_hour\nx,{'1' * 200_000}\n", "is not CSV"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The words of a shell command line, held against bash itself."""
+"""The words of a shell command line, compared with bash itself."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_command_line_is_read_as_a_shell_reads_it(text: str, expected: list[li
     assert [list(command.words) for command in simple_commands(text)] == expected
 
 
-def test_what_goes_on_in_the_background_is_known() -> None:
+def test_what_continues_in_the_background_is_known() -> None:
     assert simple_commands("a & b && c") == [SimpleCommand(("a",), True), SimpleCommand(("b",)), SimpleCommand(("c",))]
 
 

@@ -1,4 +1,4 @@
-"""What is said of start commands before anything is paid for: refused, noted, or nothing at all."""
+"""The findings about start commands before anything costs money: refused, noted, or nothing at all."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_where_machines_may_join_with_what_they_have_it_is_a_note() -> None:
 
 
 def test_workers_that_no_command_reaches_are_noted_with_what_becomes_of_them() -> None:
-    policies = {"refuse": "are terminated; leave the key out", "join": "does not run there either"}
+    policies = {"refuse": "are terminated; leave the key out", "join": "so the boot check cannot run there"}
     for policy, end in policies.items():
         provider = {"disable_node_updaters": True, "confirmation": {"on_mismatch": policy}}
         (note,) = check_start_commands({"provider": provider})
@@ -94,7 +94,7 @@ def test_of_two_starts_the_one_past_the_check_is_spoken_of() -> None:
         "python3 -u -m ray.scripts.scripts start --EI",
     ],
 )
-def test_what_concerns_another_program_is_not_taken_for_ours(command: str) -> None:
+def test_what_concerns_another_program_is_not_treated_as_ours(command: str) -> None:
     assert reading_of(command).past == ""
 
 

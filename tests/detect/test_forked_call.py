@@ -1,4 +1,4 @@
-"""A driver's library that hangs, crashes or talks nonsense: the check of the machine goes on, and says so."""
+"""A driver's library that hangs, crashes or talks nonsense: the check of the machine continues, and says so."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_check_that_fails_itself_is_a_verdict_and_its_machine_never_joins(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_a_promise_that_is_none_is_a_verdict_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_promise_that_is_not_one_is_a_verdict_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(OVERRIDE_RESOURCES, "{GPU: 8}")
     with pytest.raises(SystemExit):
         start_hook.run(SimpleNamespace(labels={}), head=False)

@@ -12,7 +12,6 @@ ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PATH = re.compile(r"`((?:accel_scaling|providers|catalogs|tests|docs)/[^`\s]*|pyproject\.toml)`")
 CHANGES = 16
-GLOSSARY = ("accelerator", "family", "machine type", "node type", "partition", "TPU slice", "offering", "capacity type")
 
 
 def section(heading: str) -> str:
@@ -49,12 +48,6 @@ def test_the_table_has_the_folders_in_the_order_of_the_layers(project: dict[str,
     names = [f"accel_scaling.{folder.removeprefix('accel_scaling/').replace('/', '.')}" for folder in folders()]
     levels = [level[name] for name in names]
     assert levels == sorted(levels)
-
-
-def test_the_glossary_has_each_word_once() -> None:
-    words = [word for word, *_ in rows("Glossary")]
-    assert len(words) == len(set(words))
-    assert set(GLOSSARY) <= set(words)
 
 
 def test_sixteen_changes_have_their_files() -> None:

@@ -115,7 +115,7 @@ def gce() -> Iterator[Google]:
 
 
 def on_gce(block: Block, gce: Google, monkeypatch: pytest.MonkeyPatch, packed: Path) -> dict[str, dict[str, Any]]:
-    """Launch a machine or slice of each worker of the file; node type -> as Google has it."""
+    """Launch a machine or slice of each worker of the file; node type -> in the form of Google."""
     monkeypatch.setattr(cluster_config, "_bundle", lambda *_: packed)
     config = config_of(block)
     config["provider"] |= {

@@ -99,6 +99,6 @@ def test_the_guides_machine_and_one_of_a_users_own_catalog_are_rehearsed_and_con
     for shown in re.findall(r"```text\n *(confirmed .*?)\n", GUIDE.read_text(encoding="utf-8")):
         assert re.search(re.escape(shown).replace(re.escape("i-..."), r"i-\w+"), done.stdout), done.stdout
     assert re.search(r"confirmed  z1.xlarge i-\w+: promised 2 x Z1; 2 on the PCI bus, 2 seen by", done.stdout)
-    assert "z1.xlarge: emulated as mine.csv:2 says, the row itself: its confirmation proves the path" in done.stdout
+    assert "z1.xlarge: emulated as mine.csv:2 says, the row itself: its boot check proves the path" in done.stdout
     assert "accelerator_type='X900' on g9.xlarge" in done.stdout
     assert "accelerator_type='Z1' on z1.xlarge" in done.stdout

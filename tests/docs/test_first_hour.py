@@ -195,9 +195,9 @@ MISTAKES: dict[str, Callable[[Desk], str]] = {
     "isolated hosts do not work here": isolated_without_root,
     "No usable temporary directory": no_temporary_folder,
     "No space left on device": full_disk,
-    "what the nodes get of this package": home_is_a_file,
+    "the bundle for the nodes cannot be made": home_is_a_file,
     "... cannot be written": lambda desk: desk.ours("fill", desk.file(AWS), "-o", desk.folder / "no" / "filled.yaml"),
-    "... is there already": init_twice,
+    "... exists already": init_twice,
 }
 
 # Said by the cloud, which `ray up` asks after it has looked for ssh and rsync.

@@ -112,12 +112,12 @@ ROWS = {
         f"{BURSTS}::test_what_the_cloud_will_say_again_closes_a_node_type_and_throttling_and_outages_do_not",
         f"{GATE}::test_throttling_and_our_own_errors_quarantine_nothing",
     ],
-    "Machines that were on their way": [
+    "Machines that were already booting": [
         f"{BURSTS}::test_a_burst_of_bad_machines_is_one_quarantine_of_five_minutes_whatever_its_size",
         f"{BURSTS}::test_a_machine_that_was_asked_for_before_the_quarantine_and_fails_after_it_prolongs_nothing",
     ],
     "A new head": [f"{HEAD}::test_a_head_that_this_ray_up_created_is_ended"],
-    "A head that was there": [
+    "An existing head": [
         f"{HEAD}::test_a_second_ray_up_leaves_a_head_that_is_refused_now_and_says_what_to_do",
         f"{AWS}::test_only_a_head_that_ec2_gave_to_this_process_is_terminated",
         f"{GCP}::test_only_a_head_that_google_gave_to_this_process_is_deleted",

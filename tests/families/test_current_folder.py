@@ -1,4 +1,4 @@
-"""What lies in the current folder, which may be somebody else's, is never imported: no plug-in, no module at all."""
+"""What is in the current folder, which may be another user's, is never imported: no plug-in, no module at all."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run(folder: Path, words: list[str | Path], **variables: str) -> subprocess.C
 
 
 @pytest.mark.parametrize("options", [["-m"], ["-Bm"], ["-X", "dev", "-W", "ignore", "-m"]])
-def test_python_m_in_somebody_elses_folder_imports_nothing_from_there(options: list[str], folder: Path) -> None:
+def test_python_m_in_another_users_folder_imports_nothing_from_there(options: list[str], folder: Path) -> None:
     done = run(folder, [sys.executable, *options, "accel_scaling", "detect"], PYTHONPATH=str(ROOT))
     assert done.returncode == 0, done.stderr
     module = [sys.executable, *options, "accel_scaling.boot.start_hook"]

@@ -56,7 +56,7 @@ def test_the_families_chips_and_machine_types_are_there_like_those_that_ship(fer
     assert broken() == {}
 
 
-def test_its_rows_stand_above_those_that_ship_and_below_the_users(site, tmp_path):
+def test_its_rows_override_those_that_ship_and_not_the_users(site, tmp_path):
     columns = "instance_type,vcpus,memory_mib,arch,accelerator,count\n"
     site(aws_dot_csv=f"{columns}fe9.large,2,1024,x86_64,Ferrum-N1,1\nm5.large,2,8192,x86_64,Ferrum-N1,2\n")
     own = tmp_path / "own.csv"
@@ -94,7 +94,7 @@ def test_a_plug_in_that_cannot_be_imported_is_named_and_left_out(site, capsys, k
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(f"accel_scaling: the plug-in ferrum-x (entry point {ENTRY}) is left out: ")
     assert said.endswith("; repair it or uninstall the package")
-    assert load_catalog().find("T4"), "the others go on"
+    assert load_catalog().find("T4"), "the others continue"
 
 
 WRONG_FIELDS = [
@@ -179,7 +179,7 @@ def test_two_packages_for_one_resource_are_both_left_out_as_nobody_knows_which_t
     assert families() == {}
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2
-    assert all("ferrum-n1 and other-ferrum are both for the resource FERRUM" in line for line in said)
+    assert all("ferrum-n1 and other-ferrum both define the resource FERRUM" in line for line in said)
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ def test_a_task_may_have_two_devices_and_one_without_any_is_told_of_none(alone):
     assert alone["none"][0] == []
 
 
-def test_the_users_hook_and_environment_stand_beside_ours(alone):
+def test_the_users_hook_and_environment_are_kept_beside_ours(alone):
     (ids, variable), of_hook, of_user, path = alone["theirs"]
     assert "/theirs" in path
     assert len(ids) == 1

@@ -75,7 +75,7 @@ def test_nothing_is_noted_where_it_is_bought_as_it_is_sold(keys: dict[str, Any])
     for machine_type in ("a3-highgpu-1g", "a3-ultragpu-8g", "a4-highgpu-8g"):
         assert gcp_notes(machine_type, **keys) == []
     (note,) = gcp_notes("a4x-highgpu-4g", **keys)
-    assert "sells a4x-highgpu-4g by reservation, and not" in note
+    assert "sells a4x-highgpu-4g by reservation, not" in note
 
 
 def test_nothing_is_noted_of_machines_that_are_sold_on_demand() -> None:
@@ -91,7 +91,7 @@ def test_nothing_is_noted_of_machines_that_are_sold_on_demand() -> None:
 
 def test_flex_start_of_a_machine_that_has_none_is_noted() -> None:
     (note,) = gcp_notes("g4-standard-48", **FLEX)
-    assert "sells g4-standard-48 on demand, as spot or by reservation, and not as flex-start" in note
+    assert "sells g4-standard-48 on demand, as spot or by reservation, not as flex-start" in note
 
 
 def test_a_template_may_say_it_and_is_left_to_ray_up() -> None:
@@ -107,7 +107,7 @@ def test_a_reservation_of_such_a_machine_wants_its_provisioning_model() -> None:
 
 def test_keys_without_which_google_refuses_the_launch_are_noted() -> None:
     (note,) = gcp_notes("a2-highgpu-1g", scheduling={"provisioningModel": "FLEX_START"})
-    assert "FLEX_START has no maxRunDuration" in note
+    assert "FLEX_START needs maxRunDuration" in note
     (note,) = gcp_notes("a4-highgpu-8g", scheduling={"provisioningModel": "RESERVATION_BOUND"})
     assert "RESERVATION_BOUND names no reservation" in note
 
@@ -119,7 +119,7 @@ def test_keys_without_which_google_refuses_the_launch_are_noted() -> None:
         ({"provisioningModel": "flex-start"}, "nearest: FLEX_START"),
         ({"provisioningModel": 5}, "it takes STANDARD, SPOT, FLEX_START, RESERVATION_BOUND"),
         ({"onHostMaintenance": "MIGRATE"}, "a machine with accelerators cannot move to another host"),
-        ({"provisioningModel": "SPOT", "automaticRestart": True}, "Google restarts no spot machine"),
+        ({"provisioningModel": "SPOT", "automaticRestart": True}, "Google never restarts a spot machine"),
         ({"instanceTerminationAction": "DELETE"}, "Google does not end this one"),
     ],
 )
@@ -154,17 +154,17 @@ def test_the_provisioning_models_are_those_of_googles_document() -> None:
 
 def test_ec2_machines_that_are_bought_in_blocks_only_or_never_as_spot_are_noted() -> None:
     (note,) = aws_notes("p6e-gb200.36xlarge")
-    assert "AWS sells p6e-gb200.36xlarge by reservation, and not on demand" in note
+    assert "AWS sells p6e-gb200.36xlarge by reservation, not on demand" in note
     block = {"InstanceMarketOptions": {"MarketType": "capacity-block"}}
     assert aws_notes("p6e-gb200.36xlarge", **block) == []
     spot = {"InstanceMarketOptions": {"MarketType": "spot"}}
     (note,) = aws_notes("trn2u.48xlarge", **spot)
-    assert "AWS sells trn2u.48xlarge on demand or by reservation, and not as spot" in note
+    assert "AWS sells trn2u.48xlarge on demand or by reservation, not as spot" in note
     assert aws_notes("trn2u.48xlarge") == []
 
 
 def test_ec2_says_how_it_sells_its_machines() -> None:
-    """The rows, held against the answers of EC2's API that moto recorded."""
+    """The rows, compared with the answers of EC2's API that moto recorded."""
     import gzip
 
     import moto.ec2

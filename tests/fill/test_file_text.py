@@ -148,7 +148,7 @@ def test_a_head_and_workers_of_one_alias_get_their_own_promises_by_a_merge_key(t
     assert "  a: # as the head\n    <<: *h\n    resources:  # accel-scaling fill\n      CPU: 2  # accel" in filled
 
 
-def test_a_list_that_an_anchor_shares_with_one_that_needs_less_has_the_file_printed_anew(tmp_path: Path) -> None:
+def test_a_list_that_an_anchor_shares_with_one_that_needs_less_has_the_file_printed_again(tmp_path: Path) -> None:
     text = TOP + KEYS + "# ours\n" + HEAD.replace("m5.large", "trn1.2xlarge") + "docker:\n  container_name: c\n"
     text += "  image: x/y\n  head_run_options: &o\n  - --ipc=host\n  worker_run_options: *o\n"
     filled = check(tmp_path / "c.yaml", text, notes="printed again, without its comments and layout: it shares values")

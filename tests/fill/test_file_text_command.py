@@ -31,7 +31,7 @@ def test_an_example_keeps_each_of_its_lines(name: str, examples: Path, tmp_path:
     assert len(filled.splitlines()) == len(text.splitlines()) + len(added)
 
 
-def test_a_file_is_filled_in_place_and_a_second_time_nothing_is_written_anew(
+def test_a_file_is_filled_in_place_and_a_second_time_nothing_is_written_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "cluster.yaml"

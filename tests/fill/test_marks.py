@@ -67,7 +67,7 @@ def test_a_value_that_was_changed_by_hand_is_the_users_and_a_note_says_so(path: 
     assert again == edited
     line = edited.splitlines().index("      CPU: 3  # accel-scaling fill: 4") + 1
     place = f"available_node_types.w.resources.CPU (line {line})"
-    assert f"changed by hand after a fill wrote it, and kept as yours: {place}; without its comment this" in notes
+    assert f"changed by hand after a fill wrote it, and kept as yours: {place}; remove the comment" in notes
 
 
 def test_the_users_own_entries_among_the_fills_stay(path: Path) -> None:

@@ -148,7 +148,7 @@ def test_a_type_that_no_region_is_known_to_have_is_said_to_be_so(config: dict[st
     ],
     ids=["offered", "without a region", "a custom type", "an attached GPU", "a slice"],
 )
-def test_nothing_is_said_of_what_is_offered_or_in_no_listing_by_its_nature(config: dict[str, Any]) -> None:
+def test_no_note_on_what_is_offered_or_by_its_nature_in_no_listing(config: dict[str, Any]) -> None:
     assert [note for note in noted(config) if "known to have" in note] == []
 
 
@@ -205,7 +205,9 @@ def test_a_machine_that_none_of_the_zones_has_is_refused_and_one_zone_is_enough(
     (home / ".accel_scaling" / "gcp_places.csv").write_text(COLUMNS + rows)
     said = refused(gcp("us-west1-c", machineType="g2-standard-4"), home)
     key = "available_node_types.head.node_config"
-    assert said.startswith(f"{key}.machineType: us-west1-c (provider.availability_zone) has no g2-standard-4, says ")
+    assert said.startswith(
+        f"{key}.machineType: us-west1-c (provider.availability_zone) has no g2-standard-4, according to "
+    )
     assert said.endswith("; in this region it is in us-west1-a, us-west1-b")
     fill(gcp("us-west1-c,us-west1-a", machineType="g2-standard-4"), load_catalog(home=home))
     fill(gcp("us-west1-ai1a", machineType="g2-standard-4"), load_catalog(home=home))
@@ -253,7 +255,7 @@ def catalog(capsys: pytest.CaptureFixture[str]):
     return running
 
 
-def test_show_says_in_a_line_where_a_type_is_to_be_had(catalog) -> None:
+def test_show_says_in_a_line_where_a_type_is_offered(catalog) -> None:
     _, out, _ = catalog("show", "p4d.24xlarge")
     regions = "us-east-1, us-east-2, us-west-2, ap-northeast-1, ap-northeast-2, 8 more (--json lists them)"
     assert f"  regions      {regions}\n" in out
@@ -285,7 +287,7 @@ def test_show_names_the_line_of_a_users_row_and_the_rows_that_it_overrides(catal
 def test_find_lists_what_a_region_has_and_says_of_how_many_nobody_knows(catalog) -> None:
     _, out, _ = catalog("find", "--accelerator", "V100", "--region", "us-east-1")
     assert "\np3dn.24xlarge " in out
-    assert out.splitlines()[-1].startswith("1 machine type in us-east-1; 3 more may be, no places file has them (")
+    assert out.splitlines()[-1].startswith("1 machine type in us-east-1; 3 more types: regions unknown (")
     _, out, _ = catalog("find", "--accelerator", "H100", "--region", "us-west2")
     assert out.splitlines()[-1].startswith("0 machine types in us-west2 (")
     code, _, err = catalog("find", "--region", "us-wst-2")

@@ -281,7 +281,7 @@ def test_attached_gpus_are_promised_as_ray_reads_them_from_the_drivers_name(acce
     assert _ray.nvidia_type_reader()(hardware.driver_name) in types
 
 
-def test_every_kind_of_machine_was_held_against_its_hardware():
+def test_every_kind_of_machine_was_compared_with_its_hardware():
     families = {name.split("-")[0] for name in WITH_GPUS}
     assert families == {"a2", "a3", "a4", "a4x", "g2", "g4"}
     assert len({accelerator for accelerator, _, _ in ATTACHED}) >= 5

@@ -42,7 +42,7 @@ def lost_lines(before: str, after: str) -> list[str]:
 def test_the_text_means_the_filled_values_and_keeps_the_authors_lines(file: Path, text: str) -> None:
     filled, notes = filled_text(file, text)
     assert values(filled) == with_keys_needed_by_ray(fill(values(text), shipped_catalog())[0])
-    assert "printed anew" not in notes
+    assert "printed again" not in notes
     assert lost_lines(text, filled) == []
     assert filled.count("\r\n") == (filled.count("\n") if "\r\n" in text else 0)
     assert filled.endswith("\n") == text.endswith("\n")
@@ -72,7 +72,7 @@ def test_after_a_change_of_the_machine_the_fill_follows_as_if_it_had_never_fille
 
 @st.composite
 def changed_lines(draw: st.DrawFn, lines: list[str]) -> str:
-    """Draw a filled file that somebody went over: lines gone, twice, moved, cut, or with another value or comment."""
+    """Draw a filled file that a user went over: lines gone, twice, moved, cut, or with another value or comment."""
     for _ in range(draw(st.integers(1, 4))):
         number = draw(st.integers(0, len(lines) - 1))
         line = lines[number]
@@ -98,7 +98,7 @@ def changed_lines(draw: st.DrawFn, lines: list[str]) -> str:
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), text=cluster_texts())
-def test_a_filled_file_that_somebody_went_over_is_filled_or_refused_in_one_sentence(
+def test_a_filled_file_that_a_user_went_over_is_filled_or_refused_in_one_sentence(
     file: Path, data: st.DataObject, text: str
 ) -> None:
     filled, _ = filled_text(file, text)
@@ -109,5 +109,5 @@ def test_a_filled_file_that_somebody_went_over_is_filled_or_refused_in_one_sente
         assert "\n" not in str(error)
         return
     comments = [len(re.findall("^ *# Ask Maria", written, re.MULTILINE)) for written in (edited, again)]
-    assert comments[0] == comments[1] or "printed anew" in notes
+    assert comments[0] == comments[1] or "printed again" in notes
     assert filled_text(file, again)[0] == again

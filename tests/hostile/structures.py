@@ -67,7 +67,7 @@ def changed(random: Random, config: Any, others: list[Any]) -> Any:
 
     Args:
         random: what decides.
-        config: as YAML has it.
+        config: as YAML writes it.
         others: configs whose keys and values may come in.
     """
     for _ in range(random.choice((1, 1, 1, 2, 3))):

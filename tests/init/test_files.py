@@ -171,7 +171,7 @@ def test_place_project_name_and_limits_are_written_as_asked() -> None:
     assert (on_aws["region"], on_aws["availability_zone"]) == ("eu-west-1", "eu-west-1b")
 
 
-def test_one_machine_of_each_node_type_may_run_at_once_without_a_word_about_it() -> None:
+def test_one_machine_of_each_node_type_may_run_at_once_silently_about_it() -> None:
     asked = tuple(parse_accelerator(text) for text in ("T4", "L4", "A10G"))
     assert yaml.safe_load(cluster_file(FileRequest("aws", asked), CATALOG))["max_workers"] == 3
     assert yaml.safe_load(cluster_file(FileRequest("aws", asked[:1]), CATALOG))["max_workers"] == 2
@@ -230,7 +230,7 @@ def test_no_name_region_zone_or_file_breaks_the_yaml_or_brings_a_key_in(
 
 
 @given(WILD)
-def test_any_text_is_a_scalar_that_is_read_back_and_a_comment_that_is_none(text: str) -> None:
+def test_any_text_is_a_scalar_that_is_read_back_and_a_comment_that_is_not_one(text: str) -> None:
     assert yaml.safe_load(f"a: {scalar(text)} # {words(text)}\nb: 1") == {"a": text, "b": 1}
     assert yaml.safe_load(f"{comment(text, text)}\nb: 1") == {"b": 1}
 

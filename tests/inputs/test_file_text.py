@@ -47,7 +47,7 @@ def test_a_pipe_that_nobody_writes_into_is_given_up(tmp_path: Path, monkeypatch:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     monkeypatch.setattr(bounds, "PIPE_OPENS_S", 0.05)
-    with pytest.raises(UnreadableError, match=r"Nobody writes into this pipe, 0\.05 s after it was opened"):
+    with pytest.raises(UnreadableError, match=r"No program writes into this pipe, 0\.05 s after it was opened"):
         read_text(pipe)
 
 

@@ -1,4 +1,4 @@
-"""What `ray up` has read before a provider is called is held to the same bounds; and JSON is."""
+"""What `ray up` has read before a provider is called is checked against the same bounds; and JSON is."""
 
 from __future__ import annotations
 

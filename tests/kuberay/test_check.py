@@ -115,7 +115,7 @@ SPOT = "cloud.google.com/gke-spot: 'true'"
             15,
             "rayStartParams.num-cpus: four is not a whole number; `ray start` and Ray's autoscaler fail on it",
         ),
-        ({"params": "{memory: 4Gi}"}, 15, "rayStartParams.memory: 4Gi is no whole number, at which `ray start` and"),
+        ({"params": "{memory: 4Gi}"}, 15, "rayStartParams.memory: 4Gi is not a whole number; `ray start` and Ray's"),
         ({"params": "{labels: 'a'}"}, 15, "rayStartParams.labels is a, but Ray reads KEY=VALUE,KEY=VALUE there"),
         (
             {"params": "{resources: 'a: 1'}"},

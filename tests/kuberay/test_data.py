@@ -1,4 +1,4 @@
-"""What the catalog knows of Kubernetes: resource names and node labels, held to Ray's and the clouds' own words."""
+"""What the catalog knows of Kubernetes: resource names and node labels, compared with Ray's words and the clouds'."""
 
 from __future__ import annotations
 

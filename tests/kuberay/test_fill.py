@@ -1,4 +1,4 @@
-"""The fill of a KubeRay manifest, part by part: which accelerator the pods get, and whose word goes before whose."""
+"""The fill of a KubeRay manifest, part by part: which accelerator the pods get, and which value has precedence."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_what_an_affinity_prefers_or_rules_out_alone_fixes_nothing() -> None:
     assert filled(text).text == text
 
 
-def test_a_gpu_that_nothing_names_is_left_alone_with_what_to_add() -> None:
+def test_a_gpu_that_nothing_names_is_not_changed_with_what_to_add() -> None:
     text = manifest(limits=GPU)
     done = filled(text)
     assert done.text == text
@@ -243,7 +243,7 @@ def test_keys_without_a_value_and_values_on_lines_of_their_own_are_no_hindrance(
     assert filled(done.text, version).text == done.text
 
 
-def test_a_group_that_leaves_no_place_is_left_alone_with_what_to_do() -> None:
+def test_a_group_that_leaves_no_place_is_not_changed_with_what_to_do() -> None:
     text = manifest(limits=GPU, selector=f"{GKE}: nvidia-l4").replace(
         "- groupName: workers", "- groupName:\n      workers"
     )
@@ -293,7 +293,7 @@ def test_what_a_kuberay_before_1_5_would_not_read_is_said() -> None:
 
 
 @pytest.mark.parametrize("version", ["", "newest", "1", "1.x", "15", "1.4; rm"])
-def test_a_version_that_is_none_is_one_sentence(version: str) -> None:
+def test_a_malformed_version_is_one_sentence(version: str) -> None:
     with pytest.raises(AccelScalingError, match=r"--kuberay-version is .*expected the operator's, such as 1\.4"):
         filled(manifest(), version)
 

@@ -164,7 +164,7 @@ def test_karpenters_name_of_a_gpu_selects_parts_of_it_too_and_the_note_says_how_
     assert types_of(text) == {"L4"}
     (note,) = filled(text).notes
     assert "karpenter.k8s.aws/instance-gpu-name: l4 selects g6f." in note
-    assert "rule g6f and gr6f out with a NotIn of karpenter.k8s.aws/instance-family" in note
+    assert "exclude g6f and gr6f with a NotIn of karpenter.k8s.aws/instance-family" in note
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_an_image_says_its_ray(image: str, ray_version: str, number: tuple[int, 
         ("", ""),
     ],
 )
-def test_a_newest_or_unknown_ray_is_taken_for_one_that_reads_everything(image: str, ray_version: str) -> None:
+def test_a_newest_or_unknown_ray_is_treated_as_one_that_reads_everything(image: str, ray_version: str) -> None:
     version = version_in(image, ray_version)
     assert version.number is None
     assert version.reads_labels

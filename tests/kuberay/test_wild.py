@@ -218,7 +218,7 @@ def test_a_value_that_a_template_leaves_open_is_never_a_mistake(name: str, open_
 
 
 def _values(node: yaml.Node) -> list[yaml.Node]:
-    """The values of all mappings and lists that stand on one line."""
+    """The values of all mappings and lists that are on one line."""
     parts = [value for _, value in node.value] if isinstance(node, yaml.MappingNode) else []
     parts += node.value if isinstance(node, yaml.SequenceNode) else []
     on_a_line = [part for part in parts if part.start_mark.line == part.end_mark.line]

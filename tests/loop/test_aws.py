@@ -91,7 +91,7 @@ LIES = {
 }
 
 
-def test_a_machine_that_lies_never_joins_the_log_says_why_and_it_is_gone() -> None:
+def test_a_machine_with_other_devices_never_joins_the_log_says_why_and_it_is_gone() -> None:
     config = config_of({f"w{number}": machine for number, machine in enumerate(LIES)})
     with cluster(config | LEAN) as one:
         one.local.set_faults(*(fault for fault, _, _ in LIES.values()))

@@ -68,7 +68,7 @@ def test_the_limit_of_a_group_is_its_max_replicas() -> None:
     assert answer.limits == ("maxReplicas of group l4 is 4, and 6 would be needed",)
 
 
-def test_what_no_group_has_is_said_of_groups_and_the_manifest() -> None:
+def test_what_no_group_has_is_reported_with_groups_and_the_manifest() -> None:
     _, answer = planned(filled(raycluster(ONE_L4)), "H100", "L4:4")
     assert [(each.cause, each.reason) for each in answer.pending] == [
         (

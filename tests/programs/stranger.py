@@ -1,4 +1,4 @@
-"""What somebody without a credential gets of a rehearsal's Ray, from another address of the machine.
+"""What a user without a credential gets of a rehearsal's Ray, from another address of the machine.
 
 Its arguments are that address, and the ports, by default those of the servers in its own network. Prints a JSON list:
 each port that answers there, and how.

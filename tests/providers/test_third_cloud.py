@@ -87,7 +87,9 @@ def test_a_machine_type_that_its_region_does_not_have_is_refused_with_the_line(c
     path.write_text(path.read_text().replace("region: oslo1", "region: bergen2"))
     done = run(clone, tmp_path, "fill", "cluster.yaml")
     assert done.returncode == 2
-    assert re.search(r"cluster\.yaml:\d+: .*bergen2 does not have hopper\.1x, says nimbus_places\.csv", done.stderr)
+    assert re.search(
+        r"cluster\.yaml:\d+: .*bergen2 does not have hopper\.1x, according to nimbus_places\.csv", done.stderr
+    )
 
 
 def test_its_provider_is_importable_by_the_name_that_a_cluster_file_has(clone: Path, tmp_path: Path) -> None:

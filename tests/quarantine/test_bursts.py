@@ -1,4 +1,4 @@
-"""A burst of bad machines counts once; launches that the cloud refuses for good; zones that are not known."""
+"""A burst of bad machines counts once; launches that the cloud refuses permanently; zones that are not known."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def fail(record: Record, zone: str, now_s: float, code: str = "InvalidGroup.NotF
     return ledger.launch_error(record, POLICY, zone, Reason(code, "it does not exist"), now_s)
 
 
-def test_a_launch_that_is_refused_for_good_three_times_in_a_row_is_quarantined_and_longer_each_time() -> None:
+def test_a_launch_that_is_refused_permanently_three_times_in_a_row_is_quarantined_and_longer_each_time() -> None:
     record = fail(fail(Record((A,)), A, 0), A, 5)
     assert record.quarantines == ()
     record = fail(record, A, 10)
@@ -152,11 +152,11 @@ def test_an_ec2_that_does_not_answer_is_no_refusal_and_is_not_asked_again_at_onc
     assert failure.category not in PASSING | FOR_GOOD
 
 
-def test_a_request_that_boto_refuses_to_send_is_refused_for_good() -> None:
+def test_a_request_that_boto_refuses_to_send_is_refused_permanently() -> None:
     assert failure_of(exceptions.ParamValidationError(report="MaxPrice")).category in FOR_GOOD
 
 
-def test_over_ten_minutes_a_launch_that_is_refused_for_good_is_asked_for_a_few_times(head: Head) -> None:
+def test_over_ten_minutes_a_launch_that_is_refused_permanently_is_asked_for_a_few_times(head: Head) -> None:
     asked = 0
     for _ in range(120):
         head.tick()

@@ -1,4 +1,4 @@
-"""Which of a cloud's answers is held against a node type: what is sold out is, a limit on calls is not."""
+"""Which of a cloud's answers counts against a node type: what is sold out is, a limit on calls is not."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def test_the_demand_goes_to_another_type_within_a_few_rounds(
     """Left to itself, v2 waits ten minutes for each such machine, and keeps the demand for it."""
     from accel_scaling.providers.aws.provider import AWSAcceleratorNodeProvider
 
-    # The local EC2 ends machines for the user alone: here that is taken for EC2's own doing.
+    # The local EC2 ends machines for the user alone: here that is treated as EC2's own doing.
     monkeypatch.setitem(machine_end._BY, "Client.UserInitiatedShutdown", EndedBy.CLOUD)
     account.set_faults()
     config, path = on_the_head(account, {"bad": BAD, "good": GOOD}, monkeypatch)

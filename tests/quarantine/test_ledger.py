@@ -63,7 +63,7 @@ def test_a_zone_that_lies_leaves_the_others_open() -> None:
     assert not record.quarantined(0)
 
 
-def test_what_lies_in_a_second_zone_too_is_quarantined_in_every_one_after_two_machines() -> None:
+def test_what_fails_in_a_second_zone_too_is_quarantined_in_every_one_after_two_machines() -> None:
     record = refused(Record((A, B, C)), A)
     assert record.open_zones([A, B, C], 0) == [B, C, A], "the next machine tells whether it is the zone"
     record = refused(record, B)
@@ -88,7 +88,7 @@ def test_three_strikes_in_two_zones_are_three() -> None:
     assert quarantine.zone == EVERY_ZONE
 
 
-def test_what_lies_in_a_zone_until_it_is_shut_and_then_in_another_is_quarantined_everywhere() -> None:
+def test_what_fails_in_a_zone_until_it_is_shut_and_then_in_another_is_quarantined_everywhere() -> None:
     record = refused(Record((A, B, C)), A, A, B)
     assert [quarantine.zone for quarantine in record.quarantines] == [EVERY_ZONE]
     assert record.open_zones([A, B, C], 0) == []
@@ -214,7 +214,7 @@ def test_a_misspelt_section_is_refused_with_the_file_and_the_line(
     assert output == f"accel-scaling: {path}:{line}: provider.{name} is a key that nothing reads; nearest: {meant}\n"
 
 
-def test_the_state_survives_in_its_file_and_a_torn_one_is_put_aside_not_lost(tmp_path: Path) -> None:
+def test_the_state_survives_in_its_file_and_a_damaged_one_is_put_aside_not_lost(tmp_path: Path) -> None:
     path = tmp_path / "state" / "quarantine.json"
     Store(path).change(lambda old: old.with_record("p4d", refused(Record((A,)), A, A)))
     assert Store(path).read().record("p4d").quarantined(0)

@@ -69,7 +69,7 @@ def test_a_record_survives_the_state_file(machine: Machine) -> None:
         {"node_type": "p4d", "zone": "", "steps": [], "given_up": 1},
     ],
 )
-def test_a_record_that_is_none_makes_a_broken_state_file(content: Any, tmp_path: Path) -> None:
+def test_a_record_that_is_not_one_makes_a_broken_state_file(content: Any, tmp_path: Path) -> None:
     path = tmp_path / "quarantine.json"
     path.write_text(json.dumps({"version": 1, "kept": {}, "types": {}, "machines": {"i-1": content}}))
     with pytest.raises(BrokenStateError):

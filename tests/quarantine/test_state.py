@@ -1,4 +1,4 @@
-"""The head's memory in trouble: a full disk, a torn or foreign file, a clock put back, and what `--clear` leaves."""
+"""The head's memory in trouble: a full disk, a damaged or foreign file, a clock put back, and what `--clear` leaves."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ QUARANTINE = {
 }
 
 
-def test_a_ledger_is_parsed_once_until_somebody_writes_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_ledger_is_parsed_once_until_a_user_writes_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "state.json"
     path.write_text(json.dumps(content()))
     parsed, loads = [], store.loads
@@ -97,7 +95,7 @@ def status(head: Head, *arguments: str) -> int:
 
 
 @pytest.mark.parametrize("text", FOREIGN, ids=range(len(FOREIGN)))
-def test_a_file_that_is_none_of_ours_is_told_to_who_reads_and_put_aside_by_who_writes(
+def test_a_file_that_is_not_ours_is_told_to_who_reads_and_put_aside_by_who_writes(
     text: str, head: Head, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     head.state.parent.mkdir()
@@ -139,7 +137,7 @@ def test_a_folder_in_the_files_place_is_one_sentence(head: Head, capsys: pytest.
     assert capsys.readouterr().err == f"accel-scaling: {head.state} cannot be read (Is a directory)\n"
     head.lies("one")
     head.lies("two")
-    assert head.most("p4d") == 0, "the autoscaler goes on"
+    assert head.most("p4d") == 0, "the autoscaler continues"
 
 
 def test_a_file_that_cannot_be_written_is_one_sentence(
@@ -178,7 +176,7 @@ def test_on_a_full_disk_healthy_machines_join_and_strikes_count_and_all_is_writt
 
 
 @pytest.mark.parametrize("text", ["a: [", "", "- 1", "provider: {}", "\x00"])
-def test_a_config_that_is_none_just_now_stops_no_round_and_is_limited_later(
+def test_a_config_that_is_not_readable_just_now_stops_no_round_and_is_limited_later(
     text: str, head: Head, caplog: pytest.LogCaptureFixture
 ) -> None:
     head.lies("one")
@@ -208,7 +206,7 @@ def test_a_type_that_was_limited_is_open_again_where_the_state_went_while_the_au
     assert yaml.safe_load(head.path.read_text()) == CONFIG
 
 
-def test_the_gauge_of_a_zone_goes_with_clear(head: Head) -> None:
+def test_the_gauge_of_a_zone_ends_with_clear(head: Head) -> None:
     head.gate.check("p4d", [A, B])
     head.gate.failed("p4d", A, "Dry", "none", sold_out=True)
     head.tick()

@@ -256,12 +256,12 @@ def test_a_region_that_fails_is_named_and_what_the_others_said_is_kept(ec2):
     result = refreshed(lambda: aws_refresh.ask([EAST, WEST]), "aws")
     assert result.answer.failed == {EAST: "UnauthorizedOperation: a sentence of Amazon's."}
     assert "zz1.large" in rows()
-    assert f"without {EAST}: UnauthorizedOperation" in refresh_text(result)
+    assert f"skipped {EAST}: UnauthorizedOperation" in refresh_text(result)
     assert result.gone == []
     assert {each.region for each in result.moved} == {WEST}
 
 
-def test_a_region_that_is_throttled_for_good_is_named_after_the_last_try(ec2):
+def test_a_region_that_is_throttled_permanently_is_named_after_the_last_try(ec2):
     ec2.sells([record("m5.large", 2, 8192)], us_west_2=["m5.large"], us_east_1=["m5.large"])
     ec2.refuses("RequestLimitExceeded", region=EAST)
     waits = []

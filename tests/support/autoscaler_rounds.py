@@ -197,7 +197,7 @@ class _Installs:
                 self._errors.append((next_s, self._error(instance_id, error)))
 
     def take_errors(self) -> list[Any]:
-        """Return what failed for good, as far as it is known by now."""
+        """Return what failed permanently, as far as it is known by now."""
         now_s = time.time()
         taken = [error for at_s, error in self._errors if at_s <= now_s]
         self._errors = [(at_s, error) for at_s, error in self._errors if at_s > now_s]

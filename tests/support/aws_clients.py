@@ -1,4 +1,4 @@
-"""Forgets the AWS clients that Ray and boto3 keep for good, each with the endpoint and the keys of its first use."""
+"""Forgets the AWS clients that Ray and boto3 keep permanently, each with the endpoint and the keys of its first use."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class EC2:
         self.seen = set(self.machines()) if new else None
 
     def reset(self) -> None:
-        """Begin anew: no machines, no faults, no records."""
+        """Begin again: no machines, no faults, no records."""
         self.__dict__.pop("call", None)
         self.faults.clear()
         self.calls.clear()
@@ -163,7 +163,7 @@ def ec2_in_process() -> Iterator[EC2]:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder, mock_aws():
         forget_clients(patch)
         patch.setenv("AWS_DEFAULT_REGION", REGION)
-        # The patches of moto are for good: each is set here first, so it is undone.
+        # The patches of moto are permanently: each is set here first, so it is undone.
         for owner, name in (
             (InstanceResponse, "run_instances"),
             (InstanceBackend, "run_instances"),

@@ -1,7 +1,7 @@
-"""Random sequences of launches beside faults of a cloud, held against an account that is kept from the cloud's side.
+"""Random sequences of launches beside faults of a cloud, compared with an account that is kept from the cloud's side.
 
 The account knows what was asked for, and what exists by the emulated cloud's own records. What the provider says is
-compared with it and never believed. `known` is what Ray knows: the machines that it has listed, or that a launch
+compared with it and never trusted. `known` is what Ray knows: the machines that it has listed, or that a launch
 has returned or reported. Ray asks for what is missing to that; so more than `known` and what is asked for now must
 never be paid for.
 """
@@ -23,7 +23,7 @@ from accel_scaling import _ray
 LONGEST_S = 30.0  # of one call, whose waits are all short here; a hang is none that ends
 
 # Sentences of a launch of which something may still come.
-OPEN = ("may come all the same", "has not said yet", "not known yet")
+OPEN = ("may still start", "has not yet reported", "not known yet")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Cloud(Protocol):
     faults: tuple[str, ...]
 
     def begin(self, cluster: str) -> None:
-        """Begin anew, with a cluster of this name."""
+        """Begin again, with a cluster of this name."""
 
     def provider(self, *, cache_stopped_nodes: bool, zones: int) -> Any:
         """Return the provider of a process that has just begun."""
@@ -192,7 +192,7 @@ class Sequence:
             self.tolerant(self.provider.terminate_nodes, sorted(chosen))
 
     def refuse(self, number: int) -> None:
-        """End a node for good."""
+        """End a node permanently."""
         if node := self.one(number):
             self.tolerant(self.provider.end_for_good, node)
 

@@ -55,7 +55,7 @@ def write_package(site: Path, module: str = "ferrum", text: str = FAMILY, **file
 
 
 def forget() -> None:
-    """Make this process look for plug-ins anew."""
+    """Make this process look for plug-ins again."""
     for cached in (plugins.loaded, catalog.chips_here, ec2_machines._table):
         cached.cache_clear()
 

@@ -165,7 +165,7 @@ class Cluster:
         return self.head.gate
 
     def restart(self) -> None:
-        """The autoscaler's process ends and starts again; the machines go on."""
+        """The autoscaler's process ends and starts again; the machines continue."""
         self.head.restart()
         before, self.provider = self.provider, WatchedProvider(self.provider.provider_config, self.head.gate)
         self.provider.machines, self.provider.script, self.provider.joined = (

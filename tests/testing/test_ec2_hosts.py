@@ -124,7 +124,7 @@ def test_capacity_for_two_of_four_gives_two_and_refuses_a_minimum_of_three(cloud
     cloud.end(*ids)
 
 
-def test_a_lying_machine_lies_from_its_next_boot(cloud):
+def test_a_machine_with_a_fault_has_it_from_its_next_boot(cloud):
     cloud.ec2.set_faults(Fault.fewer("g4dn.12xlarge", 3), Fault.no_devices("g5.xlarge"))
     fewer_machine, fewer_address = cloud.up("g4dn.12xlarge")
     none_machine, none_address = cloud.up("g5.xlarge")

@@ -129,7 +129,7 @@ def test_a_list_comes_in_pages_and_only_what_its_filter_takes(cloud):
     assert [one["name"] for one in cloud.client.list(filter=wanted)["items"]] == ["m1", "m3", "m5"]
     cloud.engine.injection.page_size = 2
     page, names = cloud.client.list(), []
-    cloud.client.insert("m21")  # while somebody reads on
+    cloud.client.insert("m21")  # while a user reads on
     while True:
         names += [one["name"] for one in page["items"]]
         if "nextPageToken" not in page:
@@ -139,7 +139,7 @@ def test_a_list_comes_in_pages_and_only_what_its_filter_takes(cloud):
 
 
 @pytest.mark.parametrize("wrong", ["status =", "(status = X", "= X", "status = X)", "a b c", 'x = "y'])
-def test_a_filter_that_is_none_is_refused(cloud, wrong):
+def test_a_filter_that_is_not_one_is_refused(cloud, wrong):
     assert status(lambda: cloud.client.list(filter=wrong))[0] == 400
 
 

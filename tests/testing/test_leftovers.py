@@ -24,7 +24,7 @@ OWNER += "claim(Path(sys.argv[1]), sys.argv[2]); print('ready', flush=True); tim
 
 @pytest.fixture(name="temporary")
 def temporary_fixture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder for temporary files; /tmp itself is left alone."""
+    """Return the folder for temporary files; /tmp itself is not changed."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(leftovers, "Path", lambda *parts: tmp_path if parts == ("/tmp",) else Path(*parts))
     return tmp_path

@@ -67,7 +67,7 @@ def test_a_local_cloud_answers_launches_what_it_can_and_is_gone_with_its_block(t
         ec2.describe_instances()
 
 
-def test_a_cloud_that_has_no_local_one_and_a_fault_that_is_none_are_refused_by_name() -> None:
+def test_a_cloud_that_has_no_local_one_and_a_fault_that_is_not_one_are_refused_by_name() -> None:
     with pytest.raises(ClusterConfigError, match="azure"), local_cloud("azure"):
         pass
     with pytest.raises(RehearsalError, match="nonsense:g5"), local_cloud("aws", faults=["nonsense:g5"]):

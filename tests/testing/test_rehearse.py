@@ -244,7 +244,7 @@ def test_set_up_commands_are_rehearsed_where_they_are_asked_for(scratch: Path) -
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^all\r?\nhead\r?$", done.stdout, re.MULTILINE), done.stdout
-    assert "set-up commands run on the hosts, which reach no network outside" in done.stdout
+    assert "set-up commands run on the hosts, which cannot reach the internet" in done.stdout
     assert done.stdout.rstrip().splitlines()[-4] == "the command ended with exit code 0"
     assert not Path.home().joinpath("ran").exists()
 

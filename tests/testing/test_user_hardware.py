@@ -62,7 +62,7 @@ def test_without_a_hardware_file_the_row_is_emulated_and_the_rehearsal_says_what
     has = found["z1.xlarge"].hardware
     assert (has.kind, has.family, has.count, has.driver_name) == ("nvml", "nvidia", 2, "NVIDIA Z1 80GB")
     assert (has.pci_id, has.pci_class, has.memory_mib) == ("10de:ffff", "0x030200", 81920)
-    said = f"z1.xlarge: emulated as {tmp_path}/mine.csv:2 says, the row itself: its confirmation proves the path"
+    said = f"z1.xlarge: emulated as {tmp_path}/mine.csv:2 says, the row itself: its boot check proves the path"
     assert introduced(found) == [f"{said}, not the row"]
 
 

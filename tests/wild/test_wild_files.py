@@ -73,7 +73,7 @@ def test_ray_up_promises_what_the_fill_has_written(
     assert main(["fill", str(path)]) == 0
     filled = yaml.safe_load(capsys.readouterr().out)
     config = copy.deepcopy(filled)
-    # What the fill has promised is promised anew, on top of what the author has promised.
+    # What the fill has promised is promised again, on top of what the author has promised.
     for node_type, one in (yaml.safe_load(path.read_text())["available_node_types"]).items():
         config["available_node_types"][node_type] = copy.deepcopy(one)
     prepared = prepare_config(config)

@@ -33,7 +33,7 @@ def _sick(root: Path, kernel_class: str, nodes: Sequence[str]) -> list[str]:
     sick = []
     for node in nodes:
         name = node.rpartition("/")[2]
-        # The kernel's documents have both places; where neither can be read, the device is taken for healthy.
+        # The kernel's documents have both places; where neither can be read, the device is treated as healthy.
         files = (root / kernel_class / name / part for part in ("device/status", "status"))
         status = next((text for file in files if (text := _read(file))), "")
         if status and status.lower() != HEALTHY:

@@ -128,8 +128,7 @@ def write_package(root: Path, hardware: Hardware) -> Path | None:
         "hangs": hardware.hangs,
     }
     module.write_text(_ALL.format(**values) + answers, encoding="utf-8")
-    # Without the file Python takes a folder for a namespace package, and a real package later on its path goes before
-    # it.
+    # Without the file a folder is a namespace package, and Python prefers a real package later on its path.
     for folder in module.relative_to(site).parents[:-1]:
         (site / folder / "__init__.py").touch()
     return site

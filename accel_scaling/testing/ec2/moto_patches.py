@@ -65,7 +65,7 @@ def end_by_ec2(instance: Any, reason: str | None) -> None:
 
 
 def patch_moto(faults_file: Path, events: EventLog, vpc_cidr: str) -> None:
-    """Change moto in this process, for good: it serves one local EC2 and then ends."""
+    """Change moto in this process, permanently: it serves one local EC2 and then ends."""
     patch_launches(faults_file, events)
     _patch_states()
     _patch_addresses(vpc_cidr)
@@ -200,7 +200,7 @@ def _patch_states() -> None:
 
     def slow_terminate(self: Any) -> Any:
         # A second request is answered as EC2 does, with the same state twice. moto's own method would delete the
-        # network interfaces again, and a terminated machine would begin to shut down anew.
+        # network interfaces again, and a terminated machine would begin to shut down again.
         if self.state in (SHUTTING_DOWN[0], TERMINATED[0]):
             return type(self._state)(self.state, self.state_code)
         previous = terminate(self)

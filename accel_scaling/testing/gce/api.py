@@ -71,7 +71,7 @@ class ComputeEngine:
 
     @property
     def injection(self) -> FaultInjection:
-        """The latencies and faults; may be changed, or set anew, at any time."""
+        """The latencies and faults; may be changed, or set again, at any time."""
         return self.state.injection
 
     @injection.setter

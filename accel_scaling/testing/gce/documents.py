@@ -2,7 +2,7 @@
 
 A request is matched to its method and checked; an answer is checked as well, so this Compute Engine cannot say
 what Google never says. What Google checks beyond the documents is in ``rules.md``. The library `jsonschema` does the
-checks, independent of those in providers/gcp on purpose: a mistake there must not be taken for Google's contract here.
+checks, independent of those in providers/gcp on purpose: a mistake there must not be treated as Google's contract here.
 """
 
 from __future__ import annotations

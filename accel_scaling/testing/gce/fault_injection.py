@@ -95,7 +95,7 @@ class FaultInjection:
                 fault.skip -= 1
                 continue
             fault.times -= 1
-            # Taken out, so the next fault for the same method comes to its turn.
+            # Taken out, so the next fault for the same method is next.
             if fault.times <= 0:
                 self.call_faults.remove(fault)
             return fault

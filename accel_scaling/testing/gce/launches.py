@@ -119,7 +119,7 @@ class Launches:
             raise invalid("Either namePattern or perInstanceProperties must be specified.")
         if names or pattern is None:
             return names
-        # A pattern goes on where names are free, so a second creation with the same one does not collide.
+        # A pattern continues where names are free, so a second creation with the same one does not collide.
         taken = {machine["name"] for machine in self._instances.all()}
         numbered = (pattern[1] + str(index).zfill(len(pattern[2])) + pattern[3] for index in range(1, 10**6))
         free = (name for name in numbered if name not in taken)

@@ -48,7 +48,7 @@ class Server(ThreadingHTTPServer):
     ) -> None:
         super().__init__(address, _ApiHandler, bind_and_activate=inherited is None)
         if inherited is not None:
-            # The base class makes a socket all the same: bind_and_activate only keeps it from being bound.
+            # The base class makes a socket anyway: bind_and_activate only keeps it from being bound.
             self.socket.close()
             self.socket, self.server_address = inherited, inherited.getsockname()
         self.engine = engine
@@ -68,7 +68,7 @@ class Server(ThreadingHTTPServer):
         self.closing.set()
         self.shutdown()
         self.server_close()
-        # Connections that clients keep alive have threads of their own, which would go on answering.
+        # Connections that clients keep alive have threads of their own, which would continue answering.
         for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -146,7 +146,7 @@ class _ApiHandler(BaseHTTPRequestHandler):
         try:
             call.method.check_answer(answer)
         except DriftError as error:
-            # Kept as well as answered: a client may retry or hide a 500, and a test must fail all the same.
+            # Kept as well as answered: a client may retry or hide a 500, and a test must fail anyway.
             self.server.drift.append(str(error))
             raise ApiError(500, str(error), "internalError") from None
         self._reply(200, answer)

@@ -61,11 +61,11 @@ class Slices:
         self._nodes.pop(name, None)
 
     def preempt(self, name: str) -> None:
-        """Take it back, as Google does; the name stays, in state PREEMPTED, until somebody deletes it."""
+        """Take it back, as Google does; the name stays, in state PREEMPTED, until a user deletes it."""
         self._nodes[name]["state"] = "PREEMPTED"
 
     def end_at_launch(self, name: str) -> None:
-        """End it, as Google does after an error of its hosts; the name stays until somebody deletes it."""
+        """End it, as Google does after an error of its hosts; the name stays until a user deletes it."""
         self._nodes[name]["state"] = "TERMINATED"
 
     def set_status(self, name: str, status: str) -> None:

@@ -82,6 +82,9 @@ class Hosts(Protocol):
     def boot(self, launch: HostSpec) -> None:
         """Bring a host up, for the first time or after a stop; its files survive a stop."""
 
+    def change_devices(self, instance_id: str, hardware: Hardware) -> None:
+        """Make the devices of a host that is up others than they were, as far as its driver can show it."""
+
     def halt(self, instance_id: str, *, destroy: bool) -> None:
         """Cut the power; with ``destroy`` the disk goes too, its Ray logs into the post-mortem folder."""
 
@@ -113,6 +116,15 @@ def hardware_at_boot(hardware: Hardware, machine_type: str, faults_file: Path) -
     return with_fault(hardware, words if fault.count is None else f"{words}:{fault.count}")
 
 
+def sick(hardware: Hardware) -> Hardware:
+    """Return the hardware of a machine of which one device has failed.
+
+    Raises:
+        RehearsalError: its driver cannot show it.
+    """
+    return with_fault(hardware, "unhealthy")
+
+
 def fault_at_start(machine_type: str, faults_file: Path) -> FaultKind | None:
     """Return what goes wrong between the launch of a machine and its join; None for nothing."""
     fault = of_start(read_faults(faults_file), machine_type)
@@ -135,7 +147,7 @@ def choose_kind(requested: HostKind | None, python: Path) -> tuple[HostKind, str
         return requested, "plain processes on loopback addresses: asked for"
     obstacle = isolation_obstacle(python)
     if obstacle is None:
-        return HostKind.ISOLATED, "isolated hosts: namespaces, own root file systems and sshd"
+        return HostKind.ISOLATED, "isolated: namespaces, own root file systems and sshd"
     if requested is HostKind.ISOLATED:
         raise RehearsalError(f"isolated hosts do not work here: {obstacle}; rehearse with plain processes instead")
     return HostKind.PROCESSES, f"plain processes on loopback addresses: {obstacle}"

@@ -4,7 +4,7 @@ A fresh machine image does not hold accel_scaling or the packages of plug-in fam
 hosts share with the laptop may have them installed: on a host they may come only from the host's own directory, where
 they must have been put. On Google's machines ``metadata.google.internal`` is each machine's own. And Ray's own servers
 that would listen on all addresses listen on loopback addresses only: whoever else is in this machine's network must
-not read from a rehearsal. Stands alone: it is read where the package can't be imported.
+not read from a rehearsal. Imports nothing of this package: it is read where the package can't be imported.
 """
 
 import importlib.machinery

@@ -38,7 +38,7 @@ def write_path(root: Path, settings: Settings, path: str) -> None:
     words = [f'"{name}={value}"' for name, value in {**settings.environment, "PATH": path}.items()]
     # In one SetEnv: sshd takes the first such line, and ignores all others.
     (root / "etc/ssh/sshd_config_cloud").write_text(SSHD_CONFIG.format(environment=" ".join(words)))
-    # A login shell reads /etc/profile, which sets PATH anew, and then this.
+    # A login shell reads /etc/profile, which sets PATH again, and then this.
     (root / "etc/profile.d").mkdir(exist_ok=True)
     (root / PROFILE).write_text(f"export PATH={shlex.quote(path)}\n{ULIMIT}")
 

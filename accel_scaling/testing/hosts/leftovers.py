@@ -28,7 +28,7 @@ def claim(folder: Path, cloud_id: str = "") -> int:
 
     Args:
         folder: of this process or its parent; several processes may claim it.
-        cloud_id: marks the processes that go with the folder.
+        cloud_id: marks the processes that use the folder.
     """
     file = folder / CLAIM
     if not file.exists():

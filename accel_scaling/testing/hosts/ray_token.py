@@ -1,6 +1,6 @@
 """The token of a local cloud's Ray: who asks for one, by the kind of its hosts.
 
-Plain processes listen where others are, so their Ray always asks for a token, which is made for each local cloud anew.
+Plain processes listen where others are, so their Ray always asks for a token, which is made for each local cloud again.
 Isolated hosts have a network of their own: there a cluster asks for a token where the user's would, in the same way.
 """
 

@@ -213,7 +213,8 @@ def test_a_role_that_may_not_be_made_is_one_sentence(
     monkeypatch.setattr("botocore.client.BaseClient._make_api_call", refuse)
     said = sentence_of(config_of(), capsys)
     assert said == (
-        "AWS does not allow you GetInstanceProfile (AccessDenied: User: me is not authorized); docs/iam has the "
+        "your AWS credentials lack the permission for GetInstanceProfile (AccessDenied: User: me is not authorized); "
+        "docs/iam has the "
         "policies that a cluster needs"
     )
 

@@ -120,7 +120,7 @@ def test_tags_that_are_set_at_once_go_in_one_call_and_one_after_another_in_their
     assert [provider.node_tags(node)["c"] for node in nodes] == ["3"] * 4
 
 
-def test_subnets_stand_in_the_order_of_the_zones_that_the_file_names(region: EC2, image: str) -> None:
+def test_subnets_are_in_the_order_of_the_zones_that_the_file_names(region: EC2, image: str) -> None:
     made = resolved(cluster(image, provider={"availability_zone": f"{B},{A}"}))
     assert of(made, "SubnetIds") == [region.subnets[B], region.subnets[A]]
 

@@ -218,9 +218,9 @@ def test_a_worker_without_a_role_is_noted() -> None:
 @pytest.mark.parametrize(
     ("section", "sentence"),
     [
-        ("agent.json", "provider.cloudwatch is 'agent.json'; it takes keys"),
+        ("agent.json", "provider.cloudwatch is 'agent.json'; expected keys"),
         ({"agents": {}}, "provider.cloudwatch.agents: the parts are agent, dashboard, alarm"),
-        ({"agent": "agent.json"}, "provider.cloudwatch.agent is 'agent.json'; it takes keys"),
+        ({"agent": "agent.json"}, "provider.cloudwatch.agent is 'agent.json'; expected keys"),
         ({"agent": {"config": 1}}, "provider.cloudwatch.agent.config is 1; expected the path of a JSON file"),
     ],
 )

@@ -76,11 +76,11 @@ def test_a_machine_that_ray_ends_stays_for_an_early_round_and_is_gone_after_the_
     (node,) = head.launch()
     assert head.round() == [node]
     head.provider.terminate_nodes([node])
-    assert head.round(early=True) == [node], "listed again later, it would be taken for another"
+    assert head.round(early=True) == [node], "listed again later, it would be treated as another"
     assert head.round() == []
 
 
-def test_the_last_state_of_a_set_up_is_written_before_it_goes_on(head: Head, monkeypatch: Any) -> None:
+def test_the_last_state_of_a_set_up_is_written_before_it_continues(head: Head, monkeypatch: Any) -> None:
     from ray.autoscaler._private.aws import node_provider
 
     monkeypatch.setattr(node_provider, "TAG_BATCH_DELAY", 0.0)
@@ -93,7 +93,7 @@ def test_the_last_state_of_a_set_up_is_written_before_it_goes_on(head: Head, mon
     assert head.provider.node_tags(node)["ray-node-status"] == "up-to-date"
 
 
-def test_where_no_autoscaler_waits_by_us_nothing_is_remembered(head: Head) -> None:
+def test_where_no_autoscaler_waits_by_us_nothing_is_stored(head: Head) -> None:
     head.provider._early = None
     head.region.hide(new=True)
     head.launch()

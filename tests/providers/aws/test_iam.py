@@ -1,7 +1,7 @@
 """The AWS policies of docs/iam: enough for a cluster's whole life, and nothing in them unneeded.
 
 moto checks actions here, of real calls by the real provider. It has no check of resources and conditions: those are
-held against the same calls by ``tests.support.iam.allowed``, which reads a policy as AWS documents it.
+compared with the same calls by ``tests.support.iam.allowed``, which reads a policy as AWS documents it.
 """
 
 from __future__ import annotations

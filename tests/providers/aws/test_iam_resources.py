@@ -1,6 +1,6 @@
 """The resources and conditions of docs/iam's policies: all that a launch may name, and nothing that belongs to others.
 
-moto has no check of these. They are held against single permissions by ``tests.support.iam.allowed``, which reads a
+moto has no check of these. They are compared with single permissions by ``tests.support.iam.allowed``, which reads a
 policy as AWS documents it.
 """
 
@@ -124,7 +124,7 @@ AT_LAUNCH = {"ec2:CreateAction": "RunInstances"}
         *(Asked(f"ec2:{verb}Instances", MACHINE, OTHERS) for verb in ("Terminate", "Stop", "Start")),
         Asked("ec2:CreateTags", MACHINE, OTHERS),
         Asked("ec2:CreateTags", MACHINE),
-        # A machine of one's own that had another cluster's tag would be a worker there, with its files and tasks.
+        # A machine of your own that had another cluster's tag would be a worker there, with its files and tasks.
         Asked("ec2:CreateTags", MACHINE, {**OWN, **INTO_ANOTHER}),
         Asked("ec2:CreateTags", MACHINE, {**OTHERS, f"aws:RequestTag/{TAG}": CLUSTER}),
         Asked("ec2:CreateTags", MACHINE, {**AT_LAUNCH, **INTO_ANOTHER}),

@@ -187,7 +187,7 @@ def test_who_may_not_look_parameters_up_is_told_the_permission_and_the_way_round
 
 
 @pytest.mark.needs("rsync")
-def test_ray_down_and_the_like_work_for_who_may_not_look_images_up(without_ssm: None, tmp_path: Path) -> None:
+def test_ray_down_and_similar_ones_work_for_who_may_not_look_images_up(without_ssm: None, tmp_path: Path) -> None:
     from ray.autoscaler._private import commands
 
     file = tmp_path / "cluster.yaml"
@@ -214,7 +214,7 @@ def test_nothing_is_looked_up_where_every_image_is_named(account: LocalEC2, monk
     assert resolved(read_config(config)) == config
 
 
-def test_the_fill_asks_nobody_and_writes_ec2s_own_form() -> None:
+def test_the_fill_uses_no_network_and_writes_ec2s_own_form() -> None:
     from accel_scaling.catalog.load import shipped_catalog
     from accel_scaling.fill.fill import fill
 

@@ -52,7 +52,7 @@ def test_a_launch_without_any_answer_is_not_bought_again_by_the_next_one(region:
     provider = provider_of()
     region.fault("RunInstances", "after", "closed", times=9)
     region.fault("DescribeInstances", "before", "closed", times=9)
-    with pytest.raises(_ray.node_launch_exception(), match="may come all the same"):
+    with pytest.raises(_ray.node_launch_exception(), match="may still start"):
         launched(region, provider, 2)
     assert len(region.alive()) == 2, "EC2 has launched them"
     region.faults.clear()
@@ -81,7 +81,7 @@ def test_a_launch_without_an_answer_is_repeated_when_as_many_are_wanted_and_no_n
     region.fault("RunInstances", "before", "closed", times=5)  # EC2 knows nothing of it
     with pytest.raises(_ray.node_launch_exception()):
         launched(region, provider, 3)
-    with pytest.raises(_ray.node_launch_exception(), match="has not said yet"):
+    with pytest.raises(_ray.node_launch_exception(), match="has not yet reported"):
         launched(region, provider, 1)
     assert region.alive() == [], "three may still come, and one is wanted"
     assert len(launched(region, provider, 3)) == 3
@@ -266,7 +266,7 @@ def test_the_head_that_was_stopped_is_started_again_and_a_lost_answer_of_it_make
 def test_a_head_that_gets_no_answer_at_all_is_one_sentence_which_says_that_it_may_come(region: EC2) -> None:
     region.fault("RunInstances", "after", "closed", times=9)
     region.fault("DescribeInstances", "before", "closed", times=9)
-    with pytest.raises(click.ClickException, match="it may come all the same: `ray up` finds it then"):
+    with pytest.raises(click.ClickException, match="it may still start: `ray up` then finds it"):
         launched(region, provider_of(), 1, tags=tags("head", "head"))
 
 

@@ -192,7 +192,7 @@ def test_a_template_that_is_missing_refused_or_of_no_type_is_one_sentence(
         raise error_of("UnauthorizedOperation", 403, "DescribeLaunchTemplateVersions")
 
     monkeypatch.setattr(_ray, "aws_template_content", refused)
-    assert "AWS does not allow you ec2:DescribeLaunchTemplateVersions" in refusal(
+    assert "your AWS credentials lack the permission ec2:DescribeLaunchTemplateVersions" in refusal(
         cluster(gpu={"LaunchTemplate": {"LaunchTemplateName": "one-version"}})
     )
 

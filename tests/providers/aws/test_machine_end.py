@@ -155,7 +155,7 @@ def test_machines_that_ec2_ends_right_after_their_launch_are_said_at_once_and_qu
     assert caplog.text.count("of type t4 failed: Client.InternalError: Client error on launch") == 2
 
 
-def test_without_the_permission_to_describe_subnets_a_quarantine_holds_all_the_same(
+def test_without_the_permission_to_describe_subnets_a_quarantine_holds_anyway(
     head: Head, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head.provider.joined_nodes = list

@@ -83,7 +83,7 @@ def test_what_ec2_refuses_stops_no_other_state(states, ec2) -> None:
     assert len(ec2.calls) == 2
 
 
-def test_only_a_state_of_a_set_up_that_goes_on_is_passing() -> None:
+def test_only_a_state_of_a_set_up_that_continues_is_passing() -> None:
     assert _ray.is_passing(SSH)
     assert not _ray.is_passing({"ray-node-status": "up-to-date"})
     assert not _ray.is_passing({"ray-node-status": "update-failed"})

@@ -1,4 +1,4 @@
-"""A node_config of AWS is held to botocore's model of RunInstances in every command, before anything is paid for."""
+"""A node_config of AWS is checked against botocore's model of RunInstances in every command, before it costs money."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ INTERFACE = {"DeviceIndex": 0, "SubnetId": "subnet-1", "Groups": ["sg-1"]}
         ),
         ({5: "x"}, "5 is not a key that EC2 knows"),
         ({"SubnetId": "subnet-1"}, "SubnetId is overwritten by Ray with one of SubnetIds; write SubnetIds, a list"),
-        ({"SecurityGroups": ["web"]}, "SecurityGroups goes without a subnet only"),
+        ({"SecurityGroups": ["web"]}, "SecurityGroups works without a subnet only"),
         ({"ClientToken": "x"}, "ClientToken makes EC2 treat each launch as the first one; leave it out"),
         ({"DryRun": True}, "DryRun makes EC2 launch nothing; leave it out"),
         # Kinds.
@@ -188,7 +188,7 @@ def test_a_value_of_any_size_has_a_short_sentence() -> None:
         assert len(str(error.value)) < 1000
 
 
-def test_without_botocore_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_botocore_there_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
     find = importlib.util.find_spec

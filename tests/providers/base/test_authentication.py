@@ -145,13 +145,17 @@ def test_the_file_that_rays_own_command_left_open_to_everybody_is_closed(home: P
 def test_a_home_that_cannot_be_written_is_one_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (home / ".ray").write_text("in the way")
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    with pytest.raises(ClusterConfigError, match=r"the token of the cluster cannot be written: .*; let your HOME be"):
+    with pytest.raises(ClusterConfigError, match=r"the token of the cluster cannot be written: .*; set HOME to"):
         prepare({"provider": {}})
 
 
 def test_a_variable_of_blanks_hides_every_token_and_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AUTH_TOKEN", " ")
-    with pytest.raises(ClusterConfigError, match=r"^RAY_AUTH_TOKEN has blanks only, and Ray looks for a token nowhere"):
+    with pytest.raises(
+        ClusterConfigError,
+        match=r"^RAY_AUTH_TOKEN contains only spaces, and Ray then looks for a "
+        "token",
+    ):
         prepare({"provider": {"authentication": "token"}})
 
 
@@ -238,6 +242,6 @@ def test_a_token_that_cannot_be_copied_is_told_of_the_node(tmp_path: Path) -> No
     assert failed == ["the copy of Ray's token"]
 
 
-def test_a_token_stands_in_no_message(home: Path) -> None:
+def test_no_message_has_a_token(home: Path) -> None:
     with_token(home)
     assert TOKEN not in repr(_ray.find_token({}, home)) + repr(Authentication("token", TOKEN))

@@ -68,7 +68,7 @@ def runner_on(node: Node, told: list[tuple[str, str]], *, gives_up: bool = True)
         ),
         ('{"verdict": "Confirmed", "joins": true, "start": "of yesterday"}', [(NO_VERDICT, f"{NO_VERDICT}: {SILENT}")]),
         ("[" * 200_000, [(NO_VERDICT, f"{NO_VERDICT}: {SILENT}")]),
-        ("{torn", [(NO_VERDICT, f"{NO_VERDICT}: {SILENT}")]),
+        ("{damaged", [(NO_VERDICT, f"{NO_VERDICT}: {SILENT}")]),
         ("", [(NO_VERDICT, f"{NO_VERDICT}: {SILENT}")]),
         (None, []),  # the node does not answer: the line is broken
     ],

@@ -80,7 +80,7 @@ def test_a_regular_round_comes_when_it_would_have_come_without_the_early_one(hea
     assert head.round(rounds) == (5, False)
 
 
-def test_a_task_that_goes_on_waiting_causes_no_further_round(head, rounds) -> None:
+def test_a_task_that_continues_waiting_causes_no_further_round(head, rounds) -> None:
     head.demands[1.6] = {b"T4": 1}
     begun = [head.round(rounds) for _ in range(4)]
     assert [early for _, early in begun] == [True, False, False, False]

@@ -58,7 +58,7 @@ def test_a_head_without_a_verdict_is_left_with_rays_own_error(new: bool, provide
     assert provider.machines["i-head"].state == "running"
 
 
-def test_a_head_that_is_confirmed_is_left_alone(provider: WatchedProvider) -> None:
+def test_a_head_that_is_confirmed_is_not_changed(provider: WatchedProvider) -> None:
     provider.script.verdict = CONFIRMED
     provider.get_command_runner("", "i-head").run(START)
     assert provider.machines["i-head"].state == "running"

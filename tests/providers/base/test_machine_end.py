@@ -136,7 +136,7 @@ def test_a_stopped_machine_that_is_started_again_begins_a_new_record(cluster: Cl
     assert cluster.strikes() == {node: "SetUpFailed"}
 
 
-def test_a_provider_that_lists_anew_to_say_where_a_machine_was_makes_no_round_within_the_round(
+def test_a_provider_that_lists_again_to_say_where_a_machine_was_makes_no_round_within_the_round(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listings = 0

@@ -10,7 +10,7 @@ import pytest
 from tests.support.watched_cloud import Cluster, fails
 
 
-def test_a_set_up_command_that_fails_ends_the_machine_for_good_and_is_a_strike_with_its_last_line(
+def test_a_set_up_command_that_fails_ends_the_machine_permanently_and_is_a_strike_with_its_last_line(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster.provider.script.answers["pip install"] = fails(1, "Collecting torch\r\nERROR: no space left\r\n")

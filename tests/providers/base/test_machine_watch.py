@@ -135,7 +135,7 @@ def test_a_node_that_a_person_started_by_hand_is_left(cluster: Cluster) -> None:
     assert cluster.strikes() == {}
 
 
-def test_who_joined_is_asked_only_while_somebody_has_not(cluster: Cluster) -> None:
+def test_who_joined_is_asked_only_while_a_user_has_not(cluster: Cluster) -> None:
     (node,) = cluster.launch()
     cluster.boot(node)
     cluster.round()

@@ -17,7 +17,7 @@ def gce() -> Iterator[Google]:
 
 
 @pytest.mark.parametrize("status", ["SUSPENDED", "SUSPENDING", "PENDING_STOP", "STOPPING", "STOPPED", "TERMINATED"])
-def test_ray_down_deletes_a_machine_that_somebody_has_suspended_or_stopped(gce: Google, status: str) -> None:
+def test_ray_down_deletes_a_machine_that_a_user_has_suspended_or_stopped(gce: Google, status: str) -> None:
     provider, configs = ours(gce)
     (node_id,) = provider.create_node(configs["cpu"], tags(), 1)
     gce.engine.set_status(node_id, status)
@@ -27,7 +27,7 @@ def test_ray_down_deletes_a_machine_that_somebody_has_suspended_or_stopped(gce: 
     wait_until("its end", lambda: not gce.machines())
 
 
-def test_no_call_makes_googles_client_anew(gce: Google, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_call_makes_googles_client_again(gce: Google, monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes 15 ms of CPU for each: a hundred deletes would take 1.5 s of it."""
     from googleapiclient import discovery
 

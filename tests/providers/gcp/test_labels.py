@@ -71,7 +71,7 @@ def test_an_answer_that_was_on_its_way_does_not_bring_an_old_value_back(cloud: C
     writer.set("n", {"status": "new"})
     assert writer.flush(10) == []
     assert writer.merged("n", {"status": "old"}, asked_before) == {"status": "new"}
-    # Asked after the write, Google is believed, and what another process wrote is seen.
+    # Asked after the write, Google is trusted, and what another process wrote is seen.
     assert writer.merged("n", {"status": "another's"}, time.monotonic()) == {"status": "another's"}
     assert writer.merged("n", {"status": "old"}, asked_before) == {"status": "old"}
 

@@ -192,7 +192,7 @@ def test_6_an_operation_that_fails_late_is_reported(gce: Google) -> None:
         "bulkInsert": 0.9,
     }  # 90 s in Ray's time, which gives up after 60
     with stock(gce) as (rays, configs):
-        assert len(rays.create_node(configs["cpu"], tags(), 1)) == 1, "a success that is none"
+        assert len(rays.create_node(configs["cpu"], tags(), 1)) == 1, "a success that is not one"
     provider, configs = ours(gce)
     for count in (1, 3):
         assert "ZONE_RESOURCE_POOL_EXHAUSTED" in str(failed(provider.create_node, configs["cpu"], tags(), count))

@@ -100,7 +100,7 @@ def test_a_machine_that_a_person_deletes_or_stops_is_no_strike(head: Head, gce: 
     assert head.strikes() == {}
 
 
-def test_without_the_permission_to_list_operations_a_deleted_machine_is_taken_for_the_users(
+def test_without_the_permission_to_list_operations_a_deleted_machine_is_treated_as_the_users(
     head: Head, gce: Google
 ) -> None:
     node = head.launch("cpu")

@@ -103,7 +103,7 @@ def test_a_zone_without_cloud_tpu_has_no_slices_and_its_machines_are_listed(gce:
 
 def test_slices_where_no_zone_has_cloud_tpu_are_refused(gce: Google) -> None:
     gce.fault("tpu.projects.locations.nodes.list", **NO_TPU)
-    assert sentence_of(gce, slices=True).startswith(f"provider.availability_zone is {ZONES[0]}, where Google has no")
+    assert sentence_of(gce, slices=True).startswith(f"provider.availability_zone is {ZONES[0]}, which has no")
 
 
 # --- the shapes of keys ---
@@ -131,14 +131,14 @@ def test_slices_where_no_zone_has_cloud_tpu_are_refused(gce: Google) -> None:
         (
             "available_node_types/v4/node_config/schedulingConfig",
             {"spots": True},
-            "schedulingConfig.spots is not a key",
+            "Config.spots is not a key",
         ),
         ("available_node_types/v4/node_config/metadata", {"items": [1]}, "node_config.metadata[items] is [1]; expect"),
         ("provider/project_id", 12345, "provider.project_id is 12345; expected the id"),
         ("provider/project_id", "My_Project", "provider.project_id is 'My_Project'; expected the id of a Google"),
         ("provider/project_id", "another", "provider.project_id another: Google refused"),
         ("cluster_name", "c" * 53, "is too long for a Google Cloud label, by 1 character; shorten it"),
-        ("cluster_name", "C" * 30, "upper case, dots and the like count three times"),
+        ("cluster_name", "C" * 30, "upper case, dots and similar ones count three times"),
     ],
 )
 def test_a_key_of_the_wrong_shape_is_named_with_what_belongs_there(
@@ -228,7 +228,7 @@ def test_what_stops_rays_own_steps_is_one_sentence(
         ("g2-standard-4", {"onHostMaintenance": "MIGRATE"}, "a machine with accelerators cannot move to another host"),
         ("n1-standard-4", {**SPOT, "onHostMaintenance": "MIGRATE"}, "a spot machine cannot move to another host"),
         ("n1-standard-4", {**SPOT, "automaticRestart": True}, "scheduling.automaticRestart is true"),
-        ("n1-standard-4", [{"preemptible": True}, {"automaticRestart": True}], "Google restarts no spot machine"),
+        ("n1-standard-4", [{"preemptible": True}, {"automaticRestart": True}], "Google never restarts a spot machine"),
         ("n1-standard-4", {"instanceTerminationAction": "DELETE"}, "add provisioningModel: SPOT, maxRunDuration or"),
     ],
 )

@@ -26,9 +26,21 @@ available_node_types:
       labels: {team: research}
 """
 WRONG = {
-    "a label's key": (("team: research", "Team: research"), ":14: ", "Team: 'research' is no label of Google's"),
-    "a label's value": (("team: research", "team: Research"), ":14: ", "team: 'Research' is no label of Google's"),
-    "a cluster's name": (("cluster_name: one", f"cluster_name: {'a' * 60}"), ":1: ", "is too long for a label"),
+    "a label's key": (
+        ("team: research", "Team: research"),
+        ":14: ",
+        "Team: 'research' is not a valid Google Cloud label",
+    ),
+    "a label's value": (
+        ("team: research", "team: Research"),
+        ":14: ",
+        "team: 'Research' is not a valid Google Cloud label",
+    ),
+    "a cluster's name": (
+        ("cluster_name: one", f"cluster_name: {'a' * 60}"),
+        ":1: ",
+        "is too long for a Google Cloud label",
+    ),
     "a node type's name": (("  worker:", f"  {'w.' * 30}:"), ":11: ", "the node type's name"),
     "a key of machines on a slice": (
         ("machineType: g2-standard-4", "acceleratorType: v2-8\n      runtimeVersion: r\n      disks: []"),

@@ -78,7 +78,7 @@ def test_a_machine_type_alone_is_promised_its_built_in_gpus(machine: str, resour
     promised = config["available_node_types"]["w0"]["resources"]
     assert {k: v for k, v in promised.items() if k not in {"CPU", "memory"}} == resources
     # Some of these are not sold on demand, and that is said: tests/fill/test_capacity_types.py.
-    assert all("and not on demand as here" in note or "known to have it" in note for note in notes)
+    assert all("not on demand as here" in note or "known to have it" in note for note in notes)
 
 
 @pytest.mark.parametrize("machine", ["g4-standard-6", "g4-standard-12", "g4-standard-24"])

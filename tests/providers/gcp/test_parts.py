@@ -215,7 +215,7 @@ def test_an_endpoint_is_one_for_all_or_one_for_each(named: Any, api: str, url: s
 
 
 @pytest.mark.parametrize("named", [{"storage": "https://s.example"}, "one.example", 7])
-def test_an_endpoint_that_is_none_is_refused(named: Any) -> None:
+def test_an_endpoint_that_is_not_one_is_refused(named: Any) -> None:
     with pytest.raises(ClusterConfigError, match=r"provider\.api_endpoints"):
         endpoint({"api_endpoints": named}, "compute")
 

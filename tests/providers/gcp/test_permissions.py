@@ -20,7 +20,7 @@ MAKES = {"the head's service account, where Ray makes it"}
 
 
 def rows() -> dict[str, tuple[set[str], set[str]]]:
-    """What each row of the table is for -> its calls, and their permissions; `.get` goes on from the call before it."""
+    """What each row of the table is for -> its calls, and their permissions; `.get` continues the call before it."""
     section = (DOCS / "security.md").read_text(encoding="utf-8").partition("### What Google asks for")[2]
     found: dict[str, tuple[set[str], set[str]]] = {}
     name = ""

@@ -259,7 +259,7 @@ def test_listing_thousands_finds_all(gce: Google) -> None:
     assert gce.count("compute.instances.get") == 0, "what was listed is not asked for again"
 
 
-def test_a_listing_goes_on_while_machines_are_made_and_deleted(gce: Google) -> None:
+def test_a_listing_continues_while_machines_are_made_and_deleted(gce: Google) -> None:
     provider, configs = ours(gce)
     gce.injection.call_latency_s = 0.05
     gce.injection.operation_latency_s |= {"insert": 1.0, "bulkInsert": 1.0, "delete": 1.0, "setLabels": 1.0}

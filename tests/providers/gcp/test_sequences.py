@@ -129,7 +129,7 @@ class Sequences(RuleBasedStateMachine):
         try:
             self.providers[who].terminate_nodes(chosen)
         except Exception:  # noqa: BLE001 - Ray asks again
-            # What was carried out without an answer is deleted all the same.
+            # What was carried out without an answer is deleted anyway.
             self.ended |= {node for node in chosen if node not in self.exists()}
             return
         self.ended |= set(chosen)

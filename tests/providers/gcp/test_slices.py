@@ -94,7 +94,7 @@ def test_tags_that_another_process_undoes_are_written_again(gce: Google) -> None
     assert gce.slices()[node_id]["labels"].items() >= {"ray-node-status": "up-to-date", "theirs": "x"}.items()
 
 
-def test_deletes_of_slices_and_machines_go_together(gce: Google) -> None:
+def test_deletes_of_slices_and_machines_are_made_together(gce: Google) -> None:
     provider, configs = ours(gce, slices=True)
     made = [*provider.create_node(configs["v4"], tags("v4"), 2), *provider.create_node(configs["cpu"], tags(), 2)]
     assert set(provider.non_terminated_nodes({})) == set(made)
@@ -193,7 +193,7 @@ def test_a_command_beside_the_one_that_starts_ray_runs_once_on_each_host(gce: Go
     assert sorted(told) == ["0 confirmed", "1 confirmed"]
 
 
-def test_a_host_that_lies_keeps_all_hosts_of_its_slice_out(gce: Google) -> None:
+def test_a_host_with_other_devices_keeps_all_hosts_of_its_slice_out(gce: Google) -> None:
     provider, configs = ours(gce, slices=True)
     (slice_,) = provider.create_node(configs["v4"], tags("v4"), 1)
     told: list[str] = []

@@ -172,8 +172,8 @@ def test_a_generation_that_the_cloud_tpu_api_does_not_have_is_filled_and_said() 
         assert config["available_node_types"]["w0"]["resources"]["TPU-v7x-8-head"] == 1
         assert config["available_node_types"]["w0"]["node_config"]["acceleratorType"] == name
         assert len(notes) == 1
-        assert "available_node_types.w0: Google says that the Cloud TPU API" in notes[0]
-        assert "Google's own recipes ask it for v7x-N, by a reservation" in notes[0]
+        assert "available_node_types.w0: Ray creates slices through the Cloud TPU API" in notes[0]
+        assert "Google's own recipes ask it for v7x-N, with a reservation" in notes[0]
 
 
 def test_a_slice_that_no_list_has_is_said_to_be_doubtful() -> None:

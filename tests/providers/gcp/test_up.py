@@ -153,7 +153,7 @@ def test_a_caller_of_the_fill_gets_the_error_itself(gce: Google) -> None:
         ("provider/gcp_credentials", {"type": "magic"}, "provider.gcp_credentials must hold"),
         ("provider/gcp_credentials", None, "no Google credentials; run `gcloud auth"),
         ("cluster_name", "c" * 60, "is too long for a Google Cloud label, by"),
-        ("available_node_types/l4/node_config/labels", {"Team": "x"}, "is no label of Google's"),
+        ("available_node_types/l4/node_config/labels", {"Team": "x"}, "is not a valid Google Cloud label"),
         ("available_node_types/v4/node_config/scheduling", {}, "write schedulingConfig"),
         ("available_node_types/v4/node_config/acceleratorType", "v4-17", "v4-17"),
     ],
