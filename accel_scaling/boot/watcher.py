@@ -102,6 +102,8 @@ class Watcher:
     def _look_at_devices(self, sick: Callable[[], tuple[str, str] | None]) -> None:
         found = sick()
         self._sick_looks = self._sick_looks + 1 if found else 0
+        if found:
+            self._due["devices"] = self.clock() + timeouts.WATCHER_SICK_AGAIN_S
         if found and self._sick_looks >= timeouts.WATCHER_SICK_LOOKS:
             self._found(Notice(EventKind.SICK, *found))
 

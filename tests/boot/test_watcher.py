@@ -180,7 +180,7 @@ def test_a_device_is_sick_when_two_looks_in_a_row_find_it_so() -> None:
     node.sick = None
     assert node.goes_on(timeouts.WATCHER_DEVICES_S) == []
     node.sick = ("Unhealthy", "device 0 is lost")
-    (event,) = node.goes_on(2 * timeouts.WATCHER_DEVICES_S)
+    (event,) = node.goes_on(timeouts.WATCHER_DEVICES_S + timeouts.WATCHER_SICK_AGAIN_S + 1)
     assert (event.kind, event.code, event.acts) == (EventKind.SICK, "Unhealthy", True)
     assert event.deadline_s == pytest.approx(node.now_s + 300, abs=timeouts.WATCHER_DEVICES_S)
 
