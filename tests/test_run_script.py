@@ -83,7 +83,7 @@ def test_what_isolated_hosts_need_is_installed_where_nobody_can_be_asked(desk: P
         (False, False, "python -m ensurepip"),
     ],
 )
-def test_an_environment_without_pip_gets_its_packages_all_the_same(desk: Path, *, pip: bool, uv: bool, by: str) -> None:
+def test_an_environment_without_pip_gets_its_packages_anyway(desk: Path, *, pip: bool, uv: bool, by: str) -> None:
     python_of(desk, pip=pip)
     if uv:
         program(desk / "bin", "uv", LOG)

@@ -28,7 +28,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750; an error about anything
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # it becomes a part of a path
 _MOST_BYTES = 65_536
 _MOST_REASON = 300  # characters of the API server's own words
-_REFUSED = 300  # and all above: http.client follows no redirect, so that the token goes nowhere else
+_REFUSED = 300  # and all above: http.client follows no redirect, so the token goes nowhere else
 
 
 class KubernetesError(Exception):

@@ -1,4 +1,4 @@
-"""The words of a command line by the option that takes them, so that options may stand before or after the file.
+"""The words of a command line by the option that takes them, so options may come before or after the file.
 
 argparse gives an option of several values (`--demand A B`) each word up to the next option, the cluster file too; and
 it takes the words for an argument of any number from one place only.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.clouds import known_clouds
 from accel_scaling.refresh.records import INTERRUPTED
+from accel_scaling.terminal import wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
     ask = functools.partial(known_clouds()[args.cloud].part("refresh").ask, args.region, args.project)
     result = refresh(ask, args.output or default_file(args.cloud))
-    print(refresh_text(result))
+    print(wrapped(refresh_text(result)))
     return INTERRUPTED_CODE if result.answer.interrupted else 0
 
 
@@ -97,9 +98,8 @@ def _failed(failed: dict[str, str]) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for region, reason in failed.items():
         by_reason.setdefault(reason, []).append(region)
-    kept = "what was known of it stays"
     return [
-        f"  without {', '.join(regions)}: {reason}; {kept if len(regions) == 1 else kept.replace('it', 'them', 1)}"
+        f"  skipped {', '.join(regions)}: {reason}; {'its' if len(regions) == 1 else 'their'} rows stay as they were"
         for reason, regions in by_reason.items()
     ]
 

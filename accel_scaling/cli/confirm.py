@@ -14,7 +14,8 @@ from accel_scaling.boot.wait_for_driver import wait_for_verdict
 from accel_scaling.cli.arguments import seconds
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.families.inventory import detect
-from accel_scaling.terminal import Paint, painted
+from accel_scaling.status_line import doing
+from accel_scaling.terminal import Paint, painted, wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -63,9 +64,12 @@ def run(args: argparse.Namespace) -> int:
         AccelScalingError: there is no promise, or it cannot be read.
     """
     promised = _promise(args.expect)
-    verdict = wait_for_verdict(lambda: compare(promised, detect()), wait_s=args.wait)
-    word = painted(verdict.word.value, Paint.GOOD if verdict.confirmed else Paint.BAD)
-    text = json.dumps(verdict.to_json(), indent=2) if args.json else f"{word}: {verdict.message}"
+    with doing("the devices and their drivers are asked"):
+        verdict = wait_for_verdict(lambda: compare(promised, detect()), wait_s=args.wait)
+    word = verdict.word.value
+    shown = painted(word, Paint.GOOD if verdict.confirmed else Paint.BAD)
+    told = shown + wrapped(f"{word}: {verdict.message}").removeprefix(word)
+    text = json.dumps(verdict.to_json(), indent=2) if args.json else told
     sys.stdout.write(text + "\n")
     return EXIT_CONFIRMED if verdict.confirmed else EXIT_NOT_CONFIRMED
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import textwrap
+from typing import Any
 
 from accel_scaling.terminal import fill
 
@@ -18,7 +19,7 @@ _PROGRAM = "accel-scaling "
 
 
 class HelpText(argparse.HelpFormatter):
-    """Wraps the description, the options and what stands below them: paragraphs, examples and lists of two columns."""
+    """Wraps the description, the options and the text below them: paragraphs, examples and lists of two columns."""
 
     def __init__(self, prog: str) -> None:
         columns = shutil.get_terminal_size().columns
@@ -30,6 +31,15 @@ class HelpText(argparse.HelpFormatter):
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = [_paragraph(lines.splitlines(), width) for lines in text.strip("\n").split("\n\n")]
         return "\n\n".join(textwrap.indent(one, indent) for one in paragraphs)
+
+    def _format_usage(self, *args: Any) -> str:
+        return fill(super()._format_usage(*args).rstrip("\n"), self._width, hang=" " * _HANG) + "\n\n"
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        # argparse writes the name of a value twice: `--demand DEMAND [DEMAND ...]`
+        several = f"{action.metavar} ..."
+        forms = {"+": several, "*": f"[{several}]"}
+        return forms.get(str(action.nargs)) or super()._format_args(action, default_metavar)
 
     # argparse's own groups are "positional arguments" and "options"; the former is a word of programmers.
     def start_section(self, heading: str | None) -> None:
@@ -43,7 +53,7 @@ def _paragraph(lines: list[str], width: int) -> str:
         return fill(" ".join(lines), width, hang="")
     joined: list[str] = []
     for line in lines:
-        # A line far to the right goes on with the remark above it.
+        # A line far to the right continues with the remark above it.
         if joined and line.startswith(" " * 8):
             joined[-1] += f" {line.strip()}"
         else:

@@ -16,7 +16,7 @@ from accel_scaling.cli.common import write_note
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.fill.file_notes import file_notes, missing_keys_note
+from accel_scaling.fill.file_notes import file_notes, missing_keys_note, with_old_fill
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.requirements import check_modules, check_ray, missing, refuse_old_ray
 
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         fill_cluster(cluster)
         file_says = [*file_notes(file, cluster.catalog), *missing_keys_note(file)]
     except AccelScalingError as error:
-        raise file.at_its_line(error) from None
+        raise file.at_its_line(with_old_fill(file, error)) from None
     cluster.check_launchable()
     for note in file_says:
         write_note(note)

@@ -33,7 +33,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 # No comma: Ray is given the resources as a list with commas between them (registration.announce).
 _RESOURCE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
-# Kubernetes' extended resources: a domain of one's own, then a name (kubernetes.io: Extended Resources).
+# Kubernetes' extended resources: a domain of your own, then a name (kubernetes.io: Extended Resources).
 _DEVICE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 # No slash at the beginning and no "..": it is a glob pattern below /dev, and must not lead out of there.
 _NODES = re.compile(r"(?!/)(?!.*\.\.)[A-Za-z0-9_./*?\[\]-]+")

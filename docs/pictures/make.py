@@ -72,7 +72,7 @@ PICTURES = (
     ),
     Picture(
         "plan",
-        "What Ray would launch for these demands, which limit bites, and the nearest miss of what would stay pending",
+        "What Ray would launch for these demands, which limit is reached, and the nearest miss of what stays pending",
         ("accel-scaling plan example_clusters/aws-gpu.yaml --demand A10G:1x2 T4 A100-80G:8",),
     ),
     Picture(
@@ -186,8 +186,9 @@ def printed(command: str, picture: Picture, folder: Path, env: dict[str, str]) -
         found += part
     os.close(ours)
     process.wait()
-    lines = found.decode(errors="replace").replace("\r\n", "\n").splitlines()
-    return "\n".join(line.rpartition("\r")[2] for line in lines)
+    lines = found.decode(errors="replace").replace("\r\n", "\n").rstrip("\n").split("\n")
+    # What a status line showed is not on the screen in the end.
+    return "\n".join(line.rpartition("\r")[2].removeprefix("\033[K") for line in lines)
 
 
 def session(picture: Picture) -> list[tuple[str, str]]:

@@ -103,6 +103,12 @@ ERRORS = (
     # The network.
     Rule(
         "ProxyConnectionError",
+        "AWS cannot be reached: {proxy_variable} names a SOCKS proxy, and boto3 takes HTTP proxies only; name one, "
+        "such as http://proxy.example.com:3128",
+        "http://socks",
+    ),
+    Rule(
+        "ProxyConnectionError",
         "AWS cannot be reached: the proxy {proxy_url}, which {proxy_variable} names, does not answer; correct or "
         "unset that variable, or name AWS's hosts in NO_PROXY",
     ),

@@ -29,7 +29,7 @@ from accel_scaling.cluster.shape import MAPPINGS, check_filled_in, check_shape
 from accel_scaling.errors import AccelScalingError, disk_sentence
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.fill.defaults import with_defaults
-from accel_scaling.fill.file_notes import stale_note
+from accel_scaling.fill.file_notes import stale_note, with_old_fill
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
 from accel_scaling.inputs.file_text import expanded, is_file
 from accel_scaling.message_text import sentence
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from accel_scaling.clouds import Cloud
+    from accel_scaling.cluster.cluster_file import ClusterFile
 
     Config = dict[str, Any]
     Fill = Callable[[Config], tuple[Config, list[str]]]
@@ -79,7 +80,8 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
     except AccelScalingError as error:
         if not _ray.called_by_ray_up():
             raise
-        return _stand_in(**{REFUSED: str(error)})
+        file = _file_of_ray_up()
+        return _stand_in(**{REFUSED: str(with_old_fill(file, error) if file else error)})
     for note in [*_of_an_old_fill(config), *notes]:
         _warn(note)
     add_boot_check(filled, bundled)
@@ -99,14 +101,23 @@ def for_the_head(config: Config) -> Config:
 
 def _of_an_old_fill(config: Config) -> list[str]:
     """Return the note about what an earlier fill wrote into the file of `ray up`, whose comments Ray does not read."""
+    file = _file_of_ray_up()
+    try:
+        return stale_note(file, catalog_of(config)) if file else []
+    except AccelScalingError:  # the file has changed since Ray read it
+        return []
+
+
+def _file_of_ray_up() -> ClusterFile | None:
+    """Return the file that `ray up` was given; None where it cannot be read again."""
     path = _ray.file_of_ray_up()
     # A pipe, such as `<(accel-scaling fill cluster.yaml)`, has been read.
     if path is None or not is_file(expanded(Path(path))):
-        return []
+        return None
     try:
-        return stale_note(read_cluster(expanded(Path(path))), catalog_of(config))
-    except AccelScalingError:  # the file has changed since Ray read it
-        return []
+        return read_cluster(expanded(Path(path)))
+    except AccelScalingError:
+        return None
 
 
 def _bundle(config: Config) -> Path:

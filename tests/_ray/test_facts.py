@@ -153,7 +153,7 @@ def test_the_port_of_a_head_is_rays() -> None:
     assert ray_constants.DEFAULT_PORT == facts.GCS_PORT
 
 
-def test_a_task_asks_for_one_cpu_where_nothing_is_said() -> None:
+def test_a_task_asks_for_one_cpu_by_default() -> None:
     from ray._common.ray_option_utils import task_options
 
     assert task_options["num_cpus"].default_value == facts.TASK_CPUS, "a task's usual CPUs are another number"

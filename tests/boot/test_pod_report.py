@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from accel_scaling import timeouts
-from accel_scaling.boot.pod_report import LABEL_REFUSED, OF_THE_NODE, RIGHTS, report_refusal
+from accel_scaling.boot.pod_report import LABEL_REFUSED, NODE, OF_THE_NODE, POD_UID, RIGHTS, report_refusal
 from accel_scaling.boot.promise_input import POD
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, Verdict, VerdictWord
-from tests.support.kubernetes_api import TOKEN, Api, kubernetes_api, rights_of
+from tests.boot.test_promise_input import manifest_of_the_document
+from tests.support.kubernetes_api import TOKEN, USER, Api, kubernetes_api, rights_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +115,7 @@ def test_without_a_service_account_nothing_is_asked(api: Api, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("token", ["a\nX-Other: b", "a b", "", "\u00e9"])
-def test_a_token_that_is_none_is_neither_sent_nor_shown(api: Api, token: str) -> None:
+def test_a_token_that_is_not_one_is_neither_sent_nor_shown(api: Api, token: str) -> None:
     Path(api.environment["ACCEL_SCALING_SERVICE_ACCOUNT"], "token").write_text(token, encoding="utf-8")
     (told,) = report_refusal(REFUSED, api.environment)
     assert told.endswith("are not those of a service account")
@@ -149,7 +151,31 @@ def test_a_server_that_is_silent_or_gone_does_not_hold_the_pod(api: Api, monkeyp
 
 
 @pytest.mark.parametrize("name", ["../../namespaces/x", "A", "a?b", "a" * 300])
-def test_a_name_that_is_none_becomes_no_path(api: Api, name: str) -> None:
+def test_a_name_that_is_not_one_becomes_no_path(api: Api, name: str) -> None:
     told = report_refusal(REFUSED, {**api.environment, "ACCEL_SCALING_NODE_NAME": name})
     assert told[1].endswith(": ACCEL_SCALING_NODE_NAME is not known")
     assert [method for method, *_ in api.asked] == ["POST"]
+
+
+def test_the_manifest_of_the_document_has_what_the_report_needs() -> None:
+    worker = manifest_of_the_document()["spec"]["workerGroupSpecs"][0]["template"]["spec"]
+    given = {
+        each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"]
+        for each in worker["containers"][0]["env"]
+        if "valueFrom" in each
+    }
+    assert given == {NODE: "spec.nodeName", POD_UID: "metadata.uid"}
+    assert f"system:serviceaccount:default:{worker['serviceAccountName']}" == USER
+    terms = worker["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert terms == [{"matchExpressions": [{"key": LABEL_REFUSED, "operator": "DoesNotExist"}]}]
+
+
+def test_the_policy_of_the_document_is_for_the_account_that_may_patch_nodes() -> None:
+    objects = list(yaml.safe_load_all((ROOT / RIGHTS).read_text(encoding="utf-8")))
+    policy = next(each for each in objects if each["kind"] == "ValidatingAdmissionPolicy")
+    assert policy["spec"]["matchConditions"][0]["expression"] == f"request.userInfo.username == '{USER}'"
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert (rule["resources"], rule["operations"]) == (["nodes"], ["UPDATE"])
+    assert f"k == '{LABEL_REFUSED}'" in policy["spec"]["validations"][0]["expression"]
+    (binding,) = [each for each in objects if each["kind"] == "ValidatingAdmissionPolicyBinding"]
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}

@@ -32,7 +32,7 @@ from tests.support.catalog import CHIP, GOOD, HEADER
         ("x1.l,2,8192,x86_64,A100-80,1", "accelerator 'A100-80' is not in accelerators.yaml; nearest: A100-80G"),
         (
             "x1.l,2,8192,x86_64,A100,1",
-            "'A100' is not in accelerators.yaml; the catalog has A100-40G and A100-80G: write the one that the machine",
+            "'A100' is not in accelerators.yaml; the catalog has A100-40G and A100-80G: write the name of the one in",
         ),
         ("x1.l,2,8192,x86_64,a10g,1", "accelerator 'a10g' is not in accelerators.yaml; write A10G"),
         ("x1.l,2,8192,x86_64,,1", "count is 1 but accelerator is empty"),

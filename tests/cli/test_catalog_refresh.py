@@ -54,7 +54,7 @@ def test_ctrl_c_keeps_the_regions_that_have_answered_and_names_the_others(ec2, c
     assert main(command) == 130
     output = capsys.readouterr().out
     assert output.startswith("aws: interrupted after 1 of 2 regions, which are kept; 0 machine types in 1 region\n")
-    assert f"without {EAST}: interrupted; what was known of it stays\n" in output
+    assert f"skipped {EAST}: interrupted; its rows stay as they were\n" in output
     now = places()
     assert [row for row in now if row.startswith(EAST)] == [row for row in before if row.startswith(EAST)]
     assert any(row.startswith(f"{WEST},m5") for row in now)

@@ -159,7 +159,7 @@ def test_ec2_machines_that_are_bought_in_blocks_only_or_never_as_spot_are_noted(
     assert aws_notes("p6e-gb200.36xlarge", **block) == []
     spot = {"InstanceMarketOptions": {"MarketType": "spot"}}
     (note,) = aws_notes("trn2u.48xlarge", **spot)
-    assert "AWS sells trn2u.48xlarge on demand or by reservation, and not as spot" in note
+    assert "AWS sells trn2u.48xlarge on demand or by reservation, not as spot" in note
     assert aws_notes("trn2u.48xlarge") == []
 
 

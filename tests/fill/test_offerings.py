@@ -205,7 +205,9 @@ def test_a_machine_that_none_of_the_zones_has_is_refused_and_one_zone_is_enough(
     (home / ".accel_scaling" / "gcp_places.csv").write_text(COLUMNS + rows)
     said = refused(gcp("us-west1-c", machineType="g2-standard-4"), home)
     key = "available_node_types.head.node_config"
-    assert said.startswith(f"{key}.machineType: us-west1-c (provider.availability_zone) has no g2-standard-4, says ")
+    assert said.startswith(
+        f"{key}.machineType: us-west1-c (provider.availability_zone) has no g2-standard-4, according to "
+    )
     assert said.endswith("; in this region it is in us-west1-a, us-west1-b")
     fill(gcp("us-west1-c,us-west1-a", machineType="g2-standard-4"), load_catalog(home=home))
     fill(gcp("us-west1-ai1a", machineType="g2-standard-4"), load_catalog(home=home))

@@ -1,4 +1,4 @@
-"""A plan: what is launched, what it is for, which limit bites, and the nearest miss of what stays pending."""
+"""A plan: what is launched, what it is for, which limit is reached, and the nearest miss of what stays pending."""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ def test_a_region_that_fails_is_named_and_what_the_others_said_is_kept(ec2):
     result = refreshed(lambda: aws_refresh.ask([EAST, WEST]), "aws")
     assert result.answer.failed == {EAST: "UnauthorizedOperation: a sentence of Amazon's."}
     assert "zz1.large" in rows()
-    assert f"without {EAST}: UnauthorizedOperation" in refresh_text(result)
+    assert f"skipped {EAST}: UnauthorizedOperation" in refresh_text(result)
     assert result.gone == []
     assert {each.region for each in result.moved} == {WEST}
 

@@ -149,7 +149,7 @@ def test_a_zone_that_does_not_answer_costs_its_region_only_and_nothing_is_called
     assert result.answer.failed == {"us-central1": f"zone {A} did not answer"}
     assert (result.gone, result.moved) == ([], [])
     assert "zz8-standard-2" in rows()
-    assert "without us-central1: zone us-central1-a did not answer" in refresh_text(result)
+    assert "skipped us-central1: zone us-central1-a did not answer" in refresh_text(result)
 
 
 def test_some_regions_can_be_asked_and_one_that_does_not_exist_is_an_error(cloud):

@@ -147,7 +147,7 @@ def choose_kind(requested: HostKind | None, python: Path) -> tuple[HostKind, str
         return requested, "plain processes on loopback addresses: asked for"
     obstacle = isolation_obstacle(python)
     if obstacle is None:
-        return HostKind.ISOLATED, "isolated hosts: namespaces, own root file systems and sshd"
+        return HostKind.ISOLATED, "isolated: namespaces, own root file systems and sshd"
     if requested is HostKind.ISOLATED:
         raise RehearsalError(f"isolated hosts do not work here: {obstacle}; rehearse with plain processes instead")
     return HostKind.PROCESSES, f"plain processes on loopback addresses: {obstacle}"
