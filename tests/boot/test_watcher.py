@@ -303,3 +303,19 @@ def test_a_watcher_that_dies_is_started_again(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(timeouts, "WATCHER_AGAIN_S", 0.0)
     assert module.main() == 0
     assert marks.read_text() == "xxx"
+
+
+def test_of_two_watchers_of_one_node_the_second_waits_until_the_first_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    environment, raylet = {"ACCEL_SCALING_HOME": str(tmp_path)}, module._ray.Raylet(1, "ab12", "10.0.0.5", "x:1")
+    monkeypatch.setattr(module, "_runs", lambda _: len(waits) < 3)
+    monkeypatch.setattr(module.time, "sleep", waits.append)
+    with module._alone(raylet, environment):
+        assert waits == []
+        with module._alone(raylet, environment):
+            assert len(waits) == 3, "as long as the raylet ran"
+    waits.clear()
+    with module._alone(raylet, environment):
+        assert waits == []
