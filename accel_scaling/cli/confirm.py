@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from accel_scaling import documentation
 from accel_scaling._ray.facts import OVERRIDE_RESOURCES
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.promise_input import EXAMPLE, parse_promise, promise_from_environment
@@ -32,7 +33,7 @@ EXAMPLES = f"""examples:
   accel-scaling confirm --json       the verdict as data; the promise from {OVERRIDE_RESOURCES}, as `ray start` gets it
   accel-scaling confirm --wait 60    give a driver that is still loading a minute, as on a node's boot
 
-exit codes, and the verdicts that end with them ({PAGE}):
+exit codes, and the verdicts that end with them ({documentation.page(PAGE)}):
   {EXIT_CONFIRMED}  confirmed: {_words(EXIT_CONFIRMED)}
   {EXIT_NOT_CONFIRMED}  not confirmed: {_words(EXIT_NOT_CONFIRMED)}
   2  bad input: there is no promise, or it cannot be read

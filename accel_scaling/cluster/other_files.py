@@ -1,9 +1,10 @@
-"""Files that are no cluster file of `ray up`: recognized by their keys, with what takes them."""
+"""Files that are not a cluster file of `ray up`: recognized by their keys, with what takes them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling import documentation
 from accel_scaling.message_text import listed, shown
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 RAY_MANIFESTS = ("RayCluster", "RayJob", "RayService")
 """The kinds of manifest that KubeRay runs Ray by (KubeRay, apis/ray/v1)."""
 
-_NO_CLUSTER_FILE = "no cluster file of `ray up`"
+_NO_CLUSTER_FILE = "not a cluster file of `ray up`"
 # Of dstack's configurations (docs.dstack.ai, reference of .dstack.yml): the words of `type`.
 _DSTACK = frozenset(("task", "service", "dev-environment", "fleet", "volume", "gateway"))
 
@@ -71,4 +72,4 @@ def _of_ray(config: Mapping[Any, Any], keys: Collection[object]) -> str | None:
     return None
 
 
-_START = "begin with `accel-scaling init`, or a file of example_clusters/"
+_START = f"begin with `accel-scaling init`, or a file of {documentation.examples()}"

@@ -12,6 +12,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling import documentation
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.providers.base.error_rules import (
     Rule,
@@ -161,9 +162,8 @@ CODES = {
     ),
     **dict.fromkeys(
         (*sorted(NOT_ALLOWED), "AuthorizationError", "NotAuthorizedException"),
-        "your AWS credentials lack the permission for {operation} ({code}: {message}); docs/iam has the policies "
-        "that a "
-        "cluster needs",
+        "your AWS credentials lack the permission for {operation} ({code}: {message}); "
+        f"{documentation.page('security', 'aws')} has the policies that a cluster needs",
     ),
     **dict.fromkeys(
         ("OptInRequired", "PendingVerification", "Blocked", "SubscriptionRequiredException"),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 REFUSED = Verdict(VerdictWord.DRIVER_MISSING, "promised 8 x A100-80G; 8 on the PCI bus, no driver")
-ALL = rights_of(ROOT / RIGHTS)
+ALL = rights_of(ROOT / "docs" / RIGHTS)
 
 
 @pytest.fixture(name="api")
@@ -107,7 +107,7 @@ def test_without_the_nodes_name_no_node_is_labelled_and_the_pods_name_may_be_the
 
 
 def test_without_a_service_account_nothing_is_asked(api: Api, tmp_path: Path) -> None:
-    told = "Kubernetes is not told of this refusal: "
+    told = "Kubernetes gets no report of this refusal: "
     missing = {**api.environment, "ACCEL_SCALING_SERVICE_ACCOUNT": str(tmp_path / "no")}
     assert report_refusal(REFUSED, missing) == [f"{told}no token of a service account is mounted in this pod"]
     assert report_refusal(REFUSED, {}) == [f"{told}KUBERNETES_SERVICE_HOST does not name the API server"]

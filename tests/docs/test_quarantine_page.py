@@ -16,6 +16,7 @@ WATCH = "tests/providers/base/test_machine_watch.py"
 SET_UP, END = "tests/providers/base/test_machine_set_up.py", "tests/providers/base/test_machine_end.py"
 AWS, GCP = "tests/providers/aws/test_machine_end.py", "tests/providers/gcp/test_machine_end.py"
 BURSTS, HEAD = "tests/quarantine/test_bursts.py", "tests/providers/base/test_head.py"
+DRAINS = "tests/providers/base/test_node_drains.py"
 GATE = "tests/quarantine/test_gate.py"
 
 # The beginning of a row's first cell -> the tests that hold its other cells.
@@ -49,7 +50,7 @@ ROWS = {
     ],
     "Host 0 of a TPU slice": [f"{GCP}::test_a_slice_whose_host_0_does_not_join_is_deleted_and_a_strike"],
     "A set-up or initialization command": [
-        f"{SET_UP}::test_a_set_up_command_that_fails_ends_the_machine_for_good_and_is_a_strike_with_its_last_line",
+        f"{SET_UP}::test_a_set_up_command_that_fails_ends_the_machine_permanently_and_is_a_strike_with_its_last_line",
         f"{SET_UP}::test_files_or_a_container_that_fail_are_a_failed_set_up_too",
         f"{SET_UP}::test_what_v2_sets_up_at_its_second_try_is_no_strike",
         (
@@ -89,6 +90,12 @@ ROWS = {
         f"{GCP}::test_a_spot_machine_that_google_takes_back_is_no_strike",
         f"{GCP}::test_a_slice_that_google_takes_back_is_no_strike",
     ],
+    "A device of a machine that has joined": [
+        f"{DRAINS}::test_a_sick_node_counts_once_like_a_refused_one_and_its_type_is_quarantined_in_the_end",
+    ],
+    "The cloud announces": [
+        f"{DRAINS}::test_a_node_with_a_notice_ends_for_good_when_it_is_drained_and_is_no_strike",
+    ],
     "The autoscaler no longer needs": [
         f"{END}::test_what_the_autoscaler_ends_without_a_known_failure_is_no_strike_and_may_be_stopped",
     ],
@@ -104,7 +111,7 @@ ROWS = {
         ),
     ],
     "The cloud refuses the launch": [
-        f"{BURSTS}::test_a_launch_that_is_refused_for_good_three_times_in_a_row_is_quarantined_and_longer_each_time",
+        f"{BURSTS}::test_a_launch_that_is_refused_permanently_three_times_in_a_row_is_quarantined_and_longer_each_time",
         f"{BURSTS}::test_what_the_cloud_will_say_again_closes_a_node_type_and_throttling_and_outages_do_not",
         f"{BURSTS}::test_one_success_forgets_the_launches_that_were_refused",
     ],
