@@ -48,28 +48,34 @@ def render(
         others: what shows the columns that are left out, beside a wider terminal: ``--json``.
         stream: the target; standard output where it is None.
     """
-    width, dropped = width_of(stream), list[int]()
-    while (
-        width is not None
-        and len(dropped) < len(drop)
-        and _narrowed(headers, rows, width, right, dropped=dropped) is None
-    ):
-        dropped.append(drop[len(dropped)])
-    kept = [at for at in range(len(headers)) if at not in dropped]
-    some, cells = [headers[at] for at in kept], [[row[at] for at in kept] for row in rows]
-    numbers = {number for number, at in enumerate(kept) if at in right}
-    widths = _natural(some, cells) if width is None else _narrowed(some, cells, width, numbers, floor=0)
-    if widths is None:
+    width = width_of(stream)
+    found = _fitting(headers, rows, width, right, drop)
+    if found is None:
         return "\n".join(_row_by_row(headers, rows, width or 0))
-    texts = [
-        *map(bold, _lines(some, widths, numbers)),
-        *(text for row in cells for text in _lines(row, widths, numbers)),
-    ]
+    widths, dropped = found
+    kept = [at for at in range(len(headers)) if at not in dropped]
+    numbers, sizes = {kept.index(at) for at in right if at in kept}, [widths[at] for at in kept]
+    texts = [bold(text) for text in _lines([headers[at] for at in kept], sizes, numbers)]
+    texts += [text for row in rows for text in _lines([row[at] for at in kept], sizes, numbers)]
     if dropped:
         names = listed([headers[at] for at in sorted(dropped)])
         left_out = f"({names} left out: a wider terminal{f' or {others}' if others else ''} shows them)"
         texts.append(fill(left_out, width or len(left_out)))
     return "\n".join(texts)
+
+
+def _fitting(
+    headers: Sequence[str], rows: Cells, width: int | None, right: Collection[int], drop: Sequence[int]
+) -> tuple[list[int], Sequence[int]] | None:
+    """Return the columns' widths with which a table fits, and which columns are left out; None where nothing fits."""
+    if width is None:
+        return _natural(headers, rows), ()
+    for floor in (_COMFORTABLE, 0):
+        for count in range(len(drop) + 1):
+            widths = _narrowed(headers, rows, width, right, dropped=drop[:count], floor=floor)
+            if widths is not None:
+                return widths, drop[:count]
+    return None
 
 
 def _natural(headers: Sequence[str], rows: Cells) -> list[int]:
@@ -82,8 +88,8 @@ def _narrowed(
     width: int,
     right: Collection[int],
     *,
-    dropped: Collection[int] = (),
-    floor: int = _COMFORTABLE,
+    dropped: Collection[int],
+    floor: int,
 ) -> list[int] | None:
     """Return widths with which the table fits, its cells wrapped where they must be; None where it does not fit.
 

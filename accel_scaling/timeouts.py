@@ -288,6 +288,9 @@ WATCHER_DEVICES_S = 60.0
 WATCHER_SICK_LOOKS = 2
 """So many looks in a row must find a device sick: a driver may be busy once, with a reset that a user asked for."""
 
+WATCHER_SICK_AGAIN_S = 10.0
+"""From the first look that finds a device sick to the next: a driver that resets a device needs some seconds."""
+
 WATCHER_RAYLET_S = 300.0
 """For the raylet to appear after the boot check: `ray start` takes some seconds, on a loaded machine a minute."""
 

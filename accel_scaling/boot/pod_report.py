@@ -1,4 +1,4 @@
-"""What Kubernetes is told about a pod that failed its boot check: an event on the pod, and a label on its node.
+"""The report to Kubernetes of a pod that failed its boot check: an event on the pod, and a label on its node.
 
 Both are of use to people and to other pods: `kubectl describe pod` has the verdict, and a group whose affinity asks for
 nodes without the label does not come back to the same node. Neither is needed: without the rights, the log has a
@@ -46,7 +46,7 @@ OF_THE_NODE = frozenset(
 
 
 def report_refusal(verdict: Verdict, environment: Mapping[str, str]) -> list[str]:
-    """Tell Kubernetes that this pod was refused; return sentences for the log.
+    """Report to Kubernetes that this pod was refused; return sentences for the log.
 
     Args:
         verdict: of this pod.
@@ -55,7 +55,7 @@ def report_refusal(verdict: Verdict, environment: Mapping[str, str]) -> list[str
     try:
         account = service_account(environment)
     except KubernetesError as error:
-        return [f"Kubernetes is not told of this refusal: {error}"]
+        return [f"Kubernetes gets no report of this refusal: {error}"]
     sentences = [_told("an event on this pod", _event, account, verdict, environment)]
     if environment.get(NODE) and verdict.word in OF_THE_NODE:
         what = f"the label {LABEL_REFUSED} on node {one_line(environment[NODE], 253)}"

@@ -99,13 +99,13 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
 
 
 def _tell_kubernetes(verdict: Verdict) -> list[str]:
-    """Tell Kubernetes of a refused pod; whatever goes wrong there, the pod ends with its verdict."""
+    """Report a refused pod to Kubernetes; whatever goes wrong there, the pod ends with its verdict."""
     from accel_scaling.boot.pod_report import report_refusal  # here: no other node needs it
 
     try:
         return report_refusal(verdict, os.environ)
     except Exception as error:  # noqa: BLE001 - a report must not take the place of the refusal
-        return [f"Kubernetes is not told of this refusal: {type(error).__name__}"]
+        return [f"Kubernetes gets no report of this refusal: {type(error).__name__}"]
 
 
 def call_next_hooks(ray_params: Any, *, head: bool) -> None:

@@ -8,6 +8,8 @@ the devices, and the kernel's list of processes. What it finds goes to the head 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import subprocess
@@ -18,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot.node_event import EventKind, NodeEvent, Notice
-from accel_scaling.boot.verdict_file import START
+from accel_scaling.boot.verdict_file import FOLDER, START
 from accel_scaling.boot.watcher_start import INSTANCE_ID, Watched, watched_of
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.policies import OnEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 
 class NoticeSource(Protocol):
@@ -102,6 +104,8 @@ class Watcher:
     def _look_at_devices(self, sick: Callable[[], tuple[str, str] | None]) -> None:
         found = sick()
         self._sick_looks = self._sick_looks + 1 if found else 0
+        if found:
+            self._due["devices"] = self.clock() + timeouts.WATCHER_SICK_AGAIN_S
         if found and self._sick_looks >= timeouts.WATCHER_SICK_LOOKS:
             self._found(Notice(EventKind.SICK, *found))
 
@@ -170,9 +174,31 @@ def watch(environment: dict[str, str]) -> None:
     watcher = Watcher(
         watched, source if watched.watches_notices else None, sick, teller_of(raylet), log=_log, address=raylet.address
     )
-    while _runs(raylet):
-        watcher.step()
-        time.sleep(timeouts.WATCHER_NOTICES_S)
+    with _alone(raylet, environment):
+        while _runs(raylet):
+            watcher.step()
+            time.sleep(timeouts.WATCHER_NOTICES_S)
+
+
+@contextlib.contextmanager
+def _alone(raylet: _ray.Raylet, environment: dict[str, str]) -> Iterator[None]:
+    """Wait, while the raylet runs, until no other watcher of this node works: each try of a start makes one."""
+    folder = environment.get(FOLDER)
+    try:
+        handle = os.open(f"{folder}/watcher.lock", os.O_RDWR | os.O_CREAT, 0o600) if folder else -1
+    except OSError:
+        handle = -1
+    try:
+        while handle >= 0 and _runs(raylet):
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                time.sleep(timeouts.WATCHER_NOTICES_S)
+        yield
+    finally:
+        if handle >= 0:
+            os.close(handle)
 
 
 def _wait_for_raylet(start: str) -> Any:

@@ -257,7 +257,7 @@ def _total(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices)
     )
     if all(_price(cluster, row, prices) is None for row in rows):
         return f"total: not known: your price list lacks {lacks}"
-    return f"total: {total:.2f} an hour{there}, without the machine types that your price list lacks: {lacks}"
+    return f"total: {total:.2f} an hour{there}, without these prices, which your list lacks: {lacks}"
 
 
 def _sum(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices) -> tuple[float, list[str]]:

@@ -135,7 +135,7 @@ def as_text(ledger: Ledger, now_s: float) -> str:
         lines.append(
             render(("node type", "quarantined", "reason", "until", "times"), rows, right={4}, drop=[4], others="--json")
         )
-        lines += [f"\n{wrapped(paragraph)}" for paragraph in messages.paragraphs(quarantines)]
+        lines += [f"\n{wrapped(paragraph, hang='    ')}" for paragraph in messages.paragraphs(quarantines)]
     else:
         lines.append("no node type is quarantined")
     lines += _failed_launches(ledger.failures, quarantines, now_s)

@@ -109,7 +109,7 @@ def _number_of(path: str, needs: Needs) -> str | None:
     before = [needs.each_device.partition("=")[2].replace("{n}", "")] if needs.each_device else []
     for claim in (*before, *(claim for claim in needs.claims if claim.startswith("/dev/"))):
         rest = path.removeprefix(claim).removeprefix("/") if path.startswith(claim) else None
-        # Of a whole folder (/dev/dri, /dev/vfio) every device is shown; /dev/nvidiactl and the like are no devices.
+        # Of a whole folder (/dev/dri, /dev/vfio) every device is shown; /dev/nvidiactl and similar ones are no devices.
         if rest is not None and (rest.isdigit() or (rest == "" and not needs.each_device and path not in _CONTROL)):
             return rest
     return None

@@ -1,4 +1,4 @@
-"""Files that are no cluster file of `ray up`: recognized by their keys, with what takes them."""
+"""Files that are not a cluster file of `ray up`: recognized by their keys, with what takes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 RAY_MANIFESTS = ("RayCluster", "RayJob", "RayService")
 """The kinds of manifest that KubeRay runs Ray by (KubeRay, apis/ray/v1)."""
 
-_NO_CLUSTER_FILE = "no cluster file of `ray up`"
+_NO_CLUSTER_FILE = "not a cluster file of `ray up`"
 # Of dstack's configurations (docs.dstack.ai, reference of .dstack.yml): the words of `type`.
 _DSTACK = frozenset(("task", "service", "dev-environment", "fleet", "volume", "gateway"))
 

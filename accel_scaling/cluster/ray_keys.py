@@ -82,11 +82,11 @@ def _check_mapping(schema: dict[str, Any], value: dict[Any, Any], path: str, def
 
 
 def _place_of(key: str, path: str) -> str:
-    """Return where a key belongs that stands in a wrong place, as the end of a sentence; empty where it is unknown."""
+    """Return where a key belongs that is in a wrong place, as the end of a sentence; empty where it is unknown."""
     schema = cluster_schema()
     top = schema.get("properties", {})
     of_type = top.get("available_node_types", {}).get("patternProperties", {}).get(".*", {}).get("properties", {})
-    # `type`, `image` and the like have a meaning in several places.
+    # `type`, `image` and similar keys have a meaning in several places.
     in_provider = {*PROVIDER_KEYS, *OURS, *top.get("provider", {}).get("properties", {})} - {"type", "tags"}
     within_type = re.fullmatch(r"available_node_types\.[^.]+", path) is not None
     if key in in_provider:

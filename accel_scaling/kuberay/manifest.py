@@ -55,16 +55,18 @@ def groups(text: str, file: str) -> list[Group]:
         raise ClusterConfigError(f"{file}:{yt.line(left_open)}: {note([f'kind: {shown(left_open)}'])}")
     if cluster := next((root for root in roots if is_cluster_file(yt.pairs(root))), None):
         raise ClusterConfigError(
-            f"{file}:{yt.line(cluster)}: this is a cluster file of `ray up`, no manifest; give it to "
+            f"{file}:{yt.line(cluster)}: this is a cluster file of `ray up`, not a manifest; give it to "
             "`accel-scaling fill`"
         )
     for root in roots:
         if sentence := source_of_manifests(root):
             raise ClusterConfigError(f"{file}:{yt.line(root)}: {sentence}")
+    if not any(yt.word(yt.at(root, "kind")) for root in roots):
+        line = yt.line(roots[0]) if roots else 1
+        raise ClusterConfigError(f"{file}:{line}: this is not a Kubernetes manifest: it has no `kind`")
     kinds = [f"{yt.word(yt.at(root, 'kind')) or 'no kind'} in line {yt.line(root)}" for root in roots]
     raise ClusterConfigError(
-        f"{file}:{yt.line(roots[0]) if roots else 1}: has no {', '.join(CLUSTER_OF)} of {GROUP_API}; "
-        f"it has {', '.join(kinds) or 'nothing'}"
+        f"{file}:{yt.line(roots[0])}: has no {', '.join(CLUSTER_OF)} of {GROUP_API}; it has {', '.join(kinds)}"
     )
 
 

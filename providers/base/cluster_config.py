@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ from accel_scaling.message_text import sentence
 from accel_scaling.providers.base import authentication, config_cache
 from accel_scaling.quarantine.max_workers import limited
 from accel_scaling.requirements import check_launcher_tools, check_ray
+from accel_scaling.terminal import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,7 +147,7 @@ def check_ready(config: Config) -> None:
 
 
 def _warn(text: str) -> None:
-    _ray.cli_logger().warning("{}", sentence(text))
+    _ray.cli_logger().warning("{}", wrapped(sentence(text)))
 
 
 def read_for_a_command(config: Config) -> Config | None:
@@ -173,7 +175,7 @@ def said_by_click() -> Iterator[None]:
     try:
         yield
     except AccelScalingError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(wrapped(str(error), stream=sys.stderr, used=len("Error: "))) from None
     except OSError as error:
         if problem := disk_sentence(error):
             raise click.ClickException(problem) from None

@@ -107,7 +107,7 @@ def test_without_the_nodes_name_no_node_is_labelled_and_the_pods_name_may_be_the
 
 
 def test_without_a_service_account_nothing_is_asked(api: Api, tmp_path: Path) -> None:
-    told = "Kubernetes is not told of this refusal: "
+    told = "Kubernetes gets no report of this refusal: "
     missing = {**api.environment, "ACCEL_SCALING_SERVICE_ACCOUNT": str(tmp_path / "no")}
     assert report_refusal(REFUSED, missing) == [f"{told}no token of a service account is mounted in this pod"]
     assert report_refusal(REFUSED, {}) == [f"{told}KUBERNETES_SERVICE_HOST does not name the API server"]
@@ -171,7 +171,7 @@ def test_the_manifest_of_the_document_has_what_the_report_needs() -> None:
 
 
 def test_the_policy_of_the_document_is_for_the_account_that_may_patch_nodes() -> None:
-    objects = list(yaml.safe_load_all((ROOT / RIGHTS).read_text(encoding="utf-8")))
+    objects = list(yaml.safe_load_all((ROOT / "docs" / RIGHTS).read_text(encoding="utf-8")))
     policy = next(each for each in objects if each["kind"] == "ValidatingAdmissionPolicy")
     assert policy["spec"]["matchConditions"][0]["expression"] == f"request.userInfo.username == '{USER}'"
     (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]

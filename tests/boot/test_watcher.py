@@ -180,7 +180,7 @@ def test_a_device_is_sick_when_two_looks_in_a_row_find_it_so() -> None:
     node.sick = None
     assert node.goes_on(timeouts.WATCHER_DEVICES_S) == []
     node.sick = ("Unhealthy", "device 0 is lost")
-    (event,) = node.goes_on(2 * timeouts.WATCHER_DEVICES_S)
+    (event,) = node.goes_on(timeouts.WATCHER_DEVICES_S + timeouts.WATCHER_SICK_AGAIN_S + 1)
     assert (event.kind, event.code, event.acts) == (EventKind.SICK, "Unhealthy", True)
     assert event.deadline_s == pytest.approx(node.now_s + 300, abs=timeouts.WATCHER_DEVICES_S)
 
@@ -303,3 +303,19 @@ def test_a_watcher_that_dies_is_started_again(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(timeouts, "WATCHER_AGAIN_S", 0.0)
     assert module.main() == 0
     assert marks.read_text() == "xxx"
+
+
+def test_of_two_watchers_of_one_node_the_second_waits_until_the_first_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    environment, raylet = {"ACCEL_SCALING_HOME": str(tmp_path)}, module._ray.Raylet(1, "ab12", "10.0.0.5", "x:1")
+    monkeypatch.setattr(module, "_runs", lambda _: len(waits) < 3)
+    monkeypatch.setattr(module.time, "sleep", waits.append)
+    with module._alone(raylet, environment):
+        assert waits == []
+        with module._alone(raylet, environment):
+            assert len(waits) == 3, "as long as the raylet ran"
+    waits.clear()
+    with module._alone(raylet, environment):
+        assert waits == []

@@ -56,7 +56,7 @@ def test_a_manifest_comes_from_standard_input() -> None:
             "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec: {}\n",
             "this HelmRelease names manifests and has none;",
         ),
-        ("kind_of: nothing\n", "has no RayCluster, RayJob, RayService of ray.io; it has no kind in line 1"),
+        ("kind_of: nothing\n", "this is not a Kubernetes manifest: it has no `kind`"),
     ],
 )
 def test_a_file_that_manifests_are_made_from_is_named_with_what_renders_it(
@@ -77,5 +77,5 @@ def test_a_manifest_given_to_a_command_for_cluster_files_names_those_that_take_i
     path = tmp_path / "ray.yaml"
     path.write_text(L4, encoding="utf-8")
     assert main([command, str(path)]) == 2
-    said = "no cluster file of `ray up`; give it to `accel-scaling kuberay fill`, or to `accel-scaling plan`\n"
+    said = "not a cluster file of `ray up`; give it to `accel-scaling kuberay fill`, or to `accel-scaling plan`\n"
     assert capsys.readouterr().err.endswith(said)

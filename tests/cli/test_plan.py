@@ -92,7 +92,7 @@ def test_costs_are_of_the_users_own_list_and_what_it_lacks_is_said_never_0(plan:
     prices.write_text(PRICES.replace("g5.xlarge", "g6.xlarge"), encoding="utf-8")
     _, out, _ = plan("--demand", "T4x2", "A10G", "--prices", str(prices))
     assert "a10g       g5.xlarge          1  no price  A10G\n" in out
-    assert "without the machine types that your price list lacks: price_per_hour of g5.xlarge\n" in out
+    assert "without these prices, which your list lacks: price_per_hour of g5.xlarge\n" in out
     answer = json.loads(plan("--demand", "T4x2", "A10G", "--prices", str(prices), "--json")[1])
     assert (answer["cost_per_hour"], answer["without_price"]) == (None, ["g5.xlarge"])
 

@@ -35,11 +35,14 @@ def said_by(words: list[str], text: str, tmp_path: Path, capsys: pytest.CaptureF
     [
         (
             MANIFEST,
-            ": this is a Kubernetes manifest (kind: RayCluster), no cluster file of `ray up`; give it to `accel",
+            ": this is a Kubernetes manifest (kind: RayCluster), not a cluster file of `ray up`; give it to `accel",
         ),
         ("apiVersion: v1\nkind: ConfigMap\n---\n" + MANIFEST, ":4: this is a Kubernetes manifest (kind: RayCluster)"),
-        ("apiVersion: v1\nkind: Pod\n", "(kind: Pod), no cluster file of `ray up`; `accel-scaling kuberay fill` takes"),
-        ("resources: {accelerators: 'A100:8'}\nrun: python x.py\n", ": this is a task of SkyPilot, no cluster file"),
+        (
+            "apiVersion: v1\nkind: Pod\n",
+            "(kind: Pod), not a cluster file of `ray up`; `accel-scaling kuberay fill` takes",
+        ),
+        ("resources: {accelerators: 'A100:8'}\nrun: python x.py\n", ": this is a task of SkyPilot, not a cluster"),
         ("setup: pip install x\nrun: python x.py\n", ": this is a task of SkyPilot"),
         ("type: task\ncommands: [x]\nresources: {gpu: 24GB}\n", ": this is a configuration of dstack"),
         ("services: {a: {image: b}}\n", ": this is a file of Docker Compose"),
@@ -76,7 +79,7 @@ def test_a_cluster_file_given_to_kuberay_is_named(
     path.write_text(text, encoding="utf-8")
     assert main(["kuberay", command, str(path)]) == 2
     said = capsys.readouterr()
-    assert f"{path}:1: this is a cluster file of `ray up`, no manifest; give it to `accel-scaling fill`" in (
+    assert f"{path}:1: this is a cluster file of `ray up`, not a manifest; give it to `accel-scaling fill`" in (
         said.out + said.err
     )
 

@@ -53,7 +53,7 @@ def test_the_sentence_for_a_type_without_an_image_is_the_documents() -> None:
 
 
 def test_the_document_names_every_ec2_family_without_an_image_and_the_boot_disks_sizes() -> None:
-    listed = re.search(r"So for (.*?)\. A machine is never", TEXT, flags=re.DOTALL)
+    listed = re.search(r"This applies to (.*?)\. A machine is never", TEXT, flags=re.DOTALL)
     assert listed
     chips = shipped_catalog()
     lacking = {

@@ -81,8 +81,14 @@ def test_a_command_prints_what_the_document_shows(block: Block, desk: Path, boot
         monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", json.dumps(promised))
     for command, shown in block.steps:
         assert {words[0] for words in words_of(command)} <= {"accel-scaling", "echo"}, f"{block}: {command}"
+        # The environment as Python knows it: readline, which pytest may import, sets COLUMNS behind its back.
         done = subprocess.run(
-            ["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            ["bash", "-c", command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            env={**os.environ},
         )
         assert re.fullmatch(pattern_of(shown), normal(done.stdout)), f"{block}: {command}\n{done.stdout}"
 

@@ -240,7 +240,10 @@ def test_a_mistake_in_a_manifest_is_one_sentence_with_its_line(text: str, said: 
 
 def test_a_manifest_with_a_head_only_is_planned_too() -> None:
     _, answer = planned(raycluster(), "CPU:2", "GPU")
-    assert (answer.launch, [each.text for each in answer.pending]) == ({}, ["GPU"])
+    assert answer.launch == {}
+    assert reasons(answer) == [
+        ("GPU", 1, PendingCause.NO_SUCH_ACCELERATOR, "asks GPU 1; no group of the manifest has GPU")
+    ]
     assert answer.notes == (
         "the manifest has no worker group, so nothing can be launched; add one to workerGroupSpecs",
     )

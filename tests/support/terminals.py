@@ -34,9 +34,14 @@ class Screen:
     code: int
 
     @property
+    def shown(self) -> str:
+        """What stands on the terminal in the end, with colours."""
+        return _STATUS.sub("", self.written).replace("\r\n", "\n").replace("\r\033[K", "").replace("\r", "")
+
+    @property
     def text(self) -> str:
-        """What stands on the terminal in the end, without colours."""
-        return _CODES.sub("", _STATUS.sub("", self.written)).replace("\r\n", "\n").replace("\r", "")
+        """The same without colours."""
+        return _CODES.sub("", self.shown)
 
     @property
     def lines(self) -> list[str]:

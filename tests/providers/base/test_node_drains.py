@@ -90,6 +90,7 @@ def test_a_sick_node_counts_once_like_a_refused_one_and_its_type_is_quarantined_
         assert cluster.state(node) == "terminated"
         assert cluster.strikes()[node] == "Unhealthy"
         assert len(cluster.strikes()) == number + 1
+    assert cluster.most() == 0, "quarantined: no further one is launched"
 
 
 def test_what_is_only_reported_ends_nothing(told: Told, caplog: pytest.LogCaptureFixture) -> None:
