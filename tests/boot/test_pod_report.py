@@ -171,7 +171,7 @@ def test_the_manifest_of_the_document_has_what_the_report_needs() -> None:
 
 
 def test_the_policy_of_the_document_is_for_the_account_that_may_patch_nodes() -> None:
-    objects = list(yaml.safe_load_all((ROOT / RIGHTS).read_text(encoding="utf-8")))
+    objects = list(yaml.safe_load_all((ROOT / "docs" / RIGHTS).read_text(encoding="utf-8")))
     policy = next(each for each in objects if each["kind"] == "ValidatingAdmissionPolicy")
     assert policy["spec"]["matchConditions"][0]["expression"] == f"request.userInfo.username == '{USER}'"
     (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
