@@ -283,7 +283,7 @@ WATCHER_SLOW_NOTICES_S = 30.0
 """Between two questions for events that are announced long before."""
 
 WATCHER_DEVICES_S = 60.0
-"""Between two looks at the devices: one takes 20 to 100 ms of CPU, so that it stays below 0.2 % of a core."""
+"""Between two looks at the devices: one takes 20 to 100 ms of CPU: it stays below 0.2 % of a core."""
 
 WATCHER_SICK_LOOKS = 2
 """So many looks in a row must find a device sick: a driver may be busy once, with a reset that a user asked for."""
@@ -304,4 +304,4 @@ DRAIN_CALL_S = 20.0
 """For the program that drains a node: it imports Ray, which takes a second on an idle machine."""
 
 NOTICE_LOST_S = 600.0
-"""After this time without an answer, a metadata server is taken for absent, and asked rarely."""
+"""After this time without an answer, a metadata server is treated as absent, and asked rarely."""

@@ -32,7 +32,7 @@ class Watched:
     Attributes:
         cloud: by its name.
         policy: by the kinds of events.
-        drain_s: for so many seconds at most, tasks go on.
+        drain_s: for so many seconds at most, tasks continue.
         promised: the Ray resources that the node has joined with; empty where its devices are not watched.
     """
 

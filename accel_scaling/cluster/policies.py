@@ -103,7 +103,7 @@ class WatcherPolicy:
         rebalance: EC2 says that it may take a spot machine back soon.
         maintenance: the cloud will stop, reboot or retire the machine, or terminate it for maintenance of its host.
         sick: an accelerator does not hold the promise any more that it held at the boot.
-        drain_s: for so many seconds at most, a node's tasks may go on before it is terminated.
+        drain_s: for so many seconds at most, a node's tasks may continue before it is terminated.
     """
 
     interruption: OnEvent = OnEvent.ACT

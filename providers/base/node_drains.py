@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_MOST_EVENTS = 10_000  # a cluster of that many nodes; a store that somebody fills must not fill this process
+_MOST_EVENTS = 10_000  # a cluster of that many nodes; a store that another program fills must not fill this process
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ class NodeDrains:
         return bool(mine) and not any(node.alive for node in mine)
 
     def _end(self, node_id: str, node_type: str) -> None:
-        """Terminate a machine for good; one whose end the cloud does not accept is asked for again in each round."""
+        """Terminate a machine; one whose end the cloud does not accept is asked for again in each round."""
         event = self._drains[node_id].event
         sentence = f"{event.kind.value}: {event.code}: {event.message}"
         # A sick one may be kept, outside of the cluster, for a person to look at.

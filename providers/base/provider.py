@@ -224,7 +224,7 @@ class BootCheckedProvider:
         try:
             cloud = cloud_of(self.provider_config).name
         except ClusterConfigError:
-            return command  # a provider of somebody else's, on ours: nobody knows whom to ask for notices
+            return command  # another package's provider, on ours: which service has its notices is not known
         return with_watch(command, cloud, watcher_policy(self.provider_config), head=self._is_head(node_id))
 
     def _authentication(self) -> Authentication:

@@ -71,7 +71,7 @@ def test_a_misspelt_word_gets_one_sentence_with_the_nearest(
         "plan --gang PACK L4 --dem A100:8 T4 --json -- c.yaml",
     ],
 )
-def test_options_of_several_values_may_stand_before_or_after_the_file(words: str) -> None:
+def test_options_of_several_values_may_be_before_or_after_the_file(words: str) -> None:
     args = parser(None).parse_args(words.split())
     assert (str(args.cluster), args.demand, args.gang, args.json) == (
         "c.yaml", [["A100:8", "T4"]], [["PACK", "L4"]], True,

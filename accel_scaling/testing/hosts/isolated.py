@@ -108,7 +108,7 @@ class IsolatedHosts:
         return "true" if launch.fault is FaultKind.NO_SSH else sshd()
 
     def change_devices(self, instance_id: str, hardware: Hardware) -> None:
-        """Write what the driver answers anew; the host's root is this one, seen from here."""
+        """Write again what the driver answers; the host's root is this one, seen from here."""
         if host := self._hosts.get(instance_id):
             change(host.folder / "root", hardware)
 

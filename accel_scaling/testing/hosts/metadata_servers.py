@@ -49,7 +49,7 @@ class MetadataServers:
         """
         self._of_address[address] = metadata
         if self._settings.kind is HostKind.PROCESSES:
-            # One server for each: on loopback the kernel gives every client the address 127.0.0.1, so that it cannot
+            # One server for each: on loopback the kernel gives every client the address 127.0.0.1, and it cannot
             # tell who asks.
             self._serve(address, lambda _client: metadata)
 
@@ -98,7 +98,7 @@ class _MetadataHandler(BaseHTTPRequestHandler):
         """Write no log."""
 
     def do_GET(self) -> None:
-        """Answer one path; each cloud demands a header, so that no browser can be made to ask."""
+        """Answer one path; each cloud demands a header: no browser can be made to ask."""
         path = self.path.partition("?")[0]
         metadata = self.server.metadata_of(str(self.client_address[0]))
         if path.startswith(EC2_PREFIX):

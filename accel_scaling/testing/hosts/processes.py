@@ -78,7 +78,7 @@ class ProcessHosts:
             write_record(self._scratch, record)
 
     def change_devices(self, instance_id: str, hardware: Hardware) -> None:
-        """Write what the driver answers anew."""
+        """Write again what the driver answers."""
         if record := self._records.get(instance_id):
             change(record.folder / "devices", hardware)
 

@@ -1,4 +1,4 @@
-"""What the head makes of what watchers tell: drained machines end for good, sick ones count; under v2 and v1."""
+"""What the head makes of what watchers tell: drained machines are terminated, sick ones count; under v2 and v1."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def told_fixture(cluster: Cluster) -> Told:
 
 
 @pytest.mark.parametrize("kind", [EventKind.INTERRUPTION, EventKind.MAINTENANCE])
-def test_a_node_with_a_notice_ends_for_good_when_it_is_drained_and_is_no_strike(
+def test_a_node_with_a_notice_is_terminated_when_it_is_drained_and_is_no_strike(
     kind: EventKind, told: Told, forgotten: list[str]
 ) -> None:
     node, cluster = told.running(), told.cluster
     told.tell(node, kind)
     cluster.round()
-    assert cluster.state(node) == "running", "its tasks go on"
+    assert cluster.state(node) == "running", "its tasks continue"
     told.leaves(node)
     cluster.round()
     assert cluster.state(node) == "terminated", "not stopped: it would be started again"
