@@ -94,7 +94,7 @@ ROWS = {
         f"{DRAINS}::test_a_sick_node_counts_once_like_a_refused_one_and_its_type_is_quarantined_in_the_end",
     ],
     "The cloud announces": [
-        f"{DRAINS}::test_a_node_with_a_notice_ends_for_good_when_it_is_drained_and_is_no_strike",
+        f"{DRAINS}::test_a_node_with_a_notice_is_terminated_when_it_is_drained_and_is_no_strike",
     ],
     "The autoscaler no longer needs": [
         f"{END}::test_what_the_autoscaler_ends_without_a_known_failure_is_no_strike_and_may_be_stopped",
