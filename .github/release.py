@@ -73,7 +73,10 @@ def tag_mistakes(tag: str, version: str, changelog: str, project: str) -> list[s
     if not re.search(rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE):
         mistakes.append(f"CHANGELOG.md has no heading '## [{version}] - YYYY-MM-DD'")
     if PLACEHOLDER in project:
-        mistakes.append("[project.urls] in pyproject.toml has a placeholder: put the repository's address there")
+        mistakes.append(
+            "[project.urls] in pyproject.toml has a placeholder: put the real addresses there, and the one of the "
+            f"documentation into {PACKAGE}/documentation.py too"
+        )
     return mistakes
 
 

@@ -3,15 +3,16 @@
 A cloud's folder holds all that is its own. Its ``cloud.py`` has the value ``CLOUD``; other modules of the folder are
 its parts, and are imported when a user asks for them: the registry itself imports neither ray nor a cloud SDK.
 
-==================  ==================================================================================
-part                what it does
-==================  ==================================================================================
-``node_config``     reads a node type's ``node_config``: its machine, zones, capacity type and image
-``provider``        the node provider class, around Ray's own
-``refresh``         asks the cloud's API what it offers, for `catalog refresh`
-``init_template``   the text of a first cluster file, for `accel-scaling init`
-``local_cloud``     what stands for the cloud in rehearsals
-==================  ==================================================================================
+=====================  ==============================================================================
+part                   what it does
+=====================  ==============================================================================
+``node_config``        reads a node type's ``node_config``: its machine, zones, capacity type and image
+``provider``           the node provider class, around Ray's own
+``refresh``            asks the cloud's API what it offers, for `catalog refresh`
+``init_template``      the text of a first cluster file, for `accel-scaling init`
+``stock_differences``  what is not as with Ray's own provider for it, for `accel-scaling migrate`
+``local_cloud``        what stands for the cloud in rehearsals
+=====================  ==============================================================================
 """
 
 from __future__ import annotations

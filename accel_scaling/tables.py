@@ -5,8 +5,9 @@ In a file or a pipe a table has all its columns, and one line for each row.
 
 from __future__ import annotations
 
+import re
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from accel_scaling.message_text import listed
 from accel_scaling.terminal import bold, fill, width_of
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     Cells = Sequence[Sequence[str]]
 
 _GAP = 2  # columns of the terminal between two of a table
+_COMFORTABLE = 40  # columns of a cell: before one becomes narrower, columns are left out
+_NO_BREAK = "\0"
+_NUMBERED = re.compile(r": (?=[\d.]+(?:[,;]|$))")
+_AT_SPACES: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 
 
 def render(
@@ -44,13 +49,14 @@ def render(
         stream: the target; standard output where it is None.
     """
     width = width_of(stream)
-    dropped: list[int] = []
-    for position in drop:
-        if width is None or _total(_natural(headers, rows, dropped)) <= width:
-            break
-        dropped.append(position)
-    kept = [position for position in range(len(headers)) if position not in dropped]
-    texts = _texts([headers[at] for at in kept], [[row[at] for at in kept] for row in rows], width, _new(right, kept))
+    found = _fitting(headers, rows, width, right, drop)
+    if found is None:
+        return "\n".join(_row_by_row(headers, rows, width or 0))
+    widths, dropped = found
+    kept = [at for at in range(len(headers)) if at not in dropped]
+    numbers, sizes = {kept.index(at) for at in right if at in kept}, [widths[at] for at in kept]
+    texts = [bold(text) for text in _lines([headers[at] for at in kept], sizes, numbers)]
+    texts += [text for row in rows for text in _lines([row[at] for at in kept], sizes, numbers)]
     if dropped:
         names = listed([headers[at] for at in sorted(dropped)])
         left_out = f"({names} left out: a wider terminal{f' or {others}' if others else ''} shows them)"
@@ -58,56 +64,73 @@ def render(
     return "\n".join(texts)
 
 
-def _texts(headers: Sequence[str], rows: Cells, width: int | None, right: Collection[int]) -> list[str]:
-    """Return the lines of a table: as wide as it is, wrapped, or row by row."""
-    widths = _natural(headers, rows, ())
-    if width is not None and _total(widths) > width:
-        if (narrow := _narrowed(headers, rows, width, right)) is None:
-            return _row_by_row(headers, rows, width)
-        widths = narrow
-    # A wrapped row goes over several lines: what is indented belongs to the row above.
-    return [bold(line) for line in _lines(headers, widths, right)] + [
-        line for row in rows for line in _lines(row, widths, right)
-    ]
+def _fitting(
+    headers: Sequence[str], rows: Cells, width: int | None, right: Collection[int], drop: Sequence[int]
+) -> tuple[list[int], Sequence[int]] | None:
+    """Return the columns' widths with which a table fits, and which columns are left out; None where nothing fits."""
+    if width is None:
+        return _natural(headers, rows), ()
+    for floor in (_COMFORTABLE, 0):
+        for count in range(len(drop) + 1):
+            widths = _narrowed(headers, rows, width, right, dropped=drop[:count], floor=floor)
+            if widths is not None:
+                return widths, drop[:count]
+    return None
 
 
-def _natural(headers: Sequence[str], rows: Cells, dropped: Collection[int]) -> list[int]:
-    lines = [headers, *rows]
-    return [max(len(line[at]) for line in lines) for at in range(len(headers)) if at not in dropped]
+def _natural(headers: Sequence[str], rows: Cells) -> list[int]:
+    return [max(len(line[at]) for line in [headers, *rows]) for at in range(len(headers))]
 
 
-def _total(widths: Sequence[int]) -> int:
-    return sum(widths) + _GAP * (len(widths) - 1)
+def _narrowed(
+    headers: Sequence[str],
+    rows: Cells,
+    width: int,
+    right: Collection[int],
+    *,
+    dropped: Collection[int],
+    floor: int,
+) -> list[int] | None:
+    """Return widths with which the table fits, its cells wrapped where they must be; None where it does not fit.
 
-
-def _new(positions: Collection[int], kept: Sequence[int]) -> set[int]:
-    return {number for number, position in enumerate(kept) if position in positions}
-
-
-def _narrowed(headers: Sequence[str], rows: Cells, width: int, right: Collection[int]) -> list[int] | None:
-    """Return widths with which the table fits when its cells are wrapped; None where a word is too long for that."""
-    widths = _natural(headers, rows, ())
+    Args:
+        headers: as for ``render``.
+        rows: as for ``render``.
+        width: the terminal's.
+        right: as for ``render``; these columns are not wrapped.
+        dropped: columns that are left out.
+        floor: no column is made narrower than that, nor than its longest word.
+    """
+    widths = [0 if at in dropped else natural for at, natural in enumerate(_natural(headers, rows))]
     least = [
-        natural if at in right else max(_longest_word(line[at]) for line in [headers, *rows])
+        natural if at in right else max(min(natural, floor), *(_longest_word(line[at]) for line in [headers, *rows]))
         for at, natural in enumerate(widths)
     ]
-    while _total(widths) > width:
+    spare = width - _GAP * (len(widths) - len(set(dropped)) - 1) - sum(widths)
+    while spare < 0:
         # The widest column gives first: a sentence beside short names.
-        most = max((widths[at] for at in range(len(widths)) if widths[at] > least[at]), default=0)
-        if not most:
+        wide = [at for at in range(len(widths)) if widths[at] > least[at]]
+        if not wide:
             return None
-        at = max(at for at in range(len(widths)) if widths[at] == most and widths[at] > least[at])
-        widths[at] -= 1
+        widths[max(wide, key=lambda at: (widths[at], at))] -= 1
+        spare += 1
     return widths
 
 
 def _longest_word(text: str) -> int:
-    return max(map(len, text.split()), default=0)
+    return max(map(len, _joined(text).split()), default=0)
+
+
+def _joined(text: str) -> str:
+    """Return a cell with `name: 1` as one word."""
+    return _NUMBERED.sub(f":{_NO_BREAK}", text)
 
 
 def _lines(row: Sequence[str], widths: Sequence[int], right: Collection[int]) -> list[str]:
     cells = [
-        [cell] if len(cell) <= width else textwrap.wrap(cell, width, break_long_words=False, break_on_hyphens=False)
+        [part.replace(_NO_BREAK, " ") for part in textwrap.wrap(_joined(cell), width, **_AT_SPACES)] or [""]
+        if len(cell) > width
+        else [cell]
         for cell, width in zip(row, widths, strict=True)
     ]
     texts = []

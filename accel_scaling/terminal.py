@@ -53,6 +53,7 @@ LEAST_WIDTH = 20  # a smaller one is no place for a sentence
 WIDEST_TEXT = 120  # columns of a sentence: longer lines are hard to read; tables take the whole width
 LEAST_TEXT = 16  # columns of a sentence beside its indentation, whatever the terminal has
 _NO_BREAK = "\0"
+_RESET = "\033[0m"
 _COMMAND = re.compile(r"`[^`\n]+`")
 
 # Stands for a colour until the text is written, and nobody can guess it: colours of a file must not pass for ours.
@@ -80,6 +81,8 @@ class _Printable:
 
     def write(self, text: str, /) -> object:
         """Write a text; the colours of this package pass."""
+        if text == _RESET:  # colorama, which Ray brings, sets the colours back at the end of the process
+            return self.whole.write(text)
         parts = _MARKED.split(text)
         return self.whole.write(
             "".join(_ansi(part) if number % 2 else printable(part) for number, part in enumerate(parts))

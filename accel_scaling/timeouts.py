@@ -273,3 +273,35 @@ NODE_BUNDLE_UNUSED_S = 3600.0
 
 KUBERNETES_API_S = 5.0
 """For the API server to answer a pod that is refused: it takes milliseconds, and the pod ends in any case."""
+
+# --- the watcher on each node (boot/watcher.py) ---
+
+WATCHER_NOTICES_S = 1.0
+"""Between two questions for notices: Google preempts 30 s after its notice; a question takes 0.5 ms of CPU."""
+
+WATCHER_SLOW_NOTICES_S = 30.0
+"""Between two questions for events that are announced long before."""
+
+WATCHER_DEVICES_S = 60.0
+"""Between two looks at the devices: one takes 20 to 100 ms of CPU: it stays below 0.2 % of a core."""
+
+WATCHER_SICK_LOOKS = 2
+"""So many looks in a row must find a device sick: a driver may be busy once, with a reset that a user asked for."""
+
+WATCHER_SICK_AGAIN_S = 10.0
+"""From the first look that finds a device sick to the next: a driver that resets a device needs some seconds."""
+
+WATCHER_RAYLET_S = 300.0
+"""For the raylet to appear after the boot check: `ray start` takes some seconds, on a loaded machine a minute."""
+
+WATCHER_AGAIN_S = 5.0
+"""Before a watcher that died is started again."""
+
+NOTICE_SERVER_S = 2.0
+"""For a metadata server, which is on the machine's own host and answers within milliseconds."""
+
+DRAIN_CALL_S = 20.0
+"""For the program that drains a node: it imports Ray, which takes a second on an idle machine."""
+
+NOTICE_LOST_S = 600.0
+"""After this time without an answer, a metadata server is treated as absent, and asked rarely."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,7 @@ def _home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundles: P
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("COLUMNS", raising=False)  # it wraps what a command prints
+    os.unsetenv("COLUMNS")  # readline, which pytest imports, sets it behind Python's back for all child processes
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
 

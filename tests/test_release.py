@@ -83,14 +83,22 @@ def test_what_a_page_points_to_is_there(name):
 # Addresses.
 
 
-def test_the_projects_address_is_in_one_place(project):
-    (address,) = project["project"]["urls"].values()
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("Repository", ["pyproject.toml"]),
+        # A node has the package without its metadata, and names the pages too: tests/test_documentation.py.
+        ("Documentation", ["accel_scaling/documentation.py", "pyproject.toml"]),
+    ],
+)
+def test_an_address_of_the_project_is_in_one_place(project, name, files):
+    address = project["project"]["urls"][name]
     without_scheme = address.partition("://")[2]
     assert without_scheme
     places = [
         path.relative_to(ROOT) for path in files_of_the_repository() if without_scheme.encode() in path.read_bytes()
     ]
-    assert places == [Path("pyproject.toml")]
+    assert sorted(places) == [Path(file) for file in files]
     assert PROJECT.count(without_scheme) == 1
 
 

@@ -67,7 +67,7 @@ def test_tests_without_clusters_install_nothing_of_the_system(desk: Path, words:
     assert not [call for call in run(desk, *words) if call.startswith("apt-get")]
 
 
-def test_what_isolated_hosts_need_is_installed_where_nobody_can_be_asked(desk: Path) -> None:
+def test_what_isolated_hosts_need_is_installed_without_a_terminal(desk: Path) -> None:
     python_of(desk, pip=True)
     calls = [call for call in run(desk, "tests/loop") if call.startswith("apt-get")]
     assert calls[0] == "apt-get update -qq"
@@ -83,7 +83,7 @@ def test_what_isolated_hosts_need_is_installed_where_nobody_can_be_asked(desk: P
         (False, False, "python -m ensurepip"),
     ],
 )
-def test_an_environment_without_pip_gets_its_packages_anyway(desk: Path, *, pip: bool, uv: bool, by: str) -> None:
+def test_an_environment_without_pip_gets_its_packages_too(desk: Path, *, pip: bool, uv: bool, by: str) -> None:
     python_of(desk, pip=pip)
     if uv:
         program(desk / "bin", "uv", LOG)

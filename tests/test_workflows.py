@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from accel_scaling import documentation
 from accel_scaling._ray import versions
 from tests import ray_versions
 
@@ -18,8 +19,14 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
-# The jobs that may write, and what: publishing asks the index for a token, the notes make the release's page.
-MAY_WRITE = {("release.yml", "publish"): {"id-token": "write"}, ("release.yml", "notes"): {"contents": "write"}}
+# The jobs that may write, and what: publishing asks the index for a token, the notes make the release's page, the site
+# adds its pages to a branch.
+MAY_WRITE = {
+    ("release.yml", "publish"): {"id-token": "write"},
+    ("release.yml", "notes"): {"contents": "write"},
+    ("release.yml", "site"): {"contents": "write"},
+    ("site.yml", "publish"): {"contents": "write"},
+}
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
@@ -91,6 +98,14 @@ def test_ci_tests_each_python_that_pip_accepts(project):
     first, above = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", project["project"]["requires-python"]).groups()
     accepted = [f"3.{minor}" for minor in range(int(first), int(above))]
     assert tested == named == accepted
+
+
+def test_a_release_publishes_the_pages_that_its_messages_link_to():
+    release, site = (read_yaml(ROOT / ".github/workflows" / name) for name in ("release.yml", "site.yml"))
+    assert release["jobs"]["site"]["uses"] == "./.github/workflows/site.yml"
+    script = site["jobs"]["publish"]["steps"][-1]["run"]
+    assert 'mike deploy --update-aliases "${GITHUB_REF_NAME#v}" latest' in script
+    assert f"mike deploy {documentation._UNRELEASED} " in script
 
 
 def test_every_change_runs_what_the_readme_runs():

@@ -1,4 +1,4 @@
-"""What Kubernetes is told about a pod that failed its boot check: an event on the pod, and a label on its node.
+"""The report to Kubernetes of a pod that failed its boot check: an event on the pod, and a label on its node.
 
 Both are of use to people and to other pods: `kubectl describe pod` has the verdict, and a group whose affinity asks for
 nodes without the label does not come back to the same node. Neither is needed: without the rights, the log has a
@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from accel_scaling import documentation
 from accel_scaling.boot.kubernetes_api import KubernetesError, NotAllowedError, create, merge, service_account
 from accel_scaling.boot.verdicts import VerdictWord, page_of
 from accel_scaling.message_text import one_line
@@ -28,7 +29,7 @@ POD_UID = "ACCEL_SCALING_POD_UID"
 """The pod's uid, from the downward API (metadata.uid): `kubectl describe pod` selects events by it."""
 LABEL_REFUSED = "accel-scaling.io/refused"
 """The label of a node on which a pod was refused; its value is the verdict."""
-RIGHTS = "docs/iam/kuberay-boot-check.yaml"
+RIGHTS = "iam/kuberay-boot-check.yaml"  # in docs/
 
 # KubeRay sets both for autoscaler v2, and the second for every pod (ray-operator, common/pod.go).
 _POD_NAMES = ("RAY_CLOUD_INSTANCE_ID", "HOSTNAME")
@@ -45,7 +46,7 @@ OF_THE_NODE = frozenset(
 
 
 def report_refusal(verdict: Verdict, environment: Mapping[str, str]) -> list[str]:
-    """Tell Kubernetes that this pod was refused; return sentences for the log.
+    """Report to Kubernetes that this pod was refused; return sentences for the log.
 
     Args:
         verdict: of this pod.
@@ -54,7 +55,7 @@ def report_refusal(verdict: Verdict, environment: Mapping[str, str]) -> list[str
     try:
         account = service_account(environment)
     except KubernetesError as error:
-        return [f"Kubernetes is not told of this refusal: {error}"]
+        return [f"Kubernetes gets no report of this refusal: {error}"]
     sentences = [_told("an event on this pod", _event, account, verdict, environment)]
     if environment.get(NODE) and verdict.word in OF_THE_NODE:
         what = f"the label {LABEL_REFUSED} on node {one_line(environment[NODE], 253)}"
@@ -66,7 +67,7 @@ def _told(what: str, tell: Any, account: ServiceAccount, verdict: Verdict, envir
     try:
         tell(account, verdict, environment)
     except NotAllowedError as error:
-        return f"Kubernetes did not take {what}: {error}; {RIGHTS} has the rights that it needs"
+        return f"Kubernetes did not take {what}: {error}; {documentation.file(RIGHTS)} has the rights that it needs"
     except KubernetesError as error:
         return f"Kubernetes did not take {what}: {error}"
     return f"Kubernetes has {what}"

@@ -28,6 +28,7 @@ from accel_scaling.boot.promise_input import POD, promise_of_node
 from accel_scaling.boot.verdict_file import write_verdict
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, LABEL_VERDICT, NoCheck, Verdict, VerdictWord, advice_of
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
+from accel_scaling.boot.watcher_start import start_watcher
 from accel_scaling.cluster.lost_variables import NEXT_HOOK
 from accel_scaling.cluster.policies import OnMismatch
 from accel_scaling.families import register
@@ -90,18 +91,21 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
 
         _say(*prepare(ray_params, os.environ))
     ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
+    # What the verdict does not confirm was let in as it is: nobody can say when it gets worse.
+    holds = verdict.confirmed or policy_of(os.environ) is OnMismatch.JOIN
+    start_watcher(os.environ, json.loads(os.environ.get(OVERRIDE_RESOURCES) or "{}") if holds else {})
     remove_unused_bundles(Path(__file__).parents[2], Path.home())
     call_next_hooks(ray_params, head=head)
 
 
 def _tell_kubernetes(verdict: Verdict) -> list[str]:
-    """Tell Kubernetes of a refused pod; whatever goes wrong there, the pod ends with its verdict."""
+    """Report a refused pod to Kubernetes; whatever goes wrong there, the pod ends with its verdict."""
     from accel_scaling.boot.pod_report import report_refusal  # here: no other node needs it
 
     try:
         return report_refusal(verdict, os.environ)
     except Exception as error:  # noqa: BLE001 - a report must not take the place of the refusal
-        return [f"Kubernetes is not told of this refusal: {type(error).__name__}"]
+        return [f"Kubernetes gets no report of this refusal: {type(error).__name__}"]
 
 
 def call_next_hooks(ray_params: Any, *, head: bool) -> None:

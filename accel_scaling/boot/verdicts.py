@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-PAGE = "docs/verdicts.md"
+from accel_scaling import documentation
+
+PAGE = "verdicts"
 LABEL_VERDICT = "accel-scaling.io/verdict"  # of the Ray node
 _OPTIONS = "{options}"  # used in an advice for the options of `docker run`
 EXIT_CONFIRMED = 0
@@ -153,8 +155,8 @@ def advice_of(word: VerdictWord, family: str = "", devices: int = 0) -> str:
 def page_of(word: VerdictWord | NoCheck) -> str:
     """Return the page and heading that explain a verdict."""
     if isinstance(word, NoCheck):
-        return "docs/confirmation.md#one-node-type"
-    return f"{PAGE}#{word.value.lower()}"
+        return documentation.page("confirmation", "one-node-type")
+    return documentation.page(PAGE, word.value.lower())
 
 
 def _container_options(family: str, devices: int) -> str:

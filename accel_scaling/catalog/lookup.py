@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from accel_scaling import documentation
 from accel_scaling.catalog.columns import MIXED
 from accel_scaling.catalog.files import CORRECTIONS, REFRESH_FOLDER
 from accel_scaling.catalog.product_names import Names, aliases_of, own_names
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _OWN = "(`provider.catalog: FILE` or ~/.accel_scaling/*.csv)"
 _MEMBERS = 6  # machine types of a series that a sentence names
-_PLUG_IN = "install the package that brings it (docs/families-of-your-own.md)"
+_PLUG_IN = f"install the package that brings it ({documentation.page('families-of-your-own')})"
 
 
 class Catalog:

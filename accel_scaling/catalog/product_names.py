@@ -22,7 +22,7 @@ _MAKER = re.compile(r"^NVIDIA\s+")
 _VGPU = re.compile(r"-\d+[ABCQV]$")
 
 # Words that people, and some of Google's and NVIDIA's own lists, write before the name of a chip.
-_MAKERS = ("tpu", "nvidia", "tesla", "amd", "intel", "aws", "google", "cloud")
+_MAKERS = ("tpu", "nvidia", "tesla", "amd", "intel", "google", "cloud")
 
 
 class Names:

@@ -41,6 +41,13 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"formatter_class": HelpText, **options})
 
+    def format_help(self) -> str:
+        """Return the help; its usage names what must stand there, and the options are below it."""
+        if self.usage is None and self._subparsers is None:
+            places = [_place(action) for action in self._actions if not action.option_strings]
+            self.usage = " ".join([self.prog, *places, "[options]"])
+        return super().format_help()
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse the words; an unknown option or a word too many is an error, in this parser's own words."""
         words = list(sys.argv[1:] if args is None else args)
@@ -69,7 +76,8 @@ class Parser(argparse.ArgumentParser):
         if first is None:
             return f"{shown(words[0])} is one word too many"
         name = first.partition("=")[0]
-        near = nearest(f"--{name.lstrip('-')}", options, at_most=2, cutoff=_ALIKE)
+        meant = f"--{name.lstrip('-')}"
+        near = [meant] if meant in options else nearest(meant, options, at_most=2, cutoff=_ALIKE)
         return f"there is no option {_unquoted(name)}{'; nearest: ' + ', '.join(near) if near else ''}"
 
     def _about_choice(self, message: str) -> str:
@@ -154,6 +162,11 @@ def one_of_both(word: str | None, option: str | None, name: str) -> str | None:
     if word is not None and option not in {None, word}:
         raise AccelScalingError(f"{shown(word)} and {name} {shown(option)} are given; write one of them")
     return option if word is None else word
+
+
+def _place(action: argparse.Action) -> str:
+    name = str(action.metavar or "|".join(action.choices or ()))
+    return {"?": f"[{name}]", "*": f"[{name} ...]", "+": f"{name} ..."}.get(str(action.nargs), name)
 
 
 def _names_of(action: argparse.Action) -> Iterable[str]:

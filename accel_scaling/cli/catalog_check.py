@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.cli.common import write_note
 from accel_scaling.message_text import sentence
+from accel_scaling.terminal import wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -58,11 +59,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(described(report), indent=2))
     elif report.mistakes:
-        print(sentence("\n".join(report.problems)))
+        print(wrapped(sentence("\n".join(report.problems))))
     else:
         rules = f", {report.rules} rules" if args.files and report.rules else ""
         of_user = f"; {len(home)} files of yours in ~/.accel_scaling" if home else ""
-        print(f"ok: {report.machine_types} machine types, {report.accelerators} accelerators{rules}{of_user}")
+        print(wrapped(f"ok: {report.machine_types} machine types, {report.accelerators} accelerators{rules}{of_user}"))
     for note in () if args.json else report.notes:
         write_note(str(note))
     return 2 if report.mistakes else 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.clouds import known_clouds
 from accel_scaling.refresh.records import INTERRUPTED
+from accel_scaling.terminal import wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
     ask = functools.partial(known_clouds()[args.cloud].part("refresh").ask, args.region, args.project)
     result = refresh(ask, args.output or default_file(args.cloud))
-    print(refresh_text(result))
+    print(wrapped(refresh_text(result)))
     return INTERRUPTED_CODE if result.answer.interrupted else 0
 
 

@@ -66,7 +66,7 @@ def means_accelerator(catalog: Catalog, name: str) -> bool:
 
 
 def unknown_name(catalog: Catalog, name: str, members: Sequence[MachineType]) -> str:
-    """Return the sentence for a name that is no machine type of any cloud.
+    """Return the sentence for a name that is not a machine type of any cloud.
 
     Args:
         catalog: where it was looked up.
@@ -86,6 +86,6 @@ def unknown_name(catalog: Catalog, name: str, members: Sequence[MachineType]) ->
         for key in catalog.machine_types(cloud)
     )
     return (
-        f"{shown(name)} is no machine type of {' or '.join(catalog.clouds)} in the catalog {catalog.version}"
+        f"{shown(name)} is not a machine type of {' or '.join(catalog.clouds)} in the catalog {catalog.version}"
         f"{hint(name, [*all_series, *types])}; `accel-scaling catalog find` lists all"
     )

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from accel_scaling._ray.facts import LABEL_TPU_WORKER_ID, tpu_head_resource
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_TPU_WORKER_ID, tpu_head_resource
 from accel_scaling.catalog.capacity_types import sold_as
 from accel_scaling.catalog.model import SoldAs
+from accel_scaling.cli.needs_text import describe_needs, shown_needs
 from accel_scaling.cli.place_text import ages, describe_places, files_of_slice, shown_places
 from accel_scaling.cluster.capacity_notes import ways
-from accel_scaling.cluster.docker import run_options
-from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
 from accel_scaling.tables import render
-from accel_scaling.terminal import bold
+from accel_scaling.terminal import bold, wrapped
 
 if TYPE_CHECKING:
     from typing import Any
@@ -25,13 +24,7 @@ if TYPE_CHECKING:
 
 _MIB_PER_GIB = 1024
 _NOT_IN_RAY = "Ray's own table lacks this topology: ray.util.tpu refuses placement groups by topology"
-_IMAGE_TEXTS = {
-    ImageKind.SSM: "the newest of {}",
-    ImageKind.FAMILY: "the newest of {}",
-    ImageKind.RUNTIME: "runtimeVersion {}",
-    ImageKind.NONE: "none: name your own",
-}
-_FEW_OPTIONS = 4  # container options that `show` prints in full: a machine may need one for each of 16 devices
+_COLUMNS = ("VCPUS", "GIB", "ARCH", "ACCELERATOR", "COUNT", "RAY IS PROMISED")
 
 
 def describe(machine: MachineType) -> dict[str, Any]:
@@ -121,10 +114,12 @@ def listed(machines: list[MachineType], catalog: Catalog, region: str | None = N
         region: the region that offers them; None for any.
         unknown: the number of others of which it is not known whether the region offers them.
     """
-    headers = ("TYPE", "VCPUS", "GIB", "ARCH", "ACCELERATOR", "COUNT", "RAY IS PROMISED")
+    several = len({machine.cloud for machine in machines}) > 1
+    headers = ("TYPE", *(["CLOUD"] if several else []), *_COLUMNS)
     rows = [
         (
             machine.name,
+            *([machine.cloud] if several else []),
             str(machine.vcpus),
             _gib(machine.memory_mib),
             machine.arch,
@@ -137,7 +132,10 @@ def listed(machines: list[MachineType], catalog: Catalog, region: str | None = N
     note = f" in {region}" if region else ""
     note += f"; {unknown} more types: regions unknown" if unknown else ""
     closing = f"{_many(len(machines), 'machine type')}{note} (catalog {catalog.version})"
-    return f"{render(headers, rows, right={1, 2, 5})}\n{closing}"
+    at = headers.index
+    drop = [at(name) for name in ("ARCH", "GIB", "COUNT", "VCPUS")]
+    table = render(headers, rows, right={at("VCPUS"), at("GIB"), at("COUNT")}, drop=drop, others="--json")
+    return f"{table}\n{wrapped(closing)}"
 
 
 def listed_slices(slices: list[TpuSlice], more: int, catalog: Catalog) -> str:
@@ -157,7 +155,8 @@ def listed_slices(slices: list[TpuSlice], more: int, catalog: Catalog) -> str:
     ]
     rest = f"; {more} larger ones with --all" if more else ""
     closing = f"{_many(len(slices), 'TPU slice')} in default topology{rest} (catalog {catalog.version})"
-    return f"{render(headers, rows, right={2, 3, 4, 5})}\n{closing}"
+    table = render(headers, rows, right={2, 3, 4, 5}, drop=(5, 4, 1, 3), others="--json")
+    return f"{table}\n{wrapped(closing)}"
 
 
 def attached(
@@ -184,7 +183,8 @@ def attached(
         headers, lines = headers[:-1], [line[:-1] for line in lines]
     table = render(headers, lines, right={1, 2})
     unknown = f"; unknown whether {region} has them" if region else ""
-    return [f"{table}\nany N1 machine of {cloud} up to these sizes takes them (guestAccelerators){unknown}"]
+    closing = f"any N1 machine of {cloud} up to these sizes takes them (guestAccelerators){unknown}"
+    return [f"{table}\n{wrapped(closing)}"]
 
 
 def _zones_text(rule: AttachRule) -> str:
@@ -220,8 +220,12 @@ def _described(machine: MachineType, promise: Promise) -> dict[str, Any]:
 
 
 def _promised(description: dict[str, Any]) -> str:
-    """Return the accelerator part of the promise on one line: every machine has CPU and memory."""
-    parts = [f"{key}: {value:g}" for key, value in description["resources"].items() if key not in {"CPU", "memory"}]
+    """Return the accelerator part of the promise on one line, its types by name: every machine has CPU and memory."""
+    parts = [
+        key.removeprefix(ACCELERATOR_TYPE_PREFIX) if key.startswith(ACCELERATOR_TYPE_PREFIX) else f"{key}: {value:g}"
+        for key, value in description["resources"].items()
+        if key not in {"CPU", "memory"}
+    ]
     return ", ".join(parts) or "-"
 
 
@@ -294,7 +298,8 @@ def _detected(machine: MachineType, chip: Chip | None) -> list[tuple[str, str]]:
 
 def _lines(pairs: list[tuple[str, str]]) -> str:
     width = max(len(key) for key, _ in pairs)
-    return "\n".join(f"  {key.ljust(width)}  {value}" for key, value in pairs)
+    hang = " " * (width + 2)
+    return "\n".join(wrapped(f"  {key.ljust(width)}  {value}", hang=hang) for key, value in pairs)
 
 
 def _many(count: int, word: str) -> str:
@@ -303,40 +308,3 @@ def _many(count: int, word: str) -> str:
 
 def _gib(mib: int) -> str:
     return f"{mib / _MIB_PER_GIB:.1f}".removesuffix(".0")
-
-
-def describe_needs(machine: MachineType, *, of_slice: bool = False) -> dict[str, Any]:
-    """Return the key ``dependencies`` of ``--json``; null or empty where it is not known or not needed.
-
-    Args:
-        machine: the machine type, or one host of a slice.
-        of_slice: it is a host of a slice, which Cloud TPU creates.
-    """
-    needs, image = needs_of(machine.chip.family if machine.chip else None), default_image(machine, of_slice=of_slice)
-    return {
-        "driver": needs.driver if needs else None,
-        "docker_options": list(run_options(machine.chip.family, machine.count)) if machine.chip else [],
-        "image_kind": image.kind.value if image else None,
-        "default_image": image.name or None if image else None,
-        "image_note": image.note or None if image else None,
-    }
-
-
-def shown_needs(machine: MachineType, *, of_slice: bool = False) -> list[tuple[str, str]]:
-    """Return the node's needs as pairs for people; arguments as ``describe_needs()``."""
-    needs = describe_needs(machine, of_slice=of_slice)
-    options = needs["docker_options"]
-    if machine.chip and not options:
-        shown = "not known"
-    else:
-        shown = " ".join(options if len(options) <= _FEW_OPTIONS else [options[0], "...", options[-1]]) or "none needed"
-    image_kind = ImageKind(needs["image_kind"]) if needs["image_kind"] else ImageKind.NONE
-    pairs = [
-        ("image must have", needs["driver"] or "not known"),
-        ("docker options", shown),
-        ("default image", _IMAGE_TEXTS[image_kind].format(needs["default_image"])),
-    ]
-    if needs["image_note"]:
-        must = "it must hold " if image_kind is ImageKind.NONE else ""
-        pairs.append(("note", must + needs["image_note"]))
-    return pairs

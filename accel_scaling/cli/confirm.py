@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from accel_scaling import documentation
 from accel_scaling._ray.facts import OVERRIDE_RESOURCES
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.promise_input import EXAMPLE, parse_promise, promise_from_environment
@@ -14,7 +15,8 @@ from accel_scaling.boot.wait_for_driver import wait_for_verdict
 from accel_scaling.cli.arguments import seconds
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.families.inventory import detect
-from accel_scaling.terminal import Paint, painted
+from accel_scaling.status_line import doing
+from accel_scaling.terminal import Paint, painted, wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +33,7 @@ EXAMPLES = f"""examples:
   accel-scaling confirm --json       the verdict as data; the promise from {OVERRIDE_RESOURCES}, as `ray start` gets it
   accel-scaling confirm --wait 60    give a driver that is still loading a minute, as on a node's boot
 
-exit codes, and the verdicts that end with them ({PAGE}):
+exit codes, and the verdicts that end with them ({documentation.page(PAGE)}):
   {EXIT_CONFIRMED}  confirmed: {_words(EXIT_CONFIRMED)}
   {EXIT_NOT_CONFIRMED}  not confirmed: {_words(EXIT_NOT_CONFIRMED)}
   2  bad input: there is no promise, or it cannot be read
@@ -63,9 +65,12 @@ def run(args: argparse.Namespace) -> int:
         AccelScalingError: there is no promise, or it cannot be read.
     """
     promised = _promise(args.expect)
-    verdict = wait_for_verdict(lambda: compare(promised, detect()), wait_s=args.wait)
-    word = painted(verdict.word.value, Paint.GOOD if verdict.confirmed else Paint.BAD)
-    text = json.dumps(verdict.to_json(), indent=2) if args.json else f"{word}: {verdict.message}"
+    with doing("the devices and their drivers are asked"):
+        verdict = wait_for_verdict(lambda: compare(promised, detect()), wait_s=args.wait)
+    word = verdict.word.value
+    shown = painted(word, Paint.GOOD if verdict.confirmed else Paint.BAD)
+    told = shown + wrapped(f"{word}: {verdict.message}").removeprefix(word)
+    text = json.dumps(verdict.to_json(), indent=2) if args.json else told
     sys.stdout.write(text + "\n")
     return EXIT_CONFIRMED if verdict.confirmed else EXIT_NOT_CONFIRMED
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import textwrap
 from typing import TYPE_CHECKING
 
 from accel_scaling.detect.model import DriverState
 from accel_scaling.families.inventory import survey
 from accel_scaling.families.registry import built_in
+from accel_scaling.status_line import doing
+from accel_scaling.terminal import wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +29,6 @@ exit codes: 0 done, with or without accelerators
 
 
 NOT_ON_BUS = "PCI bus: no "
-WIDTH = 110  # of the lines about missing devices
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the accelerators; return 0, also where there is none."""
-    families = survey()
+    with doing("the devices and their drivers are asked"):
+        families = survey()
     present = [accelerator for accelerator in families if accelerator.present]
     if args.json:
         text = json.dumps([accelerator.to_json() for accelerator in present], indent=2)
@@ -60,7 +61,7 @@ def _nothing(families: Iterable[Detection]) -> str:
         else:
             others += [sentence.removeprefix(NOT_ON_BUS) for sentence in family.evidence if NOT_ON_BUS in sentence]
     absent = f"neither on the bus nor below /dev: {', '.join(others)}"
-    return "\n".join([*shown, textwrap.fill(absent, WIDTH, initial_indent="  ", subsequent_indent="    ")])
+    return "\n".join(wrapped(line) for line in [*shown, f"  {absent}"])
 
 
 def _block(accelerator: Detection) -> str:
@@ -73,7 +74,7 @@ def _block(accelerator: Detection) -> str:
     lines.append(f"  Ray: {_announced(accelerator)}")
     if accelerator.trouble:
         lines.append(f"  trouble: {accelerator.trouble}")
-    return "\n".join(lines)
+    return "\n".join(wrapped(line) for line in lines)
 
 
 def _announced(accelerator: Detection) -> str:

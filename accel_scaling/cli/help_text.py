@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import textwrap
+from typing import Any
 
 from accel_scaling.terminal import fill
 
@@ -30,6 +31,15 @@ class HelpText(argparse.HelpFormatter):
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = [_paragraph(lines.splitlines(), width) for lines in text.strip("\n").split("\n\n")]
         return "\n\n".join(textwrap.indent(one, indent) for one in paragraphs)
+
+    def _format_usage(self, *args: Any) -> str:
+        return fill(super()._format_usage(*args).rstrip("\n"), self._width, hang=" " * _HANG) + "\n\n"
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        # argparse writes the name of a value twice: `--demand DEMAND [DEMAND ...]`
+        several = f"{action.metavar} ..."
+        forms = {"+": several, "*": f"[{several}]"}
+        return forms.get(str(action.nargs)) or super()._format_args(action, default_metavar)
 
     # argparse's own groups are "positional arguments" and "options"; the former is a word of programmers.
     def start_section(self, heading: str | None) -> None:

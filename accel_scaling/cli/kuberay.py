@@ -6,13 +6,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from accel_scaling.cli.arguments import output_file
+from accel_scaling.cli.arguments import output_file, write_error
 from accel_scaling.cli.common import give, write_beside, write_note
 from accel_scaling.cluster.cluster_file import text_of
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.families.catalog import load_catalog
 from accel_scaling.inputs.file_text import name_of
 from accel_scaling.message_text import sentence
+from accel_scaling.terminal import wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -84,13 +85,14 @@ def _check(files: list[Path]) -> int:
 
     catalog = load_catalog()
 
-    def checked(file: Path) -> tuple[int, list[str]]:
+    def checked(file: Path) -> tuple[int, list[str]] | None:
         name = name_of(file)
         try:
             file_groups = groups(text_of(file), name)
         # A file that cannot be used does not hide the contradictions in the others.
         except ClusterConfigError as error:
-            return 0, [str(error)]
+            write_error(str(error))
+            return None
         for note in notes(file_groups, catalog):
             write_note(f"{name}:{note.line}: {note.text}")
         return len(file_groups), [
@@ -98,8 +100,8 @@ def _check(files: list[Path]) -> int:
         ]
 
     results = [checked(file) for file in files]
-    sentences = [line for _, file_sentences in results for line in file_sentences]
-    count = sum(number for number, _ in results)
-    lines = "".join(f"{line}\n" for line in sentences)
-    sys.stdout.write(sentence(lines) or f"ok: {count} groups, no contradictions\n")
-    return 2 if sentences else 0
+    used = [result for result in results if result is not None]
+    sentences = "".join(f"{line}\n" for _, file_sentences in used for line in file_sentences)
+    if used:
+        sys.stdout.write(wrapped(sentence(sentences)) or f"ok: {sum(n for n, _ in used)} groups, no contradictions\n")
+    return 2 if sentences or len(used) < len(files) else 0

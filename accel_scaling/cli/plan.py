@@ -17,13 +17,14 @@ from accel_scaling.cli.plan_groups import ONLY_WHOLE, launched_table, running_ta
 from accel_scaling.cluster.cluster_file import cluster_in, text_of
 from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.families.catalog import load_catalog
-from accel_scaling.fill.file_notes import file_notes
+from accel_scaling.fill.file_notes import file_notes, with_old_fill
 from accel_scaling.inputs.file_text import name_of
 from accel_scaling.plan.model import counted, uses_text
 from accel_scaling.plan.words import MANIFEST
 from accel_scaling.requirements import check_ray
+from accel_scaling.status_line import doing
 from accel_scaling.tables import render
-from accel_scaling.terminal import bold
+from accel_scaling.terminal import bold, wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -48,6 +49,7 @@ exit codes: 0 all demands would be placed, 2 bad input, 3 a demand would stay pe
 """
 
 STAYS_PENDING = 3
+PLANNING = "Ray's scheduler is asked"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,12 +119,13 @@ def _plan_file(args: argparse.Namespace, text: str, words: PlanArguments) -> tup
         )
     check_ray(write_note)
     try:
-        cluster, answer = plan_cluster(file.config, None, words)
+        with doing(PLANNING):
+            cluster, answer = plan_cluster(file.config, None, words)
     # About the arguments: it has no line in the cluster file.
     except PlanError:
         raise
     except AccelScalingError as error:
-        raise file.at_its_line(error) from None
+        raise file.at_its_line(with_old_fill(file, error)) from None
     for note in file_notes(file, cluster.catalog):
         write_note(note)
     return cluster, answer
@@ -134,7 +137,8 @@ def _plan_manifest(args: argparse.Namespace, text: str, words: PlanArguments) ->
 
     manifest = read_manifest(text, name_of(args.cluster), args.name)
     check_ray(write_note)
-    return plan_manifest(manifest, load_catalog(), words)
+    with doing(PLANNING):
+        return plan_manifest(manifest, load_catalog(), words)
 
 
 def as_text(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> str:
@@ -148,7 +152,7 @@ def as_text(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> 
     else:
         parts = [_launched(cluster, launched, prices) if launched else bold("nothing to launch")]
     if prices is not None:
-        parts[0] += f"\n\n{_total(cluster, [*launched, *there], prices)}"
+        parts[0] += f"\n\n{wrapped(_total(cluster, [*launched, *there], prices))}"
     if answer.existing is not None:
         parts.insert(0, existing_table(cluster, answer.existing, prices))
     if of_groups and any(row.uses for row in there):
@@ -163,7 +167,7 @@ def as_text(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> 
         ("notes", _notes(cluster, answer, prices)),
     ):
         if sentences:
-            parts.append("\n".join([bold(title), *(f"  {sentence}" for sentence in sentences)]))
+            parts.append("\n".join([bold(title), *(wrapped(f"  {sentence}") for sentence in sentences)]))
     return "\n\n".join(parts) + "\n"
 
 

@@ -16,7 +16,7 @@ from accel_scaling.cli.common import write_note
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.cluster_file import read_cluster
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.fill.file_notes import file_notes, missing_keys_note
+from accel_scaling.fill.file_notes import file_notes, missing_keys_note, with_old_fill
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.requirements import check_modules, check_ray, missing, refuse_old_ray
 
@@ -45,6 +45,9 @@ faults, each for an instance type, a machine type, or a TPU's accelerator type:
   no-ssh:TYPE           its machines run and never answer over ssh
   setup-fails:TYPE      a set-up command fails
   start-fails:TYPE      `ray start` fails after the boot check has passed
+  notice:TYPE@20s       20 s after its boot, the cloud announces to its first machine that it takes it back;
+                        notice:TYPE@20s=N does so to its first N machines
+  sick:TYPE@20s         20 s after its boot, a device of its first machine fails; sick:TYPE@20s=N as above
 
 COMMAND runs on the cluster's head instead of one small task per accelerator type and node type of the file.
 
@@ -93,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
         fill_cluster(cluster)
         file_says = [*file_notes(file, cluster.catalog), *missing_keys_note(file)]
     except AccelScalingError as error:
-        raise file.at_its_line(error) from None
+        raise file.at_its_line(with_old_fill(file, error)) from None
     cluster.check_launchable()
     for note in file_says:
         write_note(note)

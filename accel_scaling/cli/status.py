@@ -17,6 +17,7 @@ from accel_scaling.quarantine.machine import ended_before_joined
 from accel_scaling.quarantine.record import EVERY_ZONE
 from accel_scaling.quarantine.store import STATE_FILE, Store, default_path
 from accel_scaling.tables import render
+from accel_scaling.terminal import wrapped
 
 if TYPE_CHECKING:
     import argparse
@@ -131,14 +132,16 @@ def as_text(ledger: Ledger, now_s: float) -> str:
             (name, messages.zone_text(item), messages.reason_text(item), _until(item, now_s), f"{item.times}")
             for name, item in quarantines
         ]
-        lines.append(render(("node type", "quarantined", "reason", "until", "times"), rows, right={4}))
-        lines += [f"\n{paragraph}" for paragraph in messages.paragraphs(quarantines)]
+        lines.append(
+            render(("node type", "quarantined", "reason", "until", "times"), rows, right={4}, drop=[4], others="--json")
+        )
+        lines += [f"\n{wrapped(paragraph, hang='    ')}" for paragraph in messages.paragraphs(quarantines)]
     else:
         lines.append("no node type is quarantined")
     lines += _failed_launches(ledger.failures, quarantines, now_s)
     lines += _machines(ledger.machines, now_s)
     for node, sentence in ledger.kept.items():
-        lines.append(f"\n{node} is kept for inspection, and paid for, until `ray down`: {sentence}")
+        lines.append("\n" + wrapped(f"{node} is kept for inspection, and paid for, until `ray down`: {sentence}"))
     return "\n".join(lines) + "\n"
 
 
@@ -176,7 +179,7 @@ def _machines(machines: Mapping[str, Machine], now_s: float) -> list[str]:
         for name, machine in never_joined
         for why in [messages.end_of(machine)]
     ]
-    return ["\n" + render(("never joined", "node type", "zone", "ended", "reason"), rows)]
+    return ["\n" + render(("never joined", "node type", "zone", "ended", "reason"), rows, drop=[2, 3], others="--json")]
 
 
 def _ago(time_s: float, now_s: float) -> str:

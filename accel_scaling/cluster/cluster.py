@@ -15,6 +15,7 @@ from accel_scaling.cluster.policies import (
     confirmation_policy,
     quarantine_policy,
     spares_accelerators,
+    watcher_policy,
 )
 from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.cluster.shape import check_shape
@@ -263,6 +264,7 @@ def read_checked(config: dict[str, Any], catalog: Catalog | None = None) -> Clus
     # They have no value of their own here; a wrong one is refused.
     spares_accelerators(provider)
     authentication_policy(provider)
+    watcher_policy(provider)
     cloud, catalog = cloud_of(provider), catalog or catalog_of(config)
     reader = node_config_reader(cloud)
     node_types, in_templates = {}, {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling import documentation
 from accel_scaling._ray.cluster_defaults import cluster_defaults
 from accel_scaling._ray.facts import EXTERNAL_NODE_TYPES, FIRST_NODE_TYPES
 from accel_scaling.catalog.suggest import nearest
@@ -49,7 +50,8 @@ def check_ray_1(config: dict[str, Any]) -> None:
         return
     are = "is a key" if len(keys) == 1 else "are keys"
     # Before a provider is asked, Ray turns both into node types: whether the file has any besides cannot be seen.
-    instead = f"write them under {TYPES}: see example_clusters/" if {*keys} & {*DROPPED_IF_EMPTY} else "leave it out"
+    has_machines = {*keys} & {*DROPPED_IF_EMPTY}
+    instead = f"write them under {TYPES}: see {documentation.examples()}" if has_machines else "leave it out"
     raise ClusterConfigError(
         f"{listed(keys)} {are} that Ray's cluster files do not have any more, as they had in Ray 1: "
         f"{', '.join(_OF_RAY_1[key] for key in keys)}; {instead}",
@@ -139,8 +141,8 @@ def _no_node_types(config: dict[str, Any]) -> str:
     lacks = f"`{TYPES}` is missing or empty{misspelt(TYPES, config)}"
     lacks += ", and Ray has no machines of its own for `type: external`" if _is_external(config) else ""
     return (
-        f"this is not a cluster config: {lacks}; name the machines there: see example_clusters/ for complete files, or "
-        "let `accel-scaling init` write one"
+        f"this is not a cluster config: {lacks}; name the machines there: see "
+        f"{documentation.examples()} for complete files, or let `accel-scaling init` write one"
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from accel_scaling import documentation
 from accel_scaling.catalog.files import REFRESH_FOLDER
 from accel_scaling.catalog.model import UnlistedKind
 from accel_scaling.catalog.suggest import hint
@@ -129,7 +130,7 @@ def check_region(key: str, name: str, offerings: Where, cloud: str, region: str)
     )
     raise ClusterConfigError(
         f"{key}: {region} does not have {name}, according to {_by(offerings, region)}; "
-        f"{nearest(offerings, region)}{remedy} (docs/catalogs.md, Regions)"
+        f"{nearest(offerings, region)}{remedy} ({documentation.page('catalogs', 'regions')})"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling import documentation
 from accel_scaling.message_text import listed, shown
 
 if TYPE_CHECKING:
@@ -71,4 +72,4 @@ def _of_ray(config: Mapping[Any, Any], keys: Collection[object]) -> str | None:
     return None
 
 
-_START = "begin with `accel-scaling init`, or a file of example_clusters/"
+_START = f"begin with `accel-scaling init`, or a file of {documentation.examples()}"

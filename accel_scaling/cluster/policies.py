@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 SPARE = "spare_accelerators"
 AUTHENTICATION = "authentication"
 
-OURS = ("confirmation", "quarantine", "catalog", SPARE, AUTHENTICATION)
+OURS = ("confirmation", "quarantine", "watcher", "catalog", SPARE, AUTHENTICATION)
 """The keys of a provider section that this package reads, and Ray does not."""
+
+_LONGEST_DRAIN_S = 7 * 24 * 3600.0
 
 
 class OnMismatch(Enum):
@@ -82,6 +84,33 @@ class QuarantinePolicy:
         if self.growth > 1 and (times - 1) * math.log(self.growth) > math.log(max(self.longest_s / first_s, 1)):
             return self.longest_s
         return float(min(first_s * self.growth ** (times - 1), self.longest_s))
+
+
+class OnEvent(Enum):
+    """What becomes of a node whose watcher has found something."""
+
+    ACT = "act"  # it is drained, terminated and replaced
+    REPORT = "report"  # the autoscaler's log says it
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True)
+class WatcherPolicy:
+    """``provider.watcher``. The reasons for these values are in docs/watcher.md.
+
+    Attributes:
+        interruption: the cloud takes a spot machine back, and has said when.
+        rebalance: EC2 says that it may take a spot machine back soon.
+        maintenance: the cloud will stop, reboot or retire the machine, or terminate it for maintenance of its host.
+        sick: an accelerator does not hold the promise any more that it held at the boot.
+        drain_s: for so many seconds at most, a node's tasks may continue before it is terminated.
+    """
+
+    interruption: OnEvent = OnEvent.ACT
+    rebalance: OnEvent = OnEvent.REPORT
+    maintenance: OnEvent = OnEvent.ACT
+    sick: OnEvent = OnEvent.ACT
+    drain_s: float = 300.0
 
 
 def confirmation_policy(provider: Mapping[str, Any]) -> ConfirmationPolicy:
@@ -152,6 +181,24 @@ def quarantine_policy(provider: Mapping[str, Any]) -> QuarantinePolicy:
             " write a longer one"
         )
     return policy
+
+
+def watcher_policy(provider: Mapping[str, Any]) -> WatcherPolicy:
+    """Return the policy of a provider section.
+
+    Raises:
+        ClusterConfigError: a key or a value that does not exist.
+    """
+    given, words = dict(_section(provider, "watcher", WatcherPolicy)), [value.value for value in OnEvent]
+    drain_s = given.pop("drain_s", WatcherPolicy.drain_s)
+    if not isinstance(drain_s, int | float) or isinstance(drain_s, bool) or not 0 <= drain_s <= _LONGEST_DRAIN_S:
+        most = f"{_LONGEST_DRAIN_S:g}"
+        raise ClusterConfigError(f"provider.watcher.drain_s is {shown(drain_s)}: write seconds, from 0 to {most}")
+    for name, word in given.items():
+        if word not in words:
+            expected = f"{', '.join(words[:-1])} or {words[-1]}"
+            raise ClusterConfigError(f"provider.watcher.{name} is {shown(word)}: write {expected}")
+    return WatcherPolicy(**{name: OnEvent(word) for name, word in given.items()}, drain_s=float(drain_s))
 
 
 def spares_accelerators(provider: Mapping[str, Any]) -> bool:

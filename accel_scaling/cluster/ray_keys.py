@@ -9,9 +9,10 @@ import re
 from typing import Any
 
 from accel_scaling._ray import versions
-from accel_scaling._ray.cluster_schema import cluster_schema
-from accel_scaling.catalog.suggest import hint
+from accel_scaling._ray.cluster_schema import PROVIDER_KEYS, cluster_schema
+from accel_scaling.catalog.suggest import hint, nearest
 from accel_scaling.cluster.node_type_defaults import DROPPED_IF_EMPTY
+from accel_scaling.cluster.policies import OURS
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 
@@ -74,9 +75,30 @@ def _check_mapping(schema: dict[str, Any], value: dict[Any, Any], path: str, def
         elif schema.get("additionalProperties") is False and key in versions.SINCE and not versions.has(key):
             raise ClusterConfigError(versions.needs_newer(key, place))
         elif schema.get("additionalProperties") is False:
-            raise ClusterConfigError(f"{place} is a key that Ray's cluster files do not have{hint(str(key), known)}")
+            near = _place_of(str(key), path) or hint(str(key), known)
+            raise ClusterConfigError(f"{place} is a key that Ray's cluster files do not have{near}")
     for rule in schema.get("allOf", ()):
         _check_needed(rule, value, path)
+
+
+def _place_of(key: str, path: str) -> str:
+    """Return where a key belongs that is in a wrong place, as the end of a sentence; empty where it is unknown."""
+    schema = cluster_schema()
+    top = schema.get("properties", {})
+    of_type = top.get("available_node_types", {}).get("patternProperties", {}).get(".*", {}).get("properties", {})
+    # `type`, `image` and similar keys have a meaning in several places.
+    in_provider = {*PROVIDER_KEYS, *OURS, *top.get("provider", {}).get("properties", {})} - {"type", "tags"}
+    within_type = re.fullmatch(r"available_node_types\.[^.]+", path) is not None
+    if key in in_provider:
+        return f"; it belongs to the provider section: provider.{key}"
+    near_one_of_type = nearest(key, of_type, at_most=1, cutoff=0.7)  # idle_timeout_minutes: idle_timeout_s
+    if within_type and key in top and not near_one_of_type:
+        return f"; it belongs to the top level of the file, for all node types: {key}"
+    if not path and key in of_type and key not in top:
+        return f"; it belongs to a node type: available_node_types.NAME.{key}"
+    if within_type and key != key.lower():  # both clouds write them so
+        return f"; a key of the machine belongs to its node_config: {path}.node_config.{key[:60]}"
+    return ""
 
 
 def _check_needed(rule: dict[str, Any], value: dict[Any, Any], path: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from accel_scaling import documentation
 from accel_scaling.cluster.node_type_defaults import check_head, check_ray_1, misspelt, with_node_types
 from accel_scaling.cluster.other_files import other_file
 from accel_scaling.cluster.placeholders import check_rendered
@@ -53,7 +54,7 @@ def check_shape(config: Any) -> dict[str, Any]:
     if not isinstance(config.get("provider"), dict) or not config["provider"]:
         raise ClusterConfigError(
             f"this is not a cluster config: `provider` is missing or empty{misspelt('provider', config)}; see "
-            "example_clusters/ for complete ones"
+            f"{documentation.examples()} for complete ones"
         )
     # In this order: each check takes for granted what those above have found.
     check_rendered(config)

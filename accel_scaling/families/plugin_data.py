@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from accel_scaling import documentation
 from accel_scaling.clouds import SHIPPED_FOLDER, known_clouds
 from accel_scaling.errors import CatalogFileError
 
@@ -49,7 +50,7 @@ def data_of(family: Family, package: str) -> Addition:
     if not chips:
         raise CatalogFileError(
             f"{family.folder} has no chip of the family {family.name}: describe one in a YAML file there, as in "
-            "docs/families-of-your-own.md"
+            f"{documentation.page('families-of-your-own')}"
         )
     machine_types: dict[tuple[str, str], MachineType] = {}
     for source in filter(lambda source: not source.is_chips, sources):

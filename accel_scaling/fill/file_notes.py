@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.provider_cloud import cloud_of
+from accel_scaling.errors import AccelScalingError
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_keys_needed_by_ray
 from accel_scaling.fill.file_text import users_values
-from accel_scaling.fill.fill import fill
+from accel_scaling.fill.fill import fill, fill_cluster
 from accel_scaling.fill.marks import MARK
 from accel_scaling.message_text import listed, shown
 from accel_scaling.yaml_text.equality import same
@@ -74,6 +76,20 @@ def stale_note(file: ClusterFile, catalog: Catalog) -> list[str]:
         f"`accel-scaling fill {_quoted(file)} -o {_quoted(file)}` again"
     )
     return [note]
+
+
+def with_old_fill(file: ClusterFile, error: AccelScalingError) -> AccelScalingError:
+    """Return the error about a file; where only what an earlier fill wrote makes it wrong, with what to do."""
+    if MARK not in file.text:
+        return error
+    try:
+        fill_cluster(read_config(users_values(file).config))
+    except AccelScalingError:
+        return error
+    advice = (
+        f"an earlier fill wrote this for another machine: run `accel-scaling fill {_quoted(file)} -o {_quoted(file)}`"
+    )
+    return type(error)(f"{error.text}; {advice} again")
 
 
 def _differences(now: dict[str, Any], wanted: dict[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -78,13 +78,14 @@ class _Editor:
         if id(node) in self._shared:
             self._done[id(node)] = values.wanted
         now, wanted = values.now, values.wanted
+        # A list that is the fill's as a whole is written as a whole: its mark is a digest of all items.
         alike = isinstance(wanted, type(now)) and bool(now) and bool(wanted)
         if alike and isinstance(node, yaml.CollectionNode) and node.flow_style:
             in_braces = FlowEdits(self._text, self._shared)
             self.edits += in_braces.outermost(node, *values, marked=self._marked and node is not self._root)
         elif alike and isinstance(node, yaml.MappingNode) and isinstance(now, dict):
             self._mapping(node, values)
-        elif alike and isinstance(node, yaml.SequenceNode) and isinstance(now, list):
+        elif alike and isinstance(node, yaml.SequenceNode) and isinstance(now, list) and values.users is not None:
             self._list(node, values)
         else:
             self._replace(key, node, values)

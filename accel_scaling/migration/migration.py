@@ -70,9 +70,9 @@ def migrate_file(file: ClusterFile, new_name: str = "") -> Migration:
     try:
         cloud = _cloud(file.config)
         before = renewed(file.config, cloud, catalog_of(file.config))
+        wanted = _wanted(before.config, cloud)
     except AccelScalingError as error:
         raise file.at_its_line(error) from None
-    wanted = _wanted(before.config, cloud)
     try:
         cluster = read_config(wanted)
         _, notes = fill_cluster(cluster)

@@ -65,6 +65,8 @@ def renewed(config: dict[str, Any], cloud: Cloud, catalog: Catalog) -> Renewed:
         if key in new and not isinstance(new[key], (dict, list, type(None))):
             raise ClusterConfigError(f"{key} is {shown(new[key])}; it must hold the keys of a node_config")
     if new.get(HEAD_NODE) or new.get(WORKER_NODES):
+        if not new.get(TYPES):
+            new.pop(TYPES, None)
         if TYPES in new:
             _merge(new, changes)
         else:

@@ -120,7 +120,7 @@ def nearest_miss(demand: Demand, node_types: Sequence[AutoscalerNodeType], accel
     ]
     best = min((miss.cause for miss in misses), key=_NEARNESS.index)
     if best is PendingCause.NO_SUCH_ACCELERATOR:
-        return Miss(best, _types_of_file(node_types))
+        return Miss(best, _types_of_file(node_types, requirement))
     sentences = list(dict.fromkeys(miss.sentence for miss in misses if miss.cause is best))
     more = f" (and {len(sentences) - 2} more)" if len(sentences) > 2 else ""
     return Miss(best, "; ".join(sentences[:2]) + more)
@@ -233,8 +233,11 @@ def _labels_of(requirement: Requirement, node_type: AutoscalerNodeType) -> str:
     return " and ".join(words)
 
 
-def _types_of_file(node_types: Sequence[AutoscalerNodeType]) -> str:
+def _types_of_file(node_types: Sequence[AutoscalerNodeType], requirement: Requirement) -> str:
     words = node_types[0].words
+    # A manifest that is not filled has devices without a type: the types would not say what it lacks.
+    if words is MANIFEST and not requirement.types and requirement.resource:
+        return f"no group of the manifest has {requirement.resource}"
     names = dict.fromkeys(node_type.types[-1] for node_type in node_types if node_type.types)
     if not names and words is MANIFEST:
         return "no group of the manifest promises an accelerator type"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from accel_scaling import documentation
 from accel_scaling.quarantine.machine import FAILURES, GONE, NO_VERDICT
 from accel_scaling.quarantine.record import EVERY_ZONE, Cause
 
@@ -30,8 +31,8 @@ __all__ = [
     "zone_text",
 ]
 
-PAGE = "docs/quarantine.md"
-_VERDICT = "see the verdict {} in docs/verdicts.md"
+PAGE = "quarantine"
+_VERDICTS = "verdicts"
 
 
 def zone_text(quarantine: Quarantine) -> str:
@@ -84,11 +85,11 @@ def advice(quarantine: Quarantine) -> str:
     if quarantine.cause is Cause.LAUNCH_ERROR:
         return "the cloud refuses this request each time: correct the node type's node_config, or grant the permission"
     if quarantine.reason in FAILURES:
-        page = f"see {quarantine.reason} in {PAGE}"
+        page = f"see {quarantine.reason} in {documentation.page(PAGE, quarantine.reason.lower())}"
     elif quarantine.cause is Cause.FAILED:
-        page = f"the cloud ended its machines; see {GONE} in {PAGE}"
+        page = f"the cloud ended its machines; see {GONE} in {documentation.page(PAGE, GONE.lower())}"
     else:
-        page = _VERDICT.format(quarantine.reason)
+        page = f"see the verdict {quarantine.reason} in {documentation.page(_VERDICTS, quarantine.reason.lower())}"
     return f"{page}; after that time the autoscaler tries it again"
 
 

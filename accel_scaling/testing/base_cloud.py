@@ -250,6 +250,7 @@ class LocalCloud(CloudFacts):
             laptop_environment=ray_token.of_laptop(self.kind),
             latencies=self._latencies,
             metadata_port=self.METADATA_PORTS.get(self.kind, 0),
+            metadata_address=self.METADATA_ADDRESS,
         )
 
     def _claim_network(self) -> str:

@@ -29,6 +29,9 @@ class CloudFacts:
     METADATA_PORTS: ClassVar[dict[HostKind, int]] = {}
     """The port of the hosts' metadata server by kind of hosts; empty where the cloud has none."""
 
+    METADATA_ADDRESS: ClassVar[str] = ""
+    """The address of that server; empty where it is found by its name."""
+
     FAULTS_BY_ZONE: ClassVar[bool] = False
     """Whether a type can be sold out in one of the zones of ``place``, as a fault: ``TYPE@ZONE``."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Faults = tuple["Fault", ...]
+LATER_S = 20.0  # after a boot, a machine of a rehearsal has joined
 
 
 class FaultKind(str, enum.Enum):
@@ -34,16 +35,19 @@ class FaultKind(str, enum.Enum):
     NO_SSH = "no-ssh"
     SETUP_FAILS = "setup-fails"
     START_FAILS = "start-fails"
+    NOTICE = "notice"
+    SICK = "sick"
 
 
 _OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY)
 _OF_START = (FaultKind.ENDS_AT_LAUNCH, FaultKind.NO_SSH, FaultKind.SETUP_FAILS, FaultKind.START_FAILS)
+_LATER = (FaultKind.NOTICE, FaultKind.SICK)
 _WITH_NAME = (FaultKind.OTHER, FaultKind.MIXED)
 _WITH_NUMBER = (FaultKind.CAPACITY, FaultKind.FEWER)
 
 WORDS = (
     *("no-capacity", "capacity", "fewer", "other", "mixed", "no-driver", "no-devices"),
-    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails"),
+    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick"),
 )
 """The words that the command line takes and its help explains."""
 
@@ -59,6 +63,7 @@ class Fault:
         count: machines that the cloud still gives, or devices that a machine shows.
         driver_name: the product name that the driver reports.
         reason: why the cloud ends a machine, as EC2's StateReason has it, e.g. ``Client.VolumeLimitExceeded``.
+        after_s: how long after its boot a machine has it, in seconds; for what comes after the boot check.
     """
 
     kind: FaultKind
@@ -66,6 +71,7 @@ class Fault:
     count: int | None = None
     driver_name: str | None = None
     reason: str | None = None
+    after_s: float | None = None
 
     @classmethod
     def no_capacity(cls, machine_type: str) -> Fault:
@@ -133,6 +139,16 @@ class Fault:
         return cls(FaultKind.START_FAILS, machine_type)
 
     @classmethod
+    def notice(cls, machine_type: str, after_s: float = LATER_S, count: int = 1) -> Fault:
+        """Make the cloud announce to its first ``count`` machines that it takes them back, so long after their boot."""
+        return cls(FaultKind.NOTICE, machine_type, count=count, after_s=after_s)
+
+    @classmethod
+    def sick(cls, machine_type: str, after_s: float = LATER_S, count: int = 1) -> Fault:
+        """Make a device of its first ``count`` machines fail, so long after their boot."""
+        return cls(FaultKind.SICK, machine_type, count=count, after_s=after_s)
+
+    @classmethod
     def parse(cls, text: str) -> Fault:
         """Return the fault that ``WORD:TYPE`` or ``WORD:TYPE=VALUE`` describes.
 
@@ -144,6 +160,12 @@ class Fault:
         if word not in WORDS or not machine_type:
             raise RehearsalError(f"--fault {text}: expected WORD:TYPE, where WORD is one of {', '.join(WORDS)}")
         kind = FaultKind(word)
+        if kind in _LATER:
+            machine_type, _, after = machine_type.partition("@")
+            seconds = after.removesuffix("s") or f"{LATER_S:g}"
+            if not seconds.isdecimal() or not (value or "1").isdecimal():
+                raise RehearsalError(f"--fault {text}: expected {word}:TYPE@SECONDS or {word}:TYPE@SECONDS=MACHINES")
+            return cls(kind, machine_type, count=int(value or 1), after_s=float(seconds))
         if kind in _WITH_NUMBER:
             if not value.isdigit():
                 raise RehearsalError(f"--fault {text}: expected a whole number after `=`")
@@ -175,12 +197,17 @@ def granted(faults: Iterable[Fault], machine_type: str, requested: int, live: in
 
 def of_devices(faults: Iterable[Fault], machine_type: str) -> Fault | None:
     """Return what is wrong with the devices of a machine that boots now, the last that is given; None for nothing."""
-    return _last(faults, machine_type, [kind for kind in FaultKind if kind not in _OF_CAPACITY + _OF_START])
+    return _last(faults, machine_type, [kind for kind in FaultKind if kind not in _OF_CAPACITY + _OF_START + _LATER])
 
 
 def of_start(faults: Iterable[Fault], machine_type: str) -> Fault | None:
     """Return what goes wrong between the launch of a machine and its join, the last that is given; None for nothing."""
     return _last(faults, machine_type, _OF_START)
+
+
+def of_later(faults: Iterable[Fault], machine_type: str) -> list[Fault]:
+    """Return what happens to machines of a type after their boot."""
+    return [fault for fault in faults if fault.machine_type == machine_type and fault.kind in _LATER]
 
 
 def _last(faults: Iterable[Fault], machine_type: str, kinds: Sequence[FaultKind]) -> Fault | None:
@@ -234,7 +261,7 @@ class Machines:
             has, near = ", ".join(self.zones), hint(zone, self.zones)
             raise RehearsalError(f"{text}: the file does not have the zone {zone}; it has {has}{near}")
         count = self.accelerators[machine_type]
-        if fault.kind not in _OF_CAPACITY + _OF_START and not count:
+        if fault.kind not in (*_OF_CAPACITY, *_OF_START, FaultKind.NOTICE) and not count:
             raise RehearsalError(f"{text}: a {machine_type} has no accelerators")
         if fault.kind is FaultKind.FEWER and (fault.count or 0) >= count:
             raise RehearsalError(f"{text}={fault.count}: a {machine_type} has {count}; write a smaller number")

@@ -107,6 +107,7 @@ PICTURES = (
     ),
 )
 
+CHARACTER = 20 * 0.61  # the width of one, as rich draws them: 20 pixels high, by the form of its font
 FONT = "Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace"
 
 # As rich's own, without its fonts from a CDN, and with the text for who cannot see the picture.
@@ -186,8 +187,9 @@ def printed(command: str, picture: Picture, folder: Path, env: dict[str, str]) -
         found += part
     os.close(ours)
     process.wait()
-    lines = found.decode(errors="replace").replace("\r\n", "\n").splitlines()
-    return "\n".join(line.rpartition("\r")[2] for line in lines)
+    lines = found.decode(errors="replace").replace("\r\n", "\n").rstrip("\n").split("\n")
+    # What a status line showed is not on the screen in the end.
+    return "\n".join(line.rpartition("\r")[2].removeprefix("\033[K") for line in lines)
 
 
 def session(picture: Picture) -> list[tuple[str, str]]:
@@ -223,7 +225,17 @@ def drawn(picture: Picture, steps: list[tuple[str, str]]) -> str:
     svg = svg.replace("TITLE", html.escape(picture.title), 1).replace("TEXT", html.escape(plain(steps)), 1)
     svg = re.sub(r' clip-path="[^"]*"', "", svg)  # rich cuts each line off, and the last one's descenders with it
     svg = re.sub(r"<text[^>]*>\n</text>|\n(?=</text>)", "", svg)
+    svg = re.sub(r'(<text [^>]*) x="([\d.]+)"([^>]*) textLength="([\d.]+)"([^>]*)>((?:&#160;)+)', _moved, svg)
     return re.sub(r"[ \t]+$", "", svg, flags=re.MULTILINE)
+
+
+def _moved(match: re.Match[str]) -> str:
+    """Return the beginning of a text without the spaces that it begins with, as far to the right as these took it.
+
+    Some viewers, such as those built on librsvg, drop spaces there, and show YAML without its indentation.
+    """
+    wide = len(match[6]) // len("&#160;") * CHARACTER
+    return f'{match[1]} x="{float(match[2]) + wide:g}"{match[3]} textLength="{float(match[4]) - wide:g}"{match[5]}>'
 
 
 def shown(picture: Picture) -> str:

@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling import _ray
+from accel_scaling import _ray, documentation
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 from accel_scaling.providers.aws.errors import sentence_of
@@ -53,7 +53,7 @@ def set_up(provider_config: Mapping[str, Any], node_id: str, cluster_name: str, 
         sentence = (
             f"CloudWatch is not set up on {node_id}, which continues without it: {text}; does its machine have the "
             f"agent and an IamInstanceProfile for AWS Systems Manager, with the permissions of "
-            f"docs/iam/aws-cloudwatch.json?"
+            f"{documentation.file('iam/aws-cloudwatch.json')}?"
         )
         # At `ray up` a person reads the terminal; the autoscaler has its log.
         if _ray.autoscaler_config_path() is None:

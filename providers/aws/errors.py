@@ -12,6 +12,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling import documentation
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.providers.base.error_rules import (
     Rule,
@@ -103,6 +104,12 @@ ERRORS = (
     # The network.
     Rule(
         "ProxyConnectionError",
+        "AWS cannot be reached: {proxy_variable} names a SOCKS proxy, and boto3 takes HTTP proxies only; name one, "
+        "such as http://proxy.example.com:3128",
+        "http://socks",
+    ),
+    Rule(
+        "ProxyConnectionError",
         "AWS cannot be reached: the proxy {proxy_url}, which {proxy_variable} names, does not answer; correct or "
         "unset that variable, or name AWS's hosts in NO_PROXY",
     ),
@@ -155,9 +162,8 @@ CODES = {
     ),
     **dict.fromkeys(
         (*sorted(NOT_ALLOWED), "AuthorizationError", "NotAuthorizedException"),
-        "your AWS credentials lack the permission for {operation} ({code}: {message}); docs/iam has the policies "
-        "that a "
-        "cluster needs",
+        "your AWS credentials lack the permission for {operation} ({code}: {message}); "
+        f"{documentation.page('security', 'aws')} has the policies that a cluster needs",
     ),
     **dict.fromkeys(
         ("OptInRequired", "PendingVerification", "Blocked", "SubscriptionRequiredException"),

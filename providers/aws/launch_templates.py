@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 
-from accel_scaling import _ray
+from accel_scaling import _ray, documentation
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.aws import bootstrap, request_model
 from accel_scaling.providers.aws.client import in_time, quickly
@@ -133,8 +133,8 @@ def _refusal(key: str, template: Config, region: str, error: Any) -> Exception:
     if code in NOT_ALLOWED:
         return AWSRefusedError(
             f"your AWS credentials lack the permission {PERMISSION}, which reading {key} ({_name(template)}) needs; "
-            f"allow it (docs/iam "
-            "has the policy), or write what the template holds into the node_config"
+            f"allow it ({documentation.page('security', 'aws')} has the policy), or write what the template holds into "
+            "the node_config"
         )
     # InvalidLaunchTemplateName.NotFoundException, InvalidLaunchTemplateId.VersionNotFound, ...
     if code.startswith("Invalid"):

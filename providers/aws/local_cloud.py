@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.providers.aws.node_config import region_of
 from accel_scaling.testing.base_cloud import LocalCloud
 from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.ec2.images import IMAGES
+from accel_scaling.testing.hosts.settings import HostKind
 
 IMAGE = IMAGES["x86_64"]
 
@@ -22,6 +23,8 @@ class LocalEC2(LocalCloud):
     CLOUD = "EC2"
     MODULE = "accel_scaling.testing.ec2.cloud"
     PLACE = "us-west-2"
+    METADATA_PORTS: ClassVar[dict[HostKind, int]] = {HostKind.ISOLATED: 80, HostKind.PROCESSES: 8989}
+    METADATA_ADDRESS = "169.254.169.254"
     PROVIDER_TYPES = ("external", "aws")
     ACCOUNT_KEYS = (
         "ImageId",

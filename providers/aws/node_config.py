@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.cloudwatch import CLOUDWATCH_PARTS
 from accel_scaling.catalog.model import SoldAs
-from accel_scaling.catalog.suggest import hint
+from accel_scaling.catalog.suggest import hint, nearest
 from accel_scaling.cluster.capacity_notes import capacity_note
 from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
@@ -239,9 +239,16 @@ def _instance_type(location: str, node_config: dict[str, Any]) -> str:
         )
     if not name or not name.strip():
         raise ClusterConfigError(
-            f"{location}.node_config.InstanceType is missing; name an EC2 instance type there, such as g5.xlarge"
+            f"{location}.node_config.InstanceType is missing{_written_instead(node_config)}; name an EC2 instance type "
+            "there, such as g5.xlarge"
         )
     return name.strip()
+
+
+def _written_instead(node_config: dict[str, Any]) -> str:
+    """Return the key that was written in place of InstanceType, in brackets; empty where there is none."""
+    near = next((str(key) for key in node_config if nearest(str(key), ["InstanceType"], cutoff=0.7)), "")
+    return f" (there is {near[:60]}, which nothing reads)" if near and near != "InstanceType" else ""
 
 
 def _bought(market: str, node_config: dict[str, Any]) -> SoldAs:

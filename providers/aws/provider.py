@@ -36,6 +36,7 @@ from accel_scaling.providers.base.cluster_config import (
 )
 from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.requirements import missing
+from accel_scaling.status_line import doing
 
 head_packages.use(CLOUD)  # on a head whose own client is too old; before that is imported
 
@@ -111,12 +112,14 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
                 return teardown.for_reading(read)
             check_ready(cluster_config)
             region_of(cluster_config)
-            cluster_config, templates = launch_templates.merged(cluster_config)
-            cluster = read_config(cluster_config)
-            cloudwatch.check_files(cluster.provider)
-            bootstrap.check(cluster)
-            cluster_config = bootstrap.resolved(cluster)
-            image_names = account_checks.check_named(cluster, cluster_config)
+            # Without a network, or behind a proxy that does not answer, each of these questions takes its time.
+            with doing("AWS is asked about the machine types, images and names of the file"):
+                cluster_config, templates = launch_templates.merged(cluster_config)
+                cluster = read_config(cluster_config)
+                cloudwatch.check_files(cluster.provider)
+                bootstrap.check(cluster)
+                cluster_config = bootstrap.resolved(cluster)
+                image_names = account_checks.check_named(cluster, cluster_config)
             resolved = ray_steps.prepared(cluster_config)
             for note in account_checks.check_zones(cluster, resolved):
                 _ray.cli_logger().warning("{}", note)

@@ -15,6 +15,7 @@ from accel_scaling.providers.aws.errors import NOT_ALLOWED, code_of, sentence_of
 from accel_scaling.refresh.records import INTERRUPTED, ApiDevice, ApiMachine, CloudAnswer
 from accel_scaling.refresh.requests import RefreshError, RefusedError, at_once, patiently
 from accel_scaling.requirements import missing
+from accel_scaling.status_line import doing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -48,8 +49,9 @@ def ask(regions: Sequence[str] = (), project: str | None = None, *, sleep: Sleep
     """
     if project:
         raise RefreshError("--project is Google Cloud's; aws has regions only")
-    session = _session()
-    account_regions = _regions(session, sleep)
+    with doing("EC2 is asked for its regions"):
+        session = _session()
+        account_regions = _regions(session, sleep)
     for region in regions:
         if region not in account_regions:
             raise RefreshError(f"region {shown(region)} does not exist on EC2{hint(region, account_regions)}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,18 +30,20 @@ from accel_scaling.cluster.shape import MAPPINGS, check_filled_in, check_shape
 from accel_scaling.errors import AccelScalingError, disk_sentence
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.fill.defaults import with_defaults
-from accel_scaling.fill.file_notes import stale_note
+from accel_scaling.fill.file_notes import stale_note, with_old_fill
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
 from accel_scaling.inputs.file_text import expanded, is_file
 from accel_scaling.message_text import sentence
 from accel_scaling.providers.base import authentication, config_cache
 from accel_scaling.quarantine.max_workers import limited
 from accel_scaling.requirements import check_launcher_tools, check_ray
+from accel_scaling.terminal import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from accel_scaling.clouds import Cloud
+    from accel_scaling.cluster.cluster_file import ClusterFile
 
     Config = dict[str, Any]
     Fill = Callable[[Config], tuple[Config, list[str]]]
@@ -79,7 +82,8 @@ def promised(config: Config, cloud: Cloud, fill_of_cloud: Fill) -> Config:
     except AccelScalingError as error:
         if not _ray.called_by_ray_up():
             raise
-        return _stand_in(**{REFUSED: str(error)})
+        file = _file_of_ray_up()
+        return _stand_in(**{REFUSED: str(with_old_fill(file, error) if file else error)})
     for note in [*_of_an_old_fill(config), *notes]:
         _warn(note)
     add_boot_check(filled, bundled)
@@ -99,14 +103,23 @@ def for_the_head(config: Config) -> Config:
 
 def _of_an_old_fill(config: Config) -> list[str]:
     """Return the note about what an earlier fill wrote into the file of `ray up`, whose comments Ray does not read."""
+    file = _file_of_ray_up()
+    try:
+        return stale_note(file, catalog_of(config)) if file else []
+    except AccelScalingError:  # the file has changed since Ray read it
+        return []
+
+
+def _file_of_ray_up() -> ClusterFile | None:
+    """Return the file that `ray up` was given; None where it cannot be read again."""
     path = _ray.file_of_ray_up()
     # A pipe, such as `<(accel-scaling fill cluster.yaml)`, has been read.
     if path is None or not is_file(expanded(Path(path))):
-        return []
+        return None
     try:
-        return stale_note(read_cluster(expanded(Path(path))), catalog_of(config))
-    except AccelScalingError:  # the file has changed since Ray read it
-        return []
+        return read_cluster(expanded(Path(path)))
+    except AccelScalingError:
+        return None
 
 
 def _bundle(config: Config) -> Path:
@@ -134,7 +147,7 @@ def check_ready(config: Config) -> None:
 
 
 def _warn(text: str) -> None:
-    _ray.cli_logger().warning("{}", sentence(text))
+    _ray.cli_logger().warning("{}", wrapped(sentence(text)))
 
 
 def read_for_a_command(config: Config) -> Config | None:
@@ -162,7 +175,7 @@ def said_by_click() -> Iterator[None]:
     try:
         yield
     except AccelScalingError as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(wrapped(str(error), stream=sys.stderr, used=len("Error: "))) from None
     except OSError as error:
         if problem := disk_sentence(error):
             raise click.ClickException(problem) from None

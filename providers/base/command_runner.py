@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from accel_scaling import _ray, timeouts
-from accel_scaling.boot.start_prefix import as_written, has_boot_check, with_policy
+from accel_scaling.boot.start_prefix import as_written, has_boot_check
 from accel_scaling.boot.verdict_file import VerdictRead, new_start, read_command, read_verdict, with_start
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED
-from accel_scaling.cluster.policies import OnMismatch
 from accel_scaling.message_text import one_line
 from accel_scaling.providers.base import tpu_slice_start
 from accel_scaling.providers.base.authentication import Authentication, bring_token, with_mode
@@ -94,7 +93,7 @@ class RefusingCommandRunner:
         told: NodeStart | None = None,
         *,
         authentication: Callable[[], Authentication] = Authentication,
-        on_mismatch: Callable[[], OnMismatch] = lambda: OnMismatch.REFUSE,
+        policies: Callable[[str], str] = lambda command: command,
     ) -> None:
         """Tell ``on_refused`` or ``on_joined`` a verdict's word and sentence.
 
@@ -106,7 +105,7 @@ class RefusingCommandRunner:
             host_zero_seen: of a slice with several hosts, returns when the autoscaler has seen host 0.
             told: is told of everything else.
             authentication: says whether this node's Ray is to ask for a token, and which.
-            on_mismatch: says what becomes of this node where it does not hold its promise.
+            policies: adds to a start command what the cluster file says of this node.
         """
         self._runner = runner
         self._host_zero_seen = host_zero_seen
@@ -114,7 +113,7 @@ class RefusingCommandRunner:
         self._on_joined = on_joined
         self._told = told or NodeStart()
         self._authentication_of = authentication
-        self._on_mismatch = on_mismatch
+        self._with_policies = policies
         self._brought: Authentication | None = None
         # One number for all start commands of this runner: the verdict is that of the one that starts Ray.
         self._number = new_start()
@@ -184,7 +183,7 @@ class RefusingCommandRunner:
 
     def _start(self, command: str, *args: Any, **kwargs: Any) -> Any:
         self._told.start_begins()
-        cmd = with_mode(with_start(with_policy(command, self._on_mismatch()), self._number), self._authentication())
+        cmd = with_mode(with_start(self._with_policies(command), self._number), self._authentication())
         try:
             # Host by host, in a way of our own: Ray's runner of a slice runs the command everywhere at once.
             if len(_ray.hosts_of(self._runner)) > 1:

@@ -82,11 +82,11 @@ class MachineCloud:
             logger.warning("it is not known whether and why %s ended: %s", ", ".join(node_ids), error)
             return None
 
-    def end(self, node_id: str) -> None:
-        """Ask for the end of a machine, once."""
+    def end(self, node_id: str) -> bool:
+        """Ask for the end of a machine, once; return whether the cloud has accepted it."""
         try:
             self._cloud.end_for_good(node_id)
         except Exception as error:  # noqa: BLE001
             logger.warning("node %s could not be terminated, the next round tries again: %s", node_id, error)
-        else:
-            logger.error("node %s is terminated; nothing was scheduled on it", node_id)
+            return False
+        return True

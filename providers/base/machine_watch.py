@@ -91,7 +91,8 @@ class MachineWatch:
     def end(self, node_id: str) -> None:
         """Ask for the end of a machine; each round asks again until it is gone."""
         self._started.pop(node_id, None)
-        self.cloud.end(node_id)
+        if self.cloud.end(node_id):
+            logger.error("node %s is terminated; nothing was scheduled on it", node_id)
         self._gate.gone(node_id)
 
     def left_to_ray(self, node_ids: Iterable[str]) -> list[str]:

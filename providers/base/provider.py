@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
+from accel_scaling.boot.start_prefix import with_policy
 from accel_scaling.boot.verdicts import holds_promise
-from accel_scaling.cluster.policies import confirmation_policy
+from accel_scaling.boot.watcher_start import with_watch
+from accel_scaling.cluster.policies import confirmation_policy, watcher_policy
+from accel_scaling.cluster.provider_cloud import cloud_of
+from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.base import cluster_config
 from accel_scaling.providers.base.authentication import Authentication, of_head, of_laptop
 from accel_scaling.providers.base.command_output import TailingProcessRunner
@@ -17,6 +21,7 @@ from accel_scaling.providers.base.early_rounds import EarlyRounds
 from accel_scaling.providers.base.known_nodes import KnownNodes
 from accel_scaling.providers.base.machine_start import FailedCommand, MachineStarts
 from accel_scaling.providers.base.machine_watch import MachineWatch
+from accel_scaling.providers.base.node_drains import NodeDrains
 from accel_scaling.providers.base.tpu_slice_start import Rounds, wait_until_seen
 from accel_scaling.quarantine.gate import Gate, gate_of
 from accel_scaling.quarantine.machine import NO_VERDICT
@@ -25,7 +30,6 @@ from accel_scaling.requirements import check_ray
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from accel_scaling.cluster.policies import OnMismatch
     from accel_scaling.providers.base.machine_end import MachineEnd
 
 logger = logging.getLogger(__name__)
@@ -90,6 +94,10 @@ class BootCheckedProvider:
         """Return the nodes that have joined Ray; None where this process is no autoscaler."""
         return _ray.joined_nodes()
 
+    def node_events(self) -> dict[str, bytes]:
+        """Return what the watchers of nodes have told, by the nodes' ids in Ray."""
+        return _ray.node_events()
+
     def _set_gate(self, provider_config: Mapping[str, Any]) -> None:
         config_path = _ray.autoscaler_config_path()
         if config_path is not None:  # on the head, whose Ray may be another than `ray up`'s
@@ -109,6 +117,16 @@ class BootCheckedProvider:
     def watch(self) -> MachineWatch:
         """The watch over the machines that have not joined yet."""
         return self._watches()[0]
+
+    @property
+    def drains(self) -> NodeDrains:
+        """The nodes whose watchers have found something."""
+        known = self.__dict__.get("_drains")
+        if known is None or known[0] is not self.gate:
+            drains = NodeDrains(self.gate, self.watch.cloud, self.node_events, self.joined_nodes)
+            known = self.__dict__["_drains"] = (self.gate, drains)
+        drained: NodeDrains = known[1]
+        return drained
 
     @property
     def starts(self) -> MachineStarts:
@@ -151,6 +169,8 @@ class BootCheckedProvider:
             workers, late_workers = self._workers(nodes), self._workers(late)
             self.gate.listed(lambda: {**workers, **late_workers})
             self.watch.round(workers)
+            self.drains.round(workers)
+            nodes = [node for node in nodes if node not in self.gate.hidden()]
             nodes += [node for node in late if not self.is_over(node)]
         return nodes
 
@@ -191,13 +211,21 @@ class BootCheckedProvider:
             lambda: wait_until_seen(node_id, self._rounds),
             _Told(self.starts, node_id, self.answers),
             authentication=self._authentication,
-            on_mismatch=lambda: self._on_mismatch(node_id),
+            policies=lambda command: self._with_policies(node_id, command),
         )
 
-    def _on_mismatch(self, node_id: str) -> OnMismatch:
-        """Return what becomes of a machine that does not hold its promise."""
-        policy = confirmation_policy(self.provider_config)  # the gate has one in an autoscaler only
-        return policy.of(self.watch.cloud.node_type(node_id)) if policy.node_types else policy.on_mismatch
+    def _with_policies(self, node_id: str, command: str) -> str:
+        """Return a start command with what the cluster file says of its node: the boot check's policy, the watcher."""
+        # Of the config, as the gate has policies in an autoscaler only.
+        confirmation = confirmation_policy(self.provider_config)
+        single = confirmation.node_types and self.watch.cloud.node_type(node_id)
+        on_mismatch = confirmation.of(single) if single else confirmation.on_mismatch
+        command = with_policy(command, on_mismatch)
+        try:
+            cloud = cloud_of(self.provider_config).name
+        except ClusterConfigError:
+            return command  # another package's provider, on ours: which service has its notices is not known
+        return with_watch(command, cloud, watcher_policy(self.provider_config), head=self._is_head(node_id))
 
     def _authentication(self) -> Authentication:
         """Return what a node that is started from here is told about tokens."""
@@ -223,7 +251,7 @@ class BootCheckedProvider:
         """Return the nodes that end as Ray's provider ends them; those that failed are ended permanently here."""
         nodes = list(node_ids)
         self._known.ended(nodes)
-        return self.watch.left_to_ray(nodes)
+        return self.watch.left_to_ray(self.drains.left_to_ray(nodes))
 
     # The verdict.
 

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.guest_accelerators import attach, check_zones
+from accel_scaling.catalog.suggest import nearest
 from accel_scaling.cluster.cluster import NodeMachine, Placement
 from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region, is_answer
 from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError, MachineInTemplateError
@@ -96,9 +97,9 @@ def check_node_config(location: str, node_config: dict[str, Any]) -> None:
     Raises:
         ClusterConfigError: names the key.
     """
-    # A slice waits for `ray up`: Cloud TPU takes keys in some releases of its API that the client's document lacks.
-    if not is_tpu(node_config):
-        request_schema.check_node_config(f"{location}.node_config", node_config)
+    # What is new to a slice waits for `ray up`: Cloud TPU takes keys in some releases of its API that the client's
+    # document lacks.
+    request_schema.check_node_config(f"{location}.node_config", node_config, misspelt_only=is_tpu(node_config))
 
 
 def placement(provider: dict[str, Any]) -> Placement:
@@ -271,6 +272,13 @@ def _patched(target: Any, patch: Any) -> Any:
     return result
 
 
+def _written_instead(node_config: dict[str, Any]) -> str:
+    """Return the key that was written in place of the machine type's, in brackets; empty where there is none."""
+    keys = ("machineType", "acceleratorType", "acceleratorConfig")
+    near = next((str(key) for key in node_config if nearest(str(key), keys, at_most=1, cutoff=0.7)), "")
+    return f" (there is {near[:60]}, which nothing reads)" if near else ""
+
+
 def _machine_type_name(at: str, node_config: dict[str, Any]) -> str:
     """Return the machine type's short name; Google takes URLs of several lengths too."""
     given = node_config.get("machineType")
@@ -283,8 +291,8 @@ def _machine_type_name(at: str, node_config: dict[str, Any]) -> str:
         )
     if given is None:
         raise ClusterConfigError(
-            f"{at} has no machineType; name a Compute Engine machine type there, such as g2-standard-8, or a TPU type "
-            "in acceleratorType, such as v5litepod-8"
+            f"{at} has no machineType{_written_instead(node_config)}; name a Compute Engine machine type there, such "
+            "as g2-standard-8, or a TPU type in acceleratorType, such as v5litepod-8"
         )
     name = given.strip().rpartition("machineTypes/")[2] if isinstance(given, str) else ""
     if not name or "/" in name:

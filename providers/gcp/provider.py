@@ -40,6 +40,7 @@ from accel_scaling.providers.base.zone_launch import Workers, gated
 from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.node_config import check_zones_named, is_tpu, zones_of
 from accel_scaling.requirements import missing
+from accel_scaling.status_line import doing
 
 head_packages.use(CLOUD)  # on a head whose own client is too old; before that is imported
 
@@ -130,7 +131,9 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
                 return teardown.for_reading(read)
             check_ready(cluster_config)
             _ray.check_legacy_fields(cluster_config)
-            checks.check(cluster_config)
+            # Without a network, or behind a proxy that does not answer, each of these questions takes its time.
+            with doing("Google Cloud is asked about the machine types, images and names of the file"):
+                checks.check(cluster_config)
             resolved = bootstrap.prepared(cluster_config)
             launch_block.say(cluster_config, resolved)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.

@@ -21,6 +21,7 @@ from accel_scaling.providers.gcp.errors import GoogleRefusedError, default_crede
 from accel_scaling.refresh.records import ApiDevice, ApiMachine, CloudAnswer
 from accel_scaling.refresh.requests import RefreshError, RefusedError, patiently, progress
 from accel_scaling.requirements import missing
+from accel_scaling.status_line import doing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,7 +106,8 @@ class _Google:
         except ImportError:
             raise missing("google.cloud.compute_v1", "refresh") from None
         self._compute, self._sleep = compute_v1, sleep
-        self._credentials, default = _credentials()
+        with doing("Google's credentials are looked up"):
+            self._credentials, default = _credentials()
         self._project = project or default
         if not self._project:
             raise RefreshError("no Google project; name one with --project, or run `gcloud config set project PROJECT`")

@@ -25,13 +25,16 @@ from accel_scaling.providers.gcp.tpu_node_config import is_tpu
 _OF_MACHINES = {"sourceInstanceTemplate", "networkConfig", "machineType", "labels"}
 _OF_SLICES = {
     *("networkInterfaces", "serviceAccounts", "labels", "acceleratorType", "acceleratorConfig", "runtimeVersion"),
-    *("machineType", "guestAccelerators", "sourceInstanceTemplate", "scheduling", "disks"),
+    *("machineType", "guestAccelerators", "sourceInstanceTemplate", "scheduling", "disks", "queuedResource"),
 }
 
 _TEMPLATE = re.compile(
     r"(?:(?:https://[^/]+/compute/[^/]+/)?projects/(?P<project>[a-z0-9.:-]+)/)?"
     r"(?:(?:global|regions/(?P<region>[a-z0-9-]+))/)?(?:instanceTemplates/)?(?P<name>[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?)"
 )
+
+# Of difflib: a letter or two are wrong.
+_MISSPELT = 0.8
 
 # A discovery document has 64-bit integers as strings with a format.
 _INTEGERS = {"int32", "uint32", "int64", "uint64"}
@@ -44,19 +47,21 @@ class SchemaError(Exception):
     Attributes:
         path: its place in the cluster file.
         problem: what is wrong with it, to follow the path: ``is 5; expected text``.
+        may_be_new: it is a key that Google may have since this release of its client, and no misspelt one.
     """
 
-    def __init__(self, path: str, problem: str) -> None:
+    def __init__(self, path: str, problem: str, *, may_be_new: bool = False) -> None:
         super().__init__(f"{path} {problem}")
-        self.path, self.problem = path, problem
+        self.path, self.problem, self.may_be_new = path, problem, may_be_new
 
 
-def check_node_config(path: str, node_config: dict[str, Any]) -> None:
+def check_node_config(path: str, node_config: dict[str, Any], *, misspelt_only: bool = False) -> None:
     """Check a node_config against Google's schema of an Instance or a TPU Node; without Google's client, do nothing.
 
     Args:
         path: its place in the cluster file.
         node_config: as the user wrote it.
+        misspelt_only: let a key pass that is like none that Google's client knows.
 
     Raises:
         ClusterConfigError: names the key, what it holds, and what it may hold.
@@ -80,6 +85,8 @@ def check_node_config(path: str, node_config: dict[str, Any]) -> None:
     try:
         _check_value(schemas, {"$ref": name}, rest, path)
     except SchemaError as error:
+        if error.may_be_new and misspelt_only:
+            return
         # What this release of the client does not know, Google may know by now.
         version = importlib.metadata.version("google-api-python-client")
         by = f" (by google-api-python-client {version})" if "Google" in error.problem else ""
@@ -159,7 +166,9 @@ def _check_object(schemas: dict[str, Any], schema: dict[str, Any], value: Any, p
         elif others is not None:
             _check_value(schemas, others, inner, f"{path}[{name}]")
         else:
-            raise SchemaError(f"{path}.{name}", f"is not a key that Google knows{hint(str(name), properties)}")
+            problem = f"is not a key that Google knows{hint(str(name), properties)}"
+            new = not nearest(str(name), properties, cutoff=_MISSPELT)
+            raise SchemaError(f"{path}.{name}", problem, may_be_new=new)
 
 
 def _check_scalar(schema: dict[str, Any], value: Any, path: str) -> None:

@@ -42,6 +42,17 @@ def _stats() -> Any:
     return Stats(gcs_request_time_s=0.0, request_ts_s=time.time())
 
 
+def fill_state(reconciler: Any, manager: Any, state: Any) -> None:
+    """Call it as the installed Ray does: only later ones hand it the autoscaling config."""
+    import inspect
+
+    from ray.autoscaler.v2.instance_manager.reconciler import Reconciler
+
+    given = {"instance_manager": manager, "autoscaling_state": state, "autoscaling_config": SimpleNamespace()}
+    names = inspect.signature(Reconciler._fill_autoscaling_state).parameters
+    reconciler._fill_autoscaling_state(**{name: given[name] for name in names})
+
+
 def test_v2_reports_them_beside_its_own_and_no_longer_when_they_are_gone() -> None:
     from ray.autoscaler.v2.instance_manager import reconciler as v2
     from ray.core.generated.autoscaler_pb2 import AutoscalingState
@@ -58,14 +69,14 @@ def test_v2_reports_them_beside_its_own_and_no_longer_when_they_are_gone() -> No
     shown = _ray.RecentFailures(None)
     shown.show(blocked())
     state = AutoscalingState()
-    own._fill_autoscaling_state(instance_manager=manager, autoscaling_state=state, autoscaling_config=SimpleNamespace())
+    fill_state(own, manager, state)
     assert state.autoscaler_state_version == 7, "Ray's own part was left out"
     assert len(state.failed_instance_requests) == 1
     assert f"\n t4 ({WHY}): LaunchFailed (latest_attempt: " in text_of_v2(state, verbose=False)
     assert SENTENCE in text_of_v2(state, verbose=True)
     shown.show({})
     state = AutoscalingState()
-    own._fill_autoscaling_state(instance_manager=manager, autoscaling_state=state, autoscaling_config=SimpleNamespace())
+    fill_state(own, manager, state)
     assert not state.failed_instance_requests
 
 

@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from accel_scaling import timeouts
-from accel_scaling.boot.pod_report import LABEL_REFUSED, OF_THE_NODE, RIGHTS, report_refusal
+from accel_scaling.boot.pod_report import LABEL_REFUSED, NODE, OF_THE_NODE, POD_UID, RIGHTS, report_refusal
 from accel_scaling.boot.promise_input import POD
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, Verdict, VerdictWord
-from tests.support.kubernetes_api import TOKEN, Api, kubernetes_api, rights_of
+from tests.boot.test_promise_input import manifest_of_the_document
+from tests.support.kubernetes_api import TOKEN, USER, Api, kubernetes_api, rights_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 REFUSED = Verdict(VerdictWord.DRIVER_MISSING, "promised 8 x A100-80G; 8 on the PCI bus, no driver")
-ALL = rights_of(ROOT / RIGHTS)
+ALL = rights_of(ROOT / "docs" / RIGHTS)
 
 
 @pytest.fixture(name="api")
@@ -105,7 +107,7 @@ def test_without_the_nodes_name_no_node_is_labelled_and_the_pods_name_may_be_the
 
 
 def test_without_a_service_account_nothing_is_asked(api: Api, tmp_path: Path) -> None:
-    told = "Kubernetes is not told of this refusal: "
+    told = "Kubernetes gets no report of this refusal: "
     missing = {**api.environment, "ACCEL_SCALING_SERVICE_ACCOUNT": str(tmp_path / "no")}
     assert report_refusal(REFUSED, missing) == [f"{told}no token of a service account is mounted in this pod"]
     assert report_refusal(REFUSED, {}) == [f"{told}KUBERNETES_SERVICE_HOST does not name the API server"]
@@ -153,3 +155,27 @@ def test_a_name_that_is_not_one_becomes_no_path(api: Api, name: str) -> None:
     told = report_refusal(REFUSED, {**api.environment, "ACCEL_SCALING_NODE_NAME": name})
     assert told[1].endswith(": ACCEL_SCALING_NODE_NAME is not known")
     assert [method for method, *_ in api.asked] == ["POST"]
+
+
+def test_the_manifest_of_the_document_has_what_the_report_needs() -> None:
+    worker = manifest_of_the_document()["spec"]["workerGroupSpecs"][0]["template"]["spec"]
+    given = {
+        each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"]
+        for each in worker["containers"][0]["env"]
+        if "valueFrom" in each
+    }
+    assert given == {NODE: "spec.nodeName", POD_UID: "metadata.uid"}
+    assert f"system:serviceaccount:default:{worker['serviceAccountName']}" == USER
+    terms = worker["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert terms == [{"matchExpressions": [{"key": LABEL_REFUSED, "operator": "DoesNotExist"}]}]
+
+
+def test_the_policy_of_the_document_is_for_the_account_that_may_patch_nodes() -> None:
+    objects = list(yaml.safe_load_all((ROOT / "docs" / RIGHTS).read_text(encoding="utf-8")))
+    policy = next(each for each in objects if each["kind"] == "ValidatingAdmissionPolicy")
+    assert policy["spec"]["matchConditions"][0]["expression"] == f"request.userInfo.username == '{USER}'"
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert (rule["resources"], rule["operations"]) == (["nodes"], ["UPDATE"])
+    assert f"k == '{LABEL_REFUSED}'" in policy["spec"]["validations"][0]["expression"]
+    (binding,) = [each for each in objects if each["kind"] == "ValidatingAdmissionPolicyBinding"]
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}

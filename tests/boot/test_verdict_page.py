@@ -11,7 +11,7 @@ from accel_scaling.boot.verdicts import PAGE, WORDS, VerdictWord, page_of
 from accel_scaling.detect.model import Detection
 
 ROOT = Path(__file__).resolve().parents[2]
-SECTIONS = re.split(r"^## ", (ROOT / PAGE).read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+SECTIONS = re.split(r"^## ", (ROOT / "docs" / f"{PAGE}.md").read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
 BY_WORD = {section.split("\n", 1)[0]: section for section in SECTIONS}
 
 
@@ -38,7 +38,7 @@ def test_the_page_of_a_word_leads_to_its_heading(word: VerdictWord) -> None:
 
 
 def test_the_table_of_exit_codes_links_to_each_verdict_that_joins() -> None:
-    text = (ROOT / PAGE).read_text(encoding="utf-8")
+    text = (ROOT / "docs" / f"{PAGE}.md").read_text(encoding="utf-8")
     (row,) = re.findall(r"^\| 0 \|.*$", text, re.MULTILINE)
     joining = {word.value for word, meaning in WORDS.items() if meaning.exit_code == 0}
     assert set(re.findall(r"\[(\w+)\]\(#\w+\)", row)) == joining

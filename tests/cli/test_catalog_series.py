@@ -56,7 +56,7 @@ def test_a_series_of_another_cloud_than_the_named_one_is_said_to_be_so(capsys: p
 def test_a_name_that_no_cloud_has_is_blamed_on_none(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = show(name, capsys)
     assert code == 2
-    assert "is no machine type of aws or gcp in the catalog" in text
+    assert "is not a machine type of aws or gcp in the catalog" in text
 
 
 @pytest.mark.parametrize(("name", "near"), [("g5.xlargee", "g5.xlarge"), ("a2-highgpu-9g", "a2-highgpu-8g")])

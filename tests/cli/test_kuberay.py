@@ -59,8 +59,10 @@ def test_check_reads_each_file_and_ends_with_2(file: Path, capsys: pytest.Captur
     Path("b.yaml").write_text(CONFIG_MAP, encoding="utf-8")
     Path("c.yaml").write_text(manifest(params="{num-gpus: '1'}"), encoding="utf-8")
     assert main(["kuberay", "check", "b.yaml", str(file), "c.yaml"]) == 2
-    assert capsys.readouterr().out.splitlines() == [
-        "b.yaml:1: has no RayCluster, RayJob, RayService of ray.io; it has ConfigMap in line 1",
+    out, err = capsys.readouterr()
+    sentence = "b.yaml:1: has no RayCluster, RayJob, RayService of ray.io; it has ConfigMap in line 1"
+    assert err == f"accel-scaling: {sentence}\n"
+    assert out.splitlines() == [
         "c.yaml:15: RayCluster demo, group workers: GPU: 1 is promised, but the container's limits have no device for it",  # noqa: E501 - as it is printed
     ]
 
@@ -100,7 +102,7 @@ def test_a_file_that_cannot_be_used_is_one_sentence_with_its_line(
     assert sentence in err
     assert err.count("\n") == 1
     assert main(["kuberay", "check", str(file)]) == 2
-    assert sentence in capsys.readouterr().out
+    assert capsys.readouterr() == ("", err)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,8 @@ from accel_scaling.cli.main import COMMANDS, main
 from accel_scaling.quarantine.ledger import Ledger
 from accel_scaling.quarantine.record import Cause, Quarantine, Record
 from accel_scaling.quarantine.store import to_json
-from accel_scaling.testing.rehearse.timeline import StatusLine, Timeline
+from accel_scaling.status_line import StatusLine
+from accel_scaling.testing.rehearse.timeline import Timeline
 
 GREEN = "\033[32m"
 
@@ -172,7 +173,7 @@ def test_on_a_terminal_the_line_says_what_is_done_for_how_long_gives_way_to_text
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
-    monkeypatch.setattr("accel_scaling.testing.rehearse.timeline.STATUS_LINE_S", 0.001)
+    monkeypatch.setattr("accel_scaling.status_line.STATUS_LINE_S", 0.001)
     shown, out = threading.Event(), Terminal()
     line = StatusLine(out, iter(range(0, 10**6, 7)).__next__)
     original = line.show

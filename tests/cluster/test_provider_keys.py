@@ -122,3 +122,58 @@ def test_a_key_of_any_length_has_a_short_sentence() -> None:
     assert len(str(refused.value)) < 300
     (note,) = unread_notes({"type": "external", "k" * 100_000: 1}, known_clouds()["aws"])
     assert len(note) < 300
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "says"),
+    [
+        ("", "region", "it belongs to the provider section: provider.region"),
+        ("", "quarantine", "it belongs to the provider section: provider.quarantine"),
+        ("", "cache_stopped_nodes", "it belongs to the provider section: provider.cache_stopped_nodes"),
+        ("", "min_workers", "it belongs to a node type: available_node_types.NAME.min_workers"),
+        ("", "resources", "it belongs to a node type: available_node_types.NAME.resources"),
+        ("t4", "upscaling_speed", "it belongs to the top level of the file, for all node types: upscaling_speed"),
+        ("t4", "use_internal_ips", "it belongs to the provider section: provider.use_internal_ips"),
+        ("t4", "InstanceType", "belongs to its node_config: available_node_types.t4.node_config.InstanceType"),
+        ("t4", "machineType", "belongs to its node_config: available_node_types.t4.node_config.machineType"),
+    ],
+)
+def test_a_key_in_a_wrong_place_is_told_its_place(place: str, key: str, says: str) -> None:
+    config = cluster()
+    (config["available_node_types"][place] if place else config)[key] = "x"
+    assert says in str(of_fill(config))
+    assert of_plan(config) == of_fill(config)
+
+
+@pytest.mark.parametrize(
+    ("of_gcp", "written"),
+    [(False, "instanceType"), (False, "Instance_type"), (True, "machinetype"), (True, "acceleratortype")],
+)
+def test_a_machine_type_under_a_misspelt_key_is_missing_and_the_key_is_named(written: str, *, of_gcp: bool) -> None:
+    config = cluster(of_gcp=of_gcp)
+    config["available_node_types"]["t4"]["node_config"] = {written: "x"}
+    assert f"(there is {written}, which nothing reads)" in str(of_fill(config))
+
+
+@pytest.mark.parametrize(
+    ("node_config", "says"),
+    [
+        (
+            {"schedulingConfig": {"reservd": True}},
+            "schedulingConfig.reservd is not a key that Google knows; nearest: reserved",
+        ),
+        (
+            {"schedulingConfg": {"reserved": True}},
+            "schedulingConfg is not a key that Google knows; nearest: schedulingConfig",
+        ),
+        ({"networkConfig": {"subnetwrk": "x"}}, "networkConfig.subnetwrk is not a key that Google knows"),
+        ({"schedulingConfig": {"reserved": "yes"}}, "schedulingConfig.reserved is 'yes'; expected true or false"),
+        ({"somethingOfNextYear": {"a": 1}}, ""),
+    ],
+)
+def test_a_misspelt_key_of_a_tpu_slice_is_refused_and_one_that_may_be_new_waits_for_ray_up(
+    node_config: dict[str, Any], says: str
+) -> None:
+    config = gcp_config_of({"tpu": {"acceleratorType": "v5litepod-8", **node_config}})
+    found = of_fill(config)
+    assert says in str(found) if says else found is None

@@ -41,7 +41,8 @@ from tests.support.documents import (
 from tests.support.plugins import install_example
 
 MODULES = [cloud.module for cloud in known_clouds().values()]
-README_LINES = 150
+README_LINES = 120
+OF_STOCK = {"from-type-aws.md", "from-type-gcp.md"}  # they show files for Ray's own providers
 WITH_THE_EXAMPLE = {"families-of-your-own.md"}  # its reader has installed docs/ferrum-n1
 
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[\w-]*)?\)")
@@ -80,8 +81,14 @@ def test_a_command_prints_what_the_document_shows(block: Block, desk: Path, boot
         monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", json.dumps(promised))
     for command, shown in block.steps:
         assert {words[0] for words in words_of(command)} <= {"accel-scaling", "echo"}, f"{block}: {command}"
+        # The environment as Python knows it: readline, which pytest may import, sets COLUMNS behind its back.
         done = subprocess.run(
-            ["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+            ["bash", "-c", command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            env={**os.environ},
         )
         assert re.fullmatch(pattern_of(shown), normal(done.stdout)), f"{block}: {command}\n{done.stdout}"
 
@@ -90,7 +97,7 @@ def test_a_command_prints_what_the_document_shows(block: Block, desk: Path, boot
 def test_a_command_in_a_document_exists_and_takes_these_arguments(block: Block, command: str, desk: Path) -> None:
     write_files(block.document, desk)
     for block_of_document in blocks_of(block.document):  # earlier commands may have made the files of later ones
-        for made in re.findall(r"accel-scaling fill \S+ -o (\S+)", block_of_document.body):
+        for made in re.findall(r"accel-scaling (?:(?:kuberay )?fill|migrate) \S+ -o (\S+)", block_of_document.body):
             (desk / made).touch()
     for words in words_of(command):
         CHECKS[Path(words[0]).name](words, desk)
@@ -113,6 +120,7 @@ def cluster_blocks() -> list[Block]:
         for block in BLOCKS
         if block.language == "yaml"
         and re.search(r"^cluster_name:", block.body, re.MULTILINE)
+        and block.document.name not in OF_STOCK
         and block.document != GUIDE  # its machine type is in a copy only: test_contributing.py
     ]
 
@@ -124,7 +132,9 @@ def test_a_cluster_file_in_a_document_can_be_filled(block: Block) -> None:
     assert all(node_type["resources"] for node_type in filled["available_node_types"].values())
 
 
-@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "yaml"], ids=str)
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.language == "yaml" and block.document.name not in OF_STOCK], ids=str
+)
 def test_a_yaml_block_is_yaml_and_names_our_module_rightly(block: Block) -> None:
     content = yaml.safe_load(block.body)
     provider = content.get("provider") or {}
@@ -161,14 +171,11 @@ def test_links_and_paths_lead_to_files(document: Path) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_help_of_each_command_has_an_example_and_the_readme_names_it(
-    command: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_help_of_each_command_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])
     output = capsys.readouterr().out
     assert re.search(rf"^\s*accel-scaling {command} ", output.split("options:", 1)[1], re.MULTILINE), output
-    assert f"`accel-scaling {command}" in README.read_text(encoding="utf-8")
 
 
 def test_the_readme_is_short_and_gives_the_two_commands_to_set_up() -> None:
@@ -199,6 +206,4 @@ def test_every_document_is_reached_from_the_readme_by_links() -> None:
         if page.suffix == ".md":
             links = {(page.parent / link).resolve() for link in LINK.findall(page.read_text(encoding="utf-8"))}
             waiting += [link for link in links if link.exists()]
-    assert [path.name for path in (ROOT / "docs").glob("*.md") if path not in reached] == []
-    text = README.read_text(encoding="utf-8")
-    assert [path.name for path in (ROOT / "docs").iterdir() if path.suffix != ".md" and path.name not in text] == []
+    assert [path.name for path in (ROOT / "docs").rglob("*.md") if path not in reached] == []

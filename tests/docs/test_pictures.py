@@ -72,6 +72,12 @@ def test_a_picture_is_small_and_whole_and_asks_nothing_of_the_network(picture: A
 
 
 @EACH
+def test_no_text_of_a_picture_begins_with_a_space_which_some_viewers_drop(picture: Any) -> None:
+    svg = (FOLDER / f"{picture.name}.svg").read_text(encoding="utf-8")
+    assert re.findall(r"<text [^>]*textLength[^>]*>(?:&#160;|\s)", svg) == []
+
+
+@EACH
 def test_a_picture_is_in_a_document(picture: Any) -> None:
     assert any(f"pictures/{picture.name}.svg)" in document.read_text(encoding="utf-8") for document in DOCUMENTS)
 

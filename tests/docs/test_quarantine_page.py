@@ -16,6 +16,7 @@ WATCH = "tests/providers/base/test_machine_watch.py"
 SET_UP, END = "tests/providers/base/test_machine_set_up.py", "tests/providers/base/test_machine_end.py"
 AWS, GCP = "tests/providers/aws/test_machine_end.py", "tests/providers/gcp/test_machine_end.py"
 BURSTS, HEAD = "tests/quarantine/test_bursts.py", "tests/providers/base/test_head.py"
+DRAINS = "tests/providers/base/test_node_drains.py"
 GATE = "tests/quarantine/test_gate.py"
 
 # The beginning of a row's first cell -> the tests that hold its other cells.
@@ -88,6 +89,12 @@ ROWS = {
         f"{END}::test_a_machine_that_is_interrupted_at_the_moment_of_its_failure_is_no_strike",
         f"{GCP}::test_a_spot_machine_that_google_takes_back_is_no_strike",
         f"{GCP}::test_a_slice_that_google_takes_back_is_no_strike",
+    ],
+    "A device of a machine that has joined": [
+        f"{DRAINS}::test_a_sick_node_counts_once_like_a_refused_one_and_its_type_is_quarantined_in_the_end",
+    ],
+    "The cloud announces": [
+        f"{DRAINS}::test_a_node_with_a_notice_is_terminated_when_it_is_drained_and_is_no_strike",
     ],
     "The autoscaler no longer needs": [
         f"{END}::test_what_the_autoscaler_ends_without_a_known_failure_is_no_strike_and_may_be_stopped",

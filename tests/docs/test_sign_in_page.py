@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from accel_scaling.providers.aws import bootstrap as aws_bootstrap
+from accel_scaling.providers.aws import errors as aws_errors
 from accel_scaling.providers.base.error_rules import PROXY_VARIABLES
 from accel_scaling.providers.gcp import client as gcp_client
 from accel_scaling.providers.gcp import errors as gcp_errors
@@ -188,3 +190,12 @@ def test_the_variables_of_the_page_are_those_that_the_clients_read() -> None:
     assert gcp_errors.CERTIFICATE_FILES[0] in inspect.getsource(httplib2.certs)
     for name in ("HTTPS_PROXY", "NO_PROXY", AWS_CERTIFICATES, gcp_errors.CERTIFICATE_FILES[0]):
         assert f"export {name}=" in block
+
+
+def test_each_message_of_the_page_is_one_of_the_tables() -> None:
+    sentences = " ".join(rule.sentence for table in (aws_errors.ERRORS, gcp_errors.ERRORS) for rule in table)
+    messages = re.findall(r"^\| `(.+?)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(messages) == 5
+    for message in messages:
+        beginning = re.split(r"\.\.\.|\(", message)[0].strip()
+        assert beginning in sentences, message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -34,6 +35,10 @@ def test_the_first_type_lies_the_second_is_sold_out_the_task_runs_on_the_third_a
         liars = run_on_the_third(one, AWS, "T4")
         metrics = one.exec("curl -s localhost:44217/metrics")
         assert 'accel_scaling_confirmations_total{node_type="good",verdict="Confirmed"' in metrics
+        assert "\n liar (quarantined until " in one.exec("ray status"), "under Recent failures"
+        plan = one.exec("accel-scaling plan ~/ray_bootstrap_config.yaml --address 127.0.0.1:6379")
+        assert re.search(r"\ngood +g4dn.4xlarge .*Confirmed +1\n", plan), plan
+        assert "liar is quarantined until " in plan
         one.up()  # `ray up` again restarts Ray on the head, and so the autoscaler
         assert left_alone(one)["liar"]["reason"] == "DriverMissing"
         assert one.task(accelerator_type="T4", num_gpus=1)["ran"]["labels"]["accel-scaling.io/verdict"] == "Confirmed"
@@ -45,6 +50,7 @@ def test_it_is_so_on_google_cloud_with_autoscaler_v1_and_a_type_that_lies_no_mor
         lying_and_dry(one, GCP)
         one.up()
         run_on_the_third(one, GCP, "L4")
+        assert "\n liar: quarantined until " in one.exec("ray status"), "under Recent failures"
         one.local.set_faults()
         ran = one.task(num_gpus=1, resources={"liar": 1})["ran"]  # pending until the quarantine ends
         assert ran["labels"]["accel-scaling.io/instance-type"] == machines(GCP)["liar"]

@@ -113,7 +113,7 @@ def test_hand_written_values_that_the_catalog_contradicts_are_named_with_their_l
     assert main(["migrate", str(path), "-o", str(new)]) == 0
     said = capsys.readouterr().err
     for line, words in (
-        (15, "your resources say GPU: 2, the catalog says 1; yours is used, and a node without it"),
+        (15, "your resources say GPU: 2, the catalog says 1; yours is used, and a node"),
         (16, "your resources promise accelerator_type:T4, the catalog knows accelerator_type:A10G there"),
         (17, "your labels say ray.io/accelerator-type: T4, and its node_config makes it A10G"),
     ):
@@ -130,6 +130,7 @@ def test_hand_written_values_that_the_catalog_contradicts_are_named_with_their_l
         ),
         ("worker_nodes:\n  InstanceType: g5.xlarge\nhead_node:\n  InstanceType: m5.xlarge\n",
          {"head": "m5.xlarge", "worker": "g5.xlarge"}),
+        (f"available_node_types:\n{SMALL_HEAD}", {"head": "m5.large", "worker": "m5.large"}),
         ("head_node:\n  InstanceType: m5.xlarge\n", {"head": "m5.xlarge", "worker": "m5.large"}),
         ("worker_nodes:\n  InstanceType: g5.xlarge\nhead_node: {}\n", {"head": "m5.large", "worker": "g5.xlarge"}),
         (
@@ -202,10 +203,7 @@ def test_what_ray_1_had_beside_node_types_goes_where_ray_puts_it(
         (STOCK.replace("type: aws", "type: azure"), ":3: provider.type is 'azure', and a migration takes"),
         (STOCK.replace("type: aws", "type: local"), "this package has no provider: leave the file as it is"),
         (STOCK.replace("type: aws", "type: asw"), "; nearest: aws"),
-        (
-            STOCK.replace("type: aws", "type: ${CLOUD}"),
-            "which is still a placeholder of a template: render the file first",
-        ),
+        (STOCK.replace("type: aws", "type: ${CLOUD}"), "of a template: render the file first"),
         (STOCK.replace("  type: aws\n", ""), ":2: provider.type is missing"),
         ("{% if x %}\n" + STOCK, "it is a template: render the file first"),
         ("apiVersion: ray.io/v1\nkind: RayCluster\n", "give it to `accel-scaling kuberay fill`"),
@@ -217,6 +215,7 @@ def test_what_ray_1_had_beside_node_types_goes_where_ray_puts_it(
         (RAY_1 + "head_node:\n  InstanceType: m5.lrge\n", ":7: head_node: instance type 'm5.lrge' of aws is not in"),
         (RAY_1 + "head_node: m5.large\n", ":7: head_node is 'm5.large'; it must hold the keys of a node_config"),
         (STOCK.replace("cluster_name: demo\n", ""), "cluster_name is missing"),
+        (STOCK.partition("  head:")[0] + "  - head\n", "old.yaml: this is not a cluster config"),
     ],
 )
 def test_a_file_that_cannot_be_migrated_gets_one_sentence(
@@ -230,8 +229,9 @@ def test_a_file_that_is_there_is_not_overwritten_without_being_asked(
 ) -> None:
     path.write_text(STOCK)
     assert main(["migrate", str(path), "-o", str(path)]) == 2
-    says = f"{path} exists already; choose another file with -o, or overwrite it with --force"
-    assert says in capsys.readouterr().err
+    assert (
+        f"{path} exists already; choose another file with -o, or overwrite it with --force" in capsys.readouterr().err
+    )
     assert path.read_text() == STOCK
     assert main(["migrate", str(path), "-o", str(path), "--force"]) == 0
     assert MODULES["aws"] in path.read_text()

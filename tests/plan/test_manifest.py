@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
+from accel_scaling import _ray
 from accel_scaling.catalog.load import shipped_catalog
 from accel_scaling.errors import ClusterConfigError, PlanError
 from accel_scaling.kuberay.fill import fill
+from accel_scaling.plan.manifest import read_manifest
 from accel_scaling.plan.model import PendingCause, Plan
+from accel_scaling.plan.run import PlanArguments, plan_manifest
 from tests.support.manifests import A100, L4, V4, group, planned, raycluster
 
 ONE_L4 = group("l4", "nvidia.com/gpu: 1", selector=L4)
@@ -240,7 +245,28 @@ def test_a_mistake_in_a_manifest_is_one_sentence_with_its_line(text: str, said: 
 
 def test_a_manifest_with_a_head_only_is_planned_too() -> None:
     _, answer = planned(raycluster(), "CPU:2", "GPU")
-    assert (answer.launch, [each.text for each in answer.pending]) == ({}, ["GPU"])
+    assert answer.launch == {}
+    assert reasons(answer) == [
+        ("GPU", 1, PendingCause.NO_SUCH_ACCELERATOR, "asks GPU 1; no group of the manifest has GPU")
+    ]
     assert answer.notes == (
         "the manifest has no worker group, so nothing can be launched; add one to workerGroupSpecs",
     )
+
+
+def test_the_demands_of_a_running_cluster_are_planned_for_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state is Ray's own type, as the head's pod and a worker's pod announce their groups (RAY_NODE_TYPE_NAME)."""
+    request = _ray.resource_request({"GPU": 1, "CPU": 1}, ())
+    pods = (
+        _ray.running_instance("headgroup", 0, {"CPU": 4}, {}, head=True),
+        _ray.running_instance("l4", 1, {"CPU": 8, "GPU": 1}, {}),
+    )
+    state = _ray.ClusterState(((request, 3),), (), (), pods, {"headgroup": 1, "l4": 1})
+    monkeypatch.setattr(_ray, "cluster_state", lambda *_: state)
+    monkeypatch.setattr(_ray, "asks_for_token", lambda *_: False)
+    manifest = read_manifest(raycluster(ONE_L4), "demo.yaml")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        arguments = PlanArguments(address=f"127.0.0.1:{server.getsockname()[1]}")
+        _, answer = plan_manifest(manifest, shipped_catalog(), arguments)
+    assert answer.launch == {"l4": 2}
+    assert answer.pending == ()

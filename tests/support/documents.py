@@ -97,4 +97,6 @@ def normal(text: str) -> str:
 
 
 def pattern_of(shown: str) -> str:
-    return re.escape(normal(shown)).replace(re.escape("...\n"), "(?:.*\n)*?")
+    """Return a pattern for what a command prints into a pipe; a document may show its lines wrapped."""
+    pattern = re.escape(normal(shown)).replace(re.escape("...\n"), "(?:.*\n)*?")
+    return re.sub(r"\\\n((?:\\ )*)(?=.)", lambda match: f"(?:\\\n{match[1]}| )", pattern)

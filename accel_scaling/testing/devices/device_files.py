@@ -13,6 +13,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.detect.pci import DEVICES
+from accel_scaling.errors import RehearsalError
 from accel_scaling.families.built_in.neuron import DRIVER_DEVICES, NEURON_LS
 from accel_scaling.families.built_in.tpu import IOMMU_GROUPS
 from accel_scaling.families.inventory import SYSROOT
@@ -22,6 +23,7 @@ from accel_scaling.testing.devices.drivers import (
     NVML_CONFIG_VARIABLE,
     driver_of,
     take,
+    write_answers,
     write_container,
     write_driver,
     write_library,
@@ -73,6 +75,23 @@ def install(root: Path, hardware: Hardware) -> dict[str, str]:
         NVML_CONFIG_VARIABLE: str(root / NVML_CONFIG),
         **{name: _before(name, path) for name, path in searched.items() if path},
     }
+
+
+def change(root: Path, hardware: Hardware) -> None:
+    """Make the drivers of a machine that runs answer otherwise: of NVIDIA and Neuron devices, and those with a status.
+
+    Raises:
+        RehearsalError: the driver of this hardware is not asked.
+    """
+    addresses = _write_bus(root, hardware)
+    if hardware.kind == "nvml":
+        write_answers(root, hardware)  # the library's own file is in use
+    elif hardware.kind == "neuron":
+        _write_neuron(root, hardware, addresses)
+    elif driver_of(hardware):
+        write_driver(root, hardware, addresses)
+    else:
+        raise RehearsalError(f"the driver of {hardware.driver_name} cannot show it")
 
 
 def _before(name: str, folder: Path) -> str:

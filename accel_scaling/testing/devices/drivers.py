@@ -153,12 +153,19 @@ def write_nvml(root: Path, hardware: Hardware) -> Path:
         if not hardware.nodes:
             return write_library(root / MASK)  # it is the container toolkit that brings the library in
     write_nodes(root, ["nvidiactl", *(f"nvidia{index}" for index in range(hardware.nodes))])
-    config = root / NVML_CONFIG
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text("\n".join(_answers(hardware)) + "\n", encoding="utf-8")
+    write_answers(root, hardware)
     triple = f"usr/lib/{platform.machine()}-linux-gnu"
     # A folder that the dynamic linker of a host with this machine's files searches by default.
     return write_library(root / (triple if (Path("/") / triple).is_dir() else "usr/lib64"))
+
+
+def write_answers(root: Path, hardware: Hardware) -> None:
+    """Write what the driver library answers, in one step: it is read at each nvmlInit."""
+    config = root / NVML_CONFIG
+    config.parent.mkdir(parents=True, exist_ok=True)
+    fresh = config.with_name(f"{config.name}.new")
+    fresh.write_text("\n".join(_answers(hardware)) + "\n", encoding="utf-8")
+    fresh.replace(config)
 
 
 def _answers(hardware: Hardware) -> list[str]:

@@ -6,6 +6,8 @@ confirmed.
 
 from __future__ import annotations
 
+import functools
+import json
 import logging
 import os
 import subprocess
@@ -31,7 +33,9 @@ from accel_scaling.testing.faults import FaultKind, of_start, read_faults
 from accel_scaling.testing.hosts.call_log import CallLog, LoggedApplication
 from accel_scaling.testing.hosts.cloud_process import run
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot
+from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, sick
+from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
+from accel_scaling.testing.hosts.metadata_servers import MetadataServers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +61,8 @@ class Ec2Cloud:
         # moto cuts the default VPC's block into one /20 per zone.
         patch_moto(settings.faults_file, events, f"{settings.network}.0.0/16")
         self._server = Ec2Server(listen, inherited, settings.directory)
-        self._reconciler = Ec2Reconciler(self._server, hosts, events, settings)
+        self._metadata = MetadataServers(settings)
+        self._reconciler = Ec2Reconciler(self._server, hosts, events, settings, self._metadata)
         self.ports = self._server.ports
 
     def step(self) -> None:
@@ -66,6 +71,7 @@ class Ec2Cloud:
 
     def close(self) -> None:
         """Stop answering."""
+        self._metadata.close()
         self._server.close()
 
 
@@ -144,10 +150,14 @@ class Ec2Reconciler:
         hosts: what carries them.
         events: the log of the machines' steps.
         settings: how long EC2 takes over each step, and where the faults are.
+        metadata: tells each host of notices.
     """
 
-    def __init__(self, server: Ec2Server, hosts: Hosts, events: EventLog, settings: Settings) -> None:
-        self._server, self._hosts, self._events = server, hosts, events
+    def __init__(
+        self, server: Ec2Server, hosts: Hosts, events: EventLog, settings: Settings, metadata: MetadataServers
+    ) -> None:
+        self._server, self._hosts, self._events, self._metadata = server, hosts, events, metadata
+        self._later = LaterFaults(settings.faults_file)
         self._latencies, self._faults_file = settings.latencies, settings.faults_file
         # No lock: only the thread that calls step() uses these three. moto answers requests in threads of its own.
         self._launched: set[str] = set()
@@ -167,6 +177,9 @@ class Ec2Reconciler:
                 self._stop(instance, waited)
             elif instance.state == SHUTTING_DOWN[0]:
                 self._terminate(instance, waited)
+        by_id = {instance.id: instance for _, instance in self._server.instances()}
+        for instance_id, what in self._later.step():
+            self._record(EventKind.HAPPENED, by_id[instance_id], error=what)
 
     def _boot(self, backend: Any, instance: Any) -> None:
         fault = of_start(read_faults(self._faults_file), instance.instance_type)
@@ -180,6 +193,7 @@ class Ec2Reconciler:
             hardware = hardware_at_boot(hardware_of(instance.instance_type), instance.instance_type, self._faults_file)
             keys = _public_keys(backend, instance)
             kind = fault.kind if fault else None
+            self._metadata.add(instance.private_ip, {"instance-id": instance.id})
             self._hosts.boot(
                 HostSpec(instance.id, instance.instance_type, instance.private_ip, keys, hardware, fault=kind)
             )
@@ -191,12 +205,22 @@ class Ec2Reconciler:
         if instance.state == PENDING[0]:  # else a client has stopped it meanwhile
             set_state(instance, RUNNING)
         self._record(EventKind.BOOTED, instance)
+        tell = functools.partial(self._metadata.tell, instance.private_ip)
+        self._later.booted(
+            instance.id,
+            Booted(
+                instance.instance_type,
+                lambda: tell({"spot/instance-action": _interruption()}),
+                lambda: self._hosts.change_devices(instance.id, sick(hardware)),
+            ),
+        )
 
     def _stop(self, instance: Any, waited: float) -> None:
         # The host goes at once, as a machine that is stopping runs nothing more; the state follows when its time has
         # come.
         if instance.id in self._up:
             self._up.discard(instance.id)
+            self._gone(instance)
             self._hosts.halt(instance.id, destroy=False)
         if waited >= self._latencies.stop_s:
             set_state(instance, STOPPED)
@@ -206,15 +230,26 @@ class Ec2Reconciler:
         if instance.id in self._have_disk:
             self._have_disk.discard(instance.id)
             self._up.discard(instance.id)
+            self._gone(instance)
             self._hosts.halt(instance.id, destroy=True)
         if waited >= self._latencies.terminate_s:
             set_state(instance, TERMINATED)
             self._record(EventKind.TERMINATED, instance)
 
+    def _gone(self, instance: Any) -> None:
+        self._later.ended(instance.id)
+        self._metadata.remove(instance.private_ip)
+
     def _record(self, kind: EventKind, instance: Any, *, error: str | None = None) -> None:
         address = instance.private_ip
         tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
         self._events.instance(kind, instance.id, instance.instance_type, address, error=error, tags=tags)
+
+
+def _interruption() -> str:
+    """Return what EC2 says two minutes before it takes a spot instance back."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 120))
+    return json.dumps({"action": "terminate", "time": at})
 
 
 def _public_keys(backend: Any, instance: Any) -> tuple[str, ...]:

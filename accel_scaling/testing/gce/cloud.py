@@ -18,12 +18,14 @@ from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp, hardware
 from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.fault_injection import Preemptions, injection_file, read_injection
-from accel_scaling.testing.gce.metadata_server import MetadataServers, of_instance, of_slice_host
+from accel_scaling.testing.gce.metadata_server import of_instance, of_slice_host
 from accel_scaling.testing.gce.server import Server
 from accel_scaling.testing.hosts.call_log import CallLog
 from accel_scaling.testing.hosts.cloud_process import run
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import HostSpec, fault_at_start, hardware_at_boot
+from accel_scaling.testing.hosts.hosts import HostSpec, fault_at_start, hardware_at_boot, sick
+from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
+from accel_scaling.testing.hosts.metadata_servers import MetadataServers
 
 if TYPE_CHECKING:
     from accel_scaling.testing.devices.hardware import Hardware
@@ -127,6 +129,7 @@ class GceReconciler:
     ) -> None:
         self._engine, self._hosts, self._metadata = engine, hosts, metadata
         self._events, self._settings = events, settings
+        self._later = LaterFaults(settings.faults_file)
         self._since: dict[str, float] = {}  # when a machine that is to boot was first seen
         self._up: dict[str, list[GceHost]] = {}
 
@@ -143,6 +146,9 @@ class GceReconciler:
                 self._end(name, machine)
         for name in set(self._up) - seen:
             self._halt(name)
+        hosts = {host.id: host for machine in self._up.values() for host in machine}
+        for host_id, what in self._later.step():
+            self._record(EventKind.HAPPENED, hosts[host_id], error=what)
 
     def _boot_when_due(self, name: str, machine: dict[str, Any]) -> None:
         first = name not in self._since
@@ -182,6 +188,14 @@ class GceReconciler:
         fault = fault_at_start(host.type, self._settings.faults_file)
         self._hosts.boot(HostSpec(host.id, host.type, host.address, keys, hardware, _host_name(host.id), fault))
         self._record(EventKind.BOOTED, host)
+        self._later.booted(
+            host.id,
+            Booted(
+                host.type,
+                lambda: self._metadata.tell(host.address, {"instance/preempted": "TRUE"}),
+                lambda: self._hosts.change_devices(host.id, sick(hardware)),
+            ),
+        )
 
     def _end(self, name: str, machine: dict[str, Any]) -> None:
         self._since.pop(name, None)
@@ -195,6 +209,7 @@ class GceReconciler:
     def _halt(self, name: str) -> None:
         for host in self._up.pop(name, []):
             self._metadata.remove(host.address)
+            self._later.ended(host.id)
             self._hosts.halt(host.id, destroy=True)
             self._record(EventKind.TERMINATED, host)
 

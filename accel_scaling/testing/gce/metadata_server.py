@@ -1,4 +1,4 @@
-"""Google's metadata server for the local hosts: each asks at its own address, and learns of itself only.
+"""What Google's metadata server says to the local hosts.
 
 Sources: docs.cloud.google.com/compute/docs/metadata/predefined-metadata-keys; for TPU hosts the attributes that Ray
 (ray/_private/accelerators/tpu.py) and JAX (jax/_src/clusters/cloud_tpu_cluster.py) read on them.
@@ -6,112 +6,12 @@ Sources: docs.cloud.google.com/compute/docs/metadata/predefined-metadata-keys; f
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.gcp_machines import slice_of
-from accel_scaling.testing.hosts.settings import HostKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from accel_scaling.testing.hosts.settings import Settings
-
-PREFIX = "/computeMetadata/v1/"
-FLAVOR = "Metadata-Flavor"
-
-Metadata = dict[str, str]  # path -> text
-
-
-class MetadataServers:
-    """The metadata servers of one local cloud: one for all isolated hosts, one each for plain processes.
-
-    Args:
-        settings: the cloud's.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._of_address: dict[str, Mapping[str, str]] = {}
-        self._servers: dict[str, _MetadataServer] = {}
-        if settings.kind is HostKind.ISOLATED:
-            from accel_scaling.testing.hosts.isolated import bridge_address
-
-            self._serve(bridge_address(settings), lambda client: self._of_address.get(client, {}))
-
-    def add(self, address: str, metadata: Mapping[str, str]) -> None:
-        """Answer the host at this address with this from now on.
-
-        Raises:
-            RehearsalError: another program has the port there.
-        """
-        self._of_address[address] = metadata
-        if self._settings.kind is HostKind.PROCESSES:
-            # One server for each: on loopback the kernel gives every client the address 127.0.0.1, so it cannot
-            # tell who asks.
-            self._serve(address, lambda _client: metadata)
-
-    def remove(self, address: str) -> None:
-        """Stop answering a host."""
-        self._of_address.pop(address, None)
-        server = self._servers.pop(address, None)
-        if server is not None:
-            server.shutdown()
-            server.server_close()
-
-    def close(self) -> None:
-        """Stop answering."""
-        for address in list(self._servers):
-            self.remove(address)
-
-    def _serve(self, address: str, metadata_of: Callable[[str], Mapping[str, str]]) -> None:
-        port = self._settings.metadata_port
-        try:
-            server = _MetadataServer((address, port), metadata_of)
-        except OSError as error:
-            raise RehearsalError(f"no metadata server at {address}:{port}: {error.strerror}") from None
-        self._servers[address] = server
-        # The poll interval, as shutdown() waits for the next poll: with the default, half a second for each host.
-        threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
-
-
-class _MetadataServer(ThreadingHTTPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def __init__(self, address: tuple[str, int], metadata_of: Callable[[str], Mapping[str, str]]) -> None:
-        super().__init__(address, _MetadataHandler)
-        self.metadata_of = metadata_of
-
-
-class _MetadataHandler(BaseHTTPRequestHandler):
-    server: _MetadataServer
-
-    def log_message(self, *_: object) -> None:
-        """Write no log."""
-
-    def do_GET(self) -> None:
-        """Answer one path; Google demands a header, so no browser can be made to ask."""
-        path = self.path.partition("?")[0]
-        metadata = self.server.metadata_of(str(self.client_address[0]))
-        if self.headers.get(FLAVOR) != "Google":
-            self._answer(403, f"Missing required header: {FLAVOR}")
-        elif path.startswith(PREFIX) and (key := path.removeprefix(PREFIX).rstrip("/")) in metadata:
-            self._answer(200, metadata[key])
-        else:
-            self._answer(404, f"The requested URL {path} was not found on this server.")
-
-    def _answer(self, status: int, text: str) -> None:
-        data = text.encode()
-        self.send_response(status)
-        self.send_header(FLAVOR, "Google")
-        self.send_header("Server", "Metadata Server for VM")
-        self.send_header("Content-Type", "application/text")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+    from accel_scaling.testing.hosts.metadata_servers import Metadata
 
 
 def of_instance(machine: dict[str, Any], project: str) -> Metadata:
@@ -119,6 +19,8 @@ def of_instance(machine: dict[str, Any], project: str) -> Metadata:
     items = (machine.get("metadata") or {}).get("items", [])
     accounts = machine.get("serviceAccounts") or []
     return {
+        "instance/preempted": "FALSE",
+        "instance/maintenance-event": "NONE",
         **_common(machine["name"], machine["id"], machine["zone"].rpartition("/")[2], project),
         "instance/machine-type": f"projects/{project}/machineTypes/{machine['machineType'].rpartition('/')[2]}",
         **{f"instance/attributes/{item['key']}": item.get("value", "") for item in items},

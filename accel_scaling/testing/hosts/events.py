@@ -28,6 +28,7 @@ class EventKind(str, enum.Enum):
     BOOT_FAILED = "boot_failed"
     STOPPED = "stopped"
     TERMINATED = "terminated"
+    HAPPENED = "happened"
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,9 @@ class Hosts(Protocol):
     def boot(self, launch: HostSpec) -> None:
         """Bring a host up, for the first time or after a stop; its files survive a stop."""
 
+    def change_devices(self, instance_id: str, hardware: Hardware) -> None:
+        """Make the devices of a host that is up others than they were, as far as its driver can show it."""
+
     def halt(self, instance_id: str, *, destroy: bool) -> None:
         """Cut the power; with ``destroy`` the disk goes too, its Ray logs into the post-mortem folder."""
 
@@ -111,6 +114,15 @@ def hardware_at_boot(hardware: Hardware, machine_type: str, faults_file: Path) -
         return mixed(hardware, fault.driver_name or "")
     words = _DEVICE_FAULTS[fault.kind]
     return with_fault(hardware, words if fault.count is None else f"{words}:{fault.count}")
+
+
+def sick(hardware: Hardware) -> Hardware:
+    """Return the hardware of a machine of which one device has failed.
+
+    Raises:
+        RehearsalError: its driver cannot show it.
+    """
+    return with_fault(hardware, "unhealthy")
 
 
 def fault_at_start(machine_type: str, faults_file: Path) -> FaultKind | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.families.plugins import entry_points, normalized
-from accel_scaling.testing.devices.device_files import install
+from accel_scaling.testing.devices.device_files import change, install
 from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.hosts.hosts import keep_ray_logs, site_folders, sshd
 from accel_scaling.testing.hosts.isolated_account import SYSTEM_PATH, put_environments, write_path
@@ -30,6 +30,7 @@ from accel_scaling.testing.hosts.start_faults import failing_ray, plain_ray, put
 from accel_scaling.timeouts import LOCAL_CLOUD_POLL_S, LOCAL_CLOUD_SSHD_S
 
 if TYPE_CHECKING:
+    from accel_scaling.testing.devices.hardware import Hardware
     from accel_scaling.testing.hosts.hosts import HostSpec
     from accel_scaling.testing.hosts.settings import Settings
 
@@ -73,6 +74,8 @@ class IsolatedHosts:
             command("ip", "link", "add", BRIDGE, "address", BRIDGE_MAC, "type", "bridge")
             command("ip", "addr", "add", f"{bridge_address(settings)}/16", "dev", BRIDGE)
             command("ip", "link", "set", BRIDGE, "up")
+            if settings.metadata_address:  # the hosts' way out leads to the bridge
+                command("ip", "addr", "add", f"{settings.metadata_address}/32", "dev", BRIDGE)
             image = self._scratch / "image"
             make_image(settings, image / "upper", image / "work", image / "root")
         except subprocess.CalledProcessError as error:
@@ -103,6 +106,11 @@ class IsolatedHosts:
     def _sshd(self, launch: HostSpec) -> str | None:
         """Return the program that runs on the host as its ssh server."""
         return "true" if launch.fault is FaultKind.NO_SSH else sshd()
+
+    def change_devices(self, instance_id: str, hardware: Hardware) -> None:
+        """Write again what the driver answers; the host's root is this one, seen from here."""
+        if host := self._hosts.get(instance_id):
+            change(host.folder / "root", hardware)
 
     def halt(self, instance_id: str, *, destroy: bool) -> None:
         """Kill the host's first process, and with it all others and its network."""
@@ -148,7 +156,7 @@ class IsolatedHosts:
         keys.write_text("".join(key.strip() + "\n" for key in launch.public_keys))
         command("chroot", root, "chown", f"{user}:", f"/home/{user}/.ssh/authorized_keys")
         names = f"127.0.0.1 localhost\n{launch.address} {launch.hostname}\n"
-        if self._settings.metadata_port:
+        if self._settings.metadata_port and not self._settings.metadata_address:
             names += f"{bridge_address(self._settings)} metadata.google.internal metadata\n"
         # Hosts have no name server: this is the only place where they can look a name up.
         (root / "etc/hosts").write_text(names)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import PYTHON_SERVERS
 from accel_scaling.families.plugins import entry_points
-from accel_scaling.testing.devices.device_files import install
+from accel_scaling.testing.devices.device_files import change, install
 from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.hosts import image_site
 from accel_scaling.testing.hosts.host_records import (
@@ -31,6 +31,7 @@ from accel_scaling.testing.hosts.start_faults import put_fault
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from accel_scaling.testing.devices.hardware import Hardware
     from accel_scaling.testing.hosts.hosts import HostSpec
     from accel_scaling.testing.hosts.settings import Settings
 
@@ -75,6 +76,11 @@ class ProcessHosts:
         self._records[launch.instance_id] = record
         if launch.fault is not FaultKind.NO_SSH:  # without a record ssh is refused
             write_record(self._scratch, record)
+
+    def change_devices(self, instance_id: str, hardware: Hardware) -> None:
+        """Write again what the driver answers."""
+        if record := self._records.get(instance_id):
+            change(record.folder / "devices", hardware)
 
     def halt(self, instance_id: str, *, destroy: bool) -> None:
         """Strike the host, kill its processes, and with ``destroy`` remove its directory."""
@@ -142,6 +148,8 @@ class ProcessHosts:
         port = self._settings.metadata_port
         if not port:
             return {}
+        if self._settings.metadata_address:
+            return {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://{launch.address}:{port}"}
         return {
             "GCE_METADATA_HOST": f"{launch.address}:{port}",
             image_site.METADATA_VARIABLE: f"{launch.address}:{port}",

@@ -54,6 +54,7 @@ class Settings:
         latencies: how long the cloud takes.
         laptop_environment: more variables of the laptop, which no host has.
         metadata_port: where each host finds its metadata server; 0 where the cloud has none.
+        metadata_address: where isolated hosts find it, if it has no name.
     """
 
     cloud: str
@@ -70,6 +71,7 @@ class Settings:
     environment: Mapping[str, str]
     latencies: Latencies
     metadata_port: int = 0
+    metadata_address: str = ""
     laptop_environment: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timeouts
 from accel_scaling.errors import RehearsalError
+from accel_scaling.terminal import without_controls, wrapped
 from accel_scaling.testing.ray_cluster import tail
 from accel_scaling.testing.rehearse import try_task
 from accel_scaling.testing.rehearse.demands import name_of
@@ -19,11 +20,11 @@ from accel_scaling.testing.rehearse.watcher import SLICE_HOST, NodeTypes, Watche
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from accel_scaling.status_line import StatusLine
     from accel_scaling.testing.base_cloud import LocalCloud
     from accel_scaling.testing.faults import FaultSource
     from accel_scaling.testing.ray_cluster import RayCluster
     from accel_scaling.testing.rehearse.demands import Demand
-    from accel_scaling.testing.rehearse.timeline import StatusLine
 
 EXIT_CODE_FILE = ".accel_scaling/exit_code"
 
@@ -81,7 +82,8 @@ class Act:
 
     def _close(self, command_code: int | None) -> None:
         promised = {name: one["resources"] for name, one in self._filled["available_node_types"].items()}
-        lines = [self._timeline.closing_table(promised), "", *self._summary(command_code)]
+        summary = [wrapped(without_controls(line), stream=self._line) for line in self._summary(command_code)]
+        lines = [self._timeline.closing_table(promised), "", *summary]
         self._line.write("\n" + "\n".join(lines) + "\n")
 
     def _summary(self, command_code: int | None) -> list[str]:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import timeouts
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.fill.fill import fill
+from accel_scaling.status_line import StatusLine
+from accel_scaling.terminal import wrapped
 from accel_scaling.testing.devices.hardware import write_user_hardware
 from accel_scaling.testing.faults import FaultSource, Machines
 from accel_scaling.testing.hosts.leftovers import PREFIX, claim, remove_leftovers
@@ -21,7 +23,6 @@ from accel_scaling.testing.local_clouds import local_cloud_of
 from accel_scaling.testing.ray_cluster import SETUP, RayUpError
 from accel_scaling.testing.rehearse.act import Act
 from accel_scaling.testing.rehearse.demands import demands_of, with_marks
-from accel_scaling.testing.rehearse.timeline import StatusLine
 from accel_scaling.testing.rehearse.user_hardware import introduced, user_machines
 from accel_scaling.testing.start_environments import ulimits_of
 
@@ -109,16 +110,16 @@ class Rehearsal:
 
     def _introduce(self, local: LocalCloud, left_out: list[str], user_lines: list[str]) -> None:
         name = self.config.get("cluster_name", "cluster")
-        self.line.write(
-            f"rehearsal of {name}: real Ray and its autoscaler; {local.CLOUD} and the devices are emulated\n"
-        )
-        self.line.write(f"hosts: {local.reason}\n")
+        lines = [
+            f"rehearsal of {name}: real Ray and its autoscaler; {local.CLOUD} and the devices are emulated",
+            f"hosts: {local.reason.replace('isolated hosts:', 'isolated:')}",
+        ]
         if left_out:
-            self.line.write(f"not rehearsed: {grouped(left_out, list(self.config['available_node_types']))}\n")
+            lines.append(f"not rehearsed: {grouped(left_out, list(self.config['available_node_types']))}")
         if self.with_setup:
-            self.line.write("set-up commands run on the hosts, which cannot reach the internet: downloads fail there\n")
-        lines = [*_environment_lines(local.environments(self.config)), *_limit_lines(self.config), *user_lines]
-        self.line.write("".join(f"{line}\n" for line in lines) + "\n")
+            lines.append("set-up commands run on the hosts, which cannot reach the internet: downloads fail there")
+        lines += [*_environment_lines(local.environments(self.config)), *_limit_lines(self.config), *user_lines]
+        self.line.write("".join(f"{wrapped(line, stream=self.line)}\n" for line in lines) + "\n")
         self.line.flush()
 
 

@@ -1,15 +1,8 @@
-"""The output of a rehearsal: lines while it runs, then each machine's promise beside what it announced.
-
-On a terminal, a status line at the bottom shows the step that runs.
-"""
+"""The output of a rehearsal: lines while it runs, then each machine's promise beside what it announced."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import shutil
 import sys
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,17 +11,16 @@ from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.quarantine import messages
 from accel_scaling.quarantine.record import EVERY_ZONE
 from accel_scaling.tables import render
-from accel_scaling.terminal import Paint, Stream, painted, without_controls
+from accel_scaling.terminal import Paint, Stream, painted, without_controls, wrapped
 from accel_scaling.testing.rehearse.demands import MARK
-from accel_scaling.timeouts import STATUS_LINE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from accel_scaling.quarantine.record import Quarantine
 
 BYTES_PER_GIB = 1024**3
-_CLEAR = "\r\033[K"  # to the line's begin, and nothing after it
+_WORD = 10  # columns of the word of a line
 _PAINTS = {
     "confirmed": Paint.GOOD,
     "running": Paint.GOOD,
@@ -78,10 +70,13 @@ class Timeline:
 
     def say(self, at_s: float, word: str, text: str) -> None:
         """Print one line: seconds since the start, what happened, to what."""
-        shown = f"{word:<10}"
+        shown = word.ljust(_WORD)
         if word in _PAINTS:
             shown = painted(shown, _PAINTS[word], self._out)
-        self._out.write(f"{at_s - self.started_s:7.1f} s  {shown} {without_controls(text)}\n")
+        begin = f"{at_s - self.started_s:7.1f} s  "
+        used = len(begin) + _WORD + 1
+        lines = wrapped(without_controls(text), hang=" " * used, stream=self._out, used=used)
+        self._out.write(f"{begin}{shown} {lines}\n")
         self._out.flush()
 
     def quarantined(self, node_type: str, quarantines: Sequence[Quarantine]) -> None:
@@ -154,12 +149,13 @@ class Timeline:
             )
             for m in self.machines.values()
         ]
-        text = render(headers, rows, right={2, 3, 4, 5})
+        text = render(headers, rows, right={2, 3, 4, 5}, drop=(2, 3, 1), stream=self._out)
         pairs = [
             (m.node_type, shown(promised.get(m.node_type, {})), shown(m.resources) or "(never joined)")
             for m in self.machines.values()
         ]
-        return without_controls(text + "\n\n" + render(("node type", "promised", "announced by the node"), pairs))
+        announced = render(("node type", "promised", "announced by the node"), pairs, stream=self._out)
+        return without_controls(text + "\n\n" + announced)
 
 
 def zones_text(quarantines: Sequence[Quarantine]) -> str:
@@ -191,65 +187,3 @@ def _order(item: tuple[str, Any]) -> tuple[int, str]:
 
 def _s(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds:.1f} s"
-
-
-class StatusLine:
-    """A stream that passes texts on; on a terminal it has a line of status below them, and off one nothing more."""
-
-    def __init__(self, out: Stream, clock: Callable[[], float] = time.monotonic) -> None:
-        self._out = out
-        self._clock = clock
-        self._live = out.isatty() and os.environ.get("TERM") != "dumb"
-        self._shown = False
-        self._lock = threading.Lock()  # status and lines come from two threads, and share the terminal's last line
-
-    def isatty(self) -> bool:
-        """Return whether the stream is a terminal."""
-        return self._out.isatty()
-
-    def flush(self) -> None:
-        """Flush the stream."""
-        self._out.flush()
-
-    def write(self, text: str, /) -> None:
-        """Write whole lines, where the status was."""
-        with self._lock:
-            self._clear()
-            self._out.write(text)
-
-    @contextlib.contextmanager
-    def doing(self, what: str) -> Iterator[None]:
-        """Show, while the block runs on a terminal, what it does and for how long by now."""
-        if not self._live:
-            yield
-            return
-        began_s, over = self._clock(), threading.Event()
-
-        def tell() -> None:
-            while not over.wait(STATUS_LINE_S):
-                self.show(f"{what} ... {self._clock() - began_s:.0f} s")
-
-        teller = threading.Thread(target=tell, daemon=True, name="status line")
-        teller.start()
-        try:
-            yield
-        finally:
-            over.set()
-            # Before the line is cleared, so no status is written after it.
-            teller.join()
-            with self._lock:
-                self._clear()
-                self._out.flush()
-
-    def show(self, status: str) -> None:
-        """Show a status in the place of the last one, in one line of the terminal."""
-        with self._lock:
-            # One column is left free: some terminals go to the next line as soon as the last one is filled.
-            self._out.write(_CLEAR + status[: shutil.get_terminal_size().columns - 1])
-            self._out.flush()
-            self._shown = True
-
-    def _clear(self) -> None:
-        if self._shown:
-            self._out.write(_CLEAR)
-            self._shown = False

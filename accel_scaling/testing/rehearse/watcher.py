@@ -135,6 +135,8 @@ class Watcher(threading.Thread):
             machine.gone_s = since
             machine.trouble = event.error or machine.trouble
             self._timeline.say(event.time, "terminated", f"{name}: {event.error}" if event.error else name)
+        elif event.kind is EventKind.HAPPENED:
+            self._timeline.say(event.time, "happened", f"{name}: {event.error}")
         elif event.kind in {EventKind.STOPPED, EventKind.BOOT_FAILED}:
             machine.trouble = event.error or machine.trouble
             self._timeline.say(event.time, event.kind.value.replace("_", " "), f"{name} {event.error or ''}".rstrip())

@@ -214,7 +214,7 @@ def test_a_role_that_may_not_be_made_is_one_sentence(
     said = sentence_of(config_of(), capsys)
     assert said == (
         "your AWS credentials lack the permission for GetInstanceProfile (AccessDenied: User: me is not authorized); "
-        "docs/iam has the "
+        "docs/security.md#aws has the "
         "policies that a cluster needs"
     )
 

@@ -121,6 +121,12 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         (
             {},
+            {**KEYS, "HTTPS_PROXY": "socks5://127.0.0.1:9"},
+            "AWS cannot be reached: HTTPS_PROXY names a SOCKS proxy",
+            "boto3 takes HTTP proxies only; name one, such as http://",
+        ),
+        (
+            {},
             {"AWS_WEB_IDENTITY_TOKEN_FILE": "/no/such", "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/x"},
             "No such file or directory",
             "the variables AWS_... that name files",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import google.auth.exceptions
+import httplib2
 import pytest
 from google.auth.exceptions import GoogleAuthError
 
@@ -248,9 +249,29 @@ def test_a_proxy_that_refuses_is_no_matter_of_the_credentials_file(
     assert f"is the proxy that HTTPS_PROXY names ({network.proxy_url}) right" in sentence
 
 
+@pytest.mark.parametrize(
+    ("proxy", "problem"),
+    [
+        ("socks5://127.0.0.1:9", "a SOCKS proxy takes `pip install pysocks`"),
+        ("http://127.0.0.1:port", "the proxy's URL is wrong"),
+        ("http://", "the proxy's URL has no host; write one such as http://proxy.example.com:3128"),
+        ("127.0.0.1:9", "Connection refused"),  # without a scheme, as curl takes it
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_said_and_nobody_is_called_without_it(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, problem: str
+) -> None:
+    monkeypatch.setattr(httplib2, "socks", None)
+    monkeypatch.setenv("https_proxy", proxy)
+    sentence = asked({"gcp_credentials": {"type": "anonymous"}})
+    assert sentence.startswith("Google cannot be reached (")
+    assert problem in sentence
+    assert f"is the proxy that https_proxy names ({proxy}) right" in sentence
+
+
 def test_the_metadata_server_is_asked_directly_where_no_proxy_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "metadata.google.internal, 127.0.0.1")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

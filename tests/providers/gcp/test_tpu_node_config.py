@@ -84,14 +84,17 @@ def test_the_market_of_a_slice_is_a_label(scheduling: Any, market: str) -> None:
 @pytest.mark.parametrize(
     ("node_config", "words"),
     [
-        ({"acceleratorType": "v4-17"}, "node_config.acceleratorType: TPU accelerator type 'v4-17' does not"),
+        (
+            {"acceleratorType": "v4-17"},
+            "node_config.acceleratorType: TPU accelerator type 'v4-17' does not exist on Google Cloud",
+        ),
         ({"acceleratorType": "v9-8"}, "node_config.acceleratorType: TPU accelerator type 'v9-8'"),
         ({"acceleratorType": "nvidia-tesla-t4"}, "acceleratorType is 'nvidia-tesla-t4', which is a GPU"),
         ({"acceleratorType": 8}, "node_config.acceleratorType is 8"),
         ({"acceleratorType": "v4-" + "9" * 5000}, "node_config.acceleratorType is 'v4-999"),
         (
             {"acceleratorConfig": {"type": "V4", "topology": "2x2x3"}},
-            "node_config.acceleratorConfig: TPU topology '2x2x3' of V4 does not",
+            "node_config.acceleratorConfig: TPU topology '2x2x3' of V4 does not exist on Google Cloud",
         ),
         ({"acceleratorConfig": {"type": "V9", "topology": "2x2x2"}}, "node_config.acceleratorConfig: "),
         (

@@ -1,0 +1,89 @@
+"""What the watcher of a node has found: a notice of the cloud, or a sick device; and its way to the head, as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from enum import Enum
+
+from accel_scaling.message_text import one_line
+
+_MOST_CODE, _MOST_MESSAGE, _MOST_NAME = 60, 500, 200
+MOST_BYTES = 8192
+
+
+class EventKind(Enum):
+    """The kinds of events; each is a key of ``provider.watcher``."""
+
+    INTERRUPTION = "interruption"
+    REBALANCE = "rebalance"
+    MAINTENANCE = "maintenance"
+    SICK = "sick"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One thing that a cloud's metadata server announces.
+
+    Attributes:
+        kind: what it is.
+        code: the cloud's own word, such as ``spot terminate``.
+        message: a sentence.
+        at_s: when it happens, in Unix seconds; None where the cloud does not say.
+    """
+
+    kind: EventKind
+    code: str
+    message: str
+    at_s: float | None = None
+
+
+@dataclass(frozen=True)
+class NodeEvent:
+    """An event of one node, on its way to the head.
+
+    Attributes:
+        kind: what it is.
+        code: the cloud's word, or the verdict's.
+        message: a sentence.
+        acts: whether the node is drained; False where it is only reported.
+        deadline_s: when the machine is terminated at the latest, in Unix seconds.
+        instance_id: the cloud's name of the machine, as autoscaler v2 gives it to its start command; empty under v1.
+        address: the node's address within the network.
+    """
+
+    kind: EventKind
+    code: str
+    message: str
+    acts: bool
+    deadline_s: float
+    instance_id: str = ""
+    address: str = ""
+
+    def to_text(self) -> str:
+        """Return it as JSON."""
+        return json.dumps({**asdict(self), "kind": self.kind.value})
+
+
+def read_event(text: str | bytes) -> NodeEvent | None:
+    """Return the event in a text that a node has written; None where it is none. Its texts are safe to print."""
+    if len(text) > MOST_BYTES:
+        return None
+    try:
+        row = json.loads(text)
+        kind, deadline_s = EventKind(row["kind"]), float(row["deadline_s"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not math.isfinite(deadline_s):
+        return None
+    texts = {
+        name: one_line(str(row.get(name) or ""), most)
+        for name, most in (
+            ("code", _MOST_CODE),
+            ("message", _MOST_MESSAGE),
+            ("instance_id", _MOST_NAME),
+            ("address", _MOST_NAME),
+        )
+    }
+    return NodeEvent(kind=kind, acts=row.get("acts") is True, deadline_s=deadline_s, **texts)

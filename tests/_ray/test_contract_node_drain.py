@@ -1,0 +1,83 @@
+"""What the watcher of a node needs of Ray: the raylet's command line, the key-value store, the drain of a node."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from accel_scaling._ray import node_drain
+
+RAYLET = b"\0".join(
+    [b"/x/raylet", b"--node_id=ab12", b"--node_ip_address=10.0.0.5", b"--gcs-address=10.0.0.1:6379", b""]
+)
+
+# In a process of its own: the node that is drained ends, and the variable must be there before its raylet starts.
+PROGRAM = """
+import json, sys, time
+import ray
+from accel_scaling._ray import node_drain
+from accel_scaling.boot import drain_node
+from accel_scaling.boot.node_event import EventKind, NodeEvent
+
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+raylet = node_drain.find_raylet("ACCEL_SCALING_START", "of this test")
+node = ray.nodes()[0]
+assert (raylet.node_id, raylet.address) == (node["NodeID"], node["NodeManagerAddress"]), raylet
+event = NodeEvent(EventKind.INTERRUPTION, "spot terminate", "a reason", True, time.time() + 60, "", raylet.address)
+code = drain_node.main([event.to_text(), json.dumps(raylet)])
+sys.argv = ["/ray/autoscaler/v2/monitor.py", f"--gcs-address={raylet.gcs_address}"]
+told = node_drain.node_events()
+until = time.monotonic() + 20
+while ray.nodes()[0]["Alive"] and time.monotonic() < until:
+    time.sleep(0.1)
+node_drain.forget_event(raylet.node_id)
+print("ANSWER " + json.dumps([
+    code, told[raylet.node_id].decode() == event.to_text(), ray.nodes()[0]["Alive"],
+    ray.nodes()[0]["DeathReasonMessage"], node_drain.node_events(),
+]))
+"""
+
+
+def test_a_node_drains_itself_and_tells_the_head() -> None:
+    environment = {**os.environ, "ACCEL_SCALING_START": "of this test"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    answers = [line for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
+    assert answers, done.stderr[-3000:]
+    code, told, alive, message, left = json.loads(answers[0].removeprefix("ANSWER "))
+    assert (code, told, alive, left) == (0, True, False, {})
+    assert message == "accel_scaling: interruption: spot terminate: a reason"
+
+
+def processes(folder: Path, **commands: tuple[bytes, bytes]) -> Path:
+    for name, (command, environment) in commands.items():
+        (folder / name[1:]).mkdir(parents=True)
+        (folder / name[1:] / "cmdline").write_bytes(command)
+        (folder / name[1:] / "environ").write_bytes(environment)
+    (folder / "self").mkdir()
+    return folder
+
+
+def test_the_raylet_of_one_start_is_found_among_others(tmp_path: Path) -> None:
+    proc = processes(
+        tmp_path,
+        p1=(RAYLET.replace(b"ab12", b"of another start"), b"A=1\0START=other\0"),
+        p2=(b"bash\0-c\0raylet --node_id=x", b"START=mine\0"),
+        p3=(RAYLET, b"A=1\0START=mine\0"),
+        p4=(b"", b""),
+    )
+    assert node_drain.find_raylet("START", "mine", proc) == node_drain.Raylet(3, "ab12", "10.0.0.5", "10.0.0.1:6379")
+    assert node_drain.find_raylet("START", "nobody's", proc) is None
+
+
+@pytest.mark.parametrize("words", [["/ray/autoscaler/v2/monitor.py"], ["ray", "--gcs-address=127.0.0.1:1"]])
+def test_a_process_that_is_no_autoscaler_is_told_nothing(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", words)
+    assert node_drain.node_events() == {}
+    node_drain.forget_event("ab12")

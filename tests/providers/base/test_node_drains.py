@@ -1,0 +1,169 @@
+"""What the head makes of what watchers tell: drained machines are terminated, sick ones count; under v2 and v1."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from accel_scaling import _ray
+from accel_scaling.boot.node_event import EventKind, NodeEvent
+from tests.support.watched_cloud import Cluster
+
+
+@pytest.fixture(name="forgotten", autouse=True)
+def forgotten_fixture(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The nodes of which the key-value store has been cleared."""
+    ids: list[str] = []
+    monkeypatch.setattr(_ray, "forget_event", ids.append)
+    monkeypatch.setattr(_ray, "tell_drivers", lambda _: None)
+    return ids
+
+
+class Told:
+    """A cluster and what its nodes have told."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster, self.events = cluster, dict[str, bytes]()
+        cluster.provider.node_events = lambda: self.events  # type: ignore[method-assign]
+
+    def running(self, node_type: str = "p4d") -> str:
+        (node,) = self.cluster.launch(node_type)
+        assert self.cluster.boot(node)
+        self.cluster.join(node)
+        self.cluster.round()
+        return node
+
+    def tell(self, node: str, kind: EventKind, *, acts: bool = True, within_s: float = 100) -> None:
+        instance_id = node if self.cluster.version == "v2" else ""
+        deadline_s, address = self.cluster.head.now_s + within_s, self.cluster.provider.internal_ip(node)
+        event = NodeEvent(kind, "Unhealthy", "device 0 is lost", acts, deadline_s, instance_id, address)
+        self.events[f"ray-{node}"] = event.to_text().encode()
+
+    def leaves(self, node: str) -> None:
+        joined = self.cluster.provider.joined
+        address = self.cluster.provider.internal_ip(node)
+        self.cluster.provider.joined = [one._replace(alive=one.alive and one.address != address) for one in joined]
+
+
+@pytest.fixture(name="told")
+def told_fixture(cluster: Cluster) -> Told:
+    return Told(cluster)
+
+
+@pytest.mark.parametrize("kind", [EventKind.INTERRUPTION, EventKind.MAINTENANCE])
+def test_a_node_with_a_notice_is_terminated_when_it_is_drained_and_is_no_strike(
+    kind: EventKind, told: Told, forgotten: list[str]
+) -> None:
+    node, cluster = told.running(), told.cluster
+    told.tell(node, kind)
+    cluster.round()
+    assert cluster.state(node) == "running", "its tasks continue"
+    told.leaves(node)
+    cluster.round()
+    assert cluster.state(node) == "terminated", "not stopped: it would be started again"
+    assert cluster.strikes() == {}
+    cluster.round()
+    assert forgotten == [f"ray-{node}"]
+
+
+def test_a_node_that_is_not_drained_in_time_ends_at_the_deadline(told: Told) -> None:
+    node, cluster = told.running(), told.cluster
+    told.tell(node, EventKind.INTERRUPTION, within_s=30)
+    cluster.round(20)
+    assert cluster.state(node) == "running"
+    cluster.round(11)
+    assert cluster.state(node) == "terminated"
+
+
+def test_a_sick_node_counts_once_like_a_refused_one_and_its_type_is_quarantined_in_the_end(told: Told) -> None:
+    cluster = told.cluster
+    for number in range(2):
+        node = told.running()
+        told.tell(node, EventKind.SICK)
+        for _ in range(3):
+            cluster.round()
+        told.leaves(node)
+        cluster.round()
+        assert cluster.state(node) == "terminated"
+        assert cluster.strikes()[node] == "Unhealthy"
+        assert len(cluster.strikes()) == number + 1
+    assert cluster.most() == 0, "quarantined: no further one is launched"
+
+
+def test_what_is_only_reported_ends_nothing(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    node, cluster = told.running(), told.cluster
+    told.tell(node, EventKind.SICK, acts=False, within_s=0)
+    for _ in range(3):
+        cluster.round()
+    assert cluster.state(node) == "running"
+    assert cluster.strikes() == {}
+    assert caplog.text.count("device 0 is lost; nothing is done about it") == 1
+
+
+def test_an_idle_node_that_ends_before_the_next_round_is_terminated_and_not_stopped(told: Told) -> None:
+    node, cluster = told.running(), told.cluster
+    told.tell(node, EventKind.INTERRUPTION)
+    cluster.provider.terminate_nodes([node])  # the autoscaler has seen its Ray end
+    assert cluster.state(node) == "terminated"
+
+
+def test_one_that_the_autoscaler_no_longer_needs_is_stopped_as_ever(told: Told) -> None:
+    node, cluster = told.running(), told.cluster
+    cluster.provider.terminate_nodes([node])
+    assert cluster.state(node) == "stopped"
+
+
+def test_one_sick_machine_is_kept_where_the_file_says_so(make: Callable[..., Cluster]) -> None:
+    told = Told(make(confirmation={"keep_for_inspection": True}))
+    cluster = told.cluster
+    first, second = told.running(), told.running()
+    for node in (first, second):
+        told.tell(node, EventKind.SICK)
+        told.leaves(node)
+    cluster.round()
+    assert cluster.listed() == []
+    assert sorted((cluster.state(first), cluster.state(second))) == ["running", "terminated"]
+
+
+def test_what_others_write_into_the_store_ends_nothing(told: Told) -> None:
+    node, cluster = told.running(), told.cluster
+    good = NodeEvent(EventKind.SICK, "x", "y", acts=True, deadline_s=0.0, instance_id="i-other", address="10.9.9.9")
+    texts = [b"", b"\xff", b"[", good.to_text().encode(), json.dumps({"kind": "sick"}).encode(), b"x" * 100_000]
+    for number, text in enumerate(texts):
+        told.events[f"{number}"] = text
+        cluster.round()
+    assert cluster.state(node) == "running"
+    assert cluster.strikes() == {}
+
+
+def test_a_store_that_does_not_answer_is_asked_again(told: Told) -> None:
+    node, cluster = told.running(), told.cluster
+
+    def fails() -> Any:
+        raise RuntimeError("no GCS")
+
+    cluster.provider.node_events = fails  # type: ignore[method-assign]
+    cluster.round()
+    cluster.provider.node_events = lambda: told.events  # type: ignore[method-assign]
+    told.tell(node, EventKind.INTERRUPTION, within_s=0)
+    cluster.round()
+    assert cluster.state(node) == "terminated"
+
+
+def test_an_end_that_the_cloud_does_not_accept_is_asked_for_again(told: Told) -> None:
+    node, cluster = told.running(), told.cluster
+    ends = cluster.provider.end_for_good
+
+    def fails(_: str) -> None:
+        raise RuntimeError("throttled")
+
+    told.tell(node, EventKind.INTERRUPTION, within_s=0)
+    cluster.provider.end_for_good = fails  # type: ignore[method-assign]
+    cluster.round()
+    assert cluster.state(node) == "running"
+    cluster.provider.end_for_good = ends  # type: ignore[method-assign]
+    cluster.round()
+    assert cluster.state(node) == "terminated"

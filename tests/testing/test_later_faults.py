@@ -1,0 +1,125 @@
+"""What happens to machines of a local cloud after their boot: `notice:TYPE@20s` and `sick:TYPE@20s`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from accel_scaling.errors import RehearsalError
+from accel_scaling.families.inventory import detect
+from accel_scaling.testing import local_cloud
+from accel_scaling.testing.devices.device_files import change, install
+from accel_scaling.testing.devices.ec2_machines import hardware_of
+from accel_scaling.testing.faults import Fault, FaultKind, Machines, of_devices, write_faults
+from accel_scaling.testing.hosts.hosts import sick
+from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
+
+
+@pytest.mark.parametrize("word", ["notice", "sick"])
+def test_the_words_of_the_command_line_say_when_and_of_how_many_machines(word: str) -> None:
+    kind = FaultKind(word)
+    assert Fault.parse(f"{word}:g5.xlarge") == Fault(kind, "g5.xlarge", count=1, after_s=20.0)
+    assert Fault.parse(f"{word}:g5.xlarge@5s=3") == Fault(kind, "g5.xlarge", count=3, after_s=5.0)
+    for text in ("@x", "@5s=x", "@5s="):
+        if text == "@5s=":
+            assert Fault.parse(f"{word}:g5.xlarge{text}").count == 1
+            continue
+        with pytest.raises(RehearsalError, match=rf"expected {word}:TYPE@SECONDS"):
+            Fault.parse(f"{word}:g5.xlarge{text}")
+
+
+def test_a_fault_that_would_never_come_is_refused() -> None:
+    machines = Machines({"g5.xlarge": 1, "m5.large": 0})
+    machines.check(Fault.notice("m5.large"))
+    machines.check(Fault.sick("g5.xlarge"))
+    with pytest.raises(RehearsalError, match=r"m5\.large has no accelerators"):
+        machines.check(Fault.sick("m5.large"))
+    with pytest.raises(RehearsalError, match=r"no node type of the file has a g6\.xlarge"):
+        machines.check(Fault.notice("g6.xlarge"))
+
+
+def test_each_of_the_first_machines_has_it_once_and_in_time(tmp_path: Path) -> None:
+    now_s, told = 0.0, list[str]()
+    faults = LaterFaults(tmp_path / "faults.json", lambda: now_s)
+    write_faults(tmp_path / "faults.json", [Fault.notice("g5", 20, 2), Fault.sick("g5", 5)])
+    assert of_devices([Fault.sick("g5", 5)], "g5") is None, "its devices are well at the boot"
+
+    def boots(name: str) -> None:
+        faults.booted(
+            name, Booted("g5", lambda: told.append(f"{name} told"), lambda: told.append(f"{name} sick"), now_s)
+        )
+
+    boots("a")
+    faults.step()
+    assert told == []
+    now_s = 6
+    assert faults.step() == [("a", "one of its devices fails")]
+    now_s = 21
+    assert [what for what, _ in faults.step()] == ["a"]
+    faults.ended("a")
+    boots("b")
+    boots("c")
+    now_s = 50
+    faults.step()
+    assert told == ["a sick", "a told", "b told"]
+
+
+@pytest.mark.parametrize("machine", ["g4dn.xlarge", "trn1.32xlarge", "p4d.24xlarge"])
+def test_a_machine_that_runs_has_a_device_that_failed(
+    machine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hardware = hardware_of(machine)
+    for name, value in install(tmp_path, hardware).items():
+        monkeypatch.setenv(name, value)
+    (before,) = detect()
+    library = next(tmp_path.glob("usr/lib*/**/libnvidia-ml.so.1"), None)
+    identity = library and library.stat().st_mtime_ns
+    change(tmp_path, sick(hardware))
+    (after,) = detect()
+    assert (before.trouble, bool(after.trouble)) == ("", True)
+    assert (library and library.stat().st_mtime_ns) == identity, "a process has it open"
+
+
+def test_a_tpu_says_no_more_than_its_nodes() -> None:
+    from accel_scaling.testing.devices.gcp_machines import hardware_of_tpu
+
+    with pytest.raises(RehearsalError, match="device nodes"):
+        sick(hardware_of_tpu("v4-8")[0])
+
+
+def test_a_machine_of_the_local_ec2_hears_of_its_interruption_by_imdsv2(tmp_path: Path) -> None:
+    import http.client
+    import time
+
+    import boto3
+
+    with local_cloud("aws", directory=tmp_path / "cloud", hosts="processes", faults=["notice:m5.large@0s"]) as cloud:
+        ec2 = boto3.client(
+            "ec2", region_name="us-west-2", endpoint_url=cloud.endpoint_url,
+            aws_access_key_id="x", aws_secret_access_key="x",
+        )  # fmt: skip
+        asked = ec2.run_instances(InstanceType="m5.large", ImageId="ami-12345678", MinCount=1, MaxCount=1)
+        address, until_s = asked["Instances"][0]["PrivateIpAddress"], time.monotonic() + 30
+        answer = ""
+        while "terminate" not in answer and time.monotonic() < until_s:
+            time.sleep(0.2)
+            connection = http.client.HTTPConnection(address, 8989, timeout=5)
+            try:
+                connection.request("PUT", "/latest/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"})
+                token = connection.getresponse().read().decode()
+                connection.close()
+                path, header = "/latest/meta-data/spot/instance-action", {"X-aws-ec2-metadata-token": token}
+                connection.request("GET", path, headers=header)
+                answer = connection.getresponse().read().decode()
+                connection.close()
+                connection.request("GET", path)
+                assert connection.getresponse().status == 401, "without a token nobody is told"
+            except ConnectionError:
+                continue  # it has not booted
+            finally:
+                connection.close()
+        assert '"action": "terminate"' in answer
+        assert [one.error for one in cloud.events() if one.kind.value == "happened"] == [
+            "the cloud announces that it takes it back"
+        ]
