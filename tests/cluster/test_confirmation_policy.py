@@ -93,3 +93,18 @@ def test_a_start_without_the_check_is_refused_unless_all_that_use_it_join_anyway
     assert check_start_commands(with_policy(config, odd="skip", other="report"))
     with pytest.raises(ClusterConfigError, match="does not reach"):
         check_start_commands({**config, "head_start_ray_commands": ["sudo ray start --head"]})
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"sick": "kill"}, "provider.watcher.sick is 'kill': write act, report or ignore"),
+        ({"drain_s": -1}, "provider.watcher.drain_s is -1: write seconds, from 0 to 604800"),
+        ({"drain_s": True}, "provider.watcher.drain_s is True: write seconds, from 0 to 604800"),
+        ({"drain_s": float("nan")}, "provider.watcher.drain_s is nan: write seconds, from 0 to 604800"),
+    ],
+)
+def test_a_wrong_word_for_the_watcher_is_refused_in_one_sentence(given: dict[str, Any], sentence: str) -> None:
+    config = {**of_cloud("aws"), **NEEDED_BY_RAY}
+    config["provider"]["watcher"] = given
+    assert {of_fill(config), of_plan(config), of_ray_up(config)} == {sentence}
