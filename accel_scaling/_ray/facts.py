@@ -54,6 +54,9 @@ LABEL_TPU_TOPOLOGY = "ray.io/tpu-topology"
 LABEL_TPU_POD_TYPE = "ray.io/tpu-pod-type"
 LABEL_TPU_WORKER_ID = "ray.io/tpu-worker-id"
 
+LABEL_GPU_DOMAIN = "ray.io/gpu-domain"
+"""Names the GPUs that are connected directly, in `topology_strategy` of placement groups: util/placement_group.py."""
+
 
 def tpu_head_resource(pod_type: str) -> str:
     """Return the resource that only host 0 of a TPU slice announces; one of it is one whole slice."""

@@ -25,6 +25,7 @@ from accel_scaling.boot.command_end import end_command
 from accel_scaling.boot.compare import compare
 from accel_scaling.boot.node_files import remove_unused_bundles, tell_shells
 from accel_scaling.boot.promise_input import POD, promise_of_node
+from accel_scaling.boot.topology import topology_labels
 from accel_scaling.boot.verdict_file import write_verdict
 from accel_scaling.boot.verdicts import EXIT_NOT_CONFIRMED, LABEL_VERDICT, NoCheck, Verdict, VerdictWord, advice_of
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
@@ -90,7 +91,8 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
         from accel_scaling.boot.head_packages import prepare  # here: it takes 15 ms, and workers do not need it
 
         _say(*prepare(ray_params, os.environ))
-    ray_params.labels = {**(ray_params.labels or {}), LABEL_VERDICT: verdict.word.value}
+    given = ray_params.labels or {}
+    ray_params.labels = {**topology_labels(os.environ, detected, given), **given, LABEL_VERDICT: verdict.word.value}
     # What the verdict does not confirm was let in as it is: nobody can say when it gets worse.
     holds = verdict.confirmed or policy_of(os.environ) is OnMismatch.JOIN
     start_watcher(os.environ, json.loads(os.environ.get(OVERRIDE_RESOURCES) or "{}") if holds else {})

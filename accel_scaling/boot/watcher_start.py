@@ -83,6 +83,14 @@ def watched_of(environment: Mapping[str, str]) -> Watched | None:
         return None
 
 
+def cloud_of_start(environment: Mapping[str, str]) -> str:
+    """Return the name of the cloud by which this node is started; empty where nobody has named it."""
+    try:
+        return str(json.loads(environment[WATCH])["cloud"])
+    except (KeyError, ValueError, TypeError):
+        return ""
+
+
 def start_watcher(environment: Mapping[str, str], joined_with: Mapping[str, float]) -> None:
     """Start the watcher of this node, where whoever starts the node wants one.
 

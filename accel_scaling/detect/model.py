@@ -110,6 +110,7 @@ class Detection:
         divided: how devices are cut into slices where a task would be given a whole one; empty where they are not.
         kinds: the products, where the devices are not all alike; ``answers_to`` has what is common to them.
         visible: what the environment leaves visible; None where it says nothing.
+        nvlink_domain: the name of the machines that the devices' NVLink reaches; empty where it reaches this one only.
     """
 
     family: str
@@ -131,6 +132,7 @@ class Detection:
     divided: str = ""
     kinds: tuple[Kind, ...] = ()
     visible: Visible | None = None
+    nvlink_domain: str = ""
 
     @property
     def usable_units(self) -> int:

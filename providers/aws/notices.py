@@ -1,29 +1,22 @@
 """The notices of EC2's instance metadata service: spot interruption, rebalance recommendation, scheduled events.
 
 Sources: the EC2 User Guide, "Spot Instance interruption notices", "EC2 instance rebalance recommendations", and
-"Scheduled events for your instances". IMDSv2: a token for each session, which a machine may demand (HttpTokens).
+"Scheduled events for your instances".
 """
 
 from __future__ import annotations
 
 import calendar
-import http.client
 import json
-import os
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from accel_scaling.boot.node_event import EventKind, Notice
-from accel_scaling.timeouts import NOTICE_SERVER_S
+from accel_scaling.providers.aws.instance_metadata import InstanceMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
-_ENDPOINT = "http://169.254.169.254"
-_TOKEN_S = 21_600  # the longest that IMDSv2 gives
-_META = "/latest/meta-data/"
 # Of these the machine goes; a reboot of the system only interrupts it, and Ray does not come back by itself.
 _ENDING = ("instance-stop", "instance-retirement", "instance-reboot", "system-reboot", "system-maintenance")
 
@@ -36,11 +29,7 @@ class Notices:
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        endpoint = urlsplit(os.environ.get(ENDPOINT_VARIABLE) or _ENDPOINT)
-        self._host, self._port = endpoint.hostname or "", endpoint.port or 80
-        self._clock = clock
-        self._token, self._token_until_s = "", 0.0
-        self._connection: http.client.HTTPConnection | None = None
+        self._metadata = InstanceMetadata(clock)
 
     def urgent(self) -> list[Notice]:
         """Return what comes within minutes.
@@ -74,40 +63,11 @@ class Notices:
         return notices
 
     def _json(self, path: str) -> Any:
-        text = self._get(path)
+        text = self._metadata.get(path)
         try:
             return json.loads(text) if text else None
         except ValueError:
             return None
-
-    def _get(self, path: str) -> str | None:
-        """Return one item; None where there is none (404)."""
-        for _ in range(2):
-            if self._clock() >= self._token_until_s:
-                status, text = self._ask(
-                    "PUT", "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_S)}
-                )
-                if status != http.HTTPStatus.OK:
-                    raise OSError(f"EC2's metadata service gives no token: HTTP {status}")
-                self._token, self._token_until_s = text, self._clock() + _TOKEN_S / 2
-            status, text = self._ask("GET", _META + path, {"X-aws-ec2-metadata-token": self._token})
-            if status != http.HTTPStatus.UNAUTHORIZED:
-                return text if status == http.HTTPStatus.OK else None
-            self._token_until_s = 0.0  # the machine was stopped and started: its tokens have ended
-        return None
-
-    def _ask(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
-        try:
-            if self._connection is None:
-                self._connection = http.client.HTTPConnection(self._host, self._port, timeout=NOTICE_SERVER_S)
-            self._connection.request(method, path, headers=headers)
-            answer = self._connection.getresponse()
-            return answer.status, answer.read(65_536).decode(errors="replace")
-        except (OSError, http.client.HTTPException) as error:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
-            raise OSError(f"EC2's metadata service does not answer: {error}") from None
 
 
 def _time(text: Any, form: str) -> float | None:

@@ -7,22 +7,17 @@ that ask), "Monitor and plan for a host maintenance event" (instance/upcoming-ma
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.boot.node_event import EventKind, Notice
-from accel_scaling.timeouts import NOTICE_SERVER_S
+from accel_scaling.providers.gcp.instance_metadata import InstanceMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HOST_VARIABLE = "GCE_METADATA_HOST"
-_HOST = "metadata.google.internal"
-_INSTANCE = "/computeMetadata/v1/instance/"
 _PREEMPTED_S = 30.0  # from the notice to the end of a spot machine
 _TERMINATES = "TERMINATE_ON_HOST_MAINTENANCE"  # else MIGRATE_ON_HOST_MAINTENANCE, which a task does not notice
 
@@ -35,9 +30,8 @@ class Notices:
     """
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._host = os.environ.get(HOST_VARIABLE) or _HOST
+        self._metadata = InstanceMetadata()
         self._clock = clock
-        self._connection: http.client.HTTPConnection | None = None
 
     def urgent(self) -> list[Notice]:
         """Return what comes within minutes.
@@ -46,10 +40,10 @@ class Notices:
             OSError: the server does not answer.
         """
         notices = []
-        if (self._get("preempted") or "").strip() == "TRUE":
+        if (self._metadata.get("preempted") or "").strip() == "TRUE":
             at_s = self._clock() + _PREEMPTED_S
             notices.append(Notice(EventKind.INTERRUPTION, "preempted", "Google preempts this machine", at_s))
-        if (self._get("maintenance-event") or "").strip() == _TERMINATES:
+        if (self._metadata.get("maintenance-event") or "").strip() == _TERMINATES:
             message = "Google will terminate this machine for maintenance of its host"
             notices.append(Notice(EventKind.MAINTENANCE, _TERMINATES, message))
         return notices
@@ -60,7 +54,7 @@ class Notices:
         Raises:
             OSError: the server does not answer.
         """
-        text = self._get("upcoming-maintenance?alt=json")
+        text = self._metadata.get("upcoming-maintenance?alt=json")
         try:
             upcoming: Any = json.loads(text) if text else None
         except ValueError:  # the text NONE
@@ -80,21 +74,6 @@ class Notices:
             return []
         message = "Google has scheduled maintenance of this machine's host"
         return [Notice(EventKind.MAINTENANCE, f"upcoming {kind}".strip(), message, _time(start))]
-
-    def _get(self, path: str) -> str | None:
-        """Return one item; None where there is none (404)."""
-        try:
-            if self._connection is None:
-                self._connection = http.client.HTTPConnection(self._host, timeout=NOTICE_SERVER_S)
-            self._connection.request("GET", _INSTANCE + path, headers={"Metadata-Flavor": "Google"})
-            answer = self._connection.getresponse()
-            text = answer.read(65_536).decode(errors="replace")
-        except (OSError, http.client.HTTPException) as error:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
-            raise OSError(f"Google's metadata server does not answer: {error}") from None
-        return text if answer.status == http.HTTPStatus.OK else None
 
 
 def _time(text: str) -> float | None:

@@ -45,6 +45,16 @@ def test_the_raylet_reads_our_variables() -> None:
         assert variable.encode() in raylet, f"the raylet no longer reads {variable}"
 
 
+@pytest.mark.since(2, 57)
+def test_placement_groups_name_the_gpu_domain_by_our_label() -> None:
+    from ray._private.label_utils import validate_label_key
+    from ray.util.placement_group import placement_group, validate_placement_group
+
+    assert facts.LABEL_GPU_DOMAIN in (placement_group.__doc__ or ""), "Ray writes of another label of GPU domains"
+    assert validate_label_key(facts.LABEL_GPU_DOMAIN) is None
+    validate_placement_group([{"GPU": 1}], topology_strategy={facts.LABEL_GPU_DOMAIN: "STRICT_PACK"})
+
+
 @pytest.mark.since(2, 60)
 def test_rays_managers_of_gpus_and_tpus_have_our_names() -> None:
     from ray._private.accelerators import NvidiaGPUAcceleratorManager, get_accelerator_manager_for_resource, tpu

@@ -14,6 +14,7 @@ from accel_scaling.testing.hosts.settings import HostKind
 from tests.support.local_ec2 import FAST, NVML, SSH, Client, isolated, sleepers, until
 
 pytestmark = pytest.mark.slow
+LABELS = 'python3 -c "from accel_scaling.providers.aws.topology import labels; print(*labels().items())"'
 
 
 @pytest.fixture(scope="module", params=[HostKind.PROCESSES, isolated])
@@ -38,6 +39,7 @@ def test_a_running_machine_answers_and_has_the_devices_of_its_type(cloud):
     if cloud.ec2.kind is HostKind.ISOLATED:
         assert home == "/home/ubuntu"
         assert cloud.ssh(address, "hostname").stdout.strip() == "ip-" + address.replace(".", "-")
+    assert cloud.ssh(address, LABELS).stdout.startswith("('topology.k8s.aws/zone-id', 'us")
     cloud.end(machine)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling.detect.pci import DEVICES
 from accel_scaling.errors import RehearsalError
+from accel_scaling.families.built_in.nvidia.fabric import COMPLETED
 from accel_scaling.families.built_in.nvidia.nvml import LIBRARY
 from accel_scaling.testing.devices.hardware import PLUG_IN_KIND
 
@@ -180,6 +181,10 @@ def _answers(hardware: Hardware) -> list[str]:
     init_code = 10 if hardware.hangs else hardware.init_code  # NVML_ERROR_TIMEOUT
     if init_code:
         lines.append(f"init {init_code}")
+    if hardware.nvlink_domain:
+        cluster, _, clique = hardware.nvlink_domain.partition(".")
+        words = (("fabric", COMPLETED), ("fabric-cluster", cluster), ("fabric-clique", clique))
+        lines += [f"{word} {index} {value}" for index in range(hardware.seen_by_driver) for word, value in words]
     return lines + [f"{word} {hardware.seen_by_driver - 1} {value}" for word, value in hardware.facts]
 
 

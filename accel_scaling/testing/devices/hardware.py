@@ -65,6 +65,7 @@ class Hardware:
             counters in Neuron's sysfs.
         functions: PCI functions that each device shows.
         products: name and PCI id of each device, where they are not all alike; ``:`` and the subsystem may follow.
+        nvlink_domain: of machines whose NVLink reaches others, the numbers CLUSTER.CLIQUE; empty for others.
     """
 
     kind: DriverKind
@@ -87,6 +88,7 @@ class Hardware:
     facts: tuple[tuple[str, int], ...] = ()
     functions: int = 1
     products: tuple[tuple[str, str], ...] = ()
+    nvlink_domain: str = ""
 
     def product(self, index: int) -> tuple[str, str]:
         """Return the name and the PCI id of a device, by its place on the bus."""

@@ -16,6 +16,10 @@
  *         recovery 3 1          nvmlDeviceGpuRecoveryAction_t; -1: the driver cannot tell (0)
  *         handle 3 4            asking for its handle fails with this nvmlReturn_t (0)
  *         mig 3 7               MIG mode is on, with so many slices; -1: it is off (-1)
+ *         fabric 3 3            nvmlGpuFabricState_t of its NVLink fabric; -1: the function fails (0, not supported)
+ *         fabric-status 3 0     nvmlReturn_t of its registration there (0)
+ *         fabric-cluster 3 77   the end of the fabric's UUID; 0: all of the UUID is zero (0)
+ *         fabric-clique 3 5     its clique in that fabric (0)
  *
  * Without the file nvmlInit answers 9, driver not loaded.
  *
@@ -38,7 +42,7 @@
 
 enum {
     SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7,
-    DRIVER_NOT_LOADED = 9, TIMEOUT = 10, GPU_IS_LOST = 15, UNKNOWN = 999
+    DRIVER_NOT_LOADED = 9, TIMEOUT = 10, GPU_IS_LOST = 15, VERSION_MISMATCH = 25, UNKNOWN = 999
 };
 
 typedef int nvml_return;
@@ -53,6 +57,15 @@ typedef struct {
     nvml_return code;
     union { unsigned number; unsigned long long wide; } value;
 } field_value;
+typedef struct { unsigned char uuid[16]; nvml_return status; unsigned clique; unsigned char state; } fabric_v1;
+typedef struct {
+    unsigned version;
+    unsigned char uuid[16];
+    nvml_return status;
+    unsigned clique;
+    unsigned char state;
+    unsigned health_mask;
+} fabric_v2;
 
 enum { MOST_OTHERS = 64, UNCORRECTED = 1, VOLATILE = 0, FIELD_RECOVERY_ACTION = 230, VALUE_UNSIGNED = 1, MIG_SLOTS = 7, MANY_FACTS = 512 };
 
@@ -337,6 +350,45 @@ nvml_return nvmlDeviceGetFieldValues(nvml_device device, int count, field_value 
         values[i].value.wide = 0;
         values[i].value.number = (unsigned)action;
     }
+    return SUCCESS;
+}
+
+nvml_return nvmlDeviceGetGpuFabricInfo(nvml_device device, fabric_v1 *fabric)
+{
+    nvml_return code = check(device);
+    unsigned cluster;
+
+    if (code != SUCCESS)
+        return code;
+    if (fact(device, "fabric", 0) < 0)
+        return NOT_SUPPORTED;
+    cluster = (unsigned)fact(device, "fabric-cluster", 0);
+    memset(fabric, 0, sizeof *fabric);
+    if (cluster)
+        fabric->uuid[0] = 0xfa;
+    fabric->uuid[14] = (unsigned char)(cluster >> 8);
+    fabric->uuid[15] = (unsigned char)cluster;
+    fabric->status = fact(device, "fabric-status", SUCCESS);
+    fabric->clique = (unsigned)fact(device, "fabric-clique", 0);
+    fabric->state = (unsigned char)fact(device, "fabric", 0);
+    return SUCCESS;
+}
+
+/* The version has the size of the structure in its low bytes, as NVML_STRUCT_VERSION puts it there. */
+nvml_return nvmlDeviceGetGpuFabricInfoV(nvml_device device, fabric_v2 *fabric)
+{
+    fabric_v1 first;
+    nvml_return code = nvmlDeviceGetGpuFabricInfo(device, &first);
+
+    if (code != SUCCESS)
+        return code;
+    if (fabric->version != ((unsigned)sizeof *fabric | 2u << 24))
+        return VERSION_MISMATCH;
+    memcpy(fabric->uuid, first.uuid, sizeof first.uuid);
+    fabric->status = first.status;
+    fabric->clique = first.clique;
+    fabric->state = first.state;
+    fabric->health_mask = 0;
     return SUCCESS;
 }
 

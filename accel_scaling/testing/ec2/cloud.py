@@ -35,7 +35,7 @@ from accel_scaling.testing.hosts.cloud_process import run
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, sick
 from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
-from accel_scaling.testing.hosts.metadata_servers import MetadataServers
+from accel_scaling.testing.hosts.metadata_servers import Metadata, MetadataServers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,7 +193,7 @@ class Ec2Reconciler:
             hardware = hardware_at_boot(hardware_of(instance.instance_type), instance.instance_type, self._faults_file)
             keys = _public_keys(backend, instance)
             kind = fault.kind if fault else None
-            self._metadata.add(instance.private_ip, {"instance-id": instance.id})
+            self._metadata.add(instance.private_ip, _metadata_of(backend, instance))
             self._hosts.boot(
                 HostSpec(instance.id, instance.instance_type, instance.private_ip, keys, hardware, fault=kind)
             )
@@ -250,6 +250,17 @@ def _interruption() -> str:
     """Return what EC2 says two minutes before it takes a spot instance back."""
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 120))
     return json.dumps({"action": "terminate", "time": at})
+
+
+def _metadata_of(backend: Any, instance: Any) -> Metadata:
+    """Return what an instance is told about itself; rehearsed instances are in no placement group."""
+    zone = instance.placement.zone
+    (of_zone,) = backend.describe_availability_zones(zone_names=[zone])
+    return {
+        "instance-id": instance.id,
+        "placement/availability-zone": zone,
+        "placement/availability-zone-id": of_zone.zone_id,
+    }
 
 
 def _public_keys(backend: Any, instance: Any) -> tuple[str, ...]:

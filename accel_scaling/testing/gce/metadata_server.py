@@ -6,6 +6,9 @@ Sources: docs.cloud.google.com/compute/docs/metadata/predefined-metadata-keys; f
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.testing.devices.gcp_machines import slice_of
@@ -14,18 +17,31 @@ if TYPE_CHECKING:
     from accel_scaling.testing.hosts.metadata_servers import Metadata
 
 
+# "View the topology of compute instances": only these are told where they are.
+_TOLD = re.compile(r"a3-highgpu-8g|a3-(?:mega|ultra)gpu-\S+|a4-\S+|a4x-\S+|h4d-\S+")
+
+
 def of_instance(machine: dict[str, Any], project: str) -> Metadata:
     """Return the metadata that an instance of Compute Engine is told."""
     items = (machine.get("metadata") or {}).get("items", [])
+    machine_type, zone = machine["machineType"].rpartition("/")[2], machine["zone"].rpartition("/")[2]
     accounts = machine.get("serviceAccounts") or []
     return {
         "instance/preempted": "FALSE",
         "instance/maintenance-event": "NONE",
-        **_common(machine["name"], machine["id"], machine["zone"].rpartition("/")[2], project),
-        "instance/machine-type": f"projects/{project}/machineTypes/{machine['machineType'].rpartition('/')[2]}",
+        **_common(machine["name"], machine["id"], zone, project),
+        "instance/machine-type": f"projects/{project}/machineTypes/{machine_type}",
+        **(_place(machine["id"], zone) if _TOLD.fullmatch(machine_type) else {}),
         **{f"instance/attributes/{item['key']}": item.get("value", "") for item in items},
         **({"instance/service-accounts/default/email": accounts[0]["email"]} if accounts else {}),
     }
+
+
+def _place(number: str, zone: str) -> Metadata:
+    """Return where an instance is: each zone has one sub-block, and each instance a host of its own."""
+    names = {"block": zone, "subblock": f"{zone}-1", "host": number}
+    hashed = {place: hashlib.sha256(name.encode()).hexdigest()[:32] for place, name in names.items()}
+    return {"instance/attributes/physical_host_topology": json.dumps({"cluster": f"{zone}-cluster", **hashed})}
 
 
 def of_slice_host(node: dict[str, Any], number: int, project: str) -> Metadata:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import timeouts
 from accel_scaling.detect import forked_call
 from accel_scaling.detect.model import Device, DriverState
+from accel_scaling.families.built_in.nvidia.fabric import nvlink_domain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -205,12 +206,14 @@ class Health:
         notes: what is worth knowing and no reason to refuse it.
         slices: MIG slices that it is cut into; None where MIG is off.
         minor: the number of its device node, /dev/nvidia0; None where the driver does not say.
+        nvlink_domain: the machines that its NVLink reaches; empty where these are not several, or not known.
     """
 
     unusable: str = ""
     notes: tuple[str, ...] = ()
     slices: int | None = None
     minor: int | None = None
+    nvlink_domain: str = ""
 
 
 class _FieldValue(ctypes.Structure):
@@ -241,7 +244,7 @@ def health_of(library: Any, handle: ctypes.c_void_p) -> Health:
         # MIG User Guide, "Creating GPU Instances": without them no CUDA work can run on the device.
         faults.append("is in MIG mode without a single slice, so nothing can run on it")
     minor = _numbers(library, "nvmlDeviceGetMinorNumber", handle)
-    return Health("; ".join(faults), tuple(notes), slices, minor[0] if minor else None)
+    return Health("; ".join(faults), tuple(notes), slices, minor[0] if minor else None, nvlink_domain(library, handle))
 
 
 def _memory_faults(library: Any, handle: ctypes.c_void_p, *, cut: bool) -> tuple[list[str], list[str]]:
