@@ -300,8 +300,12 @@ WATCHER_AGAIN_S = 5.0
 NOTICE_SERVER_S = 2.0
 """For a metadata server, which is on the machine's own host and answers within milliseconds."""
 
-TOPOLOGY_S = 0.8
-"""For a metadata server to say where this node is: it takes milliseconds, and labels may not delay a start."""
+TOPOLOGY_S = 0.6
+"""For a metadata server to say where this node is: it takes milliseconds. With FABRIC_S less than a second, by which a
+label may delay a start."""
+
+FABRIC_S = 0.3
+"""For NVML to name the fabric of all devices: it knows it, so it takes a millisecond."""
 
 DRAIN_CALL_S = 20.0
 """For the program that drains a node: it imports Ray, which takes a second on an idle machine."""

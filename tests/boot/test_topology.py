@@ -21,8 +21,9 @@ from ray._private.label_utils import validate_label_key, validate_label_value
 from accel_scaling import timeouts
 from accel_scaling._ray.facts import LABEL_GPU_DOMAIN, OVERRIDE_LABELS, OVERRIDE_RESOURCES
 from accel_scaling.boot import bundle
+from accel_scaling.boot.compare import compare
 from accel_scaling.boot.topology import topology_labels
-from accel_scaling.boot.verdicts import LABEL_VERDICT
+from accel_scaling.boot.verdicts import LABEL_VERDICT, VerdictWord
 from accel_scaling.boot.watcher_start import WATCH, with_watch
 from accel_scaling.cluster.policies import WatcherPolicy
 from accel_scaling.detect.model import Detection
@@ -95,6 +96,20 @@ def test_a_gpu_domain_that_is_not_known_is_absent(lines: list[str], boot: Callab
     with (machine.root / NVML_CONFIG).open("a", encoding="ascii") as file:
         file.writelines(line.format(index) + "\n" for index in range(2) for line in lines)
     assert topology_labels({}, detect(), {}) == {}
+
+
+@pytest.mark.parametrize("fault", [-2, -3], ids=["hangs", "crashes"])
+def test_a_driver_that_fails_at_its_fabric_alone_still_confirms_a_node(
+    fault: int, boot: Callable[..., Machine]
+) -> None:
+    machine = boot(nvidia(2))
+    with (machine.root / NVML_CONFIG).open("a", encoding="ascii") as file:
+        file.write(f"fabric 1 {fault}\n")
+    before_s = time.monotonic()
+    detected = detect()
+    assert time.monotonic() - before_s < timeouts.FABRIC_S + 1.0
+    assert compare({"GPU": 2}, detected).word is VerdictWord.CONFIRMED
+    assert topology_labels({}, detected, {}) == {}
 
 
 def test_a_driver_without_the_second_version_is_asked_for_the_first(
@@ -181,7 +196,7 @@ def test_a_server_that_does_not_answer_delays_a_start_by_less_than_a_second(monk
         before_s = time.monotonic()
         assert labels("aws") == labels("gcp") == {}
         assert time.monotonic() - before_s < 2 * timeouts.TOPOLOGY_S + 0.5
-    assert timeouts.TOPOLOGY_S < 1.0
+    assert timeouts.TOPOLOGY_S + timeouts.FABRIC_S < 1.0
 
 
 def test_nobody_is_asked_where_no_provider_started_the_node(metadata: Metadata) -> None:

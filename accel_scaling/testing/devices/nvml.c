@@ -16,7 +16,8 @@
  *         recovery 3 1          nvmlDeviceGpuRecoveryAction_t; -1: the driver cannot tell (0)
  *         handle 3 4            asking for its handle fails with this nvmlReturn_t (0)
  *         mig 3 7               MIG mode is on, with so many slices; -1: it is off (-1)
- *         fabric 3 3            nvmlGpuFabricState_t of its NVLink fabric; -1: the function fails (0, not supported)
+ *         fabric 3 3            nvmlGpuFabricState_t of its NVLink fabric (0, not supported); -1: asking for it fails;
+ *                               -2: it hangs; -3: it takes the process along
  *         fabric-status 3 0     nvmlReturn_t of its registration there (0)
  *         fabric-cluster 3 77   the end of the fabric's UUID; 0: all of the UUID is zero (0)
  *         fabric-clique 3 5     its clique in that fabric (0)
@@ -39,6 +40,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     SUCCESS = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, INSUFFICIENT_SIZE = 7,
@@ -360,6 +362,10 @@ nvml_return nvmlDeviceGetGpuFabricInfo(nvml_device device, fabric_v1 *fabric)
 
     if (code != SUCCESS)
         return code;
+    if (fact(device, "fabric", 0) == -3)
+        abort();
+    while (fact(device, "fabric", 0) == -2)
+        pause();
     if (fact(device, "fabric", 0) < 0)
         return NOT_SUPPORTED;
     cluster = (unsigned)fact(device, "fabric-cluster", 0);

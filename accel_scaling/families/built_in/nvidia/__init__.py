@@ -57,7 +57,7 @@ def detect(bus: Sequence[pci.PciDevice], root: Path) -> Detection:
         trouble=answer.trouble,
         evidence=(pci.sentence(on_bus, FAMILY.noun), _sentence(answer), *([f"MIG: {divided}"] if divided else [])),
         divided=divided,
-        nvlink_domain=_nvlink_domain(answer),
+        nvlink_domain=answer.nvlink_domain,
     )
     return with_kinds(detection, _kinds(on_bus, answer))
 
@@ -86,12 +86,6 @@ def _divided(answer: NvmlAnswer) -> str:
     if not cut or product_names.partition_name(answer.devices[0].name or ""):
         return ""
     return f"{len(cut)} of {len(answer.devices)} in MIG mode, cut into {sum(cut)} slices"
-
-
-def _nvlink_domain(answer: NvmlAnswer) -> str:
-    """Return the NVLink domain that all devices are in; empty where there is none, or they are in several."""
-    domains = {health.nvlink_domain for health in answer.health}
-    return domains.pop() if len(domains) == 1 else ""
 
 
 def _types(on_bus: Sequence[pci.PciDevice], answer: NvmlAnswer) -> tuple[str | None, str | None, tuple[str, ...]]:

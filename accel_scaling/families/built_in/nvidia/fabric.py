@@ -7,8 +7,14 @@ name of a domain is that of NVIDIA's GPU Feature Discovery (the label nvidia.com
 from __future__ import annotations
 
 import ctypes
+import threading
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from accel_scaling import timeouts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SUCCESS = 0
 COMPLETED = 3  # NVML_GPU_FABRIC_STATE_COMPLETED: any other state, such as in progress, knows no cluster yet
@@ -32,13 +38,29 @@ class _VersionedFabric(ctypes.Structure):
     _fields_ = (("version", ctypes.c_uint), ("fabric", _Fabric), ("health", ctypes.c_uint))
 
 
-def nvlink_domain(library: Any, handle: ctypes.c_void_p) -> str:
-    """Return the NVLink domain of a device; empty where its NVLink reaches no other machine, or it is not known.
+def common_domain(library: Any, indexes: Sequence[int]) -> str | None:
+    """Return the NVLink domain that all these devices are in; empty where there is none, or several; None if it hangs.
 
     Args:
-        library: the loaded NVML.
-        handle: the device's.
+        library: the loaded NVML, in a process that ends after its answer.
+        indexes: of the devices, as NVML numbers them.
     """
+    domains: list[str] = []
+    # In a thread, beside which the process can answer: only a label depends on it. A call through ctypes that hangs
+    # does not hold the interpreter.
+    asking = threading.Thread(target=lambda: domains.extend(_domain(library, index) for index in indexes), daemon=True)
+    asking.start()
+    asking.join(timeouts.FABRIC_S)
+    if asking.is_alive():
+        return None
+    return domains[0] if len(set(domains)) == 1 else ""
+
+
+def _domain(library: Any, index: int) -> str:
+    """Return the NVLink domain of a device; empty where its NVLink reaches no other machine, or it is not known."""
+    handle = ctypes.c_void_p()
+    if library.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(handle)) != SUCCESS:
+        return ""
     fabric = _ask(library, handle)
     if fabric is None or fabric.state != COMPLETED or fabric.status != SUCCESS:
         return ""

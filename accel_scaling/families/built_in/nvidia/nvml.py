@@ -8,14 +8,14 @@ user more than one that is let in with a note. What an old driver's library lack
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timeouts
 from accel_scaling.detect import forked_call
 from accel_scaling.detect.model import Device, DriverState
-from accel_scaling.families.built_in.nvidia.fabric import nvlink_domain
+from accel_scaling.families.built_in.nvidia.fabric import common_domain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,6 +61,7 @@ class NvmlAnswer:
         counted: how many it says there are, the lost ones too: Ray's number.
         health: of each of ``devices``.
         denied: devices that it counts and does not let this process use; no others are lost.
+        nvlink_domain: the machines that the devices' NVLink reaches; empty where there are no others, or not known.
     """
 
     state: DriverState
@@ -70,6 +71,7 @@ class NvmlAnswer:
     counted: int = 0
     health: tuple[Health, ...] = ()
     denied: int = 0
+    nvlink_domain: str = ""
 
 
 class _Memory(ctypes.Structure):
@@ -84,14 +86,18 @@ def ask(root: Path) -> NvmlAnswer:
     if path is None:
         return _not_found()
     try:
-        return forked_call.call(lambda: _ask_library(path), timeouts.DRIVER_LIBRARY_TIMEOUT_S)
+        try:
+            return forked_call.call(lambda: _ask_library(path, fabric=True), timeouts.DRIVER_LIBRARY_TIMEOUT_S)
+        except forked_call.CrashedError:
+            # A library that fails at the fabric alone refuses no node: only a label depends on the fabric.
+            return forked_call.call(lambda: _ask_library(path, fabric=False), timeouts.DRIVER_LIBRARY_TIMEOUT_S)
     except forked_call.NoAnswerError as silence:
         return NvmlAnswer(DriverState.NOT_YET, f"NVML gave {silence}", f"NVML: {silence}")
     except forked_call.CrashedError as crash:
         return NvmlAnswer(DriverState.UNHEALTHY, f"NVML failed: {crash}", f"NVML: {crash}")
 
 
-def _ask_library(path: str) -> NvmlAnswer:
+def _ask_library(path: str, *, fabric: bool) -> NvmlAnswer:
     try:
         library = ctypes.CDLL(path)
         # By default, ctypes takes a result for an int, which cuts a pointer to 32 bits.
@@ -106,10 +112,14 @@ def _ask_library(path: str) -> NvmlAnswer:
     code = library.nvmlInit_v2()
     if code != SUCCESS:
         return _failed(library, code)
-    try:
-        return _devices(library)
-    finally:
-        library.nvmlShutdown()
+    answer = _devices(library)
+    if fabric and answer.devices:
+        domain = common_domain(library, [device.index for device in answer.devices])
+        if domain is None:
+            return answer  # a call has not come back: this process ends, and is not held up by the library's own end
+        answer = replace(answer, nvlink_domain=domain)
+    library.nvmlShutdown()
+    return answer
 
 
 def _path(root: Path) -> str | None:
@@ -206,14 +216,12 @@ class Health:
         notes: what is worth knowing and no reason to refuse it.
         slices: MIG slices that it is cut into; None where MIG is off.
         minor: the number of its device node, /dev/nvidia0; None where the driver does not say.
-        nvlink_domain: the machines that its NVLink reaches; empty where these are not several, or not known.
     """
 
     unusable: str = ""
     notes: tuple[str, ...] = ()
     slices: int | None = None
     minor: int | None = None
-    nvlink_domain: str = ""
 
 
 class _FieldValue(ctypes.Structure):
@@ -244,7 +252,7 @@ def health_of(library: Any, handle: ctypes.c_void_p) -> Health:
         # MIG User Guide, "Creating GPU Instances": without them no CUDA work can run on the device.
         faults.append("is in MIG mode without a single slice, so nothing can run on it")
     minor = _numbers(library, "nvmlDeviceGetMinorNumber", handle)
-    return Health("; ".join(faults), tuple(notes), slices, minor[0] if minor else None, nvlink_domain(library, handle))
+    return Health("; ".join(faults), tuple(notes), slices, minor[0] if minor else None)
 
 
 def _memory_faults(library: Any, handle: ctypes.c_void_p, *, cut: bool) -> tuple[list[str], list[str]]:
