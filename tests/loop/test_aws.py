@@ -34,6 +34,7 @@ def test_a_task_launches_the_machine_that_it_asks_for_and_the_package_came_with_
         ran = one.task(accelerator_type="T4", num_gpus=1)["ran"]
         assert ran["labels"]["accel-scaling.io/instance-type"] == "g4dn.xlarge"
         assert ran["labels"]["accel-scaling.io/verdict"] == "Confirmed"
+        assert ran["labels"]["topology.k8s.aws/zone-id"].startswith("usw2-az")
         assert ran["resources"]["GPU"] == 1
         assert ran["ids"]["GPU"] == ["0"]
         assert ran["version"] == __version__
