@@ -48,7 +48,10 @@ class Watched:
     @property
     def watches_devices(self) -> bool:
         """Whether a sick device would make a difference."""
-        return bool(self.promised) and self.on_event(EventKind.SICK) is not OnEvent.IGNORE
+        from accel_scaling.boot.compare import may_be_accelerator  # here: a provider, which imports this, needs it not
+
+        devices = any(amount > 0 and may_be_accelerator(name) for name, amount in self.promised.items())
+        return devices and self.on_event(EventKind.SICK) is not OnEvent.IGNORE
 
     @property
     def watches_notices(self) -> bool:
