@@ -307,6 +307,9 @@ WATCHER_RAYLET_S = 300.0
 WATCHER_AGAIN_S = 5.0
 """Before a watcher that died is started again."""
 
+EVENT_UNKNOWN_S = 300.0
+"""For a machine to be listed whose watcher has told something; one that has joined Ray mostly is already."""
+
 NOTICE_SERVER_S = 2.0
 """For a metadata server, which is on the machine's own host and answers within milliseconds."""
 

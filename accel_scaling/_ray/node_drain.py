@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from accel_scaling._ray.node_life import GCS_S
 from accel_scaling._ray.programs import KV_NAMESPACE
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 EVENTS = "node-event:"
 """How the keys of events begin in the key-value store; the node's id in Ray follows."""
+
+_MOST_EVENTS = 10_000  # a cluster of that many nodes; a store that somebody fills must not fill this process
 
 _OPTIONS = ("--node_id=", "--node_ip_address=", "--gcs-address=", "--session_dir=")
 _RAYLET = "raylet"
@@ -119,8 +122,9 @@ def node_events() -> dict[str, bytes]:
     client = _autoscalers_client()
     if client is None:
         return {}
-    keys = client.internal_kv_keys(EVENTS.encode(), KV_NAMESPACE)
-    values = {key: client.internal_kv_get(key, KV_NAMESPACE) for key in keys}
+    # Two calls in each round, however many nodes have told something.
+    keys = list(client.internal_kv_keys(EVENTS.encode(), KV_NAMESPACE, timeout=GCS_S))[:_MOST_EVENTS]
+    values = client.internal_kv_multi_get(keys, KV_NAMESPACE, timeout=GCS_S) if keys else {}
     return {key.decode(errors="replace").removeprefix(EVENTS): value for key, value in values.items() if value}
 
 
@@ -132,7 +136,7 @@ def forget_event(node_id: str) -> None:
     """
     client = _autoscalers_client()
     if client is not None:
-        client.internal_kv_del(f"{EVENTS}{node_id}".encode(), False, KV_NAMESPACE)  # noqa: FBT003 - Cython
+        client.internal_kv_del(f"{EVENTS}{node_id}".encode(), False, KV_NAMESPACE, timeout=GCS_S)  # noqa: FBT003 - Cython
 
 
 def _autoscalers_client() -> Any | None:
