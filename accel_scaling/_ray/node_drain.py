@@ -26,6 +26,7 @@ _MOST_EVENTS = 10_000  # a cluster of that many nodes; a store that somebody fil
 
 _OPTIONS = ("--node_id=", "--node_ip_address=", "--gcs-address=", "--session_dir=")
 _RAYLET = "raylet"
+_OF_A_TASK = b"RAY_JOB_ID="  # a variable that the raylet gives to each worker
 
 
 class Raylet(NamedTuple):
@@ -54,7 +55,9 @@ def find_raylet(variable: str, value: str, proc: Path = Path("/proc")) -> Raylet
             words = (folder / "cmdline").read_bytes().split(b"\0")
             if Path(os.fsdecode(words[0])).name != _RAYLET:
                 continue
-            if wanted not in (folder / "environ").read_bytes().split(b"\0"):
+            variables = (folder / "environ").read_bytes().split(b"\0")
+            # A cluster that a task starts within this one inherits the number of the start, and its job's.
+            if wanted not in variables or any(one.startswith(_OF_A_TASK) for one in variables):
                 continue
         except (OSError, IndexError):
             continue  # it has ended, or is another user's

@@ -97,11 +97,18 @@ def start_watcher(environment: Mapping[str, str], joined_with: Mapping[str, floa
     """
     if not environment.get(WATCH) or not environment.get(START):
         return
-    folder = Path(environment.get(FOLDER) or Path.home() / ".accel_scaling")
     try:
+        _start(environment, joined_with)
+    except Exception as error:  # noqa: BLE001 - a node without a watcher is one as before; it must join
+        sys.stderr.write(f"accel_scaling: this node is not watched: {error}\n")
+
+
+def _start(environment: Mapping[str, str], joined_with: Mapping[str, float]) -> None:
+    try:
+        folder = Path(environment.get(FOLDER) or Path.home() / ".accel_scaling")
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / _LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    except OSError:
+        handle = os.open(folder / _LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    except (OSError, RuntimeError):  # the latter of an account without a home
         handle = os.open(os.devnull, os.O_WRONLY)
     try:
         subprocess.Popen(
@@ -113,7 +120,5 @@ def start_watcher(environment: Mapping[str, str], joined_with: Mapping[str, floa
             start_new_session=True,
             cwd="/",
         )
-    except OSError as error:
-        sys.stderr.write(f"accel_scaling: this node is not watched: {error}\n")
     finally:
         os.close(handle)

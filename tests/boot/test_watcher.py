@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +13,11 @@ import pytest
 
 from accel_scaling import timeouts
 from accel_scaling.boot import watcher as module
-from accel_scaling.boot import watcher_start
 from accel_scaling.boot.node_event import EventKind, NodeEvent, Notice, read_event
 from accel_scaling.boot.sick_devices import Sick
 from accel_scaling.boot.watcher import Watcher
-from accel_scaling.boot.watcher_start import WATCH, Watched, start_watcher, watched_of, with_watch
-from accel_scaling.cluster.policies import OnEvent, WatcherPolicy
+from accel_scaling.boot.watcher_start import Watched
+from accel_scaling.cluster.policies import OnEvent
 
 T4 = {"GPU": 1.0, "accelerator_type:T4": 1.0}
 
@@ -238,26 +234,6 @@ def test_an_hour_of_quiet_tells_nothing_and_keeps_nothing() -> None:
     assert node.watcher._untold == {}
 
 
-def test_what_the_provider_says_of_a_node_reaches_its_watcher_through_a_shell(tmp_path: Path) -> None:
-    policy = WatcherPolicy(rebalance=OnEvent.IGNORE, drain_s=60)
-    for head, interruption in ((False, OnEvent.ACT), (True, OnEvent.REPORT)):
-        command = with_watch(f"printenv {WATCH} > {tmp_path}/w", "gcp", policy, head=head)
-        subprocess.run(["sh", "-c", command], check=True)
-        given = {WATCH: (tmp_path / "w").read_text(), watcher_start._JOINED_WITH: json.dumps(T4)}
-        watched = watched_of(given)
-        assert watched is not None
-        assert (watched.cloud, watched.drain_s, watched.promised) == ("gcp", 60.0, T4)
-        assert watched.on_event(EventKind.INTERRUPTION) is interruption
-        assert watched.on_event(EventKind.REBALANCE) is OnEvent.IGNORE
-
-
-@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"cloud": "aws"}'])
-def test_a_node_of_which_nobody_says_anything_is_not_watched(text: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert watched_of({} if text is None else {WATCH: text, watcher_start._JOINED_WITH: "{}"}) is None
-    monkeypatch.setattr(watcher_start.subprocess, "Popen", lambda *_, **__: pytest.fail("a watcher was started"))
-    start_watcher({}, T4)
-
-
 @pytest.mark.parametrize("text", ["", "{", "[]", "[" * 9000, '{"kind": "sick"}', '{"kind": "x", "deadline_s": 1}'])
 def test_what_is_no_event_is_read_as_none(text: str) -> None:
     assert read_event(text) is None
@@ -269,31 +245,6 @@ def test_the_text_of_an_event_is_safe_to_print() -> None:
     assert read is not None
     assert not {"\x1b", "\n", "\x07"} & set(read.code + read.message)
     assert read_event(event.to_text().replace("5.0", "Infinity")) is None
-
-
-def test_the_watcher_imports_no_ray_is_small_and_ends_with_the_raylet(boot: Any) -> None:
-    boot("g4dn.xlarge")
-    raylet = subprocess.Popen(
-        ["bash", "-c", "exec -a raylet sleep 600 --node_id=ab12 --node_ip_address=10.0.0.5 --gcs-address=x:1"],
-        env={**os.environ, "ACCEL_SCALING_START": "f" * 32},
-    )
-    raylet.kill()
-    raylet.wait()
-    code = (
-        "import sys, accel_scaling.boot.watcher, accel_scaling.boot.sick_devices as w\n"
-        "from accel_scaling.boot.watcher_start import Watched\n"
-        "w.devices_of(Watched('aws', {}, 1, {'GPU': 1.0, 'accelerator_type:T4': 1.0}))()\n"
-        "import accel_scaling.providers.aws.notices\n"
-        "print(sorted({'ray', 'boto3', 'google', 'moto'} & set(sys.modules)))\n"
-        "print(next(line for line in open('/proc/self/status') if line.startswith('VmRSS')).split()[1])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded, resident_kib = done.stdout.split("\n")[:2]
-    assert loaded == "[]"
-    assert int(resident_kib) < 40 * 1024
-    started = time.monotonic()
-    assert module._runs(module._ray.Raylet(raylet.pid, "ab12", "10.0.0.5", "x:1")) is False
-    assert time.monotonic() - started < 5
 
 
 def test_a_watcher_that_dies_is_started_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
