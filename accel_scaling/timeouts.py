@@ -283,7 +283,7 @@ WATCHER_SLOW_NOTICES_S = 30.0
 """Between two questions for events that are announced long before."""
 
 WATCHER_DEVICES_S = 60.0
-"""Between two looks at the devices: one takes 20 to 100 ms of CPU, so that it stays below 0.2 % of a core."""
+"""Between two looks at the devices: one takes 20 to 100 ms of CPU, so it stays below 0.2 % of a core."""
 
 WATCHER_DEVICES_SHARE = 0.005
 """Of a core, at most, for looks that take longer: Gaudi's package is imported for 5 s, and asked each 17 minutes."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EVENTS = "node-event:"
 """How the keys of events begin in the key-value store; the node's id in Ray follows."""
 
-_MOST_EVENTS = 10_000  # a cluster of that many nodes; a store that somebody fills must not fill this process
+_MOST_EVENTS = 10_000  # a cluster of that many nodes; a store that another program fills must not fill this process
 
 _OPTIONS = ("--node_id=", "--node_ip_address=", "--gcs-address=", "--session_dir=")
 _RAYLET = "raylet"

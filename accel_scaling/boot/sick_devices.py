@@ -23,9 +23,9 @@ class Sick(NamedTuple):
     Attributes:
         code: the word of a verdict.
         message: its sentence.
-        sure: whether the driver itself, or the bus, says it of a device. Otherwise somebody may be at work on the
+        sure: whether the driver itself, or the bus, says it of a device. Otherwise a user may be at work on the
             node: a driver is replaced, MIG is set up, a process of ours was killed because memory ran out.
-        acts: whether it can be a fault of the machine at all; a device of another type is what somebody made of it.
+        acts: whether it can be a fault of the machine at all; a device of another type is what a user made of it.
     """
 
     code: str

@@ -221,7 +221,7 @@ def _source_of(name: str) -> NoticeSource | None:
         return None
     try:
         source: NoticeSource = cloud.part("notices").Notices()
-    except Exception as error:  # noqa: BLE001 - an address that is none, in a variable: the devices are watched anyway
+    except Exception as error:  # noqa: BLE001 - a variable with a wrong address: the devices are watched anyway
         _log(f"notices of the cloud are not watched: {type(error).__name__}: {error}")
         return None
     return source

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 _ENDPOINT = "http://169.254.169.254"
 _TOKEN_S = 21_600  # the longest that IMDSv2 gives
-_TOKEN = re.compile(r"[!-~]{1,512}")  # else it is a page of somebody else's, and can be in no header
+_TOKEN = re.compile(r"[!-~]{1,512}")  # else it is a page of another server, and can be in no header
 _META = "/latest/meta-data/"
 _ISO = "%Y-%m-%dT%H:%M:%SZ"
 # Of these the machine goes; a reboot of the system only interrupts it, and Ray does not come back by itself.

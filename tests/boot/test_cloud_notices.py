@@ -1,4 +1,4 @@
-"""The notices of both clouds, as their metadata servers say them, and what stands in a metadata server's place."""
+"""The notices of both clouds, as their metadata servers say them; and answers of other servers, which are none."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ UNSURE = Sick("DriverMissing", "the NVIDIA driver is not loaded", sure=False)
 PATIENCE_S = (timeouts.WATCHER_UNSURE_LOOKS + 1) * timeouts.WATCHER_DEVICES_S
 
 
-def test_a_driver_that_somebody_replaces_within_some_minutes_drains_nothing() -> None:
+def test_a_driver_that_a_user_replaces_within_some_minutes_drains_nothing() -> None:
     node = Node()
     node.sick = UNSURE
     assert node.goes_on(280) == []
@@ -155,7 +155,7 @@ def test_a_type_that_a_person_has_changed_is_only_told() -> None:
     assert [event.acts for event in node.goes_on(3600)] == [False]
 
 
-def test_a_look_that_fails_says_nothing_of_the_devices_and_the_watch_goes_on() -> None:
+def test_a_look_that_fails_says_nothing_of_the_devices_and_the_watch_continues() -> None:
     node = Node()
     node.sick = OSError(12, "Cannot allocate memory")
     assert node.goes_on(3600) == []
