@@ -10,6 +10,7 @@ import calendar
 import http.client
 import json
 import os
+import re
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 _ENDPOINT = "http://169.254.169.254"
 _TOKEN_S = 21_600  # the longest that IMDSv2 gives
+_TOKEN = re.compile(r"[!-~]{1,512}")  # else it is a page of another server, and can be in no header
 _META = "/latest/meta-data/"
+_ISO = "%Y-%m-%dT%H:%M:%SZ"
 # Of these the machine goes; a reboot of the system only interrupts it, and Ray does not come back by itself.
 _ENDING = ("instance-stop", "instance-retirement", "instance-reboot", "system-reboot", "system-maintenance")
 
@@ -49,9 +52,11 @@ class Notices:
             OSError: the service does not answer.
         """
         action = self._json("spot/instance-action")
-        if not isinstance(action, dict):
+        what = action.get("action") if isinstance(action, dict) else None
+        # These three and nothing else: a proxy in the service's place may answer each question with an object.
+        if what not in ("terminate", "stop", "hibernate"):
             return []
-        what, at_s = str(action.get("action", "interrupt")), _time(action.get("time"), "%Y-%m-%dT%H:%M:%SZ")
+        at_s = _time(action.get("time"), _ISO)
         return [Notice(EventKind.INTERRUPTION, f"spot {what}", f"EC2 will {what} this spot instance", at_s)]
 
     def slow(self) -> list[Notice]:
@@ -61,7 +66,8 @@ class Notices:
             OSError: the service does not answer.
         """
         notices = []
-        if isinstance(self._json("events/recommendations/rebalance"), dict):
+        rebalance = self._json("events/recommendations/rebalance")
+        if isinstance(rebalance, dict) and _time(rebalance.get("noticeTime"), _ISO) is not None:
             message = "EC2 recommends to rebalance: this spot instance is at an elevated risk of interruption"
             notices.append(Notice(EventKind.REBALANCE, "rebalance recommendation", message))
         events = self._json("events/maintenance/scheduled")
@@ -77,7 +83,7 @@ class Notices:
         text = self._get(path)
         try:
             return json.loads(text) if text else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     def _get(self, path: str) -> str | None:
@@ -87,7 +93,7 @@ class Notices:
                 status, text = self._ask(
                     "PUT", "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_S)}
                 )
-                if status != http.HTTPStatus.OK:
+                if status != http.HTTPStatus.OK or not _TOKEN.fullmatch(text):
                     raise OSError(f"EC2's metadata service gives no token: HTTP {status}")
                 self._token, self._token_until_s = text, self._clock() + _TOKEN_S / 2
             status, text = self._ask("GET", _META + path, {"X-aws-ec2-metadata-token": self._token})
@@ -103,7 +109,7 @@ class Notices:
             self._connection.request(method, path, headers=headers)
             answer = self._connection.getresponse()
             return answer.status, answer.read(65_536).decode(errors="replace")
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             if self._connection is not None:
                 self._connection.close()
             self._connection = None
@@ -113,5 +119,5 @@ class Notices:
 def _time(text: Any, form: str) -> float | None:
     try:
         return float(calendar.timegm(time.strptime(str(text), form)))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

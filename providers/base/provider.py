@@ -123,7 +123,8 @@ class BootCheckedProvider:
         """The nodes whose watchers have found something."""
         known = self.__dict__.get("_drains")
         if known is None or known[0] is not self.gate:
-            drains = NodeDrains(self.gate, self.watch.cloud, self.node_events, self.joined_nodes)
+            longest_s = watcher_policy(self.provider_config).drain_s
+            drains = NodeDrains(self.gate, self.watch.cloud, self.node_events, self.joined_nodes, longest_s)
             known = self.__dict__["_drains"] = (self.gate, drains)
         drained: NodeDrains = known[1]
         return drained

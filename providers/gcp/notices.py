@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 HOST_VARIABLE = "GCE_METADATA_HOST"
 _HOST = "metadata.google.internal"
+_FLAVOR = "Metadata-Flavor"  # of each question, and of each answer of Google's
 _INSTANCE = "/computeMetadata/v1/instance/"
 _PREEMPTED_S = 30.0  # from the notice to the end of a spot machine
 _TERMINATES = "TERMINATE_ON_HOST_MAINTENANCE"  # else MIGRATE_ON_HOST_MAINTENANCE, which a task does not notice
@@ -63,7 +64,7 @@ class Notices:
         text = self._get("upcoming-maintenance?alt=json")
         try:
             upcoming: Any = json.loads(text) if text else None
-        except ValueError:  # the text NONE
+        except (ValueError, RecursionError):  # the text NONE
             return []
         if not isinstance(upcoming, dict):
             return []
@@ -78,6 +79,9 @@ class Notices:
         )
         if status not in ("PENDING", "ONGOING"):
             return []
+        # Such a machine is moved while it runs.
+        if (self._get("scheduling/on-host-maintenance") or "").strip() == "MIGRATE":
+            return []
         message = "Google has scheduled maintenance of this machine's host"
         return [Notice(EventKind.MAINTENANCE, f"upcoming {kind}".strip(), message, _time(start))]
 
@@ -86,19 +90,23 @@ class Notices:
         try:
             if self._connection is None:
                 self._connection = http.client.HTTPConnection(self._host, timeout=NOTICE_SERVER_S)
-            self._connection.request("GET", _INSTANCE + path, headers={"Metadata-Flavor": "Google"})
+            self._connection.request("GET", _INSTANCE + path, headers={_FLAVOR: "Google"})
             answer = self._connection.getresponse()
             text = answer.read(65_536).decode(errors="replace")
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             if self._connection is not None:
                 self._connection.close()
             self._connection = None
             raise OSError(f"Google's metadata server does not answer: {error}") from None
-        return text if answer.status == http.HTTPStatus.OK else None
+        if answer.status != http.HTTPStatus.OK:
+            return None
+        if answer.getheader(_FLAVOR) != "Google":
+            raise OSError(f"{self._host} is not Google's metadata server")
+        return text
 
 
 def _time(text: str) -> float | None:
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
