@@ -133,7 +133,7 @@ def test_every_node_has_the_token_that_ray_up_made_whoever_lacks_it_gets_nothing
         planned = plan(one)
         assert planned.returncode == 0, planned.stderr
         refused = plan(one, str(tmp_path))
-        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
         assert "this cluster asks for a token, and there is none in ~/.ray/auth_token" in refused.stderr
 
         # A machine beside them.
