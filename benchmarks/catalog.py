@@ -16,7 +16,7 @@ import subprocess
 import sys
 from typing import Any
 
-from accel_scaling.terminal import render
+from accel_scaling.tables import render
 
 PROGRAM = """
 import json, time

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from accel_scaling.terminal import render
+from accel_scaling.tables import render
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.devices.ec2_machines import hardware_of
 

@@ -26,7 +26,7 @@ import yaml
 
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.providers.gcp.local_cloud import DISKS, LocalGCE
-from accel_scaling.terminal import render
+from accel_scaling.tables import render
 from accel_scaling.testing.hosts.call_log import read_calls
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.settings import HostKind

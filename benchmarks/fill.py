@@ -131,7 +131,7 @@ def side_by_side(runs: int) -> dict[str, list[dict[str, float]]]:
 
 def show(found: dict[str, list[dict[str, float]]]) -> str:
     """Return the medians and ratios as a table."""
-    from accel_scaling.terminal import render
+    from accel_scaling.tables import render
 
     median = {
         kind: {name: statistics.median(run[name] for run in runs) for name in runs[0]} for kind, runs in found.items()

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from accel_scaling.terminal import render
+from accel_scaling.tables import render
 from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.fault_injection import FaultInjection
 from accel_scaling.testing.gce.server import serve

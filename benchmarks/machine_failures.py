@@ -26,7 +26,7 @@ import yaml
 
 from accel_scaling.cluster.cluster import read_config
 from accel_scaling.fill.fill import fill_cluster
-from accel_scaling.terminal import render
+from accel_scaling.tables import render
 from accel_scaling.testing import Fault
 from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp

@@ -90,7 +90,7 @@ def timed(call: Callable[[Any], Any], asked: Any) -> tuple[float, Any]:
 def main() -> None:
     """Print the table."""
     from accel_scaling import _ray
-    from accel_scaling.terminal import render
+    from accel_scaling.tables import render
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3, metavar="N", help="of each (default: 3)")

@@ -160,7 +160,7 @@ class _environment:  # noqa: N801 - reads as a statement
 
 def show(table: list[Row]) -> str:
     """Return the table as text, wrong promises marked."""
-    from accel_scaling.terminal import render
+    from accel_scaling.tables import render
     from accel_scaling.testing.rehearse.timeline import shown
 
     lines = [

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from accel_scaling.providers.aws.local_cloud import LocalEC2
-from accel_scaling.terminal import render
+from accel_scaling.tables import render
 from accel_scaling.testing import Fault
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.settings import HostKind

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 
-from accel_scaling.terminal import render
+from accel_scaling.tables import render
 
 OURS = ("-m", "accel_scaling")
 SUBJECTS: dict[str, tuple[tuple[str, ...], float | None]] = {  # what to run, and the aim in seconds
