@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot.node_event import EventKind, NodeEvent
+from accel_scaling.quarantine.gate import Gate
 from tests.support.watched_cloud import Cluster
 
 
@@ -251,3 +253,11 @@ def test_a_listing_within_a_round_takes_no_event_twice(told: Told, caplog: pytes
     cluster.round()
     cluster.round()
     assert caplog.text.count("device 0 is lost; it is drained") == 1
+
+
+def test_a_wrong_policy_keeps_no_machine_from_its_end_by_ray_down(told: Told, tmp_path: Path) -> None:
+    node, cluster = told.running(), told.cluster
+    cluster.provider.provider_config["watcher"] = {"no_such_key": 1}
+    cluster.provider.gate = Gate({}, None, tmp_path / "state.json")
+    cluster.provider.terminate_nodes([node])
+    assert cluster.state(node) == "stopped"
