@@ -94,7 +94,7 @@ def as_stranger(one: Cluster, client: Client, ports: list[int]) -> tuple[list[di
 
 def plan(one: Cluster, home: str | None = None) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "accel_scaling", "plan", one.path, "--address", f"{one.head.address}:6379"]
-    env = {**one.local.environment(), "PYTHONPATH": str(ROOT), "COLUMNS": "400", **({"HOME": home} if home else {})}
+    env = {**one.local.environment(), "PYTHONPATH": str(ROOT), **({"HOME": home} if home else {})}
     return one.local.run(words, env=env, capture_output=True, timeout=60)
 
 
