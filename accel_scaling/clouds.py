@@ -12,6 +12,7 @@ part                   what it does
 ``init_template``      the text of a first cluster file, for `accel-scaling init`
 ``stock_differences``  what is not as with Ray's own provider for it, for `accel-scaling migrate`
 ``local_cloud``        what stands for the cloud in rehearsals
+``topology``           on a node: the labels of its place, by the cloud's metadata server
 =====================  ==============================================================================
 """
 

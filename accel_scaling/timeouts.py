@@ -283,7 +283,10 @@ WATCHER_SLOW_NOTICES_S = 30.0
 """Between two questions for events that are announced long before."""
 
 WATCHER_DEVICES_S = 60.0
-"""Between two looks at the devices: one takes 20 to 100 ms of CPU: it stays below 0.2 % of a core."""
+"""Between two looks at the devices: one takes 20 to 100 ms of CPU, so it stays below 0.2 % of a core."""
+
+WATCHER_DEVICES_SHARE = 0.005
+"""Of a core, at most, for looks that take longer: Gaudi's package is imported for 5 s, and asked each 17 minutes."""
 
 WATCHER_SICK_LOOKS = 2
 """So many looks in a row must find a device sick: a driver may be busy once, with a reset that a user asked for."""
@@ -291,11 +294,21 @@ WATCHER_SICK_LOOKS = 2
 WATCHER_SICK_AGAIN_S = 10.0
 """From the first look that finds a device sick to the next: a driver that resets a device needs some seconds."""
 
+WATCHER_UNSURE_LOOKS = 6
+"""So many looks, five minutes, where it may be a person's work: a package that brings another driver builds it for
+minutes. A driver that hangs, and one that is gone, are as bad for a task after five minutes as after one."""
+
+WATCHER_TELL_MOST_S = 60.0
+"""The longest wait before the head is told again, when it could not be told: each try takes a second of CPU."""
+
 WATCHER_RAYLET_S = 300.0
 """For the raylet to appear after the boot check: `ray start` takes some seconds, on a loaded machine a minute."""
 
 WATCHER_AGAIN_S = 5.0
 """Before a watcher that died is started again."""
+
+EVENT_UNKNOWN_S = 300.0
+"""For a machine to be listed whose watcher has told something; one that has joined Ray mostly is already."""
 
 NOTICE_SERVER_S = 2.0
 """For a metadata server, which is on the machine's own host and answers within milliseconds."""

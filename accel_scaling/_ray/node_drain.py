@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from accel_scaling._ray.node_life import GCS_S
 from accel_scaling._ray.programs import KV_NAMESPACE
 
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 EVENTS = "node-event:"
 """How the keys of events begin in the key-value store; the node's id in Ray follows."""
 
+_MOST_EVENTS = 10_000  # a cluster of that many nodes; a store that another program fills must not fill this process
+
 _OPTIONS = ("--node_id=", "--node_ip_address=", "--gcs-address=", "--session_dir=")
 _RAYLET = "raylet"
+_OF_A_TASK = b"RAY_JOB_ID="  # a variable that the raylet gives to each worker
 
 
 class Raylet(NamedTuple):
@@ -51,7 +55,9 @@ def find_raylet(variable: str, value: str, proc: Path = Path("/proc")) -> Raylet
             words = (folder / "cmdline").read_bytes().split(b"\0")
             if Path(os.fsdecode(words[0])).name != _RAYLET:
                 continue
-            if wanted not in (folder / "environ").read_bytes().split(b"\0"):
+            variables = (folder / "environ").read_bytes().split(b"\0")
+            # A cluster that a task starts within this one inherits the number of the start, and its job's.
+            if wanted not in variables or any(one.startswith(_OF_A_TASK) for one in variables):
                 continue
         except (OSError, IndexError):
             continue  # it has ended, or is another user's
@@ -119,8 +125,9 @@ def node_events() -> dict[str, bytes]:
     client = _autoscalers_client()
     if client is None:
         return {}
-    keys = client.internal_kv_keys(EVENTS.encode(), KV_NAMESPACE)
-    values = {key: client.internal_kv_get(key, KV_NAMESPACE) for key in keys}
+    # Two calls in each round, however many nodes have told something.
+    keys = list(client.internal_kv_keys(EVENTS.encode(), KV_NAMESPACE, timeout=GCS_S))[:_MOST_EVENTS]
+    values = client.internal_kv_multi_get(keys, KV_NAMESPACE, timeout=GCS_S) if keys else {}
     return {key.decode(errors="replace").removeprefix(EVENTS): value for key, value in values.items() if value}
 
 
@@ -132,7 +139,7 @@ def forget_event(node_id: str) -> None:
     """
     client = _autoscalers_client()
     if client is not None:
-        client.internal_kv_del(f"{EVENTS}{node_id}".encode(), False, KV_NAMESPACE)  # noqa: FBT003 - Cython
+        client.internal_kv_del(f"{EVENTS}{node_id}".encode(), False, KV_NAMESPACE, timeout=GCS_S)  # noqa: FBT003 - Cython
 
 
 def _autoscalers_client() -> Any | None:

@@ -47,7 +47,7 @@ _V2_ATTEMPTS = 3
 _V2_INSTALL_TIMEOUT = ("RAY_AUTOSCALER_RECONCILE_RAY_INSTALL_STATUS_TIMEOUT_S", 30 * 60)
 """After which v2 gives up a machine that is still being set up: InstanceReconcileConfig. v1 waits for ever."""
 
-_GCS_S = 5
+GCS_S = 5
 """For the GCS to answer: it runs on the same machine, and a round of the autoscaler waits for it."""
 
 
@@ -59,12 +59,14 @@ class JoinedNode(NamedTuple):
         address: its address within the network.
         labels: as it announced them.
         alive: False for one that has left again.
+        node_id: of it in Ray, in hex digits.
     """
 
     instance_id: str
     address: str
     labels: dict[str, str]
     alive: bool
+    node_id: str = ""
 
 
 def status_of(tags: dict[str, str]) -> str | None:
@@ -137,6 +139,12 @@ def joined_nodes() -> list[JoinedNode] | None:
     from ray.core.generated.gcs_pb2 import GcsNodeInfo
 
     return [
-        JoinedNode(info.instance_id, info.node_manager_address, dict(info.labels), info.state == GcsNodeInfo.ALIVE)
-        for info in GcsClient(address=address).get_all_node_info(timeout=_GCS_S).values()
+        JoinedNode(
+            info.instance_id,
+            info.node_manager_address,
+            dict(info.labels),
+            info.state == GcsNodeInfo.ALIVE,
+            node_id.hex(),
+        )
+        for node_id, info in GcsClient(address=address).get_all_node_info(timeout=GCS_S).items()
     ]

@@ -57,7 +57,7 @@ def compare(
         chips: the catalog's chips; by default those of this machine's catalog.
     """
     devices_json = [device.to_json() for device in detected]
-    if not any(_may_be_accelerator(name) and amount > 0 for name, amount in promised.items()):
+    if not any(may_be_accelerator(name) and amount > 0 for name, amount in promised.items()):
         return Verdict(VerdictWord.CONFIRMED, "no accelerator is promised", dict(promised), devices_json)
     claims = claims_of(promised, (chips_here() if chips is None else chips).values())
     results = [
@@ -80,7 +80,7 @@ def compare(
     return Verdict(word, message, dict(promised), devices_json, advice, others, here)
 
 
-def _may_be_accelerator(name: str) -> bool:
+def may_be_accelerator(name: str) -> bool:
     """Return False for what every node announces, so the check of a plain node need not read the catalog."""
     return name not in ("CPU", "memory", "object_store_memory") and not name.startswith("node:")
 

@@ -9,7 +9,7 @@ from enum import Enum
 
 from accel_scaling.message_text import one_line
 
-_MOST_CODE, _MOST_MESSAGE, _MOST_NAME = 60, 500, 200
+MOST_CODE, MOST_MESSAGE, _MOST_NAME = 60, 500, 200
 MOST_BYTES = 8192
 
 
@@ -80,8 +80,8 @@ def read_event(text: str | bytes) -> NodeEvent | None:
     texts = {
         name: one_line(str(row.get(name) or ""), most)
         for name, most in (
-            ("code", _MOST_CODE),
-            ("message", _MOST_MESSAGE),
+            ("code", MOST_CODE),
+            ("message", MOST_MESSAGE),
             ("instance_id", _MOST_NAME),
             ("address", _MOST_NAME),
         )

@@ -93,9 +93,9 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
         _say(*prepare(ray_params, os.environ))
     given = ray_params.labels or {}
     ray_params.labels = {**topology_labels(os.environ, detected, given), **given, LABEL_VERDICT: verdict.word.value}
-    # What the verdict does not confirm was let in as it is: nobody can say when it gets worse.
-    holds = verdict.confirmed or policy_of(os.environ) is OnMismatch.JOIN
-    start_watcher(os.environ, json.loads(os.environ.get(OVERRIDE_RESOURCES) or "{}") if holds else {})
+    # Whose word is `report` or `skip` has said that nobody is to act on what the probes see.
+    watches_devices = not policy_of(os.environ).always_joins
+    start_watcher(os.environ, json.loads(os.environ.get(OVERRIDE_RESOURCES) or "{}") if watches_devices else {})
     remove_unused_bundles(Path(__file__).parents[2], Path.home())
     call_next_hooks(ray_params, head=head)
 

@@ -19,14 +19,19 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from accel_scaling import _ray, timeouts
-from accel_scaling.boot.node_event import EventKind, NodeEvent, Notice
-from accel_scaling.boot.verdict_file import FOLDER, START
+from accel_scaling.boot.node_event import MOST_CODE, MOST_MESSAGE, EventKind, NodeEvent, Notice
+from accel_scaling.boot.verdict_file import START
 from accel_scaling.boot.watcher_start import INSTANCE_ID, Watched, watched_of
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.policies import OnEvent
+from accel_scaling.message_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from accel_scaling.boot.sick_devices import Sick
+
+_Key = tuple[EventKind, str, bool]
 
 
 class NoticeSource(Protocol):
@@ -46,101 +51,130 @@ class Watcher:
     Attributes:
         watched: what the cluster file says, and what the node has joined with.
         source: of notices; None where the cloud has none.
-        sick: looks at the devices; the word of a verdict and its sentence, None where they are well.
+        sick: looks at the devices; None where they are well.
         tell: tells the head of an event; False where it has to be tried again.
         clock: Unix seconds.
+        ticks: seconds that only go forward, whatever becomes of the machine's clock.
+        cpu_s: seconds of CPU that this process and its children have taken.
     """
 
     watched: Watched
     source: NoticeSource | None
-    sick: Callable[[], tuple[str, str] | None] | None
+    sick: Callable[[], Sick | None] | None
     tell: Callable[[NodeEvent], bool]
     clock: Callable[[], float] = time.time
     log: Callable[[str], None] = lambda _: None
     address: str = ""
-    _told: set[tuple[EventKind, str, bool]] = field(default_factory=set)
+    ticks: Callable[[], float] = time.monotonic
+    cpu_s: Callable[[], float] = lambda: sum(os.times()[:4])
+    _told: set[_Key] = field(default_factory=set)
+    _untold: dict[_Key, NodeEvent] = field(default_factory=dict)
+    _tell_wait_s: float = 0.0
     _due: dict[str, float] = field(default_factory=dict)
     _silent_since_s: float | None = None
     _sick_looks: int = 0
+    _sure_looks: int = 0
+    _failed: str = ""
     _drains: bool = False
 
     def step(self) -> None:
         """Look at what is due now."""
+        if self._drains:
+            return  # it is told, and what comes now changes nothing
         if self.source is not None:
             wait_s = timeouts.WATCHER_NOTICES_S if self._answers() else timeouts.WATCHER_SLOW_NOTICES_S
             if self._is_due("urgent", wait_s):
                 self._look_for_notices(self.source.urgent)
             if self._is_due("slow", timeouts.WATCHER_SLOW_NOTICES_S):
                 self._look_for_notices(self.source.slow)
-        if self.sick is not None and self._is_due("devices", timeouts.WATCHER_DEVICES_S):
+        # The first look at the devices is the boot check's.
+        if self.sick is not None and self._is_due("devices", timeouts.WATCHER_DEVICES_S, timeouts.WATCHER_DEVICES_S):
             self._look_at_devices(self.sick)
 
-    def _is_due(self, what: str, every_s: float) -> bool:
-        now_s = self.clock()
-        # The first look at the devices is the boot check's.
-        due_s = self._due.setdefault(what, now_s + (every_s if what == "devices" else 0.0))
-        # A clock that was put back must not stop the watch.
-        if now_s < due_s <= now_s + every_s:
+    def _is_due(self, what: str, every_s: float, first_s: float = 0.0) -> bool:
+        now_s = self.ticks()
+        if now_s < self._due.setdefault(what, now_s + first_s):
             return False
         self._due[what] = now_s + every_s
         return True
 
     def _answers(self) -> bool:
         since_s = self._silent_since_s
-        return since_s is None or self.clock() - since_s < timeouts.NOTICE_LOST_S
+        return since_s is None or self.ticks() - since_s < timeouts.NOTICE_LOST_S
 
     def _look_for_notices(self, ask: Callable[[], Sequence[Notice]]) -> None:
         try:
             notices = ask()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - whatever a proxy answers in its place must not end the watch
             if self._silent_since_s is None:
-                self._silent_since_s = self.clock()
-                self.log(str(error))
+                self._silent_since_s = self.ticks()
+                self.log(one_line(str(error) or type(error).__name__, MOST_MESSAGE))
             return
         self._silent_since_s = None
         for notice in notices:
             self._found(notice)
 
-    def _look_at_devices(self, sick: Callable[[], tuple[str, str] | None]) -> None:
-        found = sick()
+    def _look_at_devices(self, look: Callable[[], Sick | None]) -> None:
+        before_s = self.cpu_s()
+        found = self._looked(look)
         self._sick_looks = self._sick_looks + 1 if found else 0
-        if found:
-            self._due["devices"] = self.clock() + timeouts.WATCHER_SICK_AGAIN_S
-        if found and self._sick_looks >= timeouts.WATCHER_SICK_LOOKS:
-            self._found(Notice(EventKind.SICK, *found))
+        self._sure_looks = self._sure_looks + 1 if found and found.sure else 0
+        # Some makers' packages take seconds to import: they are asked as rarely as that costs.
+        rarely_s = (self.cpu_s() - before_s) / timeouts.WATCHER_DEVICES_SHARE
+        self._due["devices"] = self.ticks() + max(timeouts.WATCHER_DEVICES_S, rarely_s)
+        if found is None:
+            return
+        if self._sure_looks >= timeouts.WATCHER_SICK_LOOKS or self._sick_looks >= timeouts.WATCHER_UNSURE_LOOKS:
+            self._found(Notice(EventKind.SICK, found.code, found.message), can_act=found.acts)
+        elif found.sure:
+            self._due["devices"] = self.ticks() + timeouts.WATCHER_SICK_AGAIN_S
 
-    def _found(self, notice: Notice) -> None:
+    def _looked(self, look: Callable[[], Sick | None]) -> Sick | None:
+        try:
+            found = look()
+        except Exception as error:  # noqa: BLE001 - a look that fails says nothing about the devices
+            words = one_line(f"the devices could not be looked at: {type(error).__name__}: {error}", MOST_MESSAGE)
+            if words != self._failed:
+                self.log(words)
+            self._failed = words
+            return None
+        self._failed = ""
+        return found
+
+    def _found(self, notice: Notice, *, can_act: bool = True) -> None:
         on_event = self.watched.on_event(notice.kind)
         if on_event is OnEvent.IGNORE or self._drains:
             return
         now_s, drain_s = self.clock(), self.watched.drain_s
-        acts = on_event is OnEvent.ACT
-        # What is announced days before is acted on when as much time is left as a drain takes.
-        early = notice.at_s is not None and notice.at_s - now_s > drain_s
-        acts = acts and not early
-        if (notice.kind, notice.code, acts) in self._told:
+        # A time that has passed says no more than that it may happen at any moment.
+        left_s = None if notice.at_s is None or notice.at_s <= now_s else notice.at_s - now_s
+        # What is announced days before is acted on when as much time is left as a drain takes. An interruption is
+        # minutes away, whatever the machine's clock says.
+        early = notice.kind is not EventKind.INTERRUPTION and left_s is not None and left_s > drain_s
+        acts = on_event is OnEvent.ACT and can_act and not early
+        code, message = one_line(notice.code, MOST_CODE), one_line(notice.message, MOST_MESSAGE)
+        key = (notice.kind, code, acts)
+        if key in self._told:
             return
-        deadline_s = now_s + drain_s if notice.at_s is None else max(now_s, min(notice.at_s, now_s + drain_s))
-        event = NodeEvent(
-            notice.kind, notice.code, notice.message, acts, deadline_s, os.environ.get(INSTANCE_ID, ""), self.address
+        deadline_s = now_s + (drain_s if left_s is None else min(left_s, drain_s))
+        # As it was found first: with each try the deadline would come later.
+        event = self._untold.setdefault(
+            key,
+            NodeEvent(notice.kind, code, message, acts, deadline_s, os.environ.get(INSTANCE_ID, ""), self.address),
         )
-        self.log(f"{event.kind.value}: {event.code}: {event.message}; {'drains' if acts else 'only told'}")
+        if self.ticks() >= self._due.get("tell", 0.0):
+            self._try_to_tell(key, event)
+
+    def _try_to_tell(self, key: _Key, event: NodeEvent) -> None:
+        self.log(f"{event.kind.value}: {event.code}: {event.message}; {'drains' if event.acts else 'only told'}")
         if self.tell(event):
-            self._told.add((notice.kind, notice.code, acts))
-            self._drains = acts
-
-
-def devices_of(watched: Watched) -> Callable[[], tuple[str, str] | None]:
-    """Return a function that compares the devices with what the node has joined with."""
-    from accel_scaling.boot.compare import compare
-    from accel_scaling.boot.verdicts import holds_promise
-    from accel_scaling.families.inventory import detect
-
-    def look() -> tuple[str, str] | None:
-        verdict = compare(watched.promised, detect())
-        return None if holds_promise(verdict.word) else (verdict.word.value, verdict.message)
-
-    return look
+            self._told.add(key)
+            del self._untold[key]
+            self._drains, self._tell_wait_s = event.acts, 0.0
+            return
+        # Each try starts a program that imports Ray.
+        self._tell_wait_s = min(max(1.0, 2 * self._tell_wait_s), timeouts.WATCHER_TELL_MOST_S)
+        self._due["tell"] = self.ticks() + self._tell_wait_s
 
 
 def teller_of(raylet: _ray.Raylet) -> Callable[[NodeEvent], bool]:
@@ -163,29 +197,45 @@ def watch(environment: dict[str, str]) -> None:
     watched = watched_of(environment)
     if watched is None:
         return
-    cloud = known_clouds().get(watched.cloud)
-    source = cloud.part("notices").Notices() if cloud is not None and cloud.has_part("notices") else None
-    sick = devices_of(watched) if watched.watches_devices else None
-    if not (source and watched.watches_notices) and sick is None:
+    source = _source_of(watched.cloud) if watched.watches_notices else None
+    sick = None
+    if watched.watches_devices:
+        from accel_scaling.boot.sick_devices import devices_of  # here: the probes take memory
+
+        sick = devices_of(watched)
+    if source is None and sick is None:
         return
     raylet = _wait_for_raylet(environment.get(START, ""))
     if raylet is None:
         return
-    watcher = Watcher(
-        watched, source if watched.watches_notices else None, sick, teller_of(raylet), log=_log, address=raylet.address
-    )
-    with _alone(raylet, environment):
+    watcher = Watcher(watched, source, sick, teller_of(raylet), log=_log, address=raylet.address)
+    with _alone(raylet):
         while _runs(raylet):
             watcher.step()
             time.sleep(timeouts.WATCHER_NOTICES_S)
 
 
-@contextlib.contextmanager
-def _alone(raylet: _ray.Raylet, environment: dict[str, str]) -> Iterator[None]:
-    """Wait, while the raylet runs, until no other watcher of this node works: each try of a start makes one."""
-    folder = environment.get(FOLDER)
+def _source_of(name: str) -> NoticeSource | None:
+    cloud = known_clouds().get(name)
+    if cloud is None or not cloud.has_part("notices"):
+        return None
     try:
-        handle = os.open(f"{folder}/watcher.lock", os.O_RDWR | os.O_CREAT, 0o600) if folder else -1
+        source: NoticeSource = cloud.part("notices").Notices()
+    except Exception as error:  # noqa: BLE001 - a variable with a wrong address: the devices are watched anyway
+        _log(f"notices of the cloud are not watched: {type(error).__name__}: {error}")
+        return None
+    return source
+
+
+@contextlib.contextmanager
+def _alone(raylet: _ray.Raylet) -> Iterator[None]:
+    """Wait, while the raylet runs, until no other watcher of this node works: each try of a start makes one.
+
+    The lock is on a file of the raylet's in /proc: no other user can open it, it is gone with the raylet, and it is
+    this machine's. One in the home would be that of all nodes, where they have their homes on one server.
+    """
+    try:
+        handle = os.open(f"/proc/{raylet.pid}/environ", os.O_RDONLY)
     except OSError:
         handle = -1
     try:
@@ -193,8 +243,10 @@ def _alone(raylet: _ray.Raylet, environment: dict[str, str]) -> Iterator[None]:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except OSError:
+            except BlockingIOError:
                 time.sleep(timeouts.WATCHER_NOTICES_S)
+            except OSError:
+                break  # a kernel without such locks: two watchers do no harm
         yield
     finally:
         if handle >= 0:

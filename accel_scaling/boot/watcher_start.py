@@ -48,7 +48,10 @@ class Watched:
     @property
     def watches_devices(self) -> bool:
         """Whether a sick device would make a difference."""
-        return bool(self.promised) and self.on_event(EventKind.SICK) is not OnEvent.IGNORE
+        from accel_scaling.boot.compare import may_be_accelerator  # here: a provider, which imports this, needs it not
+
+        devices = any(amount > 0 and may_be_accelerator(name) for name, amount in self.promised.items())
+        return devices and self.on_event(EventKind.SICK) is not OnEvent.IGNORE
 
     @property
     def watches_notices(self) -> bool:
@@ -102,11 +105,18 @@ def start_watcher(environment: Mapping[str, str], joined_with: Mapping[str, floa
     """
     if not environment.get(WATCH) or not environment.get(START):
         return
-    folder = Path(environment.get(FOLDER) or Path.home() / ".accel_scaling")
     try:
+        _start(environment, joined_with)
+    except Exception as error:  # noqa: BLE001 - a node without a watcher is one as before; it must join
+        sys.stderr.write(f"accel_scaling: this node is not watched: {error}\n")
+
+
+def _start(environment: Mapping[str, str], joined_with: Mapping[str, float]) -> None:
+    try:
+        folder = Path(environment.get(FOLDER) or Path.home() / ".accel_scaling")
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / _LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    except OSError:
+        handle = os.open(folder / _LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    except (OSError, RuntimeError):  # the latter of an account without a home
         handle = os.open(os.devnull, os.O_WRONLY)
     try:
         subprocess.Popen(
@@ -118,7 +128,5 @@ def start_watcher(environment: Mapping[str, str], joined_with: Mapping[str, floa
             start_new_session=True,
             cwd="/",
         )
-    except OSError as error:
-        sys.stderr.write(f"accel_scaling: this node is not watched: {error}\n")
     finally:
         os.close(handle)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 _ENDPOINT = "http://169.254.169.254"
 _TOKEN_S = 21_600  # the longest that IMDSv2 gives
+_TOKEN = re.compile(r"[!-~]{1,512}")  # else it is a page of another server, and can be in no header
 _META = "/latest/meta-data/"
 
 
@@ -50,7 +52,7 @@ class InstanceMetadata:
                 status, text = self._ask(
                     "PUT", "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_S)}
                 )
-                if status != http.HTTPStatus.OK:
+                if status != http.HTTPStatus.OK or not _TOKEN.fullmatch(text):
                     raise OSError(f"EC2's metadata service gives no token: HTTP {status}")
                 self._token, self._token_until_s = text, self._clock() + _TOKEN_S / 2
             status, text = self._ask("GET", _META + path, {"X-aws-ec2-metadata-token": self._token})
@@ -66,7 +68,7 @@ class InstanceMetadata:
             self._connection.request(method, path, headers=headers)
             answer = self._connection.getresponse()
             return answer.status, answer.read(65_536).decode(errors="replace")
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             if self._connection is not None:
                 self._connection.close()
             self._connection = None

@@ -17,6 +17,7 @@ from accel_scaling.providers.aws.instance_metadata import InstanceMetadata
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_ISO = "%Y-%m-%dT%H:%M:%SZ"
 # Of these the machine goes; a reboot of the system only interrupts it, and Ray does not come back by itself.
 _ENDING = ("instance-stop", "instance-retirement", "instance-reboot", "system-reboot", "system-maintenance")
 
@@ -38,9 +39,11 @@ class Notices:
             OSError: the service does not answer.
         """
         action = self._json("spot/instance-action")
-        if not isinstance(action, dict):
+        what = action.get("action") if isinstance(action, dict) else None
+        # These three and nothing else: a proxy in the service's place may answer each question with an object.
+        if what not in ("terminate", "stop", "hibernate"):
             return []
-        what, at_s = str(action.get("action", "interrupt")), _time(action.get("time"), "%Y-%m-%dT%H:%M:%SZ")
+        at_s = _time(action.get("time"), _ISO)
         return [Notice(EventKind.INTERRUPTION, f"spot {what}", f"EC2 will {what} this spot instance", at_s)]
 
     def slow(self) -> list[Notice]:
@@ -50,7 +53,8 @@ class Notices:
             OSError: the service does not answer.
         """
         notices = []
-        if isinstance(self._json("events/recommendations/rebalance"), dict):
+        rebalance = self._json("events/recommendations/rebalance")
+        if isinstance(rebalance, dict) and _time(rebalance.get("noticeTime"), _ISO) is not None:
             message = "EC2 recommends to rebalance: this spot instance is at an elevated risk of interruption"
             notices.append(Notice(EventKind.REBALANCE, "rebalance recommendation", message))
         events = self._json("events/maintenance/scheduled")
@@ -66,12 +70,12 @@ class Notices:
         text = self._metadata.get(path)
         try:
             return json.loads(text) if text else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
 def _time(text: Any, form: str) -> float | None:
     try:
         return float(calendar.timegm(time.strptime(str(text), form)))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

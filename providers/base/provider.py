@@ -123,7 +123,9 @@ class BootCheckedProvider:
         """The nodes whose watchers have found something."""
         known = self.__dict__.get("_drains")
         if known is None or known[0] is not self.gate:
-            drains = NodeDrains(self.gate, self.watch.cloud, self.node_events, self.joined_nodes)
+            # Elsewhere nothing is drained, and a wrong policy must not keep `ray down` from ending machines.
+            longest_s = watcher_policy(self.provider_config if self.gate.active else {}).drain_s
+            drains = NodeDrains(self.gate, self.watch.cloud, self.node_events, self.joined_nodes, longest_s)
             known = self.__dict__["_drains"] = (self.gate, drains)
         drained: NodeDrains = known[1]
         return drained

@@ -9,6 +9,7 @@ from accel_scaling.timeouts import NOTICE_SERVER_S
 
 HOST_VARIABLE = "GCE_METADATA_HOST"
 _HOST = "metadata.google.internal"
+_FLAVOR = "Metadata-Flavor"  # of each question, and of each answer of Google's
 _INSTANCE = "/computeMetadata/v1/instance/"
 
 
@@ -31,12 +32,16 @@ class InstanceMetadata:
         try:
             if self._connection is None:
                 self._connection = http.client.HTTPConnection(self._host, timeout=NOTICE_SERVER_S)
-            self._connection.request("GET", _INSTANCE + path, headers={"Metadata-Flavor": "Google"})
+            self._connection.request("GET", _INSTANCE + path, headers={_FLAVOR: "Google"})
             answer = self._connection.getresponse()
             text = answer.read(65_536).decode(errors="replace")
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             if self._connection is not None:
                 self._connection.close()
             self._connection = None
             raise OSError(f"Google's metadata server does not answer: {error}") from None
-        return text if answer.status == http.HTTPStatus.OK else None
+        if answer.status != http.HTTPStatus.OK:
+            return None
+        if answer.getheader(_FLAVOR) != "Google":
+            raise OSError(f"{self._host} is not Google's metadata server")
+        return text

@@ -57,7 +57,7 @@ class Notices:
         text = self._metadata.get("upcoming-maintenance?alt=json")
         try:
             upcoming: Any = json.loads(text) if text else None
-        except ValueError:  # the text NONE
+        except (ValueError, RecursionError):  # the text NONE
             return []
         if not isinstance(upcoming, dict):
             return []
@@ -72,6 +72,9 @@ class Notices:
         )
         if status not in ("PENDING", "ONGOING"):
             return []
+        # Such a machine is moved while it runs.
+        if (self._metadata.get("scheduling/on-host-maintenance") or "").strip() == "MIGRATE":
+            return []
         message = "Google has scheduled maintenance of this machine's host"
         return [Notice(EventKind.MAINTENANCE, f"upcoming {kind}".strip(), message, _time(start))]
 
@@ -79,5 +82,5 @@ class Notices:
 def _time(text: str) -> float | None:
     try:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

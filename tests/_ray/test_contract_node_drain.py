@@ -20,18 +20,21 @@ RAYLET = b"\0".join(
 PROGRAM = """
 import json, sys, time
 import ray
-from accel_scaling._ray import node_drain
+from accel_scaling._ray import node_drain, node_life
 from accel_scaling.boot import drain_node
 from accel_scaling.boot.node_event import EventKind, NodeEvent
 
 ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
 raylet = node_drain.find_raylet("ACCEL_SCALING_START", "of this test")
+assert ray.get(ray.remote(lambda: "RAY_JOB_ID" in __import__("os").environ).remote())
 node = ray.nodes()[0]
 assert (raylet.node_id, raylet.address) == (node["NodeID"], node["NodeManagerAddress"]), raylet
 event = NodeEvent(EventKind.INTERRUPTION, "spot terminate", "a reason", True, time.time() + 60, "", raylet.address)
 code = drain_node.main([event.to_text(), json.dumps(raylet)])
 sys.argv = ["/ray/autoscaler/v2/monitor.py", f"--gcs-address={raylet.gcs_address}"]
 told = node_drain.node_events()
+joined = node_life.joined_nodes()
+assert [(one.node_id, one.address) for one in joined] == [(raylet.node_id, raylet.address)], joined
 until = time.monotonic() + 20
 while ray.nodes()[0]["Alive"] and time.monotonic() < until:
     time.sleep(0.1)
@@ -69,6 +72,7 @@ def test_the_raylet_of_one_start_is_found_among_others(tmp_path: Path) -> None:
         tmp_path,
         p1=(RAYLET.replace(b"ab12", b"of another start"), b"A=1\0START=other\0"),
         p2=(b"bash\0-c\0raylet --node_id=x", b"START=mine\0"),
+        p1234=(RAYLET.replace(b"ab12", b"that a task has started"), b"START=mine\0RAY_JOB_ID=01000000\0"),
         p3=(RAYLET, b"A=1\0START=mine\0"),
         p4=(b"", b""),
     )

@@ -205,9 +205,9 @@ def test_where_no_options_are_known_the_user_is_told_where_to_write_them() -> No
 @pytest.mark.parametrize(
     ("docker", "of_type", "words"),
     [
-        ({**DOCKER, "run_options": "--gpus all"}, {}, "docker.run_options is '--gpus all'; expected a list"),
-        (DOCKER, {"docker": {"worker_run_options": 7}}, "p4d.docker.worker_run_options is 7; expected a list"),
-        (DOCKER, {"docker": "image"}, "available_node_types.p4d.docker is 'image'; expected keys"),
+        ({**DOCKER, "run_options": "--gpus all"}, {}, "docker.run_options is '--gpus all'; it takes a list"),
+        (DOCKER, {"docker": {"worker_run_options": 7}}, "p4d.docker.worker_run_options is 7; it takes a list"),
+        (DOCKER, {"docker": "image"}, "available_node_types.p4d.docker is 'image'; it takes keys and values"),
     ],
 )
 def test_options_that_are_no_list_are_one_sentence(docker: Any, of_type: dict[str, Any], words: str) -> None:

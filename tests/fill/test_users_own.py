@@ -144,8 +144,12 @@ def test_fewer_accelerators_than_there_are_are_noted_as_before() -> None:
 @pytest.mark.parametrize(
     ("machine", "value", "said"),
     [
-        ("g5.xlarge", "T4", "and its node_config makes it A10G; yours is used, and whoever asks for T4 by this label"),
-        ("m5.large", "T4", "and the catalog knows no accelerator there; yours is used, and whoever asks for T4"),
+        (
+            "g5.xlarge",
+            "T4",
+            "and its node_config makes it A10G; yours is used, and a task that asks for T4 by this label",
+        ),
+        ("m5.large", "T4", "and the catalog knows no accelerator there; yours is used, and a task that asks for T4"),
     ],
 )
 def test_a_label_of_another_accelerator_is_noted_with_what_follows(machine: str, value: str, said: str) -> None:

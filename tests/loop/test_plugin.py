@@ -55,5 +55,5 @@ def test_a_machine_of_it_that_lies_is_refused_and_terminated(rehearse) -> None:
 def test_without_the_package_the_rehearsal_says_what_is_missing_before_anything_starts(rehearse) -> None:
     done = rehearse(installed=False)
     assert done.returncode == 2
-    assert "aws-ferrum.yaml:25: available_node_types.ferrum: instance type 'fe1.4xlarge' of aws is not" in done.stderr
+    assert "aws-ferrum.yaml:24: available_node_types.ferrum: instance type 'fe1.4xlarge' of aws is not" in done.stderr
     assert "or install the package that brings it (docs/families-of-your-own.md)" in done.stderr

@@ -94,7 +94,7 @@ def as_stranger(one: Cluster, client: Client, ports: list[int]) -> tuple[list[di
 
 def plan(one: Cluster, home: str | None = None) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "accel_scaling", "plan", one.path, "--address", f"{one.head.address}:6379"]
-    env = {**one.local.environment(), "PYTHONPATH": str(ROOT), "COLUMNS": "400", **({"HOME": home} if home else {})}
+    env = {**one.local.environment(), "PYTHONPATH": str(ROOT), **({"HOME": home} if home else {})}
     return one.local.run(words, env=env, capture_output=True, timeout=60)
 
 
@@ -133,7 +133,7 @@ def test_every_node_has_the_token_that_ray_up_made_whoever_lacks_it_gets_nothing
         planned = plan(one)
         assert planned.returncode == 0, planned.stderr
         refused = plan(one, str(tmp_path))
-        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1), refused.stderr
         assert "this cluster asks for a token, and there is none in ~/.ray/auth_token" in refused.stderr
 
         # A machine beside them.

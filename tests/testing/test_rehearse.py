@@ -101,8 +101,8 @@ def test_whoever_ends_a_rehearsal_finds_nothing_left_behind(hosts: str, end: sig
         [*REHEARSE, ROOT / "example_clusters" / "aws-gpu.yaml", "--hosts", hosts],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(scratch),
         start_new_session=True,
-        # A runner in the background may have had it ignored; a terminal has not.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
+        # A runner in the background, or nohup, may have had them ignored; a terminal has not.
+        preexec_fn=lambda: [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGHUP)],  # noqa: PLW1509
     )  # fmt: skip
     said = []
     for line in process.stdout or ():

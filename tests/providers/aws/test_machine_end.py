@@ -218,13 +218,13 @@ def test_only_a_head_that_ec2_gave_to_this_process_is_terminated(
     again = Head(ec2, tmp_path, monkeypatch, cache_stopped_nodes=True).provider
     again.gate = head.provider.gate
     again.non_terminated_nodes({"ray-node-type": "head"})
-    assert "was there before" in str(again.refuse(first, "DriverMissing", "DriverMissing: none"))
+    assert "existed before" in str(again.refuse(first, "DriverMissing", "DriverMissing: none"))
     assert head.state(first) == "running"
     ec2.stop_instances(InstanceIds=[first])  # `ray down` with cache_stopped_nodes
     assert head.launch("head", "head") == first, "started again"
     head.provider.created_here.discard(first)  # as in the new process of the next `ray up`
     head.provider.non_terminated_nodes({"ray-node-type": "head"})
-    assert "was there before" in str(head.provider.refuse(first, "DriverMissing", "DriverMissing: none"))
+    assert "existed before" in str(head.provider.refuse(first, "DriverMissing", "DriverMissing: none"))
     second = head.launch("head", "head")
     head.provider.non_terminated_nodes({"ray-node-type": "head"})
     assert head.provider.refuse(second, "DriverMissing", "DriverMissing: none") is True

@@ -237,7 +237,7 @@ def test_a_listing_that_aws_refuses_is_one_sentence_at_the_keyboard(
         account.setattr("botocore.client.BaseClient._make_api_call", refuse)
         with pytest.raises(click.ClickException) as error:
             commands.get_head_node_ip(str(tmp_path / "cluster.yaml"))
-    assert error.value.message.startswith("AWS refused the credentials (ExpiredToken: The token is expired); they were")
+    assert error.value.message.startswith("AWS refused the credentials (ExpiredToken: The token is expired); they have")
     said = capsys.readouterr()
     assert "PANIC" not in said.out + said.err
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from accel_scaling import _ray
+from accel_scaling import _ray, timeouts
 from accel_scaling.boot.node_event import EventKind, NodeEvent
+from accel_scaling.quarantine.gate import Gate
 from tests.support.watched_cloud import Cluster
 
 
@@ -27,7 +29,10 @@ class Told:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster, self.events = cluster, dict[str, bytes]()
-        cluster.provider.node_events = lambda: self.events  # type: ignore[method-assign]
+        self.head_reads()
+
+    def head_reads(self) -> None:
+        self.cluster.provider.node_events = lambda: self.events  # type: ignore[method-assign]
 
     def running(self, node_type: str = "p4d") -> str:
         (node,) = self.cluster.launch(node_type)
@@ -167,3 +172,92 @@ def test_an_end_that_the_cloud_does_not_accept_is_asked_for_again(told: Told) ->
     cluster.provider.end_for_good = ends  # type: ignore[method-assign]
     cluster.round()
     assert cluster.state(node) == "terminated"
+
+
+def test_an_autoscaler_that_starts_again_ends_the_drain_and_counts_once(told: Told) -> None:
+    node, cluster = told.running(), told.cluster
+    told.tell(node, EventKind.SICK)
+    cluster.round()
+    cluster.restart()
+    told.head_reads()
+    cluster.round()
+    assert cluster.state(node) == "running"
+    assert cluster.strikes() == {node: "Unhealthy"}
+    assert cluster.reasons().count("Unhealthy") == 1
+    told.leaves(node)
+    cluster.round()
+    assert cluster.state(node) == "terminated"
+
+
+@pytest.mark.parametrize("ahead_s", [86_400.0, 1e300])
+def test_a_node_whose_clock_is_wrong_is_not_paid_for_longer_than_a_drain(ahead_s: float, told: Told) -> None:
+    node, cluster = told.running(), told.cluster
+    told.tell(node, EventKind.SICK, within_s=ahead_s)
+    cluster.round()
+    cluster.round(290)
+    assert cluster.state(node) == "running"
+    cluster.round(11)
+    assert cluster.state(node) == "terminated"
+
+
+def test_the_store_does_not_keep_what_is_done_with(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster, fails = told.cluster, True
+
+    def forget(ray_id: str) -> None:
+        if fails:
+            raise RuntimeError("no GCS")
+        del told.events[ray_id]
+
+    monkeypatch.setattr(_ray, "forget_event", forget)
+    reported, drained = told.running(), told.running()
+    told.tell(reported, EventKind.REBALANCE, acts=False)
+    told.tell(drained, EventKind.INTERRUPTION, within_s=0)
+    told.events |= {"garbage": b"[", "gone": told.events[f"ray-{drained}"].replace(drained.encode(), b"i-gone")}
+    if cluster.version == "v1":
+        told.events["gone"] = told.events["gone"].replace(b"10.0.0.", b"10.9.9.")
+    for _ in range(3):
+        cluster.round()
+    assert len(told.events) == 4
+    fails = False
+    cluster.round()
+    assert list(told.events) == ["gone"], "its machine may be listed later"
+    cluster.round(timeouts.EVENT_UNKNOWN_S)
+    assert told.events == {}
+    assert cluster.state(reported) == "running"
+
+
+def test_an_address_that_another_machine_has_now_ends_nothing(told: Told) -> None:
+    node, cluster = told.running(), told.cluster
+    cluster.provider.joined = [one._replace(node_id="new") for one in cluster.provider.joined]
+    event = NodeEvent(EventKind.SICK, "x", "y", True, 0.0, "", cluster.provider.internal_ip(node))
+    told.events["old"] = event.to_text().encode()
+    for _ in range(3):
+        cluster.round()
+    assert cluster.state(node) == "running"
+    assert cluster.strikes() == {}
+    told.events = {"new": event.to_text().encode()}
+    cluster.round()
+    assert cluster.state(node) == "terminated"
+
+
+def test_a_listing_within_a_round_takes_no_event_twice(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    node, cluster = told.running(), told.cluster
+    addresses_of = cluster.provider.addresses_of
+
+    def addresses_and_listing(node_id: str) -> list[str]:
+        cluster.provider.non_terminated_nodes({})  # as Ray's EC2 provider, for a machine that it does not know
+        return addresses_of(node_id)
+
+    told.tell(node, EventKind.SICK)
+    cluster.provider.addresses_of = addresses_and_listing  # type: ignore[method-assign]
+    cluster.round()
+    cluster.round()
+    assert caplog.text.count("device 0 is lost; it is drained") == 1
+
+
+def test_a_wrong_policy_keeps_no_machine_from_its_end_by_ray_down(told: Told, tmp_path: Path) -> None:
+    node, cluster = told.running(), told.cluster
+    cluster.provider.provider_config["watcher"] = {"no_such_key": 1}
+    cluster.provider.gate = Gate({}, None, tmp_path / "state.json")
+    cluster.provider.terminate_nodes([node])
+    assert cluster.state(node) == "stopped"

@@ -198,12 +198,12 @@ def test_only_a_head_that_google_gave_to_this_process_is_deleted(
     (first,) = provider.create_node(configs["head"], tags("head", "head"), 1)
     second_up, _ = ours(gce, cache_stopped_nodes=True)
     second_up.non_terminated_nodes({"ray-node-type": "head"})
-    assert "was there before" in str(second_up.refuse(first, "DriverMissing", "DriverMissing: none"))
+    assert "existed before" in str(second_up.refuse(first, "DriverMissing", "DriverMissing: none"))
     second_up.terminate_nodes([first])  # `ray down`: it is stopped
     wait_until("its stop", lambda: gce.machines()[first]["status"] == "TERMINATED")
     third_up, _ = ours(gce, cache_stopped_nodes=True)
     assert list(third_up.create_node(configs["head"], tags("head", "head"), 1)) == [first]
-    assert "was there before" in str(third_up.refuse(first, "DriverMissing", "DriverMissing: none"))
+    assert "existed before" in str(third_up.refuse(first, "DriverMissing", "DriverMissing: none"))
     assert gce.machines()
     assert provider.refuse(first, "DriverMissing", "DriverMissing: none") is True, "its own process ends it"
     wait_until("its end", lambda: not gce.machines())

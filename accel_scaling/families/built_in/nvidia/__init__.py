@@ -82,7 +82,7 @@ def _divided(answer: NvmlAnswer) -> str:
     Ray counts whole devices and gives a task their numbers; CUDA shows it one slice of a device that is cut (MIG User
     Guide, "CUDA visible devices"), which no whole device's type stands for.
     """
-    cut = [health.slices for health in answer.health if health.slices]
+    cut = [health.slices for health in answer.health if health.slices is not None]
     if not cut or product_names.partition_name(answer.devices[0].name or ""):
         return ""
     return f"{len(cut)} of {len(answer.devices)} in MIG mode, cut into {sum(cut)} slices"
