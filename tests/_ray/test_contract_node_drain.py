@@ -10,38 +10,39 @@ from pathlib import Path
 
 import pytest
 
+from accel_scaling import _ray
 from accel_scaling._ray import node_drain
 
 RAYLET = b"\0".join(
     [b"/x/raylet", b"--node_id=ab12", b"--node_ip_address=10.0.0.5", b"--gcs-address=10.0.0.1:6379", b""]
 )
 
-# In a process of its own: the node that is drained ends, and the variable must be there before its raylet starts.
+# In a process of its own, which drains by `_ray.tell_event(...)` and `_ray.drain(...)`: the node that is drained ends, and the variable must be there before its raylet starts.
 PROGRAM = """
 import json, sys, time
 import ray
-from accel_scaling._ray import node_drain, node_life
+from accel_scaling import _ray
 from accel_scaling.boot import drain_node
 from accel_scaling.boot.node_event import EventKind, NodeEvent
 
 ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-raylet = node_drain.find_raylet("ACCEL_SCALING_START", "of this test")
+raylet = _ray.find_raylet("ACCEL_SCALING_START", "of this test")
 assert ray.get(ray.remote(lambda: "RAY_JOB_ID" in __import__("os").environ).remote())
 node = ray.nodes()[0]
 assert (raylet.node_id, raylet.address) == (node["NodeID"], node["NodeManagerAddress"]), raylet
 event = NodeEvent(EventKind.INTERRUPTION, "spot terminate", "a reason", True, time.time() + 60, "", raylet.address)
 code = drain_node.main([event.to_text(), json.dumps(raylet)])
 sys.argv = ["/ray/autoscaler/v2/monitor.py", f"--gcs-address={raylet.gcs_address}"]
-told = node_drain.node_events()
-joined = node_life.joined_nodes()
+told = _ray.node_events()
+joined = _ray.joined_nodes()
 assert [(one.node_id, one.address) for one in joined] == [(raylet.node_id, raylet.address)], joined
 until = time.monotonic() + 20
 while ray.nodes()[0]["Alive"] and time.monotonic() < until:
     time.sleep(0.1)
-node_drain.forget_event(raylet.node_id)
+_ray.forget_event(raylet.node_id)
 print("ANSWER " + json.dumps([
     code, told[raylet.node_id].decode() == event.to_text(), ray.nodes()[0]["Alive"],
-    ray.nodes()[0]["DeathReasonMessage"], node_drain.node_events(),
+    ray.nodes()[0]["DeathReasonMessage"], _ray.node_events(),
 ]))
 """
 
@@ -76,12 +77,12 @@ def test_the_raylet_of_one_start_is_found_among_others(tmp_path: Path) -> None:
         p3=(RAYLET, b"A=1\0START=mine\0"),
         p4=(b"", b""),
     )
-    assert node_drain.find_raylet("START", "mine", proc) == node_drain.Raylet(3, "ab12", "10.0.0.5", "10.0.0.1:6379")
-    assert node_drain.find_raylet("START", "nobody's", proc) is None
+    assert _ray.find_raylet("START", "mine", proc) == node_drain.Raylet(3, "ab12", "10.0.0.5", "10.0.0.1:6379")
+    assert _ray.find_raylet("START", "nobody's", proc) is None
 
 
 @pytest.mark.parametrize("words", [["/ray/autoscaler/v2/monitor.py"], ["ray", "--gcs-address=127.0.0.1:1"]])
 def test_a_process_that_is_no_autoscaler_is_told_nothing(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", words)
-    assert node_drain.node_events() == {}
-    node_drain.forget_event("ab12")
+    assert _ray.node_events() == {}
+    _ray.forget_event("ab12")

@@ -171,6 +171,6 @@ def test_a_limited_file_has_the_permissions_of_the_one_before(path: Path) -> Non
 
 def test_three_thousand_node_types_are_limited_within_a_second_of_computing(path: Path) -> None:
     path.write_text(json.dumps(config(3000)))
-    before = time.process_time()
+    before = time.thread_time()
     max_workers.apply(path, {"t0": 0})
-    assert time.process_time() - before < 1.0
+    assert time.thread_time() - before < 1.0
