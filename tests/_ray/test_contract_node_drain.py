@@ -17,8 +17,8 @@ RAYLET = b"\0".join(
     [b"/x/raylet", b"--node_id=ab12", b"--node_ip_address=10.0.0.5", b"--gcs-address=10.0.0.1:6379", b""]
 )
 
-# In a process of its own, which drains by `_ray.tell_event(...)` and `_ray.drain(...)`: the node that is drained ends, and
-# the variable must be there before its raylet starts.
+# In a process of its own, which drains by `_ray.tell_event(...)` and `_ray.drain(...)`: the node that is drained ends,
+# and the variable must be there before its raylet starts.
 PROGRAM = """
 import json, sys, time
 import ray
