@@ -5,14 +5,14 @@ IMDSv2: a token for each session, which a machine may demand (HttpTokens).
 
 from __future__ import annotations
 
-import http.client
+import http
 import os
 import re
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from accel_scaling.timeouts import NOTICE_SERVER_S
+from accel_scaling.providers.base.metadata_connection import MetadataConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,10 +33,9 @@ class InstanceMetadata:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         endpoint = urlsplit(os.environ.get(ENDPOINT_VARIABLE) or _ENDPOINT)
-        self._host, self._port = endpoint.hostname or "", endpoint.port or 80
+        self._connection = MetadataConnection("EC2's metadata service", endpoint.hostname or "", endpoint.port or 80)
         self._clock = clock
         self._token, self._token_until_s = "", 0.0
-        self._connection: http.client.HTTPConnection | None = None
 
     def get(self, path: str) -> str | None:
         """Return one item; None where there is none (404).
@@ -49,27 +48,14 @@ class InstanceMetadata:
         """
         for _ in range(2):
             if self._clock() >= self._token_until_s:
-                status, text = self._ask(
+                status, _, text = self._connection.ask(
                     "PUT", "/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_S)}
                 )
                 if status != http.HTTPStatus.OK or not _TOKEN.fullmatch(text):
                     raise OSError(f"EC2's metadata service gives no token: HTTP {status}")
                 self._token, self._token_until_s = text, self._clock() + _TOKEN_S / 2
-            status, text = self._ask("GET", _META + path, {"X-aws-ec2-metadata-token": self._token})
+            status, _, text = self._connection.ask("GET", _META + path, {"X-aws-ec2-metadata-token": self._token})
             if status != http.HTTPStatus.UNAUTHORIZED:
                 return text if status == http.HTTPStatus.OK else None
             self._token_until_s = 0.0  # the machine was stopped and started: its tokens have ended
         return None
-
-    def _ask(self, method: str, path: str, headers: dict[str, str]) -> tuple[int, str]:
-        try:
-            if self._connection is None:
-                self._connection = http.client.HTTPConnection(self._host, self._port, timeout=NOTICE_SERVER_S)
-            self._connection.request(method, path, headers=headers)
-            answer = self._connection.getresponse()
-            return answer.status, answer.read(65_536).decode(errors="replace")
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
-            raise OSError(f"EC2's metadata service does not answer: {error}") from None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
+import http
 import os
 
-from accel_scaling.timeouts import NOTICE_SERVER_S
+from accel_scaling.providers.base.metadata_connection import MetadataConnection
 
 HOST_VARIABLE = "GCE_METADATA_HOST"
 _HOST = "metadata.google.internal"
@@ -18,7 +18,7 @@ class InstanceMetadata:
 
     def __init__(self) -> None:
         self._host = os.environ.get(HOST_VARIABLE) or _HOST
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection = MetadataConnection("Google's metadata server", self._host)
 
     def get(self, path: str) -> str | None:
         """Return one item; None where there is none (404).
@@ -29,19 +29,9 @@ class InstanceMetadata:
         Raises:
             OSError: the server does not answer.
         """
-        try:
-            if self._connection is None:
-                self._connection = http.client.HTTPConnection(self._host, timeout=NOTICE_SERVER_S)
-            self._connection.request("GET", _INSTANCE + path, headers={_FLAVOR: "Google"})
-            answer = self._connection.getresponse()
-            text = answer.read(65_536).decode(errors="replace")
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
-            raise OSError(f"Google's metadata server does not answer: {error}") from None
+        answer = self._connection.ask("GET", _INSTANCE + path, {_FLAVOR: "Google"})
         if answer.status != http.HTTPStatus.OK:
             return None
-        if answer.getheader(_FLAVOR) != "Google":
+        if answer.headers.get(_FLAVOR) != "Google":
             raise OSError(f"{self._host} is not Google's metadata server")
-        return text
+        return answer.text
