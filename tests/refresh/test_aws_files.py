@@ -1,4 +1,4 @@
-"""Files of one's own that a refresh from EC2 writes: their rows stay, and a file that it would spoil is refused."""
+"""A refresh from EC2 into your own files: their rows stay, and a file that it would spoil is refused."""
 
 import stat
 
