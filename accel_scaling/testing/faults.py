@@ -245,26 +245,35 @@ class Machines:
         Raises:
             RehearsalError: the file does not have the machine or zone, or the machine does not have the devices.
         """
-        # Here, as the parts that emulate devices share nothing with the catalog.
-        from accel_scaling.catalog.suggest import hint
-
         text = f"the fault {fault.kind.value}:{fault.machine_type}"
         machine_type, at, zone = fault.machine_type.partition("@")
-        if machine_type not in self.accelerators:
-            has = ", ".join(sorted(self.accelerators))
-            near = hint(machine_type, self.accelerators)
-            raise RehearsalError(f"{text}: no node type of the file has a {machine_type}; they have {has}{near}")
+        self.check_place(text, machine_type, "")
         if at and fault.kind is not FaultKind.NO_CAPACITY:
             raise RehearsalError(f"{text}: only no-capacity can be for one zone")
-        # A cluster file need not name its zones: those of EC2 come from its subnets.
-        if at and self.zones and zone not in self.zones:
-            has, near = ", ".join(self.zones), hint(zone, self.zones)
-            raise RehearsalError(f"{text}: the file does not have the zone {zone}; it has {has}{near}")
+        self.check_place(text, machine_type, zone)
         count = self.accelerators[machine_type]
         if fault.kind not in (*_OF_CAPACITY, *_OF_START, FaultKind.NOTICE) and not count:
             raise RehearsalError(f"{text}: a {machine_type} has no accelerators")
         if fault.kind is FaultKind.FEWER and (fault.count or 0) >= count:
             raise RehearsalError(f"{text}={fault.count}: a {machine_type} has {count}; write a smaller number")
+
+    def check_place(self, text: str, machine_type: str, zone: str) -> None:
+        """Refuse a machine type or zone that the file does not have; ``text`` begins the sentence, "" is any zone.
+
+        Raises:
+            RehearsalError: names it, and what the file has.
+        """
+        # Here, as the parts that emulate devices share nothing with the catalog.
+        from accel_scaling.catalog.suggest import hint
+
+        if machine_type not in self.accelerators:
+            has = ", ".join(sorted(self.accelerators))
+            near = hint(machine_type, self.accelerators)
+            raise RehearsalError(f"{text}: no node type of the file has a {machine_type}; they have {has}{near}")
+        # A cluster file need not name its zones: those of EC2 come from its subnets.
+        if zone and self.zones and zone not in self.zones:
+            has, near = ", ".join(self.zones), hint(zone, self.zones)
+            raise RehearsalError(f"{text}: the file does not have the zone {zone}; it has {has}{near}")
 
 
 class FaultSource:
