@@ -33,7 +33,8 @@ EXAMPLES = """examples:
   accel-scaling rehearse cluster.yaml --faults faults.txt       # and edit faults.txt while it runs
 
 faults, each for an instance type, a machine type, or a TPU's accelerator type:
-  no-capacity:TYPE      the cloud refuses to launch it; no-capacity:TYPE@ZONE is for one zone
+  no-capacity:TYPE      the cloud refuses to launch it; no-capacity:TYPE@ZONE is for one zone, no-capacity:TYPE/spot and
+                        no-capacity:TYPE@ZONE/on-demand for one way of buying it
   capacity:TYPE=N       the cloud launches at most N at a time
   fewer:TYPE=N          its machines boot with N devices only
   other:TYPE=NAME       their driver names another product, e.g. other:g5.xlarge='NVIDIA L4'
@@ -48,6 +49,7 @@ faults, each for an instance type, a machine type, or a TPU's accelerator type:
   notice:TYPE@20s       20 s after its boot, the cloud announces to its first machine that it takes it back;
                         notice:TYPE@20s=N does so to its first N machines
   sick:TYPE@20s         20 s after its boot, a device of its first machine fails; sick:TYPE@20s=N as above
+  block-ends:TYPE@20s   the cloud ends all machines of a capacity block, 20 s after the boot of the first of them
 
 reservations, for EC2 by its id, for Google Cloud by its name; each part behind the name may be left out:
   --reservation cr-0123:count=2,zone=us-west-2a,begins=60s,ends=10m
