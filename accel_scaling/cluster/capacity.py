@@ -128,7 +128,7 @@ def check_node_types(orders: Collection[str], node_types: Collection[str]) -> No
         if name not in node_types:
             near = hint(name, map(str, node_types)) or f": it has {', '.join(map(str, node_types))}"
             raise ClusterConfigError(
-                f"provider.{CAPACITY}.{shown(name)} is for a node type which available_node_types does not have{near}"
+                f"provider.{CAPACITY}.{name} is for a node type which available_node_types does not have{near}"
             )
 
 
