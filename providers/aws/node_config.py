@@ -15,7 +15,7 @@ from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError, MachineInTemplateError
 from accel_scaling.message_text import shown
 from accel_scaling.providers.aws import request_model
-from accel_scaling.providers.aws.capacity import capacity_type_of
+from accel_scaling.providers.aws.capacity import BLOCK, capacity_type_of, check_placement
 from accel_scaling.providers.aws.cloud import CLOUD
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     except AccelScalingError as error:
         # The same error type, so callers can tell an unknown type; its text begins with the key.
         raise type(error)(f"{location}: {error}") from None
+    if market == BLOCK:
+        check_placement(location, node_config)
     note = capacity_note(CLOUD.name, machine_type.name, _bought(market, node_config), _REMEDIES)
     return NodeMachine(
         machine_type,

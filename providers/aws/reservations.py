@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,11 @@ class Reservation:
     def has_begun(self, now_s: float) -> bool:
         """Return whether it can be used already, as far as EC2 says."""
         return self.state not in LATER or 0 < self.begins_s <= now_s
+
+
+def utc(unix_s: float) -> str:
+    """Return a time for messages."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(unix_s))
 
 
 def read(described: dict[str, Any]) -> Reservation:
