@@ -127,7 +127,8 @@ class MachineLaunch:
         )
 
     def _start_stopped(self, closed: Collection[str], tags: dict[str, str], count: int) -> Started:
-        if self._stopped is None or count <= 0:
+        # What is started again would come before the first capacity type of an order: there, none is kept.
+        if self._stopped is None or self._order or count <= 0:
             return Started()
         return self._stopped.start(tags, count, lambda zone: zone not in closed, Tries())
 

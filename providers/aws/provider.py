@@ -21,6 +21,7 @@ import click
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot import head_packages
+from accel_scaling.cluster.capacity import TAG
 from accel_scaling.cluster.cluster import read_checked, read_config
 from accel_scaling.cluster.policies import watcher_policy
 from accel_scaling.cluster.shape import check_shape
@@ -68,7 +69,7 @@ except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of e
     raise click.ClickException(str(missing(error.name, "aws"))) from None
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from accel_scaling.providers.base.machine_end import MachineEnd
 
@@ -237,6 +238,14 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         """Terminate a machine; never stop it to use it again."""
         # Not by Ray's terminate_node: it stops the machine, and starts the same one the next time.
         self.ec2.meta.client.terminate_instances(InstanceIds=[node_id])
+
+    def left_to_ray(self, node_ids: Iterable[str]) -> list[str]:
+        """Return the nodes that end as Ray's provider ends them: one of an order of capacity types is not stopped."""
+        nodes = super().left_to_ray(node_ids)
+        ended = [node for node in nodes if self.cache_stopped_nodes and TAG in self.node_tags(node)]
+        if ended:
+            self.ec2.meta.client.terminate_instances(InstanceIds=ended)
+        return [node for node in nodes if node not in ended]
 
     def zone_of(self, node_id: str) -> str:
         """Return the availability zone of a machine; empty where EC2 has not said it."""
