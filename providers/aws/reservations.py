@@ -124,10 +124,14 @@ class Reservations:
                 return found
         return None
 
+    def last(self, name: str) -> Reservation | None:
+        """Return what EC2 has said last of a reservation, however long ago; None where it has said nothing."""
+        known = self._known.get(name)
+        return known[1] if known is not None else None
+
     def zone_of(self, name: str) -> str:
         """Return the zone of a reservation, in which it stays; empty where EC2 does not say it."""
-        known = self._known.get(name)
-        found = known[1] if known is not None else self.of(name)
+        found = self.last(name) or self.of(name)
         return found.zone if found is not None else ""
 
     def used(self, name: str) -> None:
