@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Faults = tuple["Fault", ...]
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 LATER_S = 20.0  # after a boot, a machine of a rehearsal has joined
 
 
@@ -37,9 +38,10 @@ class FaultKind(str, enum.Enum):
     START_FAILS = "start-fails"
     NOTICE = "notice"
     SICK = "sick"
+    WAITS = "waits"
 
 
-_OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY)
+_OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY, FaultKind.WAITS)
 _OF_START = (FaultKind.ENDS_AT_LAUNCH, FaultKind.NO_SSH, FaultKind.SETUP_FAILS, FaultKind.START_FAILS)
 _LATER = (FaultKind.NOTICE, FaultKind.SICK)
 _WITH_NAME = (FaultKind.OTHER, FaultKind.MIXED)
@@ -47,7 +49,7 @@ _WITH_NUMBER = (FaultKind.CAPACITY, FaultKind.FEWER)
 
 WORDS = (
     *("no-capacity", "capacity", "fewer", "other", "mixed", "no-driver", "no-devices"),
-    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick"),
+    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick", "waits"),
 )
 """The words that the command line takes and its help explains."""
 
@@ -63,7 +65,8 @@ class Fault:
         count: machines that the cloud still gives, or devices that a machine shows.
         driver_name: the product name that the driver reports.
         reason: why the cloud ends a machine, as EC2's StateReason has it, e.g. ``Client.VolumeLimitExceeded``.
-        after_s: how long after its boot a machine has it, in seconds; for what comes after the boot check.
+        after_s: how long after its boot a machine has it, in seconds, for what comes after the boot check; or how long
+            it waits for capacity.
     """
 
     kind: FaultKind
@@ -149,6 +152,11 @@ class Fault:
         return cls(FaultKind.SICK, machine_type, count=count, after_s=after_s)
 
     @classmethod
+    def waits(cls, machine_type: str, after_s: float) -> Fault:
+        """Make its flex-start machines wait so long for capacity; on Google Cloud."""
+        return cls(FaultKind.WAITS, machine_type, after_s=after_s)
+
+    @classmethod
     def parse(cls, text: str) -> Fault:
         """Return the fault that ``WORD:TYPE`` or ``WORD:TYPE=VALUE`` describes.
 
@@ -174,9 +182,18 @@ class Fault:
             if not value:
                 raise RehearsalError(f"--fault {text}: say what the driver names, e.g. {text}='NVIDIA L4'")
             return cls(kind, machine_type, driver_name=value)
+        if kind is FaultKind.WAITS:
+            return cls(kind, machine_type, after_s=_duration_s(text, value))
         if kind is FaultKind.ENDS_AT_LAUNCH:
             return cls(kind, machine_type, reason=value or None)
         return cls(kind, machine_type)
+
+
+def _duration_s(text: str, value: str) -> float:
+    number, unit = (value[:-1], value[-1:]) if value[-1:] in _UNITS else (value, "s")
+    if not number.isdecimal():
+        raise RehearsalError(f"--fault {text}: expected a duration after `=`, such as 90s, 15m or 2h")
+    return float(int(number) * _UNITS[unit])
 
 
 def all_of(faults: Iterable[Fault | str]) -> Faults:
@@ -191,7 +208,8 @@ def all_of(faults: Iterable[Fault | str]) -> Faults:
 def granted(faults: Iterable[Fault], machine_type: str, requested: int, live: int) -> int:
     """Return how many of the requested machines the cloud gives while ``live`` of the type exist."""
     # `no-capacity` has no number: it is a capacity of none.
-    limits = [fault.count or 0 for fault in faults if fault.machine_type == machine_type and fault.kind in _OF_CAPACITY]
+    kinds = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY)
+    limits = [fault.count or 0 for fault in faults if fault.machine_type == machine_type and fault.kind in kinds]
     return max(0, min([requested, *(limit - live for limit in limits)]))
 
 
@@ -234,10 +252,12 @@ class Machines:
     Attributes:
         accelerators: machine type -> how many one machine has.
         zones: the zones that a fault may name; none where the cloud has no faults by zone.
+        waits: whether machines of the cloud can wait for capacity.
     """
 
     accelerators: Mapping[str, int]
     zones: Sequence[str] = ()
+    waits: bool = True
 
     def check(self, fault: Fault) -> None:
         """Refuse a fault that would never come.
@@ -254,6 +274,8 @@ class Machines:
             has = ", ".join(sorted(self.accelerators))
             near = hint(machine_type, self.accelerators)
             raise RehearsalError(f"{text}: no node type of the file has a {machine_type}; they have {has}{near}")
+        if fault.kind is FaultKind.WAITS and not self.waits:
+            raise RehearsalError(f"{text}: machines of this cloud do not wait for capacity; Google Cloud's do")
         if at and fault.kind is not FaultKind.NO_CAPACITY:
             raise RehearsalError(f"{text}: only no-capacity can be for one zone")
         # A cluster file need not name its zones: those of EC2 come from its subnets.

@@ -34,6 +34,7 @@ class LocalGCE(LocalCloud):
     # Hosts find their metadata server there: isolated ones where Google's is, plain ones where anybody may listen.
     METADATA_PORTS: ClassVar[dict[HostKind, int]] = {HostKind.ISOLATED: 80, HostKind.PROCESSES: 8988}
     FAULTS_BY_ZONE = True
+    MACHINES_WAIT = True
     PROVIDER_TYPES = ("external",)
     ACCOUNT_KEYS = (
         "disks",
@@ -109,7 +110,8 @@ class LocalGCE(LocalCloud):
                 machine_type, _, zone = fault.machine_type.partition("@")
                 sold_out.setdefault(zone or ANY, []).append(machine_type)
         limits = {fault.machine_type: fault.count or 0 for fault in self.faults if fault.kind is FaultKind.CAPACITY}
-        self._injection.dry_zones, self._injection.capacity = sold_out, limits
+        waits = {fault.machine_type: fault.after_s or 0.0 for fault in self.faults if fault.kind is FaultKind.WAITS}
+        self._injection.dry_zones, self._injection.capacity, self._injection.waits_s = sold_out, limits, waits
         self.inject(self._injection)
 
     def inject(self, injection: FaultInjection) -> None:

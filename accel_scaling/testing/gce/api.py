@@ -12,14 +12,16 @@ from accel_scaling.testing.gce.launches import Launches
 from accel_scaling.testing.gce.lists import ListCalls, TypeLists, parse_filter
 from accel_scaling.testing.gce.machine_rules import image_handlers
 from accel_scaling.testing.gce.projects import Projects
+from accel_scaling.testing.gce.reservations import Reservations
 from accel_scaling.testing.gce.slices import Slices
 from accel_scaling.testing.gce.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from accel_scaling.testing.gce.documents import ApiCall
     from accel_scaling.testing.gce.fault_injection import CallFault, FaultInjection
+    from accel_scaling.testing.gce.reservations import GceReservation
     from accel_scaling.testing.gce.state import Errors
 
 INTERNAL = 13  # google.rpc.Code, which an operation of Cloud TPU fails with; Compute Engine's fail with words
@@ -55,10 +57,12 @@ class ComputeEngine:
         self._on_call = on_call
         self._by_request: dict[str, str] = {}
         self._instances, self._slices = Instances(state), Slices(state)
-        self._projects, self._launches = Projects(state), Launches(state, self._instances)
+        self._reservations = Reservations(state, self._instances)
+        self._projects, self._launches = Projects(state), Launches(state, self._instances, self._reservations)
         self._handlers = {
             **self._instances.handlers,
             **self._launches.handlers,
+            **self._reservations.handlers,
             **self._slices.handlers,
             **self._projects.handlers,
             **image_handlers(),
@@ -120,6 +124,12 @@ class ComputeEngine:
             return self.injection.take_fault(method, ("error", "silent", "broken_connection", "lost_request"), zone)
 
     # What the tests and the hosts see and do.
+
+    def set_reservations(self, reservations: Iterable[GceReservation]) -> None:
+        """Let there be these reservations from now on, and no others."""
+        with self.state.changed:
+            self._reservations.set(reservations)
+            self.state.changed.notify_all()
 
     def instances(self) -> list[dict[str, Any]]:
         """Return all machines of Compute Engine, as they are now."""
@@ -214,8 +224,9 @@ class ComputeEngine:
                 state.settle()
                 if operation.done:
                     return
-                # Google's part ends at a known time, the hosts' at none. At most a second: a test's clock wakes nobody.
-                left_s = 1.0 if operation.finished else operation.due - state.clock()
+                # Google's part ends at a known time, the hosts' at none, nor does the wait of a flex-start machine. At
+                # most a second: a test's clock wakes nobody.
+                left_s = 1.0 if operation.finished or operation.ready else operation.due - state.clock()
                 state.changed.wait(min(max(left_s, 0.001), 1.0))
 
     def _hosts_done(self, name: str, step: str, errors: Errors) -> None:
