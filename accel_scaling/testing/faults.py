@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Faults = tuple["Fault", ...]
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 LATER_S = 20.0  # after a boot, a machine of a rehearsal has joined
 
 
@@ -37,17 +38,22 @@ class FaultKind(str, enum.Enum):
     START_FAILS = "start-fails"
     NOTICE = "notice"
     SICK = "sick"
+    WAITS = "waits"
+    QUEUE_FAILS = "queue-fails"
+    QUEUE_SUSPENDED = "queue-suspended"
 
 
-_OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY)
+_OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY, FaultKind.WAITS)
 _OF_START = (FaultKind.ENDS_AT_LAUNCH, FaultKind.NO_SSH, FaultKind.SETUP_FAILS, FaultKind.START_FAILS)
 _LATER = (FaultKind.NOTICE, FaultKind.SICK)
+_OF_QUEUE = (FaultKind.QUEUE_FAILS, FaultKind.QUEUE_SUSPENDED)
 _WITH_NAME = (FaultKind.OTHER, FaultKind.MIXED)
 _WITH_NUMBER = (FaultKind.CAPACITY, FaultKind.FEWER)
 
 WORDS = (
     *("no-capacity", "capacity", "fewer", "other", "mixed", "no-driver", "no-devices"),
-    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick"),
+    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick", "waits"),
+    *("queue-fails", "queue-suspended"),
 )
 """The words that the command line takes and its help explains."""
 
@@ -63,7 +69,8 @@ class Fault:
         count: machines that the cloud still gives, or devices that a machine shows.
         driver_name: the product name that the driver reports.
         reason: why the cloud ends a machine, as EC2's StateReason has it, e.g. ``Client.VolumeLimitExceeded``.
-        after_s: how long after its boot a machine has it, in seconds; for what comes after the boot check.
+        after_s: how long after its boot a machine has it, in seconds, for what comes after the boot check; or how long
+            it waits for capacity.
     """
 
     kind: FaultKind
@@ -149,6 +156,21 @@ class Fault:
         return cls(FaultKind.SICK, machine_type, count=count, after_s=after_s)
 
     @classmethod
+    def waits(cls, machine_type: str, after_s: float) -> Fault:
+        """Make its flex-start machines and queued slices wait so long for capacity; on Google Cloud."""
+        return cls(FaultKind.WAITS, machine_type, after_s=after_s)
+
+    @classmethod
+    def queue_fails(cls, machine_type: str) -> Fault:
+        """Make its queued slices fail when their turn comes; on Google Cloud."""
+        return cls(FaultKind.QUEUE_FAILS, machine_type)
+
+    @classmethod
+    def queue_suspended(cls, machine_type: str) -> Fault:
+        """Make the cloud suspend its queued slices when their turn comes; on Google Cloud."""
+        return cls(FaultKind.QUEUE_SUSPENDED, machine_type)
+
+    @classmethod
     def parse(cls, text: str) -> Fault:
         """Return the fault that ``WORD:TYPE`` or ``WORD:TYPE=VALUE`` describes.
 
@@ -174,9 +196,18 @@ class Fault:
             if not value:
                 raise RehearsalError(f"--fault {text}: say what the driver names, e.g. {text}='NVIDIA L4'")
             return cls(kind, machine_type, driver_name=value)
+        if kind is FaultKind.WAITS:
+            return cls(kind, machine_type, after_s=_duration_s(text, value))
         if kind is FaultKind.ENDS_AT_LAUNCH:
             return cls(kind, machine_type, reason=value or None)
         return cls(kind, machine_type)
+
+
+def _duration_s(text: str, value: str) -> float:
+    number, unit = (value[:-1], value[-1:]) if value[-1:] in _UNITS else (value, "s")
+    if not number.isdecimal():
+        raise RehearsalError(f"--fault {text}: expected a duration after `=`, such as 90s, 15m or 2h")
+    return float(int(number) * _UNITS[unit])
 
 
 def all_of(faults: Iterable[Fault | str]) -> Faults:
@@ -191,13 +222,15 @@ def all_of(faults: Iterable[Fault | str]) -> Faults:
 def granted(faults: Iterable[Fault], machine_type: str, requested: int, live: int) -> int:
     """Return how many of the requested machines the cloud gives while ``live`` of the type exist."""
     # `no-capacity` has no number: it is a capacity of none.
-    limits = [fault.count or 0 for fault in faults if fault.machine_type == machine_type and fault.kind in _OF_CAPACITY]
+    kinds = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY)
+    limits = [fault.count or 0 for fault in faults if fault.machine_type == machine_type and fault.kind in kinds]
     return max(0, min([requested, *(limit - live for limit in limits)]))
 
 
 def of_devices(faults: Iterable[Fault], machine_type: str) -> Fault | None:
     """Return what is wrong with the devices of a machine that boots now, the last that is given; None for nothing."""
-    return _last(faults, machine_type, [kind for kind in FaultKind if kind not in _OF_CAPACITY + _OF_START + _LATER])
+    others = _OF_CAPACITY + _OF_START + _LATER + _OF_QUEUE
+    return _last(faults, machine_type, [kind for kind in FaultKind if kind not in others])
 
 
 def of_start(faults: Iterable[Fault], machine_type: str) -> Fault | None:
@@ -234,10 +267,12 @@ class Machines:
     Attributes:
         accelerators: machine type -> how many one machine has.
         zones: the zones that a fault may name; none where the cloud has no faults by zone.
+        waits: whether machines of the cloud can wait for capacity.
     """
 
     accelerators: Mapping[str, int]
     zones: Sequence[str] = ()
+    waits: bool = True
 
     def check(self, fault: Fault) -> None:
         """Refuse a fault that would never come.
@@ -254,6 +289,8 @@ class Machines:
             has = ", ".join(sorted(self.accelerators))
             near = hint(machine_type, self.accelerators)
             raise RehearsalError(f"{text}: no node type of the file has a {machine_type}; they have {has}{near}")
+        if fault.kind is FaultKind.WAITS and not self.waits:
+            raise RehearsalError(f"{text}: machines of this cloud do not wait for capacity; Google Cloud's do")
         if at and fault.kind is not FaultKind.NO_CAPACITY:
             raise RehearsalError(f"{text}: only no-capacity can be for one zone")
         # A cluster file need not name its zones: those of EC2 come from its subnets.
@@ -261,7 +298,7 @@ class Machines:
             has, near = ", ".join(self.zones), hint(zone, self.zones)
             raise RehearsalError(f"{text}: the file does not have the zone {zone}; it has {has}{near}")
         count = self.accelerators[machine_type]
-        if fault.kind not in (*_OF_CAPACITY, *_OF_START, FaultKind.NOTICE) and not count:
+        if fault.kind not in (*_OF_CAPACITY, *_OF_START, *_OF_QUEUE, FaultKind.NOTICE) and not count:
             raise RehearsalError(f"{text}: a {machine_type} has no accelerators")
         if fault.kind is FaultKind.FEWER and (fault.count or 0) >= count:
             raise RehearsalError(f"{text}={fault.count}: a {machine_type} has {count}; write a smaller number")
