@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling._ray.cloudwatch import CLOUDWATCH_PARTS
 from accel_scaling.catalog.model import SoldAs
 from accel_scaling.catalog.suggest import hint, nearest
+from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.cluster.capacity_notes import capacity_note
-from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
+from accel_scaling.cluster.cluster import NodeMachine, Placement
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
 from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError, MachineInTemplateError

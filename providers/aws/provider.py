@@ -136,7 +136,9 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             click.ClickException: the head node could not be launched.
         """
         stopped = self._stopped if self.cache_stopped_nodes else None
-        launch = MachineLaunch(self._new, stopped, self._zones, self.gate, self._listed)
+        launch = MachineLaunch(
+            self._new, stopped, self._zones, self.gate, self._listed, order=self.capacity_order(tags)
+        )
         try:
             return launch.run(node_config, tags, count)
         finally:

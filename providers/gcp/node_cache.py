@@ -15,9 +15,12 @@ from accel_scaling.providers.base.zone_launch import Launch
 from accel_scaling.providers.gcp.calls import ListingFailedError, call_each, looked_up, status_of
 from accel_scaling.providers.gcp.labels import LabelWriter, to_labels
 from accel_scaling.providers.gcp.launch import purpose_of
+from accel_scaling.quarantine.place import zone_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from accel_scaling.cluster.capacity import CapacityEntry
 
 logger = logging.getLogger(__name__)
 
@@ -172,9 +175,17 @@ class NodeCache:
         return _zone_in(node) if node is not None else ""
 
     def create(
-        self, resource: Any, node_config: dict[str, Any], tags: dict[str, str], count: int, zones: Collection[str]
+        self,
+        resource: Any,
+        node_config: dict[str, Any],
+        tags: dict[str, str],
+        count: int,
+        places: Collection[str],
+        *,
+        order: Sequence[CapacityEntry] = (),
     ) -> Launch:
-        """Create nodes in some of the zones, or start stopped ones of the same kind where those are kept."""
+        """Create nodes in some places, or start stopped ones of the same kind in their zones where those are kept."""
+        zones = {zone_in(place) for place in places}
         # Those of a launch whose answers were all lost: without this, they would be asked for a second time.
         found, unknown = resource.settle(purpose_of(tags))
         earlier = [name for name in found if name not in self._known]  # the others, Ray has listed and counted
@@ -186,7 +197,9 @@ class NodeCache:
         launch = Launch({}, None, [])
         if missing > 0:
             labels = to_labels({**tags, _ray.gcp_tags()[0]: resource.cluster_name})
-            launch = resource.create(node_config, labels, missing, zones=zones, keep_stopped=self._keep_stopped)
+            launch = resource.create(
+                node_config, labels, missing, zones=places, keep_stopped=self._keep_stopped, order=order
+            )
         failure = launch.failure
         if unknown and failure is None:
             text = f"whether {', '.join(unknown)} exist or start is not known yet"
