@@ -310,6 +310,17 @@ WATCHER_AGAIN_S = 5.0
 EVENT_UNKNOWN_S = 300.0
 """For a machine to be listed whose watcher has told something; one that has joined Ray mostly is already."""
 
+SICK_DRAINS_SHARE = 0.1
+"""Of a cluster's workers, at most, that are drained at once for the same sickness, or one: more at once have a common
+cause, such as a program that replaces the driver, and new machines would mostly have it too."""
+
+UNSURE_DRAINS_APART_S = 300.0
+"""From one drain to the next where a driver fails as a whole: an idle machine is replaced in seconds, and its successor
+must be seen at work first."""
+
+DRAINS_REMEMBERED = 50
+"""Drains that are over and still in the state file, of which `status` shows the last."""
+
 NOTICE_SERVER_S = 2.0
 """For a metadata server, which is on the machine's own host and answers within milliseconds."""
 

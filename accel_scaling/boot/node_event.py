@@ -51,6 +51,8 @@ class NodeEvent:
         deadline_s: when the machine is terminated at the latest, in Unix seconds.
         instance_id: the cloud's name of the machine, as autoscaler v2 gives it to its start command; empty under v1.
         address: the node's address within the network.
+        sure: whether a driver, or the bus, says it of a device, or the cloud does; False for what a person at work on
+            the node may cause.
     """
 
     kind: EventKind
@@ -60,6 +62,7 @@ class NodeEvent:
     deadline_s: float
     instance_id: str = ""
     address: str = ""
+    sure: bool = True
 
     def to_text(self) -> str:
         """Return it as JSON."""
@@ -86,4 +89,5 @@ def read_event(text: str | bytes) -> NodeEvent | None:
             ("address", _MOST_NAME),
         )
     }
-    return NodeEvent(kind=kind, acts=row.get("acts") is True, deadline_s=deadline_s, **texts)
+    acts, sure = row.get("acts") is True, row.get("sure") is not False
+    return NodeEvent(kind=kind, acts=acts, deadline_s=deadline_s, sure=sure, **texts)

@@ -17,8 +17,8 @@ RAYLET = b"\0".join(
     [b"/x/raylet", b"--node_id=ab12", b"--node_ip_address=10.0.0.5", b"--gcs-address=10.0.0.1:6379", b""]
 )
 
-# In a process of its own, which drains by `_ray.tell_event(...)` and `_ray.drain(...)`: the node that is drained ends,
-# and the variable must be there before its raylet starts.
+# In a process of its own, which drains by `_ray.tell_event(...)`, `_ray.drain(...)` and `_ray.drain_nodes(...)`: the
+# node that is drained ends, and the variable must be there before its raylet starts.
 PROGRAM = """
 import json, sys, time
 import ray
@@ -32,8 +32,13 @@ assert ray.get(ray.remote(lambda: "RAY_JOB_ID" in __import__("os").environ).remo
 node = ray.nodes()[0]
 assert (raylet.node_id, raylet.address) == (node["NodeID"], node["NodeManagerAddress"]), raylet
 event = NodeEvent(EventKind.INTERRUPTION, "spot terminate", "a reason", True, time.time() + 60, "", raylet.address)
+sick = NodeEvent(EventKind.SICK, "Unhealthy", "a reason", True, time.time() + 60, "", raylet.address)
+assert drain_node.main([sick.to_text(), json.dumps(raylet)]) == 0
+assert _ray.drain_nodes([raylet.node_id], "of no autoscaler", time.time() + 60) == []
 code = drain_node.main([event.to_text(), json.dumps(raylet)])
 sys.argv = ["/ray/autoscaler/v2/monitor.py", f"--gcs-address={raylet.gcs_address}"]
+assert _ray.drain_nodes([raylet.node_id], "accel_scaling: interruption: spot terminate: a reason",
+                        time.time() + 60) == []
 told = _ray.node_events()
 joined = _ray.joined_nodes()
 assert [(one.node_id, one.address) for one in joined] == [(raylet.node_id, raylet.address)], joined
