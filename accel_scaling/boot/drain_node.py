@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
+from dataclasses import replace
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot.node_event import EventKind, read_event
@@ -24,7 +26,7 @@ def main(arguments: list[str]) -> int:
     if event is None:
         return 2
     # First the head: it terminates the machine at the deadline, whatever becomes of the drain.
-    _ray.tell_event(raylet, event.to_text())
+    _ray.tell_event(raylet, replace(event, told_s=time.time()).to_text())
     # A notice leaves seconds. Whether a sick node is drained is the head's to say: it sees how many are sick at once.
     if not event.acts or event.kind is EventKind.SICK:
         return 0

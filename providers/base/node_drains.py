@@ -205,7 +205,10 @@ class NodeDrains:
         event, where, node_type = drain.event, _place(node_id, nodes), nodes[node_id]
         self._drains[node_id] = replace(drain, begun=True)
         known = self._gate.drains.all().get(node_id)
-        begun = replace(_record(node_type, event, now_s), since_s=now_s, until_s=max(0.0, event.deadline_s))
+        # After a notice, the node has begun it; its clock may be wrong.
+        by_itself = event.kind is not EventKind.SICK and 0 <= now_s - event.told_s < timeouts.EVENT_READ_S
+        since_s = event.told_s if by_itself else now_s
+        begun = replace(_record(node_type, event, now_s), since_s=since_s, until_s=max(0.0, event.deadline_s))
         # As it was, where this autoscaler has been started again.
         self._gate.drains.begins(node_id, known if known and known.since_s is not None else begun)
         end = f"it is drained, and terminated within {max(0.0, event.deadline_s - now_s):.0f} s"

@@ -21,10 +21,11 @@ RAYLET = b"\0".join(
 # node that is drained ends, and the variable must be there before its raylet starts.
 PROGRAM = """
 import json, sys, time
+from dataclasses import replace
 import ray
 from accel_scaling import _ray
 from accel_scaling.boot import drain_node
-from accel_scaling.boot.node_event import EventKind, NodeEvent
+from accel_scaling.boot.node_event import EventKind, NodeEvent, read_event
 
 ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
 raylet = _ray.find_raylet("ACCEL_SCALING_START", "of this test")
@@ -47,7 +48,7 @@ while ray.nodes()[0]["Alive"] and time.monotonic() < until:
     time.sleep(0.1)
 _ray.forget_event(raylet.node_id)
 print("ANSWER " + json.dumps([
-    code, told[raylet.node_id].decode() == event.to_text(), ray.nodes()[0]["Alive"],
+    code, replace(read_event(told[raylet.node_id]), told_s=0.0) == event, ray.nodes()[0]["Alive"],
     ray.nodes()[0]["DeathReasonMessage"], _ray.node_events(),
 ]))
 """
