@@ -10,7 +10,9 @@ import click
 
 from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import ELSEWHERE, Failure
+from accel_scaling.providers.aws import placement
 from accel_scaling.providers.aws.launch_failures import CallFailedError, Tries
+from accel_scaling.providers.aws.network import in_subnets
 from accel_scaling.providers.aws.stopped_machines import Started
 from accel_scaling.providers.base.zone_launch import Launch, Workers, gated, over_zones
 
@@ -58,7 +60,9 @@ class MachineLaunch:
         zones = list(by_zone) or [""]  # subnets whose zones EC2 did not say count as one zone without a name
 
         def launch(allowed: list[str]) -> Launch:
-            placed = {zone: _one_subnet_each(node_config, by_zone.get(zone, ())) for zone in allowed}
+            placed = {
+                zone: in_subnets(placement.in_zone(node_config, zone, zones), by_zone.get(zone, ())) for zone in allowed
+            }
             return self._in_zones(placed, set(zones) - set(allowed), tags, count)
 
         if _ray.is_head(tags):
@@ -157,14 +161,3 @@ class MachineLaunch:
             failure.code, f"{came if made else f'{machine_type}: '}{failure.message}{tried}{later}", sys.exc_info()
         )
         return exception
-
-
-def _one_subnet_each(node_config: dict[str, Any], subnets: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the node_configs for one zone, of one subnet each: a request names one, and its token stands for it."""
-    if not subnets:
-        return [node_config]
-    # Network interfaces have their subnets in them, which Ray has copied to SubnetIds, one for each interface: it would
-    # send the same request 32 times where a p5.48xlarge is sold out.
-    if "NetworkInterfaces" in node_config:
-        return [{**node_config, "SubnetIds": list(subnets[:1])}]
-    return [{**node_config, "SubnetIds": [subnet]} for subnet in subnets]

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
+from accel_scaling.boot.network_devices import with_expected
 from accel_scaling.boot.start_prefix import with_policy
 from accel_scaling.boot.verdicts import holds_promise
 from accel_scaling.boot.watcher_start import with_watch
+from accel_scaling.cluster import networks
 from accel_scaling.cluster.policies import confirmation_policy, watcher_policy
 from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.errors import ClusterConfigError
@@ -220,9 +222,11 @@ class BootCheckedProvider:
         """Return a start command with what the cluster file says of its node: the boot check's policy, the watcher."""
         # Of the config, as the gate has policies in an autoscaler only.
         confirmation = confirmation_policy(self.provider_config)
-        single = confirmation.node_types and self.watch.cloud.node_type(node_id)
-        on_mismatch = confirmation.of(single) if single else confirmation.on_mismatch
+        asks = confirmation.node_types or networks.DEVICES in self.provider_config
+        node_type = self.watch.cloud.node_type(node_id) if asks else ""
+        on_mismatch = confirmation.of(node_type) if node_type else confirmation.on_mismatch
         command = with_policy(command, on_mismatch)
+        command = with_expected(command, networks.devices_of(self.provider_config, node_type))
         try:
             cloud = cloud_of(self.provider_config).name
         except ClusterConfigError:

@@ -9,7 +9,7 @@ import click
 from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import ELSEWHERE, Category, Failure
 from accel_scaling.providers.base.zone_launch import over_zones
-from accel_scaling.providers.gcp import request_bodies
+from accel_scaling.providers.gcp import placement, request_bodies
 from accel_scaling.providers.gcp.calls import Purpose, call_each, of_exception
 from accel_scaling.providers.gcp.client import new_request_id
 from accel_scaling.providers.gcp.labels import from_label, new_name
@@ -108,7 +108,8 @@ def create(
     machine_type = f"{body.get('machineType', '')} {(body.get('scheduling') or {}).get('provisioningModel', '')}"
 
     def try_zone(zone: str, missing: int) -> tuple[list[str], Failure | None]:
-        nodes, failure = _create_in(compute, zone, request, missing)
+        here = request._replace(body=placement.in_zone(request.body, zone))
+        nodes, failure = _create_in(compute, zone, here, missing)
         if failure is not None and failure.category in ELSEWHERE and len(nodes) < missing:
             compute.note_sold_out(zone, machine_type)
         return nodes, failure

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.testing.ec2.client_tokens import launched_before, note_launched
 from accel_scaling.testing.ec2.images import IMAGES
+from accel_scaling.testing.ec2.interfaces import check_interfaces, efa_devices, primary
+from accel_scaling.testing.ec2.placement_groups import check_group, patch_placement_groups
 from accel_scaling.testing.faults import granted, read_faults
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ def patch_launches(faults_file: Path, events: EventLog) -> None:
     """Make launches and starts of stopped machines need capacity, and launches follow their counts and tokens."""
     _patch_run_instances(faults_file, events)
     _patch_start_instances(faults_file)
+    patch_placement_groups()
 
 
 def _refusal(instance_type: str) -> Exception:
@@ -119,7 +122,12 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
             # Before the count: what was launched needs no capacity a second time.
             if (known := launched_before(self)) is not None:
                 return ActionResult(known)
-            zone = _zone_of(self.ec2_backend, param("SubnetId"), param("NetworkInterfaces") or [])
+            interfaces = param("NetworkInterfaces") or []
+            zone = _zone_of(self.ec2_backend, param("SubnetId"), interfaces)
+            check_interfaces(self.ec2_backend, instance_type, interfaces)
+            group = (param("Placement") or {}).get("GroupName", "")
+            check_group(self.ec2_backend, group, zone, (param("InstanceMarketOptions") or {}).get("MarketType", ""))
+            self.ec2_backend.rehearsal_group = group  # for the machines that are made below, under the same lock
             count = _granted(faults_file, self.ec2_backend, instance_type, zone, most)
             refused = count < least
             error = "InsufficientInstanceCapacity" if refused else None
@@ -138,9 +146,13 @@ def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
     def backend_run_instances(self: Any, *args: Any, **named: Any) -> Any:
         if not named.get("subnet_id") and not named.get("nics"):
             named["subnet_id"] = _default_subnet(self)  # as EC2 does; moto would give an address of no subnet
-        reservation = launch(self, *args, **named)
+        interfaces = named.get("nics") or []
+        reservation = launch(self, *args, **{**named, "nics": primary(interfaces)})
         for instance in reservation.instances:
             set_state(instance, PENDING)
+            instance.rehearsal_efa = efa_devices(interfaces)
+            instance.rehearsal_group = getattr(self, "rehearsal_group", "")
+            instance.placement.group_name = instance.rehearsal_group or None
         note_launched(self, named.get("client_token"), reservation)
         return reservation
 

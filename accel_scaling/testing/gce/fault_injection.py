@@ -64,6 +64,7 @@ class FaultInjection:
         call_faults: what goes wrong; the first that fits a call is used up first.
         lacking: zone -> types of machines, accelerators and slices that it does not have, as it says when it is asked
             for one; ``*`` is any zone.
+        subnetworks: those of the region beside the default one.
     """
 
     call_latency_s: float = 0.0
@@ -74,6 +75,7 @@ class FaultInjection:
     page_size: int = 0
     call_faults: list[CallFault] = field(default_factory=list)
     lacking: dict[str, list[str]] = field(default_factory=dict)
+    subnetworks: list[str] = field(default_factory=list)
 
     def offers(self, zone: str, name: str) -> bool:
         """Return whether a zone has a type, sold out or not."""

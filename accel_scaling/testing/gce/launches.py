@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from accel_scaling.testing.gce.instances import Instances
+    from accel_scaling.testing.gce.placement_policies import PlacementPolicies
     from accel_scaling.testing.gce.state import State
 
 _MAX_COUNT = 1000  # docs.cloud.google.com/compute/docs/instances/multiple/about-bulk-creation
@@ -26,10 +27,11 @@ class Launches:
     Args:
         state: the project's.
         instances: where they go.
+        policies: the placement policies that they may have.
     """
 
-    def __init__(self, state: State, instances: Instances) -> None:
-        self._state, self._instances = state, instances
+    def __init__(self, state: State, instances: Instances, policies: PlacementPolicies) -> None:
+        self._state, self._instances, self._policies = state, instances, policies
         self._templates: dict[str, dict[str, Any]] = {}
         self.handlers: dict[str, Any] = {
             "compute.instances.insert": self._insert,
@@ -46,7 +48,9 @@ class Launches:
             body["machineType"] = f"zones/{zone}/machineTypes/{body['machineType']}"  # a template has no zone
         if not body.get("name"):
             raise wrong_field("resource.name", "", "Must be specified.")
-        machine = self._new(zone, body["name"], checked(body, zone, bulk=False))
+        request = checked(body, zone, bulk=False)
+        self._policies.check(body, zone, bulk=False)
+        machine = self._new(zone, body["name"], request)
         fault = self._state.injection.take_fault("compute.instances.insert", ("operation",))
         errors: Errors = [{"code": fault.code, "message": fault.message}] if fault else []
         errors = errors or self._refusal(zone, machine["machineType"])
@@ -85,6 +89,7 @@ class Launches:
         names = self._names(body)
         least = int(body.get("minCount", len(names)))
         machine = checked(properties, zones[0], bulk=True)
+        self._policies.check(properties, zones[0], bulk=True)
         fault = self._state.injection.take_fault(method, ("operation",))
         if fault:
             made: list[tuple[str, str]] = []
