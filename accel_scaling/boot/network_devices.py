@@ -36,7 +36,7 @@ _ADVICE = {
 
 
 def with_expected(command: str, count: int) -> str:
-    """Return a start command that says how many network devices its node must have; as it is where that is none."""
+    """Return a start command that says how many network devices its node must have; unchanged for a count of 0."""
     return f"export {EXPECTED}={count}; {command}" if count else command
 
 

@@ -1,4 +1,4 @@
-"""The network interfaces of a machine: those that ``network: efa`` writes, and those of the file held to the machine.
+"""The network interfaces of a machine: those that ``network: efa`` writes, and checks of the file's own.
 
 Sources: the EC2 User Guide, "Maximize network bandwidth on Amazon EC2 instances with multiple network cards" (which
 interface on which card), and the API's InstanceNetworkInterfaceSpecification (a public address for a single interface

@@ -1,7 +1,7 @@
 """Compact placement policies in node_configs, for ``placement: {NODE_TYPE: compact}``.
 
 `placement_policies` makes them at `ray up`, and deletes them in `ray down`. A node type has a policy for each zone that
-it may be launched in, as its machines are close to each other in one zone only. A policy of the user's is left alone.
+it may be launched in, as its machines are close to each other in one zone only. A policy of the user's stays as it is.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Placement groups of the local EC2, which moto lacks: made, listed, deleted, and the rules for machines in them.
 
 Codes are those of the EC2 API reference ("Error codes for the Amazon EC2 API"). That EC2 keeps a cluster group in one
-zone, and takes none with a Capacity Block, is in the User Guide ("Placement group rules and limitations") and in AWS
-ParallelCluster's validators; the words of these two answers are not seen at AWS.
+zone is in the User Guide ("Placement group rules and limitations"); the words of that answer are not seen at AWS. That
+it takes none with a Capacity Block is in `reservations`.
 """
 
 from __future__ import annotations
@@ -71,14 +71,13 @@ def groups_of(backend: Any) -> dict[str, PlacementGroup]:
     return groups
 
 
-def check_group(backend: Any, name: str, zone: str, market: str) -> None:
+def check_group(backend: Any, name: str, zone: str) -> None:
     """Refuse a launch into a group as EC2 does.
 
     Args:
         backend: moto's, of the region.
         name: the group's; empty for none.
         zone: where the machines are to be.
-        market: the request's MarketType.
 
     Raises:
         EC2ClientError: there is no such group, or EC2 places no such machine there.
@@ -86,8 +85,6 @@ def check_group(backend: Any, name: str, zone: str, market: str) -> None:
     if not name:
         return
     _existing(backend, name)
-    if market == "capacity-block":
-        raise error("InvalidParameterCombination", "A placement group cannot be specified with a Capacity Block.")
     if any(machine.placement.zone != zone for machine in machines_in(backend, name)):
         raise error(
             "InvalidParameterCombination", f"The placement group {name} is in another Availability Zone than {zone}."

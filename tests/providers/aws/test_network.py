@@ -8,8 +8,10 @@ import pytest
 
 from accel_scaling import _ray
 from accel_scaling.catalog.networks import NetworkCards, network_cards
+from accel_scaling.cluster.capacity import CapacityEntry, CapacityType
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.aws import network, placement
+from accel_scaling.providers.aws.capacity import with_capacity
 from accel_scaling.providers.aws.node_config import check_node_config
 from accel_scaling.testing.devices.ec2_machines import ec2_api_record
 from accel_scaling.testing.ec2.interfaces import check_interfaces, efa_devices
@@ -98,7 +100,7 @@ def own(*places: tuple[int, int, str], machine: str = "p4d.24xlarge", **more: An
         ),
     ],
 )
-def test_interfaces_of_the_user_are_held_to_the_machine(given: dict[str, Any], sentence: str) -> None:
+def test_interfaces_of_the_user_are_checked_against_the_machine(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ClusterConfigError) as error:
         check_node_config("available_node_types.mine", given)
     assert str(error.value).startswith(f"available_node_types.mine.node_config.NetworkInterfaces{sentence}")
@@ -167,3 +169,6 @@ def test_a_group_of_the_user_stays_and_a_capacity_block_gets_none() -> None:
     block = {**ours, "InstanceMarketOptions": {"MarketType": "capacity-block"}}
     assert placement.in_zone(block, B, [A, B])["Placement"] == {"Tenancy": "default"}
     assert placement.in_zone(ours, "", ["", A]) == ours
+    # Of an order of capacity types, the block's request alone is without the group.
+    bought = with_capacity("provider.capacity.h100", ours, CapacityEntry(CapacityType.BLOCK, "cr-0123"))
+    assert "GroupName" not in placement.in_zone(bought, B, [A, B])["Placement"]

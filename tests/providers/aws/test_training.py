@@ -13,28 +13,25 @@ import pytest
 from accel_scaling import timeouts
 from accel_scaling.cluster.networks import DEVICES
 from accel_scaling.providers.aws import placement_groups
-from accel_scaling.providers.aws.local_cloud import LocalEC2
-from accel_scaling.testing.hosts.settings import Latencies
-from tests.support.aws_account import local_ec2, use_account
+from tests.support.aws_provider import EC2, REGION, A, B
 from tests.support.cluster import MODULE
 from tests.support.resolved import refusal, resolved
 
-REGION, A, B = "us-west-2", "us-west-2a", "us-west-2b"
+PROFILE, IMAGE = "ray-autoscaler-v1", "ami-12c6146b"
 GROUP = f"accel-scaling-mine-h100-{A}"
 
 pytestmark = pytest.mark.needs("ssh", "rsync")
 
 
-@pytest.fixture(name="local", scope="module")
-def local_fixture() -> Iterator[LocalEC2]:
-    with local_ec2(Latencies(boot_s=600, stop_s=0, terminate_s=0)) as local:  # no machine boots: none is needed
-        yield local
-
-
 @pytest.fixture(autouse=True)
-def _account(monkeypatch: pytest.MonkeyPatch, local: LocalEC2, tmp_path: Path) -> Iterator[None]:
-    use_account(monkeypatch, local.endpoint_url)
+def _account(monkeypatch: pytest.MonkeyPatch, region: EC2, tmp_path: Path) -> Iterator[None]:
+    """The region of this process, with Ray's instance profile, whose making takes Ray half a minute."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    iam = boto3.client("iam", REGION)
+    if not iam.list_instance_profiles()["InstanceProfiles"]:
+        iam.create_role(RoleName=PROFILE, AssumeRolePolicyDocument="{}")
+        iam.create_instance_profile(InstanceProfileName=PROFILE)
+        iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
     yield
     for pair in ec2().describe_key_pairs()["KeyPairs"]:
         ec2().delete_key_pair(KeyName=pair["KeyName"])
@@ -54,8 +51,8 @@ def config_of(network: dict[str, Any] | None = None, **h100: Any) -> dict[str, A
         "auth": {"ssh_user": "ubuntu"},
         "head_node_type": "head",
         "available_node_types": {
-            "head": {"node_config": {"InstanceType": "m5.large"}, "resources": {}},
-            "h100": {"node_config": {"InstanceType": "p5.48xlarge", **h100}, "resources": {}},
+            "head": {"node_config": {"InstanceType": "m5.large", "ImageId": IMAGE}, "resources": {}},
+            "h100": {"node_config": {"InstanceType": "p5.48xlarge", "ImageId": IMAGE, **h100}, "resources": {}},
         },
         **{key: [] for key in ("setup_commands", "head_setup_commands", "worker_setup_commands")},
     }
@@ -117,7 +114,7 @@ def test_a_cluster_without_the_words_makes_nothing_more() -> None:
     assert groups() == []
 
 
-def test_groups_of_the_user_are_left_alone() -> None:
+def test_groups_of_the_user_are_not_changed() -> None:
     vpc = ec2().describe_vpcs()["Vpcs"][0]["VpcId"]
     group = ec2().create_security_group(GroupName="own", Description="own", VpcId=vpc)["GroupId"]
     sentence = refusal(config_of({"network": {"h100": "efa"}}, SecurityGroupIds=[group]))
