@@ -365,3 +365,10 @@ DRAIN_CALL_S = 20.0
 
 NOTICE_LOST_S = 600.0
 """After this time without an answer, a metadata server is treated as absent, and asked rarely."""
+
+PLACEMENT_GROUP_S = 120.0
+"""For which `ray down` tries to delete a placement group or policy: EC2 and Google keep one while a machine is ending,
+which takes a minute or two for a machine with eight GPUs. It costs nothing, and the next `ray up` uses it."""
+
+PLACEMENT_GROUP_POLL_S = 5.0
+"""Between two tries to delete it."""
