@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from accel_scaling.cluster.capacity import CapacityEntry
+    from accel_scaling.providers.aws.reserved_launch import ReservedLaunches
     from accel_scaling.providers.aws.run_instances import NewMachines, Request
     from accel_scaling.providers.aws.stopped_machines import StoppedMachines
     from accel_scaling.providers.aws.subnet_zones import SubnetZones
@@ -40,6 +41,7 @@ class MachineLaunch:
         gate: Gate,
         known: Collection[str],
         *,
+        reserved: ReservedLaunches,
         order: Sequence[CapacityEntry] = (),
     ) -> None:
         """Launch with the parts of one provider.
@@ -50,10 +52,11 @@ class MachineLaunch:
             zones: of subnets and machines.
             gate: which zones are in quarantine.
             known: the machines that Ray has listed.
+            reserved: shapes launches into reservations.
             order: the node type's capacity types, in the order to try them; none where its node_config alone says how
                 its machines are bought.
         """
-        self._order = order
+        self._order, self._reserved = order, reserved
         self._places: dict[str, str] = {}  # machine -> the place that it was launched in
         self._new = new
         self._stopped = stopped
@@ -76,6 +79,7 @@ class MachineLaunch:
 
         key = f"provider.{CAPACITY}.{_ray.node_type_of(tags)}"
         ways = offers(self._order, zones, node_config, tags, functools.partial(with_capacity, key))
+        ways = self._reserved.in_their_zones(ways)
 
         def launch(allowed: list[str]) -> Launch:
             open_zones = {zone_in(place) for place in allowed}
@@ -123,11 +127,20 @@ class MachineLaunch:
         )
 
     def _start_stopped(self, closed: Collection[str], tags: dict[str, str], count: int) -> Started:
-        if self._stopped is None or count <= 0:
+        # What is started again would come before the first capacity type of an order: there, none is kept.
+        if self._stopped is None or self._order or count <= 0:
             return Started()
         return self._stopped.start(tags, count, lambda zone: zone not in closed, Tries())
 
     def _in_place(self, way: Offer, subnets: Sequence[str], count: int) -> tuple[list[str], Failure | None]:
+        """Launch in one place, as many as its reservation has places for, where it is in one."""
+        request = self._reserved.shaped(way, count)
+        if request.count <= 0:
+            return [], request.failure
+        made, failure = self._from_ec2(replace(way, node_config=request.node_config), subnets, request.count)
+        return made, self._reserved.judged(way, failure) or request.failure
+
+    def _from_ec2(self, way: Offer, subnets: Sequence[str], count: int) -> tuple[list[str], Failure | None]:
         """Launch in one zone, in one of its subnets after another; a short launch is asked again.
 
         EC2 gives no reason when it launches fewer than asked (MinCount is 1), only when it launches none; so the rest
