@@ -6,6 +6,9 @@ REHEARSAL_POLL_S = 0.3
 # Between two lines of status on a terminal: the seconds in it count on, and a person sees that it lives.
 STATUS_LINE_S = 0.5
 
+# Off a terminal, between two lines about a step that lasts: a log shows that it lives, in a few lines a minute.
+LOG_PROGRESS_S = 15.0
+
 # How long a sample task may stay pending in a rehearsal: a launch takes some 15 s on 2 cores, three at once a minute.
 REHEARSAL_TASK_TIMEOUT_S = 180.0
 
