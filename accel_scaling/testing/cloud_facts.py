@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from accel_scaling.testing.hosts.settings import HostKind
+    from accel_scaling.testing.reservations import Reservation
 
 Config = dict[str, Any]
 
@@ -65,6 +66,15 @@ class CloudFacts:
     def tag_of(node_type: str) -> str:
         """Return a node type's name as the tags of machines have it on this cloud."""
         return node_type
+
+    @classmethod
+    def reservations_of(cls, config: Config) -> list[Reservation]:
+        """Return the reservations that a cluster file names, each with places for what its node types may have.
+
+        A rehearsal makes them, except for those that `--reservation` describes.
+        """
+        del config
+        return []
 
     @classmethod
     def check(cls, node_config: Config) -> None:

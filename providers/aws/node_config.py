@@ -9,12 +9,13 @@ from accel_scaling._ray.cloudwatch import CLOUDWATCH_PARTS
 from accel_scaling.catalog.model import SoldAs
 from accel_scaling.catalog.suggest import hint, nearest
 from accel_scaling.cluster.capacity_notes import capacity_note
-from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
+from accel_scaling.cluster.cluster import NodeMachine, Placement
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
 from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError, MachineInTemplateError
 from accel_scaling.message_text import shown
 from accel_scaling.providers.aws import request_model
+from accel_scaling.providers.aws.capacity import capacity_type_of
 from accel_scaling.providers.aws.cloud import CLOUD
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     note = capacity_note(CLOUD.name, machine_type.name, _bought(market, node_config), _REMEDIES)
     return NodeMachine(
         machine_type,
-        capacity_type=CapacityType.SPOT if market == "spot" else CapacityType.ON_DEMAND,
+        capacity_type=capacity_type_of(node_config),
         notes=(note,) if note else (),
         market_in_template=bool(node_config.get("LaunchTemplate")) and "InstanceMarketOptions" not in node_config,
     )

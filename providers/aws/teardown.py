@@ -13,6 +13,7 @@ import botocore.exceptions
 import click
 
 from accel_scaling import _ray
+from accel_scaling.cluster.capacity import TAG
 from accel_scaling.providers.aws.client import in_time, quickly
 from accel_scaling.providers.aws.errors import CODES, AWSRefusedError, code_of, one_sentence, sentence_of
 from accel_scaling.providers.aws.node_config import region_of
@@ -59,6 +60,7 @@ class EndedProvider(TeardownProvider):
     ec2: Any
     cluster_name: str
     cache_stopped_nodes: bool
+    node_tags: Any
     cached_nodes: dict[str, Any]
     tag_cache: dict[str, Any]
 
@@ -94,8 +96,12 @@ class EndedProvider(TeardownProvider):
     def end(self, node_ids: Sequence[str]) -> dict[str, str]:
         """Terminate machines; stop those that can be stopped where the config keeps stopped ones."""
         client = self.ec2.meta.client
-        # A spot machine cannot be stopped.
-        kept = [node for node in node_ids if self.cache_stopped_nodes and not self._is_spot(node)]
+        # A spot machine cannot be stopped; one of an order of capacity types is not started again.
+        kept = [
+            node
+            for node in node_ids
+            if self.cache_stopped_nodes and not self._is_spot(node) and TAG not in self.node_tags(node)
+        ]
         ended = [node for node in node_ids if node not in set(kept)]
         failed = dict[str, str]()
         for call, ids in ((client.stop_instances, kept), (client.terminate_instances, ended)):

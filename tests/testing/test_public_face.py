@@ -38,7 +38,7 @@ def test_the_page_explains_every_fault_and_every_argument() -> None:
         assert f"`Fault.{kind.name.lower()}(TYPE" in PAGE
     for argument in local_cloud.__wrapped__.__kwdefaults__:  # type: ignore[attr-defined]
         assert f"| `{argument}` |" in PAGE
-    assert set(testing.__all__) == {"Fault", "FaultKind", "local_cloud"}
+    assert set(testing.__all__) == {"Fault", "FaultKind", "Reservation", "local_cloud"}
 
 
 def test_a_local_cloud_answers_launches_what_it_can_and_is_gone_with_its_block(tmp_path: Path) -> None:

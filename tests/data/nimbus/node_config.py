@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.providers.nimbus.cloud import CLOUD
 
-from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
+from accel_scaling.cluster.capacity import CapacityType
+from accel_scaling.cluster.cluster import NodeMachine, Placement
 from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 
