@@ -38,27 +38,27 @@ class FaultKind(str, enum.Enum):
     START_FAILS = "start-fails"
     NOTICE = "notice"
     SICK = "sick"
-    BLOCK_ENDS = "block-ends"
     WAITS = "waits"
+    QUEUE_FAILS = "queue-fails"
+    QUEUE_SUSPENDED = "queue-suspended"
+    BLOCK_ENDS = "block-ends"
 
 
 _OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY, FaultKind.WAITS)
 _OF_START = (FaultKind.ENDS_AT_LAUNCH, FaultKind.NO_SSH, FaultKind.SETUP_FAILS, FaultKind.START_FAILS)
 _LATER = (FaultKind.NOTICE, FaultKind.SICK)
 _OF_RESERVATION = (FaultKind.BLOCK_ENDS,)
-_OF_MACHINE = (
-    *_OF_CAPACITY,
-    *_OF_START,
-    *_OF_RESERVATION,
-    FaultKind.NOTICE,
-)  # those without accelerators have them too
+_OF_QUEUE = (FaultKind.QUEUE_FAILS, FaultKind.QUEUE_SUSPENDED)
+# Those without accelerators have these too.
+_OF_MACHINE = (*_OF_CAPACITY, *_OF_START, *_OF_RESERVATION, *_OF_QUEUE, FaultKind.NOTICE)
 _WITH_NAME = (FaultKind.OTHER, FaultKind.MIXED)
 _WITH_NUMBER = (FaultKind.CAPACITY, FaultKind.FEWER)
 _POOLS = ("on-demand", "spot")
 
 WORDS = (
     *("no-capacity", "capacity", "fewer", "other", "mixed", "no-driver", "no-devices"),
-    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick", "block-ends", "waits"),
+    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick", "waits"),
+    *("queue-fails", "queue-suspended", "block-ends"),
 )
 """The words that the command line takes and its help explains."""
 
@@ -162,8 +162,18 @@ class Fault:
 
     @classmethod
     def waits(cls, machine_type: str, after_s: float) -> Fault:
-        """Make its flex-start machines wait so long for capacity; on Google Cloud."""
+        """Make its flex-start machines and queued slices wait so long for capacity; on Google Cloud."""
         return cls(FaultKind.WAITS, machine_type, after_s=after_s)
+
+    @classmethod
+    def queue_fails(cls, machine_type: str) -> Fault:
+        """Make its queued slices fail when their turn comes; on Google Cloud."""
+        return cls(FaultKind.QUEUE_FAILS, machine_type)
+
+    @classmethod
+    def queue_suspended(cls, machine_type: str) -> Fault:
+        """Make the cloud suspend its queued slices when their turn comes; on Google Cloud."""
+        return cls(FaultKind.QUEUE_SUSPENDED, machine_type)
 
     @classmethod
     def block_ends(cls, machine_type: str, after_s: float = LATER_S) -> Fault:
@@ -289,10 +299,10 @@ class Machines:
         whole, slash, pool = fault.machine_type.partition("/")
         machine_type, at, zone = whole.partition("@")
         self.check_place(text, machine_type, "")
-        if fault.kind is FaultKind.WAITS and not self.waits:
-            raise RehearsalError(f"{text}: machines of this cloud do not wait for capacity; Google Cloud's do")
         if (at or slash) and fault.kind is not FaultKind.NO_CAPACITY:
             raise RehearsalError(f"{text}: only no-capacity can be for one zone, or for spot or on-demand alone")
+        if fault.kind in (FaultKind.WAITS, *_OF_QUEUE) and not self.waits:
+            raise RehearsalError(f"{text}: machines of this cloud do not wait for capacity; Google Cloud's do")
         if slash and pool not in _POOLS:
             raise RehearsalError(f"{text}: expected TYPE/spot or TYPE/on-demand")
         self.check_place(text, machine_type, zone)

@@ -12,8 +12,9 @@ from accel_scaling.testing.gce.launches import Launches
 from accel_scaling.testing.gce.lists import ListCalls, TypeLists, parse_filter
 from accel_scaling.testing.gce.machine_rules import image_handlers
 from accel_scaling.testing.gce.projects import Projects
+from accel_scaling.testing.gce.queued_resources import QueuedResources
 from accel_scaling.testing.gce.reservations import Reservations
-from accel_scaling.testing.gce.slices import Slices
+from accel_scaling.testing.gce.slices import INTERNAL, Slices
 from accel_scaling.testing.gce.state import State
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from accel_scaling.testing.gce.reservations import GceReservation
     from accel_scaling.testing.gce.state import Errors
 
-INTERNAL = 13  # google.rpc.Code, which an operation of Cloud TPU fails with; Compute Engine's fail with words
 LONG_POLL_S = 120.0  # `operations.wait` answers after two minutes at the latest: its document
 
 
@@ -57,6 +57,7 @@ class ComputeEngine:
         self._on_call = on_call
         self._by_request: dict[str, str] = {}
         self._instances, self._slices = Instances(state), Slices(state)
+        self._queued = QueuedResources(state, self._slices)
         self._reservations = Reservations(state, self._instances)
         self._projects, self._launches = Projects(state), Launches(state, self._instances, self._reservations)
         self._handlers = {
@@ -64,6 +65,7 @@ class ComputeEngine:
             **self._launches.handlers,
             **self._reservations.handlers,
             **self._slices.handlers,
+            **self._queued.handlers,
             **self._projects.handlers,
             **image_handlers(),
             **ListCalls(state, lists or TypeLists()).handlers,
@@ -103,10 +105,11 @@ class ComputeEngine:
             # A client that lost the answer asks again with the same id, and must not get a second machine.
             known = self._by_request.get(request)
             if known:
-                return self.state.operations[known].view(self.state.project)
+                operation = self.state.operations[known]
+                return operation.tpu_view() if method.startswith("tpu.") else operation.view(self.state.project)
             # Copies, both ways: the answer is written out after the lock is released, and records live on.
             answer: dict[str, Any] = copy.deepcopy(handler(call.parameters, copy.deepcopy(call.body)))
-            if call.parameters.get("requestId") and answer.get("kind") == "compute#operation":
+            if call.parameters.get("requestId") and answer.get("name") in self.state.operations:
                 self._by_request[request] = answer["name"]
             self.state.changed.notify_all()
             return answer
@@ -142,6 +145,12 @@ class ComputeEngine:
         with self.state.changed:
             self.state.settle()
             return copy.deepcopy(self._slices.all())
+
+    def queued_resources(self) -> list[dict[str, Any]]:
+        """Return all queued resources of Cloud TPU, as they are now."""
+        with self.state.changed:
+            self.state.settle()
+            return copy.deepcopy(self._queued.all())
 
     def public_keys(self, metadata: dict[str, Any]) -> list[str]:
         """Return the ssh keys, ``user:key``, that a machine with this metadata lets in: its own and the project's."""

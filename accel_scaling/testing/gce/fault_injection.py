@@ -66,7 +66,9 @@ class FaultInjection:
         call_faults: what goes wrong; the first that fits a call is used up first.
         lacking: zone -> types of machines, accelerators and slices that it does not have, as it says when it is asked
             for one; ``*`` is any zone.
-        waits_s: machine type -> how long a flex-start machine of it waits before there is capacity.
+        waits_s: machine type -> how long a flex-start machine of it waits before there is capacity; accelerator type
+            -> how long a queued resource waits for its turn.
+        queue_ends: accelerator type -> ``FAILED`` or ``SUSPENDED``: what becomes of a queued resource at its turn.
     """
 
     call_latency_s: float = 0.0
@@ -78,6 +80,7 @@ class FaultInjection:
     call_faults: list[CallFault] = field(default_factory=list)
     lacking: dict[str, list[str]] = field(default_factory=dict)
     waits_s: dict[str, float] = field(default_factory=dict)
+    queue_ends: dict[str, str] = field(default_factory=dict)
 
     def offers(self, zone: str, name: str) -> bool:
         """Return whether a zone has a type, sold out or not."""
