@@ -30,7 +30,7 @@ SHORTEST_RUN_S, LONGEST_RUN_S = 600, 7 * 24 * 3600
 
 
 class ReservationName(NamedTuple):
-    """A reservation, as a request names it: the project that has bought it, empty for the machines' own, and its name."""
+    """A reservation, as a request names it: its project, empty for that of the machines, and its name."""
 
     project: str
     name: str
@@ -71,8 +71,8 @@ def with_capacity(key: str, node_config: dict[str, Any], entry: CapacityEntry) -
         return {**node_config, "scheduling": {**scheduling, "provisioningModel": "SPOT"}}
     if not entry.name:
         raise ClusterConfigError(
-            f"{key}: reserved names no reservation; write {{reserved: NAME}}. A reservation that any machine may use is "
-            "taken by on-demand, before other machines"
+            f"{key}: reserved names no reservation; write {{reserved: NAME}}; one that any machine may use is "
+            "taken by on-demand"
         )
     if not _NAME.fullmatch(entry.name) or (entry.project and "/" in entry.project):
         raise ClusterConfigError(
@@ -85,16 +85,13 @@ def with_capacity(key: str, node_config: dict[str, Any], entry: CapacityEntry) -
     if entry.type is CapacityType.RESERVED:
         return {**node_config, AFFINITY: affinity}
     bound = {
-        "provisioningModel": "RESERVATION_BOUND",
-        # At the end of the reservation; a stopped machine would be started again after the first types of the order.
+        # At the end of the reservation; a stopped machine would be started again before the first type of the order.
         "instanceTerminationAction": "DELETE",
         "onHostMaintenance": "TERMINATE",
+        **scheduling,
+        "provisioningModel": "RESERVATION_BOUND",
     }
-    return {
-        **node_config,
-        "scheduling": {**bound, **scheduling, **_only(bound, "provisioningModel")},
-        AFFINITY: affinity,
-    }
+    return {**node_config, "scheduling": bound, AFFINITY: affinity}
 
 
 def _flex_start(
@@ -125,10 +122,6 @@ def _flex_start(
     return bought
 
 
-def _only(mapping: Mapping[str, Any], key: str) -> dict[str, Any]:
-    return {key: mapping[key]}
-
-
 def reservation_in(node_config: Mapping[str, Any]) -> ReservationName | None:
     """Return the reservation that a node_config, or a request, names; None where it names none."""
     affinity = one_message(node_config.get(AFFINITY) or {})
@@ -151,7 +144,7 @@ def wait_s(node_config: Mapping[str, Any]) -> float:
         return 0.0
     duration = one_message(node_config.get(PARAMS) or {}).get("requestValidForDuration")
     seconds = duration.get("seconds") if isinstance(duration, dict) else None
-    given = float(seconds) if str(seconds or "").isdecimal() else 0.0
+    given = float(str(seconds)) if str(seconds or "").isdecimal() else 0.0
     return given if given >= SHORTEST_WAIT_S else 0.0
 
 
