@@ -212,6 +212,28 @@ GCP_FRESH_S = 5.0
 GCP_DRY_ZONE_S = 120.0
 """How long a sold-out zone is tried after the others: stock-outs last minutes, and each try costs a launch 10 s."""
 
+GCP_RESERVATION_FRESH_S = 10.0
+"""How old the free places of a reservation may be at a launch: two rounds of the autoscaler; a question takes 0.3 s."""
+
+GCP_RESERVATION_AGAIN_S = 60.0
+"""Before a reservation that is in use is asked for again: a place in it is paid for, so the wait does not double."""
+
+GCP_BLOCK_LEAST_S = 120.0
+"""For which a new machine of calendar mode must work before its drain begins: it takes as long to boot and to join."""
+
+GCP_END_LOOK_S = 300.0
+"""Between two questions for the end of a reservation in which machines run: calendar mode does not move it."""
+
+GCP_NOT_ALLOWED_S = 600.0
+"""Before a question is asked again that the head may not ask: a role changes by a person's hand."""
+
+GCP_PENDING_POLL_S = 5.0
+"""Between two looks at a machine that waits for capacity, from the thread that is to set it up: like listings."""
+
+GCP_ALLOCATED_S = 3600.0
+"""As long as v2 of Ray 2.54 and later lets a machine be between its launch and its join. A machine that waits
+for capacity has the longest wait of its cluster more."""
+
 GCP_SLICE_HOST_ZERO_S = 60.0
 """For host 0 of a slice to join after its `ray start`, and for two rounds of the autoscaler, of 5 s, to see it."""
 
