@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp.scheduling import one_message
+from accel_scaling.providers.gcp.tpu_capacity import slice_with_capacity
 from accel_scaling.providers.gcp.tpu_node_config import is_tpu
 
 if TYPE_CHECKING:
@@ -37,20 +38,3 @@ def with_capacity(key: str, node_config: dict[str, Any], entry: CapacityEntry) -
     if entry.type is CapacityType.SPOT:
         return {**node_config, "scheduling": {**scheduling, "provisioningModel": "SPOT"}}
     raise ClusterConfigError(f"{key} has {entry.key}, which Google Cloud does not sell so")
-
-
-def slice_with_capacity(key: str, node_config: dict[str, Any], entry: CapacityEntry) -> dict[str, Any]:
-    """Return the node_config of a TPU slice with what buys it in one way; see `with_capacity`.
-
-    Raises:
-        ClusterConfigError: Google does not sell slices so, or the node_config says so itself.
-    """
-    if node_config.get("schedulingConfig"):
-        raise ClusterConfigError(
-            f"{key} and schedulingConfig in its node_config both say how its slices are bought: remove one of them"
-        )
-    if entry.type is CapacityType.ON_DEMAND:
-        return node_config
-    if entry.type is CapacityType.SPOT:
-        return {**node_config, "schedulingConfig": {"spot": True}}
-    raise ClusterConfigError(f"{key} has {entry.key}, which Cloud TPU does not sell so")
