@@ -9,6 +9,13 @@ STATUS_LINE_S = 0.5
 # How long a sample task may stay pending in a rehearsal: a launch takes some 15 s on 2 cores, three at once a minute.
 REHEARSAL_TASK_TIMEOUT_S = 180.0
 
+# How long a rehearsal waits for one machine that a later fault hits to be drained and replaced: where a driver fails as
+# a whole, the watcher looks for five minutes; the drain and the next boot take two more.
+REHEARSAL_REPLACED_S = 480.0
+
+# How long each of the tasks takes that follow each other until then: the machine is hardly ever without one.
+REHEARSAL_TASK_S = 1.0
+
 # How long a rehearsal, its tasks done, lets machines join that are up: a host takes 10 to 20 s on 2 busy cores.
 REHEARSAL_JOIN_S = 60.0
 
@@ -241,6 +248,25 @@ takes longer is left, and a new one launched."""
 AWS_STOPPING_POLL_S = 5.0
 """Between two looks at a machine that is stopping; Ray looks each 15 s."""
 
+AWS_RESERVATION_FRESH_S = 10.0
+"""How old the free places of a reservation may be at a launch: two rounds of the autoscaler; a question takes 0.3 s."""
+
+AWS_RESERVATION_AGAIN_S = 60.0
+"""Before a reservation that is in use is asked for again: a place in it is paid for, so the wait does not double."""
+
+AWS_BLOCK_ENDS_BEFORE_S = 1800.0
+"""EC2 begins to terminate the machines of a Capacity Block so long before the block's EndDate (EC2 User Guide,
+"Capacity Blocks for ML")."""
+
+AWS_BLOCK_LEAST_S = 120.0
+"""For which a new machine of a block must work before its drain begins: it takes as long to boot and to join."""
+
+AWS_BLOCK_LOOK_S = 300.0
+"""Between two questions for the end of a block in which machines run: a block can be extended until it ends."""
+
+AWS_NOT_ALLOWED_S = 600.0
+"""Before a question is asked again that the head's role may not ask: a role changes by a person's hand."""
+
 AWS_READ_TRIES = 3
 """Of a question at which a person waits: what is throttled, or breaks once, passes with the second or third."""
 
@@ -319,6 +345,20 @@ WATCHER_AGAIN_S = 5.0
 EVENT_UNKNOWN_S = 300.0
 """For a machine to be listed whose watcher has told something; one that has joined Ray mostly is already."""
 
+EVENT_READ_S = 60.0
+"""Within which the head reads what a node has told: in its next round, of 5 s. What is older has another clock."""
+
+SICK_DRAINS_SHARE = 0.1
+"""Of a cluster's workers, at most, that are drained at once for the same sickness, or one: more at once have a common
+cause, such as a program that replaces the driver, and new machines would mostly have it too."""
+
+UNSURE_DRAINS_APART_S = 300.0
+"""From one drain to the next where a driver fails as a whole: an idle machine is replaced in seconds, and its successor
+must be seen at work first."""
+
+DRAINS_REMEMBERED = 50
+"""Drains that are over and still in the state file, of which `status` shows the last."""
+
 NOTICE_SERVER_S = 2.0
 """For a metadata server, which is on the machine's own host and answers within milliseconds."""
 
@@ -334,3 +374,10 @@ DRAIN_CALL_S = 20.0
 
 NOTICE_LOST_S = 600.0
 """After this time without an answer, a metadata server is treated as absent, and asked rarely."""
+
+PLACEMENT_GROUP_S = 120.0
+"""For which `ray down` tries to delete a placement group or policy: EC2 and Google keep one while a machine is ending,
+which takes a minute or two for a machine with eight GPUs. It costs nothing, and the next `ray up` uses it."""
+
+PLACEMENT_GROUP_POLL_S = 5.0
+"""Between two tries to delete it."""

@@ -41,19 +41,24 @@ class FaultKind(str, enum.Enum):
     WAITS = "waits"
     QUEUE_FAILS = "queue-fails"
     QUEUE_SUSPENDED = "queue-suspended"
+    BLOCK_ENDS = "block-ends"
 
 
 _OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY, FaultKind.WAITS)
 _OF_START = (FaultKind.ENDS_AT_LAUNCH, FaultKind.NO_SSH, FaultKind.SETUP_FAILS, FaultKind.START_FAILS)
 _LATER = (FaultKind.NOTICE, FaultKind.SICK)
+_OF_RESERVATION = (FaultKind.BLOCK_ENDS,)
 _OF_QUEUE = (FaultKind.QUEUE_FAILS, FaultKind.QUEUE_SUSPENDED)
+# Those without accelerators have these too.
+_OF_MACHINE = (*_OF_CAPACITY, *_OF_START, *_OF_RESERVATION, *_OF_QUEUE, FaultKind.NOTICE)
 _WITH_NAME = (FaultKind.OTHER, FaultKind.MIXED)
 _WITH_NUMBER = (FaultKind.CAPACITY, FaultKind.FEWER)
+_POOLS = ("on-demand", "spot")
 
 WORDS = (
     *("no-capacity", "capacity", "fewer", "other", "mixed", "no-driver", "no-devices"),
     *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick", "waits"),
-    *("queue-fails", "queue-suspended"),
+    *("queue-fails", "queue-suspended", "block-ends"),
 )
 """The words that the command line takes and its help explains."""
 
@@ -65,7 +70,7 @@ class Fault:
     Attributes:
         kind: what is wrong.
         machine_type: an EC2 instance type, a Compute Engine machine type, or a TPU's accelerator type;
-            ``no_capacity`` takes ``TYPE@ZONE`` too.
+            ``no_capacity`` takes ``TYPE@ZONE``, ``TYPE/spot``, ``TYPE/on-demand`` and ``TYPE@ZONE/spot`` too.
         count: machines that the cloud still gives, or devices that a machine shows.
         driver_name: the product name that the driver reports.
         reason: why the cloud ends a machine, as EC2's StateReason has it, e.g. ``Client.VolumeLimitExceeded``.
@@ -171,6 +176,11 @@ class Fault:
         return cls(FaultKind.QUEUE_SUSPENDED, machine_type)
 
     @classmethod
+    def block_ends(cls, machine_type: str, after_s: float = LATER_S) -> Fault:
+        """Make the cloud end all machines of a capacity block, so long after the boot of the first of them."""
+        return cls(FaultKind.BLOCK_ENDS, machine_type, count=1, after_s=after_s)
+
+    @classmethod
     def parse(cls, text: str) -> Fault:
         """Return the fault that ``WORD:TYPE`` or ``WORD:TYPE=VALUE`` describes.
 
@@ -182,7 +192,7 @@ class Fault:
         if word not in WORDS or not machine_type:
             raise RehearsalError(f"--fault {text}: expected WORD:TYPE, where WORD is one of {', '.join(WORDS)}")
         kind = FaultKind(word)
-        if kind in _LATER:
+        if kind in (*_LATER, *_OF_RESERVATION):
             machine_type, _, after = machine_type.partition("@")
             seconds = after.removesuffix("s") or f"{LATER_S:g}"
             if not seconds.isdecimal() or not (value or "1").isdecimal():
@@ -229,8 +239,7 @@ def granted(faults: Iterable[Fault], machine_type: str, requested: int, live: in
 
 def of_devices(faults: Iterable[Fault], machine_type: str) -> Fault | None:
     """Return what is wrong with the devices of a machine that boots now, the last that is given; None for nothing."""
-    others = _OF_CAPACITY + _OF_START + _LATER + _OF_QUEUE
-    return _last(faults, machine_type, [kind for kind in FaultKind if kind not in others])
+    return _last(faults, machine_type, [kind for kind in FaultKind if kind not in _OF_MACHINE + _LATER])
 
 
 def of_start(faults: Iterable[Fault], machine_type: str) -> Fault | None:
@@ -241,6 +250,12 @@ def of_start(faults: Iterable[Fault], machine_type: str) -> Fault | None:
 def of_later(faults: Iterable[Fault], machine_type: str) -> list[Fault]:
     """Return what happens to machines of a type after their boot."""
     return [fault for fault in faults if fault.machine_type == machine_type and fault.kind in _LATER]
+
+
+def block_end(faults: Iterable[Fault], machine_type: str) -> float | None:
+    """Return how long after the boot of its first machine a block of a machine type ends; None for as it says."""
+    found = _last(faults, machine_type, _OF_RESERVATION)
+    return found.after_s if found else None
 
 
 def _last(faults: Iterable[Fault], machine_type: str, kinds: Sequence[FaultKind]) -> Fault | None:
@@ -280,28 +295,40 @@ class Machines:
         Raises:
             RehearsalError: the file does not have the machine or zone, or the machine does not have the devices.
         """
+        text = f"the fault {fault.kind.value}:{fault.machine_type}"
+        whole, slash, pool = fault.machine_type.partition("/")
+        machine_type, at, zone = whole.partition("@")
+        self.check_place(text, machine_type, "")
+        if (at or slash) and fault.kind is not FaultKind.NO_CAPACITY:
+            raise RehearsalError(f"{text}: only no-capacity can be for one zone, or for spot or on-demand alone")
+        if fault.kind in (FaultKind.WAITS, *_OF_QUEUE) and not self.waits:
+            raise RehearsalError(f"{text}: machines of this cloud do not wait for capacity; Google Cloud's do")
+        if slash and pool not in _POOLS:
+            raise RehearsalError(f"{text}: expected TYPE/spot or TYPE/on-demand")
+        self.check_place(text, machine_type, zone)
+        count = self.accelerators[machine_type]
+        if fault.kind not in _OF_MACHINE and not count:
+            raise RehearsalError(f"{text}: a {machine_type} has no accelerators")
+        if fault.kind is FaultKind.FEWER and (fault.count or 0) >= count:
+            raise RehearsalError(f"{text}={fault.count}: a {machine_type} has {count}; write a smaller number")
+
+    def check_place(self, text: str, machine_type: str, zone: str) -> None:
+        """Refuse a machine type or zone that the file does not have; ``text`` begins the sentence, "" is any zone.
+
+        Raises:
+            RehearsalError: names it, and what the file has.
+        """
         # Here, as the parts that emulate devices share nothing with the catalog.
         from accel_scaling.catalog.suggest import hint
 
-        text = f"the fault {fault.kind.value}:{fault.machine_type}"
-        machine_type, at, zone = fault.machine_type.partition("@")
         if machine_type not in self.accelerators:
             has = ", ".join(sorted(self.accelerators))
             near = hint(machine_type, self.accelerators)
             raise RehearsalError(f"{text}: no node type of the file has a {machine_type}; they have {has}{near}")
-        if fault.kind is FaultKind.WAITS and not self.waits:
-            raise RehearsalError(f"{text}: machines of this cloud do not wait for capacity; Google Cloud's do")
-        if at and fault.kind is not FaultKind.NO_CAPACITY:
-            raise RehearsalError(f"{text}: only no-capacity can be for one zone")
         # A cluster file need not name its zones: those of EC2 come from its subnets.
-        if at and self.zones and zone not in self.zones:
+        if zone and self.zones and zone not in self.zones:
             has, near = ", ".join(self.zones), hint(zone, self.zones)
             raise RehearsalError(f"{text}: the file does not have the zone {zone}; it has {has}{near}")
-        count = self.accelerators[machine_type]
-        if fault.kind not in (*_OF_CAPACITY, *_OF_START, *_OF_QUEUE, FaultKind.NOTICE) and not count:
-            raise RehearsalError(f"{text}: a {machine_type} has no accelerators")
-        if fault.kind is FaultKind.FEWER and (fault.count or 0) >= count:
-            raise RehearsalError(f"{text}={fault.count}: a {machine_type} has {count}; write a smaller number")
 
 
 class FaultSource:

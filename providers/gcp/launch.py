@@ -12,7 +12,7 @@ from accel_scaling.catalog.launch_errors import ELSEWHERE, Category, Failure
 from accel_scaling.cluster.capacity import CAPACITY
 from accel_scaling.providers.base.capacity_launch import offers
 from accel_scaling.providers.base.zone_launch import over_zones
-from accel_scaling.providers.gcp import request_bodies
+from accel_scaling.providers.gcp import placement, request_bodies
 from accel_scaling.providers.gcp.calls import Purpose, call_each, of_exception
 from accel_scaling.providers.gcp.capacity import with_capacity
 from accel_scaling.providers.gcp.client import new_request_id
@@ -117,7 +117,8 @@ def create(
     requests = {place: _request_of(ways[place], delete_preempted=delete_preempted) for place in zones}
 
     def try_place(place: str, missing: int) -> tuple[list[str], Failure | None]:
-        request, zone = requests[place], ways[place].zone
+        zone = ways[place].zone
+        request = requests[place]._replace(body=placement.in_zone(requests[place].body, zone))
         nodes, failure = _create_in(compute, zone, request, missing)
         if failure is not None and failure.category in ELSEWHERE and len(nodes) < missing:
             compute.note_sold_out(zone, _bought_type(request))

@@ -97,6 +97,18 @@ def test_all_that_was_tried_is_said_with_its_capacity_type(region: EC2) -> None:
     assert f"(tried in {A} (spot), {B} (spot), {A} (on-demand), {B} (on-demand))" in raised.value.description
 
 
+def test_a_machine_of_an_order_is_terminated_and_never_stopped_to_be_started_again(region: EC2) -> None:
+    order = {"a10g": ["on-demand", "spot"]}
+    provider = provider_of(capacity=order, cache_stopped_nodes=True)
+    first, second = provider.create_node(node_config(region), tags(), 2)
+    provider.non_terminated_nodes({})
+    provider.terminate_nodes([first])
+    provider.terminate_node(second)
+    assert region.in_state(("stopping", "stopped")) == []
+    assert region.alive() == []
+    assert bought(region) == ["on-demand", "on-demand"]
+
+
 def test_node_types_without_an_order_are_launched_as_before(region: EC2, tmp_path: Path) -> None:
     provider = provider_with({"other": ["spot"]})
     provider.gate = Gate({}, None, tmp_path / "none.json")

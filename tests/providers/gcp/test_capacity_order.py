@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from accel_scaling import timeouts
-from tests.support.gcp_provider import ZONES, Google, google, ours, tags
+from tests.support.gcp_provider import ZONES, Google, google, ours, tags, wait_until
 
 TWO = ",".join(ZONES[:2])
 
@@ -47,6 +47,14 @@ def test_what_spot_lacks_in_every_zone_is_bought_on_demand_in_the_same_launch(gc
     provider.create_node(config, tags(), 1)
     assert models(gce) == ["STANDARD"]
     assert [call[1] for call in gce.engine.calls].count("compute.instances.insert") == 3
+
+
+def test_a_machine_of_an_order_is_deleted_and_never_stopped_to_be_started_again(gce: Google) -> None:
+    provider, config = provider_and(gce, "cpu", cache_stopped_nodes=True)
+    made = list(provider.create_node(config, tags(), 2))
+    provider.non_terminated_nodes({})
+    provider.terminate_nodes(made)
+    wait_until("the deletion", lambda: not gce.machines())
 
 
 def test_a_slice_that_spot_lacks_is_bought_on_demand(gce: Google) -> None:
