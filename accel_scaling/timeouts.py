@@ -240,6 +240,15 @@ GCP_SLICE_HOST_ZERO_S = 60.0
 GCP_SLICE_POLL_S = 0.5
 """Between two looks at who has joined, while a slice's other hosts wait for host 0."""
 
+GCP_RESERVATION_QUEUE_S = 600.0
+"""For a queued resource of a named reservation: it has a slice at once or not, and Google takes minutes to make one."""
+
+GCP_QUEUE_POLL_S = 5.0
+"""Between two looks of v1's updater at a slice that waits in Google's queue: as often as v1 lists nodes."""
+
+GCP_PROVISIONING_S = 7200.0
+"""For a slice to be there after its turn has come: users report PROVISIONING of up to two hours that ends well."""
+
 # --- the local Compute Engine (rehearse) ---
 
 LOCAL_GCE_SILENT_S = 600.0
