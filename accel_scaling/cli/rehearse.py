@@ -48,6 +48,7 @@ faults, each for an instance type, a machine type, or a TPU's accelerator type:
   notice:TYPE@20s       20 s after its boot, the cloud announces to its first machine that it takes it back;
                         notice:TYPE@20s=N does so to its first N machines
   sick:TYPE@20s         20 s after its boot, a device of its first machine fails; sick:TYPE@20s=N as above
+  xid:TYPE@20s=79       20 s after its boot, NVIDIA's driver reports XID 79 of a device of its first machine
 
 COMMAND runs on the cluster's head instead of one small task per accelerator type and node type of the file.
 

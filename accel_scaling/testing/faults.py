@@ -37,17 +37,18 @@ class FaultKind(str, enum.Enum):
     START_FAILS = "start-fails"
     NOTICE = "notice"
     SICK = "sick"
+    XID = "xid"
 
 
 _OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY)
 _OF_START = (FaultKind.ENDS_AT_LAUNCH, FaultKind.NO_SSH, FaultKind.SETUP_FAILS, FaultKind.START_FAILS)
-_LATER = (FaultKind.NOTICE, FaultKind.SICK)
+_LATER = (FaultKind.NOTICE, FaultKind.SICK, FaultKind.XID)
 _WITH_NAME = (FaultKind.OTHER, FaultKind.MIXED)
 _WITH_NUMBER = (FaultKind.CAPACITY, FaultKind.FEWER)
 
 WORDS = (
     *("no-capacity", "capacity", "fewer", "other", "mixed", "no-driver", "no-devices"),
-    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick"),
+    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick", "xid"),
 )
 """The words that the command line takes and its help explains."""
 
@@ -64,6 +65,7 @@ class Fault:
         driver_name: the product name that the driver reports.
         reason: why the cloud ends a machine, as EC2's StateReason has it, e.g. ``Client.VolumeLimitExceeded``.
         after_s: how long after its boot a machine has it, in seconds; for what comes after the boot check.
+        xid: the number of the error that NVIDIA's driver reports.
     """
 
     kind: FaultKind
@@ -72,6 +74,7 @@ class Fault:
     driver_name: str | None = None
     reason: str | None = None
     after_s: float | None = None
+    xid: int | None = None
 
     @classmethod
     def no_capacity(cls, machine_type: str) -> Fault:
@@ -149,6 +152,11 @@ class Fault:
         return cls(FaultKind.SICK, machine_type, count=count, after_s=after_s)
 
     @classmethod
+    def of_xid(cls, machine_type: str, xid: int, after_s: float = LATER_S) -> Fault:
+        """Make NVIDIA's driver report this error of a device of its first machine, so long after its boot."""
+        return cls(FaultKind.XID, machine_type, count=1, after_s=after_s, xid=xid)
+
+    @classmethod
     def parse(cls, text: str) -> Fault:
         """Return the fault that ``WORD:TYPE`` or ``WORD:TYPE=VALUE`` describes.
 
@@ -163,8 +171,11 @@ class Fault:
         if kind in _LATER:
             machine_type, _, after = machine_type.partition("@")
             seconds = after.removesuffix("s") or f"{LATER_S:g}"
-            if not seconds.isdecimal() or not (value or "1").isdecimal():
-                raise RehearsalError(f"--fault {text}: expected {word}:TYPE@SECONDS or {word}:TYPE@SECONDS=MACHINES")
+            what = "XID" if kind is FaultKind.XID else "MACHINES"
+            if not seconds.isdecimal() or not (value or "1").isdecimal() or (kind is FaultKind.XID and not value):
+                raise RehearsalError(f"--fault {text}: expected {word}:TYPE@SECONDS or {word}:TYPE@SECONDS={what}")
+            if kind is FaultKind.XID:
+                return cls.of_xid(machine_type, int(value), float(seconds))
             return cls(kind, machine_type, count=int(value or 1), after_s=float(seconds))
         if kind in _WITH_NUMBER:
             if not value.isdigit():

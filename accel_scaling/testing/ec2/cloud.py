@@ -33,7 +33,7 @@ from accel_scaling.testing.faults import FaultKind, of_start, read_faults
 from accel_scaling.testing.hosts.call_log import CallLog, LoggedApplication
 from accel_scaling.testing.hosts.cloud_process import run
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, sick
+from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, sick, with_xid
 from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
 from accel_scaling.testing.hosts.metadata_servers import Metadata, MetadataServers
 
@@ -212,6 +212,7 @@ class Ec2Reconciler:
                 instance.instance_type,
                 lambda: tell({"spot/instance-action": _interruption()}),
                 lambda: self._hosts.change_devices(instance.id, sick(hardware)),
+                lambda xid: self._hosts.change_devices(instance.id, with_xid(hardware, xid)),
             ),
         )
 
