@@ -242,6 +242,25 @@ takes longer is left, and a new one launched."""
 AWS_STOPPING_POLL_S = 5.0
 """Between two looks at a machine that is stopping; Ray looks each 15 s."""
 
+AWS_RESERVATION_FRESH_S = 10.0
+"""How old the free places of a reservation may be at a launch: two rounds of the autoscaler; a question takes 0.3 s."""
+
+AWS_RESERVATION_AGAIN_S = 60.0
+"""Before a reservation that is in use is asked for again: a place in it is paid for, so the wait does not double."""
+
+AWS_BLOCK_ENDS_BEFORE_S = 1800.0
+"""EC2 begins to terminate the machines of a Capacity Block so long before the block's EndDate (EC2 User Guide,
+"Capacity Blocks for ML")."""
+
+AWS_BLOCK_LEAST_S = 120.0
+"""For which a new machine of a block must work before its drain begins: it takes as long to boot and to join."""
+
+AWS_BLOCK_LOOK_S = 300.0
+"""Between two questions for the end of a block in which machines run: a block can be extended until it ends."""
+
+AWS_NOT_ALLOWED_S = 600.0
+"""Before a question is asked again that the head's role may not ask: a role changes by a person's hand."""
+
 AWS_READ_TRIES = 3
 """Of a question at which a person waits: what is throttled, or breaks once, passes with the second or third."""
 
@@ -358,3 +377,10 @@ DRAIN_CALL_S = 20.0
 
 NOTICE_LOST_S = 600.0
 """After this time without an answer, a metadata server is treated as absent, and asked rarely."""
+
+PLACEMENT_GROUP_S = 120.0
+"""For which `ray down` tries to delete a placement group or policy: EC2 and Google keep one while a machine is ending,
+which takes a minute or two for a machine with eight GPUs. It costs nothing, and the next `ray up` uses it."""
+
+PLACEMENT_GROUP_POLL_S = 5.0
+"""Between two tries to delete it."""

@@ -21,8 +21,10 @@ from accel_scaling.boot.admission import (
 )
 from accel_scaling.boot.announcement import keep_to_machine, name_machine_type, restore_promise
 from accel_scaling.boot.authentication import settle
+from accel_scaling.boot.bought_labels import bought_labels
 from accel_scaling.boot.command_end import end_command
 from accel_scaling.boot.compare import compare
+from accel_scaling.boot.network_devices import with_network
 from accel_scaling.boot.node_files import remove_unused_bundles, tell_shells
 from accel_scaling.boot.promise_input import POD, promise_of_node
 from accel_scaling.boot.topology import topology_labels
@@ -92,7 +94,8 @@ def run(ray_params: Any, head: bool) -> None:  # noqa: FBT001 - Ray calls it so
 
         _say(*prepare(ray_params, os.environ))
     given = ray_params.labels or {}
-    ray_params.labels = {**topology_labels(os.environ, detected, given), **given, LABEL_VERDICT: verdict.word.value}
+    known = {**topology_labels(os.environ, detected, given), **bought_labels(os.environ, given)}
+    ray_params.labels = {**known, **given, LABEL_VERDICT: verdict.word.value}
     # Whose word is `report` or `skip` has said that nobody is to act on what the probes see.
     watches_devices = not policy_of(os.environ).always_joins
     start_watcher(os.environ, json.loads(os.environ.get(OVERRIDE_RESOURCES) or "{}") if watches_devices else {})
@@ -171,7 +174,7 @@ def check_machine(detected: list[Detection], ray_params: Any) -> Verdict:
     def check() -> Verdict:
         # In place: `run` corrects the promise by the devices of the last look.
         detected[:] = detect()
-        return compare(promised, detected)
+        return with_network(compare(promised, detected), os.environ)
 
     # A pod has the Ray of its image, with which KubeRay's operator works, not our provider.
     if POD not in os.environ and (sentence := old_ray()):

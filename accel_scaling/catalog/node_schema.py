@@ -116,6 +116,23 @@ DRIVER_EVENTS = Table(
     key=("family", "code"),
 )
 
+NETWORKS = Table(
+    "CLOUD_networks.csv",
+    "the network cards of a machine type",
+    (
+        Column("instance_type", NAME, "the machine type"),
+        Column("network", Text("[a-z]+", "a word in lower case"), "its network for training; empty for none", EMPTY),
+        Column(
+            "cards",
+            ListOf(Text("[a-z]+:[1-9][0-9]?(?:/[1-9][0-9]?)?", "KIND:COUNT or KIND:COUNT/INTERFACES")),
+            "its cards in their order: how many of a kind, and how many interfaces each takes, 1 where it is left out",
+        ),
+        SOURCE,
+    ),
+    key=("instance_type",),
+    order=("instance_type",),
+)
+
 KUBERAY_RESOURCES = Table(
     "kuberay_resources.csv",
     "a resource that a Kubernetes device plug-in announces",

@@ -42,6 +42,7 @@ from accel_scaling.catalog.node_schema import (
     KUBERAY_OTHER_RESOURCES,
     KUBERAY_RESOURCES,
     KUBERAY_SELECTORS,
+    NETWORKS,
     NODE_FAMILIES,
     NODE_IMAGES,
 )
@@ -310,6 +311,7 @@ TABLES = (
     TPU_HOSTS,
     BOOT_DISKS,
     CAPACITY_TYPES,
+    NETWORKS,
     NODE_FAMILIES,
     NODE_IMAGES,
     DRIVER_EVENTS,

@@ -14,7 +14,7 @@ from accel_scaling.errors import AccelScalingError
 from accel_scaling.message_text import shown
 from accel_scaling.quarantine import drain_record, launch_failure, machine_json, messages
 from accel_scaling.quarantine.machine import ended_before_joined
-from accel_scaling.quarantine.record import EVERY_ZONE
+from accel_scaling.quarantine.place import place_text
 from accel_scaling.quarantine.store import STATE_FILE, Store, default_path
 from accel_scaling.tables import render
 from accel_scaling.terminal import wrapped
@@ -163,7 +163,7 @@ def _failed_launches(
     rows = [
         (
             failure.node_type,
-            "all zones" if failure.zone in (EVERY_ZONE, "") else failure.zone,
+            place_text(failure.zone),
             _ago(failure.last_s, now_s),
             failure.message if failure.code in failure.message else f"{failure.code}: {failure.message}",
         )

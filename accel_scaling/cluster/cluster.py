@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from accel_scaling.cluster import capacity, networks
+from accel_scaling.cluster.capacity import CapacityType, capacity_orders
 from accel_scaling.cluster.node_type_defaults import default_types_note
 from accel_scaling.cluster.policies import (
     authentication_policy,
@@ -25,20 +26,14 @@ from accel_scaling.inputs.file_text import expanded
 from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from accel_scaling.catalog.load import Catalog
     from accel_scaling.catalog.model import MachineType
     from accel_scaling.catalog.tpu_slices import TpuSlice
     from accel_scaling.clouds import Cloud
+    from accel_scaling.cluster.capacity import CapacityEntry
     from accel_scaling.cluster.policies import ConfirmationPolicy, QuarantinePolicy
-
-
-class CapacityType(str, Enum):
-    """The way in which a machine is bought; the words are Ray's values of the label `ray.io/market-type`."""
-
-    ON_DEMAND = "on-demand"
-    SPOT = "spot"
 
 
 @dataclass(frozen=True)
@@ -48,7 +43,7 @@ class NodeMachine:
     Attributes:
         machine: the machine type, its accelerators included; one host where it is a slice.
         slice: the TPU slice that one node is; None for everything else.
-        capacity_type: on demand, or spot.
+        capacity_type: how the node_config buys it.
         notes: sentences for the user about what the node_config alone cannot say.
         market_in_template: a template of the account may buy it in another way, and nobody was asked.
     """
@@ -124,6 +119,13 @@ class NodeConfigReader(Protocol):
             ClusterConfigError: something of this cloud alone that nobody else checks is wrong.
         """
 
+    def network_devices(self, node_type: NodeType, provider: dict[str, Any]) -> int:
+        """Return how many EFA or RDMA devices a machine of a node type has, by ``provider.network`` or by itself.
+
+        Raises:
+            ClusterConfigError: it cannot have the network.
+        """
+
     def with_image(
         self, node_type: NodeType, node_config: dict[str, Any], provider: dict[str, Any]
     ) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -142,6 +144,8 @@ class NodeType:
         labels: the user's own labels.
         is_head: it is the head node's type.
         system: the Ubuntu of the default images of the cluster, ``22.04``; empty where that is not known.
+        order: its capacity types of `provider.capacity`, in the order in which they are tried; none where its
+            node_config alone says how its machines are bought.
     """
 
     name: str
@@ -151,6 +155,14 @@ class NodeType:
     labels: dict[str, str] = field(default_factory=dict)
     is_head: bool = False
     system: str = ""
+    order: tuple[CapacityEntry, ...] = ()
+
+    @property
+    def capacity_types(self) -> tuple[CapacityType, ...]:
+        """How its machines are bought, in the order in which that is tried; each once."""
+        if not self.order:
+            return (self.machine.capacity_type,)
+        return tuple(dict.fromkeys(entry.type for entry in self.order))
 
     @property
     def location(self) -> str:
@@ -266,22 +278,45 @@ def read_checked(config: dict[str, Any], catalog: Catalog | None = None) -> Clus
     authentication_policy(provider)
     check_node_types(watcher_policy(provider), config["available_node_types"], "watcher")
     cloud, catalog = cloud_of(provider), catalog or catalog_of(config)
+    networks.check(provider, cloud, config["available_node_types"])
+    orders = capacity_orders(provider)
+    capacity.check_node_types(orders, config["available_node_types"])
     reader = node_config_reader(cloud)
     node_types, in_templates = {}, {}
     for name, node_type in config["available_node_types"].items():
         node_config = node_type.get("node_config") or {}
-        location = f"available_node_types.{name}"
+        location, order = f"available_node_types.{name}", orders.get(name, ())
+        bought = [with_capacity(cloud, name, node_config, entry) for entry in order] or [node_config]
         try:
-            machine = reader.machine(location, node_config, catalog)
+            machine = _one_machine([reader.machine(location, one, catalog) for one in bought])
         except MachineInTemplateError as error:
             reader.check_node_config(location, node_config)
             in_templates[name] = str(error)
             continue
-        reader.check_node_config(location, node_config)
+        for one in bought:
+            reader.check_node_config(location, one)
         is_head = name == config["head_node_type"]
         given = node_type.get("resources") or {}, node_type.get("labels") or {}
-        node_types[name] = NodeType(name, node_config, machine, *given, is_head=is_head)
+        node_types[name] = NodeType(name, node_config, machine, *given, is_head=is_head, order=order)
     return Cluster(config, cloud, catalog, node_types, *policies, in_templates)
+
+
+def with_capacity(cloud: Cloud, node_type: str, node_config: dict[str, Any], entry: CapacityEntry) -> dict[str, Any]:
+    """Return a node_config that buys its machines as an entry of `provider.capacity` says.
+
+    Raises:
+        ClusterConfigError: the cloud does not sell so, or the node_config says itself how its machines are bought.
+    """
+    key = f"provider.{capacity.CAPACITY}.{node_type}"
+    if not cloud.has_part("capacity"):
+        raise ClusterConfigError(f"{key} is for AWS and Google Cloud; {cloud.title} has no capacity types here")
+    bought: dict[str, Any] = cloud.part("capacity").with_capacity(key, node_config, entry)
+    return bought
+
+
+def _one_machine(machines: Sequence[NodeMachine]) -> NodeMachine:
+    """Return the machine that a node_config names, bought in its first way, with the notes of all ways."""
+    return replace(machines[0], notes=tuple(dict.fromkeys(note for one in machines for note in one.notes)))
 
 
 def node_config_reader(cloud: Cloud) -> NodeConfigReader:

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.suggest import hint
+from accel_scaling.cluster.capacity import CAPACITY
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 SPARE = "spare_accelerators"
 AUTHENTICATION = "authentication"
 
-OURS = ("confirmation", "quarantine", "watcher", "catalog", SPARE, AUTHENTICATION)
+OURS = ("confirmation", "quarantine", "watcher", "catalog", CAPACITY, "network", "placement", SPARE, AUTHENTICATION)
 """The keys of a provider section that this package reads, and Ray does not."""
 
 _LONGEST_DRAIN_S = 7 * 24 * 3600.0

@@ -6,7 +6,8 @@ import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling._ray.facts import LABEL_MARKET_TYPE, LABEL_REGION, LABEL_ZONE
+from accel_scaling._ray.facts import LABEL_REGION, LABEL_ZONE
+from accel_scaling.cluster.capacity import capacity_labels
 from accel_scaling.cluster.cluster import node_config_reader, read_config
 from accel_scaling.cluster.docker import with_run_options
 from accel_scaling.cluster.docker_checks import add_docker
@@ -176,8 +177,9 @@ def _placement_labels(cluster: Cluster, node_type: NodeType) -> dict[str, str]:
     """Return the labels that the config fixes: market type, region, and the zone where there is only one."""
     placement = cluster.placement
     # What the fill writes counts as the user's own the next time: only what is sure.
-    machine = node_type.machine
-    labels = {} if machine.market_in_template else {LABEL_MARKET_TYPE: machine.capacity_type.value}
+    labels, types = {}, node_type.capacity_types
+    if len(types) == 1 and (node_type.order or not node_type.machine.market_in_template):
+        labels = capacity_labels(types[0], ordered=bool(node_type.order))
     if placement.region:
         labels[LABEL_REGION] = placement.region
     # With several zones, only the machine that came knows its own.
@@ -189,8 +191,10 @@ def _placement_labels(cluster: Cluster, node_type: NodeType) -> dict[str, str]:
 def _with_needs(cluster: Cluster) -> tuple[dict[str, Any], list[str]]:
     """Return a copy of the config with images and container options where the user wrote none, and the notes."""
     machines = {name: node_type.machine.machine for name, node_type in cluster.node_types.items()}
-    filled, notes = with_run_options(_own_node_types(cluster.config), machines)
-    reader, system, chosen = node_config_reader(cluster.cloud), _image_system(cluster), {}
+    reader = node_config_reader(cluster.cloud)
+    with_rdma = [name for name, one in cluster.node_types.items() if reader.network_devices(one, cluster.provider)]
+    filled, notes = with_run_options(_own_node_types(cluster.config), machines, with_rdma)
+    system, chosen = _image_system(cluster), {}
     for name, node_type in cluster.node_types.items():
         entry = filled["available_node_types"][name]
         given = entry.get("node_config") or {}

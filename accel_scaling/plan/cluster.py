@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import _ray
 from accel_scaling._ray.facts import OBJECT_STORE_PROPORTION
 from accel_scaling.accs.types import AcceleratorTypes
-from accel_scaling.cluster.cluster import CapacityType
+from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.cluster.policies import spares_accelerators
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.defaults import with_defaults, with_keys_needed_by_ray

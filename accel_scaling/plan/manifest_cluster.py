@@ -9,7 +9,8 @@ from accel_scaling import _ray
 from accel_scaling._ray.facts import LABEL_MARKET_TYPE
 from accel_scaling.accs.types import AcceleratorTypes
 from accel_scaling.catalog.model import MachineType
-from accel_scaling.cluster.cluster import CapacityType, NodeMachine
+from accel_scaling.cluster.capacity import CapacityType
+from accel_scaling.cluster.cluster import NodeMachine
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.fill.promise import BYTES_PER_MIB, LABEL_INSTANCE_TYPE, accelerator_types
 from accel_scaling.kuberay.fill import fill

@@ -116,7 +116,7 @@ class Gate:
     # After it.
 
     def launched(self, node_type: str, zone: str, nodes: Collection[str], *, started_again: bool = False) -> None:
-        """Report machines that the cloud gave; a stopped one that is started again proves no capacity of its zone."""
+        """Report machines that the cloud gave in a place; a stopped one that is started again proves no capacity."""
         if not self.active or not nodes:
             return
         with self._lock:
@@ -156,6 +156,22 @@ class Gate:
             return rule(old, self.policy, zone, Reason(code, message), now_s) if sold_out or for_good else old
 
         self._change(node_type, count, also=lambda current: current.with_launch_failure(failure))
+
+    def not_yet(self, node_type: str, zone: str, code: str, message: str, until_s: float) -> None:
+        """Report a place of which the cloud has said when it may have machines: nobody asks for any before that.
+
+        Args:
+            node_type: what was asked for.
+            zone: the place.
+            code: one word for the log, such as ``BlockNotBegun``.
+            message: one sentence.
+            until_s: Unix seconds.
+        """
+        now_s = self._clock()
+        if not self.active or until_s <= now_s:
+            return
+        reason = Reason(code, message)
+        self._change(node_type, lambda old: ledger.not_yet(old, zone, reason, now_s, until_s))
 
     def confirmed(self, node_id: str, node_type: str, zone: str, verdict: str, *, joins_later: bool = False) -> None:
         """Report a machine that holds what was promised.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from accel_scaling import timeouts
 from accel_scaling.quarantine.launch_failure import LaunchFailure, with_failure
 from accel_scaling.quarantine.machine import bounded
+from accel_scaling.quarantine.place import capacity_in, everywhere
 from accel_scaling.quarantine.record import (
     CONFIRMED,
     EVERY_ZONE,
@@ -202,18 +203,26 @@ def launch_error(record: Record, policy: QuarantinePolicy, zone: str, reason: Re
     """Return the record after the cloud refused a launch permanently; with a quarantine, after some in a row.
 
     A node type that is refused so in one zone until it was quarantined there, and then in another, is quarantined in
-    all zones: most such mistakes are in its node_config.
+    all zones: most such mistakes are in its node_config. A reservation that is refused says nothing of spot machines.
     """
     record = _without_old(record, policy, now_s)
-    before = [old for old in record.quarantines if old.cause is Cause.LAUNCH_ERROR]
+    alike = (old for old in record.quarantines if capacity_in(old.zone) == capacity_in(zone))
+    before = [old for old in alike if old.cause is Cause.LAUNCH_ERROR]
     known = any(meet(old.zone, zone) for old in before)
     errors = (*record.launch_errors, zone)[-_MAX_BOOTS:]
     record = replace(record, launch_errors=errors)
     in_a_row = sum(meet(name, zone) for name in errors)
     if not before and in_a_row < timeouts.LAUNCH_ERRORS_IN_A_ROW:
         return record
-    closed = zone if known or not before else EVERY_ZONE
+    closed = zone if known or not before else everywhere(zone)
     return _without_machines(record, policy, closed, Cause.LAUNCH_ERROR, reason, now_s=now_s)
+
+
+def not_yet(record: Record, zone: str, reason: Reason, now_s: float, until_s: float) -> Record:
+    """Return the record after the cloud said from when on a place may have machines: it is closed until then."""
+    others = (old for old in record.quarantines if old.cause is not Cause.NOT_YET or old.zone != zone)
+    new = Quarantine(zone, Cause.NOT_YET, reason.code, reason.message, now_s, until_s)
+    return replace(record, quarantines=(*others, new))
 
 
 def _without_machines(
@@ -232,7 +241,12 @@ def _without_machines(
 
 def _without_old(record: Record, policy: QuarantinePolicy, now_s: float) -> Record:
     """Forget quarantines that ended longer ago than the longest lasts: the next failure starts again."""
-    kept = (quarantine for quarantine in record.quarantines if quarantine.until_s + policy.longest_s > now_s)
+    kept = (
+        quarantine
+        for quarantine in record.quarantines
+        # What begins by the clock is no failure, after which one more would count for a longer time.
+        if quarantine.until_s + (0 if quarantine.cause is Cause.NOT_YET else policy.longest_s) > now_s
+    )
     return replace(record, quarantines=tuple(kept))
 
 

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from accel_scaling import timeouts
+from accel_scaling.quarantine.place import capacity_in, zone_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +59,7 @@ class Machine:
         steps: those that it has taken, in the order of time.
         failure: what is known to be wrong with it; it is given up for that reason if nothing better comes.
         given_up: that reason was its end: the cloud is asked to end it until it is gone.
+        capacity: the key of the capacity entry that brought it; empty where its node type has no order of them.
     """
 
     node_type: str
@@ -65,6 +67,7 @@ class Machine:
     steps: tuple[Moment, ...] = ()
     failure: Reason | None = None
     given_up: bool = False
+    capacity: str = ""
 
     def time_of(self, step: Step) -> float | None:
         """Return when it took a step; None where it has not."""
@@ -101,11 +104,16 @@ class Machine:
             return self
         return replace(self, steps=(*self.steps, Moment(step, now_s, reason)))
 
-    def with_request(self, zone: str, asked_s: float) -> Machine:
+    def with_request(self, place: str, asked_s: float) -> Machine:
         """Return it with where and when it was asked for, where its first step was seen before its launch returned."""
         if self.asked_s is not None:
             return self
-        return replace(self, zone=self.zone or zone, steps=(Moment(Step.ASKED, asked_s), *self.steps))
+        return replace(
+            self,
+            zone=self.zone or zone_in(place),
+            capacity=capacity_in(place),
+            steps=(Moment(Step.ASKED, asked_s), *self.steps),
+        )
 
     def with_failure(self, failure: Reason, *, given_up: bool = False) -> Machine:
         """Return it with what is wrong with it; of a machine that is given up, the first reason stays."""

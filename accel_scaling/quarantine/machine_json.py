@@ -19,6 +19,8 @@ def to_json(machine: Machine) -> dict[str, Any]:
         content["failure"] = {"code": machine.failure.code, "message": machine.failure.message}
     if machine.given_up:
         content["given_up"] = True
+    if machine.capacity:
+        content["capacity"] = machine.capacity
     return content
 
 
@@ -34,8 +36,9 @@ def machine_from(content: Any, path: str) -> Machine:
     if failure is not None:
         failure = Reason(**strings(failure, ("code", "message"), f"{path}.failure"))
     given_up = checked(content.get("given_up", False), bool, f"{path}.given_up")
+    capacity = checked(content.get("capacity", ""), str, f"{path}.capacity")
     moments = tuple(_moment(step, f"{path}.steps") for step in steps)
-    return Machine(words["node_type"], words["zone"], moments, failure, given_up)
+    return Machine(words["node_type"], words["zone"], moments, failure, given_up, capacity)
 
 
 def _moment(content: Any, path: str) -> Moment:

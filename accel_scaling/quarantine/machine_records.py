@@ -59,9 +59,9 @@ class MachineRecords:
     # Changes of a ledger.
 
     def with_launched(
-        self, current: Ledger, node_type: str, zone: str, nodes: Collection[str], asked_s: float
+        self, current: Ledger, node_type: str, place: str, nodes: Collection[str], asked_s: float
     ) -> Ledger:
-        """Return the ledger with machines that the cloud gave, asked for at ``asked_s``."""
+        """Return the ledger with machines that the cloud gave in a place, asked for at ``asked_s``."""
         new, changed = set(), {}
         for node_id in nodes:
             before = current.machines.get(node_id)
@@ -69,9 +69,9 @@ class MachineRecords:
             # returned is in its first.
             if before is None or (before.finished and before.steps[-1].time_s < asked_s):
                 new.add(node_id)
-                machine = Machine(node_type, zone).with_step(Step.ASKED, asked_s)
+                machine = Machine(node_type).with_request(place, asked_s)
             else:
-                machine = before.with_request(zone, asked_s)
+                machine = before.with_request(place, asked_s)
             changed[node_id] = machine.with_step(Step.LAUNCHED, self._clock())
         return current.launched_again(new).with_machines(changed)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from accel_scaling import documentation
 from accel_scaling.quarantine.machine import FAILURES, GONE, NO_VERDICT
-from accel_scaling.quarantine.record import EVERY_ZONE, Cause
+from accel_scaling.quarantine.place import place_text
+from accel_scaling.quarantine.record import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +37,8 @@ _VERDICTS = "verdicts"
 
 
 def zone_text(quarantine: Quarantine) -> str:
-    """Return ``in us-west-2a``, or ``in all zones``."""
-    return "in all zones" if quarantine.zone in (EVERY_ZONE, "") else f"in {quarantine.zone}"
+    """Return ``in us-west-2a``, ``in all zones``, or ``in us-west-2a (spot)``."""
+    return f"in {place_text(quarantine.zone)}"
 
 
 def reason_text(quarantine: Quarantine) -> str:
@@ -53,6 +54,11 @@ def end_text(quarantine: Quarantine) -> str:
 def begun(node_type: str, quarantine: Quarantine) -> str:
     """Return the sentence for the log and the drivers when a quarantine begins."""
     minutes = (quarantine.until_s - quarantine.since_s) / 60
+    if quarantine.cause is Cause.NOT_YET:
+        return (
+            f"node type {node_type} is not launched {zone_text(quarantine)} until {end_text(quarantine)} "
+            f"({quarantine.reason}: {quarantine.message})"
+        )
     return (
         f"node type {node_type} is quarantined {zone_text(quarantine)} for {minutes:g} min, until"
         f" {end_text(quarantine)} ({reason_text(quarantine)}: {quarantine.message}); run `accel-scaling status` on the"
@@ -82,6 +88,8 @@ def advice(quarantine: Quarantine) -> str:
     """Return what the user can do about a quarantine."""
     if quarantine.cause is Cause.SOLD_OUT:
         return "add zones, a reservation, or another node type that can run the same tasks"
+    if quarantine.cause is Cause.NOT_YET:
+        return "nothing is wrong: the autoscaler launches it there when that time has come"
     if quarantine.cause is Cause.LAUNCH_ERROR:
         return "the cloud refuses this request each time: correct the node type's node_config, or grant the permission"
     if quarantine.reason in FAILURES:
@@ -109,8 +117,8 @@ def paragraphs(quarantines: Sequence[tuple[str, Quarantine]]) -> list[str]:
 
 
 def _zones_text(items: Sequence[Quarantine]) -> str:
-    zones = list(dict.fromkeys(item.zone for item in items))
-    return zone_text(items[0]) if len(zones) == 1 else f"in {', '.join(zones)}"
+    zones = list(dict.fromkeys(place_text(item.zone) for item in items))
+    return f"in {', '.join(zones)}"
 
 
 def still(node_type: str, active: Sequence[Quarantine]) -> str:

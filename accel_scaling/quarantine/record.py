@@ -7,14 +7,22 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from accel_scaling import timeouts
+from accel_scaling.quarantine.place import EVERY_ZONE, UNKNOWN_ZONE, capacity_in, meet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EVERY_ZONE = "*"
-
-# Of a launch whose subnets the cloud does not place, and of a machine of which nobody could say where it was.
-UNKNOWN_ZONE = ""
+__all__ = [
+    "CONFIRMED",
+    "EVERY_ZONE",
+    "STRIKES",
+    "UNKNOWN_ZONE",
+    "Boot",
+    "Cause",
+    "Quarantine",
+    "Record",
+    "meet",
+]
 
 # The ledger's word for a boot that held its promise, whichever of the verdicts that let a machine join it was.
 CONFIRMED = "Confirmed"
@@ -27,6 +35,7 @@ class Cause(Enum):
     FAILED = "failed"  # before or after the boot check, and before they joined
     SOLD_OUT = "sold out"
     LAUNCH_ERROR = "launch error"  # the cloud refuses the request permanently
+    NOT_YET = "not yet"  # a reservation has not begun, or is in use: the cloud has said when to ask again
 
 
 # Machines were launched and paid for: these causes count boots, and end with one machine on trial.
@@ -46,7 +55,7 @@ class Quarantine:
     """A node type that is not launched in a zone for a while.
 
     Attributes:
-        zone: the zone, or ``*`` for all zones.
+        zone: the place (place.py): a zone, ``*`` for all zones, or a capacity type there.
         cause: whether its machines failed, and how, or the cloud launches none.
         reason: the verdict's word, the word of the failure, or the cloud's error code.
         message: the last machine's verdict or failure, or the cloud's message.
@@ -74,7 +83,7 @@ class Record:
     """The history of one node type.
 
     Attributes:
-        zones: where it can be launched, as of its last launch.
+        zones: the places where it can be launched, as of its last launch, in the order to try them.
         boots: the last ones, newest last.
         quarantines: those that last, and those that ended and are on trial.
         launch_errors: the zones of the launches that the cloud refused permanently, since it last gave a machine there.
@@ -90,19 +99,25 @@ class Record:
         return [quarantine for quarantine in self.quarantines if quarantine.lasts(now_s)]
 
     def open_zones(self, zones: Sequence[str], now_s: float) -> list[str]:
-        """Return those of the zones where the node type may be launched, in their order.
+        """Return those of the places where the node type may be launched, in their order.
 
-        Zones on trial come last; before them come zones where its machines were refused and none was ever confirmed:
-        the next machine then shows sooner whether the node type or the zone is to blame. A zone with confirmed machines
-        keeps its place.
+        The order of capacity types stays. Of one type, zones on trial come last; before them come zones where its
+        machines were refused and none was ever confirmed: the next machine then shows sooner whether the node type or
+        the zone is to blame. A zone with confirmed machines keeps its place.
         """
         closed = {quarantine.zone for quarantine in self.active(now_s)}
         on_trial = self._zones_on_trial(now_s)
+        types = list(dict.fromkeys(capacity_in(zone) for zone in zones))
         proven = {boot.zone for boot in self.boots if boot.verdict == CONFIRMED}
         doubtful = {boot.zone for boot in self.boots} - proven
         remaining = [zone for zone in zones if not any(meet(name, zone) for name in closed)]
+
+        def rank(zone: str) -> tuple[int, bool, bool]:
+            tried, refused = (any(meet(name, zone) for name in names) for names in (on_trial, doubtful))
+            return types.index(capacity_in(zone)), tried, refused
+
         # sorted() is stable: among equals the user's order stays.
-        return sorted(remaining, key=lambda zone: (zone in on_trial, zone in doubtful))
+        return sorted(remaining, key=rank)
 
     def quarantined(self, now_s: float) -> bool:
         """Return whether no zone is open to the node type.
@@ -123,12 +138,3 @@ class Record:
         # A sold-out zone needs no trial: the launch itself shows whether it has capacity, and a failure costs nothing.
         ended = (quarantine for quarantine in self.quarantines if not quarantine.lasts(now_s))
         return {quarantine.zone for quarantine in ended if quarantine.cause in STRIKES}
-
-
-def meet(one: str, other: str) -> bool:
-    """Return whether two zones may be the same one: a zone without a name may be any.
-
-    A launch whose subnets EC2 does not place is checked in the zone without a name, and its machines are counted in
-    their real one; held apart, the two would never meet, and the node type would be launched for ever.
-    """
-    return one == other or bool({one, other} & {EVERY_ZONE, UNKNOWN_ZONE})

@@ -21,7 +21,9 @@ import click
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot import head_packages
+from accel_scaling.cluster.capacity import TAG
 from accel_scaling.cluster.cluster import read_checked, read_config
+from accel_scaling.cluster.policies import watcher_policy
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.providers.aws.cloud import CLOUD
@@ -50,10 +52,13 @@ try:
         machine_end,
         ray_steps,
         teardown,
+        training,
     )
     from accel_scaling.providers.aws.errors import one_sentence
     from accel_scaling.providers.aws.launch import MachineLaunch
     from accel_scaling.providers.aws.passing_states import PassingStates
+    from accel_scaling.providers.aws.reservations import Reservations
+    from accel_scaling.providers.aws.reserved_launch import ReservedLaunches
     from accel_scaling.providers.aws.run_instances import NewMachines
     from accel_scaling.providers.aws.stopped_machines import StoppedMachines
     from accel_scaling.providers.aws.subnet_zones import SubnetZones
@@ -64,7 +69,7 @@ except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of e
     raise click.ClickException(str(missing(error.name, "aws"))) from None
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from accel_scaling.providers.base.machine_end import MachineEnd
 
@@ -84,6 +89,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         _ray.aws_tries_each_subnet_once()
         # Without boto's retries: a launch has its own, and its own end.
         self._zones = SubnetZones(self.ec2_fail_fast.meta.client, provider_config)
+        self._reservations = Reservations(self.ec2_fail_fast.meta.client, self._now_s)
         self._new = NewMachines(self._create_node, self.ec2_fail_fast, cluster_name)
         self._stopped = StoppedMachines(self.ec2_fail_fast, cluster_name, self._set_tags_now)
         self._listed: frozenset[str] = frozenset()
@@ -121,7 +127,9 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
                 cluster_config = bootstrap.resolved(cluster)
                 image_names = account_checks.check_named(cluster, cluster_config)
             resolved = ray_steps.prepared(cluster_config)
-            for note in account_checks.check_zones(cluster, resolved):
+            notes = account_checks.check_zones(cluster, resolved)
+            resolved, more = training.prepared(cluster, resolved)
+            for note in [*notes, *more]:
                 _ray.cli_logger().warning("{}", note)
             launch_block.say(cluster.config, resolved, image_names)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
@@ -136,13 +144,25 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             click.ClickException: the head node could not be launched.
         """
         stopped = self._stopped if self.cache_stopped_nodes else None
-        launch = MachineLaunch(self._new, stopped, self._zones, self.gate, self._listed)
+        drain_s = watcher_policy(self.provider_config).drain_s
+        launch = MachineLaunch(
+            self._new,
+            stopped,
+            self._zones,
+            self.gate,
+            self._listed,
+            reserved=ReservedLaunches(self._reservations, self._now_s, drain_s),
+            order=self.capacity_order(tags),
+        )
         try:
             return launch.run(node_config, tags, count)
         finally:
             # Those too that were found by their token, of a launch without an answer.
             self.created_here.update(launch.created)
             self.arrived(launch.created)
+
+    def _now_s(self) -> float:
+        return self.gate.clock()
 
     def _create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         # What Ray's create_node calls for machines that it creates; stopped ones, it starts without this.
@@ -219,6 +239,14 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         """Terminate a machine; never stop it to use it again."""
         # Not by Ray's terminate_node: it stops the machine, and starts the same one the next time.
         self.ec2.meta.client.terminate_instances(InstanceIds=[node_id])
+
+    def left_to_ray(self, node_ids: Iterable[str]) -> list[str]:
+        """Return the nodes that end as Ray's provider ends them: one of an order of capacity types is not stopped."""
+        nodes = super().left_to_ray(node_ids)
+        ended = [node for node in nodes if self.cache_stopped_nodes and TAG in self.node_tags(node)]
+        if ended:
+            self.ec2.meta.client.terminate_instances(InstanceIds=ended)
+        return [node for node in nodes if node not in ended]
 
     def zone_of(self, node_id: str) -> str:
         """Return the availability zone of a machine; empty where EC2 has not said it."""

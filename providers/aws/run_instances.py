@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import PASSING, Category, Failure
+from accel_scaling.cluster.capacity import TAG
 from accel_scaling.providers.aws.launch_failures import Tries, failure_of, is_undecided
 from accel_scaling.providers.aws.subnet_zones import described_in
 
@@ -141,7 +142,8 @@ class NewMachines:
             # The same requests: EC2 launches them now, or names what it launched then. Only where they fit into what is
             # wanted now, all of them: any may have been carried out.
             room = most - len(machines)
-            if not all(request.tags == tags for request in still_open) or room < sum(one.count for one in still_open):
+            alike = all(_untagged(request.tags) == _untagged(tags) for request in still_open)
+            if not alike or room < sum(one.count for one in still_open):
                 return self._open(still_open, machines)
             last = Answer({})
             for request in still_open:
@@ -185,6 +187,11 @@ class NewMachines:
             mine = [request for request in self._undecided if _purpose(request.tags) == _purpose(tags)]
             self._undecided = [request for request in self._undecided if request not in mine]
         return mine
+
+
+def _untagged(tags: dict[str, str]) -> dict[str, str]:
+    """Return tags without the capacity type, by whichever of them an earlier request was made."""
+    return {key: value for key, value in tags.items() if key != TAG}
 
 
 def _purpose(tags: dict[str, str]) -> tuple[bool, str]:

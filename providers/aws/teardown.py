@@ -13,6 +13,9 @@ import botocore.exceptions
 import click
 
 from accel_scaling import _ray
+from accel_scaling.cluster.capacity import TAG
+from accel_scaling.cluster.networks import PLACEMENT
+from accel_scaling.providers.aws import placement_groups
 from accel_scaling.providers.aws.client import in_time, quickly
 from accel_scaling.providers.aws.errors import CODES, AWSRefusedError, code_of, one_sentence, sentence_of
 from accel_scaling.providers.aws.node_config import region_of
@@ -59,6 +62,7 @@ class EndedProvider(TeardownProvider):
     ec2: Any
     cluster_name: str
     cache_stopped_nodes: bool
+    node_tags: Any
     cached_nodes: dict[str, Any]
     tag_cache: dict[str, Any]
 
@@ -94,14 +98,24 @@ class EndedProvider(TeardownProvider):
     def end(self, node_ids: Sequence[str]) -> dict[str, str]:
         """Terminate machines; stop those that can be stopped where the config keeps stopped ones."""
         client = self.ec2.meta.client
-        # A spot machine cannot be stopped.
-        kept = [node for node in node_ids if self.cache_stopped_nodes and not self._is_spot(node)]
+        # A spot machine cannot be stopped; one of an order of capacity types is not started again.
+        kept = [
+            node
+            for node in node_ids
+            if self.cache_stopped_nodes and not self._is_spot(node) and TAG not in self.node_tags(node)
+        ]
         ended = [node for node in node_ids if node not in set(kept)]
         failed = dict[str, str]()
         for call, ids in ((client.stop_instances, kept), (client.terminate_instances, ended)):
             for start in range(0, len(ids), _AT_ONCE):
                 failed |= _in_halves(call, ids[start : start + _AT_ONCE])
         return failed
+
+    def cleared(self) -> list[str]:
+        """Delete the cluster's placement groups, where its file asks for them."""
+        if not self.provider_config.get(PLACEMENT):
+            return []
+        return placement_groups.delete(self.ec2.meta.client, self.cluster_name)
 
     def _is_spot(self, node_id: str) -> bool:
         machine = self.cached_nodes.get(node_id)

@@ -49,11 +49,15 @@ class MachineCloud:
         known = record.node_type if record else self._gate.workers().get(node_id)
         if known:
             return known
+        return _ray.node_type_of(self.tags(node_id))
+
+    def tags(self, node_id: str) -> dict[str, str]:
+        """Return a machine's tags; none where the cloud does not answer."""
         try:
-            return _ray.node_type_of(self._cloud.node_tags(node_id))
+            return self._cloud.node_tags(node_id)
         except Exception as error:  # noqa: BLE001 - a cloud's client raises what it likes
-            logger.warning("the node type of %s is not known: %s", node_id, error)
-            return _ray.node_type_of({})
+            logger.warning("the tags of %s are not known: %s", node_id, error)
+            return {}
 
     def zone(self, node_id: str) -> str:
         """Return a machine's zone, as it was launched, or as its cloud says; empty where neither knows it."""

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
+from accel_scaling.boot.bought_labels import with_bought
+from accel_scaling.boot.network_devices import with_expected
 from accel_scaling.boot.start_prefix import with_policy
 from accel_scaling.boot.verdicts import holds_promise
 from accel_scaling.boot.watcher_start import with_watch
+from accel_scaling.cluster import networks
+from accel_scaling.cluster.capacity import TAG, capacity_orders
 from accel_scaling.cluster.policies import confirmation_policy, watcher_policy
 from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.errors import ClusterConfigError
@@ -30,6 +34,7 @@ from accel_scaling.requirements import check_ray
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from accel_scaling.cluster.capacity import CapacityEntry
     from accel_scaling.providers.base.machine_end import MachineEnd
 
 logger = logging.getLogger(__name__)
@@ -53,6 +58,10 @@ class BootCheckedProvider:
 
     # None where the autoscaler waits as long as Ray does: v1, and an interval of the user's own.
     _early: EarlyRounds | None = None
+
+    def capacity_order(self, tags: Mapping[str, str]) -> tuple[CapacityEntry, ...]:
+        """Return the capacity types of a launch with these tags, in the order to try them; none without an order."""
+        return capacity_orders(self.provider_config).get(_ray.node_type_of(dict(tags)), ())
 
     def listed_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """Return what Ray's provider lists."""
@@ -225,13 +234,16 @@ class BootCheckedProvider:
         """Return a start command with what the cluster file says of its node: the boot check's policy, the watcher."""
         # Of the config, as the gate has policies in an autoscaler only.
         confirmation, watcher = confirmation_policy(self.provider_config), watcher_policy(self.provider_config)
-        single = self.watch.cloud.node_type(node_id) if confirmation.node_types or watcher.node_types else ""
-        command = with_policy(command, confirmation.of(single))
+        asks = confirmation.node_types or watcher.node_types or networks.DEVICES in self.provider_config
+        node_type = self.watch.cloud.node_type(node_id) if asks else ""
+        command = with_policy(command, confirmation.of(node_type))
+        command = with_expected(command, networks.devices_of(self.provider_config, node_type))
         try:
             cloud = cloud_of(self.provider_config).name
         except ClusterConfigError:
             return command  # another package's provider, on ours: which service has its notices is not known
-        return with_watch(command, cloud, watcher.of(single), head=self._is_head(node_id))
+        command = with_bought(command, self.watch.cloud.tags(node_id).get(TAG, ""))
+        return with_watch(command, cloud, watcher.of(node_type), head=self._is_head(node_id))
 
     def _authentication(self) -> Authentication:
         """Return what a node that is started from here is told about tokens."""

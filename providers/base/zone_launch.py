@@ -1,7 +1,8 @@
 """A launch over zones: the quarantine is asked, zone after zone is tried, and each result is reported to it.
 
 A cloud's own part is one function, which tries one zone. `over_zones` calls it zone after zone; `gated` stands round a
-whole launch of workers.
+whole launch of workers. Where a node type has an order of capacity types, a "zone" here is a place: one of these types
+in a zone (accel_scaling/quarantine/place.py), in the user's order.
 """
 
 from __future__ import annotations
@@ -9,17 +10,32 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.launch_errors import ELSEWHERE, FOR_GOOD, SOLD_OUT, Category
-from accel_scaling.quarantine.record import EVERY_ZONE
+from accel_scaling.catalog.launch_errors import ELSEWHERE, FOR_GOOD, SOLD_OUT, Category, Failure
+from accel_scaling.quarantine.place import EVERY_ZONE, capacity_in, everywhere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from accel_scaling.catalog.launch_errors import Failure
     from accel_scaling.quarantine.gate import Gate
 
     # Asks for so many machines in a zone; returns those that exist there now, and why they are fewer.
     TryZone = Callable[[str, int], tuple[list[str], Failure | None]]
+
+
+# After these, the next capacity type of an order is tried. Not after a passing failure, which may have launched some:
+# what nobody knows of is not bought a second time in another way.
+_NEXT_TYPE_AFTER = SOLD_OUT | FOR_GOOD
+
+
+@dataclass(frozen=True)
+class NotYet(Failure):
+    """No machines in a place now, and the cloud has said when: a block begins then, or a reservation is in use.
+
+    Attributes:
+        until_s: when to ask for machines there again, in Unix seconds.
+    """
+
+    until_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +90,10 @@ def over_zones(
     """
     launch = Launch({}, None, [])
     last: Failure | None = None
+    refused = set[str]()  # capacity types that the cloud refuses, in every zone alike
     for zone in zones:
+        if capacity_in(zone) in refused:
+            continue
         launch.zones.append(zone)
         nodes, last = try_zone(zone, count - len(launch.nodes))
         if nodes:
@@ -82,9 +101,12 @@ def over_zones(
         if last is None or len(launch.nodes) >= count:
             break
         launch.failures[zone] = last
+        if last.category in go_on_after or isinstance(last, NotYet):
+            continue
         # A wrong request, or a missing permission, is refused in every zone alike.
-        if last.category not in go_on_after:
+        if not capacity_in(zone) or last.category not in _NEXT_TYPE_AFTER:
             break
+        refused.add(capacity_in(zone))
     return Launch(launch.made, None if len(launch.nodes) >= count else last, launch.zones, launch.failures)
 
 
@@ -117,11 +139,14 @@ def gated(gate: Gate, workers: Workers, zones: Sequence[str], launch: Callable[[
         for zone, nodes in result.made.items():
             gate.launched(node_type, zone, nodes)
         for zone, failure in result.failures.items():
+            if isinstance(failure, NotYet):
+                gate.not_yet(node_type, zone, failure.code, failure.message, failure.until_s)
+                continue
             # A quota of the region is used up in each of its zones: they are closed together.
-            everywhere = failure.category is Category.QUOTA and workers.quota_is_regional
+            of_region = failure.category is Category.QUOTA and workers.quota_is_regional
             gate.failed(
                 node_type,
-                EVERY_ZONE if everywhere else zone,
+                everywhere(zone) if of_region else zone,
                 failure.code,
                 failure.message,
                 sold_out=failure.category in SOLD_OUT,

@@ -24,6 +24,7 @@ from accel_scaling.providers.gcp.labels import from_labels, to_label
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from accel_scaling.cluster.capacity import CapacityEntry
     from accel_scaling.providers.base.zone_launch import Launch
 
 # Any bases: Ray ships no types for them.
@@ -105,9 +106,10 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
         *,
         zones: Collection[str],
         keep_stopped: bool,
+        order: Sequence[CapacityEntry] = (),
     ) -> Launch:
-        """Create up to ``count`` machines, zone after zone; those that come are kept."""
-        return launch.create(self, node_config, labels, count, zones=zones, keep_stopped=keep_stopped)
+        """Create up to ``count`` machines, by each capacity type zone after zone; those that come are kept."""
+        return launch.create(self, node_config, labels, count, zones=zones, keep_stopped=keep_stopped, order=order)
 
     def delete(self, node_id: str) -> None:
         """Delete a machine, whether it is there or not."""

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import click
 
 from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import ELSEWHERE, Category, Failure
+from accel_scaling.cluster.capacity import CAPACITY
+from accel_scaling.providers.base.capacity_launch import offers
 from accel_scaling.providers.base.zone_launch import over_zones
-from accel_scaling.providers.gcp import request_bodies
+from accel_scaling.providers.gcp import placement, request_bodies
 from accel_scaling.providers.gcp.calls import Purpose, call_each, of_exception
+from accel_scaling.providers.gcp.capacity import with_capacity
 from accel_scaling.providers.gcp.client import new_request_id
-from accel_scaling.providers.gcp.labels import from_label, new_name
+from accel_scaling.providers.gcp.labels import from_label, from_labels, new_name
+from accel_scaling.quarantine.place import capacity_in, place_text, zone_in
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from accel_scaling.cluster.capacity import CapacityEntry
+    from accel_scaling.providers.base.capacity_launch import Offer
     from accel_scaling.providers.base.zone_launch import Launch
 
 _BULK_LIMIT = 1000  # machines in one call
@@ -49,6 +56,7 @@ class MachineApi(Protocol):
 
     KIND: str
     instances: Any  # Google's collection of instances
+    zones: list[str]
     project_id: str
 
     def tried_order(self, machine_type: str) -> list[str]:
@@ -86,6 +94,7 @@ def create(
     *,
     zones: Collection[str],
     keep_stopped: bool,
+    order: Sequence[CapacityEntry] = (),
 ) -> Launch:
     """Create up to ``count`` machines; those that come are kept.
 
@@ -97,24 +106,48 @@ def create(
         node_config: the node type's ``node_config``.
         labels: of the new machines; Ray's name for them gives their names.
         count: how many.
-        zones: those of the cluster's zones that may be tried.
+        zones: the places that may be tried: zones of the cluster, or capacity types in them.
+        order: the node type's capacity types; none where its node_config alone says how its machines are bought.
         keep_stopped: a preempted spot machine is stopped, and started again later, rather than deleted.
     """
     delete_preempted = not keep_stopped and not _ray.is_head(labels)
-    body = request_bodies.instance(node_config, labels, delete_preempted=delete_preempted)
-    # A query parameter of insert, a field of bulkInsert, and no part of an Instance: each call puts it in its place.
-    request = _MachineRequest(body, body.pop("sourceInstanceTemplate", None), purpose_of(labels))
-    # Spot machines and those on demand are not sold out together.
-    machine_type = f"{body.get('machineType', '')} {(body.get('scheduling') or {}).get('provisioningModel', '')}"
+    key = f"provider.{CAPACITY}.{_ray.node_type_of(from_labels(labels))}"
+    listed = list(dict.fromkeys(zone_in(place) for place in zones))
+    ways = offers(order, listed, node_config, labels, functools.partial(with_capacity, key))
+    requests = {place: _request_of(ways[place], delete_preempted=delete_preempted) for place in zones}
 
-    def try_zone(zone: str, missing: int) -> tuple[list[str], Failure | None]:
+    def try_place(place: str, missing: int) -> tuple[list[str], Failure | None]:
+        zone = ways[place].zone
+        request = requests[place]._replace(body=placement.in_zone(requests[place].body, zone))
         nodes, failure = _create_in(compute, zone, request, missing)
         if failure is not None and failure.category in ELSEWHERE and len(nodes) < missing:
-            compute.note_sold_out(zone, machine_type)
+            compute.note_sold_out(zone, _bought_type(request))
         return nodes, failure
 
-    order = [zone for zone in compute.tried_order(machine_type) if zone in zones]
-    return over_zones(order, count, try_zone)
+    return over_zones(_in_order(compute, requests), count, try_place)
+
+
+def _request_of(way: Offer, *, delete_preempted: bool) -> _MachineRequest:
+    body = request_bodies.instance(way.node_config, way.tags, delete_preempted=delete_preempted)
+    # A query parameter of insert, a field of bulkInsert, and no part of an Instance: each call puts it in its place.
+    return _MachineRequest(body, body.pop("sourceInstanceTemplate", None), purpose_of(body["labels"]))
+
+
+def _bought_type(request: _MachineRequest) -> str:
+    """Return the machine type and how it is bought: spot machines and those on demand are not sold out together."""
+    scheduling = request.body.get("scheduling") or {}
+    return f"{request.body.get('machineType', '')} {scheduling.get('provisioningModel', '')}"
+
+
+def _in_order(compute: MachineApi, requests: Mapping[str, _MachineRequest]) -> list[str]:
+    """Return the places in the user's order; of one capacity type, zones that were sold out a moment ago last."""
+    types = list(dict.fromkeys(capacity_in(place) for place in requests))
+
+    def rank(place: str) -> tuple[int, int]:
+        tried = compute.tried_order(_bought_type(requests[place]))
+        return types.index(capacity_in(place)), tried.index(zone_in(place))
+
+    return sorted((place for place in requests if zone_in(place) in compute.zones), key=rank)
 
 
 def _create_in(
@@ -215,7 +248,7 @@ def raise_if_short(launch: Launch, node_config: dict[str, Any], tags: dict[str, 
     failure = launch.failure
     if failure is None:
         return
-    name, zones = _name_of(node_config), ", ".join(launch.zones)
+    name, zones = _name_of(node_config), ", ".join(map(place_text, launch.zones))
     if _ray.is_head(tags):
         raise click.ClickException(
             f"the head node ({name}) could not be launched in {zones}: {failure.category.value}: Google says: {failure}"

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import Category, Failure
+from accel_scaling.cluster.capacity import TAG
 from accel_scaling.providers.base.zone_launch import Launch
 from accel_scaling.providers.gcp.calls import ListingFailedError, call_each, looked_up, status_of
 from accel_scaling.providers.gcp.labels import LabelWriter, to_labels
 from accel_scaling.providers.gcp.launch import purpose_of
+from accel_scaling.quarantine.place import zone_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+
+    from accel_scaling.cluster.capacity import CapacityEntry
 
 logger = logging.getLogger(__name__)
 
@@ -172,21 +176,31 @@ class NodeCache:
         return _zone_in(node) if node is not None else ""
 
     def create(
-        self, resource: Any, node_config: dict[str, Any], tags: dict[str, str], count: int, zones: Collection[str]
+        self,
+        resource: Any,
+        node_config: dict[str, Any],
+        tags: dict[str, str],
+        count: int,
+        places: Collection[str],
+        *,
+        order: Sequence[CapacityEntry] = (),
     ) -> Launch:
-        """Create nodes in some of the zones, or start stopped ones of the same kind where those are kept."""
+        """Create nodes in some places, or start stopped ones of the same kind in their zones where those are kept."""
+        zones = {zone_in(place) for place in places}
         # Those of a launch whose answers were all lost: without this, they would be asked for a second time.
         found, unknown = resource.settle(purpose_of(tags))
         earlier = [name for name in found if name not in self._known]  # the others, Ray has listed and counted
         started: list[str] = []
-        if self._keep_stopped:
+        if self._keep_stopped and not order:
             started, unclear = self._start_stopped(resource, tags, count - len(earlier) - len(unknown), zones)
             unknown += unclear
         missing = count - len(earlier) - len(started) - len(unknown)
         launch = Launch({}, None, [])
         if missing > 0:
             labels = to_labels({**tags, _ray.gcp_tags()[0]: resource.cluster_name})
-            launch = resource.create(node_config, labels, missing, zones=zones, keep_stopped=self._keep_stopped)
+            launch = resource.create(
+                node_config, labels, missing, zones=places, keep_stopped=self._keep_stopped and not order, order=order
+            )
         failure = launch.failure
         if unknown and failure is None:
             text = f"whether {', '.join(unknown)} exist or start is not known yet"
@@ -233,7 +247,12 @@ class NodeCache:
     def _stop(self, node_id: str) -> None:
         # Asked, not read from the cache: a machine that is gone, or stopped already, is no error.
         node = self.ask(node_id)
-        if node is not None and not node.is_terminated():
+        if node is None or node.is_terminated():
+            return
+        if TAG in node.get_labels():
+            # Started again, it would come before the first capacity type of its order.
+            self.delete(node_id)
+        else:
             self._resource_of(node_id).stop(node_id)
 
     def _start_stopped(

@@ -28,6 +28,7 @@ from accel_scaling.boot import head_packages
 from accel_scaling.cluster.cluster import read_checked
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.providers.base import config_cache
+from accel_scaling.providers.base.capacity_launch import places_of
 from accel_scaling.providers.base.cluster_config import (
     check_ready,
     for_the_head,
@@ -152,16 +153,19 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         slices = is_tpu(base_config)
         resource = self._resource("tpu" if slices else "compute")
 
-        def create(zones: Collection[str]) -> Launch:
-            return self._node_cache.create(resource, base_config, tags, count, zones)
+        order = self.capacity_order(tags)
+        places = places_of(order, resource.zones)
+
+        def create(allowed: Collection[str]) -> Launch:
+            return self._node_cache.create(resource, base_config, tags, count, allowed, order=order)
 
         # A head is launched by `ray up`, at which a person sees the reason: no quarantine is asked about it.
         if _ray.is_head(tags):
-            result = create(resource.zones)
+            result = create(places)
         else:
             # Compute Engine's quota is a region's, Cloud TPU's a zone's.
             workers = Workers(_ray.node_type_of(tags), count, quota_is_regional=not slices)
-            result = gated(self.gate, workers, resource.zones, create)
+            result = gated(self.gate, workers, places, create)
         self.arrived(node for nodes in result.made.values() for node in nodes)
         launch.raise_if_short(result, base_config, tags, count)
         return {name: {} for name in result.nodes}

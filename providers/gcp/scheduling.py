@@ -10,8 +10,8 @@ from typing import Any
 
 from accel_scaling.catalog.model import SoldAs
 from accel_scaling.catalog.suggest import hint
+from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.cluster.capacity_notes import capacity_note
-from accel_scaling.cluster.cluster import CapacityType
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 from accel_scaling.providers.gcp.cloud import CLOUD

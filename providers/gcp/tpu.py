@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.catalog.launch_errors import SOLD_OUT, Category, Failure
+from accel_scaling.cluster.capacity import CAPACITY
+from accel_scaling.providers.base.capacity_launch import offers
 from accel_scaling.providers.base.zone_launch import Launch, over_zones
 from accel_scaling.providers.gcp import request_bodies
 from accel_scaling.providers.gcp.answers import described, items_of, labels_to_keep, named
@@ -23,12 +26,16 @@ from accel_scaling.providers.gcp.calls import (
     retry_on_conflict,
     status_of,
 )
+from accel_scaling.providers.gcp.capacity import slice_with_capacity
 from accel_scaling.providers.gcp.client import collection
 from accel_scaling.providers.gcp.labels import from_label, from_labels, new_name
 from accel_scaling.providers.gcp.launch import purpose_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+    from accel_scaling.cluster.capacity import CapacityEntry
+    from accel_scaling.providers.base.capacity_launch import Offer
 
 # Any bases: Ray ships no types for them.
 _RayTPU: Any = _ray.gcp_resources()[1]
@@ -101,11 +108,14 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
         *,
         zones: Collection[str],
         keep_stopped: bool,
+        order: Sequence[CapacityEntry] = (),
     ) -> Launch:
-        """Create up to ``count`` slices at once, each in the first zone that has one; those that come are kept."""
+        """Create up to ``count`` slices at once, each in the first place that has one; those that come are kept."""
         del keep_stopped  # a preempted slice can only be deleted, whoever asks
-        body = request_bodies.slice_node(node_config, labels)
-        launches, errors = call_each(lambda _: self._create_one(body, zones), range(count))
+        key = f"provider.{CAPACITY}.{_ray.node_type_of(from_labels(labels))}"
+        ways = offers(order, self.zones, node_config, labels, functools.partial(slice_with_capacity, key))
+        allowed = [way for place, way in ways.items() if place in zones]
+        launches, errors = call_each(lambda _: self._create_one(allowed), range(count))
         made: dict[str, list[str]] = {}
         for zone, nodes in (pair for launch in launches.values() for pair in launch.made.items()):
             made.setdefault(zone, []).extend(nodes)
@@ -172,10 +182,12 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
         labels: dict[str, str] = described(self._nodes.get(name=node_id).execute()).get("labels") or {}
         return labels
 
-    def _create_one(self, body: dict[str, Any], zones: Collection[str]) -> Launch:
-        purpose = purpose_of(body["labels"])
+    def _create_one(self, ways: Sequence[Offer]) -> Launch:
+        by_place = {way.place: way for way in ways}
 
-        def try_zone(zone: str, _missing: int) -> tuple[list[str], Failure | None]:
+        def try_place(place: str, _missing: int) -> tuple[list[str], Failure | None]:
+            way = by_place[place]
+            zone, body = way.zone, request_bodies.slice_node(way.node_config, way.tags)
             # A new name for each try: _create_named() believes that a name which is taken was taken by itself.
             name = new_name(from_label(body["labels"][_ray.gcp_tags()[1]]), self.KIND)
             node_id = f"projects/{self.project_id}/locations/{zone}/nodes/{name}"
@@ -186,12 +198,12 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
                 if isinstance(error, BROKEN) and looked_up(lambda: self.get_instance(node_id)):
                     return [node_id], of_exception(error)
                 if not self._swept(node_id):
-                    self.hold(purpose, [node_id])
+                    self.hold(purpose_of(body["labels"]), [node_id])
                 return [], of_exception(error)
             return [node_id], None
 
         # Quota, too, is a zone's: docs.cloud.google.com/tpu/docs/quota
-        return over_zones([zone for zone in self.zones if zone in zones], 1, try_zone, go_on_after=SOLD_OUT)
+        return over_zones(by_place, 1, try_place, go_on_after=SOLD_OUT)
 
     def _create_named(self, zone: str, name: str, body: dict[str, Any]) -> None:
         parent = f"projects/{self.project_id}/locations/{zone}"

@@ -8,7 +8,8 @@ from accel_scaling._ray import versions
 from accel_scaling.catalog.model import UnlistedKind
 from accel_scaling.catalog.tpu_slices import slice_of_topology, slice_of_type
 from accel_scaling.catalog.unlisted import unlisted
-from accel_scaling.cluster.cluster import CapacityType, NodeMachine
+from accel_scaling.cluster.capacity import CapacityType
+from accel_scaling.cluster.cluster import NodeMachine
 from accel_scaling.cluster.node_needs import default_image
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.message_text import shown

@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from accel_scaling.clouds import Cloud, known_clouds
-from accel_scaling.cluster.cluster import CapacityType, node_config_reader, read_config
+from accel_scaling.cluster.capacity import CapacityType
+from accel_scaling.cluster.cluster import node_config_reader, read_config
 from accel_scaling.fill.fill import fill_cluster
 from tests.conftest import ROOT
 

@@ -15,7 +15,8 @@ from accel_scaling.testing.rehearse.demands import MARK
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from accel_scaling.testing.faults import Fault, FaultSource
+    from accel_scaling.testing.fault_source import FaultSource
+    from accel_scaling.testing.faults import Fault
     from accel_scaling.testing.rehearse.demands import Demand
     from accel_scaling.testing.rehearse.timeline import MachineRecord, Timeline
 

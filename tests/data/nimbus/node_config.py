@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.providers.nimbus.cloud import CLOUD
 
-from accel_scaling.cluster.cluster import CapacityType, NodeMachine, Placement
+from accel_scaling.cluster.capacity import CapacityType
+from accel_scaling.cluster.cluster import NodeMachine, Placement
 from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 
@@ -45,6 +46,10 @@ def check_offered(node_type: NodeType, cluster: Cluster) -> None:
     machine_type, key = node_type.machine.machine, f"{node_type.location}.node_config.flavor"
     offerings = cluster.catalog.where(machine_type)
     check_region(key, machine_type.name, offerings, CLOUD.name, cluster.placement.region or "")
+
+
+def network_devices(node_type: NodeType, provider: dict[str, Any]) -> int:
+    return 0
 
 
 def cluster_notes(cluster: Cluster) -> list[str]:

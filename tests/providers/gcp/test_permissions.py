@@ -74,9 +74,9 @@ def test_a_head_with_a_service_account_of_its_own_needs_no_say_over_the_projects
 def test_each_call_of_a_clusters_life_is_written_down_and_no_other() -> None:
     with google() as at:
         at.injection.operation_latency_s = dict.fromkeys(
-            ("insert", "bulkInsert", "start", "setLabels", "tpu"), 0.2
+            ("insert", "bulkInsert", "start", "setLabels", "tpu", "policy"), 0.2
         )  # so that it waits
-        provider, configs = ours(at, slices=True, cache_stopped_nodes=True)
+        provider, configs = ours(at, slices=True, cache_stopped_nodes=True, placement={"cpu": "compact"})
         by_ray_up = {call.method for call in at.engine.calls}
         at.engine.calls.clear()
         made = [
@@ -98,6 +98,9 @@ def test_each_call_of_a_clusters_life_is_written_down_and_no_other() -> None:
         wait_until("the end", lambda: not at.machines() and not at.slices())
         assert provider.ends_of(made).keys() == set(made)
         by_the_head = {call.method for call in at.engine.calls}
+        at.engine.calls.clear()
+        assert provider.cleared() == []
+        by_ray_down = {call.method for call in at.engine.calls}
     assert by_the_head == calls_of(HEAD)
     # A template is read while a config with one is filled: tests/providers/gcp/test_up.py.
-    assert by_ray_up | by_the_head | {"compute.instanceTemplates.get"} == calls_of(set(rows()))
+    assert by_ray_up | by_the_head | by_ray_down | {"compute.instanceTemplates.get"} == calls_of(set(rows()))
