@@ -25,7 +25,7 @@ from accel_scaling.testing.gce.server import Server
 from accel_scaling.testing.hosts.call_log import CallLog
 from accel_scaling.testing.hosts.cloud_process import run
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import HostSpec, fault_at_start, hardware_at_boot, sick
+from accel_scaling.testing.hosts.hosts import HostSpec, fault_at_start, hardware_at_boot, sick, with_xid
 from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
 from accel_scaling.testing.hosts.metadata_servers import MetadataServers
 
@@ -202,6 +202,7 @@ class GceReconciler:
                 host.type,
                 lambda: self._metadata.tell(host.address, {"instance/preempted": "TRUE"}),
                 lambda: self._hosts.change_devices(host.id, sick(hardware)),
+                lambda xid: self._hosts.change_devices(host.id, with_xid(hardware, xid)),
             ),
         )
 
