@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from accel_scaling._ray.managers import reads_otherwise as reads_otherwise
     from accel_scaling._ray.node_drain import Raylet as Raylet
     from accel_scaling._ray.node_drain import drain as drain
+    from accel_scaling._ray.node_drain import drain_nodes as drain_nodes
     from accel_scaling._ray.node_drain import find_raylet as find_raylet
     from accel_scaling._ray.node_drain import forget_event as forget_event
     from accel_scaling._ray.node_drain import node_events as node_events
@@ -160,7 +161,7 @@ _NAMES = {
     "managers": (
         "accelerator_manager add_accelerator_managers announce_accelerator_type nvidia_type_reader reads_otherwise"
     ),
-    "node_drain": "Raylet drain find_raylet forget_event node_events tell_event",
+    "node_drain": "Raylet drain drain_nodes find_raylet forget_event node_events tell_event",
     "node_life": (
         "PROBE_COMMAND SETTING_UP SSH_TIMEOUT_S SYNCING_FILES UP_TO_DATE UPDATE_FAILED WAITING_FOR_SSH JoinedNode "
         "is_passing joined_nodes set_up_timeout_s start_attempts status_of stop_where_ray_runs tell_launch_failed"

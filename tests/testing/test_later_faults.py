@@ -29,6 +29,20 @@ def test_the_words_of_the_command_line_say_when_and_of_how_many_machines(word: s
             Fault.parse(f"{word}:g5.xlarge{text}")
 
 
+@pytest.mark.parametrize(("value", "seconds"), [("15m", 900.0), ("90s", 90.0), ("90", 90.0), ("2h", 7200.0)])
+def test_a_wait_for_capacity_says_how_long(value: str, seconds: float) -> None:
+    assert Fault.parse(f"waits:a3-highgpu-8g={value}") == Fault.waits("a3-highgpu-8g", seconds)
+    for wrong in ("", "=", "=m", "=1d", "=-5"):
+        with pytest.raises(RehearsalError, match="expected a duration after `=`"):
+            Fault.parse(f"waits:a3-highgpu-8g{wrong}")
+
+
+def test_a_wait_for_capacity_is_refused_where_machines_do_not_wait() -> None:
+    Machines({"a3-highgpu-8g": 8}).check(Fault.waits("a3-highgpu-8g", 60))
+    with pytest.raises(RehearsalError, match="machines of this cloud do not wait"):
+        Machines({"g5.xlarge": 1}, waits=False).check(Fault.waits("g5.xlarge", 60))
+
+
 def test_a_fault_that_would_never_come_is_refused() -> None:
     machines = Machines({"g5.xlarge": 1, "m5.large": 0})
     machines.check(Fault.notice("m5.large"))

@@ -18,6 +18,7 @@ from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp, hardware
 from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.fault_injection import Preemptions, injection_file, read_injection
+from accel_scaling.testing.gce.instances import PENDING
 from accel_scaling.testing.gce.metadata_server import of_instance, of_slice_host
 from accel_scaling.testing.gce.server import Server
 from accel_scaling.testing.hosts.call_log import CallLog
@@ -132,6 +133,7 @@ class GceReconciler:
         self._later = LaterFaults(settings.faults_file)
         self._since: dict[str, float] = {}  # when a machine that is to boot was first seen
         self._up: dict[str, list[GceHost]] = {}
+        self._waiting: set[str] = set()
 
     def step(self) -> None:
         """Look at every machine and slice once."""
@@ -140,7 +142,12 @@ class GceReconciler:
             name = machine["name"]
             status = machine.get("status") or machine.get("state")  # Compute Engine's word, or Cloud TPU's
             seen.add(name)
-            if status in _BOOTS and name not in self._up:
+            if status == PENDING and name not in self._waiting:
+                self._waiting.add(name)
+                machine_type, labels = machine["machineType"].rpartition("/")[2], machine.get("labels") or {}
+                says = "it waits for capacity (PENDING)"
+                self._events.instance(EventKind.HAPPENED, name, machine_type, None, error=says, tags=labels)
+            elif status in _BOOTS and name not in self._up:
                 self._boot_when_due(name, machine)
             elif status in _ENDS:
                 self._end(name, machine)

@@ -198,4 +198,5 @@ def machines_of(cluster: Cluster) -> Machines:
     accelerators = {
         local.machine_name(one.node_config): one.machine.machine.count for one in cluster.node_types.values()
     }
-    return Machines(accelerators, local.place_of(cluster.config).split(",") if local.FAULTS_BY_ZONE else ())
+    zones = local.place_of(cluster.config).split(",") if local.FAULTS_BY_ZONE else ()
+    return Machines(accelerators, zones, local.MACHINES_WAIT)
