@@ -21,6 +21,9 @@ MARKET, SPECIFICATION = "InstanceMarketOptions", "CapacityReservationSpecificati
 SPOT, BLOCK, INTERRUPTIBLE = "spot", "capacity-block", "interruptible-capacity-reservation"
 """Values of MarketType."""
 
+OUR_GROUPS = "accel-scaling-"
+"""The beginning of the names of placement groups that `ray up` makes."""
+
 _PREFERENCE, _TARGET = "CapacityReservationPreference", "CapacityReservationTarget"
 _ID, _GROUP = "CapacityReservationId", "CapacityReservationResourceGroupArn"
 _ONLY = "capacity-reservations-only"
@@ -110,7 +113,9 @@ def check_placement(key: str, node_config: dict[str, Any]) -> None:
         ClusterConfigError: the node_config has one.
     """
     group = _mapping(node_config, "Placement")
-    if group.get("GroupName") or group.get("GroupId"):
+    # The group of `provider.placement` is for the other entries: the launch leaves it out of a block's request.
+    ours = str(group.get("GroupName") or "").startswith(OUR_GROUPS)
+    if (group.get("GroupName") or group.get("GroupId")) and not ours:
         raise ClusterConfigError(
             f"{key} buys machines of a capacity block, and its node_config has a placement group, which EC2 does not "
             "take with one: remove Placement.GroupName; EC2 places the machines of a block close together"

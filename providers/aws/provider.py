@@ -53,6 +53,7 @@ try:
         ray_steps,
         reservation_checks,
         teardown,
+        training,
     )
     from accel_scaling.providers.aws.block_ends import BlockEnds
     from accel_scaling.providers.aws.errors import one_sentence
@@ -129,8 +130,11 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
                 cluster_config = bootstrap.resolved(cluster)
                 image_names = account_checks.check_named(cluster, cluster_config)
             resolved = ray_steps.prepared(cluster_config)
+            # What would be refused comes before what is made in the account.
             notes = reservation_checks.check_reservations(cluster, resolved)
-            for note in [*account_checks.check_zones(cluster, resolved), *notes]:
+            notes += account_checks.check_zones(cluster, resolved)
+            resolved, more = training.prepared(cluster, resolved)
+            for note in [*notes, *more]:
                 _ray.cli_logger().warning("{}", note)
             launch_block.say(cluster.config, resolved, image_names)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
