@@ -9,6 +9,13 @@ STATUS_LINE_S = 0.5
 # How long a sample task may stay pending in a rehearsal: a launch takes some 15 s on 2 cores, three at once a minute.
 REHEARSAL_TASK_TIMEOUT_S = 180.0
 
+# How long a rehearsal waits for one machine that a later fault hits to be drained and replaced: where a driver fails as
+# a whole, the watcher looks for five minutes; the drain and the next boot take two more.
+REHEARSAL_REPLACED_S = 480.0
+
+# How long each of the tasks takes that follow each other until then: the machine is hardly ever without one.
+REHEARSAL_TASK_S = 1.0
+
 # How long a rehearsal, its tasks done, lets machines join that are up: a host takes 10 to 20 s on 2 busy cores.
 REHEARSAL_JOIN_S = 60.0
 
@@ -230,6 +237,15 @@ GCP_SLICE_HOST_ZERO_S = 60.0
 GCP_SLICE_POLL_S = 0.5
 """Between two looks at who has joined, while a slice's other hosts wait for host 0."""
 
+GCP_RESERVATION_QUEUE_S = 600.0
+"""For a queued resource of a named reservation: it has a slice at once or not, and Google takes minutes to make one."""
+
+GCP_QUEUE_POLL_S = 5.0
+"""Between two looks of v1's updater at a slice that waits in Google's queue: as often as v1 lists nodes."""
+
+GCP_PROVISIONING_S = 7200.0
+"""For a slice to be there after its turn has come: users report PROVISIONING of up to two hours that ends well."""
+
 # --- the local Compute Engine (rehearse) ---
 
 LOCAL_GCE_SILENT_S = 600.0
@@ -351,6 +367,20 @@ WATCHER_AGAIN_S = 5.0
 EVENT_UNKNOWN_S = 300.0
 """For a machine to be listed whose watcher has told something; one that has joined Ray mostly is already."""
 
+EVENT_READ_S = 60.0
+"""Within which the head reads what a node has told: in its next round, of 5 s. What is older has another clock."""
+
+SICK_DRAINS_SHARE = 0.1
+"""Of a cluster's workers, at most, that are drained at once for the same sickness, or one: more at once have a common
+cause, such as a program that replaces the driver, and new machines would mostly have it too."""
+
+UNSURE_DRAINS_APART_S = 300.0
+"""From one drain to the next where a driver fails as a whole: an idle machine is replaced in seconds, and its successor
+must be seen at work first."""
+
+DRAINS_REMEMBERED = 50
+"""Drains that are over and still in the state file, of which `status` shows the last."""
+
 NOTICE_SERVER_S = 2.0
 """For a metadata server, which is on the machine's own host and answers within milliseconds."""
 
@@ -366,3 +396,10 @@ DRAIN_CALL_S = 20.0
 
 NOTICE_LOST_S = 600.0
 """After this time without an answer, a metadata server is treated as absent, and asked rarely."""
+
+PLACEMENT_GROUP_S = 120.0
+"""For which `ray down` tries to delete a placement group or policy: EC2 and Google keep one while a machine is ending,
+which takes a minute or two for a machine with eight GPUs. It costs nothing, and the next `ray up` uses it."""
+
+PLACEMENT_GROUP_POLL_S = 5.0
+"""Between two tries to delete it."""

@@ -123,11 +123,30 @@ class Watcher:
         rarely_s = (self.cpu_s() - before_s) / timeouts.WATCHER_DEVICES_SHARE
         self._due["devices"] = self.ticks() + max(timeouts.WATCHER_DEVICES_S, rarely_s)
         if found is None:
+            if not self._failed:
+                self._are_well()
             return
         if self._sure_looks >= timeouts.WATCHER_SICK_LOOKS or self._sick_looks >= timeouts.WATCHER_UNSURE_LOOKS:
-            self._found(Notice(EventKind.SICK, found.code, found.message), can_act=found.acts)
+            self._found(Notice(EventKind.SICK, found.code, found.message), can_act=found.acts, sure=found.sure)
         elif found.sure:
             self._due["devices"] = self.ticks() + timeouts.WATCHER_SICK_AGAIN_S
+
+    def _are_well(self) -> None:
+        """Tell the head that its drain is no longer needed, where it has not begun."""
+        sick = {key for key in (*self._told, *self._untold) if key[0] is EventKind.SICK and key[2]}
+        told = sick & self._told
+        for key in sick:
+            self._untold.pop(key, None)
+            self._told.discard(key)
+        if told:
+            message = "the devices hold the promise again"
+            self.log(message)
+            words = (EventKind.SICK, "Confirmed", message)
+            event = NodeEvent(
+                *words, acts=False, deadline_s=self.clock(), instance_id=_instance_id(), address=self.address
+            )
+            if not self.tell(event):
+                self._told |= told  # with the next look
 
     def _looked(self, look: Callable[[], Sick | None]) -> Sick | None:
         try:
@@ -141,7 +160,7 @@ class Watcher:
         self._failed = ""
         return found
 
-    def _found(self, notice: Notice, *, can_act: bool = True) -> None:
+    def _found(self, notice: Notice, *, can_act: bool = True, sure: bool = True) -> None:
         on_event = self.watched.on_event(notice.kind)
         if on_event is OnEvent.IGNORE or self._drains:
             return
@@ -160,7 +179,7 @@ class Watcher:
         # As it was found first: with each try the deadline would come later.
         event = self._untold.setdefault(
             key,
-            NodeEvent(notice.kind, code, message, acts, deadline_s, os.environ.get(INSTANCE_ID, ""), self.address),
+            NodeEvent(notice.kind, code, message, acts, deadline_s, _instance_id(), self.address, sure),
         )
         if self.ticks() >= self._due.get("tell", 0.0):
             self._try_to_tell(key, event)
@@ -170,11 +189,16 @@ class Watcher:
         if self.tell(event):
             self._told.add(key)
             del self._untold[key]
-            self._drains, self._tell_wait_s = event.acts, 0.0
+            # A sick node is drained by the head, which may wait with it: a notice may still come, or it is well again.
+            self._drains, self._tell_wait_s = event.acts and event.kind is not EventKind.SICK, 0.0
             return
         # Each try starts a program that imports Ray.
         self._tell_wait_s = min(max(1.0, 2 * self._tell_wait_s), timeouts.WATCHER_TELL_MOST_S)
         self._due["tell"] = self.ticks() + self._tell_wait_s
+
+
+def _instance_id() -> str:
+    return os.environ.get(INSTANCE_ID, "")
 
 
 def teller_of(raylet: _ray.Raylet) -> Callable[[NodeEvent], bool]:

@@ -1,4 +1,4 @@
-"""`accel-scaling status`: the quarantined node types of a cluster, and the machines that ended before they joined."""
+"""`accel-scaling status`: quarantined node types of a cluster, drained machines, and those that never joined."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from accel_scaling import timeouts
 from accel_scaling._ray.facts import BOOTSTRAP_CONFIG
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.message_text import shown
-from accel_scaling.quarantine import launch_failure, machine_json, messages
+from accel_scaling.quarantine import drain_record, launch_failure, machine_json, messages
 from accel_scaling.quarantine.machine import ended_before_joined
 from accel_scaling.quarantine.place import place_text
 from accel_scaling.quarantine.store import STATE_FILE, Store, default_path
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
+    from accel_scaling.quarantine.drain_record import DrainRecord
     from accel_scaling.quarantine.launch_failure import LaunchFailure
     from accel_scaling.quarantine.ledger import Ledger
     from accel_scaling.quarantine.machine import Machine
     from accel_scaling.quarantine.record import Quarantine
 
-HELP = "show quarantined node types, failed launches and machines that never joined, with reasons (run it on the head)"
+HELP = "show quarantined node types, drained nodes and machines that never joined, with reasons (run it on the head)"
 
 EXAMPLES = """examples:
   accel-scaling status
@@ -120,6 +121,7 @@ def as_json(ledger: Ledger, now_s: float) -> dict[str, Any]:
         "machines": {name: machine_json.to_json(machine) for name, machine in ledger.machines.items()},
         "never_joined": list(ended_before_joined(ledger.machines)),
         "failed_launches": [launch_failure.to_json(failure) for failure in ledger.failures],
+        "drains": {name: drain_record.to_json(drain) for name, drain in ledger.drains.items()},
     }
 
 
@@ -139,6 +141,7 @@ def as_text(ledger: Ledger, now_s: float) -> str:
     else:
         lines.append("no node type is quarantined")
     lines += _failed_launches(ledger.failures, quarantines, now_s)
+    lines += _drains(ledger.drains, now_s)
     lines += _machines(ledger.machines, now_s)
     for node, sentence in ledger.kept.items():
         lines.append("\n" + wrapped(f"{node} is kept for inspection, and paid for, until `ray down`: {sentence}"))
@@ -167,6 +170,30 @@ def _failed_launches(
         for failure in recent
     ]
     return ["\n" + render(("failed launch", "zone", "last", "reason"), rows)]
+
+
+def _drains(drains: Mapping[str, DrainRecord], now_s: float) -> list[str]:
+    """Return a table of the nodes that are drained, wait for it, or have ended after it within the last hour."""
+    recent = [
+        (name, drain)
+        for name, drain in drains.items()
+        if drain.ended_s is None or now_s - drain.ended_s < timeouts.LAUNCH_FAILURE_SHOWN_S
+    ][-_MOST_MACHINES:]
+    if not recent:
+        return []
+    rows = [
+        (name, drain.node_type, _drain_end(drain, now_s), f"{drain.kind}: {drain.code}: {drain.message}")
+        for name, drain in recent
+    ]
+    return ["\n" + render(("drained node", "node type", "ends", "reason"), rows, drop=[1], others="--json")]
+
+
+def _drain_end(drain: DrainRecord, now_s: float) -> str:
+    if drain.ended_s is not None:
+        return f"ended {_ago(drain.ended_s, now_s)}"
+    if drain.until_s is None:
+        return "waits for others"
+    return f"within {max(0.0, drain.until_s - now_s):.0f} s"
 
 
 def _machines(machines: Mapping[str, Machine], now_s: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""Prometheus counters and gauges of launches, verdicts and quarantines, in the registry of Ray's autoscaler."""
+"""Prometheus counters and gauges of launches, verdicts, drains and quarantines, in the registry of Ray's autoscaler."""
 
 from __future__ import annotations
 
@@ -45,6 +45,11 @@ class Metrics:
         if took_s is not None:
             self._metrics["seconds"].labels(node_type, zone).observe(took_s)
 
+    def drained(self, node_type: str, kind: str, reason: str) -> None:
+        """Count a machine whose drain begins, by the kind of its event and the cloud's word, or the verdict's."""
+        if self._metrics:
+            self._metrics["drains"].labels(node_type, kind, reason).inc()
+
     def quarantined(self, ledger: Ledger, now_s: float) -> None:
         """Show the node types that are quarantined now."""
         if not self._metrics:
@@ -74,6 +79,12 @@ def _metrics(registry: Any) -> dict[str, Any]:
             "accel_scaling_confirmations",
             "Verdicts on machines that booted.",
             ("node_type", "zone", "verdict"),
+            registry=registry,
+        ),
+        "drains": Counter(
+            "accel_scaling_drains",
+            "Machines that were drained after a notice of the cloud, or as a device was sick.",
+            ("node_type", "kind", "reason"),
             registry=registry,
         ),
         "quarantined": Gauge(

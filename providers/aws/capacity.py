@@ -21,6 +21,9 @@ MARKET, SPECIFICATION = "InstanceMarketOptions", "CapacityReservationSpecificati
 SPOT, BLOCK, INTERRUPTIBLE = "spot", "capacity-block", "interruptible-capacity-reservation"
 """Values of MarketType."""
 
+OUR_GROUPS = "accel-scaling-"
+"""The beginning of the names of placement groups that `ray up` makes."""
+
 _PREFERENCE, _TARGET = "CapacityReservationPreference", "CapacityReservationTarget"
 _ID, _GROUP = "CapacityReservationId", "CapacityReservationResourceGroupArn"
 _ONLY = "capacity-reservations-only"
@@ -100,7 +103,9 @@ def _check(key: str, node_config: dict[str, Any], entry: CapacityEntry) -> None:
             "or the ARN of a resource group of reservations"
         )
     group = _mapping(node_config, "Placement")
-    if entry.type is CapacityType.BLOCK and (group.get("GroupName") or group.get("GroupId")):
+    # The group of `provider.placement` is for the other entries: the launch leaves it out of a block's request.
+    ours = str(group.get("GroupName") or "").startswith(OUR_GROUPS)
+    if entry.type is CapacityType.BLOCK and (group.get("GroupName") or group.get("GroupId")) and not ours:
         raise ClusterConfigError(
             f"{key} has {entry.key}, and its node_config has a placement group, which EC2 does not take with a "
             "capacity block: remove Placement.GroupName; EC2 places the machines of a block close together"

@@ -57,4 +57,6 @@ CLOUD = AWS(
         "aws_credentials",
         "cloudwatch",
     ),
+    network_words=("efa",),
+    placement_words=("cluster",),
 )

@@ -52,6 +52,7 @@ try:
         machine_end,
         ray_steps,
         teardown,
+        training,
     )
     from accel_scaling.providers.aws.errors import one_sentence
     from accel_scaling.providers.aws.launch import MachineLaunch
@@ -126,7 +127,9 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
                 cluster_config = bootstrap.resolved(cluster)
                 image_names = account_checks.check_named(cluster, cluster_config)
             resolved = ray_steps.prepared(cluster_config)
-            for note in account_checks.check_zones(cluster, resolved):
+            notes = account_checks.check_zones(cluster, resolved)
+            resolved, more = training.prepared(cluster, resolved)
+            for note in [*notes, *more]:
                 _ray.cli_logger().warning("{}", note)
             launch_block.say(cluster.config, resolved, image_names)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.

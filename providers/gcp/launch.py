@@ -12,7 +12,7 @@ from accel_scaling.catalog.launch_errors import ELSEWHERE, Category, Failure
 from accel_scaling.cluster.capacity import CAPACITY
 from accel_scaling.providers.base.capacity_launch import offers
 from accel_scaling.providers.base.zone_launch import over_zones
-from accel_scaling.providers.gcp import request_bodies
+from accel_scaling.providers.gcp import placement, request_bodies
 from accel_scaling.providers.gcp.calls import Purpose, call_each, of_exception
 from accel_scaling.providers.gcp.capacity import reservation_in, wait_s, with_capacity
 from accel_scaling.providers.gcp.client import new_request_id
@@ -121,10 +121,11 @@ def create(
     requests = {place: _request_of(ways[place], delete_preempted=delete_preempted) for place in zones}
 
     def try_place(place: str, missing: int) -> tuple[list[str], Failure | None]:
-        request, way = requests[place], ways[place]
+        way = ways[place]
         shaped = compute.reserved.shaped(way, missing)
         if not shaped.count:
             return [], shaped.failure
+        request = requests[place]._replace(body=placement.in_zone(requests[place].body, way.zone))
         nodes, failure = _create_in(compute, way.zone, request, shaped.count)
         failure = compute.reserved.judged(way, failure) or shaped.failure
         unreserved = reservation_in(way.node_config) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from accel_scaling.cli.main import main
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.providers.base.zone_launch import Launch, Workers, gated
+from accel_scaling.quarantine.drain_record import DrainRecord
 from accel_scaling.timeouts import LAUNCH_FAILURE_AGAIN_S, LAUNCH_FAILURES_REMEMBERED
 from tests.support.quarantine import A, B, Head
 
@@ -62,6 +64,27 @@ def test_a_launch_that_fails_is_listed_with_its_reason_whatever_it_is(
     assert (first["node_type"], first["zone"], first["code"]) == ("p4d", A, "InternalError")
     assert second["zone"] == "*"
     head.now_s += 3601
+    assert status(head, capsys) == "no node type is quarantined\n"
+
+
+def test_drained_nodes_are_listed_with_their_reason_and_end_until_an_hour_after_it(
+    head: Head, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: head.now_s)
+    record = DrainRecord("p4d", "sick", "DriverMissing", "the driver is not loaded", head.now_s)
+    head.gate.drains.waits("i-2", record)
+    head.gate.drains.begins("i-1", replace(record, since_s=head.now_s, until_s=head.now_s + 300))
+    text = status(head, capsys)
+    assert text.startswith("no node type is quarantined\n\ndrained node ")
+    assert "sick: DriverMissing: the driver is not loaded" in text
+    assert [word in text for word in ("within 300 s", "waits for others", "ended")] == [True, True, False]
+    shown = json.loads(status(head, capsys, "--json"))["drains"]
+    assert (shown["i-1"]["until_s"], shown["i-2"]["until_s"]) == (head.now_s + 300, None)
+    head.gate.drains.ended("i-1")
+    head.gate.drains.withdrawn("i-2")
+    head.now_s += 120
+    assert "ended 2 min ago" in status(head, capsys)
+    head.now_s += 3600
     assert status(head, capsys) == "no node type is quarantined\n"
 
 

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
@@ -19,6 +19,7 @@ from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.fault_injection import Preemptions, injection_file, read_injection
 from accel_scaling.testing.gce.instances import PENDING
+from accel_scaling.testing.gce.machine_rules import rdma_devices
 from accel_scaling.testing.gce.metadata_server import of_instance, of_slice_host
 from accel_scaling.testing.gce.server import Server
 from accel_scaling.testing.hosts.call_log import CallLog
@@ -236,7 +237,7 @@ class GceReconciler:
             machine["name"],
             machine_type,
             machine["networkInterfaces"][0]["networkIP"],
-            hardware_of_gcp(machine_type, accelerators),
+            replace(hardware_of_gcp(machine_type, accelerators), network_devices=rdma_devices(machine)),
             of_instance(machine, self._engine.state.project),
             tuple(self._engine.public_keys(machine.get("metadata") or {})),
             machine.get("labels") or {},

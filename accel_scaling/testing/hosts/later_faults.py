@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+CANNOT_FAIL = "none of its devices can be made to fail"
+
 
 @dataclass(frozen=True)
 class Booted:
@@ -71,5 +73,5 @@ def _happen(fault: Fault, machine: Booted) -> str:
     try:
         machine.sicken()
     except (OSError, RehearsalError) as error:
-        return f"none of its devices can be made to fail: {error}"
+        return f"{CANNOT_FAIL}: {error}"
     return "one of its devices fails"
