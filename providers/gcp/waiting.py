@@ -31,7 +31,9 @@ def allowed(config: dict[str, Any]) -> dict[str, Any]:
     Without it, v2 ends after an hour what is listed and does not run.
     """
     entries = [entry for order in capacity_orders(config["provider"]).values() for entry in order]
-    by_hand = [wait_s(node_type.get("node_config") or {}) for node_type in config["available_node_types"].values()]
+    by_hand = [
+        wait_s(node_type.get("node_config") or {}) for node_type in (config.get("available_node_types") or {}).values()
+    ]
     longest_s = max([*by_hand, *(entry.wait_for_s or 0.0 for entry in entries)], default=0.0)
     if not longest_s:
         return config
