@@ -6,12 +6,18 @@ REHEARSAL_POLL_S = 0.3
 # Between two lines of status on a terminal: the seconds in it count on, and a person sees that it lives.
 STATUS_LINE_S = 0.5
 
+# Off a terminal, between two lines about a step that lasts: a log shows that it lives, in a few lines a minute.
+LOG_PROGRESS_S = 15.0
+
 # How long a sample task may stay pending in a rehearsal: a launch takes some 15 s on 2 cores, three at once a minute.
 REHEARSAL_TASK_TIMEOUT_S = 180.0
 
 # How long a rehearsal waits for one machine that a later fault hits to be drained and replaced: where a driver fails as
 # a whole, the watcher looks for five minutes; the drain and the next boot take two more.
 REHEARSAL_REPLACED_S = 480.0
+
+# How long a rehearsal looks on after an error that is to change nothing: ten looks of the watcher for such errors.
+REHEARSAL_QUIET_S = 10.0
 
 # How long each of the tasks takes that follow each other until then: the machine is hardly ever without one.
 REHEARSAL_TASK_S = 1.0
@@ -354,6 +360,15 @@ WATCHER_SICK_AGAIN_S = 10.0
 WATCHER_UNSURE_LOOKS = 6
 """So many looks, five minutes, where it may be a person's work: a package that brings another driver builds it for
 minutes. A driver that hangs, and one that is gone, are as bad for a task after five minutes as after one."""
+
+DRIVER_EVENTS_WAIT_S = 60.0
+"""For which the driver's library waits for an error at a time: the process that waits wakes once a minute."""
+
+DRIVER_EVENTS_AGAIN_S = 60.0
+"""Before a process that waits for a driver's errors, and has ended, is started again: a driver may be replaced."""
+
+DRIVER_ERROR_AGAIN_S = 600.0
+"""Before the same error of the same device is news again: a program that fails may report thousands a second."""
 
 WATCHER_TELL_MOST_S = 60.0
 """The longest wait before the head is told again, when it could not be told: each try takes a second of CPU."""

@@ -104,12 +104,12 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         key = _ray.gcp_node_kinds()(service)
         if key not in self.resources:
             provider = self.provider_config
-            arguments = client(provider, service), provider["project_id"], zones_of(provider), self.cluster_name
+            asked = client(provider, service), provider["project_id"], zones_of(provider), self.cluster_name
             if service == "tpu":
-                self.resources[key] = Tpu(*arguments, queues=waiting.queues(provider))
+                self.resources[key] = Tpu(*asked, queues=waiting.queues(provider))
             else:
                 # Read at a launch: a wrong policy must not keep `ray down` from ending machines.
-                self.resources[key] = Compute(*arguments, lambda: watcher_policy(provider).drain_s)
+                self.resources[key] = Compute(*asked, lambda: watcher_policy(provider).drain_s)
         return self.resources[key]
 
     # The promise.
