@@ -39,6 +39,7 @@ pytest_plugins = [
     "tests.support.rehearsal",
     "tests.support.tpu",
     "tests.support.watched_cloud",
+    "tests.support.told_events",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent

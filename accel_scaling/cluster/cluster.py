@@ -276,7 +276,7 @@ def read_checked(config: dict[str, Any], catalog: Catalog | None = None) -> Clus
     # They have no value of their own here; a wrong one is refused.
     spares_accelerators(provider)
     authentication_policy(provider)
-    watcher_policy(provider)
+    check_node_types(watcher_policy(provider), config["available_node_types"], "watcher")
     cloud, catalog = cloud_of(provider), catalog or catalog_of(config)
     networks.check(provider, cloud, config["available_node_types"])
     orders = capacity_orders(provider)

@@ -229,8 +229,9 @@ class LocalCloud(CloudFacts):
         return host_path(self.settings, inner_pid, instance_id, self._address(instance_id), path)
 
     def _address(self, instance_id: str) -> str:
-        addresses = [event.address for event in self.events() if event.instance_id == instance_id]
-        if not addresses or addresses[0] is None:
+        # A machine that waits for capacity has none yet.
+        addresses = [event.address for event in self.events() if event.instance_id == instance_id and event.address]
+        if not addresses:
             raise RehearsalError(f"the local {self.CLOUD} has no machine {instance_id}")
         return addresses[0]
 

@@ -36,6 +36,9 @@ class CloudFacts:
     FAULTS_BY_ZONE: ClassVar[bool] = False
     """Whether a type can be sold out in one of the zones of ``place``, as a fault: ``TYPE@ZONE``."""
 
+    MACHINES_WAIT: ClassVar[bool] = False
+    """Whether its machines can wait for capacity, as with ``waits:TYPE=15m``."""
+
     PROVIDER_TYPES: ClassVar[Sequence[str]] = ("external",)
     """The values of ``provider.type`` in cluster files that it can run."""
 

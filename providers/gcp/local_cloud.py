@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 DISKS = [{"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": "projects/local/global/images/local"}}]
 
+_QUEUE_ENDS = {FaultKind.QUEUE_FAILS: "FAILED", FaultKind.QUEUE_SUSPENDED: "SUSPENDED"}
+
 
 class LocalGCE(LocalCloud):
     """A whole Compute Engine and Cloud TPU on this machine; arguments as ``LocalCloud``.
@@ -37,6 +39,7 @@ class LocalGCE(LocalCloud):
     # Hosts find their metadata server there: isolated ones where Google's is, plain ones where anybody may listen.
     METADATA_PORTS: ClassVar[dict[HostKind, int]] = {HostKind.ISOLATED: 80, HostKind.PROCESSES: 8988}
     FAULTS_BY_ZONE = True
+    MACHINES_WAIT = True
     PROVIDER_TYPES = ("external",)
     ACCOUNT_KEYS = (
         "disks",
@@ -113,6 +116,9 @@ class LocalGCE(LocalCloud):
                 sold_out.setdefault(zone or ANY, []).append(machine_type)
         limits = {fault.machine_type: fault.count or 0 for fault in self.faults if fault.kind is FaultKind.CAPACITY}
         self._injection.dry_zones, self._injection.capacity = sold_out, limits
+        waits = {fault.machine_type: fault.after_s or 0.0 for fault in self.faults if fault.kind is FaultKind.WAITS}
+        ends = {fault.machine_type: _QUEUE_ENDS[fault.kind] for fault in self.faults if fault.kind in _QUEUE_ENDS}
+        self._injection.waits_s, self._injection.queue_ends = waits, ends
         self.inject(self._injection)
 
     def write_cluster(self, config: dict[str, Any]) -> tuple[RayCluster, list[str]]:

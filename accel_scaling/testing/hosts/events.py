@@ -40,7 +40,7 @@ class Event:
         kind: what happened.
         instance_type: the cloud's name of the machine type.
         instance_id: the instance; None for ``ASKED``.
-        address: its private address; None for ``ASKED``.
+        address: its private address; None for ``ASKED``, and for a machine that has none yet.
         count: for ``ASKED``, how many machines were asked for (EC2: MaxCount).
         granted: for ``ASKED``, how many were launched.
         subnet: for ``ASKED``, the subnet or zone of the request.
@@ -75,7 +75,7 @@ class EventLog:
         kind: EventKind,
         instance_id: str,
         instance_type: str,
-        address: str,
+        address: str | None,
         *,
         error: str | None = None,
         tags: Mapping[str, str] = _NO_TAGS,

@@ -17,7 +17,8 @@ from accel_scaling.fill.fill import fill
 from accel_scaling.status_line import StatusLine
 from accel_scaling.terminal import wrapped
 from accel_scaling.testing.devices.hardware import write_user_hardware
-from accel_scaling.testing.faults import FaultSource, Machines
+from accel_scaling.testing.fault_source import FaultSource
+from accel_scaling.testing.faults import Machines
 from accel_scaling.testing.hosts.leftovers import PREFIX, claim, remove_leftovers
 from accel_scaling.testing.local_clouds import local_cloud_of
 from accel_scaling.testing.ray_cluster import SETUP, RayUpError
@@ -198,4 +199,5 @@ def machines_of(cluster: Cluster) -> Machines:
     accelerators = {
         local.machine_name(one.node_config): one.machine.machine.count for one in cluster.node_types.values()
     }
-    return Machines(accelerators, local.place_of(cluster.config).split(",") if local.FAULTS_BY_ZONE else ())
+    zones = local.place_of(cluster.config).split(",") if local.FAULTS_BY_ZONE else ()
+    return Machines(accelerators, zones, local.MACHINES_WAIT)
