@@ -116,7 +116,8 @@ class EndedProvider(TeardownProvider):
         """Delete the cluster's placement groups, where its file asks for them."""
         if not self.provider_config.get(PLACEMENT):
             return []
-        return placement_groups.delete(self.ec2.meta.client, self.cluster_name)
+        # A machine that is stopped, to be used again, keeps its group.
+        return placement_groups.delete(self.ec2.meta.client, self.cluster_name, wait=not self.cache_stopped_nodes)
 
     def of_an_order(self, node_id: str) -> bool:
         """Return whether a machine was launched by an order of capacity types, as its last listing says."""
