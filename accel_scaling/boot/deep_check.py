@@ -1,6 +1,6 @@
 """An active check of a node's devices, which the cluster file or `accel-scaling confirm --deep` asks for.
 
-It runs after the boot check has confirmed the devices, and before the node joins, so that no task is in its way.
+It runs after the boot check has confirmed the devices, and before the node joins: no task is in its way.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DEEP_CHECK = "ACCEL_SCALING_DEEP_CHECK"
 
 _DCGMI = "dcgmi"
 _NO_ENGINE = re.compile("unable to (?:connect to host engine|establish a connection)", re.IGNORECASE)
-_FAILED = re.compile(r"\bfail(?:ed)?\b", re.IGNORECASE)  # older versions end with 0 all the same
+_FAILED = re.compile(r"\bfail(?:ed)?\b", re.IGNORECASE)  # older versions end with 0 anyway
 _MOST_BYTES = 1 << 20
 _MOST_WORDS = 300
 
