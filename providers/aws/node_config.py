@@ -16,7 +16,7 @@ from accel_scaling.errors import AccelScalingError, ClusterConfigError, MachineI
 from accel_scaling.message_text import shown
 from accel_scaling.providers.aws import network, request_model
 from accel_scaling.providers.aws import placement as machine_placement
-from accel_scaling.providers.aws.capacity import capacity_type_of
+from accel_scaling.providers.aws.capacity import BLOCK, capacity_type_of, check_placement
 from accel_scaling.providers.aws.cloud import CLOUD
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     except AccelScalingError as error:
         # The same error type, so callers can tell an unknown type; its text begins with the key.
         raise type(error)(f"{location}: {error}") from None
+    if market == BLOCK:
+        check_placement(location, node_config)
     note = capacity_note(CLOUD.name, machine_type.name, _bought(market, node_config), _REMEDIES)
     return NodeMachine(
         machine_type,

@@ -95,7 +95,7 @@ class EndedProvider(TeardownProvider):
             self.tag_cache.setdefault(machine.id, {tag["Key"]: tag["Value"] for tag in machine.tags or []})
         return Found([machine.id for machine in machines])
 
-    def end(self, node_ids: Sequence[str]) -> dict[str, str]:
+    def end(self, node_ids: Sequence[str], note: Callable[[Sequence[str]], None]) -> dict[str, str]:
         """Terminate machines; stop those that can be stopped where the config keeps stopped ones."""
         client = self.ec2.meta.client
         # A spot machine cannot be stopped; one of an order of capacity types is not started again.
@@ -108,7 +108,9 @@ class EndedProvider(TeardownProvider):
         failed = dict[str, str]()
         for call, ids in ((client.stop_instances, kept), (client.terminate_instances, ended)):
             for start in range(0, len(ids), _AT_ONCE):
-                failed |= _in_halves(call, ids[start : start + _AT_ONCE])
+                batch = ids[start : start + _AT_ONCE]
+                failed |= _in_halves(call, batch)
+                note([node for node in batch if node not in failed])
         return failed
 
     def cleared(self) -> list[str]:

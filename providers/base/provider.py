@@ -85,6 +85,11 @@ class BootCheckedProvider:
         del node_ids
         return {}
 
+    def is_waiting(self, node_id: str) -> bool:
+        """Return whether a node that is listed waits in a queue of its cloud's, and has no machine yet."""
+        del node_id
+        return False
+
     def ready(self, node_ids: list[str]) -> list[str]:
         """Return those nodes of a launch whose set-up may begin: their tags and addresses are known.
 

@@ -75,7 +75,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     name = _machine_type_name(at, node_config)
     scheduling = scheduling_of(at, node_config)
     check_provisioning_model(at, scheduling)
-    capacity_type = capacity_type_of(scheduling)
+    capacity_type = capacity_type_of(scheduling, one_message(node_config.get("reservationAffinity") or {}))
     guests = _guest_accelerators(at, node_config)
     try:
         machine_type = catalog.machine_type(CLOUD.name, name)
