@@ -74,11 +74,15 @@ class Cloud:
         sdk_floors: the oldest versions of that package, and of those that it calls, with which the provider works.
         image_path_command: puts the Python of its usual images on the PATH, as Ray's own defaults do; it must succeed
             where there is no such image.
+        image_keys: the keys of a node_config that may name an image.
         rehearsal_modules: what must be importable to rehearse it.
         defaults_of: the provider of Ray whose defaults.yaml suits it; by default its own.
         lists_places: what ships of its regions is the answer of its own API; else a note is all that comes of it.
         provider_keys: the keys of a provider section that Ray's provider for it, or ours, reads; none where a provider
             may read any.
+        network_words: its networks for training, as ``provider.network`` names them.
+        network_takes: what such a network needs the names of; empty where the word is enough.
+        placement_words: its ways to place machines close to each other, as ``provider.placement`` names them.
         data: the folder of its ``NAME.csv``, ``NAME_places.csv`` and ``NAME_launch_errors.csv``.
     """
 
@@ -93,6 +97,7 @@ class Cloud:
     sdk_package: str
     sdk_floors: tuple[tuple[str, str], ...] = ()
     image_path_command: str = "true"
+    image_keys: tuple[str, ...] = ()
     stock: bool = True
     has_tpus: bool = False
     is_default: bool = False
@@ -105,6 +110,9 @@ class Cloud:
     defaults_of: str = ""
     lists_places: bool = True
     provider_keys: tuple[str, ...] = ()
+    network_words: tuple[str, ...] = ()
+    network_takes: str = ""
+    placement_words: tuple[str, ...] = ()
     data: Path = SHIPPED_FOLDER
 
     @property

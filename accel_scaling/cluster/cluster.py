@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from accel_scaling.cluster import capacity
+from accel_scaling.cluster import capacity, networks
 from accel_scaling.cluster.capacity import CapacityType, capacity_orders
 from accel_scaling.cluster.node_type_defaults import default_types_note
 from accel_scaling.cluster.policies import (
@@ -117,6 +117,13 @@ class NodeConfigReader(Protocol):
 
         Raises:
             ClusterConfigError: something of this cloud alone that nobody else checks is wrong.
+        """
+
+    def network_devices(self, node_type: NodeType, provider: dict[str, Any]) -> int:
+        """Return how many EFA or RDMA devices a machine of a node type has, by ``provider.network`` or by itself.
+
+        Raises:
+            ClusterConfigError: it cannot have the network.
         """
 
     def with_image(
@@ -271,6 +278,7 @@ def read_checked(config: dict[str, Any], catalog: Catalog | None = None) -> Clus
     authentication_policy(provider)
     check_node_types(watcher_policy(provider), config["available_node_types"], "watcher")
     cloud, catalog = cloud_of(provider), catalog or catalog_of(config)
+    networks.check(provider, cloud, config["available_node_types"])
     orders = capacity_orders(provider)
     capacity.check_node_types(orders, config["available_node_types"])
     reader = node_config_reader(cloud)

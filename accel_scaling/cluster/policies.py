@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SPARE = "spare_accelerators"
 AUTHENTICATION = "authentication"
 
-OURS = ("confirmation", "quarantine", "watcher", "catalog", CAPACITY, SPARE, AUTHENTICATION)
+OURS = ("confirmation", "quarantine", "watcher", "catalog", CAPACITY, "network", "placement", SPARE, AUTHENTICATION)
 """The keys of a provider section that this package reads, and Ray does not."""
 
 _LONGEST_DRAIN_S = 7 * 24 * 3600.0

@@ -12,8 +12,10 @@ import click
 from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import ELSEWHERE, Category, Failure
 from accel_scaling.cluster.capacity import CAPACITY
+from accel_scaling.providers.aws import placement
 from accel_scaling.providers.aws.capacity import with_capacity
 from accel_scaling.providers.aws.launch_failures import CallFailedError, Tries
+from accel_scaling.providers.aws.network import in_subnets
 from accel_scaling.providers.aws.stopped_machines import Started
 from accel_scaling.providers.base.capacity_launch import Offer, offers
 from accel_scaling.providers.base.zone_launch import Launch, Workers, gated, over_zones
@@ -57,6 +59,7 @@ class MachineLaunch:
                 its machines are bought.
         """
         self._order, self._reserved = order, reserved
+        self._names: Sequence[str] = ()  # the zones
         self._places: dict[str, str] = {}  # machine -> the place that it was launched in
         self._new = new
         self._stopped = stopped
@@ -76,6 +79,7 @@ class MachineLaunch:
         """
         by_zone = self._zones.by_zone(node_config.get("SubnetIds") or [])
         zones = list(by_zone) or [""]  # subnets whose zones EC2 did not say count as one zone without a name
+        self._names = zones
 
         key = f"provider.{CAPACITY}.{_ray.node_type_of(tags)}"
         ways = offers(self._order, zones, node_config, tags, functools.partial(with_capacity, key))
@@ -149,7 +153,7 @@ class MachineLaunch:
         # One series of waits for the whole zone, in however many pieces the machines come.
         tries, made = Tries(), list[str]()
         failure: Failure | None = None
-        for node_config in _one_subnet_each(way.node_config, subnets):
+        for node_config in in_subnets(placement.in_zone(way.node_config, way.zone, self._names), subnets):
             while len(made) < count:
                 answer = self._new.ask(self._new.request(node_config, way.tags, count - len(made)), tries)
                 self._keep(answer.machines)
@@ -196,14 +200,3 @@ class MachineLaunch:
             failure.code, f"{came if made else f'{machine_type}: '}{failure.message}{tried}{later}", sys.exc_info()
         )
         return exception
-
-
-def _one_subnet_each(node_config: dict[str, Any], subnets: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the node_configs for one zone, of one subnet each: a request names one, and its token stands for it."""
-    if not subnets:
-        return [node_config]
-    # Network interfaces have their subnets in them, which Ray has copied to SubnetIds, one for each interface: it would
-    # send the same request 32 times where a p5.48xlarge is sold out.
-    if "NetworkInterfaces" in node_config:
-        return [{**node_config, "SubnetIds": list(subnets[:1])}]
-    return [{**node_config, "SubnetIds": [subnet]} for subnet in subnets]

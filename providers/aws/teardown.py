@@ -14,6 +14,8 @@ import click
 
 from accel_scaling import _ray
 from accel_scaling.cluster.capacity import TAG
+from accel_scaling.cluster.networks import PLACEMENT
+from accel_scaling.providers.aws import placement_groups
 from accel_scaling.providers.aws.client import in_time, quickly
 from accel_scaling.providers.aws.errors import CODES, AWSRefusedError, code_of, one_sentence, sentence_of
 from accel_scaling.providers.aws.node_config import region_of
@@ -93,7 +95,7 @@ class EndedProvider(TeardownProvider):
             self.tag_cache.setdefault(machine.id, {tag["Key"]: tag["Value"] for tag in machine.tags or []})
         return Found([machine.id for machine in machines])
 
-    def end(self, node_ids: Sequence[str]) -> dict[str, str]:
+    def end(self, node_ids: Sequence[str], note: Callable[[Sequence[str]], None]) -> dict[str, str]:
         """Terminate machines; stop those that can be stopped where the config keeps stopped ones."""
         client = self.ec2.meta.client
         # A spot machine cannot be stopped; one of an order of capacity types is not started again.
@@ -106,8 +108,16 @@ class EndedProvider(TeardownProvider):
         failed = dict[str, str]()
         for call, ids in ((client.stop_instances, kept), (client.terminate_instances, ended)):
             for start in range(0, len(ids), _AT_ONCE):
-                failed |= _in_halves(call, ids[start : start + _AT_ONCE])
+                batch = ids[start : start + _AT_ONCE]
+                failed |= _in_halves(call, batch)
+                note([node for node in batch if node not in failed])
         return failed
+
+    def cleared(self) -> list[str]:
+        """Delete the cluster's placement groups, where its file asks for them."""
+        if not self.provider_config.get(PLACEMENT):
+            return []
+        return placement_groups.delete(self.ec2.meta.client, self.cluster_name)
 
     def _is_spot(self, node_id: str) -> bool:
         machine = self.cached_nodes.get(node_id)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling.boot.bought_labels import with_bought
+from accel_scaling.boot.network_devices import with_expected
 from accel_scaling.boot.start_prefix import with_policy
 from accel_scaling.boot.verdicts import holds_promise
 from accel_scaling.boot.watcher_start import with_watch
+from accel_scaling.cluster import networks
 from accel_scaling.cluster.capacity import TAG, capacity_orders
 from accel_scaling.cluster.policies import confirmation_policy, watcher_policy
 from accel_scaling.cluster.provider_cloud import cloud_of
@@ -81,6 +83,11 @@ class BootCheckedProvider:
         """
         del node_ids
         return {}
+
+    def is_waiting(self, node_id: str) -> bool:
+        """Return whether a node that is listed waits in a queue of its cloud's, and has no machine yet."""
+        del node_id
+        return False
 
     def ready(self, node_ids: list[str]) -> list[str]:
         """Return those nodes of a launch whose set-up may begin: their tags and addresses are known.
@@ -232,14 +239,16 @@ class BootCheckedProvider:
         """Return a start command with what the cluster file says of its node: the boot check's policy, the watcher."""
         # Of the config, as the gate has policies in an autoscaler only.
         confirmation, watcher = confirmation_policy(self.provider_config), watcher_policy(self.provider_config)
-        single = self.watch.cloud.node_type(node_id) if confirmation.node_types or watcher.node_types else ""
-        command = with_policy(command, confirmation.of(single))
+        asks = confirmation.node_types or watcher.node_types or networks.DEVICES in self.provider_config
+        node_type = self.watch.cloud.node_type(node_id) if asks else ""
+        command = with_policy(command, confirmation.of(node_type))
+        command = with_expected(command, networks.devices_of(self.provider_config, node_type))
         try:
             cloud = cloud_of(self.provider_config).name
         except ClusterConfigError:
             return command  # another package's provider, on ours: which service has its notices is not known
         command = with_bought(command, self.watch.cloud.tags(node_id).get(TAG, ""))
-        return with_watch(command, cloud, watcher.of(single), head=self._is_head(node_id))
+        return with_watch(command, cloud, watcher.of(node_type), head=self._is_head(node_id))
 
     def _authentication(self) -> Authentication:
         """Return what a node that is started from here is told about tokens."""

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
@@ -35,7 +36,7 @@ from accel_scaling.testing.faults import FaultKind, block_end, of_start, read_fa
 from accel_scaling.testing.hosts.call_log import CallLog, LoggedApplication
 from accel_scaling.testing.hosts.cloud_process import run
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, sick
+from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, sick, with_xid
 from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
 from accel_scaling.testing.hosts.metadata_servers import Metadata, MetadataServers
 
@@ -224,6 +225,7 @@ class Ec2Reconciler:
         self._have_disk.add(instance.id)
         try:
             hardware = hardware_at_boot(hardware_of(instance.instance_type), instance.instance_type, self._faults_file)
+            hardware = replace(hardware, network_devices=instance.rehearsal_efa)
             keys = _public_keys(backend, instance)
             kind = fault.kind if fault else None
             self._metadata.add(instance.private_ip, _metadata_of(backend, instance))
@@ -246,6 +248,7 @@ class Ec2Reconciler:
                 instance.instance_type,
                 lambda: tell({"spot/instance-action": _interruption()}),
                 lambda: self._hosts.change_devices(instance.id, sick(hardware)),
+                lambda xid: self._hosts.change_devices(instance.id, with_xid(hardware, xid)),
             ),
         )
 
@@ -288,13 +291,14 @@ def _interruption() -> str:
 
 
 def _metadata_of(backend: Any, instance: Any) -> Metadata:
-    """Return what an instance is told about itself; rehearsed instances are in no placement group."""
+    """Return what an instance is told about itself."""
     zone = instance.placement.zone
     (of_zone,) = backend.describe_availability_zones(zone_names=[zone])
     return {
         "instance-id": instance.id,
         "placement/availability-zone": zone,
         "placement/availability-zone-id": of_zone.zone_id,
+        **({"placement/group-name": instance.rehearsal_group} if instance.rehearsal_group else {}),
     }
 
 

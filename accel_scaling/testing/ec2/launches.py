@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.testing.ec2.client_tokens import launched_before, note_launched
+from accel_scaling.testing.ec2.interfaces import check_interfaces, efa_devices, primary
+from accel_scaling.testing.ec2.placement_groups import check_group, patch_placement_groups
 from accel_scaling.testing.ec2.reservations import (
     Places,
     RefusedError,
@@ -89,6 +91,7 @@ def patch_launches(
     _patch_run_instances(capacity, events)
     _patch_start_instances(capacity)
     _patch_reservations(capacity)
+    patch_placement_groups()
     return capacity
 
 
@@ -134,6 +137,8 @@ def _patch_run_instances(capacity: Capacity, events: EventLog) -> None:
             if (known := launched_before(self)) is not None:
                 return ActionResult(known)
             wanted = _wanted(backend, param)
+            check_interfaces(backend, wanted.instance_type, param("NetworkInterfaces") or [])
+            check_group(backend, wanted.placement_group, wanted.zone)
             # As moto reads them: the name depends on how the client's version writes a request.
             tags = _instance_tags(param("TagSpecification", []) or param("TagSpecifications", []))
 
@@ -159,14 +164,19 @@ def _patch_run_instances(capacity: Capacity, events: EventLog) -> None:
             )
             answer = respond(self)
             _place(answer.result.instances, places, wanted)
+            for instance in answer.result.instances:
+                instance.rehearsal_group = wanted.placement_group
+                instance.placement.group_name = wanted.placement_group or None
             return answer
 
     def backend_run_instances(self: Any, *args: Any, **named: Any) -> Any:
         if not named.get("subnet_id") and not named.get("nics"):
             named["subnet_id"] = _default_subnet(self)  # as EC2 does; moto would give an address of no subnet
-        reservation = launch(self, *args, **named)
+        interfaces = named.get("nics") or []
+        reservation = launch(self, *args, **{**named, "nics": primary(interfaces)})
         for instance in reservation.instances:
             set_state(instance, PENDING)
+            instance.rehearsal_efa = efa_devices(interfaces)
         note_launched(self, named.get("client_token"), reservation)
         return reservation
 

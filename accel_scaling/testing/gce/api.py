@@ -11,6 +11,7 @@ from accel_scaling.testing.gce.instances import Instances
 from accel_scaling.testing.gce.launches import Launches
 from accel_scaling.testing.gce.lists import ListCalls, TypeLists, parse_filter
 from accel_scaling.testing.gce.machine_rules import image_handlers
+from accel_scaling.testing.gce.placement_policies import PlacementPolicies
 from accel_scaling.testing.gce.projects import Projects
 from accel_scaling.testing.gce.queued_resources import QueuedResources
 from accel_scaling.testing.gce.reservations import Reservations
@@ -59,7 +60,9 @@ class ComputeEngine:
         self._instances, self._slices = Instances(state), Slices(state)
         self._queued = QueuedResources(state, self._slices)
         self._reservations = Reservations(state, self._instances)
-        self._projects, self._launches = Projects(state), Launches(state, self._instances, self._reservations)
+        self._policies = PlacementPolicies(state, self._instances)
+        self._projects = Projects(state)
+        self._launches = Launches(state, self._instances, self._reservations, self._policies)
         self._handlers = {
             **self._instances.handlers,
             **self._launches.handlers,
@@ -67,6 +70,7 @@ class ComputeEngine:
             **self._slices.handlers,
             **self._queued.handlers,
             **self._projects.handlers,
+            **self._policies.handlers,
             **image_handlers(),
             **ListCalls(state, lists or TypeLists()).handlers,
             **{f"compute.{scope}Operations.get": self._operation for scope in ("zone", "region", "global")},
@@ -156,6 +160,12 @@ class ComputeEngine:
         """Return the ssh keys, ``user:key``, that a machine with this metadata lets in: its own and the project's."""
         with self.state.changed:
             return self._projects.public_keys(metadata)
+
+    def placement_policies(self) -> list[str]:
+        """Return the names of the placement policies."""
+        with self.state.changed:
+            self.state.settle()
+            return self._policies.names()
 
     def preempt(self, name: str) -> None:
         """Take a spot machine or slice back, as Google does."""

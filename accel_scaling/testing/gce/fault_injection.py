@@ -69,6 +69,7 @@ class FaultInjection:
         waits_s: machine type -> how long a flex-start machine of it waits before there is capacity; accelerator type
             -> how long a queued resource waits for its turn.
         queue_ends: accelerator type -> ``FAILED`` or ``SUSPENDED``: what becomes of a queued resource at its turn.
+        subnetworks: those of the region beside the default one.
     """
 
     call_latency_s: float = 0.0
@@ -81,6 +82,7 @@ class FaultInjection:
     lacking: dict[str, list[str]] = field(default_factory=dict)
     waits_s: dict[str, float] = field(default_factory=dict)
     queue_ends: dict[str, str] = field(default_factory=dict)
+    subnetworks: list[str] = field(default_factory=list)
 
     def offers(self, zone: str, name: str) -> bool:
         """Return whether a zone has a type, sold out or not."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from accel_scaling.testing.gce.instances import Instances
+    from accel_scaling.testing.gce.placement_policies import PlacementPolicies
     from accel_scaling.testing.gce.reservations import Reservations
     from accel_scaling.testing.gce.state import State
 
@@ -32,10 +33,14 @@ class Launches:
         state: the project's.
         instances: where they go.
         reservations: whose places they may take.
+        policies: the placement policies that they may have.
     """
 
-    def __init__(self, state: State, instances: Instances, reservations: Reservations) -> None:
+    def __init__(
+        self, state: State, instances: Instances, reservations: Reservations, policies: PlacementPolicies
+    ) -> None:
         self._state, self._instances, self._reservations = state, instances, reservations
+        self._policies = policies
         self._templates: dict[str, dict[str, Any]] = {}
         self.handlers: dict[str, Any] = {
             "compute.instances.insert": self._insert,
@@ -53,6 +58,7 @@ class Launches:
         if not body.get("name"):
             raise wrong_field("resource.name", "", "Must be specified.")
         request = checked(body, zone, bulk=False)
+        self._policies.check(body, zone, bulk=False)
         fault = self._state.injection.take_fault("compute.instances.insert", ("operation",))
         longest_s = _wait_s(body)
         if longest_s and not fault:
@@ -128,6 +134,7 @@ class Launches:
         names = self._names(body)
         least = int(body.get("minCount", len(names)))
         machine = checked(properties, zones[0], bulk=True)
+        self._policies.check(properties, zones[0], bulk=True)
         fault = self._state.injection.take_fault(method, ("operation",))
         if fault:
             made: list[tuple[str, str]] = []

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from accel_scaling.quarantine.ledger import Ledger
     from accel_scaling.quarantine.record import Quarantine
     from accel_scaling.testing.base_cloud import LocalCloud
-    from accel_scaling.testing.faults import FaultSource
+    from accel_scaling.testing.fault_source import FaultSource
     from accel_scaling.testing.rehearse.timeline import MachineRecord, Timeline
 
 SLICE_HOST = re.compile(r"-w-[0-9]+$")
