@@ -80,6 +80,9 @@ class Cloud:
         lists_places: what ships of its regions is the answer of its own API; else a note is all that comes of it.
         provider_keys: the keys of a provider section that Ray's provider for it, or ours, reads; none where a provider
             may read any.
+        network_words: its networks for training, as ``provider.network`` names them.
+        network_takes: what such a network needs the names of; empty where the word is enough.
+        placement_words: its ways to place machines close to each other, as ``provider.placement`` names them.
         data: the folder of its ``NAME.csv``, ``NAME_places.csv`` and ``NAME_launch_errors.csv``.
     """
 
@@ -107,6 +110,9 @@ class Cloud:
     defaults_of: str = ""
     lists_places: bool = True
     provider_keys: tuple[str, ...] = ()
+    network_words: tuple[str, ...] = ()
+    network_takes: str = ""
+    placement_words: tuple[str, ...] = ()
     data: Path = SHIPPED_FOLDER
 
     @property

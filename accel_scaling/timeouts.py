@@ -12,6 +12,16 @@ LOG_PROGRESS_S = 15.0
 # How long a sample task may stay pending in a rehearsal: a launch takes some 15 s on 2 cores, three at once a minute.
 REHEARSAL_TASK_TIMEOUT_S = 180.0
 
+# How long a rehearsal waits for one machine that a later fault hits to be drained and replaced: where a driver fails as
+# a whole, the watcher looks for five minutes; the drain and the next boot take two more.
+REHEARSAL_REPLACED_S = 480.0
+
+# How long a rehearsal looks on after an error that is to change nothing: ten looks of the watcher for such errors.
+REHEARSAL_QUIET_S = 10.0
+
+# How long each of the tasks takes that follow each other until then: the machine is hardly ever without one.
+REHEARSAL_TASK_S = 1.0
+
 # How long a rehearsal, its tasks done, lets machines join that are up: a host takes 10 to 20 s on 2 busy cores.
 REHEARSAL_JOIN_S = 60.0
 
@@ -205,11 +215,42 @@ GCP_FRESH_S = 5.0
 GCP_DRY_ZONE_S = 120.0
 """How long a sold-out zone is tried after the others: stock-outs last minutes, and each try costs a launch 10 s."""
 
+GCP_RESERVATION_FRESH_S = 10.0
+"""How old the free places of a reservation may be at a launch: two rounds of the autoscaler; a question takes 0.3 s."""
+
+GCP_RESERVATION_AGAIN_S = 60.0
+"""Before a reservation that is in use is asked for again: a place in it is paid for, so the wait does not double."""
+
+GCP_BLOCK_LEAST_S = 120.0
+"""For which a new machine of calendar mode must work before its drain begins: it takes as long to boot and to join."""
+
+GCP_END_LOOK_S = 300.0
+"""Between two questions for the end of a reservation in which machines run: calendar mode does not move it."""
+
+GCP_NOT_ALLOWED_S = 600.0
+"""Before a question is asked again that the head may not ask: a role changes by a person's hand."""
+
+GCP_PENDING_POLL_S = 5.0
+"""Between two looks at a machine that waits for capacity, from the thread that is to set it up: like listings."""
+
+GCP_ALLOCATED_S = 3600.0
+"""As long as v2 of Ray 2.54 and later lets a machine be between its launch and its join. A machine that waits
+for capacity has the longest wait of its cluster more."""
+
 GCP_SLICE_HOST_ZERO_S = 60.0
 """For host 0 of a slice to join after its `ray start`, and for two rounds of the autoscaler, of 5 s, to see it."""
 
 GCP_SLICE_POLL_S = 0.5
 """Between two looks at who has joined, while a slice's other hosts wait for host 0."""
+
+GCP_RESERVATION_QUEUE_S = 600.0
+"""For a queued resource of a named reservation: it has a slice at once or not, and Google takes minutes to make one."""
+
+GCP_QUEUE_POLL_S = 5.0
+"""Between two looks of v1's updater at a slice that waits in Google's queue: as often as v1 lists nodes."""
+
+GCP_PROVISIONING_S = 7200.0
+"""For a slice to be there after its turn has come: users report PROVISIONING of up to two hours that ends well."""
 
 # --- the local Compute Engine (rehearse) ---
 
@@ -234,6 +275,25 @@ takes longer is left, and a new one launched."""
 
 AWS_STOPPING_POLL_S = 5.0
 """Between two looks at a machine that is stopping; Ray looks each 15 s."""
+
+AWS_RESERVATION_FRESH_S = 10.0
+"""How old the free places of a reservation may be at a launch: two rounds of the autoscaler; a question takes 0.3 s."""
+
+AWS_RESERVATION_AGAIN_S = 60.0
+"""Before a reservation that is in use is asked for again: a place in it is paid for, so the wait does not double."""
+
+AWS_BLOCK_ENDS_BEFORE_S = 1800.0
+"""EC2 begins to terminate the machines of a Capacity Block so long before the block's EndDate (EC2 User Guide,
+"Capacity Blocks for ML")."""
+
+AWS_BLOCK_LEAST_S = 120.0
+"""For which a new machine of a block must work before its drain begins: it takes as long to boot and to join."""
+
+AWS_BLOCK_LOOK_S = 300.0
+"""Between two questions for the end of a block in which machines run: a block can be extended until it ends."""
+
+AWS_NOT_ALLOWED_S = 600.0
+"""Before a question is asked again that the head's role may not ask: a role changes by a person's hand."""
 
 AWS_READ_TRIES = 3
 """Of a question at which a person waits: what is throttled, or breaks once, passes with the second or third."""
@@ -301,6 +361,15 @@ WATCHER_UNSURE_LOOKS = 6
 """So many looks, five minutes, where it may be a person's work: a package that brings another driver builds it for
 minutes. A driver that hangs, and one that is gone, are as bad for a task after five minutes as after one."""
 
+DRIVER_EVENTS_WAIT_S = 60.0
+"""For which the driver's library waits for an error at a time: the process that waits wakes once a minute."""
+
+DRIVER_EVENTS_AGAIN_S = 60.0
+"""Before a process that waits for a driver's errors, and has ended, is started again: a driver may be replaced."""
+
+DRIVER_ERROR_AGAIN_S = 600.0
+"""Before the same error of the same device is news again: a program that fails may report thousands a second."""
+
 WATCHER_TELL_MOST_S = 60.0
 """The longest wait before the head is told again, when it could not be told: each try takes a second of CPU."""
 
@@ -312,6 +381,20 @@ WATCHER_AGAIN_S = 5.0
 
 EVENT_UNKNOWN_S = 300.0
 """For a machine to be listed whose watcher has told something; one that has joined Ray mostly is already."""
+
+EVENT_READ_S = 60.0
+"""Within which the head reads what a node has told: in its next round, of 5 s. What is older has another clock."""
+
+SICK_DRAINS_SHARE = 0.1
+"""Of a cluster's workers, at most, that are drained at once for the same sickness, or one: more at once have a common
+cause, such as a program that replaces the driver, and new machines would mostly have it too."""
+
+UNSURE_DRAINS_APART_S = 300.0
+"""From one drain to the next where a driver fails as a whole: an idle machine is replaced in seconds, and its successor
+must be seen at work first."""
+
+DRAINS_REMEMBERED = 50
+"""Drains that are over and still in the state file, of which `status` shows the last."""
 
 NOTICE_SERVER_S = 2.0
 """For a metadata server, which is on the machine's own host and answers within milliseconds."""
@@ -328,3 +411,10 @@ DRAIN_CALL_S = 20.0
 
 NOTICE_LOST_S = 600.0
 """After this time without an answer, a metadata server is treated as absent, and asked rarely."""
+
+PLACEMENT_GROUP_S = 120.0
+"""For which `ray down` tries to delete a placement group or policy: EC2 and Google keep one while a machine is ending,
+which takes a minute or two for a machine with eight GPUs. It costs nothing, and the next `ray up` uses it."""
+
+PLACEMENT_GROUP_POLL_S = 5.0
+"""Between two tries to delete it."""

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support.homes import make_home
+
 # How many random examples a test tries that names no number of its own: `tests/run --quick`, `tests/run` and
 # `tests/run --thorough`, by pytest's --hypothesis-profile. Each run of the first two tries the same ones, so a red
 # test is the change's; the nightly run looks for new ones. No deadlines: a slow machine is no failure.
@@ -20,6 +22,7 @@ settings.load_profile("normal")
 pytest_plugins = [
     "tests.support.aws_account",
     "tests.support.aws_provider",
+    "tests.support.boto_files",
     "tests.support.catalog",
     "tests.support.contributing",
     "tests.support.devices",
@@ -36,9 +39,17 @@ pytest_plugins = [
     "tests.support.rehearsal",
     "tests.support.tpu",
     "tests.support.watched_cloud",
+    "tests.support.told_events",
 ]
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import only files with clusters where clusters alone are asked for: all files take a process 8 s of CPU."""
+    if config.option.markexpr != "cluster" or not collection_path.match("test_*.py"):
+        return None
+    return True if "mark.cluster" not in collection_path.read_text(encoding="utf-8") else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,10 +67,7 @@ def bundles_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bundles: Path) -> None:
     """No test reads or writes the home, the cloud account or the catalogs of whoever runs it."""
-    home = tmp_path / "home"
-    (home / ".cache").mkdir(parents=True)
-    (home / ".cache" / "accel_scaling").symlink_to(bundles)
-    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("HOME", str(make_home(tmp_path / "home", bundles)))
     for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"):
         monkeypatch.delenv(name, raising=False)
     # Ray's own `ray.init()` of an earlier test, in this process, has set the first one for all that it starts.

@@ -94,7 +94,6 @@ def drain(raylet: Raylet, instance_id: str, message: str, deadline_s: float) -> 
     Raises:
         Exception: whatever Ray's client raises where the GCS does not answer.
     """
-    from ray.core.generated.autoscaler_pb2 import DrainNodeReason
     from ray.core.generated.gcs_pb2 import GcsNodeInfo
 
     client = _client(raylet.gcs_address)
@@ -105,8 +104,24 @@ def drain(raylet: Raylet, instance_id: str, message: str, deadline_s: float) -> 
             for node_id, info in client.get_all_node_info().items()
             if info.instance_id == instance_id and info.state == GcsNodeInfo.ALIVE
         ]
+    return _drain(client, nodes, message, deadline_s)
+
+
+def drain_nodes(node_ids: Iterable[str], message: str, deadline_s: float) -> list[str]:
+    """Drain nodes by their ids in Ray, from the autoscaler; return what Ray answers of those that it does not drain.
+
+    Raises:
+        Exception: whatever Ray's client raises where the GCS does not answer.
+    """
+    client = _autoscalers_client()
+    return [] if client is None else _drain(client, node_ids, message, deadline_s)
+
+
+def _drain(client: Any, node_ids: Iterable[str], message: str, deadline_s: float) -> list[str]:
+    from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+
     refused = []
-    for node_id in dict.fromkeys(nodes):
+    for node_id in dict.fromkeys(node_ids):
         # As a preemption: a node may refuse the other reason, idle termination, while it works.
         accepted, why = client.drain_node(
             node_id, DrainNodeReason.DRAIN_NODE_REASON_PREEMPTION, message, max(int(deadline_s * 1000), _now_ms())

@@ -2,7 +2,8 @@
 
     python -m accel_scaling.boot.drain_node EVENT RAYLET
 
-Both arguments are JSON: of a NodeEvent, and the list of a Raylet's values. It tells the head, and drains the node.
+Both arguments are JSON: of a NodeEvent, and the list of a Raylet's values. It tells the head, and drains the
+node of a notice.
 """
 
 from __future__ import annotations
@@ -10,21 +11,24 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import time
+from dataclasses import replace
 
 from accel_scaling import _ray, timeouts
-from accel_scaling.boot.node_event import read_event
+from accel_scaling.boot.node_event import EventKind, read_event
 
 
 def main(arguments: list[str]) -> int:
-    """Tell the head of an event, and drain the node where it acts; return the exit code."""
+    """Tell the head of an event, and drain the node where a notice acts; return the exit code."""
     # Ray's client waits for a GCS that is gone; the watcher tries again.
     signal.alarm(int(timeouts.DRAIN_CALL_S))
     event, raylet = read_event(arguments[0]), _ray.Raylet(*json.loads(arguments[1]))
     if event is None:
         return 2
     # First the head: it terminates the machine at the deadline, whatever becomes of the drain.
-    _ray.tell_event(raylet, event.to_text())
-    if not event.acts:
+    _ray.tell_event(raylet, replace(event, told_s=time.time()).to_text())
+    # A notice leaves seconds. Whether a sick node is drained is the head's to say: it sees how many are sick at once.
+    if not event.acts or event.kind is EventKind.SICK:
         return 0
     message = f"accel_scaling: {event.kind.value}: {event.code}: {event.message}"
     refused = _ray.drain(raylet, event.instance_id, message, event.deadline_s)

@@ -51,6 +51,9 @@ class NodeEvent:
         deadline_s: when the machine is terminated at the latest, in Unix seconds.
         instance_id: the cloud's name of the machine, as autoscaler v2 gives it to its start command; empty under v1.
         address: the node's address within the network.
+        sure: whether a driver, or the bus, says it of a device, or the cloud does; False for what a person at work on
+            the node may cause.
+        told_s: when the head was told, in Unix seconds by the node's clock; after a notice, the drain begins then.
     """
 
     kind: EventKind
@@ -60,6 +63,8 @@ class NodeEvent:
     deadline_s: float
     instance_id: str = ""
     address: str = ""
+    sure: bool = True
+    told_s: float = 0.0
 
     def to_text(self) -> str:
         """Return it as JSON."""
@@ -72,10 +77,10 @@ def read_event(text: str | bytes) -> NodeEvent | None:
         return None
     try:
         row = json.loads(text)
-        kind, deadline_s = EventKind(row["kind"]), float(row["deadline_s"])
+        kind, deadline_s, told_s = EventKind(row["kind"]), float(row["deadline_s"]), float(row.get("told_s", 0.0))
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    if not math.isfinite(deadline_s):
+    if not (math.isfinite(deadline_s) and math.isfinite(told_s)):
         return None
     texts = {
         name: one_line(str(row.get(name) or ""), most)
@@ -86,4 +91,5 @@ def read_event(text: str | bytes) -> NodeEvent | None:
             ("address", _MOST_NAME),
         )
     }
-    return NodeEvent(kind=kind, acts=row.get("acts") is True, deadline_s=deadline_s, **texts)
+    acts, sure = row.get("acts") is True, row.get("sure") is not False
+    return NodeEvent(kind=kind, acts=acts, deadline_s=deadline_s, sure=sure, told_s=told_s, **texts)

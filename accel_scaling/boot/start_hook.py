@@ -24,6 +24,7 @@ from accel_scaling.boot.authentication import settle
 from accel_scaling.boot.bought_labels import bought_labels
 from accel_scaling.boot.command_end import end_command
 from accel_scaling.boot.compare import compare
+from accel_scaling.boot.network_devices import with_network
 from accel_scaling.boot.node_files import remove_unused_bundles, tell_shells
 from accel_scaling.boot.promise_input import POD, promise_of_node
 from accel_scaling.boot.topology import topology_labels
@@ -173,7 +174,7 @@ def check_machine(detected: list[Detection], ray_params: Any) -> Verdict:
     def check() -> Verdict:
         # In place: `run` corrects the promise by the devices of the last look.
         detected[:] = detect()
-        return compare(promised, detected)
+        return with_network(compare(promised, detected), os.environ)
 
     # A pod has the Ray of its image, with which KubeRay's operator works, not our provider.
     if POD not in os.environ and (sentence := old_ray()):

@@ -38,9 +38,11 @@ from accel_scaling.catalog.model import Category, UnlistedKind
 from accel_scaling.catalog.node_schema import (
     BOOT_DISKS,
     CAPACITY_TYPES,
+    DRIVER_EVENTS,
     KUBERAY_OTHER_RESOURCES,
     KUBERAY_RESOURCES,
     KUBERAY_SELECTORS,
+    NETWORKS,
     NODE_FAMILIES,
     NODE_IMAGES,
 )
@@ -309,8 +311,10 @@ TABLES = (
     TPU_HOSTS,
     BOOT_DISKS,
     CAPACITY_TYPES,
+    NETWORKS,
     NODE_FAMILIES,
     NODE_IMAGES,
+    DRIVER_EVENTS,
     KUBERAY_RESOURCES,
     KUBERAY_OTHER_RESOURCES,
     KUBERAY_SELECTORS,

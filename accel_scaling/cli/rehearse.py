@@ -33,7 +33,8 @@ EXAMPLES = """examples:
   accel-scaling rehearse cluster.yaml --faults faults.txt       # and edit faults.txt while it runs
 
 faults, each for an instance type, a machine type, or a TPU's accelerator type:
-  no-capacity:TYPE      the cloud refuses to launch it; no-capacity:TYPE@ZONE is for one zone
+  no-capacity:TYPE      the cloud refuses to launch it; no-capacity:TYPE@ZONE is for one zone, no-capacity:TYPE/spot and
+                        no-capacity:TYPE@ZONE/on-demand for one way of buying it
   capacity:TYPE=N       the cloud launches at most N at a time
   fewer:TYPE=N          its machines boot with N devices only
   other:TYPE=NAME       their driver names another product, e.g. other:g5.xlarge='NVIDIA L4'
@@ -47,7 +48,24 @@ faults, each for an instance type, a machine type, or a TPU's accelerator type:
   start-fails:TYPE      `ray start` fails after the boot check has passed
   notice:TYPE@20s       20 s after its boot, the cloud announces to its first machine that it takes it back;
                         notice:TYPE@20s=N does so to its first N machines
+  waits:TYPE=15m        its flex-start machines and queued slices wait 15 minutes for capacity; on Google Cloud
+  queue-fails:TYPE      its queued slices fail when their turn comes
+  queue-suspended:TYPE  the cloud suspends its queued slices when their turn comes
   sick:TYPE@20s         20 s after its boot, a device of its first machine fails; sick:TYPE@20s=N as above
+  xid:TYPE@20s=79       20 s after its boot, NVIDIA's driver reports XID 79 of a device of its first machine
+  block-ends:TYPE@20s   the cloud ends all machines of a capacity block, 20 s after the boot of the first of them
+
+reservations, for EC2 by its id, for Google Cloud by its name; each part behind the name may be left out:
+  --reservation cr-0123:count=2,zone=us-west-2a,begins=60s,ends=10m
+  count=N               so many machines fit into it (default: 1)
+  zone=ZONE             where it is (default: the first zone)
+  begins=60s            it can be used 60 s after the rehearsal's cloud has started (default: at once)
+  ends=10m              then the cloud ends its machines, 10 minutes after its start (default: never)
+  kind=KIND             targeted, open, block or interruptible (default: as the file uses it)
+  type=TYPE             for which machine type (default: that of the node types that name it)
+  owner=OWNER           another account (EC2) or project (Google Cloud) has bought it
+  group=GROUP           it is in this resource group of EC2
+A reservation that the file names and no --reservation describes has places for all machines of its node types.
 
 COMMAND runs on the cluster's head instead of one small task per accelerator type and node type of the file.
 
@@ -63,6 +81,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fault", metavar="FAULT", action="append", default=[], help="add a fault; see below")
     parser.add_argument(
         "--faults", metavar="FILE", type=Path, help="faults, one on each line; read again when it changes"
+    )
+    parser.add_argument(
+        "--reservation",
+        metavar="RESERVATION",
+        action="append",
+        default=[],
+        help="what the emulated account has bought, e.g. cr-0123:count=2,begins=60s; see below",
     )
     parser.add_argument(
         "--with-setup",
@@ -103,9 +128,10 @@ def run(args: argparse.Namespace) -> int:
     check_modules(cluster.cloud.rehearsal_modules, "rehearse")
     check_ray(write_note)
     try:
-        from accel_scaling.testing.faults import FaultSource
+        from accel_scaling.testing.fault_source import FaultSource
         from accel_scaling.testing.hosts.settings import HostKind
         from accel_scaling.testing.rehearse.run import Rehearsal, machines_of
+        from accel_scaling.testing.reservations import reservations_of
     except ModuleNotFoundError as error:
         raise missing(error.name, "rehearse") from None
     host_kind = HostKind(args.hosts) if args.hosts else None
@@ -117,7 +143,8 @@ def run(args: argparse.Namespace) -> int:
                 cluster.catalog,
                 args.command,
                 faults,
-                host_kind,
+                kind=host_kind,
+                reservations=reservations_of(args.reservation),
                 with_setup=args.with_setup,
                 ray_in=args.ray_in,
                 timeout_s=args.timeout,

@@ -1,4 +1,4 @@
-"""`accel-scaling status`: the quarantined node types of a cluster, and the machines that ended before they joined."""
+"""`accel-scaling status`: quarantined node types of a cluster, drained machines, and those that never joined."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from accel_scaling import timeouts
 from accel_scaling._ray.facts import BOOTSTRAP_CONFIG
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.message_text import shown
-from accel_scaling.quarantine import launch_failure, machine_json, messages
+from accel_scaling.quarantine import drain_record, launch_failure, machine_json, messages
 from accel_scaling.quarantine.machine import ended_before_joined
-from accel_scaling.quarantine.place import place_text
+from accel_scaling.quarantine.place import capacity_in, place_text, zone_in
 from accel_scaling.quarantine.store import STATE_FILE, Store, default_path
 from accel_scaling.tables import render
 from accel_scaling.terminal import wrapped
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
+    from accel_scaling.quarantine.drain_record import DrainRecord
     from accel_scaling.quarantine.launch_failure import LaunchFailure
     from accel_scaling.quarantine.ledger import Ledger
     from accel_scaling.quarantine.machine import Machine
     from accel_scaling.quarantine.record import Quarantine
 
-HELP = "show quarantined node types, failed launches and machines that never joined, with reasons (run it on the head)"
+HELP = "show quarantined node types, drained nodes and machines that never joined, with reasons (run it on the head)"
 
 EXAMPLES = """examples:
   accel-scaling status
@@ -103,7 +104,7 @@ def as_json(ledger: Ledger, now_s: float) -> dict[str, Any]:
         "left_alone": [
             {
                 "node_type": name,
-                "zone": quarantine.zone,
+                **_place(quarantine.zone),
                 "kind": quarantine.cause.value,
                 "reason": quarantine.reason,
                 "message": quarantine.message,
@@ -119,8 +120,14 @@ def as_json(ledger: Ledger, now_s: float) -> dict[str, Any]:
         # All that are remembered: under way, joined, ended.
         "machines": {name: machine_json.to_json(machine) for name, machine in ledger.machines.items()},
         "never_joined": list(ended_before_joined(ledger.machines)),
-        "failed_launches": [launch_failure.to_json(failure) for failure in ledger.failures],
+        "failed_launches": [{**launch_failure.to_json(failure), **_place(failure.zone)} for failure in ledger.failures],
+        "drains": {name: drain_record.to_json(drain) for name, drain in ledger.drains.items()},
     }
+
+
+def _place(place: str) -> dict[str, str]:
+    """Return the zone of a place, ``*`` for all, and its capacity type; empty where the node type has no order."""
+    return {"zone": zone_in(place), "capacity": capacity_in(place)}
 
 
 def as_text(ledger: Ledger, now_s: float) -> str:
@@ -139,6 +146,7 @@ def as_text(ledger: Ledger, now_s: float) -> str:
     else:
         lines.append("no node type is quarantined")
     lines += _failed_launches(ledger.failures, quarantines, now_s)
+    lines += _drains(ledger.drains, now_s)
     lines += _machines(ledger.machines, now_s)
     for node, sentence in ledger.kept.items():
         lines.append("\n" + wrapped(f"{node} is kept for inspection, and paid for, until `ray down`: {sentence}"))
@@ -169,17 +177,53 @@ def _failed_launches(
     return ["\n" + render(("failed launch", "zone", "last", "reason"), rows)]
 
 
+def _drains(drains: Mapping[str, DrainRecord], now_s: float) -> list[str]:
+    """Return a table of the nodes that are drained, wait for it, or have ended after it within the last hour."""
+    recent = [
+        (name, drain)
+        for name, drain in drains.items()
+        if drain.ended_s is None or now_s - drain.ended_s < timeouts.LAUNCH_FAILURE_SHOWN_S
+    ][-_MOST_MACHINES:]
+    if not recent:
+        return []
+    rows = [
+        (name, drain.node_type, _drain_end(drain, now_s), f"{drain.kind}: {drain.code}: {drain.message}")
+        for name, drain in recent
+    ]
+    return ["\n" + render(("drained node", "node type", "ends", "reason"), rows, drop=[1], others="--json")]
+
+
+def _drain_end(drain: DrainRecord, now_s: float) -> str:
+    if drain.ended_s is not None:
+        return f"ended {_ago(drain.ended_s, now_s)}"
+    if drain.until_s is None:
+        return "waits for others"
+    return f"within {max(0.0, drain.until_s - now_s):.0f} s"
+
+
 def _machines(machines: Mapping[str, Machine], now_s: float) -> list[str]:
     """Return a table of the last machines that ended before they joined."""
     never_joined = list(ended_before_joined(machines).items())[-_MOST_MACHINES:]
     if not never_joined:
         return []
+    heads = ["never joined", "node type", "zone", "bought", "ended", "reason"]
     rows = [
-        (name, machine.node_type, machine.zone, _ago(machine.steps[-1].time_s if machine.steps else now_s, now_s), why)
+        [
+            name,
+            machine.node_type,
+            machine.zone,
+            machine.capacity,
+            _ago(machine.steps[-1].time_s if machine.steps else now_s, now_s),
+            messages.end_of(machine),
+        ]
         for name, machine in never_joined
-        for why in [messages.end_of(machine)]
     ]
-    return ["\n" + render(("never joined", "node type", "zone", "ended", "reason"), rows, drop=[2, 3], others="--json")]
+    # Only a node type with an order of capacity types (`provider.capacity`) has them.
+    if not any(machine.capacity for _, machine in never_joined):
+        for row in (heads, *rows):
+            del row[3]
+    drop = [heads.index(name) for name in ("zone", "bought", "ended") if name in heads]
+    return ["\n" + render(heads, rows, drop=drop, others="--json")]
 
 
 def _ago(time_s: float, now_s: float) -> str:

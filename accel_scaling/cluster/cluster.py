@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from accel_scaling.cluster import capacity
+from accel_scaling.cluster import capacity, networks
 from accel_scaling.cluster.capacity import CapacityType, capacity_orders
 from accel_scaling.cluster.node_type_defaults import default_types_note
 from accel_scaling.cluster.policies import (
@@ -117,6 +117,13 @@ class NodeConfigReader(Protocol):
 
         Raises:
             ClusterConfigError: something of this cloud alone that nobody else checks is wrong.
+        """
+
+    def network_devices(self, node_type: NodeType, provider: dict[str, Any]) -> int:
+        """Return how many EFA or RDMA devices a machine of a node type has, by ``provider.network`` or by itself.
+
+        Raises:
+            ClusterConfigError: it cannot have the network.
         """
 
     def with_image(
@@ -269,8 +276,9 @@ def read_checked(config: dict[str, Any], catalog: Catalog | None = None) -> Clus
     # They have no value of their own here; a wrong one is refused.
     spares_accelerators(provider)
     authentication_policy(provider)
-    watcher_policy(provider)
+    check_node_types(watcher_policy(provider), config["available_node_types"], "watcher")
     cloud, catalog = cloud_of(provider), catalog or catalog_of(config)
+    networks.check(provider, cloud, config["available_node_types"])
     orders = capacity_orders(provider)
     capacity.check_node_types(orders, config["available_node_types"])
     reader = node_config_reader(cloud)

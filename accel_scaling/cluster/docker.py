@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.cluster.docker_checks import image_notes, option_notes, uses_containers, words_of
 from accel_scaling.cluster.docker_devices import fewer_note
+from accel_scaling.cluster.networks import CONTAINER_OPTIONS
 from accel_scaling.cluster.node_needs import needs_of
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from accel_scaling.catalog.model import MachineType
 
@@ -63,7 +64,24 @@ def missing(given: Sequence[str], family: str | None, count: int, *, podman: boo
     )
 
 
-def with_run_options(config: dict[str, Any], machines: Mapping[str, MachineType]) -> tuple[dict[str, Any], list[str]]:
+def missing_network(given: Sequence[str]) -> tuple[str, ...]:
+    """Return what the user's own options lack for EFA or RDMA: the devices' nodes, and memory that may be locked.
+
+    Source: AWS's and NVIDIA's documents of containers with EFA and RDMA; libfabric registers memory, which is locked.
+
+    Args:
+        given: all options that the container gets so far.
+    """
+    words = words_of(given)
+    has_nodes = any("/dev/infiniband" in word for word in words) or "--privileged" in words
+    has_limit = any("memlock" in word for word in words)
+    devices, limit = CONTAINER_OPTIONS
+    return (*(() if has_nodes else (devices,)), *(() if has_limit else (limit,)))
+
+
+def with_run_options(
+    config: dict[str, Any], machines: Mapping[str, MachineType], with_rdma: Collection[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
     """Return a copy of a cluster config whose containers see their nodes' accelerators, and notes for the user.
 
     A config without containers (no ``docker.container_name``) stays as it is: options of a node type alone would make
@@ -72,6 +90,7 @@ def with_run_options(config: dict[str, Any], machines: Mapping[str, MachineType]
     Args:
         config: the cluster config.
         machines: the machine type of each node type.
+        with_rdma: the node types whose containers get the machine's EFA or RDMA devices.
 
     Raises:
         ClusterConfigError: options that are no list.
@@ -98,6 +117,8 @@ def with_run_options(config: dict[str, Any], machines: Mapping[str, MachineType]
             given = _options(holder, key, path) if own else _options(config["docker"], key, "docker")
             written += [(name, f"docker.{SHARED}", others), (name, f"{path if own else 'docker'}.{key}", given)]
             added = missing((*others, *given), family, machine.count, podman=podman)
+            if name in with_rdma:
+                added += missing_network((*others, *given))
             if added:
                 holder[key] = [*given, *added]
                 # A node type that had no `docker` has got a new one; the head's options go to the cluster's own.

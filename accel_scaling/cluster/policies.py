@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SPARE = "spare_accelerators"
 AUTHENTICATION = "authentication"
 
-OURS = ("confirmation", "quarantine", "watcher", "catalog", CAPACITY, SPARE, AUTHENTICATION)
+OURS = ("confirmation", "quarantine", "watcher", "catalog", CAPACITY, "network", "placement", SPARE, AUTHENTICATION)
 """The keys of a provider section that this package reads, and Ray does not."""
 
 _LONGEST_DRAIN_S = 7 * 24 * 3600.0
@@ -105,6 +105,8 @@ class WatcherPolicy:
         maintenance: the cloud will stop, reboot or retire the machine, or terminate it for maintenance of its host.
         sick: an accelerator does not hold the promise any more that it held at the boot.
         drain_s: for so many seconds at most, a node's tasks may continue before it is terminated.
+        driver_events: whether a driver is listened to for errors of its devices, beside the looks at them.
+        node_types: the policies of single node types, by their names.
     """
 
     interruption: OnEvent = OnEvent.ACT
@@ -112,6 +114,12 @@ class WatcherPolicy:
     maintenance: OnEvent = OnEvent.ACT
     sick: OnEvent = OnEvent.ACT
     drain_s: float = 300.0
+    driver_events: bool = True
+    node_types: Mapping[str, WatcherPolicy] = field(default_factory=dict)
+
+    def of(self, node_type: str) -> WatcherPolicy:
+        """Return the policy of a node type."""
+        return self.node_types.get(node_type, self)
 
 
 def confirmation_policy(provider: Mapping[str, Any]) -> ConfirmationPolicy:
@@ -133,7 +141,9 @@ def confirmation_policy(provider: Mapping[str, Any]) -> ConfirmationPolicy:
     )
 
 
-def check_node_types(policy: ConfirmationPolicy, node_types: Collection[str]) -> None:
+def check_node_types(
+    policy: ConfirmationPolicy | WatcherPolicy, node_types: Collection[str], section: str = "confirmation"
+) -> None:
     """Refuse a policy for a node type that the cluster file does not have.
 
     Raises:
@@ -142,7 +152,7 @@ def check_node_types(policy: ConfirmationPolicy, node_types: Collection[str]) ->
     for name in policy.node_types:
         if name not in node_types:
             raise ClusterConfigError(
-                f"provider.confirmation.node_types names {shown(name)}, which available_node_types does not have"
+                f"provider.{section}.node_types names {shown(name)}, which available_node_types does not have"
                 + (hint(str(name), map(str, node_types)) or f": it has {', '.join(map(str, node_types))}")
             )
 
@@ -190,16 +200,36 @@ def watcher_policy(provider: Mapping[str, Any]) -> WatcherPolicy:
     Raises:
         ClusterConfigError: a key or a value that does not exist.
     """
-    given, words = dict(_section(provider, "watcher", WatcherPolicy)), [value.value for value in OnEvent]
-    drain_s = given.pop("drain_s", WatcherPolicy.drain_s)
+    key, given = "provider.watcher", dict(_section(provider, "watcher", WatcherPolicy))
+    single = given.pop("node_types", None) or {}
+    if not isinstance(single, dict):
+        raise ClusterConfigError(
+            f"{key}.node_types is {shown(single)}: write a mapping, such as {{my_type: {{sick: report}}}}"
+        )
+    policy = _with_watcher_keys(WatcherPolicy(), given, key)
+    names = [one.name for one in fields(WatcherPolicy) if one.name != "node_types"]
+    node_types = {}
+    for name, words in single.items():
+        place = f"{key}.node_types.{name}"
+        node_types[name] = _with_watcher_keys(policy, _known_keys(words, place, names), place)
+    return replace(policy, node_types=node_types)
+
+
+def _with_watcher_keys(policy: WatcherPolicy, given: Mapping[str, Any], key: str) -> WatcherPolicy:
+    """Return the policy with what is written at this place of the file."""
+    words, changes = [value.value for value in OnEvent], dict(given)
+    drain_s = changes.setdefault("drain_s", policy.drain_s)
     if not isinstance(drain_s, int | float) or isinstance(drain_s, bool) or not 0 <= drain_s <= _LONGEST_DRAIN_S:
-        most = f"{_LONGEST_DRAIN_S:g}"
-        raise ClusterConfigError(f"provider.watcher.drain_s is {shown(drain_s)}: write seconds, from 0 to {most}")
-    for name, word in given.items():
-        if word not in words:
+        raise ClusterConfigError(f"{key}.drain_s is {shown(drain_s)}: write seconds, from 0 to {_LONGEST_DRAIN_S:g}")
+    listens = changes.setdefault("driver_events", policy.driver_events)
+    if not isinstance(listens, bool):
+        raise ClusterConfigError(f"{key}.driver_events is {shown(listens)}: write true or false")
+    for name in changes.keys() - {"drain_s", "driver_events"}:
+        if changes[name] not in words:
             expected = f"{', '.join(words[:-1])} or {words[-1]}"
-            raise ClusterConfigError(f"provider.watcher.{name} is {shown(word)}: write {expected}")
-    return WatcherPolicy(**{name: OnEvent(word) for name, word in given.items()}, drain_s=float(drain_s))
+            raise ClusterConfigError(f"{key}.{name} is {shown(changes[name])}: write {expected}")
+        changes[name] = OnEvent(changes[name])
+    return replace(policy, **{**changes, "drain_s": float(drain_s)})
 
 
 def spares_accelerators(provider: Mapping[str, Any]) -> bool:
@@ -232,14 +262,18 @@ def _section(provider: Mapping[str, Any], key: str, policy: type) -> dict[str, A
     given = provider.get(key)
     if given is None:
         return {}
-    names = [field.name for field in fields(policy)]
+    return _known_keys(given, f"provider.{key}", [field.name for field in fields(policy)])
+
+
+def _known_keys(given: Any, key: str, names: list[str]) -> dict[str, Any]:
+    """Return a mapping all of whose keys are read."""
     if not isinstance(given, dict):
-        raise ClusterConfigError(f"provider.{key} is {shown(given)}: write a mapping with {', '.join(names)}")
+        raise ClusterConfigError(f"{key} is {shown(given)}: write a mapping with {', '.join(names)}")
     for name in given:
         if name not in names:
             written = name if isinstance(name, str) and name.isidentifier() else shown(name)
             raise ClusterConfigError(
-                f"provider.{key}.{written} is a key that nothing reads{hint(str(name), names)}; the keys there are "
+                f"{key}.{written} is a key that nothing reads{hint(str(name), names)}; the keys there are "
                 f"{', '.join(names)}"
             )
     return given

@@ -191,8 +191,10 @@ def _placement_labels(cluster: Cluster, node_type: NodeType) -> dict[str, str]:
 def _with_needs(cluster: Cluster) -> tuple[dict[str, Any], list[str]]:
     """Return a copy of the config with images and container options where the user wrote none, and the notes."""
     machines = {name: node_type.machine.machine for name, node_type in cluster.node_types.items()}
-    filled, notes = with_run_options(_own_node_types(cluster.config), machines)
-    reader, system, chosen = node_config_reader(cluster.cloud), _image_system(cluster), {}
+    reader = node_config_reader(cluster.cloud)
+    with_rdma = [name for name, one in cluster.node_types.items() if reader.network_devices(one, cluster.provider)]
+    filled, notes = with_run_options(_own_node_types(cluster.config), machines, with_rdma)
+    system, chosen = _image_system(cluster), {}
     for name, node_type in cluster.node_types.items():
         entry = filled["available_node_types"][name]
         given = entry.get("node_config") or {}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from accel_scaling import _ray
 from accel_scaling.cluster.policies import ConfirmationPolicy, QuarantinePolicy, confirmation_policy, quarantine_policy
 from accel_scaling.quarantine import ledger, messages, store
+from accel_scaling.quarantine.drain_record import DrainRecords
 from accel_scaling.quarantine.driver_messages import DriverMessages
 from accel_scaling.quarantine.launch_failure import LaunchFailure
 from accel_scaling.quarantine.machine import Machine, Reason, Step
@@ -62,6 +63,7 @@ class Gate:
         self._clock = clock
         self._metrics = metrics or Metrics(None)
         self.machines = MachineRecords(self._store, self.clock, active=self.active)
+        self.drains = DrainRecords(self._store, self.clock, self._metrics, active=self.active)
         # Lock order: this lock may be held while the store's is taken, never the other way round.
         self._lock = threading.RLock()
         self._counts = WorkerCounts()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from accel_scaling.cluster.policies import QuarantinePolicy
+    from accel_scaling.quarantine.drain_record import DrainRecord
     from accel_scaling.quarantine.machine import Machine, Reason
 
 _MAX_BOOTS = 100  # remembered of a node type, over all its zones
@@ -40,6 +41,7 @@ class Ledger:
         judged: machine -> its verdict's word, newest last: a machine that is started again is not a further boot.
         machines: machine -> the record of its life, newest last.
         failures: launches that failed, newest last.
+        drains: machine -> its drain, under way or over, newest last.
     """
 
     types: Mapping[str, Record] = field(default_factory=dict)
@@ -47,6 +49,7 @@ class Ledger:
     judged: Mapping[str, str] = field(default_factory=dict)
     machines: Mapping[str, Machine] = field(default_factory=dict)
     failures: tuple[LaunchFailure, ...] = ()
+    drains: Mapping[str, DrainRecord] = field(default_factory=dict)
 
     @property
     def has_quarantines(self) -> bool:

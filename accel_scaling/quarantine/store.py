@@ -17,7 +17,7 @@ from accel_scaling.errors import AccelScalingError
 from accel_scaling.inputs.file_text import MissingFileError, NotUtf8Error, UnreadableError, read_text
 from accel_scaling.inputs.json_text import loads
 from accel_scaling.message_text import shown
-from accel_scaling.quarantine import launch_failure, machine_json
+from accel_scaling.quarantine import drain_record, launch_failure, machine_json
 from accel_scaling.quarantine.file_identity import FileIdentity, identity_of
 from accel_scaling.quarantine.ledger import Ledger
 from accel_scaling.quarantine.record import Boot, Cause, Quarantine, Record
@@ -208,6 +208,7 @@ def to_json(ledger: Ledger) -> dict[str, Any]:
         "judged": dict(ledger.judged),
         "machines": {name: machine_json.to_json(machine) for name, machine in ledger.machines.items()},
         "failures": [launch_failure.to_json(failure) for failure in ledger.failures],
+        "drains": {name: drain_record.to_json(drain) for name, drain in ledger.drains.items()},
     }
 
 
@@ -231,15 +232,17 @@ def ledger_from(content: Any) -> Ledger:
     if version != VERSION:
         raise ValueError(f"version {shown(version)}")
     types = checked(content.get("types"), dict, "types")
-    # Files of earlier versions have neither verdicts by machine, nor machines, nor failed launches.
+    # Files of earlier versions have neither verdicts by machine, nor machines, nor failed launches, nor drains.
     machines = checked(content.get("machines", {}), dict, "machines")
     failures = checked(content.get("failures", []), list, "failures")
+    drains = checked(content.get("drains", {}), dict, "drains")
     return Ledger(
         {name: _record(record, name) for name, record in types.items()},
         texts(content.get("kept"), "kept"),
         texts(content.get("judged", {}), "judged"),
         {name: machine_json.machine_from(machine, f"machines.{name}") for name, machine in machines.items()},
         tuple(launch_failure.failure_from(failure, "failures") for failure in failures),
+        {name: drain_record.drain_from(drain, f"drains.{name}") for name, drain in drains.items()},
     )
 
 

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from accel_scaling.testing.faults import Fault, FaultKind, all_of
+from accel_scaling.testing.reservations import Reservation, reservations_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from accel_scaling.testing.base_cloud import LocalCloud
 
-__all__ = ["Fault", "FaultKind", "local_cloud"]
+__all__ = ["Fault", "FaultKind", "Reservation", "local_cloud"]
 
 
 @contextlib.contextmanager
@@ -33,6 +34,7 @@ def local_cloud(
     name: str,
     *,
     faults: Iterable[Fault | str] = (),
+    reservations: Iterable[Reservation | str] = (),
     place: str = "",
     hosts: str | None = None,
     ray_in: str = "",
@@ -43,6 +45,7 @@ def local_cloud(
     Args:
         name: the cloud's name, e.g. ``aws`` or ``gcp``.
         faults: what goes wrong, as ``Fault`` or in the words of `rehearse --fault`; ``set_faults`` changes it later.
+        reservations: what the account has bought, as ``Reservation`` or in the form of `rehearse --reservation`.
         place: the region (AWS), or the zones with commas between them (Google Cloud).
         hosts: ``isolated`` (namespaces and sshd; needs root) or ``processes``; None takes the best that works here.
         ray_in: the folder on the hosts that has `ray`, such as ``~/venv``, which is then not on their PATH; without it,
@@ -51,18 +54,19 @@ def local_cloud(
 
     Raises:
         ClusterConfigError: no such cloud has a local one.
-        RehearsalError: this machine cannot carry it, or a fault that is not one.
+        RehearsalError: this machine cannot carry it, or a fault or reservation that is not one.
     """
     # Imported now: the commands of plain-process hosts import this package too, at each call.
     from accel_scaling.testing.hosts.settings import HostKind
     from accel_scaling.testing.local_clouds import local_cloud_class
 
     kind = HostKind(hosts) if hosts else None
-    wrong = all_of(faults)  # refused before anything starts
+    wrong, bought = all_of(faults), reservations_of(reservations)  # refused before anything starts
     with contextlib.ExitStack() as stack:
         if directory is None:
             folder = tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True)
             directory = Path(stack.enter_context(folder))
         cloud = stack.enter_context(local_cloud_class(name)(directory, place=place, kind=kind, ray_in=ray_in))
         cloud.set_faults(*wrong)
+        cloud.set_reservations(*bought)
         yield cloud

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from accel_scaling.testing.hosts.processes import make_scratch
 from accel_scaling.testing.hosts.python_environments import PythonEnvironments, write_environments
 from accel_scaling.testing.hosts.settings import HostKind, Latencies, Settings, host_path
 from accel_scaling.testing.ray_cluster import RayCluster, bring_catalog
+from accel_scaling.testing.reservations import Reservation, reservations_of, write_reservations
 from accel_scaling.testing.start_environments import environments_of, on_plain_processes, with_ray_in
 
 if TYPE_CHECKING:
@@ -205,6 +207,14 @@ class LocalCloud(CloudFacts):
         self.faults = all_of(faults)
         write_faults(self.settings.faults_file, self.faults)
 
+    def set_reservations(self, *reservations: Reservation | str) -> None:
+        """Give the account these reservations from now on, and no others; their times count from now.
+
+        Raises:
+            RehearsalError: a text that describes none; see ``Reservation.parse``.
+        """
+        write_reservations(self.settings.reservations_file, reservations_of(reservations), time.time())
+
     def events(self) -> list[Event]:
         """Return the events so far, oldest first."""
         return read_events(self.settings.events_file)
@@ -219,8 +229,9 @@ class LocalCloud(CloudFacts):
         return host_path(self.settings, inner_pid, instance_id, self._address(instance_id), path)
 
     def _address(self, instance_id: str) -> str:
-        addresses = [event.address for event in self.events() if event.instance_id == instance_id]
-        if not addresses or addresses[0] is None:
+        # A machine that waits for capacity has none yet.
+        addresses = [event.address for event in self.events() if event.instance_id == instance_id and event.address]
+        if not addresses:
             raise RehearsalError(f"the local {self.CLOUD} has no machine {instance_id}")
         return addresses[0]
 

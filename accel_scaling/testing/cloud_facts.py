@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from accel_scaling.testing.hosts.settings import HostKind
+    from accel_scaling.testing.reservations import Reservation
 
 Config = dict[str, Any]
 
@@ -34,6 +35,9 @@ class CloudFacts:
 
     FAULTS_BY_ZONE: ClassVar[bool] = False
     """Whether a type can be sold out in one of the zones of ``place``, as a fault: ``TYPE@ZONE``."""
+
+    MACHINES_WAIT: ClassVar[bool] = False
+    """Whether its machines can wait for capacity, as with ``waits:TYPE=15m``."""
 
     PROVIDER_TYPES: ClassVar[Sequence[str]] = ("external",)
     """The values of ``provider.type`` in cluster files that it can run."""
@@ -62,6 +66,15 @@ class CloudFacts:
     def tag_of(node_type: str) -> str:
         """Return a node type's name as the tags of machines have it on this cloud."""
         return node_type
+
+    @classmethod
+    def reservations_of(cls, config: Config) -> list[Reservation]:
+        """Return the reservations that a cluster file names, each with places for what its node types may have.
+
+        A rehearsal makes them, except for those that `--reservation` describes.
+        """
+        del config
+        return []
 
     @classmethod
     def check(cls, node_config: Config) -> None:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.inputs.file_text import UnreadableError, read_text
 from accel_scaling.testing.json_files import replace_json
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Faults = tuple["Fault", ...]
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 LATER_S = 20.0  # after a boot, a machine of a rehearsal has joined
 
 
@@ -37,17 +37,28 @@ class FaultKind(str, enum.Enum):
     START_FAILS = "start-fails"
     NOTICE = "notice"
     SICK = "sick"
+    XID = "xid"
+    WAITS = "waits"
+    QUEUE_FAILS = "queue-fails"
+    QUEUE_SUSPENDED = "queue-suspended"
+    BLOCK_ENDS = "block-ends"
 
 
-_OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY)
+_OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY, FaultKind.WAITS)
 _OF_START = (FaultKind.ENDS_AT_LAUNCH, FaultKind.NO_SSH, FaultKind.SETUP_FAILS, FaultKind.START_FAILS)
-_LATER = (FaultKind.NOTICE, FaultKind.SICK)
+_LATER = (FaultKind.NOTICE, FaultKind.SICK, FaultKind.XID)
+_OF_RESERVATION = (FaultKind.BLOCK_ENDS,)
+_OF_QUEUE = (FaultKind.QUEUE_FAILS, FaultKind.QUEUE_SUSPENDED)
+# Those without accelerators have these too.
+_OF_MACHINE = (*_OF_CAPACITY, *_OF_START, *_OF_RESERVATION, *_OF_QUEUE, FaultKind.NOTICE)
 _WITH_NAME = (FaultKind.OTHER, FaultKind.MIXED)
 _WITH_NUMBER = (FaultKind.CAPACITY, FaultKind.FEWER)
+_POOLS = ("on-demand", "spot")
 
 WORDS = (
     *("no-capacity", "capacity", "fewer", "other", "mixed", "no-driver", "no-devices"),
-    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick"),
+    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick", "xid", "waits"),
+    *("queue-fails", "queue-suspended", "block-ends"),
 )
 """The words that the command line takes and its help explains."""
 
@@ -59,11 +70,13 @@ class Fault:
     Attributes:
         kind: what is wrong.
         machine_type: an EC2 instance type, a Compute Engine machine type, or a TPU's accelerator type;
-            ``no_capacity`` takes ``TYPE@ZONE`` too.
+            ``no_capacity`` takes ``TYPE@ZONE``, ``TYPE/spot``, ``TYPE/on-demand`` and ``TYPE@ZONE/spot`` too.
         count: machines that the cloud still gives, or devices that a machine shows.
         driver_name: the product name that the driver reports.
         reason: why the cloud ends a machine, as EC2's StateReason has it, e.g. ``Client.VolumeLimitExceeded``.
-        after_s: how long after its boot a machine has it, in seconds; for what comes after the boot check.
+        after_s: how long after its boot a machine has it, in seconds, for what comes after the boot check; or how long
+            it waits for capacity.
+        xid: the number of the error that NVIDIA's driver reports.
     """
 
     kind: FaultKind
@@ -72,6 +85,7 @@ class Fault:
     driver_name: str | None = None
     reason: str | None = None
     after_s: float | None = None
+    xid: int | None = None
 
     @classmethod
     def no_capacity(cls, machine_type: str) -> Fault:
@@ -149,6 +163,31 @@ class Fault:
         return cls(FaultKind.SICK, machine_type, count=count, after_s=after_s)
 
     @classmethod
+    def of_xid(cls, machine_type: str, xid: int, after_s: float = LATER_S) -> Fault:
+        """Make NVIDIA's driver report this error of a device of its first machine, so long after its boot."""
+        return cls(FaultKind.XID, machine_type, count=1, after_s=after_s, xid=xid)
+
+    @classmethod
+    def waits(cls, machine_type: str, after_s: float) -> Fault:
+        """Make its flex-start machines and queued slices wait so long for capacity; on Google Cloud."""
+        return cls(FaultKind.WAITS, machine_type, after_s=after_s)
+
+    @classmethod
+    def queue_fails(cls, machine_type: str) -> Fault:
+        """Make its queued slices fail when their turn comes; on Google Cloud."""
+        return cls(FaultKind.QUEUE_FAILS, machine_type)
+
+    @classmethod
+    def queue_suspended(cls, machine_type: str) -> Fault:
+        """Make the cloud suspend its queued slices when their turn comes; on Google Cloud."""
+        return cls(FaultKind.QUEUE_SUSPENDED, machine_type)
+
+    @classmethod
+    def block_ends(cls, machine_type: str, after_s: float = LATER_S) -> Fault:
+        """Make the cloud end all machines of a capacity block, so long after the boot of the first of them."""
+        return cls(FaultKind.BLOCK_ENDS, machine_type, count=1, after_s=after_s)
+
+    @classmethod
     def parse(cls, text: str) -> Fault:
         """Return the fault that ``WORD:TYPE`` or ``WORD:TYPE=VALUE`` describes.
 
@@ -160,12 +199,8 @@ class Fault:
         if word not in WORDS or not machine_type:
             raise RehearsalError(f"--fault {text}: expected WORD:TYPE, where WORD is one of {', '.join(WORDS)}")
         kind = FaultKind(word)
-        if kind in _LATER:
-            machine_type, _, after = machine_type.partition("@")
-            seconds = after.removesuffix("s") or f"{LATER_S:g}"
-            if not seconds.isdecimal() or not (value or "1").isdecimal():
-                raise RehearsalError(f"--fault {text}: expected {word}:TYPE@SECONDS or {word}:TYPE@SECONDS=MACHINES")
-            return cls(kind, machine_type, count=int(value or 1), after_s=float(seconds))
+        if kind in (*_LATER, *_OF_RESERVATION):
+            return cls._later(text, kind, machine_type, value)
         if kind in _WITH_NUMBER:
             if not value.isdigit():
                 raise RehearsalError(f"--fault {text}: expected a whole number after `=`")
@@ -174,9 +209,31 @@ class Fault:
             if not value:
                 raise RehearsalError(f"--fault {text}: say what the driver names, e.g. {text}='NVIDIA L4'")
             return cls(kind, machine_type, driver_name=value)
+        if kind is FaultKind.WAITS:
+            return cls(kind, machine_type, after_s=_duration_s(text, value))
         if kind is FaultKind.ENDS_AT_LAUNCH:
             return cls(kind, machine_type, reason=value or None)
         return cls(kind, machine_type)
+
+    @classmethod
+    def _later(cls, text: str, kind: FaultKind, machine: str, value: str) -> Fault:
+        """Return the fault of ``TYPE@SECONDS``, and its number behind ``=``: of machines, or of an XID."""
+        machine_type, _, after = machine.partition("@")
+        seconds, is_xid, word = after.removesuffix("s") or f"{LATER_S:g}", kind is FaultKind.XID, kind.value
+        number = value or ("" if is_xid else "1")
+        if not seconds.isdecimal() or not number.isdecimal():
+            what = "XID" if is_xid else "MACHINES"
+            raise RehearsalError(f"--fault {text}: expected {word}:TYPE@SECONDS or {word}:TYPE@SECONDS={what}")
+        if is_xid:
+            return cls.of_xid(machine_type, int(number), float(seconds))
+        return cls(kind, machine_type, count=int(number), after_s=float(seconds))
+
+
+def _duration_s(text: str, value: str) -> float:
+    number, unit = (value[:-1], value[-1:]) if value[-1:] in _UNITS else (value, "s")
+    if not number.isdecimal():
+        raise RehearsalError(f"--fault {text}: expected a duration after `=`, such as 90s, 15m or 2h")
+    return float(int(number) * _UNITS[unit])
 
 
 def all_of(faults: Iterable[Fault | str]) -> Faults:
@@ -191,13 +248,14 @@ def all_of(faults: Iterable[Fault | str]) -> Faults:
 def granted(faults: Iterable[Fault], machine_type: str, requested: int, live: int) -> int:
     """Return how many of the requested machines the cloud gives while ``live`` of the type exist."""
     # `no-capacity` has no number: it is a capacity of none.
-    limits = [fault.count or 0 for fault in faults if fault.machine_type == machine_type and fault.kind in _OF_CAPACITY]
+    kinds = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY)
+    limits = [fault.count or 0 for fault in faults if fault.machine_type == machine_type and fault.kind in kinds]
     return max(0, min([requested, *(limit - live for limit in limits)]))
 
 
 def of_devices(faults: Iterable[Fault], machine_type: str) -> Fault | None:
     """Return what is wrong with the devices of a machine that boots now, the last that is given; None for nothing."""
-    return _last(faults, machine_type, [kind for kind in FaultKind if kind not in _OF_CAPACITY + _OF_START + _LATER])
+    return _last(faults, machine_type, [kind for kind in FaultKind if kind not in _OF_MACHINE + _LATER])
 
 
 def of_start(faults: Iterable[Fault], machine_type: str) -> Fault | None:
@@ -208,6 +266,12 @@ def of_start(faults: Iterable[Fault], machine_type: str) -> Fault | None:
 def of_later(faults: Iterable[Fault], machine_type: str) -> list[Fault]:
     """Return what happens to machines of a type after their boot."""
     return [fault for fault in faults if fault.machine_type == machine_type and fault.kind in _LATER]
+
+
+def block_end(faults: Iterable[Fault], machine_type: str) -> float | None:
+    """Return how long after the boot of its first machine a block of a machine type ends; None for as it says."""
+    found = _last(faults, machine_type, _OF_RESERVATION)
+    return found.after_s if found else None
 
 
 def _last(faults: Iterable[Fault], machine_type: str, kinds: Sequence[FaultKind]) -> Fault | None:
@@ -234,10 +298,12 @@ class Machines:
     Attributes:
         accelerators: machine type -> how many one machine has.
         zones: the zones that a fault may name; none where the cloud has no faults by zone.
+        waits: whether machines of the cloud can wait for capacity.
     """
 
     accelerators: Mapping[str, int]
     zones: Sequence[str] = ()
+    waits: bool = True
 
     def check(self, fault: Fault) -> None:
         """Refuse a fault that would never come.
@@ -245,64 +311,37 @@ class Machines:
         Raises:
             RehearsalError: the file does not have the machine or zone, or the machine does not have the devices.
         """
-        # Here, as the parts that emulate devices share nothing with the catalog.
-        from accel_scaling.catalog.suggest import hint
-
         text = f"the fault {fault.kind.value}:{fault.machine_type}"
-        machine_type, at, zone = fault.machine_type.partition("@")
-        if machine_type not in self.accelerators:
-            has = ", ".join(sorted(self.accelerators))
-            near = hint(machine_type, self.accelerators)
-            raise RehearsalError(f"{text}: no node type of the file has a {machine_type}; they have {has}{near}")
-        if at and fault.kind is not FaultKind.NO_CAPACITY:
-            raise RehearsalError(f"{text}: only no-capacity can be for one zone")
-        # A cluster file need not name its zones: those of EC2 come from its subnets.
-        if at and self.zones and zone not in self.zones:
-            has, near = ", ".join(self.zones), hint(zone, self.zones)
-            raise RehearsalError(f"{text}: the file does not have the zone {zone}; it has {has}{near}")
+        whole, slash, pool = fault.machine_type.partition("/")
+        machine_type, at, zone = whole.partition("@")
+        self.check_place(text, machine_type, "")
+        if (at or slash) and fault.kind is not FaultKind.NO_CAPACITY:
+            raise RehearsalError(f"{text}: only no-capacity can be for one zone, or for spot or on-demand alone")
+        if fault.kind in (FaultKind.WAITS, *_OF_QUEUE) and not self.waits:
+            raise RehearsalError(f"{text}: machines of this cloud do not wait for capacity; Google Cloud's do")
+        if slash and pool not in _POOLS:
+            raise RehearsalError(f"{text}: expected TYPE/spot or TYPE/on-demand")
+        self.check_place(text, machine_type, zone)
         count = self.accelerators[machine_type]
-        if fault.kind not in (*_OF_CAPACITY, *_OF_START, FaultKind.NOTICE) and not count:
+        if fault.kind not in _OF_MACHINE and not count:
             raise RehearsalError(f"{text}: a {machine_type} has no accelerators")
         if fault.kind is FaultKind.FEWER and (fault.count or 0) >= count:
             raise RehearsalError(f"{text}={fault.count}: a {machine_type} has {count}; write a smaller number")
 
-
-class FaultSource:
-    """The faults of a rehearsal: those of the command line, and those of a file as it is now.
-
-    Args:
-        options: the faults of the command line.
-        file: has one on each line.
-        machines: those that faults must be for; None lets every fault through.
-
-    Raises:
-        RehearsalError: as ``Fault.parse`` and ``Machines.check``, or the file cannot be read; before anything starts.
-    """
-
-    def __init__(self, options: Sequence[str] = (), file: Path | None = None, machines: Machines | None = None) -> None:
-        self._options = list(options)
-        self._file = file
-        self._machines = machines
-        self.now: Faults = ()
-        self.changed()
-
-    def changed(self) -> bool:
-        """Read the file again; say whether the faults are others now.
+    def check_place(self, text: str, machine_type: str, zone: str) -> None:
+        """Refuse a machine type or zone that the file does not have; ``text`` begins the sentence, "" is any zone.
 
         Raises:
-            RehearsalError: as ``Fault.parse``, or the file cannot be read.
+            RehearsalError: names it, and what the file has.
         """
-        before, now = self.now, all_of([*self._options, *self._lines()])
-        for fault in now if self._machines else ():
-            self._machines.check(fault)  # type: ignore[union-attr]
-        self.now = now
-        return self.now != before
+        # Here, as the parts that emulate devices share nothing with the catalog.
+        from accel_scaling.catalog.suggest import hint
 
-    def _lines(self) -> list[str]:
-        if self._file is None:
-            return []
-        try:
-            lines = read_text(self._file).splitlines()
-        except UnreadableError as error:
-            raise RehearsalError(f"--faults {self._file} cannot be read: {error}") from None
-        return [text for line in lines if (text := line.partition("#")[0].strip())]
+        if machine_type not in self.accelerators:
+            has = ", ".join(sorted(self.accelerators))
+            near = hint(machine_type, self.accelerators)
+            raise RehearsalError(f"{text}: no node type of the file has a {machine_type}; they have {has}{near}")
+        # A cluster file need not name its zones: those of EC2 come from its subnets.
+        if zone and self.zones and zone not in self.zones:
+            has, near = ", ".join(self.zones), hint(zone, self.zones)
+            raise RehearsalError(f"{text}: the file does not have the zone {zone}; it has {has}{near}")

@@ -58,4 +58,6 @@ CLOUD = AWS(
         "aws_credentials",
         "cloudwatch",
     ),
+    network_words=("efa",),
+    placement_words=("cluster",),
 )

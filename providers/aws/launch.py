@@ -12,8 +12,10 @@ import click
 from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import ELSEWHERE, Category, Failure
 from accel_scaling.cluster.capacity import CAPACITY
+from accel_scaling.providers.aws import placement
 from accel_scaling.providers.aws.capacity import with_capacity
 from accel_scaling.providers.aws.launch_failures import CallFailedError, Tries
+from accel_scaling.providers.aws.network import in_subnets
 from accel_scaling.providers.aws.stopped_machines import Started
 from accel_scaling.providers.base.capacity_launch import Offer, offers
 from accel_scaling.providers.base.zone_launch import Launch, Workers, gated, over_zones
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from accel_scaling.cluster.capacity import CapacityEntry
+    from accel_scaling.providers.aws.reserved_launch import ReservedLaunches
     from accel_scaling.providers.aws.run_instances import NewMachines, Request
     from accel_scaling.providers.aws.stopped_machines import StoppedMachines
     from accel_scaling.providers.aws.subnet_zones import SubnetZones
@@ -40,6 +43,7 @@ class MachineLaunch:
         gate: Gate,
         known: Collection[str],
         *,
+        reserved: ReservedLaunches,
         order: Sequence[CapacityEntry] = (),
     ) -> None:
         """Launch with the parts of one provider.
@@ -50,10 +54,12 @@ class MachineLaunch:
             zones: of subnets and machines.
             gate: which zones are in quarantine.
             known: the machines that Ray has listed.
+            reserved: shapes launches into reservations.
             order: the node type's capacity types, in the order to try them; none where its node_config alone says how
                 its machines are bought.
         """
-        self._order = order
+        self._order, self._reserved = order, reserved
+        self._names: Sequence[str] = ()  # the zones
         self._places: dict[str, str] = {}  # machine -> the place that it was launched in
         self._new = new
         self._stopped = stopped
@@ -73,9 +79,11 @@ class MachineLaunch:
         """
         by_zone = self._zones.by_zone(node_config.get("SubnetIds") or [])
         zones = list(by_zone) or [""]  # subnets whose zones EC2 did not say count as one zone without a name
+        self._names = zones
 
         key = f"provider.{CAPACITY}.{_ray.node_type_of(tags)}"
         ways = offers(self._order, zones, node_config, tags, functools.partial(with_capacity, key))
+        ways = self._reserved.in_their_zones(ways)
 
         def launch(allowed: list[str]) -> Launch:
             open_zones = {zone_in(place) for place in allowed}
@@ -129,6 +137,14 @@ class MachineLaunch:
         return self._stopped.start(tags, count, lambda zone: zone not in closed, Tries())
 
     def _in_place(self, way: Offer, subnets: Sequence[str], count: int) -> tuple[list[str], Failure | None]:
+        """Launch in one place, as many as its reservation has places for, where it is in one."""
+        request = self._reserved.shaped(way, count)
+        if request.count <= 0:
+            return [], request.failure
+        made, failure = self._from_ec2(replace(way, node_config=request.node_config), subnets, request.count)
+        return made, self._reserved.judged(way, failure) or request.failure
+
+    def _from_ec2(self, way: Offer, subnets: Sequence[str], count: int) -> tuple[list[str], Failure | None]:
         """Launch in one zone, in one of its subnets after another; a short launch is asked again.
 
         EC2 gives no reason when it launches fewer than asked (MinCount is 1), only when it launches none; so the rest
@@ -137,7 +153,7 @@ class MachineLaunch:
         # One series of waits for the whole zone, in however many pieces the machines come.
         tries, made = Tries(), list[str]()
         failure: Failure | None = None
-        for node_config in _one_subnet_each(way.node_config, subnets):
+        for node_config in in_subnets(placement.in_zone(way.node_config, way.zone, self._names), subnets):
             while len(made) < count:
                 answer = self._new.ask(self._new.request(node_config, way.tags, count - len(made)), tries)
                 self._keep(answer.machines)
@@ -184,14 +200,3 @@ class MachineLaunch:
             failure.code, f"{came if made else f'{machine_type}: '}{failure.message}{tried}{later}", sys.exc_info()
         )
         return exception
-
-
-def _one_subnet_each(node_config: dict[str, Any], subnets: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the node_configs for one zone, of one subnet each: a request names one, and its token stands for it."""
-    if not subnets:
-        return [node_config]
-    # Network interfaces have their subnets in them, which Ray has copied to SubnetIds, one for each interface: it would
-    # send the same request 32 times where a p5.48xlarge is sold out.
-    if "NetworkInterfaces" in node_config:
-        return [{**node_config, "SubnetIds": list(subnets[:1])}]
-    return [{**node_config, "SubnetIds": [subnet]} for subnet in subnets]

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling._ray.cloudwatch import CLOUDWATCH_PARTS
 from accel_scaling.catalog.model import SoldAs
 from accel_scaling.catalog.suggest import hint, nearest
-from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.cluster.capacity_notes import capacity_note
 from accel_scaling.cluster.cluster import NodeMachine, Placement
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
 from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError, MachineInTemplateError
 from accel_scaling.message_text import shown
-from accel_scaling.providers.aws import request_model
+from accel_scaling.providers.aws import network, request_model
+from accel_scaling.providers.aws import placement as machine_placement
+from accel_scaling.providers.aws.capacity import BLOCK, capacity_type_of, check_placement
 from accel_scaling.providers.aws.cloud import CLOUD
 
 if TYPE_CHECKING:
@@ -71,10 +72,12 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     except AccelScalingError as error:
         # The same error type, so callers can tell an unknown type; its text begins with the key.
         raise type(error)(f"{location}: {error}") from None
+    if market == BLOCK:
+        check_placement(location, node_config)
     note = capacity_note(CLOUD.name, machine_type.name, _bought(market, node_config), _REMEDIES)
     return NodeMachine(
         machine_type,
-        capacity_type=CapacityType.SPOT if market == "spot" else CapacityType.ON_DEMAND,
+        capacity_type=capacity_type_of(node_config),
         notes=(note,) if note else (),
         market_in_template=bool(node_config.get("LaunchTemplate")) and "InstanceMarketOptions" not in node_config,
     )
@@ -87,6 +90,7 @@ def check_node_config(location: str, node_config: dict[str, Any]) -> None:
         ClusterConfigError: names the key.
     """
     request_model.check(f"{location}.node_config", node_config)
+    network.check_interfaces(f"{location}.node_config", node_config)
 
 
 def placement(provider: dict[str, Any]) -> Placement:
@@ -144,12 +148,19 @@ def check_offered(node_type: NodeType, cluster: Cluster) -> None:
 
 
 def cluster_notes(cluster: Cluster) -> list[str]:
-    """Return the note about CloudWatch on workers without a role.
+    """Return the notes about the network and about CloudWatch on workers without a role.
 
     Raises:
-        ClusterConfigError: ``provider.cloudwatch`` is not what Ray's helper reads, or another key of the provider
-            section has a key that Ray does not read.
+        ClusterConfigError: ``provider.cloudwatch`` is not what Ray's helper reads, another key of the provider
+            section has a key that Ray does not read, or a node type cannot have the network or the placement.
     """
+    if cluster.is_ours:
+        machine_placement.check(cluster)
+        return [*network.checked(cluster), *_cloudwatch_notes(cluster)]
+    return _cloudwatch_notes(cluster)
+
+
+def _cloudwatch_notes(cluster: Cluster) -> list[str]:
     for section, keys in _SECTIONS.items():
         _check_section(f"provider.{section}", cluster.provider.get(section), keys)
     given = cluster.provider.get("cloudwatch")
@@ -172,6 +183,15 @@ def cluster_notes(cluster: Cluster) -> list[str]:
         "CloudWatchAgentServerPolicy and AmazonSSMManagedInstanceCore"
     )
     return [note]
+
+
+def network_devices(node_type: NodeType, provider: dict[str, Any]) -> int:
+    """Return how many EFA devices a machine of a node type has.
+
+    Raises:
+        ClusterConfigError: it has no EFA, and the file asks for it.
+    """
+    return network.devices_of(node_type, provider) if provider.get("type") == "external" else 0
 
 
 def _check_section(path: str, given: Any, keys: tuple[str, ...]) -> None:

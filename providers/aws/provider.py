@@ -23,6 +23,7 @@ from accel_scaling import _ray, timeouts
 from accel_scaling.boot import head_packages
 from accel_scaling.cluster.capacity import TAG
 from accel_scaling.cluster.cluster import read_checked, read_config
+from accel_scaling.cluster.policies import watcher_policy
 from accel_scaling.cluster.shape import check_shape
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.providers.aws.cloud import CLOUD
@@ -50,11 +51,16 @@ try:
         launch_templates,
         machine_end,
         ray_steps,
+        reservation_checks,
         teardown,
+        training,
     )
+    from accel_scaling.providers.aws.block_ends import BlockEnds
     from accel_scaling.providers.aws.errors import one_sentence
     from accel_scaling.providers.aws.launch import MachineLaunch
     from accel_scaling.providers.aws.passing_states import PassingStates
+    from accel_scaling.providers.aws.reservations import Reservations
+    from accel_scaling.providers.aws.reserved_launch import ReservedLaunches
     from accel_scaling.providers.aws.run_instances import NewMachines
     from accel_scaling.providers.aws.stopped_machines import StoppedMachines
     from accel_scaling.providers.aws.subnet_zones import SubnetZones
@@ -85,6 +91,8 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         _ray.aws_tries_each_subnet_once()
         # Without boto's retries: a launch has its own, and its own end.
         self._zones = SubnetZones(self.ec2_fail_fast.meta.client, provider_config)
+        self._reservations = Reservations(self.ec2_fail_fast.meta.client, self._now_s)
+        self._block_ends = BlockEnds(self._reservations, self._now_s, lambda: watcher_policy(self.provider_config))
         self._new = NewMachines(self._create_node, self.ec2_fail_fast, cluster_name)
         self._stopped = StoppedMachines(self.ec2_fail_fast, cluster_name, self._set_tags_now)
         self._listed: frozenset[str] = frozenset()
@@ -122,7 +130,11 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
                 cluster_config = bootstrap.resolved(cluster)
                 image_names = account_checks.check_named(cluster, cluster_config)
             resolved = ray_steps.prepared(cluster_config)
-            for note in account_checks.check_zones(cluster, resolved):
+            # What would be refused comes before what is made in the account.
+            notes = reservation_checks.check_reservations(cluster, resolved)
+            notes += account_checks.check_zones(cluster, resolved)
+            resolved, more = training.prepared(cluster, resolved)
+            for note in [*notes, *more]:
                 _ray.cli_logger().warning("{}", note)
             launch_block.say(cluster.config, resolved, image_names)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
@@ -137,8 +149,15 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             click.ClickException: the head node could not be launched.
         """
         stopped = self._stopped if self.cache_stopped_nodes else None
+        drain_s = watcher_policy(self.provider_config).drain_s
         launch = MachineLaunch(
-            self._new, stopped, self._zones, self.gate, self._listed, order=self.capacity_order(tags)
+            self._new,
+            stopped,
+            self._zones,
+            self.gate,
+            self._listed,
+            reserved=ReservedLaunches(self._reservations, self._now_s, drain_s),
+            order=self.capacity_order(tags),
         )
         try:
             return launch.run(node_config, tags, count)
@@ -146,6 +165,14 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             # Those too that were found by their token, of a launch without an answer.
             self.created_here.update(launch.created)
             self.arrived(launch.created)
+
+    def node_events(self) -> dict[str, bytes]:
+        """Return what the watchers of nodes have told, and the ends of capacity blocks, of which EC2 tells no node."""
+        told: dict[str, bytes] = super().node_events()
+        return {**self._block_ends.events(list(self.cached_nodes.values()), self.joined_nodes), **told}
+
+    def _now_s(self) -> float:
+        return self.gate.clock()
 
     def _create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         # What Ray's create_node calls for machines that it creates; stopped ones, it starts without this.

@@ -31,9 +31,11 @@ class SubnetZones:
 
     def by_zone(self, subnets: Sequence[str]) -> dict[str, list[str]]:
         """Return subnets by their zones, in the given order; those whose zone is not known have no name."""
-        self._ask([subnet for subnet in subnets if subnet not in self._of_subnet])
+        # Once each: of network interfaces, Ray copies one for each of them, and EC2 refuses a list that repeats itself.
+        once = list(dict.fromkeys(subnets))
+        self._ask([subnet for subnet in once if subnet not in self._of_subnet])
         found: dict[str, list[str]] = {}
-        for subnet in subnets:
+        for subnet in once:
             # Ray chooses subnets of the zones that the file names. A guess anyway: what EC2 says replaces it.
             found.setdefault(self._of_subnet.get(subnet) or self._only_zone, []).append(subnet)
         return found

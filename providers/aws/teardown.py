@@ -14,6 +14,8 @@ import click
 
 from accel_scaling import _ray
 from accel_scaling.cluster.capacity import TAG
+from accel_scaling.cluster.networks import PLACEMENT
+from accel_scaling.providers.aws import placement_groups
 from accel_scaling.providers.aws.client import in_time, quickly
 from accel_scaling.providers.aws.errors import CODES, AWSRefusedError, code_of, one_sentence, sentence_of
 from accel_scaling.providers.aws.node_config import region_of
@@ -110,6 +112,12 @@ class EndedProvider(TeardownProvider):
                 failed |= _in_halves(call, batch)
                 note([node for node in batch if node not in failed])
         return failed
+
+    def cleared(self) -> list[str]:
+        """Delete the cluster's placement groups, where its file asks for them."""
+        if not self.provider_config.get(PLACEMENT):
+            return []
+        return placement_groups.delete(self.ec2.meta.client, self.cluster_name)
 
     def _is_spot(self, node_id: str) -> bool:
         machine = self.cached_nodes.get(node_id)

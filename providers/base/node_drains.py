@@ -1,8 +1,9 @@
 """Nodes whose watchers have found something: what the head makes of it, until their machines are terminated.
 
-The node drains itself (accel_scaling/boot/drain_node.py) and tells the head by the cluster's key-value store. The
-machine is terminated when no host of it runs Ray any more, or at the deadline. It acts in an autoscaler only, and
-nothing here raises: what a cloud or the GCS does not answer is asked again in the next round.
+After a notice the node drains itself (accel_scaling/boot/drain_node.py), and tells the head by the cluster's key-value
+store. A sick node only tells: the head drains it, now or after others that are sick for the same reason. The machine is
+terminated when no host of it runs Ray any more, or at the deadline. It acts in an autoscaler only, and nothing here
+raises: what a cloud or the GCS does not answer is asked again in the next round.
 """
 
 from __future__ import annotations
@@ -10,51 +11,68 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot.node_event import EventKind, NodeEvent, read_event
+from accel_scaling.quarantine.drain_record import DrainRecord, may_begin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from accel_scaling._ray import JoinedNode
+    from accel_scaling.cluster.policies import WatcherPolicy
     from accel_scaling.providers.base.machine_cloud import MachineCloud
     from accel_scaling.quarantine.gate import Gate
 
 logger = logging.getLogger(__name__)
 
 
+class RayNodes(NamedTuple):
+    """What is asked of Ray about its nodes; each may raise whatever Ray's client raises.
+
+    Attributes:
+        events: returns what watchers have told, by node ids of Ray.
+        joined: returns who has joined Ray, those that have left again included.
+        drain: drains nodes by their ids in Ray, with a reason and a deadline; returns why some are not drained.
+    """
+
+    events: Callable[[], Mapping[str, bytes]]
+    joined: Callable[[], list[JoinedNode] | None]
+    drain: Callable[[Sequence[str], str, float], list[str]]
+
+
 @dataclass(frozen=True)
 class _Drain:
-    """One machine that is drained."""
+    """One machine that is drained, or waits for its drain.
+
+    Attributes:
+        event: the one with the earliest deadline.
+        ray_ids: the nodes in Ray whose watchers have told of it.
+        begun: False while it waits.
+        asked: whether Ray has been asked; after a notice, the node has done it.
+        waited: it could not begin when it was told.
+    """
 
     event: NodeEvent
     ray_ids: tuple[str, ...]
+    begun: bool = True
+    asked: bool = True
+    waited: bool = False
 
 
 class NodeDrains:
     """The drained machines of one cluster.
 
     Args:
-        gate: where a sick machine counts as a strike.
+        gate: where a sick machine counts as a strike, and drains are written down.
         cloud: ends machines.
-        events: returns what watchers have told, by node ids of Ray.
-        joined_nodes: returns who has joined Ray, those that have left again included.
-        longest_s: no drain takes longer than this many seconds by this machine's clock: a node's may be wrong.
+        ray: what is asked of Ray.
+        policy: no drain takes longer than its ``drain_s`` by this machine's clock: a node's may be wrong.
     """
 
-    def __init__(
-        self,
-        gate: Gate,
-        cloud: MachineCloud,
-        events: Callable[[], Mapping[str, bytes]],
-        joined_nodes: Callable[[], list[JoinedNode] | None],
-        longest_s: float,
-    ) -> None:
-        self._gate, self._cloud = gate, cloud
-        self._events, self._joined_nodes = events, joined_nodes
-        self._longest_s = longest_s
+    def __init__(self, gate: Gate, cloud: MachineCloud, ray: RayNodes, policy: WatcherPolicy) -> None:
+        self._gate, self._cloud, self._ray, self._policy = gate, cloud, ray, policy
         # Rounds, and ends that Ray's provider is asked for, come from several threads of the autoscaler.
         self._lock = threading.RLock()
         self._busy = False
@@ -79,7 +97,12 @@ class NodeDrains:
                 for node_id in list(self._drains):
                     if node_id not in nodes:
                         self._forget(node_id)
-                    elif self._is_due(node_id):
+                        continue
+                    if not self._drains[node_id].begun:
+                        self._begin_if_it_may(node_id, nodes)
+                    if not self._drains[node_id].asked:
+                        self._ask_ray(node_id)
+                    if self._is_due(node_id):
                         self._end(node_id, nodes[node_id])
                 self._forget_events()
             finally:
@@ -98,6 +121,8 @@ class NodeDrains:
             rest = []
             for node_id in nodes:
                 if node_id in self._drains:
+                    if not self._drains[node_id].begun:
+                        self._begin(node_id, {node_id: self._cloud.node_type(node_id)})
                     self._end(node_id, self._cloud.node_type(node_id))
                 else:
                     rest.append(node_id)
@@ -105,7 +130,7 @@ class NodeDrains:
 
     def _read_events(self, nodes: Mapping[str, str]) -> None:
         try:
-            told = self._events()
+            told = self._ray.events()
         except Exception as error:  # noqa: BLE001 - Ray's client raises what it likes
             logger.warning("it is not known what the watchers of nodes have found: %s", error)
             return
@@ -125,29 +150,89 @@ class NodeDrains:
             logger.warning("the watcher of the node %s has told what cannot be read", ray_id[:56])
             self._forgotten.add(ray_id)
             return True
-        event = replace(event, deadline_s=min(event.deadline_s, self._gate.clock() + self._longest_s))
         node_id = self._machine_of(ray_id, event, nodes)
         if event.acts and node_id is None:
             return self._is_unknown(ray_id)
-        where = f"node {node_id} of type {nodes[node_id]}" if node_id else f"the node at {event.address}"
-        left_s = max(0.0, event.deadline_s - self._gate.clock())
-        end = f"it is drained, and terminated within {left_s:.0f} s" if event.acts else "nothing is done about it"
-        logger.error("%s: %s: %s: %s; %s", where, event.kind.value, event.code, event.message, end)
         if not event.acts or node_id is None:
+            where = _place(node_id, nodes) if node_id else f"the node at {event.address}"
+            logger.error("%s: %s; nothing is done about it", where, _sentence(event))
             self._forgotten.add(ray_id)
+            if node_id and event.kind is EventKind.SICK and not self._begun(node_id):
+                self._withdraw(node_id)  # it is well again
             return True
-        _ray.tell_drivers(f"{where}: {event.kind.value}: {event.code}; {end}")
-        before = self._drains.get(node_id)
+        drain_s = self._policy.of(nodes[node_id]).drain_s
+        event = replace(event, deadline_s=min(event.deadline_s, self._gate.clock() + drain_s))
+        before, sick = self._drains.get(node_id), event.kind is EventKind.SICK
         # Of several hosts of a slice, and of several events, the earliest deadline counts.
-        if before is not None:
+        if before is not None and (before.begun or sick):
             first = min(before.event, event, key=lambda one: one.deadline_s)
             self._drains[node_id] = replace(before, event=first, ray_ids=tuple({*before.ray_ids, ray_id}))
         else:
-            self._drains[node_id] = _Drain(event, (ray_id,))
+            self._drains[node_id] = _Drain(event, (ray_id,), begun=False, asked=not sick)
+        if not sick and not self._begun(node_id):
+            self._begin(node_id, nodes)
+        return True
+
+    def _begun(self, node_id: str) -> bool:
+        return node_id in self._drains and self._drains[node_id].begun
+
+    def _withdraw(self, node_id: str) -> None:
+        if node_id in self._drains:
+            self._gate.drains.withdrawn(node_id)
+            self._forget(node_id)
+
+    def _begin_if_it_may(self, node_id: str, nodes: Mapping[str, str]) -> None:
+        """Begin the drain of a sick machine, unless others that are sick for the same reason come first."""
+        drain, now_s, drains = self._drains[node_id], self._gate.clock(), self._gate.drains.all()
+        event, known = drain.event, drains.get(node_id)
+        if known is not None and known.since_s is not None and known.until_s is not None:
+            # This autoscaler has been started again: its deadline stays.
+            self._drains[node_id] = replace(drain, event=replace(event, deadline_s=known.until_s))
+        elif not self._is_drained(node_id) and not may_begin(drains, event.code, len(nodes), now_s, sure=event.sure):
+            if not drain.waited:
+                logger.error("%s: %s; %s", _place(node_id, nodes), _sentence(event), _WAITS)
+                self._gate.drains.waits(node_id, _record(nodes[node_id], event, now_s))
+            self._drains[node_id] = replace(drain, waited=True)
+            return
+        elif drain.waited:
+            until_s = now_s + self._policy.of(nodes[node_id]).drain_s
+            self._drains[node_id] = replace(drain, event=replace(event, deadline_s=until_s))
+        self._begin(node_id, nodes)
+
+    def _begin(self, node_id: str, nodes: Mapping[str, str]) -> None:
+        """Write down that a machine is drained, and say it; a sick one counts."""
+        drain, now_s = self._drains[node_id], self._gate.clock()
+        event, where, node_type = drain.event, _place(node_id, nodes), nodes[node_id]
+        self._drains[node_id] = replace(drain, begun=True)
+        known = self._gate.drains.all().get(node_id)
+        # After a notice, the node has begun it; its clock may be wrong.
+        by_itself = event.kind is not EventKind.SICK and 0 <= now_s - event.told_s < timeouts.EVENT_READ_S
+        since_s = event.told_s if by_itself else now_s
+        begun = replace(_record(node_type, event, now_s), since_s=since_s, until_s=max(0.0, event.deadline_s))
+        # As it was, where this autoscaler has been started again.
+        self._gate.drains.begins(node_id, known if known and known.since_s is not None else begun)
+        end = f"it is drained, and terminated within {max(0.0, event.deadline_s - now_s):.0f} s"
+        logger.error("%s: %s; %s", where, _sentence(event), end)
+        _ray.tell_drivers(f"{where}: {event.kind.value}: {event.code}; {end}")
         if event.kind is EventKind.SICK:
             zone = self._cloud.zone(node_id)
-            self._gate.refused(node_id, nodes[node_id], zone, event.code, event.message, ends=False)
-        return True
+            self._gate.refused(node_id, node_type, zone, event.code, event.message, ends=False)
+
+    def _ask_ray(self, node_id: str) -> None:
+        """Drain all hosts of a sick machine; what fails is tried again in the next round."""
+        drain = self._drains[node_id]
+        if not drain.begun:
+            return
+        hosts = [one.node_id for one in self._hosts(node_id) if one.alive and one.node_id]
+        try:
+            message = f"accel_scaling: {_sentence(drain.event)}"
+            refused = self._ray.drain(hosts, message, drain.event.deadline_s) if hosts else []
+        except Exception as error:  # noqa: BLE001 - Ray's client raises what it likes
+            logger.warning("node %s is not drained yet: %s", node_id, error)
+            return
+        for why in refused:
+            logger.warning("Ray does not drain node %s: %s", node_id, why)
+        self._drains[node_id] = replace(drain, asked=not refused)
 
     def _is_unknown(self, ray_id: str) -> bool:
         """Return whether the machine of an event is not listed for so long that it is gone: the event is forgotten.
@@ -174,24 +259,25 @@ class NodeDrains:
 
     def _is_due(self, node_id: str) -> bool:
         drain = self._drains[node_id]
-        return self._gate.clock() >= drain.event.deadline_s or self._is_drained(node_id)
+        return drain.begun and (self._gate.clock() >= drain.event.deadline_s or self._is_drained(node_id))
 
     def _is_drained(self, node_id: str) -> bool:
         """Return whether Ray runs on no host of a machine any more: a node that is drained ends when it is idle."""
-        joined = self._joined()
-        if joined is None:
-            return False
-        addresses = self._cloud.addresses_of(node_id)
-        mine = [
+        hosts = self._hosts(node_id)
+        return bool(hosts) and not any(host.alive for host in hosts)
+
+    def _hosts(self, node_id: str) -> list[JoinedNode]:
+        """Return the nodes in Ray of a machine, those that have left again included; none where that is not known."""
+        joined, addresses = self._joined(), self._cloud.addresses_of(node_id)
+        return [
             node
-            for node in joined
+            for node in joined or ()
             if node.instance_id == node_id or (not node.instance_id and node.address in addresses)
         ]
-        return bool(mine) and not any(node.alive for node in mine)
 
     def _joined(self) -> list[JoinedNode] | None:
         try:
-            return self._joined_nodes()
+            return self._ray.joined()
         except Exception as error:  # noqa: BLE001
             logger.warning("it is not known which nodes are drained: %s", error)
             return None
@@ -199,7 +285,7 @@ class NodeDrains:
     def _end(self, node_id: str, node_type: str) -> None:
         """Terminate a machine; one whose end the cloud does not accept is asked for again in each round."""
         event = self._drains[node_id].event
-        sentence = f"{event.kind.value}: {event.code}: {event.message}"
+        sentence = _sentence(event)
         # A sick one may be kept, outside of the cluster, for a person to look at.
         if event.kind is EventKind.SICK and self._gate.keeps(node_id, sentence):
             logger.error("node %s is kept for inspection, outside of the cluster; `ray down` ends it", node_id)
@@ -207,9 +293,11 @@ class NodeDrains:
         elif self._cloud.end(node_id):
             logger.error("node %s of type %s is terminated after its drain: %s", node_id, node_type, sentence)
         self._gate.machines.ended(node_id, sentence)
+        self._gate.drains.ended(node_id)
         self._gate.gone(node_id)
 
     def _forget(self, node_id: str) -> None:
+        self._gate.drains.ended(node_id)
         self._forgotten.update(self._drains.pop(node_id).ray_ids)
 
     def _forget_events(self) -> None:
@@ -221,3 +309,18 @@ class NodeDrains:
                 logger.warning("what the watcher of a node has told is not removed yet: %s", error)
                 return
             self._forgotten.discard(ray_id)
+
+
+_WAITS = "it is drained after others that are sick for the same reason"
+
+
+def _place(node_id: str, nodes: Mapping[str, str]) -> str:
+    return f"node {node_id} of type {nodes[node_id]}"
+
+
+def _sentence(event: NodeEvent) -> str:
+    return f"{event.kind.value}: {event.code}: {event.message}"
+
+
+def _record(node_type: str, event: NodeEvent, now_s: float) -> DrainRecord:
+    return DrainRecord(node_type, event.kind.value, event.code, event.message, now_s)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling.boot.bought_labels import with_bought
+from accel_scaling.boot.network_devices import with_expected
 from accel_scaling.boot.start_prefix import with_policy
 from accel_scaling.boot.verdicts import holds_promise
 from accel_scaling.boot.watcher_start import with_watch
+from accel_scaling.cluster import networks
 from accel_scaling.cluster.capacity import TAG, capacity_orders
 from accel_scaling.cluster.policies import confirmation_policy, watcher_policy
 from accel_scaling.cluster.provider_cloud import cloud_of
@@ -23,14 +25,14 @@ from accel_scaling.providers.base.early_rounds import EarlyRounds
 from accel_scaling.providers.base.known_nodes import KnownNodes
 from accel_scaling.providers.base.machine_start import FailedCommand, MachineStarts
 from accel_scaling.providers.base.machine_watch import MachineWatch
-from accel_scaling.providers.base.node_drains import NodeDrains
+from accel_scaling.providers.base.node_drains import NodeDrains, RayNodes
 from accel_scaling.providers.base.tpu_slice_start import Rounds, wait_until_seen
 from accel_scaling.quarantine.gate import Gate, gate_of
 from accel_scaling.quarantine.machine import NO_VERDICT
 from accel_scaling.requirements import check_ray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from accel_scaling.cluster.capacity import CapacityEntry
     from accel_scaling.providers.base.machine_end import MachineEnd
@@ -82,6 +84,11 @@ class BootCheckedProvider:
         del node_ids
         return {}
 
+    def is_waiting(self, node_id: str) -> bool:
+        """Return whether a node that is listed waits in a queue of its cloud's, and has no machine yet."""
+        del node_id
+        return False
+
     def ready(self, node_ids: list[str]) -> list[str]:
         """Return those nodes of a launch whose set-up may begin: their tags and addresses are known.
 
@@ -104,6 +111,10 @@ class BootCheckedProvider:
     def node_events(self) -> dict[str, bytes]:
         """Return what the watchers of nodes have told, by the nodes' ids in Ray."""
         return _ray.node_events()
+
+    def drain_nodes(self, ray_ids: Sequence[str], message: str, deadline_s: float) -> list[str]:
+        """Drain nodes by their ids in Ray; return what Ray answers of those that it does not drain."""
+        return _ray.drain_nodes(ray_ids, message, deadline_s)
 
     def _set_gate(self, provider_config: Mapping[str, Any]) -> None:
         config_path = _ray.autoscaler_config_path()
@@ -131,8 +142,9 @@ class BootCheckedProvider:
         known = self.__dict__.get("_drains")
         if known is None or known[0] is not self.gate:
             # Elsewhere nothing is drained, and a wrong policy must not keep `ray down` from ending machines.
-            longest_s = watcher_policy(self.provider_config if self.gate.active else {}).drain_s
-            drains = NodeDrains(self.gate, self.watch.cloud, self.node_events, self.joined_nodes, longest_s)
+            policy = watcher_policy(self.provider_config if self.gate.active else {})
+            ray = RayNodes(self.node_events, self.joined_nodes, self.drain_nodes)
+            drains = NodeDrains(self.gate, self.watch.cloud, ray, policy)
             known = self.__dict__["_drains"] = (self.gate, drains)
         drained: NodeDrains = known[1]
         return drained
@@ -226,16 +238,17 @@ class BootCheckedProvider:
     def _with_policies(self, node_id: str, command: str) -> str:
         """Return a start command with what the cluster file says of its node: the boot check's policy, the watcher."""
         # Of the config, as the gate has policies in an autoscaler only.
-        confirmation = confirmation_policy(self.provider_config)
-        single = confirmation.node_types and self.watch.cloud.node_type(node_id)
-        on_mismatch = confirmation.of(single) if single else confirmation.on_mismatch
-        command = with_policy(command, on_mismatch)
+        confirmation, watcher = confirmation_policy(self.provider_config), watcher_policy(self.provider_config)
+        asks = confirmation.node_types or watcher.node_types or networks.DEVICES in self.provider_config
+        node_type = self.watch.cloud.node_type(node_id) if asks else ""
+        command = with_policy(command, confirmation.of(node_type))
+        command = with_expected(command, networks.devices_of(self.provider_config, node_type))
         try:
             cloud = cloud_of(self.provider_config).name
         except ClusterConfigError:
             return command  # another package's provider, on ours: which service has its notices is not known
         command = with_bought(command, self.watch.cloud.tags(node_id).get(TAG, ""))
-        return with_watch(command, cloud, watcher_policy(self.provider_config), head=self._is_head(node_id))
+        return with_watch(command, cloud, watcher.of(node_type), head=self._is_head(node_id))
 
     def _authentication(self) -> Authentication:
         """Return what a node that is started from here is told about tokens."""

@@ -46,7 +46,7 @@ class Found:
 class TeardownProvider:
     """The part of a provider that `ray down` uses; put it before `BootCheckedProvider` in a class's bases.
 
-    A cloud's own part is two functions: `find_to_end` and `end`.
+    A cloud's own part is two functions: `find_to_end` and `end`; and `cleared`, where it makes more than machines.
     """
 
     provider_config: dict[str, Any]
@@ -71,6 +71,14 @@ class TeardownProvider:
             note: is called with those that have ended, as soon as they have.
         """
         raise NotImplementedError
+
+    def cleared(self) -> list[str]:
+        """Delete what `ray up` has made for this cluster beside machines, now that they are ended.
+
+        Returns:
+            A sentence for what is left, each with the reason; it costs nothing.
+        """
+        return []
 
     def non_terminated_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """Return the cluster's nodes; to an older Ray's `ray down`, which has no other question, those to end."""
@@ -97,6 +105,9 @@ class TeardownProvider:
         # Ray lists the workers, then the head; only the last listing of a round shows that nothing more can be ended.
         if (kind == "head" or _ray.ends_workers_only()) and not any(part.nodes for part in self._found.values()):
             self._raise_if_left(*self._found.values())
+            if not _ray.ends_workers_only():
+                for sentence in self.cleared():
+                    _ray.cli_logger().warning("{}", sentence)
         return todo
 
     def terminate_nodes(self, node_ids: list[str]) -> None:

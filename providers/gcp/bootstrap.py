@@ -11,11 +11,12 @@ from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray
 from accel_scaling.cluster.cluster import read_checked
+from accel_scaling.cluster.networks import PLACEMENT
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 from accel_scaling.providers.base.ray_steps import check_private_key, said_in_one_sentence
-from accel_scaling.providers.gcp import images, offered
-from accel_scaling.providers.gcp.calls import BROKEN, of_exception, retry_on_conflict, status_of
+from accel_scaling.providers.gcp import images, offered, training
+from accel_scaling.providers.gcp.calls import BROKEN, OperationFailedError, of_exception, retry_on_conflict, status_of
 from accel_scaling.providers.gcp.client import client
 from accel_scaling.providers.gcp.errors import GoogleRefusedError, sentence_of
 from accel_scaling.providers.gcp.node_config import is_tpu, region_of, with_template, zones_of
@@ -65,7 +66,13 @@ def prepared(config: Config) -> Config:
     if not _ray.reads_only():  # `ray down` lists anyway, and needs not be told twice
         _ask_each_zone(provider)
         offered.check(cluster)
+        with one_sentence():
+            training.check_subnetworks(client(provider, "compute"), provider)
+    training.add(config, cluster)
     config = _with_project(config)
+    if not _ray.reads_only():
+        with one_sentence(f"provider.{PLACEMENT}: "):
+            training.make_policies(client(provider, "compute"), config)
     # Ray's subnet step writes a default network into every node_config that names none: it would override a template's.
     for name, node_type in cluster.node_types.items():
         if "networkInterfaces" in node_type.node_config and "networkInterfaces" not in given_types[name]["node_config"]:
@@ -174,6 +181,8 @@ def one_sentence(beginning: str = "", advice: str = "") -> Iterator[None]:
         failure = of_exception(error)
         ending = f"; {advice}" if advice else ""
         raise GoogleRefusedError(f"{beginning}Google refused ({failure.category.value}): {failure}{ending}") from None
+    except OperationFailedError as error:
+        raise GoogleRefusedError(f"{beginning}Google says: {error.failure}") from None
     except (GoogleAuthError, *BROKEN) as error:
         raise GoogleRefusedError(f"{beginning}{sentence_of(error)}") from None
 

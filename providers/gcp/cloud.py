@@ -74,4 +74,7 @@ CLOUD = GCP(
         "gcp_credentials",
         "api_endpoints",
     ),
+    network_words=("gpudirect", "rdma"),
+    network_takes="subnetworks",
+    placement_words=("compact",),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from accel_scaling.cluster.networks import networks_of
+from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.labels import to_label
 from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
 from accel_scaling.testing.base_cloud import LocalCloud
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from accel_scaling.testing.faults import Fault
+    from accel_scaling.testing.ray_cluster import RayCluster
 
 DISKS = [{"boot": True, "autoDelete": True, "initializeParams": {"sourceImage": "projects/local/global/images/local"}}]
+
+_QUEUE_ENDS = {FaultKind.QUEUE_FAILS: "FAILED", FaultKind.QUEUE_SUSPENDED: "SUSPENDED"}
 
 
 class LocalGCE(LocalCloud):
@@ -34,6 +39,7 @@ class LocalGCE(LocalCloud):
     # Hosts find their metadata server there: isolated ones where Google's is, plain ones where anybody may listen.
     METADATA_PORTS: ClassVar[dict[HostKind, int]] = {HostKind.ISOLATED: 80, HostKind.PROCESSES: 8988}
     FAULTS_BY_ZONE = True
+    MACHINES_WAIT = True
     PROVIDER_TYPES = ("external",)
     ACCOUNT_KEYS = (
         "disks",
@@ -110,7 +116,18 @@ class LocalGCE(LocalCloud):
                 sold_out.setdefault(zone or ANY, []).append(machine_type)
         limits = {fault.machine_type: fault.count or 0 for fault in self.faults if fault.kind is FaultKind.CAPACITY}
         self._injection.dry_zones, self._injection.capacity = sold_out, limits
+        waits = {fault.machine_type: fault.after_s or 0.0 for fault in self.faults if fault.kind is FaultKind.WAITS}
+        ends = {fault.machine_type: _QUEUE_ENDS[fault.kind] for fault in self.faults if fault.kind in _QUEUE_ENDS}
+        self._injection.waits_s, self._injection.queue_ends = waits, ends
         self.inject(self._injection)
+
+    def write_cluster(self, config: dict[str, Any]) -> tuple[RayCluster, list[str]]:
+        """Write a cluster file for this cloud, whose region gets the subnetworks that ``provider.network`` names."""
+        networks = networks_of(config.get("provider") or {}, CLOUD).values()
+        names = dict.fromkeys(name for network in networks for name in network.names if "/" not in name)
+        self._injection.subnetworks = list(names)
+        self.inject(self._injection)
+        return super().write_cluster(config)
 
     def inject(self, injection: FaultInjection) -> None:
         """Make Google's API behave so from now on: its latencies, and the calls that go wrong."""

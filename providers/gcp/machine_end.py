@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.catalog.launch_errors import SOLD_OUT
 from accel_scaling.providers.base.machine_end import EndedBy, MachineEnd
 from accel_scaling.providers.gcp.calls import status_of
 from accel_scaling.providers.gcp.client import collection
+from accel_scaling.providers.gcp.tpu_queue import OVER, STATE, failure_of
 from accel_scaling.quarantine.machine import GONE
 
 if TYPE_CHECKING:
@@ -47,13 +49,18 @@ def _node(resource: Any, node_id: str) -> Any | None:
     except Exception as error:
         if status_of(error) != 404:
             raise
-        return None
+        return resource.last_seen(node_id)
 
 
 def _slice_end(node: Any | None) -> MachineEnd:
     if node is None:
         return MachineEnd(EndedBy.USER, "delete", "the slice was deleted")
     state = str(node.get("state"))
+    if state in OVER and (node[STATE].get("stateInitiator") != "USER"):
+        failure = failure_of(node)
+        return MachineEnd(EndedBy.CLOUD, failure.code, failure.message, sold_out=failure.category in SOLD_OUT)
+    if state in OVER:
+        return MachineEnd(EndedBy.USER, state, "a user has deleted the slice of the queued resource")
     if node.is_preempted():
         return MachineEnd(EndedBy.INTERRUPTION, state, "Google has taken the slice back")
     return MachineEnd(EndedBy.USER, state, "the slice was stopped or deleted")

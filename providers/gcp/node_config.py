@@ -12,7 +12,8 @@ from accel_scaling.cluster.cluster import NodeMachine, Placement
 from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region, is_answer
 from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError, MachineInTemplateError
 from accel_scaling.message_text import shown
-from accel_scaling.providers.gcp import request_schema, tpu_node_config
+from accel_scaling.providers.gcp import network, request_schema, tpu_node_config
+from accel_scaling.providers.gcp import placement as machine_placement
 from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.images import with_image
 from accel_scaling.providers.gcp.names import check_names
@@ -37,6 +38,7 @@ __all__ = [
     "check_offered",
     "is_tpu",
     "machine",
+    "network_devices",
     "placement",
     "region_of",
     "with_image",
@@ -73,7 +75,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     name = _machine_type_name(at, node_config)
     scheduling = scheduling_of(at, node_config)
     check_provisioning_model(at, scheduling)
-    capacity_type = capacity_type_of(scheduling)
+    capacity_type = capacity_type_of(scheduling, one_message(node_config.get("reservationAffinity") or {}))
     guests = _guest_accelerators(at, node_config)
     try:
         machine_type = catalog.machine_type(CLOUD.name, name)
@@ -100,6 +102,7 @@ def check_node_config(location: str, node_config: dict[str, Any]) -> None:
     # What is new to a slice waits for `ray up`: Cloud TPU takes keys in some releases of its API that the client's
     # document lacks.
     request_schema.check_node_config(f"{location}.node_config", node_config, misspelt_only=is_tpu(node_config))
+    network.check_interfaces(f"{location}.node_config", node_config)
 
 
 def placement(provider: dict[str, Any]) -> Placement:
@@ -228,18 +231,30 @@ def _region_of(provider: dict[str, Any], zones: tuple[str, ...]) -> str:
 
 
 def cluster_notes(cluster: Cluster) -> list[str]:
-    """Return no notes: all are about one node type.
+    """Return notes about the network; all others are about one node type.
 
     Raises:
-        ClusterConfigError: a name or a label that Google does not take, which Ray's own provider lets Google say; or a
-            way of buying a slice that our provider's API does not have.
+        ClusterConfigError: a name or a label that Google does not take, which Ray's own provider lets Google say; a
+            way of buying a slice that our provider's API does not have; or a network or a placement that a node type
+            cannot have.
     """
     if cluster.is_ours:
         check_names(cluster.config)
         for node_type in cluster.node_types.values():
             if node_type.machine.slice is not None:
                 tpu_node_config.check_purchase(node_type.location, node_type.node_config)
+        machine_placement.check(cluster)
+        return network.checked(cluster)
     return []
+
+
+def network_devices(node_type: NodeType, provider: dict[str, Any]) -> int:
+    """Return how many RDMA devices a machine of a node type has.
+
+    Raises:
+        ClusterConfigError: it has no network for RDMA, and the file asks for it.
+    """
+    return network.devices_of(node_type, provider) if provider.get("type") == "external" else 0
 
 
 def with_template(node_config: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:

@@ -68,11 +68,13 @@ def fits_bulk(body: dict[str, Any]) -> bool:
 def in_zone(body: dict[str, Any], project: str, zone: str) -> dict[str, Any]:
     """Return the Instance as `instances.insert` wants it: with the types' paths in the zone."""
     placed = copy.deepcopy(body)
-    place = f"projects/{project}/zones/{zone}"
+    place, region = f"projects/{project}/zones/{zone}", f"projects/{project}/regions/{zone.rpartition('-')[0]}"
     if "machineType" in placed:
         placed["machineType"] = f"zones/{zone}/machineTypes/{placed['machineType']}"
     for accelerator in placed.get("guestAccelerators") or []:
         accelerator["acceleratorType"] = f"{place}/acceleratorTypes/{accelerator['acceleratorType']}"
+    if placed.get("resourcePolicies"):
+        placed["resourcePolicies"] = [f"{region}/resourcePolicies/{name}" for name in placed["resourcePolicies"]]
     for disk in placed.get("disks") or []:
         if "diskType" in (disk.get("initializeParams") or {}):
             disk["initializeParams"]["diskType"] = f"{place}/diskTypes/{disk['initializeParams']['diskType']}"
@@ -114,6 +116,9 @@ def _to_bare_names(body: dict[str, Any]) -> None:
         body["machineType"] = _bare(body["machineType"])
     for accelerator in body.get("guestAccelerators") or []:
         accelerator["acceleratorType"] = _bare(str(accelerator.get("acceleratorType", "")))
+    # Names for many machines, URLs for one: the document of InstanceProperties, and of Instance.
+    if isinstance(body.get("resourcePolicies"), list):
+        body["resourcePolicies"] = [_bare(str(policy)) for policy in body["resourcePolicies"]]
     for disk in body.get("disks") or []:
         first = disk.get("initializeParams") or {}
         if isinstance(first.get("diskType"), str):

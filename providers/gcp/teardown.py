@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
+from accel_scaling.cluster.networks import PLACEMENT
 from accel_scaling.providers.base.teardown import Found, TeardownProvider
-from accel_scaling.providers.gcp import checks
+from accel_scaling.providers.gcp import checks, placement_policies
 from accel_scaling.providers.gcp.calls import reason_of
-from accel_scaling.providers.gcp.node_config import is_tpu
+from accel_scaling.providers.gcp.client import client
+from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
+from accel_scaling.providers.gcp.placement import policy_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,6 +53,7 @@ class EndedProvider(TeardownProvider):
     """What `ray down` does on Google Cloud."""
 
     _node_cache: NodeCache
+    cluster_name: str
 
     def find_to_end(self, tag_filters: dict[str, str]) -> Found:
         """Return the nodes with these tags: stopped and preempted ones too, unless stopped ones are to be kept."""
@@ -59,3 +63,11 @@ class EndedProvider(TeardownProvider):
         """Delete nodes, many at once; stop them where the config keeps stopped ones."""
         failed = self._node_cache.try_to_terminate(node_ids, lambda node: note([node]))
         return {node: reason_of(error) for node, error in failed.items()}
+
+    def cleared(self) -> list[str]:
+        """Delete the cluster's placement policies, where its file asks for them."""
+        provider = self.provider_config
+        if not provider.get(PLACEMENT):
+            return []
+        names = policy_names(provider, self.cluster_name, zones_of(provider))
+        return placement_policies.delete(client(provider, "compute"), provider, self.cluster_name, names)

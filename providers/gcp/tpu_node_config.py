@@ -90,7 +90,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
 
 
 def check_purchase(location: str, node_config: dict[str, Any]) -> None:
-    """Refuse a way of buying a slice that the provider's API of Cloud TPU does not have: queues and models.
+    """Refuse a way of buying a slice that is none of a node_config: Google's own key for queues, and models.
 
     Args:
         location: the node type's place in the cluster file, for the error.
@@ -102,8 +102,8 @@ def check_purchase(location: str, node_config: dict[str, Any]) -> None:
     at = f"{location}.node_config"
     if node_config.get("queuedResource") is not None:
         raise ClusterConfigError(
-            f"{at}.queuedResource is written by Google into slices that it has queued, and this package asks for "
-            f"slices at once, without a queue; remove it, and write {_WAYS}"
+            f"{at}.queuedResource is written by Google into slices that it has queued; remove it, and write "
+            f"provider.capacity: {{{location.rpartition('.')[2]}: [{{spot: {{wait_for: 6h}}}}]}} to have slices queued"
         )
     scheduling = node_config.get("schedulingConfig")
     model = scheduling.get("provisioningModel") if isinstance(scheduling, dict) else None
@@ -133,10 +133,11 @@ def _notes(tpu_slice: TpuSlice) -> Iterator[str]:
 
 
 def _capacity_type(node_config: dict[str, Any]) -> CapacityType:
-    """Return spot where Google may take the slice back at any time."""
+    """Return spot where Google may take the slice back at any time, and reserved where it is of a reservation."""
     config = node_config.get("schedulingConfig") or {}
-    spot = config.get("spot") or config.get("preemptible") or config.get("provisioningModel") == "SPOT"
-    return CapacityType.SPOT if spot else CapacityType.ON_DEMAND
+    if config.get("spot") or config.get("preemptible") or config.get("provisioningModel") == "SPOT":
+        return CapacityType.SPOT
+    return CapacityType.RESERVED if config.get("reserved") else CapacityType.ON_DEMAND
 
 
 def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> TpuSlice:

@@ -17,14 +17,15 @@ RAYLET = b"\0".join(
     [b"/x/raylet", b"--node_id=ab12", b"--node_ip_address=10.0.0.5", b"--gcs-address=10.0.0.1:6379", b""]
 )
 
-# In a process of its own, which drains by `_ray.tell_event(...)` and `_ray.drain(...)`: the node that is drained ends,
-# and the variable must be there before its raylet starts.
+# In a process of its own, which drains by `_ray.tell_event(...)`, `_ray.drain(...)` and `_ray.drain_nodes(...)`: the
+# node that is drained ends, and the variable must be there before its raylet starts.
 PROGRAM = """
 import json, sys, time
+from dataclasses import replace
 import ray
 from accel_scaling import _ray
 from accel_scaling.boot import drain_node
-from accel_scaling.boot.node_event import EventKind, NodeEvent
+from accel_scaling.boot.node_event import EventKind, NodeEvent, read_event
 
 ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
 raylet = _ray.find_raylet("ACCEL_SCALING_START", "of this test")
@@ -32,8 +33,13 @@ assert ray.get(ray.remote(lambda: "RAY_JOB_ID" in __import__("os").environ).remo
 node = ray.nodes()[0]
 assert (raylet.node_id, raylet.address) == (node["NodeID"], node["NodeManagerAddress"]), raylet
 event = NodeEvent(EventKind.INTERRUPTION, "spot terminate", "a reason", True, time.time() + 60, "", raylet.address)
+sick = NodeEvent(EventKind.SICK, "Unhealthy", "a reason", True, time.time() + 60, "", raylet.address)
+assert drain_node.main([sick.to_text(), json.dumps(raylet)]) == 0
+assert _ray.drain_nodes([raylet.node_id], "of no autoscaler", time.time() + 60) == []
 code = drain_node.main([event.to_text(), json.dumps(raylet)])
 sys.argv = ["/ray/autoscaler/v2/monitor.py", f"--gcs-address={raylet.gcs_address}"]
+assert _ray.drain_nodes([raylet.node_id], "accel_scaling: interruption: spot terminate: a reason",
+                        time.time() + 60) == []
 told = _ray.node_events()
 joined = _ray.joined_nodes()
 assert [(one.node_id, one.address) for one in joined] == [(raylet.node_id, raylet.address)], joined
@@ -42,7 +48,7 @@ while ray.nodes()[0]["Alive"] and time.monotonic() < until:
     time.sleep(0.1)
 _ray.forget_event(raylet.node_id)
 print("ANSWER " + json.dumps([
-    code, told[raylet.node_id].decode() == event.to_text(), ray.nodes()[0]["Alive"],
+    code, replace(read_event(told[raylet.node_id]), told_s=0.0) == event, ray.nodes()[0]["Alive"],
     ray.nodes()[0]["DeathReasonMessage"], _ray.node_events(),
 ]))
 """

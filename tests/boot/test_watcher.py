@@ -126,6 +126,24 @@ def test_a_device_is_sick_when_two_looks_in_a_row_find_it_so() -> None:
     assert event.deadline_s == pytest.approx(node.now_s + 300, abs=timeouts.WATCHER_DEVICES_S)
 
 
+def test_a_sick_node_that_the_head_does_not_drain_yet_is_watched_for_notices_and_may_get_well() -> None:
+    node = Node()
+    node.sick = LOST
+    (sick,) = node.goes_on(200)
+    node.sick = OSError("a look that fails is none that finds it well")
+    assert len(node.goes_on(120)) == 1
+    node.sick = None
+    (well,) = node.goes_on(timeouts.WATCHER_DEVICES_S + 1)[1:]
+    assert (well.kind, well.acts, sick.acts) == (EventKind.SICK, False, True)
+    assert len(node.goes_on(120)) == 2
+    node.sick = LOST
+    (again,) = node.goes_on(200)[2:]
+    assert again.acts
+    node.notices = [INTERRUPTION]
+    (notice,) = node.goes_on(1)[3:]
+    assert (notice.kind, notice.acts) == (EventKind.INTERRUPTION, True)
+
+
 LOST = Sick("Unhealthy", "device 0 is lost")
 UNSURE = Sick("DriverMissing", "the NVIDIA driver is not loaded", sure=False)
 PATIENCE_S = (timeouts.WATCHER_UNSURE_LOOKS + 1) * timeouts.WATCHER_DEVICES_S

@@ -44,6 +44,16 @@ REFUSED = [
     (["gcp", "--cpus", "2", "--zones", "us-east1"], "--zones: provider.availability_zone names 'us-east1'"),
     (["gcp", "--accelerator", "TPU-V4", "--accelerator", "TPU-V6E"], "TPU-V4 in us-central2-b and TPU-V6E in us-east5"),
     (["gcp", "--accelerator", "L4", "--accelerator", "TPU-V4"], "find L4 in us-central1-a and TPU-V4 in us-central2-b"),
+    (["aws", "T4", "--capacity", "sopt"], "--capacity is 'sopt'; nearest: spot: write on-demand, spot, "),
+    (["aws", "T4", "--capacity", "spot,spot"], "--capacity has spot twice: write each capacity type once; write such"),
+    (["aws", "T4", "--capacity", "spot:x"], "--capacity.spot is 'x': it takes wait_for"),
+    (
+        ["gcp", "L4", "--capacity", "flex-start:soon"],
+        "--capacity.flex-start.run_for is 'soon': write a time such as 90s, 15m, 2h or 7d",
+    ),
+    (["aws", "T4", "--capacity", ""], "--capacity is '': write on-demand, spot, reserved, block or flex-start"),
+    (["aws", "T4", "--spot", "--capacity", "spot"], "--spot is --capacity spot,on-demand; write one of the two"),
+    (["aws", "T4", "--capacity", "flex-start"], "has flex-start, which AWS does not sell"),
     (["aws", "--cpus", "2", "--region", "Frankfurt"], "'Frankfurt' is not a region of AWS; write one such as"),
 ]
 

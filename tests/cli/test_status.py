@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from accel_scaling.cli.main import main
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.providers.base.zone_launch import Launch, Workers, gated
+from accel_scaling.quarantine.drain_record import DrainRecord
+from accel_scaling.quarantine.place import place_of
 from accel_scaling.timeouts import LAUNCH_FAILURE_AGAIN_S, LAUNCH_FAILURES_REMEMBERED
 from tests.support.quarantine import A, B, Head
 
@@ -65,6 +68,27 @@ def test_a_launch_that_fails_is_listed_with_its_reason_whatever_it_is(
     assert status(head, capsys) == "no node type is quarantined\n"
 
 
+def test_drained_nodes_are_listed_with_their_reason_and_end_until_an_hour_after_it(
+    head: Head, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: head.now_s)
+    record = DrainRecord("p4d", "sick", "DriverMissing", "the driver is not loaded", head.now_s)
+    head.gate.drains.waits("i-2", record)
+    head.gate.drains.begins("i-1", replace(record, since_s=head.now_s, until_s=head.now_s + 300))
+    text = status(head, capsys)
+    assert text.startswith("no node type is quarantined\n\ndrained node ")
+    assert "sick: DriverMissing: the driver is not loaded" in text
+    assert [word in text for word in ("within 300 s", "waits for others", "ended")] == [True, True, False]
+    shown = json.loads(status(head, capsys, "--json"))["drains"]
+    assert (shown["i-1"]["until_s"], shown["i-2"]["until_s"]) == (head.now_s + 300, None)
+    head.gate.drains.ended("i-1")
+    head.gate.drains.withdrawn("i-2")
+    head.now_s += 120
+    assert "ended 2 min ago" in status(head, capsys)
+    head.now_s += 3600
+    assert status(head, capsys) == "no node type is quarantined\n"
+
+
 def test_an_exception_of_an_sdk_is_listed_too(head: Head, capsys: pytest.CaptureFixture[str]) -> None:
     def launch(_: list[str]) -> Launch:
         raise AccelScalingError("Parameter validation failed:\nUnknown parameter")
@@ -104,6 +128,29 @@ def test_what_is_sold_out_in_four_zones_is_one_paragraph(
     assert text.count("add zones, a reservation") == 1
     assert f"\np4d in {', '.join(zones)}: We currently do not have" in text
     assert "failed launch" not in text, "the quarantine stands for it"
+
+
+def test_a_quarantine_a_failed_launch_and_a_machine_of_an_order_say_their_capacity_type(
+    head: Head, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: head.now_s)
+    spot, reserved = place_of(A, "spot"), place_of(A, "reserved cr-1")
+    head.gate.check("p4d", [reserved, spot, place_of(A, "on-demand")])
+    head.gate.failed("p4d", spot, "NoCapacity", "no spot here", sold_out=True)
+    head.gate.failed("p4d", place_of("*", "on-demand"), "InternalError", "an error", sold_out=False)
+    head.gate.launched("p4d", reserved, ["i-1"])
+    head.gate.refused("i-1", "p4d", A, "DriverMissing", "promised 8; 0 seen")
+    said = json.loads(status(head, capsys, "--json"))
+    (quarantine,), failure = said["left_alone"], said["failed_launches"][-1]
+    assert (quarantine["zone"], quarantine["capacity"], quarantine["kind"]) == (A, "spot", "sold out")
+    assert (failure["zone"], failure["capacity"]) == ("*", "on-demand")
+    assert (said["machines"]["i-1"]["zone"], said["machines"]["i-1"]["capacity"]) == (A, "reserved cr-1")
+    text = status(head, capsys)
+    assert f"p4d        in {A} (spot)  sold out: NoCapacity" in text
+    assert "the rest of its order in provider.capacity is tried; " in text
+    assert "all zones (on-demand)" in text
+    assert f"i-1           p4d        {A}  reserved cr-1" in text
+    assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, capacity="spot", reason="NoCapacity") == 1
 
 
 def test_drivers_are_told_again_as_long_as_a_quarantine_lasts_once_a_minute(

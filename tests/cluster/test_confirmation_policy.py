@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from accel_scaling.cluster.cluster import read_config
-from accel_scaling.cluster.policies import ConfirmationPolicy, OnMismatch, confirmation_policy
+from accel_scaling.cluster.policies import ConfirmationPolicy, OnEvent, OnMismatch, confirmation_policy, watcher_policy
 from accel_scaling.cluster.start_commands import check_start_commands
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.fill import fill_cluster
@@ -16,6 +16,7 @@ from tests.support.cluster import config_of, gcp_config_of
 from tests.support.doors import of_fill, of_plan, of_ray_up
 from tests.support.plan import plan
 
+ODD, WORDS = "provider.watcher.node_types.odd", "interruption, rebalance, maintenance, sick, drain_s, driver_events"
 NEEDED_BY_RAY = {"setup_commands": [], "head_setup_commands": [], "worker_setup_commands": [], "max_workers": 4}
 
 
@@ -102,9 +103,30 @@ def test_a_start_without_the_check_is_refused_unless_all_that_use_it_join_anyway
         ({"drain_s": -1}, "provider.watcher.drain_s is -1: write seconds, from 0 to 604800"),
         ({"drain_s": True}, "provider.watcher.drain_s is True: write seconds, from 0 to 604800"),
         ({"drain_s": float("nan")}, "provider.watcher.drain_s is nan: write seconds, from 0 to 604800"),
+        ({"driver_events": "no"}, "provider.watcher.driver_events is 'no': write true or false"),
+        (
+            {"node_types": ["odd"]},
+            "provider.watcher.node_types is ['odd']: write a mapping, such as {my_type: {sick: report}}",
+        ),
+        (
+            {"node_types": {"od": {}}},
+            "provider.watcher.node_types names 'od', which available_node_types does not have; nearest: odd",
+        ),
+        ({"node_types": {"odd": {"sick": 1}}}, f"{ODD}.sick is 1: write act, report or ignore"),
+        ({"node_types": {"odd": "report"}}, f"{ODD} is 'report': write a mapping with {WORDS}"),
+        (
+            {"node_types": {"odd": {"node_types": {}}}},
+            f"{ODD}.node_types is a key that nothing reads; the keys there are {WORDS}",
+        ),
     ],
 )
 def test_a_wrong_word_for_the_watcher_is_refused_in_one_sentence(given: dict[str, Any], sentence: str) -> None:
     config = {**of_cloud("aws"), **NEEDED_BY_RAY}
     config["provider"]["watcher"] = given
     assert {of_fill(config), of_plan(config), of_ray_up(config)} == {sentence}
+
+
+def test_a_node_type_has_the_watchers_words_of_all_but_for_its_own() -> None:
+    policy = watcher_policy({"watcher": {"sick": "report", "drain_s": 60, "node_types": {"odd": {"drain_s": 9}}}})
+    assert (policy.of("odd").sick, policy.of("odd").drain_s) == (OnEvent.REPORT, 9.0)
+    assert (policy.of("other").sick, policy.of("other").drain_s) == (OnEvent.REPORT, 60.0)

@@ -17,8 +17,9 @@ from botocore.parsers import ResponseParserError
 
 from accel_scaling import timeouts
 from accel_scaling.testing import Fault
-from accel_scaling.testing.ec2.moto_patches import patch_launches
+from accel_scaling.testing.ec2.launches import patch_launches
 from accel_scaling.testing.faults import write_faults
+from accel_scaling.testing.reservations import Reservation, reservations_of, write_reservations
 from tests.support.aws_clients import forget_clients
 
 MODULE = "accel_scaling.providers.aws.AWSAcceleratorNodeProvider"
@@ -64,6 +65,7 @@ class EC2:
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list, repr=False)
     launches: list[SimpleNamespace] = field(default_factory=list)  # the region's own record: what was asked and given
     seen: set[str] | None = None  # where lists are late: the machines that they show
+    now_s: float = 1_000_000.0  # of the reservations
 
     # What the tests do to it.
 
@@ -73,6 +75,10 @@ class EC2:
     def sold_out(self, *machines: str) -> None:
         """Make these machine types sold out, and no others: ``TYPE``, or ``TYPE@ZONE``."""
         write_faults(self.faults_file, [Fault.no_capacity(one) for one in machines])
+
+    def reserve(self, *reservations: Reservation | str) -> None:
+        """Let the account have these reservations, and no others; their times count from now."""
+        write_reservations(self.reservations_file, reservations_of(reservations), self.now_s)
 
     def hide(self, *, new: bool) -> None:
         """Let lists not show what is launched from now on, as they may for some seconds; or show everything."""
@@ -86,6 +92,7 @@ class EC2:
         self.launches.clear()
         self.seen = None
         self.sold_out()
+        self.reserve()
         # Records of machines that are gone: moto looks through all tags there ever were.
         backend = self._backend()
         for records in (backend.reservations, backend.tags, backend.volumes, backend.enis):
@@ -94,6 +101,10 @@ class EC2:
         for subnet in backend.describe_subnets():
             for address in list(subnet._subnet_ips):
                 subnet.del_subnet_ip(address)
+
+    @property
+    def reservations_file(self) -> Path:
+        return self.faults_file.with_name("reservations.json")
 
     # What it has, from its own records.
 
@@ -117,10 +128,20 @@ class EC2:
         return sum(1 for name, _ in self.calls if name == operation)
 
     def launch_request(
-        self, machine_type: str, count: int, granted: int, location: Any, *, error: str | None, tags: Any = None
+        self,
+        machine_type: str,
+        count: int,
+        granted: int,
+        location: Any,
+        *,
+        error: str | None,
+        tags: Any = None,
+        capacity: str = "",
     ) -> None:
         """Record a request, as an event log does."""
-        self.launches.append(SimpleNamespace(machine_type=machine_type, count=count, granted=granted, error=error))
+        self.launches.append(
+            SimpleNamespace(machine_type=machine_type, count=count, granted=granted, error=error, capacity=capacity)
+        )
 
     # Inside.
 
@@ -157,6 +178,7 @@ def ec2_in_process() -> Iterator[EC2]:
     """An EC2 of this process for boto3's clients, and retries that wait briefly; all is as it was afterwards."""
     from moto import mock_aws
     from moto.ec2.models.instances import InstanceBackend
+    from moto.ec2.responses import EC2Response
     from moto.ec2.responses.instances import InstanceResponse
 
     make_request = BaseClient._make_request
@@ -170,8 +192,9 @@ def ec2_in_process() -> Iterator[EC2]:
             (InstanceBackend, "start_instances"),
         ):
             patch.setattr(owner, name, getattr(owner, name))
+        patch.setattr(EC2Response, "describe_capacity_reservations", None, raising=False)
         ec2 = EC2(Path(folder) / "faults.json")
-        patch_launches(ec2.faults_file, ec2)  # type: ignore[arg-type]
+        patch_launches(ec2.faults_file, ec2, ec2.reservations_file, lambda: ec2.now_s)  # type: ignore[arg-type]
         for name, value in {
             "AWS_LAUNCH_RETRY_WAITS_S": (0.0, 0.0, 0.0, 0.0),
             "AWS_STOPPING_POLL_S": 0.0,

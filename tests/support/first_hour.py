@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from accel_scaling.cli.main import main
 from tests.support.aws_clients import forget_clients
+from tests.support.homes import make_home
 
 ROOT = Path(__file__).resolve().parents[2]
 AWS, GCP = (yaml.safe_load((ROOT / "example_clusters" / name).read_text()) for name in ("aws-gpu.yaml", "gcp-gpu.yaml"))
@@ -87,9 +88,9 @@ main()
 
 
 @pytest.fixture(name="shared_home", scope="module")
-def shared_home_fixture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One home for all mistakes: `ray up` packs this package there once."""
-    return tmp_path_factory.mktemp("home")
+def shared_home_fixture(tmp_path_factory: pytest.TempPathFactory, bundles: Path) -> Path:
+    """One home for all mistakes."""
+    return make_home(tmp_path_factory.mktemp("desk") / "home", bundles)
 
 
 @pytest.fixture(name="desk")

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.auth.credentials import AnonymousCredentials
 from googleapiclient import discovery
+
+from accel_scaling.testing.gce.api import ComputeEngine
+from accel_scaling.testing.gce.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PROJECT, ZONE = "rehearsal", "us-central1-a"
 PARENT = f"projects/{PROJECT}/locations/{ZONE}"
@@ -62,3 +69,14 @@ def body(name: str, machine_type: str = "n2-standard-2", **more: Any) -> dict[st
 def properties(machine_type: str = "n2-standard-2", **more: Any) -> dict[str, Any]:
     made = {"machineType": machine_type, "disks": DISKS, "networkInterfaces": NETWORK, **more}
     return copy.deepcopy(made)
+
+
+@contextlib.contextmanager
+def kept_server() -> Iterator[tuple[Server, Client]]:
+    """Serve one engine after another, each set as ``server.engine``: a client takes longer to make than a test."""
+    server = Server(ComputeEngine())
+    try:
+        yield server, Client(f"http://127.0.0.1:{server.port}")
+    finally:
+        server.close()
+    assert server.drift == []

@@ -70,6 +70,10 @@ class Google:
     def slices(self) -> dict[str, dict[str, Any]]:
         return {one["name"]: one for one in self.engine.tpu_nodes()}
 
+    def queued(self) -> dict[str, dict[str, Any]]:
+        """Return the queued resources of Cloud TPU."""
+        return {one["name"]: one for one in self.engine.queued_resources()}
+
     def count(self, method: str) -> int:
         return sum(1 for call in self.engine.calls if call[1] == method)
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "iam"
 REGION, ACCOUNT, CLUSTER = "us-west-2", "123456789012", "first"
 LAUNCHER, HEAD, MAKES = "aws-launcher", "aws-head", "aws-ray-makes-the-role"  # the files
+TRAINING = "aws-training"
 HEAD_ROLE = f"ray-head-{CLUSTER}"
 NOT_ALLOWED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
 TAG = "ray-cluster-name"
@@ -118,12 +119,8 @@ def asked_for(action: str, params: Mapping[str, Any], owner: Mapping[str, str]) 
         tags = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for tag in params.get("Tags") or []}
         for one in params.get("Resources") or params["InstanceIds"]:
             yield Asked(action, _arn("instance", one), {f"aws:ResourceTag/{TAG}": owner[one], **tags})
-    elif action == "ec2:CreateSecurityGroup":
-        yield Asked(action, _arn("vpc", params["VpcId"]))
-        yield from _tagged(action, "security-group", params)
-    elif action == "ec2:AuthorizeSecurityGroupIngress":
-        group = params["GroupId"]
-        yield Asked(action, _arn("security-group", group), {f"aws:ResourceTag/{TAG}": owner[group]})
+    elif "SecurityGroup" in action or "PlacementGroup" in action:
+        yield from _asked_for_group(action, params, owner)
     elif action == "ec2:CreateKeyPair":
         yield Asked(action, _arn("key-pair", params["KeyName"]))
     elif action == "ssm:GetParameters":
@@ -133,13 +130,28 @@ def asked_for(action: str, params: Mapping[str, Any], owner: Mapping[str, str]) 
         yield from _asked_for_roles(action, params)
 
 
-def _tagged(action: str, kind: str, params: Mapping[str, Any]) -> Iterator[Asked]:
+def _asked_for_group(action: str, params: Mapping[str, Any], owner: Mapping[str, str]) -> Iterator[Asked]:
+    """A security group or a placement group: made with its tags, changed or deleted by them."""
+    if action == "ec2:CreateSecurityGroup":
+        yield Asked(action, _arn("vpc", params["VpcId"]))
+        yield from _tagged(action, "security-group", params)
+    elif "SecurityGroup" in action:
+        group = params["GroupId"]
+        yield Asked(action, _arn("security-group", group), {f"aws:ResourceTag/{TAG}": owner[group]})
+    elif action == "ec2:CreatePlacementGroup":
+        yield from _tagged(action, "placement-group", params, params["GroupName"])
+    else:
+        group = params["GroupName"]
+        yield Asked(action, _arn("placement-group", group), {f"aws:ResourceTag/{TAG}": owner[group]})
+
+
+def _tagged(action: str, kind: str, params: Mapping[str, Any], name: str = "*") -> Iterator[Asked]:
     """What is made with tags: itself, and its tags."""
     specs = [one for one in params.get("TagSpecifications") or [] if one["ResourceType"] == kind]
     context = {f"aws:RequestTag/{tag['Key']}": tag["Value"] for one in specs for tag in one["Tags"]}
-    yield Asked(action, _arn(kind, "*"), context)
+    yield Asked(action, _arn(kind, name), context)
     if context:
-        yield Asked("ec2:CreateTags", _arn(kind, "*"), {**context, "ec2:CreateAction": action.partition(":")[2]})
+        yield Asked("ec2:CreateTags", _arn(kind, name), {**context, "ec2:CreateAction": action.partition(":")[2]})
 
 
 def _asked_for_machines(params: Mapping[str, Any]) -> Iterator[Asked]:

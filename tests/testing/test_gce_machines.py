@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from accel_scaling.testing.gce.api import ComputeEngine
+from accel_scaling.testing.gce.reservations import GceReservation
 from accel_scaling.testing.gce.server import serve
 from tests.support.gce_client import GPU, Client
 from tests.testing.test_gce_api import status
@@ -75,6 +76,11 @@ def test_a_machine_type_that_google_makes_is_made(cloud, machine_type):
 
 BOUND = {"provisioningModel": "RESERVATION_BOUND", "onHostMaintenance": "TERMINATE"}
 FLEX = {"provisioningModel": "FLEX_START", "onHostMaintenance": "TERMINATE"}
+MINE = {
+    "consumeReservationType": "SPECIFIC_RESERVATION",
+    "key": "compute.googleapis.com/reservation-name",
+    "values": ["mine"],
+}
 DAY = {"maxRunDuration": {"seconds": "86400"}}
 
 
@@ -92,9 +98,10 @@ def test_a_machine_that_google_does_not_sell_so_is_refused(cloud, machine_type, 
     code, says = status(lambda: cloud.client.insert("a", machine_type, scheduling=refused))
     assert code == 400
     assert "resource.scheduling.provisioningModel" in says
-    cloud.client.insert("b", machine_type, scheduling=made)
+    cloud.client.insert("b", machine_type, scheduling=made, reservationAffinity=MINE if made is BOUND else None)
 
 
 def test_a_reservation_is_taken_without_a_provisioning_model(cloud):
-    mine = {"consumeReservationType": "SPECIFIC_RESERVATION", "key": "k", "values": ["mine"]}
-    cloud.client.insert("a", "a3-ultragpu-8g", scheduling=GPU, reservationAffinity=mine)
+    cloud.engine.set_reservations([GceReservation("mine", "a3-ultragpu-8g")])
+    operation = cloud.client.insert("a", "a3-ultragpu-8g", scheduling=GPU, reservationAffinity=MINE)
+    assert "error" not in cloud.client.wait(operation)

@@ -38,7 +38,7 @@ def test_the_page_explains_every_fault_and_every_argument() -> None:
         assert f"`Fault.{kind.name.lower()}(TYPE" in PAGE
     for argument in local_cloud.__wrapped__.__kwdefaults__:  # type: ignore[attr-defined]
         assert f"| `{argument}` |" in PAGE
-    assert set(testing.__all__) == {"Fault", "FaultKind", "local_cloud"}
+    assert set(testing.__all__) == {"Fault", "FaultKind", "Reservation", "local_cloud"}
 
 
 def test_a_local_cloud_answers_launches_what_it_can_and_is_gone_with_its_block(tmp_path: Path) -> None:
@@ -81,6 +81,7 @@ def test_a_fault_is_made_by_a_method_of_its_name(kind: FaultKind) -> None:
         FaultKind.FEWER: [2],
         FaultKind.OTHER: ["NVIDIA L4"],
         FaultKind.MIXED: ["NVIDIA L4"],
+        FaultKind.WAITS: [60],
     }
     fault = getattr(Fault, kind.name.lower())("g5.xlarge", *values.get(kind, []))
     assert (fault.kind, fault.machine_type) == (kind, "g5.xlarge")

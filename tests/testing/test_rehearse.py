@@ -16,7 +16,7 @@ import pytest
 
 from accel_scaling.cli.main import main
 from accel_scaling.testing import Fault
-from accel_scaling.testing.faults import FaultSource
+from accel_scaling.testing.fault_source import FaultSource
 from accel_scaling.testing.rehearse.timeline import Timeline
 from tests.support.needs import NEEDS_ISOLATED_HOSTS
 from tests.support.rehearsal import REHEARSE, ROOT, environment, left_behind

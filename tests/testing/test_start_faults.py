@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from accel_scaling.providers.aws.local_cloud import LocalEC2
@@ -84,6 +86,29 @@ def test_a_machine_of_google_without_ssh_runs_and_answers_nobody(gce):
     assert done.returncode == 255
     assert "refused" in done.stderr
     google.wait(google.delete("silent"))
+
+
+def test_a_flex_start_machine_of_google_waits_and_then_boots(gce):
+    local, google = gce
+    local.set_faults("waits:a2-highgpu-1g=1h")
+    flex = {"provisioningModel": "FLEX_START", "maxRunDuration": {"seconds": "600"}, "onHostMaintenance": "TERMINATE"}
+    asked = {"scheduling": flex, "params": {"requestValidForDuration": {"seconds": "600"}}}
+    # The cloud's process reads the fault in its next step: machines before it come at once.
+    for number in itertools.count():
+        name = f"later-{number}"
+        operation = google.insert(name, "a2-highgpu-1g", **asked)
+        if google.get(name)["status"] == "PENDING":
+            break
+
+    def kinds() -> list[EventKind]:
+        return [event.kind for event in local.events() if event.instance_id == name]
+
+    until(lambda: kinds() == [EventKind.HAPPENED])
+    local.set_faults()
+    google.wait(operation)
+    assert google.get(name)["status"] == "RUNNING"
+    assert kinds() == [EventKind.HAPPENED, EventKind.LAUNCHED, EventKind.BOOTED]
+    assert local.host_file(name, "x").name == "x", "its address is that of its boot"
 
 
 def test_ray_start_fails_after_its_start_hook_and_names_a_cause(ec2):

@@ -17,7 +17,7 @@ from accel_scaling.boot.verdict_file import VERDICT_FILE
 from accel_scaling.quarantine.machine import Machine, Reason
 from accel_scaling.quarantine.store import STATE_FILE
 from accel_scaling.status_line import StatusLine
-from accel_scaling.testing.faults import FaultSource
+from accel_scaling.testing.fault_source import FaultSource
 from accel_scaling.testing.hosts.events import Event, EventKind
 from accel_scaling.testing.rehearse.run import grouped
 from accel_scaling.testing.rehearse.timeline import Timeline
@@ -150,3 +150,18 @@ def test_keys_that_are_left_out_are_named_once() -> None:
     keys = [f"{name}.node_config.{key}" for name in node_types for key in ("KeyName", "SubnetIds")]
     keys = ["docker", *keys, "p5.node_config.NetworkInterfaces"]
     assert grouped(keys, node_types) == "docker; KeyName, SubnetIds (of all node types); NetworkInterfaces (of p5)"
+
+
+def test_a_drain_is_one_line_with_its_reason_and_one_that_waits_is_another(rehearsed: Rehearsed) -> None:
+    row = {"node_type": "a10g", "kind": "sick", "code": "Unhealthy", "message": "device 0 is lost", "told_s": 5}
+    state = rehearsed.file(HEAD, STATE_FILE)
+    content: dict[str, Any] = {"version": 1, "kept": {}, "types": {}, "drains": {WORKER: row}}
+    state.write_text(json.dumps(content))
+    rehearsed.look()
+    content["drains"][WORKER] = {**row, "since_s": rehearsed.timeline.started_s + 7, "until_s": time.time() + 99}
+    state.write_text(json.dumps(content))
+    rehearsed.look()
+    text = rehearsed.look()
+    assert text.count(f"waits      g5.xlarge {WORKER} is drained after others: sick: Unhealthy: device 0 is lost") == 1
+    assert text.count(f"drained    g5.xlarge {WORKER}, within ") == 1
+    assert rehearsed.timeline.machines[WORKER].drained_s == pytest.approx(7)

@@ -12,6 +12,7 @@ import shlex
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.boot.network_devices import RDMA_CLASS
 from accel_scaling.detect.pci import DEVICES
 from accel_scaling.errors import RehearsalError
 from accel_scaling.families.built_in.neuron import DRIVER_DEVICES, NEURON_LS
@@ -56,6 +57,7 @@ def install(root: Path, hardware: Hardware) -> dict[str, str]:
         RehearsalError: there is no driver library for this machine's processor.
     """
     addresses = _write_bus(root, hardware)
+    write_network(root, hardware.network_devices)
     folder = write_nvml(root, hardware) if hardware.kind == "nvml" else write_library(root / MASK)
     if hardware.kind == "neuron":
         _write_neuron(root, hardware, addresses)
@@ -75,6 +77,26 @@ def install(root: Path, hardware: Hardware) -> dict[str, str]:
         NVML_CONFIG_VARIABLE: str(root / NVML_CONFIG),
         **{name: _before(name, path) for name, path in searched.items() if path},
     }
+
+
+def write_network(root: Path, count: int, *, seen: int | None = None, given: int | None = None) -> None:
+    """Write the files of EFA devices: PCI functions, the kernel's RDMA devices, and their nodes.
+
+    Args:
+        root: the host's root folder, or a folder that stands for it.
+        count: on the bus.
+        seen: for how many the driver has answered; None for all.
+        given: how many nodes there are, as plain files; None for one each.
+    """
+    for number in range(count):
+        folder = root / DEVICES / f"0000:{0x80 + number:02x}:19.0"
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in {"vendor": "0x1d0f", "device": "0xefa1", "class": "0x020000"}.items():
+            (folder / name).write_text(content + "\n", encoding="ascii")
+    for number in range(count if seen is None else seen):
+        # By the card's place: rdmap16s27 on a p4d.24xlarge.
+        (root / RDMA_CLASS / f"rdmap{0x80 + number}s25").mkdir(parents=True, exist_ok=True)
+    write_nodes(root, (f"infiniband/uverbs{number}" for number in range(count if given is None else given)))
 
 
 def change(root: Path, hardware: Hardware) -> None:

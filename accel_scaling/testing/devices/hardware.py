@@ -65,6 +65,7 @@ class Hardware:
             counters in Neuron's sysfs.
         functions: PCI functions that each device shows.
         products: name and PCI id of each device, where they are not all alike; ``:`` and the subsystem may follow.
+        network_devices: EFA or RDMA devices, by the network interfaces that it was launched with.
         nvlink_domain: of machines whose NVLink reaches others, the numbers CLUSTER.CLIQUE; empty for others.
     """
 
@@ -89,6 +90,7 @@ class Hardware:
     functions: int = 1
     products: tuple[tuple[str, str], ...] = ()
     nvlink_domain: str = ""
+    network_devices: int = 0
 
     def product(self, index: int) -> tuple[str, str]:
         """Return the name and the PCI id of a device, by its place on the bus."""

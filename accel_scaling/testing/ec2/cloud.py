@@ -14,11 +14,15 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.ec2_machines import hardware_of
-from accel_scaling.testing.ec2.moto_patches import (
+from accel_scaling.testing.ec2.launches import Capacity, ends_with_its_reservation
+from accel_scaling.testing.ec2.moto_patches import patch_moto
+from accel_scaling.testing.ec2.states import (
+    LIVE,
     PENDING,
     RUNNING,
     SHUTTING_DOWN,
@@ -26,14 +30,13 @@ from accel_scaling.testing.ec2.moto_patches import (
     STOPPING,
     TERMINATED,
     end_by_ec2,
-    patch_moto,
     set_state,
 )
-from accel_scaling.testing.faults import FaultKind, of_start, read_faults
+from accel_scaling.testing.faults import FaultKind, block_end, of_start, read_faults
 from accel_scaling.testing.hosts.call_log import CallLog, LoggedApplication
 from accel_scaling.testing.hosts.cloud_process import run
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, sick
+from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, sick, with_xid
 from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
 from accel_scaling.testing.hosts.metadata_servers import Metadata, MetadataServers
 
@@ -59,10 +62,11 @@ class Ec2Cloud:
         self, settings: Settings, hosts: Hosts, events: EventLog, listen: list[tuple[str, int]], inherited: list[int]
     ) -> None:
         # moto cuts the default VPC's block into one /20 per zone.
-        patch_moto(settings.faults_file, events, f"{settings.network}.0.0/16")
+        cidr = f"{settings.network}.0.0/16"
+        capacity = patch_moto(settings.faults_file, settings.reservations_file, events, cidr)
         self._server = Ec2Server(listen, inherited, settings.directory)
         self._metadata = MetadataServers(settings)
-        self._reconciler = Ec2Reconciler(self._server, hosts, events, settings, self._metadata)
+        self._reconciler = Ec2Reconciler(self._server, hosts, events, settings, self._metadata, capacity=capacity)
         self.ports = self._server.ports
 
     def step(self) -> None:
@@ -151,12 +155,21 @@ class Ec2Reconciler:
         events: the log of the machines' steps.
         settings: how long EC2 takes over each step, and where the faults are.
         metadata: tells each host of notices.
+        capacity: knows which reservations end.
     """
 
     def __init__(
-        self, server: Ec2Server, hosts: Hosts, events: EventLog, settings: Settings, metadata: MetadataServers
+        self,
+        server: Ec2Server,
+        hosts: Hosts,
+        events: EventLog,
+        settings: Settings,
+        metadata: MetadataServers,
+        *,
+        capacity: Capacity,
     ) -> None:
         self._server, self._hosts, self._events, self._metadata = server, hosts, events, metadata
+        self._capacity = capacity
         self._later = LaterFaults(settings.faults_file)
         self._latencies, self._faults_file = settings.latencies, settings.faults_file
         # No lock: only the thread that calls step() uses these three. moto answers requests in threads of its own.
@@ -177,9 +190,30 @@ class Ec2Reconciler:
                 self._stop(instance, waited)
             elif instance.state == SHUTTING_DOWN[0]:
                 self._terminate(instance, waited)
+        self._end_blocks()
         by_id = {instance.id: instance for _, instance in self._server.instances()}
         for instance_id, what in self._later.step():
             self._record(EventKind.HAPPENED, by_id[instance_id], error=what)
+
+    def _end_blocks(self) -> None:
+        """End the machines of blocks, and of interruptible reservations, that are over."""
+        now_s = self._capacity.clock()
+        for backend, instance in list(self._server.instances()):
+            name = getattr(instance, "capacity_reservation_id", "")
+            if not name or instance.state not in LIVE:
+                continue
+            for one in self._capacity.reservations(backend):
+                if one.name == name and ends_with_its_reservation(one) and one.has_ended(now_s):
+                    # EC2 documents no StateReason for this end: it is left as that of any termination.
+                    instance.terminate()
+                    self._record(EventKind.HAPPENED, instance, error=f"EC2 ends the machines of {name}")
+
+    def _begin_end_of_block(self, backend: Any, instance: Any) -> None:
+        after_s = block_end(read_faults(self._faults_file), instance.instance_type)
+        name = getattr(instance, "capacity_reservation_id", "")
+        for one in self._capacity.reservations(backend):
+            if after_s is not None and one.name == name and ends_with_its_reservation(one):
+                self._capacity.end(one, self._capacity.clock() + after_s)
 
     def _boot(self, backend: Any, instance: Any) -> None:
         fault = of_start(read_faults(self._faults_file), instance.instance_type)
@@ -191,6 +225,7 @@ class Ec2Reconciler:
         self._have_disk.add(instance.id)
         try:
             hardware = hardware_at_boot(hardware_of(instance.instance_type), instance.instance_type, self._faults_file)
+            hardware = replace(hardware, network_devices=instance.rehearsal_efa)
             keys = _public_keys(backend, instance)
             kind = fault.kind if fault else None
             self._metadata.add(instance.private_ip, _metadata_of(backend, instance))
@@ -205,6 +240,7 @@ class Ec2Reconciler:
         if instance.state == PENDING[0]:  # else a client has stopped it meanwhile
             set_state(instance, RUNNING)
         self._record(EventKind.BOOTED, instance)
+        self._begin_end_of_block(backend, instance)
         tell = functools.partial(self._metadata.tell, instance.private_ip)
         self._later.booted(
             instance.id,
@@ -212,6 +248,7 @@ class Ec2Reconciler:
                 instance.instance_type,
                 lambda: tell({"spot/instance-action": _interruption()}),
                 lambda: self._hosts.change_devices(instance.id, sick(hardware)),
+                lambda xid: self._hosts.change_devices(instance.id, with_xid(hardware, xid)),
             ),
         )
 
@@ -243,7 +280,8 @@ class Ec2Reconciler:
     def _record(self, kind: EventKind, instance: Any, *, error: str | None = None) -> None:
         address = instance.private_ip
         tags = {tag["key"]: tag["value"] for tag in instance.get_tags()}
-        self._events.instance(kind, instance.id, instance.instance_type, address, error=error, tags=tags)
+        word = getattr(instance, "rehearsal_capacity", "")
+        self._events.instance(kind, instance.id, instance.instance_type, address, error=error, tags=tags, capacity=word)
 
 
 def _interruption() -> str:
@@ -253,13 +291,14 @@ def _interruption() -> str:
 
 
 def _metadata_of(backend: Any, instance: Any) -> Metadata:
-    """Return what an instance is told about itself; rehearsed instances are in no placement group."""
+    """Return what an instance is told about itself."""
     zone = instance.placement.zone
     (of_zone,) = backend.describe_availability_zones(zone_names=[zone])
     return {
         "instance-id": instance.id,
         "placement/availability-zone": zone,
         "placement/availability-zone-id": of_zone.zone_id,
+        **({"placement/group-name": instance.rehearsal_group} if instance.rehearsal_group else {}),
     }
 
 

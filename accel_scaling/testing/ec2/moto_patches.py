@@ -1,4 +1,4 @@
-"""Patches of moto where it differs from AWS for a node provider: counts, tokens, capacity, states, addresses, images.
+"""Patches of moto where it differs from AWS for a node provider: states, addresses, images; see launches.py, too.
 
 Of the public parameters of AWS Systems Manager that name machine images, those exist that AWS documents, in every
 region. The rows are this cloud's own, not those that the fill takes its images from: a name that AWS does not document
@@ -11,178 +11,30 @@ import csv
 import datetime as dt
 import functools
 import hashlib
-import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accel_scaling.testing.ec2.client_tokens import launched_before, note_launched
 from accel_scaling.testing.ec2.images import IMAGES
-from accel_scaling.testing.faults import granted, read_faults
+from accel_scaling.testing.ec2.launches import Capacity, patch_launches
+from accel_scaling.testing.ec2.states import SHUTTING_DOWN, STOPPED, STOPPING, TERMINATED, set_state
 
 if TYPE_CHECKING:
     from accel_scaling.testing.hosts.events import EventLog
 
 
-PENDING, RUNNING = ("pending", 0), ("running", 16)
-STOPPING, STOPPED = ("stopping", 64), ("stopped", 80)
-SHUTTING_DOWN, TERMINATED = ("shutting-down", 32), ("terminated", 48)
-LIVE = (PENDING[0], RUNNING[0])
-
 PUBLISHED = dt.datetime(2026, 1, 1, tzinfo=dt.timezone.utc)  # of every image
 
-# The words of EC2's console; the codes are those of StateReason in EC2's API reference.
-_REASONS = {
-    "Client.InternalError": "Client error on launch",
-    "Client.InvalidSnapshot.NotFound": "The specified snapshot was not found",
-    "Client.VolumeLimitExceeded": "Volume limit exceeded",
-    "Server.InsufficientInstanceCapacity": "Insufficient capacity to satisfy instance request",
-    "Server.InternalError": "Internal error on launch",
-    "Server.SpotInstanceTermination": "Spot instance termination",
-}
 
-_launching = threading.Lock()  # two requests at once must not share the last free machine
-
-
-def set_state(instance: Any, state: tuple[str, int]) -> None:
-    """Put a moto instance into an EC2 state and note since when."""
-    instance._state.name, instance._state.code = state  # noqa: SLF001 - moto has no public setter
-    instance.rehearsal_since = time.monotonic()
-
-
-def end_by_ec2(instance: Any, reason: str | None) -> None:
-    """End an instance as EC2 does when a launch fails after RunInstances has answered; nobody asked for it."""
-    from moto.ec2.models.instances import StateReason
-
-    reason = reason or "Client.InternalError"
-    instance.terminate()
-    # By reports of such launches the code is the server's, and the client's mistake is in the message
-    # (github.com/aws/karpenter-provider-aws/issues/1407).
-    code = reason if reason.startswith("Server.") else "Server.InternalError"
-    instance.state_reason = StateReason(f"{reason}: {_REASONS.get(reason, 'the instance was terminated')}", code)
-    instance._reason = code  # noqa: SLF001 - moto has no public setter
-    set_state(instance, TERMINATED)
-
-
-def patch_moto(faults_file: Path, events: EventLog, vpc_cidr: str) -> None:
-    """Change moto in this process, permanently: it serves one local EC2 and then ends."""
-    patch_launches(faults_file, events)
+def patch_moto(faults_file: Path, reservations_file: Path, events: EventLog, vpc_cidr: str) -> Capacity:
+    """Change moto in this process, permanently: it serves one local EC2 and then ends. Return what EC2 has to give."""
+    capacity = patch_launches(faults_file, events, reservations_file)
     _patch_states()
     _patch_addresses(vpc_cidr)
     _patch_offerings()
     _patch_parameters()
     _patch_images()
     _patch_refusals()
-
-
-def patch_launches(faults_file: Path, events: EventLog) -> None:
-    """Make launches and starts of stopped machines need capacity, and launches follow their counts and tokens."""
-    _patch_run_instances(faults_file, events)
-    _patch_start_instances(faults_file)
-
-
-def _refusal(instance_type: str) -> Exception:
-    from moto.ec2.exceptions import EC2ClientError
-
-    text = f"We currently do not have sufficient {instance_type} capacity in the Availability Zone you requested."
-    error: Exception = EC2ClientError("InsufficientInstanceCapacity", text)
-    return error
-
-
-def _granted(faults_file: Path, backend: Any, instance_type: str, zone: str, requested: int) -> int:
-    """Return how many machines there are in a zone: a fault's machine type is ``TYPE``, or ``TYPE@ZONE``."""
-    of_type = [one for one in backend.all_instances() if one.instance_type == instance_type and one.state in LIVE]
-    in_zone = [one for one in of_type if one.placement.zone == zone]
-    faults = read_faults(faults_file)
-    return min(
-        granted(faults, instance_type, requested, len(of_type)),
-        granted(faults, f"{instance_type}@{zone}", requested, len(in_zone)),
-    )
-
-
-def _patch_run_instances(faults_file: Path, events: EventLog) -> None:
-    """Launch up to MaxCount machines, once for each client token, and refuse below MinCount; moto launches MinCount."""
-    from moto.core.responses import ActionResult
-    from moto.ec2.models.instances import InstanceBackend
-    from moto.ec2.responses.instances import InstanceResponse
-
-    respond, launch = InstanceResponse.run_instances, InstanceBackend.run_instances
-
-    def run_instances(self: Any) -> Any:
-        param = self._get_param
-        # EC2's default for a request that names no type.
-        instance_type = param("InstanceType") or "m1.small"
-        least = int(param("MinCount") or 1)
-        most = int(param("MaxCount") or least)
-        # Held over the count and the launch: what is free now must still be free when it is taken.
-        with _launching:
-            # Before the count: what was launched needs no capacity a second time.
-            if (known := launched_before(self)) is not None:
-                return ActionResult(known)
-            zone = _zone_of(self.ec2_backend, param("SubnetId"), param("NetworkInterfaces") or [])
-            count = _granted(faults_file, self.ec2_backend, instance_type, zone, most)
-            refused = count < least
-            error = "InsufficientInstanceCapacity" if refused else None
-            # As moto reads them: the name depends on how the client's version writes a request.
-            tags = _instance_tags(param("TagSpecification", []) or param("TagSpecifications", []))
-            granted_count = 0 if refused else count
-            events.launch_request(instance_type, most, granted_count, param("SubnetId"), error=error, tags=tags)
-            if refused:
-                raise _refusal(instance_type)
-            # moto makes a response object for each request: what is replaced here ends with this one.
-            self._get_param = lambda key, *rest, **named: (
-                str(count) if key == "MinCount" else param(key, *rest, **named)
-            )
-            return respond(self)
-
-    def backend_run_instances(self: Any, *args: Any, **named: Any) -> Any:
-        if not named.get("subnet_id") and not named.get("nics"):
-            named["subnet_id"] = _default_subnet(self)  # as EC2 does; moto would give an address of no subnet
-        reservation = launch(self, *args, **named)
-        for instance in reservation.instances:
-            set_state(instance, PENDING)
-        note_launched(self, named.get("client_token"), reservation)
-        return reservation
-
-    InstanceResponse.run_instances = run_instances
-    InstanceBackend.run_instances = backend_run_instances
-
-
-def _zone_of(backend: Any, subnet: str | None, interfaces: list[dict[str, Any]]) -> str:
-    named = subnet or next((one["SubnetId"] for one in interfaces if one.get("SubnetId")), None)
-    found = named or _default_subnet(backend)
-    return str(backend.get_subnet(found).availability_zone) if found else ""
-
-
-def _instance_tags(specifications: list[dict[str, Any]]) -> dict[str, str]:
-    """Return the tags that a request has for its instances."""
-    of_instances = [row for row in specifications if row.get("ResourceType") == "instance"]
-    return {tag["Key"]: tag.get("Value", "") for row in of_instances for tag in row.get("Tag") or row.get("Tags") or []}
-
-
-def _default_subnet(backend: Any) -> str | None:
-    subnets = backend.describe_subnets(filters={"default-for-az": "true"})
-    return next((str(subnet.id) for subnet in subnets), None)
-
-
-def _patch_start_instances(faults_file: Path) -> None:
-    """Let a stopped machine need capacity too, and boot again."""
-    from moto.ec2.models.instances import InstanceBackend
-
-    start = InstanceBackend.start_instances
-
-    def start_instances(self: Any, instance_ids: list[str]) -> Any:
-        for instance in self.get_multi_instances_by_id(instance_ids):
-            if not _granted(faults_file, self, instance.instance_type, instance.placement.zone, 1):
-                raise _refusal(instance.instance_type)
-        started = start(self, instance_ids)
-        for instance, previous in started:
-            # EC2 takes the start of a running machine for done; it must not boot a second time.
-            if previous.name != RUNNING[0]:
-                set_state(instance, PENDING)
-        return started
-
-    InstanceBackend.start_instances = start_instances
+    return capacity
 
 
 def _patch_states() -> None:

@@ -11,18 +11,21 @@ from accel_scaling.testing.gce.instances import Instances
 from accel_scaling.testing.gce.launches import Launches
 from accel_scaling.testing.gce.lists import ListCalls, TypeLists, parse_filter
 from accel_scaling.testing.gce.machine_rules import image_handlers
+from accel_scaling.testing.gce.placement_policies import PlacementPolicies
 from accel_scaling.testing.gce.projects import Projects
-from accel_scaling.testing.gce.slices import Slices
+from accel_scaling.testing.gce.queued_resources import QueuedResources
+from accel_scaling.testing.gce.reservations import Reservations
+from accel_scaling.testing.gce.slices import INTERNAL, Slices
 from accel_scaling.testing.gce.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from accel_scaling.testing.gce.documents import ApiCall
     from accel_scaling.testing.gce.fault_injection import CallFault, FaultInjection
+    from accel_scaling.testing.gce.reservations import GceReservation
     from accel_scaling.testing.gce.state import Errors
 
-INTERNAL = 13  # google.rpc.Code, which an operation of Cloud TPU fails with; Compute Engine's fail with words
 LONG_POLL_S = 120.0  # `operations.wait` answers after two minutes at the latest: its document
 
 
@@ -55,12 +58,19 @@ class ComputeEngine:
         self._on_call = on_call
         self._by_request: dict[str, str] = {}
         self._instances, self._slices = Instances(state), Slices(state)
-        self._projects, self._launches = Projects(state), Launches(state, self._instances)
+        self._queued = QueuedResources(state, self._slices)
+        self._reservations = Reservations(state, self._instances)
+        self._policies = PlacementPolicies(state, self._instances)
+        self._projects = Projects(state)
+        self._launches = Launches(state, self._instances, self._reservations, self._policies)
         self._handlers = {
             **self._instances.handlers,
             **self._launches.handlers,
+            **self._reservations.handlers,
             **self._slices.handlers,
+            **self._queued.handlers,
             **self._projects.handlers,
+            **self._policies.handlers,
             **image_handlers(),
             **ListCalls(state, lists or TypeLists()).handlers,
             **{f"compute.{scope}Operations.get": self._operation for scope in ("zone", "region", "global")},
@@ -99,10 +109,11 @@ class ComputeEngine:
             # A client that lost the answer asks again with the same id, and must not get a second machine.
             known = self._by_request.get(request)
             if known:
-                return self.state.operations[known].view(self.state.project)
+                operation = self.state.operations[known]
+                return operation.tpu_view() if method.startswith("tpu.") else operation.view(self.state.project)
             # Copies, both ways: the answer is written out after the lock is released, and records live on.
             answer: dict[str, Any] = copy.deepcopy(handler(call.parameters, copy.deepcopy(call.body)))
-            if call.parameters.get("requestId") and answer.get("kind") == "compute#operation":
+            if call.parameters.get("requestId") and answer.get("name") in self.state.operations:
                 self._by_request[request] = answer["name"]
             self.state.changed.notify_all()
             return answer
@@ -121,6 +132,12 @@ class ComputeEngine:
 
     # What the tests and the hosts see and do.
 
+    def set_reservations(self, reservations: Iterable[GceReservation]) -> None:
+        """Let there be these reservations from now on, and no others."""
+        with self.state.changed:
+            self._reservations.set(reservations)
+            self.state.changed.notify_all()
+
     def instances(self) -> list[dict[str, Any]]:
         """Return all machines of Compute Engine, as they are now."""
         with self.state.changed:
@@ -133,10 +150,22 @@ class ComputeEngine:
             self.state.settle()
             return copy.deepcopy(self._slices.all())
 
+    def queued_resources(self) -> list[dict[str, Any]]:
+        """Return all queued resources of Cloud TPU, as they are now."""
+        with self.state.changed:
+            self.state.settle()
+            return copy.deepcopy(self._queued.all())
+
     def public_keys(self, metadata: dict[str, Any]) -> list[str]:
         """Return the ssh keys, ``user:key``, that a machine with this metadata lets in: its own and the project's."""
         with self.state.changed:
             return self._projects.public_keys(metadata)
+
+    def placement_policies(self) -> list[str]:
+        """Return the names of the placement policies."""
+        with self.state.changed:
+            self.state.settle()
+            return self._policies.names()
 
     def preempt(self, name: str) -> None:
         """Take a spot machine or slice back, as Google does."""
@@ -214,8 +243,9 @@ class ComputeEngine:
                 state.settle()
                 if operation.done:
                     return
-                # Google's part ends at a known time, the hosts' at none. At most a second: a test's clock wakes nobody.
-                left_s = 1.0 if operation.finished else operation.due - state.clock()
+                # Google's part ends at a known time, the hosts' at none, nor does the wait of a flex-start machine. At
+                # most a second: a test's clock wakes nobody.
+                left_s = 1.0 if operation.finished or operation.ready else operation.due - state.clock()
                 state.changed.wait(min(max(left_s, 0.001), 1.0))
 
     def _hosts_done(self, name: str, step: str, errors: Errors) -> None:

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
@@ -18,12 +18,14 @@ from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp, hardware
 from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.fault_injection import Preemptions, injection_file, read_injection
+from accel_scaling.testing.gce.instances import PENDING
+from accel_scaling.testing.gce.machine_rules import rdma_devices
 from accel_scaling.testing.gce.metadata_server import of_instance, of_slice_host
 from accel_scaling.testing.gce.server import Server
 from accel_scaling.testing.hosts.call_log import CallLog
 from accel_scaling.testing.hosts.cloud_process import run
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import HostSpec, fault_at_start, hardware_at_boot, sick
+from accel_scaling.testing.hosts.hosts import HostSpec, fault_at_start, hardware_at_boot, sick, with_xid
 from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
 from accel_scaling.testing.hosts.metadata_servers import MetadataServers
 
@@ -132,6 +134,7 @@ class GceReconciler:
         self._later = LaterFaults(settings.faults_file)
         self._since: dict[str, float] = {}  # when a machine that is to boot was first seen
         self._up: dict[str, list[GceHost]] = {}
+        self._waiting: set[str] = set()
 
     def step(self) -> None:
         """Look at every machine and slice once."""
@@ -140,7 +143,12 @@ class GceReconciler:
             name = machine["name"]
             status = machine.get("status") or machine.get("state")  # Compute Engine's word, or Cloud TPU's
             seen.add(name)
-            if status in _BOOTS and name not in self._up:
+            if status == PENDING and name not in self._waiting:
+                self._waiting.add(name)
+                machine_type, labels = machine["machineType"].rpartition("/")[2], machine.get("labels") or {}
+                says = "it waits for capacity (PENDING)"
+                self._events.instance(EventKind.HAPPENED, name, machine_type, None, error=says, tags=labels)
+            elif status in _BOOTS and name not in self._up:
                 self._boot_when_due(name, machine)
             elif status in _ENDS:
                 self._end(name, machine)
@@ -194,6 +202,7 @@ class GceReconciler:
                 host.type,
                 lambda: self._metadata.tell(host.address, {"instance/preempted": "TRUE"}),
                 lambda: self._hosts.change_devices(host.id, sick(hardware)),
+                lambda xid: self._hosts.change_devices(host.id, with_xid(hardware, xid)),
             ),
         )
 
@@ -229,7 +238,7 @@ class GceReconciler:
             machine["name"],
             machine_type,
             machine["networkInterfaces"][0]["networkIP"],
-            hardware_of_gcp(machine_type, accelerators),
+            replace(hardware_of_gcp(machine_type, accelerators), network_devices=rdma_devices(machine)),
             of_instance(machine, self._engine.state.project),
             tuple(self._engine.public_keys(machine.get("metadata") or {})),
             machine.get("labels") or {},

@@ -57,13 +57,19 @@ class FaultInjection:
         call_latency_s: before each answer.
         operation_latency_s: how long an operation takes, by its verb (``insert``, ``bulkInsert``, ``setLabels``,
             ``delete``, ``stop``, ``start``; ``tpu`` for all of Cloud TPU's).
-        dry_zones: zone -> machine types that are sold out there; ``*`` is any type, and any zone.
-        capacity: machine type -> how many may exist at once, over all zones.
+        dry_zones: zone -> machine types that are sold out there; ``*`` is any type, and any zone; ``TYPE/spot``, or
+            ``TYPE/`` and another capacity type, is sold out as that alone.
+        capacity: machine type -> how many may exist at once, over all zones, reserved ones not counted; ``TYPE/spot``
+            as above.
         quota: machine type -> the same, refused as a quota of the project.
         page_size: the most that one page of a list holds, whatever was asked for; 0 for Google's own.
         call_faults: what goes wrong; the first that fits a call is used up first.
         lacking: zone -> types of machines, accelerators and slices that it does not have, as it says when it is asked
             for one; ``*`` is any zone.
+        waits_s: machine type -> how long a flex-start machine of it waits before there is capacity; accelerator type
+            -> how long a queued resource waits for its turn.
+        queue_ends: accelerator type -> ``FAILED`` or ``SUSPENDED``: what becomes of a queued resource at its turn.
+        subnetworks: those of the region beside the default one.
     """
 
     call_latency_s: float = 0.0
@@ -74,15 +80,18 @@ class FaultInjection:
     page_size: int = 0
     call_faults: list[CallFault] = field(default_factory=list)
     lacking: dict[str, list[str]] = field(default_factory=dict)
+    waits_s: dict[str, float] = field(default_factory=dict)
+    queue_ends: dict[str, str] = field(default_factory=dict)
+    subnetworks: list[str] = field(default_factory=list)
 
     def offers(self, zone: str, name: str) -> bool:
         """Return whether a zone has a type, sold out or not."""
         return name not in {*self.lacking.get(zone, ()), *self.lacking.get(ANY, ())}
 
-    def is_dry(self, zone: str, machine_type: str) -> bool:
-        """Return whether a type is sold out in a zone."""
+    def is_dry(self, zone: str, machine_type: str, capacity_type: str = "") -> bool:
+        """Return whether a type is sold out in a zone, or a capacity type of it."""
         types = {*self.dry_zones.get(zone, ()), *self.dry_zones.get(ANY, ())}
-        return machine_type in types or ANY in types
+        return bool(types & {machine_type, ANY, f"{machine_type}/{capacity_type}"})
 
     def take_fault(self, method: str, kinds: tuple[FaultKind, ...], zone: str = "") -> CallFault | None:
         """Return the fault that this call meets, and use it up by one."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.testing.gce.state import State
 
-GONE, TERMINATED = "gone", "TERMINATED"
+GONE, TERMINATED, PENDING = "gone", "TERMINATED", "PENDING"
 
 
 class Instances:
@@ -33,6 +33,8 @@ class Instances:
         self._state = state
         self._machines: dict[tuple[str, str], dict[str, Any]] = {}
         self._after: dict[tuple[str, str], str] = {}  # what becomes of a machine that is stopping
+        self._started: dict[tuple[str, str], float] = {}  # when, on the state's clock
+        state.at_each_look.append(self._end_run_durations)
         self.handlers: dict[str, Any] = {
             "compute.instances.get": self._get,
             "compute.instances.list": self._list,
@@ -66,6 +68,7 @@ class Instances:
         # It may have been deleted or stopped while its operation was under way: then it stays so.
         if machine and machine["status"] in {"PROVISIONING", TERMINATED}:
             machine["status"] = "RUNNING" if self._state.boots else "STAGING"
+            self._started[self._key(name)] = self._state.clock()
 
     def booted(self, name: str) -> None:
         """Take note that its host is up."""
@@ -90,30 +93,63 @@ class Instances:
     def preempt(self, name: str) -> None:
         """Take it back, as Google does: it stops, and is deleted where its scheduling says so."""
         key = self._existing(name)
-        scheduling = self._machines[key].get("scheduling", {})
-        spot = scheduling.get("preemptible") or scheduling.get("provisioningModel") == "SPOT"
-        if not spot:
+        if capacity_type_of(self._machines[key]) != "spot":
             raise ValueError(f"{name} is no spot machine: Google does not take it back")
-        self._end(key, GONE if scheduling.get("instanceTerminationAction") == "DELETE" else TERMINATED)
+        self._end(key, _end_of(self._machines[key]))
 
     def end_at_launch(self, name: str) -> None:
         """End it as after an error of its host: a spot machine is preempted, any other stops and stays listed."""
         key = self._existing(name)
-        scheduling = self._machines[key].get("scheduling", {})
-        deleted = scheduling.get("instanceTerminationAction") == "DELETE"
         self._machines[key]["statusMessage"] = "Instance was terminated by Compute Engine."
-        self._end(key, GONE if deleted else TERMINATED)
+        self._end(key, _end_of(self._machines[key]))
 
     def set_status(self, name: str, status: str) -> None:
         """Put it into a status."""
         self._machines[self._existing(name)]["status"] = status
 
-    def live(self, machine_type: str) -> int:
-        """Count the machines of a type that take capacity."""
+    def live(self, machine_type: str, capacity_type: str = "") -> int:
+        """Count the machines of a type, or of one capacity type of it, that take capacity nobody has reserved."""
         return sum(
-            machine["machineType"].endswith(f"/{machine_type}") and machine["status"] != TERMINATED
+            machine["machineType"].endswith(f"/{machine_type}")
+            and machine["status"] not in (TERMINATED, PENDING)
+            and not reservation_of(machine)
+            and capacity_type in ("", capacity_type_of(machine))
             for machine in self._machines.values()
         )
+
+    def in_reservation(self, path: str) -> int:
+        """Count the machines that have a place in a reservation."""
+        return sum(
+            reservation_of(machine) == path and machine["status"] != TERMINATED for machine in self._machines.values()
+        )
+
+    def end_reserved(self, path: str) -> None:
+        """End the machines of a reservation that has ended, each as it asked for."""
+        for key, machine in list(self._machines.items()):
+            if reservation_of(machine) == path and machine["status"] not in ("STOPPING", TERMINATED):
+                self._end(key, _end_of(machine))
+
+    def waits(self, zone: str, name: str) -> bool:
+        """Return whether a machine waits for capacity."""
+        machine = self._machines.get((zone, name))
+        return machine is not None and machine["status"] == PENDING
+
+    def comes(self, zone: str, name: str, address: str) -> None:
+        """Give a machine that waited its capacity and its address: Google starts it."""
+        machine = self._machines[zone, name]
+        machine["status"] = "PROVISIONING"
+        machine["networkInterfaces"] = with_addresses(machine["networkInterfaces"], address)
+        self.stage(name)
+
+    def _end_run_durations(self) -> None:
+        """End each machine that has run as long as it may."""
+        now = self._state.clock()
+        for key, machine in list(self._machines.items()):
+            longest_s = (machine.get("scheduling") or {}).get("maxRunDuration", {}).get("seconds")
+            if not longest_s or key not in self._started or machine["status"] in ("STOPPING", TERMINATED):
+                continue
+            if now >= self._started[key] + float(longest_s):
+                self._end(key, _end_of(machine))
 
     # The calls.
 
@@ -227,6 +263,36 @@ class Instances:
         if key not in self._machines:
             raise KeyError(f"there is no machine {name}")
         return key
+
+
+def _end_of(machine: dict[str, Any]) -> str:
+    """Return what becomes of a machine that Google ends: it is deleted where its scheduling says so."""
+    deleted = machine.get("scheduling", {}).get("instanceTerminationAction") == "DELETE"
+    return GONE if deleted else TERMINATED
+
+
+def capacity_type_of(machine: dict[str, Any]) -> str:
+    """Return as what a machine, or a request for one, is sold, apart from reservations."""
+    scheduling = machine.get("scheduling") or {}
+    if scheduling.get("preemptible") or scheduling.get("provisioningModel") == "SPOT":
+        return "spot"
+    return "flex-start" if scheduling.get("provisioningModel") == "FLEX_START" else "on-demand"
+
+
+def reservation_of(machine: dict[str, Any]) -> str:
+    """Return the path of the reservation that a machine has a place in; empty for none."""
+    info = (machine.get("resourceStatus") or {}).get("reservationConsumptionInfo") or {}
+    return str(info.get("consumedReservation", ""))
+
+
+def with_addresses(interfaces: list[dict[str, Any]], address: str) -> list[dict[str, Any]]:
+    """Return the interfaces with addresses; a public one is one that the laptop reaches: the private one."""
+    addressed = copy.deepcopy(interfaces)
+    for number, interface in enumerate(addressed):
+        interface |= {"name": f"nic{number}", "networkIP": address}
+        for access in interface.get("accessConfigs", []):
+            access["natIP"] = address
+    return addressed
 
 
 def fingerprint(value: Any) -> str:

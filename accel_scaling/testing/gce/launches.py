@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.testing.gce.api_errors import ApiError, invalid, not_found, wrong_field
-from accel_scaling.testing.gce.instances import fingerprint, now_text
+from accel_scaling.testing.gce.instances import PENDING, capacity_type_of, fingerprint, now_text, with_addresses
 from accel_scaling.testing.gce.machine_rules import NAME, MachineRequest, checked
 from accel_scaling.testing.gce.state import COMPUTE, Errors
 
@@ -15,9 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from accel_scaling.testing.gce.instances import Instances
+    from accel_scaling.testing.gce.placement_policies import PlacementPolicies
+    from accel_scaling.testing.gce.reservations import Reservations
     from accel_scaling.testing.gce.state import State
 
 _MAX_COUNT = 1000  # docs.cloud.google.com/compute/docs/instances/multiple/about-bulk-creation
+_SHORTEST_WAIT_S = (
+    90.0  # below it, a machine does not wait: docs.cloud.google.com/compute/docs/instances/instance-lifecycle
+)
+_LONGEST_WAIT_S = 7200.0
 
 
 class Launches:
@@ -26,10 +32,15 @@ class Launches:
     Args:
         state: the project's.
         instances: where they go.
+        reservations: whose places they may take.
+        policies: the placement policies that they may have.
     """
 
-    def __init__(self, state: State, instances: Instances) -> None:
-        self._state, self._instances = state, instances
+    def __init__(
+        self, state: State, instances: Instances, reservations: Reservations, policies: PlacementPolicies
+    ) -> None:
+        self._state, self._instances, self._reservations = state, instances, reservations
+        self._policies = policies
         self._templates: dict[str, dict[str, Any]] = {}
         self.handlers: dict[str, Any] = {
             "compute.instances.insert": self._insert,
@@ -46,10 +57,16 @@ class Launches:
             body["machineType"] = f"zones/{zone}/machineTypes/{body['machineType']}"  # a template has no zone
         if not body.get("name"):
             raise wrong_field("resource.name", "", "Must be specified.")
-        machine = self._new(zone, body["name"], checked(body, zone, bulk=False))
+        request = checked(body, zone, bulk=False)
+        self._policies.check(body, zone, bulk=False)
         fault = self._state.injection.take_fault("compute.instances.insert", ("operation",))
+        longest_s = _wait_s(body)
+        if longest_s and not fault:
+            return self._queue(zone, body["name"], request, longest_s)
         errors: Errors = [{"code": fault.code, "message": fault.message}] if fault else []
-        errors = errors or self._refusal(zone, machine["machineType"])
+        reservation, refused = ("", errors) if errors else self._refusal(zone, request)
+        errors = errors or refused
+        machine = self._new(zone, body["name"], request, reservation)
         self._instances.add(zone, machine)  # one that will fail, too: its name is taken until the operation has failed
         self._report(zone, machine, 1, 0 if errors else 1, errors)
         target = machine["selfLink"].removeprefix(COMPUTE)
@@ -65,6 +82,38 @@ class Launches:
         return self._state.view(
             self._state.begin("insert", target, f"zones/{zone}", finish, hosts_of=hosts_of, latency="insert")
         )
+
+    def _queue(self, zone: str, name: str, request: MachineRequest, longest_s: float) -> dict[str, Any]:
+        """Let a flex-start machine wait until there is capacity for it, or until its wait has lasted long enough."""
+        machine = self._new(zone, name, request)
+        machine["status"] = PENDING
+        # Not seen at Google whether it has an address by then: a client must do without.
+        machine["networkInterfaces"] = copy.deepcopy(request.body["networkInterfaces"])
+        self._instances.add(zone, machine)
+        asked_at = self._state.clock()
+        errors: Errors = []
+
+        def ready() -> bool:
+            if not self._instances.waits(zone, name):
+                return True  # it was deleted meanwhile
+            waited_s = self._state.clock() - asked_at
+            errors[:] = self._refusal(zone, request, waited_s)[1]
+            return not errors or waited_s >= longest_s
+
+        def finish() -> Errors:
+            if not self._instances.waits(zone, name):
+                return []
+            if errors:
+                self._instances.vanish(name)
+            else:
+                self._instances.comes(zone, name, self._state.address())
+            self._report(zone, machine, 1, 0 if errors else 1, errors)
+            return errors
+
+        target = machine["selfLink"].removeprefix(COMPUTE)
+        operation = self._state.begin("insert", target, f"zones/{zone}", finish, hosts_of=[name])
+        operation.ready = ready
+        return self._state.view(operation)
 
     def _bulk_in_zone(self, parameters: dict[str, str], body: Any) -> dict[str, Any]:
         zone = self._state.zone(parameters["zone"])
@@ -85,6 +134,7 @@ class Launches:
         names = self._names(body)
         least = int(body.get("minCount", len(names)))
         machine = checked(properties, zones[0], bulk=True)
+        self._policies.check(properties, zones[0], bulk=True)
         fault = self._state.injection.take_fault(method, ("operation",))
         if fault:
             made: list[tuple[str, str]] = []
@@ -132,47 +182,59 @@ class Launches:
         made, errors = [], []
         for name in names:
             for zone in zones:
-                refused = self._refusal(zone, machine.machine_type)
+                reservation, refused = self._refusal(zone, machine)
                 if not refused:
-                    self._instances.add(zone, self._new(zone, name, machine))
+                    self._instances.add(zone, self._new(zone, name, machine, reservation))
                     made.append((name, zone))
                     break
                 errors = refused
         return made, errors if len(made) < len(names) else []
 
-    def _refusal(self, zone: str, machine_type: str) -> Errors:
-        """Return Google's error for one more machine of this type; empty where it comes."""
-        machine_type = machine_type.rpartition("/")[2]
-        injection = self._state.injection
+    def _refusal(self, zone: str, request: MachineRequest, waited_s: float = 0.0) -> tuple[str, Errors]:
+        """Return the reservation whose place one more machine takes, empty for none; or Google's error for it."""
+        machine_type, injection = request.machine_type, self._state.injection
         live = self._instances.live(machine_type)
         if live >= injection.quota.get(machine_type, live + 1):
             limit = float(injection.quota[machine_type])
             text = f"Quota '{machine_type}' exceeded.  Limit: {limit} in region {self._state.region}."
-            return [{"code": "QUOTA_EXCEEDED", "message": text}]
-        if injection.is_dry(zone, machine_type) or live >= injection.capacity.get(machine_type, live + 1):
-            place = f"projects/{self._state.project}/zones/{zone}"
-            text = (
-                f"The zone '{place}' does not have enough resources available to fulfill the request.  "
-                "'(resource type:compute)'."
-            )
-            return [{"code": "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "message": text}]
-        return []
+            return "", [{"code": "QUOTA_EXCEEDED", "message": text}]
+        reservation, errors = self._reservations.place(zone, request)
+        if reservation or errors:
+            return reservation, errors
+        bought = capacity_type_of(request.body)
+        taken = ((machine_type, live), (f"{machine_type}/{bought}", self._instances.live(machine_type, bought)))
+        full = any(count >= injection.capacity.get(key, count + 1) for key, count in taken)
+        early = bought == "flex-start" and waited_s < injection.waits_s.get(machine_type, 0.0)
+        if early or full or injection.is_dry(zone, machine_type, bought):
+            return "", self._sold_out(zone)
+        return "", []
 
-    def _new(self, zone: str, name: str, machine: MachineRequest) -> dict[str, Any]:
+    def _sold_out(self, zone: str) -> Errors:
+        place = f"projects/{self._state.project}/zones/{zone}"
+        text = (
+            f"The zone '{place}' does not have enough resources available to fulfill the request.  "
+            "'(resource type:compute)'."
+        )
+        return [{"code": "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS", "message": text}]
+
+    def _new(self, zone: str, name: str, machine: MachineRequest, reservation: str = "") -> dict[str, Any]:
         if not NAME.fullmatch(name):
             raise wrong_field("resource.name", name, f"Must be a match of regex '{NAME.pattern}'")
         place, address = f"{COMPUTE}projects/{self._state.project}/zones/{zone}", self._state.address()
         labels = machine.body.get("labels", {})
+        consumed = {"resourceStatus": {"reservationConsumptionInfo": {"consumedReservation": reservation}}}
         return {
-            # Google's InstanceProperties have this key, its Instance does not: in an answer it would be drift.
-            **{key: value for key, value in machine.body.items() if key != "resourceManagerTags"},
+            # Google's InstanceProperties have the first key, its Instance does not: in an answer it would be drift. The
+            # second one is only for the request.
+            **{key: value for key, value in machine.body.items() if key not in ("resourceManagerTags", "params")},
+            **(consumed if reservation else {}),
             "kind": "compute#instance",
             "id": str(self._state.number()),
             "name": name,
             "zone": place,
             "machineType": f"{place}/machineTypes/{machine.machine_type}",
             "status": "PROVISIONING",
-            "networkInterfaces": _with_addresses(machine.body["networkInterfaces"], address),
+            "networkInterfaces": with_addresses(machine.body["networkInterfaces"], address),
             "labels": dict(labels),
             "labelFingerprint": fingerprint(labels),
             "creationTimestamp": now_text(),
@@ -227,14 +289,22 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _with_addresses(interfaces: list[dict[str, Any]], address: str) -> list[dict[str, Any]]:
-    """Return the interfaces with addresses; a public one is one that the laptop reaches: the private one."""
-    addressed = copy.deepcopy(interfaces)
-    for number, interface in enumerate(addressed):
-        interface |= {"name": f"nic{number}", "networkIP": address}
-        for access in interface.get("accessConfigs", []):
-            access["natIP"] = address
-    return addressed
+def _wait_s(body: dict[str, Any]) -> float:
+    """Return how long a machine may wait for capacity, 0 where it does not wait.
+
+    Raises:
+        ApiError: 400, only flex-start machines wait, and two hours at most.
+    """
+    duration = (body.get("params") or {}).get("requestValidForDuration") or {}
+    longest_s = float(duration.get("seconds") or 0)
+    if not longest_s:
+        return 0.0
+    if capacity_type_of(body) != "flex-start" or longest_s > _LONGEST_WAIT_S:
+        raise wrong_field(
+            "resource.params.requestValidForDuration", duration, f"Must be at most {_LONGEST_WAIT_S:.0f} s, for "
+            "instances with the provisioning model FLEX_START.",
+        )  # fmt: skip
+    return longest_s if longest_s >= _SHORTEST_WAIT_S else 0.0
 
 
 def _per_zone(zones: list[str], made: list[tuple[str, str]], failed: int, kept: bool) -> dict[str, Any]:  # noqa: FBT001

@@ -31,6 +31,9 @@ _IMAGE_URL = re.compile(
 )
 _IMAGE_FIELD = "resource.disks[0].initializeParams.sourceImage"
 
+# The most interfaces of the machine types with RDMA: of all, and of the type MRDMA.
+_RDMA = {"a3-ultragpu-8g": (10, 8), "a4-highgpu-8g": (10, 8), "a4x-highgpu-4g": (6, 4)}
+
 Accelerators = tuple[tuple[str, int], ...]
 
 # Provisioning models of machines that Google ends by itself.
@@ -79,8 +82,27 @@ def checked(body: dict[str, Any], zone: str, *, bulk: bool) -> MachineRequest:
     if not body.get("networkInterfaces"):
         text = "Invalid value for field 'resource.networkInterfaces': ''. At least one network interface is required."
         raise ApiError(400, text, "required")
+    _check_interfaces(machine_type, body["networkInterfaces"])
     check_labels(body.get("labels") or {})
     return MachineRequest(body, machine_type, accelerators)
+
+
+def rdma_devices(machine: dict[str, Any]) -> int:
+    """Return how many RDMA devices a machine has, by its interfaces."""
+    return sum(interface.get("nicType") in {"MRDMA", "IRDMA"} for interface in machine["networkInterfaces"])
+
+
+def _check_interfaces(machine_type: str, interfaces: list[dict[str, Any]]) -> None:
+    """Refuse interfaces for RDMA that a machine does not have, and two in one subnetwork."""
+    most, most_rdma = _RDMA.get(machine_type, (len(interfaces), 0))
+    rdma = rdma_devices({"networkInterfaces": interfaces})
+    if rdma > most_rdma or len(interfaces) > most:
+        text = f"Machine type {machine_type} supports {most_rdma} network interfaces of type MRDMA."
+        raise wrong_field("resource.networkInterfaces", f"{rdma} of {len(interfaces)}", text)
+    subnetworks = [interface["subnetwork"] for interface in interfaces if interface.get("subnetwork")]
+    if len(set(subnetworks)) < len(subnetworks):
+        text = "Each network interface must be in a subnetwork of its own."
+        raise wrong_field("resource.networkInterfaces", subnetworks[0], text)
 
 
 def known_type(what: str, name: str) -> bool:

@@ -67,15 +67,18 @@ class Projects:
         region = f"{place}/regions/{self._state.region}"
         if parameters["region"] != self._state.region:
             return {"kind": "compute#subnetworkList"}
-        default = {
-            "kind": "compute#subnetwork",
-            "name": "default",
-            "ipCidrRange": "10.128.0.0/20",
-            "region": region,
-            "selfLink": f"{region}/subnetworks/default",
-            "network": f"{place}/global/networks/default",
-        }
-        return {"kind": "compute#subnetworkList", "items": [default]}
+        items = [
+            {
+                "kind": "compute#subnetwork",
+                "name": name,
+                "ipCidrRange": f"10.{128 + number}.0.0/20",
+                "region": region,
+                "selfLink": f"{region}/subnetworks/{name}",
+                "network": f"{place}/global/networks/{name}",
+            }
+            for number, name in enumerate(("default", *self._state.injection.subnetworks))
+        ]
+        return {"kind": "compute#subnetworkList", "items": items}
 
     def _zones(self, parameters: dict[str, str], _body: Any) -> dict[str, Any]:
         self._check(parameters["project"])

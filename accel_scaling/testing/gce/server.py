@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from accel_scaling.testing.gce.fault_injection import CallFault
 
 # Where a call's parameters name what it is about; the first that is there goes into the log.
-_SUBJECTS = ("instance", "operation", "name", "nodeId", "zone", "region", "project", "projectId", "resource")
+_SUBJECTS = (
+    *("instance", "operation", "name", "nodeId", "queuedResourceId"),
+    *("zone", "region", "project", "projectId", "resource"),
+)
 
 
 class Server(ThreadingHTTPServer):

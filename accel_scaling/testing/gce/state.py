@@ -38,6 +38,7 @@ class Operation:
         done: whether it is.
         errors: why it failed.
         answer: what a TPU operation brings.
+        ready: says whether Google has done its part, where that is at no time known before; then ``due`` is not read.
     """
 
     verb: str
@@ -51,6 +52,7 @@ class Operation:
     finished: bool = False
     errors: Errors = field(default_factory=list)
     answer: Callable[[], dict[str, Any]] | None = None
+    ready: Callable[[], bool] | None = None
 
     @property
     def done(self) -> bool:
@@ -59,7 +61,7 @@ class Operation:
 
     def reach(self, now: float) -> None:
         """Carry out Google's part, if its time has come."""
-        if not self.finished and self.due <= now:
+        if not self.finished and (self.ready() if self.ready else self.due <= now):
             self.finished = True
             self.errors = self.finish()
 
@@ -140,6 +142,7 @@ class State:
     Attributes:
         changed: the lock; notified when an operation may have got further.
         operations: all, by name; those under way are in ``pending``, too.
+        at_each_look: called, with the lock held, before operations are looked at: what ends at a time ends there.
     """
 
     def __init__(
@@ -159,6 +162,8 @@ class State:
         self.changed = threading.Condition(threading.RLock())
         self.operations: dict[str, Operation] = {}
         self.pending: dict[str, Operation] = {}
+        self.at_each_look: list[Callable[[], None]] = []
+        self._unix_at_0_s = time.time() - clock()
         self._network, self._numbers = network, itertools.count(1)
         self._on_launch_request = on_launch_request
 
@@ -192,6 +197,10 @@ class State:
         self.operations[operation.name] = self.pending[operation.name] = operation
         return operation
 
+    def unix_s(self) -> float:
+        """Return the time since the epoch, as this state's clock has it."""
+        return self._unix_at_0_s + self.clock()
+
     def view(self, operation: Operation) -> dict[str, Any]:
         """Return an operation as it is now."""
         self.settle()
@@ -199,6 +208,8 @@ class State:
 
     def settle(self) -> None:
         """Carry out Google's part of what is due."""
+        for look in self.at_each_look:
+            look()
         now = self.clock()
         # A copy, as operations that are done are taken out of it here.
         for operation in list(self.pending.values()):

@@ -40,12 +40,14 @@ class Event:
         kind: what happened.
         instance_type: the cloud's name of the machine type.
         instance_id: the instance; None for ``ASKED``.
-        address: its private address; None for ``ASKED``.
+        address: its private address; None for ``ASKED``, and for a machine that has none yet.
         count: for ``ASKED``, how many machines were asked for (EC2: MaxCount).
         granted: for ``ASKED``, how many were launched.
         subnet: for ``ASKED``, the subnet or zone of the request.
         error: the cloud's error code, or why a boot failed.
         node_type: Ray's tag with the node type, as the cloud has it; empty where there is none.
+        capacity: how it is bought, as ``spot``, ``on-demand``, ``reserved cr-1`` or ``block cr-1``; empty where the
+            cloud does not say.
     """
 
     time: float
@@ -58,6 +60,7 @@ class Event:
     subnet: str | None = None
     error: str | None = None
     node_type: str = ""
+    capacity: str = ""
 
 
 class EventLog:
@@ -72,14 +75,26 @@ class EventLog:
         kind: EventKind,
         instance_id: str,
         instance_type: str,
-        address: str,
+        address: str | None,
         *,
         error: str | None = None,
         tags: Mapping[str, str] = _NO_TAGS,
+        capacity: str = "",
     ) -> None:
         """Record a step of one instance."""
         node_type = tags.get(NODE_TYPE_TAG, "")
-        self._append(Event(time.time(), kind, instance_type, instance_id, address, error=error, node_type=node_type))
+        self._append(
+            Event(
+                time.time(),
+                kind,
+                instance_type,
+                instance_id,
+                address,
+                error=error,
+                node_type=node_type,
+                capacity=capacity,
+            )
+        )
 
     def launch_request(
         self,
@@ -90,11 +105,22 @@ class EventLog:
         *,
         error: str | None,
         tags: Mapping[str, str] = _NO_TAGS,
+        capacity: str = "",
     ) -> None:
         """Record a request for machines."""
         node_type = tags.get(NODE_TYPE_TAG, "")
         self._append(
-            Event(time.time(), EventKind.ASKED, machine_type, None, None, count, granted, location, error, node_type)
+            Event(
+                time.time(),
+                EventKind.ASKED,
+                machine_type,
+                count=count,
+                granted=granted,
+                subnet=location,
+                error=error,
+                node_type=node_type,
+                capacity=capacity,
+            )
         )
 
     def _append(self, event: Event) -> None:

@@ -126,6 +126,17 @@ def sick(hardware: Hardware) -> Hardware:
     return with_fault(hardware, "ecc" if hardware.kind == "neuron" else "unhealthy")
 
 
+def with_xid(hardware: Hardware, xid: int) -> Hardware:
+    """Return the hardware of a machine whose driver reports an error with this number of its last device.
+
+    Raises:
+        RehearsalError: it has no driver of NVIDIA's.
+    """
+    if hardware.kind != "nvml":
+        raise RehearsalError(f"only NVIDIA's driver reports XIDs, and a {hardware.driver_name} has another one")
+    return replace(hardware, facts=(*hardware.facts, ("xid", xid)))
+
+
 def fault_at_start(machine_type: str, faults_file: Path) -> FaultKind | None:
     """Return what goes wrong between the launch of a machine and its join; None for nothing."""
     fault = of_start(read_faults(faults_file), machine_type)

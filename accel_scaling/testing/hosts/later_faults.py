@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+CANNOT_FAIL = "none of its devices can be made to fail"
+
 
 @dataclass(frozen=True)
 class Booted:
@@ -22,12 +24,14 @@ class Booted:
         machine_type: as a fault names it.
         tell: has the cloud announce to it that it takes it back.
         sicken: makes one of its devices fail; it raises a RehearsalError where it has none that can.
+        report: has the driver report an error with this number of one of its devices; it raises as ``sicken``.
         since_s: when it came up, of a clock that nobody sets.
     """
 
     machine_type: str
     tell: Callable[[], None]
     sicken: Callable[[], None]
+    report: Callable[[int], None]
     since_s: float = field(default_factory=time.monotonic)
 
 
@@ -69,7 +73,10 @@ def _happen(fault: Fault, machine: Booted) -> str:
         machine.tell()
         return "the cloud announces that it takes it back"
     try:
+        if fault.xid is not None:
+            machine.report(fault.xid)
+            return f"its driver reports XID {fault.xid}"
         machine.sicken()
     except (OSError, RehearsalError) as error:
-        return f"none of its devices can be made to fail: {error}"
+        return f"{CANNOT_FAIL}: {error}"
     return "one of its devices fails"

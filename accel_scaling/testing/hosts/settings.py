@@ -80,6 +80,11 @@ class Settings:
         return self.directory / "faults.json"
 
     @property
+    def reservations_file(self) -> Path:
+        """The file of the reservations, see reservations.py."""
+        return self.directory / "reservations.json"
+
+    @property
     def environments_file(self) -> Path:
         """The file of the Python environments on hosts, see python_environments.py."""
         return self.directory / "environments.json"

@@ -14,6 +14,7 @@ from accel_scaling.terminal import without_controls, wrapped
 from accel_scaling.testing.ray_cluster import tail
 from accel_scaling.testing.rehearse import try_task
 from accel_scaling.testing.rehearse.demands import name_of
+from accel_scaling.testing.rehearse.replacement import ENDS_FILE, Ender, Replacement
 from accel_scaling.testing.rehearse.timeline import Timeline
 from accel_scaling.testing.rehearse.watcher import SLICE_HOST, NodeTypes, Watcher
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.status_line import StatusLine
     from accel_scaling.testing.base_cloud import LocalCloud
-    from accel_scaling.testing.faults import FaultSource
+    from accel_scaling.testing.fault_source import FaultSource
     from accel_scaling.testing.ray_cluster import RayCluster
     from accel_scaling.testing.rehearse.demands import Demand
 
@@ -55,6 +56,7 @@ class Act:
         self._line, self._timeout_s = line, timeout_s
         self._timeline = Timeline(time.time(), line)
         self._watcher = Watcher(local, self._timeline, _node_types_of(local, filled["available_node_types"]), faults)
+        self._replacement = Replacement(filled, local.machine_name, faults, self._timeline)
         self._results: list[dict[str, Any]] = []
         self._left_out: dict[str, str] = {}
 
@@ -94,6 +96,7 @@ class Act:
         else:
             lines = [f"the command ended with exit code {command_code}"]
         lines += [f"did not run: {self._name_and_reason(one)}" for one in self._results if not one["ran"]]
+        lines += self._replacement.summary() if command_code is None else []
         for name in self._workers():
             if name in self._timeline.joined():
                 continue
@@ -128,7 +131,26 @@ class Act:
         # Those of which Ray has asked for no machine: it chose others for the tasks so far.
         rest = [one for one in of_node_types if one["node_type"] not in self._timeline.requests]
         self._submit(self._within_limits(rest))
-        return 0 if all(result["ran"] for result in self._results) else 1
+        code = 0 if all(result["ran"] for result in self._results) else 1
+        self._replace(of_node_types)
+        return 1 if self._replacement.left() else code
+
+    def _replace(self, of_node_types: list[Demand]) -> None:
+        """Have tasks follow each other until later faults have hit machines, and others have replaced them."""
+        demands = [{**one, "lasts_s": timeouts.REHEARSAL_TASK_S} for one in self._replacement.demands(of_node_types)]
+        if not demands:
+            return
+        names = ", ".join(demand["node_type"] for demand in demands)
+        self._timeline.say(time.time(), "continues", f"tasks follow each other on {names} until a machine is replaced")
+        quiet, touch = subprocess.DEVNULL, self._cluster.exec_words(f"touch ~/{ENDS_FILE}")
+        ender = Ender(self._replacement, lambda: self._local.run(touch, stdout=quiet, stderr=quiet))
+        ender.start()
+        try:
+            with self._line.doing("later faults happen, and their machines are replaced"):
+                self._try(demands, self._replacement.limit_s() + self._timeout_s)
+        finally:
+            ender.stop()
+        self._watcher.look()
 
     def _submit(self, demands: list[Demand]) -> None:
         if not demands:
@@ -165,11 +187,11 @@ class Act:
         while any(machine in coming for machine in self._timeline.coming()) and time.monotonic() < deadline_s:
             self._try([])
 
-    def _try(self, demands: list[Demand]) -> list[dict[str, Any]]:
+    def _try(self, demands: list[Demand], timeout_s: float = 0.0) -> list[dict[str, Any]]:
         """Run try_task on the head, print its lines as they come, and return the tasks' results."""
         # By its path: where the start commands bring `ray`, the PATH has another Python, without Ray.
         python = str(self._local.settings.python)
-        command = shlex.join(try_task.words(demands, self._timeout_s, python))
+        command = shlex.join(try_task.words(demands, timeout_s or self._timeout_s, python, ENDS_FILE))
         process = self._local.popen(self._cluster.exec_words(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         results, rest = [], []
         for output in process.stdout or ():
@@ -194,12 +216,16 @@ class Act:
         ids = ", ".join(f"{family} {' '.join(ids)}" for family, ids in ran["ids"].items())
         took_s = ran["time_s"] - result["asked_s"]
         machine = self._timeline.at(ran["address"])
+        if machine is not None:
+            machine.last_run_s = ran["time_s"] - self._timeline.started_s
+            if result.get("continues") and "address" not in result and machine.running_s is not None:
+                return  # the first of the tasks that follow each other: where one has run already
         host = f"{machine.instance_type} {machine.instance_id}" if machine else ran["address"]
         visible = "".join(f", {variable}={value}" for variable, value in ran["visible"].items())
         text = f"{name_of(result)} on {host}, {took_s:.1f} s after it was asked for; its ids: {ids or 'none'}{visible}"
         self._timeline.say(ran["time_s"], "running", text)
-        if machine is not None:
-            machine.running_s = ran["time_s"] - self._timeline.started_s
+        if machine is not None and machine.running_s is None:
+            machine.running_s = machine.last_run_s
 
     def _name_and_reason(self, result: dict[str, Any]) -> str:
         known = self._timeline.reason_of(self._node_types_for(result))

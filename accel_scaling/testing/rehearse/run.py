@@ -17,13 +17,15 @@ from accel_scaling.fill.fill import fill
 from accel_scaling.status_line import StatusLine
 from accel_scaling.terminal import wrapped
 from accel_scaling.testing.devices.hardware import write_user_hardware
-from accel_scaling.testing.faults import FaultSource, Machines
+from accel_scaling.testing.fault_source import FaultSource
+from accel_scaling.testing.faults import Machines
 from accel_scaling.testing.hosts.leftovers import PREFIX, claim, remove_leftovers
 from accel_scaling.testing.local_clouds import local_cloud_of
 from accel_scaling.testing.ray_cluster import SETUP, RayUpError
 from accel_scaling.testing.rehearse.act import Act
 from accel_scaling.testing.rehearse.demands import demands_of, with_marks
 from accel_scaling.testing.rehearse.user_hardware import introduced, user_machines
+from accel_scaling.testing.reservations import Reservation, Reservations, of_file
 from accel_scaling.testing.start_environments import ulimits_of
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Rehearsal:
         catalog: what the promises come from.
         command: what to run on the cluster's head; empty for a task per accelerator type.
         faults: what goes wrong, from the start or later.
+        reservations: what the account has bought; those of the file that are not among them have places for all.
         kind: isolated hosts or plain processes; None chooses.
         with_setup: the file's set-up commands run on the hosts, which must be isolated.
         ray_in: the environment on the hosts that has `ray`; empty for what the start commands say.
@@ -58,6 +61,7 @@ class Rehearsal:
     catalog: Catalog
     command: Sequence[str] = ()
     faults: FaultSource = field(default_factory=FaultSource)
+    reservations: Sequence[Reservation] = ()
     kind: HostKind | None = None
     with_setup: bool = False
     ray_in: str = ""
@@ -78,7 +82,8 @@ class Rehearsal:
         notes = [f"note: {note}" for note in fill(self.config, self.catalog)[1]]
         read_config(self.config, self.catalog).check_told()  # the local cloud has none of the account's templates
         user_types = user_machines(self.config, self.catalog, cloud)  # refuses what cannot be emulated
-        with self._begun(cloud, user_types) as local:
+        reservations = self._reservations()
+        with self._begun(cloud, user_types, reservations) as local:
             config = self.config if self.command else with_marks(self.config, self.catalog)
             cluster, left_out = local.write_cluster(config)
             filled, _ = fill(cluster.config, self.catalog)
@@ -90,7 +95,9 @@ class Rehearsal:
                 raise _kept(error, _left_out_setup(left_out)) from None
 
     @contextlib.contextmanager
-    def _begun(self, cloud: type[LocalCloud], user_types: dict[str, UserMachine]) -> Iterator[LocalCloud]:
+    def _begun(
+        self, cloud: type[LocalCloud], user_types: dict[str, UserMachine], reservations: Reservations
+    ) -> Iterator[LocalCloud]:
         remove_leftovers()
         with (
             # In this order: the cloud ends, and with it all that writes into the folder, before the folder is removed.
@@ -106,7 +113,14 @@ class Rehearsal:
                     cloud(Path(folder), place=place, kind=self.kind, with_setup=self.with_setup, ray_in=self.ray_in)
                 )
             local.set_faults(*self.faults.now)
+            local.set_reservations(*reservations)
             yield local
+
+    def _reservations(self) -> Reservations:
+        cluster = read_config(self.config, self.catalog)
+        return of_file(
+            self.reservations, local_cloud_of(self.config).reservations_of(self.config), machines_of(cluster)
+        )
 
     def _introduce(self, local: LocalCloud, left_out: list[str], user_lines: list[str]) -> None:
         name = self.config.get("cluster_name", "cluster")
@@ -185,4 +199,5 @@ def machines_of(cluster: Cluster) -> Machines:
     accelerators = {
         local.machine_name(one.node_config): one.machine.machine.count for one in cluster.node_types.values()
     }
-    return Machines(accelerators, local.place_of(cluster.config).split(",") if local.FAULTS_BY_ZONE else ())
+    zones = local.place_of(cluster.config).split(",") if local.FAULTS_BY_ZONE else ()
+    return Machines(accelerators, zones, local.MACHINES_WAIT)

@@ -27,6 +27,7 @@ _PAINTS = {
     "refused": Paint.BAD,
     "failed": Paint.BAD,
     "pending": Paint.WAITS,
+    "drained": Paint.WAITS,
     "quarantine": Paint.WAITS,
 }
 
@@ -43,11 +44,15 @@ class MachineRecord:
     launched_s: float | None = None
     confirmed_s: float | None = None
     running_s: float | None = None
+    last_run_s: float | None = None
+    happened_s: float | None = None
+    drained_s: float | None = None
     gone_s: float | None = None
     verdict: str = ""
     message: str = ""
     refused: bool = False
     trouble: str = ""
+    unhurt: bool = False  # none of its devices can be made to fail
     resources: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -15,6 +15,7 @@ from accel_scaling.errors import RehearsalError
 from accel_scaling.quarantine.machine import FAILURES
 from accel_scaling.quarantine.store import STATE_FILE, StateError, Store
 from accel_scaling.testing.hosts.events import Event, EventKind
+from accel_scaling.testing.hosts.later_faults import CANNOT_FAIL
 from accel_scaling.testing.rehearse.timeline import zones_text
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from accel_scaling.quarantine.ledger import Ledger
     from accel_scaling.quarantine.record import Quarantine
     from accel_scaling.testing.base_cloud import LocalCloud
-    from accel_scaling.testing.faults import FaultSource
+    from accel_scaling.testing.fault_source import FaultSource
     from accel_scaling.testing.rehearse.timeline import MachineRecord, Timeline
 
 SLICE_HOST = re.compile(r"-w-[0-9]+$")
@@ -67,6 +68,7 @@ class Watcher(threading.Thread):
         self._last_requested: dict[str, float] = {}
         self._quarantines: dict[tuple[str, str, float], Quarantine] = {}
         self._failures: set[str] = set()
+        self._drains: set[tuple[str, bool]] = set()
         self._lock = threading.Lock()
 
     def run(self) -> None:
@@ -136,6 +138,7 @@ class Watcher(threading.Thread):
             machine.trouble = event.error or machine.trouble
             self._timeline.say(event.time, "terminated", f"{name}: {event.error}" if event.error else name)
         elif event.kind is EventKind.HAPPENED:
+            machine.happened_s, machine.unhurt = since, (event.error or "").startswith(CANNOT_FAIL)
             self._timeline.say(event.time, "happened", f"{name}: {event.error}")
         elif event.kind in {EventKind.STOPPED, EventKind.BOOT_FAILED}:
             machine.trouble = event.error or machine.trouble
@@ -180,6 +183,7 @@ class Watcher(threading.Thread):
         except (StateError, RehearsalError):
             return
         self._read_failures(ledger)
+        self._read_drains(ledger)
         self._read_quarantines(ledger, now_s)
 
     def _read_failures(self, ledger: Ledger) -> None:
@@ -194,6 +198,24 @@ class Watcher(threading.Thread):
             self._timeline.say(time.time(), "failed", f"{what}: {text}")
             for host in hosts:
                 host.verdict, host.trouble = host.verdict or known.failure.code, text
+
+    def _read_drains(self, ledger: Ledger) -> None:
+        """Say which machines are drained, and which wait for it, with the reason."""
+        for name, drain in ledger.drains.items():
+            begun = drain.since_s is not None
+            if (name, begun) in self._drains:
+                continue
+            self._drains.add((name, begun))
+            hosts = [one for key, one in self._timeline.machines.items() if SLICE_HOST.sub("", key) == name]
+            what = f"{hosts[0].instance_type} {name}" if hosts else name
+            reason = f"{drain.kind}: {drain.code}: {drain.message}"
+            if drain.since_s is None:
+                self._timeline.say(drain.told_s, "waits", f"{what} is drained after others: {reason}")
+                continue
+            left = "" if drain.until_s is None else f", within {max(0.0, drain.until_s - drain.since_s):.0f} s"
+            self._timeline.say(drain.since_s, "drained", f"{what}{left}: {reason}")
+            for host in hosts:
+                host.drained_s = drain.since_s - self._timeline.started_s
 
     def _read_quarantines(self, ledger: Ledger, now_s: float) -> None:
         lasting = {

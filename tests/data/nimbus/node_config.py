@@ -48,6 +48,10 @@ def check_offered(node_type: NodeType, cluster: Cluster) -> None:
     check_region(key, machine_type.name, offerings, CLOUD.name, cluster.placement.region or "")
 
 
+def network_devices(node_type: NodeType, provider: dict[str, Any]) -> int:
+    return 0
+
+
 def cluster_notes(cluster: Cluster) -> list[str]:
     """Return no notes."""
     del cluster

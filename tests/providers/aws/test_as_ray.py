@@ -30,8 +30,7 @@ def policies_of_aws() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))  # Ray writes key pairs there
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ray.autoscaler._private.aws.config.time", SimpleNamespace(sleep=lambda seconds: None))
 
 

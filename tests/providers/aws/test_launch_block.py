@@ -22,8 +22,7 @@ RAYS_LABELS = ("AWS config", "IAM Profile", "EC2 Key pair", "VPC Subnets", "EC2 
 
 
 @pytest.fixture(autouse=True)
-def account(local_ec2: LocalEC2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
+def account(local_ec2: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # Ray waits 15 s for a role to be known
     use_account(monkeypatch, local_ec2.endpoint_url)
 

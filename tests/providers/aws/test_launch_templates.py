@@ -28,12 +28,6 @@ GOLDEN = {"ImageId": IMAGE, "InstanceType": "g5.xlarge"}
 SPOT = {"MarketType": "spot", "SpotOptions": {"MaxPrice": "1"}}
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ray writes key pairs into the home folder."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-
 @pytest.fixture
 def calls(local_ec2: LocalEC2, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The local EC2 as this process's AWS account; the names of the calls that are made."""

@@ -242,9 +242,9 @@ def ray_up(tmp_path: Path, config: dict[str, Any], *, env: dict[str, str]) -> tu
     return done.returncode, done.stderr.strip().splitlines()[-1]
 
 
-def user_environment(tmp_path: Path, account: LocalEC2 | None = None) -> dict[str, str]:
+def user_environment(account: LocalEC2 | None = None) -> dict[str, str]:
     env = {
-        "HOME": str(tmp_path),
+        "HOME": str(Path.home()),
         "PATH": "/usr/bin:/bin",
         "AWS_EC2_METADATA_DISABLED": "true",
         "PYTHONPATH": str(ROOT),
@@ -285,7 +285,7 @@ def changed(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_ray_up_stops_at_bad_input_with_one_sentence(tmp_path: Path, config: dict[str, Any], sentence: str) -> None:
-    code, said = ray_up(tmp_path, config, env=user_environment(tmp_path))
+    code, said = ray_up(tmp_path, config, env=user_environment())
     assert code == 1
     assert said.startswith(sentence)
 
@@ -298,7 +298,7 @@ def test_ray_up_stops_at_a_region_without_the_type(tmp_path: Path) -> None:
     server.start()
     try:
         host, port = server.get_host_and_port()
-        env = user_environment(tmp_path) | {
+        env = user_environment() | {
             "AWS_ENDPOINT_URL": f"http://{host}:{port}",
             "AWS_ACCESS_KEY_ID": "x",
             "AWS_SECRET_ACCESS_KEY": "x",
@@ -314,7 +314,7 @@ def test_ray_up_stops_at_a_region_without_the_type(tmp_path: Path) -> None:
 @pytest.mark.needs("rsync")
 def test_ray_up_says_in_one_sentence_that_the_head_is_sold_out(account: LocalEC2, tmp_path: Path) -> None:
     account.set_faults(Fault.no_capacity("m5.large"))
-    code, said = ray_up(tmp_path, EXAMPLE, env=user_environment(tmp_path, account))
+    code, said = ray_up(tmp_path, EXAMPLE, env=user_environment(account))
     assert code == 1
     assert said.startswith("Error: the head node (m5.large) could not be launched: InsufficientInstanceCapacity")
     assert [event.kind for event in account.events()][-1] is EventKind.ASKED

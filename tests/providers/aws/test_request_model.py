@@ -124,7 +124,7 @@ def test_what_boto_or_ray_would_refuse_is_named_with_its_key(node_config: dict[A
         {"BlockDeviceMappings": [{**DISK, "Ebs": {"VolumeSize": 200, "VolumeType": "gp9"}}]},
         {"InstanceMarketOptions": {**SPOT, "SpotOptions": {"MaxPrice": "0.2", "ValidUntil": "2030-01-01"}}},
         {"LaunchTemplate": {"LaunchTemplateName": "x", "Version": 3}},
-        {"NetworkInterfaces": [INTERFACE, {**INTERFACE, "InterfaceType": "efa"}]},
+        {"NetworkInterfaces": [INTERFACE, {**INTERFACE, "DeviceIndex": 1, "InterfaceType": "interface"}]},
         {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"], "IamInstanceProfile": {"Arn": "arn:x"}},
         {"TagSpecifications": [{"ResourceType": "volume", "Tags": [{"Key": "a", "Value": "b"}]}], "UserData": b"x"},
         {"CapacityReservationSpecification": {"CapacityReservationTarget": {"CapacityReservationId": "cr-1"}}},

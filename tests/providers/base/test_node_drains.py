@@ -12,50 +12,8 @@ import pytest
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot.node_event import EventKind, NodeEvent
 from accel_scaling.quarantine.gate import Gate
+from tests.support.told_events import Told
 from tests.support.watched_cloud import Cluster
-
-
-@pytest.fixture(name="forgotten", autouse=True)
-def forgotten_fixture(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The nodes of which the key-value store has been cleared."""
-    ids: list[str] = []
-    monkeypatch.setattr(_ray, "forget_event", ids.append)
-    monkeypatch.setattr(_ray, "tell_drivers", lambda _: None)
-    return ids
-
-
-class Told:
-    """A cluster and what its nodes have told."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster, self.events = cluster, dict[str, bytes]()
-        self.head_reads()
-
-    def head_reads(self) -> None:
-        self.cluster.provider.node_events = lambda: self.events  # type: ignore[method-assign]
-
-    def running(self, node_type: str = "p4d") -> str:
-        (node,) = self.cluster.launch(node_type)
-        assert self.cluster.boot(node)
-        self.cluster.join(node)
-        self.cluster.round()
-        return node
-
-    def tell(self, node: str, kind: EventKind, *, acts: bool = True, within_s: float = 100) -> None:
-        instance_id = node if self.cluster.version == "v2" else ""
-        deadline_s, address = self.cluster.head.now_s + within_s, self.cluster.provider.internal_ip(node)
-        event = NodeEvent(kind, "Unhealthy", "device 0 is lost", acts, deadline_s, instance_id, address)
-        self.events[f"ray-{node}"] = event.to_text().encode()
-
-    def leaves(self, node: str) -> None:
-        joined = self.cluster.provider.joined
-        address = self.cluster.provider.internal_ip(node)
-        self.cluster.provider.joined = [one._replace(alive=one.alive and one.address != address) for one in joined]
-
-
-@pytest.fixture(name="told")
-def told_fixture(cluster: Cluster) -> Told:
-    return Told(cluster)
 
 
 @pytest.mark.parametrize("kind", [EventKind.INTERRUPTION, EventKind.MAINTENANCE])
@@ -121,6 +79,7 @@ def test_one_that_the_autoscaler_no_longer_needs_is_stopped_as_ever(told: Told) 
     assert cluster.state(node) == "stopped"
 
 
+@pytest.mark.usefixtures("forgotten")
 def test_one_sick_machine_is_kept_where_the_file_says_so(make: Callable[..., Cluster]) -> None:
     told = Told(make(confirmation={"keep_for_inspection": True}))
     cluster = told.cluster

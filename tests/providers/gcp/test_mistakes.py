@@ -168,12 +168,11 @@ def test_what_ray_adds_to_googles_keys_stays_legal(gce: Google) -> None:
 
 
 def test_key_files_without_their_halves_in_the_project_are_one_sentence(
-    gce: Google, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gce: Google,
 ) -> None:
     from ray.autoscaler._private.gcp.config import generate_ssh_key_name, generate_ssh_key_paths
 
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / ".ssh").mkdir()
+    (Path.home() / ".ssh").mkdir()
     for number in range(10):  # as many as Ray tries; they are of a project that is gone, and whose name was the same
         name = generate_ssh_key_name("gcp", number, "us-central1", PROJECT, "ubuntu")
         Path(generate_ssh_key_paths(name)[1]).touch()

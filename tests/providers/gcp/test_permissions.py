@@ -16,6 +16,7 @@ from tests.support.resolved import resolved
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 HEAD = {"machines", "waiting", "why a machine ended before it joined", "slices"}  # the rows that a head needs
+HEAD |= {"slices that wait in Google's queue"}
 MAKES = {"the head's service account, where Ray makes it"}
 
 
@@ -74,9 +75,9 @@ def test_a_head_with_a_service_account_of_its_own_needs_no_say_over_the_projects
 def test_each_call_of_a_clusters_life_is_written_down_and_no_other() -> None:
     with google() as at:
         at.injection.operation_latency_s = dict.fromkeys(
-            ("insert", "bulkInsert", "start", "setLabels", "tpu"), 0.2
+            ("insert", "bulkInsert", "start", "setLabels", "tpu", "policy"), 0.2
         )  # so that it waits
-        provider, configs = ours(at, slices=True, cache_stopped_nodes=True)
+        provider, configs = ours(at, slices=True, cache_stopped_nodes=True, placement={"cpu": "compact"})
         by_ray_up = {call.method for call in at.engine.calls}
         at.engine.calls.clear()
         made = [
@@ -84,6 +85,8 @@ def test_each_call_of_a_clusters_life_is_written_down_and_no_other() -> None:
             *provider.create_node({**configs["cpu"], "deletionProtection": False}, tags(), 1),
         ]
         (slice_,) = provider.create_node(configs["v4"], tags("v4"), 1)
+        provider.provider_config["capacity"] = {"v4": [{"spot": {"wait_for": "1h"}}]}
+        (queued,) = provider.create_node(configs["v4"], tags("v4"), 1)
         for node_id in (*made, slice_):
             provider.set_node_tags(node_id, {"a": "b"})
         assert provider.flush_tags() == []
@@ -95,9 +98,13 @@ def test_each_call_of_a_clusters_life_is_written_down_and_no_other() -> None:
         for node_id in made:
             provider.refuse(node_id, "DriverMissing", "a sentence")
         provider.refuse(slice_, "DriverMissing", "a sentence")
-        wait_until("the end", lambda: not at.machines() and not at.slices())
+        provider.refuse(queued, "DriverMissing", "a sentence")
+        wait_until("the end", lambda: not at.machines() and not at.slices() and not at.queued())
         assert provider.ends_of(made).keys() == set(made)
         by_the_head = {call.method for call in at.engine.calls}
+        at.engine.calls.clear()
+        assert provider.cleared() == []
+        by_ray_down = {call.method for call in at.engine.calls}
     assert by_the_head == calls_of(HEAD)
     # A template is read while a config with one is filled: tests/providers/gcp/test_up.py.
-    assert by_ray_up | by_the_head | {"compute.instanceTemplates.get"} == calls_of(set(rows()))
+    assert by_ray_up | by_the_head | by_ray_down | {"compute.instanceTemplates.get"} == calls_of(set(rows()))

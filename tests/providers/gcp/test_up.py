@@ -207,7 +207,7 @@ def ray_up(tmp_path: Path, config: dict[str, Any]) -> tuple[int, str]:
     """Run `ray up` as a user does; return its exit code and the last line that it says."""
     path = tmp_path / "cluster.yaml"
     path.write_text(yaml.safe_dump(config))
-    env = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
+    env = {"HOME": str(Path.home()), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"}
     ray = Path(sys.executable).with_name("ray")
     done = subprocess.run(
         [ray, "up", "-y", "--no-config-cache", path], capture_output=True, text=True, env=env, check=False, cwd=ROOT

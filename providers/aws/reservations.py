@@ -1,0 +1,161 @@
+"""The Capacity Reservations and Capacity Blocks that a launch names: their zone, places, begin and end, asked of EC2.
+
+EC2 is asked by `ec2:DescribeCapacityReservations`. Where the caller may not, a launch goes on without the answer:
+EC2 refuses what does not fit.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from accel_scaling import timeouts
+from accel_scaling.providers.aws.errors import NOT_ALLOWED, code_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+PERMISSION = "ec2:DescribeCapacityReservations"
+
+# CapacityReservation.State in EC2's API reference. Not in these: active, and pending, which may be usable already.
+OVER = frozenset({"expired", "cancelled", "cancelling", "failed", "payment-failed", "unsupported"})
+LATER = frozenset({"scheduled", "payment-pending", "assessing", "delayed", "unavailable"})
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """One reservation or block, as EC2 describes it.
+
+    Attributes:
+        id: such as ``cr-0123456789abcdef0``.
+        zone: where its machines are.
+        instance_type: of its machines.
+        state: EC2's word.
+        total: how many machines have a place in it.
+        free: how many more can be launched into it.
+        begins_s: from when it can be used, in Unix seconds; 0 where EC2 does not say.
+        ends_s: when EC2 begins to end its machines, in Unix seconds; None where it does not end them.
+        is_block: it is a Capacity Block.
+        is_interruptible: its owner may take its machines back.
+    """
+
+    id: str
+    zone: str
+    instance_type: str
+    state: str
+    total: int
+    free: int
+    begins_s: float = 0.0
+    ends_s: float | None = None
+    is_block: bool = False
+    is_interruptible: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is, and its id: for messages."""
+        return f"the capacity block {self.id}" if self.is_block else f"the reservation {self.id}"
+
+    def has_begun(self, now_s: float) -> bool:
+        """Return whether it can be used already, as far as EC2 says."""
+        return self.state not in LATER or 0 < self.begins_s <= now_s
+
+
+def utc(unix_s: float) -> str:
+    """Return a time for messages."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(unix_s))
+
+
+def read(described: dict[str, Any]) -> Reservation:
+    """Return a reservation from EC2's answer."""
+    block, begin, end = described.get("ReservationType") == "capacity-block", "StartDate", described.get("EndDate")
+    # Machines in any other reservation run on after its end, on demand.
+    ends_s = end.timestamp() - timeouts.AWS_BLOCK_ENDS_BEFORE_S if block and end else None
+    return Reservation(
+        str(described["CapacityReservationId"]),
+        str(described.get("AvailabilityZone") or ""),
+        str(described.get("InstanceType") or ""),
+        str(described.get("State") or ""),
+        int(described.get("TotalInstanceCount") or 0),
+        int(described.get("AvailableInstanceCount") or 0),
+        described[begin].timestamp() if described.get(begin) else 0.0,
+        ends_s,
+        is_block=block,
+        is_interruptible=bool(described.get("Interruptible")),
+    )
+
+
+class Reservations:
+    """What EC2 says of reservations, remembered for some seconds; safe for several threads.
+
+    Args:
+        client: boto3's EC2 client.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, client: Any, clock: Callable[[], float]) -> None:
+        self._client, self._clock = client, clock
+        self._lock = threading.Lock()
+        self._known: dict[str, tuple[float, Reservation]] = {}
+        self._not_allowed_until_s = 0.0
+        self._said = False
+
+    def of(self, name: str, fresh_s: float = timeouts.AWS_RESERVATION_FRESH_S) -> Reservation | None:
+        """Return a reservation by its id; None where EC2 does not say.
+
+        Args:
+            name: its id.
+            fresh_s: how old the answer may be.
+        """
+        now_s = self._clock()
+        known = self._known.get(name)
+        if known is not None and 0 <= now_s - known[0] < fresh_s:
+            return known[1]
+        found = self._ask(name) if now_s >= self._not_allowed_until_s else None
+        with self._lock:
+            if found is not None:
+                self._known[name] = (now_s, found)
+                return found
+        return None
+
+    def last(self, name: str) -> Reservation | None:
+        """Return what EC2 has said last of a reservation, however long ago; None where it has said nothing."""
+        known = self._known.get(name)
+        return known[1] if known is not None else None
+
+    def zone_of(self, name: str) -> str:
+        """Return the zone of a reservation, in which it stays; empty where EC2 does not say it."""
+        found = self.last(name) or self.of(name)
+        return found.zone if found is not None else ""
+
+    def used(self, name: str) -> None:
+        """Take note of a launch into a reservation: its free places are others now."""
+        with self._lock:
+            if known := self._known.get(name):
+                self._known[name] = (float("-inf"), known[1])
+
+    def _ask(self, name: str) -> Reservation | None:
+        try:
+            answer = self._client.describe_capacity_reservations(CapacityReservationIds=[name])
+            return next((read(one) for one in answer["CapacityReservations"]), None)
+        except ClientError as error:
+            if code_of(error) in NOT_ALLOWED:
+                self._not_allowed_until_s = self._clock() + timeouts.AWS_NOT_ALLOWED_S
+                if not self._said:
+                    self._said = True
+                    logger.warning(
+                        "the head's role lacks %s: launches into reservations go on without knowing their zone, their "
+                        "free places, and when they begin and end",
+                        PERMISSION,
+                    )
+            # A wrong id is the launch's to say, which EC2 refuses with the same words.
+            return None
+        except Exception as error:  # noqa: BLE001 - no answer; the launch meets the same network
+            logger.warning("it is not known what %s has: %s", name, error)
+            return None

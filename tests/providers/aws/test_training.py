@@ -1,0 +1,130 @@
+"""`ray up` and `ray down` with `network: efa` and `placement: cluster`: what is made, and that nothing is left."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from accel_scaling import timeouts
+from accel_scaling.cluster.networks import DEVICES
+from accel_scaling.providers.aws import placement_groups
+from tests.support.aws_provider import EC2, REGION, A, B
+from tests.support.cluster import MODULE
+from tests.support.resolved import refusal, resolved
+
+PROFILE, IMAGE = "ray-autoscaler-v1", "ami-12c6146b"
+GROUP = f"accel-scaling-mine-h100-{A}"
+
+pytestmark = pytest.mark.needs("ssh", "rsync")
+
+
+@pytest.fixture(autouse=True)
+def _account(monkeypatch: pytest.MonkeyPatch, region: EC2, tmp_path: Path) -> Iterator[None]:
+    """The region of this process, with Ray's instance profile, whose making takes Ray half a minute."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    iam = boto3.client("iam", REGION)
+    if not iam.list_instance_profiles()["InstanceProfiles"]:
+        iam.create_role(RoleName=PROFILE, AssumeRolePolicyDocument="{}")
+        iam.create_instance_profile(InstanceProfileName=PROFILE)
+        iam.add_role_to_instance_profile(InstanceProfileName=PROFILE, RoleName=PROFILE)
+    yield
+    for pair in ec2().describe_key_pairs()["KeyPairs"]:
+        ec2().delete_key_pair(KeyName=pair["KeyName"])
+
+
+def ec2() -> Any:
+    return boto3.client("ec2", REGION)
+
+
+def config_of(network: dict[str, Any] | None = None, **h100: Any) -> dict[str, Any]:
+    words = {"network": {"h100": "efa"}, "placement": {"h100": "cluster"}} if network is None else network
+    place = {"region": REGION, "availability_zone": f"{A},{B}", **words}
+    return {
+        "cluster_name": "mine",
+        "max_workers": 2,
+        "provider": {"type": "external", "module": MODULE, **place},
+        "auth": {"ssh_user": "ubuntu"},
+        "head_node_type": "head",
+        "available_node_types": {
+            "head": {"node_config": {"InstanceType": "m5.large", "ImageId": IMAGE}, "resources": {}},
+            "h100": {"node_config": {"InstanceType": "p5.48xlarge", "ImageId": IMAGE, **h100}, "resources": {}},
+        },
+        **{key: [] for key in ("setup_commands", "head_setup_commands", "worker_setup_commands")},
+    }
+
+
+def groups() -> list[str]:
+    return [group["GroupName"] for group in ec2().describe_placement_groups()["PlacementGroups"]]
+
+
+def test_ray_up_makes_what_the_words_mean_and_ray_down_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = resolved(config_of())
+    h100, head = (config["available_node_types"][name]["node_config"] for name in ("h100", "head"))
+    interfaces = h100["NetworkInterfaces"]
+    assert len(interfaces) == 33
+    assert {one["SubnetId"] for one in interfaces} == {h100["SubnetIds"][0]}
+    assert "NetworkInterfaces" not in head
+    assert "Placement" not in head
+    # The group of each zone, named for the first one; a second `ray up` uses the same.
+    assert h100["Placement"] == {"GroupName": GROUP}
+    assert groups() == [GROUP, f"accel-scaling-mine-h100-{B}"]
+    assert resolved(config_of())["available_node_types"]["h100"]["node_config"] == h100
+    # How many devices the boot check must find.
+    assert config["provider"][DEVICES] == {"h100": 32}
+    # Ray's security group lets everything in from itself; the rule for what goes out is added.
+    (group_id,) = h100["SecurityGroupIds"]
+    (group,) = ec2().describe_security_groups(GroupIds=[group_id])["SecurityGroups"]
+    for side in ("IpPermissions", "IpPermissionsEgress"):
+        rules = [rule for rule in group[side] if rule["UserIdGroupPairs"]]
+        assert [rule["IpProtocol"] for rule in rules] == ["-1"]
+        assert [pair["GroupId"] for rule in rules for pair in rule["UserIdGroupPairs"]] == [group_id]
+
+    from ray.autoscaler._private.providers import _get_node_provider
+
+    provider = _get_node_provider(config["provider"], "mine", use_cache=False)
+    made = provider.create_node(h100, {**_tags(), "ray-user-node-type": "h100"}, 2)
+    described = ec2().describe_instances(InstanceIds=list(made))["Reservations"]
+    assert {one["Placement"]["GroupName"] for group in described for one in group["Instances"]} == {GROUP}
+    # A machine that is there, or is ending, holds its group.
+    clock = iter(range(0, 10_000, 60))
+    left = placement_groups.delete(ec2(), "mine", lambda: float(next(clock)), lambda _: None)
+    (sentence,) = left
+    assert sentence.startswith(
+        f"the placement groups {GROUP} are not deleted, as their machines are still ending; they"
+    )
+    monkeypatch.setattr(timeouts, "PLACEMENT_GROUP_POLL_S", 0.05)
+    ec2().terminate_instances(InstanceIds=list(made))
+    assert provider.cleared() == []
+    assert groups() == []
+
+
+def _tags() -> dict[str, str]:
+    return {"ray-node-name": "ray-mine-worker", "ray-node-type": "worker", "ray-node-status": "uninitialized"}
+
+
+def test_a_cluster_without_the_words_makes_nothing_more() -> None:
+    config = resolved(config_of({}))
+    assert DEVICES not in config["provider"]
+    assert "NetworkInterfaces" not in config["available_node_types"]["h100"]["node_config"]
+    assert groups() == []
+
+
+def test_groups_of_the_user_are_not_changed() -> None:
+    vpc = ec2().describe_vpcs()["Vpcs"][0]["VpcId"]
+    group = ec2().create_security_group(GroupName="own", Description="own", VpcId=vpc)["GroupId"]
+    sentence = refusal(config_of({"network": {"h100": "efa"}}, SecurityGroupIds=[group]))
+    assert sentence.startswith(
+        "available_node_types.h100.node_config.SecurityGroupIds: EFA needs a security group that lets all traffic to"
+    )
+    assert (
+        f"`aws ec2 authorize-security-group-egress --group-id {group} --protocol -1 --source-group {group}`" in sentence
+    )
+    ec2().create_placement_group(GroupName=GROUP, Strategy="cluster")
+    sentence = refusal(config_of({"placement": {"h100": "cluster"}}))
+    assert f"needs a placement group {GROUP}, and one of that name is there that this cluster has not made" in sentence
+    ec2().delete_placement_group(GroupName=GROUP)
