@@ -148,7 +148,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             click.ClickException: the head node could not be launched.
         """
         stopped = self._stopped if self.cache_stopped_nodes else None
-        drain_s = watcher_policy(self.provider_config).drain_s
+        drain_s = watcher_policy(self.provider_config).of(_ray.node_type_of(tags)).drain_s
         launch = MachineLaunch(
             self._new,
             stopped,
