@@ -191,7 +191,8 @@ def of_file(given: Iterable[Reservation], named: Iterable[Reservation], machines
     for one in given:
         like = by_name.get(one.name, Reservation(one.name))
         machine_type = one.machine_type or like.machine_type or _only_type(one, machines)
-        whole = replace(one, machine_type=machine_type, kind=one.kind or like.kind, group=one.group or like.group)
+        kind, group, owner = one.kind or like.kind, one.group or like.group, one.owner or like.owner
+        whole = replace(one, machine_type=machine_type, kind=kind, group=group, owner=owner)
         machines.check_place(f"--reservation {one.name}", whole.machine_type, whole.zone)
         found[one.name] = whole
     return tuple({**by_name, **found}.values())
