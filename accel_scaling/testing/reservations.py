@@ -83,6 +83,14 @@ class Reservation:
         """When machines in it have to go, as Unix time; None for never."""
         return None if self.ends_s is None else self.since_s + self.ends_s
 
+    def text(self) -> str:
+        """Return it in words, for the output of a rehearsal."""
+        where = f" in {self.zone}" if self.zone else ""
+        begins = f", from {self.begins_s:g} s on" if self.begins_s else ""
+        ends = f", until {self.ends_s:g} s" if self.ends_s is not None else ""
+        kind = f" ({self.kind.value})" if self.kind else ""
+        return f"{self.name}{kind}: {self.count} x {self.machine_type}{where}{begins}{ends}"
+
     def has_begun(self, now_s: float) -> bool:
         """Return whether it can be used, as far as its begin says."""
         return now_s >= self.begins_at_s

@@ -202,7 +202,7 @@ def _bulk(
     body: dict[str, Any] = {
         "count": str(len(names)),
         "minCount": "1",  # what can be created is kept
-        "instanceProperties": request.body,
+        "instanceProperties": request_bodies.of_many(request.body),
         "perInstanceProperties": {name: {} for name in names},
     }
     if request.template:
