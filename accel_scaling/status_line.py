@@ -1,4 +1,7 @@
-"""A status line: on a terminal, the last line tells which step runs and for how long; off a terminal there is none."""
+"""A status line: on a terminal, the last line tells which step runs and for how long.
+
+Off a terminal there is none; a step that may take minutes gets a whole line now and then there.
+"""
 
 from __future__ import annotations
 
@@ -48,16 +51,28 @@ class StatusLine:
             self._out.write(text)
 
     @contextlib.contextmanager
-    def doing(self, what: str) -> Iterator[None]:
-        """Show, while the block runs on a terminal, what it does and for how long by now."""
-        if not self._live:
+    def doing(self, what: str | Callable[[], str], lines_every_s: float | None = None) -> Iterator[None]:
+        """Show, while the block runs on a terminal, what it does and for how long by now.
+
+        Args:
+            what: the step, or what returns it: it may count.
+            lines_every_s: off a terminal, a whole line each time so many seconds are over; none where it is None.
+        """
+        pause_s = STATUS_LINE_S if self._live else lines_every_s
+        if pause_s is None:
             yield
             return
         began_s, over = self._clock(), threading.Event()
 
         def tell() -> None:
-            while not over.wait(STATUS_LINE_S):
-                self.show(f"{what} ... {self._clock() - began_s:.0f} s")
+            while not over.wait(pause_s):
+                step = flat(what if isinstance(what, str) else what())
+                status = f"{step} ... {self._clock() - began_s:.0f} s"
+                if self._live:
+                    self.show(status)
+                else:
+                    self.write(f"{status}\n")
+                    self.flush()
 
         teller = threading.Thread(target=tell, daemon=True, name="status line")
         teller.start()
@@ -86,15 +101,16 @@ class StatusLine:
 
 
 @contextlib.contextmanager
-def doing(what: str) -> Iterator[None]:
+def doing(what: str | Callable[[], str], lines_every_s: float | None = None) -> Iterator[None]:
     """Show on standard error, where it is a terminal, what a command does while the block runs, and for how long.
 
     For what may take more than two seconds: questions to a cloud, the import of Ray. Nothing is shown of a step that is
     over sooner, and nothing stays on the screen.
 
     Args:
-        what: the step, such as `AWS is asked which machine types us-west-2 has`.
+        what: the step, such as `AWS is asked which machine types us-west-2 has`, or what returns it.
+        lines_every_s: as in `StatusLine.doing`.
     """
     # The stream itself: what the commands write through escapes control characters.
-    with StatusLine(getattr(sys.stderr, "whole", sys.stderr)).doing(flat(what)):
+    with StatusLine(getattr(sys.stderr, "whole", sys.stderr)).doing(what, lines_every_s):
         yield

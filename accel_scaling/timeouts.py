@@ -6,12 +6,18 @@ REHEARSAL_POLL_S = 0.3
 # Between two lines of status on a terminal: the seconds in it count on, and a person sees that it lives.
 STATUS_LINE_S = 0.5
 
+# Off a terminal, between two lines about a step that lasts: a log shows that it lives, in a few lines a minute.
+LOG_PROGRESS_S = 15.0
+
 # How long a sample task may stay pending in a rehearsal: a launch takes some 15 s on 2 cores, three at once a minute.
 REHEARSAL_TASK_TIMEOUT_S = 180.0
 
 # How long a rehearsal waits for one machine that a later fault hits to be drained and replaced: where a driver fails as
 # a whole, the watcher looks for five minutes; the drain and the next boot take two more.
 REHEARSAL_REPLACED_S = 480.0
+
+# How long a rehearsal looks on after an error that is to change nothing: ten looks of the watcher for such errors.
+REHEARSAL_QUIET_S = 10.0
 
 # How long each of the tasks takes that follow each other until then: the machine is hardly ever without one.
 REHEARSAL_TASK_S = 1.0
@@ -209,6 +215,28 @@ GCP_FRESH_S = 5.0
 GCP_DRY_ZONE_S = 120.0
 """How long a sold-out zone is tried after the others: stock-outs last minutes, and each try costs a launch 10 s."""
 
+GCP_RESERVATION_FRESH_S = 10.0
+"""How old the free places of a reservation may be at a launch: two rounds of the autoscaler; a question takes 0.3 s."""
+
+GCP_RESERVATION_AGAIN_S = 60.0
+"""Before a reservation that is in use is asked for again: a place in it is paid for, so the wait does not double."""
+
+GCP_BLOCK_LEAST_S = 120.0
+"""For which a new machine of calendar mode must work before its drain begins: it takes as long to boot and to join."""
+
+GCP_END_LOOK_S = 300.0
+"""Between two questions for the end of a reservation in which machines run: calendar mode does not move it."""
+
+GCP_NOT_ALLOWED_S = 600.0
+"""Before a question is asked again that the head may not ask: a role changes by a person's hand."""
+
+GCP_PENDING_POLL_S = 5.0
+"""Between two looks at a machine that waits for capacity, from the thread that is to set it up: like listings."""
+
+GCP_ALLOCATED_S = 3600.0
+"""As long as v2 of Ray 2.54 and later lets a machine be between its launch and its join. A machine that waits
+for capacity has the longest wait of its cluster more."""
+
 GCP_SLICE_HOST_ZERO_S = 60.0
 """For host 0 of a slice to join after its `ray start`, and for two rounds of the autoscaler, of 5 s, to see it."""
 
@@ -333,6 +361,15 @@ WATCHER_UNSURE_LOOKS = 6
 """So many looks, five minutes, where it may be a person's work: a package that brings another driver builds it for
 minutes. A driver that hangs, and one that is gone, are as bad for a task after five minutes as after one."""
 
+DRIVER_EVENTS_WAIT_S = 60.0
+"""For which the driver's library waits for an error at a time: the process that waits wakes once a minute."""
+
+DRIVER_EVENTS_AGAIN_S = 60.0
+"""Before a process that waits for a driver's errors, and has ended, is started again: a driver may be replaced."""
+
+DRIVER_ERROR_AGAIN_S = 600.0
+"""Before the same error of the same device is news again: a program that fails may report thousands a second."""
+
 WATCHER_TELL_MOST_S = 60.0
 """The longest wait before the head is told again, when it could not be told: each try takes a second of CPU."""
 
@@ -358,6 +395,10 @@ must be seen at work first."""
 
 DRAINS_REMEMBERED = 50
 """Drains that are over and still in the state file, of which `status` shows the last."""
+
+METADATA_WAIT_S = 10.0
+"""For which Google's metadata server holds an answer back until something changes: a third of the time that a
+preemption leaves, so a connection that is lost unnoticed costs no more than that."""
 
 NOTICE_SERVER_S = 2.0
 """For a metadata server, which is on the machine's own host and answers within milliseconds."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,17 @@ def test_the_nightly_run_tries_the_oldest_ray_and_those_that_are_newer_than_the_
 def test_the_nightly_run_tries_more_random_examples_and_measures_coverage():
     job = read_yaml(ROOT / ".github/workflows/nightly.yml")["jobs"]["thorough"]
     assert job["steps"][-1]["run"] == "tests/run --thorough"
+
+
+def test_the_nightly_run_rehearses_all_stock_files():
+    (step,) = read_yaml(ROOT / ".github/workflows/nightly.yml")["jobs"]["stock-files"]["steps"][-1:]
+    assert step["run"].endswith(" tests/migration/")
+    listed = subprocess.run(
+        [sys.executable, *step["run"].split()[1:], "--collect-only", "-q", "-p", "no:cacheprovider"],
+        capture_output=True, text=True, check=True, cwd=ROOT, env={**os.environ, **step["env"]},
+    ).stdout  # fmt: skip
+    names = set(re.findall(r"\[(.+)\]$", listed, re.MULTILINE))
+    assert names == {path.stem for path in (ROOT / "tests/migration/stock").glob("*.yaml")}
 
 
 def test_the_help_of_the_tests_names_each_mode():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import math
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from accel_scaling import _ray, timeouts
 from accel_scaling.boot.node_event import MOST_CODE, MOST_MESSAGE, EventKind, NodeEvent, Notice
 from accel_scaling.boot.verdict_file import START
 from accel_scaling.boot.watcher_start import INSTANCE_ID, Watched, watched_of
+from accel_scaling.catalog.model import Effect
 from accel_scaling.clouds import known_clouds
 from accel_scaling.cluster.policies import OnEvent
 from accel_scaling.message_text import one_line
@@ -29,9 +31,11 @@ from accel_scaling.message_text import one_line
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from accel_scaling.boot.driver_events import DriverError
     from accel_scaling.boot.sick_devices import Sick
 
 _Key = tuple[EventKind, str, bool]
+MOST_ERRORS = 1000  # that are remembered: a driver of many devices knows some hundred kinds
 
 
 class NoticeSource(Protocol):
@@ -42,6 +46,9 @@ class NoticeSource(Protocol):
 
     def slow(self) -> list[Notice]:
         """Return what is announced longer before."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait for so long, or until there may be a notice."""
 
 
 @dataclass
@@ -56,6 +63,7 @@ class Watcher:
         clock: Unix seconds.
         ticks: seconds that only go forward, whatever becomes of the machine's clock.
         cpu_s: seconds of CPU that this process and its children have taken.
+        errors: returns what drivers have reported since the last call; None where none is listened to.
     """
 
     watched: Watched
@@ -67,6 +75,8 @@ class Watcher:
     address: str = ""
     ticks: Callable[[], float] = time.monotonic
     cpu_s: Callable[[], float] = lambda: sum(os.times()[:4])
+    errors: Callable[[], Sequence[DriverError]] | None = None
+    _reported: dict[tuple[str, str], float] = field(default_factory=dict)
     _told: set[_Key] = field(default_factory=set)
     _untold: dict[_Key, NodeEvent] = field(default_factory=dict)
     _tell_wait_s: float = 0.0
@@ -87,9 +97,24 @@ class Watcher:
                 self._look_for_notices(self.source.urgent)
             if self._is_due("slow", timeouts.WATCHER_SLOW_NOTICES_S):
                 self._look_for_notices(self.source.slow)
+        for error in self.errors() if self.errors is not None else ():
+            self._take(error)
         # The first look at the devices is the boot check's.
         if self.sick is not None and self._is_due("devices", timeouts.WATCHER_DEVICES_S, timeouts.WATCHER_DEVICES_S):
             self._look_at_devices(self.sick)
+
+    def _take(self, error: DriverError) -> None:
+        """Act on what a driver has reported, once: a program that fails may cause thousands of the same."""
+        key, now_s = (error.code, error.message), self.ticks()
+        if now_s - self._reported.get(key, -math.inf) < timeouts.DRIVER_ERROR_AGAIN_S:
+            return
+        self._reported = {name: at_s for name, at_s in self._reported.items() if len(self._reported) < MOST_ERRORS}
+        self._reported[key] = now_s
+        self.log(f"{error.message}: {error.effect.value}")
+        if error.effect is Effect.DRAIN:
+            self._found(Notice(EventKind.SICK, error.code, error.message))
+        elif error.effect is Effect.LOOK:
+            self._due["devices"] = now_s
 
     def _is_due(self, what: str, every_s: float, first_s: float = 0.0) -> bool:
         now_s = self.ticks()
@@ -132,8 +157,16 @@ class Watcher:
             self._due["devices"] = self.ticks() + timeouts.WATCHER_SICK_AGAIN_S
 
     def _are_well(self) -> None:
-        """Tell the head that its drain is no longer needed, where it has not begun."""
-        sick = {key for key in (*self._told, *self._untold) if key[0] is EventKind.SICK and key[2]}
+        """Tell the head that its drain is no longer needed, where it has not begun.
+
+        What a driver has reported, a look does not see: that stays.
+        """
+        reported = {code for code, _ in self._reported}
+        sick = {
+            key
+            for key in (*self._told, *self._untold)
+            if key[0] is EventKind.SICK and key[2] and key[1] not in reported
+        }
         told = sick & self._told
         for key in sick:
             self._untold.pop(key, None)
@@ -222,21 +255,25 @@ def watch(environment: dict[str, str]) -> None:
     if watched is None:
         return
     source = _source_of(watched.cloud) if watched.watches_notices else None
-    sick = None
+    sick, events = None, None
     if watched.watches_devices:
-        from accel_scaling.boot.sick_devices import devices_of  # here: the probes take memory
+        from accel_scaling.boot.driver_events import driver_events_of  # here: the probes take memory
+        from accel_scaling.boot.sick_devices import devices_of
 
         sick = devices_of(watched)
+        events = driver_events_of(watched.promised, environment) if watched.driver_events else None
     if source is None and sick is None:
         return
     raylet = _wait_for_raylet(environment.get(START, ""))
     if raylet is None:
         return
     watcher = Watcher(watched, source, sick, teller_of(raylet), log=_log, address=raylet.address)
-    with _alone(raylet):
+    with _alone(raylet), contextlib.closing(events) if events else contextlib.nullcontext():
+        watcher.errors = events.read if events else None
+        pause = source.pause if source is not None else time.sleep
         while _runs(raylet):
             watcher.step()
-            time.sleep(timeouts.WATCHER_NOTICES_S)
+            pause(timeouts.WATCHER_NOTICES_S)
 
 
 def _source_of(name: str) -> NoticeSource | None:

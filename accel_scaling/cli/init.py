@@ -16,11 +16,14 @@ from accel_scaling.errors import InitError
 if TYPE_CHECKING:
     import argparse
 
+    from accel_scaling.cluster.capacity import CapacityEntry
+
 HELP = "write a complete, commented cluster file for the accelerators that you want; no network"
 EXAMPLES = """examples:
   accel-scaling init aws A100-80G:8 T4 --spot -o cluster.yaml
   accel-scaling init aws Trainium2 --cpus 16 --region us-east-2
   accel-scaling init gcp L4 V100:8 --project my-project --zones us-central1-a,us-central1-b
+  accel-scaling init aws H100:8 --capacity block:cr-0123,spot
   accel-scaling init gcp v5litepod-16       a TPU slice by its name
   accel-scaling init gcp TPU-V4:8           the slice with 8 chips
 
@@ -40,7 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accelerator", metavar="NAME[:COUNT]", action="append", default=[], help=same)
     plain = "workers without an accelerator, of N vCPUs or more; may be given more than once"
     parser.add_argument("--cpus", metavar="N", type=_number, action="append", default=[], help=plain)
-    parser.add_argument("--spot", action="store_true", help="spot workers: cheaper, but the cloud may reclaim them")
+    spot = "spot workers, and on-demand ones where spot is sold out: --capacity spot,on-demand"
+    parser.add_argument("--spot", action="store_true", help=spot)
+    ways = "how workers are bought, in this order: spot, on-demand, reserved:NAME, block:NAME, flex-start"
+    parser.add_argument("--capacity", metavar="TYPE,...", help=ways)
     most = "machines at once, over all node types (default: 2, or one of each)"
     parser.add_argument("--max-workers", metavar="N", type=_number, help=most)
     parser.add_argument("--name", metavar="NAME", help="the cluster's name (default: CLOUD-ACCELERATOR)")
@@ -65,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         cloud=args.cloud,
         accelerators=tuple(parse_accelerator(text) for text in (*args.words, *args.accelerator)),
         cpus=tuple(args.cpus),
-        spot=args.spot,
+        order=_order(args),
         max_workers=args.max_workers,
         name=args.name,
         region=args.region,
@@ -89,6 +95,22 @@ def run(args: argparse.Namespace) -> int:
     for line in to_fill_in(text):
         write_note(f"before `ray up`, write your own value into {line}")
     return 0
+
+
+def _order(args: argparse.Namespace) -> tuple[CapacityEntry, ...]:
+    """Return the capacity types that the options name; none where they name none.
+
+    Raises:
+        InitError: both options are given, or a word is no capacity type.
+    """
+    from accel_scaling.init.capacity import SPOT_FIRST, parse_capacity
+    from accel_scaling.init.choice import template_of
+
+    if args.capacity is None:
+        return SPOT_FIRST if args.spot else ()
+    if args.spot:
+        raise InitError("--spot is --capacity spot,on-demand; write one of the two")
+    return parse_capacity(args.capacity, template_of(known_clouds()[args.cloud]).reservation[0])
 
 
 def _number(text: str) -> int:

@@ -11,9 +11,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.cli import plan_costs
 from accel_scaling.cli.common import write_note
 from accel_scaling.cli.plan_existing import existing_json, existing_table
 from accel_scaling.cli.plan_groups import ONLY_WHOLE, launched_table, running_table, with_replicas
+from accel_scaling.cluster.capacity import CapacityType
+from accel_scaling.cluster.capacity_text import order_words
 from accel_scaling.cluster.cluster_file import cluster_in, text_of
 from accel_scaling.errors import AccelScalingError, PlanError
 from accel_scaling.families.catalog import load_catalog
@@ -58,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "cluster",
         metavar="CLUSTER.yaml",
         type=Path,
-        help="a Ray cluster file, or a RayCluster, RayJob or RayService of KubeRay; - for standard input",
+        help="a Ray cluster file, or a RayCluster, RayJob, RayService or RayCronJob of KubeRay; - for standard input",
     )
     parser.add_argument("--name", metavar="NAME", help="the manifest to plan, where the file has several of KubeRay")
     parser.add_argument(
@@ -87,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--address", metavar="HOST[:PORT]", help="read demands and nodes from this running cluster (port: 6379)"
     )
-    parser.add_argument("--prices", metavar="FILE", type=Path, help="your CSV: instance_type,price_per_hour")
+    parser.add_argument("--prices", metavar="FILE", type=Path, help="your CSV: instance_type,price_per_hour,...")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 
@@ -147,12 +150,12 @@ def as_text(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> 
     there = [row for row in answer.rows if not row.launched]
     of_groups = cluster.words is MANIFEST
     if of_groups:
-        cost = None if prices is None else functools.partial(_cost, cluster, prices)
+        cost = None if prices is None else functools.partial(plan_costs.cell, cluster, prices)
         parts = [launched_table(cluster, answer, cost)]
     else:
         parts = [_launched(cluster, launched, prices) if launched else bold("nothing to launch")]
     if prices is not None:
-        parts[0] += f"\n\n{wrapped(_total(cluster, [*launched, *there], prices))}"
+        parts[0] += f"\n\n{wrapped(plan_costs.total_text(cluster, answer, prices))}"
     if answer.existing is not None:
         parts.insert(0, existing_table(cluster, answer.existing, prices))
     if of_groups and any(row.uses for row in there):
@@ -193,15 +196,15 @@ def as_json(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> 
     if answer.existing is not None:
         content["existing"] = [existing_json(cluster, nodes, prices) for nodes in answer.existing]
     if prices is not None:
-        total, unpriced = _sum(cluster, list(answer.rows), prices)
-        content["cost_per_hour"] = None if unpriced else total
-        content["without_price"] = unpriced
+        content |= plan_costs.total_json(cluster, answer, prices)
     return content
 
 
 def _notes(cluster: AutoscalerCluster, answer: Plan, prices: Prices | None) -> list[str]:
-    of_groups = prices is not None and cluster.words is MANIFEST
-    return [*cluster.notes, *answer.notes, *([ONLY_WHOLE] if of_groups else [])]
+    of_costs = []
+    if prices is not None:
+        of_costs = [ONLY_WHOLE] if cluster.words is MANIFEST else plan_costs.notes(cluster, answer)
+    return [*cluster.notes, *answer.notes, *of_costs]
 
 
 def _node(cluster: AutoscalerCluster, answer: Plan, row: PlannedNodes, prices: Prices | None) -> dict[str, Any]:
@@ -215,58 +218,36 @@ def _node(cluster: AutoscalerCluster, answer: Plan, row: PlannedNodes, prices: P
     }
     if cluster.words is MANIFEST:
         content |= with_replicas(cluster, answer, row)
+    else:
+        content["capacity_types"] = [type_.value for type_ in _capacity_types(cluster, row)]
     if prices is not None:
-        content["price_per_hour"] = _price(cluster, row, prices)
+        content |= plan_costs.node_json(cluster, row, prices)
     return content
 
 
 def _launched(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices | None) -> str:
-    heads = ["to launch", "instance type", "nodes", *(["an hour"] if prices is not None else []), "for"]
+    heads = ["to launch", "instance type", "bought", "nodes", "an hour", "for"]
     cells = [
-        (
+        [
             row.node_type,
             row.instance_type,
+            order_words(_capacity_types(cluster, row)),
             f"{row.count}",
-            *([_cost(cluster, prices, row)] if prices is not None else []),
+            plan_costs.cell(cluster, prices, row) if prices is not None else "",
             uses_text(row),
-        )
+        ]
         for row in rows
     ]
-    return render(heads, cells, right={2, 3} if prices is not None else {2})
+    # Where all are bought on demand, as is usual, the column would say nothing.
+    ordered = any(row[2] != CapacityType.ON_DEMAND.value for row in cells)
+    kept = [
+        number for number, name in enumerate(heads) if {"bought": ordered, "an hour": prices is not None}.get(name, 1)
+    ]
+    shown = [heads[number] for number in kept]
+    right = {shown.index(name) for name in ("nodes", "an hour") if name in shown}
+    return render(shown, [[row[number] for number in kept] for row in cells], right=right)
 
 
-def _cost(cluster: AutoscalerCluster, prices: Prices, row: PlannedNodes) -> str:
-    price = _price(cluster, row, prices)
-    return "no price" if price is None else f"{price * row.count:.2f}"
-
-
-def _total(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices) -> str:
-    """Return the sum, and the names and columns of the prices that the list lacks: they count for nothing."""
-    total, unpriced = _sum(cluster, rows, prices)
-    there = " with the existing nodes" if any(not row.launched for row in rows) else ""
-    if not unpriced:
-        return f"total: {total:.2f} an hour{there}, from your price list"
-    lacking: dict[str, list[str]] = {}
-    for row in rows:
-        if _price(cluster, row, prices) is None:
-            node_type = cluster.types.get(row.node_type)
-            column = prices.column(node_type) if node_type else ""
-            lacking.setdefault(column, []).append(row.instance_type or row.node_type)
-    lacks = " and ".join(
-        f"{column or 'the price'} of {', '.join(dict.fromkeys(names))}" for column, names in lacking.items()
-    )
-    if all(_price(cluster, row, prices) is None for row in rows):
-        return f"total: not known: your price list lacks {lacks}"
-    return f"total: {total:.2f} an hour{there}, without these prices, which your list lacks: {lacks}"
-
-
-def _sum(cluster: AutoscalerCluster, rows: list[PlannedNodes], prices: Prices) -> tuple[float, list[str]]:
-    costs = [(row, _price(cluster, row, prices)) for row in rows]
-    unpriced = dict.fromkeys(row.instance_type or row.node_type for row, price in costs if price is None)
-    # Sums of floats have digits that no price list has: 0.1 + 0.2 is 0.30000000000000004.
-    return round(sum(price * row.count for row, price in costs if price is not None), 6), list(unpriced)
-
-
-def _price(cluster: AutoscalerCluster, row: PlannedNodes, prices: Prices) -> float | None:
+def _capacity_types(cluster: AutoscalerCluster, row: PlannedNodes) -> tuple[CapacityType, ...]:
     node_type = cluster.types.get(row.node_type)
-    return prices.of(node_type) if node_type is not None else None
+    return node_type.capacity_types if node_type else ()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.cli.plan_costs import amount
+from accel_scaling.plan.costs import cost_of_existing
 from accel_scaling.tables import render
 from accel_scaling.terminal import bold
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 _NOT_JOINED = "not joined yet"
 _NO_CHECK = "none"
+_MAY_BE_UNKNOWN = ("instance type", "zone", "bought")  # a column that is empty is left out
 
 
 def existing_table(cluster: AutoscalerCluster, existing: Sequence[ExistingNodes], prices: Prices | None) -> str:
@@ -34,16 +37,15 @@ def existing_table(cluster: AutoscalerCluster, existing: Sequence[ExistingNodes]
         ]
         for nodes in existing
     ]
-    # A node announces its zone where the file names one only: where none does, the column would be empty.
-    if not any(nodes.zone for nodes in existing):
-        heads.remove("zone")
-        for row in rows:
-            del row[2]
+    # A node announces its zone where the file names one only, and a pod has no machine type that anybody knows.
+    for column in reversed([heads.index(head) for head in _MAY_BE_UNKNOWN]):
+        if not any(row[column] for row in rows):
+            for line in (heads, *rows):
+                del line[column]
     if prices is not None:
         heads.append("an hour")
         for row, nodes in zip(rows, existing, strict=True):
-            price = _price(cluster, nodes, prices)
-            row.append("no price" if price is None else f"{price * nodes.count:.2f}")
+            row.append(amount(cost_of_existing(cluster, nodes, prices)))
     return render(heads, rows, right={heads.index("nodes"), *([len(heads) - 1] if prices is not None else [])})
 
 
@@ -59,15 +61,10 @@ def existing_json(cluster: AutoscalerCluster, nodes: ExistingNodes, prices: Pric
         "count": nodes.count,
     }
     if prices is not None:
-        content["price_per_hour"] = _price(cluster, nodes, prices)
+        content["price_per_hour"] = cost_of_existing(cluster, nodes, prices).first
     return content
 
 
 def _instance_type(cluster: AutoscalerCluster, nodes: ExistingNodes) -> str:
     node_type = cluster.types.get(nodes.node_type)
     return node_type.instance_type if node_type else ""
-
-
-def _price(cluster: AutoscalerCluster, nodes: ExistingNodes, prices: Prices) -> float | None:
-    node_type = cluster.types.get(nodes.node_type)
-    return prices.of(node_type) if node_type else None

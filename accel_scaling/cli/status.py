@@ -14,7 +14,7 @@ from accel_scaling.errors import AccelScalingError
 from accel_scaling.message_text import shown
 from accel_scaling.quarantine import drain_record, launch_failure, machine_json, messages
 from accel_scaling.quarantine.machine import ended_before_joined
-from accel_scaling.quarantine.place import place_text
+from accel_scaling.quarantine.place import capacity_in, place_text, zone_in
 from accel_scaling.quarantine.store import STATE_FILE, Store, default_path
 from accel_scaling.tables import render
 from accel_scaling.terminal import wrapped
@@ -104,7 +104,7 @@ def as_json(ledger: Ledger, now_s: float) -> dict[str, Any]:
         "left_alone": [
             {
                 "node_type": name,
-                "zone": quarantine.zone,
+                **_place(quarantine.zone),
                 "kind": quarantine.cause.value,
                 "reason": quarantine.reason,
                 "message": quarantine.message,
@@ -120,9 +120,14 @@ def as_json(ledger: Ledger, now_s: float) -> dict[str, Any]:
         # All that are remembered: under way, joined, ended.
         "machines": {name: machine_json.to_json(machine) for name, machine in ledger.machines.items()},
         "never_joined": list(ended_before_joined(ledger.machines)),
-        "failed_launches": [launch_failure.to_json(failure) for failure in ledger.failures],
+        "failed_launches": [{**launch_failure.to_json(failure), **_place(failure.zone)} for failure in ledger.failures],
         "drains": {name: drain_record.to_json(drain) for name, drain in ledger.drains.items()},
     }
+
+
+def _place(place: str) -> dict[str, str]:
+    """Return the zone of a place, ``*`` for all, and its capacity type; empty where the node type has no order."""
+    return {"zone": zone_in(place), "capacity": capacity_in(place)}
 
 
 def as_text(ledger: Ledger, now_s: float) -> str:
@@ -201,12 +206,24 @@ def _machines(machines: Mapping[str, Machine], now_s: float) -> list[str]:
     never_joined = list(ended_before_joined(machines).items())[-_MOST_MACHINES:]
     if not never_joined:
         return []
+    heads = ["never joined", "node type", "zone", "bought", "ended", "reason"]
     rows = [
-        (name, machine.node_type, machine.zone, _ago(machine.steps[-1].time_s if machine.steps else now_s, now_s), why)
+        [
+            name,
+            machine.node_type,
+            machine.zone,
+            machine.capacity,
+            _ago(machine.steps[-1].time_s if machine.steps else now_s, now_s),
+            messages.end_of(machine),
+        ]
         for name, machine in never_joined
-        for why in [messages.end_of(machine)]
     ]
-    return ["\n" + render(("never joined", "node type", "zone", "ended", "reason"), rows, drop=[2, 3], others="--json")]
+    # Only a node type with an order of capacity types (`provider.capacity`) has them.
+    if not any(machine.capacity for _, machine in never_joined):
+        for row in (heads, *rows):
+            del row[3]
+    drop = [heads.index(name) for name in ("zone", "bought", "ended") if name in heads]
+    return ["\n" + render(heads, rows, drop=drop, others="--json")]
 
 
 def _ago(time_s: float, now_s: float) -> str:

@@ -141,15 +141,32 @@ def _order(key: str, given: Any) -> tuple[CapacityEntry, ...]:
     entries = given if isinstance(given, list) else [given]
     if not entries:
         raise ClusterConfigError(f"{key} is an empty list: write capacity types, such as [spot, on-demand]")
-    order = tuple(entry for number, item in enumerate(entries) for entry in _entries(f"{key}[{number}]", item))
-    for number, entry in enumerate(order):
-        if entry.key in [earlier.key for earlier in order[:number]]:
-            raise ClusterConfigError(f"{key} has {entry.key} twice: write each capacity type once")
+    order = tuple(entry for number, item in enumerate(entries) for entry in entries_of(f"{key}[{number}]", item))
+    check_once(key, order)
     return order
 
 
-def _entries(key: str, given: Any) -> Iterator[CapacityEntry]:
-    """Yield an entry for each reservation that one item names."""
+def check_once(key: str, order: Sequence[CapacityEntry]) -> None:
+    """Refuse an order that has the same entry twice.
+
+    Raises:
+        ClusterConfigError: it names the entry.
+    """
+    for number, entry in enumerate(order):
+        if entry.key in [earlier.key for earlier in order[:number]]:
+            raise ClusterConfigError(f"{key} has {entry.key} twice: write each capacity type once")
+
+
+def entries_of(key: str, given: Any) -> Iterator[CapacityEntry]:
+    """Yield the entry of one item of an order; of several reservations, one for each that it names.
+
+    Args:
+        key: the item's place in the cluster file, for the error.
+        given: a word, or a mapping of one word.
+
+    Raises:
+        ClusterConfigError: a word or a key that does not exist, or a name that is missing.
+    """
     if isinstance(given, dict) and len(given) == 1:
         ((word, options),) = given.items()
     else:

@@ -29,7 +29,7 @@ PROJECT = "your-project-id"
 AWS_IMAGE = "ami-of-your-own"
 GCP_IMAGE = f"projects/{PROJECT}/global/images/your-image"
 RESERVATION = "your-reservation"
-CAPACITY_BLOCK = "cr-of-your-own"
+CAPACITY_BLOCK = "cr-ofyourown"
 
 _MEANT = {
     PROJECT: "the id of your Google Cloud project",

@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
+from accel_scaling.catalog.node_images import images
 from accel_scaling.cluster.node_type_defaults import DROPPED_IF_EMPTY, ray_defaults
 from accel_scaling.cluster.provider_cloud import cloud_of
 from accel_scaling.cluster.ray_requirement import RAY_REQUIREMENT
@@ -45,7 +46,8 @@ def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
     """Return a copy of the config with the four keys without which `ray up` crashes for `type: external`.
 
     The set-up commands install Ray where the image has none; at `ray up` it becomes the version that runs there. Ray's
-    own defaults would install a nightly build. The head node needs its cloud's client besides.
+    own defaults would install a nightly build. The head node needs its cloud's client besides. `init` writes the same
+    (tests/init/test_setup_commands.py).
 
     Raises:
         ClusterConfigError: the config's provider is of no cloud that is known.
@@ -54,7 +56,7 @@ def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
     install = f"command -v ray >/dev/null || python3 -m pip install '{RAY_REQUIREMENT}'"
     needed = {
         "max_workers": DEFAULT_MAX_WORKERS,
-        "setup_commands": [cloud.image_path_command, WITH_PIP, install],
+        "setup_commands": [*([cloud.image_path_command] if _has_own_image(config, cloud) else []), WITH_PIP, install],
         "head_setup_commands": [
             # Where it is there and too old, the boot check of the head puts another beside it (boot/head_packages.py).
             f"python3 -c 'import {cloud.sdk_module}' || python3 -m pip install '{cloud.sdk_requirement}'"
@@ -62,3 +64,13 @@ def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
         "worker_setup_commands": [],
     }
     return {**copy.deepcopy(config), **{key: value for key, value in needed.items() if key not in config}}
+
+
+def _has_own_image(config: dict[str, Any], cloud: Cloud) -> bool:
+    """Return whether a node type names an image that is none of the fill's: its Python may be in a place of its own."""
+    defaults = [image.name for image in images() if image.cloud == cloud.name and image.name]
+    node_types = (config.get("available_node_types") or {}).values()
+    node_configs = [node_type.get("node_config") or {} for node_type in node_types]
+    # Written as it is, or within a longer name: `resolve:ssm:NAME`, or a disk's source.
+    texts = [str(one[key]) for one in node_configs for key in cloud.image_keys if one.get(key)]
+    return any(not any(name in text for name in defaults) for text in texts)

@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.errors import InitError
 from accel_scaling.message_text import shown
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.model import Chip, MachineType
     from accel_scaling.catalog.tpu_slices import TpuSlice
+    from accel_scaling.cluster.capacity import CapacityEntry
 
 _COUNT = re.compile(r"[1-9][0-9]{0,3}")
 # 35 characters: Ray puts -worker and more around the name, and Google's instances have at most 63.
@@ -41,7 +43,7 @@ class FileRequest:
         cloud: its name in the registry of clouds.
         accelerators: each becomes a node type of workers.
         cpus: vCPUs of workers without an accelerator, one node type each.
-        spot: workers at the spot price.
+        order: the capacity types of the workers, the first to try first; none for on demand alone.
         max_workers: machines at once; None for 2, or one of each node type where that is more.
         name: the cluster's; None makes one of the cloud and the first accelerator.
         region: None for the usual one.
@@ -54,7 +56,7 @@ class FileRequest:
     cloud: str
     accelerators: tuple[AcceleratorRequest, ...] = ()
     cpus: tuple[int, ...] = ()
-    spot: bool = False
+    order: tuple[CapacityEntry, ...] = ()
     max_workers: int | None = None
     name: str | None = None
     region: str | None = None
@@ -62,6 +64,11 @@ class FileRequest:
     project: str | None = None
     catalogs: tuple[str, ...] = ()
     file: str = "cluster.yaml"
+
+    @property
+    def spot(self) -> bool:
+        """Whether spot machines are to be tried first."""
+        return bool(self.order) and self.order[0].type is CapacityType.SPOT
 
 
 @dataclass(frozen=True)

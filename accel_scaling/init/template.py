@@ -10,6 +10,7 @@ import functools
 import re
 import textwrap
 from string import Template
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import yaml
@@ -19,10 +20,12 @@ from accel_scaling.catalog.columns import EMPTY, Column, ListOf, Table, Text
 from accel_scaling.catalog.files import read
 from accel_scaling.catalog.model import SoldAs
 from accel_scaling.catalog.table import read_table
+from accel_scaling.cluster.capacity import CapacityEntry, CapacityType
+from accel_scaling.cluster.capacity_text import sold_as_of
 from accel_scaling.errors import InitError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from accel_scaling.catalog.load import Catalog
@@ -88,6 +91,10 @@ class ClusterTemplate:
     plain_family = ""
     # What the file has in place of an image of the user's own.
     image_placeholder = "an-image-of-your-own"
+    # What the file has in place of the name of a block or reservation, and what that is.
+    reservation = ("a-reservation-of-your-own", "the name of your reservation")
+    # Sentences about a capacity type, for the comment at the orders.
+    capacity_notes: Mapping[CapacityType, tuple[str, ...]] = MappingProxyType({})
 
     def __init__(self, cloud: Cloud, folder: Path) -> None:
         """Read the files of a folder.
@@ -160,11 +167,19 @@ class ClusterTemplate:
         """
         raise NotImplementedError
 
-    def way(self, choice: Choice, request: FileRequest) -> SoldAs:
-        """Return how a machine is bought: as asked, or else in the first way in which the cloud sells it."""
-        asked = SoldAs.SPOT if request.spot else SoldAs.ON_DEMAND
+    def order(self, choice: Choice, request: FileRequest) -> tuple[CapacityEntry, ...]:
+        """Return how a machine is bought: as asked, of what the cloud sells, or else in its first way of selling it."""
+        asked = request.order or (CapacityEntry(CapacityType.ON_DEMAND),)
         sold = sold_as(self.cloud.name, choice.machine.name) if choice.slice is None else None
-        return asked if sold is None or asked in sold.sold_as else sold.sold_as[0]
+        if sold is None:
+            return asked
+        kept = tuple(entry for entry in asked if sold_as_of(entry.type) in sold.sold_as)
+        return kept or (self._first_sold(sold.sold_as[0]),)
+
+    def _first_sold(self, way: SoldAs) -> CapacityEntry:
+        if way is SoldAs.RESERVED:
+            return CapacityEntry(CapacityType.BLOCK, self.reservation[0])
+        return CapacityEntry(CapacityType(way.value))
 
     def attached(self, request: AcceleratorRequest, names: Collection[str], catalog: Catalog) -> list[Choice]:
         """Return machines to which one of these accelerators is attached; none where the cloud attaches none."""

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import DEFAULT_MAX_WORKERS
 from accel_scaling.catalog.capacity_types import sold_as
-from accel_scaling.catalog.model import SoldAs
 from accel_scaling.catalog.tpu_generations import is_tpu_type
 from accel_scaling.clouds import known_clouds
+from accel_scaling.cluster.capacity import CAPACITY
 from accel_scaling.cluster.capacity_notes import ways
+from accel_scaling.cluster.capacity_text import sold_as_of
 from accel_scaling.cluster.node_needs import ImageKind, default_image, needs_of
 from accel_scaling.fill.promise import accelerator_types
+from accel_scaling.init.capacity import ON_DEMAND, Bought, capacity_key
 from accel_scaling.init.choice import ALTERNATIVES, choose, plain, template_of
 from accel_scaling.init.model import Choice, check
 from accel_scaling.init.regions import requested_place, usual_place, with_all
@@ -54,7 +56,7 @@ def cluster_file(request: FileRequest, catalog: Catalog) -> str:
     choices = [choose(accelerator, template, catalog, region) for accelerator in request.accelerators]
     choices += [plain(vcpus, template, catalog) for vcpus in request.cpus]
     request = replace(request, max_workers=request.max_workers or max(DEFAULT_MAX_WORKERS, len(choices)))
-    place = requested or usual_place(template, [choice.chip for choice in choices if choice.chip])
+    place = requested or usual_place(template, choices, catalog)
     place = with_all(place, template, [choice.machine for choice in choices if not choice.slice], catalog)
     names = _names(choices)
     workers = (_worker(name, choice, request, template, catalog) for name, choice in zip(names, choices, strict=True))
@@ -67,6 +69,7 @@ def cluster_file(request: FileRequest, catalog: Catalog) -> str:
         head=scalar(place.head),
         max_workers=scalar(request.max_workers or DEFAULT_MAX_WORKERS),
         workers="\n".join(workers),
+        capacity=_capacity(names, choices, request, template),
         catalog=f"catalog: [{', '.join(map(scalar, request.catalogs))}]" if request.catalogs else "",
         **template.place_values(request, place, place.note),
     )
@@ -123,7 +126,7 @@ def _worker(name: str, choice: Choice, request: FileRequest, template: ClusterTe
         "name": scalar(name),
         "comments": comment(
             *_comments(choice),
-            *_way(choice, request, template),
+            *_not_sold(choice, request, template),
             *([f"No region is known to have it{nowhere}."] if nowhere else []),
         ),
         "max_workers": scalar(request.max_workers or DEFAULT_MAX_WORKERS),
@@ -197,15 +200,28 @@ def _more_than_asked(choice: Choice, request: AcceleratorRequest) -> list[str]:
     return sentences
 
 
-def _way(choice: Choice, request: FileRequest, template: ClusterTemplate) -> list[str]:
+def _capacity(names: Sequence[str], choices: Sequence[Choice], request: FileRequest, template: ClusterTemplate) -> str:
+    """Return the key of the provider section with the node types' orders of capacity types."""
+    if not template.cloud.has_part(CAPACITY):
+        return ""
+    bought = []
+    for name, choice in zip(names, choices, strict=True):
+        order = template.order(choice, request)
+        named = any(entry.name == template.reservation[0] for entry in order)
+        bought.append(Bought(name, order, template.reservation[1] if named else ""))
+    return capacity_key(bought, template.capacity_notes)
+
+
+def _not_sold(choice: Choice, request: FileRequest, template: ClusterTemplate) -> list[str]:
     """Return the comment on a machine that the cloud does not sell as it was asked for."""
-    way = template.way(choice, request)
-    sold = sold_as(template.cloud.name, choice.machine.name)
-    asked = SoldAs.SPOT if request.spot else SoldAs.ON_DEMAND
-    if sold is None or way is asked:
+    sold = None if choice.slice else sold_as(template.cloud.name, choice.machine.name)
+    asked = dict.fromkeys(sold_as_of(entry.type) for entry in request.order or ON_DEMAND)
+    lacking = [way for way in asked if sold and way not in sold.sold_as]
+    if sold is None or not lacking:
         return []
+    here = dict.fromkeys(sold_as_of(entry.type) for entry in template.order(choice, request))
     sells = f"{template.cloud.title} sells {choice.name} {ways(sold.sold_as)}"
-    return [f"{NOT_SOLD}{ways([asked])}: {sells}. Here: {ways([way])}."]
+    return [f"{NOT_SOLD}{ways(lacking)}: {sells}. Here: {ways(here)}."]
 
 
 def _request(choice: Choice, units: int, types: Sequence[str]) -> str:

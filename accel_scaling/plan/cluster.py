@@ -54,7 +54,7 @@ class AutoscalerNodeType:
         is_head: the head node's type.
         limited: the file gives max_workers for it; else it is the cluster's.
         attached: Compute Engine's name of the accelerators attached to the machine; None where the type includes them.
-        spot: the cloud bills it as spot, by its node_config; a label alone changes no price.
+        capacity_types: how the cloud sells its machines, the first to be tried first; a label alone changes no price.
         not_held: why its nodes never join, where its promise is more than its machine has; empty where it is not.
         words: what messages call it.
         hosts: how many nodes are launched together: the pods of one replica of a group.
@@ -72,7 +72,7 @@ class AutoscalerNodeType:
     is_head: bool
     limited: bool = True
     attached: str | None = None
-    spot: bool = False
+    capacity_types: tuple[CapacityType, ...] = (CapacityType.ON_DEMAND,)
     not_held: str = ""
     words: Words = CLUSTER_FILE
     hosts: int = 1
@@ -213,7 +213,7 @@ def _node_type(in_ray: Any, read: cluster_file.Cluster, *, limited: bool, not_he
         is_head=own.is_head,
         limited=limited,
         attached=_attached(own.machine, read.catalog),
-        spot=own.machine.capacity_type is CapacityType.SPOT,
+        capacity_types=own.capacity_types,
         not_held=not_held,
     )
 

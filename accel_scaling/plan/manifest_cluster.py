@@ -145,7 +145,7 @@ def _node_type(in_ray: Any, group: Group, after: AfterFill | None, catalog: Cata
         labels=dict(in_ray.labels),
         max_workers=in_ray.max_worker_nodes - group.is_head,
         is_head=group.is_head,
-        spot=spot,
+        capacity_types=(CapacityType.SPOT if spot else CapacityType.ON_DEMAND,),
         words=MANIFEST,
         hosts=1 if group.is_head else group.hosts or 1,
         fixed=_fixed(group),

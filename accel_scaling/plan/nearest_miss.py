@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_ACCELERATOR_TYPE
+from accel_scaling.cluster.capacity import CapacityType
+from accel_scaling.cluster.capacity_text import CAPACITY_LABELS, order_words
 from accel_scaling.fill.promise import LABEL_VARIANT
 from accel_scaling.plan.demands import matches, selector_text, types_in
 from accel_scaling.plan.model import Demand, PendingCause
@@ -230,7 +232,27 @@ def _labels_of(requirement: Requirement, node_type: AutoscalerNodeType) -> str:
     has = [f"{key}={node_type.labels[key]}" for key in keys if key in node_type.labels]
     lacks = [key for key in keys if key not in node_type.labels]
     words = ([f"has {', '.join(has)}"] if has else []) + ([f"has no label {', '.join(lacks)}"] if lacks else [])
-    return " and ".join(words)
+    of_capacity = [key for key in lacks if key in CAPACITY_LABELS]
+    why = _why_no_capacity_label(requirement, node_type, of_capacity[0]) if of_capacity else ""
+    return " and ".join(words) + why
+
+
+def _why_no_capacity_label(requirement: Requirement, node_type: AutoscalerNodeType, key: str) -> str:
+    """Return why a node type does not promise how its machines are bought, and what to write instead."""
+    if node_type.words is MANIFEST:
+        return ""
+    wanted = next(
+        (terms[2][0] for selector in requirement.labels for terms in selector if terms[0] == key and not terms[1]), ""
+    )
+    known = wanted in {type_.value for type_ in CapacityType}
+    types = node_type.capacity_types
+    other = f"write a node type with `provider.capacity: {{NAME: [{wanted if known else 'spot'}]}}` for such tasks"
+    if len(types) > 1:
+        return f", as its machines are bought as {order_words(types)}, which is known when one has come; {other}"
+    if types[0].value != wanted:
+        return f", as its machines are bought as {types[0].value}; {other}" if known else ""
+    # It is bought so, by its node_config alone: Ray's own label says that.
+    return next((f"; ask for {name}={wanted}" for name in CAPACITY_LABELS if name in node_type.labels), "")
 
 
 def _types_of_file(node_types: Sequence[AutoscalerNodeType], requirement: Requirement) -> str:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling._ray.facts import MAX_CONCURRENT_LAUNCHES, UPDATE_INTERVAL_S, tpu_head_resource
+from accel_scaling.cluster.capacity import capacity_labels
+from accel_scaling.cluster.capacity_text import order_words
+from accel_scaling.plan.demands import matches
 from accel_scaling.plan.words import MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from accel_scaling.plan.cluster import AutoscalerCluster
+    from accel_scaling.plan.cluster import AutoscalerCluster, AutoscalerNodeType
     from accel_scaling.plan.model import PlannedNodes
     from accel_scaling.plan.scheduler_request import Question
 
@@ -40,6 +43,7 @@ def notes_of(
         *_notes_of_slices(cluster, rows, chips),
         *_notes_of_rounds(cluster, rows),
         *_notes_of_idle_accelerators(cluster, question, scheduled),
+        *_notes_of_capacity(cluster, question, scheduled),
         *_ended(scheduled),
     ]
 
@@ -75,6 +79,38 @@ def _notes_of_idle_accelerators(cluster: AutoscalerCluster, question: Question, 
             f"accelerator; {_why_idle(cluster, question, requests.values())}"
         )
     return notes
+
+
+def _notes_of_capacity(cluster: AutoscalerCluster, question: Question, scheduled: _ray.Scheduled) -> list[str]:
+    """Return a note for each node type whose machines may come with a label that the demands on them exclude.
+
+    Ray compares `!spot` with the promise, which has no such label where the node type has several capacity types.
+    """
+    notes = []
+    for name, node_type in cluster.types.items():
+        if len(node_type.capacity_types) < 2:
+            continue
+        nodes = [node for node in scheduled.nodes if node.node_type == name and node.launched]
+        requests = {_ray.key_of(request): request for node in nodes for request in node.requests}
+        excluded = [
+            question.text(request) for request in requests.values() if _excludes(_ray.read_request(request), node_type)
+        ]
+        if excluded:
+            listed = ", ".join(excluded[:_TEXTS]) + (", ..." if len(excluded) > _TEXTS else "")
+            notes.append(
+                f"{name}: its machines are bought as {order_words(node_type.capacity_types)}, and the label selector "
+                f"of {listed} excludes some of these: on such a machine it would still wait, and another one would be "
+                "launched; write a node type with one capacity type for it"
+            )
+    return notes
+
+
+def _excludes(request: Any, node_type: AutoscalerNodeType) -> bool:
+    """Return whether a demand would not run on every machine of a node type, because of how it may be bought."""
+    if not request.selectors:
+        return False
+    labels = [{**node_type.labels, **capacity_labels(type_, ordered=True)} for type_ in node_type.capacity_types]
+    return any(not any(matches(selector, one) for selector in request.selectors) for one in labels)
 
 
 def _why_idle(cluster: AutoscalerCluster, question: Question, requests: Iterable[Any]) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.plan.cluster import AutoscalerCluster
     from accel_scaling.quarantine.ledger import Ledger
+    from accel_scaling.quarantine.machine import Machine
 
 _ON_TRIAL = "limited by the head after a quarantine, until one machine has passed its boot check"
 
@@ -81,10 +82,10 @@ def quarantine_notes(cluster: AutoscalerCluster, *, known: bool) -> tuple[str, .
     )
 
 
-def zones_of_machines() -> dict[str, str]:
-    """Return the zones of the machines in this head's state file; none where this is no head."""
+def records_of_machines() -> dict[str, Machine]:
+    """Return the records of the machines in this head's state file; none where this is no head."""
     ledger = _ledger_of_this_head()
-    return {name: machine.zone for name, machine in ledger.machines.items()} if ledger else {}
+    return dict(ledger.machines) if ledger else {}
 
 
 def _of_this_head() -> dict[str, str] | None:

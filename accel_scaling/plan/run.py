@@ -23,9 +23,9 @@ from accel_scaling.plan.model import Gang, Plan, PlanRequest
 from accel_scaling.plan.quarantines import (
     of_config,
     quarantine_notes,
+    records_of_machines,
     reported_quarantines,
     with_quarantines,
-    zones_of_machines,
 )
 from accel_scaling.plan.running_nodes import existing_nodes
 from accel_scaling.plan.scheduler_request import question_of
@@ -109,7 +109,7 @@ def running_plan(
         cluster = with_quarantines(cluster, of_config(provider, reported or {}), state.node_types)
         notes = quarantine_notes(cluster, known=reported is not None)
     answer = make_plan(cluster, live_cluster.question_of(cluster, state))
-    existing = existing_nodes(cluster, state.nodes, zones_of_machines())
+    existing = existing_nodes(cluster, state.nodes, records_of_machines())
     return cluster, replace(answer, notes=(*notes, *answer.notes), existing=existing)
 
 

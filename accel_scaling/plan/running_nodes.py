@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling._ray.facts import LABEL_MARKET_TYPE, LABEL_ZONE
 from accel_scaling.boot.verdicts import LABEL_VERDICT
+from accel_scaling.cluster.capacity import LABEL_CAPACITY
 from accel_scaling.plan.model import ExistingNodes
 
 if TYPE_CHECKING:
@@ -14,19 +15,21 @@ if TYPE_CHECKING:
 
     from accel_scaling import _ray
     from accel_scaling.plan.cluster import AutoscalerCluster
+    from accel_scaling.quarantine.machine import Machine
 
 
 def existing_nodes(
-    cluster: AutoscalerCluster, nodes: Iterable[_ray.LivingNode], zones: Mapping[str, str]
+    cluster: AutoscalerCluster, nodes: Iterable[_ray.LivingNode], records: Mapping[str, Machine]
 ) -> tuple[ExistingNodes, ...]:
     """Return the nodes, those that are alike in one row; the head first, then by node type.
 
     Args:
         cluster: the cluster file.
         nodes: of the running cluster.
-        zones: of machines, as far as they are known: a node announces its zone where the file names one only.
+        records: of machines, as far as they are known: a node announces its zone where the file names one only, and
+            nothing before it has joined.
     """
-    counts = Counter((not node.head, _row(cluster, node, zones)) for node in nodes)
+    counts = Counter((not node.head, _row(cluster, node, records)) for node in nodes)
     rows = sorted(counts.items(), key=lambda item: item[0])
     return tuple(
         ExistingNodes(node_type, zone, capacity, verdict, count, joined=joined)
@@ -35,15 +38,24 @@ def existing_nodes(
 
 
 def _row(
-    cluster: AutoscalerCluster, node: _ray.LivingNode, zones: Mapping[str, str]
+    cluster: AutoscalerCluster, node: _ray.LivingNode, records: Mapping[str, Machine]
 ) -> tuple[str, str, str, str, bool]:
-    known = cluster.types.get(node.node_type)
-    # Before it has joined, a node announces nothing: the file says how it is bought.
-    capacity = node.labels.get(LABEL_MARKET_TYPE) or (known.labels.get(LABEL_MARKET_TYPE, "") if known else "")
+    record = records.get(node.machine)
     return (
         node.node_type,
-        node.labels.get(LABEL_ZONE) or zones.get(node.machine, ""),
-        capacity,
+        node.labels.get(LABEL_ZONE) or (record.zone if record else ""),
+        _capacity_type(cluster, node, record),
         node.labels.get(LABEL_VERDICT, ""),
         node.joined,
     )
+
+
+def _capacity_type(cluster: AutoscalerCluster, node: _ray.LivingNode, record: Machine | None) -> str:
+    """Return how a node was bought: by its own labels, by its machine's record, or as the file buys all of its type."""
+    if announced := node.labels.get(LABEL_CAPACITY) or node.labels.get(LABEL_MARKET_TYPE):
+        return announced
+    if record and record.capacity:
+        return record.capacity.partition(" ")[0]  # the rest is the reservation's name
+    known = cluster.types.get(node.node_type)
+    # Of several types, nobody knows which one it will be.
+    return known.capacity_types[0].value if known and len(known.capacity_types) == 1 and not node.joined else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from accel_scaling import documentation
 from accel_scaling.quarantine.machine import FAILURES, GONE, NO_VERDICT
-from accel_scaling.quarantine.place import place_text
+from accel_scaling.quarantine.place import capacity_in, place_text
 from accel_scaling.quarantine.record import Cause
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ def blocked(active: Sequence[Quarantine]) -> str:
 def advice(quarantine: Quarantine) -> str:
     """Return what the user can do about a quarantine."""
     if quarantine.cause is Cause.SOLD_OUT:
+        if capacity_in(quarantine.zone):
+            return "the rest of its order in provider.capacity is tried; add zones, or capacity types at the end of it"
         return "add zones, a reservation, or another node type that can run the same tasks"
     if quarantine.cause is Cause.NOT_YET:
         return "nothing is wrong: the autoscaler launches it there when that time has come"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.quarantine.place import capacity_in, zone_in
+
 if TYPE_CHECKING:
     from accel_scaling.quarantine.ledger import Ledger
 
@@ -30,12 +32,12 @@ class Metrics:
     def launched(self, node_type: str, zone: str, count: int) -> None:
         """Count machines that the cloud gave."""
         if self._metrics:
-            self._metrics["launches"].labels(node_type, zone).inc(count)
+            self._metrics["launches"].labels(node_type, zone_in(zone), capacity_in(zone)).inc(count)
 
     def failed(self, node_type: str, zone: str, reason: str) -> None:
         """Count a launch that failed, by the cloud's code."""
         if self._metrics:
-            self._metrics["failures"].labels(node_type, zone, reason).inc()
+            self._metrics["failures"].labels(node_type, zone_in(zone), capacity_in(zone), reason).inc()
 
     def checked(self, node_type: str, zone: str, verdict: str, took_s: float | None) -> None:
         """Count a verdict; ``took_s`` is from the launch of the machine to its confirmation."""
@@ -59,7 +61,7 @@ class Metrics:
         gauge.clear()
         for name, record in ledger.types.items():
             for quarantine in record.active(now_s):
-                gauge.labels(name, quarantine.zone, quarantine.reason).set(1)
+                gauge.labels(name, zone_in(quarantine.zone), capacity_in(quarantine.zone), quarantine.reason).set(1)
 
 
 def _metrics(registry: Any) -> dict[str, Any]:
@@ -68,11 +70,13 @@ def _metrics(registry: Any) -> dict[str, Any]:
 
     return {
         # The client adds `_total` to the names of counters.
-        "launches": Counter("accel_scaling_launches", "Machines launched.", ("node_type", "zone"), registry=registry),
+        "launches": Counter(
+            "accel_scaling_launches", "Machines launched.", ("node_type", "zone", "capacity"), registry=registry
+        ),
         "failures": Counter(
             "accel_scaling_launch_failures",
             "Launches that failed, by the cloud's code.",
-            ("node_type", "zone", "reason"),
+            ("node_type", "zone", "capacity", "reason"),
             registry=registry,
         ),
         "confirmations": Counter(
@@ -89,8 +93,8 @@ def _metrics(registry: Any) -> dict[str, Any]:
         ),
         "quarantined": Gauge(
             "accel_scaling_quarantined",
-            "1 for each node type, zone and reason that is quarantined now.",
-            ("node_type", "zone", "reason"),
+            "1 for each node type, zone, capacity type and reason that is quarantined now.",
+            ("node_type", "zone", "capacity", "reason"),
             registry=registry,
         ),
         "seconds": Histogram(

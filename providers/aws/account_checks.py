@@ -55,7 +55,7 @@ def check_named(cluster: Cluster, config: Config) -> dict[str, str]:
             ("SecurityGroupIds", client.describe_security_groups, "GroupIds"),
             ("KeyName", client.describe_key_pairs, "KeyNames"),
         ):
-            if ids := _texts(node_config.get(name)):
+            if ids := texts(node_config.get(name)):
                 _asked(call, {parameter: ids}, f"{key}.{name}", cluster)
         image = str(node_config.get("ImageId") or "")
         image_names[node_type.name] = _check_image(node_type, image, client, cluster)
@@ -75,10 +75,10 @@ def check_zones(cluster: Cluster, config: Config) -> list[str]:
     """
     client = _ray.ec2_client(cluster.provider["region"], quickly(cluster.provider.get("aws_credentials")))
     subnets = {
-        name: _texts(node_type["node_config"].get("SubnetIds"))
+        name: texts(node_type["node_config"].get("SubnetIds"))
         for name, node_type in config["available_node_types"].items()
     }
-    zone_of = _zones(client, sorted({subnet for ids in subnets.values() for subnet in ids}))
+    zone_of = zones_of(client, sorted({subnet for ids in subnets.values() for subnet in ids}))
     offered = _zones_with(client, sorted({node_type.machine.name for node_type in cluster.node_types.values()}))
     if zone_of is None or offered is None:
         return []
@@ -171,7 +171,7 @@ def _asked(call: Callable[..., Any], parameters: Mapping[str, Any], key: str, cl
             raise ClusterConfigError(f"{key}: {message} ({code}, in {cluster.provider['region']})") from None
 
 
-def _zones(client: Any, subnets: Sequence[str]) -> dict[str, str] | None:
+def zones_of(client: Any, subnets: Sequence[str]) -> dict[str, str] | None:
     """Return subnet -> zone; None where this account may not ask."""
     if not subnets:
         return {}
@@ -214,6 +214,7 @@ def _source(cluster: Cluster, node_type: NodeType) -> str:
     return "provider.availability_zone" if cluster.placement.zones else "the zones of your subnets"
 
 
-def _texts(value: Any) -> list[str]:
+def texts(value: Any) -> list[str]:
+    """Return the texts in a value of a node_config: itself, or those of a list."""
     listed = [value] if isinstance(value, str) else value
     return [item for item in listed if isinstance(item, str) and item] if isinstance(listed, list) else []

@@ -102,13 +102,23 @@ def _check(key: str, node_config: dict[str, Any], entry: CapacityEntry) -> None:
             f"{key}: {entry.type.value} is {entry.name}: write the id of a reservation, such as cr-0123456789abcdef0, "
             "or the ARN of a resource group of reservations"
         )
+    if entry.type is CapacityType.BLOCK:
+        check_placement(key, node_config)
+
+
+def check_placement(key: str, node_config: dict[str, Any]) -> None:
+    """Refuse a placement group for the machines of a capacity block.
+
+    Raises:
+        ClusterConfigError: the node_config has one.
+    """
     group = _mapping(node_config, "Placement")
     # The group of `provider.placement` is for the other entries: the launch leaves it out of a block's request.
     ours = str(group.get("GroupName") or "").startswith(OUR_GROUPS)
-    if entry.type is CapacityType.BLOCK and (group.get("GroupName") or group.get("GroupId")) and not ours:
+    if (group.get("GroupName") or group.get("GroupId")) and not ours:
         raise ClusterConfigError(
-            f"{key} has {entry.key}, and its node_config has a placement group, which EC2 does not take with a "
-            "capacity block: remove Placement.GroupName; EC2 places the machines of a block close together"
+            f"{key} buys machines of a capacity block, and its node_config has a placement group, which EC2 does not "
+            "take with one: remove Placement.GroupName; EC2 places the machines of a block close together"
         )
 
 

@@ -47,6 +47,7 @@ CLOUD = AWS(
         "(stat ~/anaconda3/envs/tensorflow2_p310 >/dev/null 2>&1 && "
         """echo 'export PATH="$HOME/anaconda3/envs/tensorflow2_p310/bin:$PATH"' >> ~/.bashrc) || true"""
     ),
+    image_keys=("ImageId", "LaunchTemplate"),
     rehearsal_modules=("ray", "boto3", "moto"),
     provider_keys=(
         "region",

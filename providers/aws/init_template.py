@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from accel_scaling.catalog.model import SoldAs
 from accel_scaling.clouds import cloud_of_region
+from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.cluster.shape import AWS_IMAGE, CAPACITY_BLOCK
 from accel_scaling.errors import ClusterConfigError, InitError
 from accel_scaling.init.template import ClusterTemplate, one_region, scalar
@@ -23,6 +24,17 @@ class AWSTemplate(ClusterTemplate):
 
     plain_family = "m5."
     image_placeholder = AWS_IMAGE
+    reservation = (CAPACITY_BLOCK, "the id of your Capacity Block")
+    capacity_notes = MappingProxyType(
+        {
+            CapacityType.SPOT: (
+                "spot: a fraction of the price, but AWS may take it back at any time. An account's first spot machine",
+                "needs a role that AWS makes for it, once:",
+                "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com",
+            ),
+            CapacityType.BLOCK: ("block: a machine ends with its Capacity Block.",),
+        }
+    )
 
     def check(self, request: FileRequest) -> None:
         """Refuse ``--project``."""
@@ -49,12 +61,8 @@ class AWSTemplate(ClusterTemplate):
 
     def worker(self, choice: Choice, request: FileRequest, values: dict[str, str]) -> str:
         """Return a node type with its instance type."""
-        way, market = self.way(choice, request), ""
-        if way is SoldAs.RESERVED:
-            market = self.part("reserved", reservation=scalar(CAPACITY_BLOCK))
-        elif way is SoldAs.SPOT:
-            market = self.part("spot")
-        return self.part("machine", **values, market=market)
+        del choice, request
+        return self.part("machine", **values)
 
     def _region_alone(self, request: FileRequest) -> str:
         try:

@@ -10,13 +10,14 @@ from accel_scaling.catalog.model import SoldAs
 from accel_scaling.catalog.suggest import hint, nearest
 from accel_scaling.cluster.capacity_notes import capacity_note
 from accel_scaling.cluster.cluster import NodeMachine, Placement
+from accel_scaling.cluster.machine_lists import check_one_machine
 from accel_scaling.cluster.node_needs import RESOLVE_SSM, ImageKind, default_image, no_image
 from accel_scaling.cluster.offering_checks import check_region
 from accel_scaling.errors import AccelScalingError, ClusterConfigError, MachineInTemplateError
 from accel_scaling.message_text import shown
 from accel_scaling.providers.aws import network, request_model
 from accel_scaling.providers.aws import placement as machine_placement
-from accel_scaling.providers.aws.capacity import capacity_type_of
+from accel_scaling.providers.aws.capacity import BLOCK, capacity_type_of, check_placement
 from accel_scaling.providers.aws.cloud import CLOUD
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
         ClusterConfigError: there is no ``InstanceType``, or a market that EC2 does not have.
         UnknownInstanceTypeError: the catalog does not have it.
     """
+    key = f"{location}.node_config.InstanceType"
+    check_one_machine(key, node_config.get("InstanceType"), lambda one: catalog.machine_type(CLOUD.name, one))
     name = _instance_type(location, node_config)
     market = _market(f"{location}.node_config", node_config)
     try:
@@ -72,6 +75,8 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     except AccelScalingError as error:
         # The same error type, so callers can tell an unknown type; its text begins with the key.
         raise type(error)(f"{location}: {error}") from None
+    if market == BLOCK:
+        check_placement(location, node_config)
     note = capacity_note(CLOUD.name, machine_type.name, _bought(market, node_config), _REMEDIES)
     return NodeMachine(
         machine_type,

@@ -21,7 +21,6 @@ import click
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot import head_packages
-from accel_scaling.cluster.capacity import TAG
 from accel_scaling.cluster.cluster import read_checked, read_config
 from accel_scaling.cluster.policies import watcher_policy
 from accel_scaling.cluster.shape import check_shape
@@ -51,9 +50,11 @@ try:
         launch_templates,
         machine_end,
         ray_steps,
+        reservation_checks,
         teardown,
         training,
     )
+    from accel_scaling.providers.aws.block_ends import BlockEnds
     from accel_scaling.providers.aws.errors import one_sentence
     from accel_scaling.providers.aws.launch import MachineLaunch
     from accel_scaling.providers.aws.passing_states import PassingStates
@@ -90,6 +91,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         # Without boto's retries: a launch has its own, and its own end.
         self._zones = SubnetZones(self.ec2_fail_fast.meta.client, provider_config)
         self._reservations = Reservations(self.ec2_fail_fast.meta.client, self._now_s)
+        self._block_ends = BlockEnds(self._reservations, self._now_s, lambda: watcher_policy(self.provider_config))
         self._new = NewMachines(self._create_node, self.ec2_fail_fast, cluster_name)
         self._stopped = StoppedMachines(self.ec2_fail_fast, cluster_name, self._set_tags_now)
         self._listed: frozenset[str] = frozenset()
@@ -127,7 +129,9 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
                 cluster_config = bootstrap.resolved(cluster)
                 image_names = account_checks.check_named(cluster, cluster_config)
             resolved = ray_steps.prepared(cluster_config)
-            notes = account_checks.check_zones(cluster, resolved)
+            # What would be refused comes before what is made in the account.
+            notes = reservation_checks.check_reservations(cluster, resolved)
+            notes += account_checks.check_zones(cluster, resolved)
             resolved, more = training.prepared(cluster, resolved)
             for note in [*notes, *more]:
                 _ray.cli_logger().warning("{}", note)
@@ -144,7 +148,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             click.ClickException: the head node could not be launched.
         """
         stopped = self._stopped if self.cache_stopped_nodes else None
-        drain_s = watcher_policy(self.provider_config).drain_s
+        drain_s = watcher_policy(self.provider_config).of(_ray.node_type_of(tags)).drain_s
         launch = MachineLaunch(
             self._new,
             stopped,
@@ -160,6 +164,11 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             # Those too that were found by their token, of a launch without an answer.
             self.created_here.update(launch.created)
             self.arrived(launch.created)
+
+    def node_events(self) -> dict[str, bytes]:
+        """Return what the watchers of nodes have told, and the ends of capacity blocks, of which EC2 tells no node."""
+        told: dict[str, bytes] = super().node_events()
+        return {**self._block_ends.events(list(self.cached_nodes.values()), self.joined_nodes), **told}
 
     def _now_s(self) -> float:
         return self.gate.clock()
@@ -243,7 +252,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
     def left_to_ray(self, node_ids: Iterable[str]) -> list[str]:
         """Return the nodes that end as Ray's provider ends them: one of an order of capacity types is not stopped."""
         nodes = super().left_to_ray(node_ids)
-        ended = [node for node in nodes if self.cache_stopped_nodes and TAG in self.node_tags(node)]
+        ended = [node for node in nodes if self.cache_stopped_nodes and self.of_an_order(node)]
         if ended:
             self.ec2.meta.client.terminate_instances(InstanceIds=ended)
         return [node for node in nodes if node not in ended]

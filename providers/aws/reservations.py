@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,11 @@ class Reservation:
         return self.state not in LATER or 0 < self.begins_s <= now_s
 
 
+def utc(unix_s: float) -> str:
+    """Return a time for messages."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(unix_s))
+
+
 def read(described: dict[str, Any]) -> Reservation:
     """Return a reservation from EC2's answer."""
     block, begin, end = described.get("ReservationType") == "capacity-block", "StartDate", described.get("EndDate")
@@ -118,10 +124,14 @@ class Reservations:
                 return found
         return None
 
+    def last(self, name: str) -> Reservation | None:
+        """Return what EC2 has said last of a reservation, however long ago; None where it has said nothing."""
+        known = self._known.get(name)
+        return known[1] if known is not None else None
+
     def zone_of(self, name: str) -> str:
         """Return the zone of a reservation, in which it stays; empty where EC2 does not say it."""
-        known = self._known.get(name)
-        found = known[1] if known is not None else self.of(name)
+        found = self.last(name) or self.of(name)
         return found.zone if found is not None else ""
 
     def used(self, name: str) -> None:

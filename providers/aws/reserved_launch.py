@@ -6,7 +6,6 @@ sold-out machine, for which the waits double: it is asked again at its begin, or
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from accel_scaling import timeouts
 from accel_scaling.catalog.launch_errors import Category, Failure
 from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.providers.aws.capacity import INTERRUPTIBLE, capacity_type_of, reservation_in, with_market
-from accel_scaling.providers.aws.reservations import OVER
+from accel_scaling.providers.aws.reservations import OVER, utc
 from accel_scaling.providers.base.zone_launch import NotYet
 
 if TYPE_CHECKING:
@@ -98,19 +97,15 @@ class ReservedLaunches:
             text = f"{known.name} is in {known.zone}, where this node type has no subnet"
             return Failure(Category.BAD_REQUEST, "ReservationInOtherZone", text)
         if not known.has_begun(now_s):
-            text = f"{known.name} begins at {_utc(known.begins_s)}"
+            text = f"{known.name} begins at {utc(known.begins_s)}"
             if known.begins_s <= now_s:
                 return self._again("ReservationNotBegun", f"{known.name} is {known.state}")
             return NotYet(Category.CAPACITY, "ReservationNotBegun", text, until_s=known.begins_s)
         if known.ends_s is not None and now_s > known.ends_s - self._drain_s - timeouts.AWS_BLOCK_LEAST_S:
-            text = f"EC2 ends the machines of {known.name} from {_utc(known.ends_s)} on: too soon for a new one"
+            text = f"EC2 ends the machines of {known.name} from {utc(known.ends_s)} on: too soon for a new one"
             return Failure(Category.CAPACITY, "BlockEnds", text)
         return None
 
     def _again(self, code: str, message: str) -> NotYet:
         until_s = self._clock() + timeouts.AWS_RESERVATION_AGAIN_S
         return NotYet(Category.CAPACITY, code, message, until_s=until_s)
-
-
-def _utc(unix_s: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(unix_s))

@@ -62,7 +62,6 @@ class EndedProvider(TeardownProvider):
     ec2: Any
     cluster_name: str
     cache_stopped_nodes: bool
-    node_tags: Any
     cached_nodes: dict[str, Any]
     tag_cache: dict[str, Any]
 
@@ -95,27 +94,35 @@ class EndedProvider(TeardownProvider):
             self.tag_cache.setdefault(machine.id, {tag["Key"]: tag["Value"] for tag in machine.tags or []})
         return Found([machine.id for machine in machines])
 
-    def end(self, node_ids: Sequence[str]) -> dict[str, str]:
+    def end(self, node_ids: Sequence[str], note: Callable[[Sequence[str]], None]) -> dict[str, str]:
         """Terminate machines; stop those that can be stopped where the config keeps stopped ones."""
         client = self.ec2.meta.client
         # A spot machine cannot be stopped; one of an order of capacity types is not started again.
         kept = [
             node
             for node in node_ids
-            if self.cache_stopped_nodes and not self._is_spot(node) and TAG not in self.node_tags(node)
+            if self.cache_stopped_nodes and not self._is_spot(node) and not self.of_an_order(node)
         ]
         ended = [node for node in node_ids if node not in set(kept)]
         failed = dict[str, str]()
         for call, ids in ((client.stop_instances, kept), (client.terminate_instances, ended)):
             for start in range(0, len(ids), _AT_ONCE):
-                failed |= _in_halves(call, ids[start : start + _AT_ONCE])
+                batch = ids[start : start + _AT_ONCE]
+                failed |= _in_halves(call, batch)
+                note([node for node in batch if node not in failed])
         return failed
 
     def cleared(self) -> list[str]:
         """Delete the cluster's placement groups, where its file asks for them."""
         if not self.provider_config.get(PLACEMENT):
             return []
-        return placement_groups.delete(self.ec2.meta.client, self.cluster_name)
+        # A machine that is stopped, to be used again, keeps its group.
+        return placement_groups.delete(self.ec2.meta.client, self.cluster_name, wait=not self.cache_stopped_nodes)
+
+    def of_an_order(self, node_id: str) -> bool:
+        """Return whether a machine was launched by an order of capacity types, as its last listing says."""
+        # Of what is known: asked for each by itself, a thousand machines would be a thousand calls.
+        return TAG in (self.tag_cache.get(node_id) or {})
 
     def _is_spot(self, node_id: str) -> bool:
         machine = self.cached_nodes.get(node_id)

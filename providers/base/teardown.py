@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from accel_scaling import _ray, timeouts
+from accel_scaling.providers.base.teardown_progress import TeardownProgress, listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,19 +50,26 @@ class TeardownProvider:
     """
 
     provider_config: dict[str, Any]
+    node_tags: Callable[[str], dict[str, str]]
 
     def _set_teardown(self) -> None:
         self._tearing_down = False
         self._found: dict[str, Found] = {}  # by kind of node: of its last listing
         self._tries: Counter[str] = Counter()
         self._failed: dict[str, str] = {}  # node -> why it could not be ended
+        self._progress = TeardownProgress(stops=bool(self.provider_config.get("cache_stopped_nodes", True)))
 
     def find_to_end(self, tag_filters: dict[str, str]) -> Found:
         """Return the nodes that `ray down` is to end: stopped ones too, unless the config keeps stopped ones."""
         raise NotImplementedError
 
-    def end(self, node_ids: Sequence[str]) -> dict[str, str]:
-        """End nodes, or stop them where the config keeps stopped ones; return the others, each with the reason."""
+    def end(self, node_ids: Sequence[str], note: Callable[[Sequence[str]], None]) -> dict[str, str]:
+        """End nodes, or stop them where the config keeps stopped ones; return the others, each with the reason.
+
+        Args:
+            node_ids: the nodes.
+            note: is called with those that have ended, as soon as they have.
+        """
         raise NotImplementedError
 
     def cleared(self) -> list[str]:
@@ -85,7 +93,8 @@ class TeardownProvider:
         Raises:
             click.ClickException: there are only such any more, or places that could not be listed.
         """
-        found = self.find_to_end(tag_filters)
+        with listing():
+            found = self.find_to_end(tag_filters)
         todo = [node for node in found.nodes if self._tries[node] < timeouts.END_TRIES]
         kind = "head" if _ray.is_head(tag_filters) else "worker"
         self._found[kind] = Found(todo, found.unlisted)
@@ -106,7 +115,8 @@ class TeardownProvider:
         if not self._tearing_down:
             super().terminate_nodes(node_ids)  # type: ignore[misc]
             return
-        failed = self.end(node_ids)
+        with self._progress.ending({node_id: self._node_type_of(node_id) for node_id in node_ids}) as note:
+            failed = self.end(node_ids, note)
         for node_id in node_ids:
             self._failed.pop(node_id, None)
         self._failed |= failed
@@ -129,7 +139,14 @@ class TeardownProvider:
             return make(log_prefix, node_id, auth_config, cluster_name, process_runner, use_internal_ip, docker_config)
         processes = Processes()
         runner = make(log_prefix, node_id, auth_config, cluster_name, processes, use_internal_ip, docker_config)
-        return BoundedRunner(runner, processes)
+        return BoundedRunner(runner, processes, self._progress)
+
+    def _node_type_of(self, node_id: str) -> str:
+        """Return the node type of a node that was listed, from its tags."""
+        try:
+            return _ray.node_type_of(self.node_tags(node_id))
+        except Exception:  # noqa: BLE001 - a name in a line is no reason to leave a machine that is paid for
+            return _ray.node_type_of({})
 
     def _raise_if_left(self, *found: Found) -> None:
         sentences = list(dict.fromkeys(sentence for part in found for sentence in part.unlisted))
@@ -188,8 +205,8 @@ class Processes:
 class BoundedRunner:
     """A command runner whose commands have a deadline: the node is about to end, and may not answer."""
 
-    def __init__(self, runner: Any, processes: Processes) -> None:
-        self._runner, self._processes = runner, processes
+    def __init__(self, runner: Any, processes: Processes, progress: TeardownProgress) -> None:
+        self._runner, self._processes, self._progress = runner, processes, progress
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._runner, name)
@@ -202,6 +219,8 @@ class BoundedRunner:
         """
         if not args:
             kwargs["timeout"] = timeouts.RAY_STOP_CONNECT_S
+        if cmd:
+            self._progress.runs(cmd, timeouts.RAY_STOP_S)
         try:
             return within(timeouts.RAY_STOP_S, lambda: self._runner.run(cmd, *args, **kwargs), f"`{cmd}` did not end")
         finally:

@@ -20,9 +20,11 @@ from accel_scaling.providers.gcp.calls import (
 )
 from accel_scaling.providers.gcp.client import collection, new_request_id
 from accel_scaling.providers.gcp.labels import from_labels, to_label
+from accel_scaling.providers.gcp.reservations import Reservations
+from accel_scaling.providers.gcp.reserved_launch import ReservedLaunches
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from accel_scaling.cluster.capacity import CapacityEntry
     from accel_scaling.providers.base.zone_launch import Launch
@@ -49,6 +51,10 @@ class Machine(_RayComputeNode):  # type: ignore[misc]
         """Return whether it is on its way out permanently, or to a stop: only who has deleted it knows which."""
         return self.get("status") in {"STOPPING", "DEPROVISIONING"}
 
+    def is_waiting(self) -> bool:
+        """Return whether it waits for capacity: nothing of it exists yet, and nothing is paid."""
+        return bool(self.get("status") == "PENDING")
+
     def is_preempted(self) -> bool:
         """Return whether it is a spot machine that Google has taken back and stopped."""
         scheduling = self.get("scheduling") or {}
@@ -74,9 +80,17 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
 
     KIND = "compute"
 
-    def __init__(self, client: Any, project: str, zones: Sequence[str], cluster_name: str) -> None:
+    def __init__(
+        self,
+        client: Any,
+        project: str,
+        zones: Sequence[str],
+        cluster_name: str,
+        drain_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         super().__init__(client, project, zones[0], cluster_name)
         self._set_zones(zones)
+        self.reserved = ReservedLaunches(Reservations(client, project), time.time, drain_s)
         self.instances = collection(client, "instances")
         # Written by the listings of all zones at once, without a lock: each writes one item at a time.
         self._zone_of: dict[str, str] = {}
@@ -220,6 +234,32 @@ class Compute(ZonalResource, _RayCompute):  # type: ignore[misc]
         # Placed at once: the next question about such a machine need not look for it in every zone.
         self._zone_of.update(dict.fromkeys(names, zone))
         return list(names)
+
+    def wait_or_queued(self, operation: dict[str, Any], zone: str, node_id: str) -> None:
+        """Wait until a flex-start machine is created, or is PENDING, in which it may be for two hours.
+
+        Google does not document whether its operation is under way that long: the machine says it.
+
+        Raises:
+            OperationFailedError: it failed, or neither came in half an hour.
+        """
+        deadline = time.monotonic() + timeouts.GCP_OPERATION_S
+        while operation.get("status") != "DONE":
+            if time.monotonic() > deadline:
+                text = f"{named(operation)} is not done after {timeouts.GCP_OPERATION_S:.0f} s"
+                raise OperationFailedError(Failure(Category.UNAVAILABLE, "TIMEOUT", text))
+            try:
+                call = self.instances.get(project=self.project_id, zone=zone, instance=node_id)
+                if self._machine(call.execute(), zone).is_waiting():
+                    return
+            except HttpError as error:
+                if status_of(error) != 404:
+                    raise
+            time.sleep(timeouts.GCP_OPERATION_POLL_S)
+            operations = collection(self.resource, "zoneOperations")
+            operation = operations.get(project=self.project_id, zone=zone, operation=named(operation)).execute()
+        if "error" in operation:
+            raise OperationFailedError(of_operation(operation["error"]))
 
     def wait(self, operation: dict[str, Any], zone: str) -> dict[str, Any]:
         """Wait until an operation is done, by Google's own waiting call.

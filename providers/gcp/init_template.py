@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.guest_accelerators import api_names, attach, attach_rules
-from accel_scaling.catalog.model import SoldAs
+from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.cluster.node_needs import default_image
 from accel_scaling.cluster.shape import GCP_IMAGE, PROJECT, RESERVATION
 from accel_scaling.errors import ClusterConfigError, InitError
@@ -37,6 +38,16 @@ class GCPTemplate(ClusterTemplate):
     login = " (gcloud auth application-default login)"
     plain_family = "n2-standard-"
     image_placeholder = GCP_IMAGE
+    reservation = (RESERVATION, "the name of your reservation")
+    capacity_notes = MappingProxyType(
+        {
+            CapacityType.SPOT: ("spot: cheaper, but Google may reclaim it at any time.",),
+            CapacityType.BLOCK: ("block: a machine ends with its reservation.",),
+            CapacityType.FLEX_START: (
+                "flex-start: Google starts a machine when it has one, for at most wait_for, and ends it after run_for.",
+            ),
+        }
+    )
 
     def check(self, request: FileRequest) -> None:
         """Refuse what is no project's id."""
@@ -72,23 +83,15 @@ class GCPTemplate(ClusterTemplate):
 
     def worker(self, choice: Choice, request: FileRequest, values: dict[str, str]) -> str:
         """Return a node type with its machine type, what is attached to it, or its TPU slice."""
+        del request
         if choice.slice is not None:
             image = default_image(choice.machine, of_slice=True)
-            market = self.part("slice_spot") if request.spot else ""
-            return self.part("slice", **values, runtime=scalar(image.name if image else ""), market=market)
+            return self.part("slice", **values, runtime=scalar(image.name if image else ""))
         guests = ""
         if choice.guest:
             guests = self.part("guests", accelerator=scalar(choice.guest), count=scalar(choice.count))
-        return self.part("machine", **values, guests=guests, market=self._market(choice, request))
-
-    def _market(self, choice: Choice, request: FileRequest) -> str:
-        """Return the keys that say how the machine is bought."""
-        way = self.way(choice, request)
-        if way is SoldAs.RESERVED:
-            return self.part("reserved", reservation=scalar(RESERVATION))
-        if way is SoldAs.SPOT:
-            return self.part("spot")
-        return self.part("on_demand") if choice.chip else ""
+        maintenance = self.part("maintenance") if choice.chip else ""
+        return self.part("machine", **values, guests=guests, maintenance=maintenance)
 
     def attached(self, request: AcceleratorRequest, names: Collection[str], catalog: Catalog) -> list[Choice]:
         """Return N1 machines with GPUs attached: of each count the smallest machine that does not starve them."""

@@ -14,9 +14,9 @@ from accel_scaling.providers.base.capacity_launch import offers
 from accel_scaling.providers.base.zone_launch import over_zones
 from accel_scaling.providers.gcp import placement, request_bodies
 from accel_scaling.providers.gcp.calls import Purpose, call_each, of_exception
-from accel_scaling.providers.gcp.capacity import with_capacity
+from accel_scaling.providers.gcp.capacity import reservation_in, wait_s, with_capacity
 from accel_scaling.providers.gcp.client import new_request_id
-from accel_scaling.providers.gcp.labels import from_label, from_labels, new_name
+from accel_scaling.providers.gcp.labels import from_label, from_labels, new_name, to_labels
 from accel_scaling.quarantine.place import capacity_in, place_text, zone_in
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from accel_scaling.cluster.capacity import CapacityEntry
     from accel_scaling.providers.base.capacity_launch import Offer
     from accel_scaling.providers.base.zone_launch import Launch
+    from accel_scaling.providers.gcp.reserved_launch import ReservedLaunches
 
 _BULK_LIMIT = 1000  # machines in one call
 
@@ -58,6 +59,7 @@ class MachineApi(Protocol):
     instances: Any  # Google's collection of instances
     zones: list[str]
     project_id: str
+    reserved: ReservedLaunches
 
     def tried_order(self, machine_type: str) -> list[str]:
         """Return the zones in the order to try them."""
@@ -73,6 +75,9 @@ class MachineApi(Protocol):
 
     def wait(self, operation: dict[str, Any], zone: str) -> dict[str, Any]:
         """Wait until an operation is done, and return it."""
+
+    def wait_or_queued(self, operation: dict[str, Any], zone: str, node_id: str) -> None:
+        """Wait until a machine exists, or until it waits for capacity."""
 
     def hold(self, purpose: Purpose, node_ids: Iterable[str]) -> None:
         """Remember machines of which nobody knows whether they exist."""
@@ -111,20 +116,38 @@ def create(
         keep_stopped: a preempted spot machine is stopped, and started again later, rather than deleted.
     """
     delete_preempted = not keep_stopped and not _ray.is_head(labels)
-    key = f"provider.{CAPACITY}.{_ray.node_type_of(from_labels(labels))}"
     listed = list(dict.fromkeys(zone_in(place) for place in zones))
-    ways = offers(order, listed, node_config, labels, functools.partial(with_capacity, key))
+    ways = _ways(node_config, labels, order, listed)
     requests = {place: _request_of(ways[place], delete_preempted=delete_preempted) for place in zones}
 
     def try_place(place: str, missing: int) -> tuple[list[str], Failure | None]:
-        zone = ways[place].zone
-        request = requests[place]._replace(body=placement.in_zone(requests[place].body, zone))
-        nodes, failure = _create_in(compute, zone, request, missing)
-        if failure is not None and failure.category in ELSEWHERE and len(nodes) < missing:
-            compute.note_sold_out(zone, _bought_type(request))
+        way = ways[place]
+        shaped = compute.reserved.shaped(way, missing)
+        if not shaped.count:
+            return [], shaped.failure
+        request = requests[place]._replace(body=placement.in_zone(requests[place].body, way.zone))
+        nodes, failure = _create_in(compute, way.zone, request, shaped.count)
+        failure = compute.reserved.judged(way, failure) or shaped.failure
+        unreserved = reservation_in(way.node_config) is None
+        if failure is not None and failure.category in ELSEWHERE and len(nodes) < missing and unreserved:
+            compute.note_sold_out(way.zone, _bought_type(request))
         return nodes, failure
 
     return over_zones(_in_order(compute, requests), count, try_place)
+
+
+def places(
+    compute: MachineApi, node_config: dict[str, Any], tags: dict[str, str], order: Sequence[CapacityEntry]
+) -> list[str]:
+    """Return the places where machines may be launched, in the order to try them: a reservation is in one zone."""
+    return compute.reserved.in_their_zones(_ways(node_config, to_labels(tags), order, compute.zones))
+
+
+def _ways(
+    node_config: dict[str, Any], labels: dict[str, str], order: Sequence[CapacityEntry], zones: Sequence[str]
+) -> dict[str, Offer]:
+    key = f"provider.{CAPACITY}.{_ray.node_type_of(from_labels(labels))}"
+    return offers(order, zones, node_config, labels, functools.partial(with_capacity, key))
 
 
 def _request_of(way: Offer, *, delete_preempted: bool) -> _MachineRequest:
@@ -179,7 +202,7 @@ def _bulk(
     body: dict[str, Any] = {
         "count": str(len(names)),
         "minCount": "1",  # what can be created is kept
-        "instanceProperties": request.body,
+        "instanceProperties": request_bodies.of_many(request.body),
         "perInstanceProperties": {name: {} for name in names},
     }
     if request.template:
@@ -208,7 +231,10 @@ def _one_by_one(
             requestId=new_request_id(),
             **template,
         )
-        compute.wait(call.execute(), zone)
+        if wait_s(request.body):
+            compute.wait_or_queued(call.execute(), zone, name)
+        else:
+            compute.wait(call.execute(), zone)
 
     made, errors = call_each(insert, names)
     came = compute.placed(zone, [name for name in names if name in made])

@@ -238,10 +238,21 @@ class NodeCache:
         if errors:
             raise next(iter(errors.values()))
 
-    def try_to_terminate(self, node_ids: Iterable[str]) -> dict[str, Exception]:
-        """Delete or stop nodes; return those that Google refused, each with its error."""
-        # All are tried before one is raised: a machine that was skipped would continue, and be paid for.
-        return call_each(self._stop if self._keep_stopped else self.delete, node_ids)[1]
+    def try_to_terminate(
+        self, node_ids: Iterable[str], note: Callable[[str], None] = lambda _: None
+    ) -> dict[str, Exception]:
+        """Delete or stop nodes; return those that Google refused, each with its error.
+
+        Args:
+            node_ids: the nodes; all are tried, as a machine that was skipped would continue, and be paid for.
+            note: is called with each that is deleted or stopped, as soon as it is.
+        """
+
+        def end(node_id: str) -> None:
+            (self._stop if self._keep_stopped else self.delete)(node_id)
+            note(node_id)
+
+        return call_each(end, node_ids)[1]
 
     def delete(self, node_id: str) -> None:
         """Delete a node permanently."""

@@ -26,6 +26,7 @@ import click
 from accel_scaling import _ray
 from accel_scaling.boot import head_packages
 from accel_scaling.cluster.cluster import read_checked
+from accel_scaling.cluster.policies import watcher_policy
 from accel_scaling.fill.fill import fill_cluster
 from accel_scaling.providers.base import config_cache
 from accel_scaling.providers.base.capacity_launch import places_of
@@ -103,11 +104,12 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         key = _ray.gcp_node_kinds()(service)
         if key not in self.resources:
             provider = self.provider_config
-            arguments = client(provider, service), provider["project_id"], zones_of(provider), self.cluster_name
+            asked = client(provider, service), provider["project_id"], zones_of(provider), self.cluster_name
             if service == "tpu":
-                self.resources[key] = Tpu(*arguments, queues=waiting.queues(provider))
+                self.resources[key] = Tpu(*asked, queues=waiting.queues(provider))
             else:
-                self.resources[key] = Compute(*arguments)
+                # Read at a launch: a wrong policy must not keep `ray down` from ending machines.
+                self.resources[key] = Compute(*asked, lambda: watcher_policy(provider).drain_s)
         return self.resources[key]
 
     # The promise.
@@ -156,7 +158,7 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         resource = self._resource("tpu" if slices else "compute")
 
         order = self.capacity_order(tags)
-        places = places_of(order, resource.zones)
+        places = places_of(order, resource.zones) if slices else launch.places(resource, base_config, tags, order)
 
         def create(allowed: Collection[str]) -> Launch:
             return self._node_cache.create(resource, base_config, tags, count, allowed, order=order)

@@ -27,8 +27,9 @@ PROVISIONING_MODELS = {
     "RESERVATION_BOUND": SoldAs.RESERVED,
 }
 
+SPECIFIC = "SPECIFIC_RESERVATION"
 # The reservation types of `reservationAffinity` that take a machine from a reservation.
-_FROM_RESERVATION = ("SPECIFIC_RESERVATION", "ANY_RESERVATION")
+_FROM_RESERVATION = (SPECIFIC, "ANY_RESERVATION")
 
 _REMEDIES = {
     SoldAs.ON_DEMAND: "scheduling without provisioningModel",
@@ -67,10 +68,23 @@ def scheduling_of(at: str, node_config: dict[str, Any]) -> dict[str, Any]:
     return one_message(entries)
 
 
-def capacity_type_of(scheduling: dict[str, Any]) -> CapacityType:
-    """Return spot where Google may take the machine back: SPOT, or preemptible, its older form."""
-    spot = scheduling.get("provisioningModel") == "SPOT" or scheduling.get("preemptible") is True
-    return CapacityType.SPOT if spot else CapacityType.ON_DEMAND
+def capacity_type_of(scheduling: dict[str, Any], affinity: dict[str, Any] | None = None) -> CapacityType:
+    """Return how a machine is bought.
+
+    Args:
+        scheduling: its ``scheduling``, as one object; ``preemptible`` is the older form of SPOT.
+        affinity: its ``reservationAffinity``, as one object. One that takes any reservation takes machines on demand
+            beside them.
+    """
+    model = scheduling.get("provisioningModel")
+    if model == "SPOT" or scheduling.get("preemptible") is True:
+        return CapacityType.SPOT
+    if model == "FLEX_START":
+        return CapacityType.FLEX_START
+    if model == "RESERVATION_BOUND":
+        return CapacityType.BLOCK
+    named = (affinity or {}).get("consumeReservationType") == SPECIFIC
+    return CapacityType.RESERVED if named else CapacityType.ON_DEMAND
 
 
 def check_provisioning_model(at: str, scheduling: dict[str, Any]) -> None:
@@ -118,7 +132,7 @@ def purchase_notes(machine_type: str, node_config: dict[str, Any]) -> tuple[str,
             "provisioningModel: FLEX_START needs maxRunDuration, or Google refuses the launch; add "
             "maxRunDuration: {seconds: 86400}, of 10 minutes to 7 days"
         )
-    if bought is SoldAs.RESERVED and affinity.get("consumeReservationType") != "SPECIFIC_RESERVATION":
+    if bought is SoldAs.RESERVED and affinity.get("consumeReservationType") != SPECIFIC:
         notes.append(
             "provisioningModel: RESERVATION_BOUND names no reservation; add reservationAffinity: "
             "{consumeReservationType: SPECIFIC_RESERVATION, key: compute.googleapis.com/reservation-name, "

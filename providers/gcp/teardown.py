@@ -19,7 +19,7 @@ from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
 from accel_scaling.providers.gcp.placement import policy_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from accel_scaling.providers.gcp.node_cache import NodeCache
 
@@ -59,9 +59,10 @@ class EndedProvider(TeardownProvider):
         """Return the nodes with these tags: stopped and preempted ones too, unless stopped ones are to be kept."""
         return Found(*self._node_cache.to_end(tag_filters))
 
-    def end(self, node_ids: Sequence[str]) -> dict[str, str]:
+    def end(self, node_ids: Sequence[str], note: Callable[[Sequence[str]], None]) -> dict[str, str]:
         """Delete nodes, many at once; stop them where the config keeps stopped ones."""
-        return {node: reason_of(error) for node, error in self._node_cache.try_to_terminate(node_ids).items()}
+        failed = self._node_cache.try_to_terminate(node_ids, lambda node: note([node]))
+        return {node: reason_of(error) for node, error in failed.items()}
 
     def cleared(self) -> list[str]:
         """Delete the cluster's placement policies, where its file asks for them."""
@@ -69,4 +70,6 @@ class EndedProvider(TeardownProvider):
         if not provider.get(PLACEMENT):
             return []
         names = policy_names(provider, self.cluster_name, zones_of(provider))
-        return placement_policies.delete(client(provider, "compute"), provider, self.cluster_name, names)
+        # A machine that is stopped, to be used again, keeps its policy.
+        wait = not provider.get("cache_stopped_nodes")
+        return placement_policies.delete(client(provider, "compute"), provider, self.cluster_name, names, wait=wait)

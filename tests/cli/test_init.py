@@ -44,6 +44,16 @@ REFUSED = [
     (["gcp", "--cpus", "2", "--zones", "us-east1"], "--zones: provider.availability_zone names 'us-east1'"),
     (["gcp", "--accelerator", "TPU-V4", "--accelerator", "TPU-V6E"], "TPU-V4 in us-central2-b and TPU-V6E in us-east5"),
     (["gcp", "--accelerator", "L4", "--accelerator", "TPU-V4"], "find L4 in us-central1-a and TPU-V4 in us-central2-b"),
+    (["aws", "T4", "--capacity", "sopt"], "--capacity is 'sopt'; nearest: spot: write on-demand, spot, "),
+    (["aws", "T4", "--capacity", "spot,spot"], "--capacity has spot twice: write each capacity type once; write such"),
+    (["aws", "T4", "--capacity", "spot:x"], "--capacity.spot is 'x': it takes wait_for"),
+    (
+        ["gcp", "L4", "--capacity", "flex-start:soon"],
+        "--capacity.flex-start.run_for is 'soon': write a time such as 90s, 15m, 2h or 7d",
+    ),
+    (["aws", "T4", "--capacity", ""], "--capacity is '': write on-demand, spot, reserved, block or flex-start"),
+    (["aws", "T4", "--spot", "--capacity", "spot"], "--spot is --capacity spot,on-demand; write one of the two"),
+    (["aws", "T4", "--capacity", "flex-start"], "has flex-start, which AWS does not sell"),
     (["aws", "--cpus", "2", "--region", "Frankfurt"], "'Frankfurt' is not a region of AWS; write one such as"),
 ]
 
@@ -99,3 +109,12 @@ def test_accelerators_of_a_users_catalog_can_be_asked_for(tmp_path: Path, capsys
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["available_node_types"]["t4-x5"]["node_config"]["InstanceType"] == "x9.large"
     assert config["provider"]["catalog"] == [str(mine)]
+
+
+def test_where_two_accelerators_are_usually_apart_a_region_that_has_both_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["init", "gcp", "L4", "v5litepod-8"]) == 2
+    assert capsys.readouterr().err.endswith("; us-west4 has all of them: --zones us-west4-a\n")
+    assert main(["init", "gcp", "L4", "v4-8"]) == 2
+    assert capsys.readouterr().err.endswith("; choose with --zones\n")

@@ -72,6 +72,7 @@ def test_programs_get_json_in_its_documented_form(plan: Any) -> None:
         "launched": True,
         "for": [{"demand": "T4", "count": 4}],
         "for_min_workers": 0,
+        "capacity_types": ["on-demand"],
     }
     assert set(answer) == {"launch", "pending", "nodes", "limits", "notes"}
 

@@ -12,6 +12,7 @@ from accel_scaling.cli.main import main
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.providers.base.zone_launch import Launch, Workers, gated
 from accel_scaling.quarantine.drain_record import DrainRecord
+from accel_scaling.quarantine.place import place_of
 from accel_scaling.timeouts import LAUNCH_FAILURE_AGAIN_S, LAUNCH_FAILURES_REMEMBERED
 from tests.support.quarantine import A, B, Head
 
@@ -127,6 +128,29 @@ def test_what_is_sold_out_in_four_zones_is_one_paragraph(
     assert text.count("add zones, a reservation") == 1
     assert f"\np4d in {', '.join(zones)}: We currently do not have" in text
     assert "failed launch" not in text, "the quarantine stands for it"
+
+
+def test_a_quarantine_a_failed_launch_and_a_machine_of_an_order_say_their_capacity_type(
+    head: Head, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.time", lambda: head.now_s)
+    spot, reserved = place_of(A, "spot"), place_of(A, "reserved cr-1")
+    head.gate.check("p4d", [reserved, spot, place_of(A, "on-demand")])
+    head.gate.failed("p4d", spot, "NoCapacity", "no spot here", sold_out=True)
+    head.gate.failed("p4d", place_of("*", "on-demand"), "InternalError", "an error", sold_out=False)
+    head.gate.launched("p4d", reserved, ["i-1"])
+    head.gate.refused("i-1", "p4d", A, "DriverMissing", "promised 8; 0 seen")
+    said = json.loads(status(head, capsys, "--json"))
+    (quarantine,), failure = said["left_alone"], said["failed_launches"][-1]
+    assert (quarantine["zone"], quarantine["capacity"], quarantine["kind"]) == (A, "spot", "sold out")
+    assert (failure["zone"], failure["capacity"]) == ("*", "on-demand")
+    assert (said["machines"]["i-1"]["zone"], said["machines"]["i-1"]["capacity"]) == (A, "reserved cr-1")
+    text = status(head, capsys)
+    assert f"p4d        in {A} (spot)  sold out: NoCapacity" in text
+    assert "the rest of its order in provider.capacity is tried; " in text
+    assert "all zones (on-demand)" in text
+    assert f"i-1           p4d        {A}  reserved cr-1" in text
+    assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, capacity="spot", reason="NoCapacity") == 1
 
 
 def test_drivers_are_told_again_as_long_as_a_quarantine_lasts_once_a_minute(

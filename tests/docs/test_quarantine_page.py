@@ -17,7 +17,7 @@ SET_UP, END = "tests/providers/base/test_machine_set_up.py", "tests/providers/ba
 AWS, GCP = "tests/providers/aws/test_machine_end.py", "tests/providers/gcp/test_machine_end.py"
 BURSTS, HEAD = "tests/quarantine/test_bursts.py", "tests/providers/base/test_head.py"
 DRAINS = "tests/providers/base/test_node_drains.py"
-GATE = "tests/quarantine/test_gate.py"
+GATE, PLACES = "tests/quarantine/test_gate.py", "tests/quarantine/test_places.py"
 
 # The beginning of a row's first cell -> the tests that hold its other cells.
 ROWS = {
@@ -109,6 +109,9 @@ ROWS = {
             f"{GATE}::"
             "test_over_ten_minutes_a_lying_type_is_launched_a_few_times_and_a_sold_out_one_is_asked_for_a_few_times"
         ),
+    ],
+    "A block has not begun": [
+        f"{PLACES}::test_a_block_that_has_not_begun_is_open_the_second_it_begins_and_no_wait_doubles"
     ],
     "The cloud refuses the launch": [
         f"{BURSTS}::test_a_launch_that_is_refused_permanently_three_times_in_a_row_is_quarantined_and_longer_each_time",

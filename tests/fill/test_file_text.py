@@ -107,7 +107,7 @@ def test_the_four_keys_that_ray_needs_come_last_in_the_files_own_style_and_say_w
     added = filled.split("# the end\n")[1].splitlines()
     assert added[0] == "max_workers: 2  # Ray needs this key; accel-scaling fill: 2"
     assert added[1].startswith("setup_commands:  # Ray needs this key; accel-scaling fill: ")
-    assert added[2].startswith("    - (stat ")
+    assert added[2].startswith("    - python3 -m pip --version ")
     assert added[-1] == "worker_setup_commands: []  # Ray needs this key; accel-scaling fill: []"
     assert not filled.endswith("\n")
 

@@ -18,6 +18,7 @@ from accel_scaling.cluster.shape import check_filled_in, check_shape
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.fill.defaults import NEEDED_BY_RAY, with_defaults
 from accel_scaling.fill.fill import fill
+from accel_scaling.init.capacity import SPOT_FIRST
 from accel_scaling.init.model import AcceleratorRequest, FileRequest, parse_accelerator
 from accel_scaling.init.template import comment, scalar, words
 from accel_scaling.init.text import cluster_file, to_fill_in
@@ -85,8 +86,10 @@ def test_the_smallest_machine_that_has_so_many_is_written_and_the_file_passes_th
     filled = yaml.safe_load(out)
     (worker,) = workers(filled).values()
     assert announced.items() <= worker["resources"].items()
-    market = "spot" if "--spot" in options else "on-demand"
-    assert worker["labels"]["ray.io/market-type"] == market
+    order = (written["provider"].get("capacity") or {}).get(next(iter(workers(written))))
+    assert order == (["spot", "on-demand"] if "--spot" in options else None)
+    # Which of two types a machine is, is known when it has come.
+    assert worker["labels"].get("ray.io/market-type") == (None if order else "on-demand")
     validate_config(prepare_config(with_defaults(filled, known_clouds()[cloud])))
 
 
@@ -128,7 +131,9 @@ def test_a_type_that_a_cloud_launches_no_more_is_passed_over_for_one_that_it_doe
 
 
 def test_the_comments_say_what_is_announced_how_a_task_asks_what_else_there_is_and_what_it_costs() -> None:
-    text = cluster_file(FileRequest("aws", (parse_accelerator("A100:8"),), spot=True, file="my file.yaml"), CATALOG)
+    text = cluster_file(
+        FileRequest("aws", (parse_accelerator("A100:8"),), order=SPOT_FIRST, file="my file.yaml"), CATALOG
+    )
     assert "# Each node announces GPU 8 and accelerator_type A100 and A100-40G. A task asks:" in text
     assert '#   @ray.remote(num_gpus=8, accelerator_type="A100")' in text
     assert "# also: p4de.24xlarge (8 x A100-80G)" in text
@@ -273,28 +278,33 @@ def test_machines_are_those_of_the_region_and_the_usual_region_gives_way_to_the_
 
 
 @pytest.mark.parametrize(
-    ("cloud", "accelerator", "spot", "says", "bought"),
+    ("cloud", "accelerator", "asked", "says", "bought"),
     [
-        ("gcp", "H100:1", False, "as spot or as flex-start. Here: as spot.", "SPOT"),
-        ("gcp", "H100:4", False, "as spot or as flex-start. Here: as spot.", "SPOT"),
-        ("gcp", "H200:8", False, "as spot, as flex-start or by reservation. Here: as spot.", "SPOT"),
-        ("gcp", "B200:8", True, "", "SPOT"),
-        ("gcp", "GB200:4", False, "by reservation. Here: by reservation.", "RESERVATION_BOUND"),
-        ("gcp", "GB200:4", True, "Not sold as spot: ", "RESERVATION_BOUND"),
-        ("gcp", "H100:8", False, "", None),
-        ("aws", "GB200:4", False, "by reservation. Here: by reservation.", "capacity-block"),
-        ("aws", "H200:8", False, "", None),
+        ("gcp", "H100:1", "", "as spot or as flex-start. Here: as spot.", ["spot"]),
+        ("gcp", "H100:4", "", "as spot or as flex-start. Here: as spot.", ["spot"]),
+        ("gcp", "H200:8", "", "as spot, as flex-start or by reservation. Here: as spot.", ["spot"]),
+        ("gcp", "B200:8", "spot", "", ["spot"]),
+        ("gcp", "B200:8", "spot,on-demand", "Not sold on demand: ", ["spot"]),
+        ("gcp", "GB200:4", "", "by reservation. Here: by reservation.", [{"block": "your-reservation"}]),
+        ("gcp", "GB200:4", "spot,on-demand", "Not sold as spot or on demand: ", [{"block": "your-reservation"}]),
+        ("gcp", "H200:8", "flex-start,spot", "", [{"flex-start": {"run_for": "24h", "wait_for": "2h"}}, "spot"]),
+        ("gcp", "H200:8", "flex-start:90m", "", [{"flex-start": {"run_for": "90m", "wait_for": "2h"}}]),
+        ("gcp", "H100:8", "", "", None),
+        ("aws", "GB200:4", "", "by reservation. Here: by reservation.", [{"block": "cr-ofyourown"}]),
+        ("aws", "H200:8", "", "", None),
+        ("aws", "H200:8", "block:cr-012,spot", "", [{"block": "cr-012"}, "spot"]),
+        ("aws", "H100:8", "reserved:cr-1,reserved", "", [{"reserved": "cr-1"}, "reserved"]),
+        ("gcp", "TPU-V4:8", "spot,on-demand", "", ["spot", "on-demand"]),
     ],
 )
 def test_a_machine_that_is_not_sold_on_demand_is_bought_as_it_is_sold_and_the_file_says_so(
-    cloud: str, accelerator: str, says: str, bought: str | None, capsys: pytest.CaptureFixture[str], *, spot: bool
+    cloud: str, accelerator: str, asked: str, capsys: pytest.CaptureFixture[str], *, says: str, bought: Any
 ) -> None:
-    assert main(["init", cloud, "--accelerator", accelerator, *(["--spot"] if spot else [])]) == 0
+    assert main(["init", cloud, "--accelerator", accelerator, *(["--capacity", asked] if asked else [])]) == 0
     out, err = capsys.readouterr()
-    (worker,) = workers(yaml.safe_load(out)).values()
-    given = worker["node_config"]
-    market = given.get("InstanceMarketOptions", {}).get("MarketType")
-    assert given.get("scheduling", {}).get("provisioningModel", market) == bought
+    config = yaml.safe_load(out)
+    (name,) = workers(config)
+    assert config["provider"].get("capacity") == (None if bought is None else {name: bought})
     assert ("# Not sold " in out) is ("note: Not sold " in err) is bool(says)
     assert says in out
     # No list has the region of p6e-gb200, and that is another note.
@@ -306,7 +316,7 @@ def test_the_name_of_a_reservation_is_left_for_the_user_and_asked_for_before_the
     project = "mine" if cloud == "gcp" else None
     text = cluster_file(FileRequest(cloud, (parse_accelerator("GB200:4"),), project=project), CATALOG)
     assert any("of your reservation" in line or "of your Capacity Block" in line for line in to_fill_in(text))
-    with pytest.raises(ClusterConfigError, match=r"is still 'your-reservation'|is still 'cr-of-your-own'"):
+    with pytest.raises(ClusterConfigError, match=r"is still 'your-reservation'|is still 'cr-ofyourown'"):
         check_filled_in(yaml.safe_load(text))
 
 

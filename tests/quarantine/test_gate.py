@@ -82,7 +82,10 @@ def test_throttling_and_our_own_errors_quarantine_nothing(head: Head) -> None:
     head.tick()
     assert yaml.safe_load(head.path.read_text()) == CONFIG
     assert (
-        head.value("accel_scaling_launch_failures_total", node_type="p4d", zone=A, reason="RequestLimitExceeded") == 10
+        head.value(
+            "accel_scaling_launch_failures_total", node_type="p4d", zone=A, capacity="", reason="RequestLimitExceeded"
+        )
+        == 10
     )
 
 
@@ -118,14 +121,14 @@ def test_metrics_count_launches_verdicts_and_quarantines(head: Head) -> None:
     head.gate.confirmed("good", "g5", B, "Confirmed")
     head.lies("one")
     head.lies("two")
-    assert head.value("accel_scaling_launches_total", node_type="p4d", zone=A) == 2
+    assert head.value("accel_scaling_launches_total", node_type="p4d", zone=A, capacity="") == 2
     assert head.value("accel_scaling_confirmations_total", node_type="p4d", zone=A, verdict="DriverMissing") == 2
     assert head.value("accel_scaling_confirmations_total", node_type="g5", zone=B, verdict="Confirmed") == 1
-    assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, reason="DriverMissing") == 1
+    assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, capacity="", reason="DriverMissing") == 1
     assert head.value("accel_scaling_confirmed_seconds_sum", node_type="g5", zone=B) == 42
     head.now_s += 301
     head.tick()
-    assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, reason="DriverMissing") is None
+    assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, capacity="", reason="DriverMissing") is None
 
 
 def test_the_first_broken_machine_is_kept_where_the_file_says_so_and_is_no_part_of_the_cluster(tmp_path: Path) -> None:

@@ -210,10 +210,10 @@ def test_the_gauge_of_a_zone_ends_with_clear(head: Head) -> None:
     head.gate.check("p4d", [A, B])
     head.gate.failed("p4d", A, "Dry", "none", sold_out=True)
     head.tick()
-    assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, reason="Dry") == 1
+    assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, capacity="", reason="Dry") == 1
     assert status(head, "--clear", "p4d") == 0
     head.tick()
-    assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, reason="Dry") is None
+    assert head.value("accel_scaling_quarantined", node_type="p4d", zone=A, capacity="", reason="Dry") is None
 
 
 def test_a_type_of_two_zones_that_is_cleared_while_its_machines_boot_is_quarantined_in_one_only(head: Head) -> None:

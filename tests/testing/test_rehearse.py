@@ -16,7 +16,7 @@ import pytest
 
 from accel_scaling.cli.main import main
 from accel_scaling.testing import Fault
-from accel_scaling.testing.faults import FaultSource
+from accel_scaling.testing.fault_source import FaultSource
 from accel_scaling.testing.rehearse.timeline import Timeline
 from tests.support.needs import NEEDS_ISOLATED_HOSTS
 from tests.support.rehearsal import REHEARSE, ROOT, environment, left_behind
@@ -41,7 +41,8 @@ EXAMPLES = {
 
 def test_every_example_is_rehearsed_here_or_in_another_test() -> None:
     there = {path.stem for path in (ROOT / "example_clusters").glob("*.yaml")}
-    assert there == {*EXAMPLES, "aws-gpu", "gcp-gpu", "aws-ferrum"}  # the last in tests/loop/test_plugin.py
+    # aws-ferrum in tests/loop/test_plugin.py; the last two, without Ray, in tests/docs/test_training_pages.py.
+    assert there == {*EXAMPLES, "aws-gpu", "gcp-gpu", "aws-ferrum", "aws-p5-efa", "gcp-a3-ultra"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.status_line import StatusLine
     from accel_scaling.testing.base_cloud import LocalCloud
-    from accel_scaling.testing.faults import FaultSource
+    from accel_scaling.testing.fault_source import FaultSource
     from accel_scaling.testing.ray_cluster import RayCluster
     from accel_scaling.testing.rehearse.demands import Demand
 

@@ -156,6 +156,24 @@ def test_stopped_machines_end_too_unless_the_file_keeps_them(tmp_path: Path) -> 
     assert machines("stopped", "running") == []
 
 
+def test_ray_down_names_the_machines_that_it_ends_and_those_that_are_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (head,) = launched("head")
+    protected, other = launched("worker", 2)
+    ec2().modify_instance_attribute(InstanceId=protected, DisableApiTermination={"Value": True})
+    with pytest.raises(click.ClickException):
+        down(tmp_path)
+    ec2().modify_instance_attribute(InstanceId=protected, DisableApiTermination={"Value": False})
+    said = capsys.readouterr().out
+    assert "Running `ray stop` before the machines end, for at most 0.2 s on each" in said
+    # Off a terminal Ray's logger writes time and place before ` -- `.
+    first, left = [line.partition(" -- ")[2] for line in said.splitlines() if protected in line]
+    assert first.startswith("Terminating 3 machines: t4 ")
+    assert {head, other} <= set(first.replace(",", " ").split())
+    assert left == f"1 of 3 machines left: t4 {protected}"
+
+
 def test_workers_alone_end_where_only_they_are_meant(tmp_path: Path) -> None:
     (head,) = launched("head")
     launched("worker", 2)

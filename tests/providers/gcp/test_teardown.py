@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -101,6 +102,15 @@ def test_one_zone_that_cannot_be_listed_keeps_no_machine_of_the_others(gce: Goog
         f"some machines are not terminated, and you still pay for them: provider.availability_zone {B}: "
     )
     assert "permission: Google says: " in said
+
+
+def test_ray_down_names_the_machines_of_all_zones(
+    gce: Google, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster(gce)
+    down(gce, tmp_path)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "Terminating" in line or "Stopping" in line]
+    assert re.search(rf" -- (Terminating|Stopping) {len(ZONES) + 1} machines: cpu ray-.*; head ray-", line)
 
 
 def test_a_machine_that_google_does_not_delete_keeps_no_other_one(gce: Google, tmp_path: Path) -> None:
