@@ -28,6 +28,19 @@ _SOLD_AS = {
 }
 
 
+_EXAMPLES = {
+    SoldAs.ON_DEMAND: ("on-demand",),
+    SoldAs.SPOT: ("spot",),
+    SoldAs.FLEX_START: ("{flex-start: {run_for: 24h, wait_for: 2h}}",),
+    SoldAs.RESERVED: ("{reserved: NAME}", "{block: NAME}"),
+}
+
+
+def entries(sold: Iterable[SoldAs]) -> list[str]:
+    """Return what `provider.capacity` takes for ways of selling, as a cluster file has it."""
+    return [entry for way in sold for entry in _EXAMPLES[way]]
+
+
 def sold_as_of(type_: CapacityType) -> SoldAs:
     """Return the word that the catalog's tables have for a capacity type."""
     return _SOLD_AS[type_]
