@@ -47,6 +47,9 @@ class NoticeSource(Protocol):
     def slow(self) -> list[Notice]:
         """Return what is announced longer before."""
 
+    def pause(self, seconds: float) -> None:
+        """Wait for so long, or until there may be a notice."""
+
 
 @dataclass
 class Watcher:
@@ -267,9 +270,10 @@ def watch(environment: dict[str, str]) -> None:
     watcher = Watcher(watched, source, sick, teller_of(raylet), log=_log, address=raylet.address)
     with _alone(raylet), contextlib.closing(events) if events else contextlib.nullcontext():
         watcher.errors = events.read if events else None
+        pause = source.pause if source is not None else time.sleep
         while _runs(raylet):
             watcher.step()
-            time.sleep(timeouts.WATCHER_NOTICES_S)
+            pause(timeouts.WATCHER_NOTICES_S)
 
 
 def _source_of(name: str) -> NoticeSource | None:

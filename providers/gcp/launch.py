@@ -122,10 +122,10 @@ def create(
 
     def try_place(place: str, missing: int) -> tuple[list[str], Failure | None]:
         way = ways[place]
-        request = requests[place]._replace(body=placement.in_zone(requests[place].body, way.zone))
         shaped = compute.reserved.shaped(way, missing)
         if not shaped.count:
             return [], shaped.failure
+        request = requests[place]._replace(body=placement.in_zone(requests[place].body, way.zone))
         nodes, failure = _create_in(compute, way.zone, request, shaped.count)
         failure = compute.reserved.judged(way, failure) or shaped.failure
         unreserved = reservation_in(way.node_config) is None
@@ -202,7 +202,7 @@ def _bulk(
     body: dict[str, Any] = {
         "count": str(len(names)),
         "minCount": "1",  # what can be created is kept
-        "instanceProperties": request.body,
+        "instanceProperties": request_bodies.of_many(request.body),
         "perInstanceProperties": {name: {} for name in names},
     }
     if request.template:

@@ -70,4 +70,6 @@ class EndedProvider(TeardownProvider):
         if not provider.get(PLACEMENT):
             return []
         names = policy_names(provider, self.cluster_name, zones_of(provider))
-        return placement_policies.delete(client(provider, "compute"), provider, self.cluster_name, names)
+        # A machine that is stopped, to be used again, keeps its policy.
+        wait = not provider.get("cache_stopped_nodes")
+        return placement_policies.delete(client(provider, "compute"), provider, self.cluster_name, names, wait=wait)

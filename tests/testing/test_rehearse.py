@@ -45,7 +45,8 @@ REFUSED = {
 
 def test_every_example_is_rehearsed_here_or_in_another_test() -> None:
     there = {path.stem for path in (ROOT / "example_clusters").glob("*.yaml")}
-    assert there == {*EXAMPLES, "aws-gpu", "gcp-gpu", "aws-ferrum"}  # the last in tests/loop/test_plugin.py
+    # aws-ferrum in tests/loop/test_plugin.py; the last two, without Ray, in tests/docs/test_training_pages.py.
+    assert there == {*EXAMPLES, "aws-gpu", "gcp-gpu", "aws-ferrum", "aws-p5-efa", "gcp-a3-ultra"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

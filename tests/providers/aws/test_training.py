@@ -10,9 +10,9 @@ from typing import Any
 import boto3
 import pytest
 
-from accel_scaling import timeouts
 from accel_scaling.cluster.networks import DEVICES
 from accel_scaling.providers.aws import placement_groups
+from accel_scaling.testing.ec2.states import TERMINATED, set_state
 from tests.support.aws_provider import EC2, REGION, A, B
 from tests.support.cluster import MODULE
 from tests.support.resolved import refusal, resolved
@@ -62,7 +62,7 @@ def groups() -> list[str]:
     return [group["GroupName"] for group in ec2().describe_placement_groups()["PlacementGroups"]]
 
 
-def test_ray_up_makes_what_the_words_mean_and_ray_down_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ray_up_makes_what_the_words_mean_and_ray_down_leaves_nothing(region: EC2) -> None:
     config = resolved(config_of())
     h100, head = (config["available_node_types"][name]["node_config"] for name in ("h100", "head"))
     interfaces = h100["NetworkInterfaces"]
@@ -92,13 +92,17 @@ def test_ray_up_makes_what_the_words_mean_and_ray_down_leaves_nothing(monkeypatc
     assert {one["Placement"]["GroupName"] for group in described for one in group["Instances"]} == {GROUP}
     # A machine that is there, or is ending, holds its group.
     clock = iter(range(0, 10_000, 60))
-    left = placement_groups.delete(ec2(), "mine", lambda: float(next(clock)), lambda _: None)
+    left = placement_groups.delete(ec2(), "mine", clock=lambda: float(next(clock)), sleep=lambda _: None)
     (sentence,) = left
     assert sentence.startswith(
         f"the placement groups {GROUP} are not deleted, as their machines are still ending; they"
     )
-    monkeypatch.setattr(timeouts, "PLACEMENT_GROUP_POLL_S", 0.05)
+    # The default of Ray on AWS: machines are stopped, and keep their group.
+    assert provider.cleared() == []
+    assert groups() == [GROUP]
     ec2().terminate_instances(InstanceIds=list(made))
+    for machine in region.machines().values():
+        set_state(machine, TERMINATED)
     assert provider.cleared() == []
     assert groups() == []
 

@@ -60,7 +60,7 @@ def test_of_nodes_that_are_sick_for_the_same_reason_one_is_drained_at_a_time(sur
     cluster.round()
     assert cluster.state(first) == "terminated"
     cluster.round()
-    # A driver that fails as a whole may be somebody's work on all machines: time must pass.
+    # A driver that fails as a whole may be a person's work on all machines: time must pass.
     assert (f"ray-{second}" in told.drained) == sure
     cluster.round(0 if sure else timeouts.UNSURE_DRAINS_APART_S)
     assert told.drained[f"ray-{second}"][1] > cluster.head.now_s, "a whole drain from now on"
@@ -82,7 +82,7 @@ def test_other_reasons_do_not_wait_for_each_other(told: Told) -> None:
     assert set(told.drained) == {f"ray-{first}", f"ray-{second}"}
 
 
-def test_a_node_that_is_well_again_before_its_turn_is_left_alone(told: Told) -> None:
+def test_a_node_that_is_well_again_before_its_turn_is_not_drained(told: Told) -> None:
     first, second = nodes_of(told, 2, sure=False)
     told.tell(second, EventKind.SICK, "Confirmed", acts=False)
     told.cluster.round()

@@ -16,7 +16,7 @@ from tests.support.resolved import resolved
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 HEAD = {"machines", "waiting", "why a machine ended before it joined", "slices"}  # the rows that a head needs
-HEAD |= {"slices that wait in Google's queue"}
+HEAD |= {"slices that wait in Google's queue", "reservations that node types name"}
 MAKES = {"the head's service account, where Ray makes it"}
 
 
