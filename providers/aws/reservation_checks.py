@@ -86,7 +86,8 @@ def check_reservations(cluster: Cluster, config: dict[str, Any], clock: Callable
             subnets = texts(config["available_node_types"][one.node_type.name]["node_config"].get("SubnetIds"))
             zones = (zones_of(client, sorted(subnets)) or {}).values()
             _check(one, found, list(dict.fromkeys(zones)))
-            _check_end(one, found, clock() + watcher_policy(cluster.provider).drain_s)
+            drain_s = watcher_policy(cluster.provider).of(one.node_type.name).drain_s
+            _check_end(one, found, clock() + drain_s)
             notes += _notes(one, found, cluster, clock())
     return notes
 
