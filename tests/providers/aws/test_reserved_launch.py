@@ -180,6 +180,20 @@ def test_without_permission_launches_go_on_without_the_knowledge_and_say_so_once
     assert region.count("DescribeCapacityReservations") == 1
 
 
+def test_without_permission_a_block_that_has_not_begun_is_tried_each_minute_and_never_for_longer(
+    region: EC2, head: Head
+) -> None:
+    region.reserve(f"cr-1:type={TYPE},kind=block,begins=10m,ends=10h")
+    region.fault("DescribeCapacityReservations", "before", "no permission", times=99)
+    provider = provider_with(head, region, {"a10g": [{"block": "cr-1"}]})
+    for _ in range(10):
+        with pytest.raises(_ray.node_launch_exception()):
+            provider.create_node(node_config(region, zones=(A,)), tags(), 1)
+        wait(head, region, timeouts.AWS_RESERVATION_AGAIN_S)
+    assert [one.error for one in region.launches] == ["InvalidCapacityReservationState.PendingActivation"] * 10
+    assert len(provider.create_node(node_config(region, zones=(A,)), tags(), 1)) == 1
+
+
 def test_a_launch_asks_ec2_once_about_a_reservation_however_many_zones_there_are(region: EC2, head: Head) -> None:
     region.reserve(f"cr-1:count=4,zone={B},type={TYPE}")
     provider_with(head, region, THREE).create_node(node_config(region), tags(), 4)
