@@ -1,4 +1,4 @@
-"""The examples of capacity types on EC2, launched in this process: what is bought of which type."""
+"""The examples of capacity types, launched on the clouds of this process: what is bought, and what is left to buy."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import boto3
 import pytest
 import yaml
 
+from accel_scaling import timeouts
 from accel_scaling.providers.base import cluster_config
-from tests.support import aws_provider
+from tests.support import aws_provider, gcp_provider
 from tests.support.aws_provider import EC2, region_fixture, shared_region_fixture
 from tests.support.documents import ROOT
 from tests.support.resolved import resolved
@@ -74,3 +75,28 @@ def test_the_mixed_example_buys_on_demand_where_spot_is_sold_out(region: EC2) ->
     assert not getattr(region.machines()[name], "lifecycle", None)
     (name,) = provider.create_node(configs["a10g"], aws_provider.tags("a10g"), 1)
     assert region.machines()[name].lifecycle == "spot"
+
+
+def test_the_v6e_example_waits_in_googles_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeouts, "GCP_OPERATION_POLL_S", 0.05)
+    config = config_of("gcp-tpu-v6e-queued")
+    with gcp_provider.google(waits_s={"v6e-16": 3600.0}) as at:
+        at.engine.state.clock = lambda: 0.0
+        config["provider"] |= {
+            "project_id": gcp_provider.PROJECT,
+            "region": "us-central1",
+            "availability_zone": gcp_provider.ZONES[0],
+            "api_endpoints": at.url,
+            "gcp_credentials": {"type": "anonymous"},
+        }
+        ready = resolved(config)
+        provider = gcp_provider.provider_of(ready)
+        (node,) = provider.create_node(gcp_provider.node_configs(ready)["v6e"], gcp_provider.tags("v6e"), 1)
+        (queued,) = at.queued().values()
+        assert queued["queueingPolicy"] == {"validUntilDuration": "21600s"}
+        assert "spot" in queued
+        assert provider.non_terminated_nodes({}) == [node]
+        assert at.slices() == {}
+        at.engine.state.clock = lambda: 3600.0
+        assert provider.non_terminated_nodes({}) == [node]
+        assert list(at.slices()) == [node]
