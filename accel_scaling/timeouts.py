@@ -396,6 +396,10 @@ must be seen at work first."""
 DRAINS_REMEMBERED = 50
 """Drains that are over and still in the state file, of which `status` shows the last."""
 
+METADATA_WAIT_S = 10.0
+"""For which Google's metadata server holds an answer back until something changes: a third of the time that a
+preemption leaves, so a connection that is lost unnoticed costs no more than that."""
+
 NOTICE_SERVER_S = 2.0
 """For a metadata server, which is on the machine's own host and answers within milliseconds."""
 

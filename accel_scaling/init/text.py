@@ -207,8 +207,6 @@ def _capacity(names: Sequence[str], choices: Sequence[Choice], request: FileRequ
     bought = []
     for name, choice in zip(names, choices, strict=True):
         order = template.order(choice, request)
-        if order[0].type in template.by_hand:
-            continue
         named = any(entry.name == template.reservation[0] for entry in order)
         bought.append(Bought(name, order, template.reservation[1] if named else ""))
     return capacity_key(bought, template.capacity_notes)

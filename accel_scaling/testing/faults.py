@@ -31,6 +31,8 @@ class FaultKind(str, enum.Enum):
     NO_DEVICES = "no-devices"
     UNHEALTHY = "unhealthy"
     NOT_YET = "not-yet"
+    SLOW = "slow"
+    DIAG_FAILS = "diag-fails"
     ENDS_AT_LAUNCH = "ends-at-launch"
     NO_SSH = "no-ssh"
     SETUP_FAILS = "setup-fails"
@@ -58,7 +60,7 @@ _POOLS = ("on-demand", "spot")
 WORDS = (
     *("no-capacity", "capacity", "fewer", "other", "mixed", "no-driver", "no-devices"),
     *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick", "xid", "waits"),
-    *("queue-fails", "queue-suspended", "block-ends"),
+    *("queue-fails", "queue-suspended", "block-ends", "slow", "diag-fails"),
 )
 """The words that the command line takes and its help explains."""
 

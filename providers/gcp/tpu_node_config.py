@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray import versions
@@ -10,6 +11,7 @@ from accel_scaling.catalog.tpu_slices import slice_of_topology, slice_of_type
 from accel_scaling.catalog.unlisted import unlisted
 from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.cluster.cluster import NodeMachine
+from accel_scaling.cluster.machine_lists import check_one_machine
 from accel_scaling.cluster.node_needs import default_image
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.message_text import shown
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from accel_scaling.catalog.load import Catalog
+    from accel_scaling.catalog.model import MachineType
     from accel_scaling.catalog.tpu_slices import TpuSlice
 
 # The node_config keys that make a node type a TPU, as Ray tells it (autoscaler/_private/gcp/config.py, get_node_type).
@@ -90,7 +93,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
 
 
 def check_purchase(location: str, node_config: dict[str, Any]) -> None:
-    """Refuse a way of buying a slice that is none of a node_config: Google's own key for queues, and models.
+    """Refuse the keys of a node_config that do not buy a slice through this API: Google's own for queues, and models.
 
     Args:
         location: the node type's place in the cluster file, for the error.
@@ -144,6 +147,7 @@ def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> TpuSlice:
     config = node_config.get("acceleratorConfig")
     if config is None:
         name = node_config["acceleratorType"]
+        check_one_machine(f"{at}.acceleratorType", name, lambda one: _whole(slice_of_type(catalog, one)))
         if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME:
             raise ClusterConfigError(
                 f"{at}.acceleratorType is {shown(name)}; name a TPU type there, such as v5litepod-8"
@@ -165,6 +169,11 @@ def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> TpuSlice:
                 f"{at}.acceleratorConfig.{key} is {shown(config.get(key))}; expected such as {example}"
             )
     return slice_of_topology(catalog, config["type"].strip(), config["topology"].strip())
+
+
+def _whole(tpu_slice: TpuSlice) -> MachineType:
+    """Return a slice as one machine, with the chips of all its hosts."""
+    return replace(tpu_slice.machine, count=tpu_slice.chips)
 
 
 def _check_runtime(at: str, node_config: dict[str, Any], tpu_slice: TpuSlice) -> None:

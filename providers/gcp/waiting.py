@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import _ray, timeouts
 from accel_scaling.cluster.capacity import capacity_orders
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.providers.gcp.capacity import wait_s
 from accel_scaling.providers.gcp.tpu_capacity import queue_time_s
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ def allowed(config: dict[str, Any]) -> dict[str, Any]:
     Without it, v2 ends after an hour what is listed and does not run.
     """
     entries = [entry for order in capacity_orders(config["provider"]).values() for entry in order]
-    longest_s = max((entry.wait_for_s or 0.0 for entry in entries), default=0.0)
+    by_hand = [
+        wait_s(node_type.get("node_config") or {}) for node_type in (config.get("available_node_types") or {}).values()
+    ]
+    longest_s = max([*by_hand, *(entry.wait_for_s or 0.0 for entry in entries)], default=0.0)
     if not longest_s:
         return config
     name, default_s = _ray.ALLOCATE_TIMEOUT

@@ -45,7 +45,7 @@ class Driver:
             file.write(f"xid {number} {xid}\n")
 
     def reads(self, events: DriverEvents, count: int = 1) -> list[DriverError]:
-        """What comes, with one more error of a program behind it, so that nothing need be waited for that is not."""
+        """So many errors, as they come."""
         found: list[DriverError] = []
         until_s = time.monotonic() + 20
         while len(found) < count and time.monotonic() < until_s:

@@ -45,6 +45,8 @@ _DEVICE_FAULTS = {
     FaultKind.NO_DEVICES: "no-device",
     FaultKind.UNHEALTHY: "unhealthy",
     FaultKind.NOT_YET: "not-yet",
+    FaultKind.SLOW: "slow",
+    FaultKind.DIAG_FAILS: "diag-fails",
 }
 
 

@@ -87,7 +87,8 @@ class Rehearsal:
             config = self.config if self.command else with_marks(self.config, self.catalog)
             cluster, left_out = local.write_cluster(config)
             filled, _ = fill(cluster.config, self.catalog)
-            self._introduce(local, left_out, [*introduced(user_types), *notes])
+            bought = [f"emulated reservation {one.text()}" for one in reservations]
+            self._introduce(local, left_out, [*bought, *introduced(user_types), *notes])
             act = Act(local, cluster, filled, line=self.line, faults=self.faults, timeout_s=self.timeout_s)
             try:
                 return act.play(self.command, demands_of(self.config, self.catalog))

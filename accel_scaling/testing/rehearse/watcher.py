@@ -108,7 +108,8 @@ class Watcher(threading.Thread):
         machine_name, node_type = event.instance_type, self._node_types.of(event)
         if event.kind is EventKind.ASKED:
             self._requested.setdefault(machine_name, []).extend([event.time] * (event.granted or 0))
-            what = f"{event.count} x {machine_name} for {node_type}"
+            bought = f" ({event.capacity})" if event.capacity not in ("", "on-demand") else ""
+            what = f"{event.count} x {machine_name} for {node_type}{bought}"
             self._timeline.requests[node_type] = event.error or ""
             if event.error:
                 self._timeline.say(event.time, "failed", f"{what}: {event.error}")
