@@ -86,6 +86,10 @@ class NodeCache:
         filters = dict(tag_filters).items()
         return [name for name, known in alive.items() if filters <= self._merged(known).items()]
 
+    def machines(self) -> list[Any]:
+        """Return the machines of Compute Engine, without slices, as last seen."""
+        return [known.node for name, known in list(self._known.items()) if not name.startswith("projects/")]
+
     def to_end(self, tag_filters: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Return the nodes with these tags that `ray down` ends, and a sentence for each zone that was not listed.
 

@@ -52,6 +52,7 @@ try:
     from accel_scaling.providers.gcp.calls import ListingFailedError
     from accel_scaling.providers.gcp.client import client
     from accel_scaling.providers.gcp.compute import Compute
+    from accel_scaling.providers.gcp.known_ends import KnownEnds
     from accel_scaling.providers.gcp.launch import in_large_batches
     from accel_scaling.providers.gcp.node_cache import NodeCache
     from accel_scaling.providers.gcp.tpu import Tpu
@@ -89,7 +90,8 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
     # Ray's constructor calls it, and its retries call it again after a broken pipe.
     def _construct_clients(self) -> None:
         self.resources: dict[Any, Any] = {}
-        self._resource("compute")
+        reservations = self._resource("compute").reserved.reservations
+        self._known_ends = KnownEnds(reservations, self._now_s, lambda: watcher_policy(self.provider_config))
         if self.provider_config.get(_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD):
             self._resource("tpu")
         self._node_cache = NodeCache(
@@ -264,6 +266,14 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
     def end_for_good(self, node_id: str) -> None:
         """Delete a machine or slice; never stop it to use it again."""
         self._node_cache.delete(node_id)
+
+    def node_events(self) -> dict[str, bytes]:
+        """Return what the watchers of nodes have told, and the ends that Google has set, which it tells no node."""
+        told: dict[str, bytes] = super().node_events()
+        return {**self._known_ends.events(self._node_cache.machines(), self.joined_nodes), **told}
+
+    def _now_s(self) -> float:
+        return self.gate.clock()
 
     def ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd]:
         """Return why machines and slices ended, as Google says it."""

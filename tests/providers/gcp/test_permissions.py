@@ -85,7 +85,11 @@ def test_each_call_of_a_clusters_life_is_written_down_and_no_other() -> None:
             *provider.create_node({**configs["cpu"], "deletionProtection": False}, tags(), 1),
         ]
         (slice_,) = provider.create_node(configs["v4"], tags("v4"), 1)
-        provider.provider_config["capacity"] = {"v4": [{"spot": {"wait_for": "1h"}}]}
+        flex, waits = {"run_for": "1h", "wait_for": "1h"}, {"spot": {"wait_for": "1h"}}
+        provider.provider_config["capacity"] = {"v4": [waits], "gpu": [{"reserved": "mine"}, {"flex-start": flex}]}
+        at.injection.waits_s = {"n1-standard-4": 0.1}
+        at.fault("compute.instances.get", status=404, reason="notFound")  # its operation is asked until it is there
+        made += provider.create_node(configs["cpu"], tags("gpu"), 1)
         (queued,) = provider.create_node(configs["v4"], tags("v4"), 1)
         for node_id in (*made, slice_):
             provider.set_node_tags(node_id, {"a": "b"})
