@@ -124,8 +124,8 @@ class Reservations:
         self._not_allowed_until_s[name.project] = self._clock() + timeouts.GCP_NOT_ALLOWED_S
         if first:
             logger.warning(
-                "the head's service account lacks %s in project %s: launches into reservations continue without knowing "
-                "their zone, their free places, and when they begin and end",
+                "the head's service account lacks %s in project %s: launches into reservations continue without "
+                "knowing their zone, their free places, and when they begin and end",
                 PERMISSION,
                 name.project or self._project,
             )
