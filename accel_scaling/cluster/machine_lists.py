@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from accel_scaling.catalog.model import MachineType
 
 _MIB_PER_GIB = 1024
-_TWO = "write a node type for each, and `priority` (since Ray 2.56) in the one that is to be launched first"
+_TWO = "write a node type for each, and `priority` (since Ray 2.56) in the first to be launched"
 
 
 def check_one_machine(key: str, given: Any, machine_of: Callable[[str], MachineType]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import _ray
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_MARKET_TYPE
 from accel_scaling.cluster.capacity import LABEL_CAPACITY, capacity_orders
+from accel_scaling.cluster.capacity_text import in_order
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
 
 if TYPE_CHECKING:
@@ -93,11 +94,11 @@ def promise_words(resources: Mapping[str, float]) -> Iterator[str]:
 
 
 def _machine_words(node_type: Mapping[str, Any], order: Sequence[CapacityEntry]) -> Iterator[str]:
-    """Yield the machine type, and how its machines are bought: ``spot``, ``reserved cr-0123, then on-demand``."""
+    """Yield the machine type, and how its machines are bought: ``spot``, ``block cr-0123, then on-demand``."""
     labels = node_type.get("labels") or {}
     bought = labels.get(LABEL_MARKET_TYPE) or labels.get(LABEL_CAPACITY)
     if order:
-        bought = ", then ".join(entry.key for entry in order)
+        bought = in_order([entry.key for entry in order])
     yield from (str(word) for word in (labels.get(LABEL_INSTANCE_TYPE), bought) if word)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from googleapiclient.errors import HttpError
 
 from accel_scaling import _ray
-from accel_scaling.catalog.launch_errors import SOLD_OUT, Failure
+from accel_scaling.catalog.launch_errors import SOLD_OUT, Category, Failure
 from accel_scaling.cluster.capacity import CAPACITY
 from accel_scaling.providers.base.capacity_launch import offers
 from accel_scaling.providers.base.zone_launch import Launch, over_zones
@@ -224,9 +225,12 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
                 # The connection broke, the creation may not have: without this look, a second slice would be paid for.
                 if isinstance(error, BROKEN) and looked_up(lambda: self.get_instance(node_id)):
                     return [node_id], of_exception(error)
+                failure = of_exception(error)
                 if not self._swept(node_id):
                     self.hold(purpose_of(body["labels"]), [node_id])
-                return [], of_exception(error)
+                    # Nobody knows whether it exists: it is not bought elsewhere, or in another way.
+                    failure = replace(failure, category=Category.UNAVAILABLE)
+                return [], failure
             return [node_id], None
 
         # Quota, too, is a zone's: docs.cloud.google.com/tpu/docs/quota

@@ -93,7 +93,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
 
 
 def check_purchase(location: str, node_config: dict[str, Any]) -> None:
-    """Refuse a way of buying a slice that is none of a node_config: Google's own key for queues, and models.
+    """Refuse the keys of a node_config that do not buy a slice through this API: Google's own for queues, and models.
 
     Args:
         location: the node type's place in the cluster file, for the error.

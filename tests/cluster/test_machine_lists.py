@@ -13,7 +13,7 @@ from accel_scaling.fill.fill import fill
 from tests.support.cluster import config_of, gcp_config_of
 from tests.support.doors import of_fill, of_plan, of_ray_up
 
-ENDS = "; write a node type for each, and `priority` (since Ray 2.56) in the one that is to be launched first"
+ENDS = "; write a node type for each, and `priority` (since Ray 2.56) in the first to be launched"
 SAME = "a node type has one machine type, also where several hold the same promise, as these do"
 
 

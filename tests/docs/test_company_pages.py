@@ -15,6 +15,8 @@ import pytest
 import yaml
 
 from accel_scaling.boot import bundle
+from accel_scaling.cluster.capacity import capacity_orders
+from accel_scaling.providers.aws.capacity import with_capacity
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.providers.base import cluster_config
 from accel_scaling.providers.gcp.client import client
@@ -95,6 +97,7 @@ def test_every_door_takes_the_file(block: Block, tmp_path: Path, monkeypatch: py
         ("training-networks", "resourcePolicies", {"networkInterfaces", "resourcePolicies"}),
         ("flex-start", "FLEX_START", set()),
         ("spot-and-on-demand", "priority", set()),
+        ("spot-and-on-demand", "a10g: [spot, on-demand]", set()),
     ],
 )
 def test_a_rehearsal_leaves_out_what_the_page_says(page: str, part: str, keys: set[str]) -> None:
@@ -215,6 +218,12 @@ def on_ec2(block: Block, ec2: EC2, monkeypatch: pytest.MonkeyPatch, packed: Path
     return ready, aws_provider.provider_of(ready["cluster_name"], **ready["provider"])
 
 
+def bought(provider: dict[str, Any], name: str, node_config: dict[str, Any]) -> dict[str, Any]:
+    """A node_config as its first capacity type buys it."""
+    order = capacity_orders(provider).get(name)
+    return with_capacity(name, node_config, order[0]) if order else node_config
+
+
 @pytest.mark.parametrize("block", AWS, ids=str)
 def test_ec2_is_asked_for_what_the_file_says(
     block: Block, ec2: EC2, monkeypatch: pytest.MonkeyPatch, packed: Path, tmp_path: Path
@@ -230,7 +239,7 @@ def test_ec2_is_asked_for_what_the_file_says(
         (request,) = [request for call, request in ec2.calls if call == "RunInstances"]
         body = json.dumps(request["body"])
         for key in ("CapacityReservationSpecification", "InstanceMarketOptions", "Placement", "NetworkInterface"):
-            written = any(one.startswith(key) for one in node_type["node_config"])
+            written = any(one.startswith(key) for one in bought(ready["provider"], name, node_type["node_config"]))
             assert (f'"{key}.' in body) == written, (name, key, body)
 
 
@@ -286,7 +295,7 @@ def test_the_commands_of_the_page_are_those_that_the_fill_writes() -> None:
     text = (ROOT / "docs" / "without-internet.md").read_text(encoding="utf-8")
     shown = re.findall(r"^\| (?:head: )?`(.+?)`", text, re.MULTILINE)[:3]
     config = with_keys_needed_by_ray(copy.deepcopy(yaml.safe_load(AWS[0].body)))
-    commands = [*config["setup_commands"][1:], *config["head_setup_commands"]]
+    commands = [*config["setup_commands"][-2:], *config["head_setup_commands"]]
     for beginning, command in zip(shown, commands, strict=True):
         assert command.startswith(beginning.replace("\\|", "|").split(" ||")[0].strip()), command
 

@@ -34,7 +34,7 @@ from accel_scaling.testing.ec2.states import (
 )
 from accel_scaling.testing.faults import FaultKind, block_end, of_start, read_faults
 from accel_scaling.testing.hosts.call_log import CallLog, LoggedApplication
-from accel_scaling.testing.hosts.cloud_process import run
+from accel_scaling.testing.hosts.cloud_process import end_process, run
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, sick, with_xid
 from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
@@ -316,4 +316,4 @@ def _text_of(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:], Ec2Cloud))
+    end_process(run(sys.argv[1:], Ec2Cloud))

@@ -24,7 +24,7 @@ from accel_scaling.testing.gce.metadata_server import of_instance, of_slice_host
 from accel_scaling.testing.gce.reservations import GceReservation
 from accel_scaling.testing.gce.server import Server
 from accel_scaling.testing.hosts.call_log import CallLog
-from accel_scaling.testing.hosts.cloud_process import run
+from accel_scaling.testing.hosts.cloud_process import end_process, run
 from accel_scaling.testing.hosts.events import EventKind
 from accel_scaling.testing.hosts.hosts import HostSpec, fault_at_start, hardware_at_boot, sick, with_xid
 from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
@@ -297,4 +297,4 @@ def _host_name(host_id: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:], GceCloud))
+    end_process(run(sys.argv[1:], GceCloud))

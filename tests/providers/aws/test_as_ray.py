@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 import pytest
 
-from tests.support.aws_provider import EC2, MODULE, REGION, A, B, node_config, provider_of, tags
+from tests.support.aws_provider import EC2, MODULE, REGION, A, B, image_of_moto, node_config, provider_of, tags
 from tests.support.resolved import refusal, resolved
 
 pytestmark = pytest.mark.slow
@@ -36,8 +36,7 @@ def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(name="image", scope="module")
 def image_fixture(shared_region: EC2) -> str:
-    images = boto3.client("ec2", region_name=REGION).describe_images(Owners=["amazon"])["Images"]
-    return next(str(one["ImageId"]) for one in images if one["Architecture"] == "x86_64")
+    return image_of_moto()
 
 
 def cluster(image: str, *, provider: dict[str, Any] | None = None, **node_configs: dict[str, Any]) -> dict[str, Any]:

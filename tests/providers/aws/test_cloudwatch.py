@@ -17,7 +17,7 @@ from accel_scaling.cluster.cluster import catalog_of
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.fill.fill import fill
 from accel_scaling.providers.aws import cloudwatch
-from tests.support.aws_provider import EC2, MODULE, REGION, node_config, provider_of, tags
+from tests.support.aws_provider import EC2, MODULE, REGION, image_of_moto, node_config, provider_of, tags
 from tests.support.iam import actions_of, policy
 
 pytestmark = pytest.mark.slow
@@ -50,9 +50,7 @@ def section_fixture(tmp_path: Path) -> dict[str, Any]:
 
 def machine(region: EC2) -> dict[str, Any]:
     """A node_config with an image that EC2 knows: with an agent Ray's provider asks for it at each launch."""
-    images = boto3.client("ec2", region_name=REGION).describe_images(Owners=["amazon"])["Images"]
-    image = next(one for one in images if one["Architecture"] == "x86_64")
-    return {**node_config(region), "ImageId": image["ImageId"]}
+    return {**node_config(region), "ImageId": image_of_moto()}
 
 
 def agent_answers(region: EC2) -> Any:

@@ -19,6 +19,7 @@ from accel_scaling.providers.aws import machine_end
 from accel_scaling.providers.base.machine_end import EndedBy
 from accel_scaling.quarantine.gate import Gate
 from tests.support.aws_account import use_account
+from tests.support.aws_provider import image_of_moto
 
 REGION = "us-west-2"
 
@@ -37,8 +38,7 @@ def instance(node_id: str) -> Instance:
 
 
 def launched(ec2: Any, count: int = 1) -> list[str]:
-    (image, *_) = ec2.describe_images()["Images"]
-    made = ec2.run_instances(ImageId=image["ImageId"], MinCount=count, MaxCount=count, InstanceType="g4dn.xlarge")
+    made = ec2.run_instances(ImageId=image_of_moto(), MinCount=count, MaxCount=count, InstanceType="g4dn.xlarge")
     return [one["InstanceId"] for one in made["Instances"]]
 
 
@@ -107,9 +107,8 @@ class Head:
         self.provider = AWSAcceleratorNodeProvider(config, "c")
         self.now_s = 1_000_000.0
         self.provider.gate = Gate(config, self.path, folder / "state" / "quarantine.json", lambda: self.now_s)
-        (image, *_) = ec2.describe_images()["Images"]
         (subnet, *_) = ec2.describe_subnets()["Subnets"]
-        self.node_config = {**NODE, "ImageId": image["ImageId"], "SubnetIds": [subnet["SubnetId"]]}
+        self.node_config = {**NODE, "ImageId": image_of_moto(), "SubnetIds": [subnet["SubnetId"]]}
         self.ec2 = ec2
 
     @property

@@ -9,10 +9,10 @@ from typing import Any
 
 import boto3
 import pytest
+import yaml
 
 from accel_scaling.cluster.networks import DEVICES
 from accel_scaling.providers.aws import placement_groups
-from accel_scaling.testing.ec2.states import TERMINATED, set_state
 from tests.support.aws_provider import EC2, REGION, A, B
 from tests.support.cluster import MODULE
 from tests.support.resolved import refusal, resolved
@@ -62,7 +62,20 @@ def groups() -> list[str]:
     return [group["GroupName"] for group in ec2().describe_placement_groups()["PlacementGroups"]]
 
 
-def test_ray_up_makes_what_the_words_mean_and_ray_down_leaves_nothing(region: EC2) -> None:
+def ray_down(tmp_path: Path, **provider: Any) -> None:
+    from ray.autoscaler._private import commands
+
+    config = config_of()
+    config["provider"] |= provider
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(config))
+    given = {"workers_only": False, "override_cluster_name": None, "keep_min_workers": False}
+    commands.teardown_cluster(str(tmp_path / "cluster.yaml"), yes=True, **given)
+
+
+def test_ray_up_makes_what_the_words_mean_and_ray_down_leaves_nothing(
+    region: EC2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.autoscaler._private.commands.POLL_INTERVAL", 0.01)
     config = resolved(config_of())
     h100, head = (config["available_node_types"][name]["node_config"] for name in ("h100", "head"))
     interfaces = h100["NetworkInterfaces"]
@@ -90,6 +103,8 @@ def test_ray_up_makes_what_the_words_mean_and_ray_down_leaves_nothing(region: EC
     made = provider.create_node(h100, {**_tags(), "ray-user-node-type": "h100"}, 2)
     described = ec2().describe_instances(InstanceIds=list(made))["Reservations"]
     assert {one["Placement"]["GroupName"] for group in described for one in group["Instances"]} == {GROUP}
+    # Each machine is told at its start how many devices its boot check must find.
+    assert "export ACCEL_SCALING_NETWORK_DEVICES=32; " in provider._with_policies(next(iter(made)), "ray start")
     # A machine that is there, or is ending, holds its group.
     clock = iter(range(0, 10_000, 60))
     left = placement_groups.delete(ec2(), "mine", clock=lambda: float(next(clock)), sleep=lambda _: None)
@@ -100,10 +115,8 @@ def test_ray_up_makes_what_the_words_mean_and_ray_down_leaves_nothing(region: EC
     # The default of Ray on AWS: machines are stopped, and keep their group.
     assert provider.cleared() == []
     assert groups() == [GROUP]
-    ec2().terminate_instances(InstanceIds=list(made))
-    for machine in region.machines().values():
-        set_state(machine, TERMINATED)
-    assert provider.cleared() == []
+    ray_down(tmp_path, cache_stopped_nodes=False)
+    assert region.alive() == []
     assert groups() == []
 
 

@@ -39,6 +39,21 @@ def test_a_sick_node_is_drained_by_the_head_with_its_reason_and_deadline(told: T
     assert drains(told)[node].ended_s == told.cluster.head.now_s
 
 
+@pytest.mark.parametrize("off_s", [-86_400.0, 86_400.0, 0.0])
+def test_a_node_whose_clock_is_wrong_has_the_time_that_its_cloud_leaves(off_s: float, told: Told) -> None:
+    node, cluster = told.running(), told.cluster
+    told.tell(node, EventKind.INTERRUPTION, within_s=100 + off_s, told_s=cluster.head.now_s + off_s)
+    cluster.round()
+    assert drains(told)[node].until_s == cluster.head.now_s + 100
+    cluster.round(90)
+    cluster.restart()
+    told.head_reads()
+    cluster.round(5)
+    assert cluster.state(node) == "running"
+    cluster.round(5)
+    assert cluster.state(node) == "terminated"
+
+
 def test_the_node_of_a_notice_drains_itself_and_waits_for_no_other(told: Told) -> None:
     nodes = [told.running() for _ in range(3)]
     for node in nodes:
