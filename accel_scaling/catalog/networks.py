@@ -1,6 +1,6 @@
 """The network cards of a machine type, and the network for training that they make: ``CLOUD_networks.csv``.
 
-A refresh writes the cards of types that the shipped file does not have; a row of it goes before a shipped one.
+A refresh writes the cards of types that the shipped file does not have; a row of it has precedence over a shipped one.
 """
 
 from __future__ import annotations

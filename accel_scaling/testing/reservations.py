@@ -54,7 +54,7 @@ class Reservation:
         count: how many machines it has places for.
         machine_type: for what machines; empty for that of the cluster file.
         zone: where they are; empty for the first zone of the cloud.
-        kind: who gets its places; None for what the cluster file uses it as, which is targeted where nothing is said.
+        kind: who gets its places; None for what the cluster file uses it as, and targeted where it names none.
         begins_s: from when it can be used, in seconds after ``since_s``.
         ends_s: when machines in it have to go, in seconds after ``since_s``; None for never.
         owner: the account (EC2) or project (Google Cloud) that has bought it; empty for the caller's own.

@@ -46,8 +46,10 @@ REFUSED = {
 
 def test_every_example_is_rehearsed_here_or_in_another_test() -> None:
     there = {path.stem for path in (ROOT / "example_clusters").glob("*.yaml")}
-    # aws-ferrum in tests/loop/test_plugin.py; the last two, without Ray, in tests/docs/test_training_pages.py.
-    assert there == {*EXAMPLES, "aws-gpu", "gcp-gpu", "aws-ferrum", "aws-p5-efa", "gcp-a3-ultra"}
+    # aws-ferrum in tests/loop/test_plugin.py. Without Ray: those for training in tests/docs/test_training_pages.py, and
+    # those of capacity types in tests/docs/test_capacity_examples.py.
+    without_ray = {"aws-p5-efa", "gcp-a3-ultra", "aws-trn2-reserved"}
+    assert there == {*EXAMPLES, *without_ray, "aws-gpu", "gcp-gpu", "aws-ferrum"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -234,7 +236,7 @@ def test_each_node_type_is_rehearsed_or_named_and_has_its_own_row(scratch: Path)
     assert "rehearsal-" not in done.stdout
     *_, ran, not_run = done.stdout.strip().splitlines()
     assert ran == "2 of 2 tasks ran"
-    assert not_run.startswith("without a machine: node type spot (is quarantined in us-west-2a")
+    assert not_run.startswith("without a machine: node type spot is quarantined in us-west-2a")
 
 
 @pytest.mark.cluster

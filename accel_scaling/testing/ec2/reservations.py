@@ -66,10 +66,10 @@ class Wanted:
     Attributes:
         instance_type: of the machines.
         zone: where they shall be.
-        market: the MarketType; empty where nothing is said.
+        market: the MarketType; empty where nothing is written.
         target: the id of a reservation; empty for none.
         group: the ARN of a resource group of reservations; empty for none.
-        preference: the CapacityReservationPreference; empty where nothing is said.
+        preference: the CapacityReservationPreference; empty where nothing is written.
         placement_group: its name; empty for none.
     """
 

@@ -73,7 +73,7 @@ class Act:
                 self._cluster.up()
             self._timeline.say(time.time(), "up", "ray up is done; the head runs the autoscaler")
             code = self._command(command) if command else self._tasks(*demands)
-            self._timeline.say(time.time(), "down", "ray down")
+            self._timeline.say(time.time(), "down", "ray down ends all machines")
             with self._line.doing("`ray down` terminates the machines"):
                 self._cluster.down()
         finally:
@@ -101,9 +101,8 @@ class Act:
             if name in self._timeline.joined():
                 continue
             reason = self._left_out.get(name) or self._timeline.reason_of([name]) or "no task asked for one"
-            lines.append(
-                f"without a machine: node type {name} ({reason.removeprefix(f'node type {name}').lstrip(': ')})"
-            )
+            subject = f"node type {name}"
+            lines.append(f"without a machine: {reason if reason.startswith(subject) else f'{subject}: {reason}'}")
         return lines
 
     def _workers(self) -> list[str]:

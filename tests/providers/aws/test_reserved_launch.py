@@ -167,7 +167,7 @@ def test_a_reservation_that_does_not_exist_does_not_stop_the_rest_of_the_order(r
     assert asked(region) == ["0/1 cr-1", "1/1 spot"]
 
 
-def test_without_permission_launches_go_on_without_the_knowledge_and_say_so_once(
+def test_without_permission_launches_continue_without_the_knowledge_and_say_so_once(
     region: EC2, head: Head, caplog: pytest.LogCaptureFixture
 ) -> None:
     region.reserve(f"cr-1:count=2,zone={A},type={TYPE}")

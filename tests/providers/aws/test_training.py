@@ -103,6 +103,8 @@ def test_ray_up_makes_what_the_words_mean_and_ray_down_leaves_nothing(
     made = provider.create_node(h100, {**_tags(), "ray-user-node-type": "h100"}, 2)
     described = ec2().describe_instances(InstanceIds=list(made))["Reservations"]
     assert {one["Placement"]["GroupName"] for group in described for one in group["Instances"]} == {GROUP}
+    # Each machine is told at its start how many devices its boot check must find.
+    assert "export ACCEL_SCALING_NETWORK_DEVICES=32; " in provider._with_policies(next(iter(made)), "ray start")
     # A machine that is there, or is ending, holds its group.
     clock = iter(range(0, 10_000, 60))
     left = placement_groups.delete(ec2(), "mine", clock=lambda: float(next(clock)), sleep=lambda _: None)

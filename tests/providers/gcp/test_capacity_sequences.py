@@ -37,7 +37,7 @@ class GoogleWithReservation(plain.EmulatedGoogle):
     """Compute Engine with a node type that has an order of three capacity types, and the account of what was asked."""
 
     kinds = ("cpu",)
-    # No answer is spoilt that tells of reservations: who is told that one is full goes on to spot, and is right.
+    # No answer is spoilt that tells of reservations: who is told that one is full continues with spot, and is right.
     calls = (
         *(name for name in plain.EmulatedGoogle.calls if _of_machines(name)),
         "compute.reservations.aggregatedList",
@@ -81,7 +81,7 @@ class GoogleWithReservation(plain.EmulatedGoogle):
 
 
 class OrderedSequence(Sequence):
-    """A sequence whose launches are held to the user's order."""
+    """A sequence whose launches are compared with the user's order."""
 
     at: GoogleWithReservation
 
