@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from accel_scaling._ray import facts
 from tests.support.homes import make_home
 
 # How many random examples a test tries that names no number of its own: `tests/run --quick`, `tests/run` and
@@ -48,6 +49,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # What 500 test files import lives as long as the process. The collector of garbage looked at it so often that it took
 # a tenth of a run's CPU, and a fifth of the time until the first test.
 gc.set_threshold(100_000, 50, 100)
+
+# No Ray of a test starts a worker for each CPU before there is a task for it: half a second of CPU each.
+os.environ[facts.PRESTARTED_WORKERS] = "0"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from accel_scaling._ray.demands import requests_of_gang as requests_of_gang
     from accel_scaling._ray.demands import resource_request as resource_request
     from accel_scaling._ray.facts import PRELOADED_MODULES as PRELOADED_MODULES
+    from accel_scaling._ray.facts import PRESTARTED_WORKERS as PRESTARTED_WORKERS
     from accel_scaling._ray.facts import UNIT_RESOURCES as UNIT_RESOURCES
     from accel_scaling._ray.kuberay import HEAD_GROUP as HEAD_GROUP
     from accel_scaling._ray.kuberay import UnreadableGroupError as UnreadableGroupError
@@ -150,7 +151,7 @@ _NAMES = {
     ),
     "cloudwatch": "CLOUDWATCH_PARTS update_cloudwatch updates_head",
     "demands": "Selector gang_request key_of label_selector_error read_request requests_of_gang resource_request",
-    "facts": "PRELOADED_MODULES UNIT_RESOURCES",
+    "facts": "PRELOADED_MODULES PRESTARTED_WORKERS UNIT_RESOURCES",
     "kuberay": "HEAD_GROUP UnreadableGroupError kuberay_config",
     "launcher": (
         "called_by_ray_up cli_logger cluster_name_tag collected_panics command_failed command_in_container "

@@ -17,6 +17,9 @@ UNIT_RESOURCES = "RAY_custom_unit_instance_resources"
 PRELOADED_MODULES = "RAY_preload_python_modules"
 """Names the modules that each worker imports before its first task: ray_config_def.h."""
 
+PRESTARTED_WORKERS = "RAY_prestart_worker_first_driver"
+"""With 0, a node starts no worker for each of its CPUs when the first program connects: ray_config_def.h."""
+
 # Who may call a Ray: docs.ray.io, "Ray token authentication". Ray 2.51 and older do not read them.
 
 AUTH_MODE = "RAY_AUTH_MODE"

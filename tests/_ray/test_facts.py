@@ -41,7 +41,7 @@ def test_facts_import_nothing() -> None:
 
 def test_the_raylet_reads_our_variables() -> None:
     raylet = (RAY / "core/src/ray/raylet/raylet").read_bytes()
-    for variable in (facts.UNIT_RESOURCES, facts.PRELOADED_MODULES):
+    for variable in (facts.UNIT_RESOURCES, facts.PRELOADED_MODULES, facts.PRESTARTED_WORKERS):
         assert variable.encode() in raylet, f"the raylet no longer reads {variable}"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from accel_scaling import _ray
 from accel_scaling.boot import bundle
 from accel_scaling.testing.devices.device_files import install
 from accel_scaling.testing.devices.ec2_machines import hardware_of
@@ -139,6 +140,7 @@ def environment_fixture(tmp_path_factory) -> dict[str, str]:
         **inherited,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "disabled",
+        _ray.PRESTARTED_WORKERS: "0",
         "HOME": str(root),
         **devices,
         "PYTHONPATH": str(site),

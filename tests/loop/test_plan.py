@@ -18,8 +18,8 @@ from accel_scaling.testing.hosts.settings import HostKind
 from accel_scaling.testing.local_clouds import local_cloud_of
 from tests.support.cluster import LEAN_HEAD, V1, cluster
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
-
+# Tasks, gangs, labels and slices, on both clouds; the others are Ray's own scheduler with other numbers.
+EACH_KIND = ("01-aws-gpus", "04-gcp-gangs", "07-gcp-spot", "08-gcp-tpus")
 PLANS = sorted((Path(__file__).parents[1] / "data" / "plans").glob("*.yaml"))
 
 PROGRAM = (Path(__file__).parents[1] / "programs" / "cluster_plan.py").read_text(encoding="utf-8")
@@ -43,15 +43,25 @@ HASTE = {
 
 def test_there_are_eleven() -> None:
     assert len(PLANS) == 11
+    assert {path.stem for path in PLANS} > {*EACH_KIND}
 
 
 @pytest.mark.parametrize("path", PLANS, ids=lambda path: path.stem)
+def test_each_file_is_planned_as_its_reader_expects(path: Path) -> None:
+    first, config = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    assert planned(first, config).launch == first["launches"]
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=() if path.stem in EACH_KIND else pytest.mark.wide, id=path.stem) for path in PLANS],
+)
 def test_what_is_launched_is_what_was_planned(path: Path) -> None:
     first, config = yaml.safe_load_all(path.read_text(encoding="utf-8"))
     config |= HASTE
-    words = PlanArguments(first.get("demands", ()), first.get("gangs", ()), first.get("labels", ()))
-    _, answer = plan_cluster(config, catalog_of(config), words)
-    assert answer.launch == first["launches"], "what a reader of the file expects"
+    answer = planned(first, config)
     with cluster(config, kind=HostKind.PROCESSES) as one:
         up = one.ray("up", "-y", "--no-config-cache", str(one.path))
         assert up.returncode == 0, up.stdout[-3000:]
@@ -65,6 +75,8 @@ def test_what_is_launched_is_what_was_planned(path: Path) -> None:
         one.wait("all machines that were asked for", lambda: launched(one) == expected, 90)
 
 
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
 def test_v1_launches_plain_machines_for_cpus_too() -> None:
     first, config = yaml.safe_load_all(PLANS[-1].read_text(encoding="utf-8"))
     (asked,) = first["asked"]["tasks"]
@@ -76,6 +88,13 @@ def test_v1_launches_plain_machines_for_cpus_too() -> None:
         one.exec(shlex.join(["python3", "-c", REQUEST, json.dumps(bundles)]))
         expected = machines(config, first["launches"])
         one.wait("all machines that were asked for", lambda: launched(one) == expected, 90)
+
+
+def planned(first: dict[str, Any], config: dict[str, Any]) -> Any:
+    """What the plan answers to the demands of a file."""
+    words = PlanArguments(first.get("demands", ()), first.get("gangs", ()), first.get("labels", ()))
+    _, answer = plan_cluster(config, catalog_of(config), words)
+    return answer
 
 
 def machines(config: dict[str, Any], launch: Mapping[str, int]) -> Counter[str]:

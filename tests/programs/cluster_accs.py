@@ -95,10 +95,10 @@ def kill(pid: int) -> None:
 
 
 def owners(asked: dict[str, Any]) -> dict[str, Any]:
-    """500 short tasks, some of which are killed while they hold their device: does one ever have two owners?"""
+    """200 short tasks, some of which are killed while they hold their device: does one ever have two owners?"""
     task = acc.remote(num_cpus=0, max_calls=0, max_retries=-1, **asked)(alone)
     dice = random.Random(7)
-    told = ray.get([task.remote(number, dice.random() < 0.04) for number in range(500)], timeout=SOON_S)
+    told = ray.get([task.remote(number, dice.random() < 0.04) for number in range(200)], timeout=SOON_S)
     return {
         "tasks": len(told),
         "two_owners": sum(one["two_owners"] for one in told),

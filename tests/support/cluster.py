@@ -31,15 +31,12 @@ LOGIN = "source ~/.bashrc; "
 SSH_OPTIONS = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=10")
 # Part of a cluster file: Ray without what no test asks it for (on each head 10 s of CPU, most of it the dashboard), on
 # machines where there is none to stop, with an autoscaler that looks every 2 s, not every 5 s.
-# Nor does a node start a worker for each of its CPUs at the first program: half a second of CPU each, two on each head.
-# (Nodes that join later start theirs for their tasks, so a scenario of many tasks takes as long.)
-LAZY = "export RAY_prestart_worker_first_driver=0; "
-LEAN_HEAD = LAZY + (
+LEAN_HEAD = (
     "export AUTOSCALER_UPDATE_INTERVAL_S=2; ray start --head --port=6379 --object-manager-port=8076 "
     "--include-dashboard=false --include-log-monitor=false "
     "--autoscaling-config=~/ray_bootstrap_config.yaml"
 )
-LEAN_WORKER = LAZY + "ray start --address=$RAY_HEAD_IP:6379 --object-manager-port=8076 --include-log-monitor=false"
+LEAN_WORKER = "ray start --address=$RAY_HEAD_IP:6379 --object-manager-port=8076 --include-log-monitor=false"
 LEAN = {"head_start_ray_commands": [LEAN_HEAD], "worker_start_ray_commands": [LEAN_WORKER]}
 V2: Mapping[str, str] = {}
 V1: Mapping[str, str] = {"RAY_UP_enable_autoscaler_v2": "0"}

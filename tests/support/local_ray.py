@@ -18,7 +18,6 @@ def two_t4_fixture() -> Iterator[None]:
         resources={"accelerator_type:T4": 1},
         labels={"ray.io/accelerator-type": "T4"},
         include_dashboard=False,
-        _system_config={"prestart_worker_first_driver": False},  # no worker for each CPU: half a second of CPU each
         log_to_driver=False,
         configure_logging=False,  # it would change the loggers of this process for the tests after it
     )
