@@ -60,7 +60,7 @@ def test_the_error_of_a_launch_names_the_zones_that_were_tried_and_no_other(head
             return {"Subnets": [{"SubnetId": one, "AvailabilityZone": zones[one]} for one in SubnetIds]}
 
     new = NewMachines(create, None, "mine")
-    reserved = ReservedLaunches(Reservations(Client(), lambda: 0.0), lambda: 0.0, 0.0)
+    reserved = ReservedLaunches(Reservations(Client(), lambda: 0.0), lambda: 0.0, lambda: 0.0)
     launch = MachineLaunch(new, None, SubnetZones(Client(), {}), head.gate, (), reserved=reserved)
     with pytest.raises(LAUNCH_FAILED) as error:
         launch.run(
