@@ -40,7 +40,8 @@ class ReservedLaunches(reserved_launch.ReservedLaunches):
             return Failure(Category.CAPACITY, "ReservationOver", f"{known.title} is {known.state}")
         if known.zone and way.zone not in ("", known.zone):
             text = f"{known.title} is in {known.zone}, where this node type has no subnet"
-            return Failure(Category.BAD_REQUEST, "ReservationInOtherZone", text)
+            # Not a wrong request: where its zone was not known before, the next place may be in it.
+            return Failure(Category.NOT_OFFERED, "ReservationInOtherZone", text)
         if not known.has_begun(now_s):
             text = f"{known.title} begins at {utc(known.begins_s)}"
             if known.begins_s <= now_s:

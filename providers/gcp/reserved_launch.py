@@ -39,7 +39,8 @@ class ReservedLaunches(reserved_launch.ReservedLaunches):
         """Return why Google launches no machine into a reservation now; None where it may."""
         if known.zone and way.zone != known.zone:
             text = f"{known.title} is in {known.zone}, which provider.availability_zone does not have"
-            return Failure(Category.BAD_REQUEST, "ReservationInOtherZone", text)
+            # Not a wrong request: where its zone was not known before, the next place may be in it.
+            return Failure(Category.NOT_OFFERED, "ReservationInOtherZone", text)
         if known.begins_s > self._clock():
             text = f"{known.title} begins at {utc(known.begins_s)}"
             return NotYet(Category.CAPACITY, "ReservationNotBegun", text, until_s=known.begins_s)

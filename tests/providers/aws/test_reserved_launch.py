@@ -210,3 +210,12 @@ def test_a_node_config_with_its_order_is_what_a_person_writes_by_hand() -> None:
 
     (entry,) = capacity_orders({"capacity": BLOCK})["a10g"][:1]
     assert with_capacity("k", {"InstanceType": TYPE}, entry) == {"InstanceType": TYPE, **BY_HAND}
+
+
+def test_a_reservation_whose_zone_is_known_late_is_used_in_its_zone(region: EC2, head: Head) -> None:
+    region.reserve(f"cr-1:count=2,zone={B},type={TYPE}")
+    provider = provider_with(head, region, {"a10g": [{"reserved": "cr-1"}, "on-demand"]})
+    # The first questions, for the zone, are not answered; those at the places are.
+    region.fault("DescribeCapacityReservations", "before", "internal", times=2)
+    provider.create_node(node_config(region), tags(), 1)
+    assert bought(region) == ["reserved cr-1"]
