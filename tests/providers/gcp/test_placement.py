@@ -30,6 +30,27 @@ def test_the_market_is_a_label_in_each_way_that_ray_and_google_write_it(scheduli
     assert filled("n2-standard-2", scheduling=scheduling)["labels"]["ray.io/market-type"] == market
 
 
+_KEY = "compute.googleapis.com/reservation-name"
+_MINE = {"consumeReservationType": "SPECIFIC_RESERVATION", "key": _KEY, "values": ["mine"]}
+
+
+@pytest.mark.parametrize(
+    ("keys", "word"),
+    [
+        (
+            {"scheduling": {"provisioningModel": "FLEX_START", "maxRunDuration": {"seconds": 3600}}},
+            "flex-start",
+        ),
+        ({"scheduling": {"provisioningModel": "RESERVATION_BOUND"}, "reservationAffinity": _MINE}, "block"),
+        ({"reservationAffinity": _MINE}, "reserved"),
+    ],
+)
+def test_what_ray_has_no_word_for_has_our_label_and_not_rays(keys: dict[str, Any], word: str) -> None:
+    labels = filled("n2-standard-2", **keys)["labels"]
+    assert labels["accel-scaling.io/capacity-type"] == word
+    assert "ray.io/market-type" not in labels
+
+
 def test_the_zone_is_a_label_only_where_the_config_fixes_one() -> None:
     several = {**OURS, "availability_zone": "us-central1-a, us-central1-b"}
     labels = filled("n2-standard-2")["labels"]
