@@ -16,6 +16,9 @@ REHEARSAL_TASK_TIMEOUT_S = 180.0
 # a whole, the watcher looks for five minutes; the drain and the next boot take two more.
 REHEARSAL_REPLACED_S = 480.0
 
+# How long a rehearsal looks on after an error that is to change nothing: ten looks of the watcher for such errors.
+REHEARSAL_QUIET_S = 10.0
+
 # How long each of the tasks takes that follow each other until then: the machine is hardly ever without one.
 REHEARSAL_TASK_S = 1.0
 
@@ -240,6 +243,15 @@ GCP_SLICE_HOST_ZERO_S = 60.0
 GCP_SLICE_POLL_S = 0.5
 """Between two looks at who has joined, while a slice's other hosts wait for host 0."""
 
+GCP_RESERVATION_QUEUE_S = 600.0
+"""For a queued resource of a named reservation: it has a slice at once or not, and Google takes minutes to make one."""
+
+GCP_QUEUE_POLL_S = 5.0
+"""Between two looks of v1's updater at a slice that waits in Google's queue: as often as v1 lists nodes."""
+
+GCP_PROVISIONING_S = 7200.0
+"""For a slice to be there after its turn has come: users report PROVISIONING of up to two hours that ends well."""
+
 # --- the local Compute Engine (rehearse) ---
 
 LOCAL_GCE_SILENT_S = 600.0
@@ -349,6 +361,15 @@ WATCHER_UNSURE_LOOKS = 6
 """So many looks, five minutes, where it may be a person's work: a package that brings another driver builds it for
 minutes. A driver that hangs, and one that is gone, are as bad for a task after five minutes as after one."""
 
+DRIVER_EVENTS_WAIT_S = 60.0
+"""For which the driver's library waits for an error at a time: the process that waits wakes once a minute."""
+
+DRIVER_EVENTS_AGAIN_S = 60.0
+"""Before a process that waits for a driver's errors, and has ended, is started again: a driver may be replaced."""
+
+DRIVER_ERROR_AGAIN_S = 600.0
+"""Before the same error of the same device is news again: a program that fails may report thousands a second."""
+
 WATCHER_TELL_MOST_S = 60.0
 """The longest wait before the head is told again, when it could not be told: each try takes a second of CPU."""
 
@@ -374,6 +395,10 @@ must be seen at work first."""
 
 DRAINS_REMEMBERED = 50
 """Drains that are over and still in the state file, of which `status` shows the last."""
+
+METADATA_WAIT_S = 10.0
+"""For which Google's metadata server holds an answer back until something changes: a third of the time that a
+preemption leaves, so a connection that is lost unnoticed costs no more than that."""
 
 NOTICE_SERVER_S = 2.0
 """For a metadata server, which is on the machine's own host and answers within milliseconds."""

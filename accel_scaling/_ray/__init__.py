@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from accel_scaling._ray.node_drain import forget_event as forget_event
     from accel_scaling._ray.node_drain import node_events as node_events
     from accel_scaling._ray.node_drain import tell_event as tell_event
+    from accel_scaling._ray.node_life import ALLOCATE_TIMEOUT as ALLOCATE_TIMEOUT
     from accel_scaling._ray.node_life import PROBE_COMMAND as PROBE_COMMAND
     from accel_scaling._ray.node_life import SETTING_UP as SETTING_UP
     from accel_scaling._ray.node_life import SSH_TIMEOUT_S as SSH_TIMEOUT_S
@@ -164,8 +165,9 @@ _NAMES = {
     ),
     "node_drain": "Raylet drain drain_nodes find_raylet forget_event node_events tell_event",
     "node_life": (
-        "PROBE_COMMAND SETTING_UP SSH_TIMEOUT_S SYNCING_FILES UP_TO_DATE UPDATE_FAILED WAITING_FOR_SSH JoinedNode "
-        "is_passing joined_nodes set_up_timeout_s start_attempts status_of stop_where_ray_runs tell_launch_failed"
+        "ALLOCATE_TIMEOUT PROBE_COMMAND SETTING_UP SSH_TIMEOUT_S SYNCING_FILES UP_TO_DATE UPDATE_FAILED "
+        "WAITING_FOR_SSH JoinedNode is_passing joined_nodes set_up_timeout_s start_attempts status_of "
+        "stop_where_ray_runs tell_launch_failed"
     ),
     "node_scores": "asks_for_none spare_accelerators",
     "node_types": "node_type_config node_type_configs with_most with_real without_launches",

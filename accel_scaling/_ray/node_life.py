@@ -47,6 +47,9 @@ _V2_ATTEMPTS = 3
 _V2_INSTALL_TIMEOUT = ("RAY_AUTOSCALER_RECONCILE_RAY_INSTALL_STATUS_TIMEOUT_S", 30 * 60)
 """After which v2 gives up a machine that is still being set up: InstanceReconcileConfig. v1 waits for ever."""
 
+ALLOCATE_TIMEOUT = ("RAY_AUTOSCALER_RECONCILE_ALLOCATE_STATUS_TIMEOUT_S", 60 * 60)
+"""After which v2 ends a machine that is listed and does not run: InstanceReconcileConfig. v1 sets it up at once."""
+
 GCS_S = 5
 """For the GCS to answer: it runs on the same machine, and a round of the autoscaler waits for it."""
 

@@ -1,4 +1,4 @@
-"""`ray status` under "Recent failures": the node types that are not launched now, with the reason.
+"""`ray status` under "Recent failures", and v2's lines to drivers: the node types that are not launched now, and why.
 
 While a node type has no workers left to launch, Ray does not ask the provider for one, so no launch fails and
 `ray status` has nothing to show. v2 makes the list in each round from its records of instances, in one static method;
@@ -12,6 +12,7 @@ import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from accel_scaling._ray.autoscaler import autoscaler_version
+from accel_scaling._ray.infeasible_lines import give_reason
 from accel_scaling._ray.launcher import node_launch_exception, variable_of_callers
 
 if TYPE_CHECKING:
@@ -66,9 +67,11 @@ def shown_failures() -> RecentFailures:
     """
     if autoscaler_version() == "v1":
         return RecentFailures(variable_of_callers("node_provider_availability_tracker", "update_node_availability"))
+    from ray.autoscaler.v2.event_logger import AutoscalerEventLogger
     from ray.autoscaler.v2.instance_manager.reconciler import Reconciler
 
     wrap(Reconciler)
+    give_reason(AutoscalerEventLogger, lambda: {name: one.why for name, one in list(_blocked.items())})
     return RecentFailures(None)
 
 

@@ -27,6 +27,7 @@ _HOST, _PORTS = "KUBERNETES_SERVICE_HOST", ("KUBERNETES_SERVICE_PORT_HTTPS", "KU
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750; an error about anything else would print it
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # it becomes a part of a path
 _MOST_BYTES = 65_536
+_MOST_METADATA = 1_572_864  # bytes: etcd takes objects of 1.5 MiB, and annotations may hold a whole manifest
 _MOST_REASON = 300  # characters of the API server's own words
 _REFUSED = 300  # and all above: http.client follows no redirect, so the token goes nowhere else
 
@@ -109,13 +110,45 @@ def merge(account: ServiceAccount, path: str, content: Mapping[str, Any]) -> Non
     _call(account, "PATCH", path, content, "application/merge-patch+json")
 
 
-def _call(account: ServiceAccount, method: str, path: str, content: Mapping[str, Any], content_type: str) -> None:
+def metadata(account: ServiceAccount, path: str) -> dict[str, Any]:
+    """Return the metadata of an object: the API server sends nothing else of it.
+
+    Args:
+        account: who asks.
+        path: of the object.
+
+    Raises:
+        KubernetesError: as ``create``.
+    """
+    # Kubernetes' own form for "only the metadata" (API concepts, receiving resources as PartialObjectMetadata).
+    accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    text = _call(account, "GET", path, None, accept=accept, most_bytes=_MOST_METADATA)
+    try:
+        found = json.loads(text)["metadata"]
+    except (ValueError, KeyError, TypeError):
+        found = None
+    if not isinstance(found, dict):
+        raise KubernetesError("the API server's answer has no metadata")
+    return found
+
+
+def _call(
+    account: ServiceAccount,
+    method: str,
+    path: str,
+    content: Mapping[str, Any] | None,
+    content_type: str = "application/json",
+    *,
+    accept: str = "application/json",
+    most_bytes: int = _MOST_BYTES,
+) -> bytes:
     headers = {
         "Authorization": f"Bearer {account.token}",
-        "Content-Type": content_type,
-        "Accept": "application/json",
+        **({} if content is None else {"Content-Type": content_type}),
+        "Accept": accept,
         "User-Agent": "accel-scaling",
     }
+    body = None if content is None else json.dumps(content)
     try:
         context = ssl.create_default_context(cafile=str(account.authority))
         # No proxy of the environment: the API server is inside the cluster.
@@ -123,9 +156,9 @@ def _call(account: ServiceAccount, method: str, path: str, content: Mapping[str,
             account.host, account.port, timeout=timeouts.KUBERNETES_API_S, context=context
         )
         try:
-            connection.request(method, path, body=json.dumps(content), headers=headers)
+            connection.request(method, path, body=body, headers=headers)
             answer = connection.getresponse()
-            status, text = answer.status, answer.read(_MOST_BYTES)
+            status, text = answer.status, answer.read(most_bytes)
         finally:
             connection.close()
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -133,6 +166,7 @@ def _call(account: ServiceAccount, method: str, path: str, content: Mapping[str,
     if status >= _REFUSED:
         kind = NotAllowedError if status == http.HTTPStatus.FORBIDDEN else KubernetesError
         raise kind(f"the API server answers {status}: {_words(text) or answer.reason}")
+    return text
 
 
 def _reason_of(error: Exception) -> str:

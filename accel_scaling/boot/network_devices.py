@@ -51,7 +51,8 @@ def with_network(verdict: Verdict, environment: Mapping[str, str]) -> Verdict:
     root = Path(environment.get(SYSROOT) or "/")
     found = _check(expected, root) if expected else None
     if found is None:
-        return verdict
+        seen = f"{expected} network devices (EFA or RDMA)"
+        return replace(verdict, message=f"{verdict.message}; {seen}") if expected else verdict
     word, sentence = found
     sentence = f"{sentence}; {_ADVICE[word]}"
     if not verdict.confirmed:

@@ -1,19 +1,27 @@
-"""The report to Kubernetes of a pod that failed its boot check: an event on the pod, and a label on its node.
+"""The report to Kubernetes of a pod that failed its boot check: events on pod and RayCluster, and a label on its node.
 
-Both are of use to people and to other pods: `kubectl describe pod` has the verdict, and a group whose affinity asks for
-nodes without the label does not come back to the same node. Neither is needed: without the rights, the log has a
-sentence, and the command ends as it does anyway.
+They are of use to people and to other pods: `kubectl describe` of the pod and of its RayCluster has the verdict, and a
+group whose affinity asks for nodes without the label does not come back to the same node. None is needed: without the
+rights, the log has a sentence, and the command ends as it does anyway.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from accel_scaling import documentation
-from accel_scaling.boot.kubernetes_api import KubernetesError, NotAllowedError, create, merge, service_account
+from accel_scaling.boot.kubernetes_api import (
+    KubernetesError,
+    NotAllowedError,
+    create,
+    merge,
+    metadata,
+    service_account,
+)
 from accel_scaling.boot.verdicts import VerdictWord, page_of
 from accel_scaling.message_text import one_line
 
@@ -34,6 +42,7 @@ RIGHTS = "iam/kuberay-boot-check.yaml"  # in docs/
 # KubeRay sets both for autoscaler v2, and the second for every pod (ray-operator, common/pod.go).
 _POD_NAMES = ("RAY_CLOUD_INSTANCE_ID", "HOSTNAME")
 _GROUP, _CLUSTER = "RAY_NODE_TYPE_NAME", "RAY_CLUSTER_NAME"
+_CLUSTER_API = "ray.io/v1"
 _COMPONENT = "accel-scaling.io/boot-check"
 _MOST_MESSAGE = 1000  # characters: the newer API of events takes 1,024
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")  # of an object: it becomes a part of a path
@@ -56,7 +65,10 @@ def report_refusal(verdict: Verdict, environment: Mapping[str, str]) -> list[str
         account = service_account(environment)
     except KubernetesError as error:
         return [f"Kubernetes gets no report of this refusal: {error}"]
-    sentences = [_told("an event on this pod", _event, account, verdict, environment)]
+    sentences = [_told("an event on this pod", _pod_event, account, verdict, environment)]
+    if cluster := environment.get(_CLUSTER):
+        what = f"an event on RayCluster {one_line(cluster, 253)}"
+        sentences.append(_told(what, _cluster_event, account, verdict, environment))
     if environment.get(NODE) and verdict.word in OF_THE_NODE:
         what = f"the label {LABEL_REFUSED} on node {one_line(environment[NODE], 253)}"
         sentences.append(_told(what, _label, account, verdict, environment))
@@ -73,21 +85,44 @@ def _told(what: str, tell: Any, account: ServiceAccount, verdict: Verdict, envir
     return f"Kubernetes has {what}"
 
 
-def _event(account: ServiceAccount, verdict: Verdict, environment: Mapping[str, str]) -> None:
-    pod = _name(next((environment[name] for name in _POD_NAMES if environment.get(name)), ""), "the pod's name")
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    about = {"apiVersion": "v1", "kind": "Pod", "namespace": account.namespace, "name": pod}
+def _pod_event(account: ServiceAccount, verdict: Verdict, environment: Mapping[str, str]) -> None:
+    about = {"apiVersion": "v1", "kind": "Pod", "name": _pod(environment)}
     if uid := environment.get(POD_UID):
         about["uid"] = one_line(uid, 64)
+    _event(account, verdict, environment, about)
+
+
+def _cluster_event(account: ServiceAccount, verdict: Verdict, environment: Mapping[str, str]) -> None:
+    """Create an event on the pod's RayCluster, which outlives the pod.
+
+    `kubectl describe` selects events by the uid, which the downward API does not have; without the right to read it,
+    `kubectl events --for raycluster/NAME` still finds the event.
+    """
+    cluster = _name(environment[_CLUSTER], "the RayCluster's name")
+    about = {"apiVersion": _CLUSTER_API, "kind": "RayCluster", "name": cluster}
+    path = f"/apis/{_CLUSTER_API}/namespaces/{account.namespace}/rayclusters/{quote(cluster)}"
+    with contextlib.suppress(KubernetesError):
+        if uid := metadata(account, path).get("uid"):
+            about["uid"] = one_line(str(uid), 64)
+    _event(account, verdict, environment, about)
+
+
+def _pod(environment: Mapping[str, str]) -> str:
+    return _name(next((environment[name] for name in _POD_NAMES if environment.get(name)), ""), "the pod's name")
+
+
+def _event(account: ServiceAccount, verdict: Verdict, environment: Mapping[str, str], about: Mapping[str, str]) -> None:
+    pod = _pod(environment)
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     content = {
         "apiVersion": "v1",
         "kind": "Event",
         # The server completes the name: each start of the container has an event of its own.
-        "metadata": {"generateName": f"{pod[:_MOST_PREFIX]}.", "namespace": account.namespace},
-        "involvedObject": about,
+        "metadata": {"generateName": f"{about['name'][:_MOST_PREFIX]}.", "namespace": account.namespace},
+        "involvedObject": {**about, "namespace": account.namespace},
         "type": "Warning",
         "reason": verdict.word.value,
-        "message": _message(verdict, environment),
+        "message": _message(verdict, environment, "" if about["kind"] == "Pod" else pod),
         "firstTimestamp": now,
         "lastTimestamp": now,
         "count": 1,
@@ -98,8 +133,9 @@ def _event(account: ServiceAccount, verdict: Verdict, environment: Mapping[str, 
     create(account, f"/api/v1/namespaces/{account.namespace}/events", content)
 
 
-def _message(verdict: Verdict, environment: Mapping[str, str]) -> str:
-    where = [
+def _message(verdict: Verdict, environment: Mapping[str, str], pod: str) -> str:
+    where = [f"pod {pod}"] if pod else []
+    where += [
         f"{noun} {one_line(environment[name], 253)}"
         for noun, name in (("RayCluster", _CLUSTER), ("group", _GROUP), ("node", NODE))
         if environment.get(name)

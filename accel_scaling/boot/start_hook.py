@@ -24,6 +24,7 @@ from accel_scaling.boot.authentication import settle
 from accel_scaling.boot.bought_labels import bought_labels
 from accel_scaling.boot.command_end import end_command
 from accel_scaling.boot.compare import compare
+from accel_scaling.boot.deep_check import deep_check_of, tried
 from accel_scaling.boot.network_devices import with_network
 from accel_scaling.boot.node_files import remove_unused_bundles, tell_shells
 from accel_scaling.boot.promise_input import POD, promise_of_node
@@ -183,7 +184,7 @@ def check_machine(detected: list[Detection], ray_params: Any) -> Verdict:
         register()
         # In place and before the check: a check that fails still tells what was promised.
         promised |= promise_of_node(os.environ, ray_params)
-        return wait_for_verdict(check)
+        return tried(wait_for_verdict(check), deep_check_of(os.environ))
     except Exception as error:  # noqa: BLE001 - with any error the machine is not confirmed
         words = " ".join(f"{type(error).__name__}: {error}".split())
         advice = advice_of(VerdictWord.UNHEALTHY)

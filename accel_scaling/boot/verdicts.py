@@ -27,6 +27,7 @@ class VerdictWord(Enum):
     FEWER_THAN_PROMISED = "FewerThanPromised"
     OTHER_TYPE = "OtherType"
     UNHEALTHY = "Unhealthy"
+    TOO_SLOW = "TooSlow"
     NOT_YET = "NotYet"
     NOT_VISIBLE_IN_CONTAINER = "NotVisibleInContainer"
 
@@ -77,6 +78,10 @@ WORDS = {
     VerdictWord.UNHEALTHY: Meaning(
         "The driver is loaded but returns errors, or reports that a device cannot be used.",
         "replace this machine; if all machines of the node type have this verdict, check their image",
+    ),
+    VerdictWord.TOO_SLOW: Meaning(
+        "The devices are there, and the active check of them was slower than the cluster file allows.",
+        "replace this machine; if all machines of the node type have this verdict, allow more in confirmation.deep",
     ),
     VerdictWord.NOT_YET: Meaning(
         "The driver did not answer in time: it may still be loading.",

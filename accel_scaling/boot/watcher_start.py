@@ -34,12 +34,14 @@ class Watched:
         policy: by the kinds of events.
         drain_s: for so many seconds at most, tasks continue.
         promised: the Ray resources that the node has joined with; empty where its devices are not watched.
+        driver_events: whether drivers are listened to for errors of devices.
     """
 
     cloud: str
     policy: Mapping[EventKind, OnEvent]
     drain_s: float
     promised: Mapping[str, float]
+    driver_events: bool = True
 
     def on_event(self, kind: EventKind) -> OnEvent:
         """Return what becomes of the node with such an event."""
@@ -71,7 +73,8 @@ def with_watch(command: str, cloud: str, policy: WatcherPolicy, *, head: bool) -
     words = {kind.value: getattr(policy, kind.value) for kind in EventKind}
     if head:
         words = {name: OnEvent.REPORT if word is OnEvent.ACT else word for name, word in words.items()}
-    text = json.dumps({"cloud": cloud, "drain_s": policy.drain_s, **{name: word.value for name, word in words.items()}})
+    rest = {"cloud": cloud, "drain_s": policy.drain_s, "driver_events": policy.driver_events}
+    text = json.dumps({**rest, **{name: word.value for name, word in words.items()}})
     return f"export {WATCH}='{text}'; {command}"
 
 
@@ -81,7 +84,8 @@ def watched_of(environment: Mapping[str, str]) -> Watched | None:
         given = json.loads(environment[WATCH])
         policy = {kind: OnEvent(given[kind.value]) for kind in EventKind}
         promised = {str(name): float(amount) for name, amount in json.loads(environment[_JOINED_WITH]).items()}
-        return Watched(str(given["cloud"]), policy, float(given["drain_s"]), promised)
+        drain_s, listens = float(given["drain_s"]), given.get("driver_events") is not False
+        return Watched(str(given["cloud"]), policy, drain_s, promised, listens)
     except (KeyError, ValueError, TypeError, AttributeError):
         return None
 

@@ -88,6 +88,14 @@ class Category(str, Enum):
     UNKNOWN = "unknown"
 
 
+class Effect(Enum):
+    """What becomes of a node whose driver reports an error of a device."""
+
+    DRAIN = "drain"  # no work is safe on the device any more
+    LOOK = "look"  # the devices are looked at, at once: it may be one or the other
+    NONE = "none"  # a program's own error, or one that was repaired
+
+
 class UnlistedKind(Enum):
     """Kinds of things that no listing of a cloud has."""
 

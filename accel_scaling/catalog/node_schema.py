@@ -1,4 +1,4 @@
-"""The tables about what nodes need, described once: drivers and images, boot disks, and Kubernetes' names."""
+"""The tables about what nodes need, described once: drivers and images, boot disks, Kubernetes' names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from accel_scaling.catalog.columns import (
     Text,
     words_of,
 )
-from accel_scaling.catalog.model import Counts, ImageKind, Says
+from accel_scaling.catalog.model import Counts, Effect, ImageKind, Says
 
 NODE_FAMILIES = Table(
     "node_families.csv",
@@ -97,6 +97,23 @@ CAPACITY_TYPES = Table(
     ),
     key=("types",),
     order=("types",),
+)
+
+DRIVER_EVENTS = Table(
+    "driver_events.csv",
+    "an error of a device that its driver reports while a node runs",
+    (
+        Column("family", FAMILY_NAME, "whose driver reports it"),
+        Column("code", Text("XID [0-9]{1,4}", "XID and a number"), "as the driver names it"),
+        Column("name", Text(), "what it is, as the end of a sentence"),
+        Column(
+            "effect",
+            words_of(Effect),
+            "drain: the node is drained; look: its devices are looked at once more; none: a program's own error",
+        ),
+        SOURCE,
+    ),
+    key=("family", "code"),
 )
 
 NETWORKS = Table(

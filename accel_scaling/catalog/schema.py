@@ -38,6 +38,7 @@ from accel_scaling.catalog.model import Category, UnlistedKind
 from accel_scaling.catalog.node_schema import (
     BOOT_DISKS,
     CAPACITY_TYPES,
+    DRIVER_EVENTS,
     KUBERAY_OTHER_RESOURCES,
     KUBERAY_RESOURCES,
     KUBERAY_SELECTORS,
@@ -313,6 +314,7 @@ TABLES = (
     NETWORKS,
     NODE_FAMILIES,
     NODE_IMAGES,
+    DRIVER_EVENTS,
     KUBERAY_RESOURCES,
     KUBERAY_OTHER_RESOURCES,
     KUBERAY_SELECTORS,

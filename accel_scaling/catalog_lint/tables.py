@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from accel_scaling.catalog import columns, node_schema, schema
 from accel_scaling.catalog.capacity_types import parse_capacity_types
 from accel_scaling.catalog.custom_machine_types import parse_custom_rules
+from accel_scaling.catalog.driver_events import parse_driver_events
 from accel_scaling.catalog.files import REFRESH_FOLDER, Problem, Source, cloud_of_file, shipped, table_of
 from accel_scaling.catalog.guest_accelerators import api_names, parse_attach_rules
 from accel_scaling.catalog.kubernetes import parse_other_resources, parse_resources, parse_selectors
@@ -59,6 +60,7 @@ _PARSERS: Mapping[Table, Callable[[Source, Known], Parsed]] = {
     node_schema.NETWORKS: lambda source, _: parse_networks(source),
     node_schema.NODE_FAMILIES: lambda source, _: parse_families(source),
     node_schema.NODE_IMAGES: parse_images,
+    node_schema.DRIVER_EVENTS: parse_driver_events,
     node_schema.KUBERAY_RESOURCES: parse_resources,
     node_schema.KUBERAY_OTHER_RESOURCES: lambda source, _: parse_other_resources(source),
     node_schema.KUBERAY_SELECTORS: parse_selectors,

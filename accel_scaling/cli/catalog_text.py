@@ -10,6 +10,8 @@ from accel_scaling.catalog.model import SoldAs
 from accel_scaling.cli.needs_text import describe_needs, shown_needs
 from accel_scaling.cli.place_text import ages, describe_places, files_of_slice, shown_places
 from accel_scaling.cluster.capacity_notes import ways
+from accel_scaling.cluster.capacity_text import entries
+from accel_scaling.message_text import listed as list_of
 from accel_scaling.tables import render
 from accel_scaling.terminal import bold, wrapped
 
@@ -235,7 +237,10 @@ def _sold(machine: MachineType) -> list[tuple[str, str]]:
     if sold is None:
         return []
     not_so = "" if SoldAs.ON_DEMAND in sold.sold_as else ", not on demand"
-    return [("sold", f"{ways(sold.sold_as)}{not_so}")]
+    return [
+        ("sold", f"{ways(sold.sold_as)}{not_so}"),
+        ("write", f"provider.capacity: {{NODE_TYPE: [...]}}, with {list_of(entries(sold.sold_as), 'or')}"),
+    ]
 
 
 def _promised_by_hosts(tpu_slice: TpuSlice) -> str:

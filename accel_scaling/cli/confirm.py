@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from accel_scaling import documentation
 from accel_scaling._ray.facts import OVERRIDE_RESOURCES
 from accel_scaling.boot.compare import compare
+from accel_scaling.boot.deep_check import tried
 from accel_scaling.boot.promise_input import EXAMPLE, parse_promise, promise_from_environment
 from accel_scaling.boot.verdicts import EXIT_CONFIRMED, EXIT_NOT_CONFIRMED, PAGE, WORDS
 from accel_scaling.boot.wait_for_driver import wait_for_verdict
 from accel_scaling.cli.arguments import seconds
+from accel_scaling.cluster.deep_check_policy import DCGM, WITHIN_S, DeepCheck
 from accel_scaling.errors import AccelScalingError
 from accel_scaling.families.inventory import detect
 from accel_scaling.status_line import doing
@@ -31,6 +33,7 @@ HELP = "compare the promise with this machine: exit code 0 confirmed, 3 not conf
 EXAMPLES = f"""examples:
   accel-scaling confirm --expect '{EXAMPLE}'
   accel-scaling confirm --json       the verdict as data; the promise from {OVERRIDE_RESOURCES}, as `ray start` gets it
+  accel-scaling confirm --deep       then run `dcgmi diag -r 1` within two minutes; or a command of your own
   accel-scaling confirm --wait 60    give a driver that is still loading a minute, as on a node's boot
 
 exit codes, and the verdicts that end with them ({documentation.page(PAGE)}):
@@ -55,6 +58,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.0,
         help="repeat the check for this many seconds while the driver does not answer (default: 0, one check)",
     )
+    parser.add_argument(
+        "--deep",
+        nargs="?",
+        const=DCGM,
+        metavar="COMMAND",
+        help=f"then try the devices with this command (default: {DCGM}): exit code 0 means that they work",
+    )
+    parser.add_argument(
+        "--within",
+        metavar="SECONDS",
+        type=seconds,
+        default=WITHIN_S,
+        help=f"with --deep: the verdict is TooSlow where the command takes longer (default: {WITHIN_S:g})",
+    )
     parser.add_argument("--json", action="store_true", help="print the verdict as a JSON object")
 
 
@@ -67,6 +84,9 @@ def run(args: argparse.Namespace) -> int:
     promised = _promise(args.expect)
     with doing("the devices and their drivers are asked"):
         verdict = wait_for_verdict(lambda: compare(promised, detect()), wait_s=args.wait)
+    if args.deep:
+        with doing(f"the devices are tried: {args.deep}"):
+            verdict = tried(verdict, DeepCheck(args.deep, args.within))
     word = verdict.word.value
     shown = painted(word, Paint.GOOD if verdict.confirmed else Paint.BAD)
     told = shown + wrapped(f"{word}: {verdict.message}").removeprefix(word)

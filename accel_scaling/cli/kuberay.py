@@ -40,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "fill", help="print the file with the resources and labels of each group; nothing else changes"
     )
     filling.add_argument(
-        "manifest", metavar="RAYCLUSTER.yaml", type=Path, help="RayCluster, RayJob, RayService; - for standard input"
+        "manifest",
+        metavar="RAYCLUSTER.yaml",
+        type=Path,
+        help="RayCluster, RayJob, RayService, RayCronJob; - for standard input",
     )
     filling.add_argument("-o", "--output", metavar="FILE", type=output_file, help="write there instead of printing")
     filling.add_argument(

@@ -46,14 +46,16 @@ def run(args: argparse.Namespace) -> int:
     file = read_cluster(args.cluster)
     migration = migrate_file(file, str(args.output or ""))
     try:
-        following = f"; next: accel-scaling rehearse {shlex.quote(str(args.output))}"
-        give(migration.text, args.output, new=not args.force, then=following)
+        give(migration.text, args.output, new=not args.force)
     except FileExistsError:
         raise ClusterConfigError(
             f"{args.output} exists already; choose another file with -o, or overwrite it with --force"
         ) from None
     sys.stdout.flush()
     _report(migration)
+    if args.output:
+        # Last, below what may be a screen of sentences.
+        write_beside(f"next: accel-scaling rehearse {shlex.quote(str(args.output))}")
     return 0
 
 

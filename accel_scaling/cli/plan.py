@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "cluster",
         metavar="CLUSTER.yaml",
         type=Path,
-        help="a Ray cluster file, or a RayCluster, RayJob or RayService of KubeRay; - for standard input",
+        help="a Ray cluster file, or a RayCluster, RayJob, RayService or RayCronJob of KubeRay; - for standard input",
     )
     parser.add_argument("--name", metavar="NAME", help="the manifest to plan, where the file has several of KubeRay")
     parser.add_argument(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _NOT_JOINED = "not joined yet"
 _NO_CHECK = "none"
+_MAY_BE_UNKNOWN = ("instance type", "zone", "bought")  # a column that is empty is left out
 
 
 def existing_table(cluster: AutoscalerCluster, existing: Sequence[ExistingNodes], prices: Prices | None) -> str:
@@ -36,11 +37,11 @@ def existing_table(cluster: AutoscalerCluster, existing: Sequence[ExistingNodes]
         ]
         for nodes in existing
     ]
-    # A node announces its zone where the file names one only: where none does, the column would be empty.
-    if not any(nodes.zone for nodes in existing):
-        heads.remove("zone")
-        for row in rows:
-            del row[2]
+    # A node announces its zone where the file names one only, and a pod has no machine type that anybody knows.
+    for column in reversed([heads.index(head) for head in _MAY_BE_UNKNOWN]):
+        if not any(row[column] for row in rows):
+            for line in (heads, *rows):
+                del line[column]
     if prices is not None:
         heads.append("an hour")
         for row, nodes in zip(rows, existing, strict=True):

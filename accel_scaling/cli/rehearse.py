@@ -52,6 +52,9 @@ faults, each for an instance type, a machine type, or a TPU's accelerator type:
   queue-fails:TYPE      its queued slices fail when their turn comes
   queue-suspended:TYPE  the cloud suspends its queued slices when their turn comes
   sick:TYPE@20s         20 s after its boot, a device of its first machine fails; sick:TYPE@20s=N as above
+  slow:TYPE             the active check of its devices, `confirmation.deep` with dcgmi, takes an hour
+  diag-fails:TYPE       it finds an error of one device
+  xid:TYPE@20s=79       20 s after its boot, NVIDIA's driver reports XID 79 of a device of its first machine
   block-ends:TYPE@20s   the cloud ends all machines of a capacity block, 20 s after the boot of the first of them
 
 reservations, for EC2 by its id, for Google Cloud by its name; each part behind the name may be left out:
@@ -127,7 +130,7 @@ def run(args: argparse.Namespace) -> int:
     check_modules(cluster.cloud.rehearsal_modules, "rehearse")
     check_ray(write_note)
     try:
-        from accel_scaling.testing.faults import FaultSource
+        from accel_scaling.testing.fault_source import FaultSource
         from accel_scaling.testing.hosts.settings import HostKind
         from accel_scaling.testing.rehearse.run import Rehearsal, machines_of
         from accel_scaling.testing.reservations import reservations_of

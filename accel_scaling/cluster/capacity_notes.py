@@ -8,6 +8,7 @@ from accel_scaling.catalog.capacity_types import sold_as
 from accel_scaling.catalog.model import SoldAs
 from accel_scaling.catalog.node_schema import CAPACITY_TYPES
 from accel_scaling.clouds import known_clouds
+from accel_scaling.cluster.capacity_text import entries
 from accel_scaling.message_text import listed
 
 if TYPE_CHECKING:
@@ -28,15 +29,17 @@ def capacity_note(cloud: str, machine_type: str, bought: SoldAs, remedies: Mappi
         cloud: whose machine it is.
         machine_type: its name.
         bought: how the node_config buys it.
-        remedies: what a node_config says to buy it in each way.
+        remedies: what a node_config says to buy it in each way, for a file without `provider.capacity`.
     """
     row = sold_as(cloud, machine_type)
     if row is None or bought in row.sold_as:
         return None
     instead = " or ".join(remedies[way] for way in row.sold_as if way in remedies)
+    words = listed(entries(row.sold_as), "or")
     return (
         f"{known_clouds()[cloud].title} sells {machine_type} {ways(row.sold_as)}, not {_WORDS[bought]} as here, "
-        f"according to {CAPACITY_TYPES.file_of(cloud)}; write {instead}"
+        f"according to {CAPACITY_TYPES.file_of(cloud)}; write in provider.capacity {words} "
+        f"(without that key, in its node_config: {instead})"
     )
 
 

@@ -9,7 +9,7 @@ from accel_scaling.catalog.model import SoldAs
 from accel_scaling.cluster.capacity import LABEL_CAPACITY, CapacityType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from accel_scaling.cluster.capacity import CapacityEntry
 
@@ -26,6 +26,19 @@ _SOLD_AS = {
     CapacityType.BLOCK: SoldAs.RESERVED,
     CapacityType.FLEX_START: SoldAs.FLEX_START,
 }
+
+
+_EXAMPLES = {
+    SoldAs.ON_DEMAND: ("on-demand",),
+    SoldAs.SPOT: ("spot",),
+    SoldAs.FLEX_START: ("{flex-start: {run_for: 24h, wait_for: 2h}}",),
+    SoldAs.RESERVED: ("{reserved: NAME}", "{block: NAME}"),
+}
+
+
+def entries(sold: Iterable[SoldAs]) -> list[str]:
+    """Return what `provider.capacity` takes for ways of selling, as a cluster file has it."""
+    return [entry for way in sold for entry in _EXAMPLES[way]]
 
 
 def sold_as_of(type_: CapacityType) -> SoldAs:
@@ -51,7 +64,12 @@ def order_yaml(order: Iterable[CapacityEntry]) -> str:
 
 def order_words(types: Iterable[CapacityType]) -> str:
     """Return the capacity types of an order in words: ``spot, then on-demand``."""
-    return ", then ".join(type_.value for type_ in types)
+    return in_order([type_.value for type_ in types])
+
+
+def in_order(words: Sequence[str]) -> str:
+    """Return words of which the first comes first: ``block cr-0123, spot, then on-demand``."""
+    return f"{', '.join(words[:-1])}, then {words[-1]}" if len(words) > 1 else "".join(words)
 
 
 def _duration(seconds: float) -> str:

@@ -273,6 +273,7 @@ def read_checked(config: dict[str, Any], catalog: Catalog | None = None) -> Clus
     provider = config["provider"]
     policies = confirmation_policy(provider), quarantine_policy(provider)
     check_node_types(policies[0], config["available_node_types"])
+    check_node_types(policies[0].deep, config["available_node_types"], "confirmation.deep")
     # They have no value of their own here; a wrong one is refused.
     spares_accelerators(provider)
     authentication_policy(provider)

@@ -67,8 +67,11 @@ def fewer_note(
     if seen >= promised:
         return []
     then = "the boot check refuses it (NotVisibleInContainer)" if checked else "tasks find fewer"
+    place = f"available_node_types.{name}"
+    # The options of one node type name it already.
+    where = f"{key} ({machine.name}) " if key.startswith(f"{place}.") else f"{place} ({machine.name}): {key} "
     note = (
-        f"available_node_types.{name} ({machine.name}): {key} shows a container {seen} of the {promised} {chip.name} "
+        f"{where}shows a container {seen} of the {promised} {chip.name} "
         f"that each node promises, and {then}; leave these options out, and the fill adds the right ones, or promise "
         f"what is there: resources: {{{chip.resource}: {seen * chip.units_per_device}}}"
     )

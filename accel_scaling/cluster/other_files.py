@@ -10,7 +10,7 @@ from accel_scaling.message_text import listed, shown
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-RAY_MANIFESTS = ("RayCluster", "RayJob", "RayService")
+RAY_MANIFESTS = ("RayCluster", "RayJob", "RayService", "RayCronJob")
 """The kinds of manifest that KubeRay runs Ray by (KubeRay, apis/ray/v1)."""
 
 _NO_CLUSTER_FILE = "not a cluster file of `ray up`"

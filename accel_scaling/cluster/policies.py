@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.cluster.capacity import CAPACITY
+from accel_scaling.cluster.deep_check_policy import DeepCheckPolicy, deep_check_policy
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.message_text import shown
 
@@ -47,11 +48,13 @@ class ConfirmationPolicy:
         keep_for_inspection: whether the first refused machine of a cluster is kept, outside of the cluster, until
             ``ray down``. It is paid for.
         node_types: the same as ``on_mismatch`` for single node types, by their names.
+        deep: active checks of devices, which the user asks for.
     """
 
     on_mismatch: OnMismatch = OnMismatch.REFUSE
     keep_for_inspection: bool = False
     node_types: Mapping[str, OnMismatch] = field(default_factory=dict)
+    deep: DeepCheckPolicy = field(default_factory=DeepCheckPolicy)
 
     def of(self, node_type: str) -> OnMismatch:
         """Return what becomes of the machines of a node type."""
@@ -137,12 +140,17 @@ def confirmation_policy(provider: Mapping[str, Any]) -> ConfirmationPolicy:
         raise ClusterConfigError(f"{key}.node_types is {shown(single)}: write a mapping, such as {{my_type: skip}}")
     node_types = {name: _on_mismatch(f"{key}.node_types.{name}", word) for name, word in single.items()}
     return ConfirmationPolicy(
-        _on_mismatch(f"{key}.on_mismatch", given.get("on_mismatch", OnMismatch.REFUSE.value)), keep, node_types
+        _on_mismatch(f"{key}.on_mismatch", given.get("on_mismatch", OnMismatch.REFUSE.value)),
+        keep,
+        node_types,
+        deep_check_policy(given.get("deep"), f"{key}.deep"),
     )
 
 
 def check_node_types(
-    policy: ConfirmationPolicy | WatcherPolicy, node_types: Collection[str], section: str = "confirmation"
+    policy: ConfirmationPolicy | WatcherPolicy | DeepCheckPolicy,
+    node_types: Collection[str],
+    section: str = "confirmation",
 ) -> None:
     """Refuse a policy for a node type that the cluster file does not have.
 

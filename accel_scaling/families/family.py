@@ -91,6 +91,8 @@ class Family:
         detect: looks at the machine in place of ``families.probe.probe``, for a driver that these fields do not
             describe: takes what ``pci.scan`` returned and the folder used as ``/``. It never raises, and tells
             its evidence even where there is no device. A package's family has none: its ``probe`` may hang or crash.
+        listen: waits for errors that the driver reports and says each, with the device's number in the driver's order
+            and a code of ``driver_events.csv``, in a process of its own; it returns where the driver reports none.
     """
 
     name: str
@@ -129,6 +131,7 @@ class Family:
     common: bool = False
     position: int = LAST
     detect: Callable[[Sequence[PciDevice], Path], Detection] | None = None
+    listen: Callable[[Callable[[int, str], None]], None] | None = None
 
     @property
     def in_ray(self) -> bool:

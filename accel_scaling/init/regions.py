@@ -10,11 +10,12 @@ from accel_scaling.errors import InitError
 from accel_scaling.init.model import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from accel_scaling.catalog.load import Catalog
-    from accel_scaling.catalog.model import Chip, MachineType
-    from accel_scaling.init.model import FileRequest
+    from accel_scaling.catalog.model import MachineType
+    from accel_scaling.catalog.table import RowValues
+    from accel_scaling.init.model import Choice, FileRequest
     from accel_scaling.init.template import ClusterTemplate
 
 NAMED = 3  # regions that an error names
@@ -71,16 +72,40 @@ def requested_place(request: FileRequest, template: ClusterTemplate) -> Place | 
     return Place(region, request.zones, head, given=True)
 
 
-def usual_place(template: ClusterTemplate, chips: Iterable[Chip]) -> Place:
+def usual_place(template: ClusterTemplate, choices: Sequence[Choice], catalog: Catalog) -> Place:
     """Return where such accelerators usually are.
+
+    Args:
+        template: of the cloud's files.
+        choices: the workers' machines.
+        catalog: with what it knows of regions.
 
     Raises:
         InitError: they are usually in different regions.
     """
     rows = {row["accelerator"]: row for row in template.usual_regions()}
-    by_chip = {chip.name: rows.get(chip.name, rows[""]) for chip in chips}
+    by_chip = {choice.chip.name: rows.get(choice.chip.name, rows[""]) for choice in choices if choice.chip}
     if len({row["region"] for row in by_chip.values()}) > 1:
         places = " and ".join(f"{name} in {' '.join(row['zones']) or row['region']}" for name, row in by_chip.items())
-        raise InitError(f"a cluster runs in one region, and you would usually find {places}; choose with --zones")
+        both = next((row for row in by_chip.values() if _has_all(row, template, choices, catalog)), None)
+        advice = f"choose with {template.place_option}"
+        if both:
+            advice = (
+                f"{both['region']} has all of them: {template.place_option} {' '.join(both['zones']) or both['region']}"
+            )
+        raise InitError(f"a cluster runs in one region, and you would usually find {places}; {advice}")
     row = next(iter(by_chip.values()), rows[""])
     return Place(row["region"], row["zones"], row["head"], given=False)
+
+
+def _has_all(row: RowValues, template: ClusterTemplate, choices: Sequence[Choice], catalog: Catalog) -> bool:
+    """Return whether a usual region has each machine, as far as is known; a slice is in its own usual place only."""
+    region = row["region"]
+    zones = [template.cloud.short_zone(region, zone) for zone in row["zones"]]
+    for choice in choices:
+        if choice.chip and choice.chip.name == row["accelerator"]:
+            continue
+        where = catalog.where(choice.machine)
+        if choice.slice or not where.in_region(region) or any(where.in_zone(region, zone) is False for zone in zones):
+            return False
+    return True

@@ -93,8 +93,6 @@ class ClusterTemplate:
     image_placeholder = "an-image-of-your-own"
     # What the file has in place of the name of a block or reservation, and what that is.
     reservation = ("a-reservation-of-your-own", "the name of your reservation")
-    # Capacity types that the node_config says, and not the key of the provider section.
-    by_hand: Collection[CapacityType] = ()
     # Sentences about a capacity type, for the comment at the orders.
     capacity_notes: Mapping[CapacityType, tuple[str, ...]] = MappingProxyType({})
 

@@ -56,7 +56,7 @@ def cluster_file(request: FileRequest, catalog: Catalog) -> str:
     choices = [choose(accelerator, template, catalog, region) for accelerator in request.accelerators]
     choices += [plain(vcpus, template, catalog) for vcpus in request.cpus]
     request = replace(request, max_workers=request.max_workers or max(DEFAULT_MAX_WORKERS, len(choices)))
-    place = requested or usual_place(template, [choice.chip for choice in choices if choice.chip])
+    place = requested or usual_place(template, choices, catalog)
     place = with_all(place, template, [choice.machine for choice in choices if not choice.slice], catalog)
     names = _names(choices)
     workers = (_worker(name, choice, request, template, catalog) for name, choice in zip(names, choices, strict=True))
@@ -207,8 +207,6 @@ def _capacity(names: Sequence[str], choices: Sequence[Choice], request: FileRequ
     bought = []
     for name, choice in zip(names, choices, strict=True):
         order = template.order(choice, request)
-        if order[0].type in template.by_hand:
-            continue
         named = any(entry.name == template.reservation[0] for entry in order)
         bought.append(Bought(name, order, template.reservation[1] if named else ""))
     return capacity_key(bought, template.capacity_notes)

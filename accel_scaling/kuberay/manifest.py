@@ -16,8 +16,14 @@ from accel_scaling.yaml_text import nodes as yt
 if TYPE_CHECKING:
     import yaml
 
-# The path of the cluster in each kind of manifest (KubeRay, apis/ray/v1).
-CLUSTER_OF = {"RayCluster": ("spec",), "RayJob": ("spec", "rayClusterSpec"), "RayService": ("spec", "rayClusterConfig")}
+# The path of the cluster in each kind of manifest (KubeRay, apis/ray/v1). RayCronJob is there since KubeRay 1.6: its
+# jobTemplate has the keys of a RayJob's spec.
+CLUSTER_OF = {
+    "RayCluster": ("spec",),
+    "RayJob": ("spec", "rayClusterSpec"),
+    "RayService": ("spec", "rayClusterConfig"),
+    "RayCronJob": ("spec", "jobTemplate", "rayClusterSpec"),
+}
 GROUP_API = "ray.io"
 NEWEST_API = "ray.io/v1"
 # The old API has no group-level `resources` and `labels`, whatever the operator's version.
@@ -100,9 +106,10 @@ def _groups(root: yaml.Node, file: str) -> list[Group]:
     manifest_kind, api = yt.word(yt.at(root, "kind")) or "", yt.word(yt.at(root, "apiVersion")) or ""
     name_of = yt.at(root, "metadata", "name")
     title = f"{manifest_kind} {shown(name_of) if is_open(name_of) else yt.word(name_of) or 'without a name'}"
-    cluster, path = yt.at(root, *CLUSTER_OF[manifest_kind]), ".".join(CLUSTER_OF[manifest_kind])
-    if cluster is None and manifest_kind == "RayJob" and yt.at(root, "spec", "clusterSelector") is not None:
-        return []  # it runs on a cluster of another manifest
+    *parents, _ = keys = CLUSTER_OF[manifest_kind]
+    cluster, path = yt.at(root, *keys), ".".join(keys)
+    if cluster is None and "Job" in manifest_kind and yt.at(root, *parents, "clusterSelector") is not None:
+        return []  # the job runs on a cluster of another manifest
     head_key, head = yt.pairs(cluster).get("headGroupSpec", (None, None))
     if cluster is None or head is None or not yt.pairs(head):
         line = yt.line(head_key or cluster or root)

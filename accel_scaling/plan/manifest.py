@@ -32,7 +32,7 @@ _GROUP_FIELDS = ("resources", "labels")
 
 @dataclass(frozen=True)
 class Manifest:
-    """One RayCluster, RayJob or RayService of a file.
+    """One RayCluster, RayJob, RayService or RayCronJob of a file.
 
     Attributes:
         text: the file's text.
@@ -73,7 +73,7 @@ def read_manifest(text: str, file: str, name: str | None = None) -> Manifest:
 def _chosen(clusters: Sequence[list[Group]], file: str, name: str | None) -> list[Group]:
     if not clusters:
         raise ClusterConfigError(
-            f"{file}: the RayJob runs on a cluster of another manifest (clusterSelector); give the plan that one"
+            f"{file}: the job runs on a cluster of another manifest (clusterSelector); give the plan that one"
         )
     titles = [cluster[0].manifest for cluster in clusters]
     places = listed([f"{cluster[0].manifest} (line {cluster[0].line})" for cluster in clusters])

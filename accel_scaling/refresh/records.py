@@ -45,6 +45,8 @@ class ApiMachine:
         memory_mib: main memory in MiB.
         arch: as in the catalog; None where the API does not say.
         devices: its accelerators, each kind once.
+        network: the word for its network for training, as ``CLOUD_networks.csv`` has it; empty for none.
+        cards: its network cards, as that file has them; empty where the API does not say.
     """
 
     name: str
@@ -52,6 +54,8 @@ class ApiMachine:
     memory_mib: int
     arch: str | None
     devices: tuple[ApiDevice, ...] = ()
+    network: str = ""
+    cards: str = ""
 
 
 @dataclass

@@ -15,6 +15,7 @@ from accel_scaling.catalog.schema import OFFERINGS
 from accel_scaling.catalog.unlisted import unlisted
 from accel_scaling.clouds import known_clouds
 from accel_scaling.families.catalog import chips_here
+from accel_scaling.refresh.networks import networks_file, networks_text
 from accel_scaling.refresh.records import INTERRUPTED
 from accel_scaling.refresh.requests import InterruptedRefreshError, RefreshError
 from accel_scaling.refresh.rows import (
@@ -112,7 +113,10 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     offerings = places_text(answer, beside, known, month)
     now = _catalog(cloud, path, text, chips)
 
-    result = Result(answer, new_chips={**new_chips, **_unknown_attachable(answer, chips)}, files=[path, beside])
+    texts = {path: text, beside: offerings}
+    if (cards := networks_file(path, cloud)) and (networks := networks_text(answer, cards, month)):
+        texts[cards] = networks
+    result = Result(answer, new_chips={**new_chips, **_unknown_attachable(answer, chips)}, files=list(texts))
     result.added = [row for name, row in sorted(now.items()) if name not in before]
     result.changed = [
         (before[name], row) for name, row in sorted(now.items()) if name in before and before[name] != row
@@ -121,7 +125,7 @@ def refresh(ask: Ask, path: Path, *, today: dt.date | None = None) -> Result:
     result.gone = gone_types(answer, had_where)
     result.moved = region_changes(answer, had_where, had.regions)
     # Last: whatever is raised above leaves both files as they were.
-    result.written = [file for file, content in ((path, text), (beside, offerings)) if write(file, content)]
+    result.written = [file for file, content in texts.items() if write(file, content)]
     return result
 
 

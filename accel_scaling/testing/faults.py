@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.inputs.file_text import UnreadableError, read_text
 from accel_scaling.testing.json_files import replace_json
 
 if TYPE_CHECKING:
@@ -32,12 +31,15 @@ class FaultKind(str, enum.Enum):
     NO_DEVICES = "no-devices"
     UNHEALTHY = "unhealthy"
     NOT_YET = "not-yet"
+    SLOW = "slow"
+    DIAG_FAILS = "diag-fails"
     ENDS_AT_LAUNCH = "ends-at-launch"
     NO_SSH = "no-ssh"
     SETUP_FAILS = "setup-fails"
     START_FAILS = "start-fails"
     NOTICE = "notice"
     SICK = "sick"
+    XID = "xid"
     WAITS = "waits"
     QUEUE_FAILS = "queue-fails"
     QUEUE_SUSPENDED = "queue-suspended"
@@ -46,7 +48,7 @@ class FaultKind(str, enum.Enum):
 
 _OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY, FaultKind.WAITS)
 _OF_START = (FaultKind.ENDS_AT_LAUNCH, FaultKind.NO_SSH, FaultKind.SETUP_FAILS, FaultKind.START_FAILS)
-_LATER = (FaultKind.NOTICE, FaultKind.SICK)
+_LATER = (FaultKind.NOTICE, FaultKind.SICK, FaultKind.XID)
 _OF_RESERVATION = (FaultKind.BLOCK_ENDS,)
 _OF_QUEUE = (FaultKind.QUEUE_FAILS, FaultKind.QUEUE_SUSPENDED)
 # Those without accelerators have these too.
@@ -57,8 +59,8 @@ _POOLS = ("on-demand", "spot")
 
 WORDS = (
     *("no-capacity", "capacity", "fewer", "other", "mixed", "no-driver", "no-devices"),
-    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick", "waits"),
-    *("queue-fails", "queue-suspended", "block-ends"),
+    *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick", "xid", "waits"),
+    *("queue-fails", "queue-suspended", "block-ends", "slow", "diag-fails"),
 )
 """The words that the command line takes and its help explains."""
 
@@ -76,6 +78,7 @@ class Fault:
         reason: why the cloud ends a machine, as EC2's StateReason has it, e.g. ``Client.VolumeLimitExceeded``.
         after_s: how long after its boot a machine has it, in seconds, for what comes after the boot check; or how long
             it waits for capacity.
+        xid: the number of the error that NVIDIA's driver reports.
     """
 
     kind: FaultKind
@@ -84,6 +87,7 @@ class Fault:
     driver_name: str | None = None
     reason: str | None = None
     after_s: float | None = None
+    xid: int | None = None
 
     @classmethod
     def no_capacity(cls, machine_type: str) -> Fault:
@@ -161,6 +165,11 @@ class Fault:
         return cls(FaultKind.SICK, machine_type, count=count, after_s=after_s)
 
     @classmethod
+    def of_xid(cls, machine_type: str, xid: int, after_s: float = LATER_S) -> Fault:
+        """Make NVIDIA's driver report this error of a device of its first machine, so long after its boot."""
+        return cls(FaultKind.XID, machine_type, count=1, after_s=after_s, xid=xid)
+
+    @classmethod
     def waits(cls, machine_type: str, after_s: float) -> Fault:
         """Make its flex-start machines and queued slices wait so long for capacity; on Google Cloud."""
         return cls(FaultKind.WAITS, machine_type, after_s=after_s)
@@ -193,11 +202,7 @@ class Fault:
             raise RehearsalError(f"--fault {text}: expected WORD:TYPE, where WORD is one of {', '.join(WORDS)}")
         kind = FaultKind(word)
         if kind in (*_LATER, *_OF_RESERVATION):
-            machine_type, _, after = machine_type.partition("@")
-            seconds = after.removesuffix("s") or f"{LATER_S:g}"
-            if not seconds.isdecimal() or not (value or "1").isdecimal():
-                raise RehearsalError(f"--fault {text}: expected {word}:TYPE@SECONDS or {word}:TYPE@SECONDS=MACHINES")
-            return cls(kind, machine_type, count=int(value or 1), after_s=float(seconds))
+            return cls._later(text, kind, machine_type, value)
         if kind in _WITH_NUMBER:
             if not value.isdigit():
                 raise RehearsalError(f"--fault {text}: expected a whole number after `=`")
@@ -211,6 +216,19 @@ class Fault:
         if kind is FaultKind.ENDS_AT_LAUNCH:
             return cls(kind, machine_type, reason=value or None)
         return cls(kind, machine_type)
+
+    @classmethod
+    def _later(cls, text: str, kind: FaultKind, machine: str, value: str) -> Fault:
+        """Return the fault of ``TYPE@SECONDS``, and its number behind ``=``: of machines, or of an XID."""
+        machine_type, _, after = machine.partition("@")
+        seconds, is_xid, word = after.removesuffix("s") or f"{LATER_S:g}", kind is FaultKind.XID, kind.value
+        number = value or ("" if is_xid else "1")
+        if not seconds.isdecimal() or not number.isdecimal():
+            what = "XID" if is_xid else "MACHINES"
+            raise RehearsalError(f"--fault {text}: expected {word}:TYPE@SECONDS or {word}:TYPE@SECONDS={what}")
+        if is_xid:
+            return cls.of_xid(machine_type, int(number), float(seconds))
+        return cls(kind, machine_type, count=int(number), after_s=float(seconds))
 
 
 def _duration_s(text: str, value: str) -> float:
@@ -329,44 +347,3 @@ class Machines:
         if zone and self.zones and zone not in self.zones:
             has, near = ", ".join(self.zones), hint(zone, self.zones)
             raise RehearsalError(f"{text}: the file does not have the zone {zone}; it has {has}{near}")
-
-
-class FaultSource:
-    """The faults of a rehearsal: those of the command line, and those of a file as it is now.
-
-    Args:
-        options: the faults of the command line.
-        file: has one on each line.
-        machines: those that faults must be for; None lets every fault through.
-
-    Raises:
-        RehearsalError: as ``Fault.parse`` and ``Machines.check``, or the file cannot be read; before anything starts.
-    """
-
-    def __init__(self, options: Sequence[str] = (), file: Path | None = None, machines: Machines | None = None) -> None:
-        self._options = list(options)
-        self._file = file
-        self._machines = machines
-        self.now: Faults = ()
-        self.changed()
-
-    def changed(self) -> bool:
-        """Read the file again; say whether the faults are others now.
-
-        Raises:
-            RehearsalError: as ``Fault.parse``, or the file cannot be read.
-        """
-        before, now = self.now, all_of([*self._options, *self._lines()])
-        for fault in now if self._machines else ():
-            self._machines.check(fault)  # type: ignore[union-attr]
-        self.now = now
-        return self.now != before
-
-    def _lines(self) -> list[str]:
-        if self._file is None:
-            return []
-        try:
-            lines = read_text(self._file).splitlines()
-        except UnreadableError as error:
-            raise RehearsalError(f"--faults {self._file} cannot be read: {error}") from None
-        return [text for line in lines if (text := line.partition("#")[0].strip())]

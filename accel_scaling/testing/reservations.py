@@ -54,7 +54,7 @@ class Reservation:
         count: how many machines it has places for.
         machine_type: for what machines; empty for that of the cluster file.
         zone: where they are; empty for the first zone of the cloud.
-        kind: who gets its places; None for what the cluster file uses it as, which is targeted where nothing is said.
+        kind: who gets its places; None for what the cluster file uses it as, and targeted where it names none.
         begins_s: from when it can be used, in seconds after ``since_s``.
         ends_s: when machines in it have to go, in seconds after ``since_s``; None for never.
         owner: the account (EC2) or project (Google Cloud) that has bought it; empty for the caller's own.
@@ -82,6 +82,14 @@ class Reservation:
     def ends_at_s(self) -> float | None:
         """When machines in it have to go, as Unix time; None for never."""
         return None if self.ends_s is None else self.since_s + self.ends_s
+
+    def text(self) -> str:
+        """Return it in words, for the output of a rehearsal."""
+        where = f" in {self.zone}" if self.zone else ""
+        begins = f", from {self.begins_s:g} s on" if self.begins_s else ""
+        ends = f", until {self.ends_s:g} s" if self.ends_s is not None else ""
+        kind = f" ({self.kind.value})" if self.kind else ""
+        return f"{self.name}{kind}: {self.count} x {self.machine_type}{where}{begins}{ends}"
 
     def has_begun(self, now_s: float) -> bool:
         """Return whether it can be used, as far as its begin says."""
@@ -183,7 +191,8 @@ def of_file(given: Iterable[Reservation], named: Iterable[Reservation], machines
     for one in given:
         like = by_name.get(one.name, Reservation(one.name))
         machine_type = one.machine_type or like.machine_type or _only_type(one, machines)
-        whole = replace(one, machine_type=machine_type, kind=one.kind or like.kind, group=one.group or like.group)
+        kind, group, owner = one.kind or like.kind, one.group or like.group, one.owner or like.owner
+        whole = replace(one, machine_type=machine_type, kind=kind, group=group, owner=owner)
         machines.check_place(f"--reservation {one.name}", whole.machine_type, whole.zone)
         found[one.name] = whole
     return tuple({**by_name, **found}.values())

@@ -78,7 +78,7 @@ PICTURES = (
     Picture(
         "init",
         "A complete cluster file for the accelerators that one wants",
-        ("accel-scaling init aws --accelerator A100-80G:8 --spot | grep -A 14 head_node_type",),
+        ("accel-scaling init aws --accelerator A100-80G:8 --spot | grep -A 14 'How workers'",),
     ),
     Picture(
         "kuberay-fill",

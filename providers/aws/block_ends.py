@@ -55,29 +55,34 @@ class BlockEnds:
         blocks = {machine: name for machine in machines if (name := _block_of(machine))}
         if not blocks:
             return {}
-        policy = self._policy()
-        ending = self._ending(blocks, policy.drain_s)
-        if not ending or policy.interruption is OnEvent.IGNORE:
+        ending = self._ending(blocks, self._policy())
+        if not ending:
             return {}
-        acts, found = policy.interruption is OnEvent.ACT, dict[str, bytes]()
+        found = dict[str, bytes]()
         for node in joined() or ():
             machine = next((one for one in ending if _is(one, node)), None)
             if machine is None or not node.alive:
                 continue
-            event = _event(ending[machine], machine, node, acts=acts)
-            if acts:
+            event = _event(ending[machine], machine, node, acts=self._acts(machine))
+            if event.acts:
                 self._drain_once(node.node_id, event)
             found[node.node_id] = event.to_text().encode()
         return found
 
-    def _ending(self, blocks: Mapping[Any, str], drain_s: float) -> Mapping[Any, Reservation]:
+    def _ending(self, blocks: Mapping[Any, str], policy: WatcherPolicy) -> Mapping[Any, Reservation]:
         """Return the machines whose blocks end within the time of a drain."""
         ending = {}
         for machine, name in blocks.items():
+            of_its_type = policy.of(_node_type(machine))
+            if of_its_type.interruption is OnEvent.IGNORE:
+                continue
             block = self._reservations.of(name, timeouts.AWS_BLOCK_LOOK_S) or self._reservations.last(name)
-            if block is not None and block.ends_s is not None and self._clock() >= block.ends_s - drain_s:
+            if block is not None and block.ends_s is not None and self._clock() >= block.ends_s - of_its_type.drain_s:
                 ending[machine] = block
         return ending
+
+    def _acts(self, machine: Any) -> bool:
+        return self._policy().of(_node_type(machine)).interruption is OnEvent.ACT
 
     def _drain_once(self, node_id: str, event: NodeEvent) -> None:
         if node_id in self._drained:
@@ -97,6 +102,10 @@ def _block_of(machine: Any) -> str:
     described = described_in(machine)
     is_block = described.get("InstanceLifecycle") == BLOCK
     return str(described.get("CapacityReservationId") or "") if is_block else ""
+
+
+def _node_type(machine: Any) -> str:
+    return _ray.node_type_of({tag["Key"]: tag["Value"] for tag in described_in(machine).get("Tags") or ()})
 
 
 def _event(block: Reservation, machine: Any, node: JoinedNode, *, acts: bool) -> NodeEvent:

@@ -73,8 +73,9 @@ def note(client: Any, key: str, group_ids: Sequence[str]) -> list[str]:
 
 def _described(client: Any, group_ids: Sequence[str]) -> list[Mapping[str, Any]] | None:
     """Return the groups; None where this account may not ask."""
+    once = list(dict.fromkeys(group_ids))  # Ray copies them from each interface
     try:
-        groups: list[Mapping[str, Any]] = client.describe_security_groups(GroupIds=list(group_ids))["SecurityGroups"]
+        groups: list[Mapping[str, Any]] = client.describe_security_groups(GroupIds=once)["SecurityGroups"]
     except botocore.exceptions.ClientError as error:
         if code_of(error) in NOT_ALLOWED:
             return None

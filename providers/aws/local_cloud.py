@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
+from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.cluster.cluster import read_config
-from accel_scaling.providers.aws.node_config import region_of
+from accel_scaling.providers.aws.capacity import capacity_type_of, group_in, reservation_in, with_capacity
+from accel_scaling.providers.aws.node_config import ZONE, region_of
 from accel_scaling.testing.base_cloud import LocalCloud
 from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.ec2.images import IMAGES
 from accel_scaling.testing.hosts.settings import HostKind
+from accel_scaling.testing.reservations import Reservation, ReservationKind
 
 IMAGE = IMAGES["x86_64"]
 
@@ -38,7 +42,6 @@ class LocalEC2(LocalCloud):
         "BlockDeviceMappings",
         "Placement",
         "UserData",
-        "CapacityReservationSpecification",
     )
     ACCOUNT_PROVIDER_KEYS = (
         "availability_zone",
@@ -57,6 +60,21 @@ class LocalEC2(LocalCloud):
     def machine_name(node_config: dict[str, Any]) -> str:
         """Return the instance type."""
         return str(node_config["InstanceType"]).strip()
+
+    @classmethod
+    def reservations_of(cls, config: dict[str, Any]) -> list[Reservation]:
+        """Return the reservations, blocks and groups that the node types name, with places for all their machines."""
+        cluster, found = read_config(config), dict[str, Reservation]()
+        zones = [zone for zone in cluster.placement.zones if ZONE.fullmatch(zone)]
+        for node_type in cluster.node_types.values():
+            entry = config["available_node_types"][node_type.name]
+            count = 1 if node_type.is_head else entry.get("max_workers", config.get("max_workers", 1))
+            bought = [with_capacity(node_type.location, node_type.node_config, one) for one in node_type.order]
+            for one in filter(None, map(_named_in, bought or [node_type.node_config])):
+                machine = cls.machine_name(node_type.node_config)
+                known = found.get(one.name, replace(one, count=0, machine_type=machine, zone=next(iter(zones), "")))
+                found[one.name] = replace(known, count=known.count + count)
+        return list(found.values())
 
     @classmethod
     def check(cls, node_config: dict[str, Any]) -> None:
@@ -82,6 +100,19 @@ class LocalEC2(LocalCloud):
             "AWS_DEFAULT_REGION": self.place,
             "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+
+def _named_in(node_config: dict[str, Any]) -> Reservation | None:
+    """Return what a node_config names as a reservation: by its id, its group, or any that is open."""
+    type_ = capacity_type_of(node_config)
+    kind = ReservationKind.BLOCK if type_ is CapacityType.BLOCK else None
+    if name := reservation_in(node_config):
+        return Reservation(name, kind=kind)
+    if group := group_in(node_config):
+        return Reservation(f"cr-{group.rpartition('/')[2]}", kind=kind, group=group)
+    if type_ is CapacityType.RESERVED:
+        return Reservation(f"cr-open-{node_config['InstanceType']}", kind=ReservationKind.OPEN)
+    return None
 
 
 LOCAL_CLOUD = LocalEC2

@@ -216,6 +216,6 @@ def _checked(node_type: NodeType, cards: NetworkCards, *, private: bool) -> Iter
             f"provider, or choose another type for the head"
         )
     yield (
-        f"{why}such machines: where the nodes need the internet, name SubnetIds in its node_config whose route goes "
-        "through a NAT gateway"
+        f"{why}such machines: if they need the internet, write use_internal_ips: true in provider, and name SubnetIds "
+        "whose route goes through a NAT gateway"
     )

@@ -50,10 +50,19 @@ def make(client: Any, cluster_name: str, names: Iterable[str]) -> None:
 def delete(
     client: Any,
     cluster_name: str,
+    *,
+    wait: bool = True,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
     """Delete a cluster's groups; machines that are ending hold theirs for a while.
+
+    Args:
+        client: boto3's EC2 client.
+        cluster_name: whose groups.
+        wait: for machines that are ending; without it, groups with machines are kept, and nothing is reported.
+        clock: seconds that only grow.
+        sleep: waits so many seconds.
 
     Returns:
         A sentence for those that are left: they cost nothing, and the next `ray up` uses them.
@@ -63,6 +72,8 @@ def delete(
         with one_sentence():
             left = sorted(_groups(client, cluster_name))
             while left := [name for name in left if not _deleted(client, name)]:
+                if not wait:
+                    return []
                 if clock() >= until_s:
                     break
                 sleep(timeouts.PLACEMENT_GROUP_POLL_S)

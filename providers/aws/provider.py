@@ -21,7 +21,6 @@ import click
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot import head_packages
-from accel_scaling.cluster.capacity import TAG
 from accel_scaling.cluster.cluster import read_checked, read_config
 from accel_scaling.cluster.policies import watcher_policy
 from accel_scaling.cluster.shape import check_shape
@@ -149,7 +148,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             click.ClickException: the head node could not be launched.
         """
         stopped = self._stopped if self.cache_stopped_nodes else None
-        drain_s = watcher_policy(self.provider_config).drain_s
+        drain_s = watcher_policy(self.provider_config).of(_ray.node_type_of(tags)).drain_s
         launch = MachineLaunch(
             self._new,
             stopped,
@@ -253,7 +252,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
     def left_to_ray(self, node_ids: Iterable[str]) -> list[str]:
         """Return the nodes that end as Ray's provider ends them: one of an order of capacity types is not stopped."""
         nodes = super().left_to_ray(node_ids)
-        ended = [node for node in nodes if self.cache_stopped_nodes and TAG in self.node_tags(node)]
+        ended = [node for node in nodes if self.cache_stopped_nodes and self.of_an_order(node)]
         if ended:
             self.ec2.meta.client.terminate_instances(InstanceIds=ended)
         return [node for node in nodes if node not in ended]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import timeouts
 from accel_scaling.catalog.columns import ARCHITECTURES
 from accel_scaling.catalog.launch_errors import Category, Failure, classified
+from accel_scaling.catalog.networks import Card, text_of
 from accel_scaling.catalog.suggest import hint
 from accel_scaling.clouds import known_clouds
 from accel_scaling.message_text import shown
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 CLOUD = "aws"
 SOURCE = "EC2 DescribeInstanceTypeOfferings"
+EFA = "efa"
 FIRST_REGION = "us-east-1"  # asked for the list of regions where the environment names none
 
 _NAMES_AT_ONCE = 200  # values of one filter: EC2 takes no more
@@ -250,7 +252,25 @@ def told(record: Mapping[str, Any]) -> ApiMachine:
         for architecture in (record.get("ProcessorInfo") or {}).get("SupportedArchitectures") or ()
     ]
     arch = next((architecture for architecture in ARCHITECTURES if architecture in archs), None)
-    return ApiMachine(str(record["InstanceType"]), int(vcpus or 0), int(memory_mib or 0), arch, tuple(_devices(record)))
+    return ApiMachine(
+        str(record["InstanceType"]),
+        int(vcpus or 0),
+        int(memory_mib or 0),
+        arch,
+        tuple(_devices(record)),
+        *_network(record.get("NetworkInfo") or {}),
+    )
+
+
+def _network(info: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the word for the network of a type, and its cards: as many with EFA as it takes EFA interfaces."""
+    left, cards = (info.get("EfaInfo") or {}).get("MaximumEfaInterfaces", 0), list[Card]()
+    for card in info.get("NetworkCards") or ():
+        # An answer without InterfaceTypes is of before there were cards that take no EFA.
+        takes = left > 0 and EFA in (card.get("InterfaceTypes") or (EFA,))
+        left -= takes
+        cards.append(Card(EFA if takes else "ena", int(card.get("MaximumNetworkInterfaces") or 1)))
+    return (EFA if any(card.kind == EFA for card in cards) else ""), text_of(tuple(cards))
 
 
 def _devices(record: Mapping[str, Any]) -> Iterator[ApiDevice]:

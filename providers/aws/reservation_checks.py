@@ -1,6 +1,6 @@
 """Questions about the reservations and capacity blocks that a cluster file names, before the head is paid for.
 
-A reservation that no launch could use is refused. Where the account may not ask, `ray up` goes on, with a note.
+A reservation that no launch could use is refused. Where the account may not ask, `ray up` continues, with a note.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def check_reservations(cluster: Cluster, config: dict[str, Any], clock: Callable
             subnets = texts(config["available_node_types"][one.node_type.name]["node_config"].get("SubnetIds"))
             zones = (zones_of(client, sorted(subnets)) or {}).values()
             _check(one, found, list(dict.fromkeys(zones)))
-            _check_end(one, found, clock() + watcher_policy(cluster.provider).drain_s)
+            drain_s = watcher_policy(cluster.provider).of(one.node_type.name).drain_s
+            _check_end(one, found, clock() + drain_s)
             notes += _notes(one, found, cluster, clock())
     return notes
 

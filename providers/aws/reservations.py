@@ -1,6 +1,6 @@
 """The Capacity Reservations and Capacity Blocks that a launch names: their zone, places, begin and end, asked of EC2.
 
-EC2 is asked by `ec2:DescribeCapacityReservations`. Where the caller may not, a launch goes on without the answer:
+EC2 is asked by `ec2:DescribeCapacityReservations`. Where the caller may not, a launch continues without the answer:
 EC2 refuses what does not fit.
 """
 
@@ -150,8 +150,8 @@ class Reservations:
                 if not self._said:
                     self._said = True
                     logger.warning(
-                        "the head's role lacks %s: launches into reservations go on without knowing their zone, their "
-                        "free places, and when they begin and end",
+                        "the head's role lacks %s: launches into reservations continue without knowing their zone, "
+                        "their free places, and when they begin and end",
                         PERMISSION,
                     )
             # A wrong id is the launch's to say, which EC2 refuses with the same words.

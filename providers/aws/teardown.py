@@ -62,7 +62,6 @@ class EndedProvider(TeardownProvider):
     ec2: Any
     cluster_name: str
     cache_stopped_nodes: bool
-    node_tags: Any
     cached_nodes: dict[str, Any]
     tag_cache: dict[str, Any]
 
@@ -102,7 +101,7 @@ class EndedProvider(TeardownProvider):
         kept = [
             node
             for node in node_ids
-            if self.cache_stopped_nodes and not self._is_spot(node) and TAG not in self.node_tags(node)
+            if self.cache_stopped_nodes and not self._is_spot(node) and not self.of_an_order(node)
         ]
         ended = [node for node in node_ids if node not in set(kept)]
         failed = dict[str, str]()
@@ -117,7 +116,13 @@ class EndedProvider(TeardownProvider):
         """Delete the cluster's placement groups, where its file asks for them."""
         if not self.provider_config.get(PLACEMENT):
             return []
-        return placement_groups.delete(self.ec2.meta.client, self.cluster_name)
+        # A machine that is stopped, to be used again, keeps its group.
+        return placement_groups.delete(self.ec2.meta.client, self.cluster_name, wait=not self.cache_stopped_nodes)
+
+    def of_an_order(self, node_id: str) -> bool:
+        """Return whether a machine was launched by an order of capacity types, as its last listing says."""
+        # Of what is known: asked for each by itself, a thousand machines would be a thousand calls.
+        return TAG in (self.tag_cache.get(node_id) or {})
 
     def _is_spot(self, node_id: str) -> bool:
         machine = self.cached_nodes.get(node_id)

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX, LABEL_MARKET_TYPE
+from accel_scaling.cluster.capacity import LABEL_CAPACITY, capacity_orders
+from accel_scaling.cluster.capacity_text import in_order
 from accel_scaling.fill.promise import LABEL_INSTANCE_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from accel_scaling.cluster.capacity import CapacityEntry
 
 _WIDTH = 80
 _INDENT = 2  # of each level, as Ray's logger has it
@@ -69,8 +73,9 @@ def say(title: str, facts: Sequence[Fact], config: Mapping[str, Any], images: Ma
     with logger.group("{} config", title):
         for fact in facts:
             _say(fact, level=1)
+        orders = capacity_orders(config["provider"])
         for name, node_type in config["available_node_types"].items():
-            _say(Fact(f"Node type {name}", ", ".join(_machine_words(node_type))), level=1)
+            _say(Fact(f"Node type {name}", ", ".join(_machine_words(node_type, orders.get(name, ())))), level=1)
             with logger.indented():
                 _say(Fact("promise", ", ".join(promise_words(node_type.get("resources") or {}))), level=2)
                 _say(Fact("image", images.get(name, "")), level=2)
@@ -88,11 +93,13 @@ def promise_words(resources: Mapping[str, float]) -> Iterator[str]:
             yield f"{name} {amount:g}"
 
 
-def _machine_words(node_type: Mapping[str, Any]) -> Iterator[str]:
+def _machine_words(node_type: Mapping[str, Any], order: Sequence[CapacityEntry]) -> Iterator[str]:
+    """Yield the machine type, and how its machines are bought: ``spot``, ``block cr-0123, then on-demand``."""
     labels = node_type.get("labels") or {}
-    for label in (LABEL_INSTANCE_TYPE, LABEL_MARKET_TYPE):
-        if labels.get(label):
-            yield str(labels[label])
+    bought = labels.get(LABEL_MARKET_TYPE) or labels.get(LABEL_CAPACITY)
+    if order:
+        bought = in_order([entry.key for entry in order])
+    yield from (str(word) for word in (labels.get(LABEL_INSTANCE_TYPE), bought) if word)
 
 
 def _say(fact: Fact, level: int) -> None:

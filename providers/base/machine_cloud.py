@@ -35,6 +35,9 @@ class Cloud(Protocol):
     def addresses_of(self, node_id: str) -> list[str]:
         """Return the addresses of a node's hosts within the network."""
 
+    def is_waiting(self, node_id: str) -> bool:
+        """Return whether a node waits in a queue of its cloud's."""
+
 
 class MachineCloud:
     """What is known of machines here, and what their cloud says of them where it is not known."""
@@ -77,6 +80,14 @@ class MachineCloud:
         except Exception as error:  # noqa: BLE001
             logger.warning("the address of %s is not known: %s", node_id, error)
             return []
+
+    def is_waiting(self, node_id: str) -> bool:
+        """Return whether a machine waits in a queue of its cloud's; False where that is not known."""
+        try:
+            return self._cloud.is_waiting(node_id)
+        except Exception as error:  # noqa: BLE001
+            logger.warning("it is not known whether %s waits: %s", node_id, error)
+            return False
 
     def ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd] | None:
         """Return why machines ended, without those that have not; None where the cloud does not say it."""

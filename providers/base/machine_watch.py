@@ -24,6 +24,7 @@ from accel_scaling.quarantine.machine import (
     Reason,
     Step,
 )
+from accel_scaling.quarantine.place import place_of
 from accel_scaling.quarantine.record import Cause
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class MachineWatch:
         # Those that are known to have joined: as long as every worker has, nobody is asked.
         self._joined: set[str] = set()
         self._listed: set[str] = set()  # ever
+        self._waiting: dict[str, float] = {}  # when a machine was last seen to wait in a queue of its cloud's
         self._started: dict[str, float] = {}  # when the last start command of a machine ended with 0
 
     # A machine that is given up.
@@ -108,7 +110,7 @@ class MachineWatch:
             if machine is not None and machine.given_up:
                 self.end(node_id)
                 continue
-            failure = None if machine is None or machine.finished else machine.failure or self._stuck(machine)
+            failure = None if machine is None or machine.finished else machine.failure or self._stuck(node_id, machine)
             if failure is None:
                 self._gate.machines.ended(node_id, "the autoscaler no longer needs it")
                 rest.append(node_id)
@@ -117,9 +119,11 @@ class MachineWatch:
                 self.give_up(node_id, *failure)
         return rest
 
-    def _stuck(self, machine: Machine) -> Reason | None:
+    def _stuck(self, node_id: str, machine: Machine) -> Reason | None:
         """Return what is wrong with a machine that took so long that autoscaler v2 gives it up; None for any other."""
         since_s = machine.steps[0].time_s if machine.steps else self._clock()
+        # What waits in a queue of the cloud's is not set up yet, however long that takes.
+        since_s = self._clock() if self.cloud.is_waiting(node_id) else max(since_s, self._waiting.get(node_id, 0.0))
         if self._clock() - since_s < _ray.set_up_timeout_s():
             return None
         took = f"after {(self._clock() - since_s) / 60:.0f} min"
@@ -177,6 +181,9 @@ class MachineWatch:
                 self.end(node_id)
             elif machine.given_up:
                 self._gate.machines.ended(node_id, machine.failure.code if machine.failure else "")
+        waiting = [name for name in under_way if name in nodes and self.cloud.is_waiting(name)]
+        kept = {name: seen_s for name, seen_s in self._waiting.items() if name in nodes}
+        self._waiting = {**kept, **dict.fromkeys(waiting, self._clock())}
         missing = [name for name, machine in under_way.items() if not machine.finished and not machine.given_up]
         self._find_ends([name for name in missing if name not in nodes], machines)
         self._joined &= nodes.keys()
@@ -206,7 +213,9 @@ class MachineWatch:
             self._gate.machines.ended(node_id, sentence)
         elif end.sold_out:
             logger.error("node %s of type %s ended before it joined: %s", node_id, node_type, sentence)
-            self._gate.failed(node_type, self.cloud.zone(node_id), end.code, end.message or end.code, sold_out=True)
+            # Of the capacity type that it was bought by: another one may have machines in the same zone.
+            place = place_of(self.cloud.zone(node_id), machine.capacity if machine else "")
+            self._gate.failed(node_type, place, end.code, end.message or end.code, sold_out=True)
             self._gate.machines.ended(node_id, sentence)
         else:
             failure = machine.failure if machine and machine.failure and end.by is EndedBy.UNKNOWN else None

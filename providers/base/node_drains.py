@@ -160,8 +160,7 @@ class NodeDrains:
             if node_id and event.kind is EventKind.SICK and not self._begun(node_id):
                 self._withdraw(node_id)  # it is well again
             return True
-        drain_s = self._policy.of(nodes[node_id]).drain_s
-        event = replace(event, deadline_s=min(event.deadline_s, self._gate.clock() + drain_s))
+        event = replace(event, deadline_s=self._deadline_s(node_id, nodes[node_id], event))
         before, sick = self._drains.get(node_id), event.kind is EventKind.SICK
         # Of several hosts of a slice, and of several events, the earliest deadline counts.
         if before is not None and (before.begun or sick):
@@ -172,6 +171,14 @@ class NodeDrains:
         if not sick and not self._begun(node_id):
             self._begin(node_id, nodes)
         return True
+
+    def _deadline_s(self, node_id: str, node_type: str, event: NodeEvent) -> float:
+        """Return when a machine is terminated at the latest, by this machine's clock: the node's may be another."""
+        known, now_s = self._gate.drains.all().get(node_id), self._gate.clock()
+        if known is not None and known.until_s is not None and known.kind == event.kind.value:
+            return known.until_s  # this autoscaler has been started again
+        left_s = event.deadline_s - (event.told_s or now_s)
+        return now_s + min(left_s, self._policy.of(node_type).drain_s)
 
     def _begun(self, node_id: str) -> bool:
         return node_id in self._drains and self._drains[node_id].begun

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling.boot.bought_labels import with_bought
+from accel_scaling.boot.deep_check import with_deep_check
 from accel_scaling.boot.network_devices import with_expected
 from accel_scaling.boot.start_prefix import with_policy
 from accel_scaling.boot.verdicts import holds_promise
@@ -83,6 +84,11 @@ class BootCheckedProvider:
         """
         del node_ids
         return {}
+
+    def is_waiting(self, node_id: str) -> bool:
+        """Return whether a node that is listed waits in a queue of its cloud's, and has no machine yet."""
+        del node_id
+        return False
 
     def ready(self, node_ids: list[str]) -> list[str]:
         """Return those nodes of a launch whose set-up may begin: their tags and addresses are known.
@@ -234,9 +240,10 @@ class BootCheckedProvider:
         """Return a start command with what the cluster file says of its node: the boot check's policy, the watcher."""
         # Of the config, as the gate has policies in an autoscaler only.
         confirmation, watcher = confirmation_policy(self.provider_config), watcher_policy(self.provider_config)
-        asks = confirmation.node_types or watcher.node_types or networks.DEVICES in self.provider_config
+        named = any(policy.node_types for policy in (confirmation, confirmation.deep, watcher))
+        asks = named or networks.DEVICES in self.provider_config
         node_type = self.watch.cloud.node_type(node_id) if asks else ""
-        command = with_policy(command, confirmation.of(node_type))
+        command = with_deep_check(with_policy(command, confirmation.of(node_type)), confirmation.deep.of(node_type))
         command = with_expected(command, networks.devices_of(self.provider_config, node_type))
         try:
             cloud = cloud_of(self.provider_config).name

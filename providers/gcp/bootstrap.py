@@ -21,6 +21,7 @@ from accel_scaling.providers.gcp.client import client
 from accel_scaling.providers.gcp.errors import GoogleRefusedError, sentence_of
 from accel_scaling.providers.gcp.node_config import is_tpu, region_of, with_template, zones_of
 from accel_scaling.providers.gcp.request_schema import template_of
+from accel_scaling.providers.gcp.reservation_checks import check_reservations
 from accel_scaling.providers.gcp.scheduling import check_scheduling, missing_scheduling
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def prepared(config: Config) -> Config:
     if not _ray.reads_only():  # `ray down` lists anyway, and needs not be told twice
         _ask_each_zone(provider)
         offered.check(cluster)
+        with one_sentence():
+            for note in check_reservations(cluster):
+                _ray.cli_logger().warning("{}", note)
         with one_sentence():
             training.check_subnetworks(client(provider, "compute"), provider)
     training.add(config, cluster)

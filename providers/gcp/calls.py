@@ -215,6 +215,11 @@ class ZonalResource:
         """Return one node, asked for now."""
         raise NotImplementedError
 
+    def last_seen(self, node_id: str) -> Any | None:
+        """Return a node that is gone, as it was when it ended, where this resource keeps that; None for any other."""
+        del node_id
+        return None
+
     def list_all(self) -> list[Any]:
         """Return every node of the cluster, stopped ones too.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.gcp.scheduling import SPECIFIC, capacity_type_of, one_message
+from accel_scaling.providers.gcp.tpu_capacity import slice_with_capacity
 from accel_scaling.providers.gcp.tpu_node_config import is_tpu
 
 if TYPE_CHECKING:
@@ -146,20 +147,3 @@ def wait_s(node_config: Mapping[str, Any]) -> float:
     seconds = duration.get("seconds") if isinstance(duration, dict) else None
     given = float(str(seconds)) if str(seconds or "").isdecimal() else 0.0
     return given if given >= SHORTEST_WAIT_S else 0.0
-
-
-def slice_with_capacity(key: str, node_config: dict[str, Any], entry: CapacityEntry) -> dict[str, Any]:
-    """Return the node_config of a TPU slice with what buys it in one way; see `with_capacity`.
-
-    Raises:
-        ClusterConfigError: Google does not sell slices so, or the node_config says so itself.
-    """
-    if node_config.get("schedulingConfig"):
-        raise ClusterConfigError(
-            f"{key} and schedulingConfig in its node_config both say how its slices are bought: remove one of them"
-        )
-    if entry.type is CapacityType.ON_DEMAND:
-        return node_config
-    if entry.type is CapacityType.SPOT:
-        return {**node_config, "schedulingConfig": {"spot": True}}
-    raise ClusterConfigError(f"{key} has {entry.key}, which Cloud TPU does not sell so")

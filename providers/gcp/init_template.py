@@ -39,7 +39,6 @@ class GCPTemplate(ClusterTemplate):
     plain_family = "n2-standard-"
     image_placeholder = GCP_IMAGE
     reservation = (RESERVATION, "the name of your reservation")
-    by_hand = (CapacityType.BLOCK,)
     capacity_notes = MappingProxyType(
         {
             CapacityType.SPOT: ("spot: cheaper, but Google may reclaim it at any time.",),
@@ -84,6 +83,7 @@ class GCPTemplate(ClusterTemplate):
 
     def worker(self, choice: Choice, request: FileRequest, values: dict[str, str]) -> str:
         """Return a node type with its machine type, what is attached to it, or its TPU slice."""
+        del request
         if choice.slice is not None:
             image = default_image(choice.machine, of_slice=True)
             return self.part("slice", **values, runtime=scalar(image.name if image else ""))
@@ -91,8 +91,6 @@ class GCPTemplate(ClusterTemplate):
         if choice.guest:
             guests = self.part("guests", accelerator=scalar(choice.guest), count=scalar(choice.count))
         maintenance = self.part("maintenance") if choice.chip else ""
-        if self.order(choice, request)[0].type in self.by_hand:
-            maintenance = self.part("reserved", reservation=scalar(RESERVATION))
         return self.part("machine", **values, guests=guests, maintenance=maintenance)
 
     def attached(self, request: AcceleratorRequest, names: Collection[str], catalog: Catalog) -> list[Choice]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import click
@@ -122,10 +123,10 @@ def create(
 
     def try_place(place: str, missing: int) -> tuple[list[str], Failure | None]:
         way = ways[place]
-        request = requests[place]._replace(body=placement.in_zone(requests[place].body, way.zone))
         shaped = compute.reserved.shaped(way, missing)
         if not shaped.count:
             return [], shaped.failure
+        request = requests[place]._replace(body=placement.in_zone(requests[place].body, way.zone))
         nodes, failure = _create_in(compute, way.zone, request, shaped.count)
         failure = compute.reserved.judged(way, failure) or shaped.failure
         unreserved = reservation_in(way.node_config) is None
@@ -202,7 +203,7 @@ def _bulk(
     body: dict[str, Any] = {
         "count": str(len(names)),
         "minCount": "1",  # what can be created is kept
-        "instanceProperties": request.body,
+        "instanceProperties": request_bodies.of_many(request.body),
         "perInstanceProperties": {name: {} for name in names},
     }
     if request.template:
@@ -214,7 +215,7 @@ def _bulk(
             return compute.placed(zone, names), None
     except Exception as error:  # noqa: BLE001 - some may exist anyway
         failure = of_exception(error)
-    return _existing(compute, zone, names, request.purpose), failure
+    return _left(compute, zone, names, request.purpose, failure)
 
 
 def _one_by_one(
@@ -241,16 +242,21 @@ def _one_by_one(
     if not errors:
         return came, None
     # Those whose insert failed may exist anyway: a lost answer is a failure here, and may be none at Google.
-    return came + _existing(compute, zone, list(errors), request.purpose), of_exception(next(iter(errors.values())))
+    left, failure = _left(compute, zone, list(errors), request.purpose, of_exception(next(iter(errors.values()))))
+    return came + left, failure
 
 
-def _existing(compute: MachineApi, zone: str, names: Sequence[str], purpose: Purpose) -> list[str]:
+def _left(
+    compute: MachineApi, zone: str, names: Sequence[str], purpose: Purpose, failure: Failure | None
+) -> tuple[list[str], Failure | None]:
+    """Return those of the names that exist after a failure, and that failure; an unknown result is one that passes."""
     try:
-        return compute.existing(zone, names)
+        return compute.existing(zone, names), failure
     except Exception:  # noqa: BLE001 - the failure before this one is the one to tell
-        # The next launch asks about them before it asks for more; a listing finds them anyway.
+        # The next launch asks about them before it asks for more; a listing finds them anyway. Until then they are not
+        # bought elsewhere, or in another way.
         compute.hold(purpose, compute.placed(zone, names))
-        return []
+        return [], replace(failure or _NO_REASON, category=Category.UNAVAILABLE)
 
 
 def purpose_of(labels: dict[str, str]) -> Purpose:

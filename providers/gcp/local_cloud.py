@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from accel_scaling.cluster.cluster import read_config
 from accel_scaling.cluster.networks import networks_of
+from accel_scaling.providers.gcp.capacity import is_block, reservation_in, with_capacity
 from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.labels import to_label
 from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
@@ -15,6 +18,7 @@ from accel_scaling.testing.faults import FaultKind
 from accel_scaling.testing.gce.fault_injection import ANY, FaultInjection, Preemptions, injection_file
 from accel_scaling.testing.gce.state import PROJECT, ZONES
 from accel_scaling.testing.hosts.settings import HostKind
+from accel_scaling.testing.reservations import Reservation, ReservationKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,11 +54,30 @@ class LocalGCE(LocalCloud):
         "serviceAccount",
         "sourceInstanceTemplate",
         "sourceMachineImage",
-        "reservationAffinity",
         "resourcePolicies",
         "tags",
     )
     ACCOUNT_PROVIDER_KEYS = ("gcp_credentials", "api_endpoints", "use_external_head_ip")
+
+    @classmethod
+    def reservations_of(cls, config: dict[str, Any]) -> list[Reservation]:
+        """Return the reservations that the node types name, with places for all of their machines."""
+        cluster, found = read_config(config), dict[str, Reservation]()
+        for node_type in cluster.node_types.values():
+            if is_tpu(node_type.node_config):
+                continue
+            entry = config["available_node_types"][node_type.name]
+            count = 1 if node_type.is_head else entry.get("max_workers", config.get("max_workers", 1))
+            bought = [with_capacity(node_type.location, node_type.node_config, one) for one in node_type.order]
+            for node_config in bought or [node_type.node_config]:
+                named = reservation_in(node_config)
+                if named is None:
+                    continue
+                kind = ReservationKind.BLOCK if is_block(node_config) else None
+                new = Reservation(named.name, 0, cls.machine_name(node_config), kind=kind, owner=named.project)
+                known = found.get(named.name, new)
+                found[named.name] = replace(known, count=known.count + count)
+        return list(found.values())
 
     def __init__(self, directory: Path, **options: Any) -> None:
         super().__init__(directory, **options)
@@ -107,13 +130,14 @@ class LocalGCE(LocalCloud):
                 node_type["node_config"]["disks"] = copy.deepcopy(DISKS)  # else the default image, which is here too
 
     def set_faults(self, *faults: Fault | str) -> None:
-        """As in any cloud; a type that is sold out may be followed by ``@`` and the one zone where it is."""
+        """As in any cloud; a type that is sold out may be followed by ``@`` and its zone, and by ``/spot``."""
         super().set_faults(*faults)
         sold_out: dict[str, list[str]] = {}
         for fault in self.faults:
             if fault.kind is FaultKind.NO_CAPACITY:
-                machine_type, _, zone = fault.machine_type.partition("@")
-                sold_out.setdefault(zone or ANY, []).append(machine_type)
+                place, slash, pool = fault.machine_type.partition("/")
+                machine_type, _, zone = place.partition("@")
+                sold_out.setdefault(zone or ANY, []).append(f"{machine_type}{slash}{pool}")
         limits = {fault.machine_type: fault.count or 0 for fault in self.faults if fault.kind is FaultKind.CAPACITY}
         self._injection.dry_zones, self._injection.capacity = sold_out, limits
         waits = {fault.machine_type: fault.after_s or 0.0 for fault in self.faults if fault.kind is FaultKind.WAITS}

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.catalog.launch_errors import SOLD_OUT
 from accel_scaling.providers.base.machine_end import EndedBy, MachineEnd
-from accel_scaling.providers.gcp.calls import status_of
+from accel_scaling.providers.gcp.calls import of_operation, status_of
 from accel_scaling.providers.gcp.client import collection
+from accel_scaling.providers.gcp.tpu_queue import OVER, STATE, failure_of
 from accel_scaling.quarantine.machine import GONE
 
 if TYPE_CHECKING:
@@ -47,13 +49,18 @@ def _node(resource: Any, node_id: str) -> Any | None:
     except Exception as error:
         if status_of(error) != 404:
             raise
-        return None
+        return resource.last_seen(node_id)
 
 
 def _slice_end(node: Any | None) -> MachineEnd:
     if node is None:
         return MachineEnd(EndedBy.USER, "delete", "the slice was deleted")
     state = str(node.get("state"))
+    if state in OVER and (node[STATE].get("stateInitiator") != "USER"):
+        failure = failure_of(node)
+        return MachineEnd(EndedBy.CLOUD, failure.code, failure.message, sold_out=failure.category in SOLD_OUT)
+    if state in OVER:
+        return MachineEnd(EndedBy.USER, state, "a user has deleted the slice of the queued resource")
     if node.is_preempted():
         return MachineEnd(EndedBy.INTERRUPTION, state, "Google has taken the slice back")
     return MachineEnd(EndedBy.USER, state, "the slice was stopped or deleted")
@@ -61,13 +68,22 @@ def _slice_end(node: Any | None) -> MachineEnd:
 
 def _machine_end(resource: Any, node_id: str, node: Any | None) -> MachineEnd:
     try:
-        types = _operation_types(resource, node_id)
+        operations = _operations(resource, node_id)
     except Exception as error:
         if status_of(error) != 403:
             raise
-        types = []  # without compute.zoneOperations.list, the machine's own state is all that is known
+        operations = []  # without compute.zoneOperations.list, the machine's own state is all that is known
         if node is None:
             return MachineEnd(EndedBy.USER, "delete", "the machine was deleted; the operations may not be listed")
+    failed = next((one["error"] for one in operations if one.get("operationType") == "insert" and "error" in one), None)
+    if node is None and failed is not None:
+        # A flex-start machine whose wait is over: Google deletes it, and its creation has failed.
+        failure = of_operation(failed)
+        return MachineEnd(EndedBy.CLOUD, failure.code, failure.message, sold_out=failure.category in SOLD_OUT)
+    return _end_by(node, [str(operation.get("operationType")) for operation in operations])
+
+
+def _end_by(node: Any | None, types: list[str]) -> MachineEnd:
     # In this order: what Google took back, or stopped, is deleted by this package or by Ray afterwards.
     if _PREEMPTED in types or (node is not None and not types and node.is_preempted()):
         return MachineEnd(EndedBy.INTERRUPTION, _PREEMPTED, "Google has taken the machine back")
@@ -86,8 +102,8 @@ def _said_of(node: Any | None) -> str:
     return str((node or {}).get("statusMessage") or "")
 
 
-def _operation_types(resource: Any, node_id: str) -> list[str]:
-    """Return the types of the operations on a machine, oldest first."""
+def _operations(resource: Any, node_id: str) -> list[dict[str, Any]]:
+    """Return the operations on a machine, oldest first."""
     operations: list[dict[str, Any]] = []
     for zone in resource.zones_of(node_id):
         link = _LINK.format(resource.project_id, zone, node_id)
@@ -96,4 +112,4 @@ def _operation_types(resource: Any, node_id: str) -> list[str]:
         )
         operations += request.execute().get("items", [])
     operations.sort(key=lambda operation: str(operation.get("insertTime", "")))
-    return [str(operation.get("operationType")) for operation in operations]
+    return operations

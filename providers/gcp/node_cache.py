@@ -86,6 +86,10 @@ class NodeCache:
         filters = dict(tag_filters).items()
         return [name for name, known in alive.items() if filters <= self._merged(known).items()]
 
+    def machines(self) -> list[Any]:
+        """Return the machines of Compute Engine, without slices, as last seen."""
+        return [known.node for name, known in list(self._known.items()) if not name.startswith("projects/")]
+
     def to_end(self, tag_filters: Mapping[str, str]) -> tuple[list[str], list[str]]:
         """Return the nodes with these tags that `ray down` ends, and a sentence for each zone that was not listed.
 
@@ -97,10 +101,10 @@ class NodeCache:
         nodes = [node for listed, _ in parts for node in listed]
         names = []
         for node in nodes:
-            # `ray down` deletes and lists until nothing is left: it would delete again what takes minutes to end.
-            ended = (node.is_ending() and node["name"] in self._deleted) or (
-                self._keep_stopped and node.is_terminated()
-            )
+            # `ray down` deletes and lists until nothing is left: it would delete again what takes minutes to end. What
+            # can only be deleted is no stopped node: a queued resource that is over takes quota.
+            kept = self._keep_stopped and node.is_terminated() and (node.is_stopped() or not node.is_preempted())
+            ended = kept or (node.is_ending() and node["name"] in self._deleted)
             known = _CachedNode(node, asked_at)
             if not ended and filters <= self._merged(known).items():
                 names.append(node["name"])
@@ -145,6 +149,11 @@ class NodeCache:
             self.existing({})
         node = self.node(node_id)
         return bool(node is not None and node.is_running())
+
+    def is_waiting(self, node_id: str, *, fresh: bool = False) -> bool:
+        """Return whether a node waits in a queue of Google's; as last seen, or asked for if that is too old."""
+        node = self.node(node_id, fresh=fresh)
+        return bool(node is not None and hasattr(node, "is_waiting") and node.is_waiting())
 
     def is_terminated(self, node_id: str) -> bool:
         """Return whether a node does not exist any more."""
@@ -209,7 +218,8 @@ class NodeCache:
         made = self._by_zone(resource, earlier)
         for zone, nodes in launch.made.items():
             made.setdefault(zone, []).extend(nodes)
-        return replace(launch, made=made, started=self._by_zone(resource, started), failure=failure)
+        again = {**launch.started, **self._by_zone(resource, started)}
+        return replace(launch, made=made, started=again, failure=failure)
 
     @staticmethod
     def _by_zone(resource: Any, node_ids: Iterable[str]) -> dict[str, list[str]]:
@@ -325,7 +335,7 @@ class NodeCache:
             self._sweeping |= names
         # In a thread of its own: a listing, which each round of the autoscaler waits for, must not wait for deletes.
         if names:
-            logger.warning("Google has taken back %s: deleting what is left", ", ".join(sorted(names)))
+            logger.warning("Google has taken back or given up %s: deleting what is left", ", ".join(sorted(names)))
             threading.Thread(target=self._delete_swept, args=(names,), name="accel-gcp-sweep", daemon=True).start()
 
     def _delete_swept(self, names: set[str]) -> None:

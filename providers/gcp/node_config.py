@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.catalog.guest_accelerators import attach, check_zones
 from accel_scaling.catalog.suggest import nearest
 from accel_scaling.cluster.cluster import NodeMachine, Placement
+from accel_scaling.cluster.machine_lists import check_one_machine
 from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region, is_answer
 from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError, MachineInTemplateError
 from accel_scaling.message_text import shown
@@ -26,6 +27,7 @@ from accel_scaling.providers.gcp.scheduling import (
     scheduling_of,
 )
 from accel_scaling.providers.gcp.tpu_node_config import is_tpu
+from accel_scaling.providers.gcp.zones import region_in, region_of, zones_of
 
 if TYPE_CHECKING:
     from accel_scaling.catalog.load import Catalog
@@ -45,9 +47,6 @@ __all__ = [
     "with_template",
     "zones_of",
 ]
-
-# us-central1-a, northamerica-northeast1-b, us-central1-ai1a (an AI zone); the region is all but the last word.
-_ZONE = re.compile(r"[a-z]+(?:-[a-z]+)+[0-9]+-[a-z0-9]+")
 
 _ZONE_OF_URL = re.compile(r"zones/([^/]+)/(?:machine|accelerator)Types/")
 
@@ -72,6 +71,11 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     if is_tpu(node_config):
         return tpu_node_config.machine(location, node_config, catalog)
     at = f"{location}.node_config"
+    check_one_machine(
+        f"{at}.machineType",
+        node_config.get("machineType"),
+        lambda one: catalog.machine_type(CLOUD.name, one.rpartition("/")[2]),
+    )
     name = _machine_type_name(at, node_config)
     scheduling = scheduling_of(at, node_config)
     check_provisioning_model(at, scheduling)
@@ -112,7 +116,7 @@ def placement(provider: dict[str, Any]) -> Placement:
         ClusterConfigError: the zones or the region are missing or wrong.
     """
     zones = zones_of(provider)
-    return Placement(_region_of(provider, zones), zones)
+    return Placement(region_in(provider, zones), zones)
 
 
 def check_offered(node_type: NodeType, cluster: Cluster) -> None:
@@ -173,61 +177,6 @@ def _check_zones_offer(node_type: NodeType, cluster: Cluster) -> None:
         if is_answer(offerings, CLOUD, region):  # of all others a note says it, and `ray up` asks Google
             check_region(f"{at}.{key}", name, offerings, CLOUD.name, region)
             check_offered_in_zones(f"{at}.{key}", name, offerings, region, zones)
-
-
-def zones_of(provider: dict[str, Any]) -> tuple[str, ...]:
-    """Return the zones to launch in, in the order to try them.
-
-    Args:
-        provider: the cluster file's ``provider``; ``availability_zone`` is ``a``, ``a,b,c`` or a list, each a full
-            zone name.
-
-    Raises:
-        ClusterConfigError: there is none, one is no zone's full name, or they are of several regions.
-    """
-    given = provider.get("availability_zone")
-    listed = given.split(",") if isinstance(given, str) else given
-    if not isinstance(listed, list) or not all(isinstance(zone, str) for zone in listed):
-        raise ClusterConfigError(
-            f"provider.availability_zone is {'missing' if given is None else repr(given)}; name a zone there, such as "
-            "us-central1-a, or several to try in turn, such as us-central1-a,us-central1-b"
-        )
-    zones = tuple(dict.fromkeys(zone.strip() for zone in listed if zone.strip()))
-    if not zones:
-        raise ClusterConfigError("provider.availability_zone is empty; name a zone there, such as us-central1-a")
-    for zone in zones:
-        if not _ZONE.fullmatch(zone):
-            raise ClusterConfigError(
-                f"provider.availability_zone names {shown(zone)}, which is not a zone; write each in full: "
-                f"us-central1-a"
-            )
-    regions = dict.fromkeys(zone.rpartition("-")[0] for zone in zones)
-    if len(regions) > 1:
-        raise ClusterConfigError(
-            f"provider.availability_zone names zones of {' and '.join(regions)}; a cluster runs in one region"
-        )
-    return zones
-
-
-def region_of(config: dict[str, Any]) -> str:
-    """Return the cluster's region: that of its zones.
-
-    Raises:
-        ClusterConfigError: the zones are missing or wrong, or ``provider.region`` is another.
-    """
-    provider = config.get("provider") or {}
-    return _region_of(provider, zones_of(provider))
-
-
-def _region_of(provider: dict[str, Any], zones: tuple[str, ...]) -> str:
-    region = zones[0].rpartition("-")[0]
-    given = provider.get("region")
-    if given is not None and given != region:
-        raise ClusterConfigError(
-            f"provider.region is {shown(given)}, and provider.availability_zone {','.join(zones)} is in {region}; "
-            "make them agree"
-        )
-    return region
 
 
 def cluster_notes(cluster: Cluster) -> list[str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.boot.node_event import EventKind, Notice
 from accel_scaling.providers.gcp.instance_metadata import InstanceMetadata
+from accel_scaling.providers.gcp.metadata_changes import ChangingItem, pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ class Notices:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._metadata = InstanceMetadata()
         self._clock = clock
+        self._preempted, self._maintenance = ChangingItem("preempted"), ChangingItem("maintenance-event")
 
     def urgent(self) -> list[Notice]:
         """Return what comes within minutes.
@@ -40,13 +42,17 @@ class Notices:
             OSError: the server does not answer.
         """
         notices = []
-        if (self._metadata.get("preempted") or "").strip() == "TRUE":
+        if (self._preempted.value() or "").strip() == "TRUE":
             at_s = self._clock() + _PREEMPTED_S
             notices.append(Notice(EventKind.INTERRUPTION, "preempted", "Google preempts this machine", at_s))
-        if (self._metadata.get("maintenance-event") or "").strip() == _TERMINATES:
+        if (self._maintenance.value() or "").strip() == _TERMINATES:
             message = "Google will terminate this machine for maintenance of its host"
             notices.append(Notice(EventKind.MAINTENANCE, _TERMINATES, message))
         return notices
+
+    def pause(self, seconds: float) -> None:
+        """Wait for so long, or until the server reports a change."""
+        pause([self._preempted, self._maintenance], seconds)
 
     def slow(self) -> list[Notice]:
         """Return what is announced longer before.

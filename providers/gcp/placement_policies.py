@@ -49,10 +49,20 @@ def delete(
     cluster_name: str,
     names: Iterable[str],
     *,
+    wait: bool = True,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[str]:
     """Delete a cluster's policies; machines that are ending hold theirs for a while.
+
+    Args:
+        compute: Google's client of Compute Engine.
+        provider: the provider section.
+        cluster_name: whose policies.
+        names: of the policies.
+        wait: for machines that are ending; without it, policies with machines are kept, and nothing is reported.
+        clock: seconds that only grow.
+        sleep: waits so many seconds.
 
     Returns:
         A sentence for those that are left: they cost nothing, and the next `ray up` uses them.
@@ -62,6 +72,8 @@ def delete(
     reasons: dict[str, str] = {}
     left = list(names)
     while left := [name for name in left if not _deleted(compute, place, policies, (cluster_name, name), reasons)]:
+        if not wait:
+            return []
         if clock() >= until_s:
             break
         sleep(timeouts.PLACEMENT_GROUP_POLL_S)

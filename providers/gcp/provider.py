@@ -39,6 +39,7 @@ from accel_scaling.providers.base.cluster_config import (
 )
 from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.providers.base.zone_launch import Workers, gated
+from accel_scaling.providers.gcp import waiting
 from accel_scaling.providers.gcp.cloud import CLOUD
 from accel_scaling.providers.gcp.node_config import check_zones_named, is_tpu, zones_of
 from accel_scaling.requirements import missing
@@ -51,6 +52,7 @@ try:
     from accel_scaling.providers.gcp.calls import ListingFailedError
     from accel_scaling.providers.gcp.client import client
     from accel_scaling.providers.gcp.compute import Compute
+    from accel_scaling.providers.gcp.known_ends import KnownEnds
     from accel_scaling.providers.gcp.launch import in_large_batches
     from accel_scaling.providers.gcp.node_cache import NodeCache
     from accel_scaling.providers.gcp.tpu import Tpu
@@ -88,7 +90,8 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
     # Ray's constructor calls it, and its retries call it again after a broken pipe.
     def _construct_clients(self) -> None:
         self.resources: dict[Any, Any] = {}
-        self._resource("compute")
+        reservations = self._resource("compute").reserved.reservations
+        self._known_ends = KnownEnds(reservations, self._now_s, lambda: watcher_policy(self.provider_config))
         if self.provider_config.get(_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD):
             self._resource("tpu")
         self._node_cache = NodeCache(
@@ -105,7 +108,7 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             provider = self.provider_config
             asked = client(provider, service), provider["project_id"], zones_of(provider), self.cluster_name
             if service == "tpu":
-                self.resources[key] = Tpu(*asked)
+                self.resources[key] = Tpu(*asked, queues=waiting.queues(provider))
             else:
                 # Read at a launch: a wrong policy must not keep `ray down` from ending machines.
                 self.resources[key] = Compute(*asked, lambda: watcher_policy(provider).drain_s)
@@ -121,7 +124,7 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             AccelScalingError: a config that cannot be filled. `ray up` would swallow it and continue; there the config
                 carries it to `bootstrap_config`, which raises it.
         """
-        return in_large_batches(promised(cluster_config, CLOUD, _fill))
+        return waiting.allowed(in_large_batches(promised(cluster_config, CLOUD, _fill)))
 
     @staticmethod
     def bootstrap_config(cluster_config: dict[str, Any]) -> dict[str, Any]:
@@ -197,6 +200,10 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         """Return whether a node runs; False for one that is gone."""
         return self._node_cache.is_running(node_id)
 
+    def is_waiting(self, node_id: str) -> bool:
+        """Return whether a node waits in a queue of Google's; False for one that is gone."""
+        return self._node_cache.is_waiting(node_id)
+
     def is_terminated(self, node_id: str) -> bool:
         """Return whether a node does not exist any more."""
         return self._node_cache.is_terminated(node_id)
@@ -215,12 +222,22 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
 
     def _address(self, node_id: str, getter: str) -> str | None:
         node = self._node_cache.node(node_id)
+        if node is not None and self._node_cache.is_waiting(node_id):
+            return None  # each round of v1 asks for the address of each node, often
         address: str | None = getattr(node, getter)() if node is not None else None
         # What is cached may be from before Google gave the machine its address: it is asked once more.
         if address is None and node is not None:
             node = self._node_cache.ask(node_id)
             address = getattr(node, getter)() if node is not None else None
         return address
+
+    def get_command_runner(self, log_prefix: str, node_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Return the command runner of a node; of one that waits in Google's queue, one that is made later."""
+        make = super().get_command_runner
+        # Ray's runner of a slice is made of its hosts, which are not known before.
+        if self._node_cache.is_waiting(node_id):
+            return waiting.LaterRunner(lambda: make(log_prefix, node_id, *args, **kwargs))
+        return make(log_prefix, node_id, *args, **kwargs)
 
     def _get_node(self, node_id: str) -> Any:
         return self._node_cache.ask(node_id)
@@ -231,7 +248,13 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
     # What is done to them.
 
     def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
-        """Set tags: visible here at once, at Google within a second, and in any case before the process ends."""
+        """Set tags: visible here at once, at Google within a second, and in any case before the process ends.
+
+        An updater that is about to wait for ssh, a quarter of an hour at most, waits here first until the node has left
+        Google's queue: v1 sets up what is listed, running or not.
+        """
+        if _ray.status_of(tags) == _ray.WAITING_FOR_SSH:
+            waiting.until_over(lambda: self._node_cache.is_waiting(node_id, fresh=True))
         self._node_cache.set_tags(node_id, tags)
         self.starts.tagged(node_id, tags)
 
@@ -242,6 +265,14 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
     def end_for_good(self, node_id: str) -> None:
         """Delete a machine or slice; never stop it to use it again."""
         self._node_cache.delete(node_id)
+
+    def node_events(self) -> dict[str, bytes]:
+        """Return what the watchers of nodes have told, and the ends that Google has set, which it tells no node."""
+        told: dict[str, bytes] = super().node_events()
+        return {**self._known_ends.events(self._node_cache.machines(), self.joined_nodes), **told}
+
+    def _now_s(self) -> float:
+        return self.gate.clock()
 
     def ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd]:
         """Return why machines and slices ended, as Google says it."""

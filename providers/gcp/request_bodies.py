@@ -65,6 +65,12 @@ def fits_bulk(body: dict[str, Any]) -> bool:
     return True
 
 
+def of_many(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the InstanceProperties of a bulk creation, which name resource policies; one machine has their URLs."""
+    policies = body.get("resourcePolicies")
+    return {**body, "resourcePolicies": [_bare(str(policy)) for policy in policies]} if policies else body
+
+
 def in_zone(body: dict[str, Any], project: str, zone: str) -> dict[str, Any]:
     """Return the Instance as `instances.insert` wants it: with the types' paths in the zone."""
     placed = copy.deepcopy(body)
@@ -74,7 +80,8 @@ def in_zone(body: dict[str, Any], project: str, zone: str) -> dict[str, Any]:
     for accelerator in placed.get("guestAccelerators") or []:
         accelerator["acceleratorType"] = f"{place}/acceleratorTypes/{accelerator['acceleratorType']}"
     if placed.get("resourcePolicies"):
-        placed["resourcePolicies"] = [f"{region}/resourcePolicies/{name}" for name in placed["resourcePolicies"]]
+        policies = placed["resourcePolicies"]
+        placed["resourcePolicies"] = [one if "/" in one else f"{region}/resourcePolicies/{one}" for one in policies]
     for disk in placed.get("disks") or []:
         if "diskType" in (disk.get("initializeParams") or {}):
             disk["initializeParams"]["diskType"] = f"{place}/diskTypes/{disk['initializeParams']['diskType']}"
@@ -116,9 +123,6 @@ def _to_bare_names(body: dict[str, Any]) -> None:
         body["machineType"] = _bare(body["machineType"])
     for accelerator in body.get("guestAccelerators") or []:
         accelerator["acceleratorType"] = _bare(str(accelerator.get("acceleratorType", "")))
-    # Names for many machines, URLs for one: the document of InstanceProperties, and of Instance.
-    if isinstance(body.get("resourcePolicies"), list):
-        body["resourcePolicies"] = [_bare(str(policy)) for policy in body["resourcePolicies"]]
     for disk in body.get("disks") or []:
         first = disk.get("initializeParams") or {}
         if isinstance(first.get("diskType"), str):

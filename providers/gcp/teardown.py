@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
 from accel_scaling.cluster.networks import PLACEMENT
+from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.base.teardown import Found, TeardownProvider
 from accel_scaling.providers.gcp import checks, placement_policies
 from accel_scaling.providers.gcp.calls import reason_of
@@ -69,5 +70,10 @@ class EndedProvider(TeardownProvider):
         provider = self.provider_config
         if not provider.get(PLACEMENT):
             return []
-        names = policy_names(provider, self.cluster_name, zones_of(provider))
-        return placement_policies.delete(client(provider, "compute"), provider, self.cluster_name, names)
+        try:
+            names = policy_names(provider, self.cluster_name, zones_of(provider))
+        except ClusterConfigError:  # `ray down` ends machines whatever the file says; `ray up` refuses it
+            return []
+        # A machine that is stopped, to be used again, keeps its policy.
+        wait = not provider.get("cache_stopped_nodes")
+        return placement_policies.delete(client(provider, "compute"), provider, self.cluster_name, names, wait=wait)

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import functools
-import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from googleapiclient.errors import HttpError
 
-from accel_scaling import _ray, timeouts
+from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import SOLD_OUT, Category, Failure
 from accel_scaling.cluster.capacity import CAPACITY
 from accel_scaling.providers.base.capacity_launch import offers
 from accel_scaling.providers.base.zone_launch import Launch, over_zones
-from accel_scaling.providers.gcp import request_bodies
-from accel_scaling.providers.gcp.answers import described, items_of, labels_to_keep, named
+from accel_scaling.providers.gcp import request_bodies, tpu_operations, tpu_queue
+from accel_scaling.providers.gcp.answers import described, items_of, labels_to_keep
 from accel_scaling.providers.gcp.calls import (
     BROKEN,
-    OperationFailedError,
     ZonalResource,
     call_each,
     looked_up,
     of_exception,
-    of_operation,
     retry_on_conflict,
     status_of,
 )
-from accel_scaling.providers.gcp.capacity import slice_with_capacity
 from accel_scaling.providers.gcp.client import collection
 from accel_scaling.providers.gcp.labels import from_label, from_labels, new_name
 from accel_scaling.providers.gcp.launch import purpose_of
+from accel_scaling.providers.gcp.tpu_capacity import queue_time_s, slice_with_capacity
+from accel_scaling.providers.gcp.tpu_queue import TpuQueue
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -53,8 +52,12 @@ class TpuNode(_RayTPUNode):  # type: ignore[misc]
 
     # docs.cloud.google.com/tpu/docs/reference/rest/v2/projects.locations.nodes#state; Ray overlooks the last three.
     NON_TERMINATED_STATUSES = frozenset(
-        {"CREATING", "STARTING", "RESTARTING", "READY", "REPAIRING", "REIMAGING", "UNHIDING"}
+        {"CREATING", "STARTING", "RESTARTING", "READY", "REPAIRING", "REIMAGING", "UNHIDING"} | tpu_queue.WAITING
     )
+
+    def is_waiting(self) -> bool:
+        """Return whether it waits in Google's queue, or is being made at its turn: it has no hosts to set up yet."""
+        return tpu_queue.is_queued(self["name"]) and self.get("state") in tpu_queue.WAITING
 
     def is_stopped(self) -> bool:
         """Return whether it can be started again."""
@@ -62,11 +65,11 @@ class TpuNode(_RayTPUNode):  # type: ignore[misc]
 
     def is_ending(self) -> bool:
         """Return whether it is being deleted."""
-        return bool(self.get("state") == "DELETING")
+        return self.get("state") in {"DELETING", "SUSPENDING"}
 
     def is_preempted(self) -> bool:
-        """Return whether Google has taken it back; it can only be deleted."""
-        return self.get("state") in {"PREEMPTED", "TERMINATED"}
+        """Return whether Google has taken it back, or its queued resource is over; it can only be deleted."""
+        return self.get("state") in {"PREEMPTED", "TERMINATED"} | tpu_queue.OVER
 
     @property
     def num_workers(self) -> int:
@@ -87,10 +90,14 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
 
     KIND = "tpu"
 
-    def __init__(self, client: Any, project: str, zones: Sequence[str], cluster_name: str) -> None:
+    def __init__(
+        self, client: Any, project: str, zones: Sequence[str], cluster_name: str, *, queues: bool = False
+    ) -> None:
+        """Use a client; ``queues``: some node type's order queues."""
         super().__init__(client, project, zones[0], cluster_name)
         self._set_zones(zones)
         self._nodes = collection(client, "projects", "locations", "nodes")
+        self._queue = TpuQueue(client, project, expected=queues)
 
     def get_instance(self, node_id: str) -> TpuNode:
         """Return one slice, asked for now.
@@ -98,7 +105,18 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
         Raises:
             HttpError: 404: there is none.
         """
-        return self._node(self._nodes.get(name=node_id).execute())
+        try:
+            return self._node(self._nodes.get(name=node_id).execute())
+        except HttpError as error:
+            queued = self._queue.get(node_id) if status_of(error) == 404 and tpu_queue.is_queued(node_id) else None
+            if queued is None:
+                raise
+            return self._node(queued)
+
+    def last_seen(self, node_id: str) -> TpuNode | None:
+        """Return a slice whose queued resource was over when it was seen last, though it is gone by now."""
+        queued = self._queue.last_seen(node_id)
+        return None if queued is None else self._node(queued)
 
     def create(
         self,
@@ -124,10 +142,15 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
         # Each slice goes its own way over the zones: the longest way names every zone that was tried.
         tried = max((launch.zones for launch in launches.values()), key=len, default=[])
         by_zone = {zone: failure for launch in launches.values() for zone, failure in launch.failures.items()}
-        return Launch(made, next(iter(failures), None), tried, by_zone)
+        # A place in the queue shows of no zone that it has capacity.
+        waiting = {place: [node for node in nodes if tpu_queue.is_queued(node)] for place, nodes in made.items()}
+        at_once = {place: [node for node in nodes if not tpu_queue.is_queued(node)] for place, nodes in made.items()}
+        return Launch(_filled(at_once), next(iter(failures), None), tried, by_zone, _filled(waiting))
 
     def delete(self, node_id: str) -> None:
-        """Delete a slice, whether it is there or not."""
+        """Delete a slice and its queued resource, whether they are there or not."""
+        if tpu_queue.is_queued(node_id) and self._queue.delete(node_id):
+            return
         try:
             self._nodes.delete(name=node_id).execute()
         except Exception as error:
@@ -135,11 +158,11 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
                 raise
 
     def stop(self, node_id: str) -> None:
-        """Stop a slice that is to be started again; one of several hosts cannot be, and is deleted.
+        """Stop a slice that is to be started again; one of several hosts, or of a queue, cannot be, and is deleted.
 
         Source: docs.cloud.google.com/tpu/docs/managing-tpus-tpu-vm, "You can't stop TPU slices".
         """
-        if self.get_instance(node_id).num_workers > 1:
+        if tpu_queue.is_queued(node_id) or self.get_instance(node_id).num_workers > 1:
             self.delete(node_id)
         else:
             self._nodes.stop(name=node_id).execute()
@@ -189,17 +212,25 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
             way = by_place[place]
             zone, body = way.zone, request_bodies.slice_node(way.node_config, way.tags)
             # A new name for each try: _create_named() believes that a name which is taken was taken by itself.
-            name = new_name(from_label(body["labels"][_ray.gcp_tags()[1]]), self.KIND)
+            queued = queue_time_s(way.entry) is not None
+            end = tpu_queue.NAME_END if queued else self.KIND
+            name = new_name(from_label(body["labels"][_ray.gcp_tags()[1]]), end)
             node_id = f"projects/{self.project_id}/locations/{zone}/nodes/{name}"
             try:
-                self._create_named(zone, name, body)
+                if queued and way.entry:
+                    self._queue.request(zone, name, body, way.entry)
+                else:
+                    self._create_named(zone, name, body)
             except Exception as error:  # noqa: BLE001 - the next zone may have what this one lacks
                 # The connection broke, the creation may not have: without this look, a second slice would be paid for.
                 if isinstance(error, BROKEN) and looked_up(lambda: self.get_instance(node_id)):
                     return [node_id], of_exception(error)
+                failure = of_exception(error)
                 if not self._swept(node_id):
                     self.hold(purpose_of(body["labels"]), [node_id])
-                return [], of_exception(error)
+                    # Nobody knows whether it exists: it is not bought elsewhere, or in another way.
+                    failure = replace(failure, category=Category.UNAVAILABLE)
+                return [], failure
             return [node_id], None
 
         # Quota, too, is a zone's: docs.cloud.google.com/tpu/docs/quota
@@ -233,7 +264,9 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
     def _list_zone(self, zone: str) -> list[TpuNode]:
         parent = f"projects/{self.project_id}/locations/{zone}"
         request = self._nodes.list(parent=parent, pageSize=_PAGE)
-        nodes: list[TpuNode] = []
+        # Before the slices: one that comes between the two lists is in the second, and none is in neither.
+        queued = {node["name"]: node for node in self._queue.list(zone)}
+        nodes: list[Any] = []
         while request is not None:
             try:
                 answer = request.execute()
@@ -241,30 +274,31 @@ class Tpu(ZonalResource, _RayTPU):  # type: ignore[misc]
                 if status_of(error) != 404:
                     raise
                 return []  # Cloud TPU is not in this zone, which has machines anyway
-            nodes += [self._node(item) for item in items_of(answer, "nodes")]
+            nodes += [described(item) for item in items_of(answer, "nodes")]
             request = self._nodes.list_next(request, answer)
+        merged = queued | {
+            node["name"]: self._queue.merged(queued[node["name"]], node) if node["name"] in queued else node
+            for node in nodes
+        }
         # This API cannot filter by label.
-        return [node for node in nodes if node.get_labels().get(_ray.gcp_tags()[0]) == self.cluster_name]
+        return [
+            node
+            for node in map(self._node, merged.values())
+            if node.get_labels().get(_ray.gcp_tags()[0]) == self.cluster_name
+        ]
 
     def _node(self, item: Any) -> TpuNode:
         node = described(item)
         return TpuNode({**node, "labels": from_labels(node.get("labels") or {})}, self)
 
     def _wait(self, operation: dict[str, Any]) -> None:
-        """Wait until an operation is done, looking less and less often.
+        """Wait until an operation is done.
 
         Raises:
             OperationFailedError: it failed, or is not done after half an hour.
         """
-        # From 0.2 s on, for labels; a creation takes minutes, and needs no look each second.
-        deadline, wait_s = time.monotonic() + timeouts.GCP_OPERATION_S, timeouts.GCP_OPERATION_POLL_S / 5
-        operations = collection(self.resource, "projects", "locations", "operations")
-        while not operation.get("done"):
-            if time.monotonic() > deadline:
-                text = f"{named(operation)} is not done after {timeouts.GCP_OPERATION_S:.0f} s"
-                raise OperationFailedError(Failure(Category.UNAVAILABLE, "TIMEOUT", text))
-            time.sleep(wait_s)
-            wait_s = min(wait_s * 1.5, 5 * timeouts.GCP_OPERATION_POLL_S)
-            operation = operations.get(name=named(operation)).execute()
-        if "error" in operation:
-            raise OperationFailedError(of_operation(operation["error"]))
+        tpu_operations.wait(self.resource, operation)
+
+
+def _filled(places: dict[str, list[str]]) -> dict[str, list[str]]:
+    return {place: nodes for place, nodes in places.items() if nodes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray import versions
@@ -10,6 +11,7 @@ from accel_scaling.catalog.tpu_slices import slice_of_topology, slice_of_type
 from accel_scaling.catalog.unlisted import unlisted
 from accel_scaling.cluster.capacity import CapacityType
 from accel_scaling.cluster.cluster import NodeMachine
+from accel_scaling.cluster.machine_lists import check_one_machine
 from accel_scaling.cluster.node_needs import default_image
 from accel_scaling.errors import AccelScalingError, ClusterConfigError
 from accel_scaling.message_text import shown
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from accel_scaling.catalog.load import Catalog
+    from accel_scaling.catalog.model import MachineType
     from accel_scaling.catalog.tpu_slices import TpuSlice
 
 # The node_config keys that make a node type a TPU, as Ray tells it (autoscaler/_private/gcp/config.py, get_node_type).
@@ -90,7 +93,7 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
 
 
 def check_purchase(location: str, node_config: dict[str, Any]) -> None:
-    """Refuse a way of buying a slice that the provider's API of Cloud TPU does not have: queues and models.
+    """Refuse the keys of a node_config that do not buy a slice through this API: Google's own for queues, and models.
 
     Args:
         location: the node type's place in the cluster file, for the error.
@@ -102,8 +105,8 @@ def check_purchase(location: str, node_config: dict[str, Any]) -> None:
     at = f"{location}.node_config"
     if node_config.get("queuedResource") is not None:
         raise ClusterConfigError(
-            f"{at}.queuedResource is written by Google into slices that it has queued, and this package asks for "
-            f"slices at once, without a queue; remove it, and write {_WAYS}"
+            f"{at}.queuedResource is written by Google into slices that it has queued; remove it, and write "
+            f"provider.capacity: {{{location.rpartition('.')[2]}: [{{spot: {{wait_for: 6h}}}}]}} to have slices queued"
         )
     scheduling = node_config.get("schedulingConfig")
     model = scheduling.get("provisioningModel") if isinstance(scheduling, dict) else None
@@ -133,16 +136,18 @@ def _notes(tpu_slice: TpuSlice) -> Iterator[str]:
 
 
 def _capacity_type(node_config: dict[str, Any]) -> CapacityType:
-    """Return spot where Google may take the slice back at any time."""
+    """Return spot where Google may take the slice back at any time, and reserved where it is of a reservation."""
     config = node_config.get("schedulingConfig") or {}
-    spot = config.get("spot") or config.get("preemptible") or config.get("provisioningModel") == "SPOT"
-    return CapacityType.SPOT if spot else CapacityType.ON_DEMAND
+    if config.get("spot") or config.get("preemptible") or config.get("provisioningModel") == "SPOT":
+        return CapacityType.SPOT
+    return CapacityType.RESERVED if config.get("reserved") else CapacityType.ON_DEMAND
 
 
 def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> TpuSlice:
     config = node_config.get("acceleratorConfig")
     if config is None:
         name = node_config["acceleratorType"]
+        check_one_machine(f"{at}.acceleratorType", name, lambda one: _whole(slice_of_type(catalog, one)))
         if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME:
             raise ClusterConfigError(
                 f"{at}.acceleratorType is {shown(name)}; name a TPU type there, such as v5litepod-8"
@@ -164,6 +169,11 @@ def _slice(at: str, node_config: dict[str, Any], catalog: Catalog) -> TpuSlice:
                 f"{at}.acceleratorConfig.{key} is {shown(config.get(key))}; expected such as {example}"
             )
     return slice_of_topology(catalog, config["type"].strip(), config["topology"].strip())
+
+
+def _whole(tpu_slice: TpuSlice) -> MachineType:
+    """Return a slice as one machine, with the chips of all its hosts."""
+    return replace(tpu_slice.machine, count=tpu_slice.chips)
 
 
 def _check_runtime(at: str, node_config: dict[str, Any], tpu_slice: TpuSlice) -> None:

@@ -14,6 +14,7 @@ from ray.autoscaler import tags
 from ray.autoscaler._private import command_runner, updater
 from ray.autoscaler.v2.instance_manager.config import InstanceReconcileConfig
 from ray.autoscaler.v2.instance_manager.node_provider import LaunchNodeError, NodeProviderAdapter
+from ray.autoscaler.v2.instance_manager.reconciler import Reconciler
 from ray.autoscaler.v2.instance_manager.subscribers.threaded_ray_installer import ThreadedRayInstaller
 
 from accel_scaling import _ray
@@ -58,6 +59,15 @@ def test_v2_sets_a_machine_up_three_times_and_for_half_an_hour_and_v1_once(monke
     become("_private", monkeypatch)
     assert _ray.start_attempts() == 1
     assert _ray.set_up_timeout_s() == math.inf
+
+
+def test_v2_waits_an_hour_for_a_listed_machine_to_run_or_as_long_as_a_variable_says() -> None:
+    name, default_s = _ray.ALLOCATE_TIMEOUT
+    assert InstanceReconcileConfig().allocate_status_timeout_s == default_s
+    source = inspect.getsource(InstanceReconcileConfig)
+    assert name in source.partition("allocate_status_timeout_s")[2].partition(")")[0]
+    # It begins to set a machine up when that runs, and not before; until then the machine is one that is to come.
+    assert "if not cloud_instance.is_running" in inspect.getsource(Reconciler._install_ray)
 
 
 def test_rays_runner_asks_a_process_runner_for_check_call_with_the_streams() -> None:

@@ -18,7 +18,7 @@ def test_a_start_command_tells_its_node_and_the_node_has_the_label(type_: Capaci
 
 
 @pytest.mark.parametrize("word", ["", "x; rm -rf /", "SPOT", "$(id)"])
-def test_a_word_of_somebody_elses_tag_reaches_no_shell_and_no_label(word: str) -> None:
+def test_a_word_of_another_programs_tag_reaches_no_shell_and_no_label(word: str) -> None:
     assert with_bought("ray start", word) == "ray start"
     assert bought_labels({BOUGHT: word}, {}) == {}
 

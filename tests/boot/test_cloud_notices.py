@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from accel_scaling.boot.node_event import EventKind, Notice
 from accel_scaling.providers.aws.notices import Notices as Ec2Notices
+from accel_scaling.providers.gcp.metadata_changes import ChangingItem
 from accel_scaling.providers.gcp.notices import Notices as GoogleNotices
 from accel_scaling.testing.hosts.metadata_servers import Metadata, _MetadataHandler, _MetadataServer
 
@@ -87,6 +89,60 @@ def test_ec2_announces_what_comes_later(metadata: Metadata) -> None:
     assert retirement == Notice(EventKind.MAINTENANCE, "instance-retirement", "it goes", 1800522043.0)
 
 
+def _when_changed(notices: GoogleNotices, count: int) -> list[Notice]:
+    """What Google says when so many items have changed: each within its own answer."""
+    until_s = time.monotonic() + 10
+    while len(found := notices.urgent()) < count and time.monotonic() < until_s:
+        notices.pause(5)
+    return found
+
+
+def test_google_is_not_asked_while_nothing_changes_and_says_a_change_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata = {"instance/preempted": "FALSE", "instance/maintenance-event": "NONE"}
+    questions: list[str] = []
+
+    class Counted(_MetadataHandler):
+        def do_GET(self) -> None:  # noqa: N802
+            questions.append(self.path)
+            super().do_GET()
+
+    with serving(Counted, lambda _: metadata) as address:
+        monkeypatch.setenv("GCE_METADATA_HOST", address)
+        notices = GoogleNotices()
+        for _ in range(20):
+            assert notices.urgent() == []
+            notices.pause(0.02)
+        assert len(questions) == 4, "the value of each, then its change"
+        assert sum("?wait_for_change=true&timeout_sec=10&last_etag=" in path for path in questions) == 2
+        began_s = time.monotonic()
+        metadata["instance/preempted"] = "TRUE"
+        notices.pause(5)
+        assert [notice.code for notice in notices.urgent()] == ["preempted"]
+        assert time.monotonic() - began_s < 4
+
+
+def test_a_wait_that_ends_without_a_change_is_begun_again(metadata: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("accel_scaling.timeouts.METADATA_WAIT_S", 0)
+    metadata |= {"instance/preempted": "FALSE", "instance/maintenance-event": "NONE"}
+    notices = GoogleNotices()
+    for _ in range(5):
+        assert notices.urgent() == []
+        notices.pause(1)
+    metadata["instance/preempted"] = "TRUE"
+    assert len(_when_changed(notices, 1)) == 1
+
+
+def test_a_connection_on_which_nothing_comes_is_given_up(metadata: Metadata) -> None:
+    now_s = 0.0
+    item = ChangingItem("preempted", lambda: now_s)
+    metadata["instance/preempted"] = "FALSE"
+    assert item.value() == "FALSE"
+    now_s = 12.5
+    with pytest.raises(OSError, match="longer than it was told to"):
+        item.value()
+    assert item.value() == "FALSE"
+
+
 def test_google_announces_a_preemption_and_maintenance(metadata: Metadata) -> None:
     metadata |= {"instance/preempted": "FALSE", "instance/maintenance-event": "NONE"}
     notices = GoogleNotices(lambda: 1000.0)
@@ -94,9 +150,10 @@ def test_google_announces_a_preemption_and_maintenance(metadata: Metadata) -> No
     assert notices.slow() == []
     metadata["instance/maintenance-event"] = "MIGRATE_ON_HOST_MAINTENANCE"
     metadata["instance/upcoming-maintenance"] = "NONE"
+    notices.pause(5)
     assert [*notices.urgent(), *notices.slow()] == [], "a task does not notice a migration"
     metadata |= {"instance/preempted": "TRUE", "instance/maintenance-event": "TERMINATE_ON_HOST_MAINTENANCE"}
-    preempted, maintenance = notices.urgent()
+    preempted, maintenance = _when_changed(notices, 2)
     assert (preempted.kind, preempted.at_s) == (EventKind.INTERRUPTION, 1030.0)
     assert (maintenance.kind, maintenance.at_s) == (EventKind.MAINTENANCE, None)
 

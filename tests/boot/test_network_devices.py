@@ -24,7 +24,9 @@ def verdict_of(root: Path, expected: str = "32", before: Verdict = GOOD) -> Verd
 
 def test_a_machine_with_all_its_network_devices_is_confirmed_as_before(tmp_path: Path) -> None:
     write_network(tmp_path, 32)
-    assert verdict_of(tmp_path) is GOOD
+    verdict = verdict_of(tmp_path)
+    assert verdict.word is VerdictWord.CONFIRMED
+    assert verdict.message == "8 GPUs; 32 network devices (EFA or RDMA)"
     # Nobody has said how many, or in a way that nobody understands.
     assert with_network(GOOD, {SYSROOT: str(tmp_path / "none")}) is GOOD
     assert verdict_of(tmp_path / "none", "many") is GOOD
@@ -51,7 +53,7 @@ def test_devices_without_their_driver_are_waited_for_as_a_driver_is(tmp_path: Pa
 
 def test_a_container_that_was_not_given_the_devices_is_told_the_options(tmp_path: Path) -> None:
     write_network(tmp_path, 4, given=0)
-    assert verdict_of(tmp_path, "4") is GOOD  # on the machine itself, nodes below /dev are the machine's own
+    assert verdict_of(tmp_path, "4").confirmed  # on the machine itself, nodes below /dev are the machine's own
     write_container(tmp_path)
     verdict = verdict_of(tmp_path, "4")
     assert verdict.word is VerdictWord.NOT_VISIBLE_IN_CONTAINER

@@ -35,8 +35,8 @@ def api_fixture(tmp_path: Path) -> Iterator[Api]:
         yield api
 
 
-def test_the_rights_of_the_document_are_two_and_no_more() -> None:
-    assert {("create", "events"), ("patch", "nodes")} == ALL
+def test_the_rights_of_the_document_are_three_and_no_more() -> None:
+    assert {("create", "events"), ("get", "rayclusters"), ("patch", "nodes")} == ALL
 
 
 def test_a_refused_pod_ends_as_before_and_kubernetes_has_an_event_and_a_label(api: Api, boot: Any) -> None:
@@ -56,13 +56,14 @@ def test_a_refused_pod_ends_as_before_and_kubernetes_has_an_event_and_a_label(ap
         check=False,
     )
     assert done.returncode == EXIT_NOT_CONFIRMED, done.stderr
-    *_, event_told, label_told, last = done.stderr.splitlines()
+    *_, event_told, cluster_told, label_told, last = done.stderr.splitlines()
     assert event_told.endswith(": Kubernetes has an event on this pod")
+    assert cluster_told.endswith(": Kubernetes has an event on RayCluster demo")
     assert label_told.endswith(": Kubernetes has the label accel-scaling.io/refused on node gpu-node-1")
     assert ": DriverMissing: promised 8 x GPU; 8 on the PCI bus" in last, (
         "the last line is the one that `kubectl describe pod` shows"
     )
-    (event,) = api.events
+    event, of_cluster = api.events
     assert (event["type"], event["reason"]) == ("Warning", "DriverMissing")
     assert event["message"].startswith(
         "refused by the boot check (RayCluster demo, group a100, node gpu-node-1): promised 8 x GPU"
@@ -75,33 +76,61 @@ def test_a_refused_pod_ends_as_before_and_kubernetes_has_an_event_and_a_label(ap
         "name": "demo-worker-a100-x7k2p",
         "uid": "0b7c",
     }
+    # What `kubectl describe raycluster demo` selects events by: kind, namespace, name and uid.
+    assert of_cluster["involvedObject"] == {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayCluster",
+        "namespace": "default",
+        "name": "demo",
+        "uid": "5c1d",
+    }
+    assert of_cluster["message"].startswith("refused by the boot check (pod demo-worker-a100-x7k2p, RayCluster demo, ")
     assert api.nodes == {"gpu-node-1": {"pool": "gpu", LABEL_REFUSED: "DriverMissing"}}
     assert TOKEN not in done.stdout + done.stderr
 
 
 def test_without_rights_the_log_has_a_sentence_for_each_and_nothing_else_changes(api: Api) -> None:
     api.rights.clear()
-    event_told, label_told = report_refusal(REFUSED, api.environment)
+    event_told, cluster_told, label_told = report_refusal(REFUSED, api.environment)
     assert event_told == (
         "Kubernetes did not take an event on this pod: the API server answers 403: events is forbidden: User "
         '"system:serviceaccount:default:ray-worker" cannot create resource "events"; docs/iam/kuberay-boot-check.yaml '
         "has the rights that it needs"
     )
+    assert cluster_told.startswith("Kubernetes did not take an event on RayCluster demo: the API server answers 403: ")
     assert label_told.startswith("Kubernetes did not take the label accel-scaling.io/refused on node gpu-node-1: the ")
-    assert [status for *_, status in api.asked] == [403, 403], "each is tried once"
+    assert [status for *_, status in api.asked] == [403] * 4, "each is tried once"
+
+
+@pytest.mark.parametrize("clusters", [{"demo": "5c1d"}, {}])
+def test_without_the_right_to_read_the_cluster_its_event_has_no_uid(api: Api, clusters: dict[str, str]) -> None:
+    api.rights.discard(("get", "rayclusters"))
+    api.clusters = clusters
+    assert "Kubernetes has an event on RayCluster demo" in report_refusal(REFUSED, api.environment)
+    about = api.events[1]["involvedObject"]
+    assert (about["kind"], about["name"], "uid" in about) == ("RayCluster", "demo", False)
+
+
+def test_a_pod_outside_kuberay_has_no_cluster_to_report_on(api: Api) -> None:
+    del api.environment["RAY_CLUSTER_NAME"]
+    report_refusal(REFUSED, api.environment)
+    assert [event["involvedObject"]["kind"] for event in api.events] == ["Pod"]
 
 
 @pytest.mark.parametrize("word", [word for word in VerdictWord if word not in OF_THE_NODE])
 def test_a_verdict_that_may_be_the_manifests_mistake_labels_no_node(api: Api, word: VerdictWord) -> None:
     report_refusal(Verdict(word, "x"), api.environment)
-    assert [method for method, *_ in api.asked] == ["POST"]
+    assert [method for method, *_ in api.asked] == ["POST", "GET", "POST"]
 
 
 def test_without_the_nodes_name_no_node_is_labelled_and_the_pods_name_may_be_the_host_name(api: Api) -> None:
     environment = {**api.environment, "HOSTNAME": "demo-worker-b"}
     for name in ("ACCEL_SCALING_NODE_NAME", "RAY_CLOUD_INSTANCE_ID", "ACCEL_SCALING_POD_UID"):
         del environment[name]
-    assert report_refusal(REFUSED, environment) == ["Kubernetes has an event on this pod"]
+    assert report_refusal(REFUSED, environment) == [
+        "Kubernetes has an event on this pod",
+        "Kubernetes has an event on RayCluster demo",
+    ]
     assert api.events[0]["involvedObject"]["name"] == "demo-worker-b"
     assert "uid" not in api.events[0]["involvedObject"]
 
@@ -153,8 +182,10 @@ def test_a_server_that_is_silent_or_gone_does_not_hold_the_pod(api: Api, monkeyp
 @pytest.mark.parametrize("name", ["../../namespaces/x", "A", "a?b", "a" * 300])
 def test_a_name_that_is_not_one_becomes_no_path(api: Api, name: str) -> None:
     told = report_refusal(REFUSED, {**api.environment, "ACCEL_SCALING_NODE_NAME": name})
-    assert told[1].endswith(": ACCEL_SCALING_NODE_NAME is not known")
-    assert [method for method, *_ in api.asked] == ["POST"]
+    assert told[2].endswith(": ACCEL_SCALING_NODE_NAME is not known")
+    told = report_refusal(REFUSED, {**api.environment, "RAY_CLUSTER_NAME": name})
+    assert told[1].endswith(": the RayCluster's name is not known")
+    assert [method for method, *_ in api.asked] == ["POST", "GET", "POST", "POST", "PATCH"]
 
 
 def test_the_manifest_of_the_document_has_what_the_report_needs() -> None:

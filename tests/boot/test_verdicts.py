@@ -196,7 +196,7 @@ def test_the_verdict_as_data_has_the_documented_keys(boot):
 def test_the_words_are_those_that_users_search_for():
     assert {word.value for word in VerdictWord} == {
         *("Confirmed", "MoreThanPromised", "NoDevice", "DriverMissing", "FewerThanPromised", "OtherType"),
-        *("Unhealthy", "NotYet", "NotVisibleInContainer"),
+        *("Unhealthy", "TooSlow", "NotYet", "NotVisibleInContainer"),
     }
 
 

@@ -15,8 +15,8 @@ from accel_scaling import timeouts
 from accel_scaling.boot import watcher as module
 from accel_scaling.boot.node_event import EventKind, NodeEvent, Notice, read_event
 from accel_scaling.boot.sick_devices import Sick
-from accel_scaling.boot.watcher import Watcher
 from accel_scaling.boot.watcher_start import Watched
+from accel_scaling.boot.watcher_steps import Look, Watcher
 from accel_scaling.cluster.policies import OnEvent
 
 T4 = {"GPU": 1.0, "accelerator_type:T4": 1.0}
@@ -142,6 +142,27 @@ def test_a_sick_node_that_the_head_does_not_drain_yet_is_watched_for_notices_and
     node.notices = [INTERRUPTION]
     (notice,) = node.goes_on(1)[3:]
     assert (notice.kind, notice.acts) == (EventKind.INTERRUPTION, True)
+
+
+def test_a_driver_that_hangs_keeps_no_notice_waiting() -> None:
+    node, looks = Node(), list[Look]()
+    node.watcher.start_look = looks.append
+    assert node.goes_on(90) == []
+    node.notices = [INTERRUPTION]
+    (event,) = node.goes_on(1)
+    assert event.kind is EventKind.INTERRUPTION
+    assert (len(looks), node.looks) == (1, 0), "one at a time, and it has not come back"
+
+
+def test_a_look_in_the_background_is_judged_when_it_is_over() -> None:
+    node, looks = Node(), list[Look]()
+    node.watcher.start_look = looks.append
+    node.sick = LOST
+    for _ in range(2):
+        assert node.goes_on(100) == []
+        looks[-1].run()
+    (event,) = node.goes_on(2)
+    assert (event.kind, len(looks)) == (EventKind.SICK, 2)
 
 
 LOST = Sick("Unhealthy", "device 0 is lost")

@@ -100,13 +100,14 @@ def until(condition: Any, seconds: float = 20) -> bool:
     return bool(condition())
 
 
+@pytest.mark.parametrize("listens", [True, False])
 def test_a_watcher_lives_as_long_as_the_raylet_is_small_and_imports_no_ray(
-    tmp_path: Path, boot: Any, monkeypatch: pytest.MonkeyPatch
+    listens: bool, tmp_path: Path, boot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boot("g4dn.xlarge")
     asked: list[str] = []
     told = subprocess.run(
-        ["sh", "-c", with_watch(f"printenv {WATCH}", "aws", WatcherPolicy(), head=False)],
+        ["sh", "-c", with_watch(f"printenv {WATCH}", "aws", WatcherPolicy(driver_events=listens), head=False)],
         check=True,
         capture_output=True,
         text=True,
@@ -120,7 +121,7 @@ def test_a_watcher_lives_as_long_as_the_raylet_is_small_and_imports_no_ray(
         raylet = subprocess.Popen(words, executable="/bin/bash", env=environment, stdin=subprocess.PIPE)
         try:
             start_watcher(environment, T4)
-            assert until(lambda: asked and len(watchers(start)) == 2), (tmp_path / "watcher.log").read_text()
+            assert until(lambda: asked and len(watchers(start)) == 2 + listens), (tmp_path / "watcher.log").read_text()
             for watcher in watchers(start):
                 status = Path(f"/proc/{watcher}/status").read_text()
                 resident_kib = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS"))

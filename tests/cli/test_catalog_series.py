@@ -105,5 +105,10 @@ def test_an_instance_type_that_is_a_series_is_refused_with_its_machine_types() -
 def test_show_says_how_a_machine_is_sold_where_that_is_not_in_every_way(
     name: str, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sold = [row.strip() for row in show(name, capsys)[1].splitlines() if row.strip().startswith("sold ")]
-    assert [" ".join(row.split()) for row in sold] == ([f"sold {line}"] if line else [])
+    rows = [" ".join(row.split()) for row in show(name, capsys)[1].splitlines()]
+    assert [row for row in rows if row.startswith("sold ")] == ([f"sold {line}"] if line else [])
+    # What buys it so, as a cluster file has it.
+    (write,) = [row for row in rows if row.startswith("write ")] or [""]
+    assert write.startswith("write provider.capacity: {NODE_TYPE: [...]}, with ") is bool(line)
+    assert ("on-demand" in write) is (bool(line) and "not on demand" not in line)
+    assert ("{reserved: NAME} or {block: NAME}" in write) is ("by reservation" in line)

@@ -109,3 +109,12 @@ def test_accelerators_of_a_users_catalog_can_be_asked_for(tmp_path: Path, capsys
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["available_node_types"]["t4-x5"]["node_config"]["InstanceType"] == "x9.large"
     assert config["provider"]["catalog"] == [str(mine)]
+
+
+def test_where_two_accelerators_are_usually_apart_a_region_that_has_both_is_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["init", "gcp", "L4", "v5litepod-8"]) == 2
+    assert capsys.readouterr().err.endswith("; us-west4 has all of them: --zones us-west4-a\n")
+    assert main(["init", "gcp", "L4", "v4-8"]) == 2
+    assert capsys.readouterr().err.endswith("; choose with --zones\n")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from accel_scaling.cli.main import main
+from accel_scaling.kuberay.manifest import CLUSTER_OF
 from tests.support.kuberay import HEAD, manifest
 
 L4 = manifest(limits="nvidia.com/gpu: 1", selector="cloud.google.com/gke-accelerator: nvidia-l4")
@@ -60,7 +61,7 @@ def test_check_reads_each_file_and_ends_with_2(file: Path, capsys: pytest.Captur
     Path("c.yaml").write_text(manifest(params="{num-gpus: '1'}"), encoding="utf-8")
     assert main(["kuberay", "check", "b.yaml", str(file), "c.yaml"]) == 2
     out, err = capsys.readouterr()
-    sentence = "b.yaml:1: has no RayCluster, RayJob, RayService of ray.io; it has ConfigMap in line 1"
+    sentence = "b.yaml:1: has no RayCluster, RayJob, RayService, RayCronJob of ray.io; it has ConfigMap in line 1"
     assert err == f"accel-scaling: {sentence}\n"
     assert out.splitlines() == [
         "c.yaml:15: RayCluster demo, group workers: GPU: 1 is promised, but the container's limits have no device for it",  # noqa: E501 - as it is printed
@@ -70,7 +71,10 @@ def test_check_reads_each_file_and_ends_with_2(file: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (CONFIG_MAP, "ray.yaml:1: has no RayCluster, RayJob, RayService of ray.io; it has ConfigMap in line 1"),
+        (
+            CONFIG_MAP,
+            f"ray.yaml:1: has no {', '.join(CLUSTER_OF)} of ray.io; it has ConfigMap in line 1",
+        ),
         ("", "ray.yaml:1: this is not a Kubernetes manifest: it has no `kind`"),
         ("- a\n- b\n", "ray.yaml:1: this is not a Kubernetes manifest: it has no `kind`"),
         ("just text", "ray.yaml:1: this is not a Kubernetes manifest: it has no `kind`"),

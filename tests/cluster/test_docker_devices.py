@@ -88,7 +88,7 @@ def test_the_key_is_the_one_that_has_the_options() -> None:
     (note,) = fewer("--gpus 2", key="run_options")
     assert "docker.run_options shows" in note
     (note,) = fewer(docker={"worker_run_options": ["--gpus 2"]})
-    assert "available_node_types.it.docker.worker_run_options shows" in note
+    assert note.startswith("available_node_types.it.docker.worker_run_options (p4d.24xlarge) shows ")
 
 
 def test_the_plan_has_the_note_too() -> None:

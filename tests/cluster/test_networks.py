@@ -127,3 +127,35 @@ def test_a_head_that_nobody_would_reach_is_refused_and_workers_without_internet_
     config["provider"]["use_internal_ips"] = True
     _, notes = fill(config, shipped_catalog())
     assert not [note for note in notes if "network interfaces" in note]
+
+
+RDMA = ["--device=/dev/infiniband", "--ulimit=memlock=-1"]
+EFA_BY_HAND = {"SubnetId": "subnet-1", "Groups": ["sg-1"], "DeviceIndex": 0, "InterfaceType": "efa"}
+
+
+@pytest.mark.parametrize(
+    ("config", "added"),
+    [
+        (on_aws(provider={"network": {"h100": "efa"}}), RDMA),
+        (on_aws(NetworkInterfaces=[EFA_BY_HAND]), RDMA),
+        (on_aws(), []),
+        (on_gcp(provider={"network": {"h200": {"rdma": SUBNETS}}}), RDMA),
+        (on_gcp("a3-highgpu-8g", provider={"network": {"h200": {"gpudirect": SUBNETS[:5]}}}), []),
+    ],
+)
+def test_containers_get_the_network_devices_of_their_machine_alone(config: dict[str, Any], added: list[str]) -> None:
+    config["docker"] = {"image": "mine", "container_name": "ray", "pull_before_run": False}
+    filled, _ = fill(config, shipped_catalog())
+    (worker,) = [name for name in config["available_node_types"] if name != "head"]
+    options = (filled["available_node_types"][worker].get("docker") or {}).get("worker_run_options") or []
+    assert [option for option in options if option in RDMA] == added
+    assert not set(RDMA) & set(filled["docker"].get("head_run_options") or [])
+
+
+def test_options_of_the_user_for_the_network_decide() -> None:
+    config = on_aws(provider={"network": {"h100": "efa"}})
+    own = ["--device=/dev/infiniband/uverbs0", "--ulimit memlock=1000:1000"]
+    config["docker"] = {"image": "mine", "container_name": "ray", "pull_before_run": False, "run_options": own}
+    filled, _ = fill(config, shipped_catalog())
+    options = filled["available_node_types"]["h100"]["docker"]["worker_run_options"]
+    assert not set(RDMA) & set(options)

@@ -15,8 +15,11 @@ import pytest
 import yaml
 
 from accel_scaling.boot import bundle
+from accel_scaling.cluster.capacity import capacity_orders
+from accel_scaling.providers.aws.capacity import with_capacity
 from accel_scaling.providers.aws.local_cloud import LocalEC2
 from accel_scaling.providers.base import cluster_config
+from accel_scaling.providers.gcp.client import client
 from accel_scaling.providers.gcp.local_cloud import LocalGCE
 from tests.support import aws_provider, gcp_provider
 from tests.support.aws_provider import EC2
@@ -93,6 +96,7 @@ def test_every_door_takes_the_file(block: Block, tmp_path: Path, monkeypatch: py
         ("training-networks", "resourcePolicies", {"networkInterfaces", "resourcePolicies"}),
         ("flex-start", "FLEX_START", set()),
         ("spot-and-on-demand", "priority", set()),
+        ("spot-and-on-demand", "a10g: [spot, on-demand]", set()),
     ],
 )
 def test_a_rehearsal_leaves_out_what_the_page_says(page: str, part: str, keys: set[str]) -> None:
@@ -114,6 +118,15 @@ def gce() -> Iterator[Google]:
             yield at
 
 
+def add_what_users_make(provider: dict[str, Any], gce: Google) -> None:
+    """Put the subnetworks and the placement policy that the pages name into the project."""
+    named = (provider.get("network") or {}).values()
+    gce.injection.subnetworks = [name for network in named for names in network.values() for name in names]
+    place = {"project": gcp_provider.PROJECT, "region": "us-central1"}
+    if "training" not in gce.engine.placement_policies():
+        client(provider, "compute").resourcePolicies().insert(**place, body={"name": "training"}).execute()
+
+
 def on_gce(block: Block, gce: Google, monkeypatch: pytest.MonkeyPatch, packed: Path) -> dict[str, dict[str, Any]]:
     """Launch a machine or slice of each worker of the file; node type -> in the form of Google."""
     monkeypatch.setattr(cluster_config, "_bundle", lambda *_: packed)
@@ -124,6 +137,7 @@ def on_gce(block: Block, gce: Google, monkeypatch: pytest.MonkeyPatch, packed: P
         "gcp_credentials": {"type": "anonymous"},
     }
     config["auth"] = {"ssh_user": "ubuntu", **(config.get("auth") or {})}
+    add_what_users_make(config["provider"], gce)
     ready = resolved(config)
     provider = gcp_provider.provider_of(ready)
     made = {}
@@ -140,7 +154,11 @@ def test_google_gets_what_the_file_says(
 ) -> None:
     made = on_gce(block, gce, monkeypatch, packed)
     for name, machine in made.items():
-        written = config_of(block)["available_node_types"][name]["node_config"]
+        config = config_of(block)
+        written = config["available_node_types"][name]["node_config"]
+        if name in (config["provider"].get("placement") or {}):
+            assert written.keys().isdisjoint(("resourcePolicies", "networkInterfaces"))
+            assert (len(machine["networkInterfaces"]), len(machine.pop("resourcePolicies"))) == (10, 1)
         for key in ("reservationAffinity", "resourcePolicies", "schedulingConfig"):
             assert machine.get(key) == written.get(key), (name, key)
         assert (written.get("scheduling") or {}).items() <= (machine.get("scheduling") or {}).items()
@@ -185,11 +203,21 @@ def on_ec2(block: Block, ec2: EC2, monkeypatch: pytest.MonkeyPatch, packed: Path
     group = client.describe_security_groups()["SecurityGroups"][0]["GroupId"]
     text = block.body.replace("sg-0123456789abcdef0", group).replace("ami-0123456789abcdef0", X86)
     text = text.replace("subnet-0123456789abcdef0", ec2.subnets[aws_provider.A])
+    if not client.describe_placement_groups(Filters=[{"Name": "group-name", "Values": ["training"]}])[
+        "PlacementGroups"
+    ]:
+        client.create_placement_group(GroupName="training", Strategy="cluster")
     config = {**NEEDED, **yaml.safe_load(text)}
     for node_type in config["available_node_types"].values():
         node_type["node_config"].setdefault("ImageId", X86)
     ready = resolved(config)
     return ready, aws_provider.provider_of(ready["cluster_name"], **ready["provider"])
+
+
+def bought(provider: dict[str, Any], name: str, node_config: dict[str, Any]) -> dict[str, Any]:
+    """A node_config as its first capacity type buys it."""
+    order = capacity_orders(provider).get(name)
+    return with_capacity(name, node_config, order[0]) if order else node_config
 
 
 @pytest.mark.parametrize("block", AWS, ids=str)
@@ -207,7 +235,7 @@ def test_ec2_is_asked_for_what_the_file_says(
         (request,) = [request for call, request in ec2.calls if call == "RunInstances"]
         body = json.dumps(request["body"])
         for key in ("CapacityReservationSpecification", "InstanceMarketOptions", "Placement", "NetworkInterface"):
-            written = any(one.startswith(key) for one in node_type["node_config"])
+            written = any(one.startswith(key) for one in bought(ready["provider"], name, node_type["node_config"]))
             assert (f'"{key}.' in body) == written, (name, key, body)
 
 
@@ -263,7 +291,7 @@ def test_the_commands_of_the_page_are_those_that_the_fill_writes() -> None:
     text = (ROOT / "docs" / "without-internet.md").read_text(encoding="utf-8")
     shown = re.findall(r"^\| (?:head: )?`(.+?)`", text, re.MULTILINE)[:3]
     config = with_keys_needed_by_ray(copy.deepcopy(yaml.safe_load(AWS[0].body)))
-    commands = [*config["setup_commands"][1:], *config["head_setup_commands"]]
+    commands = [*config["setup_commands"][-2:], *config["head_setup_commands"]]
     for beginning, command in zip(shown, commands, strict=True):
         assert command.startswith(beginning.replace("\\|", "|").split(" ||")[0].strip()), command
 

@@ -63,8 +63,9 @@ def test_a_machine_that_google_does_not_sell_on_demand_is_noted(machine_type: st
     (note,) = gcp_notes(machine_type)
     assert note.startswith(
         f"available_node_types.w: Google Cloud sells {machine_type} {sold}, not on demand as here, "
-        "according to gcp_capacity_types.csv; write scheduling: {provisioningModel: "
+        "according to gcp_capacity_types.csv; write in provider.capacity "
     )
+    assert "(without that key, in its node_config: scheduling: {provisioningModel: " in note
     assert gcp_notes(machine_type, **BOUND) == []
 
 

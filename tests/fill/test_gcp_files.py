@@ -42,7 +42,7 @@ def test_filling_twice_changes_nothing_and_says_nothing() -> None:
     assert fill(once, shipped_catalog()) == (once, [])
 
 
-@pytest.mark.parametrize("name", ["gcp-gpu", "gcp-a3-multizone", "gcp-tpu-v5e", "gcp-tpu-v4-pod"])
+@pytest.mark.parametrize("name", ["gcp-gpu", "gcp-a3-multizone", "gcp-tpu-v5e", "gcp-tpu-v4-pod", "gcp-tpu-v6e-queued"])
 def test_the_examples_are_complete_for_ray_and_filled_without_a_note(
     name: str, examples: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

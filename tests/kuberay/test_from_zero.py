@@ -35,6 +35,7 @@ DEMANDS: dict[str, tuple[dict[str, float], str]] = {
     "intel": ({"GPU": 2, f"{TYPE}Intel-GPU-Max-1550": 0.001}, "max1550"),
     "karpenter": ({"GPU": 8, f"{TYPE}A100-40G": 0.001}, "p4d"),
     "rayjob": ({"GPU": 8, f"{TYPE}H100": 0.001}, "h100"),
+    "raycronjob": ({"GPU": 8, f"{TYPE}H100": 0.001}, "h100"),
 }
 SELECTORS = {
     "gpu": ({"ray.io/market-type": "spot", "ray.io/accelerator-type": "A100"}, "a100"),

@@ -14,6 +14,7 @@ from accel_scaling.testing.hosts.settings import HostKind
 from accel_scaling.testing.rehearse import try_task
 from tests.loop.test_aws import demand
 from tests.support.cluster import LEAN, V1, V2, cluster, gcp_config_of, machines_of
+from tests.support.gce_client import PARENT, Client
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -108,16 +109,23 @@ print("RESERVED", json.dumps(sorted(told)), len({node["Labels"]["ray.io/tpu-slic
 SLOW_HOST_0 = "case $(hostname) in *-w-0) sleep 10;; esac; "
 
 
-def test_a_slice_of_two_hosts_is_reserved_from_nothing_and_each_host_knows_its_number() -> None:
+def test_a_queued_slice_of_two_hosts_is_reserved_from_nothing_and_each_host_knows_its_number() -> None:
     config = gcp_config_of({"pod": V4_POD}) | LEAN
+    config["provider"]["capacity"] = {"pod": [{"spot": {"wait_for": "1h"}}]}
     config["worker_start_ray_commands"] = [SLOW_HOST_0 + one for one in config["worker_start_ray_commands"]]
     with cluster(config) as one:
+        one.local.set_faults(Fault.waits("v4-16", 12))
         one.up()
         assert 'RESERVED [["0", 1.0], ["1", 0]] 1' in one.exec("python3 -c " + shlex.quote(RESERVE))
         assert machines_of(one.local, ["asked"]) == ["n2-standard-2", "v4-16"], "one slice, not one for each host"
         one.has("cluster_accs.py")
         (ran,) = one.scenario("each", [{"num_accs": 2, "accelerator_type": "TPU-V4"}])
         assert (ran["verdict"], ran["ids"], ran["variables"]) == ("Confirmed", ["0", "1"], {"TPU_VISIBLE_CHIPS": "0,1"})
+        queue = Client(one.local.endpoint_url).tpu.projects().locations().queuedResources()
+        (queued,) = queue.list(parent=PARENT).execute()["queuedResources"]
+        assert (queued["state"]["state"], queued["spot"]) == ("ACTIVE", {})
+        assert one.ray("down", "-y", str(one.path)).returncode == 0
+        one.wait("the end of its queued resource", lambda: "queuedResources" not in queue.list(parent=PARENT).execute())
 
 
 def test_a_head_that_lies_is_deleted_and_ray_up_says_why() -> None:

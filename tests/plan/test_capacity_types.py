@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -177,3 +178,55 @@ def test_the_json_of_a_file_on_standard_input_has_the_order(tmp_path: Path, caps
     assert main(["plan", str(path), "--demand", "A10G", "--json"]) == 0
     nodes = json.loads(capsys.readouterr().out)["nodes"]
     assert [node["capacity_types"] for node in nodes] == [["spot"], ["on-demand"]]
+
+
+ID = "cr-0123456789abcdef0"
+TARGET = {"CapacityReservationSpecification": {"CapacityReservationTarget": {"CapacityReservationId": ID}}}
+AFFINITY = {
+    "reservationAffinity": {
+        "consumeReservationType": "SPECIFIC_RESERVATION",
+        "key": "compute.googleapis.com/reservation-name",
+        "values": ["mine"],
+    }
+}
+BY_HAND = [
+    (aws(w="p5.48xlarge"), {**TARGET}, {"reserved": ID}),
+    (aws(w="p5.48xlarge"), {"InstanceMarketOptions": {"MarketType": "capacity-block"}, **TARGET}, {"block": ID}),
+    (aws(w="p5.48xlarge"), {"InstanceMarketOptions": {"MarketType": "spot"}}, "spot"),
+    (gcp(w={"machineType": "a2-highgpu-1g"}), AFFINITY, {"reserved": "mine"}),
+    (
+        gcp(w={"machineType": "a4-highgpu-8g"}),
+        {"scheduling": {"provisioningModel": "RESERVATION_BOUND"}, **AFFINITY},
+        {"block": "mine"},
+    ),
+    (
+        gcp(w={"machineType": "a3-highgpu-8g"}),
+        {"scheduling": {"provisioningModel": "FLEX_START", "maxRunDuration": {"seconds": 3600}}},
+        {"flex-start": {"run_for": "1h"}},
+    ),
+    (gcp(w={"acceleratorType": "v4-8"}), {"schedulingConfig": {"spot": True}}, "spot"),
+    (gcp(w={"acceleratorType": "v4-8"}), {"schedulingConfig": {"reserved": True}}, "reserved"),
+]
+
+
+@pytest.mark.parametrize(("config", "by_hand", "entry"), BY_HAND, ids=lambda value: str(value)[:60])
+def test_what_a_node_config_says_by_hand_is_labelled_and_priced_as_with_the_key(
+    config: dict[str, Any], by_hand: dict[str, Any], entry: Any
+) -> None:
+    first, second = copy.deepcopy(config), copy.deepcopy(config)
+    first["available_node_types"]["w"]["node_config"] |= by_hand
+    second["provider"]["capacity"] = {"w": [entry]}
+    one, other = cluster(first).types["w"], cluster(second).types["w"]
+    word = entry if isinstance(entry, str) else next(iter(entry))
+    assert one.capacity_types == other.capacity_types == (CapacityType(word),)
+    assert (one.labels.get(MARKET), other.labels[OURS]) == (other.labels.get(MARKET), word)
+    assert one.labels.get(OURS, one.labels.get(MARKET)) == word
+
+
+def test_of_two_node_types_the_one_with_the_higher_priority_is_launched_first() -> None:
+    config = aws(spot="g5.xlarge", a10g="g5.xlarge", most=2)
+    config["provider"]["capacity"] = {"spot": ["spot"]}
+    if not _ray.has("priority"):
+        pytest.skip("priority is of Ray 2.56")
+    config["available_node_types"]["spot"]["priority"] = 10
+    assert plan(config, "A10G:1x3").launch == {"spot": 2, "a10g": 1}

@@ -175,12 +175,20 @@ def test_the_upscaling_mode_decides_on_the_rounds() -> None:
     )
 
 
-def test_a_rayjob_and_a_rayservice_are_planned_too() -> None:
-    body = raycluster(ONE_L4).partition("spec:\n")[2]
-    for kind, key in (("RayJob", "rayClusterSpec"), ("RayService", "rayClusterConfig")):
-        spec = "".join(f"  {line}\n" for line in body.splitlines())
-        text = f"apiVersion: ray.io/v1\nkind: {kind}\nmetadata: {{name: j}}\nspec:\n  {key}:\n{spec}"
-        assert planned(filled(text), "L4")[1].launch == {"l4": 1}
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("RayJob", ("rayClusterSpec",)),
+        ("RayService", ("rayClusterConfig",)),
+        ("RayCronJob", ("jobTemplate", "rayClusterSpec")),
+    ],
+)
+def test_other_kinds_with_a_cluster_are_planned_too(kind: str, keys: tuple[str, ...]) -> None:
+    spec = raycluster(ONE_L4).partition("spec:\n")[2]
+    for key in reversed(keys):
+        spec = f"  {key}:\n" + "".join(f"  {line}\n" for line in spec.splitlines())
+    text = f"apiVersion: ray.io/v1\nkind: {kind}\nmetadata: {{name: j}}\nspec:\n{spec}"
+    assert planned(filled(text), "L4")[1].launch == {"l4": 1}
 
 
 def test_of_several_manifests_one_is_chosen_by_name() -> None:

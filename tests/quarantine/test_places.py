@@ -61,7 +61,7 @@ def test_a_doubtful_zone_comes_last_among_its_capacity_type_only(head: Head) -> 
     assert head.gate.check("p4d", PLACES) == expected
 
 
-def test_a_reservation_that_is_refused_for_good_says_nothing_of_spot(head: Head) -> None:
+def test_a_reservation_that_is_refused_permanently_says_nothing_of_spot(head: Head) -> None:
     for zone in (A, A, A, B, B, B):
         head.gate.check("p4d", PLACES)
         head.gate.failed(

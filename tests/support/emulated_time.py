@@ -12,7 +12,7 @@ _POLL_S = 0.01
 
 
 class EmulatedTime:
-    """Stands for `time.time` and `time.sleep` of the whole process, for the thread that made it.
+    """Stands for `time.time`, `time.time_ns` and `time.sleep` of the whole process, for the thread that made it.
 
     Other threads (servers, pools) sleep for real: they wait for real sockets.
     """
@@ -25,6 +25,10 @@ class EmulatedTime:
     def now(self) -> float:
         """Return the emulated time, in Unix seconds."""
         return self._now_s
+
+    def now_ns(self) -> int:
+        """Return the emulated time in Unix nanoseconds, which Ray's reconciler counts in."""
+        return int(self._now_s * 1e9)
 
     def sleep(self, seconds: float) -> None:
         """Move the clock on; another thread than the test's sleeps."""
@@ -54,5 +58,6 @@ class EmulatedTime:
 def emulated_time() -> Iterator[EmulatedTime]:
     """Let this process live in emulated time."""
     clock = EmulatedTime()
-    with mock.patch("time.time", clock.now), mock.patch("time.sleep", clock.sleep):
+    now, now_ns = mock.patch("time.time", clock.now), mock.patch("time.time_ns", clock.now_ns)
+    with now, now_ns, mock.patch("time.sleep", clock.sleep):
         yield clock

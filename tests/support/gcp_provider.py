@@ -14,6 +14,8 @@ from unittest import mock
 from accel_scaling.providers.gcp.client import client
 from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.fault_injection import CallFault, FaultInjection
+from accel_scaling.testing.gce.instances import capacity_type_of, reservation_of
+from accel_scaling.testing.gce.reservations import GceReservation
 from accel_scaling.testing.gce.server import serve
 from tests.support.resolved import resolved
 
@@ -64,11 +66,25 @@ class Google:
         compute = client(config_of(self.url)["provider"], "compute")
         compute.instanceTemplates().insert(project=PROJECT, body={"name": name, "properties": properties}).execute()
 
+    def reserve(self, *reservations: GceReservation) -> None:
+        """Give the account these reservations, and no others."""
+        self.engine.set_reservations(reservations)
+
+    def bought(self) -> list[str]:
+        """How each machine was bought, by Google's own records."""
+        return sorted(
+            (reservation_of(one).rpartition("/")[2] or capacity_type_of(one)) for one in self.machines().values()
+        )
+
     def machines(self) -> dict[str, dict[str, Any]]:
         return {one["name"]: one for one in self.engine.instances()}
 
     def slices(self) -> dict[str, dict[str, Any]]:
         return {one["name"]: one for one in self.engine.tpu_nodes()}
+
+    def queued(self) -> dict[str, dict[str, Any]]:
+        """Return the queued resources of Cloud TPU."""
+        return {one["name"]: one for one in self.engine.queued_resources()}
 
     def count(self, method: str) -> int:
         return sum(1 for call in self.engine.calls if call[1] == method)

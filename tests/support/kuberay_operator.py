@@ -12,7 +12,12 @@ from typing import Any
 
 from ray.autoscaler._private.kuberay.utils import parse_quantity
 
-CLUSTER_OF = {"RayCluster": ("spec",), "RayJob": ("spec", "rayClusterSpec"), "RayService": ("spec", "rayClusterConfig")}
+CLUSTER_OF = {
+    "RayCluster": ("spec",),
+    "RayJob": ("spec", "rayClusterSpec"),
+    "RayService": ("spec", "rayClusterConfig"),
+    "RayCronJob": ("spec", "jobTemplate", "rayClusterSpec"),
+}
 MIG = re.compile(r"nvidia\.com/mig-\d+g\.\d+gb$")
 CUSTOM = {"aws.amazon.com/neuroncore": "neuron_cores", "google.com/tpu": "TPU"}
 WITH_A_VALUE = {"log-color", "include-dashboard"}

@@ -1,4 +1,4 @@
-"""Kubernetes' API server, emulated as far as a refused pod uses it: https, tokens, RBAC, events, labels of nodes.
+"""Kubernetes' API server, emulated as far as a refused pod uses it: https, tokens, RBAC, events, labels, a RayCluster.
 
 Written after its published OpenAPI document (api/openapi-spec/v3/api__v1_openapi.json of kubernetes/kubernetes): the
 fields of an Event, what it requires, and the Status of an error. The rights are those of a file in docs/iam, evaluated
@@ -53,6 +53,7 @@ class Api:
         environment: of a pod whose service account it knows.
         events: the events that were created.
         nodes: the labels of each node.
+        clusters: the uid of each RayCluster.
         rights: (verb, resource) pairs that the pod's service account has.
         asked: method and path of each request, with the answer's status.
         answer: an answer for every request in place of the real one: status and headers.
@@ -61,6 +62,7 @@ class Api:
     environment: dict[str, str]
     events: list[dict[str, Any]] = field(default_factory=list)
     nodes: dict[str, dict[str, str]] = field(default_factory=lambda: {"gpu-node-1": {"pool": "gpu"}})
+    clusters: dict[str, str] = field(default_factory=lambda: {"demo": "5c1d"})
     rights: set[tuple[str, str]] = field(default_factory=set)
     asked: list[tuple[str, str, int]] = field(default_factory=list)
     answer: tuple[int, dict[str, str]] | None = None
@@ -127,11 +129,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer("patch", "nodes", path, kind, self._patch)
 
     def do_GET(self) -> None:
-        self._reply(405, "the server does not allow this method on the requested resource")
+        path = r"/apis/ray\.io/v1/namespaces/default/rayclusters/(?P<name>[^/?]+)"
+        self._answer("get", "rayclusters", path, None, self._metadata)
 
-    def _answer(self, verb: str, resource: str, path: str, kind: str, then: Any) -> None:
+    def _answer(self, verb: str, resource: str, path: str, kind: str | None, then: Any) -> None:
         api: Api = self.server.api  # type: ignore[attr-defined]
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)) or b"null"
         match = re.fullmatch(path, self.path)
         if api.answer:
             self._reply(*api.answer)
@@ -153,6 +156,13 @@ class _Handler(BaseHTTPRequestHandler):
         api.events.append(event)
         return 201, ""
 
+    def _metadata(self, api: Api, _: None, name: str) -> tuple[int, Any]:
+        if self.headers["Accept"] != "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1":
+            return 406, "a pod needs no more than the metadata"
+        if name not in api.clusters:
+            return 404, f'rayclusters.ray.io "{name}" not found'
+        return 200, {"kind": "PartialObjectMetadata", "metadata": {"name": name, "uid": api.clusters[name]}}
+
     def _patch(self, api: Api, patch: dict[str, Any], name: str) -> tuple[int, str]:
         labels = patch["metadata"]["labels"]
         if name not in api.nodes:
@@ -165,8 +175,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _reply(self, status: int, message: Any = "") -> None:
         api: Api = self.server.api  # type: ignore[attr-defined]
         api.asked.append((self.command, self.path, status))
-        headers = message if isinstance(message, dict) else {}
-        body = json.dumps({"kind": "Status", "apiVersion": "v1", "code": status, "message": str(message)}).encode()
+        found = isinstance(message, dict) and "metadata" in message
+        headers = message if isinstance(message, dict) and not found else {}
+        told = {"kind": "Status", "apiVersion": "v1", "code": status, "message": str(message)}
+        body = json.dumps(message if found else told).encode()
         self.send_response(status)
         for name, value in {**headers, "Content-Type": "application/json", "Content-Length": f"{len(body)}"}.items():
             self.send_header(name, value)

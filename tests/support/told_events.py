@@ -59,10 +59,11 @@ class Told:
         acts: bool = True,
         within_s: float = 100,
         sure: bool = True,
+        told_s: float = 0.0,
     ) -> None:
         instance_id = node if self.cluster.version == "v2" else ""
         deadline_s, address = self.cluster.head.now_s + within_s, self.cluster.provider.internal_ip(node)
-        event = NodeEvent(kind, code, "device 0 is lost", acts, deadline_s, instance_id, address, sure)
+        event = NodeEvent(kind, code, "device 0 is lost", acts, deadline_s, instance_id, address, sure, told_s)
         self.events[f"ray-{node}"] = event.to_text().encode()
 
     def leaves(self, node: str) -> None:

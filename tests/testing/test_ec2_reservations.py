@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TYPE = "g5.xlarge"
 BLOCK = {"MarketType": "capacity-block"}
+NOT_ACTIVE = "InvalidCapacityReservationState.PendingActivation"
 ARN = "arn:aws:resource-groups:us-west-2:123456789012:group/a10g"
 
 
@@ -83,7 +84,7 @@ def test_a_place_is_free_again_when_its_machine_is_gone(region: EC2) -> None:
         (f"cr-1:type={TYPE},kind=block", {}, "InvalidParameterValue"),
         (f"cr-1:type={TYPE}", {"InstanceMarketOptions": BLOCK}, "InvalidParameterValue"),
         (f"cr-1:type={TYPE}", {"InstanceMarketOptions": {"MarketType": "spot"}}, "InvalidParameterCombination"),
-        (f"cr-1:type={TYPE},kind=block,begins=1h", {"InstanceMarketOptions": BLOCK}, "InsufficientInstanceCapacity"),
+        (f"cr-1:type={TYPE},kind=block,begins=1h", {"InstanceMarketOptions": BLOCK}, NOT_ACTIVE),
         (f"cr-1:type={TYPE},kind=block,count=0", {"InstanceMarketOptions": BLOCK}, "InsufficientInstanceCapacity"),
         (
             f"cr-1:type={TYPE},kind=block",
@@ -97,6 +98,8 @@ def test_a_launch_that_does_not_fit_its_reservation_is_refused(
     region: EC2, text: str, launch: dict[str, Any], code: str
 ) -> None:
     region.reserve(text)
+    if group := launch.get("Placement", {}).get("GroupName"):
+        boto3.client("ec2", region_name=REGION).create_placement_group(GroupName=group, Strategy="cluster")
     assert _refused(region, CapacityReservationSpecification=_target("cr-1"), **launch)[0] == code
     assert region.alive() == []
 
@@ -141,7 +144,7 @@ def test_a_block_is_used_from_its_begin_until_30_minutes_before_its_end(region: 
     described = _described("cr-1")
     assert (described["State"], described["ReservationType"]) == ("scheduled", "capacity-block")
     assert (described["EndDate"] - described["StartDate"]).total_seconds() == 3600 - 60 + BLOCK_TERMINATION_S
-    assert _refused(region, **block)[0] == "InsufficientInstanceCapacity"
+    assert _refused(region, **block)[0] == NOT_ACTIVE
     region.now_s += 60
     (machine,) = _launch(region, **block)
     assert (machine["InstanceLifecycle"], region.launches[-1].capacity) == ("capacity-block", "block cr-1")

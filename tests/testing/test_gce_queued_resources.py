@@ -93,7 +93,7 @@ def test_one_without_capacity_waits_on_and_fails_when_its_time_is_over(queue):
     queue.clock.now = 600
     assert queue.get()["state"]["failedData"]["error"]["code"] == 4
     queue.clock.now = 99999
-    assert queue.state() == "FAILED", "it stays until somebody deletes it"
+    assert queue.state() == "FAILED", "it stays until it is deleted"
 
 
 def test_failed_and_suspended_ones_take_quota_until_they_are_deleted(queue):

@@ -1,4 +1,4 @@
-"""What happens to machines of a local cloud after their boot: `notice:TYPE@20s` and `sick:TYPE@20s`."""
+"""What happens to machines of a local cloud after their boot: `notice:TYPE@20s`, `sick:TYPE@20s`, `xid:TYPE@20s=79`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from accel_scaling.errors import RehearsalError
 from accel_scaling.families.inventory import detect
 from accel_scaling.testing import local_cloud
 from accel_scaling.testing.devices.device_files import change, install
+from accel_scaling.testing.devices.drivers import NVML_CONFIG
 from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.faults import Fault, FaultKind, Machines, of_devices, write_faults
-from accel_scaling.testing.hosts.hosts import sick
+from accel_scaling.testing.hosts.hosts import sick, with_xid
 from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
 
 
@@ -27,6 +28,13 @@ def test_the_words_of_the_command_line_say_when_and_of_how_many_machines(word: s
             continue
         with pytest.raises(RehearsalError, match=rf"expected {word}:TYPE@SECONDS"):
             Fault.parse(f"{word}:g5.xlarge{text}")
+
+
+def test_an_xid_has_its_number() -> None:
+    assert Fault.parse("xid:g5.xlarge@5s=79") == Fault.of_xid("g5.xlarge", 79, 5.0)
+    for text in ("xid:g5.xlarge", "xid:g5.xlarge@5s", "xid:g5.xlarge@5s=x"):
+        with pytest.raises(RehearsalError, match="expected xid:TYPE@SECONDS or xid:TYPE@SECONDS=XID"):
+            Fault.parse(text)
 
 
 @pytest.mark.parametrize(("value", "seconds"), [("15m", 900.0), ("90s", 90.0), ("90", 90.0), ("2h", 7200.0)])
@@ -56,19 +64,26 @@ def test_a_fault_that_would_never_come_is_refused() -> None:
 def test_each_of_the_first_machines_has_it_once_and_in_time(tmp_path: Path) -> None:
     now_s, told = 0.0, list[str]()
     faults = LaterFaults(tmp_path / "faults.json", lambda: now_s)
-    write_faults(tmp_path / "faults.json", [Fault.notice("g5", 20, 2), Fault.sick("g5", 5)])
+    write_faults(tmp_path / "faults.json", [Fault.notice("g5", 20, 2), Fault.sick("g5", 5), Fault.of_xid("g5", 79, 6)])
     assert of_devices([Fault.sick("g5", 5)], "g5") is None, "its devices are well at the boot"
 
     def boots(name: str) -> None:
         faults.booted(
-            name, Booted("g5", lambda: told.append(f"{name} told"), lambda: told.append(f"{name} sick"), now_s)
+            name,
+            Booted(
+                "g5",
+                lambda: told.append(f"{name} told"),
+                lambda: told.append(f"{name} sick"),
+                lambda xid: told.append(f"{name} {xid}"),
+                now_s,
+            ),
         )
 
     boots("a")
     faults.step()
     assert told == []
     now_s = 6
-    assert faults.step() == [("a", "one of its devices fails")]
+    assert faults.step() == [("a", "one of its devices fails"), ("a", "its driver reports XID 79")]
     now_s = 21
     assert [what for what, _ in faults.step()] == ["a"]
     faults.ended("a")
@@ -76,7 +91,7 @@ def test_each_of_the_first_machines_has_it_once_and_in_time(tmp_path: Path) -> N
     boots("c")
     now_s = 50
     faults.step()
-    assert told == ["a sick", "a told", "b told"]
+    assert told == ["a sick", "a 79", "a told", "b told"]
 
 
 @pytest.mark.parametrize("machine", ["g4dn.xlarge", "trn1.32xlarge", "p4d.24xlarge"])
@@ -100,6 +115,20 @@ def test_a_tpu_says_no_more_than_its_nodes() -> None:
 
     with pytest.raises(RehearsalError, match="device nodes"):
         sick(hardware_of_tpu("v4-8")[0])
+
+
+def test_an_error_of_the_driver_is_for_those_who_wait_for_it_and_changes_no_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hardware = hardware_of("g4dn.12xlarge")
+    for name, value in install(tmp_path, hardware).items():
+        monkeypatch.setenv(name, value)
+    change(tmp_path, with_xid(hardware, 79))
+    assert "xid 3 79" in (tmp_path / NVML_CONFIG).read_text()
+    (after,) = detect()
+    assert (after.trouble, after.driver_count) == ("", 4)
+    with pytest.raises(RehearsalError, match="only NVIDIA's driver reports XIDs"):
+        with_xid(hardware_of("trn1.32xlarge"), 79)
 
 
 def test_a_machine_of_the_local_ec2_hears_of_its_interruption_by_imdsv2(tmp_path: Path) -> None:

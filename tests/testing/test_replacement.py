@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from accel_scaling.testing.faults import FaultSource
+from accel_scaling.testing.fault_source import FaultSource
 from accel_scaling.testing.rehearse.replacement import Ender, Replacement
 from accel_scaling.testing.rehearse.timeline import MachineRecord, Timeline
 

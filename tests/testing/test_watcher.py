@@ -17,7 +17,7 @@ from accel_scaling.boot.verdict_file import VERDICT_FILE
 from accel_scaling.quarantine.machine import Machine, Reason
 from accel_scaling.quarantine.store import STATE_FILE
 from accel_scaling.status_line import StatusLine
-from accel_scaling.testing.faults import FaultSource
+from accel_scaling.testing.fault_source import FaultSource
 from accel_scaling.testing.hosts.events import Event, EventKind
 from accel_scaling.testing.rehearse.run import grouped
 from accel_scaling.testing.rehearse.timeline import Timeline

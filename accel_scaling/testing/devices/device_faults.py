@@ -9,6 +9,7 @@ from accel_scaling.message_text import shown
 from accel_scaling.testing.devices.drivers import DRIVERS, driver_of
 from accel_scaling.testing.devices.ec2_machines import hardware_of
 from accel_scaling.testing.devices.hardware import PLUG_IN_KIND, Hardware
+from accel_scaling.testing.devices.nvidia_tools import DIAGNOSES
 
 FAULTS = """\
 fewer[:N]          N devices (default: one less) on the bus and in the driver
@@ -20,11 +21,13 @@ no-device          nothing on the bus, nothing in the driver
 unhealthy          the driver answers with an error for one device
 not-yet            the driver does not answer in time
 ecc                one device has memory errors that it cannot repair
+slow               NVIDIA: `dcgmi diag` takes an hour
+diag-fails         NVIDIA: `dcgmi diag` finds an error of one device
 mig[:N]            NVIDIA: one device is cut into N slices (default: 7)
 no-node            one device has no node below /dev
 hidden[:N]         a container that was given N of the machine's devices (default: none)"""
 
-_HEALTH_FAULTS = ("ecc", "mig", "no-node", "hidden")
+_HEALTH_FAULTS = ("ecc", "mig", "no-node", "hidden", "slow", "diag-fails")
 
 # What the driver then says, by kind of hardware: words of nvml.c; names of counters in Neuron's sysfs.
 _MEMORY_ERRORS = {
@@ -94,11 +97,14 @@ def _with_health_fault(hardware: Hardware, fault: str) -> Hardware:
     name, _, argument = fault.partition(":")
     if argument and (name not in ("mig", "hidden") or not argument.isdecimal()):
         raise RehearsalError(f"fault {shown(fault)}: {shown(argument)} is not a number of devices")
-    kinds = {"ecc": tuple(_MEMORY_ERRORS), "mig": ("nvml",)}.get(name, _NODES)
+    only_nvml = dict.fromkeys(("mig", *DIAGNOSES), ("nvml",))
+    kinds = {"ecc": tuple(_MEMORY_ERRORS), **only_nvml}.get(name, _NODES)
     if hardware.kind not in kinds:
         raise RehearsalError(f"fault {shown(fault)}: only these drivers can show it: {', '.join(kinds)}")
     if name == "ecc":
         return replace(hardware, facts=_MEMORY_ERRORS[hardware.kind])
+    if name in DIAGNOSES:
+        return replace(hardware, facts=((name, 1),))
     if name == "mig":
         return replace(hardware, facts=(("mig", int(argument or _MIG_SLICES)),))
     if name == "no-node":

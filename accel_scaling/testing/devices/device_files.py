@@ -31,6 +31,7 @@ from accel_scaling.testing.devices.drivers import (
     write_nodes,
     write_nvml,
 )
+from accel_scaling.testing.devices.nvidia_tools import write_dcgmi
 from accel_scaling.testing.devices.vendor_packages import write_mac, write_package
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def install(root: Path, hardware: Hardware) -> dict[str, str]:
     addresses = _write_bus(root, hardware)
     write_network(root, hardware.network_devices)
     folder = write_nvml(root, hardware) if hardware.kind == "nvml" else write_library(root / MASK)
+    tools = write_dcgmi(root, hardware) if hardware.kind == "nvml" else None
     if hardware.kind == "neuron":
         _write_neuron(root, hardware, addresses)
     if hardware.kind == "tpu":
@@ -70,7 +72,7 @@ def install(root: Path, hardware: Hardware) -> dict[str, str]:
     searched = {
         "LD_LIBRARY_PATH": folder,
         "PYTHONPATH": write_package(root, hardware),
-        "PATH": write_mac(root, hardware) if hardware.kind == "apple" else None,
+        "PATH": write_mac(root, hardware) if hardware.kind == "apple" else tools,
     }
     return {
         SYSROOT: str(root),

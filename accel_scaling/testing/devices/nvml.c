@@ -21,6 +21,8 @@
  *         fabric-status 3 0     nvmlReturn_t of its registration there (0)
  *         fabric-cluster 3 77   the end of the fabric's UUID; 0: all of the UUID is zero (0)
  *         fabric-clique 3 5     its clique in that fabric (0)
+ *         events 3 0            whether it can report XIDs as events (1)
+ *         xid 3 79              it reports this XID to those who wait for events when the line is added
  *
  * Without the file nvmlInit answers 9, driver not loaded.
  *
@@ -68,8 +70,15 @@ typedef struct {
     unsigned char state;
     unsigned health_mask;
 } fabric_v2;
+typedef struct {
+    nvml_device device;
+    unsigned long long type, data;
+    unsigned gpu_instance, compute_instance;
+} event_data;
+typedef struct { unsigned told, registered; } *event_set;
 
 enum { MOST_OTHERS = 64, UNCORRECTED = 1, VOLATILE = 0, FIELD_RECOVERY_ACTION = 230, VALUE_UNSIGNED = 1, MIG_SLOTS = 7, MANY_FACTS = 512 };
+enum { XID_EVENT = 8, NO_INSTANCE = -1, EVENT_POLL_MS = 200, MOST_REGISTERED = 32 };
 
 static unsigned initialized, device_count;
 static int lost_index, init_code;
@@ -97,11 +106,17 @@ static void read_line(const char *line)
     sscanf(line, "%u %llu %95[^\n]", &device_count, &memory_mib, device_name);
 }
 
-static void read_configuration(void)
+static FILE *configuration(void)
 {
     const char *path = getenv("ACCEL_EMULATED_NVML");
+
+    return fopen(path && *path ? path : "/etc/accel-emulated-nvml", "r");
+}
+
+static void read_configuration(void)
+{
     char line[160];
-    FILE *file = fopen(path && *path ? path : "/etc/accel-emulated-nvml", "r");
+    FILE *file = configuration();
 
     device_count = 0;
     memory_mib = 0;
@@ -421,6 +436,92 @@ nvml_return nvmlDeviceGetComputeRunningProcesses_v3(nvml_device device, unsigned
 nvml_return nvmlDeviceGetGraphicsRunningProcesses_v3(nvml_device device, unsigned *count, void *processes)
 {
     return nvmlDeviceGetComputeRunningProcesses_v3(device, count, processes);
+}
+
+/* Finds the XID with this number in the file, counted from 0; returns how many there are. */
+static unsigned find_xid(unsigned number, unsigned *index, unsigned *xid)
+{
+    char line[160];
+    unsigned count = 0, device, code;
+    FILE *file = configuration();
+
+    if (!file)
+        return 0;
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "xid %u %u", &device, &code) == 2 && count++ == number) {
+            *index = device;
+            *xid = code;
+        }
+    fclose(file);
+    return count;
+}
+
+nvml_return nvmlEventSetCreate(event_set *set)
+{
+    unsigned index, xid;
+
+    if (!initialized)
+        return UNINITIALIZED;
+    *set = calloc(1, sizeof **set);
+    if (!*set)
+        return UNKNOWN;
+    (*set)->told = find_xid(0, &index, &xid);
+    return SUCCESS;
+}
+
+nvml_return nvmlEventSetFree(event_set set)
+{
+    free(set);
+    return SUCCESS;
+}
+
+nvml_return nvmlDeviceGetSupportedEventTypes(nvml_device device, unsigned long long *types)
+{
+    nvml_return code = check(device);
+
+    if (code == SUCCESS)
+        *types = fact(device, "events", 1) ? XID_EVENT : 0;
+    return code;
+}
+
+nvml_return nvmlDeviceRegisterEvents(nvml_device device, unsigned long long types, event_set set)
+{
+    nvml_return code = check(device);
+    uintptr_t index = (uintptr_t)device - 1;
+
+    if (code != SUCCESS)
+        return code;
+    if (types != XID_EVENT || !fact(device, "events", 1) || index >= MOST_REGISTERED)
+        return NOT_SUPPORTED;
+    set->registered |= 1u << index;
+    return SUCCESS;
+}
+
+/* As the library does: it sleeps until an event of a registered device, or the time is over. */
+nvml_return nvmlEventSetWait_v2(event_set set, event_data *data, unsigned timeout_ms)
+{
+    unsigned waited, index, xid;
+
+    for (waited = 0;; waited += EVENT_POLL_MS) {
+        while (find_xid(set->told, &index, &xid) > set->told) {
+            set->told++;
+            if (index >= MOST_REGISTERED || !(set->registered >> index & 1))
+                continue;
+            data->device = (nvml_device)(uintptr_t)(index + 1);
+            data->type = XID_EVENT;
+            data->data = xid;
+            data->gpu_instance = data->compute_instance = (unsigned)NO_INSTANCE;
+            return SUCCESS;
+        }
+        if (waited >= timeout_ms)
+            return TIMEOUT;
+        usleep(EVENT_POLL_MS * 1000);
+    }
+}
+
+nvml_return nvmlEventSetWait(event_set set, event_data *data, unsigned timeout_ms)
+{
+    return nvmlEventSetWait_v2(set, data, timeout_ms);
 }
 
 nvml_return nvmlSystemGetDriverVersion(char *version, unsigned length)

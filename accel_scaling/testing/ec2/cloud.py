@@ -36,7 +36,7 @@ from accel_scaling.testing.faults import FaultKind, block_end, of_start, read_fa
 from accel_scaling.testing.hosts.call_log import CallLog, LoggedApplication
 from accel_scaling.testing.hosts.cloud_process import end_process, run
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, sick
+from accel_scaling.testing.hosts.hosts import HostSpec, hardware_at_boot, sick, with_xid
 from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
 from accel_scaling.testing.hosts.metadata_servers import Metadata, MetadataServers
 
@@ -248,6 +248,7 @@ class Ec2Reconciler:
                 instance.instance_type,
                 lambda: tell({"spot/instance-action": _interruption()}),
                 lambda: self._hosts.change_devices(instance.id, sick(hardware)),
+                lambda xid: self._hosts.change_devices(instance.id, with_xid(hardware, xid)),
             ),
         )
 

@@ -10,8 +10,9 @@ No moto here. The rules, each with its source (UserGuide: docs.aws.amazon.com/AW
 - A launch that says nothing takes places of open reservations first; ``none`` takes none (the same page).
 - A place is free again when its machine is gone, not while it shuts down (capacity-blocks-launch.html).
 - A Capacity Block takes launches with the market type ``capacity-block`` alone; another one is refused with the
-  sentence of github.com/terraform-aws-modules/terraform-aws-ec2-instance/pull/404. Until it begins, and when it is
-  full, EC2 has insufficient capacity (ec2-fleet-launch-instances-capacity-blocks-walkthrough.html). Its machines end
+  sentence of github.com/terraform-aws-modules/terraform-aws-ec2-instance/pull/404. Until it begins, the code is
+  InvalidCapacityReservationState.PendingActivation (APIReference/errors-overview.html); when it is full, EC2 has
+  insufficient capacity (ec2-fleet-launch-instances-capacity-blocks-walkthrough.html). Its machines end
   from 30 minutes before its EndDate on (capacity-blocks-using.html).
 - No placement group with a Capacity Block (github.com/aws/aws-parallelcluster/pull/6311): the code and the sentence of
   this refusal are made up, as nobody has written them down.
@@ -53,6 +54,11 @@ class RefusedError(Exception):
         self.code, self.message = code, message
 
 
+_NOT_ACTIVE = RefusedError(
+    "InvalidCapacityReservationState.PendingActivation", "Your Capacity Block is not active yet."
+)
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What a launch asks for, as far as capacity is concerned.
@@ -60,10 +66,10 @@ class Wanted:
     Attributes:
         instance_type: of the machines.
         zone: where they shall be.
-        market: the MarketType; empty where nothing is said.
+        market: the MarketType; empty where nothing is written.
         target: the id of a reservation; empty for none.
         group: the ARN of a resource group of reservations; empty for none.
-        preference: the CapacityReservationPreference; empty where nothing is said.
+        preference: the CapacityReservationPreference; empty where nothing is written.
         placement_group: its name; empty for none.
     """
 
@@ -135,7 +141,9 @@ def places_for(
         target = _named(wanted.target, reservations)
         if _MARKETS.get(target.kind or ReservationKind.TARGETED, "") != wanted.market.replace(ON_DEMAND, ""):
             raise RefusedError("InvalidParameterValue", _MARKET)
-        refusal = _insufficient(wanted) if target.kind is ReservationKind.BLOCK else exceeded
+        refusal = exceeded
+        if target.kind is ReservationKind.BLOCK:
+            refusal = insufficient(wanted.instance_type) if target.has_begun(now_s) else _NOT_ACTIVE
         return places([target], otherwise=False, refusal=refusal)
     if wanted.group:
         inside = [one for one in reservations if _is_in(one, wanted.group)]
@@ -171,10 +179,6 @@ def _named(name: str, reservations: Sequence[Reservation]) -> Reservation:
     raise RefusedError(
         "InvalidCapacityReservationId.NotFound", f"The specified Capacity Reservation ID '{name}' does not exist."
     )
-
-
-def _insufficient(wanted: Wanted) -> RefusedError:
-    return insufficient(wanted.instance_type)
 
 
 def insufficient(instance_type: str) -> RefusedError:

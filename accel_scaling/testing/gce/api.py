@@ -138,6 +138,11 @@ class ComputeEngine:
             self._reservations.set(reservations)
             self.state.changed.notify_all()
 
+    def end_reservation_in(self, path: str, after_s: float) -> None:
+        """Let a reservation of calendar mode, and its machines, end so soon."""
+        with self.state.changed:
+            self._reservations.end_in(path, after_s)
+
     def instances(self) -> list[dict[str, Any]]:
         """Return all machines of Compute Engine, as they are now."""
         with self.state.changed:

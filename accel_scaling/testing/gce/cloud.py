@@ -15,25 +15,30 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.devices.gcp_machines import hardware_of_gcp, hardware_of_tpu
-from accel_scaling.testing.faults import FaultKind
+from accel_scaling.testing.faults import FaultKind, block_end, read_faults
 from accel_scaling.testing.gce.api import ComputeEngine
 from accel_scaling.testing.gce.fault_injection import Preemptions, injection_file, read_injection
-from accel_scaling.testing.gce.instances import PENDING
+from accel_scaling.testing.gce.instances import PENDING, reservation_of
 from accel_scaling.testing.gce.machine_rules import rdma_devices
 from accel_scaling.testing.gce.metadata_server import of_instance, of_slice_host
+from accel_scaling.testing.gce.reservations import GceReservation
 from accel_scaling.testing.gce.server import Server
 from accel_scaling.testing.hosts.call_log import CallLog
 from accel_scaling.testing.hosts.cloud_process import end_process, run
 from accel_scaling.testing.hosts.events import EventKind
-from accel_scaling.testing.hosts.hosts import HostSpec, fault_at_start, hardware_at_boot, sick
+from accel_scaling.testing.hosts.hosts import HostSpec, fault_at_start, hardware_at_boot, sick, with_xid
 from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
 from accel_scaling.testing.hosts.metadata_servers import MetadataServers
+from accel_scaling.testing.reservations import ReservationKind, read_reservations
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from accel_scaling.testing.devices.hardware import Hardware
     from accel_scaling.testing.hosts.events import EventLog
     from accel_scaling.testing.hosts.hosts import Hosts
     from accel_scaling.testing.hosts.settings import Settings
+    from accel_scaling.testing.reservations import Reservation
 
 _LONGEST_NAME = 63  # of a host, RFC 1123; a slice's name may be as long, and each host's has a number behind it
 _BOOTS = {"STAGING", "CREATING", "STARTING"}
@@ -48,7 +53,7 @@ class GceCloud:
     ) -> None:
         self._settings = settings
         self._injection_file = injection_file(settings.directory)
-        self._injection_read = 0
+        self._read: dict[Path, int] = {}  # when the files were written that are read again where they are new
         # Both come by files: whoever holds the local cloud runs in another process.
         self._preemptions = Preemptions(settings.directory)
 
@@ -67,8 +72,8 @@ class GceCloud:
         self.ports = [server.port for server in self._servers]
 
     def step(self) -> None:
-        """Look at the fault injection once, and at every machine and slice."""
-        self._read_injection()
+        """Look at the files once, and at every machine and slice."""
+        self._read_files()
         for name in self._preemptions.take():
             with contextlib.suppress(KeyError):  # gone already
                 self._engine.preempt(name)
@@ -82,14 +87,32 @@ class GceCloud:
                 sys.stderr.write(sentence + "\n")
         self._metadata.close()
 
-    def _read_injection(self) -> None:
-        """Read the fault injection where its file is new; the calls that failed already stay counted."""
-        if not self._injection_file.exists():
-            return
-        written = self._injection_file.stat().st_mtime_ns
-        if written != self._injection_read:
-            self._injection_read = written
+    def _read_files(self) -> None:
+        """Read the fault injection and the reservations where they are new; calls that failed already stay counted."""
+        if self._is_new(self._injection_file):
             self._engine.injection = read_injection(self._injection_file)
+        if self._is_new(self._settings.reservations_file):
+            self._engine.set_reservations(map(_held, read_reservations(self._settings.reservations_file)))
+
+    def _is_new(self, file: Path) -> bool:
+        written = file.stat().st_mtime_ns if file.exists() else 0
+        before, self._read[file] = self._read.get(file, 0), written
+        return written != before
+
+
+def _held(one: Reservation) -> GceReservation:
+    """Return a reservation of a rehearsal as Compute Engine has it."""
+    return GceReservation(
+        one.name,
+        one.machine_type,
+        one.count,
+        one.zone,
+        one.owner,
+        specific=one.kind is not ReservationKind.OPEN,
+        calendar=one.kind is ReservationKind.BLOCK,
+        begins_s=one.begins_at_s,
+        ends_s=one.ends_at_s,
+    )
 
 
 @dataclass(frozen=True)
@@ -135,6 +158,7 @@ class GceReconciler:
         self._since: dict[str, float] = {}  # when a machine that is to boot was first seen
         self._up: dict[str, list[GceHost]] = {}
         self._waiting: set[str] = set()
+        self._ending: set[str] = set()  # reservations that end because of a fault
 
     def step(self) -> None:
         """Look at every machine and slice once."""
@@ -185,6 +209,10 @@ class GceReconciler:
             self._engine.boot_failed(name, why)
             return
         self._engine.booted(name)
+        after_s = block_end(read_faults(self._settings.faults_file), hosts[0].type)
+        if after_s is not None and (path := reservation_of(machine)) and path not in self._ending:
+            self._ending.add(path)
+            self._engine.end_reservation_in(path, after_s)
 
     def _boot(self, name: str, host: GceHost) -> None:
         hardware = hardware_at_boot(host.hardware, host.type, self._settings.faults_file)
@@ -202,6 +230,7 @@ class GceReconciler:
                 host.type,
                 lambda: self._metadata.tell(host.address, {"instance/preempted": "TRUE"}),
                 lambda: self._hosts.change_devices(host.id, sick(hardware)),
+                lambda xid: self._hosts.change_devices(host.id, with_xid(hardware, xid)),
             ),
         )
 

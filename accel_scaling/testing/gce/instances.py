@@ -69,6 +69,10 @@ class Instances:
         if machine and machine["status"] in {"PROVISIONING", TERMINATED}:
             machine["status"] = "RUNNING" if self._state.boots else "STAGING"
             self._started[self._key(name)] = self._state.clock()
+            if (longest_s := _longest_run_s(machine)) is not None:
+                ends = time_text(self._state.unix_s() + longest_s)
+                status = machine.setdefault("resourceStatus", {})
+                status["scheduling"] = {"terminationTimestamp": ends}
 
     def booted(self, name: str) -> None:
         """Take note that its host is up."""
@@ -145,10 +149,10 @@ class Instances:
         """End each machine that has run as long as it may."""
         now = self._state.clock()
         for key, machine in list(self._machines.items()):
-            longest_s = (machine.get("scheduling") or {}).get("maxRunDuration", {}).get("seconds")
-            if not longest_s or key not in self._started or machine["status"] in ("STOPPING", TERMINATED):
+            longest_s = _longest_run_s(machine)
+            if longest_s is None or key not in self._started or machine["status"] in ("STOPPING", TERMINATED):
                 continue
-            if now >= self._started[key] + float(longest_s):
+            if now >= self._started[key] + longest_s:
                 self._end(key, _end_of(machine))
 
     # The calls.
@@ -271,6 +275,11 @@ def _end_of(machine: dict[str, Any]) -> str:
     return GONE if deleted else TERMINATED
 
 
+def _longest_run_s(machine: dict[str, Any]) -> float | None:
+    longest = (machine.get("scheduling") or {}).get("maxRunDuration") or {}
+    return float(longest["seconds"]) if longest.get("seconds") else None
+
+
 def capacity_type_of(machine: dict[str, Any]) -> str:
     """Return as what a machine, or a request for one, is sold, apart from reservations."""
     scheduling = machine.get("scheduling") or {}
@@ -303,4 +312,9 @@ def fingerprint(value: Any) -> str:
 
 def now_text() -> str:
     """Return the time as Google writes it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S.000-00:00", time.gmtime())
+    return time_text(time.time())
+
+
+def time_text(unix_s: float) -> str:
+    """Return a time as Google writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000-00:00", time.gmtime(unix_s))

@@ -7,11 +7,11 @@ ends its machines. ``rules.md`` has the sources.
 from __future__ import annotations
 
 import re
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling.testing.gce.api_errors import ApiError, invalid, not_found, wrong_field
+from accel_scaling.testing.gce.instances import time_text
 from accel_scaling.testing.gce.lists import parse_filter
 from accel_scaling.testing.gce.state import COMPUTE, Errors
 
@@ -83,6 +83,13 @@ class Reservations:
     def set(self, reservations: Iterable[GceReservation]) -> None:
         """Have these reservations from now on, and no others."""
         self._all = list(reservations)
+
+    def end_in(self, path: str, after_s: float) -> None:
+        """Let a reservation of calendar mode end so soon, where it does not end sooner."""
+        ends_s = self._state.unix_s() + after_s
+        for number, one in enumerate(self._all):
+            if one.calendar and self._path(one) == path and (one.ends_s is None or one.ends_s > ends_s):
+                self._all[number] = replace(one, ends_s=ends_s)
 
     def place(self, zone: str, request: MachineRequest) -> tuple[str, Errors]:
         """Return the reservation, as a path, whose place one more machine takes; empty for none, and why it cannot.
@@ -270,11 +277,6 @@ class Reservations:
                 "autoCreatedReservations": [COMPUTE + path],
             },
         }
-
-
-def time_text(unix_s: float) -> str:
-    """Return a time as Google writes it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S.000-00:00", time.gmtime(unix_s))
 
 
 def _refused(message: str) -> Errors:

@@ -45,6 +45,8 @@ _DEVICE_FAULTS = {
     FaultKind.NO_DEVICES: "no-device",
     FaultKind.UNHEALTHY: "unhealthy",
     FaultKind.NOT_YET: "not-yet",
+    FaultKind.SLOW: "slow",
+    FaultKind.DIAG_FAILS: "diag-fails",
 }
 
 
@@ -124,6 +126,17 @@ def sick(hardware: Hardware) -> Hardware:
     """
     # Neuron's counters say it of one device; its tool fails as a whole, as it does while a person replaces it.
     return with_fault(hardware, "ecc" if hardware.kind == "neuron" else "unhealthy")
+
+
+def with_xid(hardware: Hardware, xid: int) -> Hardware:
+    """Return the hardware of a machine whose driver reports an error with this number of its last device.
+
+    Raises:
+        RehearsalError: it has no driver of NVIDIA's.
+    """
+    if hardware.kind != "nvml":
+        raise RehearsalError(f"only NVIDIA's driver reports XIDs, and a {hardware.driver_name} has another one")
+    return replace(hardware, facts=(*hardware.facts, ("xid", xid)))
 
 
 def fault_at_start(machine_type: str, faults_file: Path) -> FaultKind | None:

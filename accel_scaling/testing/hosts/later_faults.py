@@ -24,12 +24,14 @@ class Booted:
         machine_type: as a fault names it.
         tell: has the cloud announce to it that it takes it back.
         sicken: makes one of its devices fail; it raises a RehearsalError where it has none that can.
+        report: has the driver report an error with this number of one of its devices; it raises as ``sicken``.
         since_s: when it came up, of a clock that nobody sets.
     """
 
     machine_type: str
     tell: Callable[[], None]
     sicken: Callable[[], None]
+    report: Callable[[int], None]
     since_s: float = field(default_factory=time.monotonic)
 
 
@@ -71,6 +73,9 @@ def _happen(fault: Fault, machine: Booted) -> str:
         machine.tell()
         return "the cloud announces that it takes it back"
     try:
+        if fault.xid is not None:
+            machine.report(fault.xid)
+            return f"its driver reports XID {fault.xid}"
         machine.sicken()
     except (OSError, RehearsalError) as error:
         return f"{CANNOT_FAIL}: {error}"

@@ -5,12 +5,17 @@ One server answers in Google's way and in EC2's (IMDSv2): a host asks in that of
 
 from __future__ import annotations
 
+import hashlib
+import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.hosts.settings import HostKind
+from accel_scaling.timeouts import LOCAL_CLOUD_POLL_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +27,11 @@ EC2_PREFIX, EC2_TOKEN = "/latest/", "X-aws-ec2-metadata-token"
 _TOKEN = "a-token-of-the-local-cloud"  # noqa: S105 - of an emulated server
 
 Metadata = dict[str, str]  # path -> text
+
+
+def etag_of(text: str) -> str:
+    """Return the mark of a value, which is another one when the value changes."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class MetadataServers:
@@ -90,6 +100,11 @@ class _MetadataServer(ThreadingHTTPServer):
         super().__init__(address, _MetadataHandler)
         self.metadata_of = metadata_of
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Write no traceback of a host that has ended while its answer was held back."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
 
 class _MetadataHandler(BaseHTTPRequestHandler):
     server: _MetadataServer
@@ -110,9 +125,21 @@ class _MetadataHandler(BaseHTTPRequestHandler):
         if not allowed:
             self._answer(refusal, "Missing required header")
         elif key in metadata:
-            self._answer(200, metadata[key])
+            self._wait_for_change(key, metadata)
+            self._answer(200, metadata.get(key, ""))
         else:
             self._answer(404, f"The requested URL {path} was not found on this server.")
+
+    def _wait_for_change(self, key: str, metadata: Mapping[str, str]) -> None:
+        """Hold the answer back as Google's server does: "Query VM metadata", wait for a change."""
+        asked = parse_qs(self.path.partition("?")[2])
+        if asked.get("wait_for_change") != ["true"]:
+            return
+        # Without the etag of what the caller has, it waits for the next change from now on.
+        last = asked.get("last_etag", [etag_of(metadata[key])])[0]
+        until_s = time.monotonic() + float(asked.get("timeout_sec", ["3600"])[0])
+        while etag_of(metadata.get(key, "")) == last and time.monotonic() < until_s:
+            time.sleep(LOCAL_CLOUD_POLL_S)
 
     def do_PUT(self) -> None:
         """Give a token of EC2's IMDSv2."""
@@ -124,6 +151,7 @@ class _MetadataHandler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header(FLAVOR, "Google")
         self.send_header("Server", "Metadata Server for VM")
+        self.send_header("ETag", etag_of(text))
         self.send_header("Content-Type", "application/text")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

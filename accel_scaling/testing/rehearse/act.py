@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from accel_scaling.status_line import StatusLine
     from accel_scaling.testing.base_cloud import LocalCloud
-    from accel_scaling.testing.faults import FaultSource
+    from accel_scaling.testing.fault_source import FaultSource
     from accel_scaling.testing.ray_cluster import RayCluster
     from accel_scaling.testing.rehearse.demands import Demand
 
@@ -73,7 +73,7 @@ class Act:
                 self._cluster.up()
             self._timeline.say(time.time(), "up", "ray up is done; the head runs the autoscaler")
             code = self._command(command) if command else self._tasks(*demands)
-            self._timeline.say(time.time(), "down", "ray down")
+            self._timeline.say(time.time(), "down", "ray down ends all machines")
             with self._line.doing("`ray down` terminates the machines"):
                 self._cluster.down()
         finally:

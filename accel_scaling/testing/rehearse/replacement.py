@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timeouts
+from accel_scaling.catalog.driver_events import Effect, effect_of
 from accel_scaling.cluster.policies import OnEvent, watcher_policy
 from accel_scaling.testing.faults import FaultKind, of_later
 from accel_scaling.testing.rehearse.demands import MARK
@@ -14,7 +15,8 @@ from accel_scaling.testing.rehearse.demands import MARK
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from accel_scaling.testing.faults import Fault, FaultSource
+    from accel_scaling.testing.fault_source import FaultSource
+    from accel_scaling.testing.faults import Fault
     from accel_scaling.testing.rehearse.demands import Demand
     from accel_scaling.testing.rehearse.timeline import MachineRecord, Timeline
 
@@ -22,7 +24,7 @@ ENDS_FILE = ".accel_scaling/rehearsal_ends"
 """On the head, below the home: the tasks that continue end when it is there."""
 
 # The key of `provider.watcher` that decides what becomes of a machine.
-_POLICIES = {FaultKind.NOTICE: "interruption", FaultKind.SICK: "sick"}
+_POLICIES = {FaultKind.NOTICE: "interruption", FaultKind.SICK: "sick", FaultKind.XID: "sick"}
 
 
 class Replacement:
@@ -63,6 +65,10 @@ class Replacement:
             for fault, key in self._faults
             for name in self._node_types(fault)
             if (word := self._word(name, key)) is not OnEvent.ACT
+        ] + [
+            f"not drained: XID {fault.xid} of {fault.machine_type}: {effect_of('nvidia', f'XID {fault.xid}')[0]}"
+            for fault, _ in self._faults
+            if not _ends_work(fault)
         ]
 
     def demands(self, known: Sequence[Demand]) -> list[Demand]:
@@ -96,7 +102,7 @@ class Replacement:
         lines = []
         for machine in self._hit():
             follower = self._follower(machine)
-            if follower is None or machine.happened_s is None or follower.last_run_s is None:
+            if machine.gone_s is None or follower is None or machine.happened_s is None or follower.last_run_s is None:
                 continue
             took_s = follower.last_run_s - machine.happened_s
             drained = (
@@ -130,6 +136,11 @@ class Replacement:
         hit = [one for one in self._hit() if one.instance_type == fault.machine_type]
         if len(hit) < (fault.count or 1):
             return [f"{fault.kind.value} of {fault.machine_type} has happened to {len(hit)} machines"]
+        if not _ends_work(fault):
+            # Some seconds more: it shows that nothing comes of it.
+            now_s = time.time() - self._timeline.started_s
+            quiet = any(now_s - (one.happened_s or 0.0) < timeouts.REHEARSAL_QUIET_S for one in hit)
+            return [f"{fault.machine_type} is watched for some seconds after XID {fault.xid}"] if quiet else []
         sentences = []
         for machine in hit:
             if machine.node_type not in self._machine_types or machine.unhurt:
@@ -155,6 +166,11 @@ class Replacement:
             ),
             None,
         )
+
+
+def _ends_work(fault: Fault) -> bool:
+    """Return whether a machine is drained for it: not for an error of a program."""
+    return fault.xid is None or effect_of("nvidia", f"XID {fault.xid}")[1] is Effect.DRAIN
 
 
 class Ender(threading.Thread):

@@ -17,7 +17,8 @@ from accel_scaling.fill.fill import fill
 from accel_scaling.status_line import StatusLine
 from accel_scaling.terminal import wrapped
 from accel_scaling.testing.devices.hardware import write_user_hardware
-from accel_scaling.testing.faults import FaultSource, Machines
+from accel_scaling.testing.fault_source import FaultSource
+from accel_scaling.testing.faults import Machines
 from accel_scaling.testing.hosts.leftovers import PREFIX, claim, remove_leftovers
 from accel_scaling.testing.local_clouds import local_cloud_of
 from accel_scaling.testing.ray_cluster import SETUP, RayUpError
@@ -86,7 +87,8 @@ class Rehearsal:
             config = self.config if self.command else with_marks(self.config, self.catalog)
             cluster, left_out = local.write_cluster(config)
             filled, _ = fill(cluster.config, self.catalog)
-            self._introduce(local, left_out, [*introduced(user_types), *notes])
+            bought = [f"emulated reservation {one.text()}" for one in reservations]
+            self._introduce(local, left_out, [*bought, *introduced(user_types), *notes])
             act = Act(local, cluster, filled, line=self.line, faults=self.faults, timeout_s=self.timeout_s)
             try:
                 return act.play(self.command, demands_of(self.config, self.catalog))

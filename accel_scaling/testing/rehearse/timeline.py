@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.quarantine import messages
-from accel_scaling.quarantine.record import EVERY_ZONE
+from accel_scaling.quarantine.place import EVERY_ZONE, place_text
 from accel_scaling.tables import render
 from accel_scaling.terminal import Paint, Stream, painted, without_controls, wrapped
 from accel_scaling.testing.rehearse.demands import MARK
@@ -164,10 +164,10 @@ class Timeline:
 
 
 def zones_text(quarantines: Sequence[Quarantine]) -> str:
-    """Return where a node type is quarantined: ``in us-west-2a, us-west-2b``, or ``in all zones``."""
-    if any(item.zone in (EVERY_ZONE, "") for item in quarantines):
-        return "in all zones"
-    return f"in {', '.join(sorted({item.zone for item in quarantines}))}"
+    """Return where a node type is quarantined: ``in us-west-2a, us-west-2b (spot)``, or ``in all zones``."""
+    places = sorted({place_text(item.zone) for item in quarantines})
+    whole = [name for name in places if name == place_text(EVERY_ZONE)]  # where it is, single zones say nothing more
+    return f"in {', '.join(whole or places)}"
 
 
 def shown(resources: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from accel_scaling.quarantine.ledger import Ledger
     from accel_scaling.quarantine.record import Quarantine
     from accel_scaling.testing.base_cloud import LocalCloud
-    from accel_scaling.testing.faults import FaultSource
+    from accel_scaling.testing.fault_source import FaultSource
     from accel_scaling.testing.rehearse.timeline import MachineRecord, Timeline
 
 SLICE_HOST = re.compile(r"-w-[0-9]+$")
@@ -108,7 +108,8 @@ class Watcher(threading.Thread):
         machine_name, node_type = event.instance_type, self._node_types.of(event)
         if event.kind is EventKind.ASKED:
             self._requested.setdefault(machine_name, []).extend([event.time] * (event.granted or 0))
-            what = f"{event.count} x {machine_name} for {node_type}"
+            bought = f" ({event.capacity})" if event.capacity not in ("", "on-demand") else ""
+            what = f"{event.count} x {machine_name} for {node_type}{bought}"
             self._timeline.requests[node_type] = event.error or ""
             if event.error:
                 self._timeline.say(event.time, "failed", f"{what}: {event.error}")

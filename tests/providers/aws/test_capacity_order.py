@@ -84,7 +84,7 @@ def test_a_spot_launch_without_an_answer_is_not_bought_on_demand_as_well(region:
     assert bought(region) == ["spot", "spot"]
 
 
-def test_a_request_that_is_refused_for_good_is_not_repeated_in_other_zones_of_its_type(region: EC2) -> None:
+def test_a_request_that_is_refused_permanently_is_not_repeated_in_other_zones_of_its_type(region: EC2) -> None:
     region.fault("RunInstances", "before", "no permission", times=1)
     provider_with(ORDER).create_node(node_config(region), tags(), 1)
     assert asked(region) == [("spot", A), ("on-demand", A)]

@@ -105,7 +105,7 @@ class EC2WithReservations(EmulatedEC2):
 
 
 class OrderedSequence(Sequence):
-    """A sequence whose launches are held to the user's order."""
+    """A sequence whose launches are compared with the user's order."""
 
     at: EC2WithReservations
 

@@ -49,12 +49,14 @@ def test_all_that_ray_says_of_an_account_and_each_promise_is_there_and_readable(
         a10g={"InstanceType": "g5.xlarge", "InstanceMarketOptions": {"MarketType": "spot"}},
         mine={"InstanceType": "g4dn.xlarge", "ImageId": own["ImageId"]},
     )
+    config["provider"]["capacity"] = {"mine": ["spot", "on-demand"]}
     said = said_before_the_question(config, tmp_path, monkeypatch, capsys)
     block = said[said.index("AWS config") :]
     assert [label for label in RAYS_LABELS if label not in block] == []
     assert "EC2 Key pair (all available node types): ray-autoscaler_us-west-2 [default]" in block
     assert "IAM Profile: ray-autoscaler-v1 [default]" in block
     assert "Node type a10g: g5.xlarge, spot" in block
+    assert "Node type mine: g4dn.xlarge, spot, then on-demand" in block
     assert "promise: CPU 4, memory 11.2 GiB, GPU 1, type A10G" in block
     assert "image: deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04" in block
     assert f"EC2 AMI (mine): {own['ImageId']}\n" in block

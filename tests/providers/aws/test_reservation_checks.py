@@ -83,7 +83,7 @@ def test_a_block_that_begins_later_and_a_reservation_that_is_small_are_notes(reg
 def test_an_account_that_may_not_ask_gets_a_note_and_no_refusal(region: EC2) -> None:
     region.fault("DescribeCapacityReservations", "before", "no permission")
     (note,) = checked(region, RESERVED)
-    assert "lack ec2:DescribeCapacityReservations" in note
+    assert "lack the permission ec2:DescribeCapacityReservations" in note
 
 
 def test_a_file_without_reservations_asks_nothing(region: EC2) -> None:

@@ -167,7 +167,7 @@ def test_a_reservation_that_does_not_exist_does_not_stop_the_rest_of_the_order(r
     assert asked(region) == ["0/1 cr-1", "1/1 spot"]
 
 
-def test_without_permission_launches_go_on_without_the_knowledge_and_say_so_once(
+def test_without_permission_launches_continue_without_the_knowledge_and_say_so_once(
     region: EC2, head: Head, caplog: pytest.LogCaptureFixture
 ) -> None:
     region.reserve(f"cr-1:count=2,zone={A},type={TYPE}")
@@ -178,6 +178,20 @@ def test_without_permission_launches_go_on_without_the_knowledge_and_say_so_once
     assert bought(region) == ["reserved cr-1", "reserved cr-1", "spot"]
     assert caplog.text.count("lacks ec2:DescribeCapacityReservations") == 1
     assert region.count("DescribeCapacityReservations") == 1
+
+
+def test_without_permission_a_block_that_has_not_begun_is_tried_each_minute_and_never_for_longer(
+    region: EC2, head: Head
+) -> None:
+    region.reserve(f"cr-1:type={TYPE},kind=block,begins=10m,ends=10h")
+    region.fault("DescribeCapacityReservations", "before", "no permission", times=99)
+    provider = provider_with(head, region, {"a10g": [{"block": "cr-1"}]})
+    for _ in range(10):
+        with pytest.raises(_ray.node_launch_exception()):
+            provider.create_node(node_config(region, zones=(A,)), tags(), 1)
+        wait(head, region, timeouts.AWS_RESERVATION_AGAIN_S)
+    assert [one.error for one in region.launches] == ["InvalidCapacityReservationState.PendingActivation"] * 10
+    assert len(provider.create_node(node_config(region, zones=(A,)), tags(), 1)) == 1
 
 
 def test_a_launch_asks_ec2_once_about_a_reservation_however_many_zones_there_are(region: EC2, head: Head) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import boto3
 import pytest
+import yaml
 
-from accel_scaling import timeouts
 from accel_scaling.cluster.networks import DEVICES
 from accel_scaling.providers.aws import placement_groups
 from tests.support.aws_provider import EC2, REGION, A, B
@@ -62,7 +62,20 @@ def groups() -> list[str]:
     return [group["GroupName"] for group in ec2().describe_placement_groups()["PlacementGroups"]]
 
 
-def test_ray_up_makes_what_the_words_mean_and_ray_down_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def ray_down(tmp_path: Path, **provider: Any) -> None:
+    from ray.autoscaler._private import commands
+
+    config = config_of()
+    config["provider"] |= provider
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(config))
+    given = {"workers_only": False, "override_cluster_name": None, "keep_min_workers": False}
+    commands.teardown_cluster(str(tmp_path / "cluster.yaml"), yes=True, **given)
+
+
+def test_ray_up_makes_what_the_words_mean_and_ray_down_leaves_nothing(
+    region: EC2, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ray.autoscaler._private.commands.POLL_INTERVAL", 0.01)
     config = resolved(config_of())
     h100, head = (config["available_node_types"][name]["node_config"] for name in ("h100", "head"))
     interfaces = h100["NetworkInterfaces"]
@@ -90,16 +103,20 @@ def test_ray_up_makes_what_the_words_mean_and_ray_down_leaves_nothing(monkeypatc
     made = provider.create_node(h100, {**_tags(), "ray-user-node-type": "h100"}, 2)
     described = ec2().describe_instances(InstanceIds=list(made))["Reservations"]
     assert {one["Placement"]["GroupName"] for group in described for one in group["Instances"]} == {GROUP}
+    # Each machine is told at its start how many devices its boot check must find.
+    assert "export ACCEL_SCALING_NETWORK_DEVICES=32; " in provider._with_policies(next(iter(made)), "ray start")
     # A machine that is there, or is ending, holds its group.
     clock = iter(range(0, 10_000, 60))
-    left = placement_groups.delete(ec2(), "mine", lambda: float(next(clock)), lambda _: None)
+    left = placement_groups.delete(ec2(), "mine", clock=lambda: float(next(clock)), sleep=lambda _: None)
     (sentence,) = left
     assert sentence.startswith(
         f"the placement groups {GROUP} are not deleted, as their machines are still ending; they"
     )
-    monkeypatch.setattr(timeouts, "PLACEMENT_GROUP_POLL_S", 0.05)
-    ec2().terminate_instances(InstanceIds=list(made))
+    # The default of Ray on AWS: machines are stopped, and keep their group.
     assert provider.cleared() == []
+    assert groups() == [GROUP]
+    ray_down(tmp_path, cache_stopped_nodes=False)
+    assert region.alive() == []
     assert groups() == []
 
 

@@ -39,6 +39,21 @@ def test_a_sick_node_is_drained_by_the_head_with_its_reason_and_deadline(told: T
     assert drains(told)[node].ended_s == told.cluster.head.now_s
 
 
+@pytest.mark.parametrize("off_s", [-86_400.0, 86_400.0, 0.0])
+def test_a_node_whose_clock_is_wrong_has_the_time_that_its_cloud_leaves(off_s: float, told: Told) -> None:
+    node, cluster = told.running(), told.cluster
+    told.tell(node, EventKind.INTERRUPTION, within_s=100 + off_s, told_s=cluster.head.now_s + off_s)
+    cluster.round()
+    assert drains(told)[node].until_s == cluster.head.now_s + 100
+    cluster.round(90)
+    cluster.restart()
+    told.head_reads()
+    cluster.round(5)
+    assert cluster.state(node) == "running"
+    cluster.round(5)
+    assert cluster.state(node) == "terminated"
+
+
 def test_the_node_of_a_notice_drains_itself_and_waits_for_no_other(told: Told) -> None:
     nodes = [told.running() for _ in range(3)]
     for node in nodes:
@@ -60,7 +75,7 @@ def test_of_nodes_that_are_sick_for_the_same_reason_one_is_drained_at_a_time(sur
     cluster.round()
     assert cluster.state(first) == "terminated"
     cluster.round()
-    # A driver that fails as a whole may be somebody's work on all machines: time must pass.
+    # A driver that fails as a whole may be a person's work on all machines: time must pass.
     assert (f"ray-{second}" in told.drained) == sure
     cluster.round(0 if sure else timeouts.UNSURE_DRAINS_APART_S)
     assert told.drained[f"ray-{second}"][1] > cluster.head.now_s, "a whole drain from now on"
@@ -82,7 +97,7 @@ def test_other_reasons_do_not_wait_for_each_other(told: Told) -> None:
     assert set(told.drained) == {f"ray-{first}", f"ray-{second}"}
 
 
-def test_a_node_that_is_well_again_before_its_turn_is_left_alone(told: Told) -> None:
+def test_a_node_that_is_well_again_before_its_turn_is_not_drained(told: Told) -> None:
     first, second = nodes_of(told, 2, sure=False)
     told.tell(second, EventKind.SICK, "Confirmed", acts=False)
     told.cluster.round()

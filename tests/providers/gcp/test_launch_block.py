@@ -16,6 +16,7 @@ def test_project_zones_account_key_network_and_each_node_type_are_said(
     with google() as at:
         config = config_of(at.url, slices=True)
         config["available_node_types"]["l4"]["node_config"]["serviceAccounts"] = [{"email": "mine@x.iam", "scopes": []}]
+        config["provider"]["capacity"] = {"v4": ["spot", "on-demand"]}
         said = said_before_the_question(config, tmp_path, monkeypatch, capsys)
     block = said[said.index("Google Cloud config") :]
     assert f"Project: {PROJECT}" in block
@@ -28,4 +29,5 @@ def test_project_zones_account_key_network_and_each_node_type_are_said(
     assert "Node type l4: g2-standard-4, spot" in block
     assert "type L4" in block
     assert "Node type v4: v4-" in block
+    assert ", spot, then on-demand" in block
     assert [line for line in block.splitlines() if len(line) > 80 and "/" not in line] == []

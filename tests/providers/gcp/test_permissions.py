@@ -16,6 +16,7 @@ from tests.support.resolved import resolved
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 HEAD = {"machines", "waiting", "why a machine ended before it joined", "slices"}  # the rows that a head needs
+HEAD |= {"slices that wait in Google's queue", "reservations that node types name"}
 MAKES = {"the head's service account, where Ray makes it"}
 
 
@@ -84,6 +85,12 @@ def test_each_call_of_a_clusters_life_is_written_down_and_no_other() -> None:
             *provider.create_node({**configs["cpu"], "deletionProtection": False}, tags(), 1),
         ]
         (slice_,) = provider.create_node(configs["v4"], tags("v4"), 1)
+        flex, waits = {"run_for": "1h", "wait_for": "1h"}, {"spot": {"wait_for": "1h"}}
+        provider.provider_config["capacity"] = {"v4": [waits], "gpu": [{"reserved": "mine"}, {"flex-start": flex}]}
+        at.injection.waits_s = {"n1-standard-4": 0.1}
+        at.fault("compute.instances.get", status=404, reason="notFound")  # its operation is asked until it is there
+        made += provider.create_node(configs["cpu"], tags("gpu"), 1)
+        (queued,) = provider.create_node(configs["v4"], tags("v4"), 1)
         for node_id in (*made, slice_):
             provider.set_node_tags(node_id, {"a": "b"})
         assert provider.flush_tags() == []
@@ -95,7 +102,8 @@ def test_each_call_of_a_clusters_life_is_written_down_and_no_other() -> None:
         for node_id in made:
             provider.refuse(node_id, "DriverMissing", "a sentence")
         provider.refuse(slice_, "DriverMissing", "a sentence")
-        wait_until("the end", lambda: not at.machines() and not at.slices())
+        provider.refuse(queued, "DriverMissing", "a sentence")
+        wait_until("the end", lambda: not at.machines() and not at.slices() and not at.queued())
         assert provider.ends_of(made).keys() == set(made)
         by_the_head = {call.method for call in at.engine.calls}
         at.engine.calls.clear()

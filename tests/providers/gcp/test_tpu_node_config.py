@@ -73,12 +73,17 @@ def test_a_topology_that_is_not_the_default_one_is_promised_as_written() -> None
         ({}, "on-demand"),
         ({"preemptible": True}, "spot"),
         ({"spot": True}, "spot"),
-        ({"reserved": True}, "on-demand"),
     ],
 )
 def test_the_market_of_a_slice_is_a_label(scheduling: Any, market: str) -> None:
     labels = filled(acceleratorType="v4-8", schedulingConfig=scheduling)["labels"]
     assert labels["ray.io/market-type"] == market
+
+
+def test_a_slice_of_a_reservation_is_of_none_of_rays_markets_and_says_so_in_a_label_of_ours() -> None:
+    labels = filled(acceleratorType="v4-8", schedulingConfig={"reserved": True})["labels"]
+    assert labels["accel-scaling.io/capacity-type"] == "reserved"
+    assert "ray.io/market-type" not in labels
 
 
 @pytest.mark.parametrize(
@@ -123,7 +128,10 @@ def test_the_market_of_a_slice_is_a_label(scheduling: Any, market: str) -> None:
             {"acceleratorType": "v4-8", "queuedResource": {"guaranteed": {}}},
             "node_config.queuedResource is written by Google",
         ),
-        ({"acceleratorType": "v4-8", "queuedResource": "projects/p/x"}, "slices at once, without a queue; remove it"),
+        (
+            {"acceleratorType": "v4-8", "queuedResource": "projects/p/x"},
+            "remove it, and write provider.capacity: {w0: [{spot: {wait_for: 6h}}]} to have slices queued",
+        ),
         (
             {"acceleratorType": "v4-8", "schedulingConfig": {"provisioningModel": "SPOT"}},
             "is 'SPOT', a key that version 2 of the Cloud TPU API does not have; write schedulingConfig: {spot: true}",
@@ -146,9 +154,17 @@ def test_a_wrong_slice_is_refused_with_its_key_before_anything_is_paid_for(
 
 
 @pytest.mark.parametrize(
-    "key", [{"queuedResource": {"guaranteed": {}}}, {"schedulingConfig": {"provisioningModel": "FLEX_START"}}], ids=str
+    ("key", "says"),
+    [
+        ({"queuedResource": {"guaranteed": {}}}, "write provider.capacity: {w0: [{spot: {wait_for: 6h}}]}"),
+        (
+            {"schedulingConfig": {"provisioningModel": "FLEX_START"}},
+            "write schedulingConfig: {spot: true}, or {reserved: true}",
+        ),
+    ],
+    ids=str,
 )
-def test_every_door_refuses_a_queue_in_the_same_words(key: dict[str, Any]) -> None:
+def test_every_door_refuses_a_queue_in_the_same_words(key: dict[str, Any], says: str) -> None:
     needed = {name: [] for name in ("setup_commands", "head_setup_commands", "worker_setup_commands")}
     config = {
         "cluster_name": "c",
@@ -158,7 +174,7 @@ def test_every_door_refuses_a_queue_in_the_same_words(key: dict[str, Any]) -> No
     }
     said = {of_fill(config), of_plan(config), of_ray_up(config)}
     assert len(said) == 1
-    assert "write schedulingConfig: {spot: true}, or {reserved: true}" in str(said.pop())
+    assert says in str(said.pop())
 
 
 def test_stock_rays_provider_has_provisioning_models_of_slices() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from accel_scaling import timeouts
 from accel_scaling.catalog.load import shipped_catalog
@@ -112,7 +115,19 @@ def test_a_network_of_one_zone_beside_several_zones_is_noted() -> None:
     assert note.startswith("available_node_types.h200 (a3-ultragpu-8g): a network for RDMA")
 
 
-def test_compact_policies_are_made_used_zone_by_zone_and_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+def ray_down(config: dict[str, Any], tmp_path: Path) -> None:
+    from ray.autoscaler._private import commands
+
+    (tmp_path / "cluster.yaml").write_text(yaml.safe_dump(config))
+    given = {"workers_only": False, "override_cluster_name": None, "keep_min_workers": False}
+    commands.teardown_cluster(str(tmp_path / "cluster.yaml"), yes=True, **given)
+
+
+def test_compact_policies_are_made_used_zone_by_zone_and_deleted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("ray.autoscaler._private.commands.POLL_INTERVAL", 0.01)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(timeouts, "PLACEMENT_GROUP_POLL_S", 0.02)
     monkeypatch.setattr(timeouts, "GCP_RETRY_WAITS_S", (0.01,))
     with google(dry_zones={A: ["a3-ultragpu-8g"]}) as at:
@@ -135,9 +150,8 @@ def test_compact_policies_are_made_used_zone_by_zone_and_deleted(monkeypatch: py
             compute, config["provider"], CLUSTER, names, clock=lambda: float(next(clock)), sleep=lambda _: None
         )
         assert [sentence.partition(" is not deleted")[0] for sentence in left] == [f"the placement policy {names[1]}"]
-        for name in made:
-            provider.end_for_good(name)
-        assert provider.cleared() == []
+        ray_down(with_h200(at, **words), tmp_path)
+        assert at.machines() == {}
         assert at.engine.placement_policies() == []
 
 

@@ -11,6 +11,7 @@ from accel_scaling.catalog import product_names
 from accel_scaling.detect import pci
 from accel_scaling.detect.container import hidden_trouble, taken
 from accel_scaling.detect.model import Detection, Device, DriverState
+from accel_scaling.families.built_in.nvidia.events import listen
 from accel_scaling.families.built_in.nvidia.nvml import NvmlAnswer, ask
 from accel_scaling.families.catalog import chips_here
 from accel_scaling.families.family import Family
@@ -224,4 +225,5 @@ FAMILY = Family(
     common=True,
     position=10,
     detect=detect,
+    listen=listen,
 )
