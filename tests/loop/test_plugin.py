@@ -43,7 +43,7 @@ def test_a_task_on_a_family_that_nobody_ships_gets_its_id_and_its_variable(rehea
     assert "CPU 16, FERRUM 4, memory 44.8 GiB, Ferrum-N1  CPU 16, FERRUM 4, memory 44.8 GiB, Ferrum-N1" in done.stdout
 
 
-@pytest.mark.wide  # test_aws.py has machines that lie; tests/families/test_plugins_detected.py, this family's verdicts
+@pytest.mark.wide  # test_aws.py has machines with other devices; families/test_plugins_detected.py, these verdicts
 @pytest.mark.cluster
 @pytest.mark.timeout(400)
 def test_a_machine_of_it_that_lies_is_refused_and_terminated(rehearse) -> None:
