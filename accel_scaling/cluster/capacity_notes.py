@@ -1,4 +1,4 @@
-"""The note on a machine type that its cloud does not sell in the way in which a node type buys it. No network."""
+"""The notes on how a node type buys its machines: not as the cloud sells them, or not as its labels say. No network."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from accel_scaling.catalog.capacity_types import sold_as
 from accel_scaling.catalog.model import SoldAs
 from accel_scaling.catalog.node_schema import CAPACITY_TYPES
 from accel_scaling.clouds import known_clouds
-from accel_scaling.cluster.capacity_text import entries
+from accel_scaling.cluster.capacity import capacity_labels
+from accel_scaling.cluster.capacity_text import CAPACITY_LABELS, entries, order_words
 from accel_scaling.message_text import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from accel_scaling.cluster.cluster import Cluster
 
 _WORDS = {
     SoldAs.ON_DEMAND: "on demand",
@@ -41,6 +44,26 @@ def capacity_note(cloud: str, machine_type: str, bought: SoldAs, remedies: Mappi
         f"according to {CAPACITY_TYPES.file_of(cloud)}; write in provider.capacity {words} "
         f"(without that key, in its node_config: {instead})"
     )
+
+
+def label_notes(cluster: Cluster) -> Iterator[str]:
+    """Yield a note for each label of the user's that says how machines were bought, and is not true of all of them.
+
+    Ray gives a node type's labels to each of its nodes. A file that was filled before it got an order has such a label.
+    """
+    for node_type in cluster.node_types.values():
+        if node_type.machine.market_in_template and not node_type.order:
+            continue
+        types = node_type.capacity_types
+        for key in CAPACITY_LABELS:
+            given = node_type.labels.get(key)
+            true = {capacity_labels(type_, ordered=True).get(key) for type_ in types}
+            if given is not None and true != {given}:
+                yield (
+                    f"{node_type.location}.labels has {key}: {given}, and its machines are bought as "
+                    f"{order_words(types)}: each of them would announce {given}; remove the label, a node says itself "
+                    "how its machine was bought"
+                )
 
 
 def ways(sold: Iterable[SoldAs]) -> str:

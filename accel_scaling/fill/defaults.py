@@ -67,7 +67,7 @@ def with_keys_needed_by_ray(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _has_own_image(config: dict[str, Any], cloud: Cloud) -> bool:
-    """Return whether a node type names an image that the fill would not choose: its Python may be anywhere."""
+    """Return whether a node type names an image that the fill would not choose: its Python may be elsewhere."""
     defaults = [image.name for image in images() if image.cloud == cloud.name and image.name]
     node_types = (config.get("available_node_types") or {}).values()
     node_configs = [node_type.get("node_config") or {} for node_type in node_types]

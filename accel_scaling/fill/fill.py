@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling._ray.facts import LABEL_REGION, LABEL_ZONE
 from accel_scaling.cluster.capacity import capacity_labels
+from accel_scaling.cluster.capacity_notes import label_notes
 from accel_scaling.cluster.cluster import node_config_reader, read_config
 from accel_scaling.cluster.docker import with_run_options
 from accel_scaling.cluster.docker_checks import add_docker
@@ -82,6 +83,7 @@ def fill_cluster(cluster: Cluster, *, offerings: bool = True) -> tuple[dict[str,
         *([*_region_notes(cluster), *offering_notes(cluster)] if offerings else []),
         *(note for promise in promised.values() for note in promise.notes),
         *_added_cpus(cluster, promised),
+        *label_notes(cluster),
         *_not_refused(cluster),
         *need_notes,
         *cloud_notes,

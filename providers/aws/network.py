@@ -174,6 +174,13 @@ def checked(cluster: Cluster) -> list[str]:
     for name in networks_of(cluster.provider, CLOUD):
         if node_type := cluster.node_types.get(name):
             notes += _checked(node_type, cards_of(node_type), private=is_private(cluster.provider))
+    heads = [one for one in cluster.node_types.values() if one.is_head and not is_private(cluster.provider)]
+    notes += [
+        f"{head.location}.node_config.{INTERFACES}: EC2 gives no public address to a machine with several interfaces, "
+        "and `ray up` waits for the head's; write use_internal_ips: true in provider"
+        for head in heads
+        if len(head.node_config.get(INTERFACES) or ()) > 1
+    ]
     return notes
 
 

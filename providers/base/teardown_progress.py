@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from accel_scaling import _ray, timeouts
 from accel_scaling.message_text import flat, printable
 from accel_scaling.status_line import doing
+from accel_scaling.terminal import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,4 +105,4 @@ def _of_type(node_type: str, nodes: Sequence[str]) -> str:
 
 
 def _say(line: str) -> None:
-    _ray.cli_logger().print("{}", line)
+    _ray.cli_logger().print("{}", wrapped(line))

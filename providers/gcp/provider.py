@@ -254,7 +254,8 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         Google's queue: v1 sets up what is listed, running or not.
         """
         if _ray.status_of(tags) == _ray.WAITING_FOR_SSH:
-            waiting.until_over(lambda: self._node_cache.is_waiting(node_id, fresh=True))
+            cache = self._node_cache
+            waiting.until_over(lambda: cache.is_waiting(node_id), lambda: cache.is_waiting(node_id, fresh=True))
         self._node_cache.set_tags(node_id, tags)
         self.starts.tagged(node_id, tags)
 

@@ -1,6 +1,6 @@
 """Questions about the reservations that a cluster file names, before the head is paid for.
 
-A reservation that no launch could use is refused. Where the account may not ask, `ray up` goes on, with a note.
+A reservation that no launch could use is refused. Where the account may not ask, `ray up` continues, with a note.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The reservations that launches name: their zone, free places, begin and end, asked of Google.
 
 Asked by `compute.reservations.list`, and `compute.futureReservations.list` for the times of calendar mode. Where the
-caller may not, a launch goes on without the answer: Google refuses what does not fit.
+caller may not, a launch continues without the answer: Google refuses what does not fit.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ class Reservations:
         self._not_allowed_until_s[name.project] = self._clock() + timeouts.GCP_NOT_ALLOWED_S
         if first:
             logger.warning(
-                "the head's service account lacks %s in project %s: launches into reservations go on without knowing "
-                "their zone, their free places, and when they begin and end",
+                "the head's service account lacks %s in project %s: launches into reservations continue without "
+                "knowing their zone, their free places, and when they begin and end",
                 PERMISSION,
                 name.project or self._project,
             )

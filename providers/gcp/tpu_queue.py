@@ -38,6 +38,7 @@ OVER = frozenset({"FAILED", "SUSPENDED"})
 _GOING = frozenset({"DELETING", "SUSPENDING"})
 
 _PAGE = 1000  # as for slices
+_REMEMBERED = 1000  # queued resources that are over
 _NAME = re.compile(r"projects/[^/]+/locations/[^/]+/queuedResources/[^/]+")
 
 
@@ -110,7 +111,10 @@ class TpuQueue:
         tpu_operations.wait(self._client, operation, enough=known)
         if not seen.get("state"):
             known()
-        if seen.get("state") in OVER:
+        if not seen:
+            text = f"the queued resource {name} was deleted at once"
+            raise OperationFailedError(Failure(Category.UNAVAILABLE, "gone", text))
+        if seen["state"] in OVER:
             raise OperationFailedError(failure_of(seen))
 
     def get(self, node_id: str) -> dict[str, Any] | None:
@@ -151,7 +155,7 @@ class TpuQueue:
     def merged(self, queued: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
         """Return a slice that is in both lists; on its way out where its queued resource is, whatever it does still."""
         if queued["state"] in OVER:
-            self._over[node["name"]] = node  # the slice itself tells more: taken back, say
+            self._remember(node)  # the slice itself tells more: taken back, say
         return {**node, "state": "DELETING"} if queued["state"] in _GOING else node
 
     def delete(self, node_id: str) -> bool:
@@ -190,8 +194,13 @@ class TpuQueue:
             STATE: state,
         }
         if node["state"] in OVER:
-            self._over[node["name"]] = node
+            self._remember(node)
         return node
+
+    def _remember(self, node: dict[str, Any]) -> None:
+        self._over[node["name"]] = node
+        for name in list(self._over)[:-_REMEMBERED]:
+            self._over.pop(name, None)
 
 
 def _checked(item: Any) -> tuple[dict[str, Any], dict[str, Any]]:

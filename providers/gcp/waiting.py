@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from accel_scaling.providers.gcp.tpu_capacity import queue_time_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+logger = logging.getLogger(__name__)
 
 
 def queues(provider: Mapping[str, Any]) -> bool:
@@ -46,10 +49,24 @@ def allowed(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def until_over(is_waiting: Callable[[], bool]) -> None:
-    """Return when a node does not wait any more: it has come, or never will."""
-    while is_waiting():
+def until_over(waits: Callable[[], bool], waits_now: Callable[[], bool]) -> None:
+    """Return when a node does not wait any more: it has come, or never will.
+
+    Args:
+        waits: says it as last seen; where that fails, nothing is waited for.
+        waits_now: asks Google; where that fails, it is asked again.
+    """
+    try:
+        waiting = waits()
+    except Exception as error:  # noqa: BLE001 - Ray's updater, which calls this, asks the node itself
+        logger.warning("it is not known whether a node waits in a queue: %s", error)
+        return
+    while waiting:
         time.sleep(timeouts.GCP_QUEUE_POLL_S)
+        try:
+            waiting = waits_now()
+        except Exception as error:  # noqa: BLE001 - a wait of hours does not end by one lost answer
+            logger.warning("it is not known whether a node waits still: %s", error)
 
 
 class LaterRunner:

@@ -14,6 +14,7 @@ from accel_scaling.fill.fill import fill
 from tests.support.cluster import MODULE
 
 GCP_MODULE = "accel_scaling.providers.gcp.GCPAcceleratorNodeProvider"
+EFA_BY_HAND = {"SubnetId": "subnet-1", "Groups": ["sg-1"], "DeviceIndex": 0, "InterfaceType": "efa"}
 SUBNETS = [f"net-{number}" for number in range(10)]
 
 
@@ -127,10 +128,14 @@ def test_a_head_that_nobody_would_reach_is_refused_and_workers_without_internet_
     config["provider"]["use_internal_ips"] = True
     _, notes = fill(config, shipped_catalog())
     assert not [note for note in notes if "network interfaces" in note]
+    # With interfaces of the user's own, an address may come later, by hand.
+    own = on_aws("p4d.24xlarge", NetworkInterfaces=[EFA_BY_HAND, {**EFA_BY_HAND, "NetworkCardIndex": 1}])
+    own["head_node_type"] = "h100"
+    (note,) = [note for note in fill(own, shipped_catalog())[1] if "public address" in note]
+    assert note.startswith("available_node_types.h100.node_config.NetworkInterfaces: EC2 gives no public address")
 
 
 RDMA = ["--device=/dev/infiniband", "--ulimit=memlock=-1"]
-EFA_BY_HAND = {"SubnetId": "subnet-1", "Groups": ["sg-1"], "DeviceIndex": 0, "InterfaceType": "efa"}
 
 
 @pytest.mark.parametrize(

@@ -189,3 +189,41 @@ def test_a_wrong_row_is_named_with_its_column() -> None:
     text = "types,sold_as,source\na4,ondemand,x\n"
     _, problems = parse_capacity_types(Source(Path("gcp_capacity_types.csv"), "gcp_capacity_types.csv", text))
     assert [(problem.line, problem.column) for problem in problems] == [(2, "sold_as")]
+
+
+@pytest.mark.parametrize(
+    ("order", "labels", "says"),
+    [
+        (["spot", "on-demand"], {"ray.io/market-type": "spot"}, "bought as spot, then on-demand: each of them would"),
+        (
+            ["spot"],
+            {"ray.io/market-type": "on-demand"},
+            "has ray.io/market-type: on-demand, and its ",
+        ),
+        (["spot"], {"accel-scaling.io/capacity-type": "block"}, "has accel-scaling.io/capacity-type: block, and its"),
+        (["spot"], {"ray.io/market-type": "spot", "accel-scaling.io/capacity-type": "spot"}, ""),
+        (["spot", "on-demand"], {"team": "red"}, ""),
+        (None, {"ray.io/market-type": "on-demand"}, ""),
+        (
+            None,
+            {"ray.io/market-type": "spot"},
+            "bought as on-demand: each of them would announce spot",
+        ),
+    ],
+)
+def test_a_label_that_is_not_true_of_every_machine_is_noted(order: Any, labels: dict[str, str], says: str) -> None:
+    for config in (config_of({"w": "g5.xlarge"}), gcp_config_of({"w": {"machineType": "g2-standard-4"}})):
+        config["available_node_types"]["w"]["labels"] = dict(labels)
+        if order:
+            config["provider"]["capacity"] = {"w": order}
+        notes = [note for note in fill(config, CATALOG)[1] if ".labels has " in note]
+        assert len(notes) == bool(says)
+        assert says in "".join(notes)
+
+
+@pytest.mark.parametrize("order", [["spot"], ["on-demand", "spot"]])
+def test_a_file_that_is_filled_twice_has_no_such_note(order: list[str]) -> None:
+    config = config_of({"w": "g5.xlarge"})
+    config["provider"]["capacity"] = {"w": order}
+    once, _ = fill(config, CATALOG)
+    assert [note for note in fill(once, CATALOG)[1] if ".labels has " in note] == []

@@ -237,7 +237,7 @@ def test_each_node_type_is_rehearsed_or_named_and_has_its_own_row(scratch: Path)
     assert "rehearsal-" not in done.stdout
     *_, ran, not_run = done.stdout.strip().splitlines()
     assert ran == "2 of 2 tasks ran"
-    assert not_run.startswith("without a machine: node type spot (is quarantined in us-west-2a")
+    assert not_run.startswith("without a machine: node type spot is quarantined in us-west-2a")
 
 
 @pytest.mark.cluster

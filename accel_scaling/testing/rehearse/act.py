@@ -101,9 +101,8 @@ class Act:
             if name in self._timeline.joined():
                 continue
             reason = self._left_out.get(name) or self._timeline.reason_of([name]) or "no task asked for one"
-            lines.append(
-                f"without a machine: node type {name} ({reason.removeprefix(f'node type {name}').lstrip(': ')})"
-            )
+            subject = f"node type {name}"
+            lines.append(f"without a machine: {reason if reason.startswith(subject) else f'{subject}: {reason}'}")
         return lines
 
     def _workers(self) -> list[str]:

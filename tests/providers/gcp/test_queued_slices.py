@@ -299,12 +299,14 @@ def test_ray_down_ends_what_waits_and_names_what_google_does_not_delete(
     gce.injection.queue_ends = {"v6e-16": "FAILED"}
     gce.now_s = 3600
     (late,) = provider.create_node(config, tags("v6e"), 1)
-    found = provider.find_to_end({})
+    found, ended = provider.find_to_end({}), list[str]()
     assert set(found.nodes) == {waits, late}, "one that failed takes quota until it is deleted"
     monkeypatch.setattr(provider._resource("tpu")._queue._resources, "delete", lambda **_: _Refused())
-    assert "not supported when state is PROVISIONING" in provider.end([late])[late]
+    assert "not supported when state is PROVISIONING" in provider.end([late], ended.extend)[late]
     monkeypatch.undo()
-    assert provider.end([waits, late]) == {}
+    assert ended == []
+    assert provider.end([waits, late], ended.extend) == {}
+    assert set(ended) == {waits, late}
     assert gce.queued() == {}
 
 

@@ -99,7 +99,9 @@ def test_more_machines_than_places_are_a_note_where_nothing_follows(gce: Google)
     assert checked(gce, MINE, TYPE, 2) == []
 
 
-def test_where_the_account_may_not_ask_ray_up_goes_on_with_a_note(gce: Google, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_account_may_not_ask_ray_up_continues_with_a_note(
+    gce: Google, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gce.reserve(GceReservation("mine", TYPE, 1, A, readable=False))
     said: list[str] = []
     monkeypatch.setattr(_ray.cli_logger(), "warning", lambda text, *words: said.append(text.format(*words)))
