@@ -215,20 +215,8 @@ GCP_FRESH_S = 5.0
 GCP_DRY_ZONE_S = 120.0
 """How long a sold-out zone is tried after the others: stock-outs last minutes, and each try costs a launch 10 s."""
 
-GCP_RESERVATION_FRESH_S = 10.0
-"""How old the free places of a reservation may be at a launch: two rounds of the autoscaler; a question takes 0.3 s."""
-
-GCP_RESERVATION_AGAIN_S = 60.0
-"""Before a reservation that is in use is asked for again: a place in it is paid for, so the wait does not double."""
-
-GCP_BLOCK_LEAST_S = 120.0
-"""For which a new machine of calendar mode must work before its drain begins: it takes as long to boot and to join."""
-
 GCP_END_LOOK_S = 300.0
 """Between two questions for the end of a reservation in which machines run: calendar mode does not move it."""
-
-GCP_NOT_ALLOWED_S = 600.0
-"""Before a question is asked again that the head may not ask: a role changes by a person's hand."""
 
 GCP_PENDING_POLL_S = 5.0
 """Between two looks at a machine that waits for capacity, from the thread that is to set it up: like listings."""
@@ -276,23 +264,23 @@ takes longer is left, and a new one launched."""
 AWS_STOPPING_POLL_S = 5.0
 """Between two looks at a machine that is stopping; Ray looks each 15 s."""
 
-AWS_RESERVATION_FRESH_S = 10.0
+RESERVATION_FRESH_S = 10.0
 """How old the free places of a reservation may be at a launch: two rounds of the autoscaler; a question takes 0.3 s."""
 
-AWS_RESERVATION_AGAIN_S = 60.0
+RESERVATION_AGAIN_S = 60.0
 """Before a reservation that is in use is asked for again: a place in it is paid for, so the wait does not double."""
 
 AWS_BLOCK_ENDS_BEFORE_S = 1800.0
 """EC2 begins to terminate the machines of a Capacity Block so long before the block's EndDate (EC2 User Guide,
 "Capacity Blocks for ML")."""
 
-AWS_BLOCK_LEAST_S = 120.0
+BLOCK_LEAST_S = 120.0
 """For which a new machine of a block must work before its drain begins: it takes as long to boot and to join."""
 
 AWS_BLOCK_LOOK_S = 300.0
 """Between two questions for the end of a block in which machines run: a block can be extended until it ends."""
 
-AWS_NOT_ALLOWED_S = 600.0
+NOT_ALLOWED_S = 600.0
 """Before a question is asked again that the head's role may not ask: a role changes by a person's hand."""
 
 AWS_READ_TRIES = 3

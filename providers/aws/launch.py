@@ -138,11 +138,12 @@ class MachineLaunch:
 
     def _in_place(self, way: Offer, subnets: Sequence[str], count: int) -> tuple[list[str], Failure | None]:
         """Launch in one place, as many as its reservation has places for, where it is in one."""
-        request = self._reserved.shaped(way, count)
-        if request.count <= 0:
-            return [], request.failure
-        made, failure = self._from_ec2(replace(way, node_config=request.node_config), subnets, request.count)
-        return made, self._reserved.judged(way, failure) or request.failure
+        shaped = self._reserved.shaped(way, count)
+        if shaped.count <= 0:
+            return [], shaped.failure
+        node_config = self._reserved.node_config(way)
+        made, failure = self._from_ec2(replace(way, node_config=node_config), subnets, shaped.count)
+        return made, self._reserved.judged(way, failure) or shaped.failure
 
     def _from_ec2(self, way: Offer, subnets: Sequence[str], count: int) -> tuple[list[str], Failure | None]:
         """Launch in one zone, in one of its subnets after another; a short launch is asked again.

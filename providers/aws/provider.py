@@ -35,6 +35,7 @@ from accel_scaling.providers.base.cluster_config import (
     read_for_a_command,
     said_by_click,
 )
+from accel_scaling.providers.base.known_ends import KnownEnds
 from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.requirements import missing
 from accel_scaling.status_line import doing
@@ -44,6 +45,7 @@ head_packages.use(CLOUD)  # on a head whose own client is too old; before that i
 try:
     from accel_scaling.providers.aws import (
         account_checks,
+        block_ends,
         bootstrap,
         cloudwatch,
         launch_block,
@@ -54,7 +56,6 @@ try:
         teardown,
         training,
     )
-    from accel_scaling.providers.aws.block_ends import BlockEnds
     from accel_scaling.providers.aws.errors import one_sentence
     from accel_scaling.providers.aws.launch import MachineLaunch
     from accel_scaling.providers.aws.passing_states import PassingStates
@@ -91,7 +92,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         # Without boto's retries: a launch has its own, and its own end.
         self._zones = SubnetZones(self.ec2_fail_fast.meta.client, provider_config)
         self._reservations = Reservations(self.ec2_fail_fast.meta.client, self._now_s)
-        self._block_ends = BlockEnds(self._reservations, self._now_s, lambda: watcher_policy(self.provider_config))
+        self._known_ends = KnownEnds(self._now_s, lambda: watcher_policy(self.provider_config))
         self._new = NewMachines(self._create_node, self.ec2_fail_fast, cluster_name)
         self._stopped = StoppedMachines(self.ec2_fail_fast, cluster_name, self._set_tags_now)
         self._listed: frozenset[str] = frozenset()
@@ -155,7 +156,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             self._zones,
             self.gate,
             self._listed,
-            reserved=ReservedLaunches(self._reservations, self._now_s, drain_s),
+            reserved=ReservedLaunches(self._reservations, self._now_s, lambda: drain_s),
             order=self.capacity_order(tags),
         )
         try:
@@ -168,7 +169,8 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
     def node_events(self) -> dict[str, bytes]:
         """Return what the watchers of nodes have told, and the ends of capacity blocks, of which EC2 tells no node."""
         told: dict[str, bytes] = super().node_events()
-        return {**self._block_ends.events(list(self.cached_nodes.values()), self.joined_nodes), **told}
+        ends = block_ends.ends_of(self._reservations, list(self.cached_nodes.values()))
+        return {**self._known_ends.events(ends, self.joined_nodes), **told}
 
     def _now_s(self) -> float:
         return self.gate.clock()

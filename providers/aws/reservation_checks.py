@@ -130,25 +130,25 @@ def _asked(client: Any, one: _Named, region: str) -> Reservation | None:
 def _check(one: _Named, found: Reservation, zones: list[str]) -> None:
     machine = one.node_type.machine.name
     if found.state in OVER:
-        raise ClusterConfigError(f"{one.key}: {found.name} is {found.state}; remove it, or name another one")
+        raise ClusterConfigError(f"{one.key}: {found.title} is {found.state}; remove it, or name another one")
     if found.is_block != one.is_block:
         raise ClusterConfigError(f"{one.key}: {_other_kind(one, found)}")
     if found.instance_type and found.instance_type != machine:
         raise ClusterConfigError(
-            f"{one.key}: {found.name} is for {found.instance_type}, and the machine of node type {one.node_type.name} "
+            f"{one.key}: {found.title} is for {found.instance_type}, and the machine of node type {one.node_type.name} "
             f"is a {machine}; name a reservation for that, or another InstanceType"
         )
     if found.zone and zones and found.zone not in zones:
         raise ClusterConfigError(
-            f"{one.key}: {found.name} is in {found.zone}, and node type {one.node_type.name} has subnets in "
+            f"{one.key}: {found.title} is in {found.zone}, and node type {one.node_type.name} has subnets in "
             f"{', '.join(zones)} only; add {found.zone} to provider.availability_zone, or a subnet there to SubnetIds"
         )
 
 
 def _check_end(one: _Named, found: Reservation, drained_s: float) -> None:
-    if found.ends_s is not None and drained_s > found.ends_s - timeouts.AWS_BLOCK_LEAST_S:
+    if found.ends_s is not None and drained_s > found.ends_s - timeouts.BLOCK_LEAST_S:
         raise ClusterConfigError(
-            f"{one.key}: EC2 ends the machines of {found.name} from {utc(found.ends_s)} on, which is too soon for a "
+            f"{one.key}: EC2 ends the machines of {found.title} from {utc(found.ends_s)} on, which is too soon for a "
             "new one; remove it, or name another one"
         )
 
@@ -164,11 +164,11 @@ def _other_kind(one: _Named, found: Reservation) -> str:
 def _notes(one: _Named, found: Reservation, cluster: Cluster, now_s: float) -> Iterator[str]:
     if not found.has_begun(now_s) and found.begins_s:
         until = "no machine of it is launched before" if one.is_last else "until then, what follows it is launched"
-        yield f"{one.key}: {found.name} begins at {utc(found.begins_s)}; {until}"
+        yield f"{one.key}: {found.title} begins at {utc(found.begins_s)}; {until}"
     most = cluster.config["available_node_types"][one.node_type.name].get("max_workers")
     alone = one.by_hand or len(one.node_type.order) == 1
     if alone and isinstance(most, int) and most > found.total > 0:
         yield (
-            f"{one.key}: {found.name} has places for {found.total} machines, and max_workers of {one.node_type.name} "
+            f"{one.key}: {found.title} has places for {found.total} machines, and max_workers of {one.node_type.name} "
             f"is {most}; more than {found.total} are not launched"
         )

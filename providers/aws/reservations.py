@@ -58,7 +58,7 @@ class Reservation:
     is_interruptible: bool = False
 
     @property
-    def name(self) -> str:
+    def title(self) -> str:
         """What it is, and its id: for messages."""
         return f"the capacity block {self.id}" if self.is_block else f"the reservation {self.id}"
 
@@ -106,7 +106,7 @@ class Reservations:
         self._not_allowed_until_s = 0.0
         self._said = False
 
-    def of(self, name: str, fresh_s: float = timeouts.AWS_RESERVATION_FRESH_S) -> Reservation | None:
+    def of(self, name: str, fresh_s: float = timeouts.RESERVATION_FRESH_S) -> Reservation | None:
         """Return a reservation by its id; None where EC2 does not say.
 
         Args:
@@ -146,7 +146,7 @@ class Reservations:
             return next((read(one) for one in answer["CapacityReservations"]), None)
         except ClientError as error:
             if code_of(error) in NOT_ALLOWED:
-                self._not_allowed_until_s = self._clock() + timeouts.AWS_NOT_ALLOWED_S
+                self._not_allowed_until_s = self._clock() + timeouts.NOT_ALLOWED_S
                 if not self._said:
                     self._said = True
                     logger.warning(

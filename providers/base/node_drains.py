@@ -76,6 +76,7 @@ class NodeDrains:
         # Rounds, and ends that Ray's provider is asked for, come from several threads of the autoscaler.
         self._lock = threading.RLock()
         self._busy = False
+        self._asked_joined: list[JoinedNode] | None = None  # asked once a round, however many machines wait
         self._read: dict[str, bytes] = {}
         self._unknown_since_s: dict[str, float] = {}  # events whose machine is not listed
         self._forgotten: set[str] = set()  # events that the store is still to forget
@@ -91,7 +92,7 @@ class NodeDrains:
             # Ray's EC2 provider lists again to answer a question about one machine: within this very round.
             if self._busy:
                 return
-            self._busy = True
+            self._busy, self._asked_joined = True, None
             try:
                 self._read_events(nodes)
                 for node_id in list(self._drains):
@@ -115,6 +116,7 @@ class NodeDrains:
         """
         nodes, workers = list(node_ids), self._gate.workers()
         with self._lock:
+            self._asked_joined = self._asked_joined if self._busy else None
             # A node that was idle ends within a second: the autoscaler may see that before the next round reads it.
             if self._gate.active and nodes and not self._busy:
                 self._read_events({node: workers[node] for node in nodes if node in workers})
@@ -283,11 +285,13 @@ class NodeDrains:
         ]
 
     def _joined(self) -> list[JoinedNode] | None:
+        if self._asked_joined is not None:
+            return self._asked_joined
         try:
-            return self._ray.joined()
+            self._asked_joined = self._ray.joined()
         except Exception as error:  # noqa: BLE001
             logger.warning("it is not known which nodes are drained: %s", error)
-            return None
+        return self._asked_joined
 
     def _end(self, node_id: str, node_type: str) -> None:
         """Terminate a machine; one whose end the cloud does not accept is asked for again in each round."""

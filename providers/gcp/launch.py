@@ -141,7 +141,7 @@ def places(
     compute: MachineApi, node_config: dict[str, Any], tags: dict[str, str], order: Sequence[CapacityEntry]
 ) -> list[str]:
     """Return the places where machines may be launched, in the order to try them: a reservation is in one zone."""
-    return compute.reserved.in_their_zones(_ways(node_config, to_labels(tags), order, compute.zones))
+    return list(compute.reserved.in_their_zones(_ways(node_config, to_labels(tags), order, compute.zones)))
 
 
 def _ways(

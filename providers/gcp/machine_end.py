@@ -77,9 +77,10 @@ def _machine_end(resource: Any, node_id: str, node: Any | None) -> MachineEnd:
             return MachineEnd(EndedBy.USER, "delete", "the machine was deleted; the operations may not be listed")
     failed = next((one["error"] for one in operations if one.get("operationType") == "insert" and "error" in one), None)
     if node is None and failed is not None:
-        # A flex-start machine whose wait is over: Google deletes it, and its creation has failed.
+        # A flex-start machine whose wait is over: Google deletes it, and its creation has failed; any other launch
+        # waits for the end of its operation. Whatever the code is, which Google does not document, no machine was there.
         failure = of_operation(failed)
-        return MachineEnd(EndedBy.CLOUD, failure.code, failure.message, sold_out=failure.category in SOLD_OUT)
+        return MachineEnd(EndedBy.CLOUD, failure.code, failure.message, sold_out=True)
     return _end_by(node, [str(operation.get("operationType")) for operation in operations])
 
 

@@ -152,13 +152,11 @@ class NodeCache:
 
     def is_waiting(self, node_id: str, *, fresh: bool = False) -> bool:
         """Return whether a node waits in a queue of Google's; as last seen, or asked for if that is too old."""
-        node = self.node(node_id, fresh=fresh)
-        return bool(node is not None and hasattr(node, "is_waiting") and node.is_waiting())
+        return bool((node := self.node(node_id, fresh=fresh)) is not None and node.is_waiting())
 
     def is_terminated(self, node_id: str) -> bool:
         """Return whether a node does not exist any more."""
-        node = self.node(node_id, fresh=True)
-        return bool(node is None or node.is_terminated())
+        return bool((node := self.node(node_id, fresh=True)) is None or node.is_terminated())
 
     def tags(self, node_id: str) -> dict[str, str]:
         """Return a node's tags with what was set here a moment ago; the last known ones of a node that is gone."""

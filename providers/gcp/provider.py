@@ -37,6 +37,7 @@ from accel_scaling.providers.base.cluster_config import (
     read_for_a_command,
     said_by_click,
 )
+from accel_scaling.providers.base.known_ends import KnownEnds
 from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.providers.base.zone_launch import Workers, gated
 from accel_scaling.providers.gcp import waiting
@@ -52,7 +53,7 @@ try:
     from accel_scaling.providers.gcp.calls import ListingFailedError
     from accel_scaling.providers.gcp.client import client
     from accel_scaling.providers.gcp.compute import Compute
-    from accel_scaling.providers.gcp.known_ends import KnownEnds
+    from accel_scaling.providers.gcp.known_ends import ends_of
     from accel_scaling.providers.gcp.launch import in_large_batches
     from accel_scaling.providers.gcp.node_cache import NodeCache
     from accel_scaling.providers.gcp.tpu import Tpu
@@ -90,8 +91,8 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
     # Ray's constructor calls it, and its retries call it again after a broken pipe.
     def _construct_clients(self) -> None:
         self.resources: dict[Any, Any] = {}
-        reservations = self._resource("compute").reserved.reservations
-        self._known_ends = KnownEnds(reservations, self._now_s, lambda: watcher_policy(self.provider_config))
+        self._reservations = self._resource("compute").reserved.reservations
+        self._known_ends = KnownEnds(self._now_s, lambda: watcher_policy(self.provider_config))
         if self.provider_config.get(_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD):
             self._resource("tpu")
         self._node_cache = NodeCache(
@@ -270,7 +271,8 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
     def node_events(self) -> dict[str, bytes]:
         """Return what the watchers of nodes have told, and the ends that Google has set, which it tells no node."""
         told: dict[str, bytes] = super().node_events()
-        return {**self._known_ends.events(self._node_cache.machines(), self.joined_nodes), **told}
+        ends = ends_of(self._reservations, self._node_cache.machines())
+        return {**self._known_ends.events(ends, self.joined_nodes), **told}
 
     def _now_s(self) -> float:
         return self.gate.clock()

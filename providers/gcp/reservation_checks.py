@@ -126,7 +126,7 @@ def _check(one: _Named, found: Reservation, project: str, zones: tuple[str, ...]
 
 
 def _check_end(one: _Named, found: Reservation, drained_s: float) -> None:
-    if found.ends_s is not None and drained_s > found.ends_s - timeouts.GCP_BLOCK_LEAST_S:
+    if found.ends_s is not None and drained_s > found.ends_s - timeouts.BLOCK_LEAST_S:
         raise ClusterConfigError(
             f"{one.key}: Google ends the machines of {found} at {utc(found.ends_s)}, which is too soon for a new one; "
             "remove it, or name another one"

@@ -59,6 +59,11 @@ class Reservation:
         """Whether machines can be created in it, as far as Google says."""
         return self.state == READY
 
+    @property
+    def title(self) -> str:
+        """What it is, and its name: for messages."""
+        return str(self)
+
     def __str__(self) -> str:
         return f"the reservation {self.name}"
 
@@ -78,7 +83,7 @@ class Reservations:
         self._known: dict[ReservationName, tuple[float, Reservation]] = {}
         self._not_allowed_until_s: dict[str, float] = {}  # by project
 
-    def of(self, name: ReservationName, fresh_s: float = timeouts.GCP_RESERVATION_FRESH_S) -> Reservation | None:
+    def of(self, name: ReservationName, fresh_s: float = timeouts.RESERVATION_FRESH_S) -> Reservation | None:
         """Return a reservation; None where Google does not say.
 
         Args:
@@ -121,7 +126,7 @@ class Reservations:
             logger.warning("it is not known what the reservation %s has: %s", name, error)
             return
         first = name.project not in self._not_allowed_until_s
-        self._not_allowed_until_s[name.project] = self._clock() + timeouts.GCP_NOT_ALLOWED_S
+        self._not_allowed_until_s[name.project] = self._clock() + timeouts.NOT_ALLOWED_S
         if first:
             logger.warning(
                 "the head's service account lacks %s in project %s: launches into reservations continue without "

@@ -146,10 +146,11 @@ def test_every_verdict_happens_to_every_family_or_there_is_a_reason_why_it_canno
     of_a_word: dict[VerdictWord, set[str]] = {}
     for (fault, _), (word, _) in HAPPENS.items():
         of_a_word.setdefault(word, set()).add(fault)
-    assert set(of_a_word) == set(VerdictWord)
+    words = set(VerdictWord) - {VerdictWord.TOO_SLOW}  # of the active check: test_deep_check.py
+    assert set(of_a_word) == words
     for family in set(ONE) - {"apple"}:
         happens = {word for name, _, _, _, (word, _) in ROWS if name == family}
-        for word in set(VerdictWord) - happens:
+        for word in words - happens:
             assert all((family, fault) in CANNOT for fault in of_a_word[word]), (family, word)
 
 

@@ -48,6 +48,14 @@ X86 = "ami-12c6146b"  # an image of moto's
 AWS, GCP = ([block for block in FILES if f".{cloud}." in block.body] for cloud in ("aws", "gcp"))
 
 
+# What the account of the pages has.
+RESERVATIONS = (
+    "cr-0123456789abcdef0:kind=block,type=p5.48xlarge,count=4",
+    "cr-0fedcba9876543210:type=p4d.24xlarge,count=2",
+    "cr-0a:type=p4d.24xlarge,count=2,group=arn:aws:resource-groups:us-west-2:123456789012:group/a100",
+)
+
+
 def config_of(block: Block) -> dict[str, Any]:
     return {**NEEDED, **yaml.safe_load(block.body)}
 
@@ -91,7 +99,7 @@ def test_every_door_takes_the_file(block: Block, tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("page", "part", "keys"),
     [
-        ("reservations", "h100-block", {"CapacityReservationSpecification"}),
+        ("reservations", "a100-group", set()),
         ("reservations", "b200-calendar", set()),
         ("training-networks", "Placement", {"NetworkInterfaces", "Placement", "SubnetIds", "SecurityGroupIds"}),
         ("training-networks", "resourcePolicies", {"networkInterfaces", "resourcePolicies"}),
@@ -203,6 +211,7 @@ def on_ec2(block: Block, ec2: EC2, monkeypatch: pytest.MonkeyPatch, packed: Path
     """The file as `ray up` resolves it, and its provider."""
     monkeypatch.setattr(cluster_config, "_bundle", lambda *_: packed)
     ec2.reset()
+    ec2.reserve(*RESERVATIONS)
     client = boto3.client("ec2", region_name=aws_provider.REGION)
     group = client.describe_security_groups()["SecurityGroups"][0]["GroupId"]
     text = block.body.replace("sg-0123456789abcdef0", group).replace("ami-0123456789abcdef0", X86)
@@ -236,7 +245,8 @@ def test_ec2_is_asked_for_what_the_file_says(
             continue
         ec2.calls.clear()
         provider.create_node(node_type["node_config"], aws_provider.tags(name), 1)
-        (request,) = [request for call, request in ec2.calls if call == "RunInstances"]
+        # The last: a group of reservations is tried in each zone.
+        *_, request = [request for call, request in ec2.calls if call == "RunInstances"]
         body = json.dumps(request["body"])
         for key in ("CapacityReservationSpecification", "InstanceMarketOptions", "Placement", "NetworkInterface"):
             written = any(one.startswith(key) for one in bought(ready["provider"], name, node_type["node_config"]))

@@ -60,5 +60,5 @@ def test_four_machines_are_two_reserved_one_spot_and_one_on_demand_and_a_block_i
         *others, of_block = [event.time for event in launched if event.instance_type != "m5.large"]
         assert len(others) == 4, "none too many"
         # On a slow machine, the block begins before the autoscaler does.
-        possible_s = max(bought["cr-0bb"].begins_at_s, max(others))
+        possible_s = max(bought["cr-0bb"].begins_at_s, *others)
         assert bought["cr-0bb"].begins_at_s <= of_block <= possible_s + 10

@@ -17,6 +17,8 @@ from accel_scaling import _ray
 from accel_scaling.catalog.launch_errors import SOLD_OUT, Category, Failure
 from accel_scaling.providers.aws.launch import MachineLaunch
 from accel_scaling.providers.aws.launch_failures import failure_of
+from accel_scaling.providers.aws.reservations import Reservations
+from accel_scaling.providers.aws.reserved_launch import ReservedLaunches
 from accel_scaling.providers.aws.run_instances import NewMachines
 from accel_scaling.providers.aws.subnet_zones import SubnetZones
 from accel_scaling.providers.base.zone_launch import Launch, Workers, gated
@@ -58,7 +60,8 @@ def test_the_error_of_a_launch_names_the_zones_that_were_tried_and_no_other(head
             return {"Subnets": [{"SubnetId": one, "AvailabilityZone": zones[one]} for one in SubnetIds]}
 
     new = NewMachines(create, None, "mine")
-    launch = MachineLaunch(new, None, SubnetZones(Client(), {}), head.gate, ())
+    reserved = ReservedLaunches(Reservations(Client(), lambda: 0.0), lambda: 0.0, lambda: 0.0)
+    launch = MachineLaunch(new, None, SubnetZones(Client(), {}), head.gate, (), reserved=reserved)
     with pytest.raises(LAUNCH_FAILED) as error:
         launch.run(
             {"InstanceType": "p4d.24xlarge", "SubnetIds": ["subnet-1", "subnet-2"]},

@@ -43,6 +43,7 @@ class Rehearsed:
             Event(time.time(), EventKind.ASKED, "g5.xlarge", count=1, granted=1, node_type="a10g"),
             *(Event(time.time(), EventKind.BOOTED, "g5.xlarge", name, "127.1.2.3") for name in (HEAD, WORKER)),
         ]
+        self.events = events
         local: Any = SimpleNamespace(events=lambda: events, host_file=self.file)
         node_types = NodeTypes({"a10g": "a10g"}, {"g5.xlarge": ["a10g"]})
         self.watcher = Watcher(local, self.timeline, node_types, FaultSource())
@@ -84,6 +85,12 @@ def test_a_verdict_of_another_form_is_passed_over_and_the_rest_is_watched(text: 
     rehearsed.file(HEAD, VERDICT_FILE).write_text(verdict())
     assert rehearsed.look().count("confirmed") == 1
     assert rehearsed.timeline.machines[WORKER].verdict == ""
+
+
+def test_a_machine_that_waits_for_capacity_has_no_host_to_ask_for_a_verdict(rehearsed: Rehearsed) -> None:
+    rehearsed.events.append(Event(time.time(), EventKind.HAPPENED, "g5.xlarge", "waits", error="it waits"))
+    assert "g5.xlarge waits: it waits" in rehearsed.look()
+    assert not (rehearsed.folder / "waits").exists()
 
 
 def test_a_pipe_or_a_link_in_the_place_of_the_verdict_holds_nobody_up(rehearsed: Rehearsed, tmp_path: Path) -> None:

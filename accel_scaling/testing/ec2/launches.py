@@ -148,12 +148,7 @@ def _patch_run_instances(capacity: Capacity, events: EventLog) -> None:
                 )
 
             try:
-                places = places_for(
-                    wanted, capacity.reservations(backend), lambda one: used_of(backend, one), capacity.clock()
-                )
-                count = _count(capacity, backend, wanted, places, most)
-                if count < least:
-                    raise places.refusal or insufficient(wanted.instance_type)
+                places, count = _given(capacity, backend, wanted, least, most)
             except RefusedError as error:
                 record(0, wanted.target or wanted.pool, error.code)
                 raise
@@ -198,11 +193,19 @@ def _wanted(backend: Any, param: Any) -> Wanted:
     )
 
 
-def _count(capacity: Capacity, backend: Any, wanted: Wanted, places: Places, most: int) -> int:
-    reserved = min(most, places.free)
-    if reserved == most or not places.otherwise:
-        return reserved
-    return reserved + capacity.left(backend, wanted, most - reserved)
+def _given(capacity: Capacity, backend: Any, wanted: Wanted, least: int, most: int) -> tuple[Places, int]:
+    """Return where a launch gets its machines, and how many.
+
+    Raises:
+        RefusedError: fewer than it must have.
+    """
+    places = places_for(wanted, capacity.reservations(backend), lambda one: used_of(backend, one), capacity.clock())
+    count = min(most, places.free)
+    if count < most and places.otherwise:
+        count += capacity.left(backend, wanted, most - count)
+    if count < least:
+        raise places.refusal or insufficient(wanted.instance_type)
+    return places, count
 
 
 def _place(instances: list[Any], places: Places, wanted: Wanted) -> None:

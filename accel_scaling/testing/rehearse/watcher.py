@@ -147,7 +147,8 @@ class Watcher(threading.Thread):
 
     def _read_verdicts(self) -> None:
         for machine in self._timeline.machines.values():
-            if not machine.verdict and (verdict := self._verdict(machine.instance_id)):
+            # One that waits for capacity has no host yet.
+            if machine.address and not machine.verdict and (verdict := self._verdict(machine.instance_id)):
                 self._judge(machine, verdict)
 
     def _judge(self, machine: MachineRecord, verdict: dict[str, Any]) -> None:

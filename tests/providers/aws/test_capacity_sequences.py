@@ -53,18 +53,23 @@ class EC2WithReservations(EmulatedEC2):
         def recording(made: Any, client: Any, model: Any, request: Any, context: Any) -> Any:
             if model.name != "RunInstances":
                 return call(self.ec2, made, client, model, request, context)
-            unusable = self.unusable()
+            unusable, before = self.unusable(), len(self.ec2.launches)
             try:
                 http, answer = call(self.ec2, made, client, model, request, context)
             except Exception:
-                self.record(request, OPEN, "", unusable)
+                self.record(request, self.lost(before), "", unusable)
                 raise
             code = (answer.get("Error") or {}).get("Code", "")
-            outcome = GRANTED if not code else OPEN if code in UNKNOWN else REFUSED
+            outcome = GRANTED if not code else self.lost(before) if code in UNKNOWN else REFUSED
             self.record(request, outcome, code, unusable)
             return http, answer
 
         self.ec2.call = recording  # type: ignore[method-assign]
+
+    def lost(self, before: int) -> str:
+        """Return what became of a request without an answer: whose machines all came, a list of machines shows it."""
+        carried_out = self.ec2.launches[before:]
+        return GRANTED if carried_out and carried_out[-1].granted == carried_out[-1].count else OPEN
 
     def record(self, request: Any, outcome: str, code: str, unusable: frozenset[str]) -> None:
         """Note a request by the words that EC2 has in it."""

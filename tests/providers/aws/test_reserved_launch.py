@@ -82,7 +82,7 @@ def test_a_full_reservation_is_asked_for_again_after_a_minute_and_the_wait_does_
             provider.create_node(node_config(region), tags(), 1)
         with pytest.raises(_ray.node_launch_exception(), match="ReservationInUse"):
             provider.create_node(node_config(region), tags(), 1)
-        wait(head, region, timeouts.AWS_RESERVATION_AGAIN_S + 1)
+        wait(head, region, timeouts.RESERVATION_AGAIN_S + 1)
     assert len(region.launches) == 1, "a reservation that is known to be full is not asked for"
     boto3.client("ec2", region_name=REGION).terminate_instances(InstanceIds=[name])
     assert len(provider.create_node(node_config(region), tags(), 1)) == 1
@@ -119,7 +119,7 @@ def test_before_its_begin_what_comes_after_the_block_in_the_order_is_launched(re
 def test_no_machine_is_launched_shortly_before_the_end_of_a_block(region: EC2, head: Head) -> None:
     region.reserve(f"cr-1:type={TYPE},kind=block,count=2,ends=1h")
     provider = provider_with(head, region, BLOCK, watcher={"drain_s": 300})
-    wait(head, region, 3600 - 300 - timeouts.AWS_BLOCK_LEAST_S)
+    wait(head, region, 3600 - 300 - timeouts.BLOCK_LEAST_S)
     provider.create_node(node_config(region), tags(), 1)
     wait(head, region, 10)
     provider.create_node(node_config(region), tags(), 1)
@@ -189,7 +189,7 @@ def test_without_permission_a_block_that_has_not_begun_is_tried_each_minute_and_
     for _ in range(10):
         with pytest.raises(_ray.node_launch_exception()):
             provider.create_node(node_config(region, zones=(A,)), tags(), 1)
-        wait(head, region, timeouts.AWS_RESERVATION_AGAIN_S)
+        wait(head, region, timeouts.RESERVATION_AGAIN_S)
     assert [one.error for one in region.launches] == ["InvalidCapacityReservationState.PendingActivation"] * 10
     assert len(provider.create_node(node_config(region, zones=(A,)), tags(), 1)) == 1
 
@@ -210,3 +210,12 @@ def test_a_node_config_with_its_order_is_what_a_person_writes_by_hand() -> None:
 
     (entry,) = capacity_orders({"capacity": BLOCK})["a10g"][:1]
     assert with_capacity("k", {"InstanceType": TYPE}, entry) == {"InstanceType": TYPE, **BY_HAND}
+
+
+def test_a_reservation_whose_zone_is_known_late_is_used_in_its_zone(region: EC2, head: Head) -> None:
+    region.reserve(f"cr-1:count=2,zone={B},type={TYPE}")
+    provider = provider_with(head, region, {"a10g": [{"reserved": "cr-1"}, "on-demand"]})
+    # The first questions, for the zone, are not answered; those at the places are.
+    region.fault("DescribeCapacityReservations", "before", "internal", times=2)
+    provider.create_node(node_config(region), tags(), 1)
+    assert bought(region) == ["reserved cr-1"]

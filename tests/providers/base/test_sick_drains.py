@@ -89,6 +89,13 @@ def test_a_large_cluster_drains_a_tenth_of_its_workers_at_once(told: Told) -> No
     assert len(told.drained) == 2
 
 
+def test_ray_is_asked_once_a_round_who_has_joined_however_many_wait(told: Told) -> None:
+    nodes_of(told, 8, sure=False)
+    before = told.cluster.provider.questions
+    told.cluster.round()
+    assert told.cluster.provider.questions - before <= 2, "the drains once, and the watch over the boots"
+
+
 def test_other_reasons_do_not_wait_for_each_other(told: Told) -> None:
     first, second = told.running(), told.running()
     told.tell(first, EventKind.SICK, "DriverMissing")

@@ -20,7 +20,6 @@ from tests.providers.gcp.test_node_config import OURS, T4, cluster, filled, refu
         (None, "on-demand"),
         ({"provisioningModel": "SPOT"}, "spot"),
         ({"provisioningModel": "STANDARD"}, "on-demand"),
-        ({"provisioningModel": "FLEX_START", "maxRunDuration": {"seconds": 3600}}, "on-demand"),
         ({"preemptible": True}, "spot"),
         ([{"preemptible": True}], "spot"),
         ([{"preemptible": True}, {"onHostMaintenance": "TERMINATE"}], "spot"),
