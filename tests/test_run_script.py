@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TOOLS = ("sh", "dirname", "sed", "cat", "cmp", "mv", "env", "mkdir", "rm")
+TOOLS = ("sh", "dirname", "sed", "cat", "cmp", "mv", "env", "mkdir", "rm", "mktemp", "getconf", "grep", "tail")
 LOG = 'echo "$(basename "$0") $*" >>"$CALLS"; exit 0'
 
 
@@ -91,6 +91,15 @@ def test_an_environment_without_pip_gets_its_packages_too(desk: Path, *, pip: bo
     assert calls[0].startswith(by), calls
     installs = [call for call in calls if "-e .[dev]" in call]
     assert len(installs) == 1
+
+
+@pytest.mark.parametrize(("words", "wide"), [((), False), (("--quick",), False), (("--thorough",), True)])
+def test_wide_tests_are_run_by_the_thorough_run_alone(desk: Path, words: tuple[str, ...], *, wide: bool) -> None:
+    python_of(desk, pip=True)
+    program(desk / "venv" / "bin", "coverage", LOG)
+    runs = [call for call in run(desk, *words) if "-m pytest" in call]
+    assert {"cluster" in call for call in runs} == {True}
+    assert {"not wide" in call for call in runs} == {not wide}, runs
 
 
 def test_the_script_is_the_one_that_contributing_describes() -> None:

@@ -28,6 +28,14 @@ def test_ray_data_maps_batches_on_accelerators() -> None:
     assert {row["device"] for row in rows} <= {"0", "1"}
 
 
+def test_ray_train_asks_for_its_workers_as_the_bundle_says() -> None:
+    from ray.train import ScalingConfig
+
+    scaling = ScalingConfig(num_workers=2, use_gpu=True, resources_per_worker=acc.bundle(1, "T4", CPU=1))
+    assert scaling.as_placement_group_factory().bundles[-2:] == [acc.bundle(1, "T4", CPU=1)] * 2
+
+
+@pytest.mark.wide  # a bundle is asked for above, and tests/accs/test_ray.py gets devices for one
 def test_ray_train_gives_each_worker_its_own(tmp_path: Path) -> None:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer

@@ -31,9 +31,12 @@ def test_a_failing_type_is_launched_at_most_four_times_and_the_task_is_served_by
     assert result.served_s is not None
 
 
+# What the benchmark shows of stock Ray; tests/quarantine/test_beside_stock.py has stock Ray beside ours in each run.
+@pytest.mark.wide
 def test_stock_ray_buys_a_type_whose_set_up_fails_again_and_again() -> None:
     assert cell("aws", "v2", "stock", by_name["set-up command fails"]).launched > 4
 
 
+@pytest.mark.wide
 def test_stock_ray_lets_a_machine_without_a_driver_join() -> None:
     assert cell("aws", "v2", "stock", by_name["no driver"]).joined_bad

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.cluster import LEAN
 from tests.support.contributing import GIT, GUIDE, ROOT
 from tests.support.documents import blocks_of
 from tests.support.rehearsal import left_behind
@@ -86,7 +87,7 @@ def test_the_guides_machine_and_one_of_a_users_own_catalog_are_rehearsed_and_con
     scratch: Path,
 ) -> None:
     """One rehearsal for both: the contributed type, and a type that only a file beside the cluster file knows."""
-    config = cluster_of_the_guide()
+    config = cluster_of_the_guide() | LEAN
     config["max_workers"] = 2
     config["provider"]["catalog"] = "mine.csv"
     config["available_node_types"]["own"] = {"max_workers": 1, "node_config": {"InstanceType": "z1.xlarge"}}

@@ -36,7 +36,7 @@ def test_a_task_launches_the_machine_that_it_asks_for_wherever_there_is_one_and_
     image = {"sourceImage": "projects/p/global/images/with-grid-driver", "diskSizeGb": 50}
     part = {"machineType": "g4-standard-6", "disks": [{"boot": True, "autoDelete": True, "initializeParams": image}]}
     config = gcp_config_of({"t4": T4, "l4": "g2-standard-4", "part": part}, zones="us-central1-a,us-central1-b")
-    with cluster(config if autoscaler is V2 else config | LEAN, autoscaler) as one:
+    with cluster(config | LEAN, autoscaler) as one:
         local = one.local
         assert isinstance(local, LocalGCE)
         one.up()

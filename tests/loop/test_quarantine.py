@@ -29,7 +29,8 @@ def left_alone(one: Cluster) -> dict[str, dict[str, Any]]:
 
 
 def test_the_first_type_lies_the_second_is_sold_out_the_task_runs_on_the_third_and_a_restart_forgets_nothing() -> None:
-    with cluster(AWS) as one:
+    # `ray up` again: Ray must be stopped first, as Ray's own commands do.
+    with cluster(AWS | LEAN | {"head_start_ray_commands": ["ray stop", *LEAN["head_start_ray_commands"]]}) as one:
         lying_and_dry(one, AWS)
         one.up()
         liars = run_on_the_third(one, AWS, "T4")

@@ -184,7 +184,8 @@ def asked_in_ten_minutes(account: LocalEC2, path: Path, provider: Any, autoscale
     ("autoscaler", "stocks"),
     [
         (V2, {LIAR: 20, DRY: 60}),
-        (V1, {LIAR: 20, DRY: 1}),  # v1 leaves a type alone for half an hour that it could not launch
+        # v1 leaves a type alone for half an hour that it could not launch. By night: tests/benchmarks has ours with v1.
+        pytest.param(V1, {LIAR: 20, DRY: 1}, marks=pytest.mark.wide),
     ],
 )
 def test_in_ten_minutes_stock_ray_asks_for_bad_types_again_and_again_and_ours_a_few_times(

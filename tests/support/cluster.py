@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+import shutil
 import subprocess
 import tempfile
 import time
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from accel_scaling.boot import bundle
 from accel_scaling.testing.base_cloud import LocalCloud
 from accel_scaling.testing.hosts.events import Event, EventKind
 from accel_scaling.testing.hosts.settings import HostKind
@@ -145,6 +147,8 @@ def cluster(config: Any, autoscaler: Mapping[str, str] = V2, kind: HostKind | No
         tempfile.TemporaryDirectory(prefix="accel-", ignore_cleanup_errors=True) as folder,
         cloud(Path(folder), place=cloud.place_of(config), kind=kind) as local,
     ):
+        # `ray up` finds the package packed, as on a laptop that has used it before: half a second of CPU.
+        shutil.copytree(bundle.build().parent, local.settings.laptop / ".cache" / "accel_scaling")
         yield Cluster(local, local.write_cluster(config)[0].path, autoscaler)
 
 

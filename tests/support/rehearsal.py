@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+
+from tests.support.cluster import LEAN
 
 ROOT = Path(__file__).resolve().parents[2]
 REHEARSE = [sys.executable, "-m", "accel_scaling", "rehearse"]
@@ -22,6 +25,13 @@ def scratch() -> Iterator[Path]:
     folder.chmod(0o777)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def lean(path: Path, folder: Path) -> Path:
+    """A copy of a cluster file that says how Ray starts: without what no test asks it for, 10 s of CPU on a head."""
+    copy = folder / path.name
+    copy.write_text(f"{path.read_text(encoding='utf-8')}\n{yaml.safe_dump(LEAN)}", encoding="utf-8")
+    return copy
 
 
 def environment(scratch: Path) -> dict[str, str]:

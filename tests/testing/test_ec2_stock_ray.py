@@ -40,8 +40,12 @@ print("RAN", "ON", ray.get(where.remote(), timeout=120))
 @pytest.mark.cluster
 @pytest.mark.parametrize(
     ("kind", "autoscaler"),
-    # Each kind and each autoscaler once: tests/loop/test_aws.py has the other pairs, with our provider.
-    [pytest.param(HostKind.PROCESSES, "v1"), pytest.param(*isolated.values, "v2", marks=isolated.marks)],
+    # Each kind and each autoscaler once: tests/loop/test_aws.py and test_failing_machines.py have the other pairs, with
+    # our provider.
+    [
+        pytest.param(HostKind.PROCESSES, "v1", marks=pytest.mark.wide),
+        pytest.param(*isolated.values, "v2", marks=isolated.marks),
+    ],
 )
 def test_stock_ray_launches_a_machine_for_a_task_and_takes_it_down(tmp_path, kind, autoscaler):
     cluster, task = tmp_path / "cluster.yaml", tmp_path / "task.py"
