@@ -57,18 +57,20 @@ class EC2WithReservations(EmulatedEC2):
             try:
                 http, answer = call(self.ec2, made, client, model, request, context)
             except Exception:
-                self.record(request, self.lost(before), "", unusable)
+                self.record(request, self.lost(request, before), "", unusable)
                 raise
             code = (answer.get("Error") or {}).get("Code", "")
-            outcome = GRANTED if not code else self.lost(before) if code in UNKNOWN else REFUSED
+            outcome = GRANTED if not code else self.lost(request, before) if code in UNKNOWN else REFUSED
             self.record(request, outcome, code, unusable)
             return http, answer
 
         self.ec2.call = recording  # type: ignore[method-assign]
 
-    def lost(self, before: int) -> str:
+    def lost(self, request: Any, before: int) -> str:
         """Return what became of a request without an answer: whose machines all came, a list of machines shows it."""
-        carried_out = self.ec2.launches[before:]
+        token, carried_out = request["body"]["ClientToken"], self.ec2.launches[before:]
+        if any(one.token == token and one.outcome == GRANTED for one in self.requests):
+            return GRANTED  # it was carried out before, and its repetition launches nothing
         return GRANTED if carried_out and carried_out[-1].granted == carried_out[-1].count else OPEN
 
     def record(self, request: Any, outcome: str, code: str, unusable: frozenset[str]) -> None:
