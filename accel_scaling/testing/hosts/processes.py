@@ -70,6 +70,10 @@ class ProcessHosts:
         environment = self._environment(launch, folder)
         if "PYTHONPATH" in devices:  # the makers' packages come before the rest
             devices["PYTHONPATH"] += f":{environment['PYTHONPATH']}"
+        if "PATH" in devices:
+            # The devices' tools come before the host's own PATH, not before this process's: with the `ray` of this
+            # machine in place of the shim, `ray stop` on one host ends the Ray of all.
+            devices["PATH"] = f"{devices['PATH'].partition(os.pathsep)[0]}{os.pathsep}{environment['PATH']}"
         record = HostRecord(launch.instance_id, launch.address, folder, {**environment, **devices})
         _write_profile(record, self._put_environments(record))
         put_fault(record.home, launch.fault)
