@@ -78,7 +78,7 @@ class Fault:
         reason: why the cloud ends a machine, as EC2's StateReason has it, e.g. ``Client.VolumeLimitExceeded``.
         after_s: how long after its boot a machine has it, in seconds, for what comes after the boot check; or how long
             it waits for capacity.
-        xid: the number of the error that NVIDIA's driver reports.
+        error_number: the XID of the error that NVIDIA's driver reports.
     """
 
     kind: FaultKind
@@ -87,7 +87,7 @@ class Fault:
     driver_name: str | None = None
     reason: str | None = None
     after_s: float | None = None
-    xid: int | None = None
+    error_number: int | None = None
 
     @classmethod
     def no_capacity(cls, machine_type: str) -> Fault:
@@ -155,6 +155,16 @@ class Fault:
         return cls(FaultKind.START_FAILS, machine_type)
 
     @classmethod
+    def slow(cls, machine_type: str) -> Fault:
+        """Make `dcgmi diag`, the active check of NVIDIA's devices, take an hour."""
+        return cls(FaultKind.SLOW, machine_type)
+
+    @classmethod
+    def diag_fails(cls, machine_type: str) -> Fault:
+        """Make `dcgmi diag` find an error of one device."""
+        return cls(FaultKind.DIAG_FAILS, machine_type)
+
+    @classmethod
     def notice(cls, machine_type: str, after_s: float = LATER_S, count: int = 1) -> Fault:
         """Make the cloud announce to its first ``count`` machines that it takes them back, so long after their boot."""
         return cls(FaultKind.NOTICE, machine_type, count=count, after_s=after_s)
@@ -165,9 +175,9 @@ class Fault:
         return cls(FaultKind.SICK, machine_type, count=count, after_s=after_s)
 
     @classmethod
-    def of_xid(cls, machine_type: str, xid: int, after_s: float = LATER_S) -> Fault:
+    def xid(cls, machine_type: str, number: int, after_s: float = LATER_S) -> Fault:
         """Make NVIDIA's driver report this error of a device of its first machine, so long after its boot."""
-        return cls(FaultKind.XID, machine_type, count=1, after_s=after_s, xid=xid)
+        return cls(FaultKind.XID, machine_type, count=1, after_s=after_s, error_number=number)
 
     @classmethod
     def waits(cls, machine_type: str, after_s: float) -> Fault:
@@ -227,7 +237,7 @@ class Fault:
             what = "XID" if is_xid else "MACHINES"
             raise RehearsalError(f"--fault {text}: expected {word}:TYPE@SECONDS or {word}:TYPE@SECONDS={what}")
         if is_xid:
-            return cls.of_xid(machine_type, int(number), float(seconds))
+            return cls.xid(machine_type, int(number), float(seconds))
         return cls(kind, machine_type, count=int(number), after_s=float(seconds))
 
 

@@ -31,7 +31,7 @@ def test_the_words_of_the_command_line_say_when_and_of_how_many_machines(word: s
 
 
 def test_an_xid_has_its_number() -> None:
-    assert Fault.parse("xid:g5.xlarge@5s=79") == Fault.of_xid("g5.xlarge", 79, 5.0)
+    assert Fault.parse("xid:g5.xlarge@5s=79") == Fault.xid("g5.xlarge", 79, 5.0)
     for text in ("xid:g5.xlarge", "xid:g5.xlarge@5s", "xid:g5.xlarge@5s=x"):
         with pytest.raises(RehearsalError, match="expected xid:TYPE@SECONDS or xid:TYPE@SECONDS=XID"):
             Fault.parse(text)
@@ -64,7 +64,7 @@ def test_a_fault_that_would_never_come_is_refused() -> None:
 def test_each_of_the_first_machines_has_it_once_and_in_time(tmp_path: Path) -> None:
     now_s, told = 0.0, list[str]()
     faults = LaterFaults(tmp_path / "faults.json", lambda: now_s)
-    write_faults(tmp_path / "faults.json", [Fault.notice("g5", 20, 2), Fault.sick("g5", 5), Fault.of_xid("g5", 79, 6)])
+    write_faults(tmp_path / "faults.json", [Fault.notice("g5", 20, 2), Fault.sick("g5", 5), Fault.xid("g5", 79, 6)])
     assert of_devices([Fault.sick("g5", 5)], "g5") is None, "its devices are well at the boot"
 
     def boots(name: str) -> None:

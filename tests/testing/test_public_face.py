@@ -82,6 +82,7 @@ def test_a_fault_is_made_by_a_method_of_its_name(kind: FaultKind) -> None:
         FaultKind.OTHER: ["NVIDIA L4"],
         FaultKind.MIXED: ["NVIDIA L4"],
         FaultKind.WAITS: [60],
+        FaultKind.XID: [79],
     }
     fault = getattr(Fault, kind.name.lower())("g5.xlarge", *values.get(kind, []))
     assert (fault.kind, fault.machine_type) == (kind, "g5.xlarge")

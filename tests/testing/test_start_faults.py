@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import pytest
@@ -92,22 +93,22 @@ def test_a_flex_start_machine_of_google_waits_and_then_boots(gce):
     local, google = gce
     local.set_faults("waits:a2-highgpu-1g=1h")
     flex = {"provisioningModel": "FLEX_START", "maxRunDuration": {"seconds": "600"}, "onHostMaintenance": "TERMINATE"}
+
+    def kinds(name: str) -> list[EventKind]:
+        return [event.kind for event in local.events() if event.instance_id == name]
+
     asked = {"scheduling": flex, "params": {"requestValidForDuration": {"seconds": "600"}}}
     # The cloud's process reads the fault in its next step: machines before it come at once.
     for number in itertools.count():
         name = f"later-{number}"
         operation = google.insert(name, "a2-highgpu-1g", **asked)
-        if google.get(name)["status"] == "PENDING":
+        until(functools.partial(kinds, name))
+        if kinds(name) == [EventKind.HAPPENED]:
             break
-
-    def kinds() -> list[EventKind]:
-        return [event.kind for event in local.events() if event.instance_id == name]
-
-    until(lambda: kinds() == [EventKind.HAPPENED])
     local.set_faults()
     google.wait(operation)
     assert google.get(name)["status"] == "RUNNING"
-    assert kinds() == [EventKind.HAPPENED, EventKind.LAUNCHED, EventKind.BOOTED]
+    assert kinds(name) == [EventKind.HAPPENED, EventKind.LAUNCHED, EventKind.BOOTED]
     assert local.host_file(name, "x").name == "x", "its address is that of its boot"
 
 

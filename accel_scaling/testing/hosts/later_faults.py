@@ -73,9 +73,9 @@ def _happen(fault: Fault, machine: Booted) -> str:
         machine.tell()
         return "the cloud announces that it takes it back"
     try:
-        if fault.xid is not None:
-            machine.report(fault.xid)
-            return f"its driver reports XID {fault.xid}"
+        if fault.error_number is not None:
+            machine.report(fault.error_number)
+            return f"its driver reports XID {fault.error_number}"
         machine.sicken()
     except (OSError, RehearsalError) as error:
         return f"{CANNOT_FAIL}: {error}"

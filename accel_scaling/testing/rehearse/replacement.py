@@ -66,7 +66,8 @@ class Replacement:
             for name in self._node_types(fault)
             if (word := self._word(name, key)) is not OnEvent.ACT
         ] + [
-            f"not drained: XID {fault.xid} of {fault.machine_type}: {effect_of('nvidia', f'XID {fault.xid}')[0]}"
+            f"not drained: XID {fault.error_number} of {fault.machine_type}: "
+            f"{effect_of('nvidia', f'XID {fault.error_number}')[0]}"
             for fault, _ in self._faults
             if not _ends_work(fault)
         ]
@@ -140,7 +141,7 @@ class Replacement:
             # Some seconds more: it shows that nothing comes of it.
             now_s = time.time() - self._timeline.started_s
             quiet = any(now_s - (one.happened_s or 0.0) < timeouts.REHEARSAL_QUIET_S for one in hit)
-            return [f"{fault.machine_type} is watched for some seconds after XID {fault.xid}"] if quiet else []
+            return [f"{fault.machine_type} is watched for some seconds after XID {fault.error_number}"] if quiet else []
         sentences = []
         for machine in hit:
             if machine.node_type not in self._machine_types or machine.unhurt:
@@ -170,7 +171,7 @@ class Replacement:
 
 def _ends_work(fault: Fault) -> bool:
     """Return whether a machine is drained for it: not for an error of a program."""
-    return fault.xid is None or effect_of("nvidia", f"XID {fault.xid}")[1] is Effect.DRAIN
+    return fault.error_number is None or effect_of("nvidia", f"XID {fault.error_number}")[1] is Effect.DRAIN
 
 
 class Ender(threading.Thread):
