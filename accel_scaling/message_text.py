@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,6 +35,15 @@ def shown(value: object) -> str:
 def listed(words: Sequence[str], conjunction: str = "and") -> str:
     """Return words as a part of a sentence: ``a, b and c``."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
+
+
+def utc(unix_s: float) -> str:
+    """Return a time with its day: ``2026-11-28 20:15 UTC``.
+
+    Args:
+        unix_s: Unix seconds.
+    """
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(unix_s))
 
 
 def printable(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling import timeouts
 from accel_scaling._ray.facts import BOOTSTRAP_CONFIG
 from accel_scaling.errors import AccelScalingError
-from accel_scaling.message_text import shown
+from accel_scaling.message_text import shown, utc
 from accel_scaling.quarantine import drain_record, launch_failure, machine_json, messages
 from accel_scaling.quarantine.machine import ended_before_joined
 from accel_scaling.quarantine.place import capacity_in, place_text, zone_in
@@ -230,7 +230,7 @@ def _ago(time_s: float, now_s: float) -> str:
     ago_s = max(now_s - time_s, 0)
     if ago_s < SECONDS_PER_DAY:
         return f"{ago_s / 60:.0f} min ago"
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(time_s))
+    return utc(time_s)
 
 
 def _until(quarantine: Quarantine, now_s: float) -> str:
@@ -238,6 +238,6 @@ def _until(quarantine: Quarantine, now_s: float) -> str:
     if not quarantine.lasts(now_s):
         return "ended, on trial"
     if left_s >= SECONDS_PER_DAY:
-        return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(quarantine.until_s))
+        return utc(quarantine.until_s)
     end = messages.end_text(quarantine)
     return f"{end} (in {left_s / 60:.0f} min)" if left_s >= 60 else end

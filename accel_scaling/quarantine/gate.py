@@ -170,8 +170,7 @@ class Gate:
         now_s = self._clock()
         if not self.active or until_s <= now_s:
             return
-        reason = Reason(code, message)
-        self._change(node_type, lambda old: ledger.not_yet(old, zone, reason, now_s, until_s))
+        self._change(node_type, lambda old: ledger.not_yet(old, zone, Reason(code, message), now_s, until_s))
 
     def confirmed(self, node_id: str, node_type: str, zone: str, verdict: str, *, joins_later: bool = False) -> None:
         """Report a machine that holds what was promised.
@@ -258,8 +257,7 @@ class Gate:
                 current = self.machines.with_step(current, node_id, node_type, Step.CHECKED, verdict, zone=zone)
             return self.machines.with_failure(current, node_id, node_type, reason, zone=zone) if ends else current
 
-        news = self._change(node_type, count, judged, also=note) is not None
-        if news:
+        if news := self._change(node_type, count, judged, also=note) is not None:
             self._metrics.checked(node_type, zone, verdict, None)
         return news
 
@@ -350,12 +348,3 @@ class Gate:
         # Launcher threads and the autoscaler's rounds both come here: counts, ledger and file must be of one moment.
         with self._lock:
             self._limits.write(self._store.read, self._clock())
-
-
-def gate_of(provider_config: Mapping[str, Any]) -> Gate:
-    """Return the gate of this process for a provider section; it acts where the process is an autoscaler."""
-    path = _ray.autoscaler_config_path()
-    metrics = Metrics(_ray.autoscaler_metrics_registry()) if path else Metrics(None)
-    drivers = DriverMessages(_ray.shown_failures() if path else None)
-    # Elsewhere no policy is needed, and a wrong one must not keep `ray down` from ending machines.
-    return Gate(provider_config if path else {}, path, store.default_path(), metrics=metrics, drivers=drivers)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from accel_scaling.testing.faults import Machines
+    from accel_scaling.testing.file_machines import Machines
 
 
 class FaultSource:

@@ -11,7 +11,7 @@ from accel_scaling.errors import RehearsalError
 from accel_scaling.testing.json_files import replace_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 Faults = tuple["Fault", ...]
@@ -50,12 +50,12 @@ _OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY, FaultKind.WAITS)
 _OF_START = (FaultKind.ENDS_AT_LAUNCH, FaultKind.NO_SSH, FaultKind.SETUP_FAILS, FaultKind.START_FAILS)
 _LATER = (FaultKind.NOTICE, FaultKind.SICK, FaultKind.XID)
 _OF_RESERVATION = (FaultKind.BLOCK_ENDS,)
-_OF_QUEUE = (FaultKind.QUEUE_FAILS, FaultKind.QUEUE_SUSPENDED)
+OF_QUEUE = (FaultKind.QUEUE_FAILS, FaultKind.QUEUE_SUSPENDED)
 # Those without accelerators have these too.
-_OF_MACHINE = (*_OF_CAPACITY, *_OF_START, *_OF_RESERVATION, *_OF_QUEUE, FaultKind.NOTICE)
+OF_MACHINE = (*_OF_CAPACITY, *_OF_START, *_OF_RESERVATION, *OF_QUEUE, FaultKind.NOTICE)
 _WITH_NAME = (FaultKind.OTHER, FaultKind.MIXED)
 _WITH_NUMBER = (FaultKind.CAPACITY, FaultKind.FEWER)
-_POOLS = ("on-demand", "spot")
+POOLS = ("on-demand", "spot")
 
 WORDS = (
     *("no-capacity", "capacity", "fewer", "other", "mixed", "no-driver", "no-devices"),
@@ -267,7 +267,7 @@ def granted(faults: Iterable[Fault], machine_type: str, requested: int, live: in
 
 def of_devices(faults: Iterable[Fault], machine_type: str) -> Fault | None:
     """Return what is wrong with the devices of a machine that boots now, the last that is given; None for nothing."""
-    return _last(faults, machine_type, [kind for kind in FaultKind if kind not in _OF_MACHINE + _LATER])
+    return _last(faults, machine_type, [kind for kind in FaultKind if kind not in OF_MACHINE + _LATER])
 
 
 def of_start(faults: Iterable[Fault], machine_type: str) -> Fault | None:
@@ -301,59 +301,3 @@ def read_faults(path: Path) -> Faults:
     """Return the faults in a file; none where it does not exist."""
     rows = json.loads(path.read_text()) if path.exists() else []
     return tuple(Fault(**{**row, "kind": FaultKind(row["kind"])}) for row in rows)
-
-
-@dataclass(frozen=True)
-class Machines:
-    """The machines of a cluster file, which faults must be for.
-
-    Attributes:
-        accelerators: machine type -> how many one machine has.
-        zones: the zones that a fault may name; none where the cloud has no faults by zone.
-        waits: whether machines of the cloud can wait for capacity.
-    """
-
-    accelerators: Mapping[str, int]
-    zones: Sequence[str] = ()
-    waits: bool = True
-
-    def check(self, fault: Fault) -> None:
-        """Refuse a fault that would never come.
-
-        Raises:
-            RehearsalError: the file does not have the machine or zone, or the machine does not have the devices.
-        """
-        text = f"the fault {fault.kind.value}:{fault.machine_type}"
-        whole, slash, pool = fault.machine_type.partition("/")
-        machine_type, at, zone = whole.partition("@")
-        self.check_place(text, machine_type, "")
-        if (at or slash) and fault.kind is not FaultKind.NO_CAPACITY:
-            raise RehearsalError(f"{text}: only no-capacity can be for one zone, or for spot or on-demand alone")
-        if fault.kind in (FaultKind.WAITS, *_OF_QUEUE) and not self.waits:
-            raise RehearsalError(f"{text}: machines of this cloud do not wait for capacity; Google Cloud's do")
-        if slash and pool not in _POOLS:
-            raise RehearsalError(f"{text}: expected TYPE/spot or TYPE/on-demand")
-        self.check_place(text, machine_type, zone)
-        count = self.accelerators[machine_type]
-        if fault.kind not in _OF_MACHINE and not count:
-            raise RehearsalError(f"{text}: a {machine_type} has no accelerators")
-        if fault.kind is FaultKind.FEWER and (fault.count or 0) >= count:
-            raise RehearsalError(f"{text}={fault.count}: a {machine_type} has {count}; write a smaller number")
-
-    def check_place(self, text: str, machine_type: str, zone: str) -> None:
-        """Refuse a machine type or zone that the file does not have; ``text`` begins the sentence, "" is any zone.
-
-        Raises:
-            RehearsalError: names it, and what the file has.
-        """
-        # Here, as the parts that emulate devices share nothing with the catalog.
-        from accel_scaling.catalog.suggest import hint
-
-        if machine_type not in self.accelerators:
-            has = ", ".join(sorted(self.accelerators))
-            near = hint(machine_type, self.accelerators)
-            raise RehearsalError(f"{text}: no node type of the file has a {machine_type}; they have {has}{near}")
-        # A cluster file need not name its zones: those of EC2 come from its subnets.
-        if zone and self.zones and zone not in self.zones:
-            has, near = ", ".join(self.zones), hint(zone, self.zones)
-            raise RehearsalError(f"{text}: the file does not have the zone {zone}; it has {has}{near}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from accel_scaling.testing.faults import Machines
+    from accel_scaling.testing.file_machines import Machines
 
 FORM = "NAME:count=N,zone=ZONE,begins=60s,ends=10m,kind=KIND,type=TYPE,owner=OWNER,group=GROUP"
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling import _ray, timeouts
+from accel_scaling.message_text import utc
 from accel_scaling.providers.aws.capacity import BLOCK
-from accel_scaling.providers.aws.reservations import utc
 from accel_scaling.providers.aws.subnet_zones import described_in
 from accel_scaling.providers.base.known_ends import KnownEnd
 

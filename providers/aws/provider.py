@@ -35,7 +35,6 @@ from accel_scaling.providers.base.cluster_config import (
     read_for_a_command,
     said_by_click,
 )
-from accel_scaling.providers.base.known_ends import KnownEnds
 from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.requirements import missing
 from accel_scaling.status_line import doing
@@ -73,6 +72,7 @@ except ModuleNotFoundError as error:  # in `ray up`, which prints this kind of e
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from accel_scaling.providers.base.known_ends import KnownEnd
     from accel_scaling.providers.base.machine_end import MachineEnd
 
 
@@ -92,7 +92,6 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         # Without boto's retries: a launch has its own, and its own end.
         self._zones = SubnetZones(self.ec2_fail_fast.meta.client, provider_config)
         self._reservations = Reservations(self.ec2_fail_fast.meta.client, self._now_s)
-        self._known_ends = KnownEnds(self._now_s, lambda: watcher_policy(self.provider_config))
         self._new = NewMachines(self._create_node, self.ec2_fail_fast, cluster_name)
         self._stopped = StoppedMachines(self.ec2_fail_fast, cluster_name, self._set_tags_now)
         self._listed: frozenset[str] = frozenset()
@@ -166,14 +165,9 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             self.created_here.update(launch.created)
             self.arrived(launch.created)
 
-    def node_events(self) -> dict[str, bytes]:
-        """Return what the watchers of nodes have told, and the ends of capacity blocks, of which EC2 tells no node."""
-        told: dict[str, bytes] = super().node_events()
-        ends = block_ends.ends_of(self._reservations, list(self.cached_nodes.values()))
-        return {**self._known_ends.events(ends, self.joined_nodes), **told}
-
-    def _now_s(self) -> float:
-        return self.gate.clock()
+    def known_ends(self) -> Iterable[KnownEnd]:
+        """Return the ends of capacity blocks, of which EC2 tells no node."""
+        return block_ends.ends_of(self._reservations, list(self.cached_nodes.values()))
 
     def _create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         # What Ray's create_node calls for machines that it creates; stopped ones, it starts without this.

@@ -16,11 +16,12 @@ from accel_scaling.cluster.capacity import CAPACITY, CapacityType
 from accel_scaling.cluster.cluster import with_capacity
 from accel_scaling.cluster.policies import watcher_policy
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.message_text import utc
 from accel_scaling.providers.aws.account_checks import texts, zones_of
 from accel_scaling.providers.aws.capacity import BLOCK, MARKET, SPECIFICATION, capacity_type_of, reservation_in
 from accel_scaling.providers.aws.client import quickly
 from accel_scaling.providers.aws.errors import NOT_ALLOWED, code_of, one_sentence
-from accel_scaling.providers.aws.reservations import OVER, PERMISSION, read, utc
+from accel_scaling.providers.aws.reservations import OVER, PERMISSION, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,8 +7,6 @@ EC2 refuses what does not fit.
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from accel_scaling import timeouts
 from accel_scaling.providers.aws.errors import NOT_ALLOWED, code_of
+from accel_scaling.providers.base.known_reservations import KnownReservations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,11 +66,6 @@ class Reservation:
         return self.state not in LATER or 0 < self.begins_s <= now_s
 
 
-def utc(unix_s: float) -> str:
-    """Return a time for messages."""
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(unix_s))
-
-
 def read(described: dict[str, Any]) -> Reservation:
     """Return a reservation from EC2's answer."""
     block, begin, end = described.get("ReservationType") == "capacity-block", "StartDate", described.get("EndDate")
@@ -91,8 +85,8 @@ def read(described: dict[str, Any]) -> Reservation:
     )
 
 
-class Reservations:
-    """What EC2 says of reservations, remembered for some seconds; safe for several threads.
+class Reservations(KnownReservations[str, Reservation]):
+    """What EC2 says of reservations, by their ids.
 
     Args:
         client: boto3's EC2 client.
@@ -100,47 +94,15 @@ class Reservations:
     """
 
     def __init__(self, client: Any, clock: Callable[[], float]) -> None:
-        self._client, self._clock = client, clock
-        self._lock = threading.Lock()
-        self._known: dict[str, tuple[float, Reservation]] = {}
+        super().__init__(clock)
+        self._client = client
         self._not_allowed_until_s = 0.0
         self._said = False
 
-    def of(self, name: str, fresh_s: float = timeouts.RESERVATION_FRESH_S) -> Reservation | None:
-        """Return a reservation by its id; None where EC2 does not say.
-
-        Args:
-            name: its id.
-            fresh_s: how old the answer may be.
-        """
-        now_s = self._clock()
-        known = self._known.get(name)
-        if known is not None and 0 <= now_s - known[0] < fresh_s:
-            return known[1]
-        found = self._ask(name) if now_s >= self._not_allowed_until_s else None
-        with self._lock:
-            if found is not None:
-                self._known[name] = (now_s, found)
-                return found
-        return None
-
-    def last(self, name: str) -> Reservation | None:
-        """Return what EC2 has said last of a reservation, however long ago; None where it has said nothing."""
-        known = self._known.get(name)
-        return known[1] if known is not None else None
-
-    def zone_of(self, name: str) -> str:
-        """Return the zone of a reservation, in which it stays; empty where EC2 does not say it."""
-        found = self.last(name) or self.of(name)
-        return found.zone if found is not None else ""
-
-    def used(self, name: str) -> None:
-        """Take note of a launch into a reservation: its free places are others now."""
-        with self._lock:
-            if known := self._known.get(name):
-                self._known[name] = (float("-inf"), known[1])
-
-    def _ask(self, name: str) -> Reservation | None:
+    def ask(self, name: str) -> Reservation | None:
+        """Ask EC2 for a reservation; None where it does not say."""
+        if self._clock() < self._not_allowed_until_s:
+            return None
         try:
             answer = self._client.describe_capacity_reservations(CapacityReservationIds=[name])
             return next((read(one) for one in answer["CapacityReservations"]), None)

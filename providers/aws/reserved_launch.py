@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from accel_scaling.catalog.launch_errors import Category, Failure
 from accel_scaling.cluster.capacity import CapacityType
+from accel_scaling.message_text import utc
 from accel_scaling.providers.aws.capacity import INTERRUPTIBLE, capacity_type_of, reservation_in, with_market
-from accel_scaling.providers.aws.reservations import OVER, utc
+from accel_scaling.providers.aws.reservations import OVER
 from accel_scaling.providers.base import reserved_launch
 from accel_scaling.providers.base.zone_launch import NotYet
 

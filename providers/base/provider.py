@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray
@@ -21,22 +20,25 @@ from accel_scaling.errors import ClusterConfigError
 from accel_scaling.providers.base import cluster_config
 from accel_scaling.providers.base.authentication import Authentication, of_head, of_laptop
 from accel_scaling.providers.base.command_output import TailingProcessRunner
-from accel_scaling.providers.base.command_runner import NodeStart, RefusingCommandRunner
+from accel_scaling.providers.base.command_runner import RefusingCommandRunner
 from accel_scaling.providers.base.early_rounds import EarlyRounds
+from accel_scaling.providers.base.known_ends import KnownEnd, KnownEnds
 from accel_scaling.providers.base.known_nodes import KnownNodes
-from accel_scaling.providers.base.machine_start import FailedCommand, MachineStarts
+from accel_scaling.providers.base.machine_start import MachineStarts
 from accel_scaling.providers.base.machine_watch import MachineWatch
 from accel_scaling.providers.base.node_drains import NodeDrains, RayNodes
+from accel_scaling.providers.base.node_start import ToldStart
 from accel_scaling.providers.base.tpu_slice_start import Rounds, wait_until_seen
-from accel_scaling.quarantine.gate import Gate, gate_of
+from accel_scaling.quarantine.head_gate import gate_of
 from accel_scaling.quarantine.machine import NO_VERDICT
 from accel_scaling.requirements import check_ray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from accel_scaling.cluster.capacity import CapacityEntry
     from accel_scaling.providers.base.machine_end import MachineEnd
+    from accel_scaling.quarantine.gate import Gate
 
 logger = logging.getLogger(__name__)
 
@@ -109,9 +111,13 @@ class BootCheckedProvider:
         """Return the nodes that have joined Ray; None where this process is no autoscaler."""
         return _ray.joined_nodes()
 
+    def known_ends(self) -> Iterable[KnownEnd]:
+        """Return the ends of machines that the cloud has set, and tells the machines too late or never."""
+        return ()
+
     def node_events(self) -> dict[str, bytes]:
-        """Return what the watchers of nodes have told, by the nodes' ids in Ray."""
-        return _ray.node_events()
+        """Return what the watchers of nodes have told, and the known ends that are near, by the nodes' ids in Ray."""
+        return {**self._known_ends.events(self.known_ends(), self.joined_nodes), **_ray.node_events()}
 
     def drain_nodes(self, ray_ids: Sequence[str], message: str, deadline_s: float) -> list[str]:
         """Drain nodes by their ids in Ray; return what Ray answers of those that it does not drain."""
@@ -122,6 +128,7 @@ class BootCheckedProvider:
         if config_path is not None:  # on the head, whose Ray may be another than `ray up`'s
             check_ray(logger.warning)
         self.gate: Gate = gate_of(provider_config)
+        self._known_ends = KnownEnds(self._now_s, lambda: watcher_policy(self.provider_config))
         # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish, and schedules.
         cluster_config.publish(config_path)
         cluster_config.spare_accelerators(provider_config, config_path)
@@ -131,6 +138,10 @@ class BootCheckedProvider:
         if self.gate.active:
             early = EarlyRounds(_ray.demand_reader())
             self._early = early if _ray.replace_pause(early.pause) else None
+
+    def _now_s(self) -> float:
+        # Of the gate that there is now: a test gives a provider another one.
+        return self.gate.clock()
 
     @property
     def watch(self) -> MachineWatch:
@@ -231,7 +242,7 @@ class BootCheckedProvider:
             lambda word, sentence: self.refuse(node_id, word, sentence),
             lambda word, sentence: self._joined(node_id, word, sentence),
             lambda: wait_until_seen(node_id, self._rounds),
-            _Told(self.starts, node_id, self.answers),
+            ToldStart(self.starts, node_id, self.answers),
             authentication=self._authentication,
             policies=lambda command: self._with_policies(node_id, command),
         )
@@ -326,27 +337,3 @@ class BootCheckedProvider:
     def _workers(self, nodes: list[str]) -> dict[str, str]:
         tags = ((node, self.node_tags(node)) for node in nodes)
         return {node: _ray.node_type_of(node_tags) for node, node_tags in tags if not _ray.is_head(node_tags)}
-
-
-@dataclass(frozen=True)
-class _Told(NodeStart):
-    """Tells of one node to the machines that are being set up."""
-
-    starts: MachineStarts
-    node_id: str
-    answers: Callable[..., None]
-
-    def reachable(self) -> None:
-        self.starts.reachable(self.node_id)
-        head = _ray.updates_head()
-        if head is not None:
-            self.answers(self.node_id, head=head)
-
-    def start_begins(self) -> None:
-        self.starts.start_begins(self.node_id)
-
-    def command_failed(self, failed: FailedCommand) -> None:
-        self.starts.command_failed(self.node_id, failed)
-
-    def no_verdict(self) -> None:
-        self.starts.no_verdict(self.node_id)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import _ray, timeouts
+from accel_scaling.message_text import utc
 from accel_scaling.providers.base.known_ends import KnownEnd
 from accel_scaling.providers.gcp.capacity import is_block, reservation_in
-from accel_scaling.providers.gcp.reservations import unix_s, utc
+from accel_scaling.providers.gcp.reservations import unix_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -37,7 +37,6 @@ from accel_scaling.providers.base.cluster_config import (
     read_for_a_command,
     said_by_click,
 )
-from accel_scaling.providers.base.known_ends import KnownEnds
 from accel_scaling.providers.base.provider import BootCheckedProvider
 from accel_scaling.providers.base.zone_launch import Workers, gated
 from accel_scaling.providers.gcp import waiting
@@ -65,8 +64,9 @@ except RuntimeError as error:  # httplib2 looks for its certificates when it is 
     ) from None
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
+    from accel_scaling.providers.base.known_ends import KnownEnd
     from accel_scaling.providers.base.machine_end import MachineEnd
     from accel_scaling.providers.base.zone_launch import Launch
 
@@ -92,7 +92,6 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
     def _construct_clients(self) -> None:
         self.resources: dict[Any, Any] = {}
         self._reservations = self._resource("compute").reserved.reservations
-        self._known_ends = KnownEnds(self._now_s, lambda: watcher_policy(self.provider_config))
         if self.provider_config.get(_ray.gcp_bootstrap().HAS_TPU_PROVIDER_FIELD):
             self._resource("tpu")
         self._node_cache = NodeCache(
@@ -268,14 +267,9 @@ class GCPAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
         """Delete a machine or slice; never stop it to use it again."""
         self._node_cache.delete(node_id)
 
-    def node_events(self) -> dict[str, bytes]:
-        """Return what the watchers of nodes have told, and the ends that Google has set, which it tells no node."""
-        told: dict[str, bytes] = super().node_events()
-        ends = ends_of(self._reservations, self._node_cache.machines())
-        return {**self._known_ends.events(ends, self.joined_nodes), **told}
-
-    def _now_s(self) -> float:
-        return self.gate.clock()
+    def known_ends(self) -> Iterable[KnownEnd]:
+        """Return the ends that Google has set, which it tells no node."""
+        return ends_of(self._reservations, self._node_cache.machines())
 
     def ends_of(self, node_ids: list[str]) -> dict[str, MachineEnd]:
         """Return why machines and slices ended, as Google says it."""

@@ -16,11 +16,12 @@ from accel_scaling.cluster.capacity import CAPACITY
 from accel_scaling.cluster.cluster import with_capacity
 from accel_scaling.cluster.policies import watcher_policy
 from accel_scaling.errors import ClusterConfigError
+from accel_scaling.message_text import utc
 from accel_scaling.providers.gcp.calls import status_of
 from accel_scaling.providers.gcp.capacity import AFFINITY, is_block, reservation_in
 from accel_scaling.providers.gcp.client import client
 from accel_scaling.providers.gcp.node_config import is_tpu, zones_of
-from accel_scaling.providers.gcp.reservations import MISSING, PERMISSION, asked, utc
+from accel_scaling.providers.gcp.reservations import MISSING, PERMISSION, asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,20 +7,19 @@ caller may not, a launch continues without the answer: Google refuses what does 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timeouts
+from accel_scaling.providers.base.known_reservations import KnownReservations
 from accel_scaling.providers.gcp.calls import mappings, status_of
+from accel_scaling.providers.gcp.capacity import ReservationName
 from accel_scaling.providers.gcp.client import collection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from accel_scaling.providers.gcp.capacity import ReservationName
 
 logger = logging.getLogger(__name__)
 
@@ -68,8 +67,8 @@ class Reservation:
         return f"the reservation {self.name}"
 
 
-class Reservations:
-    """What Google says of reservations, remembered for some seconds; safe for several threads.
+class Reservations(KnownReservations[ReservationName, Reservation]):
+    """What Google says of reservations, as requests name them.
 
     Args:
         compute: Google's client of Compute Engine.
@@ -78,48 +77,19 @@ class Reservations:
     """
 
     def __init__(self, compute: Any, project: str, clock: Callable[[], float] = time.time) -> None:
-        self._compute, self._project, self._clock = compute, project, clock
-        self._lock = threading.Lock()
-        self._known: dict[ReservationName, tuple[float, Reservation]] = {}
+        super().__init__(clock)
+        self._compute, self._project = compute, project
         self._not_allowed_until_s: dict[str, float] = {}  # by project
 
-    def of(self, name: ReservationName, fresh_s: float = timeouts.RESERVATION_FRESH_S) -> Reservation | None:
-        """Return a reservation; None where Google does not say.
-
-        Args:
-            name: as a request names it.
-            fresh_s: how old the answer may be.
-        """
-        now_s, known = self._clock(), self._known.get(name)
-        if known is not None and 0 <= now_s - known[0] < fresh_s:
-            return known[1]
-        if now_s < self._not_allowed_until_s.get(name.project, 0.0):
+    def ask(self, name: ReservationName) -> Reservation | None:
+        """Ask Google for a reservation; None where it does not say."""
+        if self._clock() < self._not_allowed_until_s.get(name.project, 0.0):
             return None
         try:
-            found = asked(self._compute, self._project, name)
+            return asked(self._compute, self._project, name)
         except Exception as error:  # noqa: BLE001 - no answer; the launch meets the same network
             self._unknown(name, error)
             return None
-        with self._lock:
-            self._known[name] = (now_s, found)
-        return found
-
-    def zone_of(self, name: ReservationName) -> str:
-        """Return the zone of a reservation, in which it stays; empty where Google does not say it."""
-        known = self._known.get(name)
-        found = known[1] if known is not None and known[1].zone else self.of(name)
-        return found.zone if found is not None else ""
-
-    def last(self, name: ReservationName) -> Reservation | None:
-        """Return what Google has said last of a reservation, however long ago."""
-        known = self._known.get(name)
-        return known[1] if known is not None else None
-
-    def used(self, name: ReservationName) -> None:
-        """Take note of a launch into a reservation: its free places are others now."""
-        with self._lock:
-            if known := self._known.get(name):
-                self._known[name] = (float("-inf"), known[1])
 
     def _unknown(self, name: ReservationName, error: Exception) -> None:
         if status_of(error) != 403:
@@ -218,11 +188,6 @@ def unix_s(text: Any) -> float | None:
         return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp()
     except ValueError:
         return None
-
-
-def utc(time_s: float) -> str:
-    """Return a time for messages."""
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(time_s))
 
 
 def _number(given: Any) -> int:

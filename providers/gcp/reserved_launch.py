@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accel_scaling.catalog.launch_errors import Category, Failure
+from accel_scaling.message_text import utc
 from accel_scaling.providers.base import reserved_launch
 from accel_scaling.providers.base.zone_launch import NotYet
 from accel_scaling.providers.gcp.capacity import reservation_in
-from accel_scaling.providers.gcp.reservations import MISSING, utc
+from accel_scaling.providers.gcp.reservations import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,8 @@ from accel_scaling.testing import local_cloud
 from accel_scaling.testing.devices.device_files import change, install
 from accel_scaling.testing.devices.drivers import NVML_CONFIG
 from accel_scaling.testing.devices.ec2_machines import hardware_of
-from accel_scaling.testing.faults import Fault, FaultKind, Machines, of_devices, write_faults
+from accel_scaling.testing.faults import Fault, FaultKind, of_devices, write_faults
+from accel_scaling.testing.file_machines import Machines
 from accel_scaling.testing.hosts.hosts import sick, with_xid
 from accel_scaling.testing.hosts.later_faults import Booted, LaterFaults
 

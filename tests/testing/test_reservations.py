@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from accel_scaling.errors import RehearsalError
-from accel_scaling.testing.faults import Machines
+from accel_scaling.testing.file_machines import Machines
 from accel_scaling.testing.reservations import (
     Reservation,
     ReservationKind,

@@ -18,7 +18,7 @@ from accel_scaling.status_line import StatusLine
 from accel_scaling.terminal import wrapped
 from accel_scaling.testing.devices.hardware import write_user_hardware
 from accel_scaling.testing.fault_source import FaultSource
-from accel_scaling.testing.faults import Machines
+from accel_scaling.testing.file_machines import Machines
 from accel_scaling.testing.hosts.leftovers import PREFIX, claim, remove_leftovers
 from accel_scaling.testing.local_clouds import local_cloud_of
 from accel_scaling.testing.ray_cluster import SETUP, RayUpError
