@@ -125,8 +125,8 @@ SSH_PROBE_CONNECT_S = 3
 SSH_PROBES_S = 30.0
 """For how long ssh is tried so before Ray's own try decides, with its 10 s for a machine that answers slowly."""
 
-AWS_STATUS_TAG_S = 5.0
-"""How long a machine must be in a state of its set-up before EC2 is told: most states of a set-up are over by then."""
+STATUS_TAG_S = 5.0
+"""How long a set-up lasts before its cloud is told of a state of it: most states of a set-up are over by then."""
 
 # --- the local clouds and their hosts (rehearse) ---
 
