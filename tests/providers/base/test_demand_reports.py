@@ -14,7 +14,7 @@ START = "ray start --head"
 
 
 def _collected(config: dict[str, Any], environment: dict[str, str] | None = None) -> str:
-    """What the head's Ray finds in its environment, in milliseconds; empty where nothing is said."""
+    """What the head's Ray finds in its environment, in milliseconds; empty where Ray keeps its own."""
     (line,) = collected_often({"head_start_ray_commands": [START], **config})["head_start_ray_commands"]
     command = line.replace(START, f'printf %s "${_ray.DEMAND_PERIOD_VARIABLE}"')
     done = subprocess.run(["sh", "-c", command], env=environment or {}, capture_output=True, text=True, check=True)
