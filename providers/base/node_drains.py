@@ -1,9 +1,10 @@
 """Nodes whose watchers have found something: what the head makes of it, until their machines are terminated.
 
 After a notice the node drains itself (accel_scaling/boot/drain_node.py), and tells the head by the cluster's key-value
-store. A sick node only tells: the head drains it, now or after others that are sick for the same reason. The machine is
-terminated when no host of it runs Ray any more, or at the deadline. It acts in an autoscaler only, and nothing here
-raises: what a cloud or the GCS does not answer is asked again in the next round.
+store; the head drains the other hosts of its slice. A sick node only tells: the head drains all hosts, now or after
+others that are sick for the same reason. The machine is terminated when no host of it runs Ray any more, or at the
+deadline. It acts in an autoscaler only, and nothing here raises: what a cloud or the GCS does not answer is asked again
+in the next round.
 """
 
 from __future__ import annotations
@@ -50,14 +51,14 @@ class _Drain:
         event: the one with the earliest deadline.
         ray_ids: the nodes in Ray whose watchers have told of it.
         begun: False while it waits.
-        asked: whether Ray has been asked; after a notice, the node has done it.
+        drained: the nodes in Ray that have been drained: by this head, or, after a notice, by themselves.
         waited: it could not begin when it was told.
     """
 
     event: NodeEvent
     ray_ids: tuple[str, ...]
-    begun: bool = True
-    asked: bool = True
+    begun: bool = False
+    drained: frozenset[str] = frozenset()
     waited: bool = False
 
 
@@ -101,8 +102,8 @@ class NodeDrains:
                         continue
                     if not self._drains[node_id].begun:
                         self._begin_if_it_may(node_id, nodes)
-                    if not self._drains[node_id].asked:
-                        self._ask_ray(node_id)
+                    if self._drains[node_id].begun:
+                        self._drain_hosts(node_id)
                     if self._is_due(node_id):
                         self._end(node_id, nodes[node_id])
                 self._forget_events()
@@ -164,12 +165,14 @@ class NodeDrains:
             return True
         event = replace(event, deadline_s=self._deadline_s(node_id, nodes[node_id], event))
         before, sick = self._drains.get(node_id), event.kind is EventKind.SICK
+        drained = frozenset() if sick else frozenset({ray_id})
         # Of several hosts of a slice, and of several events, the earliest deadline counts.
         if before is not None and (before.begun or sick):
             first = min(before.event, event, key=lambda one: one.deadline_s)
-            self._drains[node_id] = replace(before, event=first, ray_ids=tuple({*before.ray_ids, ray_id}))
+            ray_ids, drained = tuple({*before.ray_ids, ray_id}), before.drained | drained
+            self._drains[node_id] = replace(before, event=first, ray_ids=ray_ids, drained=drained)
         else:
-            self._drains[node_id] = _Drain(event, (ray_id,), begun=False, asked=not sick)
+            self._drains[node_id] = _Drain(event, (ray_id,), drained=drained)
         if not sick and not self._begun(node_id):
             self._begin(node_id, nodes)
         return True
@@ -227,21 +230,26 @@ class NodeDrains:
             zone = self._cloud.zone(node_id)
             self._gate.refused(node_id, node_type, zone, event.code, event.message, ends=False)
 
-    def _ask_ray(self, node_id: str) -> None:
-        """Drain all hosts of a sick machine; what fails is tried again in the next round."""
+    def _drain_hosts(self, node_id: str) -> None:
+        """Drain the hosts of a machine that are not drained yet; what fails is tried again in the next round.
+
+        After a notice to one host of a slice, these are the other ones: a node of autoscaler v1 does not know them.
+        One that joins now, when its slice is drained, is drained too.
+        """
         drain = self._drains[node_id]
-        if not drain.begun:
-            return
         hosts = [one.node_id for one in self._hosts(node_id) if one.alive and one.node_id]
+        left = [host for host in hosts if host not in drain.drained]
+        if not left:
+            return
         try:
-            message = f"accel_scaling: {_sentence(drain.event)}"
-            refused = self._ray.drain(hosts, message, drain.event.deadline_s) if hosts else []
+            refused = self._ray.drain(left, f"accel_scaling: {_sentence(drain.event)}", drain.event.deadline_s)
         except Exception as error:  # noqa: BLE001 - Ray's client raises what it likes
             logger.warning("node %s is not drained yet: %s", node_id, error)
             return
         for why in refused:
             logger.warning("Ray does not drain node %s: %s", node_id, why)
-        self._drains[node_id] = replace(drain, asked=not refused)
+        if not refused:
+            self._drains[node_id] = replace(drain, drained=drain.drained.union(left))
 
     def _is_unknown(self, ray_id: str) -> bool:
         """Return whether the machine of an event is not listed for so long that it is gone: the event is forgotten.
