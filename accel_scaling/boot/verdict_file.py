@@ -123,9 +123,9 @@ def write_verdict(verdict: Verdict, *, head: bool, joins: bool, environment: Map
         "joins": joins,
         "time_s": time.time(),
         "start": start,
+        "tried": verdict.tried,
     }
-    folder = environment.get(FOLDER)
-    file = Path(folder, Path(VERDICT_FILE).name) if folder else Path.home() / VERDICT_FILE
+    file = _file(environment)
     text = _bounded(content)
     try:
         _replace(file, text)
@@ -136,6 +136,31 @@ def write_verdict(verdict: Verdict, *, head: bool, joins: bool, environment: Map
         file = _spare_file(start)
         _replace(file, text)
     return file
+
+
+def tried_before(environment: Mapping[str, str]) -> str:
+    """Return what the active check has found in an earlier command of this very start; empty where none has run.
+
+    The hosts of a slice are confirmed by a first command, and join by a second one: minutes of tests need not run twice.
+
+    Args:
+        environment: this process's.
+    """
+    start = environment.get(START, "")
+    if not _NUMBER.fullmatch(start):
+        return ""
+    for file in (_file(environment), _spare_file(start)):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            with file.open("rb") as stream:
+                content = json.loads(stream.read(MOST_BYTES))
+            if isinstance(content, dict) and content.get("start") == start and content.get("joins") is True:
+                return one_line(str(content.get("tried") or ""), _MOST_MESSAGE)
+    return ""
+
+
+def _file(environment: Mapping[str, str]) -> Path:
+    folder = environment.get(FOLDER)
+    return Path(folder, Path(VERDICT_FILE).name) if folder else Path.home() / VERDICT_FILE
 
 
 def _objects(line: str) -> Iterator[dict[str, Any]]:
