@@ -141,7 +141,7 @@ def write_verdict(verdict: Verdict, *, head: bool, joins: bool, environment: Map
 def tried_before(environment: Mapping[str, str]) -> str:
     """Return what the active check has found in an earlier command of this very start; empty where none has run.
 
-    The hosts of a slice are confirmed by a first command, and join by a second one: minutes of tests need not run twice.
+    The hosts of a slice are confirmed by one command and join by another: minutes of tests need not run twice.
 
     Args:
         environment: this process's.

@@ -260,11 +260,9 @@ def _state(family: Family, seen: _Evidence, root: Path) -> tuple[DriverState, st
         count = len(seen.nodes)  # what has no node cannot be opened; but one GPU may count as two, for its tiles
     if seen.sick:
         return DriverState.UNHEALTHY, "the driver says: " + "; ".join(seen.sick), max(count - len(seen.sick), 0)
-    if broken:
-        return reply.state, reply.trouble, count
     if not count:
         return DriverState.UNHEALTHY, f"the driver is loaded, but {_library(family)} counts no device", 0
-    return (DriverState.HIDDEN, trouble, count) if trouble else (DriverState.OK, "", count)
+    return (DriverState.HIDDEN, trouble, count) if trouble else (reply.state, reply.trouble, count)
 
 
 def _rays_number(family: Family, seen: _Evidence) -> int:
