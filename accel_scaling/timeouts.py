@@ -270,6 +270,10 @@ RESERVATION_FRESH_S = 10.0
 RESERVATION_AGAIN_S = 60.0
 """Before a reservation that is in use is asked for again: a place in it is paid for, so the wait does not double."""
 
+NOT_YET_LOGGED_AGAIN_S = 3600.0
+"""Between two lines in the autoscaler's log about a place that is not open yet, for the same reason: each minute it is
+asked for again, and nothing is wrong."""
+
 AWS_BLOCK_ENDS_BEFORE_S = 1800.0
 """EC2 begins to terminate the machines of a Capacity Block so long before the block's EndDate (EC2 User Guide,
 "Capacity Blocks for ML")."""

@@ -92,6 +92,8 @@ if TYPE_CHECKING:
     from accel_scaling._ray.node_drain import find_raylet as find_raylet
     from accel_scaling._ray.node_drain import forget_event as forget_event
     from accel_scaling._ray.node_drain import node_events as node_events
+    from accel_scaling._ray.node_drain import node_of as node_of
+    from accel_scaling._ray.node_drain import stop_nodes as stop_nodes
     from accel_scaling._ray.node_drain import tell_event as tell_event
     from accel_scaling._ray.node_life import ALLOCATE_TIMEOUT as ALLOCATE_TIMEOUT
     from accel_scaling._ray.node_life import PROBE_COMMAND as PROBE_COMMAND
@@ -163,7 +165,7 @@ _NAMES = {
     "managers": (
         "accelerator_manager add_accelerator_managers announce_accelerator_type nvidia_type_reader reads_otherwise"
     ),
-    "node_drain": "Raylet drain drain_nodes find_raylet forget_event node_events tell_event",
+    "node_drain": "Raylet drain drain_nodes find_raylet forget_event node_events node_of stop_nodes tell_event",
     "node_life": (
         "ALLOCATE_TIMEOUT PROBE_COMMAND SETTING_UP SSH_TIMEOUT_S SYNCING_FILES UP_TO_DATE UPDATE_FAILED "
         "WAITING_FOR_SSH JoinedNode is_passing joined_nodes set_up_timeout_s start_attempts status_of "

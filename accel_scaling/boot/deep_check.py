@@ -54,16 +54,19 @@ def deep_check_of(environment: Mapping[str, str]) -> DeepCheck | None:
     return DeepCheck(str(row["command"]), float(row["within_s"]), dict(row["at_least"]))
 
 
-def tried(verdict: Verdict, check: DeepCheck | None) -> Verdict:
+def tried(verdict: Verdict, check: DeepCheck | None, before: str = "") -> Verdict:
     """Return the verdict after the devices were tried: the same one with the seconds, or Unhealthy, or TooSlow.
 
     Args:
         verdict: of the boot check; only a machine that holds its promise, with accelerators in it, is tried.
         check: what is tried; None for nothing.
+        before: what an earlier command of the same start has found; it does not run again then.
     """
     promises = any(amount > 0 and may_be_accelerator(name) for name, amount in verdict.promised.items())
     if check is None or not verdict.confirmed or not promises:
         return verdict
+    if before:
+        return _noted(verdict, before)
     is_dcgm = check.command.split()[:1] == [_DCGMI]
     if is_dcgm and shutil.which(_DCGMI) is None:
         return _noted(verdict, f"{_DCGMI} is not installed, so the devices were not tried")
@@ -136,4 +139,4 @@ def _number(name: str, output: str) -> float | None:
 
 
 def _noted(verdict: Verdict, note: str) -> Verdict:
-    return replace(verdict, message=f"{verdict.message}; {note}")
+    return replace(verdict, message=f"{verdict.message}; {note}", tried=note)

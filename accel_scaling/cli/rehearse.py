@@ -35,7 +35,7 @@ EXAMPLES = """examples:
 faults, each for an instance type, a machine type, or a TPU's accelerator type:
   no-capacity:TYPE      the cloud refuses to launch it; no-capacity:TYPE@ZONE is for one zone, no-capacity:TYPE/spot and
                         no-capacity:TYPE@ZONE/on-demand for one way of buying it
-  capacity:TYPE=N       the cloud launches at most N at a time
+  capacity:TYPE=N       the cloud launches at most N at a time; capacity:TYPE/spot=N at most N spot machines
   fewer:TYPE=N          its machines boot with N devices only
   other:TYPE=NAME       their driver names another product, e.g. other:g5.xlarge='NVIDIA L4'
   mixed:TYPE=NAME       their driver names another product for one device
@@ -51,7 +51,8 @@ faults, each for an instance type, a machine type, or a TPU's accelerator type:
   waits:TYPE=15m        its flex-start machines and queued slices wait 15 minutes for capacity; on Google Cloud
   queue-fails:TYPE      its queued slices fail when their turn comes
   queue-suspended:TYPE  the cloud suspends its queued slices when their turn comes
-  sick:TYPE@20s         20 s after its boot, a device of its first machine fails; sick:TYPE@20s=N as above
+  sick:TYPE@20s         20 s after its boot, a device of its first machine fails; sick:TYPE@20s=N as above;
+                        sick:TYPE@20s=CAUSE: lost (off the bus), ecc (errors in its memory), hangs (its driver)
   slow:TYPE             the active check of its devices, `confirmation.deep` with dcgmi, takes an hour
   diag-fails:TYPE       it finds an error of one device
   xid:TYPE@20s=79       20 s after its boot, NVIDIA's driver reports XID 79 of a device of its first machine

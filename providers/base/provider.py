@@ -24,9 +24,10 @@ from accel_scaling.providers.base.command_runner import RefusingCommandRunner
 from accel_scaling.providers.base.early_rounds import EarlyRounds
 from accel_scaling.providers.base.known_ends import KnownEnd, KnownEnds
 from accel_scaling.providers.base.known_nodes import KnownNodes
+from accel_scaling.providers.base.machine_drain import RayNodes
 from accel_scaling.providers.base.machine_start import MachineStarts
 from accel_scaling.providers.base.machine_watch import MachineWatch
-from accel_scaling.providers.base.node_drains import NodeDrains, RayNodes
+from accel_scaling.providers.base.node_drains import NodeDrains
 from accel_scaling.providers.base.node_start import ToldStart
 from accel_scaling.providers.base.tpu_slice_start import Rounds, wait_until_seen
 from accel_scaling.quarantine.head_gate import gate_of
@@ -121,12 +122,16 @@ class BootCheckedProvider:
         return ()
 
     def node_events(self) -> dict[str, bytes]:
-        """Return what the watchers of nodes have told, and the known ends that are near, by the nodes' ids in Ray."""
+        """Return what the watchers of nodes have told, by key, and the known ends that are near."""
         return {**self._known_ends.events(self.known_ends(), self.joined_nodes), **_ray.node_events()}
 
     def drain_nodes(self, ray_ids: Sequence[str], message: str, deadline_s: float) -> list[str]:
         """Drain nodes by their ids in Ray; return what Ray answers of those that it does not drain."""
         return _ray.drain_nodes(ray_ids, message, deadline_s)
+
+    def stop_nodes(self, ray_ids: Sequence[str]) -> None:
+        """End the Ray of nodes by their ids in Ray, with their tasks."""
+        _ray.stop_nodes(ray_ids)
 
     def _set_gate(self, provider_config: Mapping[str, Any]) -> None:
         config_path = _ray.autoscaler_config_path()
@@ -160,7 +165,7 @@ class BootCheckedProvider:
         if known is None or known[0] is not self.gate:
             # Elsewhere nothing is drained, and a wrong policy must not keep `ray down` from ending machines.
             policy = watcher_policy(self.provider_config if self.gate.active else {})
-            ray = RayNodes(self.node_events, self.joined_nodes, self.drain_nodes)
+            ray = RayNodes(self.node_events, self.joined_nodes, self.drain_nodes, self.stop_nodes)
             drains = NodeDrains(self.gate, self.watch.cloud, ray, policy)
             known = self.__dict__["_drains"] = (self.gate, drains)
         drained: NodeDrains = known[1]
