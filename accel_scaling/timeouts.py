@@ -280,6 +280,13 @@ BLOCK_LEAST_S = 120.0
 AWS_BLOCK_LOOK_S = 300.0
 """Between two questions for the end of a block in which machines run: a block can be extended until it ends."""
 
+AWS_TAKEN_BACK_S = 120.0
+"""Between the moment at which the owner of an interruptible reservation takes its machines back, and their end (EC2
+User Guide, "Interruptible Capacity Reservations for capacity owners")."""
+
+AWS_LENDER_LOOK_S = 10.0
+"""Between two questions whether the owner takes machines back: of the two minutes, no more than this is lost."""
+
 NOT_ALLOWED_S = 600.0
 """Before a question is asked again that the head's role may not ask: a role changes by a person's hand."""
 

@@ -43,6 +43,9 @@ class Reservation:
         ends_s: when EC2 begins to end its machines, in Unix seconds; None where it does not end them.
         is_block: it is a Capacity Block.
         is_interruptible: its owner may take its machines back.
+        lender: the reservation of its owner, of which it is a part; empty for none.
+        lends: of how many machines another, interruptible reservation is to consist that has its places from this one;
+            None where it lends none.
     """
 
     id: str
@@ -55,6 +58,8 @@ class Reservation:
     ends_s: float | None = None
     is_block: bool = False
     is_interruptible: bool = False
+    lender: str = ""
+    lends: int | None = None
 
     @property
     def title(self) -> str:
@@ -71,6 +76,7 @@ def read(described: dict[str, Any]) -> Reservation:
     block, begin, end = described.get("ReservationType") == "capacity-block", "StartDate", described.get("EndDate")
     # Machines in any other reservation run on after its end, on demand.
     ends_s = end.timestamp() - timeouts.AWS_BLOCK_ENDS_BEFORE_S if block and end else None
+    allocation, target = described.get("InterruptibleCapacityAllocation") or {}, "TargetInstanceCount"
     return Reservation(
         str(described["CapacityReservationId"]),
         str(described.get("AvailabilityZone") or ""),
@@ -82,6 +88,8 @@ def read(described: dict[str, Any]) -> Reservation:
         ends_s,
         is_block=block,
         is_interruptible=bool(described.get("Interruptible")),
+        lender=str((described.get("InterruptionInfo") or {}).get("SourceCapacityReservationId") or ""),
+        lends=int(allocation[target]) if target in allocation else None,
     )
 
 

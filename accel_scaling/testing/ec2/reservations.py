@@ -17,7 +17,7 @@ No moto here. The rules, each with its source (UserGuide: docs.aws.amazon.com/AW
 - No placement group with a Capacity Block (github.com/aws/aws-parallelcluster/pull/6311): the code and the sentence of
   this refusal are made up, as nobody has written them down.
 - Machines in any other reservation run on after its end (APIReference/API_CancelCapacityReservation.html); those of an
-  interruptible one end (interruptible-capacity-reservations.html).
+  interruptible one end; ``interruptible.py`` has more of these.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from accel_scaling.testing.ec2.interruptible import is_taken_back
 from accel_scaling.testing.reservations import ReservationKind
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ class RefusedError(Exception):
 
 _NOT_ACTIVE = RefusedError(
     "InvalidCapacityReservationState.PendingActivation", "Your Capacity Block is not active yet."
+)
+
+
+_UNAVAILABLE = RefusedError(
+    "InvalidCapacityReservationState.Unavailable", "The interruptible Capacity Reservation is not available."
 )
 
 
@@ -144,6 +150,8 @@ def places_for(
         refusal = exceeded
         if target.kind is ReservationKind.BLOCK:
             refusal = insufficient(wanted.instance_type) if target.has_begun(now_s) else _NOT_ACTIVE
+        if is_taken_back(target, now_s):
+            return Places(otherwise=False, refusal=_UNAVAILABLE)
         return places([target], otherwise=False, refusal=refusal)
     if wanted.group:
         inside = [one for one in reservations if _is_in(one, wanted.group)]
