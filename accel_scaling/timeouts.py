@@ -272,7 +272,7 @@ RESERVATION_AGAIN_S = 60.0
 
 AWS_BLOCK_ENDS_BEFORE_S = 1800.0
 """EC2 begins to terminate the machines of a Capacity Block so long before the block's EndDate (EC2 User Guide,
-"Capacity Blocks for ML")."""
+"Capacity Blocks for ML"); aws_capacity_types.csv has the types for which it is another time."""
 
 BLOCK_LEAST_S = 120.0
 """For which a new machine of a block must work before its drain begins: it takes as long to boot and to join."""

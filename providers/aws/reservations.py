@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from accel_scaling import timeouts
+from accel_scaling.catalog.capacity_types import sold_as
+from accel_scaling.providers.aws.cloud import CLOUD
 from accel_scaling.providers.aws.errors import NOT_ALLOWED, code_of
 from accel_scaling.providers.base.known_reservations import KnownReservations
 
@@ -75,7 +77,7 @@ def read(described: dict[str, Any]) -> Reservation:
     """Return a reservation from EC2's answer."""
     block, begin, end = described.get("ReservationType") == "capacity-block", "StartDate", described.get("EndDate")
     # Machines in any other reservation run on after its end, on demand.
-    ends_s = end.timestamp() - timeouts.AWS_BLOCK_ENDS_BEFORE_S if block and end else None
+    ends_s = end.timestamp() - _ends_before_s(str(described.get("InstanceType") or "")) if block and end else None
     allocation, target = described.get("InterruptibleCapacityAllocation") or {}, "TargetInstanceCount"
     return Reservation(
         str(described["CapacityReservationId"]),
@@ -91,6 +93,11 @@ def read(described: dict[str, Any]) -> Reservation:
         lender=str((described.get("InterruptionInfo") or {}).get("SourceCapacityReservationId") or ""),
         lends=int(allocation[target]) if target in allocation else None,
     )
+
+
+def _ends_before_s(instance_type: str) -> float:
+    row = sold_as(CLOUD.name, instance_type)
+    return row.block_end_min * 60.0 if row and row.block_end_min else timeouts.AWS_BLOCK_ENDS_BEFORE_S
 
 
 class Reservations(KnownReservations[str, Reservation]):

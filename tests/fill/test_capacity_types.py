@@ -186,7 +186,7 @@ def test_ec2_says_how_it_sells_its_machines() -> None:
 
 
 def test_a_wrong_row_is_named_with_its_column() -> None:
-    text = "types,sold_as,source\na4,ondemand,x\n"
+    text = "types,sold_as,block_end_min,source\na4,ondemand,,x\n"
     _, problems = parse_capacity_types(Source(Path("gcp_capacity_types.csv"), "gcp_capacity_types.csv", text))
     assert [(problem.line, problem.column) for problem in problems] == [(2, "sold_as")]
 

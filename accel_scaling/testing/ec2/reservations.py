@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from accel_scaling.testing.reservations import Reservation
 
-BLOCK_TERMINATION_S = 1800.0
-"""EC2 begins to terminate a block's machines so long before the EndDate that it describes."""
+BLOCK_TERMINATION_S, ULTRASERVER_TERMINATION_S = 1800.0, 3600.0
+"""EC2 begins to end a block's machines so long before the EndDate that it describes (ec2-capacity-blocks.html)."""
 
 BLOCK, INTERRUPTIBLE, SPOT, ON_DEMAND = "capacity-block", "interruptible-capacity-reservation", "spot", "on-demand"
 _MARKETS = {ReservationKind.BLOCK: BLOCK, ReservationKind.INTERRUPTIBLE: INTERRUPTIBLE}
@@ -210,7 +210,9 @@ def described(one: Reservation, used: int, now_s: float, *, zone_id: str, accoun
     """Return what DescribeCapacityReservations says of a reservation, as botocore's model has it."""
     block = one.kind is ReservationKind.BLOCK
     owner = one.owner or account
-    end_s = one.ends_at_s if one.ends_at_s is None or not block else one.ends_at_s + BLOCK_TERMINATION_S
+    in_ultraserver = one.machine_type.startswith(("trn2u.", "p6e-"))
+    before_s = 0.0 if not block else ULTRASERVER_TERMINATION_S if in_ultraserver else BLOCK_TERMINATION_S
+    end_s = one.ends_at_s if one.ends_at_s is None else one.ends_at_s + before_s
     state = "scheduled" if not one.has_begun(now_s) else "active" if end_s is None or now_s < end_s else "expired"
     facts = {
         "CapacityReservationId": one.name,

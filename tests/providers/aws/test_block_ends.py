@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import boto3
 import pytest
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot.verdicts import LABEL_VERDICT
 from accel_scaling.providers.aws.provider import AWSAcceleratorNodeProvider
+from accel_scaling.providers.aws.reservations import read
 from tests.providers.aws.test_reserved_launch import TYPE, provider_with, wait
-from tests.support.aws_provider import EC2, node_config, region_fixture, shared_region_fixture, tags
+from tests.support.aws_provider import EC2, REGION, node_config, region_fixture, shared_region_fixture, tags
 from tests.support.quarantine import Head, head_fixture
 
 __all__ = ["head_fixture", "region_fixture", "shared_region_fixture"]
@@ -129,3 +131,12 @@ def test_the_end_is_asked_for_each_five_minutes_and_only_while_machines_run_in_a
     wait(head, region, 1000)
     provider.non_terminated_nodes({})
     assert region.count("DescribeCapacityReservations") == 0
+
+
+@pytest.mark.parametrize(("machine_type", "minutes"), [("p5.48xlarge", 30), ("trn2u.48xlarge", 60)])
+def test_machines_of_ultraservers_end_an_hour_before_their_block(region: EC2, machine_type: str, minutes: int) -> None:
+    region.reserve(f"cr-1:type={machine_type},kind=block,ends=1h")
+    client = boto3.client("ec2", region_name=REGION)
+    (described,) = client.describe_capacity_reservations(CapacityReservationIds=["cr-1"])["CapacityReservations"]
+    assert described["EndDate"].timestamp() == region.now_s + HOUR + minutes * 60
+    assert read(described).ends_s == region.now_s + HOUR
