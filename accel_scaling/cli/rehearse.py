@@ -69,6 +69,7 @@ reservations, for EC2 by its id, for Google Cloud by its name; each part behind 
   type=TYPE             for which machine type (default: that of the node types that name it)
   owner=OWNER           another account (EC2) or project (Google Cloud) has bought it
   group=GROUP           it is in this resource group of EC2
+  placement=GROUP       it was created in this placement group of EC2
 A reservation that the file names and no --reservation describes has places for all machines of its node types.
 
 COMMAND runs on the cluster's head instead of one small task per accelerator type and node type of the file.

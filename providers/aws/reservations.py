@@ -46,6 +46,7 @@ class Reservation:
         is_block: it is a Capacity Block.
         is_interruptible: its owner may take its machines back.
         lender: the reservation of its owner, of which it is a part; empty for none.
+        placement_group: in which its owner has created it; empty for none, and where its owner does not share that.
         lends: of how many machines another, interruptible reservation is to consist that has its places from this one;
             None where it lends none.
     """
@@ -61,6 +62,7 @@ class Reservation:
     is_block: bool = False
     is_interruptible: bool = False
     lender: str = ""
+    placement_group: str = ""
     lends: int | None = None
 
     @property
@@ -91,6 +93,8 @@ def read(described: dict[str, Any]) -> Reservation:
         is_block=block,
         is_interruptible=bool(described.get("Interruptible")),
         lender=str((described.get("InterruptionInfo") or {}).get("SourceCapacityReservationId") or ""),
+        # arn:aws:ec2:us-west-2:123456789012:placement-group/NAME
+        placement_group=str(described.get("PlacementGroupArn") or "").rpartition("/")[2],
         lends=int(allocation[target]) if target in allocation else None,
     )
 

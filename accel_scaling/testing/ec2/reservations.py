@@ -8,6 +8,8 @@ No moto here. The rules, each with its source (UserGuide: docs.aws.amazon.com/AW
   preference ``capacity-reservations-only`` it fails. Both together may be asked for with this preference alone
   (APIReference/API_CapacityReservationSpecification.html).
 - A launch that says nothing takes places of open reservations first; ``none`` takes none (the same page).
+- A reservation that was created in a cluster placement group takes launches into this group, and those that name none
+  (cr-cpg.html).
 - A place is free again when its machine is gone, not while it shuts down (capacity-blocks-launch.html).
 - A Capacity Block takes launches with the market type ``capacity-block`` alone; another one is refused with the
   sentence of github.com/terraform-aws-modules/terraform-aws-ec2-instance/pull/404. Until it begins, the code is
@@ -203,7 +205,8 @@ def _is_in(one: Reservation, arn: str) -> bool:
 def _takes(one: Reservation, wanted: Wanted, now_s: float) -> bool:
     fits = (one.machine_type, one.zone) == (wanted.instance_type, wanted.zone)
     same = _MARKETS.get(one.kind or ReservationKind.TARGETED, "") == wanted.market.replace(ON_DEMAND, "")
-    return fits and same and one.has_begun(now_s) and not one.has_ended(now_s)
+    near = not one.placement_group or wanted.placement_group in ("", one.placement_group)
+    return fits and same and near and one.has_begun(now_s) and not one.has_ended(now_s)
 
 
 def described(one: Reservation, used: int, now_s: float, *, zone_id: str, account: str, region: str) -> dict[str, Any]:
@@ -233,6 +236,8 @@ def described(one: Reservation, used: int, now_s: float, *, zone_id: str, accoun
         "ReservationType": BLOCK if block else "default",
         "Interruptible": one.kind is ReservationKind.INTERRUPTIBLE,
     }
+    if one.placement_group:
+        facts["PlacementGroupArn"] = f"arn:aws:ec2:{region}:{owner}:placement-group/{one.placement_group}"
     return facts if end_s is None else {**facts, "EndDate": _iso(end_s)}
 
 
