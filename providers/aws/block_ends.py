@@ -49,4 +49,5 @@ def end_of(machine: Any, at_s: float, code: str, message: str) -> KnownEnd:
     """
     described = described_in(machine)
     tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags") or ()}
-    return KnownEnd(machine.id, described.get("PrivateIpAddress"), _ray.node_type_of(tags), at_s, code, message)
+    address, node_type = described.get("PrivateIpAddress"), _ray.node_type_of(tags)
+    return KnownEnd(machine.id, address, node_type, at_s, code, message, is_head=_ray.is_head(tags))

@@ -227,3 +227,11 @@ def test_a_file_that_is_filled_twice_has_no_such_note(order: list[str]) -> None:
     config["provider"]["capacity"] = {"w": order}
     once, _ = fill(config, CATALOG)
     assert [note for note in fill(once, CATALOG)[1] if ".labels has " in note] == []
+
+
+@pytest.mark.parametrize(("order", "noted"), [(["spot", "on-demand"], False), ([{"block": "cr-1"}, "spot"], True)])
+def test_a_head_whose_machine_its_cloud_ends_at_a_fixed_time_is_noted(order: Any, *, noted: bool) -> None:
+    config = config_of({"w": "g5.xlarge"}, head="p5.48xlarge", provider={"capacity": {"head": order}})
+    notes = [note for note in fill(config, CATALOG)[1] if "is the head" in note]
+    assert bool(notes) is noted
+    assert not noted or "bought as block: the cloud ends it at a fixed time, and the cluster with it" in notes[0]

@@ -96,6 +96,22 @@ def test_the_word_of_the_cluster_file_for_interruptions_is_kept(
     assert ("EC2 ends the machines of the capacity block cr-1 from 1970-01-12" in caplog.text) is says
 
 
+def test_the_head_is_not_drained_and_its_end_is_said(
+    region: EC2, head: Head, drains: Drains, caplog: pytest.LogCaptureFixture
+) -> None:
+    region.reserve(f"cr-1:type={TYPE},kind=block,ends=1h")
+    provider = provider_with(head, region, {"head": [{"block": "cr-1"}]})
+    provider.__dict__["joined"] = joined = []
+    provider.joined_nodes = lambda: joined
+    (name,) = provider.create_node(node_config(region), tags("head", "head"), 1)
+    provider.non_terminated_nodes({})
+    joins(provider, name, version="v1")
+    wait(head, region, HOUR - 10)
+    assert provider.non_terminated_nodes({}) == [name]
+    assert drains == []
+    assert "EC2 ends the machines of the capacity block cr-1 from 1970-01-12" in caplog.text
+
+
 def test_a_block_that_is_extended_drains_nothing_before_its_new_end(region: EC2, head: Head, drains: Drains) -> None:
     provider, name = running(head, region)
     region.now_s -= 1  # a block keeps its begin
