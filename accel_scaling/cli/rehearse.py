@@ -57,6 +57,8 @@ faults, each for an instance type, a machine type, or a TPU's accelerator type:
   diag-fails:TYPE       it finds an error of one device
   xid:TYPE@20s=79       20 s after its boot, NVIDIA's driver reports XID 79 of a device of its first machine
   block-ends:TYPE@20s   the cloud ends all machines of a capacity block, 20 s after the boot of the first of them
+  takes-back:TYPE@20s   20 s after the boot of the first machine of an interruptible reservation, its owner takes it
+                        back; EC2 ends its machines two minutes later
 
 reservations, for EC2 by its id, for Google Cloud by its name; each part behind the name may be left out:
   --reservation cr-0123:count=2,zone=us-west-2a,begins=60s,ends=10m
@@ -68,6 +70,7 @@ reservations, for EC2 by its id, for Google Cloud by its name; each part behind 
   type=TYPE             for which machine type (default: that of the node types that name it)
   owner=OWNER           another account (EC2) or project (Google Cloud) has bought it
   group=GROUP           it is in this resource group of EC2
+  placement=GROUP       it was created in this placement group of EC2
 A reservation that the file names and no --reservation describes has places for all machines of its node types.
 
 COMMAND runs on the cluster's head instead of one small task per accelerator type and node type of the file.

@@ -46,12 +46,13 @@ class FaultKind(str, enum.Enum):
     QUEUE_FAILS = "queue-fails"
     QUEUE_SUSPENDED = "queue-suspended"
     BLOCK_ENDS = "block-ends"
+    TAKES_BACK = "takes-back"
 
 
 _OF_CAPACITY = (FaultKind.NO_CAPACITY, FaultKind.CAPACITY, FaultKind.WAITS)
 _OF_START = (FaultKind.ENDS_AT_LAUNCH, FaultKind.NO_SSH, FaultKind.SETUP_FAILS, FaultKind.START_FAILS)
 _LATER = (FaultKind.NOTICE, FaultKind.SICK, FaultKind.XID)
-_OF_RESERVATION = (FaultKind.BLOCK_ENDS,)
+_OF_RESERVATION = (FaultKind.BLOCK_ENDS, FaultKind.TAKES_BACK)
 OF_QUEUE = (FaultKind.QUEUE_FAILS, FaultKind.QUEUE_SUSPENDED)
 # Those without accelerators have these too.
 OF_MACHINE = (*_OF_CAPACITY, *_OF_START, *_OF_RESERVATION, *OF_QUEUE, FaultKind.NOTICE)
@@ -62,7 +63,7 @@ POOLS = ("on-demand", "spot")
 WORDS = (
     *("no-capacity", "capacity", "fewer", "other", "mixed", "no-driver", "no-devices"),
     *("ends-at-launch", "no-ssh", "setup-fails", "start-fails", "notice", "sick", "xid", "waits"),
-    *("queue-fails", "queue-suspended", "block-ends", "slow", "diag-fails"),
+    *("queue-fails", "queue-suspended", "block-ends", "takes-back", "slow", "diag-fails"),
 )
 """The words that the command line takes and its help explains."""
 
@@ -205,6 +206,11 @@ class Fault:
         return cls(FaultKind.BLOCK_ENDS, machine_type, count=1, after_s=after_s)
 
     @classmethod
+    def takes_back(cls, machine_type: str, after_s: float = LATER_S) -> Fault:
+        """Make the owner of an interruptible reservation take it back, so long after the boot of its first machine."""
+        return cls(FaultKind.TAKES_BACK, machine_type, count=1, after_s=after_s)
+
+    @classmethod
     def parse(cls, text: str) -> Fault:
         """Return the fault that ``WORD:TYPE`` or ``WORD:TYPE=VALUE`` describes.
 
@@ -290,7 +296,13 @@ def of_later(faults: Iterable[Fault], machine_type: str) -> list[Fault]:
 
 def block_end(faults: Iterable[Fault], machine_type: str) -> float | None:
     """Return how long after the boot of its first machine a block of a machine type ends; None for as it says."""
-    found = _last(faults, machine_type, _OF_RESERVATION)
+    found = _last(faults, machine_type, (FaultKind.BLOCK_ENDS,))
+    return found.after_s if found else None
+
+
+def taken_back(faults: Iterable[Fault], machine_type: str) -> float | None:
+    """Return how long after the boot of its first machine an interruptible reservation is taken back; None for not."""
+    found = _last(faults, machine_type, (FaultKind.TAKES_BACK,))
     return found.after_s if found else None
 
 
