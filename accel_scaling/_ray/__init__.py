@@ -73,7 +73,9 @@ if TYPE_CHECKING:
     from accel_scaling._ray.launcher import hosts_of as hosts_of
     from accel_scaling._ray.launcher import is_head as is_head
     from accel_scaling._ray.launcher import launched_by_ray_up as launched_by_ray_up
+    from accel_scaling._ray.launcher import leaves_ray_running as leaves_ray_running
     from accel_scaling._ray.launcher import lists_to_end as lists_to_end
+    from accel_scaling._ray.launcher import may_launch_head as may_launch_head
     from accel_scaling._ray.launcher import name_config_cache as name_config_cache
     from accel_scaling._ray.launcher import node_launch_exception as node_launch_exception
     from accel_scaling._ray.launcher import node_type_of as node_type_of
@@ -158,8 +160,8 @@ _NAMES = {
     "launcher": (
         "called_by_ray_up cli_logger cluster_name_tag collected_panics command_failed command_in_container "
         "config_cache_path connections_of ends_cluster ends_workers_only file_of_ray_up hosts_of is_head "
-        "launched_by_ray_up lists_to_end name_config_cache node_launch_exception node_type_of quick_probe reads_only "
-        "ssh_runner_of"
+        "launched_by_ray_up leaves_ray_running lists_to_end may_launch_head name_config_cache node_launch_exception "
+        "node_type_of quick_probe reads_only ssh_runner_of"
     ),
     "machine_type_names": "name_machine_types",
     "managers": (

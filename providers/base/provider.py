@@ -137,6 +137,8 @@ class BootCheckedProvider:
         config_path = _ray.autoscaler_config_path()
         if config_path is not None:  # on the head, whose Ray may be another than `ray up`'s
             check_ray(logger.warning)
+        # Now, as this process begins with its head's Ray.
+        self._of_head = None if config_path is None else of_head()
         self.gate: Gate = gate_of(provider_config)
         self._known_ends = KnownEnds(self._now_s, lambda: watcher_policy(self.provider_config))
         # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish, and schedules.
@@ -279,8 +281,7 @@ class BootCheckedProvider:
 
     def _authentication(self) -> Authentication:
         """Return what a node that is started from here is told about tokens."""
-        on_head = _ray.autoscaler_config_path() is not None
-        return of_head() if on_head else of_laptop(self.provider_config)
+        return self._of_head or of_laptop(self.provider_config)
 
     def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
         """Set tags of a node; one of Ray's says how far its set-up is."""
