@@ -19,7 +19,6 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from accel_scaling.boot.compare import may_be_accelerator
-from accel_scaling.boot.memory_check import memory_tried
 from accel_scaling.boot.verdicts import Verdict, VerdictWord, advice_of
 from accel_scaling.cluster.deep_check_policy import MEASURED, DeepCheck
 from accel_scaling.message_text import one_line
@@ -70,6 +69,8 @@ def tried(verdict: Verdict, check: DeepCheck | None) -> Verdict:
         verdict = _tried_by_command(verdict, check)
     if not check.memory or not verdict.confirmed:
         return verdict
+    from accel_scaling.boot.memory_check import memory_tried  # here: it reads the catalog, and most boots do not
+
     left_s = max(check.within_s - (time.monotonic() - began_s), 0.0)
     return memory_tried(verdict, left_s, check.at_least)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from accel_scaling import timeouts
+from accel_scaling._ray.facts import ACCELERATOR_TYPE_PREFIX
 from accel_scaling.boot.verdicts import Verdict, VerdictWord, advice_of
 from accel_scaling.catalog.bandwidth_floors import Copies, floors_of
 from accel_scaling.catalog.product_names import chips_named
@@ -88,10 +89,10 @@ def memory_tried(
         clock: tells seconds.
         sleep: waits for so many seconds.
     """
-    seen = next((one for one in verdict.detected if one["family"] == "nvidia"), None)
-    if seen is None or not seen["driver_count"]:
+    seen = _nvidia(verdict)
+    if seen is None:
         return _noted(verdict, "the memory test did not run: it is for NVIDIA GPUs")
-    wanted = None if seen["divided"] else min(int(verdict.promised.get("GPU", 0)), seen["driver_count"]) or None
+    wanted = None if seen["divided"] else min(int(verdict.promised["GPU"]), seen["driver_count"]) or None
     began_s = clock()
     try:
         outcome = _outcome(wanted, began_s + within_s, clock, sleep)
@@ -108,6 +109,16 @@ def memory_tried(
     if outcome.note:
         return _noted(verdict, f"the memory test did not run: {outcome.note}")
     return _noted(verdict, _passed(outcome.devices, took))
+
+
+def _nvidia(verdict: Verdict) -> dict[str, Any] | None:
+    """Return NVIDIA's devices as they were detected; None where there are none, or another maker's are promised."""
+    gpus = [one for one in verdict.detected if one["resource"] == "GPU" and one["driver_count"]]
+    seen = next((one for one in gpus if one["family"] == "nvidia"), None)
+    if seen is None or not verdict.promised.get("GPU"):
+        return None
+    types = {f"{ACCELERATOR_TYPE_PREFIX}{name}" for name in seen["answers_to"]}
+    return seen if len(gpus) == 1 or types & set(verdict.promised) else None
 
 
 def _passed(devices: Sequence[Tried], took: str) -> str:
