@@ -55,6 +55,12 @@ DRIVER_LIBRARY_POLL_S = 0.001
 MOST_DEVICES = 256
 """That a driver may count on one machine. The most that any has is 16, or 128 slices; what counts more is broken."""
 
+CUDA_NOT_READY_S = 60.0
+"""For CUDA to say that the system is ready: on machines with NVSwitch, nvidia-fabricmanager sets it up at the boot."""
+
+CUDA_NOT_READY_POLL_S = 3.0
+"""Between two tries: each is a process that starts CUDA, a second or two."""
+
 APPLE_TOOL_S = 5.0
 """For system_profiler: it takes about 0.2 s; Ray waits as long."""
 
