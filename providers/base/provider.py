@@ -67,9 +67,8 @@ class BootCheckedProvider:
         """Return the capacity types of a launch with these tags, in the order to try them; none without an order."""
         return capacity_orders(self.provider_config).get(_ray.node_type_of(dict(tags)), ())
 
-    def machines(self, tags: Mapping[str, str], node_config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    def machines(self, tags: Mapping[str, str], node_config: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
         """Return the node_config of each machine type of a launch with these tags; none where there is no list."""
-        key = cloud_of(self.provider_config).machine_key
         return machine_lists.machines_of(self.provider_config, _ray.node_type_of(dict(tags)), node_config, key)
 
     def listed_nodes(self, tag_filters: dict[str, str]) -> list[str]:
