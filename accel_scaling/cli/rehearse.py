@@ -86,7 +86,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cluster", metavar="CLUSTER.yaml", type=Path, help=CLUSTER_HELP)
     parser.add_argument("--fault", metavar="FAULT", action="append", default=[], help="add a fault; see below")
     parser.add_argument(
-        "--faults", metavar="FILE", type=Path, help="faults, one on each line; read again when it changes"
+        "--faults",
+        metavar="FILE",
+        type=Path,
+        help="faults, one on each line; read again when it changes; - for standard input",
     )
     parser.add_argument(
         "--reservation",
