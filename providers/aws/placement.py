@@ -26,7 +26,9 @@ STRATEGY = "cluster"
 
 def group_name(cluster_name: str, node_type: str, zone: str) -> str:
     """Return the name of the group of a node type in a zone."""
-    return f"{OUR_GROUPS}{cluster_name}-{node_type}-{zone}"
+    # Of a list's other machine, `h200 (p5en.48xlarge)`: the name has no brackets in EC2's console.
+    plain = node_type.replace(" (", "-").rstrip(")")
+    return f"{OUR_GROUPS}{cluster_name}-{plain}-{zone}"
 
 
 def check(cluster: Cluster) -> None:

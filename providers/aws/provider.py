@@ -21,6 +21,7 @@ import click
 
 from accel_scaling import _ray, timeouts
 from accel_scaling.boot import head_packages
+from accel_scaling.cluster import machine_lists
 from accel_scaling.cluster.cluster import read_checked, read_config
 from accel_scaling.cluster.policies import watcher_policy
 from accel_scaling.cluster.shape import check_shape
@@ -122,23 +123,25 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             region_of(cluster_config)
             # Without a network, or behind a proxy that does not answer, each of these questions takes its time.
             with doing("AWS is asked about the machine types, images and names of the file"):
+                cluster_config = machine_lists.separated(cluster_config, CLOUD.machine_key)
                 cluster_config, templates = launch_templates.merged(cluster_config)
                 cluster = read_config(cluster_config)
                 cloudwatch.check_files(cluster.provider)
-                bootstrap.check(cluster)
+                refused = bootstrap.check(cluster)
                 cluster_config = bootstrap.resolved(cluster)
                 image_names = account_checks.check_named(cluster, cluster_config)
             resolved = ray_steps.prepared(cluster_config)
             # What would be refused comes before what is made in the account.
             notes = reservation_checks.check_reservations(cluster, resolved)
-            notes += account_checks.check_zones(cluster, resolved)
+            notes += account_checks.check_zones(cluster, resolved, refused)
             resolved, more = training.prepared(cluster, resolved)
             for note in [*notes, *more]:
                 _ray.cli_logger().warning("{}", note)
+            resolved = machine_lists.joined(launch_templates.put_back(resolved, templates))
             launch_block.say(cluster.config, resolved, image_names)
         # Merged into head_ and worker_setup_commands by now; v2 would merge, and so run, them a second time.
         resolved["setup_commands"] = []
-        return for_the_head(launch_templates.put_back(resolved, templates))
+        return for_the_head(resolved)
 
     def create_node(self, node_config: dict[str, Any], tags: dict[str, str], count: int) -> dict[str, Any]:
         """Launch all of ``count`` machines, or raise; machines that came are kept.
@@ -157,6 +160,7 @@ class AWSAcceleratorNodeProvider(teardown.EndedProvider, BootCheckedProvider, _R
             self._listed,
             reserved=ReservedLaunches(self._reservations, self._now_s, lambda: drain_s),
             order=self.capacity_order(tags),
+            machines=self.machines(tags, node_config),
         )
         try:
             return launch.run(node_config, tags, count)

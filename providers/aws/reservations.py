@@ -35,7 +35,7 @@ class Reservation:
     Attributes:
         id: such as ``cr-0123456789abcdef0``.
         zone: where its machines are.
-        instance_type: of its machines.
+        machine_type: of its machines.
         state: EC2's word.
         total: how many machines have a place in it.
         free: how many more can be launched into it.
@@ -47,7 +47,7 @@ class Reservation:
 
     id: str
     zone: str
-    instance_type: str
+    machine_type: str
     state: str
     total: int
     free: int

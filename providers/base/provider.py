@@ -12,7 +12,7 @@ from accel_scaling.boot.network_devices import with_expected
 from accel_scaling.boot.start_prefix import with_policy
 from accel_scaling.boot.verdicts import holds_promise
 from accel_scaling.boot.watcher_start import with_watch
-from accel_scaling.cluster import networks
+from accel_scaling.cluster import machine_lists, networks
 from accel_scaling.cluster.capacity import TAG, capacity_orders
 from accel_scaling.cluster.policies import confirmation_policy, watcher_policy
 from accel_scaling.cluster.provider_cloud import cloud_of
@@ -65,6 +65,11 @@ class BootCheckedProvider:
     def capacity_order(self, tags: Mapping[str, str]) -> tuple[CapacityEntry, ...]:
         """Return the capacity types of a launch with these tags, in the order to try them; none without an order."""
         return capacity_orders(self.provider_config).get(_ray.node_type_of(dict(tags)), ())
+
+    def machines(self, tags: Mapping[str, str], node_config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return the node_config of each machine type of a launch with these tags; none where there is no list."""
+        key = cloud_of(self.provider_config).machine_key
+        return machine_lists.machines_of(self.provider_config, _ray.node_type_of(dict(tags)), node_config, key)
 
     def listed_nodes(self, tag_filters: dict[str, str]) -> list[str]:
         """Return what Ray's provider lists."""
@@ -253,14 +258,18 @@ class BootCheckedProvider:
         confirmation, watcher = confirmation_policy(self.provider_config), watcher_policy(self.provider_config)
         named = any(policy.node_types for policy in (confirmation, confirmation.deep, watcher))
         asks = named or networks.DEVICES in self.provider_config
+        asks = asks or machine_lists.MACHINES in self.provider_config
         node_type = self.watch.cloud.node_type(node_id) if asks else ""
+        tags = self.watch.cloud.tags(node_id)
+        machine = tags.get(machine_lists.TAG, "")
+        prepared = machine_lists.entry_name(self.provider_config, node_type, machine)
         command = with_deep_check(with_policy(command, confirmation.of(node_type)), confirmation.deep.of(node_type))
-        command = with_expected(command, networks.devices_of(self.provider_config, node_type))
+        command = with_expected(command, networks.devices_of(self.provider_config, prepared))
         try:
             cloud = cloud_of(self.provider_config).name
         except ClusterConfigError:
             return command  # another package's provider, on ours: which service has its notices is not known
-        command = with_bought(command, self.watch.cloud.tags(node_id).get(TAG, ""))
+        command = with_bought(command, tags.get(TAG, ""), machine)
         return with_watch(command, cloud, watcher.of(node_type), head=self._is_head(node_id))
 
     def _authentication(self) -> Authentication:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from accel_scaling.catalog.guest_accelerators import attach, check_zones
 from accel_scaling.catalog.suggest import nearest
 from accel_scaling.cluster.cluster import NodeMachine, Placement
-from accel_scaling.cluster.machine_lists import check_one_machine
 from accel_scaling.cluster.offering_checks import check_offered_in_zones, check_region, is_answer
 from accel_scaling.errors import AccelScalingError, AttachError, ClusterConfigError, MachineInTemplateError
 from accel_scaling.message_text import shown
@@ -71,11 +70,6 @@ def machine(location: str, node_config: dict[str, Any], catalog: Catalog) -> Nod
     if is_tpu(node_config):
         return tpu_node_config.machine(location, node_config, catalog)
     at = f"{location}.node_config"
-    check_one_machine(
-        f"{at}.machineType",
-        node_config.get("machineType"),
-        lambda one: catalog.machine_type(CLOUD.name, one.rpartition("/")[2]),
-    )
     name = _machine_type_name(at, node_config)
     scheduling = scheduling_of(at, node_config)
     check_provisioning_model(at, scheduling)
