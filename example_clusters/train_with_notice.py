@@ -1,6 +1,6 @@
 """A training run on spot machines: on a notice of the cloud it saves a checkpoint, and continues on another machine.
 
-    accel-scaling rehearse example_clusters/gcp-gpu.yaml --shared '~/runs' --fault notice:g2-standard-4@40s \\
+    accel-scaling rehearse example_clusters/gcp-gpu.yaml --shared '~/runs' --fault notice:g2-standard-4@45s \\
         -- python3 example_clusters/train_with_notice.py --accelerator L4
 
 On a real cluster, with storage that all machines reach, and `pip install 'ray[train]'` in `setup_commands`:
@@ -115,18 +115,26 @@ class Printer(threading.Thread):
     def __init__(self, log: Any, evaluator: Any) -> None:
         super().__init__(daemon=True)
         self._log, self._evaluator = log, evaluator
-        self._began_s, self._node = time.time(), ""
+        self._node = ""
         self.rows: list[tuple[float, str]] = []
-        self.moved = threading.Event()
+        self.moved, self._over = threading.Event(), threading.Event()
 
     def run(self) -> None:
-        """Print until the program ends."""
-        while True:
-            for at_s, text in ray.get(self._log.after.remote(len(self.rows))):
-                self.rows.append((at_s, text))
-                print(f"{at_s - self._began_s:7.1f} s  {text}", flush=True)
+        """Print until told to stop."""
+        while not self._over.wait(0.2):
+            self._print()
             self._look()
-            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Print the rest, and end."""
+        self._over.set()
+        self.join()
+        self._print()
+
+    def _print(self) -> None:
+        for at_s, text in ray.get(self._log.after.remote(len(self.rows))):
+            self.rows.append((at_s, text))
+            print(f"- {text}", flush=True)
 
     def _look(self) -> None:
         try:
@@ -160,7 +168,7 @@ def main() -> None:
     from_s = drained_s()
     if from_s is not None:
         printer.moved.wait(args.wait_s)
-    time.sleep(1)  # the printer reads the last lines
+    printer.stop()
     if from_s is None:
         print("no node was drained")
         return
@@ -208,7 +216,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--step-s", type=float, default=1.0, help="how long a step takes, in seconds")
     parser.add_argument("--save-each", type=int, default=20, help="how many steps are between regular checkpoints")
-    parser.add_argument("--wait-s", type=float, default=150.0, help="how long the evaluator may take to move")
+    parser.add_argument("--wait-s", type=float, default=240.0, help="how long the evaluator may take to move")
     return parser.parse_args()
 
 

@@ -78,6 +78,15 @@ def test_a_rehearsal_with_a_command_says_what_became_of_each_machine_that_was_hi
     ]
 
 
+def test_a_machine_that_ended_under_the_command_is_not_said_to_have_never_joined() -> None:
+    timeline = Rehearsed().timeline
+    for name in ("i-t4", "i-a10g"):
+        timeline.machines[name].resources = {}
+    timeline.machines["i-t4"].drained_s = 20.0
+    rows = [line.split("  ")[-1].strip() for line in timeline.closing_table({}).splitlines()[-3:]]
+    assert rows == ["GPU 1", "(drained before it was asked)", "(never joined)"]
+
+
 def test_so_many_machines_as_the_fault_names_are_waited_for() -> None:
     rehearsed = Rehearsed("sick:g4dn.xlarge@5s=2")
     rehearsed.timeline.machines["i-t4"].happened_s = 5.0

@@ -101,7 +101,7 @@ def test_a_rehearsed_run_saves_its_checkpoint_in_time_and_ends_on_the_replacemen
             faults.write_text("notice:g2-standard-4@1s\n", encoding="utf-8")
     output = "".join(said)
     assert process.wait() == 0, output
-    step = re.search(r" s  the run sees the notice in step (\d+), \d+ s before its machine ends", output)
+    step = re.search(r"- the run sees the notice in step (\d+), \d+ s before its machine ends", output)
     assert step is not None, output
     summary = output.partition("seconds after the node was drained:")[2]
     for text in (

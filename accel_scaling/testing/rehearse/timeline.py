@@ -156,11 +156,17 @@ class Timeline:
         ]
         text = render(headers, rows, right={2, 3, 4, 5}, drop=(2, 3, 1), stream=self._out)
         pairs = [
-            (m.node_type, shown(promised.get(m.node_type, {})), shown(m.resources) or "(never joined)")
+            (m.node_type, shown(promised.get(m.node_type, {})), shown(m.resources) or _silent(m))
             for m in self.machines.values()
         ]
         announced = render(("node type", "promised", "announced by the node"), pairs, stream=self._out)
         return without_controls(text + "\n\n" + announced)
+
+
+def _silent(machine: MachineRecord) -> str:
+    """Return why nothing is known of what a node has announced."""
+    # A command may outlive it; nodes are asked after that.
+    return "(never joined)" if machine.drained_s is None else "(drained before it was asked)"
 
 
 def zones_text(quarantines: Sequence[Quarantine]) -> str:
