@@ -24,9 +24,10 @@ from accel_scaling.providers.base.command_runner import RefusingCommandRunner
 from accel_scaling.providers.base.early_rounds import EarlyRounds
 from accel_scaling.providers.base.known_ends import KnownEnd, KnownEnds
 from accel_scaling.providers.base.known_nodes import KnownNodes
+from accel_scaling.providers.base.machine_drain import RayNodes
 from accel_scaling.providers.base.machine_start import MachineStarts
 from accel_scaling.providers.base.machine_watch import MachineWatch
-from accel_scaling.providers.base.node_drains import NodeDrains, RayNodes
+from accel_scaling.providers.base.node_drains import NodeDrains
 from accel_scaling.providers.base.node_start import ToldStart
 from accel_scaling.providers.base.tpu_slice_start import Rounds, wait_until_seen
 from accel_scaling.quarantine.head_gate import gate_of
@@ -66,9 +67,8 @@ class BootCheckedProvider:
         """Return the capacity types of a launch with these tags, in the order to try them; none without an order."""
         return capacity_orders(self.provider_config).get(_ray.node_type_of(dict(tags)), ())
 
-    def machines(self, tags: Mapping[str, str], node_config: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    def machines(self, tags: Mapping[str, str], node_config: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
         """Return the node_config of each machine type of a launch with these tags; none where there is no list."""
-        key = cloud_of(self.provider_config).machine_key
         return machine_lists.machines_of(self.provider_config, _ray.node_type_of(dict(tags)), node_config, key)
 
     def listed_nodes(self, tag_filters: dict[str, str]) -> list[str]:
@@ -121,17 +121,23 @@ class BootCheckedProvider:
         return ()
 
     def node_events(self) -> dict[str, bytes]:
-        """Return what the watchers of nodes have told, and the known ends that are near, by the nodes' ids in Ray."""
+        """Return what the watchers of nodes have told, by key, and the known ends that are near."""
         return {**self._known_ends.events(self.known_ends(), self.joined_nodes), **_ray.node_events()}
 
     def drain_nodes(self, ray_ids: Sequence[str], message: str, deadline_s: float) -> list[str]:
         """Drain nodes by their ids in Ray; return what Ray answers of those that it does not drain."""
         return _ray.drain_nodes(ray_ids, message, deadline_s)
 
+    def stop_nodes(self, ray_ids: Sequence[str]) -> None:
+        """End the Ray of nodes by their ids in Ray, with their tasks."""
+        _ray.stop_nodes(ray_ids)
+
     def _set_gate(self, provider_config: Mapping[str, Any]) -> None:
         config_path = _ray.autoscaler_config_path()
         if config_path is not None:  # on the head, whose Ray may be another than `ray up`'s
             check_ray(logger.warning)
+        # Now, as this process begins with its head's Ray.
+        self._of_head = None if config_path is None else of_head()
         self.gate: Gate = gate_of(provider_config)
         self._known_ends = KnownEnds(self._now_s, lambda: watcher_policy(self.provider_config))
         # `ray up` and `ray down` make a provider too; only the autoscaler has a config to publish, and schedules.
@@ -160,7 +166,7 @@ class BootCheckedProvider:
         if known is None or known[0] is not self.gate:
             # Elsewhere nothing is drained, and a wrong policy must not keep `ray down` from ending machines.
             policy = watcher_policy(self.provider_config if self.gate.active else {})
-            ray = RayNodes(self.node_events, self.joined_nodes, self.drain_nodes)
+            ray = RayNodes(self.node_events, self.joined_nodes, self.drain_nodes, self.stop_nodes)
             drains = NodeDrains(self.gate, self.watch.cloud, ray, policy)
             known = self.__dict__["_drains"] = (self.gate, drains)
         drained: NodeDrains = known[1]
@@ -274,8 +280,7 @@ class BootCheckedProvider:
 
     def _authentication(self) -> Authentication:
         """Return what a node that is started from here is told about tokens."""
-        on_head = _ray.autoscaler_config_path() is not None
-        return of_head() if on_head else of_laptop(self.provider_config)
+        return self._of_head or of_laptop(self.provider_config)
 
     def set_node_tags(self, node_id: str, tags: dict[str, str]) -> None:
         """Set tags of a node; one of Ray's says how far its set-up is."""

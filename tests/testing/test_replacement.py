@@ -82,6 +82,7 @@ def test_a_machine_that_ended_under_the_command_is_not_said_to_have_never_joined
     timeline = Rehearsed().timeline
     for name in ("i-t4", "i-a10g"):
         timeline.machines[name].resources = {}
+        timeline.machines[name].gone_s = 30.0
     timeline.machines["i-t4"].drained_s = 20.0
     rows = [line.split("  ")[-1].strip() for line in timeline.closing_table({}).splitlines()[-3:]]
     assert rows == ["GPU 1", "(drained before it was asked)", "(never joined)"]

@@ -41,7 +41,10 @@ BRIDGE_MAC = "02:00:00:00:00:01"
 INIT = Path(__file__).with_name("isolated_init.sh")
 
 # This machine's drivers and their tools: a host shows the emulated ones or none.
-_DRIVERS = ("/usr/lib/*/libnvidia-ml.so*", "/usr/lib*/libnvidia-ml.so*", "/usr/bin/nvidia-smi", "/opt/aws/neuron")
+_DRIVERS = (
+    *(f"/usr/{folder}/{library}.so*" for folder in ("lib/*", "lib*") for library in ("libnvidia-ml", "libcuda")),
+    *("/usr/bin/nvidia-smi", "/opt/aws/neuron"),
+)
 _PACKAGE = ("accel_scaling", "accel_scaling-*", "__editable__*accel_scaling*", "_accel_scaling*", "accel-scaling*")
 # A plug-in's: its package or module, and what pip leaves beside it.
 _PLUG_IN = ("{root}", "{root}.py", "{package}-*.dist-info", "{package}.egg-info", "__editable__*{package}*")
