@@ -110,6 +110,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the environment on the hosts that has `ray`, e.g. '~/venv', which is then not on their PATH (default: "
         "the environments that the start commands name)",
     )
+    parser.add_argument(
+        "--shared",
+        metavar="FOLDER",
+        default="",
+        help="a folder below the home, e.g. '~/runs', that all hosts share, as from a file server",
+    )
     parser.add_argument("--hosts", choices=("isolated", "processes"), help="the kind of host; by default the best")
     parser.add_argument(
         "--timeout",
@@ -156,6 +162,7 @@ def run(args: argparse.Namespace) -> int:
                 reservations=reservations_of(args.reservation),
                 with_setup=args.with_setup,
                 ray_in=args.ray_in,
+                shared=args.shared,
                 timeout_s=args.timeout,
                 out=sys.stdout,
             ).run()

@@ -225,6 +225,24 @@ def _trial_obstacle() -> str | None:
     return None
 
 
+def below_home(folder: str) -> str:
+    """Return a folder of the hosts' account as a path below its home; empty for none.
+
+    Args:
+        folder: such as ``~/runs``; a shell may have written this user's home for the sign.
+
+    Raises:
+        RehearsalError: it is not below the home.
+    """
+    path = Path(folder)
+    for home in ("~", Path.home()):
+        if path.is_relative_to(home) and path != Path(home) and ".." not in path.parts:
+            return str(path.relative_to(home))
+    if not folder:
+        return ""
+    raise RehearsalError(f"{folder!r} cannot be shared: hosts share a folder below their home, such as '~/runs'")
+
+
 def sshd() -> str | None:
     """Return the path of the ssh server; None where there is none."""
     # sshd starts itself again for each connection, and refuses to run by a relative name.

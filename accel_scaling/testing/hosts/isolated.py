@@ -81,6 +81,8 @@ class IsolatedHosts:
                 command("ip", "addr", "add", f"{settings.metadata_address}/32", "dev", BRIDGE)
             image = self._scratch / "image"
             make_image(settings, image / "upper", image / "work", image / "root")
+            settings.shared_folder.mkdir()
+            settings.shared_folder.chmod(0o777)  # of the hosts' account, which their image has, and this machine not
         except subprocess.CalledProcessError as error:
             raise RehearsalError(f"{' '.join(map(str, error.cmd))}: {error.stderr.strip()}") from error
 
@@ -94,6 +96,7 @@ class IsolatedHosts:
             *("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount", "--propagation", "private"),
             *("--uts", "--ipc", "bash", str(INIT), str(folder / "root"), launch.hostname),
             *(f"{launch.address}/16", bridge_address(self._settings), str(self._sshd(launch))),
+            *self._shared(),
         ]
         with (folder / "init.log").open("ab") as log:
             host.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -109,6 +112,13 @@ class IsolatedHosts:
     def _sshd(self, launch: HostSpec) -> str | None:
         """Return the program that runs on the host as its ssh server."""
         return "true" if launch.fault is FaultKind.NO_SSH else sshd()
+
+    def _shared(self) -> list[str]:
+        """Return the folder that all hosts share, and where the host has it; nothing where there is none."""
+        settings = self._settings
+        if not settings.shared:
+            return []
+        return [str(settings.shared_folder), f"/home/{settings.ssh_user}/{settings.shared}"]
 
     def change_devices(self, instance_id: str, hardware: Hardware) -> None:
         """Write again what the driver answers; the host's root is this one, seen from here."""
@@ -171,6 +181,9 @@ class IsolatedHosts:
         if fails:
             (root / self._settings.python.parent.relative_to("/") / "ray").write_text(ray)
         put_environments(root, self._settings, ray)
+        if shared := self._settings.shared:
+            home = f"/home/{self._settings.ssh_user}"
+            command("chroot", f"--userspec={self._settings.ssh_user}", root, "mkdir", "-p", f"{home}/{shared}")
 
     def _wait_for_sshd(self, host: _IsolatedHost) -> None:
         deadline = time.monotonic() + LOCAL_CLOUD_SSHD_S

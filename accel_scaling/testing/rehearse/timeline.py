@@ -192,6 +192,8 @@ def _order(item: tuple[str, Any]) -> tuple[int, str]:
 
 def _absent(machine: MachineRecord) -> str:
     """Return what stands for the resources of a machine that has announced none."""
+    if machine.drained_s is not None:
+        return "(drained before it was asked)"  # a command may outlive it, and nodes are asked after that
     comes = machine.gone_s is None and not machine.refused and not machine.trouble
     return "(had not joined when this ended)" if comes else "(never joined)"
 
